@@ -6,8 +6,8 @@
 //! The configuration is that of a running cluster, e.g. `configs/demo.toml`. Each copy has a folder of its own; kill any
 //! of them, start it again, remove its folder: what it publishes stands in the stream once. `docs/APPLICATIONS.md` says why.
 
-use lockstep::client::{Delivery, Flow, Outputs, Publisher, Start, Subscriber, SubscriberEvent};
 use lockstep::config::Config;
+use lockstep_client::{Delivery, Flow, Outputs, Publisher, Start, Subscriber, SubscriberEvent};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -79,7 +79,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 // Its own answers are for a channel: it does not answer them.
                 SubscriberEvent::Message(message) if message.destination == 0 => {
                     let answer = state.take(message.payload);
-                    outputs.push(lockstep::wire::CHANNELS + 1, &answer);
+                    outputs.push(lockstep_wire::CHANNELS + 1, &answer);
                 }
                 SubscriberEvent::Abandoned { oldest, .. } => {
                     ended =

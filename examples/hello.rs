@@ -5,8 +5,8 @@
 //! ```
 //! The configuration is that of a running cluster.
 
-use lockstep::client::{Delivery, Flow, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};
 use lockstep::config::Config;
+use lockstep_client::{Delivery, Flow, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};
 use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

@@ -6,8 +6,8 @@
 //! The configuration is that of a running cluster, e.g. `configs/demo.toml`, or what `lockstep demo --keep`
 //! leaves.
 
-use lockstep::client::{PublishError, Publisher, PublisherEvent};
 use lockstep::config::Config;
+use lockstep_client::{PublishError, Publisher, PublisherEvent};
 use std::path::PathBuf;
 use std::time::Duration;
 

@@ -7,8 +7,8 @@
 //! ```
 //! The configuration is that of a running cluster, e.g. `configs/demo.toml`.
 
-use lockstep::client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
 use lockstep::config::Config;
+use lockstep_client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
 use std::path::PathBuf;
 use std::time::Duration;
 

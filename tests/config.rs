@@ -14,8 +14,7 @@ use lockstep::config::{
     Code, Config, ConfigErrors, Durability, Idle, Interface, Origin, Override, Profile, Scheduling,
     from_environment, key_paths, reference, variable,
 };
-use lockstep::proto::repairers::RepairerKind;
-use lockstep::wire;
+use lockstep_core::proto::repairers::RepairerKind;
 use proptest::prelude::*;
 use std::ffi::OsString;
 use std::fs;
@@ -536,13 +535,17 @@ fn the_largest_message_and_the_smallest_mtu_agree_with_the_wire() {
         let mtu_is = format!("ttl = 0\nmtu = {mtu}");
         let text =
             changed(SHARED, &[("ttl = 0", &mtu_is), ("[stream]", "[publisher]\nwindow = 1\n[stream]")]);
-        let fits = wire::frame_len_max(mtu) - wire::HEADER_LEN - wire::ENTRY_HEADER_LEN;
+        let fits =
+            lockstep_wire::frame_len_max(mtu) - lockstep_wire::HEADER_LEN - lockstep_wire::ENTRY_HEADER_LEN;
         assert_eq!(accepted(&text, &[]).stream.message_len_max as usize, fits, "mtu {mtu}");
-        assert!(wire::HEADER_LEN + wire::entry_len(wire::EPOCH_START_LEN_MAX) <= wire::frame_len_max(mtu));
-        assert!(wire::SMALL_LEN_MAX.max(wire::STATUS_LEN_MAX) <= mtu - 28);
+        assert!(
+            lockstep_wire::HEADER_LEN + lockstep_wire::entry_len(lockstep_wire::EPOCH_START_LEN_MAX)
+                <= lockstep_wire::frame_len_max(mtu)
+        );
+        assert!(lockstep_wire::SMALL_LEN_MAX.max(lockstep_wire::STATUS_LEN_MAX) <= mtu - 28);
     }
-    assert_eq!(wire::DATAGRAM_LEN_MAX, 9000 - 28);
-    assert_eq!(accepted(SHARED, &[]).stream.message_len_max as usize, wire::MESSAGE_LEN_MAX);
+    assert_eq!(lockstep_wire::DATAGRAM_LEN_MAX, 9000 - 28);
+    assert_eq!(accepted(SHARED, &[]).stream.message_len_max as usize, lockstep_wire::MESSAGE_LEN_MAX);
 }
 
 // ---------------------------------------------------------------------------- examples and reference

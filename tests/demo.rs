@@ -1,6 +1,6 @@
 //! The demo: few messages, and everything that it promises.
 
-use lockstep::io::clock::Clock;
+use lockstep_io::clock::Clock;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Lines};

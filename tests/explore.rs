@@ -1,9 +1,9 @@
 //! Every interleaving of a small cluster of the production engines, to a stated depth. Deeper, and with more
 //! walks: `lockstep sim --explore --depth 9 --walk 10000000`.
 
-use lockstep::engine::subscriber::Delivery;
-use lockstep::sim::explore::{Explored, Scope, explore, walk};
-use lockstep::wire::Change;
+use lockstep_core::engine::subscriber::Delivery;
+use lockstep_sim::explore::{Explored, Scope, explore, walk};
+use lockstep_wire::Change;
 
 fn clean(what: &str, found: Result<Explored, String>) -> Explored {
     let found = found.expect("the cluster starts");

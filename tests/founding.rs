@@ -4,23 +4,23 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
 use bytemuck::Zeroable;
-use lockstep::engine::bootstrap::bootstrap;
-use lockstep::engine::replica::Recovered;
-use lockstep::journal::memory::MemoryTail;
-use lockstep::journal::ports::{FileName, Store};
-use lockstep::journal::{
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::lineage::Lineage;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_core::proto::window::Window;
+use lockstep_replica::bootstrap::bootstrap;
+use lockstep_replica::journal::memory::MemoryTail;
+use lockstep_replica::journal::ports::{FileName, Store};
+use lockstep_replica::journal::{
     Completeness, Founder, Holdings, Looked, Opened, Settings, Tail, copy_behind, format, found, holdings,
     look, open, read_segments, verify,
 };
-use lockstep::proto::commit::Durability;
-use lockstep::proto::lineage::Lineage;
-use lockstep::proto::log::LogEnd;
-use lockstep::proto::window::Window;
-use lockstep::sim::disk::{Disk, Trouble};
-use lockstep::sim::rng::Rng;
-use lockstep::wire::*;
+use lockstep_replica::replica::Recovered;
+use lockstep_sim::disk::{Disk, Trouble};
+use lockstep_sim::rng::Rng;
+use lockstep_wire::*;
 
-#[cfg(feature = "planted")]
+#[cfg(lockstep_planted)]
 #[path = "support/planted.rs"]
 mod planted;
 
@@ -100,10 +100,10 @@ fn begin(tail: &mut Tail<MemoryTail>, round: u32) {
 }
 
 /// With each of these rules broken on purpose, a test of this program fails.
-#[cfg(feature = "planted")]
+#[cfg(lockstep_planted)]
 #[test]
 fn every_planted_bug_of_a_founding_is_found() {
-    use lockstep::proto::planted::Mutation;
+    use lockstep_core::proto::planted::Mutation;
     planted::each_is_found(
         None,
         &[
@@ -131,7 +131,7 @@ fn every_planted_bug_of_a_founding_is_found() {
 
 /// A journal with some messages, as its running process has it. The segments lack the last `behind` of them.
 fn running(power: bool, behind: usize) -> (Disk, Opened<MemoryTail>) {
-    #[cfg(feature = "planted")]
+    #[cfg(lockstep_planted)]
     planted::plant_what_is_asked();
     let mut disk = Disk::default();
     disk.set_power(power);
@@ -165,8 +165,8 @@ fn stopped() -> (Disk, LogEnd) {
     (disk, opened.tail.end())
 }
 
-fn superblock(disk: &Disk) -> lockstep::journal::Superblock {
-    lockstep::journal::Superblock::load(disk).unwrap().unwrap().newest
+fn superblock(disk: &Disk) -> lockstep_replica::journal::Superblock {
+    lockstep_replica::journal::Superblock::load(disk).unwrap().unwrap().newest
 }
 
 fn look_in_boot(disk: &Disk, memory: Option<&MemoryTail>, boot: u64) -> Looked {
@@ -363,7 +363,7 @@ fn an_archivers_files_whose_oldest_segments_are_gone_are_founded_on_for_a_replic
     let looked = look_in_boot(&disk, None, 1);
     assert!(holdings(&disk, &looked).unwrap().oldest_seq > 1 && looked.end() == end, "{looked:?}");
     // It was another node's: the superblock alone says whose journal it is.
-    let former = lockstep::journal::Superblock {
+    let former = lockstep_replica::journal::Superblock {
         identity: Identity { replica: 101, incarnation: 0x55 },
         ..superblock(&disk)
     };

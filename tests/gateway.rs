@@ -2,9 +2,9 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
-use lockstep::client::Endpoint;
 use lockstep::config::Config;
-use lockstep::edge::soup::{ClientEnd, RejectReason};
+use lockstep_client::Endpoint;
+use lockstep_gateway::soup::{ClientEnd, RejectReason};
 use std::time::{Duration, Instant};
 use tools::gateways::{add_user, is_cut_and_resumes_who_reads_nothing, start, with_exchange};
 use tools::processes::{Cluster, payloads};
@@ -338,7 +338,7 @@ fn a_build_without_tls_says_how_to_make_one_with_it() {
 
 #[test]
 fn gateways_and_leaders_die_while_clients_trade_and_each_order_and_each_answer_is_there_once() {
-    println!("{}", tools::trading::trade(&mut lockstep::sim::rng::Rng::new(20_261_121), 10, 2, 2));
+    println!("{}", tools::trading::trade(&mut lockstep_sim::rng::Rng::new(20_261_121), 10, 2, 2));
 }
 
 /// A client that reads nothing has the kernel's buffers and its gateway's, and then nothing more.
@@ -436,7 +436,7 @@ fn a_login_that_trickles_in_is_cut_by_its_time_and_messages_of_any_length_pass_o
     assert_eq!(had, lengths);
     // What no packet takes has no number; it is the application's, as no client can send it.
     let endpoint = endpoint(&cluster);
-    let mut publisher = lockstep::client::Publisher::connect(&endpoint).unwrap();
+    let mut publisher = lockstep_client::Publisher::connect(&endpoint).unwrap();
     let id = publisher.open("application", Duration::from_secs(10)).unwrap();
     for len in [65_535, 65_536, 5] {
         publisher.try_publish(id, ALICE, &vec![b'y'; len]).unwrap();

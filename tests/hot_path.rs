@@ -6,15 +6,15 @@
 
 mod support;
 
-use lockstep::client::{Delivery, Flow, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};
-use lockstep::engine::counters::Counter;
-use lockstep::io::clock::Clock;
-use lockstep::io::cpu;
-use lockstep::io::events::Recorder;
-use lockstep::io::guard;
-use lockstep::io::udp::UdpCounts;
-use lockstep::node::{EVENT_KINDS, Node};
-use lockstep::wire::CHANNELS;
+use lockstep_client::{Delivery, Flow, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};
+use lockstep_core::engine::counters::Counter;
+use lockstep_io::clock::Clock;
+use lockstep_io::cpu;
+use lockstep_io::events::Recorder;
+use lockstep_io::guard;
+use lockstep_io::udp::UdpCounts;
+use lockstep_node::{EVENT_KINDS, Node};
+use lockstep_wire::CHANNELS;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};

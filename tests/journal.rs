@@ -4,12 +4,12 @@
 // Mounts, in a namespace of the test; and helpers of tests are tests.
 #![allow(unsafe_code, clippy::unwrap_used)]
 
-use lockstep::io::journal_files::{self, JournalConfig, OpenJournal};
-use lockstep::io::journal_thread::{Handle, ThreadSettings, spawn};
-use lockstep::io::tail::MappedTail;
-use lockstep::journal::{Completeness, Tail, read_segments};
-use lockstep::proto::log::LogEnd;
-use lockstep::wire::*;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_node::io::journal_files::{self, JournalConfig, OpenJournal};
+use lockstep_node::io::journal_thread::{Handle, ThreadSettings, spawn};
+use lockstep_node::io::tail::MappedTail;
+use lockstep_replica::journal::{Completeness, Tail, read_segments};
+use lockstep_wire::*;
 use std::path::{Path, PathBuf};
 
 const CLUSTER: u64 = 0xC1;
@@ -128,7 +128,7 @@ fn run(journal: OpenJournal, power: bool) -> Running {
 }
 
 fn log_on_disk(config: &JournalConfig) -> LogEnd {
-    let store = lockstep::io::store::DirStore::new(&config.dir, false).unwrap();
+    let store = lockstep_node::io::store::DirStore::new(&config.dir, false).unwrap();
     let mut reader = read_segments(&store, 1).unwrap();
     let mut end = LogEnd::BLANK;
     while let Some(frame) = reader.next().unwrap() {

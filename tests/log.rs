@@ -1,8 +1,8 @@
 //! S7: where a log ends. A frame follows only where epoch, seq, chain and epoch start agree with what
 //! lies before it; the same question is asked by a standby, by recovery and by a receiver.
 
-use lockstep::proto::log::{LogEnd, Misfit};
-use lockstep::wire::*;
+use lockstep_core::proto::log::{LogEnd, Misfit};
+use lockstep_wire::*;
 
 const LEADER: Identity = Identity { replica: 1, incarnation: 7 };
 

@@ -1,7 +1,7 @@
 //! A cluster on a network of namespaces: real multicast over veth and a bridge, and paths that are cut.
 
-use lockstep::io::clock::random_u64;
-use lockstep::sim::rng::Rng;
+use lockstep_io::clock::random_u64;
+use lockstep_sim::rng::Rng;
 use tools::cards;
 use tools::flow::{Feed, Stream, View};
 use tools::netns::{self, Cut, Network};

@@ -4,7 +4,7 @@
 //! Where a change of a rule moves figures: `lockstep netsim > tests/data/netsim.txt`, and
 //! the difference is the review.
 
-use lockstep::sim::netsim::{Cell, HEAD, Pattern, run};
+use lockstep_sim::netsim::{Cell, HEAD, Pattern, run};
 
 const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/netsim.txt");
 

@@ -10,12 +10,12 @@ mod support;
 #[path = "node/unicast.rs"]
 mod unicast;
 
-use lockstep::client::{
+use lockstep_client::{
     Delivery, Flow, Publisher, PublisherEvent, Questioner, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
-use lockstep::io::events::{LOST_CODE, Recorder};
-use lockstep::node::{EVENT_KINDS, Node, journal_digest};
-use lockstep::wire::Condition;
+use lockstep_io::events::{LOST_CODE, Recorder};
+use lockstep_node::{EVENT_KINDS, Node, journal_digest};
+use lockstep_wire::Condition;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use support::Cluster;

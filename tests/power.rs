@@ -1,8 +1,8 @@
 //! Loss of power on all machines at once, a few times. `cargo run --release -p tools -- power --times 100`
 //! does it more often.
 
-use lockstep::io::clock::random_u64;
-use lockstep::sim::rng::Rng;
+use lockstep_io::clock::random_u64;
+use lockstep_sim::rng::Rng;
 use tools::{images, power};
 
 fn rng() -> Rng {

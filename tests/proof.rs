@@ -6,7 +6,7 @@
 #[path = "proof/scripts.rs"]
 mod scripts;
 
-use lockstep::sim::proof::{Scope, explore};
+use lockstep_sim::proof::{Scope, explore};
 use std::time::Instant;
 
 #[test]

@@ -7,11 +7,11 @@
 )]
 
 use lockstep::config::Config;
-use lockstep::proto::commit::Durability;
-use lockstep::sim::coverage::Event;
-use lockstep::sim::many::{Tally, run_many};
-use lockstep::sim::shrink::shrink;
-use lockstep::sim::{Configured, Plan, What, run};
+use lockstep_core::proto::commit::Durability;
+use lockstep_sim::coverage::Event;
+use lockstep_sim::many::{Tally, run_many};
+use lockstep_sim::shrink::shrink;
+use lockstep_sim::{Configured, Plan, What, run};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -1,8 +1,8 @@
 //! Takeovers of real processes on loopback, a few of each kind, by the kernel's sockets, by those without multicast, and
 //! by shared memory; those by xdp are in `namespaces`. `cargo run --release -p tools -- stale` and `… two-of-five` do more of them.
 
-use lockstep::io::clock::random_u64;
-use lockstep::sim::rng::Rng;
+use lockstep_io::clock::random_u64;
+use lockstep_sim::rng::Rng;
 use tools::durability;
 use tools::processes::Ground;
 use tools::takeover::{kill_leader, stale_leader, two_of_five};

@@ -11,27 +11,54 @@ mod papers;
 mod source;
 
 use source::{code_only, is_name_char, line_of, paths_from, test_parts, word_offsets};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Which rooms a room may use. Imports point towards `wire`, and `config` is text in, values out.
-const ROOMS: &[(&str, &[&str])] = &[
-    ("wire", &[]),
-    ("proto", &["wire"]),
-    ("journal", &["wire", "proto"]),
-    ("engine", &["wire", "proto", "journal"]),
-    ("io", &["wire", "proto", "journal", "engine"]),
-    ("sim", &["wire", "proto", "journal", "engine", "edge"]),
-    ("client", &["wire", "proto", "journal", "engine", "io"]),
-    ("edge", &["wire", "proto", "engine"]),
-    ("config", &["wire", "proto", "journal", "engine", "io", "client", "node"]),
-    ("node", &["wire", "proto", "journal", "engine", "io", "client"]),
-    ("cli", &["wire", "proto", "journal", "engine", "io", "sim", "client", "node", "edge", "config"]),
+/// The rooms: the folder or file of each, and which others it may use. Most are a crate, and cargo holds what a crate may use;
+/// the others are parts of one.
+const ROOMS: &[(&str, &str, &[&str])] = &[
+    ("wire", "crates/lockstep-wire/src/", &[]),
+    ("ring", "crates/lockstep-core/src/ring.rs", &[]),
+    ("proto", "crates/lockstep-core/src/proto/", &["wire"]),
+    ("engine", "crates/lockstep-core/src/engine/", &["wire", "ring", "proto"]),
+    ("io", "crates/lockstep-io/src/", &["wire", "engine"]),
+    ("client", "crates/lockstep-client/src/", &["wire", "proto", "engine", "io"]),
+    ("journal", "crates/lockstep-replica/src/journal/", &["wire", "ring", "proto"]),
+    ("replica", "crates/lockstep-replica/src/", &["wire", "ring", "proto", "engine", "journal"]),
+    (
+        "files",
+        "crates/lockstep-node/src/io/",
+        &["wire", "ring", "proto", "engine", "journal", "replica", "io"],
+    ),
+    (
+        "node",
+        "crates/lockstep-node/src/",
+        &["wire", "proto", "engine", "journal", "replica", "io", "files", "client"],
+    ),
+    ("gateway", "crates/lockstep-gateway/src/", &["wire", "proto", "engine"]),
+    (
+        "sim",
+        "crates/lockstep-sim/src/",
+        &["wire", "ring", "proto", "engine", "journal", "replica", "gateway"],
+    ),
+    ("config", "src/config/", &["wire", "proto", "engine", "journal", "io", "client", "node"]),
+    (
+        "cli",
+        "src/cli/",
+        &["wire", "proto", "engine", "io", "client", "journal", "files", "node", "gateway", "sim", "config"],
+    ),
 ];
 
-/// Rooms that must forbid unsafe code themselves, so that nobody can allow it further down.
-const SAFE_ROOMS: [&str; 6] = ["wire", "proto", "journal", "engine", "sim", "edge"];
+/// Files that name rooms and are in none.
+const MAPS: [&str; 4] =
+    ["src/lib.rs", "src/main.rs", "crates/lockstep-core/src/lib.rs", "crates/lockstep-replica/src/lib.rs"];
+
+/// Where `unsafe` may stand; every other room forbids it itself, so that nobody can allow it further down.
+const UNSAFE_ROOMS: [&str; 2] = ["io", "files"];
+
+/// Folders whose files are the product.
+const PRODUCT: [&str; 2] = ["src", "crates"];
 
 /// A file beyond the first is printed: look twice. Beyond the second it is refused: split it.
 const LINES_PRINTED: usize = 400;
@@ -81,24 +108,54 @@ fn none(found: Vec<String>, why: &str) {
 
 // ---------------------------------------------------------------------------- imports
 
-/// Imports of the file `file` of `src/` that point the wrong way, as `file:line: engine -> io`.
-fn wrong_imports(file: &str, text: &str) -> Vec<String> {
-    let inside = file.strip_prefix("src/").unwrap_or(file);
-    let Some((room, below)) = inside.split_once('/') else {
-        let is_map = matches!(inside, "lib.rs" | "main.rs");
-        return if is_map { vec![] } else { vec![format!("{file}:1: belongs into a room")] };
+/// The room that a file belongs to: the first whose folder it lies in.
+fn room_of(file: &str) -> Option<&'static str> {
+    ROOMS.iter().find(|(_, folder, _)| file.starts_with(folder)).map(|(name, ..)| *name)
+}
+
+/// The room that a path into a crate's first module leads to: `module` is what stands behind `lockstep_x::`.
+fn room_within(package: &str, module: &str) -> Option<&'static str> {
+    let source = if package == "lockstep" {
+        "src".to_owned()
+    } else {
+        format!("crates/{}/src", package.replace('_', "-"))
     };
-    let Some((_, allowed)) = ROOMS.iter().find(|(name, _)| *name == room) else {
-        return vec![format!("{file}:1: room {room} is unknown: say in tests/tidy.rs what it may use")];
+    let inside = [format!("{source}/{module}.rs"), format!("{source}/{module}/")];
+    inside
+        .iter()
+        .filter(|path| ROOMS.iter().any(|(_, folder, _)| path == folder))
+        .find_map(|path| room_of(path))
+        .or_else(|| room_of(&inside[0]))
+}
+
+/// Imports of a file of the product that point the wrong way, as `file:line: engine -> io`.
+fn wrong_imports(file: &str, text: &str) -> Vec<String> {
+    if MAPS.contains(&file) {
+        return vec![];
+    }
+    let Some(room) = room_of(file) else {
+        return vec![format!("{file}:1: belongs to no room: say in tests/tidy.rs what it may use")];
+    };
+    let (_, _, allowed) = ROOMS.iter().find(|(name, ..)| *name == room).expect("it was found there");
+    let own = match file.strip_prefix("crates/").and_then(|inside| inside.split('/').next()) {
+        Some(package) => package.replace('-', "_"),
+        None => "lockstep".to_owned(),
     };
     let code = code_only(text);
     let mut wrong = Vec::new();
     let mut report = |at: usize, what: String| wrong.push(format!("{file}:{}: {what}", line_of(&code, at)));
-    for (at, used) in paths_from(&code, "crate") {
-        if ROOMS.iter().all(|(name, _)| *name != used) {
-            report(at, format!("{room} -> crate::{used}: name the room that it comes from"));
-        } else if used != room && !allowed.contains(&used.as_str()) {
-            report(at, format!("{room} -> {used}"));
+    let packages =
+        ROOMS.iter().filter_map(|(_, folder, _)| folder.strip_prefix("crates/")?.split('/').next());
+    let packages: BTreeSet<String> = packages.map(|name| name.replace('-', "_")).collect();
+    let roots = packages.iter().map(String::as_str).chain(["crate", "lockstep"]);
+    for (root, at, module) in
+        roots.flat_map(|root| paths_from(&code, root).into_iter().map(move |(at, used)| (root, at, used)))
+    {
+        let package = if root == "crate" { own.as_str() } else { root };
+        match room_within(package, &module) {
+            Some(used) if used == room || allowed.contains(&used) => {}
+            Some(used) => report(at, format!("{room} -> {used}")),
+            None => report(at, format!("{room} -> {root}::{module}: name the room that it comes from")),
         }
     }
     for at in word_offsets(&code, "crate").filter(|at| code[at + 5..].trim_start().starts_with("as ")) {
@@ -106,10 +163,7 @@ fn wrong_imports(file: &str, text: &str) -> Vec<String> {
     }
     for (at, used) in paths_from(&code, "super") {
         if used == "super" {
-            report(at, format!("super::super: write crate::{room}::…"));
-        } else if below == "mod.rs" && ROOMS.iter().any(|(name, _)| *name == used) {
-            // Above a room's mod.rs lies the crate.
-            report(at, format!("{room} -> {used}: write crate::{used}"));
+            report(at, "super::super: write crate::…".to_owned());
         }
     }
     for at in ["#[path", "include!"].iter().flat_map(|way| code.match_indices(way)).map(|(at, _)| at) {
@@ -118,9 +172,14 @@ fn wrong_imports(file: &str, text: &str) -> Vec<String> {
     wrong
 }
 
+/// All files of the product.
+fn product() -> Vec<(String, String)> {
+    PRODUCT.iter().flat_map(|folder| sources(folder)).collect()
+}
+
 #[test]
 fn imports_point_towards_wire() {
-    let wrong = sources("src").iter().flat_map(|(file, text)| wrong_imports(file, text)).collect();
+    let wrong = product().iter().flat_map(|(file, text)| wrong_imports(file, text)).collect();
     none(wrong, "imports against the direction of the rooms (ARCHITECTURE.md)");
     for (file, text) in sources("bench").into_iter().chain(sources("tools")) {
         assert!(!code_only(&text).contains("#[path"), "{file}: reaches the library's files past the library");
@@ -129,24 +188,31 @@ fn imports_point_towards_wire() {
 
 #[test]
 fn an_import_against_the_direction_is_named() {
-    let engine = |text| wrong_imports("src/engine/mod.rs", text);
-    assert_eq!(engine("//! x\nuse crate::io::udp;"), ["src/engine/mod.rs:2: engine -> io"]);
-    assert_eq!(engine("use crate::{wire::Seq,\n io};"), ["src/engine/mod.rs:2: engine -> io"]);
-    assert_eq!(engine("use super::io;"), ["src/engine/mod.rs:1: engine -> io: write crate::io"]);
-    assert_eq!(engine("use crate::Udp;").len(), 1, "a name of the root hides its room");
+    let engine_file = "crates/lockstep-core/src/engine/mod.rs";
+    let engine = |text| wrong_imports(engine_file, text);
+    assert_eq!(engine("//! x\nuse lockstep_io::udp;"), [format!("{engine_file}:2: engine -> io")]);
+    assert_eq!(
+        engine("use crate::{proto::log,\n nowhere};"),
+        [format!("{engine_file}:2: engine -> crate::nowhere: name the room that it comes from")]
+    );
     assert_eq!(engine("use crate as x;").len(), 1);
     assert_eq!(engine("#[path = \"../io/udp.rs\"] mod udp;").len(), 1);
-    assert!(engine("use crate::wire::Seq; // crate::io\nlet s = \"crate::io\";").is_empty());
-    assert_eq!(wrong_imports("src/io/a/b.rs", "use super::super::x;").len(), 1);
-    assert_eq!(wrong_imports("src/wire/a.rs", "use crate::proto::log;"), ["src/wire/a.rs:1: wire -> proto"]);
+    assert!(engine("use lockstep_wire::Seq; // lockstep_io::x\nlet s = \"lockstep_io::x\";").is_empty());
+    assert_eq!(wrong_imports("crates/lockstep-io/src/a/b.rs", "use super::super::x;").len(), 1);
+    let proto = "crates/lockstep-core/src/proto/a.rs";
+    assert_eq!(wrong_imports(proto, "use crate::engine::ports;"), [format!("{proto}:1: proto -> engine")]);
+    assert_eq!(wrong_imports("crates/lockstep-replica/src/journal/a.rs", "use crate::replica::X;").len(), 1);
     assert_eq!(
-        wrong_imports("src/config/a.rs", "use crate::sim::Plan;"),
+        wrong_imports("src/config/a.rs", "use lockstep_sim::Plan;"),
         ["src/config/a.rs:1: config -> sim"]
     );
-    assert_eq!(wrong_imports("src/sim/a.rs", "use crate::io::Udp;"), ["src/sim/a.rs:1: sim -> io"]);
-    assert_eq!(wrong_imports("src/attic/a.rs", "").len(), 1);
+    assert_eq!(
+        wrong_imports("src/config/a.rs", "use crate::cli::run;"),
+        ["src/config/a.rs:1: config -> cli"]
+    );
+    assert_eq!(wrong_imports("crates/lockstep-attic/src/a.rs", "").len(), 1);
     assert_eq!(wrong_imports("src/stray.rs", "").len(), 1);
-    assert!(wrong_imports("src/cli/a.rs", "use crate::{config, io, engine};").is_empty());
+    assert!(wrong_imports("src/cli/a.rs", "use lockstep_io::Udp;\nuse crate::config::Config;").is_empty());
 }
 
 // ---------------------------------------------------------------------------- rules
@@ -186,7 +252,7 @@ fn without_tests(file: &str, text: &str) -> String {
 }
 
 fn is_test_file(file: &str) -> bool {
-    file.starts_with("src/sim/") || file.ends_with("/tests.rs") || file.contains("/tests/")
+    file.starts_with("crates/lockstep-sim/") || file.ends_with("/tests.rs") || file.contains("/tests/")
 }
 
 /// What is wrong between the rules' sentences, their code (file and text) and the text of all tests.
@@ -204,7 +270,9 @@ fn wrong_rules(rules: &str, proto: &[(String, String)], tests: &str) -> Vec<Stri
     let mut wrong = Vec::new();
     for (index, id) in in_force.iter().enumerate() {
         match tags.get(id.as_str()).map_or(&[][..], Vec::as_slice) {
-            [] => wrong.push(format!("{id} is in force in docs/rules.md and stands nowhere in src/proto")),
+            [] => wrong.push(format!(
+                "{id} is in force in docs/rules.md and stands nowhere in crates/lockstep-core/src/proto"
+            )),
             [_] => {}
             places => wrong.push(format!("{id} stands more than once: {}", places.join(", "))),
         }
@@ -225,7 +293,7 @@ fn wrong_rules(rules: &str, proto: &[(String, String)], tests: &str) -> Vec<Stri
     wrong
 }
 
-/// The text of everything that is a test: `tests/`, `src/sim/`, `tests.rs` files, `#[cfg(test)]` parts.
+/// The text of everything that is a test: `tests/`, the simulator, `tests.rs` files, `#[cfg(test)]` parts.
 /// This file is left out: its examples prove nothing.
 fn text_of_tests() -> String {
     let scripts = files("tests", "txt").iter().map(|path| read(path)).collect::<Vec<_>>();
@@ -233,7 +301,7 @@ fn text_of_tests() -> String {
     for (file, source) in sources("tests").into_iter().filter(|(file, _)| !file.starts_with("tests/tidy")) {
         text += &format!("// {file}\n{source}\n");
     }
-    for (file, source) in sources("src") {
+    for (file, source) in product() {
         if is_test_file(&file) {
             text += &source;
         } else {
@@ -247,7 +315,10 @@ fn text_of_tests() -> String {
 fn each_rule_has_one_place_and_a_test() {
     let rules = read(&root().join("docs/rules.md"));
     assert!(!rule_rows(&rules, "## In force").is_empty(), "docs/rules.md has no table under '## In force'");
-    none(wrong_rules(&rules, &sources("src/proto"), &text_of_tests()), "rules without their place");
+    none(
+        wrong_rules(&rules, &sources("crates/lockstep-core/src/proto"), &text_of_tests()),
+        "rules without their place",
+    );
 }
 
 /// The tests that a text names in backticks, as `docs/FAULTS.md` does, and that are none.
@@ -308,7 +379,8 @@ fn long_files(sources: &[(String, usize)]) -> (Vec<String>, Vec<String>) {
 
 #[test]
 fn a_file_can_be_held_in_the_head() {
-    let all = ["src", "tests", "bench", "tools", "examples"].iter().flat_map(|folder| sources(folder));
+    let all =
+        ["src", "crates", "tests", "bench", "tools", "examples"].iter().flat_map(|folder| sources(folder));
     let sizes: Vec<_> = all.map(|(file, text)| (file, text.lines().count())).collect();
     let (printed, refused) = long_files(&sizes);
     for line in printed {
@@ -337,15 +409,13 @@ fn unsafe_lines(file: &str, text: &str) -> Vec<String> {
 
 #[test]
 fn unsafe_code_stands_in_io_alone() {
-    for room in SAFE_ROOMS {
-        let path = root().join(format!("src/{room}/mod.rs"));
-        // A room that is not built yet has no folder; one that is there has no way round.
-        if path.parent().is_some_and(|folder| !files(&name(folder), "rs").is_empty()) {
-            assert!(has_forbid(&read(&path)), "src/{room}/mod.rs lacks #![forbid(unsafe_code)]");
-        }
+    let is_safe = |file: &str| !room_of(file).is_some_and(|room| UNSAFE_ROOMS.contains(&room));
+    let roots = files("crates", "rs").into_iter().filter(|path| path.ends_with("src/lib.rs"));
+    for path in roots.filter(|path| is_safe(&name(path)) && !name(path).contains("lockstep-node")) {
+        assert!(has_forbid(&read(&path)), "{} lacks #![forbid(unsafe_code)]", path.display());
     }
-    let outside = sources("src").into_iter().filter(|(file, _)| !file.starts_with("src/io/"));
-    none(outside.flat_map(|(file, text)| unsafe_lines(&file, &text)).collect(), "unsafe outside src/io");
+    let outside = product().into_iter().filter(|(file, _)| is_safe(file));
+    none(outside.flat_map(|(file, text)| unsafe_lines(&file, &text)).collect(), "unsafe outside of io");
 }
 
 #[test]

@@ -10,7 +10,7 @@ mod properties;
 #[path = "wire/samples.rs"]
 mod samples;
 
-use lockstep::wire::*;
+use lockstep_wire::*;
 use samples::{CLUSTER, datagrams, entries, entry, entry_bytes, frame, header, submission};
 
 // ---------------------------------------------------------------------------- golden bytes

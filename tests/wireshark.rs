@@ -14,7 +14,7 @@ mod samples;
 
 use capture::{Packet, TOLD, Tshark, tcp, udp};
 use corpus::Case;
-use lockstep::wire::*;
+use lockstep_wire::*;
 
 /// The fields that are compared, in the order of [`row`].
 const FIELDS: [&str; 17] = [

@@ -1,8 +1,8 @@
 //! What a subscriber was given, judged: each message of the load once, in its order, and a digest of all
 //! that the other subscriber must have as well.
 
-use lockstep::client::{Message, StreamDigest};
-use lockstep::wire::{Destination, Nanos, PublisherId, PublisherSeq, Seq};
+use lockstep_client::{Message, StreamDigest};
+use lockstep_wire::{Destination, Nanos, PublisherId, PublisherSeq, Seq};
 use std::collections::{BTreeSet, VecDeque};
 
 /// The shortest message: its number and when it was due.

@@ -8,16 +8,16 @@ use crate::plain::{self, Plain};
 use crate::scene::Contestant;
 use crate::shared::share;
 use crate::transport::Transport;
-use lockstep::client::{
+use lockstep::config::Config;
+use lockstep_client::{
     Delivery, Endpoint, Flow, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
-use lockstep::config::Config;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::ports::{Group, Net};
-use lockstep::io::IoError;
-use lockstep::io::device::{Device, DeviceSettings, Memory};
-use lockstep::io::udp::UdpSettings;
-use lockstep::wire::{Nanos, PublisherId};
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::ports::{Group, Net};
+use lockstep_io::IoError;
+use lockstep_io::device::{Device, DeviceSettings, Memory};
+use lockstep_io::udp::UdpSettings;
+use lockstep_wire::{Nanos, PublisherId};
 use std::time::{Duration, Instant};
 
 /// What a client's subscriber saw missing, in datagrams.

@@ -4,12 +4,12 @@
 use crate::scene::Contestant;
 use crate::transport::Transport;
 use lockstep::config::Config;
-use lockstep::engine::ports::Group;
-use lockstep::io::device::Memory;
-use lockstep::io::idle::Idle;
-use lockstep::io::udp::{UdpSettings, free_port};
-use lockstep::node::{self, NodeSettings};
-use lockstep::wire::{Identity, MemberBody};
+use lockstep_core::engine::ports::Group;
+use lockstep_io::device::Memory;
+use lockstep_io::idle::Idle;
+use lockstep_io::udp::{UdpSettings, free_port};
+use lockstep_node::NodeSettings;
+use lockstep_wire::{Identity, MemberBody};
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
@@ -138,11 +138,12 @@ impl Cluster {
         let mut members = Vec::new();
         for replica in 1..=site.addresses.len() as u32 {
             let settings = cluster.node(replica)?;
-            let identity = node::format(&settings).map_err(|error| error.to_string())?;
+            let identity = lockstep_node::format(&settings).map_err(|error| error.to_string())?;
             members.push(MemberBody::full(identity, settings.unicast));
             cluster.identities.push(identity);
         }
-        cluster.history = node::bootstrap(&cluster.node(1)?, &members).map_err(|error| error.to_string())?;
+        cluster.history =
+            lockstep_node::bootstrap(&cluster.node(1)?, &members).map_err(|error| error.to_string())?;
         Ok(cluster)
     }
 

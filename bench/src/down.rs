@@ -13,16 +13,16 @@ use crate::results::{Figures, Output, Results, Round, Row, Unit, VALUE, Verdict}
 use crate::scene::Scheduled;
 use crate::stats::Latencies;
 use clap::Parser;
-use lockstep::engine::ports::{Group, Net, PARK_NS_MAX};
-use lockstep::io::clock::{Clock, random_u64};
-use lockstep::io::cpu::{self, SchedulingClass};
-use lockstep::io::events::Recorder;
-use lockstep::io::idle::Parker;
-use lockstep::io::tail::MappedTail;
-use lockstep::io::udp::{Interface, Udp, UdpSettings, free_port};
-use lockstep::io::watcher::{NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps, watch};
-use lockstep::node::EVENT_KINDS;
-use lockstep::wire::{Datagram, DownBody, Header, Kind, Nanos, write_down};
+use lockstep_core::engine::ports::{Group, Net, PARK_NS_MAX};
+use lockstep_io::clock::{Clock, random_u64};
+use lockstep_io::cpu::{self, SchedulingClass};
+use lockstep_io::events::Recorder;
+use lockstep_io::idle::Parker;
+use lockstep_io::udp::{Interface, Udp, UdpSettings, free_port};
+use lockstep_io::watcher::{NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps, watch};
+use lockstep_node::EVENT_KINDS;
+use lockstep_node::io::tail::MappedTail;
+use lockstep_wire::{Datagram, DownBody, Header, Kind, Nanos, write_down};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -160,7 +160,7 @@ fn waited(mib: u64, core: usize, class: SchedulingClass) -> Result<Nanos, String
 }
 
 fn death(mib: u64, core: usize, class: SchedulingClass) -> Result<Death, String> {
-    let words = |error: lockstep::io::IoError| error.to_string();
+    let words = |error: lockstep_io::IoError| error.to_string();
     let random = random_u64().map_err(words)?.to_le_bytes();
     let group = Ipv4Addr::new(239, 64 | random[0] & 0x3f, random[1], 3);
     let port = free_port(Ipv4Addr::LOCALHOST).map_err(words)?;

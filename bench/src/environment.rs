@@ -3,9 +3,9 @@
 use crate::cluster::{self, Cluster, Site};
 use crate::results::Facts;
 use lockstep::config::Config;
-use lockstep::engine::ports::Group;
-use lockstep::io::idle::Idle;
-use lockstep::io::udp::Udp;
+use lockstep_core::engine::ports::Group;
+use lockstep_io::idle::Idle;
+use lockstep_io::udp::Udp;
 use std::fs;
 
 /// What a file of the kernel says, `?` where there is none, `none` where it is empty.
@@ -65,7 +65,7 @@ fn interface(name: &str) -> String {
 
 /// Cores that this process may run on.
 pub fn cores() -> usize {
-    lockstep::io::cpu::cores().len()
+    lockstep_io::cpu::cores().len()
 }
 
 /// The compiler of this program.

@@ -28,10 +28,10 @@ use crate::stats::Latencies;
 use crate::turns::Turns;
 use listener::Heard;
 use listeners::Listeners;
-use lockstep::io::clock::Clock;
-use lockstep::io::cpu;
-use lockstep::io::idle::Idle;
-use lockstep::wire::Nanos;
+use lockstep_io::clock::Clock;
+use lockstep_io::cpu;
+use lockstep_io::idle::Idle;
+use lockstep_wire::Nanos;
 use speaker::{Speaker, speak};
 use std::time::{Duration, Instant};
 

@@ -4,13 +4,12 @@
 use crate::cluster::Cluster;
 use crate::failover::How;
 use crate::place::Place;
-use lockstep::client::{NodeState, Questioner};
-use lockstep::engine::event::Role;
-use lockstep::io::clock::Clock;
-use lockstep::io::counters::CountersReader;
-use lockstep::io::signal::Signal;
-use lockstep::node;
-use lockstep::wire::{Nanos, Seq, Topic};
+use lockstep_client::{NodeState, Questioner};
+use lockstep_core::engine::event::Role;
+use lockstep_io::clock::Clock;
+use lockstep_io::counters::CountersReader;
+use lockstep_io::signal::Signal;
+use lockstep_wire::{Nanos, Seq, Topic};
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -174,7 +173,7 @@ impl Fleet {
     /// # Errors
     /// In words, what could not be done.
     pub fn strike(&mut self, id: u32, how: How) -> Result<Nanos, String> {
-        let fails = |error: lockstep::io::IoError| error.to_string();
+        let fails = |error: lockstep_io::IoError| error.to_string();
         let running =
             self.running[id as usize - 1].as_mut().ok_or_else(|| format!("replica {id} is not running"))?;
         let watchers = match how {
@@ -273,7 +272,7 @@ impl Fleet {
         for id in 1..=self.running.len() as u32 {
             let settings = self.cluster.node(id)?;
             let (digest, _) =
-                node::journal_digest(&settings, Some(next)).map_err(|error| error.to_string())?;
+                lockstep_node::journal_digest(&settings, Some(next)).map_err(|error| error.to_string())?;
             digests.push(digest.hex());
         }
         Ok(digests)

@@ -10,9 +10,9 @@
 //! client's number, its intended time, the leader's number. Datagrams of the floor are messages and nothing else.
 
 use crate::client::{Client, Losses};
-use lockstep::engine::ports::{Burst, Group, Net};
-use lockstep::io::clock::Clock;
-use lockstep::wire::{Nanos, PublisherId};
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_io::clock::Clock;
+use lockstep_wire::{Nanos, PublisherId};
 
 /// What a datagram of the floor is.
 #[derive(Clone, Copy)]

@@ -1,8 +1,8 @@
 //! Sealed frames, each following the one before, as a leader makes them: what journals of measurements are filled with.
 
 use crate::cluster::MTU;
-use lockstep::proto::log::LogEnd;
-use lockstep::wire::{EntryHeader, EntryKind, Header, Kind, OpenFrame, chain_after, frame_len_max};
+use lockstep_core::proto::log::LogEnd;
+use lockstep_wire::{EntryHeader, EntryKind, Header, Kind, OpenFrame, chain_after, frame_len_max};
 
 /// The stream that they are of.
 pub const CLUSTER: u64 = 0xbe;
@@ -89,7 +89,7 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep::wire::FrameView;
+    use lockstep_wire::FrameView;
 
     #[test]
     fn each_frame_follows_the_one_before_and_has_as_many_messages_as_were_asked_for() {

@@ -22,8 +22,8 @@ use crate::progress::Progress;
 use crate::results::{Output, Results, Verdict};
 use crate::taps;
 use clap::ValueEnum;
-use lockstep::io::cpu;
-use lockstep::io::idle::Idle;
+use lockstep_io::cpu;
+use lockstep_io::idle::Idle;
 use std::time::Instant;
 
 /// What is measured.

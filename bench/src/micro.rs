@@ -20,9 +20,9 @@ use crate::progress::Progress;
 use crate::results::{Output, Results, Round, Row, Unit, Verdict};
 use crate::stats::Latencies;
 use crate::turns::{Turns, per_operation};
-use lockstep::io::clock::Clock;
-use lockstep::io::cpu;
-use lockstep::wire::*;
+use lockstep_io::clock::Clock;
+use lockstep_io::cpu;
+use lockstep_wire::*;
 use std::hint::black_box;
 use std::time::Instant;
 

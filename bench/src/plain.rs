@@ -3,8 +3,8 @@
 
 use crate::node::Role;
 use lockstep::config::Config;
-use lockstep::engine::ports::{Burst, Group, Net};
-use lockstep::io::udp::{UdpSettings, address_of};
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_io::udp::{UdpSettings, address_of};
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 

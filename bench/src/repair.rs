@@ -30,11 +30,11 @@ use crate::progress::Progress;
 use crate::results::{Output, Results, Verdict};
 use clap::ValueEnum;
 use load::{Load, Published};
-use lockstep::client::Endpoint;
-use lockstep::engine::counters::Counter;
-use lockstep::io::cpu::{self, resident_bytes};
-use lockstep::io::idle::Idle;
-use lockstep::io::signal::Signal;
+use lockstep_client::Endpoint;
+use lockstep_core::engine::counters::Counter;
+use lockstep_io::cpu::{self, resident_bytes};
+use lockstep_io::idle::Idle;
+use lockstep_io::signal::Signal;
 use reader::{Read, Said};
 use report::{COUNTED, Found, Kind, Memory, Window};
 use std::collections::BTreeMap;
@@ -329,7 +329,7 @@ impl Bench<'_> {
 
     /// The last reader stands still, goes on, and catches up.
     fn stop(&mut self, load: &Load, lasting: Duration) -> Result<(), String> {
-        let fails = |error: lockstep::io::IoError| error.to_string();
+        let fails = |error: lockstep_io::IoError| error.to_string();
         self.window(load, Kind::Without)?;
         Signal::Stop.send(&self.one().child).map_err(fails)?;
         self.mark("the last reader stands still");

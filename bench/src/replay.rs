@@ -18,11 +18,11 @@ use crate::frames::{CLUSTER, Frame, Frames, HISTORY};
 use crate::progress::Progress;
 use crate::results::{Output, Results, Round, Row, Unit, Verdict};
 use clap::Args;
-use lockstep::engine::replay::{Piece, REPLAY_BUFFER_LEN, piece};
-use lockstep::io::journal_files::{self, JournalConfig, OpenJournal};
-use lockstep::io::journal_thread::{Handle, ThreadSettings, spawn};
-use lockstep::io::replay::{Server, ServerSettings};
-use lockstep::wire::*;
+use lockstep_core::engine::replay::{Piece, REPLAY_BUFFER_LEN, piece};
+use lockstep_node::io::journal_files::{self, JournalConfig, OpenJournal};
+use lockstep_node::io::journal_thread::{Handle, ThreadSettings, spawn};
+use lockstep_node::io::replay::{Server, ServerSettings};
+use lockstep_wire::*;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
@@ -150,7 +150,7 @@ impl Journal {
         let settings = ThreadSettings { packs, ..ThreadSettings::new(false) };
         let handle =
             spawn(store, reader, opened.writer, opened.superblock, settings).map_err(|error| text(&error))?;
-        handle.set_lineage(lockstep::proto::lineage::Lineage::of(HISTORY));
+        handle.set_lineage(lockstep_core::proto::lineage::Lineage::of(HISTORY));
         let mut tail = opened.tail;
         let mut frames = Frames::full(tail.end(), arguments.payload);
         let mut bytes = 0;

@@ -15,10 +15,10 @@ use crate::progress::Progress;
 use crate::results::{Output, Results, Row, Unit, Verdict};
 use crate::scene::{Contestant, Node};
 use crate::stats::Spread;
-use lockstep::client::Delivery;
-use lockstep::io::cpu;
-use lockstep::io::idle::Idle;
-use lockstep::wire::Nanos;
+use lockstep_client::Delivery;
+use lockstep_io::cpu;
+use lockstep_io::idle::Idle;
+use lockstep_wire::Nanos;
 use std::time::Instant;
 
 /// The stall that is planted, once a second.

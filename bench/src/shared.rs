@@ -4,7 +4,7 @@
 //! What comes is copied once, and both have that copy in their own turns: some nanoseconds for each datagram, which
 //! lockstep pays and its floor does not, as that is one engine.
 
-use lockstep::engine::ports::{Burst, Group, Net};
+use lockstep_core::engine::ports::{Burst, Group, Net};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};

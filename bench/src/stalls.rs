@@ -17,8 +17,8 @@
 //! take. So beside `ours` stands how much of it the machine alone would have done. A floor's forwarder is watched in the
 //! same way, and has nothing of ours in it at all.
 
-use lockstep::io::clock::Clock;
-use lockstep::wire::Nanos;
+use lockstep_io::clock::Clock;
+use lockstep_wire::Nanos;
 use nix::sys::resource::{Usage, UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer};
-use lockstep::wire::Nanos;
+use lockstep_wire::Nanos;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 

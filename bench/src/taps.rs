@@ -4,7 +4,7 @@
 //! A message says its number behind a mark that is looked for in whatever carries it: nobody's protocol has to be
 //! read to see it pass.
 
-use lockstep::wire::Nanos;
+use lockstep_wire::Nanos;
 use nix::sys::socket::sockopt::ReceiveTimestampns;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
 use nix::sys::time::TimeSpec;

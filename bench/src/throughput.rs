@@ -25,11 +25,11 @@ use crate::results::{Output, Results, Round, Row, Unit, VALUE, Verdict};
 use crate::scene::{Contestant, Node};
 use crate::ways::{Way, Ways, WaysArguments, compare};
 use clap::ValueEnum;
-use lockstep::client::Delivery;
-use lockstep::io::clock::Clock;
-use lockstep::io::cpu;
-use lockstep::io::idle::Idle;
-use lockstep::wire::{HEADER_LEN, Nanos, entry_len, frame_len_max};
+use lockstep_client::Delivery;
+use lockstep_io::clock::Clock;
+use lockstep_io::cpu;
+use lockstep_io::idle::Idle;
+use lockstep_wire::{HEADER_LEN, Nanos, entry_len, frame_len_max};
 use std::path::PathBuf;
 use std::time::Instant;
 

@@ -3,9 +3,9 @@
 use crate::scene::Contestant;
 use clap::ValueEnum;
 use lockstep::config::Config;
-use lockstep::io::device::{Device, DeviceSettings, Memory};
-use lockstep::io::transport::TransportSettings;
-use lockstep::io::udp::UdpSettings;
+use lockstep_io::device::{Device, DeviceSettings, Memory};
+use lockstep_io::transport::TransportSettings;
+use lockstep_io::udp::UdpSettings;
 
 /// The choice.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, ValueEnum)]

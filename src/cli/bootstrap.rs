@@ -6,10 +6,9 @@
 use super::Failure;
 use super::args::BootstrapArgs;
 use super::failure::{NOT_READY, USAGE};
-use crate::client::Questioner;
 use crate::config::{Config, Role};
-use crate::node;
-use crate::wire::{Identity, MemberBody};
+use lockstep_client::Questioner;
+use lockstep_wire::{Identity, MemberBody};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -22,7 +21,7 @@ pub fn run(args: &BootstrapArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
     let settings = config.node(args.replica)?;
     let mut known = given(args, &config)?;
-    let own = node::identity(&settings)?;
+    let own = lockstep_node::identity(&settings)?;
     if let Some(other) = known.insert(args.replica, own).filter(|other| *other != own) {
         let what = format!(
             "--identity {other} is not what the journal of replica {} in {} says: it is {own}; leave the \
@@ -48,7 +47,7 @@ pub fn run(args: &BootstrapArgs) -> Result<u8, Failure> {
         let what = "every replica is a witness, and those never lead; write role = \"full\" for one at least";
         return Err(Failure::new(USAGE, what));
     }
-    let history = node::bootstrap(&settings, &members)?;
+    let history = lockstep_node::bootstrap(&settings, &members)?;
     let mut out = std::io::stdout();
     if args.json {
         let list: Vec<_> = members

@@ -1,9 +1,9 @@
 //! What each counter is: its group, unit and meaning. A replica's names are those of `node`, a gateway's and a feed's those of
 //! `edge`, a handle's begin with whose they are.
 
-use crate::client::{PUBLISHER_COUNTERS, SUBSCRIBER_COUNTERS};
-use crate::engine::counters::Counter;
-use crate::wire::Condition;
+use lockstep_client::{PUBLISHER_COUNTERS, SUBSCRIBER_COUNTERS};
+use lockstep_core::engine::counters::Counter;
+use lockstep_wire::Condition;
 
 /// What a counter is.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -210,9 +210,9 @@ fn meaning(name: &str) -> Option<(bool, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::edge::{feed::FeedCounts, gateway::core::Counts};
-    use crate::engine::losses::SUM_NAMES;
-    use crate::io::udp::UdpCounts;
+    use lockstep_core::engine::losses::SUM_NAMES;
+    use lockstep_gateway::{feed::FeedCounts, gateway::core::Counts};
+    use lockstep_io::udp::UdpCounts;
 
     #[test]
     fn every_counter_of_every_process_has_a_group_and_a_meaning() {
@@ -221,7 +221,7 @@ mod tests {
             handle.flat_map(|name| [PUBLISHER_COUNTERS, SUBSCRIBER_COUNTERS].map(|of| format!("{of}{name}")));
         let edge = Counts::NAMES.iter().chain(&FeedCounts::NAMES).map(|name| (*name).to_owned());
         let mut known = 0;
-        for name in crate::node::counter_names().into_iter().chain(handles).chain(edge) {
+        for name in lockstep_node::counter_names().into_iter().chain(handles).chain(edge) {
             let described = describe(&name);
             assert!(described.meaning.ends_with('.') && !described.group.is_empty(), "{name}: {described:?}");
             known += 1;
@@ -232,7 +232,7 @@ mod tests {
             let of_handles = SUM_NAMES.contains(name);
             let edge = Counts::NAMES.contains(name) || FeedCounts::NAMES.contains(name);
             assert!(
-                of_handles || edge || crate::node::counter_names().iter().any(publishes),
+                of_handles || edge || lockstep_node::counter_names().iter().any(publishes),
                 "{name} is counted by nobody"
             );
         }

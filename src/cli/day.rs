@@ -3,11 +3,11 @@
 use super::Failure;
 use super::args::OperatorArgs;
 use super::failure::{FAILED, NOT_READY, USAGE};
-use crate::client::{OpenError, Publisher};
-use crate::edge::calendar::{CALENDAR, Marked, Order};
-use crate::io::clock::{Clock, random_u64};
-use crate::wire::{DAY_LEN_MAX, DayMark};
 use clap::{Args, Subcommand};
+use lockstep_client::{OpenError, Publisher};
+use lockstep_gateway::calendar::{CALENDAR, Marked, Order};
+use lockstep_io::clock::{Clock, random_u64};
+use lockstep_wire::{DAY_LEN_MAX, DayMark};
 
 /// What `day` does.
 #[derive(Args, Debug)]

@@ -5,9 +5,9 @@ use super::Failure;
 use super::args::DeclareDeadArgs;
 use super::failure::{FAILED, NOT_READY, USAGE};
 use super::operator::{Operator, words};
-use crate::client::NodeStatus;
-use crate::engine::event::Role;
-use crate::wire::{Denied, Topic};
+use lockstep_client::NodeStatus;
+use lockstep_core::engine::event::Role;
+use lockstep_wire::{Denied, Topic};
 use serde_json::json;
 use std::io::Write;
 

@@ -3,8 +3,8 @@
 
 use super::Failure;
 use super::failure::{INTEGRITY, NOT_READY};
-use crate::client::{PartsBound, ReplayEnd, Start, SubscriberEvent};
-use crate::wire::{Refusal, Seq};
+use lockstep_client::{PartsBound, ReplayEnd, Start, SubscriberEvent};
+use lockstep_wire::{Refusal, Seq};
 
 /// Serves with the whole stream until it is told to stop. Where no journal has the stream's beginning any more, it says
 /// what waits for the next trading day, as `until_then` has it, and serves with what is left.

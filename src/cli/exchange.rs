@@ -1,16 +1,16 @@
-//! The exchange with its handles: [`crate::edge::exchange`] over a publisher and a subscriber.
+//! The exchange with its handles: [`lockstep_gateway::exchange`] over a publisher and a subscriber.
 
 use super::Failure;
 use super::ended::ended;
 use super::failure::{FAILED, INTEGRITY};
-use crate::client::{
+use lockstep_client::{
     Delivery, Endpoint, Flow, OutputsEnd, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
-use crate::edge::exchange::{Exchange as Core, NONCE};
+use lockstep_gateway::exchange::{Exchange as Core, NONCE};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-pub use crate::edge::exchange::{ACKNOWLEDGED, Heard};
+pub use lockstep_gateway::exchange::{ACKNOWLEDGED, Heard};
 
 /// How long its name may take to be opened.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);

@@ -1,10 +1,10 @@
 //! Why a command did not do what was asked, and the exit code that says so to programs.
 
-use crate::client::OpenError;
 use crate::config::{ConfigError, ConfigErrors};
-use crate::engine::ports::BacklogError;
-use crate::io::IoError;
-use crate::node::NodeError;
+use lockstep_client::OpenError;
+use lockstep_core::engine::ports::BacklogError;
+use lockstep_io::IoError;
+use lockstep_node::NodeError;
 use std::fmt;
 use std::io::ErrorKind;
 

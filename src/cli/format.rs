@@ -3,7 +3,6 @@
 
 use super::Failure;
 use super::args::FormatArgs;
-use crate::node;
 use serde_json::json;
 use std::io::Write;
 
@@ -19,14 +18,14 @@ pub fn run(args: &FormatArgs) -> Result<u8, Failure> {
     };
     let mut out = std::io::stdout();
     if args.verify {
-        let summary = node::verify(&settings)?;
+        let summary = lockstep_node::verify(&settings)?;
         match args.json {
             true => writeln!(out, "{}", json!({ "schema": SCHEMA, "ok": true, "summary": summary }))?,
             false => writeln!(out, "{summary}")?,
         }
         return Ok(0);
     }
-    let identity = node::format(&settings)?.to_string();
+    let identity = lockstep_node::format(&settings)?.to_string();
     let (replica, journal) = (settings.replica, settings.journal.display());
     match args.json {
         true => writeln!(out, "{}", json!({ "schema": SCHEMA, "replica": replica, "identity": identity }))?,

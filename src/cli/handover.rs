@@ -4,8 +4,8 @@ use super::Failure;
 use super::args::HandoverArgs;
 use super::failure::{FAILED, NOT_READY, USAGE};
 use super::operator::{Operator, words};
-use crate::client::leader_of;
-use crate::wire::{Identity, Topic};
+use lockstep_client::leader_of;
+use lockstep_wire::{Identity, Topic};
 use serde_json::json;
 use std::io::Write;
 

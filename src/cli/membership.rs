@@ -10,8 +10,8 @@ use super::args::{
 };
 use super::failure::{FAILED, USAGE};
 use super::operator::{Operator, words};
-use crate::client::{NodeStatus, leader_of};
-use crate::wire::{Change, Denied, Identity, MEMBERS_MAX, MemberBody};
+use lockstep_client::{NodeStatus, leader_of};
+use lockstep_wire::{Change, Denied, Identity, MEMBERS_MAX, MemberBody};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::SocketAddrV4;

@@ -53,7 +53,7 @@ use std::io::{IsTerminal, Write};
 
 /// Does what the arguments say (the first is the program's name) and returns the exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    crate::io::crc::choose();
+    lockstep_io::crc::choose();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(asked) => {
@@ -117,8 +117,8 @@ impl Command {
 
 /// A process's counters file; a process that cannot have one goes on without.
 fn counters_or_warning(
-    created: Result<crate::client::Counted, crate::io::IoError>,
-) -> Option<crate::client::Counted> {
+    created: Result<lockstep_client::Counted, lockstep_io::IoError>,
+) -> Option<lockstep_client::Counted> {
     created.inspect_err(|error| tracing::warn!("this process goes on without counters: {error}")).ok()
 }
 

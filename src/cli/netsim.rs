@@ -3,7 +3,7 @@
 use super::Failure;
 use super::args::NetsimArgs;
 use super::failure::FAILED;
-use crate::sim::netsim::{Cell, HEAD, run};
+use lockstep_sim::netsim::{Cell, HEAD, run};
 use std::io::Write;
 use std::sync::mpsc;
 

@@ -4,9 +4,9 @@
 use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::NOT_READY;
-use crate::client::{Asked, NodeStatus, Questioner, leader_of};
 use crate::config::Role;
-use crate::wire::{Denied, Identity};
+use lockstep_client::{Asked, NodeStatus, Questioner, leader_of};
+use lockstep_wire::{Denied, Identity};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 

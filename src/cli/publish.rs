@@ -4,11 +4,11 @@ use super::args::PublishArgs;
 use super::failure::{FAILED, FENCED, NOT_READY, USAGE};
 use super::input::{self, Item, Limit, Spelling};
 use super::{Failure, log, signals, waiting};
-use crate::client::{OpenError, PublishError, Publisher, PublisherEvent};
 use crate::config::Config;
-use crate::engine::counters::Counter;
-use crate::io::idle::Idle;
-use crate::wire::{Destination, Nanos, PublisherId, Seq};
+use lockstep_client::{OpenError, PublishError, Publisher, PublisherEvent};
+use lockstep_core::engine::counters::Counter;
+use lockstep_io::idle::Idle;
+use lockstep_wire::{Destination, Nanos, PublisherId, Seq};
 use serde_json::json;
 use std::io::{self, BufWriter, Stdout, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -93,7 +93,7 @@ struct Run<'a> {
     id: PublisherId,
     args: &'a PublishArgs,
     input: Receiver<Item>,
-    waiter: crate::io::idle::Waiter,
+    waiter: lockstep_io::idle::Waiter,
     /// Read from the input, and not taken by a full window yet.
     next: Option<Vec<u8>>,
     /// Set when the input has ended: rightly, or with what is wrong in it.

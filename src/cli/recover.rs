@@ -11,11 +11,11 @@ mod held;
 use super::Failure;
 use super::args::RecoverArgs;
 use super::failure::{FAILED, INTEGRITY, USAGE};
-use crate::client::Questioner;
 use crate::config::{Config, Role as Part};
-use crate::engine::event::Role;
-use crate::node::{self, NodeSettings};
 use held::{Held, SCHEMA};
+use lockstep_client::Questioner;
+use lockstep_core::engine::event::Role;
+use lockstep_node::NodeSettings;
 use serde_json::json;
 use std::io::Write;
 use std::path::PathBuf;
@@ -36,8 +36,8 @@ pub fn run(args: &RecoverArgs) -> Result<u8, Failure> {
         }
     };
     let (survey, dir) = match &args.from {
-        Some(from) => (node::survey_at(from)?, from),
-        None => (node::survey(&settings)?, &settings.journal),
+        Some(from) => (lockstep_node::survey_at(from)?, from),
+        None => (lockstep_node::survey(&settings)?, &settings.journal),
     };
     let held = Held::of(&survey, dir);
     drop(survey);
@@ -138,7 +138,7 @@ fn found(args: &RecoverArgs, config: &Config, settings: &NodeSettings, held: &He
         return Err(Failure::new(USAGE, what));
     }
     nobody_leads(args, config)?;
-    let superblock = node::found_history(settings, args.from.as_deref())?;
+    let superblock = lockstep_node::found_history(settings, args.from.as_deref())?;
     let (identity, founded_at) = (superblock.identity.to_string(), superblock.high_next);
     let mut out = std::io::stdout();
     match args.json {

@@ -5,11 +5,11 @@
 use super::args::SimArgs;
 use super::failure::{FAILED, INTEGRITY};
 use super::{Failure, signals};
-use crate::engine::subscriber::Delivery;
-use crate::sim::explore::{self, Explored, Scope};
-use crate::sim::many::{Tally, caught, run_many};
-use crate::sim::shrink::{Recipe, shrink};
-use crate::sim::{Plan, svg};
+use lockstep_core::engine::subscriber::Delivery;
+use lockstep_sim::explore::{self, Explored, Scope};
+use lockstep_sim::many::{Tally, caught, run_many};
+use lockstep_sim::shrink::{Recipe, shrink};
+use lockstep_sim::{Plan, svg};
 use std::io::Write;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -172,18 +172,19 @@ fn report(tally: &Tally, first: u64, took: Duration, jobs: usize) -> Result<(), 
     writeln!(
         out,
         "{runs} seeds from {first} on are clean: {} events, {:.0} events/s, {:.2} ms a seed and thread, {seconds:.1} s; \
-         longest recovery {:.1} ms of its own time; {:.1} hours passed in all of them",
+         longest recovery {:.1} ms of its own time; {:.1} hours passed in all of them; digest of all traces {:016x}",
         total.steps,
         total.steps as f64 / seconds,
         1e3 * seconds * jobs as f64 / runs.max(1) as f64,
         total.recovery_ns as f64 / 1e6,
-        total.virtual_ns as f64 / 3.6e12
+        total.virtual_ns as f64 / 3.6e12,
+        total.trace_digest
     )?;
     Ok(())
 }
 
 /// A failure, its simplest form, the faults that it needs, and the end of its story.
-fn explain(failure: &crate::sim::Failure, picture_path: Option<&Path>) -> Result<String, Failure> {
+fn explain(failure: &lockstep_sim::Failure, picture_path: Option<&Path>) -> Result<String, Failure> {
     eprintln!("{failure}\nmaking it simpler …");
     let (recipe, simplest) = shrink(failure, TRIES);
     let plan = recipe.plan();

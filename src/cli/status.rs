@@ -6,8 +6,8 @@ use super::args::StatusArgs;
 use super::failure::{DEGRADED, NOT_READY};
 use super::membership::{address_of, member_json, role_name};
 use super::operator::{Operator, age};
-use crate::client::{Amiss, Asked, Health, MemberStatus, NodeStatus, Reason, Verdict, leader_of};
-use crate::wire::Suspicion;
+use lockstep_client::{Amiss, Asked, Health, MemberStatus, NodeStatus, Reason, Verdict, leader_of};
+use lockstep_wire::Suspicion;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::SocketAddrV4;
@@ -119,7 +119,7 @@ fn listed_at(leader: Option<&NodeStatus>, address: SocketAddrV4) -> Option<&Memb
 
 fn suspicions(
     statuses: &[Option<NodeStatus>],
-) -> impl Iterator<Item = (&NodeStatus, crate::client::Suspected)> {
+) -> impl Iterator<Item = (&NodeStatus, lockstep_client::Suspected)> {
     statuses.iter().flatten().filter_map(|status| Some((status, status.suspected?)))
 }
 

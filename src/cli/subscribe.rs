@@ -5,13 +5,13 @@ use super::ended::{abandoned, ended};
 use super::failure::NOT_READY;
 use super::text::Form;
 use super::{Failure, log, signals, waiting};
-use crate::client::{
+use lockstep_client::{
     Delivery, Endpoint, Flow, Message, Questioner, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
-use crate::engine::counters::Counter;
-use crate::io::clock::Clock;
-use crate::io::idle::Idle;
-use crate::wire::{Nanos, Seq};
+use lockstep_core::engine::counters::Counter;
+use lockstep_io::clock::Clock;
+use lockstep_io::idle::Idle;
+use lockstep_wire::{Nanos, Seq};
 use std::io::{self, BufWriter, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;

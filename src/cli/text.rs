@@ -3,8 +3,8 @@
 use super::Failure;
 use super::args::SubscribeArgs;
 use super::failure::INTEGRITY;
-use crate::client::{Message, SubscriberEvent};
-use crate::wire::{EntryKind, Seq};
+use lockstep_client::{Message, SubscriberEvent};
+use lockstep_wire::{EntryKind, Seq};
 use serde_json::{Value, json};
 use std::io::{self, Write};
 

@@ -1,8 +1,8 @@
 //! What a command says that waited in vain: who answers, as what, and what is needed.
 
-use crate::client::{Endpoint, Questioner};
 use crate::config::Config;
-use crate::engine::event::Role;
+use lockstep_client::{Endpoint, Questioner};
+use lockstep_core::engine::event::Role;
 use std::time::Duration;
 
 /// How long the nodes may take to answer.

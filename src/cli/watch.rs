@@ -5,8 +5,8 @@ use super::args::WatchArgs;
 use super::failure::{FAILED, USAGE};
 use super::{Failure, log};
 use crate::config::{Log, LogFormat, LogLevel};
-use crate::io::IoError;
-use crate::io::watcher::watch;
+use lockstep_io::IoError;
+use lockstep_io::watcher::watch;
 use std::os::fd::AsFd;
 
 /// Waits for the sequencer's end, announces it, and says so once.

@@ -4,25 +4,25 @@ use super::{
     Compression, Config, ConfigError, Durability, Gso, Idle, Interface, Line, Replica, Role, Scheduling,
     Transport, XdpMode,
 };
-use crate::client::Endpoint;
-use crate::engine::ports::Group;
-use crate::io::auto::AutoSettings;
-use crate::io::cpu::SchedulingClass;
-use crate::io::device::{Memory, SecondLine};
-use crate::io::fanout::{FanoutNode, FanoutSettings, bit};
-use crate::io::rehearse::RehearsalSettings;
-use crate::io::transport::TransportSettings;
-use crate::io::udp::UdpSettings;
-use crate::io::xdp::{Mode, XdpSettings};
-use crate::io::{idle, udp};
-use crate::journal::{Retention, SEGMENT_LEN_MIN};
-use crate::node::{NodeSettings, ReplaySettings};
-use crate::proto::beat::BeatLimits;
-use crate::proto::commit;
-use crate::proto::nack::NackLimits;
-use crate::proto::repairers::Repairer;
-use crate::proto::window::Window;
-use crate::wire::{CHANNELS, GROUPS_ALL};
+use lockstep_client::Endpoint;
+use lockstep_core::engine::ports::Group;
+use lockstep_core::proto::beat::BeatLimits;
+use lockstep_core::proto::commit;
+use lockstep_core::proto::nack::NackLimits;
+use lockstep_core::proto::repairers::Repairer;
+use lockstep_core::proto::window::Window;
+use lockstep_io::auto::AutoSettings;
+use lockstep_io::cpu::SchedulingClass;
+use lockstep_io::device::{Memory, SecondLine};
+use lockstep_io::fanout::{FanoutNode, FanoutSettings, bit};
+use lockstep_io::rehearse::RehearsalSettings;
+use lockstep_io::transport::TransportSettings;
+use lockstep_io::udp::UdpSettings;
+use lockstep_io::xdp::{Mode, XdpSettings};
+use lockstep_io::{idle, udp};
+use lockstep_node::{NodeSettings, ReplaySettings};
+use lockstep_replica::journal::{Retention, SEGMENT_LEN_MIN};
+use lockstep_wire::{CHANNELS, GROUPS_ALL};
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 

@@ -10,7 +10,7 @@ use super::schema::{ARCHIVERS_MAX, LINES_MAX, REPLICAS_MAX};
 use super::topology::{self, is_profile};
 use super::value::Value;
 use super::words::{Compression, Durability, Idle, Profile, Scheduling};
-use crate::journal::packed::PACKED_LEN_MAX;
+use lockstep_replica::journal::packed::PACKED_LEN_MAX;
 
 /// Bytes of the IPv4 and UDP headers and of a repair's trailer, which a frame leaves room for.
 const AROUND_FRAME_LEN: u64 = 28 + 48;

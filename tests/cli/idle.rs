@@ -4,7 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 use crate::cluster::Cluster;
-use lockstep::io::counters::CountersReader;
+use lockstep_io::counters::CountersReader;
 use std::time::Duration;
 
 /// What a process did since it began.

@@ -4,7 +4,7 @@
 
 use crate::cluster::{Cluster, PATIENCE, Process, freeze, payloads, signal_all};
 use lockstep::config::Config;
-use lockstep::node::journal_digest;
+use lockstep_node::journal_digest;
 use serde_json::Value;
 use std::fs;
 use std::path::Path;

@@ -5,9 +5,9 @@
 
 use crate::cluster::{Cluster, Process, command_of};
 use lockstep::config::Config;
-use lockstep::engine::ports::{Group, Net};
-use lockstep::io::udp::{Udp, UdpSettings};
-use lockstep::wire::{Datagram, Header};
+use lockstep_core::engine::ports::{Group, Net};
+use lockstep_io::udp::{Udp, UdpSettings};
+use lockstep_wire::{Datagram, Header};
 use std::process::Command;
 use std::time::{Duration, Instant};
 

@@ -1,10 +1,10 @@
 //! Channels: what feeds carry fits their datagrams.
 
 use super::{SHARED, accepted, changed, effective, env};
-use lockstep::edge::Session;
-use lockstep::edge::gateway::users::Whom;
-use lockstep::edge::mold::Packer;
-use lockstep::wire::{CHANNELS, GATEWAYS};
+use lockstep_gateway::Session;
+use lockstep_gateway::gateway::users::Whom;
+use lockstep_gateway::mold::Packer;
+use lockstep_wire::{CHANNELS, GATEWAYS};
 
 /// Config knows no other room, so the two sides of one fact are held together here.
 #[test]

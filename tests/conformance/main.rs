@@ -1,4 +1,4 @@
-//! What the port [`Net`](lockstep::engine::ports::Net) promises, held by every transport alike: the kernel's UDP,
+//! What the port [`Net`](lockstep_core::engine::ports::Net) promises, held by every transport alike: the kernel's UDP,
 //! groups by unicast, a card by AF_XDP, shared memory, the simulator's network, and one without any system call, which
 //! stands for those of others. `docs/PORTS.md` has the promises in words.
 //!
@@ -53,8 +53,8 @@ macro_rules! keeps_its_promises {
 
 keeps_its_promises!(udp, Some(Kernel::new()));
 keeps_its_promises!(unicast, Some(Copies::new()));
-keeps_its_promises!(xdp_native, Cards::new(lockstep::io::xdp::Mode::Native));
-keeps_its_promises!(xdp_generic, Cards::new(lockstep::io::xdp::Mode::Generic));
+keeps_its_promises!(xdp_native, Cards::new(lockstep_io::xdp::Mode::Native));
+keeps_its_promises!(xdp_generic, Cards::new(lockstep_io::xdp::Mode::Generic));
 keeps_its_promises!(shm, Some(Host::new()));
 keeps_its_promises!(simulated, Some(SimEther::default()));
 keeps_its_promises!(without_system_calls, Some(null::Ether::default()));

@@ -3,7 +3,7 @@
 //! device that lends it, which gives it up at the next receive.
 
 use super::promises::{self, BUFFER_BYTES, LEN_MAX};
-use lockstep::engine::ports::{Burst, Group, Net};
+use lockstep_core::engine::ports::{Burst, Group, Net};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};

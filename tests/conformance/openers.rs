@@ -1,15 +1,15 @@
 //! The networks of this host: where devices are opened, and by whom strangers speak.
 
 use super::promises::{BUFFER_BYTES, Ether, KIND_AT, LEN_MAX, SEATS};
-use lockstep::engine::ports::{Burst, Group, Net};
-use lockstep::io::IoError;
-use lockstep::io::clock::random_u64;
-use lockstep::io::fanout::{Fanout, FanoutNode, FanoutSettings};
-use lockstep::io::shm::{Shm, ShmSettings};
-use lockstep::io::udp::{Interface, Udp, UdpSettings, free_port};
-use lockstep::io::xdp::{Mode, Xdp, XdpSettings};
-use lockstep::sim::net::{SimNet, To};
-use lockstep::wire::GROUPS_ALL;
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_io::IoError;
+use lockstep_io::clock::random_u64;
+use lockstep_io::fanout::{Fanout, FanoutNode, FanoutSettings};
+use lockstep_io::shm::{Shm, ShmSettings};
+use lockstep_io::udp::{Interface, Udp, UdpSettings, free_port};
+use lockstep_io::xdp::{Mode, Xdp, XdpSettings};
+use lockstep_sim::net::{SimNet, To};
+use lockstep_wire::GROUPS_ALL;
 use socket2::{Domain, Socket, Type};
 use std::cell::RefCell;
 use std::collections::VecDeque;

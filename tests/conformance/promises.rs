@@ -4,9 +4,9 @@
 //! follow from it and their length. Where ours have their kind these have one too, of groups or of unicast: a
 //! network may look at it.
 
-use lockstep::engine::ports::{Burst, Group, Net};
-use lockstep::io::rehearse::{Rehearsal, RehearsalSettings};
-use lockstep::wire::{Header, Kind};
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_io::rehearse::{Rehearsal, RehearsalSettings};
+use lockstep_wire::{Header, Kind};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};

@@ -3,12 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test ends there")]
 
 use super::SECOND;
-use lockstep::client::{Message, SubscriberEvent};
-use lockstep::edge::feed::{Feed, Source};
-use lockstep::edge::gateway::users::Whom;
-use lockstep::edge::mold::{Client, ClientLimits, Event, RequestServer, ServerLimits, Start};
-use lockstep::io::spool::Spool;
-use lockstep::wire::DayMark;
+use lockstep_client::{Message, SubscriberEvent};
+use lockstep_gateway::feed::{Feed, Source};
+use lockstep_gateway::gateway::users::Whom;
+use lockstep_gateway::mold::{Client, ClientLimits, Event, RequestServer, ServerLimits, Start};
+use lockstep_io::spool::Spool;
+use lockstep_wire::DayMark;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 

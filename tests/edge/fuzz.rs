@@ -4,14 +4,14 @@
 //! The readers here are written for their shortness, over whole buffers, and share nothing with the codecs.
 
 use crate::session;
-use lockstep::edge::mold::client as receiver;
-use lockstep::edge::mold::packet::{Downstream, Request};
-use lockstep::edge::mold::server::{RequestServer, ServerLimits as RequestLimits, SessionBounds};
-use lockstep::edge::soup::packet::Packet;
-use lockstep::edge::soup::{
+use lockstep_gateway::mold::client as receiver;
+use lockstep_gateway::mold::packet::{Downstream, Request};
+use lockstep_gateway::mold::server::{RequestServer, ServerLimits as RequestLimits, SessionBounds};
+use lockstep_gateway::soup::packet::Packet;
+use lockstep_gateway::soup::{
     Client, ClientEvent, ClientLimits, Event, LoginRequest, Server, ServerLimits, Timeout,
 };
-use lockstep::sim::rng::Rng;
+use lockstep_sim::rng::Rng;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 

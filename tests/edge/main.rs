@@ -14,7 +14,7 @@ mod soup_connection;
 mod soup_packet;
 mod soup_server;
 
-use lockstep::edge::{Field, Session};
+use lockstep_gateway::{Field, Session};
 
 /// Bytes of a hex text; blanks are for the eye.
 fn hex(text: &str) -> Vec<u8> {

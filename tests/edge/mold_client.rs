@@ -1,10 +1,10 @@
 //! The receiver of MoldUDP64.
 
 use crate::session;
-use lockstep::edge::mold::client::*;
-use lockstep::edge::mold::packer::{Packer, Push};
-use lockstep::edge::mold::packet::{Header, Request};
-use lockstep::edge::mold::server::{RequestServer, ServerLimits, SessionBounds};
+use lockstep_gateway::mold::client::*;
+use lockstep_gateway::mold::packer::{Packer, Push};
+use lockstep_gateway::mold::packet::{Header, Request};
+use lockstep_gateway::mold::server::{RequestServer, ServerLimits, SessionBounds};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::VecDeque;

@@ -1,10 +1,10 @@
 //! The client's machine of SoupBinTCP, alone and with the server's.
 
 use crate::{SECOND, field, hex, session};
-use lockstep::edge::Session;
-use lockstep::edge::soup::client::*;
-use lockstep::edge::soup::server::{self, Server, ServerLimits, begin_at};
-use lockstep::edge::soup::{LoginRequest, Packet, RejectReason, SoupError, Timeout};
+use lockstep_gateway::Session;
+use lockstep_gateway::soup::client::*;
+use lockstep_gateway::soup::server::{self, Server, ServerLimits, begin_at};
+use lockstep_gateway::soup::{LoginRequest, Packet, RejectReason, SoupError, Timeout};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -1,9 +1,9 @@
 //! The codec of SoupBinTCP.
 
 use crate::{field, hex, session};
-use lockstep::edge::soup::packet::{HEADER_LEN, PACKET_LEN_MAX, PAYLOAD_LEN_MAX, data_header, kind};
-use lockstep::edge::soup::{LoginRequest, Packet, RejectReason, SoupError, Timeout};
-use lockstep::edge::{Field, FieldError, Session, Text};
+use lockstep_gateway::soup::packet::{HEADER_LEN, PACKET_LEN_MAX, PAYLOAD_LEN_MAX, data_header, kind};
+use lockstep_gateway::soup::{LoginRequest, Packet, RejectReason, SoupError, Timeout};
+use lockstep_gateway::{Field, FieldError, Session, Text};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

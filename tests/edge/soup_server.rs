@@ -1,8 +1,8 @@
 //! The server's machine of SoupBinTCP.
 
 use crate::{SECOND, field, hex, session};
-use lockstep::edge::soup::server::{begin_at, *};
-use lockstep::edge::soup::{LoginRequest, Packet, RejectReason, SoupError, Timeout};
+use lockstep_gateway::soup::server::{begin_at, *};
+use lockstep_gateway::soup::{LoginRequest, Packet, RejectReason, SoupError, Timeout};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -3,9 +3,9 @@
 use crate::log::{Log, written};
 use crate::subscriber::{Reader, Told};
 use crate::world::*;
-use lockstep::engine::receiver::Start;
-use lockstep::engine::subscriber::Delivery;
-use lockstep::wire::*;
+use lockstep_core::engine::receiver::Start;
+use lockstep_core::engine::subscriber::Delivery;
+use lockstep_wire::*;
 
 const MS: Nanos = 1_000_000;
 
@@ -81,7 +81,7 @@ fn a_leader_reports_a_reader_that_has_read_more_than_it_has() {
     cluster.run(500);
     let end = cluster.replicas[0].tail().end();
     let holds = |cluster: &Cluster| {
-        let holds = |replica: &lockstep::engine::replica::Replica<TestPorts>| {
+        let holds = |replica: &lockstep_replica::replica::Replica<TestPorts>| {
             replica.core.conditions.holds(Condition::ReaderAhead)
         };
         cluster.replicas.iter().map(holds).collect::<Vec<_>>()

@@ -3,11 +3,11 @@
 use super::log::{Log, written};
 use super::replica::{RING, decoded, leader, standby};
 use super::world::*;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::event::{Event, Role};
-use lockstep::engine::replica::ReplicaLimits;
-use lockstep::sim::net::To;
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::{Event, Role};
+use lockstep_replica::replica::ReplicaLimits;
+use lockstep_sim::net::To;
+use lockstep_wire::*;
 
 /// What a process says of its presence, among what was sent.
 fn presences(sent: &[(To, Vec<u8>)]) -> Vec<PresenceBody> {

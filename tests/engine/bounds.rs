@@ -3,10 +3,10 @@
 use super::log::{Log, written};
 use super::replica::{leader, standby};
 use super::world::*;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::event::{Event, Role};
-use lockstep::proto::rounds::JUMP_MAX;
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::proto::rounds::JUMP_MAX;
+use lockstep_wire::*;
 
 /// A ballot of replica `from` as a datagram; its log is that of `log`.
 fn ballot(log: &Log, kind: Kind, from: u32, ballot: Epoch) -> Vec<u8> {

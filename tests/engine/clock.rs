@@ -3,8 +3,8 @@
 use super::log::Log;
 use super::replica::{leader, standby};
 use super::world::*;
-use lockstep::engine::event::Event;
-use lockstep::wire::*;
+use lockstep_core::engine::event::Event;
+use lockstep_wire::*;
 
 const WALL: Nanos = 1_700_000_000_000_000_000;
 const HOUR: Nanos = 3_600_000_000_000;

@@ -2,8 +2,8 @@
 
 use super::log::Log;
 use super::world::*;
-use lockstep::engine::event::Event;
-use lockstep::wire::*;
+use lockstep_core::engine::event::Event;
+use lockstep_wire::*;
 
 /// A standby whose own log has seqs 3 to 6 of epoch 1, and that has staged 4 and 5 of epoch 2 for epoch 3: of the
 /// log which it returns, and which goes on to seq 8.

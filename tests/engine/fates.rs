@@ -3,10 +3,10 @@
 
 use super::log::{Log, written};
 use super::world::*;
-use lockstep::engine::ports::Group;
-use lockstep::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
-use lockstep::sim::net::{SimNet, To};
-use lockstep::wire::*;
+use lockstep_core::engine::ports::Group;
+use lockstep_core::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
+use lockstep_sim::net::{SimNet, To};
+use lockstep_wire::*;
 use std::collections::BTreeMap;
 
 const A: [u64; 2] = [1, 1];

@@ -5,17 +5,17 @@ use super::log::{Log, messages, open_submission, written};
 use super::publisher::connected;
 use super::subscriber::{Reader, Told};
 use super::world::*;
-use lockstep::engine::counters::Counters;
-use lockstep::engine::event::{Event, Events, Role};
-use lockstep::engine::publisher::PublisherEvent;
-use lockstep::engine::receiver::{NACK_LEN_MAX, Receiver, Start};
-use lockstep::engine::replica::Recovered;
-use lockstep::engine::subscriber::Delivery;
-use lockstep::journal::memory::{MemoryStore, MemoryTail};
-use lockstep::journal::{SEGMENT_LEN_MIN, Settings, copy_behind, format, open};
-use lockstep::proto::election::Why;
-use lockstep::sim::net::To;
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counters;
+use lockstep_core::engine::event::{Event, Events, Role};
+use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, Start};
+use lockstep_core::engine::subscriber::Delivery;
+use lockstep_core::proto::election::Why;
+use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
+use lockstep_replica::journal::{SEGMENT_LEN_MIN, Settings, copy_behind, format, open};
+use lockstep_replica::replica::Recovered;
+use lockstep_sim::net::To;
+use lockstep_wire::*;
 use std::net::SocketAddrV4;
 
 const RING: usize = 256 << 10;
@@ -92,7 +92,7 @@ fn s1_what_the_device_did_not_take_is_not_sent_once_another_leader_is_promised()
 }
 
 /// The journal of replica 1 with the start of an epoch, as a process finds it when it starts again.
-fn opened(written: bool) -> (lockstep::journal::Opened<MemoryTail>, Log) {
+fn opened(written: bool) -> (lockstep_replica::journal::Opened<MemoryTail>, Log) {
     opened_after(written, |_| {})
 }
 
@@ -100,7 +100,7 @@ fn opened(written: bool) -> (lockstep::journal::Opened<MemoryTail>, Log) {
 fn opened_after(
     written: bool,
     befalls: impl Fn(&mut MemoryTail),
-) -> (lockstep::journal::Opened<MemoryTail>, Log) {
+) -> (lockstep_replica::journal::Opened<MemoryTail>, Log) {
     let settings = Settings {
         cluster: CLUSTER,
         replica: 1,

@@ -1,9 +1,9 @@
 //! The stories and the tests of the engines prove themselves: with each of these rules broken on purpose, one of them
 //! fails.
 //!
-//! `cargo test --features planted --test engine --test proof -- planted`
+//! `RUSTFLAGS="--cfg lockstep_planted" cargo test --test engine --test proof -- planted`
 
-use lockstep::proto::planted::Mutation;
+use lockstep_core::proto::planted::Mutation;
 
 #[path = "../support/planted.rs"]
 pub mod planted;

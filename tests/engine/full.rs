@@ -4,12 +4,12 @@
 use super::log::{Log, messages, written};
 use super::replica::decoded;
 use super::world::*;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::event::{Event, Role};
-use lockstep::engine::replica::ReplicaCore;
-use lockstep::proto::commit::Durability;
-use lockstep::sim::net::To;
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::proto::commit::Durability;
+use lockstep_replica::replica::ReplicaCore;
+use lockstep_sim::net::To;
+use lockstep_wire::*;
 
 /// A ring of some thirty frames of a thousand bytes.
 const RING: usize = 32 << 10;

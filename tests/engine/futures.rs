@@ -6,10 +6,10 @@ use super::fates::Writer;
 use super::log::Log;
 use super::subscriber::{Reader, Told};
 use super::world::*;
-use lockstep::engine::publisher::PublisherEvent;
-use lockstep::engine::receiver::Start;
-use lockstep::engine::subscriber::Delivery;
-use lockstep::wire::*;
+use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_core::engine::receiver::Start;
+use lockstep_core::engine::subscriber::Delivery;
+use lockstep_wire::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 

@@ -3,9 +3,9 @@
 use super::log::Log;
 use super::replica::{blank, leader, standby};
 use super::world::*;
-use lockstep::engine::event::Role;
-use lockstep::engine::ports::PARK_NS_MAX;
-use lockstep::wire::*;
+use lockstep_core::engine::event::Role;
+use lockstep_core::engine::ports::PARK_NS_MAX;
+use lockstep_wire::*;
 
 /// A leader beats this often in these tests.
 const BEAT_NS: Nanos = 500_000;
@@ -70,7 +70,7 @@ fn a_leader_that_has_nothing_to_stamp_wakes_once_a_beat() {
 #[test]
 fn a_leader_whose_journal_has_no_room_for_its_start_does_not_spin() {
     let mut limits = replica_limits(1, 1);
-    limits.durability = lockstep::proto::commit::Durability::Power;
+    limits.durability = lockstep_core::proto::commit::Durability::Power;
     let mut node = Node::new(start(born_tail(1, 1, 256 << 10), limits).unwrap());
     // Its promise never reaches the device.
     node.poll();

@@ -1,10 +1,10 @@
 //! Fair ingress: a publisher that floods costs the others nothing.
 
 use super::world::*;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::publisher::PublisherEvent;
-use lockstep::proto::window::Window;
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_core::proto::window::Window;
+use lockstep_wire::*;
 
 /// The publishers of the messages in the leader's log, in order.
 fn stamped(cluster: &Cluster) -> Vec<PublisherId> {
@@ -31,7 +31,7 @@ fn flood(cluster: &mut Cluster, index: usize, id: PublisherId, count: usize) {
     }
 }
 
-fn wide(limits: &mut lockstep::engine::publisher::PublisherLimits) {
+fn wide(limits: &mut lockstep_core::engine::publisher::PublisherLimits) {
     (limits.window_entries, limits.window_datagrams) = (1_024, 1_024);
 }
 

@@ -1,12 +1,12 @@
 //! Messages larger than a datagram: one number, one place and one fate each, and never half of one.
 
 use super::world::*;
-use lockstep::engine::parts::PartsLimits;
-use lockstep::engine::publisher::{PublishError, PublisherEvent};
-use lockstep::engine::receiver::Start;
-use lockstep::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
-use lockstep::sim::net::SimNet;
-use lockstep::wire::*;
+use lockstep_core::engine::parts::PartsLimits;
+use lockstep_core::engine::publisher::{PublishError, PublisherEvent};
+use lockstep_core::engine::receiver::Start;
+use lockstep_core::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
+use lockstep_sim::net::SimNet;
+use lockstep_wire::*;
 
 const A: [u64; 2] = [1, 1];
 const B: [u64; 2] = [2, 2];

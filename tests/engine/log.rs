@@ -2,12 +2,12 @@
 
 use super::world::*;
 use bytemuck::Zeroable;
-use lockstep::journal::Founding;
-use lockstep::proto::commit::Durability;
-use lockstep::proto::lineage::Lineage;
-use lockstep::proto::log::LogEnd;
-use lockstep::proto::window::Window;
-use lockstep::wire::*;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::lineage::Lineage;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_core::proto::window::Window;
+use lockstep_replica::journal::Founding;
+use lockstep_wire::*;
 
 /// A log, as long as the test wants it, of as many leaders. A clone is another future of the same past.
 #[derive(Clone)]

@@ -1,4 +1,4 @@
-//! The engines over [`SimNet`](lockstep::sim::net::SimNet) and a journal in memory, datagram by datagram.
+//! The engines over [`SimNet`](lockstep_sim::net::SimNet) and a journal in memory, datagram by datagram.
 //! Which of these tests shows which fault stands in `docs/FAULTS.md`.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
@@ -10,7 +10,7 @@ mod clock;
 mod exchange;
 mod fates;
 mod found;
-#[cfg(feature = "planted")]
+#[cfg(lockstep_planted)]
 mod found_by;
 mod full;
 mod futures;

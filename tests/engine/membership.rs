@@ -2,9 +2,9 @@
 
 use crate::log::{Log, written};
 use crate::world::*;
-use lockstep::engine::event::Role;
-use lockstep::proto::commit::Durability;
-use lockstep::wire::*;
+use lockstep_core::engine::event::Role;
+use lockstep_core::proto::commit::Durability;
+use lockstep_wire::*;
 
 /// Where the operator asks from.
 const OPERATOR: u32 = 99;
@@ -29,7 +29,7 @@ fn cluster(members: u32, learners: u32) -> (Cluster, PublisherId) {
 }
 
 fn describe(cluster: &Cluster) -> String {
-    let one = |replica: &lockstep::engine::replica::Replica<TestPorts>| {
+    let one = |replica: &lockstep_replica::replica::Replica<TestPorts>| {
         let (end, commit_next) = (replica.tail().end(), replica.core.commit_next());
         format!("{} {} next {} commit {commit_next}\n", replica.role().name(), end.epoch, end.next)
     };

@@ -3,13 +3,13 @@
 use crate::log::Log;
 use crate::subscriber::{Reader, Told};
 use crate::world::*;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::event::{Event, Role};
-use lockstep::engine::publisher::PublisherEvent;
-use lockstep::engine::receiver::Start;
-use lockstep::engine::replay::ReplayLimits;
-use lockstep::engine::subscriber::Delivery;
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_core::engine::receiver::Start;
+use lockstep_core::engine::replay::ReplayLimits;
+use lockstep_core::engine::subscriber::Delivery;
+use lockstep_wire::*;
 
 /// The longest `timing.beat` that a file may have.
 const SECOND: Nanos = 1_000_000_000;
@@ -25,7 +25,7 @@ fn cluster() -> (Cluster, PublisherId) {
 
 /// What each replica told since the last look.
 fn told(cluster: &mut Cluster) -> Vec<Vec<Event>> {
-    let events = |replica: &mut lockstep::engine::replica::Replica<TestPorts>| {
+    let events = |replica: &mut lockstep_replica::replica::Replica<TestPorts>| {
         std::iter::from_fn(|| replica.core.events.pop()).collect()
     };
     cluster.replicas.iter_mut().map(events).collect()

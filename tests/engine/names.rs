@@ -1,9 +1,9 @@
 //! One name, opened more than once on one handle: the newer process is the same one.
 
 use super::world::*;
-use lockstep::engine::publisher::PublisherEvent;
-use lockstep::engine::replica::ReplicaLimits;
-use lockstep::wire::*;
+use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_replica::replica::ReplicaLimits;
+use lockstep_wire::*;
 
 const A: [u64; 2] = [1, 1];
 const B: [u64; 2] = [2, 2];

@@ -2,10 +2,10 @@
 //! stands under its numbers.
 
 use super::world::*;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::publisher::PublisherEvent;
-use lockstep::proto::window::Window;
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_core::proto::window::Window;
+use lockstep_wire::*;
 
 const A: [u64; 2] = [1, 1];
 const B: [u64; 2] = [2, 2];

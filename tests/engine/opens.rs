@@ -3,10 +3,10 @@
 use super::log::{Log, open_submission, written};
 use super::replica::{leader, standby};
 use super::world::*;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::event::{Event, Role};
-use lockstep::engine::publisher::PublisherEvent;
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_wire::*;
 
 /// A cluster whose replicas take so many names while they lead, and one handle.
 fn cluster(publishers_max: [u32; 3]) -> Cluster {
@@ -166,7 +166,7 @@ fn a_leader_without_room_tells_each_opener_once_a_rung_and_keeps_no_more_than_a_
         }
     }
     assert!(told.iter().all(|(nonce, what, max)| (2..60).contains(nonce)
-        && *what == lockstep::wire::Told::TableFull as u32
+        && *what == lockstep_wire::Told::TableFull as u32
         && *max == 1));
     assert!(told.len() >= NOTICE_ROWS_MAX);
 }

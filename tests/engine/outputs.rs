@@ -1,11 +1,11 @@
 //! An application in several copies: whatever starts late, dies and begins again, each output is stamped once.
 
 use super::world::*;
-use lockstep::engine::outputs::{Divergence, Outputs, OutputsEnd};
-use lockstep::engine::publisher::{PublishError, Publisher, PublisherEvent, PublisherLimits};
-use lockstep::engine::subscriber::{Message, SubscriberEvent};
-use lockstep::sim::net::SimNet;
-use lockstep::wire::*;
+use lockstep_core::engine::outputs::{Divergence, Outputs, OutputsEnd};
+use lockstep_core::engine::publisher::{PublishError, Publisher, PublisherEvent, PublisherLimits};
+use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
+use lockstep_sim::net::SimNet;
+use lockstep_wire::*;
 
 const NAME: &str = "application";
 const SHARED: [u64; 2] = [7, 7];

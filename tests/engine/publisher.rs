@@ -2,11 +2,11 @@
 
 use super::log::{Log, written};
 use super::world::*;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::publisher::{PublishError, Publisher, PublisherEvent, PublisherLimits};
-use lockstep::engine::replica::ReplicaLimits;
-use lockstep::sim::net::SimNet;
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::publisher::{PublishError, Publisher, PublisherEvent, PublisherLimits};
+use lockstep_replica::replica::ReplicaLimits;
+use lockstep_sim::net::SimNet;
+use lockstep_wire::*;
 use std::collections::BTreeMap;
 
 const A: [u64; 2] = [1, 1];

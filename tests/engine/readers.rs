@@ -4,11 +4,11 @@
 use super::log::Log;
 use super::subscriber::{Reader, Told};
 use super::world::*;
-use lockstep::engine::counters::{Counter, Counters};
-use lockstep::engine::event::Events;
-use lockstep::engine::receiver::{NACK_LEN_MAX, Placement, Receiver, Start};
-use lockstep::engine::subscriber::Delivery;
-use lockstep::wire::*;
+use lockstep_core::engine::counters::{Counter, Counters};
+use lockstep_core::engine::event::Events;
+use lockstep_core::engine::receiver::{NACK_LEN_MAX, Placement, Receiver, Start};
+use lockstep_core::engine::subscriber::Delivery;
+use lockstep_wire::*;
 
 const GUARD_NS: Nanos = 30_000;
 const RETRY_NS: Nanos = 150_000;

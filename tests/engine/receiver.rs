@@ -3,10 +3,10 @@
 use super::log::Log;
 use super::subscriber::{Reader, Told};
 use super::world::*;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::receiver::Start;
-use lockstep::engine::subscriber::{Delivery, SubscriberLimits};
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::receiver::Start;
+use lockstep_core::engine::subscriber::{Delivery, SubscriberLimits};
+use lockstep_wire::*;
 
 /// The guard and its jitter.
 const GUARD_NS: Nanos = 30_000;

@@ -1,10 +1,10 @@
 //! What a leader knows of its members, and what a standby says that missed its leader for nothing.
 
 use crate::world::*;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::event::{Event, Role};
-use lockstep::proto::redundancy::Away;
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::proto::redundancy::Away;
+use lockstep_wire::*;
 
 fn cluster() -> (Cluster, PublisherId) {
     let mut cluster = Cluster::new(3, |_| {});

@@ -4,11 +4,11 @@
 use super::log::{Log, nack, open_submission};
 use super::replica::{Repair, answers, decoded, giver, giver_of, leader};
 use super::world::*;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::ports::Group;
-use lockstep::proto::requesters::BudgetLimits;
-use lockstep::sim::net::To;
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::ports::Group;
+use lockstep_core::proto::requesters::BudgetLimits;
+use lockstep_sim::net::To;
+use lockstep_wire::*;
 
 /// Readers `who` ask for these ranges, all in one batch. What is sent in eight turns.
 fn ask_together(

@@ -3,13 +3,13 @@
 use super::log::{Log, written};
 use super::subscriber::{Reader, Told};
 use super::world::*;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::event::Role;
-use lockstep::engine::receiver::Start;
-use lockstep::engine::replay::{ReplayLimits, Step, Supply};
-use lockstep::engine::replica::{ReplayOrder, ReplayWish};
-use lockstep::engine::subscriber::Delivery;
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::Role;
+use lockstep_core::engine::receiver::Start;
+use lockstep_core::engine::replay::{ReplayLimits, Step, Supply};
+use lockstep_core::engine::subscriber::Delivery;
+use lockstep_replica::replica::{ReplayOrder, ReplayWish};
+use lockstep_wire::*;
 
 /// A reader that knows two journals.
 fn reader(delivery: Delivery, start: Start) -> Reader {

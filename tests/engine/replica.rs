@@ -2,13 +2,13 @@
 
 use super::log::{Log, messages, nack, open_submission, submission};
 use super::world::*;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::event::{Event, Role};
-use lockstep::engine::replica::ReplicaLimits;
-use lockstep::proto::commit::Durability;
-use lockstep::proto::window::Window;
-use lockstep::sim::net::To;
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::window::Window;
+use lockstep_replica::replica::ReplicaLimits;
+use lockstep_sim::net::To;
+use lockstep_wire::*;
 
 /// When the journal was told to be full (true) or free, and at which seq.
 fn fullness(events: &[Event]) -> Vec<(bool, Seq)> {
@@ -309,7 +309,7 @@ fn s3_a_standby_stores_what_follows_and_acknowledges_a_batch_once() {
     let acks = acks_in(&sent);
     assert_eq!(acks.len(), 1);
     assert_eq!((acks[0].epoch(), acks[0].first_seq, acks[0].chain), (epoch(1, 1), 6, log.end.chain));
-    assert!(sent.iter().all(|(to, _)| *to == To::Group(lockstep::engine::ports::Group::Control)));
+    assert!(sent.iter().all(|(to, _)| *to == To::Group(lockstep_core::engine::ports::Group::Control)));
     assert_eq!(node.replica.tail().end(), log.end);
     assert!(node.hear(&batch).is_empty(), "copies are no news");
 }

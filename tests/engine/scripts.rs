@@ -46,16 +46,16 @@ use crate::subscriber::owned;
 use crate::world::Told;
 use crate::world::*;
 use datadriven::{TestCase, walk};
-use lockstep::engine::parts::PartsLimits;
-use lockstep::engine::publisher::{PublisherEvent, PublisherLimits};
-use lockstep::engine::receiver::Start;
-use lockstep::engine::replica::Replica;
-use lockstep::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberLimits};
-use lockstep::journal::Tail;
-use lockstep::journal::memory::MemoryTail;
-use lockstep::proto::commit::Durability;
-use lockstep::sim::net::{SimNet, To};
-use lockstep::wire::*;
+use lockstep_core::engine::parts::PartsLimits;
+use lockstep_core::engine::publisher::{PublisherEvent, PublisherLimits};
+use lockstep_core::engine::receiver::Start;
+use lockstep_core::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberLimits};
+use lockstep_core::proto::commit::Durability;
+use lockstep_replica::journal::Tail;
+use lockstep_replica::journal::memory::MemoryTail;
+use lockstep_replica::replica::Replica;
+use lockstep_sim::net::{SimNet, To};
+use lockstep_wire::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use words::{datagram_words, epoch_words, heard_words, kind, told_words, words};
@@ -119,7 +119,7 @@ struct Stage {
 
 #[test]
 fn each_story_of_the_rules_goes_as_it_is_written() {
-    #[cfg(feature = "planted")]
+    #[cfg(lockstep_planted)]
     crate::found_by::planted::plant_what_is_asked();
     walk("tests/testdata/rules", |file| {
         let mut stage = Stage { now: 1_000_000, ..Stage::default() };
@@ -257,14 +257,15 @@ impl Stage {
     /// A blank tail of replica `number` in the life `incarnation`, which is its own from here on.
     fn blank_life(&mut self, number: u32, incarnation: u32) -> Tail<MemoryTail> {
         self.incarnations.insert(number, incarnation);
-        let label = lockstep::journal::TailLabel {
+        let label = lockstep_replica::journal::TailLabel {
             cluster: CLUSTER,
             identity: Identity { replica: number, incarnation },
             boot: [1, 1],
             generation: 1,
             record_len_max: FRAME_LEN_MAX as u32,
         };
-        let tail = Tail::blank(MemoryTail::new(self.ring_len()), label, lockstep::proto::log::LogEnd::BLANK);
+        let tail =
+            Tail::blank(MemoryTail::new(self.ring_len()), label, lockstep_core::proto::log::LogEnd::BLANK);
         tail.expect("a ring large enough")
     }
 

@@ -3,14 +3,14 @@
 
 use crate::log::Log;
 use crate::world::*;
-use lockstep::engine::event::Role;
-use lockstep::journal::memory::{MemoryStore, MemoryTail};
-use lockstep::journal::{OpenError, SEGMENT_LEN_MIN, Settings, format, open};
-use lockstep::proto::commit::{Commit, Durability};
-use lockstep::proto::election::{Election, ElectionLimits, Promise, Verdict, Why};
-use lockstep::proto::log::LogEnd;
-use lockstep::proto::membership::{Electorate, Membership, Standing, judge_change};
-use lockstep::wire::*;
+use lockstep_core::engine::event::Role;
+use lockstep_core::proto::commit::{Commit, Durability};
+use lockstep_core::proto::election::{Election, ElectionLimits, Promise, Verdict, Why};
+use lockstep_core::proto::log::LogEnd;
+use lockstep_core::proto::membership::{Electorate, Membership, Standing, judge_change};
+use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
+use lockstep_replica::journal::{OpenError, SEGMENT_LEN_MIN, Settings, format, open};
+use lockstep_wire::*;
 
 const RING: usize = 256 << 10;
 

@@ -1,8 +1,8 @@
 //! FrameStore against a model that is too simple to be wrong.
 
 use super::log::Log;
-use lockstep::engine::store::FrameStore;
-use lockstep::wire::*;
+use lockstep_core::engine::store::FrameStore;
+use lockstep_wire::*;
 use proptest::prelude::*;
 
 /// Frames of these numbers of entries, one behind the other.

@@ -2,13 +2,13 @@
 
 use super::log::Log;
 use super::world::*;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::parts::PartsLimits;
-use lockstep::engine::receiver::Start;
-use lockstep::engine::replay::Step;
-use lockstep::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
-use lockstep::sim::net::SimNet;
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::parts::PartsLimits;
+use lockstep_core::engine::receiver::Start;
+use lockstep_core::engine::replay::Step;
+use lockstep_core::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
+use lockstep_sim::net::SimNet;
+use lockstep_wire::*;
 
 /// An event, owned.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -3,11 +3,11 @@
 use crate::log::{Log, written};
 use crate::replica::standby;
 use crate::world::*;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::event::{Event, Role};
-use lockstep::proto::election::Why;
-use lockstep::proto::window::Window;
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::proto::election::Why;
+use lockstep_core::proto::window::Window;
+use lockstep_wire::*;
 
 /// A cluster of three with one open publisher.
 fn cluster(members: u32) -> (Cluster, PublisherId) {

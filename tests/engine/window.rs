@@ -1,7 +1,7 @@
 //! SubmitWindow against a model of lists, and what it must do with a device that takes little.
 
-use lockstep::engine::window::{Flight, Outstanding, ResendTimer, SubmitWindow};
-use lockstep::wire::*;
+use lockstep_core::engine::window::{Flight, Outstanding, ResendTimer, SubmitWindow};
+use lockstep_wire::*;
 use proptest::prelude::*;
 use std::collections::{BTreeMap, VecDeque};
 

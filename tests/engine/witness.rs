@@ -1,11 +1,11 @@
 //! A witness: it votes, acknowledges and never leads, and keeps no more than a ring.
 
 use crate::world::*;
-use lockstep::engine::bootstrap::bootstrap;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::event::{Event, Role};
-use lockstep::proto::window::Window;
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::proto::window::Window;
+use lockstep_replica::bootstrap::bootstrap;
+use lockstep_wire::*;
 
 const RING: usize = 64 << 10;
 const WITNESS: u32 = 3;
@@ -21,7 +21,7 @@ fn witnessed(count: u32) -> (Cluster, PublisherId) {
             bootstrap(&mut tail, HISTORY, &members, 1_000).expect("a blank log");
         }
         let window = Window { entries: 1_000, bytes: RING as u32 };
-        let limits = lockstep::engine::replica::ReplicaLimits { window, ..replica_limits(number, count) };
+        let limits = lockstep_replica::replica::ReplicaLimits { window, ..replica_limits(number, count) };
         cluster.replicas[number as usize - 1] = start(tail, limits).expect("a member");
     }
     cluster.add_publisher(|limits| {
@@ -40,7 +40,7 @@ fn is_equal(cluster: &Cluster) -> bool {
 }
 
 fn describe(cluster: &Cluster) -> String {
-    let one = |replica: &lockstep::engine::replica::Replica<TestPorts>| {
+    let one = |replica: &lockstep_replica::replica::Replica<TestPorts>| {
         let (end, commit_next) = (replica.tail().end(), replica.core.commit_next());
         format!("{} {} next {} commit {commit_next}\n", replica.role().name(), end.epoch, end.next)
     };
@@ -101,7 +101,7 @@ fn a_witness_acknowledges_nothing_that_it_cannot_keep_until_older_entries_are_co
     let held = cluster.record.iter().filter(|(from, _)| *from == WITNESS);
     let acks: Vec<_> = held
         .map(|(_, bytes)| {
-            (lockstep::sim::net::To::Group(lockstep::engine::ports::Group::Control), bytes.clone())
+            (lockstep_sim::net::To::Group(lockstep_core::engine::ports::Group::Control), bytes.clone())
         })
         .collect();
     assert!(acks_in(&acks).iter().all(|ack| ack.first_seq <= end.next));

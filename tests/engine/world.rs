@@ -1,29 +1,30 @@
 //! What the tests of the engines share: names, limits, and a small cluster that is stepped by hand.
 
-use lockstep::engine::bootstrap::bootstrap;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::event::Event;
-use lockstep::engine::ports::{Group, Ports};
-use lockstep::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
-use lockstep::engine::receiver::ReceiverLimits;
-use lockstep::engine::replica::{Recovered, Replica, ReplicaLimits};
-use lockstep::journal::memory::MemoryTail;
-use lockstep::journal::ports::{TailSource, Word};
-use lockstep::journal::{Tail, TailLabel};
-use lockstep::proto::beat::BeatLimits;
-use lockstep::proto::commit::Durability;
-use lockstep::proto::election::ElectionLimits;
-use lockstep::proto::lineage::Lineage;
-use lockstep::proto::log::LogEnd;
-use lockstep::proto::membership::Membership;
-use lockstep::proto::nack::NackLimits;
-use lockstep::proto::publishers::Publishers;
-use lockstep::proto::repairers::Repairer;
-use lockstep::proto::requesters::BudgetLimits;
-use lockstep::proto::suspect::SuspectLimits;
-use lockstep::proto::window::Window;
-use lockstep::sim::net::{SimNet, To};
-use lockstep::wire::*;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::Event;
+use lockstep_core::engine::ports::Group;
+use lockstep_core::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
+use lockstep_core::engine::receiver::ReceiverLimits;
+use lockstep_core::proto::beat::BeatLimits;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::election::ElectionLimits;
+use lockstep_core::proto::lineage::Lineage;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_core::proto::membership::Membership;
+use lockstep_core::proto::nack::NackLimits;
+use lockstep_core::proto::publishers::Publishers;
+use lockstep_core::proto::repairers::Repairer;
+use lockstep_core::proto::requesters::BudgetLimits;
+use lockstep_core::proto::suspect::SuspectLimits;
+use lockstep_core::proto::window::Window;
+use lockstep_replica::bootstrap::bootstrap;
+use lockstep_replica::journal::memory::MemoryTail;
+use lockstep_replica::journal::ports::{TailSource, Word};
+use lockstep_replica::journal::{Tail, TailLabel};
+use lockstep_replica::ports::Ports;
+use lockstep_replica::replica::{Recovered, Replica, ReplicaLimits};
+use lockstep_sim::net::{SimNet, To};
+use lockstep_wire::*;
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -64,7 +65,7 @@ pub fn member_list(count: u32) -> Vec<MemberBody> {
 /// A receiver that may ask replicas 1 to `repairers`. Every engine of these tests has one: here a rule is broken on
 /// purpose, where one is to be (`found_by.rs`).
 pub fn receiver_limits(me: Identity, repairers: u32) -> ReceiverLimits {
-    #[cfg(feature = "planted")]
+    #[cfg(lockstep_planted)]
     crate::found_by::planted::plant_what_is_asked();
     ReceiverLimits {
         cluster: CLUSTER,

@@ -1,12 +1,12 @@
 //! Memory beside a network: what goes which way, and that nobody hears anything twice.
 
 use crate::{LOCALHOST, settings as udp_settings, single};
-use lockstep::engine::ports::{Burst, Group, Net};
-use lockstep::io::device::{Device, DeviceSettings, Memory};
-use lockstep::io::rehearse::Time;
-use lockstep::io::shm::{Beside, HostMemory, Shm, ShmSettings};
-use lockstep::io::transport::TransportSettings;
-use lockstep::wire::Nanos;
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_io::device::{Device, DeviceSettings, Memory};
+use lockstep_io::rehearse::Time;
+use lockstep_io::shm::{Beside, HostMemory, Shm, ShmSettings};
+use lockstep_io::transport::TransportSettings;
+use lockstep_wire::Nanos;
 use std::cell::Cell;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;

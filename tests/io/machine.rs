@@ -1,13 +1,13 @@
 //! Clock, core, memory, idling, and the guard over a hot thread's system calls.
 
 use crate::{KINDS, burst, child_of, is_child_of, open, said, settings, single};
-use lockstep::engine::ports::{Burst, Group, Net, PARK_NS_MAX};
-use lockstep::io::clock::{self, Clock};
-use lockstep::io::counters::CountersFile;
-use lockstep::io::events::{Event, Recorder};
-use lockstep::io::idle::{Idle, PARK_NS_MIN, Parker};
-use lockstep::io::udp::UdpCounts;
-use lockstep::io::{Obtained, cpu, duty, guard};
+use lockstep_core::engine::ports::{Burst, Group, Net, PARK_NS_MAX};
+use lockstep_io::clock::{self, Clock};
+use lockstep_io::counters::CountersFile;
+use lockstep_io::events::{Event, Recorder};
+use lockstep_io::idle::{Idle, PARK_NS_MIN, Parker};
+use lockstep_io::udp::UdpCounts;
+use lockstep_io::{Obtained, cpu, duty, guard};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

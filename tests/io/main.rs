@@ -15,10 +15,10 @@ mod udp;
 mod watcher;
 mod xdp;
 
-use lockstep::engine::ports::{Burst, Net};
-use lockstep::io::clock;
-use lockstep::io::events::EventKind;
-use lockstep::io::udp::{Interface, Udp, UdpSettings, free_port};
+use lockstep_core::engine::ports::{Burst, Net};
+use lockstep_io::clock;
+use lockstep_io::events::EventKind;
+use lockstep_io::udp::{Interface, Udp, UdpSettings, free_port};
 use std::net::Ipv4Addr;
 use std::process::{Command, Output};
 use std::time::Duration;

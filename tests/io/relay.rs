@@ -3,8 +3,8 @@
 
 use crate::beside::{Noted, groups};
 use crate::xdp::{KINDS, Pair, SAID_AT_ONCE, Speaker, UNICAST_PORT, all};
-use lockstep::engine::ports::{Group, Net};
-use lockstep::io::shm::{Relay, RelaySettings, Relayed};
+use lockstep_core::engine::ports::{Group, Net};
+use lockstep_io::shm::{Relay, RelaySettings, Relayed};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -3,9 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use crate::{LOCALHOST, burst, child_of, is_child_of, said, single};
-use lockstep::engine::ports::{Burst, Group, Net};
-use lockstep::io::clock;
-use lockstep::io::shm::{Shm, ShmCounts, ShmSettings};
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_io::clock;
+use lockstep_io::shm::{Shm, ShmCounts, ShmSettings};
 use std::fs::{File, OpenOptions, Permissions};
 use std::io::{BufRead, BufReader, Seek, SeekFrom, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};

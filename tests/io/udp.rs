@@ -1,10 +1,10 @@
 //! The two sockets of a node.
 
 use crate::{KINDS, LOCALHOST, burst, open, received, settings, single};
-use lockstep::engine::ports::{Burst, Group, Net};
-use lockstep::io::clock::Clock;
-use lockstep::io::events::{Event, Recorder};
-use lockstep::io::udp::{Interface, Udp, UdpCounts, UdpSettings};
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_io::clock::Clock;
+use lockstep_io::events::{Event, Recorder};
+use lockstep_io::udp::{Interface, Udp, UdpCounts, UdpSettings};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 

@@ -6,13 +6,13 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use crate::{CHILD, LOCALHOST, child_of, is_child_of, open, received, settings};
-use lockstep::engine::ports::Group;
-use lockstep::io::events::{Event, Recorder};
-use lockstep::io::udp::{Interface, Udp, UdpSettings};
-use lockstep::io::watcher::{DIED, NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps};
-use lockstep::io::{cpu, init};
-use lockstep::node::EVENT_KINDS;
-use lockstep::wire::{Datagram, DownBody, Header, Kind, write_down};
+use lockstep_core::engine::ports::Group;
+use lockstep_io::events::{Event, Recorder};
+use lockstep_io::udp::{Interface, Udp, UdpSettings};
+use lockstep_io::watcher::{DIED, NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps};
+use lockstep_io::{cpu, init};
+use lockstep_node::EVENT_KINDS;
+use lockstep_wire::{Datagram, DownBody, Header, Kind, write_down};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};

@@ -5,11 +5,11 @@
 //! answers with one line. So a test is a talk, and no answer depends on how fast anybody is.
 
 use crate::{child_of, is_child_of};
-use lockstep::engine::ports::{Burst, Group, Net};
-use lockstep::io::device::{Device, DeviceSettings, Memory};
-use lockstep::io::transport::TransportSettings;
-use lockstep::io::udp::{Interface, UdpSettings};
-use lockstep::io::xdp::{Mode, XdpSettings};
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_io::device::{Device, DeviceSettings, Memory};
+use lockstep_io::transport::TransportSettings;
+use lockstep_io::udp::{Interface, UdpSettings};
+use lockstep_io::xdp::{Mode, XdpSettings};
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};

@@ -1,15 +1,15 @@
 //! Two lines under real nodes: what one line loses, or the loss of a whole one, reaches nobody but its counters.
 
 use super::support::Cluster;
-use lockstep::client::{
+use lockstep::config::Config;
+use lockstep_client::{
     Delivery, Endpoint, Flow, Publisher, PublisherEvent, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
-use lockstep::config::Config;
-use lockstep::engine::counters::Counter;
-use lockstep::io::counters::CountersReader;
-use lockstep::io::device::Memory;
-use lockstep::io::events::Recorder;
-use lockstep::node::{EVENT_KINDS, Node, NodeSettings, journal_digest};
+use lockstep_core::engine::counters::Counter;
+use lockstep_io::counters::CountersReader;
+use lockstep_io::device::Memory;
+use lockstep_io::events::Recorder;
+use lockstep_node::{EVENT_KINDS, Node, NodeSettings, journal_digest};
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -2,7 +2,7 @@
 
 use super::lines::{SETTINGS, run_in};
 use super::support::Cluster;
-use lockstep::io::device::Memory;
+use lockstep_io::device::Memory;
 use std::time::Duration;
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::lines::{SETTINGS, run_in, second_line};
 use super::support::Cluster;
-use lockstep::io::device::Memory;
+use lockstep_io::device::Memory;
 use std::time::Duration;
 
 const UNICAST: &str = "transport = \"unicast\"\n";

@@ -33,18 +33,18 @@
 //! is a bug.
 
 use datadriven::walk;
-use lockstep::proto::commit::Durability;
-use lockstep::sim::proof::{Begin, Stage};
+use lockstep_core::proto::commit::Durability;
+use lockstep_sim::proof::{Begin, Stage};
 
-#[cfg(feature = "planted")]
+#[cfg(lockstep_planted)]
 #[path = "../support/planted.rs"]
 mod planted;
 
 /// Each mutation of the proof that a story tells of, and the story.
-#[cfg(feature = "planted")]
+#[cfg(lockstep_planted)]
 #[test]
 fn every_planted_bug_of_the_proof_breaks_its_story() {
-    use lockstep::proto::planted::Mutation;
+    use lockstep_core::proto::planted::Mutation;
     planted::each_is_found(
         Some("scripts::each_story_of_the_proof_goes_as_it_is_written"),
         &[
@@ -72,7 +72,7 @@ fn every_planted_bug_of_the_proof_breaks_its_story() {
 
 #[test]
 fn each_story_of_the_proof_goes_as_it_is_written() {
-    #[cfg(feature = "planted")]
+    #[cfg(lockstep_planted)]
     planted::plant_what_is_asked();
     walk("tests/testdata/proof", |file| {
         let mut stage = Stage::new().expect("a journal");

@@ -2,14 +2,14 @@
 
 use super::support::Cluster;
 use super::{PATIENCE, wait_until};
-use lockstep::client::{
+use lockstep_client::{
     Cursor, Delivery, Flow, Publisher, PublisherEvent, ReplayEnd, Start, StreamDigest, Subscriber,
     SubscriberEvent,
 };
-use lockstep::engine::counters::Counter;
-use lockstep::io::events::Recorder;
-use lockstep::node::{EVENT_KINDS, Node, journal_digest};
-use lockstep::wire::Seq;
+use lockstep_core::engine::counters::Counter;
+use lockstep_io::events::Recorder;
+use lockstep_node::{EVENT_KINDS, Node, journal_digest};
+use lockstep_wire::Seq;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -156,7 +156,7 @@ fn a_reader_behind_every_ring_is_replayed_to_and_goes_on_live_without_a_hole_or_
 fn late_joiners_at_random_points_end_with_the_same_digest() {
     let cluster = Cluster::new(3, SMALL);
     let nodes: Vec<_> = (1..=3).map(|id| Running::start(&cluster, id)).collect();
-    let seed = lockstep::io::clock::random_u64().unwrap();
+    let seed = lockstep_io::clock::random_u64().unwrap();
     let reads: Vec<Read> = std::thread::scope(|scope| {
         let cluster = &cluster;
         let publisher = scope.spawn(move || publish(cluster, "orders", 3 * MANY));
@@ -333,7 +333,7 @@ fn a_replica_behind_every_ring_catches_up_from_another_ones_journal() {
     // The third one has never heard a word.
     nodes.push(Running::start(&cluster, 3));
     publish(&cluster, "more", 10);
-    let mut state = lockstep::client::Questioner::open(&cluster.endpoint()).unwrap();
+    let mut state = lockstep_client::Questioner::open(&cluster.endpoint()).unwrap();
     let addresses: Vec<_> = (1..=3).map(|id| cluster.node(id).unicast).collect();
     wait_until("the third one has everything", || {
         let answers = state.nodes(&addresses, Duration::from_millis(200));

@@ -1,16 +1,16 @@
 //! The server alone, over a journal of its own, asked by plain sockets.
 
 use super::{PATIENCE, wait_until};
-use lockstep::engine::replay::{Piece, piece};
-use lockstep::io::journal_files::{self, JournalConfig, Lock, OpenJournal};
-use lockstep::io::journal_thread::{Handle, ThreadSettings, spawn};
-use lockstep::io::replay::{Server, ServerSettings};
-use lockstep::io::store::DirStore;
-use lockstep::io::tail::MappedTail;
-use lockstep::journal::{Retention, Tail, read_segments};
-use lockstep::proto::lineage::Lineage;
-use lockstep::proto::log::LogEnd;
-use lockstep::wire::*;
+use lockstep_core::engine::replay::{Piece, piece};
+use lockstep_core::proto::lineage::Lineage;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_node::io::journal_files::{self, JournalConfig, Lock, OpenJournal};
+use lockstep_node::io::journal_thread::{Handle, ThreadSettings, spawn};
+use lockstep_node::io::replay::{Server, ServerSettings};
+use lockstep_node::io::store::DirStore;
+use lockstep_node::io::tail::MappedTail;
+use lockstep_replica::journal::{Retention, Tail, read_segments};
+use lockstep_wire::*;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::time::{Duration, Instant};

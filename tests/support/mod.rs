@@ -1,11 +1,11 @@
 //! A cluster of one process: nodes as threads on loopback, each test with its own groups, ports and
 //! directory.
 
-use lockstep::client::Endpoint;
 use lockstep::config::Config;
-use lockstep::io::udp::free_port;
-use lockstep::node::{self, NodeSettings};
-use lockstep::wire::MemberBody;
+use lockstep_client::Endpoint;
+use lockstep_io::udp::free_port;
+use lockstep_node::NodeSettings;
+use lockstep_wire::MemberBody;
 use std::net::Ipv4Addr;
 use std::path::Path;
 use tempfile::TempDir;
@@ -37,11 +37,11 @@ impl Cluster {
         let members: Vec<MemberBody> = (1..=replicas)
             .map(|id| {
                 let settings = cluster.node(id);
-                let identity = node::format(&settings).unwrap_or_else(|error| panic!("{error}"));
+                let identity = lockstep_node::format(&settings).unwrap_or_else(|error| panic!("{error}"));
                 MemberBody::full(identity, settings.unicast)
             })
             .collect();
-        node::bootstrap(&cluster.node(1), &members).unwrap_or_else(|error| panic!("{error}"));
+        lockstep_node::bootstrap(&cluster.node(1), &members).unwrap_or_else(|error| panic!("{error}"));
         cluster
     }
 

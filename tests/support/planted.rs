@@ -1,6 +1,6 @@
 //! A rule that is broken on purpose, in a process of its own: what is planted is planted for the whole process.
 
-use lockstep::proto::planted::{Mutation, plant};
+use lockstep_core::proto::planted::{Mutation, plant};
 use std::process::Command;
 
 const PLANTED: &str = "LOCKSTEP_PLANTED_ONE";

@@ -2,7 +2,7 @@
 //! identity for every kind.
 
 use crate::samples::{self, CLUSTER, datagrams, frame, small, submission};
-use lockstep::wire::*;
+use lockstep_wire::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};

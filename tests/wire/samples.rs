@@ -1,7 +1,7 @@
 //! One of everything that travels or is journaled, built through the wire's own API. No two fields of
 //! a sample hold the same value, so that an exchanged offset shows in the bytes.
 
-use lockstep::wire::*;
+use lockstep_wire::*;
 
 pub const CLUSTER: u64 = 0xc7c6_c5c4_c3c2_c1c0;
 pub const LEADER: Identity = Identity { replica: 2, incarnation: 0x0a3_f9c1 };

@@ -1,6 +1,6 @@
 //! Captures written by hand, and what tshark says of them with our dissector and nobody's preferences.
 
-use lockstep::wire::DATAGRAM_LEN_MAX;
+use lockstep_wire::DATAGRAM_LEN_MAX;
 use std::process::Command;
 use tempfile::TempDir;
 

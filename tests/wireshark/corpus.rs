@@ -1,8 +1,8 @@
 //! Datagrams for the dissector: each sample and each word of each table, and then what is wrong with them.
 
 use crate::samples::{self, STANDBY, entries, frame, header, member, small, submission};
-use lockstep::sim::rng::Rng;
-use lockstep::wire::*;
+use lockstep_sim::rng::Rng;
+use lockstep_wire::*;
 
 /// A datagram, and how a failed test calls it.
 pub type Case = (String, Vec<u8>);

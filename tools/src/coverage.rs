@@ -9,7 +9,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// The rooms whose code the simulator runs.
-const ROOMS: [&str; 4] = ["proto", "engine", "journal", "edge"];
+const ROOMS: [(&str, &str); 5] = [
+    ("proto", "crates/lockstep-core/src/proto/"),
+    ("engine", "crates/lockstep-core/src/engine/"),
+    ("replica", "crates/lockstep-replica/src/replica/"),
+    ("journal", "crates/lockstep-replica/src/journal/"),
+    ("edge", "crates/lockstep-gateway/src/"),
+];
 
 /// Lines of one file that hold code, and whether each was run.
 type Lines = BTreeMap<usize, bool>;
@@ -93,7 +99,7 @@ fn counted(lcov: &str) -> BTreeMap<String, Counted> {
     let mut file = None;
     for line in lcov.lines() {
         if let Some(path) = line.strip_prefix("SF:") {
-            let at = ROOMS.iter().find_map(|room| path.find(&format!("src/{room}/")));
+            let at = ROOMS.iter().find_map(|(_, folder)| path.find(folder));
             file = at.map(|at| path[at..].to_string());
             continue;
         }
@@ -122,13 +128,8 @@ fn table(files: &BTreeMap<String, Counted>) -> String {
         "{:<10}{:>10}{:>9}{:>8}{:>10}{:>9}{:>8}\n",
         "room", "lines", "reached", "share", "branches", "taken", "share"
     );
-    for room in ROOMS {
-        let here = || {
-            files
-                .iter()
-                .filter(|(file, _)| file.starts_with(&format!("src/{room}/")))
-                .map(|(_, counted)| counted)
-        };
+    for (room, folder) in ROOMS {
+        let here = || files.iter().filter(|(file, _)| file.starts_with(folder)).map(|(_, counted)| counted);
         let sum = |of: fn(&Counted) -> (usize, usize)| {
             here().map(of).fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
         };
@@ -186,12 +187,12 @@ mod tests {
 
     #[test]
     fn what_any_copy_of_the_code_did_counts_and_other_rooms_do_not() {
-        let lcov = "SF:/x/src/proto/commit.rs\nDA:1,0\nDA:2,5\nBRDA:2,0,0,5\nBRDA:2,0,1,0\nend_of_record\n\
-                    SF:/x/src/io/udp.rs\nDA:1,1\nBRDA:1,0,0,1\n\
-                    SF:/x/src/proto/commit.rs\nDA:1,7\nDA:3,0\nBRDA:2,0,1,-\nBRDA:3,0,0,-\n";
+        let lcov = "SF:/x/crates/lockstep-core/src/proto/commit.rs\nDA:1,0\nDA:2,5\nBRDA:2,0,0,5\nBRDA:2,0,1,0\nend_of_record\n\
+                    SF:/x/crates/lockstep-io/src/udp.rs\nDA:1,1\nBRDA:1,0,0,1\n\
+                    SF:/x/crates/lockstep-core/src/proto/commit.rs\nDA:1,7\nDA:3,0\nBRDA:2,0,1,-\nBRDA:3,0,0,-\n";
         let files = counted(lcov);
         assert_eq!(files.len(), 1);
-        let here = &files["src/proto/commit.rs"];
+        let here = &files["crates/lockstep-core/src/proto/commit.rs"];
         assert_eq!(here.lines, Lines::from([(1, true), (2, true), (3, false)]));
         assert_eq!(
             here.branches,

@@ -1,8 +1,8 @@
 //! The acknowledging application beside a scene, and what it heard.
 
 use lockstep::cli::exchange::{Exchange, Heard as Event};
-use lockstep::client::Endpoint;
-use lockstep::edge::gateway::clients::ClientEvent;
+use lockstep_client::Endpoint;
+use lockstep_gateway::gateway::clients::ClientEvent;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 

@@ -6,9 +6,9 @@
 
 use crate::netns::Place;
 use crate::processes::{Cluster, PATIENCE, Process};
-use lockstep::io::store::DirStore;
-use lockstep::journal::read_segments;
-use lockstep::wire::EntryKind;
+use lockstep_node::io::store::DirStore;
+use lockstep_replica::journal::read_segments;
+use lockstep_wire::EntryKind;
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;

@@ -7,7 +7,7 @@
 
 use crate::flow::{Feed, Stream};
 use crate::processes::{Cluster, Ground};
-use lockstep::sim::rng::Rng;
+use lockstep_sim::rng::Rng;
 use std::fmt;
 use std::time::Duration;
 

@@ -15,7 +15,7 @@
 //! ```
 
 use clap::{Parser, Subcommand, ValueEnum};
-use lockstep::sim::rng::Rng;
+use lockstep_sim::rng::Rng;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tools::netns::{self, Network};

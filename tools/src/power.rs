@@ -18,7 +18,7 @@ use crate::processes::{
 };
 use crate::takeover::leads;
 use lockstep::config::Config;
-use lockstep::sim::rng::Rng;
+use lockstep_sim::rng::Rng;
 use serde_json::Value;
 use std::fmt;
 use std::path::{Path, PathBuf};

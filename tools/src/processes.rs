@@ -7,7 +7,7 @@
 
 use crate::netns::Place;
 use lockstep::config::Config;
-use lockstep::io::udp::free_port;
+use lockstep_io::udp::free_port;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -355,7 +355,7 @@ const ROOM_BYTES: u64 = 2 << 30;
 /// A temporary folder in memory, or on the disk where memory has no room (`/dev/shm` of a container).
 pub fn memory_folder() -> TempDir {
     let memory = Path::new("/dev/shm");
-    let has_room = lockstep::io::tail::free_bytes(memory).is_ok_and(|bytes| bytes > ROOM_BYTES);
+    let has_room = lockstep_node::io::tail::free_bytes(memory).is_ok_and(|bytes| bytes > ROOM_BYTES);
     let made = if has_room { TempDir::new_in(memory) } else { TempDir::new() };
     made.expect("a temporary folder")
 }

@@ -15,7 +15,7 @@ use crate::netns::Namespace;
 use crate::power::boot;
 use crate::processes::{Cluster, Ground, PATIENCE, Process, freeze, last_words, memory_folder, run};
 use crate::takeover::{COMMIT_WITHIN, SIZES};
-use lockstep::sim::rng::Rng;
+use lockstep_sim::rng::Rng;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};

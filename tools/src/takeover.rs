@@ -10,8 +10,8 @@
 use crate::flow::{Feed, Stream, View};
 use crate::netns::{Cut, LINE_A, LINE_B, Network, Place};
 use crate::processes::{Cluster, Ground, PATIENCE, Process, last_words, memory_folder, signal_all};
-use lockstep::io::counters::CountersReader;
-use lockstep::sim::rng::Rng;
+use lockstep_io::counters::CountersReader;
+use lockstep_sim::rng::Rng;
 use std::fmt;
 use std::time::{Duration, Instant};
 

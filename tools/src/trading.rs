@@ -11,7 +11,7 @@ use crate::gateways::{self, Running};
 use crate::processes::Cluster;
 use crate::trader::{Trader, login_of};
 use lockstep::config::Config;
-use lockstep::sim::rng::Rng;
+use lockstep_sim::rng::Rng;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;

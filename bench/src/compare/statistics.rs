@@ -261,7 +261,7 @@ fn rank_sums(a: usize, b: usize) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use lockstep::sim::rng::Rng;
+    use lockstep_sim::rng::Rng;
 
     const RULES: Rules = Rules { alarms: 0.01, least: 0.01 };
 

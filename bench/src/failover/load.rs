@@ -4,14 +4,14 @@
 
 use crate::check::{Checker, Faults, Kept, Optimist, compare, due, write_message};
 use crate::worker::Worker;
-use lockstep::client::{
+use lockstep_client::{
     Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
-use lockstep::engine::counters::Counter;
-use lockstep::io::clock::Clock;
-use lockstep::io::cpu;
-use lockstep::io::idle::Idle;
-use lockstep::wire::{Epoch, Nanos, PublisherId, PublisherSeq, Seq};
+use lockstep_core::engine::counters::Counter;
+use lockstep_io::clock::Clock;
+use lockstep_io::cpu;
+use lockstep_io::idle::Idle;
+use lockstep_wire::{Epoch, Nanos, PublisherId, PublisherSeq, Seq};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
@@ -120,7 +120,7 @@ impl Load {
         rate: u64,
         size: usize,
     ) -> Result<Self, String> {
-        let fails = |error: lockstep::io::IoError| error.to_string();
+        let fails = |error: lockstep_io::IoError| error.to_string();
         let mut committed = Subscriber::connect(endpoint, Delivery::Committed, start).map_err(fails)?;
         let mut stamped = Subscriber::connect(endpoint, Delivery::Stamped, start).map_err(fails)?;
         let mut publisher = Publisher::connect(endpoint).map_err(fails)?;

@@ -4,7 +4,7 @@ use super::load::Ended;
 use super::{Arguments, How};
 use crate::results::{Results, Round, Row, Series, Unit};
 use crate::stats::Latencies;
-use lockstep::wire::Nanos;
+use lockstep_wire::Nanos;
 use std::fmt;
 
 /// Who is struck, and who tells what the machine does by itself.

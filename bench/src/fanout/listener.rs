@@ -4,14 +4,14 @@ use crate::cluster;
 use crate::floor::{MESSAGE_LEN_MIN, intended, number};
 use crate::plain;
 use crate::scene::Contestant;
-use lockstep::client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
 use lockstep::config::Config;
-use lockstep::engine::counters::Counter;
-use lockstep::engine::ports::Group;
-use lockstep::io::clock::Clock;
-use lockstep::io::cpu;
-use lockstep::io::idle::Idle;
-use lockstep::wire::Nanos;
+use lockstep_client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::ports::Group;
+use lockstep_io::clock::Clock;
+use lockstep_io::cpu;
+use lockstep_io::idle::Idle;
+use lockstep_wire::Nanos;
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
 use std::os::fd::AsFd;
@@ -132,7 +132,7 @@ pub fn listen(arguments: &ListenerArguments) -> Result<(), String> {
 }
 
 fn of_lockstep(arguments: &ListenerArguments, config: &Config, mut ear: Ear) -> Result<Heard, String> {
-    let fails = |error: lockstep::io::IoError| error.to_string();
+    let fails = |error: lockstep_io::IoError| error.to_string();
     let mut subscriber =
         Subscriber::connect(&config.endpoint(), Delivery::Stamped, Start::From(1)).map_err(fails)?;
     let mut waiter = arguments.idle.waiter(&subscriber.net().sockets()).map_err(fails)?;

@@ -4,9 +4,9 @@ use super::{Publish, Sent};
 use crate::cluster::{Cluster, MESSAGE_LEN};
 use crate::plain::Plain;
 use crate::scene::Contestant;
-use lockstep::client::Publisher;
-use lockstep::engine::ports::{Burst, Group, Net};
-use lockstep::wire::PublisherId;
+use lockstep_client::Publisher;
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_wire::PublisherId;
 use std::time::Duration;
 
 /// How long the leader may take to know the publisher.

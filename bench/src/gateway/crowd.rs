@@ -7,9 +7,9 @@
 
 use super::site::{PASSWORD, answer, begin_login};
 use crate::worker::Worker;
-use lockstep::edge::soup::{ClientEnd, Connection, Packet, RejectReason};
-use lockstep::io::clock::Clock;
-use lockstep::wire::Nanos;
+use lockstep_gateway::soup::{ClientEnd, Connection, Packet, RejectReason};
+use lockstep_io::clock::Clock;
+use lockstep_wire::Nanos;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol, Socket, Type};

@@ -5,12 +5,12 @@ use crate::check::{due, write_message};
 use crate::stats::Latencies;
 use crate::taps::SIZE_MIN;
 use crate::worker::Worker;
-use lockstep::client::{
+use lockstep_client::{
     Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
-use lockstep::edge::gateway::clients::Clients;
-use lockstep::io::cpu;
-use lockstep::wire::{Nanos, PublisherId};
+use lockstep_gateway::gateway::clients::Clients;
+use lockstep_io::cpu;
+use lockstep_wire::{Nanos, PublisherId};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -35,7 +35,7 @@ impl Market {
     /// # Errors
     /// In words, what could not be opened.
     pub fn start(endpoint: &Endpoint, windows: usize) -> Result<Self, String> {
-        let fails = |error: lockstep::io::IoError| error.to_string();
+        let fails = |error: lockstep_io::IoError| error.to_string();
         let subscriber = Subscriber::connect(endpoint, Delivery::Committed, Start::From(1)).map_err(fails)?;
         let mut publisher = Publisher::connect(endpoint).map_err(fails)?;
         let id = publisher.open("market", OPEN).map_err(|error| error.to_string())?;

@@ -10,12 +10,12 @@
 use crate::cluster::load;
 use crate::taps::join;
 use clap::ValueEnum;
-use lockstep::edge::Session;
-use lockstep::edge::mold::packer::DATAGRAM_LEN;
-use lockstep::edge::mold::{Downstream, Packer, Push};
-use lockstep::edge::soup::Packet;
-use lockstep::io::idle::Idle;
-use lockstep::io::multicast;
+use lockstep_gateway::Session;
+use lockstep_gateway::mold::packer::DATAGRAM_LEN;
+use lockstep_gateway::mold::{Downstream, Packer, Push};
+use lockstep_gateway::soup::Packet;
+use lockstep_io::idle::Idle;
+use lockstep_io::multicast;
 use mio::net::{TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
 use std::io::{self, ErrorKind, Read, Write};

@@ -12,7 +12,7 @@ use crate::scene::Contestant;
 use crate::stats::Latencies;
 use crate::transport::Transport;
 use crate::turns::Turns;
-use lockstep::io::idle::Idle;
+use lockstep_io::idle::Idle;
 use std::time::{Duration, Instant};
 
 /// Who forwards: udp by plain calls and by lockstep's own, which are the floors of xdp.

@@ -4,7 +4,7 @@ use super::Plan;
 use crate::results::{Round, Row, Unit};
 use crate::stats::Latencies;
 use crate::turns::Turns;
-use lockstep::io::idle::Parker;
+use lockstep_io::idle::Parker;
 use std::time::{Duration, Instant};
 
 /// A short sleep; that of the kernel's timers has a slack of as much again.

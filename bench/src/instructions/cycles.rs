@@ -8,13 +8,13 @@ use super::world::{Pattern, Watched, World};
 use crate::cluster::{MESSAGE_LEN, MTU};
 use crate::micro::{CLUSTER, entry, sealed};
 use crate::stats::Latencies;
-use lockstep::engine::ports::{Burst, Group, Net};
-use lockstep::journal::memory::MemoryTail;
-use lockstep::journal::ports::{TailSource, Word};
-use lockstep::journal::{Tail, TailLabel};
-use lockstep::proto::log::LogEnd;
-use lockstep::proto::publishers::{PublisherState, Publishers};
-use lockstep::wire::*;
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_core::proto::log::LogEnd;
+use lockstep_core::proto::publishers::{PublisherState, Publishers};
+use lockstep_replica::journal::memory::MemoryTail;
+use lockstep_replica::journal::ports::{TailSource, Word};
+use lockstep_replica::journal::{Tail, TailLabel};
+use lockstep_wire::*;
 use std::hint::black_box;
 
 /// Operations that are timed together, and how often; the median of these counts.

@@ -1,8 +1,9 @@
 //! A device that is a desk: what a role receives lies ready, what it sends is taken and forgotten. It costs
 //! a role nothing that a real one would not.
 
-use lockstep::engine::ports::{Burst, Group, Net, Ports};
-use lockstep::io::tail::MappedTail;
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_node::io::tail::MappedTail;
+use lockstep_replica::ports::Ports;
 use std::hint::black_box;
 use std::net::SocketAddrV4;
 

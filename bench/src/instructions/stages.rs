@@ -63,33 +63,37 @@ impl Stage {
 /// that fits counts.
 const RULES: &[(&str, &[&str], Stage)] = &[
     ("/crc32c-", &[], Stage::Checksum),
-    ("src/io/crc", &[], Stage::Checksum),
-    ("src/wire/crc", &[], Stage::Checksum),
-    ("src/wire/header.rs", &["seal", "checksum"], Stage::Checksum),
-    ("src/wire/entry.rs", &["entry_digest"], Stage::Checksum),
-    ("src/wire/frame.rs", &["chain_after"], Stage::Checksum),
-    ("src/wire/frame.rs", &["push", "claim", "close", "fits"], Stage::Stamp),
-    ("src/wire/entry.rs", &["claim_entry", "write_entry"], Stage::Stamp),
-    ("src/wire/", &[], Stage::ReceiveView),
-    ("src/proto/publishers", &[], Stage::Ingress),
-    ("src/proto/ingress", &[], Stage::Ingress),
-    ("src/proto/window.rs", &["credit", "half"], Stage::Ingress),
-    ("src/engine/replica/ingress.rs", &[], Stage::Ingress),
-    ("src/proto/sequence.rs", &[], Stage::Stamp),
-    ("src/journal/", &[], Stage::Journal),
-    ("src/io/tail.rs", &[], Stage::Journal),
+    ("crates/lockstep-io/src/crc", &[], Stage::Checksum),
+    ("crates/lockstep-wire/src/crc", &[], Stage::Checksum),
+    ("crates/lockstep-wire/src/header.rs", &["seal", "checksum"], Stage::Checksum),
+    ("crates/lockstep-wire/src/entry.rs", &["entry_digest"], Stage::Checksum),
+    ("crates/lockstep-wire/src/frame.rs", &["chain_after"], Stage::Checksum),
+    ("crates/lockstep-wire/src/frame.rs", &["push", "claim", "close", "fits"], Stage::Stamp),
+    ("crates/lockstep-wire/src/entry.rs", &["claim_entry", "write_entry"], Stage::Stamp),
+    ("crates/lockstep-wire/src/", &[], Stage::ReceiveView),
+    ("crates/lockstep-core/src/proto/publishers", &[], Stage::Ingress),
+    ("crates/lockstep-core/src/proto/ingress", &[], Stage::Ingress),
+    ("crates/lockstep-core/src/proto/window.rs", &["credit", "half"], Stage::Ingress),
+    ("crates/lockstep-replica/src/replica/ingress.rs", &[], Stage::Ingress),
+    ("crates/lockstep-core/src/proto/sequence.rs", &[], Stage::Stamp),
+    ("crates/lockstep-replica/src/journal/", &[], Stage::Journal),
+    ("crates/lockstep-node/src/io/tail.rs", &[], Stage::Journal),
     ("src/instructions/desk.rs", &["send_group", "send_unicast"], Stage::Send),
     ("src/instructions/desk.rs", &[], Stage::ReceiveView),
-    ("src/engine/replica/lead.rs", &["lead_datagram", "check_history"], Stage::ReceiveView),
-    ("src/engine/replica/lead.rs", &["stamp_run", "submit"], Stage::Ingress),
-    ("src/engine/replica/lead.rs", &["stamp", "write", "put", "close_frame", "close_telling"], Stage::Stamp),
+    ("crates/lockstep-replica/src/replica/lead.rs", &["lead_datagram", "check_history"], Stage::ReceiveView),
+    ("crates/lockstep-replica/src/replica/lead.rs", &["stamp_run", "submit"], Stage::Ingress),
     (
-        "src/engine/replica/lead.rs",
+        "crates/lockstep-replica/src/replica/lead.rs",
+        &["stamp", "write", "put", "close_frame", "close_telling"],
+        Stage::Stamp,
+    ),
+    (
+        "crates/lockstep-replica/src/replica/lead.rs",
         &["send_frames", "offer_bursts", "burst", "run_of_equal", "on_taken"],
         Stage::Send,
     ),
-    ("src/engine/", &[], Stage::Turn),
-    ("src/proto/", &[], Stage::Turn),
+    ("crates/lockstep-core/src/engine/", &[], Stage::Turn),
+    ("crates/lockstep-core/src/proto/", &[], Stage::Turn),
     ("src/instructions/world.rs", &[], Stage::Turn),
 ];
 
@@ -117,7 +121,10 @@ impl Frame {
     fn stage(&self) -> Option<Stage> {
         let name = self.name();
         // What was inlined from elsewhere has the file of that: then the path of the function tells.
-        let path = |file: &str| file.trim_end_matches(".rs").replace("src/", "lockstep::").replace('/', "::");
+        let path = |file: &str| {
+            let file = file.trim_end_matches(".rs").trim_start_matches("crates/");
+            file.replace("/src/", "::").replace('-', "_").replace('/', "::")
+        };
         let fits = |(file, functions, _): &&(&str, &[&str], Stage)| {
             (self.file.contains(file) || self.function.contains(&path(file)))
                 && (functions.is_empty() || functions.contains(&name.as_str()))
@@ -244,9 +251,9 @@ mod tests {
                     cfn=memcpy\ncalls=5 0x10 1\n0x104 8 500\ncfn=seal\ncalls=5 0x200 1\n0x108 9 60\nfn=seal\n0x200 3 60\n";
         let counted = read(text, "/bench");
         assert_eq!(counted.own.values().sum::<u64>(), 130);
-        let told = "0x100\nnext<u8>\n/rustc/core/slice.rs:4\nlead_datagram<M>\n/src/engine/replica/lead.rs:90\n\
-                    0x104\nlockstep::proto::sequence::Sequencer::stamp\n/src/proto/sequence.rs:100\nlead_datagram\n\
-                    /src/engine/replica/lead.rs:91\n0x200\nseal\n/src/wire/header.rs:231\n";
+        let told = "0x100\nnext<u8>\n/rustc/core/slice.rs:4\nlead_datagram<M>\n/crates/lockstep-replica/src/replica/lead.rs:90\n\
+                    0x104\nlockstep_core::proto::sequence::Sequencer::stamp\n/x/sequence.rs:100\nlead_datagram\n\
+                    /crates/lockstep-replica/src/replica/lead.rs:91\n0x200\nseal\n/crates/lockstep-wire/src/header.rs:231\n";
         let stages = attribute(&counted, &answers(told));
         let all = [(Stage::ReceiveView, 30), (Stage::Stamp, 540), (Stage::Checksum, 60)];
         assert_eq!(stages, BTreeMap::from(all));

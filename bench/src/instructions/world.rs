@@ -11,24 +11,24 @@
 
 use super::desk::{Desk, DeskPorts};
 use crate::cluster::{Cluster, MESSAGE_LEN, MTU};
-use lockstep::engine::parts::PartsLimits;
-use lockstep::engine::ports::Group;
-use lockstep::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
-use lockstep::engine::receiver::{ReceiverLimits, Start};
-use lockstep::engine::replica::{Recovered, Replica, ReplicaLimits};
-use lockstep::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
-use lockstep::io::idle::Idle;
-use lockstep::io::journal_files::{self, JournalConfig, Lock};
-use lockstep::io::tail::TailReader;
-use lockstep::journal::SEGMENT_LEN_MIN;
-use lockstep::journal::ports::{TailSource, Word};
-use lockstep::proto::commit::Durability;
-use lockstep::proto::election::ElectionLimits;
-use lockstep::proto::nack::NackLimits;
-use lockstep::proto::repairers::Repairer;
-use lockstep::proto::requesters::BudgetLimits;
-use lockstep::proto::suspect::SuspectLimits;
-use lockstep::wire::{
+use lockstep_core::engine::parts::PartsLimits;
+use lockstep_core::engine::ports::Group;
+use lockstep_core::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
+use lockstep_core::engine::receiver::{ReceiverLimits, Start};
+use lockstep_core::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::election::ElectionLimits;
+use lockstep_core::proto::nack::NackLimits;
+use lockstep_core::proto::repairers::Repairer;
+use lockstep_core::proto::requesters::BudgetLimits;
+use lockstep_core::proto::suspect::SuspectLimits;
+use lockstep_io::idle::Idle;
+use lockstep_node::io::journal_files::{self, JournalConfig, Lock};
+use lockstep_node::io::tail::TailReader;
+use lockstep_replica::journal::SEGMENT_LEN_MIN;
+use lockstep_replica::journal::ports::{TailSource, Word};
+use lockstep_replica::replica::{Recovered, Replica, ReplicaLimits};
+use lockstep_wire::{
     AckBody, EntryHeader, EntryKind, Header, Identity, Kind, MESSAGE_LEN_MAX, Nanos, OpenFrame, PublisherId,
     Seq, frame_len_max, write_ack,
 };

@@ -6,9 +6,9 @@ use crate::frames::{Frame, Frames};
 use crate::results::{Round, Row, Unit};
 use crate::stats::Latencies;
 use crate::turns::{Turns, per_operation};
-use lockstep::io::clock::Clock;
-use lockstep::io::cpu;
-use lockstep::proto::log::LogEnd;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_io::clock::Clock;
+use lockstep_io::cpu;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -19,7 +19,7 @@ pub const WARM_UP: u64 = 1_000;
 /// Frames that are timed together, and made together.
 const BATCH: u64 = 64;
 /// Bytes that the floor of `stream` writes at once: as many as the journal's side thread does at most.
-const WRITE_LEN: usize = lockstep::journal::segments::RUN_LEN_MAX as usize;
+const WRITE_LEN: usize = lockstep_replica::journal::segments::RUN_LEN_MAX as usize;
 
 /// Appends, one by one and as a stream.
 pub fn turn(

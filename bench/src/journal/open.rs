@@ -2,11 +2,11 @@
 
 use crate::cluster::MTU;
 use crate::frames::{CLUSTER, Frame, HISTORY};
-use lockstep::io::journal_files::{self, JournalConfig, Lock, OpenJournal};
-use lockstep::io::journal_thread::{Handle, ThreadSettings, spawn};
-use lockstep::io::tail::MappedTail;
-use lockstep::journal::Tail;
-use lockstep::wire::{Identity, Seq, frame_len_max};
+use lockstep_node::io::journal_files::{self, JournalConfig, Lock, OpenJournal};
+use lockstep_node::io::journal_thread::{Handle, ThreadSettings, spawn};
+use lockstep_node::io::tail::MappedTail;
+use lockstep_replica::journal::Tail;
+use lockstep_wire::{Identity, Seq, frame_len_max};
 use std::fmt::Display;
 use std::hint::black_box;
 use std::path::Path;
@@ -67,7 +67,7 @@ impl Journal {
         let settings = ThreadSettings::new(power);
         let handle =
             spawn(store, reader, opened.writer, opened.superblock, settings).map_err(|error| text(&error))?;
-        handle.set_lineage(lockstep::proto::lineage::Lineage::of(HISTORY));
+        handle.set_lineage(lockstep_core::proto::lineage::Lineage::of(HISTORY));
         Ok(Self { tail: opened.tail, handle, _lock: lock, _folders: [disk, memory] })
     }
 

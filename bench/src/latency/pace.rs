@@ -1,6 +1,6 @@
 //! When messages are due.
 
-use lockstep::wire::Nanos;
+use lockstep_wire::Nanos;
 use std::str::FromStr;
 
 /// A second, at the end of which a burst stands.

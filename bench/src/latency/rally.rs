@@ -8,9 +8,9 @@ use crate::floor::{MESSAGE_LEN_MIN, intended, number, write_message};
 use crate::results::{Round, SENT_SHARE};
 use crate::stalls::{STALL_NS, Slow, Stalls, Watch};
 use crate::stats::Latencies;
-use lockstep::io::clock::Clock;
-use lockstep::io::idle::Idle;
-use lockstep::wire::Nanos;
+use lockstep_io::clock::Clock;
+use lockstep_io::idle::Idle;
+use lockstep_wire::Nanos;
 
 /// A message that takes longer is lost, and with it the measurement.
 const LOST_NS: Nanos = 5_000_000_000;

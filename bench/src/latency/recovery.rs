@@ -2,7 +2,7 @@
 
 use super::pace::{Burst, SECOND_NS};
 use crate::stats::Latencies;
-use lockstep::wire::Nanos;
+use lockstep_wire::Nanos;
 
 /// Behind the end of a burst this long is looked at, ...
 const WATCHED_NS: Nanos = 400_000_000;

@@ -9,9 +9,9 @@ use crate::floor;
 use crate::scene::Contestant;
 use crate::stats::Latencies;
 use crate::taps::Tap;
-use lockstep::engine::ports::Group;
-use lockstep::io::udp::address_of;
-use lockstep::wire::{Datagram, EntryKind, Nanos, PublisherId};
+use lockstep_core::engine::ports::Group;
+use lockstep_io::udp::address_of;
+use lockstep_wire::{Datagram, EntryKind, Nanos, PublisherId};
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 

@@ -4,10 +4,10 @@
 use super::write_window;
 use crate::check::write_message;
 use crate::worker::Worker;
-use lockstep::client::{Endpoint, PublishError, Publisher, PublisherEvent};
-use lockstep::engine::counters::Counter;
-use lockstep::io::cpu;
-use lockstep::wire::{Nanos, PublisherId};
+use lockstep_client::{Endpoint, PublishError, Publisher, PublisherEvent};
+use lockstep_core::engine::counters::Counter;
+use lockstep_io::cpu;
+use lockstep_wire::{Nanos, PublisherId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;

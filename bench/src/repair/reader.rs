@@ -4,11 +4,11 @@
 use super::{WINDOWS_MAX, window_of};
 use crate::check::{Checker, Faults, Kept, due};
 use crate::stats::Latencies;
-use lockstep::client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
 use lockstep::config::Config;
-use lockstep::engine::counters::Counter;
-use lockstep::io::cpu;
-use lockstep::wire::{Nanos, Seq};
+use lockstep_client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
+use lockstep_core::engine::counters::Counter;
+use lockstep_io::cpu;
+use lockstep_wire::{Nanos, Seq};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
 use std::path::PathBuf;
@@ -66,7 +66,7 @@ pub(super) struct Read {
 /// # Errors
 /// In words: a stream that ends or contradicts itself.
 pub fn read(arguments: &ReaderArguments) -> Result<(), String> {
-    let fails = |error: lockstep::io::IoError| error.to_string();
+    let fails = |error: lockstep_io::IoError| error.to_string();
     let config = Config::load(Some(&arguments.config), &[]).map_err(|errors| errors.to_string())?;
     let endpoint = config.endpoint();
     cpu::short_slice();

@@ -5,7 +5,7 @@ use super::reader::Read;
 use super::{Arguments, Of};
 use crate::results::{Results, Round, Row, Series, Unit};
 use crate::stats::{Latencies, Spread};
-use lockstep::engine::counters::Counter;
+use lockstep_core::engine::counters::Counter;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

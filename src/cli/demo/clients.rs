@@ -14,16 +14,16 @@ use crate::cli::exchange::ACKNOWLEDGED;
 use crate::cli::failure::{FAILED, INTEGRITY, NOT_READY};
 use crate::cli::orders::{NUMBERED_LEN, Order};
 use crate::config::Config;
-use crate::edge::soup::{
+use hdrhistogram::Histogram;
+use lockstep_gateway::soup::{
     ClientEnd, ClientEvent, ClientLimits, Connection, LoginRequest, RejectReason, Timeout,
 };
-use crate::edge::{Field, Session, Text};
-use crate::io::IoError;
-use crate::io::clock::Clock;
-use crate::io::cpu;
-use crate::io::idle::{Idle, Waiter};
-use crate::wire::Nanos;
-use hdrhistogram::Histogram;
+use lockstep_gateway::{Field, Session, Text};
+use lockstep_io::IoError;
+use lockstep_io::clock::Clock;
+use lockstep_io::cpu;
+use lockstep_io::idle::{Idle, Waiter};
+use lockstep_wire::Nanos;
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;

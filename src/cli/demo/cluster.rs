@@ -4,11 +4,11 @@
 use super::args::{Carrier, WireArgs};
 use crate::cli::Failure;
 use crate::cli::failure::USAGE;
-use crate::io::IoError;
-use crate::io::clock::random_u64;
-use crate::io::idle::Idle;
-use crate::io::tail::free_bytes;
-use crate::io::udp::{Interface, address_of, free_port};
+use lockstep_io::IoError;
+use lockstep_io::clock::random_u64;
+use lockstep_io::idle::Idle;
+use lockstep_io::udp::{Interface, address_of, free_port};
+use lockstep_node::io::tail::free_bytes;
 use std::fmt::Write;
 use std::fs;
 use std::net::Ipv4Addr;

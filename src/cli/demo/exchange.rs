@@ -5,8 +5,8 @@ use super::said::{Said, Told};
 use crate::cli::Failure;
 use crate::cli::exchange::{Exchange, Heard};
 use crate::config::Config;
-use crate::io::cpu;
-use crate::wire::Nanos;
+use lockstep_io::cpu;
+use lockstep_wire::Nanos;
 use std::sync::mpsc::TryRecvError;
 
 /// Longest wait between two turns.

@@ -35,17 +35,16 @@ mod watch;
 
 use super::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
 use super::{Failure, signals};
-use crate::client::{NodeState, Questioner};
 use crate::config::Config;
-use crate::engine::event::Role;
-use crate::io::clock::Clock;
-use crate::io::idle::Idle;
-use crate::io::{counters::CountersReader, cpu};
-use crate::node;
-use crate::wire::{MemberBody, Nanos, Seq};
 use args::DemoArgs;
 use cluster::{Folder, Wire};
 use gateways::Killer;
+use lockstep_client::{NodeState, Questioner};
+use lockstep_core::engine::event::Role;
+use lockstep_io::clock::Clock;
+use lockstep_io::idle::Idle;
+use lockstep_io::{counters::CountersReader, cpu};
+use lockstep_wire::{MemberBody, Nanos, Seq};
 use process::{Process, Wiring};
 use report::{JournalRow, ReplicaRow, Report};
 use std::io::{IsTerminal, Write};
@@ -206,10 +205,10 @@ impl Demo<'_> {
     fn found_cluster(&self) -> Result<(), Failure> {
         let mut members = Vec::new();
         for replica in &self.config.replicas {
-            let identity = node::format(&self.config.node(replica.id)?)?;
+            let identity = lockstep_node::format(&self.config.node(replica.id)?)?;
             members.push(MemberBody::full(identity, replica.unicast));
         }
-        node::bootstrap(&self.config.node(1)?, &members)?;
+        lockstep_node::bootstrap(&self.config.node(1)?, &members)?;
         Ok(())
     }
 
@@ -359,7 +358,7 @@ impl Demo<'_> {
 
     fn journals(&self, next: Seq) -> Result<Vec<JournalRow>, Failure> {
         let row = |id: u32| {
-            let (digest, reached) = node::journal_digest(&self.config.node(id)?, Some(next))?;
+            let (digest, reached) = lockstep_node::journal_digest(&self.config.node(id)?, Some(next))?;
             let name = format!("journal-{id}");
             Ok(JournalRow { name, messages: digest.messages(), next: reached, digest: digest.hex() })
         };

@@ -2,10 +2,10 @@
 
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};
-use crate::io::IoError;
-use crate::io::clock::Clock;
-use crate::io::signal::Signal;
-use crate::wire::Nanos;
+use lockstep_io::IoError;
+use lockstep_io::clock::Clock;
+use lockstep_io::signal::Signal;
+use lockstep_wire::Nanos;
 use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};

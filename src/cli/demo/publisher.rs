@@ -5,11 +5,11 @@ use super::said::{Published, Said, Told, abandoned};
 use super::share::Share;
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, FENCED, NOT_READY};
-use crate::client::{PublishError, Publisher, PublisherEvent};
 use crate::config::Config;
-use crate::engine::counters::Counter;
-use crate::io::cpu;
-use crate::wire::{Destination, Nanos, PublisherId};
+use lockstep_client::{PublishError, Publisher, PublisherEvent};
+use lockstep_core::engine::counters::Counter;
+use lockstep_io::cpu;
+use lockstep_wire::{Destination, Nanos, PublisherId};
 use std::sync::mpsc::TryRecvError;
 use std::time::Duration;
 

@@ -7,8 +7,8 @@ use super::said::{Answered, Delivered, Latency};
 use super::strike::Strike;
 use super::watch::Summaries;
 use super::{PUBLISHERS, busy_threads};
-use crate::io::idle::Idle;
-use crate::wire::{Nanos, Seq};
+use lockstep_io::idle::Idle;
+use lockstep_wire::{Nanos, Seq};
 use serde_json::{Value, json};
 use std::fmt;
 

@@ -3,8 +3,8 @@
 use super::GATEWAYS;
 use crate::cli::Failure;
 use crate::cli::failure::FAILED;
-use crate::wire::{Nanos, Seq};
 use hdrhistogram::Histogram;
+use lockstep_wire::{Nanos, Seq};
 use serde::{Deserialize, Serialize};
 use std::io::{self, BufRead, Write};
 use std::net::SocketAddr;

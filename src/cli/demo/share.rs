@@ -4,7 +4,7 @@ use super::PUBLISHERS;
 use crate::cli::Failure;
 use crate::cli::failure::FAILED;
 use crate::cli::orders::{Order, OrderFlow};
-use crate::wire::Nanos;
+use lockstep_wire::Nanos;
 
 /// What one publisher, or one client, sends.
 pub struct Share {

@@ -9,11 +9,11 @@ use super::process::Process;
 use super::say;
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};
-use crate::client::{Endpoint, NodeState, Questioner};
-use crate::engine::event::Role;
-use crate::io::clock::Clock;
-use crate::io::signal::Signal;
-use crate::wire::{Epoch, Nanos};
+use lockstep_client::{Endpoint, NodeState, Questioner};
+use lockstep_core::engine::event::Role;
+use lockstep_io::clock::Clock;
+use lockstep_io::signal::Signal;
+use lockstep_wire::{Epoch, Nanos};
 use std::time::Duration;
 
 /// Between all being well and the next strike.

@@ -8,13 +8,13 @@ use crate::cli::Failure;
 use crate::cli::exchange::ACKNOWLEDGED;
 use crate::cli::failure::{FAILED, INTEGRITY};
 use crate::cli::orders::{Order, OrderFlow};
-use crate::client::{Delivery, Flow, Message, ReplayEnd, Start, StreamDigest, Subscriber, SubscriberEvent};
 use crate::config::Config;
-use crate::engine::counters::Counter;
-use crate::io::clock::Clock;
-use crate::io::cpu;
-use crate::wire::{Destination, Epoch, Nanos, PublisherId, PublisherSeq, Seq};
 use hdrhistogram::Histogram;
+use lockstep_client::{Delivery, Flow, Message, ReplayEnd, Start, StreamDigest, Subscriber, SubscriberEvent};
+use lockstep_core::engine::counters::Counter;
+use lockstep_io::clock::Clock;
+use lockstep_io::cpu;
+use lockstep_wire::{Destination, Epoch, Nanos, PublisherId, PublisherSeq, Seq};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::TryRecvError;
 

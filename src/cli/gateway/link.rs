@@ -1,7 +1,7 @@
 //! A client's connection: in the clear, or by TLS. The loop reads and writes the client's bytes and knows no more.
 
 use super::tls::Session;
-use crate::wire::Nanos;
+use lockstep_wire::Nanos;
 use mio::net::TcpStream;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;

@@ -5,7 +5,7 @@ use super::link::Link;
 use super::tls::Acceptor;
 use crate::cli::Failure;
 use crate::config::Config;
-use crate::io::IoError;
+use lockstep_io::IoError;
 use mio::net::TcpListener;
 use mio::{Interest, Registry, Token};
 use std::io;

@@ -5,7 +5,7 @@ use super::link::Heard;
 use crate::cli::Failure;
 use crate::cli::failure::USAGE;
 use crate::config::Config;
-use crate::wire::Nanos;
+use lockstep_wire::Nanos;
 use mio::net::TcpStream;
 use std::io;
 use std::net::SocketAddr;

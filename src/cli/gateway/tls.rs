@@ -6,7 +6,7 @@ use super::{RunArgs, read_private};
 use crate::cli::Failure;
 use crate::cli::failure::USAGE;
 use crate::config::Config;
-use crate::wire::Nanos;
+use lockstep_wire::Nanos;
 use mio::net::TcpStream;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::{Error as PemError, PemObject};

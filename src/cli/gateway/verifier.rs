@@ -4,11 +4,11 @@
 
 use crate::cli::Failure;
 use crate::cli::failure::FAILED;
-use crate::edge::gateway::core::Check;
-use crate::edge::gateway::passwords::{Believed, Passwords, Share};
-use crate::io::clock::{Clock, random_u64};
-use crate::io::{IoError, cpu};
 use crossbeam::channel::{Receiver, Sender, bounded};
+use lockstep_gateway::gateway::core::Check;
+use lockstep_gateway::gateway::passwords::{Believed, Passwords, Share};
+use lockstep_io::clock::{Clock, random_u64};
+use lockstep_io::{IoError, cpu};
 use mio::Waker;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

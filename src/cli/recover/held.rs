@@ -1,8 +1,8 @@
 //! What one journal holds, as `recover` prints it and reads it again.
 
-use crate::node::Survey;
-use crate::proto::commit::Durability;
-use crate::wire::{Chain, Epoch, Identity, Seq};
+use lockstep_core::proto::commit::Durability;
+use lockstep_node::Survey;
+use lockstep_wire::{Chain, Epoch, Identity, Seq};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
 use std::path::Path;
@@ -10,7 +10,7 @@ use std::path::Path;
 /// The version of what `--json` prints.
 pub const SCHEMA: &str = "lockstep.recover/1";
 
-/// A former history: see [`crate::wire::Ancestor`].
+/// A former history: see [`lockstep_wire::Ancestor`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Former {
     #[serde(with = "hex")]

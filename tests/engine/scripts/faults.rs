@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::log::written;
-use lockstep::engine::event::Role;
+use lockstep_core::engine::event::Role;
 
 impl Stage {
     pub(super) fn configure(&mut self, number: u32, name: &str) {

@@ -1,9 +1,9 @@
 //! `lockstep recover` in a story: one journal that is left founds a new history.
 
 use super::*;
-use lockstep::journal::Founding;
-use lockstep::proto::lineage::Lineage;
-use lockstep::proto::window::Window;
+use lockstep_core::proto::lineage::Lineage;
+use lockstep_core::proto::window::Window;
+use lockstep_replica::journal::Founding;
 
 impl Stage {
     /// The journal that is left of replica `number` founds a history that it alone is a member of, and runs.

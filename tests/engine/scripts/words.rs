@@ -2,10 +2,10 @@
 
 use crate::subscriber::Told as Heard;
 use crate::world::{CLUSTER, identity};
-use lockstep::engine::event::Event;
-use lockstep::engine::publisher::PublisherEvent;
-use lockstep::engine::subscriber::Delivery;
-use lockstep::wire::{Condition, Datagram, Denied, Epoch, Header, Identity, Kind};
+use lockstep_core::engine::event::Event;
+use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_core::engine::subscriber::Delivery;
+use lockstep_wire::{Condition, Datagram, Denied, Epoch, Header, Identity, Kind};
 
 pub fn kind(name: &str) -> u8 {
     let mut all = (0..=u8::MAX).filter_map(Kind::from_u8);

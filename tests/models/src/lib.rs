@@ -2,7 +2,7 @@
 //!
 //! The question: is each release and acquire of the tail, of the rings in shared memory and of the watcher's
 //! notices there where it must be? A test on one machine tries the orders that its CPU likes. Here loom tries
-//! all of them, over the very files that production compiles: they take their atomics from `crate::io::sync`,
+//! all of them, over the very files that production compiles: they take their atomics from `crate::sync`,
 //! which is the standard library's there, and loom's here.
 //!
 //! A checker that never found anything proves nothing, so [`Weakened`] takes one ordering out of all
@@ -12,29 +12,25 @@ mod sync;
 
 /// Files of the library's room, and beside each what is tried with it.
 #[allow(dead_code, reason = "what only production calls")]
-#[path = "../../../src/io"]
+#[path = "../../../crates/lockstep-io/src"]
 mod io {
-    pub(crate) mod sync {
-        pub(crate) use crate::sync::{AtomicU64, Ordering, fence};
-    }
-
     mod claims;
 
-    #[path = "../../tests/models/src/tail.rs"]
+    #[path = "../../../tests/models/src/tail.rs"]
     pub(crate) mod tail;
 
     pub(crate) mod shm {
         mod inbox;
         mod ring;
 
-        #[path = "../../../tests/models/src/ring.rs"]
+        #[path = "../../../../tests/models/src/ring.rs"]
         pub(crate) mod model;
     }
 
     pub(crate) mod watcher {
         mod notices;
 
-        #[path = "../../../tests/models/src/notices.rs"]
+        #[path = "../../../../tests/models/src/notices.rs"]
         pub(crate) mod model;
     }
 }

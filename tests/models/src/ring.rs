@@ -2,7 +2,7 @@
 
 use super::inbox::Inbox;
 use super::ring::{Reader, Writer, ring_words};
-use crate::io::sync::AtomicU64;
+use crate::sync::AtomicU64;
 use loom::sync::Arc;
 use loom::thread;
 use std::ops::Deref;

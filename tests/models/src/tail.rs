@@ -1,7 +1,7 @@
 //! The tail's ring between the hot thread and the side thread.
 
 use super::claims::{Claims, free, judge_read, load, store};
-use crate::io::sync::AtomicU64;
+use crate::sync::AtomicU64;
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;

@@ -1,0 +1,202 @@
+//! The words for what is amiss at a node: one sentence each, for its log and for `lockstep status`, with what to do.
+
+use lockstep_wire::{Condition, ConditionRow, Epoch};
+use std::fmt;
+use std::time::Duration;
+
+/// A condition that holds at a node. Prints as what is wrong and what to do.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Amiss {
+    /// What.
+    pub condition: Condition,
+    /// For how long, in whole seconds.
+    pub age: Duration,
+    /// Its first number, as [`Condition`] has it.
+    pub a: u64,
+    /// Its second number.
+    pub b: u64,
+}
+
+impl Amiss {
+    /// As a status tells it.
+    pub(super) fn read(row: ConditionRow) -> Option<Self> {
+        let ConditionRow { code, age_s, a, b, .. } = row;
+        let age = Duration::from_secs(u64::from(age_s));
+        Condition::from_u16(code).map(|condition| Self { condition, age, a, b })
+    }
+
+    /// As a log line prints it.
+    pub fn code(&self) -> String {
+        format!("LS{:04}", self.condition as u16)
+    }
+
+    /// What is wrong, in a few words.
+    pub fn what(&self) -> String {
+        let Self { a, b, .. } = *self;
+        match self.condition {
+            Condition::JournalFull => {
+                format!("the journal takes nothing from seq {a} on")
+            }
+            Condition::Damaged => format!("{b} stored segments are damaged, the first at seq {a}"),
+            Condition::Exposed => format!(
+                "exposed: no full standby holds what lies before the witness's ring (the best one ends at {a})"
+            ),
+            Condition::RedundancyLost => {
+                let quorum = b / 2 + 1;
+                let more = match a.saturating_sub(quorum) {
+                    0 => "no crash of another one is survived".to_owned(),
+                    more => format!("{more} more may crash"),
+                };
+                format!("redundancy is reduced: {a} of {b} members hold the log and are heard, {more}")
+            }
+            Condition::EpochsUncommitted => {
+                format!("{a} takeovers followed each other without a commit, which ends before seq {b}")
+            }
+            Condition::RoundsHigh => {
+                format!("the rounds of epochs have reached {a}, and {b} is the last one")
+            }
+            Condition::DurabilityMixed => {
+                let name = |durability| if durability == 0 { "process" } else { "power" };
+                let (own, epochs) = (name(a), name(b));
+                format!(
+                    "this replica is configured with durability {own}, and its leader's epoch has {epochs}"
+                )
+            }
+            Condition::DiskFull => format!("the disk is full: segments end at seq {a}"),
+            Condition::FilesRefused => {
+                let what = match b {
+                    1 => " (no descriptors for more open files)",
+                    2 => " (no memory)",
+                    3 => " (the calls are interrupted)",
+                    _ => "",
+                };
+                format!("the system refuses the journal its files{what}: segments end at seq {a}")
+            }
+            Condition::DeviceStalled => {
+                let waited = Duration::from_millis(b / 1_000_000);
+                format!(
+                    "the journal's device has confirmed nothing for {waited:?}: it has what lies below seq {a}"
+                )
+            }
+            Condition::PublishersNearlyFull => {
+                format!("{a} names of publishers are used, and the table takes {b}")
+            }
+            Condition::ReaderAhead => {
+                format!(
+                    "a reader has read this stream up to seq {a}, and the log of its leader ends with {b}"
+                )
+            }
+            Condition::ClockAhead => {
+                let (ahead, stands) = (Duration::from_nanos(a), b == 1);
+                let still = if stands { ", and stands still until that clock is past it" } else { "" };
+                format!("the stream's time is {ahead:?} ahead of this node's clock{still}")
+            }
+            Condition::MulticastLost => format!(
+                "multicast is lost, unicast is not: no group brings the others of epoch {}, and they answer when they \
+                 are asked",
+                Epoch(a)
+            ),
+            Condition::LineLost => format!("line {a} brings nothing, and the other does"),
+            Condition::MembersFull => {
+                format!("joins find no room: {a} members by lease are the most that `fanout_members` allows")
+            }
+            Condition::WatcherGone => {
+                format!("{a} watchers in a row ended at once, and no more are started")
+            }
+        }
+    }
+
+    /// What follows from it, and what to do.
+    pub fn advice(&self) -> &'static str {
+        match self.condition {
+            Condition::JournalFull => {
+                "its segments lag, the disk is full, or a witness's ring is full of what is not committed; nothing is \
+                 acknowledged that is not stored, and it goes on by itself when there is room"
+            }
+            Condition::Damaged => {
+                "they are not served, and mended from another journal where one has the same frames (the log says what \
+                 was done); replace the disk if it happens again"
+            }
+            Condition::Exposed => {
+                "should the leader be lost now, nobody could take over: bring a full standby up, and let it catch up"
+            }
+            Condition::RedundancyLost => {
+                "start the members that are away, or replace them with `lockstep membership replace`"
+            }
+            Condition::EpochsUncommitted => {
+                "leaders follow each other and no quorum stores what they stamp: make room on the disks of the \
+                 members, and look why they are slow"
+            }
+            Condition::RoundsHigh => {
+                "elections follow each other without end: find out which replica campaigns, and why"
+            }
+            Condition::DurabilityMixed => {
+                "set stream.durability alike in the files of all replicas, and restart them one by one (OPERATIONS.md, \
+                 Changing the durability)"
+            }
+            Condition::DiskFull => "make room, the node goes on by itself",
+            Condition::FilesRefused => {
+                "nothing is wrong with the disk, and the node goes on by itself; find out who holds so many files open \
+                 (/proc/PID/fd), or allow more (LimitNOFILE=, fs.file-max), or who took the memory"
+            }
+            Condition::DeviceStalled => {
+                "the node goes on by itself when the device does, and in `power` it acknowledges nothing until then: look at \
+                 the device (iostat, the kernel's log) and at what else writes to it, or replace the disk"
+            }
+            Condition::PublishersNearlyFull => {
+                "raise stream.publishers_max in the files of all replicas, and restart them one by one"
+            }
+            Condition::ReaderAhead => {
+                "it has seen what the cluster does not have: find out which replicas have lost their journals, \
+                 before anything else is done"
+            }
+            Condition::ClockAhead => {
+                "a leader's clock was wrong, here or there; the stream's time stands still until the clocks have \
+                 reached it: mend the clocks"
+            }
+            Condition::MulticastLost => {
+                "the stream goes on by repair, slower, and nobody is replaced for this; look at IGMP snooping (is \
+                 there a querier?), at the switch's rules for the groups, and at the port"
+            }
+            Condition::LineLost => {
+                "the stream goes on by that one alone; look at the line's interface, its cable and its switch"
+            }
+            Condition::MembersFull => "raise `fanout_members`, or let fewer processes join",
+            Condition::WatcherGone => {
+                "the death of this process will be found out by its silence; restart it when the cause is mended, or \
+                 set runtime.watcher = false"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Amiss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.what(), self.advice())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn redundancy_says_how_many_more_may_crash() {
+        let said = |a, b| {
+            let age = Duration::ZERO;
+            Amiss { condition: Condition::RedundancyLost, age, a, b }.what()
+        };
+        assert!(said(2, 3).contains("2 of 3") && said(2, 3).contains("no crash"), "{}", said(2, 3));
+        assert!(said(4, 5).contains("1 more may crash"), "{}", said(4, 5));
+        assert!(said(1, 3).contains("no crash"), "below a quorum nothing more is promised");
+    }
+
+    #[test]
+    fn every_condition_has_words_that_fit_behind_each_other() {
+        for condition in Condition::ALL {
+            let amiss = Amiss { condition: *condition, age: Duration::ZERO, a: 1, b: 2 };
+            assert!(!amiss.what().ends_with('.') && !amiss.advice().ends_with('.'), "{amiss}");
+            assert!(!amiss.what().contains("  ") && !amiss.advice().contains("  "), "{amiss}");
+        }
+    }
+}

@@ -1,0 +1,291 @@
+//! How a cluster does, judged from what its nodes answer: one verdict, and each reason for it.
+//!
+//! What is listed counts for nothing here: a member that does not answer may be dead for a month. So redundancy is
+//! counted from those that answer, and of these the leader's word says how many hold the log.
+
+use super::conditions::Amiss;
+use super::status::{MemberStatus, NodeStatus, leader_of};
+use lockstep_core::engine::event::Role;
+use lockstep_wire::{Condition, Identity};
+use std::fmt;
+use std::net::SocketAddrV4;
+
+/// A node that was asked.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Asked {
+    /// Where.
+    pub address: SocketAddrV4,
+    /// The number under which the file has it; `None` if only a membership names it.
+    pub number: Option<u32>,
+    /// Whether it is an archiver of the file, and so never a member.
+    pub is_archiver: bool,
+    /// What it answered.
+    pub status: Option<NodeStatus>,
+}
+
+/// The verdict, the best first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Verdict {
+    /// Somebody leads, every member answers and holds the log, and nothing is amiss.
+    Healthy,
+    /// The stream goes on, and something is amiss.
+    Degraded,
+    /// Enough members answer, and nobody leads: for some milliseconds, or because they do not hear each other.
+    NoLeader,
+    /// Too few members answer for anything to be committed.
+    NoQuorum,
+    /// No node that answers holds a history.
+    NoHistory,
+}
+
+impl Verdict {
+    /// The word for programs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Healthy => "healthy",
+            Self::Degraded => "degraded",
+            Self::NoLeader => "no_leader",
+            Self::NoQuorum => "no_quorum",
+            Self::NoHistory => "no_history",
+        }
+    }
+}
+
+/// Something that keeps a cluster from being healthy.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Reason {
+    /// A member, or a node of the file, does not answer.
+    Silent {
+        /// Who is listed there.
+        identity: Option<Identity>,
+        /// Its number, where the file has it.
+        number: Option<u32>,
+        /// Where it was asked.
+        address: SocketAddrV4,
+        /// How long ago its leader heard it, if it did; then only we do not.
+        is_heard: bool,
+        /// It is an archiver.
+        is_archiver: bool,
+    },
+    /// Something is amiss at a node that answers.
+    Amiss(Identity, Amiss),
+    /// A node holds the stream of another history.
+    OtherHistory(Identity, u64),
+    /// A replica of the file that answers and is no member.
+    NoMember(Identity),
+    /// A node that was formatted anew and waits to be let in.
+    Blank(Identity),
+    /// A change of the membership is not committed yet.
+    ChangePending,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silent { identity, number, address, is_heard, is_archiver } => {
+                match (identity, number) {
+                    (_, Some(number)) if *is_archiver => write!(f, "archiver {number}")?,
+                    (Some(identity), _) => write!(f, "{identity}")?,
+                    (None, Some(number)) => write!(f, "replica {number}")?,
+                    (None, None) => f.write_str("a replica")?,
+                }
+                write!(f, " does not answer at {address}")?;
+                if *is_heard { f.write_str(", though the leader hears it") } else { Ok(()) }
+            }
+            Self::Amiss(identity, amiss) => write!(f, "{identity}: {}", amiss.what()),
+            Self::OtherHistory(identity, history) => {
+                write!(f, "{identity} holds another history, {history:016x}")
+            }
+            Self::NoMember(identity) => write!(f, "{identity} is no member"),
+            Self::Blank(identity) => write!(f, "{identity} holds nothing yet and is no member"),
+            Self::ChangePending => f.write_str("the last change of the membership is not committed yet"),
+        }
+    }
+}
+
+/// What was judged.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Health {
+    /// In a word.
+    pub verdict: Verdict,
+    /// How many members are listed; without an answer, how many replicas the file has.
+    pub listed: usize,
+    /// How many of them answer and hold the log.
+    pub there: usize,
+    /// The listed ones that do not answer, by number: some of them are to be started where there is no quorum.
+    pub silent: Vec<u32>,
+    /// Everything that is amiss.
+    pub reasons: Vec<Reason>,
+}
+
+impl Health {
+    /// Judges what was answered.
+    pub fn judge(asked: &[Asked]) -> Self {
+        let answers: Vec<_> = asked.iter().map(|node| node.status.clone()).collect();
+        let leader = leader_of(&answers);
+        // Without a leader the newest list that anybody has.
+        let newest = answers.iter().flatten().filter(|status| !status.members.is_empty());
+        let source = leader.or_else(|| newest.max_by_key(|status| (status.accepted, status.membership_seq)));
+        let Some(source) = source else { return Self::without_members(asked) };
+        let members = &source.members;
+        let answers = |identity: Identity| {
+            asked.iter().filter_map(|node| node.status.as_ref()).any(|status| status.identity == identity)
+        };
+        let answering = members.iter().filter(|listed| answers(listed.member.identity())).count();
+        let listed = members.len();
+        // The leader knows who of those that live holds the log.
+        let holding =
+            leader.and_then(|leader| leader.amiss(Condition::RedundancyLost)).map(|amiss| amiss.a as usize);
+        let there = answering.min(holding.unwrap_or(listed));
+        let silent: Vec<_> = members
+            .iter()
+            .filter(|listed| !answers(listed.member.identity()))
+            .map(|listed| listed.member.replica)
+            .collect();
+        let reasons = reasons(asked, source, leader.is_some());
+        let quorum = listed / 2 + 1;
+        let verdict = match leader {
+            // A leader commits by whom it hears, whoever answers us.
+            Some(_) if holding.unwrap_or(listed) < quorum => Verdict::NoQuorum,
+            Some(_) if reasons.is_empty() && there == listed => Verdict::Healthy,
+            Some(_) => Verdict::Degraded,
+            None if answering < quorum => Verdict::NoQuorum,
+            None => Verdict::NoLeader,
+        };
+        Self { verdict, listed, there, silent, reasons }
+    }
+
+    /// Nobody who answers knows of a member: all are blank, or nobody answers at all.
+    fn without_members(asked: &[Asked]) -> Self {
+        let replicas = || asked.iter().filter(|node| !node.is_archiver);
+        let there = replicas().filter(|node| node.status.is_some()).count();
+        let silent = replicas().filter(|node| node.status.is_none()).filter_map(|node| node.number).collect();
+        let reasons =
+            asked.iter().filter(|node| node.status.is_none()).map(|node| silent_node(node, None)).collect();
+        let verdict = if there == 0 { Verdict::NoQuorum } else { Verdict::NoHistory };
+        Self { verdict, listed: replicas().count(), there, silent, reasons }
+    }
+
+    /// How many members decide: more than half of those listed.
+    pub fn quorum(&self) -> usize {
+        self.listed / 2 + 1
+    }
+
+    /// How many of those that are there may crash, and the rest commits on.
+    pub fn may_crash(&self) -> usize {
+        self.there.saturating_sub(self.quorum())
+    }
+}
+
+/// The whole verdict in one line.
+impl fmt::Display for Health {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { verdict, listed, there, silent, reasons } = self;
+        match verdict {
+            Verdict::Healthy => {
+                let may_crash = self.may_crash();
+                write!(
+                    f,
+                    "healthy: {there} of {listed} members answer and hold the log, {may_crash} may crash"
+                )
+            }
+            Verdict::Degraded => {
+                write!(f, "degraded: {there} of {listed} members answer and hold the log, ")?;
+                match (self.may_crash(), there < listed) {
+                    (0, true) => f.write_str("no crash is survived")?,
+                    (may_crash, _) => write!(f, "{may_crash} may crash")?,
+                }
+                reasons.iter().try_for_each(|reason| write!(f, "; {reason}"))
+            }
+            Verdict::NoLeader => write!(
+                f,
+                "no leader: {there} of {listed} members answer, and nobody leads; if this lasts, they do not hear each \
+                 other: look at their logs, and at the network between them"
+            ),
+            Verdict::NoQuorum => {
+                let quorum = self.quorum();
+                write!(f, "no quorum: {there} of {listed} answer, {quorum} needed")?;
+                let lacks = quorum.saturating_sub(*there);
+                match start(silent, lacks) {
+                    Some(whom) => write!(f, ": start {whom}"),
+                    None => {
+                        f.write_str(": the leader does not hear those that answer here; look at the network")
+                    }
+                }
+            }
+            Verdict::NoHistory => {
+                write!(f, "no history: {there} of {listed} replicas answer, and none holds a stream: ")?;
+                f.write_str("run `lockstep bootstrap` on one of them, or start those that hold it")
+            }
+        }
+    }
+}
+
+/// Whom to start, where so many of these are needed: `1`, `1 or 2`, `1 and 2`, `2 of 1, 2, 3`.
+fn start(silent: &[u32], lacks: usize) -> Option<String> {
+    let names: Vec<_> = silent.iter().map(u32::to_string).collect();
+    match (lacks, names.len()) {
+        (0, _) | (_, 0) => None,
+        (1, _) => Some(names.join(" or ")),
+        (lacks, all) if lacks >= all => Some(names.join(" and ")),
+        _ => Some(format!("{lacks} of {}", names.join(", "))),
+    }
+}
+
+fn silent_node(node: &Asked, listed: Option<&MemberStatus>) -> Reason {
+    Reason::Silent {
+        identity: listed.map(|listed| listed.member.identity()),
+        number: node.number,
+        address: node.address,
+        is_heard: listed.is_some_and(is_heard),
+        is_archiver: node.is_archiver,
+    }
+}
+
+/// Whether the leader has heard this member within the last second.
+fn is_heard(listed: &MemberStatus) -> bool {
+    listed.heard_ago.is_some_and(|ago| ago.as_secs() == 0)
+}
+
+fn reasons(asked: &[Asked], source: &NodeStatus, is_led: bool) -> Vec<Reason> {
+    let mut reasons = Vec::new();
+    if is_led && !source.is_settled() {
+        reasons.push(Reason::ChangePending);
+    }
+    for node in asked {
+        let listed = source.members.iter().find(|listed| listed.member.address() == Some(node.address));
+        let Some(status) = &node.status else {
+            // Of replicas that no membership lists the file alone knows.
+            reasons.push(silent_node(node, listed));
+            continue;
+        };
+        let identity = status.identity;
+        if status.history != 0 && status.history != source.history {
+            reasons.push(Reason::OtherHistory(identity, status.history));
+        } else if !source.lists(identity) && !node.is_archiver {
+            reasons.push(match status.role {
+                Role::Blank => Reason::Blank(identity),
+                _ => Reason::NoMember(identity),
+            });
+        }
+        reasons.extend(status.conditions.iter().map(|amiss| Reason::Amiss(identity, *amiss)));
+    }
+    // Members that nobody asked, as no address of theirs is known.
+    for listed in &source.members {
+        let known = |node: &Asked| listed.member.address() == Some(node.address);
+        if !asked.iter().any(known)
+            && !asked
+                .iter()
+                .filter_map(|node| node.status.as_ref())
+                .any(|status| status.identity == listed.member.identity())
+            && let Some(address) = listed.member.address()
+        {
+            let node = Asked { address, number: None, is_archiver: false, status: None };
+            reasons.push(silent_node(&node, Some(listed)));
+        }
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+use super::*;
+use lockstep_core::proto::commit::Durability;
+use lockstep_wire::{Epoch, MemberBody};
+use std::time::Duration;
+
+const HISTORY: u64 = 0xb1;
+
+fn identity(replica: u32) -> Identity {
+    Identity { replica, incarnation: 0x100 + replica }
+}
+
+fn address(replica: u32) -> SocketAddrV4 {
+    format!("10.0.0.{replica}:7003").parse().expect("an address")
+}
+
+/// What replica `number` of `members` answers; 1 leads.
+fn status(number: u32, members: u32) -> NodeStatus {
+    let member = |replica| MemberStatus {
+        member: MemberBody::full(identity(replica), address(replica)),
+        acked_next: 50,
+        heard_ago: (number == 1).then_some(Duration::from_millis(3)),
+    };
+    NodeStatus {
+        address: address(number),
+        identity: identity(number),
+        history: HISTORY,
+        role: if number == 1 { Role::Leader } else { Role::Standby },
+        leader: Some(identity(1)),
+        accepted: Epoch::new(3, identity(1)),
+        epoch_since: 5,
+        promised: Epoch::new(3, identity(1)),
+        accept_next: 50,
+        commit_next: 50,
+        membership_seq: 1,
+        members: (1..=members).map(member).collect(),
+        durability: Durability::Process,
+        conditions: Vec::new(),
+        suspected: None,
+        denied: None,
+    }
+}
+
+/// A cluster of so many, in which these do not answer.
+fn cluster(members: u32, silent: &[u32]) -> Vec<Asked> {
+    let node = |number| Asked {
+        address: address(number),
+        number: Some(number),
+        is_archiver: false,
+        status: (!silent.contains(&number)).then(|| status(number, members)),
+    };
+    (1..=members).map(node).collect()
+}
+
+fn answer(asked: &mut [Asked], number: usize) -> &mut NodeStatus {
+    asked[number - 1].status.as_mut().expect("it answers")
+}
+
+fn amiss(condition: Condition, a: u64, b: u64) -> Amiss {
+    Amiss { condition, age: Duration::from_secs(3), a, b }
+}
+
+fn verdict(asked: &[Asked]) -> (Verdict, String) {
+    let health = Health::judge(asked);
+    (health.verdict, health.to_string())
+}
+
+#[test]
+fn all_answer_and_nothing_is_amiss() {
+    let said = "healthy: 3 of 3 members answer and hold the log, 1 may crash";
+    assert_eq!(verdict(&cluster(3, &[])), (Verdict::Healthy, said.to_owned()));
+    assert_eq!(verdict(&cluster(1, &[])).0, Verdict::Healthy, "one alone is all that there is to be");
+}
+
+/// O2: what may crash was counted from the list, so a cluster that the next crash ends was called well.
+#[test]
+fn a_member_that_does_not_answer_is_a_reason_and_no_redundancy() {
+    let (found, said) = verdict(&cluster(3, &[3]));
+    assert_eq!(found, Verdict::Degraded);
+    assert!(
+        said.starts_with("degraded: 2 of 3 members answer and hold the log, no crash is survived"),
+        "{said}"
+    );
+    assert!(
+        said.ends_with(&format!(
+            "{} does not answer at 10.0.0.3:7003, though the leader hears it",
+            identity(3)
+        ))
+    );
+    assert!(verdict(&cluster(5, &[5])).1.contains("4 of 5 members answer and hold the log, 1 may crash"));
+}
+
+#[test]
+fn a_member_that_answers_and_lacks_the_log_is_no_redundancy_either() {
+    let mut asked = cluster(3, &[]);
+    answer(&mut asked, 1).conditions.push(amiss(Condition::RedundancyLost, 2, 3));
+    let (found, said) = verdict(&asked);
+    assert_eq!(found, Verdict::Degraded);
+    assert!(said.contains("2 of 3 members answer and hold the log, no crash is survived"), "{said}");
+}
+
+/// O3: an outage says what is missing, and whom to start.
+#[test]
+fn without_a_quorum_it_says_how_many_are_needed_and_whom_to_start() {
+    let mut four = cluster(4, &[1, 2]);
+    assert_eq!(
+        verdict(&four),
+        (Verdict::NoQuorum, "no quorum: 2 of 4 answer, 3 needed: start 1 or 2".to_owned())
+    );
+    four[2].status = None;
+    assert!(verdict(&four).1.ends_with("1 of 4 answer, 3 needed: start 2 of 1, 2, 3"));
+    assert!(verdict(&cluster(2, &[1])).1.ends_with("1 of 2 answer, 2 needed: start 1"));
+    assert!(verdict(&cluster(3, &[1, 2, 3])).1.ends_with("0 of 3 answer, 2 needed: start 2 of 1, 2, 3"));
+    let (found, said) = verdict(&cluster(5, &[1, 2, 3]));
+    assert!(
+        found == Verdict::NoQuorum && said.ends_with("2 of 5 answer, 3 needed: start 1 or 2 or 3"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_quorum_without_a_leader_is_no_outage_of_members() {
+    let asked = cluster(3, &[1]);
+    let (found, said) = verdict(&asked);
+    assert_eq!(found, Verdict::NoLeader);
+    assert!(said.starts_with("no leader: 2 of 3 members answer"), "{said}");
+}
+
+/// A leader that is heard by us and hears nobody itself commits nothing.
+#[test]
+fn a_leader_that_hears_no_quorum_is_none() {
+    let mut asked = cluster(3, &[]);
+    answer(&mut asked, 1).conditions.push(amiss(Condition::RedundancyLost, 1, 3));
+    let (found, said) = verdict(&asked);
+    assert!(found == Verdict::NoQuorum && said.contains("look at the network"), "{said}");
+}
+
+#[test]
+fn each_thing_that_is_amiss_anywhere_is_a_reason() {
+    for (number, condition) in (1..=3).cycle().zip(Condition::ALL) {
+        if *condition == Condition::RedundancyLost {
+            continue;
+        }
+        let mut asked = cluster(3, &[]);
+        let told = amiss(*condition, 7, 9);
+        answer(&mut asked, number).conditions.push(told);
+        let (found, said) = verdict(&asked);
+        assert_eq!(found, Verdict::Degraded, "{condition:?}");
+        assert!(said.contains(&told.what()), "{said}");
+        assert!(said.contains("3 of 3 members answer and hold the log, 1 may crash"), "{said}");
+    }
+}
+
+#[test]
+fn who_answers_and_is_no_member_or_holds_another_stream_is_named() {
+    let mut asked = cluster(3, &[]);
+    // Replica 3 was formatted anew: the members know its old identity.
+    let new = Identity { replica: 3, incarnation: 0x999 };
+    let node = answer(&mut asked, 3);
+    (node.identity, node.role, node.history) = (new, Role::Blank, 0);
+    let health = Health::judge(&asked);
+    assert_eq!((health.verdict, health.there), (Verdict::Degraded, 2));
+    assert!(health.reasons.contains(&Reason::Blank(new)), "{health}");
+    let node = answer(&mut asked, 3);
+    (node.role, node.history) = (Role::Learner, HISTORY);
+    assert!(Health::judge(&asked).reasons.contains(&Reason::NoMember(new)));
+    answer(&mut asked, 3).history = 0xdead;
+    assert!(Health::judge(&asked).reasons.contains(&Reason::OtherHistory(new, 0xdead)));
+}
+
+#[test]
+fn an_archiver_of_the_file_that_is_silent_is_a_reason_and_no_member() {
+    let mut asked = cluster(3, &[]);
+    asked.push(Asked { address: address(9), number: Some(101), is_archiver: true, status: None });
+    let (found, said) = verdict(&asked);
+    assert_eq!(found, Verdict::Degraded);
+    assert!(said.ends_with("; archiver 101 does not answer at 10.0.0.9:7003"), "{said}");
+    asked[3].status = Some(NodeStatus { role: Role::Learner, ..status(9, 3) });
+    assert_eq!(verdict(&asked).0, Verdict::Healthy);
+}
+
+#[test]
+fn a_change_under_way_is_a_reason() {
+    let mut asked = cluster(3, &[]);
+    answer(&mut asked, 1).membership_seq = 60;
+    assert!(Health::judge(&asked).reasons.contains(&Reason::ChangePending));
+}
+
+#[test]
+fn nodes_that_hold_nothing_have_no_history() {
+    let mut asked = cluster(3, &[2]);
+    for number in [1, 3] {
+        let node = answer(&mut asked, number);
+        (node.role, node.history) = (Role::Blank, 0);
+        node.members.clear();
+    }
+    let (found, said) = verdict(&asked);
+    assert!(found == Verdict::NoHistory && said.contains("bootstrap"), "{said}");
+}
+
+#[test]
+fn without_a_leader_the_newest_list_that_anybody_has_counts() {
+    for later in [true, false] {
+        let mut asked = cluster(3, &[1]);
+        assert_eq!(verdict(&asked).0, Verdict::NoLeader);
+        // Of two who answer, one knows of two members more: by a later epoch, or by a later change in the same one.
+        let node = answer(&mut asked, 2);
+        node.members = status(2, 5).members;
+        match later {
+            true => node.accepted = Epoch::new(4, identity(2)),
+            false => node.membership_seq = 40,
+        }
+        let health = Health::judge(&asked);
+        assert_eq!((health.verdict, health.listed, health.there), (Verdict::NoQuorum, 5, 2), "{health}");
+    }
+}
+
+#[test]
+fn a_silent_member_that_the_leader_has_not_heard_for_a_second_is_not_said_to_be_heard() {
+    for (ago, is_heard) in [(999, true), (1_000, false)] {
+        let mut asked = cluster(3, &[3]);
+        answer(&mut asked, 1).members[2].heard_ago = Some(Duration::from_millis(ago));
+        let (_, said) = verdict(&asked);
+        assert_eq!(said.contains("though the leader hears it"), is_heard, "{ago} ms: {said}");
+    }
+}
+
+#[test]
+fn a_member_that_the_file_does_not_have_and_that_nobody_asked_is_named() {
+    let mut asked = cluster(3, &[]);
+    asked.pop();
+    let (found, said) = verdict(&asked);
+    assert_eq!(found, Verdict::Degraded);
+    assert!(said.contains("3:0000103 does not answer at 10.0.0.3:7003"), "{said}");
+}

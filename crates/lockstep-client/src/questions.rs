@@ -1,0 +1,187 @@
+//! Questions and orders to nodes, for commands that run once: who are you, how do things stand, hand over.
+
+use super::endpoint::{Endpoint, draw_handle};
+use super::status::NodeStatus;
+use bytemuck::Zeroable;
+use lockstep_core::engine::event::Role;
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_io::IoError;
+use lockstep_io::clock::Clock;
+use lockstep_io::device::Device;
+use lockstep_io::idle::Parker;
+use lockstep_wire::{
+    Change, Datagram, Denied, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Identity, Kind,
+    MEMBERSHIP_LEN_MAX, MemberBody, SMALL_LEN_MAX, Seq, Topic, seal, write_entry, write_membership,
+    write_question,
+};
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+/// What a node said of itself.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct NodeState {
+    /// Where it answered from.
+    pub address: SocketAddrV4,
+    /// Who it is.
+    pub identity: Identity,
+    /// The history of its log; 0 if it is blank.
+    pub history: u64,
+    /// The epoch of its log.
+    pub accepted: Epoch,
+    /// Where its log ends.
+    pub accept_next: Seq,
+    /// How far it knows it committed.
+    pub commit_next: Seq,
+    /// What it does.
+    pub role: Role,
+}
+
+/// Asks nodes, and sleeps until they answer. It hears no group.
+pub struct Questioner {
+    net: Device,
+    parker: Parker,
+    endpoint: Endpoint,
+    clock: Clock,
+    me: Identity,
+    number: u64,
+    token: u64,
+}
+
+/// A question is repeated this often until it is answered.
+const AGAIN_NS: u64 = 20_000_000;
+
+impl Questioner {
+    /// Opens a device.
+    ///
+    /// # Errors
+    /// As for every handle.
+    pub fn open(endpoint: &Endpoint) -> Result<Self, IoError> {
+        let me = draw_handle()?;
+        let net = endpoint.open_to_ask()?;
+        Ok(Self {
+            parker: Parker::new(&net.sockets())?,
+            net,
+            endpoint: endpoint.clone(),
+            clock: Clock::start(),
+            me,
+            number: 0,
+            token: 1,
+        })
+    }
+
+    /// Asks the nodes at `addresses` until all have answered or `timeout` is over. Returns the answers by
+    /// address, in the order asked.
+    pub fn nodes(&mut self, addresses: &[SocketAddrV4], timeout: Duration) -> Vec<Option<NodeState>> {
+        self.ask_all(addresses, Topic::Node, "", timeout, read_reply)
+    }
+
+    /// Asks them how things stand; as [`Questioner::nodes`].
+    pub fn statuses(&mut self, addresses: &[SocketAddrV4], timeout: Duration) -> Vec<Option<NodeStatus>> {
+        self.ask_all(addresses, Topic::Status, "", timeout, NodeStatus::read)
+    }
+
+    /// Gives one of them an order about `identity` (or about nobody in particular). `None`: no answer.
+    pub fn order(
+        &mut self,
+        address: SocketAddrV4,
+        topic: Topic,
+        identity: Option<Identity>,
+        timeout: Duration,
+    ) -> Option<Result<(), Denied>> {
+        let name = identity.map_or_else(String::new, |identity| identity.to_string());
+        self.ask_all(&[address], topic, &name, timeout, read_verdict).pop().flatten()
+    }
+
+    /// Submits a change of the membership that follows the one at `after` in `history`, once. Its fate is seen
+    /// in the status.
+    pub fn submit(&mut self, history: u64, after: Seq, change: Change, member: MemberBody) {
+        let mut payload = [0; MEMBERSHIP_LEN_MAX];
+        let length = write_membership(&mut payload, after, change, member, &[]);
+        let mut out = [0; SMALL_LEN_MAX];
+        let entry = EntryHeader { kind: EntryKind::Membership as u8, ..EntryHeader::zeroed() };
+        let written = write_entry(&mut out[HEADER_LEN..], entry, &payload[..length]);
+        let end = HEADER_LEN + written.unwrap_or_default();
+        let header = Header { history, count: 1, ..self.header(Kind::Submission) };
+        seal(&mut out[..end], header);
+        self.net.send_group(Group::Submit, &[Burst { bytes: &out[..end], stride: end }]);
+    }
+
+    fn ask_all<T: Clone>(
+        &mut self,
+        addresses: &[SocketAddrV4],
+        topic: Topic,
+        name: &str,
+        timeout: Duration,
+        read: impl Fn(&Datagram<'_>, SocketAddrV4) -> Option<(u64, T)>,
+    ) -> Vec<Option<T>> {
+        // Tokens never repeat, so that a late answer to an earlier question is none to this one.
+        let first = self.token;
+        self.token += addresses.len() as u64;
+        let mut found = vec![None; addresses.len()];
+        let deadline = self.clock.now() + timeout.as_nanos() as u64;
+        let mut asked_at = 0;
+        while found.iter().any(Option::is_none) && self.clock.now() < deadline {
+            let now = self.clock.now();
+            if now >= asked_at + AGAIN_NS {
+                asked_at = now;
+                for (index, &address) in addresses.iter().enumerate() {
+                    if found[index].is_none() {
+                        self.ask(address, first + index as u64, topic, name);
+                    }
+                }
+            }
+            for index in 0..self.net.recv_unicast() {
+                let (bytes, from) = self.net.unicast_datagram(index);
+                if let Ok(datagram) = Datagram::decode(bytes, self.endpoint.cluster)
+                    && let Some((token, answer)) = read(&datagram, from)
+                    && let Some(place) = token.checked_sub(first)
+                    && let Some(slot) = found.get_mut(place as usize)
+                {
+                    *slot = Some(answer);
+                }
+            }
+            let due = deadline.min(asked_at + AGAIN_NS).saturating_sub(self.clock.now());
+            if found.iter().any(Option::is_none) {
+                self.parker.park(due);
+            }
+        }
+        found
+    }
+
+    fn header(&mut self, kind: Kind) -> Header {
+        self.number += 1;
+        Header {
+            cluster: self.endpoint.cluster,
+            sender: self.me.replica,
+            incarnation: self.me.incarnation,
+            number: self.number,
+            ..Header::new(kind)
+        }
+    }
+
+    fn ask(&mut self, to: SocketAddrV4, token: u64, topic: Topic, name: &str) {
+        let header = self.header(Kind::Question);
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = write_question(&mut out, header, token, topic, name);
+        self.net.send_unicast(to, [&out[..length], &[]]);
+    }
+}
+
+fn read_reply(datagram: &Datagram<'_>, from: SocketAddrV4) -> Option<(u64, NodeState)> {
+    let Datagram::Reply(header, body) = datagram else { return None };
+    let state = NodeState {
+        address: from,
+        identity: header.identity(),
+        history: header.history,
+        accepted: header.epoch(),
+        accept_next: header.first_seq,
+        commit_next: header.commit_next,
+        role: Role::from_u32(body.role)?,
+    };
+    Some((body.token, state))
+}
+
+fn read_verdict(datagram: &Datagram<'_>, _from: SocketAddrV4) -> Option<(u64, Result<(), Denied>)> {
+    let Datagram::Verdict(_, body) = datagram else { return None };
+    Some((body.token, Denied::from_u32(body.denied).map_or(Ok(()), Err)))
+}

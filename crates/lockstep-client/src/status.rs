@@ -1,0 +1,149 @@
+//! How things stand, as one node says it.
+
+use super::conditions::Amiss;
+use lockstep_core::engine::event::Role;
+use lockstep_core::proto::commit::Durability;
+use lockstep_wire::{
+    AGE_NEVER, Condition, Datagram, Denied, Epoch, Identity, MemberBody, Nanos, Seq, StatusMember, Suspicion,
+};
+use std::net::SocketAddrV4;
+use std::time::Duration;
+
+/// What a node said of itself and of those that it sees.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeStatus {
+    /// Where it answered from.
+    pub address: SocketAddrV4,
+    /// Who it is.
+    pub identity: Identity,
+    /// The history of its log; 0 if it is blank.
+    pub history: u64,
+    /// What it does.
+    pub role: Role,
+    /// Whom it follows, or itself if it leads.
+    pub leader: Option<Identity>,
+    /// The epoch of its log.
+    pub accepted: Epoch,
+    /// When the start of the epoch that it follows was stamped, nanoseconds since the Unix epoch; 0: unknown.
+    pub epoch_since: Nanos,
+    /// The vow to refuse lower epochs.
+    pub promised: Epoch,
+    /// Where its log ends.
+    pub accept_next: Seq,
+    /// How far it knows it committed.
+    pub commit_next: Seq,
+    /// Seq of the entry that set the members at its log's end.
+    pub membership_seq: Seq,
+    /// Those members.
+    pub members: Vec<MemberStatus>,
+    /// What an ack of the followed epoch survives.
+    pub durability: Durability,
+    /// What is amiss with it, the gravest first; at most [`CONDITIONS_TOLD_MAX`](lockstep_wire::CONDITIONS_TOLD_MAX).
+    pub conditions: Vec<Amiss>,
+    /// Whom it suspected last.
+    pub suspected: Option<Suspected>,
+    /// The last change of the membership that it did not make, if it leads.
+    pub denied: Option<Denial>,
+}
+
+/// A member, as a node sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MemberStatus {
+    /// Who, where, and as what.
+    pub member: MemberBody,
+    /// The greatest bound that it acknowledged in this epoch; 0: none was heard.
+    pub acked_next: Seq,
+    /// How long ago it was heard; the leader alone keeps that.
+    pub heard_ago: Option<Duration>,
+}
+
+/// A suspicion.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Suspected {
+    /// Whom.
+    pub identity: Identity,
+    /// Why.
+    pub why: Suspicion,
+    /// How long ago.
+    pub ago: Duration,
+}
+
+/// A change that was not made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Denial {
+    /// Whose.
+    pub identity: Identity,
+    /// Why.
+    pub why: Denied,
+    /// How long ago.
+    pub ago: Duration,
+}
+
+impl NodeStatus {
+    pub(super) fn read(datagram: &Datagram<'_>, from: SocketAddrV4) -> Option<(u64, Self)> {
+        let Datagram::Status(header, body, members, amiss) = datagram else { return None };
+        let identity = |packed| (packed != 0).then(|| Identity::from_packed(packed));
+        let member = |row: StatusMember| MemberStatus {
+            member: row.member,
+            acked_next: row.acked_next,
+            heard_ago: ago(row.acked_age_ns),
+        };
+        let suspected = || {
+            let why = Suspicion::from_u8(body.suspicion).filter(|why| *why != Suspicion::None)?;
+            Some(Suspected { identity: identity(body.suspected)?, why, ago: ago(body.suspected_age_ns)? })
+        };
+        let denied = || {
+            let why = Denied::from_u32(body.denied)?;
+            Some(Denial { identity: identity(body.denied_member)?, why, ago: ago(body.denied_age_ns)? })
+        };
+        let status = Self {
+            address: from,
+            identity: header.identity(),
+            history: header.history,
+            role: Role::from_u32(u32::from(body.role))?,
+            leader: identity(body.leader),
+            accepted: header.epoch(),
+            epoch_since: body.epoch_since,
+            promised: Epoch(body.promised),
+            accept_next: header.first_seq,
+            commit_next: header.commit_next,
+            membership_seq: body.membership_seq,
+            members: members.iter().map(member).collect(),
+            durability: if body.durability == 0 { Durability::Process } else { Durability::Power },
+            conditions: amiss.iter().filter_map(Amiss::read).collect(),
+            suspected: suspected(),
+            denied: denied(),
+        };
+        Some((body.token, status))
+    }
+
+    /// What it tells of a condition, if that holds there.
+    pub fn amiss(&self, condition: Condition) -> Option<&Amiss> {
+        self.conditions.iter().find(|amiss| amiss.condition == condition)
+    }
+
+    /// The listed member with this replica number.
+    pub fn member(&self, replica: u32) -> Option<&MemberStatus> {
+        self.members.iter().find(|listed| listed.member.replica == replica)
+    }
+
+    /// Whether `identity` is listed.
+    pub fn lists(&self, identity: Identity) -> bool {
+        self.members.iter().any(|listed| listed.member.identity() == identity)
+    }
+
+    /// Whether the list is final: the entry that set it is committed.
+    pub fn is_settled(&self) -> bool {
+        self.commit_next > self.membership_seq
+    }
+}
+
+fn ago(age_ns: Nanos) -> Option<Duration> {
+    (age_ns != AGE_NEVER).then(|| Duration::from_nanos(age_ns))
+}
+
+/// Of what several nodes said, what the one says that leads in the highest epoch.
+pub fn leader_of(statuses: &[Option<NodeStatus>]) -> Option<&NodeStatus> {
+    let leads = |status: &&NodeStatus| status.role == Role::Leader;
+    statuses.iter().flatten().filter(leads).max_by_key(|status| status.accepted)
+}

@@ -1,0 +1,391 @@
+//! # losses: which gaps there were, why, and who closed them
+//!
+//! The question of whoever runs the network: is it losing, or are we? A reader reports what it takes and what
+//! it hears of, and this watcher keeps every hole from the moment that it shows until it is closed. It decides
+//! nothing: no rule asks it, and two of them are always equal.
+//!
+//! ```text
+//!   frame behind a hole ─▶ open: drops moved? ── no ──▶ line ──(a repairer lacks it too)──▶ unsent
+//!                              │ yes: away before it? no ─▶ socket, yes ─▶ stall
+//!   frame into it ────────▶ closed: by whom (nobody: it came late), after how long
+//! ```
+//!
+//! What cannot be told apart from here: a card that dropped it and a switch that did (both are `line`), and a
+//! leader that never sent it and a wire beside it that lost it for all (both are `unsent`).
+
+#[cfg(test)]
+mod tests;
+
+use lockstep_wire::{Identity, Nanos, Seq};
+use std::hash::{Hash, Hasher};
+
+/// Holes that are kept apart at most; what shows beyond is counted with the last one.
+const HOLES_MAX: usize = 64;
+/// Closed holes that are remembered one by one.
+pub const RECENT: usize = 16;
+/// A turn that comes so late was a stall: a queue of 4 MiB takes 1 ms of a flood of 10 Gbit/s and loses nothing.
+const STALL_NS: Nanos = 1_000_000;
+/// What overflowed during a stall is seen within so long behind it: the full queue is read first.
+const STALL_SHOWS_NS: Nanos = 50_000_000;
+/// Upper bounds of the classes of repair times; the last class is what took longer.
+const CLASSES_NS: [Nanos; 4] = [100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// Sums as they stand in the counters file.
+pub const SUM_NAMES: [&str; 18] = [
+    "loss_gaps",
+    "loss_entries",
+    "loss_open",
+    "loss_by_line",
+    "loss_by_socket",
+    "loss_by_stall",
+    "loss_by_unsent",
+    "loss_came_late",
+    "loss_repaired_by_leader",
+    "loss_repaired_by_others",
+    "loss_gone",
+    "loss_took_ns",
+    "loss_took_ns_max",
+    "loss_took_100us",
+    "loss_took_1ms",
+    "loss_took_10ms",
+    "loss_took_100ms",
+    "loss_took_longer",
+];
+/// What the file has of each of the last losses, behind `loss_N_`.
+pub const LOSS_NAMES: [&str; 7] = ["at_ns", "from", "entries", "cause", "closed", "by", "took_ns"];
+
+/// Why something is missing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u64)]
+pub enum Cause {
+    /// It did not arrive: a wire, a switch, a card.
+    Line = 0,
+    /// Our socket was full, although we looked all the time: a burst larger than it holds.
+    Socket = 1,
+    /// Our socket was full because we had been away.
+    Stall = 2,
+    /// A repairer lacks it too: it was not sent, or lost before the ways part.
+    Unsent = 3,
+}
+
+impl Cause {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Line, Self::Socket, Self::Stall, Self::Unsent];
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Line => "line",
+            Self::Socket => "socket",
+            Self::Stall => "stall",
+            Self::Unsent => "unsent",
+        }
+    }
+}
+
+/// How a hole was closed.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Closed {
+    /// Its frames came by themselves: they were reordered.
+    Late,
+    /// This one repaired it, or the last of it.
+    Repaired(Identity),
+    /// It is missed no more: a new epoch does without it, or the reader went on elsewhere.
+    Gone,
+}
+
+/// A range that is missing.
+#[derive(Clone, Copy, Debug)]
+struct Hole {
+    from: Seq,
+    to: Seq,
+    /// Where it began when it showed.
+    first: Seq,
+    /// Entries that were missing when it showed.
+    entries: u64,
+    at: Nanos,
+    cause: Option<Cause>,
+}
+
+/// A hole that is closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Loss {
+    /// When it showed: monotonic nanoseconds.
+    pub at: Nanos,
+    /// Its first seq.
+    pub from: Seq,
+    /// How many entries were missing.
+    pub entries: u64,
+    /// Why.
+    pub cause: Cause,
+    /// How it ended.
+    pub closed: Closed,
+    /// From its showing to its end, in nanoseconds.
+    pub took_ns: Nanos,
+}
+
+/// Sums since the start.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+struct Sums {
+    gaps: u64,
+    entries: u64,
+    causes: [u64; 4],
+    late: u64,
+    by_leader: u64,
+    by_others: u64,
+    gone: u64,
+    took_ns: Nanos,
+    took_ns_max: Nanos,
+    classes: [u64; CLASSES_NS.len() + 1],
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Losses {
+    /// The reader held everything once: what it lacks before that is no loss, but its way into the stream.
+    joined: bool,
+    /// Everything below is taken, or in a hole.
+    high: Seq,
+    holes: Vec<Hole>,
+    recent: [Option<Loss>; RECENT],
+    sums: Sums,
+    /// Drops of the device at the last look.
+    dropped: u64,
+    turned_at: Nanos,
+    stalled_at: Nanos,
+}
+
+impl Losses {
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let count = self.holes.len();
+        assert!(count <= HOLES_MAX, "{count} holes are remembered, at most {HOLES_MAX}");
+        let rises = self.holes.windows(2).all(|pair| pair[0].to <= pair[1].from);
+        assert!(rises, "holes are in order and apart: {:?}", self.holes);
+    }
+}
+
+impl Default for Losses {
+    fn default() -> Self {
+        Self {
+            joined: false,
+            high: 0,
+            holes: Vec::with_capacity(HOLES_MAX),
+            recent: [None; RECENT],
+            sums: Sums::default(),
+            dropped: 0,
+            turned_at: 0,
+            stalled_at: 0,
+        }
+    }
+}
+
+/// No part of the protocol's state: whoever compares states of readers sees no difference in it.
+impl PartialEq for Losses {
+    fn eq(&self, _other: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Losses {}
+
+impl Hash for Losses {
+    fn hash<H: Hasher>(&self, _state: &mut H) {}
+}
+
+impl Losses {
+    /// A turn begins.
+    #[inline]
+    pub fn on_turn(&mut self, now: Nanos) {
+        if now > self.turned_at + STALL_NS && self.turned_at != 0 {
+            self.stalled_at = now;
+        }
+        self.turned_at = now;
+    }
+
+    /// A frame of seqs from `from` to below `to` is of use: it was live, or `giver` repaired it.
+    #[inline]
+    pub fn on_frame(&mut self, now: Nanos, from: Seq, to: Seq, giver: Option<Identity>, leader: Identity) {
+        if from == self.high || !self.joined {
+            self.high = self.high.max(to);
+            return;
+        }
+        self.on_frame_elsewhere(now, from, to, giver, leader);
+    }
+
+    fn on_frame_elsewhere(
+        &mut self,
+        now: Nanos,
+        from: Seq,
+        to: Seq,
+        giver: Option<Identity>,
+        leader: Identity,
+    ) {
+        self.on_seen(now, from);
+        self.high = self.high.max(to);
+        let mut index = 0;
+        while index < self.holes.len() {
+            let hole = self.holes[index];
+            if to <= hole.from || hole.to <= from {
+                index += 1;
+                continue;
+            }
+            let right = Hole { from: to, entries: 0, ..hole };
+            match (hole.from < from, to < hole.to) {
+                (false, false) => {
+                    let closed = giver.map_or(Closed::Late, Closed::Repaired);
+                    self.close(index, now, closed, leader);
+                    continue;
+                }
+                (true, false) => self.holes[index].to = from,
+                (false, true) => self.holes[index].from = to,
+                (true, true) if self.holes.len() < HOLES_MAX => {
+                    // One loss in two parts: it is told with the left one, and is open until both are closed.
+                    self.holes[index].to = from;
+                    self.holes.insert(index + 1, right);
+                    index += 1;
+                }
+                // No room to keep the parts apart: the hole stays as large as it was.
+                (true, true) => {}
+            }
+            index += 1;
+        }
+    }
+
+    /// Entries below `next` are known to be stamped.
+    #[inline]
+    pub fn on_seen(&mut self, now: Nanos, next: Seq) {
+        if next <= self.high {
+            return;
+        }
+        let from = std::mem::replace(&mut self.high, next);
+        if !self.joined {
+            return;
+        }
+        self.sums.gaps += 1;
+        self.sums.entries += next - from;
+        let full = self.holes.len() == HOLES_MAX;
+        match self.holes.last_mut() {
+            Some(last) if full => {
+                last.to = next;
+                last.entries += next - from;
+            }
+            _ => self.holes.push(Hole {
+                from,
+                to: next,
+                first: from,
+                entries: next - from,
+                at: now,
+                cause: None,
+            }),
+        }
+    }
+
+    /// A repairer said that it does not hold what we ask for either.
+    pub fn on_ahead(&mut self) {
+        for hole in self.holes.iter_mut().filter(|hole| hole.cause == Some(Cause::Line)) {
+            hole.cause = Some(Cause::Unsent);
+        }
+    }
+
+    /// A turn ends: the device has dropped so much in all, and the reader lacks something, or holds everything
+    /// below `whole_to`.
+    #[inline]
+    pub fn look(&mut self, now: Nanos, dropped: u64, whole_to: Option<Seq>) {
+        if !self.holes.is_empty() {
+            self.look_at_holes(now, dropped, whole_to.is_some());
+        }
+        self.dropped = dropped;
+        if let Some(next) = whole_to {
+            self.high = next;
+            self.joined |= next > 1;
+        }
+    }
+
+    /// The reader leads now, or begins anew: what it lacks until it is whole again is no loss.
+    pub fn leave(&mut self) {
+        self.joined = false;
+        self.sums.gone += self.holes.len() as u64;
+        self.holes.clear();
+    }
+
+    fn look_at_holes(&mut self, now: Nanos, dropped: u64, whole: bool) {
+        let cause = match () {
+            () if dropped == self.dropped => Cause::Line,
+            () if self.stalled_at != 0 && now <= self.stalled_at + STALL_SHOWS_NS => Cause::Stall,
+            () => Cause::Socket,
+        };
+        for hole in &mut self.holes {
+            hole.cause.get_or_insert(cause);
+        }
+        if whole {
+            while !self.holes.is_empty() {
+                self.close(self.holes.len() - 1, now, Closed::Gone, Identity::default());
+            }
+        }
+    }
+
+    /// Holes that are open.
+    pub fn open(&self) -> usize {
+        self.holes.len()
+    }
+
+    /// The last closed holes, newest first.
+    pub fn recent(&self) -> impl Iterator<Item = Loss> {
+        self.recent.into_iter().flatten()
+    }
+
+    /// Names of [`Losses::values`], in their order.
+    pub fn names() -> Vec<String> {
+        let mut names: Vec<String> = SUM_NAMES.map(str::to_owned).into();
+        for index in 0..RECENT {
+            names.extend(LOSS_NAMES.map(|name| format!("loss_{index}_{name}")));
+        }
+        names
+    }
+
+    /// All sums and the last closed holes, for a counters file.
+    pub fn values(&self, out: &mut Vec<u64>) {
+        let Sums { gaps, entries, causes, late, by_leader, by_others, gone, took_ns, took_ns_max, classes } =
+            self.sums;
+        out.extend([gaps, entries, self.open() as u64]);
+        out.extend(causes);
+        out.extend([late, by_leader, by_others, gone, took_ns, took_ns_max]);
+        out.extend(classes);
+        for loss in &self.recent {
+            out.extend(loss.map_or([0; LOSS_NAMES.len()], |loss| {
+                let (closed, by) = match loss.closed {
+                    Closed::Late => (1, 0),
+                    Closed::Repaired(by) => (2, by.packed()),
+                    Closed::Gone => (3, 0),
+                };
+                [loss.at, loss.from, loss.entries, loss.cause as u64, closed, by, loss.took_ns]
+            }));
+        }
+    }
+
+    fn close(&mut self, index: usize, now: Nanos, closed: Closed, leader: Identity) {
+        let hole = self.holes.remove(index);
+        let took_ns = now.saturating_sub(hole.at);
+        // One that is closed in the turn in which it showed was only reordered.
+        let cause = hole.cause.unwrap_or(Cause::Line);
+        let sums = &mut self.sums;
+        if hole.entries == 0 {
+            return; // the other part of a loss that is told already
+        }
+        sums.causes[cause as usize] += 1;
+        match closed {
+            Closed::Late => sums.late += 1,
+            Closed::Repaired(by) if by == leader => sums.by_leader += 1,
+            Closed::Repaired(_) => sums.by_others += 1,
+            Closed::Gone => sums.gone += 1,
+        }
+        sums.took_ns += took_ns;
+        sums.took_ns_max = sums.took_ns_max.max(took_ns);
+        let class = CLASSES_NS.iter().position(|bound| took_ns <= *bound).unwrap_or(CLASSES_NS.len());
+        sums.classes[class] += 1;
+        self.recent.rotate_right(1);
+        let Hole { at, first, entries, .. } = hole;
+        self.recent[0] = Some(Loss { at, from: first, entries, cause, closed, took_ns });
+    }
+}

@@ -1,0 +1,24 @@
+//! # engine: composition
+//!
+//! One file per role, each a duty cycle over the rules of `proto` and a journal. Still deterministic:
+//! time comes in as `now`, datagrams through [`ports::Net`].
+
+#![forbid(unsafe_code)]
+
+pub mod counters;
+pub mod event;
+pub mod losses;
+pub mod outputs;
+pub mod parts;
+pub mod ports;
+pub mod publisher;
+mod pulse;
+pub mod receiver;
+pub mod replay;
+pub mod store;
+pub mod subscriber;
+pub mod window;
+
+/// A hot thread looks at its unicast socket every so many turns, and at each turn while it awaits
+/// something there.
+pub const UNICAST_TURNS: u64 = 8;

@@ -1,0 +1,349 @@
+//! # outputs: what a deterministic application publishes, each message once
+//!
+//! The question: an application reads the stream, and what it publishes follows from what it read. Copies of it run at
+//! the same time, some start late, some die and start again from the beginning or from a snapshot, and the network and
+//! the cluster do what they do. How does each output get into the stream once?
+//!
+//! The intuition: an output's number follows from the application's state, never from the wish to publish. The first
+//! output of a name is its message 1, the next one follows; the stream itself says how far the name is. So a copy hands
+//! in again whatever its state produces, and what the stream has already is skipped and compared.
+//!
+//! ```text
+//!   produced by the state ─▶ │ 5 │ 6 │ 7 │ 8 │ 9 │
+//!                                  ▲       ▲
+//!        read in the stream, equal ┘       └ handed in to the present handle
+//! ```
+//! 1. The owner reads the committed stream, from its beginning or from a cursor, and gives each event to
+//!    [`Outputs::on_event`] before its own state takes it. An own message that stands there is compared with what this
+//!    state has produced: [`Divergence`] if it is another one.
+//! 2. What the state produces goes to [`Outputs::push`].
+//! 3. [`Outputs::hand_in`] gives to the publisher's handle what the stream may lack. Until this state has produced and
+//!    read all that the stream had when the name was opened, that is nothing.
+//! 4. A snapshot holds [`Outputs::save`] beside the application's own state: an output that was produced and not read
+//!    yet may never have been stamped. A subscription that is taken up again begins at the first part of a message that
+//!    was not whole, and tells once more what lies between: that is not news, and the state takes nothing of it.
+//!
+//! What it does not do: make a state deterministic. Time, randomness and configuration must come by the stream.
+
+use super::publisher::{PublishError, PublisherCore, PublisherEvent};
+use super::subscriber::SubscriberEvent;
+use crate::proto::planted::{Mutation, planted};
+use lockstep_wire::{Destination, PublisherId, PublisherSeq, Seq};
+use std::collections::VecDeque;
+use std::fmt;
+
+/// What a snapshot begins with: the version of its form.
+const SAVED: &[u8; 4] = b"OUT2";
+
+/// One message that the state has produced.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Output {
+    destination: Destination,
+    payload: Vec<u8>,
+    /// The number of its last part, once it was read.
+    number: PublisherSeq,
+}
+
+/// The stream has something else under the application's name than its state has produced: the copies are not
+/// deterministic, or run different versions, or somebody else publishes under the name. The owner ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Divergence {
+    /// Where the stream's message stands.
+    pub seq: Seq,
+    /// Which output it would be, counted from 1.
+    pub output: u64,
+    /// Whether the state has produced another one; else it has not produced so many.
+    pub has_other: bool,
+}
+
+impl fmt::Display for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { seq, output, has_other } = self;
+        let what = if *has_other { "is another message" } else { "was not produced at all" };
+        write!(
+            f,
+            "the stream has output {output} of this application at seq {seq}, and here it {what}: copies that run \
+             different versions or configurations, or that use anything but the stream, cannot share a name; end the \
+             ones that are wrong, and give a new version a new name"
+        )
+    }
+}
+
+impl std::error::Error for Divergence {}
+
+/// Why nothing is published under the name any more.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum OutputsEnd {
+    /// Another process has opened the name under another nonce.
+    Fenced,
+    /// Somebody has closed it.
+    Closed,
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Outputs {
+    name: String,
+    /// The state has taken every entry below, as its snapshot says.
+    taken_next: Seq,
+    /// The name's id, once an open entry of it was read or the handle told it.
+    own: Option<PublisherId>,
+    /// Produced, in order, and not both read and handed in.
+    waiting: VecDeque<Output>,
+    /// So many of `waiting` were read in the stream, ...
+    read: usize,
+    /// ... and so many were handed in to the present handle, or need not be.
+    handed: usize,
+    /// The first number of the output behind those that were handed in.
+    next: PublisherSeq,
+    /// The number of the last own message in the stream, as far as it was read.
+    read_number: PublisherSeq,
+    /// Outputs that were read in the stream, in all.
+    count: u64,
+    /// The handle's ticket of the name.
+    ticket: Option<usize>,
+    /// The handle's id, and the last number that the stream had when it was opened.
+    open: Option<(PublisherId, PublisherSeq)>,
+    end: Option<OutputsEnd>,
+}
+
+impl Outputs {
+    /// Those of an application that publishes under `name`, at the beginning of the stream.
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            taken_next: 0,
+            own: None,
+            waiting: VecDeque::new(),
+            read: 0,
+            handed: 0,
+            next: 1,
+            read_number: 0,
+            count: 0,
+            ticket: None,
+            open: None,
+            end: None,
+        }
+    }
+
+    /// The state has produced the next output.
+    pub fn push(&mut self, destination: Destination, payload: &[u8]) {
+        self.waiting.push_back(Output { destination, payload: payload.to_vec(), number: 0 });
+    }
+
+    /// The committed subscription tells something, in its order. Returns whether it is news for the state: behind a
+    /// snapshot what the state has taken before may be told again, and must not be taken twice.
+    ///
+    /// # Errors
+    /// The stream has other outputs than this state.
+    pub fn on_event(&mut self, event: &SubscriberEvent<'_>) -> Result<bool, Divergence> {
+        if event.seq().is_some_and(|seq| seq < self.taken_next) {
+            return Ok(false);
+        }
+        match *event {
+            SubscriberEvent::Opened { publisher, name, last, .. } if name == self.name => {
+                self.own = Some(publisher);
+                // What a former incarnation began and did not end has numbers, and is no message.
+                self.read_number = self.read_number.max(last);
+                self.rebase();
+            }
+            SubscriberEvent::Message(message) if Some(message.publisher) == self.own => {
+                let (seq, output) = (message.seq, self.count + 1);
+                let Some(own) = self.waiting.get_mut(self.read) else {
+                    return Err(Divergence { seq, output, has_other: false });
+                };
+                if (own.destination, &own.payload[..]) != (message.destination, message.payload) {
+                    return Err(Divergence { seq, output, has_other: true });
+                }
+                own.number = message.publisher_seq;
+                (self.read, self.count, self.read_number) = (self.read + 1, output, message.publisher_seq);
+                self.rebase();
+            }
+            _ => {}
+        }
+        Ok(true)
+    }
+
+    /// What was read needs not be handed in while no handle is open; and what is both is done with.
+    fn rebase(&mut self) {
+        if self.open.is_none() {
+            self.handed = self.read;
+        }
+        if self.handed <= self.read {
+            let behind = self.handed.checked_sub(1).and_then(|last| self.waiting.get(last));
+            let is_last = self.handed == self.read;
+            self.next =
+                if is_last { self.read_number } else { behind.map_or(self.next - 1, |one| one.number) } + 1;
+        }
+        let done = self.read.min(self.handed);
+        self.waiting.drain(..done);
+        (self.read, self.handed) = (self.read - done, self.handed - done);
+    }
+
+    /// Begins to open the name in a new handle, under the nonce that all copies share. Returns whether the name is
+    /// valid and finds room there.
+    pub fn begin_open(&mut self, publisher: &mut PublisherCore, nonce: [u64; 2]) -> bool {
+        self.on_handle_lost();
+        self.ticket = publisher.open(&self.name, nonce);
+        self.ticket.is_some()
+    }
+
+    /// The publisher's handle tells something: to be called with each of its events.
+    pub fn on_publisher(&mut self, event: &PublisherEvent) {
+        match *event {
+            PublisherEvent::Opened { ticket: opened, publisher, last, .. } if Some(opened) == self.ticket => {
+                self.own = Some(publisher);
+                self.open = Some((publisher, last));
+            }
+            PublisherEvent::Fenced { publisher, .. } if self.is_open_as(publisher) => {
+                self.end = Some(OutputsEnd::Fenced);
+            }
+            PublisherEvent::Closed { publisher, .. } if self.is_open_as(publisher) => {
+                self.end = Some(OutputsEnd::Closed);
+            }
+            PublisherEvent::Lost => self.on_handle_lost(),
+            _ => {}
+        }
+    }
+
+    fn is_open_as(&self, publisher: PublisherId) -> bool {
+        self.open.is_some_and(|(open, _)| open == publisher)
+    }
+
+    /// The handle is of no more use: [`Outputs::begin_open`] with another one. What was handed in may be in the stream or
+    /// not, which is read there.
+    fn on_handle_lost(&mut self) {
+        (self.open, self.ticket) = (None, None);
+        self.rebase();
+    }
+
+    /// Hands in what the stream may lack, as far as the publisher's window takes it. Returns how many messages.
+    ///
+    /// # Errors
+    /// A message that is not taken for good: too long, or the name is not this handle's any more.
+    pub fn hand_in(&mut self, publisher: &mut PublisherCore) -> Result<usize, PublishError> {
+        let Some((own, last)) = self.open else { return Ok(0) };
+        let mut count = 0;
+        while let Some(output) = self.waiting.get(self.handed) {
+            if planted(Mutation::NumberByTheWish) {
+                match publisher.try_publish(own, output.destination, &output.payload) {
+                    Ok(number) => (self.next, self.handed, count) = (number + 1, self.handed + 1, count + 1),
+                    Err(PublishError::Backpressure) => break,
+                    Err(error) => return Err(error),
+                }
+                continue;
+            }
+            if self.next <= last && planted(Mutation::BelowLastHandedIn) {
+                self.next = last + 1;
+            }
+            if self.next <= last {
+                // It stands in the stream, or its first parts do.
+                if self.handed < self.read {
+                    self.next = output.number + 1;
+                    self.handed += 1;
+                    continue;
+                }
+                if self.next + publisher.parts_of(output.payload.len()) - 1 <= last {
+                    break;
+                }
+            }
+            match publisher.try_publish_at(own, self.next, output.destination, &output.payload) {
+                Ok(number) => {
+                    self.next = number + 1;
+                    self.handed += 1;
+                    count += 1;
+                }
+                Err(PublishError::Backpressure) => break,
+                Err(error) => return Err(error),
+            }
+        }
+        let done = self.read.min(self.handed);
+        self.waiting.drain(..done);
+        (self.read, self.handed) = (self.read - done, self.handed - done);
+        Ok(count)
+    }
+
+    /// Outputs that wait for room in the publisher's window. Where they are many, the owner reads no more until there
+    /// are fewer. It is 0 while the stream is still read up to where the name was when it was opened.
+    pub fn backlog(&self) -> usize {
+        match self.open {
+            Some((_, last)) if self.next > last => self.waiting.len() - self.handed,
+            _ => 0,
+        }
+    }
+
+    /// Whether the name is open: then outputs may be handed in.
+    pub fn is_open(&self) -> bool {
+        self.open.is_some()
+    }
+
+    /// Whether every output was read in the stream.
+    pub fn is_drained(&self) -> bool {
+        self.read == self.waiting.len()
+    }
+
+    /// Outputs that were read in the stream.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// Why nothing is published any more, if that is so.
+    pub fn end(&self) -> Option<OutputsEnd> {
+        self.end
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Appends what a snapshot needs: taken where the subscription stands, with the application's own state. Every entry
+    /// below `deliver_next`, which the subscription says, was told to both.
+    pub fn save(&self, deliver_next: Seq, out: &mut Vec<u8>) {
+        let from = if planted(Mutation::SnapshotForgets) { self.waiting.len() } else { self.read };
+        let unread = self.waiting.range(from..);
+        out.extend_from_slice(SAVED);
+        // Right behind a snapshot the subscription stands before what the state has.
+        out.extend_from_slice(&deliver_next.max(self.taken_next).to_le_bytes());
+        out.extend_from_slice(&self.own.unwrap_or(0).to_le_bytes());
+        out.extend_from_slice(&self.read_number.to_le_bytes());
+        out.extend_from_slice(&self.count.to_le_bytes());
+        out.extend_from_slice(&(unread.len() as u64).to_le_bytes());
+        for output in unread {
+            out.extend_from_slice(&output.destination.to_le_bytes());
+            out.extend_from_slice(&(output.payload.len() as u32).to_le_bytes());
+            out.extend_from_slice(&output.payload);
+        }
+    }
+
+    /// Those of an application that goes on from a snapshot; and what of `saved` lies behind them. `None`: it is none.
+    pub fn restore<'a>(name: &str, saved: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let mut rest = saved.strip_prefix(SAVED)?;
+        let taken_next = Seq::from_le_bytes(take(&mut rest)?);
+        let own = PublisherId::from_le_bytes(take(&mut rest)?);
+        let read_number = u64::from_le_bytes(take(&mut rest)?);
+        let count = u64::from_le_bytes(take(&mut rest)?);
+        let mut outputs = Self {
+            taken_next,
+            own: (own > 0).then_some(own),
+            next: read_number.checked_add(1)?,
+            read_number,
+            count,
+            ..Self::new(name)
+        };
+        for _ in 0..u64::from_le_bytes(take(&mut rest)?) {
+            let destination = Destination::from_le_bytes(take(&mut rest)?);
+            let len = u32::from_le_bytes(take(&mut rest)?) as usize;
+            let (payload, behind) = rest.split_at_checked(len)?;
+            outputs.push(destination, payload);
+            rest = behind;
+        }
+        Some((outputs, rest))
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
+    let (front, behind) = rest.split_first_chunk()?;
+    *rest = behind;
+    Some(*front)
+}

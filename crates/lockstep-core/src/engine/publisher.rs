@@ -1,0 +1,639 @@
+//! The publisher: hands messages of one or many publishers to the cluster, and learns the fate of each.
+//!
+//! ```text
+//!   open(name):  LookingUp ──reply──▶ Opening ──open entry committed──▶ Open ──▶ Fenced | Closed
+//!                    ▲ no reply: next replica     │ refused, lost: look again
+//!                    └────────────────────────────┘
+//! ```
+//! A message is kept, and sent again, until it is seen committed in the stream; so the publisher reads
+//! the stream, from the moment it began. Whatever it is told binds it only once what that rests on is
+//! committed.
+//!
+//! A takeover may take back what was stamped and is not committed: the publisher goes back to the cut,
+//! sends again at once whatever has no place in the new log, and learns its places anew. A message has
+//! exactly one fate: [`Committed`](PublisherEvent::Committed), [`Fenced`](PublisherEvent::Fenced) or
+//! [`Closed`](PublisherEvent::Closed). The leaders do their part: whatever is heard twice is stamped once.
+
+mod claim;
+mod lines;
+mod pulse;
+mod told;
+
+use super::UNICAST_TURNS;
+use super::counters::{Counter, Counters};
+use super::event::Events;
+use super::ports::{Burst, Net};
+use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start, Superseded};
+use super::window::{Flight, ResendTimer, SubmitWindow};
+use crate::proto::planted::{Mutation, planted};
+use crate::proto::pulse::{Pulse, PulseLimits};
+use lines::{Content, LineState, Lines, Stamped};
+use lockstep_wire::{
+    Datagram, Destination, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX, Nanos, NoticeRows,
+    OpenFrame, Reject, Seq, Told, Topic, write_open, write_question,
+};
+use pulse::submit;
+use std::collections::BTreeMap;
+use std::net::SocketAddrV4;
+pub use told::{PublishError, PublisherEvent};
+
+/// A publisher's settings.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct PublisherLimits {
+    /// The receiver's; `me` is the handle's random identity.
+    pub receiver: ReceiverLimits,
+    /// Most messages without a fate.
+    pub window_entries: u32,
+    /// Most datagrams that hold them.
+    pub window_datagrams: u32,
+    /// Most of those that are sent and not seen stamped: what a leader's socket takes at once.
+    pub flight_datagrams: u32,
+    /// Shortest wait before a message is sent again.
+    pub resend_ns_min: Nanos,
+    /// Longest wait.
+    pub resend_ns_max: Nanos,
+    /// How long an open or a look-up waits for its answer.
+    pub ask_again_ns: Nanos,
+    /// How often an idle leader beats: the silence of the groups is measured by it.
+    pub beat_ns: Nanos,
+    /// Most names that one handle opens.
+    pub names_max: u32,
+    /// Bytes of the longest message; one that is longer than a datagram goes out in parts.
+    pub message_len_max: usize,
+    /// The same for destinations whose readers take less: they pass messages on in datagrams of their own.
+    pub message_len_max_of: BTreeMap<Destination, usize>,
+}
+
+/// The rules of a publisher without its device.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct PublisherCore {
+    limits: PublisherLimits,
+    /// What every destination takes, and one frame: a message within it is compared with this alone.
+    short_len_max: usize,
+    rx: Receiver,
+    window: SubmitWindow,
+    lines: Lines,
+    /// The leader's last heartbeat had no credit.
+    full: bool,
+    /// Our share was used up: over after so many heartbeats of the leader.
+    over_share: u32,
+    /// `Throttled` was told, and not yet `Free`.
+    throttled: bool,
+    /// Questions so far.
+    asked: usize,
+    lost: bool,
+    /// The history and the epoch that were followed at the last look.
+    history: u64,
+    epoch: Epoch,
+    /// Another leadership has begun in this turn: what it may not have heard is due.
+    renewed: bool,
+    /// Whether the groups bring the leader, and where it answers by unicast while they do not.
+    pulse: Pulse,
+    leader_at: Option<SocketAddrV4>,
+    /// The application was told that the groups do not bring it.
+    multicast_told: bool,
+    number: u64,
+    turns: u64,
+    /// What was counted.
+    pub counters: Counters,
+    events: Events,
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Publisher<N> {
+    net: N,
+    /// Everything but the device.
+    pub core: PublisherCore,
+    scratch: Vec<u8>,
+}
+
+/// Opens sent before the name is looked up anew.
+const OPENS_MAX: u32 = 3;
+/// A share that was used up may be free again after so many heartbeats: by then what was refused has been
+/// sent again, and told again if it was refused again.
+const SHARE_BEATS: u32 = 4;
+/// Most bursts handed to the device at once.
+const BURSTS_MAX: usize = 64;
+
+impl PublisherCore {
+    /// Holds after each turn. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        self.rx.invariants();
+        self.lines.invariants();
+        self.window.invariants(self.lines.list.iter().map(|line| &line.outstanding));
+    }
+}
+
+impl<N: Net> Publisher<N> {
+    /// A publisher on a device that has joined the data and control groups.
+    pub fn new(net: N, limits: PublisherLimits) -> Self {
+        Self { net, core: PublisherCore::new(limits), scratch: vec![0; NACK_LEN_MAX] }
+    }
+
+    /// One turn: reads the stream, reports to `f` at most `limit` committed fates and whatever else
+    /// happened, sends what is written. Returns the work done.
+    pub fn poll(
+        &mut self,
+        now: Nanos,
+        wall: Nanos,
+        limit: usize,
+        mut f: impl FnMut(PublisherEvent),
+    ) -> usize {
+        let Self { net, core, scratch } = self;
+        if core.lost {
+            return 0;
+        }
+        let mut work = net.recv_groups();
+        for index in 0..work {
+            core.on_datagram(now, net.group_datagram(index), None, &mut f);
+        }
+        let drained = net.is_drained();
+        core.turns += 1;
+        if core.turns.is_multiple_of(UNICAST_TURNS) || core.rx.is_waiting() || core.lines.unopened > 0 {
+            let count = net.recv_unicast();
+            for index in 0..count {
+                let (bytes, from) = net.unicast_datagram(index);
+                core.on_datagram(now, bytes, Some(from), &mut f);
+            }
+            work += count;
+        }
+        if core.rx.abandoned().is_some() || core.rx.has_diverged() {
+            core.lost = true;
+        }
+        if let Some(Superseded { history, left, have_next: have, parted }) = core.rx.superseded() {
+            core.lost = true;
+            // Of another log it had read nothing that was final.
+            if !parted {
+                f(PublisherEvent::Forgotten { history, next: left.next, have });
+            }
+        }
+        if core.lost {
+            f(PublisherEvent::Lost);
+            return work;
+        }
+        core.on_commit(limit, &mut f);
+        if std::mem::take(&mut core.renewed) {
+            core.hurry();
+        }
+        if let Some((length, to)) =
+            core.rx.poll_nack(now, &mut core.number, scratch, &mut core.counters, &mut core.events)
+        {
+            net.send_unicast(to, [&scratch[..length], &[]]);
+        }
+        while core.events.pop().is_some() {}
+        if core.pulse.poll(now) {
+            core.ask_for_pulse(net, now, wall);
+        }
+        if core.pulse.is_lost() != core.multicast_told {
+            core.multicast_told = core.pulse.is_lost();
+            f(PublisherEvent::Multicast { lost: core.multicast_told });
+        }
+        if core.lines.unopened > 0 {
+            self.drive_opens(now, wall);
+        }
+        work + self.send(now, wall, drained)
+    }
+
+    /// Sends what is written, at most one call. Returns the datagrams sent.
+    pub fn flush(&mut self, now: Nanos, wall: Nanos) -> usize {
+        self.send(now, wall, false)
+    }
+
+    /// The same, and what is to be sent again if the sockets are `drained`: in what waits there it may be seen
+    /// stamped, and who was away for a while would send everything once more.
+    #[inline]
+    fn send(&mut self, now: Nanos, wall: Nanos, drained: bool) -> usize {
+        let core = &mut self.core;
+        core.window.end_datagram();
+        // In what is missing of the stream it may be stamped: nobody knows before that is read.
+        let read_at = core.rx.read_at(now);
+        let count = core.window.prepare(read_at, drained);
+        if count == 0 { 0 } else { self.send_prepared(now, wall, count) }
+    }
+
+    /// Sends the `count` datagrams that are chosen.
+    #[inline(never)]
+    fn send_prepared(&mut self, now: Nanos, wall: Nanos, count: usize) -> usize {
+        let Self { net, core, .. } = self;
+        let header = core.header(Kind::Submission, wall);
+        core.window.seal(&header, &mut core.number);
+        let leader_at = core.leader_at.or_else(|| core.unheard());
+        let first = core.window.burst(0);
+        let (offered, taken) = if first.count() == count {
+            (count, submit(net, leader_at, &[first]))
+        } else {
+            offer_bursts(net, leader_at, &core.window, count)
+        };
+        core.counters.add(Counter::Resends, taken.min(core.window.resends()) as u64);
+        core.counters.add(Counter::SendsShort, (offered - taken) as u64);
+        core.window.on_sent(now, taken);
+        taken
+    }
+
+    /// Asks for ids, opens, and asks again.
+    fn drive_opens(&mut self, now: Nanos, wall: Nanos) {
+        let Self { net, core, scratch } = self;
+        for index in 0..core.lines.list.len() {
+            match core.lines.list[index].state {
+                LineState::LookingUp { asked_at, tries }
+                    if tries == 0 || now >= asked_at + core.limits.ask_again_ns =>
+                {
+                    let repairers = &core.limits.receiver.repairers;
+                    // Always another one: a replica that is cut off goes on telling what was.
+                    let asked = repairers.get(core.asked % repairers.len().max(1));
+                    let Some(to) = asked.map(|repairer| repairer.address) else { continue };
+                    core.asked += 1;
+                    core.number += 1;
+                    let header = Header { number: core.number, ..core.header(Kind::Question, wall) };
+                    let line = &mut core.lines.list[index];
+                    let length =
+                        write_question(scratch, header, index as u64 + 1, Topic::Publisher, &line.name);
+                    line.state = LineState::LookingUp { asked_at: now, tries: tries + 1 };
+                    net.send_unicast(to, [&scratch[..length], &[]]);
+                }
+                LineState::Opening { tries, sent_at, .. }
+                    if tries >= OPENS_MAX && now >= sent_at + core.limits.ask_again_ns =>
+                {
+                    core.lines.list[index].state = LineState::LookingUp { asked_at: 0, tries: 0 };
+                }
+                LineState::Opening { after, sent_at, tries }
+                    if tries == 0 || now >= sent_at + core.limits.ask_again_ns =>
+                {
+                    let length = core.write_open_datagram(scratch, index, after, wall);
+                    core.lines.list[index].state =
+                        LineState::Opening { after, sent_at: now, tries: tries + 1 };
+                    let bytes = &scratch[..length];
+                    submit(net, core.leader_at, &[Burst { bytes, stride: length }]);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// The device.
+    pub fn net(&self) -> &N {
+        &self.net
+    }
+
+    /// The device, for those who run it.
+    pub fn net_mut(&mut self) -> &mut N {
+        &mut self.net
+    }
+}
+
+/// Offers `count` prepared datagrams in as many bursts as they need. Returns how many were offered, and how
+/// many were taken.
+#[cold]
+fn offer_bursts(
+    net: &mut impl Net,
+    leader_at: Option<SocketAddrV4>,
+    window: &SubmitWindow,
+    count: usize,
+) -> (usize, usize) {
+    let mut bursts = [Burst { bytes: &[], stride: 0 }; BURSTS_MAX];
+    let (mut used, mut offered) = (0, 0);
+    while used < BURSTS_MAX && offered < count {
+        bursts[used] = window.burst(offered);
+        offered += bursts[used].count();
+        used += 1;
+    }
+    (offered, submit(net, leader_at, &bursts[..used]))
+}
+
+impl PublisherCore {
+    fn new(limits: PublisherLimits) -> Self {
+        let timer = ResendTimer::new(limits.resend_ns_min, limits.resend_ns_max);
+        let datagram_len_max = limits.receiver.frame_len_max;
+        let mut core = Self {
+            short_len_max: 0,
+            rx: Receiver::new(limits.receiver.clone(), Start::Live),
+            window: SubmitWindow::new(
+                limits.window_entries,
+                limits.window_datagrams,
+                datagram_len_max,
+                timer,
+                Flight::new(limits.flight_datagrams),
+            ),
+            lines: Lines::new(limits.window_entries),
+            full: false,
+            over_share: 0,
+            throttled: false,
+            asked: 0,
+            lost: false,
+            history: 0,
+            epoch: Epoch::NONE,
+            renewed: false,
+            pulse: Pulse::new(PulseLimits::reader(limits.beat_ns)),
+            leader_at: None,
+            multicast_told: false,
+            number: 0,
+            turns: 0,
+            counters: Counters::default(),
+            events: Events::default(),
+            limits,
+        };
+        core.short_len_max = core.short_len_max();
+        core
+    }
+
+    /// Begins to open `name` under `nonce`; [`PublisherEvent::Opened`] brings the id. Copies of a
+    /// deterministic application that publish the same messages share a nonce. Returns the ticket that
+    /// the event names, or `None` if the name is empty, longer than [`NAME_LEN_MAX`], or one too many. A name that was
+    /// fenced, closed or refused here can be opened again, under its old ticket.
+    pub fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
+        let valid = (1..=NAME_LEN_MAX).contains(&name.len())
+            && (self.lines.list.len() < self.limits.names_max as usize || self.lines.ended(name).is_some());
+        valid.then(|| self.lines.add(name, nonce))
+    }
+
+    /// Whether every message that was taken has its fate.
+    pub fn is_drained(&self) -> bool {
+        self.window.is_empty()
+    }
+
+    /// When it is to be called again if nothing arrives: something is to be asked for or sent again; `Nanos::MAX` if
+    /// nothing is.
+    pub fn next_deadline(&self) -> Nanos {
+        // In what is missing of the stream a message may be stamped: nothing is sent again before that is read.
+        let resend = if self.rx.is_whole() { self.window.next_deadline() } else { Nanos::MAX };
+        self.rx.next_deadline().min(resend).min(self.pulse.next_deadline())
+    }
+
+    /// Whether the stream is heard and followed.
+    pub fn is_connected(&self) -> bool {
+        self.rx.end().is_some()
+    }
+
+    fn header(&self, kind: Kind, wall: Nanos) -> Header {
+        Header {
+            cluster: self.limits.receiver.cluster,
+            history: self.rx.history(),
+            epoch: self.rx.follow.epoch().0,
+            sender: self.limits.receiver.me.replica,
+            incarnation: self.limits.receiver.me.incarnation,
+            commit_next: self.rx.commit.commit_next(),
+            timestamp: wall,
+            ..Header::new(kind)
+        }
+    }
+
+    fn write_open_datagram(&mut self, out: &mut [u8], index: usize, after: u32, wall: Nanos) -> usize {
+        let line = &self.lines.list[index];
+        let mut payload = [0; 24 + NAME_LEN_MAX];
+        let length = write_open(&mut payload, line.nonce, after, &line.name);
+        let entry = EntryHeader {
+            kind: EntryKind::Open as u8,
+            flags: 0,
+            length: 0,
+            publisher: 0,
+            publisher_seq: 0,
+            destination: 0,
+            time_or_incarnation: 0,
+        };
+        let mut open = OpenFrame::default();
+        let written = open.push(out, entry, &payload[..length]);
+        assert!(written, "an open of {length} bytes fits any datagram");
+        self.number += 1;
+        let header = Header { number: self.number, ..self.header(Kind::Submission, wall) };
+        let length = open.len();
+        open.close(out, header, length);
+        length
+    }
+
+    /// A datagram of a group, or by unicast `from` somebody.
+    fn on_datagram(
+        &mut self,
+        now: Nanos,
+        bytes: &[u8],
+        from: Option<SocketAddrV4>,
+        f: &mut impl FnMut(PublisherEvent),
+    ) {
+        self.counters.add(Counter::DatagramsIn, 1);
+        if let Err(reject) = self.judge(now, bytes, from, f) {
+            self.counters.reject(reject);
+        }
+    }
+
+    fn judge(
+        &mut self,
+        now: Nanos,
+        bytes: &[u8],
+        from: Option<SocketAddrV4>,
+        f: &mut impl FnMut(PublisherEvent),
+    ) -> Result<(), Reject> {
+        match Datagram::decode(bytes, self.limits.receiver.cluster)? {
+            Datagram::Frame(frame, trailer) => {
+                self.rx.admit_frame(&frame, trailer.as_ref())?;
+                if from.is_none() && trailer.is_none() {
+                    self.on_leader(now, None);
+                }
+                let placement =
+                    self.rx.on_frame(&frame, trailer.as_ref(), &mut self.counters, &mut self.events);
+                if self.rx.follow.epoch() != self.epoch {
+                    self.on_epoch(now, f);
+                }
+                if let Placement::Next(end) = placement {
+                    self.counters.add(Counter::FramesAccepted, 1);
+                    self.lines.read(now, &mut self.window, &frame, f);
+                    self.rx.pass(end);
+                    self.rx.extend(&mut self.counters);
+                    self.read_ready(now, f);
+                }
+            }
+            Datagram::Heartbeat(header, body) => {
+                self.rx.check_history(header)?;
+                self.rx.on_heartbeat(header, &mut self.counters, &mut self.events);
+                self.rx.on_membership_told(header, &body);
+                if from.is_none() || header.epoch() >= self.epoch {
+                    self.on_leader(now, from);
+                }
+                // A deposed leader's word is none.
+                if header.epoch() == self.epoch {
+                    self.full = body.credit_entries == 0;
+                    self.over_share = self.over_share.saturating_sub(1);
+                    self.tell_throttled(f);
+                }
+            }
+            Datagram::Notice(header, rows) => {
+                self.rx.check_history(header)?;
+                if header.epoch() == self.epoch {
+                    self.on_notice(now, rows, f);
+                }
+            }
+            Datagram::Ack(header, _) => {
+                self.rx.check_history(header)?;
+                self.rx.on_ack(header, &mut self.counters, &mut self.events);
+                if from.is_some() {
+                    self.pulse.on_answer();
+                }
+            }
+            Datagram::Answer(header, body) => self.rx.on_answer(now, header, &body, &mut self.counters),
+            Datagram::Reply(header, body) => {
+                // A node that holds nothing knows no name; another one is asked.
+                let holds = header.first_seq > 1 && body.topic == Topic::Publisher as u32;
+                if let Some(end) = self.rx.end().filter(|_| holds) {
+                    self.rx.check_history(header)?;
+                    self.lines.on_reply(header, &body, end.next);
+                }
+            }
+            // Not for readers: the groups are shared. Who votes for whom is no news of the stream (S10).
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// The leader tells publishers, us among them perhaps, what it misses, that a share is used up, or that an open finds
+    /// no room.
+    #[cold]
+    fn on_notice(&mut self, now: Nanos, rows: NoticeRows<'_>, f: &mut impl FnMut(PublisherEvent)) {
+        for row in rows.iter() {
+            if row.told == Told::TableFull as u32 {
+                for ticket in self.lines.on_table_full([row.from, row.to]) {
+                    f(PublisherEvent::Refused { ticket, publishers_max: row.incarnation });
+                }
+                continue;
+            }
+            let Some(index) = self.lines.of(row.publisher) else { continue };
+            let line = &self.lines.list[index];
+            if line.incarnation != row.incarnation {
+                continue;
+            }
+            self.counters.add(Counter::NoticesIn, 1);
+            match Told::from_u32(row.told) {
+                Some(Told::Missing) => self.window.on_missing(now, &line.outstanding, row.from, row.to),
+                Some(Told::Throttled) => self.over_share = SHARE_BEATS,
+                Some(Told::TableFull) | None => {}
+            }
+        }
+        self.tell_throttled(f);
+    }
+
+    /// Whether the cluster takes our messages has perhaps changed.
+    fn tell_throttled(&mut self, f: &mut impl FnMut(PublisherEvent)) {
+        let throttled = self.full || self.over_share > 0;
+        if throttled != self.throttled {
+            self.throttled = throttled;
+            self.window.set_throttled(throttled);
+            f(if throttled { PublisherEvent::Throttled } else { PublisherEvent::Free });
+        }
+    }
+
+    /// Another epoch is followed: what did not survive is taken back before anything of it is read.
+    #[cold]
+    fn on_epoch(&mut self, now: Nanos, f: &mut impl FnMut(PublisherEvent)) {
+        self.epoch = self.rx.follow.epoch();
+        let (history, before) = (self.rx.history(), self.history);
+        if history != before {
+            self.history = history;
+            if let Some(left) = self.rx.lineage().left_at(before) {
+                self.lines.on_founded(left.next);
+                f(PublisherEvent::Founded { history, seq: left.next });
+            }
+        }
+        (self.full, self.over_share, self.renewed) = (false, 0, true);
+        self.tell_throttled(f);
+        if let Some(from) = self.rx.take_lost() {
+            self.lost |= !self.lines.on_cut(from, f);
+            for line in &mut self.lines.list {
+                self.window.on_unstamped(&mut line.outstanding, line.stamped);
+            }
+        }
+        self.read_ready(now, f);
+    }
+
+    /// The new leader may have heard nothing of what the old one did not stamp: it is sent again now.
+    #[cold]
+    fn hurry(&mut self) {
+        self.lines.hurry();
+        for line in &self.lines.list {
+            self.window.hurry(&line.outstanding, line.stamped);
+        }
+    }
+
+    fn read_ready(&mut self, now: Nanos, f: &mut impl FnMut(PublisherEvent)) {
+        while self.rx.has_ready() {
+            let Self { rx, lines, window, .. } = self;
+            if let Some(frame) = rx.front(Seq::MAX) {
+                lines.read(now, window, &frame, f);
+            }
+            rx.pop_front();
+        }
+    }
+
+    /// What is committed now has its fate.
+    fn on_commit(&mut self, limit: usize, f: &mut impl FnMut(PublisherEvent)) {
+        let commit_next = self.rx.commit.commit_next();
+        let mut left = limit;
+        while left > 0
+            && let Some(&stamped) = self.lines.stamped.front()
+            && stamped.committed(commit_next) > 0
+        {
+            let Stamped { seq, content, told, .. } = stamped;
+            let line = &mut self.lines.list[stamped.line as usize];
+            let (is_other, is_part) = match content {
+                Content::Same => (false, !told),
+                Content::Unknown => (false, self.window.is_part(&line.outstanding)),
+                Content::Other => (true, self.window.is_part(&line.outstanding)),
+                Content::Digest(digest) => {
+                    let is_other = self.window.digest(&line.outstanding) != Some(digest);
+                    (is_other, self.window.is_part(&line.outstanding))
+                }
+            };
+            line.diverged |= is_other;
+            let count = stamped.committed(commit_next).min(left as u64);
+            let fates = self.window.pop(&mut line.outstanding, count);
+            // The fate of a message in parts is that of its last one.
+            if !is_part && !fates.is_empty() {
+                left -= count as usize;
+                let publisher = line.id;
+                if std::mem::take(&mut line.diverged) {
+                    self.counters.add(Counter::Divergences, 1);
+                    f(PublisherEvent::Diverged { publisher, publisher_seq: fates.start, seq });
+                }
+                for (publisher_seq, seq) in fates.zip(seq..) {
+                    f(PublisherEvent::Committed { publisher, publisher_seq, seq });
+                }
+            }
+            self.lines.on_fates(count);
+        }
+        if self.lines.unopened > 0 || self.lines.ending > 0 {
+            self.settle_lines(commit_next, f);
+        }
+        self.counters.set(Counter::CommitNext, commit_next);
+        self.counters.set(Counter::StampedNext, self.rx.seen_next());
+    }
+
+    /// Opens and ends that are committed now.
+    fn settle_lines(&mut self, commit_next: Seq, f: &mut impl FnMut(PublisherEvent)) {
+        for (ticket, line) in self.lines.list.iter_mut().enumerate() {
+            match line.state {
+                LineState::Seen { at } if at < commit_next => {
+                    line.state = LineState::Open;
+                    self.lines.unopened -= 1;
+                    let (publisher, publisher_seq, last) = (line.id, line.next, line.next - 1);
+                    let last = last + u64::from(planted(Mutation::LastOff));
+                    f(PublisherEvent::Opened { ticket, publisher, publisher_seq, last });
+                }
+                // Behind the fates before it, which `limit` may have put off.
+                LineState::Ending { at, fenced, .. }
+                    if at < commit_next
+                        && !self.lines.stamped.iter().any(|next| next.line as usize == ticket) =>
+                {
+                    self.lines.ending -= 1;
+                    let first = self.window.oldest(&line.outstanding).unwrap_or(line.next);
+                    self.window.pop(&mut line.outstanding, u64::MAX);
+                    let publisher = line.id;
+                    if fenced {
+                        line.state = LineState::Fenced;
+                        f(PublisherEvent::Fenced { publisher, publisher_seq: first });
+                    } else {
+                        line.state = LineState::Closed;
+                        f(PublisherEvent::Closed { publisher, publisher_seq: first });
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,580 @@
+//! The names of one handle: what the stream says of each, in the order of the stream.
+//!
+//! Several processes may share a name and its nonce (copies of a deterministic application). Then the
+//! stream may hold a message before this process has handed it in: where it stands is remembered, and the
+//! message has its fate when it is handed in.
+//!
+//! All of this is a function of the log that was read, committed or not. When a takeover cuts that log,
+//! what was learned above the cut is taken back, and learned anew from what is read in its place:
+//!
+//! ```text
+//!   Opening ◀── open entry lost ── Seen ◀─┬─ end entry lost ── Ending      a message that was stamped
+//!                                  Open ◀─┘                                waits to be stamped again
+//! ```
+
+use super::{PublishError, PublisherEvent};
+use crate::engine::window::{Outstanding, SubmitWindow};
+use crate::proto::planted::{Mutation, planted};
+use lockstep_wire::{
+    Entries, Entry, EntryKind, FrameView, Header, Nanos, OpenView, PART_MORE, PublisherId, PublisherSeq,
+    ReplyBody, Seq, entry_digest,
+};
+use std::collections::VecDeque;
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum LineState {
+    LookingUp {
+        asked_at: Nanos,
+        tries: u32,
+    },
+    Opening {
+        after: u32,
+        sent_at: Nanos,
+        tries: u32,
+    },
+    /// The open entry stands at this seq.
+    Seen {
+        at: Seq,
+    },
+    Open,
+    /// An entry at this seq ends it once it is committed.
+    Ending {
+        at: Seq,
+        fenced: bool,
+        /// Whether it was open before.
+        opened: bool,
+    },
+    Fenced,
+    Closed,
+    /// The leader's table of publishers had no room for it.
+    Refused,
+}
+
+/// One name.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Line {
+    pub(super) name: String,
+    pub(super) nonce: [u64; 2],
+    pub(super) state: LineState,
+    pub(super) id: PublisherId,
+    pub(super) incarnation: u32,
+    /// The number of the next message.
+    pub(super) next: PublisherSeq,
+    /// Up to this number it was stamped before it was opened here: none of ours.
+    settled: PublisherSeq,
+    /// What opened it, and is not undone by a takeover: the seq of the open entry, or the last one that
+    /// the reply covers.
+    opened_at: Seq,
+    /// Whether it was an entry.
+    by_entry: bool,
+    /// The last number that was seen stamped.
+    pub(super) stamped: PublisherSeq,
+    /// Messages of a copy up to this seq are no longer remembered.
+    forgotten: Seq,
+    /// From this seq on its messages are watched, while it is being looked up; 0 before.
+    watched_from: Seq,
+    /// Another part stands under a number of the message that waits for its fate.
+    pub(super) diverged: bool,
+    pub(super) outstanding: Outstanding,
+}
+
+/// Messages of a line that are stamped and not committed, one behind the other by number and by place.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Stamped {
+    /// The first one is final when everything up to here is, and each of the others one seq later.
+    pub(super) bound: Seq,
+    /// The place of the first one; 0 of a single one whose place is no longer remembered.
+    pub(super) seq: Seq,
+    /// The number of the first one.
+    publisher_seq: PublisherSeq,
+    /// How many they are.
+    count: u64,
+    pub(super) line: u32,
+    /// What stands there, beside what was handed in.
+    pub(super) content: Content,
+    /// Whether `Stamped` was told of them.
+    pub(super) told: bool,
+}
+
+impl Stamped {
+    /// How many of them are final where everything below `commit_next` is.
+    pub(super) fn committed(&self, commit_next: Seq) -> u64 {
+        commit_next.saturating_sub(self.bound).min(self.count)
+    }
+
+    /// The same without the first `count`.
+    fn behind(self, count: u64) -> Self {
+        Self {
+            bound: self.bound + count,
+            seq: self.seq + count,
+            publisher_seq: self.publisher_seq + count,
+            count: self.count - count,
+            ..self
+        }
+    }
+}
+
+/// What stands under a number, beside what was handed in under it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum Content {
+    /// The same.
+    Same,
+    /// Something else.
+    Other,
+    /// It was stamped before anything was handed in; what it says, as [`entry_digest`] tells it.
+    Digest(u32),
+    /// That is no longer remembered.
+    Unknown,
+}
+
+/// A message that a copy of us had stamped before we handed it in.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Copied {
+    line: u32,
+    publisher_seq: PublisherSeq,
+    seq: Seq,
+    digest: u32,
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Lines {
+    pub(super) list: Vec<Line>,
+    /// Line of each id; `u32::MAX` is none.
+    by_id: Vec<u32>,
+    pub(super) stamped: VecDeque<Stamped>,
+    copied: VecDeque<Copied>,
+    window_entries: usize,
+    /// Lines that are not open yet.
+    pub(super) unopened: u32,
+    /// Lines that an entry ends which is not committed yet.
+    pub(super) ending: u32,
+}
+
+impl Lines {
+    pub(super) fn new(window_entries: u32) -> Self {
+        let window_entries = window_entries as usize;
+        Self {
+            list: Vec::new(),
+            by_id: Vec::new(),
+            stamped: VecDeque::with_capacity(window_entries),
+            copied: VecDeque::with_capacity(window_entries),
+            window_entries,
+            unopened: 0,
+            ending: 0,
+        }
+    }
+
+    /// Holds always. Panics with the rule that is broken.
+    pub(super) fn invariants(&self) {
+        let count = |is: fn(&LineState) -> bool| self.list.iter().filter(|line| is(&line.state)).count();
+        let is_unopened = |state: &LineState| {
+            matches!(state, LineState::LookingUp { .. } | LineState::Opening { .. } | LineState::Seen { .. })
+        };
+        let (unopened, ending) =
+            (count(is_unopened), count(|state| matches!(state, LineState::Ending { .. })));
+        assert!(
+            (unopened, ending) == (self.unopened as usize, self.ending as usize),
+            "{unopened} names are not open yet and {ending} end, {} and {} are counted",
+            self.unopened,
+            self.ending,
+        );
+        let bound = self.by_id.iter().filter(|line| **line != u32::MAX);
+        assert!(
+            bound.clone().all(|line| (*line as usize) < self.list.len()),
+            "each id is of a name that is here"
+        );
+        let most = self.window_entries;
+        let (stamped, copied) = (self.stamped.len(), self.copied.len());
+        assert!(
+            stamped <= 2 * most && copied <= most,
+            "{stamped} rows of stamped messages, {copied} of copies"
+        );
+    }
+
+    /// One more name, or one again that has ended here. Returns its ticket.
+    pub(super) fn add(&mut self, name: &str, nonce: [u64; 2]) -> usize {
+        let ticket = self.ended(name).unwrap_or(self.list.len());
+        let line = Line {
+            name: name.to_owned(),
+            nonce,
+            state: LineState::LookingUp { asked_at: 0, tries: 0 },
+            id: 0,
+            incarnation: 0,
+            next: 1,
+            settled: 0,
+            opened_at: 0,
+            by_entry: false,
+            stamped: 0,
+            forgotten: 0,
+            watched_from: 0,
+            diverged: false,
+            outstanding: Outstanding::default(),
+        };
+        self.unopened += 1;
+        match self.list.get_mut(ticket) {
+            Some(_) => {
+                self.unbind(ticket);
+                self.list[ticket] = line;
+            }
+            None => self.list.push(line),
+        }
+        ticket
+    }
+
+    /// The ticket of a name that has ended here: opening it again takes no more room.
+    pub(super) fn ended(&self, name: &str) -> Option<usize> {
+        let is_over =
+            |line: &Line| matches!(line.state, LineState::Fenced | LineState::Closed | LineState::Refused);
+        self.list.iter().position(|line| line.name == name && is_over(line))
+    }
+
+    /// The line of an id.
+    #[inline]
+    pub(super) fn of(&self, publisher: PublisherId) -> Option<usize> {
+        let line = *self.by_id.get(publisher as usize)? as usize;
+        (line < self.list.len()).then_some(line)
+    }
+
+    fn bind(&mut self, id: PublisherId, line: usize) {
+        if self.by_id.len() <= id as usize {
+            self.by_id.resize(id as usize + 1, u32::MAX);
+        }
+        self.by_id[id as usize] = line as u32;
+    }
+
+    /// The line has its id no more, which may become another name's. Where this handle has opened the name more than
+    /// once, the id goes back to the newest of the others that is not over.
+    fn unbind(&mut self, line: usize) {
+        let Self { list, by_id, .. } = self;
+        let id = list[line].id;
+        let Some(bound) = by_id.get_mut(id as usize).filter(|bound| **bound == line as u32) else { return };
+        let has_it = |(other, of): &(usize, &Line)| {
+            let is_there =
+                matches!(of.state, LineState::Open | LineState::Seen { .. } | LineState::Ending { .. });
+            *other != line && of.id == id && is_there
+        };
+        let newest = list.iter().enumerate().filter(has_it).max_by_key(|(_, of)| of.incarnation);
+        *bound = newest.map_or(u32::MAX, |(other, _)| other as u32);
+    }
+
+    /// The line of `publisher`, if it is open; else why nothing is taken for it.
+    #[inline]
+    pub(super) fn open_line(&self, publisher: PublisherId) -> Result<usize, PublishError> {
+        let index = self.of(publisher).ok_or(PublishError::NotOpen)?;
+        if let LineState::Open = self.list[index].state { Ok(index) } else { Err(self.refusal(index)) }
+    }
+
+    #[cold]
+    fn refusal(&self, index: usize) -> PublishError {
+        match self.list[index].state {
+            LineState::Fenced => PublishError::Fenced,
+            LineState::Closed => PublishError::Closed,
+            // What ends it is not final: a takeover may take it back.
+            LineState::Ending { opened: true, .. } => PublishError::Backpressure,
+            _ => PublishError::NotOpen,
+        }
+    }
+
+    /// The next message of a line of which nothing is under way is `number`: what lies before is committed.
+    pub(super) fn resume(&mut self, index: usize, number: PublisherSeq) {
+        let line = &mut self.list[index];
+        line.next = number;
+        line.settled = line.settled.max(number - 1);
+        line.stamped = line.stamped.max(number - 1);
+        self.copied.retain(|copied| copied.line as usize != index || copied.publisher_seq >= number);
+    }
+
+    /// A message was handed in that a copy of us had stamped already: its fate is known.
+    #[cold]
+    pub(super) fn on_copied(&mut self, line: u32, publisher_seq: PublisherSeq) {
+        let known = self
+            .copied
+            .iter()
+            .position(|copied| (copied.line, copied.publisher_seq) == (line, publisher_seq));
+        let (seq, content) = known
+            .and_then(|at| self.copied.remove(at))
+            .map_or((0, Content::Unknown), |copied| (copied.seq, Content::Digest(copied.digest)));
+        let bound = if seq == 0 { self.list[line as usize].forgotten } else { seq };
+        self.stamped.push_back(Stamped { bound, seq, publisher_seq, count: 1, line, content, told: false });
+    }
+
+    /// A replica told what is committed of a name; `end_next` is where our own reading of the stream ends.
+    pub(super) fn on_reply(&mut self, header: &Header, body: &ReplyBody, end_next: Seq) {
+        let Some(index) = (body.token as usize).checked_sub(1).filter(|index| *index < self.list.len())
+        else {
+            return;
+        };
+        let line = &mut self.list[index];
+        let LineState::LookingUp { .. } = line.state else { return };
+        if body.incarnation == 0 || body.nonce != line.nonce {
+            line.state = LineState::Opening { after: body.incarnation, sent_at: 0, tries: 0 };
+            return;
+        }
+        // Open under our own nonce already: by our open whose entry we missed, or by a copy of us. What
+        // the copy publishes is watched from here on; an answer that covers all before is the one we need.
+        if line.watched_from == 0 {
+            line.watched_from = end_next;
+            line.id = body.publisher;
+        }
+        if header.commit_next >= line.watched_from {
+            line.incarnation = body.incarnation;
+            line.next = body.publisher_seq + 1;
+            line.settled = body.publisher_seq;
+            line.stamped = line.stamped.max(body.publisher_seq);
+            (line.opened_at, line.by_entry) = (header.commit_next - 1, false);
+            line.state = LineState::Seen { at: line.opened_at };
+        }
+        let id = line.id;
+        self.bind(id, index);
+    }
+
+    /// Looks for what concerns these lines in a frame of the log.
+    pub(super) fn read(
+        &mut self,
+        now: Nanos,
+        window: &mut SubmitWindow,
+        frame: &FrameView<'_>,
+        f: &mut impl FnMut(PublisherEvent),
+    ) {
+        let (mut seq, mut entries) = (frame.header.first_seq, frame.entries());
+        while let Some(entry) = entries.next() {
+            let mut count = 1;
+            match (entry.kind(), self.of(entry.header.publisher)) {
+                (EntryKind::Message | EntryKind::Day, Some(index)) => {
+                    count = self.read_messages(now, window, (index, seq), &entry, &mut entries, f);
+                }
+                (EntryKind::Close, Some(index)) => self.end(index, seq, false),
+                (EntryKind::Open, _) => self.read_open(seq, &entry),
+                _ => {}
+            }
+            seq += count;
+        }
+    }
+
+    /// Reads the message `entry` of the line at `index`, and takes out of `entries` those behind it that are ours like
+    /// it. Returns how many they are.
+    #[inline]
+    fn read_messages(
+        &mut self,
+        now: Nanos,
+        window: &mut SubmitWindow,
+        (index, seq): (usize, Seq),
+        entry: &Entry<'_>,
+        entries: &mut Entries<'_>,
+        f: &mut impl FnMut(PublisherEvent),
+    ) -> u64 {
+        let first = entry.header.publisher_seq;
+        let line = &mut self.list[index];
+        if first <= line.stamped {
+            return 1;
+        }
+        match line.state {
+            LineState::Open | LineState::Seen { .. } if first < line.next => {}
+            LineState::Open | LineState::Seen { .. } | LineState::LookingUp { .. } => {
+                self.read_copied(index, seq, entry);
+                return 1;
+            }
+            _ => return 1,
+        }
+        let mut own = window.unstamped(&line.outstanding);
+        let handed_in = own.next().filter(|own| own.header.publisher_seq == first);
+        let is_other = handed_in.is_some_and(|own| !own.says(entry));
+        // The place of a message in parts is that of its last one.
+        let told = entry.header.flags & PART_MORE == 0;
+        let publisher = line.id;
+        let mut count = 0;
+        loop {
+            if told {
+                f(PublisherEvent::Stamped { publisher, publisher_seq: first + count, seq: seq + count });
+            }
+            count += 1;
+            let mut ahead = *entries;
+            if told
+                && handed_in.is_some()
+                && !is_other
+                && let (Some(own), Some(next)) = (own.next(), ahead.next())
+                && (next.header.kind, next.header.flags) == (entry.header.kind, entry.header.flags)
+                && own.header.is_of(next.header)
+                && own.payload == next.payload
+            {
+                *entries = ahead;
+            } else {
+                break;
+            }
+        }
+        line.stamped = first + count - 1;
+        window.on_stamped(now, &mut line.outstanding, line.stamped);
+        let content = if is_other { Content::Other } else { Content::Same };
+        let line = index as u32;
+        self.stamped.push_back(Stamped { bound: seq, seq, publisher_seq: first, count, line, content, told });
+        count
+    }
+
+    /// A copy of us had a message stamped that was not handed in here.
+    #[cold]
+    fn read_copied(&mut self, index: usize, seq: Seq, entry: &Entry<'_>) {
+        let publisher_seq = entry.header.publisher_seq;
+        self.list[index].stamped = publisher_seq;
+        if self.copied.len() == self.window_entries
+            && let Some(oldest) = self.copied.pop_front()
+        {
+            let line = &mut self.list[oldest.line as usize];
+            line.forgotten = line.forgotten.max(oldest.seq);
+        }
+        let digest = entry_digest(entry.header, entry.payload);
+        self.copied.push_back(Copied { line: index as u32, publisher_seq, seq, digest });
+    }
+
+    /// The first `count` of the oldest stamped messages have their fate.
+    #[inline]
+    pub(super) fn on_fates(&mut self, count: u64) {
+        match self.stamped.front_mut() {
+            Some(oldest) if oldest.count > count => *oldest = oldest.behind(count),
+            _ => _ = self.stamped.pop_front(),
+        }
+    }
+
+    fn read_open(&mut self, seq: Seq, entry: &Entry<'_>) {
+        let Ok(open) = OpenView::parse(entry.payload) else { return };
+        let (id, last) = (entry.header.publisher, entry.header.publisher_seq);
+        for index in 0..self.list.len() {
+            let line = &mut self.list[index];
+            if line.name != open.name {
+                continue;
+            }
+            match line.state {
+                LineState::LookingUp { .. } | LineState::Opening { .. } if line.nonce == open.body.nonce => {
+                    line.state = LineState::Seen { at: seq };
+                    line.id = id;
+                    line.incarnation = open.body.incarnation;
+                    line.next = last + 1;
+                    (line.settled, line.stamped) = (last, last);
+                    (line.opened_at, line.by_entry) = (seq, true);
+                    self.bind(id, index);
+                }
+                LineState::Open | LineState::Seen { .. } if open.body.incarnation > line.incarnation => {
+                    self.end(index, seq, true);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// An entry at `seq` ends a line. One that stands before what opened it ended an earlier life of it.
+    fn end(&mut self, index: usize, seq: Seq, fenced: bool) {
+        let line = &mut self.list[index];
+        if seq <= line.opened_at {
+            return;
+        }
+        let opened = match line.state {
+            LineState::Open => true,
+            LineState::Seen { .. } => false,
+            _ => return,
+        };
+        self.unopened -= u32::from(!opened);
+        line.state = LineState::Ending { at: seq, fenced, opened };
+        self.ending += 1;
+    }
+
+    /// A takeover took back everything that was read from `from` on. Returns whether it is known what
+    /// that was; else the fates of this handle's messages cannot be known any more.
+    #[must_use]
+    pub(super) fn on_cut(&mut self, from: Seq, f: &mut impl FnMut(PublisherEvent)) -> bool {
+        let Self { list, stamped, copied, .. } = self;
+        if list.iter().any(|line| line.forgotten >= from) {
+            return false;
+        }
+        let mut unstamp = |line: u32, publisher_seq: PublisherSeq| {
+            let line = &mut list[line as usize];
+            line.stamped = line.stamped.min(publisher_seq - 1).max(line.settled);
+            line.id
+        };
+        stamped.retain_mut(|messages| {
+            let kept = messages.committed(from);
+            let lost = messages.behind(kept);
+            messages.count = kept;
+            if lost.count > 0 {
+                let publisher = unstamp(lost.line, lost.publisher_seq);
+                for publisher_seq in
+                    (lost.publisher_seq..).take(if lost.told { lost.count as usize } else { 0 })
+                {
+                    if !planted(Mutation::UnstampedUntold) {
+                        f(PublisherEvent::Unstamped { publisher, publisher_seq });
+                    }
+                }
+            }
+            kept > 0
+        });
+        copied.retain(|copied| {
+            let lost = copied.seq >= from;
+            if lost {
+                unstamp(copied.line, copied.publisher_seq);
+            }
+            !lost
+        });
+        for index in 0..self.list.len() {
+            self.cut_line(index, from);
+        }
+        true
+    }
+
+    /// A line goes back to where it stood before `from`.
+    fn cut_line(&mut self, index: usize, from: Seq) {
+        let line = &mut self.list[index];
+        line.watched_from = line.watched_from.min(from);
+        if let LineState::Ending { at, opened, .. } = line.state
+            && at >= from
+        {
+            if !planted(Mutation::EndingLeaks) {
+                self.ending -= 1;
+            }
+            self.unopened += u32::from(!opened);
+            line.state = if opened { LineState::Open } else { LineState::Seen { at: line.opened_at } };
+        }
+        if let LineState::Seen { at } = line.state
+            && line.by_entry
+            && at >= from
+        {
+            let after = line.incarnation.saturating_sub(1);
+            line.state = LineState::Opening { after, sent_at: 0, tries: 0 };
+            (line.settled, line.stamped, line.opened_at, line.watched_from) = (0, 0, 0, 0);
+            self.unbind(index);
+        }
+    }
+
+    /// The leader took no open with this nonce, as its table is full. Returns the tickets that it ends.
+    pub(super) fn on_table_full(&mut self, nonce: [u64; 2]) -> impl Iterator<Item = usize> {
+        let Self { list, unopened, .. } = self;
+        list.iter_mut().enumerate().filter_map(move |(ticket, line)| {
+            let ends = line.nonce == nonce && matches!(line.state, LineState::Opening { .. });
+            if ends {
+                line.state = LineState::Refused;
+                *unopened -= 1;
+            }
+            ends.then_some(ticket)
+        })
+    }
+
+    /// Another history begins at `next`: what a reply rested on at or above is not in it.
+    pub(super) fn on_founded(&mut self, next: Seq) {
+        for line in &mut self.list {
+            if let LineState::Seen { at } = line.state
+                && !line.by_entry
+                && at >= next
+            {
+                line.state = LineState::LookingUp { asked_at: 0, tries: 0 };
+                (line.settled, line.stamped, line.opened_at, line.watched_from) = (0, 0, 0, 0);
+            }
+        }
+    }
+
+    /// Another leadership has begun: opens that are under way are sent at once.
+    pub(super) fn hurry(&mut self) {
+        for line in &mut self.list {
+            if let LineState::Opening { after, .. } = line.state {
+                line.state = LineState::Opening { after, sent_at: 0, tries: 0 };
+            }
+        }
+    }
+}

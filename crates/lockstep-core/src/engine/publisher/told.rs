@@ -1,0 +1,198 @@
+//! What a publisher's application is told: why a message was not taken, and what became of it.
+
+use lockstep_wire::{CHANNELS, Destination, PublisherId, PublisherSeq, Seq};
+
+/// Why a message was not taken.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub enum PublishError {
+    /// The window is full: poll, and try again.
+    Backpressure,
+    /// The id is not open (yet) on this handle.
+    NotOpen,
+    /// The message is longer than the limit, or than what can be claimed in place.
+    TooLong {
+        /// Its bytes.
+        len: usize,
+        /// The limit: of `stream.message_len_max`, of the window, or of one frame where it was to be claimed.
+        max: usize,
+    },
+    /// The message is longer than what its destination takes, however many parts it would go out in.
+    TooLongFor {
+        /// Whom it is for.
+        destination: Destination,
+        /// Its bytes.
+        len: usize,
+        /// The destination's limit.
+        max: usize,
+    },
+    /// The message was to have a number behind the next one: what lies between was not handed in here.
+    Ahead {
+        /// The number that it was to have.
+        number: PublisherSeq,
+        /// The next one.
+        next: PublisherSeq,
+    },
+    /// A newer process publishes under this name.
+    Fenced,
+    /// The publisher is closed.
+    Closed,
+}
+
+/// As `Display`: this is what a `main` prints that returns it.
+impl std::fmt::Debug for PublishError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        std::fmt::Display::fmt(self, f)
+    }
+}
+
+impl std::fmt::Display for PublishError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Backpressure => {
+                f.write_str("the window is full of messages that are not committed yet: poll, then try again")
+            }
+            Self::NotOpen => f.write_str("this publisher id is not open on this handle: open its name first"),
+            Self::TooLong { len, max } => write!(
+                f,
+                "a message of {len} bytes is too long, the limit is {max}: raise `stream.message_len_max` and \
+                 `publisher.buffer`; what is written in place fits one datagram of `mtu`"
+            ),
+            Self::TooLongFor { destination, len, max } => {
+                let whom = match destination.checked_sub(CHANNELS) {
+                    Some(number) => format!("channel {number}"),
+                    None => format!("destination {destination}"),
+                };
+                write!(
+                    f,
+                    "a message of {len} bytes is too long for {whom}, the limit is {max}: shorten it, publish it \
+                     for another destination, or raise `channels.*.message_len_max` if the datagrams of its \
+                     feeds take more"
+                )
+            }
+            Self::Ahead { number, next } => write!(
+                f,
+                "a message was handed in as number {number} of its publisher, and {next} is the next one: hand in what \
+                 lies between first"
+            ),
+            Self::Fenced => {
+                f.write_str("a newer process has opened this publisher's name: this one is fenced")
+            }
+            Self::Closed => f.write_str("this publisher is closed"),
+        }
+    }
+}
+
+impl std::error::Error for PublishError {}
+
+/// What a publisher is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub enum PublisherEvent {
+    /// A name is open: messages may be published under this id.
+    Opened {
+        /// Which name, by the order of the calls to `open`.
+        ticket: usize,
+        /// Its id, for the life of the stream.
+        publisher: PublisherId,
+        /// The number of its next message.
+        publisher_seq: PublisherSeq,
+        /// The number of its last committed message, whoever published it; 0 if there is none. A process
+        /// that begins anew knows by it how much of its predecessor's is in the stream for ever.
+        last: PublisherSeq,
+    },
+    /// The leader's table of publishers is full: the name was not opened, and is not tried again by itself. Room comes only
+    /// by a larger `stream.publishers_max`; after that the name can be opened again.
+    Refused {
+        /// Which name.
+        ticket: usize,
+        /// How many names the leader takes.
+        publishers_max: u32,
+    },
+    /// A message has its place; a takeover may still take it away. Then
+    /// [`Unstamped`](PublisherEvent::Unstamped) is told, and this again once it has another one.
+    Stamped {
+        /// Whose.
+        publisher: PublisherId,
+        /// Its number.
+        publisher_seq: PublisherSeq,
+        /// Its place.
+        seq: Seq,
+    },
+    /// The place that was told of a message did not survive a takeover. The message is sent again by
+    /// itself: there is nothing to do.
+    Unstamped {
+        /// Whose.
+        publisher: PublisherId,
+        /// Its number.
+        publisher_seq: PublisherSeq,
+    },
+    /// A message has its place for ever. Of one that a copy of this publisher had stamped before it was
+    /// handed in here, this is all that is told.
+    Committed {
+        /// Whose.
+        publisher: PublisherId,
+        /// Its number.
+        publisher_seq: PublisherSeq,
+        /// Its place; 0 where a copy had it stamped longer ago than this handle remembers.
+        seq: Seq,
+    },
+    /// No group brings the leader, and replicas answer by unicast: or the groups bring it again. What is published goes
+    /// by unicast meanwhile, slower. Groups or interface of this process are wrong, or the network has lost them.
+    Multicast {
+        /// Whether that begins.
+        lost: bool,
+    },
+    /// The cluster's window is full, or this publisher's share of it: messages wait here.
+    Throttled,
+    /// That is over: the cluster takes messages again.
+    Free,
+    /// Under a number that was handed in here stands another message: a copy of this publisher has
+    /// published something else, so the copies are not deterministic. Told right before
+    /// [`Committed`](PublisherEvent::Committed) of that number, for what stands there is final.
+    Diverged {
+        /// Whose.
+        publisher: PublisherId,
+        /// The number.
+        publisher_seq: PublisherSeq,
+        /// The place of what stands under it.
+        seq: Seq,
+    },
+    /// A newer process has opened the name: nothing from `publisher_seq` on was or will be stamped.
+    Fenced {
+        /// Which publisher.
+        publisher: PublisherId,
+        /// The first number without a place.
+        publisher_seq: PublisherSeq,
+    },
+    /// The publisher is closed: nothing from `publisher_seq` on was or will be stamped.
+    Closed {
+        /// Which publisher.
+        publisher: PublisherId,
+        /// The first number without a place.
+        publisher_seq: PublisherSeq,
+    },
+    /// A new history was founded at `seq` on the one in which this handle published: a quorum was lost for good. Whatever
+    /// was told as committed is in it; what has no place there is sent again by itself, under its number.
+    Founded {
+        /// The new history.
+        history: u64,
+        /// Its first seq.
+        seq: Seq,
+    },
+    /// A new history was founded at `next`, and this handle knew everything below `have` to be committed: messages that
+    /// were told as committed at `next` or above are lost. [`Lost`](PublisherEvent::Lost) follows; whoever opens the
+    /// names anew is told the last number of each that is in the stream ([`Opened`](PublisherEvent::Opened)).
+    Forgotten {
+        /// The new history.
+        history: u64,
+        /// Its first seq.
+        next: Seq,
+        /// The exclusive bound of what was committed here.
+        have: Seq,
+    },
+    /// Fates are unknown, and the handle is of no more use; open the names anew. The handle fell further
+    /// behind the stream than any replica remembers; or a takeover took back more of what a copy published
+    /// than this handle remembers; or what it read contradicts the cluster's log; or a new history was founded on less
+    /// than this handle knew to be committed.
+    Lost,
+}

@@ -1,0 +1,29 @@
+//! What a handle does while no group brings it the leader (MCAST-1): it asks replicas by unicast, each in its turn.
+
+use super::counters::{Counter, Counters};
+use super::ports::Net;
+use super::receiver::Receiver;
+use crate::proto::pulse::Pulse;
+use lockstep_wire::{Header, Nanos, SMALL_LEN_MAX, Topic, write_question};
+
+/// Asks the next replica under `header`.
+#[cold]
+pub(super) fn ask_for_pulse(
+    net: &mut impl Net,
+    now: Nanos,
+    rx: &Receiver,
+    pulse: &mut Pulse,
+    counters: &mut Counters,
+    header: Header,
+) {
+    let mut out = [0; SMALL_LEN_MAX];
+    let length = write_question(&mut out, header, 0, Topic::Pulse, "");
+    let asked = counters.get(Counter::PulsesOut);
+    if let Some(to) = rx.address_at(asked) {
+        net.send_unicast(to, [&out[..length], &[]]);
+        counters.add(Counter::PulsesOut, 1);
+    }
+    if pulse.finds_lost(now) {
+        counters.add(Counter::MulticastLost, 1);
+    }
+}

@@ -1,0 +1,593 @@
+//! The protocol half under every reader of the stream: standby, subscriber and publisher alike. It knows
+//! which epoch it follows, where its own log ends, what is missing, and how far the stream is committed;
+//! what is done with a frame that is next is its owner's business.
+//!
+//! ```text
+//!   frame ─▶ history? ─▶ epoch known? ─▶ owned? ─▶ next?  ──yes──▶ owner takes it, `pass`
+//!              reject      ask for start   count     └─no, later─▶ store ──(gap filled)──▶ `extend`
+//! ```
+//! What is kept stands in `receiver::kept`, what is missing in `receiver::ask`; a takeover goes through
+//! `receiver::takeover`, another history through `receiver::histories`.
+
+mod ask;
+mod histories;
+mod kept;
+mod replayed;
+mod takeover;
+
+pub use ask::NACK_LEN_MAX;
+pub use histories::{Superseded, UNLED_NS};
+
+use super::counters::{Counter, Counters};
+use super::event::{Event, Events};
+use super::store::FrameStore;
+use crate::proto::commit::Commit;
+use crate::proto::follow::Follow;
+use crate::proto::held::Held;
+use crate::proto::lineage::Lineage;
+use crate::proto::log::{LogEnd, Misfit};
+use crate::proto::membership::{Membership, change_in};
+use crate::proto::nack::NackLimits;
+use crate::proto::planted::{Mutation, planted};
+use crate::proto::repairers::Repairer;
+use ask::Asking;
+use histories::Others;
+use lockstep_wire::{
+    Chain, Cursor, Epoch, FrameView, Header, HeartbeatBody, Identity, Kind, Nanos, RepairTrailer, Seq,
+    SeqRange,
+};
+use std::net::SocketAddrV4;
+
+/// Where a reader begins.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Start {
+    /// With what is stamped from now on.
+    Live,
+    /// With this seq.
+    From(Seq),
+    /// Behind a log that the owner holds already, of which everything below the seq is committed.
+    Behind(LogEnd, Seq),
+    /// With the oldest that any journal holds.
+    Oldest,
+    /// Where a reader stopped before, in the same log or not at all.
+    Cursor(Cursor),
+}
+
+/// A receiver's settings.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct ReceiverLimits {
+    /// The cluster's id.
+    pub cluster: u64,
+    /// The history, if it is known; 0 adopts the first one heard.
+    pub history: u64,
+    /// Under which name requests are sent (and own datagrams are dropped).
+    pub me: Identity,
+    /// Who repairs; whom to ask first follows from NACK-3.
+    pub repairers: Vec<Repairer>,
+    /// Timers of requests.
+    pub nack: NackLimits,
+    /// Memory for frames that cannot be passed on at once.
+    pub store_bytes: usize,
+    /// Largest frame.
+    pub frame_len_max: usize,
+    /// Whether an epoch's acks count only when the own log has reached its start (replicas, S4).
+    pub count_when_accepted: bool,
+}
+
+/// Acks that a live reader hears out before it begins without having heard a leader: some beats' worth.
+const ACKS_HEARD: u8 = 16;
+
+/// What became of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Placement {
+    /// It is the next one: the log would end here with it. The owner takes it and calls
+    /// [`Receiver::pass`], keeps it with [`Receiver::keep`], or leaves it to repair.
+    Next(LogEnd),
+    /// It is kept until what is missing before it has come.
+    Stored,
+    /// It is not used; the counters say why.
+    Dropped,
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Receiver {
+    limits: ReceiverLimits,
+    start: Start,
+    /// Nothing below is ever asked for.
+    floor: Seq,
+    end: Option<LogEnd>,
+    /// Which epoch is followed.
+    pub follow: Follow,
+    /// How far it is committed.
+    pub commit: Commit,
+    /// Epochs below are neither followed nor asked for: a replica's promise (S2).
+    pub follow_floor: Epoch,
+    /// Except this one, whose log a candidate adopts.
+    pub adopting: Epoch,
+    /// Whom to ask first, and in every second try: a candidate asks who promised the best log.
+    pub prefer: Option<SocketAddrV4>,
+    /// Where the passed frames above the own commit ended.
+    held: Held,
+    /// The first seq that the owner was given and that did not survive, until it looks.
+    lost_from: Option<Seq>,
+    store: FrameStore,
+    /// Kept frames at the front that the log contains already.
+    ready: usize,
+    asking: Asking,
+    /// The greatest exclusive bound that was seen stamped in the followed epoch.
+    seen_next: Seq,
+    /// What was said of it last by who sends no copies of it any more; 0 where acks are as good.
+    said_next: Seq,
+    /// All that was shown by this time has been read, ...
+    read_at: Nanos,
+    /// ... and up to here the stream was shown at that one.
+    shown: (Nanos, Seq),
+    /// An epoch that is heard of and whose start is not held, and how far it was heard to be stamped.
+    news: (Epoch, Seq),
+    /// Was whole once: what is fetched before that is no gap, but the way into the stream.
+    joined: bool,
+    diverged: bool,
+    /// Acks that a live reader has heard of an epoch before it began, and the furthest.
+    acked: (u8, Header),
+    /// Whose ack was last found to be of another log.
+    divergent: Option<Identity>,
+    /// The chain before the frame with which one begins, where a cursor tells it.
+    chain_wanted: Option<Chain>,
+    /// What the cursor told is not the chain of this log.
+    chain_refused: bool,
+    /// Nothing is asked of repairers: a replay brings what is missing.
+    replaying: bool,
+    /// The history that is read, and the former ones.
+    lineage: Lineage,
+    /// Its leader was heard since another history was last looked at.
+    is_led: bool,
+    others: Others,
+    superseded: Option<Superseded>,
+    /// Who was last told to speak in a former history.
+    former_told: (u64, Identity),
+}
+
+impl Receiver {
+    /// A receiver that begins at `start`.
+    pub fn new(limits: ReceiverLimits, start: Start) -> Self {
+        let (end, commit) = match start {
+            Start::Live => (None, Commit::new(1)),
+            Start::From(1) => (Some(LogEnd::BLANK), Commit::new(1)),
+            Start::From(_) | Start::Oldest | Start::Cursor(_) => (None, Commit::new(1)),
+            Start::Behind(end, commit_next) => (Some(end), Commit::new(commit_next)),
+        };
+        let mut limits = limits;
+        let (mut start, mut chain_wanted) = (start, None);
+        if let Start::Cursor(cursor) = start {
+            // What it was read from is known: another history is refused like on any other day.
+            limits.history = cursor.history;
+            chain_wanted = Some(cursor.chain);
+            start = Start::From(cursor.seq);
+        }
+        let mut commit = commit;
+        let mut held = Held::default();
+        if let Some(end) = end {
+            commit.on_held(end.next);
+            held.begin(end, false);
+        }
+        Self {
+            follow_floor: Epoch::NONE,
+            adopting: Epoch::NONE,
+            prefer: None,
+            held,
+            lost_from: None,
+            store: FrameStore::new(limits.store_bytes, limits.frame_len_max),
+            asking: Asking::new(&limits),
+            start,
+            floor: if let Start::From(seq) = start { seq } else { 1 },
+            end,
+            follow: Follow::default(),
+            commit,
+            ready: 0,
+            seen_next: 1,
+            said_next: 0,
+            read_at: 0,
+            shown: (0, 1),
+            news: (Epoch::NONE, 0),
+            joined: false,
+            diverged: false,
+            acked: (0, Header::new(Kind::Ack)),
+            divergent: None,
+            chain_wanted,
+            chain_refused: false,
+            replaying: false,
+            lineage: Lineage::of(limits.history),
+            is_led: false,
+            others: Others::default(),
+            superseded: None,
+            former_told: (0, Identity::default()),
+            limits,
+        }
+    }
+
+    /// The history that is read; 0 while none was heard.
+    pub fn history(&self) -> u64 {
+        self.lineage.history()
+    }
+
+    /// Where the own log ends; `None` before it is anchored.
+    pub fn end(&self) -> Option<LogEnd> {
+        self.end
+    }
+
+    /// The exclusive bound of what was seen stamped.
+    pub fn seen_next(&self) -> Seq {
+        self.seen_next
+    }
+
+    /// The latest time of which is known that all that the stream had shown by then has been read: `now`, but for
+    /// what is missing.
+    pub fn read_at(&mut self, now: Nanos) -> Nanos {
+        let next = self.end.map_or(Seq::MAX, |end| end.next);
+        if next >= self.seen_next {
+            (self.read_at, self.shown) = (now, (now, self.seen_next));
+        } else if next >= self.shown.1.min(self.seen_next) {
+            (self.read_at, self.shown) = (self.shown.0, (now, self.seen_next));
+        }
+        self.read_at
+    }
+
+    /// Where the log begins that is read: as the owner asked, or where a takeover made it begin anew.
+    pub fn start(&self) -> Start {
+        self.start
+    }
+
+    /// Whether everything that was seen is held.
+    pub fn is_whole(&self) -> bool {
+        self.missing_from().is_none() && self.news.0 == Epoch::NONE
+    }
+
+    /// As a recovered log has it: the epoch that it ends in is followed, and counted where it may be.
+    pub fn restore(
+        &mut self,
+        table: &[lockstep_wire::EpochBase],
+        membership: crate::proto::membership::Membership,
+        durability: crate::proto::commit::Durability,
+    ) {
+        self.follow.restore(table, membership, durability);
+        // Of what waits behind the log, a leader stamps the seqs itself.
+        self.forget_kept();
+        if let Some(end) = self.end
+            && end.epoch == self.follow.epoch()
+            && end.epoch.round() > 0
+        {
+            self.count();
+        }
+    }
+
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        self.follow.invariants();
+        self.commit.invariants();
+        self.held.invariants();
+        self.store.invariants();
+        self.asking.invariants();
+        let (ready, kept) = (self.ready, self.store.len());
+        assert!(ready <= kept, "{ready} frames follow at once, and {kept} are kept");
+        assert!(
+            self.adopting == Epoch::NONE || self.limits.count_when_accepted,
+            "S5: a reader adopts nobody's log",
+        );
+    }
+
+    /// Forgets what only measures time or numbers requests: for an explorer, for whom time stands still.
+    pub fn forget_times(&mut self) {
+        self.asking.forget();
+        self.others.forget();
+        self.joined = true;
+        self.prefer = None;
+    }
+
+    /// The last known boundary of the log at or below its commit, for a reader.
+    pub(crate) fn committed_end(&self) -> Option<LogEnd> {
+        self.held.boundary(self.commit.commit_next())
+    }
+
+    /// Whether somebody's chain differed from ours: the owner must stop.
+    pub fn has_diverged(&self) -> bool {
+        self.diverged
+    }
+
+    /// A heartbeat of the leader.
+    pub fn on_heartbeat(&mut self, header: &Header, counters: &mut Counters, events: &mut Events) {
+        counters.add(Counter::HeartbeatsIn, 1);
+        let epoch = header.epoch();
+        if self.is_stale(epoch, counters) {
+            return;
+        }
+        self.is_led = true;
+        self.commit.on_announced(epoch, header.commit_next);
+        if self.on_news(epoch, header.first_seq) {
+            return;
+        }
+        if self.believes(header, true, counters) {
+            self.seen_next = self.seen_next.max(header.first_seq);
+            self.on_said(header.first_seq);
+        }
+        self.begin_live(header);
+        self.compare_chains(header, events);
+    }
+
+    /// Whether what a header of the followed epoch tells of the stream's end is possible: no log of that epoch reaches
+    /// further beyond its commit than its window allows. What is impossible is asked for by nobody, and counted.
+    #[inline]
+    pub(super) fn believes(&self, header: &Header, led: bool, counters: &mut Counters) -> bool {
+        header.first_seq <= self.seen_next || self.believes_new(header, led, counters)
+    }
+
+    fn believes_new(&self, header: &Header, led: bool, counters: &mut Counters) -> bool {
+        let known = self.commit.known_next().max(header.commit_next);
+        let believed = self.follow.is_within_window(header.first_seq, known, led);
+        if !believed {
+            counters.add(Counter::BoundsRefused, 1);
+        }
+        believed
+    }
+
+    /// All below `next` has left, for us as well: what of it is missing is lost.
+    fn on_said(&mut self, next: Seq) {
+        if self.limits.nack.apart_ns > 0 {
+            self.said_next = next;
+            self.asking.look_again();
+        }
+    }
+
+    /// The leader says where the log of its epoch stands, and by which chain.
+    fn compare_chains(&mut self, header: &Header, events: &mut Events) {
+        if let Some(end) = self.end
+            && end.next == header.first_seq
+            && end.epoch == header.epoch()
+            && end.chain != header.chain
+        {
+            self.diverged = true;
+            events.push(Event::Diverged { seq: end.next, have: end.chain, seen: header.chain });
+        }
+    }
+
+    /// A replica's ack: it counts, and it tells of an epoch and a bound.
+    pub fn on_ack(&mut self, header: &Header, counters: &mut Counters, events: &mut Events) {
+        counters.add(Counter::AcksIn, 1);
+        let epoch = header.epoch();
+        self.commit.on_announced(epoch, header.commit_next);
+        let others = planted(Mutation::AckOfAnyEpochCounts);
+        if self.follow.is_news(epoch) && self.follow.epoch() != Epoch::NONE && !self.lists(header) {
+            return counters.add(Counter::AcksUnlisted, 1);
+        }
+        if !self.on_news(epoch, header.first_seq) && epoch == self.follow.epoch() || others {
+            if self.is_divergent(header) {
+                self.tell_divergent(header, events);
+            } else {
+                self.commit.on_ack(header.identity(), epoch, header.first_seq);
+                self.learn_of_end(header, counters);
+            }
+        }
+    }
+
+    /// Whether what `header` tells of the stream is a member's word, or the leader's, as far as is known here.
+    fn lists(&self, header: &Header) -> bool {
+        let from = header.identity();
+        self.follow.membership.lists(from)
+            || self.commit.lists(from)
+            || from == self.follow.epoch().leader()
+            || planted(Mutation::AnyBoundBelieved)
+    }
+
+    /// An ack tells how far the stream is stamped: that of a member, or of the leader. One of whom the membership does
+    /// not list is remembered, as an entry that is still missing may list it, and tells nothing.
+    #[inline]
+    fn learn_of_end(&mut self, header: &Header, counters: &mut Counters) {
+        // What is held tells nothing new, whoever says it.
+        if self.end.is_none_or(|end| end.next < header.first_seq) {
+            self.learn_of_new_end(header, counters);
+        }
+    }
+
+    fn learn_of_new_end(&mut self, header: &Header, counters: &mut Counters) {
+        if !self.lists(header) {
+            return counters.add(Counter::AcksUnlisted, 1);
+        }
+        if self.believes(header, false, counters) {
+            self.seen_next = self.seen_next.max(header.first_seq);
+            self.begin_by_acks(header);
+        }
+    }
+
+    /// What is stamped from now on follows the log that `header` describes.
+    fn begin_live(&mut self, header: &Header) {
+        if self.start == Start::Live && self.end.is_none() {
+            let (next, epoch) = (header.first_seq, header.epoch());
+            let anchor = LogEnd { next, epoch, chain: header.chain, timestamp: header.timestamp };
+            self.anchor(anchor, false);
+        }
+    }
+
+    /// Who cannot hear the leader begins where the acks say that the log ends: else it would never begin. Some
+    /// are heard out, and the furthest is taken: one of who lags would put the reader where nobody can repair.
+    /// An ack below its sender's end carries no chain.
+    fn begin_by_acks(&mut self, header: &Header) {
+        if self.start != Start::Live || self.end.is_some() || header.chain == 0 {
+            return;
+        }
+        let (count, best) = self.acked;
+        let said = (header.epoch(), header.first_seq);
+        let best = if said >= (best.epoch(), best.first_seq) { *header } else { best };
+        let count = if best.epoch() == self.acked.1.epoch() { count + 1 } else { 1 };
+        self.acked = (count, best);
+        if count >= ACKS_HEARD {
+            self.begin_live(&best);
+        }
+    }
+
+    /// An ack over another chain than ours is of another log: it counts for nothing. Which of the two is
+    /// wrong, only the leader's word tells, and ends the one that it contradicts. An ack below its
+    /// sender's end carries no chain.
+    fn is_divergent(&self, header: &Header) -> bool {
+        let comparable = header.chain != 0
+            && self.end.is_some_and(|end| end.next == header.first_seq && end.epoch == header.epoch());
+        comparable && self.end.is_some_and(|end| end.chain != header.chain)
+    }
+
+    /// Once for each identity, not for each of its acks.
+    fn tell_divergent(&mut self, header: &Header, events: &mut Events) {
+        if self.divergent != Some(header.identity())
+            && let Some(end) = self.end
+        {
+            self.divergent = Some(header.identity());
+            let identity = header.identity();
+            events.push(Event::DivergentAck { identity, seq: end.next, have: end.chain, seen: header.chain });
+        }
+    }
+
+    fn is_stale(&self, epoch: Epoch, counters: &mut Counters) -> bool {
+        let stale = epoch < self.follow.epoch();
+        if stale {
+            counters.add(Counter::FramesStale, 1);
+        }
+        stale
+    }
+
+    /// Judges a frame, live or repaired.
+    pub fn on_frame(
+        &mut self,
+        frame: &FrameView<'_>,
+        trailer: Option<&RepairTrailer>,
+        counters: &mut Counters,
+        events: &mut Events,
+    ) -> Placement {
+        let epoch = frame.header.epoch();
+        self.learn_start(frame, counters, events);
+        if self.on_news(epoch, frame.header.next_seq()) {
+            self.commit.on_announced(epoch, frame.header.commit_next);
+            counters.add(Counter::FramesUnowned, 1);
+            return Placement::Dropped;
+        }
+        let mut given = None;
+        if let Some(trailer) = trailer {
+            counters.add(Counter::RepairsIn, 1);
+            given = Some((trailer.commit_next, Epoch(trailer.accepted)));
+            self.commit.on_announced(Epoch(trailer.accepted), trailer.commit_next);
+            if planted(Mutation::RepairIsFinal) {
+                self.commit.on_announced(epoch, frame.header.next_seq());
+            }
+        }
+        let admitted = self.follow.admits(frame.header, given);
+        if let Some(trailer) = trailer {
+            let range = SeqRange { from: frame.header.first_seq, to: frame.header.next_seq() };
+            self.asking.on_repair(trailer.giver(), trailer.token, range, admitted);
+        }
+        if !admitted {
+            counters.add(Counter::FramesUnowned, 1);
+            return Placement::Dropped;
+        }
+        self.commit.on_announced(epoch, frame.header.commit_next);
+        if self.diverged {
+            return Placement::Dropped;
+        }
+        self.seen_next = self.seen_next.max(frame.header.next_seq());
+        self.place(frame, counters, events)
+    }
+
+    fn place(&mut self, frame: &FrameView<'_>, counters: &mut Counters, events: &mut Events) -> Placement {
+        let header = frame.header;
+        let end = match (self.end, self.start) {
+            (Some(end), _) => end,
+            (None, Start::From(seq)) if header.first_seq <= seq && seq < header.next_seq() => {
+                if self.refuses_chain(header.chain) {
+                    return Placement::Dropped;
+                }
+                let end = LogEnd {
+                    next: header.first_seq,
+                    epoch: header.epoch(),
+                    chain: header.chain,
+                    timestamp: header.timestamp,
+                };
+                self.anchor(end, true);
+                end
+            }
+            (None, _) => return Placement::Dropped,
+        };
+        match end.follow(frame) {
+            Ok(end) => {
+                self.learn_change(change_in(frame));
+                Placement::Next(end)
+            }
+            Err(Misfit::Behind) => {
+                // Frames are atoms: what belongs to the log that is read and reaches across its end is of another log.
+                if header.next_seq() > end.next {
+                    self.diverged = true;
+                    let (have, seen) = (end.chain, frame.chain_after());
+                    events.push(Event::Diverged { seq: end.next, have, seen });
+                }
+                counters.add(Counter::FramesDuplicate, 1);
+                Placement::Dropped
+            }
+            Err(Misfit::Ahead) => {
+                if self.store.insert(frame, self.ready) {
+                    counters.add(Counter::FramesReordered, 1);
+                    Placement::Stored
+                } else {
+                    let full = !self.store.has_room();
+                    counters.add(if full { Counter::FramesDropped } else { Counter::FramesDuplicate }, 1);
+                    Placement::Dropped
+                }
+            }
+            Err(Misfit::Chain { have, seen }) => {
+                self.diverged = true;
+                events.push(Event::Diverged { seq: end.next, have, seen });
+                Placement::Dropped
+            }
+            Err(Misfit::EpochFalls | Misfit::NoStart | Misfit::StartMisfits) => {
+                counters.add(Counter::FramesUnowned, 1);
+                Placement::Dropped
+            }
+        }
+    }
+
+    fn anchor(&mut self, end: LogEnd, by_frame: bool) {
+        self.end = Some(end);
+        self.held.begin(end, by_frame);
+        self.commit.on_anchored(end.next);
+    }
+
+    /// The next frame of the log may change who votes. A replica tells what its own log says itself, once it
+    /// is stored: what it stages belongs to another log than the acks that it counts.
+    fn learn_change(&mut self, change: Option<(Membership, Membership)>) {
+        if let Some((before, after)) = change
+            && !self.limits.count_when_accepted
+        {
+            self.commit.on_membership(after.seq, before, after);
+        }
+    }
+
+    /// The leader says which membership is in force where its log ends: a reader that began in the middle
+    /// of an epoch counts acks from then on.
+    pub fn on_membership_told(&mut self, header: &Header, body: &HeartbeatBody) {
+        self.commit.on_membership_told(header.epoch(), body.membership_seq, header.first_seq);
+    }
+
+    /// The owner took the frame after which the log ends at `end`; no kept frame may wait before it. A
+    /// replica's commit waits for [`Receiver::on_stored`].
+    pub fn pass(&mut self, end: LogEnd) {
+        self.end = Some(end);
+        if !self.limits.count_when_accepted {
+            self.commit.on_held(end.next);
+            self.held.push(end, self.commit.commit_next());
+        }
+    }
+
+    /// A replica's journal ends at `end` now: what waits for room there is not held, and neither
+    /// acknowledged nor committed here.
+    #[inline]
+    pub fn on_stored(&mut self, end: &LogEnd) {
+        if end.epoch == self.follow.epoch() && self.commit.epoch() != end.epoch {
+            self.count();
+        }
+        self.commit.on_held(end.next);
+    }
+}

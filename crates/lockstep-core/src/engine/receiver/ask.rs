@@ -1,0 +1,480 @@
+//! What a receiver misses, and how it asks for it: it writes requests, hears answers, and says when nobody
+//! can help any more.
+
+use super::{Receiver, ReceiverLimits, Start};
+use crate::engine::counters::{Counter, Counters};
+use crate::engine::event::{Event, Events};
+use crate::proto::gap::Gaps;
+use crate::proto::nack::{Ask, NackLimits, Requests, Rtt};
+use crate::proto::repairers::{Repairer, Repairers};
+use lockstep_wire::{
+    AnswerBody, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, NACK_RANGES_MAX, Nanos, Refusal, Seq,
+    SeqRange, write_nack,
+};
+use std::net::SocketAddrV4;
+
+/// Most addresses that are asked for repairs: four memberships of them.
+const REPAIRERS_MAX: usize = 4 * MEMBERS_MAX;
+/// A repairer that has not said anything for so many of the longest waits, while others said that they give nothing,
+/// counts as gone: some hundreds of milliseconds, more than a restart takes.
+const SILENT_WAITS: Nanos = 64;
+/// And after so many a journal is asked: that costs little, and what the silent one has in its ring is young.
+const SILENT_WAITS_REPLAY: Nanos = 8;
+/// Room for a request of a receiver.
+pub const NACK_LEN_MAX: usize = HEADER_LEN + 8 + NACK_RANGES_MAX * 16;
+
+/// What is known of the kept frames and their bounds: while it stays the same, so does what is missing.
+type Outline = (Seq, Seq, u64, usize);
+
+/// What is asked for, of whom, and since when.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Asking {
+    limits: NackLimits,
+    me: Identity,
+    repairers: Repairers,
+    rtt: Rtt,
+    requests: Requests,
+    gaps: Gaps,
+    /// The start of an epoch that is heard of.
+    start: Option<Ask>,
+    /// When the gaps were last compared with what is kept.
+    synced: Option<Outline>,
+    /// Who has said that it gives nothing of what is missing first, and why.
+    gave_up: Vec<GaveUp>,
+    /// The oldest seq that the last of them holds.
+    oldest_seq: Seq,
+    /// When the first and the last of them were heard.
+    gave_up_at: (Nanos, Nanos),
+}
+
+/// A ring does not come back to what it has lost: this holds for as long as the same is missing first, whatever else
+/// is repaired meanwhile, and whoever leads.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct GaveUp {
+    by: Identity,
+    why: Refusal,
+    missing: Seq,
+}
+
+impl Asking {
+    /// Holds always. Panics with the rule that is broken.
+    pub(super) fn invariants(&self) {
+        self.gaps.invariants();
+        self.requests.invariants();
+        self.repairers.invariants();
+        let count = self.gave_up.len();
+        assert!(count <= REPAIRERS_MAX, "{count} have given up, at most {REPAIRERS_MAX}");
+        let twice = (1..count).any(|at| self.gave_up[..at].iter().any(|one| one.by == self.gave_up[at].by));
+        assert!(!twice, "each repairer gives up once: {:?}", self.gave_up);
+    }
+
+    pub(super) fn new(limits: &ReceiverLimits) -> Self {
+        Self {
+            limits: limits.nack,
+            me: limits.me,
+            repairers: Repairers::new(limits.me, &limits.repairers, REPAIRERS_MAX),
+            rtt: Rtt::default(),
+            requests: Requests::new(),
+            gaps: Gaps::default(),
+            start: None,
+            synced: None,
+            gave_up: Vec::with_capacity(REPAIRERS_MAX),
+            oldest_seq: 0,
+            gave_up_at: (0, 0),
+        }
+    }
+
+    /// Forgets what only measures time or numbers requests.
+    pub(super) fn forget(&mut self) {
+        self.restart();
+        self.forget_refusals();
+        self.rtt = Rtt::default();
+        self.requests.clear();
+        self.repairers.forget_silence();
+    }
+
+    /// What is missing is something else now, and no answer to an earlier request brings it.
+    pub(super) fn restart(&mut self) {
+        self.gaps.clear();
+        self.start = None;
+        self.synced = None;
+    }
+
+    /// More is known of what is missing.
+    pub(super) fn look_again(&mut self) {
+        self.synced = None;
+    }
+
+    /// Whoever gave nothing may be asked again.
+    pub(super) fn forget_refusals(&mut self) {
+        self.gave_up.clear();
+        (self.oldest_seq, self.gave_up_at) = (0, (0, 0));
+    }
+
+    /// Somebody gives nothing of what is missing first.
+    fn on_given_up(&mut self, now: Nanos, said: GaveUp, oldest_seq: Seq) {
+        self.gave_up.retain(|before| before.missing == said.missing);
+        if self.gave_up.is_empty() {
+            self.gave_up_at.0 = now;
+        }
+        self.gave_up.retain(|before| before.by != said.by);
+        if self.gave_up.len() < REPAIRERS_MAX {
+            self.gave_up.push(said);
+        }
+        (self.gave_up_at.1, self.oldest_seq) = (now, oldest_seq);
+    }
+
+    /// Whether nothing is asked for, and no answer came since the last look.
+    #[inline]
+    fn is_at_rest(&self) -> bool {
+        self.start.is_none()
+            && self.synced.is_none()
+            && self.gaps.list().is_empty()
+            && !self.requests.has_news()
+    }
+
+    /// An epoch is followed.
+    pub(super) fn on_epoch(&mut self, epoch: Epoch) {
+        self.repairers.on_epoch(epoch);
+    }
+
+    /// A frame of `range` came as an answer to the request `token`, or as one to everybody. One that may not be used
+    /// (who gave it does not know it to be committed) brings nothing: the next repairer may know more.
+    pub(super) fn on_repair(&mut self, giver: Identity, token: u64, range: SeqRange, admitted: bool) {
+        let answered = self.requests.on_answered(token);
+        if answered.is_none() {
+            self.repairers.on_given(giver.replica);
+        }
+        self.gaps.on_frames(answered, if admitted { range } else { SeqRange { from: 0, to: 0 } });
+        if let Some(ask) = &mut self.start {
+            ask.on_frames(answered, false);
+        }
+    }
+
+    /// The request `token` was answered by a giver of another history.
+    pub(super) fn on_other_given(&mut self, token: u64) {
+        self.requests.on_answered(token);
+    }
+
+    pub(super) fn repairers_len(&self) -> usize {
+        self.repairers.len()
+    }
+
+    pub(super) fn first_repairer(&mut self, now: Nanos) -> u32 {
+        self.repairers.first(now)
+    }
+
+    /// Whom `ask` asks now, if it is due, and under which token.
+    pub(super) fn ask_anybody(&mut self, now: Nanos, ask: &mut Ask) -> Option<(u64, SocketAddrV4)> {
+        let Self { limits, rtt, requests, repairers, .. } = self;
+        ask.look(now, limits, rtt);
+        let place = ask.due(now)? % (repairers.len().max(1) as u32);
+        let to = repairers.at(place)?.address;
+        let token = requests.next(now, place);
+        ask.on_sent(now, token, place, limits, rtt);
+        Some((token, to))
+    }
+
+    /// Sets the timers by what came since the last look.
+    fn look(&mut self, now: Nanos, counters: &mut Counters) {
+        let Self { limits, requests, rtt, repairers, gaps, start, .. } = self;
+        requests.measure(now, |place, ns| {
+            rtt.on_sample(ns);
+            repairers.on_heard(place);
+            counters.set(Counter::RepairRtt, rtt.smoothed_ns());
+        });
+        gaps.look(now, limits, rtt);
+        if let Some(ask) = start {
+            ask.look(now, limits, rtt);
+        }
+    }
+}
+
+impl Receiver {
+    /// Whether an answer is awaited on the unicast socket.
+    #[inline]
+    pub fn is_waiting(&self) -> bool {
+        let asking = &self.asking;
+        asking.start.is_some_and(|ask| ask.is_asked())
+            || asking.gaps.list().iter().any(|gap| gap.ask.is_asked())
+            || self.others.is_waiting()
+    }
+
+    /// When something is to be asked for; `Nanos::MAX` while nothing is.
+    pub fn next_deadline(&self) -> Nanos {
+        let start = self.asking.start.map_or(Nanos::MAX, |ask| ask.deadline());
+        start.min(self.asking.gaps.next_deadline()).min(self.others.next_deadline())
+    }
+
+    /// How long an answer takes, smoothed; 0 while it is not known.
+    pub fn rtt_ns(&self) -> Nanos {
+        self.asking.rtt.smoothed_ns()
+    }
+
+    /// Whom it asks, in its order.
+    pub fn repairers(&self) -> &Repairers {
+        &self.asking.repairers
+    }
+
+    /// Who may be asked for anything at all, in turn.
+    pub fn address_at(&self, turn: u64) -> Option<SocketAddrV4> {
+        let count = self.asking.repairers.len().max(1) as u64;
+        self.asking.repairers.at((turn % count) as u32).map(|repairer| repairer.address)
+    }
+
+    /// A replica's log lists members: they repair as well, wherever the configuration put them. Few enough to
+    /// be kept for good; the newest are asked like the others.
+    pub fn add_repairers(&mut self, repairers: impl Iterator<Item = Repairer>) {
+        repairers.for_each(|repairer| self.asking.repairers.add(repairer));
+    }
+
+    /// The first seq that is missing below what was seen, if there is room to take it.
+    pub(super) fn missing_from(&self) -> Option<Seq> {
+        let next = match (self.end, self.start) {
+            (Some(end), _) => end.next,
+            (None, Start::From(seq)) => seq,
+            (None, _) => return None,
+        };
+        let behind = self.seen_next > next || self.store.len() > self.ready;
+        (behind && self.has_spare()).then_some(next)
+    }
+
+    /// Whether nothing is missing, asked for or awaited, and nothing of that has changed: the rule.
+    #[inline]
+    fn is_at_rest(&self) -> bool {
+        self.joined
+            && self.end.is_some_and(|end| end.next >= self.seen_next)
+            && self.store.len() <= self.ready
+            && self.news.0 == Epoch::NONE
+            && !self.others.is_any()
+            && self.asking.is_at_rest()
+    }
+
+    /// Writes a request into `out` if one is due, and returns its bytes and whom to ask. More may be due: they
+    /// go in the next turn.
+    #[inline]
+    pub fn poll_nack(
+        &mut self,
+        now: Nanos,
+        number: &mut u64,
+        out: &mut [u8],
+        counters: &mut Counters,
+        events: &mut Events,
+    ) -> Option<(usize, SocketAddrV4)> {
+        if self.is_at_rest() { None } else { self.look_for_nack(now, number, out, counters, events) }
+    }
+
+    #[inline(never)]
+    fn look_for_nack(
+        &mut self,
+        now: Nanos,
+        number: &mut u64,
+        out: &mut [u8],
+        counters: &mut Counters,
+        events: &mut Events,
+    ) -> Option<(usize, SocketAddrV4)> {
+        self.asking.look(now, counters);
+        if self.others.is_any()
+            && let Some(asked) = self.ask_for_other(now, number, out, counters)
+        {
+            return Some(asked);
+        }
+        if self.news.0 == Epoch::NONE {
+            self.asking.start = None;
+        } else {
+            let asked = self.ask_for_start(now, number, out, counters);
+            if asked.is_some() || !self.is_start_denied() {
+                return asked;
+            }
+        }
+        let missing = self.missing_from();
+        self.joined |= missing.is_none() && self.end.is_some_and(|end| end.next > 1);
+        let Some(from) = missing.filter(|_| !self.replaying) else {
+            self.asking.gaps.clear();
+            self.asking.synced = None;
+            return None;
+        };
+        // What is found in this turn is asked for in a later one, even without a guard.
+        let is_due = now >= self.asking.gaps.next_deadline();
+        let bound = self.seen_next.max(from + 1);
+        self.sync(now, from, bound);
+        if !is_due || self.asking.repairers.is_empty() && self.prefer.is_none() {
+            return None;
+        }
+        let Asking { limits, rtt, gaps, requests, repairers, .. } = &mut self.asking;
+        let mut ranges = [SeqRange { from: 0, to: 0 }; NACK_RANGES_MAX];
+        let mut token = 0;
+        // Who was silent has its turn all the same: it may be the only one that holds it.
+        let due = gaps.take_due(now, repairers.len() as u32, &mut ranges, |ask, place| {
+            if token == 0 {
+                token = requests.next(now, place);
+            }
+            ask.on_sent(now, token, place, limits, rtt);
+        })?;
+        if self.prefer.is_none() {
+            repairers.on_asked(now, due.place);
+        }
+        if let Some(from) = due.new_from.filter(|_| self.joined) {
+            counters.add(Counter::Gaps, 1);
+            events.push(Event::Gap { from, to: bound });
+        }
+        counters.add(Counter::NackRetries, u64::from(due.tries > 0));
+        let to = self.whom(due.place, due.tries)?;
+        let header = self.nack_header(number, self.follow.epoch());
+        counters.add(Counter::NacksOut, 1);
+        Some((write_nack(out, header, token, &ranges[..due.count]), to))
+    }
+
+    /// What is missing may have changed.
+    fn sync(&mut self, now: Nanos, from: Seq, bound: Seq) {
+        let outline = (from, bound, self.store.version(), self.ready);
+        if self.asking.synced != Some(outline) {
+            let hearsay = self.hearsay_from(from, bound);
+            let Asking { limits, me, gaps, repairers, synced, .. } = &mut self.asking;
+            *synced = Some(outline);
+            let first = repairers.first(now);
+            let missing = self.store.missing(self.ready, from, bound);
+            let guard = |from| now + limits.guard(*me, from);
+            let apart_ns = |from| if from >= hearsay { limits.apart_ns } else { 0 };
+            gaps.sync(missing, |from| Ask::new(guard(from) + apart_ns(from), first));
+            if limits.apart_ns > 0 {
+                gaps.hasten(hearsay, guard);
+            }
+        }
+    }
+
+    /// Where that begins of which nothing but acks tells: behind all frames that came, and behind what was said to
+    /// have left.
+    fn hearsay_from(&self, from: Seq, bound: Seq) -> Seq {
+        if self.limits.nack.apart_ns == 0 {
+            return Seq::MAX;
+        }
+        let last = self.store.missing(self.ready, from, bound).last().filter(|range| range.to == bound);
+        last.map_or(Seq::MAX, |range| range.from.max(self.said_next))
+    }
+
+    /// S10: the start of an epoch is asked for by its epoch, and before anything else.
+    fn ask_for_start(
+        &mut self,
+        now: Nanos,
+        number: &mut u64,
+        out: &mut [u8],
+        counters: &mut Counters,
+    ) -> Option<(usize, SocketAddrV4)> {
+        let epoch = self.news.0;
+        let Asking { limits, me, rtt, requests, repairers, start, .. } = &mut self.asking;
+        let Some(ask) = start else {
+            *start = Some(Ask::new(now + limits.guard(*me, epoch.0), repairers.first(now)));
+            return None;
+        };
+        let place = ask.due(now)? % (repairers.len().max(1) as u32);
+        let token = requests.next(now, place);
+        if self.prefer.is_none() {
+            repairers.on_asked(now, place);
+        }
+        ask.on_sent(now, token, place, limits, rtt);
+        let tries = ask.tries();
+        counters.add(Counter::NackRetries, u64::from(tries > 0));
+        let to = self.whom(place, tries)?;
+        let header = self.nack_header(number, epoch);
+        counters.add(Counter::NacksOut, 1);
+        Some((write_nack(out, header, token, &[]), to))
+    }
+
+    /// Whether everybody was asked for that start in vain: who heard of it may be the only one that has it, and gone.
+    /// Then what is missing of the followed epoch is asked for as well, as by who never heard of another: a learner
+    /// may find itself listed there, and its vote wanted. Who promised asks for nothing below that (S2).
+    fn is_start_denied(&self) -> bool {
+        let tries = self.asking.start.map_or(0, |ask| ask.tries());
+        self.follow_floor <= self.follow.epoch() && tries as usize > self.asking.repairers.len()
+    }
+
+    /// Who is preferred has every second turn, and each of the others one of those between.
+    fn whom(&self, place: u32, tries: u32) -> Option<SocketAddrV4> {
+        let repairers = &self.asking.repairers;
+        let in_turn = |place| repairers.at(place).map(|repairer| repairer.address);
+        match self.prefer {
+            Some(preferred) if tries.is_multiple_of(2) => Some(preferred),
+            Some(_) => in_turn(tries / 2),
+            None => in_turn(place),
+        }
+    }
+
+    /// A header in the name of this receiver.
+    pub fn header(&self, kind: Kind, number: u64) -> Header {
+        Header {
+            cluster: self.limits.cluster,
+            history: self.lineage.history(),
+            epoch: self.follow.epoch().0,
+            sender: self.limits.me.replica,
+            incarnation: self.limits.me.incarnation,
+            number,
+            ..Header::new(kind)
+        }
+    }
+
+    pub(super) fn nack_header(&self, number: &mut u64, epoch: Epoch) -> Header {
+        *number += 1;
+        let commit_next = self.commit.commit_next();
+        Header { epoch: epoch.0, commit_next, ..self.header(Kind::Nack, *number) }
+    }
+
+    /// A repairer gave a reason instead of frames.
+    pub fn on_answer(&mut self, now: Nanos, header: &Header, body: &AnswerBody, counters: &mut Counters) {
+        let missing = self.missing_from();
+        let history = self.lineage.history();
+        let Self { asking, commit, others, .. } = self;
+        if !asking.requests.knows(body.token) {
+            return;
+        }
+        counters.add(Counter::RefusalsIn, 1);
+        asking.requests.on_answered(body.token);
+        // A node of another history can only be passed over: its epochs and commit are none of ours.
+        if header.history == history {
+            commit.on_announced(header.epoch(), header.commit_next);
+            let reason = Refusal::from_u32(body.reason).filter(|reason| reason.gives_up());
+            // A late answer about what has come meanwhile says nothing of what is missing now; and what is too old begins
+            // a range whose rest its giver may hold.
+            let concerns = |why, missing: Seq| match why {
+                Refusal::TooOld => body.oldest_seq > missing,
+                _ => (body.range.from..body.range.to).contains(&missing),
+            };
+            if let (Some(why), Some(missing)) = (reason, missing)
+                && concerns(why, missing)
+            {
+                asking.on_given_up(now, GaveUp { by: header.identity(), why, missing }, body.oldest_seq);
+            }
+        }
+        let (wait, count) = (Nanos::from(body.retry_after_ns), asking.repairers.len());
+        if let Some(ask) = others.ask_mut() {
+            ask.on_refused(now, body.token, count, wait, &asking.limits);
+        }
+        match &mut asking.start {
+            Some(ask) => ask.on_refused(now, body.token, count, wait, &asking.limits),
+            None => asking.gaps.on_refused(now, body.token, body.range, count, wait, &asking.limits),
+        }
+    }
+
+    /// What no repairer gives any more: (first missing, oldest that one of them holds, why), once each of them
+    /// has said so. One that never says anything is not waited for for ever.
+    #[inline]
+    pub fn abandoned(&self) -> Option<(Seq, Seq, Refusal)> {
+        self.given_up(SILENT_WAITS)
+    }
+
+    /// The same for who can be replayed to, and does not wait that long.
+    #[inline]
+    pub fn needs_replay(&self) -> Option<(Seq, Seq, Refusal)> {
+        self.given_up(SILENT_WAITS_REPLAY)
+    }
+
+    #[inline]
+    fn given_up(&self, silent_waits: Nanos) -> Option<(Seq, Seq, Refusal)> {
+        let Asking { gave_up, repairers, oldest_seq, gave_up_at: (since, until), limits, .. } = &self.asking;
+        let last = gave_up.last()?;
+        let missing = self.missing_from().filter(|missing| *missing == last.missing)?;
+        let why = last.why;
+        let long = *until >= since + silent_waits * limits.retry_ns_max;
+        (long || gave_up.len() >= repairers.len().max(1)).then_some((missing, *oldest_seq, why))
+    }
+}

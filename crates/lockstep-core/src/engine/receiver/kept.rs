@@ -1,0 +1,84 @@
+//! Frames that a receiver keeps: what follows its log and waits for the owner (`ready`, in front), and what
+//! waits for something that is missing before it.
+
+use super::Receiver;
+use crate::engine::counters::{Counter, Counters};
+use crate::proto::log::{LogEnd, Misfit};
+use crate::proto::membership::change_in;
+use lockstep_wire::{FrameView, Seq};
+
+impl Receiver {
+    /// Keeps the next frame for later, behind the ready ones. Returns whether there was room.
+    pub fn keep(&mut self, frame: &FrameView<'_>, end: LogEnd, counters: &mut Counters) -> bool {
+        let kept = self.store.insert(frame, self.ready);
+        if kept {
+            self.ready += 1;
+            self.pass(end);
+        } else {
+            counters.add(Counter::FramesDropped, 1);
+        }
+        kept
+    }
+
+    /// Keeps a frame that was passed but not used up. There is room: nothing was ready before it, and
+    /// [`Receiver::has_spare`] was asked.
+    pub fn keep_front(&mut self, frame: &FrameView<'_>) {
+        let kept = self.store.insert(frame, self.ready);
+        assert!(kept, "a passed frame at seq {} finds no room in the store", { frame.header.first_seq });
+        self.ready += 1;
+    }
+
+    /// Whether the next frame could be kept: there is room, or a frame that cannot be used yet makes it.
+    #[inline]
+    pub fn has_spare(&self) -> bool {
+        self.store.has_room() || self.store.len() > self.ready
+    }
+
+    /// Takes kept frames into the log for as long as they follow its end.
+    #[inline]
+    pub fn extend(&mut self, counters: &mut Counters) {
+        if self.store.len() > self.ready {
+            counters.add(Counter::FramesDuplicate, self.advance());
+        }
+    }
+
+    /// The same. Returns how many were of no use.
+    pub(super) fn advance(&mut self) -> u64 {
+        let mut useless = 0;
+        while let (Some(end), Some(frame)) = (self.end, self.store.get(self.ready)) {
+            match end.follow(&frame) {
+                Ok(end) => {
+                    let change = change_in(&frame);
+                    self.ready += 1;
+                    self.learn_change(change);
+                    self.pass(end);
+                }
+                Err(Misfit::Ahead) => break,
+                Err(_) => {
+                    useless += 1;
+                    self.store.remove(self.ready);
+                }
+            }
+        }
+        useless
+    }
+
+    /// Whether kept frames of the log wait for the owner.
+    #[inline]
+    pub fn has_ready(&self) -> bool {
+        self.ready > 0
+    }
+
+    /// The first kept frame of the log that ends at or below `bound`.
+    #[inline]
+    pub fn front(&self, bound: Seq) -> Option<FrameView<'_>> {
+        let is_there = self.ready > 0 && self.store.first_next().is_some_and(|next| next <= bound);
+        is_there.then(|| self.store.get(0)).flatten()
+    }
+
+    /// The owner is done with [`Receiver::front`].
+    pub fn pop_front(&mut self) {
+        self.store.remove(0);
+        self.ready -= 1;
+    }
+}

@@ -1,0 +1,563 @@
+//! # replay: whom to ask for what no ring holds, and what to make of the answers
+//!
+//! What a reader misses and no repairer has in memory is read from a journal, over one TCP connection at a
+//! time. The question here is only which source to ask and when to give one up; the connection is the
+//! outside's, and the frames go through the reader's rules like any other.
+//!
+//! ```text
+//!        begin           time            answer: frames follow
+//!  Idle ──────▶ Waiting ──────▶ Opening ──────────────────────▶ Reading ──▶ (caught up) Idle
+//!                 ▲                │ refused, lost, silent         │ ended, lost, silent, bad bytes
+//!                 └── next source ─┴───────────────────────────────┘
+//! ```
+//!
+//! A source that dies in the middle is followed by the next one, which goes on behind the last frame that was
+//! taken: the request names the chain there. It fails only when every source has said why it cannot help, or
+//! cannot be reached for long.
+
+use crate::proto::planted::{Mutation, planted};
+use lockstep_wire::{
+    Chain, Datagram, FrameView, HEADER_LEN, Header, Identity, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, Reject,
+    ReplayBody, ReplayEnd, ReplayRequestBody, Seq, write_replay_request,
+};
+use std::net::SocketAddrV4;
+
+/// How replays are asked for.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct ReplayLimits {
+    /// The cluster's id.
+    pub cluster: u64,
+    /// Under which name requests are made.
+    pub me: Identity,
+    /// Who has journals: archivers and standbys first.
+    pub sources: Vec<SocketAddrV4>,
+    /// With which of them to begin, so that readers spread.
+    pub first: u32,
+    /// First wait before a round of sources is asked again: about what a restart of a process takes.
+    pub retry_ns_min: Nanos,
+    /// The doubling ends here.
+    pub retry_ns_max: Nanos,
+    /// A source that says nothing for this long is given up: some times the second of its marks.
+    pub silence_ns: Nanos,
+}
+
+impl ReplayLimits {
+    /// The usual times.
+    pub fn new(cluster: u64, me: Identity, sources: Vec<SocketAddrV4>) -> Self {
+        Self {
+            cluster,
+            me,
+            sources,
+            first: me.incarnation,
+            retry_ns_min: 10_000_000,
+            retry_ns_max: 1_000_000_000,
+            silence_ns: 5_000_000_000,
+        }
+    }
+}
+
+/// Rounds of sources after which one that cannot be reached counts as gone.
+const LOST_ROUNDS: u32 = 8;
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+enum State {
+    #[default]
+    Idle,
+    Waiting {
+        until: Nanos,
+    },
+    Opening {
+        since: Nanos,
+    },
+    Reading {
+        heard_at: Nanos,
+    },
+}
+
+/// A reader that does not move for this long, although its source has given all that it has, asks the next one.
+const STANDSTILL_NS: Nanos = 50_000_000;
+
+/// Where a reader stands, and since when.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Standstill {
+    next: Seq,
+    since: Nanos,
+}
+
+impl Standstill {
+    /// A look: the reader is at `next`, and frames `come` or do not. Returns whether it has not moved for long. Then
+    /// what is missing is in no ring, and its source lies behind itself: two of those would read from each other for
+    /// ever.
+    pub fn look(&mut self, now: Nanos, next: Seq, come: bool) -> bool {
+        let lasts = !come && next == self.next && now >= self.since + STANDSTILL_NS;
+        if come || lasts || next != self.next {
+            *self = Self { next, since: now };
+        }
+        lasts
+    }
+}
+
+/// What the outside is to do with the connection.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Step {
+    /// Close the present one, if there is one.
+    Close,
+    /// Close it, connect to this source and send the request.
+    Open(SocketAddrV4),
+}
+
+/// What the source of a replay that is under way does for the present.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u8)]
+pub enum Supply {
+    /// None has answered yet: one is being opened, or they are asked again in a while.
+    Awaited,
+    /// It gives, or not all that it gave was taken.
+    Gives,
+    /// All that it has for the present was taken.
+    AtEnd,
+}
+
+/// What a source said last.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+enum Said {
+    #[default]
+    Nothing,
+    /// It cannot be reached, for so many rounds.
+    Lost(u32),
+    /// Why, and the oldest that it holds; where its history begins with [`ReplayEnd::Beyond`].
+    Refused(ReplayEnd, Seq),
+}
+
+/// No source can help.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Failed {
+    /// The reason; `None`: none of them can be reached.
+    pub why: Option<ReplayEnd>,
+    /// The oldest seq that one of them holds, where that is the reason; with [`ReplayEnd::Beyond`] the seq at which the
+    /// history begins that was founded on the one that was read.
+    pub oldest_seq: Seq,
+}
+
+/// One piece of a connection's bytes.
+#[derive(Clone, Copy, Debug)]
+pub enum Piece<'a> {
+    /// A frame of the committed log.
+    Frame(FrameView<'a>),
+    /// An answer.
+    Answer(Header, ReplayBody),
+    /// A mark.
+    Mark(Header, ReplayBody),
+}
+
+/// The piece in front of `bytes` and its length; `None` while it is not whole.
+///
+/// # Errors
+/// The bytes are no replay.
+pub fn piece(bytes: &[u8], cluster: u64) -> Result<Option<(Piece<'_>, usize)>, Reject> {
+    let Some(header) = Header::peek(bytes) else { return Ok(None) };
+    let len = header.length as usize;
+    if header.magic != lockstep_wire::MAGIC {
+        return Err(Reject::Magic);
+    }
+    if !(HEADER_LEN..=lockstep_wire::DATAGRAM_LEN_MAX).contains(&len) {
+        return Err(Reject::Length);
+    }
+    let Some(whole) = bytes.get(..len) else { return Ok(None) };
+    Ok(Some(match Datagram::decode(whole, cluster)? {
+        Datagram::Frame(frame, None) => (Piece::Frame(frame), len),
+        Datagram::ReplayAnswer(header, body) => (Piece::Answer(*header, body), len),
+        Datagram::ReplayMark(header, body) => (Piece::Mark(*header, body), len),
+        _ => return Err(Reject::Kind),
+    }))
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Replay {
+    limits: ReplayLimits,
+    state: State,
+    target: u32,
+    /// Sources asked since one of them was of use.
+    tries: u32,
+    said: Vec<Said>,
+    /// The source has nothing more for the present.
+    at_end: bool,
+    /// A connection is to be closed.
+    close: bool,
+}
+
+impl Replay {
+    /// Nothing is asked for yet.
+    pub fn new(limits: ReplayLimits) -> Self {
+        Self {
+            target: limits.first,
+            said: vec![Said::Nothing; limits.sources.len()],
+            limits,
+            ..Self::default()
+        }
+    }
+
+    /// Whether there is anybody to ask.
+    pub fn is_possible(&self) -> bool {
+        !self.limits.sources.is_empty()
+    }
+
+    /// Whether one is under way.
+    pub fn is_active(&self) -> bool {
+        self.state != State::Idle
+    }
+
+    /// Whether a source was asked, and has not answered.
+    pub fn is_opening(&self) -> bool {
+        matches!(self.state, State::Opening { .. })
+    }
+
+    /// Whether frames come, or have come up to where the source stands.
+    pub fn is_reading(&self) -> bool {
+        matches!(self.state, State::Reading { .. })
+    }
+
+    /// Whether the source has given all that it has for the present.
+    pub fn is_at_end(&self) -> bool {
+        self.at_end && self.is_reading()
+    }
+
+    /// What the source does for the present.
+    pub fn supply(&self) -> Supply {
+        match (self.is_reading(), self.at_end) {
+            (false, _) if !planted(Mutation::SlowSourceLeft) => Supply::Awaited,
+            (false, _) => Supply::AtEnd,
+            (true, false) => Supply::Gives,
+            (true, true) => Supply::AtEnd,
+        }
+    }
+
+    /// Something is missing that no ring holds. Changes nothing while one is under way.
+    pub fn begin(&mut self, now: Nanos) {
+        if !self.is_active() && self.is_possible() {
+            self.state = State::Waiting { until: now };
+            self.tries = 0;
+            self.said.fill(Said::Nothing);
+        }
+    }
+
+    /// Something is missing that no ring holds, whether or not one is under way. Where that is at the end of its source,
+    /// the source lies behind itself: the next one is asked, and where none helps the waits go on doubling. Returns
+    /// whether it begins from nothing.
+    pub fn restart(&mut self, now: Nanos) -> bool {
+        if self.is_at_end() {
+            self.on_behind(now);
+            return false;
+        }
+        self.finish();
+        self.begin(now);
+        true
+    }
+
+    /// Nothing more is needed.
+    pub fn finish(&mut self) {
+        self.close |= matches!(self.state, State::Opening { .. } | State::Reading { .. });
+        self.state = State::Idle;
+        self.at_end = false;
+    }
+
+    /// What is to be done with the connection now.
+    pub fn poll(&mut self, now: Nanos) -> Option<Step> {
+        match self.state {
+            State::Waiting { until } if now >= until => {
+                self.close = false;
+                self.state = State::Opening { since: now };
+                return Some(Step::Open(self.limits.sources[self.source()]));
+            }
+            State::Opening { since: at } | State::Reading { heard_at: at }
+                if now > at + self.limits.silence_ns =>
+            {
+                self.on_lost(now);
+                self.close = true;
+            }
+            _ => {}
+        }
+        std::mem::take(&mut self.close).then_some(Step::Close)
+    }
+
+    fn source(&self) -> usize {
+        self.target as usize % self.limits.sources.len().max(1)
+    }
+
+    /// Writes the request for what follows `from` (0: the oldest), whose chain is `chain` where it is known;
+    /// `history` is 0 where any will do. Returns its bytes.
+    pub fn write_request(
+        &self,
+        out: &mut [u8],
+        history: u64,
+        (from, chain): (Seq, Option<Chain>),
+        to: Seq,
+    ) -> usize {
+        let header = Header {
+            cluster: self.limits.cluster,
+            history,
+            sender: self.limits.me.replica,
+            incarnation: self.limits.me.incarnation,
+            chain: chain.unwrap_or(0),
+            flags: if chain.is_some() { REPLAY_CHAIN } else { 0 },
+            ..Header::new(Kind::ReplayRequest)
+        };
+        write_replay_request(out, header, ReplayRequestBody { from, to })
+    }
+
+    /// This source lies behind itself ([`Standstill`]): the next one is asked.
+    pub fn on_behind(&mut self, now: Nanos) {
+        if self.is_at_end() {
+            self.go_on(now, Said::Refused(ReplayEnd::Ahead, 0));
+            self.close = true;
+        }
+    }
+
+    /// The connection was refused, broke, or brought bytes that are none of ours: the next source.
+    pub fn on_lost(&mut self, now: Nanos) {
+        if matches!(self.state, State::Opening { .. } | State::Reading { .. }) {
+            let source = self.source();
+            let rounds = if let Said::Lost(rounds) = self.said[source] { rounds } else { 0 };
+            // Who was of use just now is not gone for long.
+            let lost = if self.is_reading() { Said::Lost(0) } else { Said::Lost(rounds + 1) };
+            self.go_on(now, lost);
+        }
+    }
+
+    /// An answer. Returns whether frames follow.
+    pub fn on_answer(&mut self, now: Nanos, body: &ReplayBody) -> bool {
+        if !matches!(self.state, State::Opening { .. }) {
+            return false;
+        }
+        if let Some(end) = ReplayEnd::from_u32(body.end) {
+            let seq = if end == ReplayEnd::Beyond { body.next } else { body.oldest_seq };
+            self.go_on(now, Said::Refused(end, seq));
+            self.close = true;
+            return false;
+        }
+        self.state = State::Reading { heard_at: now };
+        self.at_end = false;
+        let source = self.source();
+        self.said[source] = Said::Nothing;
+        true
+    }
+
+    /// A mark.
+    pub fn on_mark(&mut self, now: Nanos, body: &ReplayBody) {
+        let State::Reading { heard_at } = &mut self.state else { return };
+        *heard_at = now;
+        self.at_end = true;
+        if let Some(end) = ReplayEnd::from_u32(body.end) {
+            self.go_on(now, Said::Refused(end, body.oldest_seq));
+            self.close = true;
+        }
+    }
+
+    /// A frame came. Returns whether it was asked for.
+    pub fn on_frame(&mut self, now: Nanos) -> bool {
+        let State::Reading { heard_at } = &mut self.state else { return false };
+        *heard_at = now;
+        self.at_end = false;
+        // It was of use: whatever the others said before is asked anew.
+        if self.tries > 0 {
+            self.tries = 0;
+            self.said.fill(Said::Nothing);
+        }
+        true
+    }
+
+    fn go_on(&mut self, now: Nanos, said: Said) {
+        let source = self.source();
+        self.said[source] = said;
+        self.at_end = false;
+        self.target = self.target.wrapping_add(1);
+        self.tries += 1;
+        let (count, tries) = (self.limits.sources.len() as u32, self.tries);
+        let pause = match tries.is_multiple_of(count) {
+            true => (self.limits.retry_ns_min << (tries / count).min(16)).min(self.limits.retry_ns_max),
+            false => 0,
+        };
+        self.state = State::Waiting { until: now + pause };
+    }
+
+    /// Whether every source has said why it cannot help, and nothing that passes by itself. The most telling
+    /// reason stands for all.
+    pub fn failed(&self) -> Option<Failed> {
+        if !self.is_active() || self.said.is_empty() {
+            return None;
+        }
+        let is_final = |said: &Said| match said {
+            Said::Nothing => false,
+            Said::Lost(rounds) => *rounds >= LOST_ROUNDS,
+            Said::Refused(end, _) => {
+                !matches!(end, ReplayEnd::Done | ReplayEnd::Ahead | ReplayEnd::TooMany | ReplayEnd::Stopping)
+            }
+        };
+        if !self.said.iter().all(is_final) {
+            return None;
+        }
+        let refused = self.said.iter().filter_map(|said| match said {
+            Said::Refused(end, oldest) => Some((*end, *oldest)),
+            _ => None,
+        });
+        let order = [
+            ReplayEnd::Beyond,
+            ReplayEnd::ChainMismatch,
+            ReplayEnd::OtherHistory,
+            ReplayEnd::TooOld,
+            ReplayEnd::Damaged,
+            ReplayEnd::Leads,
+        ];
+        let rank = |end: ReplayEnd| order.iter().position(|known| *known == end).unwrap_or(order.len());
+        let worst = refused.min_by_key(|(end, oldest)| (rank(*end), *oldest));
+        Some(Failed { why: worst.map(|(end, _)| end), oldest_seq: worst.map_or(0, |(_, oldest)| oldest) })
+    }
+}
+
+/// Bytes that a reader of a connection keeps at least: a largest frame, and a mark behind it.
+pub const REPLAY_BUFFER_LEN: usize = 256 << 10;
+
+const _: () = assert!(REPLAY_BUFFER_LEN > lockstep_wire::DATAGRAM_LEN_MAX + REPLAY_LEN);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_wire::{seal, write_replay};
+
+    fn replay(sources: u8) -> Replay {
+        let sources = (1..=sources).map(|last| SocketAddrV4::new([10, 0, 0, last].into(), 7)).collect();
+        let me = Identity { replica: 9, incarnation: 0 };
+        Replay::new(ReplayLimits::new(7, me, sources))
+    }
+
+    fn body(end: u32, oldest_seq: Seq) -> ReplayBody {
+        ReplayBody { next: 1, oldest_seq, end, reserved: 0 }
+    }
+
+    fn opened(replay: &mut Replay, now: Nanos) -> u8 {
+        match replay.poll(now) {
+            Some(Step::Open(to)) => to.ip().octets()[3],
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn header() -> Header {
+        Header { cluster: 7, ..Header::new(Kind::ReplayMark) }
+    }
+
+    #[test]
+    fn a_source_that_dies_in_the_middle_is_followed_by_the_next_one() {
+        let mut replay = replay(3);
+        replay.begin(100);
+        assert_eq!(opened(&mut replay, 100), 1);
+        assert!(replay.on_answer(100, &body(0, 1)) && replay.is_reading());
+        assert!(replay.on_frame(110));
+        replay.on_lost(120);
+        assert_eq!(opened(&mut replay, 120), 2, "at once");
+        assert_eq!(replay.poll(121 + 5_000_000_000), Some(Step::Close), "who says nothing is given up");
+        assert_eq!(opened(&mut replay, 121 + 5_000_000_000), 3);
+        assert_eq!(replay.failed(), None);
+    }
+
+    #[test]
+    fn it_fails_when_every_source_has_said_why_and_the_most_telling_reason_stands_for_all() {
+        let mut replay = replay(2);
+        replay.begin(0);
+        opened(&mut replay, 0);
+        replay.on_answer(0, &body(ReplayEnd::TooOld as u32, 70));
+        assert_eq!(replay.failed(), None, "the other one may have it");
+        opened(&mut replay, 0);
+        replay.on_answer(0, &body(ReplayEnd::TooOld as u32, 40));
+        assert_eq!(replay.failed(), Some(Failed { why: Some(ReplayEnd::TooOld), oldest_seq: 40 }));
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_waited_for_and_the_wait_doubles() {
+        let mut replay = replay(1);
+        replay.begin(0);
+        let mut now = 0;
+        let mut waits = Vec::new();
+        for _ in 0..9 {
+            opened(&mut replay, now);
+            replay.on_answer(now, &body(ReplayEnd::TooMany as u32, 1));
+            assert_eq!(replay.failed(), None);
+            let since = now;
+            while !matches!(replay.state, State::Waiting { until } if until <= now) {
+                replay.poll(now);
+                now += 10_000_000;
+            }
+            waits.push((now - since) / 10_000_000);
+        }
+        assert!(
+            waits.windows(2).all(|pair| pair[0] <= pair[1]) && *waits.last().unwrap() == 100,
+            "{waits:?}"
+        );
+    }
+
+    #[test]
+    fn a_source_that_lies_behind_itself_is_followed_by_the_next_one_and_the_wait_doubles() {
+        let mut replay = replay(2);
+        replay.begin(0);
+        assert_eq!(opened(&mut replay, 0), 1);
+        assert!(replay.on_answer(0, &body(0, 1)) && replay.on_frame(0));
+        replay.on_behind(0);
+        assert!(replay.is_reading(), "it still gives");
+        let (mut now, mut waits) = (1, Vec::new());
+        for round in 0..6 {
+            replay.on_mark(now, &body(0, 1));
+            let since = now;
+            replay.on_behind(now);
+            let to = loop {
+                match replay.poll(now) {
+                    Some(Step::Open(to)) => break to.ip().octets()[3],
+                    _ => now += 1_000_000,
+                }
+            };
+            assert_eq!(to, if round % 2 == 0 { 2 } else { 1 });
+            assert!(replay.on_answer(now, &body(0, 1)));
+            assert_eq!(replay.failed(), None, "it may have more a moment later");
+            waits.push((now - since) / 1_000_000);
+        }
+        assert_eq!(waits, [0, 20, 0, 40, 0, 80]);
+        assert!(replay.on_frame(now), "the one that has it");
+        replay.on_mark(now, &body(0, 1));
+        replay.on_behind(now);
+        opened(&mut replay, now);
+    }
+
+    #[test]
+    fn nobody_there_is_told_after_some_rounds() {
+        let mut replay = replay(2);
+        replay.begin(0);
+        let mut now = 0;
+        while replay.failed().is_none() {
+            if let Some(Step::Open(_)) = replay.poll(now) {
+                replay.on_lost(now);
+            }
+            now += 1_000_000;
+            assert!(now < 60_000_000_000, "{replay:?}");
+        }
+        assert_eq!(replay.failed(), Some(Failed { why: None, oldest_seq: 0 }));
+        replay.finish();
+        assert_eq!((replay.is_active(), replay.failed()), (false, None));
+    }
+
+    #[test]
+    fn garbage_is_refused_and_a_part_is_waited_for() {
+        let mut mark = [0; REPLAY_LEN];
+        write_replay(&mut mark, header(), body(0, 1));
+        for len in 0..REPLAY_LEN {
+            assert!(matches!(piece(&mark[..len], 7), Ok(None)), "{len}");
+        }
+        assert!(matches!(piece(&mark, 7), Ok(Some((Piece::Mark(..), REPLAY_LEN)))));
+        assert!(matches!(piece(&[7; 200], 7), Err(Reject::Magic)));
+        assert!(matches!(piece(&mark, 8), Err(Reject::Cluster { .. })));
+        let mut long = mark;
+        long[24..28].copy_from_slice(&(1u32 << 20).to_le_bytes());
+        assert!(matches!(piece(&long, 7), Err(Reject::Length)));
+        let mut other = [0; HEADER_LEN];
+        seal(&mut other, Header { cluster: 7, ..Header::new(Kind::Stage) });
+        assert!(matches!(piece(&other, 7), Err(Reject::Kind)), "a record of a journal is no frame");
+    }
+}

@@ -1,0 +1,526 @@
+//! The subscriber: delivers the stream to an application, as `stamped` or as `committed`.
+//!
+//! A frame that may be delivered when it arrives is delivered out of the receive buffer, without a copy.
+//! What must wait (for a gap, for its commit, for an application that said stop) is kept in memory of
+//! fixed size; what finds no room there is repaired later. Nothing here ever slows the stream.
+//!
+//! A takeover may take back what a `stamped` application was told and what is not committed. It hears so
+//! by [`SubscriberEvent::Retract`] before it hears anything of the new epoch; then the stream goes on
+//! from there. What is told as committed is never taken back (S6).
+//!
+//! What no ring holds any more is read from a journal: `subscriber::replayed`.
+
+mod ahead;
+mod deliver;
+mod replayed;
+mod told;
+
+use super::UNICAST_TURNS;
+use super::counters::{Counter, Counters};
+use super::event::{Event, Events};
+use super::losses::Losses;
+use super::parts::{Parts, PartsLimits};
+use super::ports::Net;
+use super::pulse::ask_for_pulse;
+use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
+use super::replay::{Replay, Standstill};
+use crate::proto::log::LogEnd;
+use crate::proto::planted::{Mutation, planted};
+use crate::proto::pulse::{Pulse, PulseLimits};
+use ahead::Ahead;
+use deliver::{Place, deliver};
+use lockstep_wire::{Datagram, Epoch, FrameView, Identity, Kind, Nanos, Refusal, Reject, RepairTrailer, Seq};
+pub use told::{Delivery, Flow, Message, SubscriberEvent};
+
+/// A subscriber's settings.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct SubscriberLimits {
+    /// The receiver's.
+    pub receiver: ReceiverLimits,
+    /// When to deliver.
+    pub delivery: Delivery,
+    /// Where to begin.
+    pub start: Start,
+    /// Memory of messages that are larger than a datagram.
+    pub parts: PartsLimits,
+    /// A lag of the commit is reported when it lasts this long, and then as often.
+    pub lag_report_ns: Nanos,
+    /// How often an idle leader beats: the silence of the groups is measured by it.
+    pub beat_ns: Nanos,
+}
+
+/// The rules of a subscriber without its device.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct SubscriberCore {
+    limits: SubscriberLimits,
+    rx: Receiver,
+    replay: Replay,
+    /// When the stream was last heard on the groups, and when the present replay began.
+    heard_at: Nanos,
+    replay_at: Nanos,
+    /// Who gives it, and in which history.
+    replayed_by: Identity,
+    replay_of: u64,
+    /// A replay is needed because no ring helps: the oldest seq that the rings told, 0 if none was asked.
+    needed: Option<Seq>,
+    /// Where it stands while it is replayed to.
+    standstill: Standstill,
+    cursor: Place,
+    parts: Parts,
+    told_commit: Seq,
+    caught_up: bool,
+    lag_since: Option<Nanos>,
+    lag_told: Nanos,
+    /// Whether the groups bring the leader, and whether the application was told that they do not.
+    pulse: Pulse,
+    multicast_told: bool,
+    ahead: Ahead,
+    ended: bool,
+    number: u64,
+    turns: u64,
+    /// What was counted.
+    pub counters: Counters,
+    /// What was missing, and why.
+    pub losses: Losses,
+    events: Events,
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Subscriber<N> {
+    net: N,
+    /// Everything but the device.
+    pub core: SubscriberCore,
+    scratch: Vec<u8>,
+}
+
+impl SubscriberCore {
+    /// Holds after each turn. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        self.rx.invariants();
+        self.parts.invariants();
+        self.losses.invariants();
+        self.events.invariants();
+    }
+}
+
+impl<N: Net> Subscriber<N> {
+    /// A subscriber on a device that has joined the data and control groups.
+    pub fn new(net: N, limits: SubscriberLimits) -> Self {
+        Self { net, core: SubscriberCore::new(limits), scratch: vec![0; NACK_LEN_MAX] }
+    }
+
+    /// One turn: receives, delivers at most `limit` messages to `f`, asks for what is missing. Returns the
+    /// work done: 0 is an idle turn.
+    pub fn poll(
+        &mut self,
+        now: Nanos,
+        limit: usize,
+        mut f: impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) -> usize {
+        let Self { net, core, scratch } = self;
+        if !core.begin(limit, &mut f) {
+            return 0;
+        }
+        let mut work = 0;
+        core.losses.on_turn(now);
+        if !core.cursor.stopped {
+            work += net.recv_groups();
+            for index in 0..work {
+                if core.on_datagram(now, net.group_datagram(index), true, &mut f) {
+                    core.heard_at = now;
+                }
+            }
+            core.turns += 1;
+            if core.turns.is_multiple_of(UNICAST_TURNS) || core.rx.is_waiting() {
+                let count = net.recv_unicast();
+                for index in 0..count {
+                    core.on_datagram(now, net.unicast_datagram(index).0, false, &mut f);
+                }
+                work += count;
+            }
+        }
+        core.finish(now, &mut f);
+        let core = &mut *core;
+        core.tell_ahead(net);
+        if let Some((length, to)) =
+            core.rx.poll_nack(now, &mut core.number, scratch, &mut core.counters, &mut core.events)
+        {
+            net.send_unicast(to, [&scratch[..length], &[]]);
+        }
+        let whole_to = core.rx.is_whole().then(|| core.rx.seen_next());
+        core.losses.look(now, net.dropped(), whole_to);
+        if core.pulse.poll(now) {
+            core.number += 1;
+            let header = core.rx.header(Kind::Question, core.number);
+            ask_for_pulse(net, now, &core.rx, &mut core.pulse, &mut core.counters, header);
+        }
+        if core.pulse.is_lost() != core.multicast_told {
+            core.multicast_told = core.pulse.is_lost();
+            f(SubscriberEvent::Multicast { lost: core.multicast_told });
+        }
+        work
+    }
+
+    /// The device.
+    pub fn net(&self) -> &N {
+        &self.net
+    }
+
+    /// The device, for those who run it.
+    pub fn net_mut(&mut self) -> &mut N {
+        &mut self.net
+    }
+}
+
+impl SubscriberCore {
+    fn new(limits: SubscriberLimits) -> Self {
+        let pulse = Pulse::new(PulseLimits::reader(limits.beat_ns));
+        // An application that begins behind a log was told of that log.
+        let (next, told_next) = match limits.start {
+            Start::Live => (0, 0),
+            Start::From(seq) => (seq, 0),
+            Start::Behind(end, _) => (end.next, end.next),
+            Start::Oldest => (0, 0),
+            Start::Cursor(cursor) => (cursor.seq, 0),
+        };
+        let chain = match limits.start {
+            Start::Behind(end, _) => Some(end.chain),
+            Start::Cursor(cursor) => Some(cursor.chain),
+            _ => None,
+        };
+        Self {
+            rx: Receiver::new(limits.receiver.clone(), limits.start),
+            parts: Parts::new(limits.parts, limits.delivery == Delivery::Stamped),
+            limits,
+            replay: Replay::default(),
+            heard_at: 0,
+            replay_at: 0,
+            replayed_by: Identity::default(),
+            replay_of: 0,
+            needed: None,
+            standstill: Standstill::default(),
+            cursor: Place { next, told_next, chain, left: 0, stopped: false },
+            told_commit: 1,
+            caught_up: false,
+            lag_since: None,
+            lag_told: 0,
+            pulse,
+            multicast_told: false,
+            ahead: Ahead::default(),
+            ended: false,
+            number: 0,
+            turns: 0,
+            counters: Counters::default(),
+            losses: Losses::default(),
+            events: Events::default(),
+        }
+    }
+
+    /// Whether the place is known where the subscription begins. A live one begins when it hears where the log
+    /// ends, from the leader or from enough acks; a message that is stamped before that is not delivered to it,
+    /// although [`SubscriberCore::stamped_next`] may count it.
+    pub fn has_begun(&self) -> bool {
+        self.cursor.next > 0
+    }
+
+    /// The next seq to be delivered; 0 before a live subscription has begun.
+    pub fn deliver_next(&self) -> Seq {
+        self.cursor.next
+    }
+
+    /// From where a subscription must begin that is to miss nothing of what this one has not delivered: the
+    /// first part of the oldest message that is not whole yet, or the next seq. What lies between and is
+    /// delivered again has a seq below [`SubscriberCore::deliver_next`].
+    pub fn resume_next(&self) -> Seq {
+        self.parts.oldest().map_or(self.cursor.next, |(oldest, _)| oldest.min(self.cursor.next))
+    }
+
+    /// The exclusive bound of what is final, as far as it is held here.
+    pub fn commit_next(&self) -> Seq {
+        self.rx.commit.commit_next()
+    }
+
+    /// The exclusive bound of what was seen stamped.
+    pub fn stamped_next(&self) -> Seq {
+        self.rx.seen_next()
+    }
+
+    /// The epoch that is followed.
+    pub fn epoch(&self) -> Epoch {
+        self.rx.follow.epoch()
+    }
+
+    /// The history that is read; 0 before the first datagram.
+    pub fn history(&self) -> u64 {
+        self.rx.history()
+    }
+
+    /// Forgets what is no part of the protocol's state, as [`Receiver::forget_times`].
+    pub fn forget_times(&mut self) {
+        self.rx.forget_times();
+        self.number = 0;
+        self.turns = UNICAST_TURNS - 1;
+        self.caught_up = false;
+        (self.heard_at, self.replay_at, self.standstill) = (0, 0, Standstill::default());
+        self.lag_since = None;
+        self.lag_told = 0;
+        self.pulse = Pulse::new(PulseLimits::reader(self.limits.beat_ns));
+        self.ahead = Ahead::default();
+        self.counters = Counters::default();
+        self.events = Events::default();
+    }
+
+    /// Where the log that is held ends, and where its committed part does, as far as boundaries are known.
+    pub fn ends(&self) -> (Option<LogEnd>, Option<LogEnd>) {
+        (self.rx.end(), self.rx.committed_end())
+    }
+
+    /// When it is to be called again if nothing arrives: something is to be asked for; `Nanos::MAX` if nothing is.
+    pub fn next_deadline(&self) -> Nanos {
+        self.rx.next_deadline().min(self.pulse.next_deadline())
+    }
+
+    /// Whether the subscription has ended (abandoned, refused, diverged, ahead).
+    pub fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    fn bound(&self) -> Seq {
+        match self.limits.delivery {
+            Delivery::Stamped => Seq::MAX,
+            Delivery::Committed => self.rx.commit.commit_next(),
+        }
+    }
+
+    /// Delivers what an earlier poll left. Returns whether the subscription goes on.
+    fn begin(&mut self, limit: usize, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) -> bool {
+        self.cursor.left = limit;
+        self.cursor.stopped = limit == 0;
+        if self.ended {
+            return false;
+        }
+        self.deliver_ready(f);
+        true
+    }
+
+    /// Returns whether it is one of this stream.
+    fn on_datagram(
+        &mut self,
+        now: Nanos,
+        bytes: &[u8],
+        by_group: bool,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) -> bool {
+        self.counters.add(Counter::DatagramsIn, 1);
+        let judged = self.judge(now, bytes, by_group, f);
+        if let Err(reject) = judged {
+            self.counters.reject(reject);
+        }
+        judged.is_ok()
+    }
+
+    #[inline]
+    fn judge(
+        &mut self,
+        now: Nanos,
+        bytes: &[u8],
+        by_group: bool,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) -> Result<(), Reject> {
+        match Datagram::decode(bytes, self.limits.receiver.cluster)? {
+            Datagram::Frame(frame, trailer) => {
+                self.rx.admit_frame(&frame, trailer.as_ref())?;
+                if by_group && trailer.is_none() {
+                    self.pulse.on_group(now);
+                }
+                self.on_frame(now, &frame, trailer.as_ref(), f);
+                Ok(())
+            }
+            Datagram::Heartbeat(header, body) => {
+                self.rx.check_history(header)?;
+                match by_group {
+                    true => _ = self.pulse.on_group(now),
+                    false => self.pulse.on_answer(),
+                }
+                self.rx.on_heartbeat(header, &mut self.counters, &mut self.events);
+                self.rx.on_membership_told(header, &body);
+                if header.epoch() == self.rx.follow.epoch() {
+                    self.losses.on_seen(now, header.first_seq);
+                }
+                self.look_ahead(now, header, f);
+                self.begin_live();
+                Ok(())
+            }
+            Datagram::Ack(header, _) => {
+                self.rx.check_history(header)?;
+                if !by_group {
+                    self.pulse.on_answer();
+                }
+                self.rx.on_ack(header, &mut self.counters, &mut self.events);
+                self.begin_live();
+                Ok(())
+            }
+            Datagram::Answer(header, body) => {
+                if body.reason == Refusal::Ahead as u32 {
+                    self.losses.on_ahead();
+                }
+                self.rx.on_answer(now, header, &body, &mut self.counters);
+                Ok(())
+            }
+            // Not for readers: the groups are shared. Who votes for whom is no news of the stream (S10).
+            _ => Ok(()),
+        }
+    }
+
+    /// A live subscription begins where the log was when it was first told of.
+    fn begin_live(&mut self) {
+        if let (0, Some(end)) = (self.cursor.next, self.rx.end()) {
+            self.cursor.next = end.next;
+            self.cursor.chain = Some(end.chain);
+        }
+    }
+
+    fn on_frame(
+        &mut self,
+        now: Nanos,
+        frame: &FrameView<'_>,
+        trailer: Option<&RepairTrailer>,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) {
+        let placement = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events);
+        self.take(now, placement, frame, trailer.map(RepairTrailer::giver), f);
+    }
+
+    /// What becomes of a frame that was judged: it was live, or `giver` repaired or replayed it.
+    fn take(
+        &mut self,
+        now: Nanos,
+        placement: Placement,
+        frame: &FrameView<'_>,
+        giver: Option<Identity>,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) {
+        if let Some(from) = self.rx.take_lost() {
+            self.take_back(from, f);
+        }
+        if placement != Placement::Dropped {
+            let header = frame.header;
+            let leader = header.epoch().leader();
+            self.losses.on_frame(now, header.first_seq, header.next_seq(), giver, leader);
+        }
+        let Placement::Next(end) = placement else { return };
+        // Held already by a quorum, or by the leader alone where it is a quorum.
+        let may =
+            self.limits.delivery == Delivery::Stamped || self.rx.commit.commit_with(end.next) >= end.next;
+        let may = may || planted(Mutation::ToldBeforeCommit);
+        let at_once = may && !self.rx.has_ready() && !self.cursor.stopped;
+        if at_once && self.rx.has_spare() {
+            self.rx.pass(end);
+            if !deliver(&mut self.cursor, &mut self.parts, frame, end.chain, f) {
+                // The application stopped in the middle: the frame waits with the cursor in it.
+                self.rx.keep_front(frame);
+            }
+        } else if !self.rx.keep(frame, end, &mut self.counters) {
+            return;
+        }
+        self.counters.add(Counter::FramesAccepted, 1);
+        self.rx.extend(&mut self.counters);
+        self.deliver_ready(f);
+    }
+
+    /// Nothing from `from` on survived a takeover: the stream goes on there.
+    fn take_back(&mut self, from: Seq, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        let told_next = self.cursor.told_next;
+        self.cursor.told_next = told_next.min(from);
+        if self.cursor.next > from {
+            self.cursor.next = from;
+            self.cursor.chain = self.rx.end().filter(|end| end.next == from).map(|end| end.chain);
+        }
+        self.caught_up = false;
+        self.parts.on_retract(from);
+        if told_next > from && !planted(Mutation::RetractNotTold) {
+            let stamped = self.limits.delivery == Delivery::Stamped;
+            assert!(stamped, "seq {from} is lost, and everything below {told_next} was told as final (S6)");
+            f(SubscriberEvent::Retract { from });
+        }
+    }
+
+    #[inline]
+    fn deliver_ready(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        if self.rx.has_ready() {
+            self.deliver_kept(f);
+        }
+    }
+
+    /// Delivers what was kept and may be delivered now.
+    #[inline(never)]
+    fn deliver_kept(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        let bound = self.bound();
+        while !self.cursor.stopped
+            && let Some(frame) = self.rx.front(bound)
+        {
+            if !deliver(&mut self.cursor, &mut self.parts, &frame, frame.chain_after(), f) {
+                return;
+            }
+            self.rx.pop_front();
+        }
+    }
+
+    /// Acks of this turn may have committed what is kept; then the application hears how things stand.
+    fn finish(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        self.deliver_ready(f);
+        let commit_next = self.rx.commit.commit_next();
+        if !self.parts.is_empty() {
+            self.parts.on_commit(commit_next);
+        }
+        let seen_next = self.rx.seen_next();
+        if self.limits.delivery == Delivery::Stamped && commit_next > self.told_commit && self.cursor.next > 0
+        {
+            self.told_commit = commit_next;
+            f(SubscriberEvent::Committed { next: commit_next });
+        }
+        while let Some(event) = self.events.pop() {
+            match event {
+                Event::Gap { from, to } => {
+                    self.caught_up = false;
+                    f(SubscriberEvent::Gap { from, to });
+                }
+                Event::Diverged { seq, .. } => {
+                    self.ended = true;
+                    f(SubscriberEvent::Diverged { seq });
+                }
+                _ => {}
+            }
+        }
+        if let Some(superseded) = self.rx.superseded() {
+            self.end_superseded(&superseded, f);
+        }
+        self.look_for_replay(now, f);
+        let delivered_all = self.cursor.next >= seen_next && self.cursor.next > 0 && seen_next > 1;
+        // Behind the end of a subscription nothing is told.
+        if !self.ended && delivered_all && !self.caught_up && self.rx.is_whole() {
+            self.caught_up = true;
+            let next = if planted(Mutation::CaughtUpEarly) { commit_next } else { self.cursor.next };
+            f(SubscriberEvent::CaughtUp { next });
+        }
+        if !self.ended {
+            self.watch_lag(now, seen_next.saturating_sub(commit_next), f);
+        }
+        self.counters.set(Counter::StampedNext, seen_next);
+        self.counters.set(Counter::AcceptNext, self.cursor.next);
+        self.counters.set(Counter::CommitNext, commit_next);
+    }
+
+    fn watch_lag(&mut self, now: Nanos, entries: u64, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        if entries == 0 {
+            self.lag_since = None;
+            return;
+        }
+        let since = *self.lag_since.get_or_insert(now);
+        if now >= since + self.limits.lag_report_ns && now >= self.lag_told + self.limits.lag_report_ns {
+            self.lag_told = now;
+            f(SubscriberEvent::Lag { entries, for_ns: now - since });
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! A reader that has read what the cluster does not have.
+//!
+//! Every leader's log holds everything that was ever committed. So a leader whose log ends before the place up to which a
+//! reader has read says that something final is gone, or that the reader's cursor is another cluster's: that reader
+//! must not wait until the stream has passed its place, and then go on in another one. What a lagging replica says
+//! counts for nothing here, and one heartbeat may be late, or be that of a leader whose time is over: it takes a second
+//! of them, all of the newest epoch that is heard.
+
+use super::{Delivery, SubscriberCore, SubscriberEvent};
+use crate::engine::ports::Net;
+use crate::engine::receiver::Start;
+use lockstep_wire::{Epoch, Header, Kind, Nanos, SMALL_LEN_MAX, Seq, Topic, write_question};
+
+/// Heartbeats that say so for this long, ...
+const CERTAIN_NS: Nanos = 1_000_000_000;
+/// ... and at least so many of them, are believed.
+const CERTAIN_BEATS: u32 = 16;
+
+/// What the newest leader's heartbeats say of our place.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Ahead {
+    epoch: Epoch,
+    /// Since when all of them say that its log ends before our place, and how many do.
+    since: Nanos,
+    beats: u32,
+    /// Replicas are to be told of it.
+    is_news: bool,
+}
+
+impl Ahead {
+    /// A heartbeat at `now`: the log of `epoch`'s leader ends at `end`, and this reader has read up to `read_next`.
+    /// Returns whether it is certain from now on that this is too far.
+    fn on_beat(&mut self, now: Nanos, epoch: Epoch, end: Seq, read_next: Seq) -> bool {
+        if epoch < self.epoch {
+            return false;
+        }
+        if epoch > self.epoch || end >= read_next {
+            *self = Self { epoch, ..Self::default() };
+        }
+        if end >= read_next {
+            return false;
+        }
+        self.beats = self.beats.saturating_add(1);
+        if self.beats == 1 {
+            self.since = now;
+        }
+        self.beats >= CERTAIN_BEATS && now >= self.since + CERTAIN_NS
+    }
+}
+
+impl SubscriberCore {
+    /// The exclusive bound of what was read of this stream, in this process or in the one whose cursor it goes on from.
+    fn read_next(&self) -> Seq {
+        let begun = match self.limits.start {
+            Start::Cursor(cursor) => cursor.seq,
+            Start::Behind(end, _) => end.next,
+            Start::Live | Start::From(_) | Start::Oldest => 0,
+        };
+        // What a takeover took back of it was not read.
+        let before = if self.cursor.next >= begun { begun } else { 0 };
+        before.max(self.final_next())
+    }
+
+    /// The exclusive bound of what this process has delivered and knows to be final.
+    fn final_next(&self) -> Seq {
+        match self.limits.delivery {
+            Delivery::Committed => self.cursor.told_next,
+            Delivery::Stamped => self.cursor.told_next.min(self.told_commit),
+        }
+    }
+
+    /// A leader's heartbeat: where the subscription is ahead of the stream, it ends, and the application hears why.
+    #[inline]
+    pub(super) fn look_ahead(
+        &mut self,
+        now: Nanos,
+        header: &Header,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> super::Flow,
+    ) {
+        let (epoch, end, next) = (header.epoch(), header.first_seq, self.read_next());
+        if self.ahead.on_beat(now, epoch, end, next) && !self.ended {
+            self.ended = true;
+            // The cursor of a `stamped` reader may lie behind what a takeover took back: that is no loss.
+            let is_final = self.limits.delivery == Delivery::Committed || end < self.final_next();
+            self.ahead.is_news = is_final;
+            f(SubscriberEvent::Ahead { next, end, epoch });
+        }
+    }
+
+    /// Tells every replica how far we have read: for the operator this is an alarm of the cluster.
+    #[inline]
+    pub(super) fn tell_ahead(&mut self, net: &mut impl Net) {
+        if std::mem::take(&mut self.ahead.is_news) {
+            self.tell_all_ahead(net);
+        }
+    }
+
+    #[cold]
+    fn tell_all_ahead(&mut self, net: &mut impl Net) {
+        for index in 0..self.rx.repairers().len() as u64 {
+            self.number += 1;
+            let header =
+                Header { commit_next: self.read_next(), ..self.rx.header(Kind::Question, self.number) };
+            let mut out = [0; SMALL_LEN_MAX];
+            let length = write_question(&mut out, header, 0, Topic::Node, "");
+            if let Some(to) = self.rx.address_at(index) {
+                net.send_unicast(to, [&out[..length], &[]]);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_wire::Identity;
+
+    fn epoch(round: u32) -> Epoch {
+        Epoch::new(round, Identity { replica: 1, incarnation: 1 })
+    }
+
+    /// Heartbeats each millisecond from `from` to `to` ms; when it was certain first, in ms.
+    fn certain(ahead: &mut Ahead, (from, to): (Nanos, Nanos), round: u32, end: Seq) -> Option<Nanos> {
+        (from..to).find(|ms| ahead.on_beat(ms * 1_000_000, epoch(round), end, 50))
+    }
+
+    #[test]
+    fn a_second_of_heartbeats_of_the_newest_epoch_is_believed() {
+        let mut ahead = Ahead::default();
+        assert_eq!(certain(&mut ahead, (10, 5_000), 3, 49), Some(1_010));
+        assert_eq!(certain(&mut Ahead::default(), (10, 5_000), 3, 50), None, "it has all that we read");
+    }
+
+    #[test]
+    fn a_late_heartbeat_and_a_leader_whose_time_is_over_are_not() {
+        let mut ahead = Ahead::default();
+        assert_eq!(certain(&mut ahead, (0, 900), 3, 49), None);
+        assert_eq!(certain(&mut ahead, (900, 901), 3, 60), None, "the others were late");
+        assert_eq!(certain(&mut ahead, (901, 1_800), 3, 49), None, "it begins anew");
+        // The next leader holds everything; what the old one goes on to say is nothing.
+        assert_eq!(certain(&mut ahead, (1_800, 1_801), 4, 60), None);
+        assert_eq!(certain(&mut ahead, (1_801, 9_000), 3, 49), None);
+        // Three heartbeats in a second are too few.
+        let mut slow = Ahead::default();
+        let beats = [0, 500, 1_100].map(|ms| slow.on_beat(ms * 1_000_000, epoch(3), 49, 50));
+        assert_eq!(beats, [false; 3]);
+    }
+}

@@ -1,0 +1,165 @@
+//! What a frame's entries tell the application, from where delivery stands on.
+
+use super::{Flow, Message, SubscriberEvent};
+use crate::engine::parts::{Joined, Parts};
+use crate::proto::planted::{Mutation, planted};
+use lockstep_wire::{
+    Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, GATEWAYS, Header, MembershipView, Nanos,
+    OpenView, Seq,
+};
+
+/// Where delivery stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Place {
+    /// The next seq to deliver; what lies before is skipped.
+    pub next: Seq,
+    /// Behind the last entry that the application was told of.
+    pub told_next: Seq,
+    /// The chain before the frame that holds `next`, where it is known.
+    pub chain: Option<Chain>,
+    /// Messages that this poll may still deliver.
+    pub left: usize,
+    pub stopped: bool,
+}
+
+/// Delivers the entries of one frame, behind which the chain is `chain_after`, from the cursor on. Returns whether the
+/// frame is done.
+#[inline]
+pub(super) fn deliver(
+    cursor: &mut Place,
+    parts: &mut Parts,
+    frame: &FrameView<'_>,
+    chain_after: Chain,
+    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+) -> bool {
+    let (first, next) = (frame.header.first_seq, frame.header.next_seq());
+    if next > cursor.next {
+        cursor.chain = Some(frame.header.chain);
+    }
+    let skipped = cursor.next.saturating_sub(first);
+    for (seq, entry) in (first..).zip(frame.entries()).skip(skipped as usize) {
+        if cursor.stopped {
+            return false;
+        }
+        let told = tell(seq, frame.header, &entry, parts, f);
+        cursor.next = seq + 1;
+        if let Some((flow, is_message)) = told {
+            cursor.told_next = seq + 1;
+            cursor.left -= usize::from(is_message);
+            cursor.stopped = flow == Flow::Stop;
+        }
+        cursor.stopped |= cursor.left == 0;
+    }
+    if next == cursor.next {
+        cursor.chain = Some(chain_after);
+    }
+    true
+}
+
+/// One entry as an event, and whether that is a message; `None` for an entry that cannot be read.
+#[inline]
+fn tell(
+    seq: Seq,
+    frame: &Header,
+    entry: &Entry<'_>,
+    parts: &mut Parts,
+    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+) -> Option<(Flow, bool)> {
+    if entry.kind() == EntryKind::Message && entry.header.flags == 0 && entry.header.destination != GATEWAYS {
+        let message = message(seq, frame.timestamp, entry, entry.payload);
+        return Some((f(SubscriberEvent::Message(message)), true));
+    }
+    tell_other(seq, frame, entry, parts, f)
+}
+
+/// What is no message in one piece.
+#[cold]
+fn tell_other(
+    seq: Seq,
+    frame: &Header,
+    entry: &Entry<'_>,
+    parts: &mut Parts,
+    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+) -> Option<(Flow, bool)> {
+    let flow = match entry.kind() {
+        EntryKind::Message if entry.header.destination == GATEWAYS => {
+            f(SubscriberEvent::Alive { seq, publisher: entry.header.publisher })
+        }
+        EntryKind::Message => return Some(tell_part(seq, frame, entry, parts, f)),
+        EntryKind::EpochStart => {
+            let start = EpochStartView::parse(entry.payload).ok()?;
+            let (members, history) = (start.members().len(), frame.history);
+            // What one entry tells is told together: who says stop hears the rest of it.
+            let founded = start
+                .founded_on()
+                .map(|left| f(SubscriberEvent::Founded { history, seq, former: left.history }));
+            let flows = [
+                founded.unwrap_or(Flow::Continue),
+                f(SubscriberEvent::Epoch { epoch: start.epoch(), seq }),
+                f(SubscriberEvent::Membership { seq, members }),
+            ];
+            if flows.contains(&Flow::Stop) { Flow::Stop } else { Flow::Continue }
+        }
+        EntryKind::Membership => {
+            let changed = MembershipView::parse(entry.payload).ok()?;
+            f(SubscriberEvent::Membership { seq, members: changed.members().len() })
+        }
+        EntryKind::Open | EntryKind::Close => {
+            let (publisher, last) = (entry.header.publisher, entry.header.publisher_seq);
+            if !parts.is_empty() {
+                parts.on_end(seq, publisher);
+            }
+            let said = entry.payload;
+            if entry.kind() == EntryKind::Close {
+                f(SubscriberEvent::Closed { seq, publisher, said })
+            } else {
+                let OpenView { body, name } = OpenView::parse(entry.payload).ok()?;
+                let (incarnation, nonce) = (body.incarnation, body.nonce);
+                f(SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name })
+            }
+        }
+        EntryKind::Day => {
+            let mark = DayMark::parse(entry.payload).ok()?;
+            f(SubscriberEvent::Day { seq, mark })
+        }
+        EntryKind::Birth | EntryKind::Settled if planted(Mutation::PassedUntold) => return None,
+        kind @ (EntryKind::Birth | EntryKind::Settled) => f(SubscriberEvent::Passed { seq, kind }),
+    };
+    Some((flow, false))
+}
+
+/// A part of a message: with the last one it is told, under that one's seq and number.
+fn tell_part(
+    seq: Seq,
+    frame: &Header,
+    entry: &Entry<'_>,
+    parts: &mut Parts,
+    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+) -> (Flow, bool) {
+    match parts.on_part(seq, frame.chain, entry) {
+        Joined::Waits => (f(SubscriberEvent::Passed { seq, kind: EntryKind::Message }), false),
+        Joined::GivenUp(publisher, from, bound) => {
+            (f(SubscriberEvent::GivenUp { publisher, from, bound }), false)
+        }
+        Joined::Whole(index) => {
+            let whole = message(seq, frame.timestamp, entry, parts.message(index));
+            let flow = f(SubscriberEvent::Message(whole));
+            parts.on_delivered(index);
+            (flow, true)
+        }
+    }
+}
+
+#[inline]
+fn message<'a>(seq: Seq, frame_time: Nanos, entry: &Entry<'_>, payload: &'a [u8]) -> Message<'a> {
+    Message {
+        seq,
+        publisher: entry.header.publisher,
+        publisher_seq: entry.header.publisher_seq,
+        destination: entry.header.destination ^ u32::from(planted(Mutation::DeliveryOff)),
+        timestamp: frame_time
+            + u64::from(entry.header.time_or_incarnation)
+            + u64::from(planted(Mutation::TimeOff)),
+        payload,
+    }
+}

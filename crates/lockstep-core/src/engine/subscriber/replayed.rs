@@ -1,0 +1,222 @@
+//! How replay and live join in a subscriber, without a hole or a repeat.
+//!
+//! ```text
+//!  too old for every ring, oldest wanted,      everything seen is held, and live is heard
+//!  or the groups are silent
+//!  Live ───────────────────────────▶ Replaying ───────────────────────────────────▶ Live (CaughtUp)
+//! ```
+//!
+//! Both go through the same receiver: live frames wait in its memory while a replay fills what lies before
+//! them, and what comes twice is dropped by its seq. Repairers are asked for nothing meanwhile, until the
+//! journal has given all that it has; the rest is young enough for their rings.
+
+use super::{Flow, SubscriberCore, SubscriberEvent};
+use crate::engine::counters::Counter;
+use crate::engine::receiver::{Start, Superseded};
+use crate::engine::replay::{Piece, Replay, ReplayLimits, Step, piece};
+use lockstep_wire::{Cursor, FrameView, Nanos, REPLAY_STAY, Refusal, ReplayEnd, Seq};
+
+/// Groups that are silent for this long, and for so many beats, carry no stream. What can still be had is read from
+/// journals, until they are heard again.
+const DEAF_NS: Nanos = 500_000_000;
+const DEAF_BEATS: u64 = 10;
+
+impl SubscriberCore {
+    /// From now on journals are read where no ring helps.
+    pub fn set_replay(&mut self, limits: ReplayLimits) {
+        self.replay = Replay::new(limits);
+    }
+
+    /// Where this subscription can be taken up again by [`Start::Cursor`]: at [`SubscriberCore::resume_next`], so
+    /// that a message of which some parts were heard is heard whole. `None` before it has begun, or where a
+    /// takeover has just taken back what was delivered.
+    pub fn cursor(&self) -> Option<Cursor> {
+        let place = (self.cursor.next, self.cursor.chain?);
+        let (next, chain) = self.parts.oldest().map_or(place, |oldest| oldest.min(place));
+        self.rx.cursor(next, chain)
+    }
+
+    /// What is to be done with the connection to a journal.
+    pub fn poll_replay(&mut self, now: Nanos) -> Option<Step> {
+        self.replay.poll(now)
+    }
+
+    /// Writes the request for what is missing into `out`, and returns its bytes; `None` if nothing is.
+    pub fn write_replay_request(&self, out: &mut [u8]) -> Option<usize> {
+        let from = self.rx.replay_from()?;
+        Some(self.replay.write_request(out, self.rx.history(), from, REPLAY_STAY))
+    }
+
+    /// The connection broke, or could not be made.
+    pub fn on_replay_lost(&mut self, now: Nanos) {
+        self.replay.on_lost(now);
+    }
+
+    /// Bytes of the connection. Returns how many were used up: the rest is a part of a frame, or waits until
+    /// the application takes more, and is given again.
+    pub fn on_replay(
+        &mut self,
+        now: Nanos,
+        bytes: &[u8],
+        mut f: impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) -> usize {
+        let mut at = 0;
+        while !self.cursor.stopped && !self.ended && self.replay.is_active() {
+            match piece(&bytes[at..], self.limits.receiver.cluster) {
+                Ok(None) => break,
+                Ok(Some((piece, len))) => {
+                    at += len;
+                    self.on_piece(now, piece, &mut f);
+                }
+                Err(reject) => {
+                    self.counters.reject(reject);
+                    self.replay.on_lost(now);
+                    return bytes.len();
+                }
+            }
+        }
+        at
+    }
+
+    fn on_piece(&mut self, now: Nanos, piece: Piece<'_>, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        match piece {
+            Piece::Answer(header, body) => {
+                self.replay_of = header.history;
+                if self.replay.on_answer(now, &body) {
+                    self.caught_up = false;
+                    self.rx.on_replay_answered(header.history);
+                    self.replayed_by = header.identity();
+                    f(SubscriberEvent::Replaying { from: body.next });
+                }
+            }
+            Piece::Mark(_, body) => self.replay.on_mark(now, &body),
+            Piece::Frame(frame) => {
+                if self.replay.on_frame(now) {
+                    self.on_replayed_frame(now, &frame, f);
+                }
+            }
+        }
+    }
+
+    fn on_replayed_frame(
+        &mut self,
+        now: Nanos,
+        frame: &FrameView<'_>,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) {
+        if let Err(reject) = self.rx.admit_replayed(frame, self.replay_of) {
+            self.counters.reject(reject);
+            return self.replay.on_lost(now);
+        }
+        if self.cursor.next == 0 {
+            self.cursor.next = frame.header.first_seq;
+        }
+        let placement = self.rx.on_replayed(frame, &mut self.counters, &mut self.events);
+        self.take(now, placement, frame, Some(self.replayed_by), f);
+    }
+
+    /// Begins a replay where nothing else helps, and ends one that is needed no more.
+    pub(super) fn look_for_replay(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        if self.ended {
+            return;
+        }
+        if self.rx.chain_refused() {
+            return self.refuse(Some(ReplayEnd::ChainMismatch), f);
+        }
+        self.heard_at = if self.heard_at == 0 { now } else { self.heard_at };
+        if !self.replay.is_possible() {
+            if let Some((from, oldest, why)) = self.rx.abandoned() {
+                self.abandon(from, oldest, why, f);
+            }
+            return;
+        }
+        if self.replay.is_active() {
+            self.go_on(now, f);
+        } else {
+            let lacks = self.rx.needs_replay();
+            let wanted = matches!(self.rx.start(), Start::Oldest) || lacks.is_some();
+            // Who was told to stop has not listened.
+            let silent = now > self.heard_at + self.deaf_ns() && !self.cursor.stopped;
+            let deaf = silent && self.rx.replay_from().is_some();
+            if wanted || deaf {
+                self.replay_at = now;
+                self.needed = wanted.then(|| lacks.map_or(0, |(_, oldest, _)| oldest));
+                self.counters.add(Counter::Replays, 1);
+                self.replay.begin(now);
+            }
+        }
+        self.rx.set_replaying(self.replay.is_reading() && !self.replay.is_at_end());
+    }
+
+    /// Groups that are silent for this long carry no stream.
+    fn deaf_ns(&self) -> Nanos {
+        DEAF_NS.max(DEAF_BEATS * self.limits.beat_ns)
+    }
+
+    fn go_on(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        // Whole with respect to what is heard: a silent group tells nothing.
+        let is_live = self.heard_at >= self.replay_at && now < self.heard_at + self.deaf_ns();
+        if is_live && self.rx.end().is_some() && self.rx.is_whole() {
+            return self.replay.finish();
+        }
+        // Who hears no group knows of more than any source has committed yet, all the time.
+        let next = self.rx.end().map_or(0, |end| end.next);
+        let stands_still = self.standstill.look(now, next, !is_live || !self.replay.is_at_end());
+        if stands_still && !self.rx.is_whole() {
+            self.replay.on_behind(now);
+        }
+        let Some(failed) = self.replay.failed() else { return };
+        let from = self.rx.replay_from().map_or(0, |(seq, _)| seq);
+        match (failed.why, self.needed) {
+            (Some(ReplayEnd::TooOld), _) => self.abandon(from, failed.oldest_seq, Refusal::TooOld, f),
+            (Some(ReplayEnd::Beyond), _) => {
+                let (history, next, have) = (self.replay_of, failed.oldest_seq, from);
+                self.end(SubscriberEvent::Forgotten { history, next, have }, f);
+            }
+            (why @ Some(ReplayEnd::OtherHistory | ReplayEnd::ChainMismatch), _) => self.refuse(why, f),
+            // No journal helps for the present, and no ring for ever.
+            (None, Some(oldest)) if oldest > 0 => self.abandon(from, oldest, Refusal::Replay, f),
+            (why, Some(_)) => self.refuse(why, f),
+            // A cluster that is down comes back: it is looked for again.
+            (_, None) => {
+                self.replay.finish();
+                self.heard_at = now;
+            }
+        }
+    }
+
+    fn abandon(
+        &mut self,
+        from: Seq,
+        oldest: Seq,
+        why: Refusal,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) {
+        self.end(SubscriberEvent::Abandoned { from, oldest, why }, f);
+    }
+
+    /// The history that was read was left, and this reader cannot follow.
+    pub(super) fn end_superseded(
+        &mut self,
+        superseded: &Superseded,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) {
+        let &Superseded { history, left, have_next: have, parted } = superseded;
+        match (self.ended, parted) {
+            (true, _) => {}
+            (false, true) => self.end(SubscriberEvent::Diverged { seq: left.next }, f),
+            (false, false) => self.end(SubscriberEvent::Forgotten { history, next: left.next, have }, f),
+        }
+    }
+
+    /// The subscription is over, for this reason.
+    fn end(&mut self, why: SubscriberEvent<'_>, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        self.ended = true;
+        self.replay.finish();
+        f(why);
+    }
+
+    fn refuse(&mut self, why: Option<ReplayEnd>, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+        self.end(SubscriberEvent::Refused { why, next: self.cursor.next }, f);
+    }
+}

@@ -1,0 +1,242 @@
+//! # planted: the rules, broken on purpose
+//!
+//! A checker that never found anything proves nothing. With `--cfg lockstep_planted` one of these mutations can
+//! be planted, and each is asked for at the one place whose rule it breaks: `tests/planted.rs` shows that
+//! the explorer or the simulator finds it. Without it [`planted`] is a constant `false`, and the
+//! compiler takes it out.
+//!
+//! Most of them were shown to break safety in a model of the protocol; the others are bugs that somebody
+//! shipped, or leave a cluster stuck.
+
+macro_rules! mutations {
+    ($($name:ident $rule:literal $what:literal,)*) => {
+        /// A mutation of a rule. Its sentence says what it does instead.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        pub enum Mutation { $(#[doc = $what] $name,)* }
+
+        impl Mutation {
+            /// All of them, with the rule that each breaks and what it does instead.
+            pub const ALL: &'static [(Self, &'static str, &'static str)] =
+                &[$((Self::$name, $rule, $what),)*];
+        }
+    };
+}
+
+mutations! {
+    SameEpochAfterRestart "S1" "a leader that restarts stamps on in its old epoch",
+    SentBeforeStored "S1" "a frame is sent before the journal publishes it",
+    PromiseNotStored "S2" "a promise is said and not stored",
+    AckBelowPromise "S2" "an ack below the promise",
+    FollowsLowerEpoch "S2" "a lower epoch than the promised one is followed",
+    PromisesLower "S2" "a lower ballot is promised after a higher one",
+    StampsAfterPromise "S2" "a leader stamps on after its own promise to another",
+    AckByLength "S3" "an ack goes by the length of the log alone",
+    AckOfAnyEpochCounts "S4" "acks of any epoch count",
+    MinorityCommits "S4" "one vote too few commits",
+    HigherEvidenceApplied "S4" "a commit announced in a higher epoch is applied to the own log",
+    EarlierTermsCommit "S4" "acks commit what lies below the epoch's start",
+    CommitPastOwnLog "S4" "commit goes further than the own log",
+    ChangeNotCounted "S4" "the counter outlives its membership: a change is not counted with",
+    NoAdoption "S5" "a candidate leads with its own log, whatever is promised",
+    MinorityPromises "S5" "one promise is enough",
+    GreatestLastOnly "S5" "the longest log is adopted, whatever its epoch",
+    GreatestAcceptedOnly "S5" "the newest log is adopted, however short",
+    UnlistedLeads "S5" "a candidate that its log does not list leads",
+    CutThenFill "S7" "the suffix is exchanged when the first frame of the new one is held",
+    TornExchange "S7" "recovery takes staged frames for the log",
+    AcceptedBeforeLog "S7" "an epoch is acknowledged when its start is known, before the log is",
+    PrefixKeptWithoutProof "S7" "what lies below the table of a new start is kept without proof",
+    SuffixKept "S7" "nothing of the own log is exchanged for a new epoch's",
+    NotUndone "S8" "what an exchanged suffix changed is not taken back",
+    AdoptedForgotten "S8" "a new leader forgets whose messages its uncommitted part holds",
+    NoHoldBack "S8" "a message is stamped before the one before it",
+    NotOnce "S8" "a message that is stamped already is stamped again",
+    OldIncarnationCounts "S9" "acks and promises of an earlier incarnation count",
+    IdentityKeptAfterLoss "S9" "a replica that lost its disk goes on under its identity",
+    OwnDurabilityIgnored "S9" "an ack goes by the epoch's durability alone, a start by the own one",
+    SpokenForgotten "S9" "a run forgets under which durability the run before spoke",
+    AnyRingIsOwn "S9" "any tail of this boot and identity is taken for the last one",
+    OlderNotSynced "S9" "only the newest segment is brought to the device",
+    CleanBeforeSynced "S9" "a stop is called clean before the device has the segments",
+    MarkedFirst "S9" "a start marks the journal as in use before it has what else it needs",
+    MarkedBeforeLabel "S9" "a start marks the journal as in use before its ring is there",
+    MarkedInOneCopy "S9" "a start marks one copy of the superblock as in use",
+    OlderCountedDurable "S9" "a run in power counts as durable what older segments lack",
+    ProvenTooEarly "S9" "a run in power is said to have all of before on the device before it has",
+    FoundationRemoved "S8" "retention removes segments although the only checkpoint behind them is of another log",
+    BlankIsTorn "S9" "a group with a changed bit and a sector of zeros is taken for torn, and cut",
+    RingNumberTwice "S9" "a number of a ring is given again after a start that failed",
+    KeptFramesStay "S10" "frames that wait are not forgotten when a new epoch begins",
+    PrefixNotProven "S10" "what lies below the table of a start is taken from anybody",
+    LowerEpochTaken "S10" "data of a lower epoch is taken after a higher one has begun",
+    DeliveredStays "S10" "a reader keeps what it passed on, whatever the new table owns",
+    RepairOfOtherEpoch "S11" "uncommitted frames are repaired to who follows another epoch",
+    RepairIsFinal "S11" "a repaired frame is taken for final",
+    SalvageFromAnyEpoch "salvage" "a candidate takes in frames of any epoch",
+    ChangeDoesNotWait "membership" "a change does not wait for the one before",
+    ChangeBeforeStart "membership" "a change does not wait for the epoch's start",
+    PairPromisesAfterAlone "two members" "promises of the membership after a change elect alone",
+    PairCommitsAfterAlone "two members" "a change is committed by the membership after it alone",
+    SwapCountedOnce "two members" "one that takes the place of another is counted by the members after it alone",
+    SwapNotSettled "stuck" "no entry says that a replacement is committed",
+    HandoverWithoutPromises "others" "the successor of a handover leads without promises",
+    UncommittedToldOpen "opens" "a publisher is told an open, and a last number, that are not committed",
+    LateOpenFences "opens" "a late copy of an old open fences the newer process",
+    TableLosesRows "stuck" "an epoch's table leaves out the epochs before it",
+    PromisedCommitLost "stuck" "a new leader does not call committed what a promise called so",
+    UnlistedLeaderDropped "stuck" "frames of a leader whom the own membership does not list are dropped",
+    DeafLeaderStays "stuck" "a leader that hears nobody goes on beating",
+    PromiseNeverGivenUp "stuck" "who promised to another never campaigns again",
+    FormerHistoryUnbounded "LINEAGE-1" "a frame of a former history is taken above the seq at which that was left",
+    OtherGiversWordTaken "LINEAGE-1" "what a giver of another history calls committed is taken",
+    MemberGoesOver "S12" "a member of a history that was left goes on in the one that was founded on it",
+    AheadGoesOn "LINEAGE-2" "a reader that is ahead of a founding goes on without a word",
+    HistoryChangesAnywhere "LINEAGE-3" "a journal takes frames of another history behind its own without a founding",
+    FoundedOnUnsynced "S7" "a history is founded on segments that the device does not have",
+    FounderFirst "S7" "a journal is the founder's before the founding is there",
+    FounderInherits "S9" "a founder is judged by what the former identity has said",
+    EvidenceIsLoss "S9" "damage behind the log that a history was founded on is taken for a loss of the founder's",
+    AnyFoundingIsOurs "S7" "a founding of a recovery that did not get to its end is put behind the log",
+    LeaderRepairs "REPAIR-6" "a leader repairs what others hold",
+    RepeatsAnswered "REPAIR-2" "a repeated request is answered again",
+    EachAlone "REPAIR-3" "everybody who lost a frame is given a copy of its own",
+    NoBudget "REPAIR-4" "repairs are given without a budget",
+    StalledLeaderSpeaks "others" "a leader that was paused stamps before it has looked",
+    EchoIsImpostor "ALIVE-1" "an own datagram that comes late stops the node",
+    TwinStays "ALIVE-1" "who finds that an earlier process of its identity lives goes on",
+    VotesUnlooked "ALIVE-1" "a process votes before it has asked whether another one of its identity lives",
+    ClockNotLookedAt "others" "nobody compares the stream's time with its own clock",
+    ReplyFromHalfARing "opens" "a publisher is told its last number as the table has it where the ring has lost what is not committed",
+    OpenerNotTold "opens" "an open that finds no room is dropped without a word",
+    RoundsJump "others" "a round is believed however far it jumps",
+    StampedIsFinal "edge" "clients count what a gateway is told as stamped",
+    RetractKeepsOne "edge" "a gateway keeps the first of what a takeover took back",
+    FinalTooEarly "edge" "a gateway takes one message more for final than is committed",
+    OlderLoginCounts "edge" "what a login of the day before says is numbered within the new day",
+    LastNumberStays "edge" "a client's last number outlives its trading day",
+    LoginForgetsLast "edge" "a client that logs in is told that the stream has nothing of it",
+    NumberTwiceTaken "edge" "a client's number that the stream has is published again",
+    ResumesBehind "edge" "a client that resumes is sent what follows the message that it asked for",
+    EndBeforeRest "edge" "a session ends before the rest of its messages is sent",
+    DayNotTurned "edge" "a client goes on over the begin of another day",
+    OutsideCounts "edge" "what is published between two days has a number",
+    NeverReaps "edge" "nobody disconnects the clients of a gateway that is gone",
+    LivingReaped "edge" "clients of a gateway that lives are disconnected",
+    DisconnectForgotten "edge" "a client that left is not disconnected in the stream",
+    FencedGoesOn "edge" "a gateway whose name another one has opened goes on",
+    PartialSendLost "edge" "what a connection did not take at once is not sent any more",
+    BlockedForgotten "edge" "what a client sent while it may send no more is dropped",
+    HeartbeatIsCounted "edge" "a client counts a heartbeat as a message",
+    NumberByTheWish "edge" "an application's outputs are numbered in the order in which they are handed in",
+    BelowLastHandedIn "edge" "an application goes on behind what the stream had, with its first output",
+    SnapshotForgets "edge" "a snapshot leaves out what was produced and not read",
+    CalendarForgetsTurn "edge" "a day begins in an open one",
+    FeedNumbersGoOn "edge" "a feed's numbers go on over the begin of a day",
+    HeartbeatBehind "edge" "a feed's heartbeat tells of one message less than there are",
+    FeedEndsBefore "edge" "a feed's session ends before its last message",
+    AnswerOff "edge" "a feed answers a request with what follows",
+    CopyDelivered "edge" "a receiver delivers again what it has",
+    GapNotSeen "edge" "a receiver asks for nothing",
+    TableEnds "stuck" "an epoch's start lists all epochs without a commit, or nobody leads",
+    FullMissesLeader "SUSPECT-3" "who stores nothing itself misses the leader because nothing moves",
+    FullCampaigns "ELECT-3" "who has no room for an epoch's start asks for promises",
+    ChangeNotUndone "S8" "a change of the members stays open that an exchange has taken away",
+    EpochsNotUndone "S8" "an exchange leaves the epochs of the old suffix in the table",
+    ChangeForgotten "S8" "a change of the members is taken for committed when anything is",
+    EpochsForgotten "S8" "epochs are taken for committed when anything is",
+    OpenNotUndone "S8" "an open that an exchange has taken away stays in the table",
+    NumberNotUndone "S8" "numbers that an exchange has taken away stay in the table",
+    UndoForgotten "S8" "what undoes an open is forgotten when anything is committed",
+    NameNotFreed "S8" "a name keeps its id though its first open was taken away",
+    UndoNotRecovered "S8" "a start forgets what undoes an open that is not committed",
+    ChangeNotRecovered "S8" "a start forgets that a change of the members is not committed",
+    OpenFrameKept "S8" "who stops leading keeps what its open frame has changed",
+    HoldKept "S8" "who stops leading keeps what came before its turn",
+    OutgoingKept "S1" "who stops leading keeps what waits to be sent",
+    WindowKept "WIN-1" "a new leader counts the window of its former epoch",
+    AcksOutliveEpoch "S4" "acks of the former epoch count in the next",
+    CutStaysHeld "S4" "what a cut took away counts as held",
+    StartFrameKept "stuck" "the first epoch's start is given for every epoch's",
+    HoldLeaks "INGRESS-1" "places of the pool are lost with what is thrown away",
+    StoreLeaks "pools" "places for frames are lost with each frame that is used",
+    ForgottenLeaks "pools" "places for frames are lost with those that a new epoch forgets",
+    RetractNotTold "S10" "an application is not told what was taken back",
+    ToldBeforeCommit "S4" "a committed reader is told what is only stamped",
+    HandoverToLaggard "handover" "a leader hands over to who lacks a part of its log",
+    HandoverToAnother "handover" "a leader hands over to another one than was named",
+    LateOrderTaken "MEMBER-1" "an order is obeyed whatever membership it follows",
+    ReplicaListedTwice "MEMBER-1" "an identity is added while another one of the replica is listed",
+    LeaderRemoved "MEMBER-1" "a leader removes itself",
+    LastMemberRemoved "MEMBER-1" "the last member that may lead is removed",
+    RunLeaks "pools" "runs of a publisher's window are lost with the messages that have their fate",
+    DueLeaks "pools" "a datagram that was due and is stamped counts as due for ever",
+    EndingLeaks "pools" "a name whose end was taken back counts as ending for ever",
+    PartsKept "pools" "messages in parts that were delivered and are final are kept",
+    ShareUnbounded "REPAIR-4" "one requester saves up more than its share",
+    AskerCountsTwice "REPAIR-3" "one requester that asks again counts as another one",
+    HeardOverwritten "pools" "a submission that was overwritten is kept all the same",
+    RepairerTwice "pools" "a repairer that is known is added again",
+    PlaceLeaks "edge" "the place of a connection that is closed is not used again",
+    HearerStays "edge" "a connection that is over hears on",
+    CheckLeaks "edge" "a password that was checked counts as being checked for ever",
+    RetractedCounts "edge" "what a takeover took back counts among what waits",
+    NonceNotUndone "S8" "the nonce of an open that an exchange has taken away stays",
+    ClosedNotUndone "S8" "a close that an exchange has taken away stays",
+    SealForgetsUndo "S8" "a checkpoint forgets what undoes an open that is not committed",
+    SealForgetsChange "S8" "a checkpoint forgets that a change of the members is not committed",
+    SealKeepsStart "S8" "a checkpoint keeps the first epoch's start",
+    SealForgetsClose "S8" "a checkpoint has what was closed as open",
+    SealForgetsNonce "S8" "a checkpoint forgets the nonce of a name that is opened again",
+    HandoverForEver "handover" "a handover that nobody can take never ends",
+    StampsWhileDraining "handover" "a leader that hands over stamps on",
+    OldStepDownObeyed "stable" "a leader is missed as the one of a former epoch has stopped",
+    AnySecretKills "stable" "a notice of death is believed without its secret",
+    BeatsCountedDouble "stable" "a leader is missed before its time is over",
+    DeliveryOff "events" "a reader is told of a message for another destination",
+    TimeOff "events" "a reader is told of a later time than that of the message",
+    CaughtUpEarly "events" "a reader is told that it has everything up to the commit, and not to where it is",
+    PassedUntold "events" "an entry that tells nothing is passed over without a word",
+    LastOff "events" "an opener is told a last number that is one too high",
+    UnstampedUntold "events" "a publisher is not told that a place was taken back",
+    ConditionTwice "events" "a condition that holds is told again",
+    ReplyOfTableEnd "replies" "a reply has the last number as the table has it, committed or not",
+    ReplyKeepsNonce "replies" "a reply gives the nonce of a closed publisher",
+    StatusOfPromise "replies" "a status tells the epoch of the log as the promise",
+    StatusOwnAck "replies" "a status tells of its sender what it has acknowledged to others",
+    BeatOldStart "replies" "a beat tells the first epoch's start",
+    AnswerOfAnother "replies" "what is asked for in another epoch is refused as not there yet",
+    NoticeOfHeld "replies" "a leader tells that it misses what it has stamped last",
+    SuccessorsOff "replies" "a beat names its own leader as a successor",
+    NonceRedrawn "replies" "a process draws another nonce for each ballot",
+    ReplyBehindCommit "replies" "a reply tells what was before an open or a close that is committed in this turn",
+    WaitsForWhatIsThere "events" "a candidate tells that a witness has dropped what it has",
+    AnyBoundBelieved "others" "an ack tells of what is stamped, whoever says it and however far it reaches",
+    OlderCopyIsTorn "S9" "segments that lack what the ring knows them to hold are taken for the newest, in power",
+    BeatsMadeUp "BEAT-1" "a leader that was suspended makes up for each beat that it missed",
+    SlowSourceLeft "replays" "a journal that has not answered yet counts as one that has no more",
+    AsksWithoutRoom "NACK-1" "who has no room for what comes next asks for it again and again",
+}
+
+#[cfg(lockstep_planted)]
+static PLANTED: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(usize::MAX);
+
+/// Plants a mutation for the whole process, or takes the one that is planted out again.
+#[cfg(lockstep_planted)]
+pub fn plant(mutation: Option<Mutation>) {
+    let number = mutation.map_or(usize::MAX, |mutation| mutation as usize);
+    PLANTED.store(number, std::sync::atomic::Ordering::SeqCst);
+}
+
+/// Whether this mutation is planted.
+#[cfg(lockstep_planted)]
+#[inline]
+pub fn planted(mutation: Mutation) -> bool {
+    PLANTED.load(std::sync::atomic::Ordering::Relaxed) == mutation as usize
+}
+
+/// Nothing is ever planted without `--cfg lockstep_planted`.
+#[cfg(not(lockstep_planted))]
+#[inline(always)]
+pub const fn planted(_: Mutation) -> bool {
+    false
+}

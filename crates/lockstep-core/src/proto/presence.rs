@@ -1,0 +1,260 @@
+//! # presence: is another process alive under our identity?
+//!
+//! The question: a datagram under our own identity has another process nonce. It may be one of our own from before a
+//! restart, which the network kept; or a second process has our journal, or a copy of it. The first must cost nothing,
+//! the second must end, and not both of the two.
+//!
+//! A datagram proves that somebody spoke, not that it lives. So it is asked, under a number that was never said before,
+//! and only an answer with that number counts:
+//!
+//! ```text
+//!   stranger heard ──▶ ask (a fresh token) ──▶ answer with that token, to us, in time?
+//!                                                 │ no: an echo of the past, or gone
+//!                                                 ▼ yes: it lives
+//!                                 (born, nonce) greater than its? ── yes ─▶ we began later: we stop
+//!                                                                 └─ no ──▶ it began later: it stops by its own question
+//! ```
+//! Who is asked asks as well, as a question may be an echo like anything else. Both compare the same two pairs, so
+//! exactly one of them stops, whenever and in whatever order they find each other. Which one is later is decided by the
+//! processes' own clocks: a wrong clock chooses the wrong one, and never none.
+//!
+//! A process that starts does not wait for a stranger. It asks at once, several times under one token, and has no vote
+//! until it has asked in vain: this is the *look*. While it looks it counts as later than every process that has
+//! looked, whatever the clocks show. So a process on a copy of a journal that hears the first one stops before it has
+//! said a word that counts.
+//!
+//! ```text
+//!   start ─▶ ask ─▶ ask ─▶ ask ─▶ ask ─▶ nobody answered, all that came was heard: has looked, may vote
+//!              └──────┴──────┴──────┴─▶ an answer: another process lives, and we stop
+//! ```
+
+use crate::proto::planted::{Mutation, planted};
+use lockstep_wire::{Nanos, PresenceBody};
+
+/// An answer that comes later than this after the question proves nothing.
+const ANSWER_NS: Nanos = 1_000_000_000;
+/// A process that looks asks this often: the network may lose some of the questions and of the answers.
+const LOOKS: u32 = 4;
+/// A look takes as long as a leader may be silent, and this at most: nobody waits for it.
+const LOOK_NS_MAX: Nanos = 100_000_000;
+/// What a process that looks names as its beginning: it is later than all that have looked.
+const LOOKING: Nanos = Nanos::MAX;
+
+/// How long a process looks at its start, where a leader may be silent for `timeout_ns`: time for an answer, as it is for
+/// any other word.
+pub fn look_ns(timeout_ns: Nanos) -> Nanos {
+    timeout_ns.min(LOOK_NS_MAX)
+}
+
+/// What an answer shows.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Found {
+    /// Nothing: it is none to a question of ours that is young.
+    Nothing,
+    /// Another process lives and began before us: this one is to stop.
+    Earlier,
+    /// Another process lives and began after us: it stops.
+    Later,
+}
+
+/// One process under its identity.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Presence {
+    nonce: u64,
+    born: Nanos,
+    /// The last question: its token, and when it was asked.
+    asked: Option<(u64, Nanos)>,
+    again_ns: Nanos,
+    /// How long the look takes.
+    look_ns: Nanos,
+    /// Questions of the look that are still to be asked, ...
+    left: u32,
+    /// ... or it is over, and nobody answered.
+    looked: bool,
+}
+
+impl Presence {
+    /// A process with this nonce that began at `born`; it asks at most once in `again_ns`. It looks for `look_ns` before
+    /// it has a vote; 0: not at all.
+    pub fn new(nonce: u64, born: Nanos, again_ns: Nanos, look_ns: Nanos) -> Self {
+        Self { nonce, born, asked: None, again_ns, look_ns, left: LOOKS, looked: look_ns == 0 }
+    }
+
+    /// Whether it has looked for others under its identity.
+    #[inline]
+    pub fn has_looked(&self) -> bool {
+        self.looked
+    }
+
+    /// Whether it may say what counts: not before it has looked (S12).
+    #[inline]
+    pub fn may_vote(&self) -> bool {
+        self.looked || planted(Mutation::VotesUnlooked)
+    }
+
+    /// The look of ALIVE-1. Returns the question that is due. `drained` says that all that had arrived was heard: only
+    /// then the look may end. `fresh` draws a token.
+    pub fn look(&mut self, now: Nanos, drained: bool, fresh: impl FnOnce() -> u64) -> Option<PresenceBody> {
+        if self.looked || now < self.next_look() {
+            return None;
+        }
+        if self.left == 0 {
+            self.looked = drained;
+            return None;
+        }
+        self.left -= 1;
+        Some(self.ask(now, fresh))
+    }
+
+    /// When the look goes on.
+    pub fn next_look(&self) -> Nanos {
+        match self.asked {
+            _ if self.looked => Nanos::MAX,
+            Some((_, at)) => at + self.look_ns / Nanos::from(LOOKS),
+            None => 0,
+        }
+    }
+
+    /// ALIVE-1 (what is asked): somebody spoke under our identity and another nonce. Returns what is to be asked now, if
+    /// it was not asked just before. `fresh` draws a token.
+    pub fn on_stranger(&mut self, now: Nanos, fresh: impl FnOnce() -> u64) -> Option<PresenceBody> {
+        if self.asked.is_some_and(|(_, at)| now < at + self.again_ns) || !self.looked {
+            return None;
+        }
+        Some(self.ask(now, fresh))
+    }
+
+    /// A question under a fresh token. All questions of one look share one: an answer may be late.
+    fn ask(&mut self, now: Nanos, fresh: impl FnOnce() -> u64) -> PresenceBody {
+        let token = match self.asked {
+            Some((token, _)) if !self.looked => token,
+            _ => fresh(),
+        };
+        self.asked = Some((token, now));
+        PresenceBody { process_nonce: self.nonce, born: self.told_born(), token, answers: 0 }
+    }
+
+    /// The answer to a question of another process.
+    pub fn answer(&self, question: &PresenceBody) -> PresenceBody {
+        let PresenceBody { process_nonce, token, .. } = *question;
+        PresenceBody { process_nonce: self.nonce, born: self.told_born(), token, answers: process_nonce }
+    }
+
+    /// When it began, for those who compare.
+    fn told_born(&self) -> Nanos {
+        if self.looked { self.born } else { LOOKING }
+    }
+
+    /// An answer of another process under our identity.
+    pub fn on_answer(&mut self, now: Nanos, said: &PresenceBody) -> Found {
+        let ours = said.answers == self.nonce
+            && self.asked.is_some_and(|(token, at)| said.token == token && now < at + ANSWER_NS);
+        match (said.born, said.process_nonce).cmp(&(self.told_born(), self.nonce)) {
+            _ if !ours => Found::Nothing,
+            std::cmp::Ordering::Less => Found::Earlier,
+            std::cmp::Ordering::Greater => Found::Later,
+            std::cmp::Ordering::Equal => Found::Nothing,
+        }
+    }
+
+    /// Forgets what was asked: for an explorer, to whom time stands still.
+    pub fn forget(&mut self) {
+        self.asked = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Nanos = 5_000_000_000;
+
+    fn process(nonce: u64, born: Nanos) -> Presence {
+        Presence::new(nonce, born, 1_000, 0)
+    }
+
+    /// A process that begins, and looks for 4 us.
+    fn newcomer(nonce: u64, born: Nanos) -> Presence {
+        Presence::new(nonce, born, 1_000, 4_000)
+    }
+
+    fn ask(presence: &mut Presence, token: u64) -> PresenceBody {
+        presence.on_stranger(NOW, || token).expect("a question")
+    }
+
+    /// ALIVE-1, S12.
+    #[test]
+    fn s12_of_two_that_live_the_later_one_stops_whoever_asks_first() {
+        for (born, later_nonce) in [(20, 1), (20, 9), (10, 9)] {
+            let (mut first, mut second) = (process(5, 10), process(later_nonce, born));
+            let (asked, asked_back) = (ask(&mut first, 77), ask(&mut second, 78));
+            assert_eq!(first.on_answer(NOW, &second.answer(&asked)), Found::Later);
+            assert_eq!(second.on_answer(NOW, &first.answer(&asked_back)), Found::Earlier);
+        }
+    }
+
+    /// ALIVE-1, S12.
+    #[test]
+    fn s12_no_word_of_the_past_is_an_answer() {
+        let mut presence = process(5, 100);
+        let mut before = process(4, 50);
+        // Whatever our own process before said, asked and answered.
+        let old = ask(&mut before, 7);
+        let answered = before.answer(&PresenceBody { process_nonce: 3, born: 20, token: 6, answers: 0 });
+        assert_eq!(presence.on_answer(NOW, &old), Found::Nothing, "nothing was asked");
+        let asked = ask(&mut presence, 8);
+        for echo in [old, answered] {
+            assert_eq!(presence.on_answer(NOW, &echo), Found::Nothing);
+        }
+        assert_eq!(presence.on_answer(NOW + ANSWER_NS, &before.answer(&asked)), Found::Nothing, "too late");
+        assert_eq!(presence.on_answer(NOW + ANSWER_NS - 1, &before.answer(&asked)), Found::Earlier);
+    }
+
+    /// ALIVE-1, S12.
+    #[test]
+    fn s12_an_answer_to_somebody_else_is_none_to_us() {
+        let (mut presence, other) = (process(5, 100), process(4, 50));
+        let asked = ask(&mut presence, 8);
+        let to_another = PresenceBody { answers: 6, ..other.answer(&asked) };
+        assert_eq!(presence.on_answer(NOW, &to_another), Found::Nothing);
+    }
+
+    /// ALIVE-1, S12.
+    #[test]
+    fn s12_who_begins_votes_only_after_it_has_asked_several_times_and_heard_all_that_came() {
+        let mut presence = newcomer(5, 100);
+        let tokens: Vec<u64> = (NOW..NOW + 4_000)
+            .filter_map(|now| presence.look(now, true, || now))
+            .map(|asked| asked.token)
+            .collect();
+        assert_eq!(tokens, [NOW; 4], "all questions of a look have one token");
+        assert!(!presence.has_looked());
+        assert_eq!(presence.look(NOW + 4_000, false, || 0), None);
+        assert!(!presence.has_looked(), "an answer may wait in a socket");
+        assert_eq!(presence.look(NOW + 5_000, true, || 0), None);
+        assert!(presence.has_looked());
+        assert!(process(5, 100).has_looked(), "a look of no time is none");
+    }
+
+    /// ALIVE-1, S12.
+    #[test]
+    fn s12_who_looks_is_later_than_who_has_looked_whatever_the_clocks_show() {
+        let (mut first, mut second) = (process(9, 1_000), newcomer(5, 10));
+        let asked = second.look(NOW, true, || 7).expect("a question");
+        let asked_back = ask(&mut first, 8);
+        assert_eq!(first.on_answer(NOW, &second.answer(&asked_back)), Found::Later);
+        assert_eq!(second.on_answer(NOW, &first.answer(&asked)), Found::Earlier);
+        let (mut one, mut other) = (newcomer(5, 20), newcomer(6, 10));
+        let asked =
+            [&mut one, &mut other].map(|newcomer| newcomer.look(NOW, true, || 9).expect("a question"));
+        assert_eq!(one.on_answer(NOW, &other.answer(&asked[0])), Found::Later);
+        assert_eq!(other.on_answer(NOW, &one.answer(&asked[1])), Found::Earlier);
+    }
+
+    #[test]
+    fn a_flood_of_echoes_asks_once_in_a_while() {
+        let mut presence = process(5, 100);
+        let asked = (NOW..NOW + 10_000).filter(|now| presence.on_stranger(*now, || *now).is_some());
+        assert_eq!(asked.count(), 10);
+    }
+}

@@ -1,0 +1,211 @@
+//! # pulse: the groups are silent, and who should be heard may live all the same
+//!
+//! The question: multicast dies and unicast lives, as when nobody asks for memberships any more and a switch
+//! forgets who listens (IGMP snooping without a querier), or when a rule drops groups on one port. A standby
+//! that took this for the leader's death would depose a leader that works, and its successor would be heard no
+//! better. So before the silence is long enough to be a suspicion, the one who is missed is asked by unicast,
+//! and its answer is the very datagram that the group should have brought: a leader's heartbeat, a standby's
+//! ack. Nothing else changes: an answer is life like any other, what it tells of is fetched by repair, and
+//! who is dead or wedged does not answer.
+//!
+//! ```text
+//!            silent for half a timeout        answered, and the groups silent for long
+//!   Heard ────────────────────────────▶ Asking ─────────────────────────────▶ Lost (told)
+//!     ▲                                    │                                     │
+//!     └────────────── a voice by a group ──┴─────────────────────────────────────┘
+//! ```
+
+use lockstep_wire::Nanos;
+
+/// The times.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct PulseLimits {
+    /// Silence of the groups after which the other is asked: well below what is a suspicion.
+    pub silence_ns: Nanos,
+    /// From a question to the next, while there are answers; it doubles while there are none.
+    pub again_ns: Nanos,
+    /// Silence of the groups after which, with answers, multicast is called lost.
+    pub lost_ns: Nanos,
+}
+
+impl PulseLimits {
+    /// For who replaces nobody and is in no hurry, where an idle leader beats once in `beat_ns`: silence of 20 ms is asked
+    /// about each 2 ms, and where beats are seldom, that of three of them at each.
+    pub fn reader(beat_ns: Nanos) -> Self {
+        Self {
+            silence_ns: SILENCE_NS.max(SILENT_BEATS * beat_ns),
+            again_ns: AGAIN_NS.max(beat_ns),
+            lost_ns: LOST_NS.max(LOST_BEATS * beat_ns),
+        }
+    }
+}
+
+/// Readers' times where beats are frequent, ...
+const SILENCE_NS: Nanos = 20_000_000;
+const AGAIN_NS: Nanos = 2_000_000;
+const LOST_NS: Nanos = 200_000_000;
+/// ... and at least so many beats: two in a row may be lost.
+const SILENT_BEATS: u64 = 3;
+const LOST_BEATS: u64 = 10;
+/// The doubling ends at this many times `again_ns`.
+const AGAIN_TIMES_MAX: u64 = 64;
+
+/// Whether the groups are heard, and whether somebody answers by unicast while they are not.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Pulse {
+    limits: PulseLimits,
+    /// When the groups last brought a voice; 0 before the first look.
+    group_at: Nanos,
+    asked_at: Nanos,
+    /// Questions since the last answer.
+    unanswered: u32,
+    /// Whether one was answered since the groups fell silent.
+    answered: bool,
+    lost: bool,
+}
+
+impl Pulse {
+    /// Nobody is missed.
+    pub fn new(limits: PulseLimits) -> Self {
+        Self { limits, group_at: 0, asked_at: 0, unanswered: 0, answered: false, lost: false }
+    }
+
+    /// The groups brought the one who is listened for, or another begins to be listened for. Returns whether
+    /// multicast was called lost, and is back.
+    #[inline]
+    pub fn on_group(&mut self, now: Nanos) -> bool {
+        self.group_at = now;
+        self.answered = false;
+        self.unanswered = 0;
+        std::mem::take(&mut self.lost)
+    }
+
+    /// It answered by unicast.
+    pub fn on_answer(&mut self) {
+        self.unanswered = 0;
+        self.answered = true;
+    }
+
+    /// MCAST-1 (who is asked by unicast, and when): whoever is not heard by the groups for half a timeout is
+    /// asked, again at each beat while it answers and ever more seldom while it does not.
+    #[inline]
+    pub fn poll(&mut self, now: Nanos) -> bool {
+        if self.group_at == 0 {
+            self.group_at = now;
+        }
+        if now < self.group_at + self.limits.silence_ns {
+            return false;
+        }
+        if now < self.again_at() {
+            return false;
+        }
+        self.asked_at = now;
+        self.unanswered = self.unanswered.saturating_add(1);
+        true
+    }
+
+    /// The next question is not asked before this.
+    fn again_at(&self) -> Nanos {
+        let times = 1u64.checked_shl(self.unanswered.saturating_sub(1)).unwrap_or(u64::MAX);
+        self.asked_at + self.limits.again_ns * times.min(AGAIN_TIMES_MAX)
+    }
+
+    /// When the next question is due if nothing is heard until then.
+    pub fn next_deadline(&self) -> Nanos {
+        (self.group_at + self.limits.silence_ns).max(self.again_at())
+    }
+
+    /// Whether multicast is found to be lost now: told once, until the groups are heard again.
+    pub fn finds_lost(&mut self, now: Nanos) -> bool {
+        let found = !self.lost && self.answered && now >= self.group_at + self.limits.lost_ns;
+        self.lost |= found;
+        found
+    }
+
+    /// Whether the groups are silent while unicast is answered.
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: PulseLimits = PulseLimits { silence_ns: 400, again_ns: 100, lost_ns: 6_400 };
+
+    /// When questions are asked from `from` to `to`, looking each 10 ns; each is answered if `lives`.
+    fn asked(pulse: &mut Pulse, from: Nanos, to: Nanos, lives: bool) -> Vec<Nanos> {
+        let mut asked = Vec::new();
+        for now in (from..to).step_by(10) {
+            if pulse.poll(now) {
+                asked.push(now);
+                if lives {
+                    pulse.on_answer();
+                }
+            }
+        }
+        asked
+    }
+
+    /// MCAST-1.
+    #[test]
+    fn mcast_1_who_is_heard_by_the_groups_is_never_asked() {
+        let mut pulse = Pulse::new(LIMITS);
+        for now in (1_000..100_000).step_by(100) {
+            pulse.on_group(now);
+            assert!(asked(&mut pulse, now, now + 100, true).is_empty());
+        }
+    }
+
+    /// MCAST-1.
+    #[test]
+    fn mcast_1_silence_is_followed_by_a_question_at_each_beat_while_it_is_answered() {
+        let mut pulse = Pulse::new(LIMITS);
+        pulse.on_group(1_000);
+        assert_eq!(asked(&mut pulse, 1_000, 1_900, true), [1_400, 1_500, 1_600, 1_700, 1_800]);
+    }
+
+    /// MCAST-1.
+    #[test]
+    fn mcast_1_who_does_not_answer_is_asked_ever_more_seldom_but_thrice_before_it_is_suspected() {
+        let mut pulse = Pulse::new(LIMITS);
+        pulse.on_group(1_000);
+        let asked = asked(&mut pulse, 1_000, 100_000, false);
+        assert_eq!(asked[..5], [1_400, 1_500, 1_700, 2_100, 2_900]);
+        assert!(asked.iter().filter(|at| **at < 1_800).count() >= 3, "a timeout is 800");
+        let last = asked.len() - 1;
+        assert_eq!(asked[last] - asked[last - 1], LIMITS.again_ns * AGAIN_TIMES_MAX);
+    }
+
+    /// MCAST-1.
+    #[test]
+    fn mcast_1_a_reader_is_as_patient_as_beats_are_seldom() {
+        let usual = PulseLimits { silence_ns: 20_000_000, again_ns: 2_000_000, lost_ns: 200_000_000 };
+        assert_eq!(PulseLimits::reader(1_000_000), usual);
+        let slow = PulseLimits::reader(1_000_000_000);
+        assert_eq!((slow.silence_ns, slow.again_ns), (3_000_000_000, 1_000_000_000));
+        assert_eq!(slow.lost_ns, 10_000_000_000);
+    }
+
+    /// MCAST-1.
+    #[test]
+    fn mcast_1_multicast_is_lost_when_only_unicast_answers_and_it_is_told_once() {
+        let mut pulse = Pulse::new(LIMITS);
+        pulse.on_group(1_000);
+        asked(&mut pulse, 1_000, 7_390, true);
+        assert!(!pulse.finds_lost(7_390));
+        assert!(pulse.finds_lost(7_400) && !pulse.finds_lost(7_500) && pulse.is_lost());
+        assert!(pulse.on_group(7_600) && !pulse.is_lost(), "it is back");
+        assert!(!pulse.on_group(7_700), "told once");
+    }
+
+    /// MCAST-1.
+    #[test]
+    fn mcast_1_a_silence_that_nobody_answers_is_no_loss_of_multicast() {
+        let mut pulse = Pulse::new(LIMITS);
+        pulse.on_group(1_000);
+        asked(&mut pulse, 1_000, 100_000, false);
+        assert!(!pulse.finds_lost(100_000));
+    }
+}

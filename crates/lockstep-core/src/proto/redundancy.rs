@@ -1,0 +1,236 @@
+//! # redundancy: which members hold the log, besides the leader
+//!
+//! A quorum that acknowledges says nothing about the others: a cluster of three commits on with two, and the next
+//! crash ends it. So a leader looks at each member: is it heard, and does it hold what was committed a while ago?
+//! What was committed a moment ago nobody needs to hold yet; a lag in entries would mean seconds on a slow stream and
+//! nothing on a fast one.
+//!
+//! ```text
+//!            not heard for `patience`, or what was committed `patience` ago is not acknowledged
+//!   there ─────────────────────────────────────────────────────────────────────────────────────▶ away
+//!     ▲                  neither for `patience`                                                   │
+//!     └───────────────────────────────────────────────────────────────────────────────────────────┘
+//! ```
+
+use crate::proto::membership::Membership;
+use lockstep_wire::{Identity, MEMBERS_MAX, Nanos, Seq};
+
+/// Why a member is away.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u32)]
+pub enum Away {
+    /// Nothing was heard of it.
+    Silent = 1,
+    /// It is heard, and lacks what was committed long ago.
+    Behind = 2,
+}
+
+impl Away {
+    /// The reason with this number, if there is one.
+    pub fn from_u32(why: u32) -> Option<Self> {
+        [Self::Silent, Self::Behind].into_iter().find(|known| *known as u32 == why)
+    }
+
+    /// The words for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Silent => "is not heard",
+            Self::Behind => "is heard, and lacks what was committed long ago",
+        }
+    }
+}
+
+/// A member that is away from now on, or back.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Change {
+    /// Who.
+    pub identity: Identity,
+    /// Why it is away; `None`: it is back.
+    pub away: Option<Away>,
+    /// How long it was away, where it is back.
+    pub lasted: Nanos,
+}
+
+/// What a leader knows of one member.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Heard {
+    /// When it was heard last in this epoch; 0 if never.
+    pub at: Nanos,
+    /// The greatest bound that it acknowledged in this epoch.
+    pub acked_next: Seq,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Row {
+    identity: Identity,
+    /// Since when it is away; `None` while it is there.
+    away_since: Option<Nanos>,
+    /// Since when it has been well, without a break.
+    well_since: Nanos,
+}
+
+/// One leader's view of its members.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Redundancy {
+    patience_ns: Nanos,
+    /// Who is not heard yet may be so since then.
+    since: Nanos,
+    /// What was committed at some time, ...
+    mark: Seq,
+    /// ... and what is to be the next mark, known since when.
+    next_mark: (Nanos, Seq),
+    rows: [Option<Row>; MEMBERS_MAX],
+}
+
+impl Redundancy {
+    /// A leader that has just begun and expects everybody within `patience_ns`.
+    pub fn new(patience_ns: Nanos) -> Self {
+        Self { patience_ns, since: 0, mark: 0, next_mark: (0, 0), rows: [None; MEMBERS_MAX] }
+    }
+
+    /// An epoch begins, or other members are listed: everybody has its time to be heard.
+    pub fn restart(&mut self, now: Nanos) {
+        self.since = now;
+        (self.mark, self.next_mark) = (0, (now, 0));
+    }
+
+    /// Looks at the members but `me`. `heard` tells of each by its place in the list; `changed` is told who is away
+    /// from now on, or back. Returns how many are there, `me` included.
+    pub fn look(
+        &mut self,
+        now: Nanos,
+        (me, members): (Identity, &Membership),
+        commit_next: Seq,
+        heard: impl Fn(usize) -> Heard,
+        mut changed: impl FnMut(Change),
+    ) -> usize {
+        if now >= self.next_mark.0 + self.patience_ns {
+            self.mark = self.next_mark.1;
+            self.next_mark = (now, commit_next);
+        }
+        let before = self.rows;
+        self.rows = [None; MEMBERS_MAX];
+        let mut there = 0;
+        for (position, member) in members.members().iter().enumerate() {
+            let identity = member.identity();
+            if identity == me {
+                there += 1;
+                continue;
+            }
+            let Heard { at, acked_next } = heard(position);
+            let why = match () {
+                () if now > at.max(self.since) + self.patience_ns => Some(Away::Silent),
+                () if acked_next < self.mark => Some(Away::Behind),
+                () => None,
+            };
+            let known = before.iter().flatten().find(|row| row.identity == identity);
+            let mut row = known.copied().unwrap_or(Row { identity, away_since: None, well_since: now });
+            match (row.away_since, why) {
+                (None, Some(_)) => {
+                    row.away_since = Some(now);
+                    changed(Change { identity, away: why, lasted: 0 });
+                }
+                (Some(since), None) if at > 0 && now >= row.well_since + self.patience_ns => {
+                    row.away_since = None;
+                    changed(Change { identity, away: None, lasted: now.saturating_sub(since) });
+                }
+                _ => {}
+            }
+            if why.is_some() || at == 0 {
+                row.well_since = now;
+            }
+            there += usize::from(row.away_since.is_none());
+            self.rows[position] = Some(row);
+        }
+        there
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_wire::MemberBody;
+
+    const PATIENCE: Nanos = 100;
+    const ME: Identity = Identity { replica: 1, incarnation: 1 };
+
+    fn members() -> Membership {
+        let address = "10.0.0.1:7".parse().expect("an address");
+        let member = |replica| MemberBody::full(Identity { replica, incarnation: 1 }, address);
+        Membership::collect((1..=3).map(member), 1)
+    }
+
+    /// Looks each 10 ns from `from` to `to`; the changes (member, away), and how many are there at the end.
+    fn looked(
+        redundancy: &mut Redundancy,
+        (from, to): (Nanos, Nanos),
+        commit_next: impl Fn(Nanos) -> Seq,
+        heard: impl Fn(Nanos, u32) -> Heard,
+    ) -> (Vec<(u32, Option<Away>)>, usize) {
+        let (members, mut changes, mut there) = (members(), Vec::new(), 0);
+        for now in (from..to).step_by(10) {
+            let of = |position| heard(now, position as u32 + 1);
+            let tell = |change: Change| changes.push((change.identity.replica, change.away));
+            there = redundancy.look(now, (ME, &members), commit_next(now), of, tell);
+        }
+        (changes, there)
+    }
+
+    fn well(now: Nanos, _: u32) -> Heard {
+        Heard { at: now, acked_next: Seq::MAX }
+    }
+
+    #[test]
+    fn who_falls_silent_is_away_and_who_speaks_again_for_a_while_is_back() {
+        let mut redundancy = Redundancy::new(PATIENCE);
+        redundancy.restart(1_000);
+        assert_eq!(looked(&mut redundancy, (1_000, 2_000), |_| 5, well), (vec![], 3));
+        let silent =
+            |now, replica| if replica == 3 { Heard { at: 2_000, acked_next: 5 } } else { well(now, 2) };
+        let told = looked(&mut redundancy, (2_000, 3_000), |_| 5, silent);
+        assert_eq!(told, (vec![(3, Some(Away::Silent))], 2));
+        assert_eq!(
+            looked(&mut redundancy, (3_000, 3_090), |_| 5, well),
+            (vec![], 2),
+            "not at its first word"
+        );
+        assert_eq!(looked(&mut redundancy, (3_090, 3_200), |_| 5, well), (vec![(3, None)], 3));
+    }
+
+    #[test]
+    fn who_was_never_heard_has_its_time_and_is_away_then() {
+        let mut redundancy = Redundancy::new(PATIENCE);
+        redundancy.restart(1_000);
+        let never = |now, replica| if replica == 2 { Heard { at: 0, acked_next: 0 } } else { well(now, 3) };
+        assert_eq!(looked(&mut redundancy, (1_000, 1_100), |_| 1, never), (vec![], 3));
+        let told = looked(&mut redundancy, (1_100, 5_000), |_| 1, never);
+        assert_eq!(told, (vec![(2, Some(Away::Silent))], 2));
+    }
+
+    #[test]
+    fn who_is_heard_and_does_not_hold_what_was_committed_long_ago_is_away() {
+        let mut redundancy = Redundancy::new(PATIENCE);
+        redundancy.restart(1_000);
+        // One entry each 10 ns; a lag of half a patience is what a network may have, one for ever is not.
+        let commit = |now| now / 10;
+        let lags =
+            |now, replica| Heard { at: now, acked_next: if replica == 3 { now / 10 - 5 } else { now / 10 } };
+        assert_eq!(looked(&mut redundancy, (1_000, 3_000), commit, lags), (vec![], 3));
+        let stands = |now, replica| Heard { at: now, acked_next: if replica == 3 { 300 } else { now / 10 } };
+        let told = looked(&mut redundancy, (3_000, 5_000), commit, stands);
+        assert_eq!(told, (vec![(3, Some(Away::Behind))], 2));
+        // It catches up.
+        let told = looked(&mut redundancy, (5_000, 6_000), commit, lags);
+        assert_eq!(told, (vec![(3, None)], 3));
+    }
+
+    #[test]
+    fn who_is_away_stays_away_while_the_list_changes() {
+        let mut redundancy = Redundancy::new(PATIENCE);
+        redundancy.restart(1_000);
+        let silent = |now, replica| if replica == 3 { Heard { at: 0, acked_next: 0 } } else { well(now, 2) };
+        assert_eq!(looked(&mut redundancy, (1_000, 2_000), |_| 1, silent).1, 2);
+        redundancy.restart(2_000);
+        assert_eq!(looked(&mut redundancy, (2_000, 4_000), |_| 1, silent), (vec![], 2), "told once");
+    }
+}

@@ -1,0 +1,310 @@
+//! # requesters: what repairs may cost
+//!
+//! The question: how much of a repairer does one receiver get, and all of them together? Repairs take a tenth of
+//! what the stream takes, and a floor so that a quiet stream can be repaired as well; one receiver takes a quarter
+//! of that. Who asks for more is told when to ask again. Who does so for seconds loses everything it is sent, so
+//! that datagrams are the wrong way to reach it.
+//!
+//! ```text
+//!            over budget            3 s without calm        10 s more, still asking
+//!   served ─────────────▶ limited ───────────────────▶ replay ─────────────────▶ dropped
+//!     ▲                      │                            │                         │
+//!     └────── calm ──────────┴────────────────────────────┴─────────────────────────┘
+//! ```
+//! Members are not in this table: they are few, gate the commit, and ask again only when answered.
+
+use super::planted::{Mutation, planted};
+use lockstep_wire::{Nanos, Refusal};
+
+/// What repairs may cost.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct BudgetLimits {
+    /// Bytes per second beside the tenth of the stream: 32 MB/s is some 30,000 full datagrams, a tenth of
+    /// what one core sends.
+    pub floor_bytes_per_s: u64,
+    /// Bytes that may be given at once: 256 KiB is 8 ms of the floor, and a socket's worth.
+    pub burst_bytes: u64,
+    /// Receivers that are told apart.
+    pub requesters_max: usize,
+}
+
+impl Default for BudgetLimits {
+    fn default() -> Self {
+        Self { floor_bytes_per_s: 32_000_000, burst_bytes: 256 << 10, requesters_max: 256 }
+    }
+}
+
+/// Of the stream's bytes, one in so many may be repaired.
+const STREAM_SHARE: u64 = 10;
+/// Of all budgets, one receiver has one in so many: three may go wrong and the fourth is served.
+const REQUESTER_SHARE: u64 = 4;
+/// A receiver that was limited is calm when it has not been for this long: more than any wait that it is told.
+const CALM_NS: Nanos = 500_000_000;
+/// It may be limited for this long: what a burst of 96 MB takes by datagrams at the floor. After that it is
+/// sent to replay.
+const REPLAY_AFTER_NS: Nanos = 3_000_000_000;
+/// It may ask for this long after it was sent to replay: what a connection takes to be tried twice.
+const DROP_AFTER_NS: Nanos = 10_000_000_000;
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Row {
+    who: u64,
+    /// What it may still be given, and up to what all had earned when that was reckoned.
+    level: u64,
+    earned: u64,
+    seen_at: Nanos,
+    /// Since when it is over its budget, without calm; and when it was so last.
+    limited: Option<(Nanos, Nanos)>,
+    referred_at: Option<Nanos>,
+    dropped: bool,
+}
+
+/// What was decided about a request.
+pub type Afforded = Result<(), (Refusal, Nanos)>;
+
+/// Who asks, and what all may cost.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Requesters {
+    limits: BudgetLimits,
+    rows: Vec<Row>,
+    /// Bytes that were earned since the start.
+    earned: u64,
+    reckoned_at: Nanos,
+    stream_pos: u64,
+    level: u64,
+}
+
+impl Requesters {
+    /// Nobody yet.
+    pub fn new(limits: BudgetLimits) -> Self {
+        Self {
+            rows: Vec::with_capacity(limits.requesters_max),
+            earned: 0,
+            reckoned_at: 0,
+            stream_pos: 0,
+            level: limits.burst_bytes,
+            limits,
+        }
+    }
+
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let BudgetLimits { burst_bytes, requesters_max, .. } = self.limits;
+        let (rows, level) = (self.rows.len(), self.level);
+        assert!(rows <= requesters_max, "REPAIR-4: {rows} requesters, at most {requesters_max}");
+        assert!(level <= burst_bytes, "REPAIR-4: {level} bytes may be given at once, at most {burst_bytes}");
+        for (at, row) in self.rows.iter().enumerate() {
+            let twice = self.rows[..at].iter().any(|other| other.who == row.who);
+            assert!(!twice, "REPAIR-4: each requester has one budget: {row:?}");
+            assert!(row.level <= burst_bytes / REQUESTER_SHARE, "REPAIR-4: one has its share: {row:?}");
+            assert!(row.limited.is_some() || !row.dropped, "REPAIR-5: nobody is dropped who is not limited");
+        }
+    }
+
+    /// Forgets everybody.
+    pub fn clear(&mut self) {
+        self.rows.clear();
+        (self.earned, self.reckoned_at, self.stream_pos) = (0, 0, 0);
+        self.level = self.limits.burst_bytes;
+    }
+
+    /// Time has passed, and the stream has grown to `stream_pos` bytes.
+    pub fn on_stream(&mut self, now: Nanos, stream_pos: u64) {
+        let ns = now.saturating_sub(self.reckoned_at).min(1_000_000_000);
+        let by_time = u128::from(ns) * u128::from(self.limits.floor_bytes_per_s) / 1_000_000_000;
+        let by_stream = stream_pos.saturating_sub(self.stream_pos) / STREAM_SHARE;
+        // What is less than a byte is earned by the next look.
+        if by_time > 0 || by_stream > 0 {
+            let earned = by_time as u64 + by_stream;
+            (self.reckoned_at, self.stream_pos) = (now, stream_pos);
+            self.earned += earned;
+            self.level = (self.level + earned).min(self.limits.burst_bytes);
+        }
+    }
+
+    fn row(&mut self, now: Nanos, who: u64) -> &mut Row {
+        let at = match self.rows.iter().position(|row| row.who == who) {
+            Some(at) => at,
+            None => {
+                let level = self.limits.burst_bytes / REQUESTER_SHARE;
+                let row = Row {
+                    who,
+                    level,
+                    earned: self.earned,
+                    seen_at: now,
+                    limited: None,
+                    referred_at: None,
+                    dropped: false,
+                };
+                if self.rows.len() < self.limits.requesters_max {
+                    self.rows.push(row);
+                    self.rows.len() - 1
+                } else {
+                    // Who was silent the longest is forgotten, of those that are calm first.
+                    let oldest = |(_, row): &(usize, &Row)| (row.limited.is_some(), row.seen_at);
+                    let at = self.rows.iter().enumerate().min_by_key(oldest).map_or(0, |(at, _)| at);
+                    self.rows[at] = row;
+                    at
+                }
+            }
+        };
+        let (earned, burst) = (self.earned, self.limits.burst_bytes / REQUESTER_SHARE);
+        let row = &mut self.rows[at];
+        let burst = if planted(Mutation::ShareUnbounded) { u64::MAX } else { burst };
+        row.level = (row.level + (earned - row.earned) / REQUESTER_SHARE).min(burst);
+        (row.earned, row.seen_at) = (earned, now);
+        row
+    }
+
+    /// REPAIR-4 (what it may cost): whether `who` may be given `bytes` now; then they are paid for. If not, why,
+    /// and when it may ask again: when a quarter of its burst has been earned.
+    pub fn afford(&mut self, now: Nanos, who: u64, bytes: u64) -> Afforded {
+        let (all, floor) = (self.level, self.limits.floor_bytes_per_s);
+        let burst = self.limits.burst_bytes;
+        let row = self.row(now, who);
+        let refusal = climb(row, now, row.level < bytes);
+        if let Some(refusal) = refusal {
+            let wait = burst / REQUESTER_SHARE / 4 * REQUESTER_SHARE * 1_000_000_000 / floor.max(1);
+            return Err((refusal, wait));
+        }
+        if all < bytes && !planted(Mutation::NoBudget) {
+            return Err((Refusal::Limited, (bytes - all) * 1_000_000_000 / floor.max(1)));
+        }
+        row.level -= bytes.min(row.level);
+        self.level -= bytes.min(all);
+        Ok(())
+    }
+
+    /// When a leader last referred `who` to others.
+    pub fn referred_at(&mut self, now: Nanos, who: u64) -> Option<Nanos> {
+        self.row(now, who).referred_at
+    }
+
+    /// It has referred it now.
+    pub fn on_referred(&mut self, now: Nanos, who: u64) {
+        self.row(now, who).referred_at = Some(now);
+    }
+
+    /// How many are given nothing more.
+    pub fn dropped(&self) -> u64 {
+        self.rows.iter().filter(|row| row.dropped).count() as u64
+    }
+}
+
+/// REPAIR-5 (who asks too much): limited, then sent to replay, then dropped; calm takes it back. Returns what
+/// it is told instead of frames.
+fn climb(row: &mut Row, now: Nanos, is_over: bool) -> Option<Refusal> {
+    if planted(Mutation::NoBudget) {
+        return None;
+    }
+    if row.limited.is_some_and(|(_, last)| now >= last + CALM_NS) {
+        (row.limited, row.dropped) = (None, false);
+    }
+    let since = row.limited.map_or(now, |(since, _)| since);
+    let climbed = now - since;
+    if !is_over && climbed < REPLAY_AFTER_NS {
+        return None;
+    }
+    row.limited = Some((since, now));
+    row.dropped = climbed >= REPLAY_AFTER_NS + DROP_AFTER_NS;
+    Some(match climbed {
+        _ if row.dropped => Refusal::Dropped,
+        REPLAY_AFTER_NS.. => Refusal::Replay,
+        _ => Refusal::Limited,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: BudgetLimits =
+        BudgetLimits { floor_bytes_per_s: 1_000_000, burst_bytes: 40_000, requesters_max: 4 };
+    const MS: Nanos = 1_000_000;
+
+    /// REPAIR-4.
+    #[test]
+    fn repair_4_a_receiver_has_a_quarter_of_what_all_have_and_is_told_when_to_ask_again() {
+        let mut all = Requesters::new(LIMITS);
+        all.on_stream(MS, 0);
+        for _ in 0..10 {
+            assert_eq!(all.afford(MS, 1, 1_000), Ok(()));
+        }
+        let Err((Refusal::Limited, wait)) = all.afford(MS, 1, 1_000) else { panic!("it has had its share") };
+        assert_eq!(all.afford(MS, 2, 1_000), Ok(()), "the others have theirs");
+        all.on_stream(MS + wait, 0);
+        assert_eq!(all.afford(MS + wait, 1, 1_000), Ok(()), "as it was told");
+    }
+
+    /// REPAIR-4.
+    #[test]
+    fn repair_4_all_together_take_a_tenth_of_the_stream_and_the_floor() {
+        let mut all = Requesters::new(BudgetLimits { requesters_max: 64, ..LIMITS });
+        let (mut given, mut now) = (0, 0);
+        for turn in 0..1_000u64 {
+            now = turn * MS;
+            // 10 MB/s of stream, of which a tenth is as much as the floor.
+            all.on_stream(now, turn * 10_000);
+            for who in 0..50 {
+                given += all.afford(now, who, 100).map_or(0, |()| 100u64);
+            }
+        }
+        let earned = now / 1_000 + 10_000 * 999 / 10;
+        assert!(given <= earned + LIMITS.burst_bytes, "{given} of {earned}");
+        assert!(given >= earned * 9 / 10, "{given} of {earned}");
+    }
+
+    /// What a receiver is told that asks each 50 ms for more than it may have, at these times in ms.
+    fn told(asks: impl Iterator<Item = u64>) -> Vec<(u64, Option<Refusal>)> {
+        let mut all = Requesters::new(LIMITS);
+        let mut told = Vec::new();
+        for at in asks {
+            all.on_stream(at * MS, 0);
+            while all.afford(at * MS, 1, 1_000).is_ok() {}
+            let why = all.afford(at * MS, 1, 1_000).err().map(|(why, _)| why);
+            if told.last().is_none_or(|(_, last)| *last != why) {
+                told.push((at, why));
+            }
+        }
+        told
+    }
+
+    /// REPAIR-5.
+    #[test]
+    fn repair_5_who_asks_too_much_is_limited_then_sent_to_replay_then_dropped_and_calm_takes_it_back() {
+        let asks = (0..20_000).step_by(50).chain((20_500..21_000).step_by(50));
+        let expected = [
+            (0, Some(Refusal::Limited)),
+            (3_000, Some(Refusal::Replay)),
+            (13_000, Some(Refusal::Dropped)),
+            (20_500, Some(Refusal::Limited)),
+        ];
+        assert_eq!(told(asks), expected);
+    }
+
+    /// REPAIR-5.
+    #[test]
+    fn repair_5_a_burst_now_and_then_is_nobodys_ruin() {
+        assert_eq!(told((0..60_000).step_by(600)), [(0, Some(Refusal::Limited))]);
+    }
+
+    #[test]
+    fn the_table_is_bounded_and_remembers_who_asks_too_much() {
+        let mut all = Requesters::new(LIMITS);
+        while all.afford(0, 7, 1_000).is_ok() {}
+        for who in 100..10_000 {
+            let _ = all.afford(who, who, 1);
+        }
+        assert_eq!(all.rows.len(), 4);
+        assert!(all.rows.iter().any(|row| row.who == 7));
+    }
+
+    /// REPAIR-6.
+    #[test]
+    fn repair_6_who_was_referred_is_remembered() {
+        let mut all = Requesters::new(LIMITS);
+        assert_eq!(all.referred_at(5, 1), None);
+        all.on_referred(5, 1);
+        assert_eq!((all.referred_at(9, 1), all.referred_at(9, 2)), (Some(5), None));
+    }
+}

@@ -1,0 +1,238 @@
+//! # sequence: the one place where a seq is given out
+//!
+//! A [`Sequencer`] exists only by a [`Leadership`], and a leadership only where [`super::start`] granted
+//! an epoch that this process has never stamped in. It writes entries into the frame that is open at the
+//! journal's head, and closes that frame when the batch is drained or the datagram is full.
+
+use crate::proto::log::LogEnd;
+use lockstep_wire::{
+    Destination, EntryHeader, EntryKind, Epoch, Header, Kind, Nanos, OpenFrame, PublisherId, PublisherSeq,
+    Seq,
+};
+
+/// The right to stamp in one epoch: a value that one must hold. It is cloned only together with its
+/// whole world, by whoever explores what a cluster may do next.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Leadership(Epoch);
+
+impl Leadership {
+    /// Only `start` (and takeover) grant it, after the promise is stored.
+    pub(super) fn granted(epoch: Epoch) -> Self {
+        Self(epoch)
+    }
+
+    /// The epoch.
+    pub fn epoch(&self) -> Epoch {
+        self.0
+    }
+}
+
+/// What an entry is to say beside its payload.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Stamp {
+    /// Its kind.
+    pub kind: EntryKind,
+    /// Its flags, as submitted.
+    pub flags: u8,
+    /// Whose it is.
+    pub publisher: PublisherId,
+    /// The publisher's number of it.
+    pub publisher_seq: PublisherSeq,
+    /// Whom it is for.
+    pub destination: Destination,
+}
+
+/// Gives out seqs, one after the other.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Sequencer {
+    leadership: Leadership,
+    cluster: u64,
+    history: u64,
+    /// Where the log ends without the open frame.
+    end: LogEnd,
+    open: OpenFrame,
+    /// Time of the open frame.
+    timestamp: Nanos,
+    frame_len_max: usize,
+}
+
+impl Sequencer {
+    /// Stamps on behind `end`.
+    pub fn new(
+        leadership: Leadership,
+        cluster: u64,
+        history: u64,
+        end: LogEnd,
+        frame_len_max: usize,
+    ) -> Self {
+        Self { leadership, cluster, history, end, open: OpenFrame::default(), timestamp: 0, frame_len_max }
+    }
+
+    /// The epoch that it stamps in.
+    pub fn epoch(&self) -> Epoch {
+        self.leadership.epoch()
+    }
+
+    /// The next seq that it will give out.
+    #[inline]
+    pub fn stamp_next(&self) -> Seq {
+        self.end.next + u64::from(self.open.count())
+    }
+
+    /// Whether a payload of this length fits the open frame.
+    #[inline]
+    pub fn fits(&self, payload_len: usize) -> bool {
+        self.open.fits(payload_len, self.frame_len_max)
+    }
+
+    /// Whether the open frame has no entry.
+    #[inline]
+    pub fn is_drained(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// S1 (one frame per seq): writes the next entry into the open frame in `memory` and returns its seq.
+    /// `wall` is the time; a frame's time is that of its first entry and never falls along the stream.
+    /// `None` if the frame has no room for it ([`Sequencer::fits`]).
+    #[inline]
+    pub fn stamp(&mut self, memory: &mut [u8], wall: Nanos, stamp: Stamp, payload: &[u8]) -> Option<Seq> {
+        if self.open.is_empty() {
+            self.timestamp = wall.max(self.end.timestamp);
+        }
+        let seq = self.stamp_next();
+        let header = EntryHeader {
+            kind: stamp.kind as u8,
+            flags: stamp.flags,
+            length: 0,
+            publisher: stamp.publisher,
+            publisher_seq: stamp.publisher_seq,
+            destination: stamp.destination,
+            time_or_incarnation: u32::try_from(wall.saturating_sub(self.timestamp)).unwrap_or(u32::MAX),
+        };
+        let memory = memory.get_mut(..self.frame_len_max)?;
+        self.open.push(memory, header, payload).then_some(seq)
+    }
+
+    /// Closes the open frame, which has at least one entry: seals it, padded to `stride` bytes where that
+    /// is given. The journal keeps it before anybody sends it; then [`Sequencer::on_kept`].
+    #[inline]
+    pub fn close(&mut self, memory: &mut [u8], commit_next: Seq, stride: Option<usize>) -> Header {
+        let open = std::mem::take(&mut self.open);
+        let identity = self.leadership.epoch().leader();
+        let header = Header {
+            cluster: self.cluster,
+            history: self.history,
+            epoch: self.leadership.epoch().0,
+            sender: identity.replica,
+            incarnation: identity.incarnation,
+            first_seq: self.end.next,
+            commit_next,
+            timestamp: self.timestamp,
+            chain: self.end.chain,
+            ..Header::new(Kind::Frame)
+        };
+        let length = stride.map_or(open.len(), |stride| stride.max(open.len()));
+        open.close(memory, header, length)
+    }
+
+    /// The journal kept the frame that was closed: the log ends there now.
+    #[inline]
+    pub fn on_kept(&mut self, end: LogEnd) {
+        self.end = end;
+    }
+
+    /// Bytes of the open frame so far.
+    pub fn open_len(&self) -> usize {
+        self.open.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::tests::{begun, epoch, view};
+    use proptest::prelude::*;
+
+    const STAMP: Stamp =
+        Stamp { kind: EntryKind::Message, flags: 0, publisher: 3, publisher_seq: 8, destination: 5 };
+
+    fn sequencer(end: LogEnd) -> Sequencer {
+        Sequencer::new(Leadership::granted(epoch(1, 1)), 7, 9, end, 1424)
+    }
+
+    #[test]
+    fn s1_a_frame_says_whose_it_is_and_continues_the_log() {
+        let end = begun();
+        let mut sequencer = sequencer(end);
+        let mut memory = vec![0; 1424];
+        assert_eq!(sequencer.stamp(&mut memory, 1_000, STAMP, b"a"), Some(end.next));
+        assert_eq!(sequencer.stamp(&mut memory, 1_250, STAMP, b"bc"), Some(end.next + 1));
+        assert_eq!(sequencer.stamp_next(), end.next + 2);
+        let header = sequencer.close(&mut memory, 2, None);
+        assert_eq!((header.cluster, header.history, header.epoch()), (7, 9, epoch(1, 1)));
+        assert_eq!((header.identity(), header.commit_next), (epoch(1, 1).leader(), 2));
+        let frame = view(&memory);
+        let times: Vec<_> = frame.entries().map(|entry| entry.header.time_or_incarnation).collect();
+        assert_eq!((header.timestamp, times), (1_000, vec![0, 250]));
+        let entry = frame.entries().nth(1).unwrap();
+        assert_eq!((entry.header.publisher, entry.header.publisher_seq), (3, 8));
+        assert_eq!((entry.header.destination, entry.payload), (5, b"bc".as_slice()));
+        assert_eq!(end.follow(&frame).map(|end| end.next), Ok(end.next + 2));
+    }
+
+    #[test]
+    fn s1_a_clock_that_steps_back_never_takes_the_stream_back() {
+        let mut end = LogEnd { timestamp: 5_000, ..begun() };
+        let mut sequencer = sequencer(end);
+        let mut memory = vec![0; 1424];
+        for (walls, expected) in [([100, 50], 5_000), ([6_000, 5_500], 6_000), ([5_900, 7_000], 6_000)] {
+            for wall in walls {
+                sequencer.stamp(&mut memory, wall, STAMP, b"x");
+            }
+            let header = sequencer.close(&mut memory, 1, None);
+            assert_eq!({ header.timestamp }, expected);
+            end = end.follow(&view(&memory)).unwrap();
+            sequencer.on_kept(end);
+        }
+    }
+
+    #[test]
+    fn s1_padding_keeps_the_entries_and_gives_a_burst_one_size() {
+        let end = begun();
+        let mut sequencer = sequencer(end);
+        let mut memory = vec![0xff; 1424];
+        sequencer.stamp(&mut memory, 1, STAMP, b"one");
+        let header = sequencer.close(&mut memory, 1, Some(512));
+        assert_eq!({ header.length }, 512);
+        assert_eq!(view(&memory).entries().count(), 1);
+    }
+
+    proptest! {
+        /// Whatever is stamped and whenever frames are closed: seqs are contiguous, frames fit, each
+        /// follows the one before, and time never falls.
+        #[test]
+        fn s1_seqs_are_contiguous_and_every_frame_follows_the_one_before(
+            steps in prop::collection::vec((0usize..1_297, any::<bool>(), 0u64..100_000), 1..80),
+        ) {
+            let mut end = begun();
+            let mut sequencer = sequencer(end);
+            let mut memory = vec![0; 1424];
+            let (mut next, mut time) = (end.next, end.timestamp);
+            for (length, closes, wall) in steps {
+                let payload = vec![0xab; length];
+                let full = !sequencer.fits(length);
+                prop_assert!(!(full && sequencer.is_drained()), "an empty frame takes any message");
+                if full || closes && !sequencer.is_drained() {
+                    let header = sequencer.close(&mut memory, 1, None);
+                    prop_assert!(header.length <= 1424 && header.timestamp >= time);
+                    time = header.timestamp;
+                    end = end.follow(&view(&memory)).expect("it follows");
+                    prop_assert_eq!(end.next, next);
+                    sequencer.on_kept(end);
+                }
+                prop_assert_eq!(sequencer.stamp(&mut memory, wall, STAMP, &payload), Some(next));
+                next += 1;
+            }
+        }
+    }
+}

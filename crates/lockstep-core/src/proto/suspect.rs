@@ -1,0 +1,308 @@
+//! # suspect: when silence becomes a hint
+//!
+//! A suspicion is never a decision: it makes a standby ask the others, and a quorum decides. What must not
+//! happen is that a standby mistakes its own stall for the leader's death, or that a host which stalls for
+//! some milliseconds changes its leader each time.
+//!
+//! ```text
+//!   beats:   │ life │ life │ ---- │ own stall │ ---- │ ---- │ …
+//!   score:   N      N      N-1    N-1         N-2    N-3   … 0: suspected
+//! ```
+//! After the ◇P failure detector of Chandra and Toueg (1996): each false suspicion doubles the timeout, up
+//! to a ceiling, and calm shrinks it again.
+
+use super::planted::{Mutation, planted};
+use lockstep_wire::{Epoch, Nanos};
+use sha2::{Digest, Sha256};
+
+/// The detector's times.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct SuspectLimits {
+    /// A leader beats this often.
+    pub beat_ns: Nanos,
+    /// Silence that makes a suspicion; at least three beats are waited for.
+    pub timeout_ns: Nanos,
+    /// Where the doubling ends.
+    pub timeout_ns_max: Nanos,
+}
+
+impl Default for SuspectLimits {
+    fn default() -> Self {
+        Self { beat_ns: 1_000_000, timeout_ns: 8_000_000, timeout_ns_max: 64_000_000 }
+    }
+}
+
+/// Silence of this many timeouts is a suspicion whatever our own stalls were.
+const TIMEOUTS_CERTAIN: u64 = 10;
+/// A look that comes this part of a timeout after the one before is a stall of our own. A shorter pause is
+/// none: what was said in it waits in the socket, and all of it counts as one beat at most.
+const STALL_PART: u64 = 2;
+/// Beats of calm after which a timeout that had been doubled shrinks by an eighth.
+const CALM_BEATS: u64 = 1_000;
+
+/// Watches one voice: a standby its leader's, a leader that of its quorum.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Suspect {
+    limits: SuspectLimits,
+    timeout_ns: Nanos,
+    /// Silent beats that are left before the suspicion.
+    score: u64,
+    beat_at: Nanos,
+    looked_at: Nanos,
+    life_at: Nanos,
+    calm_beats: u64,
+    /// What the present beat has shown.
+    alive: bool,
+    drained: bool,
+    stalled: bool,
+    suspected: bool,
+}
+
+impl Suspect {
+    /// Begins to listen at the first look.
+    pub fn new(limits: SuspectLimits) -> Self {
+        let mut suspect = Self {
+            timeout_ns: limits.timeout_ns,
+            limits,
+            score: 0,
+            beat_at: 0,
+            looked_at: 0,
+            life_at: 0,
+            calm_beats: 0,
+            alive: false,
+            drained: false,
+            stalled: false,
+            suspected: false,
+        };
+        suspect.score = suspect.beats();
+        suspect
+    }
+
+    fn beats(&self) -> u64 {
+        (self.timeout_ns / self.limits.beat_ns.max(1)).max(3)
+    }
+
+    /// Another voice is listened to from now on: the new leader's. The timeout that was learned stays.
+    pub fn restart(&mut self, now: Nanos) {
+        (self.beat_at, self.looked_at, self.life_at) = (now, now, now);
+        (self.alive, self.drained, self.stalled, self.suspected) = (false, false, false, false);
+        self.score = self.beats();
+    }
+
+    /// A sign of life. A suspicion was false then, and the timeout doubles.
+    #[inline]
+    pub fn on_life(&mut self, now: Nanos) {
+        self.alive = true;
+        self.life_at = now;
+        if self.suspected {
+            self.timeout_ns = (self.timeout_ns * 2).min(self.limits.timeout_ns_max);
+            self.restart(now);
+        }
+    }
+
+    /// SUSPECT-1 (when silence counts): a silent beat counts only if we had drained our sockets in it and were
+    /// not stalled ourselves; silence of ten timeouts with one drained look counts whatever our stalls were.
+    /// Called once a turn, `drained` where the turn found less than a receive may lend. Returns whether the
+    /// voice is suspected now.
+    #[inline]
+    pub fn look(&mut self, now: Nanos, drained: bool) -> bool {
+        if self.looked_at == 0 {
+            self.restart(now);
+        }
+        self.stalled |= now > self.looked_at + self.timeout_ns / STALL_PART;
+        self.looked_at = now;
+        self.drained |= drained;
+        let beat_ns = self.limits.beat_ns / if planted(Mutation::BeatsCountedDouble) { 4 } else { 1 };
+        if now >= self.beat_at + beat_ns {
+            self.end_beat(now);
+        }
+        self.suspected
+    }
+
+    fn end_beat(&mut self, now: Nanos) {
+        if self.alive {
+            self.score = (self.score + 2).min(self.beats());
+            self.on_calm();
+        } else if self.drained && !self.stalled {
+            self.score = self.score.saturating_sub(1);
+        }
+        let certain = self.drained && now >= self.life_at + TIMEOUTS_CERTAIN * self.timeout_ns;
+        self.suspected |= self.score == 0 || certain;
+        self.beat_at = now;
+        (self.alive, self.drained, self.stalled) = (false, false, false);
+    }
+
+    fn on_calm(&mut self) {
+        self.calm_beats += 1;
+        if self.calm_beats >= CALM_BEATS {
+            self.calm_beats = 0;
+            let excess = self.timeout_ns - self.limits.timeout_ns;
+            self.timeout_ns -= excess.div_ceil(8);
+            self.score = self.score.min(self.beats());
+        }
+    }
+
+    /// Whether the voice is suspected.
+    #[inline]
+    pub fn is_suspected(&self) -> bool {
+        self.suspected
+    }
+
+    /// The timeout in force.
+    pub fn timeout_ns(&self) -> Nanos {
+        self.timeout_ns
+    }
+
+    /// When the next beat ends: the node is to be called by then.
+    pub fn next_deadline(&self) -> Nanos {
+        self.beat_at + self.limits.beat_ns
+    }
+}
+
+/// Nobody waits longer for a leader under whom nothing moves than so many times as long as usual: some half a minute
+/// at the default times.
+const PATIENCE_DOUBLINGS_MAX: usize = 10;
+
+/// How long a leader is given under whom nothing moves, where `ns` is usual and the log has so many epochs without a
+/// commit: each but the first makes it twice as long, so that they do not follow each other while a quorum catches up.
+pub fn patience(ns: Nanos, uncommitted_epochs: usize) -> Nanos {
+    let doublings = uncommitted_epochs.saturating_sub(1);
+    ns << doublings.min(PATIENCE_DOUBLINGS_MAX)
+}
+
+/// SUSPECT-3 (whose fault it is that nothing moves): a leader is heard, and nothing moves since `since`. That is said
+/// of it only after our `patience` with it, and only by who could have moved it: `hampered_at` is when our own
+/// journal took nothing, or our own device lagged, last.
+pub fn is_stuck(now: Nanos, since: Nanos, hampered_at: Nanos, patience: Nanos) -> bool {
+    now > since.max(hampered_at) + patience
+}
+
+/// The secret of an epoch's watcher, from what the process drew at its start.
+pub fn secret(seed: &[u8; 32], epoch: Epoch) -> [u8; 32] {
+    Sha256::new().chain_update(seed).chain_update(epoch.0.to_le_bytes()).finalize().into()
+}
+
+/// What an epoch's start tells of the secret.
+pub fn secret_hash(secret: &[u8; 32]) -> [u8; 32] {
+    Sha256::digest(secret).into()
+}
+
+/// SUSPECT-2 (whose death it is): a watcher's notice counts for the epoch that is followed, if it knows the
+/// secret whose hash that epoch's start holds: nobody else can announce that death.
+pub fn is_down(followed: Epoch, hash: &[u8; 32], epoch: Epoch, secret: &[u8; 32]) -> bool {
+    if planted(Mutation::AnySecretKills) {
+        return epoch == followed;
+    }
+    epoch == followed && *hash != [0; 32] && secret_hash(secret) == *hash
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::tests::epoch;
+
+    const LIMITS: SuspectLimits = SuspectLimits { beat_ns: 100, timeout_ns: 800, timeout_ns_max: 3_200 };
+
+    /// Looks each 10 ns from `from` to `to`; returns when it was suspected first.
+    fn listen(suspect: &mut Suspect, from: Nanos, to: Nanos, life_each: Option<Nanos>) -> Option<Nanos> {
+        for now in (from..to).step_by(10) {
+            if life_each.is_some_and(|each| now % each == 0) {
+                suspect.on_life(now);
+            }
+            if suspect.look(now, true) {
+                return Some(now);
+            }
+        }
+        None
+    }
+
+    /// SUSPECT-1.
+    #[test]
+    fn suspect_1_a_voice_that_falls_silent_is_suspected_after_the_timeout() {
+        let mut suspect = Suspect::new(LIMITS);
+        assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
+        let at = listen(&mut suspect, 20_000, 30_000, None).expect("silence");
+        assert!((20_700..=21_000).contains(&at), "{at}");
+    }
+
+    /// SUSPECT-1.
+    #[test]
+    fn suspect_1_our_own_stalls_are_not_counted_against_others() {
+        let mut suspect = Suspect::new(LIMITS);
+        assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
+        // Each look comes more than half a timeout after the one before.
+        for now in (20_000..27_000).step_by(450) {
+            assert!(!suspect.look(now, true), "{now}");
+        }
+        let mut busy = suspect;
+        for now in (27_000..27_900).step_by(10) {
+            assert!(!busy.look(now, false), "what waits in the socket may be a heartbeat");
+        }
+    }
+
+    /// SUSPECT-1.
+    #[test]
+    fn suspect_1_silence_of_ten_timeouts_counts_whatever_our_stalls_were() {
+        let mut suspect = Suspect::new(LIMITS);
+        assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
+        let at = (20_000..40_000).step_by(450).find(|now| suspect.look(*now, true)).expect("certain");
+        assert!((27_900..28_600).contains(&at), "{at}");
+    }
+
+    /// SUSPECT-1.
+    #[test]
+    fn suspect_1_a_pause_of_some_beats_counts_as_one_of_them() {
+        let mut suspect = Suspect::new(LIMITS);
+        assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
+        let at = (20_000..40_000).step_by(300).find(|now| suspect.look(*now, true)).expect("silence");
+        assert!((22_100..22_800).contains(&at), "eight looks, each of them one silent beat: {at}");
+    }
+
+    #[test]
+    fn a_false_suspicion_doubles_the_timeout_up_to_the_ceiling_and_calm_shrinks_it() {
+        let mut suspect = Suspect::new(LIMITS);
+        let mut now = 10_000;
+        for expected in [1_600, 3_200, 3_200] {
+            now = listen(&mut suspect, now, now + 100_000, None).expect("silence");
+            suspect.on_life(now);
+            assert!(!suspect.is_suspected());
+            assert_eq!(suspect.timeout_ns(), expected);
+        }
+        assert_eq!(listen(&mut suspect, now, now + 4_000_000, Some(100)), None);
+        assert!(suspect.timeout_ns() < 900, "{}", suspect.timeout_ns());
+        assert!(suspect.timeout_ns() >= LIMITS.timeout_ns);
+    }
+
+    #[test]
+    fn a_voice_that_is_heard_in_every_other_beat_is_not_suspected() {
+        let mut suspect = Suspect::new(LIMITS);
+        assert_eq!(listen(&mut suspect, 10_000, 200_000, Some(200)), None);
+    }
+
+    /// SUSPECT-2.
+    #[test]
+    fn suspect_2_only_who_knows_the_secret_announces_a_death_and_only_of_the_epoch_that_is_followed() {
+        let seed = [7; 32];
+        let followed = epoch(3, 1);
+        let known = secret(&seed, followed);
+        let hash = secret_hash(&known);
+        assert!(is_down(followed, &hash, followed, &known));
+        assert!(!is_down(followed, &hash, followed, &secret(&seed, epoch(2, 1))), "of an epoch before");
+        assert!(!is_down(epoch(4, 2), &hash, followed, &known), "that leader is history");
+        assert!(!is_down(followed, &[0; 32], followed, &known), "no watcher, no death notice");
+    }
+
+    /// SUSPECT-3.
+    #[test]
+    fn suspect_3_patience_doubles_with_each_uncommitted_epoch_and_no_further_than_a_thousandfold() {
+        let of = |epochs| patience(10, epochs);
+        assert_eq!([0, 1, 2, 3, 11, 12, 100_000].map(of), [10, 10, 20, 40, 10_240, 10_240, 10_240]);
+    }
+
+    /// SUSPECT-3.
+    #[test]
+    fn suspect_3_who_could_not_move_anything_itself_begins_to_count_when_it_can() {
+        assert!(!is_stuck(120, 100, 0, 20) && is_stuck(121, 100, 0, 20));
+        assert!(!is_stuck(5_020, 100, 5_000, 20) && is_stuck(5_021, 100, 5_000, 20));
+    }
+}

@@ -1,0 +1,89 @@
+//! # calendar: whoever marks where a trading day begins and ends
+//!
+//! Days are marked by one publisher, in turns: its odd numbers begin a day and its even ones end one. So its last number
+//! tells whether a day is open, whoever asks, and a mark that is sent again is stamped once. An operator who gives an order
+//! twice is told so: of two that mark at the same moment the later open fences the other one.
+//!
+//! ```text
+//!   begin ─▶ opening ──▶ the last number says: open or not ─▶ refused
+//!                              └─▶ marked, under way ─▶ committed
+//! ```
+
+use lockstep_core::engine::publisher::{PublishError, PublisherCore, PublisherEvent};
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{DayMark, PublisherId, PublisherSeq, Seq};
+
+/// The name of who marks days.
+pub const CALENDAR: &str = "lockstep/day";
+
+/// How an order ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Marked {
+    /// The mark stands there for ever.
+    At(Seq),
+    /// A day is open, or none is: there is nothing to begin, or to end.
+    Already,
+    /// Another order came between, or nobody can tell what became of this one: it may have been carried out.
+    Unknown,
+}
+
+/// One order.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Order {
+    begins: bool,
+    name: String,
+    ticket: usize,
+    opened: Option<(PublisherId, PublisherSeq)>,
+    number: Option<PublisherSeq>,
+    marked: Option<Marked>,
+}
+
+impl Order {
+    /// A day of this name begins; or the open one ends, without a name. `nonce` is drawn. `None`: the handle has no room for
+    /// the name.
+    pub fn begin(publisher: &mut PublisherCore, name: Option<&str>, nonce: [u64; 2]) -> Option<Self> {
+        let ticket = publisher.open(CALENDAR, nonce)?;
+        let (begins, name) = (name.is_some(), name.unwrap_or_default().to_owned());
+        Some(Self { begins, name, ticket, opened: None, number: None, marked: None })
+    }
+
+    /// The handle tells something.
+    pub fn on_publisher(&mut self, event: &PublisherEvent) {
+        match *event {
+            PublisherEvent::Opened { ticket, publisher, last, .. } if ticket == self.ticket => {
+                self.opened = Some((publisher, last));
+                let is_open = last % 2 == 1;
+                if is_open == self.begins && !planted(Mutation::CalendarForgetsTurn) {
+                    self.end(Marked::Already);
+                }
+            }
+            PublisherEvent::Committed { publisher_seq, seq, .. } if Some(publisher_seq) == self.number => {
+                self.end(Marked::At(seq));
+            }
+            PublisherEvent::Fenced { .. }
+            | PublisherEvent::Closed { .. }
+            | PublisherEvent::Refused { .. }
+            | PublisherEvent::Lost => {
+                self.end(Marked::Unknown);
+            }
+            _ => {}
+        }
+    }
+
+    fn end(&mut self, marked: Marked) {
+        self.marked.get_or_insert(marked);
+    }
+
+    /// Hands in the mark, once it may be. How the order ended, if it did.
+    pub fn turn(&mut self, publisher: &mut PublisherCore) -> Option<Marked> {
+        if let (Some((own, _)), None, None) = (self.opened, self.number, self.marked) {
+            let mark = DayMark { begins: self.begins, name: &self.name };
+            match publisher.try_day(own, mark) {
+                Ok(number) => self.number = Some(number),
+                Err(PublishError::Backpressure) => {}
+                Err(_) => self.end(Marked::Unknown),
+            }
+        }
+        self.marked
+    }
+}

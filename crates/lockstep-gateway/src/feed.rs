@@ -1,0 +1,388 @@
+//! # feed: the committed stream as MoldUDP64
+//!
+//! A feed gives the messages of one source (everything, a destination, a channel) the numbers 1, 2, 3 … since the
+//! trading day began, and multicasts them under the day's name as their session. Numbers are a function of the stream:
+//! a feed that restarts goes on at the same number, two feeds beside each other emit the same ones (A/B), and what was
+//! missed meanwhile is asked for. Its request server answers for the open day and the one before.
+//!
+//! What a datagram does not take has no number, in any feed of the same datagram length: it is passed over and
+//! counted. `channels.*.message_len_max` refuses it where it is published.
+//!
+//! A block holds the message as it is, or what an application makes of it: [`Feed::with_mapping`]. As the mapping sees
+//! nothing but the message, numbers stay a function of the stream.
+//!
+//! ```no_run
+//! use crate::feed::{Feed, Source};
+//! use crate::gateway::users::Whom;
+//! use crate::mold::{RequestServer, ServerLimits};
+//! use lockstep_io::spool::Spool;
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let day = || Spool::open("/var/tmp".as_ref(), 16 << 30);
+//! let requests = RequestServer::new(ServerLimits::default());
+//! let feed = Feed::new(Source::For(Whom::Channel(7)), 1_472, [day()?, day()?], true, requests)?;
+//! // Inside, the first byte says what a message is. Trades (`T`) go out, without that byte; nothing else does.
+//! let feed = feed.with_mapping(|message, block| match message.payload.split_first() {
+//!     Some((b'T', trade)) => {
+//!         block.extend_from_slice(trade);
+//!         true
+//!     }
+//!     _ => false,
+//! });
+//! // From here on as `lockstep feed` does: each event of a committed subscription to `on_stream`, then `turn`.
+//! # let _ = feed.message_len_max();
+//! # Ok(())
+//! # }
+//! ```
+
+use super::Session;
+use super::gateway::clients::Clients;
+use super::gateway::ledger::{Day, Ledger};
+use super::gateway::users::Whom;
+use super::mold::{PackError, Packer, Push, RequestServer, SessionBounds};
+use lockstep_core::engine::ports::{Backlog, BacklogError};
+use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{CHANNELS, Nanos};
+use std::fmt;
+use std::net::SocketAddr;
+
+/// A heartbeat follows when nothing was sent for so long (MoldUDP64 1.00, "Heartbeats": about a second).
+const HEARTBEAT_NS: Nanos = 1_000_000_000;
+
+/// What a feed carries.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Source {
+    /// Every message.
+    All,
+    /// Those for somebody.
+    For(Whom),
+}
+
+/// Writes the block of a message, or says that it has none: see [`Feed::with_mapping`].
+type WriteBlock = dyn Fn(&Message<'_>, &mut Vec<u8>) -> bool + Send;
+
+struct Mapping(Box<WriteBlock>);
+
+impl fmt::Debug for Mapping {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Mapping")
+    }
+}
+
+/// Why a feed ends.
+#[derive(Debug)]
+pub enum FeedError {
+    /// The spool of its messages.
+    Spool(BacklogError),
+    /// A datagram length that no message fits, or a day's name that no session takes.
+    Pack(PackError),
+    /// The day is larger than its spool: what follows could not be given again.
+    Full,
+}
+
+impl fmt::Display for FeedError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Spool(error) => error.fmt(f),
+            Self::Pack(error) => error.fmt(f),
+            Self::Full => {
+                f.write_str("the day is larger than gateway.spool_size: raise it, and start the feed again")
+            }
+        }
+    }
+}
+
+impl std::error::Error for FeedError {}
+
+impl From<BacklogError> for FeedError {
+    fn from(error: BacklogError) -> Self {
+        Self::Spool(error)
+    }
+}
+
+impl From<PackError> for FeedError {
+    fn from(error: PackError) -> Self {
+        Self::Pack(error)
+    }
+}
+
+/// What happened, in numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct FeedCounts {
+    /// Messages with a number, of all days.
+    pub messages: u64,
+    /// Datagrams that were multicast, heartbeats and ends of sessions among them.
+    pub datagrams: u64,
+    /// Messages that were passed over: their blocks are longer than a datagram takes.
+    pub too_long: u64,
+    /// Messages that were passed over: the mapping gave them no block.
+    pub unmapped: u64,
+    /// Requests that were answered.
+    pub answered: u64,
+}
+
+impl FeedCounts {
+    /// The names of [`FeedCounts::values`], in their order.
+    pub const NAMES: [&'static str; 5] =
+        ["feed_messages", "feed_datagrams", "feed_too_long", "feed_unmapped", "feed_answered"];
+
+    /// All counts, for a counters file.
+    pub fn values(&self) -> [u64; 5] {
+        let Self { messages, datagrams, too_long, unmapped, answered } = *self;
+        [messages, datagrams, too_long, unmapped, answered]
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Feed<B> {
+    source: Source,
+    mapping: Mapping,
+    len_max: usize,
+    clients: Clients,
+    today: Ledger<B>,
+    /// The day before, and its session.
+    former: (Ledger<B>, Option<Session>),
+    session: Session,
+    packer: Packer,
+    server: RequestServer,
+    caught_up: bool,
+    sent_at: Nanos,
+    heartbeat_ns: Nanos,
+    /// The block of the message that is being taken, or given again.
+    block: Vec<u8>,
+    /// What happened so far.
+    pub counts: FeedCounts,
+}
+
+impl<B: Backlog> Feed<B> {
+    /// A feed of `source` in datagrams of at most `len_max` bytes, over a stream that is read from its first entry on
+    /// if `whole`; one spool for the open day, and one for the day before.
+    ///
+    /// # Errors
+    /// `len_max` takes no message.
+    pub fn new(
+        source: Source,
+        len_max: usize,
+        spools: [B; 2],
+        whole: bool,
+        server: RequestServer,
+    ) -> Result<Self, FeedError> {
+        let [today, before] = spools.map(|spool| Ledger::new(spool, whole, true));
+        let session = session_of(super::gateway::ledger::FIRST_DAY)?;
+        let packer = Packer::new(session, len_max)?;
+        let clients = Clients::default();
+        let mapping = Mapping(Box::new(as_it_is));
+        let (former, block) = ((before, None), Vec::new());
+        let (caught_up, sent_at, counts) = (false, 0, FeedCounts::default());
+        Ok(Self {
+            source,
+            mapping,
+            len_max,
+            clients,
+            today,
+            former,
+            session,
+            packer,
+            server,
+            caught_up,
+            sent_at,
+            heartbeat_ns: HEARTBEAT_NS,
+            block,
+            counts,
+        })
+    }
+
+    /// The same feed with blocks that `mapping` makes of the messages which the source carries. It writes a message's
+    /// block, which may be empty, into memory that is empty, and returns `true`; or `false`, and the message is passed
+    /// over and has no number.
+    ///
+    /// Feeds emit the same numbers if they have the same mapping, and if it makes the same of equal messages wherever
+    /// and whenever it is called. So change it between two trading days only, in all feeds of a group.
+    #[must_use]
+    pub fn with_mapping(
+        mut self,
+        mapping: impl Fn(&Message<'_>, &mut Vec<u8>) -> bool + Send + 'static,
+    ) -> Self {
+        self.mapping = Mapping(Box::new(mapping));
+        self
+    }
+
+    /// The same feed with heartbeats after another time than a second without a datagram.
+    #[must_use]
+    pub fn with_heartbeat(mut self, heartbeat_ns: Nanos) -> Self {
+        self.heartbeat_ns = heartbeat_ns;
+        self
+    }
+
+    /// The longest block that a datagram takes.
+    pub fn message_len_max(&self) -> usize {
+        self.packer.message_len_max()
+    }
+
+    /// Whether it multicasts: the stream was read to its end.
+    pub fn is_live(&self) -> bool {
+        self.caught_up
+    }
+
+    /// The session and the number of its next message; `None` while no day is known or open.
+    pub fn stands_at(&self) -> Option<(Session, u64)> {
+        match self.today.day() {
+            Day::Open(name) => session_of(name).ok().map(|session| (session, self.next())),
+            _ => None,
+        }
+    }
+
+    fn next(&self) -> u64 {
+        self.today.next_number(&[0])
+    }
+
+    fn carries(&self, message: &Message<'_>) -> bool {
+        match &self.source {
+            Source::All => true,
+            Source::For(Whom::Everybody | Whom::Own) => message.destination == 0,
+            Source::For(Whom::Channel(number)) => message.destination == CHANNELS + number,
+            Source::For(Whom::Client(name)) => self.clients.id_of(name) == Some(message.destination),
+        }
+    }
+
+    /// The committed subscription tells something; datagrams that are full are given to `send`.
+    ///
+    /// # Errors
+    /// See [`FeedError`].
+    pub fn on_stream(
+        &mut self,
+        now: Nanos,
+        event: &SubscriberEvent<'_>,
+        send: &mut impl FnMut(&[u8]),
+    ) -> Result<(), FeedError> {
+        self.clients.on_event(event);
+        match event {
+            SubscriberEvent::Message(message) if self.carries(message) => self.on_message(now, message, send),
+            SubscriberEvent::Day { mark, .. } => {
+                self.flush(now, send);
+                if mark.begins {
+                    let former = match self.today.day() {
+                        Day::Unknown => None,
+                        _ => Some(self.session),
+                    };
+                    if let Some(session) = self.former.1.take() {
+                        self.server.forget_session(session);
+                    }
+                    std::mem::swap(&mut self.today, &mut self.former.0);
+                    self.former.1 = former;
+                    self.session = session_of(mark.name)?;
+                    self.packer = Packer::new(self.session, self.len_max)?;
+                }
+                if !(planted(Mutation::FeedNumbersGoOn) && mark.begins) {
+                    self.today.on_day(mark)?;
+                }
+                self.sent_at = 0;
+                Ok(())
+            }
+            SubscriberEvent::CaughtUp { .. } => {
+                self.caught_up = true;
+                self.sent_at = 0;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn on_message(
+        &mut self,
+        now: Nanos,
+        message: &Message<'_>,
+        send: &mut impl FnMut(&[u8]),
+    ) -> Result<(), FeedError> {
+        self.block.clear();
+        if !(self.mapping.0)(message, &mut self.block) {
+            self.counts.unmapped += 1;
+            return Ok(());
+        }
+        if self.block.len() > self.message_len_max() {
+            self.counts.too_long += 1;
+            return Ok(());
+        }
+        let number = self.next();
+        // One list for whatever it carries.
+        if !self.today.on_message(&Message { destination: 0, payload: &self.block, ..*message })? {
+            return if self.today.is_full() { Err(FeedError::Full) } else { Ok(()) };
+        }
+        self.counts.messages += 1;
+        if self.caught_up && self.packer.push(number, &self.block)? == Push::Full {
+            self.flush(now, send);
+            // An empty datagram takes what `message_len_max` allows.
+            let _ = self.packer.push(number, &self.block)?;
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self, now: Nanos, send: &mut impl FnMut(&[u8])) {
+        if let Some(datagram) = self.packer.flush() {
+            send(datagram);
+            self.counts.datagrams += 1;
+            self.sent_at = now;
+        }
+    }
+
+    /// Behind a batch of the stream: sends what is open, or a heartbeat if one is due, or that the session is over.
+    pub fn turn(&mut self, now: Nanos, send: &mut impl FnMut(&[u8])) {
+        self.flush(now, send);
+        if !self.caught_up || self.sent_at != 0 && now < self.sent_at + self.heartbeat_ns {
+            return;
+        }
+        let next = self.next();
+        let datagram = match self.today.day() {
+            Day::Unknown => return,
+            Day::Open(_) => self.packer.heartbeat(next - u64::from(planted(Mutation::HeartbeatBehind))),
+            Day::Over => self.packer.end_of_session(next - u64::from(planted(Mutation::FeedEndsBefore))),
+        };
+        send(&datagram);
+        self.counts.datagrams += 1;
+        self.sent_at = now.max(1);
+    }
+
+    /// Somebody asks for messages. The datagram to answer with, if it is answered.
+    ///
+    /// # Errors
+    /// The spool.
+    pub fn on_request(
+        &mut self,
+        now: Nanos,
+        from: SocketAddr,
+        bytes: &[u8],
+    ) -> Result<Option<Vec<u8>>, FeedError> {
+        let today = (*self.today.day() != Day::Unknown).then_some(self.session);
+        for (session, ledger) in [(today, &self.today), (self.former.1, &self.former.0)] {
+            if let Some(session) = session {
+                let bounds = SessionBounds { session, first: 1, next: ledger.next_number(&[0]) };
+                // Two sessions, and room for sixteen.
+                let _ = self.server.set_session(bounds);
+            }
+        }
+        let Ok(answer) = self.server.on_request(now, from, bytes) else { return Ok(None) };
+        let is_former = self.former.1 == Some(answer.session);
+        let ledger = if is_former { &self.former.0 } else { &self.today };
+        let mut packer = Packer::new(answer.session, self.len_max)?;
+        let mut place = ledger.place(&[0], answer.from + u64::from(planted(Mutation::AnswerOff)));
+        for number in answer.from..answer.to {
+            if !ledger.next(&mut place, &mut self.block)? || packer.push(number, &self.block)? == Push::Full {
+                break;
+            }
+        }
+        self.counts.answered += 1;
+        Ok(packer.flush().map(<[u8]>::to_vec))
+    }
+}
+
+/// The mapping of a feed that was given none.
+fn as_it_is(message: &Message<'_>, block: &mut Vec<u8>) -> bool {
+    block.extend_from_slice(message.payload);
+    true
+}
+
+fn session_of(name: &str) -> Result<Session, PackError> {
+    Session::new(name.as_bytes()).map_err(|_| PackError::Session)
+}

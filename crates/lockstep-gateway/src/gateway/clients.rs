@@ -1,0 +1,268 @@
+//! What the stream says of the gateway's clients: who is connected, by which gateway, and since which entry.
+//!
+//! A client is a publisher whose name begins with [`CLIENT`]. Its login stamps an open entry, so everybody sees it
+//! connect at one place of the order, and the gateway that had it before is fenced there. It leaves by a close entry
+//! that says why, stamped by the gateway that has it; or, where that gateway is gone, by another gateway's open entry,
+//! which fences whatever the dead one had under way, with a close behind it. A nonce tells which of these an open is,
+//! and which gateway wrote it.
+//!
+//! All of this is a function of the stream: [`Clients`] tells it to gateways and applications alike.
+//!
+//! ```text
+//!            login's open                     close, or a reaper's open
+//!   away ──────────────────▶ connected ─────────────────────────────────▶ away
+//!                                │ ▲
+//!                                └─┘ login's open: another connection has taken its place
+//! ```
+
+use lockstep_core::engine::subscriber::SubscriberEvent;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::PublisherId;
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// What the names of clients begin with; the user's name follows, in lower case.
+pub const CLIENT: &str = "client/";
+/// What the names of gateways begin with.
+pub const GATEWAY: &str = "gateway/";
+
+/// Top byte of the first word of a login's nonce, ...
+const LOGIN: u64 = 1;
+/// ... and of an open by which a gateway takes a client away from a gateway that is gone.
+const REAP: u64 = 2;
+
+/// The nonce of an open that `gateway` stamps for a client. Everything but purpose and gateway is `drawn`.
+pub fn nonce(gateway: PublisherId, reaps: bool, drawn: [u64; 2]) -> [u64; 2] {
+    let purpose = if reaps { REAP } else { LOGIN };
+    [purpose << 56 | drawn[0] >> 8, u64::from(gateway) << 32 | drawn[1] >> 32]
+}
+
+/// Why a client left. The numbers are the stream's.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Reason {
+    /// It logged out.
+    Logout = 1,
+    /// Its connection broke, and it did not come back in time.
+    Broken = 2,
+    /// It was silent for too long.
+    Silent = 3,
+    /// It broke the protocol.
+    Fault = 4,
+    /// It did not take what it was sent.
+    Slow = 5,
+    /// Its user was disabled or removed.
+    Disabled = 6,
+    /// The trading day ended.
+    DayEnd = 7,
+    /// Its gateway stopped in order.
+    Stopped = 8,
+    /// Its gateway died.
+    GatewayLost = 9,
+}
+
+impl Reason {
+    const ALL: [Self; 9] = [
+        Self::Logout,
+        Self::Broken,
+        Self::Silent,
+        Self::Fault,
+        Self::Slow,
+        Self::Disabled,
+        Self::DayEnd,
+        Self::Stopped,
+        Self::GatewayLost,
+    ];
+
+    /// The reason with this number.
+    pub fn from_u8(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| *known as u8 == number)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Logout => "it logged out",
+            Self::Broken => "its connection broke",
+            Self::Silent => "it was silent",
+            Self::Fault => "it broke the protocol",
+            Self::Slow => "it did not take what it was sent",
+            Self::Disabled => "its user was disabled",
+            Self::DayEnd => "the trading day ended",
+            Self::Stopped => "its gateway stopped",
+            Self::GatewayLost => "its gateway died",
+        })
+    }
+}
+
+/// Payload of a client's close entry: the reason, and 1 where its orders are to be cancelled.
+pub fn close_payload(reason: Reason, cancels: bool) -> [u8; 2] {
+    [reason as u8, u8::from(cancels)]
+}
+
+/// What an application is told of a client, at one place of the stream.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ClientEvent<'a> {
+    /// It has logged in: what it publishes, and what is addressed to it, goes by this id.
+    Connected {
+        /// The user's name.
+        user: &'a str,
+        /// Its id, for the life of the stream.
+        publisher: PublisherId,
+    },
+    /// It has left.
+    Disconnected {
+        /// The user's name.
+        user: &'a str,
+        /// Its id.
+        publisher: PublisherId,
+        /// Why.
+        reason: Reason,
+        /// Whether its user asked for its orders to be cancelled then.
+        cancels: bool,
+    },
+}
+
+/// One client as the stream has it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Client {
+    /// The user's name.
+    pub user: String,
+    /// Its latest incarnation.
+    pub incarnation: u32,
+    /// The nonce of that.
+    pub nonce: [u64; 2],
+    /// Whether it is connected.
+    pub connected: bool,
+    /// Whether its latest incarnation is not closed: a client that was taken away from a gateway is open until then.
+    pub open: bool,
+    /// The gateway that stamped its latest open, and that gateway's incarnation then.
+    pub gateway: (PublisherId, u32),
+    /// The number that stands before the last message that it sent by a login of this trading day, if it numbers them.
+    pub last_number: u64,
+    /// Its latest open stands in this trading day: what it says is numbered within it. What an older login had under
+    /// way when the day began is numbered within the day before.
+    is_of_day: bool,
+}
+
+/// All clients and gateways of the stream, by id.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Clients {
+    by_id: BTreeMap<PublisherId, Client>,
+    ids: BTreeMap<String, PublisherId>,
+    /// Incarnation of each gateway; 0 once it is closed.
+    gateways: BTreeMap<PublisherId, u32>,
+    /// Gateways by their names, without what all of them begin with.
+    gateway_ids: BTreeMap<String, PublisherId>,
+}
+
+impl Clients {
+    /// Takes the next event of a committed subscription. What it means for a client is returned, if anything.
+    pub fn on_event<'a>(&'a mut self, event: &SubscriberEvent<'_>) -> Option<ClientEvent<'a>> {
+        match *event {
+            SubscriberEvent::Opened { publisher, incarnation, nonce, name, .. } => {
+                if let Some(gateway) = name.strip_prefix(GATEWAY) {
+                    self.gateways.insert(publisher, incarnation);
+                    self.gateway_ids.entry(gateway.to_owned()).or_insert(publisher);
+                }
+                let user = name.strip_prefix(CLIENT)?;
+                self.on_opened(user, publisher, incarnation, nonce)
+            }
+            SubscriberEvent::Closed { publisher, said, .. } => {
+                if let Some(incarnation) = self.gateways.get_mut(&publisher) {
+                    *incarnation = 0;
+                }
+                let client = self.by_id.get_mut(&publisher)?;
+                let was_connected = std::mem::take(&mut client.connected);
+                client.open = false;
+                let reason =
+                    said.first().and_then(|reason| Reason::from_u8(*reason)).unwrap_or(Reason::Broken);
+                let cancels = said.get(1) == Some(&1);
+                let user = &client.user;
+                was_connected.then_some(ClientEvent::Disconnected { user, publisher, reason, cancels })
+            }
+            SubscriberEvent::Message(message) => {
+                if let Some(client) = self.by_id.get_mut(&message.publisher)
+                    && client.is_of_day
+                    && let Some(number) = message.payload.first_chunk::<8>()
+                {
+                    client.last_number = u64::from_be_bytes(*number);
+                }
+                None
+            }
+            SubscriberEvent::Day { mark, .. } => {
+                if mark.begins {
+                    for client in self.by_id.values_mut() {
+                        if !planted(Mutation::LastNumberStays) {
+                            client.last_number = 0;
+                        }
+                        client.is_of_day = planted(Mutation::OlderLoginCounts);
+                    }
+                }
+                None
+            }
+            _ => None,
+        }
+    }
+
+    fn on_opened(
+        &mut self,
+        user: &str,
+        publisher: PublisherId,
+        incarnation: u32,
+        nonce: [u64; 2],
+    ) -> Option<ClientEvent<'_>> {
+        self.ids.entry(user.to_owned()).or_insert(publisher);
+        let gateway = (nonce[1] >> 32) as PublisherId;
+        let gateway = (gateway, self.gateways.get(&gateway).copied().unwrap_or(0));
+        let client = self.by_id.entry(publisher).or_insert_with(|| Client {
+            user: user.to_owned(),
+            incarnation,
+            nonce,
+            connected: false,
+            open: true,
+            gateway,
+            last_number: 0,
+            is_of_day: true,
+        });
+        (client.incarnation, client.nonce, client.gateway) = (incarnation, nonce, gateway);
+        (client.open, client.is_of_day) = (true, true);
+        if nonce[0] >> 56 != REAP {
+            client.connected = true;
+            return Some(ClientEvent::Connected { user: &client.user, publisher });
+        }
+        // Whether its orders are to be cancelled stands in the close behind it; until then it is as good as gone.
+        None
+    }
+
+    /// The client with this id.
+    pub fn get(&self, publisher: PublisherId) -> Option<&Client> {
+        self.by_id.get(&publisher)
+    }
+
+    /// The id of a user's client, once it has logged in for the first time.
+    pub fn id_of(&self, user: &str) -> Option<PublisherId> {
+        self.ids.get(user).copied()
+    }
+
+    /// Incarnation of a gateway; 0 if it is closed or was never there.
+    pub fn gateway(&self, publisher: PublisherId) -> u32 {
+        self.gateways.get(&publisher).copied().unwrap_or(0)
+    }
+
+    /// The id of the gateway of this name, once it was opened for the first time.
+    pub fn gateway_of(&self, name: &str) -> Option<PublisherId> {
+        self.gateway_ids.get(name).copied()
+    }
+
+    /// The gateways that are open.
+    pub fn gateways(&self) -> impl Iterator<Item = (PublisherId, u32)> {
+        self.gateways.iter().map(|(id, incarnation)| (*id, *incarnation)).filter(|(_, open)| *open != 0)
+    }
+
+    /// Clients that are connected, and by whom.
+    pub fn connected(&self) -> impl Iterator<Item = (PublisherId, &Client)> {
+        self.by_id.iter().filter(|(_, client)| client.connected).map(|(id, client)| (*id, client))
+    }
+}

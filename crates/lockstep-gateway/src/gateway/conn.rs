@@ -1,0 +1,125 @@
+//! One client's connection: what came and is not taken yet, what waits to be sent, and how far its login is.
+
+use super::allowance::Allowance;
+use super::ledger::Place;
+use super::users::User;
+use crate::Session;
+use crate::soup::{Server, ServerLimits};
+use lockstep_wire::{Nanos, PublisherId};
+use std::net::SocketAddr;
+
+/// What is asked for in a login that is being decided.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    pub user: String,
+    pub session: Session,
+    pub seq: u64,
+}
+
+impl Asked {
+    /// Whether it is for this trading day; a blank session is for the one that is open.
+    pub fn fits(&self, day: &str) -> bool {
+        self.session.is_blank() || self.session.as_bytes().eq_ignore_ascii_case(day.as_bytes())
+    }
+}
+
+/// How far a login is.
+#[derive(Clone, Debug)]
+pub(super) enum Phase {
+    /// No login request yet.
+    New,
+    /// Its password is being checked.
+    Checking(Asked),
+    /// Its open is under way: it is accepted once the publisher may publish and the entry was delivered.
+    Opening {
+        asked: Asked,
+        ticket: usize,
+        nonce: [u64; 2],
+        publisher: Option<PublisherId>,
+        /// Where it begins, and its last number, as of its open entry.
+        begins: Option<(Place, u64, u64)>,
+    },
+    /// Logged in.
+    Open { publisher: PublisherId, nonce: [u64; 2] },
+    /// It gets what is in `out`, and is closed.
+    Over { since: Nanos },
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Conn {
+    pub soup: Server,
+    pub peer: SocketAddr,
+    pub phase: Phase,
+    /// The user, as its file had it when it logged in.
+    pub user: Option<User>,
+    /// Bytes of the client's that are not taken yet.
+    pub inbox: Vec<u8>,
+    /// Bytes that are to be sent; those before `sent` are.
+    pub out: Vec<u8>,
+    pub sent: usize,
+    /// Since when nothing of `out` was taken.
+    pub stalled_at: Nanos,
+    pub place: Place,
+    /// The last number that this connection took, if its user numbers messages.
+    pub last_number: u64,
+    /// Messages that its user's rate allows.
+    pub allowance: Allowance,
+    /// A message waits in `inbox` for room in the window, or for its turn.
+    pub blocked: bool,
+    /// The day is over: behind its last message the session ends.
+    pub day_is_over: bool,
+    /// A reason that it was told, so that it is told once in a row.
+    pub told: Option<&'static str>,
+}
+
+impl Conn {
+    pub fn new(now: Nanos, peer: SocketAddr, limits: ServerLimits) -> Self {
+        Self {
+            soup: Server::new(now, limits),
+            peer,
+            phase: Phase::New,
+            user: None,
+            inbox: Vec::new(),
+            out: Vec::new(),
+            sent: 0,
+            stalled_at: now,
+            place: Place::default(),
+            last_number: 0,
+            allowance: Allowance::new(now),
+            blocked: false,
+            day_is_over: false,
+            told: None,
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Open { .. })
+    }
+
+    pub fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over { .. })
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn waiting(&self) -> usize {
+        self.out.len() - self.sent
+    }
+
+    /// Whether its user's rate allows another message now; then it is counted.
+    pub fn takes_credit(&mut self, now: Nanos) -> bool {
+        self.user.as_ref().is_some_and(|user| self.allowance.take(now, user.rate))
+    }
+
+    /// The first `len` bytes of what waited have been sent.
+    pub fn on_sent(&mut self, now: Nanos, len: usize) {
+        self.sent = (self.sent + len).min(self.out.len());
+        if len > 0 {
+            self.stalled_at = now;
+        }
+        if self.sent == self.out.len() {
+            self.out.clear();
+            self.sent = 0;
+        }
+    }
+}

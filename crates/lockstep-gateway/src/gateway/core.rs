@@ -1,0 +1,661 @@
+//! The gateway without its sockets: connections, logins, the stream in and out.
+//!
+//! ```text
+//!  client bytes ─▶ soup ─▶ login: user ─▶ password ─▶ open entry ─ delivered ─▶ accepted at its number
+//!                     └──▶ message ─▶ publisher's window ─▶ stream ─▶ ledger ─▶ who hears it ─▶ soup ─▶ bytes
+//! ```
+//! The owner hands over bytes, events of its two handles and the verdicts of whoever checks passwords, all with `now`;
+//! and takes bytes, and the passwords to be checked. A connection's index is used again once it is closed, so each has
+//! a number too.
+
+#[cfg(test)]
+mod fuzz;
+mod invariants;
+mod login;
+#[cfg(test)]
+mod model;
+mod own;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use super::allowance::Allowance;
+use super::clients::{Clients, Reason, close_payload};
+use super::conn::{Conn, Phase};
+use super::ledger::Ledger;
+use super::locks::Locks;
+use super::pending::Pending;
+use super::users::Users;
+use crate::Text;
+use crate::soup::{End, Event, Packet, ServerLimits};
+use lockstep_core::engine::ports::{Backlog, BacklogError};
+use lockstep_core::engine::publisher::PublishError;
+use lockstep_core::engine::subscriber::Delivery;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{Destination, Nanos, PublisherId, PublisherSeq, Seq};
+use own::Own;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::SocketAddr;
+
+/// Bytes that one connection may have waiting to be sent; what does not fit stays in the ledger.
+const OUT_MAX: usize = 64 << 10;
+/// How long a closed connection may take to send its last bytes.
+const LINGER_NS: Nanos = 1_000_000_000;
+/// Told to clients when the day has outgrown the spool.
+const FULL: &str = "the gateway has no room for more of this day: log in at another one";
+/// Told to clients who ask for a session that is over, or was never there.
+const OTHER_DAY: &str = "that session is not the open trading day: leave it blank";
+/// Told to a client whose user is logged in anew.
+const SUPERSEDED: &str = "another connection has logged in as this user";
+
+/// What the core publishes through; the handle, or a test's.
+pub trait Stream {
+    /// See [`PublisherCore::open`](lockstep_core::engine::publisher::PublisherCore::open).
+    fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize>;
+    /// See [`PublisherCore::try_publish`](lockstep_core::engine::publisher::PublisherCore::try_publish).
+    fn publish(
+        &mut self,
+        publisher: PublisherId,
+        destination: Destination,
+        payload: &[u8],
+    ) -> Result<PublisherSeq, PublishError>;
+    /// See [`PublisherCore::try_close`](lockstep_core::engine::publisher::PublisherCore::try_close).
+    fn close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError>;
+    /// Random words.
+    fn draw(&mut self) -> [u64; 2];
+}
+
+/// A gateway's settings.
+#[derive(Clone, Debug)]
+pub struct GatewayLimits {
+    /// What its subscription tells. Clients are told what is committed, whichever it is.
+    pub delivery: Delivery,
+    /// Most connections.
+    pub clients_max: usize,
+    /// Most that are accepted in a second.
+    pub accepts: u32,
+    /// Timers of the protocol.
+    pub soup: ServerLimits,
+    /// How long a client may take nothing of what waits for it.
+    pub stall_ns: Nanos,
+    /// Most logins whose passwords wait to be checked.
+    pub checks_max: usize,
+    /// Time between two looks at all timers; 10 ms.
+    pub scan_ns: Nanos,
+    /// Time between two signs of life to the other gateways.
+    pub beat_ns: Nanos,
+    /// Another gateway is lost when so many of our own signs of life were delivered since its last.
+    pub lost_beats: u32,
+}
+
+/// A password to be checked. It is printed nowhere.
+#[derive(Clone)]
+pub struct Check {
+    /// The connection's index and number.
+    pub conn: (usize, u64),
+    /// The user's name, in lower case.
+    pub user: String,
+    /// What it gave, in lower case.
+    pub password: Vec<u8>,
+    /// What it must be; none where there is no such user: then the check fails, and takes as long.
+    pub hash: Option<String>,
+}
+
+impl std::fmt::Debug for Check {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Check").field("conn", &self.conn).field("user", &self.user).finish_non_exhaustive()
+    }
+}
+
+/// What happened, in numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Counts {
+    /// Logins that were accepted.
+    pub accepted: u64,
+    /// Logins that were refused.
+    pub rejected: u64,
+    /// Messages of clients that were submitted.
+    pub submitted: u64,
+    /// Messages of clients that were not taken, and told so.
+    pub refused: u64,
+    /// Numbered messages that were known already.
+    pub duplicates: u64,
+    /// Messages that were sent to clients.
+    pub sent: u64,
+    /// Messages that were sent to clients before they were final, in addition to `sent`.
+    pub early: u64,
+    /// Messages to clients that no packet takes: they have no number, at any gateway.
+    pub too_long: u64,
+    /// Connections that were cut by us.
+    pub cut: u64,
+    /// Times that a connection waited for the window or its rate.
+    pub blocked: u64,
+    /// Clients that were taken away from gateways that are gone.
+    pub reaped: u64,
+}
+
+impl Counts {
+    /// The names of [`Counts::values`], in their order.
+    pub const NAMES: [&'static str; 11] = [
+        "gateway_accepted",
+        "gateway_rejected",
+        "gateway_submitted",
+        "gateway_refused",
+        "gateway_duplicates",
+        "gateway_sent",
+        "gateway_early",
+        "gateway_too_long",
+        "gateway_cut",
+        "gateway_blocked",
+        "gateway_reaped",
+    ];
+
+    /// All counts, for a counters file.
+    pub fn values(&self) -> [u64; 11] {
+        let Self {
+            accepted,
+            rejected,
+            submitted,
+            refused,
+            duplicates,
+            sent,
+            early,
+            too_long,
+            cut,
+            blocked,
+            reaped,
+        } = *self;
+        [accepted, rejected, submitted, refused, duplicates, sent, early, too_long, cut, blocked, reaped]
+    }
+}
+
+/// A client whose connection is gone and whose disconnect is not stamped yet.
+#[derive(Clone, Copy, Debug)]
+struct Leaving {
+    publisher: PublisherId,
+    nonce: [u64; 2],
+    /// Whether the open entry with that nonce was delivered.
+    seen: bool,
+    /// Whether the handle has told that its name is open anew: a close would end that open.
+    fenced: bool,
+    /// Whether its close is under way.
+    closing: bool,
+    due: Nanos,
+    reason: Reason,
+    cancels: bool,
+}
+
+/// Why a gateway ends by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum GatewayError {
+    /// Where its messages are kept: without that nothing can be counted.
+    Backlog(BacklogError),
+    /// Another gateway runs under its name.
+    NameTaken(String),
+    /// Another gateway was started under its name, and has it now.
+    Fenced(String),
+    /// Its name is a new one, and the cluster's table of publishers is full.
+    NoRoom(String),
+}
+
+impl std::fmt::Display for GatewayError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Backlog(error) => error.fmt(f),
+            Self::NameTaken(name) => write!(
+                f,
+                "another gateway runs under the name '{name}' and gives signs of life: two of one name would take each \
+                 other's clients; give each a --name of its own, or end the other one first"
+            ),
+            Self::NoRoom(name) => write!(
+                f,
+                "the gateway's name '{name}' is new to the cluster, whose table of publishers is full: raise \
+                 `stream.publishers_max` in the files of all replicas and restart them one by one, or give it a --name \
+                 that it had before"
+            ),
+            Self::Fenced(name) => write!(
+                f,
+                "another gateway was started under the name '{name}', and serves its clients from now on: give each \
+                 gateway a --name of its own"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for GatewayError {}
+
+/// Whom an open is for.
+#[derive(Clone, Copy, Debug)]
+enum OpenFor {
+    Own,
+    /// The connection with this index and number.
+    Login(usize, u64),
+    /// A client of a gateway that is gone.
+    Reap {
+        cancels: bool,
+    },
+}
+
+/// An open that is under way: the handle has not told yet that it is open.
+#[derive(Clone, Copy, Debug)]
+struct PendingOpen {
+    nonce: [u64; 2],
+    /// Whose open entry it is, once that was delivered.
+    delivered: Option<PublisherId>,
+    whom: OpenFor,
+}
+
+impl PendingOpen {
+    fn new(nonce: [u64; 2], whom: OpenFor) -> Self {
+        Self { nonce, delivered: None, whom }
+    }
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Gateway<B> {
+    limits: GatewayLimits,
+    users: Users,
+    ledger: Ledger<B>,
+    clients: Clients,
+    /// What was told and is not final yet, ...
+    pending: Pending,
+    /// ... and the exclusive bound of what is.
+    final_next: Seq,
+    conns: Vec<Option<(u64, Conn)>>,
+    free: Vec<usize>,
+    number: u64,
+    by_publisher: BTreeMap<PublisherId, usize>,
+    hearers: BTreeMap<Destination, BTreeSet<usize>>,
+    /// Connections for whom there may be something to send.
+    ready: BTreeSet<usize>,
+    /// Connections that may be accepted.
+    allowance: Allowance,
+    opens: BTreeMap<usize, PendingOpen>,
+    leaving: Vec<Leaving>,
+    checks: VecDeque<Check>,
+    checking: usize,
+    locks: Locks,
+    own: Own,
+    caught_up: bool,
+    /// Own signs of life delivered since each other gateway's last.
+    beats_since: BTreeMap<PublisherId, u32>,
+    /// Clients of gateways that are gone, and since when that is known.
+    orphans: BTreeMap<PublisherId, ([u64; 2], Nanos)>,
+    scan_at: Nanos,
+    /// A message that is read of the ledger.
+    message: Vec<u8>,
+    /// What happened so far.
+    pub counts: Counts,
+    failed: Option<GatewayError>,
+}
+
+impl<B: Backlog> Gateway<B> {
+    /// The gateway of this name, which must be its own among all gateways of the cluster. Nobody is connected.
+    pub fn new(name: &str, limits: GatewayLimits, users: Users, ledger: Ledger<B>) -> Self {
+        Self {
+            limits,
+            users,
+            ledger,
+            clients: Clients::default(),
+            pending: Pending::default(),
+            final_next: 1,
+            conns: Vec::new(),
+            free: Vec::new(),
+            number: 0,
+            by_publisher: BTreeMap::new(),
+            hearers: BTreeMap::new(),
+            ready: BTreeSet::new(),
+            allowance: Allowance::new(0),
+            opens: BTreeMap::new(),
+            leaving: Vec::new(),
+            checks: VecDeque::new(),
+            checking: 0,
+            locks: Locks::default(),
+            own: Own::new(name),
+            caught_up: false,
+            beats_since: BTreeMap::new(),
+            orphans: BTreeMap::new(),
+            scan_at: 0,
+            message: Vec::new(),
+            counts: Counts::default(),
+            failed: None,
+        }
+    }
+
+    /// Whether logins can be decided: the stream was read to its end, and our own name is open.
+    pub fn is_ready(&self) -> bool {
+        self.caught_up && self.own.id.is_some()
+    }
+
+    /// What the stream says of the clients.
+    pub fn clients(&self) -> &Clients {
+        &self.clients
+    }
+
+    /// What the stream has for them.
+    pub fn ledger(&self) -> &Ledger<B> {
+        &self.ledger
+    }
+
+    /// Connections that are logged in.
+    pub fn open_count(&self) -> usize {
+        self.by_publisher.len()
+    }
+
+    /// Why the gateway must end, if it must.
+    pub fn take_failure(&mut self) -> Option<GatewayError> {
+        self.failed.take()
+    }
+
+    /// Whether the next connection may be accepted now; then it is counted. The others wait where they are, so that who
+    /// is served is not held up by who comes.
+    pub fn may_accept(&mut self, now: Nanos) -> bool {
+        self.allowance.take(now, self.limits.accepts)
+    }
+
+    /// There was none.
+    pub fn accept_nobody(&mut self) {
+        self.allowance.give_back();
+    }
+
+    /// A client has connected. Its index and number; `None`: there are too many.
+    pub fn accept(&mut self, now: Nanos, peer: SocketAddr) -> Option<(usize, u64)> {
+        if self.conns.len() - self.free.len() >= self.limits.clients_max {
+            return None;
+        }
+        self.number += 1;
+        let conn = Some((self.number, Conn::new(now, peer, self.limits.soup)));
+        let index = match self.free.pop() {
+            Some(index) => {
+                self.conns[index] = conn;
+                index
+            }
+            None => {
+                self.conns.push(conn);
+                self.conns.len() - 1
+            }
+        };
+        Some((index, self.number))
+    }
+
+    fn conn(&mut self, index: usize) -> Option<&mut Conn> {
+        self.conns.get_mut(index)?.as_mut().map(|(_, conn)| conn)
+    }
+
+    /// Bytes came; they are taken as far as they can be.
+    pub fn on_bytes(&mut self, now: Nanos, stream: &mut impl Stream, index: usize, bytes: &[u8]) {
+        if let Some(conn) = self.conn(index)
+            && !conn.is_over()
+        {
+            conn.inbox.extend_from_slice(bytes);
+            self.take(now, stream, index);
+        }
+    }
+
+    /// Whether the owner should read this connection's socket.
+    pub fn wants(&self, index: usize) -> bool {
+        let conn = self.conns.get(index).and_then(Option::as_ref);
+        conn.is_some_and(|(_, conn)| !conn.blocked && !conn.is_over())
+    }
+
+    /// What is to be sent.
+    pub fn out(&self, index: usize) -> &[u8] {
+        let conn = self.conns.get(index).and_then(Option::as_ref);
+        conn.map_or(&[], |(_, conn)| &conn.out[conn.sent..])
+    }
+
+    /// So much of it was.
+    pub fn on_sent(&mut self, now: Nanos, index: usize, len: usize) {
+        if let Some(conn) = self.conn(index) {
+            let all = conn.waiting();
+            conn.on_sent(now, if planted(Mutation::PartialSendLost) { all } else { len });
+            if conn.waiting() < OUT_MAX / 2 {
+                self.ready.insert(index);
+            }
+        }
+    }
+
+    /// Whether the connection is to be closed now.
+    pub fn is_done(&self, now: Nanos, index: usize) -> bool {
+        match self.conns.get(index).and_then(Option::as_ref) {
+            Some((_, conn)) => match conn.phase {
+                Phase::Over { since } => conn.waiting() == 0 || now >= since + LINGER_NS,
+                _ => false,
+            },
+            None => true,
+        }
+    }
+
+    /// The socket is closed: by the client, or by the owner who was told to.
+    pub fn on_closed(&mut self, now: Nanos, index: usize) {
+        self.leave(now, index, Reason::Broken);
+        if self.conns.get_mut(index).and_then(Option::take).is_some() {
+            if !planted(Mutation::PlaceLeaks) {
+                self.free.push(index);
+            }
+            self.ready.remove(&index);
+        }
+    }
+
+    /// Takes what waits in a connection's inbox.
+    fn take(&mut self, now: Nanos, stream: &mut impl Stream, index: usize) {
+        let Some(conn) = self.conn(index) else { return };
+        let mut inbox = std::mem::take(&mut conn.inbox);
+        conn.blocked = false;
+        let mut at = 0;
+        while let Some(conn) = self.conn(index)
+            && !conn.is_over()
+        {
+            let taken = conn.soup.on_bytes(now, &inbox[at..]);
+            let Some(event) = taken.event else {
+                at += taken.len;
+                break;
+            };
+            match event {
+                Event::Message(message) => {
+                    if !self.on_message(now, stream, index, message) {
+                        self.counts.blocked += 1;
+                        if let Some(conn) = self.conn(index) {
+                            conn.blocked = true;
+                        }
+                        if planted(Mutation::BlockedForgotten) {
+                            at = inbox.len();
+                        }
+                        break;
+                    }
+                }
+                Event::Login(request) => self.on_login(now, index, &request),
+                Event::Debug(text) => tracing::debug!(text = %Text(text), "a client says"),
+                Event::Logout => self.end(now, index, Reason::Logout, ""),
+                Event::Fault(fault) => self.end(now, index, Reason::Fault, &fault.to_string()),
+            }
+            at += taken.len;
+        }
+        if let Some(conn) = self.conn(index) {
+            inbox.drain(..at);
+            conn.inbox = inbox;
+        }
+    }
+
+    /// Ends a connection, and tells why.
+    fn end(&mut self, now: Nanos, index: usize, reason: Reason, why: &str) {
+        self.leave(now, index, reason);
+        if let Some(conn) = self.conn(index)
+            && !conn.is_over()
+        {
+            if !why.is_empty() && conn.waiting() < OUT_MAX {
+                // Past the machine: after the client's own fault or silence it takes nothing more.
+                let _ = Packet::Debug(why.as_bytes()).append(&mut conn.out); // our texts are short
+            }
+            conn.soup.close();
+            conn.phase = Phase::Over { since: now };
+        }
+    }
+
+    /// A client that was logged in is here no more: its disconnect is stamped when its grace is over.
+    fn leave(&mut self, now: Nanos, index: usize, reason: Reason) {
+        let Some((_, conn)) = self.conns.get(index).and_then(Option::as_ref) else { return };
+        let (Phase::Open { publisher, nonce }, Some(user)) = (&conn.phase, &conn.user) else { return };
+        let graced = matches!(reason, Reason::Broken | Reason::Silent | Reason::Slow | Reason::Fault);
+        let grace_ns = if graced { Nanos::from(user.grace_ms) * 1_000_000 } else { 0 };
+        let leaving = Leaving {
+            publisher: *publisher,
+            nonce: *nonce,
+            seen: true,
+            fenced: false,
+            closing: false,
+            due: now + grace_ns,
+            reason,
+            cancels: user.cancel_on_disconnect,
+        };
+        tracing::info!(user = user.name, peer = %conn.peer, "client left: {reason}");
+        self.leaving.push(leaving);
+        self.forget(index);
+    }
+
+    fn forget(&mut self, index: usize) {
+        self.by_publisher.retain(|_, served| *served != index);
+        self.hearers.retain(|_, hearers| {
+            if !planted(Mutation::HearerStays) {
+                hearers.remove(&index);
+            }
+            !hearers.is_empty()
+        });
+        self.ready.remove(&index);
+    }
+
+    /// The users' file was read again.
+    pub fn set_users(&mut self, now: Nanos, users: Users) {
+        self.users = users;
+        for index in 0..self.conns.len() {
+            let gone = self.conns[index].as_ref().is_some_and(|(_, conn)| {
+                let known = conn.user.as_ref().map(|user| self.users.get(&user.name));
+                known.is_some_and(|user| user.is_none_or(|user| user.disabled))
+            });
+            if gone {
+                self.counts.cut += 1;
+                self.end(now, index, Reason::Disabled, "this user was disabled");
+            }
+        }
+    }
+
+    /// The gateway stops: all clients leave, and log in elsewhere; then its name is closed.
+    pub fn stop(&mut self, now: Nanos) {
+        self.own.stops = true;
+        for index in 0..self.conns.len() {
+            self.end(now, index, Reason::Stopped, "the gateway stops: log in at another one");
+        }
+    }
+
+    /// Whether every disconnect was delivered, and the end of a gateway that stops.
+    pub fn has_left(&self) -> bool {
+        self.leaving.is_empty() && !(self.own.stops && self.own.id.is_some())
+    }
+
+    /// Does what is due: sends, timers, disconnects. Connections with something to send or to close are added to
+    /// `touched`.
+    pub fn turn(&mut self, now: Nanos, stream: &mut impl Stream, touched: &mut Vec<usize>) {
+        while let Some(index) = self.ready.pop_first() {
+            self.fill(now, index);
+            touched.push(index);
+        }
+        if now < self.scan_at {
+            return;
+        }
+        self.scan_at = now + self.limits.scan_ns;
+        for index in 0..self.conns.len() {
+            self.scan(now, stream, index);
+            touched.push(index);
+        }
+        self.stamp_disconnects(now, stream);
+        self.turn_own(now, stream);
+        self.reap(now, stream);
+    }
+
+    /// When [`Gateway::turn`] has something to do that no event tells.
+    pub fn next_deadline(&self) -> Nanos {
+        if self.ready.is_empty() { self.scan_at } else { 0 }
+    }
+
+    /// Moves messages from the ledger into a connection's output, as many as fit.
+    fn fill(&mut self, now: Nanos, index: usize) {
+        let Self { conns, ledger, message, counts, failed, .. } = self;
+        let Some((_, conn)) = conns.get_mut(index).and_then(Option::as_mut) else { return };
+        if !conn.is_open() {
+            return;
+        }
+        if conn.waiting() == 0 {
+            conn.stalled_at = now;
+        }
+        let is_cut_short = conn.day_is_over && planted(Mutation::EndBeforeRest);
+        while conn.waiting() < OUT_MAX && !is_cut_short {
+            match ledger.next(&mut conn.place, message) {
+                Ok(true) => {
+                    if conn.soup.sequenced(now, message, &mut conn.out).is_err() {
+                        return;
+                    }
+                    counts.sent += 1;
+                }
+                Ok(false) => break,
+                Err(error) => {
+                    *failed = Some(GatewayError::Backlog(error));
+                    return;
+                }
+            }
+        }
+        if conn.day_is_over && (ledger.is_at_end(&conn.place) || is_cut_short) {
+            let _ = conn.soup.end_session(now, &mut conn.out); // it is open
+            self.end(now, index, Reason::DayEnd, "");
+        }
+    }
+
+    fn scan(&mut self, now: Nanos, stream: &mut impl Stream, index: usize) {
+        let stall_ns = self.limits.stall_ns;
+        let Some(conn) = self.conn(index) else { return };
+        if conn.is_over() {
+            return;
+        }
+        let is_slow = conn.is_open() && conn.waiting() > 0 && now >= conn.stalled_at + stall_ns;
+        let blocked = conn.blocked;
+        let ended = conn.soup.on_timer(now, &mut conn.out);
+        match ended {
+            Some(end) => {
+                let reason = if end == End::Silent { Reason::Silent } else { Reason::Broken };
+                self.end(now, index, reason, &end.to_string());
+            }
+            None if is_slow => {
+                self.counts.cut += 1;
+                self.end(
+                    now,
+                    index,
+                    Reason::Slow,
+                    "what is sent to you is not taken: read, and log in again",
+                );
+            }
+            None if blocked => self.take(now, stream, index),
+            None => {}
+        }
+    }
+
+    fn stamp_disconnects(&mut self, now: Nanos, stream: &mut impl Stream) {
+        let Self { leaving, clients, .. } = self;
+        leaving.retain_mut(|leaving| {
+            if planted(Mutation::DisconnectForgotten) {
+                return true;
+            }
+            let client = clients.get(leaving.publisher);
+            let has_it = client.is_some_and(|client| client.nonce == leaving.nonce && client.open);
+            // It is closed, or somebody has it again, here or elsewhere.
+            if leaving.seen && !has_it {
+                return false;
+            }
+            if has_it && !leaving.fenced && !leaving.closing && now >= leaving.due {
+                // What is not taken now is tried again, until the stream has told what became of it.
+                let said = close_payload(leaving.reason, leaving.cancels);
+                leaving.closing = stream.close(leaving.publisher, &said).is_ok();
+            }
+            true
+        });
+    }
+}

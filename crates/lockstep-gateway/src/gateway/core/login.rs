@@ -1,0 +1,276 @@
+//! Logins: user, password, open entry; and what a client that is logged in sends.
+
+use super::{Check, FULL, Gateway, OTHER_DAY, OpenFor, PendingOpen, SUPERSEDED, Stream};
+use crate::Session;
+use crate::gateway::clients::{CLIENT, Reason, nonce};
+use crate::gateway::conn::{Asked, Phase};
+use crate::gateway::ledger::Day;
+use crate::gateway::users::Whom;
+use crate::soup::{LoginRequest, RejectReason};
+use lockstep_core::engine::ports::Backlog;
+use lockstep_core::engine::publisher::PublishError;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{CHANNELS, Destination, Nanos, PublisherId};
+
+impl<B: Backlog> Gateway<B> {
+    pub(super) fn on_login(&mut self, now: Nanos, index: usize, request: &LoginRequest) {
+        let asked = Asked {
+            user: String::from_utf8_lossy(request.username.as_bytes()).to_ascii_lowercase(),
+            session: request.session,
+            seq: request.seq,
+        };
+        let session = match self.ledger.day() {
+            Day::Open(name) => Some(name.clone()),
+            _ => None,
+        };
+        let refusal = match session {
+            _ if !self.is_ready() => Some("the gateway still reads the stream: try again in a moment"),
+            None => Some("no trading day is open"),
+            _ if self.ledger.is_full() => Some(FULL),
+            Some(name) if !asked.fits(&name) => Some(OTHER_DAY),
+            _ if self.checking >= self.limits.checks_max => {
+                Some("too many logins wait: try again in a second")
+            }
+            _ => None,
+        };
+        let Some(conn) = self.conn(index) else { return };
+        if let Some(why) = refusal {
+            return self.reject(now, index, RejectReason::SessionNotAvailable, why);
+        }
+        let address = format!("address {}", conn.peer.ip());
+        conn.phase = Phase::Checking(asked.clone());
+        if self.locks.is_locked(now, &[&format!("user {}", asked.user), &address]) {
+            return self.reject(
+                now,
+                index,
+                RejectReason::NotAuthorized,
+                "too many failed logins: wait a minute",
+            );
+        }
+        let number = self.conns[index].as_ref().map_or(0, |(number, _)| *number);
+        let hash = self.users.get(&asked.user).map(|user| user.password.clone());
+        let password = request.password.as_bytes().to_ascii_lowercase();
+        self.checking += 1;
+        self.checks.push_back(Check { conn: (index, number), user: asked.user, password, hash });
+    }
+
+    /// The next password to be checked; [`Gateway::on_checked`] says how it went.
+    pub fn next_check(&mut self) -> Option<Check> {
+        self.checks.pop_front()
+    }
+
+    /// A password was checked.
+    pub fn on_checked(&mut self, now: Nanos, stream: &mut impl Stream, check: &Check, is_right: bool) {
+        self.checking = self.checking.saturating_sub(usize::from(!planted(Mutation::CheckLeaks)));
+        let (index, number) = check.conn;
+        let user_key = format!("user {}", check.user);
+        let peer = match self.conns.get(index).and_then(Option::as_ref) {
+            Some((known, conn)) if *known == number && matches!(conn.phase, Phase::Checking(_)) => conn.peer,
+            // It has not waited; a wrong password counts all the same.
+            _ => {
+                if !is_right {
+                    self.locks.on_failure(now, &[&user_key]);
+                }
+                return;
+            }
+        };
+        if !is_right {
+            self.locks.on_failure(now, &[&user_key, &format!("address {}", peer.ip())]);
+            return self.reject(now, index, RejectReason::NotAuthorized, "");
+        }
+        self.locks.on_success(&user_key);
+        let Some(user) = self.users.get(&check.user).filter(|user| !user.disabled).cloned() else {
+            return self.reject(now, index, RejectReason::NotAuthorized, "");
+        };
+        let nonce = nonce(self.own.id.unwrap_or(0), false, stream.draw());
+        let Some(ticket) = stream.open(&format!("{CLIENT}{}", user.name), nonce) else {
+            let why = "the gateway has opened too many names: ask its operator";
+            return self.reject(now, index, RejectReason::SessionNotAvailable, why);
+        };
+        self.opens.insert(ticket, PendingOpen::new(nonce, OpenFor::Login(index, number)));
+        if let Some(conn) = self.conn(index)
+            && let Phase::Checking(asked) = &conn.phase
+        {
+            let asked = asked.clone();
+            conn.user = Some(user);
+            conn.phase = Phase::Opening { asked, ticket, nonce, publisher: None, begins: None };
+        }
+    }
+
+    pub(super) fn reject(&mut self, now: Nanos, index: usize, reason: RejectReason, why: &str) {
+        self.counts.rejected += 1;
+        let Some(conn) = self.conn(index) else { return };
+        if !why.is_empty() {
+            let _ = conn.soup.debug(now, why, &mut conn.out); // it is told once more by the letter
+        }
+        let _ = conn.soup.reject(reason, &mut conn.out); // a connection that has ended meanwhile is not told
+        conn.phase = Phase::Over { since: now };
+    }
+
+    /// Both halves of a login are there: its publisher is open, and its open entry was delivered.
+    pub(super) fn try_accept(&mut self, now: Nanos, stream: &mut impl Stream, index: usize) {
+        let Some(conn) = self.conns.get_mut(index).and_then(Option::as_mut).map(|(_, conn)| conn) else {
+            return;
+        };
+        let Phase::Opening { nonce, publisher: Some(publisher), begins: Some(begins), .. } = &conn.phase
+        else {
+            return;
+        };
+        let (nonce, publisher, (place, number, last)) = (*nonce, *publisher, begins.clone());
+        let Day::Open(day) = self.ledger.day() else {
+            return self.reject(
+                now,
+                index,
+                RejectReason::SessionNotAvailable,
+                "the trading day has just ended",
+            );
+        };
+        let Ok(session) = Session::new(day.as_bytes()) else { return };
+        if conn.soup.accept(now, session, number, &mut conn.out).is_err() {
+            // It has gone meanwhile.
+            conn.phase = Phase::Open { publisher, nonce };
+            self.by_publisher.insert(publisher, index);
+            return self.end(now, index, Reason::Broken, "");
+        }
+        (conn.place, conn.last_number, conn.phase) = (place, last, Phase::Open { publisher, nonce });
+        conn.stalled_at = now;
+        if conn.user.as_ref().is_some_and(|user| user.numbered) {
+            let _ = conn.soup.unsequenced(now, &last.to_be_bytes(), &mut conn.out); // it is open: eight bytes fit
+        }
+        self.counts.accepted += 1;
+        self.leaving.retain(|leaving| leaving.publisher != publisher);
+        if let Some(before) = self.by_publisher.insert(publisher, index)
+            && before != index
+        {
+            self.supersede(now, before);
+        }
+        self.listen(index, publisher);
+        self.ready.insert(index);
+        self.take(now, stream, index);
+    }
+
+    /// Another connection of its user has taken the place of this one.
+    pub(super) fn supersede(&mut self, now: Nanos, index: usize) {
+        if let Some(conn) = self.conn(index) {
+            let _ = conn.soup.debug(now, SUPERSEDED, &mut conn.out);
+            conn.soup.close();
+            conn.phase = Phase::Over { since: now };
+        }
+        self.hearers.values_mut().for_each(|hearers| {
+            hearers.remove(&index);
+        });
+        self.counts.cut += 1;
+    }
+
+    /// What the user of a connection hears, as far as the stream knows it.
+    pub(super) fn heard(&self, index: usize, own: PublisherId) -> Vec<Destination> {
+        let user = self.conns.get(index).and_then(Option::as_ref).and_then(|(_, conn)| conn.user.as_ref());
+        let mut heard: Vec<_> = user
+            .into_iter()
+            .flat_map(|user| &user.hear)
+            .filter_map(|whom| match whom {
+                Whom::Own => Some(own),
+                Whom::Everybody => self.ledger.keeps_everybody().then_some(0),
+                Whom::Client(name) => self.clients.id_of(name),
+                Whom::Channel(number) => Some(CHANNELS + number),
+            })
+            .collect();
+        heard.sort_unstable();
+        heard.dedup();
+        heard
+    }
+
+    pub(super) fn listen(&mut self, index: usize, own: PublisherId) {
+        for destination in self.heard(index, own) {
+            self.hearers.entry(destination).or_default().insert(index);
+            if let Some(conn) = self.conn(index) {
+                conn.place.hear(destination);
+            }
+        }
+    }
+
+    /// A client's message. `false`: it cannot be taken now.
+    pub(super) fn on_message(
+        &mut self,
+        now: Nanos,
+        stream: &mut impl Stream,
+        index: usize,
+        message: &[u8],
+    ) -> bool {
+        let Some((_, conn)) = self.conns.get_mut(index).and_then(Option::as_mut) else { return true };
+        let (Phase::Open { publisher, .. }, Some(user)) = (&conn.phase, &conn.user) else { return true };
+        let (publisher, numbered) = (*publisher, user.numbered);
+        let destination = match &user.destination {
+            Whom::Own => Some(publisher),
+            Whom::Everybody => Some(0),
+            Whom::Client(name) => self.clients.id_of(name),
+            Whom::Channel(number) => Some(CHANNELS + number),
+        };
+        let Some(destination) = destination else {
+            self.refuse(now, index, "whom your messages are for has never logged in");
+            return true;
+        };
+        let mut number = conn.last_number;
+        if numbered {
+            let given = message.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
+            match given {
+                Some(given) if given != 0 && given <= number && !planted(Mutation::NumberTwiceTaken) => {
+                    self.counts.duplicates += 1;
+                    return true;
+                }
+                Some(given) if given == number + 1 => number = given,
+                Some(_) if planted(Mutation::NumberTwiceTaken) => {}
+                _ => {
+                    let why = "a message must begin with the next number, eight bytes, the highest first";
+                    self.refuse(now, index, why);
+                    return true;
+                }
+            }
+        }
+        if !conn.takes_credit(now) {
+            return false;
+        }
+        match stream.publish(publisher, destination, message) {
+            Ok(_) => {
+                (conn.last_number, conn.told) = (number, None);
+                self.counts.submitted += 1;
+                true
+            }
+            Err(PublishError::Backpressure) => {
+                conn.allowance.give_back();
+                false
+            }
+            Err(PublishError::TooLong { .. }) => {
+                self.refuse(now, index, "a message is longer than the stream takes (stream.message_len_max)");
+                true
+            }
+            Err(PublishError::TooLongFor { .. }) => {
+                let why = "a message is longer than the channel that yours are for takes (channels.*.message_len_max)";
+                self.refuse(now, index, why);
+                true
+            }
+            // The stream says so in its own time.
+            Err(
+                PublishError::Fenced
+                | PublishError::Closed
+                | PublishError::NotOpen
+                | PublishError::Ahead { .. },
+            ) => {
+                self.supersede(now, index);
+                self.forget(index);
+                true
+            }
+        }
+    }
+
+    /// A message is not taken for good: the client is told, once for a run of the same.
+    pub(super) fn refuse(&mut self, now: Nanos, index: usize, why: &'static str) {
+        self.counts.refused += 1;
+        if let Some(conn) = self.conn(index)
+            && conn.told != Some(why)
+        {
+            let _ = conn.soup.debug(now, why, &mut conn.out); // an ended connection is told nothing
+            conn.told = Some(why);
+        }
+    }
+}

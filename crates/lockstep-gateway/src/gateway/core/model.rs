@@ -1,0 +1,435 @@
+//! The stream in small, for tests of whatever may happen to gateways: names with incarnations, what is under way to
+//! them, the log with its committed part, and what follows from that for each user.
+
+use super::Stream;
+use crate::gateway::clients::CLIENT;
+use lockstep_core::engine::publisher::{PublishError, PublisherEvent};
+use lockstep_wire::{CHANNELS, Destination, PublisherId, PublisherSeq};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Bob numbers what he says, carol hears alice and others, and mally says anything.
+pub(super) const USERS: [&str; 4] = ["alice", "bob", "carol", "mally"];
+/// The one of them who numbers what he says.
+pub(super) const BOB: usize = 1;
+/// Who answers.
+pub(super) const APPLICATION: PublisherId = 1_000;
+pub(super) const MESSAGE_LEN_MAX: usize = 50_000;
+/// Submissions of one gateway that may be under way.
+const WINDOW: usize = 6;
+
+#[derive(Clone, Debug)]
+pub(super) enum Entry {
+    Opened { publisher: PublisherId, incarnation: u32, nonce: [u64; 2], name: String },
+    Closed { publisher: PublisherId, said: Vec<u8> },
+    Message { publisher: PublisherId, destination: Destination, payload: Vec<u8> },
+    Day(Option<String>),
+}
+
+/// What is under way to the stream; but for an open, of an incarnation.
+#[derive(Clone, Debug)]
+pub(super) enum Sent {
+    /// Sent again for as long as somebody waits for it; what is left of it then is good behind `after` alone.
+    Open {
+        name: String,
+        nonce: [u64; 2],
+        after: Option<u32>,
+    },
+    Message {
+        publisher: PublisherId,
+        incarnation: u32,
+        destination: Destination,
+        payload: Vec<u8>,
+    },
+    Close {
+        publisher: PublisherId,
+        incarnation: u32,
+        said: Vec<u8>,
+    },
+    Day(Option<String>),
+    /// The application answers the client's message of this number among all, with so much more.
+    Answer(usize, usize),
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum LineState {
+    Opening,
+    /// Its open entry was read and is not told yet.
+    Seen {
+        at: usize,
+    },
+    Open,
+    /// An entry ends it that is not final yet.
+    Ending {
+        at: usize,
+        fenced: bool,
+        opened: bool,
+    },
+    Fenced,
+    Closed,
+}
+
+#[derive(Debug)]
+struct Line {
+    name: String,
+    nonce: [u64; 2],
+    incarnation: u32,
+    /// Where its open entry stands.
+    opened_at: usize,
+    state: LineState,
+}
+
+/// A publisher's handle: `engine::publisher` in small.
+#[derive(Debug, Default)]
+pub(super) struct Handle {
+    /// Whose submissions are whose.
+    pub(super) number: u64,
+    lines: Vec<Line>,
+    by_id: BTreeMap<PublisherId, usize>,
+    pub(super) sent: VecDeque<Sent>,
+    /// Entries that were read.
+    pub(super) read: usize,
+    drawn: u64,
+}
+
+impl Handle {
+    /// No two draw the same.
+    pub(super) fn new(number: u64) -> Self {
+        Self { number, drawn: number << 32, ..Self::default() }
+    }
+
+    fn line(&self, publisher: PublisherId) -> Result<&Line, PublishError> {
+        let line =
+            self.by_id.get(&publisher).map(|index| &self.lines[*index]).ok_or(PublishError::NotOpen)?;
+        match line.state {
+            LineState::Open if self.sent.len() >= WINDOW => Err(PublishError::Backpressure),
+            LineState::Open => Ok(line),
+            LineState::Fenced => Err(PublishError::Fenced),
+            LineState::Closed => Err(PublishError::Closed),
+            LineState::Ending { opened: true, .. } => Err(PublishError::Backpressure),
+            LineState::Opening | LineState::Seen { .. } | LineState::Ending { .. } => {
+                Err(PublishError::NotOpen)
+            }
+        }
+    }
+
+    /// Reads on, `entries` behind those that were read; everything below `committed` is final. What it tells. An open
+    /// that is fenced in the same piece is not told as opened.
+    pub(super) fn read(&mut self, entries: &[Entry], committed: usize) -> Vec<PublisherEvent> {
+        for (at, entry) in (self.read..).zip(entries) {
+            match entry {
+                Entry::Opened { publisher, incarnation, nonce, name } => {
+                    for (index, line) in
+                        self.lines.iter_mut().enumerate().filter(|(_, line)| line.name == *name)
+                    {
+                        match line.state {
+                            LineState::Opening if line.nonce == *nonce => {
+                                self.by_id.insert(*publisher, index);
+                                (line.incarnation, line.opened_at) = (*incarnation, at);
+                                line.state = LineState::Seen { at };
+                            }
+                            LineState::Open | LineState::Seen { .. } if *incarnation > line.incarnation => {
+                                let opened = line.state == LineState::Open;
+                                line.state = LineState::Ending { at, fenced: true, opened };
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+                Entry::Closed { publisher, .. } => {
+                    if let Some(index) = self.by_id.get(publisher)
+                        && let line = &mut self.lines[*index]
+                        && matches!(line.state, LineState::Open | LineState::Seen { .. })
+                    {
+                        let opened = line.state == LineState::Open;
+                        line.state = LineState::Ending { at, fenced: false, opened };
+                    }
+                }
+                Entry::Message { .. } | Entry::Day(_) => {}
+            }
+        }
+        self.read += entries.len();
+        let mut told = Vec::new();
+        for (&publisher, &ticket) in &self.by_id {
+            let line = &mut self.lines[ticket];
+            match line.state {
+                LineState::Seen { at } if at < committed => {
+                    line.state = LineState::Open;
+                    told.push(PublisherEvent::Opened { ticket, publisher, publisher_seq: 1, last: 0 });
+                }
+                LineState::Ending { at, fenced, .. } if at < committed => {
+                    line.state = if fenced { LineState::Fenced } else { LineState::Closed };
+                }
+                _ => {}
+            }
+        }
+        told
+    }
+
+    /// Nothing from `from` on survived a takeover.
+    pub(super) fn cut(&mut self, from: usize) {
+        self.read = self.read.min(from);
+        for line in &mut self.lines {
+            if let LineState::Ending { at, opened, .. } = line.state
+                && at >= from
+            {
+                line.state = if opened { LineState::Open } else { LineState::Seen { at: line.opened_at } };
+            }
+            if let LineState::Seen { at } = line.state
+                && at >= from
+            {
+                line.state = LineState::Opening;
+            }
+        }
+    }
+}
+
+impl Stream for Handle {
+    fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
+        let line = Line { name: name.into(), nonce, incarnation: 0, opened_at: 0, state: LineState::Opening };
+        let is_over =
+            |old: &Line| old.name == name && matches!(old.state, LineState::Fenced | LineState::Closed);
+        let ticket = self.lines.iter().position(is_over).unwrap_or(self.lines.len());
+        self.by_id.retain(|_, index| *index != ticket);
+        match self.lines.get_mut(ticket) {
+            Some(old) => *old = line,
+            None => self.lines.push(line),
+        }
+        self.sent.push_back(Sent::Open { name: name.into(), nonce, after: None });
+        Some(ticket)
+    }
+
+    fn publish(
+        &mut self,
+        publisher: PublisherId,
+        destination: Destination,
+        payload: &[u8],
+    ) -> Result<PublisherSeq, PublishError> {
+        if payload.len() > MESSAGE_LEN_MAX {
+            return Err(PublishError::TooLong { len: payload.len(), max: MESSAGE_LEN_MAX });
+        }
+        let (incarnation, payload) = (self.line(publisher)?.incarnation, payload.to_vec());
+        self.sent.push_back(Sent::Message { publisher, incarnation, destination, payload });
+        Ok(1)
+    }
+
+    fn close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError> {
+        let (incarnation, said) = (self.line(publisher)?.incarnation, said.to_vec());
+        self.sent.push_back(Sent::Close { publisher, incarnation, said });
+        Ok(())
+    }
+
+    fn draw(&mut self) -> [u64; 2] {
+        self.drawn += 1;
+        [self.drawn << 8, 0]
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Name {
+    id: PublisherId,
+    incarnation: u32,
+    is_closed: bool,
+}
+
+/// What follows from a log, or from its committed part.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    names: BTreeMap<String, Name>,
+    pub(super) day: Option<String>,
+    /// What each user hears of each day, in order.
+    pub(super) sequences: BTreeMap<(String, usize), Vec<Vec<u8>>>,
+    /// What each user said, by the session in which it had logged in.
+    said: BTreeMap<(String, usize), Vec<Vec<u8>>>,
+    /// In which session each user logged in last.
+    login_day: [String; USERS.len()],
+    /// The session that is open, or was open last.
+    session: String,
+    /// Each login of a user and each open that took it away: the gateway, and how much the user had said in that day.
+    pub(super) opens: Vec<(usize, PublisherId, u64)>,
+    /// Messages of clients, and whose.
+    orders: Vec<(PublisherId, Vec<u8>)>,
+    answers: usize,
+}
+
+impl State {
+    fn id(&self, user: usize) -> Option<PublisherId> {
+        self.names.get(&format!("{CLIENT}{}", USERS[user])).map(|name| name.id)
+    }
+
+    fn user(&self, id: PublisherId) -> Option<usize> {
+        (0..USERS.len()).find(|user| self.id(*user) == Some(id))
+    }
+
+    pub(super) fn incarnation(&self, name: &str) -> u32 {
+        self.names.get(name).map_or(0, |name| name.incarnation)
+    }
+
+    /// What a user said, by session.
+    pub(super) fn said_by(&self, user: usize) -> impl Iterator<Item = (&String, &Vec<Vec<u8>>)> {
+        self.said.iter().filter(move |((_, who), _)| *who == user).map(|((session, _), said)| (session, said))
+    }
+
+    fn hears(&self, user: usize, destination: Destination) -> bool {
+        match USERS[user] {
+            "carol" => destination == 0 || destination == CHANNELS + 7 || Some(destination) == self.id(0),
+            _ => Some(destination) == self.id(user),
+        }
+    }
+
+    fn is_live(&self, publisher: PublisherId, incarnation: u32) -> bool {
+        let is = |name: &Name| (name.id, name.incarnation, name.is_closed) == (publisher, incarnation, false);
+        self.names.values().any(is)
+    }
+
+    fn take(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Day(name) => {
+                if let Some(name) = name {
+                    self.session.clone_from(name);
+                }
+                self.day.clone_from(name);
+            }
+            Entry::Opened { publisher, incarnation, nonce, name } => {
+                let known = self.names.entry(name.clone()).or_default();
+                *known = Name { id: *publisher, incarnation: *incarnation, is_closed: false };
+                if let Some(user) = self.user(*publisher) {
+                    self.login_day[user].clone_from(&self.session);
+                    let said = self.said.get(&(self.session.clone(), user)).map_or(0, Vec::len);
+                    self.opens.push((user, (nonce[1] >> 32) as PublisherId, said as u64));
+                }
+            }
+            Entry::Closed { publisher, .. } => {
+                if let Some(name) = self.names.values_mut().find(|name| name.id == *publisher) {
+                    name.is_closed = true;
+                }
+            }
+            Entry::Message { publisher, destination, payload } => {
+                self.answers += usize::from(*publisher == APPLICATION);
+                if let Some(user) = self.user(*publisher) {
+                    self.said.entry((self.login_day[user].clone(), user)).or_default().push(payload.clone());
+                    self.orders.push((*publisher, payload.clone()));
+                }
+                let hearers = (0..USERS.len()).filter(|user| self.hears(*user, *destination));
+                let hearers: Vec<_> = hearers.collect();
+                for (day, user) in self.day.iter().flat_map(|day| hearers.iter().map(move |user| (day, user)))
+                {
+                    self.sequences.entry((day.clone(), *user)).or_default().push(payload.clone());
+                }
+            }
+        }
+    }
+}
+
+/// The log: entries, and how many of them are committed.
+pub(super) struct Log {
+    pub(super) entries: Vec<Entry>,
+    /// Whose each entry was, and what it was before it was stamped.
+    origins: Vec<(u64, Sent)>,
+    pub(super) committed: usize,
+    /// What follows from all of it, ...
+    stamped: State,
+    /// ... and from what is committed.
+    pub(super) fixed: State,
+    /// Answers that are under way, or stamped.
+    answering: usize,
+}
+
+/// Of whom nothing is known.
+pub(super) const NOBODY: u64 = u64::MAX;
+
+impl Log {
+    pub(super) fn new(day: &str) -> Self {
+        let state = State { day: Some(day.to_owned()), session: day.to_owned(), ..State::default() };
+        Self {
+            entries: Vec::new(),
+            origins: Vec::new(),
+            committed: 0,
+            stamped: state.clone(),
+            fixed: state,
+            answering: 0,
+        }
+    }
+
+    fn push(&mut self, entry: Entry, origin: (u64, Sent)) {
+        self.stamped.take(&entry);
+        self.entries.push(entry);
+        self.origins.push(origin);
+    }
+
+    /// The day as whoever marks days has it.
+    pub(super) fn day(&self) -> &Option<String> {
+        &self.stamped.day
+    }
+
+    pub(super) fn incarnation(&self, name: &str) -> u32 {
+        self.stamped.incarnation(name)
+    }
+
+    /// What is under way comes in; what an incarnation that is gone has said is not stamped.
+    pub(super) fn stamp(&mut self, owner: u64, sent: Sent) {
+        let entry = match sent.clone() {
+            Sent::Open { name, nonce, after } => {
+                if after.is_some_and(|after| after != self.stamped.incarnation(&name)) {
+                    return;
+                }
+                let count = self.stamped.names.len() as PublisherId;
+                let known = self.stamped.names.get(&name);
+                let publisher = known.map_or(count + 1, |known| known.id);
+                let incarnation = known.map_or(0, |known| known.incarnation) + 1;
+                Entry::Opened { publisher, incarnation, nonce, name }
+            }
+            Sent::Message { publisher, incarnation, destination, payload } => {
+                if !self.stamped.is_live(publisher, incarnation) {
+                    return;
+                }
+                Entry::Message { publisher, destination, payload }
+            }
+            Sent::Close { publisher, incarnation, said } => {
+                if !self.stamped.is_live(publisher, incarnation) {
+                    return;
+                }
+                Entry::Closed { publisher, said }
+            }
+            Sent::Day(name) => Entry::Day(name),
+            Sent::Answer(index, more) => {
+                let (destination, order) = &self.fixed.orders[index];
+                let payload = [b"ack ", &order[..], &vec![b'.'; more]].concat();
+                Entry::Message { publisher: APPLICATION, destination: *destination, payload }
+            }
+        };
+        self.push(entry, (owner, sent));
+    }
+
+    /// The application answers each message of a client's that is committed, some at length.
+    pub(super) fn answer(&mut self, more: usize) {
+        while self.answering < self.fixed.orders.len() {
+            self.stamp(NOBODY, Sent::Answer(self.answering, more));
+            self.answering += 1;
+        }
+    }
+
+    /// So many more entries are committed.
+    pub(super) fn commit(&mut self, count: usize) {
+        let to = self.committed.saturating_add(count).min(self.entries.len());
+        for entry in &self.entries[self.committed..to] {
+            self.fixed.take(entry);
+        }
+        self.committed = to;
+    }
+
+    /// A takeover: nothing from `from` on survived, which is not committed. Whose it was, and what: each sends it again
+    /// as long as it waits for it. The application does so at once, in its order.
+    pub(super) fn retract(&mut self, from: usize) -> Vec<(u64, Sent)> {
+        let from = from.max(self.committed);
+        self.stamped = self.fixed.clone();
+        for entry in &self.entries[self.committed..from] {
+            self.stamped.take(entry);
+        }
+        self.entries.truncate(from);
+        let lost = self.origins.split_off(from);
+        let (answers, others): (Vec<_>, Vec<_>) =
+            lost.into_iter().partition(|(_, sent)| matches!(sent, Sent::Answer(..)));
+        self.answering -= answers.len();
+        others
+    }
+}

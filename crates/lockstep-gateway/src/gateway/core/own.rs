@@ -1,0 +1,130 @@
+//! The gateway's own name: opened once nobody else lives under it, kept by signs of life, given back at the end.
+//!
+//! ```text
+//!   reading ──at the stream's end──▶ listening ──silence──▶ opening ──▶ open ──stop──▶ closed
+//!                                       │ signs of life                   │ another one's open
+//!                                       ▼                                 ▼
+//!                                  name taken                          fenced
+//! ```
+//! A gateway whose name is closed in the stream, or was never opened, is not waited for. One that died is silent, and
+//! its successor of the same name begins behind three beats of silence; should that one live after all, it is fenced and
+//! ends.
+
+use super::{Gateway, GatewayError, OpenFor, PendingOpen, Stream};
+use crate::gateway::clients::GATEWAY;
+use lockstep_core::engine::ports::Backlog;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{GATEWAYS, Nanos, PublisherId};
+
+/// A gateway that lives gives so many signs of life while it is listened to, give or take one.
+const LISTENED_BEATS: Nanos = 3;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Own {
+    pub(super) name: String,
+    /// Its id, while it is open.
+    pub id: Option<PublisherId>,
+    /// What it is opened with.
+    nonce: [u64; 2],
+    begun: bool,
+    /// Our open entry was delivered.
+    seen: bool,
+    beat_at: Nanos,
+    /// Since when it is listened whether somebody lives under the name.
+    listens_since: Option<Nanos>,
+    /// When the first sign of life of somebody else was heard.
+    heard_at: Option<Nanos>,
+    /// The gateway stops.
+    pub stops: bool,
+    closing: bool,
+}
+
+impl Own {
+    pub fn new(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            id: None,
+            nonce: [0; 2],
+            begun: false,
+            seen: false,
+            beat_at: 0,
+            listens_since: None,
+            heard_at: None,
+            stops: false,
+            closing: false,
+        }
+    }
+}
+
+impl<B: Backlog> Gateway<B> {
+    /// Opens the name, shows that it lives, closes the name behind everything else: whatever is due.
+    pub(super) fn turn_own(&mut self, now: Nanos, stream: &mut impl Stream) {
+        let Some(own) = self.own.id else { return self.begin_own(now, stream) };
+        if self.own.stops {
+            if self.leaving.is_empty() && self.opens.is_empty() && !self.own.closing {
+                self.own.closing = stream.close(own, b"").is_ok();
+            }
+        } else if now >= self.own.beat_at && stream.publish(own, GATEWAYS, b"").is_ok() {
+            self.own.beat_at = now + self.limits.beat_ns;
+        }
+    }
+
+    fn begin_own(&mut self, now: Nanos, stream: &mut impl Stream) {
+        if !self.caught_up || self.own.begun || self.own.stops || self.failed.is_some() {
+            return;
+        }
+        let former = self.clients.gateway_of(&self.own.name);
+        let may_live = former.is_some_and(|former| self.clients.gateway(former) != 0);
+        let since = *self.own.listens_since.get_or_insert(now);
+        if may_live && now < since + self.limits.beat_ns * LISTENED_BEATS {
+            return;
+        }
+        let drawn = stream.draw();
+        if let Some(ticket) = stream.open(&format!("{GATEWAY}{}", self.own.name), drawn) {
+            self.opens.insert(ticket, PendingOpen::new(drawn, OpenFor::Own));
+            (self.own.nonce, self.own.begun) = (drawn, true);
+        }
+    }
+
+    /// The gateway's id, while its name is open.
+    pub fn own(&self) -> Option<PublisherId> {
+        self.own.id
+    }
+
+    /// Whether the gateway listens whether somebody lives under its name.
+    pub fn is_listening(&self) -> bool {
+        self.own.listens_since.is_some() && !self.own.begun
+    }
+
+    /// A gateway has shown that it lives: another one of this name, if it is heard while this one listens, at two
+    /// moments. One alone may be what is left of one that died.
+    pub(super) fn on_former_own(&mut self, now: Nanos, gateway: PublisherId) {
+        if !self.is_listening() || self.clients.gateway_of(&self.own.name) != Some(gateway) {
+            return;
+        }
+        let first = *self.own.heard_at.get_or_insert(now);
+        if now >= first + self.limits.beat_ns / 2 {
+            self.failed.get_or_insert(GatewayError::NameTaken(self.own.name.clone()));
+        }
+    }
+
+    /// An open entry of some name: of two that are opened as one the later has it.
+    pub(super) fn on_own_opened(&mut self, publisher: PublisherId, nonce: [u64; 2]) {
+        if !self.own.begun || self.clients.gateway_of(&self.own.name) != Some(publisher) {
+            return;
+        }
+        if nonce == self.own.nonce {
+            self.own.seen = true;
+        } else if self.own.seen && !planted(Mutation::FencedGoesOn) {
+            self.failed.get_or_insert(GatewayError::Fenced(self.own.name.clone()));
+        }
+    }
+
+    /// A close entry.
+    pub(super) fn on_own_closed(&mut self, publisher: PublisherId) {
+        if self.own.id == Some(publisher) && self.own.stops {
+            self.own.id = None;
+        }
+    }
+}

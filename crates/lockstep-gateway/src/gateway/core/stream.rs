@@ -1,0 +1,406 @@
+//! What the stream tells: of our opens, of other gateways, of messages for our clients; and the clients of gateways
+//! that are gone.
+
+use super::{
+    FULL, Gateway, GatewayError, Leaving, OTHER_DAY, OUT_MAX, OpenFor, PendingOpen, SUPERSEDED, Stream,
+};
+use crate::gateway::clients::{CLIENT, Reason, nonce};
+use crate::gateway::conn::Phase;
+use crate::gateway::users::Whom;
+use crate::soup::packet::PAYLOAD_LEN_MAX;
+use crate::soup::{RejectReason, begin_at};
+use lockstep_core::engine::ports::{Backlog, BacklogError};
+use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_core::engine::subscriber::{Delivery, Message, SubscriberEvent};
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{DayMark, Nanos, PublisherId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a client is told whose name the cluster has no room for.
+const NO_ROOM: &str =
+    "the cluster's table of publishers is full (stream.publishers_max): no new name can log in";
+
+impl<B: Backlog> Gateway<B> {
+    /// The publisher's handle tells something.
+    pub fn on_publisher(&mut self, now: Nanos, stream: &mut impl Stream, event: &PublisherEvent) {
+        let (ticket, publisher) = match *event {
+            PublisherEvent::Opened { ticket, publisher, .. } => (ticket, publisher),
+            PublisherEvent::Refused { ticket, .. } => return self.on_no_room(now, ticket),
+            _ => return,
+        };
+        let Some(PendingOpen { nonce, whom, .. }) = self.opens.remove(&ticket) else { return };
+        // The reader may not have come to this open yet; but what an earlier login of ours hands in from here on, the
+        // handle would send under the later one, and numbers that the client was never told would follow each other.
+        if let Some(&earlier) = self.by_publisher.get(&publisher) {
+            self.supersede(now, earlier);
+            self.forget(earlier);
+        }
+        self.fence_earlier(now, publisher, nonce);
+        match whom {
+            OpenFor::Own => self.own.id = Some(publisher),
+            OpenFor::Login(index, number) => {
+                let conn = self.conns.get_mut(index).and_then(Option::as_mut);
+                let waits =
+                    conn.filter(|(known, _)| *known == number).and_then(|(_, conn)| match &mut conn.phase {
+                        Phase::Opening { publisher, ticket: own, .. } if *own == ticket => Some(publisher),
+                        _ => None,
+                    });
+                match waits {
+                    Some(waits) => {
+                        *waits = Some(publisher);
+                        self.try_accept(now, stream, index);
+                    }
+                    // It did not wait: it has connected and left.
+                    None => self.leave_broken(now, publisher, nonce),
+                }
+            }
+            OpenFor::Reap { cancels } => {
+                self.counts.reaped += 1;
+                let reason = Reason::GatewayLost;
+                self.leave_unseen(now, publisher, nonce, reason, cancels);
+            }
+        }
+    }
+
+    /// The handle has told that `publisher` is open under `nonce`, and does everything under that open from now on. What
+    /// this gateway did under earlier opens of the name is over, although the reader may not have come to the later
+    /// one: a login that waits for its entry is refused, and a disconnect that is due is not stamped, as its close
+    /// would end the later open.
+    fn fence_earlier(&mut self, now: Nanos, publisher: PublisherId, nonce: [u64; 2]) {
+        for earlier in &mut self.leaving {
+            earlier.fenced |= earlier.publisher == publisher && earlier.nonce != nonce;
+        }
+        for index in 0..self.conns.len() {
+            let phase = self.conns[index].as_ref().map(|(_, conn)| &conn.phase);
+            let is_earlier = phase.is_some_and(|phase| {
+                matches!(phase, Phase::Opening { publisher: Some(own), nonce: other, .. }
+                    if *own == publisher && *other != nonce)
+            });
+            if is_earlier {
+                self.reject(now, index, RejectReason::SessionNotAvailable, SUPERSEDED);
+            }
+        }
+    }
+
+    /// The cluster has no room for another name: whoever waits for it is told. A name that is to be reaped exists.
+    fn on_no_room(&mut self, now: Nanos, ticket: usize) {
+        let Some(PendingOpen { whom, .. }) = self.opens.remove(&ticket) else { return };
+        if let OpenFor::Own = whom {
+            self.failed.get_or_insert(GatewayError::NoRoom(self.own.name.clone()));
+        }
+        let OpenFor::Login(index, number) = whom else { return };
+        let waits = self.conns.get(index).and_then(Option::as_ref).is_some_and(|(known, conn)| {
+            *known == number && matches!(conn.phase, Phase::Opening { ticket: own, .. } if own == ticket)
+        });
+        if waits {
+            self.reject(now, index, RejectReason::SessionNotAvailable, NO_ROOM);
+        }
+    }
+
+    /// A client of ours was never accepted: its connection, or its login, came to nothing.
+    fn leave_broken(&mut self, now: Nanos, publisher: PublisherId, nonce: [u64; 2]) {
+        let client = self.clients.get(publisher);
+        let cancels = client
+            .and_then(|client| self.users.get(&client.user))
+            .is_some_and(|user| user.cancel_on_disconnect);
+        self.leave_unseen(now, publisher, nonce, Reason::Broken, cancels);
+    }
+
+    /// Closes what this open opens, once its entry is delivered.
+    fn leave_unseen(
+        &mut self,
+        now: Nanos,
+        publisher: PublisherId,
+        nonce: [u64; 2],
+        reason: Reason,
+        cancels: bool,
+    ) {
+        if self.leaving.iter().all(|leaving| leaving.nonce != nonce) {
+            let seen = self.clients.get(publisher).is_some_and(|client| client.nonce == nonce);
+            let (fenced, closing) = (false, false);
+            self.leaving.push(Leaving { publisher, nonce, seen, fenced, closing, due: now, reason, cancels });
+        }
+    }
+
+    /// The subscription tells something, in the order of the stream. What a `stamped` one tells waits until it is
+    /// final: clients count what they are sent, and cannot be told to unsay it.
+    pub fn on_stream(&mut self, now: Nanos, stream: &mut impl Stream, event: &SubscriberEvent<'_>) {
+        if self.limits.delivery == Delivery::Committed || planted(Mutation::StampedIsFinal) {
+            return self.on_final(now, stream, event);
+        }
+        match event {
+            SubscriberEvent::Committed { next } => self.final_next = self.final_next.max(*next),
+            SubscriberEvent::Retract { from } => {
+                assert!(*from >= self.final_next, "seq {from} is lost, and was told as final (S6)");
+                self.pending.on_retract(*from);
+            }
+            SubscriberEvent::Message(message) => {
+                self.tell_early(now, message);
+                self.pending.push(event);
+            }
+            _ => self.pending.push(event),
+        }
+        while let Some(held) = self.pending.pop_final(self.final_next) {
+            self.on_final(now, stream, &held.event());
+            self.pending.give_back(held);
+        }
+    }
+
+    /// A message is stamped: whoever asked for it has it now, under the number that it will have if no takeover takes
+    /// it back. It is none of the client's sequence, and may be left out.
+    fn tell_early(&mut self, now: Nanos, message: &Message<'_>) {
+        let Self { conns, hearers, ledger, pending, counts, .. } = self;
+        let is_final = message.seq < self.final_next;
+        if is_final || message.payload.len() + 8 > PAYLOAD_LEN_MAX || !ledger.takes(message) {
+            return;
+        }
+        for index in hearers.get(&message.destination).into_iter().flatten() {
+            let Some((_, conn)) = conns.get_mut(*index).and_then(Option::as_mut) else { continue };
+            // Who has not taken all that comes before would not know what to make of it.
+            let is_wanted = conn.user.as_ref().is_some_and(|user| user.early);
+            if !is_wanted || conn.waiting() >= OUT_MAX || !ledger.is_at_end(&conn.place) {
+                continue;
+            }
+            let waiting = conn.place.destinations().map(|heard| pending.count(heard));
+            let Some(waiting) = waiting.sum::<Option<u64>>() else { continue };
+            let number = ledger.number_behind(&conn.place) + waiting;
+            let early = [&number.to_be_bytes()[..], message.payload].concat();
+            if conn.soup.unsequenced(now, &early, &mut conn.out).is_ok() {
+                counts.early += 1;
+                self.ready.insert(*index);
+            }
+        }
+    }
+
+    /// An event that no takeover takes back.
+    fn on_final(&mut self, now: Nanos, stream: &mut impl Stream, event: &SubscriberEvent<'_>) {
+        self.clients.on_event(event);
+        let kept = match event {
+            SubscriberEvent::Alive { publisher, .. } => {
+                self.on_sign_of_life(*publisher);
+                self.on_former_own(now, *publisher);
+                Ok(())
+            }
+            SubscriberEvent::Message(message) => {
+                let was_full = self.ledger.is_full();
+                let kept = if message.payload.len() > PAYLOAD_LEN_MAX {
+                    self.counts.too_long += 1;
+                    Ok(false)
+                } else {
+                    self.ledger.on_message(message)
+                };
+                if self.ledger.is_full() && !was_full {
+                    self.cut_full(now);
+                }
+                if let (Ok(true), Some(hearers)) = (&kept, self.hearers.get(&message.destination)) {
+                    self.ready.extend(hearers);
+                }
+                kept.map(|_| ())
+            }
+            SubscriberEvent::Opened { publisher, nonce, .. } => {
+                self.on_sign_of_life(*publisher);
+                self.on_own_opened(*publisher, *nonce);
+                self.on_opened(now, stream, *publisher, *nonce);
+                Ok(())
+            }
+            SubscriberEvent::Closed { publisher, .. } => {
+                self.on_own_closed(*publisher);
+                Ok(())
+            }
+            SubscriberEvent::Day { mark, .. } => self.on_day(now, mark),
+            SubscriberEvent::CaughtUp { .. } => {
+                self.caught_up = true;
+                Ok(())
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = kept {
+            self.failed = Some(GatewayError::Backlog(error));
+        }
+    }
+
+    fn on_day(&mut self, now: Nanos, mark: &DayMark<'_>) -> Result<(), BacklogError> {
+        if mark.begins {
+            // Who has not taken all of the day before is cut: its messages are kept no longer.
+            let why = "another trading day has begun";
+            for index in 0..self.conns.len() {
+                let Some((_, conn)) = self.conns[index].as_ref() else { continue };
+                // Of an open that is under way the client is left when it comes.
+                match &conn.phase {
+                    Phase::Open { .. } if planted(Mutation::DayNotTurned) => {}
+                    Phase::Open { .. } => self.end(now, index, Reason::DayEnd, why),
+                    // The number that it would be told is one of the day before.
+                    Phase::Opening { begins: Some(_), .. } => {
+                        self.reject(now, index, RejectReason::SessionNotAvailable, why);
+                    }
+                    Phase::Checking(asked) | Phase::Opening { asked, .. } if !asked.fits(mark.name) => {
+                        self.reject(now, index, RejectReason::SessionNotAvailable, OTHER_DAY);
+                    }
+                    _ => {}
+                }
+            }
+        } else {
+            for (index, conn) in self.conns.iter_mut().enumerate() {
+                if let Some((_, conn)) = conn.as_mut().filter(|(_, conn)| conn.is_open()) {
+                    conn.day_is_over = true;
+                    self.ready.insert(index);
+                }
+            }
+        }
+        self.ledger.on_day(mark)
+    }
+
+    /// An open entry was delivered: one of ours is accepted from here on, and one of another gateway's takes a client
+    /// away. Whoever hears it by name hears it from now on.
+    fn on_opened(&mut self, now: Nanos, stream: &mut impl Stream, publisher: PublisherId, nonce: [u64; 2]) {
+        self.drop_fenced(now, publisher, nonce);
+        let waits = self.conns.iter().position(|conn| {
+            conn.as_ref().is_some_and(
+                |(_, conn)| matches!(&conn.phase, Phase::Opening { nonce: own, .. } if *own == nonce),
+            )
+        });
+        if let Some(index) = waits {
+            let heard = self.heard(index, publisher);
+            let next = self.ledger.next_number(&heard);
+            let last = self.clients.get(publisher).map_or(0, |client| client.last_number);
+            let last = if planted(Mutation::LoginForgetsLast) { 0 } else { last };
+            let Some((_, conn)) = self.conns[index].as_mut() else { return };
+            let Phase::Opening { asked, begins, .. } = &mut conn.phase else { return };
+            match begin_at(asked.seq, 1, next) {
+                Ok(number) => {
+                    *begins = Some((self.ledger.place(&heard, number), number, last));
+                    self.try_accept(now, stream, index);
+                }
+                Err(reason) => {
+                    let why = "no such number yet: ask for 0 to begin with what comes next";
+                    self.reject(now, index, reason, why);
+                    self.leave_broken(now, publisher, nonce);
+                }
+            }
+        } else if let Some(&index) = self.by_publisher.get(&publisher) {
+            let conn = self.conns.get(index).and_then(Option::as_ref);
+            let is_own = conn.is_some_and(
+                |(_, conn)| matches!(conn.phase, Phase::Open { nonce: own, .. } if own == nonce),
+            );
+            if !is_own {
+                self.supersede(now, index);
+                self.forget(index);
+            }
+        }
+        let user = self.clients.get(publisher).map(|client| client.user.clone());
+        let by_name: Vec<_> = self
+            .by_publisher
+            .iter()
+            .filter(|(_, index)| {
+                let conn = self.conns.get(**index).and_then(Option::as_ref);
+                let hears = conn.and_then(|(_, conn)| conn.user.as_ref()).map(|user| &user.hear);
+                hears.is_some_and(|hears| {
+                    hears.iter().any(|whom| matches!(whom, Whom::Client(name) if Some(name) == user.as_ref()))
+                })
+            })
+            .map(|(own, index)| (*index, *own))
+            .collect();
+        by_name.into_iter().for_each(|(index, own)| self.listen(index, own));
+    }
+
+    /// An open of ours whose entry was delivered before this one of the same name is fenced by it: the handle may
+    /// never tell that it was open.
+    fn drop_fenced(&mut self, now: Nanos, publisher: PublisherId, nonce: [u64; 2]) {
+        for leaving in self.leaving.iter_mut().filter(|leaving| leaving.nonce == nonce) {
+            leaving.seen = true;
+        }
+        let mut fenced = Vec::new();
+        self.opens.retain(|_, open| {
+            if open.nonce == nonce {
+                open.delivered = Some(publisher);
+            }
+            let is_fenced = open.nonce != nonce && open.delivered == Some(publisher);
+            fenced.extend(is_fenced.then_some(open.whom));
+            !is_fenced
+        });
+        for whom in fenced {
+            if let OpenFor::Login(index, number) = whom
+                && let Some((known, conn)) = self.conns.get(index).and_then(Option::as_ref)
+                && *known == number
+                && matches!(conn.phase, Phase::Opening { .. })
+            {
+                self.reject(now, index, RejectReason::SessionNotAvailable, SUPERSEDED);
+            }
+        }
+    }
+
+    /// The day has outgrown the spool: from here on nobody's numbers would be the stream's.
+    fn cut_full(&mut self, now: Nanos) {
+        tracing::error!(
+            "the day is larger than gateway.spool_size: clients are cut, logins wait for the next day"
+        );
+        for index in 0..self.conns.len() {
+            if self.conns[index].as_ref().is_some_and(|(_, conn)| conn.is_open()) {
+                self.counts.cut += 1;
+                self.end(now, index, Reason::Stopped, FULL);
+            }
+        }
+    }
+
+    fn on_sign_of_life(&mut self, publisher: PublisherId) {
+        if Some(publisher) == self.own.id {
+            self.beats_since.values_mut().for_each(|beats| *beats += 1);
+        } else if self.clients.gateway(publisher) != 0 {
+            self.beats_since.insert(publisher, 0);
+        }
+    }
+
+    /// Clients whose gateway is gone are disconnected by who notices: first by the gateway with the least id that is
+    /// left, the others a beat later each, should it die as well.
+    pub(super) fn reap(&mut self, now: Nanos, stream: &mut impl Stream) {
+        let Some(own) = self.own.id.filter(|_| self.caught_up) else { return };
+        // One at a time; the others keep the time that they have been waiting for.
+        if self.opens.values().any(|open| matches!(open.whom, OpenFor::Reap { .. })) {
+            return;
+        }
+        let lost_beats = self.limits.lost_beats;
+        let is_lost = |gateway: PublisherId| {
+            if planted(Mutation::LivingReaped) {
+                return gateway != own;
+            }
+            gateway != own && self.beats_since.get(&gateway).is_some_and(|beats| *beats > lost_beats)
+        };
+        let known: BTreeSet<_> = self.clients.gateways().map(|(id, _)| id).collect();
+        let rank = known.iter().filter(|id| **id < own && !is_lost(**id)).count() as u64;
+        let (mut opening, mut opened) = (BTreeSet::new(), BTreeSet::new());
+        for (_, conn) in self.conns.iter().flatten() {
+            if let Phase::Opening { nonce, publisher, .. } = &conn.phase {
+                opening.insert(*nonce);
+                opened.extend(*publisher);
+            }
+        }
+        let mut orphans = BTreeMap::new();
+        for (publisher, client) in self.clients.connected() {
+            let (gateway, incarnation) = client.gateway;
+            let served = self.by_publisher.contains_key(&publisher)
+                || opened.contains(&publisher)
+                || self.leaving.iter().any(|leaving| leaving.publisher == publisher);
+            // What is our own and nobody's connection was left behind.
+            let is_gone = gateway == own || self.clients.gateway(gateway) != incarnation || is_lost(gateway);
+            if is_gone && !served && !opening.contains(&client.nonce) {
+                let since = self.orphans.get(&publisher).filter(|(nonce, _)| *nonce == client.nonce);
+                let since = since.map_or(now, |(_, since)| *since);
+                orphans.insert(publisher, (client.nonce, since));
+            }
+        }
+        self.orphans = orphans;
+        let due = self.orphans.iter().find_map(|(publisher, (_, since))| {
+            let client = self.clients.get(*publisher)?;
+            let user = self.users.get(&client.user);
+            let grace_ns = Nanos::from(user.map_or(0, |user| user.grace_ms)) * 1_000_000;
+            let cancels = user.is_some_and(|user| user.cancel_on_disconnect);
+            (now >= since + grace_ns + rank * self.limits.beat_ns).then(|| (client.user.clone(), cancels))
+        });
+        if let Some((user, cancels)) = due.filter(|_| !planted(Mutation::NeverReaps)) {
+            let nonce = nonce(own, true, stream.draw());
+            if let Some(ticket) = stream.open(&format!("{CLIENT}{user}"), nonce) {
+                self.opens.insert(ticket, PendingOpen::new(nonce, OpenFor::Reap { cancels }));
+            }
+        }
+    }
+}

@@ -1,0 +1,584 @@
+//! Moments that no process can be brought to at will.
+
+use super::*;
+use crate::gateway::users::{User, Whom};
+use lockstep_core::engine::ports::MemoryBacklog;
+use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_core::engine::subscriber::SubscriberEvent;
+use lockstep_wire::{CHANNELS, DayMark};
+
+/// A stream whose answers the test gives.
+#[derive(Default)]
+struct Told {
+    opens: Vec<(String, [u64; 2])>,
+    closes: Vec<PublisherId>,
+}
+
+impl Stream for Told {
+    fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
+        self.opens.push((name.to_owned(), nonce));
+        Some(self.opens.len() - 1)
+    }
+
+    fn publish(
+        &mut self,
+        _: PublisherId,
+        destination: Destination,
+        payload: &[u8],
+    ) -> Result<PublisherSeq, PublishError> {
+        match (destination, payload.len()) {
+            (SHORT, len @ 4..) => Err(PublishError::TooLongFor { destination, len, max: 3 }),
+            _ => Ok(1),
+        }
+    }
+
+    fn close(&mut self, publisher: PublisherId, _: &[u8]) -> Result<(), PublishError> {
+        self.closes.push(publisher);
+        Ok(())
+    }
+
+    fn draw(&mut self) -> [u64; 2] {
+        [(7 + self.opens.len() as u64) << 8, 7]
+    }
+}
+
+/// A channel whose messages have three bytes at most.
+const SHORT: Destination = CHANNELS + 7;
+const OWN: PublisherId = 1;
+const ALICE: PublisherId = 2;
+
+fn handle_opened(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, publisher: PublisherId) {
+    let ticket = stream.opens.len() - 1;
+    gateway.on_publisher(0, stream, &PublisherEvent::Opened { ticket, publisher, publisher_seq: 1, last: 0 });
+}
+
+fn entry_delivered(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, publisher: PublisherId) {
+    let (name, nonce) = stream.opens.last().cloned().unwrap();
+    let name = name.as_str();
+    let opened = SubscriberEvent::Opened { seq: 1, publisher, incarnation: 1, nonce, last: 0, name };
+    gateway.on_stream(0, stream, &opened);
+}
+
+/// A gateway, and alice's connection to it, whose open is under way.
+fn opening() -> (Gateway<MemoryBacklog>, Told, usize) {
+    opening_of(Delivery::Committed)
+}
+
+fn opening_of(delivery: Delivery) -> (Gateway<MemoryBacklog>, Told, usize) {
+    let limits = GatewayLimits {
+        delivery,
+        clients_max: 8,
+        accepts: 500,
+        soup: ServerLimits::default(),
+        stall_ns: 1_000_000_000,
+        checks_max: 8,
+        scan_ns: 10 * MS,
+        beat_ns: 500_000_000,
+        lost_beats: 6,
+    };
+    let mut users = Users::default();
+    let mut alice = User::new("alice".into(), "hash".into());
+    alice.destination = Whom::Channel(7);
+    users.insert(alice);
+    let ledger = Ledger::new(MemoryBacklog::new(1 << 20), true, false);
+    let (mut gateway, mut stream) = (Gateway::new("1", limits, users, ledger), Told::default());
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::CaughtUp { next: 1 });
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 1 });
+    gateway.turn(0, &mut stream, &mut Vec::new());
+    entry_delivered(&mut gateway, &mut stream, OWN);
+    handle_opened(&mut gateway, &mut stream, OWN);
+    let index = log_in(&mut gateway, &mut stream, b"");
+    (gateway, stream, index)
+}
+
+/// Another connection of alice's, whose password is not checked yet.
+fn begin_login(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, session: &[u8]) -> usize {
+    let (index, _) = gateway.accept(0, "127.0.0.1:1".parse().unwrap()).unwrap();
+    let blanks = vec![b' '; 29 - session.len()];
+    let login = [b"\0\x2fLalice secret    ", session, &blanks, b"0"].concat();
+    gateway.on_bytes(0, stream, index, &login);
+    index
+}
+
+/// And one whose open is under way.
+fn log_in(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, session: &[u8]) -> usize {
+    let index = begin_login(gateway, stream, session);
+    let check = gateway.next_check().unwrap();
+    gateway.on_checked(0, stream, &check, true);
+    index
+}
+
+#[test]
+fn a_login_is_accepted_once_both_halves_of_its_open_are_there_in_either_order() {
+    for entry_first in [true, false] {
+        let (mut gateway, mut stream, index) = opening();
+        for half in [entry_first, !entry_first] {
+            assert_eq!(gateway.out(index), b"");
+            let deliver = if half { entry_delivered } else { handle_opened };
+            deliver(&mut gateway, &mut stream, ALICE);
+        }
+        assert_eq!(gateway.out(index), b"\0\x1fA     FIRST                   1");
+    }
+}
+
+#[test]
+fn a_day_that_begins_between_the_halves_of_a_login_refuses_it_as_its_number_was_of_the_day_before() {
+    let (mut gateway, mut stream, index) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    let mark = DayMark { begins: true, name: "20261122" };
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 2, mark });
+    assert!(gateway.out(index).ends_with(b"\0\x02JS"), "{:?}", gateway.out(index));
+    // It is connected in the stream, and leaves it.
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    gateway.turn(20 * MS, &mut stream, &mut Vec::new());
+    assert_eq!(stream.closes, [ALICE]);
+}
+
+#[test]
+fn a_gateway_whose_spool_is_full_cuts_who_is_logged_in_and_refuses_logins() {
+    let (mut gateway, mut stream, index) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    let payload = vec![0; 60_000];
+    for seq in 2..40 {
+        let message = lockstep_core::engine::subscriber::Message {
+            seq,
+            publisher: 9,
+            publisher_seq: seq,
+            destination: ALICE,
+            timestamp: 0,
+            payload: &payload,
+        };
+        gateway.on_stream(0, &mut stream, &SubscriberEvent::Message(message));
+    }
+    assert!(gateway.ledger().is_full() && gateway.open_count() == 0);
+    assert!(gateway.out(index).ends_with(FULL.as_bytes()));
+    let again = begin_login(&mut gateway, &mut stream, b"");
+    assert!(gateway.out(again).ends_with(b"\0\x02JS") && gateway.next_check().is_none());
+}
+
+#[test]
+fn a_message_that_its_channel_does_not_take_is_told_and_counted_and_the_connection_goes_on() {
+    let (mut gateway, mut stream, index) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    let accepted = gateway.out(index).len();
+    // A millisecond later, as its rate takes no two at once.
+    gateway.on_bytes(0, &mut stream, index, b"\0\x05Ulong");
+    gateway.on_bytes(1_000_000, &mut stream, index, b"\0\x04Uyes");
+    let said = String::from_utf8_lossy(&gateway.out(index)[accepted..]).into_owned();
+    assert!(said.get(2..).is_some_and(|said| said.starts_with('+')), "{said:?}");
+    assert!(said.contains("(channels.*.message_len_max)"), "{said:?}");
+    assert_eq!((gateway.counts.refused, gateway.counts.submitted, gateway.open_count()), (1, 1, 1));
+}
+
+/// Each of them waits its grace once, and not again behind each that went before.
+#[test]
+fn the_clients_of_a_gateway_that_is_gone_wait_out_their_grace_together() {
+    let (mut gateway, mut stream, _) = opening();
+    let (other, second) = (9, 1_000_000_000);
+    let open =
+        |gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, publisher, name: &str, incarnation| {
+            let nonce = crate::gateway::clients::nonce(other, false, [u64::from(publisher) << 9, 5]);
+            let opened = SubscriberEvent::Opened { seq: 1, publisher, incarnation, nonce, last: 0, name };
+            gateway.on_stream(0, stream, &opened);
+        };
+    open(&mut gateway, &mut stream, other, "gateway/2", 1);
+    let names = ["client/a", "client/b", "client/c"];
+    for (publisher, name) in (20..).zip(names) {
+        open(&mut gateway, &mut stream, publisher, name, 1);
+    }
+    for name in ["a", "b", "c"] {
+        gateway.users.insert(User::new(name.into(), "hash".into()));
+    }
+    // It has started anew: its clients did not survive it.
+    open(&mut gateway, &mut stream, other, "gateway/2", 2);
+    let before = stream.opens.len();
+    gateway.turn(second, &mut stream, &mut Vec::new());
+    assert_eq!(stream.opens.len(), before, "their grace is two seconds");
+    for (reaped, publisher) in (1..).zip(20..23) {
+        let at = 4 * second + reaped as u64 * second / 10;
+        for turn in [at, at + second / 20] {
+            gateway.turn(turn, &mut stream, &mut Vec::new());
+            assert_eq!(stream.opens.len(), before + reaped, "one at a time: {:?}", stream.opens);
+        }
+        handle_opened(&mut gateway, &mut stream, publisher);
+    }
+}
+
+/// An entry and what its publisher's handle tells may come in any order, and fenced opens are never told as open.
+#[test]
+fn of_two_logins_of_a_user_that_are_under_way_the_first_is_refused_once_the_second_stands_in_the_stream() {
+    let (mut gateway, mut stream, first) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    let second = log_in(&mut gateway, &mut stream, b"");
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    assert!(gateway.out(first).ends_with(b"\0\x02JS"), "{:?}", gateway.out(first));
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    assert!(gateway.out(second).starts_with(b"\0\x1fA"), "{:?}", gateway.out(second));
+    assert!(gateway.opens.is_empty());
+}
+
+/// What the first one handed in then would stand under the second one's open, behind numbers that nobody was told:
+/// simulator seeds 20261122001393 and 20261122009622.
+#[test]
+fn a_login_whose_user_is_open_anew_hands_in_nothing_more_although_the_entry_was_not_delivered_yet() {
+    let (mut gateway, mut stream, first) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    gateway.on_bytes(0, &mut stream, first, b"\0\x04Uyes");
+    let second = log_in(&mut gateway, &mut stream, b"");
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    gateway.on_bytes(1_000_000, &mut stream, first, b"\0\x04Uyes");
+    assert_eq!(gateway.counts.submitted, 1);
+    assert!(gateway.out(first).ends_with(SUPERSEDED.as_bytes()), "{:?}", gateway.out(first));
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    assert_eq!(gateway.out(second), b"\0\x1fA     FIRST                   1");
+}
+
+/// The handle sends a close under the latest open of a name, which is the later login's before the reader comes to it.
+#[test]
+fn a_disconnect_that_is_due_does_not_end_a_later_open_whose_entry_was_not_delivered_yet() {
+    let (mut gateway, mut stream, first) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    gateway.on_bytes(0, &mut stream, first, b"\0\x01O");
+    let second = log_in(&mut gateway, &mut stream, b"");
+    let opens = stream.opens.len();
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    gateway.turn(20 * MS, &mut stream, &mut Vec::new());
+    assert_eq!((stream.closes.len(), stream.opens.len()), (0, opens), "the first one is fenced, not closed");
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    gateway.turn(40 * MS, &mut stream, &mut Vec::new());
+    assert_eq!(gateway.out(second), b"\0\x1fA     FIRST                   1");
+    assert_eq!((stream.closes.len(), stream.opens.len(), gateway.has_left()), (0, opens, true));
+    gateway.on_bytes(50 * MS, &mut stream, second, b"\0\x01O");
+    gateway.turn(60 * MS, &mut stream, &mut Vec::new());
+    assert_eq!(stream.closes, [ALICE], "its own disconnect ends it");
+}
+
+/// The reader lies behind both opens: what the first connection handed in would stand under the second one's open.
+#[test]
+fn of_two_logins_that_are_open_the_first_is_refused_before_either_entry_is_delivered() {
+    let (mut gateway, mut stream, first) = opening();
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    let second = log_in(&mut gateway, &mut stream, b"");
+    let opens = stream.opens.clone();
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    assert!(gateway.out(first).ends_with(b"\0\x02JS"), "{:?}", gateway.out(first));
+    for (name, nonce) in &opens[opens.len() - 2..] {
+        let (nonce, name) = (*nonce, name.as_str());
+        let opened =
+            SubscriberEvent::Opened { seq: 1, publisher: ALICE, incarnation: 1, nonce, last: 0, name };
+        gateway.on_stream(0, &mut stream, &opened);
+        gateway.turn(20 * MS, &mut stream, &mut Vec::new());
+    }
+    assert_eq!(gateway.out(second), b"\0\x1fA     FIRST                   1");
+    assert_eq!((stream.closes.len(), stream.opens.len()), (0, opens.len()));
+}
+
+/// The stream's last word on the name is the first login's, which nobody serves any more.
+#[test]
+fn a_user_whose_later_login_is_open_and_not_delivered_yet_is_not_taken_for_left_behind() {
+    let (mut gateway, mut stream, _) = opening();
+    let mut alice = gateway.users.get("alice").cloned().unwrap();
+    alice.grace_ms = 0;
+    gateway.users.insert(alice);
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    let second = log_in(&mut gateway, &mut stream, b"");
+    let opens = stream.opens.len();
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    for turn in 1..9 {
+        gateway.turn(turn * 20 * MS, &mut stream, &mut Vec::new());
+    }
+    assert_eq!(stream.opens.len(), opens, "{:?}", stream.opens);
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    assert_eq!(gateway.out(second), b"\0\x1fA     FIRST                   1");
+}
+
+#[test]
+fn a_client_that_is_leaving_is_closed_once_and_not_taken_for_left_behind_until_that_is_delivered() {
+    let (mut gateway, mut stream, index) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    gateway.on_bytes(0, &mut stream, index, b"\0\x01O");
+    let opens = stream.opens.len();
+    for turn in 1..9 {
+        gateway.turn(turn * 1_000_000_000, &mut stream, &mut Vec::new());
+    }
+    assert_eq!(
+        (stream.closes.as_slice(), stream.opens.len(), gateway.has_left()),
+        (&[ALICE][..], opens, false)
+    );
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 9, publisher: ALICE, said: b"" });
+    gateway.turn(9_000_000_000, &mut stream, &mut Vec::new());
+    assert!(gateway.has_left());
+}
+
+/// The client has left, at another gateway, before the open that was to take it away came.
+#[test]
+fn an_open_that_takes_away_a_client_that_is_gone_is_closed_all_the_same() {
+    let (mut gateway, mut stream, _) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    gateway.on_closed(0, 0);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 2, publisher: ALICE, said: b"" });
+    let nonce = crate::gateway::clients::nonce(OWN, true, [9 << 8, 9]);
+    gateway.opens.insert(7, PendingOpen::new(nonce, OpenFor::Reap { cancels: false }));
+    let reap = SubscriberEvent::Opened {
+        seq: 3,
+        publisher: ALICE,
+        incarnation: 2,
+        nonce,
+        last: 0,
+        name: "client/alice",
+    };
+    gateway.on_stream(0, &mut stream, &reap);
+    let told = PublisherEvent::Opened { ticket: 7, publisher: ALICE, publisher_seq: 1, last: 0 };
+    gateway.on_publisher(0, &mut stream, &told);
+    gateway.turn(20 * MS, &mut stream, &mut Vec::new());
+    assert_eq!((stream.closes.as_slice(), gateway.has_left()), (&[ALICE][..], false));
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 4, publisher: ALICE, said: b"" });
+    gateway.turn(1_000_000_000, &mut stream, &mut Vec::new());
+    assert!(gateway.has_left());
+}
+
+#[test]
+fn who_asked_for_a_session_is_not_logged_in_to_another_that_begins_meanwhile() {
+    for (session, refused) in [(&b""[..], false), (b"FIRST", true)] {
+        let (mut gateway, mut stream, _) = opening();
+        let index = begin_login(&mut gateway, &mut stream, session);
+        let mark = DayMark { begins: true, name: "20261122" };
+        gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 2, mark });
+        assert_eq!(gateway.out(index).ends_with(b"\0\x02JS"), refused, "{:?}", gateway.out(index));
+    }
+}
+
+#[test]
+fn a_login_whose_name_finds_no_room_in_the_cluster_is_rejected_and_says_why() {
+    let (mut gateway, mut stream, index) = opening();
+    let ticket = stream.opens.len() - 1;
+    gateway.on_publisher(0, &mut stream, &PublisherEvent::Refused { ticket, publishers_max: 3 });
+    let said = gateway.out(index);
+    assert!(said.ends_with(b"\0\x02JS"), "{said:?}");
+    assert!(String::from_utf8_lossy(said).contains("stream.publishers_max"));
+}
+
+/// A message for alice at `seq`.
+fn answer(seq: u64, payload: &[u8]) -> SubscriberEvent<'_> {
+    SubscriberEvent::Message(lockstep_core::engine::subscriber::Message {
+        seq,
+        publisher: 9,
+        publisher_seq: seq,
+        destination: ALICE,
+        timestamp: 0,
+        payload,
+    })
+}
+
+#[test]
+fn what_is_only_stamped_has_no_number_and_what_a_takeover_took_back_never_had_one() {
+    let (mut gateway, mut stream, index) = opening_of(Delivery::Stamped);
+    let mut on = |gateway: &mut Gateway<MemoryBacklog>, event| gateway.on_stream(0, &mut stream, &event);
+    on(&mut gateway, answer(2, b"lost"));
+    on(&mut gateway, SubscriberEvent::Retract { from: 2 });
+    on(&mut gateway, answer(2, b"kept"));
+    on(&mut gateway, answer(3, b"late"));
+    on(&mut gateway, SubscriberEvent::Committed { next: 3 });
+    // Her login's open stands behind both.
+    let (name, nonce) = stream.opens.last().cloned().unwrap();
+    let opened =
+        SubscriberEvent::Opened { seq: 4, publisher: ALICE, incarnation: 1, nonce, last: 0, name: &name };
+    gateway.on_stream(0, &mut stream, &opened);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    assert_eq!(gateway.out(index), b"", "a login's answer rests on what is committed");
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 5 });
+    assert_eq!(gateway.out(index), b"\0\x1fA     FIRST                   3");
+    let accepted = gateway.out(index).len();
+    gateway.on_stream(0, &mut stream, &answer(5, b"new"));
+    gateway.turn(20 * MS, &mut stream, &mut Vec::new());
+    assert_eq!(gateway.out(index).len(), accepted, "it is not final");
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 6 });
+    gateway.turn(20 * MS, &mut stream, &mut Vec::new());
+    assert_eq!(&gateway.out(index)[accepted..], b"\0\x04Snew");
+}
+
+#[test]
+fn who_asks_for_it_is_sent_what_is_stamped_too_under_the_number_that_it_will_have() {
+    let (mut gateway, mut stream, _) = opening_of(Delivery::Stamped);
+    gateway.users.get_mut("alice").unwrap().early = true;
+    let index = log_in(&mut gateway, &mut stream, b"");
+    let (name, nonce) = stream.opens.last().cloned().unwrap();
+    let opened =
+        SubscriberEvent::Opened { seq: 2, publisher: ALICE, incarnation: 1, nonce, last: 0, name: &name };
+    gateway.on_stream(0, &mut stream, &opened);
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 3 });
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    let accepted = gateway.out(index).len();
+    for (seq, payload) in [(3, b"one"), (4, b"two")] {
+        gateway.on_stream(0, &mut stream, &answer(seq, payload));
+    }
+    let early = b"\0\x0cU\0\0\0\0\0\0\0\x01one\0\x0cU\0\0\0\0\0\0\0\x02two";
+    assert_eq!(&gateway.out(index)[accepted..], early);
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Retract { from: 4 });
+    gateway.on_stream(0, &mut stream, &answer(4, b"new"));
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 5 });
+    gateway.turn(20 * MS, &mut stream, &mut Vec::new());
+    let said = &gateway.out(index)[accepted + early.len()..];
+    assert_eq!(said, b"\0\x0cU\0\0\0\0\0\0\0\x02new\0\x04Sone\0\x04Snew", "what counts is what is committed");
+}
+
+/// What was under way from a connection of the day before is numbered within that.
+#[test]
+fn the_numbers_of_a_day_begin_at_one_whatever_is_still_stamped_of_the_day_before() {
+    let (mut gateway, mut stream, _) = opening();
+    gateway.users.get_mut("alice").unwrap().numbered = true;
+    let said = |seq, number: u64| {
+        let payload = number.to_be_bytes();
+        (seq, payload)
+    };
+    let open = |gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, seq| {
+        let (name, nonce) = stream.opens.last().cloned().unwrap();
+        let opened =
+            SubscriberEvent::Opened { seq, publisher: ALICE, incarnation: 1, nonce, last: 0, name: &name };
+        gateway.on_stream(0, stream, &opened);
+        handle_opened(gateway, stream, ALICE);
+    };
+    open(&mut gateway, &mut stream, 2);
+    let mark = DayMark { begins: true, name: "20261122" };
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 3, mark });
+    let (seq, payload) = said(4, 7);
+    let late = SubscriberEvent::Message(lockstep_core::engine::subscriber::Message {
+        seq,
+        publisher: ALICE,
+        publisher_seq: 1,
+        destination: 0,
+        timestamp: 0,
+        payload: &payload,
+    });
+    gateway.on_stream(0, &mut stream, &late);
+    let index = log_in(&mut gateway, &mut stream, b"");
+    open(&mut gateway, &mut stream, 5);
+    assert!(gateway.out(index).ends_with(b"\0\x09U\0\0\0\0\0\0\0\0"), "{:?}", gateway.out(index));
+}
+
+/// A gateway that begins, under the name of one that the stream has as open.
+fn beginning(delivery: Delivery) -> (Gateway<MemoryBacklog>, Told) {
+    let (gateway, _, _) = opening_of(delivery);
+    let ledger = Ledger::new(MemoryBacklog::new(1 << 20), true, false);
+    let (mut gateway, mut stream) =
+        (Gateway::new("1", gateway.limits.clone(), Users::default(), ledger), Told::default());
+    let former = SubscriberEvent::Opened {
+        seq: 1,
+        publisher: OWN,
+        incarnation: 1,
+        nonce: [5, 5],
+        last: 0,
+        name: "gateway/1",
+    };
+    gateway.on_stream(0, &mut stream, &former);
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Alive { seq: 2, publisher: OWN });
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::CaughtUp { next: 3 });
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 3 });
+    (gateway, stream)
+}
+
+const MS: Nanos = 1_000_000;
+
+#[test]
+fn a_gateway_whose_name_another_one_lives_under_is_refused() {
+    for delivery in [Delivery::Committed, Delivery::Stamped] {
+        let (mut gateway, mut stream) = beginning(delivery);
+        for (seq, at) in (3..).zip([100, 600, 1_100]) {
+            gateway.on_stream(at * MS, &mut stream, &SubscriberEvent::Alive { seq, publisher: OWN });
+            gateway.on_stream(at * MS, &mut stream, &SubscriberEvent::Committed { next: seq + 1 });
+            gateway.turn(at * MS, &mut stream, &mut Vec::new());
+            assert!(stream.opens.is_empty() && !gateway.is_ready());
+        }
+        assert_eq!(gateway.take_failure(), Some(GatewayError::NameTaken("1".into())), "{delivery:?}");
+    }
+}
+
+#[test]
+fn clients_of_a_gateway_that_is_silent_are_disconnected_whatever_delivery_the_other_one_has() {
+    const OTHER: PublisherId = 30;
+    for delivery in [Delivery::Committed, Delivery::Stamped] {
+        let (mut gateway, mut stream, _) = opening_of(delivery);
+        let opened = |seq, publisher, nonce, name: &'static str| SubscriberEvent::Opened {
+            seq,
+            publisher,
+            incarnation: 1,
+            nonce,
+            last: 0,
+            name,
+        };
+        gateway.on_stream(0, &mut stream, &opened(20, OTHER, [1, 1], "gateway/2"));
+        let bobs = crate::gateway::clients::nonce(OTHER, false, [9, 9]);
+        gateway.on_stream(0, &mut stream, &opened(21, 31, bobs, "client/bob"));
+        gateway.on_stream(0, &mut stream, &SubscriberEvent::Alive { seq: 22, publisher: OTHER });
+        for seq in 23..23 + 8 {
+            let now = seq * 500 * MS;
+            assert!(stream.opens.iter().all(|(name, _)| name != "client/bob"), "it may live: {seq}");
+            gateway.on_stream(now, &mut stream, &SubscriberEvent::Alive { seq, publisher: OWN });
+            gateway.on_stream(now, &mut stream, &SubscriberEvent::Committed { next: seq + 1 });
+            if seq < 29 {
+                gateway.turn(now, &mut stream, &mut Vec::new());
+            }
+        }
+        for turn in 0..8 {
+            gateway.turn((40 + turn) * 1_000 * MS, &mut stream, &mut Vec::new());
+        }
+        assert!(stream.opens.iter().any(|(name, _)| name == "client/bob"), "{delivery:?}");
+    }
+}
+
+#[test]
+fn a_gateway_takes_the_name_of_one_that_is_silent_and_waits_for_none_that_was_closed() {
+    let (mut gateway, mut stream) = beginning(Delivery::Committed);
+    gateway.on_stream(MS, &mut stream, &SubscriberEvent::Alive { seq: 3, publisher: OWN });
+    for at in [10, 1_000, 1_500] {
+        gateway.turn(at * MS, &mut stream, &mut Vec::new());
+        assert!(stream.opens.is_empty() && gateway.is_listening());
+    }
+    gateway.turn(1_520 * MS, &mut stream, &mut Vec::new());
+    assert_eq!((stream.opens.len(), gateway.take_failure()), (1, None));
+    let (mut gateway, mut stream) = beginning(Delivery::Committed);
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 3, publisher: OWN, said: b"" });
+    gateway.turn(10 * MS, &mut stream, &mut Vec::new());
+    assert_eq!(stream.opens.len(), 1);
+}
+
+#[test]
+fn of_two_gateways_that_open_one_name_the_first_ends_and_says_why() {
+    let (mut gateway, mut stream, _) = opening();
+    let open = |nonce| SubscriberEvent::Opened {
+        seq: 5,
+        publisher: OWN,
+        incarnation: 2,
+        nonce,
+        last: 0,
+        name: "gateway/1",
+    };
+    gateway.on_stream(0, &mut stream, &open([77, 77]));
+    let failure = gateway.take_failure();
+    assert_eq!(failure, Some(GatewayError::Fenced("1".into())));
+    assert!(failure.unwrap().to_string().contains("--name of its own"));
+}
+
+#[test]
+fn a_gateway_that_stops_closes_its_name_behind_its_clients() {
+    let (mut gateway, mut stream, index) = opening();
+    entry_delivered(&mut gateway, &mut stream, ALICE);
+    handle_opened(&mut gateway, &mut stream, ALICE);
+    gateway.stop(0);
+    assert!(gateway.out(index).ends_with(b"log in at another one"));
+    gateway.turn(20 * MS, &mut stream, &mut Vec::new());
+    assert_eq!(stream.closes, [ALICE]);
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 9, publisher: ALICE, said: b"" });
+    gateway.turn(40 * MS, &mut stream, &mut Vec::new());
+    gateway.turn(60 * MS, &mut stream, &mut Vec::new());
+    assert_eq!((stream.closes.as_slice(), gateway.has_left()), (&[ALICE, OWN][..], false));
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 10, publisher: OWN, said: b"" });
+    assert!(gateway.has_left());
+}

@@ -1,0 +1,293 @@
+//! The messages of the trading day, by whom they are addressed to: what a client's sequence is counted over.
+//!
+//! A client's sequence is the count of committed messages for the destinations that it hears, since the day began.
+//! So it follows from the stream alone, and any gateway gives any client any of its numbers. The messages lie in a
+//! [`Backlog`] in the order of the stream; of each destination a list says where. What is heard of several destinations
+//! is their lists merged, and as places rise with the stream, merging compares places.
+//!
+//! ```text
+//!   backlog │ 7: to 3 │ 8: to 5 │ 12: to 3 │ 15: to 4 │ …       lists   3: [7, 12]   4: [15]   5: [8]
+//!                                                               who hears 3 and 5: 1 = 7, 2 = 8, 3 = 12
+//! ```
+
+use lockstep_core::engine::ports::{Backlog, BacklogError};
+use lockstep_core::engine::subscriber::Message;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{DayMark, Destination};
+use std::collections::BTreeMap;
+
+/// Before each message in the backlog: its length.
+const RECORD_LEN: usize = 4;
+/// The day that a stream is in before anybody has said that one begins.
+pub const FIRST_DAY: &str = "FIRST";
+
+/// Whether messages have a number at present.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Day {
+    /// It was read too late to know: the stream began before, and no day has begun since.
+    Unknown,
+    /// It is open.
+    Open(String),
+    /// The last one is over. Messages until the next one begins have no number.
+    Over,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Ledger<B> {
+    backlog: B,
+    lists: BTreeMap<Destination, Vec<u64>>,
+    /// Messages for everybody are kept: somebody hears them.
+    keeps_everybody: bool,
+    day: Day,
+    /// Messages that were addressed to somebody while no day was open.
+    outside: u64,
+    /// A message found no room: nothing is counted any more.
+    full: bool,
+}
+
+/// Where a client stands among what it hears.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Place {
+    /// Each destination that it hears, and how many of it lie behind.
+    heard: Vec<(Destination, usize)>,
+}
+
+impl Place {
+    /// Whether `destination` is one of those.
+    pub fn hears(&self, destination: Destination) -> bool {
+        self.heard.iter().any(|(known, _)| *known == destination)
+    }
+
+    /// Each destination that it hears.
+    pub fn destinations(&self) -> impl Iterator<Item = Destination> {
+        self.heard.iter().map(|(destination, _)| *destination)
+    }
+
+    /// One more destination, from its beginning; nobody could be addressed by it before.
+    pub fn hear(&mut self, destination: Destination) {
+        if !self.hears(destination) {
+            self.heard.push((destination, 0));
+        }
+    }
+}
+
+impl<B: Backlog> Ledger<B> {
+    /// Nothing yet, of a stream that is read from its first entry on if `whole`.
+    pub fn new(backlog: B, whole: bool, keeps_everybody: bool) -> Self {
+        let day = if whole { Day::Open(FIRST_DAY.to_owned()) } else { Day::Unknown };
+        Self { backlog, lists: BTreeMap::new(), keeps_everybody, day, outside: 0, full: false }
+    }
+
+    /// The trading day.
+    pub fn day(&self) -> &Day {
+        &self.day
+    }
+
+    /// Whether messages for everybody are kept.
+    pub fn keeps_everybody(&self) -> bool {
+        self.keeps_everybody
+    }
+
+    /// Messages that were addressed to somebody while no day was open.
+    pub fn outside(&self) -> u64 {
+        self.outside
+    }
+
+    /// Whether a message of the day found no room.
+    pub fn is_full(&self) -> bool {
+        self.full
+    }
+
+    /// A day begins or ends. One that begins while another is open ends that.
+    pub fn on_day(&mut self, mark: &DayMark<'_>) -> Result<(), BacklogError> {
+        if mark.begins {
+            self.backlog.cut(0)?;
+            self.lists.clear();
+            self.full = false;
+            self.day = Day::Open(mark.name.to_owned());
+        } else {
+            self.day = Day::Over;
+        }
+        Ok(())
+    }
+
+    /// The next message of the stream. Returns whether it has a number in somebody's sequence.
+    pub fn on_message(&mut self, message: &Message<'_>) -> Result<bool, BacklogError> {
+        if !self.takes(message) {
+            match self.day {
+                Day::Over => self.outside += u64::from(message.destination != 0),
+                Day::Open(_) => self.full |= message.destination != 0 || self.keeps_everybody,
+                Day::Unknown => {}
+            }
+            return Ok(false);
+        }
+        let record: [u8; RECORD_LEN] = (message.payload.len() as u32).to_le_bytes();
+        let at = self.backlog.append([&record, message.payload])?;
+        self.lists.entry(message.destination).or_default().push(at);
+        Ok(true)
+    }
+
+    /// Whether a message of this destination would have a number if it were the next.
+    pub fn takes(&self, message: &Message<'_>) -> bool {
+        (message.destination != 0 || self.keeps_everybody)
+            && (matches!(self.day, Day::Open(_)) || planted(Mutation::OutsideCounts))
+            && !self.full
+            && self.backlog.has_room(RECORD_LEN + message.payload.len())
+    }
+
+    fn list(&self, destination: Destination) -> &[u64] {
+        self.lists.get(&destination).map_or(&[], Vec::as_slice)
+    }
+
+    /// The number that the next message will have for who hears `destinations`.
+    pub fn next_number(&self, destinations: &[Destination]) -> u64 {
+        1 + destinations.iter().map(|destination| self.list(*destination).len() as u64).sum::<u64>()
+    }
+
+    /// The number that the next message will have for who stands at `place`.
+    pub fn number_behind(&self, place: &Place) -> u64 {
+        1 + place.destinations().map(|destination| self.list(destination).len() as u64).sum::<u64>()
+    }
+
+    /// The place before message `number`, from 1 to the next one, of who hears these distinct destinations.
+    pub fn place(&self, destinations: &[Destination], number: u64) -> Place {
+        let before = |at: u64| -> u64 {
+            destinations.iter().map(|one| self.list(*one).partition_point(|place| *place < at) as u64).sum()
+        };
+        // The least place before which `number - 1` messages lie.
+        let (mut low, mut high) = (0, self.backlog.len());
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if before(middle) < number - u64::from(!planted(Mutation::ResumesBehind)) {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        let behind = |one: &Destination| (*one, self.list(*one).partition_point(|place| *place < low));
+        Place { heard: destinations.iter().map(behind).collect() }
+    }
+
+    /// The next message from `place` on, read into `out`; then `place` stands behind it. `false`: there is none.
+    pub fn next(&self, place: &mut Place, out: &mut Vec<u8>) -> Result<bool, BacklogError> {
+        let ahead = place.heard.iter_mut().filter_map(|(destination, behind)| {
+            let at = *self.lists.get(destination)?.get(*behind)?;
+            Some((at, behind))
+        });
+        let Some((at, behind)) = ahead.min_by_key(|(at, _)| *at) else { return Ok(false) };
+        let len = len_at(&self.backlog, at)?;
+        out.resize(len, 0);
+        self.backlog.read(at + RECORD_LEN as u64, out)?;
+        *behind += 1;
+        Ok(true)
+    }
+
+    /// Whether nothing lies ahead of `place`.
+    pub fn is_at_end(&self, place: &Place) -> bool {
+        place.heard.iter().all(|(destination, behind)| *behind >= self.list(*destination).len())
+    }
+}
+
+fn len_at(backlog: &impl Backlog, at: u64) -> Result<usize, BacklogError> {
+    let mut record = [0; RECORD_LEN];
+    backlog.read(at, &mut record)?;
+    Ok(u32::from_le_bytes(record) as usize)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_core::engine::ports::MemoryBacklog;
+    use lockstep_wire::Seq;
+
+    fn ledger() -> Ledger<MemoryBacklog> {
+        Ledger::new(MemoryBacklog::new(1 << 20), true, false)
+    }
+
+    fn message(seq: Seq, destination: Destination, payload: &[u8]) -> Message<'_> {
+        Message { seq, publisher: 1, publisher_seq: seq, destination, timestamp: 0, payload }
+    }
+
+    fn all(ledger: &Ledger<MemoryBacklog>, place: &mut Place) -> Vec<String> {
+        let mut out = Vec::new();
+        let mut read = Vec::new();
+        while ledger.next(place, &mut out).unwrap() {
+            read.push(String::from_utf8(out.clone()).unwrap());
+        }
+        read
+    }
+
+    #[test]
+    fn a_clients_sequence_counts_what_is_addressed_to_it_and_begins_anywhere() {
+        let mut ledger = ledger();
+        for seq in 1..=90u64 {
+            let text = seq.to_string();
+            ledger.on_message(&message(seq, (seq % 3) as u32, text.as_bytes())).unwrap();
+        }
+        assert_eq!(ledger.next_number(&[1]), 31);
+        assert_eq!(ledger.next_number(&[0]), 1, "nobody hears everybody's");
+        for number in 1..=31 {
+            let expected: Vec<_> = (1..=90).filter(|seq| seq % 3 == 1).map(|seq| seq.to_string()).collect();
+            let read = all(&ledger, &mut ledger.place(&[1], number));
+            assert_eq!(read, expected[number as usize - 1..]);
+        }
+    }
+
+    #[test]
+    fn who_hears_several_destinations_has_one_sequence_over_them_in_the_streams_order() {
+        let mut ledger = ledger();
+        for seq in 1..=60u64 {
+            let text = seq.to_string();
+            ledger.on_message(&message(seq, 1 + (seq * seq % 5) as u32, text.as_bytes())).unwrap();
+        }
+        let heard = [5, 2];
+        let expected: Vec<_> = (1..=60u64)
+            .filter(|seq| heard.contains(&(1 + (seq * seq % 5) as u32)))
+            .map(|seq| seq.to_string())
+            .collect();
+        let next = ledger.next_number(&heard);
+        assert_eq!(next as usize, expected.len() + 1);
+        for number in 1..=next {
+            let mut place = ledger.place(&heard, number);
+            assert_eq!(all(&ledger, &mut place), expected[number as usize - 1..]);
+            assert!(ledger.is_at_end(&place));
+        }
+    }
+
+    #[test]
+    fn numbers_begin_anew_with_the_day_and_what_comes_between_two_days_has_none() {
+        let mut ledger = ledger();
+        let day = |begins| DayMark { begins, name: if begins { "20261121" } else { "" } };
+        ledger.on_message(&message(1, 7, b"before")).unwrap();
+        ledger.on_day(&day(true)).unwrap();
+        assert_eq!(ledger.next_number(&[7]), 1);
+        ledger.on_message(&message(3, 7, b"in")).unwrap();
+        ledger.on_day(&day(false)).unwrap();
+        ledger.on_message(&message(5, 7, b"between")).unwrap();
+        assert_eq!((ledger.next_number(&[7]), ledger.outside()), (2, 1));
+        assert_eq!(
+            all(&ledger, &mut ledger.place(&[7], 1)),
+            ["in"],
+            "a slow client still gets what was its own"
+        );
+        ledger.on_day(&day(true)).unwrap();
+        assert_eq!(ledger.next_number(&[7]), 1);
+    }
+
+    #[test]
+    fn a_stream_that_is_not_read_from_its_beginning_has_no_numbers_before_a_day_begins() {
+        let mut ledger = Ledger::new(MemoryBacklog::new(1 << 20), false, false);
+        assert!(!ledger.on_message(&message(50, 7, b"unknown")).unwrap());
+        ledger.on_day(&DayMark { begins: true, name: "A" }).unwrap();
+        assert!(ledger.on_message(&message(52, 7, b"known")).unwrap());
+        assert_eq!(ledger.next_number(&[7]), 2);
+    }
+
+    #[test]
+    fn a_day_that_is_larger_than_its_room_says_so_and_counts_nothing_wrong() {
+        let mut ledger = Ledger::new(MemoryBacklog::new(100), true, false);
+        let taken = (1..20).filter(|seq| ledger.on_message(&message(*seq, 7, b"12345678")).unwrap()).count();
+        assert_eq!((taken, ledger.is_full(), ledger.next_number(&[7])), (8, true, 9));
+    }
+}

@@ -1,0 +1,264 @@
+//! What a `stamped` subscription has told and what is not final yet, in the order of the stream.
+//!
+//! A takeover may take it back, and no client of SoupBinTCP can be told to unsay a message: it counts. So nothing that
+//! rests on it leaves the gateway as final: no number, no answer to a login, no end of a session, no disconnect.
+//!
+//! ```text
+//!   stamped ─▶ pending ──Committed{next}──▶ what the gateway knows
+//!                 └──────Retract{from}────▶ forgotten; what takes its place follows
+//! ```
+//! It holds no more than the cluster's window (`stream.window…`) and what one poll brings: everything else is final
+//! when it is told.
+
+use crate::soup::packet::PAYLOAD_LEN_MAX;
+use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{DayMark, Destination, Nanos, PublisherId, PublisherSeq, Seq};
+use std::collections::{BTreeMap, VecDeque};
+
+/// Buffers that are kept for what comes next.
+const FREE_MAX: usize = 1_024;
+
+#[derive(Clone, Copy, Debug)]
+enum What {
+    Message {
+        publisher: PublisherId,
+        publisher_seq: PublisherSeq,
+        destination: Destination,
+        timestamp: Nanos,
+    },
+    Opened {
+        publisher: PublisherId,
+        incarnation: u32,
+        nonce: [u64; 2],
+        last: PublisherSeq,
+    },
+    Closed {
+        publisher: PublisherId,
+    },
+    Alive {
+        publisher: PublisherId,
+    },
+    Day {
+        begins: bool,
+    },
+    CaughtUp,
+}
+
+/// One event that waits, with what it borrowed.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// It is final once everything below is.
+    bound: Seq,
+    what: What,
+    bytes: Vec<u8>,
+}
+
+impl Held {
+    /// The event as it was told.
+    pub fn event(&self) -> SubscriberEvent<'_> {
+        let seq = self.bound - 1;
+        let text = || std::str::from_utf8(&self.bytes).unwrap_or_default();
+        match self.what {
+            What::Message { publisher, publisher_seq, destination, timestamp } => {
+                let payload = &self.bytes[..];
+                SubscriberEvent::Message(Message {
+                    seq,
+                    publisher,
+                    publisher_seq,
+                    destination,
+                    timestamp,
+                    payload,
+                })
+            }
+            What::Opened { publisher, incarnation, nonce, last } => {
+                SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name: text() }
+            }
+            What::Closed { publisher } => SubscriberEvent::Closed { seq, publisher, said: &self.bytes },
+            What::Alive { publisher } => SubscriberEvent::Alive { seq, publisher },
+            What::Day { begins } => SubscriberEvent::Day { seq, mark: DayMark { begins, name: text() } },
+            What::CaughtUp => SubscriberEvent::CaughtUp { next: self.bound },
+        }
+    }
+}
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Pending {
+    held: VecDeque<Held>,
+    /// Messages among them that a packet takes, by whom they are for.
+    counts: BTreeMap<Destination, u64>,
+    days: usize,
+    free: Vec<Vec<u8>>,
+}
+
+impl Pending {
+    /// Holds always. Panics with the rule that is broken.
+    pub fn invariants(&self) {
+        let mut counts: BTreeMap<Destination, u64> = BTreeMap::new();
+        for held in &self.held {
+            if let What::Message { destination, .. } = held.what
+                && held.bytes.len() <= PAYLOAD_LEN_MAX
+            {
+                *counts.entry(destination).or_default() += 1;
+            }
+        }
+        assert!(counts == self.counts, "{counts:?} messages wait, and {:?} are counted", self.counts);
+        let days = self.held.iter().filter(|held| matches!(held.what, What::Day { .. })).count();
+        assert!(days == self.days, "{days} days wait, and {} are counted", self.days);
+        let mut pairs = self.held.iter().zip(self.held.iter().skip(1));
+        assert!(pairs.all(|(a, b)| a.bound <= b.bound), "what waits is in the order of the stream");
+        assert!(self.free.len() <= FREE_MAX, "{} buffers are kept, at most {FREE_MAX}", self.free.len());
+    }
+
+    /// Keeps an event that must wait. Those that say nothing to a gateway are passed over.
+    pub fn push(&mut self, event: &SubscriberEvent<'_>) {
+        let (bound, what, bytes) = match *event {
+            SubscriberEvent::Message(Message {
+                seq,
+                publisher,
+                publisher_seq,
+                destination,
+                timestamp,
+                payload,
+            }) => {
+                if payload.len() <= PAYLOAD_LEN_MAX {
+                    *self.counts.entry(destination).or_default() += 1;
+                }
+                (seq + 1, What::Message { publisher, publisher_seq, destination, timestamp }, payload)
+            }
+            SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name } => {
+                (seq + 1, What::Opened { publisher, incarnation, nonce, last }, name.as_bytes())
+            }
+            SubscriberEvent::Closed { seq, publisher, said } => (seq + 1, What::Closed { publisher }, said),
+            SubscriberEvent::Alive { seq, publisher } => (seq + 1, What::Alive { publisher }, &[][..]),
+            SubscriberEvent::Day { seq, mark } => {
+                self.days += 1;
+                (seq + 1, What::Day { begins: mark.begins }, mark.name.as_bytes())
+            }
+            SubscriberEvent::CaughtUp { next } => {
+                let is_known = |held: &Held| held.bound == next && matches!(held.what, What::CaughtUp);
+                if self.held.back().is_some_and(is_known) {
+                    return;
+                }
+                (next, What::CaughtUp, &[][..])
+            }
+            _ => return,
+        };
+        debug_assert!(self.held.back().is_none_or(|last| last.bound <= bound), "in the stream's order");
+        let mut kept = self.free.pop().unwrap_or_default();
+        kept.extend_from_slice(bytes);
+        self.held.push_back(Held { bound, what, bytes: kept });
+    }
+
+    /// The oldest event, if everything below `commit_next` makes it final. [`Pending::give_back`] its memory.
+    pub fn pop_final(&mut self, commit_next: Seq) -> Option<Held> {
+        let commit_next = commit_next + Seq::from(planted(Mutation::FinalTooEarly));
+        self.held.front().filter(|held| held.bound <= commit_next)?;
+        let held = self.held.pop_front()?;
+        self.uncount(&held);
+        Some(held)
+    }
+
+    /// The memory of an event that was handled serves the next one.
+    pub fn give_back(&mut self, held: Held) {
+        let mut bytes = held.bytes;
+        if self.free.len() < FREE_MAX {
+            bytes.clear();
+            self.free.push(bytes);
+        }
+    }
+
+    /// Nothing from `from` on survived a takeover.
+    pub fn on_retract(&mut self, from: Seq) {
+        let from = from + Seq::from(planted(Mutation::RetractKeepsOne));
+        while self.held.back().is_some_and(|held| held.bound > from)
+            && let Some(held) = self.held.pop_back()
+        {
+            if !planted(Mutation::RetractedCounts) {
+                self.uncount(&held);
+            }
+            self.give_back(held);
+        }
+    }
+
+    fn uncount(&mut self, held: &Held) {
+        match held.what {
+            What::Message { destination, .. } if held.bytes.len() <= PAYLOAD_LEN_MAX => {
+                if let Some(count) = self.counts.get_mut(&destination) {
+                    *count -= 1;
+                }
+                self.counts.retain(|_, count| *count > 0);
+            }
+            What::Day { .. } => self.days -= 1,
+            _ => {}
+        }
+    }
+
+    /// Messages for `destination` that wait and that a packet takes; `None` while a trading day waits to begin or to end: then they have no
+    /// number yet.
+    pub fn count(&self, destination: Destination) -> Option<u64> {
+        (self.days == 0).then(|| self.counts.get(&destination).copied().unwrap_or(0))
+    }
+
+    /// Events that wait.
+    pub fn len(&self) -> usize {
+        self.held.len()
+    }
+
+    /// Whether none waits.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(seq: Seq, destination: Destination, payload: &[u8]) -> SubscriberEvent<'_> {
+        let (publisher, publisher_seq, timestamp) = (9, seq, 5);
+        SubscriberEvent::Message(Message { seq, publisher, publisher_seq, destination, timestamp, payload })
+    }
+
+    #[test]
+    fn what_is_committed_comes_out_as_it_was_told_and_what_was_taken_back_never_does() {
+        let mut pending = Pending::default();
+        let mark = DayMark { begins: true, name: "A" };
+        let events = [
+            message(3, 1, b"three"),
+            SubscriberEvent::Opened {
+                seq: 4,
+                publisher: 7,
+                incarnation: 2,
+                nonce: [1, 2],
+                last: 8,
+                name: "client/a",
+            },
+            SubscriberEvent::Closed { seq: 5, publisher: 7, said: b"\x02\x01" },
+            message(6, 1, b""),
+            SubscriberEvent::Alive { seq: 7, publisher: 3 },
+            SubscriberEvent::CaughtUp { next: 8 },
+            SubscriberEvent::Day { seq: 8, mark },
+        ];
+        let mut told = Vec::new();
+        let mut commit = |pending: &mut Pending, next| {
+            while let Some(held) = pending.pop_final(next) {
+                told.push(format!("{:?}", held.event()));
+                pending.give_back(held);
+            }
+        };
+        events[..5].iter().for_each(|event| pending.push(event));
+        assert_eq!((pending.count(1), pending.count(2)), (Some(2), Some(0)));
+        commit(&mut pending, 4);
+        pending.on_retract(5);
+        assert_eq!((pending.len(), pending.count(1)), (1, Some(0)));
+        events[2..].iter().for_each(|event| pending.push(event));
+        assert_eq!(pending.count(1), None, "a day waits to begin");
+        commit(&mut pending, 8);
+        assert_eq!(pending.len(), 1);
+        commit(&mut pending, 9);
+        assert_eq!(told, events.map(|event| format!("{event:?}")));
+        assert!(pending.is_empty());
+    }
+}

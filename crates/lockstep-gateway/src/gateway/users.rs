@@ -1,0 +1,276 @@
+//! The users of gateways: a file beside the configuration, the same for all gateways of a cluster.
+//!
+//! ```toml
+//! [[users]]
+//! name = "alice"                    # 1 to 6 letters and digits: SoupBinTCP's field
+//! password = "$argon2id$v=19$…"     # what `lockstep gateway user add` writes
+//! hear = ["self", "channel:7"]      # whose messages are its sequence
+//! destination = "everybody"         # whom its messages are for
+//! ```
+
+use lockstep_wire::{CHANNELS, GATEWAYS};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+/// Longest name of a user: SoupBinTCP's field Username.
+pub const USER_LEN_MAX: usize = 6;
+/// Most destinations that one user hears: merging looks at each.
+pub const HEARD_MAX: usize = 16;
+
+/// Whom messages are for, as a user's row names it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Whom {
+    /// The user itself.
+    Own,
+    /// Destination 0.
+    Everybody,
+    /// Another user's client.
+    Client(String),
+    /// A channel, counted from 0; its destination is [`CHANNELS`] more. The last is the gateways' own.
+    Channel(u32),
+}
+
+impl FromStr for Whom {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{text}' is nobody: write self, everybody, client:NAME or channel:NUMBER");
+        match text.split_once(':') {
+            None if text == "self" => Ok(Self::Own),
+            None if text == "everybody" => Ok(Self::Everybody),
+            Some(("client", name)) => user_name(name).map(Self::Client),
+            Some(("channel", number)) => {
+                let known = number.parse().ok().filter(|number| *number < GATEWAYS - CHANNELS);
+                known.map(Self::Channel).ok_or_else(wrong)
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl fmt::Display for Whom {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Own => f.write_str("self"),
+            Self::Everybody => f.write_str("everybody"),
+            Self::Client(name) => write!(f, "client:{name}"),
+            Self::Channel(number) => write!(f, "channel:{number}"),
+        }
+    }
+}
+
+impl TryFrom<String> for Whom {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        text.parse()
+    }
+}
+
+impl From<Whom> for String {
+    fn from(whom: Whom) -> Self {
+        whom.to_string()
+    }
+}
+
+/// A user's name as it is compared and stored: SoupBinTCP's are case-insensitive, so lower case.
+///
+/// # Errors
+/// It does not fit the protocol's field.
+pub fn user_name(text: &str) -> Result<String, String> {
+    let fits =
+        (1..=USER_LEN_MAX).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    if fits {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(format!(
+            "'{text}' is no user's name: SoupBinTCP has room for 1 to {USER_LEN_MAX} letters and digits"
+        ))
+    }
+}
+
+/// One user.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct User {
+    /// Its name, in lower case.
+    pub name: String,
+    /// The argon2id hash of its password in lower case, as a PHC string.
+    pub password: String,
+    /// May not log in.
+    #[serde(default)]
+    pub disabled: bool,
+    /// Whose messages are its sequence; `self` alone by default.
+    #[serde(default = "only_self")]
+    pub hear: Vec<Whom>,
+    /// Whom its messages are for.
+    #[serde(default = "everybody")]
+    pub destination: Whom,
+    /// Its messages begin with a number of its own, by which they are stamped exactly once.
+    #[serde(default)]
+    pub numbered: bool,
+    /// It is sent its messages as they are stamped too, without a number that counts (`gateway.delivery = "stamped"`).
+    #[serde(default)]
+    pub early: bool,
+    /// How long it may be away before its disconnect is stamped, in milliseconds.
+    #[serde(default = "grace_ms")]
+    pub grace_ms: u32,
+    /// Whether the application is told to cancel its orders then.
+    #[serde(default)]
+    pub cancel_on_disconnect: bool,
+    /// Messages a second that are taken of it; the rest waits in its socket.
+    #[serde(default = "rate")]
+    pub rate: u32,
+}
+
+fn only_self() -> Vec<Whom> {
+    vec![Whom::Own]
+}
+
+fn everybody() -> Whom {
+    Whom::Everybody
+}
+
+fn grace_ms() -> u32 {
+    2_000
+}
+
+fn rate() -> u32 {
+    10_000
+}
+
+impl User {
+    /// A user with this name and hash, and the defaults.
+    pub fn new(name: String, password: String) -> Self {
+        Self {
+            name,
+            password,
+            disabled: false,
+            hear: only_self(),
+            destination: everybody(),
+            numbered: false,
+            early: false,
+            grace_ms: grace_ms(),
+            cancel_on_disconnect: false,
+            rate: rate(),
+        }
+    }
+}
+
+/// All of them.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Users {
+    by_name: BTreeMap<String, User>,
+}
+
+#[derive(Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+struct UsersFile {
+    #[serde(default)]
+    users: Vec<User>,
+}
+
+impl Users {
+    /// Reads the file's text.
+    ///
+    /// # Errors
+    /// What is wrong, and where.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let file: UsersFile = toml::from_str(text).map_err(|error| error.to_string())?;
+        let mut by_name = BTreeMap::new();
+        for user in file.users {
+            let name = user_name(&user.name)?;
+            if name != user.name {
+                return Err(format!("user '{}': write names in lower case", user.name));
+            }
+            if user.hear.is_empty() || user.hear.len() > HEARD_MAX {
+                return Err(format!(
+                    "user '{name}' hears {} destinations: 1 to {HEARD_MAX}",
+                    user.hear.len()
+                ));
+            }
+            if user.rate == 0 {
+                return Err(format!("user '{name}' has rate 0: disable it if it may not send"));
+            }
+            if by_name.insert(name.clone(), user).is_some() {
+                return Err(format!("user '{name}' stands twice"));
+            }
+        }
+        Ok(Self { by_name })
+    }
+
+    /// The file's text.
+    pub fn write(&self) -> String {
+        let file = UsersFile { users: self.by_name.values().cloned().collect() };
+        // Strings, numbers and lists of strings: always a table.
+        toml::to_string_pretty(&file).unwrap_or_default()
+    }
+
+    /// The user of this name, which is in lower case.
+    pub fn get(&self, name: &str) -> Option<&User> {
+        self.by_name.get(name)
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, name: &str) -> Option<&mut User> {
+        self.by_name.get_mut(name)
+    }
+
+    /// Adds a user, or puts it in the place of the one with its name.
+    pub fn insert(&mut self, user: User) {
+        self.by_name.insert(user.name.clone(), user);
+    }
+
+    /// Removes a user. Returns whether it was there.
+    pub fn remove(&mut self, name: &str) -> bool {
+        self.by_name.remove(name).is_some()
+    }
+
+    /// All, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &User> {
+        self.by_name.values()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_written_reads_as_it_was() {
+        let mut users = Users::default();
+        let mut alice = User::new("alice".into(), "$argon2id$x".into());
+        alice.hear = vec![Whom::Own, Whom::Client("bob".into()), Whom::Channel(7), Whom::Everybody];
+        (alice.numbered, alice.grace_ms) = (true, 0);
+        users.insert(alice);
+        users.insert(User::new("bob".into(), "y".into()));
+        assert_eq!(Users::parse(&users.write()), Ok(users));
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let users = Users::parse("[[users]]\nname = \"a1\"\npassword = \"h\"\n").unwrap();
+        assert_eq!(users.get("a1"), Some(&User::new("a1".into(), "h".into())));
+    }
+
+    #[test]
+    fn a_wrong_file_is_refused_with_what_is_wrong() {
+        let user = |more: &str| format!("[[users]]\nname = \"alice\"\npassword = \"h\"\n{more}");
+        for (text, said) in [
+            (user("colour = 1"), "unknown field `colour`"),
+            (user("hear = []"), "hears 0"),
+            (user("hear = [\"nobody\"]"), "write self, everybody, client:NAME"),
+            (user("destination = \"channel:2147483647\""), "is nobody"),
+            (user("rate = 0"), "rate 0"),
+            (user(&user("")), "stands twice"),
+            (user("").replace("alice", "Alice"), "lower case"),
+            (user("").replace("alice", "alice77"), "1 to 6 letters"),
+        ] {
+            let error = Users::parse(&text).unwrap_err();
+            assert!(error.contains(said), "{error}");
+        }
+    }
+}

@@ -1,0 +1,403 @@
+//! # auto: the best transport that works here, and unicast from whom multicast does not come
+//!
+//! The question: how does a node choose for itself what all must agree upon? It does not have to. Everybody
+//! multicasts, past the kernel where that works, and everybody listens. Whom a node does not hear by multicast it asks
+//! for a lease (`io/fanout`), and gives it back when it does. So each pair settles it alone: a wrong guess costs
+//! copies that are thrown away, never a datagram.
+//!
+//! ```text
+//!   heard by multicast within a second ──▶ nothing to do
+//!   silent there, answers a join ────────▶ sends to us by unicast as well, until it is heard
+//! ```
+//!
+//! A handle that hears a replica by lease alone also submits to it by unicast: what does not come may not go either.
+
+#[cfg(test)]
+mod tests;
+
+use super::clock::Clock;
+use super::fanout::aside::Aside;
+use super::fanout::leasing::{Leasing, Reply};
+use super::fanout::outbox::Outbox;
+use super::fanout::{
+    CLOCK_MASK, Fanout, FanoutCounts, FanoutSettings, GROUPS_ASIDE, UNICAST_ASIDE, Way, way,
+};
+use super::shm::RelaySettings;
+use super::transport::{Transport, TransportSettings};
+use super::udp::{UdpCounts, UdpSettings, address_of, socket_address};
+use super::xdp::{Mode, XdpSettings};
+use super::{IoError, Obtained};
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_wire::{Header, Kind, Nanos, REPLICA_MAX};
+use std::net::SocketAddrV4;
+use std::os::fd::BorrowedFd;
+
+/// Who has not been heard for so long is not heard: replicas speak every few milliseconds.
+const SILENT_NS: Nanos = 1_000_000_000;
+
+/// How to open one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AutoSettings {
+    /// Who is asked for leases, and gives them.
+    pub fanout: FanoutSettings,
+    /// The only queue of the card that xdp uses; none: all.
+    pub queue: Option<u32>,
+}
+
+/// A line that multicasts, and what is asked and given beside that.
+pub struct Auto {
+    line: Transport,
+    leasing: Leasing,
+    outbox: Outbox,
+    segmenting: bool,
+    /// When each number was last heard by multicast.
+    heard: Box<[Nanos; REPLICA_MAX as usize + 1]>,
+    /// Of unicast what is lent in place, behind what was kept.
+    unicast: Vec<u16>,
+    unicast_aside: Aside,
+    groups_aside: Aside,
+    /// Who gives to us.
+    givers: Vec<libc::sockaddr_in>,
+    has_received: bool,
+    /// What the last receive found on the socket that leases come by.
+    by_lease: usize,
+    turns: u32,
+    clock: Clock,
+    now: Nanos,
+    counts: UdpCounts,
+    obtained: Vec<Obtained>,
+}
+
+/// Opens the best of xdp, udp and unicast that there is, and says why it is no better one. With a `relay` whoever
+/// owns the card hands on what it receives.
+///
+/// # Errors
+/// As of the last of them.
+pub fn open(
+    udp: UdpSettings,
+    settings: &AutoSettings,
+    relay: Option<&RelaySettings>,
+) -> Result<Transport, IoError> {
+    let mut why = Vec::new();
+    let line = match xdp(&udp, settings.queue, relay, &mut why) {
+        Some(line) => line,
+        None => match Transport::open_with(udp.clone(), TransportSettings::Udp, relay) {
+            Ok(line) => line,
+            Err(error) => {
+                why.push(format!("udp: {error}"));
+                let mut fanout = Fanout::open(udp, &settings.fanout)?;
+                fanout.tell(told("unicast", why));
+                return Ok(Transport::Unicast(Box::new(fanout)));
+            }
+        },
+    };
+    let what = match &line {
+        Transport::Xdp(_) => "xdp; by lease from whom its multicast does not come",
+        Transport::Relayed(_) => {
+            "udp, and what the owner of the card hands on; by lease from whom neither brings"
+        }
+        _ => "udp; by lease from whom its multicast does not come",
+    };
+    let mut obtained = line.obtained().to_vec();
+    obtained.push(told(what, why));
+    let own = line.unicast_address();
+    let skipped = (!udp.multicast_loop).then_some(*own.ip());
+    let leasing = Leasing::beside_multicast(&settings.fanout, own, &udp.joins, skipped)?;
+    Ok(Transport::Auto(Box::new(Auto {
+        line,
+        outbox: Outbox::new(),
+        segmenting: udp.gso,
+        heard: Box::new([0; REPLICA_MAX as usize + 1]),
+        unicast: Vec::with_capacity(UNICAST_ASIDE.1),
+        unicast_aside: Aside::new(UNICAST_ASIDE.0, UNICAST_ASIDE.1),
+        groups_aside: Aside::new(GROUPS_ASIDE.0, GROUPS_ASIDE.1),
+        givers: Vec::with_capacity(settings.fanout.nodes.len()),
+        leasing,
+        has_received: false,
+        by_lease: 0,
+        turns: 0,
+        clock: Clock::start(),
+        now: 0,
+        counts: UdpCounts::default(),
+        obtained,
+    })))
+}
+
+/// The card, if it takes a program: behind the kernel's own gathering (generic mode) xdp is no better than udp, and
+/// loses what this host's own senders hand over uncut.
+fn xdp(
+    udp: &UdpSettings,
+    queue: Option<u32>,
+    relay: Option<&RelaySettings>,
+    why: &mut Vec<String>,
+) -> Option<Transport> {
+    if address_of(&udp.interface).is_ok_and(|address| address.is_loopback()) {
+        why.push("xdp: the loopback has no card".to_owned());
+        return None;
+    }
+    let mut refused = String::new();
+    for mode in [Mode::ZeroCopy, Mode::Native] {
+        let settings = TransportSettings::Xdp(XdpSettings { mode: Some(mode), queue });
+        match Transport::open_with(udp.clone(), settings, relay) {
+            Ok(line) => {
+                why.extend((!refused.is_empty()).then_some(refused));
+                return Some(line);
+            }
+            Err(error) => refused = format!("xdp {mode}: {error}"),
+        }
+    }
+    why.push(refused);
+    None
+}
+
+fn told(got: &str, why: Vec<String>) -> Obtained {
+    let note = (!why.is_empty()).then(|| why.join("; "));
+    Obtained { what: "transport", asked: "auto".to_owned(), got: got.to_owned(), note }
+}
+
+impl Auto {
+    /// Each setting with the value in force, and which transport it is.
+    pub fn obtained(&self) -> &[Obtained] {
+        &self.obtained
+    }
+
+    /// The line that multicasts.
+    pub fn line(&self) -> &Transport {
+        &self.line
+    }
+
+    /// What was done so far, copies by lease among it.
+    pub fn counts(&self) -> UdpCounts {
+        UdpCounts { dropped: self.dropped(), ..self.counts.and(&self.line.counts()) }
+    }
+
+    /// What only leases do.
+    pub fn fanout_counts(&self) -> FanoutCounts {
+        self.leasing.counts()
+    }
+
+    /// Where others reach us.
+    pub fn unicast_address(&self) -> SocketAddrV4 {
+        self.line.unicast_address()
+    }
+
+    /// All sockets, for a `Parker` to wait on.
+    pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        self.line.sockets()
+    }
+
+    /// Notes who speaks here. A frame that is given again is not said by whose number it bears.
+    #[inline]
+    fn note_speaker(&mut self, index: usize) {
+        const LENGTH: usize = std::mem::offset_of!(Header, length);
+        const SENDER: usize = std::mem::offset_of!(Header, sender);
+        let datagram = self.line.group_datagram(index);
+        let word = |at: usize| {
+            let bytes = datagram.get(at..at + 4)?;
+            Some(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+        };
+        let (Some(length), Some(sender)) = (word(LENGTH), word(SENDER)) else { return };
+        let is_first_hand = length as usize == datagram.len() && datagram[5] != Kind::Submission as u8;
+        if let Some(heard) = self.heard.get_mut(sender as usize)
+            && is_first_hand
+        {
+            *heard = self.now;
+        }
+    }
+
+    /// Asks for leases, and gives them back.
+    fn look(&mut self) {
+        self.now = self.clock.now();
+        let Self { leasing, heard, now, line, givers, .. } = self;
+        let is_heard = |id: u32| {
+            let at = heard.get(id as usize).copied().unwrap_or(0);
+            at > 0 && *now < at + SILENT_NS
+        };
+        while let Some(reply) = leasing.poll(*now, is_heard) {
+            say(line, &reply);
+        }
+        givers.clear();
+        givers.extend(leasing.given().take(givers.capacity()).map(socket_address));
+    }
+
+    /// Takes what came by unicast, while some of it may be what groups were told.
+    fn pump(&mut self) -> usize {
+        let count = self.line.recv_unicast();
+        for index in 0..count {
+            let (datagram, from) = self.line.unicast_datagram(index);
+            match way(datagram) {
+                Way::Control => {
+                    if let Some(reply) = self.leasing.on_datagram(self.now, datagram, from) {
+                        say(&mut self.line, &reply);
+                    }
+                }
+                Way::Group if self.leasing.is_given_by(from) => self.groups_aside.push(datagram, from),
+                _ => self.unicast_aside.push(datagram, from),
+            }
+        }
+        count
+    }
+
+    /// Sends copies to `targets`, and cuts bursts itself if the kernel does not.
+    fn send_copies(&mut self, to: Copies, bursts: &[Burst<'_>]) {
+        loop {
+            let targets = match to {
+                Copies::Members(group) => self.leasing.members.targets(group as usize),
+                Copies::Givers => &self.givers,
+            };
+            let Some(socket) = self.line.unicast_socket() else { return };
+            let sent = self.outbox.send(socket, targets, bursts, self.segmenting);
+            if sent.segment_refused {
+                self.segmenting = false;
+                self.counts.segment_refused += 1;
+                continue;
+            }
+            self.counts.on_sent(sent.deliveries, sent.delivered_bytes);
+            self.counts.refused_sends += sent.refusals as u64;
+            // What no copy of was taken lacks all of them.
+            let all: usize = bursts.iter().map(Burst::count).sum();
+            let unsent = sent.unsent + (all - sent.datagrams) * targets.len();
+            self.leasing.count_unsent(unsent);
+            return;
+        }
+    }
+}
+
+/// Whom copies go to.
+#[derive(Clone, Copy)]
+enum Copies {
+    /// Members of this group, by lease.
+    Members(Group),
+    /// Those whom we hear by lease.
+    Givers,
+}
+
+/// Sends a join or a lease. One that is lost is asked for again.
+fn say(line: &mut Transport, reply: &Reply) {
+    line.send_unicast(reply.to, [&reply.bytes, &[]]);
+}
+
+impl Net for Auto {
+    fn recv_groups(&mut self) -> usize {
+        self.by_lease = if self.givers.is_empty() { 0 } else { self.pump() };
+        let kept = self.groups_aside.lend();
+        let count = self.line.recv_groups();
+        for index in 0..count {
+            self.note_speaker(index);
+        }
+        self.has_received = true;
+        self.turns = self.turns.wrapping_add(1);
+        if count == 0 || self.turns & CLOCK_MASK == 0 {
+            self.look();
+        }
+        kept + count
+    }
+
+    /// More may wait behind what came by lease.
+    #[inline]
+    fn is_drained(&self) -> bool {
+        self.by_lease == 0 && self.line.is_drained()
+    }
+
+    #[inline]
+    fn group_datagram(&self, index: usize) -> &[u8] {
+        match index.checked_sub(self.groups_aside.len()) {
+            None => self.groups_aside.datagram(index).0,
+            Some(index) => self.line.group_datagram(index),
+        }
+    }
+
+    fn recv_unicast(&mut self) -> usize {
+        self.unicast.clear();
+        if !self.givers.is_empty() {
+            if !std::mem::take(&mut self.has_received) {
+                let _all_is_kept = self.pump();
+                self.look();
+            }
+            return self.unicast_aside.lend();
+        }
+        let kept = self.unicast_aside.lend();
+        for index in 0..self.line.recv_unicast() {
+            let (datagram, from) = self.line.unicast_datagram(index);
+            if way(datagram) == Way::Control {
+                if let Some(reply) = self.leasing.on_datagram(self.now, datagram, from) {
+                    say(&mut self.line, &reply);
+                }
+            } else if self.unicast.len() < self.unicast.capacity() {
+                self.unicast.push(index as u16);
+            }
+        }
+        kept + self.unicast.len()
+    }
+
+    fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
+        let in_place = index.checked_sub(self.unicast_aside.len()).and_then(|index| self.unicast.get(index));
+        match in_place {
+            Some(place) => self.line.unicast_datagram(usize::from(*place)),
+            None => self.unicast_aside.datagram(index),
+        }
+    }
+
+    /// By multicast, and to whom that does not reach. What multicast took is on its way.
+    fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
+        let taken = self.line.send_group(group, bursts);
+        let has_members = !self.leasing.members.targets(group as usize).is_empty();
+        let by_lease = group == Group::Submit && !self.givers.is_empty();
+        if taken > 0 && (has_members || by_lease) {
+            let mut own = [Burst { bytes: &[], stride: 1 }; SENT_BURSTS_MAX];
+            let used = taken_of(bursts, taken, &mut own);
+            if has_members {
+                self.send_copies(Copies::Members(group), &own[..used]);
+            }
+            if by_lease {
+                self.send_copies(Copies::Givers, &own[..used]);
+            }
+        }
+        taken
+    }
+
+    #[inline]
+    fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
+        self.line.send_unicast(to, parts)
+    }
+
+    fn dropped(&self) -> u64 {
+        self.line.dropped() + self.unicast_aside.dropped + self.groups_aside.dropped
+    }
+
+    fn set_joined(&mut self, group: Group, joined: bool) {
+        self.line.set_joined(group, joined);
+        self.leasing.set_joined(group, joined);
+    }
+}
+
+/// Most bursts of a send that are copied; members ask for what is beyond.
+const SENT_BURSTS_MAX: usize = 64;
+
+/// The first `taken` datagrams of `bursts`. Returns how many bursts those are.
+fn taken_of<'a>(bursts: &[Burst<'a>], taken: usize, out: &mut [Burst<'a>; SENT_BURSTS_MAX]) -> usize {
+    let (mut left, mut used) = (taken, 0);
+    for burst in bursts.iter().filter(|burst| !burst.bytes.is_empty()) {
+        if left == 0 || used == out.len() {
+            break;
+        }
+        let count = burst.count().min(left);
+        let end = (count * burst.stride).min(burst.bytes.len());
+        out[used] = Burst { bytes: &burst.bytes[..end], stride: burst.stride };
+        (left, used) = (left - count, used + 1);
+    }
+    used
+}
+
+/// Who gives to us is told that we leave.
+impl Drop for Auto {
+    fn drop(&mut self) {
+        for reply in self.leasing.leave() {
+            say(&mut self.line, &reply);
+        }
+    }
+}
+
+/// A node is opened by one thread and run by another.
+const fn may_move<T: Send>() {}
+const _: () = may_move::<Auto>();

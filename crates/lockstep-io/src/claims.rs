@@ -1,0 +1,78 @@
+//! Which places of the tail's ring are whose: what lets two threads share memory without a lock.
+//!
+//! ```text
+//!   written ─────── side reads ─────── published ─────── hot writes ─────── written + ring
+//! ```
+//!
+//! Neither word ever falls. Who raises one stores it with release behind the last access to what it gives away; who
+//! relies on it loads it with acquire before the first access.
+
+use crate::sync::{AtomicU64, Ordering};
+
+/// Loads a word that the other thread stores, and all that it gave away with it.
+#[inline]
+pub fn load(word: &AtomicU64) -> u64 {
+    word.load(Ordering::Acquire)
+}
+
+/// Stores a word, and gives away what is below it.
+#[inline]
+pub fn store(word: &AtomicU64, value: u64) {
+    word.store(value, Ordering::Release);
+}
+
+/// What the hot thread may write.
+#[derive(Debug)]
+pub struct Claims {
+    ring_len: u64,
+    /// The word `PublishedPos`, which the hot thread alone stores.
+    published: u64,
+    /// Up to where segments had freed the ring when one last looked.
+    free_until: u64,
+}
+
+impl Claims {
+    /// Those of a ring of `ring_len` bytes whose words are these.
+    pub fn new(ring_len: u64, published: &AtomicU64, written: &AtomicU64) -> Self {
+        Self { ring_len, published: load(published), free_until: load(written) + ring_len }
+    }
+
+    /// Panics unless the `len` bytes at `pos` are the hot thread's.
+    #[inline]
+    pub fn judge(&mut self, written: &AtomicU64, pos: u64, len: u64) {
+        let end = pos + len;
+        if end > self.free_until {
+            self.free_until = load(written) + self.ring_len;
+        }
+        assert!(
+            pos >= self.published && end <= self.free_until,
+            "a write at {pos} of {len} bytes is not between {} and what segments freed ({})",
+            self.published,
+            self.free_until
+        );
+    }
+
+    /// The side thread may read what lies below `value`.
+    #[inline]
+    pub fn publish(&mut self, published: &AtomicU64, value: u64) {
+        assert!(value >= self.published, "published falls from {} to {value}", self.published);
+        self.published = value;
+        store(published, value);
+    }
+}
+
+/// Panics unless the `len` bytes at `pos` are the side thread's to read.
+pub fn judge_read(written: &AtomicU64, published: &AtomicU64, pos: u64, len: u64) {
+    let (written, published) = (load(written), load(published));
+    assert!(
+        written <= pos && pos + len <= published,
+        "{len} bytes at {pos} are not between written ({written}) and published ({published})"
+    );
+}
+
+/// The hot thread may write again to what lies below `value`.
+pub fn free(written: &AtomicU64, value: u64) {
+    let before = load(written);
+    assert!(value >= before, "written falls from {before} to {value}");
+    store(written, value);
+}

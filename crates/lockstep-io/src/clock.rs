@@ -1,0 +1,146 @@
+//! # clock: what time it is, and what else only the kernel knows
+//!
+//! Engines count in `now`, nanoseconds of the monotonic clock, which no administrator sets back; two
+//! processes of one host may compare theirs. Timestamps of the stream are wall time, made of the
+//! same reading by an offset, so that a turn reads one clock once. Both reads stay in user space
+//! (vdso, some 25 ns) while the kernel's clocksource allows it.
+
+use super::IoError;
+use lockstep_wire::Nanos;
+use std::fmt;
+use std::io::ErrorKind;
+
+/// Readings taken to find the offset; the one between the closest pair of others is used.
+const OFFSET_READINGS: usize = 5;
+
+/// The two clocks and the way from one to the other.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    /// Wall time less monotonic time.
+    offset: Nanos,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self::start()
+    }
+}
+
+impl Clock {
+    /// A clock whose offset is that of this moment.
+    pub fn start() -> Self {
+        Self { offset: offset() }
+    }
+
+    /// Nanoseconds of the monotonic clock (since boot, sleep not counted).
+    #[inline]
+    pub fn now(&self) -> Nanos {
+        read(libc::CLOCK_MONOTONIC)
+    }
+
+    /// The wall time of the moment `now`, in nanoseconds since the Unix epoch. It moves evenly: steps
+    /// of the system's time take effect at [`Clock::refresh`] only.
+    #[inline]
+    pub fn wall(&self, now: Nanos) -> Nanos {
+        now.wrapping_add(self.offset)
+    }
+
+    /// Takes the offset again, as the system's time may have been set or slewed. Returns by how many
+    /// nanoseconds wall time has moved.
+    pub fn refresh(&mut self) -> i64 {
+        let before = std::mem::replace(&mut self.offset, offset());
+        self.offset.wrapping_sub(before) as i64
+    }
+}
+
+/// A wall time, in nanoseconds since the Unix epoch, as log lines print it: `2026-11-21T10:00:00.000001Z`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Utc(pub Nanos);
+
+impl fmt::Display for Utc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (seconds, micros) = (self.0 / 1_000_000_000, self.0 % 1_000_000_000 / 1_000);
+        let (days, second) = (seconds / 86_400, seconds % 86_400);
+        // Years that begin in March, so that the leap day is the last one: H. Hinnant, days_from_civil, turned round.
+        let shifted = days + 719_468;
+        let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+        let year_of_era =
+            (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+        let year = era * 400 + year_of_era + u64::from(month <= 2);
+        let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z")
+    }
+}
+
+/// Nanoseconds of one of the kernel's clocks.
+fn read(clock: libc::clockid_t) -> Nanos {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` lives across the call; the two clocks that we read exist on every Linux, so the
+    // call cannot fail.
+    unsafe { libc::clock_gettime(clock, &raw mut time) };
+    time.tv_sec as Nanos * 1_000_000_000 + time.tv_nsec as Nanos
+}
+
+/// Wall less monotonic. The thread may be put aside between two readings, so the tightest of some
+/// brackets counts.
+fn offset() -> Nanos {
+    let bracket = || {
+        let before = read(libc::CLOCK_MONOTONIC);
+        let wall = read(libc::CLOCK_REALTIME);
+        let width = read(libc::CLOCK_MONOTONIC) - before;
+        (width, wall.wrapping_sub(before + width / 2))
+    };
+    let mut best = bracket();
+    for _ in 1..OFFSET_READINGS {
+        best = best.min(bracket());
+    }
+    best.1
+}
+
+/// The random id of this boot of the machine: what lies in memory files is of no other one.
+///
+/// # Errors
+/// `/proc` is not mounted, or does not tell.
+pub fn boot_id() -> Result<u128, IoError> {
+    let path = "/proc/sys/kernel/random/boot_id";
+    let doing = || format!("read the id of this boot from {path}");
+    let text = std::fs::read_to_string(path).map_err(|error| IoError::new(doing(), error))?;
+    let digits: String = text.trim().chars().filter(|char| *char != '-').collect();
+    u128::from_str_radix(&digits, 16).map_err(|_| {
+        IoError::because(doing(), ErrorKind::InvalidData, format!("'{}' is no UUID", text.trim()))
+    })
+}
+
+/// Random bits of the kernel's: for identities, histories and nonces.
+///
+/// # Errors
+/// The kernel gives none, which happens only before its pool is filled or under a filter.
+pub fn random_u64() -> Result<u64, IoError> {
+    getrandom::u64().map_err(|error| {
+        IoError::new("draw a random number from the kernel", std::io::Error::other(error.to_string()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wall_time_is_printed_as_log_lines_print_it() {
+        let said =
+            |seconds: u64, micros: u64| Utc(seconds * 1_000_000_000 + micros * 1_000 + 999).to_string();
+        assert_eq!(said(0, 0), "1970-01-01T00:00:00.000000Z");
+        // As `date -u -d @…` has them.
+        assert_eq!(said(951_782_399, 1), "2000-02-28T23:59:59.000001Z");
+        assert_eq!(said(951_868_799, 999_999), "2000-02-29T23:59:59.999999Z");
+        assert_eq!(said(951_868_800, 0), "2000-03-01T00:00:00.000000Z");
+        assert_eq!(said(1_700_000_000, 0), "2023-11-14T22:13:20.000000Z");
+        assert_eq!(said(1_795_254_896, 789_012), "2026-11-21T09:54:56.789012Z");
+        assert_eq!(said(4_107_542_399, 0), "2100-02-28T23:59:59.000000Z");
+        assert_eq!(said(4_107_542_400, 0), "2100-03-01T00:00:00.000000Z");
+    }
+}

@@ -1,0 +1,361 @@
+//! # device: what a process speaks and listens through
+//!
+//! A transport; the same behind a rehearsal of a bad network; or two of either, one for each line. Or memory, rehearsed
+//! or not, beside any of these or alone. Which one it is, is decided when it is opened: an ordinary process pays for the
+//! choice with a branch that always goes the same way, and with nothing else.
+
+use crate::crc;
+use crate::fanout::FanoutCounts;
+use crate::lines::{Addresses, LineCounts, Lines};
+use crate::rehearse::{Rehearsal, RehearsalCounts, RehearsalSettings};
+use crate::shm::{Beside, HostMemory, Shm, ShmCounts, ShmSettings, is_unused};
+use crate::transport::{Transport, TransportSettings};
+use crate::udp::{UdpCounts, UdpSettings, address_of};
+use crate::xdp::XdpCounts;
+use crate::{IoError, Obtained};
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use std::net::SocketAddrV4;
+use std::os::fd::BorrowedFd;
+
+/// How to open a [`Device`].
+#[derive(Clone, Debug)]
+pub struct DeviceSettings {
+    /// The sockets.
+    pub udp: UdpSettings,
+    /// How their datagrams go.
+    pub transport: TransportSettings,
+    /// Those of the second line, if there is one.
+    pub second: Option<SecondLine>,
+    /// What is rehearsed; nothing, as a rule.
+    pub rehearse: Option<RehearsalSettings>,
+    /// Whether memory carries datagrams between the processes of this host.
+    pub memory: Memory,
+}
+
+/// What the memory of a host is used for. All of a cluster's processes there use it alike: those of one kind do
+/// not hear those of another.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Memory {
+    /// Nothing: the network carries everything, also from process to process.
+    #[default]
+    Off,
+    /// It reaches this host's processes, and the network the others.
+    Beside,
+    /// It is all there is: every process of the cluster is on this host.
+    Alone,
+}
+
+/// The second of two lines.
+#[derive(Clone, Debug)]
+pub struct SecondLine {
+    /// Its sockets; they join what the first line's join.
+    pub udp: UdpSettings,
+    /// How its datagrams go.
+    pub transport: TransportSettings,
+    /// Who answers by unicast on both lines, and where.
+    pub nodes: Vec<Addresses>,
+}
+
+/// A device of the real world.
+#[allow(clippy::large_enum_variant, reason = "one per process, and the plain one is the rule")]
+pub enum Device {
+    /// The network as it is.
+    Plain(Transport),
+    /// A worse one.
+    Rehearsed(Box<Rehearsal<Transport>>),
+    /// Two of them, neither again two.
+    Lines(Box<Lines<Device>>),
+    /// Memory for this host, and one of those above for the others.
+    Beside(Box<Beside<Device>>),
+    /// Memory alone.
+    Memory(Box<HostMemory>),
+}
+
+impl Device {
+    /// Opens the sockets of each line, and puts the rehearsal around them if there is one. Its losses follow from
+    /// the seed and the port, so that two devices of a host, and two lines, lose independently of each other.
+    ///
+    /// # Errors
+    /// As [`Transport::open`] and [`Shm::open`].
+    pub fn open(settings: DeviceSettings) -> Result<Self, IoError> {
+        crc::choose();
+        let udp = settings.udp.clone();
+        let group = SocketAddrV4::new(udp.groups[0], udp.port);
+        let rehearse = settings.rehearse;
+        let memory = |address| -> Result<HostMemory, IoError> {
+            let shm = Shm::open(ShmSettings {
+                joins: udp.joins.clone(),
+                datagram_len_max: udp.datagram_len_max,
+                ring_bytes: udp.receive_buffer_bytes,
+                ..ShmSettings::new(group, address)
+            })?;
+            Ok(HostMemory::new(shm, rehearse))
+        };
+        Ok(match settings.memory {
+            Memory::Off => {
+                is_unused(group)?;
+                Self::open_network(settings)?
+            }
+            Memory::Beside => {
+                // What memory has brought to this host's processes is not brought once more.
+                let quiet = |udp: &UdpSettings| UdpSettings { multicast_loop: false, ..udp.clone() };
+                let second = settings.second.as_ref();
+                let mut leaves_host = !address_of(&udp.interface)?.is_loopback();
+                if let Some(second) = second {
+                    leaves_host |= !address_of(&second.udp.interface)?.is_loopback();
+                }
+                let network = Self::open_network(DeviceSettings {
+                    udp: quiet(&udp),
+                    second: second.map(|second| SecondLine { udp: quiet(&second.udp), ..second.clone() }),
+                    ..settings
+                })?;
+                Self::Beside(Box::new(Beside::new(memory(network.unicast_address())?, network, leaves_host)))
+            }
+            Memory::Alone => {
+                let address = SocketAddrV4::new(address_of(&udp.interface)?, udp.unicast_port);
+                Self::Memory(Box::new(memory(address)?))
+            }
+        })
+    }
+
+    fn open_network(settings: DeviceSettings) -> Result<Self, IoError> {
+        let DeviceSettings { udp, transport, second, rehearse, memory } = settings;
+        let Some(second) = second else { return Self::open_line(1, udp, transport, rehearse, memory) };
+        let joins = udp.joins.clone();
+        let first = Self::open_line(1, udp, transport, rehearse, memory)?;
+        let udp = UdpSettings { joins, ..second.udp };
+        let lines = [first, Self::open_line(2, udp, second.transport, rehearse, memory)?];
+        Ok(Self::Lines(Box::new(Lines::new(lines, second.nodes))))
+    }
+
+    fn open_line(
+        line: u8,
+        udp: UdpSettings,
+        transport: TransportSettings,
+        rehearse: Option<RehearsalSettings>,
+        memory: Memory,
+    ) -> Result<Self, IoError> {
+        let datagram_len_max = udp.datagram_len_max;
+        let transport = match memory {
+            Memory::Beside => Transport::open_shared(udp, transport)?,
+            Memory::Off | Memory::Alone => Transport::open(udp, transport)?,
+        };
+        Ok(match rehearse.filter(|rehearse| rehearse.spoils(line)) {
+            None => Self::Plain(transport),
+            Some(rehearse) => {
+                let salt = u64::from(transport.unicast_address().port());
+                Self::Rehearsed(Box::new(Rehearsal::new(transport, rehearse, salt, datagram_len_max)))
+            }
+        })
+    }
+
+    /// Each setting with the value in force, line by line; a rehearsal is one of them.
+    pub fn obtained(&self) -> Vec<Obtained> {
+        match self {
+            Self::Plain(transport) => transport.obtained().to_vec(),
+            Self::Rehearsed(rehearsal) => {
+                let mut obtained = rehearsal.inner().obtained().to_vec();
+                obtained.push(rehearsal.obtained());
+                obtained
+            }
+            Self::Lines(lines) => lines.each().iter().flat_map(Self::obtained).collect(),
+            Self::Beside(beside) => {
+                let mut obtained = beside.network().obtained();
+                obtained.extend(beside.memory().obtained());
+                obtained
+            }
+            Self::Memory(memory) => memory.obtained(),
+        }
+    }
+
+    /// What the sockets have done, those of both lines together; nothing without any.
+    pub fn counts(&self) -> UdpCounts {
+        match self {
+            Self::Plain(transport) => transport.counts(),
+            Self::Rehearsed(rehearsal) => rehearsal.inner().counts(),
+            Self::Lines(lines) => lines.each()[0].counts().and(&lines.each()[1].counts()),
+            Self::Beside(beside) => beside.network().counts(),
+            Self::Memory(_) => UdpCounts::default(),
+        }
+    }
+
+    /// What memory has done; nothing without it.
+    pub fn memory(&self) -> ShmCounts {
+        match self {
+            Self::Plain(_) | Self::Rehearsed(_) | Self::Lines(_) => ShmCounts::default(),
+            Self::Beside(beside) => beside.memory().counts(),
+            Self::Memory(memory) => memory.counts(),
+        }
+    }
+
+    /// What only xdp does, on both lines together.
+    pub fn xdp_counts(&self) -> XdpCounts {
+        match self {
+            Self::Plain(transport) => transport.xdp_counts(),
+            Self::Rehearsed(rehearsal) => rehearsal.inner().xdp_counts(),
+            Self::Lines(lines) => lines.each()[0].xdp_counts().and(&lines.each()[1].xdp_counts()),
+            Self::Beside(beside) => beside.network().xdp_counts(),
+            Self::Memory(_) => XdpCounts::default(),
+        }
+    }
+
+    /// What only a fan-out does, on both lines together.
+    pub fn fanout_counts(&self) -> FanoutCounts {
+        match self {
+            Self::Plain(transport) => transport.fanout_counts(),
+            Self::Rehearsed(rehearsal) => rehearsal.inner().fanout_counts(),
+            Self::Lines(lines) => lines.each()[0].fanout_counts().and(&lines.each()[1].fanout_counts()),
+            Self::Beside(beside) => beside.network().fanout_counts(),
+            Self::Memory(_) => FanoutCounts::default(),
+        }
+    }
+
+    /// What was spoilt on purpose; nothing without a rehearsal.
+    pub fn rehearsed(&self) -> RehearsalCounts {
+        match self {
+            Self::Plain(_) => RehearsalCounts::default(),
+            Self::Rehearsed(rehearsal) => rehearsal.counts(),
+            Self::Lines(lines) => lines.each()[0].rehearsed().and(&lines.each()[1].rehearsed()),
+            Self::Beside(beside) => beside.network().rehearsed().and(&beside.memory().rehearsed()),
+            Self::Memory(memory) => memory.rehearsed(),
+        }
+    }
+
+    /// What each line has done; all zeros where there is one only.
+    pub fn lines(&self) -> [LineCounts; 2] {
+        match self {
+            Self::Lines(lines) => lines.counts(),
+            Self::Beside(beside) => beside.network().lines(),
+            _ => Default::default(),
+        }
+    }
+
+    /// Where others reach us; with two lines on the first one.
+    pub fn unicast_address(&self) -> SocketAddrV4 {
+        match self {
+            Self::Plain(transport) => transport.unicast_address(),
+            Self::Rehearsed(rehearsal) => rehearsal.inner().unicast_address(),
+            Self::Lines(lines) => lines.each()[0].unicast_address(),
+            Self::Beside(beside) => beside.network().unicast_address(),
+            Self::Memory(memory) => memory.unicast_address(),
+        }
+    }
+
+    /// All sockets, for a `Parker` to wait on. Memory has none: a parker looks there by itself.
+    pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Self::Plain(transport) => transport.sockets(),
+            Self::Rehearsed(rehearsal) => rehearsal.inner().sockets().to_vec(),
+            Self::Lines(lines) => lines.each().iter().flat_map(Self::sockets).collect(),
+            Self::Beside(beside) => beside.network().sockets(),
+            Self::Memory(_) => Vec::new(),
+        }
+    }
+}
+
+/// A handle may be printed; its sockets have nothing to show.
+impl std::fmt::Debug for Device {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Device").field("unicast_address", &self.unicast_address()).finish_non_exhaustive()
+    }
+}
+
+impl Net for Device {
+    #[inline]
+    fn recv_groups(&mut self) -> usize {
+        match self {
+            Self::Plain(transport) => transport.recv_groups(),
+            Self::Rehearsed(rehearsal) => rehearsal.recv_groups(),
+            Self::Lines(lines) => lines.recv_groups(),
+            Self::Beside(beside) => beside.recv_groups(),
+            Self::Memory(memory) => memory.recv_groups(),
+        }
+    }
+
+    #[inline]
+    fn is_drained(&self) -> bool {
+        match self {
+            Self::Plain(transport) => transport.is_drained(),
+            Self::Rehearsed(rehearsal) => rehearsal.is_drained(),
+            Self::Lines(lines) => lines.is_drained(),
+            Self::Beside(beside) => beside.is_drained(),
+            Self::Memory(memory) => memory.is_drained(),
+        }
+    }
+
+    #[inline]
+    fn group_datagram(&self, index: usize) -> &[u8] {
+        match self {
+            Self::Plain(transport) => transport.group_datagram(index),
+            Self::Rehearsed(rehearsal) => rehearsal.group_datagram(index),
+            Self::Lines(lines) => lines.group_datagram(index),
+            Self::Beside(beside) => beside.group_datagram(index),
+            Self::Memory(memory) => memory.group_datagram(index),
+        }
+    }
+
+    #[inline]
+    fn recv_unicast(&mut self) -> usize {
+        match self {
+            Self::Plain(transport) => transport.recv_unicast(),
+            Self::Rehearsed(rehearsal) => rehearsal.recv_unicast(),
+            Self::Lines(lines) => lines.recv_unicast(),
+            Self::Beside(beside) => beside.recv_unicast(),
+            Self::Memory(memory) => memory.recv_unicast(),
+        }
+    }
+
+    #[inline]
+    fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
+        match self {
+            Self::Plain(transport) => transport.unicast_datagram(index),
+            Self::Rehearsed(rehearsal) => rehearsal.unicast_datagram(index),
+            Self::Lines(lines) => lines.unicast_datagram(index),
+            Self::Beside(beside) => beside.unicast_datagram(index),
+            Self::Memory(memory) => memory.unicast_datagram(index),
+        }
+    }
+
+    #[inline]
+    fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
+        match self {
+            Self::Plain(transport) => transport.send_group(group, bursts),
+            Self::Rehearsed(rehearsal) => rehearsal.send_group(group, bursts),
+            Self::Lines(lines) => lines.send_group(group, bursts),
+            Self::Beside(beside) => beside.send_group(group, bursts),
+            Self::Memory(memory) => memory.send_group(group, bursts),
+        }
+    }
+
+    #[inline]
+    fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
+        match self {
+            Self::Plain(transport) => transport.send_unicast(to, parts),
+            Self::Rehearsed(rehearsal) => rehearsal.send_unicast(to, parts),
+            Self::Lines(lines) => lines.send_unicast(to, parts),
+            Self::Beside(beside) => beside.send_unicast(to, parts),
+            Self::Memory(memory) => memory.send_unicast(to, parts),
+        }
+    }
+
+    #[inline]
+    fn dropped(&self) -> u64 {
+        match self {
+            Self::Plain(transport) => transport.dropped(),
+            Self::Rehearsed(rehearsal) => rehearsal.dropped(),
+            Self::Lines(lines) => lines.dropped(),
+            Self::Beside(beside) => beside.dropped(),
+            Self::Memory(memory) => memory.dropped(),
+        }
+    }
+
+    fn set_joined(&mut self, group: Group, joined: bool) {
+        match self {
+            Self::Plain(transport) => transport.set_joined(group, joined),
+            Self::Rehearsed(rehearsal) => rehearsal.set_joined(group, joined),
+            Self::Lines(lines) => lines.set_joined(group, joined),
+            Self::Beside(beside) => beside.set_joined(group, joined),
+            Self::Memory(memory) => memory.set_joined(group, joined),
+        }
+    }
+}

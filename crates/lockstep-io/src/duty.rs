@@ -1,0 +1,46 @@
+//! # duty: the loop of a hot thread
+//!
+//! One turn, one `now`: whatever a turn does, it does at one instant, so its decisions agree. A turn
+//! that worked is followed by the next at once; the idle strategy has its say only between.
+
+use super::clock::Clock;
+use super::idle::Waiter;
+use lockstep_core::engine::ports::PARK_NS_MAX;
+use lockstep_wire::Nanos;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What a turn tells the loop.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Turn {
+    /// How much it did: datagrams, messages, expired deadlines. 0 is "idle".
+    pub work: usize,
+    /// When it wants to be called again although nothing arrives.
+    pub next_deadline: Option<Nanos>,
+}
+
+impl From<usize> for Turn {
+    /// A turn that has no deadline to keep.
+    fn from(work: usize) -> Self {
+        Self { work, next_deadline: None }
+    }
+}
+
+/// Calls `turn` until `stop` is set; after an idle turn `waiter` passes the time. The flag is looked at
+/// once per turn, and a parked thread returns within [`PARK_NS_MAX`]. Returns the number of turns.
+pub fn run<T: Into<Turn>>(
+    turn: &mut impl FnMut(Nanos) -> T,
+    clock: &Clock,
+    waiter: &mut Waiter,
+    stop: &AtomicBool,
+) -> u64 {
+    let mut turns = 0;
+    while !stop.load(Ordering::Acquire) {
+        let now = clock.now();
+        let told = turn(now).into();
+        turns += 1;
+        if told.work == 0 {
+            waiter.wait(told.next_deadline.map_or(PARK_NS_MAX, |deadline| deadline.saturating_sub(now)));
+        }
+    }
+    turns
+}

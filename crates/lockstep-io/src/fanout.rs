@@ -1,0 +1,382 @@
+//! # fanout: groups by unicast, for networks without multicast
+//!
+//! The question: how does one datagram reach many where no switch copies it, as in clouds and overlays? The sender
+//! copies it itself: what goes to a group goes to each address of a list. Replicas and archivers of the file
+//! stand in it for ever, everybody else by lease: a join each second, to every node, and three seconds
+//! after the last one it is over.
+//!
+//! ```text
+//!   engine ── send_group ──▶ list of the group ──▶ one call: each message to each member (UDP_SEGMENT)
+//!   one socket ─▶ by kind: ── frames, beats, acks … ─▶ recv_groups, lent in place
+//!                          ├─ requests, answers … ──▶ recv_unicast, copied aside
+//!                          └─ joins, leases ────────▶ here, no engine sees them
+//! ```
+//!
+//! A node has one socket and one port: what a firewall must let pass is what it lets pass for repairs, and the
+//! answer to a join comes back the way that the stream will. Which group a datagram was for, nobody asks: its
+//! kind tells what it is.
+
+pub(super) mod aside;
+mod counts;
+mod joiner;
+pub(super) mod leasing;
+mod members;
+pub(super) mod outbox;
+#[cfg(test)]
+mod tests;
+
+pub use counts::FanoutCounts;
+pub use leasing::bit;
+pub use members::{FanoutNode, LEASE_NS};
+
+use super::clock::Clock;
+use super::udp::inbox::Inbox;
+use super::udp::outbox::send_counted;
+use super::udp::{
+    Alone, BURST_BYTES_MAX, BURST_DATAGRAMS_MAX, BURSTS_PER_RECEIVE, DATAGRAMS_PER_RECEIVE, UdpCounts,
+    UdpSettings, count_receive, open_alone,
+};
+use super::{IoError, Obtained};
+use aside::Aside;
+use leasing::{Leasing, Reply};
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_wire::{Header, Kind, Nanos, is_repair_for_one};
+use outbox::Outbox;
+use socket2::Socket;
+use std::net::SocketAddrV4;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Room for unicast until it is asked for, which is every few turns; what comes on top is asked for again.
+pub(super) const UNICAST_ASIDE: (usize, usize) = (1 << 20, 2048);
+/// Room for what groups were told while only unicast is received.
+pub(super) const GROUPS_ASIDE: (usize, usize) = (256 << 10, 1024);
+/// Who receives much looks at the clock once in so many receives.
+pub(super) const CLOCK_MASK: u32 = 63;
+
+/// How to open a [`Fanout`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FanoutSettings {
+    /// The cluster's id: joins of others are no business of ours.
+    pub cluster: u64,
+    /// The nodes of the file, who are sent to without a join, and whom joins go to. Our own may be among them.
+    pub nodes: Vec<FanoutNode>,
+    /// Most leases.
+    pub members_max: usize,
+    /// Whether leases are given: a node does, a handle does not.
+    pub gives: bool,
+}
+
+/// What a datagram is for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Way {
+    Group,
+    Unicast,
+    Control,
+}
+
+/// By kind; what is none is the engine's to refuse.
+const WAYS: [Way; 256] = {
+    let mut ways = [Way::Unicast; 256];
+    let groups = [
+        Kind::Frame,
+        Kind::Heartbeat,
+        Kind::Submission,
+        Kind::Ack,
+        Kind::Prepare,
+        Kind::Promise,
+        Kind::Refuse,
+        Kind::PreVote,
+        Kind::Grant,
+        Kind::Down,
+        Kind::StepDown,
+        Kind::Notice,
+        Kind::Presence,
+    ];
+    let mut index = 0;
+    while index < groups.len() {
+        ways[groups[index] as usize] = Way::Group;
+        index += 1;
+    }
+    ways[Kind::Join as usize] = Way::Control;
+    ways[Kind::Lease as usize] = Way::Control;
+    ways
+};
+
+/// Where a kind stands in a datagram.
+const KIND_AT: usize = std::mem::offset_of!(Header, kind);
+
+#[inline]
+pub(super) fn way(datagram: &[u8]) -> Way {
+    let Some(&kind) = datagram.get(KIND_AT) else { return Way::Unicast };
+    match WAYS[kind as usize] {
+        // A repair goes to who asked for it, or to all.
+        Way::Group if kind == Kind::Frame as u8 && is_repair_for_one(datagram) => Way::Unicast,
+        way => way,
+    }
+}
+
+/// One socket, a list, and what came for the other receive.
+pub struct Fanout {
+    socket: Socket,
+    address: SocketAddrV4,
+    datagram_len_max: usize,
+    segmenting: bool,
+    outbox: Outbox,
+    leasing: Leasing,
+    /// Of [`Net::recv_groups`], and which of its datagrams are lent, behind those that were kept.
+    groups_inbox: Inbox,
+    groups: Vec<u16>,
+    groups_aside: Aside,
+    /// Of a [`Net::recv_unicast`] that nobody went before, and likewise.
+    unicast_inbox: Inbox,
+    unicast: Vec<u16>,
+    unicast_aside: Aside,
+    /// A receive of the groups has brought what there was of unicast.
+    has_received: bool,
+    turns: u32,
+    clock: Clock,
+    counts: UdpCounts,
+    obtained: Vec<Obtained>,
+}
+
+impl Fanout {
+    /// Opens the socket. Nothing is said before the first receive.
+    ///
+    /// # Errors
+    /// As [`super::udp::Udp::open`], but for what concerns multicast.
+    pub fn open(udp: UdpSettings, settings: &FanoutSettings) -> Result<Self, IoError> {
+        let Alone { socket, address, gro, mut obtained } = open_alone(&udp)?;
+        // Where memory carries what is for this host, nobody there is sent to.
+        let skipped = (!udp.multicast_loop).then_some(*address.ip());
+        let leasing = Leasing::new(settings, address, &udp.joins, skipped)?;
+        let inbox = || {
+            if gro {
+                Inbox::new(BURSTS_PER_RECEIVE, BURST_BYTES_MAX, BURST_DATAGRAMS_MAX, true)
+            } else {
+                Inbox::new(DATAGRAMS_PER_RECEIVE, udp.datagram_len_max, 1, true)
+            }
+        };
+        let lent = || Vec::with_capacity(BURSTS_PER_RECEIVE * BURST_DATAGRAMS_MAX);
+        let (nodes, leases) = (leasing.members.len(), leasing.members.leases_max());
+        let told = match leases {
+            0 => format!("unicast at {address}: leases of {nodes} nodes"),
+            most => format!("unicast at {address}: to {nodes} nodes, and {most} leases at most"),
+        };
+        obtained.push(Obtained::granted("transport", told));
+        Ok(Self {
+            address,
+            datagram_len_max: udp.datagram_len_max,
+            segmenting: udp.gso,
+            outbox: Outbox::new(),
+            leasing,
+            groups_inbox: inbox(),
+            groups: lent(),
+            groups_aside: Aside::new(GROUPS_ASIDE.0, GROUPS_ASIDE.1),
+            unicast_inbox: inbox(),
+            unicast: lent(),
+            unicast_aside: Aside::new(UNICAST_ASIDE.0, UNICAST_ASIDE.1),
+            has_received: false,
+            turns: 0,
+            clock: Clock::start(),
+            counts: UdpCounts::default(),
+            obtained,
+            socket,
+        })
+    }
+
+    /// Each setting with the value in force.
+    pub fn obtained(&self) -> &[Obtained] {
+        &self.obtained
+    }
+
+    /// One setting more, of who opened it.
+    pub(super) fn tell(&mut self, obtained: Obtained) {
+        self.obtained.push(obtained);
+    }
+
+    /// What was done so far.
+    pub fn counts(&self) -> UdpCounts {
+        let truncated = self.groups_inbox.truncated + self.unicast_inbox.truncated;
+        UdpCounts { dropped: self.dropped(), truncated, ..self.counts }
+    }
+
+    /// What only a fan-out does.
+    pub fn fanout_counts(&self) -> FanoutCounts {
+        self.leasing.counts()
+    }
+
+    /// Where others reach us.
+    pub fn unicast_address(&self) -> SocketAddrV4 {
+        self.address
+    }
+
+    /// The socket, for a `Parker` to wait on.
+    pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        vec![self.socket.as_fd()]
+    }
+
+    /// Sends what is due.
+    fn turn(&mut self, now: Nanos) {
+        while let Some(reply) = self.leasing.poll(now, |_| false) {
+            say(&self.socket, &reply, &mut self.counts);
+        }
+    }
+
+    /// Whether every datagram of `burst` is within the configured size.
+    fn fits(&self, burst: &Burst<'_>) -> bool {
+        burst.bytes.is_empty()
+            || (burst.stride > 0 && burst.stride.min(burst.bytes.len()) <= self.datagram_len_max)
+    }
+}
+
+/// Sends a join or a lease. One that is lost is asked for again.
+fn say(socket: &Socket, reply: &Reply, counts: &mut UdpCounts) {
+    let _lost_or_not = send_counted(socket.as_fd(), reply.to, [&reply.bytes, &[]], counts);
+}
+
+impl Net for Fanout {
+    fn recv_groups(&mut self) -> usize {
+        let Self { groups_inbox: inbox, groups, groups_aside, unicast_aside, leasing, counts, .. } = self;
+        counts.group_receives += 1;
+        groups.clear();
+        let kept = groups_aside.lend();
+        let received = inbox.receive(self.socket.as_fd());
+        let count = count_receive(counts, inbox, received);
+        let mut has_news = count == 0;
+        for index in 0..count {
+            let datagram = inbox.datagram(index);
+            match way(datagram) {
+                Way::Group => groups.push(index as u16),
+                Way::Unicast => unicast_aside.push(datagram, inbox.sender(index)),
+                Way::Control => {
+                    has_news = true;
+                    let now = self.clock.now();
+                    if let Some(reply) = leasing.on_datagram(now, datagram, inbox.sender(index)) {
+                        say(&self.socket, &reply, counts);
+                    }
+                }
+            }
+        }
+        self.has_received = true;
+        self.turns = self.turns.wrapping_add(1);
+        let all = kept + self.groups.len();
+        if has_news || self.turns & CLOCK_MASK == 0 {
+            self.turn(self.clock.now());
+        }
+        all
+    }
+
+    fn is_drained(&self) -> bool {
+        self.groups_inbox.drained
+    }
+
+    fn group_datagram(&self, index: usize) -> &[u8] {
+        match index.checked_sub(self.groups_aside.len()) {
+            None => self.groups_aside.datagram(index).0,
+            Some(index) => {
+                self.groups.get(index).map_or(&[], |place| self.groups_inbox.datagram(usize::from(*place)))
+            }
+        }
+    }
+
+    /// A system call only if no receive of the groups went before: that one has brought everything.
+    fn recv_unicast(&mut self) -> usize {
+        self.unicast.clear();
+        let kept = self.unicast_aside.lend();
+        if std::mem::take(&mut self.has_received) || kept > 0 {
+            return kept;
+        }
+        let Self { unicast_inbox: inbox, unicast, groups_aside, leasing, counts, .. } = self;
+        counts.unicast_receives += 1;
+        let received = inbox.receive(self.socket.as_fd());
+        let count = count_receive(counts, inbox, received);
+        let now = self.clock.now();
+        for index in 0..count {
+            let (datagram, from) = (inbox.datagram(index), inbox.sender(index));
+            match way(datagram) {
+                Way::Group => groups_aside.push(datagram, from),
+                Way::Unicast => unicast.push(index as u16),
+                Way::Control => {
+                    if let Some(reply) = leasing.on_datagram(now, datagram, from) {
+                        say(&self.socket, &reply, counts);
+                    }
+                }
+            }
+        }
+        self.turn(now);
+        self.unicast.len()
+    }
+
+    fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
+        match self.unicast.get(index) {
+            Some(place) => {
+                let place = usize::from(*place);
+                (self.unicast_inbox.datagram(place), self.unicast_inbox.sender(place))
+            }
+            None => self.unicast_aside.datagram(index),
+        }
+    }
+
+    /// An oversized burst ends what is sent: it and all behind it stay with the caller. What has reached one
+    /// member is on its way; another that it did not reach asks for it.
+    fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
+        let fitting = bursts.iter().position(|burst| !self.fits(burst)).unwrap_or(bursts.len());
+        if fitting < bursts.len() {
+            self.counts.forbidden_sends += 1;
+        }
+        let bursts = &bursts[..fitting];
+        loop {
+            let targets = self.leasing.members.targets(group as usize);
+            let sent = self.outbox.send(self.socket.as_fd(), targets, bursts, self.segmenting);
+            self.counts.group_sends += sent.calls as u64;
+            if sent.segment_refused {
+                self.segmenting = false;
+                self.counts.segment_refused += 1;
+                continue;
+            }
+            self.counts.on_sent(sent.deliveries, sent.delivered_bytes);
+            self.counts.full_sends += u64::from(sent.is_full);
+            self.counts.refused_sends += sent.refusals as u64;
+            if let Some(error) = &sent.refused {
+                self.counts.last_errno = error.raw_os_error().unwrap_or(0) as u64;
+            }
+            if sent.unsent > 0 {
+                self.leasing.count_unsent(sent.unsent);
+            }
+            return sent.datagrams;
+        }
+    }
+
+    fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
+        let bytes = parts[0].len() + parts[1].len();
+        if bytes > self.datagram_len_max || to.ip().is_multicast() {
+            self.counts.forbidden_sends += 1;
+            return false;
+        }
+        send_counted(self.socket.as_fd(), to, parts, &mut self.counts)
+    }
+
+    /// The kernel counts for the whole socket, and each inbox hears it with what it receives.
+    fn dropped(&self) -> u64 {
+        let by_kernel = self.groups_inbox.dropped.max(self.unicast_inbox.dropped);
+        by_kernel + self.groups_aside.dropped + self.unicast_aside.dropped
+    }
+
+    /// The nodes hear of it with a join at the next receive. What is still sent is lent all the same.
+    fn set_joined(&mut self, group: Group, joined: bool) {
+        self.leasing.set_joined(group, joined);
+    }
+}
+
+/// Who gives to us is told that we leave.
+impl Drop for Fanout {
+    fn drop(&mut self) {
+        for reply in self.leasing.leave() {
+            say(&self.socket, &reply, &mut self.counts);
+        }
+    }
+}
+
+/// A node is opened by one thread and run by another.
+const fn may_move<T: Send>() {}
+const _: () = may_move::<Fanout>();

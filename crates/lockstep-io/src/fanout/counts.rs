@@ -1,0 +1,89 @@
+//! What only a fan-out does, counted.
+
+/// What a fan-out has done beside what [`UdpCounts`](crate::udp::UdpCounts) tell.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct FanoutCounts {
+    /// Who is sent to now: nodes of the file, and leases.
+    pub members: u64,
+    /// Leases alone.
+    pub leases: u64,
+    /// Leases that began.
+    pub joins: u64,
+    /// Members that left by their own word.
+    pub leaves: u64,
+    /// Leases that ended in silence.
+    pub expired: u64,
+    /// Joins that found no room.
+    pub refused: u64,
+    /// 1 while that has happened in the last seconds.
+    pub is_refusing: u64,
+    /// Joins from an address that was not proven yet.
+    pub unproven: u64,
+    /// Joins and leases of another cluster, malformed, or not for us.
+    pub strange: u64,
+    /// Datagrams for single members that the device did not take; who lacks them asks for them.
+    pub unsent: u64,
+    /// Nodes that send to us by lease now.
+    pub given_by: u64,
+    /// Nodes that refuse to, now.
+    pub refused_by: u64,
+    /// Times that a node began to refuse.
+    pub refusals: u64,
+}
+
+impl FanoutCounts {
+    /// The names of [`FanoutCounts::values`], in their order.
+    pub const NAMES: [&'static str; 13] = [
+        "fanout_members",
+        "fanout_leases",
+        "fanout_joins",
+        "fanout_leaves",
+        "fanout_expired",
+        "fanout_refused",
+        "fanout_is_refusing",
+        "fanout_unproven",
+        "fanout_strange",
+        "fanout_unsent",
+        "fanout_given_by",
+        "fanout_refused_by",
+        "fanout_refusals",
+    ];
+
+    /// These and those of another line together.
+    pub fn and(&self, other: &Self) -> Self {
+        Self {
+            members: self.members + other.members,
+            leases: self.leases + other.leases,
+            joins: self.joins + other.joins,
+            leaves: self.leaves + other.leaves,
+            expired: self.expired + other.expired,
+            refused: self.refused + other.refused,
+            is_refusing: self.is_refusing + other.is_refusing,
+            unproven: self.unproven + other.unproven,
+            strange: self.strange + other.strange,
+            unsent: self.unsent + other.unsent,
+            given_by: self.given_by + other.given_by,
+            refused_by: self.refused_by + other.refused_by,
+            refusals: self.refusals + other.refusals,
+        }
+    }
+
+    /// All counts, for a counters file.
+    pub fn values(&self) -> [u64; 13] {
+        [
+            self.members,
+            self.leases,
+            self.joins,
+            self.leaves,
+            self.expired,
+            self.refused,
+            self.is_refusing,
+            self.unproven,
+            self.strange,
+            self.unsent,
+            self.given_by,
+            self.refused_by,
+            self.refusals,
+        ]
+    }
+}

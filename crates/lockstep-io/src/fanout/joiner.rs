@@ -1,0 +1,147 @@
+//! What a device that wants groups says to the nodes: when, to whom, and what it was told.
+
+use super::FanoutNode;
+use lockstep_wire::{LeaseTerm, Nanos};
+use std::net::SocketAddrV4;
+
+/// Who is given to says so again after so long: three times in a lease.
+const RENEW_NS: Nanos = 1_000_000_000;
+/// Who is not answered asks again after so long, then after twice that, up to the other: a node that starts has its
+/// members a moment later.
+const AGAIN_NS: Nanos = 20_000_000;
+const AGAIN_NS_MAX: Nanos = 100_000_000;
+/// A node that is heard without a lease is looked at again after so long.
+const HEARD_NS: Nanos = 250_000_000;
+
+/// A node, as far as it gives.
+#[derive(Clone, Copy, Debug)]
+struct Giver {
+    id: u32,
+    address: SocketAddrV4,
+    /// What it wants to be told back.
+    proof: u64,
+    /// What it said last.
+    term: Option<LeaseTerm>,
+    due: Nanos,
+    wait_ns: Nanos,
+    /// What it said last is over then.
+    said_until: Nanos,
+}
+
+/// A join that is due.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Due {
+    pub to: SocketAddrV4,
+    pub proof: u64,
+    /// Not to get anything, but to get nothing any more.
+    pub leaves: bool,
+}
+
+/// All of them.
+pub(super) struct Joiner {
+    givers: Vec<Giver>,
+    /// Nothing is due before.
+    next: Nanos,
+    /// Nobody is asked for so long after the first look.
+    patience_ns: Nanos,
+    has_begun: bool,
+}
+
+impl Joiner {
+    /// Nobody has been asked yet.
+    pub fn new(nodes: impl Iterator<Item = FanoutNode>, patience_ns: Nanos) -> Self {
+        let giver = |FanoutNode { id, address, .. }| Giver {
+            id,
+            address,
+            proof: 0,
+            term: None,
+            due: 0,
+            wait_ns: AGAIN_NS,
+            said_until: 0,
+        };
+        Self { givers: nodes.map(giver).collect(), next: 0, patience_ns, has_begun: false }
+    }
+
+    /// The wish has changed: everybody is told at once.
+    pub fn hurry(&mut self) {
+        self.next = 0;
+        self.givers.iter_mut().for_each(|giver| giver.due = 0);
+    }
+
+    /// A join that is due, if there is one; as long as there is one, there may be another. Whom `is_heard` knows by
+    /// its number needs none, and a lease of it is given back.
+    #[inline]
+    pub fn poll(&mut self, now: Nanos, is_heard: impl Fn(u32) -> bool) -> Option<Due> {
+        if now < self.next { None } else { self.poll_all(now, is_heard) }
+    }
+
+    #[cold]
+    fn poll_all(&mut self, now: Nanos, is_heard: impl Fn(u32) -> bool) -> Option<Due> {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.givers.iter_mut().for_each(|giver| giver.due = now + self.patience_ns);
+        }
+        while let Some(giver) = self.givers.iter_mut().find(|giver| giver.due <= now) {
+            let (to, proof) = (giver.address, giver.proof);
+            if !is_heard(giver.id) {
+                let longest = if giver.term_at(now).is_some() { RENEW_NS } else { AGAIN_NS_MAX };
+                giver.due = now + giver.wait_ns.min(longest);
+                giver.wait_ns = (giver.wait_ns * 2).min(longest);
+                return Some(Due { to, proof, leaves: false });
+            }
+            (giver.due, giver.wait_ns) = (now + HEARD_NS, AGAIN_NS);
+            if giver.term.take() == Some(LeaseTerm::Given) {
+                return Some(Due { to, proof, leaves: true });
+            }
+        }
+        self.next = self.givers.iter().map(|giver| giver.due).min().unwrap_or(Nanos::MAX);
+        None
+    }
+
+    /// A node has answered. Returns what it said if that is news.
+    pub fn on_lease(
+        &mut self,
+        now: Nanos,
+        from: SocketAddrV4,
+        term: LeaseTerm,
+        proof: u64,
+        lasts_ns: Nanos,
+    ) -> Option<LeaseTerm> {
+        let giver = self.givers.iter_mut().find(|giver| giver.address == from)?;
+        let is_news = giver.term_at(now) != Some(term);
+        giver.term = Some(term);
+        giver.said_until = now + lasts_ns.max(2 * RENEW_NS);
+        if term != LeaseTerm::Prove {
+            (giver.due, giver.wait_ns) = (now + RENEW_NS, RENEW_NS);
+        } else if proof != giver.proof {
+            // Shown at once. Where it asks for the same one again, that is on its way.
+            (giver.due, giver.wait_ns) = (now, AGAIN_NS);
+        }
+        giver.proof = proof;
+        self.next = self.next.min(giver.due);
+        is_news.then_some(term)
+    }
+
+    /// How many nodes say this at present.
+    pub fn count(&self, now: Nanos, term: LeaseTerm) -> usize {
+        self.givers.iter().filter(|giver| giver.term_at(now) == Some(term)).count()
+    }
+
+    /// Whether the node at `address` gives to us at present.
+    pub fn is_given_by(&self, now: Nanos, address: SocketAddrV4) -> bool {
+        let given = |giver: &Giver| giver.term_at(now) == Some(LeaseTerm::Given);
+        self.givers.iter().any(|giver| giver.address == address && given(giver))
+    }
+
+    /// Who gives to us, and is told if we leave.
+    pub fn given(&self, now: Nanos) -> impl Iterator<Item = Due> {
+        let given = self.givers.iter().filter(move |giver| giver.term_at(now) == Some(LeaseTerm::Given));
+        given.map(|giver| Due { to: giver.address, proof: giver.proof, leaves: true })
+    }
+}
+
+impl Giver {
+    /// What it said, as long as that holds.
+    fn term_at(&self, now: Nanos) -> Option<LeaseTerm> {
+        self.term.filter(|_| now < self.said_until)
+    }
+}

@@ -1,0 +1,273 @@
+//! Joins and leases, both ends: what a device does with them, whichever way its datagrams go otherwise.
+//!
+//! ```text
+//!   joiner                              giver
+//!     │ ── join, proof 0 ────────────────▶ │  whoever sent this may have lied about its address
+//!     │ ◀──────────── lease: prove 0x5e… ─ │  so a word goes there, which only who is there hears
+//!     │ ── join, proof 0x5e… ────────────▶ │
+//!     │ ◀──────────────── lease: given ─── │  from now on, and for three seconds
+//!     │ ── join, proof 0x5e… (each second)▶│
+//! ```
+
+use super::FanoutSettings;
+use super::counts::FanoutCounts;
+use super::joiner::{Due, Joiner};
+use super::members::{FanoutNode, Joined, LEASE_NS, Members};
+use crate::IoError;
+use crate::clock::random_u64;
+use lockstep_core::engine::ports::Group;
+use lockstep_wire::{
+    Datagram, HEADER_LEN, Header, JoinBody, Kind, LeaseBody, LeaseTerm, Nanos, write_join, write_lease,
+};
+use std::hash::{BuildHasher, RandomState};
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// Bytes of a join, and of a lease.
+pub(super) const CONTROL_LEN: usize = HEADER_LEN + 32;
+/// Between two looks at what is over.
+const LOOK_NS: Nanos = 50_000_000;
+/// Replicas speak every few milliseconds: by then multicast has come, or does not.
+const PATIENCE_NS: Nanos = 300_000_000;
+/// A join that was refused is spoken of for so long.
+const REFUSING_NS: Nanos = LEASE_NS;
+
+/// A datagram of ours, and where it goes.
+pub(crate) struct Reply {
+    pub to: SocketAddrV4,
+    pub bytes: [u8; CONTROL_LEN],
+}
+
+/// Both ends.
+pub(crate) struct Leasing {
+    cluster: u64,
+    gives: bool,
+    pub members: Members,
+    joiner: Joiner,
+    /// The groups that are wanted, as bits.
+    wanted: u32,
+    process_nonce: u64,
+    /// What proofs are made of: nobody else knows it, and it goes with the process.
+    proofs: RandomState,
+    /// Of the last datagram of ours.
+    number: u64,
+    look_at: Nanos,
+    refused_at: Option<Nanos>,
+    counts: FanoutCounts,
+    now: Nanos,
+}
+
+/// A group as a bit of a mask.
+pub fn bit(group: Group) -> u32 {
+    1 << group as u32
+}
+
+impl Leasing {
+    /// For a device at `own` that wants `joins`. Nobody at `skipped` is sent to.
+    pub fn new(
+        settings: &FanoutSettings,
+        own: SocketAddrV4,
+        joins: &[Group],
+        skipped: Option<Ipv4Addr>,
+    ) -> Result<Self, IoError> {
+        Self::made(settings, own, joins, skipped, settings.nodes.clone(), 0)
+    }
+
+    /// For one that multicasts: nodes are sent to by lease as well, and nobody is asked for one before multicast has
+    /// had the time to come.
+    pub fn beside_multicast(
+        settings: &FanoutSettings,
+        own: SocketAddrV4,
+        joins: &[Group],
+        skipped: Option<Ipv4Addr>,
+    ) -> Result<Self, IoError> {
+        Self::made(settings, own, joins, skipped, Vec::new(), PATIENCE_NS)
+    }
+
+    fn made(
+        settings: &FanoutSettings,
+        own: SocketAddrV4,
+        joins: &[Group],
+        skipped: Option<Ipv4Addr>,
+        nodes: Vec<FanoutNode>,
+        patience_ns: Nanos,
+    ) -> Result<Self, IoError> {
+        let leases_max = if settings.gives { settings.members_max } else { 0 };
+        // Whom memory brings nobody has to ask.
+        let is_asked = |node: &FanoutNode| node.address != own && skipped != Some(*node.address.ip());
+        let givers = settings.nodes.iter().copied().filter(is_asked);
+        Ok(Self {
+            cluster: settings.cluster,
+            gives: settings.gives,
+            joiner: Joiner::new(givers, patience_ns),
+            members: Members::new(nodes, own, leases_max, skipped),
+            wanted: joins.iter().fold(0, |all, group| all | bit(*group)),
+            process_nonce: random_u64()?,
+            proofs: RandomState::new(),
+            number: 0,
+            look_at: 0,
+            refused_at: None,
+            counts: FanoutCounts::default(),
+            now: 0,
+        })
+    }
+
+    /// What was done so far, and how it stands.
+    pub fn counts(&self) -> FanoutCounts {
+        let of = |term| self.joiner.count(self.now, term) as u64;
+        FanoutCounts {
+            members: self.members.len() as u64,
+            leases: self.members.leases() as u64,
+            is_refusing: u64::from(self.refused_at.is_some()),
+            given_by: of(LeaseTerm::Given),
+            refused_by: of(LeaseTerm::Full) + of(LeaseTerm::Multicast),
+            ..self.counts
+        }
+    }
+
+    /// Deliveries that the device did not take.
+    pub fn count_unsent(&mut self, deliveries: usize) {
+        self.counts.unsent += deliveries as u64;
+    }
+
+    /// What is wanted from now on.
+    pub fn set_joined(&mut self, group: Group, joined: bool) {
+        let before = self.wanted;
+        self.wanted = if joined { before | bit(group) } else { before & !bit(group) };
+        if self.wanted != before {
+            self.joiner.hurry();
+        }
+    }
+
+    /// Looks at what is over, now and then. Returns a join that is due; there may be another one. Whom `is_heard`
+    /// knows by its number needs none.
+    #[inline]
+    pub fn poll(&mut self, now: Nanos, is_heard: impl Fn(u32) -> bool) -> Option<Reply> {
+        if now >= self.look_at {
+            self.look(now);
+        }
+        if self.wanted == 0 {
+            return None;
+        }
+        let due = self.joiner.poll(now, is_heard)?;
+        Some(self.join(due))
+    }
+
+    #[cold]
+    fn look(&mut self, now: Nanos) {
+        (self.now, self.look_at) = (now, now + LOOK_NS);
+        self.counts.expired += self.members.expire(now) as u64;
+        self.refused_at = self.refused_at.filter(|at| now < at + REFUSING_NS);
+    }
+
+    /// What to say to those who give to us when we leave.
+    pub fn leave(&mut self) -> Vec<Reply> {
+        let given: Vec<Due> = self.joiner.given(self.now).collect();
+        given.into_iter().map(|due| self.join(due)).collect()
+    }
+
+    /// Whether the node at `address` gives to us.
+    pub fn is_given_by(&self, address: SocketAddrV4) -> bool {
+        self.joiner.is_given_by(self.now, address)
+    }
+
+    /// Where those are who give to us.
+    pub fn given(&self) -> impl Iterator<Item = SocketAddrV4> {
+        self.joiner.given(self.now).map(|due| due.to)
+    }
+
+    /// Takes a join or a lease. Returns the answer to a join.
+    #[cold]
+    pub fn on_datagram(&mut self, now: Nanos, bytes: &[u8], from: SocketAddrV4) -> Option<Reply> {
+        match Datagram::decode(bytes, self.cluster) {
+            Ok(Datagram::Join(_, body)) if self.gives => Some(self.on_join(now, &body, from)),
+            Ok(Datagram::Lease(_, body)) if body.process_nonce == self.process_nonce => {
+                self.on_lease(now, &body, from);
+                None
+            }
+            _ => {
+                self.counts.strange += 1;
+                None
+            }
+        }
+    }
+
+    fn on_join(&mut self, now: Nanos, body: &JoinBody, from: SocketAddrV4) -> Reply {
+        let proof = self.proofs.hash_one((u32::from(*from.ip()), from.port())) | 1;
+        let term = if body.proof != proof {
+            self.counts.unproven += 1;
+            LeaseTerm::Prove
+        } else {
+            match self.members.on_join(now, from, body.groups, body.process_nonce) {
+                Joined::Node | Joined::Renewed => LeaseTerm::Given,
+                Joined::New => {
+                    self.counts.joins += 1;
+                    LeaseTerm::Given
+                }
+                Joined::Left => {
+                    self.counts.leaves += 1;
+                    LeaseTerm::Given
+                }
+                Joined::Full => {
+                    self.counts.refused += 1;
+                    self.refused_at = Some(now);
+                    LeaseTerm::Full
+                }
+            }
+        };
+        let lasts_ns = if term == LeaseTerm::Given && body.groups != 0 { LEASE_NS } else { 0 };
+        let body = LeaseBody {
+            term: term as u32,
+            lasts_ms: (lasts_ns / 1_000_000) as u32,
+            process_nonce: body.process_nonce,
+            proof,
+            members: self.members.leases() as u32,
+            members_max: self.members.leases_max() as u32,
+        };
+        let mut reply = Reply { to: from, bytes: [0; CONTROL_LEN] };
+        let header = self.header(Kind::Lease);
+        write_lease(&mut reply.bytes, header, body);
+        reply
+    }
+
+    fn on_lease(&mut self, now: Nanos, body: &LeaseBody, from: SocketAddrV4) {
+        let Some(term) = LeaseTerm::from_u32(body.term) else { return };
+        let lasts_ns = Nanos::from(body.lasts_ms) * 1_000_000;
+        let news = self.joiner.on_lease(now, from, term, body.proof, lasts_ns);
+        let why = match news {
+            Some(LeaseTerm::Full) => {
+                let most = body.members_max;
+                format!("it has its {most} members by lease; raise `fanout_members`, or read through a feed")
+            }
+            Some(LeaseTerm::Multicast) => {
+                "it sends by multicast alone; write one `transport` for all processes of the line".to_owned()
+            }
+            _ => return,
+        };
+        self.counts.refusals += 1;
+        // A node's log is written by its side thread.
+        if !self.gives {
+            tracing::warn!("the node at {from} refuses to send to us: {why}");
+        }
+    }
+
+    fn join(&mut self, due: Due) -> Reply {
+        let groups = if due.leaves { 0 } else { self.wanted };
+        let (process_nonce, proof) = (self.process_nonce, due.proof);
+        let body = JoinBody { groups, reserved: 0, process_nonce, proof, padding: 0 };
+        let mut reply = Reply { to: due.to, bytes: [0; CONTROL_LEN] };
+        let header = self.header(Kind::Join);
+        write_join(&mut reply.bytes, header, body);
+        reply
+    }
+
+    fn header(&mut self, kind: Kind) -> Header {
+        self.number += 1;
+        Header {
+            cluster: self.cluster,
+            sender: (self.process_nonce >> 32) as u32 | 1 << 31,
+            incarnation: self.process_nonce as u32,
+            number: self.number,
+            ..Header::new(kind)
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Who is sent to: nodes for ever, everybody else by lease.
+//!
+//! The table is made once. Joins, ends and leaves write the three lists anew, in memory that is there already; a
+//! send reads one of them, nodes first: what replicas hear, a commit waits for.
+
+use crate::udp::socket_address;
+use lockstep_wire::{GROUPS_ALL, Nanos};
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// For how long a join counts.
+pub const LEASE_NS: Nanos = 3_000_000_000;
+
+/// A node of the cluster's file: it is sent to without being asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FanoutNode {
+    /// Its number, by which what it says is known.
+    pub id: u32,
+    /// Where it answers, and hears its groups.
+    pub address: SocketAddrV4,
+    /// Which those are, as bits of [`GROUPS_ALL`].
+    pub groups: u32,
+}
+
+/// Somebody who has joined.
+#[derive(Clone, Copy, Debug)]
+struct Lease {
+    address: SocketAddrV4,
+    groups: u32,
+    process_nonce: u64,
+    ends_at: Nanos,
+}
+
+/// What a join has done.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Joined {
+    /// A node, which needs no lease.
+    Node,
+    /// It was not there before.
+    New,
+    /// It goes on.
+    Renewed,
+    /// It has left.
+    Left,
+    /// There is no room.
+    Full,
+}
+
+/// The table.
+pub(crate) struct Members {
+    nodes: Vec<FanoutNode>,
+    leases: Vec<Lease>,
+    leases_max: usize,
+    /// Nobody there is sent to: another way reaches them.
+    skipped: Option<Ipv4Addr>,
+    /// By group: where its datagrams go.
+    targets: [Vec<libc::sockaddr_in>; 3],
+}
+
+impl Members {
+    /// Nodes but `own`, and room for so many leases.
+    pub fn new(
+        mut nodes: Vec<FanoutNode>,
+        own: SocketAddrV4,
+        leases_max: usize,
+        skipped: Option<Ipv4Addr>,
+    ) -> Self {
+        nodes.retain(|node| node.address != own);
+        let room = nodes.len() + leases_max;
+        let targets = || Vec::with_capacity(room);
+        let leases = Vec::with_capacity(leases_max);
+        let mut members =
+            Self { nodes, leases, leases_max, skipped, targets: [targets(), targets(), targets()] };
+        members.list();
+        members
+    }
+
+    /// Where datagrams of a group go.
+    #[inline]
+    pub fn targets(&self, group: usize) -> &[libc::sockaddr_in] {
+        &self.targets[group]
+    }
+
+    /// Nodes and leases.
+    pub fn len(&self) -> usize {
+        self.nodes.len() + self.leases.len()
+    }
+
+    /// Leases alone.
+    pub fn leases(&self) -> usize {
+        self.leases.len()
+    }
+
+    /// The most of them.
+    pub fn leases_max(&self) -> usize {
+        self.leases_max
+    }
+
+    /// Somebody at `address` wants `groups` (none: leaves), and has proven that it is there.
+    pub fn on_join(&mut self, now: Nanos, address: SocketAddrV4, groups: u32, process_nonce: u64) -> Joined {
+        if self.nodes.iter().any(|node| node.address == address) {
+            return Joined::Node;
+        }
+        let ends_at = now + LEASE_NS;
+        let groups = groups & GROUPS_ALL;
+        let place = self.leases.iter().position(|lease| lease.address == address);
+        match (place, groups) {
+            (Some(place), 0) => {
+                // A word of the process that had this address before says nothing of who has it now.
+                if self.leases[place].process_nonce == process_nonce {
+                    self.leases.swap_remove(place);
+                    self.list();
+                }
+                Joined::Left
+            }
+            (None, 0) => Joined::Left,
+            (Some(place), _) => {
+                let lease = &mut self.leases[place];
+                let is_new = lease.process_nonce != process_nonce;
+                let is_other = lease.groups != groups;
+                *lease = Lease { address, groups, process_nonce, ends_at };
+                if is_other {
+                    self.list();
+                }
+                if is_new { Joined::New } else { Joined::Renewed }
+            }
+            (None, _) if self.leases.len() == self.leases_max => Joined::Full,
+            (None, _) => {
+                self.leases.push(Lease { address, groups, process_nonce, ends_at });
+                self.list();
+                Joined::New
+            }
+        }
+    }
+
+    /// Ends what is over. Returns how many.
+    pub fn expire(&mut self, now: Nanos) -> usize {
+        let before = self.leases.len();
+        self.leases.retain(|lease| now < lease.ends_at);
+        if self.leases.len() < before {
+            self.list();
+        }
+        before - self.leases.len()
+    }
+
+    /// Writes the lists anew. All nodes send in one order: an ack that is sent to each then comes behind its frame,
+    /// and not to some long before it.
+    fn list(&mut self) {
+        let Self { nodes, leases, skipped, targets, .. } = self;
+        leases.sort_unstable_by_key(|lease| lease.address);
+        for (group, targets) in targets.iter_mut().enumerate() {
+            let nodes = nodes.iter().map(|node| (node.address, node.groups));
+            let all = nodes.chain(leases.iter().map(|lease| (lease.address, lease.groups)));
+            let wanted =
+                all.filter(|(address, groups)| groups >> group & 1 == 1 && *skipped != Some(*address.ip()));
+            targets.clear();
+            targets.extend(wanted.map(|(address, _)| socket_address(address)));
+        }
+    }
+}

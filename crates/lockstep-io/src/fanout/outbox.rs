@@ -1,0 +1,209 @@
+//! The send side: each message to each destination, as many as a call takes, by headers for life.
+//!
+//! ```text
+//!   messages  [burst 1][burst 2]        iovecs, made once for a call
+//!   headers   1→a 1→b 1→c 2→a 2→b 2→c   in this order: the first in the list wait for nothing behind them
+//! ```
+
+use crate::udp::outbox::{Control, MESSAGE_BYTES_MAX, SEGMENTS_MAX, set_segment};
+use lockstep_core::engine::ports::Burst;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Most headers of one call: what the kernel takes (`UIO_MAXIOV`).
+const HEADERS_MAX: usize = 1024;
+/// Most messages of one send; what is beyond stays with the caller, who offers it again.
+const MESSAGES_MAX: usize = 64;
+
+/// What became of one send.
+#[derive(Default, Debug)]
+pub(crate) struct Sent {
+    /// System calls.
+    pub calls: usize,
+    /// Datagrams that are on their way, counted from the first offered: at least one destination has them.
+    pub datagrams: usize,
+    /// Datagrams to single destinations that the device took, and their bytes.
+    pub deliveries: usize,
+    pub delivered_bytes: usize,
+    /// Those that it did not take, of the datagrams that are on their way.
+    pub unsent: usize,
+    /// The last failure that stopped one destination alone.
+    pub refused: Option<io::Error>,
+    /// Times that this happened.
+    pub refusals: usize,
+    /// There was no more room.
+    pub is_full: bool,
+    /// The kernel does not cut messages: nothing of them was sent.
+    pub segment_refused: bool,
+}
+
+/// One message: where it lies, and how many datagrams it is.
+#[derive(Clone, Copy)]
+struct Message {
+    iovec: libc::iovec,
+    segment: Option<u16>,
+    datagrams: usize,
+}
+
+/// Bytes that the kernel only reads.
+fn iovec(bytes: &[u8]) -> libc::iovec {
+    libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
+}
+
+/// Headers of the messages of one call, made once and filled for each.
+pub(crate) struct Outbox {
+    headers: Vec<libc::mmsghdr>,
+    messages: Vec<Message>,
+    controls: Vec<Control>,
+}
+
+// SAFETY: between calls the pointers are never followed; each call writes those that it uses.
+unsafe impl Send for Outbox {}
+
+impl Outbox {
+    /// Headers for the largest call.
+    pub fn new() -> Self {
+        // SAFETY: plain integers and pointers; all zero is a value of it.
+        let header: libc::mmsghdr = unsafe { std::mem::zeroed() };
+        Self {
+            headers: vec![header; HEADERS_MAX],
+            messages: Vec::with_capacity(MESSAGES_MAX),
+            controls: vec![[0; 3]; MESSAGES_MAX],
+        }
+    }
+
+    /// Sends `bursts` to each of `targets`. Bursts are within the limits of a datagram (the caller has checked).
+    pub fn send(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        targets: &[libc::sockaddr_in],
+        bursts: &[Burst<'_>],
+        segmenting: bool,
+    ) -> Sent {
+        self.cut(bursts, segmenting);
+        let mut sent = Sent::default();
+        if targets.is_empty() {
+            // Nobody listens, as in an empty group.
+            sent.datagrams = self.messages.iter().map(|message| message.datagrams).sum();
+            return sent;
+        }
+        let whole = self.messages.len() * targets.len();
+        // The place of the next delivery, and the first that is not written into a header yet.
+        let (mut at, mut built, mut written) = (0, 0, 0);
+        let (mut message, mut target) = (0, 0);
+        while at < whole {
+            if written == built {
+                (built, written) = (0, 0);
+                while built < HEADERS_MAX && message < self.messages.len() {
+                    self.write(built, message, &targets[target]);
+                    built += 1;
+                    target += 1;
+                    if target == targets.len() {
+                        (message, target) = (message + 1, 0);
+                    }
+                }
+            }
+            // SAFETY: the headers lead to `targets`, to slices that `bursts` borrows and to control messages of
+            // `self`, all alive across the call; the kernel only reads them. `written` is below `built`.
+            let taken = unsafe {
+                libc::sendmmsg(
+                    socket.as_raw_fd(),
+                    self.headers.as_mut_ptr().add(written),
+                    (built - written) as _,
+                    libc::MSG_DONTWAIT as _,
+                )
+            };
+            sent.calls += 1;
+            if taken > 0 {
+                for header in &self.headers[written..written + taken as usize] {
+                    // SAFETY: `write` has set it to a vector of `messages`.
+                    sent.delivered_bytes += unsafe { (*header.msg_hdr.msg_iov).iov_len };
+                }
+                written += taken as usize;
+                at += taken as usize;
+                continue;
+            }
+            let error = io::Error::last_os_error();
+            match error.raw_os_error() {
+                Some(libc::EAGAIN | libc::ENOBUFS | libc::EINTR) => {
+                    sent.is_full = true;
+                    break;
+                }
+                Some(libc::EIO | libc::EINVAL | libc::EOPNOTSUPP)
+                    if at == 0 && self.messages[0].segment.is_some() =>
+                {
+                    sent.segment_refused = true;
+                    return sent;
+                }
+                // One destination that cannot be reached holds up nobody else.
+                _ => {
+                    sent.refused = Some(error);
+                    sent.refusals += 1;
+                    written += 1;
+                    at += 1;
+                }
+            }
+        }
+        self.add_up(&mut sent, at, targets.len());
+        sent
+    }
+
+    /// Finds the messages of a send.
+    fn cut(&mut self, bursts: &[Burst<'_>], segmenting: bool) {
+        self.messages.clear();
+        for burst in bursts.iter().filter(|burst| !burst.bytes.is_empty()) {
+            // Most are one datagram, and need no division.
+            if burst.bytes.len() <= burst.stride {
+                if self.messages.len() == MESSAGES_MAX {
+                    return;
+                }
+                self.messages.push(Message { iovec: iovec(burst.bytes), segment: None, datagrams: 1 });
+                continue;
+            }
+            let each = if segmenting { SEGMENTS_MAX.min(MESSAGE_BYTES_MAX / burst.stride).max(1) } else { 1 };
+            for bytes in burst.bytes.chunks(each * burst.stride) {
+                if self.messages.len() == MESSAGES_MAX {
+                    return;
+                }
+                self.messages.push(Message {
+                    iovec: iovec(bytes),
+                    segment: (bytes.len() > burst.stride).then_some(burst.stride as u16),
+                    datagrams: bytes.len().div_ceil(burst.stride),
+                });
+            }
+        }
+    }
+
+    /// Writes header `index`: this message to that destination.
+    fn write(&mut self, index: usize, message: usize, target: &libc::sockaddr_in) {
+        let header = &mut self.headers[index].msg_hdr;
+        header.msg_name = std::ptr::from_ref(target).cast_mut().cast();
+        header.msg_namelen = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+        let what = &mut self.messages[message];
+        header.msg_iov = &raw mut what.iovec;
+        header.msg_iovlen = 1;
+        header.msg_control = std::ptr::null_mut();
+        header.msg_controllen = 0;
+        if let Some(segment) = what.segment {
+            set_segment(header, &mut self.controls[message], segment);
+        }
+    }
+
+    /// Adds up a send that went through the first `at` deliveries, refused ones included.
+    fn add_up(&self, sent: &mut Sent, at: usize, targets: usize) {
+        let mut left = at;
+        for message in &self.messages {
+            if left == 0 {
+                break;
+            }
+            let reached = left.min(targets);
+            sent.datagrams += message.datagrams;
+            sent.deliveries += reached * message.datagrams;
+            sent.unsent += (targets - reached) * message.datagrams;
+            left -= reached;
+        }
+        // A refused one is a whole message, of which the size is not kept: most are single datagrams.
+        sent.unsent += sent.refusals;
+        sent.deliveries -= sent.refusals.min(sent.deliveries);
+    }
+}

@@ -1,0 +1,146 @@
+//! # io: the real world
+//!
+//! Sockets, clocks, threads, mapped files: everything that the engines reach only through ports. It
+//! is the only room with system calls and the only one with `unsafe`, and it knows no rule: which
+//! datagram is right is decided in `wire` and `proto`.
+//!
+//! ```text
+//!  duty ──now──▶ a role's turn ──▶ device: udp (at most one receive and one send call) or xdp
+//!   │                 │
+//!  idle            counters (stores), events (a queue and a ring) ──▶ side thread ──▶ tracing
+//! ```
+//!
+//! What the kernel grants is often less than what was asked. So every setting answers with
+//! [`Obtained`], and a node prints them all when it starts.
+
+#![allow(unsafe_code, clippy::disallowed_methods)]
+
+pub mod auto;
+pub mod claims;
+pub mod clock;
+pub mod counters;
+pub mod cpu;
+pub mod crc;
+pub mod device;
+pub mod duty;
+pub mod events;
+pub mod fanout;
+pub mod guard;
+pub mod idle;
+pub mod init;
+pub mod limits;
+pub mod lines;
+pub mod multicast;
+pub mod rehearse;
+pub mod shm;
+pub mod signal;
+pub mod source;
+pub mod spool;
+pub mod stop;
+pub mod sync;
+pub mod transport;
+pub mod udp;
+pub mod watcher;
+pub mod xdp;
+
+use std::fmt;
+
+/// Something outside failed: what we were doing, in words with the remedy, and what the system said.
+pub struct IoError {
+    /// What was being done, to what, and what to do instead.
+    pub doing: String,
+    /// The system's answer.
+    pub source: std::io::Error,
+}
+
+impl IoError {
+    /// An error of `source` while `doing`.
+    pub fn new(doing: impl Into<String>, source: std::io::Error) -> Self {
+        Self { doing: doing.into(), source }
+    }
+
+    /// An error of binding an address while `doing`, which ends with what to do about it.
+    pub fn of_bind(doing: impl Into<String>, source: std::io::Error) -> Self {
+        let remedy = match source.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                ": another process has that port; `ss -lntup` names it: end it, or choose another port"
+            }
+            std::io::ErrorKind::AddrNotAvailable => {
+                ": this host has no such address; `ip address` lists those that it has, and 0.0.0.0 is all of them"
+            }
+            std::io::ErrorKind::PermissionDenied => {
+                ": ports below 1024 need CAP_NET_BIND_SERVICE; choose a higher one"
+            }
+            _ => "",
+        };
+        Self::new(format!("{}{remedy}", doing.into()), source)
+    }
+
+    /// An error of the last system call of this thread while `doing`.
+    pub fn last(doing: impl Into<String>) -> Self {
+        Self::new(doing, std::io::Error::last_os_error())
+    }
+
+    /// An error that no system call reported: `why` stands where its answer would.
+    pub fn because(doing: impl Into<String>, kind: std::io::ErrorKind, why: impl Into<String>) -> Self {
+        Self::new(doing, std::io::Error::new(kind, why.into()))
+    }
+}
+
+/// As `Display`: this is what a `main` prints that returns it.
+impl fmt::Debug for IoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for IoError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.doing, self.source)
+    }
+}
+
+impl std::error::Error for IoError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}
+
+/// One setting: what was asked of the system, what it gave, and what to do if that is less.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Obtained {
+    /// Which setting, by its configuration word.
+    pub what: &'static str,
+    /// The value asked for.
+    pub asked: String,
+    /// The value in force.
+    pub got: String,
+    /// Present when something is amiss: the reason and the remedy.
+    pub note: Option<String>,
+}
+
+impl Obtained {
+    /// A setting that is as asked.
+    pub fn granted(what: &'static str, value: impl fmt::Display) -> Self {
+        Self { what, asked: value.to_string(), got: value.to_string(), note: None }
+    }
+
+    /// A setting that is not as asked, and why.
+    pub fn short(
+        what: &'static str,
+        asked: impl fmt::Display,
+        got: impl fmt::Display,
+        note: impl Into<String>,
+    ) -> Self {
+        Self { what, asked: asked.to_string(), got: got.to_string(), note: Some(note.into()) }
+    }
+}
+
+impl fmt::Display for Obtained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.note {
+            None => write!(f, "{} {}", self.what, self.got),
+            Some(note) => write!(f, "{} {} (asked {}): {note}", self.what, self.got, self.asked),
+        }
+    }
+}

@@ -1,0 +1,305 @@
+//! # lines: two networks, one stream
+//!
+//! The question: how does a cable, a card or a switch die without anybody noticing but the operator? Everything
+//! for a group is sent on both lines, and everybody hears both; of each datagram the first copy wins, and the
+//! second is thrown away here, before an engine would judge it again.
+//!
+//! ```text
+//!  line A ─▶ brought by B already? ─ no ─▶ lent, remembered until B brings it too ┐
+//!  line B ─▶ brought by A already? ─ yes ─▶ thrown away; how long after A?        ┘─ never: lost on B
+//! ```
+//!
+//! What two datagrams are copies by is their header and their end (sender, number, tag). A wrong guess loses one
+//! datagram or lets one through twice, and the engines live with both. Who is unsure, lends it.
+//!
+//! Unicast goes by the first line, and to who has an address on the second one (`unicast_b`) by both. What we said
+//! ourselves comes back from our own host whatever became of the cable: it is no sign of a line's life.
+
+#[cfg(test)]
+mod tests;
+mod unicast;
+
+pub use unicast::Addresses;
+
+use super::rehearse::Time;
+use crate::clock::Clock;
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_wire::{HEADER_LEN, Header, Identity, Kind, Nanos};
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use unicast::Ways;
+
+/// Datagrams of one line that wait for their copy on the other: 5 ms of lag at 200,000 a second.
+const WAITING_MAX: usize = 1024;
+/// What is not there after so long is lost.
+const WAITING_NS: Nanos = 500_000_000;
+/// A copy that overtakes more than so many others has not overtaken them: they are lost.
+const OVERTAKEN_MAX: usize = 16;
+/// Datagrams that one receive lends at most.
+const LENT_MAX: usize = 4096;
+/// A line that brings nothing for so long, while the other brings at least [`SILENT_MIN`], is down.
+const SILENT_NS: Nanos = 200_000_000;
+/// A few may be a burst that this line still carries.
+const SILENT_MIN: u64 = 8;
+
+/// What one line has done.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct LineCounts {
+    /// Datagrams that it brought.
+    pub datagrams_in: u64,
+    /// Of them those that it brought first.
+    pub first: u64,
+    /// Datagrams that the other line brought and this one did not.
+    pub lost: u64,
+    /// How far it was behind the other at the last copy that it brought second.
+    pub lag_ns: Nanos,
+    /// The most of that.
+    pub lag_ns_max: Nanos,
+    /// How often it was found to be down.
+    pub alarms: u64,
+    /// Whether it is down.
+    pub is_down: bool,
+}
+
+impl LineCounts {
+    /// The names of [`LineCounts::values`] of both lines, in their order.
+    pub const NAMES: [&'static str; 14] = [
+        "line_a_datagrams_in",
+        "line_a_first",
+        "line_a_lost",
+        "line_a_lag_ns",
+        "line_a_lag_ns_max",
+        "line_a_alarms",
+        "line_a_is_down",
+        "line_b_datagrams_in",
+        "line_b_first",
+        "line_b_lost",
+        "line_b_lag_ns",
+        "line_b_lag_ns_max",
+        "line_b_alarms",
+        "line_b_is_down",
+    ];
+
+    /// All counts of one line, for a counters file.
+    pub fn values(&self) -> [u64; 7] {
+        let Self { datagrams_in, first, lost, lag_ns, lag_ns_max, alarms, is_down } = *self;
+        [datagrams_in, first, lost, lag_ns, lag_ns_max, alarms, u64::from(is_down)]
+    }
+}
+
+/// Two devices that carry the same groups.
+#[derive(Debug)]
+pub struct Lines<N, T = Clock> {
+    lines: [N; 2],
+    copies: Copies,
+    ways: Ways,
+    time: T,
+    /// Line and index of what is lent.
+    lent: Vec<(u8, u16)>,
+}
+
+impl<N: Net> Lines<N> {
+    /// Both lines, by the machine's clock, and who has an address on each of them.
+    pub fn new(lines: [N; 2], nodes: Vec<Addresses>) -> Self {
+        Self::timed(lines, nodes, Clock::start())
+    }
+}
+
+impl<N: Net, T: Time> Lines<N, T> {
+    /// Both lines, by this clock.
+    pub fn timed(lines: [N; 2], nodes: Vec<Addresses>, time: T) -> Self {
+        let lent = Vec::with_capacity(LENT_MAX);
+        Self { lines, copies: Copies::default(), ways: Ways::new(nodes), time, lent }
+    }
+
+    /// The devices.
+    pub fn each(&self) -> &[N; 2] {
+        &self.lines
+    }
+
+    /// What each line has done.
+    pub fn counts(&self) -> [LineCounts; 2] {
+        self.copies.counts
+    }
+}
+
+impl<N: Net, T: Time> Net for Lines<N, T> {
+    fn recv_groups(&mut self) -> usize {
+        self.lent.clear();
+        let received = [self.lines[0].recv_groups(), self.lines[1].recv_groups()];
+        let now = self.time.now();
+        for (line, count) in received.into_iter().enumerate() {
+            for index in 0..count {
+                let is_new = self.copies.judge(line, now, self.lines[line].group_datagram(index));
+                if is_new && self.lent.len() < LENT_MAX {
+                    self.lent.push((line as u8, index as u16));
+                }
+            }
+        }
+        self.copies.look(now);
+        self.lent.len()
+    }
+
+    fn is_drained(&self) -> bool {
+        self.lines.iter().all(Net::is_drained)
+    }
+
+    fn group_datagram(&self, index: usize) -> &[u8] {
+        self.lent
+            .get(index)
+            .map_or(&[], |(line, index)| self.lines[usize::from(*line)].group_datagram(usize::from(*index)))
+    }
+
+    fn recv_unicast(&mut self) -> usize {
+        let now = self.time.now();
+        self.ways.begin(now);
+        for (number, line) in self.lines.iter_mut().enumerate() {
+            for index in 0..line.recv_unicast() {
+                let (bytes, from) = line.unicast_datagram(index);
+                self.ways.on_datagram(number, now, bytes, index, from);
+            }
+        }
+        self.ways.len()
+    }
+
+    fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
+        let Some((line, index, from)) = self.ways.lent(index) else {
+            return (&[], SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0));
+        };
+        (self.lines[line].unicast_datagram(index).0, from)
+    }
+
+    /// A send call for each line. What one of them took is on its way: the other's part may be lost.
+    fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
+        if self.copies.own.is_none() {
+            self.copies.own = bursts.iter().find_map(|burst| speaker(burst.bytes));
+        }
+        let [a, b] = &mut self.lines;
+        a.send_group(group, bursts).max(b.send_group(group, bursts))
+    }
+
+    /// What one of them took is on its way.
+    fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
+        let way = self.ways.to(to, self.copies.counts[0].is_down);
+        let [a, b] = &mut self.lines;
+        let by_first = way.first.is_some_and(|to| a.send_unicast(to, parts));
+        let by_second = way.second.is_some_and(|to| b.send_unicast(to, parts));
+        by_first || by_second
+    }
+
+    fn dropped(&self) -> u64 {
+        self.lines.iter().map(Net::dropped).sum()
+    }
+
+    fn set_joined(&mut self, group: Group, joined: bool) {
+        self.lines.iter_mut().for_each(|line| line.set_joined(group, joined));
+    }
+}
+
+/// A datagram that the other line has not brought yet.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    mark: u64,
+    at: Nanos,
+}
+
+/// Which datagrams came by one line only, so far.
+#[derive(Debug)]
+struct Copies {
+    /// Brought by this line, oldest first.
+    waiting: [VecDeque<Waiting>; 2],
+    counts: [LineCounts; 2],
+    /// Who we are, once we have said anything.
+    own: Option<Identity>,
+    /// What each line has brought of others.
+    others: [u64; 2],
+    /// When each line last brought anything of others, and what the other had brought of them by then.
+    heard: [(Nanos, u64); 2],
+}
+
+impl Default for Copies {
+    fn default() -> Self {
+        let waiting = || VecDeque::with_capacity(WAITING_MAX + 1);
+        Self {
+            waiting: [waiting(), waiting()],
+            counts: Default::default(),
+            own: None,
+            others: [0; 2],
+            heard: [(0, 0); 2],
+        }
+    }
+}
+
+impl Copies {
+    /// Whether this is the first copy of a datagram.
+    fn judge(&mut self, line: usize, now: Nanos, bytes: &[u8]) -> bool {
+        let other = 1 - line;
+        self.counts[line].datagrams_in += 1;
+        if self.own.is_none() || speaker(bytes) != self.own {
+            self.others[line] += 1;
+            self.heard[line] = (now, self.others[other]);
+        }
+        let Some(mark) = mark(bytes) else { return true };
+        let Some(place) = self.waiting[other].iter().position(|waiting| waiting.mark == mark) else {
+            self.counts[line].first += 1;
+            self.waiting[line].push_back(Waiting { mark, at: now });
+            if self.waiting[line].len() > WAITING_MAX {
+                self.waiting[line].pop_front();
+                self.counts[other].lost += 1;
+            }
+            return true;
+        };
+        let lost = place.saturating_sub(OVERTAKEN_MAX);
+        let lag_ns = self.waiting[other].get(place).map_or(0, |first| now.saturating_sub(first.at));
+        self.waiting[other].remove(place);
+        self.waiting[other].drain(..lost);
+        let counts = &mut self.counts[line];
+        counts.lost += lost as u64;
+        (counts.lag_ns, counts.lag_ns_max) = (lag_ns, counts.lag_ns_max.max(lag_ns));
+        false
+    }
+
+    /// What has waited too long is lost, and a line that is silent alone is down.
+    fn look(&mut self, now: Nanos) {
+        for line in 0..2 {
+            let other = 1 - line;
+            while self.waiting[line].front().is_some_and(|first| now > first.at + WAITING_NS) {
+                self.waiting[line].pop_front();
+                self.counts[other].lost += 1;
+            }
+            if self.heard[line].0 == 0 {
+                self.heard[line].0 = now;
+            }
+            let (at, others) = self.heard[line];
+            let is_down = now > at + SILENT_NS && self.others[other] >= others + SILENT_MIN;
+            let counts = &mut self.counts[line];
+            counts.alarms += u64::from(is_down && !counts.is_down);
+            // A line that brought something since then is up; silence of both says nothing new.
+            counts.is_down = is_down || counts.is_down && now > at + SILENT_NS;
+        }
+    }
+}
+
+/// Who says this; nobody in particular where it may be another's words, as a frame that is given again.
+fn speaker(bytes: &[u8]) -> Option<Identity> {
+    let header = Header::peek(bytes)?;
+    (header.kind != Kind::Frame as u8).then(|| header.identity())
+}
+
+/// What tells a datagram from others: its header's seal and place, and its last bytes, which tell a repair from
+/// the frame that it repeats.
+fn mark(bytes: &[u8]) -> Option<u64> {
+    let header = Header::peek(bytes)?;
+    let end: [u8; 8] = bytes.get(bytes.len().max(HEADER_LEN) - 8..)?.try_into().ok()?;
+    let parts = [
+        header.tag[0],
+        header.tag[1],
+        header.number,
+        header.first_seq,
+        u64::from(header.sender) << 32 | u64::from(header.incarnation),
+        u64::from_le_bytes(end),
+        bytes.len() as u64,
+    ];
+    let mix = |sum: u64, part: u64| (sum.rotate_left(23) ^ part).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    Some(parts.into_iter().fold(0, mix))
+}

@@ -1,0 +1,416 @@
+//! # rehearse: a network that is worse than the real one
+//!
+//! The question: how does everything above the device behave when the network loses, repeats, reorders and
+//! delays? A [`Rehearsal`] is a device around a device. What the inner one receives is judged datagram by
+//! datagram by a seeded generator: the same datagrams in the same order meet the same fate in every run.
+//! Only what is received is touched, by groups and by unicast: each receiver then loses its own, as
+//! behind a switch, and what one sends to many is lost by some of them.
+//!
+//! ```text
+//!  inner.recv ─▶ lost? ─▶ repeated? ─▶ set aside? ──no──▶ lent in place, nothing is copied
+//!                 gone     twice         └─ delayed ─▶ copied into a pool, lent when its time has come
+//! ```
+//!
+//! It deliberately draws nothing for what is not asked for, and what is set aside is bounded: what finds the
+//! pool full is lost, and counted as that. It is not for production; the configuration refuses it there.
+
+#[cfg(test)]
+mod tests;
+
+use crate::Obtained;
+use crate::clock::Clock;
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_wire::Nanos;
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// A reordered datagram lets this many others pass at most: a few are what a network with two ways does.
+const PASSED_MAX: u64 = 8;
+/// If nothing follows it, it comes after so long all the same.
+const ASIDE_NS: Nanos = 200_000;
+/// Datagrams of groups that may be set aside: 10 ms of delay at 400,000 a second.
+const GROUP_POOL: usize = 4096;
+/// The same of unicast.
+const UNICAST_POOL: usize = 256;
+/// Datagrams that one receive lends at most; the rest are lent by the next.
+const LENT_MAX: usize = 2048;
+/// A share of one is this many millionths.
+const MILLION: u64 = 1_000_000;
+
+/// What is rehearsed. Shares are millionths of all datagrams received.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct RehearsalSettings {
+    /// How many are lost.
+    pub loss_ppm: u32,
+    /// How many come twice.
+    pub duplication_ppm: u32,
+    /// How many come after some that were sent later.
+    pub reordering_ppm: u32,
+    /// By how much each is late.
+    pub delay_ns: Nanos,
+    /// Decides about each datagram.
+    pub seed: u64,
+    /// Which of two lines is spoilt, 1 or 2; 0 is both, and what memory brings.
+    pub line: u8,
+}
+
+impl RehearsalSettings {
+    /// Whether anything is done on this line, 1 or 2.
+    pub fn spoils(&self, line: u8) -> bool {
+        !self.is_calm() && (self.line == 0 || self.line == line)
+    }
+
+    /// Whether anything is done to what memory brings, which is of no line.
+    pub fn spoils_memory(&self) -> bool {
+        !self.is_calm() && self.line == 0
+    }
+
+    /// Whether nothing is done at all.
+    pub fn is_calm(&self) -> bool {
+        (self.loss_ppm, self.duplication_ppm, self.reordering_ppm, self.delay_ns) == (0, 0, 0, 0)
+    }
+}
+
+/// What a [`Rehearsal`] has done.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct RehearsalCounts {
+    /// Datagrams that were lost on purpose.
+    pub lost: u64,
+    /// Datagrams that were repeated on purpose.
+    pub duplicated: u64,
+    /// Datagrams that were set aside for others to pass.
+    pub reordered: u64,
+    /// Datagrams that were delayed.
+    pub delayed: u64,
+    /// Datagrams that were to be late and found no room: lost as well.
+    pub overflowed: u64,
+}
+
+impl RehearsalCounts {
+    /// The names of [`RehearsalCounts::values`], in their order.
+    pub const NAMES: [&'static str; 5] = [
+        "rehearsed_lost",
+        "rehearsed_duplicated",
+        "rehearsed_reordered",
+        "rehearsed_delayed",
+        "rehearsed_overflowed",
+    ];
+
+    /// These and those of another device together.
+    pub fn and(&self, other: &Self) -> Self {
+        Self {
+            lost: self.lost + other.lost,
+            duplicated: self.duplicated + other.duplicated,
+            reordered: self.reordered + other.reordered,
+            delayed: self.delayed + other.delayed,
+            overflowed: self.overflowed + other.overflowed,
+        }
+    }
+
+    /// All counts, for a counters file.
+    pub fn values(&self) -> [u64; 5] {
+        [self.lost, self.duplicated, self.reordered, self.delayed, self.overflowed]
+    }
+}
+
+/// What tells the time.
+pub trait Time {
+    /// Monotonic nanoseconds.
+    fn now(&self) -> Nanos;
+}
+
+impl Time for Clock {
+    fn now(&self) -> Nanos {
+        Self::now(self)
+    }
+}
+
+/// A device that hears less, more, later and in another order than the one inside.
+#[derive(Debug)]
+pub struct Rehearsal<N, T = Clock> {
+    inner: N,
+    time: T,
+    chance: Chance,
+    counts: RehearsalCounts,
+    groups: Aside,
+    unicast: Aside,
+}
+
+impl<N: Net> Rehearsal<N> {
+    /// A rehearsal by the machine's clock. `salt` tells devices of one seed apart: they lose independently.
+    pub fn new(inner: N, settings: RehearsalSettings, salt: u64, datagram_len_max: usize) -> Self {
+        Self::timed(inner, settings, salt, datagram_len_max, Clock::start())
+    }
+}
+
+impl<N: Net, T: Time> Rehearsal<N, T> {
+    /// A rehearsal by this clock. All memory is made and touched here.
+    pub fn timed(inner: N, settings: RehearsalSettings, salt: u64, datagram_len_max: usize, time: T) -> Self {
+        Self {
+            inner,
+            time,
+            chance: Chance::new(settings, salt),
+            counts: RehearsalCounts::default(),
+            groups: Aside::new(GROUP_POOL, datagram_len_max),
+            unicast: Aside::new(UNICAST_POOL, datagram_len_max),
+        }
+    }
+
+    /// The device inside.
+    pub fn inner(&self) -> &N {
+        &self.inner
+    }
+
+    /// What was done so far.
+    pub fn counts(&self) -> RehearsalCounts {
+        self.counts
+    }
+
+    /// What is rehearsed, as a setting that nobody should overlook.
+    pub fn obtained(&self) -> Obtained {
+        let RehearsalSettings { loss_ppm, duplication_ppm, reordering_ppm, delay_ns, seed, .. } =
+            self.chance.settings;
+        let percent = |ppm: u32| f64::from(ppm) / 10_000.0;
+        let got = format!(
+            "loss {}%, duplication {}%, reordering {}%, delay {} us, seed {seed}",
+            percent(loss_ppm),
+            percent(duplication_ppm),
+            percent(reordering_ppm),
+            delay_ns / 1_000
+        );
+        Obtained::short("rehearse", "nothing else", got, "this process spoils what it receives, on purpose")
+    }
+}
+
+impl<N: Net, T: Time> Net for Rehearsal<N, T> {
+    fn recv_groups(&mut self) -> usize {
+        let now = self.time.now();
+        self.groups.begin();
+        for index in 0..self.inner.recv_groups() {
+            let datagram = self.inner.group_datagram(index);
+            self.groups.judge(&mut self.chance, &mut self.counts, now, index, datagram, NOBODY);
+        }
+        self.groups.release(now)
+    }
+
+    fn is_drained(&self) -> bool {
+        self.inner.is_drained()
+    }
+
+    fn group_datagram(&self, index: usize) -> &[u8] {
+        match self.groups.lent(index) {
+            Some(Lent::Inner(index)) => self.inner.group_datagram(index),
+            Some(Lent::Slot(slot)) => self.groups.bytes(slot),
+            None => &[],
+        }
+    }
+
+    fn recv_unicast(&mut self) -> usize {
+        let now = self.time.now();
+        self.unicast.begin();
+        for index in 0..self.inner.recv_unicast() {
+            let (datagram, from) = self.inner.unicast_datagram(index);
+            self.unicast.judge(&mut self.chance, &mut self.counts, now, index, datagram, from);
+        }
+        self.unicast.release(now)
+    }
+
+    fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
+        match self.unicast.lent(index) {
+            Some(Lent::Inner(index)) => self.inner.unicast_datagram(index),
+            Some(Lent::Slot(slot)) => (self.unicast.bytes(slot), self.unicast.senders[slot]),
+            None => (&[], NOBODY),
+        }
+    }
+
+    fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
+        self.inner.send_group(group, bursts)
+    }
+
+    fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
+        self.inner.send_unicast(to, parts)
+    }
+
+    fn dropped(&self) -> u64 {
+        self.inner.dropped()
+    }
+
+    fn set_joined(&mut self, group: Group, joined: bool) {
+        self.inner.set_joined(group, joined);
+    }
+}
+
+/// The sender of a group's datagram, which the datagram itself tells.
+const NOBODY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+
+/// What decides: SplitMix64, one draw for each thing that may happen.
+#[derive(Debug)]
+struct Chance {
+    settings: RehearsalSettings,
+    state: u64,
+}
+
+impl Chance {
+    fn new(settings: RehearsalSettings, salt: u64) -> Self {
+        let mut chance = Self { settings, state: settings.seed };
+        chance.state ^= chance.draw() ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        chance
+    }
+
+    fn draw(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.state;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// Whether something happens that does so to this share.
+    fn happens(&mut self, share_ppm: u32) -> bool {
+        share_ppm > 0 && self.draw() % MILLION < u64::from(share_ppm)
+    }
+}
+
+/// What the last receive lends.
+#[derive(Clone, Copy, Debug)]
+enum Lent {
+    /// A datagram of the inner device, by its index.
+    Inner(usize),
+    /// One that was set aside.
+    Slot(usize),
+}
+
+/// A datagram that was set aside.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    slot: usize,
+    /// It is lent from this moment on,
+    due: Nanos,
+    /// or when so many have been lent, whichever is first.
+    passed: u64,
+}
+
+/// What one socket's datagrams wait in.
+#[derive(Debug)]
+struct Aside {
+    pool: Vec<u8>,
+    pitch: usize,
+    lengths: Vec<usize>,
+    senders: Vec<SocketAddrV4>,
+    free: Vec<usize>,
+    /// All delayed alike, so their times rise.
+    delayed: VecDeque<Held>,
+    /// Reordered; few.
+    reordered: Vec<Held>,
+    lent: Vec<Lent>,
+    /// Datagrams lent so far.
+    passed: u64,
+}
+
+impl Aside {
+    fn new(slots: usize, datagram_len_max: usize) -> Self {
+        Self {
+            // Touched, so that no receive meets a page fault.
+            pool: vec![1; slots * datagram_len_max],
+            pitch: datagram_len_max,
+            lengths: vec![0; slots],
+            senders: vec![NOBODY; slots],
+            free: (0..slots).rev().collect(),
+            delayed: VecDeque::with_capacity(slots),
+            reordered: Vec::with_capacity(slots),
+            lent: Vec::with_capacity(LENT_MAX),
+            passed: 0,
+        }
+    }
+
+    /// What the last receive lent comes back.
+    fn begin(&mut self) {
+        for lent in self.lent.drain(..) {
+            if let Lent::Slot(slot) = lent {
+                self.free.push(slot);
+            }
+        }
+    }
+
+    /// Decides what becomes of one datagram.
+    fn judge(
+        &mut self,
+        chance: &mut Chance,
+        counts: &mut RehearsalCounts,
+        now: Nanos,
+        index: usize,
+        datagram: &[u8],
+        from: SocketAddrV4,
+    ) {
+        let RehearsalSettings { loss_ppm, duplication_ppm, reordering_ppm, delay_ns, .. } = chance.settings;
+        if chance.happens(loss_ppm) {
+            counts.lost += 1;
+            return;
+        }
+        let twice = chance.happens(duplication_ppm);
+        counts.duplicated += u64::from(twice);
+        for _ in 0..=usize::from(twice) {
+            let aside = chance.happens(reordering_ppm);
+            let passed = if aside { self.passed + 1 + chance.draw() % PASSED_MAX } else { u64::MAX };
+            if !aside && delay_ns == 0 && self.lent.len() < LENT_MAX {
+                self.lend(Lent::Inner(index));
+                continue;
+            }
+            let Some(slot) = self.copy(datagram, from) else {
+                counts.overflowed += 1;
+                continue;
+            };
+            counts.delayed += u64::from(delay_ns > 0);
+            if aside {
+                counts.reordered += 1;
+                self.reordered.push(Held { slot, due: now + delay_ns + ASIDE_NS, passed });
+            } else {
+                self.delayed.push_back(Held { slot, due: now + delay_ns, passed });
+            }
+        }
+    }
+
+    /// Lends what has waited long enough. Returns how many datagrams are lent in all.
+    fn release(&mut self, now: Nanos) -> usize {
+        while self.lent.len() < LENT_MAX
+            && let Some(held) = self.delayed.front().copied().filter(|held| held.due <= now)
+        {
+            self.delayed.pop_front();
+            self.lend(Lent::Slot(held.slot));
+        }
+        let mut index = 0;
+        while index < self.reordered.len() && self.lent.len() < LENT_MAX {
+            let held = self.reordered[index];
+            if held.due <= now || held.passed <= self.passed {
+                self.reordered.remove(index);
+                self.lend(Lent::Slot(held.slot));
+            } else {
+                index += 1;
+            }
+        }
+        self.lent.len()
+    }
+
+    fn lend(&mut self, lent: Lent) {
+        self.lent.push(lent);
+        self.passed += 1;
+    }
+
+    fn copy(&mut self, datagram: &[u8], from: SocketAddrV4) -> Option<usize> {
+        if datagram.len() > self.pitch {
+            return None;
+        }
+        let slot = self.free.pop()?;
+        self.pool[slot * self.pitch..][..datagram.len()].copy_from_slice(datagram);
+        (self.lengths[slot], self.senders[slot]) = (datagram.len(), from);
+        Some(slot)
+    }
+
+    fn lent(&self, index: usize) -> Option<Lent> {
+        self.lent.get(index).copied()
+    }
+
+    fn bytes(&self, slot: usize) -> &[u8] {
+        &self.pool[slot * self.pitch..][..self.lengths[slot]]
+    }
+}

@@ -1,0 +1,336 @@
+//! # shm: the memory of one host as a [`Net`]
+//!
+//! Each process has two rings that it alone writes, one for groups and one for unicast, in a file of its own;
+//! all others map it and read. The datagrams are those that the network carries, so the engines notice
+//! nothing. What a datagram costs is to be copied in, to be copied out, and a cache line or two that go from
+//! core to core: no system call, no lock, and nobody waits.
+//!
+//! ```text
+//!   process A                          /dev/shm/lockstep-rings-…            process B
+//!   send_group ──copy──▶ ring-a: groups │ unicast ──────copy──▶ recv_groups, recv_unicast
+//!   recv_*  ◀──copy───── ring-b: groups │ unicast ◀─────copy─── send_*
+//! ```
+//!
+//! * A reader skips what is for groups that it has not joined, and what is for others. It never writes to a
+//!   ring, so a slow, stopped or dead one harms nobody: it is overtaken, and counts what it lost
+//!   ([`Net::dropped`]).
+//! * What is lent is a copy, since the writer overwrites its ring whenever it likes.
+//! * Who comes late hears what is said from then on, as one who joins a group does. Nobody misses what a
+//!   newcomer says first.
+//! * No descriptor tells that memory has changed. A thread that parks therefore sleeps for a tenth of a
+//!   millisecond at most once its process has such a device (`io::idle`): a wake-up would cost each writer a
+//!   fence and a look at each reader for each datagram, and those who care for latency do not park.
+
+mod beside;
+mod folder;
+mod host;
+mod inbox;
+mod members;
+mod peers;
+mod relay;
+mod ring;
+
+pub use beside::Beside;
+pub use host::HostMemory;
+pub use relay::{Relay, RelayCounts, RelaySettings, Relayed};
+
+use crate::idle;
+use crate::{IoError, Obtained};
+use folder::{Folder, Mapped, Role, pack, unpack};
+use inbox::Inbox;
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use members::Members;
+use peers::Peers;
+use ring::{Writer, ring_words};
+use std::io::ErrorKind;
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
+
+/// Datagrams that one receive lends at most.
+const DATAGRAMS_PER_RECEIVE: usize = 64;
+/// The kind of unicast records; those of groups are numbered from 1.
+const UNICAST: u8 = 4;
+
+/// The kind of records for this group.
+fn group_kind(group: Group) -> u8 {
+    group as u8 + 1
+}
+
+/// The ring of unicast datagrams is smaller than that of the groups by this.
+const UNICAST_SHARE: usize = 4;
+/// Longest datagram: what UDP carries.
+const DATAGRAM_LEN_MAX: usize = 65_535 - 28;
+
+/// How to open a [`Shm`].
+#[derive(Clone, Debug)]
+pub struct ShmSettings {
+    /// Where the clusters' folders are; `/dev/shm` is memory.
+    pub parent: PathBuf,
+    /// The cluster's first group and its port, which the folder is named after.
+    pub group: SocketAddrV4,
+    /// Where we are reached by unicast; with port 0 a port that nobody here has.
+    pub address: SocketAddrV4,
+    /// Which groups this node receives at first.
+    pub joins: Vec<Group>,
+    /// Largest datagram in bytes.
+    pub datagram_len_max: usize,
+    /// Bytes of the group ring at least: how far a reader may lie behind. That of unicast has a quarter.
+    pub ring_bytes: usize,
+}
+
+/// Memory, as a file system.
+const PARENT: &str = "/dev/shm";
+
+/// Refuses a device without memory where other processes of the cluster use it: it would not hear them.
+///
+/// # Errors
+/// One of them lives.
+pub fn is_unused(group: SocketAddrV4) -> Result<(), IoError> {
+    let folder = Folder::new(PARENT.as_ref(), group);
+    // A folder that cannot be used is nobody's of this cluster, as far as one can tell.
+    let others = || folder.lock_existing().and_then(|locked| locked.others(&[])).unwrap_or_default();
+    if !folder.path().exists() || others().is_empty() {
+        return Ok(());
+    }
+    let doing = format!(
+        "open a device without shared memory: other processes of this host exchange what is for groups by \
+         memory ({}) and would not be heard; set `network.shm = true` here too",
+        folder.path().display()
+    );
+    Err(IoError::because(doing, ErrorKind::InvalidInput, "all processes of a host have to be alike"))
+}
+
+impl ShmSettings {
+    /// All groups joined, Ethernet's datagrams, 4 MiB as a socket has, in `/dev/shm`.
+    pub fn new(group: SocketAddrV4, address: SocketAddrV4) -> Self {
+        Self {
+            parent: PARENT.into(),
+            group,
+            address,
+            joins: vec![Group::Submit, Group::Data, Group::Control],
+            datagram_len_max: 1500 - 28,
+            ring_bytes: 4 << 20,
+        }
+    }
+}
+
+/// What a [`Shm`] has done since it was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct ShmCounts {
+    /// Datagrams received.
+    pub datagrams_in: u64,
+    /// Datagrams put into our rings.
+    pub datagrams_out: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Bytes put into our rings.
+    pub bytes_out: u64,
+    /// Overwritten before we read them, whomever they were for.
+    pub dropped: u64,
+    /// Received and longer than any datagram of ours may be.
+    pub truncated: u64,
+    /// Sends of ours that broke a limit: a bug of the caller, sent nothing.
+    pub forbidden_sends: u64,
+    /// Other processes whose rings we read.
+    pub members: u64,
+    /// Files of the folder that cannot be used: of another release, or damaged.
+    pub refused_members: u64,
+    /// Rings that made no sense and are read no more.
+    pub broken_rings: u64,
+}
+
+impl ShmCounts {
+    /// The names of [`ShmCounts::values`], in their order.
+    pub const NAMES: [&'static str; 10] = [
+        "shm_datagrams_in",
+        "shm_datagrams_out",
+        "shm_bytes_in",
+        "shm_bytes_out",
+        "shm_dropped",
+        "shm_truncated",
+        "shm_forbidden_sends",
+        "shm_members",
+        "shm_refused_members",
+        "shm_broken_rings",
+    ];
+
+    /// All counts, for a counters file.
+    pub fn values(&self) -> [u64; 10] {
+        let Self { datagrams_in, datagrams_out, bytes_in, bytes_out, dropped, .. } = *self;
+        let Self { truncated, forbidden_sends, members, refused_members, broken_rings, .. } = *self;
+        [
+            datagrams_in,
+            datagrams_out,
+            bytes_in,
+            bytes_out,
+            dropped,
+            truncated,
+            forbidden_sends,
+            members,
+            refused_members,
+            broken_rings,
+        ]
+    }
+}
+
+/// Our rings, and those of all others.
+pub struct Shm {
+    groups: Writer<Mapped, 0>,
+    unicast: Writer<Mapped, 2>,
+    peers: Peers,
+    joined: [bool; 3],
+    group_inbox: Inbox,
+    unicast_inbox: Inbox,
+    address: SocketAddrV4,
+    datagram_len_max: usize,
+    counts: ShmCounts,
+    obtained: Vec<Obtained>,
+}
+
+impl Shm {
+    /// Makes our rings, and maps those of all who are there. From now on no thread of this process parks for
+    /// long.
+    ///
+    /// # Errors
+    /// A folder that others may touch, that is full, or has no room; files in it that are not ours or of
+    /// another release; an address that another process has.
+    pub fn open(settings: ShmSettings) -> Result<Self, IoError> {
+        let len_max = settings.datagram_len_max;
+        if len_max == 0 || len_max > DATAGRAM_LEN_MAX {
+            let doing = format!("use datagrams of {len_max} bytes in memory: 1 to {DATAGRAM_LEN_MAX} can be");
+            return Err(IoError::because(doing, ErrorKind::InvalidInput, "settings cannot work"));
+        }
+        let folder = Folder::new(&settings.parent, settings.group);
+        let path = folder.path().display().to_string();
+        let words = [
+            ring_words::<0>(settings.ring_bytes, len_max),
+            ring_words::<2>(settings.ring_bytes / UNICAST_SHARE, len_max),
+        ];
+        let (members, rings, peers) = Members::join(folder, Role::Member, settings.address, words)?;
+        idle::watches_memory();
+        Ok(Self {
+            groups: Writer::new(rings.groups),
+            unicast: Writer::new(rings.unicast),
+            peers: Peers::new(members, peers),
+            joined: Group::ALL.map(|group| settings.joins.contains(&group)),
+            group_inbox: Inbox::new(DATAGRAMS_PER_RECEIVE, len_max),
+            unicast_inbox: Inbox::new(DATAGRAMS_PER_RECEIVE, len_max),
+            address: rings.address,
+            datagram_len_max: len_max,
+            counts: ShmCounts::default(),
+            obtained: vec![
+                Obtained::granted("shm", path),
+                Obtained::granted("shm_rings", format!("{} KiB", words.iter().sum::<usize>() / 128)),
+            ],
+        })
+    }
+
+    /// Each setting with the value in force.
+    pub fn obtained(&self) -> &[Obtained] {
+        &self.obtained
+    }
+
+    /// What was done so far.
+    pub fn counts(&self) -> ShmCounts {
+        let [groups, unicast] = [&self.group_inbox, &self.unicast_inbox];
+        ShmCounts {
+            dropped: groups.lost + unicast.lost,
+            truncated: groups.truncated + unicast.truncated,
+            broken_rings: groups.broken + unicast.broken,
+            members: self.peers.there() as u64,
+            refused_members: self.peers.refused(),
+            ..self.counts
+        }
+    }
+
+    /// Where others reach us.
+    pub fn unicast_address(&self) -> SocketAddrV4 {
+        self.address
+    }
+
+    /// Whether a process of this address reads our rings.
+    #[inline]
+    pub fn reaches(&self, address: SocketAddrV4) -> bool {
+        self.peers.have(pack(address))
+    }
+}
+
+impl Net for Shm {
+    #[inline]
+    fn recv_groups(&mut self) -> usize {
+        self.peers.read_groups(self.joined, &mut self.group_inbox);
+        self.counts.datagrams_in += self.group_inbox.len() as u64;
+        self.counts.bytes_in += self.group_inbox.bytes;
+        self.group_inbox.len()
+    }
+
+    #[inline]
+    fn is_drained(&self) -> bool {
+        !self.group_inbox.is_full()
+    }
+
+    #[inline]
+    fn group_datagram(&self, index: usize) -> &[u8] {
+        self.group_inbox.datagram(index)
+    }
+
+    #[inline]
+    fn recv_unicast(&mut self) -> usize {
+        let own = pack(self.address);
+        let wants = |kind: u8, [_, to]: [u64; 2]| kind == UNICAST && to == own;
+        self.peers.read(&mut self.unicast_inbox, |peer, inbox| {
+            peer.unicast.read(wants, inbox);
+        });
+        self.counts.datagrams_in += self.unicast_inbox.len() as u64;
+        self.counts.bytes_in += self.unicast_inbox.bytes;
+        self.peers.dismiss();
+        self.unicast_inbox.len()
+    }
+
+    #[inline]
+    fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
+        (self.unicast_inbox.datagram(index), unpack(self.unicast_inbox.from(index)))
+    }
+
+    /// Takes all, whether anybody reads or not; an oversized burst ends what is sent.
+    #[inline]
+    fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
+        let mut taken = 0;
+        for burst in bursts.iter().filter(|burst| !burst.bytes.is_empty()) {
+            if burst.stride == 0 || burst.stride.min(burst.bytes.len()) > self.datagram_len_max {
+                self.counts.forbidden_sends += 1;
+                break;
+            }
+            for datagram in burst.bytes.chunks(burst.stride) {
+                self.groups.push(group_kind(group), [], [datagram, &[]]);
+                taken += 1;
+            }
+            self.counts.bytes_out += burst.bytes.len() as u64;
+        }
+        self.counts.datagrams_out += taken as u64;
+        taken
+    }
+
+    /// As UDP does, it takes what nobody may ever read.
+    #[inline]
+    fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
+        let bytes = parts[0].len() + parts[1].len();
+        if bytes > self.datagram_len_max || to.ip().is_multicast() {
+            self.counts.forbidden_sends += 1;
+            return false;
+        }
+        self.unicast.push(UNICAST, [pack(self.address), pack(to)], parts);
+        self.counts.datagrams_out += 1;
+        self.counts.bytes_out += bytes as u64;
+        true
+    }
+
+    #[inline]
+    fn dropped(&self) -> u64 {
+        self.group_inbox.lost + self.unicast_inbox.lost
+    }
+
+    fn set_joined(&mut self, group: Group, joined: bool) {
+        self.joined[group as usize] = joined;
+    }
+}

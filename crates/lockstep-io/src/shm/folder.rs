@@ -1,0 +1,487 @@
+//! The folder in which the processes of a cluster find each other's rings: one file for each of them.
+//!
+//! A file is its owner's for as long as the owner holds the lock (flock) on it, and the kernel takes that
+//! lock away from whoever dies. So a file with a free lock is a dead process's, and whoever comes next
+//! removes it. All who make, look for or remove files hold the lock of the folder itself meanwhile: nobody
+//! sees a file that is not yet locked by its owner.
+//!
+//! The folder and its files are trusted when they are this user's and nobody else may touch them. Who can
+//! write into them could as well stop these processes or read their memory.
+
+use super::ring::is_ring;
+use crate::IoError;
+use crate::clock::{Clock, random_u64};
+use bytemuck::{Pod, Zeroable};
+use memmap2::{MmapOptions, MmapRaw};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::io::{Error, ErrorKind};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::ops::Deref;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+/// Most processes of one cluster that share a folder.
+pub(super) const MEMBERS_MAX: usize = 64;
+/// The folder's lock is held for a listing or the making of a file. Whoever holds it so long is stopped.
+const LOCK_TRIES: u32 = 2000;
+const LOCK_TRY: Duration = Duration::from_millis(1);
+/// Addresses that exist in memory only have these ports, where sockets have theirs only for a short time.
+const FREE_PORTS: std::ops::RangeInclusive<u16> = 49_152..=65_535;
+
+/// Every ring's file begins with it.
+const MAGIC: u64 = u64::from_le_bytes(*b"LKSTRING");
+/// Of the layout of file, rings and records.
+const VERSION: u32 = 1;
+/// Files of rings are called so, with a number behind it.
+const PREFIX: &str = "ring-";
+
+/// The first 128 bytes of a file; the ring of group datagrams follows, then that of unicast ones.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Header {
+    magic: u64,
+    version: u32,
+    pid: u32,
+    /// Where the owner is reached by unicast: see [`pack`].
+    address: u64,
+    group_words: u64,
+    unicast_words: u64,
+    /// See [`Role`].
+    role: u64,
+    reserved: [u64; 10],
+}
+
+const HEADER: usize = size_of::<Header>();
+const _: () = assert!(HEADER == 128);
+
+impl Header {
+    /// Bytes of the whole file, if the rings are possible ones.
+    fn file_bytes(&self) -> Option<u64> {
+        let possible = is_ring(self.group_words) && is_ring(self.unicast_words);
+        possible.then(|| HEADER as u64 + (self.group_words + self.unicast_words) * 8)
+    }
+}
+
+/// What a file is there for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Role {
+    /// A process of a cluster: it writes both rings, and hears all others.
+    Member = 0,
+    /// The owner of a card: it writes what that brings for groups, and hears nobody.
+    Owner = 1,
+    /// Who hears owners: it writes nothing.
+    Listener = 2,
+}
+
+impl Role {
+    /// Whether who is this hears who is that, whatever the latter is called in a file.
+    pub fn hears(self, other: u64) -> bool {
+        match self {
+            Self::Member => other == Self::Member as u64,
+            Self::Owner => false,
+            Self::Listener => other == Self::Owner as u64,
+        }
+    }
+}
+
+/// An address as one word.
+pub(super) fn pack(address: SocketAddrV4) -> u64 {
+    u64::from(u32::from(*address.ip())) << 16 | u64::from(address.port())
+}
+
+/// The address that [`pack`] made a word of.
+pub(super) fn unpack(word: u64) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::from((word >> 16) as u32), word as u16)
+}
+
+/// The words of one ring in a mapped file.
+#[derive(Clone, Debug)]
+pub(super) struct Mapped {
+    map: Arc<MmapRaw>,
+    /// In bytes.
+    at: usize,
+    words: usize,
+}
+
+impl Mapped {
+    fn new(map: &Arc<MmapRaw>, at: usize, words: u64) -> Self {
+        let words = words as usize;
+        assert!(at.is_multiple_of(8) && map.len() >= at + words * 8, "a ring outside its file");
+        Self { map: map.clone(), at, words }
+    }
+}
+
+impl Deref for Mapped {
+    type Target = [AtomicU64];
+
+    #[inline]
+    fn deref(&self) -> &[AtomicU64] {
+        // SAFETY: the mapping covers the words (asserted by `new`), begins at a page, and `at` is a multiple
+        // of 8; it lives as long as `self`. All processes touch these words by atomics only. Readers map them
+        // without the right to write, where loads of a word are still sound, and none of theirs stores.
+        unsafe { std::slice::from_raw_parts(self.map.as_ptr().add(self.at).cast::<AtomicU64>(), self.words) }
+    }
+}
+
+/// Both rings of one file.
+pub(super) struct Rings {
+    /// What they are for: see [`Role`].
+    pub role: u64,
+    pub address: SocketAddrV4,
+    pub groups: Mapped,
+    pub unicast: Mapped,
+}
+
+impl Rings {
+    fn new(map: MmapRaw, header: &Header) -> Self {
+        let map = Arc::new(map);
+        Self {
+            role: header.role,
+            address: unpack(header.address),
+            groups: Mapped::new(&map, HEADER, header.group_words),
+            unicast: Mapped::new(&map, HEADER + header.group_words as usize * 8, header.unicast_words),
+        }
+    }
+}
+
+/// Another process's file.
+pub(super) struct Found {
+    pub id: u64,
+    path: PathBuf,
+    file: File,
+}
+
+impl Found {
+    /// Whether its owner has died. Asked with the folder locked.
+    pub fn is_dead(&self) -> bool {
+        // Who died holds no lock; a shared one keeps nobody else from asking the same.
+        self.file.try_lock_shared().is_ok_and(|()| self.file.unlock().is_ok())
+    }
+
+    /// Maps its rings, to be read.
+    pub fn map(&self) -> Result<Rings, IoError> {
+        let header = self.header()?;
+        let len = header.file_bytes().unwrap_or(0) as usize;
+        let map = MmapOptions::new().len(len).populate().map_raw_read_only(&self.file);
+        let map = map.map_err(|error| IoError::new(format!("map {}", self.path.display()), error))?;
+        Ok(Rings::new(map, &header))
+    }
+
+    /// The process that owns a card and says so by this file, if it does.
+    pub fn owner_of_card(&self) -> Option<u32> {
+        let header = self.header().ok()?;
+        (header.role == Role::Owner as u64).then_some(header.pid)
+    }
+
+    /// Where its owner is reached.
+    fn address(&self) -> Result<SocketAddrV4, IoError> {
+        self.header().map(|header| unpack(header.address))
+    }
+
+    /// What it says of itself, if that can be true.
+    fn header(&self) -> Result<Header, IoError> {
+        let doing = || format!("read the rings of another process in {}", self.path.display());
+        let wrong = |why: String| Err(IoError::because(doing(), ErrorKind::InvalidData, why));
+        let mut bytes = [0; HEADER];
+        self.file.read_exact_at(&mut bytes, 0).map_err(|error| IoError::new(doing(), error))?;
+        let header: Header = bytemuck::pod_read_unaligned(&bytes);
+        if header.magic != MAGIC {
+            return wrong("it is no ring file of lockstep: remove it".into());
+        }
+        if header.version != VERSION {
+            let (theirs, pid) = (header.version, header.pid);
+            return wrong(format!(
+                "its version is {theirs}, ours is {VERSION}: process {pid} runs another release"
+            ));
+        }
+        let len = self.file.metadata().map_err(|error| IoError::new(doing(), error))?.len();
+        if header.file_bytes() != Some(len) {
+            return wrong(format!("its {len} bytes are not what it says: end process {}", header.pid));
+        }
+        Ok(header)
+    }
+}
+
+/// This process's file: its lock is ours for as long as this lives.
+pub(super) struct Own {
+    pub id: u64,
+    /// Holds the lock.
+    _file: File,
+}
+
+/// The folder's lock, held.
+pub(super) struct Locked<'a> {
+    folder: &'a Folder,
+    /// Holds the lock.
+    _dir: File,
+}
+
+/// Where the files are.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+}
+
+impl Folder {
+    /// The folder of the cluster whose first group is `group`, within `parent`. It is this network
+    /// namespace's: the same address is another machine's in another one. It is nobody's in particular, so
+    /// that two users of one cluster, who would not hear each other, are told.
+    pub fn new(parent: &Path, group: SocketAddrV4) -> Self {
+        Self::named(parent, "rings", group)
+    }
+
+    /// The folder of those who hear one cluster on the card with this index: what its owner receives.
+    pub fn of_card(parent: &Path, card: u32, group: SocketAddrV4) -> Self {
+        Self::named(parent, &format!("card-{card}"), group)
+    }
+
+    fn named(parent: &Path, what: &str, group: SocketAddrV4) -> Self {
+        let namespace = std::fs::metadata("/proc/self/ns/net").map_or(0, |metadata| metadata.ino());
+        let (ip, port) = (group.ip(), group.port());
+        Self { path: parent.join(format!("lockstep-{what}-{namespace}-{ip}-{port}")) }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Takes the folder's lock; makes the folder if there is none.
+    pub fn lock(&self) -> Result<Locked<'_>, IoError> {
+        self.lock_or_make(true)
+    }
+
+    /// The same of a folder that is there: whoever looks for others, or leaves, makes none anew.
+    ///
+    /// # Errors
+    /// As [`Folder::lock`], or there is none.
+    pub fn lock_existing(&self) -> Result<Locked<'_>, IoError> {
+        self.lock_or_make(false)
+    }
+
+    fn lock_or_make(&self, makes: bool) -> Result<Locked<'_>, IoError> {
+        let doing = || format!("use the folder {}", self.path.display());
+        let fails = |error| IoError::new(doing(), error);
+        for _ in 0..LOCK_TRIES {
+            if makes {
+                let made = DirBuilder::new().mode(0o700).create(&self.path);
+                made.or_else(
+                    |error| if error.kind() == ErrorKind::AlreadyExists { Ok(()) } else { Err(error) },
+                )
+                .map_err(fails)?;
+            }
+            let flags = libc::O_DIRECTORY | libc::O_NOFOLLOW | libc::O_CLOEXEC;
+            let dir = match OpenOptions::new().read(true).custom_flags(flags).open(&self.path) {
+                Err(error) if makes && error.kind() == ErrorKind::NotFound => continue, // removed meanwhile
+                opened => opened.map_err(|error| {
+                    IoError::new(format!("{}: it has to be a folder, and no link to one", doing()), error)
+                })?,
+            };
+            let metadata = dir.metadata().map_err(fails)?;
+            is_private(&metadata, &self.path)?;
+            match dir.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => {
+                    wait();
+                    continue;
+                }
+                Err(TryLockError::Error(error)) => return Err(fails(error)),
+            }
+            // The last one to leave removes the folder: ours has to be the one that is there now.
+            let is_there = std::fs::metadata(&self.path)
+                .is_ok_and(|there| (there.dev(), there.ino()) == (metadata.dev(), metadata.ino()));
+            if is_there {
+                return Ok(Locked { folder: self, _dir: dir });
+            }
+        }
+        let why = "another process has held its lock for two seconds: is one stopped that has a file in it?";
+        Err(IoError::because(doing(), ErrorKind::TimedOut, why))
+    }
+}
+
+impl Locked<'_> {
+    /// The files of others, without those in `known`. Those of the dead are removed.
+    pub fn others(&self, known: &[u64]) -> Result<Vec<Result<Found, IoError>>, IoError> {
+        let mut others = Vec::new();
+        for id in self.ids()? {
+            if known.contains(&id) {
+                continue;
+            }
+            match self.open(id) {
+                Ok(Some(found)) if found.is_dead() => self.remove(id),
+                Ok(Some(found)) => others.push(Ok(found)),
+                Ok(None) => {}
+                Err(error) => others.push(Err(error)),
+            }
+        }
+        Ok(others)
+    }
+
+    /// All files of others. None of them may be unfit, and there has to be room for one more.
+    pub fn all_others(&self) -> Result<Vec<Found>, IoError> {
+        let others = self.others(&[])?.into_iter().collect::<Result<Vec<_>, _>>()?;
+        if others.len() < MEMBERS_MAX {
+            return Ok(others);
+        }
+        let doing = format!(
+            "join the folder {}: {MEMBERS_MAX} processes are in it, and more there cannot be; end one, or run \
+             this one on another host",
+            self.folder.path().display()
+        );
+        Err(IoError::because(doing, ErrorKind::QuotaExceeded, "the folder is full"))
+    }
+
+    /// The numbers of all files that are called as rings are.
+    pub fn ids(&self) -> Result<Vec<u64>, IoError> {
+        let path = &self.folder.path;
+        let fails = |error| IoError::new(format!("list the folder {}", path.display()), error);
+        let mut ids = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(fails)? {
+            let name = entry.map_err(fails)?.file_name();
+            let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+            ids.extend(number.and_then(|number| u64::from_str_radix(number, 16).ok()));
+        }
+        Ok(ids)
+    }
+
+    fn path(&self, id: u64) -> PathBuf {
+        self.folder.path.join(format!("{PREFIX}{id:016x}"))
+    }
+
+    /// The file of this number; none if it is gone.
+    fn open(&self, id: u64) -> Result<Option<Found>, IoError> {
+        let path = self.path(id);
+        let doing = || format!("use {}: it has to be a plain file of this user alone", path.display());
+        let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
+        let file = match OpenOptions::new().read(true).custom_flags(flags).open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            opened => opened.map_err(|error| IoError::new(doing(), error))?,
+        };
+        let metadata = file.metadata().map_err(|error| IoError::new(doing(), error))?;
+        if !metadata.is_file() {
+            return Err(IoError::because(
+                doing(),
+                ErrorKind::InvalidInput,
+                "it is of another kind: remove it",
+            ));
+        }
+        is_private(&metadata, &path)?;
+        Ok(Some(Found { id, path, file }))
+    }
+
+    /// Removes the file of this number, if it is there.
+    pub fn remove(&self, id: u64) {
+        let _ = std::fs::remove_file(self.path(id)); // who removed it before us did the same
+    }
+
+    /// Removes this process's file, and the folder if no other is in it.
+    pub fn leave(&self, own: &Own) {
+        self.remove(own.id);
+        let _ = std::fs::remove_dir(&self.folder.path); // others are in it, as a rule
+    }
+
+    /// Makes this process's file, for an owner that is reached at `address` (port 0: any that nobody has).
+    pub fn make(
+        &self,
+        role: Role,
+        address: SocketAddrV4,
+        others: &[Found],
+        [group_words, unicast_words]: [usize; 2],
+    ) -> Result<(Own, Rings), IoError> {
+        let id = random_u64()?;
+        let path = self.path(id);
+        let doing = || format!("make the ring file {}", path.display());
+        let address = self.free_address(address, others)?;
+        let header = Header {
+            magic: MAGIC,
+            version: VERSION,
+            pid: std::process::id(),
+            address: pack(address),
+            group_words: group_words as u64,
+            unicast_words: unicast_words as u64,
+            role: role as u64,
+            ..Header::zeroed()
+        };
+        let Some(len) = header.file_bytes() else {
+            let why = format!("rings of {group_words} and {unicast_words} words cannot be");
+            return Err(IoError::because(doing(), ErrorKind::InvalidInput, why));
+        };
+        let made = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
+        let file = made.map_err(|error| IoError::new(doing(), error))?;
+        let filled = fill(&file, &header, len).map_err(|error| {
+            let remedy = format!(
+                "{}: it takes {} KiB of memory; give the folder room, or ask for less",
+                doing(),
+                len >> 10
+            );
+            IoError::new(remedy, error)
+        });
+        match filled {
+            Ok(map) => Ok((Own { id, _file: file }, Rings::new(map, &header))),
+            Err(error) => {
+                self.remove(id);
+                Err(error)
+            }
+        }
+    }
+
+    /// `wanted`, or with port 0 an address there that nobody of these has.
+    fn free_address(&self, wanted: SocketAddrV4, others: &[Found]) -> Result<SocketAddrV4, IoError> {
+        let taken = others.iter().map(Found::address).collect::<Result<Vec<_>, _>>()?;
+        let path = self.folder.path.display();
+        if wanted.port() == 0 {
+            let candidates = FREE_PORTS.map(|port| SocketAddrV4::new(*wanted.ip(), port));
+            // There are more ports than members; they are walked in turns, so that a name is not soon
+            // another's.
+            let start = Clock::start().now() as usize % FREE_PORTS.len();
+            let mut turned = candidates.clone().skip(start).chain(candidates);
+            return turned.find(|address| !taken.contains(address)).ok_or_else(|| {
+                IoError::because(format!("find a port in {path}"), ErrorKind::AddrInUse, "all are taken")
+            });
+        }
+        if taken.contains(&wanted) {
+            let doing =
+                format!("take the address {wanted} in {path}: is this node running already? Stop it first");
+            return Err(IoError::because(doing, ErrorKind::AddrInUse, "another process has it"));
+        }
+        Ok(wanted)
+    }
+}
+
+/// Locks and sizes a new file, says what it is, and maps it. All of its memory is there before anybody stores
+/// to it: a store into a hole of a full file system would kill us.
+fn fill(file: &File, header: &Header, len: u64) -> Result<MmapRaw, Error> {
+    file.try_lock().map_err(Error::from)?;
+    // SAFETY: the descriptor is open across the call, and the call takes no pointers.
+    let answer = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, len as libc::off_t) };
+    if answer != 0 {
+        return Err(Error::from_raw_os_error(answer));
+    }
+    file.write_all_at(bytemuck::bytes_of(header), 0)?;
+    MmapOptions::new().len(len as usize).populate().map_raw(file)
+}
+
+/// Refuses what others may touch.
+fn is_private(metadata: &Metadata, path: &Path) -> Result<(), IoError> {
+    // SAFETY: a call without arguments that cannot fail.
+    let user = unsafe { libc::geteuid() };
+    let mode = metadata.permissions().mode() & 0o777;
+    if metadata.uid() == user && mode & 0o077 == 0 {
+        return Ok(());
+    }
+    let owner = metadata.uid();
+    let doing = format!(
+        "trust {}: it is user {owner}'s with mode {mode:o}, and has to be user {user}'s alone (mode 700, \
+         files 600); remove it, or run all processes of the cluster as one user",
+        path.display()
+    );
+    Err(IoError::because(doing, ErrorKind::PermissionDenied, "others may touch it"))
+}
+
+/// Lets others have the lock.
+fn wait() {
+    std::thread::sleep(LOCK_TRY);
+}

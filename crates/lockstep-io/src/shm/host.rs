@@ -1,0 +1,145 @@
+//! The memory of a host as engines get it: as it is, or behind a rehearsal of one that loses, repeats and reorders.
+//! Which of the two is decided when it is opened, as with sockets (`io/device`).
+
+use super::{Shm, ShmCounts};
+use crate::Obtained;
+use crate::rehearse::{Rehearsal, RehearsalCounts, RehearsalSettings};
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use std::net::SocketAddrV4;
+
+/// Tells the draws of memory from those of the sockets, which are told apart by their ports.
+const SALT: u64 = 1 << 16;
+
+/// Either of them.
+#[allow(clippy::large_enum_variant, reason = "one per process, and the plain one is the rule")]
+pub enum HostMemory {
+    /// As it is.
+    Plain(Shm),
+    /// A worse one.
+    Rehearsed(Box<Rehearsal<Shm>>),
+}
+
+impl HostMemory {
+    /// `shm`, behind a rehearsal if there is one that spoils memory.
+    pub fn new(shm: Shm, rehearse: Option<RehearsalSettings>) -> Self {
+        match rehearse.filter(RehearsalSettings::spoils_memory) {
+            None => Self::Plain(shm),
+            Some(rehearse) => {
+                let salt = SALT | u64::from(shm.unicast_address().port());
+                let datagram_len_max = shm.datagram_len_max;
+                Self::Rehearsed(Box::new(Rehearsal::new(shm, rehearse, salt, datagram_len_max)))
+            }
+        }
+    }
+
+    #[inline]
+    fn shm(&self) -> &Shm {
+        match self {
+            Self::Plain(shm) => shm,
+            Self::Rehearsed(rehearsal) => rehearsal.inner(),
+        }
+    }
+
+    /// Each setting with the value in force; a rehearsal is one of them.
+    pub fn obtained(&self) -> Vec<Obtained> {
+        let mut obtained = self.shm().obtained().to_vec();
+        if let Self::Rehearsed(rehearsal) = self {
+            obtained.push(rehearsal.obtained());
+        }
+        obtained
+    }
+
+    /// What memory has done.
+    pub fn counts(&self) -> ShmCounts {
+        self.shm().counts()
+    }
+
+    /// What was spoilt on purpose; nothing without a rehearsal.
+    pub fn rehearsed(&self) -> RehearsalCounts {
+        match self {
+            Self::Plain(_) => RehearsalCounts::default(),
+            Self::Rehearsed(rehearsal) => rehearsal.counts(),
+        }
+    }
+
+    /// Where others reach us.
+    pub fn unicast_address(&self) -> SocketAddrV4 {
+        self.shm().unicast_address()
+    }
+
+    /// Whether a process of this address reads our rings.
+    #[inline]
+    pub fn reaches(&self, address: SocketAddrV4) -> bool {
+        self.shm().reaches(address)
+    }
+}
+
+impl Net for HostMemory {
+    #[inline]
+    fn recv_groups(&mut self) -> usize {
+        match self {
+            Self::Plain(shm) => shm.recv_groups(),
+            Self::Rehearsed(rehearsal) => rehearsal.recv_groups(),
+        }
+    }
+
+    #[inline]
+    fn is_drained(&self) -> bool {
+        match self {
+            Self::Plain(shm) => shm.is_drained(),
+            Self::Rehearsed(rehearsal) => rehearsal.is_drained(),
+        }
+    }
+
+    #[inline]
+    fn group_datagram(&self, index: usize) -> &[u8] {
+        match self {
+            Self::Plain(shm) => shm.group_datagram(index),
+            Self::Rehearsed(rehearsal) => rehearsal.group_datagram(index),
+        }
+    }
+
+    #[inline]
+    fn recv_unicast(&mut self) -> usize {
+        match self {
+            Self::Plain(shm) => shm.recv_unicast(),
+            Self::Rehearsed(rehearsal) => rehearsal.recv_unicast(),
+        }
+    }
+
+    #[inline]
+    fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
+        match self {
+            Self::Plain(shm) => shm.unicast_datagram(index),
+            Self::Rehearsed(rehearsal) => rehearsal.unicast_datagram(index),
+        }
+    }
+
+    #[inline]
+    fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
+        match self {
+            Self::Plain(shm) => shm.send_group(group, bursts),
+            Self::Rehearsed(rehearsal) => rehearsal.send_group(group, bursts),
+        }
+    }
+
+    #[inline]
+    fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
+        match self {
+            Self::Plain(shm) => shm.send_unicast(to, parts),
+            Self::Rehearsed(rehearsal) => rehearsal.send_unicast(to, parts),
+        }
+    }
+
+    #[inline]
+    fn dropped(&self) -> u64 {
+        self.shm().dropped()
+    }
+
+    fn set_joined(&mut self, group: Group, joined: bool) {
+        match self {
+            Self::Plain(shm) => shm.set_joined(group, joined),
+            Self::Rehearsed(rehearsal) => rehearsal.set_joined(group, joined),
+        }
+    }
+}

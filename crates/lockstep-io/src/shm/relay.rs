@@ -1,0 +1,221 @@
+//! # relay: what an xdp owner receives, for the other processes of its host
+//!
+//! The program on a card takes the datagrams of the groups away from every socket of the host. So the owner
+//! puts what it takes from the card into a ring that all others read, whatever groups it has joined itself;
+//! what comes by the kernel's sockets the others hear there as well, and is not said again.
+//!
+//! ```text
+//!  card ─▶ owner ─▶ its engine            /dev/shm/lockstep-card-…
+//!             └──copy──▶ ring of the owner ──copy──▶ Relayed: who listens, beside its own sockets
+//!  card ─▶ kernel ─────────────────────── sockets ─▶ the same, where no program is on the card
+//! ```
+//!
+//! A frame goes to the program or to the kernel, never to both: nobody hears it twice. Who listens keeps its
+//! sockets joined. So it hears on when the owner dies, as the program dies with it; and when a new owner comes,
+//! its ring is read from the beginning, whenever it is found. A folder of its own for each card and cluster says
+//! who is there, by the means of [`super::folder`].
+
+use super::folder::{Folder, Mapped, Own, Role};
+use super::inbox::Inbox;
+use super::members::Members;
+use super::peers::Peers;
+use super::ring::{Writer, ring_words};
+use super::{DATAGRAMS_PER_RECEIVE, PARENT, group_kind};
+use crate::{IoError, Obtained, idle};
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::PathBuf;
+
+/// Which card's owner, and for whom.
+#[derive(Clone, Debug)]
+pub struct RelaySettings {
+    /// Where the folders are; `/dev/shm` is memory.
+    pub parent: PathBuf,
+    /// The index of the interface.
+    pub card: u32,
+    /// The line's first group and its port, which the folder is named after as well.
+    pub group: SocketAddrV4,
+    /// Which groups a listener hears at first.
+    pub joins: Vec<Group>,
+    /// Largest datagram in bytes.
+    pub datagram_len_max: usize,
+    /// Bytes of the owner's ring at least: how far a listener may lie behind.
+    pub ring_bytes: usize,
+}
+
+impl RelaySettings {
+    /// All groups joined, Ethernet's datagrams, 4 MiB as a socket has, in `/dev/shm`.
+    pub fn new(card: u32, group: SocketAddrV4) -> Self {
+        Self {
+            parent: PARENT.into(),
+            card,
+            group,
+            joins: Group::ALL.to_vec(),
+            datagram_len_max: 1500 - 28,
+            ring_bytes: 4 << 20,
+        }
+    }
+
+    fn folder(&self) -> Folder {
+        Folder::of_card(&self.parent, self.card, self.group)
+    }
+
+    /// Who owns the card and hands on what it receives, by its number in its own namespace; none if nobody does.
+    pub fn owner(&self) -> Option<u32> {
+        let folder = self.folder();
+        let others = folder.lock_existing().and_then(|locked| locked.others(&[])).unwrap_or_default();
+        others.into_iter().flatten().find_map(|found| found.owner_of_card())
+    }
+}
+
+/// Nobody is reached by these files: an address there only tells them apart.
+const NOWHERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
+
+/// The owner's end.
+pub struct Relay {
+    ring: Writer<Mapped, 0>,
+    folder: Folder,
+    own: Own,
+    obtained: Obtained,
+}
+
+impl Relay {
+    /// Makes the ring.
+    ///
+    /// # Errors
+    /// As [`super::Shm::open`].
+    pub fn open(settings: &RelaySettings) -> Result<Self, IoError> {
+        let folder = settings.folder();
+        let words = [ring_words::<0>(settings.ring_bytes, settings.datagram_len_max), ring_words::<2>(0, 0)];
+        let locked = folder.lock()?;
+        let (own, rings) = locked.make(Role::Owner, NOWHERE, &locked.all_others()?, words)?;
+        drop(locked);
+        let obtained = Obtained::granted("relay", folder.path().display());
+        Ok(Self { ring: Writer::new(rings.groups), folder, own, obtained })
+    }
+
+    /// Where it is.
+    pub fn obtained(&self) -> &Obtained {
+        &self.obtained
+    }
+
+    /// Hands a datagram on; a longer one than the settings say is not for anybody.
+    #[inline]
+    pub fn push(&mut self, group: Group, datagram: &[u8]) -> bool {
+        self.ring.push(group_kind(group), [], [datagram, &[]])
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        // Without the lock the file stays for who comes next.
+        if let Ok(locked) = self.folder.lock_existing() {
+            locked.leave(&self.own);
+        }
+    }
+}
+
+/// What a [`Relayed`] has heard of owners.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct RelayCounts {
+    /// Datagrams received.
+    pub datagrams_in: u64,
+    /// Bytes received.
+    pub bytes_in: u64,
+    /// Overwritten before they were read, whatever group they were for.
+    pub dropped: u64,
+    /// Owners that are there: one or none, but for a moment.
+    pub owners: u64,
+}
+
+/// A network, and what the owner of its card receives.
+pub struct Relayed<N> {
+    network: N,
+    peers: Peers,
+    inbox: Inbox,
+    joined: [bool; 3],
+    counts: RelayCounts,
+}
+
+impl<N: Net> Relayed<N> {
+    /// Listens to whoever owns the card of `network`, now or later.
+    ///
+    /// # Errors
+    /// As [`super::Shm::open`].
+    pub fn open(settings: &RelaySettings, network: N) -> Result<Self, IoError> {
+        let words = [ring_words::<0>(0, 0), ring_words::<2>(0, 0)];
+        let (members, _, peers) = Members::join(settings.folder(), Role::Listener, NOWHERE, words)?;
+        idle::watches_memory();
+        Ok(Self {
+            network,
+            peers: Peers::new(members, peers),
+            inbox: Inbox::new(DATAGRAMS_PER_RECEIVE, settings.datagram_len_max),
+            joined: Group::ALL.map(|group| settings.joins.contains(&group)),
+            counts: RelayCounts::default(),
+        })
+    }
+
+    /// The network.
+    pub fn network(&self) -> &N {
+        &self.network
+    }
+
+    /// What was heard of owners so far.
+    pub fn relay_counts(&self) -> RelayCounts {
+        RelayCounts { dropped: self.inbox.lost, owners: self.peers.there() as u64, ..self.counts }
+    }
+}
+
+impl<N: Net> Net for Relayed<N> {
+    #[inline]
+    fn recv_groups(&mut self) -> usize {
+        self.peers.read_groups(self.joined, &mut self.inbox);
+        self.peers.dismiss();
+        self.counts.datagrams_in += self.inbox.len() as u64;
+        self.counts.bytes_in += self.inbox.bytes;
+        self.inbox.len() + self.network.recv_groups()
+    }
+
+    #[inline]
+    fn is_drained(&self) -> bool {
+        !self.inbox.is_full() && self.network.is_drained()
+    }
+
+    #[inline]
+    fn group_datagram(&self, index: usize) -> &[u8] {
+        match index.checked_sub(self.inbox.len()) {
+            None => self.inbox.datagram(index),
+            Some(index) => self.network.group_datagram(index),
+        }
+    }
+
+    #[inline]
+    fn recv_unicast(&mut self) -> usize {
+        self.network.recv_unicast()
+    }
+
+    #[inline]
+    fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
+        self.network.unicast_datagram(index)
+    }
+
+    #[inline]
+    fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
+        self.network.send_group(group, bursts)
+    }
+
+    #[inline]
+    fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
+        self.network.send_unicast(to, parts)
+    }
+
+    #[inline]
+    fn dropped(&self) -> u64 {
+        self.inbox.lost + self.network.dropped()
+    }
+
+    fn set_joined(&mut self, group: Group, joined: bool) {
+        self.joined[group as usize] = joined;
+        self.network.set_joined(group, joined);
+    }
+}

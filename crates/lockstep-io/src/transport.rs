@@ -1,0 +1,337 @@
+//! # transport: how one line's datagrams go
+//!
+//! By the kernel's sockets or past them: the datagrams are the same, so each node chooses for itself. Or by unicast
+//! to each who wants them, where there is no multicast: all nodes of a line alike.
+
+use super::auto::{self, Auto, AutoSettings};
+use super::fanout::{Fanout, FanoutCounts, FanoutSettings};
+use super::shm::{RelaySettings, Relayed};
+use super::udp::{Udp, UdpCounts, UdpSettings};
+use super::xdp::{Shared, Xdp, XdpCounts, XdpSettings, card_index};
+use super::{IoError, Obtained};
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use std::net::SocketAddrV4;
+use std::os::fd::BorrowedFd;
+
+/// The choice.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub enum TransportSettings {
+    /// The kernel's UDP.
+    #[default]
+    Udp,
+    /// AF_XDP.
+    Xdp(XdpSettings),
+    /// The kernel's UDP, without multicast.
+    Unicast(FanoutSettings),
+    /// The best of these that works here.
+    Auto(AutoSettings),
+}
+
+impl TransportSettings {
+    /// Whether what is said to a group reaches anybody.
+    pub fn multicasts(&self) -> bool {
+        !matches!(self, Self::Unicast(_))
+    }
+
+    /// Who speaks in the place of the node at `own` tells these, where a group may not bring it to all.
+    pub fn told_one_by_one(&self, own: SocketAddrV4) -> Vec<SocketAddrV4> {
+        match self {
+            Self::Udp | Self::Xdp(_) => Vec::new(),
+            Self::Unicast(fanout) | Self::Auto(AutoSettings { fanout, .. }) => {
+                let others = fanout.nodes.iter().map(|node| node.address);
+                others.filter(|address| *address != own).collect()
+            }
+        }
+    }
+
+    /// The same for who asks, and shares the host with a node: a card has one owner. What it submits goes to each
+    /// replica where multicast may not come.
+    pub fn to_ask(self) -> Self {
+        match self {
+            Self::Xdp(_) => Self::Udp,
+            Self::Auto(auto) => Self::Unicast(auto.fanout),
+            other => other,
+        }
+    }
+}
+
+/// A line, open.
+#[allow(clippy::large_enum_variant, reason = "one or two per process, and the plain one is the rule")]
+pub enum Transport {
+    /// The kernel's UDP.
+    Udp(Udp),
+    /// AF_XDP.
+    Xdp(Box<Xdp>),
+    /// The kernel's UDP, and what the owner of the card receives by AF_XDP.
+    Relayed(Box<Served>),
+    /// The kernel's UDP, without multicast.
+    Unicast(Box<Fanout>),
+    /// One that multicasts, and leases from whom that does not come.
+    Auto(Box<Auto>),
+}
+
+/// One that hears the owner of its card.
+pub struct Served {
+    relayed: Relayed<Udp>,
+    obtained: Vec<Obtained>,
+}
+
+impl Served {
+    /// Listens on the card of `relay`; `owner` has it if we asked for it ourselves.
+    fn open(udp: UdpSettings, relay: &RelaySettings, owner: Option<u32>) -> Result<Transport, IoError> {
+        let udp = Udp::open(udp)?;
+        let mut obtained = udp.obtained().to_vec();
+        obtained.extend(owner.map(|pid| {
+            let why = format!("xdp: served by pid {pid} through shared memory; it owns the interface");
+            Obtained::short("transport", "xdp", "udp", why)
+        }));
+        let relayed = Relayed::open(relay, udp)?;
+        Ok(Transport::Relayed(Box::new(Self { relayed, obtained })))
+    }
+
+    fn udp(&self) -> &Udp {
+        self.relayed.network()
+    }
+
+    fn counts(&self) -> UdpCounts {
+        let heard = self.relayed.relay_counts();
+        let own = self.udp().counts();
+        UdpCounts {
+            datagrams_in: own.datagrams_in + heard.datagrams_in,
+            bytes_in: own.bytes_in + heard.bytes_in,
+            dropped: own.dropped + heard.dropped,
+            ..own
+        }
+    }
+
+    fn xdp_counts(&self) -> XdpCounts {
+        let heard = self.relayed.relay_counts();
+        XdpCounts {
+            relayed_in: heard.datagrams_in,
+            relay_dropped: heard.dropped,
+            owners: heard.owners,
+            ..XdpCounts::default()
+        }
+    }
+}
+
+impl Transport {
+    /// Opens it.
+    ///
+    /// # Errors
+    /// As [`Udp::open`], [`Xdp::open`], [`Fanout::open`] and [`auto::open`].
+    pub fn open(udp: UdpSettings, settings: TransportSettings) -> Result<Self, IoError> {
+        Self::open_with(udp, settings, None)
+    }
+
+    /// The same where the processes of a host share memory: the owner of a card hands on what it receives, and
+    /// everybody else hears it, whether they asked for xdp or not.
+    ///
+    /// # Errors
+    /// As [`Transport::open`], and of the memory.
+    pub fn open_shared(udp: UdpSettings, settings: TransportSettings) -> Result<Self, IoError> {
+        // No program was ever on the loopback.
+        let Some(card) = card_index(&udp.interface)? else { return Self::open(udp, settings) };
+        let relay = RelaySettings {
+            joins: udp.joins.clone(),
+            datagram_len_max: udp.datagram_len_max,
+            ring_bytes: udp.receive_buffer_bytes,
+            ..RelaySettings::new(card, SocketAddrV4::new(udp.groups[0], udp.port))
+        };
+        Self::open_with(udp, settings, Some(&relay))
+    }
+
+    /// Either; with a `relay` the processes of this host share memory.
+    pub(super) fn open_with(
+        udp: UdpSettings,
+        settings: TransportSettings,
+        relay: Option<&RelaySettings>,
+    ) -> Result<Self, IoError> {
+        match (settings, relay) {
+            (TransportSettings::Udp, None) => Udp::open(udp).map(Self::Udp),
+            (TransportSettings::Udp, Some(relay)) => Served::open(udp, relay, None),
+            (TransportSettings::Xdp(xdp), None) => Xdp::open(udp, xdp).map(|xdp| Self::Xdp(Box::new(xdp))),
+            (TransportSettings::Xdp(xdp), Some(relay)) => match Xdp::open_shared(udp.clone(), xdp, relay)? {
+                Shared::Own(xdp) => Ok(Self::Xdp(xdp)),
+                Shared::Served(pid) => Served::open(udp, relay, Some(pid)),
+            },
+            (TransportSettings::Unicast(fanout), _) => {
+                Fanout::open(udp, &fanout).map(|fanout| Self::Unicast(Box::new(fanout)))
+            }
+            (TransportSettings::Auto(settings), relay) => auto::open(udp, &settings, relay),
+        }
+    }
+
+    /// Each setting with the value in force.
+    pub fn obtained(&self) -> &[Obtained] {
+        match self {
+            Self::Udp(udp) => udp.obtained(),
+            Self::Xdp(xdp) => xdp.obtained(),
+            Self::Relayed(served) => &served.obtained,
+            Self::Unicast(fanout) => fanout.obtained(),
+            Self::Auto(auto) => auto.obtained(),
+        }
+    }
+
+    /// What was done so far.
+    pub fn counts(&self) -> UdpCounts {
+        match self {
+            Self::Udp(udp) => udp.counts(),
+            Self::Xdp(xdp) => xdp.counts(),
+            Self::Relayed(served) => served.counts(),
+            Self::Unicast(fanout) => fanout.counts(),
+            Self::Auto(auto) => auto.counts(),
+        }
+    }
+
+    /// What only xdp does; all zeros without it.
+    pub fn xdp_counts(&self) -> XdpCounts {
+        match self {
+            Self::Udp(_) | Self::Unicast(_) => XdpCounts::default(),
+            Self::Xdp(xdp) => xdp.xdp_counts(),
+            Self::Relayed(served) => served.xdp_counts(),
+            Self::Auto(auto) => auto.line().xdp_counts(),
+        }
+    }
+
+    /// What only a fan-out does; all zeros without it.
+    pub fn fanout_counts(&self) -> FanoutCounts {
+        match self {
+            Self::Udp(_) | Self::Xdp(_) | Self::Relayed(_) => FanoutCounts::default(),
+            Self::Unicast(fanout) => fanout.fanout_counts(),
+            Self::Auto(auto) => auto.fanout_counts(),
+        }
+    }
+
+    /// Where others reach us.
+    pub fn unicast_address(&self) -> SocketAddrV4 {
+        match self {
+            Self::Udp(udp) => udp.unicast_address(),
+            Self::Xdp(xdp) => xdp.unicast_address(),
+            Self::Relayed(served) => served.udp().unicast_address(),
+            Self::Unicast(fanout) => fanout.unicast_address(),
+            Self::Auto(auto) => auto.unicast_address(),
+        }
+    }
+
+    /// The ordinary socket that unicast leaves by.
+    pub(super) fn unicast_socket(&self) -> Option<BorrowedFd<'_>> {
+        match self {
+            Self::Udp(udp) => Some(udp.unicast_socket()),
+            Self::Xdp(xdp) => Some(xdp.unicast_socket()),
+            Self::Relayed(served) => Some(served.udp().unicast_socket()),
+            Self::Unicast(_) | Self::Auto(_) => None,
+        }
+    }
+
+    /// All sockets, for a `Parker` to wait on.
+    pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
+        match self {
+            Self::Udp(udp) => udp.sockets().to_vec(),
+            Self::Xdp(xdp) => xdp.sockets(),
+            Self::Relayed(served) => served.udp().sockets().to_vec(),
+            Self::Unicast(fanout) => fanout.sockets(),
+            Self::Auto(auto) => auto.sockets(),
+        }
+    }
+}
+
+impl Net for Transport {
+    #[inline]
+    fn recv_groups(&mut self) -> usize {
+        match self {
+            Self::Udp(udp) => udp.recv_groups(),
+            Self::Xdp(xdp) => xdp.recv_groups(),
+            Self::Relayed(served) => served.relayed.recv_groups(),
+            Self::Unicast(fanout) => fanout.recv_groups(),
+            Self::Auto(auto) => auto.recv_groups(),
+        }
+    }
+
+    #[inline]
+    fn is_drained(&self) -> bool {
+        match self {
+            Self::Udp(udp) => udp.is_drained(),
+            Self::Xdp(xdp) => xdp.is_drained(),
+            Self::Relayed(served) => served.relayed.is_drained(),
+            Self::Unicast(fanout) => fanout.is_drained(),
+            Self::Auto(auto) => auto.is_drained(),
+        }
+    }
+
+    #[inline]
+    fn group_datagram(&self, index: usize) -> &[u8] {
+        match self {
+            Self::Udp(udp) => udp.group_datagram(index),
+            Self::Xdp(xdp) => xdp.group_datagram(index),
+            Self::Relayed(served) => served.relayed.group_datagram(index),
+            Self::Unicast(fanout) => fanout.group_datagram(index),
+            Self::Auto(auto) => auto.group_datagram(index),
+        }
+    }
+
+    #[inline]
+    fn recv_unicast(&mut self) -> usize {
+        match self {
+            Self::Udp(udp) => udp.recv_unicast(),
+            Self::Xdp(xdp) => xdp.recv_unicast(),
+            Self::Relayed(served) => served.relayed.recv_unicast(),
+            Self::Unicast(fanout) => fanout.recv_unicast(),
+            Self::Auto(auto) => auto.recv_unicast(),
+        }
+    }
+
+    #[inline]
+    fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
+        match self {
+            Self::Udp(udp) => udp.unicast_datagram(index),
+            Self::Xdp(xdp) => xdp.unicast_datagram(index),
+            Self::Relayed(served) => served.relayed.unicast_datagram(index),
+            Self::Unicast(fanout) => fanout.unicast_datagram(index),
+            Self::Auto(auto) => auto.unicast_datagram(index),
+        }
+    }
+
+    #[inline]
+    fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
+        match self {
+            Self::Udp(udp) => udp.send_group(group, bursts),
+            Self::Xdp(xdp) => xdp.send_group(group, bursts),
+            Self::Relayed(served) => served.relayed.send_group(group, bursts),
+            Self::Unicast(fanout) => fanout.send_group(group, bursts),
+            Self::Auto(auto) => auto.send_group(group, bursts),
+        }
+    }
+
+    #[inline]
+    fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
+        match self {
+            Self::Udp(udp) => udp.send_unicast(to, parts),
+            Self::Xdp(xdp) => xdp.send_unicast(to, parts),
+            Self::Relayed(served) => served.relayed.send_unicast(to, parts),
+            Self::Unicast(fanout) => fanout.send_unicast(to, parts),
+            Self::Auto(auto) => auto.send_unicast(to, parts),
+        }
+    }
+
+    #[inline]
+    fn dropped(&self) -> u64 {
+        match self {
+            Self::Udp(udp) => udp.dropped(),
+            Self::Xdp(xdp) => xdp.dropped(),
+            Self::Relayed(served) => served.relayed.dropped(),
+            Self::Unicast(fanout) => fanout.dropped(),
+            Self::Auto(auto) => auto.dropped(),
+        }
+    }
+
+    fn set_joined(&mut self, group: Group, joined: bool) {
+        match self {
+            Self::Udp(udp) => udp.set_joined(group, joined),
+            Self::Xdp(xdp) => xdp.set_joined(group, joined),
+            Self::Relayed(served) => served.relayed.set_joined(group, joined),
+            Self::Unicast(fanout) => fanout.set_joined(group, joined),
+            Self::Auto(auto) => auto.set_joined(group, joined),
+        }
+    }
+}

@@ -1,0 +1,451 @@
+//! # udp: the kernel's UDP as a [`Net`]
+//!
+//! One socket receives all groups of a node, because one call then serves them all and one queue
+//! keeps their order. A second, unicast one carries repairs, questions and refusals: a unicast
+//! datagram to the shared group port would reach only the process bound last.
+//!
+//! A system call costs more than all that lockstep does with a message. So a receive takes what
+//! is there (`recvmmsg`; bursts whole where the kernel has them whole: UDP_GRO), and a send
+//! is one `sendmmsg` of everything, bursts uncut (UDP_SEGMENT). Where one datagram is sent or asked for
+//! alone, `sendto` and `recvmsg` do it in less. The memory is made once: a received
+//! datagram is lent from our buffers, a sent one is read from the caller's.
+//!
+//! The size of a datagram is checked here on every send, since the loopback carries 64 KiB and would
+//! hide what Ethernet then fragments.
+
+pub(super) mod inbox;
+pub(super) mod interface;
+pub(super) mod outbox;
+mod socket;
+#[cfg(test)]
+mod tests;
+
+pub use interface::Interface;
+pub(super) use outbox::socket_address;
+pub(super) use socket::{Alone, open_alone};
+pub use socket::{announcer, free_port, take_bursts_whole};
+
+/// The address of an interface.
+///
+/// # Errors
+/// There is none of that name, or it carries no multicast.
+pub fn address_of(interface: &Interface) -> Result<std::net::Ipv4Addr, super::IoError> {
+    interface::find(interface).map(|card| card.address)
+}
+
+use crate::{IoError, Obtained};
+use inbox::Inbox;
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use outbox::{Outbox, Sent};
+use socket2::Socket;
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// Messages of one receive with UDP_GRO: 8 × 64 KiB hold some 370 datagrams.
+pub(super) const BURSTS_PER_RECEIVE: usize = 8;
+/// A burst that the kernel hands over whole is one IP packet at most.
+pub(super) const BURST_BYTES_MAX: usize = 1 << 16;
+/// Most datagrams in one: `UDP_MAX_SEGMENTS` of Linux 6.9.
+pub(super) const BURST_DATAGRAMS_MAX: usize = 128;
+/// Datagrams of one receive without UDP_GRO: calls for 32 carry a fifth more per second than single ones.
+pub(super) const DATAGRAMS_PER_RECEIVE: usize = 32;
+
+/// How to open a [`Udp`].
+#[derive(Clone, Debug)]
+pub struct UdpSettings {
+    /// The card that carries the groups; its address is our unicast one.
+    pub interface: Interface,
+    /// The port of all three groups.
+    pub port: u16,
+    /// Their addresses, in the order of [`Group`].
+    pub groups: [Ipv4Addr; 3],
+    /// Which of them this node receives at first.
+    pub joins: Vec<Group>,
+    /// The port of repairs and questions; 0 lets the kernel choose.
+    pub unicast_port: u16,
+    /// Networks that a group may cross. 0 keeps it on this host, 1 on this network.
+    pub ttl: u8,
+    /// Whether what is sent to a group comes back to this host, as its other processes need it to.
+    pub multicast_loop: bool,
+    /// Largest datagram in bytes: the MTU less 28.
+    pub datagram_len_max: usize,
+    /// Bytes that may wait in a socket to be received.
+    pub receive_buffer_bytes: usize,
+    /// Bytes that may wait in a socket to be sent.
+    pub send_buffer_bytes: usize,
+    /// Microseconds for which a receive polls the card itself (SO_BUSY_POLL).
+    pub busy_poll_us: Option<u32>,
+    /// Whether bursts are sent uncut (UDP_SEGMENT) while the kernel takes them.
+    pub gso: bool,
+    /// Whether bursts are received uncut (UDP_GRO).
+    pub gro: bool,
+}
+
+impl UdpSettings {
+    /// All groups joined, any unicast port, one network, Ethernet's MTU. 4 MiB of buffer lost
+    /// nothing in a flood of which 208 KiB, the usual default, lost a five-hundredth.
+    pub fn new(interface: Interface, port: u16, groups: [Ipv4Addr; 3]) -> Self {
+        Self {
+            interface,
+            port,
+            groups,
+            joins: vec![Group::Submit, Group::Data, Group::Control],
+            unicast_port: 0,
+            ttl: 1,
+            multicast_loop: true,
+            datagram_len_max: 1500 - 28,
+            receive_buffer_bytes: 4 << 20,
+            send_buffer_bytes: 4 << 20,
+            busy_poll_us: None,
+            gso: true,
+            gro: true,
+        }
+    }
+}
+
+/// What a [`Udp`] has done since it was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct UdpCounts {
+    /// Receive calls on the group socket.
+    pub group_receives: u64,
+    /// Receive calls on the unicast socket.
+    pub unicast_receives: u64,
+    /// Send calls to groups.
+    pub group_sends: u64,
+    /// Send calls to single nodes.
+    pub unicast_sends: u64,
+    /// Datagrams received.
+    pub datagrams_in: u64,
+    /// Datagrams that the device took.
+    pub datagrams_out: u64,
+    /// Bytes received, headers of IP and UDP not counted.
+    pub bytes_in: u64,
+    /// Bytes that the device took, likewise.
+    pub bytes_out: u64,
+    /// Receives that found nothing (EAGAIN).
+    pub empty_receives: u64,
+    /// Receives that failed for another reason.
+    pub failed_receives: u64,
+    /// Sends that the device had no room for (EAGAIN, ENOBUFS).
+    pub full_sends: u64,
+    /// Sends that the kernel refused for another reason; see `last_errno`.
+    pub refused_sends: u64,
+    /// Sends of ours that broke a limit (size, or unicast to a group): a bug of the caller, sent nothing.
+    pub forbidden_sends: u64,
+    /// Times that UDP_SEGMENT was refused; from then on each datagram is a message of its own.
+    pub segment_refused: u64,
+    /// Thrown away by the kernel because our socket was full, in buffers (a burst is one).
+    pub dropped: u64,
+    /// Received and longer than any datagram of ours may be.
+    pub truncated: u64,
+    /// Groups that could not be joined or left.
+    pub refused_joins: u64,
+    /// The last error of a call that was not "nothing there" or "no room".
+    pub last_errno: u64,
+}
+
+impl UdpCounts {
+    /// The names of [`UdpCounts::values`], in their order.
+    pub const NAMES: [&'static str; 18] = [
+        "udp_group_receives",
+        "udp_unicast_receives",
+        "udp_group_sends",
+        "udp_unicast_sends",
+        "udp_datagrams_in",
+        "udp_datagrams_out",
+        "udp_bytes_in",
+        "udp_bytes_out",
+        "udp_empty_receives",
+        "udp_failed_receives",
+        "udp_full_sends",
+        "udp_refused_sends",
+        "udp_forbidden_sends",
+        "udp_segment_refused",
+        "udp_dropped",
+        "udp_truncated",
+        "udp_refused_joins",
+        "udp_last_errno",
+    ];
+
+    /// These and those of another device together; the last error is ours, if we had any.
+    pub fn and(&self, other: &Self) -> Self {
+        Self {
+            group_receives: self.group_receives + other.group_receives,
+            unicast_receives: self.unicast_receives + other.unicast_receives,
+            group_sends: self.group_sends + other.group_sends,
+            unicast_sends: self.unicast_sends + other.unicast_sends,
+            datagrams_in: self.datagrams_in + other.datagrams_in,
+            datagrams_out: self.datagrams_out + other.datagrams_out,
+            bytes_in: self.bytes_in + other.bytes_in,
+            bytes_out: self.bytes_out + other.bytes_out,
+            empty_receives: self.empty_receives + other.empty_receives,
+            failed_receives: self.failed_receives + other.failed_receives,
+            full_sends: self.full_sends + other.full_sends,
+            refused_sends: self.refused_sends + other.refused_sends,
+            forbidden_sends: self.forbidden_sends + other.forbidden_sends,
+            segment_refused: self.segment_refused + other.segment_refused,
+            dropped: self.dropped + other.dropped,
+            truncated: self.truncated + other.truncated,
+            refused_joins: self.refused_joins + other.refused_joins,
+            last_errno: if self.last_errno == 0 { other.last_errno } else { self.last_errno },
+        }
+    }
+
+    /// Adds up what the device took.
+    pub(super) fn on_sent(&mut self, datagrams: usize, bytes: usize) {
+        self.datagrams_out += datagrams as u64;
+        self.bytes_out += bytes as u64;
+    }
+
+    /// Counts a failed send, by whether it makes sense to offer it again.
+    pub(super) fn on_failed_send(&mut self, error: &std::io::Error) {
+        match error.raw_os_error() {
+            Some(libc::EAGAIN | libc::EINTR | libc::ENOBUFS) => self.full_sends += 1,
+            errno => {
+                self.refused_sends += 1;
+                self.last_errno = errno.unwrap_or(0) as u64;
+            }
+        }
+    }
+
+    /// All counts, for a counters file.
+    pub fn values(&self) -> [u64; 18] {
+        [
+            self.group_receives,
+            self.unicast_receives,
+            self.group_sends,
+            self.unicast_sends,
+            self.datagrams_in,
+            self.datagrams_out,
+            self.bytes_in,
+            self.bytes_out,
+            self.empty_receives,
+            self.failed_receives,
+            self.full_sends,
+            self.refused_sends,
+            self.forbidden_sends,
+            self.segment_refused,
+            self.dropped,
+            self.truncated,
+            self.refused_joins,
+            self.last_errno,
+        ]
+    }
+}
+
+/// What is known of UDP_SEGMENT on the way to the groups.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Segmenting {
+    Untried,
+    Works,
+    Off,
+}
+
+/// Two sockets and their buffers.
+pub struct Udp {
+    group: Socket,
+    unicast: Socket,
+    unicast_address: SocketAddrV4,
+    targets: [SocketAddrV4; 3],
+    /// The card's index, by which groups are joined and left.
+    card: u32,
+    joined: [bool; 3],
+    datagram_len_max: usize,
+    segmenting: Segmenting,
+    group_inbox: Inbox,
+    unicast_inbox: Inbox,
+    outbox: Outbox,
+    counts: UdpCounts,
+    obtained: Vec<Obtained>,
+}
+
+impl Udp {
+    /// Opens both sockets and joins the groups. What the kernel grants less of is no error but told
+    /// by [`Udp::obtained`].
+    ///
+    /// # Errors
+    /// A missing, downed or multicast-less interface, one of a smaller MTU, a unicast port that
+    /// another process has, a group that cannot be joined.
+    pub fn open(settings: UdpSettings) -> Result<Self, IoError> {
+        let opened = socket::open(&settings)?;
+        let group_inbox = if opened.gro {
+            Inbox::new(BURSTS_PER_RECEIVE, BURST_BYTES_MAX, BURST_DATAGRAMS_MAX, false)
+        } else {
+            Inbox::new(DATAGRAMS_PER_RECEIVE, settings.datagram_len_max, 1, false)
+        };
+        Ok(Self {
+            group: opened.group,
+            unicast: opened.unicast,
+            unicast_address: opened.unicast_address,
+            targets: settings.groups.map(|group| SocketAddrV4::new(group, settings.port)),
+            card: opened.card,
+            joined: [Group::Submit, Group::Data, Group::Control].map(|group| settings.joins.contains(&group)),
+            datagram_len_max: settings.datagram_len_max,
+            segmenting: if settings.gso { Segmenting::Untried } else { Segmenting::Off },
+            group_inbox,
+            unicast_inbox: Inbox::new(DATAGRAMS_PER_RECEIVE, settings.datagram_len_max, 1, true),
+            outbox: Outbox::new(),
+            counts: UdpCounts::default(),
+            obtained: opened.obtained,
+        })
+    }
+
+    /// Each setting with the value in force.
+    pub fn obtained(&self) -> &[Obtained] {
+        &self.obtained
+    }
+
+    /// What was done so far.
+    pub fn counts(&self) -> UdpCounts {
+        UdpCounts {
+            dropped: self.group_inbox.dropped + self.unicast_inbox.dropped,
+            truncated: self.group_inbox.truncated + self.unicast_inbox.truncated,
+            ..self.counts
+        }
+    }
+
+    /// Where others reach us.
+    pub fn unicast_address(&self) -> SocketAddrV4 {
+        self.unicast_address
+    }
+
+    /// The one that unicast leaves by.
+    pub(super) fn unicast_socket(&self) -> BorrowedFd<'_> {
+        self.unicast.as_fd()
+    }
+
+    /// Both sockets, for a `Parker` to wait on.
+    pub fn sockets(&self) -> [BorrowedFd<'_>; 2] {
+        [self.group.as_fd(), self.unicast.as_fd()]
+    }
+
+    /// Whether every datagram of `burst` is within the configured size.
+    fn fits(&self, burst: &Burst<'_>) -> bool {
+        burst.bytes.is_empty()
+            || (burst.stride > 0 && burst.stride.min(burst.bytes.len()) <= self.datagram_len_max)
+    }
+
+    /// Adds up one send to a group. Returns whether to go on with the same call: the kernel may have
+    /// refused UDP_SEGMENT, which is found out once in a life.
+    fn count_group_send(&mut self, sent: &Sent) -> bool {
+        self.counts.group_sends += 1;
+        self.counts.on_sent(sent.datagrams, sent.bytes);
+        if sent.segmented && self.segmenting == Segmenting::Untried {
+            self.segmenting = Segmenting::Works;
+        }
+        let Some(at_segmented) = sent.stopped_at_segmented else { return false };
+        let Some(error) = &sent.error else {
+            // It stopped half-way and cannot say why. Ask again if that may have been the reason.
+            return at_segmented && self.segmenting == Segmenting::Untried;
+        };
+        let refusal = matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EOPNOTSUPP));
+        if at_segmented && refusal {
+            self.segmenting = Segmenting::Off;
+            self.counts.segment_refused += 1;
+            return true;
+        }
+        self.counts.on_failed_send(error);
+        false
+    }
+}
+
+/// Adds up one receive.
+pub(super) fn count_receive(
+    counts: &mut UdpCounts,
+    inbox: &Inbox,
+    received: std::io::Result<usize>,
+) -> usize {
+    match received {
+        Ok(count) => {
+            counts.datagrams_in += count as u64;
+            counts.bytes_in += inbox.received_bytes() as u64;
+            count
+        }
+        Err(error) => {
+            match error.kind() {
+                ErrorKind::WouldBlock => counts.empty_receives += 1,
+                _ => {
+                    counts.failed_receives += 1;
+                    counts.last_errno = error.raw_os_error().unwrap_or(0) as u64;
+                }
+            }
+            0
+        }
+    }
+}
+
+impl Net for Udp {
+    fn recv_groups(&mut self) -> usize {
+        self.counts.group_receives += 1;
+        let received = self.group_inbox.receive(self.group.as_fd());
+        count_receive(&mut self.counts, &self.group_inbox, received)
+    }
+
+    fn is_drained(&self) -> bool {
+        self.group_inbox.drained
+    }
+
+    fn group_datagram(&self, index: usize) -> &[u8] {
+        self.group_inbox.datagram(index)
+    }
+
+    fn recv_unicast(&mut self) -> usize {
+        self.counts.unicast_receives += 1;
+        let received = self.unicast_inbox.receive(self.unicast.as_fd());
+        count_receive(&mut self.counts, &self.unicast_inbox, received)
+    }
+
+    fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
+        (self.unicast_inbox.datagram(index), self.unicast_inbox.sender(index))
+    }
+
+    /// An oversized burst ends what is sent: it and all behind it stay with the caller.
+    fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
+        let fitting = bursts.iter().position(|burst| !self.fits(burst)).unwrap_or(bursts.len());
+        if fitting < bursts.len() {
+            self.counts.forbidden_sends += 1;
+        }
+        let (bursts, to) = (&bursts[..fitting], self.targets[group as usize]);
+        let mut taken = 0;
+        if bursts.iter().all(|burst| burst.bytes.is_empty()) {
+            return taken;
+        }
+        loop {
+            let segmenting = self.segmenting != Segmenting::Off;
+            let sent = self.outbox.send(self.group.as_fd(), to, bursts, taken, segmenting);
+            taken += sent.datagrams;
+            if !self.count_group_send(&sent) {
+                return taken;
+            }
+        }
+    }
+
+    fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
+        let bytes = parts[0].len() + parts[1].len();
+        if bytes > self.datagram_len_max || to.ip().is_multicast() || to.port() == self.targets[0].port() {
+            self.counts.forbidden_sends += 1;
+            return false;
+        }
+        outbox::send_counted(self.unicast.as_fd(), to, parts, &mut self.counts)
+    }
+
+    fn dropped(&self) -> u64 {
+        self.group_inbox.dropped + self.unicast_inbox.dropped
+    }
+
+    /// One system call where something changes, none otherwise. What the kernel refuses is counted, and tried
+    /// again when it is asked for again.
+    fn set_joined(&mut self, group: Group, joined: bool) {
+        if self.joined[group as usize] == joined {
+            return;
+        }
+        match socket::set_membership(&self.group, *self.targets[group as usize].ip(), self.card, joined) {
+            Ok(()) => self.joined[group as usize] = joined,
+            Err(error) => {
+                self.counts.refused_joins += 1;
+                self.counts.last_errno = error.raw_os_error().unwrap_or(0) as u64;
+            }
+        }
+    }
+}

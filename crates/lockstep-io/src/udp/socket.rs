@@ -1,0 +1,367 @@
+//! Opening the two sockets of a node, option by option, each with the reason why.
+
+use super::interface::{self, Card};
+use super::{UdpSettings, interface::Interface};
+use crate::clock::random_u64;
+use crate::{IoError, Obtained};
+use lockstep_core::engine::ports::Group;
+use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
+use std::io::ErrorKind;
+use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The two sockets, and what the kernel granted them.
+pub(super) struct Opened {
+    pub group: Socket,
+    pub unicast: Socket,
+    pub unicast_address: SocketAddrV4,
+    /// The card's index.
+    pub card: u32,
+    pub gro: bool,
+    pub obtained: Vec<Obtained>,
+}
+
+/// Checks `settings` against themselves and the machine, and opens both sockets.
+pub(super) fn open(settings: &UdpSettings) -> Result<Opened, IoError> {
+    check(settings)?;
+    let card = interface::find(&settings.interface)?;
+    let mut obtained = vec![interface_obtained(&settings.interface, &card)];
+    let group = socket("group")?;
+    fits_mtu(settings, &card, group.as_fd())?;
+    let gro = open_group(&group, settings, &card, &mut obtained)?;
+    let unicast = socket("unicast")?;
+    let unicast_address = open_unicast(&unicast, settings, &card, &mut obtained)?;
+    Ok(Opened { group, unicast, unicast_address, card: card.index, gro, obtained })
+}
+
+/// One socket for everything.
+pub(crate) struct Alone {
+    pub socket: Socket,
+    pub address: SocketAddrV4,
+    pub gro: bool,
+    pub obtained: Vec<Obtained>,
+}
+
+/// The unicast socket alone, which also hears what groups are told: for networks without multicast.
+pub(crate) fn open_alone(settings: &UdpSettings) -> Result<Alone, IoError> {
+    check(settings)?;
+    let card = interface::find_for_unicast(&settings.interface)?;
+    let mut obtained = vec![interface_obtained(&settings.interface, &card)];
+    let socket = socket("unicast")?;
+    fits_mtu(settings, &card, socket.as_fd())?;
+    let address = open_unicast(&socket, settings, &card, &mut obtained)?;
+    let gro = settings.gro && receives_bursts(&socket, &mut obtained);
+    Ok(Alone { socket, address, gro, obtained })
+}
+
+/// Settings that no machine can serve.
+fn check(settings: &UdpSettings) -> Result<(), IoError> {
+    let wrong = |doing: String| Err(IoError::because(doing, ErrorKind::InvalidInput, "settings cannot work"));
+    for group in settings.groups {
+        if !group.is_multicast() {
+            return wrong(format!("use {group} as a group: it is not within 224.0.0.0 to 239.255.255.255"));
+        }
+    }
+    if settings.port == 0 || settings.port == settings.unicast_port {
+        return wrong(format!(
+            "use port {} for the groups and {} for unicast: the groups need a port of their own",
+            settings.port, settings.unicast_port
+        ));
+    }
+    if settings.datagram_len_max == 0 || settings.datagram_len_max > super::outbox::MESSAGE_BYTES_MAX {
+        let max = super::outbox::MESSAGE_BYTES_MAX;
+        return wrong(format!(
+            "use datagrams of {} bytes: UDP carries 1 to {max}",
+            settings.datagram_len_max
+        ));
+    }
+    Ok(())
+}
+
+/// A card with a smaller MTU would refuse every full datagram: better said here than counted later.
+fn fits_mtu(settings: &UdpSettings, card: &Card, socket: BorrowedFd<'_>) -> Result<(), IoError> {
+    let (needed, have) = (settings.datagram_len_max + 28, interface::mtu(socket, card)?);
+    if have >= needed {
+        return Ok(());
+    }
+    let doing = format!(
+        "send datagrams of {} bytes through {}: its MTU is {have}, they need {needed}; configure \
+         `mtu = {have}`, or `ip link set {} mtu {needed}` if the network carries it",
+        settings.datagram_len_max, card.name, card.name
+    );
+    Err(IoError::because(doing, ErrorKind::InvalidInput, "the MTU is too small"))
+}
+
+fn interface_obtained(asked: &Interface, card: &Card) -> Obtained {
+    let got = format!("{} {}", card.name, card.address);
+    Obtained { what: "interface", asked: asked.to_string(), got, note: None }
+}
+
+fn socket(which: &str) -> Result<Socket, IoError> {
+    Socket::new(Domain::IPV4, Type::DGRAM.nonblocking(), Some(Protocol::UDP))
+        .map_err(|error| IoError::new(format!("open the {which} socket"), error))
+}
+
+/// The socket of the groups. Returns whether receives come in bursts (UDP_GRO).
+fn open_group(
+    socket: &Socket,
+    settings: &UdpSettings,
+    card: &Card,
+    obtained: &mut Vec<Obtained>,
+) -> Result<bool, IoError> {
+    let doing = |what: &str| format!("{what} of the group socket on {}", card.name);
+    let fails = |what: &'static str| move |error| IoError::new(doing(what), error);
+    // Several nodes may live on one host, and each receives every datagram of its groups.
+    socket.set_reuse_address(true).map_err(fails("set SO_REUSEADDR"))?;
+    // Without this a node also receives groups that only other processes have joined.
+    socket.set_multicast_all_v4(false).map_err(fails("clear IP_MULTICAST_ALL"))?;
+    let any = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, settings.port);
+    socket.bind(&any.into()).map_err(|error| {
+        let remedy = match error.kind() {
+            ErrorKind::AddrInUse => {
+                ": a program that does not share it has it; end it or configure another port"
+            }
+            _ => "",
+        };
+        IoError::new(format!("bind the group port {any}{remedy}"), error)
+    })?;
+    for group in &settings.joins {
+        let address = settings.groups[*group as usize];
+        set_membership(socket, address, card.index, true).map_err(|error| {
+            IoError::new(format!("join group {address} ({group:?}) on {}", card.name), error)
+        })?;
+    }
+    sends_multicast_by(socket, settings, card)?;
+    obtained.push(Obtained::granted("ttl", settings.ttl));
+    common(socket, settings, "group", card, obtained)?;
+    count_drops(socket)?;
+    Ok(settings.gro && receives_bursts(socket, obtained))
+}
+
+/// Asks for bursts uncut (UDP_GRO). Returns whether they come so.
+fn receives_bursts(socket: &Socket, obtained: &mut Vec<Obtained>) -> bool {
+    let asked = take_bursts_whole(socket.as_fd());
+    obtained.push(match &asked {
+        Ok(()) => Obtained::granted("gro", "on"),
+        Err(error) => Obtained::short("gro", "on", "off", format!("{error}: bursts arrive one by one")),
+    });
+    asked.is_ok()
+}
+
+/// Joins a group on the card with this index, or leaves it. What is so already is no error.
+pub(super) fn set_membership(
+    socket: &Socket,
+    group: Ipv4Addr,
+    card: u32,
+    joined: bool,
+) -> Result<(), std::io::Error> {
+    let by = InterfaceIndexOrAddress::Index(card);
+    let (done, already) = if joined {
+        (socket.join_multicast_v4_n(&group, &by), libc::EADDRINUSE)
+    } else {
+        (socket.leave_multicast_v4_n(&group, &by), libc::EADDRNOTAVAIL)
+    };
+    done.or_else(|error| if error.raw_os_error() == Some(already) { Ok(()) } else { Err(error) })
+}
+
+/// A socket that only sends, and only to `group` if one is named: for whoever speaks in a node's place.
+///
+/// # Errors
+/// As [`super::Udp::open`], of which it is a part.
+pub fn announcer(settings: &UdpSettings, group: Option<Group>) -> Result<UdpSocket, IoError> {
+    check(settings)?;
+    let card = match group {
+        Some(_) => interface::find(&settings.interface)?,
+        None => interface::find_for_unicast(&settings.interface)?,
+    };
+    let socket = socket("announcing")?;
+    let fails = |what: &str| {
+        let doing = format!("{what} of the announcing socket on {}", card.name);
+        move |error| IoError::new(doing, error)
+    };
+    let from = SocketAddrV4::new(card.address, 0);
+    socket.bind(&from.into()).map_err(fails("bind the port"))?;
+    if let Some(group) = group {
+        sends_multicast_by(&socket, settings, &card)?;
+        let to = SocketAddrV4::new(settings.groups[group as usize], settings.port);
+        socket.connect(&to.into()).map_err(fails("set the group"))?;
+    }
+    Ok(socket.into())
+}
+
+/// How multicast leaves: by the configured card and no other, so far, and to this host as well if it is to.
+fn sends_multicast_by(socket: &Socket, settings: &UdpSettings, card: &Card) -> Result<(), IoError> {
+    let fails = |what: &'static str| {
+        move |error| IoError::new(format!("{what} of the group socket on {}", card.name), error)
+    };
+    // Never trust the route: with a default route and no IP_MULTICAST_IF the groups of the loopback
+    // silently leave by another card.
+    let request = libc::ip_mreqn {
+        imr_multiaddr: libc::in_addr { s_addr: 0 },
+        imr_address: libc::in_addr { s_addr: u32::from(card.address).to_be() },
+        imr_ifindex: card.index as i32,
+    };
+    // SAFETY: the request lives across the call, and its size is stated.
+    let failed = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::IPPROTO_IP,
+            libc::IP_MULTICAST_IF,
+            (&raw const request).cast(),
+            size_of::<libc::ip_mreqn>() as libc::socklen_t,
+        )
+    } != 0;
+    if failed {
+        return Err(fails("set IP_MULTICAST_IF")(std::io::Error::last_os_error()));
+    }
+    socket.set_multicast_ttl_v4(u32::from(settings.ttl)).map_err(fails("set IP_MULTICAST_TTL"))?;
+    // Off hides our datagrams from *every* process of this host; own ones are dropped by sender.
+    socket.set_multicast_loop_v4(settings.multicast_loop).map_err(fails("set IP_MULTICAST_LOOP"))
+}
+
+/// The socket of repairs and questions. Returns the address that others reach it by.
+fn open_unicast(
+    socket: &Socket,
+    settings: &UdpSettings,
+    card: &Card,
+    obtained: &mut Vec<Obtained>,
+) -> Result<SocketAddrV4, IoError> {
+    let wanted = SocketAddrV4::new(card.address, settings.unicast_port);
+    // No SO_REUSEADDR: with it, the process bound last would take the datagrams of the one before.
+    socket.bind(&wanted.into()).map_err(|error| {
+        let remedy = match error.kind() {
+            ErrorKind::AddrInUse => {
+                ": another process has it; is this node running already? Stop it, or configure another port"
+            }
+            _ => "",
+        };
+        IoError::new(format!("bind the unicast port {wanted}{remedy}"), error)
+    })?;
+    common(socket, settings, "unicast", card, obtained)?;
+    count_drops(socket)?;
+    let address = socket.local_addr().map_err(|error| IoError::new("ask for our unicast address", error))?;
+    Ok(address.as_socket_ipv4().unwrap_or(wanted))
+}
+
+/// Has bursts handed over uncut, several datagrams in one receive, where the kernel has them so (UDP_GRO).
+///
+/// # Errors
+/// The kernel does not know it.
+pub fn take_bursts_whole(socket: BorrowedFd<'_>) -> Result<(), IoError> {
+    set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1, "set UDP_GRO")
+}
+
+/// What both sockets have: no fragments, deep buffers, busy polling if asked for.
+fn common(
+    socket: &Socket,
+    settings: &UdpSettings,
+    which: &'static str,
+    card: &Card,
+    obtained: &mut Vec<Obtained>,
+) -> Result<(), IoError> {
+    // PROBE sets "don't fragment" as DO does, and heeds no forged ICMP that claims a smaller path.
+    let doing = format!("set IP_MTU_DISCOVER of the {which} socket on {}", card.name);
+    set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE, &doing)?;
+    obtained.push(receive_buffer(socket, settings.receive_buffer_bytes, which)?);
+    obtained.push(send_buffer(socket, settings.send_buffer_bytes, which)?);
+    if let Some(us) = settings.busy_poll_us {
+        let value = us.min(i32::MAX as u32) as i32;
+        let set = set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_BUSY_POLL, value, "set SO_BUSY_POLL");
+        obtained.push(match set {
+            Ok(()) => Obtained::granted("busy_poll_us", us),
+            Err(error) => Obtained::short(
+                "busy_poll_us",
+                us,
+                "off",
+                format!("{error}: needs CAP_NET_ADMIN and a kernel with it"),
+            ),
+        });
+    }
+    Ok(())
+}
+
+fn receive_buffer(socket: &Socket, asked: usize, which: &'static str) -> Result<Obtained, IoError> {
+    let what = if which == "group" { "group receive_buffer" } else { "unicast receive_buffer" };
+    let set = socket.set_recv_buffer_size(asked.min(BUFFER_MAX)).and_then(|()| socket.recv_buffer_size());
+    buffer(what, "net.core.rmem_max", asked, set)
+}
+
+fn send_buffer(socket: &Socket, asked: usize, which: &'static str) -> Result<Obtained, IoError> {
+    let what = if which == "group" { "group send_buffer" } else { "unicast send_buffer" };
+    let set = socket.set_send_buffer_size(asked.min(BUFFER_MAX)).and_then(|()| socket.send_buffer_size());
+    buffer(what, "net.core.wmem_max", asked, set)
+}
+
+/// Largest buffer that the option's `int` can ask for and answer, doubled.
+const BUFFER_MAX: usize = i32::MAX as usize / 2;
+
+/// The kernel doubles what it grants, for its own book-keeping: half of its answer is ours.
+fn buffer(
+    what: &'static str,
+    sysctl: &str,
+    asked: usize,
+    answer: std::io::Result<usize>,
+) -> Result<Obtained, IoError> {
+    let got = answer.map_err(|error| IoError::new(format!("set the {what} to {asked} bytes"), error))? / 2;
+    let (asked_bytes, got_bytes) = (format!("{asked} B"), format!("{got} B"));
+    if got >= asked {
+        return Ok(Obtained { what, asked: asked_bytes, got: got_bytes, note: None });
+    }
+    let note = format!("the kernel grants no more; `sysctl -w {sysctl}={asked}`, or ask for {got} bytes");
+    Ok(Obtained::short(what, asked_bytes, got_bytes, note))
+}
+
+/// Each datagram then tells how many were thrown away before it because the socket was full.
+fn count_drops(socket: &Socket) -> Result<(), IoError> {
+    set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1, "set SO_RXQ_OVFL")
+}
+
+/// Sets an integer option of a socket; `doing` says for what.
+fn set_option(
+    socket: BorrowedFd<'_>,
+    level: i32,
+    option: i32,
+    value: i32,
+    doing: &str,
+) -> Result<(), IoError> {
+    let bytes = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: the value is an `int` that lives across the call, and its size is stated.
+    let failed =
+        unsafe { libc::setsockopt(socket.as_raw_fd(), level, option, (&raw const value).cast(), bytes) } != 0;
+    if failed { Err(IoError::last(doing)) } else { Ok(()) }
+}
+
+/// Below the ports that Linux gives to whoever asks for any (from 32768 on): one of those might be somebody
+/// else's by the time that a node binds it, or binds it again after a restart.
+const FREE_PORTS: std::ops::Range<u16> = 10_000..32_768;
+/// Ports that are tried before any is taken that the kernel gives.
+const FREE_PORT_TRIES: usize = 64;
+/// How far this process has walked through them; 0 before its first step.
+static FREE_PORTS_WALKED: AtomicU64 = AtomicU64::new(0);
+
+/// A UDP port of `address` that nobody has at the moment, for a node or a demo that may use any.
+///
+/// It may be bound long after it was found, and by then somebody else's who found it as well: so a process walks
+/// on from a random place, and finds no port twice.
+pub fn free_port(address: Ipv4Addr) -> Result<u16, IoError> {
+    let begin = random_u64()? >> 1 | 1;
+    // Whoever is first sets the place, for all.
+    let _ = FREE_PORTS_WALKED.compare_exchange(0, begin, Ordering::Relaxed, Ordering::Relaxed);
+    for _ in 0..FREE_PORT_TRIES {
+        let step = FREE_PORTS_WALKED.fetch_add(1, Ordering::Relaxed) % FREE_PORTS.len() as u64;
+        let port = FREE_PORTS.start + step as u16;
+        // The groups' socket takes a port of all addresses.
+        let is_free = |address| -> Result<bool, IoError> {
+            Ok(socket("probe")?.bind(&SocketAddrV4::new(address, port).into()).is_ok())
+        };
+        if is_free(address)? && is_free(Ipv4Addr::UNSPECIFIED)? {
+            return Ok(port);
+        }
+    }
+    let probe = socket("probe")?;
+    let fails = |error| IoError::new(format!("find a free UDP port of {address}"), error);
+    probe.bind(&SocketAddrV4::new(address, 0).into()).map_err(fails)?;
+    let local = probe.local_addr().map_err(fails)?;
+    Ok(local.as_socket_ipv4().map_or(0, |local| local.port()))
+}

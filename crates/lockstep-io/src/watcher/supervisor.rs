@@ -1,0 +1,213 @@
+//! Keeps one watcher alive: a side thread starts it, waits for its end, and starts the next.
+//!
+//! A watcher that ends by itself with success has done its work. Any other end is a loss that is made good at
+//! once, but never in a tight circle: short lives are paused between, longer each time, and after
+//! [`SHORT_LIVES_MAX`] of them in a row the sequencer goes on without one.
+
+use super::WatcherSettings;
+use super::page::{Page, Readiness};
+use super::{DIED, STARTED};
+use crate::IoError;
+use crate::clock::Clock;
+use crate::cpu::{self, SchedulingClass};
+use crate::events::{Event, Recorder};
+use lockstep_wire::Nanos;
+use std::fs::File;
+use std::net::UdpSocket;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::thread::{JoinHandle, park_timeout, sleep};
+use std::time::Duration;
+
+/// Who lived so long was well: what ended it is no fault of its start.
+const SETTLED_NS: Nanos = 1_000_000_000;
+/// Pause after the second short life in a row; the next are twice as long each.
+const PAUSE_MIN: Duration = Duration::from_millis(10);
+/// Longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// So many short lives in a row, and watching is given up.
+const SHORT_LIVES_MAX: u32 = 10;
+/// How often a starting watcher is looked at, and for how long.
+const LOOK_AGAIN: Duration = Duration::from_millis(1);
+const STARTING_NS_MAX: Nanos = 5_000_000_000;
+/// How long an orderly stop waits for the watcher's end.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// The thread's handle.
+pub(super) struct Supervisor {
+    shared: Arc<Shared>,
+    thread: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Shared {
+    stopping: AtomicBool,
+    /// The present watcher; 0 while there is none.
+    process: AtomicU32,
+    /// So many ended at once, and no more are started; 0 while one is.
+    given_up: AtomicU32,
+}
+
+impl Supervisor {
+    /// Starts the thread, and with it the first watcher.
+    pub fn start(
+        page: Page,
+        file: File,
+        socket: UdpSocket,
+        settings: WatcherSettings,
+        recorder: Recorder,
+    ) -> Result<Self, IoError> {
+        let shared = Arc::new(Shared::default());
+        let keeper = Keeper {
+            page,
+            file,
+            socket,
+            settings,
+            recorder,
+            shared: Arc::clone(&shared),
+            clock: Clock::start(),
+        };
+        let thread = std::thread::Builder::new()
+            .name("lockstep-watcher".into())
+            .spawn(move || keeper.keep())
+            .map_err(|error| IoError::new("start the thread that looks after the watcher", error))?;
+        Ok(Self { shared, thread })
+    }
+
+    /// The present watcher's process.
+    pub fn process(&self) -> Option<u32> {
+        Some(self.shared.process.load(Ordering::Acquire)).filter(|process| *process != 0)
+    }
+
+    /// How many watchers ended at once before no more were started; 0 while one is.
+    pub fn given_up(&self) -> u32 {
+        self.shared.given_up.load(Ordering::Acquire)
+    }
+
+    /// From now on the watcher's end is no loss.
+    pub fn begin_stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        self.thread.thread().unpark();
+    }
+
+    /// Waits a little for the watcher, which has been told to end. One that was stopped by a signal is left
+    /// behind: it ends when it goes on.
+    pub fn await_end(self) {
+        let looks = PATIENCE.as_millis() / LOOK_AGAIN.as_millis();
+        for _ in 0..looks {
+            if self.thread.is_finished() {
+                let _ = self.thread.join(); // a panic there has been printed
+                return;
+            }
+            sleep(LOOK_AGAIN);
+        }
+    }
+}
+
+/// What the thread works with.
+struct Keeper {
+    page: Page,
+    file: File,
+    socket: UdpSocket,
+    settings: WatcherSettings,
+    recorder: Recorder,
+    shared: Arc<Shared>,
+    clock: Clock,
+}
+
+impl Keeper {
+    fn keep(self) {
+        // It was started by the stamping thread, whose core and class are not for the likes of it.
+        if !self.settings.cores.is_empty() {
+            cpu::allow(&self.settings.cores);
+        }
+        cpu::schedule(SchedulingClass::Other);
+        let (mut short_lives, mut starts) = (0, 0);
+        while !self.is_stopping() {
+            let born = self.clock.now();
+            starts += 1;
+            let done = match self.spawn() {
+                Ok(child) => self.look_after(child, born, starts),
+                Err(error) => {
+                    self.record(
+                        DIED,
+                        Event { d: error.raw_os_error().unwrap_or(0) as u64, ..Event::default() },
+                    );
+                    false
+                }
+            };
+            self.shared.process.store(0, Ordering::Release);
+            if done {
+                return;
+            }
+            short_lives = if self.clock.now() - born < SETTLED_NS { short_lives + 1 } else { 0 };
+            if short_lives == SHORT_LIVES_MAX {
+                return self.shared.given_up.store(SHORT_LIVES_MAX, Ordering::Release);
+            }
+            if short_lives > 1 {
+                self.pause((PAUSE_MIN * (1 << (short_lives - 2))).min(PAUSE_MAX));
+            }
+        }
+    }
+
+    /// A child without a copy of our memory in between: nothing on this path write-protects the pages that
+    /// the stamping thread writes, as a bare fork would. It finds the page on stdin and the group on
+    /// stdout.
+    fn spawn(&self) -> Result<Child, std::io::Error> {
+        self.page.set_readiness(None);
+        Command::new(&self.settings.program)
+            .arg0("lockstep")
+            .args(&self.settings.arguments)
+            .stdin(Stdio::from(self.file.try_clone()?))
+            .stdout(Stdio::from(OwnedFd::from(self.socket.try_clone()?)))
+            .spawn()
+    }
+
+    /// Waits for the end of a watcher. Returns whether its work was done.
+    fn look_after(&self, mut child: Child, born: Nanos, starts: u32) -> bool {
+        let process = child.id();
+        self.shared.process.store(process, Ordering::Release);
+        while self.page.readiness().is_none()
+            && matches!(child.try_wait(), Ok(None))
+            && self.clock.now() < born + STARTING_NS_MAX
+        {
+            sleep(LOOK_AGAIN);
+        }
+        if let Some(Readiness(bits)) = self.page.readiness() {
+            let event = Event { a: u64::from(process), small: bits as u16, e: starts, ..Event::default() };
+            self.record(STARTED, event);
+        }
+        let status = child.wait();
+        if self.is_stopping() || status.as_ref().is_ok_and(|status| status.success()) {
+            return true;
+        }
+        let status = status.map_or(0, |status| status.into_raw());
+        let lived = self.clock.now() - born;
+        let event = Event { a: u64::from(process), b: status as u32 as u64, c: lived, ..Event::default() };
+        self.record(DIED, event);
+        false
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.shared.stopping.load(Ordering::Acquire)
+    }
+
+    /// Until the time is over, or the sequencer stops.
+    fn pause(&self, pause: Duration) {
+        let end = self.clock.now() + pause.as_nanos() as Nanos;
+        while !self.is_stopping() {
+            let left = end.saturating_sub(self.clock.now());
+            if left == 0 {
+                return;
+            }
+            park_timeout(Duration::from_nanos(left));
+        }
+    }
+
+    fn record(&self, code: u16, event: Event) {
+        self.recorder.record(Event { at: self.clock.now(), code, ..event });
+    }
+}

@@ -1,0 +1,138 @@
+//! Opening a card: what can be served, and the best mode that there is.
+
+use super::card::Port;
+use super::frame::{self, HEADERS_LEN, TAG_LEN};
+use super::program::{Attached, Match, Place, Step};
+use super::socket::{self, Queue, QueueSettings};
+use super::{Mode, Used};
+use crate::udp::UdpSettings;
+use crate::{IoError, Obtained};
+use std::io::ErrorKind;
+
+/// Settings that xdp cannot serve. Returns the bytes of a frame.
+pub(super) fn check(udp: &UdpSettings) -> Result<usize, IoError> {
+    let wrong = |doing: String| IoError::because(doing, ErrorKind::InvalidInput, "settings cannot work");
+    if udp.ttl == 0 {
+        let doing = format!(
+            "use transport xdp on {} with a ttl of 0: what xdp sends leaves the host; configure `ttl = 1`",
+            udp.interface
+        );
+        return Err(wrong(doing));
+    }
+    let around = HEADERS_LEN + TAG_LEN;
+    socket::frame_bytes(udp.datagram_len_max + around).map_err(|most| {
+        let most = most - TAG_LEN - frame::ETHERNET_LEN;
+        wrong(format!(
+            "use transport xdp on {} with datagrams of {} bytes: an XDP frame carries an mtu of {most} at most; \
+             configure `mtu = {most}` for all nodes, or `transport = \"udp\"`",
+            udp.interface, udp.datagram_len_max
+        ))
+    })
+}
+
+/// The queues that are used.
+pub(super) fn queue_numbers(port: &Port, wanted: Option<u32>) -> Result<Vec<u32>, IoError> {
+    match wanted {
+        None => Ok((0..port.queues).collect()),
+        Some(queue) if queue < port.queues => Ok(vec![queue]),
+        Some(queue) => {
+            let doing = format!(
+                "use queue {queue} of {}: it receives by {}, counted from 0; leave `xdp_queue` out to use all",
+                port.name, port.queues
+            );
+            Err(IoError::because(doing, ErrorKind::InvalidInput, "no such queue"))
+        }
+    }
+}
+
+/// A card in use.
+pub(super) struct Opened {
+    pub mode: Mode,
+    pub attached: Attached,
+    pub queues: Vec<Used>,
+    /// Why no better mode is used.
+    pub worse: Vec<String>,
+}
+
+/// Opens the queues in the best mode that there is, or in the one demanded.
+pub(super) fn best(
+    what: &Match,
+    port: &Port,
+    numbers: &[u32],
+    queue: &QueueSettings,
+    demanded: Option<Mode>,
+) -> Result<Opened, IoError> {
+    let mut worse = Vec::new();
+    let wanted = Mode::ALL.into_iter().filter(|mode| demanded.is_none_or(|demanded| demanded == *mode));
+    let mut attached: Option<(Place, Attached)> = None;
+    for mode in wanted {
+        // A card may renew its queues when it gets a program: once is enough for both modes of a place.
+        let place = mode.place();
+        let kept = attached.take().filter(|(at, _)| *at == place);
+        let fresh = || {
+            let attempt = || Attached::new(what, place, port.index, &port.name, port.queues);
+            socket::when_free(attempt, |(error, _)| error).map(|attached| (place, attached))
+        };
+        let program = match kept.map_or_else(fresh, Ok) {
+            Ok((_, program)) => program,
+            Err((error, Step::Load)) => return Err(error),
+            Err((error, Step::Attach)) => {
+                worse.push(format!("{mode}: {error}"));
+                continue;
+            }
+        };
+        match open_queues(port, numbers, queue, mode) {
+            Ok(queues) => return Ok(Opened { mode, attached: program, queues, worse }),
+            Err(error) => worse.push(format!("{mode}: {error}")),
+        }
+        attached = Some((place, program));
+    }
+    let asked = demanded.map_or_else(|| "any mode".to_owned(), |mode| format!("mode {mode}, as configured"));
+    let doing = format!("use transport xdp on {} in {asked}: {}", port.name, worse.join("; "));
+    Err(IoError::because(doing, ErrorKind::Unsupported, "the card does not work so"))
+}
+
+fn open_queues(
+    port: &Port,
+    numbers: &[u32],
+    settings: &QueueSettings,
+    mode: Mode,
+) -> Result<Vec<Used>, IoError> {
+    let mut queues: Vec<Used> = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        // One of them sends.
+        let send_bytes = if queues.is_empty() { settings.send_bytes } else { 0 };
+        let zero_copy = mode == Mode::ZeroCopy;
+        let settings = QueueSettings { queue: *number, send_bytes, zero_copy, ..*settings };
+        let queue = Queue::open(&settings, &port.name)?;
+        queues.push(Used { number: *number, queue, datagrams_in: 0 });
+    }
+    Ok(queues)
+}
+
+pub(super) fn told(
+    asked: Option<Mode>,
+    mode: Mode,
+    port: &Port,
+    numbers: &[u32],
+    worse: Vec<String>,
+) -> Obtained {
+    let queues = match numbers {
+        [one] if port.queues == 1 => format!("queue {one}"),
+        [one] => format!("queue {one} of {}, what comes by others by the kernel", port.queues),
+        all => format!("{} queues", all.len()),
+    };
+    let tag = port.vlan.map_or(String::new(), |vlan| format!(", VLAN {vlan}"));
+    let got = format!("xdp {mode} on {}, {queues}{tag}", port.name);
+    let asked = format!("xdp {}", asked.map_or("auto".into(), |mode| mode.to_string()));
+    let note = (!worse.is_empty()).then(|| worse.join("; "));
+    Obtained { what: "transport", asked, got, note }
+}
+
+pub(super) fn busy_poll_told(us: u32, is_on: bool) -> Obtained {
+    if is_on {
+        return Obtained::granted("busy_poll_us", us);
+    }
+    let note = "the kernel has no SO_PREFER_BUSY_POLL (Linux 5.11); the card's interrupts wake it";
+    Obtained::short("busy_poll_us", us, "off", note)
+}

@@ -1,0 +1,114 @@
+//! The side thread of an xdp device: what the pinned thread must not wait for.
+//!
+//! It keeps the neighbours, reads how much was thrown away, and waits on the ordinary sockets, by which comes
+//! what did not come by the card: from processes of this host, or in a shape that the program leaves to the
+//! kernel. That is seldom, so the pinned thread reads them only when this one says that something is there.
+
+use super::neighbours::{Keeper, Neighbours};
+use super::socket::dropped;
+use crate::IoError;
+use mio::unix::SourceFd;
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Between two looks at the neighbours; shorter while one is wanted.
+const ROUND: Duration = Duration::from_secs(1);
+/// Between two looks at what was thrown away.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// What both threads see.
+#[derive(Default)]
+pub(super) struct Shared {
+    pub neighbours: Neighbours,
+    /// Whether the ordinary sockets have something: groups, unicast. One is first looked at.
+    pub by_kernel: [AtomicBool; 2],
+    /// Frames thrown away for want of room since the device was opened.
+    pub dropped: AtomicU64,
+    stop: AtomicBool,
+}
+
+/// The thread, which ends with this.
+pub(super) struct Side {
+    pub shared: Arc<Shared>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Side {
+    /// Starts it for the neighbours of `card`, on the ordinary sockets and those of the queues.
+    pub fn start(
+        card: String,
+        ordinary: [BorrowedFd<'_>; 2],
+        queues: Vec<BorrowedFd<'_>>,
+    ) -> Result<Self, IoError> {
+        let fails = |error| IoError::new("start the side thread of an XDP device", error);
+        let own = |fd: &BorrowedFd<'_>| fd.try_clone_to_owned();
+        let ordinary: Vec<OwnedFd> = ordinary.iter().map(own).collect::<Result<_, _>>().map_err(fails)?;
+        let queues: Vec<OwnedFd> = queues.iter().map(own).collect::<Result<_, _>>().map_err(fails)?;
+        let poll = Poll::new().map_err(fails)?;
+        for (token, socket) in ordinary.iter().enumerate() {
+            let source = &mut SourceFd(&socket.as_raw_fd());
+            poll.registry().register(source, Token(token), Interest::READABLE).map_err(fails)?;
+        }
+        let waker = Waker::new(poll.registry(), Token(ordinary.len())).map_err(fails)?;
+        let shared = Arc::new(Shared::default());
+        // What came before the first wait is read at once.
+        shared.by_kernel.iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
+        let work = Work { shared: shared.clone(), poll, _ordinary: ordinary, queues, card };
+        let thread =
+            std::thread::Builder::new().name("xdp-side".into()).spawn(|| work.run()).map_err(fails)?;
+        Ok(Self { shared, waker, thread: Some(thread) })
+    }
+}
+
+impl Drop for Side {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        // Without it the thread ends a moment later by itself.
+        let _ = self.waker.wake();
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// What the thread has.
+struct Work {
+    shared: Arc<Shared>,
+    poll: Poll,
+    /// Duplicates of the device's: what is registered stays open.
+    _ordinary: Vec<OwnedFd>,
+    queues: Vec<OwnedFd>,
+    card: String,
+}
+
+impl Work {
+    fn run(mut self) {
+        let mut events = Events::with_capacity(8);
+        let (mut keeper, mut round) = (Keeper::default(), Instant::now());
+        while !self.shared.stop.load(Ordering::Acquire) {
+            // Edges: a socket is told of once for all that came before it was last empty or told of.
+            if self.poll.poll(&mut events, Some(LOOK)).is_err() {
+                std::thread::sleep(LOOK);
+            }
+            for event in &events {
+                if let Some(flag) = self.shared.by_kernel.get(event.token().0) {
+                    flag.store(true, Ordering::Release);
+                }
+            }
+            let all = self.queues.iter().map(|queue| dropped(queue.as_fd()).unwrap_or(0)).sum();
+            self.shared.dropped.store(all, Ordering::Relaxed);
+            if Instant::now() >= round {
+                let table = std::fs::read_to_string("/proc/thread-self/net/arp").unwrap_or_default();
+                let waits = keeper.look(&self.shared.neighbours, &table, &self.card);
+                round = Instant::now() + if waits { LOOK } else { ROUND };
+            } else if self.shared.neighbours.is_wanted() {
+                round = Instant::now();
+            }
+        }
+    }
+}

@@ -1,0 +1,459 @@
+//! The words for what a node's engine tells: stable codes, one line each. The hot thread pushes numbers;
+//! a side thread writes these sentences.
+
+use lockstep_client::Amiss;
+use lockstep_core::engine::event::{Event, Role, Stopped};
+use lockstep_core::proto::election::Why;
+use lockstep_core::proto::redundancy::Away;
+use lockstep_core::proto::rounds;
+use lockstep_io::events::{Event as Record, EventKind};
+use lockstep_io::fanout::FanoutCounts;
+use lockstep_io::watcher::{self, Readiness};
+use lockstep_wire::{Condition, Epoch, Identity, Nanos, Reject};
+use std::fmt::{self, Display as _};
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
+use std::time::Duration;
+use tracing::Level;
+
+const ROLE: u16 = 1001;
+const HISTORY: u16 = 1002;
+const EPOCH: u16 = 1003;
+const MISSED: u16 = 1004;
+const CANDIDATE: u16 = 1005;
+const MEMBER: u16 = 1018;
+const HEARD_AGAIN: u16 = 1019;
+const STEPPED_DOWN: u16 = 1006;
+const EXCHANGED: u16 = 1007;
+const REJECTED: u16 = 1201;
+const GAP: u16 = 1202;
+const JOIN_REFUSED: u16 = 1205;
+const LEASED: u16 = 1206;
+const DIVERGED: u16 = 1301;
+const IMPOSTOR: u16 = 1302;
+const DIVERGENT_ACK: u16 = 1303;
+const CUT: u16 = 1304;
+const OTHER_HISTORY: u16 = 1305;
+const PARTED: u16 = 1306;
+const OVERRUN: u16 = 1307;
+const TAKEOVER_WAITS: u16 = 1009;
+const FOUNDED: u16 = 1030;
+const FORMER_HISTORY: u16 = 1230;
+const LEFT_BEHIND: u16 = 1330;
+const ROUND_REFUSED: u16 = 1020;
+const TWIN: u16 = 1308;
+
+/// All codes of a node, for [`lockstep_io::events::Recorder::new`].
+pub static EVENT_KINDS: &[EventKind] = &{
+    let mut kinds = [EventKind { code: 0, level: Level::WARN, format: format_condition }; ALL_KINDS];
+    let mut at = 0;
+    while at < ALL_KINDS {
+        if at < HAPPENINGS.len() {
+            kinds[at] = HAPPENINGS[at];
+        } else {
+            kinds[at].code = Condition::ALL[at - HAPPENINGS.len()] as u16;
+        }
+        at += 1;
+    }
+    kinds
+};
+
+const ALL_KINDS: usize = HAPPENINGS.len() + Condition::COUNT;
+
+/// What happens. What holds for a while is a [`Condition`], whose words stand in `client::conditions`.
+const HAPPENINGS: &[EventKind] = &[
+    EventKind { code: ROLE, level: Level::INFO, format: format_role },
+    EventKind {
+        code: HISTORY,
+        level: Level::INFO,
+        format: |event, f| write!(f, "follows history {:x}", event.a),
+    },
+    EventKind {
+        code: EPOCH,
+        level: Level::INFO,
+        format: |event, f| write!(f, "epoch {} begins at seq {}", Epoch(event.a), event.b),
+    },
+    EventKind {
+        code: MISSED,
+        level: Level::WARN,
+        format: |event, f| {
+            let why = Why::from_u32(u32::from(event.small)).map_or("?", Why::name);
+            let (epoch, leader) = (Epoch(event.a), Epoch(event.a).leader());
+            write!(f, "the leader {leader} of epoch {epoch} is missed: {why}")
+        },
+    },
+    EventKind {
+        code: HEARD_AGAIN,
+        level: Level::WARN,
+        format: |event, f| {
+            let (epoch, leader) = (Epoch(event.a), Epoch(event.a).leader());
+            let lasted = Duration::from_nanos(event.c);
+            write!(
+                f,
+                "the leader {leader} of epoch {epoch} is heard again after {lasted:.1?}; nobody had taken over"
+            )
+        },
+    },
+    EventKind { code: MEMBER, level: Level::WARN, format: format_member },
+    EventKind {
+        code: CANDIDATE,
+        level: Level::INFO,
+        format: |event, f| write!(f, "asks to be promised epoch {}", Epoch(event.a)),
+    },
+    EventKind {
+        code: STEPPED_DOWN,
+        level: Level::WARN,
+        format: |event, f| {
+            let why = Stopped::from_u32(u32::from(event.small)).map_or("?", Stopped::name);
+            write!(f, "stamps no more in epoch {}: {why}; its log ends at seq {}", Epoch(event.a), event.b)
+        },
+    },
+    EventKind {
+        code: EXCHANGED,
+        level: Level::WARN,
+        format: |event, f| {
+            let (from, epoch, old_next, old_epoch) = (event.a, Epoch(event.b), event.c, Epoch(event.d));
+            write!(
+                f,
+                "what was stamped from seq {from} on and never committed did not survive: the log, which ended \
+                 before seq {old_next} in epoch {old_epoch}, is that of epoch {epoch} now"
+            )
+        },
+    },
+    EventKind { code: REJECTED, level: Level::WARN, format: format_rejected },
+    EventKind {
+        code: GAP,
+        level: Level::INFO,
+        format: |event, f| {
+            write!(f, "entries {} to {} are missing and asked for", event.a, event.b.saturating_sub(1))
+        },
+    },
+    EventKind {
+        code: JOIN_REFUSED,
+        level: Level::WARN,
+        format: |event, f| match event.a {
+            0 => write!(f, "no node refuses to send to us any more"),
+            nodes => write!(
+                f,
+                "{nodes} nodes refuse to send to us: they have no room for a lease, or send by multicast alone"
+            ),
+        },
+    },
+    EventKind {
+        code: LEASED,
+        level: Level::INFO,
+        format: |event, f| write!(f, "{} nodes send to us by lease", event.a),
+    },
+    EventKind {
+        code: DIVERGED,
+        level: Level::ERROR,
+        format: |event, f| {
+            write!(
+                f,
+                "the log differs from the cluster's at seq {}: chain {:016x} here, {:016x} there; the node is silent \
+                 from now on; compare the journals with `format --verify`",
+                event.a, event.b, event.c
+            )
+        },
+    },
+    EventKind {
+        code: OTHER_HISTORY,
+        level: Level::ERROR,
+        format: |event, f| {
+            write!(
+                f,
+                "the group has history {:016x} under our cluster's id, this journal holds {:016x}: the node is \
+                 silent from now on; if the other is the cluster's present one (`lockstep recover` founds one), format \
+                 a new journal and add it; if this journal was recovered while the other one was led, stop the others \
+                 first, or give this replica a new journal",
+                event.b, event.a
+            )
+        },
+    },
+    EventKind { code: FOUNDED, level: Level::WARN, format: format_founded },
+    EventKind { code: LEFT_BEHIND, level: Level::ERROR, format: format_left_behind },
+    EventKind {
+        code: FORMER_HISTORY,
+        level: Level::WARN,
+        format: |event, f| {
+            write!(
+                f,
+                "{} speaks in history {:016x}, on which this one was founded: it counts for nothing here; stop it, \
+                 format a new journal for it, and add it",
+                Identity::from_packed(event.a),
+                event.b
+            )
+        },
+    },
+    EventKind {
+        code: PARTED,
+        level: Level::ERROR,
+        format: |event, f| {
+            let (other, own) = (Epoch(event.a), Epoch(event.b));
+            write!(
+                f,
+                "{} was declared dead here and leads epoch {other}, while this node leads epoch {own}: each was told \
+                 that the other is dead; both are silent from now on; keep one journal, and replace the other replica",
+                other.leader()
+            )
+        },
+    },
+    EventKind {
+        code: OVERRUN,
+        level: Level::ERROR,
+        format: |event, f| {
+            write!(
+                f,
+                "the log was exchanged from seq {} on, and the tail holds nothing below {} any more: the node is silent \
+                 from now on; start it again, and it reads its journal",
+                event.a, event.b
+            )
+        },
+    },
+    EventKind {
+        code: TAKEOVER_WAITS,
+        level: Level::WARN,
+        format: |event, f| {
+            let (witness, holder) = (Identity::from_packed(event.c), Identity::from_packed(event.d));
+            write!(
+                f,
+                "the takeover waits: entries from seq {} on are missing here, and the ring of the witness {witness} \
+                 begins at {}; {holder} has stored them: start it",
+                event.a, event.b
+            )
+        },
+    },
+    EventKind {
+        code: IMPOSTOR,
+        level: Level::ERROR,
+        format: |event, f| {
+            let identity = Identity::from_packed(event.a);
+            write!(
+                f,
+                "another process lives under our identity {identity}, and began before this one: this node is silent from \
+                 now on; find out who has a copy of its journal, and give each replica a journal of its own"
+            )
+        },
+    },
+    EventKind {
+        code: TWIN,
+        level: Level::ERROR,
+        format: |event, f| {
+            let identity = Identity::from_packed(event.a);
+            write!(
+                f,
+                "another process lives under our identity {identity}; it began after this one, and stops by itself; find \
+                 out who has a copy of our journal"
+            )
+        },
+    },
+    EventKind {
+        code: CUT,
+        level: Level::ERROR,
+        format: |event, f| {
+            write!(
+                f,
+                "epoch {} does not contain what is committed here: it parts from this log at seq {}, and everything \
+                 below {} is final; the node is silent from now on; keep its journal, and find out which replicas \
+                 have lost theirs",
+                Epoch(event.c),
+                event.a,
+                event.b
+            )
+        },
+    },
+    EventKind {
+        code: DIVERGENT_ACK,
+        level: Level::ERROR,
+        format: |event, f| {
+            let identity = Identity::from_packed(event.a);
+            write!(
+                f,
+                "replica {identity} acknowledges another log: chain {:016x} at seq {}, ours is {:016x}; its acks count \
+                 for nothing; compare the journals with `format --verify`",
+                event.d, event.b, event.c
+            )
+        },
+    },
+    EventKind {
+        code: ROUND_REFUSED,
+        level: Level::WARN,
+        format: |event, f| {
+            let epoch = Epoch(event.a);
+            write!(
+                f,
+                "epoch {epoch} is not believed: its round is more than {} above {}, the greatest that was seen here \
+                 (told once; counter rounds_refused); a replica that was away climbs to it by itself, and anything else \
+                 comes from a broken host or another cluster: look at replica {}",
+                rounds::JUMP_MAX,
+                event.b,
+                epoch.leader()
+            )
+        },
+    },
+    EventKind {
+        code: watcher::STARTED,
+        level: Level::INFO,
+        format: |event, f| {
+            let (process, lacks) = (event.a, Readiness(u32::from(event.small)).lacks());
+            write!(f, "watcher {} waits: process {process}", event.e)?;
+            if lacks.is_empty() { Ok(()) } else { write!(f, "; it was not granted: {lacks}") }
+        },
+    },
+    EventKind { code: watcher::DIED, level: Level::WARN, format: format_watcher_died },
+];
+
+/// What is amiss begins (its small number is 1), or is over after `c` nanoseconds.
+fn format_condition(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Some(condition) = Condition::from_u16(event.code) else { return f.write_str("?") };
+    let amiss = Amiss { condition, age: Duration::ZERO, a: event.a, b: event.b };
+    match event.small {
+        0 => write!(f, "over: {} (it lasted {:.1?})", amiss.what(), Duration::from_nanos(event.c)),
+        _ => amiss.fmt(f),
+    }
+}
+
+fn format_watcher_died(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    if event.a == 0 {
+        let error = std::io::Error::from_raw_os_error(event.d as i32);
+        return write!(f, "the watcher was not started: {error}; it is tried again");
+    }
+    let (status, lived) = (ExitStatus::from_raw(event.b as i32), Duration::from_nanos(event.c));
+    write!(f, "the watcher, process {}, ended after {lived:?} ({status}); another one is started", event.a)
+}
+
+fn format_member(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (member, listed) = (Identity::from_packed(event.a), event.b);
+    match Away::from_u32(u32::from(event.small)) {
+        Some(why) => write!(f, "member {member} is away: it {}", why.name())?,
+        None => write!(f, "member {member} is back after {:.1?}", Duration::from_nanos(event.c))?,
+    }
+    write!(f, "; {} of {listed} members hold the log now", event.e)
+}
+
+fn format_role(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let name = |role: u32| Role::from_u32(role).map_or("?", Role::name);
+    let (from, to, took) = (name(u32::from(event.small)), name(event.e), Duration::from_nanos(event.c));
+    write!(f, "{from} -> {to} in epoch {} at seq {} after {took:?}", Epoch(event.a), event.b)?;
+    match Role::from_u32(event.e) {
+        Some(Role::Learner) => f.write_str(
+            ": the membership does not list this replica, so it stores and has no vote; `membership add` lists it",
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn format_founded(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (history, next, own_next) = (event.a, event.b, event.c);
+    write!(f, "goes on in history {history:016x}, which was founded at seq {next} on the one held here")?;
+    match own_next.checked_sub(next) {
+        Some(lost @ 1..) => write!(
+            f,
+            ": {lost} entries from seq {next} on, which were not known to be committed, are not in it, and are replaced"
+        ),
+        _ => Ok(()),
+    }
+}
+
+fn format_left_behind(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let (history, next, own_next, commit_next) = (event.a, event.b, event.c, event.d);
+    write!(
+        f,
+        "history {history:016x} was founded at seq {next} on the one held here, and this journal does not go on in it: \
+         its log ends at seq {own_next}, everything below {commit_next} is known to be committed; the node is silent \
+         from now on"
+    )?;
+    match own_next.checked_sub(next) {
+        Some(lost @ 1..) => write!(
+            f,
+            "; it holds {lost} entries that the new history does not have: if they are wanted, found the history on this \
+             journal instead (`lockstep recover`), else move it away, format a new one and add it"
+        ),
+        _ => f.write_str("; move the journal away, format a new one and add it"),
+    }
+}
+
+fn format_rejected(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let told_once = "(told once; the counters go on)";
+    let reject = match Reject::NAMES.get(usize::from(event.small)) {
+        Some(&"version") => Reject::Version { seen: event.a as u8 },
+        Some(&"cluster") => Reject::Cluster { seen: event.a },
+        Some(&"history") => Reject::History { seen: event.a },
+        Some(name) => return write!(f, "datagrams are refused: {name} {told_once}"),
+        None => return write!(f, "datagrams are refused {told_once}"),
+    };
+    write!(f, "datagrams are refused: {reject} {told_once}")
+}
+
+/// Other nodes refuse to send to us, or do no longer.
+pub(super) fn join_record(counts: &FanoutCounts, now: Nanos) -> Record {
+    Record { at: now, code: JOIN_REFUSED, a: counts.refused_by, ..Record::default() }
+}
+
+/// Others send to us by lease, more or fewer than before.
+pub(super) fn leased_record(counts: &FanoutCounts, now: Nanos) -> Record {
+    Record { at: now, code: LEASED, a: counts.given_by, ..Record::default() }
+}
+
+/// What happened as a record. `since` is when the state began that ends with it.
+pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
+    let took = now.saturating_sub(since);
+    let of = |code| Record { at: now, code, ..Record::default() };
+    match event {
+        Event::Role { from, to, epoch, seq } => {
+            Record { a: epoch.0, b: seq, c: took, small: from as u16, e: to as u32, ..of(ROLE) }
+        }
+        Event::History { history } => Record { a: history, ..of(HISTORY) },
+        Event::Epoch { epoch, base } => Record { a: epoch.0, b: base, ..of(EPOCH) },
+        Event::Missed { epoch, why } => Record { a: epoch.0, small: why as u16, ..of(MISSED) },
+        Event::HeardAgain { epoch, lasted } => Record { a: epoch.0, c: lasted, ..of(HEARD_AGAIN) },
+        Event::Member { identity, away, there, listed, lasted } => Record {
+            a: identity.packed(),
+            b: u64::from(listed),
+            c: lasted,
+            small: away.map_or(0, |why| why as u16),
+            e: u32::from(there),
+            ..of(MEMBER)
+        },
+        Event::Candidate { ballot } => Record { a: ballot.0, ..of(CANDIDATE) },
+        Event::SteppedDown { epoch, why, seq } => {
+            Record { a: epoch.0, b: seq, small: why as u16, ..of(STEPPED_DOWN) }
+        }
+        Event::Exchanged { from, epoch, old_epoch, old_next } => {
+            Record { a: from, b: epoch.0, c: old_next, d: old_epoch.0, ..of(EXCHANGED) }
+        }
+        Event::Cut { from, commit_next, epoch } => Record { a: from, b: commit_next, c: epoch.0, ..of(CUT) },
+        Event::Parted { other, own } => Record { a: other.0, b: own.0, ..of(PARTED) },
+        Event::Overrun { from, oldest } => Record { a: from, b: oldest, ..of(OVERRUN) },
+        Event::Condition { condition, holds, a, b, lasted } => {
+            Record { a, b, c: lasted, small: u16::from(holds), ..of(condition as u16) }
+        }
+        Event::TakeoverWaits { from, oldest, witness, holder } => {
+            Record { a: from, b: oldest, c: witness.packed(), d: holder.packed(), ..of(TAKEOVER_WAITS) }
+        }
+        Event::Rejected { reject } => {
+            let a = match reject {
+                Reject::Version { seen } => u64::from(seen),
+                Reject::Cluster { seen } | Reject::History { seen } => seen,
+                _ => 0,
+            };
+            Record { a, small: reject.index() as u16, ..of(REJECTED) }
+        }
+        Event::Diverged { seq, have, seen } => Record { a: seq, b: have, c: seen, ..of(DIVERGED) },
+        Event::DivergentAck { identity, seq, have, seen } => {
+            Record { a: identity.packed(), b: seq, c: have, d: seen, ..of(DIVERGENT_ACK) }
+        }
+        Event::OtherHistory { have, seen } => Record { a: have, b: seen, ..of(OTHER_HISTORY) },
+        Event::FormerHistory { history, identity } => {
+            Record { a: identity.packed(), b: history, ..of(FORMER_HISTORY) }
+        }
+        Event::Founded { history, next, own_next, commit_next, goes_on } => {
+            let code = if goes_on { FOUNDED } else { LEFT_BEHIND };
+            Record { a: history, b: next, c: own_next, d: commit_next, ..of(code) }
+        }
+        Event::RoundRefused { epoch, seen } => Record { a: epoch.0, b: u64::from(seen), ..of(ROUND_REFUSED) },
+        Event::Twin { identity } => Record { a: identity.packed(), ..of(TWIN) },
+        Event::Impostor { identity } => Record { a: identity.packed(), ..of(IMPOSTOR) },
+        Event::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
+    }
+}

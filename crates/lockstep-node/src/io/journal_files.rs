@@ -1,0 +1,341 @@
+//! A journal by its paths: what the command line calls. Locks, maps, opens, and says whose fault it is.
+
+mod recovery;
+
+pub use recovery::{Survey, found, found_from, survey};
+
+use crate::io::store::DirStore;
+use crate::io::tail::{MappedTail, TailReader};
+use lockstep_io::IoError;
+use lockstep_io::clock::{boot_id, random_u64};
+use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource};
+use lockstep_replica::journal::proof::Ring;
+use lockstep_replica::journal::{
+    BLOCK_LEN, Looked, OpenError, Opened, SEGMENT_LEN_MIN, Settings, Superblock, Verified,
+    format as format_store, look as look_at_store, verify as verify_store,
+};
+use lockstep_wire::{INCARNATION_MAX, Identity};
+use std::fmt;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+
+/// A journal could not be created or opened: which one, and why.
+#[derive(Debug)]
+pub struct JournalError {
+    /// The journal's directory.
+    pub dir: PathBuf,
+    /// What is wrong.
+    pub why: Why,
+}
+
+/// What is wrong with a journal.
+#[derive(Debug)]
+pub enum Why {
+    /// The journal itself.
+    Open(OpenError),
+    /// Another process has it; its id, if that could be read.
+    Locked(Option<u32>),
+    /// The system.
+    Io(IoError),
+}
+
+impl fmt::Display for JournalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "journal {}: ", self.dir.display())?;
+        match &self.why {
+            Why::Open(error) => error.fmt(f),
+            Why::Locked(Some(pid)) => {
+                write!(f, "process {pid} has it open: stop that one, or give each its own directory")
+            }
+            Why::Locked(None) => f.write_str("another process has it open: stop that one first (see fuser)"),
+            Why::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for JournalError {}
+
+impl From<OpenError> for Why {
+    fn from(error: OpenError) -> Self {
+        Self::Open(error)
+    }
+}
+
+impl From<StoreError> for Why {
+    fn from(error: StoreError) -> Self {
+        Self::Open(error.into())
+    }
+}
+
+impl From<IoError> for Why {
+    fn from(error: IoError) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// What the configuration says about a replica's journal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JournalConfig {
+    /// Its directory.
+    pub dir: PathBuf,
+    /// The tail's file, on tmpfs or hugetlbfs.
+    pub tail: PathBuf,
+    /// Bytes of the tail: the repair window.
+    pub tail_len: u64,
+    /// Bytes of a segment.
+    pub segment_len: u64,
+    /// The cluster's id.
+    pub cluster: u64,
+    /// The replica's number.
+    pub replica: u32,
+    /// Durability `power`.
+    pub power: bool,
+    /// Most bytes of a frame.
+    pub frame_len_max: usize,
+}
+
+/// A journal that was looked at. The lock is held while it lives.
+#[derive(Debug)]
+pub struct LookedJournal {
+    /// What was found.
+    pub looked: Looked,
+    ring: Option<MappedTail>,
+    store: DirStore,
+    lock: Lock,
+    config: JournalConfig,
+}
+
+/// An open journal and what belongs to it. The lock is held while it lives.
+#[derive(Debug)]
+pub struct OpenJournal {
+    /// What was recovered; the tail goes to the hot thread.
+    pub opened: Opened<MappedTail>,
+    /// The ring for the side thread.
+    pub reader: TailReader,
+    /// The files for the side thread.
+    pub store: DirStore,
+    /// Nobody else opens the journal while this lives.
+    pub lock: Lock,
+    /// What was obtained, for the log.
+    pub remarks: Vec<String>,
+}
+
+/// The lock on a journal's directory.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
+
+/// An incarnation, drawn at random by the kernel.
+pub fn draw_incarnation() -> Result<u32, IoError> {
+    loop {
+        let drawn = random_u64()? as u32 & INCARNATION_MAX;
+        if drawn != 0 {
+            return Ok(drawn);
+        }
+    }
+}
+
+/// This boot of the machine, as the journal keeps it.
+pub fn boot() -> Result<[u64; 2], IoError> {
+    let id = boot_id()?;
+    Ok([(id >> 64) as u64, id as u64])
+}
+
+/// Creates the journal of `identity` in `dir`, which is empty or does not exist.
+pub fn format(dir: &Path, cluster: u64, identity: Identity) -> Result<Superblock, JournalError> {
+    let work = || -> Result<Superblock, Why> {
+        let doing = || format!("creating {} (give a directory that this user may write)", dir.display());
+        std::fs::create_dir_all(dir).map_err(|e| IoError::new(doing(), e))?;
+        let mut entries = std::fs::read_dir(dir).map_err(|e| IoError::new(doing(), e))?;
+        if let Some(Ok(entry)) = entries.next() {
+            return Err(OpenError::NotEmpty(entry.file_name().to_string_lossy().into_owned()).into());
+        }
+        let _lock = lock(dir)?;
+        let mut store = DirStore::new(dir, true)?;
+        Ok(format_store(&mut store, cluster, identity, boot()?)?)
+    };
+    work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
+}
+
+/// Looks at a replica's journal, and changes nothing that is ever judged. Nobody else opens it meanwhile.
+///
+/// # Errors
+/// It is not there, another's, or in use; it cannot be read; or damage leaves no log to go by.
+pub fn look(config: &JournalConfig) -> Result<LookedJournal, JournalError> {
+    let work = || -> Result<LookedJournal, Why> {
+        if !config.dir.join("superblock").exists() {
+            return Err(OpenError::Missing.into());
+        }
+        check_sizes(config)?;
+        let lock = lock(&config.dir)?;
+        let store = DirStore::new(&config.dir, config.power)?;
+        let mut ring = MappedTail::held(&config.tail)?;
+        let settings = Settings {
+            cluster: config.cluster,
+            replica: config.replica,
+            boot: boot()?,
+            power: config.power,
+            frame_len_max: config.frame_len_max,
+            segment_len: config.segment_len,
+        };
+        let mut looked = look_at_store(&store, ring.as_ref(), settings)?;
+        let wanted = wanted_ring_len(config);
+        if ring.as_ref().is_some_and(|ring| ring.ring_len() != wanted)
+            && looked.ring() == &Ring::Own
+            && looked.superblock().run.clean
+        {
+            // The segments hold everything, and a new ring may have another length.
+            looked = look_at_store(&store, None::<&MappedTail>, settings)?;
+            ring = None;
+        }
+        Ok(LookedJournal { looked, ring, store, lock, config: config.clone() })
+    };
+    work().map_err(|why| JournalError { dir: config.dir.clone(), why })
+}
+
+/// Opens a replica's journal: for those who need nothing else to start.
+///
+/// # Errors
+/// Those of [`look`] and [`LookedJournal::start`].
+pub fn open(config: &JournalConfig) -> Result<OpenJournal, JournalError> {
+    let (journal, ()) = look(config)?.start(|_| Ok::<_, JournalError>(()))?;
+    Ok(journal)
+}
+
+impl LookedJournal {
+    /// The last part of a start: `outside` obtains all else that may fail, then the ring is made if there is none
+    /// to go on with, and at the very end the journal is marked as in use.
+    ///
+    /// # Errors
+    /// Those of `outside`, and of the journal: it may have forgotten something (S9), there is no memory for the
+    /// ring, or the files fail. Whatever it is, the journal is judged by the next start as it was.
+    pub fn start<X, E: From<JournalError>>(
+        self,
+        outside: impl FnOnce(&Looked) -> Result<X, E>,
+    ) -> Result<(OpenJournal, X), E> {
+        let Self { looked, ring, mut store, lock, config } = self;
+        let wanted = wanted_ring_len(&config);
+        let mut remarks = vec![format!(
+            "segments are written with {}{}",
+            if store.is_direct() { "O_DIRECT" } else { "the page cache (this file system has no O_DIRECT)" },
+            if config.power { " and O_DSYNC" } else { "" }
+        )];
+        remarks.extend(looked.remarks().iter().cloned());
+        let failed = |why: Why| E::from(JournalError { dir: config.dir.clone(), why });
+        let obtain = |looked: &Looked| -> Result<(MappedTail, X), Start<E>> {
+            let obtained = outside(looked).map_err(Start::Outside)?;
+            let fits = |ring: &MappedTail| looked.ring() == &Ring::Own || ring.ring_len() == wanted;
+            let memory = match ring.filter(fits) {
+                Some(ring) => ring,
+                None => MappedTail::create(&config.tail, wanted).map_err(|e| Start::Journal(e.into()))?,
+            };
+            Ok((memory, obtained))
+        };
+        let started = looked.start(&mut store, obtain);
+        let (mut opened, obtained) = started.map_err(|error| match error {
+            Start::Outside(error) => error,
+            Start::Journal(why) => failed(why),
+        })?;
+        let tail_len = opened.tail.memory_mut().ring_len();
+        if tail_len != wanted {
+            remarks.push(format!(
+                "the tail keeps its {tail_len} bytes: after the next clean stop it gets {wanted}"
+            ));
+        }
+        let reader = opened.tail.memory_mut().reader();
+        remarks.push(format!("the tail has {tail_len} bytes in {}", config.tail.display()));
+        Ok((OpenJournal { opened, reader, store, lock, remarks }, obtained))
+    }
+}
+
+fn wanted_ring_len(config: &JournalConfig) -> u64 {
+    config.tail_len.next_multiple_of(BLOCK_LEN as u64)
+}
+
+/// Why a start did not go on: for what is outside, or for the journal.
+enum Start<E> {
+    Outside(E),
+    Journal(Why),
+}
+
+impl<E> From<OpenError> for Start<E> {
+    fn from(error: OpenError) -> Self {
+        Self::Journal(error.into())
+    }
+}
+
+/// Whose journal `dir` is, also while another process has it open.
+pub fn identity(dir: &Path) -> Result<Identity, JournalError> {
+    let work = || -> Result<Identity, Why> {
+        if !dir.join("superblock").exists() {
+            return Err(OpenError::Missing.into());
+        }
+        Ok(superblock_of(&DirStore::new(dir, false)?)?.identity)
+    };
+    work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
+}
+
+fn superblock_of(store: &DirStore) -> Result<Superblock, Why> {
+    Ok(Superblock::load(store)?.map_err(OpenError::from)?.newest)
+}
+
+/// Reads everything that the journal in `dir` has on disk. Nobody may have it open.
+pub fn verify(dir: &Path) -> Result<Verified, JournalError> {
+    let work = || -> Result<Verified, Why> {
+        if !dir.join("superblock").exists() {
+            return Err(OpenError::Missing.into());
+        }
+        let _lock = lock(dir)?;
+        Ok(verify_store(&DirStore::new(dir, false)?)?)
+    };
+    work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
+}
+
+fn check_sizes(config: &JournalConfig) -> Result<(), Why> {
+    if config.segment_len < SEGMENT_LEN_MIN {
+        let what = format!("segments of {} bytes: take at least {SEGMENT_LEN_MIN}", config.segment_len);
+        return Err(OpenError::Settings(what).into());
+    }
+    lockstep_replica::journal::Geometry::new(
+        config.tail_len.next_multiple_of(BLOCK_LEN as u64),
+        config.frame_len_max,
+    )
+    .map_err(OpenError::Settings)?;
+    Ok(())
+}
+
+/// Takes the lock of the journal in `dir`; the file holds our process id for whoever comes second.
+fn lock(dir: &Path) -> Result<Lock, Why> {
+    let path = dir.join("lock");
+    let doing = |what: &str| format!("{what} {}", path.display());
+    let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut file = opened.map_err(|e| match e.kind() {
+        std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
+            let (doing, why) = (doing("opening"), e.to_string());
+            Why::from(StoreError { doing, fault: StoreFault::ReadOnly, why })
+        }
+        _ => IoError::new(doing("opening"), e).into(),
+    })?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut text = String::new();
+            let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+            return Err(Why::Locked(pid));
+        }
+        Err(TryLockError::Error(error)) => return Err(IoError::new(doing("locking"), error).into()),
+    }
+    let written =
+        file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+    written.map_err(|e| IoError::new(doing("writing"), e))?;
+    Ok(Lock { _file: file })
+}
+
+/// Free bytes on the journal's device, and the bytes of its files: for status and alarms.
+pub fn usage(store: &DirStore) -> Result<(u64, u64), StoreError> {
+    let files = store.list()?;
+    let used = files.into_iter().filter(|file| *file != FileName::Spare).map(|file| store.len(file));
+    Ok((store.free_bytes()?, used.sum::<Result<u64, _>>()?))
+}

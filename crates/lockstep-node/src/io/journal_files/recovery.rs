@@ -1,0 +1,199 @@
+//! A journal that is looked at for recovery, and a new history that is founded on one (see
+//! [`lockstep_replica::journal::found`]).
+//!
+//! The copy of another node's journal becomes a journal of its own with its superblock, which is written last. Until
+//! then the folder holds a mark: whatever is there belongs to a recovery that did not get to its end, and the next one
+//! begins it anew.
+
+use super::{JournalConfig, JournalError, Why, boot, lock, look as look_for_a_run, superblock_of};
+use crate::io::journal_thread::{self, ThreadSettings};
+use crate::io::store::DirStore;
+use crate::io::tail::MappedTail;
+use lockstep_io::IoError;
+use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource};
+use lockstep_replica::journal::proof::Ring;
+use lockstep_replica::journal::{
+    Completeness, Cut, Founder, Holdings, Looked, OpenError, Settings, Superblock, found as found_on,
+    holdings, look as look_at_store,
+};
+use lockstep_wire::Seq;
+use std::fs::File;
+use std::io::{Error, ErrorKind};
+use std::path::Path;
+
+/// In the folder of a journal that is being copied.
+const MARK: &str = "recovering";
+
+/// What a journal holds that nobody runs on.
+#[derive(Debug)]
+pub struct Survey {
+    /// What was found. Where the journal is incomplete, what its segments hold: a founding takes no more.
+    pub looked: Looked,
+    /// To which histories it belongs.
+    pub holdings: Holdings,
+    /// A torn end, which a founding cuts.
+    pub cut: Option<Cut>,
+}
+
+impl Survey {
+    /// Why the replica may have forgotten what it said; `None` if it proves that it has not.
+    pub fn doubt(&self) -> Option<&str> {
+        match self.looked.completeness() {
+            Completeness::Complete => None,
+            Completeness::Incomplete(why) => Some(why),
+        }
+    }
+
+    /// The log was known to reach this seq (exclusive).
+    pub fn high_next(&self) -> Seq {
+        self.looked.high_next().max(self.looked.superblock().high_next)
+    }
+}
+
+/// Looks at the journal in `dir`, whosesoever it is, with the tail's file if that is known. Changes nothing but the lock,
+/// which is held meanwhile.
+///
+/// # Errors
+/// There is no journal, or it is in use, or it cannot be read at all.
+pub fn survey(dir: &Path, tail: Option<&Path>) -> Result<Survey, JournalError> {
+    let work = || -> Result<Survey, Why> {
+        if !dir.join("superblock").exists() {
+            return Err(OpenError::Missing.into());
+        }
+        let _lock = match lock(dir) {
+            // Nobody writes there.
+            Err(Why::Open(OpenError::Store(StoreError { fault: StoreFault::ReadOnly, .. }))) => None,
+            held => Some(held?),
+        };
+        let store = DirStore::reader(dir);
+        let superblock = superblock_of(&store)?;
+        let ring = tail.map(MappedTail::held).transpose()?.flatten();
+        survey_of(&store, &superblock, ring.as_ref())
+    };
+    work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
+}
+
+fn survey_of(store: &DirStore, superblock: &Superblock, ring: Option<&MappedTail>) -> Result<Survey, Why> {
+    let label = ring.and_then(|ring| ring.label());
+    let settings = Settings {
+        cluster: superblock.cluster,
+        replica: superblock.identity.replica,
+        boot: boot()?,
+        power: true,
+        frame_len_max: label.map_or(lockstep_wire::DATAGRAM_LEN_MAX, |label| label.record_len_max as usize),
+        segment_len: lockstep_replica::journal::SEGMENT_LEN_MIN,
+    };
+    let mut looked = look_at_store(store, ring, settings)?;
+    if looked.completeness() != &Completeness::Complete && looked.ring() == &Ring::Own {
+        looked = look_at_store(store, None::<&MappedTail>, settings)?;
+    }
+    Ok(Survey { holdings: holdings(store, &looked)?, cut: looked.cut(), looked })
+}
+
+/// Founds a history on the replica's own journal: what a proven tail holds beyond the segments is written there first, and
+/// a journal that is incomplete gives what its segments hold. A crash leaves the old journal or the new one.
+///
+/// # Errors
+/// The journal is in use, not this replica's, or empty; or the files fail. Then it is the former one.
+pub fn found(config: &JournalConfig, founder: &Founder) -> Result<Superblock, JournalError> {
+    let work = || -> Result<Superblock, Why> {
+        let looked = look_for_a_run(config).map_err(|error| error.why)?;
+        let is_own = looked.looked.ring() == &Ring::Own;
+        if !is_own || looked.looked.completeness() != &Completeness::Complete {
+            let mut store = looked.store;
+            let former = *looked.looked.superblock();
+            return Ok(found_on(&mut store, &former, founder)?);
+        }
+        let started = looked.start(|_| {
+            journal_thread::prepare(ThreadSettings::new(true))
+                .map_err(|error| JournalError { dir: config.dir.clone(), why: error.into() })
+        });
+        let (journal, side) = started.map_err(|error| error.why)?;
+        let _lock = journal.lock;
+        let (opened, reader) = (journal.opened, journal.reader);
+        side.begin(journal.store, reader, opened.writer, opened.superblock)
+            .stop()
+            .map_err(|what| OpenError::Settings(format!("writing the tail to the segments: {what}")))?;
+        let mut store = DirStore::new(&config.dir, true)?;
+        let former = superblock_of(&store)?;
+        Ok(found_on(&mut store, &former, founder)?)
+    };
+    work().map_err(|why| JournalError { dir: config.dir.clone(), why })
+}
+
+/// The same on a copy of what the segments in `from` hold, which stays as it is. `config.dir` is empty, or holds what a
+/// recovery left that did not get to its end.
+///
+/// # Errors
+/// As [`found`]; or there is a journal already, or no room for the copy.
+pub fn found_from(
+    config: &JournalConfig,
+    from: &Path,
+    founder: &Founder,
+) -> Result<Superblock, JournalError> {
+    let at = |dir: &Path| {
+        let dir = dir.to_path_buf();
+        move |why| JournalError { dir, why }
+    };
+    let giving = || -> Result<(Superblock, DirStore, Option<super::Lock>), Why> {
+        if !from.join("superblock").exists() {
+            return Err(OpenError::Missing.into());
+        }
+        let lock = match lock(from) {
+            Err(Why::Open(OpenError::Store(StoreError { fault: StoreFault::ReadOnly, .. }))) => None,
+            held => Some(held?),
+        };
+        let store = DirStore::reader(from);
+        let survey = survey_of(&store, &superblock_of(&store)?, None)?;
+        let superblock = *survey.looked.superblock();
+        match superblock.cluster == config.cluster {
+            true => Ok((superblock, store, lock)),
+            false => Err(OpenError::Cluster { seen: superblock.cluster, want: config.cluster }.into()),
+        }
+    };
+    let (former, source, _giver) = giving().map_err(at(from))?;
+    let taking = || -> Result<Superblock, Why> {
+        let dir = &config.dir;
+        make_room(dir)?;
+        let _lock = lock(dir)?;
+        let mut store = DirStore::new(dir, true)?;
+        let is_kept = |file: &FileName| !matches!(file, FileName::Superblock | FileName::Spare);
+        for file in source.list()?.into_iter().filter(is_kept) {
+            let (theirs, ours) = (from.join(file.to_string()), dir.join(file.to_string()));
+            let copied = std::fs::copy(&theirs, &ours).and_then(|_| File::open(&ours)?.sync_all());
+            copied.map_err(|e| {
+                IoError::new(format!("copying {} to {}", theirs.display(), ours.display()), e)
+            })?;
+        }
+        sync_dir(&dir.join("segments"))?;
+        let superblock = found_on(&mut store, &former, founder)?;
+        let mark = dir.join(MARK);
+        std::fs::remove_file(&mark).map_err(|e| IoError::new(format!("removing {}", mark.display()), e))?;
+        Ok(superblock)
+    };
+    taking().map_err(at(&config.dir))
+}
+
+/// An empty folder with a mark, and what an earlier try left is gone.
+fn make_room(dir: &Path) -> Result<(), Why> {
+    let doing = || format!("creating {} (give a directory that this user may write)", dir.display());
+    std::fs::create_dir_all(dir).map_err(|e| IoError::new(doing(), e))?;
+    let mark = dir.join(MARK);
+    if dir.join("superblock").exists() || !mark.exists() {
+        let mut entries = std::fs::read_dir(dir).map_err(|e| IoError::new(doing(), e))?;
+        if let Some(Ok(entry)) = entries.next() {
+            return Err(OpenError::NotEmpty(entry.file_name().to_string_lossy().into_owned()).into());
+        }
+    }
+    File::create(&mark).and_then(|mark| mark.sync_all()).map_err(|e| IoError::new(doing(), e))?;
+    sync_dir(dir)?;
+    match std::fs::remove_dir_all(dir.join("segments")) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(IoError::new(doing(), e).into()),
+        _ => Ok(()),
+    }
+}
+
+fn sync_dir(dir: &Path) -> Result<(), IoError> {
+    let synced = || -> Result<(), Error> { File::open(dir)?.sync_all() };
+    synced().map_err(|e| IoError::new(format!("syncing {}", dir.display()), e))
+}

@@ -1,0 +1,326 @@
+//! The side thread of a journal: a thread, a clock and what others see of it. What it does, and in which
+//! order, is `journal/side`.
+
+use crate::io::mender::Mender;
+use lockstep_core::engine::replay::ReplayLimits;
+use lockstep_core::proto::lineage::Lineage;
+use lockstep_io::IoError;
+use lockstep_replica::journal::ports::{Store, StoreFault, TailSource, Word};
+use lockstep_replica::journal::shelf::Written;
+use lockstep_replica::journal::side::{Inputs, Next, Remark, Side};
+use lockstep_replica::journal::{SegmentWriter, Superblock};
+use lockstep_wire::{Nanos, Seq};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+pub use lockstep_replica::journal::side::SideSettings as ThreadSettings;
+
+/// What may keep a journal from its files, and pass.
+const STUCK: [StoreFault; 4] =
+    [StoreFault::NoSpace, StoreFault::Descriptors, StoreFault::Memory, StoreFault::Passing];
+/// What is said about a thread that broke an invariant.
+const GONE: &str = "the journal's side thread panicked; nothing is written any more, the stop is not clean";
+/// Remarks that wait to be taken; older ones are dropped.
+const REMARKS_MAX: usize = 64;
+
+#[derive(Debug, Default)]
+struct Shared {
+    /// 1: stop in order, 2: stop as if killed.
+    stop: AtomicU64,
+    written_seq: AtomicU64,
+    /// Where the tail's log ended at the last turn.
+    held_seq: AtomicU64,
+    /// 0, or one more than the place in [`STUCK`] of what keeps the journal from its files.
+    stuck: AtomicU64,
+    /// Sealed segments that are damaged, and the first seq that the oldest of them lacks.
+    damage_count: AtomicU64,
+    damage_seq: AtomicU64,
+    lineage: Mutex<Lineage>,
+    committed: AtomicU64,
+    leads: AtomicBool,
+    written: Mutex<Written>,
+    ring_only: AtomicBool,
+    device: AtomicBool,
+    failed: AtomicBool,
+    failure: Mutex<Option<String>>,
+    remarks: Mutex<Vec<String>>,
+}
+
+impl Shared {
+    fn remark(&self, text: String) {
+        let mut remarks = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);
+        if remarks.len() >= REMARKS_MAX {
+            remarks.remove(0);
+        }
+        remarks.push(text);
+    }
+
+    fn fail(&self, why: String) {
+        self.remark(why.clone());
+        *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
+        self.failed.store(true, Ordering::Release);
+    }
+}
+
+/// The side thread, as others see it. Dropped without [`Handle::stop`] it ends as if killed.
+#[derive(Debug)]
+pub struct Handle {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<Result<Superblock, String>>>,
+}
+
+impl Handle {
+    /// Exclusive bound of what segments hold.
+    pub fn written_seq(&self) -> Seq {
+        self.shared.written_seq.load(Ordering::Acquire)
+    }
+
+    /// What keeps the journal from its files at the moment, and may pass.
+    pub fn stuck(&self) -> Option<StoreFault> {
+        let place = self.shared.stuck.load(Ordering::Acquire).checked_sub(1)?;
+        STUCK.get(place as usize).copied()
+    }
+
+    /// Whether the disk has no room at the moment.
+    pub fn disk_full(&self) -> bool {
+        self.stuck() == Some(StoreFault::NoSpace)
+    }
+
+    /// How many sealed segments are damaged, and the first seq that the oldest of them lacks (0: not known).
+    pub fn damaged(&self) -> (u64, Seq) {
+        let count = self.shared.damage_count.load(Ordering::Acquire);
+        (count, self.shared.damage_seq.load(Ordering::Acquire))
+    }
+
+    /// Why nothing is written any more; `None` while all is well. A replica with a failure falls silent.
+    pub fn failure(&self) -> Option<String> {
+        let said = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let is_gone = self.thread.as_ref().is_some_and(JoinHandle::is_finished);
+        said.or_else(|| is_gone.then(|| GONE.to_string()))
+    }
+
+    /// Whether nothing is written any more, without looking why: for the hot thread.
+    pub fn has_failed(&self) -> bool {
+        self.shared.failed.load(Ordering::Acquire)
+    }
+
+    /// What happened since the last call, for the log.
+    pub fn take_remarks(&self) -> Vec<String> {
+        std::mem::take(&mut self.shared.remarks.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The history of the log became known, or is another one: the superblock takes note, and whoever replays goes by
+    /// its former ones.
+    pub fn set_lineage(&self, lineage: Lineage) {
+        *self.shared.lineage.lock().unwrap_or_else(PoisonError::into_inner) = lineage;
+    }
+
+    /// Whether segments are kept for a ring's worth of bytes only, of what is committed: nothing else is
+    /// removed. For a witness.
+    pub fn set_ring_only(&self, ring_only: bool) {
+        self.shared.ring_only.store(ring_only, Ordering::Release);
+    }
+
+    /// How far segments hold the log, and the tail: exclusive bounds, as of the side thread's last turn.
+    pub fn progress(&self) -> impl Fn() -> (Seq, Seq) + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || {
+            let written = shared.written_seq.load(Ordering::Acquire);
+            (written, shared.held_seq.load(Ordering::Acquire).max(written))
+        }
+    }
+
+    /// Whether the epoch that is followed asks for the device, whatever is configured here: its acks wait for it.
+    pub fn set_device(&self, device: bool) {
+        self.shared.device.store(device, Ordering::Release);
+    }
+
+    /// How far the log is committed that the tail holds, and whether this node leads: for those who replay.
+    pub fn set_committed(&self, commit_next: Seq, leads: bool) {
+        self.shared.committed.store(commit_next, Ordering::Release);
+        self.shared.leads.store(leads, Ordering::Release);
+    }
+
+    /// What is written and committed, for a thread that replays. Two threads off the hot path share it.
+    pub fn written(&self) -> impl Fn() -> Written + Send + 'static {
+        written(&self.shared)
+    }
+
+    /// Copies what is left, marks the stop as clean, and ends. The hot thread has published its last
+    /// record. Errors in words if that was not possible: then the stop was not clean.
+    pub fn stop(mut self) -> Result<Superblock, String> {
+        self.shared.stop.store(1, Ordering::Release);
+        self.join()
+    }
+
+    fn join(&mut self) -> Result<Superblock, String> {
+        let gone = || Err(GONE.to_string());
+        self.thread.take().map_or_else(gone, |thread| thread.join().unwrap_or_else(|_| gone()))
+    }
+}
+
+fn written(shared: &Arc<Shared>) -> impl Fn() -> Written + Send + 'static {
+    let shared = Arc::clone(shared);
+    move || {
+        let told = *shared.written.lock().unwrap_or_else(PoisonError::into_inner);
+        Written { leads: shared.leads.load(Ordering::Acquire), ..told }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.shared.stop.store(2, Ordering::Release);
+            // Whether it could be stopped well was not asked.
+            let _ = self.join();
+        }
+    }
+}
+
+/// A side thread that waits for its journal: whatever may fail about a thread has not.
+#[derive(Debug)]
+pub struct Waiting<S, T> {
+    shared: Arc<Shared>,
+    thread: JoinHandle<Result<Superblock, String>>,
+    journal: mpsc::SyncSender<Thread<S, T>>,
+    settings: ThreadSettings,
+    mender: Option<Mender>,
+}
+
+impl<S: Store, T: TailSource> Waiting<S, T> {
+    /// What is written and committed, for a thread that replays: nothing yet.
+    pub fn written(&self) -> impl Fn() -> Written + Send + 'static {
+        written(&self.shared)
+    }
+
+    /// What damaged segments lack is fetched from the sources of `limits`.
+    #[must_use]
+    pub fn mended_from(self, limits: ReplayLimits) -> Self {
+        Self { mender: Some(Mender::new(limits)), ..self }
+    }
+
+    /// Here is the journal.
+    pub fn begin(self, store: S, source: T, writer: SegmentWriter, superblock: Superblock) -> Handle {
+        let Self { shared, thread, journal, settings, mender } = self;
+        let thread_of = Thread {
+            store,
+            source,
+            side: Side::new(writer, superblock, settings),
+            shared: Arc::clone(&shared),
+            begun: Instant::now(),
+            remarks: Vec::new(),
+            mender: mender.unwrap_or_else(|| Mender::new(ReplayLimits::default())),
+        };
+        thread_of.tell();
+        // It waits for nothing else.
+        let _ = journal.send(thread_of);
+        Handle { shared, thread: Some(thread) }
+    }
+}
+
+/// Starts a side thread that waits for its journal. It ends when that is never given.
+///
+/// # Errors
+/// There is no room for another thread.
+pub fn prepare<S, T>(settings: ThreadSettings) -> Result<Waiting<S, T>, IoError>
+where
+    S: Store + Send + 'static,
+    T: TailSource + Send + 'static,
+{
+    let (journal, comes) = mpsc::sync_channel::<Thread<S, T>>(1);
+    let thread = std::thread::Builder::new()
+        .name("journal".to_string())
+        .spawn(move || comes.recv().map_or_else(|_| Err("never used".to_string()), Thread::run))
+        .map_err(|e| IoError::new("starting the journal's side thread", e))?;
+    Ok(Waiting { shared: Arc::default(), thread, journal, settings, mender: None })
+}
+
+/// Starts the side thread of a journal.
+///
+/// # Errors
+/// As [`prepare`].
+pub fn spawn<S, T>(
+    store: S,
+    source: T,
+    writer: SegmentWriter,
+    superblock: Superblock,
+    settings: ThreadSettings,
+) -> Result<Handle, IoError>
+where
+    S: Store + Send + 'static,
+    T: TailSource + Send + 'static,
+{
+    Ok(prepare(settings)?.begin(store, source, writer, superblock))
+}
+
+#[derive(Debug)]
+struct Thread<S, T> {
+    store: S,
+    source: T,
+    side: Side,
+    shared: Arc<Shared>,
+    begun: Instant,
+    remarks: Vec<Remark>,
+    mender: Mender,
+}
+
+impl<S: Store, T: TailSource> Thread<S, T> {
+    fn run(mut self) -> Result<Superblock, String> {
+        loop {
+            let stop = self.shared.stop.load(Ordering::Acquire);
+            if stop == 2 {
+                return Err("ended without a clean stop".to_string());
+            }
+            let inputs = self.inputs(stop == 1);
+            let next = self.side.turn(&mut self.store, &mut self.source, &inputs, &mut self.remarks);
+            // Whoever sees a flag or a count finds the words.
+            for remark in self.remarks.drain(..) {
+                match remark {
+                    Remark::Packed { .. } | Remark::Mended(_) => tracing::info!("{remark}"),
+                    Remark::Damaged(_) | Remark::NotMended { .. } => tracing::warn!("{remark}"),
+                    _ => {}
+                }
+                if !matches!(remark, Remark::Packed { .. }) {
+                    self.shared.remark(remark.to_string());
+                }
+            }
+            self.mender.turn(&mut self.side, inputs.now);
+            self.tell();
+            match next {
+                Next::Again => {}
+                Next::Pause(pause_ns) => std::thread::sleep(Duration::from_nanos(pause_ns)),
+                Next::Stopped => return Ok(self.side.superblock()),
+                Next::Failed(error) => {
+                    self.shared.fail(error.to_string());
+                    return Err(error.to_string());
+                }
+            }
+        }
+    }
+
+    fn inputs(&self, stop: bool) -> Inputs {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_nanos() as Nanos);
+        Inputs {
+            now: self.begun.elapsed().as_nanos() as Nanos,
+            wall,
+            stop,
+            lineage: *self.shared.lineage.lock().unwrap_or_else(PoisonError::into_inner),
+            committed: self.shared.committed.load(Ordering::Acquire),
+            ring_only: self.shared.ring_only.load(Ordering::Acquire),
+            device: self.shared.device.load(Ordering::Acquire),
+        }
+    }
+
+    fn tell(&self) {
+        self.shared.written_seq.store(self.side.written_seq(), Ordering::Release);
+        self.shared.held_seq.store(self.source.word(Word::HighSeq), Ordering::Release);
+        let place = self.side.stuck().and_then(|fault| STUCK.iter().position(|known| *known == fault));
+        self.shared.stuck.store(place.map_or(0, |place| place as u64 + 1), Ordering::Release);
+        let (damaged, first) = self.side.damaged();
+        self.shared.damage_seq.store(first, Ordering::Release);
+        self.shared.damage_count.store(damaged, Ordering::Release);
+        *self.shared.written.lock().unwrap_or_else(PoisonError::into_inner) = self.side.written();
+    }
+}

@@ -1,0 +1,87 @@
+//! What a damaged segment lacks is fetched from other journals, for the side thread that mends it.
+//!
+//! A connection and its thread exist only while something is missing.
+
+use crate::io::replay::Fetch;
+use lockstep_core::engine::replay::ReplayLimits;
+use lockstep_replica::journal::Missing;
+use lockstep_replica::journal::side::Side;
+use lockstep_replica::replica::ReplayOrder;
+use lockstep_wire::{Header, Nanos};
+
+/// Other journals have so long to give what one hole lacks.
+const PATIENCE_NS: Nanos = 30_000_000_000;
+/// Frames that are taken in one turn: what is urgent waits for them.
+const FRAMES_PER_TURN: usize = 256;
+
+/// See the module.
+pub(super) struct Mender {
+    limits: ReplayLimits,
+    fetch: Option<Fetch>,
+    /// What the fetching thread gives next.
+    expected: Option<Missing>,
+    until: Nanos,
+}
+
+impl std::fmt::Debug for Mender {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Mender({:?}, of {} sources)", self.expected, self.limits.sources.len())
+    }
+}
+
+impl Mender {
+    /// One that asks the sources of `limits`.
+    pub fn new(limits: ReplayLimits) -> Self {
+        Self { limits, fetch: None, expected: None, until: 0 }
+    }
+
+    /// Orders what `side` lacks, and brings what has come of it.
+    pub fn turn(&mut self, side: &mut Side, now: Nanos) {
+        let Some(missing) = side.missing() else {
+            (self.fetch, self.expected) = (None, None);
+            return;
+        };
+        if self.limits.sources.is_empty() {
+            side.bring_nothing(
+                "no other replica or archiver is configured that could give its frames".into(),
+            );
+            return;
+        }
+        if self.expected != Some(missing) {
+            if let Err(error) = self.order(missing) {
+                side.bring_nothing(error);
+                return;
+            }
+            (self.expected, self.until) = (Some(missing), now + PATIENCE_NS);
+        }
+        let Some(fetch) = &mut self.fetch else { return };
+        let expected = &mut self.expected;
+        fetch.take(FRAMES_PER_TURN, |frame| {
+            let Some(header) = Header::peek(frame).filter(|_| expected.is_some()) else { return false };
+            let goes_on = side.bring(frame);
+            // Behind good records the next hole is another order.
+            let next = header.next_seq();
+            *expected = side.missing().filter(|missing| goes_on && missing.from == next);
+            true
+        });
+        if self.expected.is_some() && now > self.until {
+            let from = missing.from;
+            side.bring_nothing(format!("nobody has given seq {from} and what follows within 30 s"));
+            (self.fetch, self.expected) = (None, None);
+        }
+    }
+
+    fn order(&mut self, missing: Missing) -> Result<(), String> {
+        let fetch = match &mut self.fetch {
+            Some(fetch) => fetch,
+            None => {
+                let started = Fetch::start(self.limits.clone()).map_err(|error| error.to_string())?;
+                self.fetch.insert(started)
+            }
+        };
+        // The chain proves the frames, whatever the history is called now.
+        let Missing { from, chain, .. } = missing;
+        fetch.order(Some(ReplayOrder { history: 0, from, chain: Some(chain) }));
+        Ok(())
+    }
+}

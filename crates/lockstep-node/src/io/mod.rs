@@ -1,0 +1,10 @@
+//! # io: the files of a journal, and the threads behind them
+//!
+//! Beside `lockstep-io` the only place with system calls and `unsafe`. It knows no rule.
+
+pub mod journal_files;
+pub mod journal_thread;
+mod mender;
+pub mod replay;
+pub mod store;
+pub mod tail;

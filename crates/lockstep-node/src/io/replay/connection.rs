@@ -1,0 +1,444 @@
+//! One reader of a replay server.
+//!
+//! ```text
+//!  Asking ──request──▶ Serving ──range given, refused, damaged, we stop──▶ Closing ──▶ gone
+//!    │ late, garbage                 │ left, or takes nothing for long
+//!    └──────────▶ Closing            └──▶ gone
+//! ```
+
+use super::sendfile::send_file;
+use crate::io::store::DirStore;
+use lockstep_replica::journal::packed::read_segment;
+use lockstep_replica::journal::shelf::{Shelf, ShelfError, Written};
+use lockstep_wire::{
+    Datagram, Header, Identity, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, REPLAY_REQUEST_LEN, REPLAY_STAY,
+    ReplayBody, ReplayEnd, ReplayRequestBody, Seq, write_replay,
+};
+use mio::net::TcpStream;
+use std::fs::File;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+
+/// A request comes within this time.
+const REQUEST_NS: Nanos = 2_000_000_000;
+/// Who takes nothing for this long is gone, or might as well be.
+const STUCK_NS: Nanos = 10_000_000_000;
+/// A reader that has everything hears that it was not forgotten this often.
+const MARK_NS: Nanos = 1_000_000_000;
+/// After the last word the reader has this long to read it.
+const LINGER_NS: Nanos = 1_000_000_000;
+/// Bytes of a stretch: long enough that finding it costs nothing.
+const STRETCH_LEN: u64 = 4 << 20;
+/// Bytes that one reader is given before the next one has its turn.
+const QUANTUM: u64 = 256 << 10;
+/// Reads of one turn: a request comes in one or two, and garbage has no end.
+const READS_MAX: usize = 8;
+
+/// Where a connection stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Asking,
+    Serving,
+    Closing { until: Nanos },
+}
+
+/// What a turn came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Turned {
+    /// It sent something and wants the next turn soon.
+    Went,
+    /// The socket is full, or the request is awaited: an event tells.
+    Blocked,
+    /// The budget is spent.
+    Spent,
+    /// It has given all that there is.
+    AtEnd,
+    /// It is over.
+    Gone,
+}
+
+/// What all connections of a server share.
+pub(super) struct Desk<'a> {
+    pub cluster: u64,
+    pub identity: Identity,
+    pub by_leader: bool,
+    pub store: &'a DirStore,
+    pub shelf: &'a mut Shelf,
+    pub written: Written,
+    pub now: Nanos,
+    pub wall: Nanos,
+    pub stopping: bool,
+    /// What was written cannot be read.
+    pub damaged: bool,
+}
+
+impl Desk<'_> {
+    /// The exclusive bound of what may be given now.
+    fn bound(&self) -> Seq {
+        self.written.commit_next.min(self.shelf.end().next)
+    }
+}
+
+/// See the module.
+pub(super) struct Connection {
+    pub stream: TcpStream,
+    pub peer: SocketAddr,
+    /// It came when the house was full: it is told so and no more.
+    doomed: bool,
+    state: State,
+    moved_at: Nanos,
+    marked_at: Nanos,
+    at_end: bool,
+    asked: [u8; REPLAY_REQUEST_LEN],
+    asked_len: usize,
+    /// Bytes of our own words, or of a copy.
+    out: Vec<u8>,
+    out_at: usize,
+    seq: Seq,
+    to: Seq,
+    /// Where the next frame lies, if it is known.
+    place: Option<(u64, u64)>,
+    /// What is left of the present stretch.
+    left: u64,
+    file: Option<(u64, Option<File>)>,
+    pub sent_bytes: u64,
+    pub end: Option<ReplayEnd>,
+}
+
+impl Connection {
+    pub fn new(stream: TcpStream, peer: SocketAddr, now: Nanos, doomed: bool) -> Self {
+        // A small answer should not wait for more.
+        let _ = stream.set_nodelay(true);
+        Self {
+            stream,
+            peer,
+            doomed,
+            state: State::Asking,
+            moved_at: now,
+            marked_at: now,
+            at_end: false,
+            asked: [0; REPLAY_REQUEST_LEN],
+            asked_len: 0,
+            out: Vec::new(),
+            out_at: 0,
+            seq: 0,
+            to: 0,
+            place: None,
+            left: 0,
+            file: None,
+            sent_bytes: 0,
+            end: None,
+        }
+    }
+
+    /// Counts towards the most readers. One that was refused, or had its last word, does not: it only lingers.
+    pub fn takes_a_place(&self) -> bool {
+        !self.doomed && !matches!(self.state, State::Closing { .. })
+    }
+
+    /// One turn within `allowance` bytes, from which it takes what it sends.
+    pub fn turn(&mut self, desk: &mut Desk<'_>, allowance: &mut u64) -> Turned {
+        if !self.listen(desk) {
+            return Turned::Gone;
+        }
+        if self.state == State::Serving && desk.stopping {
+            self.finish(desk, ReplayEnd::Stopping);
+        } else if self.state == State::Serving && desk.written.leads && !desk.by_leader {
+            self.finish(desk, ReplayEnd::Leads);
+        } else if self.state == State::Serving && desk.damaged {
+            self.finish(desk, ReplayEnd::Damaged);
+        }
+        let mut given = 0;
+        loop {
+            match self.flush(desk) {
+                Ok(true) => {}
+                Ok(false) => return self.blocked(desk),
+                Err(_) => return Turned::Gone,
+            }
+            match self.state {
+                State::Asking => return self.blocked(desk),
+                State::Closing { until } if desk.now < until => {
+                    // The end of our words; whoever has read them leaves.
+                    let _ = self.stream.shutdown(Shutdown::Write);
+                    return Turned::AtEnd;
+                }
+                State::Closing { .. } => return Turned::Gone,
+                State::Serving if self.left > 0 => {
+                    let most = self.left.min(QUANTUM - given).min(*allowance);
+                    if most == 0 {
+                        return if given == QUANTUM { Turned::Went } else { Turned::Spent };
+                    }
+                    match self.give(desk, most) {
+                        Ok(0) => return self.blocked(desk),
+                        Ok(sent) => {
+                            given += sent;
+                            *allowance -= sent;
+                        }
+                        Err(_) => return Turned::Gone,
+                    }
+                }
+                State::Serving => match self.find(desk) {
+                    Ok(true) => {}
+                    Ok(false) => return Turned::AtEnd,
+                    Err(error) if error.is_gone() => self.finish(desk, ReplayEnd::TooOld),
+                    Err(error) => {
+                        tracing::warn!(peer = %self.peer, seq = self.seq, "replay ends: {error}");
+                        self.finish(desk, ReplayEnd::Damaged);
+                    }
+                },
+            }
+        }
+    }
+
+    fn blocked(&self, desk: &Desk<'_>) -> Turned {
+        let patience = if self.state == State::Asking { REQUEST_NS } else { STUCK_NS };
+        if desk.now > self.moved_at + patience { Turned::Gone } else { Turned::Blocked }
+    }
+
+    /// Reads the request; afterwards, whether the reader is still there. It has nothing more to say.
+    fn listen(&mut self, desk: &mut Desk<'_>) -> bool {
+        for _ in 0..READS_MAX {
+            let mut more = [0; 512];
+            let room = match self.state {
+                State::Asking => &mut self.asked[self.asked_len..],
+                _ => &mut more[..],
+            };
+            match self.stream.read(room) {
+                Ok(0) => return false,
+                Ok(count) if self.state == State::Asking => {
+                    self.asked_len += count;
+                    self.moved_at = desk.now;
+                    if self.asked_len == REPLAY_REQUEST_LEN {
+                        self.on_request(desk);
+                    }
+                }
+                Ok(_) if self.state == State::Serving => {
+                    self.finish(desk, ReplayEnd::Malformed);
+                    return true;
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => return false,
+            }
+        }
+        // Garbage need not be as long as a request to be told from one.
+        let asked = &self.asked[..self.asked_len.min(4)];
+        if self.state == State::Asking && !lockstep_wire::MAGIC.to_le_bytes().starts_with(asked) {
+            self.answer(desk, Some(ReplayEnd::Malformed));
+        }
+        true
+    }
+
+    fn on_request(&mut self, desk: &mut Desk<'_>) {
+        let judged = match Datagram::decode(&self.asked, desk.cluster) {
+            Ok(Datagram::ReplayRequest(header, body)) => {
+                let header = *header;
+                self.judge(desk, &header, &body)
+            }
+            _ => Ok(Err(ReplayEnd::Malformed)),
+        };
+        match judged {
+            Ok(refused) => self.answer(desk, refused.err()),
+            Err(error) if error.is_gone() => self.answer(desk, Some(ReplayEnd::TooOld)),
+            Err(error) => {
+                tracing::warn!(peer = %self.peer, "replay refused: {error}");
+                self.answer(desk, Some(ReplayEnd::Damaged));
+            }
+        }
+    }
+
+    /// Whether the range can be given; then where it begins is known.
+    fn judge(
+        &mut self,
+        desk: &mut Desk<'_>,
+        header: &Header,
+        body: &ReplayRequestBody,
+    ) -> Result<Result<(), ReplayEnd>, ShelfError> {
+        let bound = desk.bound();
+        self.seq = if body.from == 0 { desk.shelf.oldest_seq() } else { body.from };
+        self.to = body.to;
+        let refused = match () {
+            () if self.doomed => Some(ReplayEnd::TooMany),
+            () if desk.stopping => Some(ReplayEnd::Stopping),
+            () if desk.written.leads && !desk.by_leader => Some(ReplayEnd::Leads),
+            () if desk.damaged => Some(ReplayEnd::Damaged),
+            () => desk.written.admits(header.history, self.seq).err().map(|(end, next)| {
+                self.seq = if end == ReplayEnd::Beyond { next } else { self.seq };
+                end
+            }),
+        };
+        if let Some(refused) = refused {
+            return Ok(Err(refused));
+        }
+        let chain = (header.flags & REPLAY_CHAIN != 0).then_some(header.chain);
+        Ok(desk.shelf.begin(desk.store, self.seq, chain, bound)?.map(|spot| {
+            if let Some(spot) = spot {
+                self.seq = spot.first_seq;
+                self.place = Some((spot.number, spot.offset));
+            }
+        }))
+    }
+
+    fn answer(&mut self, desk: &Desk<'_>, refused: Option<ReplayEnd>) {
+        self.say(desk, Kind::ReplayAnswer, refused);
+        self.state = match refused {
+            None => State::Serving,
+            Some(_) => State::Closing { until: desk.now + LINGER_NS },
+        };
+        let (from, stays) = (self.seq, self.to == REPLAY_STAY);
+        match refused {
+            None => tracing::info!(peer = %self.peer, from, stays, "replay begins"),
+            Some(end) => tracing::info!(peer = %self.peer, from, "replay refused: {}", end.name()),
+        }
+    }
+
+    fn finish(&mut self, desk: &Desk<'_>, end: ReplayEnd) {
+        if self.left > 0 {
+            // In the middle of a frame there is nothing to be said that would be understood.
+            self.left = 0;
+            self.state = State::Closing { until: desk.now };
+        } else {
+            self.say(desk, Kind::ReplayMark, Some(end));
+            self.state = State::Closing { until: desk.now + LINGER_NS };
+        }
+        self.end = Some(end);
+    }
+
+    fn say(&mut self, desk: &Desk<'_>, kind: Kind, end: Option<ReplayEnd>) {
+        let header = Header {
+            cluster: desk.cluster,
+            history: desk.written.lineage.history(),
+            epoch: desk.shelf.epoch().0,
+            sender: desk.identity.replica,
+            incarnation: desk.identity.incarnation,
+            first_seq: desk.bound(),
+            commit_next: desk.written.commit_next,
+            timestamp: desk.wall,
+            ..Header::new(kind)
+        };
+        let body = ReplayBody {
+            next: self.seq,
+            oldest_seq: desk.shelf.oldest_seq(),
+            end: end.map_or(0, |end| end as u32),
+            reserved: 0,
+        };
+        let at = self.out.len();
+        self.out.resize(at + REPLAY_LEN, 0);
+        write_replay(&mut self.out[at..], header, body);
+        self.marked_at = desk.now;
+        self.end = end.or(self.end);
+    }
+
+    /// Sends our own words. Returns whether all are out.
+    fn flush(&mut self, desk: &Desk<'_>) -> std::io::Result<bool> {
+        while self.out_at < self.out.len() {
+            match self.stream.write(&self.out[self.out_at..]) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(sent) => {
+                    self.out_at += sent;
+                    self.moved_at = desk.now;
+                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.out.clear();
+        self.out_at = 0;
+        Ok(true)
+    }
+
+    /// Looks for the next stretch. Returns whether there is one, or something to be said.
+    fn find(&mut self, desk: &mut Desk<'_>) -> Result<bool, ShelfError> {
+        let bound = desk.bound().min(self.to);
+        if self.seq >= self.to {
+            self.finish(desk, ReplayEnd::Done);
+            return Ok(true);
+        }
+        // Twice: where a segment or a run of the log ends, the next one is looked up.
+        for _ in 0..2 {
+            if self.seq >= bound {
+                break;
+            }
+            if self.place.is_none() {
+                let Some(spot) = desk.shelf.locate(desk.store, self.seq)? else {
+                    self.finish(desk, ReplayEnd::TooOld);
+                    return Ok(true);
+                };
+                self.place = Some((spot.number, spot.offset));
+            }
+            let Some(place) = self.place.take() else { break };
+            let mut found = desk.shelf.stretch(desk.store, place, self.seq, bound, STRETCH_LEN)?;
+            if found.is_none() {
+                // Frames are atoms: the last one of a range is given whole.
+                found = desk.shelf.stretch(desk.store, place, self.seq, desk.bound(), 1)?;
+            }
+            if let Some(found) = found {
+                self.place = Some((found.number, found.offset));
+                (self.left, self.seq, self.at_end) = (found.len, found.next, false);
+                return Ok(true);
+            }
+        }
+        if !self.at_end || desk.now > self.marked_at + MARK_NS {
+            self.at_end = true;
+            self.say(desk, Kind::ReplayMark, None);
+            return Ok(true);
+        }
+        self.moved_at = desk.now;
+        Ok(false)
+    }
+
+    /// Gives `most` bytes of the present stretch; 0 while the socket is full.
+    fn give(&mut self, desk: &Desk<'_>, most: u64) -> std::io::Result<u64> {
+        let Some((number, offset)) = self.place else { return Err(ErrorKind::InvalidInput.into()) };
+        self.open(desk, number);
+        let sent = match &self.file {
+            Some((_, Some(file))) => match send_file(&self.stream, file, offset, most as usize) {
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
+                Ok(sent) => sent as u64,
+                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
+                Err(error) if error.kind() == ErrorKind::Interrupted => return Ok(0),
+                Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                    // This file system hands out no pages.
+                    self.file = Some((number, None));
+                    return self.copy(desk, number, offset, most);
+                }
+                Err(error) => return Err(error),
+            },
+            _ => return self.copy(desk, number, offset, most),
+        };
+        self.advance(desk, sent);
+        Ok(sent)
+    }
+
+    /// The same through our own memory.
+    fn copy(&mut self, desk: &Desk<'_>, number: u64, offset: u64, most: u64) -> std::io::Result<u64> {
+        self.out.resize(most as usize, 0);
+        let read = read_segment(desk.store, number, offset, &mut self.out);
+        let read = read.map_err(|error| std::io::Error::other(error.to_string()))?;
+        let read = read.map_err(|damage| std::io::Error::other(damage.to_string()))?;
+        if read == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        self.out.truncate(read);
+        self.advance(desk, read as u64);
+        Ok(read as u64)
+    }
+
+    fn advance(&mut self, desk: &Desk<'_>, sent: u64) {
+        if let Some((_, offset)) = &mut self.place {
+            *offset += sent;
+        }
+        self.left -= sent;
+        self.sent_bytes += sent;
+        self.moved_at = if sent > 0 { desk.now } else { self.moved_at };
+    }
+
+    /// Opens the segment's file, if pages can be sent from it.
+    fn open(&mut self, desk: &Desk<'_>, number: u64) {
+        if self.file.as_ref().is_none_or(|(known, _)| *known != number) {
+            self.file = Some((number, desk.store.open_segment(number)));
+        }
+    }
+}

@@ -1,0 +1,392 @@
+//! A replica's own replay: a thread reads what no ring holds any more, and the hot thread takes it from a
+//! bounded queue, a few frames a turn, without a system call.
+//!
+//! ```text
+//!  hot thread ──order──▶ thread ──▶ Source ◀─TCP─ a standby or archiver
+//!             ◀──frames── queue ◀─────┘           (the thread judges; the hot thread's rules judge again)
+//! ```
+
+use crossbeam::queue::ArrayQueue;
+use lockstep_core::engine::replay::{Piece, Replay, ReplayLimits, Step, Supply, piece};
+use lockstep_io::IoError;
+use lockstep_io::clock::Clock;
+use lockstep_io::source::{Polled, Source};
+use lockstep_replica::replica::ReplayOrder;
+use lockstep_wire::{Identity, Nanos, REPLAY_STAY, ReplayEnd, SMALL_LEN_MAX, chain_after};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Bytes of whole frames that are handed over at once.
+const CHUNK_LEN: usize = 64 << 10;
+/// Chunks that wait for the hot thread: 4 MiB.
+const CHUNKS_MAX: usize = 64;
+/// While nothing comes, or the queue is full.
+const PAUSE: Duration = Duration::from_micros(200);
+/// While nothing is ordered.
+const QUIET: Duration = Duration::from_millis(20);
+
+/// The numbers of orders rise from 1, so that what an earlier one brought late is known.
+struct Shared {
+    order: Mutex<(u64, Option<ReplayOrder>)>,
+    /// Another order, or none, than the thread is working on.
+    changed: AtomicBool,
+    stop: AtomicBool,
+    /// What the source does, with the order of which it does so: see [`packed`].
+    supply: AtomicU64,
+    /// Who gives, in one number, and in which history.
+    giver: AtomicU64,
+    history: AtomicU64,
+    /// With the order that they belong to, which may have been withdrawn.
+    full: ArrayQueue<(u64, Vec<u8>)>,
+    empty: ArrayQueue<Vec<u8>>,
+}
+
+/// The thread, as the hot thread sees it. Dropped, it ends.
+pub struct Fetch {
+    shared: Arc<Shared>,
+    thread: Option<JoinHandle<()>>,
+    ordered: bool,
+    /// The last order.
+    number: u64,
+    /// The chunk that is being taken, and how far.
+    chunk: Vec<u8>,
+    at: usize,
+}
+
+impl Shared {
+    fn new() -> Self {
+        Self {
+            order: Mutex::new((0, None)),
+            changed: AtomicBool::new(false),
+            stop: AtomicBool::new(false),
+            supply: AtomicU64::new(0),
+            giver: AtomicU64::new(0),
+            history: AtomicU64::new(0),
+            full: ArrayQueue::new(CHUNKS_MAX),
+            empty: ArrayQueue::new(CHUNKS_MAX + 1),
+        }
+    }
+}
+
+impl Fetch {
+    /// Starts the thread, which does nothing before it is told to.
+    ///
+    /// # Errors
+    /// The system gives no thread.
+    pub fn start(limits: ReplayLimits) -> Result<Self, IoError> {
+        let shared = Arc::new(Shared::new());
+        let theirs = Arc::clone(&shared);
+        let thread = std::thread::Builder::new()
+            .name("fetch".to_string())
+            .spawn(move || Worker::new(limits, theirs).run())
+            .map_err(|error| IoError::new("starting the thread that fetches replays", error))?;
+        Ok(Self::of(shared, Some(thread)))
+    }
+
+    fn of(shared: Arc<Shared>, thread: Option<JoinHandle<()>>) -> Self {
+        Self { shared, thread, ordered: false, number: 0, chunk: Vec::new(), at: 0 }
+    }
+
+    /// Who gave last, and in which history.
+    pub fn giver(&self) -> (Identity, u64) {
+        let identity = Identity::from_packed(self.shared.giver.load(Ordering::Acquire));
+        (identity, self.shared.history.load(Ordering::Acquire))
+    }
+
+    /// What the source does for the present; `None` while nothing is ordered.
+    pub fn supply(&self) -> Option<Supply> {
+        self.ordered.then(|| {
+            let said = self.shared.supply.load(Ordering::Acquire);
+            let is_taken = self.shared.full.is_empty() && self.at >= self.chunk.len();
+            let all = [Supply::Awaited, Supply::AtEnd];
+            let found = all.into_iter().find(|supply| said == packed(self.number, *supply) && is_taken);
+            found.unwrap_or(Supply::Gives)
+        })
+    }
+
+    /// Asks for a replay, or for none any more. What is under way is thrown away.
+    pub fn order(&mut self, order: Option<ReplayOrder>) {
+        (self.ordered, self.number) = (order.is_some(), self.number + 1);
+        *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner) = (self.number, order);
+        self.shared.changed.store(true, Ordering::Release);
+        self.drop_chunk();
+        // The thread may bring more of the order before this one until it looks.
+        while let Some((_, chunk)) = self.shared.full.pop() {
+            self.give_back(chunk);
+        }
+    }
+
+    /// Hands out frames, at most `most` of them; `f` says whether it took one, else it gets it again later.
+    /// Returns how many were taken.
+    pub fn take(&mut self, most: usize, mut f: impl FnMut(&[u8]) -> bool) -> usize {
+        let mut taken = 0;
+        while taken < most {
+            if self.at >= self.chunk.len() {
+                self.drop_chunk();
+                let Some((number, chunk)) = self.shared.full.pop() else { break };
+                if number != self.number {
+                    self.give_back(chunk);
+                    continue;
+                }
+                self.chunk = chunk;
+            }
+            let bytes = &self.chunk[self.at..];
+            let len = lockstep_wire::Header::peek(bytes).map_or(bytes.len(), |header| header.length as usize);
+            if !f(&bytes[..len.min(bytes.len())]) {
+                break;
+            }
+            self.at += len;
+            taken += 1;
+        }
+        taken
+    }
+
+    fn drop_chunk(&mut self) {
+        let chunk = std::mem::take(&mut self.chunk);
+        self.at = 0;
+        if chunk.capacity() > 0 {
+            self.give_back(chunk);
+        }
+    }
+
+    /// The thread fills it again. There are no more chunks than the queue holds.
+    fn give_back(&self, chunk: Vec<u8>) {
+        let _ = self.shared.empty.push(chunk);
+    }
+}
+
+impl Drop for Fetch {
+    fn drop(&mut self) {
+        self.shared.stop.store(true, Ordering::Release);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join(); // its panic has been printed
+        }
+    }
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    replay: Replay,
+    source: Source,
+    cluster: u64,
+    clock: Clock,
+    /// Where the next request begins, and the order's number.
+    order: Option<ReplayOrder>,
+    number: u64,
+    chunk: Vec<u8>,
+}
+
+impl Worker {
+    fn new(limits: ReplayLimits, shared: Arc<Shared>) -> Self {
+        let cluster = limits.cluster;
+        Self {
+            shared,
+            replay: Replay::new(limits),
+            source: Source::default(),
+            cluster,
+            clock: Clock::start(),
+            order: None,
+            number: 0,
+            chunk: Vec::new(),
+        }
+    }
+
+    fn run(mut self) {
+        lockstep_io::cpu::yield_to_others();
+        while !self.shared.stop.load(Ordering::Acquire) {
+            if self.shared.changed.swap(false, Ordering::AcqRel) {
+                self.begin();
+            }
+            let pause = if self.order.is_none() { QUIET } else { PAUSE };
+            if !self.turn() {
+                std::thread::sleep(pause);
+            }
+        }
+    }
+
+    fn begin(&mut self) {
+        (self.number, self.order) = *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner);
+        self.source.close();
+        self.chunk.clear();
+        match self.order {
+            None => self.replay.finish(),
+            Some(ReplayOrder { from, .. }) => {
+                if self.replay.restart(self.clock.now()) {
+                    tracing::info!(from, "what is missing has left every ring: it is read from a journal");
+                }
+            }
+        }
+    }
+
+    /// Returns whether something was done.
+    fn turn(&mut self) -> bool {
+        let Some(order) = self.order else { return false };
+        let now = self.clock.now();
+        match self.replay.poll(now) {
+            Some(Step::Open(to)) => {
+                let mut request = [0; SMALL_LEN_MAX];
+                let from = (order.from, order.chain);
+                let len = self.replay.write_request(&mut request, order.history, from, REPLAY_STAY);
+                if self.source.open(to, &request[..len]).is_err() {
+                    self.replay.on_lost(now);
+                }
+            }
+            Some(Step::Close) => self.source.close(),
+            None => {}
+        }
+        if !self.chunk.is_empty() && !self.hand_over() {
+            return false;
+        }
+        let Self { replay, source, cluster, chunk, order, shared, .. } = self;
+        let polled = source.poll(|bytes| {
+            let mut at = 0;
+            while chunk.len() < CHUNK_LEN && replay.is_active() {
+                let Ok(found) = piece(&bytes[at..], *cluster) else {
+                    replay.on_lost(now);
+                    return bytes.len();
+                };
+                let Some((piece, len)) = found else { break };
+                take_piece(replay, now, shared, piece, chunk, order);
+                at += len;
+            }
+            at
+        });
+        if polled == Polled::Lost {
+            self.source.close();
+            self.replay.on_lost(now);
+        }
+        let handed = self.chunk.is_empty() || self.hand_over();
+        let supply = if handed { self.replay.supply() } else { Supply::Gives };
+        self.shared.supply.store(packed(self.number, supply), Ordering::Release);
+        self.look_for_failure(now);
+        matches!(polled, Polled::Bytes(_)) && handed
+    }
+
+    /// Puts the chunk into the queue; false while that is full.
+    fn hand_over(&mut self) -> bool {
+        if self.shared.full.is_full() {
+            return false;
+        }
+        let mut next = self.shared.empty.pop().unwrap_or_else(|| Vec::with_capacity(2 * CHUNK_LEN));
+        next.clear();
+        let full = std::mem::replace(&mut self.chunk, next);
+        let _ = self.shared.full.push((self.number, full)); // there is room: we alone push
+        true
+    }
+
+    fn look_for_failure(&mut self, now: Nanos) {
+        if let Some(failed) = self.replay.failed() {
+            let why = failed.why.map_or("no journal can be reached", ReplayEnd::name);
+            let from = self.order.map_or(0, |order| order.from);
+            tracing::error!(
+                from,
+                oldest = failed.oldest_seq,
+                "what is missing here cannot be had from any journal: {why}; it is tried again"
+            );
+            self.replay.finish();
+            self.source.close();
+            self.replay.begin(now + super::AGAIN_NS);
+        }
+    }
+}
+
+/// What the source of the order of that number does, in one word.
+fn packed(order: u64, supply: Supply) -> u64 {
+    order << 2 | supply as u64
+}
+
+/// Frames go into the chunk; answers and marks tell how things stand.
+fn take_piece(
+    replay: &mut Replay,
+    now: Nanos,
+    shared: &Shared,
+    piece: Piece<'_>,
+    chunk: &mut Vec<u8>,
+    order: &mut Option<ReplayOrder>,
+) {
+    match piece {
+        Piece::Answer(header, body) => {
+            if replay.on_answer(now, &body) {
+                shared.giver.store(header.identity().packed(), Ordering::Release);
+                shared.history.store(header.history, Ordering::Release);
+            }
+        }
+        Piece::Mark(_, body) => replay.on_mark(now, &body),
+        Piece::Frame(frame) if replay.on_frame(now) => {
+            chunk.extend_from_slice(frame.bytes);
+            // Should this source be lost, the next one goes on here.
+            let (history, from) = (frame.header.history, frame.header.next_seq());
+            *order = Some(ReplayOrder { history, from, chain: Some(chain_after(frame.header)) });
+        }
+        Piece::Frame(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use lockstep_wire::{HEADER_LEN, Header, Kind, REPLAY_LEN, ReplayBody, Seq, write_replay};
+    use std::io::Write;
+    use std::net::{SocketAddr, TcpListener};
+
+    fn frame(first_seq: Seq) -> Vec<u8> {
+        let header = Header { length: HEADER_LEN as u32, first_seq, ..Header::new(Kind::Frame) };
+        bytemuck::bytes_of(&header).to_vec()
+    }
+
+    /// A busy host answers after a while. A reader that stood still meanwhile began anew every 50 ms, and a slower source
+    /// never came to answer.
+    #[test]
+    fn a_source_that_has_not_answered_yet_is_not_at_its_end() {
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let SocketAddr::V4(address) = server.local_addr().unwrap() else { panic!("an address of IPv4") };
+        let me = Identity { replica: 9, incarnation: 0 };
+        let mut fetch = Fetch::start(ReplayLimits::new(7, me, vec![address])).unwrap();
+        assert_eq!(fetch.supply(), None);
+        fetch.order(Some(ReplayOrder { history: 0, from: 10, chain: None }));
+        let (mut connection, _) = server.accept().unwrap();
+        let await_supply = |fetch: &Fetch, supply| {
+            while fetch.supply() != Some(supply) {
+                std::thread::sleep(PAUSE);
+            }
+        };
+        await_supply(&fetch, Supply::Awaited);
+        let mut mark = [0; REPLAY_LEN];
+        let header = |kind| Header { cluster: 7, ..Header::new(kind) };
+        let body = ReplayBody { next: 10, oldest_seq: 1, end: 0, reserved: 0 };
+        write_replay(&mut mark, header(Kind::ReplayAnswer), body);
+        connection.write_all(&mark).unwrap();
+        await_supply(&fetch, Supply::Gives);
+        write_replay(&mut mark, header(Kind::ReplayMark), body);
+        connection.write_all(&mark).unwrap();
+        await_supply(&fetch, Supply::AtEnd);
+    }
+
+    /// What is mended from another journal is fetched hole by hole: a frame that the order before this one brought late
+    /// fits nowhere.
+    #[test]
+    fn what_an_earlier_order_brings_late_is_thrown_away() {
+        let mut fetch = Fetch::of(Arc::new(Shared::new()), None);
+        let order = |from| Some(ReplayOrder { history: 0, from, chain: None });
+        let (mut orders, mut seen) = (Vec::new(), Vec::new());
+        for from in [10, 50] {
+            fetch.order(order(from));
+            orders.push(fetch.shared.order.lock().unwrap().0);
+        }
+        // The thread has not looked yet, and is at the end of the first one.
+        assert!(fetch.shared.full.push((orders[0], frame(10))).is_ok());
+        fetch.shared.supply.store(packed(orders[0], Supply::AtEnd), Ordering::Release);
+        assert_eq!(fetch.take(9, |_| panic!("it was withdrawn")), 0);
+        assert_eq!(fetch.supply(), Some(Supply::Gives), "nothing of the present order is known");
+        assert!(fetch.shared.full.push((orders[1], frame(50))).is_ok());
+        let taken = fetch.take(9, |bytes| {
+            seen.push(Header::peek(bytes).map(|header| header.first_seq));
+            true
+        });
+        assert_eq!((taken, seen), (1, vec![Some(50)]));
+        fetch.shared.supply.store(packed(orders[1], Supply::AtEnd), Ordering::Release);
+        assert_eq!(fetch.supply(), Some(Supply::AtEnd));
+    }
+}

@@ -1,0 +1,303 @@
+//! The server's loop: accept, look at what was written, give each reader its turn.
+
+use super::connection::{Connection, Desk, Turned};
+use crate::io::store::DirStore;
+use lockstep_io::IoError;
+use lockstep_io::clock::Clock;
+use lockstep_replica::journal::shelf::{Shelf, Written};
+use lockstep_wire::{Identity, Nanos};
+use mio::net::TcpListener;
+use mio::{Events, Interest, Poll, Token, Waker};
+use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What a server is to do.
+#[derive(Clone, Debug)]
+pub struct ServerSettings {
+    /// The cluster's id.
+    pub cluster: u64,
+    /// The owner of the journal.
+    pub identity: Identity,
+    /// Where it listens, over TCP.
+    pub listen: SocketAddrV4,
+    /// The journal's directory.
+    pub journal: PathBuf,
+    /// Most readers at a time.
+    pub readers_max: usize,
+    /// Bytes per second for all readers together while the stream moves; without limit while it stands still.
+    pub rate_bytes_per_s: u64,
+    /// Whether it serves while its node leads.
+    pub by_leader: bool,
+}
+
+/// What a server has done so far.
+#[derive(Debug, Default)]
+pub struct ServerStats {
+    readers: AtomicU64,
+    served: AtomicU64,
+    sent_bytes: AtomicU64,
+}
+
+impl ServerStats {
+    /// Names of [`ServerStats::values`], as they stand in the counters file.
+    pub const NAMES: [&'static str; 3] = ["replay_readers", "replay_served", "replay_sent_bytes"];
+
+    /// Readers that are connected now, readers in all, bytes of frames sent.
+    pub fn values(&self) -> [u64; 3] {
+        [&self.readers, &self.served, &self.sent_bytes].map(|value| value.load(Ordering::Acquire))
+    }
+}
+
+/// A running server; dropped, it tells its readers and ends.
+pub struct Server {
+    stop: Arc<AtomicBool>,
+    waker: Waker,
+    thread: Option<JoinHandle<()>>,
+    address: SocketAddr,
+    stats: Arc<ServerStats>,
+}
+
+const LISTENER: Token = Token(0);
+const WAKER: Token = Token(1);
+const FIRST: usize = 2;
+/// Readers beyond the limit that are told so at a time.
+const DOOMED_MAX: usize = 16;
+/// A stream of which nothing was written for so long stands still: the side thread looks every 20 ms.
+const STILL_NS: Nanos = 200_000_000;
+/// What a pause may save up of the rate: the length of a turn or two.
+const SAVED_NS: Nanos = 4_000_000;
+/// Before segments that could not be read are looked at again.
+const BROKEN_NS: Nanos = 5_000_000_000;
+/// Between two looks at what was written, while somebody stays; shorter than what the side thread gathers.
+const STAY: Duration = Duration::from_millis(5);
+/// Turns in a row in which files may vanish while they are looked at.
+const GONE_MAX: u32 = 8;
+/// Between two turns while the budget is spent.
+const SPENT: Duration = Duration::from_millis(1);
+/// Between two looks at the clock while nothing is to be done.
+const QUIET: Duration = Duration::from_millis(250);
+
+impl Server {
+    /// Begins to listen. `written` tells what the journal's side thread has written.
+    ///
+    /// # Errors
+    /// The address cannot be had, or the directory not be read.
+    pub fn start(
+        settings: ServerSettings,
+        written: impl Fn() -> Written + Send + 'static,
+    ) -> Result<Self, IoError> {
+        let listen = settings.listen;
+        let doing = || format!("listening for readers of the journal on {listen}");
+        let fails = |error| IoError::new(doing(), error);
+        let mut listener = match TcpListener::bind(listen.into()) {
+            // An address that a host does not know itself by (a container's, a router's).
+            Err(error) if error.kind() == std::io::ErrorKind::AddrNotAvailable => {
+                TcpListener::bind(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, listen.port()).into())
+            }
+            bound => bound,
+        }
+        .map_err(|error| IoError::of_bind(doing(), error))?;
+        let address = listener.local_addr().map_err(fails)?;
+        let poll = Poll::new().map_err(fails)?;
+        poll.registry().register(&mut listener, LISTENER, Interest::READABLE).map_err(fails)?;
+        let waker = Waker::new(poll.registry(), WAKER).map_err(fails)?;
+        let (stop, stats) = (Arc::new(AtomicBool::new(false)), Arc::new(ServerStats::default()));
+        let room = Room {
+            poll,
+            listener,
+            connections: Vec::new(),
+            tokens: FIRST,
+            store: DirStore::reader(&settings.journal),
+            shelf: Shelf::default(),
+            written: Box::new(written),
+            last: Written::default(),
+            moved_at: 0,
+            broken_until: 0,
+            gone: 0,
+            saved: 0.0,
+            turned_at: 0,
+            clock: Clock::start(),
+            stop: Arc::clone(&stop),
+            stats: Arc::clone(&stats),
+            settings,
+        };
+        let thread = std::thread::Builder::new()
+            .name("replay".to_string())
+            .spawn(move || room.run())
+            .map_err(|error| IoError::new("starting the thread that replays", error))?;
+        Ok(Self { stop, waker, thread: Some(thread), address, stats })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What it has done so far, for who counts.
+    pub fn stats(&self) -> &ServerStats {
+        &self.stats
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Release);
+        let _ = self.waker.wake(); // it looks by itself now and then
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join(); // its panic has been printed
+        }
+    }
+}
+
+/// What the thread has.
+struct Room {
+    settings: ServerSettings,
+    poll: Poll,
+    listener: TcpListener,
+    connections: Vec<(Token, Connection)>,
+    tokens: usize,
+    store: DirStore,
+    shelf: Shelf,
+    written: Box<dyn Fn() -> Written + Send>,
+    last: Written,
+    moved_at: Nanos,
+    /// The segments could not be read; until then nobody tries again.
+    broken_until: Nanos,
+    /// Turns in a row in which a file that was to be read was gone.
+    gone: u32,
+    /// Bytes that may be sent now, while the stream moves.
+    saved: f64,
+    turned_at: Nanos,
+    clock: Clock,
+    stop: Arc<AtomicBool>,
+    stats: Arc<ServerStats>,
+}
+
+impl Room {
+    fn run(mut self) {
+        lockstep_io::cpu::yield_to_others();
+        let mut events = Events::with_capacity(256);
+        let mut wait = QUIET;
+        loop {
+            // A signal may end the wait early.
+            let _ = self.poll.poll(&mut events, Some(wait));
+            let stopping = self.stop.load(Ordering::Acquire);
+            self.accept();
+            wait = self.turn(stopping);
+            if stopping {
+                // Each had its last word, as far as its socket took it.
+                return;
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        let most = self.settings.readers_max + DOOMED_MAX;
+        while let Ok((mut stream, peer)) = self.listener.accept() {
+            if self.connections.len() >= most {
+                continue; // closed at once
+            }
+            let token = Token(self.tokens);
+            self.tokens = self.tokens.checked_add(1).unwrap_or(FIRST);
+            let interest = Interest::READABLE | Interest::WRITABLE;
+            if self.poll.registry().register(&mut stream, token, interest).is_ok() {
+                let readers = self.connections.iter().filter(|(_, one)| one.takes_a_place()).count();
+                let doomed = readers >= self.settings.readers_max;
+                let connection = Connection::new(stream, peer, self.clock.now(), doomed);
+                self.connections.push((token, connection));
+            }
+        }
+    }
+
+    /// Gives each reader its turn. Returns how long to wait for events.
+    fn turn(&mut self, stopping: bool) -> Duration {
+        if self.connections.is_empty() {
+            return QUIET;
+        }
+        let now = self.clock.now();
+        self.look(now);
+        let mut allowance = self.allowance(now);
+        let before = allowance;
+        let Self { settings, store, shelf, last, connections, stats, clock, broken_until, .. } = self;
+        let mut desk = Desk {
+            cluster: settings.cluster,
+            identity: settings.identity,
+            by_leader: settings.by_leader,
+            store,
+            shelf,
+            written: *last,
+            now,
+            wall: clock.wall(now),
+            stopping,
+            damaged: now < *broken_until,
+        };
+        let mut wait = QUIET;
+        connections.retain_mut(|(_, connection)| {
+            let sent = connection.sent_bytes;
+            let turned = connection.turn(&mut desk, &mut allowance);
+            stats.sent_bytes.fetch_add(connection.sent_bytes - sent, Ordering::AcqRel);
+            wait = wait.min(match turned {
+                Turned::Went => Duration::ZERO,
+                Turned::Spent => SPENT,
+                Turned::AtEnd => STAY,
+                Turned::Blocked | Turned::Gone => QUIET,
+            });
+            if turned == Turned::Gone {
+                stats.served.fetch_add(1, Ordering::AcqRel);
+                let (bytes, end) =
+                    (connection.sent_bytes, connection.end.map_or("it left", |end| end.name()));
+                tracing::info!(peer = %connection.peer, bytes, "replay ended: {end}");
+            }
+            turned != Turned::Gone
+        });
+        // Whoever came last in this turn comes first in the next one.
+        if !connections.is_empty() {
+            connections.rotate_left(1);
+        }
+        stats.readers.store(connections.len() as u64, Ordering::Release);
+        self.saved -= (before - allowance) as f64;
+        wait
+    }
+
+    /// What was written since the last look.
+    fn look(&mut self, now: Nanos) {
+        let written = (self.written)();
+        if (written.number, written.offset) != (self.last.number, self.last.offset) {
+            self.moved_at = now;
+        }
+        self.last = written;
+        if now < self.broken_until {
+            return;
+        }
+        let Err(error) = self.shelf.refresh(&self.store, &written) else {
+            self.gone = 0;
+            return;
+        };
+        self.shelf = Shelf::default();
+        self.gone += 1;
+        // What retention removed just while it was read is not missed in the next turn.
+        if !error.is_gone() || self.gone > GONE_MAX {
+            tracing::warn!("the journal cannot be replayed further: {error}");
+            self.broken_until = now + BROKEN_NS;
+        }
+    }
+
+    /// Bytes that may be sent in this turn.
+    fn allowance(&mut self, now: Nanos) -> u64 {
+        if now >= self.moved_at + STILL_NS {
+            self.turned_at = now;
+            self.saved = 0.0;
+            return u64::MAX;
+        }
+        let rate = self.settings.rate_bytes_per_s;
+        let passed = now.saturating_sub(self.turned_at).min(SAVED_NS);
+        self.turned_at = now;
+        let most = rate as f64 * SAVED_NS as f64 / 1e9;
+        self.saved = (self.saved.max(0.0) + rate as f64 * passed as f64 / 1e9).min(most);
+        self.saved as u64
+    }
+}

@@ -1,0 +1,417 @@
+//! The tail's ring in a file on tmpfs or hugetlbfs: memory that outlives the process and that no
+//! writeback touches. Populated once, mapped for life, never flushed.
+//!
+//! ```text
+//!  0             4096                 ring_at                          file's end
+//!  │ label, words │ slots (16 B/block) │ ring                                   │
+//! ```
+//!
+//! Two handles share the mapping. [`MappedTail`] (hot) alone writes the ring, and only from `published`
+//! up to what `written` has freed; [`TailReader`] (side) reads only from `written` to `published`. Both
+//! check that themselves, so the two never touch the same bytes.
+
+use lockstep_core::ring::place_in;
+use lockstep_io::IoError;
+use lockstep_io::claims::{self, Claims};
+use lockstep_io::sync::{AtomicU64, Ordering};
+use lockstep_replica::journal::ports::{TailMemory, TailSource, Word};
+use lockstep_replica::journal::{BLOCK_LEN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT};
+use lockstep_wire::Seq;
+use memmap2::{Advice, MmapOptions, MmapRaw};
+use std::cell::Cell;
+use std::fs::{File, OpenOptions};
+use std::io::ErrorKind;
+use std::marker::PhantomData;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const SLOTS_AT: usize = BLOCK_LEN;
+
+/// The mapping, and where the ring lies in it.
+#[derive(Debug)]
+struct Mapping {
+    map: MmapRaw,
+    ring_at: usize,
+    ring_len: usize,
+    /// Keeps the lock: nobody else maps this file.
+    _file: File,
+}
+
+/// Where the ring begins in a file for `ring_len` bytes.
+fn ring_at(ring_len: u64) -> usize {
+    SLOTS_AT + (ring_len as usize / BLOCK_LEN * 16).next_multiple_of(BLOCK_LEN)
+}
+
+impl Mapping {
+    #[inline]
+    fn atomic(&self, at: usize) -> &AtomicU64 {
+        assert!(at.is_multiple_of(8) && at + 8 <= self.ring_at);
+        // SAFETY: inside the mapping (asserted), aligned because the mapping is page-aligned and `at` a
+        // multiple of 8; bytes before the ring are accessed as atomics only, label aside (see `label`).
+        unsafe { AtomicU64::from_ptr(self.map.as_mut_ptr().add(at).cast()) }
+    }
+
+    #[inline]
+    fn word(&self, word: Word) -> &AtomicU64 {
+        self.atomic(WORDS_AT + word as usize * WORD_STRIDE)
+    }
+
+    /// The place of `len` bytes at `pos`, inside the ring.
+    #[inline]
+    fn place(&self, pos: u64, len: usize) -> *mut u8 {
+        let at = place_in(self.ring_len as u64, pos) as usize;
+        assert!(at + len <= self.ring_len, "{len} bytes at position {pos} cross the ring's end");
+        // SAFETY: inside the mapping: the ring lies there and the range inside the ring (asserted).
+        unsafe { self.map.as_mut_ptr().add(self.ring_at + at) }
+    }
+
+    fn label(&self) -> Option<TailLabel> {
+        let mut bytes = [0; lockstep_replica::journal::LABEL_LEN];
+        for (chunk, at) in bytes.chunks_exact_mut(8).zip((0..).step_by(8)) {
+            chunk.copy_from_slice(&self.atomic(at).load(Ordering::Relaxed).to_ne_bytes());
+        }
+        let (label, ring_len) = TailLabel::from_bytes(&bytes)?;
+        (ring_len == self.ring_len as u64).then_some(label)
+    }
+}
+
+/// The ring in the hands of the hot thread.
+#[derive(Debug)]
+pub struct MappedTail {
+    mapping: Arc<Mapping>,
+    /// What this handle may write; it alone stores `PublishedPos`.
+    claims: Claims,
+    /// One thread at a time.
+    _not_sync: PhantomData<Cell<()>>,
+}
+
+/// The ring in the hands of the side thread.
+#[derive(Debug)]
+pub struct TailReader {
+    mapping: Arc<Mapping>,
+}
+
+/// What a file is, by its first bytes.
+enum Is {
+    /// A tail of ours that nobody has begun to use, or that was given up.
+    Unlabelled,
+    /// A tail of ours with a ring of so many bytes.
+    Labelled(u64),
+}
+
+/// The file at `path`, locked, and what it is; `None` if there is none. One that is no tail of ours is nobody's to
+/// touch.
+fn inspect(path: &Path) -> Result<Option<(File, Is)>, IoError> {
+    let shown = path.display();
+    let file = match OpenOptions::new().read(true).write(true).open(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        opened => opened.map_err(|e| {
+            IoError::new(format!("opening the tail {shown} (a file on tmpfs or hugetlbfs)"), e)
+        })?,
+    };
+    lock(&file, path)?;
+    let looking = |e| IoError::new(format!("looking at the tail {shown}"), e);
+    let meta = file.metadata().map_err(looking)?;
+    let mut bytes = [0; lockstep_replica::journal::LABEL_LEN];
+    let is = match meta.is_file() {
+        true if meta.len() == 0 => Some(Is::Unlabelled),
+        true if meta.len() >= bytes.len() as u64 => {
+            file.read_exact_at(&mut bytes, 0).map_err(looking)?;
+            let ours = bytes[..size_of::<u64>()] == TAIL_MAGIC.to_le_bytes();
+            let labelled = TailLabel::from_bytes(&bytes).map(|(_, ring_len)| Is::Labelled(ring_len));
+            labelled.or(ours.then_some(Is::Unlabelled))
+        }
+        _ => None,
+    };
+    let Some(is) = is else {
+        return Err(IoError::because(
+            format!(
+                "looking at the tail {shown}: it is no tail of lockstep, and stays as it is: name another path \
+                 (`replicas.N.tail`), or remove it"
+            ),
+            ErrorKind::AlreadyExists,
+            "another file",
+        ));
+    };
+    Ok(Some((file, is)))
+}
+
+impl MappedTail {
+    /// Maps the ring that lies at `path`, and changes nothing of it; `None` if there is none to go on with.
+    ///
+    /// # Errors
+    /// The file is none of ours, or somebody else has it, or it cannot be opened.
+    pub fn held(path: &Path) -> Result<Option<Self>, IoError> {
+        let Some((file, Is::Labelled(ring_len))) = inspect(path)? else { return Ok(None) };
+        let looking = |e| IoError::new(format!("looking at the tail {}", path.display()), e);
+        let len = file.metadata().map_err(looking)?.len();
+        let whole = len == file_len(ring_len, &file_system(&file, path)?);
+        whole.then(|| Self::map(file, path, ring_len)).transpose()
+    }
+
+    /// Makes an empty ring of `ring_len` bytes at `path`; a tail of ours that lies there is gone then. It gets its
+    /// name when all of it is there.
+    ///
+    /// # Errors
+    /// The file there is none of ours, the file system has not enough room, or it cannot be written.
+    pub fn create(path: &Path, ring_len: u64) -> Result<Self, IoError> {
+        let shown = path.display();
+        if let Some((former, _)) = inspect(path)? {
+            // Its memory may be needed for the new one; it goes only where that is enough.
+            let fs = file_system(&former, path)?;
+            let meta =
+                former.metadata().map_err(|e| IoError::new(format!("looking at the tail {shown}"), e))?;
+            has_room(path, file_len(ring_len, &fs), fs.free_bytes + meta.blocks() * 512)?;
+            std::fs::remove_file(path)
+                .map_err(|e| IoError::new(format!("removing the former tail {shown}"), e))?;
+        }
+        let mut name = path.as_os_str().to_owned();
+        name.push(".new");
+        let new = PathBuf::from(name);
+        // One that a start left behind in the middle.
+        match std::fs::remove_file(&new) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                return Err(IoError::new(format!("removing {}", new.display()), error));
+            }
+            _ => {}
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)
+            .map_err(|e| {
+                IoError::new(format!("creating the tail {} (a file on tmpfs or hugetlbfs)", new.display()), e)
+            })?;
+        let made = Self::fill(file, &new, ring_len).and_then(|tail| {
+            std::fs::rename(&new, path)
+                .map_err(|e| IoError::new(format!("naming the tail {shown}"), e))
+                .map(|()| tail)
+        });
+        if made.is_err() {
+            // It is ours, and worth nothing; whether it goes changes nothing.
+            let _ = std::fs::remove_file(&new);
+        }
+        made
+    }
+
+    /// Gives a new file its length and its memory.
+    fn fill(file: File, path: &Path, ring_len: u64) -> Result<Self, IoError> {
+        let shown = path.display();
+        lock(&file, path)?;
+        let fs = file_system(&file, path)?;
+        let len = file_len(ring_len, &fs);
+        has_room(path, len, fs.free_bytes)?;
+        file.set_len(len).map_err(|e| IoError::new(format!("sizing the tail {shown}"), e))?;
+        // SAFETY: a plain call on an open descriptor; no memory is involved.
+        if unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, len as libc::off_t) } != 0 {
+            let error = std::io::Error::last_os_error();
+            if error.raw_os_error() != Some(libc::EOPNOTSUPP) {
+                return Err(IoError::new(format!("reserving {len} bytes for the tail {shown}"), error));
+            }
+        }
+        let tail = Self::map(file, path, ring_len)?;
+        // From now on it is known for a tail of ours.
+        tail.mapping.atomic(0).store(TAIL_MAGIC, Ordering::Relaxed);
+        Ok(tail)
+    }
+
+    fn map(file: File, path: &Path, ring_len: u64) -> Result<Self, IoError> {
+        let len = file_len(ring_len, &file_system(&file, path)?);
+        let map = MmapOptions::new()
+            .len(len as usize)
+            .map_raw(&file)
+            .map_err(|e| IoError::new(format!("mapping the tail {}", path.display()), e))?;
+        if map.advise(Advice::PopulateWrite).is_err() {
+            touch(&map);
+        }
+        let mapping = Mapping { map, ring_at: ring_at(ring_len), ring_len: ring_len as usize, _file: file };
+        let (published, written) = (mapping.word(Word::PublishedPos), mapping.word(Word::WrittenPos));
+        let claims = Claims::new(ring_len, published, written);
+        Ok(Self { mapping: Arc::new(mapping), claims, _not_sync: PhantomData })
+    }
+
+    /// The handle for the side thread. There is one at most: asking for a second one panics.
+    pub fn reader(&self) -> TailReader {
+        assert_eq!(Arc::strong_count(&self.mapping), 1, "one side thread copies a tail");
+        TailReader { mapping: Arc::clone(&self.mapping) }
+    }
+}
+
+/// Nobody else maps this file while we do.
+fn lock(file: &File, path: &Path) -> Result<(), IoError> {
+    file.try_lock().map_err(|error| {
+        let doing = format!("locking the tail {}: another node uses it, give each its own", path.display());
+        IoError::new(doing, error.into())
+    })
+}
+
+fn has_room(path: &Path, needed: u64, free: u64) -> Result<(), IoError> {
+    if needed <= free {
+        return Ok(());
+    }
+    let doing = format!(
+        "the tail {} needs {needed} bytes and there are {free} free: make its file system larger, or the tail smaller",
+        path.display()
+    );
+    Err(IoError::because(doing, ErrorKind::StorageFull, "not enough room"))
+}
+
+/// Bytes of a file for a ring of `ring_len`.
+fn file_len(ring_len: u64, fs: &FileSystem) -> u64 {
+    (ring_at(ring_len) as u64 + ring_len).next_multiple_of(fs.page_len)
+}
+
+/// Older kernels: a write to each page, which changes nothing.
+fn touch(map: &MmapRaw) {
+    for at in (0..map.len()).step_by(BLOCK_LEN) {
+        // SAFETY: inside the mapping and aligned; nobody else has it yet. An atomic read-modify-write
+        // of nothing cannot be optimised away.
+        let word = unsafe { AtomicU64::from_ptr(map.as_mut_ptr().add(at).cast()) };
+        word.fetch_or(0, Ordering::Relaxed);
+    }
+}
+
+/// Bytes that are free in the file system of `folder`.
+///
+/// # Errors
+/// There is no such folder.
+pub fn free_bytes(folder: &Path) -> Result<u64, IoError> {
+    let opened =
+        File::open(folder).map_err(|e| IoError::new(format!("looking at {}", folder.display()), e))?;
+    Ok(file_system(&opened, folder)?.free_bytes)
+}
+
+struct FileSystem {
+    free_bytes: u64,
+    page_len: u64,
+}
+
+fn file_system(file: &File, path: &Path) -> Result<FileSystem, IoError> {
+    // SAFETY: a struct of integers, for which zeros are a value; `fstatfs` fills it.
+    let mut fs: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: an open descriptor and a struct of ours.
+    if unsafe { libc::fstatfs(file.as_raw_fd(), &raw mut fs) } != 0 {
+        return Err(IoError::last(format!("looking at the file system of {}", path.display())));
+    }
+    let block_len = fs.f_bsize as u64;
+    let huge = fs.f_type == libc::HUGETLBFS_MAGIC;
+    Ok(FileSystem {
+        free_bytes: fs.f_bavail as u64 * block_len,
+        page_len: if huge { block_len } else { BLOCK_LEN as u64 },
+    })
+}
+
+impl TailSource for MappedTail {
+    fn ring_len(&self) -> u64 {
+        self.mapping.ring_len as u64
+    }
+
+    fn label(&self) -> Option<TailLabel> {
+        self.mapping.label()
+    }
+
+    #[inline]
+    fn read(&self, pos: u64, len: usize) -> &[u8] {
+        // SAFETY: inside the ring (`place` asserts). The ring is written through `write` only, which
+        // takes this handle by `&mut`, and the handle is neither cloned nor shared between threads.
+        unsafe { std::slice::from_raw_parts(self.mapping.place(pos, len), len) }
+    }
+
+    #[inline]
+    fn word(&self, word: Word) -> u64 {
+        claims::load(self.mapping.word(word))
+    }
+
+    #[inline]
+    fn set_word(&mut self, word: Word, value: u64) {
+        // What the reader relies on: `published` never falls, and `written` is its own to store.
+        match word {
+            Word::PublishedPos => return self.claims.publish(self.mapping.word(word), value),
+            Word::WrittenPos => {
+                assert_eq!(Arc::strong_count(&self.mapping), 1, "written is the side thread's to store");
+            }
+            _ => {}
+        }
+        claims::store(self.mapping.word(word), value);
+    }
+}
+
+impl TailMemory for MappedTail {
+    #[inline]
+    fn write(&mut self, pos: u64, len: usize) -> &mut [u8] {
+        self.claims.judge(self.mapping.word(Word::WrittenPos), pos, len as u64);
+        // SAFETY: inside the ring (`place` asserts), and borrowed from this handle alone. The other
+        // handle reads below `published` and not below `written` only: in the ring these places are
+        // disjoint from `published .. written + ring_len` (judged above; `written` never falls, and
+        // its acquire load orders the reader's last look before this write).
+        unsafe { std::slice::from_raw_parts_mut(self.mapping.place(pos, len), len) }
+    }
+
+    fn slot(&self, block: usize) -> (Seq, u64) {
+        let at = SLOTS_AT + block * 16;
+        let load = |at| self.mapping.atomic(at).load(Ordering::Relaxed);
+        (load(at), load(at + 8))
+    }
+
+    fn set_slot(&mut self, block: usize, (seq, pos): (Seq, u64)) {
+        let at = SLOTS_AT + block * 16;
+        self.mapping.atomic(at).store(seq, Ordering::Relaxed);
+        self.mapping.atomic(at + 8).store(pos, Ordering::Relaxed);
+    }
+
+    fn reset(&mut self) {
+        assert_eq!(Arc::strong_count(&self.mapping), 1, "a tail is not forgotten while somebody copies it");
+        // That it is a tail of ours stays known.
+        for at in (8..self.mapping.ring_at).step_by(8) {
+            self.mapping.atomic(at).store(0, Ordering::Relaxed);
+        }
+        let (published, written) =
+            (self.mapping.word(Word::PublishedPos), self.mapping.word(Word::WrittenPos));
+        self.claims = Claims::new(self.mapping.ring_len as u64, published, written);
+    }
+
+    fn set_label(&mut self, label: TailLabel) {
+        let bytes = label.to_bytes(self.ring_len());
+        for (chunk, at) in bytes.as_chunks::<8>().0.iter().zip((0..).step_by(8)) {
+            self.mapping.atomic(at).store(u64::from_ne_bytes(*chunk), Ordering::Release);
+        }
+    }
+}
+
+impl TailSource for TailReader {
+    fn ring_len(&self) -> u64 {
+        self.mapping.ring_len as u64
+    }
+
+    fn label(&self) -> Option<TailLabel> {
+        self.mapping.label()
+    }
+
+    fn read(&self, pos: u64, len: usize) -> &[u8] {
+        let (written, published) =
+            (self.mapping.word(Word::WrittenPos), self.mapping.word(Word::PublishedPos));
+        claims::judge_read(written, published, pos, len as u64);
+        // SAFETY: inside the ring (`place` asserts), below `published`, whose acquire load orders the
+        // hot thread's writes before this read, and not below `written`: the hot thread writes there
+        // again only when this handle has raised `written`, which takes `&mut`.
+        unsafe { std::slice::from_raw_parts(self.mapping.place(pos, len), len) }
+    }
+
+    fn word(&self, word: Word) -> u64 {
+        claims::load(self.mapping.word(word))
+    }
+
+    fn set_word(&mut self, word: Word, value: u64) {
+        let ours =
+            matches!(word, Word::WrittenPos | Word::WrittenSeq | Word::DurableSeq | Word::PromisedStored);
+        assert!(ours, "{word:?} is the hot thread's to store");
+        match word {
+            Word::WrittenPos => claims::free(self.mapping.word(word), value),
+            _ => claims::store(self.mapping.word(word), value),
+        }
+    }
+}

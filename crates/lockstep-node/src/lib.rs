@@ -1,0 +1,242 @@
+//! # node: a replica on this machine
+//!
+//! Puts the engine's replica on a real device, journal and clock: one pinned thread for the duty cycle,
+//! one for the segments behind it. Opening says nothing to anybody; running does.
+
+mod events;
+#[allow(unsafe_code, clippy::disallowed_methods)]
+pub mod io;
+mod offline;
+mod recovery;
+mod run;
+mod start;
+
+pub use crate::io::journal_files::Survey;
+pub use events::EVENT_KINDS;
+pub use offline::{journal_digest, verify};
+pub use recovery::{found_history, survey, survey_at};
+pub use run::Node;
+pub use start::counter_names;
+
+use crate::io::journal_files::{self, JournalConfig, JournalError, OpenJournal, Why, draw_incarnation};
+use crate::io::journal_thread::{self, ThreadSettings};
+use crate::io::tail::MappedTail;
+use lockstep_core::proto::beat::BeatLimits;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::lineage::Lineage;
+use lockstep_core::proto::nack::NackLimits;
+use lockstep_core::proto::repairers::Repairer;
+use lockstep_core::proto::window::Window;
+use lockstep_io::IoError;
+use lockstep_io::clock::{Clock, random_u64};
+use lockstep_io::cpu::SchedulingClass;
+use lockstep_io::device::{Device, Memory, SecondLine};
+use lockstep_io::idle::Idle;
+use lockstep_io::rehearse::RehearsalSettings;
+use lockstep_io::transport::TransportSettings;
+use lockstep_io::udp::UdpSettings;
+use lockstep_replica::bootstrap::{bootstrap as bootstrap_tail, may_begin};
+use lockstep_replica::journal::{OpenError, Retention};
+use lockstep_replica::ports::Ports;
+use lockstep_wire::{Identity, MemberBody, Nanos, frame_len_max};
+use std::fmt;
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
+
+/// The real world of a replica.
+#[derive(Debug)]
+pub struct RealPorts;
+
+impl Ports for RealPorts {
+    type Net = Device;
+    type Memory = MappedTail;
+}
+
+/// How a journal is replayed to others.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReplaySettings {
+    /// Most readers at a time.
+    pub readers_max: usize,
+    /// Bytes per second for all of them while the stream moves; without limit while it stands still.
+    pub rate_bytes_per_s: u64,
+    /// Whether they are served while the node leads.
+    pub by_leader: bool,
+}
+
+/// Everything that a node needs to know. `Config::node` builds it from the cluster's file.
+#[derive(Clone, Debug)]
+pub struct NodeSettings {
+    /// The replica's or archiver's number.
+    pub replica: u32,
+    /// It keeps the stream and never votes, whatever a membership says.
+    pub is_archiver: bool,
+    /// The cluster's id.
+    pub cluster: u64,
+    /// The line's device; which groups it joins is the role's business.
+    pub udp: UdpSettings,
+    /// How its datagrams go.
+    pub transport: TransportSettings,
+    /// The second line's, if there is one.
+    pub second: Option<SecondLine>,
+    /// What is spoilt on purpose, if anything is.
+    pub rehearse: Option<RehearsalSettings>,
+    /// What the memory of this host is used for.
+    pub memory: Memory,
+    /// The MTU of the line.
+    pub mtu: usize,
+    /// Where this replica answers.
+    pub unicast: SocketAddrV4,
+    /// Where the others do.
+    pub peers: Vec<Repairer>,
+    /// Where journals are replayed, archivers first; this one left out.
+    pub sources: Vec<SocketAddrV4>,
+    /// How this journal is replayed to others; none: it is not.
+    pub replay: Option<ReplaySettings>,
+    /// Directory of superblock and segments.
+    pub journal: PathBuf,
+    /// File of the tail, on tmpfs or hugetlbfs.
+    pub tail: PathBuf,
+    /// Bytes of the tail's ring.
+    pub tail_bytes: u64,
+    /// Bytes of a segment.
+    pub segment_bytes: u64,
+    /// How much of the journal is kept.
+    pub retention: Retention,
+    /// Whether sealed segments are packed.
+    pub packs: bool,
+    /// Longest time that frames are gathered for one write; none chooses by the durability.
+    pub flush_interval_ns: Option<Nanos>,
+    /// What an ack means.
+    pub durability: Durability,
+    /// How much may be stamped and not committed.
+    pub window: Window,
+    /// Most names of publishers.
+    pub publishers_max: u32,
+    /// When a leader beats.
+    pub beat: BeatLimits,
+    /// Silence after which a leader is suspected.
+    pub suspect_ns: Nanos,
+    /// Where the doubling of that ends when suspicions are false.
+    pub suspect_ns_max: Nanos,
+    /// Timers of requests.
+    pub nack: NackLimits,
+    /// File of the counters.
+    pub counters: PathBuf,
+    /// Core of the duty cycle; none leaves it to the kernel.
+    pub core: Option<usize>,
+    /// Scheduling class of the duty cycle.
+    pub scheduling: SchedulingClass,
+    /// Whether memory is locked.
+    pub lock_memory: bool,
+    /// How late the kernel may wake the duty cycle.
+    pub timer_slack_ns: u64,
+    /// What the duty cycle does when there is nothing to do.
+    pub idle: Idle,
+}
+
+impl NodeSettings {
+    fn journal_config(&self) -> JournalConfig {
+        JournalConfig {
+            dir: self.journal.clone(),
+            tail: self.tail.clone(),
+            tail_len: self.tail_bytes,
+            segment_len: self.segment_bytes,
+            cluster: self.cluster,
+            replica: self.replica,
+            power: self.durability == Durability::Power,
+            frame_len_max: frame_len_max(self.mtu),
+        }
+    }
+}
+
+/// Why a node does not start, or stopped.
+#[derive(Debug)]
+pub enum NodeError {
+    /// The journal was not opened or created.
+    Journal(JournalError),
+    /// A call of the system failed.
+    Io(IoError),
+    /// The node must not start, or had to stop: in words.
+    Refused(String),
+    /// The journal is damaged: in words, with file, offset and seq.
+    Damaged(String),
+}
+
+impl NodeError {
+    /// The process's exit code: 1 failure, 2 usage, 3 integrity.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Journal(JournalError { why: Why::Open(error), .. }) => match error {
+                OpenError::Damaged(_) => 3,
+                OpenError::Store(_) => 1,
+                _ => 2,
+            },
+            Self::Journal(_) | Self::Io(_) => 1,
+            Self::Refused(_) | Self::Damaged(_) => 3,
+        }
+    }
+}
+
+impl fmt::Display for NodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Journal(error) => error.fmt(f),
+            Self::Io(error) => error.fmt(f),
+            Self::Refused(what) | Self::Damaged(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for NodeError {}
+
+impl From<IoError> for NodeError {
+    fn from(error: IoError) -> Self {
+        Self::Io(error)
+    }
+}
+
+impl From<JournalError> for NodeError {
+    fn from(error: JournalError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+/// Creates the journal of a replica: its identity is drawn here and never again.
+///
+/// # Errors
+/// The directory cannot be written, or is not empty.
+pub fn format(settings: &NodeSettings) -> Result<Identity, NodeError> {
+    let identity = Identity { replica: settings.replica, incarnation: draw_incarnation()? };
+    Ok(journal_files::format(&settings.journal, settings.cluster, identity)?.identity)
+}
+
+/// The identity that `format` gave to this replica's journal. Another process may have it open.
+///
+/// # Errors
+/// There is no journal, or it is another's.
+pub fn identity(settings: &NodeSettings) -> Result<Identity, NodeError> {
+    Ok(journal_files::identity(&settings.journal)?)
+}
+
+/// Begins a history with these members on this replica's journal, once. Returns its id, drawn at random.
+///
+/// # Errors
+/// The journal holds a history already, or does not open.
+pub fn bootstrap(settings: &NodeSettings, members: &[MemberBody]) -> Result<u64, NodeError> {
+    let refused =
+        |what: String| NodeError::Refused(format!("journal {}: {what}", settings.journal.display()));
+    let history = random_u64()?.max(1);
+    // What is said is said when the device has it, whatever the configuration.
+    let looked = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
+    let (journal, side) = looked.start(|looked| {
+        may_begin(&looked.end(), looked.superblock().identity, members).map_err(refused)?;
+        Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?)
+    })?;
+    let OpenJournal { mut opened, reader, store, lock: _lock, .. } = journal;
+    let clock = Clock::start();
+    bootstrap_tail(&mut opened.tail, history, members, clock.wall(clock.now())).map_err(refused)?;
+    let side = side.begin(store, reader, opened.writer, opened.superblock);
+    side.set_lineage(Lineage::of(history));
+    side.stop().map_err(NodeError::Refused)?;
+    Ok(history)
+}

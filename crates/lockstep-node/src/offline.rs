@@ -1,0 +1,82 @@
+//! What is done with a journal that nobody runs on: reading all of it.
+
+use super::{NodeError, NodeSettings};
+use crate::io::journal_files::{self, JournalConfig, OpenJournal};
+use crate::io::journal_thread::{self, ThreadSettings};
+use crate::io::store::DirStore;
+use lockstep_client::StreamDigest;
+use lockstep_core::engine::parts::{Joined, Parts, PartsLimits};
+use lockstep_replica::journal::read_segments;
+use lockstep_wire::{EntryKind, GATEWAYS, MESSAGE_LEN_MAX, Seq};
+
+/// Memory of messages in parts that are not whole: as a subscriber has by default.
+const PARTS_BYTES: usize = 16 << 20;
+
+/// The digest of the application messages in this replica's journal below `to_next` (all of them if it is
+/// `None`), and the exclusive end of what was read. What a killed process left in the tail is written to
+/// the segments first.
+///
+/// # Errors
+/// The journal does not open, or is damaged.
+pub fn journal_digest(
+    settings: &NodeSettings,
+    to_next: Option<Seq>,
+) -> Result<(StreamDigest, Seq), NodeError> {
+    // Nothing is said to anybody but what the device has.
+    let looked = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
+    let prepared = looked.start(|_| Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?));
+    let (OpenJournal { opened, reader, store, lock: _lock, .. }, side) = prepared?;
+    let directory = settings.journal.display();
+    side.begin(store, reader, opened.writer, opened.superblock).stop().map_err(NodeError::Refused)?;
+    let damaged = |what: String| NodeError::Damaged(format!("journal {directory}: {what}"));
+    let store = DirStore::new(&settings.journal, false).map_err(|error| damaged(error.to_string()))?;
+    let mut digest = StreamDigest::new();
+    let limits = PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: PARTS_BYTES };
+    let mut parts = Parts::new(limits, false);
+    let mut next = 1;
+    let to_next = to_next.unwrap_or(Seq::MAX);
+    let mut reader = read_segments(&store, 1).map_err(|error| damaged(error.to_string()))?;
+    while let Some(frame) = reader.next().map_err(|error| damaged(error.to_string()))? {
+        let frame = frame.map_err(|damage| damaged(damage.to_string()))?;
+        for (seq, entry) in (frame.header.first_seq..to_next).zip(frame.entries()) {
+            next = seq + 1;
+            let header = &entry.header;
+            let mut add = |payload: &[u8]| {
+                digest.add_parts(seq, header.publisher, header.publisher_seq, header.destination, payload);
+            };
+            match entry.kind() {
+                EntryKind::Message if header.destination == GATEWAYS => {}
+                EntryKind::Message if header.flags == 0 => add(entry.payload),
+                EntryKind::Message => {
+                    if let Joined::Whole(index) = parts.on_part(seq, frame.header.chain, &entry) {
+                        add(parts.message(index));
+                        parts.on_delivered(index);
+                    }
+                }
+                EntryKind::Open | EntryKind::Close => parts.on_end(seq, header.publisher),
+                _ => {}
+            }
+        }
+        if frame.header.next_seq() >= to_next {
+            break;
+        }
+    }
+    Ok((digest, next))
+}
+
+/// Reads every record of this replica's journal and says how much there is.
+///
+/// # Errors
+/// Damage, each with file, offset and seq; or the journal does not open.
+pub fn verify(settings: &NodeSettings) -> Result<String, NodeError> {
+    let verified = journal_files::verify(&settings.journal)?;
+    let directory = settings.journal.display();
+    if verified.damage.is_empty() {
+        let (segments, records, bytes) = (verified.segments, verified.records, verified.bytes);
+        return Ok(format!(
+            "journal {directory}: {segments} segments, {records} records, {bytes} bytes, no damage"
+        ));
+    }
+    let places: Vec<String> = verified.damage.iter().map(|damage| format!("\n  {damage}")).collect();
+    Err(NodeError::Damaged(format!("journal {directory} is damaged:{}", places.concat())))
+}

@@ -1,0 +1,64 @@
+//! A way out of a lost quorum: what a journal still holds, and a new history on it.
+
+use super::{NodeError, NodeSettings};
+use crate::io::journal_files::{self, Survey, boot, draw_incarnation};
+use lockstep_io::clock::{Clock, random_u64};
+use lockstep_replica::journal::{Founder, Superblock};
+use lockstep_wire::{Identity, MemberBody};
+use std::path::Path;
+
+/// Looks at this node's journal, with its tail. Nothing is changed; nobody may have it open.
+///
+/// # Errors
+/// There is no journal, it is another's, or it cannot be read.
+pub fn survey(settings: &NodeSettings) -> Result<Survey, NodeError> {
+    let survey = journal_files::survey(&settings.journal, Some(&settings.tail))?;
+    let seen = survey.looked.superblock();
+    let refused =
+        |what: String| NodeError::Refused(format!("journal {}: {what}", settings.journal.display()));
+    if seen.cluster != settings.cluster {
+        return Err(refused(format!(
+            "a journal of cluster {:#x}, this is {:#x}",
+            seen.cluster, settings.cluster
+        )));
+    }
+    if seen.identity.replica != settings.replica {
+        return Err(refused(format!(
+            "the journal of {}, this is number {}",
+            seen.identity, settings.replica
+        )));
+    }
+    Ok(survey)
+}
+
+/// Looks at what the journal in `dir` has on disk, whosesoever it is.
+///
+/// # Errors
+/// There is no journal, or it cannot be read.
+pub fn survey_at(dir: &Path) -> Result<Survey, NodeError> {
+    Ok(journal_files::survey(dir, None)?)
+}
+
+/// Founds a history on this replica's journal, or on a copy of the one in `from`, by the operator's word. The replica is
+/// its only member, under an identity that is drawn here; its sequencer then starts as usual. A crash leaves the former
+/// journal or the new one.
+///
+/// # Errors
+/// The journal is in use, another's, or empty; with `from`, this replica has one already; or the files fail.
+pub fn found_history(settings: &NodeSettings, from: Option<&Path>) -> Result<Superblock, NodeError> {
+    let clock = Clock::start();
+    let identity = Identity { replica: settings.replica, incarnation: draw_incarnation()? };
+    let founder = Founder {
+        history: random_u64()?.max(1),
+        member: MemberBody::full(identity, settings.unicast),
+        boot: boot()?,
+        window: settings.window,
+        durability: settings.durability,
+        wall: clock.wall(clock.now()),
+    };
+    let config = settings.journal_config();
+    Ok(match from {
+        None => journal_files::found(&config, &founder),
+        Some(from) => journal_files::found_from(&config, from, &founder),
+    }?)
+}

@@ -1,0 +1,342 @@
+//! The running node: opened, then turned until it is told to stop, then drained and closed clean.
+
+use super::events::{join_record, leased_record, record};
+use super::{NodeError, RealPorts};
+use crate::io::journal_files::Lock;
+use crate::io::journal_thread::Handle;
+use crate::io::replay::{Fetch, Server};
+use lockstep_core::engine::event::{Event, Role};
+use lockstep_io::Obtained;
+use lockstep_io::clock::Clock;
+use lockstep_io::counters::CountersFile;
+use lockstep_io::duty::{self, Turn};
+use lockstep_io::events::Recorder;
+use lockstep_io::idle::Waiter;
+use lockstep_io::watcher::{NOTICE_LEN_MAX, Watcher};
+use lockstep_replica::journal::ports::StoreFault;
+use lockstep_replica::journal::stall::DeviceWatch;
+use lockstep_replica::replica::{ReplayWish, Replica};
+use lockstep_wire::{Condition, FrameView, Identity, Nanos};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Between two looks at what changes slowly: the counters file and the disk.
+const SLOW_NS: Nanos = 10_000_000;
+/// Between two looks at the system's time of day, each some microseconds of clock readings.
+const CLOCK_NS: Nanos = 1_000_000_000;
+/// A device that confirms nothing for so long is stalled: more than the longest `journal.flush_interval`.
+const DEVICE_PATIENCE_NS: Nanos = 2_000_000_000;
+/// How long a stopping leader waits for what it stamped to be committed.
+const DRAIN_NS: Nanos = 1_000_000_000;
+/// A node that has something to send wants to be called at least this often.
+const RESTLESS_NS: Nanos = 50_000;
+/// A node that is replayed to looks this often whether something has come: a thread brings it, which no descriptor
+/// tells of. As long as something comes it is called again at once.
+const REPLAYING_NS: Nanos = 2_000_000;
+/// Frames of a replay that are stored in one turn: some dozens of microseconds.
+const REPLAYED_PER_TURN: usize = 64;
+
+/// A replica on this machine, open and silent.
+pub struct Node {
+    identity: Identity,
+    /// Durability `power` is configured.
+    power: bool,
+    replica: Replica<RealPorts>,
+    side: Handle,
+    clock: Clock,
+    waiter: Waiter,
+    counters: CountersFile,
+    obtained: Vec<Obtained>,
+    /// Counter values as they are published, device and engine.
+    values: Vec<u64>,
+    slow_due: Nanos,
+    clock_due: Nanos,
+    role_since: Nanos,
+    /// Whether our joins find no room elsewhere.
+    is_refused: bool,
+    /// Nodes that send to us by lease.
+    given_by: u64,
+    /// The index of the line that brought nothing last.
+    line_down: usize,
+    watcher: Option<Watcher>,
+    server: Option<Server>,
+    fetch: Option<Fetch>,
+    device: DeviceWatch,
+    _lock: Lock,
+}
+
+impl Node {
+    /// A node of what [`Node::open`] has obtained.
+    pub(super) fn new(
+        (identity, power): (Identity, bool),
+        (replica, side, lock): (Replica<RealPorts>, Handle, Lock),
+        (clock, waiter): (Clock, Waiter),
+        (counters, values): (CountersFile, Vec<u64>),
+        (server, fetch): (Option<Server>, Option<Fetch>),
+        obtained: Vec<Obtained>,
+    ) -> Self {
+        Self {
+            identity,
+            power,
+            replica,
+            side,
+            role_since: clock.now(),
+            clock,
+            waiter,
+            counters,
+            obtained,
+            values,
+            slow_due: 0,
+            clock_due: 0,
+            is_refused: false,
+            given_by: 0,
+            line_down: 0,
+            watcher: None,
+            server,
+            fetch,
+            device: DeviceWatch::new(DEVICE_PATIENCE_NS),
+            _lock: lock,
+        }
+    }
+
+    /// Each setting with the value that was obtained.
+    pub fn obtained(&self) -> &[Obtained] {
+        &self.obtained
+    }
+
+    /// What the node is.
+    pub fn role(&self) -> Role {
+        self.replica.role()
+    }
+
+    /// Who the node is.
+    pub fn identity(&self) -> Identity {
+        self.identity
+    }
+
+    /// The engine, for those who measure it.
+    pub fn replica(&self) -> &Replica<RealPorts> {
+        &self.replica
+    }
+
+    /// What an end at once would skip now, in words: for whoever ends this process.
+    pub fn skips(&self) -> impl Fn() -> String + Send + 'static {
+        let (progress, power) = (self.side.progress(), self.power);
+        move || {
+            let (written, held) = progress();
+            let missing = match held.saturating_sub(written) {
+                0 => "every entry is in a segment".to_string(),
+                missing => format!("{missing} entries (seq {written} to {}) are in no segment yet", held - 1),
+            };
+            let meaning = match power {
+                true => "the device has all that was acknowledged, and the next start goes on with that",
+                false => {
+                    "the next start goes on from the tail; should the machine be restarted before, this replica may \
+                     have forgotten something, and must be replaced"
+                }
+            };
+            format!("{missing}, and the journal is not marked clean: {meaning}")
+        }
+    }
+
+    /// From now on `watcher`, which the thread that runs this node has started, knows what to announce.
+    pub fn watched_by(&mut self, watcher: Watcher) {
+        self.watcher = Some(watcher);
+        self.prepare_notice();
+    }
+
+    /// Hands the watcher what a death in this role is announced with: no system call.
+    fn prepare_notice(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let mut notice = [0; NOTICE_LEN_MAX];
+        let len = self.replica.core.down_notice(&mut notice);
+        watcher.set_notice(&notice[..len]);
+    }
+
+    /// Turns until `stop` is set, drains, and marks the stop as clean. What happens goes to `recorder`.
+    ///
+    /// # Errors
+    /// The node had to fall silent (divergence, impostor, a disk that fails), or could not stop clean.
+    pub fn run(mut self, stop: &AtomicBool, recorder: &Recorder) -> Result<(), NodeError> {
+        let halt = AtomicBool::new(false);
+        let mut waiter = std::mem::replace(&mut self.waiter, Waiter::Spin);
+        let clock = self.clock;
+        let mut draining: Option<Nanos> = None;
+        duty::run(
+            &mut |now| {
+                let turn = self.turn(now, recorder);
+                if self.replica.core.is_stopped() || self.side.has_failed() {
+                    halt.store(true, Ordering::Release);
+                } else if stop.load(Ordering::Acquire) {
+                    let since = *draining.get_or_insert(now);
+                    self.replica.core.begin_drain(now);
+                    if self.replica.is_drained() || now > since + DRAIN_NS {
+                        halt.store(true, Ordering::Release);
+                    }
+                }
+                turn
+            },
+            &clock,
+            &mut waiter,
+            &halt,
+        );
+        self.publish();
+        if let Some(why) = self.side.failure() {
+            return Err(NodeError::Damaged(why));
+        }
+        if self.replica.core.is_stopped() {
+            return Err(NodeError::Refused(String::from(
+                "the node has silenced itself; the log above says why",
+            )));
+        }
+        self.side.stop().map_err(NodeError::Refused)?;
+        self.watcher.map_or(Ok(()), |watcher| watcher.stop().map_err(NodeError::Io))
+    }
+
+    /// One turn of the duty cycle: what [`Node::run`] repeats.
+    pub fn turn(&mut self, now: Nanos, recorder: &Recorder) -> Turn {
+        let mut work = self.replica.poll(now, self.clock.wall(now));
+        if self.fetch.is_some() {
+            work += self.take_replayed(now);
+        }
+        while let Some(event) = self.replica.core.events.pop() {
+            self.tell(event, now, recorder);
+        }
+        if now >= self.slow_due {
+            self.slow_due = now + SLOW_NS;
+            self.publish();
+            let (core, core_role) = (&self.replica.core, self.replica.role());
+            self.side.set_committed(core.commit_next(), core_role == Role::Leader);
+            self.side.set_ring_only(core.is_witness());
+            self.side.set_device(core.follows_power());
+            self.look_for_replay(now);
+            if now >= self.clock_due {
+                self.clock_due = now + CLOCK_NS;
+                self.clock.refresh();
+            }
+            self.look_at_fanout(now, recorder);
+            self.look_for_amiss(now);
+        }
+        Turn { work, next_deadline: Some(self.next_deadline(now)) }
+    }
+
+    fn next_deadline(&self, now: Nanos) -> Nanos {
+        let replaying = self.fetch.as_ref().is_some_and(|fetch| fetch.supply().is_some());
+        let soon = match () {
+            () if self.replica.is_restless() => now + RESTLESS_NS,
+            () if replaying => now + REPLAYING_NS,
+            () => Nanos::MAX,
+        };
+        self.replica.next_deadline().min(soon)
+    }
+
+    fn look_at_fanout(&mut self, now: Nanos, recorder: &Recorder) {
+        let counts = self.replica.net().fanout_counts();
+        let is_refused = counts.refused_by > 0;
+        if is_refused != self.is_refused {
+            recorder.record(join_record(&counts, now));
+        }
+        if counts.given_by != self.given_by {
+            recorder.record(leased_record(&counts, now));
+        }
+        (self.is_refused, self.given_by) = (is_refused, counts.given_by);
+    }
+
+    /// What is amiss outside the engine: disk, lines, leases, watcher.
+    fn look_for_amiss(&mut self, now: Nanos) {
+        let (net, side) = (self.replica.net(), &self.side);
+        let fanout = net.fanout_counts();
+        let lines = net.lines();
+        // One of two at most: a line is down where the other one brings something.
+        let down = lines.iter().position(|counts| counts.is_down);
+        // What is over is told of the line that it was about.
+        self.line_down = down.unwrap_or(self.line_down);
+        let lost = lines.get(self.line_down).map_or(0, |counts| counts.lost);
+        let gone = self.watcher.as_ref().map_or(0, |watcher| u64::from(watcher.given_up()));
+        let refused = match side.stuck() {
+            None | Some(StoreFault::NoSpace) => 0,
+            Some(StoreFault::Descriptors) => 1,
+            Some(StoreFault::Memory) => 2,
+            Some(_) => 3,
+        };
+        let (damaged, first) = side.damaged();
+        let tail = self.replica.tail();
+        let confirmed =
+            if self.replica.core.follows_power() { tail.durable_next() } else { side.written_seq() };
+        let owes = !side.disk_full() && refused == 0 && !self.replica.core.is_witness();
+        let stalled_ns =
+            self.device.look(now, confirmed, if owes { tail.end().next } else { confirmed }).unwrap_or(0);
+        let looked = [
+            (Condition::Damaged, damaged > 0, (first, damaged)),
+            (Condition::DiskFull, side.disk_full(), (side.written_seq(), 0)),
+            (Condition::FilesRefused, refused > 0, (side.written_seq(), refused)),
+            (Condition::DeviceStalled, stalled_ns > 0, (confirmed, stalled_ns)),
+            (Condition::LineLost, down.is_some(), (self.line_down as u64 + 1, lost)),
+            (Condition::MembersFull, fanout.is_refusing > 0, (fanout.leases, fanout.refused)),
+            (Condition::WatcherGone, gone > 0, (gone, 0)),
+        ];
+        for (condition, holds, numbers) in looked {
+            self.replica.core.set_condition(condition, holds, now, numbers);
+        }
+    }
+
+    /// What has left every ring is read from a journal; what has come of it goes into ours.
+    fn look_for_replay(&mut self, now: Nanos) {
+        let Some(fetch) = &mut self.fetch else { return };
+        match self.replica.look_for_replay(now, fetch.supply()) {
+            ReplayWish::Begin(order) => fetch.order(Some(order)),
+            ReplayWish::End => fetch.order(None),
+            ReplayWish::GoOn => {}
+        }
+    }
+
+    /// Takes some frames of a replay into the journal. Returns how many.
+    fn take_replayed(&mut self, now: Nanos) -> usize {
+        let Self { fetch, replica, .. } = self;
+        let Some(fetch) = fetch else { return 0 };
+        let giver = fetch.giver();
+        fetch.take(REPLAYED_PER_TURN, |bytes| match FrameView::from_prefix(bytes) {
+            Ok(frame) => replica.on_replayed(now, giver, &frame),
+            // It was judged when it came: whatever this is, nobody gives it twice.
+            Err(_) => true,
+        })
+    }
+
+    fn tell(&mut self, event: Event, now: Nanos, recorder: &Recorder) {
+        let since = match event {
+            Event::Role { .. } => {
+                self.prepare_notice();
+                std::mem::replace(&mut self.role_since, now)
+            }
+            // Who was elected has something to announce once its epoch has begun, a turn after its role.
+            Event::Epoch { .. } => {
+                self.prepare_notice();
+                now
+            }
+            Event::History { .. } => {
+                self.side.set_lineage(self.replica.core.lineage());
+                now
+            }
+            _ => now,
+        };
+        recorder.record(record(event, now, since));
+    }
+
+    fn publish(&mut self) {
+        self.values.clear();
+        self.values.extend_from_slice(self.replica.core.counters.values());
+        let net = self.replica.net();
+        self.values.extend_from_slice(&net.counts().values());
+        self.values.extend_from_slice(&net.rehearsed().values());
+        for line in net.lines() {
+            self.values.extend_from_slice(&line.values());
+        }
+        self.values.extend_from_slice(&net.memory().values());
+        self.values.extend_from_slice(&net.xdp_counts().values());
+        self.values.extend_from_slice(&net.fanout_counts().values());
+        let served = self.server.as_ref().map_or([0; 3], |server| server.stats().values());
+        self.values.extend_from_slice(&served);
+        self.replica.core.losses.values(&mut self.values);
+        self.replica.core.conditions.values(&mut self.values);
+        self.counters.publish(&self.values);
+    }
+}

@@ -1,0 +1,316 @@
+//! How a node starts: it looks at its journal, obtains all else that it needs, and uses the journal last.
+//! Whatever is missing, nothing that a later start is judged by has changed.
+
+use super::run::Node;
+use super::{NodeError, NodeSettings};
+use crate::io::journal_files::{self, OpenJournal};
+use crate::io::journal_thread::{self, ThreadSettings, Waiting};
+use crate::io::replay::{Fetch, Server, ServerSettings, ServerStats};
+use crate::io::store::DirStore;
+use crate::io::tail::TailReader;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::losses::Losses;
+use lockstep_core::engine::ports::Group;
+use lockstep_core::engine::receiver::ReceiverLimits;
+use lockstep_core::engine::replay::ReplayLimits;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::election::ElectionLimits;
+use lockstep_core::proto::presence::look_ns;
+use lockstep_core::proto::requesters::BudgetLimits;
+use lockstep_core::proto::start::{self, StartRole};
+use lockstep_core::proto::suspect::SuspectLimits;
+use lockstep_io::clock::{Clock, random_u64};
+use lockstep_io::counters::CountersFile;
+use lockstep_io::device::{Device, DeviceSettings};
+use lockstep_io::fanout::FanoutCounts;
+use lockstep_io::idle::Waiter;
+use lockstep_io::lines::LineCounts;
+use lockstep_io::rehearse::RehearsalCounts;
+use lockstep_io::shm::ShmCounts;
+use lockstep_io::udp::{UdpCounts, UdpSettings};
+use lockstep_io::watcher::Watcher;
+use lockstep_io::xdp::XdpCounts;
+use lockstep_io::{Obtained, cpu};
+use lockstep_replica::conditions::Conditions;
+use lockstep_replica::journal::{Completeness, Looked};
+use lockstep_replica::replica::{Recovered, Replica, ReplicaLimits};
+use lockstep_wire::{Identity, Nanos, frame_len_max};
+
+/// Submissions that wait for an earlier one of their publisher.
+const HOLD_BACK: u16 = 1024;
+/// A standby that has nothing new says where it stands after so many beats: its leader must hear a quorum.
+const ACK_AGAIN_BEATS: u64 = 2;
+/// Where the doubling of the wait between candidacies that fail ends.
+const BACKOFF_TIMEOUTS: u64 = 32;
+/// Most frames that one request is answered with.
+const REPAIRS_PER_REQUEST: usize = 64;
+
+/// What a node has beside its journal.
+struct Outside {
+    recovered: Recovered,
+    limits: ReplicaLimits,
+    net: Device,
+    waiter: Waiter,
+    counters: CountersFile,
+    values_len: usize,
+    side: Waiting<DirStore, TailReader>,
+    server: Option<Server>,
+    fetch: Option<Fetch>,
+    watcher: Option<Watcher>,
+    obtained: Vec<Obtained>,
+}
+
+impl Node {
+    /// Opens device, counters and journal, and settles the calling thread, which is to call [`Node::run`], on
+    /// its core. Nothing is said to anybody yet.
+    ///
+    /// # Errors
+    /// What does not open, and what to do; or why this replica must not start (S9, S12). The journal is as it was.
+    pub fn open(settings: &NodeSettings) -> Result<Self, NodeError> {
+        Self::open_watched(settings, || Ok(None))
+    }
+
+    /// The same; `watch` starts the watcher of the calling thread, where there is to be one. The journal is used
+    /// when it waits.
+    ///
+    /// # Errors
+    /// As [`Node::open`], and those of `watch`.
+    pub fn open_watched<E: From<NodeError>>(
+        settings: &NodeSettings,
+        watch: impl FnOnce() -> Result<Option<Watcher>, E>,
+    ) -> Result<Self, E> {
+        let clock = Clock::start();
+        let looked = journal_files::look(&settings.journal_config()).map_err(NodeError::from)?;
+        let identity = looked.looked.superblock().identity;
+        let started = looked.start(|looked| {
+            judge(settings, looked)?;
+            let outside = Outside::obtain(settings, looked, &clock)?;
+            let watcher = watch().map_err(Failed::Watch)?;
+            Ok::<_, Failed<E>>(Outside { watcher, ..outside })
+        });
+        let (journal, outside) = started.map_err(|failed| match failed {
+            Failed::Node(error) => error.into(),
+            Failed::Watch(error) => error,
+        })?;
+        let OpenJournal { opened, reader, store, lock, remarks } = journal;
+        let Outside { net, recovered, limits, waiter, counters, server, fetch, watcher, .. } = outside;
+        let mut obtained = outside.obtained;
+        obtained.extend(remarks.into_iter().map(|remark| Obtained::granted("journal", remark)));
+        let side = outside.side.begin(store, reader, opened.writer, opened.superblock);
+        side.set_lineage(recovered.lineage);
+        let directory = settings.journal.display();
+        let mut replica = Replica::new(net, opened.tail, recovered, limits)
+            .map_err(|why| NodeError::Refused(format!("journal {directory}: {why}")))?;
+        if settings.is_archiver {
+            replica.core.keep_apart();
+        }
+        obtained.extend(settle_thread(settings));
+        let values = Vec::with_capacity(outside.values_len);
+        let mut node = Self::new(
+            (identity, settings.durability == Durability::Power),
+            (replica, side, lock),
+            (clock, waiter),
+            (counters, values),
+            (server, fetch),
+            obtained,
+        );
+        if let Some(watcher) = watcher {
+            node.watched_by(watcher);
+        }
+        Ok(node)
+    }
+}
+
+/// Why a start did not come to the journal.
+enum Failed<E> {
+    Node(NodeError),
+    Watch(E),
+}
+
+impl<E, N: Into<NodeError>> From<N> for Failed<E> {
+    fn from(error: N) -> Self {
+        Self::Node(error.into())
+    }
+}
+
+/// Whether this node may run on what its journal holds.
+fn judge(settings: &NodeSettings, looked: &Looked) -> Result<(), NodeError> {
+    let directory = settings.journal.display();
+    if let Some(damage) = looked.damage().first() {
+        return Err(NodeError::Damaged(format!("journal {directory}: {damage}")));
+    }
+    if let Completeness::Incomplete(why) = looked.completeness() {
+        return Err(NodeError::Refused(format!(
+            "journal {directory}: {why}; a replica that may have forgotten what it acknowledged must not vote \
+             under its old identity: bring back what is missing, or format a new journal and let the cluster replace \
+             the member; nothing was changed"
+        )));
+    }
+    let (identity, checkpoint) = (looked.superblock().identity, looked.checkpoint());
+    if settings.is_archiver && checkpoint.members.iter().any(|member| member.identity() == identity) {
+        return Err(NodeError::Refused(format!(
+            "journal {directory}: the membership lists {identity}, and an archiver is never a member: remove it \
+             with `lockstep membership remove {identity}`, and give the archiver a journal of its own"
+        )));
+    }
+    Ok(())
+}
+
+impl Outside {
+    fn obtain(settings: &NodeSettings, looked: &Looked, clock: &Clock) -> Result<Self, NodeError> {
+        let identity = looked.superblock().identity;
+        let recovered = Recovered::of_look(looked, settings.publishers_max);
+        let before = recovered.open_change.as_ref().map(|(_, before)| before);
+        let (end, promised) = (looked.end(), looked.promised());
+        let role = start::role(identity, &end, &recovered.membership, before, promised);
+        let net = open_device(settings, matches!(role, StartRole::Lead(_)))?;
+        let mut obtained = net.obtained();
+        let power = settings.durability == Durability::Power;
+        let usual = ThreadSettings {
+            retention: settings.retention,
+            packs: settings.packs,
+            ..ThreadSettings::new(power)
+        };
+        let thread = ThreadSettings { idle_ns: settings.flush_interval_ns.unwrap_or(usual.idle_ns), ..usual };
+        let side = journal_thread::prepare(thread)?;
+        let (server, served) = start_server(settings, identity, &side);
+        obtained.extend(served);
+        let replay = ReplayLimits::new(settings.cluster, identity, settings.sources.clone());
+        let side = side.mended_from(replay.clone());
+        let fetch = (!settings.sources.is_empty()).then(|| Fetch::start(replay)).transpose()?;
+        let waiter = settings.idle.waiter(&net.sockets())?;
+        let limits = replica_limits(settings, identity, clock.wall(clock.now()))?;
+        let names = counter_names();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let counters = CountersFile::create(&settings.counters, &names)?;
+        let values_len = names.len();
+        let watcher = None;
+        Ok(Self {
+            recovered,
+            limits,
+            net,
+            waiter,
+            counters,
+            values_len,
+            side,
+            server,
+            fetch,
+            watcher,
+            obtained,
+        })
+    }
+}
+
+/// The names of a node's counters, in the order in which it publishes them.
+pub fn counter_names() -> Vec<String> {
+    let names = Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&RehearsalCounts::NAMES);
+    let names = names.chain(&LineCounts::NAMES).chain(&ShmCounts::NAMES).chain(&XdpCounts::NAMES);
+    let names = names.chain(&FanoutCounts::NAMES).chain(&ServerStats::NAMES);
+    names.map(|name| (*name).to_owned()).chain(Losses::names()).chain(Conditions::names()).collect()
+}
+
+/// Begins to serve this journal to readers. A port that is taken is no reason not to run: others serve.
+fn start_server(
+    settings: &NodeSettings,
+    identity: Identity,
+    side: &Waiting<DirStore, TailReader>,
+) -> (Option<Server>, Option<Obtained>) {
+    let Some(replay) = settings.replay else { return (None, None) };
+    let wanted = ServerSettings {
+        cluster: settings.cluster,
+        identity,
+        listen: settings.unicast,
+        journal: settings.journal.clone(),
+        readers_max: replay.readers_max,
+        rate_bytes_per_s: replay.rate_bytes_per_s,
+        by_leader: replay.by_leader,
+    };
+    match Server::start(wanted, side.written()) {
+        Ok(server) => {
+            let listens = Obtained::granted("replay", format!("tcp {}", server.address()));
+            (Some(server), Some(listens))
+        }
+        Err(error) => {
+            let note = format!("{error}; this journal is not replayed, others are asked");
+            (None, Some(Obtained::short("replay", format!("tcp {}", settings.unicast), "nothing", note)))
+        }
+    }
+}
+
+/// A leader does not join `data`: what it would hear there is itself.
+fn open_device(settings: &NodeSettings, leads: bool) -> Result<Device, NodeError> {
+    let joins = if leads {
+        vec![Group::Submit, Group::Control]
+    } else {
+        vec![Group::Submit, Group::Data, Group::Control]
+    };
+    let udp = UdpSettings { joins, unicast_port: settings.unicast.port(), ..settings.udp.clone() };
+    let (second, rehearse, memory) = (settings.second.clone(), settings.rehearse, settings.memory);
+    let transport = settings.transport.clone();
+    Ok(Device::open(DeviceSettings { udp, transport, second, rehearse, memory })?)
+}
+
+fn replica_limits(settings: &NodeSettings, me: Identity, born: Nanos) -> Result<ReplicaLimits, NodeError> {
+    Ok(ReplicaLimits {
+        receiver: ReceiverLimits {
+            cluster: settings.cluster,
+            history: 0,
+            me,
+            repairers: settings.peers.clone(),
+            nack: settings.nack,
+            store_bytes: 4 << 20,
+            frame_len_max: frame_len_max(settings.mtu),
+            count_when_accepted: true,
+        },
+        beat: settings.beat,
+        window: settings.window,
+        durability: settings.durability,
+        publishers_max: settings.publishers_max,
+        hold_back: HOLD_BACK,
+        ack_again_ns: ACK_AGAIN_BEATS * settings.beat.beat_ns,
+        process_nonce: random_u64()?,
+        born,
+        look_ns: look_ns(settings.suspect_ns),
+        repairs_per_request: REPAIRS_PER_REQUEST,
+        budget: BudgetLimits::default(),
+        suspect: SuspectLimits {
+            beat_ns: settings.beat.beat_ns,
+            timeout_ns: settings.suspect_ns,
+            timeout_ns_max: settings.suspect_ns_max,
+        },
+        election: ElectionLimits {
+            stagger_ns: settings.beat.beat_ns.min(settings.suspect_ns / 4),
+            again_ns: settings.beat.beat_ns.min(settings.suspect_ns / 8),
+            timeout_ns: settings.suspect_ns,
+            backoff_ns_max: BACKOFF_TIMEOUTS * settings.suspect_ns,
+        },
+        // The kernel grants twice the bytes that it is asked for.
+        heard_bytes: 4 * settings.udp.receive_buffer_bytes,
+        secret_seed: random_seed()?,
+    })
+}
+
+/// What the secrets of this process's epochs follow from.
+fn random_seed() -> Result<[u8; 32], NodeError> {
+    let mut seed = [0; 32];
+    for word in seed.chunks_exact_mut(8) {
+        word.copy_from_slice(&random_u64()?.to_le_bytes());
+    }
+    Ok(seed)
+}
+
+/// Core, scheduling class, memory and timers of the calling thread, each with what was obtained.
+fn settle_thread(settings: &NodeSettings) -> Vec<Obtained> {
+    let mut obtained = vec![cpu::timer_slack(settings.timer_slack_ns), cpu::schedule(settings.scheduling)];
+    if settings.scheduling == cpu::SchedulingClass::Other {
+        obtained.push(cpu::short_slice());
+    }
+    if let Some(core) = settings.core {
+        obtained.push(cpu::pin(core));
+    }
+    if settings.lock_memory {
+        obtained.push(cpu::lock_memory());
+    }
+    obtained.push(Obtained::granted("idle", settings.idle));
+    obtained
+}

@@ -1,0 +1,56 @@
+//! The birth of a history: entry 1, written once, on one node, before anybody leads.
+
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use bytemuck::Zeroable;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_wire::{EntryHeader, EntryKind, Epoch, Header, Identity, Kind, MemberBody, Nanos, OpenFrame};
+
+/// Whether a history with these members may begin on the journal of `identity`, whose log ends at `end`.
+///
+/// # Errors
+/// In words, why not.
+pub fn may_begin(end: &LogEnd, identity: Identity, members: &[MemberBody]) -> Result<(), String> {
+    if end.next != 1 {
+        return Err(format!(
+            "this journal holds a history already (its log ends at seq {}): a history is begun once",
+            end.next - 1
+        ));
+    }
+    if !members.iter().any(|member| member.identity() == identity) {
+        return Err(format!("the members do not list {identity}, on whose journal the history begins"));
+    }
+    Ok(())
+}
+
+/// Writes the birth of `history` with these members into an empty log. In words why not.
+pub fn bootstrap<M: TailMemory>(
+    tail: &mut Tail<M>,
+    history: u64,
+    members: &[MemberBody],
+    wall: Nanos,
+) -> Result<(), String> {
+    let (cluster, identity) = (tail.label().cluster, tail.label().identity);
+    may_begin(&tail.end(), identity, members)?;
+    let memory = tail.room().map_err(|full| full.to_string())?;
+    let entry = EntryHeader { kind: EntryKind::Birth as u8, ..EntryHeader::zeroed() };
+    let mut open = OpenFrame::default();
+    if !open.push(memory, entry, bytemuck::cast_slice(members)) {
+        return Err(format!("{} members do not fit one frame", members.len()));
+    }
+    let header = Header {
+        cluster,
+        history,
+        epoch: Epoch::new(0, identity).0,
+        sender: identity.replica,
+        incarnation: identity.incarnation,
+        first_seq: 1,
+        commit_next: 1,
+        timestamp: wall,
+        ..Header::new(Kind::Frame)
+    };
+    let length = open.len();
+    let header = open.close(memory, header, length);
+    tail.keep(&header);
+    Ok(())
+}

@@ -1,0 +1,161 @@
+//! What is amiss at this node and does not end it: the one place that its log, its status and its counters read.
+//!
+//! Whoever finds that a [`Condition`] holds, or does no more, says so here as often as it looks. What begins and what
+//! ends is an event, once.
+
+use lockstep_core::engine::event::Event;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{CONDITIONS_TOLD_MAX, Condition, ConditionRow, Nanos};
+
+/// A condition that holds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Held {
+    condition: Condition,
+    since: Nanos,
+    a: u64,
+    b: u64,
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Conditions {
+    /// The gravest first; room for all of them.
+    held: Vec<Held>,
+    /// How often each one began.
+    begun: [u64; Condition::COUNT],
+}
+
+impl Default for Conditions {
+    fn default() -> Self {
+        Self { held: Vec::with_capacity(Condition::COUNT), begun: [0; Condition::COUNT] }
+    }
+}
+
+impl Conditions {
+    /// Whether it holds.
+    #[inline]
+    pub fn holds(&self, condition: Condition) -> bool {
+        self.held.iter().any(|held| held.condition == condition)
+    }
+
+    /// At `now` it `holds`, with its two numbers, or does not. The event, if that is news.
+    pub fn set(
+        &mut self,
+        condition: Condition,
+        holds: bool,
+        now: Nanos,
+        (a, b): (u64, u64),
+    ) -> Option<Event> {
+        let place = self.held.iter().position(|held| held.condition == condition);
+        let since = match (place, holds) {
+            (None, false) => return None,
+            (Some(_), true) if planted(Mutation::ConditionTwice) => now,
+            (Some(place), true) => {
+                (self.held[place].a, self.held[place].b) = (a, b);
+                return None;
+            }
+            (None, true) => {
+                let behind = self.held.iter().position(|held| held.condition.index() > condition.index());
+                let place = behind.unwrap_or(self.held.len());
+                self.held.insert(place, Held { condition, since: now, a, b });
+                self.begun[condition.index()] += 1;
+                now
+            }
+            (Some(place), false) => self.held.remove(place).since,
+        };
+        Some(Event::Condition { condition, holds, a, b, lasted: now.saturating_sub(since) })
+    }
+
+    /// Nobody looks any more whether it holds.
+    pub fn forget(&mut self, condition: Condition) {
+        self.held.retain(|held| held.condition != condition);
+    }
+
+    /// The gravest of those that hold, for a status at `now`: how many rows of `out` are used.
+    pub fn rows(&self, now: Nanos, out: &mut [ConditionRow; CONDITIONS_TOLD_MAX]) -> usize {
+        let mut count = 0;
+        for (row, held) in out.iter_mut().zip(&self.held) {
+            let age_s = now.saturating_sub(held.since) / 1_000_000_000;
+            *row = ConditionRow {
+                code: held.condition as u16,
+                reserved: 0,
+                age_s: age_s.try_into().unwrap_or(u32::MAX),
+                a: held.a,
+                b: held.b,
+            };
+            count += 1;
+        }
+        count
+    }
+
+    /// The names of the counters that [`Conditions::values`] writes.
+    pub fn names() -> Vec<String> {
+        let names = |condition: &Condition| {
+            let name = condition.name();
+            [format!("condition_{name}"), format!("condition_{name}_begun")]
+        };
+        Condition::ALL.iter().flat_map(names).collect()
+    }
+
+    /// Whether each holds (1 or 0), and how often it began.
+    pub fn values(&self, out: &mut Vec<u64>) {
+        for (condition, begun) in Condition::ALL.iter().zip(self.begun) {
+            out.extend([u64::from(self.holds(*condition)), begun]);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bytemuck::Zeroable;
+
+    fn told(conditions: &Conditions, now: Nanos) -> Vec<(u16, u32, u64)> {
+        let mut rows = [ConditionRow::zeroed(); CONDITIONS_TOLD_MAX];
+        let count = conditions.rows(now, &mut rows);
+        rows[..count].iter().map(|row| (row.code, row.age_s, row.a)).collect()
+    }
+
+    #[test]
+    fn what_begins_and_what_ends_is_told_once_and_what_holds_has_its_last_numbers() {
+        let mut conditions = Conditions::default();
+        let full = Condition::DiskFull;
+        assert_eq!(conditions.set(full, false, 5, (0, 0)), None, "it never began");
+        let begun = Event::Condition { condition: full, holds: true, a: 7, b: 0, lasted: 0 };
+        assert_eq!(conditions.set(full, true, 5, (7, 0)), Some(begun));
+        assert_eq!(conditions.set(full, true, 6, (9, 0)), None);
+        assert_eq!(told(&conditions, 3_000_000_005), [(1103, 3, 9)]);
+        let ended = Event::Condition { condition: full, holds: false, a: 9, b: 0, lasted: 15 };
+        assert_eq!(conditions.set(full, false, 20, (9, 0)), Some(ended));
+        assert!(told(&conditions, 21).is_empty() && !conditions.holds(full));
+    }
+
+    #[test]
+    fn a_status_has_the_gravest_first_and_no_more_than_fit() {
+        let mut conditions = Conditions::default();
+        for condition in Condition::ALL.iter().rev() {
+            conditions.set(*condition, true, 0, (0, 0));
+        }
+        let expected: Vec<_> =
+            Condition::ALL.iter().take(CONDITIONS_TOLD_MAX).map(|known| *known as u16).collect();
+        assert_eq!(told(&conditions, 0).iter().map(|row| row.0).collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn each_condition_has_two_counters() {
+        let mut conditions = Conditions::default();
+        for now in 0..3 {
+            conditions.set(Condition::LineLost, true, now, (1, 0));
+            conditions.set(Condition::LineLost, now == 2, now, (1, 0));
+        }
+        let mut values = Vec::new();
+        conditions.values(&mut values);
+        let counted = |name: &str| {
+            let place = Conditions::names().iter().position(|known| known == name);
+            values[place.expect("a counter")]
+        };
+        assert_eq!(values.len(), Conditions::names().len());
+        assert_eq!((counted("condition_line_lost"), counted("condition_line_lost_begun")), (1, 3));
+        assert_eq!(counted("condition_disk_full_begun"), 0);
+    }
+}

@@ -1,0 +1,299 @@
+//! # begin: a run of a replica on its journal
+//!
+//! The question: when is a journal in use? From its mark in the superblock on, and that is the last thing of
+//! a start. Everything that may fail outside (a port, a device, memory) comes before, and each step before
+//! the mark leaves a journal that is judged as it was:
+//!
+//! ```text
+//!  look ─▶ all that is outside ─▶ torn end cut ─▶ a number for the ring ─▶ ring filled ─▶ its label ─▶ the mark
+//!                                 └──────────── only where there is no ring of ours ───────────────┘  both copies
+//! ```
+
+use crate::journal::BLOCK_LEN;
+use crate::journal::checkpoint::Checkpoint;
+use crate::journal::layout::{Geometry, TailLabel};
+use crate::journal::look::{Looked, look};
+use crate::journal::open::{OpenError, Settings};
+use crate::journal::ports::{FileName, Store, StoreError, TailMemory, Word};
+use crate::journal::proof::Completeness;
+use crate::journal::read::LogReader;
+use crate::journal::recover::{State, Torn, reslot};
+use crate::journal::segments::{SegmentWriter, copy_behind};
+use crate::journal::superblock::Superblock;
+use crate::journal::tail::{RUNS_MAX, Tail};
+use crate::journal::walk::read_header;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::Epoch;
+
+/// A journal in use.
+#[derive(Debug)]
+pub struct Opened<M> {
+    /// The tail, whose log is what was recovered.
+    pub tail: Tail<M>,
+    /// What writes segments behind it.
+    pub writer: SegmentWriter,
+    /// The superblock as it now is on the device: in use.
+    pub superblock: Superblock,
+    /// What the log has decided.
+    pub checkpoint: Checkpoint,
+}
+
+/// Looks at a journal and uses it at once: for those who need nothing else to start.
+///
+/// # Errors
+/// Those of [`look`] and [`Looked::begin`].
+pub fn open<S: Store, M: TailMemory>(
+    store: &mut S,
+    memory: M,
+    settings: Settings,
+) -> Result<Opened<M>, OpenError> {
+    look(store, Some(&memory), settings)?.begin(store, memory)
+}
+
+impl Looked {
+    /// A start, in its order: `outside` obtains the ring's memory and everything else that may fail; then the
+    /// journal is used. Whatever fails leaves a journal that is judged as it was.
+    ///
+    /// # Errors
+    /// Those of `outside` and of [`Looked::begin`].
+    pub fn start<S: Store, M: TailMemory, X, E: From<OpenError>>(
+        self,
+        store: &mut S,
+        outside: impl FnOnce(&Self) -> Result<(M, X), E>,
+    ) -> Result<(Opened<M>, X), E> {
+        if planted(Mutation::MarkedFirst) {
+            let mut early = self.superblock;
+            early.run = early.run.begun(self.settings.boot, early.run.ring, self.settings.durability(), None);
+            early.store_both(store).map_err(OpenError::Store)?;
+        }
+        let (memory, outside) = outside(&self)?;
+        Ok((self.begin(store, memory)?, outside))
+    }
+
+    /// Marks the journal as in use by a run with this look's settings, in `memory`: that is the ring that was
+    /// looked at, if it was the journal's own, else any. From here on words may be said.
+    ///
+    /// # Errors
+    /// It may have forgotten something (S9), the memory does not fit, or the store fails.
+    pub fn begin<S: Store, M: TailMemory>(self, store: &mut S, memory: M) -> Result<Opened<M>, OpenError> {
+        if let Completeness::Incomplete(why) = self.completeness() {
+            return Err(OpenError::Incomplete(why.clone()));
+        }
+        match self.own {
+            Some((label, geometry)) => self.go_on(store, memory, label, geometry),
+            None => self.begin_anew(store, memory),
+        }
+    }
+
+    /// In the ring of the last run.
+    fn go_on<S: Store, M: TailMemory>(
+        self,
+        store: &mut S,
+        mut memory: M,
+        label: TailLabel,
+        geometry: Geometry,
+    ) -> Result<Opened<M>, OpenError> {
+        assert_eq!(memory.label(), Some(label), "the ring is the one that was looked at");
+        let Self { settings, mut superblock, mut state, numbers, .. } = self;
+        reslot(&mut memory, &geometry, state.first_kept);
+        let run = superblock.run;
+        // What was written by then is on the device, if all was that anybody was told; what is being filled goes on.
+        let newest = numbers.last().copied().unwrap_or(0);
+        let filled = newest - u64::from(state.filling.as_ref().is_some_and(|filling| !filling.closed));
+        let settled = (run.clean || run.spoken == Durability::Power).then_some(filled);
+        let durable = if settled.is_some() { memory.word(Word::WrittenSeq) } else { NOTHING_DURABLE };
+        memory.set_word(Word::DurableSeq, durable);
+        let log = state.log.clone().bounded(RUNS_MAX);
+        let mut tail = Tail::recovered(memory, label, geometry, log, state.switched_from);
+        let pos = tail.memory_mut().word(Word::WrittenPos);
+        let sizes = (label, geometry, settings.segment_len);
+        let synced_to = settled.unwrap_or(run.synced_to);
+        let mut writer = SegmentWriter::recovered(
+            sizes,
+            state.filling.take(),
+            pos,
+            state.written,
+            state.written_checkpoint,
+            synced_to,
+        );
+        let checkpoint = state.checkpoint;
+        if !has_commit(&tail, &checkpoint) && drained(store, &mut tail, &mut writer) {
+            // Exchanges one behind the other have filled the ring with what is no log any more: it is made anew from
+            // the segments, as after an orderly stop.
+            superblock.promised = superblock.promised.max(tail.promised());
+            writer.mark_clean(store, &mut superblock)?;
+            let looked = look(store, None::<&M>, settings)?;
+            return looked.begin(store, tail.into_memory());
+        }
+        superblock.run = run.begun(settings.boot, label.generation, settings.durability(), settled);
+        superblock.high_next = self.high_next.max(tail.end().next);
+        mark(store, &mut superblock, &mut tail)?;
+        Ok(Opened { tail, writer, superblock, checkpoint })
+    }
+
+    /// In a new ring, filled from the segments.
+    fn begin_anew<S: Store, M: TailMemory>(self, store: &mut S, memory: M) -> Result<Opened<M>, OpenError> {
+        let geometry =
+            Geometry::new(memory.ring_len(), self.settings.frame_len_max).map_err(OpenError::Settings)?;
+        let Self { settings, mut superblock, state, numbers, torn, founding, .. } = self;
+        if let Some(torn) = &torn {
+            clear(store, torn)?;
+        }
+        // A number is given once: a ring that was labelled, and never used, is never taken for another.
+        superblock.run.rings += 1;
+        if !planted(Mutation::RingNumberTwice) {
+            superblock.store(store)?;
+        }
+        let label = TailLabel {
+            cluster: superblock.cluster,
+            identity: superblock.identity,
+            boot: settings.boot,
+            generation: superblock.run.rings,
+            record_len_max: settings.frame_len_max as u32,
+        };
+        let newest = numbers.last().copied().unwrap_or(0);
+        let run = superblock.run.begun(settings.boot, label.generation, settings.durability(), Some(newest));
+        let end = founding.as_ref().map_or(state.log.end, |founding| founding.end);
+        superblock.high_next = self.high_next.max(end.next);
+        if planted(Mutation::MarkedBeforeLabel) {
+            superblock.run = run;
+            superblock.store_both(store)?;
+        }
+        let from = refill_from(store, &numbers, &state, memory.ring_len())?;
+        let mut tail = refilled(store, memory, label, &numbers[from..], state.log.end)?;
+        if let Some(founding) = &founding {
+            founding.put(&mut tail)?;
+        }
+        let pos = tail.memory_mut().word(Word::WrittenPos);
+        let sizes = (label, geometry, settings.segment_len);
+        let mut writer = SegmentWriter::recovered(
+            sizes,
+            state.filling,
+            pos,
+            state.written,
+            state.written_checkpoint,
+            superblock.run.synced_to,
+        );
+        if !superblock.run.clean {
+            // A run that died may have left its newest file in the cache, or the file's name: the record calls it stored.
+            writer.sync_all(store)?;
+        }
+        superblock.run = run;
+        mark(store, &mut superblock, &mut tail)?;
+        Ok(Opened { tail, writer, superblock, checkpoint: state.checkpoint })
+    }
+}
+
+/// The word [`Word::DurableSeq`] where it is not known what the device has: an ack that names nothing.
+pub(super) const NOTHING_DURABLE: u64 = 1;
+
+/// The journal is in use from now on: both copies say so, and the words know the promise.
+fn mark<S: Store, M: TailMemory>(
+    store: &mut S,
+    superblock: &mut Superblock,
+    tail: &mut Tail<M>,
+) -> Result<(), StoreError> {
+    if planted(Mutation::MarkedInOneCopy) {
+        superblock.store(store)?;
+    } else {
+        superblock.store_both(store)?;
+    }
+    tail.promise(superblock.promised);
+    let Epoch(promised) = superblock.promised;
+    tail.memory_mut().set_word(Word::PromisedStored, promised);
+    Ok(())
+}
+
+/// Whether the ring reaches back to the last commit: it may be that the log is exchanged from there on (S7).
+fn has_commit<M: TailMemory>(tail: &Tail<M>, checkpoint: &Checkpoint) -> bool {
+    checkpoint.commit_next <= 1 || tail.find(checkpoint.commit_next - 1).is_some()
+}
+
+/// Writes what segments lack. False where that cannot be done now: then the ring stays as it is.
+fn drained<S: Store, M: TailMemory>(store: &mut S, tail: &mut Tail<M>, writer: &mut SegmentWriter) -> bool {
+    let end = tail.end();
+    loop {
+        match copy_behind(tail.memory_mut(), writer, store, false) {
+            Ok(0) => return writer.end() == end,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
+/// The first of the segments that a new ring is filled from: the newest, the one before where it has too little
+/// to fill the ring, and however many it takes to reach the last commit. One may be full of what was staged and
+/// never won, and then hold little of the log.
+fn refill_from<S: Store>(
+    store: &S,
+    numbers: &[u64],
+    state: &State,
+    ring_len: u64,
+) -> Result<usize, StoreError> {
+    let used = state.filling.as_ref().map_or(0, |filling| filling.index.end_offset);
+    let newest = numbers.len().saturating_sub(1);
+    let mut from = newest.saturating_sub(usize::from(used < ring_len));
+    let commit_next = state.checkpoint.commit_next;
+    while from > 0 && read_header(store, numbers[from])?.is_ok_and(|header| header.first_seq >= commit_next) {
+        from -= 1;
+    }
+    Ok(from)
+}
+
+/// A new ring with the newest frames of the segments `numbers`, as many as fit.
+fn refilled<S: Store, M: TailMemory>(
+    store: &S,
+    memory: M,
+    label: TailLabel,
+    numbers: &[u64],
+    end: LogEnd,
+) -> Result<Tail<M>, OpenError> {
+    let mut reader = LogReader::over(store, numbers, 1)?;
+    let mut memory = Some(memory);
+    let mut tail: Option<Tail<M>> = None;
+    while let Some(Ok(frame)) = reader.next()? {
+        if frame.header.next_seq() > end.next {
+            break;
+        }
+        if let Some(memory) = memory.take() {
+            let before = LogEnd {
+                next: frame.header.first_seq,
+                epoch: frame.header.epoch(),
+                chain: frame.header.chain,
+                timestamp: frame.header.timestamp,
+            };
+            tail = Some(Tail::blank(memory, label, before).map_err(OpenError::Settings)?);
+        }
+        if let Some(tail) = &mut tail {
+            let what = |error| {
+                OpenError::Settings(format!("seq {} from the segments: {error:?}", {
+                    frame.header.first_seq
+                }))
+            };
+            tail.refill(&frame).map_err(what)?;
+        }
+    }
+    let mut tail = match (tail, memory) {
+        (Some(tail), _) if tail.end() == end => tail,
+        // What the segments say last is no frame, or cannot be read: an empty ring behind the log.
+        (Some(tail), _) => Tail::blank(tail.into_memory(), label, end).map_err(OpenError::Settings)?,
+        (None, Some(memory)) => Tail::blank(memory, label, end).map_err(OpenError::Settings)?,
+        (None, None) => unreachable!("the memory is in the tail or at hand"),
+    };
+    tail.memory_mut().set_label(label);
+    Ok(tail)
+}
+
+/// S7: bytes behind the log's end are cleared before anything is appended.
+pub(super) fn clear<S: Store>(store: &mut S, torn: &Torn) -> Result<(), StoreError> {
+    let file = FileName::Segment(torn.number);
+    let at = torn.offset / BLOCK_LEN as u64 * BLOCK_LEN as u64;
+    let mut block = vec![0; BLOCK_LEN];
+    let taken = store.read_at(file, at, &mut block)?;
+    block[taken.min((torn.offset - at) as usize)..].fill(0);
+    store.write_at(file, at, &block)?;
+    store.truncate(file, at + BLOCK_LEN as u64)?;
+    store.sync(file)
+}

@@ -1,0 +1,238 @@
+//! The index of a sealed segment: where some of its frames lie, and where the log was broken.
+//! Derived data: rebuilt from the segment if missing or damaged.
+
+use crate::journal::damage::Damage;
+use crate::journal::extents::Extents;
+use crate::journal::layout::{FORMAT_VERSION, checksum_but_12};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, read_whole};
+use crate::journal::record::Record;
+use crate::journal::segment::RECORDS_AT;
+use crate::journal::walk::{Found, Walk};
+use bytemuck::{Pod, Zeroable};
+use lockstep_wire::{Nanos, Seq};
+
+const INDEX_MAGIC: u64 = u64::from_le_bytes(*b"LKSINDX\0");
+/// Bytes of a segment for one row: what a reader walks at most to find a seq.
+const STRIDE: u64 = 64 << 10;
+
+/// A place in the segments: (number, offset).
+pub type Place = (u64, u64);
+
+/// What a row says.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[repr(u64)]
+enum RowKind {
+    /// A frame with first seq `seq` is at `offset`.
+    Frame = 0,
+    /// A staging begins at `offset`; the log ended at `seq`.
+    Stage = 1,
+    /// It was given up.
+    Abandon = 2,
+    /// The frames from `offset` on replace the log from `seq` on.
+    Switch = 3,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Row {
+    kind: u64,
+    seq: Seq,
+    offset: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+struct Head {
+    magic: u64,
+    version: u32,
+    checksum: u32,
+    number: u64,
+    end_offset: u64,
+    timestamp: Nanos,
+    rows: u64,
+}
+
+/// The index of one segment, finished or growing.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Index {
+    number: u64,
+    rows: Vec<Row>,
+    /// Where the records end.
+    pub end_offset: u64,
+    /// The newest timestamp of its frames; 0 without frames.
+    pub timestamp: Nanos,
+    /// Where the last frame row lies.
+    last_row: Option<u64>,
+    /// The staged frames' first offset, while there is a staging.
+    staged: Option<Option<u64>>,
+    next_seq: Seq,
+}
+
+impl Index {
+    /// The index of segment `number` before its first record; the log's next seq is `first_seq`.
+    pub fn new(number: u64, first_seq: Seq) -> Self {
+        Self {
+            number,
+            rows: Vec::new(),
+            end_offset: RECORDS_AT,
+            timestamp: 0,
+            last_row: None,
+            staged: None,
+            next_seq: first_seq,
+        }
+    }
+
+    /// Takes note of the record at `offset`, which has `len` bytes.
+    pub fn on_record(&mut self, offset: u64, record: &Record<'_>, len: usize) {
+        let mut row = |kind: RowKind, seq, offset| self.rows.push(Row { kind: kind as u64, seq, offset });
+        match record {
+            Record::Frame(frame) => {
+                let seq = frame.header.first_seq;
+                self.timestamp = self.timestamp.max(frame.header.timestamp);
+                match &mut self.staged {
+                    Some(first) => {
+                        first.get_or_insert(offset);
+                    }
+                    None => {
+                        // Behind a staging the log begins a new run: it needs a row.
+                        if self.last_row.is_none_or(|last| offset - last >= STRIDE) {
+                            row(RowKind::Frame, seq, offset);
+                            self.last_row = Some(offset);
+                        }
+                        self.next_seq = frame.header.next_seq();
+                    }
+                }
+            }
+            Record::Stage { .. } => {
+                row(RowKind::Stage, self.next_seq, offset);
+                self.staged = Some(None);
+                self.last_row = None;
+            }
+            Record::Abandon => {
+                row(RowKind::Abandon, self.next_seq, offset);
+                self.staged = None;
+            }
+            Record::Switch { from, end } => {
+                if let Some(Some(first)) = self.staged.take() {
+                    row(RowKind::Switch, *from, first);
+                }
+                self.next_seq = end.next;
+            }
+        }
+        self.end_offset = offset + len as u64;
+    }
+
+    /// The log's next seq behind what it was told.
+    pub fn next_seq(&self) -> Seq {
+        self.next_seq
+    }
+
+    /// The lowest seq from which a record of this segment exchanges the log's end; [`Seq::MAX`] if none does.
+    pub fn switched_from(&self) -> Seq {
+        let switches = self.rows.iter().filter(|row| row.kind == RowKind::Switch as u64);
+        switches.map(|row| row.seq).min().unwrap_or(Seq::MAX)
+    }
+
+    /// Replays the breaks of this segment's log into `runs`.
+    pub fn replay(&self, runs: &mut Extents<Place>) {
+        for row in &self.rows {
+            let at = (self.number, row.offset);
+            match row.kind {
+                kind if kind == RowKind::Frame as u64 => runs.grow(at, row.seq),
+                kind if kind == RowKind::Stage as u64 => runs.close(at, row.seq),
+                kind if kind == RowKind::Switch as u64 => runs.replace(row.seq, at),
+                _ => {}
+            }
+        }
+    }
+
+    /// The last known place of a frame at or before `seq` among the records in `from..limit`, which are
+    /// one run of the log.
+    pub fn hint(&self, seq: Seq, from: u64, limit: u64) -> u64 {
+        let frame = RowKind::Frame as u64;
+        let inside = |row: &&Row| row.kind == frame && (from..limit).contains(&row.offset) && row.seq <= seq;
+        self.rows.iter().filter(inside).map(|row| row.offset).max().unwrap_or(from)
+    }
+
+    /// The farthest row behind `from` and before `limit`, with a seq of at most `bound`, up to which there are
+    /// frames of the log and nothing else: (seq, offset). `from` and `limit` are inside one run.
+    pub fn last_row(&self, from: u64, limit: u64, bound: Seq) -> Option<(Seq, u64)> {
+        let is = |row: &Row, kind: RowKind| row.kind == kind as u64;
+        // Frames that were staged have no rows, and the record that made them the log stands behind them.
+        let pairs = self.rows.iter().zip(self.rows.iter().skip(1).map(Some).chain([None]));
+        let mut staged = pairs.filter(|(row, _)| is(row, RowKind::Switch) && row.offset <= from);
+        if staged.any(|(_, next)| next.is_none_or(|next| from < next.offset)) {
+            return None;
+        }
+        let ahead = |row: &&Row| {
+            is(row, RowKind::Frame) && row.offset > from && row.offset < limit && row.seq <= bound
+        };
+        self.rows.iter().filter(ahead).map(|row| (row.seq, row.offset)).max_by_key(|(_, offset)| *offset)
+    }
+
+    /// Its file.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let head = Head {
+            magic: INDEX_MAGIC,
+            version: FORMAT_VERSION,
+            checksum: 0,
+            number: self.number,
+            end_offset: self.end_offset,
+            timestamp: self.timestamp,
+            rows: self.rows.len() as u64,
+        };
+        let mut bytes = bytemuck::bytes_of(&head).to_vec();
+        bytes.extend_from_slice(bytemuck::cast_slice(&self.rows));
+        let checksum = checksum_but_12(&bytes);
+        bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+        bytes
+    }
+
+    /// The index in `bytes`, for readers: it does not grow any more.
+    pub fn from_bytes(bytes: &[u8], number: u64) -> Result<Self, Damage> {
+        let damage = |what: &str| Damage::new(FileName::Index(number), 0, 0, what);
+        let head = bytes.get(..size_of::<Head>()).ok_or_else(|| damage("too short"))?;
+        let head: Head = bytemuck::pod_read_unaligned(head);
+        if head.magic != INDEX_MAGIC || head.version != FORMAT_VERSION || head.number != number {
+            return Err(damage("no index of this segment and format"));
+        }
+        if head.checksum != checksum_but_12(bytes) {
+            return Err(damage("checksum"));
+        }
+        let rows = &bytes[size_of::<Head>()..];
+        if rows.len() as u64 != head.rows.saturating_mul(size_of::<Row>() as u64) {
+            return Err(damage("count of rows"));
+        }
+        Ok(Self {
+            rows: rows.chunks_exact(size_of::<Row>()).map(bytemuck::pod_read_unaligned).collect(),
+            end_offset: head.end_offset,
+            timestamp: head.timestamp,
+            ..Self::new(number, 0)
+        })
+    }
+
+    /// The index of segment `number`: its file, or what the segment itself says up to its end or its
+    /// first damage.
+    pub fn load<S: Store>(store: &S, number: u64, first_seq: Seq) -> Result<Self, StoreError> {
+        match read_whole(store, FileName::Index(number)) {
+            Ok(bytes) => {
+                if let Ok(index) = Self::from_bytes(&bytes, number) {
+                    return Ok(index);
+                }
+            }
+            Err(StoreError { fault: StoreFault::Missing, .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Self::rebuild(store, number, first_seq)
+    }
+
+    /// The index as computed from the segment.
+    pub fn rebuild<S: Store>(store: &S, number: u64, first_seq: Seq) -> Result<Self, StoreError> {
+        let mut index = Self::new(number, first_seq);
+        let mut walk = Walk::new(store, number, RECORDS_AT);
+        while let Found::Record(offset, record, bytes) = walk.step()? {
+            index.on_record(offset, &record, bytes.len());
+        }
+        Ok(index)
+    }
+}

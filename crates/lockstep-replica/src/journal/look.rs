@@ -1,0 +1,330 @@
+//! # look: what a journal holds, before anything is changed
+//!
+//! The question: may this replica go on where it was, and what does it still know? A look reads superblock,
+//! segments and ring, and writes nothing: a start that fails afterwards, for whatever reason, leaves all as
+//! it was. Only [`Looked::start`] and [`Looked::begin`](super::begin) use what was found.
+
+use crate::journal::checkpoint::Checkpoint;
+use crate::journal::damage::Damage;
+use crate::journal::layout::{Geometry, TailLabel};
+use crate::journal::open::{Cut, OpenError, Settings};
+use crate::journal::ports::{FileName, Store, TailMemory, Word};
+use crate::journal::proof::{self, Completeness, Found, NotOwn, Ring};
+use crate::journal::read::numbers;
+use crate::journal::recover::{self, State, Torn, Trouble};
+use crate::journal::recovery::{self, Pending};
+use crate::journal::superblock::{Copies, Superblock};
+use lockstep_core::proto::log::LogEnd;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{Epoch, Seq};
+
+/// A journal that was looked at.
+pub struct Looked {
+    pub(super) settings: Settings,
+    /// The copy of the superblock that is in force, with what the other one knows better.
+    pub(super) superblock: Superblock,
+    pub(super) numbers: Vec<u64>,
+    pub(super) state: State,
+    pub(super) ring: Ring,
+    /// The label of the ring, and how its positions follow each other, where it is the journal's own.
+    pub(super) own: Option<(TailLabel, Geometry)>,
+    pub(super) torn: Option<Torn>,
+    /// What goes behind the log in the first run of a history that was founded on it.
+    pub(super) founding: Option<Pending>,
+    pub(super) high_next: Seq,
+    completeness: Completeness,
+    damage: Vec<Damage>,
+    remarks: Vec<String>,
+}
+
+impl std::fmt::Debug for Looked {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (end, ring) = (self.end(), &self.ring);
+        write!(f, "Looked({:?}, {ring:?}, log ends at {end:?}, {:?})", self.superblock, self.completeness)
+    }
+}
+
+/// Looks at the journal in `store`, with the ring in `memory` if there is one.
+///
+/// # Errors
+/// There is no journal, it is another's, it cannot be read, or damage leaves no log to go by.
+pub fn look<S: Store, M: TailMemory>(
+    store: &S,
+    memory: Option<&M>,
+    settings: Settings,
+) -> Result<Looked, OpenError> {
+    let Copies { newest, older, damage } = Superblock::load(store)??;
+    if newest.cluster != settings.cluster {
+        return Err(OpenError::Cluster { seen: newest.cluster, want: settings.cluster });
+    }
+    if newest.identity.replica != settings.replica {
+        return Err(OpenError::Replica { seen: newest.identity, want: settings.replica });
+    }
+    let numbers = numbers(store)?;
+    let mut sight = Sight::new(&newest, older.as_ref(), damage.is_some());
+    let label = memory.and_then(|memory| memory.label());
+    let mut ring = sight.ring(label.as_ref(), &settings)?;
+    let mut own = None;
+    if let (Ring::Own, Some(memory), Some(label)) = (&ring, memory, label) {
+        let geometry =
+            Geometry::new(memory.ring_len(), settings.frame_len_max).map_err(OpenError::Settings)?;
+        // The word is the newer one of the two, whatever else is wrong.
+        sight.promised = sight.promised.max(Epoch(memory.word(Word::Promised)));
+        sight.high_next = memory.word(Word::HighSeq);
+        match recover::warm(store, memory, &label, &geometry, &numbers) {
+            Ok(state) => own = Some((state, label, geometry)),
+            Err(Trouble::Store(error)) => return Err(OpenError::Store(error)),
+            Err(Trouble::Damage(found)) => {
+                ring = Ring::Other(NotOwn::Damaged);
+                sight.ring_damage = Some(found);
+            }
+        }
+    }
+    let (mut state, own, torn) = match own {
+        Some((state, label, geometry)) => (state, Some((label, geometry)), None),
+        None => {
+            let (state, found, torn) = recover::cold(store, &numbers)?;
+            sight.damage.extend(found);
+            let own = memory.filter(|_| sight.ring_damage.is_some());
+            sight.damage.extend(own.and_then(|own| rolled_back(own, state.log.end, &numbers)));
+            (state, None, torn)
+        }
+    };
+    let founding = match recovery::pending(store, &newest, &state.log.end, state.checkpoint.history) {
+        Err(OpenError::Damaged(found)) => {
+            sight.damage.push(found);
+            None
+        }
+        pending => pending?,
+    };
+    let counts = planted(Mutation::EvidenceIsLoss);
+    if !counts && founding.is_some() && newest.run.clean && newest.high_next == state.log.end.next {
+        // What is damaged behind the log of the former history was never the founder's, who has not said a word.
+        sight.evidence.append(&mut sight.damage);
+    }
+    let newest_number = numbers.last().copied().unwrap_or(0);
+    let (in_force, completeness) = sight.judge(&ring, state.log.end, newest_number);
+    if completeness != Completeness::Complete {
+        sight.name_short_log(&state, &numbers);
+        // Whatever is wrong with memory that is needed is no remark.
+        sight.damage.extend(sight.ring_damage.take());
+    }
+    let superblock = Superblock {
+        generation: newest.generation,
+        promised: sight.promised,
+        history: sight.history(&state),
+        run: proof::RunRecord { rings: sight.rings(), ..in_force.run },
+        ..in_force
+    };
+    let mut remarks: Vec<String> = sight
+        .ring_damage
+        .iter()
+        .map(|damage| {
+            format!(
+                "{damage}; nothing that was said is in it alone, and the tail is made anew from the segments"
+            )
+        })
+        .collect();
+    remarks.extend(sight.evidence.iter().map(|damage| {
+        format!("{damage}; it lies behind the log on which this history was founded, and is kept as evidence")
+    }));
+    if let Some(founding) = &founding {
+        founding.apply(&mut state.checkpoint)?;
+    }
+    match (damage, &completeness) {
+        (Some(damage), Completeness::Complete) => {
+            remarks.push(format!("{damage}; nothing of it is missing, and it is written anew"));
+        }
+        (damage, _) => sight.damage.extend(damage),
+    }
+    Ok(Looked {
+        settings,
+        superblock,
+        numbers,
+        state,
+        ring,
+        own,
+        torn,
+        founding,
+        high_next: sight.high_next,
+        completeness,
+        damage: sight.damage,
+        remarks,
+    })
+}
+
+/// The journal's own ring cannot be read with these segments, whose log ends at `end`. Where they lack what it knows them to
+/// hold, that is no damage of the ring: in one boot of the machine nothing takes it from them but an older copy of the folder,
+/// or a file system that was mounted again behind an error.
+fn rolled_back<M: TailMemory>(own: &M, end: LogEnd, numbers: &[u64]) -> Option<Damage> {
+    let written = own.word(Word::WrittenSeq);
+    if end.next >= written || planted(Mutation::OlderCopyIsTorn) {
+        return None;
+    }
+    let file = numbers.last().map_or("segments".to_string(), |number| FileName::Segment(*number).to_string());
+    let what = format!(
+        "the segments end at {}, and held everything below {written}, as the tail knows: they are an older copy of \
+         themselves, or their file system has lost a part of them",
+        end.next
+    );
+    Some(Damage::new(file, 0, end.next, what))
+}
+
+/// What the copies of the superblock say, and what was found so far.
+struct Sight<'a> {
+    newest: &'a Superblock,
+    older: Option<&'a Superblock>,
+    half: bool,
+    promised: Epoch,
+    high_next: Seq,
+    /// Damage of the ring, which may not be needed.
+    ring_damage: Option<Damage>,
+    damage: Vec<Damage>,
+    /// Damage that the founder of this history found behind the former log.
+    evidence: Vec<Damage>,
+}
+
+impl<'a> Sight<'a> {
+    fn new(newest: &'a Superblock, older: Option<&'a Superblock>, half: bool) -> Self {
+        let promised = older.map_or(newest.promised, |older| older.promised.max(newest.promised));
+        let high_next = newest.high_next;
+        Self {
+            newest,
+            older,
+            half,
+            promised,
+            high_next,
+            ring_damage: None,
+            damage: Vec::new(),
+            evidence: Vec::new(),
+        }
+    }
+
+    /// Numbers of rings that may have been given. A copy that cannot be read may have been that of a start that gave
+    /// one more, and labelled a ring with it: the number is not given again.
+    fn rings(&self) -> u64 {
+        self.older.map_or(0, |older| older.run.rings).max(self.newest.run.rings) + u64::from(self.half)
+    }
+
+    fn history(&self, state: &State) -> u64 {
+        let known = [self.newest.history, self.older.map_or(0, |older| older.history), state.history];
+        known.into_iter().find(|history| *history != 0).unwrap_or(0)
+    }
+
+    /// Whether the ring with this label may be read.
+    fn ring(&self, label: Option<&TailLabel>, settings: &Settings) -> Result<Ring, OpenError> {
+        if let Some(label) = label
+            && (label.cluster != self.newest.cluster
+                || label.identity.replica != self.newest.identity.replica)
+        {
+            return Err(OpenError::Tail { cluster: label.cluster, identity: label.identity });
+        }
+        let run = proof::RunRecord { rings: self.rings(), ..self.newest.run };
+        let ring = proof::ring(&run, self.newest.identity, settings.boot, label);
+        let Some(label) = label.filter(|label| label.record_len_max as usize != settings.frame_len_max)
+        else {
+            return Ok(ring);
+        };
+        match ring {
+            // The segments hold everything, and a new ring may have other sizes.
+            Ring::Own if self.newest.run.clean => Ok(Ring::Other(NotOwn::Unfit)),
+            Ring::Own => Err(OpenError::Settings(format!(
+                "the tail holds frames of up to {} bytes, now {} are wanted: start with the old size once, \
+                 and stop in order",
+                label.record_len_max, settings.frame_len_max
+            ))),
+            other => Ok(other),
+        }
+    }
+
+    /// By which copy the journal is judged, and how. A start that was interrupted before both copies said so has
+    /// not begun: the one before is in force then.
+    fn judge(&self, ring: &Ring, end: LogEnd, newest_number: u64) -> (Superblock, Completeness) {
+        let found = Found {
+            ring,
+            end: (end.next, end.chain),
+            newest: newest_number,
+            damage: self.damage.first().map(ToString::to_string),
+            half: self.half,
+        };
+        let judged = |copy: &Superblock| proof::judge(&copy.run, (copy.high_next, copy.high_chain), &found);
+        let first = judged(self.newest);
+        let second =
+            self.older.filter(|_| first != Completeness::Complete).map(|older| (*older, judged(older)));
+        match second {
+            Some((older, Completeness::Complete)) => (older, Completeness::Complete),
+            _ => (*self.newest, first),
+        }
+    }
+
+    /// A log that ends elsewhere than it was stopped at is damage, and named like any other.
+    fn name_short_log(&mut self, state: &State, numbers: &[u64]) {
+        let (end, high) = (state.log.end, (self.newest.high_next, self.newest.high_chain));
+        if !self.newest.run.clean || (end.next, end.chain) == high || !self.damage.is_empty() {
+            return;
+        }
+        let what = format!(
+            "the log ends at {} with chain {:#x}, but was stopped at {} with chain {:#x}",
+            end.next, end.chain, high.0, high.1
+        );
+        let file = numbers.last().map_or("segments".to_string(), |n| FileName::Segment(*n).to_string());
+        let offset = state.filling.as_ref().map_or(0, |filling| filling.index.end_offset);
+        self.damage.push(Damage::new(file, offset, end.next, what));
+    }
+}
+
+impl Looked {
+    /// Whether its replica may go on under its identity.
+    pub fn completeness(&self) -> &Completeness {
+        &self.completeness
+    }
+
+    /// Damage that was found, but for what is no loss.
+    pub fn damage(&self) -> &[Damage] {
+        &self.damage
+    }
+
+    /// What the log should have, for the operator.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
+    /// Where the log ends.
+    pub fn end(&self) -> LogEnd {
+        self.founding.as_ref().map_or(self.state.log.end, |founding| founding.end)
+    }
+
+    /// The log was known to reach this seq.
+    pub fn high_next(&self) -> Seq {
+        self.high_next.max(self.end().next)
+    }
+
+    /// The superblock in force.
+    pub fn superblock(&self) -> &Superblock {
+        &self.superblock
+    }
+
+    /// The highest promised epoch that is known.
+    pub fn promised(&self) -> Epoch {
+        self.superblock.promised
+    }
+
+    /// What the log has decided.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.state.checkpoint
+    }
+
+    /// What is known of the ring at hand.
+    pub fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// A torn end that is cut when the journal is used.
+    pub fn cut(&self) -> Option<Cut> {
+        self.torn.as_ref().map(|torn| Cut {
+            file: FileName::Segment(torn.number).to_string(),
+            offset: torn.offset,
+            len: torn.len,
+        })
+    }
+}

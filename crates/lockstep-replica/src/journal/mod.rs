@@ -1,0 +1,79 @@
+//! # journal: what a replica must not forget
+//!
+//! The question: how does a log survive, without the stamping thread ever waiting for a disk? In two
+//! parts. The **tail** is a ring in memory that outlives the process: frames are built, received and
+//! repaired there. The **segments** are files that a side thread writes behind it. Both hold the same
+//! bytes in the same order, so recovery is one reading of records from the segments into the tail.
+//!
+//! ```text
+//!  hot thread ─▶ Tail (room, keep, append, stage, switch) ─▶ ring ─▶ SegmentWriter ─▶ segments
+//!                  │ one state machine                        ▲            │ + checkpoint, index
+//!                  └─ Replay ◀── open: segments, then ring ───┘            ▼
+//!                                                       LogReader, Scrub (cold)
+//! ```
+//!
+//! Everything is a *record*: it begins with `wire::Header`, is sealed, and is a multiple of 8 bytes.
+//! Most are frames; a [`record::Record::Stage`] says that the next frames are held beside the log, a
+//! [`record::Record::Switch`] that they are the log from now on (S7). Nothing is ever cut: a crash at
+//! any byte leaves the old log or the new one.
+//!
+//! What the side thread does, and in which order, is [`side`]: a thread and the simulator drive the same.
+//!
+//! This room is sans-IO. It knows two ports ([`ports::TailMemory`], [`ports::Store`]), which
+//! [`memory`] and `io` implement.
+
+#![forbid(unsafe_code)]
+
+mod begin;
+pub mod checkpoint;
+mod damage;
+mod derived;
+mod extents;
+mod founding;
+mod index;
+mod layout;
+mod look;
+pub mod memory;
+pub(crate) mod mend;
+mod open;
+pub mod packed;
+pub mod ports;
+pub mod proof;
+mod read;
+pub mod record;
+mod recover;
+mod recovery;
+mod replay;
+mod scrub;
+pub mod segment;
+pub mod segments;
+pub mod shelf;
+pub mod side;
+pub mod stall;
+pub mod superblock;
+mod tail;
+mod torn;
+mod walk;
+
+pub use begin::{Opened, open};
+pub use checkpoint::Checkpoint;
+pub use damage::Damage;
+pub use derived::check_derived;
+pub use founding::{Founding, ROUNDS_ABOVE};
+pub use layout::{Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT};
+pub use look::{Looked, look};
+pub use mend::Missing;
+pub use open::{Cut, OpenError, Settings, format};
+pub use proof::Completeness;
+pub use read::{LogReader, read_segments};
+pub use recovery::{Founder, Holdings, found, holdings};
+pub use scrub::{Scrub, Verified, verify};
+pub use segments::{Retention, SegmentWriter, WriteError, copy_behind, copy_group, tell};
+pub use superblock::Superblock;
+pub use tail::{AppendError, Full, Span, StageError, SwitchError, Tail};
+
+/// Bytes of a block: what a store writes at least, and the distance of two slots of the tail.
+pub const BLOCK_LEN: usize = 4096;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! # packed: sealed segments, compressed
+//!
+//! The question: how does an archiver keep a year, and still read any seq of it at once? A sealed segment is
+//! cut into blocks of 64 KiB, each compressed by itself, with a table in front. Whoever reads a segment reads
+//! the same bytes at the same offsets as before: indices, walks and replays know of no difference.
+//!
+//! ```text
+//!  0      40                 40 + 16 × blocks
+//!  │ head │ table            │ block │ block │ ...          segments/0000000007.lz4
+//!           offset, length, checksum of the bytes before compression and behind it
+//! ```
+//!
+//! The checksum is that of the plain bytes and then of the compressed ones, so it proves both: that the file is what
+//! it was, and that it unpacks to what it should. One of them would not do: where bytes repeat, LZ4 says the same in
+//! many ways. A packed file takes its segment's place only after all of it was read back.
+
+use crate::journal::damage::Damage;
+use crate::journal::layout::{FORMAT_VERSION, checksum_but_12};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
+use bytemuck::{Pod, Zeroable};
+use lockstep_wire::crc;
+
+const PACK_MAGIC: u64 = u64::from_le_bytes(*b"LKSPACK\0");
+/// Bytes that are compressed as one: what a reader of one seq unpacks.
+const UNIT_LEN: usize = 64 << 10;
+/// Longest segment that is packed: it is held in memory, twice, while that is done.
+pub const PACKED_LEN_MAX: u64 = 256 << 20;
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Head {
+    magic: u64,
+    version: u32,
+    /// Of head and table.
+    checksum: u32,
+    number: u64,
+    /// Bytes of the segment.
+    len: u64,
+    units: u64,
+}
+
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C)]
+struct Row {
+    offset: u64,
+    len: u32,
+    checksum: u32,
+}
+
+const _: () = assert!(size_of::<Head>() == 40 && size_of::<Row>() == 16);
+
+/// The checksum of a unit.
+fn checksum(plain: &[u8], compressed: &[u8]) -> u32 {
+    crc::append(crc::crc32c(plain), compressed)
+}
+
+/// The packed file of segment `number`, whose bytes are `segment`.
+pub(crate) fn packed(number: u64, segment: &[u8]) -> Vec<u8> {
+    let units = segment.chunks(UNIT_LEN);
+    let mut at = size_of::<Head>() + units.len() * size_of::<Row>();
+    let mut bytes = vec![0; at];
+    let mut rows = Vec::with_capacity(units.len());
+    for unit in units {
+        let compressed = lz4_flex::block::compress(unit);
+        let (offset, len, checksum) = (at as u64, compressed.len() as u32, checksum(unit, &compressed));
+        rows.push(Row { offset, len, checksum });
+        at += compressed.len();
+        bytes.extend_from_slice(&compressed);
+    }
+    let (units, len) = (rows.len() as u64, segment.len() as u64);
+    let head = Head { magic: PACK_MAGIC, version: FORMAT_VERSION, checksum: 0, number, len, units };
+    bytes[..size_of::<Head>()].copy_from_slice(bytemuck::bytes_of(&head));
+    let end = size_of::<Head>() + rows.len() * size_of::<Row>();
+    bytes[size_of::<Head>()..end].copy_from_slice(bytemuck::cast_slice(&rows));
+    let checksum = checksum_but_12(&bytes[..end]);
+    bytes[12..16].copy_from_slice(&checksum.to_le_bytes());
+    bytes
+}
+
+/// What the head of a packed file says.
+fn open<S: Store>(store: &S, number: u64) -> Result<Result<(u64, Vec<Row>), Damage>, StoreError> {
+    let file = FileName::Packed(number);
+    let damage = |what: &str| Ok(Err(Damage::new(file, 0, 0, what)));
+    let mut bytes = vec![0; size_of::<Head>()];
+    if store.read_at(file, 0, &mut bytes)? < bytes.len() {
+        return damage("shorter than its head");
+    }
+    let head: Head = bytemuck::pod_read_unaligned(&bytes);
+    let units = head.len.div_ceil(UNIT_LEN as u64);
+    if head.magic != PACK_MAGIC || head.version != FORMAT_VERSION || head.number != number {
+        return damage("no packed segment of this number and format");
+    }
+    if head.len > PACKED_LEN_MAX || head.units != units {
+        return damage("a length that cannot be");
+    }
+    bytes.resize(size_of::<Head>() + units as usize * size_of::<Row>(), 0);
+    if store.read_at(file, 0, &mut bytes)? < bytes.len() || head.checksum != checksum_but_12(&bytes) {
+        return damage("checksum of its head and table");
+    }
+    let rows = bytes[size_of::<Head>()..].chunks_exact(size_of::<Row>());
+    Ok(Ok((head.len, rows.map(bytemuck::pod_read_unaligned).collect())))
+}
+
+/// Reads up to `out.len()` bytes at `offset` of the packed segment `number`. Before what is damaged fewer
+/// bytes are read, and it is named where nothing is.
+fn read_packed<S: Store>(
+    store: &S,
+    number: u64,
+    offset: u64,
+    out: &mut [u8],
+) -> Result<Result<usize, Damage>, StoreError> {
+    let (len, rows) = match open(store, number)? {
+        Ok(opened) => opened,
+        Err(damage) => return Ok(Err(damage)),
+    };
+    let (mut taken, mut compressed) = (0, Vec::new());
+    while taken < out.len() && offset + (taken as u64) < len {
+        let at = offset + taken as u64;
+        let unit = (at / UNIT_LEN as u64) as usize;
+        let unit_at = unit as u64 * UNIT_LEN as u64;
+        let unit_len = (len - unit_at).min(UNIT_LEN as u64) as usize;
+        let row = rows[unit];
+        compressed.resize((row.len as usize).min(lz4_flex::block::get_maximum_output_size(UNIT_LEN)), 0);
+        let read = store.read_at(FileName::Packed(number), row.offset, &mut compressed)?;
+        let plain = lz4_flex::block::decompress(&compressed[..read], unit_len);
+        let Ok(plain) = plain.as_ref().map_err(ToString::to_string).and_then(|plain| {
+            let whole = plain.len() == unit_len && checksum(plain, &compressed[..read]) == row.checksum;
+            if whole { Ok(plain) } else { Err("checksum".to_owned()) }
+        }) else {
+            let what =
+                format!("checksum of the bytes {unit_at} to {} of its segment", unit_at + unit_len as u64);
+            let damage = Damage::new(FileName::Packed(number), row.offset, 0, what);
+            return Ok(if taken > 0 { Ok(taken) } else { Err(damage) });
+        };
+        let from = (at - unit_at) as usize;
+        let count = (unit_len - from).min(out.len() - taken);
+        out[taken..taken + count].copy_from_slice(&plain[from..from + count]);
+        taken += count;
+    }
+    Ok(Ok(taken))
+}
+
+/// Reads up to `out.len()` bytes at `offset` of segment `number`, packed or not; fewer only at its end, or
+/// before what is damaged, which is named where nothing can be read.
+///
+/// # Errors
+/// The store's.
+pub fn read_segment<S: Store>(
+    store: &S,
+    number: u64,
+    offset: u64,
+    out: &mut [u8],
+) -> Result<Result<usize, Damage>, StoreError> {
+    match store.read_at(FileName::Segment(number), offset, out) {
+        Err(missing) if missing.fault == StoreFault::Missing => match read_packed(store, number, offset, out)
+        {
+            Err(error) if error.fault == StoreFault::Missing => Err(missing),
+            read => read,
+        },
+        read => read.map(Ok),
+    }
+}
+
+/// The file that segment `number` is in.
+pub(crate) fn file_of<S: Store>(store: &S, number: u64) -> FileName {
+    let plain = FileName::Segment(number);
+    if store.len(plain).is_err() && store.len(FileName::Packed(number)).is_ok() {
+        FileName::Packed(number)
+    } else {
+        plain
+    }
+}
+
+/// Packs the sealed segment `number`; returns the bytes before and after, `None` where it is too long or was
+/// packed already.
+///
+/// # Errors
+/// The store's. The segment is as it was.
+pub(crate) fn pack<S: Store>(store: &mut S, number: u64) -> Result<Option<(u64, u64)>, StoreError> {
+    let plain = FileName::Segment(number);
+    let len = match store.len(plain) {
+        Ok(len) if len <= PACKED_LEN_MAX => len,
+        Ok(_) => return Ok(None),
+        Err(StoreError { fault: StoreFault::Missing, .. }) => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut segment = vec![0; len as usize];
+    let taken = store.read_at(plain, 0, &mut segment)?;
+    segment.truncate(taken);
+    let bytes = packed(number, &segment);
+    store.replace(FileName::Packed(number), &bytes)?;
+    // What takes the place of the only copy is read back, all of it.
+    let mut back = vec![0; segment.len()];
+    let same = match read_packed(store, number, 0, &mut back)? {
+        Ok(read) => read == segment.len() && back == segment,
+        Err(_) => false,
+    };
+    if !same {
+        store.remove(FileName::Packed(number))?;
+        return Err(StoreError {
+            doing: format!("packing {plain}"),
+            fault: StoreFault::Failed,
+            why: "what was written is not what is read back".to_string(),
+        });
+    }
+    store.remove(plain)?;
+    Ok(Some((len, bytes.len() as u64)))
+}

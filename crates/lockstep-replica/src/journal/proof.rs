@@ -1,0 +1,219 @@
+//! # proof: does a journal still hold everything that its replica said?
+//!
+//! The question (S9): may this replica vote under its identity, or may it have forgotten something that it
+//! acknowledged or promised? One record in the superblock answers it, together with what is found. The
+//! record is written and flushed before the first word of a run, and [`judge`] is the only place where it is
+//! compared with anything. What the configuration says *now* is no evidence of what was said *then*, and no
+//! part of it.
+//!
+//! ```text
+//!  format ─▶ clean ──begin (both copies)──▶ in use: ring g, spoken process | power
+//!              ▲                                   │    │   │
+//!              │◀── a start that fails changes ────┘    │   └─ power, and all of before is on the device:
+//!              │    nothing that is judged              │      spoken power
+//!              └───────────── stop in order ────────────┘
+//!                 (all segments synced, then said)
+//! ```
+//!
+//! | the ring at hand | the record | the journal is |
+//! |---|---|---|
+//! | the one that the record names | any | complete: memory holds all that was said |
+//! | no such ring | clean, and the log ends where it ended then | complete |
+//! | no such ring | in use, spoken `power` | complete: nothing was said that the device lacks |
+//! | no such ring | in use, spoken `process` | incomplete |
+//! | a ring that is newer than the record | any | incomplete: the journal is an older copy of itself |
+//! | any | segments that were on the device are missing, or damage | incomplete |
+//! | the one that the record names | the segments lack what it knows them to hold | incomplete, as damage |
+//!
+//! A record becomes *weaker* (from clean to in use, from `power` to `process`) only when a run begins, and
+//! then both copies of the superblock are written before the first word. It becomes *stronger* (on the
+//! device, clean) when that is so, by one copy. So the stronger one of the two copies is in force: the
+//! weaker one alone is a start that was interrupted before it spoke.
+
+use crate::journal::layout::TailLabel;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{Chain, Identity, Seq};
+use std::fmt;
+
+/// What was said by a replica, and where it is held. Part of the superblock.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct RunRecord {
+    /// The machine's boot in which the last run began.
+    pub boot: [u64; 2],
+    /// It stopped in order: the device holds everything that was said, and the log ends at the superblock's
+    /// high mark.
+    pub clean: bool,
+    /// The weakest durability under which anything was said that the device is not known to hold since.
+    pub spoken: Durability,
+    /// The number of the ring that this run uses: its label bears the same one. 0 before the first run.
+    pub ring: u64,
+    /// Numbers of rings that were given so far, the last one included.
+    pub rings: u64,
+    /// Sealed segments up to this one are on the device as a whole.
+    pub synced_to: u64,
+}
+
+impl RunRecord {
+    /// That of a replica that has not said a word.
+    pub fn fresh(boot: [u64; 2]) -> Self {
+        Self { boot, clean: true, spoken: Durability::Power, ring: 0, rings: 0, synced_to: 0 }
+    }
+
+    /// A run begins that acknowledges and promises by `durability`, in the ring `ring`. `settled` says that the
+    /// device holds everything that was said before, and all segments up to `newest`.
+    pub(crate) fn begun(
+        self,
+        boot: [u64; 2],
+        ring: u64,
+        durability: Durability,
+        settled: Option<u64>,
+    ) -> Self {
+        let before = if settled.is_some() { Durability::Power } else { self.spoken };
+        let before = if planted(Mutation::SpokenForgotten) { Durability::Power } else { before };
+        Self {
+            boot,
+            clean: false,
+            spoken: before.min(durability),
+            ring,
+            synced_to: settled.unwrap_or(self.synced_to),
+            ..self
+        }
+    }
+}
+
+/// Whether the journal still holds everything that its replica said.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Completeness {
+    /// It does.
+    Complete,
+    /// It may not, and why.
+    Incomplete(String),
+}
+
+/// What is known of the ring at hand.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Ring {
+    /// It is the one that the record names.
+    Own,
+    /// It is not, and why.
+    Other(NotOwn),
+}
+
+/// Why the ring at hand is not the one that the record names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotOwn {
+    /// There is none.
+    Missing,
+    /// It is of another boot of the machine, or there is none in this one.
+    OtherBoot,
+    /// It is of another incarnation of this replica.
+    OtherLife(Identity),
+    /// It is an older or unused one of this journal: its number, and the one that was used last.
+    Older(u64, u64),
+    /// It is newer than the record: its number, and how many the record knows of.
+    Newer(u64, u64),
+    /// Its memory was damaged.
+    Damaged,
+    /// It has other sizes than are wanted, and is not needed.
+    Unfit,
+}
+
+impl fmt::Display for NotOwn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing => f.write_str(
+                "the tail is gone (its file was removed, or `replicas.N.tail` names another path than in the last run)",
+            ),
+            Self::OtherBoot => f.write_str("the tail is gone with the boot of the machine that it was made in"),
+            Self::OtherLife(identity) => write!(f, "the tail is gone (the one at hand is that of {identity})"),
+            Self::Older(seen, want) => write!(
+                f,
+                "the tail is gone (the one at hand is number {seen}, the last run used number {want}: does \
+                 `replicas.N.tail` name another path, or another tmpfs, than in the last run?)"
+            ),
+            Self::Newer(seen, known) => write!(
+                f,
+                "the tail (number {seen}) is newer than the journal (which knows of {known}): the journal is an older \
+                 copy of itself"
+            ),
+            Self::Damaged => f.write_str("the tail's memory is damaged"),
+            Self::Unfit => f.write_str("the tail has other sizes"),
+        }
+    }
+}
+
+/// Whether the ring with this label is the one that `record` names, in this boot of the machine. `labelled` is
+/// `None` where there is no ring, or one that nobody has begun to use.
+pub fn ring(record: &RunRecord, identity: Identity, boot: [u64; 2], labelled: Option<&TailLabel>) -> Ring {
+    let Some(label) = labelled else {
+        return Ring::Other(if record.boot == boot { NotOwn::Missing } else { NotOwn::OtherBoot });
+    };
+    if label.identity != identity {
+        return Ring::Other(NotOwn::OtherLife(label.identity));
+    }
+    if label.boot != boot {
+        return Ring::Other(NotOwn::OtherBoot);
+    }
+    if label.generation == record.ring || planted(Mutation::AnyRingIsOwn) {
+        return Ring::Own;
+    }
+    Ring::Other(match label.generation > record.rings {
+        true => NotOwn::Newer(label.generation, record.rings),
+        false => NotOwn::Older(label.generation, record.ring),
+    })
+}
+
+/// What was found beside the record.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Found<'a> {
+    /// The ring at hand.
+    pub ring: &'a Ring,
+    /// Where the log that was recovered ends, and its chain there.
+    pub end: (Seq, Chain),
+    /// The number of the newest segment; 0 if there is none.
+    pub newest: u64,
+    /// Damage in what was read, in words.
+    pub damage: Option<String>,
+    /// One copy of the superblock cannot be read.
+    pub half: bool,
+}
+
+/// S9: whether everything that was said is still there, by the `record`, the high mark of the last stop in order
+/// (`high`), and what was found. Nothing else decides it.
+pub fn judge(record: &RunRecord, high: (Seq, Chain), found: &Found<'_>) -> Completeness {
+    let incomplete = |why: String| Completeness::Incomplete(why);
+    if let Some(damage) = &found.damage {
+        return incomplete(damage.clone());
+    }
+    if found.newest < record.synced_to {
+        return incomplete(format!(
+            "segments up to number {} were on the device, and the newest one here is number {}: bring the others back",
+            record.synced_to, found.newest
+        ));
+    }
+    let lost = match found.ring {
+        Ring::Own => return Completeness::Complete,
+        // A copy that cannot be read may have known of more rings.
+        Ring::Other(newer @ NotOwn::Newer(..)) if !found.half => return incomplete(newer.to_string()),
+        Ring::Other(why) => why,
+    };
+    if record.clean {
+        return match found.end == high {
+            true => Completeness::Complete,
+            false => incomplete(format!(
+                "the log ends at {} with chain {:#x}, and was stopped at {} with chain {:#x}",
+                found.end.0, found.end.1, high.0, high.1
+            )),
+        };
+    }
+    match record.spoken {
+        Durability::Power if found.half => incomplete(format!(
+            "{lost}, and a copy of the superblock is damaged: it may have held a newer promise"
+        )),
+        Durability::Power => Completeness::Complete,
+        Durability::Process => incomplete(format!(
+            "{lost}, the last stop was not clean, and what was said since may have been in memory only"
+        )),
+    }
+}

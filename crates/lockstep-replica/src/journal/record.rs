@@ -1,0 +1,113 @@
+//! Records: what the journal is made of. Frames, and two of our own that are a header only.
+//!
+//! | record | `first_seq` | `epoch` | `chain` | `timestamp` | `number` | `commit_next` |
+//! |---|---|---|---|---|---|---|
+//! | Stage | from | that began it | at from | at from | epoch of the log at from | |
+//! | Stage, epoch 0 | next of the log | 0: given up | | | | |
+//! | Switch | from | that adopts | at the new end | at the new end | | next of the new log |
+//!
+//! A Stage holds the whole log end at `from`, so that a reader needs nothing before it. A later epoch may go on
+//! with it: the Switch tells which one adopted what was staged.
+
+use crate::journal::layout::TailLabel;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_wire::{Epoch, FrameView, HEADER_LEN, Header, Kind, Reject, Seq, open_prefix, seal};
+
+/// A checked record, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub enum Record<'a> {
+    /// A frame: of the log, or staged.
+    Frame(FrameView<'a>),
+    /// From here on frames are staged behind `base`.
+    Stage {
+        /// The log up to where the staged frames begin.
+        base: LogEnd,
+        /// The epoch for which it begins.
+        epoch: Epoch,
+    },
+    /// The staging is given up: the frames that follow belong to the log.
+    Abandon,
+    /// The staged frames are the log.
+    Switch {
+        /// Where they begin.
+        from: Seq,
+        /// The log's end with them.
+        end: LogEnd,
+    },
+}
+
+impl<'a> Record<'a> {
+    /// Judges the record in front of `bytes`; also returns how many bytes it is.
+    pub fn parse(bytes: &'a [u8]) -> Result<(Self, usize), Reject> {
+        let header = open_prefix(bytes)?;
+        let record = match Kind::from_u8(header.kind) {
+            Some(Kind::Frame) => Self::Frame(FrameView::parse(bytes)?),
+            Some(Kind::Stage) if header.epoch == 0 => Self::Abandon,
+            Some(Kind::Stage) => Self::Stage {
+                base: LogEnd {
+                    next: header.first_seq,
+                    epoch: Epoch(header.number),
+                    chain: header.chain,
+                    timestamp: header.timestamp,
+                },
+                epoch: header.epoch(),
+            },
+            Some(Kind::Switch) => Self::Switch {
+                from: header.first_seq,
+                end: LogEnd {
+                    next: header.commit_next,
+                    epoch: header.epoch(),
+                    chain: header.chain,
+                    timestamp: header.timestamp,
+                },
+            },
+            _ => return Err(Reject::Kind),
+        };
+        Ok((record, header.length as usize))
+    }
+}
+
+/// Bytes of a Stage or Switch record.
+pub const MARK_LEN: usize = HEADER_LEN;
+
+fn mark(out: &mut [u8], kind: Kind, label: &TailLabel, header: Header) {
+    let header = Header {
+        kind: kind as u8,
+        cluster: label.cluster,
+        sender: label.identity.replica,
+        incarnation: label.identity.incarnation,
+        ..header
+    };
+    seal(&mut out[..MARK_LEN], header);
+}
+
+/// Writes a Stage record in front of `out`.
+pub fn write_stage(out: &mut [u8], label: &TailLabel, base: &LogEnd, epoch: Epoch) {
+    let header = Header {
+        first_seq: base.next,
+        epoch: epoch.0,
+        chain: base.chain,
+        timestamp: base.timestamp,
+        number: base.epoch.0,
+        ..Header::new(Kind::Stage)
+    };
+    mark(out, Kind::Stage, label, header);
+}
+
+/// Writes the record that gives a staging up; the log ends before `next`.
+pub fn write_abandon(out: &mut [u8], label: &TailLabel, next: Seq) {
+    mark(out, Kind::Stage, label, Header { first_seq: next, ..Header::new(Kind::Stage) });
+}
+
+/// Writes a Switch record in front of `out`.
+pub fn write_switch(out: &mut [u8], label: &TailLabel, from: Seq, end: &LogEnd) {
+    let header = Header {
+        first_seq: from,
+        epoch: end.epoch.0,
+        commit_next: end.next,
+        chain: end.chain,
+        timestamp: end.timestamp,
+        ..Header::new(Kind::Switch)
+    };
+    mark(out, Kind::Switch, label, header);
+}

@@ -1,0 +1,214 @@
+//! # recovery: what a journal still holds, and a new history on it
+//!
+//! The question: a quorum is lost for good; which journal holds most, what may be missing from it, and how does it become
+//! the beginning of a new history so that a crash at any point leaves the old journal or the new one? [`found`] writes
+//! the founding beside the segments, and then one superblock: from that write on the journal is the founder's, and each
+//! look at it sees the founding behind the log, where the next run puts it.
+//!
+//! ```text
+//!  a's journal, segments synced ─▶ file `founding` ─▶ superblock: founder, history b, clean ─▶ open: log + founding
+//!       crash: a's                  crash: a's                        crash: b's, and the same again
+//! ```
+//!
+//! Nothing of the log is rewritten. Segments keep the identity in whose life they were written.
+
+use crate::journal::begin::clear;
+use crate::journal::checkpoint::Checkpoint;
+use crate::journal::damage::Damage;
+use crate::journal::founding::Founding;
+use crate::journal::look::Looked;
+use crate::journal::open::OpenError;
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailMemory, read_whole};
+use crate::journal::read::numbers;
+use crate::journal::recover::{self, State};
+use crate::journal::superblock::Superblock;
+use crate::journal::tail::Tail;
+use crate::journal::walk::read_header;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::lineage::Lineage;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::window::Window;
+use lockstep_wire::{EpochStartView, FrameView, MemberBody, Nanos, Seq};
+
+/// What a look at a journal tells beside completeness and end.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Holdings {
+    /// The history of its log, and the former ones.
+    pub lineage: Lineage,
+    /// The oldest seq that its segments hold; the log's end if they hold none.
+    pub oldest_seq: Seq,
+    /// What its last epoch start says that an ack means; `None` before the first.
+    pub durability: Option<Durability>,
+}
+
+/// Where the log of a journal begins, and to which histories it belongs.
+///
+/// # Errors
+/// The files' trouble.
+pub fn holdings<S: Store>(store: &S, looked: &Looked) -> Result<Holdings, OpenError> {
+    let checkpoint = looked.checkpoint();
+    let oldest_seq = match numbers(store)?.first() {
+        Some(oldest) => read_header(store, *oldest)?.map_or(looked.end().next, |header| header.first_seq),
+        None => looked.end().next,
+    };
+    Ok(Holdings {
+        lineage: lineage_of(checkpoint, looked.superblock()),
+        oldest_seq,
+        durability: last_start(checkpoint).map(|(_, durability)| durability),
+    })
+}
+
+/// The last epoch start of a log: its history's lineage, and what it says that an ack means.
+fn last_start(checkpoint: &Checkpoint) -> Option<(Lineage, Durability)> {
+    let frame = FrameView::from_prefix(&checkpoint.start_frame).ok()?;
+    let start = EpochStartView::parse(frame.entries().next()?.payload).ok()?;
+    let lineage = Lineage::of_start(frame.header.history, &start);
+    Some((lineage, Durability::from_wire(start.body.durability)))
+}
+
+fn lineage_of(checkpoint: &Checkpoint, superblock: &Superblock) -> Lineage {
+    last_start(checkpoint).map_or(Lineage::of(superblock.history), |(lineage, _)| lineage)
+}
+
+/// Who founds a history, and what it begins with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Founder {
+    /// The new history's id, drawn at random.
+    pub history: u64,
+    /// The only member: a replica under an incarnation that was drawn for it.
+    pub member: MemberBody,
+    /// The machine's present boot.
+    pub boot: [u64; 2],
+    /// How much may be stamped and not committed.
+    pub window: Window,
+    /// What an ack means.
+    pub durability: Durability,
+    /// The time.
+    pub wall: Nanos,
+}
+
+/// Founds a history on the log that the segments in `store` hold; `former` is the superblock that says whose they are. A
+/// torn end is cleared, and everything is on the device before the one write that makes the journal the founder's. Returns
+/// the new superblock.
+///
+/// # Errors
+/// The segments hold no log, a history was founded here already that nobody has begun to use, or the device fails. Then
+/// the journal is what it was.
+pub fn found<S: Store>(
+    store: &mut S,
+    former: &Superblock,
+    founder: &Founder,
+) -> Result<Superblock, OpenError> {
+    let numbers = numbers(store)?;
+    let (state, _, torn) = recover::cold(store, &numbers)?;
+    if let Some(torn) = &torn {
+        clear(store, torn)?;
+    }
+    let State { log, checkpoint, .. } = state;
+    // One that is damaged, which nobody ever heard of, is made anew.
+    if let Ok(Some(_)) = pending(store, former, &log.end, checkpoint.history) {
+        return Err(OpenError::Settings(format!(
+            "history {:016x} was founded on this journal already, and nobody has used it yet: start its sequencer",
+            former.history
+        )));
+    }
+    let lineage = lineage_of(&checkpoint, former);
+    let founding = Founding {
+        cluster: former.cluster,
+        history: founder.history,
+        former: &lineage,
+        end: log.end,
+        epochs: &checkpoint.epochs,
+        promised: former.promised,
+        member: founder.member,
+        window: founder.window,
+        durability: founder.durability,
+        wall: founder.wall,
+    };
+    let frame = founding.frame().map_err(OpenError::Settings)?;
+    // What is packed was synced when it was packed.
+    for number in numbers.iter().filter(|_| !planted(Mutation::FoundedOnUnsynced)) {
+        match store.sync(FileName::Segment(*number)) {
+            Ok(()) | Err(StoreError { fault: StoreFault::Missing, .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let mut superblock = Superblock {
+        generation: former.generation,
+        history: founder.history,
+        // Of an epoch of the former history; everything of this one is above it.
+        promised: former.promised,
+        high_next: log.end.next,
+        high_chain: log.end.chain,
+        ..Superblock::fresh(former.cluster, founder.member.identity(), founder.boot)
+    };
+    if planted(Mutation::FounderFirst) {
+        superblock.store(store)?;
+    }
+    if planted(Mutation::FounderInherits) {
+        superblock.run = former.run;
+    }
+    store.replace(FileName::Founding, &frame)?;
+    // The second copy names the former owner, or nobody.
+    superblock.store_both(store)?;
+    Ok(superblock)
+}
+
+/// The founding of a journal's history, not yet in its segments.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Pending {
+    bytes: Vec<u8>,
+    /// Where the log ends with it.
+    pub end: LogEnd,
+}
+
+impl Pending {
+    fn frame(&self) -> FrameView<'_> {
+        FrameView::from_prefix(&self.bytes).expect("it was read when it was found")
+    }
+
+    /// The tables know it.
+    pub fn apply(&self, checkpoint: &mut Checkpoint) -> Result<(), OpenError> {
+        checkpoint.apply(&self.frame()).map_err(|wrong| damaged(self.end.next - 1, &wrong.to_string()))
+    }
+
+    /// It goes behind the log of the former history.
+    pub fn put<M: TailMemory>(&self, tail: &mut Tail<M>) -> Result<(), OpenError> {
+        let unfit = |what| OpenError::Settings(format!("the founding of the history: {what:?}"));
+        tail.append(&self.frame()).map_err(unfit).map(drop)
+    }
+}
+
+fn damaged(seq: Seq, what: &str) -> OpenError {
+    OpenError::Damaged(Damage::new(FileName::Founding, 0, seq, what))
+}
+
+/// The founding of the history that the superblock names, if the log of the journal (it ends at `end`, in `history`) is
+/// still that of the former one: it is to be put behind it.
+pub(crate) fn pending<S: Store>(
+    store: &S,
+    superblock: &Superblock,
+    end: &LogEnd,
+    history: u64,
+) -> Result<Option<Pending>, OpenError> {
+    let is_known = superblock.history == 0 || history == superblock.history;
+    if is_known && !planted(Mutation::AnyFoundingIsOurs) {
+        return Ok(None);
+    }
+    let bytes = match read_whole(store, FileName::Founding) {
+        Ok(bytes) => bytes,
+        Err(StoreError { fault: StoreFault::Missing, .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let frame = FrameView::from_prefix(&bytes).map_err(|reject| damaged(end.next, &reject.to_string()))?;
+    let header = frame.header;
+    // One of a recovery that did not get as far as its superblock is nobody's.
+    let is_ours = header.history == superblock.history && header.identity() == superblock.identity;
+    if !is_ours && !planted(Mutation::AnyFoundingIsOurs) {
+        return Ok(None);
+    }
+    let unfit = |misfit| damaged(end.next, &format!("it does not follow the log ({misfit:?})"));
+    let end = end.follow(&frame).map_err(unfit)?;
+    Ok(Some(Pending { bytes, end }))
+}

@@ -1,0 +1,171 @@
+//! # replay: what a sequence of records means
+//!
+//! One state machine for both directions: the tail feeds it what it writes, recovery what it reads.
+//! So a log that was written and a log that is read back cannot differ.
+//!
+//! ```text
+//!            Stage               Switch: the staged frames are the log
+//!  Following ─────▶ Staging ──────────────────────────────────────────▶ Following
+//!      ▲            │ ▲  │ Stage: another staging, the first is void
+//!      └────────────┘ └──┘
+//!         Abandon: the log is what it was
+//! ```
+//!
+//! S7: nothing is cut before its replacement is whole. Until the Switch the log is the old one, from
+//! the Switch on the new one, and a record is sealed, so there is no state between.
+
+use crate::journal::extents::Extents;
+use crate::journal::record::Record;
+use lockstep_core::proto::log::{LogEnd, Misfit};
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{Epoch, FrameView, Seq};
+
+/// Frames held beside the log.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Staging<P> {
+    /// The log before the first of them.
+    pub base: LogEnd,
+    /// The epoch that will adopt them.
+    pub epoch: Epoch,
+    /// Where log and staged frames end together.
+    pub end: LogEnd,
+    /// Where the first one lies; `None` while there is none.
+    pub first: Option<P>,
+}
+
+/// What a record did.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Step {
+    /// The log grew by this frame.
+    Grown,
+    /// A frame was staged.
+    Staged,
+    /// A staging began or was given up: the log is what it was.
+    Marked,
+    /// The staged frames replaced what the log had from here on.
+    Switched {
+        /// The first replaced seq.
+        from: Seq,
+    },
+}
+
+/// Why a record cannot stand where it stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Misplaced {
+    /// The frame follows neither the log nor what is staged.
+    Frame(Misfit),
+    /// A Stage begins where the log has no such end.
+    Stage,
+    /// A Switch without a staging, or one of other frames.
+    Switch,
+}
+
+impl std::fmt::Display for Misplaced {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Frame(misfit) => write!(f, "a frame that does not follow the one before it ({misfit:?})"),
+            Self::Stage => f.write_str("a stage record behind the end of the log"),
+            Self::Switch => f.write_str("a switch record that does not fit what is staged"),
+        }
+    }
+}
+
+/// A log and where it lies.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Replay<P> {
+    /// The log's end.
+    pub end: LogEnd,
+    /// What is held beside it.
+    pub staging: Option<Staging<P>>,
+    /// Where its frames lie.
+    pub runs: Extents<P>,
+}
+
+impl<P: Copy + Ord> Replay<P> {
+    /// A log that ends at `end`; `runs` says how many places are remembered.
+    pub fn from_end(end: LogEnd, runs: Extents<P>) -> Self {
+        Self { end, staging: None, runs }
+    }
+
+    /// The same log, remembering the newest `limit` runs.
+    pub fn bounded(self, limit: usize) -> Self {
+        Self { runs: self.runs.bound(limit), ..self }
+    }
+
+    /// Reads the record at `at`.
+    pub fn on_record(&mut self, at: P, record: &Record<'_>) -> Result<Step, Misplaced> {
+        match *record {
+            Record::Frame(frame) => self.on_frame(at, &frame),
+            Record::Stage { base, .. } if base.next > self.end.next => Err(Misplaced::Stage),
+            Record::Stage { base, epoch } => {
+                self.on_stage(at, base, epoch);
+                Ok(Step::Marked)
+            }
+            Record::Abandon => {
+                self.on_abandon();
+                Ok(Step::Marked)
+            }
+            Record::Switch { from, end } => {
+                let fits = |staging: &Staging<P>| staging.base.next == from && staging.end == end;
+                if !self.staging.as_ref().is_some_and(|s| fits(s) && s.first.is_some()) {
+                    return Err(Misplaced::Switch);
+                }
+                self.on_switch();
+                Ok(Step::Switched { from })
+            }
+        }
+    }
+
+    fn on_frame(&mut self, at: P, frame: &FrameView<'_>) -> Result<Step, Misplaced> {
+        match &self.staging {
+            Some(staging) => {
+                let end = staging.end.follow(frame).map_err(Misplaced::Frame)?;
+                self.on_staged(at, end);
+                if planted(Mutation::TornExchange) {
+                    self.on_switch();
+                }
+                Ok(Step::Staged)
+            }
+            None => {
+                let end = self.end.follow(frame).map_err(Misplaced::Frame)?;
+                self.on_grown(at, end);
+                Ok(Step::Grown)
+            }
+        }
+    }
+
+    /// The log grew by the frame at `at` and ends at `end` now.
+    #[inline]
+    pub fn on_grown(&mut self, at: P, end: LogEnd) {
+        assert!(self.staging.is_none(), "the log does not grow while frames are staged beside it");
+        self.runs.grow(at, self.end.next);
+        self.end = end;
+    }
+
+    /// A staging behind `base` begins with the record at `at`; an older one is void.
+    pub fn on_stage(&mut self, at: P, base: LogEnd, epoch: Epoch) {
+        self.runs.close(at, self.end.next);
+        self.staging = Some(Staging { base, epoch, end: base, first: None });
+    }
+
+    /// The frame at `at` was staged; `end` is behind it.
+    pub fn on_staged(&mut self, at: P, end: LogEnd) {
+        if let Some(staging) = &mut self.staging {
+            staging.first.get_or_insert(at);
+            staging.end = end;
+        }
+    }
+
+    /// The staging is given up.
+    pub fn on_abandon(&mut self) {
+        self.staging = None;
+    }
+
+    /// The staged frames are the log.
+    pub fn on_switch(&mut self) {
+        if let Some(Staging { base, end, first: Some(first), .. }) = self.staging.take() {
+            self.runs.replace(base.next, first);
+            self.end = end;
+        }
+    }
+}

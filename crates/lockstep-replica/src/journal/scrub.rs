@@ -1,0 +1,326 @@
+//! # scrub: looking at what nobody reads
+//!
+//! The question: are the bytes of a year ago still what was written? Records carry their seal, so it
+//! is enough to read them. The side thread does so slowly; [`verify`] does it at once for a journal
+//! that nobody has open. Behind damage the reading goes on at the next good record.
+
+use crate::journal::checkpoint::Checkpoint;
+use crate::journal::damage::Damage;
+use crate::journal::derived::check_derived;
+use crate::journal::extents::Extents;
+use crate::journal::index::Index;
+use crate::journal::open::OpenError;
+use crate::journal::packed::file_of;
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault, read_whole};
+use crate::journal::read::numbers;
+use crate::journal::record::Record;
+use crate::journal::recovery;
+use crate::journal::replay::{Replay, Step};
+use crate::journal::segment::{RECORDS_AT, SegmentHeader};
+use crate::journal::superblock::{NoSuperblock, Superblock};
+use crate::journal::torn::{self, End};
+use crate::journal::walk::{Found, Walk, read_header};
+use lockstep_core::proto::lineage::goes_on;
+use lockstep_core::proto::log::LogEnd;
+
+/// The segment that is being read.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+struct Current {
+    header: SegmentHeader,
+    offset: u64,
+    /// What the records said so far; `None` behind damage: then only their seals are looked at.
+    log: Option<Replay<u64>>,
+    /// The history of the last frame that went behind the log; 0 before any.
+    history: u64,
+    /// The same of the last frame that was staged.
+    staged: u64,
+    damaged: bool,
+}
+
+/// A reading of all segments, in steps.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Scrub {
+    /// The last segment begun.
+    number: u64,
+    current: Option<Current>,
+    /// Records read so far, over all segments.
+    pub records: u64,
+    /// Bytes read so far.
+    pub bytes: u64,
+    /// Segments finished.
+    pub segments: u64,
+    /// Where the newest finished segment's log ends, if it could be told.
+    end: Option<LogEnd>,
+    /// The history of the newest frame in finished segments, where it is known.
+    history: u64,
+    /// The newest finished segment, and the offset at which its records end.
+    ended_at: Option<(u64, u64)>,
+    /// The segment that the last step finished, if it did, and whether all of it was whole.
+    finished: Option<(u64, bool)>,
+}
+
+impl Scrub {
+    /// Reads about `budget_bytes` more, of segments below `limit` only (the one that is being filled is
+    /// read when it is sealed). Pushes what is damaged. True when all were read; the next step begins
+    /// anew.
+    pub fn step<S: Store>(
+        &mut self,
+        store: &S,
+        limit: u64,
+        budget_bytes: u64,
+        found: &mut Vec<Damage>,
+    ) -> Result<bool, StoreError> {
+        self.finished = None;
+        let (before, known) = (found.len(), self.current.as_ref().is_some_and(|current| current.damaged));
+        match self.read(store, limit, budget_bytes, found) {
+            // Retention has removed it meanwhile: the next one.
+            Err(error) if error.fault == StoreFault::Missing && !numbers(store)?.contains(&self.number) => {
+                self.current = None;
+                Ok(false)
+            }
+            // What the device cannot read is damaged, and no other segment is for it.
+            Err(error) if error.fault == StoreFault::Failed && self.number > 0 => {
+                let offset = self.current.take().map_or(0, |current| current.offset);
+                found.push(Damage::new(file_of(store, self.number), offset, 0, error));
+                self.finished = Some((self.number, false));
+                Ok(false)
+            }
+            read => {
+                let whole = !known && found.len() == before;
+                self.finished = self.finished.map(|(number, _)| (number, whole));
+                read
+            }
+        }
+    }
+
+    /// The segment that the last step was about; 0 where there was none.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
+    /// The segment that the last step finished, and whether all of it was whole.
+    pub fn finished(&self) -> Option<(u64, bool)> {
+        self.finished
+    }
+
+    fn read<S: Store>(
+        &mut self,
+        store: &S,
+        limit: u64,
+        budget_bytes: u64,
+        found: &mut Vec<Damage>,
+    ) -> Result<bool, StoreError> {
+        if self.current.is_none() && !self.begin(store, limit, found)? {
+            self.number = 0;
+            return Ok(true);
+        }
+        let Some(current) = self.current.as_mut() else { return Ok(false) };
+        let file = file_of(store, current.header.number);
+        let mut walk = Walk::new(store, current.header.number, current.offset);
+        let stop = current.offset.saturating_add(budget_bytes);
+        while walk.offset() < stop {
+            let bad = match walk.step()? {
+                Found::Record(offset, record, bytes) => {
+                    self.records += 1;
+                    self.bytes += bytes.len() as u64;
+                    judge(current, offset, &record, found);
+                    continue;
+                }
+                Found::End(offset) => (offset, "nothing".to_string(), false),
+                Found::Bad(offset, reject) => (offset, reject.to_string(), true),
+            };
+            let (offset, what, is_bad) = bad;
+            let sealed = (limit > current.header.number && limit != u64::MAX)
+                || numbers(store)?.last().is_some_and(|newest| *newest > current.header.number);
+            // What was packed was whole: nothing of it was ever torn.
+            let is_packed = matches!(file, FileName::Packed(_));
+            let is_damage = is_bad && is_packed
+                || match torn::look(store, current.header.number, offset, is_bad)? {
+                    End::Clean => false,
+                    End::Torn(_) => sealed,
+                    End::Damage(_) => true,
+                };
+            let mut behind = None;
+            if is_damage {
+                let seq = current.log.as_ref().map_or(0, |log| log.end.next);
+                found.push(Damage::new(file, offset, seq, what));
+                current.damaged = true;
+                current.log = None;
+                behind = walk.resync()?;
+            }
+            if behind.is_none() {
+                let (log, damaged) = (current.log.take(), current.damaged);
+                let header = current.header;
+                if current.history != 0 {
+                    self.history = current.history;
+                }
+                self.ended_at = Some((header.number, offset));
+                self.end_of(store, &header, log, damaged, offset, found)?;
+                self.current = None;
+                self.segments += 1;
+                self.finished = Some((header.number, true));
+                return Ok(false);
+            }
+        }
+        current.offset = walk.offset();
+        Ok(false)
+    }
+
+    fn begin<S: Store>(
+        &mut self,
+        store: &S,
+        limit: u64,
+        found: &mut Vec<Damage>,
+    ) -> Result<bool, StoreError> {
+        let next = numbers(store)?.into_iter().find(|number| *number > self.number && *number < limit);
+        let Some(number) = next else { return Ok(false) };
+        self.number = number;
+        match read_header(store, number)? {
+            Ok(header) => {
+                let log = Some(Replay::from_end(header.before(), Extents::bounded(1)));
+                self.current =
+                    Some(Current { header, offset: RECORDS_AT, log, history: 0, staged: 0, damaged: false });
+            }
+            Err(damage) => {
+                found.push(damage);
+                self.finished = Some((number, false));
+            }
+        }
+        Ok(true)
+    }
+
+    /// Looks at what stands beside a segment that was read to its end at `offset`.
+    fn end_of<S: Store>(
+        &mut self,
+        store: &S,
+        header: &SegmentHeader,
+        log: Option<Replay<u64>>,
+        damaged: bool,
+        offset: u64,
+        found: &mut Vec<Damage>,
+    ) -> Result<(), StoreError> {
+        let number = header.number;
+        let seq = log.as_ref().map_or(0, |log| log.end.next);
+        let index_file = FileName::Index(number);
+        if let Some(bytes) = present(store, index_file)? {
+            match Index::from_bytes(&bytes, number) {
+                Err(damage) => found.push(damage),
+                Ok(index) if index.end_offset > offset && !damaged => {
+                    let what = format!("it ends here, and was sealed at byte {}", index.end_offset);
+                    found.push(Damage::new(FileName::Segment(number), offset, seq, what));
+                }
+                Ok(_) => {}
+            }
+        }
+        let checkpoint_file = FileName::Checkpoint(number);
+        if let Some(bytes) = present(store, checkpoint_file)?
+            && let Err(what) = Checkpoint::from_bytes(&bytes)
+        {
+            found.push(Damage::new(checkpoint_file, 0, 0, what));
+        }
+        let later = numbers(store)?.into_iter().find(|later| *later > number);
+        let end = log.map(|log| log.end);
+        if let (Some(later), Some(end)) = (later, end)
+            && let Ok(next) = read_header(store, later)?
+            && next.before() != end
+        {
+            let what = format!("it ends at {end:?}, the next one begins behind {:?}", next.before());
+            found.push(Damage::new(FileName::Segment(number), offset, seq, what));
+        }
+        self.end = end;
+        Ok(())
+    }
+}
+
+/// Whether the record stands where it may.
+fn judge(current: &mut Current, offset: u64, record: &Record<'_>, found: &mut Vec<Damage>) {
+    let Some(log) = current.log.as_mut() else { return };
+    let judged = log.on_record(offset, record).map_err(|why| why.to_string());
+    let judged = match (judged, record) {
+        (Ok(Step::Grown), Record::Frame(frame)) => {
+            let before = std::mem::replace(&mut current.history, frame.header.history);
+            let is_founded = goes_on(before, frame);
+            is_founded
+                .then_some(())
+                .ok_or_else(|| "a frame of another history, which nothing founds".to_string())
+        }
+        (Ok(Step::Staged), Record::Frame(frame)) => {
+            current.staged = frame.header.history;
+            Ok(())
+        }
+        // What was staged is the log now: its history is that of its last frame.
+        (Ok(Step::Switched { .. }), _) => {
+            current.history = current.staged;
+            Ok(())
+        }
+        (judged, _) => judged.map(drop),
+    };
+    if let Err(why) = judged {
+        found.push(Damage::new(FileName::Segment(current.header.number), offset, log.end.next, why));
+        current.log = None;
+        current.damaged = true;
+    }
+}
+
+fn present<S: Store>(store: &S, file: FileName) -> Result<Option<Vec<u8>>, StoreError> {
+    match read_whole(store, file) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(StoreError { fault: StoreFault::Missing, .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// What [`verify`] found.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Verified {
+    /// Segments read.
+    pub segments: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// What is damaged.
+    pub damage: Vec<Damage>,
+}
+
+/// Reads everything that a journal has on disk, for one that nobody has open.
+pub fn verify<S: Store>(store: &S) -> Result<Verified, StoreError> {
+    let mut damage = Vec::new();
+    let superblock = match Superblock::load(store)? {
+        Ok(copies) => {
+            damage.extend(copies.damage);
+            Some(copies.newest)
+        }
+        Err(NoSuperblock::Damaged(found)) => {
+            damage.push(found);
+            None
+        }
+        Err(NoSuperblock::Version(version)) => {
+            damage.push(Damage::new(FileName::Superblock, 0, 0, format!("format version {version}")));
+            None
+        }
+    };
+    let mut scrub = Scrub::default();
+    while !scrub.step(store, u64::MAX, u64::MAX, &mut damage)? {}
+    let end = scrub.end.unwrap_or(LogEnd::BLANK);
+    if damage.is_empty() {
+        damage = check_derived(store, end)?;
+    }
+    if let Some(superblock) = superblock.filter(|superblock| superblock.run.clean && damage.is_empty())
+        && (end.next, end.chain) != (superblock.high_next, superblock.high_chain)
+    {
+        let what = format!(
+            "they end at seq {} with chain {:#x}; the last stop was at {} with chain {:#x}",
+            end.next, end.chain, superblock.high_next, superblock.high_chain
+        );
+        let (number, offset) = scrub.ended_at.unwrap_or((1, 0));
+        damage.push(Damage::new(FileName::Segment(number), offset, end.next, what));
+    }
+    if let Some(superblock) = &superblock
+        && let Err(OpenError::Damaged(found)) =
+            recovery::pending(store, superblock, &scrub.end.unwrap_or(LogEnd::BLANK), scrub.history)
+    {
+        damage.push(found);
+    }
+    Ok(Verified { segments: scrub.segments, records: scrub.records, bytes: scrub.bytes, damage })
+}

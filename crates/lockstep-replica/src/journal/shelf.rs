@@ -1,0 +1,438 @@
+//! # shelf: where the committed log lies in the segments, in stretches that a file can be sent from
+//!
+//! The question: which bytes of which segment are the frames from a seq on, when superseded frames stay
+//! where they were written (S7)? The shelf reads what the side thread says it has written, once, and keeps
+//! the runs of the log; from them and the sparse indices it names stretches of bytes that hold whole frames
+//! of the log and nothing else. Nobody has to look at a byte between two rows of an index.
+//!
+//! ```text
+//!  side thread ─▶ Written {segment, offset, commit} ─▶ refresh ─▶ runs ─▶ locate(seq) ─▶ stretch, stretch …
+//! ```
+//!
+//! What is named is committed *in the log that the segments hold*: the commit in [`Written`] was read before
+//! the records that are written now were published, so an exchange of the log's end that the hot thread has
+//! made, and the segments lack, cannot be overlooked.
+
+use crate::journal::damage::Damage;
+use crate::journal::extents::Extents;
+use crate::journal::index::{Index, Place};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
+use crate::journal::read::numbers;
+use crate::journal::record::Record;
+use crate::journal::replay::Replay;
+use crate::journal::segment::RECORDS_AT;
+use crate::journal::walk::{Found, Walk, read_header};
+use lockstep_core::proto::lineage::Lineage;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_wire::{Chain, Epoch, ReplayEnd, Seq};
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::sync::Arc;
+
+/// What the side thread has written, told behind each of its turns.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Written {
+    /// The segment that is being filled; 0 before the first.
+    pub number: u64,
+    /// Where its records end.
+    pub offset: u64,
+    /// Everything below is committed, in the log that segments hold up to here.
+    pub commit_next: Seq,
+    /// The history of the log, and the former ones; history 0 while none is known.
+    pub lineage: Lineage,
+    /// The hot thread leads.
+    pub leads: bool,
+    /// Retention has removed the segments below; 0 if none.
+    pub oldest: u64,
+    /// Of these nobody is given anything.
+    pub damaged: Unserved,
+}
+
+/// Segments of which nobody is given anything: they are damaged. A few are named; where there are more, all between
+/// the last one that is named and the newest of them count as damaged.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Unserved {
+    named: [u64; UNSERVED_MAX],
+    to: u64,
+}
+
+/// Damaged segments that are told apart.
+const UNSERVED_MAX: usize = 8;
+
+impl Unserved {
+    /// Those with these numbers, which rise.
+    pub fn of(numbers: impl Iterator<Item = u64>) -> Self {
+        let mut unserved = Self::default();
+        for (place, number) in numbers.enumerate() {
+            if let Some(named) = unserved.named.get_mut(place) {
+                *named = number;
+            }
+            unserved.to = number;
+        }
+        unserved
+    }
+
+    /// Whether `number` is one of them.
+    pub fn contains(&self, number: u64) -> bool {
+        let last = self.named[UNSERVED_MAX - 1];
+        self.named.contains(&number) && number > 0 || last > 0 && (last..=self.to).contains(&number)
+    }
+}
+
+impl Written {
+    /// Whether a reader of `history` (0: of any) may be given this log from `from` on. If not, why, and with
+    /// [`ReplayEnd::Beyond`] the seq at which a later history was founded on the reader's.
+    pub fn admits(&self, history: u64, from: Seq) -> Result<(), (ReplayEnd, Seq)> {
+        let own = self.lineage.history();
+        match self.lineage.left_at(history) {
+            _ if own == 0 => Err((ReplayEnd::Ahead, 0)),
+            _ if history == 0 || history == own => Ok(()),
+            None => Err((ReplayEnd::OtherHistory, 0)),
+            Some(left) if from > left.next => Err((ReplayEnd::Beyond, left.next)),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+/// Bytes of one segment that hold whole frames of the log, one behind the other.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Stretch {
+    /// The segment.
+    pub number: u64,
+    /// Where it begins.
+    pub offset: u64,
+    /// How many bytes.
+    pub len: u64,
+    /// The first seq of the frame behind it.
+    pub next: Seq,
+}
+
+/// Where a frame stands.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Spot {
+    /// The segment.
+    pub number: u64,
+    /// Where it begins.
+    pub offset: u64,
+    /// Its first seq.
+    pub first_seq: Seq,
+    /// The chain before it.
+    pub chain: Chain,
+}
+
+/// Why a shelf cannot say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ShelfError {
+    /// The files.
+    Store(StoreError),
+    /// What is in them.
+    Damage(Damage),
+}
+
+impl ShelfError {
+    /// Whether it is only that retention has removed what was looked for.
+    pub fn is_gone(&self) -> bool {
+        matches!(self, Self::Store(error) if error.fault == StoreFault::Missing)
+    }
+}
+
+impl From<StoreError> for ShelfError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl fmt::Display for ShelfError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Damage(damage) => damage.fmt(f),
+        }
+    }
+}
+
+/// Indices of sealed segments that are kept: one for each place that readers are at, for a few of them.
+const INDICES_MAX: usize = 8;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Shelf {
+    log: Replay<Place>,
+    /// The log's next seq before each segment.
+    firsts: BTreeMap<u64, Seq>,
+    /// The newest segment's index, as far as it was read.
+    growing: Index,
+    number: u64,
+    offset: u64,
+    indices: VecDeque<(u64, Arc<Index>)>,
+    damaged: Unserved,
+}
+
+impl Default for Shelf {
+    fn default() -> Self {
+        Self {
+            log: Replay::from_end(LogEnd::BLANK, Extents::unbounded()),
+            firsts: BTreeMap::new(),
+            growing: Index::new(0, 1),
+            number: 0,
+            offset: 0,
+            indices: VecDeque::new(),
+            damaged: Unserved::default(),
+        }
+    }
+}
+
+impl Shelf {
+    /// Where the log ends that was read so far.
+    pub fn end(&self) -> LogEnd {
+        self.log.end
+    }
+
+    /// The epoch of that log.
+    pub fn epoch(&self) -> Epoch {
+        self.log.end.epoch
+    }
+
+    /// The oldest seq that segments hold; the log's end if they hold none.
+    pub fn oldest_seq(&self) -> Seq {
+        let run = self.log.runs.list().first().map_or(self.log.end.next, |run| run.first_seq);
+        self.firsts.first_key_value().map_or(run, |(_, first)| run.max(*first))
+    }
+
+    /// Reads what was written since the last call, up to `to`, and forgets segments that retention removed.
+    /// Costs what is new; the first call costs the indices of all segments.
+    ///
+    /// # Errors
+    /// The files cannot be read, or hold what cannot be.
+    pub fn refresh<S: Store>(&mut self, store: &S, to: &Written) -> Result<(), ShelfError> {
+        if self.firsts.first_key_value().is_some_and(|(number, _)| *number < to.oldest) {
+            self.forget_below(to.oldest);
+        }
+        self.damaged = to.damaged;
+        if (to.number, to.offset) <= (self.number, self.offset) {
+            return Ok(());
+        }
+        if to.number > self.number {
+            self.take_sealed(store, to.number)?;
+        }
+        let mut walk = Walk::new(store, self.number, self.offset);
+        while walk.offset() < to.offset {
+            let at = walk.offset();
+            match walk.step()? {
+                Found::Record(offset, record, bytes) => {
+                    self.log
+                        .on_record((self.number, offset), &record)
+                        .map_err(|why| damage(self.number, offset, self.log.end.next, &why))?;
+                    self.growing.on_record(offset, &record, bytes.len());
+                    self.offset = offset + bytes.len() as u64;
+                }
+                Found::End(_) => return Err(damage(self.number, at, self.log.end.next, &"nothing")),
+                Found::Bad(_, reject) => return Err(damage(self.number, at, self.log.end.next, &reject)),
+            }
+        }
+        Ok(())
+    }
+
+    fn forget_below(&mut self, oldest: u64) {
+        self.firsts.retain(|number, _| *number >= oldest);
+        self.log.runs.forget_below((oldest, 0));
+    }
+
+    /// Segments up to `newest` have begun; those below are sealed, and their indices tell what they hold.
+    fn take_sealed<S: Store>(&mut self, store: &S, newest: u64) -> Result<(), ShelfError> {
+        let present: Vec<u64> = numbers(store)?.into_iter().filter(|number| *number <= newest).collect();
+        let oldest = present.first().copied().unwrap_or(newest);
+        self.forget_below(oldest);
+        // What was read of the newest one so far is read again from its index, as it is sealed now.
+        let known = self.number;
+        let mut log = std::mem::replace(&mut self.log, Replay::from_end(LogEnd::BLANK, Extents::unbounded()));
+        if known > 0 && present.contains(&known) {
+            let rest = Index::load(store, known, 0)?;
+            self.finish(store, &mut log, rest.end_offset)?;
+        }
+        for &number in present.iter().filter(|number| **number > known) {
+            let header = read_header(store, number)?.map_err(ShelfError::Damage)?;
+            self.firsts.insert(number, header.first_seq);
+            if number < newest {
+                Index::load(store, number, header.first_seq)?.replay(&mut log.runs);
+            } else {
+                log.end = header.before();
+                log.staging = None;
+                self.growing = Index::new(number, header.first_seq);
+            }
+        }
+        self.log = log;
+        (self.number, self.offset) = (newest, RECORDS_AT);
+        Ok(())
+    }
+
+    /// Reads the rest of the segment that was the newest one.
+    fn finish<S: Store>(
+        &mut self,
+        store: &S,
+        log: &mut Replay<Place>,
+        end_offset: u64,
+    ) -> Result<(), ShelfError> {
+        let mut walk = Walk::new(store, self.number, self.offset);
+        while walk.offset() < end_offset {
+            let Found::Record(offset, record, _) = walk.step()? else { break };
+            log.on_record((self.number, offset), &record)
+                .map_err(|why| damage(self.number, offset, log.end.next, &why))?;
+        }
+        Ok(())
+    }
+
+    /// The frame of the log that holds `seq`; `None` if no segment has it.
+    ///
+    /// # Errors
+    /// As [`Shelf::refresh`].
+    pub fn locate<S: Store>(&mut self, store: &S, seq: Seq) -> Result<Option<Spot>, ShelfError> {
+        if seq < self.oldest_seq() || seq >= self.log.end.next {
+            return Ok(None);
+        }
+        let Some(run) = self.log.runs.find(seq).map(|index| self.log.runs.list()[index]) else {
+            return Ok(None);
+        };
+        let last = run.end.map_or(u64::MAX, |end| end.0);
+        let within = self.firsts.range(run.at.0..=last).take_while(|(number, first)| {
+            // Within a run seqs rise; the first segment begins before it.
+            **number == run.at.0 || **first <= seq
+        });
+        let number = within.last().map_or(run.at.0, |(number, _)| *number);
+        self.judge(number, seq)?;
+        let from = if number == run.at.0 { run.at.1 } else { RECORDS_AT };
+        let limit = run.end.filter(|end| end.0 == number).map_or(u64::MAX, |end| end.1);
+        let hint = self.index(store, number)?.hint(seq, from, limit);
+        let mut walk = Walk::new(store, number, hint);
+        loop {
+            match walk.step()? {
+                Found::Record(offset, Record::Frame(frame), _) if frame.header.next_seq() > seq => {
+                    let header = frame.header;
+                    if header.first_seq > seq {
+                        return Err(damage(number, offset, seq, &"a frame is missing before this one"));
+                    }
+                    return Ok(Some(Spot {
+                        number,
+                        offset,
+                        first_seq: header.first_seq,
+                        chain: header.chain,
+                    }));
+                }
+                Found::Record(..) => {}
+                Found::End(offset) => {
+                    return Err(damage(number, offset, seq, &"the log does not go on there"));
+                }
+                Found::Bad(offset, reject) => return Err(damage(number, offset, seq, &reject)),
+            }
+        }
+    }
+
+    /// Whether a reader may be given what is below `bound` from `seq` on, whose log has `chain` there where that is to
+    /// be compared. Returns where the first frame of it stands, if there is one yet, or why not.
+    ///
+    /// # Errors
+    /// As [`Shelf::refresh`].
+    pub fn begin<S: Store>(
+        &mut self,
+        store: &S,
+        seq: Seq,
+        chain: Option<Chain>,
+        bound: Seq,
+    ) -> Result<Result<Option<Spot>, ReplayEnd>, ShelfError> {
+        if seq < self.oldest_seq() {
+            return Ok(Err(ReplayEnd::TooOld));
+        }
+        if seq > bound {
+            return Ok(Err(ReplayEnd::Ahead));
+        }
+        let spot = self.locate(store, seq)?;
+        let found = spot.map_or(self.log.end.chain, |spot| spot.chain);
+        if chain.is_some_and(|wanted| wanted != found) {
+            return Ok(Err(ReplayEnd::ChainMismatch));
+        }
+        Ok(Ok(spot.filter(|spot| spot.first_seq < bound)))
+    }
+
+    /// The bytes from `offset` of segment `number` on, where the frame with first seq `seq` begins: whole
+    /// frames below `bound`, about `len_max` bytes of them; `None` if the segment or its run ends there.
+    ///
+    /// # Errors
+    /// As [`Shelf::refresh`].
+    pub fn stretch<S: Store>(
+        &mut self,
+        store: &S,
+        (number, offset): Place,
+        seq: Seq,
+        bound: Seq,
+        len_max: u64,
+    ) -> Result<Option<Stretch>, ShelfError> {
+        let Some(run) = self.log.runs.find(seq).map(|index| self.log.runs.list()[index]) else {
+            return Ok(None);
+        };
+        let inside = (run.at <= (number, offset)) && run.end.is_none_or(|end| (number, offset) < end);
+        let bound = bound.min(run.next_seq).min(self.log.end.next);
+        if !inside || seq >= bound {
+            return Ok(None);
+        }
+        self.judge(number, seq)?;
+        let limit = run.end.filter(|end| end.0 == number).map_or(u64::MAX, |end| end.1);
+        let limit = limit.min(offset.saturating_add(len_max).saturating_add(1));
+        if let Some((next, end)) = self.index(store, number)?.last_row(offset, limit, bound) {
+            return Ok(Some(Stretch { number, offset, len: end - offset, next }));
+        }
+        // Less than a row is left: frame by frame, up to the bound.
+        let mut walk = Walk::new(store, number, offset);
+        let (mut next, mut end) = (seq, offset);
+        while end < limit {
+            match walk.step()? {
+                Found::Record(at, Record::Frame(frame), bytes) if frame.header.next_seq() <= bound => {
+                    next = frame.header.next_seq();
+                    end = at + bytes.len() as u64;
+                }
+                Found::Bad(at, reject) if next == seq => return Err(damage(number, at, seq, &reject)),
+                Found::Record(..) | Found::End(_) | Found::Bad(..) => break,
+            }
+        }
+        Ok((next > seq).then_some(Stretch { number, offset, len: end - offset, next }))
+    }
+
+    /// What is damaged is not given away, whatever of it is whole.
+    fn judge(&self, number: u64, seq: Seq) -> Result<(), ShelfError> {
+        if self.damaged.contains(number) {
+            return Err(damage(number, 0, seq, &"found before, and not mended yet"));
+        }
+        Ok(())
+    }
+
+    fn index<S: Store>(&mut self, store: &S, number: u64) -> Result<&Index, StoreError> {
+        if number == self.number {
+            return Ok(&self.growing);
+        }
+        match self.indices.iter().position(|(known, _)| *known == number) {
+            Some(at) => {
+                if let Some(found) = self.indices.remove(at) {
+                    self.indices.push_back(found);
+                }
+            }
+            None => {
+                if self.indices.len() == INDICES_MAX {
+                    self.indices.pop_front();
+                }
+                let first = self.firsts.get(&number).copied().unwrap_or(0);
+                self.indices.push_back((number, Arc::new(Index::load(store, number, first)?)));
+            }
+        }
+        match self.indices.back() {
+            Some((_, index)) => Ok(index),
+            None => Err(StoreError {
+                doing: format!("keeping {}", FileName::Index(number)),
+                fault: StoreFault::Failed,
+                why: "no room".into(),
+            }),
+        }
+    }
+}
+
+fn damage(number: u64, offset: u64, seq: Seq, what: &dyn fmt::Display) -> ShelfError {
+    ShelfError::Damage(Damage::new(FileName::Segment(number), offset, seq, what))
+}

@@ -1,0 +1,677 @@
+//! # side: everything of a journal that takes time, one turn after the other
+//!
+//! The question: in which order do promises, records, segments and the superblock reach the files? That
+//! order is written here, and only here. A turn reads the words that the hot thread stored, does one
+//! thing with the store, stores the words that tell the hot thread, and returns. A thread calls it in a
+//! loop (`io/journal_thread`), the simulator from its own.
+//!
+//! ```text
+//!           ┌────────────────────────── again ──────────────────────────┐
+//!           ▼                                                           │
+//!  promise and history ─▶ one group of records (roll, seal, checkpoint) ─┤ stop: nothing left ─▶ marked clean
+//!                                                                       ▼
+//!              next segment, sealed ones to the device, retention, pack, scrub ─▶ pause
+//! ```
+//!
+//! What may pass by itself (no room, no descriptors, no memory) is tried again until it has. What may not (a
+//! device that fails, memory that was damaged) ends the writing: the replica must fall silent.
+//!
+//! What the device has is told by one word, [`Word::DurableSeq`], and acks in `power` rest on it. It counts
+//! nothing before *all* segments are on the device, those of earlier runs included; and it is taken back
+//! before anything is written that the device need not have.
+
+use crate::journal::begin::NOTHING_DURABLE;
+use crate::journal::damage::Damage;
+use crate::journal::mend::{Mend, Missing};
+use crate::journal::ports::{Store, StoreFault, TailSource, Word};
+use crate::journal::scrub::Scrub;
+use crate::journal::segments::{RUN_LEN_MAX, Retention, SegmentWriter, WriteError, copy_group, tell};
+use crate::journal::shelf::{Unserved, Written};
+use crate::journal::superblock::Superblock;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::lineage::Lineage;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{Nanos, Seq};
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// How the side thread works.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SideSettings {
+    /// Durability `power` is configured: the store writes through, so groups are on the device when written, and
+    /// acks wait for them.
+    pub power: bool,
+    /// Longest pause when there is nothing to copy, in nanoseconds. In `power` it is part of every ack. In
+    /// `process` nobody waits for it, and each wake-up takes a core from somebody; it is shorter only
+    /// while the ring fills fast.
+    pub idle_ns: Nanos,
+    /// What is kept.
+    pub retention: Retention,
+    /// Whether sealed segments are packed.
+    pub packs: bool,
+    /// Bytes of sealed segments that are read again per second.
+    pub scrub_bytes_per_s: u64,
+    /// How often retention looks, ...
+    pub retention_period_ns: Nanos,
+    /// ... one segment is packed, ...
+    pub pack_period_ns: Nanos,
+    /// ... the scrub reads on, ...
+    pub scrub_period_ns: Nanos,
+    /// ... and what could not be mended is tried again.
+    pub mend_period_ns: Nanos,
+}
+
+impl SideSettings {
+    /// The usual ones: lazy in `process`, prompt in `power`; nothing is removed; 4 MiB/s of scrub (100 GB
+    /// in 7 hours).
+    pub fn new(power: bool) -> Self {
+        let idle_ns = if power { 20_000 } else { 20_000_000 };
+        Self {
+            power,
+            idle_ns,
+            retention: Retention::default(),
+            packs: false,
+            scrub_bytes_per_s: 4 << 20,
+            retention_period_ns: 1_000_000_000,
+            // With 64 MiB in a segment, ten times what a busy stream fills.
+            pack_period_ns: 250_000_000,
+            scrub_period_ns: 100_000_000,
+            mend_period_ns: 10_000_000_000,
+        }
+    }
+}
+
+/// Zeros that are written in an idle turn, in bytes: an ack in `power` may wait behind them.
+const IDLE_ZEROS_LEN: u64 = 64 << 10;
+/// Shorter pauses cost more than the copying.
+const PAUSE_NS_MIN: Nanos = 50_000;
+/// Pause before what may pass is tried again.
+const STUCK_PAUSE_NS: Nanos = 20_000_000;
+/// So often, with a pause each, a stop is tried again where something that may pass is in its way.
+const TRIES_TO_STOP: u32 = 250;
+/// So often a damaged segment is tried to be mended.
+const TRIES_TO_MEND: u32 = 5;
+/// Damage of one segment that is told, place by place.
+const TOLD_MAX: usize = 16;
+/// A trading day, as retention knows it.
+const DAY_NS: Nanos = 86_400 * 1_000_000_000;
+
+/// What a turn is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Inputs {
+    /// A clock that only rises, in nanoseconds.
+    pub now: Nanos,
+    /// Nanoseconds since the Unix epoch, for retention by age.
+    pub wall: Nanos,
+    /// The hot thread has published its last record: what is left is copied, and the stop marked as clean.
+    pub stop: bool,
+    /// The history of the log in the tail, and its former ones; history 0 while it is unknown.
+    pub lineage: Lineage,
+    /// How far the log is committed that the tail held at some moment before this turn.
+    pub committed: Seq,
+    /// A witness: segments are kept for a ring's worth of bytes only, of what is committed.
+    pub ring_only: bool,
+    /// The epoch that is followed asks for the device, whatever is configured: its acks wait for it.
+    pub device: bool,
+}
+
+/// What is to be done after a turn.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Next {
+    /// The next turn, at once.
+    Again,
+    /// The next turn after so many nanoseconds, or when `stop` is set.
+    Pause(Nanos),
+    /// Nothing: the journal is marked clean.
+    Stopped,
+    /// Nothing is written any more: the replica falls silent. A stop that was wished is not clean.
+    Failed(WriteError),
+}
+
+/// What happened in a turn, for the log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Remark {
+    /// Something that may pass keeps the journal from its files; it waits.
+    Stuck(WriteError),
+    /// The journal goes on.
+    GoesOn,
+    /// Retention has removed a segment.
+    Removed(u64),
+    /// A segment was packed.
+    Packed {
+        /// Its number.
+        number: u64,
+        /// Its bytes before.
+        plain: u64,
+        /// Its bytes now.
+        packed: u64,
+    },
+    /// The scrub found damage.
+    Damaged(Damage),
+    /// A segment that was damaged is whole.
+    Mended(u64),
+    /// A damaged segment was not mended.
+    NotMended {
+        /// Its number.
+        number: u64,
+        /// Tries that are left; with 0 it stays damaged until the next start.
+        left: u32,
+        /// Why.
+        why: String,
+    },
+    /// Retention could not make room on a full disk.
+    NotRemoved(WriteError),
+}
+
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stuck(error) | Self::NotRemoved(error) => error.fmt(f),
+            Self::GoesOn => f.write_str("the segments are written again: the journal goes on"),
+            Self::Removed(number) => write!(f, "segment {number} was removed by retention"),
+            Self::Packed { number, plain, packed } => {
+                write!(f, "segment {number} was packed: {plain} bytes are {packed}")
+            }
+            Self::Damaged(damage) => damage.fmt(f),
+            Self::Mended(number) => write!(f, "segment {number} is whole again, and served"),
+            Self::NotMended { number, left: 0, why } => write!(
+                f,
+                "segment {number} stays damaged and is not served: {why}; it is not tried again before the next start: \
+                 bring its file back from another copy of this journal, or replace this replica"
+            ),
+            Self::NotMended { number, left, why } => {
+                write!(f, "segment {number} could not be mended: {why}; {left} more tries")
+            }
+        }
+    }
+}
+
+/// A sealed segment that is damaged.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+struct Wound {
+    found: Vec<Damage>,
+    tries: u32,
+}
+
+/// Which half of the work is next.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+enum Half {
+    /// What somebody waits for: promise, history, records.
+    Urgent,
+    /// The rest, after so many bytes were copied.
+    Chores(u64),
+}
+
+/// What keeps the journal from its files, and may pass.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Stuck {
+    fault: StoreFault,
+    /// It was met in [`Half::Chores`]: it is over when the next chores are done.
+    in_chore: bool,
+}
+
+/// The side thread's state: everything but its thread, its clock and its files.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Side {
+    settings: SideSettings,
+    writer: SegmentWriter,
+    superblock: Superblock,
+    half: Half,
+    /// Bytes copied since the last pause, and how long that one was.
+    copied: u64,
+    pause_ns: Nanos,
+    scrub: Scrub,
+    scrub_due: Nanos,
+    retention_due: Nanos,
+    pack_due: Nanos,
+    /// A commit that may be told once the segments reach this position: everything that was published when
+    /// it was read, and so the log in which it is one.
+    pending: Option<(Seq, u64)>,
+    written: Written,
+    /// What keeps the journal from its files, if something does.
+    stuck: Option<Stuck>,
+    /// How often a stop was tried again.
+    tries_to_stop: u32,
+    /// By number.
+    damaged: BTreeMap<u64, Wound>,
+    /// The one of them that is being mended.
+    mend: Option<Mend>,
+    mend_due: Nanos,
+    /// Why what was brought could not be used, until the next turn tells it.
+    not_mended: Option<String>,
+    /// The device has everything that was written, and gets what is.
+    on_device: bool,
+    /// What was published when this run began: what runs before it said lies below.
+    said_pos: Option<u64>,
+}
+
+impl Side {
+    /// A side thread behind what [`super::open`] found.
+    pub fn new(writer: SegmentWriter, superblock: Superblock, settings: SideSettings) -> Self {
+        let mut side = Self {
+            settings,
+            writer,
+            superblock,
+            half: Half::Urgent,
+            copied: 0,
+            pause_ns: 0,
+            scrub: Scrub::default(),
+            scrub_due: 0,
+            retention_due: 0,
+            pack_due: 0,
+            pending: None,
+            written: Written::default(),
+            stuck: None,
+            tries_to_stop: 0,
+            damaged: BTreeMap::new(),
+            mend: None,
+            mend_due: 0,
+            not_mended: None,
+            on_device: false,
+            said_pos: None,
+        };
+        side.take_note(1);
+        side
+    }
+
+    /// What segments hold and what of it is committed, for those who replay. Whether the node leads is not
+    /// known here.
+    pub fn written(&self) -> Written {
+        self.written
+    }
+
+    /// Exclusive bound of what segments hold.
+    pub fn written_seq(&self) -> Seq {
+        self.writer.end().next
+    }
+
+    /// What kept the journal from its files in the last turn, if something did that may pass.
+    pub fn stuck(&self) -> Option<StoreFault> {
+        self.stuck.map(|stuck| stuck.fault)
+    }
+
+    /// How many sealed segments are damaged, and the first seq that the oldest of them lacks (0: not known).
+    pub fn damaged(&self) -> (u64, Seq) {
+        let first = self.damaged.values().next().and_then(|wound| wound.found.first());
+        (self.damaged.len() as u64, first.map_or(0, |damage| damage.seq))
+    }
+
+    /// Frames of the log that are to be brought from another journal, so that a segment can be mended.
+    pub fn missing(&self) -> Option<Missing> {
+        self.mend.as_ref().filter(|_| self.not_mended.is_none()).and_then(Mend::missing)
+    }
+
+    /// A frame that was brought, the next one of those that are missing. Returns whether more are.
+    pub fn bring(&mut self, frame: &[u8]) -> bool {
+        let taken = self.mend.as_mut().map_or(Ok(()), |mend| mend.take(frame));
+        match taken {
+            Ok(()) => self.missing().is_some(),
+            Err(why) => {
+                self.bring_nothing(why);
+                false
+            }
+        }
+    }
+
+    /// What is missing could not be brought: it is tried again later, some times.
+    pub fn bring_nothing(&mut self, why: String) {
+        self.not_mended = Some(why);
+    }
+
+    /// The superblock as it is on the device.
+    pub fn superblock(&self) -> Superblock {
+        self.superblock
+    }
+
+    /// One turn. Pushes what happened to `remarks`.
+    pub fn turn<S: Store, T: TailSource>(
+        &mut self,
+        store: &mut S,
+        source: &mut T,
+        inputs: &Inputs,
+        remarks: &mut Vec<Remark>,
+    ) -> Next {
+        self.said_pos.get_or_insert_with(|| source.word(Word::PublishedPos));
+        let is_chore = matches!(self.half, Half::Chores(_)) && !inputs.stop;
+        let worked = match std::mem::replace(&mut self.half, Half::Urgent) {
+            Half::Chores(bytes) if !inputs.stop => {
+                self.chores(store, source, inputs, bytes == 0, remarks).map(|()| self.rest(source, bytes))
+            }
+            Half::Urgent | Half::Chores(_) => self.urgent(store, source, inputs),
+        };
+        match worked {
+            Ok(next) => {
+                // Records that are written prove nothing about a chore that the same lack stopped.
+                if self.stuck.take_if(|stuck| is_chore || !stuck.in_chore).is_some() {
+                    remarks.push(Remark::GoesOn);
+                }
+                next
+            }
+            Err(error) => match error.passing() {
+                // A stop does not wait for ever; it is not clean then.
+                Some(fault) if !inputs.stop || self.tries_to_stop < TRIES_TO_STOP => {
+                    self.tries_to_stop += u32::from(inputs.stop);
+                    let before = self.stuck.replace(Stuck { fault, in_chore: is_chore });
+                    if before.is_none_or(|before| before.fault != fault) {
+                        remarks.push(Remark::Stuck(error));
+                    }
+                    if fault == StoreFault::NoSpace {
+                        self.make_room(store, source, inputs, remarks);
+                    }
+                    Next::Pause(STUCK_PAUSE_NS)
+                }
+                _ => Next::Failed(error),
+            },
+        }
+    }
+
+    /// Promises first, then records; at a stop, when none are left, the mark.
+    fn urgent<S: Store, T: TailSource>(
+        &mut self,
+        store: &mut S,
+        source: &mut T,
+        inputs: &Inputs,
+    ) -> Result<Next, WriteError> {
+        self.store_words(store, source, inputs)?;
+        self.reach_device(store, source, inputs)?;
+        let bytes = copy_group(source, &mut self.writer, store)?;
+        if bytes > 0 {
+            if self.on_device && !self.settings.power {
+                // Until that is done, nothing is told: it is tried again as a whole.
+                self.on_device = false;
+                self.writer.sync_all(store)?;
+                self.on_device = true;
+            }
+            tell(source, &self.writer, self.on_device);
+        }
+        self.prove(store, source)?;
+        self.take_commit(source, inputs);
+        if !inputs.stop {
+            self.half = Half::Chores(bytes);
+        } else if bytes == 0 {
+            self.writer.mark_clean(store, &mut self.superblock)?;
+            return Ok(Next::Stopped);
+        }
+        Ok(Next::Again)
+    }
+
+    /// Where acks wait for the device, it gets what was written before, by whomever; where they do no more, the
+    /// hot thread learns first that nothing is known of it.
+    fn reach_device<S: Store, T: TailSource>(
+        &mut self,
+        store: &mut S,
+        source: &mut T,
+        inputs: &Inputs,
+    ) -> Result<(), WriteError> {
+        let wanted = self.settings.power || inputs.device;
+        if wanted && !self.on_device {
+            if !planted(Mutation::OlderCountedDurable) {
+                self.writer.sync_all(store)?;
+            }
+            self.on_device = true;
+            tell(source, &self.writer, true);
+        } else if !wanted && self.on_device {
+            self.on_device = false;
+            source.set_word(Word::DurableSeq, NOTHING_DURABLE);
+        }
+        if self.on_device && self.settings.power {
+            self.writer.is_through();
+        }
+        Ok(())
+    }
+
+    /// A run in `power` has brought to the device all that runs before it said: the superblock says so.
+    fn prove<S: Store, T: TailSource>(&mut self, store: &mut S, source: &mut T) -> Result<(), WriteError> {
+        let said = self.said_pos.unwrap_or(u64::MAX);
+        let proven = self.on_device && self.writer.pos() >= said || planted(Mutation::ProvenTooEarly);
+        if !self.settings.power || self.superblock.run.spoken == Durability::Power || !proven {
+            return Ok(());
+        }
+        let mut wanted = self.superblock;
+        wanted.run.spoken = Durability::Power;
+        self.store_superblock(store, source, wanted)
+    }
+
+    /// A commit is told to those who replay when the segments hold the log of which it was said: records that
+    /// were published before it was read, an exchange of the log's end among them.
+    fn take_commit<T: TailSource>(&mut self, source: &T, inputs: &Inputs) {
+        let mut commit_next = 1;
+        if let Some((pending, pos)) = self.pending
+            && self.writer.pos() >= pos
+        {
+            commit_next = pending;
+            self.pending = None;
+        }
+        if self.pending.is_none() {
+            self.pending = Some((inputs.committed, source.word(Word::PublishedPos)));
+        }
+        self.take_note(commit_next);
+    }
+
+    fn take_note(&mut self, commit_next: Seq) {
+        let (number, offset) = self.writer.place();
+        let commit_next = self.written.commit_next.max(commit_next);
+        self.written = Written { number, offset, commit_next, ..self.written };
+    }
+
+    /// What the superblock must know: promise and history.
+    fn store_words<S: Store, T: TailSource>(
+        &mut self,
+        store: &mut S,
+        source: &mut T,
+        inputs: &Inputs,
+    ) -> Result<(), WriteError> {
+        let mut wanted = self.superblock;
+        wanted.promised.0 = wanted.promised.0.max(source.word(Word::Promised));
+        let history = inputs.lineage.history();
+        wanted.history = if history == 0 { wanted.history } else { history };
+        self.written.lineage = inputs.lineage;
+        if wanted == self.superblock {
+            return Ok(());
+        }
+        self.store_superblock(store, source, wanted)
+    }
+
+    fn store_superblock<S: Store, T: TailSource>(
+        &mut self,
+        store: &mut S,
+        source: &mut T,
+        mut wanted: Superblock,
+    ) -> Result<(), WriteError> {
+        wanted.run.synced_to = self.writer.synced_to();
+        wanted.store(store)?;
+        self.superblock = wanted;
+        source.set_word(Word::PromisedStored, wanted.promised.0);
+        Ok(())
+    }
+
+    /// What is not urgent; the next segment becomes so when this one is half full.
+    fn chores<S: Store, T: TailSource>(
+        &mut self,
+        store: &mut S,
+        source: &T,
+        inputs: &Inputs,
+        idle: bool,
+        remarks: &mut Vec<Remark>,
+    ) -> Result<(), WriteError> {
+        let now = inputs.now;
+        if idle || self.writer.is_spare_due() {
+            // Under load as much as one group may be: so it is ready when this one is full.
+            let len = if idle { IDLE_ZEROS_LEN } else { RUN_LEN_MAX };
+            let prepared = match self.settings.power {
+                true => self.writer.prepare(store, len).map(|_ready| ()),
+                false => self.writer.reserve(store),
+            };
+            match prepared {
+                // It is not needed yet: no room for it is no trouble yet.
+                Err(error) if !error.fault.may_pass() => return Err(error.into()),
+                Err(_) | Ok(()) => {}
+            }
+        }
+        // One a turn: so a stop has little left to wait for.
+        self.writer.sync_sealed(store)?;
+        if now >= self.retention_due {
+            self.retain(store, source, inputs, remarks)?;
+            self.retention_due = now + self.settings.retention_period_ns;
+        }
+        if self.settings.packs && now >= self.pack_due {
+            self.pack(store, remarks)?;
+            self.pack_due = now + self.settings.pack_period_ns;
+        }
+        if now >= self.scrub_due && self.settings.scrub_bytes_per_s > 0 {
+            let period_ns = self.settings.scrub_period_ns;
+            let budget = self.settings.scrub_bytes_per_s * period_ns / 1_000_000_000;
+            self.look_at_old(store, budget, remarks)?;
+            self.scrub_due = now + period_ns;
+        }
+        self.mend(store, now, remarks)?;
+        Ok(())
+    }
+
+    /// The scrub reads on. What it finds is told once.
+    fn look_at_old<S: Store>(
+        &mut self,
+        store: &S,
+        budget: u64,
+        remarks: &mut Vec<Remark>,
+    ) -> Result<(), WriteError> {
+        let mut found: Vec<Damage> = Vec::new();
+        self.scrub.step(store, self.writer.number(), budget, &mut found)?;
+        for damage in found {
+            let told = &mut self.damaged.entry(self.scrub.number()).or_default().found;
+            if told.len() < TOLD_MAX && !told.contains(&damage) {
+                told.push(damage.clone());
+                remarks.push(Remark::Damaged(damage));
+            }
+        }
+        if let Some((number, true)) = self.scrub.finished()
+            && self.damaged.remove(&number).is_some()
+        {
+            remarks.push(Remark::Mended(number));
+        }
+        self.serve();
+        Ok(())
+    }
+
+    /// Those who replay learn of what they must not give away.
+    fn serve(&mut self) {
+        self.written.damaged = Unserved::of(self.damaged.keys().copied());
+    }
+
+    /// A damaged segment gets back what it lacks; see `mend`.
+    fn mend<S: Store>(
+        &mut self,
+        store: &mut S,
+        now: Nanos,
+        remarks: &mut Vec<Remark>,
+    ) -> Result<(), WriteError> {
+        if let Some(why) = self.not_mended.take()
+            && let Some(mend) = self.mend.take()
+        {
+            self.put_off(mend.number(), now, why, remarks);
+        }
+        if self.mend.is_none() && now >= self.mend_due {
+            let next = self.damaged.iter().find(|(_, wound)| wound.tries < TRIES_TO_MEND);
+            let Some(number) = next.map(|(number, _)| *number) else { return Ok(()) };
+            match Mend::begin(store, number) {
+                Ok(Ok(mend)) => self.mend = Some(mend),
+                Ok(Err(why)) => self.put_off(number, now, why, remarks),
+                Err(error) => self.put_off(number, now, error.to_string(), remarks),
+            }
+        }
+        let Some(mend) = self.mend.take_if(|mend| mend.missing().is_none()) else { return Ok(()) };
+        let number = mend.number();
+        if !self.damaged.contains_key(&number) {
+            return Ok(());
+        }
+        match mend.finish(store) {
+            Ok(Ok(())) => {
+                self.damaged.remove(&number);
+                remarks.push(Remark::Mended(number));
+                self.serve();
+            }
+            Ok(Err(why)) => self.put_off(number, now, why, remarks),
+            Err(error) if error.fault.may_pass() => self.put_off(number, now, error.to_string(), remarks),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// A segment was not mended, and is tried again later if it was not tried too often.
+    fn put_off(&mut self, number: u64, now: Nanos, why: String, remarks: &mut Vec<Remark>) {
+        self.mend = None;
+        self.mend_due = now + self.settings.mend_period_ns;
+        let Some(wound) = self.damaged.get_mut(&number) else { return };
+        wound.tries += 1;
+        remarks.push(Remark::NotMended { number, left: TRIES_TO_MEND - wound.tries, why });
+    }
+
+    /// Packs one sealed segment. It takes some hundredths of a second, in which the ring fills a little. No room
+    /// for it is no trouble: it is tried again.
+    fn pack<S: Store>(&mut self, store: &mut S, remarks: &mut Vec<Remark>) -> Result<(), WriteError> {
+        match self.writer.pack(store) {
+            Ok(Some((number, plain, packed))) => remarks.push(Remark::Packed { number, plain, packed }),
+            Err(error) if !error.fault.may_pass() => return Err(error.into()),
+            Ok(None) | Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// After `bytes` were copied: a pause until there is probably something to copy again. Half as long as before
+    /// while a sixteenth of the ring comes in between two pauses, so that segments never lag by much of it, else
+    /// twice as long.
+    fn rest<T: TailSource>(&mut self, source: &T, bytes: u64) -> Next {
+        self.copied += bytes;
+        // What came in while a group was written is a small one. In `power` somebody waits for it; else it may grow.
+        let is_small = if self.settings.power { bytes == 0 } else { bytes < RUN_LEN_MAX / 2 };
+        if !is_small {
+            return Next::Again;
+        }
+        let fast = std::mem::take(&mut self.copied) > source.ring_len() / 16;
+        self.pause_ns = if fast { self.pause_ns / 2 } else { self.pause_ns.max(PAUSE_NS_MIN / 2) * 2 };
+        // And never so long that a burst of 1 GB/s would fill a quarter of the ring meanwhile.
+        let longest = self.settings.idle_ns.min(source.ring_len() / 4);
+        self.pause_ns = self.pause_ns.clamp(PAUSE_NS_MIN.min(longest), longest);
+        Next::Pause(self.pause_ns)
+    }
+
+    fn retain<S: Store, T: TailSource>(
+        &mut self,
+        store: &mut S,
+        source: &T,
+        inputs: &Inputs,
+        remarks: &mut Vec<Remark>,
+    ) -> Result<(), WriteError> {
+        // The open trading day is the UTC day of the newest frame, until entries of the stream delimit days.
+        let newest = self.writer.end().timestamp;
+        let (retention, keep_from) = if inputs.ring_only {
+            (Retention { bytes_max: source.ring_len(), age_ns_max: 0 }, self.written.commit_next)
+        } else {
+            let today = self.writer.first_seq_since(store, newest - newest % DAY_NS)?;
+            // What is not committed in the log that segments hold may be taken back, and then be needed.
+            (self.settings.retention, today.min(self.written.commit_next))
+        };
+        for number in self.writer.retain(store, retention, inputs.wall, keep_from)? {
+            remarks.push(Remark::Removed(number));
+            self.written.oldest = number + 1;
+            self.damaged.remove(&number);
+            self.mend.take_if(|mend| mend.number() == number);
+        }
+        self.serve();
+        Ok(())
+    }
+
+    /// No room: what retention may remove goes at once.
+    fn make_room<S: Store, T: TailSource>(
+        &mut self,
+        store: &mut S,
+        source: &T,
+        inputs: &Inputs,
+        remarks: &mut Vec<Remark>,
+    ) {
+        match self.retain(store, source, inputs, remarks) {
+            Err(error) if error.passing().is_none() => remarks.push(Remark::NotRemoved(error)),
+            Ok(()) | Err(_) => {}
+        }
+    }
+}

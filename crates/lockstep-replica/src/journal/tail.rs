@@ -1,0 +1,631 @@
+//! # tail: the newest records, in memory that outlives the process
+//!
+//! The question: where does a frame live from the moment it is stamped or received, so that nothing
+//! copies it again? Here. The leader builds the open frame in [`Tail::room`] and [`Tail::keep`]s it, a
+//! standby [`Tail::append`]s what it received, a repair is a [`Span`] of it.
+//!
+//! ```text
+//!  0        floor            written               published = head      + room
+//!  ├── gone ──┤◀─ repair window ─▶├◀─ segments lag ──▶├◀── open frame ──▶│
+//!                                                     └ never beyond written + ring_len
+//! ```
+//!
+//! Records below `published` are complete: the word is released behind each of them, before anything
+//! is said about it. What the segments lack is never overwritten: then there is no room ([`Full`]).
+//! After construction nothing here allocates, locks, or calls the system.
+
+use crate::journal::BLOCK_LEN;
+use crate::journal::damage::Damage;
+use crate::journal::extents::{Extent, Extents};
+use crate::journal::layout::{Geometry, TailLabel};
+use crate::journal::ports::{TailMemory, Word};
+use crate::journal::record::{self, MARK_LEN};
+use crate::journal::replay::{Replay, Staging};
+use lockstep_core::proto::log::{LogEnd, Misfit};
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::ring::place_in;
+use lockstep_wire::{Epoch, FrameView, HEADER_LEN, Header, Kind, Seq, chain_after};
+use std::fmt;
+
+/// One record in the ring. Good until the ring has come round; [`Tail::frame`] tells.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Span {
+    /// Its position.
+    pub pos: u64,
+    /// Its bytes.
+    pub len: u32,
+}
+
+/// The segments lag: taking more would overwrite what they lack. It passes when they have caught up.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Full {
+    /// Bytes in the tail that no segment holds.
+    pub lag_bytes: u64,
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "the tail is full: {} bytes wait for the segments (is the disk full or slow? does a witness wait for \
+             a commit?)",
+            self.lag_bytes
+        )
+    }
+}
+
+/// Why a frame was not stored.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AppendError {
+    /// It does not follow.
+    Misfit(Misfit),
+    /// No room.
+    Full(Full),
+    /// It is longer than this journal's records: the sender's MTU is another.
+    TooLong {
+        /// The frame's bytes.
+        len: usize,
+        /// The most that a record may have.
+        max: usize,
+    },
+    /// `stage_frame` without a `stage`.
+    NotStaging,
+}
+
+/// Why a staging did not begin.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum StageError {
+    /// No room.
+    Full(Full),
+    /// Behind the end of the log.
+    Ahead {
+        /// The log's next seq.
+        next: Seq,
+    },
+    /// No longer in the ring.
+    TooOld {
+        /// The oldest frame that is.
+        oldest: Seq,
+    },
+    /// No frame of the log begins there; frames are atoms.
+    InsideFrame,
+}
+
+/// Why the log was not switched. It is the old one still.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum SwitchError {
+    /// No room.
+    Full(Full),
+    /// Nothing is staged.
+    Nothing,
+    /// The staged frames do not end in the epoch that is to adopt them.
+    Epoch {
+        /// The epoch that they end in.
+        ends_in: Epoch,
+        /// The epoch of the staging.
+        adopts: Epoch,
+    },
+}
+
+/// Runs of a log that the tail remembers. Each staging may break one; they leave with the ring.
+pub(crate) const RUNS_MAX: usize = 64;
+
+/// The list of runs that a tail keeps.
+pub(crate) fn no_runs() -> Extents<u64> {
+    Extents::bounded(RUNS_MAX)
+}
+
+/// The tail of a journal, in memory `M`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Tail<M> {
+    memory: M,
+    label: TailLabel,
+    geometry: Geometry,
+    /// The published end.
+    head: u64,
+    /// Where the next record starts.
+    next_at: u64,
+    /// The position up to which there is room, as last looked at: the side thread's cache line is left alone
+    /// while it suffices.
+    room_until: u64,
+    /// The log's frames from here on stay in the ring, whatever segments hold.
+    kept_from: Seq,
+    /// The block of the last slot.
+    slotted: Option<u64>,
+    /// Until this position is written, `DurableSeq` may be of the log before the last switch, ...
+    switched_pos: u64,
+    /// ... which agrees with this one up to here.
+    switched_from: Seq,
+    log: Replay<u64>,
+}
+
+impl<M: TailMemory> Tail<M> {
+    /// An empty tail behind a log that ends at `end`. Whatever `memory` held is forgotten. Errors in
+    /// words if the memory is too small for the label's records.
+    pub fn blank(mut memory: M, label: TailLabel, end: LogEnd) -> Result<Self, String> {
+        let geometry = Geometry::new(memory.ring_len(), label.record_len_max as usize)?;
+        memory.reset();
+        memory.set_word(Word::HighSeq, end.next);
+        memory.set_word(Word::WrittenSeq, end.next);
+        memory.set_word(Word::DurableSeq, end.next);
+        Ok(Self::recovered(memory, label, geometry, Replay::from_end(end, no_runs()), end.next))
+    }
+
+    /// Takes a frame that segments hold already: after a reboot the ring is filled from them.
+    pub(crate) fn refill(&mut self, frame: &FrameView<'_>) -> Result<(), AppendError> {
+        self.append(frame)?;
+        self.free_published();
+        Ok(())
+    }
+
+    /// What is published may be overwritten: for a node that keeps only a ring, and never together with
+    /// a side thread.
+    pub fn free_published(&mut self) {
+        let next = self.log.end.next;
+        self.memory.set_word(Word::WrittenSeq, next);
+        self.memory.set_word(Word::DurableSeq, next);
+        self.memory.set_word(Word::WrittenPos, self.head);
+    }
+
+    /// A witness, which keeps no more than a ring, drops nothing that it does not know to be committed: frames
+    /// from `commit_next` on are not overwritten by what is appended; rather it is [`Full`]. `Seq::MAX` ends
+    /// that. What is staged may take their place, or an exchange could wait for ever: segments hold them.
+    pub fn keep_from(&mut self, commit_next: Seq) {
+        if commit_next < self.kept_from {
+            self.room_until = 0;
+        }
+        self.kept_from = commit_next;
+    }
+
+    /// What was freed beside a staging need not be so for what is appended.
+    fn look_again(&mut self) {
+        if self.kept_from != Seq::MAX {
+            self.room_until = 0;
+        }
+    }
+
+    /// A tail as recovery found it: what is published means `log`, and the switches among what no
+    /// segment holds reach down to `switched_from`.
+    pub(crate) fn recovered(
+        memory: M,
+        label: TailLabel,
+        geometry: Geometry,
+        log: Replay<u64>,
+        switched_from: Seq,
+    ) -> Self {
+        let head = memory.word(Word::PublishedPos);
+        Self {
+            label,
+            geometry,
+            head,
+            next_at: geometry.place(head),
+            room_until: memory.word(Word::WrittenPos) + geometry.ring_len,
+            kept_from: Seq::MAX,
+            slotted: None,
+            switched_pos: head,
+            switched_from,
+            log,
+            memory,
+        }
+    }
+
+    /// Where the log ends.
+    #[inline]
+    pub fn end(&self) -> LogEnd {
+        self.log.end
+    }
+
+    /// Whose tail it is.
+    pub fn label(&self) -> &TailLabel {
+        &self.label
+    }
+
+    /// The memory, for a caller that copies behind on the same thread.
+    pub fn memory_mut(&mut self) -> &mut M {
+        &mut self.memory
+    }
+
+    /// Bytes that the ring has taken since it was made.
+    pub fn grown_bytes(&self) -> u64 {
+        self.head
+    }
+
+    /// Most bytes of a frame.
+    #[inline]
+    pub fn frame_len_max(&self) -> usize {
+        self.geometry.record_len_max as usize
+    }
+
+    /// Exclusive bound of what an ack in `power` may name: the log's frames that the device has.
+    pub fn durable_next(&self) -> Seq {
+        // This order: a new position comes after its seq.
+        let durable = self.memory.word(Word::DurableSeq);
+        let seen = if self.memory.word(Word::WrittenPos) >= self.switched_pos {
+            self.memory.word(Word::DurableSeq)
+        } else {
+            durable.min(self.switched_from)
+        };
+        seen.min(self.log.end.next)
+    }
+
+    /// Exclusive bound of what the segments hold. Informs; acks go by [`Tail::durable_next`].
+    pub fn written_next(&self) -> Seq {
+        self.memory.word(Word::WrittenSeq)
+    }
+
+    /// Raises the promised epoch (S2); a lower one changes nothing. In `power` it may be spoken of when
+    /// [`Tail::promise_stored`] has reached it.
+    pub fn promise(&mut self, epoch: Epoch) {
+        if epoch > self.promised() {
+            self.memory.set_word(Word::Promised, epoch.0);
+        }
+    }
+
+    /// The highest promised epoch.
+    pub fn promised(&self) -> Epoch {
+        Epoch(self.memory.word(Word::Promised))
+    }
+
+    /// The highest promised epoch that is on disk.
+    pub fn promise_stored(&self) -> Epoch {
+        Epoch(self.memory.word(Word::PromisedStored))
+    }
+
+    /// The memory, for another tail.
+    pub fn into_memory(self) -> M {
+        self.memory
+    }
+
+    // ---- writing ----
+
+    /// Room for one frame of [`Tail::frame_len_max`] bytes behind the log. Asking again gives the same
+    /// room. What is staged is given up.
+    #[inline]
+    pub fn room(&mut self) -> Result<&mut [u8], Full> {
+        self.give_up()?;
+        let len = self.frame_len_max();
+        let at = self.claim(len)?;
+        Ok(self.memory.write(at, len))
+    }
+
+    /// Whether [`Tail::room`] would find room, whatever is staged.
+    pub fn has_room(&self) -> bool {
+        self.next_at + (MARK_LEN + self.frame_len_max()) as u64 <= self.look_for_room()
+    }
+
+    /// Has the first `len` bytes of [`Tail::room`] in the cache: who writes to memory just before a system call
+    /// waits there until it has come. No frame may be under way in it.
+    pub fn warm(&mut self, len: usize) {
+        let Ok(room) = self.room() else { return };
+        room.iter_mut().take(len).step_by(64).for_each(|byte| *byte = 0);
+    }
+
+    /// The sealed frame in [`Tail::room`] becomes part of the log. Panics if it does not follow: a
+    /// leader stamps behind its own log only.
+    // Inlined by force, like what seals the frame: its header need not lie in memory once more.
+    #[inline(always)]
+    pub fn keep(&mut self, header: &Header) -> Span {
+        let end = self.log.end;
+        let len = header.length as usize;
+        assert!(
+            header.first_seq == end.next && header.chain == end.chain && header.count > 0,
+            "S1: a frame at seq {} with chain {:#x} does not follow a log that ends at {} with chain {:#x}",
+            { header.first_seq },
+            { header.chain },
+            end.next,
+            end.chain,
+        );
+        assert!(len >= HEADER_LEN && len <= self.frame_len_max(), "a frame of {len} bytes in this room");
+        let behind = if header.epoch() == end.epoch {
+            let chain = chain_after(header);
+            LogEnd { next: header.next_seq(), chain, timestamp: header.timestamp, ..end }
+        } else {
+            self.behind_start(header)
+        };
+        let at = self.next_at;
+        self.log.on_grown(at, behind);
+        self.publish(at, len, header.first_seq);
+        Span { pos: at, len: header.length }
+    }
+
+    /// Where the log ends behind the frame in [`Tail::room`], which begins an epoch: seldom, and the whole rule.
+    #[cold]
+    fn behind_start(&self, header: &Header) -> LogEnd {
+        let end = self.log.end;
+        let frame = FrameView::from_prefix(self.memory.read(self.next_at, header.length as usize));
+        match frame.map(|frame| end.follow(&frame)) {
+            Ok(Ok(behind)) => behind,
+            wrong => panic!("S7: epoch {} does not begin at seq {}: {wrong:?}", header.epoch(), end.next),
+        }
+    }
+
+    /// Stores a received frame behind the log, byte by byte. What is staged is given up.
+    pub fn append(&mut self, frame: &FrameView<'_>) -> Result<Span, AppendError> {
+        let behind = self.log.end.follow(frame).map_err(AppendError::Misfit)?;
+        self.check_len(frame)?;
+        self.give_up().map_err(AppendError::Full)?;
+        let at = self.copy_in(frame)?;
+        self.log.on_grown(at, behind);
+        self.publish(at, frame.bytes.len(), frame.header.first_seq);
+        Ok(Span { pos: at, len: frame.header.length })
+    }
+
+    /// S7: from here on frames are staged that are to replace the log from `from` on, in `epoch`. An
+    /// unfinished staging is void. The caller has made sure that nothing from `from` on is committed (S6).
+    pub fn stage(&mut self, from: Seq, epoch: Epoch) -> Result<(), StageError> {
+        assert!(epoch > Epoch::NONE, "frames are staged for an epoch");
+        let base = self.end_at(from)?;
+        let at = self.claim(MARK_LEN).map_err(StageError::Full)?;
+        record::write_stage(self.memory.write(at, MARK_LEN), &self.label, &base, epoch);
+        self.log.runs.forget_below(self.geometry.floor(self.head));
+        self.log.on_stage(at, base, epoch);
+        self.publish(at, MARK_LEN, from);
+        Ok(())
+    }
+
+    /// The open staging goes on for `epoch`, if it `belongs` to that epoch's log as well: nothing is staged twice.
+    pub fn stage_on(&mut self, epoch: Epoch, belongs: impl FnOnce(&Staging<u64>) -> bool) -> bool {
+        let Some(staging) = self.log.staging.as_mut().filter(|staging| belongs(staging)) else {
+            return false;
+        };
+        staging.epoch = epoch;
+        true
+    }
+
+    /// Stages a frame behind the log cut at `from` and the frames staged before.
+    pub fn stage_frame(&mut self, frame: &FrameView<'_>) -> Result<Span, AppendError> {
+        let staging = self.log.staging.as_ref().ok_or(AppendError::NotStaging)?;
+        let behind = staging.end.follow(frame).map_err(AppendError::Misfit)?;
+        self.check_len(frame)?;
+        let at = self.copy_in(frame)?;
+        self.log.on_staged(at, behind);
+        self.publish(at, frame.bytes.len(), frame.header.first_seq);
+        Ok(Span { pos: at, len: frame.header.length })
+    }
+
+    /// Where log and staged frames end together; `None` while nothing is being staged.
+    pub fn staged_end(&self) -> Option<LogEnd> {
+        self.log.staging.as_ref().map(|staging| staging.end)
+    }
+
+    /// S7: the staged frames are the log, in one record.
+    pub fn switch(&mut self) -> Result<(), SwitchError> {
+        let Some(staging) = self.log.staging.filter(|staging| staging.first.is_some()) else {
+            return Err(SwitchError::Nothing);
+        };
+        if staging.end.epoch != staging.epoch && !planted(Mutation::CutThenFill) {
+            return Err(SwitchError::Epoch { ends_in: staging.end.epoch, adopts: staging.epoch });
+        }
+        let at = self.claim(MARK_LEN).map_err(SwitchError::Full)?;
+        record::write_switch(self.memory.write(at, MARK_LEN), &self.label, staging.base.next, &staging.end);
+        self.log.on_switch();
+        self.look_again();
+        let pending = self.memory.word(Word::WrittenPos) < self.switched_pos;
+        self.switched_from =
+            if pending { self.switched_from.min(staging.base.next) } else { staging.base.next };
+        self.switched_pos = at + MARK_LEN as u64;
+        // HighSeq is never above what the published records hold: where the new log is shorter it falls first.
+        let next = self.log.end.next;
+        if next < self.memory.word(Word::HighSeq) {
+            self.memory.set_word(Word::HighSeq, next);
+        }
+        // The slot of a switch names the seq behind it, so that slots rise along a run.
+        self.publish(at, MARK_LEN, staging.end.next);
+        Ok(())
+    }
+
+    /// Closes an open staging without using it; there seldom is one.
+    #[inline]
+    fn give_up(&mut self) -> Result<(), Full> {
+        if self.log.staging.is_none() { Ok(()) } else { self.abandon() }
+    }
+
+    #[cold]
+    fn abandon(&mut self) -> Result<(), Full> {
+        let at = self.claim(MARK_LEN)?;
+        record::write_abandon(self.memory.write(at, MARK_LEN), &self.label, self.log.end.next);
+        self.log.on_abandon();
+        self.look_again();
+        self.publish(at, MARK_LEN, self.log.end.next);
+        Ok(())
+    }
+
+    fn check_len(&self, frame: &FrameView<'_>) -> Result<(), AppendError> {
+        let (len, max) = (frame.bytes.len(), self.frame_len_max());
+        if len > max { Err(AppendError::TooLong { len, max }) } else { Ok(()) }
+    }
+
+    fn copy_in(&mut self, frame: &FrameView<'_>) -> Result<u64, AppendError> {
+        let at = self.claim(frame.bytes.len()).map_err(AppendError::Full)?;
+        self.memory.write(at, frame.bytes.len()).copy_from_slice(frame.bytes);
+        Ok(at)
+    }
+
+    /// Where `len` bytes may be written, if the segments hold what lay there and nobody needs it.
+    #[inline]
+    fn claim(&mut self, len: usize) -> Result<u64, Full> {
+        let end = self.next_at + len as u64;
+        if end <= self.room_until { Ok(self.next_at) } else { self.claim_freed(end) }
+    }
+
+    /// The same, up to `end`, where there was no room when one last looked.
+    #[cold]
+    fn claim_freed(&mut self, end: u64) -> Result<u64, Full> {
+        self.room_until = self.look_for_room();
+        if end > self.room_until {
+            return Err(Full { lag_bytes: self.head - self.memory.word(Word::WrittenPos) });
+        }
+        Ok(self.next_at)
+    }
+
+    /// The position up to which nothing is overwritten that segments lack, or that is to be kept.
+    fn look_for_room(&self) -> u64 {
+        let Geometry { ring_len, record_len_max, .. } = self.geometry;
+        let written = self.memory.word(Word::WrittenPos) + ring_len;
+        if self.log.staging.is_some() || self.kept_from >= self.log.end.next {
+            return written;
+        }
+        // What has left the ring already leaves no room for more, until it is known to be committed. What is
+        // kept stays above the floor of what is surely there.
+        let kept = self.find(self.kept_from).map_or(0, |kept| kept.pos + ring_len - 3 * record_len_max);
+        kept.min(written)
+    }
+
+    /// The record at `at` is complete: its slot, then the words, then the world may know.
+    #[inline]
+    fn publish(&mut self, at: u64, len: usize, slot_seq: Seq) {
+        let block = at / BLOCK_LEN as u64;
+        if self.slotted != Some(block) {
+            self.slotted = Some(block);
+            let slot = place_in(self.geometry.ring_len, at) / BLOCK_LEN as u64;
+            self.memory.set_slot(slot as usize, (slot_seq, at));
+        }
+        self.head = at + len as u64;
+        self.next_at = self.geometry.place(self.head);
+        let published = if planted(Mutation::SentBeforeStored) { at } else { self.head };
+        self.memory.set_word(Word::PublishedPos, published);
+        self.memory.set_word(Word::HighSeq, self.log.end.next);
+    }
+
+    // ---- reading ----
+
+    /// The oldest frame of the log that is surely in the ring; `end().next` if there is none.
+    pub fn oldest_seq(&self) -> Seq {
+        let floor = self.geometry.floor(self.head);
+        for run in self.log.runs.list() {
+            if run.at >= floor {
+                return run.first_seq;
+            }
+            let end = run.end.unwrap_or(self.head);
+            let blocks = floor / BLOCK_LEN as u64..=end / BLOCK_LEN as u64;
+            let oldest = blocks.filter_map(|block| self.slot(block, floor, end)).next();
+            if let Some((seq, _)) = oldest.filter(|(seq, _)| *seq < run.next_seq.min(self.log.end.next)) {
+                return seq;
+            }
+        }
+        self.log.end.next
+    }
+
+    /// The frame of the log that contains `seq`, if the ring still has it.
+    pub fn find(&self, seq: Seq) -> Option<Span> {
+        if seq >= self.log.end.next {
+            return None;
+        }
+        let run = &self.log.runs.list()[self.log.runs.find(seq)?];
+        let floor = self.geometry.floor(self.head);
+        let (start, end) = (run.at.max(floor), run.end.unwrap_or(self.head));
+        let mut best = (run.at >= floor).then_some(run.at);
+        let (mut low, mut high) = (start / BLOCK_LEN as u64, end.div_ceil(BLOCK_LEN as u64));
+        while low < high {
+            let middle = low.midpoint(high);
+            // Blocks in which no record starts have no slot; they are few in a row.
+            let slots = (low..=middle).rev();
+            match slots.filter_map(|block| Some((block, self.slot(block, start, end)?))).next() {
+                Some((block, (first, _))) if first > seq => high = block,
+                Some((_, (_, pos))) => {
+                    best = Some(pos);
+                    low = middle + 1;
+                }
+                None => low = middle + 1,
+            }
+        }
+        self.walk(best?, end, seq)
+    }
+
+    /// The next frame of the log behind that of `span`.
+    pub fn after(&self, span: Span) -> Option<Span> {
+        let seq = Header::peek(self.bytes(span))?.next_seq();
+        if seq >= self.log.end.next {
+            return None;
+        }
+        let run = &self.log.runs.list()[self.log.runs.find(seq)?];
+        let end = run.end.unwrap_or(self.head);
+        let behind = self.geometry.place(span.pos + u64::from(span.len));
+        if run.at <= span.pos { self.walk(behind, end, seq) } else { self.walk(run.at, end, seq) }
+    }
+
+    /// Whether `next` lies right behind `before` in memory, so that one slice holds both.
+    pub fn is_adjacent(&self, before: Span, next: Span) -> bool {
+        let end = before.pos + u64::from(before.len);
+        next.pos == end && place_in(self.geometry.ring_len, end) != 0
+    }
+
+    /// Exactly the record's bytes.
+    pub fn bytes(&self, span: Span) -> &[u8] {
+        self.memory.read(span.pos, span.len as usize)
+    }
+
+    /// The frame, judged again: memory is not above suspicion, and an old span may have been overwritten.
+    pub fn frame(&self, span: Span) -> Result<FrameView<'_>, Damage> {
+        FrameView::from_prefix(self.bytes(span)).map_err(|reject| {
+            let seq = Header::peek(self.bytes(span)).map_or(0, |header| header.first_seq);
+            Damage::new("tail", span.pos, seq, reject)
+        })
+    }
+
+    /// The slot of an (absolute) block, if a record between `start` and `end` starts there.
+    fn slot(&self, block: u64, start: u64, end: u64) -> Option<(Seq, u64)> {
+        let place = place_in(self.geometry.ring_len, block * BLOCK_LEN as u64) / BLOCK_LEN as u64;
+        let (seq, pos) = self.memory.slot(place as usize);
+        (pos / BLOCK_LEN as u64 == block && (start..end).contains(&pos)).then_some((seq, pos))
+    }
+
+    /// The frame with `seq` at or behind the record at `at`, before `end`.
+    fn walk(&self, mut at: u64, end: u64, seq: Seq) -> Option<Span> {
+        while at < end {
+            let header = Header::peek(self.memory.read(at, HEADER_LEN))?;
+            let len = u64::from(header.length);
+            if len < HEADER_LEN as u64 || len > self.geometry.record_len_max {
+                return None;
+            }
+            if header.kind == Kind::Frame as u8 && (header.first_seq..header.next_seq()).contains(&seq) {
+                return Some(Span { pos: at, len: header.length });
+            }
+            at = self.geometry.place(at + len);
+        }
+        None
+    }
+
+    /// The log's end if it ended before `from`.
+    fn end_at(&self, from: Seq) -> Result<LogEnd, StageError> {
+        let end = self.log.end;
+        if from > end.next {
+            return Err(StageError::Ahead { next: end.next });
+        }
+        if from == end.next {
+            return Ok(end);
+        }
+        if from <= 1 {
+            return Ok(LogEnd::BLANK);
+        }
+        if let Some(staging) = self.log.staging.filter(|staging| staging.base.next == from) {
+            return Ok(staging.base); // the frame before it may have left the ring since
+        }
+        let too_old = StageError::TooOld { oldest: self.oldest_seq() };
+        let before = Header::peek(self.bytes(self.find(from - 1).ok_or(too_old)?)).ok_or(too_old)?;
+        if before.next_seq() != from {
+            return Err(StageError::InsideFrame);
+        }
+        Ok(LogEnd {
+            next: from,
+            epoch: before.epoch(),
+            chain: chain_after(&before),
+            timestamp: before.timestamp,
+        })
+    }
+
+    /// What must hold between any two calls; for tests and the simulator.
+    pub fn invariants(&self) {
+        assert!(
+            self.head - self.memory.word(Word::WrittenPos) <= self.geometry.ring_len,
+            "lag fits the ring"
+        );
+        assert_eq!(self.head, self.memory.word(Word::PublishedPos), "what is kept is published");
+        assert_eq!(self.log.end.next, self.memory.word(Word::HighSeq), "the high mark is the log's end");
+        for pair in self.log.runs.list().windows(2) {
+            let [before, behind]: [Extent<u64>; 2] = [pair[0], pair[1]];
+            assert_eq!(before.next_seq, behind.first_seq, "runs follow each other without holes");
+            assert!(before.at < behind.at, "newer runs lie behind older ones");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! # torn: where a segment's records stop, was it the power or the years?
+//!
+//! The question: behind the last good record lies something that is none. May it be cut, or is it evidence
+//! that stays, and a replica that must not vote? When the power goes in the middle of a group, any of its
+//! sectors may be new and the others old. So good records behind a bad one prove nothing by themselves:
+//! they may be of the same group. But three things tell damage from a torn group for certain.
+//!
+//! ```text
+//!   ── on the device ──│── the last group: any of its sectors, or all ──│
+//!                    before                                            end ─▶ only zeros
+//! ```
+//!
+//! * A mark says where the group before its own ended: up to there all was on the device (`before`).
+//! * Records behind a marked end, or further away than a group is long, are of a group that was begun when
+//!   the one in question was on the device.
+//! * A torn record lacks a sector. Old sectors of a group that is written for the first time are zeros, or
+//!   the mark of the group before. A bad record all of whose sectors hold something was written as a whole,
+//!   perhaps acknowledged, and has changed since.
+//! * A record may hold a sector's worth of zeros of its own. So the group's mark says how many of its sectors
+//!   are blank: where no more are found, and no old mark where the group lies, none is missing, and what is
+//!   bad has changed. Where the mark itself is not there, the group never was there as a whole.
+
+use crate::journal::BLOCK_LEN;
+use crate::journal::packed::read_segment;
+use crate::journal::ports::{Store, StoreError};
+use crate::journal::segment::{GROUP_MARK_LEN, GroupMark, SECTOR_LEN, blank_sectors, group_mark};
+use crate::journal::segments::RUN_LEN_MAX;
+use crate::journal::walk::Walk;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{DATAGRAM_LEN_MAX, HEADER_LEN, Header};
+
+/// Longest group: the record that makes it long enough is its last.
+const GROUP_LEN_MAX: u64 = RUN_LEN_MAX + DATAGRAM_LEN_MAX as u64;
+
+/// How a segment's records stop.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum End {
+    /// Nothing was written behind them.
+    Clean,
+    /// The last group did not get there as a whole. It was to end at this offset, if its mark did get there.
+    Torn(Option<u64>),
+    /// What was on the device has changed; how that is known.
+    Damage(String),
+}
+
+/// Looks at segment `number` from `offset` on, where its good records stop. `bad` says that something else
+/// than nothing stands there.
+pub(crate) fn look<S: Store>(store: &S, number: u64, offset: u64, bad: bool) -> Result<End, StoreError> {
+    let walk = Walk::new(store, number, offset);
+    let last_mark = walk.last_mark()?;
+    let before = last_mark.map_or(0, |mark| mark.before);
+    let mark = last_mark.filter(|mark| mark.end > offset);
+    let marked_end = mark.map(|mark| mark.end);
+    let behind = Walk::new(store, number, offset).resync()?;
+    if !bad && behind.is_none() && marked_end.is_none() {
+        return Ok(End::Clean);
+    }
+    if before > offset {
+        let what = format!("in a group that was on the device when the next one was written ({before})");
+        return Ok(End::Damage(what));
+    }
+    let group_end = marked_end.unwrap_or(offset + GROUP_LEN_MAX);
+    // A search begins 8 bytes behind where it is told to.
+    if let Some(later) = Walk::new(store, number, group_end - 8).resync()? {
+        return Ok(End::Damage(format!("and good records of a later group behind it from byte {later} on")));
+    }
+    let whole = match mark {
+        Some(mark) => !planted(Mutation::BlankIsTorn) && is_whole(store, number, &mark)?,
+        None => false,
+    };
+    if whole || !lacks_sector(store, number, offset, behind, group_end)? {
+        return Ok(End::Damage("in a record all of which was on the device".to_string()));
+    }
+    Ok(End::Torn(marked_end))
+}
+
+/// Whether no sector of the group with this mark is missing: none is blank that was not.
+fn is_whole<S: Store>(store: &S, number: u64, mark: &GroupMark) -> Result<bool, StoreError> {
+    let start = mark.before / BLOCK_LEN as u64 * BLOCK_LEN as u64;
+    let len = (mark.end - start).next_multiple_of(BLOCK_LEN as u64);
+    let mut bytes = vec![0; len as usize];
+    let taken = read_segment(store, number, start, &mut bytes)?.unwrap_or(0);
+    bytes[taken..].fill(0);
+    let group = ((mark.before - start) as usize, (mark.end - start) as usize);
+    // Zeros may also have been meant to replace the mark of the group before.
+    let is_replaced = |(index, block): (usize, &[u8])| {
+        let old = group_mark(block, number).is_some_and(|old| old.end <= mark.before);
+        !old || (index + 1) * BLOCK_LEN - GROUP_MARK_LEN >= group.1
+    };
+    let replaced = bytes.chunks_exact(BLOCK_LEN).enumerate().all(is_replaced);
+    Ok(replaced && blank_sectors(&bytes, number, group, mark.before) <= mark.blank)
+}
+
+/// Whether a sector of the bad record at `offset` looks as it did before its group was written. `behind` is
+/// where the next good record lies; the record's group ends at `group_end` or before.
+fn lacks_sector<S: Store>(
+    store: &S,
+    number: u64,
+    offset: u64,
+    behind: Option<u64>,
+    group_end: u64,
+) -> Result<bool, StoreError> {
+    let start = offset / BLOCK_LEN as u64 * BLOCK_LEN as u64;
+    let len = (group_end - start).next_multiple_of(BLOCK_LEN as u64);
+    let mut bytes = vec![0; len as usize];
+    let taken = read_segment(store, number, start, &mut bytes)?.unwrap_or(0);
+    bytes.truncate(taken);
+    let own_len = Header::peek(bytes.get((offset - start) as usize..).unwrap_or_default())
+        .map(|header| u64::from(header.length))
+        .filter(|len| (HEADER_LEN as u64..=DATAGRAM_LEN_MAX as u64).contains(len));
+    let end = own_len.map(|len| offset + len).or(behind).unwrap_or(group_end).min(group_end);
+    let (from, until) = ((offset - start) as usize, (end - start) as usize);
+    let is_old = |at: usize| {
+        // A file that ends inside the record lacks its rest.
+        let Some(sector) = bytes.get(at..at + SECTOR_LEN) else { return true };
+        let marked = group_mark(sector, number).is_some_and(|mark| mark.end <= offset);
+        let written = SECTOR_LEN - if marked { GROUP_MARK_LEN } else { 0 };
+        sector[from.saturating_sub(at).min(written)..written].iter().all(|byte| *byte == 0)
+    };
+    Ok((from / SECTOR_LEN * SECTOR_LEN..until).step_by(SECTOR_LEN).any(is_old))
+}

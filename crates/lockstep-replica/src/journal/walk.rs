@@ -1,0 +1,166 @@
+//! Reading a segment from front to back, record by record, through a buffer.
+
+use crate::journal::BLOCK_LEN;
+use crate::journal::damage::Damage;
+use crate::journal::packed::read_segment;
+use crate::journal::ports::{Store, StoreError};
+use crate::journal::record::Record;
+use crate::journal::segment::{GROUP_MARK_LEN, GroupMark, RECORDS_AT, SegmentHeader, group_mark};
+use lockstep_wire::{DATAGRAM_LEN_MAX, FrameView, HEADER_LEN, Header, MAGIC, Reject};
+
+/// Bytes that are read at once.
+const CHUNK_LEN: usize = 256 << 10;
+
+/// The header of segment `number`.
+pub fn read_header<S: Store>(store: &S, number: u64) -> Result<Result<SegmentHeader, Damage>, StoreError> {
+    let mut block = vec![0; BLOCK_LEN];
+    Ok(match read_segment(store, number, 0, &mut block)? {
+        Ok(taken) => SegmentHeader::from_block(&block[..taken], number),
+        Err(damage) => Err(damage),
+    })
+}
+
+/// What stands at a place of a segment.
+#[derive(Debug)]
+pub enum Found<'a> {
+    /// A good record, and its bytes.
+    Record(u64, Record<'a>, &'a [u8]),
+    /// Nothing: zeros, a group's mark, or the file's end.
+    End(u64),
+    /// Something else.
+    Bad(u64, Reject),
+}
+
+/// A reader of one segment.
+pub struct Walk<'s, S> {
+    store: &'s S,
+    number: u64,
+    chunk: Vec<u8>,
+    chunk_at: u64,
+    at: u64,
+    /// Nothing can be read from here on: a packed segment is damaged there.
+    damaged_at: Option<u64>,
+}
+
+impl<'s, S: Store> Walk<'s, S> {
+    /// Reads segment `number` from `offset` on, which is the start of a record.
+    pub fn new(store: &'s S, number: u64, offset: u64) -> Self {
+        Self { store, number, chunk: Vec::new(), chunk_at: 0, at: offset.max(RECORDS_AT), damaged_at: None }
+    }
+
+    /// Where the next record should start.
+    pub fn offset(&self) -> u64 {
+        self.at
+    }
+
+    /// Makes the bytes from `at` on available, at least a largest record's if the file has them.
+    fn fill(&mut self) -> Result<usize, StoreError> {
+        let inside = self.at >= self.chunk_at;
+        let have = if inside { (self.chunk_at + self.chunk.len() as u64).saturating_sub(self.at) } else { 0 };
+        if have < DATAGRAM_LEN_MAX as u64 {
+            // Reads start at a block too: a file may be open with O_DIRECT.
+            let start = self.at / BLOCK_LEN as u64 * BLOCK_LEN as u64;
+            self.chunk.resize(CHUNK_LEN, 0);
+            let read = read_segment(self.store, self.number, start, &mut self.chunk)?;
+            let taken = *read.as_ref().unwrap_or(&0);
+            self.chunk.truncate(taken);
+            self.chunk_at = start;
+            self.damaged_at = self.look_behind(start + taken as u64, read.is_err())?;
+        }
+        Ok((self.at - self.chunk_at) as usize)
+    }
+
+    /// Whether what was read ends at `end` because something behind it is damaged, and not the segment.
+    fn look_behind(&self, end: u64, damaged: bool) -> Result<Option<u64>, StoreError> {
+        let is_damaged = damaged
+            || self.chunk.len() < CHUNK_LEN && read_segment(self.store, self.number, end, &mut [0])?.is_err();
+        Ok(is_damaged.then_some(end))
+    }
+
+    /// The record here, and goes behind it. Stays where it is at the end and at something bad.
+    pub fn step(&mut self) -> Result<Found<'_>, StoreError> {
+        let start = self.fill()?;
+        let here = self.at;
+        let bytes = self.chunk.get(start..).unwrap_or_default();
+        match Record::parse(bytes) {
+            Err(_) if self.damaged_at.is_some() => Ok(Found::Bad(here, Reject::Checksum)),
+            Ok((record, len)) => {
+                self.at += len as u64;
+                Ok(Found::Record(here, record, &bytes[..len]))
+            }
+            Err(_) if is_blank(bytes, here, self.number) => Ok(Found::End(here)),
+            Err(reject) => Ok(Found::Bad(here, reject)),
+        }
+    }
+
+    /// The frame with this header, which the last step went behind.
+    pub fn passed(&self, header: &Header) -> Option<FrameView<'_>> {
+        let start = self.at.checked_sub(u64::from(header.length))?.checked_sub(self.chunk_at)?;
+        FrameView::parse(self.chunk.get(start as usize..)?).ok()
+    }
+
+    /// Goes to the next good record behind something bad; `None` if there is none.
+    pub fn resync(&mut self) -> Result<Option<u64>, StoreError> {
+        self.at += 8;
+        loop {
+            let start = self.fill()?;
+            let bytes = self.chunk.get(start..).unwrap_or_default();
+            // Where a record might reach beyond what was read, it is looked for after the next reading;
+            // after the last one every place with room for a header is one.
+            let more = bytes.len().checked_sub(DATAGRAM_LEN_MAX).filter(|more| *more > 0);
+            let places = more.unwrap_or_else(|| bytes.len().saturating_sub(HEADER_LEN - 1));
+            let is_good = |at: &usize| {
+                bytes[*at..*at + 4] == MAGIC.to_le_bytes() && Record::parse(&bytes[*at..]).is_ok()
+            };
+            if let Some(skip) = (0..places).step_by(8).find(is_good) {
+                self.at += skip as u64;
+                return Ok(Some(self.at));
+            }
+            if more.is_none() {
+                return Ok(None);
+            }
+            self.at += places.next_multiple_of(8) as u64;
+        }
+    }
+
+    /// The mark at or behind the present place of the group that ends last.
+    pub fn last_mark(&self) -> Result<Option<GroupMark>, StoreError> {
+        let mut best: Option<GroupMark> = None;
+        let mut at = self.at / BLOCK_LEN as u64 * BLOCK_LEN as u64;
+        let mut chunk = vec![0; CHUNK_LEN];
+        loop {
+            let Ok(taken) = read_segment(self.store, self.number, at, &mut chunk)? else {
+                return Ok(best);
+            };
+            let marks = chunk[..taken].chunks_exact(BLOCK_LEN).filter_map(|b| group_mark(b, self.number));
+            best = best.into_iter().chain(marks).max_by_key(|mark| mark.end);
+            if taken < CHUNK_LEN {
+                return Ok(best);
+            }
+            at += taken as u64;
+        }
+    }
+}
+
+/// Whether nothing was written from here to the end of the block: zeros and perhaps a group's mark. The
+/// next block must begin with zeros as well.
+fn is_blank(bytes: &[u8], at: u64, number: u64) -> bool {
+    let in_block = (at % BLOCK_LEN as u64) as usize;
+    let zeros = |bytes: &[u8]| bytes.iter().all(|byte| *byte == 0);
+    let left = BLOCK_LEN - in_block;
+    if in_block == 0 {
+        // A group that ended close to its block's end has its mark in a block of its own.
+        let block = &bytes[..bytes.len().min(BLOCK_LEN)];
+        let marked = block.len() == BLOCK_LEN && group_mark(block, number).is_some();
+        return zeros(if marked { &block[..BLOCK_LEN - GROUP_MARK_LEN] } else { block });
+    }
+    let (here, next) = bytes.split_at(left.min(bytes.len()));
+    let next = &next[..next.len().min(BLOCK_LEN)];
+    let marked = |block: &[u8]| {
+        block.len() >= GROUP_MARK_LEN && group_mark(block, number).is_some_and(|mark| mark.end == at)
+    };
+    if marked(here) {
+        return zeros(&here[..here.len() - GROUP_MARK_LEN]);
+    }
+    zeros(here) && (zeros(next) || (marked(next) && zeros(&next[..next.len() - GROUP_MARK_LEN])))
+}

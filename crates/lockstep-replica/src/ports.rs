@@ -1,0 +1,12 @@
+//! What the world must provide to a replica: one device, and the memory of its journal's tail.
+
+use crate::journal::ports::TailMemory;
+use lockstep_core::engine::ports::Net;
+
+/// The world of a replica: its device and the memory of its journal's tail.
+pub trait Ports {
+    /// The device.
+    type Net: Net;
+    /// The memory.
+    type Memory: TailMemory;
+}

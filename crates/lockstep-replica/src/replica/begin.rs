@@ -1,0 +1,121 @@
+//! How a leader begins its epoch: nothing is stamped before its start, nor between that and the removal of whom
+//! the operator declared dead.
+//!
+//! ```text
+//!   promise stored ─▶ epoch start ─▶ (removal of the dead) ─▶ what was heard of submissions ─▶ everything else
+//! ```
+
+use super::heard::Heard;
+use super::{OUTGOING_SEND, ReplicaCore};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use bytemuck::Zeroable;
+use lockstep_core::engine::event::Event;
+use lockstep_core::engine::ports::Net;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::sequence::Stamp;
+use lockstep_core::proto::suspect;
+use lockstep_wire::{EPOCH_START_LEN_MAX, EntryKind, EpochBase, EpochStartBody, Nanos, write_epoch_start};
+
+impl ReplicaCore {
+    /// Whether the start of the epoch that is led stands in the log.
+    #[inline]
+    fn has_started<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
+        self.sequencer.as_ref().is_some_and(|sequencer| sequencer.epoch() == tail.end().epoch)
+    }
+
+    /// The same, and right behind it the removal of whom the operator declared dead.
+    #[inline]
+    pub(super) fn has_begun<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
+        self.declared.is_none() && self.has_started(tail)
+    }
+
+    /// Stamps the epoch start, and behind it what was heard of submissions already. Returns whether the
+    /// epoch has begun; the journal may have no room, in `power` the promise not be on the device, or the process look
+    /// still whether another one of its identity lives (S12).
+    #[cold]
+    pub(super) fn begin_epoch<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        wall: Nanos,
+    ) -> bool {
+        if !self.presence.may_vote() {
+            return false;
+        }
+        let started = self.has_started(tail) || self.is_promise_stored(tail) && self.start_epoch(tail, wall);
+        if !started || !self.bury(tail, wall) {
+            return false;
+        }
+        self.turned_at = now;
+        self.redundancy.restart(now);
+        self.stamp_heard(net, tail, now, wall);
+        true
+    }
+
+    /// Stamps what was heard of submissions while nothing might be stamped.
+    pub(super) fn stamp_heard<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        wall: Nanos,
+    ) {
+        // Put aside while its datagrams are stamped; one without room allocates nothing.
+        let mut heard = std::mem::replace(&mut self.heard, Heard::new(0));
+        let mut index = 0;
+        while let Some(bytes) = heard.get(index) {
+            index += 1;
+            // It was decoded when it came.
+            let _ = self.lead_datagram(tail, now, wall, bytes);
+            if self.outgoing.len() >= OUTGOING_SEND {
+                self.send_frames(net, tail, now, &[]);
+            }
+        }
+        heard.clear();
+        self.heard = heard;
+    }
+
+    /// Stamps the epoch start, before anything else of the epoch. Returns whether the journal took it.
+    fn start_epoch<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos) -> bool {
+        let end = tail.end();
+        let commit_next = self.commit_next().max(self.commit_won.min(end.next));
+        let Some(sequencer) = &mut self.sequencer else { return false };
+        let epoch = sequencer.epoch();
+        let secret = suspect::secret(&self.limits.secret_seed, epoch);
+        let body = EpochStartBody {
+            epoch: epoch.0,
+            base: end.next,
+            chain_at_base: end.chain,
+            secret_hash: suspect::secret_hash(&secret),
+            window_entries: self.limits.window.entries,
+            window_bytes: self.limits.window.bytes,
+            durability: (self.limits.durability == Durability::Power) as u8,
+            ..EpochStartBody::zeroed()
+        };
+        let members = self.log.membership;
+        let mut table = self.log.table(commit_next);
+        table.push(EpochBase { epoch: epoch.0, base: end.next });
+        let mut payload = [0; EPOCH_START_LEN_MAX];
+        let length =
+            write_epoch_start(&mut payload, body, members.members(), &table, self.log.lineage.ancestors());
+        let stamp =
+            Stamp { kind: EntryKind::EpochStart, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
+        let Ok(memory) = tail.room() else { return false };
+        let written = sequencer.stamp(memory, wall, stamp, &payload[..length]);
+        assert!(written.is_some(), "S7: an epoch's start of {length} bytes fits the frame that it opens");
+        // What lies below the table is given as committed only: who holds this frame must know that it is.
+        self.close_telling(tail, false, commit_next);
+        if let Some(&span) = self.outgoing.last() {
+            self.log.on_start(end.next, tail.bytes(span), &payload[..length]);
+        }
+        self.rx.restore(&table, self.log.membership, self.limits.durability);
+        self.look_at_durability();
+        (self.rx.follow.secret_hash, self.rx.follow.window_entries) = (body.secret_hash, body.window_entries);
+        self.rx.on_stored(&tail.end());
+        self.rx.commit.on_announced(epoch, self.commit_won);
+        self.events.push(Event::Epoch { epoch, base: end.next });
+        true
+    }
+}

@@ -1,0 +1,33 @@
+//! The stream's time beside this node's clock. Time never falls along the stream, so a leader whose clock is far ahead
+//! takes it there for good: then it stands still at every leader until that leader's clock is past it (DECISIONS 24).
+//! No rule looks at a clock; the operator is told, by how much and how long it will take.
+
+use super::ReplicaCore;
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use lockstep_core::engine::event::Role;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{Condition, Nanos};
+
+/// The stream's time may be this far ahead of a node's clock: far more than clocks differ that something disciplines.
+const AHEAD_NS: Nanos = 100_000_000;
+
+impl ReplicaCore {
+    /// Once a turn of a standby or learner, once a beat of a leader.
+    #[inline]
+    pub(super) fn look_at_clock<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos, wall: Nanos) {
+        let stream = tail.end().timestamp.max(self.clock_heard);
+        if stream > wall + AHEAD_NS / 2 || self.clock_ahead {
+            self.tell_ahead(now, stream.saturating_sub(wall));
+        }
+    }
+
+    /// What has begun ends at half of what begins it.
+    #[cold]
+    fn tell_ahead(&mut self, now: Nanos, ahead: Nanos) {
+        let bound = if self.clock_ahead { AHEAD_NS / 2 } else { AHEAD_NS };
+        self.clock_ahead = ahead > bound && !planted(Mutation::ClockNotLookedAt);
+        let stands = u64::from(self.role == Role::Leader);
+        self.set_condition(Condition::ClockAhead, self.clock_ahead, now, (ahead, stands));
+    }
+}

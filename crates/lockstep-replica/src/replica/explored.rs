@@ -1,0 +1,86 @@
+//! What an explorer of all interleavings needs of a replica: time stands still for it, so whatever only
+//! counts or measures is forgotten after each turn, and what a timer would do is done when it says so.
+//! States that differ in nothing that a rule looks at are then one state.
+
+use super::{Beat, Events, Nanos, Replica, ReplicaCore, Standstill};
+use crate::conditions::Conditions;
+use crate::ports::Ports;
+use lockstep_core::engine::UNICAST_TURNS;
+use lockstep_core::engine::counters::Counters;
+use lockstep_core::engine::event::Role;
+use lockstep_core::proto::election::Why;
+use lockstep_core::proto::redundancy::Redundancy;
+use lockstep_wire::{Epoch, Seq};
+
+impl<P: Ports> Replica<P> {
+    /// Forgets what is no part of the protocol's state. The next turn looks at the unicast socket too.
+    pub fn forget_times(&mut self, now: Nanos) {
+        let core = &mut self.core;
+        core.number = 0;
+        core.turns = UNICAST_TURNS - 1;
+        core.counters = Counters::default();
+        core.events = Events::default();
+        core.suspicion = None;
+        core.missed_since = None;
+        core.redundancy = Redundancy::new(0);
+        core.denied = None;
+        core.conditions = Conditions::default();
+        core.waits_told = Epoch::NONE;
+        core.refused_at = 0;
+        core.fetched = (Epoch::NONE, 0);
+        core.successors_heard = [0; 8];
+        core.credit_heard = false;
+        core.beaten = (Epoch::NONE, 0);
+        core.beat_number = 0;
+        core.quorum_heard = 0;
+        (core.refusing, core.refused) = (false, false);
+        // Nothing waits for a notice: a publisher's timer may be over at any moment.
+        core.notice_at = Nanos::MAX;
+        (core.moved_at, core.advanced_at, core.turned_at, core.acked_at) = (now, now, now, now);
+        (core.polled_at, core.hampered_at) = (now, now);
+        core.presence.forget();
+        (core.tokens, core.clock_heard, core.clock_ahead) = (0, 0, false);
+        core.suspect.restart(now);
+        core.quorum.restart(now);
+        core.beat = Beat::new(core.limits.beat);
+        // Counted as sent: not due again before it is said so.
+        core.beat.due(now, false);
+        core.pulse.on_group(now);
+        core.heard.forget_copies();
+        core.giving.clear();
+        core.standstill = Standstill::default();
+        core.rx.forget_times();
+    }
+}
+
+impl ReplicaCore {
+    /// The leader is to beat in its next turn.
+    pub fn beat_now(&mut self) {
+        self.beat = Beat::new(self.limits.beat);
+    }
+
+    /// Whatever a timer waits for has passed: a standby is to ask for promises in its next turn, unless the
+    /// round would be above `round_max`.
+    pub fn campaign_now(&mut self, now: Nanos, round_max: u32) {
+        if self.may_campaign(round_max) {
+            self.election.on_started();
+            self.election.on_missed(now, Why::Down, 0);
+        }
+    }
+
+    /// Whether [`ReplicaCore::campaign_now`] does anything.
+    pub fn may_campaign(&self, round_max: u32) -> bool {
+        let ballot = self.election.next_ballot(self.acceptor.promised());
+        self.role == Role::Standby && ballot.is_some_and(|ballot| ballot.round() <= round_max)
+    }
+
+    /// The epoch in which this replica stamps.
+    pub fn leads(&self) -> Option<Epoch> {
+        self.sequencer.as_ref().map(|sequencer| sequencer.epoch())
+    }
+
+    /// The epoch whose acks are counted, and how far they commit it.
+    pub fn counted(&self) -> (Epoch, Seq) {
+        (self.rx.commit.epoch(), self.rx.commit.commit_next())
+    }
+}

@@ -1,0 +1,312 @@
+//! What a replica repairs: at most so many frames a turn, so that the duty cycle goes on meanwhile. Members are
+//! given theirs first and without a budget: they gate the commit, and are few. Readers have budgets.
+//!
+//! ```text
+//!   a member's ranges ─▶ owed, in the place of what it is owed of them already ───▶ to it
+//!   a reader's ranges ─▶ referred? afforded? repeat? ─▶ owed ──(so many a turn)──▶ to the one who asked
+//!                               └──▶ a reason                └─(three asked)──▶ to everybody, once
+//! ```
+
+use super::serve::{Request, give};
+use super::{Replica, ReplicaCore, Role};
+use crate::journal::ports::TailMemory;
+use crate::journal::{Span, Tail};
+use crate::ports::Ports;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_core::proto::repair::{Give, Given, GivenLimits, Holdings, led_cost, refers, supersedes};
+use lockstep_core::proto::requesters::{BudgetLimits, Requesters};
+use lockstep_wire::{
+    Epoch, FrameView, Identity, MEMBERS_MAX, Nanos, Refusal, RepairTrailer, Seq, SeqRange, repair_trailer,
+};
+use std::net::SocketAddrV4;
+
+/// Frames that wait to be given: a socket's worth of requests for a handful each. More are limited.
+const OWED_MAX: usize = 1024;
+/// The same for members: each may have four requests under way, which is all that it keeps of what it misses.
+const OWED_MEMBERS_MAX: usize = 4 * 64 * MEMBERS_MAX;
+/// Frames given in one turn: some 20 µs of sending, less than a standby's ack may wait unnoticed, ...
+const GIVEN_PER_TURN: usize = 16;
+/// ... and by a leader, which stamps meanwhile.
+const LED_PER_TURN: usize = 4;
+/// When to ask again where too many frames wait: what giving them takes at a turn of 10 µs for each sixteen.
+const CROWDED_NS: Nanos = 1_000_000;
+
+/// A frame that somebody is to be given.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Owed {
+    span: Span,
+    first: Seq,
+    to: SocketAddrV4,
+    token: u64,
+    /// Not before this.
+    at: Nanos,
+}
+
+impl Owed {
+    /// `None` once it has left the ring: whoever asked asks again, and is told.
+    fn frame<'t, M: TailMemory>(&self, tail: &'t Tail<M>) -> Option<FrameView<'t>> {
+        tail.frame(self.span).ok().filter(|frame| frame.header.first_seq == self.first)
+    }
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Giving {
+    requesters: Requesters,
+    given: Given,
+    owed: Vec<Owed>,
+    owed_members: Vec<Owed>,
+    /// The epoch of the log that they are owed of.
+    epoch: Epoch,
+}
+
+/// Why a range is refused, and when it may be asked for again.
+pub(super) type Refused = (Refusal, Nanos);
+
+impl Giving {
+    pub(super) fn new(budget: BudgetLimits, given: GivenLimits) -> Self {
+        Self {
+            requesters: Requesters::new(budget),
+            given: Given::new(given),
+            owed: Vec::with_capacity(OWED_MAX),
+            owed_members: Vec::with_capacity(OWED_MEMBERS_MAX),
+            epoch: Epoch::NONE,
+        }
+    }
+
+    /// Holds always. Panics with the rule that is broken.
+    pub(super) fn invariants(&self) {
+        self.requesters.invariants();
+        self.given.invariants();
+        let (owed, members) = (self.owed.len(), self.owed_members.len());
+        assert!(owed <= OWED_MAX, "REPAIR-4: {owed} frames wait to be given, at most {OWED_MAX}");
+        assert!(
+            members <= OWED_MEMBERS_MAX,
+            "REPAIR-7: members wait for {members}, at most {OWED_MEMBERS_MAX}"
+        );
+    }
+
+    /// Forgets who asked for what.
+    pub(super) fn clear(&mut self) {
+        self.requesters.clear();
+        self.given.clear();
+        self.owed.clear();
+        self.owed_members.clear();
+    }
+
+    /// S11: what was granted was granted to a follower of the log's epoch. In another one it may not have it, and
+    /// a frame that was exchanged is nobody's: whoever asked asks again, and is judged anew.
+    fn of_epoch(&mut self, epoch: Epoch) {
+        if self.epoch != epoch {
+            self.owed.clear();
+            self.owed_members.clear();
+            self.epoch = epoch;
+        }
+    }
+
+    /// Whether frames wait to be given.
+    #[inline]
+    pub(super) fn owes(&self) -> bool {
+        !self.owed.is_empty() || !self.owed_members.is_empty()
+    }
+
+    /// Another repairer gave the frame at `first` to everybody (REPAIR-3).
+    pub(super) fn on_shared(&mut self, now: Nanos, first: Seq) {
+        self.given.share(now, first);
+    }
+}
+
+/// Who asks, in one word.
+fn key(address: SocketAddrV4) -> u64 {
+    u64::from(u32::from(*address.ip())) << 16 | u64::from(address.port())
+}
+
+impl<P: Ports> Replica<P> {
+    /// Gives what is owed, as much as one turn may.
+    #[inline]
+    pub(super) fn give_owed(&mut self, now: Nanos) {
+        if self.core.giving.owes() {
+            self.give_some(now);
+        }
+    }
+
+    #[cold]
+    fn give_some(&mut self, now: Nanos) {
+        let Self { net, tail, core, scratch } = self;
+        let max = if core.role == Role::Leader { LED_PER_TURN } else { GIVEN_PER_TURN };
+        let holdings = core.holdings(tail);
+        core.giving.of_epoch(holdings.end.epoch);
+        let for_members = core.giving.owed_members.len().min(max);
+        for index in 0..for_members {
+            if let Some(frame) = core.giving.owed_members[index].frame(tail) {
+                let Owed { to, token, .. } = core.giving.owed_members[index];
+                let taken = give(net, core.giver(), &holdings, to, token, &frame);
+                core.on_given(u64::from(taken));
+            }
+        }
+        core.giving.owed_members.drain(..for_members);
+        let (mut sent, mut kept) = (for_members, 0);
+        for index in 0..core.giving.owed.len() {
+            let owed = core.giving.owed[index];
+            let is_shared = core.giving.given.is_shared(owed.first);
+            if sent == max || owed.at > now && !is_shared {
+                core.giving.owed[kept] = owed;
+                kept += 1;
+                continue;
+            }
+            let Some(frame) = owed.frame(tail) else { continue };
+            let giver = core.giver();
+            let taken = if is_shared && frame.header.next_seq() <= holdings.commit_next {
+                if core.giving.given.share(now, owed.first) {
+                    continue;
+                }
+                let (accepted, commit_next) = (holdings.end.epoch, holdings.commit_next);
+                let trailer = repair_trailer(giver, accepted, commit_next, 0, frame.header);
+                let length = frame.bytes.len() + trailer.len();
+                scratch[..frame.bytes.len()].copy_from_slice(frame.bytes);
+                scratch[frame.bytes.len()..length].copy_from_slice(&trailer);
+                core.counters.add(Counter::RepairsMulticast, 1);
+                net.send_group(Group::Data, &[Burst { bytes: &scratch[..length], stride: length }]) == 1
+            } else {
+                give(net, giver, &holdings, owed.to, owed.token, &frame)
+            };
+            sent += 1;
+            core.on_given(u64::from(taken));
+        }
+        core.giving.owed.truncate(kept);
+    }
+}
+
+impl ReplicaCore {
+    /// Who gives, and in which history.
+    pub(super) fn giver(&self) -> (Identity, u64) {
+        (self.identity(), self.rx.history())
+    }
+
+    /// What it has to give.
+    pub(super) fn holdings<M: TailMemory>(&self, tail: &Tail<M>) -> Holdings {
+        Holdings { end: tail.end(), commit_next: self.commit_next(), oldest_seq: tail.oldest_seq() }
+    }
+
+    /// Counts frames that were given.
+    pub(super) fn on_given(&mut self, frames: u64) {
+        self.counters.add(Counter::RepairsOut, frames);
+        if self.role == Role::Leader {
+            self.counters.add(Counter::RepairsLed, frames);
+        }
+    }
+
+    /// A frame that was repaired to everybody: our own, come back, is no news. Returns whether it is.
+    pub(super) fn is_own_repair(&mut self, now: Nanos, first: Seq, trailer: Option<&RepairTrailer>) -> bool {
+        let Some(trailer) = trailer else { return false };
+        self.giving.on_shared(now, first);
+        trailer.giver() == self.identity()
+    }
+
+    /// What other members that are alive and store are known to hold.
+    fn others_next(&self, now: Nanos) -> Seq {
+        let members = self.log.membership.members().iter().zip(&self.member_heard);
+        let alive = members.filter(|(member, heard)| {
+            let silent = now.saturating_sub(**heard);
+            **heard > 0 && silent < self.limits.suspect.timeout_ns && !member.is_witness()
+        });
+        let acked = alive.map(|(member, _)| self.rx.commit.acked_by(member.identity()));
+        acked.max().unwrap_or(0)
+    }
+
+    /// A member asks for `ranges`: what it is owed of them already is owed for this request (REPAIR-7).
+    pub(super) fn forget_owed(&mut self, member: SocketAddrV4, ranges: &[SeqRange]) {
+        self.giving.owed_members.retain(|owed| owed.to != member || !supersedes(ranges, owed.first));
+    }
+
+    /// A member asks for `range`, which it may have: its frames are owed from now on, at most `left` of them.
+    /// Otherwise why not, and from which seq on.
+    pub(super) fn owe_member<M: TailMemory>(
+        &mut self,
+        tail: &Tail<M>,
+        request: Request,
+        range: SeqRange,
+        left: &mut usize,
+    ) -> Result<(), (Seq, Refused)> {
+        self.giving.of_epoch(tail.end().epoch);
+        let Request { from: to, token, now: at, .. } = request;
+        let mut span = tail.find(range.from);
+        while let Some(found) = span
+            && *left > 0
+        {
+            let Ok(frame) = tail.frame(found) else { return Ok(()) };
+            let first = frame.header.first_seq;
+            if first >= range.to {
+                break;
+            }
+            if self.giving.owed_members.len() == OWED_MEMBERS_MAX {
+                return Err((first.max(range.from), (Refusal::Limited, CROWDED_NS)));
+            }
+            self.giving.owed_members.push(Owed { span: found, first, to, token, at });
+            *left -= 1;
+            span = tail.after(found);
+        }
+        Ok(())
+    }
+
+    /// A reader asks for `range`, which it may have: its frames are owed from now on, at most `left` of them.
+    /// Otherwise why not, and from which seq on.
+    pub(super) fn owe<M: TailMemory>(
+        &mut self,
+        tail: &Tail<M>,
+        request: Request,
+        range: SeqRange,
+        left: &mut usize,
+    ) -> Result<(), (Seq, Refused)> {
+        let (now, who) = (request.now, key(request.from));
+        self.giving.of_epoch(tail.end().epoch);
+        self.giving.requesters.on_stream(now, tail.grown_bytes());
+        let leads = self.role == Role::Leader;
+        let others_next = if leads { self.others_next(now) } else { 0 };
+        if leads {
+            let referred_at = self.giving.requesters.referred_at(now, who);
+            if refers(now, referred_at, others_next, range) {
+                self.giving.requesters.on_referred(now, who);
+                self.counters.add(Counter::NacksReferred, 1);
+                return Err((range.from, (Refusal::Referred, 0)));
+            }
+        }
+        let mut span = tail.find(range.from);
+        while let Some(found) = span
+            && *left > 0
+        {
+            // Damage in memory is not repaired from here; whoever asked asks the next one.
+            let Ok(frame) = tail.frame(found) else { return Ok(()) };
+            let first = frame.header.first_seq;
+            if first >= range.to {
+                break;
+            }
+            let crowded = self.giving.owed.len() == OWED_MAX;
+            match self.giving.given.on_asked(now, who, first) {
+                Give::Ignored => self.counters.add(Counter::NacksIgnored, 1),
+                Give::At(_) if crowded => return Err((first, (Refusal::Limited, CROWDED_NS))),
+                Give::At(at) => {
+                    let bytes = frame.bytes.len() as u64;
+                    let bytes =
+                        if leads { led_cost(bytes, frame.header.next_seq(), others_next) } else { bytes };
+                    let afforded = self.giving.requesters.afford(now, who, bytes);
+                    afforded.map_err(|refused| (first.max(range.from), refused))?;
+                    let Request { from: to, token, .. } = request;
+                    self.giving.owed.push(Owed { span: found, first, to, token, at });
+                }
+            }
+            *left -= 1;
+            span = tail.after(found);
+        }
+        Ok(())
+    }
+
+    /// It has been refused for its budget.
+    pub(super) fn on_limited(&mut self, why: Refusal) {
+        if why != Refusal::Referred {
+            self.counters.add(Counter::NacksLimited, 1);
+            self.counters.set(Counter::RequestersDropped, self.giving.requesters.dropped());
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What a standby has heard of submissions: the newest datagrams, kept until all that they carry has its
+//! place. Whoever takes over stamps them without waiting for anybody to send them again.
+
+use lockstep_core::engine::store::touched;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::publishers::{OpenVerdict, Publishers, Verdict};
+use lockstep_wire::{Datagram, EntryKind, Nanos, OpenView, Seq};
+use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+struct Kept {
+    at: usize,
+    len: usize,
+    heard_at: Nanos,
+}
+
+/// See the module. Two are equal if they keep the same datagrams, wherever in memory.
+#[derive(Clone, Debug)]
+pub(super) struct Heard {
+    memory: Vec<u8>,
+    /// Oldest first.
+    kept: VecDeque<Kept>,
+    /// Where the next one goes.
+    next_at: usize,
+    /// With which log, oldest and newest it was last judged, ...
+    judged: (Seq, Kept, Kept),
+    /// ... and what came of it.
+    waits_since: Option<Nanos>,
+}
+
+/// The shortest submission is a header and an entry: more than this many never fit.
+fn most(bytes: usize) -> usize {
+    bytes / 128
+}
+
+/// Datagrams that are looked at where the oldest waits for a later one: what is missed is sent again.
+const NEWEST: usize = 16;
+
+impl PartialEq for Heard {
+    fn eq(&self, other: &Self) -> bool {
+        self.all().eq(other.all())
+    }
+}
+
+impl Eq for Heard {}
+
+impl Hash for Heard {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.kept.len().hash(state);
+        self.all().for_each(|kept| kept.hash(state));
+    }
+}
+
+impl Heard {
+    fn all(&self) -> impl Iterator<Item = (Nanos, &[u8])> {
+        self.kept.iter().map(|kept| (kept.heard_at, self.bytes(kept)))
+    }
+
+    /// Room for datagrams of `bytes` in all.
+    pub(super) fn new(bytes: usize) -> Self {
+        Self {
+            memory: touched(bytes),
+            kept: VecDeque::with_capacity(most(bytes)),
+            next_at: 0,
+            judged: (0, Kept::default(), Kept::default()),
+            waits_since: None,
+        }
+    }
+
+    /// Holds always. Panics with the rule that is broken.
+    pub(super) fn invariants(&self) {
+        let (count, bytes) = (self.kept.len(), self.kept.iter().map(|kept| kept.len).sum::<usize>());
+        let room = self.memory.len();
+        assert!(
+            count <= most(room) && bytes <= room,
+            "{count} datagrams of {bytes} bytes are kept in {room}"
+        );
+        let mut places: Vec<_> = self.kept.iter().map(|kept| (kept.at, kept.at + kept.len)).collect();
+        places.sort_unstable();
+        let apart = places.windows(2).all(|pair| pair[0].1 <= pair[1].0);
+        assert!(
+            apart && places.last().is_none_or(|last| last.1 <= room),
+            "each has its own memory: {places:?}"
+        );
+    }
+
+    /// Keeps a datagram; the oldest make room.
+    pub(super) fn keep(&mut self, datagram: &[u8], now: Nanos) {
+        let len = datagram.len();
+        if len > self.memory.len() || most(self.memory.len()) == 0 {
+            return;
+        }
+        let at = if self.next_at + len > self.memory.len() { 0 } else { self.next_at };
+        // What lies between the write position and the end of the new datagram is overwritten.
+        let (next_at, end) = (self.next_at, at + len);
+        let is_overwritten = |kept: &Kept| {
+            if at < next_at { kept.at >= next_at || kept.at < end } else { (next_at..end).contains(&kept.at) }
+        };
+        while self.kept.front().is_some_and(is_overwritten) && !planted(Mutation::HeardOverwritten) {
+            self.kept.pop_front();
+        }
+        // Never by the queue's capacity: a copy of it has another.
+        if self.kept.len() == most(self.memory.len()) {
+            self.kept.pop_front();
+        }
+        self.memory[at..at + len].copy_from_slice(datagram);
+        self.kept.push_back(Kept { at, len, heard_at: now });
+        self.next_at = at + len;
+    }
+
+    /// Forgets the oldest for as long as all that they carry has its place or never will. `log_next` is where
+    /// the log ends, of which `publishers` is a function. Returns since when something has waited that could
+    /// be stamped now: the oldest, or one of the newest where the oldest waits for what came later.
+    pub(super) fn settle(&mut self, log_next: Seq, cluster: u64, publishers: &Publishers) -> Option<Nanos> {
+        while let Some(&oldest) = self.kept.front() {
+            let newest = self.kept.back().copied().unwrap_or_default();
+            let same_log = self.judged.0 == log_next;
+            if self.judged == (log_next, oldest, newest) || same_log && self.waits_since.is_some() {
+                return self.waits_since;
+            }
+            let (keep, now) = self.waits(&oldest, cluster, publishers);
+            if keep {
+                let newer = self.kept.iter().rev().take(NEWEST);
+                let waiting = |kept: &&Kept| self.waits(kept, cluster, publishers).1;
+                let found = if now { Some(oldest) } else { newer.copied().find(|kept| waiting(&kept)) };
+                self.waits_since = found.map(|kept| kept.heard_at);
+                self.judged = (log_next, oldest, newest);
+                return self.waits_since;
+            }
+            self.kept.pop_front();
+        }
+        None
+    }
+
+    /// Whether something in it may still be stamped, and whether it could be now.
+    fn waits(&self, kept: &Kept, cluster: u64, publishers: &Publishers) -> (bool, bool) {
+        let Ok(Datagram::Submission(_, entries)) = Datagram::decode(self.bytes(kept), cluster) else {
+            return (false, false);
+        };
+        let mut waits = (false, false);
+        for entry in entries {
+            let header = &entry.header;
+            let verdict = match entry.kind() {
+                EntryKind::Message | EntryKind::Close | EntryKind::Day => {
+                    publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq)
+                }
+                EntryKind::Open => {
+                    match OpenView::parse(entry.payload).map(|open| publishers.judge_open(&open)) {
+                        Ok(OpenVerdict::Stamp(..)) => Verdict::Stamp,
+                        _ => Verdict::Duplicate,
+                    }
+                }
+                _ => Verdict::Duplicate,
+            };
+            waits.0 |= matches!(verdict, Verdict::Stamp | Verdict::Hold);
+            waits.1 |= verdict == Verdict::Stamp;
+        }
+        waits
+    }
+
+    fn bytes(&self, kept: &Kept) -> &[u8] {
+        &self.memory[kept.at..kept.at + kept.len]
+    }
+
+    /// Whether what is kept takes half of the room: none of it is overwritten before.
+    pub(super) fn is_half_full(&self) -> bool {
+        let oldest = self.kept.front().map_or(self.next_at, |kept| kept.at);
+        let bytes = if oldest < self.next_at {
+            self.next_at - oldest
+        } else {
+            self.memory.len() - oldest + self.next_at
+        };
+        !self.kept.is_empty()
+            && (bytes >= self.memory.len() / 2 || self.kept.len() >= most(self.memory.len()) / 2)
+    }
+
+    /// The `index`th from the oldest.
+    pub(super) fn get(&self, index: usize) -> Option<&[u8]> {
+        self.kept.get(index).map(|kept| self.bytes(kept))
+    }
+
+    /// Forgets copies: for an explorer, to whom a datagram heard twice is one.
+    pub(super) fn forget_copies(&mut self) {
+        let all: Vec<_> = self.all().map(|(at, bytes)| (at, bytes.to_vec())).collect();
+        self.clear();
+        for (index, (at, bytes)) in all.iter().enumerate() {
+            if !all[..index].iter().any(|(_, before)| before == bytes) {
+                self.keep(bytes, *at);
+            }
+        }
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.kept.clear();
+        self.next_at = 0;
+        self.judged = (0, Kept::default(), Kept::default());
+    }
+}

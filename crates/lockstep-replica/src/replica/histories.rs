@@ -1,0 +1,143 @@
+//! Which history a replica lives in, and what it does when it hears another one.
+//!
+//! ```text
+//!   heard                        member                          learner, archiver, blank
+//!   a former history of ours     told, refused                   told, refused
+//!   one founded on ours          stops: it was left behind       goes on there, or stops if it holds more
+//!   any other, before our own    stops after a while (S12)       waits; refused
+//!   any other, after it          refused and counted             refused and counted
+//! ```
+
+use super::ReplicaCore;
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::proto::lineage::{Lineage, Succession};
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{Ancestor, Epoch, FrameView, Header, Kind, Reject, RepairTrailer};
+
+impl ReplicaCore {
+    /// S12: which life of the stream does the group live? A member that has heard nobody of its own history yet, and
+    /// hears another, is the one that is out of place; later the others are noise, refused and counted. Who has no vote
+    /// may find that its own history was left, and waits for the proof. A former history is no place to be: but where
+    /// it is led, ours was founded in error, and does not begin.
+    #[inline]
+    pub(super) fn check_group(&mut self, header: &Header) -> Result<(), Reject> {
+        if header.history == self.rx.history() {
+            self.looked |= header.identity() != self.identity();
+            return Ok(());
+        }
+        self.check_other_group(header)
+    }
+
+    #[cold]
+    fn check_other_group(&mut self, header: &Header) -> Result<(), Reject> {
+        let have = self.rx.history();
+        let judged = self.rx.check_history(header);
+        match judged {
+            Ok(()) => self.looked |= header.identity() != self.identity(),
+            Err(Reject::History { seen }) if !self.looked && seen != 0 => {
+                let is_former = self.rx.tell_former(header, &mut self.events);
+                let is_led = header.kind == Kind::Heartbeat as u8 && self.led == Epoch::NONE;
+                match is_former {
+                    _ if self.role == Role::Leader => {}
+                    // One datagram is enough: a founder that waits for more leads beside the former group by then,
+                    // and one that stopped for an old datagram is started again.
+                    true if is_led => self.stop_for_foreign(have, seen),
+                    false if self.has_vote() => self.on_foreign(have, seen),
+                    _ => {}
+                }
+            }
+            Err(_) => _ = self.rx.tell_former(header, &mut self.events),
+        }
+        judged
+    }
+
+    /// Whether a frame is of our history, or of a former one as a giver of ours gives it. One that shows that ours was
+    /// left is dealt with: then it is refused, or is of the history in which we go on.
+    #[inline]
+    pub(super) fn check_frame<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        frame: &FrameView<'_>,
+        trailer: Option<&RepairTrailer>,
+    ) -> Result<(), Reject> {
+        self.rx.check_frame(frame, trailer).or_else(|reject| self.follow_succession(tail, frame, reject))
+    }
+
+    /// The same, of a frame that a journal of `given` gives.
+    pub(super) fn check_replayed<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        frame: &FrameView<'_>,
+        given: u64,
+    ) -> Result<(), Reject> {
+        self.rx.check_replayed(frame, given).or_else(|reject| self.follow_succession(tail, frame, reject))
+    }
+
+    #[cold]
+    fn follow_succession<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        frame: &FrameView<'_>,
+        reject: Reject,
+    ) -> Result<(), Reject> {
+        let Some((lineage, succession)) = self.rx.take_succession() else { return Err(reject) };
+        let (left, goes_on) = match succession {
+            Succession::GoesOn { left } => (left, self.may_go_over(tail, frame)),
+            Succession::Ahead { left } | Succession::Parted { left } => (left, false),
+            Succession::Stranger => {
+                // The answer to our own question, and nobody of our history was heard before: we are out of place.
+                if !self.looked && self.role != Role::Leader {
+                    self.stop_for_foreign(self.rx.history(), lineage.history());
+                }
+                return Err(reject);
+            }
+        };
+        let (history, own_next, commit_next) = (lineage.history(), tail.end().next, self.commit_next());
+        self.events.push(Event::Founded { history, next: left.next, own_next, commit_next, goes_on });
+        if !goes_on {
+            self.stopped = true;
+            return Err(reject);
+        }
+        self.go_over(lineage, left);
+        Ok(())
+    }
+
+    /// S12 (who was left behind): a member of the former history stops. What it holds above the founding may have been
+    /// acknowledged, and its word counts for nothing in the new history. Who has no vote goes on, if the new history's
+    /// epochs are above its own: rounds go on above everything that the founder had seen.
+    fn may_go_over<M: TailMemory>(&self, tail: &Tail<M>, frame: &FrameView<'_>) -> bool {
+        let epoch = frame.header.epoch();
+        let member = self.has_vote() && self.role != Role::Blank;
+        (!member || planted(Mutation::MemberGoesOver))
+            && epoch > tail.end().epoch
+            && epoch >= self.acceptor.promised()
+    }
+
+    /// We go on in the history that was founded on ours. The start of its epoch, which is learned next, says what of
+    /// our log is its own.
+    fn go_over(&mut self, lineage: Lineage, left: Ancestor) {
+        self.rx.go_over(lineage, left);
+        self.log.abandon();
+        self.pursued = Epoch::NONE;
+        self.looked = true;
+        (self.beaten, self.beat_number) = ((Epoch::NONE, 0), 0);
+        self.acked = (Epoch::NONE, 0);
+    }
+
+    /// The log's history has become another one, or is known for the first time: the journal takes note.
+    #[inline]
+    pub(super) fn tell_history(&mut self) {
+        let history = self.log.lineage.history();
+        if history != self.history_told && history != 0 {
+            self.history_told = history;
+            self.events.push(Event::History { history });
+        }
+    }
+
+    /// The history of the log in the journal, and its former ones.
+    pub fn lineage(&self) -> Lineage {
+        self.log.lineage
+    }
+}

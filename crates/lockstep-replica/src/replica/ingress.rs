@@ -1,0 +1,104 @@
+//! What the leader takes of whom, and what it tells publishers beside the heartbeat's credit.
+
+use super::{Nanos, ReplicaCore, Tail, send_small};
+use crate::journal::ports::TailMemory;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::ports::{Group, Net};
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{
+    Condition, EntryHeader, Kind, NOTICE_ROWS_MAX, NoticeRow, SMALL_LEN_MAX, Told, write_notice,
+};
+
+/// A gap is told again after so many first rungs of the heartbeat: by then what was sent again has come.
+const AGAIN_RUNGS: u64 = 8;
+/// From this part of the table of publishers on the operator is told that it fills.
+const FULL_PERCENT: u64 = 80;
+
+impl ReplicaCore {
+    /// Whether this message's publisher has not had more than its share of a scarce window.
+    #[inline]
+    pub(super) fn has_share(&mut self, header: &EntryHeader) -> bool {
+        let Some(sequencer) = &self.sequencer else { return false };
+        let (stamp_next, commit_next) = (sequencer.stamp_next(), self.commit_next());
+        let window = &self.limits.window;
+        if window.half().credit(stamp_next, commit_next, self.uncommitted.bytes()) > 0 {
+            return true;
+        }
+        let who = (header.publisher, header.time_or_incarnation);
+        let has = self.shares.take(window, (stamp_next, commit_next), who, header.publisher_seq);
+        self.counters.add(Counter::SubmissionsOverShare, u64::from(!has));
+        has
+    }
+
+    /// Whether publishers are to be told something.
+    #[inline]
+    pub(super) fn has_notices(&self) -> bool {
+        !self.hold.is_empty() || self.shares.has_news() || !self.opens_refused.is_empty()
+    }
+
+    /// An open finds no room in the table of publishers: whoever opens is told. Who finds no room among those that are to
+    /// be told asks again.
+    #[cold]
+    pub(super) fn refuse_open(&mut self, nonce: [u64; 2]) {
+        self.counters.add(Counter::OpensRefused, 1);
+        if planted(Mutation::OpenerNotTold) {
+            return;
+        }
+        if self.opens_refused.len() < NOTICE_ROWS_MAX && !self.opens_refused.contains(&nonce) {
+            self.opens_refused.push(nonce);
+        }
+    }
+
+    /// Once a beat of a leader: how full its table of publishers is.
+    pub(super) fn look_at_publishers(&mut self, now: Nanos) {
+        let (used, max) = (self.log.publishers.used(), self.log.publishers.publishers_max());
+        self.counters.set(Counter::Publishers, u64::from(used));
+        let full = u64::from(used) * 100 >= u64::from(max) * FULL_PERCENT;
+        if full || self.conditions.holds(Condition::PublishersNearlyFull) {
+            let numbers = (u64::from(used), u64::from(max));
+            self.set_condition(Condition::PublishersNearlyFull, full, now, numbers);
+        }
+    }
+
+    /// Tells publishers whose open finds no room, which of their numbers are missing, and whose share is used up: once a
+    /// turn at the most, and not more often than the heartbeat's first rung.
+    #[cold]
+    pub(super) fn tell_publishers<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        now: Nanos,
+        wall: Nanos,
+    ) {
+        let rung_ns = self.limits.beat.first_ns;
+        self.notice_at = now + rung_ns;
+        let mut rows = [NoticeRow::default(); NOTICE_ROWS_MAX];
+        let publishers_max = self.log.publishers.publishers_max();
+        let mut count = 0;
+        for [from, to] in self.opens_refused.drain(..) {
+            let told = Told::TableFull as u32;
+            rows[count] =
+                NoticeRow { publisher: 0, incarnation: publishers_max, from, to, told, reserved: 0 };
+            count += 1;
+        }
+        count += self.shares.tell(&mut rows[count..]);
+        // While nothing is taken there is no use in sending it again.
+        if !self.refusing {
+            let (publishers, shares) = (&self.log.publishers, &self.shares);
+            let last = |publisher, incarnation| {
+                let state = publishers.state(publisher)?;
+                let is_open = state.incarnation == incarnation && !state.closed;
+                (is_open && !shares.is_over(publisher)).then_some(state.last)
+            };
+            count += self.hold.missing(now, AGAIN_RUNGS * rung_ns, last, &mut rows[count..]);
+        }
+        if count > 0 {
+            self.number += 1;
+            let header = self.header(Kind::Notice, wall, &tail.end());
+            let mut out = [0; SMALL_LEN_MAX];
+            let length = write_notice(&mut out, header, &rows[..count]);
+            send_small(net, Group::Control, &out[..length]);
+            self.counters.add(Counter::NoticesOut, count as u64);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Who else is there under our name: another process of our identity (ALIVE-1), or another life of the stream under our
+//! cluster's id (S12). Neither is believed on one datagram: the network may have kept it from before a restart.
+
+use super::{Replica, ReplicaCore};
+use crate::ports::Ports;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::Event;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::presence::Found;
+use lockstep_core::proto::suspect;
+use lockstep_wire::{Datagram, Epoch, Header, Nanos, PresenceBody};
+
+/// Another history, and in how many beats it was heard.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Foreign {
+    history: u64,
+    beats: u32,
+    at: Nanos,
+}
+
+/// So many beats in which another history speaks, and ours is silent: a group that lives, and no echo.
+const FOREIGN_BEATS: u32 = 16;
+
+impl<P: Ports> Replica<P> {
+    /// S12: a process that begins looks whether another one of its identity lives. What is due is said at once.
+    #[cold]
+    pub(super) fn look_for_others(&mut self, now: Nanos, wall: Nanos, drained: bool) {
+        let Self { net, tail, core, .. } = self;
+        if core.stopped {
+            return;
+        }
+        let tokens = core.tokens + 1;
+        let fresh = || token(&core.limits.secret_seed, tokens);
+        if let Some(question) = core.presence.look(now, drained, fresh) {
+            core.tokens = tokens;
+            core.owed.asks_presence = Some(question);
+            core.say_presence(net, tail, wall);
+        }
+    }
+}
+
+impl ReplicaCore {
+    /// Another history speaks, and nobody of our own was heard. A node that goes on hearing it is out of place (S12).
+    #[cold]
+    pub(super) fn on_foreign(&mut self, have: u64, seen: u64) {
+        let now = self.polled_at;
+        if self.foreign.history != seen {
+            self.foreign = Foreign { history: seen, beats: 0, at: 0 };
+        }
+        if self.foreign.beats == 0 || now >= self.foreign.at + self.limits.beat.beat_ns {
+            (self.foreign.beats, self.foreign.at) = (self.foreign.beats + 1, now);
+        }
+        if self.foreign.beats >= FOREIGN_BEATS {
+            self.stop_for_foreign(have, seen);
+        }
+    }
+
+    /// S12: the group lives in another history than ours.
+    pub(super) fn stop_for_foreign(&mut self, have: u64, seen: u64) {
+        self.events.push(Event::OtherHistory { have, seen });
+        self.stopped = true;
+    }
+
+    /// Whether a datagram bears our own identity: our own, looped back or of a process before this one, or of another
+    /// process that lives. It is used for nothing.
+    pub(super) fn is_own(&mut self, header: &Header, process_nonce: u64) -> bool {
+        let own = header.identity() == self.identity();
+        if own && process_nonce != self.limits.process_nonce {
+            self.on_stranger();
+        }
+        own
+    }
+
+    #[cold]
+    fn on_stranger(&mut self) {
+        self.counters.add(Counter::StrangersIn, 1);
+        if planted(Mutation::EchoIsImpostor) {
+            self.events.push(Event::Impostor { identity: self.identity() });
+            self.stopped = true;
+        }
+        let (seed, tokens) = (&self.limits.secret_seed, self.tokens + 1);
+        if let Some(question) = self.presence.on_stranger(self.polled_at, || token(seed, tokens)) {
+            self.tokens = tokens;
+            self.owed.asks_presence = Some(question);
+        }
+    }
+
+    /// A leader that looks before it begins its epoch hears nothing but whether another process of its identity lives.
+    #[cold]
+    pub(super) fn hear_presence(&mut self, bytes: &[u8]) {
+        if let Ok(Datagram::Presence(header, body)) = Datagram::decode(bytes, self.limits.receiver.cluster) {
+            self.on_presence(header, &body);
+        }
+    }
+
+    /// Whether it has looked for another process of its identity: before that it has no vote (S12).
+    pub fn has_looked(&self) -> bool {
+        self.presence.has_looked()
+    }
+
+    /// Somebody under our identity asks whether we live, or answers that it does.
+    pub(super) fn on_presence(&mut self, header: &Header, said: &PresenceBody) {
+        if header.identity() != self.identity() || said.process_nonce == self.limits.process_nonce {
+            return;
+        }
+        if said.asks() {
+            self.owed.answers_presence = Some(self.presence.answer(said));
+            return self.on_stranger();
+        }
+        match self.presence.on_answer(self.polled_at, said) {
+            Found::Nothing => {}
+            Found::Earlier if planted(Mutation::TwinStays) => {}
+            Found::Earlier => {
+                self.events.push(Event::Impostor { identity: self.identity() });
+                self.stopped = true;
+            }
+            Found::Later => self.events.push(Event::Twin { identity: self.identity() }),
+        }
+    }
+}
+
+/// The token of a question, by its number: from what nobody else knows, and no other secret.
+fn token(seed: &[u8; 32], number: u64) -> u64 {
+    let secret = suspect::secret(seed, Epoch(!number));
+    u64::from_le_bytes(std::array::from_fn(|index| secret[index]))
+}

@@ -1,0 +1,89 @@
+//! What a replica knows when it starts, beside the log itself.
+
+use crate::journal::checkpoint::{Checkpoint, PublisherRow};
+use crate::journal::ports::TailMemory;
+use crate::journal::{Looked, Opened};
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::lineage::Lineage;
+use lockstep_core::proto::membership::Membership;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::publishers::{PublisherState, Publishers};
+use lockstep_wire::{EpochBase, EpochStartView, FrameView, Seq};
+
+/// What recovery found.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Recovered {
+    /// The history and its former ones; history 0 on a blank node.
+    pub lineage: Lineage,
+    /// The members in force at the log's end.
+    pub membership: Membership,
+    /// A change of the membership that may not be committed: the seq of its entry, and the members before it.
+    pub open_change: Option<(Seq, Membership)>,
+    /// The log's epochs, oldest first.
+    pub epochs: Vec<EpochBase>,
+    /// What the last epoch start said.
+    pub durability: Durability,
+    /// The publishers at the log's end.
+    pub publishers: Publishers,
+    /// The frame of the last epoch start; empty if there is none.
+    pub start_frame: Vec<u8>,
+    /// The greatest commit that a frame of the log has announced.
+    pub commit_next: Seq,
+}
+
+impl Recovered {
+    /// From a journal in use.
+    pub fn of_journal<M: TailMemory>(opened: &Opened<M>, publishers_max: u32) -> Self {
+        Self::of(&opened.checkpoint, opened.superblock.history, opened.tail.end().next, publishers_max)
+    }
+
+    /// From a journal that was only looked at.
+    pub fn of_look(looked: &Looked, publishers_max: u32) -> Self {
+        let history = looked.superblock().history;
+        Self::of(looked.checkpoint(), history, looked.end().next, publishers_max)
+    }
+
+    fn of(checkpoint: &Checkpoint, history: u64, end_next: Seq, publishers_max: u32) -> Self {
+        let mut publishers = Publishers::new(publishers_max);
+        let state = |id, row: &PublisherRow| PublisherState {
+            id,
+            incarnation: row.incarnation,
+            nonce: row.nonce,
+            last: row.last,
+            closed: row.closed,
+        };
+        for (&id, row) in &checkpoint.publishers {
+            publishers.restore(&row.name, state(id, row));
+        }
+        let changes = if planted(Mutation::UndoNotRecovered) { &[] } else { &checkpoint.changes[..] };
+        for change in changes {
+            publishers.restore_change(change.seq, state(change.publisher, &change.before));
+        }
+        let start_frame = checkpoint.start_frame.clone();
+        let durability = start_of(&start_frame)
+            .map_or(Durability::Process, |(_, start)| Durability::from_wire(start.body.durability));
+        Self {
+            lineage: start_of(&start_frame)
+                .map_or(Lineage::of(history), |(history, start)| Lineage::of_start(history, &start)),
+            membership: Membership::collect(checkpoint.members.iter().copied(), checkpoint.membership_seq),
+            open_change: checkpoint.open_change.filter(|_| !planted(Mutation::ChangeNotRecovered)),
+            epochs: checkpoint.epochs.clone(),
+            durability,
+            publishers,
+            start_frame,
+            commit_next: checkpoint.commit_next.clamp(1, end_next),
+        }
+    }
+
+    /// The last epoch start.
+    pub fn last_start(&self) -> Option<EpochStartView<'_>> {
+        start_of(&self.start_frame).map(|(_, start)| start)
+    }
+}
+
+/// The epoch start in `frame`, and its history.
+fn start_of(frame: &[u8]) -> Option<(u64, EpochStartView<'_>)> {
+    let frame = FrameView::from_prefix(frame).ok()?;
+    let start = EpochStartView::parse(frame.entries().next()?.payload).ok()?;
+    Some((frame.header.history, start))
+}

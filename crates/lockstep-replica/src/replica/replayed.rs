@@ -1,0 +1,112 @@
+//! How a replica that lies behind every ring catches up: committed frames, which a journal gives, go into its
+//! own journal by the rules of [`super::stand`]. Until they have reached what repairers still hold, nobody
+//! is asked for repairs.
+
+use super::{Replica, ReplicaCore};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use crate::ports::Ports;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::Role;
+use lockstep_core::engine::receiver::Placement;
+use lockstep_core::engine::replay::Supply;
+use lockstep_wire::{Chain, FrameView, Identity, Nanos, Seq};
+
+/// What a node lacks that only journals have.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct ReplayOrder {
+    /// The history that is read; 0 for any.
+    pub history: u64,
+    /// The first seq.
+    pub from: Seq,
+    /// The chain there, where it is known.
+    pub chain: Option<Chain>,
+}
+
+/// What is to become of a node's replay.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum ReplayWish {
+    /// One is to begin, with the next source if one was under way.
+    Begin(ReplayOrder),
+    /// The one that is under way is to end: nothing is missing any more.
+    End,
+    /// Everything is to go on as it is.
+    GoOn,
+}
+
+impl<P: Ports> Replica<P> {
+    /// Whether a replay is to begin or to end. `supply` is that of the one under way, if there is one. While it gives,
+    /// repairers are left alone, for the rest is young enough for them; if it is not, the next source is asked. A source
+    /// that has not answered yet is waited for.
+    pub fn look_for_replay(&mut self, now: Nanos, supply: Option<Supply>) -> ReplayWish {
+        let core = &mut self.core;
+        let next = core.rx.end().map_or(0, |end| end.next);
+        let stands_still = core.standstill.look(now, next, supply != Some(Supply::AtEnd));
+        if core.role == Role::Leader || core.stopped || core.rx.is_whole() {
+            core.rx.set_replaying(false);
+            return if supply.is_some() { ReplayWish::End } else { ReplayWish::GoOn };
+        }
+        let wanted = if supply.is_some() { stands_still } else { core.rx.needs_replay().is_some() };
+        let Some((from, chain)) = core.rx.replay_from().filter(|_| wanted) else {
+            core.rx.set_replaying(supply == Some(Supply::Gives));
+            return ReplayWish::GoOn;
+        };
+        core.counters.add(Counter::Replays, 1);
+        core.rx.set_replaying(true);
+        ReplayWish::Begin(ReplayOrder { history: core.rx.history(), from, chain })
+    }
+
+    /// A frame of a replay, by `giver` of `history`. Returns whether it was dealt with; if not, the journal has no room for it
+    /// now, and it is to be given again.
+    pub fn on_replayed(
+        &mut self,
+        now: Nanos,
+        (giver, history): (Identity, u64),
+        frame: &FrameView<'_>,
+    ) -> bool {
+        let Self { tail, core, .. } = self;
+        core.on_replayed(tail, now, (giver, history), frame)
+    }
+}
+
+impl ReplicaCore {
+    /// This node is an archiver: it stores, repairs and replays, and never votes, whatever a membership says.
+    pub fn keep_apart(&mut self) {
+        self.is_apart = true;
+        self.look_at_durability();
+    }
+
+    fn on_replayed<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        (giver, history): (Identity, u64),
+        frame: &FrameView<'_>,
+    ) -> bool {
+        if self.role == Role::Leader || self.stopped {
+            return true;
+        }
+        self.rx.on_replay_answered(history);
+        if let Err(reject) = self.check_replayed(tail, frame, history) {
+            self.reject(reject);
+            return true;
+        }
+        self.rx.learn_start(frame, &mut self.counters, &mut self.events);
+        let may_place = self.pursue(tail, now);
+        if self.stopped {
+            return true;
+        }
+        if !may_place {
+            return false; // it is given again when the journal has room
+        }
+        let placement = self.rx.on_replayed(frame, &mut self.counters, &mut self.events);
+        self.stop_if_diverged();
+        if placement != Placement::Dropped {
+            let header = frame.header;
+            let leader = header.epoch().leader();
+            self.losses.on_frame(now, header.first_seq, header.next_seq(), Some(giver), leader);
+        }
+        let Placement::Next(end) = placement else { return true };
+        self.store_next(tail, now, frame, end)
+    }
+}

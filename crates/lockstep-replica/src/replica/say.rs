@@ -1,0 +1,74 @@
+//! What a candidate, a voter or a leader that stops says, and what announces a leader's death.
+
+use super::{ReplicaCore, send_small};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use lockstep_core::engine::ports::{Group, Net};
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::suspect;
+use lockstep_wire::{
+    BallotBody, DownBody, Epoch, Header, Identity, Kind, Nanos, SMALL_LEN_MAX, StepDownBody, write_ballot,
+    write_down, write_step_down,
+};
+
+impl ReplicaCore {
+    pub(super) fn say<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        wall: Nanos,
+        kind: Kind,
+        ballot: Epoch,
+        about: Epoch,
+    ) {
+        self.number += 1;
+        let process_nonce = match planted(Mutation::NonceRedrawn) {
+            true => self.limits.process_nonce ^ self.number,
+            false => self.limits.process_nonce,
+        };
+        let body = BallotBody { process_nonce, ballot: ballot.0, about: about.0 };
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = write_ballot(&mut out, self.header(kind, wall, &tail.end()), body);
+        send_small(net, Group::Control, &out[..length]);
+    }
+
+    /// The leader stops stamping and says who is to follow.
+    pub(super) fn say_step_down<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        wall: Nanos,
+        successor: Option<Identity>,
+    ) {
+        self.number += 1;
+        let body = StepDownBody {
+            process_nonce: self.limits.process_nonce,
+            successor: successor.map_or(0, Identity::packed),
+        };
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = write_step_down(&mut out, self.header(Kind::StepDown, wall, &tail.end()), body);
+        // Twice: a lost one costs a timeout.
+        send_small(net, Group::Control, &out[..length]);
+        send_small(net, Group::Control, &out[..length]);
+    }
+
+    /// The notice that this leader's watcher is to send once the stamping thread is gone; 0 bytes while
+    /// there is nothing to announce.
+    pub fn down_notice(&self, out: &mut [u8]) -> usize {
+        let Some(sequencer) =
+            self.sequencer.as_ref().filter(|_| self.rx.follow.epoch().leader() == self.identity())
+        else {
+            return 0;
+        };
+        let epoch = sequencer.epoch();
+        let header = Header {
+            cluster: self.limits.receiver.cluster,
+            history: self.rx.history(),
+            epoch: epoch.0,
+            sender: self.identity().replica,
+            incarnation: self.identity().incarnation,
+            ..Header::new(Kind::Down)
+        };
+        write_down(out, header, DownBody { secret: suspect::secret(&self.limits.secret_seed, epoch) })
+    }
+}

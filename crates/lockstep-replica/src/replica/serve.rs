@@ -1,0 +1,338 @@
+//! What a replica does for others on its unicast port: repairs, reasons, replies.
+
+use super::give::Refused;
+use super::own_log::frames;
+use super::{Replica, ReplicaCore};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use crate::ports::Ports;
+use bytemuck::Zeroable;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::Role;
+use lockstep_core::engine::ports::Net;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::repair::{Holdings, grant};
+use lockstep_wire::{
+    AnswerBody, Condition, Datagram, Denied, Entry, FrameView, Header, Identity, Kind, LeaseBody, LeaseTerm,
+    Nanos, QuestionBody, Refusal, Reject, ReplyBody, SMALL_LEN_MAX, STATUS_LEN_MAX, SeqRange, Topic,
+    VerdictBody, repair_trailer, write_answer, write_lease, write_reply, write_verdict,
+};
+use std::net::SocketAddrV4;
+
+impl<P: Ports> Replica<P> {
+    /// Looks at the unicast socket. Returns the datagrams found there.
+    pub(super) fn serve(&mut self, now: Nanos, wall: Nanos) -> usize {
+        let Self { net, tail, core, .. } = self;
+        let count = net.recv_unicast();
+        core.counters.add(Counter::UnicastIn, count as u64);
+        for index in 0..count {
+            if let Err(reject) = core.unicast(net, tail, now, wall, index) {
+                core.reject(reject);
+            }
+        }
+        if count > 0 && core.role != Role::Leader {
+            core.settle(tail, now);
+        }
+        self.give_owed(now);
+        count
+    }
+}
+
+/// Who asks, under which token, and when.
+#[derive(Clone, Copy)]
+pub(super) struct Request {
+    pub(super) from: SocketAddrV4,
+    pub(super) token: u64,
+    pub(super) now: Nanos,
+    pub(super) wall: Nanos,
+}
+
+impl ReplicaCore {
+    fn unicast<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        wall: Nanos,
+        index: usize,
+    ) -> Result<(), Reject> {
+        let (bytes, from) = net.unicast_datagram(index);
+        match Datagram::decode(bytes, self.limits.receiver.cluster)? {
+            Datagram::Frame(frame, trailer) if self.role != Role::Leader => {
+                self.on_frame(tail, now, &frame, trailer.as_ref())?;
+            }
+            Datagram::Answer(header, body) if self.role != Role::Leader => self.on_answer(now, header, &body),
+            // What a group should have brought: MCAST-1.
+            Datagram::Heartbeat(header, body) if self.role != Role::Leader => {
+                self.check_group(header)?;
+                if !self.is_own(header, body.process_nonce) {
+                    self.on_beat(now, header, &body);
+                    self.pulse.on_answer();
+                    self.stop_if_diverged();
+                }
+            }
+            Datagram::Ack(header, body) if self.role == Role::Leader => {
+                self.check_group(header)?;
+                if !self.is_own(header, body.process_nonce) {
+                    self.rx.on_ack(header, &mut self.counters, &mut self.events);
+                    self.on_heard(tail, now, header);
+                    self.pulse.on_answer();
+                }
+            }
+            // Of a publisher that no group brings us, nor us to it: MCAST-1.
+            Datagram::Submission(..) if self.role == Role::Leader && self.has_begun(tail) => {
+                let judged = self.lead_datagram(tail, now, wall, bytes);
+                self.close_frame(tail, false);
+                judged?;
+            }
+            Datagram::Question(header, body, _) if body.topic == Topic::Pulse as u32 => {
+                self.look_at_reader(tail, header);
+                self.answer_pulse(net, tail, wall, from);
+            }
+            Datagram::Nack(header, body, ranges) => {
+                // They are lent by the device that the repairs are sent through: put aside.
+                let header = *header;
+                let mut wanted = [SeqRange { from: 0, to: 0 }; lockstep_wire::NACK_RANGES_MAX];
+                let mut count = 0;
+                for range in ranges.iter() {
+                    wanted[count] = range;
+                    count += 1;
+                }
+                let request = Request { from, token: body.token, now, wall };
+                self.on_nack(net, tail, request, &header, &wanted[..count]);
+            }
+            // A device that wants groups by unicast asks one that sends them by multicast: its own device would have
+            // taken the join otherwise.
+            Datagram::Join(_, asked) => {
+                let mut out = [0; SMALL_LEN_MAX];
+                let body = LeaseBody {
+                    term: LeaseTerm::Multicast as u32,
+                    process_nonce: asked.process_nonce,
+                    ..LeaseBody::zeroed()
+                };
+                let length = write_lease(&mut out, self.header(Kind::Lease, wall, &tail.end()), body);
+                net.send_unicast(from, [&out[..length], &[]]);
+            }
+            Datagram::Question(header, body, name) => {
+                self.look_at_reader(tail, header);
+                let mut out = [0; STATUS_LEN_MAX];
+                let identity = name.parse::<Identity>().ok();
+                let length = match Topic::from_u32(body.topic) {
+                    Some(Topic::Status) => self.write_status_to(tail, (now, wall), body.token, &mut out),
+                    Some(Topic::Handover) => {
+                        let verdict = self.order_handover(now, identity);
+                        self.write_verdict_to(tail, wall, &body, verdict, &mut out)
+                    }
+                    Some(Topic::DeclareDead) => {
+                        let verdict = self.order_death(identity.unwrap_or_default());
+                        self.write_verdict_to(tail, wall, &body, verdict, &mut out)
+                    }
+                    Some(Topic::Publisher) if !self.knows_committed(tail) => {
+                        self.counters.add(Counter::RepliesWithheld, 1);
+                        return Ok(());
+                    }
+                    _ => self.write_reply_to(tail, wall, &body, name, &mut out),
+                };
+                self.counters.add(Counter::QuestionsIn, 1);
+                net.send_unicast(from, [&out[..length], &[]]);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// A reader that follows our own epoch says that it has read the committed stream up to `commit_next`. A leader holds
+    /// everything that is committed: where its log ends before that, something final is gone, and the operator must
+    /// know. A reader that follows a later epoch may well know more than a leader whose time is over.
+    fn look_at_reader<M: TailMemory>(&mut self, tail: &Tail<M>, header: &Header) {
+        let end = tail.end().next;
+        let is_ours = header.history != 0 && header.history == self.rx.history();
+        let is_present = header.epoch() == tail.end().epoch;
+        if self.role == Role::Leader && is_ours && is_present && header.commit_next > end {
+            let numbers = (header.commit_next - 1, end - 1);
+            self.set_condition(Condition::ReaderAhead, true, self.polled_at, numbers);
+        }
+    }
+
+    fn on_nack<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        request: Request,
+        header: &Header,
+        ranges: &[SeqRange],
+    ) {
+        self.counters.add(Counter::NacksIn, 1);
+        let holdings = self.holdings(tail);
+        let history = self.rx.history();
+        let known = history != 0 && (header.history == 0 || header.history == history);
+        if ranges.is_empty() {
+            let reason = match FrameView::from_prefix(&self.log.start_frame) {
+                _ if !known => Refusal::OtherHistory,
+                Ok(frame) if frame.header.epoch == header.epoch => {
+                    let sent = give(net, self.giver(), &holdings, request.from, request.token, &frame);
+                    return self.on_given(u64::from(sent));
+                }
+                _ if header.epoch() > holdings.end.epoch => Refusal::Ahead,
+                _ => Refusal::OtherEpoch,
+            };
+            return self.answer(net, &holdings, request, SeqRange { from: 0, to: 0 }, (reason, 0));
+        }
+        let member = self.log.membership.lists(header.identity()) || self.is_candidate(header.identity());
+        let last_to = ranges.iter().map(|range| range.to).max().unwrap_or(0);
+        let mut left = self.limits.repairs_per_request;
+        if member {
+            self.forget_owed(request.from, ranges);
+        }
+        for &range in ranges {
+            let granted = match grant(&holdings, header.epoch(), range) {
+                _ if !known => Err(Refusal::OtherHistory),
+                Ok(_) if self.is_witness && !self.is_served(header.identity()) => Err(Refusal::Referred),
+                granted => granted,
+            };
+            match granted {
+                Ok(range) => {
+                    let owed = match member {
+                        true => self.owe_member(tail, request, range, &mut left),
+                        false => self.owe(tail, request, range, &mut left),
+                    };
+                    if let Err((from, (why, wait))) = owed {
+                        // What is behind it would be refused as well: one answer for all of it.
+                        self.on_limited(why);
+                        let rest = SeqRange { from, to: last_to };
+                        return self.answer(net, &holdings, request, rest, (why, wait));
+                    }
+                }
+                Err(reason) => self.answer(net, &holdings, request, range, (reason, 0)),
+            }
+        }
+    }
+
+    /// Whether we, a witness, give what we have to `identity`. We may drop it at any moment, so all others are referred
+    /// to a replica that stores it. Where nobody leads it may be nowhere else, and who asks may become the candidate by
+    /// it. What we do not have is refused as every replica refuses it.
+    fn is_served(&self, identity: Identity) -> bool {
+        self.is_candidate(identity) || self.misses_leader()
+    }
+
+    /// Whether we promised `identity` an epoch that has not begun here.
+    fn is_candidate(&self, identity: Identity) -> bool {
+        let promised = self.acceptor.promised();
+        promised.leader() == identity && promised > self.rx.follow.epoch()
+    }
+
+    /// Salvage: a candidate's log is shorter than ours and of the same epoch, and no promise of ours will
+    /// tell it so, as we have no vote. It gets the rest unasked, and takes it if it has not won yet.
+    pub(super) fn salvage<M: TailMemory>(&mut self, tail: &Tail<M>, wall: Nanos, candidate: &Header) {
+        let end = tail.end();
+        // A candidate that does not know a change from two members to be committed asks us in vain for a vote
+        // that we have no more: the frame in which that commit ends tells it.
+        let commit_next = self.commit_next();
+        let news = if commit_next > candidate.commit_next { commit_next - 1 } else { end.next };
+        let range = SeqRange { from: candidate.first_seq.min(news), to: end.next };
+        let member =
+            self.log.membership.members().iter().find(|member| member.identity() == candidate.identity());
+        let Some(from) = member.and_then(|member| member.address()) else { return };
+        if end.epoch != candidate.epoch() || range.from >= range.to {
+            return;
+        }
+        self.forget_owed(from, &[range]);
+        let request = Request { from, token: 0, now: 0, wall };
+        // What finds no room is asked for.
+        let _ = self.owe_member(tail, request, range, &mut self.limits.repairs_per_request.clone());
+    }
+
+    fn answer(
+        &mut self,
+        net: &mut impl Net,
+        holdings: &Holdings,
+        request: Request,
+        range: SeqRange,
+        (reason, retry_after_ns): Refused,
+    ) {
+        self.number += 1;
+        let body = AnswerBody {
+            token: request.token,
+            range,
+            oldest_seq: holdings.oldest_seq,
+            reason: reason as u32,
+            retry_after_ns: retry_after_ns.try_into().unwrap_or(u32::MAX),
+        };
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = write_answer(&mut out, self.header(Kind::Answer, request.wall, &holdings.end), body);
+        net.send_unicast(request.from, [&out[..length], &[]]);
+        self.counters.add(Counter::RefusalsOut, 1);
+    }
+
+    fn write_verdict_to<M: TailMemory>(
+        &mut self,
+        tail: &Tail<M>,
+        wall: Nanos,
+        asked: &QuestionBody,
+        verdict: Result<(), Denied>,
+        out: &mut [u8],
+    ) -> usize {
+        self.number += 1;
+        let denied = verdict.err().map_or(0, |why| why as u32);
+        let body = VerdictBody { token: asked.token, topic: asked.topic, denied };
+        write_verdict(out, self.header(Kind::Verdict, wall, &tail.end()), body)
+    }
+
+    /// Whether what is committed of a publisher can be told: what is not lies in the ring, and is taken back from what the
+    /// table says. After a restart, with more uncommitted than the ring holds, or with damage there, it cannot; then
+    /// another is asked.
+    fn knows_committed<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
+        let (commit_next, end) = (self.commit_next(), tail.end().next);
+        let read_to = || frames(tail, commit_next).last().map_or(0, |frame| frame.header.next_seq());
+        commit_next >= end || read_to() >= end || planted(Mutation::ReplyFromHalfARing)
+    }
+
+    fn write_reply_to<M: TailMemory>(
+        &mut self,
+        tail: &Tail<M>,
+        wall: Nanos,
+        asked: &QuestionBody,
+        name: &str,
+        out: &mut [u8],
+    ) -> usize {
+        self.number += 1;
+        let mut body = ReplyBody {
+            token: asked.token,
+            topic: asked.topic,
+            role: self.role as u32,
+            process_nonce: self.limits.process_nonce,
+            ..ReplyBody::zeroed()
+        };
+        if asked.topic == Topic::Publisher as u32
+            && let commit_next = self.commit_next()
+            && let Some(state) =
+                self.log.publishers.committed(name, commit_next, uncommitted(tail, commit_next))
+        {
+            body.publisher = state.id;
+            body.incarnation = state.incarnation;
+            body.publisher_seq = state.last;
+            // Closed, it is nobody's: whoever opens it anew follows this incarnation.
+            body.nonce =
+                if state.closed && !planted(Mutation::ReplyKeepsNonce) { [0; 2] } else { state.nonce };
+        }
+        write_reply(out, self.header(Kind::Reply, wall, &tail.end()), body)
+    }
+}
+
+/// The entries of the log from `commit_next` on.
+fn uncommitted<M: TailMemory>(tail: &Tail<M>, commit_next: u64) -> impl Iterator<Item = Entry<'_>> {
+    frames(tail, commit_next).flat_map(|frame| frame.entries())
+}
+
+/// One frame, and whose word it is in which history.
+pub(super) fn give(
+    net: &mut impl Net,
+    giver: (Identity, u64),
+    holdings: &Holdings,
+    to: SocketAddrV4,
+    token: u64,
+    frame: &FrameView<'_>,
+) -> bool {
+    let trailer = repair_trailer(giver, holdings.end.epoch, holdings.commit_next, token, frame.header);
+    net.send_unicast(to, [frame.bytes, &trailer])
+}

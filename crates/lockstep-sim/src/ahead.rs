@@ -1,0 +1,97 @@
+//! Looking ahead: from no state that a run reaches may a healed majority be unable to go on (liveness). At a few moments
+//! of some runs the world is copied; in the copy the faults are over, as they are at the end of the run: a random quorum
+//! is healed, whose disks have room, and the rest stays broken for ever. The copy runs until it has committed something
+//! new, or the run fails with this moment. The run itself goes on as if nobody had looked.
+//!
+//! ```text
+//!   storm ──────┬───────────────┬──────────────▶ calm ─▶ done
+//!               └▶ calm ─▶ done └▶ calm ─▶ done
+//! ```
+
+use super::check::Violation;
+use super::coverage::Event;
+use super::plan::Plan;
+use super::rng::Rng;
+use super::world::{Actor, Phase, Seat, World};
+use lockstep_wire::Nanos;
+
+/// One seed in so many is looked ahead from, ...
+const SELDOM: u64 = 8;
+/// ... at so many moments at most.
+const MOMENTS_MAX: u64 = 3;
+
+impl Plan {
+    /// When the world is copied; never in most runs, and never in those with an edge. Nights are not counted.
+    pub(super) fn draw_moments(&mut self, rng: &mut Rng) {
+        self.moments = Vec::new();
+        if rng.below(SELDOM) > 0 || self.edges.is_some() {
+            return;
+        }
+        self.moments.extend((0..1 + rng.below(MOMENTS_MAX)).map(|_| rng.below(self.storm_ns)));
+        self.moments.sort_unstable();
+    }
+}
+
+impl World {
+    /// Looks ahead, where the moment for it has come.
+    pub(super) fn look_ahead(&mut self) -> Result<(), Violation> {
+        let since_begin = self.now.saturating_sub(super::world::BEGIN_NS + self.slept_ns);
+        while let Some(moment) = self.plan.moments.get(self.next_moment).copied()
+            && moment <= since_begin
+            && self.phase == Phase::Storm
+        {
+            self.next_moment += 1;
+            let Some(copy) = self.copied(moment) else { return Ok(()) };
+            let event = self.try_out(copy, moment)?;
+            self.oracle.coverage.count(event);
+        }
+        Ok(())
+    }
+
+    fn try_out(&mut self, mut copy: Self, moment: Nanos) -> Result<Event, Violation> {
+        let mut over = copy.calm().map(|()| false);
+        if matches!(copy.phase, Phase::Dead(_)) {
+            return Ok(Event::AheadWithoutQuorum);
+        }
+        loop {
+            match over {
+                Ok(true) => return Ok(Event::LookedAhead),
+                Ok(false) => over = copy.step(),
+                Err(violation) => {
+                    self.story = copy.story;
+                    return Err(format!("{violation}\n  (faults were over at the moment {moment} ns)"));
+                }
+            }
+        }
+    }
+
+    /// The same world, with chance of its own; `None` where something cannot be copied.
+    fn copied(&self, salt: u64) -> Option<Self> {
+        let actor = |seat: &Seat| match &seat.actor {
+            Actor::Replica(machine) => Some(Actor::Replica(machine.clone())),
+            Actor::Publisher(process, work) => Some(Actor::Publisher(process.clone(), work.clone())),
+            Actor::Subscriber(process, reading) => Some(Actor::Subscriber(process.clone(), reading.clone())),
+            Actor::Handle(owner) => Some(Actor::Handle(*owner)),
+            Actor::Second(second) => Some(Actor::Second(second.clone())),
+            Actor::Edge(_) => None,
+        };
+        let seats = self
+            .seats
+            .iter()
+            .map(|seat| Some(Seat { actor: actor(seat)?, notice: seat.notice.clone(), ..*seat }));
+        Some(Self {
+            plan: self.plan.clone(),
+            rng: Rng::new(self.plan.seed ^ salt),
+            clients_rng: self.clients_rng.clone(),
+            wire: self.wire.clone(),
+            seats: seats.collect::<Option<_>>()?,
+            oracle: self.oracle.clone(),
+            operator: self.operator.clone(),
+            old_notices: self.old_notices.clone(),
+            story: self.story.clone(),
+            edges: None,
+            events: Vec::new(),
+            ..*self
+        })
+    }
+}

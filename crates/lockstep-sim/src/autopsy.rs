@@ -1,0 +1,61 @@
+//! When a run is over: every journal is read as a whole, and compared with what the oracle saw.
+
+use super::check::Violation;
+use super::coverage::Event;
+use super::storage::Flushed;
+use super::world::{Actor, World};
+use lockstep_replica::journal::ports::{FileName, Store};
+use lockstep_replica::journal::{Checkpoint, read_segments, verify};
+use lockstep_wire::{Header, Nanos};
+
+impl World {
+    /// Opens every machine's files that nobody damaged: those of a process that runs after a stop in order, the others
+    /// as they are.
+    pub(super) fn dissect(&mut self) -> Result<(), Violation> {
+        (0..self.plan.replicas).try_for_each(|index| self.dissect_one(index))
+    }
+
+    fn dissect_one(&mut self, index: usize) -> Result<(), Violation> {
+        let now = self.now;
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
+        if machine.is_lost() || machine.may_refuse() || machine.store.is_armed() {
+            return Ok(());
+        }
+        let stops = machine.replica().is_some();
+        if stops && !matches!(machine.stop(now, Nanos::MAX)?, Flushed::GoesOn) {
+            return Ok(());
+        }
+        // The power may have gone since the files were written; then they may end anywhere.
+        let is_cold = machine.has_rebooted();
+        let (store, identity) = (&machine.store, machine.identity);
+        let broken = |what: &dyn std::fmt::Display| format!("S7: the files of {identity}: {what}");
+        if !is_cold {
+            let verified = verify(store).map_err(|error| broken(&error))?;
+            if let Some(damage) = verified.damage.first() {
+                return Err(broken(damage));
+            }
+        }
+        let mut frames: Vec<Header> = Vec::new();
+        let mut reader = read_segments(store, 1).map_err(|error| broken(&error))?;
+        while let Some(frame) = reader.next().map_err(|error| broken(&error))? {
+            match frame {
+                Ok(frame) => frames.push(*frame.header),
+                // A group of which a killed process wrote a part.
+                Err(_) if !stops => break,
+                Err(damage) => return Err(broken(&damage)),
+            }
+        }
+        let mut sealed = Vec::new();
+        for file in store.list().map_err(|error| broken(&error))? {
+            if let FileName::Checkpoint(_) = file {
+                let mut bytes = vec![0; store.len(file).map_err(|error| broken(&error))? as usize];
+                store.read_at(file, 0, &mut bytes).map_err(|error| broken(&error))?;
+                sealed.push(Checkpoint::from_bytes(&bytes).map_err(|what| broken(&what))?);
+            }
+        }
+        self.oracle.check_files(index, &frames, stops)?;
+        sealed.iter().try_for_each(|tables| self.oracle.check_sealed(index, tables))?;
+        self.oracle.coverage.count(Event::JournalsRead);
+        Ok(())
+    }
+}

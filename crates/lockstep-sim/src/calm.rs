@@ -1,0 +1,204 @@
+//! The faults are over: who is healed, and how the rest stays broken for ever.
+
+use super::check::Violation;
+use super::coverage::Event;
+use super::device::Device;
+use super::edge::EdgePlan;
+use super::machine::State;
+use super::plan::DAY_NS;
+use super::story::Happening;
+use super::wire::{ALL_TRAFFIC, Broken, Seats};
+use super::world::{Actor, Phase, World};
+use lockstep_replica::journal::Retention;
+use lockstep_wire::{Nanos, Seq};
+
+/// Messages that are left to hand in when the faults are over are cut down to this.
+const LEFT_MAX: u64 = 10;
+/// Messages that each healthy publisher hands in when the faults are over.
+const MORE: u64 = 3;
+
+impl World {
+    /// The storm is over: a quorum of replicas and some clients are healed, the rest is broken for ever.
+    pub(super) fn calm(&mut self) -> Result<(), Violation> {
+        self.wire.heal();
+        self.end_second("the storm is over");
+        self.leave_the_former();
+        self.seats.iter_mut().for_each(|seat| seat.device = Device::default());
+        let replicas = self.plan.replicas;
+        for seat in &mut self.seats {
+            if let Actor::Replica(machine) = &mut seat.actor {
+                self.oracle.coverage.count_all(machine.reconfigure());
+            }
+        }
+        // What has left a witness's ring is nowhere where the others do not hold it: the takeover waits for them.
+        let oldest = self.oldest_of_witnesses();
+        let kept = self.kept_by_all();
+        let archiver = (0..replicas).find(|index| {
+            self.plan.is_archiver(*index) && self.lost >> index & 1 == 0 && self.held_next(*index) >= kept
+        });
+        let kept = if archiver.is_some() { 1 } else { kept };
+        let alive: Vec<usize> = (0..replicas)
+            .filter(|index| self.lost >> index & 1 == 0 && self.held_next(*index) >= oldest.max(kept))
+            .collect();
+        // A history that nobody but the lost ones held is over.
+        let born = alive.iter().any(|index| self.oracle.log_next(*index) > 1);
+        self.operator.rest();
+        let quorum = if born { self.draw_quorum(alive) } else { None };
+        let Some(mut healthy) = quorum else {
+            self.phase = Phase::Dead(self.now);
+            return Ok(());
+        };
+        let changed = self.oracle.ghost.tip().is_some_and(|tip| self.oracle.tree.has_changed(tip));
+        if changed {
+            self.count(Event::MembersCalm);
+        }
+        for index in replicas..self.seats.len() {
+            // The first publisher and the first subscriber always.
+            let first = index == replicas || index == replicas + self.plan.publishers;
+            if first || self.rng.below(4) > 0 {
+                healthy |= 1 << index;
+            }
+        }
+        // A journal that lacks what the others have removed gets it from there.
+        healthy |= archiver.map_or(0, |index| 1 << index);
+        let edges = self.plan.edges.as_ref().map_or(0, EdgePlan::seats);
+        let first = self.plan.seats() - edges;
+        let all_edges = ((1 << edges) - 1) << first;
+        healthy = healthy & !all_edges | self.draw_healthy_edges();
+        self.phase = Phase::Calm(healthy, self.now);
+        self.tell(0, || Happening::Fault(format!("the storm is over for {healthy:#b}")));
+        for index in 0..self.seats.len() {
+            let is_edge =
+                matches!(self.seats[index].actor, Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_));
+            if healthy >> index & 1 == 1 || is_edge {
+                self.heal(index);
+            } else {
+                self.break_for_ever(index, healthy);
+            }
+        }
+        self.calm_edges(healthy);
+        Ok(())
+    }
+
+    /// From here on nobody's retention removes anything: what was stamped on the open trading day. 1 without retention.
+    fn kept_by_all(&self) -> Seq {
+        if self.plan.retention == Retention::default() {
+            return 1;
+        }
+        let tree = &self.oracle.tree;
+        let day = |node| tree.stem(node).timestamp / DAY_NS;
+        let logs = (0..self.plan.replicas).filter_map(|seat| self.oracle.log_tip(seat));
+        // The day may turn with the first frame of the calm, whoever leads then.
+        let walls = self.seats.iter().filter_map(|seat| match &seat.actor {
+            Actor::Replica(machine) => Some(machine.wall(self.now) / DAY_NS),
+            _ => None,
+        });
+        let today = logs.map(day).chain(walls).max().unwrap_or(0);
+        let committed = tree.path(None, self.oracle.ghost.tip());
+        let first = committed.into_iter().find(|node| day(*node) >= today);
+        first.map_or(self.oracle.commit_next(), |node| tree.stem(node).first)
+    }
+
+    /// What every witness has in its ring, or will have when it begins again.
+    fn oldest_of_witnesses(&self) -> Seq {
+        let witnesses = self.witnesses();
+        let rings = self.seats.iter().filter_map(|seat| match &seat.actor {
+            Actor::Replica(machine) if witnesses.contains(&machine.identity) => machine.oldest_seq(),
+            _ => None,
+        });
+        rings.max().unwrap_or(1)
+    }
+
+    /// Whether a takeover waits for who is broken for ever: it led on meanwhile, half connected, and what has left the
+    /// rings of the witnesses that heard it is with nobody who is healed and stores.
+    pub(super) fn waits_for_the_broken(&self, healthy: Seats) -> bool {
+        let (witnesses, oldest) = (self.witnesses(), self.oldest_of_witnesses());
+        let holds = |index: usize| match &self.seats[index].actor {
+            Actor::Replica(machine) => {
+                !witnesses.contains(&machine.identity) && self.held_next(index) >= oldest
+            }
+            _ => false,
+        };
+        !witnesses.is_empty()
+            && !(0..self.plan.replicas).any(|index| healthy >> index & 1 == 1 && holds(index))
+    }
+
+    fn heal(&mut self, index: usize) {
+        let (now, short_ns) = (self.now, self.short_ns());
+        let seat = &mut self.seats[index];
+        (seat.paused_until, seat.wake_at) = (0, now);
+        match &mut seat.actor {
+            Actor::Replica(machine) => {
+                (machine.disk_full_until, machine.disk_slow_until) = (0, 0);
+                if let State::Down(_, until) = &mut machine.state {
+                    *until = now;
+                }
+                // Ordered in the storm: to die in a call, to stop, and to be without power then.
+                if let Some(ordeal) = &mut machine.ordeal {
+                    ordeal.lasting = ordeal.lasting.min(short_ns);
+                }
+                if let Some((_, until)) = &mut machine.stopping {
+                    *until = (*until).min(now.saturating_add(short_ns));
+                }
+                machine.darkens = machine.darkens.map(|lasting| lasting.min(short_ns));
+            }
+            Actor::Publisher(process, work) => {
+                if process.is_none() && work.restart_at != Nanos::MAX {
+                    work.restart_at = now;
+                }
+                if !work.fenced && work.restart_at != Nanos::MAX {
+                    // Not so much that the rings come round once more.
+                    work.left = work.left.min(LEFT_MAX) + MORE;
+                }
+            }
+            Actor::Subscriber(_, reading) => reading.restart_at = now,
+            Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => {}
+        }
+    }
+
+    /// Crashed, stopped, cut off, deaf, mute, or connected to one of the quorum only.
+    fn break_for_ever(&mut self, index: usize, healthy: Seats) {
+        let one = 1 << index;
+        let forever = Nanos::MAX;
+        let cut = |from, to| Broken { from, to, traffic: ALL_TRAFFIC, until: forever, clogged: false };
+        let how = self.rng.below(6);
+        let friend = 1 << (self.rng.next_u64() % 32);
+        let word = match how {
+            0 if index < self.plan.replicas => {
+                if let Actor::Replica(machine) = &mut self.seats[index].actor {
+                    machine.kill_if_up(forever);
+                    if let State::Down(_, until) = &mut machine.state {
+                        *until = forever;
+                    }
+                }
+                "crashed"
+            }
+            0 | 1 => {
+                self.seats[index].paused_until = forever;
+                "paused"
+            }
+            2 => {
+                self.wire.break_path(cut(!one, one));
+                "deaf"
+            }
+            3 => {
+                self.wire.break_path(cut(one, !one));
+                "mute"
+            }
+            4 => {
+                self.wire.break_path(cut(one, healthy & !friend));
+                self.wire.break_path(cut(healthy & !friend, one));
+                "half connected"
+            }
+            _ => {
+                self.wire.break_path(cut(one, !one));
+                self.wire.break_path(cut(!one, one));
+                "cut off"
+            }
+        };
+        if how > 1 {
+            self.heal(index);
+        }
+        self.tell(index, || Happening::Fault(format!("{word} for ever")));
+    }
+}

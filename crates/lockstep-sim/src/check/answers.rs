@@ -1,0 +1,343 @@
+//! What is said beside the protocol: beats, statuses, replies, verdicts, refusals, notices. Each says what is so where its
+//! sender's log ends, or is committed.
+
+use super::replicas::Voice;
+use super::tree::Stem;
+use super::words::Sent;
+use super::{Oracle, Violation};
+use crate::net::To;
+use lockstep_core::engine::event::Role;
+use lockstep_core::proto::publishers::PublisherState;
+use lockstep_wire::{
+    AnswerBody, BallotBody, Denied, Entries, EntryKind, Epoch, Header, HeartbeatBody, Identity, MemberBody,
+    NoticeRow, PublisherId, Refusal, ReplyBody, StatusBody, StatusMember, StepDownBody, Told, Topic,
+    VerdictBody,
+};
+use std::fmt::Debug;
+use std::net::SocketAddrV4;
+
+fn broken(rule: &str, who: usize, what: &str, said: &dyn Debug, log: &dyn Debug) -> Result<(), Violation> {
+    Err(format!("{rule}: replica {who} {what} {said:?}, and it is {log:?}"))
+}
+
+impl Oracle {
+    /// ALIVE-1: a process draws one nonce at its start, and says it in all that it says.
+    pub(super) fn check_nonce(&mut self, who: usize, voice: &Voice, nonce: u64) -> Result<(), Violation> {
+        let first = *self.process_nonces.entry(voice.run).or_insert(nonce);
+        if first == nonce {
+            return Ok(());
+        }
+        broken("ALIVE-1", who, "says as its process", &nonce, &first)
+    }
+
+    /// No more can be committed than the sender knows.
+    pub(super) fn check_announced(
+        &self,
+        who: usize,
+        voice: &Voice,
+        header: &Header,
+    ) -> Result<(), Violation> {
+        if header.commit_next <= voice.commit_next {
+            return Ok(());
+        }
+        broken("S4", who, "calls committed all below", &{ header.commit_next }, &voice.commit_next)
+    }
+
+    /// The frame behind which the sender's log ends by this header.
+    fn stands_behind(&self, voice: &Voice, header: &Header) -> Option<&Stem> {
+        let logs = [voice.tip, voice.tip_before];
+        let ends = logs.into_iter().filter_map(|log| self.tree.cut(log, header.first_seq));
+        ends.map(|node| self.tree.stem(node)).find(|stem| {
+            (stem.epoch, stem.next, stem.chain) == (header.epoch(), header.first_seq, header.chain)
+        })
+    }
+
+    /// BEAT-1: what a beat says of its leader's log.
+    pub(super) fn check_beat(
+        &self,
+        who: usize,
+        voice: &Voice,
+        header: &Header,
+        body: &HeartbeatBody,
+    ) -> Result<(), Violation> {
+        let Some(stem) = self.stands_behind(voice, header) else { return Ok(()) };
+        let (members_seq, start) = (stem.members_seq, stem.started_at());
+        if (body.membership_seq, body.epoch_start_seq) != (members_seq, start) {
+            let said = (body.membership_seq, body.epoch_start_seq);
+            return broken("BEAT-1", who, "beats with members and a start at", &said, &(members_seq, start));
+        }
+        if body.oldest_seq > header.first_seq {
+            return broken("BEAT-1", who, "has as its oldest", &body.oldest_seq, &{ header.first_seq });
+        }
+        let named = body.successors.iter().take_while(|number| **number > 0).count();
+        let (successors, rest) = body.successors.split_at(named);
+        let may_follow = |number: &u8| {
+            let listed = stem.members.iter().any(|member| member.replica == u32::from(*number));
+            listed && u32::from(*number) != voice.identity.replica
+        };
+        let twice = (1..named).any(|at| successors[..at].contains(&successors[at]));
+        if !successors.iter().all(may_follow) || twice || rest.iter().any(|number| *number > 0) {
+            return broken("BEAT-1", who, "names as successors", &body.successors, &stem.members);
+        }
+        Ok(())
+    }
+
+    /// ELECT-1: a ballot that is spoken about is of the right one, and above what it is about.
+    pub(super) fn check_asked(
+        &self,
+        who: usize,
+        voice: &Voice,
+        body: &BallotBody,
+        asks: bool,
+    ) -> Result<(), Violation> {
+        let ballot = Epoch(body.ballot);
+        if (ballot.leader() == voice.identity) != asks || body.about >= body.ballot {
+            return broken("ELECT-1", who, "asks for, or grants,", body, &voice.identity);
+        }
+        Ok(())
+    }
+
+    /// A question of a client: its reply is judged by it.
+    pub(super) fn on_question(&mut self, sent: &Sent<'_>, token: u64, name: &str) {
+        let names = self.questions.entry((sent.from, token)).or_default();
+        if !names.iter().any(|known| known == name) {
+            names.push(name.to_owned());
+        }
+    }
+
+    /// OPENS: a reply tells what the committed log has of the name that was asked for.
+    pub(super) fn check_reply(
+        &self,
+        who: usize,
+        voice: &Voice,
+        sent: &Sent<'_>,
+        header: &Header,
+        body: &ReplyBody,
+    ) -> Result<(), Violation> {
+        let (To::Unicast(to), true) = (sent.to, body.topic == Topic::Publisher as u32) else { return Ok(()) };
+        let Some(names) = self.questions.get(&(to, body.token)) else {
+            return broken("OPENS", who, "replies to", body, &"a question that nobody asked");
+        };
+        let cut = self.tree.cut(voice.tip, header.commit_next);
+        if self.tree.next(cut) != { header.commit_next } {
+            return Ok(());
+        }
+        let said = (body.publisher, body.incarnation, body.publisher_seq, body.nonce);
+        let is_so = |name: &String| {
+            let state = self.tree.publisher(cut, name).filter(|state| state.incarnation > 0);
+            let row = state.map(|state| {
+                let nonce = if state.closed { [0; 2] } else { state.nonce };
+                (state.id, state.incarnation, state.last, nonce)
+            });
+            said == row.unwrap_or_default()
+        };
+        if names.iter().any(is_so) {
+            return Ok(());
+        }
+        let log: Vec<_> = names.iter().map(|name| (name, self.tree.publisher(cut, name))).collect();
+        broken("OPENS", who, "replies with", body, &log)
+    }
+
+    /// STATUS: a status tells the sender's own members, promise and leader.
+    pub(super) fn check_status(
+        &self,
+        who: usize,
+        voice: &Voice,
+        header: &Header,
+        body: &StatusBody,
+        rows: impl Iterator<Item = StatusMember>,
+    ) -> Result<(), Violation> {
+        let promised = Epoch(body.promised);
+        if promised < voice.level || promised > voice.promised {
+            return broken("STATUS", who, "tells as its promise", &promised, &voice.promised);
+        }
+        if body.denied != 0 && Denied::from_u32(body.denied).is_none() {
+            return broken("STATUS", who, "tells as the reason of a denial", &body.denied, &"none");
+        }
+        let Some(stem) = self.stands_behind(voice, header) else { return Ok(()) };
+        let mut members = Vec::new();
+        for row in rows {
+            let identity = MemberBody::identity(&row.member);
+            if identity == voice.identity && row.acked_next != header.first_seq {
+                return broken("STATUS", who, "tells of itself", &row, &{ header.first_seq });
+            }
+            if row.acked_next > header.first_seq && body.role == Role::Leader as u8 {
+                return broken("STATUS", who, "leads, and has acks of", &row, &{ header.first_seq });
+            }
+            members.push(identity);
+        }
+        if (&members, body.membership_seq) != (&stem.members, stem.members_seq) {
+            let said = (&members, body.membership_seq);
+            return broken("STATUS", who, "tells as members", &said, &(&stem.members, stem.members_seq));
+        }
+        let leader = header.epoch().leader().packed();
+        if body.leader != 0 && body.leader != leader && Epoch(body.promised) == header.epoch() {
+            return broken("STATUS", who, "tells as its leader", &body.leader, &leader);
+        }
+        Ok(())
+    }
+
+    /// An operator's order is taken, or denied for a reason that is one.
+    pub(super) fn check_verdict(&self, who: usize, body: &VerdictBody) -> Result<(), Violation> {
+        let topic = Topic::from_u32(body.topic);
+        let is_order = matches!(topic, Some(Topic::Handover | Topic::DeclareDead));
+        if is_order && (body.denied == 0 || Denied::from_u32(body.denied).is_some()) {
+            return Ok(());
+        }
+        broken("STATUS", who, "gives as its verdict", body, &topic)
+    }
+
+    /// REPAIR-1: what is refused was asked for, and the reason is so.
+    pub(super) fn check_answer(
+        &self,
+        who: usize,
+        sent: &Sent<'_>,
+        header: &Header,
+        body: &AnswerBody,
+    ) -> Result<(), Violation> {
+        let (next, commit_next, epoch) = (header.first_seq, header.commit_next, header.epoch());
+        let To::Unicast(to) = sent.to else {
+            return broken("REPAIR-1", who, "refuses to a group", body, &next);
+        };
+        let asked = self.asked_by(to, sent.from, body.token);
+        if asked.is_empty() {
+            return broken("REPAIR-1", who, "refuses", body, &"what nobody asked for");
+        }
+        let from = body.range.from;
+        let of_start = from == 0;
+        let asked_for = |is: fn(&Epoch, &Epoch) -> bool| asked.iter().any(|(asked, _)| is(asked, &epoch));
+        let is_so = match Refusal::from_u32(body.reason) {
+            Some(Refusal::Ahead) if of_start => asked_for(|asked, own| asked > own),
+            Some(Refusal::Ahead) => from >= next,
+            Some(Refusal::OtherEpoch) => {
+                asked_for(|asked, own| asked != own) && (of_start || from >= commit_next)
+            }
+            Some(Refusal::TooOld) => from < body.oldest_seq,
+            Some(Refusal::Limited | Refusal::Replay | Refusal::Dropped) => body.retry_after_ns > 0,
+            Some(Refusal::Referred) => (body.oldest_seq..next).contains(&from),
+            // All are of one history; who has none yet gives nothing.
+            Some(Refusal::OtherHistory) => true,
+            None => false,
+        };
+        if is_so && body.oldest_seq <= next.max(1) {
+            return Ok(());
+        }
+        broken("REPAIR-1", who, "refuses", body, &(next, commit_next, epoch, asked))
+    }
+
+    /// What `to` asked for under this token; or the one who answers, whose own words may come back to it.
+    pub(super) fn asked_by(&self, to: SocketAddrV4, answers: SocketAddrV4, token: u64) -> Vec<(Epoch, bool)> {
+        let asked = [to, answers].into_iter().filter_map(|asker| self.asked.get(&(asker, token)));
+        asked.flatten().copied().collect()
+    }
+
+    /// HANDOVER: who stops by an order names the one that was to follow, which may lead and holds everything.
+    pub(super) fn check_step_down(
+        &self,
+        who: usize,
+        voice: &Voice,
+        header: &Header,
+        body: &StepDownBody,
+    ) -> Result<(), Violation> {
+        if header.epoch().leader() != voice.identity {
+            return broken("S1", who, "stops to lead", &header.epoch(), &voice.identity);
+        }
+        if body.successor == 0 {
+            return Ok(());
+        }
+        let named = self.handovers.get(&who);
+        let is_named = |identity: &Identity| {
+            let to = named.copied().map(|to| to.is_none_or(|to| to == *identity));
+            identity.packed() == body.successor && to == Some(true)
+        };
+        let stem = self.stands_behind(voice, header);
+        let successor = stem.and_then(|stem| {
+            let may_lead = |one: &&Identity| **one != voice.identity && !stem.witnesses.contains(one);
+            stem.members.iter().filter(may_lead).find(|one| is_named(one)).copied()
+        });
+        let Some(successor) = successor else {
+            return broken(
+                "HANDOVER",
+                who,
+                "hands over to",
+                &body.successor,
+                &(named, stem.map(|stem| &stem.members)),
+            );
+        };
+        let all = self.tree.cut(voice.tip, header.first_seq);
+        let holds = |other: &Voice| {
+            let has = |log| self.tree.begins_with(log, all);
+            has(other.tip)
+                || has(other.replaced)
+                || other.promised > header.epoch()
+                || self.tree.next(other.acked) >= header.first_seq
+        };
+        let other = self.voices.values().find(|other| other.identity == successor);
+        if self.forgotten.contains(&successor) || other.is_some_and(holds) {
+            return Ok(());
+        }
+        broken(
+            "HANDOVER",
+            who,
+            "hands over everything below",
+            &{ header.first_seq },
+            &other.map(|other| other.end),
+        )
+    }
+
+    /// INGRESS-1: what a leader tells publishers that it misses is not in its log.
+    pub(super) fn check_notice(
+        &self,
+        who: usize,
+        voice: &Voice,
+        header: &Header,
+        rows: impl Iterator<Item = NoticeRow>,
+    ) -> Result<(), Violation> {
+        let Some(stem) = self.stands_behind(voice, header) else { return Ok(()) };
+        for row in rows {
+            let line = stem.publisher(row.publisher);
+            let is_so = match Told::from_u32(row.told) {
+                Some(Told::Missing) => {
+                    // Of a fenced process something may wait still.
+                    let misses = |line: PublisherState| {
+                        line.last < row.from && line.incarnation == row.incarnation
+                            || line.incarnation > row.incarnation
+                    };
+                    row.from < row.to && line.is_some_and(misses)
+                }
+                Some(Told::Throttled) => line.is_some_and(|line| line.last < row.from),
+                Some(Told::TableFull) => row.publisher == 0,
+                None => false,
+            };
+            if !is_so {
+                return broken("INGRESS-1", who, "tells publishers", &row, &line);
+            }
+        }
+        Ok(())
+    }
+
+    /// INTEGRITY: a handle submits what its application handed in.
+    pub(super) fn check_submission(&self, who: usize, entries: Entries<'_>) -> Result<(), Violation> {
+        for entry in entries {
+            let (publisher, number): (PublisherId, _) = (entry.header.publisher, entry.header.publisher_seq);
+            let known = |key| self.published.range((publisher, number, 0)..=key).next().is_some();
+            let is_so = match entry.kind() {
+                EntryKind::Message => {
+                    !self.writers.contains_key(&who) || known((publisher, number, u64::MAX))
+                }
+                EntryKind::Open => publisher == 0 || number == 0,
+                EntryKind::Close | EntryKind::Day => publisher > 0 && number > 0,
+                EntryKind::Birth | EntryKind::EpochStart | EntryKind::Membership | EntryKind::Settled => {
+                    false
+                }
+            };
+            if !is_so {
+                return Err(format!(
+                    "INTEGRITY: process {who} submits {:?}, which nobody handed in",
+                    entry.header
+                ));
+            }
+        }
+        Ok(())
+    }
+}

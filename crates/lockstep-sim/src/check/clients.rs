@@ -1,0 +1,401 @@
+//! What publishers are told and what subscribers deliver: S10, and the four promises.
+
+use super::events::Ear;
+use super::founding::Founded;
+use super::ghost::Ghost;
+use super::tree::Node;
+use super::{Key, Oracle, Violation, digest};
+use crate::coverage::Event;
+use crate::payload::{self, PART_LEN};
+use lockstep_core::engine::subscriber::{Delivery, Message};
+use lockstep_wire::{Cursor, PublisherId, PublisherSeq, Seq};
+use std::collections::{BTreeSet, VecDeque};
+
+/// A publisher's process: what it handed in and has no fate.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Writer {
+    open: VecDeque<Key>,
+    /// Told that these will never be stamped.
+    doomed: BTreeSet<Key>,
+    pub(super) told_next: Seq,
+    /// It was told of a founding, or that it is ahead of one.
+    pub(super) past: bool,
+    /// It was told that something is committed which the history that was founded lacks.
+    pub(super) misled: bool,
+}
+
+/// A subscriber's process.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Reader {
+    pub(super) delivery: Delivery,
+    /// The first seq asked for; `None` before a live one has begun.
+    from: Option<Seq>,
+    /// It began with what was stamped then.
+    live: bool,
+    /// Delivered and not retracted.
+    pub(super) delivered: Vec<(Seq, Key)>,
+    /// Frames of the last delivered message: in several logs it may stand at one place.
+    frames: Vec<Node>,
+    pub(super) commit_next: Seq,
+    /// Of `delivered`, so many were compared with what is committed.
+    compared: usize,
+    pub(super) ended: bool,
+    /// The history that it reads; 0 until it is known.
+    pub(super) history: u64,
+    /// It has passed a founding.
+    pub(super) past: bool,
+    /// It came back with this much that was final, in its history.
+    pub(super) resumed: Seq,
+}
+
+impl Reader {
+    pub(super) fn delivery(&self) -> Delivery {
+        self.delivery
+    }
+}
+
+/// More parts than any message has.
+const PARTS: PublisherSeq = 3;
+
+impl Oracle {
+    // ---------------------------------------------------------------- publishers
+
+    /// A publisher's process begins.
+    pub fn on_publisher_started(&mut self, who: usize) {
+        // What the process before was told stays true.
+        let doomed = self.writers.remove(&who).map(|before| before.doomed).unwrap_or_default();
+        self.writers.insert(who, Writer { doomed, ..Writer::default() });
+        self.told.remove(&who);
+    }
+
+    /// A publisher handed in a message.
+    pub fn on_published(&mut self, who: usize, publisher: PublisherId, number: PublisherSeq, payload: &[u8]) {
+        let count = payload::parts(payload).len().max(1) as u64;
+        let first = number + 1 - count;
+        for (number, part) in (first..).zip(payload::parts(payload)) {
+            self.published.insert((publisher, number, digest(part)));
+        }
+        let key = (publisher, number, digest(payload::last_part(payload)));
+        self.published.insert(key);
+        if let Some(writer) = self.writers.get_mut(&who) {
+            writer.open.push_back(key);
+        }
+    }
+
+    /// A message has its place for ever.
+    pub fn on_fate_committed(
+        &mut self,
+        who: usize,
+        publisher: PublisherId,
+        number: PublisherSeq,
+        seq: Seq,
+    ) -> Result<(), Violation> {
+        let Some(writer) = self.writers.get_mut(&who) else { return Ok(()) };
+        let told = writer.open.pop_front();
+        let Some(key) = told.filter(|(id, next, _)| (*id, *next) == (publisher, number)) else {
+            return Err(format!(
+                "FATE: process {who} is told of {number}, its oldest without a fate is {told:?}"
+            ));
+        };
+        let former = self.founding.as_ref().filter(|_| !writer.past).map(Founded::former);
+        let stands = |ghost: &Ghost| ghost.message(seq) == Some(key);
+        if !stands(&self.ghost) && !former.is_some_and(stands) {
+            return Err(format!(
+                "FATE: process {who} is told that {number} stands at {seq}; there stands {:?}, and everything below \
+                 {} is committed",
+                self.ghost.message(seq),
+                self.commit_next()
+            ));
+        }
+        writer.told_next = writer.told_next.max(seq + 1);
+        writer.misled |= !stands(&self.ghost);
+        self.coverage.count(Event::Messages);
+        Ok(())
+    }
+
+    /// A message has a place; there must be a log in which it has it.
+    pub fn on_fate_stamped(&self, who: usize, number: PublisherSeq, seq: Seq) -> Result<(), Violation> {
+        let Some(writer) = self.writers.get(&who) else { return Ok(()) };
+        let key = writer.open.iter().find(|(_, open, _)| *open == number);
+        let stands = self.tree.containing(seq).any(|node| {
+            self.tree.stem(node).messages.iter().any(|(at, found)| *at == seq && Some(found) == key)
+        });
+        if stands {
+            return Ok(());
+        }
+        Err(format!("FATE: process {who} is told that {number} is stamped at {seq}, where no log has it"))
+    }
+
+    /// Nothing from `number` on was or will be stamped.
+    pub fn on_fate_ended(&mut self, who: usize, number: PublisherSeq) -> Result<(), Violation> {
+        let Some(writer) = self.writers.get_mut(&who) else { return Ok(()) };
+        // Of a message in parts the first ones may have a place.
+        if writer.open.front().is_some_and(|(_, oldest, _)| number > *oldest || number + PARTS <= *oldest) {
+            return Err(format!(
+                "FATE: process {who} is told that it ended at {number}, its oldest without a fate is {:?}",
+                writer.open.front()
+            ));
+        }
+        for key in std::mem::take(&mut writer.open) {
+            if self.ghost.messages_from(1).iter().any(|(_, stands)| *stands == key) {
+                return Err(format!(
+                    "FATE: process {who} is told that {key:?} will never be stamped, but it is"
+                ));
+            }
+            writer.doomed.insert(key);
+            self.coverage.count(Event::FatesFenced);
+        }
+        Ok(())
+    }
+
+    /// Messages of a publisher's process that have no fate.
+    pub fn without_fate(&self, who: usize) -> usize {
+        self.writers.get(&who).map_or(0, |writer| writer.open.len())
+    }
+
+    /// These frames are committed now: nothing in them was told to be lost.
+    pub(super) fn on_committed_frames(&self, new: &[Node]) -> Result<(), Violation> {
+        for (seq, key) in new.iter().flat_map(|node| &self.tree.stem(*node).messages) {
+            if let Some((who, _)) = self.writers.iter().find(|(_, writer)| writer.doomed.contains(key)) {
+                return Err(format!(
+                    "FATE: process {who} was told that {key:?} will never be stamped, and it is committed at {seq}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    // ---------------------------------------------------------------- subscribers
+
+    /// A subscriber's process begins with `from`, or live.
+    pub fn on_subscriber_started(
+        &mut self,
+        who: usize,
+        delivery: Delivery,
+        from: Option<Seq>,
+        cursor: Option<Cursor>,
+    ) {
+        let reader = Reader {
+            delivery,
+            from,
+            live: from.is_none(),
+            delivered: Vec::new(),
+            frames: Vec::new(),
+            commit_next: 1,
+            compared: 0,
+            ended: false,
+            history: cursor.map_or(0, |cursor| cursor.history),
+            past: false,
+            resumed: cursor.map_or(1, |cursor| cursor.seq),
+        };
+        self.readers.insert(who, reader);
+        self.ears.insert(who, Ear::default());
+    }
+
+    /// A subscriber delivers a message.
+    pub fn on_delivered(&mut self, who: usize, message: &Message<'_>) -> Result<(), Violation> {
+        let is_whole = payload::is_whole(message.payload) || self.is_whole_of_edge(message);
+        let Some(reader) = self.readers.get_mut(&who) else { return Ok(()) };
+        let seq = message.seq;
+        let key = (message.publisher, message.publisher_seq, digest(payload::last_part(message.payload)));
+        if !is_whole {
+            return Err(format!(
+                "INTEGRITY: subscriber {who} delivers at {seq} what nobody published: {key:?}"
+            ));
+        }
+        if message.payload.len() > PART_LEN {
+            self.coverage.count(Event::MessagesInParts);
+        }
+        if reader.live {
+            // Where it began shows in what it joins.
+            let begun = match reader.delivery {
+                Delivery::Committed => self.ghost.begin_of(seq),
+                Delivery::Stamped => {
+                    let logs = self.tree.containing(seq).map(|node| self.tree.stem(node));
+                    let here = logs.filter(|stem| stem.messages.contains(&(seq, key)));
+                    here.map(|stem| stem.begin_of(seq)).max().unwrap_or(seq)
+                }
+            };
+            reader.from = Some(reader.from.map_or(begun, |from| from.min(begun)));
+        }
+        let from = *reader.from.get_or_insert(seq);
+        let after = reader.delivered.last().map_or(from, |(last, _)| last + 1);
+        if seq < after {
+            return Err(format!("ORDER: subscriber {who} delivers {seq}, it was at {after}"));
+        }
+        match reader.delivery {
+            Delivery::Committed => {
+                let former = self.founding.as_ref().filter(|_| !reader.past).map(Founded::former);
+                let next = |ghost: &Ghost| ghost.begun_from(after, from).next().copied();
+                let expected = next(&self.ghost);
+                if expected != Some((seq, key)) && former.and_then(next) != Some((seq, key)) {
+                    return Err(format!(
+                        "AGREEMENT: subscriber {who} delivers {seq} {key:?} as committed; the next committed one is \
+                         {expected:?}"
+                    ));
+                }
+                reader.delivered.clear();
+            }
+            Delivery::Stamped => {
+                let tree = &self.tree;
+                let frames: Vec<Node> = tree
+                    .containing(seq)
+                    .filter(|node| {
+                        let stem = tree.stem(*node);
+                        if !stem.messages.contains(&(seq, key)) {
+                            return false;
+                        }
+                        // Nothing lies between: from the last delivered message to this one it is one log.
+                        let mut at = Some(*node);
+                        let mut skipped = 0;
+                        while let Some(node) = at {
+                            let stem = tree.stem(node);
+                            // Of what began before it no reader delivers anything.
+                            let between = stem.messages.iter().filter(|(at, _)| (after..seq).contains(at));
+                            skipped += between.filter(|(at, _)| stem.begin_of(*at) >= from).count();
+                            if reader.frames.contains(&node) {
+                                return skipped == 0;
+                            }
+                            if stem.first < after && reader.frames.is_empty() {
+                                break;
+                            }
+                            at = stem.parent;
+                        }
+                        skipped == 0 && reader.frames.is_empty()
+                    })
+                    .collect();
+                if frames.is_empty() {
+                    return Err(format!(
+                        "S10: subscriber {who} delivers {seq} {key:?}: no log has it behind what it delivered before \
+                         ({:?})",
+                        reader.delivered.last()
+                    ));
+                }
+                reader.frames = frames;
+            }
+        }
+        reader.delivered.push((seq, key));
+        Ok(())
+    }
+
+    /// Whether a message in parts is of the edge: it is, as it stands in some log under this number, joined rightly where
+    /// the books have it too.
+    fn is_whole_of_edge(&self, message: &Message<'_>) -> bool {
+        let logs = self.tree.containing(message.seq).map(|node| self.tree.stem(node));
+        let is_of_edge = logs.into_iter().any(|stem| stem.is_of_edge(message.publisher));
+        let is_committed = message.seq < self.commit_next();
+        is_of_edge && (!is_committed || self.whole.contains(&digest(message.payload)))
+    }
+
+    /// A stamped subscriber takes back what it delivered from `from` on.
+    pub fn on_retracted(&mut self, who: usize, from: Seq) -> Result<(), Violation> {
+        let Some(reader) = self.readers.get_mut(&who) else { return Ok(()) };
+        if reader.delivery == Delivery::Committed {
+            return Err(format!(
+                "S10: subscriber {who} reads what is committed, and retracts from {from} on"
+            ));
+        }
+        if from < reader.commit_next {
+            return Err(format!(
+                "S6: subscriber {who} retracts from {from} on, and called everything below {} committed",
+                reader.commit_next
+            ));
+        }
+        if reader.live {
+            // What comes in its place is stamped later, even where it stands before.
+            reader.from = reader.from.map(|began| began.min(from));
+        }
+        while reader.delivered.last().is_some_and(|(seq, _)| *seq >= from) {
+            reader.delivered.pop();
+        }
+        reader.compared = reader.compared.min(reader.delivered.len());
+        let last = reader.delivered.last().map(|(seq, _)| *seq);
+        let mut frames = Vec::new();
+        for node in std::mem::take(&mut reader.frames) {
+            let mut at = Some(node);
+            while let (Some(node), Some(last)) = (at, last) {
+                let stem = self.tree.stem(node);
+                if (stem.first..stem.next).contains(&last) {
+                    frames.push(node);
+                    break;
+                }
+                at = stem.parent;
+            }
+        }
+        frames.dedup();
+        reader.frames = frames;
+        Ok(())
+    }
+
+    /// A subscriber knows everything below `commit_next` to be final and to be held by it.
+    pub fn check_subscriber(&mut self, who: usize, commit_next: Seq, history: u64) -> Result<(), Violation> {
+        self.check_reading(who, history)?;
+        let is_former = self.is_left(history);
+        let Some(reader) = self.readers.get_mut(&who) else { return Ok(()) };
+        if commit_next == reader.commit_next {
+            return Ok(());
+        }
+        if commit_next < reader.commit_next {
+            return Err(format!(
+                "S6: the commit of subscriber {who} fell from {} to {commit_next}",
+                reader.commit_next
+            ));
+        }
+        reader.commit_next = commit_next;
+        let ghost = match &self.founding {
+            Some(founding) if is_former => founding.former(),
+            _ => &self.ghost,
+        };
+        ghost.check_claim(&self.tree, &format!("subscriber {who}"), commit_next, None)?;
+        while let Some((seq, key)) = reader.delivered.get(reader.compared)
+            && *seq < commit_next
+        {
+            if ghost.message(*seq) != Some(*key) {
+                return Err(format!(
+                    "AGREEMENT: subscriber {who} calls {seq} {key:?} committed, there stands {:?}",
+                    ghost.message(*seq)
+                ));
+            }
+            reader.compared += 1;
+        }
+        Ok(())
+    }
+
+    /// A publisher's process calls everything below `commit_next` committed.
+    pub fn check_publisher(&self, who: usize, commit_next: Seq) -> Result<(), Violation> {
+        self.check_claim(&format!("publisher {who}"), commit_next, None)
+    }
+
+    /// A subscriber was told that its subscription is over.
+    pub fn on_subscription_ended(&mut self, who: usize) {
+        if let Some(reader) = self.readers.get_mut(&who) {
+            reader.ended = true;
+        }
+    }
+
+    /// Whether a subscriber has delivered exactly what is committed, from where it began.
+    pub fn has_delivered_all(&self, who: usize) -> bool {
+        let Some(reader) = self.readers.get(&who) else { return true };
+        if self.must_end(reader) {
+            return reader.ended;
+        }
+        let Some(from) = reader.from else {
+            // Nothing was stamped since it began, or it has not begun.
+            return reader.ended || reader.commit_next >= self.commit_next();
+        };
+        let joined = reader.delivered.iter().map(|(seq, _)| self.ghost.begin_of(*seq));
+        let from = joined.min().filter(|_| reader.live).map_or(from, |begun| begun.min(from));
+        let all = self.ghost.begun_from(from, from);
+        reader.ended
+            || match reader.delivery {
+                Delivery::Committed => all.last().is_none_or(|last| reader.delivered.last() == Some(last)),
+                Delivery::Stamped => reader.delivered.iter().eq(all),
+            }
+    }
+
+    /// Where a subscriber would go on: behind the last message that it delivered.
+    pub fn delivered_next(&self, who: usize) -> Option<Seq> {
+        let reader = self.readers.get(&who)?;
+        reader.delivered.last().map(|(seq, _)| seq + 1).or(reader.from)
+    }
+}

@@ -1,0 +1,383 @@
+//! What readers, publishers and operators are told: each event is of the right place, says what is so, and is told once.
+//! A new kind of event without a sentence here does not compile.
+
+use super::ghost::Ghost;
+use super::tree::Fact;
+use super::{Oracle, Violation};
+use lockstep_core::engine::event::{Event as NodeEvent, Role};
+use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_core::engine::subscriber::{Delivery, SubscriberEvent};
+use lockstep_core::proto::election::Why;
+use lockstep_core::proto::publishers::PublisherState;
+use lockstep_wire::{Condition, MEMBERS_MAX, PublisherId, Refusal, Seq};
+use std::collections::BTreeSet;
+
+/// What a subscriber's process was told so far, beside messages.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Ear {
+    /// The first seq that was told, and the next one.
+    told: Option<(Seq, Seq)>,
+    /// A leadership was told of at this seq: its members follow.
+    begun_at: Seq,
+    committed: Seq,
+    multicast_lost: bool,
+    ended: bool,
+}
+
+/// What a publisher's process was told so far, beside fates.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Told {
+    multicast_lost: bool,
+    throttled: bool,
+    lost: bool,
+    /// Numbers that were told to have a place, which was not taken back.
+    stamped: BTreeSet<(PublisherId, u64)>,
+}
+
+/// Conditions that only who leads looks at: who stops leading forgets them without a word.
+const OF_LEADERS: [Condition; 4] =
+    [Condition::Exposed, Condition::RedundancyLost, Condition::PublishersNearlyFull, Condition::ReaderAhead];
+
+/// What a replica's process has told its operator.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Log {
+    role: Option<Role>,
+    conditions: BTreeSet<Condition>,
+    history: Option<u64>,
+}
+
+impl Oracle {
+    /// A subscriber is told something.
+    pub fn check_subscriber_event(
+        &mut self,
+        who: usize,
+        event: &SubscriberEvent<'_>,
+    ) -> Result<(), Violation> {
+        let Some(mut ear) = self.ears.remove(&who) else { return Ok(()) };
+        let judged = self.judge_subscriber_event(who, &mut ear, event);
+        self.ears.insert(who, ear);
+        judged
+    }
+
+    fn judge_subscriber_event(
+        &mut self,
+        who: usize,
+        ear: &mut Ear,
+        event: &SubscriberEvent<'_>,
+    ) -> Result<(), Violation> {
+        let broken = |rule: &str| Err(format!("{rule}: subscriber {who} is told {event:?} after {ear:?}"));
+        if ear.ended {
+            return broken("AGREEMENT");
+        }
+        let (tree, stamped_next) = (&self.tree, self.tree.stamped_next());
+        match *event {
+            SubscriberEvent::Message(_)
+            | SubscriberEvent::Epoch { .. }
+            | SubscriberEvent::Membership { .. }
+            | SubscriberEvent::Opened { .. }
+            | SubscriberEvent::Closed { .. }
+            | SubscriberEvent::Alive { .. }
+            | SubscriberEvent::Passed { .. }
+            | SubscriberEvent::Day { .. } => {
+                let Some((seq, fact)) = event.seq().zip(Fact::of_event(event)) else {
+                    return broken("ORDER");
+                };
+                let (from, next) = ear.told.unwrap_or((seq, seq));
+                // What a leadership begins with is told with it, at one place.
+                let goes_with = matches!(fact, Fact::Membership(_)) && ear.begun_at == seq && next == seq + 1;
+                if seq != next && !goes_with {
+                    return broken("ORDER");
+                }
+                let delivery = self.readers.get(&who).map(|reader| reader.delivery());
+                let is_there = match delivery {
+                    Some(Delivery::Committed) => tree
+                        .telling(seq, fact, from)
+                        .any(|node| self.ghosts().any(|ghost| tree.begins_with(ghost.tip(), Some(node)))),
+                    _ => tree.telling(seq, fact, from).next().is_some(),
+                };
+                if !is_there {
+                    return broken("INTEGRITY");
+                }
+                if goes_with {
+                    ear.begun_at = 0;
+                } else {
+                    ear.begun_at = if let Fact::Epoch(..) = fact { seq } else { 0 };
+                }
+                ear.told = Some((from, seq + 1));
+            }
+            SubscriberEvent::Committed { next } => {
+                let is_committed = self.ghosts().any(|ghost| next <= tree.next(ghost.tip()));
+                if next <= ear.committed || !is_committed {
+                    return broken("S4");
+                }
+                ear.committed = next;
+            }
+            SubscriberEvent::Retract { from } => {
+                let Some((first, _)) = ear.told.filter(|(_, next)| from < *next) else {
+                    return broken("S10");
+                };
+                (ear.told, ear.begun_at) = (Some((first.min(from), from)), 0);
+            }
+            SubscriberEvent::Gap { from, to } => {
+                // A process that waits for the next stamp asks for one entry.
+                if from >= to || to > stamped_next.max(from + 1) {
+                    return broken("GAP-1");
+                }
+            }
+            SubscriberEvent::Abandoned { from, oldest, why } => {
+                // Below what is held lies all that is too old.
+                if oldest > stamped_next || why == Refusal::TooOld && from >= oldest {
+                    return broken("AGREEMENT");
+                }
+                ear.ended = true;
+            }
+            SubscriberEvent::Refused { .. } => ear.ended = true,
+            SubscriberEvent::Multicast { lost } => {
+                if lost == ear.multicast_lost {
+                    return broken("MCAST-1");
+                }
+                ear.multicast_lost = lost;
+            }
+            SubscriberEvent::CaughtUp { next } => {
+                // A reader that asked for what is not stamped yet waits for it, and has everything.
+                if ear.told.is_some_and(|(_, told)| told != next) {
+                    return broken("ORDER");
+                }
+            }
+            SubscriberEvent::Replaying { from } => {
+                if ear.told.is_some_and(|(_, told)| from > told) || from > stamped_next {
+                    return broken("ORDER");
+                }
+            }
+            SubscriberEvent::Lag { entries, for_ns } => {
+                if entries == 0 || entries > stamped_next || for_ns == 0 {
+                    return broken("WIN-1");
+                }
+            }
+            // Longer messages than are published, and more at once.
+            SubscriberEvent::GivenUp { .. } => return broken("AGREEMENT"),
+            // Judged by what was founded, if anything was: `founding`.
+            SubscriberEvent::Founded { .. }
+            | SubscriberEvent::Forgotten { .. }
+            | SubscriberEvent::Ahead { .. }
+            | SubscriberEvent::Diverged { .. } => {}
+            unknown => unreachable!("the judge does not know {unknown:?}"),
+        }
+        Ok(())
+    }
+
+    /// A publisher that has opened `name` with `nonce`, as `own`, is told something.
+    pub fn check_publisher_event(
+        &mut self,
+        who: usize,
+        (name, nonce, own): (&str, [u64; 2], Option<PublisherId>),
+        event: PublisherEvent,
+    ) -> Result<(), Violation> {
+        let mut told = self.told.remove(&who).unwrap_or_default();
+        let before = told.clone();
+        let broken = self.judge_publisher_event(&mut told, (name, nonce, own), event);
+        self.told.insert(who, told);
+        match broken {
+            None => Ok(()),
+            Some(rule) => {
+                Err(format!("{rule}: publisher {who} of {name} is told {event:?} after {before:?}"))
+            }
+        }
+    }
+
+    /// The rule that the event breaks, if any.
+    fn judge_publisher_event(
+        &self,
+        told: &mut Told,
+        (name, nonce, own): (&str, [u64; 2], Option<PublisherId>),
+        event: PublisherEvent,
+    ) -> Option<&'static str> {
+        if told.lost {
+            return Some("FATE");
+        }
+        let is_own = |publisher: PublisherId| own == Some(publisher);
+        let tips = || self.ghosts().map(Ghost::tip);
+        // The committed state of the name, in each history that the handle may live in.
+        let states = || tips().filter_map(|tip| self.tree.publisher(tip, name));
+        match event {
+            PublisherEvent::Opened { publisher, publisher_seq, last, .. } => {
+                let is_open = states().any(|state| {
+                    // A newer process may have it already, and have gone on.
+                    let is_last = if state.nonce == nonce { last == state.last } else { last <= state.last };
+                    state.id == publisher && state.incarnation > 0 && is_last
+                });
+                if publisher_seq != last + 1 || !is_open {
+                    return Some("OPENS");
+                }
+                told.stamped.clear();
+            }
+            PublisherEvent::Refused { publishers_max, .. } => {
+                if !self.tree.has_names(publishers_max as usize) {
+                    return Some("OPENS");
+                }
+            }
+            PublisherEvent::Stamped { publisher, publisher_seq, .. } => {
+                if !is_own(publisher) || !told.stamped.insert((publisher, publisher_seq)) {
+                    return Some("FATE");
+                }
+            }
+            PublisherEvent::Unstamped { publisher, publisher_seq } => {
+                if !is_own(publisher) || !told.stamped.remove(&(publisher, publisher_seq)) {
+                    return Some("FATE");
+                }
+            }
+            PublisherEvent::Committed { publisher, publisher_seq, .. } => {
+                if !is_own(publisher) {
+                    return Some("FATE");
+                }
+                told.stamped.remove(&(publisher, publisher_seq));
+            }
+            PublisherEvent::Multicast { lost } => {
+                if lost == told.multicast_lost {
+                    return Some("MCAST-1");
+                }
+                told.multicast_lost = lost;
+            }
+            PublisherEvent::Throttled | PublisherEvent::Free => {
+                let begins = event == PublisherEvent::Throttled;
+                if begins == told.throttled {
+                    return Some("WIN-1");
+                }
+                told.throttled = begins;
+            }
+            PublisherEvent::Fenced { publisher, .. } => {
+                // One that is fenced at once was never told that it is open.
+                let may_be = own.is_none() || is_own(publisher);
+                // A process that learns late of its first open, and of the one that fences it, may have opened the name
+                // once more.
+                let is_behind = |before: PublisherState| before.id == publisher && before.nonce == nonce;
+                let mut before = tips().flatten().flat_map(|tip| self.tree.undo(tip, 1));
+                let is_fenced =
+                    states().any(|state| state.nonce != nonce) || before.any(|(_, before)| is_behind(before));
+                if !may_be || !is_fenced {
+                    return Some("FATE");
+                }
+            }
+            PublisherEvent::Closed { publisher, .. } => {
+                let is_closed = states().any(|state| state.nonce != nonce || state.closed);
+                if !is_own(publisher) || !is_closed {
+                    return Some("FATE");
+                }
+            }
+            PublisherEvent::Lost => told.lost = true,
+            // Judged by what was founded, if anything was: `founding`.
+            PublisherEvent::Founded { .. } | PublisherEvent::Forgotten { .. } => {}
+            // No copies publish under a publisher's nonce.
+            PublisherEvent::Diverged { .. } => return Some("FATE"),
+            unknown => unreachable!("the judge does not know {unknown:?}"),
+        }
+        None
+    }
+
+    /// A replica tells its operator something; `may_differ`: its journal was damaged while nobody looked.
+    pub fn check_node_event(
+        &mut self,
+        who: usize,
+        event: &NodeEvent,
+        may_differ: bool,
+    ) -> Result<(), Violation> {
+        let Some(voice) = self.voices.get(&who).copied() else { return Ok(()) };
+        let is_founded = self.founding().is_some();
+        let log = self.logs.entry(who).or_default();
+        let broken = |rule: &str, log: &Log| {
+            Err(format!("{rule}: replica {who} ({}) tells {event:?} after {log:?}", voice.identity))
+        };
+        match *event {
+            NodeEvent::Role { from, to, .. } => {
+                if from == to || log.role.is_some_and(|role| role != from) {
+                    return broken("ROLES", log);
+                }
+                log.role = Some(to);
+                if from == Role::Leader {
+                    log.conditions.retain(|condition| !OF_LEADERS.contains(condition));
+                }
+            }
+            NodeEvent::History { history } => {
+                let before = log.history.replace(history);
+                if before.is_some_and(|before| before == history || !is_founded) {
+                    return broken("LINEAGE-1", log);
+                }
+            }
+            NodeEvent::Epoch { epoch, base } => {
+                let start = self.tree.find(epoch, base).map(|node| self.tree.stem(node));
+                if start.is_none_or(|start| !start.starts) {
+                    return broken("S5", log);
+                }
+            }
+            NodeEvent::Candidate { ballot } => {
+                if ballot.leader() != voice.identity {
+                    return broken("S5", log);
+                }
+            }
+            NodeEvent::SteppedDown { epoch, seq, .. } => {
+                if epoch.leader() != voice.identity || seq > self.tree.stamped_next() {
+                    return broken("S1", log);
+                }
+            }
+            NodeEvent::Member { identity, there, listed, .. } => {
+                if there > listed || usize::from(listed) > MEMBERS_MAX || identity == voice.identity {
+                    return broken("REDUNDANCY", log);
+                }
+            }
+            NodeEvent::Condition { condition, holds, .. } => {
+                let is_news =
+                    if holds { log.conditions.insert(condition) } else { log.conditions.remove(&condition) };
+                if !is_news {
+                    return broken("CONDITIONS", log);
+                }
+            }
+            NodeEvent::Exchanged { from, epoch, old_epoch, old_next } => {
+                if epoch <= old_epoch || from > old_next {
+                    return broken("S7", log);
+                }
+            }
+            NodeEvent::TakeoverWaits { from, oldest, .. } => {
+                if from >= oldest {
+                    return broken("ELECT-1", log);
+                }
+            }
+            NodeEvent::Gap { from, to } => {
+                // What nobody stamped is missed by nobody.
+                if from >= to || to > self.tree.stamped_next() {
+                    return broken("GAP-1", log);
+                }
+            }
+            NodeEvent::Missed { epoch, why } => {
+                // Only the leader of this very epoch says that it stops, and only its watcher that it is dead.
+                let (rule, is_so) = match why {
+                    Why::StepDown => ("STABILITY", self.stopped.contains(&epoch)),
+                    Why::Down => ("SUSPECT-2", self.announced_dead.contains(&epoch)),
+                    Why::Silence | Why::Deaf | Why::Refused => ("SUSPECT-1", true),
+                };
+                if !is_so {
+                    return broken(rule, log);
+                }
+            }
+            NodeEvent::HeardAgain { .. } => {}
+            // Why a replica stops is judged where it does, ...
+            NodeEvent::Cut { .. }
+            | NodeEvent::Overrun { .. }
+            | NodeEvent::Parted { .. }
+            | NodeEvent::Twin { .. } => {}
+            // ... and what comes in the network, which only delays and repeats, is what somebody has sent.
+            NodeEvent::Rejected { .. } => {}
+            NodeEvent::Diverged { .. } | NodeEvent::DivergentAck { .. } if may_differ => {}
+            // A replica of the former history is judged where it stops: `founding`.
+            NodeEvent::OtherHistory { .. } | NodeEvent::FormerHistory { .. } | NodeEvent::Founded { .. }
+                if is_founded => {}
+            NodeEvent::Diverged { .. }
+            | NodeEvent::DivergentAck { .. }
+            | NodeEvent::OtherHistory { .. }
+            | NodeEvent::FormerHistory { .. }
+            | NodeEvent::Founded { .. }
+            | NodeEvent::RoundRefused { .. }
+            | NodeEvent::Impostor { .. } => return broken("AGREEMENT", log),
+        }
+        Ok(())
+    }
+}

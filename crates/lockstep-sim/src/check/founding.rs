@@ -1,0 +1,351 @@
+//! A history that was founded on what was left of another one: LINEAGE-1 to LINEAGE-3 as sentences. What the former one
+//! had committed is kept, so that who lives in it is judged by it; nothing more is ever committed there.
+
+use super::clients::Reader;
+use super::ghost::Ghost;
+use super::replicas::Voice;
+use super::tree::Node;
+use super::{Oracle, Violation};
+use crate::coverage::Event;
+use lockstep_core::engine::event::Event as NodeEvent;
+use lockstep_core::engine::subscriber::Delivery;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_wire::{Identity, Seq};
+
+/// The first history of every run.
+const FIRST: u64 = crate::populate::HISTORY;
+
+/// What the operator was told, and has ordered.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FoundingSaid {
+    /// The new history.
+    pub history: u64,
+    /// Where the log ends on which it is founded.
+    pub end: LogEnd,
+    /// The look said that nothing is missing.
+    pub says_all: bool,
+}
+
+/// A founding, by the operator's word.
+#[derive(Clone, Debug)]
+pub(super) struct Founded {
+    history: u64,
+    founder: Identity,
+    /// Where the former log was left.
+    tip: Node,
+    /// The seq of the founding.
+    next: Seq,
+    former: Ghost,
+}
+
+impl Founded {
+    /// What the former history had committed.
+    pub(super) fn former(&self) -> &Ghost {
+        &self.former
+    }
+}
+
+impl Oracle {
+    /// The seq at which a history was founded, if one was.
+    pub fn founding(&self) -> Option<Seq> {
+        self.founding.as_ref().map(|founded| founded.next)
+    }
+
+    /// The history in which the stream goes on.
+    pub fn history(&self) -> u64 {
+        self.founding.as_ref().map_or(FIRST, |founded| founded.history)
+    }
+
+    /// The committed prefix of each history that somebody may live in.
+    pub(super) fn ghosts(&self) -> impl Iterator<Item = &Ghost> {
+        self.founding.iter().map(|founded| &founded.former).chain([&self.ghost])
+    }
+
+    /// Whether this history was left.
+    pub(super) fn is_left(&self, history: u64) -> bool {
+        self.founding.is_some() && history == FIRST
+    }
+
+    /// Whether the frame was stamped in a history that was left.
+    pub(super) fn is_former(&self, node: Node) -> bool {
+        self.is_left(self.tree.stem(node).history)
+    }
+
+    /// Of all the journals that were looked at, none holds more of what is committed than the one that was chosen.
+    pub fn check_longest(&self, all: &[LogEnd], chosen: &LogEnd) -> Result<(), Violation> {
+        let holds = |end: &LogEnd| {
+            let tip = self.known_end(end.next, end.chain);
+            tip.map(|tip| self.tree.next(self.tree.common(Some(tip), self.ghost.tip())))
+        };
+        let Some(most) = holds(chosen) else {
+            return Err(format!("RECOVER: a journal ends at {chosen:?}, and nobody stamped that"));
+        };
+        match all.iter().find(|end| holds(end).is_some_and(|held| held > most)) {
+            None => Ok(()),
+            Some(better) => Err(format!(
+                "RECOVER: a history is to be founded on the log up to {chosen:?}, and that up to {better:?} holds more \
+                 of what is committed below {}",
+                self.commit_next()
+            )),
+        }
+    }
+
+    /// The operator has founded a history.
+    pub fn on_founding(&mut self, founder: Identity, said: &FoundingSaid) -> Result<(), Violation> {
+        let Some(tip) = self.known_end(said.end.next, said.end.chain) else {
+            return Err(format!(
+                "LINEAGE-3: {:x} is founded on {:?}, which nobody stamped",
+                said.history, said.end
+            ));
+        };
+        let loses = !self.tree.begins_with(Some(tip), self.ghost.tip());
+        if loses && said.says_all {
+            return Err(format!(
+                "RECOVER: the look said that nothing is missing behind {}, and all below {} was committed",
+                said.end.next,
+                self.commit_next()
+            ));
+        }
+        self.coverage.count(Event::Foundings);
+        if loses {
+            self.coverage.count(Event::FoundingsLoseCommitted);
+        }
+        for writer in self.writers.values_mut() {
+            writer.misled = writer.told_next > said.end.next;
+        }
+        let former = std::mem::replace(&mut self.ghost, Ghost::founded(&self.tree, tip));
+        self.founding = Some(Founded { history: said.history, founder, tip, next: said.end.next, former });
+        Ok(())
+    }
+
+    /// LINEAGE-3: a founding stands where the operator ordered it, and nowhere else.
+    pub(super) fn check_founding(&self, node: Node) -> Result<(), Violation> {
+        let stem = self.tree.stem(node);
+        let is_ordered = self.founding.as_ref().is_some_and(|founded| {
+            (stem.history, stem.epoch.leader(), stem.parent)
+                == (founded.history, founded.founder, Some(founded.tip))
+        });
+        if is_ordered {
+            return Ok(());
+        }
+        Err(format!("LINEAGE-3: {:x} is founded at {} by nobody's word", stem.history, stem.first))
+    }
+
+    /// LINEAGE-1: nothing is committed any more in a history that was left, but for what is in the new one as well.
+    pub(super) fn on_held_formerly(
+        &mut self,
+        identity: Identity,
+        tip: Node,
+        next: Seq,
+    ) -> Result<(), Violation> {
+        let Some(founded) = &mut self.founding else { return Ok(()) };
+        let new = founded.former.on_held(&self.tree, identity, tip, next)?;
+        match new.last() {
+            // What others held before they were lost counts on, and is in the new history as well.
+            None => Ok(()),
+            Some(last) if self.tree.begins_with(Some(founded.tip), Some(*last)) => Ok(()),
+            Some(last) => Err(format!(
+                "LINEAGE-1: {identity} commits up to {} in a history that was left at {}",
+                self.tree.next(Some(*last)),
+                founded.next
+            )),
+        }
+    }
+
+    /// S4, S6, in the history that the claim is about.
+    pub(super) fn check_claim(
+        &self,
+        who: &str,
+        next: Seq,
+        log: Option<Option<Node>>,
+    ) -> Result<(), Violation> {
+        let claim = |ghost: &Ghost| ghost.check_claim(&self.tree, who, next, log);
+        let former = self.founding.as_ref().map(|founded| claim(&founded.former));
+        if former == Some(Ok(())) { Ok(()) } else { claim(&self.ghost) }
+    }
+
+    /// S12: a log goes over to the new history where its owner had no vote in the former one.
+    pub(super) fn check_over(
+        &mut self,
+        identity: Identity,
+        before: Option<Node>,
+        now: Option<Node>,
+    ) -> Result<(), Violation> {
+        let (Some(before), Some(now)) = (before, now) else { return Ok(()) };
+        let (before, now) = (self.tree.stem(before), self.tree.stem(now));
+        if before.history != FIRST || now.history == FIRST {
+            return Ok(());
+        }
+        let founder = self.founding.as_ref().map(|founded| founded.founder);
+        if before.members.contains(&identity) && founder != Some(identity) {
+            return Err(format!(
+                "S12: {identity} had a vote in the history that was left, and goes on in {:x} at {}",
+                now.history, now.first
+            ));
+        }
+        self.coverage.count(Event::ArchiversWentOver);
+        Ok(())
+    }
+
+    /// Whether the replica that sits there is of the present history: the founder, or formatted after the founding.
+    pub fn is_present(&self, who: usize) -> bool {
+        let Some(founded) = &self.founding else { return true };
+        self.voices.get(&who).is_some_and(|voice| {
+            let members = self.ghost.tip().map_or(&[][..], |tip| &self.tree.stem(tip).members);
+            voice.identity == founded.founder
+                || members.contains(&voice.identity) && !self.is_left_voice(voice)
+        })
+    }
+
+    fn is_left_voice(&self, voice: &Voice) -> bool {
+        voice.tip.is_some_and(|tip| self.tree.stem(tip).history == FIRST)
+    }
+
+    /// LINEAGE-2, of one that has no vote: it stops for the new history only where it holds what that one lacks.
+    pub fn check_left_behind(&mut self, who: usize, events: &[NodeEvent]) -> Result<(), Violation> {
+        let Some(founded) = &self.founding else { return Ok(()) };
+        let Some(voice) = self.voices.get(&who) else { return Ok(()) };
+        let had_vote = voice.tip.is_some_and(|tip| self.tree.stem(tip).members.contains(&voice.identity));
+        for event in events {
+            let NodeEvent::Founded { history, next, commit_next, goes_on: false, .. } = event else {
+                continue;
+            };
+            if (*history, *next) != (founded.history, founded.next) {
+                return Err(format!(
+                    "LINEAGE-2: replica {who} is told of a founding that is none: {event:?}"
+                ));
+            }
+            let tree = &self.tree;
+            let parted = !tree.begins_with(voice.tip, Some(founded.tip))
+                && !tree.begins_with(Some(founded.tip), voice.tip);
+            if !had_vote && *commit_next <= founded.next && !parted {
+                return Err(format!(
+                    "LINEAGE-2: replica {who} has no vote, holds nothing that the new history lacks, and stops: {event:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    // ---------------------------------------------------------------- readers and publishers
+
+    /// LINEAGE-2: who has more than the new history for final does not go over to it.
+    pub(super) fn check_reading(&mut self, who: usize, history: u64) -> Result<(), Violation> {
+        let Some(reader) = self.readers.get_mut(&who).filter(|reader| reader.history != history) else {
+            return Ok(());
+        };
+        let before = std::mem::replace(&mut reader.history, history);
+        let had = reader.commit_next.max(reader.resumed);
+        match &self.founding {
+            Some(founded) if before == FIRST && history == founded.history && had > founded.next => {
+                Err(format!(
+                    "LINEAGE-2: subscriber {who} has all below {had} for final, and goes on in a history that was founded at {}",
+                    founded.next
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a reader has for final what the new history lacks: it must be told so.
+    pub(super) fn must_end(&self, reader: &Reader) -> bool {
+        let had =
+            reader.commit_next.max(if reader.delivery == Delivery::Committed { reader.resumed } else { 1 });
+        self.founding.as_ref().is_some_and(|founded| reader.history == FIRST && had > founded.next)
+    }
+
+    /// A subscriber passes the founding.
+    pub fn on_went_over(&mut self, who: usize, history: u64, seq: Seq) -> Result<(), Violation> {
+        let Some(reader) = self.readers.get_mut(&who) else { return Ok(()) };
+        let last = reader.delivered.last().map_or(0, |(seq, _)| *seq);
+        reader.past = true;
+        match &self.founding {
+            Some(founded) if (founded.history, founded.next) == (history, seq) && last < seq => {
+                self.coverage.count(Event::ReadersWentOver);
+                Ok(())
+            }
+            _ => Err(format!(
+                "LINEAGE-2: subscriber {who}, which delivered {last}, is told that {history:x} was founded at {seq}"
+            )),
+        }
+    }
+
+    /// A subscriber is told that it is ahead of the new history, and ends.
+    pub fn on_forgotten_told(
+        &mut self,
+        who: usize,
+        history: u64,
+        next: Seq,
+        have: Seq,
+    ) -> Result<(), Violation> {
+        self.check_forgotten(&format!("subscriber {who}"), history, next, have)?;
+        self.coverage.count(Event::ReadersForgotten);
+        self.on_subscription_ended(who);
+        Ok(())
+    }
+
+    fn check_forgotten(&self, who: &str, history: u64, next: Seq, have: Seq) -> Result<(), Violation> {
+        if let Some(founded) = &self.founding
+            && (founded.history, founded.next) == (history, next)
+            && have > next
+            && have <= self.tree.next(founded.former.tip())
+        {
+            return Ok(());
+        }
+        Err(format!(
+            "LINEAGE-2: {who} is told that {history:x} begins at {next}, and that it has all below {have} for final"
+        ))
+    }
+
+    /// Whether a reader that goes on at `next` may have been told more than the new history has.
+    pub fn may_be_ahead(&self, next: Seq) -> bool {
+        self.founding
+            .as_ref()
+            .is_some_and(|founded| next > founded.next && self.tree.next(founded.former.tip()) > founded.next)
+    }
+
+    /// Whether there was another log up to the founding than the one on which it stands.
+    pub fn parts_at(&self, seq: Seq) -> bool {
+        self.founding.as_ref().is_some_and(|founded| {
+            let other = |node: Node| node != founded.tip && self.tree.next(Some(node)) == seq;
+            founded.next == seq && self.tree.containing(seq - 1).any(other)
+        })
+    }
+
+    /// A publisher's handle goes over to the new history: everything that it was told to be committed is there.
+    pub fn on_publisher_went_over(&mut self, who: usize, history: u64, seq: Seq) -> Result<(), Violation> {
+        let Some(writer) = self.writers.get_mut(&who) else { return Ok(()) };
+        writer.past = true;
+        match &self.founding {
+            Some(founded) if (founded.history, founded.next) == (history, seq) && writer.told_next <= seq => {
+                self.coverage.count(Event::PublishersWentOver);
+                Ok(())
+            }
+            _ => Err(format!(
+                "LINEAGE-2: publisher {who}, told of all below {}, goes on in {history:x} from {seq} on",
+                writer.told_next
+            )),
+        }
+    }
+
+    /// A publisher's handle is told that it is ahead of the new history.
+    pub fn on_publisher_forgotten(
+        &mut self,
+        who: usize,
+        history: u64,
+        next: Seq,
+        have: Seq,
+    ) -> Result<(), Violation> {
+        self.check_forgotten(&format!("publisher {who}"), history, next, have)?;
+        self.coverage.count(Event::PublishersForgotten);
+        if let Some(writer) = self.writers.get_mut(&who) {
+            writer.past = true;
+        }
+        Ok(())
+    }
+
+    /// Whether a publisher was told that something is committed which the new history lacks, and was told nothing since.
+    pub fn lacks_word(&self, who: usize) -> bool {
+        self.writers.get(&who).is_some_and(|writer| writer.misled && !writer.past)
+    }
+}

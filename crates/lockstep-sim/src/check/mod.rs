@@ -1,0 +1,155 @@
+//! The checkers: an oracle outside the system that sees every log, every datagram and every delivery.
+//! It knows the rules as sentences, not the code that keeps them.
+//!
+//! * [`tree`] holds every frame that was ever stamped: S1, S5's start, S8 in every single log.
+//! * [`ghost`] counts for itself what is committed, from what replicas really hold: S4, S5, S6.
+//! * `replicas` watches logs and promises, `words` what is said of them: S1, S2, S3, S7, S9, S11.
+//! * `answers` watches the contents of what is said beside the protocol: beats, statuses, replies, verdicts, notices.
+//! * `events` watches what readers, publishers and operators are told, and that it is told once.
+//! * `tables` folds each replica's log anew: S8.
+//! * `founding` knows which history is left, and what it had: LINEAGE-1 to LINEAGE-3.
+//! * `clients` watches what is delivered and which fates are told: S10 and the four promises.
+
+mod answers;
+mod clients;
+mod events;
+mod founding;
+pub mod ghost;
+mod replicas;
+mod tables;
+pub mod tree;
+mod words;
+
+pub use founding::FoundingSaid;
+pub use words::Sent;
+
+use super::coverage::Coverage;
+use clients::{Reader, Writer};
+use events::{Ear, Log, Told};
+use founding::Founded;
+use ghost::Ghost;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_wire::{Epoch, Identity, PublisherId, PublisherSeq, Seq};
+use replicas::{Ballots, Voice};
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddrV4;
+use tree::{Node, Tree};
+
+/// What went wrong, in words, with the rule's id in front.
+pub type Violation = String;
+
+/// A message: whose, its number, and a digest of its payload.
+pub type Key = (PublisherId, PublisherSeq, u64);
+
+/// FNV-1a: enough to tell payloads apart in a test.
+pub fn digest(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Oracle {
+    cluster: u64,
+    /// Every frame.
+    pub tree: Tree,
+    /// What is committed.
+    pub ghost: Ghost,
+    /// Who has ever been handed in what.
+    published: BTreeSet<Key>,
+    /// Digests of committed messages of the edge that came in parts.
+    pub whole: BTreeSet<u64>,
+    voices: BTreeMap<usize, Voice>,
+    /// Where logs ended that replicas exchanged in their last turn: what they said before is about these.
+    exchanged: BTreeMap<usize, Vec<Node>>,
+    writers: BTreeMap<usize, Writer>,
+    readers: BTreeMap<usize, Reader>,
+    ballots: BTreeMap<Epoch, Ballots>,
+    /// In which run of which process an epoch is stamped.
+    stamping: BTreeMap<Epoch, u64>,
+    /// Identities that may have forgotten something.
+    forgotten: BTreeSet<Identity>,
+    /// Requests, by asker and token: the epoch that they follow, and whether they ask for a start.
+    /// A process that begins anew counts its tokens from 1 again.
+    asked: BTreeMap<(SocketAddrV4, u64), Vec<(Epoch, bool)>>,
+    /// Questions of clients, by asker and token: the names that they asked for.
+    questions: BTreeMap<(SocketAddrV4, u64), Vec<String>>,
+    /// What each run of a replica's process draws at its start.
+    process_nonces: BTreeMap<u64, u64>,
+    /// What was told to each client, and by each replica to its operator.
+    ears: BTreeMap<usize, Ear>,
+    told: BTreeMap<usize, Told>,
+    logs: BTreeMap<usize, Log>,
+    /// To whom each replica was told to hand over last.
+    handovers: BTreeMap<usize, Option<Identity>>,
+    /// Epochs whose leaders have said that they stop, and those whose leaders' watchers have announced a death.
+    stopped: BTreeSet<Epoch>,
+    announced_dead: BTreeSet<Epoch>,
+    /// What the operator has ordered: behind which membership, and of whom.
+    orders: BTreeSet<(Seq, Identity)>,
+    /// Where logs and commits of replicas stood when their tables were last looked at.
+    tabled: BTreeMap<usize, (LogEnd, Seq)>,
+    /// The history that was founded on what was left of the first one.
+    founding: Option<Founded>,
+    /// What was generated.
+    pub coverage: Coverage,
+}
+
+impl Oracle {
+    /// Of a run that has not begun.
+    pub fn new(cluster: u64) -> Self {
+        Self {
+            cluster,
+            tree: Tree::default(),
+            ghost: Ghost::default(),
+            published: BTreeSet::new(),
+            whole: BTreeSet::new(),
+            voices: BTreeMap::new(),
+            exchanged: BTreeMap::new(),
+            writers: BTreeMap::new(),
+            readers: BTreeMap::new(),
+            ballots: BTreeMap::new(),
+            stamping: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            questions: BTreeMap::new(),
+            process_nonces: BTreeMap::new(),
+            ears: BTreeMap::new(),
+            told: BTreeMap::new(),
+            logs: BTreeMap::new(),
+            handovers: BTreeMap::new(),
+            stopped: BTreeSet::new(),
+            announced_dead: BTreeSet::new(),
+            orders: BTreeSet::new(),
+            tabled: BTreeMap::new(),
+            founding: None,
+            coverage: Coverage::default(),
+        }
+    }
+
+    /// The watcher of the leader of `epoch` announces its death: it knows the epoch's secret.
+    pub fn on_death(&mut self, epoch: Epoch) {
+        self.announced_dead.insert(epoch);
+    }
+
+    /// The operator orders a change of this identity, behind the membership that stands at `after`.
+    pub fn on_order(&mut self, after: Seq, identity: Identity) {
+        self.orders.insert((after, identity));
+    }
+
+    /// A leader was told to hand over, to this one or to whoever holds most.
+    pub fn on_handover(&mut self, who: usize, to: Option<Identity>) {
+        self.handovers.insert(who, to);
+    }
+
+    /// S9: this identity may have forgotten something. It never counts again.
+    pub fn on_forgotten(&mut self, identity: Identity) {
+        self.forgotten.insert(identity);
+    }
+
+    /// The exclusive bound of what is committed.
+    pub fn commit_next(&self) -> Seq {
+        self.tree.next(self.ghost.tip())
+    }
+}

@@ -1,0 +1,121 @@
+//! S8: what a replica has made of its log is what the log says: publishers and what undoes them, members, an open
+//! change, epochs.
+
+use super::{Oracle, Violation};
+use lockstep_replica::journal::Tail;
+use lockstep_replica::journal::memory::MemoryTail;
+use lockstep_replica::replica::{ReplicaCore, Tables};
+use lockstep_wire::{Entry, Epoch, MemberBody, Seq};
+use std::fmt::Debug;
+
+impl Oracle {
+    /// The process at `who` has had its turn, or begins, and the oracle has read its log.
+    pub fn check_tables(
+        &mut self,
+        who: usize,
+        tail: &Tail<MemoryTail>,
+        core: &ReplicaCore,
+    ) -> Result<(), Violation> {
+        let commit_next = core.commit_next();
+        let now = (tail.end(), commit_next);
+        let Some(Tables { membership, change, epochs, publishers }) = core.tables() else {
+            // An open frame has changed them; when it is gone, so is that.
+            self.tabled.remove(&who);
+            return Ok(());
+        };
+        if self.tabled.insert(who, now) == Some(now) {
+            return Ok(());
+        }
+        let Some(tip) = self.log_tip(who).filter(|tip| self.tree.next(Some(*tip)) == tail.end().next) else {
+            return Ok(());
+        };
+        let stem = self.tree.stem(tip);
+        let broken = |what: &str, have: &dyn Debug, log: &dyn Debug| {
+            Err(format!(
+                "S8: replica {who}, log up to {}, commit {commit_next}: {what} {have:?}, its log has {log:?}",
+                stem.next
+            ))
+        };
+        let members = membership.members().iter().map(MemberBody::identity);
+        if !members.eq(stem.members.iter().copied()) || membership.seq != stem.members_seq {
+            return broken("members", &membership, &(&stem.members, stem.members_seq));
+        }
+        let open = change.as_ref().map(|(seq, before)| {
+            let mut before: Vec<_> = before.members().iter().map(MemberBody::identity).collect();
+            before.sort_unstable();
+            (*seq, before)
+        });
+        let changed_at = self.tree.changed_at(tip);
+        let is_right = match &open {
+            None => changed_at < commit_next,
+            Some((seq, before)) => {
+                let log = self.tree.members_before_change(tip).map(|(members, _)| members);
+                *seq == changed_at && log.as_ref() == Some(before)
+            }
+        };
+        if !is_right {
+            return broken("an open change", &open, &(changed_at, self.tree.members_before_change(tip)));
+        }
+        let table = self.tree.table(tip);
+        let same = |(row, (epoch, base)): (&lockstep_wire::EpochBase, &(Epoch, Seq))| {
+            (Epoch(row.epoch), row.base) == (*epoch, *base)
+        };
+        let ends_so =
+            epochs.len() <= table.len() && epochs.iter().zip(&table[table.len() - epochs.len()..]).all(same);
+        let reaches = epochs.front().is_some_and(|row| row.base < commit_next.max(2));
+        if !ends_so || !reaches {
+            return broken("epochs", &epochs, &table);
+        }
+        if !publishers.iter().eq(self.tree.publishers(Some(tip))) {
+            let found: Vec<_> = publishers.iter().collect();
+            let log: Vec<_> = self.tree.publishers(Some(tip)).collect();
+            return broken("publishers", &found, &log);
+        }
+        // What was counted in this turn may be forgotten in the next one.
+        let from = publishers.undo().next_back().map_or(commit_next, |(seq, _)| seq.min(commit_next));
+        if !publishers.undo().eq(self.tree.undo(tip, from)) {
+            let found: Vec<_> = publishers.undo().collect();
+            let log: Vec<_> = self.tree.undo(tip, from).collect();
+            return broken("uncommitted opens and closes", &found, &log);
+        }
+        self.check_committed(who, tail, core)
+    }
+
+    /// What would be told of publishers now is committed, whatever the table has further on.
+    fn check_committed(
+        &self,
+        who: usize,
+        tail: &Tail<MemoryTail>,
+        core: &ReplicaCore,
+    ) -> Result<(), Violation> {
+        let Some(Tables { publishers, .. }) = core.tables() else { return Ok(()) };
+        let commit_next = core.commit_next();
+        // Numbers are the same rule in each turn; what undoes an open is there seldom.
+        if publishers.undo().next().is_none() && !commit_next.is_multiple_of(8) {
+            return Ok(());
+        }
+        if commit_next < tail.end().next && tail.find(commit_next).is_none() {
+            return Ok(());
+        }
+        let cut = self.tree.cut(self.log_tip(who), commit_next);
+        if self.tree.next(cut) != commit_next {
+            return Ok(());
+        }
+        for (name, _) in publishers.iter() {
+            let told = publishers.committed(name, commit_next, uncommitted(tail, commit_next));
+            let expected = self.tree.publisher(cut, name).filter(|state| state.incarnation > 0);
+            if told != expected {
+                return Err(format!(
+                    "S8: replica {who} would tell {told:?} of {name}; committed below {commit_next} is {expected:?}"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn uncommitted(tail: &Tail<MemoryTail>, commit_next: Seq) -> impl Iterator<Item = Entry<'_>> {
+    std::iter::successors(tail.find(commit_next), |span| tail.after(*span))
+        .filter_map(|span| tail.frame(span).ok())
+        .flat_map(|frame| frame.entries())
+}

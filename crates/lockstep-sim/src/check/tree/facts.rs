@@ -1,0 +1,138 @@
+//! What a reader must be told of each entry of a log.
+
+use super::{Node, Stem, Tree};
+use crate::check::digest;
+use lockstep_core::engine::subscriber::SubscriberEvent;
+use lockstep_wire::{
+    Destination, Entry, EntryKind, Epoch, EpochStartView, GATEWAYS, MembershipView, Nanos, OpenView,
+    PublisherId, PublisherSeq, Seq,
+};
+
+/// What an entry tells a reader, texts by their digests.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Fact {
+    /// A message: whose, its number, whom it is for, and when it was stamped.
+    Message(PublisherId, PublisherSeq, Destination, Nanos),
+    /// A leadership begins, and with how many members.
+    Epoch(Epoch, usize),
+    /// The membership, of so many.
+    Membership(usize),
+    /// A name is opened: its id, incarnation, nonce and last number, and the name.
+    Opened(PublisherId, u32, [u64; 2], PublisherSeq, u64),
+    /// A name is closed, and with which words.
+    Closed(PublisherId, u64),
+    /// A gateway lives.
+    Alive(PublisherId),
+    /// Nothing.
+    Passed(EntryKind),
+    /// A day begins or ends.
+    Day(bool, u64),
+}
+
+impl Fact {
+    /// What the entry of a frame of this time tells; `whole` says that it is a message, or the last part of one that has
+    /// all others in its log.
+    pub(super) fn of_entry(frame_time: Nanos, entry: &Entry<'_>, whole: bool) -> Self {
+        let header = entry.header;
+        match entry.kind() {
+            EntryKind::Message if header.destination == GATEWAYS => Self::Alive(header.publisher),
+            EntryKind::Message if whole => {
+                let at = frame_time + u64::from(header.time_or_incarnation);
+                Self::Message(header.publisher, header.publisher_seq, header.destination, at)
+            }
+            EntryKind::EpochStart => EpochStartView::parse(entry.payload)
+                .map_or(Self::Passed(EntryKind::EpochStart), |start| {
+                    Self::Epoch(start.epoch(), start.members().len())
+                }),
+            EntryKind::Membership => MembershipView::parse(entry.payload)
+                .map_or(Self::Passed(EntryKind::Membership), |view| Self::Membership(view.members().len())),
+            EntryKind::Open => OpenView::parse(entry.payload).map_or(Self::Passed(EntryKind::Open), |open| {
+                let (incarnation, nonce) = (open.body.incarnation, open.body.nonce);
+                let name = digest(open.name.as_bytes());
+                Self::Opened(header.publisher, incarnation, nonce, header.publisher_seq, name)
+            }),
+            EntryKind::Close => Self::Closed(header.publisher, digest(entry.payload)),
+            EntryKind::Day => lockstep_wire::DayMark::parse(entry.payload)
+                .map_or(Self::Passed(EntryKind::Day), |mark| {
+                    Self::Day(mark.begins, digest(mark.name.as_bytes()))
+                }),
+            kind @ (EntryKind::Message | EntryKind::Birth | EntryKind::Settled) => Self::Passed(kind),
+        }
+    }
+
+    /// What an event tells of an entry; `None` of one that tells of something else.
+    pub fn of_event(event: &SubscriberEvent<'_>) -> Option<Self> {
+        match *event {
+            SubscriberEvent::Message(message) => Some(Self::Message(
+                message.publisher,
+                message.publisher_seq,
+                message.destination,
+                message.timestamp,
+            )),
+            SubscriberEvent::Epoch { epoch, .. } => Some(Self::Epoch(epoch, 0)),
+            SubscriberEvent::Membership { members, .. } => Some(Self::Membership(members)),
+            SubscriberEvent::Opened { publisher, incarnation, nonce, last, name, .. } => {
+                Some(Self::Opened(publisher, incarnation, nonce, last, digest(name.as_bytes())))
+            }
+            SubscriberEvent::Closed { publisher, said, .. } => Some(Self::Closed(publisher, digest(said))),
+            SubscriberEvent::Alive { publisher, .. } => Some(Self::Alive(publisher)),
+            SubscriberEvent::Passed { kind, .. } => Some(Self::Passed(kind)),
+            SubscriberEvent::Day { mark, .. } => Some(Self::Day(mark.begins, digest(mark.name.as_bytes()))),
+            SubscriberEvent::Committed { .. }
+            | SubscriberEvent::Retract { .. }
+            | SubscriberEvent::Gap { .. }
+            | SubscriberEvent::Abandoned { .. }
+            | SubscriberEvent::GivenUp { .. }
+            | SubscriberEvent::Multicast { .. }
+            | SubscriberEvent::CaughtUp { .. }
+            | SubscriberEvent::Replaying { .. }
+            | SubscriberEvent::Refused { .. }
+            | SubscriberEvent::Founded { .. }
+            | SubscriberEvent::Forgotten { .. }
+            | SubscriberEvent::Ahead { .. }
+            | SubscriberEvent::Lag { .. }
+            | SubscriberEvent::Diverged { .. } => None,
+            unknown => unreachable!("the judge does not know {unknown:?}"),
+        }
+    }
+}
+
+impl Stem {
+    /// Whether this frame's entry at `seq` tells so to a reader that was told everything from `from` on.
+    fn tells(&self, seq: Seq, told: Fact, from: Seq) -> bool {
+        let Some(&fact) = seq.checked_sub(self.first).and_then(|at| self.facts.get(at as usize)) else {
+            return false;
+        };
+        match (told, fact) {
+            (Fact::Epoch(told, _), Fact::Epoch(epoch, _)) => told == epoch,
+            (Fact::Membership(told), Fact::Epoch(_, members)) => told == members,
+            // What began before a reader it cannot join.
+            (Fact::Passed(EntryKind::Message), Fact::Message(..)) => self.begin_of(seq) < from,
+            _ => told == fact,
+        }
+    }
+}
+
+impl Tree {
+    /// The frames whose entry at `seq` tells so to a reader that was told everything from `from` on.
+    pub fn telling(&self, seq: Seq, told: Fact, from: Seq) -> impl Iterator<Item = Node> {
+        self.containing(seq).filter(move |node| self.stem(*node).tells(seq, told, from))
+    }
+
+    /// Whether the log that ends with `log` has nothing from `from` on but words that a change is committed.
+    pub fn only_settles(&self, log: Option<Node>, from: Seq) -> bool {
+        let settles = |fact: &Fact| *fact == Fact::Passed(EntryKind::Settled);
+        let frames = self.path(self.cut(log, from), log);
+        frames.into_iter().all(|node| self.stem(node).facts.iter().all(settles))
+    }
+
+    /// The greatest bound of any log.
+    pub fn stamped_next(&self) -> Seq {
+        self.stamped_next.max(1)
+    }
+
+    /// Whether some log has so many names.
+    pub fn has_names(&self, count: usize) -> bool {
+        self.names_most >= count
+    }
+}

@@ -1,0 +1,339 @@
+//! What replicas say: it must be so, and they must not have vowed the contrary.
+
+use super::replicas::Voice;
+use super::tree::{Node, Tree};
+use super::{Oracle, Violation};
+use crate::net::To;
+use lockstep_core::proto::accept::NOTHING;
+use lockstep_core::proto::commit::Durability;
+use lockstep_wire::{BallotBody, Datagram, Epoch, FrameView, Header, RepairTrailer};
+use std::net::SocketAddrV4;
+
+/// One datagram that a process sent, and to whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent<'a> {
+    /// To whom.
+    pub to: To,
+    /// From which address.
+    pub from: SocketAddrV4,
+    /// What.
+    pub bytes: &'a [u8],
+}
+
+impl Oracle {
+    /// What process `who` sends. Of clients only requests matter.
+    pub fn check_sent(&mut self, who: usize, sent: &Sent<'_>) -> Result<(), Violation> {
+        let datagram = Datagram::decode(sent.bytes, self.cluster)
+            .map_err(|reject| format!("WIRE: process {who} sent what it would refuse itself: {reject}"))?;
+        match &datagram {
+            Datagram::Nack(header, body, ranges) => {
+                let starts = ranges.iter().len() == 0;
+                self.asked.entry((sent.from, body.token)).or_default().push((header.epoch(), starts));
+            }
+            Datagram::Question(_, body, name) => self.on_question(sent, body.token, name),
+            _ => {}
+        }
+        let Some(mut voice) = self.voices.get(&who).copied() else {
+            return match datagram {
+                Datagram::Submission(_, entries) => self.check_submission(who, entries),
+                Datagram::Nack(..) | Datagram::Question(..) => Ok(()),
+                _ => {
+                    Err(format!("WIRE: process {who} is no replica, and says {:?}", Header::peek(sent.bytes)))
+                }
+            };
+        };
+        self.check_word(who, &mut voice, sent, &datagram)?;
+        self.voices.insert(who, voice);
+        Ok(())
+    }
+
+    fn check_word(
+        &mut self,
+        who: usize,
+        voice: &mut Voice,
+        sent: &Sent<'_>,
+        datagram: &Datagram<'_>,
+    ) -> Result<(), Violation> {
+        let votes = matches!(
+            datagram,
+            Datagram::Ack(..) | Datagram::Promise(..) | Datagram::Prepare(..) | Datagram::Frame(_, None)
+        );
+        if votes && self.forgotten.contains(&voice.identity) {
+            return Err(format!(
+                "S9: replica {who} may have forgotten something, and speaks as {}",
+                voice.identity
+            ));
+        }
+        match datagram {
+            Datagram::Ack(header, body) => {
+                self.check_announced(who, voice, header)?;
+                self.check_nonce(who, voice, body.process_nonce)?;
+                self.check_ack(who, voice, header)?;
+            }
+            Datagram::Frame(frame, Some(trailer)) => self.check_repair(who, voice, sent, frame, trailer)?,
+            Datagram::Frame(frame, None) => {
+                let epoch = frame.header.epoch();
+                self.check_level(who, voice, epoch, "sent a frame")?;
+                let node = self.tree.find(epoch, frame.header.first_seq);
+                let kept = node.is_some_and(|node| self.tree.stem(node).tag == { frame.header.tag });
+                if !kept || !self.was_held(who, voice, node) {
+                    return Err(format!(
+                        "S1: replica {who} sent the frame at {} of {epoch}, which is not in its log",
+                        { frame.header.first_seq }
+                    ));
+                }
+                voice.said = voice.said.max(epoch);
+            }
+            Datagram::Heartbeat(header, body) => {
+                self.check_level(who, voice, header.epoch(), "beat")?;
+                self.check_stands(who, voice, header, "beats")?;
+                self.check_announced(who, voice, header)?;
+                self.check_nonce(who, voice, body.process_nonce)?;
+                self.check_beat(who, voice, header, body)?;
+            }
+            Datagram::Prepare(header, body) | Datagram::Promise(header, body) => {
+                self.check_announced(who, voice, header)?;
+                self.check_nonce(who, voice, body.process_nonce)?;
+                self.check_ballot(who, voice, header, body, matches!(datagram, Datagram::Prepare(..)))?;
+            }
+            Datagram::Refuse(_, body) if Epoch(body.ballot) > voice.promised || body.about >= body.ballot => {
+                return Err(format!(
+                    "S2: replica {who} refuses {} by {}, it promised {}",
+                    Epoch(body.about),
+                    Epoch(body.ballot),
+                    voice.promised
+                ));
+            }
+            Datagram::Refuse(_, body) => self.check_nonce(who, voice, body.process_nonce)?,
+            Datagram::PreVote(header, body) | Datagram::Grant(header, body) => {
+                self.check_announced(who, voice, header)?;
+                self.check_stands(who, voice, header, "asks for votes, or grants one, and says")?;
+                self.check_nonce(who, voice, body.process_nonce)?;
+                self.check_asked(who, voice, body, matches!(datagram, Datagram::PreVote(..)))?;
+            }
+            Datagram::StepDown(header, body) => {
+                self.check_announced(who, voice, header)?;
+                self.check_stands(who, voice, header, "stops, and says")?;
+                self.check_nonce(who, voice, body.process_nonce)?;
+                self.check_step_down(who, voice, header, body)?;
+                self.stopped.insert(header.epoch());
+            }
+            Datagram::Reply(header, body) => {
+                self.check_announced(who, voice, header)?;
+                self.check_stands(who, voice, header, "replies")?;
+                self.check_nonce(who, voice, body.process_nonce)?;
+                self.check_reply(who, voice, sent, header, body)?;
+            }
+            Datagram::Status(header, body, members, _) => {
+                self.check_announced(who, voice, header)?;
+                self.check_stands(who, voice, header, "tells as its status")?;
+                self.check_nonce(who, voice, body.process_nonce)?;
+                self.check_status(who, voice, header, body, members.iter())?;
+            }
+            Datagram::Verdict(header, body) => {
+                self.check_announced(who, voice, header)?;
+                self.check_verdict(who, body)?;
+            }
+            Datagram::Answer(header, body) => {
+                self.check_announced(who, voice, header)?;
+                self.check_stands(who, voice, header, "refuses, and says")?;
+                self.check_answer(who, sent, header, body)?;
+            }
+            Datagram::Notice(header, rows) => {
+                self.check_announced(who, voice, header)?;
+                self.check_notice(who, voice, header, rows.iter())?;
+            }
+            Datagram::Presence(_, body) => self.check_nonce(who, voice, body.process_nonce)?,
+            // A request is judged where it is answered.
+            Datagram::Nack(..) | Datagram::Question(..) => {}
+            // Said by clients and watchers, asked of a device that has no groups, or carried by connections.
+            Datagram::Submission(..)
+            | Datagram::Down(..)
+            | Datagram::Join(..)
+            | Datagram::Lease(..)
+            | Datagram::ReplayRequest(..)
+            | Datagram::ReplayAnswer(..)
+            | Datagram::ReplayMark(..) => {
+                return Err(format!(
+                    "WIRE: replica {who} says what no replica says: {:?}",
+                    Header::peek(sent.bytes)
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// S2: nothing is said below the promise.
+    fn check_level(&self, who: usize, voice: &Voice, epoch: Epoch, what: &str) -> Result<(), Violation> {
+        if epoch < voice.level {
+            return Err(format!("S2: replica {who} {what} in {epoch}, it promised {}", voice.level));
+        }
+        Ok(())
+    }
+
+    /// Whether a node was in the log of this voice at some moment of its last turn.
+    fn was_held(&self, who: usize, voice: &Voice, node: Option<Node>) -> bool {
+        let held = |log: Option<Node>| self.tree.begins_with(log, node);
+        held(voice.tip) || held(voice.tip_before) || self.exchanged_by(who).iter().any(|old| held(Some(*old)))
+    }
+
+    /// With what the log of this voice ended at some moment of its last turn: an ack may come between two frames,
+    /// or before an exchange.
+    fn ends(&self, who: usize, voice: &Voice) -> Vec<Node> {
+        let mut ends: Vec<Node> = voice.tip_before.into_iter().collect();
+        let mut before = voice.tip_before;
+        for now in self.exchanged_by(who).iter().copied().map(Some).chain([voice.tip]) {
+            ends.extend(self.tree.path(self.tree.common(before, now), now));
+            before = now;
+        }
+        ends
+    }
+
+    /// Where the logs ended that it exchanged in its last turn.
+    fn exchanged_by(&self, who: usize) -> &[Node] {
+        self.exchanged.get(&who).map_or(&[], Vec::as_slice)
+    }
+
+    /// Whether the log of this voice ended in `epoch` at some moment of its last turn.
+    fn has_accepted(&self, who: usize, voice: &Voice, epoch: Epoch) -> bool {
+        self.ends(who, voice).iter().any(|&node| self.tree.stem(node).epoch == epoch)
+    }
+
+    /// The header tells where the sender's log stands: it must have stood there in this turn.
+    fn check_stands(&self, who: usize, voice: &Voice, header: &Header, what: &str) -> Result<(), Violation> {
+        let stands = |tree: &Tree, log: Option<Node>| {
+            let at = tree.cut(log, header.first_seq);
+            let found = at.map_or((Epoch::NONE, 1, 0), |at| {
+                let stem = tree.stem(at);
+                (stem.epoch, stem.next, stem.chain)
+            });
+            found == (header.epoch(), header.first_seq, header.chain)
+        };
+        let exchanged = self.exchanged_by(who).iter().copied().map(Some);
+        if [voice.tip, voice.tip_before].into_iter().chain(exchanged).any(|log| stands(&self.tree, log)) {
+            return Ok(());
+        }
+        Err(format!(
+            "S3: replica {who} {what} that its log ends at {} in {} with chain {:#x}, it ends at {:?}",
+            { header.first_seq },
+            header.epoch(),
+            { header.chain },
+            voice.end
+        ))
+    }
+
+    /// S2, S3: an ack names exactly the log of its epoch.
+    fn check_ack(&self, who: usize, voice: &mut Voice, header: &Header) -> Result<(), Violation> {
+        let (epoch, next) = (header.epoch(), header.first_seq);
+        self.check_level(who, voice, epoch, "acknowledged")?;
+        let stored = match voice.configured {
+            Durability::Process => voice.promised,
+            Durability::Power => voice.promise_stored,
+        };
+        if next == NOTHING && stored >= epoch {
+            return Ok(()); // it follows, and holds nothing of it yet
+        }
+        let log = self.ends(who, voice).into_iter().find(|node| {
+            let stem = self.tree.stem(*node);
+            stem.epoch == epoch && stem.next >= next
+        });
+        let at = self.tree.cut(log, next);
+        let chain = at.map_or(0, |at| self.tree.stem(at).chain);
+        let fits = self.tree.next(at) == next && (header.chain == 0 || header.chain == chain);
+        if log.is_none() || !fits {
+            return Err(format!(
+                "S3: replica {who} acknowledged {epoch} up to {next} with chain {:#x}, its log ends at {:?}",
+                { header.chain },
+                voice.end
+            ));
+        }
+        let durable = voice.durable.max(voice.durable_before);
+        if self.rests_on(voice, epoch) == Durability::Power && next > durable {
+            return Err(format!(
+                "S3: replica {who} acknowledged {next}, its disk has everything below {durable}"
+            ));
+        }
+        voice.acked = at;
+        if at.is_some_and(|at| self.tree.stem(at).epoch == epoch) {
+            voice.said = voice.said.max(epoch);
+        }
+        Ok(())
+    }
+
+    /// S2, S5: a ballot is stored before it is said, and told with the log as it is.
+    fn check_ballot(
+        &mut self,
+        who: usize,
+        voice: &mut Voice,
+        header: &Header,
+        body: &BallotBody,
+        prepares: bool,
+    ) -> Result<(), Violation> {
+        let ballot = Epoch(body.ballot);
+        self.check_level(who, voice, ballot, if prepares { "prepared" } else { "promised" })?;
+        let stored = match voice.configured {
+            Durability::Process => voice.promised,
+            Durability::Power => voice.promise_stored,
+        };
+        if stored < ballot {
+            return Err(format!("S2: replica {who} speaks in {ballot}, but has stored {stored}"));
+        }
+        if prepares && ballot.leader() != voice.identity {
+            return Err(format!("S1: replica {who} prepares {ballot}"));
+        }
+        self.check_stands(who, voice, header, "promises")?;
+        voice.level = ballot;
+        voice.said = voice.said.max(ballot);
+        let log = (header.epoch(), header.first_seq);
+        let promises = &mut self.ballots.entry(ballot).or_default().promises;
+        // Repeated, its log may have grown by salvage only: the first word is what counts.
+        promises.entry(voice.identity).or_insert(log);
+        Ok(())
+    }
+
+    /// S11: what is repaired is in the giver's log, and what is not committed goes to its own followers.
+    fn check_repair(
+        &self,
+        who: usize,
+        voice: &Voice,
+        sent: &Sent<'_>,
+        frame: &FrameView<'_>,
+        trailer: &RepairTrailer,
+    ) -> Result<(), Violation> {
+        let header = frame.header;
+        let node = self.tree.find(header.epoch(), header.first_seq);
+        let same = node.is_some_and(|node| self.tree.stem(node).tag == { header.tag });
+        if !same || !self.was_held(who, voice, node) {
+            return Err(format!(
+                "S11: replica {who} repaired a frame at {} of {} that is not in its log",
+                { header.first_seq },
+                header.epoch()
+            ));
+        }
+        let accepted = Epoch(trailer.accepted);
+        if trailer.commit_next > voice.commit_next || !self.has_accepted(who, voice, accepted) {
+            return Err(format!(
+                "S11: replica {who} repaired under ({accepted}, {}), which is not its own word",
+                trailer.commit_next
+            ));
+        }
+        let To::Unicast(to) = sent.to else {
+            // To everybody, whatever epoch each follows.
+            if header.next_seq() > trailer.commit_next {
+                return Err(format!("S11: replica {who} repaired to a group what is not committed"));
+            }
+            return Ok(());
+        };
+        let asked = self.asked_by(to, sent.from, trailer.token);
+        if header.next_seq() > trailer.commit_next
+            && !asked.is_empty()
+            && !asked.iter().any(|(epoch, start)| *epoch == accepted || *start && *epoch == header.epoch())
+        {
+            return Err(format!(
+                "S11: replica {who} gave the frame at {} of {accepted}, not committed, to a follower of {asked:?}",
+                { header.first_seq }
+            ));
+        }
+        Ok(())
+    }
+}

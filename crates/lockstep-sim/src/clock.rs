@@ -1,0 +1,91 @@
+//! What clocks show. The run has a time of its own, which nobody sees. Each machine's monotonic clock began with it
+//! and runs at a rate of its own: the crystals of two machines differ by up to 200 ppm, and in some runs one of them
+//! is broken and differs by 5 %. Wall clocks follow that rate, and are stepped besides.
+//!
+//! Only one machine's own times are ever compared with one another, so nothing may depend on the rates but patience.
+
+use super::plan::Plan;
+use super::rng::Rng;
+use lockstep_wire::Nanos;
+
+/// How many millionths a clock is too fast by, at most, where nothing is broken.
+const PPM_MAX: i64 = 200;
+/// One that is broken: 5 %.
+const PPM_BROKEN: i64 = 50_000;
+/// One whole.
+const PPM_ONE: i128 = 1_000_000;
+
+/// A machine's monotonic clock.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Clock {
+    /// So many millionths too fast, or too slow.
+    ppm: i64,
+}
+
+impl Clock {
+    /// What it shows at a time of the run.
+    pub(super) fn at(self, now: Nanos) -> Nanos {
+        if self.ppm == 0 || now == Nanos::MAX {
+            return now;
+        }
+        (i128::from(now) * (PPM_ONE + i128::from(self.ppm)) / PPM_ONE) as Nanos
+    }
+
+    /// The time of the run at which it shows `shown`, or a moment later.
+    pub(super) fn reaches(self, shown: Nanos) -> Nanos {
+        if self.ppm == 0 || shown == Nanos::MAX {
+            return shown;
+        }
+        let now = i128::from(shown) * PPM_ONE / (PPM_ONE + i128::from(self.ppm)) + 1;
+        Nanos::try_from(now).unwrap_or(Nanos::MAX)
+    }
+
+    /// Whether it is broken.
+    pub(super) fn is_broken(self) -> bool {
+        self.ppm.abs() > PPM_MAX
+    }
+
+    /// Whether it runs at the run's rate.
+    pub(super) fn is_exact(self) -> bool {
+        self.ppm == 0
+    }
+}
+
+impl Plan {
+    /// Each seat's clock; exact ones in most runs.
+    pub(super) fn draw_clocks(&mut self, rng: &mut Rng) {
+        self.clocks = vec![Clock::default(); self.seats()];
+        if rng.below(3) > 0 {
+            return;
+        }
+        let broken = rng.below(4) == 0;
+        for clock in &mut self.clocks {
+            let most = if broken && rng.below(2) == 0 { PPM_BROKEN } else { PPM_MAX };
+            clock.ppm = rng.below(2 * most as u64 + 1) as i64 - most;
+        }
+    }
+
+    /// The clock at a seat.
+    pub(super) fn clock(&self, seat: usize) -> Clock {
+        self.clocks.get(seat).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_shows_what_was_waited_for_when_the_run_reaches_it() {
+        for ppm in [-PPM_BROKEN, -PPM_MAX, -1, 0, 1, PPM_MAX, PPM_BROKEN] {
+            let clock = Clock { ppm };
+            for shown in [0, 1, 999_999, 1_000_000, 123_456_789, 86_400_000_000_000 * 400] {
+                let now = clock.reaches(shown);
+                assert!(clock.at(now) >= shown, "{ppm}: {shown} is not shown at {now}");
+                assert!(clock.at(now.saturating_sub(3)) < shown.max(1), "{ppm}: {shown} before {now}");
+            }
+            assert_eq!(clock.at(Nanos::MAX), Nanos::MAX);
+            assert_eq!(clock.reaches(Nanos::MAX), Nanos::MAX);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+//! What each process of a replica is configured with. Members of a cluster may differ, and one that is started again may
+//! come back with another configuration, or with another file for its tail: nothing that was said depends on it.
+//!
+//! ```text
+//!   drawn by the plan ─▶ process ── killed, or stopped in order ──▶ process with another durability, ring,
+//!                           ▲                                       segment, window, times, limits
+//!                           └───────── and back again ◀───────────┘
+//! ```
+//!
+//! What is drawn obeys the relations of `lockstep check`, up to a factor of size: `tests/sim.rs` has each of them
+//! checked. A relation that is missing there would show here.
+
+use super::plan::{End, Fault, Plan, Target, What};
+use super::rng::Rng;
+use lockstep_core::proto::beat::BeatLimits;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::window::Window;
+use lockstep_wire::Nanos;
+
+/// See [`Plan::beat_ns`]; in a run of the usual pace.
+const BEAT_NS: Nanos = 500_000;
+/// What `timing.heartbeat_first` may be.
+const BEAT_FIRST_NS_MAX: Nanos = 100_000_000;
+/// What `timing.suspect_max` may be.
+const TIMEOUT_NS_MAX: Nanos = 60_000_000_000;
+/// Names that every configuration has room for.
+const PUBLISHERS_MAX: u32 = 16;
+/// The tail holds so many windows at least.
+const WINDOWS_OF_A_RING: usize = 4;
+
+/// What one process of a replica is configured with.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Configured {
+    /// What an ack means.
+    pub durability: Durability,
+    /// Bytes of the tail's ring.
+    pub ring_bytes: usize,
+    /// Bytes of a segment.
+    pub segment_len: u64,
+    /// The window.
+    pub window: Window,
+    /// When it beats while it leads.
+    pub beat: BeatLimits,
+    /// How long a leader may be silent.
+    pub timeout_ns: Nanos,
+    /// Up to this false suspicions double it.
+    pub timeout_ns_max: Nanos,
+    /// Most names of publishers.
+    pub publishers_max: u32,
+    /// Most submissions that wait for an earlier one of their publisher.
+    pub hold_back: u16,
+}
+
+impl Configured {
+    /// What the whole cluster of a plan is configured with.
+    fn of(plan: &Plan) -> Self {
+        Self {
+            durability: plan.durability,
+            ring_bytes: plan.ring_bytes,
+            segment_len: plan.segment_len,
+            window: plan.window,
+            beat: BeatLimits {
+                first_ns: (50_000 * plan.pace).min(BEAT_FIRST_NS_MAX),
+                beat_ns: plan.beat_ns(),
+            },
+            timeout_ns: plan.timeout_ns,
+            timeout_ns_max: (8 * plan.timeout_ns).min(TIMEOUT_NS_MAX),
+            publishers_max: PUBLISHERS_MAX,
+            hold_back: 32,
+        }
+    }
+
+    /// Bytes of the largest window that its ring allows.
+    fn window_bytes_most(&self) -> u32 {
+        (self.ring_bytes / WINDOWS_OF_A_RING) as u32
+    }
+
+    /// Another one than `self` of the same cluster. Its ring is never smaller than the cluster's smallest, and its
+    /// times are of the same order: what a leader beats slower than, its standbys cannot wait for.
+    fn draw(&self, rng: &mut Rng) -> Self {
+        let mut other = *self;
+        for _ in 0..1 + rng.below(3) {
+            match rng.below(7) {
+                0 | 1 => {
+                    other.durability = match other.durability {
+                        Durability::Process => Durability::Power,
+                        Durability::Power => Durability::Process,
+                    }
+                }
+                2 => other.ring_bytes = self.ring_bytes << rng.below(3),
+                3 => other.segment_len = rng.pick(&[32 << 10, 64 << 10, 128 << 10]),
+                4 => {
+                    let most = other.window_bytes_most();
+                    other.window.entries = self.window.entries.max(rng.pick(&[32, 128, 1024]));
+                    other.window.bytes = rng.pick(&[self.window.bytes, most / 2, most]);
+                }
+                5 => {
+                    other.timeout_ns = self.timeout_ns * rng.pick(&[1, 2, 3]);
+                    other.timeout_ns_max = (other.timeout_ns * rng.pick(&[4, 8])).min(TIMEOUT_NS_MAX);
+                    let beat_ns = self.beat.beat_ns / rng.pick(&[1, 2, 4]);
+                    let first_ns = rng.pick(&[10_000, 50_000, beat_ns]).min(BEAT_FIRST_NS_MAX);
+                    other.beat = BeatLimits { first_ns, beat_ns };
+                }
+                _ => {
+                    other.publishers_max = PUBLISHERS_MAX * rng.pick(&[1, 2, 64]);
+                    other.hold_back = rng.pick(&[1, 8, 32]);
+                }
+            }
+        }
+        // A smaller ring may have been drawn behind the window.
+        other.window.bytes = other.window.bytes.min(other.window_bytes_most());
+        other
+    }
+}
+
+impl Plan {
+    /// An idle leader beats this often, where nothing else is configured.
+    pub(super) fn beat_ns(&self) -> Nanos {
+        BEAT_NS * self.pace
+    }
+
+    /// Each replica's configuration; in most runs that of the cluster. In some it changes while they run.
+    pub(super) fn draw_configured(&mut self, rng: &mut Rng, is_uniform: bool) {
+        let mut base = Configured::of(self);
+        self.configured = vec![base; self.replicas];
+        if is_uniform || rng.below(4) > 0 {
+            return;
+        }
+        // Elsewhere windows are larger than any file allows, which is harder on the rings.
+        base.window.bytes = base.window.bytes.min(base.window_bytes_most());
+        self.configured = vec![base; self.replicas];
+        // Each differs in some runs, and in the others all begin alike.
+        if rng.below(3) > 0 {
+            for configured in &mut self.configured {
+                if rng.below(2) == 0 {
+                    *configured = base.draw(rng);
+                }
+            }
+        }
+        for _ in 0..rng.below(6) {
+            let at_ns = rng.below(self.storm_ns);
+            let any = rng.below(self.replicas as u64) as usize;
+            let target = if rng.below(4) == 0 { Target::Leader } else { Target::Replica(any) };
+            let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
+            let end = if rng.below(2) == 0 { End::Stopped } else { End::Clean };
+            let what = match rng.below(4) {
+                0 => What::OtherTail(target, end, lasting),
+                1 => What::Reconfigure(target, base, end, lasting),
+                _ => What::Reconfigure(target, base.draw(rng), end, lasting),
+            };
+            self.faults.push(Fault { at_ns, what });
+        }
+        // What was said by the former configuration is what a loss of power behind the change may take.
+        for _ in 0..rng.below(3) {
+            let at_ns = rng.below(self.storm_ns);
+            let any = rng.below(self.replicas as u64) as usize;
+            let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
+            let what = What::Reboot(Target::Replica(any), super::plan::Disk::Kept, lasting);
+            self.faults.push(Fault { at_ns, what });
+        }
+        self.faults.sort_by_key(|fault| fault.at_ns);
+    }
+
+    /// Whether its configurations are drawn, and so are what `lockstep check` allows.
+    pub fn varies(&self) -> bool {
+        let is_other = |configured: &Configured| *configured != Configured::of(self);
+        self.configured.iter().any(is_other)
+            || self.faults.iter().any(|fault| matches!(fault.what, What::Reconfigure(..)))
+    }
+
+    /// The smallest ring of all that any replica ever has.
+    pub(super) fn smallest_ring_bytes(&self) -> usize {
+        let later = self.faults.iter().filter_map(|fault| match fault.what {
+            What::Reconfigure(_, configured, ..) => Some(configured.ring_bytes),
+            _ => None,
+        });
+        let now = self.configured.iter().map(|configured| configured.ring_bytes);
+        now.chain(later).min().unwrap_or(self.ring_bytes)
+    }
+}

@@ -1,0 +1,267 @@
+//! What was really generated: a run that never made a fault proves nothing about it.
+
+use lockstep_wire::{Header, Kind};
+
+macro_rules! events {
+    ($($name:ident $text:literal,)*) => {
+        /// What is counted.
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+        #[repr(usize)]
+        pub enum Event { $(#[doc = $text] $name,)* }
+
+        impl Event {
+            /// All of them, in order.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+            /// The words for them.
+            pub const NAMES: &'static [&'static str] = &[$($text,)*];
+        }
+    };
+}
+
+events! {
+    Delivered "datagrams delivered",
+    MessagesInParts "messages delivered that came in parts",
+    Lost "datagrams lost",
+    Duplicated "datagrams duplicated",
+    Reordered "datagrams reordered",
+    Corrupted "datagrams corrupted",
+    Replayed "old datagrams delivered again",
+    Overflowed "datagrams dropped by a full socket",
+    Cut "datagrams lost in a partition",
+    Clogged "datagrams held by a clogged path",
+    Partitions "partitions",
+    PartitionsOneWay "partitions one way",
+    PartitionsPartial "partitions between two",
+    HalfDeaf "nodes deaf on one group",
+    Clogs "paths clogged",
+    Pauses "processes paused",
+    LeaderPauses "leaders paused",
+    Takeovers "takeovers",
+    TakeoversWithin "takeovers before the one before was committed",
+    Exchanges "suffixes exchanged",
+    Overruns "suffixes longer than a ring, and read from the journal",
+    Replays "replays from another's journal",
+    ReplaysDenied "replays denied",
+    ReplayedFrames "frames that a replay brought",
+    ReaderReplays "replays that readers began from a journal",
+    PreVotes "pre-votes asked",
+    Prepares "promises asked",
+    Refusals "refusals said",
+    StepDowns "leaders that stepped down in words",
+    Handovers "handovers ordered",
+    Downs "deaths announced",
+    DownsOld "deaths announced again, of old epochs or of the living",
+    DownsForged "deaths announced by a liar",
+    MembersAdded "members added",
+    LearnersAdded "members ordered in that had not caught up",
+    MembersRemoved "members removed",
+    MembersReplaced "members replaced by their next incarnation",
+    WitnessesAdded "witnesses added",
+    ChangesFromTwo "changes from two members",
+    MembersSwapped "members replaced by their next life in one step",
+    ChangesCommitted "changes committed",
+    OrdersTwo "two changes ordered at once",
+    OrdersLate "late copies of orders",
+    OrdersDenied "orders denied",
+    LeadersKept "removals of the leader denied",
+    DeadDeclared "members declared dead",
+    LivingDeclared "living members declared dead",
+    DeadBuried "members removed by the operator's word",
+    TakeoversWithWitness "takeovers with a witness",
+    TakeoversThatWait "takeovers that wait for who is lost, as witnesses keep no more than a ring",
+    TakeoversOverChange "takeovers over a change that was not committed",
+    MembersCalm "changed memberships that went on in the calm",
+    Crashes "replicas killed",
+    LeaderCrashes "leaders killed",
+    MidTurnCrashes "replicas killed before they had sent everything",
+    Restarts "replicas restarted",
+    LeaderRestarts "restarts of one that had led",
+    Reboots "machines rebooted",
+    TornWrites "machines that died in a call of their disk, and lost of it",
+    CachesLost "machines that died and lost what their disk had cached",
+    BlackOuts "machines that died at once",
+    BlackOutsOfAll "black-outs of all machines",
+    DarkenedClean "machines that died after a stop in order",
+    DeathsInCalls "processes that died in a call of their disk",
+    DeviceFailures "devices that failed a call",
+    TornTails "processes that left a torn tail",
+    CleanStops "replicas stopped in order",
+    Amnesia "journals gone",
+    Damages "bits flipped in a journal",
+    StaleBlocks "blocks of a journal that were old again",
+    DamageFound "damaged journals refused",
+    DamageUnseen "damage that looked like a torn write",
+    Forgetful "replicas that may have forgotten, and stay silent",
+    DisksFull "disks full",
+    SlowFlushes "disks slow",
+    JournalsFull "journals that took nothing more",
+    RowsOfEpochs "replicas whose log had eight epochs without a commit, and more",
+    RowsCommitted "such rows that were committed",
+    Reconfigured "replicas that came back with another configuration",
+    DurabilityChanged "replicas that came back with another durability",
+    DurabilityProven "runs in power that brought to the device what runs before them said from memory",
+    RingsResized "rings made anew in another size",
+    RingsNotResized "rings that kept their size as they were needed",
+    OtherTails "replicas whose tail lay at another path",
+    OtherTailsRefused "replicas that needed the tail of the former path, and said so",
+    ShortSends "turns in which a device took fewer datagrams than it was offered",
+    NoBuffers "turns in which a device had no buffers",
+    Unjoined "datagrams of a group that was not joined",
+    BurstsLost "datagrams of bursts that one socket lost",
+    RingsOverrun "rings in memory that overran their reader",
+    Echoes "old datagrams that came back to their sender",
+    OtherClusters "datagrams of another cluster",
+    Ruins "quorums lost for good, or nearly",
+    RecoveriesNotNeeded "quorums that were complete after all",
+    Foundings "histories founded on what was left",
+    FoundersDied "foundings that died in a call, and were tried again",
+    FoundingsLoseCommitted "foundings without something that was committed",
+    FormerStopped "former members that stopped for the new history",
+    PresentStopped "members that stopped for the former history, and were started again",
+    ArchiversWentOver "logs that went over to the new history",
+    ReadersWentOver "readers that went over to the new history",
+    ReadersForgotten "readers told that they are ahead of the new history",
+    ReadersParted "readers told that theirs was another log",
+    PublishersWentOver "publishers that went over to the new history",
+    PublishersForgotten "publishers told that they are ahead of the new history",
+    ClockSteps "clocks stepped",
+    ClockStepsOfDays "clocks stepped by a day",
+    ClocksUneven "clocks of another rate than that of the run",
+    ClocksBroken "clocks that are wrong by more than a crystal may be",
+    NightsAsleep "nights in which all processes were suspended",
+    NightsKilled "nights before which all replicas were killed",
+    NightsStopped "nights before which all replicas were stopped in order",
+    NightsDark "nights before which all replicas were stopped in order, and lost their power",
+    LookedAhead "moments from which a healed quorum went on",
+    AheadWithoutQuorum "moments at which no quorum was left",
+    TailsOfOldBoots "machines that found the tail of the boot before",
+    BirthsLost "machines that died between a birth and the first flush of it",
+    RestartsAfterRoll "restarts behind an exchange and a new segment",
+    OpensInterrupted "opens under way when a leader died",
+    PublisherCrashes "publishers killed",
+    SubscriberCrashes "subscribers killed",
+    Fences "publishers fenced",
+    Retracts "retracts",
+    GatewayRetracts "retracts that gateways heard",
+    GatewaysKilled "gateways killed",
+    GatewaysStopped "gateways stopped in order",
+    GatewaysFenced "gateways fenced by another of their name",
+    NamesTaken "gateways refused, as another of their name lives",
+    Twins "second gateways of a name",
+    CopiesKilled "copies of an application killed",
+    Snapshots "snapshots of an application",
+    FeedsKilled "feeds killed",
+    DaysOrdered "orders to begin or to end a day",
+    DaysMarked "orders of days that ended",
+    Logins "logins accepted",
+    LoginsRefused "logins refused",
+    ClientMessages "messages sent to clients",
+    ClientMessagesEarly "messages told to clients early",
+    SessionsEnded "sessions ended at a client",
+    ConnectionsBroken "connections of clients broken",
+    ClientsDeaf "clients that read nothing",
+    ClientsLeft "clients logged out",
+    Reaped "clients disconnected for a dead gateway",
+    FeedDatagrams "turns in which a feed sent",
+    FeedMessages "messages that receivers took of feeds",
+    FeedRequests "requests that feeds answered",
+    ReplaysBehindRetract "readers that took back a suffix, and read what follows from a journal",
+    ReplaysBehindSleep "readers that slept while a suffix was undone, took it back, and read what follows from a journal",
+    Closes "publishers closed, to be opened again",
+    Abandoned "subscriptions abandoned",
+    PublishersLost "publishers that fell too far behind",
+    FatesFenced "messages whose fate was fenced",
+    RolledBack "journals that were put back as they had been, under a ring that stayed",
+    RolledBackWhole "of those, journals that their ring made whole",
+    Seconds "second processes of one identity, on a copy of its journal elsewhere",
+    SecondsClean "of those, on copies of journals that had been stopped in order",
+    SecondsBehind "of those, under a clock that is behind that of the first",
+    SecondsRefused "copies elsewhere that could not prove themselves complete, and did not start",
+    SecondsStopped "second processes that found the first one, and stopped",
+    SecondsLeft "second processes that were ended as their first one fell silent",
+    ScrubFinds "damage that a scrub found",
+    Rot "bits that changed in sealed segments while their replica ran",
+    Mended "damaged segments that were mended",
+    NotMended "tries to mend a segment that failed",
+    SegmentsRemoved "segments removed by retention",
+    SegmentsPacked "segments packed",
+    JournalsRead "journals read as a whole at the end",
+    Messages "messages with a fate",
+    Frames "frames",
+    Commits "commits counted by the oracle",
+}
+
+/// Counts of everything above.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Coverage([u64; Event::ALL.len()]);
+
+impl Default for Coverage {
+    fn default() -> Self {
+        Self([0; Event::ALL.len()])
+    }
+}
+
+impl Coverage {
+    /// It happened.
+    pub fn count(&mut self, event: Event) {
+        self.0[event as usize] += 1;
+    }
+
+    /// All of these happened.
+    pub fn count_all(&mut self, events: impl IntoIterator<Item = Event>) {
+        events.into_iter().for_each(|event| self.count(event));
+    }
+
+    /// What a datagram tells of elections.
+    pub fn count_kind(&mut self, bytes: &[u8]) {
+        match Header::peek(bytes).and_then(|header| Kind::from_u8(header.kind)) {
+            Some(Kind::PreVote) => self.count(Event::PreVotes),
+            Some(Kind::Prepare) => self.count(Event::Prepares),
+            Some(Kind::Refuse) => self.count(Event::Refusals),
+            Some(Kind::StepDown) => self.count(Event::StepDowns),
+            _ => {}
+        }
+    }
+
+    /// How often it happened.
+    pub fn get(&self, event: Event) -> u64 {
+        self.0[event as usize]
+    }
+
+    /// The words for an event.
+    fn name(event: Event) -> &'static str {
+        Event::NAMES[event as usize]
+    }
+
+    /// Adds another run's.
+    pub fn add(&mut self, other: &Self) {
+        for (count, more) in self.0.iter_mut().zip(other.0) {
+            *count += more;
+        }
+    }
+
+    /// What never happened, and should have.
+    pub fn missing(&self) -> Vec<&'static str> {
+        let zero = self.0.iter().zip(Event::NAMES).filter(|(count, _)| **count == 0);
+        let rare = [
+            Event::DamageUnseen,
+            Event::Overruns,
+            Event::ReplaysDenied,
+            Event::TakeoversThatWait,
+            Event::PresentStopped,
+            Event::ReadersParted,
+        ]
+        .map(Self::name);
+        let rare = |name: &&str| rare.contains(name);
+        zero.map(|(_, name)| *name).filter(|name| !rare(name)).collect()
+    }
+}
+
+impl std::fmt::Display for Coverage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (count, name) in self.0.iter().zip(Event::NAMES) {
+            writeln!(f, "{count:>14}  {name}")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,172 @@
+//! Long runs: virtual days, in which times pass that no short run reaches. Two things make them long, and both bound the
+//! number of events.
+//!
+//! *Pace*: leaders beat once a second instead of a thousand times, and every time that is configured is as much longer, as
+//! `lockstep check` allows it. Who has nothing to do sleeps until its next deadline, at most for as long as a parked node
+//! does: a deadline that is missing shows here. What the cores do after seconds of their own (whoever was silent is asked
+//! again, a requester is sent to replay, an answer is too late, a reader is certain) happens in the middle of these runs.
+//!
+//! *Nights*: everything stands still for minutes to days. Either all processes are suspended, so that every timer is due
+//! at once when they go on, or all replicas end (killed, stopped in order, stopped and without power) and begin in the
+//! morning. Days turn meanwhile, and what is older than the day may be removed.
+//!
+//! ```text
+//!   awake ~~~~~│ night │~~~~~~~~~~~~~│      night      │~~~~~~│ night │ calm
+//!   plan's time: at_ns counts what is awake ─▶ a plan with a night less is a shorter one
+//! ```
+
+use super::check::Violation;
+use super::coverage::Event;
+use super::plan::{DAY_NS, End, Fault, Plan, Target, What};
+use super::rng::Rng;
+use super::storm::ms;
+use super::story::Happening;
+use super::world::{Actor, IDLE_NS_MAX, LIVE_NS, World};
+use lockstep_core::engine::ports::PARK_NS_MAX;
+use lockstep_wire::Nanos;
+
+/// One seed in so many is long.
+const SELDOM: u64 = 64;
+/// How long it is awake at most, ...
+const AWAKE_NS_MAX: Nanos = 60_000_000_000;
+/// ... and at least.
+const AWAKE_NS_MIN: Nanos = 10_000_000_000;
+/// The beat of the slowest runs is just below the second that `timing.beat` may be.
+const PACE_MAX: u64 = 1_800;
+/// Times that are no part of the cluster's timing (resends, questions) are this much longer at most.
+const PATIENCE_MAX: u64 = 200;
+/// Nights in one run at most.
+const NIGHTS_MAX: u64 = 4;
+/// How long a night is, at least and at most.
+const NIGHT_NS_MIN: Nanos = 60_000_000_000;
+const NIGHT_NS_MAX: Nanos = 3 * DAY_NS;
+/// What lasts to the end of the storm lasts so long: longer than any run.
+const TO_THE_END: Nanos = 365 * DAY_NS;
+/// What the cores wait for by seconds of their own is over after this.
+const PATIENT_NS: Nanos = 60_000_000_000;
+/// Each process goes on in the morning within so many timeouts.
+const DAWN: u64 = 3;
+
+/// How everything stands still.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Night {
+    /// All processes are suspended, and their timers are due at once when they go on.
+    Asleep,
+    /// All replicas are killed.
+    Killed,
+    /// All replicas are stopped in order.
+    Stopped,
+    /// They are stopped in order, and then without power.
+    Dark,
+}
+
+impl Plan {
+    /// Whether it lasts for days.
+    pub fn is_long(&self) -> bool {
+        self.pace > 1
+    }
+
+    /// A time that is no part of the cluster's timing, and longer in long runs all the same.
+    pub(super) fn patient(&self, ns: Nanos) -> Nanos {
+        ns * self.pace.min(PATIENCE_MAX)
+    }
+
+    /// All that was drawn until now goes slower, in few runs.
+    pub(super) fn draw_pace(&mut self, rng: &mut Rng) {
+        if rng.below(SELDOM) > 0 || self.edges.is_some() || self.quiet_from.is_some() {
+            return;
+        }
+        let awake_ns = rng.log_uniform(AWAKE_NS_MIN, AWAKE_NS_MAX);
+        let most = (awake_ns / self.storm_ns).clamp(2, PACE_MAX);
+        let pace = rng.log_uniform((most / 16).max(2), most);
+        let stretch = (awake_ns / (self.storm_ns * pace)).max(1);
+        for fault in &mut self.faults {
+            fault.at_ns *= pace * stretch;
+            if let Some(lasting) = fault.what.lasting_mut() {
+                *lasting = if *lasting > self.storm_ns { TO_THE_END } else { *lasting * pace };
+            }
+        }
+        self.pace = pace;
+        self.timeout_ns *= pace;
+        self.storm_ns *= pace * stretch;
+    }
+
+    /// The nights of a long run.
+    pub(super) fn draw_nights(&mut self, rng: &mut Rng) {
+        if !self.is_long() {
+            return;
+        }
+        let nights = 1 + rng.below(NIGHTS_MAX);
+        for night in 0..nights {
+            // The last one may end with the storm: a quorum that wakes up is healed, and must go on.
+            let at_ns = match night {
+                0 if rng.below(2) == 0 => self.storm_ns - 1,
+                _ => rng.below(self.storm_ns),
+            };
+            let how = rng.pick(&[Night::Asleep, Night::Asleep, Night::Killed, Night::Stopped, Night::Dark]);
+            let lasting = rng.log_uniform(NIGHT_NS_MIN, NIGHT_NS_MAX);
+            self.faults.push(Fault { at_ns, what: What::Night(how, lasting) });
+        }
+        self.faults.sort_by_key(|fault| fault.at_ns);
+    }
+}
+
+impl World {
+    /// What was ordered in the storm of a long run, and only begins behind it, lasts so long at most.
+    pub(super) fn short_ns(&self) -> Nanos {
+        if self.plan.is_long() { self.plan.timeout_ns } else { Nanos::MAX }
+    }
+
+    /// Nobody looks less often than this, and who is idle so many times less often at each turn.
+    pub(super) fn idleness(&self) -> (Nanos, Nanos) {
+        if self.plan.is_long() { (PARK_NS_MAX, 16) } else { (IDLE_NS_MAX, 2) }
+    }
+
+    /// A quorum that is healed must be done after this long.
+    pub(super) fn live_ns(&self) -> Nanos {
+        let patient_ns = if self.plan.is_long() { PATIENT_NS } else { 0 };
+        LIVE_NS * self.plan.pace + patient_ns
+    }
+
+    /// Everything stands still.
+    pub(super) fn fall_asleep(&mut self, how: Night, lasting: Nanos) -> Result<(), Violation> {
+        self.end_second("night falls");
+        let dawn = self.now + lasting;
+        (self.slept_ns, self.dawn) = (self.slept_ns + lasting, dawn);
+        self.tell(0, || Happening::Fault(format!("night ({how:?}) {}", ms(lasting))));
+        self.count(match how {
+            Night::Asleep => Event::NightsAsleep,
+            Night::Killed => Event::NightsKilled,
+            Night::Stopped => Event::NightsStopped,
+            Night::Dark => Event::NightsDark,
+        });
+        for index in 0..self.seats.len() {
+            let late = self.rng.below(DAWN * self.plan.timeout_ns);
+            let is_replica = matches!(self.seats[index].actor, Actor::Replica(_));
+            if how == Night::Asleep || !is_replica {
+                let seat = &mut self.seats[index];
+                seat.paused_until = seat.paused_until.max(dawn + late);
+                continue;
+            }
+            match how {
+                Night::Killed => {
+                    let end = if self.rng.below(4) == 0 { End::TornTail } else { End::Clean };
+                    self.crash(Target::Replica(index), end, lasting + late)?;
+                }
+                Night::Stopped => self.crash(Target::Replica(index), End::Stopped, lasting + late)?,
+                Night::Dark => self.stop_and_darken(1 << index, lasting + late),
+                Night::Asleep => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it is night, and what is down stays so until the morning: then that is when `index` is looked at again.
+    pub(super) fn sleeps_on(&mut self, index: usize) -> bool {
+        let is_night = self.now < self.dawn;
+        if is_night {
+            self.seats[index].paused_until = self.dawn;
+        }
+        is_night
+    }
+}

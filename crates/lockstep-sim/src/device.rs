@@ -1,0 +1,140 @@
+//! Faults of one process's device: it takes fewer datagrams than it is offered, or none; it hears a group that was not
+//! joined; it drops a burst; it is a ring in memory that overruns its reader; and what was sent long ago comes back to
+//! its sender, or from another cluster.
+
+use super::coverage::Event;
+use super::plan::{Fault, Plan, What};
+use super::rng::Rng;
+use super::storm::ms;
+use super::story::Happening;
+use super::wire::Route;
+use super::world::World;
+use lockstep_core::engine::ports::Group;
+use lockstep_wire::{Header, Nanos, seal};
+
+/// One seed in so many has devices that fail.
+const SELDOM: u64 = 4;
+/// How far old datagrams that come back are apart.
+const APART_NS: u64 = 200_000;
+/// The id of another cluster in the same group.
+const OTHER_CLUSTER: u64 = 8;
+
+/// The fault of a device.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Ailment {
+    /// A send call takes no more than so many datagrams; of none, it says that it has no buffers.
+    Takes(usize),
+    /// The group is not joined.
+    Unjoined(Group),
+    /// So many datagrams that arrive next are dropped.
+    Drops(u32),
+    /// It is a ring in memory of so many datagrams: who is overrun has lost them all.
+    Ring(usize),
+}
+
+/// An ailment, and until when.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Device {
+    ailment: Option<(Ailment, Nanos)>,
+}
+
+impl Device {
+    fn ailment(&self, now: Nanos) -> Option<Ailment> {
+        self.ailment.filter(|(_, until)| now < *until).map(|(ailment, _)| ailment)
+    }
+
+    /// Whether nothing ails it.
+    pub(super) fn is_well(&self, now: Nanos) -> bool {
+        self.ailment(now).is_none()
+    }
+
+    /// Datagrams that a send call takes at most.
+    pub(super) fn takes(&self, now: Nanos) -> usize {
+        match self.ailment(now) {
+            Some(Ailment::Takes(most)) => most,
+            _ => usize::MAX,
+        }
+    }
+
+    /// Why a datagram that arrives is lost, if it is; `waiting` wait already. With the last, all of these are lost too.
+    pub(super) fn loses(&mut self, now: Nanos, group: Option<Group>, waiting: usize) -> Option<Event> {
+        match (self.ailment(now)?, group) {
+            (Ailment::Unjoined(unjoined), Some(group)) if unjoined == group => Some(Event::Unjoined),
+            (Ailment::Drops(left @ 1..), _) => {
+                self.ailment = self.ailment.map(|(_, until)| (Ailment::Drops(left - 1), until));
+                Some(Event::BurstsLost)
+            }
+            (Ailment::Ring(most), Some(_)) if waiting >= most => Some(Event::RingsOverrun),
+            _ => None,
+        }
+    }
+}
+
+impl Plan {
+    /// Devices that fail; none in most runs.
+    pub(super) fn draw_devices(&mut self, rng: &mut Rng) {
+        if rng.below(SELDOM) > 0 {
+            return;
+        }
+        for _ in 0..1 + rng.below(3) {
+            let class = rng.below(6);
+            for _ in 0..1 + rng.below(3) {
+                let seat = match rng.below(3) {
+                    0 => rng.below(self.seats() as u64) as usize,
+                    _ => rng.below(self.replicas as u64) as usize,
+                };
+                let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
+                let ail = |ailment| What::Ail(seat, ailment, lasting);
+                let what = match class {
+                    0 => ail(Ailment::Takes(rng.pick(&[0, 0, 1, 2]))),
+                    1 => ail(Ailment::Unjoined(rng.pick(&Group::ALL))),
+                    2 => ail(Ailment::Drops(rng.log_uniform(1, 64) as u32)),
+                    3 => ail(Ailment::Ring(rng.pick(&[1, 2, 4, 16]))),
+                    4 => What::Echo(1 + rng.below(8)),
+                    _ => What::OtherCluster(1 + rng.below(8)),
+                };
+                self.faults.push(Fault { at_ns: rng.below(self.storm_ns), what });
+            }
+        }
+        self.faults.sort_by_key(|fault| fault.at_ns);
+    }
+}
+
+impl World {
+    /// The device at this seat fails for a while.
+    pub(super) fn ail(&mut self, seat: usize, ailment: Ailment, lasting: Nanos) {
+        self.seats[seat].device.ailment = Some((ailment, self.now + lasting));
+        self.tell(seat, || Happening::Fault(format!("device: {ailment:?} {}", ms(lasting))));
+    }
+
+    /// Datagrams of the past come back to who sent them.
+    pub(super) fn echo(&mut self, count: u64) {
+        for _ in 0..count {
+            let Some(mut letter) = self.wire.old_letter() else { return };
+            // The operator has no device here.
+            if letter.route.from >= self.seats.len() {
+                continue;
+            }
+            letter.route = Route { from: letter.route.to, to: letter.route.from, ..letter.route };
+            let at = self.now + self.rng.below(APART_NS);
+            self.wire.post(at, letter);
+            self.count(Event::Echoes);
+        }
+    }
+
+    /// Another cluster in the same group says what this one said long ago.
+    pub(super) fn speak_as_other_cluster(&mut self, count: u64) {
+        for _ in 0..count {
+            let Some(mut letter) = self.wire.old_letter() else { return };
+            let Some(header) = Header::peek(&letter.bytes) else { continue };
+            let header = Header { cluster: OTHER_CLUSTER, ..header };
+            if letter.bytes.len() != header.length as usize {
+                continue;
+            }
+            seal(&mut letter.bytes, header);
+            let at = self.now + self.rng.below(APART_NS);
+            self.wire.post(at, letter);
+            self.count(Event::OtherClusters);
+        }
+    }
+}

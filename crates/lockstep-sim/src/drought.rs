@@ -1,0 +1,92 @@
+//! Droughts: the disks of a majority are full for long, and whoever has room leads, dies, and leads again. Nothing is
+//! committed, and each leadership adds an epoch to its log. Then there is room, and the cluster goes on by itself.
+//!
+//! ```text
+//!   room for one:   leads ─ dies ─ leads ─ dies ─ leads ─ …           (an epoch each, without a commit)
+//!   full, the rest: ── promise, hear, store nothing, blame nobody ────── room ─▶ a commit
+//! ```
+
+use super::check::Violation;
+use super::coverage::Event;
+use super::machine::Machine;
+use super::plan::{End, Fault, Plan, Target, What};
+use super::rng::Rng;
+use super::wire::Weather;
+use lockstep_core::engine::event::Event as NodeEvent;
+use lockstep_core::proto::election::Why;
+use lockstep_core::proto::window::Window;
+use lockstep_wire::{Condition, Header, Kind, Nanos};
+
+/// One seed in so many is a drought.
+const SELDOM: u64 = 128;
+/// Leaders that die in it: more than an epoch's start can list.
+const DEATHS: u64 = 28;
+/// Between two deaths, in timeouts: the others miss the leader, and elect it again.
+const APART: u64 = 14;
+/// The rings of the full ones take what is stamped until then.
+const FILLED_NS: Nanos = 60_000_000;
+
+impl Plan {
+    /// Whether disks are full for twice as long as the storm lasts: nothing else draws that.
+    pub fn is_drought(&self) -> bool {
+        self.faults
+            .iter()
+            .any(|fault| matches!(fault.what, What::DiskFull(_, lasting) if lasting == 2 * self.storm_ns))
+    }
+
+    /// A drought instead of everything else, in few runs. Returns whether it is one.
+    pub(super) fn draw_drought(&mut self, rng: &mut Rng) -> bool {
+        if rng.below(SELDOM) > 0 || self.founders < 3 || self.founders != self.replicas || self.witness {
+            return false;
+        }
+        (self.messages, self.ring_bytes, self.publishers) = (150, 32 << 10, 2);
+        // What is not committed stays in the ring, whoever leads: nobody gives what has left it.
+        self.window = Window { entries: 32, bytes: 2_000 };
+        self.weather = Weather { delay_ns: self.weather.delay_ns, ..Weather::default() };
+        self.storm_ns = FILLED_NS + (DEATHS + 2) * APART * self.timeout_ns;
+        self.faults.clear();
+        let lucky = rng.below(self.replicas as u64) as usize;
+        for index in (0..self.replicas).filter(|index| *index != lucky) {
+            let what = What::DiskFull(Target::Replica(index), 2 * self.storm_ns);
+            self.faults.push(Fault { at_ns: 0, what });
+        }
+        for death in 0..DEATHS {
+            let at_ns = FILLED_NS + death * APART * self.timeout_ns + rng.below(self.timeout_ns);
+            let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
+            let end = if rng.below(4) == 0 { End::MidTurn(rng.below(4) as u32) } else { End::Clean };
+            self.faults.push(Fault { at_ns, what: What::Crash(Target::Leader, end, lasting) });
+        }
+        true
+    }
+}
+
+/// What a replica whose journal takes nothing has done in its turn: it asks nobody to be elected (ELECT-3), and does not
+/// take a leader for deaf because its own log does not grow (SUSPECT-3).
+pub(super) fn judge(machine: &Machine, index: usize, events: &[NodeEvent]) -> Result<(), Violation> {
+    let Some(replica) = machine.replica() else { return Ok(()) };
+    if !replica.core.conditions.holds(Condition::JournalFull) || replica.tail().has_room() {
+        return Ok(());
+    }
+    let kinds = replica.net().sent.iter().filter_map(|(_, bytes)| Header::peek(bytes));
+    let asks = |header: Header| [Kind::PreVote as u8, Kind::Prepare as u8].contains(&header.kind);
+    if kinds.into_iter().any(asks) {
+        return Err(format!("ELECT-3: replica {index} has no room for an epoch's start, and asks to lead"));
+    }
+    if events.iter().any(|event| matches!(event, NodeEvent::Missed { why: Why::Deaf, .. })) {
+        return Err(format!("SUSPECT-3: replica {index} stores nothing itself, and calls its leader deaf"));
+    }
+    Ok(())
+}
+
+/// What of it is counted.
+pub(super) fn count(event: &NodeEvent) -> Option<Event> {
+    match event {
+        NodeEvent::Condition { condition: Condition::EpochsUncommitted, holds, .. } => {
+            Some(if *holds { Event::RowsOfEpochs } else { Event::RowsCommitted })
+        }
+        NodeEvent::Condition { condition: Condition::JournalFull, holds: true, .. } => {
+            Some(Event::JournalsFull)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,251 @@
+//! What the committed log says of clients, days, answers and feeds: folded by the simulator itself, from the frames that the
+//! oracle counts as committed. No gateway, feed or application is believed.
+
+use super::users::{self, USERS};
+use crate::check::tree::{Node, Tree};
+use crate::check::{Violation, digest};
+use lockstep_gateway::exchange::{ACKNOWLEDGED, NAME};
+use lockstep_gateway::gateway::ledger::FIRST_DAY;
+use lockstep_wire::{
+    DayMark, Destination, EntryKind, FrameView, GATEWAYS, OpenView, PART_MORE, PART_NEXT, PublisherId, Seq,
+};
+use std::collections::BTreeMap;
+
+/// A trading day.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Day {
+    pub(super) name: String,
+    pub(super) is_over: bool,
+    /// Its messages: where each stands, whom it is for, and what it says.
+    pub(super) messages: Vec<(Seq, Destination, Vec<u8>)>,
+}
+
+/// A login, or the open by which a client was taken away.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Open {
+    pub(super) user: usize,
+    pub(super) gateway: PublisherId,
+    /// What the user had said by then, by logins of that day.
+    pub(super) said: u64,
+}
+
+/// A user as the log has it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Client {
+    connected: bool,
+    /// The day in which it logged in last.
+    login_day: usize,
+}
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub(super) struct Books {
+    tip: Option<Node>,
+    names: BTreeMap<String, PublisherId>,
+    clients: [Client; USERS],
+    pub(super) days: Vec<Day>,
+    pub(super) opens: Vec<Open>,
+    /// What each user said, by the day of its login: digests of its orders, in order.
+    said: BTreeMap<(usize, usize), Vec<u64>>,
+    /// Orders of all, and so many of them were answered.
+    orders: Vec<(PublisherId, Vec<u8>)>,
+    pub(super) answers: usize,
+    /// Messages of which parts are still to come.
+    begun: BTreeMap<PublisherId, Vec<u8>>,
+    /// Whole messages that are larger than a datagram.
+    pub(super) large: Vec<u64>,
+    /// Clients that a gateway disconnected for a dead one.
+    pub(super) reaped: u64,
+}
+
+impl Books {
+    pub(super) fn new() -> Self {
+        let first = Day { name: FIRST_DAY.to_owned(), ..Day::default() };
+        Self {
+            tip: None,
+            names: BTreeMap::new(),
+            clients: Default::default(),
+            days: vec![first],
+            opens: Vec::new(),
+            said: BTreeMap::new(),
+            orders: Vec::new(),
+            answers: 0,
+            begun: BTreeMap::new(),
+            large: Vec::new(),
+            reaped: 0,
+        }
+    }
+
+    /// Everything up to `tip` is committed now.
+    pub(super) fn fold(&mut self, tree: &Tree, tip: Option<Node>) -> Result<(), Violation> {
+        if tip == self.tip {
+            return Ok(());
+        }
+        for node in tree.path(self.tip, tip) {
+            let bytes = &tree.stem(node).bytes;
+            let frame = FrameView::parse(bytes).map_err(|reject| format!("EDGE: {reject}"))?;
+            for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
+                let (id, payload) = (entry.header.publisher, entry.payload);
+                match entry.kind() {
+                    EntryKind::Open => {
+                        let open = OpenView::parse(payload).map_err(|reject| format!("EDGE: {reject}"))?;
+                        self.begun.remove(&id);
+                        self.open(id, &open);
+                    }
+                    EntryKind::Close => {
+                        self.begun.remove(&id);
+                        self.close(id, payload);
+                    }
+                    EntryKind::Day => {
+                        let mark = DayMark::parse(payload).map_err(|reject| format!("EDGE: {reject}"))?;
+                        self.day(seq, &mark)?;
+                    }
+                    EntryKind::Message if entry.header.destination != GATEWAYS => {
+                        let flags = entry.header.flags;
+                        let parts = self.begun.entry(id).or_default();
+                        if flags & PART_NEXT == 0 {
+                            parts.clear();
+                        }
+                        parts.extend_from_slice(payload);
+                        if flags & PART_MORE == 0 {
+                            let whole = self.begun.remove(&id).unwrap_or_default();
+                            if flags & PART_NEXT != 0 {
+                                self.large.push(digest(&whole));
+                            }
+                            self.message(seq, id, entry.header.destination, whole)?;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+        }
+        self.tip = tip;
+        Ok(())
+    }
+
+    fn user(&self, id: PublisherId) -> Option<usize> {
+        (0..USERS).find(|user| self.id(*user) == Some(id))
+    }
+
+    /// The id of a user's client.
+    pub(super) fn id(&self, user: usize) -> Option<PublisherId> {
+        self.names.get(&format!("client/{}", users::name(user))).copied()
+    }
+
+    fn open(&mut self, id: PublisherId, open: &OpenView<'_>) {
+        self.names.insert(open.name.to_owned(), id);
+        let Some(user) = self.user(id) else { return };
+        let day = self.days.len() - 1;
+        // The top byte of a nonce says whether it is a login.
+        let is_login = open.body.nonce[0] >> 56 == 1;
+        self.clients[user].connected |= is_login;
+        self.clients[user].login_day = day;
+        let said = self.said(day, user).len() as u64;
+        self.opens.push(Open { user, gateway: (open.body.nonce[1] >> 32) as PublisherId, said });
+    }
+
+    fn close(&mut self, id: PublisherId, said: &[u8]) {
+        if let Some(user) = self.user(id) {
+            self.reaped += u64::from(said.first() == Some(&9));
+            self.clients[user].connected = false;
+        }
+    }
+
+    fn day(&mut self, seq: Seq, mark: &DayMark<'_>) -> Result<(), Violation> {
+        let last = self.days.len() - 1;
+        let is_first = last == 0 && !self.days[0].is_over;
+        if mark.begins {
+            // Nobody began the first one.
+            if !self.days[last].is_over && !is_first {
+                return Err(format!("EDGE: a day begins at {seq} in an open one"));
+            }
+            self.days.push(Day { name: mark.name.to_owned(), ..Day::default() });
+        } else if self.days[last].is_over || is_first {
+            return Err(format!("EDGE: a day ends at {seq}, and none is open"));
+        }
+        self.days[last].is_over = true;
+        Ok(())
+    }
+
+    fn message(
+        &mut self,
+        seq: Seq,
+        id: PublisherId,
+        to: Destination,
+        payload: Vec<u8>,
+    ) -> Result<(), Violation> {
+        if let Some(user) = self.user(id) {
+            let day = self.clients[user].login_day;
+            self.said.entry((day, user)).or_default().push(digest(&payload));
+            self.orders.push((id, payload.clone()));
+        } else if self.names.get(NAME) == Some(&id) {
+            let (whom, order) = self.orders.get(self.answers).ok_or_else(|| {
+                format!("EDGE: the application answers at {seq} what nobody said: {} answers", self.answers)
+            })?;
+            if *whom != to || payload != [ACKNOWLEDGED, &order[..]].concat() {
+                return Err(format!(
+                    "EDGE: answer {} of the application, at {seq}, is none to order {}",
+                    self.answers + 1,
+                    self.answers + 1
+                ));
+            }
+            self.answers += 1;
+        }
+        if let Some(day) = self.days.last_mut().filter(|day| !day.is_over) {
+            day.messages.push((seq, to, payload));
+        }
+        Ok(())
+    }
+
+    /// What a user said by logins of a day, as digests.
+    pub(super) fn said(&self, day: usize, user: usize) -> &[u64] {
+        self.said.get(&(day, user)).map_or(&[], Vec::as_slice)
+    }
+
+    /// The day of this name.
+    pub(super) fn day_of(&self, name: &str) -> Option<usize> {
+        self.days.iter().position(|day| day.name == name)
+    }
+
+    /// The day that is open.
+    pub(super) fn open_day(&self) -> Option<usize> {
+        let last = self.days.len() - 1;
+        (!self.days[last].is_over).then_some(last)
+    }
+
+    /// Message `number` of what a user hears of a day, counted from 1.
+    pub(super) fn heard(&self, day: usize, user: usize, number: u64) -> Option<&[u8]> {
+        self.all_heard(day, user).nth(usize::try_from(number).ok()?.checked_sub(1)?)
+    }
+
+    /// What a user hears of a day.
+    pub(super) fn all_heard(&self, day: usize, user: usize) -> impl Iterator<Item = &[u8]> {
+        let heard = users::heard(user, |other| self.id(other));
+        let messages = self.days[day].messages.iter();
+        messages.filter(move |(_, to, _)| heard.contains(to)).map(|(.., payload)| &payload[..])
+    }
+
+    /// What a feed carries of a day, in blocks of at most `len_max` bytes.
+    pub(super) fn fed(
+        &self,
+        day: usize,
+        channel: Option<Destination>,
+        len_max: usize,
+    ) -> impl Iterator<Item = &[u8]> {
+        let messages = self.days[day].messages.iter();
+        let carried = messages.filter(move |(_, to, payload)| {
+            channel.is_none_or(|channel| channel == *to) && payload.len() <= len_max
+        });
+        carried.map(|(.., payload)| &payload[..])
+    }
+
+    /// Whether the log has a user as connected.
+    pub(super) fn is_connected(&self, user: usize) -> bool {
+        self.clients[user].connected
+    }
+
+    /// Orders that the application has not answered.
+    pub(super) fn unanswered(&self) -> usize {
+        self.orders.len() - self.answers
+    }
+}

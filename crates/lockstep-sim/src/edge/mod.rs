@@ -1,0 +1,442 @@
+//! # edge: what surrounds the core, as processes of the simulated world
+//!
+//! Gateways with their clients, copies of an application, feeds with their receivers, and operators who mark days: the
+//! cores that production runs, over the handles that production has. A client's connection is two streams of bytes that
+//! may end at any byte; a receiver loses datagrams; each process dies and is started again, and is stopped in order.
+//!
+//! ```text
+//!   traders ══ pipes ══▶ gateways ─▶ stream ─▶ copies ─▶ stream ─▶ gateways ══ pipes ══▶ traders
+//!                                       └─▶ feeds ── datagrams, some lost ──▶ receivers
+//!   books: a fold of what the oracle counts as committed; whatever clients and receivers are told is compared with it
+//! ```
+//! Judged end to end: each order stamped once and in its client's order, each answer once and in order at whichever
+//! gateway, feeds equal at all receivers, the outputs of all copies once, and who is gone disconnected in the stream.
+
+mod books;
+mod pipe;
+mod plan;
+mod process;
+mod receiver;
+mod trader;
+mod turn;
+mod users;
+
+pub(super) use plan::CLASSES;
+pub use plan::{EdgeFault, EdgePlan, Place};
+pub(super) use process::EdgeSeat;
+
+use super::check::Violation;
+use super::coverage::Event;
+use super::rng::Rng;
+use super::story::Happening;
+use super::wire::Seats;
+use super::world::{Actor, Phase, World};
+use books::Books;
+use lockstep_wire::Nanos;
+use pipe::Link;
+use plan::{CALENDARS, HANDLES};
+use process::{Process, What};
+use receiver::Receiver;
+use std::collections::BTreeMap;
+use trader::Trader;
+
+/// Everything of the edge that is no process on the cluster's network.
+pub(super) struct Edges {
+    plan: EdgePlan,
+    rng: Rng,
+    /// The first seat of the edge.
+    first: usize,
+    traders: Vec<Trader>,
+    links: BTreeMap<u64, Link>,
+    linked: u64,
+    receivers: Vec<Receiver>,
+    books: Books,
+    /// Days that were ordered.
+    days: u64,
+    /// Everything else is done, and the clients are gone for good: they must be disconnected in the stream.
+    is_left: bool,
+}
+
+/// Orders of a client that are left when the storm is over.
+const LEFT_MAX: u64 = 3;
+
+impl World {
+    /// The edge takes its seats.
+    pub(super) fn seat_edges(&mut self) {
+        let Some(plan) = self.plan.edges.clone() else { return };
+        let mut rng = Rng::new(self.plan.seed ^ 0x5ea7);
+        let first = self.seats.len();
+        let gateways = plan.gateway_seats() / HANDLES;
+        let now = self.now;
+        let kinds = (0..gateways).map(What::Gateway);
+        let kinds = kinds.chain((0..plan.copies).map(|_| What::Copy));
+        let kinds: Vec<_> = kinds.chain((0..plan.feeds).map(What::Feed)).collect();
+        for (number, what) in kinds.into_iter().enumerate() {
+            let seat = self.seats.len();
+            // The twin comes later, and so may a copy.
+            let at = match what {
+                What::Gateway(gateway) if gateway == plan.stamped.len() => Nanos::MAX,
+                What::Copy if number > gateways && rng.below(2) == 0 => now + rng.below(self.plan.storm_ns),
+                _ => now,
+            };
+            self.seat(Actor::Edge(Box::new(EdgeSeat::new(what, at))), format!("{what:?}"));
+            if !matches!(what, What::Feed(_)) {
+                self.seat(Actor::Handle(seat), format!("{what:?}, its reader"));
+            }
+        }
+        for _ in 0..CALENDARS {
+            let seat = EdgeSeat::new(What::Calendar, Nanos::MAX);
+            self.seat(Actor::Edge(Box::new(seat)), "calendar".to_string());
+        }
+        let traders = (0..plan.traders).map(|user| Trader::new(user, plan.orders, plan.every_ns)).collect();
+        let feeds = plan.feeds;
+        let receivers =
+            (0..if feeds > 0 { plan.receivers } else { 0 }).map(|_| Receiver::new(feeds)).collect();
+        self.edges = Some(Box::new(Edges {
+            plan,
+            rng,
+            first,
+            traders,
+            links: BTreeMap::new(),
+            linked: 0,
+            receivers,
+            books: Books::new(),
+            days: 0,
+            is_left: false,
+        }));
+    }
+
+    /// When a client or a receiver has something to do.
+    pub(super) fn next_edge_at(&self) -> Nanos {
+        let Some(edges) = &self.edges else { return Nanos::MAX };
+        let traders = edges.traders.iter().map(|trader| {
+            let link = trader.link.and_then(|link| edges.links.get(&link));
+            let come = link.map_or(Nanos::MAX, |link| link.down.next_at());
+            let come = if come < Nanos::MAX { come.max(trader.deaf_until) } else { come };
+            trader.next_at().min(come)
+        });
+        let receivers = edges.receivers.iter().map(Receiver::next_at);
+        traders.chain(receivers).min().unwrap_or(Nanos::MAX)
+    }
+
+    /// Clients and receivers have their turns.
+    pub(super) fn act_edges(&mut self) -> Result<(), Violation> {
+        let Some(mut edges) = self.edges.take() else { return Ok(()) };
+        let outcome = self.judge_books(&mut edges).and_then(|()| self.act_with(&mut edges));
+        self.edges = Some(edges);
+        outcome
+    }
+
+    /// The books have what is committed, if there are any.
+    pub(super) fn look_at_books(&mut self) -> Result<(), Violation> {
+        let Some(mut edges) = self.edges.take() else { return Ok(()) };
+        let outcome = self.judge_books(&mut edges);
+        self.edges = Some(edges);
+        outcome
+    }
+
+    /// The books have what is committed.
+    fn judge_books(&mut self, edges: &mut Edges) -> Result<(), Violation> {
+        edges.books.fold(&self.oracle.tree, self.oracle.ghost.tip())?;
+        let large = edges.books.large.drain(..);
+        self.oracle.whole.extend(large);
+        for _ in 0..std::mem::take(&mut edges.books.reaped) {
+            self.oracle.coverage.count(Event::Reaped);
+        }
+        Ok(())
+    }
+
+    fn act_with(&mut self, edges: &mut Edges) -> Result<(), Violation> {
+        let now = self.now;
+        for trader in 0..edges.traders.len() {
+            let link = edges.traders[trader].link.and_then(|link| edges.links.get(&link));
+            let come = link.map_or(Nanos::MAX, |link| link.down.next_at());
+            if edges.traders[trader].next_at().min(come) <= now {
+                self.turn_trader(edges, trader)?;
+            }
+        }
+        for receiver in 0..edges.receivers.len() {
+            if edges.receivers[receiver].next_at() <= now {
+                self.turn_receiver(edges, receiver)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn edge(&mut self, place: Place) -> Option<(usize, &mut EdgeSeat)> {
+        let seat = self.edges.as_ref()?.first + place;
+        match &mut self.seats.get_mut(seat)?.actor {
+            Actor::Edge(edge) => Some((seat, edge)),
+            _ => None,
+        }
+    }
+
+    /// Something befalls the edge.
+    pub(super) fn befall(&mut self, fault: EdgeFault) {
+        let now = self.now;
+        self.tell(0, || Happening::Fault(format!("edge: {fault:?}")));
+        match fault {
+            EdgeFault::Kill(place, lasting) => {
+                if let Some((seat, edge)) = self.edge(place)
+                    && edge.process.is_some()
+                {
+                    let what = edge.what;
+                    self.end_process(seat, now + lasting);
+                    let event = match what {
+                        What::Gateway(_) => Some(Event::GatewaysKilled),
+                        What::Copy => Some(Event::CopiesKilled),
+                        What::Feed(_) => Some(Event::FeedsKilled),
+                        // Seldom: an order does not take long.
+                        What::Calendar => None,
+                    };
+                    event.into_iter().for_each(|event| self.oracle.coverage.count(event));
+                }
+            }
+            EdgeFault::Stop(place, lasting) => {
+                if let Some((_, edge)) = self.edge(place)
+                    && let Some(Process::Gateway(process)) = &mut edge.process
+                    && process.stops.is_none()
+                {
+                    process.core.stop(now);
+                    process.stops = Some(now + 20_000_000);
+                    edge.restart_at = now + lasting;
+                    self.oracle.coverage.count(Event::GatewaysStopped);
+                }
+            }
+            EdgeFault::Twin => {
+                let Some(edges) = &self.edges else { return };
+                let place = edges.plan.gateway_seats() - HANDLES;
+                if edges.plan.twin
+                    && let Some((_, edge)) = self.edge(place)
+                    && edge.process.is_none()
+                {
+                    edge.restart_at = now;
+                    self.oracle.coverage.count(Event::Twins);
+                }
+            }
+            EdgeFault::Break(trader) => {
+                if let Some(mut edges) = self.edges.take() {
+                    if let Some(link) =
+                        edges.traders[trader].link.filter(|link| edges.links.contains_key(link))
+                    {
+                        edges.cut(now, link);
+                        self.oracle.coverage.count(Event::ConnectionsBroken);
+                    }
+                    self.edges = Some(edges);
+                }
+            }
+            EdgeFault::Deaf(trader, lasting) => {
+                if let Some(edges) = &mut self.edges {
+                    edges.traders[trader].deaf_until = now + lasting;
+                    self.oracle.coverage.count(Event::ClientsDeaf);
+                }
+            }
+            EdgeFault::Leave(trader, lasting) => {
+                if let Some(edges) = &mut self.edges {
+                    edges.traders[trader].leaves_until = Some(now + lasting);
+                    self.oracle.coverage.count(Event::ClientsLeft);
+                }
+            }
+            EdgeFault::Day(twice) => self.order_day(twice),
+        }
+    }
+
+    /// The operator begins a day, or ends the open one, as far as the operator knows; another one may do the same.
+    fn order_day(&mut self, twice: bool) {
+        let Some(edges) = &mut self.edges else { return };
+        // The first day is nobody's: it is ended by the begin of another.
+        let begins = edges.books.open_day().is_none_or(|day| day == 0);
+        let order = begins.then(String::new);
+        let calendars = edges.first + edges.plan.seats() - CALENDARS;
+        let now = self.now;
+        for number in 0..if twice { CALENDARS } else { 1 } {
+            let late = if number == 0 { 0 } else { self.rng.below(4_000_000) };
+            if let Actor::Edge(edge) = &mut self.seats[calendars + number].actor
+                && edge.process.is_none()
+            {
+                (edge.order, edge.restart_at) = (Some(order.clone()), now + late);
+                self.oracle.coverage.count(Event::DaysOrdered);
+            }
+        }
+    }
+
+    /// The process at `seat` is no more; the next one begins then.
+    fn end_process(&mut self, seat: usize, restart_at: Nanos) {
+        let now = self.now;
+        let Actor::Edge(edge) = &mut self.seats[seat].actor else { return };
+        edge.process = None;
+        edge.restart_at = restart_at;
+        let run = edge.run;
+        if let Some(edges) = &mut self.edges {
+            let is_of = |link: &Link| link.gateway == seat && link.run == run && !link.gateway_gone;
+            let gone: Vec<_> =
+                edges.links.iter().filter(|(_, link)| is_of(link)).map(|(at, _)| *at).collect();
+            gone.into_iter().for_each(|link| edges.cut(now, link));
+            edges.links.values_mut().filter(|link| is_of(link)).for_each(|link| link.gateway_gone = true);
+            edges.sweep();
+        }
+    }
+
+    /// A process of the edge begins.
+    pub(super) fn start_edge(&mut self, seat: usize) {
+        let Some(mut edges) = self.edges.take() else { return };
+        if let Actor::Edge(edge) = &mut self.seats[seat].actor {
+            // A day's name is used once: a late order, and one that is given again, has another.
+            if let Some(Some(name)) = &mut edge.order {
+                edges.days += 1;
+                *name = format!("DAY{}", edges.days);
+            }
+            edge.start(&self.plan, &edges.plan, seat, self.now, &mut edges.rng);
+        }
+        self.edges = Some(edges);
+        self.seats[seat].wake_at = self.now;
+        self.tell(seat, || Happening::Note("begins".to_string()));
+    }
+
+    /// The storm is over: what is healed of the edge goes on, and the rest never comes back. `healthy` has a bit for each seat.
+    pub(super) fn calm_edges(&mut self, healthy: Seats) {
+        let Some(edges) = &mut self.edges else { return };
+        let (first, seats) = (edges.first, edges.plan.seats());
+        for trader in &mut edges.traders {
+            (trader.left, trader.deaf_until) = (trader.left.min(LEFT_MAX) + 1, 0);
+            trader.retry_at = trader.retry_at.min(self.now + 1_000_000);
+        }
+        let now = self.now;
+        for seat in first..first + seats {
+            let is_healthy = healthy >> seat & 1 == 1;
+            let Actor::Edge(edge) = &mut self.seats[seat].actor else { continue };
+            match (is_healthy, edge.what) {
+                (false, _) => self.end_process(seat, Nanos::MAX),
+                (true, What::Calendar) => {}
+                (true, What::Gateway(_)) if edge.restart_at == Nanos::MAX => {}
+                (true, _) if edge.process.is_none() => edge.restart_at = now,
+                _ => {}
+            }
+        }
+    }
+
+    /// Which seats of the edge are healed: at least a gateway, a copy and a calendar.
+    pub(super) fn draw_healthy_edges(&mut self) -> Seats {
+        let Some(edges) = &self.edges else { return 0 };
+        let (first, seats) = (edges.first, edges.plan.seats());
+        let mut healthy = 0;
+        let (mut gateway, mut copy) = (false, false);
+        for seat in first..first + seats {
+            let bit = match &self.seats[seat].actor {
+                Actor::Edge(edge) => {
+                    let is_first = match edge.what {
+                        What::Gateway(_) => !std::mem::replace(&mut gateway, true),
+                        What::Copy => !std::mem::replace(&mut copy, true),
+                        What::Calendar => true,
+                        What::Feed(_) => false,
+                    };
+                    is_first || self.rng.below(4) > 0
+                }
+                Actor::Handle(owner) => healthy >> owner & 1 == 1,
+                _ => false,
+            };
+            healthy |= Seats::from(bit) << seat;
+        }
+        healthy
+    }
+
+    /// What of the edge is not done yet, in words; `None` if everything is.
+    pub(super) fn edge_lacks(&mut self, healthy: Seats) -> Result<Option<String>, Violation> {
+        let Some(mut edges) = self.edges.take() else { return Ok(None) };
+        let outcome = self.judge_books(&mut edges).and_then(|()| {
+            let lacks = edges.lacks();
+            if lacks.is_none() && !edges.is_left {
+                edges.traders.iter().try_for_each(|trader| trader.judge(&edges.books))?;
+            }
+            Ok(lacks)
+        });
+        let first_feed = edges.first + edges.plan.seats() - CALENDARS - edges.plan.feeds;
+        let feeds_live = (first_feed..first_feed + edges.plan.feeds).any(|seat| healthy >> seat & 1 == 1);
+        let lacks = outcome.map(|lacks| {
+            lacks.or_else(|| {
+                let channel = edges.plan.feeds_channel;
+                let behind = |receiver: &Receiver| receiver.lacks(&edges.books, channel);
+                edges.receivers.iter().filter(|_| feeds_live).find_map(behind)
+            })
+        });
+        let is_done = lacks == Ok(None) && !edges.is_left;
+        let (needs_day, calendars) =
+            (edges.books.open_day().is_none(), edges.first + edges.plan.seats() - CALENDARS);
+        self.edges = Some(edges);
+        // The last order of the storm may end a day.
+        let is_idle = |seat: usize| match &self.seats[seat].actor {
+            Actor::Edge(edge) => edge.process.is_none() && edge.restart_at == Nanos::MAX,
+            _ => true,
+        };
+        if needs_day && (calendars..calendars + CALENDARS).all(is_idle) {
+            self.order_day(false);
+        }
+        if is_done {
+            self.leave_edges(healthy);
+            return Ok(Some("the clients are gone, and connected in the stream".to_string()));
+        }
+        lacks
+    }
+
+    /// All clients are gone for good, and a gateway with them, where another one runs.
+    fn leave_edges(&mut self, healthy: Seats) {
+        let now = self.now;
+        let Some(edges) = &mut self.edges else { return };
+        edges.is_left = true;
+        for at in 0..edges.traders.len() {
+            edges.traders[at].retry_at = Nanos::MAX;
+            if let Some(link) = edges.traders[at].link {
+                edges.cut(now, link);
+            }
+        }
+        let (first, gateways) = (edges.first, edges.plan.gateway_seats());
+        let runs = |seat: &usize| match &self.seats[*seat].actor {
+            Actor::Edge(edge) => {
+                healthy >> *seat & 1 == 1
+                    && matches!(&edge.process, Some(Process::Gateway(gateway)) if gateway.core.is_ready())
+            }
+            _ => false,
+        };
+        let running: Vec<_> = (first..first + gateways).filter(runs).collect();
+        if let [one, .., _] = running[..] {
+            self.end_process(one, Nanos::MAX);
+        }
+    }
+
+    /// What a process that reads all of the stream is in the storm or in the calm.
+    fn is_calm(&self) -> bool {
+        self.phase != Phase::Storm
+    }
+}
+
+impl Edges {
+    /// A connection breaks, in both directions.
+    fn cut(&mut self, now: Nanos, link: u64) {
+        let (latency_ns, rng) = (self.plan.latency_ns, &mut self.rng);
+        if let Some(link) = self.links.get_mut(&link) {
+            link.up.cut(now, latency_ns, rng);
+            link.down.cut(now, latency_ns, rng);
+        }
+    }
+
+    /// Links that nobody has any more are forgotten.
+    fn sweep(&mut self) {
+        self.links.retain(|_, link| !(link.client_gone && link.gateway_gone));
+    }
+
+    /// What clients and the application still lack, in words.
+    fn lacks(&self) -> Option<String> {
+        if self.is_left {
+            let stays = (0..users::USERS).find(|user| self.books.is_connected(*user));
+            return stays.map(|user| format!("{} is gone, and connected in the stream", users::name(user)));
+        }
+        let trader = self.traders.iter().find_map(|trader| trader.is_done(&self.books).err());
+        let unanswered = self.books.unanswered();
+        trader.or_else(|| (unanswered > 0).then(|| format!("{unanswered} orders are not answered"))).or_else(
+            || {
+                let away = (self.traders.len()..users::USERS).find(|user| self.books.is_connected(*user));
+                away.map(|user| format!("{} is connected, and never was", users::name(user)))
+            },
+        )
+    }
+}

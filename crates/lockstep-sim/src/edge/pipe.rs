@@ -1,0 +1,125 @@
+//! A TCP connection between a client and a gateway: two streams of bytes, each in order, each of which may end at any byte.
+
+use crate::rng::Rng;
+use lockstep_wire::{Nanos, PublisherId};
+use std::collections::VecDeque;
+
+/// Bytes that one direction takes before its reader has read them.
+const ROOM: usize = 6 << 10;
+
+/// One direction.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Pipe {
+    under_way: VecDeque<(Nanos, Vec<u8>)>,
+    last_at: Nanos,
+    /// Came, and was not read.
+    came: VecDeque<u8>,
+    held: usize,
+    /// The writer is gone; its reader is told behind what is under way, or never.
+    end: Option<Nanos>,
+}
+
+impl Pipe {
+    /// Bytes that it takes now.
+    pub(super) fn room(&self) -> usize {
+        if self.end.is_some() { 0 } else { ROOM.saturating_sub(self.held) }
+    }
+
+    /// Takes bytes, for which there is room or not: a client's machine keeps nothing back.
+    pub(super) fn write(&mut self, now: Nanos, latency_ns: Nanos, bytes: &[u8]) {
+        if self.end.is_none() && !bytes.is_empty() {
+            self.last_at = self.last_at.max(now + latency_ns);
+            self.held += bytes.len();
+            self.under_way.push_back((self.last_at, bytes.to_vec()));
+        }
+    }
+
+    /// At most `most` of what has come by now.
+    pub(super) fn read(&mut self, now: Nanos, most: usize) -> Vec<u8> {
+        while self.under_way.front().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, bytes)) = self.under_way.pop_front()
+        {
+            self.came.extend(bytes);
+        }
+        let count = most.min(self.came.len());
+        self.held -= count;
+        self.came.drain(..count).collect()
+    }
+
+    /// The writer closes it: its reader reads all that was written.
+    pub(super) fn close(&mut self, now: Nanos, latency_ns: Nanos) {
+        if self.end.is_none() {
+            self.last_at = self.last_at.max(now + latency_ns);
+            self.end = Some(self.last_at);
+        }
+    }
+
+    /// It breaks: some of what is under way is lost, from some byte on; the reader may never hear so.
+    pub(super) fn cut(&mut self, now: Nanos, latency_ns: Nanos, rng: &mut Rng) {
+        let all: usize = self.under_way.iter().map(|(_, bytes)| bytes.len()).sum();
+        let mut lost = rng.below(all as u64 + 1) as usize;
+        self.held -= lost;
+        while lost > 0
+            && let Some((_, bytes)) = self.under_way.back_mut()
+        {
+            let kept = bytes.len().saturating_sub(lost);
+            lost -= bytes.len() - kept;
+            bytes.truncate(kept);
+            if kept == 0 {
+                self.under_way.pop_back();
+            }
+        }
+        self.end = None;
+        self.close(now, latency_ns);
+        if rng.below(4) == 0 {
+            self.end = Some(Nanos::MAX);
+        }
+    }
+
+    /// Whether everything was read, and its end is heard.
+    pub(super) fn is_over(&self, now: Nanos) -> bool {
+        self.came.is_empty() && self.under_way.is_empty() && self.end.is_some_and(|end| end <= now)
+    }
+
+    /// When something comes.
+    pub(super) fn next_at(&self) -> Nanos {
+        let come = if self.came.is_empty() { Nanos::MAX } else { 0 };
+        let first = self.under_way.front().map_or(Nanos::MAX, |(at, _)| *at);
+        come.min(first).min(self.end.unwrap_or(Nanos::MAX))
+    }
+}
+
+/// Both directions, and whose they are.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    pub(super) trader: usize,
+    /// The gateway's seat, and which of its processes.
+    pub(super) gateway: usize,
+    pub(super) run: u64,
+    /// The gateway's index of it, once it has accepted it.
+    pub(super) conn: Option<usize>,
+    /// Bytes to the gateway, and from there.
+    pub(super) up: Pipe,
+    pub(super) down: Pipe,
+    /// The client's end is closed, and the gateway's.
+    pub(super) client_gone: bool,
+    /// The gateway's id, once it has one.
+    pub(super) own: Option<PublisherId>,
+    pub(super) gateway_gone: bool,
+}
+
+impl Link {
+    pub(super) fn new(trader: usize, gateway: usize, run: u64) -> Self {
+        Self {
+            trader,
+            gateway,
+            run,
+            conn: None,
+            up: Pipe::default(),
+            down: Pipe::default(),
+            client_gone: false,
+            own: None,
+            gateway_gone: false,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What of the edge takes part in a run, and what befalls it.
+
+use crate::rng::Rng;
+use lockstep_wire::Nanos;
+
+/// Which seat an edge's process has, counted from the first of them.
+pub type Place = usize;
+
+/// What the edge of one run is.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct EdgePlan {
+    /// Whether each gateway reads what is only stamped.
+    pub stamped: Vec<bool>,
+    /// Whether a second process of the first gateway's name may be started.
+    pub twin: bool,
+    /// Copies of the application.
+    pub copies: usize,
+    /// Feeds, all of one source.
+    pub feeds: usize,
+    /// The feeds carry the channel, or everything.
+    pub feeds_channel: bool,
+    /// Receivers of the feeds.
+    pub receivers: usize,
+    /// Clients; each is another user.
+    pub traders: usize,
+    /// Orders of each.
+    pub orders: u64,
+    /// Time between two orders of one.
+    pub every_ns: Nanos,
+    /// A way between client and gateway takes about as long.
+    pub latency_ns: Nanos,
+    /// Datagrams of feeds, requests and answers that are lost, in chances per million.
+    pub loss: u32,
+}
+
+/// Seats of one gateway, and of one copy of the application: each of their handles has an address.
+pub(crate) const HANDLES: usize = 2;
+/// Operators who mark days.
+pub(crate) const CALENDARS: usize = 2;
+
+/// What befalls the edge.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum EdgeFault {
+    /// A process dies, and is started again after a while.
+    Kill(Place, Nanos),
+    /// A gateway is stopped in order, and started again after a while.
+    Stop(Place, Nanos),
+    /// A second process of the first gateway's name is started.
+    Twin,
+    /// A client's connection breaks, at some byte.
+    Break(usize),
+    /// A client reads nothing for so long.
+    Deaf(usize, Nanos),
+    /// A client logs out, and comes back later.
+    Leave(usize, Nanos),
+    /// The operator begins a day, or ends the one that is open; twice, if the order is given twice.
+    Day(bool),
+}
+
+impl EdgePlan {
+    /// The edge of a seed; most have none.
+    pub fn of_seed(seed: u64) -> Option<Self> {
+        let mut rng = Rng::new(seed ^ 0xed9e);
+        if rng.below(5) > 0 {
+            return None;
+        }
+        let gateways = rng.pick(&[1, 2, 2, 2]);
+        Some(Self {
+            stamped: (0..gateways).map(|_| rng.below(2) == 0).collect(),
+            twin: rng.below(4) == 0,
+            copies: rng.pick(&[1, 2, 2]),
+            feeds: rng.pick(&[0, 1, 2, 2]),
+            feeds_channel: rng.below(2) == 0,
+            receivers: 1 + rng.below(2) as usize,
+            traders: 1 + rng.below(4) as usize,
+            orders: 3 + rng.below(30),
+            every_ns: rng.pick(&[200_000, 500_000, 2_000_000]),
+            latency_ns: rng.pick(&[5_000, 50_000, 400_000]),
+            loss: rng.pick(&[0, 1_000, 50_000, 250_000]),
+        })
+    }
+
+    /// Seats of gateways, the twin's among them.
+    pub(crate) fn gateway_seats(&self) -> usize {
+        HANDLES * (self.stamped.len() + usize::from(self.twin))
+    }
+
+    /// Seats in all.
+    pub fn seats(&self) -> usize {
+        self.gateway_seats() + HANDLES * self.copies + self.feeds + CALENDARS
+    }
+
+    /// The place of a process that may die.
+    fn process(&self, rng: &mut Rng) -> Place {
+        let gateways = self.stamped.len();
+        let one = rng.below((gateways + self.copies + self.feeds + CALENDARS) as u64) as usize;
+        match one {
+            _ if one < gateways => HANDLES * one,
+            _ if one < gateways + self.copies => self.gateway_seats() + HANDLES * (one - gateways),
+            _ => self.gateway_seats() + HANDLES * self.copies + (one - gateways - self.copies),
+        }
+    }
+
+    /// One thing that befalls it, which lasts so long.
+    pub(crate) fn draw(&self, rng: &mut Rng, class: u64, lasting: Nanos) -> EdgeFault {
+        let trader = rng.below(self.traders as u64) as usize;
+        let gateway = HANDLES * rng.below(self.stamped.len() as u64) as usize;
+        match class {
+            0 => EdgeFault::Kill(self.process(rng), lasting),
+            1 => EdgeFault::Kill(gateway, lasting),
+            2 => EdgeFault::Stop(gateway, lasting),
+            3 => EdgeFault::Break(trader),
+            4 => match rng.below(2) {
+                0 => EdgeFault::Deaf(trader, lasting),
+                _ => EdgeFault::Leave(trader, lasting),
+            },
+            5 => EdgeFault::Day(rng.below(3) == 0),
+            _ if self.twin => EdgeFault::Twin,
+            _ => EdgeFault::Kill(self.gateway_seats(), lasting),
+        }
+    }
+}
+
+/// Classes of what befalls an edge.
+pub(crate) const CLASSES: u64 = 7;

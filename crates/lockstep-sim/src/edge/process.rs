@@ -1,0 +1,296 @@
+//! The processes of the edge: production's cores over production's handles, on seats of the simulated network.
+
+use super::plan::EdgePlan;
+use super::users;
+use crate::machine::MTU;
+use crate::net::SimNet;
+use crate::plan::Plan;
+use crate::populate::{plain_publisher, subscriber};
+use crate::reader::Source;
+use crate::rng::Rng;
+use lockstep_core::engine::outputs::Outputs;
+use lockstep_core::engine::ports::MemoryBacklog;
+use lockstep_core::engine::publisher::{PublishError, Publisher, PublisherCore};
+use lockstep_core::engine::receiver::Start;
+use lockstep_core::engine::subscriber::{Delivery, Subscriber};
+use lockstep_gateway::calendar::Order;
+use lockstep_gateway::exchange::{Exchange, NONCE};
+use lockstep_gateway::feed::{Feed, Source as FeedSource};
+use lockstep_gateway::gateway::core::{Check, Gateway, GatewayLimits, Stream};
+use lockstep_gateway::gateway::ledger::Ledger;
+use lockstep_gateway::gateway::users::Whom;
+use lockstep_gateway::mold;
+use lockstep_gateway::soup;
+use lockstep_wire::{Cursor, Destination, Nanos, PublisherId, PublisherSeq};
+use std::collections::VecDeque;
+use std::fmt;
+
+/// Bytes of a datagram of a feed.
+pub(crate) const FEED_LEN_MAX: usize = MTU - 28;
+/// What a block of it takes.
+pub(super) const BLOCK_LEN_MAX: usize = FEED_LEN_MAX - 22;
+/// Bytes of a day.
+const BACKLOG_BYTES: u64 = 16 << 20;
+/// Time between two signs of life of a gateway.
+const BEAT_NS: Nanos = 1_500_000;
+
+/// What a process is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum What {
+    /// A gateway, by number; the twin has the first one's name.
+    Gateway(usize),
+    /// A copy of the application.
+    Copy,
+    /// A feed, by number.
+    Feed(usize),
+    /// An operator who marks days.
+    Calendar,
+}
+
+/// A seat of the edge, and the process there.
+pub(crate) struct EdgeSeat {
+    pub(crate) what: What,
+    pub(crate) process: Option<Process>,
+    pub(crate) restart_at: Nanos,
+    /// Processes that were started here.
+    pub(super) run: u64,
+    /// A copy's disk.
+    pub(super) snapshot: Option<Snapshot>,
+    /// A gateway could not have the stream's beginning: its next process begins with what there is.
+    pub(super) lacks_beginning: bool,
+    /// What a calendar is to mark next: a day of this name, or the end of one.
+    pub(super) order: Option<Option<String>>,
+}
+
+/// An application's state, and where the stream goes on.
+pub(super) struct Snapshot {
+    cursor: Cursor,
+    state: Exchange,
+    outputs: Vec<u8>,
+}
+
+/// A process that runs.
+pub(crate) enum Process {
+    Gateway(Box<GatewayProcess>),
+    Copy(Box<CopyProcess>),
+    Feed(Box<FeedProcess>),
+    Calendar(Box<CalendarProcess>),
+}
+
+pub(crate) struct GatewayProcess {
+    pub(super) publisher: Box<Publisher<SimNet>>,
+    pub(super) subscriber: Box<Subscriber<SimNet>>,
+    pub(super) source: Source,
+    pub(super) core: Gateway<MemoryBacklog>,
+    /// Links by the core's index.
+    pub(super) links: Vec<Option<u64>>,
+    /// Passwords that are being checked.
+    pub(super) checks: VecDeque<(Nanos, Check)>,
+    pub(super) touched: Vec<usize>,
+    pub(super) whole: bool,
+    pub(super) has_begun: bool,
+    /// It was told to stop, and has so long.
+    pub(super) stops: Option<Nanos>,
+    pub(super) rng: Rng,
+}
+
+pub(crate) struct CopyProcess {
+    pub(super) publisher: Box<Publisher<SimNet>>,
+    pub(super) subscriber: Box<Subscriber<SimNet>>,
+    pub(super) source: Source,
+    pub(super) state: Exchange,
+    pub(super) rng: Rng,
+}
+
+pub(crate) struct FeedProcess {
+    pub(super) subscriber: Box<Subscriber<SimNet>>,
+    pub(super) source: Source,
+    pub(super) feed: Feed<MemoryBacklog>,
+    pub(super) whole: bool,
+    pub(super) has_begun: bool,
+}
+
+pub(crate) struct CalendarProcess {
+    pub(super) publisher: Box<Publisher<SimNet>>,
+    pub(super) order: Order,
+}
+
+impl Process {
+    /// Holds after each turn. Panics with the rule that is broken.
+    pub(crate) fn invariants(&self) {
+        match self {
+            Self::Gateway(process) => {
+                process.publisher.core.invariants();
+                process.subscriber.core.invariants();
+                process.core.invariants();
+            }
+            Self::Copy(process) => {
+                process.publisher.core.invariants();
+                process.subscriber.core.invariants();
+            }
+            Self::Feed(process) => process.subscriber.core.invariants(),
+            Self::Calendar(process) => process.publisher.core.invariants(),
+        }
+    }
+}
+
+/// The publisher as a gateway's core sees it.
+pub(super) struct Handle<'a>(pub(super) &'a mut PublisherCore, pub(super) &'a mut Rng);
+
+impl Stream for Handle<'_> {
+    fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
+        self.0.open(name, nonce)
+    }
+
+    fn publish(
+        &mut self,
+        publisher: PublisherId,
+        destination: Destination,
+        payload: &[u8],
+    ) -> Result<PublisherSeq, PublishError> {
+        self.0.try_publish(publisher, destination, payload)
+    }
+
+    fn close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError> {
+        self.0.try_close(publisher, said)
+    }
+
+    fn draw(&mut self) -> [u64; 2] {
+        [self.1.next_u64(), self.1.next_u64()]
+    }
+}
+
+fn gateway_limits(delivery: Delivery) -> GatewayLimits {
+    GatewayLimits {
+        delivery,
+        clients_max: 16,
+        accepts: 1_000_000,
+        soup: soup::ServerLimits {
+            login_ns: 20_000_000,
+            silence_ns: 10_000_000,
+            silence_ns_min: 2_000_000,
+            heartbeat_ns: 2_000_000,
+        },
+        stall_ns: 6_000_000,
+        checks_max: 8,
+        scan_ns: 400_000,
+        beat_ns: BEAT_NS,
+        lost_beats: 6,
+    }
+}
+
+impl EdgeSeat {
+    pub(super) fn new(what: What, restart_at: Nanos) -> Self {
+        let (process, snapshot, order) = (None, None, None);
+        Self { what, process, restart_at, run: 0, snapshot, lacks_beginning: false, order }
+    }
+
+    /// A process begins. `seat` is its first one.
+    pub(super) fn start(&mut self, plan: &Plan, edge: &EdgePlan, seat: usize, now: Nanos, rng: &mut Rng) {
+        self.run += 1;
+        let whole = !self.lacks_beginning;
+        let start = if whole { Start::From(1) } else { Start::Oldest };
+        self.process = match self.what {
+            What::Gateway(number) => {
+                // The twin is the first one once more.
+                let number = if number == edge.stamped.len() { 0 } else { number };
+                let delivery = if edge.stamped[number] { Delivery::Stamped } else { Delivery::Committed };
+                let ledger = Ledger::new(MemoryBacklog::new(BACKLOG_BYTES), whole, true);
+                Some(Process::Gateway(Box::new(GatewayProcess {
+                    publisher: plain_publisher(plan, seat, rng),
+                    subscriber: subscriber(plan, seat + 1, delivery, start, true, rng),
+                    source: Source::default(),
+                    core: Gateway::new(&number.to_string(), gateway_limits(delivery), users::file(), ledger),
+                    links: Vec::new(),
+                    checks: VecDeque::new(),
+                    touched: Vec::new(),
+                    whole,
+                    has_begun: false,
+                    stops: None,
+                    rng: rng.fork(),
+                })))
+            }
+            What::Copy => {
+                let mut publisher = plain_publisher(plan, seat, rng);
+                // Now and then the disk is gone as well.
+                let snapshot = self.snapshot.as_ref().filter(|_| rng.below(4) > 0);
+                let restored = snapshot.and_then(|snapshot| {
+                    let (answers, _) = Outputs::restore(snapshot.state.answers.name(), &snapshot.outputs)?;
+                    let mut state = snapshot.state.clone();
+                    state.answers = answers;
+                    Some((state, Start::Cursor(snapshot.cursor)))
+                });
+                let (mut state, start) = restored.unwrap_or((Exchange::default(), Start::From(1)));
+                state.answers.begin_open(&mut publisher.core, NONCE);
+                Some(Process::Copy(Box::new(CopyProcess {
+                    publisher,
+                    subscriber: subscriber(plan, seat + 1, Delivery::Committed, start, true, rng),
+                    source: Source::default(),
+                    state,
+                    rng: rng.fork(),
+                })))
+            }
+            What::Feed(_) => {
+                let source = match edge.feeds_channel {
+                    true => FeedSource::For(Whom::Channel(users::CHANNEL)),
+                    false => FeedSource::All,
+                };
+                let days = [0, 0].map(|_| MemoryBacklog::new(BACKLOG_BYTES));
+                let server = mold::RequestServer::new(mold::ServerLimits::default());
+                let feed = Feed::new(source, FEED_LEN_MAX, days, whole, server);
+                feed.ok().map(|feed| {
+                    Process::Feed(Box::new(FeedProcess {
+                        subscriber: subscriber(plan, seat, Delivery::Committed, start, true, rng),
+                        source: Source::default(),
+                        feed: feed.with_heartbeat(2_000_000),
+                        whole,
+                        has_begun: false,
+                    }))
+                })
+            }
+            What::Calendar => self.order.as_ref().and_then(|order| {
+                let mut publisher = plain_publisher(plan, seat, rng);
+                let nonce = [rng.next_u64(), rng.next_u64()];
+                let order = Order::begin(&mut publisher.core, order.as_deref(), nonce)?;
+                Some(Process::Calendar(Box::new(CalendarProcess { publisher, order })))
+            }),
+        };
+        self.restart_at = if self.process.is_some() { now } else { Nanos::MAX };
+    }
+
+    /// The devices of its handles.
+    pub(crate) fn net_mut(&mut self, handle: usize) -> Option<&mut SimNet> {
+        Some(match (self.process.as_mut()?, handle) {
+            (Process::Gateway(process), 0) => process.publisher.net_mut(),
+            (Process::Gateway(process), _) => process.subscriber.net_mut(),
+            (Process::Copy(process), 0) => process.publisher.net_mut(),
+            (Process::Copy(process), _) => process.subscriber.net_mut(),
+            (Process::Feed(process), _) => process.subscriber.net_mut(),
+            (Process::Calendar(process), _) => process.publisher.net_mut(),
+        })
+    }
+}
+
+impl fmt::Display for EdgeSeat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:?}, runs {}", self.what, self.process.is_some())?;
+        if let Some(Process::Gateway(process)) = &self.process {
+            let core = &process.core;
+            let connected: Vec<_> =
+                core.clients().connected().map(|(_, client)| (&client.user, client.gateway)).collect();
+            let (open, own) = (core.open_count(), core.own());
+            write!(f, ", own {own:?}, {open} logged in, connected {connected:?}, left {}", core.has_left())?;
+        }
+        Ok(())
+    }
+}
+
+impl Snapshot {
+    /// What a copy writes to its disk, between two events of its subscription.
+    pub(super) fn of(process: &CopyProcess) -> Option<Self> {
+        let cursor = process.subscriber.core.cursor()?;
+        let mut outputs = Vec::new();
+        process.state.answers.save(process.subscriber.core.deliver_next(), &mut outputs);
+        Some(Self { cursor, state: process.state.clone(), outputs })
+    }
+}

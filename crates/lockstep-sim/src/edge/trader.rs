@@ -1,0 +1,372 @@
+//! A client behind gateways: it knows nothing of lockstep, keeps numbers of its own, and goes to another gateway when its
+//! connection ends.
+//!
+//! What it is told is compared with the books. What it has said it keeps itself: of a gateway it learns only how much of
+//! that the stream has, and that is judged too.
+
+use super::books::Books;
+use super::users;
+use crate::check::{Violation, digest};
+use crate::rng::Rng;
+use lockstep_gateway::soup::{
+    Client, ClientEnd, ClientEvent, ClientLimits, ClientState, LoginRequest, RejectReason, Timeout,
+};
+use lockstep_gateway::{Field, Text};
+use lockstep_wire::{Nanos, PublisherId};
+use std::collections::BTreeMap;
+
+/// Between two tries to connect.
+const AGAIN_NS: Nanos = 1_000_000;
+/// A connection that brings no message for so long is given up: its gateway may hear no stream.
+const PATIENCE_NS: Nanos = 30_000_000;
+/// Messages that it says at once.
+const SAID_AT_ONCE: usize = 4;
+
+/// The timers of a client, as fast as the world is.
+pub(super) const LIMITS: ClientLimits =
+    ClientLimits { answer_ns: 40_000_000, silence_ns: 12_000_000, heartbeat_ns: 2_000_000 };
+
+/// What became of a login or a message, for whoever counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Told {
+    Accepted,
+    Refused,
+    Message,
+    Early,
+    SessionEnded,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Trader {
+    pub(super) user: usize,
+    /// Its connection, by number.
+    pub(super) link: Option<u64>,
+    client: Option<Client>,
+    inbox: Vec<u8>,
+    /// The session that it was in last, and the number that comes next there, as it counts.
+    session: String,
+    next: u64,
+    asked: (String, u64),
+    /// Which gateway it tries next, and when.
+    pub(super) gateway: usize,
+    pub(super) retry_at: Nanos,
+    /// What it has said, or wants to say, by session: for one that numbers its messages.
+    made: BTreeMap<String, Vec<Vec<u8>>>,
+    /// The number of its next message on this connection, once it knows what the stream has.
+    says: Option<u64>,
+    /// One that does not: how many it has said, and which on this connection.
+    count: u64,
+    said_here: Vec<u64>,
+    pub(super) left: u64,
+    every_ns: Nanos,
+    order_at: Nanos,
+    pub(super) deaf_until: Nanos,
+    /// It is to log out, and to come back then.
+    pub(super) leaves_until: Option<Nanos>,
+    /// When a message came, or was said, last.
+    moved_at: Nanos,
+}
+
+fn field<const N: usize>(text: &str) -> Result<Field<N>, Violation> {
+    Field::new(text.as_bytes()).map_err(|error| format!("EDGE: {text}: {error}"))
+}
+
+impl Trader {
+    pub(super) fn new(user: usize, orders: u64, every_ns: Nanos) -> Self {
+        Self {
+            user,
+            link: None,
+            client: None,
+            inbox: Vec::new(),
+            session: String::new(),
+            next: 1,
+            asked: (String::new(), 1),
+            gateway: user,
+            retry_at: 0,
+            made: BTreeMap::new(),
+            says: None,
+            count: 0,
+            said_here: Vec::new(),
+            left: orders,
+            every_ns,
+            order_at: 0,
+            deaf_until: 0,
+            leaves_until: None,
+            moved_at: 0,
+        }
+    }
+
+    /// It has connected by this link: its login, to be sent.
+    pub(super) fn log_in(&mut self, now: Nanos, link: u64, rng: &mut Rng) -> Result<Vec<u8>, Violation> {
+        // Mostly it goes on; now and then it has forgotten, and asks for all of its day, or for what comes next.
+        self.asked = match rng.below(16) {
+            0 => (String::new(), 1),
+            1 => (self.session.clone(), 1),
+            2 => (String::new(), 0),
+            _ => (self.session.clone(), self.next),
+        };
+        let (session, seq) = &self.asked;
+        let request = LoginRequest {
+            username: field(users::name(self.user))?,
+            password: field("secret")?,
+            session: field(session)?,
+            seq: *seq,
+            timeout: Timeout::Absent,
+        };
+        let (mut client, mut out) = (Client::new(now, request, LIMITS), Vec::new());
+        client.login(now, &mut out).map_err(|error| format!("EDGE: {error}"))?;
+        (self.client, self.link, self.says) = (Some(client), Some(link), None);
+        self.inbox.clear();
+        self.said_here.clear();
+        self.moved_at = now;
+        Ok(out)
+    }
+
+    /// Its connection is gone.
+    pub(super) fn disconnect(&mut self, now: Nanos, gateways: usize) {
+        (self.client, self.link, self.says) = (None, None, None);
+        self.gateway = (self.gateway + 1) % gateways.max(1);
+        self.retry_at = self.retry_at.max(now + AGAIN_NS);
+    }
+
+    /// Whether it may read now.
+    pub(super) fn reads(&self, now: Nanos) -> bool {
+        now >= self.deaf_until
+    }
+
+    /// Bytes came. `own` is the id of the gateway that it is connected to, as the books have it.
+    pub(super) fn hear(
+        &mut self,
+        now: Nanos,
+        bytes: &[u8],
+        books: &Books,
+        own: Option<PublisherId>,
+        rng: &mut Rng,
+        mut told: impl FnMut(Told),
+    ) -> Result<(), Violation> {
+        self.inbox.extend_from_slice(bytes);
+        let Self { user, client: Some(client), inbox, session, next, asked, moved_at, .. } = self else {
+            return Ok(());
+        };
+        let who = users::name(*user);
+        loop {
+            let taken = client.on_bytes(now, inbox);
+            match taken.event {
+                None => {
+                    inbox.drain(..taken.len);
+                    return Ok(());
+                }
+                Some(ClientEvent::Accepted { session: named, next_seq, .. }) => {
+                    let named = String::from_utf8_lossy(named.as_bytes()).into_owned();
+                    let (wanted, seq) = &*asked;
+                    let is_other = !wanted.is_empty() && *wanted != named || *seq != 0 && *seq != next_seq;
+                    let day = books.day_of(&named);
+                    let known = day.map_or(0, |day| books.all_heard(day, *user).count() as u64) + 1;
+                    if is_other || day.is_none() || next_seq > known {
+                        return Err(format!(
+                            "EDGE: {who} asks for {asked:?} and is accepted at {next_seq} of {named:?}, of which it \
+                             has {known}"
+                        ));
+                    }
+                    (*session, *next, *moved_at) = (named, next_seq, now);
+                    if !users::is_numbered(*user) {
+                        self.says = Some(0);
+                    }
+                    told(Told::Accepted);
+                }
+                Some(ClientEvent::Message { seq, bytes }) => {
+                    let day = books.day_of(session);
+                    let expected = day.and_then(|day| books.heard(day, *user, *next));
+                    if seq != *next || expected != Some(bytes) {
+                        return Err(format!(
+                            "EDGE: {who} is sent {seq} of {session}, it counts {next}: {:?}, and there stands {:?}",
+                            shown(bytes),
+                            expected.map(shown)
+                        ));
+                    }
+                    (*next, *moved_at) = (*next + 1, now);
+                    told(Told::Message);
+                }
+                Some(ClientEvent::Unsequenced(bytes)) if self.says.is_none() => {
+                    let last = bytes.try_into().map(u64::from_be_bytes).ok();
+                    let made = self.made.get(session).map_or(0, Vec::len) as u64;
+                    let opens =
+                        books.opens.iter().filter(|open| open.user == *user && Some(open.gateway) == own);
+                    let is_known = opens.map(|open| open.said).any(|said| Some(said) == last);
+                    let Some(last) = last.filter(|last| is_known && *last <= made) else {
+                        return Err(format!(
+                            "EDGE: {who} is told that the stream has {last:?} of the {made} that it said in {session}"
+                        ));
+                    };
+                    // Now and then some of it again.
+                    self.says = Some(last.saturating_sub(rng.below(3)) + 1);
+                }
+                Some(ClientEvent::Unsequenced(bytes)) => {
+                    let number = bytes.first_chunk().map(|number| u64::from_be_bytes(*number));
+                    if number.is_none_or(|number| number < *next) {
+                        return Err(format!("EDGE: {who} is told {number:?} early and counts {next}"));
+                    }
+                    told(Told::Early);
+                }
+                Some(ClientEvent::Debug(text)) => {
+                    let text = Text(text).to_string();
+                    if text.contains("no such number") && *asked == (session.clone(), *next) {
+                        return Err(format!("EDGE: {who} counts {next} in {session}, and is told: {text}"));
+                    }
+                }
+                Some(ClientEvent::Ended(ClientEnd::EndOfSession)) => {
+                    let day = books.day_of(session);
+                    let all = day.map_or(0, |day| books.all_heard(day, *user).count() as u64);
+                    let is_over = day.is_some_and(|day| books.days[day].is_over);
+                    if !is_over || *next != all + 1 {
+                        return Err(format!(
+                            "EDGE: the session {session} of {who} ends, it counts {next} of {all}, over: {is_over}"
+                        ));
+                    }
+                    (*session, *next) = (String::new(), 1);
+                    told(Told::SessionEnded);
+                }
+                Some(ClientEvent::Ended(ClientEnd::Rejected(reason))) => {
+                    // Its session may be over; then the open one begins anew.
+                    let is_open = books.open_day().is_some_and(|day| books.days[day].name == *session);
+                    if reason == RejectReason::NotAuthorized {
+                        return Err(format!("EDGE: {who} is not let in"));
+                    }
+                    if !is_open {
+                        (*session, *next) = (String::new(), 1);
+                    }
+                    told(Told::Refused);
+                }
+                Some(ClientEvent::Ended(ClientEnd::Fault(fault))) => {
+                    return Err(format!("EDGE: what {who} is sent is no SoupBinTCP: {fault}"));
+                }
+                Some(ClientEvent::Ended(_)) => {}
+            }
+            inbox.drain(..taken.len);
+        }
+    }
+
+    /// What it says now.
+    pub(super) fn say(&mut self, now: Nanos, rng: &mut Rng) -> Result<Vec<u8>, Violation> {
+        let mut out = Vec::new();
+        let numbered = users::is_numbered(self.user);
+        let Self { client: Some(client), made, session, says, left, count, said_here, order_at, .. } = self
+        else {
+            return Ok(out);
+        };
+        let _ = client.on_timer(now, &mut out); // the owner asks whether it has ended
+        if client.state() != ClientState::Open {
+            return Ok(out);
+        }
+        if self.leaves_until.is_some() {
+            let _ = client.logout(now, &mut out); // it is open
+            return Ok(out);
+        }
+        let mut said = 0;
+        while let Some(number) = *says
+            && said < SAID_AT_ONCE
+        {
+            let orders = made.entry(session.clone()).or_default();
+            let is_again = numbered && (number as usize) <= orders.len();
+            if !is_again {
+                if *left == 0 || now < *order_at {
+                    break;
+                }
+                *left -= 1;
+                *order_at = now + self.every_ns / 2 + rng.below(self.every_ns);
+                *count += 1;
+                let first = if numbered { number } else { *count };
+                let more = [0, 3, 30, 200, 1_200, 3_400]
+                    [rng.below(if count.is_multiple_of(8) { 6 } else { 5 }) as usize];
+                orders.push([&first.to_be_bytes()[..], &vec![self.user as u8; more]].concat());
+            }
+            let order = if numbered { &orders[number as usize - 1] } else { &orders[orders.len() - 1] };
+            client.unsequenced(now, order, &mut out).map_err(|error| format!("EDGE: {error}"))?;
+            if numbered {
+                *says = Some(number + 1);
+            } else {
+                said_here.push(digest(order));
+            }
+            self.moved_at = now;
+            said += 1;
+        }
+        Ok(out)
+    }
+
+    /// Why its connection is over, if it is.
+    pub(super) fn ended(&self, now: Nanos) -> bool {
+        let Some(client) = &self.client else { return false };
+        client.ended().is_some() || now >= self.moved_at + PATIENCE_NS
+    }
+
+    /// When it has something to do by itself.
+    pub(super) fn next_at(&self) -> Nanos {
+        let Some(client) = &self.client else { return self.retry_at };
+        let mut at = client.next_deadline().min(self.moved_at + PATIENCE_NS);
+        let orders = self.made.get(&self.session).map_or(0, Vec::len) as u64;
+        if let Some(number) = self.says {
+            if users::is_numbered(self.user) && number <= orders {
+                at = 0;
+            } else if self.left > 0 {
+                at = at.min(self.order_at);
+            }
+        }
+        if client.ended().is_some() || self.leaves_until.is_some() && client.state() == ClientState::Open {
+            at = 0;
+        }
+        at
+    }
+
+    /// Whether it is logged in, and has all that the books have for it, of what it said and of what it hears.
+    pub(super) fn is_done(&self, books: &Books) -> Result<(), String> {
+        let who = users::name(self.user);
+        let Some(day) = books.open_day() else { return Err(format!("{who}: no day is open")) };
+        let is_open = self.client.as_ref().is_some_and(|client| client.state() == ClientState::Open);
+        if !is_open || books.days[day].name != self.session {
+            return Err(format!("{who}: not logged in"));
+        }
+        let all = books.all_heard(day, self.user).count() as u64;
+        let said = books.said(day, self.user);
+        let wants = match users::is_numbered(self.user) {
+            true => self.made.get(&self.session).map_or(0, Vec::len) != said.len(),
+            false => self.said_here.iter().any(|order| !said.contains(order)),
+        };
+        if self.left > 0 || wants || self.next != all + 1 {
+            let (left, next) = (self.left, self.next);
+            return Err(format!("{who}: {left} left, {} in the stream, next {next} of {all}", said.len()));
+        }
+        Ok(())
+    }
+
+    /// What it said of each session stands in the stream in its order, each once.
+    pub(super) fn judge(&self, books: &Books) -> Result<(), Violation> {
+        let who = users::name(self.user);
+        for (session, made) in &self.made {
+            let Some(day) = books.day_of(session) else { continue };
+            let said = books.said(day, self.user);
+            let made: Vec<_> = made.iter().map(|order| digest(order)).collect();
+            let is_right = match users::is_numbered(self.user) {
+                true => made.starts_with(said),
+                // Some may be lost with a connection.
+                false => {
+                    let mut rest = made.iter();
+                    said.iter().all(|order| rest.any(|made| made == order))
+                }
+            };
+            if !is_right {
+                return Err(format!(
+                    "EDGE: {who} said {} orders in {session}, and the stream has {} of them, not each once and in order",
+                    made.len(),
+                    said.len()
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The beginning of a message.
+fn shown(bytes: &[u8]) -> String {
+    format!("{} bytes {:02x?}", bytes.len(), &bytes[..bytes.len().min(16)])
+}

@@ -1,0 +1,470 @@
+//! One turn of one process of the edge, of one client, of one receiver.
+
+use super::Edges;
+use super::pipe::Link;
+use super::process::{CopyProcess, FeedProcess, GatewayProcess, Handle, Process, Snapshot, What};
+use super::receiver::Receiver;
+use super::trader::Told;
+use crate::check::Violation;
+use crate::coverage::Event;
+use crate::story::Happening;
+use crate::world::{Actor, World};
+use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_core::engine::subscriber::{Flow, SubscriberEvent};
+use lockstep_gateway::gateway::core::GatewayError;
+use lockstep_wire::Nanos;
+use std::net::SocketAddr;
+
+/// Events of the stream in one turn.
+const BATCH: usize = 24;
+/// A process that ends by itself is started again after so long.
+const AGAIN_NS: Nanos = 3_000_000;
+
+/// Whether a process goes on.
+enum Goes {
+    On(usize),
+    /// It ends by itself, for this reason.
+    Ends(String),
+}
+
+impl World {
+    /// Retention has removed what the process at `seat` was to begin with: it ends, and its successor asks for no whole
+    /// stream.
+    fn ends_without_beginning(&mut self, seat: usize) -> Goes {
+        if let Actor::Edge(edge) = &mut self.seats[seat].actor {
+            edge.lacks_beginning = true;
+        }
+        Goes::Ends("the stream's beginning is gone".into())
+    }
+
+    /// Calls the process of the edge at `seat`. Returns the work that it did.
+    pub(crate) fn turn_edge(&mut self, seat: usize, draws: [u64; 2]) -> Result<usize, Violation> {
+        let Some(mut edges) = self.edges.take() else { return Ok(0) };
+        let Actor::Edge(edge) = &mut self.seats[seat].actor else { return Ok(0) };
+        let (run, mut process) = (edge.run, edge.process.take());
+        let goes = match &mut process {
+            Some(Process::Gateway(process)) => self.turn_gateway(&mut edges, (seat, run), process, draws),
+            Some(Process::Copy(process)) => self.turn_copy(seat, process, draws),
+            Some(Process::Feed(process)) => self.turn_feed(&mut edges, seat, process, draws),
+            Some(Process::Calendar(process)) => {
+                let (now, wall) = (self.now, self.now + self.plan.wall_ns);
+                let work = process.publisher.poll(now, wall, 8, |event| process.order.on_publisher(&event));
+                Ok(match process.order.turn(&mut process.publisher.core) {
+                    None => Goes::On(work),
+                    Some(marked) => Goes::Ends(format!("{marked:?}")),
+                })
+            }
+            None => Ok(Goes::On(0)),
+        };
+        let Actor::Edge(edge) = &mut self.seats[seat].actor else { return Ok(0) };
+        edge.process = process;
+        self.edges = Some(edges);
+        match goes? {
+            Goes::On(work) => Ok(work),
+            Goes::Ends(why) => {
+                self.send(seat, usize::MAX)?;
+                self.on_edge_ended(seat, why);
+                Ok(0)
+            }
+        }
+    }
+
+    /// A process has ended by itself: whoever started it starts it again.
+    fn on_edge_ended(&mut self, seat: usize, why: String) {
+        let (now, is_calm) = (self.now, self.is_calm());
+        let Actor::Edge(edge) = &mut self.seats[seat].actor else { return };
+        let again = match edge.what {
+            What::Calendar => {
+                let is_marked = !why.contains("Unknown");
+                if is_marked {
+                    edge.order = None;
+                    self.oracle.coverage.count(Event::DaysMarked);
+                }
+                if is_marked { Nanos::MAX } else { now + AGAIN_NS }
+            }
+            // A stopped gateway begins again when its fault says so.
+            What::Gateway(_) if why == STOPPED && !is_calm => edge.restart_at.max(now),
+            _ => now + AGAIN_NS,
+        };
+        self.end_process(seat, again);
+        self.tell(seat, || Happening::Note(format!("ends: {why}")));
+    }
+
+    fn turn_gateway(
+        &mut self,
+        edges: &mut Edges,
+        (seat, run): (usize, u64),
+        process: &mut GatewayProcess,
+        draws: [u64; 2],
+    ) -> Result<Goes, Violation> {
+        let (now, wall) = (self.now, self.now + self.plan.wall_ns);
+        self.read_journal(seat, &mut process.subscriber.core, &mut process.source);
+        let GatewayProcess { publisher, subscriber, core, rng, source, whole, has_begun, .. } = process;
+        let mut told = Vec::new();
+        let mut work = publisher.poll(now, wall, BATCH, |event| told.push(event));
+        for event in told {
+            if event == PublisherEvent::Lost {
+                self.oracle.coverage.count(Event::PublishersLost);
+                return Ok(Goes::Ends("its publisher is lost".into()));
+            }
+            core.on_publisher(now, &mut Handle(&mut publisher.core, rng), &event);
+        }
+        let mut ended = None;
+        let mut lacks_beginning = false;
+        let mut retracts = 0;
+        let mut hear = |event: SubscriberEvent<'_>| {
+            match event {
+                SubscriberEvent::CaughtUp { .. } => *has_begun = true,
+                SubscriberEvent::Abandoned { .. } if *whole && !*has_begun => lacks_beginning = true,
+                SubscriberEvent::Abandoned { .. } | SubscriberEvent::Refused { .. } => {
+                    ended = Some(format!("{event:?}"));
+                }
+                SubscriberEvent::Retract { .. } => retracts += 1,
+                _ => {}
+            }
+            core.on_stream(now, &mut Handle(&mut publisher.core, rng), &event);
+            if ended.is_none() && !lacks_beginning { Flow::Continue } else { Flow::Stop }
+        };
+        work += subscriber.poll(now, 1 + (draws[0] % BATCH as u64) as usize, &mut hear);
+        let used = subscriber.core.on_replay(now, &source.kept, &mut hear);
+        source.kept.drain(..used);
+        work += used;
+        (0..retracts).for_each(|_| self.oracle.coverage.count(Event::GatewayRetracts));
+        if lacks_beginning {
+            return Ok(self.ends_without_beginning(seat));
+        }
+        if let Some(why) = ended {
+            return Ok(Goes::Ends(why));
+        }
+        self.serve(edges, (seat, run), process, draws)?;
+        let GatewayProcess { publisher, core, rng, touched, .. } = process;
+        core.turn(now, &mut Handle(&mut publisher.core, rng), touched);
+        work += self.write(edges, process);
+        process.publisher.flush(now, wall);
+        if let Some(error) = process.core.take_failure() {
+            let event = match error {
+                GatewayError::NameTaken(_) => Event::NamesTaken,
+                GatewayError::Fenced(_) => Event::GatewaysFenced,
+                GatewayError::Backlog(_) | GatewayError::NoRoom(_) => return Err(format!("EDGE: {error}")),
+            };
+            self.oracle.coverage.count(event);
+            return Ok(Goes::Ends(error.to_string()));
+        }
+        let is_stopped = process.core.has_left() && process.publisher.core.is_drained();
+        match process.stops {
+            Some(deadline) if is_stopped || now >= deadline => Ok(Goes::Ends(STOPPED.into())),
+            _ => Ok(Goes::On(work)),
+        }
+    }
+
+    /// Clients connect and are read; passwords are checked.
+    fn serve(
+        &mut self,
+        edges: &mut Edges,
+        (seat, run): (usize, u64),
+        process: &mut GatewayProcess,
+        draws: [u64; 2],
+    ) -> Result<(), Violation> {
+        let now = self.now;
+        let GatewayProcess { publisher, core, rng, links, checks, touched, .. } = process;
+        while checks.front().is_some_and(|(at, _)| *at <= now)
+            && let Some((_, check)) = checks.pop_front()
+        {
+            core.on_checked(now, &mut Handle(&mut publisher.core, rng), &check, true);
+            touched.push(check.conn.0);
+        }
+        for (number, link) in edges.links.iter_mut() {
+            if (link.gateway, link.run) != (seat, run) || link.gateway_gone {
+                continue;
+            }
+            let Some(index) = link.conn else {
+                let peer = SocketAddr::from(([10, 1, 0, link.trader as u8], 9));
+                let accepted = if core.may_accept(now) { core.accept(now, peer) } else { None };
+                let Some((index, _)) = accepted else {
+                    link.gateway_gone = true;
+                    link.down.close(now, 1);
+                    continue;
+                };
+                link.conn = Some(index);
+                if links.len() <= index {
+                    links.resize(index + 1, None);
+                }
+                links[index] = Some(*number);
+                continue;
+            };
+            link.own = core.own().or(link.own);
+            if core.wants(index) {
+                // In whatever pieces the network makes of it.
+                let most =
+                    if draws[1].is_multiple_of(4) { 1 + (draws[1] >> 8) as usize % 40 } else { 16 << 10 };
+                let bytes = link.up.read(now, most);
+                if !bytes.is_empty() {
+                    core.on_bytes(now, &mut Handle(&mut publisher.core, rng), index, &bytes);
+                    touched.push(index);
+                }
+            }
+            if link.up.is_over(now) {
+                close(core, now, links, link);
+            }
+        }
+        while let Some(check) = core.next_check() {
+            checks.push_back((now + rng.below(1_000_000), check));
+        }
+        edges.sweep();
+        Ok(())
+    }
+
+    /// What the core has for its clients goes to them, as far as their connections take it.
+    fn write(&mut self, edges: &mut Edges, process: &mut GatewayProcess) -> usize {
+        let now = self.now;
+        let GatewayProcess { core, links, .. } = process;
+        process.touched.clear();
+        let mut work = 0;
+        for index in 0..links.len() {
+            let Some(link) = links[index].and_then(|number| edges.links.get_mut(&number)) else { continue };
+            let out = core.out(index);
+            let len = out.len().min(link.down.room());
+            if len > 0 {
+                let latency_ns = edges.plan.latency_ns + edges.rng.below(edges.plan.latency_ns / 2 + 1);
+                link.down.write(now, latency_ns, &out[..len]);
+                core.on_sent(now, index, len);
+                work += 1;
+            }
+            if core.is_done(now, index) {
+                close(core, now, links, link);
+            }
+        }
+        edges.sweep();
+        work
+    }
+
+    fn turn_copy(
+        &mut self,
+        seat: usize,
+        process: &mut CopyProcess,
+        draws: [u64; 2],
+    ) -> Result<Goes, Violation> {
+        let (now, wall) = (self.now, self.now + self.plan.wall_ns);
+        self.read_journal(seat, &mut process.subscriber.core, &mut process.source);
+        let CopyProcess { publisher, subscriber, source, state, rng } = process;
+        let mut ended = None;
+        let mut wrong = None;
+        let mut hear = |event: SubscriberEvent<'_>| {
+            if let SubscriberEvent::Abandoned { .. } | SubscriberEvent::Refused { .. } = event {
+                ended = Some(format!("{event:?}"));
+            }
+            if let Err(divergence) = state.on_event(&event, |_| {}) {
+                wrong = Some(format!("EDGE: a copy of the application differs: {divergence}"));
+            }
+            if ended.is_none() && wrong.is_none() { Flow::Continue } else { Flow::Stop }
+        };
+        let limit = if draws[0].is_multiple_of(8) { 1 } else { BATCH };
+        let mut work = subscriber.poll(now, limit, &mut hear);
+        let used = subscriber.core.on_replay(now, &source.kept, &mut hear);
+        source.kept.drain(..used);
+        work += used;
+        if let Some(wrong) = wrong {
+            return Err(wrong);
+        }
+        if let Some(why) = ended {
+            if let Actor::Edge(edge) = &mut self.seats[seat].actor {
+                edge.snapshot = None;
+            }
+            return Ok(Goes::Ends(why));
+        }
+        let mut lost = false;
+        let mut diverged = false;
+        work += publisher.poll(now, wall, BATCH, |event| {
+            lost |= event == PublisherEvent::Lost;
+            diverged |= matches!(event, PublisherEvent::Diverged { .. });
+            state.answers.on_publisher(&event);
+        });
+        if diverged || state.answers.end().is_some() {
+            let end = state.answers.end();
+            return Err(format!("EDGE: a copy of the application ends: {end:?}, diverged: {diverged}"));
+        }
+        if lost {
+            self.oracle.coverage.count(Event::PublishersLost);
+            return Ok(Goes::Ends("its publisher is lost".into()));
+        }
+        let handed_in = state.answers.hand_in(&mut publisher.core);
+        work += handed_in.map_err(|error| format!("EDGE: a copy of the application is refused: {error}"))?;
+        publisher.flush(now, wall);
+        if rng.below(256) == 0
+            && let Some(snapshot) = Snapshot::of(process)
+            && let Actor::Edge(edge) = &mut self.seats[seat].actor
+        {
+            edge.snapshot = Some(snapshot);
+            self.oracle.coverage.count(Event::Snapshots);
+        }
+        Ok(Goes::On(work))
+    }
+
+    fn turn_feed(
+        &mut self,
+        edges: &mut Edges,
+        seat: usize,
+        process: &mut FeedProcess,
+        draws: [u64; 2],
+    ) -> Result<Goes, Violation> {
+        let now = self.now;
+        self.read_journal(seat, &mut process.subscriber.core, &mut process.source);
+        let FeedProcess { subscriber, source, feed, whole, has_begun } = process;
+        let is_calm = self.is_calm();
+        let Edges { receivers, rng, plan, .. } = edges;
+        let mut sent = 0;
+        let mut send = |datagram: &[u8]| {
+            sent += 1;
+            for receiver in receivers.iter_mut() {
+                if is_calm || !rng.chance(plan.loss) {
+                    let late = if rng.below(8) == 0 { rng.below(1_000_000) } else { 0 };
+                    receiver.send(now + 1 + rng.below(20_000) + late, datagram);
+                }
+            }
+        };
+        let (mut ended, mut failed, mut lacks_beginning) = (None, None, false);
+        let mut hear = |event: SubscriberEvent<'_>| {
+            match event {
+                SubscriberEvent::CaughtUp { .. } => *has_begun = true,
+                SubscriberEvent::Abandoned { .. } if *whole && !*has_begun => lacks_beginning = true,
+                SubscriberEvent::Abandoned { .. } | SubscriberEvent::Refused { .. } => {
+                    ended = Some(format!("{event:?}"));
+                }
+                _ => {}
+            }
+            if let Err(error) = feed.on_stream(now, &event, &mut send) {
+                failed = Some(format!("EDGE: a feed fails: {error}"));
+            }
+            if ended.is_none() && !lacks_beginning { Flow::Continue } else { Flow::Stop }
+        };
+        let mut work = subscriber.poll(now, 1 + (draws[0] % BATCH as u64) as usize, &mut hear);
+        let used = subscriber.core.on_replay(now, &source.kept, &mut hear);
+        source.kept.drain(..used);
+        work += used;
+        if let Some(failed) = failed {
+            return Err(failed);
+        }
+        if lacks_beginning {
+            return Ok(self.ends_without_beginning(seat));
+        }
+        if let Some(why) = ended {
+            return Ok(Goes::Ends(why));
+        }
+        feed.turn(now, &mut send);
+        if sent > 0 {
+            self.oracle.coverage.count(Event::FeedDatagrams);
+        }
+        Ok(Goes::On(work))
+    }
+
+    /// A client connects, reads, speaks, or finds its connection gone.
+    pub(super) fn turn_trader(&mut self, edges: &mut Edges, at: usize) -> Result<(), Violation> {
+        let now = self.now;
+        let gateways = edges.plan.gateway_seats() / super::HANDLES;
+        let latency_ns = edges.plan.latency_ns + edges.rng.below(edges.plan.latency_ns / 2 + 1);
+        let Edges { traders, links, linked, rng, first, books, .. } = edges;
+        let trader = &mut traders[at];
+        let Some(number) = trader.link else {
+            if now < trader.retry_at {
+                return Ok(());
+            }
+            let seat = *first + super::HANDLES * (trader.gateway % gateways);
+            let run = match &self.seats[seat].actor {
+                Actor::Edge(edge) => match &edge.process {
+                    Some(Process::Gateway(process)) if process.stops.is_none() => Some(edge.run),
+                    _ => None,
+                },
+                _ => None,
+            };
+            let Some(run) = run.filter(|_| self.seats[seat].paused_until <= now) else {
+                trader.disconnect(now, gateways);
+                return Ok(());
+            };
+            *linked += 1;
+            let out = trader.log_in(now, *linked, rng)?;
+            let mut link = Link::new(at, seat, run);
+            link.up.write(now, latency_ns, &out);
+            links.insert(*linked, link);
+            return Ok(());
+        };
+        let Some(link) = links.get_mut(&number) else {
+            trader.disconnect(now, gateways);
+            return Ok(());
+        };
+        let coverage = &mut self.oracle.coverage;
+        if trader.reads(now) {
+            let most = if rng.below(4) == 0 { 1 + rng.below(40) as usize } else { 16 << 10 };
+            let bytes = link.down.read(now, most);
+            trader.hear(now, &bytes, books, link.own, rng, |told| {
+                coverage.count(match told {
+                    Told::Accepted => Event::Logins,
+                    Told::Refused => Event::LoginsRefused,
+                    Told::Message => Event::ClientMessages,
+                    Told::Early => Event::ClientMessagesEarly,
+                    Told::SessionEnded => Event::SessionsEnded,
+                });
+            })?;
+        }
+        let out = trader.say(now, rng)?;
+        link.up.write(now, latency_ns, &out);
+        let is_over = link.down.is_over(now);
+        if trader.ended(now) || is_over || link.gateway_gone && link.down.next_at() == Nanos::MAX {
+            link.up.close(now, latency_ns);
+            link.client_gone = true;
+            if let Some(until) = trader.leaves_until.take() {
+                trader.retry_at = until;
+            }
+            trader.disconnect(now, gateways);
+            edges.sweep();
+        }
+        Ok(())
+    }
+
+    /// A receiver takes what has come, and asks for what it lacks.
+    pub(super) fn turn_receiver(&mut self, edges: &mut Edges, at: usize) -> Result<(), Violation> {
+        let now = self.now;
+        let is_calm = self.is_calm();
+        let Edges { receivers, books, plan, rng, first, .. } = edges;
+        let receiver: &mut Receiver = &mut receivers[at];
+        let before = receiver.heard;
+        receiver.hear(now, books, plan.feeds_channel)?;
+        for _ in before..receiver.heard {
+            self.oracle.coverage.count(Event::FeedMessages);
+        }
+        let Some((server, request)) = receiver.ask(now) else { return Ok(()) };
+        let seat = *first + plan.seats() - super::CALENDARS - plan.feeds + server as usize;
+        let reaches = is_calm || !rng.chance(plan.loss);
+        let Actor::Edge(edge) = &mut self.seats[seat].actor else { return Ok(()) };
+        if let Some(Process::Feed(process)) = &mut edge.process
+            && reaches
+        {
+            let from = SocketAddr::from(([10, 2, 0, at as u8], 9));
+            let answer = process.feed.on_request(now, from, &request);
+            if let Some(answer) = answer.map_err(|error| format!("EDGE: a feed fails: {error}"))? {
+                self.oracle.coverage.count(Event::FeedRequests);
+                if is_calm || !rng.chance(plan.loss) {
+                    receiver.send(now + 1 + rng.below(50_000), &answer);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Why a gateway ends that was told to stop.
+const STOPPED: &str = "stopped in order";
+
+/// The gateway's end of a connection is closed: by the core's word, or as its client is gone.
+fn close(
+    core: &mut lockstep_gateway::gateway::core::Gateway<lockstep_core::engine::ports::MemoryBacklog>,
+    now: Nanos,
+    links: &mut [Option<u64>],
+    link: &mut Link,
+) {
+    if let Some(index) = link.conn.take() {
+        core.on_closed(now, index);
+        links[index] = None;
+    }
+    link.gateway_gone = true;
+    link.down.close(now, 1);
+}

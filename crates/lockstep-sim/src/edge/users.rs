@@ -1,0 +1,51 @@
+//! Who the clients are.
+
+use lockstep_gateway::gateway::users::{User, Users, Whom};
+use lockstep_wire::{CHANNELS, Destination, PublisherId};
+
+/// So many.
+pub(super) const USERS: usize = 4;
+const NAMES: [&str; USERS] = ["alice", "bob", "carol", "dave"];
+/// The channel that some of them speak and hear on, and that feeds may carry.
+pub(super) const CHANNEL: u32 = 7;
+
+pub(super) fn name(user: usize) -> &'static str {
+    NAMES[user]
+}
+
+/// Whether a user numbers its messages.
+pub(super) fn is_numbered(user: usize) -> bool {
+    matches!(NAMES[user], "alice" | "dave")
+}
+
+/// The destinations that a user hears; `id` gives that of a user's client.
+pub(super) fn heard(user: usize, id: impl Fn(usize) -> Option<PublisherId>) -> Vec<Destination> {
+    match NAMES[user] {
+        "carol" => [Some(0), id(0), Some(CHANNELS + CHANNEL)].into_iter().flatten().collect(),
+        "dave" => [id(user), Some(CHANNELS + CHANNEL)].into_iter().flatten().collect(),
+        _ => id(user).into_iter().collect(),
+    }
+}
+
+/// The file of all of them.
+pub(super) fn file() -> Users {
+    let mut users = Users::default();
+    for (user, name) in NAMES.into_iter().enumerate() {
+        let mut row = User::new(name.to_owned(), "secret".to_owned());
+        (row.numbered, row.grace_ms, row.early) = (is_numbered(user), user as u32, user % 2 == 0);
+        match name {
+            "carol" => {
+                row.hear = vec![Whom::Everybody, Whom::Client(NAMES[0].to_owned()), Whom::Channel(CHANNEL)];
+                row.destination = Whom::Channel(CHANNEL);
+            }
+            "dave" => {
+                row.hear = vec![Whom::Own, Whom::Channel(CHANNEL)];
+                row.destination = Whom::Channel(CHANNEL);
+            }
+            "bob" => row.cancel_on_disconnect = true,
+            _ => {}
+        }
+        users.insert(row);
+    }
+    users
+}

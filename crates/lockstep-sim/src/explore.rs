@@ -1,0 +1,268 @@
+//! # explore: every interleaving of a small cluster
+//!
+//! The question: do the rules hold whatever comes in whatever order, not only in what a seed happens to
+//! draw? The engines that production runs are taken as they are. Datagrams that were sent lie in a bag for
+//! ever: each may be delivered to each of its addressees at any time, any number of times, or never, which
+//! is loss, duplication, delay and reordering in one. Time stands still, and what a timer would start (a
+//! candidacy, a heartbeat) may happen at any moment. A process may crash and come back with what it stored,
+//! or lose its machine and come back as somebody else.
+//!
+//! ```text
+//!   state = one local state per process + the bag + what was ever called committed
+//!   step  = (process, input): computed once by the engine, then looked up
+//! ```
+//!
+//! Few local states make many states of the whole, so a process and an input are run through the engine
+//! once, and remembered as "next local state, datagrams sent". That makes some hundred thousand states a
+//! second of the real code. States are recognised by a digest of 64 bits (and local ones by 128); in ten
+//! million states the chance that two were mistaken for one is some 3 in a million.
+
+mod digest;
+mod process;
+mod rules;
+mod system;
+
+use crate::rng::Rng;
+use digest::Seen;
+use lockstep_core::engine::subscriber::Delivery;
+use lockstep_wire::Change;
+use std::fmt;
+use system::{Step, System};
+
+/// What is explored.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Scope {
+    /// Replicas.
+    pub replicas: usize,
+    /// The first so many are members at birth; the others learn.
+    pub members: usize,
+    /// Changes of the membership that an operator orders at any time, of these replicas (0 the first).
+    pub changes: Vec<(Change, usize)>,
+    /// Those that are no members at birth are the next lives of members, of the last one first.
+    pub heirs: bool,
+    /// A reader of the stream, if any.
+    pub reader: Option<Delivery>,
+    /// Rounds up to this one: epoch 1 is led when the exploration begins.
+    pub round_max: u32,
+    /// Messages that one publisher has submitted, each in a datagram of its own.
+    pub values: u64,
+    /// Crashes of processes, together.
+    pub crashes: u8,
+    /// Machines that are lost with all they held, together.
+    pub losses: u8,
+    /// Whether leaders beat.
+    pub beats: bool,
+    /// Steps in a row.
+    pub depth: u32,
+    /// No more states than this.
+    pub states_max: u64,
+}
+
+impl Default for Scope {
+    fn default() -> Self {
+        Self {
+            replicas: 3,
+            members: 3,
+            changes: Vec::new(),
+            heirs: false,
+            reader: None,
+            round_max: 3,
+            values: 3,
+            crashes: 1,
+            losses: 0,
+            beats: false,
+            depth: 8,
+            states_max: 50_000_000,
+        }
+    }
+}
+
+/// A story that ends where a rule is broken.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Story {
+    /// The rule, in words.
+    pub violation: String,
+    /// The steps, in words.
+    pub steps: Vec<String>,
+}
+
+impl fmt::Display for Story {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{}", self.violation)?;
+        for (number, step) in (1..).zip(&self.steps) {
+            writeln!(f, "{number:>4}  {step}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What was found.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Explored {
+    /// Different states, the first one included.
+    pub states: u64,
+    /// Steps that led to one of them.
+    pub steps: u64,
+    /// Steps in a row up to which every interleaving was looked at.
+    pub depth: u32,
+    /// Whether no state has a step that leads on: the whole space, whatever the depth.
+    pub whole: bool,
+    /// Different states of single processes: what the engines were run for.
+    pub local_states: u64,
+    /// Different datagrams.
+    pub datagrams: u64,
+    /// States from which it was tried whether everything comes to be committed.
+    pub settled: u64,
+    /// What is wrong, with the shortest story that shows it.
+    pub story: Option<Story>,
+}
+
+impl fmt::Display for Explored {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} states, {} steps, depth {}{}, {} local states, {} datagrams, {} settled",
+            self.states,
+            self.steps,
+            self.depth,
+            if self.whole { " (whole)" } else { "" },
+            self.local_states,
+            self.datagrams,
+            self.settled,
+        )
+    }
+}
+
+/// Every so many states it is tried whether a healed network brings everything to an end.
+const SETTLE_EACH: u64 = 4_096;
+
+/// All interleavings, breadth first.
+///
+/// # Errors
+/// In words if the cluster does not even start.
+pub fn explore(scope: &Scope) -> Result<Explored, String> {
+    let mut system = System::new(scope)?;
+    let mut seen = Seen::default();
+    let mut parents = vec![(u32::MAX, Step::NONE)];
+    let mut found = Explored { states: 1, ..Explored::default() };
+    let first = system.first();
+    seen.insert(first.digest());
+    let mut layer = vec![(0, first)];
+    let mut steps = Vec::new();
+    while found.depth < scope.depth && !layer.is_empty() {
+        let last = found.depth + 1 == scope.depth;
+        let mut next_layer = Vec::new();
+        for (index, state) in layer {
+            system.steps(&state, &mut steps);
+            for &step in &steps {
+                let Some(next) = system.apply(&state, step) else { continue };
+                found.steps += 1;
+                let next = match next {
+                    Ok(next) => next,
+                    Err(violation) => {
+                        let told = path(&parents, index, step);
+                        found.story = Some(system.tell(&told, violation));
+                        return Ok(system.count(found));
+                    }
+                };
+                if !seen.insert(next.digest()) {
+                    continue;
+                }
+                found.states += 1;
+                if found.states.is_multiple_of(SETTLE_EACH) {
+                    found.settled += 1;
+                    let mut told = path(&parents, index, step);
+                    if let Err(stuck) = system.settle(&next, &mut told) {
+                        let (told, stuck) = shorten(&mut system, told, stuck);
+                        found.story = Some(system.tell(&told, stuck));
+                        return Ok(system.count(found));
+                    }
+                }
+                if found.states >= scope.states_max {
+                    return Ok(system.count(found));
+                }
+                if !last {
+                    parents.push((index, step));
+                    next_layer.push((parents.len() as u32 - 1, next));
+                }
+            }
+        }
+        layer = next_layer;
+        found.depth += 1;
+        found.whole = layer.is_empty() && !last;
+    }
+    Ok(system.count(found))
+}
+
+/// The steps that led to the state at `index`, and `step`.
+fn path(parents: &[(u32, Step)], index: u32, step: Step) -> Vec<Step> {
+    let mut steps = vec![step];
+    let mut at = index as usize;
+    while at != 0 {
+        let (parent, step) = parents[at];
+        steps.push(step);
+        at = parent as usize;
+    }
+    steps.reverse();
+    steps
+}
+
+/// Steps of one random walk before the next one begins.
+const WALK_STEPS: u32 = 80;
+
+/// Random walks through the same space, for what lies deeper than all interleavings can be looked at. Each
+/// walk draws which of the processes hear well and which do not. A story that is found is made short.
+///
+/// # Errors
+/// As [`explore`].
+pub fn walk(scope: &Scope, seed: u64, steps_max: u64) -> Result<Explored, String> {
+    let mut system = System::new(scope)?;
+    let mut rng = Rng::new(seed);
+    let mut found = Explored::default();
+    while found.steps < steps_max {
+        let mut state = system.first();
+        let mut told = Vec::new();
+        let bias = system.draw_bias(&mut rng);
+        for _ in 0..WALK_STEPS {
+            let Some(step) = system.draw(&mut rng, &state, &bias) else { break };
+            found.steps += 1;
+            told.push(step);
+            match system.apply(&state, step) {
+                None => {}
+                Some(Ok(next)) => state = next,
+                Some(Err(violation)) => {
+                    let (told, violation) = shorten(&mut system, told, violation);
+                    found.story = Some(system.tell(&told, violation));
+                    return Ok(system.count(found));
+                }
+            }
+        }
+        found.states += 1;
+        if found.states.is_multiple_of(8) {
+            found.settled += 1;
+            if let Err(stuck) = system.settle(&state, &mut told) {
+                let (told, stuck) = shorten(&mut system, told, stuck);
+                found.story = Some(system.tell(&told, stuck));
+                return Ok(system.count(found));
+            }
+        }
+    }
+    Ok(system.count(found))
+}
+
+/// Leaves out whatever the violation does not need.
+fn shorten(system: &mut System, mut told: Vec<Step>, mut violation: String) -> (Vec<Step>, String) {
+    let mut at = 0;
+    while at < told.len() {
+        let mut shorter = told.clone();
+        shorter.remove(at);
+        match system.replay(&shorter) {
+            Some((length, other)) => {
+                shorter.truncate(length);
+                (told, violation) = (shorter, other);
+            }
+            None => at += 1,
+        }
+    }
+    (told, violation)
+}

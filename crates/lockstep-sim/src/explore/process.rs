@@ -1,0 +1,413 @@
+//! One process of the explored cluster: the production engine, a clock that stands still, and the facts
+//! that the rules are checked by. A turn is a function of the process and one input; nothing else.
+
+use super::digest::Digest;
+use super::rules::Placed;
+use crate::net::{SimNet, To};
+use lockstep_core::engine::parts::PartsLimits;
+use lockstep_core::engine::receiver::{ReceiverLimits, Start};
+use lockstep_core::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
+use lockstep_core::proto::beat::BeatLimits;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::election::ElectionLimits;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_core::proto::nack::NackLimits;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::repairers::Repairer;
+use lockstep_core::proto::requesters::BudgetLimits;
+use lockstep_core::proto::suspect::SuspectLimits;
+use lockstep_core::proto::window::Window;
+use lockstep_replica::bootstrap::bootstrap;
+use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
+use lockstep_replica::journal::{SEGMENT_LEN_MIN, Settings, format, open};
+use lockstep_replica::ports::Ports;
+use lockstep_replica::replica::{Recovered, Replica, ReplicaLimits};
+use lockstep_wire::{
+    Epoch, HEADER_LEN, Header, Identity, Kind, MemberBody, Nanos, PublisherId, PublisherSeq, Seq, seal,
+};
+use std::hash::Hash;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::sync::Arc;
+
+/// Time stands still here. What waits for a timer waits for ever, unless an input says that it is due.
+pub(super) const NOW: Nanos = 1_000_000_000;
+const WALL: Nanos = 1_700_000_000_000_000_000;
+const NEVER: Nanos = 1 << 50;
+/// The explored cluster's id.
+pub(super) const CLUSTER: u64 = 7;
+/// Its history's.
+pub(super) const HISTORY: u64 = 0xb1;
+const FRAME_LEN_MAX: usize = 1024;
+const RING_BYTES: usize = 32 << 10;
+/// A replica that lost its disk comes back under another incarnation.
+const REBORN: u32 = 0x1000;
+
+#[derive(Clone, Debug)]
+pub(super) struct ExploredPorts;
+
+impl Ports for ExploredPorts {
+    type Net = SimNet;
+    type Memory = MemoryTail;
+}
+
+/// Where node `node` (0 the first) answers.
+pub(super) fn address(node: usize) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8 + 1), 7_000)
+}
+
+/// Replica `node` in its first life; or, where those that are no members at birth are heirs of the `members`, the last
+/// member first, in the next life of that one.
+pub(super) fn identity(node: usize, members: usize, heirs: bool) -> Identity {
+    match node.checked_sub(members).filter(|_| heirs) {
+        Some(heir) => Identity { replica: (members - heir) as u32, incarnation: 0x200 + node as u32 + 1 },
+        None => Identity { replica: node as u32 + 1, incarnation: 0x100 + node as u32 + 1 },
+    }
+}
+
+/// The same as a member.
+pub(super) fn member(node: usize, members: usize, heirs: bool) -> MemberBody {
+    MemberBody::full(identity(node, members, heirs), address(node))
+}
+
+/// What happens to a process in one step.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Input<'a> {
+    /// A datagram comes in, on a group or (from a node) on the unicast port.
+    Hear(&'a [u8], Option<usize>),
+    /// Whatever a standby waits for before it campaigns has passed.
+    Campaign { round_max: u32 },
+    /// A heartbeat is due.
+    Beat,
+    /// The process dies and starts again; its log and promise are there.
+    Crash,
+    /// The machine is replaced: nothing is there, and the identity is another.
+    Lose,
+}
+
+/// What the rules look at.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub(super) struct Facts {
+    /// Where the log ends.
+    pub end: LogEnd,
+    /// Where its committed part ends, and the epoch whose acks said so.
+    pub committed: (Seq, u64, Epoch),
+    pub promised: Epoch,
+    /// The epoch that it stamps in.
+    pub leads: Option<Epoch>,
+    /// The rounds that it knows do not allow another candidacy, or it has no vote.
+    pub campaigns: bool,
+    /// What the node says is wrong.
+    pub wrong: Option<String>,
+}
+
+#[derive(Clone)]
+enum Engine {
+    Replica(Box<Replica<ExploredPorts>>),
+    Reader(Box<Subscriber<SimNet>>, Delivery),
+}
+
+/// See the module.
+#[derive(Clone)]
+pub(super) struct Process {
+    engine: Engine,
+    node: usize,
+    identity: Identity,
+    store: Arc<MemoryStore>,
+    /// What a reader's application holds as delivered.
+    pub delivered: Vec<(Seq, PublisherId, PublisherSeq)>,
+    retracted_final: bool,
+}
+
+fn repairer(node: usize) -> Repairer {
+    Repairer::replica(node as u32 + 1, address(node))
+}
+
+fn receiver(me: Identity, node: usize, replicas: usize) -> ReceiverLimits {
+    ReceiverLimits {
+        cluster: CLUSTER,
+        history: HISTORY,
+        me,
+        repairers: (0..replicas).filter(|other| *other != node).map(repairer).collect(),
+        nack: NackLimits { guard_ns: 0, apart_ns: 0, retry_ns_min: NEVER, retry_ns_max: NEVER },
+        store_bytes: 0,
+        frame_len_max: FRAME_LEN_MAX,
+        count_when_accepted: false,
+    }
+}
+
+fn limits(me: Identity, node: usize, replicas: usize) -> ReplicaLimits {
+    ReplicaLimits {
+        receiver: receiver(me, node, replicas),
+        beat: BeatLimits { first_ns: 1, beat_ns: 1 },
+        window: Window { entries: 16, bytes: 16 << 10 },
+        durability: Durability::Process,
+        publishers_max: 2,
+        hold_back: 4,
+        ack_again_ns: NEVER,
+        process_nonce: node as u64 + 1,
+        born: 0,
+        look_ns: 0,
+        repairs_per_request: 16,
+        budget: BudgetLimits::default(),
+        suspect: SuspectLimits { beat_ns: NEVER, timeout_ns: NEVER, timeout_ns_max: NEVER },
+        election: ElectionLimits { stagger_ns: 0, again_ns: NEVER, timeout_ns: NEVER, backoff_ns_max: NEVER },
+        heard_bytes: 2 << 10,
+        secret_seed: [node as u8; 32],
+    }
+}
+
+fn settings(identity: Identity) -> Settings {
+    Settings {
+        cluster: CLUSTER,
+        replica: identity.replica,
+        boot: [1, 1],
+        power: false,
+        frame_len_max: FRAME_LEN_MAX,
+        segment_len: SEGMENT_LEN_MIN,
+    }
+}
+
+fn start(
+    node: usize,
+    identity: Identity,
+    replicas: usize,
+    store: &MemoryStore,
+    memory: MemoryTail,
+) -> Result<Replica<ExploredPorts>, String> {
+    let mut store = store.clone();
+    let opened = open(&mut store, memory, settings(identity))
+        .map_err(|error| format!("S9: a crash of the process left a journal that does not go on: {error}"))?;
+    let recovered = Recovered::of_journal(&opened, 2);
+    Replica::new(SimNet::default(), opened.tail, recovered, limits(identity, node, replicas))
+}
+
+impl Process {
+    /// Replica `node` of `replicas`, formatted; in the first one's journal the history has been born.
+    pub(super) fn replica(node: usize, replicas: usize, members: usize, heirs: bool) -> Result<Self, String> {
+        let identity = identity(node, members, heirs);
+        Self::formatted(node, identity, replicas, if node == 0 { members } else { 0 })
+    }
+
+    /// On a fresh disk; with `members` a history of so many is born on it.
+    fn formatted(node: usize, identity: Identity, replicas: usize, members: usize) -> Result<Self, String> {
+        let mut store = MemoryStore::default();
+        format(&mut store, CLUSTER, identity, [1, 1]).map_err(|error| error.to_string())?;
+        // Its files then name its ring: every later start finds that.
+        let opened = open(&mut store, MemoryTail::new(RING_BYTES), settings(identity));
+        let mut tail = opened.map_err(|error| error.to_string())?.tail;
+        if members > 0 {
+            let members: Vec<_> = (0..members).map(|node| member(node, members, false)).collect();
+            bootstrap(&mut tail, HISTORY, &members, WALL)?;
+        }
+        let replica = start(node, identity, replicas, &store, tail.into_memory())?;
+        Ok(Self {
+            engine: Engine::Replica(Box::new(replica)),
+            node,
+            identity,
+            store: Arc::new(store),
+            delivered: Vec::new(),
+            retracted_final: false,
+        })
+    }
+
+    /// A subscriber from the stream's start on.
+    pub(super) fn reader(node: usize, replicas: usize, delivery: Delivery) -> Self {
+        let me = Identity { replica: 200, incarnation: 1 };
+        let limits = SubscriberLimits {
+            receiver: receiver(me, node, replicas),
+            delivery,
+            start: Start::From(1),
+            parts: PartsLimits { message_len_max: FRAME_LEN_MAX, bytes: FRAME_LEN_MAX },
+            lag_report_ns: NEVER,
+            beat_ns: 1_000_000,
+        };
+        Self {
+            engine: Engine::Reader(Box::new(Subscriber::new(SimNet::default(), limits)), delivery),
+            node,
+            identity: me,
+            store: Arc::default(),
+            delivered: Vec::new(),
+            retracted_final: false,
+        }
+    }
+
+    /// One step: the input, then turns until what it leads to has been said. Returns what was sent.
+    pub(super) fn step(&mut self, input: Input<'_>, replicas: usize) -> Result<Vec<(To, Vec<u8>)>, String> {
+        match (&mut self.engine, input) {
+            (Engine::Replica(replica), Input::Hear(bytes, from)) => hear(replica.net_mut(), bytes, from),
+            (Engine::Reader(reader, _), Input::Hear(bytes, from)) => hear(reader.net_mut(), bytes, from),
+            (Engine::Replica(replica), Input::Campaign { round_max }) => {
+                replica.core.campaign_now(NOW, round_max);
+            }
+            (Engine::Replica(replica), Input::Beat) => replica.core.beat_now(),
+            (Engine::Replica(replica), Input::Crash) => {
+                let memory = replica.tail().clone().into_memory();
+                **replica = start(self.node, self.identity, replicas, &self.store, memory)?;
+            }
+            (Engine::Replica(_), Input::Lose) => {
+                let kept = planted(Mutation::IdentityKeptAfterLoss);
+                let another = if kept { 0 } else { REBORN };
+                let reborn = Identity { incarnation: self.identity.incarnation + another, ..self.identity };
+                *self = Self::formatted(self.node, reborn, replicas, 0)?;
+            }
+            (Engine::Reader(..), _) => {}
+        }
+        // The first turn takes the input in; the second says what follows from it: a winner stamps, and who
+        // misses something asks.
+        self.turn();
+        self.turn();
+        Ok(self.sent())
+    }
+
+    fn turn(&mut self) {
+        let Self { engine, delivered, retracted_final, .. } = self;
+        match engine {
+            Engine::Replica(replica) => {
+                replica.poll(NOW, WALL);
+            }
+            Engine::Reader(reader, delivery) => {
+                reader.poll(NOW, 64, |event| {
+                    match event {
+                        SubscriberEvent::Message(message) => {
+                            delivered.push((message.seq, message.publisher, message.publisher_seq));
+                        }
+                        SubscriberEvent::Retract { from } => {
+                            *retracted_final |= *delivery == Delivery::Committed;
+                            delivered.retain(|(seq, ..)| *seq < from);
+                        }
+                        _ => {}
+                    }
+                    Flow::Continue
+                });
+            }
+        }
+    }
+
+    /// Takes what was sent, and forgets what is no part of the state.
+    fn sent(&mut self) -> Vec<(To, Vec<u8>)> {
+        let net = match &mut self.engine {
+            Engine::Replica(replica) => replica.net_mut(),
+            Engine::Reader(reader, _) => reader.net_mut(),
+        };
+        let mut sent = std::mem::take(net).sent;
+        for (_, bytes) in &mut sent {
+            unnumber(bytes);
+        }
+        match &mut self.engine {
+            Engine::Replica(replica) => replica.forget_times(NOW),
+            Engine::Reader(reader, _) => reader.core.forget_times(),
+        }
+        sent
+    }
+
+    /// What the rules look at; `round_max` bounds the candidacies.
+    pub(super) fn facts(&self, round_max: u32) -> Facts {
+        match &self.engine {
+            Engine::Replica(replica) => replica_facts(replica, round_max),
+            Engine::Reader(reader, _) => {
+                let (end, committed) = reader.core.ends();
+                let committed = committed.unwrap_or(LogEnd::BLANK);
+                let mut facts = Facts {
+                    end: end.unwrap_or(LogEnd::BLANK),
+                    committed: (committed.next, committed.chain, reader.core.epoch()),
+                    ..Facts::default()
+                };
+                if reader.core.is_ended() {
+                    facts.wrong = Some("S10: the reader found two streams under one name".into());
+                }
+                if self.retracted_final {
+                    facts.wrong = Some("S6: a committed reader was told to retract".into());
+                }
+                facts
+            }
+        }
+    }
+
+    /// Whether it reads, and then as what.
+    pub(super) fn delivery(&self) -> Option<Delivery> {
+        match &self.engine {
+            Engine::Replica(_) => None,
+            Engine::Reader(_, delivery) => Some(*delivery),
+        }
+    }
+
+    /// The frames of a replica's log.
+    pub(super) fn frames(&self) -> Vec<Placed> {
+        let Engine::Replica(replica) = &self.engine else { return Vec::new() };
+        let tail = replica.tail();
+        let spans = std::iter::successors(tail.find(1), |span| tail.after(*span));
+        spans.filter_map(|span| tail.frame(span).ok()).map(|frame| Placed::of(&frame)).collect()
+    }
+
+    /// Two processes with the same digest do the same from now on.
+    pub(super) fn digest(&self) -> u128 {
+        let mut digest = Digest::default();
+        self.identity.hash(&mut digest);
+        self.delivered.hash(&mut digest);
+        match &self.engine {
+            Engine::Replica(replica) => {
+                let tail = replica.tail();
+                replica.core.hash(&mut digest);
+                // The chain stands for all frames before it.
+                (tail.end(), tail.promised(), tail.staged_end(), tail.oldest_seq()).hash(&mut digest);
+            }
+            Engine::Reader(reader, _) => reader.core.hash(&mut digest),
+        }
+        digest.both()
+    }
+}
+
+fn hear(net: &mut SimNet, bytes: &[u8], from: Option<usize>) {
+    match from {
+        None => net.groups.push_back(bytes.to_vec()),
+        Some(from) => net.unicast.push_back((bytes.to_vec(), Some(address(from)))),
+    }
+}
+
+/// Numbers and tokens tell copies apart, which nothing here does: all copies are one.
+fn unnumber(bytes: &mut [u8]) {
+    let Some(header) = Header::peek(bytes) else { return };
+    let kind = Kind::from_u8(header.kind);
+    if matches!(kind, None | Some(Kind::Frame | Kind::Submission)) {
+        return;
+    }
+    if kind == Some(Kind::Nack) {
+        bytes[HEADER_LEN..HEADER_LEN + 8].fill(0);
+    }
+    seal(bytes, Header { number: 1, ..header });
+}
+
+fn replica_facts(replica: &Replica<ExploredPorts>, round_max: u32) -> Facts {
+    let tail = replica.tail();
+    let (epoch, commit_next) = replica.core.counted();
+    let mut wrong = None;
+    let before = commit_next.checked_sub(1).filter(|seq| *seq > 0);
+    let chain = match before.map(|seq| tail.find(seq)) {
+        None => 0,
+        Some(None) => {
+            wrong = Some(format!(
+                "S4: commit {commit_next} is past the own log, which ends at {}",
+                tail.end().next
+            ));
+            0
+        }
+        Some(Some(span)) => match tail.frame(span) {
+            Ok(frame) if frame.header.next_seq() == commit_next => frame.chain_after(),
+            _ => {
+                wrong = Some(format!("S4: commit {commit_next} lies inside a frame"));
+                0
+            }
+        },
+    };
+    if replica.core.is_stopped() {
+        wrong = Some("the node stopped: it found a divergence, or a cut into what is committed".into());
+    }
+    Facts {
+        end: tail.end(),
+        committed: (commit_next, chain, epoch),
+        promised: tail.promised(),
+        leads: replica.core.leads(),
+        campaigns: replica.core.may_campaign(round_max),
+        wrong,
+    }
+}

@@ -1,0 +1,587 @@
+//! The cluster as a whole: the local states and what leads from one to the other, the datagrams, and the
+//! states that are made of them.
+
+mod settle;
+
+use super::digest::Digest;
+use super::process::{self, CLUSTER, Facts, HISTORY, Input, Process, address};
+use super::rules::{self, Book, Committed, Said};
+use super::{Explored, Scope, Story};
+use crate::net::To;
+use crate::rng::Rng;
+use bytemuck::Zeroable;
+use lockstep_core::engine::ports::Group;
+use lockstep_core::engine::subscriber::Delivery;
+use lockstep_wire::{
+    Datagram, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Kind, MEMBERSHIP_LEN_MAX, OpenFrame,
+    write_membership, write_open,
+};
+use std::collections::{BTreeMap, VecDeque};
+use std::hash::{Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// Most processes of a scope.
+const NODES_MAX: usize = 6;
+/// Processes that are kept whole; the others are made again from the steps that led to them.
+const LIVE_MAX: usize = 4_096;
+/// An order may follow the membership of any of so many seqs.
+const MEMBERSHIPS_MAX: u64 = 8;
+/// Rounds above the scope's that a healed network may need.
+const HEALING_ROUNDS: u32 = 6;
+
+/// One step: what happens to which process.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Step {
+    node: u8,
+    input: u32,
+}
+
+const CAMPAIGN: u32 = 0;
+const BEAT: u32 = 1;
+const CRASH: u32 = 2;
+const LOSE: u32 = 3;
+/// A candidacy beyond the scope's rounds, to see whether a state is stuck.
+const HEAL: u32 = 4;
+/// From here on the number of a datagram.
+const HEAR: u32 = 5;
+
+impl Step {
+    pub(super) const NONE: Self = Self { node: 0, input: 0 };
+}
+
+/// A state of the whole.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct State {
+    nodes: [u32; NODES_MAX],
+    ghost: Committed,
+    crashes: u8,
+    losses: u8,
+    /// What was sent, ascending.
+    bag: Vec<u32>,
+}
+
+impl State {
+    pub(super) fn digest(&self) -> u64 {
+        let mut digest = Digest::default();
+        self.nodes.iter().for_each(|local| digest.write_u32(*local));
+        (self.ghost, self.crashes, self.losses).hash(&mut digest);
+        digest.write(bytemuck::cast_slice(&self.bag));
+        digest.finish()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Whom {
+    Replicas,
+    /// An operator's order: a standby that kept each of them would be another one by each.
+    Leader,
+    All,
+    One(usize),
+}
+
+struct Sent {
+    bytes: Vec<u8>,
+    from: usize,
+    unicast: bool,
+    to: Whom,
+    said: Said,
+    words: String,
+}
+
+/// What a step leads to.
+#[derive(Clone, Debug)]
+enum Effect {
+    Nothing,
+    Next { local: u32, sent: Vec<u32> },
+    Wrong(String),
+}
+
+struct Local {
+    facts: Facts,
+    parent: (u32, u32),
+    /// By input, 0 where the engine was not asked yet.
+    effects: Vec<u32>,
+}
+
+#[derive(Default)]
+struct Locals {
+    by_digest: BTreeMap<u128, u32>,
+    states: Vec<Local>,
+    live: BTreeMap<u32, Box<Process>>,
+    order: VecDeque<u32>,
+}
+
+/// See the module.
+pub(super) struct System {
+    scope: Scope,
+    locals: Vec<Locals>,
+    by_bytes: BTreeMap<(usize, Vec<u8>), u32>,
+    sent: Vec<Sent>,
+    effects: Vec<Effect>,
+    book: Book,
+    first: State,
+}
+
+fn submission(kind: EntryKind, publisher: u32, number: u64, incarnation: u32, payload: &[u8]) -> Vec<u8> {
+    let mut memory = vec![0; 512];
+    let mut open = OpenFrame::default();
+    let header = EntryHeader {
+        kind: kind as u8,
+        publisher,
+        publisher_seq: number,
+        time_or_incarnation: incarnation,
+        ..EntryHeader::zeroed()
+    };
+    open.push(&mut memory, header, payload);
+    let length = open.len();
+    open.close(
+        &mut memory,
+        Header { cluster: CLUSTER, history: HISTORY, ..Header::new(Kind::Submission) },
+        length,
+    );
+    memory.truncate(length);
+    memory
+}
+
+impl System {
+    /// A cluster in which epoch 1 has begun, and a publisher is open, for all; then come the submissions.
+    pub(super) fn new(scope: &Scope) -> Result<Self, String> {
+        let nodes = scope.replicas + usize::from(scope.reader.is_some());
+        if scope.replicas == 0 || nodes > NODES_MAX {
+            return Err(format!("{nodes} processes: take 1 to {NODES_MAX}, at least one of them a replica"));
+        }
+        let nobody = Committed { next: 1, chain: 0, epoch: Epoch::NONE };
+        let mut system = Self {
+            scope: scope.clone(),
+            locals: (0..nodes).map(|_| Locals::default()).collect(),
+            by_bytes: BTreeMap::new(),
+            sent: Vec::new(),
+            effects: vec![Effect::Nothing],
+            book: Book::default(),
+            first: State { nodes: [0; NODES_MAX], ghost: nobody, crashes: 0, losses: 0, bag: Vec::new() },
+        };
+        for node in 0..nodes {
+            let process = match scope.reader {
+                Some(delivery) if node == scope.replicas => Process::reader(node, scope.replicas, delivery),
+                _ => Process::replica(node, scope.replicas, scope.members, scope.heirs)?,
+            };
+            system.intern(node, process, (u32::MAX, 0))?;
+        }
+        let mut payload = [0; 64];
+        let length = write_open(&mut payload, [1, 1], 0, "a");
+        let open = submission(EntryKind::Open, 0, 0, 0, &payload[..length]);
+        let mut state = system.first.clone();
+        let mut told = Vec::new();
+        system.put(&mut state, nodes, To::Group(Group::Submit), open);
+        for _ in 0..4 {
+            // The leader's heartbeat tells everybody what is committed.
+            state = system.quiet(&state, &mut told)?;
+            for node in 0..scope.replicas {
+                state = system.follow(&state, Step { node: node as u8, input: BEAT }, &mut told)?;
+            }
+        }
+        state = system.quiet(&state, &mut told)?;
+        state.bag.clear();
+        for number in 1..=scope.values {
+            let value = submission(EntryKind::Message, 1, number, 1, &[number as u8; 8]);
+            system.put(&mut state, nodes, To::Group(Group::Submit), value);
+        }
+        for &(change, node) in &scope.changes {
+            let member = process::member(node, scope.members, scope.heirs);
+            // An order names the membership that it follows: whatever that will be.
+            for after in 2..2 + MEMBERSHIPS_MAX {
+                let mut payload = [0; MEMBERSHIP_LEN_MAX];
+                let length = write_membership(&mut payload, after, change, member, &[]);
+                let order = submission(EntryKind::Membership, 0, 0, 0, &payload[..length]);
+                system.put(&mut state, nodes, To::Group(Group::Submit), order);
+            }
+        }
+        system.first = State { crashes: scope.crashes, losses: scope.losses, ..state };
+        Ok(system)
+    }
+
+    pub(super) fn first(&self) -> State {
+        self.first.clone()
+    }
+
+    pub(super) fn count(&self, mut found: Explored) -> Explored {
+        found.local_states = self.locals.iter().map(|locals| locals.states.len() as u64).sum();
+        found.datagrams = self.sent.len() as u64;
+        found
+    }
+
+    fn facts(&self, state: &State, node: usize) -> &Facts {
+        &self.locals[node].states[state.nodes[node] as usize].facts
+    }
+
+    // ---- steps ----
+
+    /// Everything that may happen next.
+    pub(super) fn steps(&self, state: &State, out: &mut Vec<Step>) {
+        out.clear();
+        for node in 0..self.locals.len() {
+            let mut add = |input| out.push(Step { node: node as u8, input });
+            for &number in &state.bag {
+                if self.hears(state, node, number) {
+                    add(HEAR + number);
+                }
+            }
+            if node < self.scope.replicas {
+                let facts = self.facts(state, node);
+                if facts.campaigns {
+                    add(CAMPAIGN);
+                }
+                if self.scope.beats && facts.leads.is_some() {
+                    add(BEAT);
+                }
+                if state.crashes > 0 {
+                    add(CRASH);
+                }
+                if state.losses > 0 {
+                    add(LOSE);
+                }
+            }
+        }
+    }
+
+    fn hears(&self, state: &State, node: usize, number: u32) -> bool {
+        let sent = &self.sent[number as usize];
+        sent.from != node
+            && match sent.to {
+                Whom::All => true,
+                Whom::Replicas => node < self.scope.replicas,
+                Whom::One(to) => to == node,
+                Whom::Leader => node < self.scope.replicas && self.facts(state, node).leads.is_some(),
+            }
+    }
+
+    /// How willingly each process hears, in one walk.
+    pub(super) fn draw_bias(&self, rng: &mut Rng) -> Vec<u64> {
+        (0..self.locals.len()).map(|_| [1, 8, 30, 100][rng.below(4) as usize]).collect()
+    }
+
+    /// A step that may lead on.
+    pub(super) fn draw(&mut self, rng: &mut Rng, state: &State, bias: &[u64]) -> Option<Step> {
+        for _ in 0..200 {
+            let node = rng.below(self.locals.len() as u64) as usize;
+            let step = |input| Some(Step { node: node as u8, input });
+            let may = node < self.scope.replicas;
+            match rng.below(100) {
+                0..4 if may && self.facts(state, node).campaigns => return step(CAMPAIGN),
+                4 if may && state.crashes > 0 => return step(CRASH),
+                5 if may && state.losses > 0 => return step(LOSE),
+                6..9 if may && self.scope.beats && self.facts(state, node).leads.is_some() => {
+                    return step(BEAT);
+                }
+                9.. if rng.below(100) < bias[node] => {
+                    // Newer datagrams more often than older ones: else old news fill the walk.
+                    let back =
+                        rng.below(state.bag.len() as u64).min(rng.below(state.bag.len() as u64)) as usize;
+                    let number = state.bag[state.bag.len() - 1 - back];
+                    let input = HEAR + number;
+                    if self.hears(state, node, number)
+                        && !matches!(self.effect(node, state.nodes[node], input), Effect::Nothing)
+                    {
+                        return step(input);
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
+    }
+
+    /// The state behind a step; `None` if nothing changes, or in words which rule is broken.
+    pub(super) fn apply(&mut self, state: &State, step: Step) -> Option<Result<State, String>> {
+        let node = usize::from(step.node);
+        let effect = self.effect(node, state.nodes[node], step.input);
+        let (local, sent) = match effect {
+            Effect::Nothing => return None,
+            Effect::Wrong(wrong) => return Some(Err(wrong)),
+            Effect::Next { local, sent } => (local, sent),
+        };
+        if local == state.nodes[node] && sent.iter().all(|number| state.bag.binary_search(number).is_ok()) {
+            return None;
+        }
+        let mut next = state.clone();
+        next.nodes[node] = local;
+        match step.input {
+            CRASH => next.crashes -= 1,
+            LOSE => next.losses -= 1,
+            _ => {}
+        }
+        for number in sent {
+            if let Err(at) = next.bag.binary_search(&number) {
+                next.bag.insert(at, number);
+            }
+        }
+        Some(self.check(state, &mut next, node).map(|()| next))
+    }
+
+    /// What must hold between processes after a step of `node`.
+    fn check(&self, before: &State, after: &mut State, node: usize) -> Result<(), String> {
+        for number in &after.bag {
+            if before.bag.binary_search(number).is_err() {
+                let said = &self.sent[*number as usize].said;
+                if matches!(said, Said::Frame { .. }) {
+                    for other in &before.bag {
+                        let other = &self.sent[*other as usize];
+                        rules::check_frame(said, &other.said).map_err(|wrong| {
+                            format!("{wrong}: {}; {}", other.words, self.sent[*number as usize].words)
+                        })?;
+                    }
+                }
+            }
+        }
+        let (was, is) = (self.facts(before, node), self.facts(after, node));
+        if let Some(epoch) = is.leads
+            && was.leads != Some(epoch)
+        {
+            self.book.check_leader(before.ghost, epoch, is.end.chain)?;
+            for other in (0..self.scope.replicas).filter(|other| *other != node) {
+                if self.facts(after, other).leads == Some(epoch) {
+                    return Err(format!("S1: replicas {} and {} both lead {epoch}", node + 1, other + 1));
+                }
+            }
+        }
+        if is.committed != was.committed {
+            let (next, chain, epoch) = is.committed;
+            after.ghost = self.book.agree(after.ghost, Committed { next, chain, epoch })?;
+        }
+        Ok(())
+    }
+
+    // ---- what the engines do ----
+
+    fn effect(&mut self, node: usize, local: u32, input: u32) -> Effect {
+        let effects = &mut self.locals[node].states[local as usize].effects;
+        if effects.len() <= input as usize {
+            effects.resize(input as usize + 1, 0);
+        }
+        if let known @ 1.. = effects[input as usize] {
+            return self.effects[known as usize - 1].clone();
+        }
+        let effect = self.run(node, local, input);
+        let number = if matches!(effect, Effect::Nothing) {
+            1
+        } else {
+            self.effects.push(effect.clone());
+            self.effects.len() as u32
+        };
+        self.locals[node].states[local as usize].effects[input as usize] = number;
+        effect
+    }
+
+    /// Asks the engine.
+    fn run(&mut self, node: usize, local: u32, input: u32) -> Effect {
+        let mut process = self.process(node, local);
+        let said = match self.turn(&mut process, input) {
+            Ok(said) => said,
+            Err(wrong) => return Effect::Wrong(wrong),
+        };
+        let next = match self.intern(node, process, (local, input)) {
+            Ok(next) => next,
+            Err(wrong) => return Effect::Wrong(wrong),
+        };
+        let states = &self.locals[node].states;
+        let (before, after) = (&states[local as usize].facts, &states[next as usize].facts);
+        let (restarted, reborn) = (matches!(input, CRASH | LOSE), input == LOSE);
+        if let Err(wrong) = rules::check_step(before, after, restarted, reborn) {
+            return Effect::Wrong(wrong);
+        }
+        let mut sent = Vec::new();
+        for (to, bytes) in said {
+            let Some(number) = self.number(node, to, bytes) else { continue };
+            let facts = &self.locals[node].states[next as usize].facts;
+            if let Err(wrong) = rules::check_said(&self.sent[number as usize].said, facts) {
+                return Effect::Wrong(wrong);
+            }
+            sent.push(number);
+        }
+        if next == local && sent.is_empty() { Effect::Nothing } else { Effect::Next { local: next, sent } }
+    }
+
+    fn turn(&self, process: &mut Process, input: u32) -> Result<Vec<(To, Vec<u8>)>, String> {
+        let round_max = self.scope.round_max;
+        let input = match input {
+            CAMPAIGN => Input::Campaign { round_max },
+            HEAL => Input::Campaign { round_max: round_max + HEALING_ROUNDS },
+            BEAT => Input::Beat,
+            CRASH => Input::Crash,
+            LOSE => Input::Lose,
+            _ => {
+                let sent = &self.sent[(input - HEAR) as usize];
+                Input::Hear(&sent.bytes, sent.unicast.then_some(sent.from))
+            }
+        };
+        let replicas = self.scope.replicas;
+        // A release assertion is a rule as well.
+        catch_unwind(AssertUnwindSafe(|| process.step(input, replicas))).unwrap_or_else(|panic| {
+            let words = panic.downcast_ref::<String>().cloned();
+            Err(words
+                .or_else(|| panic.downcast_ref::<&str>().map(|words| (*words).into()))
+                .unwrap_or_default())
+        })
+    }
+
+    /// The process in this local state, made again from the steps that led to it if it is not at hand.
+    fn process(&mut self, node: usize, local: u32) -> Process {
+        let (mut at, mut again) = (local, Vec::new());
+        while !self.locals[node].live.contains_key(&at) {
+            let (parent, input) = self.locals[node].states[at as usize].parent;
+            again.push((at, input));
+            at = parent;
+        }
+        let mut process = (*self.locals[node].live[&at]).clone();
+        for (made, input) in again.into_iter().rev() {
+            // It went well the first time.
+            let _ = self.turn(&mut process, input);
+            let known = self.locals[node].by_digest.get(&process.digest());
+            assert_eq!(known, Some(&made), "a turn is no function of the process and its input");
+            self.keep(node, made, process.clone());
+        }
+        process
+    }
+
+    fn keep(&mut self, node: usize, local: u32, process: Process) {
+        let locals = &mut self.locals[node];
+        locals.live.insert(local, Box::new(process));
+        // The first one is where all others begin.
+        if local > 0 {
+            locals.order.push_back(local);
+        }
+        if locals.order.len() > LIVE_MAX
+            && let Some(oldest) = locals.order.pop_front()
+        {
+            locals.live.remove(&oldest);
+        }
+    }
+
+    /// The number of a local state; what a log must be is looked at once, here.
+    fn intern(&mut self, node: usize, process: Process, parent: (u32, u32)) -> Result<u32, String> {
+        let digest = process.digest();
+        if let Some(&known) = self.locals[node].by_digest.get(&digest) {
+            return Ok(known);
+        }
+        let facts = process.facts(self.scope.round_max);
+        process.frames().into_iter().for_each(|placed| self.book.add(placed));
+        self.book.check_messages(facts.end.chain)?;
+        match process.delivery() {
+            Some(Delivery::Committed) => self.book.check_delivered(facts.committed.1, &process.delivered)?,
+            Some(Delivery::Stamped) => self.book.check_delivered(facts.end.chain, &process.delivered)?,
+            None => {}
+        }
+        let locals = &mut self.locals[node];
+        let number = locals.states.len() as u32;
+        locals.states.push(Local { facts, parent, effects: Vec::new() });
+        locals.by_digest.insert(digest, number);
+        self.keep(node, number, process);
+        Ok(number)
+    }
+
+    /// The number of a datagram; `None` if nobody of this cluster hears it.
+    fn number(&mut self, from: usize, to: To, bytes: Vec<u8>) -> Option<u32> {
+        let header = Header::peek(&bytes)?;
+        let asks = header.kind == Kind::Nack as u8;
+        let orders = header.kind == Kind::Submission as u8
+            && bytes.get(HEADER_LEN) == Some(&(EntryKind::Membership as u8));
+        let (unicast, whom) = match to {
+            To::Group(Group::Submit) if orders => (false, Whom::Leader),
+            To::Group(Group::Submit) => (false, Whom::Replicas),
+            To::Group(_) => (false, Whom::All),
+            // Whom a reader asks first is chance: anybody may be asked.
+            To::Unicast(_) if asks => (true, Whom::Replicas),
+            To::Unicast(to) => (true, Whom::One((0..self.locals.len()).find(|node| address(*node) == to)?)),
+        };
+        let key = (if let Whom::One(to) = whom { to } else { NODES_MAX }, bytes);
+        if let Some(&known) = self.by_bytes.get(&key) {
+            return Some(known);
+        }
+        let decoded = Datagram::decode(&key.1, CLUSTER).ok();
+        let said = decoded.as_ref().map_or(Said::Other, Said::of);
+        let what = Kind::from_u8(header.kind).map_or_else(String::new, |kind| format!("{kind:?}"));
+        let repaired = if matches!(decoded, Some(Datagram::Frame(_, Some(_)))) { ", repaired" } else { "" };
+        let words = format!(
+            "{what}{repaired} of {} (seq {}, +{}, commit {}, chain {:x}){}",
+            header.epoch(),
+            { header.first_seq },
+            { header.count },
+            { header.commit_next },
+            header.chain & 0xffff,
+            match decoded {
+                Some(Datagram::Prepare(_, body) | Datagram::Promise(_, body) | Datagram::Refuse(_, body)) =>
+                    format!(" for {}", Epoch(body.ballot)),
+                _ => String::new(),
+            }
+        );
+        let number = self.sent.len() as u32;
+        self.sent.push(Sent { bytes: key.1.clone(), from, unicast, to: whom, said, words });
+        self.by_bytes.insert(key, number);
+        Some(number)
+    }
+
+    fn put(&mut self, state: &mut State, from: usize, to: To, bytes: Vec<u8>) {
+        if let Some(number) = self.number(from, to, bytes)
+            && let Err(at) = state.bag.binary_search(&number)
+        {
+            state.bag.insert(at, number);
+        }
+    }
+
+    fn describe(&self, state: &State) -> String {
+        let nodes = (0..self.scope.replicas).map(|node| {
+            let facts = self.facts(state, node);
+            format!(
+                "replica {}: log of {} up to {}, commit {}, promised {}, leads {:?}; ",
+                node + 1,
+                facts.end.epoch,
+                facts.end.next,
+                facts.committed.0,
+                facts.promised,
+                facts.leads.map(Epoch::round)
+            )
+        });
+        nodes.collect()
+    }
+
+    // ---- stories ----
+
+    /// Walks these steps. Returns after how many of them which rule was broken.
+    pub(super) fn replay(&mut self, steps: &[Step]) -> Option<(usize, String)> {
+        let mut state = self.first();
+        for (index, step) in steps.iter().enumerate() {
+            let there = step.input < HEAR || state.bag.binary_search(&(step.input - HEAR)).is_ok();
+            let may = match step.input {
+                CRASH => state.crashes > 0,
+                LOSE => state.losses > 0,
+                _ => there,
+            };
+            if !may {
+                continue;
+            }
+            match self.apply(&state, *step) {
+                None => {}
+                Some(Ok(next)) => state = next,
+                Some(Err(violation)) => return Some((index + 1, violation)),
+            }
+        }
+        None
+    }
+
+    pub(super) fn tell(&mut self, steps: &[Step], violation: String) -> Story {
+        let words = steps.iter().map(|step| {
+            let who = usize::from(step.node) + 1;
+            match step.input {
+                CAMPAIGN | HEAL => format!("{who} campaigns"),
+                BEAT => format!("{who} beats"),
+                CRASH => format!("{who} crashes and comes back"),
+                LOSE => format!("{who} loses its machine"),
+                number => {
+                    let sent = &self.sent[(number - HEAR) as usize];
+                    format!("{who} hears {}: {}", sent.from + 1, sent.words)
+                }
+            }
+        });
+        Story { violation, steps: words.collect() }
+    }
+}

@@ -1,0 +1,72 @@
+//! What a perfect network would make of a state: everybody hears everything, and no state may be stuck.
+
+use super::{BEAT, HEAL, HEAR, State, Step, System};
+
+/// Everybody hears everything so often, and then nothing new may be said.
+const QUIET_ROUNDS: u32 = 64;
+
+impl System {
+    pub(super) fn follow(
+        &mut self,
+        state: &State,
+        step: Step,
+        told: &mut Vec<Step>,
+    ) -> Result<State, String> {
+        let Some(next) = self.apply(state, step) else { return Ok(state.clone()) };
+        told.push(step);
+        next
+    }
+
+    /// Everything that was sent is heard by everybody, until nothing new is said.
+    pub(super) fn quiet(&mut self, state: &State, told: &mut Vec<Step>) -> Result<State, String> {
+        let mut state = state.clone();
+        let mut steps = Vec::new();
+        for _ in 0..QUIET_ROUNDS {
+            let before = state.clone();
+            self.steps(&state, &mut steps);
+            for step in steps.iter().filter(|step| step.input >= HEAR) {
+                state = self.follow(&state, *step, told)?;
+            }
+            if state == before {
+                return Ok(state);
+            }
+        }
+        Err(format!("stuck: each answer is answered for ever: {}", self.describe(&state)))
+    }
+
+    /// No state is stuck: once the network is whole and one replica after the other campaigns, all values
+    /// are committed everywhere. What was done for that is added to `told`.
+    pub(in crate::explore) fn settle(&mut self, state: &State, told: &mut Vec<Step>) -> Result<(), String> {
+        if !self.scope.changes.is_empty() {
+            // Who is needed, and who may lead, is another question in each state.
+            return Ok(());
+        }
+        let mut state = self.quiet(state, told)?;
+        for attempt in 0..2 * self.scope.replicas {
+            for node in 0..self.scope.replicas {
+                state = self.follow(&state, Step { node: node as u8, input: BEAT }, told)?;
+            }
+            state = self.quiet(&state, told)?;
+            if self.is_settled(&state) {
+                return Ok(());
+            }
+            let node = (attempt % self.scope.replicas) as u8;
+            let leads = self.facts(&state, usize::from(node)).leads.is_some();
+            if !leads {
+                state = self.follow(&state, Step { node, input: HEAL }, told)?;
+                state = self.quiet(&state, told)?;
+            }
+        }
+        Err(format!("stuck: {}", self.describe(&state)))
+    }
+
+    /// All members hold all values as committed. Who lost its machine has no vote, and need not.
+    fn is_settled(&self, state: &State) -> bool {
+        let values = |node: usize| {
+            let facts = self.facts(state, node);
+            self.book.count_messages(facts.committed.1) == self.scope.values
+        };
+        let lost = usize::from(self.scope.losses - state.losses);
+        (0..self.scope.replicas).filter(|node| values(*node)).count() + lost >= self.scope.replicas
+    }
+}

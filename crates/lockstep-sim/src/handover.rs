@@ -1,0 +1,66 @@
+//! A handover is a promise: it ends within its time, by the named one's lead or by going on; until then nothing is
+//! stamped. That the named one holds everything is judged where the leader says that it stops (`check::answers`).
+
+use super::check::Violation;
+use super::world::{Actor, Seat, World};
+use lockstep_wire::{Epoch, Identity, Nanos, Seq};
+
+/// How long a handover may take, in timeouts.
+const TIMEOUTS: u64 = 16;
+
+/// A leader that is to hand over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Draining {
+    led: Epoch,
+    /// Where its log ended; `None` where a frame was open, which is stamped all the same.
+    end: Option<Seq>,
+    until: Nanos,
+    /// Its first turn after that.
+    late: Option<Nanos>,
+}
+
+impl World {
+    /// The replica at `index` was told to hand over, to this one or to whoever holds most.
+    pub(super) fn watch_handover(&mut self, index: usize, to: Option<Identity>) {
+        let Actor::Replica(machine) = &self.seats[index].actor else { return };
+        let until = machine.clock.at(self.now) + TIMEOUTS * machine.configured.timeout_ns;
+        let Some(replica) = machine.replica() else { return };
+        let end = replica.core.tables().map(|_| replica.tail().end().next);
+        let led = replica.tail().end().epoch;
+        self.oracle.on_handover(index, to);
+        self.seats[index].draining = Some(Draining { led, end, until, late: None });
+    }
+
+    /// HANDOVER: nothing is stamped meanwhile, and it is over in time.
+    pub(super) fn check_handover(&mut self, index: usize) -> Result<(), Violation> {
+        let Seat { actor: Actor::Replica(machine), draining, .. } = &mut self.seats[index] else {
+            return Ok(());
+        };
+        let (Some(drain), Some(replica)) = (draining.as_mut(), machine.replica()) else {
+            *draining = None;
+            return Ok(());
+        };
+        let end = replica.tail().end();
+        if !replica.core.hands_over() || end.epoch != drain.led {
+            *draining = None;
+            return Ok(());
+        }
+        // That a change is committed is told all the same.
+        let stood = |stood: Seq| self.oracle.tree.only_settles(self.oracle.log_tip(index), stood);
+        if drain.end.is_some_and(|end| !stood(end)) {
+            return Err(format!(
+                "HANDOVER: replica {index} hands over, and stamps up to {}: {drain:?}",
+                end.next
+            ));
+        }
+        // By its own clock.
+        let now = machine.clock.at(self.now);
+        if now >= drain.until {
+            let late = *drain.late.get_or_insert(now);
+            if now > late + 4 * machine.configured.beat.beat_ns {
+                return Err(format!("HANDOVER: replica {index} still hands over at {now}: {drain:?}"));
+            }
+        }
+        Ok(())
+    }
+}

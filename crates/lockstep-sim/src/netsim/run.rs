@@ -1,0 +1,534 @@
+//! One cell's run.
+
+use super::Cell;
+use super::links::Links;
+use crate::net::{SimNet, To};
+use crate::rng::Rng;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::parts::PartsLimits;
+use lockstep_core::engine::ports::Group;
+use lockstep_core::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
+use lockstep_core::engine::receiver::{ReceiverLimits, Start};
+use lockstep_core::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
+use lockstep_core::proto::beat::BeatLimits;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::election::ElectionLimits;
+use lockstep_core::proto::nack::NackLimits;
+use lockstep_core::proto::repairers::Repairer;
+use lockstep_core::proto::requesters::BudgetLimits;
+use lockstep_core::proto::suspect::SuspectLimits;
+use lockstep_core::proto::window::Window;
+use lockstep_replica::bootstrap::bootstrap;
+use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
+use lockstep_replica::journal::{SEGMENT_LEN_MIN, Settings, format, open};
+use lockstep_replica::ports::Ports;
+use lockstep_replica::replica::{Recovered, Replica, ReplicaLimits};
+use lockstep_wire::{Header, Identity, Kind, MemberBody, Nanos, PublisherId, Seq, frame_len_max};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::rc::Rc;
+
+/// Longest message, in bytes; all that are sent fit one datagram.
+const MESSAGE_LEN_MAX: usize = 1_024;
+const CLUSTER: u64 = 7;
+const HISTORY: u64 = 0xb1;
+const MTU: usize = 1500;
+const REPLICAS: usize = 3;
+/// Seats: the replicas, the publisher, the receivers.
+const PUBLISHER: usize = REPLICAS;
+const FIRST_RECEIVER: usize = REPLICAS + 1;
+/// Room for all frames of a run.
+const RING_BYTES: usize = 32 << 20;
+/// One message, and so one frame, each 20 µs: 50,000 a second.
+const INTERVAL_NS: Nanos = 20_000;
+const PAYLOAD: [u8; 64] = [0x5a; 64];
+/// One turn of a loop that spins.
+const TURN_NS: Nanos = 500;
+/// How often somebody looks who waits for something without a deadline of its own.
+const RESTLESS_NS: Nanos = 2_000;
+/// Datagrams take up to this much longer than the delay: less than an interval, so that nothing is reordered.
+const JITTER_NS: Nanos = 2_000;
+/// A message is affected if it was lost, or delivered this much after its frame arrived.
+const HELD_NS: Nanos = 3_000;
+/// After the last message everybody has this long to get what it misses.
+const DRAIN_NS: Nanos = 1_000_000_000;
+const BEGIN_NS: Nanos = 1_000_000;
+const WALL_NS: Nanos = 1_700_000_000_000_000_000;
+/// Longer than any run.
+const NEVER_NS: Nanos = 1 << 45;
+
+struct NetsimPorts;
+
+impl Ports for NetsimPorts {
+    type Net = SimNet;
+    type Memory = MemoryTail;
+}
+
+enum Engine {
+    Replica(Box<Replica<NetsimPorts>>),
+    Publisher(Box<Publisher<SimNet>>),
+    Receiver(Box<Subscriber<SimNet>>),
+}
+
+struct Seat {
+    engine: Engine,
+    wake_at: Nanos,
+}
+
+/// A datagram under way.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Letter {
+    at: Nanos,
+    key: u64,
+    to: usize,
+    from: usize,
+    group: Option<Group>,
+    bytes: Rc<Vec<u8>>,
+}
+
+/// What one receiver saw of the stream.
+struct Seen {
+    /// When the first copy of each message's frame came; 0 if that copy was lost.
+    arrived: Vec<Nanos>,
+    delivered: Vec<Nanos>,
+}
+
+struct World {
+    cell: Cell,
+    now: Nanos,
+    seats: Vec<Seat>,
+    letters: BinaryHeap<Reverse<Letter>>,
+    key: u64,
+    links: Links,
+    publisher: Option<PublisherId>,
+    /// The first measured seq; 0 before there is one.
+    first: Seq,
+    sent: u64,
+    /// When each message's frame was sent.
+    sent_at: Vec<Nanos>,
+    seen: Vec<Seen>,
+    row: Row,
+}
+
+/// What a cell's run has shown.
+#[derive(Clone, Default, Debug)]
+pub struct Row {
+    /// Frames lost: on each link, or once where all lose together.
+    pub lost: u64,
+    /// Messages that were lost, or held behind one that was, over all receivers.
+    pub affected: u64,
+    /// How much later than without loss those were delivered: p50, p99, p99.9.
+    pub latency_ns: [Nanos; 3],
+    /// Requests of receivers.
+    pub nacks: u64,
+    /// Frames repaired to them; one that went to everybody counts once.
+    pub repairs: u64,
+    /// Bytes of requests, repairs and reasons.
+    pub bytes: u64,
+    /// Frames that the leader gave.
+    pub led: u64,
+    /// Messages that somebody never got.
+    pub missing: u64,
+}
+
+/// Runs a cell.
+///
+/// # Errors
+/// In words, if the cluster does not begin.
+pub fn run(cell: Cell) -> Result<Row, String> {
+    let mut world = World::new(cell)?;
+    world.open()?;
+    world.stream();
+    Ok(world.judge())
+}
+
+fn address(seat: usize) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, seat as u8 + 1), 7_000)
+}
+
+fn identity(seat: usize) -> Identity {
+    Identity { replica: seat as u32 + 1, incarnation: 0x100 + seat as u32 }
+}
+
+fn receiver(seat: usize) -> ReceiverLimits {
+    let client =
+        Identity { replica: 1_000 + seat as u32, incarnation: 0x9e37_79b9u32.wrapping_mul(seat as u32) };
+    let others = (0..REPLICAS).filter(|other| *other != seat);
+    ReceiverLimits {
+        cluster: CLUSTER,
+        history: 0,
+        me: if seat < REPLICAS { identity(seat) } else { client },
+        repairers: others.map(|other| Repairer::replica(other as u32 + 1, address(other))).collect(),
+        nack: NackLimits::default(),
+        store_bytes: 1 << 20,
+        frame_len_max: frame_len_max(MTU),
+        count_when_accepted: false,
+    }
+}
+
+fn replica(seat: usize) -> Result<Replica<NetsimPorts>, String> {
+    let mut store = MemoryStore::default();
+    format(&mut store, CLUSTER, identity(seat), [1, 1]).map_err(|error| error.to_string())?;
+    let settings = Settings {
+        cluster: CLUSTER,
+        replica: identity(seat).replica,
+        boot: [1, 1],
+        power: false,
+        frame_len_max: frame_len_max(MTU),
+        segment_len: SEGMENT_LEN_MIN,
+    };
+    let mut reopen = |memory| open(&mut store, memory, settings).map_err(|error| error.to_string());
+    let mut opened = reopen(MemoryTail::new(RING_BYTES))?;
+    if seat == 0 {
+        let members: Vec<_> =
+            (0..REPLICAS).map(|seat| MemberBody::full(identity(seat), address(seat))).collect();
+        bootstrap(&mut opened.tail, HISTORY, &members, WALL_NS)?;
+        opened = reopen(opened.tail.into_memory())?;
+    }
+    let recovered = Recovered::of_journal(&opened, 4);
+    let limits = ReplicaLimits {
+        receiver: receiver(seat),
+        beat: BeatLimits::default(),
+        window: Window { entries: 1 << 16, bytes: 8 << 20 },
+        durability: Durability::Process,
+        publishers_max: 4,
+        hold_back: 64,
+        ack_again_ns: 1_000_000,
+        process_nonce: seat as u64 + 1,
+        born: 0,
+        look_ns: 0,
+        repairs_per_request: 64,
+        budget: BudgetLimits::default(),
+        suspect: SuspectLimits { timeout_ns: NEVER_NS, timeout_ns_max: NEVER_NS, ..SuspectLimits::default() },
+        election: ElectionLimits::default(),
+        heard_bytes: 1 << 20,
+        secret_seed: [seat as u8; 32],
+    };
+    Replica::new(SimNet::default(), opened.tail, recovered, limits)
+}
+
+fn engine(seat: usize) -> Result<Engine, String> {
+    Ok(match seat {
+        0..REPLICAS => Engine::Replica(Box::new(replica(seat)?)),
+        PUBLISHER => {
+            let limits = PublisherLimits {
+                receiver: receiver(seat),
+                window_entries: 4_096,
+                window_datagrams: 4_096,
+                flight_datagrams: 1_024,
+                resend_ns_min: 20_000_000,
+                resend_ns_max: 100_000_000,
+                ask_again_ns: 10_000_000,
+                beat_ns: 1_000_000,
+                names_max: 1,
+                message_len_max: MESSAGE_LEN_MAX,
+                message_len_max_of: BTreeMap::new(),
+            };
+            let mut publisher = Publisher::new(SimNet::of_client(), limits);
+            publisher.core.open("gateway", [1, 2]);
+            Engine::Publisher(Box::new(publisher))
+        }
+        _ => {
+            let limits = SubscriberLimits {
+                receiver: receiver(seat),
+                delivery: Delivery::Stamped,
+                start: Start::From(1),
+                parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 4 * MESSAGE_LEN_MAX },
+                lag_report_ns: NEVER_NS,
+                beat_ns: 1_000_000,
+            };
+            Engine::Receiver(Box::new(Subscriber::new(SimNet::of_client(), limits)))
+        }
+    })
+}
+
+impl Engine {
+    fn net(&mut self) -> &mut SimNet {
+        match self {
+            Self::Replica(replica) => replica.net_mut(),
+            Self::Publisher(publisher) => publisher.net_mut(),
+            Self::Receiver(subscriber) => subscriber.net_mut(),
+        }
+    }
+}
+
+impl World {
+    fn new(cell: Cell) -> Result<Self, String> {
+        let seats = FIRST_RECEIVER + cell.receivers;
+        let mut rng = Rng::new(u64::from(cell.loss) << 32 ^ cell.delay_ns << 8 ^ cell.receivers as u64);
+        let seat = |seat| -> Result<Seat, String> { Ok(Seat { engine: engine(seat)?, wake_at: BEGIN_NS }) };
+        let messages = cell.messages() as usize;
+        let seen = || Seen { arrived: vec![0; messages], delivered: vec![0; messages] };
+        Ok(Self {
+            now: BEGIN_NS,
+            seats: (0..seats).map(seat).collect::<Result<_, String>>()?,
+            letters: BinaryHeap::new(),
+            key: 0,
+            // It loses nothing before the stream is open.
+            links: Links::new(cell.pattern, 0, cell.receivers, rng.fork()),
+            publisher: None,
+            first: 0,
+            sent: 0,
+            sent_at: vec![0; messages],
+            seen: (0..cell.receivers).map(|_| seen()).collect(),
+            row: Row::default(),
+            cell,
+        })
+    }
+
+    /// The publisher is open, and everybody holds what there is.
+    fn open(&mut self) -> Result<(), String> {
+        let limit = self.now + DRAIN_NS;
+        while self.publisher.is_none() || self.end() > 0 && !self.all_hold(self.end()) {
+            if self.now >= limit {
+                return Err(format!("{}: the publisher is not open after a second", self.cell.name()));
+            }
+            self.step(self.now + RESTLESS_NS);
+        }
+        self.first = self.end();
+        self.row = Row::default();
+        let rng = Rng::new(self.key ^ 0x5eed);
+        self.links = Links::new(self.cell.pattern, self.cell.loss, self.cell.receivers, rng);
+        Ok(())
+    }
+
+    /// Where the leader's log ends.
+    fn end(&self) -> Seq {
+        match &self.seats[0].engine {
+            Engine::Replica(leader) => leader.tail().end().next,
+            _ => 0,
+        }
+    }
+
+    fn all_hold(&self, next: Seq) -> bool {
+        self.seats.iter().all(|seat| match &seat.engine {
+            Engine::Receiver(subscriber) => {
+                subscriber.core.deliver_next() >= next || subscriber.core.is_ended()
+            }
+            _ => true,
+        })
+    }
+
+    /// All messages, and the time after them.
+    fn stream(&mut self) {
+        let messages = self.cell.messages();
+        let mut next_at = self.now;
+        while self.sent < messages {
+            if let (Engine::Publisher(publisher), Some(id)) =
+                (&mut self.seats[PUBLISHER].engine, self.publisher)
+                && publisher.core.try_publish(id, 0, &PAYLOAD).is_ok()
+            {
+                self.sent += 1;
+            }
+            self.seats[PUBLISHER].wake_at = self.now;
+            next_at += INTERVAL_NS;
+            while self.now < next_at {
+                self.step(next_at);
+            }
+        }
+        let (limit, end) = (self.now + DRAIN_NS, self.first + messages);
+        while self.now < limit && !self.all_hold(end) {
+            self.step(limit);
+        }
+    }
+
+    /// What happens next, up to `limit`.
+    fn step(&mut self, limit: Nanos) {
+        let arrival = self.letters.peek().map_or(Nanos::MAX, |letter| letter.0.at);
+        let (seat, wake_at) = (0..self.seats.len())
+            .map(|seat| (seat, self.seats[seat].wake_at))
+            .min_by_key(|(_, at)| *at)
+            .unwrap_or((0, Nanos::MAX));
+        let next = arrival.min(wake_at);
+        if next >= limit {
+            self.now = limit;
+            return;
+        }
+        self.now = self.now.max(next);
+        if arrival <= wake_at {
+            self.arrive();
+        } else {
+            self.turn(seat);
+        }
+    }
+
+    fn arrive(&mut self) {
+        let Some(Reverse(letter)) = self.letters.pop() else { return };
+        let Letter { to, from, group, bytes, .. } = letter;
+        if let (Some(receiver), Some(header)) = (to.checked_sub(FIRST_RECEIVER), frame(&bytes)) {
+            self.on_arrived(receiver, &header);
+        }
+        let turn = self.links.jitter(TURN_NS);
+        let seat = &mut self.seats[to];
+        if seat.engine.net().arrive(bytes.to_vec(), group.is_none().then(|| address(from)), group) {
+            seat.wake_at = seat.wake_at.min(self.now + turn);
+        }
+    }
+
+    fn on_arrived(&mut self, receiver: usize, header: &Header) {
+        let Some(at) = self.index(header.first_seq) else { return };
+        for arrived in self.seen[receiver].arrived[at..].iter_mut().take(usize::from(header.count)) {
+            *arrived = self.now;
+        }
+    }
+
+    /// Which message a seq is.
+    fn index(&self, seq: Seq) -> Option<usize> {
+        let at = seq.checked_sub(self.first).filter(|_| self.first > 0)? as usize;
+        (at < self.sent_at.len()).then_some(at)
+    }
+
+    fn turn(&mut self, index: usize) {
+        let now = self.now;
+        let Self { seats, publisher: opened, seen, first, .. } = self;
+        let seat = &mut seats[index];
+        let mut wake_at = match &mut seat.engine {
+            Engine::Replica(replica) => {
+                replica.poll(now, now + WALL_NS);
+                replica.tail_mut().free_published();
+                let restless = replica.is_restless().then_some(now + RESTLESS_NS);
+                while replica.core.events.pop().is_some() {}
+                replica.next_deadline().min(restless.unwrap_or(Nanos::MAX))
+            }
+            Engine::Publisher(publisher) => {
+                publisher.poll(now, now + WALL_NS, usize::MAX, |event| {
+                    if let PublisherEvent::Opened { publisher, .. } = event {
+                        *opened = Some(publisher);
+                    }
+                });
+                if opened.is_none() { now + RESTLESS_NS } else { now + 1_000_000 }
+            }
+            Engine::Receiver(subscriber) => {
+                let delivered = &mut seen[index - FIRST_RECEIVER].delivered;
+                subscriber.poll(now, usize::MAX, |event| {
+                    if let SubscriberEvent::Message(message) = event
+                        && let Some(at) = message.seq.checked_sub(*first).filter(|_| *first > 0)
+                        && let Some(delivered) = delivered.get_mut(at as usize)
+                    {
+                        *delivered = now;
+                    }
+                    Flow::Continue
+                });
+                subscriber.core.next_deadline()
+            }
+        };
+        let net = seat.engine.net();
+        if net.has_arrivals() {
+            wake_at = now;
+        }
+        let sent = std::mem::take(&mut net.sent);
+        seat.wake_at = wake_at.max(now + TURN_NS);
+        for (to, bytes) in sent {
+            self.send(index, to, bytes);
+        }
+    }
+
+    /// Copies go to whom they are for; the links of receivers lose some.
+    fn send(&mut self, from: usize, to: To, bytes: Vec<u8>) {
+        self.count(from, &to, &bytes);
+        let header = frame(&bytes).filter(|_| matches!(to, To::Group(_)));
+        let at = header.and_then(|header| self.index(header.first_seq).map(|at| (at, header.count)));
+        if let Some((at, count)) = at {
+            self.sent_at[at..].iter_mut().take(usize::from(count)).for_each(|sent_at| *sent_at = self.now);
+        }
+        let lost_by_all = at.is_some() && self.links.loses_for_all();
+        self.row.lost += u64::from(lost_by_all);
+        let bytes = Rc::new(bytes);
+        let others = match to {
+            To::Unicast(to) => {
+                let seat = usize::from(to.ip().octets()[3]) - 1;
+                seat..seat + 1
+            }
+            To::Group(Group::Submit) => 0..REPLICAS,
+            To::Group(_) => 0..self.seats.len(),
+        };
+        for to_seat in others.filter(|seat| *seat != from) {
+            if from >= FIRST_RECEIVER && self.links.loses_from() {
+                continue;
+            }
+            if let Some(receiver) = to_seat.checked_sub(FIRST_RECEIVER)
+                && (lost_by_all || self.links.loses_to(receiver))
+            {
+                self.row.lost += u64::from(at.is_some() && !lost_by_all);
+                continue;
+            }
+            let at = self.now + self.cell.delay_ns + self.links.jitter(JITTER_NS);
+            self.key += 1;
+            let group = if let To::Group(group) = to { Some(group) } else { None };
+            let letter = Letter { at, key: self.key, to: to_seat, from, group, bytes: Rc::clone(&bytes) };
+            self.letters.push(Reverse(letter));
+        }
+    }
+
+    /// What repair costs.
+    fn count(&mut self, from: usize, to: &To, bytes: &[u8]) {
+        let Some(header) = Header::peek(bytes) else { return };
+        let to_receiver = match to {
+            To::Group(Group::Data) => true,
+            To::Group(_) => false,
+            To::Unicast(to) => usize::from(to.ip().octets()[3]) > FIRST_RECEIVER,
+        };
+        let repair = header.kind == Kind::Frame as u8 && bytes.len() > header.length as usize;
+        let row = &mut self.row;
+        if header.kind == Kind::Nack as u8 && from >= FIRST_RECEIVER {
+            row.nacks += 1;
+        } else if repair && to_receiver {
+            row.repairs += 1;
+        } else if header.kind != Kind::Answer as u8 || !to_receiver {
+            return;
+        }
+        row.bytes += bytes.len() as u64;
+    }
+
+    fn judge(mut self) -> Row {
+        let mut latencies = Vec::new();
+        for seen in &self.seen {
+            for (at, delivered) in seen.delivered.iter().enumerate() {
+                let (arrived, sent_at) = (seen.arrived[at], self.sent_at[at]);
+                let due = sent_at + self.cell.delay_ns;
+                if *delivered == 0 {
+                    self.row.missing += 1;
+                } else if arrived == 0 || *delivered > arrived + HELD_NS {
+                    latencies.push(delivered.saturating_sub(due));
+                }
+            }
+        }
+        latencies.sort_unstable();
+        self.row.affected = latencies.len() as u64 + self.row.missing;
+        let at = |per_mille: usize| latencies.get(latencies.len() * per_mille / 1_000).copied().unwrap_or(0);
+        self.row.latency_ns = [at(500), at(990), at(999)];
+        if let Engine::Replica(leader) = &self.seats[0].engine {
+            self.row.led = leader.core.counters.get(Counter::RepairsLed);
+        }
+        self.row
+    }
+}
+
+/// The header of a frame as the leader sends it.
+fn frame(bytes: &[u8]) -> Option<Header> {
+    let header = Header::peek(bytes)?;
+    (header.kind == Kind::Frame as u8 && bytes.len() == header.length as usize).then_some(header)
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let us = |ns: Nanos| ns as f64 / 1e3;
+        let [p50, p99, p999] = self.latency_ns;
+        let each = |count: u64| count as f64 / self.lost.max(1) as f64;
+        write!(
+            f,
+            "│ {:>8} │ {:>7.1} {:>8.1} {:>8.1} │ {:>5.2} {:>8.2} {:>8.0} │ {:>6} │ {:>9}",
+            self.affected,
+            us(p50),
+            us(p99),
+            us(p999),
+            each(self.nacks),
+            each(self.repairs),
+            each(self.bytes),
+            self.led,
+            self.missing
+        )
+    }
+}

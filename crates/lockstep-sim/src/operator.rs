@@ -1,0 +1,338 @@
+//! The operator: changes the membership as the commands do. A change is a submission to whoever leads, again
+//! until the members show it; the death of one of two is a question to the other. How things stand the
+//! operator sees in the status, here in the leader's own log.
+
+use super::check::tree::Stem;
+use super::coverage::Event;
+use super::machine::{CLUSTER, Machine, State};
+use super::plan::{End, Target};
+use super::populate::address;
+use super::story::Happening;
+use super::wire::{ALL_TRAFFIC, Broken, Route};
+use super::world::{Actor, World};
+use crate::check::Violation;
+use bytemuck::Zeroable;
+use lockstep_core::engine::ports::Group;
+use lockstep_wire::{
+    Change, Datagram, Denied, EntryHeader, EntryKind, HEADER_LEN, Header, Identity, Kind, MEMBERSHIP_LEN_MAX,
+    MemberBody, Nanos, SMALL_LEN_MAX, Seq, Topic, seal, write_entry, write_membership, write_question,
+};
+use std::collections::VecDeque;
+use std::net::SocketAddrV4;
+
+/// Where the operator sits at the network: no process has this seat.
+pub(super) const OPERATOR: usize = 31;
+
+/// One thing that an operator does; the next one waits for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Step {
+    /// Who runs at this seat becomes a member; first it holds the stream, if the last says so.
+    Add { seat: usize, witness: bool, patient: bool },
+    /// This one is no member any more.
+    Remove(Identity),
+    /// Who runs at this seat takes the place of the identity that this replica had.
+    Swap { seat: usize, patient: bool },
+    /// The journal at this seat is formatted anew.
+    Renew(usize),
+    /// The survivor (a seat) goes on without the dead one.
+    Declare { survivor: usize, dead: Identity, truly: bool },
+}
+
+/// Steps in order, and how long anybody cares.
+#[derive(Clone)]
+struct Errand {
+    steps: VecDeque<Step>,
+    next_at: Nanos,
+    until: Nanos,
+}
+
+/// See the module.
+#[derive(Clone, Default)]
+pub(super) struct Operator {
+    errands: Vec<Errand>,
+    /// Every change that was ever ordered: the membership that it follows, the change, the member, and the
+    /// datagram.
+    pub(super) orders: Vec<(Seq, Change, Identity, Vec<u8>)>,
+    /// Survivor and dead, as ordered.
+    declared: Vec<(Identity, Identity)>,
+    /// By token: what was asked, and of a living one.
+    asked: Vec<bool>,
+}
+
+impl Operator {
+    /// When there is something to do.
+    pub(super) fn next_at(&self) -> Nanos {
+        self.errands.iter().map(|errand| errand.next_at).min().unwrap_or(Nanos::MAX)
+    }
+
+    /// Whether the journal at a seat is to be formatted anew.
+    pub(super) fn renews(&self, seat: usize) -> bool {
+        self.errands.iter().any(|errand| errand.steps.contains(&Step::Renew(seat)))
+    }
+
+    /// Nothing more is ordered.
+    pub(super) fn rest(&mut self) {
+        self.errands.clear();
+    }
+}
+
+impl World {
+    /// These steps from now on, first after a while.
+    pub(super) fn order(&mut self, steps: &[Step], after: Nanos) {
+        self.order_until(steps, after, self.now + 40 * self.plan.timeout_ns);
+    }
+
+    /// The same, and anybody cares until then.
+    pub(super) fn order_until(&mut self, steps: &[Step], after: Nanos, until: Nanos) {
+        self.tell(0, || Happening::Fault(format!("the operator begins {steps:?}")));
+        let next_at = self.now + after;
+        self.operator.errands.push(Errand { steps: steps.iter().copied().collect(), next_at, until });
+    }
+
+    /// The operator's turn.
+    pub(super) fn operate(&mut self) -> Result<(), Violation> {
+        let now = self.now;
+        let mut errands = std::mem::take(&mut self.operator.errands);
+        for errand in errands.iter_mut().filter(|errand| errand.next_at <= now) {
+            errand.next_at = now + self.plan.timeout_ns / 4;
+            if let Some(step) = errand.steps.front()
+                && self.try_step(*step)?
+            {
+                errand.steps.pop_front();
+            }
+        }
+        errands.retain(|errand| !errand.steps.is_empty() && now < errand.until);
+        self.operator.errands.append(&mut errands);
+        Ok(())
+    }
+
+    /// Does what is to be done for a step now. Returns whether it is over.
+    fn try_step(&mut self, step: Step) -> Result<bool, Violation> {
+        match step {
+            Step::Renew(seat) => self.renew(seat).map(|()| true),
+            Step::Declare { survivor, dead, truly } => Ok(self.declare(survivor, dead, truly)),
+            Step::Remove(identity) => Ok(self.change(Change::Remove, identity, false, 0)),
+            Step::Swap { seat, patient } => {
+                let Some(identity) = self.identity_at(seat) else { return Ok(true) };
+                if patient && self.held_next(seat) < self.oracle.commit_next() {
+                    return Ok(false);
+                }
+                Ok(self.change(Change::Replace, identity, false, 0))
+            }
+            Step::Add { seat, witness, patient } => {
+                let Some(identity) = self.identity_at(seat) else { return Ok(true) };
+                let holds = self.held_next(seat) >= self.oracle.commit_next();
+                if patient && !holds {
+                    return Ok(false);
+                }
+                Ok(self.change(Change::Add, identity, witness, u64::from(!holds)))
+            }
+        }
+    }
+
+    /// The identity of a seat that is not lost.
+    pub(super) fn identity_at(&self, seat: usize) -> Option<Identity> {
+        match &self.seats[seat].actor {
+            Actor::Replica(machine) if self.lost >> seat & 1 == 0 => Some(machine.identity),
+            _ => None,
+        }
+    }
+
+    /// Where this identity sits, if it is not lost.
+    pub(super) fn seat_of(&self, identity: Identity) -> Option<usize> {
+        (0..self.plan.replicas).find(|seat| self.identity_at(*seat) == Some(identity))
+    }
+
+    /// The end of the leader's log.
+    fn status(&self) -> Option<&Stem> {
+        let leader = self.resolve(Target::Leader)?;
+        self.oracle.log_tip(leader).map(|tip| self.oracle.tree.stem(tip))
+    }
+
+    fn change(&mut self, change: Change, identity: Identity, witness: bool, early: u64) -> bool {
+        let Some(status) = self.status() else { return false };
+        let (after, is_listed) = (status.members_seq, status.members.contains(&identity));
+        if is_listed == (change != Change::Remove) {
+            // Seen committed, or seen again.
+            return self.oracle.commit_next() > after;
+        }
+        let home = address(identity.replica as usize - 1);
+        let member = match witness {
+            true => MemberBody::witness(identity, home),
+            false => MemberBody::full(identity, home),
+        };
+        let mut payload = [0; MEMBERSHIP_LEN_MAX];
+        let length = write_membership(&mut payload, after, change, member, &[]);
+        let mut out = [0; SMALL_LEN_MAX];
+        let entry = EntryHeader { kind: EntryKind::Membership as u8, ..EntryHeader::zeroed() };
+        let written = write_entry(&mut out[HEADER_LEN..], entry, &payload[..length]);
+        let out = &mut out[..HEADER_LEN + written.unwrap_or_default()];
+        seal(out, Header { history: self.oracle.history(), count: 1, ..header(Kind::Submission) });
+        for _ in 0..early {
+            self.oracle.coverage.count(Event::LearnersAdded);
+        }
+        self.oracle.on_order(after, identity);
+        self.operator.orders.push((after, change, identity, out.to_vec()));
+        self.post_all(Some(Group::Submit), out);
+        self.ask_all();
+        false
+    }
+
+    /// Copies of an order of the past arrive.
+    pub(super) fn order_late(&mut self) {
+        let at = self.rng.below(self.operator.orders.len() as u64) as usize;
+        if let Some((.., bytes)) = self.operator.orders.get(at).cloned() {
+            self.oracle.coverage.count(Event::OrdersLate);
+            self.post_all(Some(Group::Submit), &bytes);
+        }
+    }
+
+    fn ask_all(&mut self) {
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = write_question(&mut out, header(Kind::Question), self.token(false), Topic::Status, "");
+        self.post_all(None, &out[..length]);
+    }
+
+    fn token(&mut self, lives: bool) -> u64 {
+        self.operator.asked.push(lives);
+        self.operator.asked.len() as u64 - 1
+    }
+
+    fn post_all(&mut self, group: Option<Group>, bytes: &[u8]) {
+        (0..self.plan.replicas).for_each(|to| self.post(to, group, bytes));
+    }
+
+    fn post(&mut self, to: usize, group: Option<Group>, bytes: &[u8]) {
+        self.wire.next_number();
+        let route = Route { from: OPERATOR, to, group };
+        self.wire.send(&self.plan.weather, self.now, route, bytes, &mut self.oracle.coverage);
+    }
+
+    /// What the operator is told.
+    pub(super) fn answer(&mut self, bytes: &[u8]) {
+        let coverage = &mut self.oracle.coverage;
+        let denied = match Datagram::decode(bytes, CLUSTER) {
+            Ok(Datagram::Status(_, body, ..)) => body.denied,
+            Ok(Datagram::Verdict(_, body)) => {
+                let lives = self.operator.asked.get(body.token as usize);
+                if body.denied == 0 {
+                    coverage.count(if lives == Some(&true) {
+                        Event::LivingDeclared
+                    } else {
+                        Event::DeadDeclared
+                    });
+                }
+                body.denied
+            }
+            _ => 0,
+        };
+        match Denied::from_u32(denied) {
+            Some(Denied::Leads) => coverage.count(Event::LeadersKept),
+            Some(_) => coverage.count(Event::OrdersDenied),
+            None => {}
+        }
+    }
+
+    fn declare(&mut self, survivor: usize, dead: Identity, truly: bool) -> bool {
+        let Some(one) = self.identity_at(survivor) else { return true };
+        let tip = self.oracle.log_tip(survivor).map(|tip| self.oracle.tree.stem(tip));
+        if tip.is_some_and(|stem| !stem.members.contains(&dead)) && self.seats[survivor].led.is_some() {
+            return true;
+        }
+        // Told of each other that the other is dead, both stop: an operator may not do that.
+        if self.operator.declared.contains(&(dead, one)) {
+            return true;
+        }
+        if !self.operator.declared.contains(&(one, dead)) {
+            self.operator.declared.push((one, dead));
+        }
+        // Its verdict may be lost.
+        self.oracle.ghost.on_declared(one, dead);
+        let mut out = [0; SMALL_LEN_MAX];
+        let (token, name) = (self.token(!truly), dead.to_string());
+        let length = write_question(&mut out, header(Kind::Question), token, Topic::DeclareDead, &name);
+        self.post(survivor, None, &out[..length]);
+        false
+    }
+
+    /// A new journal, with a new incarnation, for a machine whose old one is gone for good.
+    fn renew(&mut self, seat: usize) -> Result<(), Violation> {
+        let (plan, now) = (&self.plan, self.now);
+        let Actor::Replica(machine) = &mut self.seats[seat].actor else { return Ok(()) };
+        self.oracle.on_forgotten(machine.identity);
+        self.oracle.on_renewed(seat);
+        let old = machine.identity;
+        **machine =
+            Machine::new(plan, machine.configured, Identity { incarnation: old.incarnation + 0x100, ..old })?;
+        if let State::Down(_, until) = &mut machine.state {
+            *until = now + plan.timeout_ns / 2;
+        }
+        self.lost &= !(1 << seat);
+        (self.seats[seat].led, self.seats[seat].notice) = (None, Vec::new());
+        self.tell(seat, || Happening::Fault(format!("is formatted anew, it was {old}")));
+        Ok(())
+    }
+
+    /// The journal of a member is gone, or was: its next incarnation takes its place.
+    pub(super) fn replace(&mut self, target: Target) {
+        let Some(seat) = self.resolve(target).filter(|seat| !self.plan.is_archiver(*seat)) else { return };
+        if self.lost >> seat & 1 == 0 {
+            self.forget(target);
+        }
+        let Actor::Replica(machine) = &self.seats[seat].actor else { return };
+        if self.lost >> seat & 1 == 1 {
+            let patient = self.rng.below(4) > 0;
+            let old = machine.identity;
+            if self.rng.below(2) == 0 {
+                return self.order(&[Step::Renew(seat), Step::Swap { seat, patient }], 0);
+            }
+            let add = Step::Add { seat, witness: false, patient };
+            self.order(&[Step::Remove(old), Step::Renew(seat), add], 0);
+        }
+    }
+
+    /// A member, whoever that is, leaves.
+    pub(super) fn remove(&mut self, target: Target) {
+        if let Some(identity) = self.resolve(target).and_then(|seat| self.identity_at(seat)) {
+            self.order(&[Step::Remove(identity)], 0);
+        }
+    }
+
+    /// Of two members one dies for long, or is cut off; and the other is told that it is dead.
+    pub(super) fn bury(&mut self, first: bool, truly: bool) -> Result<(), Violation> {
+        let members = self.members_in_force();
+        let seats: Vec<_> = members.iter().filter_map(|member| self.seat_of(*member)).collect();
+        let &[one, other] = &seats[..] else { return Ok(()) };
+        let (survivor, gone) = if first { (one, other) } else { (other, one) };
+        let (Some(dead), timeout_ns) = (self.identity_at(gone), self.plan.timeout_ns) else { return Ok(()) };
+        let declare = Step::Declare { survivor, dead, truly };
+        if truly {
+            self.crash(Target::Replica(gone), End::Clean, 30 * timeout_ns)?;
+            self.lost |= 1 << gone;
+            let add = Step::Add { seat: gone, witness: false, patient: true };
+            self.order(&[declare, Step::Renew(gone), add], 2 * timeout_ns);
+            return Ok(());
+        }
+        let until = self.now + 12 * timeout_ns;
+        let cut = |from, to| Broken { from, to, traffic: ALL_TRAFFIC, until, clogged: false };
+        self.wire.break_path(cut(1 << gone, !(1 << gone)));
+        self.wire.break_path(cut(!(1 << gone), 1 << gone));
+        self.order(&[declare], 2 * timeout_ns);
+        Ok(())
+    }
+}
+
+fn header(kind: Kind) -> Header {
+    let identity = Identity { replica: 3_000, incarnation: 1 };
+    Header {
+        cluster: CLUSTER,
+        sender: identity.replica,
+        incarnation: identity.incarnation,
+        ..Header::new(kind)
+    }
+}
+
+/// Whether a datagram to this address is for the operator.
+pub(super) fn is_operator(to: SocketAddrV4) -> bool {
+    to == address(OPERATOR)
+}

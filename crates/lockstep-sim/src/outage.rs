@@ -1,0 +1,272 @@
+//! Faults of machines and disks: the power goes, on one machine or on many; a process dies in a call of its
+//! disk; a device fails, or is full.
+
+use super::check::Violation;
+use super::coverage::Event;
+use super::disk::Trouble;
+use super::machine::{CLUSTER, State};
+use super::plan::{Disk, End, Target, What};
+use super::storage::Ordeal;
+use super::storm::ms;
+use super::story::Happening;
+use super::wire::Seats;
+use super::world::{Actor, World};
+use lockstep_core::engine::replay::{Piece, piece};
+use lockstep_core::proto::commit::Durability;
+use lockstep_replica::journal::side::Side;
+use lockstep_replica::replica::ReplayOrder;
+use lockstep_wire::Nanos;
+
+/// Others are asked so often in a row for what one segment lacks.
+const ASKED_MAX: u32 = 32;
+
+impl World {
+    /// Whether the machine may lose its memory: in `process` its identity is lost with it, unless it was stopped in
+    /// order.
+    fn may_forget(&self, index: usize) -> bool {
+        let is_safe = match &self.seats[index].actor {
+            Actor::Replica(machine) => machine.is_on_device(),
+            _ => false,
+        };
+        is_safe || self.may_lose(index)
+    }
+
+    /// Whether the machine may lose its memory at any time from now on: all that it ever says is on the device.
+    fn is_safe_for_good(&self, index: usize) -> bool {
+        let later = self.plan.faults.iter().filter_map(|fault| match fault.what {
+            What::Reconfigure(_, configured, ..) => Some(configured),
+            _ => None,
+        });
+        let all_power = later.chain(self.plan.configured.get(index).copied());
+        all_power.into_iter().all(|configured| configured.durability == Durability::Power)
+    }
+
+    /// A process dies, or is stopped in order, and the next one is given the tail's other path.
+    pub(super) fn move_tail(&mut self, target: Target, end: End, lasting: Nanos) -> Result<(), Violation> {
+        let Some(index) = self.resolve(target) else { return Ok(()) };
+        if !self.seats[index].actor.runs() || end != End::Stopped && !self.may_forget(index) {
+            return Ok(());
+        }
+        self.crash(Target::Replica(index), end, lasting)?;
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
+        machine.moves_tail = true;
+        if end != End::Stopped {
+            self.moved_tail(index);
+        }
+        Ok(())
+    }
+
+    /// No process runs at `index`: the next one is given the tail's other path, if that was ordered.
+    pub(super) fn moved_tail(&mut self, index: usize) {
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        if !std::mem::take(&mut machine.moves_tail) {
+            return;
+        }
+        machine.move_tail();
+        if machine.forgot {
+            self.lost |= 1 << index;
+        }
+        self.count(Event::OtherTails);
+        self.tell(index, || Happening::Fault("its tail is to lie at the other path".to_string()));
+    }
+
+    /// The machine dies, and its memory with it.
+    pub(super) fn reboot(&mut self, target: Target, disk: Disk, lasting: Nanos) -> Result<(), Violation> {
+        let Some(index) = self.resolve(target).filter(|index| self.may_forget(*index)) else { return Ok(()) };
+        self.lose_power(index, (disk == Disk::Torn, disk == Disk::WithTail), lasting);
+        Ok(())
+    }
+
+    /// The power goes on all of these at once.
+    pub(super) fn black_out(&mut self, machines: Seats, lasting: Nanos) {
+        let mut dark = 0;
+        for index in (0..self.plan.replicas).filter(|index| machines >> index & 1 == 1) {
+            if self.may_forget(index) {
+                let within = self.rng.below(2) == 0;
+                let until = lasting + self.rng.below(self.plan.timeout_ns);
+                self.lose_power(index, (within, false), until);
+                dark += 1;
+            }
+        }
+        if dark > 1 {
+            self.count(Event::BlackOuts);
+        }
+        if dark == self.plan.replicas {
+            self.count(Event::BlackOutsOfAll);
+        }
+    }
+
+    /// The power goes, `within` a call of the side thread or between two; the tail lies on a disk if `with_tail`.
+    pub(super) fn lose_power(&mut self, index: usize, (within, with_tail): (bool, bool), lasting: Nanos) {
+        let is_born = self.oracle.log_next(index) == 2 && self.oracle.durable_next(index) == 1;
+        let led = self.seats[index].led.is_some();
+        let (now, rng) = (self.now, &mut self.rng);
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        if machine.is_lost() {
+            return;
+        }
+        let cached = machine.lose_power(now, now + lasting, (within, with_tail), rng);
+        let has_tail = matches!(machine.state, State::Down(Some(_), _));
+        if machine.forgot {
+            self.lost |= 1 << index;
+        }
+        if cached {
+            self.count(if within { Event::TornWrites } else { Event::CachesLost });
+        }
+        if led {
+            self.count(Event::LeaderCrashes);
+        }
+        self.count(Event::Reboots);
+        if has_tail {
+            self.count(Event::TailsOfOldBoots);
+        }
+        if is_born {
+            self.count(Event::BirthsLost);
+        }
+        (self.seats[index].led, self.seats[index].notice) = (None, Vec::new());
+        self.tell(index, || {
+            Happening::Fault(format!(
+                "loses power (within a call {within}, lost what was cached {cached}) {}",
+                ms(lasting)
+            ))
+        });
+    }
+
+    /// These are told to stop, and their power goes when they have.
+    pub(super) fn stop_and_darken(&mut self, machines: Seats, lasting: Nanos) {
+        let (now, deadline) = (self.now, self.now + 20 * self.plan.timeout_ns);
+        for index in (0..self.plan.replicas).filter(|index| machines >> index & 1 == 1) {
+            let Actor::Replica(machine) = &mut self.seats[index].actor else { continue };
+            let shown = machine.clock.at(now);
+            if let Some(replica) = machine.replica_mut() {
+                replica.core.begin_drain(shown);
+                machine.stopping = Some((deadline, now + lasting));
+                machine.darkens = Some(lasting);
+                self.watch_handover(index, None);
+            }
+        }
+        self.tell(0, || {
+            Happening::Fault(format!("to stop, and then without power: {machines:#b} {}", ms(lasting)))
+        });
+    }
+
+    /// A machine was stopped in order: its power goes, if that was ordered.
+    pub(super) fn darken(&mut self, index: usize) {
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        if let Some(lasting) = machine.darkens.take() {
+            self.lose_power(index, (false, false), lasting);
+            self.count(Event::DarkenedClean);
+        }
+    }
+
+    /// The process dies in a call of its disk, and perhaps the machine with it.
+    pub(super) fn arm_death(&mut self, target: Target, calls: u64, power: bool, lasting: Nanos) {
+        let Some(index) = self
+            .resolve(target)
+            .filter(|index| !power || self.is_safe_for_good(*index) || self.may_lose(*index))
+        else {
+            return;
+        };
+        if power && !self.is_safe_for_good(index) {
+            self.lost |= 1 << index;
+        }
+        self.arm(index, Trouble::Death, calls, Ordeal { power, lasting });
+    }
+
+    /// The device fails a call.
+    pub(super) fn arm_failure(&mut self, target: Target, trouble: Trouble, calls: u64, lasting: Nanos) {
+        // It may refuse to go on then.
+        let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
+        self.lost |= 1 << index;
+        self.arm(index, trouble, calls, Ordeal { power: false, lasting });
+    }
+
+    fn arm(&mut self, index: usize, trouble: Trouble, calls: u64, ordeal: Ordeal) {
+        let salt = self.rng.next_u64();
+        if let Actor::Replica(machine) = &mut self.seats[index].actor
+            && !machine.is_lost()
+        {
+            machine.arm(trouble, calls, salt, ordeal);
+            self.tell(index, || Happening::Fault(format!("{trouble:?} after {calls} calls, {ordeal:?}")));
+        }
+    }
+
+    /// The process died in a call of its disk.
+    pub(super) fn on_died(&mut self, index: usize) {
+        let now = self.now;
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        let ordeal = machine.ordeal.take().unwrap_or(Ordeal { power: false, lasting: 0 });
+        let until = now + ordeal.lasting;
+        machine.end(until);
+        self.count(Event::DeathsInCalls);
+        if ordeal.power {
+            self.lose_power(index, (false, false), ordeal.lasting);
+        } else {
+            self.announce_death(index);
+        }
+        self.tell(index, || Happening::Note("dies in a call of its disk".to_string()));
+    }
+
+    /// The device failed a call: the replica has fallen silent, and is started again later.
+    pub(super) fn on_device_failed(&mut self, index: usize, why: String) {
+        let now = self.now;
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        let lasting = machine.ordeal.take().map_or(0, |ordeal| ordeal.lasting);
+        machine.end(now + lasting);
+        self.announce_death(index);
+        self.count(Event::DeviceFailures);
+        self.tell(index, || Happening::Note(format!("stops: {why}")));
+    }
+
+    /// A bit of a sealed segment changes while its replica runs.
+    pub(super) fn rot(&mut self, target: Target) {
+        let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
+        let Self { seats, rng, .. } = self;
+        let Actor::Replica(machine) = &mut seats[index].actor else { return };
+        let Some(number) = machine.rot(rng) else { return };
+        // It may be read before it is mended, and then the replica may refuse to go on.
+        self.lost |= 1 << index;
+        self.count(Event::Rot);
+        self.tell(index, || Happening::Fault(format!("a bit of its segment {number} changes")));
+    }
+
+    /// What a damaged segment lacks is brought from another machine, if one gives it.
+    pub(super) fn bring(&mut self, index: usize) {
+        let missing = |world: &Self| match &world.seats[index].actor {
+            Actor::Replica(machine) => machine.side.as_ref().and_then(Side::missing),
+            _ => None,
+        };
+        let Some(wanted) = missing(self) else { return };
+        let giver = self.rng.below(self.plan.replicas as u64) as usize;
+        let order = ReplayOrder { history: 0, from: wanted.from, chain: Some(wanted.chain) };
+        let bytes = self.ask_for(index, giver, &order);
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        let Some(side) = &mut machine.side else { return };
+        machine.asked += 1;
+        let (mut at, mut from) = (0, wanted.from);
+        while at < bytes.len()
+            && side.missing().is_some_and(|missing| missing.from == from)
+            && let Ok(Some((Piece::Frame(frame), len))) = piece(&bytes[at..], CLUSTER)
+        {
+            if !side.bring(frame.bytes) {
+                break;
+            }
+            (at, from, machine.asked) = (at + len, frame.header.next_seq(), 0);
+        }
+        if machine.asked > ASKED_MAX {
+            machine.asked = 0;
+            side.bring_nothing("nobody gives it".to_string());
+        }
+    }
+
+    /// The disk has hardly any room for a while.
+    pub(super) fn fill_disk(&mut self, target: Target, lasting: Nanos) {
+        let Some(index) = self.resolve(target) else { return };
+        let now = self.now;
+        if let Actor::Replica(machine) = &mut self.seats[index].actor {
+            machine.fill_disk(now, lasting);
+        }
+        self.count(Event::DisksFull);
+        self.tell(index, || Happening::Fault(format!("disk full {}", ms(lasting))));
+    }
+}

@@ -1,0 +1,662 @@
+//! What a seed means: who takes part, the weather, and every fault with its time. The faults are a list
+//! that is drawn before the run, so that a failing run can be tried again with a shorter one.
+
+use super::clock::Clock;
+use super::configured::Configured;
+use super::days::Night;
+use super::device::Ailment;
+use super::disk::Trouble;
+use super::edge::{self, EdgeFault, EdgePlan};
+use super::rng::Rng;
+use super::wire::{ALL_TRAFFIC, Seats, Traffic, Weather};
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::window::Window;
+use lockstep_replica::journal::Retention;
+use lockstep_wire::{Identity, MemberBody, Nanos};
+use std::net::SocketAddrV4;
+
+/// The year 2023, where wall clocks begin.
+const WALL_NS: Nanos = 1_700_000_000_000_000_000;
+/// A trading day.
+pub(super) const DAY_NS: Nanos = 86_400_000_000_000;
+
+/// The same, in milliseconds.
+pub(super) const DAY_MS: i64 = (DAY_NS / 1_000_000) as i64;
+
+/// Which replica a fault is for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Target {
+    /// Whoever leads then.
+    Leader,
+    /// This one.
+    Replica(usize),
+}
+
+/// How a process ends.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum End {
+    /// Between two turns.
+    Clean,
+    /// Within a turn: only so many of its last datagrams had been handed out.
+    MidTurn(u32),
+    /// Half a frame lies behind the tail's end.
+    TornTail,
+    /// In order, by request: the journal is marked clean.
+    Stopped,
+}
+
+/// What of a machine is lost with its memory.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Disk {
+    /// Nothing.
+    Kept,
+    /// Some sectors of what was being written.
+    Torn,
+    /// Nothing, and the tail lay on a disk: it is there again, as it was before this boot or torn.
+    WithTail,
+}
+
+/// What is wrong with a journal that was damaged while nobody looked.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Harm {
+    /// A bit of the tail's memory.
+    TailBit,
+    /// A bit of a segment.
+    SegmentBit,
+    /// A block of a segment is what lies elsewhere.
+    StaleBlock,
+}
+
+/// One fault. Times that begin with `for` are how long it lasts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum What {
+    /// A process dies and is started again.
+    Crash(Target, End, Nanos),
+    /// A machine dies, and its memory with it.
+    Reboot(Target, Disk, Nanos),
+    /// A journal is gone.
+    Amnesia(Target, Nanos),
+    /// A process dies, and its journal is damaged before it is started again.
+    Damage(Target, Harm, Nanos),
+    /// A process stands still.
+    Pause(Target, Nanos),
+    /// A publisher or subscriber stands still.
+    PauseClient(usize, Nanos),
+    /// A path is broken; both ways, if the last says so.
+    Cut(Seats, Seats, Traffic, bool, Nanos),
+    /// The leader is cut off; both ways, or only what it hears, or only what it says.
+    Isolate(Target, bool, bool, Nanos),
+    /// What is sent on a path waits.
+    Clog(Seats, Seats, Nanos),
+    /// A disk has no room.
+    DiskFull(Target, Nanos),
+    /// The power goes on all of these machines at once.
+    Power(Seats, Nanos),
+    /// A process dies, or is stopped in order, and the next one is configured so.
+    Reconfigure(Target, Configured, End, Nanos),
+    /// A process dies, or is stopped in order, and the next one is given the tail's other path.
+    OtherTail(Target, End, Nanos),
+    /// These processes are told to stop; the power of each goes when it has.
+    Dark(Seats, Nanos),
+    /// After so many calls of its disk a process dies within the next one, and the machine with it if so.
+    Last(Target, u64, bool, Nanos),
+    /// After so many calls a device fails one.
+    DiskFails(Target, Trouble, u64, Nanos),
+    /// A bit of a sealed segment changes while its replica runs.
+    Rot(Target),
+    /// A disk takes nothing for a while.
+    SlowFlush(Target, Nanos),
+    /// A wall clock jumps by so many milliseconds.
+    ClockStep(Target, i64),
+    /// The replica at this seat is to be a member: a witness or not, once it has caught up or at once.
+    Add(usize, bool, bool),
+    /// This one is to be no member any more.
+    Remove(Target),
+    /// The journal of this one is gone; its next incarnation takes its place.
+    Replace(Target),
+    /// One is to join and one is to leave at the same moment.
+    TwoOrders(usize, Target),
+    /// An order of the past comes again.
+    LateOrder,
+    /// Of two members the first or the other is told that its peer is dead; which is so, or is only cut off.
+    Bury(bool, bool),
+    /// The leader is told to hand over, to this replica or to whoever holds most.
+    Handover(Option<usize>),
+    /// A watcher's notice of an epoch of the past, or of one that is led, comes again.
+    OldDown,
+    /// Somebody announces the leader's death without knowing its secret.
+    ForgedDown,
+    /// So many datagrams of the past come again.
+    Replay(u64),
+    /// A publisher or subscriber dies and is started again.
+    ClientCrash(usize),
+    /// Somebody else opens a publisher's name.
+    Fence(usize),
+    /// A publisher closes its name, and opens it again.
+    Close(usize),
+    /// Something of the edge.
+    Edge(EdgeFault),
+    /// The device at this seat fails.
+    Ail(usize, Ailment, Nanos),
+    /// So many datagrams of the past come back to who sent them.
+    Echo(u64),
+    /// So many datagrams of the past come as another cluster's.
+    OtherCluster(u64),
+    /// The journals of the first are gone for good, the second lose their power; and the operator recovers.
+    Ruin(Seats, Seats),
+    /// Everything stands still.
+    Night(Night, Nanos),
+    /// The folder of a journal is copied.
+    Copy(Target),
+    /// A process dies, and its journal is the copy that was made last.
+    RollBack(Target, Nanos),
+    /// A journal and its tail are copied for another machine; once more if the process is stopped in order.
+    Carry(Target),
+    /// A second process begins on what was copied for another machine: with the tail or without it, under a wall clock
+    /// that is ahead by so many milliseconds.
+    Second(Target, bool, i64),
+}
+
+impl What {
+    /// How long it lasts, where it does.
+    pub(super) fn lasting_mut(&mut self) -> Option<&mut Nanos> {
+        match self {
+            Self::Crash(.., lasting)
+            | Self::Reboot(.., lasting)
+            | Self::Amnesia(.., lasting)
+            | Self::Damage(.., lasting)
+            | Self::Pause(.., lasting)
+            | Self::PauseClient(.., lasting)
+            | Self::Cut(.., lasting)
+            | Self::Isolate(.., lasting)
+            | Self::Clog(.., lasting)
+            | Self::DiskFull(.., lasting)
+            | Self::Power(.., lasting)
+            | Self::Reconfigure(.., lasting)
+            | Self::OtherTail(.., lasting)
+            | Self::Dark(.., lasting)
+            | Self::Last(.., lasting)
+            | Self::DiskFails(.., lasting)
+            | Self::SlowFlush(.., lasting)
+            | Self::Ail(.., lasting)
+            | Self::Night(.., lasting)
+            | Self::RollBack(.., lasting) => Some(lasting),
+            Self::Rot(_)
+            | Self::ClockStep(..)
+            | Self::Add(..)
+            | Self::Remove(_)
+            | Self::Replace(_)
+            | Self::TwoOrders(..)
+            | Self::LateOrder
+            | Self::Bury(..)
+            | Self::Handover(_)
+            | Self::OldDown
+            | Self::ForgedDown
+            | Self::Replay(_)
+            | Self::ClientCrash(_)
+            | Self::Fence(_)
+            | Self::Close(_)
+            | Self::Edge(_)
+            | Self::Echo(_)
+            | Self::OtherCluster(_)
+            | Self::Ruin(..)
+            | Self::Copy(_)
+            | Self::Carry(_)
+            | Self::Second(..) => None,
+        }
+    }
+}
+
+/// A fault and when it strikes, in nanoseconds from the beginning; nights are not counted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Fault {
+    /// When.
+    pub at_ns: Nanos,
+    /// What.
+    pub what: What,
+}
+
+/// What one seed means.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Plan {
+    /// The seed.
+    pub seed: u64,
+    /// Members when the history begins: the first of the replicas.
+    pub founders: usize,
+    /// Replicas in all, 1 to 7; those that are no members learn.
+    pub replicas: usize,
+    /// Whether the last founder is a witness.
+    pub witness: bool,
+    /// The last of the replicas, which are never members.
+    pub archivers: usize,
+    /// Publishers.
+    pub publishers: usize,
+    /// Subscribers.
+    pub subscribers: usize,
+    /// Messages of each publisher; a few more follow when the faults are over.
+    pub messages: u64,
+    /// What an ack means.
+    pub durability: Durability,
+    /// Bytes of each tail's ring.
+    pub ring_bytes: usize,
+    /// Bytes of a segment.
+    pub segment_len: u64,
+    /// What replicas keep of their journals; archivers keep all of it.
+    pub retention: Retention,
+    /// Whether archivers pack what they keep.
+    pub packs: bool,
+    /// Bytes of sealed segments that each replica reads again, per second.
+    pub scrub_bytes_per_s: u64,
+    /// What wall clocks show when the run's own is 0, in nanoseconds since the Unix epoch.
+    pub wall_ns: Nanos,
+    /// The window.
+    pub window: Window,
+    /// While faults are on.
+    pub weather: Weather,
+    /// A process that has something to do is called again after at most this.
+    pub turn_ns: Nanos,
+    /// Whether senders hear themselves.
+    pub loopback: bool,
+    /// How long a leader may be silent.
+    pub timeout_ns: Nanos,
+    /// How long faults go on; nights are not counted.
+    pub storm_ns: Nanos,
+    /// So many times slower than usual everything is that is configured; 1 in most runs.
+    pub pace: u64,
+    /// Whether readers read journals where no ring helps.
+    pub replays: bool,
+    /// What a connection to a journal takes until it is answered.
+    pub replay_opens_ns: Nanos,
+    /// What each replica is configured with when it begins; what stands above is the cluster's.
+    pub configured: Vec<Configured>,
+    /// Each seat's clock.
+    pub clocks: Vec<Clock>,
+    /// When the world is copied, and looked ahead from, in nanoseconds from the beginning.
+    pub moments: Vec<Nanos>,
+    /// What surrounds the core.
+    pub edges: Option<EdgePlan>,
+    /// From then on nothing happens for which a leader may be missed, in a quiet run.
+    pub quiet_from: Option<Nanos>,
+    /// Whether a process looks, before it votes, for another one of its identity, as every real one does. In most runs it
+    /// votes at once, and what follows a restart comes sooner.
+    pub looks: bool,
+    /// The faults, by time.
+    pub faults: Vec<Fault>,
+}
+
+/// Words for what can be switched off, in the order in which a failing run is made simpler.
+pub const WEATHERS: [&str; 4] = ["loss", "duplication", "lateness", "corruption"];
+
+impl Plan {
+    /// The mix that `seed` draws: every class of fault is off in most runs, so that others show.
+    pub fn of_seed(seed: u64) -> Self {
+        let mut rng = Rng::new(seed ^ 0x5eed);
+        let replicas = rng.pick(&[1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]);
+        // One run in three changes its members.
+        let changes = rng.below(3) == 0;
+        let founders = if changes { rng.pick(&[1, 2, 2, 2, 3, 3, 3, 4, 5]) } else { replicas };
+        let replicas = if changes { founders + 1 + rng.below(2) as usize } else { replicas };
+        let witness = changes && founders > 1 && rng.below(4) == 0;
+        let weather = Weather {
+            loss: rng.pick(&[0, 0, 1_000, 20_000, 150_000]),
+            duplication: rng.pick(&[0, 0, 1_000, 50_000, 200_000]),
+            lateness: rng.pick(&[0, 10_000, 100_000, 300_000]),
+            late_ns: rng.pick(&[20_000, 100_000, 500_000, 2_000_000]),
+            delay_ns: rng.pick(&[1_000, 5_000, 20_000, 80_000]),
+            corruption: rng.pick(&[0, 0, 0, 1_000, 20_000]),
+        };
+        let mut plan = Self {
+            seed,
+            founders,
+            replicas,
+            witness,
+            archivers: 0,
+            publishers: 1 + rng.below(3) as usize,
+            subscribers: 2 + rng.below(3) as usize,
+            messages: 5 + rng.below(40),
+            durability: if rng.below(4) == 0 { Durability::Power } else { Durability::Process },
+            ring_bytes: rng.pick(&[32 << 10, 32 << 10, 64 << 10, 128 << 10, 128 << 10, 128 << 10]),
+            segment_len: rng.pick(&[32 << 10, 128 << 10]),
+            retention: Retention::default(),
+            packs: false,
+            scrub_bytes_per_s: 0,
+            wall_ns: WALL_NS,
+            window: Window { entries: rng.pick(&[4, 32, 1024]), bytes: rng.pick(&[2_000, 16_000, 16_000]) },
+            weather,
+            turn_ns: rng.pick(&[2_000, 8_000, 30_000]),
+            loopback: rng.below(2) == 0,
+            timeout_ns: rng.pick(&[2_000_000, 2_000_000, 4_000_000]),
+            storm_ns: 1_000_000 * rng.pick(&[5, 15, 30, 60]),
+            pace: 1,
+            replays: Rng::new(seed ^ 0x4ead).below(2) == 0,
+            replay_opens_ns: 1_000_000
+                * Rng::new(seed ^ 0x0be4).pick(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 5, 5, 20, 70]),
+            configured: Vec::new(),
+            clocks: Vec::new(),
+            moments: Vec::new(),
+            edges: EdgePlan::of_seed(seed),
+            quiet_from: None,
+            looks: Rng::new(seed ^ 0x100c).below(4) == 0,
+            faults: Vec::new(),
+        };
+        plan.make_room_for_edges();
+        // From a stream of its own, so that runs without them are what they were. An edge takes the room of an archiver.
+        if plan.edges.is_none() {
+            plan.draw_chores(&mut Rng::new(seed ^ 0xa5c1));
+        }
+        if rng.below(16) == 0 {
+            // A stream many times as long as the rings: who sleeps through it finds that nobody holds what
+            // it missed.
+            (plan.messages, plan.ring_bytes) = (150, 32 << 10);
+            let sleeper = plan.replicas + rng.below(plan.publishers as u64) as usize;
+            let at_ns = plan.storm_ns / 8;
+            plan.faults.push(Fault { at_ns, what: What::PauseClient(sleeper, plan.storm_ns) });
+        }
+        if changes {
+            plan.draw_changes(&mut rng);
+        }
+        plan.draw_faults(&mut rng);
+        // From a stream of its own: what is drawn above is what it was.
+        plan.draw_disks(&mut Rng::new(seed ^ 0xd15c));
+        plan.faults.sort_by_key(|fault| fault.at_ns);
+        plan.draw_devices(&mut Rng::new(seed ^ 0x4ac4));
+        plan.draw_ruin(&mut Rng::new(seed ^ 0x104a));
+        plan.draw_copies(&mut Rng::new(seed ^ 0xc09e));
+        plan.draw_sleeper(&mut Rng::new(seed ^ 0x51ee));
+        let is_drought = plan.draw_drought(&mut Rng::new(seed ^ 0xd407));
+        plan.draw_quiet(&mut Rng::new(seed ^ 0x91e7));
+        let is_quiet = plan.quiet_from.is_some();
+        plan.draw_pace(&mut Rng::new(seed ^ 0x9ace));
+        plan.draw_configured(&mut Rng::new(seed ^ 0xc0f1), is_drought || is_quiet);
+        plan.draw_clocks(&mut Rng::new(seed ^ 0xc10c));
+        if !is_drought && !is_quiet {
+            plan.draw_rare(&mut Rng::new(seed ^ 0x4a4e));
+        }
+        if !is_drought && !is_quiet {
+            plan.draw_seconds(&mut Rng::new(seed ^ 0x2bad));
+        }
+        if !is_quiet {
+            plan.draw_moments(&mut Rng::new(seed ^ 0xa4ea));
+        }
+        plan.draw_nights(&mut Rng::new(seed ^ 0x0197));
+        plan
+    }
+
+    /// Processes of all kinds.
+    pub fn seats(&self) -> usize {
+        self.replicas + self.publishers + self.subscribers + self.edges.as_ref().map_or(0, EdgePlan::seats)
+    }
+
+    /// An edge takes many seats, and much of the time that a run may take.
+    fn make_room_for_edges(&mut self) {
+        if self.edges.is_some() {
+            let most = |count: &mut usize, most: usize| *count = (*count).min(most);
+            most(&mut self.replicas, 5);
+            most(&mut self.founders, 5);
+            most(&mut self.publishers, 1);
+            most(&mut self.subscribers, 2);
+            self.messages = self.messages.min(12);
+            self.ring_bytes = self.ring_bytes.max(64 << 10);
+            self.window.entries = self.window.entries.max(32);
+            self.window.bytes = self.window.bytes.max(16_000);
+        }
+    }
+
+    /// Whether a name may have two processes: then their payloads must differ.
+    pub fn has_rivals(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.what, What::ClientCrash(_) | What::Fence(_)))
+    }
+
+    /// Whether the stream may go on in a history that is founded on it.
+    pub fn may_found(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.what, What::Ruin(..)))
+    }
+
+    /// Whether an archiver sits there.
+    pub fn is_archiver(&self, seat: usize) -> bool {
+        (self.replicas - self.archivers..self.replicas).contains(&seat)
+    }
+
+    /// What side threads do beside writing; nothing in most runs.
+    fn draw_chores(&mut self, rng: &mut Rng) {
+        if rng.below(4) == 0 {
+            self.scrub_bytes_per_s = rng.pick(&[1 << 20, 16 << 20]);
+        }
+        if rng.below(6) > 0 {
+            return;
+        }
+        self.archivers = 1;
+        self.replicas += 1;
+        self.packs = rng.below(3) > 0;
+        self.segment_len = 32 << 10;
+        if rng.below(3) > 0 {
+            let bytes_max = rng.pick(&[0, 1, 64 << 10]);
+            let age_ns_max = if bytes_max == 0 { 1_000_000 } else { rng.pick(&[0, 5_000_000]) };
+            self.retention = Retention { bytes_max, age_ns_max };
+            // What retention may remove is older than the day, which turns in the middle of the storm.
+            self.wall_ns = WALL_NS - WALL_NS % DAY_NS - self.storm_ns / 2;
+        }
+    }
+
+    /// The founder at a seat.
+    pub fn member(&self, seat: usize, identity: Identity, address: SocketAddrV4) -> MemberBody {
+        match self.witness && seat + 1 == self.founders {
+            true => MemberBody::witness(identity, address),
+            false => MemberBody::full(identity, address),
+        }
+    }
+
+    /// What the operator orders.
+    fn draw_changes(&mut self, rng: &mut Rng) {
+        for _ in 0..1 + rng.below(4) {
+            let at_ns = rng.below(self.storm_ns);
+            let any = rng.below(self.replicas as u64) as usize;
+            let target = if rng.below(4) == 0 { Target::Leader } else { Target::Replica(any) };
+            let spares = self.replicas - self.archivers - self.founders;
+            let spare = self.founders + rng.below(spares as u64) as usize;
+            let what = match rng.below(12) {
+                0..4 => What::Add(spare, rng.below(4) == 0, rng.below(4) > 0),
+                4 => What::Add(any, rng.below(4) == 0, rng.below(4) > 0),
+                5 | 6 => What::Remove(target),
+                7 | 8 => What::Replace(target),
+                9 => What::TwoOrders(spare, target),
+                10 => What::LateOrder,
+                _ => What::Remove(Target::Leader),
+            };
+            self.faults.push(Fault { at_ns, what });
+        }
+        if self.founders == 2 && rng.below(2) == 0 {
+            let what = What::Bury(rng.below(2) == 0, rng.below(2) == 0);
+            self.faults.push(Fault { at_ns: rng.below(self.storm_ns / 2), what });
+        }
+    }
+
+    fn draw_faults(&mut self, rng: &mut Rng) {
+        // One seed in eight is quiet but for the weather.
+        let classes = if rng.below(8) == 0 { 0 } else { 1 + rng.below(5) };
+        for _ in 0..classes {
+            let class = rng.below(18);
+            for _ in 0..1 + rng.below(4) {
+                let at_ns = rng.below(self.storm_ns);
+                let what = self.draw(rng, class);
+                self.faults.push(Fault { at_ns, what });
+            }
+        }
+        self.draw_edge_faults();
+        self.faults.sort_by_key(|fault| fault.at_ns);
+    }
+
+    /// What befalls the edge, and names that are closed: drawn beside the rest, so that it changes no other seed.
+    fn draw_edge_faults(&mut self) {
+        let mut rng = Rng::new(self.seed ^ 0xfa17);
+        if rng.below(6) == 0 {
+            for _ in 0..1 + rng.below(3) {
+                let publisher = self.replicas + rng.below(self.publishers as u64) as usize;
+                self.faults.push(Fault { at_ns: rng.below(self.storm_ns), what: What::Close(publisher) });
+            }
+        }
+        let Some(edges) = &self.edges else { return };
+        for _ in 0..rng.below(5) {
+            let class = rng.below(edge::CLASSES);
+            for _ in 0..1 + rng.below(3) {
+                let lasting = rng.log_uniform(self.timeout_ns / 8, self.timeout_ns * 8);
+                let what = What::Edge(edges.draw(&mut rng, class, lasting));
+                self.faults.push(Fault { at_ns: rng.below(self.storm_ns), what });
+            }
+        }
+    }
+
+    /// What befalls disks, and machines with them; nothing in most runs.
+    fn draw_disks(&mut self, rng: &mut Rng) {
+        if rng.below(3) > 0 {
+            return;
+        }
+        for _ in 0..1 + rng.below(2) {
+            let class = rng.below(11);
+            if class == 10 {
+                // What nobody looks at is not found, and the segment that is being filled is not looked at.
+                (self.scrub_bytes_per_s, self.segment_len) = (16 << 20, 32 << 10);
+            }
+            for _ in 0..1 + rng.below(4) {
+                let at_ns = rng.below(self.storm_ns);
+                let what = self.draw_disk(rng, class);
+                self.faults.push(Fault { at_ns, what });
+            }
+        }
+    }
+
+    fn draw_disk(&self, rng: &mut Rng, class: u64) -> What {
+        let target = self.draw_target(rng);
+        let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
+        let calls = rng.log_uniform(1, 256) - 1;
+        let all = (1 << self.replicas) - 1;
+        match class {
+            0 | 1 => What::Last(target, calls, false, lasting),
+            2 => What::Last(target, calls, true, lasting),
+            3 => What::Power(all, lasting),
+            4 => What::Power(rng.next_u64() as Seats & all, lasting),
+            5 => What::Dark(all, lasting),
+            6 => What::Dark(rng.next_u64() as Seats & all, lasting),
+            7 | 8 => {
+                let trouble = rng.pick(&[Trouble::ReadError, Trouble::WriteError, Trouble::SyncError]);
+                What::DiskFails(target, trouble, calls, lasting)
+            }
+            10 => What::Rot(target),
+            _ => What::DiskFull(
+                target,
+                rng.log_uniform(self.timeout_ns, self.storm_ns.max(self.timeout_ns * 2)),
+            ),
+        }
+    }
+
+    /// What has a moment of its own, in few runs.
+    fn draw_rare(&mut self, rng: &mut Rng) {
+        let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
+        if rng.below(256) == 0 {
+            // The first machine dies between the birth of the history and the first flush of it.
+            let at_ns = rng.pick(&[0, 0, 5_000, 50_000]);
+            let disk = rng.pick(&[Disk::Kept, Disk::Torn]);
+            self.faults.push(Fault { at_ns, what: What::Reboot(Target::Replica(0), disk, lasting) });
+        }
+        if rng.below(12) == 0 {
+            // A tail on a disk survives the boot that it is of.
+            for _ in 0..1 + rng.below(2) {
+                let at_ns = rng.below(self.storm_ns);
+                let target = self.draw_target(rng);
+                self.faults.push(Fault { at_ns, what: What::Reboot(target, Disk::WithTail, lasting) });
+            }
+        }
+        if rng.below(8) == 0 {
+            // Publishers open their names anew while the leader dies.
+            for publisher in 0..self.publishers {
+                let at_ns = rng.below(self.storm_ns);
+                let what = What::ClientCrash(self.replicas + publisher);
+                self.faults.push(Fault { at_ns, what });
+                let at_ns = at_ns + rng.below(self.timeout_ns);
+                let what = What::Crash(Target::Leader, End::MidTurn(rng.below(4) as u32), lasting);
+                self.faults.push(Fault { at_ns, what });
+            }
+        }
+        self.faults.sort_by_key(|fault| fault.at_ns);
+    }
+
+    fn draw_target(&self, rng: &mut Rng) -> Target {
+        if rng.below(2) == 0 {
+            Target::Leader
+        } else {
+            Target::Replica(rng.below(self.replicas as u64) as usize)
+        }
+    }
+
+    fn draw(&self, rng: &mut Rng, class: u64) -> What {
+        let target = self.draw_target(rng);
+        let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
+        let client = self.replicas + rng.below((self.publishers + self.subscribers) as u64) as usize;
+        let all = (1 << self.seats()) - 1;
+        match class {
+            0 | 1 => {
+                let end = match rng.below(6) {
+                    0 | 1 => End::Clean,
+                    2 | 3 => End::MidTurn(rng.below(4) as u32),
+                    4 => End::TornTail,
+                    _ => End::Stopped,
+                };
+                What::Crash(target, end, lasting)
+            }
+            2 => What::Reboot(target, rng.pick(&[Disk::Kept, Disk::Torn]), lasting),
+            3 => What::Amnesia(target, lasting),
+            4 => {
+                let harm = rng.pick(&[Harm::TailBit, Harm::TailBit, Harm::SegmentBit, Harm::StaleBlock]);
+                What::Damage(target, harm, lasting)
+            }
+            5 => What::Pause(target, lasting),
+            6 => What::PauseClient(client, lasting),
+            7 => {
+                let side = rng.next_u64() as Seats & all;
+                What::Cut(side, all & !side, ALL_TRAFFIC, rng.below(3) > 0, lasting)
+            }
+            8 => match rng.below(3) {
+                0 => What::Isolate(target, true, true, lasting),
+                1 => What::Isolate(target, true, false, lasting),
+                _ => What::Isolate(target, false, true, lasting),
+            },
+            9 => {
+                // Between two of them only, and perhaps only one group: partial, half-deaf.
+                let one = 1 << rng.below(self.replicas as u64);
+                let other = if rng.below(2) == 0 { 1 << rng.below(self.replicas as u64) } else { all };
+                let traffic = if rng.below(2) == 0 { ALL_TRAFFIC } else { 1 << rng.below(4) };
+                What::Cut(other, one, traffic, rng.below(2) == 0, lasting)
+            }
+            10 => What::Clog(rng.next_u64() as Seats & all, rng.next_u64() as Seats & all, lasting),
+            11 => match rng.below(2) {
+                0 => What::DiskFull(target, lasting),
+                _ => What::SlowFlush(target, lasting),
+            },
+            12 => What::ClockStep(
+                target,
+                rng.pick(&[-DAY_MS, -3_600_000, -1_000, -1, 1, 1_000, 3_600_000, DAY_MS]),
+            ),
+            13 => What::Replay(1 + rng.below(8)),
+            14 | 15 if rng.below(4) == 0 => What::OldDown,
+            14 | 15 if rng.below(4) == 0 => What::ForgedDown,
+            14 | 15 => {
+                let to = rng.below(self.replicas as u64 + 1) as usize;
+                What::Handover((to < self.replicas).then_some(to))
+            }
+            _ if rng.below(3) == 0 => What::Fence(self.replicas + rng.below(self.publishers as u64) as usize),
+            _ => What::ClientCrash(client),
+        }
+    }
+
+    /// The same run without a kind of weather. Returns whether there was any.
+    pub fn calm(&mut self, weather: &str) -> bool {
+        let chance = match weather {
+            "loss" => &mut self.weather.loss,
+            "duplication" => &mut self.weather.duplication,
+            "lateness" => &mut self.weather.lateness,
+            "corruption" => &mut self.weather.corruption,
+            _ => return false,
+        };
+        std::mem::take(chance) > 0
+    }
+}

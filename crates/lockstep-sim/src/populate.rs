@@ -1,0 +1,374 @@
+//! Who is there when a run begins.
+
+use super::check::{Oracle, Violation};
+use super::configured::Configured;
+use super::coverage::Event;
+use super::device::Device;
+use super::machine::{CLUSTER, MTU, Machine, Started, State};
+use super::net::SimNet;
+use super::operator::Operator;
+use super::plan::{Plan, What};
+use super::reader::{Source, replay_limits};
+use super::rng::Rng;
+use super::sleeper::Slept;
+use super::story::{Happening, Story};
+use super::wire::Wire;
+use super::world::{Actor, Phase, Reading, Seat, Work, World};
+use lockstep_core::engine::parts::PartsLimits;
+use lockstep_core::engine::publisher::{Publisher, PublisherLimits};
+use lockstep_core::engine::receiver::{ReceiverLimits, Start};
+use lockstep_core::engine::subscriber::{Delivery, Subscriber, SubscriberLimits};
+use lockstep_core::proto::election::ElectionLimits;
+use lockstep_core::proto::nack::NackLimits;
+use lockstep_core::proto::presence::look_ns;
+use lockstep_core::proto::repairers::Repairer;
+use lockstep_core::proto::requesters::BudgetLimits;
+use lockstep_core::proto::suspect::SuspectLimits;
+use lockstep_replica::bootstrap::bootstrap;
+use lockstep_replica::replica::ReplicaLimits;
+use lockstep_wire::{Identity, Nanos, Seq, frame_len_max};
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// The life of the stream.
+pub(super) const HISTORY: u64 = 0xb1;
+/// Longer than any message of a publisher.
+const MESSAGE_LEN_MAX: usize = 8 << 10;
+
+pub(super) fn address(seat: usize) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, seat as u8 + 1), 7_000)
+}
+
+fn identity(seat: usize) -> Identity {
+    Identity { replica: seat as u32 + 1, incarnation: 0x100 + seat as u32 }
+}
+
+fn repairer(seat: usize) -> Repairer {
+    Repairer::replica(seat as u32 + 1, address(seat))
+}
+
+fn receiver(plan: &Plan, seat: usize, me: Identity) -> ReceiverLimits {
+    ReceiverLimits {
+        cluster: CLUSTER,
+        history: 0,
+        me,
+        repairers: (0..plan.replicas).filter(|other| *other != seat).map(repairer).collect(),
+        nack: NackLimits::default(),
+        store_bytes: 64 << 10,
+        frame_len_max: frame_len_max(MTU),
+        count_when_accepted: false,
+    }
+}
+
+pub(super) fn replica_limits(
+    plan: &Plan,
+    seat: usize,
+    (configured, me): (&Configured, Identity),
+    born: Nanos,
+    rng: &mut Rng,
+) -> ReplicaLimits {
+    let Configured { timeout_ns, beat, .. } = *configured;
+    ReplicaLimits {
+        receiver: receiver(plan, seat, me),
+        beat,
+        window: configured.window,
+        durability: configured.durability,
+        publishers_max: configured.publishers_max,
+        hold_back: configured.hold_back,
+        ack_again_ns: plan.patient(1_000_000),
+        process_nonce: rng.next_u64(),
+        born,
+        look_ns: if plan.looks { look_ns(timeout_ns) } else { 0 },
+        repairs_per_request: 16,
+        budget: BudgetLimits::default(),
+        suspect: SuspectLimits {
+            beat_ns: beat.beat_ns,
+            timeout_ns,
+            timeout_ns_max: configured.timeout_ns_max,
+        },
+        election: ElectionLimits {
+            stagger_ns: timeout_ns / 4,
+            again_ns: timeout_ns / 8,
+            timeout_ns,
+            backoff_ns_max: 16 * timeout_ns,
+        },
+        heard_bytes: 16 << 10,
+        secret_seed: [rng.next_u64() as u8; 32],
+    }
+}
+
+/// A publisher's handle without a name.
+pub(super) fn plain_publisher(plan: &Plan, seat: usize, rng: &mut Rng) -> Box<Publisher<SimNet>> {
+    let me = Identity { replica: 1_000 + seat as u32, incarnation: rng.next_u64() as u32 };
+    let limits = PublisherLimits {
+        receiver: receiver(plan, seat, me),
+        window_entries: 16,
+        window_datagrams: 8,
+        flight_datagrams: 4,
+        resend_ns_min: plan.patient(300_000),
+        resend_ns_max: plan.patient(5_000_000),
+        ask_again_ns: plan.patient(1_000_000),
+        beat_ns: plan.beat_ns(),
+        names_max: 64,
+        message_len_max: MESSAGE_LEN_MAX,
+        message_len_max_of: BTreeMap::new(),
+    };
+    Box::new(Publisher::new(SimNet::of_client().sparing(), limits))
+}
+
+/// A publisher's process that opens the name of `work`.
+pub(super) fn publisher(plan: &Plan, seat: usize, work: &mut Work, rng: &mut Rng) -> Box<Publisher<SimNet>> {
+    let mut publisher = plain_publisher(plan, seat, rng);
+    work.nonce = [rng.next_u64(), rng.next_u64()];
+    publisher.core.open(&work.name, work.nonce);
+    publisher
+}
+
+/// A subscriber's process that begins at `start`, and reads journals if it `replays`.
+pub(super) fn subscriber(
+    plan: &Plan,
+    seat: usize,
+    delivery: Delivery,
+    start: Start,
+    replays: bool,
+    rng: &mut Rng,
+) -> Box<Subscriber<SimNet>> {
+    let me = Identity { replica: 2_000 + seat as u32, incarnation: rng.next_u64() as u32 };
+    let limits = SubscriberLimits {
+        receiver: receiver(plan, seat, me),
+        delivery,
+        start,
+        parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 512 * MESSAGE_LEN_MAX },
+        lag_report_ns: 1_000_000,
+        beat_ns: plan.beat_ns(),
+    };
+    let mut subscriber = Subscriber::new(SimNet::of_client().sparing(), limits);
+    if replays {
+        subscriber.core.set_replay(replay_limits(plan.replicas, me));
+    }
+    Box::new(subscriber)
+}
+
+/// The seq that a start names.
+pub(super) fn named(start: Start) -> Option<Seq> {
+    match start {
+        Start::From(seq) => Some(seq),
+        Start::Cursor(cursor) => Some(cursor.seq),
+        _ => None,
+    }
+}
+
+impl World {
+    /// Everybody in place, at the beginning.
+    pub(super) fn new(plan: &Plan, tells: bool) -> Result<Self, Violation> {
+        let mut rng = Rng::new(plan.seed);
+        let wire = Wire::new(rng.fork());
+        let mut world = Self {
+            oracle: Oracle::new(CLUSTER),
+            clients_rng: rng.fork(),
+            rng,
+            now: 1_000_000,
+            wire,
+            seats: Vec::new(),
+            phase: Phase::Storm,
+            next_fault: 0,
+            next_moment: 0,
+            fences: 0,
+            lost: 0,
+            operator: Operator::default(),
+            old_notices: Vec::new(),
+            events: Vec::new(),
+            runs: 0,
+            steps: 0,
+            story: tells.then(Story::default),
+            trace_digest: 0,
+            edges: None,
+            slept_ns: 0,
+            dawn: 0,
+            plan: plan.clone(),
+        };
+        world.oracle.tree.keeps_bytes = plan.edges.is_some();
+        world.count_clocks();
+        let members: Vec<_> =
+            (0..plan.founders).map(|seat| plan.member(seat, identity(seat), address(seat))).collect();
+        for seat in 0..plan.replicas {
+            let mut machine = Machine::new(plan, plan.configured[seat], identity(seat))?;
+            if seat == 0 {
+                machine.bear(|tail| bootstrap(tail, HISTORY, &members, 1_000))?;
+            }
+            world.seat(Actor::Replica(Box::new(machine)), format!("replica {}", seat + 1));
+            world.start_replica(seat)?;
+        }
+        for index in 0..plan.publishers {
+            let work = Work::new(
+                format!("gateway-{index}"),
+                plan.messages,
+                plan.first_act_ns() / plan.messages.max(1),
+            );
+            world.seat(Actor::Publisher(None, work), format!("publisher {index}"));
+            world.start_client(plan.replicas + index);
+        }
+        for index in 0..plan.subscribers {
+            let seat = world.seats.len();
+            let delivery = if index % 2 == 0 { Delivery::Committed } else { Delivery::Stamped };
+            let start = match world.clients_rng.below(4) {
+                0 => Start::Live,
+                1 => Start::From(1 + world.clients_rng.below(plan.messages)),
+                _ => Start::From(1),
+            };
+            let source = Source::default();
+            let slept = Slept::default();
+            let reading = Reading { delivery, start, restart_at: 0, ended: false, source, slept };
+            let word = if delivery == Delivery::Committed { "committed" } else { "stamped" };
+            world.seat(Actor::Subscriber(None, reading), format!("{word} {index}"));
+            world.start_client(seat);
+        }
+        world.seat_edges();
+        for fault in &plan.faults {
+            if let What::Fence(owner) = fault.what {
+                let name = format!("gateway-{}", owner - plan.replicas);
+                let work = Work { restart_at: Nanos::MAX, ..Work::new(name, plan.messages / 2 + 1, 100_000) };
+                world.seat(Actor::Publisher(None, work), format!("rival of {}", owner - plan.replicas));
+            }
+        }
+        world.seat_second();
+        Ok(world)
+    }
+
+    /// What the plan says of clocks.
+    fn count_clocks(&mut self) {
+        let coverage = &mut self.oracle.coverage;
+        let uneven = self.plan.clocks.iter().filter(|clock| !clock.is_exact());
+        coverage.count_all(uneven.map(|_| Event::ClocksUneven));
+        let broken = self.plan.clocks.iter().filter(|clock| clock.is_broken());
+        coverage.count_all(broken.map(|_| Event::ClocksBroken));
+    }
+
+    pub(super) fn seat(&mut self, actor: Actor, name: String) {
+        if let Some(story) = &mut self.story {
+            story.lanes.push(name);
+        }
+        self.seats.push(Seat {
+            actor,
+            paused_until: 0,
+            device: Device::default(),
+            wake_at: self.now,
+            idle_ns: 0,
+            led: None,
+            draining: None,
+            notice: Vec::new(),
+        });
+    }
+
+    /// A replica's process begins on what its machine has.
+    pub(super) fn start_replica(&mut self, seat: usize) -> Result<(), Violation> {
+        let Actor::Replica(machine) = &mut self.seats[seat].actor else { return Ok(()) };
+        if machine.is_unknowable() {
+            machine.forget();
+            self.oracle.on_forgotten(machine.identity);
+            self.tell(seat, || {
+                Happening::Note("is not started: rolled back, and its ring is gone".to_string())
+            });
+            return Ok(());
+        }
+        self.oracle.coverage.count_all(machine.reconfigure());
+        let kept = matches!(machine.state, State::Down(Some(_), _)) && !machine.has_rebooted();
+        let damaged = machine.is_damaged();
+        let (configured, identity) = (machine.configured, machine.identity);
+        let wall = machine.wall(self.now);
+        let limits = replica_limits(&self.plan, seat, (&configured, identity), wall, &mut self.rng);
+        let started = machine.start(&self.plan, seat, limits)?;
+        self.runs += 1;
+        let what = match &started {
+            Started::Ran => return Ok(()),
+            Started::Runs(tables) => {
+                if std::mem::take(&mut machine.rolled_back) {
+                    self.oracle.coverage.count(Event::RolledBackWhole);
+                }
+                let shortened = machine
+                    .replica()
+                    .is_some_and(|replica| self.oracle.is_shortened(seat, replica.tail(), kept));
+                let judged = machine.replica().map_or(Ok(()), |replica| {
+                    let found = (configured.durability, replica.tail());
+                    self.oracle.on_replica_started(seat, identity, self.runs, found, kept)
+                });
+                match judged {
+                    // The disk lied, and so this replica would.
+                    Err(why) if damaged && shortened => {
+                        machine.forget();
+                        self.oracle.on_forgotten(machine.identity);
+                        self.oracle.coverage.count(Event::DamageUnseen);
+                        format!("does not see its damage: {why}")
+                    }
+                    judged => {
+                        judged?;
+                        self.oracle.on_tables_recovered(seat, tables)?;
+                        if let Some(replica) = machine.replica().filter(|_| !damaged) {
+                            replica.invariants();
+                            self.oracle.check_tables(seat, replica.tail(), &replica.core)?;
+                        }
+                        "starts".to_string()
+                    }
+                }
+            }
+            Started::Died => {
+                self.on_died(seat);
+                return Ok(());
+            }
+            Started::Failed(why) => {
+                let why = why.clone();
+                self.on_device_failed(seat, why);
+                return Ok(());
+            }
+            Started::Silent(why) => {
+                if machine.is_tail_elsewhere {
+                    self.oracle.coverage.count(Event::OtherTailsRefused);
+                }
+                self.oracle.on_forgotten(machine.identity);
+                self.oracle.coverage.count(Event::Forgetful);
+                format!("stays silent: {why}")
+            }
+            Started::Damaged(why) => {
+                self.oracle.on_forgotten(machine.identity);
+                self.oracle.coverage.count(Event::DamageFound);
+                format!("does not start: {why}")
+            }
+        };
+        let (identity, is_lost) = (machine.identity, machine.is_lost());
+        if is_lost {
+            self.lost |= 1 << seat;
+            // A member that is lost was none of the quorum that is healed; of one that only learns nobody knew it.
+            if !self.members_in_force().contains(&identity) {
+                self.await_no_more(seat);
+            }
+        }
+        self.seats[seat].wake_at = self.now;
+        self.tell(seat, || Happening::Note(what));
+        Ok(())
+    }
+
+    /// A publisher's or subscriber's process begins.
+    pub(super) fn start_client(&mut self, seat: usize) {
+        let rng = &mut self.clients_rng;
+        match &mut self.seats[seat].actor {
+            Actor::Publisher(process, work) => {
+                work.begin();
+                *process = Some(publisher(&self.plan, seat, work, rng));
+                self.oracle.on_publisher_started(seat);
+            }
+            Actor::Subscriber(process, reading) => {
+                reading.restart_at = 0;
+                let (delivery, start) = (reading.delivery, reading.start);
+                *process = Some(subscriber(&self.plan, seat, delivery, start, self.plan.replays, rng));
+                (reading.source, reading.slept) = (Source::default(), Slept::default());
+                let cursor = match reading.start {
+                    Start::Cursor(cursor) => Some(cursor),
+                    _ => None,
+                };
+                self.oracle.on_subscriber_started(seat, reading.delivery, named(reading.start), cursor);
+            }
+            Actor::Replica(_) | Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => {}
+        }
+        self.seats[seat].wake_at = self.now;
+    }
+}

@@ -1,0 +1,423 @@
+//! # proof: every way in which runs of a replica begin and end
+//!
+//! The question (S9): is a journal that calls itself complete complete, whatever was configured then and now,
+//! wherever a start failed or a run ended, and whatever was lost in between? And the other way round: is one
+//! that lost nothing never refused? All of it is tried, over the code that production runs and a disk whose
+//! cache forgets ([`super::disk`]).
+//!
+//! ```text
+//!  at rest ── way: configured, followed, path of the tail, start fails ─▶ run ── end: killed, stopped, or ──▶ at rest
+//!     │                                                                         in any call                  │
+//!     └── judged, and lost: tail, tail of before, unsynced sectors, a copy of the superblock, the machine ◀──┘
+//! ```
+//!
+//! What is at rest is told apart by what it is judged by (`Kind`); one of each kind begins a second run, behind which
+//! everything may be lost again. What was said is remembered over both (`ghost`).
+//!
+//! | | first run | later runs |
+//! |---|---|---|
+//! | configured | both | both |
+//! | epoch followed, path of the tail | all | the epochs that differ in what an ack rests on; each path that differs |
+//! | deeds | all, with rolls and an exchange while the ring wraps | each kind of them once |
+//! | ends | each | each so-many-th ([`Scope::stride`]), another one for each state |
+//! | a start that fails; what is lost | all | all |
+//!
+//! Not covered: three runs that need each other; what only a state shows that is told apart from no other one of its
+//! kind; retention and packing; a membership, which one journal has no votes to count for.
+
+mod frames;
+mod ghost;
+mod lost;
+mod mortal;
+mod run;
+mod stage;
+
+use crate::disk::Disk;
+use frames::{CLUSTER, HISTORY, ME, member, message};
+use ghost::Ghost;
+use lockstep_core::proto::commit::Durability;
+use lockstep_replica::bootstrap::bootstrap;
+use lockstep_replica::journal::memory::MemoryTail;
+use lockstep_replica::journal::ports::{FileName, TailSource, Word};
+use lockstep_replica::journal::proof::Ring;
+use lockstep_replica::journal::{Completeness, Looked, format, open};
+use lockstep_wire::FrameView;
+use run::{End, RING_LEN, Way, deeds_count, looked, run, settings};
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::sync::Mutex;
+
+pub use stage::{Begin, Stage};
+
+/// What went wrong, in words, and how one gets there.
+pub type Violation = String;
+
+/// Violations that are gathered; more say no more.
+const VIOLATIONS_MAX: usize = 6;
+
+/// Messages of the log before the first run: so many that the ring ends between the frames that its exchange brings
+/// and the mark that makes them the log. So there are two groups to copy for what was acknowledged at once.
+const BORN_WITH: usize = 6;
+
+/// Four facts.
+type Facts = (bool, bool, bool, bool);
+/// What a look with the tail at one path says (complete, own ring, holds what was said), and what lies there.
+type Sight = (Option<(bool, bool, bool)>, Ahead);
+/// What a state is told apart by: what is seen with each path, whichever is which; its record; what was said; what
+/// became of it; whether the device lacks something of older segments.
+type Kind = ([Sight; 2], Option<(bool, Durability, u64, u64)>, Facts, Facts, bool);
+
+/// What segments lack of a ring.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+enum Ahead {
+    NoRing,
+    Nothing,
+    /// Records that one group brings.
+    Records,
+    /// Records on both sides of the ring's end: two groups.
+    Wrapped,
+}
+
+impl Ahead {
+    fn of(ring: Option<&MemoryTail>) -> Self {
+        let Some(ring) = ring.filter(|ring| ring.label().is_some()) else { return Self::NoRing };
+        let [written, published] = [Word::WrittenPos, Word::PublishedPos].map(|word| ring.word(word));
+        let lap = |pos: u64| pos / RING_LEN as u64;
+        match written >= published {
+            true => Self::Nothing,
+            false if lap(written) == lap(published - 1) => Self::Records,
+            false => Self::Wrapped,
+        }
+    }
+}
+
+/// A machine at rest: its files, and what is left of its memory.
+#[derive(Clone)]
+struct Rest {
+    disk: Disk,
+    /// What lies at two paths for a tail.
+    rings: [Option<MemoryTail>; 2],
+    /// What lay there before the last run, ...
+    kept_ring: Option<MemoryTail>,
+    /// ... and what the files were then.
+    kept_disk: Option<Disk>,
+    /// The path with the memory of the last run, as long as it is there as it was left.
+    run_path: Option<usize>,
+    boot: u64,
+    /// A copy of the superblock was damaged.
+    half: bool,
+    /// A bit of what is on the device has changed.
+    is_changed: bool,
+    /// The files are older than the memory.
+    is_rolled_back: bool,
+    /// The last start was interrupted before it was through.
+    is_interrupted: bool,
+    ghost: Ghost,
+    story: Vec<String>,
+}
+
+impl Rest {
+    /// The paths for a tail that differ: where nothing lies at either, one is like the other.
+    fn paths(&self) -> &'static [usize] {
+        if self.rings.iter().all(Option::is_none) { &[0] } else { &[0, 1] }
+    }
+
+    /// Errors with what it has that proves it complete, looked at with the tail at `path`.
+    fn may_be_refused(&self, path: usize) -> Result<(), &'static str> {
+        // Two faults at once: the copy that is left may be that of the start that was interrupted.
+        let is_excused = self.is_rolled_back || self.half && self.is_interrupted;
+        if self.run_path == Some(path) && !is_excused {
+            return Err("the memory of its last run");
+        }
+        if self.ghost.settled && !self.half && !self.is_changed && !self.is_rolled_back {
+            return Err("all of it on the device");
+        }
+        Ok(())
+    }
+}
+
+/// How much is tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Scope {
+    /// Runs, one behind the other.
+    pub generations: u32,
+    /// Behind the first generation each so-many-th call is tried in which a run may die, eight times as many of the
+    /// deeds behind which it is killed, and one at which it is stopped; each state begins with another one. Of the
+    /// first run all ends are tried.
+    pub stride: u64,
+    /// Threads.
+    pub jobs: usize,
+}
+
+/// How much was tried.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Tried {
+    /// Runs.
+    pub runs: u64,
+    /// States that were judged, each by both configurations and with the tail of each path.
+    pub judged: u64,
+    /// Kinds of states that a next generation began with.
+    pub kinds: u64,
+    /// Looks that found a complete journal, ...
+    pub complete: u64,
+    /// ... and an incomplete one.
+    pub incomplete: u64,
+}
+
+impl Tried {
+    fn add(&mut self, other: &Self) {
+        self.runs += other.runs;
+        self.judged += other.judged;
+        self.complete += other.complete;
+        self.incomplete += other.incomplete;
+    }
+}
+
+/// Tries everything in `scope`, up to the first generation with violations.
+///
+/// # Errors
+/// Some of those violations, each with its story.
+pub fn explore(scope: &Scope) -> Result<Tried, Violation> {
+    let mut tried = Tried::default();
+    let mut frontier = vec![born()?];
+    for generation in 1..=scope.generations {
+        let (found, next) = one_generation(&frontier, generation, scope)?;
+        tried.add(&found);
+        tried.kinds += frontier.len() as u64;
+        frontier = next;
+    }
+    Ok(tried)
+}
+
+/// A journal that was formatted, and on which a history was born: a run of its own, in `power`.
+fn born() -> Result<Rest, Violation> {
+    let words = |error: lockstep_replica::journal::OpenError| error.to_string();
+    let mut disk = Disk::default();
+    format(&mut disk, CLUSTER, ME, [1, 1]).map_err(words)?;
+    disk.set_power(true);
+    let mut opened =
+        open(&mut disk, MemoryTail::new(RING_LEN), settings(1, Durability::Power)).map_err(words)?;
+    bootstrap(&mut opened.tail, HISTORY, &[member()], 1)?;
+    let mut ghost = Ghost::new();
+    ghost.on_appended(opened.tail.end());
+    for _ in 0..BORN_WITH {
+        let bytes = message(&opened.tail.end(), 0);
+        let frame = FrameView::from_prefix(&bytes).map_err(|reject| reject.to_string())?;
+        opened.tail.append(&frame).map_err(|error| format!("the tail refuses a frame: {error:?}"))?;
+        ghost.on_appended(opened.tail.end());
+    }
+    let copied =
+        lockstep_replica::journal::copy_behind(opened.tail.memory_mut(), &mut opened.writer, &mut disk, true);
+    copied.map_err(|error| error.to_string())?;
+    let marked = opened.writer.mark_clean(&mut disk, &mut opened.superblock);
+    marked.map_err(|error| error.to_string())?;
+    Ok(Rest {
+        disk,
+        rings: [Some(opened.tail.into_memory()), None],
+        kept_ring: None,
+        kept_disk: None,
+        run_path: Some(0),
+        boot: 1,
+        half: false,
+        is_changed: false,
+        is_rolled_back: false,
+        is_interrupted: false,
+        ghost,
+        story: Vec::new(),
+    })
+}
+
+/// Every run from each of `frontier`, and what may be lost after it. Returns one state of each kind.
+fn one_generation(
+    frontier: &[Rest],
+    generation: u32,
+    scope: &Scope,
+) -> Result<(Tried, Vec<Rest>), Violation> {
+    let stride = if generation == 1 { 1 } else { scope.stride.max(1) };
+    let begun =
+        frontier.iter().flat_map(|rest| ways(rest, generation).into_iter().map(move |way| (rest, way)));
+    let tasks = (0..).zip(begun).map(|(task, (rest, way))| (rest.clone(), way, task % stride));
+    let tasks: Mutex<Vec<(Rest, Way, u64)>> = Mutex::new(tasks.collect());
+    let shared = Mutex::new(Shared::default());
+    std::thread::scope(|threads| {
+        for _ in 0..scope.jobs.max(1) {
+            threads.spawn(|| {
+                loop {
+                    let is_enough = locked(&shared).violations.len() >= VIOLATIONS_MAX;
+                    let task = locked(&tasks).pop();
+                    let Some((rest, way, first)) = task.filter(|_| !is_enough) else { return };
+                    let mut own = Shared::default();
+                    let done = all_ends(&rest, &way, generation, (first, stride), &mut own);
+                    let mut all = locked(&shared);
+                    all.tried.add(&own.tried);
+                    for (kind, rest) in own.kinds {
+                        all.keep(kind, rest);
+                    }
+                    all.violations.extend(done.err());
+                }
+            });
+        }
+    });
+    let Shared { tried, kinds, violations } =
+        shared.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+    match violations.is_empty() {
+        true => Ok((tried, kinds.into_values().collect())),
+        false => Err(violations.join("\n\n")),
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// What threads have found together.
+#[derive(Default)]
+struct Shared {
+    tried: Tried,
+    kinds: BTreeMap<Kind, Rest>,
+    violations: Vec<Violation>,
+}
+
+impl Shared {
+    /// Keeps one of each kind: the same one, whichever thread was faster.
+    fn keep(&mut self, kind: Kind, rest: Rest) {
+        match self.kinds.entry(kind) {
+            Entry::Vacant(place) => drop(place.insert(rest)),
+            Entry::Occupied(mut known) if rest.story < known.get().story => drop(known.insert(rest)),
+            Entry::Occupied(_) => {}
+        }
+    }
+}
+
+/// How the run of `generation` may be started from `rest`.
+fn ways(rest: &Rest, generation: u32) -> Vec<Way> {
+    use Durability::{Power, Process};
+    let mut ways = Vec::new();
+    for configured in [Process, Power] {
+        for &path in rest.paths() {
+            let followed: &[(Durability, bool)] = match configured {
+                Process if generation == 1 => {
+                    &[(Process, false), (Power, false), (Process, true), (Power, true)]
+                }
+                Process => &[(Power, false), (Process, true)],
+                // A run in `power` speaks alike in every epoch, if it is right: the first one shows that.
+                Power if generation == 1 => &[(Process, false), (Power, false)],
+                Power => &[(Process, false)],
+            };
+            ways.extend(followed.iter().map(|&(follows, turns)| Way {
+                configured,
+                follows,
+                turns,
+                path,
+                fails: false,
+            }));
+            ways.push(Way { configured, follows: Process, turns: false, path, fails: true });
+        }
+    }
+    ways
+}
+
+/// All ends of a run that begins with `rest`, or each `stride`th from `first` on.
+fn all_ends(
+    rest: &Rest,
+    way: &Way,
+    generation: u32,
+    (first, stride): (u64, u64),
+    found: &mut Shared,
+) -> Result<(), Violation> {
+    let mut to = |end: End| -> Result<bool, Violation> {
+        let told = |why: Violation| format!("{why}\n  {}\n  then {way:?} {end:?}", rest.story.join("\n  "));
+        let Some(mut after) = run(rest, way, end, generation).map_err(told)? else { return Ok(false) };
+        found.tried.runs += 1;
+        after.story.push(format!("{way:?} {end:?}"));
+        for lost in lost::all(&after) {
+            let told = |why: Violation| format!("{why}\n  {}", lost.story.join("\n  "));
+            let kind = judge(&lost, &mut found.tried).map_err(told)?;
+            // What a machine does that was rolled back binds nobody.
+            if let Some(kind) = kind.filter(|_| !lost.is_rolled_back) {
+                found.keep(kind, lost);
+            }
+        }
+        Ok(true)
+    };
+    if way.fails {
+        return to(End::Stopped(0)).map(drop);
+    }
+    let deeds = deeds_count(generation);
+    let sparse = stride.div_ceil(8);
+    for count in (0..=deeds).skip((first % sparse) as usize).step_by(sparse as usize) {
+        to(End::Killed(count))?;
+        if generation == 1 {
+            to(End::Stopped(count))?;
+        }
+    }
+    if generation > 1 {
+        to(End::Stopped(first as usize % (deeds + 1)))?;
+    }
+    // Dead before anything of the call, behind all of it, or within.
+    for salt in [0, 1, 6] {
+        let mut call = (first + salt) % stride;
+        while to(End::InFiles { call, salt })? {
+            call += stride;
+        }
+    }
+    let mut call = first;
+    while to(End::InMemory { call })? {
+        call += stride;
+    }
+    Ok(())
+}
+
+/// Judges a state as each of the next starts would find it. `None` where none of them may begin.
+fn judge(rest: &Rest, tried: &mut Tried) -> Result<Option<Kind>, Violation> {
+    tried.judged += 1;
+    let mut record = None;
+    let mut may_begin = false;
+    let mut seen: [Sight; 2] = [(None, Ahead::NoRing); 2];
+    for &path in rest.paths() {
+        for configured in [Durability::Process, Durability::Power] {
+            let looked = looked(rest, path, configured)?;
+            let is_complete =
+                looked.as_ref().is_some_and(|looked| looked.completeness() == &Completeness::Complete);
+            may_begin |= is_complete;
+            let holds = looked.as_ref().map(|looked| rest.ghost.judge(&looked.end(), looked.promised()));
+            if let Some(looked) = looked.as_ref().filter(|_| is_complete) {
+                tried.complete += 1;
+                // Files that were rolled back cannot tell, unless memory goes on where it was.
+                let has_memory = rest.run_path == Some(path) && looked.ring() == &Ring::Own;
+                if !rest.is_rolled_back || has_memory {
+                    holds.clone().unwrap_or(Ok(()))?;
+                }
+            } else {
+                tried.incomplete += 1;
+                rest.may_be_refused(path).map_err(|has| {
+                    let why = looked.as_ref().map(Looked::completeness);
+                    format!("REFUSED: it has {has}, and is called incomplete: {why:?}")
+                })?;
+            }
+            if configured == Durability::Process {
+                let sight = looked
+                    .as_ref()
+                    .zip(holds)
+                    .map(|(looked, holds)| (is_complete, looked.ring() == &Ring::Own, holds.is_ok()));
+                seen[path] = (sight, Ahead::of(rest.rings[path].as_ref()));
+                record = record.or_else(|| looked.map(|looked| looked.superblock().run));
+            }
+        }
+    }
+    seen.sort();
+    let newest = rest.disk.newest_segment();
+    let record = record.map(|run| {
+        let synced = newest.saturating_sub(run.synced_to).min(2);
+        (run.clean, run.spoken, synced, run.rings.saturating_sub(run.ring).min(2))
+    });
+    let flags = (rest.disk.is_dirty(), rest.half, rest.is_changed, rest.is_interrupted);
+    let is_older = |file: FileName| is_segment(&file) && file != FileName::Segment(newest);
+    let is_older_dirty = rest.disk.is_dirty_where(is_older);
+    Ok(may_begin.then_some((seen, record, rest.ghost.class(), flags, is_older_dirty)))
+}
+
+/// Which of a journal's files hold segments.
+fn is_segment(file: &FileName) -> bool {
+    matches!(file, FileName::Segment(_))
+}

@@ -1,0 +1,374 @@
+//! One run of a replica on its journal, to any of its ends. The journal's code is production's: look, begin, the
+//! tail, the side thread's turns. What speaks is played here, by the rule that the engine goes by.
+
+use super::frames::{CLUSTER, FRAME_LEN_MAX, ME, epoch, epoch_start, message};
+use super::mortal::{Died, Grave, Mortal};
+use super::{Rest, Violation};
+use crate::disk::{Disk, Trouble};
+use lockstep_core::proto::accept::rests_on;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_replica::journal::memory::MemoryTail;
+use lockstep_replica::journal::proof::Ring;
+use lockstep_replica::journal::side::{Inputs, Next, Side, SideSettings};
+use lockstep_replica::journal::{Completeness, Looked, OpenError, Opened, Settings, Tail, look};
+use lockstep_wire::{Epoch, FrameView, Seq};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::rc::Rc;
+
+/// Bytes of a ring: it wraps in the first run.
+pub(super) const RING_LEN: usize = 12 << 10;
+/// Bytes of a segment: two or three groups.
+const SEGMENT_LEN: u64 = 12 << 10;
+
+/// How a replica is started.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Way {
+    /// What is configured.
+    pub(super) configured: Durability,
+    /// What acks mean in the epoch that it follows; in the second half of the run it is the other one, if `turns`.
+    pub(super) follows: Durability,
+    pub(super) turns: bool,
+    /// At which of two paths its tail lies.
+    pub(super) path: usize,
+    /// Something else that it needs is missing.
+    pub(super) fails: bool,
+}
+
+/// How a run ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum End {
+    /// It is killed after so many of its deeds.
+    Killed(usize),
+    /// It is stopped in order after so many of its deeds.
+    Stopped(usize),
+    /// It dies in its `call`th call that changes files, at its start, while it runs or while it is stopped in order;
+    /// `salt` says how much of that call is done.
+    InFiles { call: u64, salt: u64 },
+    /// It dies in a call that changes the words or the label of its memory, at its start.
+    InMemory { call: u64 },
+}
+
+/// What a run does.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Deed {
+    Append(usize),
+    Copy,
+    Speak,
+    Promise,
+    Exchange,
+    Turn,
+}
+
+/// Those of the first run.
+const DEEDS: [Deed; 20] = [
+    Deed::Append(2),
+    Deed::Speak,
+    Deed::Copy,
+    Deed::Speak,
+    Deed::Append(2),
+    Deed::Copy,
+    Deed::Promise,
+    Deed::Speak,
+    Deed::Copy,
+    Deed::Speak,
+    Deed::Exchange,
+    Deed::Speak,
+    Deed::Copy,
+    Deed::Turn,
+    Deed::Append(2),
+    Deed::Speak,
+    Deed::Copy,
+    Deed::Speak,
+    Deed::Append(1),
+    Deed::Speak,
+];
+
+/// Those of a later run: it speaks of what it found, brings it to the files, and does each thing once more.
+const LATER_DEEDS: [Deed; 12] = [
+    Deed::Speak,
+    Deed::Copy,
+    Deed::Speak,
+    Deed::Append(2),
+    Deed::Speak,
+    Deed::Copy,
+    Deed::Promise,
+    Deed::Exchange,
+    Deed::Speak,
+    Deed::Copy,
+    Deed::Turn,
+    Deed::Speak,
+];
+
+/// What the run of this generation does.
+fn deeds(generation: u32) -> &'static [Deed] {
+    if generation == 1 { &DEEDS } else { &LATER_DEEDS }
+}
+
+/// How many deeds the run of this generation has.
+pub(super) fn deeds_count(generation: u32) -> usize {
+    deeds(generation).len()
+}
+
+/// What a start is told.
+pub(super) fn settings(boot: u64, configured: Durability) -> Settings {
+    Settings {
+        cluster: CLUSTER,
+        replica: ME.replica,
+        boot: [boot, boot],
+        power: configured == Durability::Power,
+        frame_len_max: FRAME_LEN_MAX,
+        segment_len: SEGMENT_LEN,
+    }
+}
+
+/// Looks at what lies there, with the tail at `path`. `None`: it is damaged so that nothing can be told.
+pub(super) fn looked(rest: &Rest, path: usize, configured: Durability) -> Result<Option<Looked>, Violation> {
+    match look(&rest.disk, rest.rings[path].as_ref(), settings(rest.boot, configured)) {
+        Ok(looked) => Ok(Some(looked)),
+        Err(OpenError::Damaged(_)) => Ok(None),
+        Err(error) => Err(format!("it does not open: {error}")),
+    }
+}
+
+/// A start was interrupted: its mark may have got there all the same, and then it is the last run.
+fn note_interrupted(after: &mut Rest, way: &Way) -> Result<(), Violation> {
+    after.is_interrupted = true;
+    let is_marked = looked(after, way.path, way.configured)?
+        .is_some_and(|looked| looked.ring() == &Ring::Own && !looked.superblock().run.clean);
+    if is_marked {
+        after.run_path = Some(way.path);
+        after.ghost.settled &= way.configured == Durability::Power;
+    }
+    Ok(())
+}
+
+/// Runs from `rest` on, until `end`. `None` where that end is not reached, or nothing may begin.
+pub(super) fn run(rest: &Rest, way: &Way, end: End, generation: u32) -> Result<Option<Rest>, Violation> {
+    let mut after = rest.clone();
+    after.kept_disk = Some(rest.disk.clone());
+    after.disk.set_power(way.configured == Durability::Power);
+    let grave = Rc::new(Grave::default());
+    match end {
+        End::InFiles { call, salt } => after.disk.arm(Trouble::Death, call, salt),
+        End::InMemory { call } => grave.arm(Some(call)),
+        End::Killed(_) | End::Stopped(_) => {}
+    }
+    let seen = looked(rest, way.path, way.configured)?;
+    let Some(seen) = seen.filter(|seen| seen.completeness() == &Completeness::Complete) else {
+        return Ok(None);
+    };
+    let is_own = seen.ring() == &Ring::Own;
+    // A ring that goes on is nowhere as it was; one that is used anew may lie there again, in another tmpfs.
+    if !is_own && let Some(ring) = &rest.rings[way.path] {
+        after.kept_ring = Some(ring.clone());
+    }
+    let ring = after.rings[way.path].take().unwrap_or_else(|| MemoryTail::new(RING_LEN));
+    let mut memory = Some(Mortal::new(ring, &grave));
+    let fails = way.fails;
+    let record = seen.superblock().run;
+    let is_known = record.clean || record.spoken == Durability::Power;
+    let Rest { disk, ghost, run_path, is_interrupted, half, .. } = &mut after;
+    let started = catch_unwind(AssertUnwindSafe(|| {
+        seen.start(disk, |_| match memory.take() {
+            Some(memory) if !fails => Ok((memory, ())),
+            kept => {
+                drop(kept);
+                Err(OpenError::Settings("no port".into()))
+            }
+        })
+    }));
+    let reached_in_memory = matches!(end, End::InMemory { .. }) && !grave.is_armed();
+    let died = match started {
+        // At its start or never.
+        Ok(Ok(_)) if matches!(end, End::InMemory { .. }) => return Ok(None),
+        Ok(Ok((opened, ()))) => {
+            ghost.on_begun(&opened.tail.end())?;
+            // A copy of the superblock that was damaged may have been the one that knew it.
+            ghost.settled &= way.configured == Durability::Power && (is_known || !*half);
+            *run_path = Some(way.path);
+            (*is_interrupted, *half) = (false, false);
+            let mut run = Run::new(opened, *way, generation);
+            if !run.to(end, disk, ghost)? {
+                return Ok(None);
+            }
+            drop(run);
+            false
+        }
+        Ok(Err(_)) if matches!(end, End::InFiles { .. }) && disk.is_dead() => true,
+        Ok(Err(_)) if fails => false,
+        Ok(Err(error)) => return Err(format!("a start that nothing hinders fails: {error}")),
+        Err(panic) if panic.is::<Died>() && reached_in_memory => true,
+        Err(panic) => std::panic::resume_unwind(panic),
+    };
+    if died && !is_own {
+        // What was at that path is overwritten, or not: it is no memory of a run any more.
+        *run_path = run_path.filter(|path| *path != way.path);
+    }
+    after.rings[way.path] = grave.take();
+    after.disk.revive();
+    if died {
+        note_interrupted(&mut after, way)?;
+    }
+    Ok(Some(after))
+}
+
+/// A process.
+pub(super) struct Run {
+    tail: Tail<Mortal>,
+    side: Side,
+    way: Way,
+    follows: Durability,
+    generation: u32,
+    now: u64,
+}
+
+impl Run {
+    pub(super) fn new(opened: Opened<Mortal>, way: Way, generation: u32) -> Self {
+        let power = way.configured == Durability::Power;
+        let settings = SideSettings { scrub_bytes_per_s: 0, ..SideSettings::new(power) };
+        let side = Side::new(opened.writer, opened.superblock, settings);
+        Self { tail: opened.tail, side, way, follows: way.follows, generation, now: 0 }
+    }
+
+    /// Returns whether that end was reached.
+    fn to(&mut self, end: End, disk: &mut Disk, ghost: &mut super::Ghost) -> Result<bool, Violation> {
+        let all = deeds(self.generation);
+        let count = if let End::Killed(count) | End::Stopped(count) = end { count } else { all.len() };
+        for deed in &all[..count] {
+            if !self.act(*deed, disk, ghost)? {
+                return Ok(true);
+            }
+        }
+        if matches!(end, End::Killed(_)) {
+            return Ok(true);
+        }
+        if !self.stop(disk)? {
+            return Ok(true);
+        }
+        ghost.settled = true;
+        Ok(matches!(end, End::Stopped(_)))
+    }
+
+    /// Stops in order. Returns whether it got to the end of that.
+    pub(super) fn stop(&mut self, disk: &mut Disk) -> Result<bool, Violation> {
+        loop {
+            match self.turn(disk, true) {
+                Next::Again | Next::Pause(_) => {}
+                Next::Stopped => return Ok(true),
+                Next::Failed(_) if disk.is_dead() => return Ok(false),
+                Next::Failed(error) => return Err(format!("a stop that nothing hinders fails: {error}")),
+            }
+        }
+    }
+
+    fn turn(&mut self, disk: &mut Disk, stop: bool) -> Next {
+        self.now += 10_000_000;
+        let inputs = Inputs {
+            now: self.now,
+            stop,
+            committed: 1,
+            device: self.follows == Durability::Power,
+            ..Inputs::default()
+        };
+        self.side.turn(disk, self.tail.memory_mut(), &inputs, &mut Vec::new())
+    }
+
+    /// Returns whether the process still lives.
+    pub(super) fn act(
+        &mut self,
+        deed: Deed,
+        disk: &mut Disk,
+        ghost: &mut super::Ghost,
+    ) -> Result<bool, Violation> {
+        match deed {
+            Deed::Append(count) => {
+                for _ in 0..count {
+                    let end = self.append(message(&self.tail.end(), self.generation as u8))?;
+                    ghost.on_appended(end);
+                }
+            }
+            Deed::Copy => {
+                // What is urgent, and the rest.
+                for _ in 0..2 {
+                    match self.turn(disk, false) {
+                        Next::Failed(_) if disk.is_dead() => return Ok(false),
+                        Next::Failed(error) => return Err(format!("the side thread fails: {error}")),
+                        _ => {}
+                    }
+                }
+                let (power, spoken) = (self.way.configured, self.side.superblock().run.spoken);
+                if power == Durability::Power && spoken == Durability::Power {
+                    ghost.settled = true;
+                } else if power == Durability::Power && self.tail.durable_next() == self.tail.end().next {
+                    let late = "a run in power has all of its log on the device, and does not say so";
+                    return Err(late.to_string());
+                }
+            }
+            Deed::Speak => self.speak(ghost),
+            Deed::Promise => self.tail.promise(epoch(100 * self.generation)),
+            Deed::Exchange => return self.exchange(ghost).map(|()| true),
+            Deed::Turn if self.way.turns => {
+                self.follows = match self.follows {
+                    Durability::Process => Durability::Power,
+                    Durability::Power => Durability::Process,
+                }
+            }
+            Deed::Turn => {}
+        }
+        Ok(true)
+    }
+
+    fn append(&mut self, bytes: Vec<u8>) -> Result<LogEnd, Violation> {
+        let frame = FrameView::from_prefix(&bytes).map_err(|reject| reject.to_string())?;
+        self.tail.append(&frame).map_err(|error| format!("the tail refuses a frame: {error:?}"))?;
+        Ok(self.tail.end())
+    }
+
+    /// What may be said now: the bound of an ack, and a promise.
+    pub(super) fn may_say(&self) -> (Seq, Epoch) {
+        let acked = match rests_on(self.way.configured, self.follows) {
+            Durability::Process => self.tail.end().next,
+            Durability::Power => self.tail.durable_next(),
+        };
+        let promised = match self.way.configured {
+            Durability::Process => self.tail.promised(),
+            Durability::Power => self.tail.promised().min(self.tail.promise_stored()),
+        };
+        (acked, promised)
+    }
+
+    /// Says everything that may be said now.
+    fn speak(&self, ghost: &mut super::Ghost) {
+        let (acked, promised) = self.may_say();
+        ghost.on_acked(acked);
+        ghost.said = ghost.said.max(promised);
+    }
+
+    /// From here on acks mean this in the epoch that is followed.
+    pub(super) fn follow(&mut self, durability: Durability) {
+        self.follows = durability;
+    }
+
+    /// The last two frames are exchanged for those of a new epoch.
+    fn exchange(&mut self, ghost: &mut super::Ghost) -> Result<(), Violation> {
+        let from = ghost.back(2);
+        let adopts: Epoch = epoch(100 * self.generation);
+        self.tail.stage(from, adopts).map_err(|error| format!("no staging: {error:?}"))?;
+        let mut ends = Vec::new();
+        for index in 0..3 {
+            let Some(base) = self.tail.staged_end() else { return Err("nothing is staged".into()) };
+            let bytes = if index == 0 {
+                epoch_start(&base, adopts)
+            } else {
+                message(&base, self.generation as u8 | 0x80)
+            };
+            let frame = FrameView::from_prefix(&bytes).map_err(|reject| reject.to_string())?;
+            self.tail.stage_frame(&frame).map_err(|error| format!("not staged: {error:?}"))?;
+            ends.extend(self.tail.staged_end());
+        }
+        self.tail.switch().map_err(|error| format!("no exchange: {error:?}"))?;
+        ghost.on_exchanged(from, ends);
+        Ok(())
+    }
+}

@@ -1,0 +1,299 @@
+//! A journal by hand: one run behind the other, each step of it and each loss as it is told. The code is that of the
+//! exploration, and so is the judge, who remembers everything that was said. For the scripts of `tests/testdata/proof`.
+
+use super::lost::{change_last_group, lose_power};
+use super::mortal::{Grave, Mortal};
+use super::run::{Deed, RING_LEN, Run, Way, looked};
+use super::{Ghost, Rest, Violation, born};
+use crate::disk::{Disk, Trouble};
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_replica::journal::memory::MemoryTail;
+use lockstep_replica::journal::proof::Ring;
+use lockstep_replica::journal::{Completeness, Looked, OpenError};
+use std::rc::Rc;
+
+/// How much is done of the call in which a process dies (see [`Disk::arm`]): of a single block nothing, of more a part.
+const PART_DONE: u64 = 6;
+
+/// See the module.
+pub struct Stage {
+    rest: Rest,
+    run: Option<Running>,
+    /// Runs so far: what each of them writes differs.
+    runs: u32,
+    kept_rings: [Option<MemoryTail>; 2],
+    kept_disk: Option<Disk>,
+}
+
+struct Running {
+    run: Run,
+    path: usize,
+    grave: Rc<Grave>,
+}
+
+/// How a run begins.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Begin {
+    /// What is configured.
+    pub configured: Durability,
+    /// What acks mean in the epoch that is followed.
+    pub follows: Durability,
+    /// At which of two paths its tail lies.
+    pub path: usize,
+    /// Something else that the start needs is missing.
+    pub fails: bool,
+    /// The process dies in the call that changes a file after so many.
+    pub dies: Option<u64>,
+}
+
+impl Stage {
+    /// The journal of a replica on which a history was born, stopped in order.
+    ///
+    /// # Errors
+    /// The journal contradicts itself.
+    pub fn new() -> Result<Self, Violation> {
+        Ok(Self { rest: born()?, run: None, runs: 0, kept_rings: [None, None], kept_disk: None })
+    }
+
+    /// A run begins. Returns what became of it, in words.
+    ///
+    /// # Errors
+    /// One runs already, or the journal contradicts itself.
+    pub fn begin(&mut self, begin: Begin) -> Result<String, Violation> {
+        if self.run.is_some() {
+            return Err("one runs already".into());
+        }
+        let Begin { configured, follows, path, fails, dies } = begin;
+        let Some(seen) = looked(&self.rest, path, configured)? else {
+            return Ok("refused: damage leaves no log to go by".into());
+        };
+        let ring = ring_words(&seen);
+        let Rest { disk, rings, ghost, .. } = &mut self.rest;
+        disk.set_power(configured == Durability::Power);
+        let grave = Rc::new(Grave::default());
+        let mut memory =
+            Some(Mortal::new(rings[path].take().unwrap_or_else(|| MemoryTail::new(RING_LEN)), &grave));
+        if let Some(calls) = dies {
+            disk.arm(Trouble::Death, calls, PART_DONE);
+        }
+        let started = seen.start(disk, |_| match memory.take() {
+            Some(memory) if !fails => Ok((memory, ())),
+            kept => {
+                drop(kept);
+                Err(OpenError::Settings("its port is busy".into()))
+            }
+        });
+        disk.disarm();
+        let died = disk.is_dead();
+        disk.revive();
+        match started {
+            Ok((opened, ())) => {
+                let end = opened.tail.end();
+                ghost.on_begun(&end)?;
+                self.runs += 1;
+                let way = Way { configured, follows, turns: false, path, fails };
+                let run = Run::new(opened, way, self.runs);
+                self.run = Some(Running { run, path, grave });
+                Ok(format!("runs in {ring}: its log {}", end_words(&end)))
+            }
+            Err(error) => {
+                drop(memory);
+                rings[path] = grave
+                    .take()
+                    .filter(|ring| lockstep_replica::journal::ports::TailSource::label(ring).is_some());
+                match error {
+                    _ if died => Ok("is killed before it runs".into()),
+                    OpenError::Incomplete(why) => Ok(format!("refused: {why}")),
+                    other => Ok(format!("does not start: {other}")),
+                }
+            }
+        }
+    }
+
+    fn act(&mut self, deed: Deed) -> Result<bool, Violation> {
+        let Self { rest: Rest { disk, ghost, .. }, run, .. } = self;
+        let Some(running) = run else { return Err("nothing runs".into()) };
+        running.run.act(deed, disk, ghost)
+    }
+
+    /// So many messages are in its log, in memory.
+    ///
+    /// # Errors
+    /// Nothing runs, or the tail refuses them.
+    pub fn append(&mut self, count: usize) -> Result<(), Violation> {
+        self.act(Deed::Append(count)).map(drop)
+    }
+
+    /// The side thread copies to the files `times` times, one group each, and does what comes with it; or the process dies
+    /// in the call that changes a file after `dies`, with a part of it done. Returns whether it lives.
+    ///
+    /// # Errors
+    /// Nothing runs, or the side thread fails.
+    pub fn copy(&mut self, times: u32, dies: Option<u64>) -> Result<bool, Violation> {
+        if let Some(calls) = dies {
+            self.rest.disk.arm(Trouble::Death, calls, PART_DONE);
+        }
+        let mut lives = true;
+        for _ in 0..times {
+            lives = lives && self.act(Deed::Copy)?;
+        }
+        self.rest.disk.disarm();
+        self.rest.disk.revive();
+        if !lives {
+            self.kill()?;
+        }
+        Ok(lives)
+    }
+
+    /// Says everything that may be said now. Returns that, in words.
+    ///
+    /// # Errors
+    /// Nothing runs.
+    pub fn speak(&mut self) -> Result<String, Violation> {
+        self.act(Deed::Speak)?;
+        let Some(running) = &self.run else { return Err("nothing runs".into()) };
+        let (acked, promised) = running.run.may_say();
+        let acked = if acked <= 1 { "nothing".into() } else { format!("what lies below {acked}") };
+        Ok(match promised.round() {
+            0 => format!("acknowledges {acked}"),
+            round => format!("acknowledges {acked}, and has promised round {round}"),
+        })
+    }
+
+    /// It promises the next ballot, in memory.
+    ///
+    /// # Errors
+    /// Nothing runs.
+    pub fn promise(&mut self) -> Result<(), Violation> {
+        self.act(Deed::Promise).map(drop)
+    }
+
+    /// The last two frames are exchanged for those of a new epoch.
+    ///
+    /// # Errors
+    /// Nothing runs, or the tail refuses that.
+    pub fn exchange(&mut self) -> Result<(), Violation> {
+        self.act(Deed::Exchange).map(drop)
+    }
+
+    /// Acks mean this in the epoch that is followed now.
+    ///
+    /// # Errors
+    /// Nothing runs.
+    pub fn follow(&mut self, durability: Durability) -> Result<(), Violation> {
+        let running = self.run.as_mut().ok_or("nothing runs")?;
+        running.run.follow(durability);
+        Ok(())
+    }
+
+    /// It stops in order, or is killed while it does: in the call that changes a file after `dies`. Returns whether it
+    /// got to the end.
+    ///
+    /// # Errors
+    /// Nothing runs, or the stop fails.
+    pub fn stop(&mut self, dies: Option<u64>) -> Result<bool, Violation> {
+        if let Some(calls) = dies {
+            self.rest.disk.arm(Trouble::Death, calls, PART_DONE);
+        }
+        let running = self.run.as_mut().ok_or("nothing runs")?;
+        let done = running.run.stop(&mut self.rest.disk)?;
+        self.rest.disk.disarm();
+        self.rest.disk.revive();
+        self.kill()?;
+        Ok(done)
+    }
+
+    /// Its process ends here and now.
+    ///
+    /// # Errors
+    /// Nothing runs.
+    pub fn kill(&mut self) -> Result<(), Violation> {
+        let Running { run, path, grave } = self.run.take().ok_or("nothing runs")?;
+        drop(run);
+        self.rest.rings[path] = grave.take();
+        Ok(())
+    }
+
+    /// The machine is restarted: its memory is gone; with `power`, all that the files hold in the cache alone as well.
+    pub fn restart(&mut self, power: bool) {
+        if let Some(Running { run, .. }) = self.run.take() {
+            drop(run);
+        }
+        self.rest.restart(|disk| lose_power(disk, &mut |_| u64::from(!power)));
+    }
+
+    /// The tail at this path is gone.
+    pub fn lose_tail(&mut self, path: usize) {
+        self.rest.lose_ring(path);
+    }
+
+    /// The tail at this path as it is now is kept elsewhere, ...
+    pub fn keep_tail(&mut self, path: usize) {
+        self.kept_rings[path] = self.rest.rings[path].clone();
+    }
+
+    /// ... and put back.
+    pub fn put_back_tail(&mut self, path: usize) {
+        self.rest.rings[path] = self.kept_rings[path].clone();
+    }
+
+    /// The journal's files as they are now are kept elsewhere, ...
+    pub fn keep_files(&mut self) {
+        self.kept_disk = Some(self.rest.disk.clone());
+    }
+
+    /// ... and put back.
+    ///
+    /// # Errors
+    /// None were kept.
+    pub fn put_back_files(&mut self) -> Result<(), Violation> {
+        self.rest.disk = self.kept_disk.clone().ok_or("no files were kept")?;
+        Ok(())
+    }
+
+    /// A bit of this copy of the superblock changes; the newest one is the one that was written last.
+    pub fn damage_superblock(&mut self, copy: usize) {
+        self.rest.damage_superblock(copy);
+    }
+
+    /// A bit of the last group in the files changes. Returns whether there is one.
+    pub fn damage_last_group(&mut self) -> bool {
+        change_last_group(&mut self.rest.disk)
+    }
+
+    /// What a start with this configuration and path would make of the journal, in words; and what is wrong with that.
+    ///
+    /// # Errors
+    /// The journal contradicts itself.
+    pub fn look(&self, configured: Durability, path: usize) -> Result<String, Violation> {
+        let Some(looked) = looked(&self.rest, path, configured)? else {
+            return Ok("incomplete: damage leaves no log to go by".into());
+        };
+        Ok(match looked.completeness() {
+            Completeness::Incomplete(why) => format!("incomplete: {why}"),
+            Completeness::Complete => match judged(&self.rest.ghost, &looked) {
+                Ok(()) => format!("complete: its log {}", end_words(&looked.end())),
+                Err(violation) => violation,
+            },
+        })
+    }
+}
+
+fn judged(ghost: &Ghost, looked: &Looked) -> Result<(), Violation> {
+    ghost.judge(&looked.end(), looked.promised())
+}
+
+fn end_words(end: &LogEnd) -> String {
+    match end.epoch.round() {
+        0 => format!("ends at {}", end.next),
+        round => format!("ends at {}, in round {round}", end.next),
+    }
+}
+
+fn ring_words(looked: &Looked) -> &'static str {
+    match looked.ring() {
+        Ring::Own => "the tail of its last run",
+        Ring::Other(_) => "a new tail",
+    }
+}

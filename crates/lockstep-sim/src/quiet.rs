@@ -1,0 +1,73 @@
+//! Quiet runs: nothing fails, and no leadership may end. In some of them the operator has the leader hand over once,
+//! early; then the network repeats old words, and watchers that nobody trusts announce deaths: nothing may come of it.
+//!
+//! ```text
+//!   ──── handed over, or not ────│──── old words, forged notices ────▶ one leader, missed by nobody
+//!                           quiet_from
+//! ```
+
+use super::check::Violation;
+use super::plan::{Fault, Plan, What};
+use super::rng::Rng;
+use super::wire::Weather;
+use super::world::{Phase, World};
+use lockstep_core::engine::event::Event as NodeEvent;
+
+/// One seed in so many is quiet.
+const SELDOM: u64 = 64;
+/// Timeouts: how long such a run takes, when the leader hands over, and what that may take: it gives up after 16 of them,
+/// and is followed within a few.
+const LONG: u64 = 60;
+const HANDOVER_AT: u64 = 4;
+const HANDED_OVER_AT: u64 = 32;
+/// Times that old words come, and of each so many.
+const REPLAYS: u64 = 12;
+const REPLAYED: u64 = 64;
+
+impl Plan {
+    /// A quiet run instead of everything else, in few runs.
+    pub(super) fn draw_quiet(&mut self, rng: &mut Rng) {
+        if rng.below(SELDOM) > 0
+            || self.founders < 3
+            || self.founders != self.replicas
+            || self.edges.is_some()
+        {
+            return;
+        }
+        self.weather = Weather { delay_ns: self.weather.delay_ns.min(20_000), ..Weather::default() };
+        self.storm_ns = LONG * self.timeout_ns;
+        self.faults.clear();
+        let hands_over = rng.below(2) == 0;
+        let from = if hands_over { HANDED_OVER_AT * self.timeout_ns } else { 0 };
+        if hands_over {
+            let what = What::Handover(None);
+            self.faults.push(Fault { at_ns: HANDOVER_AT * self.timeout_ns, what });
+        }
+        for _ in 0..REPLAYS {
+            let at_ns = from + rng.below(self.storm_ns - from);
+            let what = if rng.below(3) == 0 { What::ForgedDown } else { What::Replay(REPLAYED) };
+            self.faults.push(Fault { at_ns, what });
+        }
+        self.faults.sort_by_key(|fault| fault.at_ns);
+        self.quiet_from = Some(from);
+    }
+}
+
+impl World {
+    /// STABILITY: what a replica tells, where nothing has happened that a leader may be missed for.
+    pub(super) fn check_stable(&self, index: usize, event: &NodeEvent) -> Result<(), Violation> {
+        let is_quiet = self.phase == Phase::Storm && self.is_quiet();
+        let is_stable = !matches!(
+            event,
+            NodeEvent::Missed { .. }
+                | NodeEvent::HeardAgain { .. }
+                | NodeEvent::Candidate { .. }
+                | NodeEvent::SteppedDown { .. }
+                | NodeEvent::TakeoverWaits { .. }
+        );
+        if is_stable || !is_quiet {
+            return Ok(());
+        }
+        Err(format!("STABILITY: nothing fails, and replica {index} tells {event:?}"))
+    }
+}

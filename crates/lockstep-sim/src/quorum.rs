@@ -1,0 +1,163 @@
+//! Who is healed when the storm is over: a random quorum, of every membership that may be in force.
+
+use super::check::tree::Node;
+use super::wire::Seats;
+use super::world::{Actor, World};
+use lockstep_wire::{Change, Epoch, Identity, Seq};
+
+/// A membership that may count, with the seq of the entry that lists it, and who of it never leads.
+struct Listed {
+    seq: Seq,
+    members: Vec<Identity>,
+    witnesses: Vec<Identity>,
+}
+
+impl World {
+    /// The members at the end of what is committed.
+    pub(super) fn members_in_force(&self) -> Vec<Identity> {
+        match self.oracle.ghost.tip() {
+            Some(tip) => self.oracle.tree.stem(tip).members.clone(),
+            None => (0..self.plan.founders).filter_map(|seat| self.identity_at(seat)).collect(),
+        }
+    }
+
+    /// The members at the end of what is committed and of every log that goes further or elsewhere; and those
+    /// behind a change that was ordered for one of them and may still be stamped.
+    fn memberships(&self) -> Vec<Listed> {
+        let (tree, tip) = (&self.oracle.tree, self.oracle.ghost.tip());
+        let logs = (0..self.plan.replicas).map(|seat| self.oracle.log_tip(seat));
+        // A log of a former history counts for nobody.
+        let history = self.oracle.history();
+        let is_present = |log: &Option<Node>| log.is_none_or(|log| tree.stem(log).history == history);
+        let further = logs.filter(is_present).filter(|log| !tree.begins_with(tip, *log));
+        let mut found: Vec<Listed> = further
+            .chain([tip])
+            .flatten()
+            .map(|end| {
+                let stem = tree.stem(end);
+                let (members, witnesses) = (stem.members.clone(), stem.witnesses.clone());
+                Listed { seq: stem.members_seq, members, witnesses }
+            })
+            .collect();
+        // Who does not know that a change which needs both sides is committed needs both of them to lead (S5).
+        for seat in (0..self.plan.replicas).filter(|seat| self.identity_at(*seat).is_some()) {
+            let known = self.known_commit(seat);
+            for change in tree.path(None, self.oracle.log_tip(seat)) {
+                let stem = tree.stem(change);
+                let before = stem.parent.map(|parent| tree.stem(parent));
+                if let Some(before) = before.filter(|_| stem.changes && stem.next > known)
+                    && (before.members.len() == 2 || before.members.len() == stem.members.len())
+                {
+                    let (members, witnesses) = (before.members.clone(), before.witnesses.clone());
+                    found.push(Listed { seq: 0, members, witnesses });
+                }
+            }
+        }
+        for (after, change, identity, _) in &self.operator.orders {
+            for at in 0..found.len() {
+                let Listed { seq, members, witnesses } = &found[at];
+                if seq != after || members.contains(identity) == (*change != Change::Remove) {
+                    continue;
+                }
+                let mut members = members.clone();
+                match change {
+                    Change::Add => members.push(*identity),
+                    Change::Remove => members.retain(|member| member != identity),
+                    Change::Replace => {
+                        members
+                            .iter_mut()
+                            .filter(|one| one.replica == identity.replica)
+                            .for_each(|one| *one = *identity);
+                    }
+                }
+                let witnesses = witnesses.clone();
+                // Nothing was ordered behind it, for nobody has seen it.
+                found.push(Listed { seq: 0, members, witnesses });
+            }
+        }
+        found
+    }
+
+    /// Who never leads, in any membership that may count.
+    pub(super) fn witnesses(&self) -> Vec<Identity> {
+        self.memberships().into_iter().flat_map(|listed| listed.witnesses).collect()
+    }
+
+    /// How far a seat holds what is committed, or will when its process has begun again.
+    pub(super) fn held_next(&self, seat: usize) -> Seq {
+        self.left_of(seat, self.oracle.agreed_next(seat))
+    }
+
+    /// How much is left of a seat's log up to `next` when its process has begun again.
+    fn left_of(&self, seat: usize, next: Seq) -> Seq {
+        match &self.seats[seat].actor {
+            Actor::Replica(machine) if machine.has_rebooted() => next.min(self.oracle.durable_next(seat)),
+            _ => next,
+        }
+    }
+
+    /// What a process knows to be committed; one that is down may have to find it out anew.
+    fn known_commit(&self, seat: usize) -> Seq {
+        match &self.seats[seat].actor {
+            Actor::Replica(machine) => machine.replica().map_or(1, |replica| replica.core.commit_next()),
+            _ => 1,
+        }
+    }
+
+    /// One that may lead, and as many more as every membership needs; nothing, if these are too few. Then some
+    /// of those that only learn.
+    pub(super) fn draw_quorum(&mut self, mut alive: Vec<usize>) -> Option<Seats> {
+        let memberships = self.memberships();
+        let mut drawn = Vec::new();
+        while !alive.is_empty() {
+            drawn.push(alive.swap_remove(self.rng.below(alive.len() as u64) as usize));
+        }
+        let lists = |listed: &Listed, seat: usize| {
+            self.identity_at(seat).is_some_and(|identity| listed.members.contains(&identity))
+        };
+        // Of a birth alone others learn nothing: who promised the first epoch and has lost its start with its memory
+        // cannot lead it again, and nobody can vote for another.
+        let begun = |seat: usize| {
+            let next = self.left_of(seat, self.oracle.log_next(seat));
+            next > 2 || next == 2 && self.oracle.promised(seat) == Epoch::NONE
+        };
+        // Who lacks a committed change and has promised above it takes that from nobody but a leader (S2): alone
+        // with those who hold it and never lead, it waits for one more.
+        let tip = self.oracle.ghost.tip().map(|tip| self.oracle.tree.stem(tip));
+        let informed = |seat: usize| {
+            tip.is_none_or(|tip| {
+                self.oracle.agreed_next(seat) > tip.members_seq || self.oracle.promised(seat) <= tip.epoch
+            })
+        };
+        let leads = |seat: usize| {
+            begun(seat)
+                && informed(seat)
+                && memberships.iter().all(|listed| {
+                    let witness = self.identity_at(seat).is_some_and(|one| listed.witnesses.contains(&one));
+                    lists(listed, seat) && !witness
+                })
+        };
+        let first = drawn.iter().copied().find(|seat| leads(*seat))?;
+        let mut quorum: Seats = 1 << first;
+        for listed in &memberships {
+            let votes = |quorum: Seats| {
+                (0..self.plan.replicas).filter(|seat| quorum >> seat & 1 == 1 && lists(listed, *seat)).count()
+            };
+            for seat in drawn.iter().filter(|seat| lists(listed, **seat)) {
+                if votes(quorum) <= listed.members.len() / 2 {
+                    quorum |= 1 << seat;
+                }
+            }
+            if votes(quorum) <= listed.members.len() / 2 {
+                return None;
+            }
+        }
+        let learners = |seat: &&usize| !memberships.iter().any(|listed| lists(listed, **seat));
+        for seat in drawn.iter().filter(learners).copied().collect::<Vec<_>>() {
+            if self.rng.below(2) == 0 {
+                quorum |= 1 << seat;
+            }
+        }
+        Some(quorum)
+    }
+}

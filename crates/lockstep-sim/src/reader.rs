@@ -1,0 +1,132 @@
+//! What readers read from journals: the other end of `engine::replay`, as a server of replays gives it.
+
+use super::machine::CLUSTER;
+use super::populate::address;
+use super::replay::{Given, next_order};
+use super::world::{Actor, World};
+use crate::coverage::Event;
+use lockstep_core::engine::replay::{ReplayLimits, Step};
+use lockstep_core::engine::subscriber::SubscriberCore;
+use lockstep_replica::replica::ReplayOrder;
+use lockstep_wire::{
+    Datagram, Header, Identity, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, ReplayBody, ReplayEnd, SMALL_LEN_MAX,
+    Seq, write_replay,
+};
+
+/// A reader that has everything hears that it was not forgotten this often.
+const MARK_NS: Nanos = 500_000;
+
+/// One reader's connection to a journal.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Source {
+    /// Whom it reads from.
+    giver: Option<usize>,
+    order: Option<ReplayOrder>,
+    answered: bool,
+    marked_at: Nanos,
+    /// What came and was not taken yet.
+    pub(super) kept: Vec<u8>,
+}
+
+/// How readers ask for replays.
+pub(super) fn replay_limits(replicas: usize, me: Identity) -> ReplayLimits {
+    ReplayLimits {
+        retry_ns_min: 500_000,
+        retry_ns_max: 8_000_000,
+        silence_ns: 20_000_000,
+        ..ReplayLimits::new(CLUSTER, me, (0..replicas).map(address).collect())
+    }
+}
+
+impl World {
+    /// Whatever the journal that the reader at `index` reads from has for it goes to `source.kept`; the caller hands
+    /// that to the reader.
+    pub(super) fn read_journal(&mut self, index: usize, core: &mut SubscriberCore, source: &mut Source) {
+        let (now, shown) = (self.now, self.plan.clock(index).at(self.now));
+        match core.poll_replay(shown) {
+            Some(Step::Open(to)) => {
+                let mut request = [0; SMALL_LEN_MAX];
+                let request = core.write_replay_request(&mut request).map(|len| request[..len].to_vec());
+                let giver = (0..self.plan.replicas).find(|seat| address(*seat) == to);
+                *source = Source::default();
+                match request.as_deref().map(|bytes| Datagram::decode(bytes, CLUSTER)) {
+                    Some(Ok(Datagram::ReplayRequest(header, body))) => {
+                        let chain = (header.flags & REPLAY_CHAIN != 0).then_some(header.chain);
+                        source.giver = giver;
+                        source.order = Some(ReplayOrder { history: header.history, from: body.from, chain });
+                    }
+                    _ => return core.on_replay_lost(shown),
+                }
+            }
+            Some(Step::Close) => *source = Source::default(),
+            None => {}
+        }
+        let (Some(giver), Some(order)) = (source.giver, source.order) else { return };
+        if !source.kept.is_empty() {
+            return;
+        }
+        match self.ask(index, giver, &order) {
+            None => {
+                *source = Source::default();
+                core.on_replay_lost(shown);
+            }
+            Some(Given::Denied(end, oldest)) => {
+                self.oracle.coverage.count(Event::ReplaysDenied);
+                source.say(self.spoken_by(giver), (order.from, oldest), Some(end));
+                source.giver = None;
+            }
+            Some(Given::Frames(bytes)) => {
+                if !source.answered {
+                    self.oracle.coverage.count(Event::ReaderReplays);
+                    source.say(self.spoken_by(giver), (order.from, 0), None);
+                    source.answered = true;
+                }
+                match next_order(&bytes) {
+                    Some(order) => source.order = Some(order),
+                    None if now >= source.marked_at + MARK_NS => {
+                        source.say(self.spoken_by(giver), (order.from, 0), None);
+                        source.marked_at = now;
+                    }
+                    None => {}
+                }
+                source.kept.extend_from_slice(&bytes);
+            }
+        }
+    }
+}
+
+impl World {
+    /// The giver, and the history of its log.
+    fn spoken_by(&self, giver: usize) -> (Identity, u64) {
+        match &self.seats[giver].actor {
+            Actor::Replica(machine) => {
+                (machine.identity, machine.replica().map_or(0, |replica| replica.core.lineage().history()))
+            }
+            _ => (Identity::default(), 0),
+        }
+    }
+}
+
+impl Source {
+    fn say(
+        &mut self,
+        (giver, history): (Identity, u64),
+        (next, oldest_seq): (Seq, Seq),
+        end: Option<ReplayEnd>,
+    ) {
+        let kind = if self.answered { Kind::ReplayMark } else { Kind::ReplayAnswer };
+        let header = Header {
+            cluster: CLUSTER,
+            history,
+            sender: giver.replica,
+            incarnation: giver.incarnation,
+            first_seq: next,
+            ..Header::new(kind)
+        };
+        let end = end.map_or(0, |end| end as u32);
+        let body = ReplayBody { next, oldest_seq, end, reserved: 0 };
+        let at = self.kept.len();
+        self.kept.resize(at + REPLAY_LEN, 0);
+        write_replay(&mut self.kept[at..], header, body);
+    }
+}

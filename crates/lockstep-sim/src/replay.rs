@@ -1,0 +1,237 @@
+//! Replays between machines: what has left every ring is read from the segments of another one.
+//!
+//! The shelf that gives, the rules that ask and those that take are production's. Between them a connection is
+//! reliable: it lives while both run and neither way is broken, and what it brings was not altered on the way
+//! (on the disk it came from it may have been). It is answered after a while, in some runs after a long one.
+
+use super::check::Violation;
+use super::coverage::Event;
+use super::machine::{CLUSTER, Machine};
+use super::story::Happening;
+use super::world::{Actor, World};
+use lockstep_core::engine::replay::{Piece, Replay, ReplayLimits, Step, piece};
+use lockstep_replica::journal::packed::read_segment;
+use lockstep_replica::journal::shelf::{Shelf, ShelfError, Written};
+use lockstep_replica::replica::{ReplayOrder, ReplayWish};
+use lockstep_wire::{FrameView, Identity, Nanos, ReplayBody, ReplayEnd, Seq, chain_after};
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+/// About so many bytes are read at once.
+const STRETCH_LEN: u64 = 4 << 10;
+/// Runs are short: what waits for seconds waits for milliseconds here.
+const AGAIN_NS: Nanos = 1_000_000;
+const AGAIN_NS_MAX: Nanos = 4_000_000;
+/// A source that has not answered for so long is given up.
+const SILENCE_NS: Nanos = 200_000_000;
+
+/// What a machine reads from others.
+#[derive(Clone, Debug)]
+pub(super) struct Fetching {
+    order: ReplayOrder,
+    replay: Replay,
+    /// Whom it reads from.
+    giver: usize,
+    /// When that one answers.
+    answered_at: Nanos,
+}
+
+/// The address under which a seat's journal is read: only its last number counts.
+fn address(seat: usize) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, seat as u8), 1)
+}
+
+impl Fetching {
+    fn new(me: Identity, order: ReplayOrder, seats: impl Iterator<Item = usize>, first: u32) -> Self {
+        let limits = ReplayLimits {
+            first,
+            retry_ns_min: AGAIN_NS,
+            retry_ns_max: AGAIN_NS_MAX,
+            silence_ns: SILENCE_NS,
+            ..ReplayLimits::new(CLUSTER, me, seats.map(address).collect())
+        };
+        Self { order, replay: Replay::new(limits), giver: 0, answered_at: 0 }
+    }
+
+    /// What its rules make of what the source has said.
+    fn on_given(&mut self, now: Nanos, given: &Option<Given>) {
+        let mut body = ReplayBody { next: self.order.from, oldest_seq: 0, end: 0, reserved: 0 };
+        let is_empty = match given {
+            None => return self.replay.on_lost(now),
+            Some(Given::Denied(why, oldest)) => {
+                (body.end, body.oldest_seq) = (*why as u32, *oldest);
+                true
+            }
+            Some(Given::Frames(bytes)) => bytes.is_empty(),
+        };
+        if !self.replay.is_reading() {
+            self.replay.on_answer(now, &body);
+        }
+        if is_empty {
+            self.replay.on_mark(now, &body);
+        }
+    }
+}
+
+/// What others may read from a machine.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Giving {
+    pub(super) shelf: Shelf,
+    pub(super) written: Written,
+}
+
+/// What a source says.
+pub(super) enum Given {
+    /// Frames from there on, perhaps none for the present.
+    Frames(Vec<u8>),
+    /// It cannot help; and the oldest seq that it has.
+    Denied(ReplayEnd, Seq),
+}
+
+/// What follows a frame.
+fn behind(frame: &FrameView<'_>) -> ReplayOrder {
+    let header = frame.header;
+    ReplayOrder { history: header.history, from: header.next_seq(), chain: Some(chain_after(header)) }
+}
+
+/// What follows the frames in `bytes`; `None` if there is none.
+pub(super) fn next_order(bytes: &[u8]) -> Option<ReplayOrder> {
+    let (mut at, mut order) = (0, None);
+    while let Ok(Some((Piece::Frame(frame), len))) = piece(&bytes[at..], CLUSTER) {
+        (at, order) = (at + len, Some(behind(&frame)));
+    }
+    order
+}
+
+impl Machine {
+    /// Committed frames from what is ordered on, as the server of replays gives them.
+    fn give(&mut self, order: &ReplayOrder) -> Result<Given, ShelfError> {
+        let (Giving { shelf, written }, store) = self.giving();
+        shelf.refresh(store, written)?;
+        let bound = written.commit_next.min(shelf.end().next);
+        if let Err((why, at)) = written.admits(order.history, order.from) {
+            return Ok(Given::Denied(why, at));
+        }
+        let oldest = shelf.oldest_seq();
+        let from = if order.from == 0 { oldest } else { order.from };
+        let spot = match shelf.begin(store, from, order.chain, bound)? {
+            Ok(Some(spot)) => spot,
+            Ok(None) => return Ok(Given::Frames(Vec::new())),
+            Err(why) => return Ok(Given::Denied(why, oldest)),
+        };
+        let place = (spot.number, spot.offset);
+        let Some(found) = shelf.stretch(store, place, spot.first_seq, bound, STRETCH_LEN)? else {
+            return Ok(Given::Frames(Vec::new()));
+        };
+        let mut bytes = vec![0; found.len as usize];
+        let read =
+            read_segment(store, found.number, found.offset, &mut bytes)?.map_err(ShelfError::Damage)?;
+        bytes.truncate(read);
+        Ok(Given::Frames(bytes))
+    }
+}
+
+impl World {
+    /// A replica's replay goes on, if it has one or wants one. Returns the work that was done.
+    pub(super) fn replay(&mut self, index: usize, draw: u64) -> Result<usize, Violation> {
+        let now = self.now;
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
+        let supply = machine.fetching.as_ref().map(|fetching| fetching.replay.supply());
+        let (shown, me) = (machine.clock.at(now), machine.identity);
+        let Some(replica) = machine.replica_mut() else { return Ok(0) };
+        match replica.look_for_replay(shown, supply) {
+            ReplayWish::Begin(order) => {
+                let others = (0..self.plan.replicas).filter(|seat| *seat != index);
+                let fetching =
+                    machine.fetching.get_or_insert_with(|| Fetching::new(me, order, others, draw as u32));
+                fetching.order = order;
+                fetching.replay.restart(now);
+                self.oracle.coverage.count(Event::Replays);
+                self.tell(index, || Happening::Note(format!("wants a replay: {order:?}")));
+            }
+            ReplayWish::End => machine.fetching = None,
+            ReplayWish::GoOn => {}
+        }
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
+        let Some(mut fetching) = machine.fetching.take() else { return Ok(0) };
+        let work = self.fetch(index, &mut fetching);
+        if let Actor::Replica(machine) = &mut self.seats[index].actor {
+            machine.fetching = Some(fetching);
+        }
+        work
+    }
+
+    fn fetch(&mut self, index: usize, fetching: &mut Fetching) -> Result<usize, Violation> {
+        let now = self.now;
+        if let Some(Step::Open(to)) = fetching.replay.poll(now) {
+            fetching.giver = usize::from(to.ip().octets()[3]);
+            fetching.answered_at = now + self.plan.replay_opens_ns;
+        }
+        if fetching.replay.failed().is_some() {
+            fetching.replay.finish();
+            fetching.replay.begin(now + AGAIN_NS_MAX);
+        }
+        if !(fetching.replay.is_reading() || fetching.replay.is_opening() && now >= fetching.answered_at) {
+            return Ok(0);
+        }
+        let giver = fetching.giver;
+        let given = self.ask(index, giver, &fetching.order);
+        fetching.on_given(now, &given);
+        let Some(Given::Frames(bytes)) = given else {
+            if let Some(Given::Denied(why, _)) = given {
+                self.oracle.coverage.count(Event::ReplaysDenied);
+                self.tell(index, || Happening::Note(format!("seat {giver} gives no replay: {}", why.name())));
+            }
+            return Ok(0);
+        };
+        let Actor::Replica(machine) = &self.seats[giver].actor else { return Ok(0) };
+        let by = (machine.identity, machine.replica().map_or(0, |replica| replica.core.lineage().history()));
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
+        let shown = machine.clock.at(now);
+        let Some(replica) = machine.replica_mut() else { return Ok(0) };
+        let (mut at, mut taken) = (0, 0);
+        while at < bytes.len() {
+            // What its disk has made of a frame is seen by whom it is given to.
+            let Ok(Some((Piece::Frame(frame), len))) = piece(&bytes[at..], CLUSTER) else {
+                fetching.replay.on_lost(now);
+                break;
+            };
+            if !(fetching.replay.on_frame(now) && replica.on_replayed(shown, by, &frame)) {
+                break;
+            }
+            fetching.order = behind(&frame);
+            (at, taken) = (at + len, taken + 1);
+            self.oracle.coverage.count(Event::ReplayedFrames);
+        }
+        Ok(taken)
+    }
+
+    /// Frames that seat `giver` gives to seat `index`, none if it gives nothing.
+    pub(super) fn ask_for(&mut self, index: usize, giver: usize, order: &ReplayOrder) -> Vec<u8> {
+        match self.ask(index, giver, order) {
+            Some(Given::Frames(bytes)) => bytes,
+            Some(Given::Denied(..)) | None => Vec::new(),
+        }
+    }
+
+    /// What seat `giver` gives to seat `index`; `None` if it cannot be reached, or does not serve.
+    pub(super) fn ask(&mut self, index: usize, giver: usize, order: &ReplayOrder) -> Option<Given> {
+        if giver == index || self.seats[giver].paused_until > self.now {
+            return None;
+        }
+        if !self.wire.connects(self.now, index, giver) {
+            return None;
+        }
+        let Actor::Replica(machine) = &mut self.seats[giver].actor else { return None };
+        if machine.replica().is_none_or(|replica| replica.core.is_witness()) {
+            return None;
+        }
+        match machine.give(order) {
+            Ok(given) => Some(given),
+            // It begins anew with what is there then, as the server of replays does.
+            Err(_) => {
+                machine.giving().0.shelf = Shelf::default();
+                Some(Given::Denied(ReplayEnd::Damaged, 0))
+            }
+        }
+    }
+}

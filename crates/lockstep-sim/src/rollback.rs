@@ -1,0 +1,88 @@
+//! A journal is rolled back under a ring that stays: somebody copies the folder of a replica that runs, and puts the copy back
+//! after a kill, in the same boot of the machine. The ring is newer than the copy, or holds all that the copy lacks: so the
+//! replica refuses to start, or comes back whole (S9). Where no ring is left nobody can tell an older copy from the newest
+//! (`docs/OPERATIONS.md`), and nothing of the kind is drawn.
+//!
+//! ```text
+//!   run 1 ── copy ──────── killed ─▶ copy put back, ring of run 1 there: whole, or refused
+//!   run 1 ── copy ─ killed ─ run 2 ─ killed ─▶ copy put back, ring of run 2 there: refused
+//! ```
+
+use super::check::Violation;
+use super::coverage::Event;
+use super::disk::Disk;
+use super::plan::{End, Fault, Plan, Target, What};
+use super::rng::Rng;
+use super::story::Happening;
+use super::world::{Actor, World};
+use lockstep_wire::{Identity, Nanos};
+
+/// One seed in so many has journals that are rolled back.
+const SELDOM: u64 = 48;
+
+/// A copy of a journal's folder, of whom, and of which boot.
+#[derive(Clone, Debug)]
+pub(super) struct Copy {
+    files: Disk,
+    identity: Identity,
+    boot: u64,
+}
+
+impl Plan {
+    /// Whether a journal is rolled back.
+    pub fn rolls_back(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.what, What::RollBack(..)))
+    }
+
+    /// Copies of journals, and when they are put back.
+    pub(super) fn draw_copies(&mut self, rng: &mut Rng) {
+        if rng.below(SELDOM) > 0 || self.replicas < 3 || self.edges.is_some() || self.may_found() {
+            return;
+        }
+        for _ in 0..1 + rng.below(3) {
+            let target = Target::Replica(rng.below(self.replicas as u64) as usize);
+            let copied = rng.below(self.storm_ns);
+            let put_back = copied + rng.below(self.storm_ns - copied);
+            let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
+            self.faults.push(Fault { at_ns: copied, what: What::Copy(target) });
+            self.faults.push(Fault { at_ns: put_back, what: What::RollBack(target, lasting) });
+        }
+        self.faults.sort_by_key(|fault| fault.at_ns);
+    }
+}
+
+impl World {
+    /// The folder of a journal is copied while its replica runs.
+    pub(super) fn copy_journal(&mut self, target: Target) {
+        let Some(index) = self.resolve(target) else { return };
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        if machine.replica().is_none() || machine.may_refuse() || machine.store.is_armed() {
+            return;
+        }
+        let (files, identity, boot) = (machine.store.clone(), machine.identity, machine.boot);
+        machine.copy = Some(Copy { files, identity, boot });
+        self.tell(index, || Happening::Fault("its journal is copied".to_string()));
+    }
+
+    /// The process is killed, and its journal is what was copied; its ring stays.
+    pub(super) fn roll_back(&mut self, target: Target, lasting: Nanos) -> Result<(), Violation> {
+        let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return Ok(()) };
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
+        let is_of_this_boot = |copy: &Copy| {
+            (copy.identity, copy.boot) == (machine.identity, machine.boot) && machine.has_one_tail()
+        };
+        let runs = machine.replica().is_some() && !machine.may_refuse() && !machine.store.is_armed();
+        let Some(copy) = machine.copy.clone().filter(|copy| runs && is_of_this_boot(copy)) else {
+            return Ok(());
+        };
+        self.crash(Target::Replica(index), End::Clean, lasting)?;
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
+        machine.store = copy.files;
+        (machine.forgot, machine.rolled_back) = (true, true);
+        // Found out or not, nobody counts on it.
+        self.lost |= 1 << index;
+        self.count(Event::RolledBack);
+        self.tell(index, || Happening::Fault("its journal is what was copied".to_string()));
+        Ok(())
+    }
+}

@@ -1,0 +1,481 @@
+//! Ruin: a quorum's journals are lost for good, and the operator founds a new history on what is left, with the code of
+//! `lockstep recover`. Others come back with old journals, and as new members; readers and publishers live on.
+//!
+//! ```text
+//!   storm ─▶ journals gone, power gone ─▶ look at all ─▶ a quorum is complete: start it
+//!                                             │ it is not
+//!                                             ▼ (dies, and is tried again)
+//!              found on the one that holds most ─▶ founder leads ─▶ old ones stop, new ones are added ─▶ calm
+//! ```
+
+use super::check::{FoundingSaid, Violation};
+use super::coverage::Event;
+use super::disk::{Disk, Trouble};
+use super::machine::{Machine, State};
+use super::operator::Step;
+use super::plan::{End, Fault, Plan, Target, What};
+use super::populate::address;
+use super::rng::Rng;
+use super::story::Happening;
+use super::wire::Seats;
+use super::world::{Actor, Phase, World};
+use lockstep_core::engine::event::Event as NodeEvent;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_replica::journal::memory::MemoryTail;
+use lockstep_replica::journal::ports::{FileName, Store};
+use lockstep_replica::journal::proof::Ring;
+use lockstep_replica::journal::side::{Inputs, Next, Side, SideSettings};
+use lockstep_replica::journal::{
+    Completeness, Founder, Looked, OpenError, Retention, Superblock, found, holdings, look,
+};
+use lockstep_wire::{Identity, MemberBody, Nanos};
+
+/// One seed in so many is ruined, of those that may be.
+const SELDOM: u64 = 12;
+/// The history that is founded.
+const LATER: u64 = 0xb2;
+/// What a founder's incarnation is above the one before.
+const FOUNDERS: u32 = 0x1000;
+/// What follows the ruin takes so long, in timeouts.
+const AFTERMATH: u64 = 100;
+/// From then on old members are replaced, in timeouts.
+const REPLACED: u64 = 45;
+/// Publishers hand in so many messages more.
+const MORE: u64 = 6;
+/// A recovery that dies is tried again so often at most, the last time it does not die.
+const TRIES: u64 = 4;
+
+impl Plan {
+    /// How long the first act takes: what follows a ruin is the second.
+    pub(super) fn first_act_ns(&self) -> Nanos {
+        let ruin = self.faults.iter().find(|fault| matches!(fault.what, What::Ruin(..)));
+        ruin.map_or(self.storm_ns, |ruin| ruin.at_ns)
+    }
+
+    /// In few runs a quorum is lost when the storm is over, and a second act follows.
+    pub(super) fn draw_ruin(&mut self, rng: &mut Rng) {
+        let is_plain = self.edges.is_none() && !self.witness && self.retention == Retention::default();
+        if rng.below(SELDOM) > 0 || !is_plain || self.founders + self.archivers != self.replicas {
+            return;
+        }
+        let (members, all): (Seats, Seats) = ((1 << self.founders) - 1, (1 << self.replicas) - 1);
+        let mut gone = members;
+        while gone.count_ones() as usize > self.founders / 2 + 1 {
+            gone &= !(1 << rng.below(self.founders as u64));
+        }
+        let (gone, dark) = match rng.below(4) {
+            // In `process` nobody can prove that it has all; in `power` everybody can.
+            0 => (0, all),
+            1 => (gone, rng.next_u64() as Seats & all),
+            2 if self.archivers > 0 => (members, 0),
+            _ => (gone, 0),
+        };
+        let at_ns = self.storm_ns;
+        self.storm_ns += AFTERMATH * self.timeout_ns;
+        self.faults.push(Fault { at_ns, what: What::Ruin(gone, dark) });
+        for _ in 0..rng.below(6) {
+            let at_ns = at_ns + (4 + rng.below(AFTERMATH - 30)) * self.timeout_ns;
+            let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
+            let target = match rng.below(2) {
+                0 => Target::Leader,
+                _ => Target::Replica(rng.below(self.replicas as u64) as usize),
+            };
+            let client = self.replicas + rng.below((self.publishers + self.subscribers) as u64) as usize;
+            let what = match rng.below(7) {
+                0 => What::Crash(target, End::Clean, lasting),
+                1 => What::Crash(target, End::MidTurn(rng.below(4) as u32), lasting),
+                2 => What::Pause(target, lasting),
+                3 => What::PauseClient(client, lasting),
+                4 => What::ClientCrash(client),
+                5 => What::Handover(None),
+                _ => What::Replay(1 + rng.below(32)),
+            };
+            self.faults.push(Fault { at_ns, what });
+        }
+        self.faults.sort_by_key(|fault| fault.at_ns);
+    }
+}
+
+/// What a look at one machine's journal tells.
+struct Survey {
+    seat: usize,
+    end: LogEnd,
+    identity: Identity,
+    complete: bool,
+    /// The log is known to have reached no further, and nobody else had a vote.
+    says_all: bool,
+    members: Vec<Identity>,
+}
+
+impl Survey {
+    /// What `recover --compare` goes by.
+    fn reach(&self) -> (lockstep_wire::Epoch, u64, bool) {
+        (self.end.epoch, self.end.next, self.complete)
+    }
+}
+
+impl Machine {
+    /// A look as `recover` takes it: with the ring where that proves the journal complete, else at the segments alone.
+    fn look(&self) -> Option<Looked> {
+        if self.is_damaged() || self.failed || !self.rotten.is_empty() {
+            return None;
+        }
+        let memory = match &self.state {
+            State::Down(memory, _) => memory.as_ref(),
+            _ => None,
+        };
+        let looked = look(&self.store, memory, self.settings()).ok()?;
+        let alone = looked.completeness() != &Completeness::Complete && looked.ring() == &Ring::Own;
+        let looked =
+            if alone { look(&self.store, None::<&MemoryTail>, self.settings()).ok()? } else { looked };
+        Some(looked).filter(|looked| looked.damage().is_empty() && looked.end().next > 1)
+    }
+
+    /// What a proven ring holds beyond the segments is written there, and the journal stopped in order.
+    fn settle(&mut self, wall: Nanos) -> Result<(), OpenError> {
+        let Some(looked) = self.look() else { return Ok(()) };
+        let State::Down(Some(memory), _) = &mut self.state else { return Ok(()) };
+        if looked.ring() != &Ring::Own || looked.completeness() != &Completeness::Complete {
+            return Ok(());
+        }
+        let lineage = holdings(&self.store, &looked)?.lineage;
+        let committed = looked.checkpoint().commit_next;
+        let opened = looked.begin(&mut self.store, memory)?;
+        let (mut tail, mut remarks) = (opened.tail, Vec::new());
+        let mut side = Side::new(opened.writer, opened.superblock, SideSettings::new(true));
+        let inputs = Inputs { now: 0, wall, stop: true, lineage, committed, ring_only: false, device: false };
+        loop {
+            match side.turn(&mut self.store, tail.memory_mut(), &inputs, &mut remarks) {
+                Next::Again | Next::Pause(_) => {}
+                Next::Stopped => return Ok(()),
+                Next::Failed(error) => return Err(OpenError::Settings(error.to_string())),
+            }
+        }
+    }
+
+    /// `recover --accept-loss` on the own journal.
+    fn found(&mut self, founder: &Founder) -> Result<(), OpenError> {
+        self.settle(founder.wall)?;
+        let Some(looked) = self.look() else { return Ok(()) };
+        self.store.set_power(true);
+        found(&mut self.store, looked.superblock(), founder).map(drop)
+    }
+
+    /// A copy of another journal's files, synced and without its superblock, takes the place of this one.
+    fn take_files(&mut self, files: Disk) -> Result<(), OpenError> {
+        (self.store, self.state) = (files, State::Down(None, Nanos::MAX));
+        for file in self.store.list()? {
+            match file {
+                FileName::Superblock | FileName::Spare => self.store.remove(file)?,
+                file => self.store.sync(file)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// The owner of the journal.
+    fn owner(&self) -> Option<Identity> {
+        Some(Superblock::load(&self.store).ok()?.ok()?.newest.identity)
+    }
+
+    /// The journal is the founder's.
+    fn become_founder(&mut self, founder: Identity) {
+        if self.is_lost() {
+            self.state = State::Down(None, Nanos::MAX);
+        }
+        (self.identity, self.led, self.forgot, self.failed) = (founder, false, false, false);
+        (self.remarks, self.asked) = (Vec::new(), 0);
+    }
+}
+
+impl World {
+    /// Journals are gone, machines without power, and the operator has stopped whatever still ran.
+    pub(super) fn ruin(&mut self, gone: Seats, dark: Seats) -> Result<(), Violation> {
+        if self.oracle.founding().is_some() {
+            return Ok(());
+        }
+        self.operator.rest();
+        self.operator.orders.clear();
+        self.wire.heal();
+        self.tell(0, || Happening::Fault(format!("ruin: journals gone {gone:#b}, power gone {dark:#b}")));
+        for index in 0..self.plan.replicas {
+            if gone >> index & 1 == 1 {
+                self.erase(index);
+            } else if dark >> index & 1 == 1 {
+                let within = self.rng.below(2) == 0;
+                self.lose_power(index, (within, false), 0);
+            }
+            self.stop_for_good(index);
+        }
+        self.count(Event::Ruins);
+        self.recover()
+    }
+
+    /// The journal at this seat is gone for good.
+    fn erase(&mut self, index: usize) {
+        self.lost |= 1 << index;
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        machine.forget();
+        machine.store = Disk::default();
+        self.oracle.on_forgotten(machine.identity);
+    }
+
+    fn stop_for_good(&mut self, index: usize) {
+        let seat = &mut self.seats[index];
+        let notice = std::mem::take(&mut seat.notice);
+        (seat.led, seat.paused_until) = (None, 0);
+        if !notice.is_empty() {
+            self.old_notices.push((index, notice));
+        }
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        machine.end(Nanos::MAX);
+        machine.store.disarm();
+        machine.store.set_capacity_bytes(u64::MAX);
+        (machine.ordeal, machine.stopping, machine.darkens) = (None, None, None);
+        (machine.disk_full_until, machine.disk_slow_until) = (0, 0);
+    }
+
+    fn machine(&mut self, index: usize) -> Option<&mut Machine> {
+        match &mut self.seats[index].actor {
+            Actor::Replica(machine) => Some(machine),
+            _ => None,
+        }
+    }
+
+    /// A look at every journal that is left.
+    fn survey(&self) -> Vec<Survey> {
+        let mut all = Vec::new();
+        for seat in 0..self.plan.replicas {
+            let Actor::Replica(machine) = &self.seats[seat].actor else { continue };
+            let Some(looked) = machine.look() else { continue };
+            let complete = looked.completeness() == &Completeness::Complete;
+            let members: Vec<_> = looked.checkpoint().members.iter().map(MemberBody::identity).collect();
+            let says_all = complete
+                && members == [looked.superblock().identity]
+                && looked.high_next() <= looked.end().next;
+            let identity = looked.superblock().identity;
+            all.push(Survey { seat, end: looked.end(), identity, complete, says_all, members });
+        }
+        all
+    }
+
+    /// The operator recovers: what OPERATIONS says under "No quorum".
+    fn recover(&mut self) -> Result<(), Violation> {
+        for tries in 0.. {
+            let all = self.survey();
+            let Some(longest) = all.iter().max_by_key(|survey| survey.reach()) else {
+                self.tell(0, || Happening::Note("no journal holds anything".to_string()));
+                return Ok(());
+            };
+            let complete =
+                all.iter().filter(|one| one.complete && longest.members.contains(&one.identity)).count();
+            if complete > longest.members.len() / 2 {
+                self.count(Event::RecoveriesNotNeeded);
+                self.tell(0, || Happening::Note(format!("{complete} are complete: they are started")));
+                (0..self.plan.replicas).for_each(|index| self.restart_within(index, 4));
+                return Ok(());
+            }
+            self.oracle.check_longest(&all.iter().map(|one| one.end).collect::<Vec<_>>(), &longest.end)?;
+            let history = LATER + tries;
+            let said = FoundingSaid { history, end: longest.end, says_all: longest.says_all };
+            let Some((seat, founder)) = self.try_to_found(longest, history, tries < TRIES)? else {
+                self.count(Event::FoundersDied);
+                continue;
+            };
+            return self.on_founded(seat, founder, said);
+        }
+        Ok(())
+    }
+
+    /// The founding on the journal that was chosen. `None` where the command died before it was the founder's.
+    fn try_to_found(
+        &mut self,
+        longest: &Survey,
+        history: u64,
+        may_die: bool,
+    ) -> Result<Option<(usize, Identity)>, Violation> {
+        let (chosen, now) = (longest.seat, self.now);
+        let plan = self.plan.clone();
+        let seat = match plan.is_archiver(chosen) {
+            true => self.rng.below(plan.founders as u64) as usize,
+            false => chosen,
+        };
+        let draws =
+            [self.rng.below(3), self.rng.log_uniform(1, 64) - 1, self.rng.next_u64(), self.rng.below(2)];
+        let Some(machine) = self.machine(seat) else { return Ok(None) };
+        let old = machine.identity;
+        let identity = Identity { incarnation: old.incarnation + FOUNDERS + history as u32, ..old };
+        let founder = Founder {
+            history,
+            member: MemberBody::full(identity, address(seat)),
+            boot: [machine.boot, machine.boot],
+            window: plan.window,
+            durability: plan.durability,
+            wall: machine.wall(now),
+        };
+        let dies = may_die && draws[0] == 0;
+        let founded = if seat == chosen {
+            if dies {
+                machine.store.arm(Trouble::Death, draws[1], draws[2]);
+            }
+            machine.found(&founder)
+        } else {
+            self.found_from(chosen, seat, &founder, dies.then_some((draws[1], draws[2])))
+        };
+        let Some(machine) = self.machine(seat) else { return Ok(None) };
+        let died = machine.store.is_dead();
+        machine.store.revive();
+        machine.store.disarm();
+        if let Err(error) = founded
+            && !died
+        {
+            return Err(format!("RECOVER: no history is founded on the journal of {old}: {error}"));
+        }
+        if died && draws[3] == 1 && seat == chosen {
+            self.lose_power(seat, (false, false), Nanos::MAX / 2);
+            self.stop_for_good(seat);
+        }
+        let Some(machine) = self.machine(seat) else { return Ok(None) };
+        let is_founders = machine.owner() == Some(identity);
+        if !is_founders && seat != chosen {
+            // Half a copy, which the next try begins anew, here or elsewhere.
+            machine.forget();
+            machine.store = Disk::default();
+        }
+        Ok(is_founders.then_some((seat, identity)))
+    }
+
+    /// `recover --from`, with a copy of the archiver's journal, which was stopped in order.
+    fn found_from(
+        &mut self,
+        chosen: usize,
+        seat: usize,
+        founder: &Founder,
+        dies: Option<(u64, u64)>,
+    ) -> Result<(), OpenError> {
+        let Some(archiver) = self.machine(chosen) else { return Ok(()) };
+        archiver.settle(founder.wall)?;
+        let Some(looked) = archiver.look() else { return Ok(()) };
+        let (former, files) = (*looked.superblock(), archiver.store.clone());
+        let old = self.machine(seat).map(|machine| machine.identity);
+        old.into_iter().for_each(|old| self.oracle.on_forgotten(old));
+        let Some(machine) = self.machine(seat) else { return Ok(()) };
+        machine.take_files(files)?;
+        if let Some((calls, salt)) = dies {
+            machine.store.arm(Trouble::Death, calls, salt);
+        }
+        machine.store.set_power(true);
+        found(&mut machine.store, &former, founder).map(drop)
+    }
+
+    fn on_founded(&mut self, seat: usize, founder: Identity, said: FoundingSaid) -> Result<(), Violation> {
+        let (timeout_ns, now) = (self.plan.timeout_ns, self.now);
+        self.oracle.on_founding(founder, &said)?;
+        self.tell(seat, || Happening::Fault(format!("{founder} founds a history at {}", said.end.next)));
+        self.lost = 0;
+        for index in 0..self.plan.replicas {
+            let Some(machine) = self.machine(index) else { continue };
+            if index != seat && machine.look().is_none() {
+                // It holds nothing, or was set aside: nobody starts it.
+                machine.forget();
+            }
+            let (identity, is_lost) = (machine.identity, machine.is_lost());
+            if index == seat {
+                machine.become_founder(founder);
+                self.oracle.on_forgotten(identity);
+                self.oracle.on_renewed(index);
+                self.restart_within(index, 4);
+                continue;
+            }
+            if self.plan.is_archiver(index) {
+                self.lost |= Seats::from(is_lost) << index;
+                self.restart_within(index, 20);
+                continue;
+            }
+            // It comes back with its old journal first, or not at all.
+            self.lost |= 1 << index;
+            if self.rng.below(3) > 0 {
+                self.restart_within(index, 20);
+            }
+            let after = (REPLACED + self.rng.below(20)) * timeout_ns;
+            let add = Step::Add { seat: index, witness: false, patient: self.rng.below(4) > 0 };
+            self.order_until(&[Step::Renew(index), add], after, now + AFTERMATH * timeout_ns);
+        }
+        for index in self.plan.replicas..self.plan.replicas + self.plan.publishers + self.plan.subscribers {
+            if let Actor::Publisher(_, work) = &mut self.seats[index].actor
+                && !work.fenced
+            {
+                (work.left, work.every_ns) = (work.left + MORE, 10 * timeout_ns);
+            }
+            if self.rng.below(3) == 0 {
+                self.crash_client(index);
+            }
+        }
+        Ok(())
+    }
+
+    /// The process at this seat is started within so many timeouts.
+    fn restart_within(&mut self, index: usize, timeouts: u64) {
+        let at = self.now + self.rng.below(timeouts * self.plan.timeout_ns);
+        let Some(machine) = self.machine(index) else { return };
+        if let State::Down(_, until) = &mut machine.state {
+            *until = at;
+        }
+    }
+
+    /// A replica has stopped because the group lives in another history, with `events` as its last words.
+    pub(super) fn on_left_behind(&mut self, index: usize, events: &[NodeEvent]) -> Result<(), Violation> {
+        let (now, timeout_ns) = (self.now, self.plan.timeout_ns);
+        self.oracle.check_left_behind(index, events)?;
+        let is_present = self.oracle.is_present(index);
+        self.count(if is_present { Event::PresentStopped } else { Event::FormerStopped });
+        self.tell(index, || Happening::Note(format!("stops: {events:?}")));
+        let Some(machine) = self.machine(index) else { return Ok(()) };
+        if is_present {
+            // An old datagram of a leader that is no more: it is started again.
+            machine.kill(now + timeout_ns, None);
+            self.announce_death(index);
+            return Ok(());
+        }
+        machine.forget();
+        self.lost |= 1 << index;
+        (self.seats[index].led, self.seats[index].notice) = (None, Vec::new());
+        self.oracle.on_renewed(index);
+        if !self.plan.is_archiver(index) && !self.operator.renews(index) {
+            let add = Step::Add { seat: index, witness: false, patient: true };
+            self.order_until(&[Step::Renew(index), add], timeout_ns, now + AFTERMATH * timeout_ns);
+        }
+        self.await_no_more(index);
+        Ok(())
+    }
+
+    /// Nothing is expected of this seat any more.
+    pub(super) fn await_no_more(&mut self, seat: usize) {
+        if let Phase::Calm(healthy, since) = self.phase {
+            self.phase = Phase::Calm(healthy & !(1 << seat), since);
+        }
+    }
+
+    /// The storm is over: the operator stops who still runs in the former history.
+    pub(super) fn leave_the_former(&mut self) {
+        if self.oracle.founding().is_none() {
+            return;
+        }
+        for index in 0..self.plan.replicas {
+            if self.lost >> index & 1 == 1 {
+                self.stop_for_good(index);
+                if let Some(machine) = self.machine(index) {
+                    machine.forget();
+                }
+                self.oracle.on_renewed(index);
+            }
+        }
+    }
+}
+
+/// Whether a node's last words say that it was left behind.
+pub(super) fn is_left_behind(events: &[NodeEvent]) -> bool {
+    events.iter().any(|event| {
+        matches!(event, NodeEvent::Founded { goes_on: false, .. } | NodeEvent::OtherHistory { .. })
+    })
+}

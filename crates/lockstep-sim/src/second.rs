@@ -1,0 +1,324 @@
+//! The same identity twice: an operator copies the files of a replica to another machine, and starts them there while the
+//! first process runs on. The copy has its tail or not, is of a moment when the process ran or of its stop in order, and
+//! its wall clock may be behind.
+//!
+//! ```text
+//!   first    ~~~~~~│ copied │~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~ runs on (or was stopped, and runs again)
+//!   second                        refused (S9), or: looks ─▶ finds the first (ALIVE-1) ─▶ stops; said nothing that counts
+//! ```
+//!
+//! A copy that cannot prove itself complete does not start. One that can looks before it votes (S12), finds the first
+//! one, and stops, whatever the clocks show; the first one runs on. That is all that is promised: where the two cannot
+//! hear each other for as long as the look takes, both vote, and nothing in two journals says which is the copy
+//! (`docs/OPERATIONS.md`). So what they say to each other arrives here, and the operator ends the second one where the
+//! first falls silent while it looks. What they say to others, and hear of them, has the run's weather. A member is reached
+//! at the address that the log lists, which is that of the first one; an answer goes to who asked.
+
+use super::check::{Sent, Violation};
+use super::coverage::Event;
+use super::disk::Disk;
+use super::machine::{CLUSTER, Machine, Started, State};
+use super::net::SimNet;
+use super::plan::{DAY_MS, End, Fault, Plan, Target, What};
+use super::populate::replica_limits;
+use super::rng::Rng;
+use super::storage::Flushed;
+use super::story::Happening;
+use super::world::{Actor, World};
+use lockstep_core::engine::event::Event as NodeEvent;
+use lockstep_replica::journal::Superblock;
+use lockstep_replica::journal::memory::MemoryTail;
+use lockstep_wire::{Datagram, Header, Identity, Kind, Nanos};
+
+/// One seed in so many has a second process of an identity.
+const SELDOM: u64 = 24;
+/// Boots of the other machine are not those of the first.
+const OTHER_BOOT: u64 = 1 << 32;
+/// A second process that hears the first one has stopped after so many looks.
+const LOOKS_MAX: u64 = 2;
+
+/// A copy of a journal and its tail, and whose.
+#[derive(Clone, Debug)]
+pub(super) struct Carried {
+    files: Disk,
+    ring: Option<MemoryTail>,
+    identity: Identity,
+}
+
+/// A second process, on a machine of its own.
+#[derive(Clone)]
+pub(super) struct Second {
+    machine: Machine,
+    /// The seat of the first one, and which of its processes that is.
+    first: usize,
+    start: u64,
+    /// By then it has stopped.
+    until: Nanos,
+}
+
+impl Second {
+    pub(super) fn net_mut(&mut self) -> Option<&mut SimNet> {
+        self.machine.replica_mut().map(|replica| replica.net_mut())
+    }
+
+    pub(super) fn next_deadline(&self) -> Option<Nanos> {
+        self.machine.replica().map(|replica| self.machine.clock.reaches(replica.next_deadline()))
+    }
+
+    pub(super) fn invariants(&self) {
+        if let Some(replica) = self.machine.replica() {
+            replica.invariants();
+        }
+    }
+}
+
+impl Plan {
+    /// Whether a second process of an identity begins.
+    pub fn has_second(&self) -> bool {
+        self.faults.iter().any(|fault| matches!(fault.what, What::Second(..)))
+    }
+
+    /// Copies for another machine, and when they are started there.
+    pub(super) fn draw_seconds(&mut self, rng: &mut Rng) {
+        if rng.below(SELDOM) > 0 || self.edges.is_some() || self.may_found() {
+            return;
+        }
+        self.looks = true;
+        for _ in 0..1 + rng.below(4) {
+            let target = Target::Replica(rng.below(self.replicas as u64) as usize);
+            let carried = rng.below(self.storm_ns);
+            let begins = match rng.below(3) {
+                0 => carried,
+                1 => carried + rng.below(self.storm_ns - carried),
+                _ => {
+                    let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 2);
+                    let what = What::Crash(target, End::Stopped, lasting);
+                    self.faults.push(Fault { at_ns: carried, what });
+                    carried + lasting + (2 + rng.below(8)) * self.timeout_ns
+                }
+            };
+            let with_ring = rng.below(2) == 0;
+            let ahead_ms = rng.pick(&[0, -DAY_MS, -1_000, -1, 1, DAY_MS]);
+            self.faults.push(Fault { at_ns: carried, what: What::Carry(target) });
+            self.faults.push(Fault { at_ns: begins, what: What::Second(target, with_ring, ahead_ms) });
+        }
+        self.faults.sort_by_key(|fault| fault.at_ns);
+    }
+}
+
+impl Machine {
+    /// A copy for another machine, if its journal is as it was written.
+    fn carry(&mut self) -> bool {
+        if self.may_refuse() || self.store.is_armed() {
+            return false;
+        }
+        let ring = match &mut self.state {
+            State::Up(replica) => Some(replica.tail_mut().memory_mut().clone()),
+            State::Down(memory, _) => memory.clone(),
+            State::Lost => return false,
+        };
+        let (files, identity) = (self.store.clone(), self.identity);
+        self.carried = Some(Box::new(Carried { files, ring, identity }));
+        true
+    }
+}
+
+impl World {
+    /// The place of a second process, where the plan has one.
+    pub(super) fn seat_second(&mut self) {
+        if self.plan.has_second() {
+            self.seat(Actor::Second(None), "second process".to_string());
+        }
+    }
+
+    fn second_seat(&self) -> Option<usize> {
+        self.seats.iter().rposition(|seat| matches!(seat.actor, Actor::Second(_)))
+    }
+
+    fn second(&self) -> Option<&Second> {
+        match &self.seats.last()?.actor {
+            Actor::Second(second) => second.as_deref(),
+            _ => None,
+        }
+    }
+
+    /// Whether a replica's process sits there, the first one or a second one: it hears what is submitted.
+    pub(super) fn is_replica(&self, seat: usize) -> bool {
+        seat < self.plan.replicas || matches!(self.seats[seat].actor, Actor::Second(_))
+    }
+
+    /// Whether one of these is the second process of the other's identity.
+    pub(super) fn is_pair(&self, one: usize, other: usize) -> bool {
+        let last = self.seats.len() - 1;
+        let first = self.second().map(|second| second.first);
+        first.is_some_and(|first| (one, other) == (first, last) || (one, other) == (last, first))
+    }
+
+    /// The files of a replica are copied for another machine.
+    pub(super) fn carry(&mut self, target: Target) {
+        let Some(index) = self.resolve(target) else { return };
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        machine.carries = machine.carry();
+        if machine.carries {
+            self.tell(index, || Happening::Fault("is copied for another machine".to_string()));
+        }
+    }
+
+    /// A replica has stopped in order: its files are copied once more, if they were to be.
+    pub(super) fn carry_stopped(&mut self, index: usize) {
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        if machine.carries && machine.carry() {
+            self.tell(index, || Happening::Fault("is copied for another machine, stopped".to_string()));
+        }
+    }
+
+    /// The process at `index` runs, hears, and is heard.
+    fn is_well(&self, index: usize) -> bool {
+        let seat = &self.seats[index];
+        seat.actor.runs() && seat.paused_until <= self.now && seat.device.is_well(self.now)
+    }
+
+    /// A second process begins on what was copied.
+    pub(super) fn begin_second(
+        &mut self,
+        target: Target,
+        with_ring: bool,
+        ahead_ms: i64,
+    ) -> Result<(), Violation> {
+        let (Some(first), Some(seat), None) = (self.resolve(target), self.second_seat(), self.second())
+        else {
+            return Ok(());
+        };
+        let is_well = self.is_well(first) && self.lost >> first & 1 == 0;
+        let Actor::Replica(machine) = &self.seats[first].actor else { return Ok(()) };
+        let looked = machine.replica().is_some_and(|replica| replica.core.has_looked());
+        let Some(carried) = machine.carried.clone().filter(|carried| carried.identity == machine.identity)
+        else {
+            return Ok(());
+        };
+        if !is_well || !looked || machine.may_refuse() {
+            return Ok(());
+        }
+        let (configured, identity, start) = (machine.configured, machine.identity, machine.starts);
+        let mut other = Machine::new(&self.plan, configured, identity)?;
+        other.store = carried.files;
+        other.boot = OTHER_BOOT + machine.boot;
+        other.wall_ahead = machine.wall_ahead + ahead_ms * 1_000_000;
+        // It may be called incomplete.
+        other.forgot = true;
+        other.state = State::Down(carried.ring.filter(|_| with_ring), self.now);
+        let is_complete = other.is_on_device();
+        let is_clean = matches!(Superblock::load(&other.store), Ok(Ok(copies)) if copies.newest.run.clean);
+        let limits =
+            replica_limits(&self.plan, first, (&configured, identity), other.wall(self.now), &mut self.rng);
+        let look_ns = limits.look_ns;
+        match other.start(&self.plan, first, limits)? {
+            Started::Runs(_) if !is_complete => {
+                return Err(format!(
+                    "S9: a copy of the journal of {identity} lacks what its first process said, and starts elsewhere"
+                ));
+            }
+            Started::Runs(_) => {
+                self.count(Event::Seconds);
+                if is_clean {
+                    self.count(Event::SecondsClean);
+                }
+                if ahead_ms < 0 {
+                    self.count(Event::SecondsBehind);
+                }
+                let until = self.now + LOOKS_MAX * look_ns;
+                let second = Second { machine: other, first, start, until };
+                self.seats[seat].actor = Actor::Second(Some(Box::new(second)));
+                let place = &mut self.seats[seat];
+                // A night that the one before it slept through is not its own.
+                (place.wake_at, place.idle_ns, place.paused_until) = (self.now, 0, self.now);
+                self.tell(seat, || Happening::Fault(format!("begins as {identity}, {ahead_ms} ms ahead")));
+            }
+            Started::Silent(why) | Started::Damaged(why) => {
+                self.count(Event::SecondsRefused);
+                self.tell(seat, || Happening::Note(format!("does not start as {identity}: {why}")));
+            }
+            Started::Ran | Started::Died | Started::Failed(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The operator ends the second process, if there is one.
+    pub(super) fn end_second(&mut self, why: &str) {
+        if let (Some(seat), Some(_)) = (self.second_seat(), self.second()) {
+            self.seats[seat].actor = Actor::Second(None);
+            self.count(Event::SecondsLeft);
+            self.tell(seat, || Happening::Fault(format!("is ended: {why}")));
+        }
+    }
+
+    /// The second process, where it sits at `index`, is ended if the first one has fallen silent meanwhile: nobody could
+    /// tell it that it is the second.
+    pub(super) fn ends_second(&mut self, index: usize) -> bool {
+        let (Actor::Second(_), Some(second)) = (&self.seats[index].actor, self.second()) else {
+            return false;
+        };
+        let (first, start) = (second.first, second.start);
+        let runs_on = matches!(&self.seats[first].actor, Actor::Replica(machine) if machine.starts == start);
+        let ends = !runs_on || !self.is_well(first);
+        if ends {
+            self.end_second("the first one has fallen silent");
+        }
+        ends
+    }
+
+    /// A turn of the second process. It stops as it finds the first one, in time.
+    pub(super) fn turn_second(&mut self, index: usize) -> Result<usize, Violation> {
+        let now = self.now;
+        let Actor::Second(Some(second)) = &mut self.seats[index].actor else { return Ok(0) };
+        let (identity, until) = (second.machine.identity, second.until);
+        match second.machine.flush(now)? {
+            Flushed::GoesOn => {}
+            Flushed::Damaged(why) | Flushed::Failed(why) => {
+                self.end_second(&why);
+                return Ok(0);
+            }
+            Flushed::Died => return Ok(0),
+        }
+        second.machine.remarks.clear();
+        let (wall, shown) = (second.machine.wall(now), second.machine.clock.at(now));
+        let Some(replica) = second.machine.replica_mut() else { return Ok(0) };
+        let work = replica.poll(shown, wall);
+        let mut said = Vec::new();
+        while let Some(event) = replica.core.events.pop() {
+            said.push(event);
+        }
+        let is_stopped = replica.core.is_stopped();
+        for event in &said {
+            self.tell(index, || Happening::Note(format!("{event:?}")));
+        }
+        if !is_stopped {
+            return match now < until {
+                true => Ok(work),
+                false => {
+                    Err(format!("ALIVE-1: a second process of {identity} hears the first one, and lives on"))
+                }
+            };
+        }
+        self.seats[index].actor = Actor::Second(None);
+        if said.iter().any(|event| matches!(event, NodeEvent::Impostor { .. })) {
+            self.count(Event::SecondsStopped);
+        } else if !said.iter().any(|event| matches!(event, NodeEvent::Overrun { .. })) {
+            return Err(format!("STOPPED: the second process of {identity} stopped by itself: {said:?}"));
+        }
+        Ok(work)
+    }
+
+    /// What the process at `index` says: a second process of an identity asks, and says nothing that counts (S12).
+    pub(super) fn check_word(&mut self, index: usize, said: &Sent<'_>) -> Result<(), Violation> {
+        let Actor::Second(_) = &self.seats[index].actor else { return self.oracle.check_sent(index, said) };
+        match Datagram::decode(said.bytes, CLUSTER) {
+            Ok(Datagram::Presence(..)) => Ok(()),
+            Ok(Datagram::Nack(..) | Datagram::Question(..)) => self.oracle.check_sent(index, said),
+            _ => {
+                let kind = Header::peek(said.bytes).and_then(|header| Kind::from_u8(header.kind));
+                Err(format!("S12: a second process says {kind:?} while the first one lives"))
+            }
+        }
+    }
+}

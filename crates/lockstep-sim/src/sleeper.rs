@@ -1,0 +1,97 @@
+//! Readers that sleep through an undone suffix: a `stamped` reader is given what a leader stamps that no quorum hears any
+//! more, and is stopped then. While it sleeps another one leads, that suffix is undone, and the stream goes on for longer
+//! than any ring. When it goes on it has to take back what it has, and to read what stands there now from a journal.
+//!
+//! ```text
+//!   leader:  ── cut off from the others, still heard by the reader ──┐
+//!   reader:  ──── a b x y │ asleep                                   ▼                │ retract x y ─ replay c d …
+//!   others:  ─────────────────────── elect ── c d e f g … (the rings come round) ─────────────────────────────────▶
+//! ```
+
+use super::coverage::Event;
+use super::plan::{Fault, Plan, What};
+use super::rng::Rng;
+use super::wire::{ALL_TRAFFIC, Seats};
+use super::world::World;
+use lockstep_wire::Seq;
+
+/// One seed in so many has such a reader, of those that may.
+const SELDOM: u64 = 64;
+/// Messages of each publisher: several rings of the smallest size.
+const MESSAGES: u64 = 150;
+
+/// What a reader has slept through.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Slept {
+    /// It was stopped, and has not gone on: takeovers until then.
+    since: Option<u64>,
+    /// Somebody else led when it went on.
+    takeover: bool,
+    /// What it has taken back from there on; whether it slept through that; and whether a journal was read since.
+    undone: Option<(Seq, bool)>,
+}
+
+impl Slept {
+    /// It is stopped, after so many takeovers.
+    pub(super) fn begin(&mut self, takeovers: u64) {
+        self.since.get_or_insert(takeovers);
+    }
+
+    /// It has its turn, after so many takeovers.
+    pub(super) fn go_on(&mut self, takeovers: u64) {
+        if let Some(since) = self.since.take() {
+            self.takeover = takeovers > since;
+        }
+    }
+
+    /// It takes back what it has from `from` on.
+    pub(super) fn retract(&mut self, from: Seq) {
+        let (first, slept) = self.undone.unwrap_or((from, false));
+        self.undone = Some((first.min(from), slept || self.takeover));
+    }
+
+    /// It is given the message at `seq`, from a journal or not. Returns what is counted.
+    pub(super) fn take(&mut self, seq: Seq, by_replay: bool) -> Option<Event> {
+        self.takeover = false;
+        let (_, slept) = self.undone.take_if(|(from, _)| seq >= *from)?;
+        match (by_replay, slept) {
+            (true, true) => Some(Event::ReplaysBehindSleep),
+            (true, false) => Some(Event::ReplaysBehindRetract),
+            (false, _) => None,
+        }
+    }
+}
+
+impl Plan {
+    /// A reader that sleeps, in few runs; in those that have one nothing else befalls leaders until then.
+    pub(super) fn draw_sleeper(&mut self, rng: &mut Rng) {
+        if rng.below(SELDOM) > 0
+            || self.founders < 3
+            || self.founders != self.replicas
+            || self.edges.is_some()
+            || self.may_found()
+        {
+            return;
+        }
+        (self.messages, self.ring_bytes, self.replays) = (MESSAGES, 32 << 10, true);
+        self.storm_ns = 60_000_000;
+        // The first of them leads first.
+        let (leader, others): (Seats, Seats) = (1, ((1 << self.replicas) - 1) & !1);
+        let at_ns = self.timeout_ns + rng.below(self.timeout_ns);
+        self.faults.retain(|fault| fault.at_ns > at_ns + 2 * self.timeout_ns);
+        let lasting = 4 * self.timeout_ns;
+        self.faults.push(Fault { at_ns, what: What::Cut(leader, others, ALL_TRAFFIC, true, lasting) });
+        let at_ns = at_ns + 1 + rng.below(self.timeout_ns);
+        let stamped = self.replicas + self.publishers + 1;
+        let lasting = self.storm_ns / 2 + rng.below(self.storm_ns / 4);
+        self.faults.push(Fault { at_ns, what: What::PauseClient(stamped, lasting) });
+        self.faults.sort_by_key(|fault| fault.at_ns);
+    }
+}
+
+impl World {
+    /// Takeovers until now.
+    pub(super) fn takeovers(&self) -> u64 {
+        self.oracle.coverage.get(Event::Takeovers)
+    }
+}

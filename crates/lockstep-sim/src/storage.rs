@@ -1,0 +1,271 @@
+//! What a machine's disk and its side thread go through: turns, calls in which the process dies or the device
+//! fails, loss of power, damage while nobody looks.
+
+use super::check::Violation;
+use super::disk::Trouble;
+use super::machine::{Machine, State};
+use super::plan::Harm;
+use super::rng::Rng;
+use lockstep_core::proto::commit::Durability;
+use lockstep_replica::journal::memory::MemoryTail;
+use lockstep_replica::journal::packed::read_segment;
+use lockstep_replica::journal::ports::{FileName, Store, TailSource, Word};
+use lockstep_replica::journal::segment::GROUP_MARK_LEN;
+use lockstep_replica::journal::side::{Inputs, Next};
+use lockstep_replica::journal::{BLOCK_LEN, Superblock, WriteError};
+use lockstep_wire::Nanos;
+
+/// Turns of the side thread in which a loss of power may strike.
+const LAST_TURNS: u64 = 4;
+/// Calls among which it strikes.
+const LAST_CALLS: u64 = 8;
+/// Longest segment of any plan.
+const SEGMENT_LEN_MOST: usize = 128 << 10;
+/// What a full disk has room for all the same, in bytes.
+const ROOM: [u64; 4] = [0, 0, 4_096, 20_000];
+
+/// What a disk has of a tail when the power goes: some blocks were never written to it.
+fn torn(mut memory: MemoryTail, rng: &mut Rng) -> MemoryTail {
+    if rng.below(2) == 0 {
+        for block in memory.ring_mut().chunks_mut(BLOCK_LEN).filter(|_| rng.below(4) == 0) {
+            block.fill(0);
+        }
+    }
+    memory
+}
+
+/// How the side thread's work ended.
+pub(super) enum Flushed {
+    /// It goes on, or waits.
+    GoesOn,
+    /// The process died in a call.
+    Died,
+    /// The device failed, as it was told to, in these words: the replica falls silent.
+    Failed(String),
+    /// It found what had changed while nobody looked.
+    Damaged(String),
+}
+
+/// What follows when the process dies in a call of its disk.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Ordeal {
+    /// The machine dies with it.
+    pub(super) power: bool,
+    /// How long nothing runs.
+    pub(super) lasting: Nanos,
+}
+
+impl Machine {
+    /// The side thread's turn: what is urgent, then the rest.
+    pub(super) fn flush(&mut self, now: Nanos) -> Result<Flushed, Violation> {
+        if now < self.disk_slow_until {
+            return Ok(Flushed::GoesOn);
+        }
+        for _ in 0..2 {
+            match self.side_turn(now, false) {
+                Some(Next::Failed(error)) => return self.judge_failure(&error),
+                Some(Next::Again) => {}
+                Some(Next::Pause(_) | Next::Stopped) | None => break,
+            }
+        }
+        if self.proves && self.is_on_device() {
+            self.proves = false;
+            self.proven += 1;
+        }
+        // What the scrub cannot read is damaged for it, and the process goes on.
+        self.failed |= self.store.take_struck();
+        // What fails in a chore may be tried again; who is dead does nothing any more.
+        Ok(if self.store.is_dead() { Flushed::Died } else { Flushed::GoesOn })
+    }
+
+    /// One turn of the side thread; `None` where nothing runs.
+    fn side_turn(&mut self, now: Nanos, stop: bool) -> Option<Next> {
+        self.store.set_capacity_bytes(if now < self.disk_full_until {
+            self.disk_full_bytes
+        } else {
+            u64::MAX
+        });
+        let (wall, shown) = (self.wall(now), self.clock.at(now));
+        let Self { state: State::Up(replica), store, side: Some(side), giving, remarks, .. } = self else {
+            return None;
+        };
+        // Read before what is published is written: so it is the commit of the log that the segments will hold.
+        let inputs = Inputs {
+            now: shown,
+            wall,
+            stop,
+            lineage: replica.core.lineage(),
+            committed: replica.core.commit_next(),
+            ring_only: replica.core.is_witness(),
+            device: replica.core.follows_power(),
+        };
+        let next = side.turn(store, replica.tail_mut().memory_mut(), &inputs, remarks);
+        giving.written = side.written();
+        Some(next)
+    }
+
+    /// A side thread that writes nothing any more: only what was made to fail may, and only damage that was done may be found.
+    fn judge_failure(&mut self, error: &WriteError) -> Result<Flushed, Violation> {
+        if self.store.is_dead() {
+            return Ok(Flushed::Died);
+        }
+        if self.store.take_struck() {
+            self.failed = true;
+            return Ok(Flushed::Failed(error.to_string()));
+        }
+        match error {
+            WriteError::Damage(damage) if self.may_refuse() => Ok(Flushed::Damaged(damage.to_string())),
+            WriteError::Damage(damage) => Err(format!("S7: {} wrote damage: {damage}", self.identity)),
+            WriteError::Store(error) => {
+                Err(format!("S7: the side thread of {} does not go on: {error}", self.identity))
+            }
+        }
+    }
+
+    /// The process stops in order: the segments have everything, and the superblock says so.
+    pub(super) fn stop(&mut self, now: Nanos, until: Nanos) -> Result<Flushed, Violation> {
+        (self.disk_full_until, self.disk_slow_until) = (now, now);
+        loop {
+            match self.side_turn(now, true) {
+                Some(Next::Again | Next::Pause(_)) => {}
+                Some(Next::Failed(error)) => return self.judge_failure(&error),
+                Some(Next::Stopped) => {
+                    self.kill(until, None);
+                    return Ok(Flushed::GoesOn);
+                }
+                None => return Ok(Flushed::Died),
+            }
+        }
+    }
+
+    /// The disk has hardly any room until then.
+    pub(super) fn fill_disk(&mut self, now: Nanos, lasting: Nanos) {
+        self.disk_full_until = now + lasting;
+        self.disk_full_bytes = self.store.used_bytes() + ROOM[(lasting % ROOM.len() as u64) as usize];
+    }
+
+    /// `trouble` befalls the call of the disk after the next `calls`.
+    pub(super) fn arm(&mut self, trouble: Trouble, calls: u64, salt: u64, ordeal: Ordeal) {
+        self.store.arm(trouble, calls, salt);
+        self.ordeal = Some(ordeal);
+    }
+
+    /// The machine dies: memory is gone, and of what the disk had only cached, any part; `within` a call of the side
+    /// thread or between two. Returns whether something that was cached is lost.
+    pub(super) fn lose_power(
+        &mut self,
+        now: Nanos,
+        until: Nanos,
+        (within, with_tail): (bool, bool),
+        rng: &mut Rng,
+    ) -> bool {
+        if within && matches!(self.state, State::Up(_)) {
+            self.store.arm(Trouble::Death, rng.below(LAST_CALLS), rng.next_u64());
+            for _ in 0..LAST_TURNS {
+                self.side_turn(now, false);
+            }
+        }
+        let lost = self.store.lose_power(&mut |bound| rng.below(bound));
+        (self.side, self.stopping, self.ordeal, self.darkens) = (None, None, None, None);
+        self.boot += 1;
+        self.cold = true;
+        self.forgot |= !self.is_on_device();
+        self.lose_tails();
+        let state = std::mem::replace(&mut self.state, State::Lost);
+        let memory = match state {
+            State::Up(replica) => Some(replica.into_tail().into_memory()),
+            State::Down(memory, _) => memory,
+            State::Lost => None,
+        };
+        let memory = memory.filter(|_| with_tail).map(|memory| torn(memory, rng));
+        self.state = State::Down(memory, until);
+        lost
+    }
+
+    /// A bit of a sealed segment changes; returns its number, if there is one.
+    pub(super) fn rot(&mut self, rng: &mut Rng) -> Option<u64> {
+        let State::Up(_) = &self.state else { return None };
+        let files = self.store.list().ok()?;
+        let number_of = |file: &FileName| match file {
+            FileName::Segment(number) | FileName::Packed(number) => Some(*number),
+            _ => None,
+        };
+        let newest = files.iter().filter_map(number_of).max()?;
+        let sealed: Vec<FileName> =
+            files.into_iter().filter(|file| number_of(file).is_some_and(|number| number < newest)).collect();
+        let file = *sealed.get(rng.below(sealed.len().max(1) as u64) as usize)?;
+        let (number, len) = (number_of(&file)?, self.store.len(file).ok()?);
+        let mut plain = vec![0; 2 * SEGMENT_LEN_MOST];
+        let read = read_segment(&self.store, number, 0, &mut plain).ok()?.ok()?;
+        plain.truncate(read);
+        let bit = rng.below(len * 8);
+        self.store.file_mut(file)?[(bit / 8) as usize] ^= 1 << (bit % 8);
+        self.rotten.entry(number).or_insert(plain);
+        Some(number)
+    }
+
+    /// A segment was mended: is it what it was? The mark of its last group may be another one.
+    pub(super) fn on_mended(&mut self, number: u64) -> Result<(), Violation> {
+        let Some(was) = self.rotten.remove(&number) else { return Ok(()) };
+        let mut is = vec![0; was.len()];
+        let read = read_segment(&self.store, number, 0, &mut is).map_err(|error| error.to_string())?;
+        let len = read.unwrap_or(0).min(was.len()).saturating_sub(GROUP_MARK_LEN);
+        let behind = &was[(len + GROUP_MARK_LEN).min(was.len())..];
+        let same = len > 0 && is[..len] == was[..len] && behind.iter().all(|byte| *byte == 0);
+        if same {
+            Ok(())
+        } else {
+            Err(format!("S7: segment {number} of {} was mended into another", self.identity))
+        }
+    }
+
+    /// Whether the device has everything that was said, as the superblock has it: nothing is lost with the memory.
+    pub(super) fn is_on_device(&self) -> bool {
+        matches!(Superblock::load(&self.store), Ok(Ok(copies))
+            if copies.newest.run.clean || copies.newest.run.spoken == Durability::Power)
+    }
+
+    /// Something in the journal changes while nobody looks. Returns whether there was anything.
+    pub(super) fn harm(&mut self, harm: Harm, rng: &mut Rng) -> bool {
+        let State::Down(memory, _) = &mut self.state else { return false };
+        let harmed = match (harm, memory) {
+            (Harm::TailBit, Some(memory)) => {
+                let published = memory.word(Word::PublishedPos).min(memory.ring_len());
+                let bit = rng.below(published * 8);
+                if published > 0 {
+                    memory.ring_mut()[(bit / 8) as usize] ^= 1 << (bit % 8);
+                }
+                published > 0
+            }
+            (Harm::TailBit, None) => false,
+            (Harm::SegmentBit | Harm::StaleBlock, _) => {
+                let files = self.store.list().unwrap_or_default();
+                let segments: Vec<FileName> =
+                    files.into_iter().filter(|file| matches!(file, FileName::Segment(_))).collect();
+                let Some(&file) = segments.get(rng.below(segments.len() as u64) as usize) else {
+                    return false;
+                };
+                let Some(bytes) = self.store.file_mut(file).filter(|bytes| !bytes.is_empty()) else {
+                    return false;
+                };
+                match harm {
+                    Harm::StaleBlock if bytes.len() >= 8_192 => {
+                        let blocks = bytes.len() as u64 / 4_096;
+                        let (from, to) = (rng.below(blocks) as usize, rng.below(blocks) as usize);
+                        let block = bytes[from * 4_096..][..4_096].to_vec();
+                        let changes = bytes[to * 4_096..][..4_096] != block[..];
+                        bytes[to * 4_096..][..4_096].copy_from_slice(&block);
+                        changes
+                    }
+                    _ => {
+                        let bit = rng.below(bytes.len() as u64 * 8);
+                        bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
+                        true
+                    }
+                }
+            }
+        };
+        self.damaged |= harmed;
+        harmed
+    }
+}

@@ -1,0 +1,456 @@
+//! Faults strike; then most of them end.
+
+use super::check::Violation;
+use super::coverage::Event;
+use super::net::To;
+use super::operator::Step;
+use super::plan::{DAY_NS, End, Harm, Target, What};
+use super::storage::Flushed;
+use super::story::Happening;
+use super::wire::{ALL_TRAFFIC, Broken, Route};
+use super::world::{Actor, Phase, Seat, World};
+use lockstep_core::engine::ports::Group;
+use lockstep_core::engine::receiver::Start;
+use lockstep_core::engine::subscriber::Delivery;
+use lockstep_replica::journal::Retention;
+use lockstep_wire::{DownBody, Epoch, Header, Identity, Nanos, write_down};
+
+/// When the run's clock begins.
+const BEGIN_NS: Nanos = 1_000_000;
+
+impl World {
+    /// When the next fault strikes, or the storm ends.
+    pub(super) fn next_fault_at(&self) -> Nanos {
+        if self.phase != Phase::Storm {
+            return Nanos::MAX;
+        }
+        let fault = self.plan.faults.get(self.next_fault);
+        let awake = fault.map_or(self.plan.storm_ns, |fault| fault.at_ns.min(self.plan.storm_ns));
+        (BEGIN_NS + self.slept_ns + awake).min(self.operator.next_at())
+    }
+
+    /// The next fault strikes, or the storm is over.
+    pub(super) fn strike(&mut self) -> Result<(), Violation> {
+        if self.operator.next_at() <= self.now {
+            return self.operate();
+        }
+        let Some(fault) = self.plan.faults.get(self.next_fault).copied() else { return self.calm() };
+        self.next_fault += 1;
+        self.apply(fault.what)
+    }
+
+    pub(super) fn count(&mut self, event: Event) {
+        self.oracle.coverage.count(event);
+    }
+
+    /// Whom a fault is for; the leader of the newest epoch, if it is for the leader.
+    pub(super) fn resolve(&self, target: Target) -> Option<usize> {
+        match target {
+            Target::Replica(index) => Some(index),
+            Target::Leader => {
+                let leads = |index: &usize| self.leads(*index).is_some();
+                (0..self.plan.replicas).filter(leads).max_by_key(|index| self.leads(*index))
+            }
+        }
+    }
+
+    /// The epoch that a replica leads.
+    fn leads(&self, index: usize) -> Option<Epoch> {
+        self.seats[index].led.filter(|_| self.seats[index].actor.runs())
+    }
+
+    fn apply(&mut self, what: What) -> Result<(), Violation> {
+        let now = self.now;
+        match what {
+            What::Crash(target, end, lasting) => return self.crash(target, end, lasting),
+            What::Reboot(target, disk, lasting) => return self.reboot(target, disk, lasting),
+            What::Amnesia(target, _) => self.forget(target),
+            What::Damage(target, harm, lasting) => self.damage(target, harm, lasting),
+            What::Pause(target, lasting) => {
+                let Some(index) = self.resolve(target) else { return Ok(()) };
+                self.count(Event::Pauses);
+                if self.leads(index).is_some() {
+                    self.count(Event::LeaderPauses);
+                }
+                self.pause(index, lasting);
+            }
+            What::PauseClient(index, lasting) => {
+                self.count(Event::Pauses);
+                self.pause(index, lasting);
+            }
+            What::Cut(from, to, traffic, both, lasting) => {
+                let until = now + lasting;
+                self.count(match (traffic, both) {
+                    (ALL_TRAFFIC, _) if from.count_ones() == 1 && to.count_ones() == 1 => {
+                        Event::PartitionsPartial
+                    }
+                    (ALL_TRAFFIC, true) => Event::Partitions,
+                    (ALL_TRAFFIC, false) => Event::PartitionsOneWay,
+                    _ => Event::HalfDeaf,
+                });
+                self.wire.break_path(Broken { from, to, traffic, until, clogged: false });
+                if both {
+                    self.wire.break_path(Broken { from: to, to: from, traffic, until, clogged: false });
+                }
+                self.tell(0, || {
+                    Happening::Fault(format!(
+                        "cut {from:#b} ▶ {to:#b} ({traffic:#b}, both {both}) {}",
+                        ms(lasting)
+                    ))
+                });
+            }
+            What::Isolate(target, hears, says, lasting) => {
+                let Some(index) = self.resolve(target) else { return Ok(()) };
+                let (one, until) = (1 << index, now + lasting);
+                let rest = !one;
+                self.count(if hears && says { Event::Partitions } else { Event::PartitionsOneWay });
+                if hears {
+                    let traffic = ALL_TRAFFIC;
+                    self.wire.break_path(Broken { from: rest, to: one, traffic, until, clogged: false });
+                }
+                if says {
+                    let traffic = ALL_TRAFFIC;
+                    self.wire.break_path(Broken { from: one, to: rest, traffic, until, clogged: false });
+                }
+                self.tell(index, || {
+                    Happening::Fault(format!("isolated (deaf {hears}, mute {says}) {}", ms(lasting)))
+                });
+            }
+            What::Clog(from, to, lasting) => {
+                self.count(Event::Clogs);
+                let until = now + lasting;
+                self.wire.break_path(Broken { from, to, traffic: ALL_TRAFFIC, until, clogged: true });
+                self.tell(0, || Happening::Fault(format!("clogged {from:#b} ▶ {to:#b} {}", ms(lasting))));
+            }
+            What::DiskFull(target, lasting) => self.fill_disk(target, lasting),
+            What::SlowFlush(target, lasting) => {
+                let Some(index) = self.resolve(target) else { return Ok(()) };
+                if let Actor::Replica(machine) = &mut self.seats[index].actor {
+                    machine.disk_slow_until = now + lasting;
+                }
+                self.count(Event::SlowFlushes);
+                self.tell(index, || Happening::Fault(format!("disk slow {}", ms(lasting))));
+            }
+            What::Reconfigure(target, configured, end, lasting) => {
+                let Some(index) = self.resolve(target) else { return Ok(()) };
+                if let Actor::Replica(machine) = &mut self.seats[index].actor {
+                    machine.next_configured = Some(configured);
+                }
+                self.tell(index, || Happening::Fault(format!("is to be configured with {configured:?}")));
+                return self.crash(Target::Replica(index), end, lasting);
+            }
+            What::OtherTail(target, end, lasting) => return self.move_tail(target, end, lasting),
+            What::Power(machines, lasting) => self.black_out(machines, lasting),
+            What::Dark(machines, lasting) => self.stop_and_darken(machines, lasting),
+            What::Last(target, calls, power, lasting) => self.arm_death(target, calls, power, lasting),
+            What::DiskFails(target, trouble, calls, lasting) => {
+                self.arm_failure(target, trouble, calls, lasting);
+            }
+            What::Rot(target) => self.rot(target),
+            What::ClockStep(target, by_ms) => {
+                let Some(index) = self.resolve(target) else { return Ok(()) };
+                if let Actor::Replica(machine) = &mut self.seats[index].actor {
+                    machine.wall_ahead += by_ms * 1_000_000;
+                }
+                self.count(Event::ClockSteps);
+                if by_ms.unsigned_abs() * 1_000_000 >= DAY_NS {
+                    self.count(Event::ClockStepsOfDays);
+                }
+                self.tell(index, || Happening::Fault(format!("clock steps by {by_ms} ms")));
+            }
+            What::Add(seat, ..) if self.plan.is_archiver(seat) => {}
+            What::Add(seat, witness, patient) => self.order(&[Step::Add { seat, witness, patient }], 0),
+            What::Remove(target) => self.remove(target),
+            What::Replace(target) => self.replace(target),
+            What::TwoOrders(seat, target) => {
+                self.count(Event::OrdersTwo);
+                self.order(&[Step::Add { seat, witness: false, patient: false }], 0);
+                self.remove(target);
+            }
+            What::LateOrder => self.order_late(),
+            What::Bury(first, truly) => return self.bury(first, truly),
+            What::Handover(to) => self.hand_over(to),
+            What::OldDown => {
+                // One of a leader that lives is a watcher's error; one of the past is an old datagram.
+                let living = self.seats.iter().enumerate().filter(|(_, seat)| !seat.notice.is_empty());
+                let mut notices: Vec<_> = living.map(|(index, seat)| (index, seat.notice.clone())).collect();
+                notices.extend(self.old_notices.iter().cloned());
+                if let Some((index, notice)) = notices.get(self.rng.below(notices.len() as u64) as usize) {
+                    self.count(Event::DownsOld);
+                    self.announce_truly(*index, notice, 0);
+                }
+            }
+            What::ForgedDown => {
+                if let Some(index) = self.resolve(Target::Leader) {
+                    let mut notice = self.seats[index].notice.clone();
+                    if let Some(header) = Header::peek(&notice) {
+                        let body = DownBody { secret: [self.rng.next_u64() as u8; 32] };
+                        write_down(&mut notice, header, body);
+                        self.count(Event::DownsForged);
+                        self.announce(index, &notice, 0);
+                    }
+                }
+            }
+            What::Replay(count) => self.wire.replay(now, count, &mut self.oracle.coverage),
+            What::ClientCrash(index) => self.crash_client(index),
+            What::Close(index) => {
+                if let Actor::Publisher(Some(_), work) = &mut self.seats[index].actor {
+                    work.closes = true;
+                    self.count(Event::Closes);
+                    self.tell(index, || Happening::Fault("is to close its name".to_string()));
+                }
+            }
+            What::Edge(fault) => self.befall(fault),
+            What::Ail(seat, ailment, lasting) => self.ail(seat, ailment, lasting),
+            What::Echo(count) => self.echo(count),
+            What::OtherCluster(count) => self.speak_as_other_cluster(count),
+            What::Ruin(gone, dark) => return self.ruin(gone, dark),
+            What::Night(how, lasting) => return self.fall_asleep(how, lasting),
+            What::Copy(target) => self.copy_journal(target),
+            What::RollBack(target, lasting) => return self.roll_back(target, lasting),
+            What::Carry(target) => self.carry(target),
+            What::Second(target, with_ring, ahead_ms) => {
+                return self.begin_second(target, with_ring, ahead_ms);
+            }
+            What::Fence(_) => {
+                let rival = self.plan.seats() + self.fences;
+                self.fences += 1;
+                if let Some(Actor::Publisher(None, work)) =
+                    self.seats.get_mut(rival).map(|seat| &mut seat.actor)
+                {
+                    work.restart_at = now;
+                    self.count(Event::Fences);
+                    self.tell(rival, || Happening::Fault("opens the same name".to_string()));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The watcher of `index` says what it has prepared, three times.
+    fn announce(&mut self, index: usize, notice: &[u8], after_ns: Nanos) {
+        let weather = self.plan.weather;
+        for copy in 0..3 {
+            let number = self.wire.next_number();
+            let at = self.now + after_ns + 100_000 * copy;
+            if let Some(story) = &mut self.story {
+                story.tell_sent(self.now, index, number, &To::Group(Group::Control), notice);
+            }
+            for other in (0..self.plan.replicas).filter(|other| *other != index) {
+                let route = Route { from: index, to: other, group: Some(Group::Control) };
+                self.wire.send(&weather, at, route, notice, &mut self.oracle.coverage);
+            }
+        }
+    }
+
+    /// The same, with the epoch's own secret.
+    fn announce_truly(&mut self, index: usize, notice: &[u8], after_ns: Nanos) {
+        if let Some(header) = Header::peek(notice) {
+            self.oracle.on_death(header.epoch());
+        }
+        self.announce(index, notice, after_ns);
+    }
+
+    /// The process of `index` is gone: its watcher may say so.
+    pub(super) fn announce_death(&mut self, index: usize) {
+        let notice = std::mem::take(&mut self.seats[index].notice);
+        if self.seats[index].led.take().is_some() {
+            self.count_opens();
+            self.tell(index, || Happening::Leads(None));
+        }
+        if !notice.is_empty() && self.rng.below(4) > 0 {
+            self.count(Event::Downs);
+            let after_ns = 40_000 + self.rng.below(80_000);
+            self.announce_truly(index, &notice, after_ns);
+        }
+        if !notice.is_empty() {
+            self.old_notices.push((index, notice));
+        }
+    }
+
+    /// A leader dies: opens may be under way.
+    fn count_opens(&mut self) {
+        let opens = |seat: &&Seat| matches!(&seat.actor, Actor::Publisher(Some(_), work) if work.id.is_none() && !work.fenced);
+        let opening = self.seats.iter().filter(opens).count();
+        (0..opening).for_each(|_| self.count(Event::OpensInterrupted));
+    }
+
+    fn hand_over(&mut self, to: Option<usize>) {
+        let Some(index) = self.resolve(Target::Leader) else { return };
+        let to = to.and_then(|to| match &self.seats[to].actor {
+            Actor::Replica(machine) => Some(machine.identity),
+            _ => None,
+        });
+        let now = self.now;
+        if let Actor::Replica(machine) = &mut self.seats[index].actor
+            && let now = machine.clock.at(now)
+            && let Some(replica) = machine.replica_mut()
+            && replica.core.begin_handover(now, to)
+        {
+            self.watch_handover(index, to);
+            self.count(Event::Handovers);
+            self.tell(index, || Happening::Fault(format!("is to hand over to {to:?}")));
+        }
+    }
+
+    /// A process that was told to stop does so when its duties are done, or after a while.
+    pub(super) fn stop_if_drained(&mut self, index: usize) -> Result<(), Violation> {
+        let now = self.now;
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
+        let Some((deadline, until)) = machine.stopping else { return Ok(()) };
+        if machine.replica().is_some_and(|replica| replica.is_drained()) {
+            machine.stopping = None;
+            match machine.stop(now, until.max(now))? {
+                Flushed::GoesOn => {
+                    self.oracle.coverage.count(Event::CleanStops);
+                    self.carry_stopped(index);
+                    self.moved_tail(index);
+                    self.darken(index);
+                }
+                Flushed::Died => {
+                    self.on_died(index);
+                    return Ok(());
+                }
+                Flushed::Failed(why) => {
+                    self.on_device_failed(index, why);
+                    return Ok(());
+                }
+                Flushed::Damaged(_) => machine.kill(until.max(now), None),
+            }
+        } else if now >= deadline {
+            machine.stopping = None;
+            machine.kill(until.max(now), None);
+        } else {
+            return Ok(());
+        }
+        self.announce_death(index);
+        self.tell(index, || Happening::Note("has stopped".to_string()));
+        Ok(())
+    }
+
+    fn pause(&mut self, index: usize, lasting: Nanos) {
+        let takeovers = self.takeovers();
+        let seat = &mut self.seats[index];
+        seat.paused_until = seat.paused_until.max(self.now + lasting);
+        if let Actor::Subscriber(_, reading) = &mut seat.actor {
+            reading.slept.begin(takeovers);
+        }
+        self.tell(index, || Happening::Fault(format!("paused {}", ms(lasting))));
+    }
+
+    pub(super) fn crash(&mut self, target: Target, end: End, lasting: Nanos) -> Result<(), Violation> {
+        let Some(index) = self.resolve(target) else { return Ok(()) };
+        if !self.seats[index].actor.runs() {
+            return Ok(());
+        }
+        let led = self.leads(index).is_some();
+        if let End::MidTurn(count) = end {
+            self.turn(index)?;
+            self.send(index, count as usize)?;
+            self.count(Event::MidTurnCrashes);
+        }
+        self.count(Event::Crashes);
+        if led {
+            self.count(Event::LeaderCrashes);
+        }
+        let until = self.now + lasting;
+        let (now, rng) = (self.now, &mut self.rng);
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
+        match end {
+            End::Stopped => {
+                let shown = machine.clock.at(now);
+                if let Some(replica) = machine.replica_mut() {
+                    replica.core.begin_drain(shown);
+                    machine.stopping = Some((now + 20 * self.plan.timeout_ns, until));
+                    self.watch_handover(index, None);
+                }
+                self.tell(index, || Happening::Fault(format!("is to stop, {}", ms(lasting))));
+                return Ok(());
+            }
+            End::TornTail => {
+                machine.kill(until, Some(rng));
+                self.oracle.coverage.count(Event::TornTails);
+            }
+            _ => machine.kill(until, None),
+        }
+        if machine.led {
+            self.oracle.coverage.count(Event::LeaderRestarts);
+        }
+        self.announce_death(index);
+        self.tell(index, || Happening::Fault(format!("killed ({end:?}) {}", ms(lasting))));
+        Ok(())
+    }
+
+    /// Whether one more identity may be lost.
+    pub(super) fn may_lose(&self, index: usize) -> bool {
+        // What replicas have removed is with the archiver alone.
+        if self.plan.is_archiver(index) && self.plan.retention != Retention::default() {
+            return false;
+        }
+        let members = self.members_in_force();
+        let is_lost = |member: &&Identity| self.seat_of(**member).is_none_or(|seat| seat == index);
+        let lost = members.iter().filter(is_lost).count();
+        lost < members.len().div_ceil(2)
+    }
+
+    pub(super) fn forget(&mut self, target: Target) {
+        let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
+        self.lost |= 1 << index;
+        if let Actor::Replica(machine) = &mut self.seats[index].actor {
+            machine.forget();
+            self.oracle.on_forgotten(machine.identity);
+        }
+        self.announce_death(index);
+        self.count(Event::Amnesia);
+        self.tell(index, || Happening::Fault("its journal is gone".to_string()));
+    }
+
+    fn damage(&mut self, target: Target, harm: Harm, lasting: Nanos) {
+        let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
+        let (until, rng) = (self.now + lasting, &mut self.rng);
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        machine.kill_if_up(until);
+        let harmed = machine.harm(harm, rng);
+        self.announce_death(index);
+        if !harmed {
+            return;
+        }
+        // Found or not, it may be lost.
+        self.lost |= 1 << index;
+        self.count(if harm == Harm::StaleBlock { Event::StaleBlocks } else { Event::Damages });
+        self.tell(index, || Happening::Fault(format!("killed, {harm:?} {}", ms(lasting))));
+    }
+
+    pub(super) fn crash_client(&mut self, index: usize) {
+        let restart = self.now + self.clients_rng.below(self.plan.timeout_ns);
+        let resume = self.oracle.delivered_next(index);
+        let event = match &mut self.seats[index].actor {
+            Actor::Publisher(process @ Some(_), work) => {
+                *process = None;
+                work.restart_at = restart;
+                Event::PublisherCrashes
+            }
+            Actor::Subscriber(process @ Some(_), reading) => {
+                let cursor = process.take().and_then(|process| process.core.cursor());
+                (reading.restart_at, reading.ended) = (restart, false);
+                // Where a history may be founded, a seq alone does not say which stream it is of.
+                reading.start = match (reading.delivery, resume) {
+                    (Delivery::Committed, Some(_)) if self.plan.may_found() => {
+                        cursor.map_or(Start::From(1), Start::Cursor)
+                    }
+                    (Delivery::Committed, Some(seq)) => Start::From(seq),
+                    (Delivery::Stamped, Some(_)) => Start::From(1),
+                    (_, None) => Start::Live,
+                };
+                Event::SubscriberCrashes
+            }
+            _ => return,
+        };
+        self.count(event);
+        self.tell(index, || Happening::Fault("killed".to_string()));
+    }
+}
+
+pub(super) fn ms(lasting: Nanos) -> String {
+    format!("for {:.3} ms", lasting as f64 / 1e6)
+}

@@ -1,0 +1,431 @@
+//! One turn of one process.
+
+use super::check::{Oracle, Violation};
+use super::coverage::Event;
+use super::drought;
+use super::payload;
+use super::ruin::is_left_behind;
+use super::storage::Flushed;
+use super::story::Happening;
+use super::world::{Actor, Phase, Reading, Work, World};
+use crate::net::SimNet;
+use lockstep_core::engine::event::{Event as NodeEvent, Role};
+use lockstep_core::engine::publisher::{PublishError, Publisher, PublisherEvent};
+use lockstep_core::engine::subscriber::{Flow, Subscriber, SubscriberEvent};
+use lockstep_core::proto::commit::Durability;
+use lockstep_replica::journal::side::Remark;
+use lockstep_wire::{Nanos, SMALL_LEN_MAX};
+use std::cell::Cell;
+
+impl World {
+    /// Calls the process at `index`. Returns the work that it did.
+    pub(super) fn turn(&mut self, index: usize) -> Result<usize, Violation> {
+        let draws = [self.rng.next_u64(), self.rng.next_u64()];
+        match &self.seats[index].actor {
+            Actor::Replica(_) => self.turn_replica(index, draws),
+            Actor::Publisher(..) => self.turn_publisher(index, draws),
+            Actor::Subscriber(..) => self.turn_subscriber(index, draws),
+            Actor::Edge(_) => self.turn_edge(index, draws),
+            Actor::Second(_) => self.turn_second(index),
+            Actor::Handle(_) => Ok(0),
+        }
+    }
+
+    fn turn_replica(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
+        let now = self.now;
+        // The side thread runs beside the hot one, at its own pace.
+        if draws[0].is_multiple_of(4) || self.seats[index].idle_ns > self.plan.turn_ns {
+            self.flush(index)?;
+        }
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
+        let (wall, shown) = (machine.wall(now), machine.clock.at(now));
+        let (configured, ring_bytes) = (machine.configured, machine.ring_bytes);
+        let Some(replica) = machine.replica_mut() else { return Ok(0) };
+        (replica.net_mut().sends, replica.net_mut().data_sends) = (0, 0);
+        self.oracle.on_turn(index);
+        let mut work = replica.poll(shown, wall);
+        if replica.core.is_stopped() {
+            let (mut why, mut overran, mut said) = (String::new(), false, Vec::new());
+            while let Some(event) = replica.core.events.pop() {
+                overran |= matches!(event, NodeEvent::Overrun { .. });
+                why = format!("{why} {event:?}");
+                said.push(event);
+            }
+            if is_left_behind(&said) && self.oracle.founding().is_some() {
+                return self.on_left_behind(index, &said).map(|()| 0);
+            }
+            // A ring that was recovered may begin where the commit is: what lies before it is read anew.
+            let begins_late = replica.tail().oldest_seq() >= replica.core.commit_next();
+            let overran = overran && (begins_late || self.oracle.overruns(index, replica.tail(), ring_bytes));
+            if machine.harmed {
+                self.on_damage_noticed(index, why);
+                return Ok(0);
+            }
+            if overran {
+                return self.on_overrun(index, why);
+            }
+            return Err(format!("STOPPED: replica {index} stopped by itself:{why}"));
+        }
+        if replica.net().data_sends > 1 && configured.durability == Durability::Process {
+            return Err(format!(
+                "HOT: replica {index} made {} send calls to the data group in a turn",
+                replica.net().data_sends
+            ));
+        }
+        let leads = (replica.role() == Role::Leader).then(|| replica.tail().end().epoch);
+        let (mut events, mut exchanges) = (Vec::new(), false);
+        // A turn in which a process died was judged by nobody.
+        self.events.clear();
+        while let Some(event) = replica.core.events.pop() {
+            if let NodeEvent::Exchanged { old_epoch, old_next, .. } = event {
+                exchanges = true;
+                self.oracle.on_exchanged(index, old_epoch, old_next)?;
+            }
+            if let Some(event) = drought::count(&event) {
+                self.oracle.coverage.count(event);
+            }
+            self.events.push(event);
+            events.push(event);
+        }
+        // The watcher learns what a death is announced with where a node says so: with what happened.
+        let mut notice = [0; SMALL_LEN_MAX];
+        let length = if events.is_empty() { None } else { Some(replica.core.down_notice(&mut notice)) };
+        machine.led |= leads.is_some();
+        if exchanges {
+            machine.exchanged_in = Some(machine.store.newest_segment());
+        }
+        drought::judge(machine, index, &events)?;
+        let seat = &mut self.seats[index];
+        let changed = std::mem::replace(&mut seat.led, leads) != leads;
+        if let Some(length) = length
+            && seat.notice != notice[..length]
+        {
+            let old = std::mem::replace(&mut seat.notice, notice[..length].to_vec());
+            if !old.is_empty() {
+                self.old_notices.push((index, old));
+            }
+        }
+        if self.story.is_some() {
+            for event in events {
+                self.tell(index, || Happening::Note(format!("{event:?}")));
+            }
+            if changed {
+                self.tell(index, || Happening::Leads(leads));
+            }
+        }
+        work += self.replay(index, draws[1])?;
+        Ok(work)
+    }
+
+    /// The side thread of a replica has its turn; the process may end in it.
+    fn flush(&mut self, index: usize) -> Result<(), Violation> {
+        let now = self.now;
+        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
+        let flushed = machine.flush(now)?;
+        let (said, may_be_damaged) = (std::mem::take(&mut machine.remarks), machine.may_refuse());
+        let proven = std::mem::take(&mut machine.proven);
+        self.oracle.coverage.count_all((0..proven).map(|_| Event::DurabilityProven));
+        let durable = machine.replica().map(|replica| replica.tail().durable_next());
+        self.on_remarks(index, said, may_be_damaged)?;
+        self.bring(index);
+        match flushed {
+            Flushed::GoesOn => durable.map_or(Ok(()), |durable| self.oracle.on_flushed(index, durable))?,
+            Flushed::Damaged(why) => self.on_damage_noticed(index, why),
+            Flushed::Died => self.on_died(index),
+            Flushed::Failed(why) => self.on_device_failed(index, why),
+        }
+        Ok(())
+    }
+
+    /// What a side thread has to say: damage only where some was done.
+    fn on_remarks(&mut self, index: usize, said: Vec<Remark>, may_be_damaged: bool) -> Result<(), Violation> {
+        for remark in said {
+            match &remark {
+                Remark::Damaged(damage) if !may_be_damaged => {
+                    return Err(format!("S7: the scrub of replica {index} finds damage: {damage}"));
+                }
+                Remark::Damaged(_) => self.oracle.coverage.count(Event::ScrubFinds),
+                Remark::Mended(number) => {
+                    if let Actor::Replica(machine) = &mut self.seats[index].actor {
+                        machine.on_mended(*number)?;
+                    }
+                    self.oracle.coverage.count(Event::Mended);
+                }
+                Remark::NotMended { .. } => self.oracle.coverage.count(Event::NotMended),
+                Remark::Removed(_) => self.oracle.coverage.count(Event::SegmentsRemoved),
+                Remark::Packed { .. } => self.oracle.coverage.count(Event::SegmentsPacked),
+                Remark::Stuck(_) | Remark::GoesOn | Remark::NotRemoved(_) => {}
+            }
+            self.tell(index, || Happening::Note(remark.to_string()));
+        }
+        Ok(())
+    }
+
+    /// A replica whose journal was damaged has found it out, and is silent.
+    fn on_damage_noticed(&mut self, index: usize, why: String) {
+        if let Actor::Replica(machine) = &mut self.seats[index].actor {
+            machine.forget();
+            self.oracle.on_forgotten(machine.identity);
+        }
+        self.lost |= 1 << index;
+        self.oracle.coverage.count(Event::DamageFound);
+        self.tell(index, || Happening::Note(format!("stops:{why}")));
+    }
+
+    /// An exchange was longer than the ring: the replica is started again, and reads its journal.
+    fn on_overrun(&mut self, index: usize, why: String) -> Result<usize, Violation> {
+        let until = self.now + self.plan.timeout_ns / 2;
+        if let Actor::Replica(machine) = &mut self.seats[index].actor {
+            if let Some(replica) = machine.replica() {
+                self.oracle.check_replica(index, replica.tail(), replica.core.commit_next())?;
+            }
+            machine.kill(until, None);
+        }
+        self.oracle.coverage.count(Event::Overruns);
+        self.tell(index, || Happening::Note(format!("stops:{why}")));
+        Ok(0)
+    }
+
+    fn turn_publisher(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
+        let (now, shown) = (self.now, self.plan.clock(index).at(self.now));
+        let wall = shown + self.plan.wall_ns;
+        let may_be_empty = !self.plan.has_rivals();
+        let calm = self.phase != Phase::Storm;
+        // What is still handed in then must not bring small rings round: who is behind would never catch up.
+        let may_be_large = !calm || self.plan.smallest_ring_bytes() >= 128 << 10;
+        let Actor::Publisher(Some(process), work) = &mut self.seats[index].actor else { return Ok(0) };
+        if now >= work.next_at || calm {
+            work.next_at = now + work.every_ns / 2 + draws[1] % (work.every_ns + 1);
+            publish(index, process, work, &mut self.oracle, draws, (may_be_empty, may_be_large))?;
+        }
+        let mut failure = None;
+        let (mut lost, oracle) = (false, &mut self.oracle);
+        let done = process.poll(shown, wall, 1 + (draws[0] % 9) as usize, |event| {
+            lost |= event == PublisherEvent::Lost;
+            let handle = (&work.name[..], work.nonce, work.id);
+            if let Err(violation) = oracle.check_publisher_event(index, handle, event) {
+                failure.get_or_insert(violation);
+            }
+            if let Err(violation) = on_publisher_event(index, event, work, oracle) {
+                failure.get_or_insert(violation);
+            }
+        });
+        failure.map_or(Ok(()), Err)?;
+        if std::mem::take(&mut work.closed) {
+            work.nonce = [draws[0], draws[1]];
+            process.core.open(&work.name, work.nonce);
+        }
+        if lost {
+            // It begins anew: what became of its messages, its successor learns from the stream.
+            work.restart_at = now + 1;
+            self.oracle.coverage.count(Event::PublishersLost);
+            self.send(index, usize::MAX)?;
+            if let Actor::Publisher(process, _) = &mut self.seats[index].actor {
+                *process = None;
+            }
+        }
+        Ok(done)
+    }
+
+    fn turn_subscriber(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
+        let now = self.plan.clock(index).at(self.now);
+        self.look_at_books()?;
+        let takeovers = self.takeovers();
+        let Actor::Subscriber(process, reading) = &mut self.seats[index].actor else { return Ok(0) };
+        let Some(mut process) = process.take() else { return Ok(0) };
+        reading.slept.go_on(takeovers);
+        let mut source = std::mem::take(&mut reading.source);
+        self.read_journal(index, &mut process.core, &mut source);
+        let Actor::Subscriber(seat, reading) = &mut self.seats[index].actor else { return Ok(0) };
+        reading.source = source;
+        let limit = 1 + (draws[0] % 8) as usize;
+        let outcome = read(index, now, &mut process, reading, &mut self.oracle, limit, draws[1] % 16);
+        *seat = Some(process);
+        let (done, told) = outcome?;
+        for line in told {
+            self.tell(index, || Happening::Note(line));
+        }
+        Ok(done)
+    }
+}
+
+/// A publisher hands in a few messages, of lengths drawn from `draws`.
+fn publish(
+    who: usize,
+    process: &mut Publisher<SimNet>,
+    work: &mut Work,
+    oracle: &mut Oracle,
+    draws: [u64; 2],
+    (may_be_empty, may_be_large): (bool, bool),
+) -> Result<(), Violation> {
+    let Some(id) = work.id else { return Ok(()) };
+    if work.closes {
+        match process.core.try_close(id, b"done") {
+            Ok(()) => (work.closes, work.closing) = (false, true),
+            Err(PublishError::Backpressure) => {}
+            Err(PublishError::Fenced) => work.closes = false,
+            Err(error) => return Err(format!("VALIDITY: publisher {who} cannot close: {error}")),
+        }
+    }
+    if work.closing {
+        return Ok(());
+    }
+    for count in 0..1 + draws[0] % 3 {
+        if work.left == 0 {
+            return Ok(());
+        }
+        // The last one goes out in three parts.
+        let kinds = if may_be_large { 6 } else { 5 };
+        let length = [0, 16, 64, 200, 1_200, 3_600][((draws[1] >> (8 * count)) % kinds) as usize];
+        let length = if may_be_empty { length } else { length.max(16) };
+        work.handed_in += 1;
+        let payload = payload::of(who, work.handed_in, length);
+        match process.core.try_publish(id, 0, &payload) {
+            Ok(number) => {
+                oracle.on_published(who, id, number, &payload);
+                work.left -= 1;
+            }
+            Err(PublishError::Backpressure) => return Ok(()),
+            Err(PublishError::Fenced) => {
+                work.left = 0;
+                return Ok(());
+            }
+            Err(error) => return Err(format!("VALIDITY: publisher {who} is refused: {error}")),
+        }
+    }
+    Ok(())
+}
+
+fn on_publisher_event(
+    who: usize,
+    event: PublisherEvent,
+    work: &mut Work,
+    oracle: &mut Oracle,
+) -> Result<(), Violation> {
+    match event {
+        PublisherEvent::Opened { publisher, .. } => work.id = Some(publisher),
+        PublisherEvent::Stamped { publisher_seq, seq, .. } => {
+            oracle.on_fate_stamped(who, publisher_seq, seq)?;
+        }
+        PublisherEvent::Committed { publisher, publisher_seq, seq } => {
+            work.told_next = work.told_next.max(seq + 1);
+            oracle.on_fate_committed(who, publisher, publisher_seq, seq)?;
+        }
+        PublisherEvent::Founded { history, seq } => oracle.on_publisher_went_over(who, history, seq)?,
+        PublisherEvent::Forgotten { history, next, have } => {
+            oracle.on_publisher_forgotten(who, history, next, have)?;
+        }
+        PublisherEvent::Fenced { publisher_seq, .. } => {
+            (work.left, work.fenced) = (0, true);
+            oracle.on_fate_ended(who, publisher_seq)?;
+        }
+        PublisherEvent::Closed { publisher_seq, .. } => {
+            if !std::mem::take(&mut work.closing) {
+                return Err(format!(
+                    "VALIDITY: publisher {who} is told that it is closed, and nobody closed it"
+                ));
+            }
+            (work.id, work.closed) = (None, true);
+            oracle.on_fate_ended(who, publisher_seq)?;
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A subscriber's turn. Returns its work, and lines for the story.
+fn read(
+    who: usize,
+    now: Nanos,
+    process: &mut Subscriber<SimNet>,
+    reading: &mut Reading,
+    oracle: &mut Oracle,
+    limit: usize,
+    mut stop: u64,
+) -> Result<(usize, Vec<String>), Violation> {
+    let mut failure = None;
+    let mut told = Vec::new();
+    let (mut last, mut ended) = (None, false);
+    let by_replay = Cell::new(false);
+    let slept = &mut reading.slept;
+    let mut hear = |event: SubscriberEvent<'_>| {
+        let told_rightly = oracle.check_subscriber_event(who, &event);
+        let judged = match event {
+            SubscriberEvent::Message(message) => {
+                last = Some(message.seq);
+                oracle.coverage.count_all(slept.take(message.seq, by_replay.get()));
+                oracle.on_delivered(who, &message)
+            }
+            SubscriberEvent::Retract { from } => {
+                told.push(format!("retracts from {from} on"));
+                oracle.coverage.count(Event::Retracts);
+                slept.retract(from);
+                oracle.on_retracted(who, from)
+            }
+            SubscriberEvent::Abandoned { from, oldest, .. } => {
+                // A small ring forgets: said, and the subscription is over.
+                told.push(format!("abandoned at {from}, the oldest that anybody holds is {oldest}"));
+                oracle.coverage.count(Event::Abandoned);
+                oracle.on_subscription_ended(who);
+                ended = true;
+                Ok(())
+            }
+            SubscriberEvent::Founded { history, seq, .. } => oracle.on_went_over(who, history, seq),
+            SubscriberEvent::Forgotten { history, next, have } => {
+                told.push(format!("is ahead: has all below {have}, history {history:x} begins at {next}"));
+                ended = true;
+                oracle.on_forgotten_told(who, history, next, have)
+            }
+            SubscriberEvent::Ahead { next, end, .. } if oracle.may_be_ahead(next) => {
+                told.push(format!("is ahead: at {next}, the log ends at {end}"));
+                oracle.on_subscription_ended(who);
+                ended = true;
+                Ok(())
+            }
+            SubscriberEvent::Diverged { seq } if oracle.parts_at(seq) => {
+                told.push(format!("has another log below {seq} than the new history"));
+                oracle.coverage.count(Event::ReadersParted);
+                oracle.on_subscription_ended(who);
+                ended = true;
+                Ok(())
+            }
+            SubscriberEvent::Ahead { next, end, epoch } => {
+                // Nothing that was committed is lost: whoever is told this was told it wrongly.
+                Err(format!(
+                    "AGREEMENT: subscriber {who}, at {next}, is said to be ahead of {epoch}, which ends at {end}"
+                ))
+            }
+            SubscriberEvent::Diverged { seq } => {
+                Err(format!("AGREEMENT: subscriber {who} finds another log than its own at {seq}"))
+            }
+            SubscriberEvent::Refused { why: None, .. } => {
+                told.push("refused: no journal can be reached".to_string());
+                oracle.on_subscription_ended(who);
+                ended = true;
+                Ok(())
+            }
+            SubscriberEvent::Refused { why, next } => {
+                Err(format!("AGREEMENT: subscriber {who} is refused at {next}: {why:?}"))
+            }
+            _ => Ok(()),
+        };
+        if let Err(violation) = judged.and(told_rightly) {
+            failure.get_or_insert(violation);
+        }
+        stop = stop.wrapping_sub(1);
+        if stop == 0 { Flow::Stop } else { Flow::Continue }
+    };
+    let mut work = process.poll(now, limit, &mut hear);
+    by_replay.set(true);
+    let used = process.core.on_replay(now, &reading.source.kept, &mut hear);
+    reading.source.kept.drain(..used);
+    reading.ended |= ended;
+    work += used;
+    failure.map_or(Ok(()), Err)?;
+    if let (Some(last), lockstep_core::engine::subscriber::Delivery::Committed) = (last, reading.delivery)
+        && last >= process.core.commit_next()
+    {
+        return Err(format!("AGREEMENT: subscriber {who} delivered {last} before it was committed"));
+    }
+    Ok((work, told))
+}

@@ -1,0 +1,231 @@
+//! What happens to datagrams between the processes: loss, duplication, delay and so reordering, damage,
+//! cut and clogged routes, and copies that come long after.
+
+use super::coverage::{Coverage, Event};
+use super::rng::Rng;
+use lockstep_core::engine::ports::Group;
+use std::collections::{BTreeMap, VecDeque};
+
+/// What the network does to datagrams, in chances per million and nanoseconds.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Weather {
+    /// A copy to one receiver is lost.
+    pub loss: u32,
+    /// A copy arrives twice.
+    pub duplication: u32,
+    /// A copy is late by up to `late_ns` more: it is overtaken.
+    pub lateness: u32,
+    /// See `lateness`. One in eight of those is later, up to eight times as late, and so on.
+    pub late_ns: u64,
+    /// Every copy takes this long, and up to a quarter more.
+    pub delay_ns: u64,
+    /// A bit of a copy is flipped.
+    pub corruption: u32,
+}
+
+/// A set of processes, by bit.
+pub type Seats = u32;
+
+/// From whom to whom a copy goes.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Route {
+    /// Process that sent it.
+    pub from: usize,
+    /// Process that it goes to.
+    pub to: usize,
+    /// The group that it was sent to; `None` is unicast.
+    pub group: Option<Group>,
+}
+
+/// Which kinds of traffic a broken path breaks, by bit: the three groups, and unicast.
+pub type Traffic = u8;
+/// Everything.
+pub const ALL_TRAFFIC: Traffic = 0b1111;
+
+/// The bit of a route's traffic.
+fn traffic(group: Option<Group>) -> Traffic {
+    1 << group.map_or(3, |group| group as u8)
+}
+
+/// A path that is broken for a while.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Broken {
+    /// Datagrams of these ...
+    pub from: Seats,
+    /// ... to these ...
+    pub to: Seats,
+    /// ... of this kind ...
+    pub traffic: Traffic,
+    /// ... until then ...
+    pub until: u64,
+    /// ... wait (and then come all at once) or are lost.
+    pub clogged: bool,
+}
+
+impl Broken {
+    fn breaks(&self, now: u64, route: Route) -> bool {
+        now < self.until
+            && self.from >> route.from & 1 == 1
+            && self.to >> route.to & 1 == 1
+            && self.traffic & traffic(route.group) != 0
+    }
+}
+
+/// A copy under way.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Letter {
+    /// From whom to whom.
+    pub route: Route,
+    /// The number of the datagram; its copies share it.
+    pub number: u64,
+    /// When it was sent.
+    pub sent_at: u64,
+    /// The datagram.
+    pub bytes: Vec<u8>,
+}
+
+/// Old letters that are remembered for later.
+const KEPT: usize = 64;
+
+/// Datagrams under way, by the time of their arrival.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    rng: Rng,
+    under_way: BTreeMap<(u64, u64), Letter>,
+    key: u64,
+    number: u64,
+    last_arrived: BTreeMap<(usize, usize), u64>,
+    broken: Vec<Broken>,
+    kept: VecDeque<Letter>,
+}
+
+impl Wire {
+    /// With a source of chance of its own.
+    pub fn new(rng: Rng) -> Self {
+        Self {
+            rng,
+            under_way: BTreeMap::new(),
+            key: 0,
+            number: 0,
+            last_arrived: BTreeMap::new(),
+            broken: Vec::new(),
+            kept: VecDeque::new(),
+        }
+    }
+
+    /// From now on this path is broken.
+    pub fn break_path(&mut self, broken: Broken) {
+        self.broken.push(broken);
+    }
+
+    /// Every path works again; what was clogged comes now.
+    pub fn heal(&mut self) {
+        self.broken.clear();
+    }
+
+    /// Whether a connection between these two lives: whatever is lost on it is sent again.
+    pub fn connects(&self, now: u64, one: usize, other: usize) -> bool {
+        let ways = [(one, other), (other, one)].map(|(from, to)| Route { from, to, group: None });
+        !self.broken.iter().any(|broken| ways.iter().any(|route| broken.breaks(now, *route)))
+    }
+
+    /// A new datagram: its copies share a number.
+    pub fn next_number(&mut self) -> u64 {
+        self.number += 1;
+        self.number
+    }
+
+    /// Sends one copy of the newest datagram from process to process.
+    pub fn send(&mut self, weather: &Weather, now: u64, route: Route, bytes: &[u8], coverage: &mut Coverage) {
+        if self.rng.chance(weather.loss) {
+            return coverage.count(Event::Lost);
+        }
+        let mut clogged_until = now;
+        for broken in self.broken.iter().filter(|broken| broken.breaks(now, route)) {
+            if !broken.clogged {
+                return coverage.count(Event::Cut);
+            }
+            coverage.count(Event::Clogged);
+            clogged_until = clogged_until.max(broken.until);
+        }
+        let copies = 1 + u64::from(self.rng.chance(weather.duplication));
+        for copy in 0..copies {
+            let mut delay = weather.delay_ns + self.rng.below(weather.delay_ns / 4 + 1);
+            if copy > 0 || self.rng.chance(weather.lateness) {
+                delay += self.lateness(weather.late_ns);
+            }
+            let mut bytes = bytes.to_vec();
+            if self.rng.chance(weather.corruption) && !bytes.is_empty() {
+                let bit = self.rng.below(bytes.len() as u64 * 8);
+                bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
+                coverage.count(Event::Corrupted);
+            }
+            let letter = Letter { route, number: self.number, sent_at: now, bytes };
+            if copy > 0 {
+                coverage.count(Event::Duplicated);
+            }
+            if self.rng.below(32) == 0 {
+                self.keep(letter.clone());
+            }
+            self.post(clogged_until + delay, letter);
+        }
+    }
+
+    /// A heavy tail: mostly below `late_ns`, seldom far above.
+    fn lateness(&mut self, late_ns: u64) -> u64 {
+        let mut bound = late_ns;
+        while self.rng.below(8) == 0 && bound < 64 * late_ns {
+            bound *= 4;
+        }
+        self.rng.below(bound + 1)
+    }
+
+    /// A letter arrives at `at`, whatever the weather.
+    pub fn post(&mut self, at: u64, letter: Letter) {
+        // Ties arrive in the order of sending.
+        self.key += 1;
+        self.under_way.insert((at, self.key), letter);
+    }
+
+    fn keep(&mut self, letter: Letter) {
+        if self.kept.len() == KEPT {
+            let at = self.rng.below(KEPT as u64) as usize;
+            self.kept.remove(at);
+        }
+        self.kept.push_back(letter);
+    }
+
+    /// Letters of the past arrive once more.
+    pub fn replay(&mut self, now: u64, count: u64, coverage: &mut Coverage) {
+        for _ in 0..count.min(self.kept.len() as u64) {
+            let letter = self.kept[self.rng.below(self.kept.len() as u64) as usize].clone();
+            let at = now + self.rng.below(200_000);
+            coverage.count(Event::Replayed);
+            self.post(at, letter);
+        }
+    }
+
+    /// One of the letters of the past.
+    pub fn old_letter(&mut self) -> Option<Letter> {
+        let at = self.rng.below(self.kept.len() as u64) as usize;
+        self.kept.get(at).cloned()
+    }
+
+    /// The next copy that has arrived by `now`.
+    pub fn arrive(&mut self, now: u64, coverage: &mut Coverage) -> Option<Letter> {
+        let entry = self.under_way.first_entry().filter(|entry| entry.key().0 <= now)?;
+        let letter = entry.remove();
+        coverage.count(Event::Delivered);
+        let last = self.last_arrived.entry((letter.route.from, letter.route.to)).or_default();
+        if letter.number < *last {
+            coverage.count(Event::Reordered);
+        }
+        *last = letter.number.max(*last);
+        Some(letter)
+    }
+
+    /// When the next copy arrives.
+    pub fn next_arrival(&self) -> Option<u64> {
+        self.under_way.first_key_value().map(|(key, _)| key.0)
+    }
+}

@@ -1,0 +1,676 @@
+//! One run: processes, the network between them, the faults, and the two phases.
+
+use super::check::{Oracle, Violation, digest};
+use super::clock::Clock;
+use super::coverage::Event;
+use super::device::Device;
+use super::edge::{EdgeSeat, Edges};
+use super::handover::Draining;
+use super::machine::{Machine, State};
+use super::net::{SimNet, To};
+use super::operator::{OPERATOR, Operator, is_operator};
+use super::outcome::{Failure, Outcome};
+use super::plan::Plan;
+use super::populate::address;
+use super::reader::Source;
+use super::rng::Rng;
+use super::second::Second;
+use super::sleeper::Slept;
+use super::story::{Happening, Story};
+use super::wire::{Letter, Route, Seats, Weather, Wire};
+use lockstep_core::engine::event::Event as NodeEvent;
+use lockstep_core::engine::ports::Group;
+use lockstep_core::engine::publisher::Publisher;
+use lockstep_core::engine::receiver::Start;
+use lockstep_core::engine::subscriber::{Delivery, Subscriber};
+use lockstep_wire::{Epoch, Identity, Nanos, PublisherId, Seq};
+use std::fmt::Write as _;
+
+/// Who sits somewhere.
+pub(super) enum Actor {
+    /// A replica's machine.
+    Replica(Box<Machine>),
+    /// A publisher's process, if it runs.
+    Publisher(Option<Box<Publisher<SimNet>>>, Work),
+    /// A subscriber's process, if it runs.
+    Subscriber(Option<Box<Subscriber<SimNet>>>, Reading),
+    /// A process of the edge, if it runs.
+    Edge(Box<EdgeSeat>),
+    /// The second handle of the process at this seat.
+    Handle(usize),
+    /// A second process of a replica's identity, if it runs.
+    Second(Option<Box<Second>>),
+}
+
+/// A place at the network.
+pub(super) struct Seat {
+    pub(super) actor: Actor,
+    /// Stopped (SIGSTOP) until then; its sockets go on filling.
+    pub(super) paused_until: Nanos,
+    /// The fault of its device.
+    pub(super) device: Device,
+    /// The next turn.
+    pub(super) wake_at: Nanos,
+    /// It had nothing to do for this long, and so looks less often.
+    pub(super) idle_ns: Nanos,
+    /// The epoch that it leads, ...
+    pub(super) led: Option<Epoch>,
+    /// It is to hand over.
+    pub(super) draining: Option<Draining>,
+    /// ... and what its watcher would say of its death.
+    pub(super) notice: Vec<u8>,
+}
+
+/// What a publisher has still to do.
+#[derive(Clone)]
+pub(super) struct Work {
+    pub(super) name: String,
+    pub(super) left: u64,
+    pub(super) id: Option<PublisherId>,
+    /// The next message is handed in then, and so often.
+    pub(super) next_at: Nanos,
+    pub(super) every_ns: Nanos,
+    /// The exclusive bound of what it was told to be final.
+    pub(super) told_next: Seq,
+    /// Somebody else has its name.
+    pub(super) fenced: bool,
+    pub(super) restart_at: Nanos,
+    /// Makes payloads unique.
+    pub(super) handed_in: u64,
+    /// The nonce under which its name was opened last.
+    pub(super) nonce: [u64; 2],
+    /// It is to close its name; it has; and it was told so, and opens it again.
+    pub(super) closes: bool,
+    pub(super) closing: bool,
+    pub(super) closed: bool,
+}
+
+impl Work {
+    pub(super) fn new(name: String, left: u64, every_ns: Nanos) -> Self {
+        Self {
+            name,
+            left,
+            id: None,
+            next_at: 0,
+            every_ns,
+            told_next: 1,
+            fenced: false,
+            restart_at: 0,
+            handed_in: 0,
+            nonce: [0; 2],
+            closes: false,
+            closing: false,
+            closed: false,
+        }
+    }
+
+    /// A new process does it.
+    pub(super) fn begin(&mut self) {
+        (self.id, self.told_next, self.fenced, self.restart_at) = (None, 1, false, 0);
+        (self.closes, self.closing, self.closed) = (false, false, false);
+    }
+}
+
+/// What a subscriber is to do.
+#[derive(Clone)]
+pub(super) struct Reading {
+    pub(super) delivery: Delivery,
+    pub(super) start: Start,
+    pub(super) restart_at: Nanos,
+    /// Its subscription is over.
+    pub(super) ended: bool,
+    /// The journal that it reads from.
+    pub(super) source: Source,
+    /// What it has slept through.
+    pub(super) slept: Slept,
+}
+
+/// First nothing bad, then something good.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Phase {
+    /// Faults strike.
+    Storm,
+    /// These seats are healed since then; the rest stays broken for ever.
+    Calm(Seats, Nanos),
+    /// As many identities are lost that there is no quorum: nothing may happen any more, since then.
+    Dead(Nanos),
+}
+
+/// See the module.
+pub(super) struct World {
+    pub(super) plan: Plan,
+    pub(super) rng: Rng,
+    pub(super) clients_rng: Rng,
+    pub(super) now: Nanos,
+    pub(super) wire: Wire,
+    pub(super) seats: Vec<Seat>,
+    pub(super) oracle: Oracle,
+    pub(super) phase: Phase,
+    pub(super) next_fault: usize,
+    /// Moments from which was looked ahead.
+    pub(super) next_moment: usize,
+    /// Rivals that were let in.
+    pub(super) fences: usize,
+    /// Replicas whose identity never counts again.
+    pub(super) lost: Seats,
+    pub(super) operator: Operator,
+    /// Notices of deaths that were prepared for epochs of the past, and whose.
+    pub(super) old_notices: Vec<(usize, Vec<u8>)>,
+    /// What the replica that has its turn tells its operator.
+    pub(super) events: Vec<NodeEvent>,
+    /// Processes of replicas that were started.
+    pub(super) runs: u64,
+    pub(super) steps: u64,
+    pub(super) story: Option<Story>,
+    pub(super) trace_digest: u64,
+    /// What surrounds the core, in some runs.
+    pub(super) edges: Option<Box<Edges>>,
+    /// How long all nights were that have begun.
+    pub(super) slept_ns: Nanos,
+    /// When the last of them is over.
+    pub(super) dawn: Nanos,
+}
+
+/// When the run's clock begins.
+pub(super) const BEGIN_NS: Nanos = 1_000_000;
+/// A quorum that is healed must be done after this long.
+pub(super) const LIVE_NS: Nanos = 1_000_000_000;
+/// Nobody looks less often than this.
+pub(super) const IDLE_NS_MAX: Nanos = 100_000;
+/// Invariants are looked at once in so many turns that did something, and in so many of all.
+const WORK_STEPS: u64 = 4;
+const LOOK_STEPS: u64 = 16;
+/// A cluster without a quorum is watched for this long.
+const DEAD_NS: Nanos = 20_000_000;
+/// More turns than any run takes: time does not pass, as somebody has something to do again and again.
+const STEPS_MAX: u64 = 5_000_000;
+
+/// Runs one plan to its end. `tells` keeps the story.
+pub fn run(plan: &Plan, tells: bool) -> Result<Outcome, Failure> {
+    let fail = |step, violation, story: Option<Story>| Failure {
+        seed: plan.seed,
+        step,
+        violation,
+        story: story.unwrap_or_default(),
+    };
+    let mut world = World::new(plan, tells).map_err(|violation| fail(0, violation, None))?;
+    loop {
+        match world.look_ahead().and_then(|()| world.step()) {
+            Ok(false) => {}
+            Ok(true) => match world.dissect() {
+                Ok(()) => break,
+                Err(violation) => {
+                    world.tell(0, || Happening::Broken(violation.clone()));
+                    return Err(fail(world.steps, violation, world.story));
+                }
+            },
+            Err(violation) => {
+                world.tell(0, || Happening::Broken(violation.clone()));
+                return Err(fail(world.steps, violation, world.story));
+            }
+        }
+    }
+    let recovery_ns = match world.phase {
+        Phase::Calm(_, since) => world.now - since,
+        _ => 0,
+    };
+    Ok(Outcome {
+        steps: world.steps,
+        virtual_ns: world.now - BEGIN_NS,
+        recovery_ns,
+        trace_digest: world.trace_digest,
+        coverage: std::mem::take(&mut world.oracle.coverage),
+        story: world.story.unwrap_or_default(),
+    })
+}
+
+impl World {
+    /// The next thing that happens, and everything that must hold after it. Returns whether the run is over.
+    pub(super) fn step(&mut self) -> Result<bool, Violation> {
+        self.steps += 1;
+        if self.steps > STEPS_MAX {
+            return Err(format!("LIVENESS: {STEPS_MAX} turns, and it is only {} ns", self.now));
+        }
+        let (seat, ready_at) = self.next_ready();
+        let arrival = self.wire.next_arrival().unwrap_or(Nanos::MAX);
+        let fault = self.next_fault_at();
+        let edge = self.next_edge_at();
+        self.now = self.now.max(ready_at.min(arrival).min(fault).min(edge));
+        if self.now == Nanos::MAX {
+            return Err("LIVENESS: nothing will ever happen any more".to_string());
+        }
+        self.receive();
+        if fault <= self.now {
+            self.strike()?;
+        } else if edge <= self.now {
+            self.act_edges()?;
+        } else if ready_at <= self.now {
+            self.act(seat)?;
+        }
+        match self.phase {
+            Phase::Storm => Ok(false),
+            Phase::Dead(since) => Ok(self.now >= since + self.plan.patient(DEAD_NS)),
+            Phase::Calm(healthy, since) => {
+                let done = self.steps.is_multiple_of(16)
+                    && self.is_done(healthy)
+                    && self.edge_lacks(healthy)?.is_none();
+                if !done && self.now >= since + self.live_ns() {
+                    if !self.waits_for_the_broken(healthy) {
+                        let lacks = self.edge_lacks(healthy)?.unwrap_or_default();
+                        return Err(format!("{}\n  {lacks}", self.describe_stuck(healthy)));
+                    }
+                    self.oracle.coverage.count(Event::TakeoversThatWait);
+                    self.phase = Phase::Dead(self.now);
+                }
+                Ok(done)
+            }
+        }
+    }
+
+    /// Who has its turn next, and when.
+    fn next_ready(&self) -> (usize, Nanos) {
+        let ready = self.seats.iter().enumerate().map(|(index, seat)| (index, seat.ready_at()));
+        ready.min_by_key(|(_, at)| *at).unwrap_or((0, Nanos::MAX))
+    }
+
+    /// What has arrived goes to the sockets.
+    fn receive(&mut self) {
+        while let Some(letter) = self.wire.arrive(self.now, &mut self.oracle.coverage) {
+            let Letter { route, number, sent_at, bytes } = letter;
+            let wakes = self.now + 1 + self.rng.below(self.plan.turn_ns);
+            let (now, owner) = (self.now, self.owner(route.to));
+            let Some(waiting) = self.net_mut(route.to).map(|net| net.groups.len()) else { continue };
+            if let Some(event) = self.seats[owner].device.loses(now, route.group, waiting) {
+                self.oracle.coverage.count(event);
+                if event == Event::RingsOverrun
+                    && let Some(net) = self.net_mut(route.to)
+                {
+                    net.groups.clear();
+                }
+                continue;
+            }
+            let Some(net) = self.net_mut(route.to) else { continue };
+            let from = route.group.is_none().then(|| address(route.from));
+            let is_joined = route.group.is_none_or(|group| net.joins(group));
+            if net.arrive(bytes, from, route.group) {
+                let seat = &mut self.seats[owner];
+                seat.wake_at = seat.wake_at.min(wakes);
+                let from = route.from;
+                if from == OPERATOR {
+                    continue;
+                }
+                self.tell(route.to, || Happening::Arrived { number, from, sent_at });
+            } else if is_joined {
+                self.oracle.coverage.count(Event::Overflowed);
+            }
+        }
+    }
+
+    /// A process has its turn, or begins.
+    fn act(&mut self, index: usize) -> Result<(), Violation> {
+        if !self.seats[index].actor.runs() {
+            if self.sleeps_on(index) {
+                return Ok(());
+            }
+            if let Actor::Replica(_) = self.seats[index].actor {
+                self.oracle.coverage.count(Event::Restarts);
+                return self.start_replica(index);
+            }
+            if let Actor::Edge(_) = self.seats[index].actor {
+                self.start_edge(index);
+                return Ok(());
+            }
+            self.start_client(index);
+            return Ok(());
+        }
+        if self.ends_second(index) {
+            return Ok(());
+        }
+        let takes = self.seats[index].device.takes(self.now);
+        if let Some(net) = self.net_mut(index) {
+            net.takes = takes;
+        }
+        let work = self.turn(index)?;
+        self.send(index, usize::MAX)?;
+        if self.has_second_handle(index) {
+            self.send(index + 1, usize::MAX)?;
+        }
+        self.check(index, work)?;
+        self.sleep(index, work);
+        self.stop_if_drained(index)
+    }
+
+    /// When the process looks again: soon after it had something to do, seldom when it is idle.
+    fn sleep(&mut self, index: usize, work: usize) {
+        let (turn_ns, (idle_ns_max, growth)) = (self.plan.turn_ns, self.idleness());
+        let (is_long, clock) = (self.plan.is_long(), self.plan.clock(index));
+        let mut has_arrivals = self.net_mut(index).is_some_and(|net| net.has_arrivals());
+        if self.has_second_handle(index) {
+            has_arrivals |= self.net_mut(index + 1).is_some_and(|net| net.has_arrivals());
+        }
+        let seat = &mut self.seats[index];
+        // A reader whose subscription is over takes nothing any more, and would be called without end.
+        let is_over = is_long && matches!(&seat.actor, Actor::Subscriber(_, reading) if reading.ended);
+        let busy = work > 0 || has_arrivals && !is_over || is_long && seat.actor.is_restless();
+        seat.idle_ns = if busy { turn_ns } else { (seat.idle_ns * growth).clamp(turn_ns, idle_ns_max) };
+        seat.wake_at = self.now + 1 + seat.idle_ns / 2 + self.rng.below(seat.idle_ns / 2 + 1);
+        if is_long && let Some(deadline) = seat.actor.client_deadline(clock).filter(|at| *at > self.now) {
+            seat.wake_at = seat.wake_at.min(deadline);
+        }
+        if let Some(deadline) = seat.actor.next_deadline() {
+            seat.wake_at = seat.wake_at.min(deadline.max(self.now + 1 + turn_ns / 8));
+        }
+    }
+
+    /// What the process sent, but for all after the first `count`, goes to the network; the oracle reads it
+    /// first.
+    pub(super) fn send(&mut self, index: usize, count: usize) -> Result<(), Violation> {
+        let Some(net) = self.net_mut(index) else { return Ok(()) };
+        let mut sent = std::mem::take(&mut net.sent);
+        if std::mem::take(&mut net.refused) {
+            let event = if net.takes == 0 { Event::NoBuffers } else { Event::ShortSends };
+            self.oracle.coverage.count(event);
+        }
+        sent.truncate(count);
+        let weather = match self.phase {
+            Phase::Storm => self.plan.weather,
+            _ => Weather { delay_ns: self.plan.weather.delay_ns, ..Weather::default() },
+        };
+        self.check_log(index)?;
+        for (to, bytes) in &sent {
+            let number = self.wire.next_number();
+            if let Some(story) = &mut self.story {
+                story.tell_sent(self.now, index, number, to, bytes);
+            }
+            self.oracle.coverage.count_kind(bytes);
+            let said = super::check::Sent { to: *to, from: address(index), bytes };
+            self.check_word(index, &said)?;
+            self.trace_digest = digest(&bytes[..bytes.len().min(104)])
+                ^ self.trace_digest.rotate_left(7)
+                ^ self.now.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            if matches!(to, To::Unicast(to) if is_operator(*to)) {
+                self.answer(bytes);
+            }
+            for other in 0..self.seats.len() {
+                let group = match to {
+                    To::Unicast(to) if *to == address(other) => None,
+                    To::Group(group) => Some(*group),
+                    To::Unicast(_) => continue,
+                };
+                let route = Route { from: index, to: other, group };
+                if other == index {
+                    self.loop_back(index, group, bytes);
+                } else if self.is_pair(index, other) {
+                    // What the two of one identity say to each other arrives: see `second`.
+                    let letter = Letter { route, number, sent_at: self.now, bytes: bytes.clone() };
+                    self.wire.post(self.now + weather.delay_ns, letter);
+                } else if group != Some(Group::Submit) || self.is_replica(other) {
+                    self.wire.send(&weather, self.now, route, bytes, &mut self.oracle.coverage);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The kernel hands a sender its own multicast at once.
+    fn loop_back(&mut self, index: usize, group: Option<Group>, bytes: &[u8]) {
+        if let (true, Some(group)) = (self.plan.loopback, group)
+            && let Some(net) = self.net_mut(index)
+        {
+            net.arrive(bytes.to_vec(), None, Some(group));
+        }
+    }
+
+    /// The seat of the process that has the handle at `index`.
+    fn owner(&self, index: usize) -> usize {
+        match self.seats[index].actor {
+            Actor::Handle(owner) => owner,
+            _ => index,
+        }
+    }
+
+    fn has_second_handle(&self, index: usize) -> bool {
+        matches!(self.seats.get(index + 1), Some(Seat { actor: Actor::Handle(owner), .. }) if *owner == index)
+    }
+
+    /// The device of the handle at `index`, if its process runs.
+    fn net_mut(&mut self, index: usize) -> Option<&mut SimNet> {
+        let owner = self.owner(index);
+        self.seats[owner].actor.net_mut(index - owner)
+    }
+
+    /// The log of a replica, before it says anything about it.
+    fn check_log(&mut self, index: usize) -> Result<(), Violation> {
+        if let Actor::Replica(machine) = &self.seats[index].actor
+            && let Some(replica) = machine.replica()
+        {
+            self.oracle.check_replica(index, replica.tail(), replica.core.commit_next())?;
+        }
+        Ok(())
+    }
+
+    /// What holds of a process after its turn, and what it knows about the commit.
+    fn check(&mut self, index: usize, work: usize) -> Result<(), Violation> {
+        // Damage stays: a later look finds it.
+        let looks =
+            work > 0 && self.steps.is_multiple_of(WORK_STEPS) || self.steps.is_multiple_of(LOOK_STEPS);
+        match &self.seats[index].actor {
+            Actor::Replica(machine) => {
+                let may_differ = machine.may_refuse();
+                for event in std::mem::take(&mut self.events) {
+                    self.check_stable(index, &event)?;
+                    self.oracle.check_node_event(index, &event, may_differ)?;
+                }
+                self.check_handover(index)?;
+                let Actor::Replica(machine) = &self.seats[index].actor else { return Ok(()) };
+                match machine.replica() {
+                    // A ring in which a bit has flipped proves nothing.
+                    Some(_) if machine.is_damaged() => Ok(()),
+                    Some(replica) => {
+                        if looks {
+                            replica.invariants();
+                        }
+                        self.oracle.check_tables(index, replica.tail(), &replica.core)
+                    }
+                    None => Ok(()),
+                }
+            }
+            Actor::Subscriber(Some(process), _) => {
+                if looks {
+                    process.core.invariants();
+                }
+                self.oracle.check_subscriber(index, process.core.commit_next(), process.core.history())
+            }
+            Actor::Publisher(Some(process), work) => {
+                if looks {
+                    process.core.invariants();
+                }
+                self.oracle.check_publisher(index, work.told_next)
+            }
+            Actor::Edge(edge) => {
+                if let Some(process) = edge.process.as_ref().filter(|_| looks) {
+                    process.invariants();
+                }
+                Ok(())
+            }
+            Actor::Second(second) => {
+                if let Some(second) = second.as_ref().filter(|_| looks) {
+                    second.invariants();
+                }
+                Ok(())
+            }
+            Actor::Publisher(None, _) | Actor::Subscriber(None, _) | Actor::Handle(_) => Ok(()),
+        }
+    }
+
+    /// Writes a line of the story, if there is one.
+    pub(super) fn tell(&mut self, lane: usize, what: impl FnOnce() -> Happening) {
+        if let Some(story) = &mut self.story {
+            story.tell(self.now, lane, what());
+        }
+    }
+
+    /// Whether nothing happens any more for which a leader may be missed.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.plan.quiet_from.is_some_and(|from| self.now >= BEGIN_NS + from)
+    }
+
+    /// Whether everything that the healthy ones have to do is done.
+    fn is_done(&self, healthy: Seats) -> bool {
+        self.seats.iter().enumerate().filter(|(index, _)| healthy >> index & 1 == 1).all(|(index, seat)| {
+            match &seat.actor {
+                Actor::Publisher(Some(process), work) => {
+                    !self.oracle.lacks_word(index)
+                        && (work.fenced
+                            || work.left == 0
+                                && process.core.is_drained()
+                                && self.oracle.without_fate(index) == 0)
+                }
+                Actor::Publisher(None, work) => work.restart_at == Nanos::MAX,
+                Actor::Subscriber(Some(_), reading) => reading.ended || self.oracle.has_delivered_all(index),
+                Actor::Subscriber(None, _) => false,
+                // What the edge lacks is asked for beside this.
+                Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => true,
+                Actor::Replica(machine) => machine.replica().is_some_and(|replica| {
+                    replica.core.commit_next() >= self.oracle.commit_next()
+                        || self.stays_behind(replica.tail().promised(), machine.identity, healthy)
+                }),
+            }
+        })
+    }
+
+    /// Who has promised above the epoch that is led follows nobody until a higher one begins (S2). The others need
+    /// not listen to it where it is no member (it asked for votes when it took itself for one), and a leader that
+    /// stays broken may never hear it: a quorum that hears that leader commits without it.
+    fn stays_behind(&self, promised: Epoch, identity: Identity, healthy: Seats) -> bool {
+        let led = self.oracle.ghost.tip().map_or(Epoch::NONE, |tip| self.oracle.tree.stem(tip).epoch);
+        let leads =
+            |seat: &Seat| matches!(&seat.actor, Actor::Replica(machine) if machine.identity == led.leader());
+        let is_heard = self.seats.iter().position(leads).is_some_and(|seat| healthy >> seat & 1 == 1);
+        promised > led && !(is_heard && self.members_in_force().contains(&identity))
+    }
+
+    fn describe_stuck(&self, healthy: Seats) -> Violation {
+        let mut out = format!(
+            "LIVENESS: a quorum is healed for {} ms and this is not done (committed below {}):",
+            self.live_ns() / 1_000_000,
+            self.oracle.commit_next()
+        );
+        for (index, seat) in self.seats.iter().enumerate() {
+            let health = if healthy >> index & 1 == 1 { "healed" } else { "broken" };
+            let _ = match &seat.actor {
+                Actor::Replica(machine) => match &machine.state {
+                    State::Up(replica) => write!(
+                        out,
+                        "\n  replica {index} ({health}): {} log {:?} promised {} commit {}",
+                        replica.role().name(),
+                        replica.tail().end(),
+                        replica.tail().promised(),
+                        replica.core.commit_next()
+                    ),
+                    State::Down(..) => write!(out, "\n  replica {index} ({health}): down"),
+                    State::Lost => write!(out, "\n  replica {index} ({health}): lost"),
+                },
+                Actor::Publisher(process, work) => write!(
+                    out,
+                    "\n  publisher {index} ({health}): {} left, id {:?}, {} without fate, drained {:?}",
+                    work.left,
+                    work.id,
+                    self.oracle.without_fate(index),
+                    process.as_ref().map(|process| process.core.is_drained())
+                ),
+                Actor::Subscriber(Some(process), reading) => write!(
+                    out,
+                    "\n  subscriber {index} ({health}): {:?} next {} commit {} seen {}, done {}",
+                    reading.delivery,
+                    process.core.deliver_next(),
+                    process.core.commit_next(),
+                    process.core.stamped_next(),
+                    self.oracle.has_delivered_all(index)
+                ),
+                Actor::Subscriber(None, _) => write!(out, "\n  subscriber {index} ({health}): down"),
+                Actor::Edge(edge) => write!(out, "\n  {index} ({health}): {edge}"),
+                Actor::Handle(_) | Actor::Second(_) => Ok(()),
+            };
+        }
+        out
+    }
+}
+
+impl Seat {
+    /// When it has its turn, or begins; never, if nothing will ever run here.
+    fn ready_at(&self) -> Nanos {
+        let at = match &self.actor {
+            Actor::Replica(machine) => match &machine.state {
+                State::Up(_) => self.wake_at,
+                State::Down(_, until) => *until,
+                State::Lost => Nanos::MAX,
+            },
+            Actor::Publisher(None, work) => work.restart_at,
+            Actor::Subscriber(None, reading) => reading.restart_at,
+            Actor::Edge(edge) if edge.process.is_none() => edge.restart_at,
+            Actor::Edge(_) => self.wake_at,
+            Actor::Handle(_) | Actor::Second(None) => Nanos::MAX,
+            Actor::Second(Some(_)) => self.wake_at,
+            Actor::Publisher(..) | Actor::Subscriber(..) => self.wake_at,
+        };
+        at.max(self.paused_until)
+    }
+}
+
+impl Actor {
+    /// Whether a process runs.
+    pub(super) fn runs(&self) -> bool {
+        match self {
+            Self::Replica(machine) => machine.replica().is_some(),
+            Self::Publisher(process, _) => process.is_some(),
+            Self::Subscriber(process, _) => process.is_some(),
+            Self::Edge(edge) => edge.process.is_some(),
+            Self::Second(second) => second.is_some(),
+            Self::Handle(_) => false,
+        }
+    }
+
+    /// The device of its process: of its first handle, or of its second one.
+    fn net_mut(&mut self, handle: usize) -> Option<&mut SimNet> {
+        match self {
+            Self::Replica(machine) => machine.replica_mut().map(|replica| replica.net_mut()),
+            Self::Publisher(process, _) => process.as_mut().map(|process| process.net_mut()),
+            Self::Subscriber(process, _) => process.as_mut().map(|process| process.net_mut()),
+            Self::Edge(edge) => edge.net_mut(handle),
+            Self::Second(second) => second.as_mut().and_then(|second| second.net_mut()),
+            Self::Handle(_) => None,
+        }
+    }
+
+    /// Whether it is to be called again soon, whatever comes.
+    fn is_restless(&self) -> bool {
+        match self {
+            Self::Replica(machine) => machine.replica().is_some_and(|replica| replica.is_restless()),
+            _ => false,
+        }
+    }
+
+    /// When a client has something to do, whatever comes: to hand in, to ask or to send again.
+    fn client_deadline(&self, clock: Clock) -> Option<Nanos> {
+        match self {
+            Self::Publisher(Some(process), work) => {
+                let hands_in = if work.left > 0 { work.next_at } else { Nanos::MAX };
+                Some(clock.reaches(process.core.next_deadline()).min(hands_in))
+            }
+            Self::Subscriber(Some(process), _) => Some(clock.reaches(process.core.next_deadline())),
+            _ => None,
+        }
+    }
+
+    /// When it must look at the latest.
+    fn next_deadline(&self) -> Option<Nanos> {
+        match self {
+            Self::Replica(machine) => {
+                machine.replica().map(|replica| machine.clock.reaches(replica.next_deadline()))
+            }
+            Self::Second(Some(second)) => second.next_deadline(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Frames: one datagram's worth of the stream. Built once, in the journal's memory, by the leader;
+//! sent, journaled, repaired and replayed as the very same bytes.
+
+use super::{Chain, Entries, EntryHeader, HEADER_LEN, Header, Kind, Reject, claim_entry, open_prefix, seal};
+use crate::entry::entry_len;
+
+/// A checked frame, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameView<'a> {
+    /// Its header.
+    pub header: &'a Header,
+    /// Exactly the frame's bytes, padding included, trailer excluded.
+    pub bytes: &'a [u8],
+    entries: Entries<'a>,
+}
+
+impl<'a> FrameView<'a> {
+    /// Judges bytes whose header has been checked by [`super::open`] or [`open_prefix`].
+    #[inline]
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, Reject> {
+        let header = Header::look(bytes).ok_or(Reject::Short)?;
+        if header.kind != Kind::Frame as u8 {
+            return Err(Reject::Kind);
+        }
+        if header.flags != 0 {
+            return Err(Reject::Flags);
+        }
+        if header.count == 0 || header.first_seq == 0 {
+            return Err(Reject::Count);
+        }
+        // The stream ends before u64 does: it is refused, never wrapped.
+        if header.first_seq.checked_add(u64::from(header.count)).is_none() {
+            return Err(Reject::Seq);
+        }
+        let bytes = &bytes[..header.length as usize];
+        let (entries, _) = Entries::check(&bytes[HEADER_LEN..], header.count)?;
+        Ok(Self { header, bytes, entries })
+    }
+
+    /// The frame in front of `bytes`, which was judged before.
+    #[inline]
+    pub fn known(bytes: &'a [u8]) -> Option<Self> {
+        let header = Header::look(bytes)?;
+        let bytes = bytes.get(..header.length as usize)?;
+        let entries = Entries::known(bytes.get(HEADER_LEN..)?, header.count);
+        Some(Self { header, bytes, entries })
+    }
+
+    /// Opens and judges the frame in front of `bytes` (a journal's memory).
+    pub fn from_prefix(bytes: &'a [u8]) -> Result<Self, Reject> {
+        open_prefix(bytes)?;
+        Self::parse(bytes)
+    }
+
+    /// Its entries, in order; the first has seq `header.first_seq`.
+    #[inline]
+    pub fn entries(&self) -> Entries<'a> {
+        self.entries
+    }
+
+    /// The chain behind this frame.
+    #[inline]
+    pub fn chain_after(&self) -> Chain {
+        chain_after(self.header)
+    }
+}
+
+/// The chain behind a frame with this (sealed) header: non-linear in every input, so that two frames
+/// exchanged, left out or altered do not cancel. Our own mix of two 64×64→128-bit products; it finds
+/// accidents, it is not a proof against an adversary (that is the MAC's business).
+#[inline]
+pub fn chain_after(header: &Header) -> Chain {
+    fn fold(a: u64, b: u64) -> u64 {
+        let product = u128::from(a) * u128::from(b);
+        (product as u64) ^ (product >> 64) as u64
+    }
+    let position = header.first_seq ^ u64::from(header.count).rotate_left(48);
+    let tag = header.tag[0] ^ header.tag[1].rotate_left(32);
+    let a = fold(header.chain ^ 0x9e37_79b9_7f4a_7c15, header.epoch ^ 0xd1b5_4a32_d192_ed03);
+    let b = fold(position ^ 0x8cb9_2ba7_2f3d_8dd7, tag ^ 0xaef1_7502_108e_f2d9);
+    fold(a ^ b.rotate_left(17) ^ header.chain, 0x9fb2_1c65_1e98_df25 ^ b)
+}
+
+/// A frame being built in memory that it does not own: how far it has come.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct OpenFrame {
+    length: usize,
+    count: u16,
+}
+
+impl Default for OpenFrame {
+    fn default() -> Self {
+        Self { length: HEADER_LEN, count: 0 }
+    }
+}
+
+impl OpenFrame {
+    /// Entries so far.
+    pub fn count(&self) -> u16 {
+        self.count
+    }
+
+    /// Bytes so far, header included.
+    pub fn len(&self) -> usize {
+        self.length
+    }
+
+    /// Whether no entry is in it.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether an entry of `payload_len` would fit into a frame of `frame_len_max`.
+    pub fn fits(&self, payload_len: usize, frame_len_max: usize) -> bool {
+        self.length + entry_len(payload_len) <= frame_len_max
+    }
+
+    /// Writes one entry behind the others, if it fits ([`OpenFrame::fits`]). Returns whether it was written.
+    #[inline]
+    pub fn push(&mut self, memory: &mut [u8], header: EntryHeader, payload: &[u8]) -> bool {
+        self.claim(memory, header, payload.len()).map(|body| body.copy_from_slice(payload)).is_some()
+    }
+
+    /// Like [`OpenFrame::push`], but the payload is the caller's to fill in; `None` if it does not fit.
+    #[inline]
+    pub fn claim<'m>(
+        &mut self,
+        memory: &'m mut [u8],
+        header: EntryHeader,
+        payload_len: usize,
+    ) -> Option<&'m mut [u8]> {
+        let (length, body) = claim_entry(memory.get_mut(self.length..)?, header, payload_len)?;
+        self.length += length;
+        self.count += 1;
+        Some(body)
+    }
+
+    /// Pads to `padded_len` (at least the present length, a multiple of 8), writes and seals `header`.
+    /// Returns it as sealed.
+    #[inline]
+    pub fn close(self, memory: &mut [u8], mut header: Header, padded_len: usize) -> Header {
+        assert!(padded_len >= self.length, "padding never cuts entries: {padded_len} < {}", self.length);
+        header.count = self.count;
+        if padded_len > self.length {
+            memory[self.length..padded_len].fill(0);
+        }
+        seal(&mut memory[..padded_len], header)
+    }
+}

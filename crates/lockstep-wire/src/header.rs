@@ -1,0 +1,304 @@
+//! The header that every datagram, frame and journal record begins with, and its seal.
+//!
+//! The tag covers every byte of the datagram but itself. It is a CRC-32C today and a MAC later; both
+//! fit its 16 bytes, so authentication will move no offset. `open` is the only way in: what it
+//! returns has been checked, and what it refuses is a counted [`Reject`].
+
+use super::{Epoch, Identity, Reject, crc};
+use bytemuck::{Pod, Zeroable};
+
+/// `LKST` in memory order.
+pub const MAGIC: u32 = u32::from_le_bytes(*b"LKST");
+/// The version of the wire and of the journal's records. A peer of another version is refused by name.
+pub const VERSION: u8 = 2;
+/// Bytes of a [`Header`].
+pub const HEADER_LEN: usize = size_of::<Header>();
+/// Largest UDP payload over IPv4 that any configuration may ask for (MTU 9000).
+pub const DATAGRAM_LEN_MAX: usize = 9000 - 28;
+
+/// What a datagram (or a journal record) is. The table of messages stands in [`crate`].
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[repr(u8)]
+pub enum Kind {
+    /// Entries of the stream, stamped by the leader.
+    Frame = 1,
+    /// A frame header without entries: the leader lives, and where it stands.
+    Heartbeat = 2,
+    /// Messages of publishers, not yet stamped.
+    Submission = 3,
+    /// A replica holds the leader's log up to a seq.
+    Ack = 4,
+    /// A request for missing frames.
+    Nack = 5,
+    /// Why a request brings no frames.
+    Answer = 6,
+    /// A unicast question about a node or a publisher.
+    Question = 7,
+    /// Its reply.
+    Reply = 8,
+    /// A candidate asks to be promised a ballot.
+    Prepare = 9,
+    /// The vow to refuse every epoch below a ballot, and the log that it is given with.
+    Promise = 10,
+    /// The answer to whoever speaks below a promise.
+    Refuse = 11,
+    /// A standby that misses the leader asks who misses it too.
+    PreVote = 12,
+    /// Somebody misses it too.
+    Grant = 13,
+    /// The watcher of a leader announces its death.
+    Down = 14,
+    /// A leader that stops stamping says who is to follow.
+    StepDown = 15,
+    /// Where a node stands, and whom it sees: for operators.
+    Status = 16,
+    /// Whether an operator's order is taken.
+    Verdict = 17,
+    /// Between devices: somebody wants groups sent to it by unicast, or no longer.
+    Join = 18,
+    /// Between devices: whether they are sent to it.
+    Lease = 19,
+    /// Over TCP: a reader asks for a part of the log.
+    ReplayRequest = 20,
+    /// Over TCP: what follows, or why nothing does.
+    ReplayAnswer = 21,
+    /// Over TCP, between frames: no frame is there for the present, or none follows any more.
+    ReplayMark = 22,
+    /// The leader tells publishers what it misses of them.
+    Notice = 24,
+    /// Between two processes under one identity: who lives, and since when.
+    Presence = 25,
+    /// Journal only: from here on frames are staged beside the log (S7).
+    Stage = 128,
+    /// Journal only: the staged frames are the log now (S7).
+    Switch = 129,
+}
+
+impl Kind {
+    /// The kind with this number, if there is one.
+    #[inline]
+    pub fn from_u8(kind: u8) -> Option<Self> {
+        Some(match kind {
+            1 => Self::Frame,
+            2 => Self::Heartbeat,
+            3 => Self::Submission,
+            4 => Self::Ack,
+            5 => Self::Nack,
+            6 => Self::Answer,
+            7 => Self::Question,
+            8 => Self::Reply,
+            9 => Self::Prepare,
+            10 => Self::Promise,
+            11 => Self::Refuse,
+            12 => Self::PreVote,
+            13 => Self::Grant,
+            14 => Self::Down,
+            15 => Self::StepDown,
+            16 => Self::Status,
+            17 => Self::Verdict,
+            18 => Self::Join,
+            19 => Self::Lease,
+            20 => Self::ReplayRequest,
+            21 => Self::ReplayAnswer,
+            22 => Self::ReplayMark,
+            24 => Self::Notice,
+            25 => Self::Presence,
+            128 => Self::Stage,
+            129 => Self::Switch,
+            _ => return None,
+        })
+    }
+}
+
+/// The first 104 bytes of everything. Little-endian, each field at a multiple of its size; but a datagram may lie
+/// anywhere in memory (behind 42 bytes of a card's frame), so the struct asks for no alignment, and is read where
+/// it lies.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C, packed)]
+pub struct Header {
+    /// [`MAGIC`].
+    pub magic: u32,
+    /// [`VERSION`].
+    pub version: u8,
+    /// A [`Kind`].
+    pub kind: u8,
+    /// The key of the tag; 0 is "checksum, no key".
+    pub key_id: u16,
+    /// CRC-32C in the low 32 bits of the first word, the rest zero (key 0).
+    pub tag: [u64; 2],
+    /// Bytes of the datagram, header and padding included; a multiple of 8.
+    pub length: u32,
+    /// Entries or items behind the header.
+    pub count: u16,
+    /// Bits that the kind defines; all others must be zero.
+    pub flags: u16,
+    /// Which cluster.
+    pub cluster: u64,
+    /// Which life of its stream; 0 while the sender knows none.
+    pub history: u64,
+    /// Frames and heartbeats: the leadership. Others: the epoch that the sender follows.
+    pub epoch: u64,
+    /// Replica number, or a publisher handle's random number (see `incarnation`).
+    pub sender: u32,
+    /// The replica's incarnation, or the rest of a handle's random identity.
+    pub incarnation: u32,
+    /// Frames: seq of the first entry. Heartbeats: next seq. Acks: the exclusive bound held.
+    pub first_seq: u64,
+    /// The exclusive bound of what the sender knows to be committed.
+    pub commit_next: u64,
+    /// Nanoseconds since the Unix epoch; in frames never decreasing along the stream.
+    pub timestamp: u64,
+    /// The chain before `first_seq`.
+    pub chain: u64,
+    /// Number per sender and incarnation (replay, loss per line); 0 in frames, whose number is their seq.
+    pub number: u64,
+}
+
+const _: () = {
+    assert!(size_of::<Header>() == 104 && align_of::<Header>() == 1);
+    assert!(std::mem::offset_of!(Header, tag) == 8);
+    assert!(std::mem::offset_of!(Header, length) == 24);
+    assert!(std::mem::offset_of!(Header, cluster) == 32);
+    assert!(std::mem::offset_of!(Header, history) == 40);
+    assert!(std::mem::offset_of!(Header, epoch) == 48);
+    assert!(std::mem::offset_of!(Header, sender) == 56);
+    assert!(std::mem::offset_of!(Header, first_seq) == 64);
+    assert!(std::mem::offset_of!(Header, commit_next) == 72);
+    assert!(std::mem::offset_of!(Header, timestamp) == 80);
+    assert!(std::mem::offset_of!(Header, chain) == 88);
+    assert!(std::mem::offset_of!(Header, number) == 96);
+};
+
+impl Header {
+    /// A header of `kind` with everything else zero.
+    pub fn new(kind: Kind) -> Self {
+        Self { magic: MAGIC, version: VERSION, kind: kind as u8, ..Self::zeroed() }
+    }
+
+    /// The header in front of `bytes`, not judged; `None` if there are too few.
+    #[inline]
+    pub fn look(bytes: &[u8]) -> Option<&Self> {
+        bytes.first_chunk::<HEADER_LEN>().map(|header| bytemuck::from_bytes(header))
+    }
+
+    /// The same, copied.
+    #[inline]
+    pub fn peek(bytes: &[u8]) -> Option<Self> {
+        Self::look(bytes).copied()
+    }
+
+    /// The epoch field, typed.
+    #[inline]
+    pub fn epoch(&self) -> Epoch {
+        Epoch(self.epoch)
+    }
+
+    /// Sender and incarnation, typed.
+    #[inline]
+    pub fn identity(&self) -> Identity {
+        Identity { replica: self.sender, incarnation: self.incarnation }
+    }
+
+    /// Exclusive end of the entries behind this header (frames).
+    #[inline]
+    pub fn next_seq(&self) -> u64 {
+        self.first_seq.saturating_add(u64::from(self.count))
+    }
+}
+
+/// The checksum's state behind the 8 bytes before the tag, by kind: of an unkeyed datagram of this version
+/// nothing else in them varies. A call for 8 bytes costs as much as one for a hundred.
+const STATES: [u32; 256] = {
+    let mut states = [0; 256];
+    let mut kind = 0;
+    while kind < states.len() {
+        let [a, b, c, d] = MAGIC.to_le_bytes();
+        let (mut crc, front) = (!0, [a, b, c, d, VERSION, kind as u8, 0, 0]);
+        let mut bit = 0;
+        while bit < 64 {
+            let odd = (crc ^ (front[bit / 8] >> (bit % 8)) as u32) & 1;
+            // Castagnoli's polynomial, bits reversed.
+            crc = (crc >> 1) ^ (0x82f6_3b78 * odd);
+            bit += 1;
+        }
+        states[kind] = !crc;
+        kind += 1;
+    }
+    states
+};
+
+/// CRC-32C over everything but the tag itself. `header` is what stands in front.
+// Inlined by force: who seals or opens knows already that the header is usual.
+#[inline(always)]
+fn checksum(header: &Header, datagram: &[u8]) -> u32 {
+    let usual = header.magic == MAGIC && header.version == VERSION && header.key_id == 0;
+    let state = if usual { STATES[header.kind as usize] } else { crc::crc32c(&datagram[..8]) };
+    crc::append(state, &datagram[24..])
+}
+
+/// Who submits in a datagram that nobody has judged yet, in one number; `None` for what is no submission.
+#[inline]
+pub fn submitter(datagram: &[u8]) -> Option<u64> {
+    const SENDER: usize = std::mem::offset_of!(Header, sender);
+    let sender = datagram.get(SENDER..SENDER + 8)?;
+    (datagram[5] == Kind::Submission as u8).then(|| bytemuck::pod_read_unaligned(sender))
+}
+
+/// Writes `header` in front of `datagram`, which ends where the datagram ends, and seals it: `length`
+/// and `tag` are filled in here. Returns the sealed header.
+// Inlined by force: who looks at some of its fields copies the others in vain.
+#[inline(always)]
+pub fn seal(datagram: &mut [u8], mut header: Header) -> Header {
+    header.length = datagram.len() as u32;
+    header.tag = [0; 2];
+    datagram[..HEADER_LEN].copy_from_slice(bytemuck::bytes_of(&header));
+    let tag = [u64::from(checksum(&header, datagram)), 0];
+    datagram[8..24].copy_from_slice(bytemuck::bytes_of(&tag));
+    Header { tag, ..header }
+}
+
+/// Checks the datagram or record in front of `bytes` and returns its header: magic, version, key,
+/// kind, length, tag, in this order. Bytes behind its length are left alone (a repair has a
+/// trailer, a journal the next record).
+#[inline(always)]
+pub fn open_prefix(bytes: &[u8]) -> Result<&Header, Reject> {
+    let header = Header::look(bytes).ok_or(Reject::Short)?;
+    if header.magic != MAGIC {
+        return Err(Reject::Magic);
+    }
+    if header.version != VERSION {
+        return Err(Reject::Version { seen: header.version });
+    }
+    if header.key_id != 0 {
+        return Err(Reject::Key);
+    }
+    if Kind::from_u8(header.kind).is_none() {
+        return Err(Reject::Kind);
+    }
+    let length = header.length as usize;
+    if length < HEADER_LEN || !length.is_multiple_of(8) || length > bytes.len() || length > DATAGRAM_LEN_MAX {
+        return Err(Reject::Length);
+    }
+    if { header.tag } != [u64::from(checksum(header, &bytes[..length])), 0] {
+        return Err(Reject::Checksum);
+    }
+    Ok(header)
+}
+
+/// [`open_prefix`] for a datagram of `cluster` as it came from the network. Journal records are no
+/// datagrams, and nothing but a repaired frame may have bytes behind it.
+#[inline(always)]
+pub fn open(bytes: &[u8], cluster: u64) -> Result<&Header, Reject> {
+    let header = open_prefix(bytes)?;
+    if header.cluster != cluster {
+        return Err(Reject::Cluster { seen: header.cluster });
+    }
+    if header.kind >= Kind::Stage as u8 {
+        return Err(Reject::Kind);
+    }
+    let behind = bytes.len() - header.length as usize;
+    if behind != 0 && !(header.kind == Kind::Frame as u8 && behind == super::REPAIR_TRAILER_LEN) {
+        return Err(Reject::Length);
+    }
+    Ok(header)
+}
