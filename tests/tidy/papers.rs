@@ -126,6 +126,58 @@ fn a_forgotten_configuration_a_link_and_a_command_are_found() {
     assert_eq!(links("[a](docs/a.md#x) [b](https://b) [c](#c) [d](d.md)"), ["docs/a.md", "d.md"]);
 }
 
+/// Sentences of a document that begin with a relative clause instead of their subject ("Who asks …", "What is
+/// lost …"): a reader parses them twice. Questions may.
+fn riddles(text: &str) -> Vec<&str> {
+    let words = ["Who", "Whoever", "Whom", "Whose", "What", "Whatever"];
+    let is_one = |sentence: &&str| {
+        let first = sentence.split(' ').next().unwrap_or_default();
+        words.contains(&first) && sentence.len() > first.len()
+    };
+    let (mut found, mut is_code) = (Vec::new(), false);
+    for line in text.lines() {
+        is_code ^= line.starts_with("```");
+        // A question ends on its line, as in a table or a heading.
+        if is_code || line.contains('?') {
+            continue;
+        }
+        let line = line.trim_start_matches(|c: char| c.is_ascii_digit() || "#*.>| ".contains(c));
+        let sentences = [". ", ": ", "; ", "| ", "** "]
+            .iter()
+            .fold(vec![line], |parts, end| parts.into_iter().flat_map(|part| part.split(end)).collect());
+        found.extend(sentences.into_iter().map(str::trim).filter(is_one));
+    }
+    found
+}
+
+#[test]
+fn a_sentence_of_a_document_begins_with_its_subject() {
+    // The table of keys has the words of the program.
+    let prose = documents().into_iter().filter(|(file, _)| file != "docs/CONFIGURATION.md");
+    let found = prose.flat_map(|(file, text)| {
+        riddles(&text).into_iter().map(|line| format!("{file}: {line}")).collect::<Vec<_>>()
+    });
+    none(found.collect(), "sentences that begin with a relative clause: subject, verb, object");
+}
+
+#[test]
+fn the_map_of_the_documents_names_each_of_them() {
+    let map = read(&root().join("docs/README.md"));
+    let named: Vec<_> = links(&map);
+    let missing = files("docs", "md").into_iter().map(|path| name(&path)).filter(|file| {
+        let file = file.trim_start_matches("docs/");
+        file != "README.md" && !named.contains(&file)
+    });
+    none(missing.collect(), "documents that docs/README.md does not name");
+}
+
+#[test]
+fn a_relative_clause_at_the_start_of_a_sentence_is_found() {
+    let text = "Who asks waits.\nIt is so. What is lost is lost.\n| x | Whoever comes |\n1. **A.** Whom it concerns\n";
+    assert_eq!(riddles(text).len(), 4, "{:?}", riddles(text));
+    assert!(riddles("## What is it?\nIt is what it is.\n```\nWho x\n```\nWhatever\n").is_empty());
+}
+
 /// The fenced blocks of a document: the word behind the fence, and the text.
 fn blocks(text: &str) -> Vec<(&str, &str)> {
     let blocks = text.split("```").skip(1).step_by(2);
