@@ -13,8 +13,8 @@ mod unicast;
 use lockstep_client::{
     Delivery, Flow, Publisher, PublisherEvent, Questioner, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
-use lockstep_io::events::{LOST_CODE, Recorder};
 use lockstep_node::{EVENT_KINDS, Node, journal_digest};
+use lockstep_process::events::{LOST_CODE, Recorder};
 use lockstep_wire::Condition;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

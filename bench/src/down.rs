@@ -15,13 +15,15 @@ use crate::stats::Latencies;
 use clap::Parser;
 use lockstep_core::engine::ports::{Group, Net, PARK_NS_MAX};
 use lockstep_io::clock::{Clock, random_u64};
-use lockstep_io::cpu::{self, SchedulingClass};
-use lockstep_io::events::Recorder;
 use lockstep_io::idle::Parker;
 use lockstep_io::udp::{Interface, Udp, UdpSettings, free_port};
-use lockstep_io::watcher::{NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps, watch};
 use lockstep_node::EVENT_KINDS;
 use lockstep_node::io::tail::MappedTail;
+use lockstep_process::cpu::{self, SchedulingClass};
+use lockstep_process::events::Recorder;
+use lockstep_process::watcher::{
+    NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps, watch,
+};
 use lockstep_wire::{Datagram, DownBody, Header, Kind, Nanos, write_down};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::Ipv4Addr;

@@ -65,7 +65,7 @@ fn interface(name: &str) -> String {
 
 /// Cores that this process may run on.
 pub fn cores() -> usize {
-    lockstep_io::cpu::cores().len()
+    lockstep_process::cpu::cores().len()
 }
 
 /// The compiler of this program.

@@ -8,7 +8,7 @@ use lockstep_client::{NodeState, Questioner};
 use lockstep_core::engine::event::Role;
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersReader;
-use lockstep_io::signal::Signal;
+use lockstep_process::signal::Signal;
 use lockstep_wire::{Nanos, Seq, Topic};
 use std::fs::File;
 use std::path::PathBuf;

@@ -22,8 +22,8 @@ use crate::progress::Progress;
 use crate::results::{Output, Results, Verdict};
 use crate::taps;
 use clap::ValueEnum;
-use lockstep_io::cpu;
 use lockstep_io::idle::Idle;
+use lockstep_process::cpu;
 use std::time::Instant;
 
 /// What is measured.

@@ -29,8 +29,8 @@ use crate::results::{Output, Results, Verdict};
 use crate::turns::Turns;
 use cables::Cables;
 use clap::ValueEnum;
-use lockstep_io::cpu;
 use lockstep_io::idle::Idle;
+use lockstep_process::cpu;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 

@@ -20,8 +20,8 @@ use crate::flags;
 use crate::progress::Progress;
 use crate::results::{Output, Results, Verdict};
 use crate::turns::Turns;
-use lockstep_io::cpu;
 use lockstep_io::idle::Idle;
+use lockstep_process::cpu;
 use std::path::PathBuf;
 
 /// Bytes of a message: the size that all figures of lockstep are given for.

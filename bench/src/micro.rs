@@ -21,7 +21,7 @@ use crate::results::{Output, Results, Round, Row, Unit, Verdict};
 use crate::stats::Latencies;
 use crate::turns::{Turns, per_operation};
 use lockstep_io::clock::Clock;
-use lockstep_io::cpu;
+use lockstep_process::cpu;
 use lockstep_wire::*;
 use std::hint::black_box;
 use std::time::Instant;

@@ -5,7 +5,7 @@ use crate::hosts::Hosts;
 use crate::node::{NodeArguments, STALLS};
 use crate::stalls::Stalls;
 use clap::ValueEnum;
-use lockstep_io::cpu::{self, SchedulingClass};
+use lockstep_process::cpu::{self, SchedulingClass};
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, ChildStdout, Stdio};
 use std::time::{Duration, Instant};

@@ -16,8 +16,8 @@ use crate::results::{Output, Results, Row, Unit, Verdict};
 use crate::scene::{Contestant, Node};
 use crate::stats::Spread;
 use lockstep_client::Delivery;
-use lockstep_io::cpu;
 use lockstep_io::idle::Idle;
+use lockstep_process::cpu;
 use lockstep_wire::Nanos;
 use std::time::Instant;
 

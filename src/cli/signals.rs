@@ -1,7 +1,7 @@
 //! SIGTERM and SIGINT: the first asks to stop in order; another one a second later ends the process at once.
 
 use lockstep_io::IoError;
-use lockstep_io::stop::Stop;
+use lockstep_process::stop::Stop;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 

@@ -6,7 +6,7 @@ use super::failure::{FAILED, USAGE};
 use super::{Failure, log};
 use crate::config::{Log, LogFormat, LogLevel};
 use lockstep_io::IoError;
-use lockstep_io::watcher::watch;
+use lockstep_process::watcher::watch;
 use std::os::fd::AsFd;
 
 /// Waits for the sequencer's end, announces it, and says so once.

@@ -2,12 +2,13 @@
 
 use crate::{KINDS, burst, child_of, is_child_of, open, said, settings, single};
 use lockstep_core::engine::ports::{Burst, Group, Net, PARK_NS_MAX};
+use lockstep_io::Obtained;
 use lockstep_io::clock::{self, Clock};
 use lockstep_io::counters::CountersFile;
-use lockstep_io::events::{Event, Recorder};
 use lockstep_io::idle::{Idle, PARK_NS_MIN, Parker};
 use lockstep_io::udp::UdpCounts;
-use lockstep_io::{Obtained, cpu, duty, guard};
+use lockstep_process::events::{Event, Recorder};
+use lockstep_process::{cpu, duty, guard};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 

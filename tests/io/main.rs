@@ -17,8 +17,8 @@ mod xdp;
 
 use lockstep_core::engine::ports::{Burst, Net};
 use lockstep_io::clock;
-use lockstep_io::events::EventKind;
 use lockstep_io::udp::{Interface, Udp, UdpSettings, free_port};
+use lockstep_process::events::EventKind;
 use std::net::Ipv4Addr;
 use std::process::{Command, Output};
 use std::time::Duration;

@@ -3,7 +3,7 @@
 use crate::{KINDS, child_of, is_child_of, said};
 use lockstep_io::clock::{Clock, Utc};
 use lockstep_io::counters::{CountersFile, CountersReader, NAME_BYTES};
-use lockstep_io::events::{Event, RING_EVENTS, Recorder};
+use lockstep_process::events::{Event, RING_EVENTS, Recorder};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Stdio;

@@ -7,11 +7,11 @@
 
 use crate::{CHILD, LOCALHOST, child_of, is_child_of, open, received, settings};
 use lockstep_core::engine::ports::Group;
-use lockstep_io::events::{Event, Recorder};
 use lockstep_io::udp::{Interface, Udp, UdpSettings};
-use lockstep_io::watcher::{DIED, NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps};
-use lockstep_io::{cpu, init};
 use lockstep_node::EVENT_KINDS;
+use lockstep_process::events::{Event, Recorder};
+use lockstep_process::watcher::{DIED, NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps};
+use lockstep_process::{cpu, init};
 use lockstep_wire::{Datagram, DownBody, Header, Kind, write_down};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};

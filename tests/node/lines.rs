@@ -8,8 +8,8 @@ use lockstep_client::{
 use lockstep_core::engine::counters::Counter;
 use lockstep_io::counters::CountersReader;
 use lockstep_io::device::Memory;
-use lockstep_io::events::Recorder;
 use lockstep_node::{EVENT_KINDS, Node, NodeSettings, journal_digest};
+use lockstep_process::events::Recorder;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};

@@ -7,8 +7,8 @@ use lockstep_client::{
     SubscriberEvent,
 };
 use lockstep_core::engine::counters::Counter;
-use lockstep_io::events::Recorder;
 use lockstep_node::{EVENT_KINDS, Node, journal_digest};
+use lockstep_process::events::Recorder;
 use lockstep_wire::Seq;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

@@ -9,8 +9,8 @@ use lockstep_client::{
 };
 use lockstep_core::engine::counters::Counter;
 use lockstep_io::clock::Clock;
-use lockstep_io::cpu;
 use lockstep_io::idle::Idle;
+use lockstep_process::cpu;
 use lockstep_wire::{Epoch, Nanos, PublisherId, PublisherSeq, Seq};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};

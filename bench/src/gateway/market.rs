@@ -9,7 +9,7 @@ use lockstep_client::{
     Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
 use lockstep_gateway::gateway::clients::Clients;
-use lockstep_io::cpu;
+use lockstep_process::cpu;
 use lockstep_wire::{Nanos, PublisherId};
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -10,7 +10,7 @@ use lockstep_gateway::gateway::users::{User, Users, Whom};
 use lockstep_gateway::soup::{ClientEnd, ClientEvent, ClientLimits, ClientState, Connection};
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
-use lockstep_io::signal::Signal;
+use lockstep_process::signal::Signal;
 use lockstep_wire::Nanos;
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Read, Write};

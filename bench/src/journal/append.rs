@@ -8,7 +8,7 @@ use crate::stats::Latencies;
 use crate::turns::{Turns, per_operation};
 use lockstep_core::proto::log::LogEnd;
 use lockstep_io::clock::Clock;
-use lockstep_io::cpu;
+use lockstep_process::cpu;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;

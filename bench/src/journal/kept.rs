@@ -10,7 +10,7 @@ use crate::stats::Latencies;
 use crate::turns::Turns;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_io::clock::Clock;
-use lockstep_io::cpu;
+use lockstep_process::cpu;
 use lockstep_wire::{Nanos, Seq};
 use std::collections::VecDeque;
 use std::os::unix::fs::FileExt;

@@ -6,7 +6,7 @@ use crate::check::write_message;
 use crate::worker::Worker;
 use lockstep_client::{Endpoint, PublishError, Publisher, PublisherEvent};
 use lockstep_core::engine::counters::Counter;
-use lockstep_io::cpu;
+use lockstep_process::cpu;
 use lockstep_wire::{Nanos, PublisherId};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};

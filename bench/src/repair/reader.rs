@@ -7,7 +7,7 @@ use crate::stats::Latencies;
 use lockstep::config::Config;
 use lockstep_client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
 use lockstep_core::engine::counters::Counter;
-use lockstep_io::cpu;
+use lockstep_process::cpu;
 use lockstep_wire::{Nanos, Seq};
 use serde::{Deserialize, Serialize};
 use std::io::Write;

@@ -16,31 +16,21 @@
 #![allow(unsafe_code, clippy::disallowed_methods)]
 
 pub mod auto;
-pub mod claims;
 pub mod clock;
 pub mod counters;
-pub mod cpu;
 pub mod crc;
 pub mod device;
-pub mod duty;
-pub mod events;
 pub mod fanout;
-pub mod guard;
 pub mod idle;
-pub mod init;
-pub mod limits;
 pub mod lines;
 pub mod multicast;
 pub mod rehearse;
 pub mod shm;
-pub mod signal;
 pub mod source;
 pub mod spool;
-pub mod stop;
 pub mod sync;
 pub mod transport;
 pub mod udp;
-pub mod watcher;
 pub mod xdp;
 
 use std::fmt;

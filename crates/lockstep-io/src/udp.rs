@@ -21,7 +21,7 @@ mod socket;
 mod tests;
 
 pub use interface::Interface;
-pub(super) use outbox::socket_address;
+pub use outbox::socket_address;
 pub(super) use socket::{Alone, open_alone};
 pub use socket::{announcer, free_port, take_bursts_whole};
 

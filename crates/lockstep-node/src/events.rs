@@ -6,9 +6,9 @@ use lockstep_core::engine::event::{Event, Role, Stopped};
 use lockstep_core::proto::election::Why;
 use lockstep_core::proto::redundancy::Away;
 use lockstep_core::proto::rounds;
-use lockstep_io::events::{Event as Record, EventKind};
 use lockstep_io::fanout::FanoutCounts;
-use lockstep_io::watcher::{self, Readiness};
+use lockstep_process::events::{Event as Record, EventKind};
+use lockstep_process::watcher::{self, Readiness};
 use lockstep_wire::{Condition, Epoch, Identity, Nanos, Reject};
 use std::fmt::{self, Display as _};
 use std::os::unix::process::ExitStatusExt;
@@ -43,7 +43,7 @@ const LEFT_BEHIND: u16 = 1330;
 const ROUND_REFUSED: u16 = 1020;
 const TWIN: u16 = 1308;
 
-/// All codes of a node, for [`lockstep_io::events::Recorder::new`].
+/// All codes of a node, for [`lockstep_process::events::Recorder::new`].
 pub static EVENT_KINDS: &[EventKind] = &{
     let mut kinds = [EventKind { code: 0, level: Level::WARN, format: format_condition }; ALL_KINDS];
     let mut at = 0;

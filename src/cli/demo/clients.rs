@@ -21,8 +21,8 @@ use lockstep_gateway::soup::{
 use lockstep_gateway::{Field, Session, Text};
 use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
-use lockstep_io::cpu;
 use lockstep_io::idle::{Idle, Waiter};
+use lockstep_process::cpu;
 use lockstep_wire::Nanos;
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};

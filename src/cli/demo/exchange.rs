@@ -5,7 +5,7 @@ use super::said::{Said, Told};
 use crate::cli::Failure;
 use crate::cli::exchange::{Exchange, Heard};
 use crate::config::Config;
-use lockstep_io::cpu;
+use lockstep_process::cpu;
 use lockstep_wire::Nanos;
 use std::sync::mpsc::TryRecvError;
 

@@ -13,7 +13,7 @@ use crate::cli::failure::{FAILED, NOT_READY};
 use crate::cli::gateway::user;
 use lockstep_gateway::gateway::users::{User, Users};
 use lockstep_io::clock::Clock;
-use lockstep_io::signal::Signal;
+use lockstep_process::signal::Signal;
 use lockstep_wire::Nanos;
 use std::net::SocketAddr;
 use std::path::Path;

@@ -1,6 +1,6 @@
 //! How much memory a process holds, by quarters of the run: flat, or it would not last.
 
-use lockstep_io::cpu::resident_bytes;
+use lockstep_process::cpu::resident_bytes;
 
 /// Samples of one process.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]

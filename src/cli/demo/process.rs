@@ -4,7 +4,7 @@ use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};
 use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
-use lockstep_io::signal::Signal;
+use lockstep_process::signal::Signal;
 use lockstep_wire::Nanos;
 use std::fs::{self, File};
 use std::io::Write;

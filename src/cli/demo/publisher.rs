@@ -8,7 +8,7 @@ use crate::cli::failure::{FAILED, FENCED, NOT_READY};
 use crate::config::Config;
 use lockstep_client::{PublishError, Publisher, PublisherEvent};
 use lockstep_core::engine::counters::Counter;
-use lockstep_io::cpu;
+use lockstep_process::cpu;
 use lockstep_wire::{Destination, Nanos, PublisherId};
 use std::sync::mpsc::TryRecvError;
 use std::time::Duration;

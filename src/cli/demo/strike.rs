@@ -12,7 +12,7 @@ use crate::cli::failure::{FAILED, NOT_READY};
 use lockstep_client::{Endpoint, NodeState, Questioner};
 use lockstep_core::engine::event::Role;
 use lockstep_io::clock::Clock;
-use lockstep_io::signal::Signal;
+use lockstep_process::signal::Signal;
 use lockstep_wire::{Epoch, Nanos};
 use std::time::Duration;
 

@@ -13,7 +13,7 @@ use hdrhistogram::Histogram;
 use lockstep_client::{Delivery, Flow, Message, ReplayEnd, Start, StreamDigest, Subscriber, SubscriberEvent};
 use lockstep_core::engine::counters::Counter;
 use lockstep_io::clock::Clock;
-use lockstep_io::cpu;
+use lockstep_process::cpu;
 use lockstep_wire::{Destination, Epoch, Nanos, PublisherId, PublisherSeq, Seq};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::TryRecvError;

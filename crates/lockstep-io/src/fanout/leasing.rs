@@ -246,7 +246,7 @@ impl Leasing {
         self.counts.refusals += 1;
         // A node's log is written by its side thread.
         if !self.gives {
-            tracing::warn!("the node at {from} refuses to send to us: {why}");
+            warn_of_refusal(from, &why);
         }
     }
 
@@ -271,3 +271,12 @@ impl Leasing {
         }
     }
 }
+
+#[cfg(feature = "tracing")]
+fn warn_of_refusal(from: SocketAddrV4, why: &str) {
+    tracing::warn!("the node at {from} refuses to send to us: {why}");
+}
+
+/// The counter of refusals has it.
+#[cfg(not(feature = "tracing"))]
+fn warn_of_refusal(_: SocketAddrV4, _: &str) {}

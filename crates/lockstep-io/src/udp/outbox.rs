@@ -288,7 +288,7 @@ fn send_parts(socket: BorrowedFd<'_>, to: SocketAddrV4, parts: [&[u8]; 2]) -> io
 }
 
 /// `to` as the kernel reads it.
-pub(crate) fn socket_address(to: SocketAddrV4) -> libc::sockaddr_in {
+pub fn socket_address(to: SocketAddrV4) -> libc::sockaddr_in {
     libc::sockaddr_in {
         sin_family: libc::AF_INET as libc::sa_family_t,
         sin_port: to.port().to_be(),

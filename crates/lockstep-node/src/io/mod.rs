@@ -2,6 +2,7 @@
 //!
 //! Beside `lockstep-io` the only place with system calls and `unsafe`. It knows no rule.
 
+mod claims;
 pub mod journal_files;
 pub mod journal_thread;
 mod mender;

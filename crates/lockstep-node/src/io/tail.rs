@@ -10,9 +10,9 @@
 //! up to what `written` has freed; [`TailReader`] (side) reads only from `written` to `published`. Both
 //! check that themselves, so the two never touch the same bytes.
 
+use super::claims::{self, Claims};
 use lockstep_core::ring::place_in;
 use lockstep_io::IoError;
-use lockstep_io::claims::{self, Claims};
 use lockstep_io::sync::{AtomicU64, Ordering};
 use lockstep_replica::journal::ports::{TailMemory, TailSource, Word};
 use lockstep_replica::journal::{BLOCK_LEN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT};

@@ -194,7 +194,7 @@ impl Worker {
     }
 
     fn run(mut self) {
-        lockstep_io::cpu::yield_to_others();
+        lockstep_process::cpu::yield_to_others();
         while !self.shared.stop.load(Ordering::Acquire) {
             if self.shared.changed.swap(false, Ordering::AcqRel) {
                 self.begin();

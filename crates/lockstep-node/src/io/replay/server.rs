@@ -179,7 +179,7 @@ struct Room {
 
 impl Room {
     fn run(mut self) {
-        lockstep_io::cpu::yield_to_others();
+        lockstep_process::cpu::yield_to_others();
         let mut events = Events::with_capacity(256);
         let mut wait = QUIET;
         loop {

@@ -7,7 +7,7 @@
 //! Neither word ever falls. Who raises one stores it with release behind the last access to what it gives away; who
 //! relies on it loads it with acquire before the first access.
 
-use crate::sync::{AtomicU64, Ordering};
+use lockstep_io::sync::{AtomicU64, Ordering};
 
 /// Loads a word that the other thread stores, and all that it gave away with it.
 #[inline]

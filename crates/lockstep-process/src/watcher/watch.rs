@@ -7,8 +7,8 @@
 
 use super::page::{Handed, NOTICE_LEN_MAX, Page, Readiness};
 use crate::cpu::{self, SchedulingClass};
-use crate::udp::socket_address;
-use crate::{IoError, Obtained};
+use lockstep_io::udp::socket_address;
+use lockstep_io::{IoError, Obtained};
 use std::fmt;
 use std::fs::File;
 use std::io::{Error, ErrorKind};

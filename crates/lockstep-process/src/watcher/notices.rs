@@ -1,7 +1,7 @@
 //! The prepared datagram that the stamping thread leaves for its watcher: two of them, and a version whose lowest
 //! bit names the one in force. One writes, and may die between any two instructions; whoever reads gets a whole one.
 
-use crate::sync::{AtomicU64, Ordering, fence};
+use lockstep_io::sync::{AtomicU64, Ordering, fence};
 
 /// A datagram that is ready to be sent, of up to `WORDS` words.
 #[repr(C)]

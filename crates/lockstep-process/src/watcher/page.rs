@@ -12,7 +12,7 @@
 //! A thread may die between any two instructions, so a notice in force is never written to.
 
 use super::notices::Notices;
-use crate::IoError;
+use lockstep_io::IoError;
 use memmap2::MmapOptions;
 use std::cell::UnsafeCell;
 use std::fs::File;

@@ -3,9 +3,9 @@
 //! One turn, one `now`: whatever a turn does, it does at one instant, so its decisions agree. A turn
 //! that worked is followed by the next at once; the idle strategy has its say only between.
 
-use super::clock::Clock;
-use super::idle::Waiter;
 use lockstep_core::engine::ports::PARK_NS_MAX;
+use lockstep_io::clock::Clock;
+use lockstep_io::idle::Waiter;
 use lockstep_wire::Nanos;
 use std::sync::atomic::{AtomicBool, Ordering};
 

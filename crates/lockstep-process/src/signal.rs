@@ -1,6 +1,6 @@
 //! Signals to our own children: how they are killed, stopped and resumed by those who try what happens then.
 
-use super::IoError;
+use lockstep_io::IoError;
 use std::process::Child;
 
 /// What a process is told.

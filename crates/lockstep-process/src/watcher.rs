@@ -25,10 +25,10 @@ mod watch;
 pub use page::{NOTICE_LEN_MAX, Readiness};
 pub use watch::{Ended, Source, watch};
 
-use super::events::Recorder;
-use super::udp::{UdpSettings, announcer};
-use super::{IoError, Obtained};
+use crate::events::Recorder;
 use lockstep_core::engine::ports::Group;
+use lockstep_io::udp::{UdpSettings, announcer};
+use lockstep_io::{IoError, Obtained};
 use page::Page;
 use std::ffi::OsString;
 use std::io::{Error, ErrorKind};
@@ -181,7 +181,7 @@ pub fn forbid_core_dumps() -> Obtained {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::udp::Interface;
+    use lockstep_io::udp::Interface;
     use std::net::Ipv4Addr;
 
     #[test]

@@ -15,11 +15,11 @@
 //! A slot of the ring carries a version: odd while it is written, and twice the number of its event
 //! afterwards. Who reads a slot reads the version before and after, and so knows what is whole.
 
-use super::IoError;
-use super::clock::{Clock, Utc};
 use bytemuck::{Pod, Zeroable};
 use crossbeam::queue::ArrayQueue;
 use crossbeam::utils::CachePadded;
+use lockstep_io::IoError;
+use lockstep_io::clock::{Clock, Utc};
 use lockstep_wire::Nanos;
 use signal_hook::{SigId, consts::SIGUSR1};
 use std::fmt::{self, Write as _};

@@ -7,10 +7,10 @@
 use super::WatcherSettings;
 use super::page::{Page, Readiness};
 use super::{DIED, STARTED};
-use crate::IoError;
-use crate::clock::Clock;
 use crate::cpu::{self, SchedulingClass};
 use crate::events::{Event, Recorder};
+use lockstep_io::IoError;
+use lockstep_io::clock::Clock;
 use lockstep_wire::Nanos;
 use std::fs::File;
 use std::net::UdpSocket;

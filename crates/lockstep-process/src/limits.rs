@@ -1,6 +1,6 @@
 //! What the kernel lets this process have, where a little more costs nobody anything.
 
-use super::Obtained;
+use lockstep_io::Obtained;
 
 /// Raises the number of files that this process may open to what it may raise it to. A journal opens some dozens, a
 /// gateway one for each client; a shell's default of 1024 is for programs that use `select`.

@@ -4,7 +4,7 @@
 //! of these settings may be refused; none of them is needed for correctness. So nothing here fails:
 //! it answers with [`Obtained`], read back from the kernel, and with the remedy.
 
-use super::Obtained;
+use lockstep_io::Obtained;
 use std::fmt;
 use std::str::FromStr;
 

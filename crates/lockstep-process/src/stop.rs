@@ -4,7 +4,7 @@
 //! So a second request counts only when it comes a second after the first; it ends the process where it is,
 //! and says what that skips.
 
-use super::IoError;
+use lockstep_io::IoError;
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use signal_hook::low_level;

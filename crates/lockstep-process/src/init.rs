@@ -6,7 +6,7 @@
 //! that, and runs itself again as its child: forwards signals, collects the dead, and ends with the child's
 //! exit code once nobody is left.
 
-use super::IoError;
+use lockstep_io::IoError;
 use std::io::Error;
 use std::os::unix::process::CommandExt;
 use std::process::Command;

@@ -10,7 +10,7 @@
 //! sees them), and the clocks of the vdso, which *become* calls under a poor clocksource
 //! ([`unsupported`] says so).
 
-use super::IoError;
+use lockstep_io::IoError;
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
