@@ -178,6 +178,44 @@ fn a_relative_clause_at_the_start_of_a_sentence_is_found() {
     assert!(riddles("## What is it?\nIt is what it is.\n```\nWho x\n```\nWhatever\n").is_empty());
 }
 
+/// The first column of each table of a document, by heading.
+fn first_columns(text: &str) -> Vec<(&str, Vec<String>)> {
+    let sections = text.split("\n## ").skip(1);
+    let column = |section: &str| {
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| "));
+        rows.skip(1).filter_map(|row| row.split(" | ").next()).map(str::to_lowercase).collect()
+    };
+    sections.map(|section| (section.lines().next().unwrap_or_default(), column(section))).collect()
+}
+
+/// What is wrong with a glossary whose last table has the retired words: a term in two places or out of order, a
+/// retired word that is a term as well.
+fn wrong_terms(glossary: &str) -> Vec<String> {
+    let (mut wrong, mut terms) = (Vec::new(), Vec::new());
+    for (heading, column) in first_columns(glossary) {
+        let late = column.windows(2).filter(|pair| pair[0] >= pair[1]);
+        wrong.extend(late.map(|pair| format!("{heading}: '{}' stands before '{}'", pair[0], pair[1])));
+        let twice = column.iter().filter(|term| terms.contains(*term));
+        wrong.extend(twice.map(|term| format!("{heading}: '{term}' stands above too")));
+        terms.extend(column);
+    }
+    wrong
+}
+
+#[test]
+fn the_glossary_has_each_term_once_and_in_order() {
+    let glossary = read(&root().join("docs/GLOSSARY.md"));
+    let tables = first_columns(&glossary);
+    assert!(tables.len() > 10 && tables.iter().all(|(_, terms)| terms.len() > 3), "{tables:?}");
+    none(wrong_terms(&glossary), "terms of docs/GLOSSARY.md");
+}
+
+#[test]
+fn a_term_out_of_order_and_a_retired_term_are_found() {
+    let glossary = "# x\n\n## A\n\n| term | y |\n|---|---|\n| b | y |\n| a | y |\n\n## Retired words\n\n| z | y |\n|---|---|\n| b | y |\n";
+    assert_eq!(wrong_terms(glossary), ["A: 'b' stands before 'a'", "Retired words: 'b' stands above too"]);
+}
+
 /// The fenced blocks of a document: the word behind the fence, and the text.
 fn blocks(text: &str) -> Vec<(&str, &str)> {
     let blocks = text.split("```").skip(1).step_by(2);
