@@ -223,35 +223,32 @@ fn log_lines_are_json_when_they_shall_be_and_a_flag_beats_a_variable_beats_the_f
     assert_eq!(origin("log.level"), Some("env LOCKSTEP_LOG_LEVEL".into()));
 }
 
-fn readme() -> String {
-    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).expect("it is there")
+fn commands_page() -> String {
+    std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/COMMANDS.md")).expect("it is there")
 }
 
 #[test]
-fn the_readme_has_every_command_and_every_exit_code_as_the_program_tells_them() {
+fn commands_md_has_every_command_and_every_exit_code_as_the_program_prints_them() {
     let help = run(command(&["--help"]), b"").with_code(0).out;
     let (_, commands) = help.split_once("Commands:").expect("a list");
     let (commands, codes) = commands.split_once("Exit codes:").expect("a table");
     let (commands, _) = commands.split_once("Options:").expect("an end");
-    let readme = readme();
+    let page = commands_page();
     // What is longer than a line goes on further to the right.
     let names = commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
     let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
     assert!(names.len() > 15 && names.contains(&"status"), "{names:?}");
     for name in names.iter().filter(|name| **name != "help") {
         let rows = [format!("| `lockstep {name}`"), format!("| `lockstep {name} ")];
-        assert!(
-            rows.iter().any(|row| readme.contains(row.as_str())),
-            "README's table of commands lacks {name}"
-        );
+        assert!(rows.iter().any(|row| page.contains(row.as_str())), "docs/COMMANDS.md lacks {name}");
     }
     let codes: Vec<_> = codes.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     for code in &codes {
         let (number, means) = code.split_once("  ").expect("two columns");
         let row = format!("| {number} | {means} |");
-        assert!(readme.contains(&row), "README's table of exit codes lacks '{row}'");
+        assert!(page.contains(&row), "docs/COMMANDS.md lacks '{row}'");
     }
-    let (_, table) = readme.split_once("| exit code | means |\n|---|---|\n").expect("a table");
+    let (_, table) = page.split_once("| exit code | means |\n|---|---|\n").expect("a table");
     assert_eq!(table.lines().take_while(|line| line.starts_with('|')).count(), codes.len());
 }
 

@@ -4,7 +4,7 @@
 
 use lockstep::config::Config;
 use lockstep_client::Endpoint;
-use lockstep_gateway::soup::{ClientEnd, RejectReason};
+use soupbintcp::{ClientEnd, RejectReason};
 use std::time::{Duration, Instant};
 use tools::gateways::{add_user, is_cut_and_resumes_who_reads_nothing, start, with_exchange};
 use tools::processes::{Cluster, payloads};

@@ -32,7 +32,7 @@ fn coded_rows(text: &str) -> Vec<Vec<&str>> {
 #[test]
 fn every_log_code_is_one_things_and_stands_in_the_table() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/LOG.md")).unwrap();
-    let (happens, holds) = text.split_once("## What holds").expect("two tables");
+    let (happens, holds) = text.split_once("## Conditions").expect("two tables");
     let mut told = vec![format!("{LOST_CODE:04} WARN")];
     told.extend(EVENT_KINDS.iter().map(|kind| format!("{:04} {}", kind.code, kind.level)));
     let code = |row: &str| row[..4].to_owned();

@@ -1,4 +1,4 @@
-//! `docs/START.md`, run: its file and its very commands, in its order, on three hosts.
+//! `docs/DEPLOY.md`, run: its file and its very commands, in its order, on three hosts, and what they print.
 
 #![allow(clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 use tools::netns::{self, Network};
 
-const PAGE: &str = include_str!("../docs/START.md");
+const PAGE: &str = include_str!("../docs/DEPLOY.md");
 /// What is not done by then never will be.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -17,6 +17,9 @@ struct Block {
     host: usize,
     script: String,
     runs: Runs,
+    /// What it prints, line by line: one number stands for any other, `…` for anything, and alone on a line for any
+    /// lines.
+    prints: Option<String>,
 }
 
 /// How it ends.
@@ -30,9 +33,20 @@ enum Runs {
     Stays,
 }
 
-/// The page's configuration, and its blocks.
-fn parse(page: &str) -> (String, Vec<Block>) {
-    let (mut file, mut blocks) = (String::new(), Vec::new());
+/// What a page has in its fenced blocks.
+#[derive(Default)]
+struct Page {
+    /// The configuration.
+    file: String,
+    blocks: Vec<Block>,
+    /// Scripts that change a machine for good: they are not run, and their syntax is checked.
+    machine: Vec<String>,
+    /// The unit of the service manager.
+    unit: String,
+}
+
+fn parse(page: &str) -> Page {
+    let mut parsed = Page::default();
     let mut lines = page.lines();
     while let Some(line) = lines.next() {
         let Some(info) = line.strip_prefix("```") else { continue };
@@ -43,7 +57,14 @@ fn parse(page: &str) -> (String, Vec<Block>) {
             .collect();
         let words: Vec<&str> = info.split(' ').collect();
         match words[..] {
-            ["toml"] => file = text,
+            ["toml"] => parsed.file = text,
+            ["ini"] => parsed.unit = text,
+            ["sh", "machine"] => parsed.machine.push(text),
+            ["text"] => {
+                let last = parsed.blocks.last_mut().expect("an output stands behind its command");
+                assert!(last.prints.is_none() && last.runs != Runs::Stays, "whose output is {text}");
+                last.prints = Some(text);
+            }
             ["sh", host, ..] => {
                 let host = host.strip_prefix("host-").and_then(|number| number.parse().ok());
                 let runs = match words.get(2) {
@@ -56,12 +77,46 @@ fn parse(page: &str) -> (String, Vec<Block>) {
                     }
                 };
                 let host = host.unwrap_or_else(|| panic!("which host is {info}?"));
-                blocks.push(Block { host, script: text, runs });
+                parsed.blocks.push(Block { host, script: text, runs, prints: None });
             }
             _ => panic!("a block that nobody runs: {info}"),
         }
     }
-    (file, blocks)
+    parsed
+}
+
+/// Whether the lines of `output` are those that a page shows.
+fn fits(shown: &str, output: &str) -> bool {
+    let (shown, output): (Vec<_>, Vec<_>) = (shown.lines().collect(), output.lines().collect());
+    fits_lines(&shown, &output)
+}
+
+fn fits_lines(shown: &[&str], output: &[&str]) -> bool {
+    match shown {
+        [] => output.is_empty(),
+        ["…", rest @ ..] => (0..=output.len()).any(|skipped| fits_lines(rest, &output[skipped..])),
+        [line, rest @ ..] => {
+            output.first().is_some_and(|first| fits_line(line, first)) && fits_lines(rest, &output[1..])
+        }
+    }
+}
+
+fn fits_line(shown: &str, line: &str) -> bool {
+    let number = |text: &str| text.len() - text.trim_start_matches(|c: char| c.is_ascii_digit()).len();
+    match (shown.chars().next(), number(shown), number(line)) {
+        (None, ..) => line.is_empty(),
+        (Some('…'), ..) => {
+            let mut ends = line.char_indices().map(|(at, _)| at).chain([line.len()]);
+            ends.any(|at| fits_line(&shown['…'.len_utf8()..], &line[at..]))
+        }
+        (Some(_), of_shown @ 1.., of_line @ 1..) => fits_line(&shown[of_shown..], &line[of_line..]),
+        (Some(first), ..) => {
+            line.starts_with(first) && {
+                let rest = first.len_utf8();
+                fits_line(&shown[rest..], &line[rest..])
+            }
+        }
+    }
 }
 
 /// Processes that go on; those that still do are ended with the test.
@@ -86,7 +141,7 @@ fn the_page_that_begins_from_nothing_does_what_it_says() {
         println!("SKIPPED: {reason}");
         return;
     }
-    let (file, blocks) = parse(PAGE);
+    let Page { file, blocks, .. } = parse(PAGE);
     assert!(file.contains("[[replicas]]") && blocks.len() > 12, "{} blocks", blocks.len());
     let network = Network::new(3);
     let folder = tempfile::tempdir().expect("a folder");
@@ -155,6 +210,14 @@ fn the_page_that_begins_from_nothing_does_what_it_says() {
             let of_host = identities.iter_mut().filter(|(host, ..)| *host == block.host);
             of_host.for_each(|(_, _, identity)| identity.clone_from(&printed));
         }
+        println!("host {}: {}{}", block.host, block.script, said(&output));
+        if let Some(shown) = &block.prints {
+            // What stands for this host's identity on the page.
+            let of_host = identities.iter().find(|(host, ..)| *host == block.host);
+            let shown = of_host.map_or(shown.clone(), |(_, example, own)| shown.replace(example, own));
+            let output = said(&output);
+            assert!(fits(&shown, &output), "the page shows:\n{shown}\nand this is printed:\n{output}");
+        }
         told.push((block.script.clone(), said(&output)));
     }
     let of = |words: &str| -> Vec<&String> {
@@ -171,10 +234,35 @@ fn the_page_that_begins_from_nothing_does_what_it_says() {
 
 #[test]
 fn a_block_that_nobody_would_run_is_refused() {
-    let (file, blocks) = parse("text\n```toml\na = 1\n```\n```sh host-2 code-6\nx\ny\n```\n");
-    assert_eq!(file, "a = 1\n");
-    assert_eq!(blocks, [Block { host: 2, script: "x\ny\n".into(), runs: Runs::To(6) }]);
-    for page in ["```sh\nx\n```\n", "```sh host-1 later\nx\n```\n", "```\nx\n```\n"] {
+    let page = parse(
+        "text\n```toml\na = 1\n```\n```sh host-2 code-6\nx\ny\n```\n```text\nz\n```\n```sh machine\nw\n```\n",
+    );
+    assert_eq!((page.file.as_str(), page.machine), ("a = 1\n", vec!["w\n".to_owned()]));
+    let prints = Some("z\n".to_owned());
+    assert_eq!(page.blocks, [Block { host: 2, script: "x\ny\n".into(), runs: Runs::To(6), prints }]);
+    for page in ["```sh\nx\n```\n", "```sh host-1 later\nx\n```\n", "```\nx\n```\n", "```text\nx\n```\n"] {
         assert!(std::panic::catch_unwind(|| parse(page)).is_err(), "{page}");
     }
+}
+
+#[test]
+fn what_changes_a_machine_is_sound_shell_and_the_unit_runs_the_program() {
+    let page = parse(PAGE);
+    assert!(page.machine.len() >= 2, "{:?}", page.machine);
+    for script in page.machine {
+        let output = Command::new("sh").args(["-nc", &script]).output().expect("a shell");
+        assert!(output.status.success(), "{script}: {}", said(&output));
+    }
+    let runs = page.unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/"));
+    // The very command of the page, for the replica that is the unit's instance.
+    let command = runs.expect("a unit that runs the program").replace("%i", "1");
+    assert!(page.blocks.iter().any(|block| block.script == format!("exec {command}\n")), "{command}");
+}
+
+#[test]
+fn an_output_that_differs_from_the_page_is_found() {
+    assert!(fits("a …\n…\nz\n", "a 1\nb\nc\nz\n") && fits("…\nz\n", "z\n") && fits("…a…b", "xaybab"));
+    assert!(
+        !fits("a …\n", "b 1\n") && !fits("a\n", "a\nb\n") && !fits("a\nb\n", "a\n") && !fits("…\nz", "y")
+    );
 }

@@ -5,12 +5,12 @@
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
-use lockstep_gateway::soup::LoginRequest;
 use rustls::crypto::ring;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 use rustls::version::{TLS12, TLS13};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
+use soupbintcp::LoginRequest;
 use std::fs::{self, Permissions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};

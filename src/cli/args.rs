@@ -590,9 +590,9 @@ mod tests {
     }
 
     #[test]
-    fn every_command_stands_in_the_table_of_the_readme_and_every_row_is_a_command() {
-        let readme = include_str!("../../README.md");
-        let rows = readme.lines().filter_map(|line| line.strip_prefix("| `lockstep "));
+    fn every_command_stands_in_the_table_of_commands_and_every_row_is_a_command() {
+        let page = include_str!("../../docs/COMMANDS.md");
+        let rows = page.lines().filter_map(|line| line.strip_prefix("| `lockstep "));
         let mut told: Vec<&str> =
             rows.filter_map(|row| row.split(|c: char| !c.is_ascii_lowercase() && c != '-').next()).collect();
         let cli = Cli::command();
@@ -605,9 +605,9 @@ mod tests {
         // Of those that do several things, each.
         for several in ["membership", "day"] {
             let command = cli.find_subcommand(several).expect("a command");
-            let row = readme.lines().find(|line| line.starts_with(&format!("| `lockstep {several}")));
+            let row = page.lines().find(|line| line.starts_with(&format!("| `lockstep {several}")));
             for one in command.get_subcommands().map(clap::Command::get_name) {
-                assert!(row.is_some_and(|row| row.contains(one)), "README.md: {several} {one}");
+                assert!(row.is_some_and(|row| row.contains(one)), "docs/COMMANDS.md: {several} {one}");
             }
         }
     }

@@ -21,7 +21,7 @@ pub const FENCED: u8 = 5;
 /// The stream goes on, and something is amiss.
 pub const DEGRADED: u8 = 6;
 
-/// What each exit code means, by code: README.md has the same table.
+/// What each exit code means, by code: docs/COMMANDS.md has the same table.
 pub const EXIT_CODES: [&str; 7] = [
     "done; of `status`: healthy",
     "failed while running",

@@ -1,10 +1,9 @@
 //! Channels: what feeds carry fits their datagrams.
 
 use super::{SHARED, accepted, changed, effective, env};
-use lockstep_gateway::Session;
 use lockstep_gateway::gateway::users::Whom;
-use lockstep_gateway::mold::Packer;
 use lockstep_wire::{CHANNELS, GATEWAYS};
+use moldudp64::{Packer, Session};
 
 /// Config knows no other room, so the two sides of one fact are held together here.
 #[test]

@@ -6,9 +6,9 @@ use super::SECOND;
 use lockstep_client::{Message, SubscriberEvent};
 use lockstep_gateway::feed::{Feed, Source};
 use lockstep_gateway::gateway::users::Whom;
-use lockstep_gateway::mold::{Client, ClientLimits, Event, RequestServer, ServerLimits, Start};
 use lockstep_io::spool::Spool;
 use lockstep_wire::DayMark;
+use moldudp64::{Client, ClientLimits, Event, RequestServer, ServerLimits, Start};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -82,7 +82,7 @@ fn stream() -> Vec<Entry> {
 
 /// What a receiver of the session `day` has of these datagrams, which asks `feed` for what it lacks.
 fn received(feed: &mut Feed<Spool>, datagrams: &[Vec<u8>], day: &str) -> Vec<(String, u64, Vec<u8>)> {
-    let mut client = Client::new(Some(super::session(day)), Start::At(1), ClientLimits::default());
+    let mut client = Client::new(Some(super::mold_session(day)), Start::At(1), ClientLimits::default());
     let (mut had, mut now, mut idle) = (Vec::new(), SECOND, 0);
     let source: SocketAddr = "10.0.0.9:5".parse().unwrap();
     let mut note = |event: &Event<'_>| match event {

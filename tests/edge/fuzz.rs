@@ -3,15 +3,13 @@
 //!
 //! The readers here are written for their shortness, over whole buffers, and share nothing with the codecs.
 
-use crate::session;
-use lockstep_gateway::mold::client as receiver;
-use lockstep_gateway::mold::packet::{Downstream, Request};
-use lockstep_gateway::mold::server::{RequestServer, ServerLimits as RequestLimits, SessionBounds};
-use lockstep_gateway::soup::packet::Packet;
-use lockstep_gateway::soup::{
-    Client, ClientEvent, ClientLimits, Event, LoginRequest, Server, ServerLimits, Timeout,
-};
+use crate::{mold_session, session};
 use lockstep_sim::rng::Rng;
+use moldudp64::client as receiver;
+use moldudp64::packet::{Downstream, Request};
+use moldudp64::server::{RequestServer, ServerLimits as RequestLimits, SessionBounds};
+use soupbintcp::packet::Packet;
+use soupbintcp::{Client, ClientEvent, ClientLimits, Event, LoginRequest, Server, ServerLimits, Timeout};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
@@ -370,7 +368,7 @@ fn a_receiver_delivers_in_order_nothing_but_what_some_datagram_of_its_session_ha
     let mut delivered = 0;
     for seed in 0..SEEDS / 20 {
         let (mut rng, mut had, mut next) = (Rng::new(seed), BTreeSet::new(), 1);
-        let mut client = receiver::Client::new(Some(session("S1")), receiver::Start::At(1), LIMITS);
+        let mut client = receiver::Client::new(Some(mold_session("S1")), receiver::Start::At(1), LIMITS);
         for step in 0..60 {
             let (now, bytes) = (step * 40, mold_datagram(&mut rng));
             let expected = mold_reads(&bytes);
@@ -418,7 +416,7 @@ fn a_receiver_delivers_in_order_nothing_but_what_some_datagram_of_its_session_ha
 fn a_request_server_answers_nothing_but_requests_and_with_nothing_that_it_has_not() {
     let mut answered = 0;
     let mut server = RequestServer::new(RequestLimits::default());
-    let kept = SessionBounds { session: session("S1"), first: 2, next: 6 };
+    let kept = SessionBounds { session: mold_session("S1"), first: 2, next: 6 };
     server.set_session(kept).expect("room for a session");
     for seed in 0..SEEDS {
         let mut rng = Rng::new(seed);

@@ -14,7 +14,7 @@ mod soup_connection;
 mod soup_packet;
 mod soup_server;
 
-use lockstep_gateway::{Field, Session};
+use soupbintcp::{Field, Session};
 
 /// Bytes of a hex text; blanks are for the eye.
 fn hex(text: &str) -> Vec<u8> {
@@ -28,6 +28,10 @@ fn field<const N: usize>(text: &[u8]) -> Field<N> {
 
 fn session(name: &str) -> Session {
     field(name.as_bytes())
+}
+
+fn mold_session(name: &str) -> moldudp64::Session {
+    moldudp64::Session::new(name.as_bytes()).expect("a name that fits")
 }
 
 const SECOND: u64 = 1_000_000_000;

@@ -1,10 +1,10 @@
 //! The receiver of MoldUDP64.
 
-use crate::session;
-use lockstep_gateway::mold::client::*;
-use lockstep_gateway::mold::packer::{Packer, Push};
-use lockstep_gateway::mold::packet::{Header, Request};
-use lockstep_gateway::mold::server::{RequestServer, ServerLimits, SessionBounds};
+use crate::mold_session as session;
+use moldudp64::client::*;
+use moldudp64::packer::{Packer, Push};
+use moldudp64::packet::{Header, Request};
+use moldudp64::server::{RequestServer, ServerLimits, SessionBounds};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::collections::VecDeque;

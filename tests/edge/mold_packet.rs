@@ -1,9 +1,9 @@
 //! The codec and the packer of MoldUDP64.
 
-use crate::{hex, session};
-use lockstep_gateway::Session;
-use lockstep_gateway::mold::packer::{DATAGRAM_LEN_MAX, PackError, Packer, Push};
-use lockstep_gateway::mold::packet::{COUNT_MAX, Downstream, Header, Messages, MoldError, Request};
+use crate::{hex, mold_session as session};
+use moldudp64::Session;
+use moldudp64::packer::{DATAGRAM_LEN_MAX, PackError, Packer, Push};
+use moldudp64::packet::{COUNT_MAX, Downstream, Header, Messages, MoldError, Request};
 use proptest::collection::vec;
 use proptest::prelude::*;
 

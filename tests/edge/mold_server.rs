@@ -1,8 +1,8 @@
 //! The rule by which requests of MoldUDP64 are answered.
 
-use crate::{SECOND, session};
-use lockstep_gateway::mold::packet::{Header, MoldError, Request};
-use lockstep_gateway::mold::server::*;
+use crate::{SECOND, mold_session as session};
+use moldudp64::packet::{Header, MoldError, Request};
+use moldudp64::server::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use std::net::SocketAddr;

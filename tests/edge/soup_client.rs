@@ -1,12 +1,12 @@
 //! The client's machine of SoupBinTCP, alone and with the server's.
 
 use crate::{SECOND, field, hex, session};
-use lockstep_gateway::Session;
-use lockstep_gateway::soup::client::*;
-use lockstep_gateway::soup::server::{self, Server, ServerLimits, begin_at};
-use lockstep_gateway::soup::{LoginRequest, Packet, RejectReason, SoupError, Timeout};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use soupbintcp::Session;
+use soupbintcp::client::*;
+use soupbintcp::server::{self, Server, ServerLimits, begin_at};
+use soupbintcp::{LoginRequest, Packet, RejectReason, SoupError, Timeout};
 
 const T0: u64 = 1_000 * SECOND;
 

@@ -1,7 +1,7 @@
 //! A client over a stream that takes and gives what it likes.
 
 use crate::{SECOND, field, session};
-use lockstep_gateway::soup::{ClientEnd, ClientLimits, Connection, LoginRequest, Packet, Timeout};
+use soupbintcp::{ClientEnd, ClientLimits, Connection, LoginRequest, Packet, Timeout};
 use std::io::{Error, ErrorKind, Read, Result, Write};
 
 const T0: u64 = 1_000 * SECOND;

@@ -1,12 +1,12 @@
 //! The codec of SoupBinTCP.
 
 use crate::{field, hex, session};
-use lockstep_gateway::soup::packet::{HEADER_LEN, PACKET_LEN_MAX, PAYLOAD_LEN_MAX, data_header, kind};
-use lockstep_gateway::soup::{LoginRequest, Packet, RejectReason, SoupError, Timeout};
-use lockstep_gateway::{Field, FieldError, Session, Text};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
+use soupbintcp::packet::{HEADER_LEN, PACKET_LEN_MAX, PAYLOAD_LEN_MAX, data_header, kind};
+use soupbintcp::{Field, FieldError, Session, Text};
+use soupbintcp::{LoginRequest, Packet, RejectReason, SoupError, Timeout};
 
 fn written(packet: Packet<'_>) -> Vec<u8> {
     let mut out = Vec::new();

@@ -1,10 +1,10 @@
 //! The server's machine of SoupBinTCP.
 
 use crate::{SECOND, field, hex, session};
-use lockstep_gateway::soup::server::{begin_at, *};
-use lockstep_gateway::soup::{LoginRequest, Packet, RejectReason, SoupError, Timeout};
 use proptest::collection::vec;
 use proptest::prelude::*;
+use soupbintcp::server::{begin_at, *};
+use soupbintcp::{LoginRequest, Packet, RejectReason, SoupError, Timeout};
 
 const T0: u64 = 1_000 * SECOND;
 

@@ -1,7 +1,7 @@
 //! What tshark's own dissector of MoldUDP64 reads in a capture, beside what our codec reads in the same bytes.
 
 use crate::capture::Captured;
-use lockstep_gateway::mold::packet::{COUNT_END, Downstream, Request};
+use moldudp64::packet::{COUNT_END, Downstream, Request};
 
 /// What a datagram says.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -73,7 +73,7 @@ fn row(line: &str) -> Told {
 
 /// The same by our codec; `requests` is the port that is asked.
 pub fn ours(told: &Told, requests: u16) -> Said {
-    let text = |session: lockstep_gateway::Session| String::from_utf8_lossy(session.as_bytes()).into_owned();
+    let text = |session: moldudp64::Session| String::from_utf8_lossy(session.as_bytes()).into_owned();
     if told.to == requests {
         let Request { session, seq, count } = Request::decode(&told.bytes).expect("a request");
         return Said { kind: "Request".into(), session: text(session), number: seq, count, messages: vec![] };

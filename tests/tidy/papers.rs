@@ -24,7 +24,7 @@ fn crates_without_reason(manifest: &str) -> (usize, Vec<String>) {
             seen += 1;
             if reason {
                 covered = family(&name);
-            } else if family(&name) != "lockstep" && family(&name) != covered {
+            } else if !is_ours(line) && family(&name) != covered {
                 bare.push(name);
             }
             reason = false;
@@ -34,6 +34,11 @@ fn crates_without_reason(manifest: &str) -> (usize, Vec<String>) {
         }
     }
     (seen, bare)
+}
+
+/// A package of this workspace: its own manifest says what it is for.
+fn is_ours(line: &str) -> bool {
+    ["path = ", "workspace = true"].iter().any(|mark| line.contains(mark))
 }
 
 fn open_brackets(text: &str) -> i32 {
@@ -68,6 +73,14 @@ fn each_crate_has_its_reason() {
         let table: toml::Table = text.parse().unwrap_or_else(|error| panic!("{manifest}: {error}"));
         assert_eq!(seen, crate_count(&table), "{manifest}: write each crate on a line `name = …`");
         none(bare, &format!("{manifest}: crates without a comment above that says what they are for"));
+    }
+}
+
+#[test]
+fn the_protocols_of_the_edge_depend_on_nothing() {
+    for manifest in ["crates/soupbintcp/Cargo.toml", "crates/moldudp64/Cargo.toml"] {
+        let table: toml::Table = read(&root().join(manifest)).parse().expect(manifest);
+        assert_eq!(crate_count(&table), 0, "{manifest}");
     }
 }
 
@@ -121,26 +134,133 @@ fn each_link_leads_somewhere() {
 fn a_forgotten_configuration_a_link_and_a_command_are_found() {
     let configs = ["configs/a.toml", "configs/b.toml"].map(str::to_owned);
     assert_eq!(unmentioned(&configs, "see configs/a.toml"), ["configs/b.toml"]);
-    assert_eq!(commands("a\n```sh\nx y\n```\nb\n```\nz\n```\n"), ["x y", "z"]);
+    let page = "a\n```sh\nx y\n```\nb\n```rust\nz\n```\n";
+    assert_eq!(blocks(page), [("sh", "x y\n"), ("rust", "z\n")]);
     assert_eq!(links("[a](docs/a.md#x) [b](https://b) [c](#c) [d](d.md)"), ["docs/a.md", "d.md"]);
 }
 
-/// The commands of the README's fenced blocks, one a line.
-fn commands(readme: &str) -> Vec<&str> {
-    let blocks = readme.split("```").skip(1).step_by(2);
-    blocks.flat_map(|block| block.lines().skip(1)).filter(|line| !line.trim().is_empty()).collect()
+/// Sentences of a document that begin with a relative clause instead of their subject ("Who asks …", "What is
+/// lost …"): a reader parses them twice. Questions may.
+fn riddles(text: &str) -> Vec<&str> {
+    let words = ["Who", "Whoever", "Whom", "Whose", "What", "Whatever"];
+    let is_one = |sentence: &&str| {
+        let first = sentence.split(' ').next().unwrap_or_default();
+        words.contains(&first) && sentence.len() > first.len()
+    };
+    let (mut found, mut is_code) = (Vec::new(), false);
+    for line in text.lines() {
+        is_code ^= line.starts_with("```");
+        // A question ends on its line, as in a table or a heading.
+        if is_code || line.contains('?') {
+            continue;
+        }
+        let line = line.trim_start_matches(|c: char| c.is_ascii_digit() || "#*.>| ".contains(c));
+        let sentences = [". ", ": ", "; ", "| ", "** "]
+            .iter()
+            .fold(vec![line], |parts, end| parts.into_iter().flat_map(|part| part.split(end)).collect());
+        found.extend(sentences.into_iter().map(str::trim).filter(is_one));
+    }
+    found
+}
+
+#[test]
+fn a_sentence_of_a_document_begins_with_its_subject() {
+    // The table of keys has the words of the program.
+    let prose = documents().into_iter().filter(|(file, _)| file != "docs/CONFIGURATION.md");
+    let found = prose.flat_map(|(file, text)| {
+        riddles(&text).into_iter().map(|line| format!("{file}: {line}")).collect::<Vec<_>>()
+    });
+    none(found.collect(), "sentences that begin with a relative clause: subject, verb, object");
+}
+
+#[test]
+fn the_map_of_the_documents_names_each_of_them() {
+    let map = read(&root().join("docs/README.md"));
+    let named: Vec<_> = links(&map);
+    let missing = files("docs", "md").into_iter().map(|path| name(&path)).filter(|file| {
+        let file = file.trim_start_matches("docs/");
+        file != "README.md" && !named.contains(&file)
+    });
+    none(missing.collect(), "documents that docs/README.md does not name");
+}
+
+#[test]
+fn a_relative_clause_at_the_start_of_a_sentence_is_found() {
+    let text = "Who asks waits.\nIt is so. What is lost is lost.\n| x | Whoever comes |\n1. **A.** Whom it concerns\n";
+    assert_eq!(riddles(text).len(), 4, "{:?}", riddles(text));
+    assert!(riddles("## What is it?\nIt is what it is.\n```\nWho x\n```\nWhatever\n").is_empty());
+}
+
+/// The first column of each table of a document, by heading.
+fn first_columns(text: &str) -> Vec<(&str, Vec<String>)> {
+    let sections = text.split("\n## ").skip(1);
+    let column = |section: &str| {
+        let rows = section.lines().filter_map(|line| line.strip_prefix("| "));
+        rows.skip(1).filter_map(|row| row.split(" | ").next()).map(str::to_lowercase).collect()
+    };
+    sections.map(|section| (section.lines().next().unwrap_or_default(), column(section))).collect()
+}
+
+/// What is wrong with a glossary whose last table has the retired words: a term in two places or out of order, a
+/// retired word that is a term as well.
+fn wrong_terms(glossary: &str) -> Vec<String> {
+    let (mut wrong, mut terms) = (Vec::new(), Vec::new());
+    for (heading, column) in first_columns(glossary) {
+        let late = column.windows(2).filter(|pair| pair[0] >= pair[1]);
+        wrong.extend(late.map(|pair| format!("{heading}: '{}' stands before '{}'", pair[0], pair[1])));
+        let twice = column.iter().filter(|term| terms.contains(*term));
+        wrong.extend(twice.map(|term| format!("{heading}: '{term}' stands above too")));
+        terms.extend(column);
+    }
+    wrong
+}
+
+#[test]
+fn the_glossary_has_each_term_once_and_in_order() {
+    let glossary = read(&root().join("docs/GLOSSARY.md"));
+    let tables = first_columns(&glossary);
+    assert!(tables.len() > 10 && tables.iter().all(|(_, terms)| terms.len() > 3), "{tables:?}");
+    none(wrong_terms(&glossary), "terms of docs/GLOSSARY.md");
+}
+
+#[test]
+fn a_term_out_of_order_and_a_retired_term_are_found() {
+    let glossary = "# x\n\n## A\n\n| term | y |\n|---|---|\n| b | y |\n| a | y |\n\n## Retired words\n\n| z | y |\n|---|---|\n| b | y |\n";
+    assert_eq!(wrong_terms(glossary), ["A: 'b' stands before 'a'", "Retired words: 'b' stands above too"]);
+}
+
+/// The fenced blocks of a document: the word behind the fence, and the text.
+fn blocks(text: &str) -> Vec<(&str, &str)> {
+    let blocks = text.split("```").skip(1).step_by(2);
+    blocks.map(|block| block.split_once('\n').expect("a fence ends its line")).collect()
 }
 
 #[test]
 fn readme_has_exactly_two_commands_and_ci_runs_the_second() {
     let readme = read(&root().join("README.md"));
-    let [main_job, tests] = commands(&readme)[..] else { panic!("not two: {:?}", commands(&readme)) };
+    // Commands stand in `sh` blocks and nowhere else: a block without a language would hide them from this test.
+    let known = |(language, _): &(&str, &str)| matches!(*language, "sh" | "rust" | "text");
+    assert!(blocks(&readme).iter().all(known), "README.md: a fenced block is sh, rust or text");
+    let shell = blocks(&readme).into_iter().filter(|(language, _)| *language == "sh");
+    let lines = shell.flat_map(|(_, text)| text.lines());
+    let commands: Vec<_> = lines.filter(|line| !line.trim().is_empty()).collect();
+    let [main_job, tests] = commands[..] else { panic!("not two: {commands:?}") };
     assert!(main_job.starts_with("cargo run "), "the first command runs the main job: {main_job}");
     let ci = read(&root().join(".ci/run"));
     // What it says goes to a file, and whether it failed decides what is shown of it.
     let run = format!("if {tests} >");
     let runs = |line: &str| line.trim().starts_with(&run);
     assert!(ci.lines().any(runs), ".ci/run does not run `{tests}`");
+}
+
+#[test]
+fn the_code_of_the_readme_is_the_example_that_compiles() {
+    let (readme, example) = (read(&root().join("README.md")), read(&root().join("examples/hello.rs")));
+    let code: Vec<_> = blocks(&readme).into_iter().filter(|(language, _)| *language == "rust").collect();
+    let [(_, code)] = code[..] else { panic!("README.md has {} blocks of Rust", code.len()) };
+    let is_comment = |line: &&str| line.starts_with("//!");
+    let body = example.lines().skip_while(is_comment).skip(1).map(|line| format!("{line}\n"));
+    assert_eq!(code, body.collect::<String>(), "README.md and examples/hello.rs differ");
 }
 
 // ---------------------------------------------------------------------------- skips

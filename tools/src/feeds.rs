@@ -1,11 +1,11 @@
 //! Feeds as processes, a receiver of ours, and a network that loses.
 
 use crate::processes::{Cluster, Process};
-use lockstep_gateway::Session;
-use lockstep_gateway::mold::{Client, ClientLimits, Event, Start};
 use lockstep_io::multicast;
 use lockstep_io::udp::{Interface, free_port};
 use lockstep_sim::rng::Rng;
+use moldudp64::Session;
+use moldudp64::{Client, ClientLimits, Event, Start};
 use std::io::{BufRead, BufReader};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, UdpSocket};
 use std::sync::Arc;

@@ -2,8 +2,8 @@
 //! one, with what it was sent.
 
 use crate::processes::PATIENCE;
-use lockstep_gateway::Field;
-use lockstep_gateway::soup::{ClientEnd, ClientEvent, ClientLimits, Connection, LoginRequest, Timeout};
+use soupbintcp::Field;
+use soupbintcp::{ClientEnd, ClientEvent, ClientLimits, Connection, LoginRequest, Timeout};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};

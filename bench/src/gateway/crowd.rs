@@ -7,12 +7,12 @@
 
 use super::site::{PASSWORD, answer, begin_login};
 use crate::worker::Worker;
-use lockstep_gateway::soup::{ClientEnd, Connection, Packet, RejectReason};
 use lockstep_io::clock::Clock;
 use lockstep_wire::Nanos;
 use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol, Socket, Type};
+use soupbintcp::{ClientEnd, Connection, Packet, RejectReason};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -10,14 +10,14 @@
 use crate::cluster::load;
 use crate::taps::join;
 use clap::ValueEnum;
-use lockstep_gateway::Session;
-use lockstep_gateway::mold::packer::DATAGRAM_LEN;
-use lockstep_gateway::mold::{Downstream, Packer, Push};
-use lockstep_gateway::soup::Packet;
 use lockstep_io::idle::Idle;
 use lockstep_io::multicast;
 use mio::net::{TcpStream, UdpSocket};
 use mio::{Events, Interest, Poll, Token};
+use moldudp64::Session;
+use moldudp64::packer::DATAGRAM_LEN;
+use moldudp64::{Downstream, Packer, Push};
+use soupbintcp::Packet;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::path::PathBuf;

@@ -14,7 +14,7 @@
 //! ```no_run
 //! use crate::feed::{Feed, Source};
 //! use crate::gateway::users::Whom;
-//! use crate::mold::{RequestServer, ServerLimits};
+//! use moldudp64::{RequestServer, ServerLimits};
 //! use lockstep_io::spool::Spool;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,15 +35,15 @@
 //! # }
 //! ```
 
-use super::Session;
 use super::gateway::clients::Clients;
 use super::gateway::ledger::{Day, Ledger};
 use super::gateway::users::Whom;
-use super::mold::{PackError, Packer, Push, RequestServer, SessionBounds};
 use lockstep_core::engine::ports::{Backlog, BacklogError};
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{CHANNELS, Nanos};
+use moldudp64::Session;
+use moldudp64::{PackError, Packer, Push, RequestServer, SessionBounds};
 use std::fmt;
 use std::net::SocketAddr;
 

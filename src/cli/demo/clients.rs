@@ -15,15 +15,13 @@ use crate::cli::failure::{FAILED, INTEGRITY, NOT_READY};
 use crate::cli::orders::{NUMBERED_LEN, Order};
 use crate::config::Config;
 use hdrhistogram::Histogram;
-use lockstep_gateway::soup::{
-    ClientEnd, ClientEvent, ClientLimits, Connection, LoginRequest, RejectReason, Timeout,
-};
-use lockstep_gateway::{Field, Session, Text};
 use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::{Idle, Waiter};
 use lockstep_process::cpu;
 use lockstep_wire::Nanos;
+use soupbintcp::{ClientEnd, ClientEvent, ClientLimits, Connection, LoginRequest, RejectReason, Timeout};
+use soupbintcp::{Field, Session, Text};
 use std::collections::VecDeque;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;

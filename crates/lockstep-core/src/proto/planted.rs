@@ -126,7 +126,7 @@ mutations! {
     FencedGoesOn "edge" "a gateway whose name another one has opened goes on",
     PartialSendLost "edge" "what a connection did not take at once is not sent any more",
     BlockedForgotten "edge" "what a client sent while it may send no more is dropped",
-    HeartbeatIsCounted "edge" "a client counts a heartbeat as a message",
+    ResumesTooLate "edge" "a client that comes back asks for one message too late",
     NumberByTheWish "edge" "an application's outputs are numbered in the order in which they are handed in",
     BelowLastHandedIn "edge" "an application goes on behind what the stream had, with its first output",
     SnapshotForgets "edge" "a snapshot leaves out what was produced and not read",

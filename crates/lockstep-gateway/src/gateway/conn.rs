@@ -3,9 +3,9 @@
 use super::allowance::Allowance;
 use super::ledger::Place;
 use super::users::User;
-use crate::Session;
-use crate::soup::{Server, ServerLimits};
 use lockstep_wire::{Nanos, PublisherId};
+use soupbintcp::Session;
+use soupbintcp::{Server, ServerLimits};
 use std::net::SocketAddr;
 
 /// What is asked for in a login that is being decided.

@@ -26,14 +26,14 @@ use super::ledger::Ledger;
 use super::locks::Locks;
 use super::pending::Pending;
 use super::users::Users;
-use crate::Text;
-use crate::soup::{End, Event, Packet, ServerLimits};
 use lockstep_core::engine::ports::{Backlog, BacklogError};
 use lockstep_core::engine::publisher::PublishError;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Destination, Nanos, PublisherId, PublisherSeq, Seq};
 use own::Own;
+use soupbintcp::Text;
+use soupbintcp::{End, Event, Packet, ServerLimits};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 

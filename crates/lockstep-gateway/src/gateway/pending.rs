@@ -10,10 +10,10 @@
 //! It holds no more than the cluster's window (`stream.window…`) and what one poll brings: everything else is final
 //! when it is told.
 
-use crate::soup::packet::PAYLOAD_LEN_MAX;
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{DayMark, Destination, Nanos, PublisherId, PublisherSeq, Seq};
+use soupbintcp::packet::PAYLOAD_LEN_MAX;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Buffers that are kept for what comes next.

@@ -19,8 +19,6 @@ use lockstep_gateway::feed::{Feed, Source as FeedSource};
 use lockstep_gateway::gateway::core::{Check, Gateway, GatewayLimits, Stream};
 use lockstep_gateway::gateway::ledger::Ledger;
 use lockstep_gateway::gateway::users::Whom;
-use lockstep_gateway::mold;
-use lockstep_gateway::soup;
 use lockstep_wire::{Cursor, Destination, Nanos, PublisherId, PublisherSeq};
 use std::collections::VecDeque;
 use std::fmt;
@@ -165,7 +163,7 @@ fn gateway_limits(delivery: Delivery) -> GatewayLimits {
         delivery,
         clients_max: 16,
         accepts: 1_000_000,
-        soup: soup::ServerLimits {
+        soup: soupbintcp::ServerLimits {
             login_ns: 20_000_000,
             silence_ns: 10_000_000,
             silence_ns_min: 2_000_000,
@@ -236,7 +234,7 @@ impl EdgeSeat {
                     false => FeedSource::All,
                 };
                 let days = [0, 0].map(|_| MemoryBacklog::new(BACKLOG_BYTES));
-                let server = mold::RequestServer::new(mold::ServerLimits::default());
+                let server = moldudp64::RequestServer::new(moldudp64::ServerLimits::default());
                 let feed = Feed::new(source, FEED_LEN_MAX, days, whole, server);
                 feed.ok().map(|feed| {
                     Process::Feed(Box::new(FeedProcess {

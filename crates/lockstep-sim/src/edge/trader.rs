@@ -8,11 +8,12 @@ use super::books::Books;
 use super::users;
 use crate::check::{Violation, digest};
 use crate::rng::Rng;
-use lockstep_gateway::soup::{
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{Nanos, PublisherId};
+use soupbintcp::{
     Client, ClientEnd, ClientEvent, ClientLimits, ClientState, LoginRequest, RejectReason, Timeout,
 };
-use lockstep_gateway::{Field, Text};
-use lockstep_wire::{Nanos, PublisherId};
+use soupbintcp::{Field, Text};
 use std::collections::BTreeMap;
 
 /// Between two tries to connect.
@@ -104,7 +105,7 @@ impl Trader {
             0 => (String::new(), 1),
             1 => (self.session.clone(), 1),
             2 => (String::new(), 0),
-            _ => (self.session.clone(), self.next),
+            _ => (self.session.clone(), self.next + u64::from(planted(Mutation::ResumesTooLate))),
         };
         let (session, seq) = &self.asked;
         let request = LoginRequest {

@@ -10,14 +10,14 @@
 
 use super::model::{BOB, Entry, Handle, Log, MESSAGE_LEN_MAX, NOBODY, Sent, USERS};
 use super::*;
-use crate::Field;
 use crate::gateway::ledger::FIRST_DAY;
 use crate::gateway::users::{User, Whom};
-use crate::soup::packet::PACKET_LEN_MAX;
-use crate::soup::{Client, ClientEnd, ClientEvent, ClientLimits, ClientState, LoginRequest, Timeout};
 use lockstep_core::engine::ports::MemoryBacklog;
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_wire::DayMark;
+use soupbintcp::Field;
+use soupbintcp::packet::PACKET_LEN_MAX;
+use soupbintcp::{Client, ClientEnd, ClientEvent, ClientLimits, ClientState, LoginRequest, Timeout};
 use std::cell::Cell;
 use std::panic::{catch_unwind, set_hook, take_hook};
 

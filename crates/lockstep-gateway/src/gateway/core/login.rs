@@ -1,16 +1,16 @@
 //! Logins: user, password, open entry; and what a client that is logged in sends.
 
 use super::{Check, FULL, Gateway, OTHER_DAY, OpenFor, PendingOpen, SUPERSEDED, Stream};
-use crate::Session;
 use crate::gateway::clients::{CLIENT, Reason, nonce};
 use crate::gateway::conn::{Asked, Phase};
 use crate::gateway::ledger::Day;
 use crate::gateway::users::Whom;
-use crate::soup::{LoginRequest, RejectReason};
 use lockstep_core::engine::ports::Backlog;
 use lockstep_core::engine::publisher::PublishError;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{CHANNELS, Destination, Nanos, PublisherId};
+use soupbintcp::Session;
+use soupbintcp::{LoginRequest, RejectReason};
 
 impl<B: Backlog> Gateway<B> {
     pub(super) fn on_login(&mut self, now: Nanos, index: usize, request: &LoginRequest) {

@@ -7,13 +7,13 @@ use super::{
 use crate::gateway::clients::{CLIENT, Reason, nonce};
 use crate::gateway::conn::Phase;
 use crate::gateway::users::Whom;
-use crate::soup::packet::PAYLOAD_LEN_MAX;
-use crate::soup::{RejectReason, begin_at};
 use lockstep_core::engine::ports::{Backlog, BacklogError};
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::subscriber::{Delivery, Message, SubscriberEvent};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{DayMark, Nanos, PublisherId};
+use soupbintcp::packet::PAYLOAD_LEN_MAX;
+use soupbintcp::{RejectReason, begin_at};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What a client is told whose name the cluster has no room for.

@@ -7,21 +7,19 @@
 use super::packet::{LoginRequest, Packet, RejectReason, SoupError};
 use super::server::{Heard, Taken};
 use crate::field::{Session, shown};
-use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_wire::Nanos;
 use std::fmt;
 
-const SECOND: Nanos = 1_000_000_000;
+const SECOND: u64 = 1_000_000_000;
 
 /// The timers of a client.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClientLimits {
     /// From the login request to its answer; 10 s. No version names a number.
-    pub answer_ns: Nanos,
+    pub answer_ns: u64,
     /// Silence after which the server is gone; 15 s, as the server bears it. No version names a number.
-    pub silence_ns: Nanos,
+    pub silence_ns: u64,
     /// A heartbeat follows when nothing was sent for longer than this; 1 s ("Client Heartbeat").
-    pub heartbeat_ns: Nanos,
+    pub heartbeat_ns: u64,
 }
 
 impl Default for ClientLimits {
@@ -180,7 +178,7 @@ pub enum ClientEvent<'a> {
     },
     /// A message without a number.
     Unsequenced(&'a [u8]),
-    /// Text for humans: show it as [`crate::Text`].
+    /// Text for humans: show it as [`Text`](crate::Text).
     Debug(&'a [u8]),
     /// The connection has ended; nothing more comes.
     Ended(ClientEnd),
@@ -193,8 +191,8 @@ pub struct Client {
     login: LoginRequest,
     state: ClientState,
     heard: Heard,
-    login_at: Nanos,
-    sent_at: Nanos,
+    login_at: u64,
+    sent_at: u64,
     /// The session once one is known, and the number of the next message in it.
     session: Session,
     next_seq: u64,
@@ -202,7 +200,7 @@ pub struct Client {
 
 impl Client {
     /// A connection that will log in like this.
-    pub fn new(now: Nanos, login: LoginRequest, limits: ClientLimits) -> Self {
+    pub fn new(now: u64, login: LoginRequest, limits: ClientLimits) -> Self {
         let (state, heard) = (ClientState::Fresh, Heard::new(now));
         let (session, next_seq) = (login.session, login.seq);
         Self { limits, login, state, heard, login_at: now, sent_at: now, session, next_seq }
@@ -254,14 +252,14 @@ impl Client {
         }
     }
 
-    fn write(&mut self, now: Nanos, packet: Packet<'_>, out: &mut Vec<u8>) -> Result<(), ClientRefused> {
+    fn write(&mut self, now: u64, packet: Packet<'_>, out: &mut Vec<u8>) -> Result<(), ClientRefused> {
         packet.append(out)?;
         self.sent_at = self.sent_at.max(now);
         Ok(())
     }
 
     /// Sends the login request: at once, as servers do not wait long for it.
-    pub fn login(&mut self, now: Nanos, out: &mut Vec<u8>) -> Result<(), ClientRefused> {
+    pub fn login(&mut self, now: u64, out: &mut Vec<u8>) -> Result<(), ClientRefused> {
         self.only(ClientState::Fresh)?;
         self.write(now, Packet::LoginRequest(self.login), out)?;
         (self.state, self.login_at) = (ClientState::LoginSent, now);
@@ -270,18 +268,13 @@ impl Client {
 
     /// Sends a message. It has no number and may be lost: the protocol above must make it known again by
     /// itself.
-    pub fn unsequenced(
-        &mut self,
-        now: Nanos,
-        message: &[u8],
-        out: &mut Vec<u8>,
-    ) -> Result<(), ClientRefused> {
+    pub fn unsequenced(&mut self, now: u64, message: &[u8], out: &mut Vec<u8>) -> Result<(), ClientRefused> {
         self.only(ClientState::Open)?;
         self.write(now, Packet::Unsequenced(message), out)
     }
 
     /// Sends text for humans.
-    pub fn debug(&mut self, now: Nanos, text: &str, out: &mut Vec<u8>) -> Result<(), ClientRefused> {
+    pub fn debug(&mut self, now: u64, text: &str, out: &mut Vec<u8>) -> Result<(), ClientRefused> {
         match self.state {
             ClientState::Ended(_) => Err(ClientRefused::State(self.state)),
             _ => self.write(now, Packet::Debug(text.as_bytes()), out),
@@ -289,7 +282,7 @@ impl Client {
     }
 
     /// Asks the server to close.
-    pub fn logout(&mut self, now: Nanos, out: &mut Vec<u8>) -> Result<(), ClientRefused> {
+    pub fn logout(&mut self, now: u64, out: &mut Vec<u8>) -> Result<(), ClientRefused> {
         self.only(ClientState::Open)?;
         self.write(now, Packet::LogoutRequest, out)?;
         self.end(ClientEnd::Logout);
@@ -303,7 +296,7 @@ impl Client {
 
     /// Takes the first packet of what came and was not taken yet; heartbeats are taken along. Behind the end
     /// what comes is dropped.
-    pub fn on_bytes<'a>(&mut self, now: Nanos, bytes: &'a [u8]) -> Taken<ClientEvent<'a>> {
+    pub fn on_bytes<'a>(&mut self, now: u64, bytes: &'a [u8]) -> Taken<ClientEvent<'a>> {
         self.heard.on_offered(now, bytes.len());
         let mut len = 0;
         let mut event = None;
@@ -336,10 +329,7 @@ impl Client {
         Ok(match packet {
             Packet::Debug(text) => Some(ClientEvent::Debug(text)),
             // Before the answer too: some servers begin early, and it says nothing.
-            Packet::ServerHeartbeat => {
-                self.next_seq += u64::from(is_open && planted(Mutation::HeartbeatIsCounted));
-                None
-            }
+            Packet::ServerHeartbeat => None,
             Packet::LoginRequest(_) | Packet::ClientHeartbeat | Packet::LogoutRequest => {
                 return Err(ClientFault::Direction { kind: packet.kind() });
             }
@@ -382,27 +372,27 @@ impl Client {
         Ok(ClientEvent::Accepted { session, next_seq, position, is_other_session })
     }
 
-    /// When [`Client::on_timer`] has something to do; `Nanos::MAX` if never.
-    pub fn next_deadline(&self) -> Nanos {
+    /// When [`Client::on_timer`] has something to do; `u64::MAX` if never.
+    pub fn next_deadline(&self) -> u64 {
         match self.state {
             ClientState::LoginSent => self.login_at.saturating_add(self.limits.answer_ns),
             ClientState::Open => self.silent_at().min(self.heartbeat_at()),
-            ClientState::Fresh | ClientState::Ended(_) => Nanos::MAX,
+            ClientState::Fresh | ClientState::Ended(_) => u64::MAX,
         }
     }
 
-    fn silent_at(&self) -> Nanos {
+    fn silent_at(&self) -> u64 {
         self.heard.at.saturating_add(self.limits.silence_ns)
     }
 
     /// MORE than the interval must have passed.
-    fn heartbeat_at(&self) -> Nanos {
+    fn heartbeat_at(&self) -> u64 {
         self.sent_at.saturating_add(self.limits.heartbeat_ns).saturating_add(1)
     }
 
     /// Ends what is late or silent, and appends a heartbeat if one is due. Why the connection is over, if it
     /// is.
-    pub fn on_timer(&mut self, now: Nanos, out: &mut Vec<u8>) -> Option<ClientEnd> {
+    pub fn on_timer(&mut self, now: u64, out: &mut Vec<u8>) -> Option<ClientEnd> {
         match self.state {
             ClientState::LoginSent if now >= self.next_deadline() => self.end(ClientEnd::AnswerLate),
             ClientState::Open if now >= self.silent_at() => self.end(ClientEnd::Silent),

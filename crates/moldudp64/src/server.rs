@@ -5,8 +5,7 @@
 //! for all together, in tables that do not grow.
 
 use super::packet::{MoldError, Request};
-use crate::field::Session;
-use lockstep_wire::Nanos;
+use crate::session::Session;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
@@ -14,7 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rate {
     /// One answer in this time, on average.
-    pub interval_ns: Nanos,
+    pub interval_ns: u64,
     /// So many at once after a pause; at least 1.
     pub burst: u32,
 }
@@ -135,16 +134,16 @@ impl std::error::Error for TableFull {}
 /// address.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Ration {
-    whole_at: Nanos,
+    whole_at: u64,
 }
 
 impl Ration {
-    fn has_one(self, now: Nanos, rate: &Rate) -> bool {
+    fn has_one(self, now: u64, rate: &Rate) -> bool {
         let behind = rate.interval_ns.saturating_mul(u64::from(rate.burst.max(1) - 1));
         self.whole_at <= now.saturating_add(behind)
     }
 
-    fn take(&mut self, now: Nanos, rate: &Rate) {
+    fn take(&mut self, now: u64, rate: &Rate) {
         self.whole_at = self.whole_at.max(now).saturating_add(rate.interval_ns);
     }
 }
@@ -201,7 +200,7 @@ impl RequestServer {
     }
 
     /// A datagram on the port of requests, from `source`: to which the answer goes.
-    pub fn on_request(&mut self, now: Nanos, source: SocketAddr, bytes: &[u8]) -> Result<Answer, Silence> {
+    pub fn on_request(&mut self, now: u64, source: SocketAddr, bytes: &[u8]) -> Result<Answer, Silence> {
         let decided = self.decide(now, source.ip(), bytes);
         match decided {
             Ok(_) => self.answered += 1,
@@ -210,7 +209,7 @@ impl RequestServer {
         decided
     }
 
-    fn decide(&mut self, now: Nanos, source: IpAddr, bytes: &[u8]) -> Result<Answer, Silence> {
+    fn decide(&mut self, now: u64, source: IpAddr, bytes: &[u8]) -> Result<Answer, Silence> {
         let request = Request::decode(bytes).map_err(Silence::Malformed)?;
         let known = self.sessions.iter().find(|known| known.session == request.session);
         let bounds = *known.ok_or(Silence::UnknownSession)?;
@@ -227,7 +226,7 @@ impl RequestServer {
     }
 
     /// The address first: one that asks too often takes nothing from the others.
-    fn ration(&mut self, now: Nanos, source: IpAddr) -> Result<(), Silence> {
+    fn ration(&mut self, now: u64, source: IpAddr) -> Result<(), Silence> {
         let Self { limits, sources, total, .. } = self;
         let place = sources.iter().position(|(known, _)| *known == source);
         let mut own = place.map_or(Ration::default(), |place| sources[place].1);

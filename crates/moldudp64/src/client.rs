@@ -15,17 +15,15 @@
 //! ```
 
 use super::packet::{COUNT_MAX, Downstream, HEADER_LEN, Messages, MoldError, Request};
-use crate::field::Session;
-use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_wire::Nanos;
+use crate::session::Session;
 
 /// The timers and the memory of a receiver.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ClientLimits {
     /// From the discovery of a gap to its first request; 1 ms is ample between two feeds of one site.
-    pub guard_ns: Nanos,
+    pub guard_ns: u64,
     /// From a request to the next one that is sent for want of an answer.
-    pub retry_ns: Nanos,
+    pub retry_ns: u64,
     /// Requests in a row that bring nothing, before a gap is given up.
     pub tries_max: u32,
     /// Request servers, asked in turn; 0: gaps are given up when the guard is over.
@@ -119,7 +117,7 @@ struct Ask {
     from: u64,
     /// Behind the gap of then.
     to: u64,
-    due_at: Nanos,
+    due_at: u64,
     /// Requests that brought nothing, this one among them.
     tries: u32,
 }
@@ -283,11 +281,7 @@ impl Client {
 
     /// A datagram, from any feed or request server. The events are read from what is returned, until there
     /// are no more; what is not read is not delivered, and will be missing.
-    pub fn on_datagram<'c, 'd>(
-        &'c mut self,
-        now: Nanos,
-        bytes: &'d [u8],
-    ) -> Result<Intake<'c, 'd>, MoldError> {
+    pub fn on_datagram<'c, 'd>(&'c mut self, now: u64, bytes: &'d [u8]) -> Result<Intake<'c, 'd>, MoldError> {
         let datagram = Downstream::decode(bytes).inspect_err(|_| self.counters.malformed += 1)?;
         let session = *self.session.get_or_insert(datagram.session());
         if datagram.session() != session {
@@ -324,9 +318,6 @@ impl Client {
     fn next_of<'d>(&mut self, messages: &mut Messages<'d>) -> Option<Event<'d>> {
         for (seq, bytes) in messages {
             if seq < self.next {
-                if planted(Mutation::CopyDelivered) {
-                    return Some(Event::Message { seq, bytes });
-                }
                 self.counters.copies += 1;
             } else if self.end.is_some_and(|end| seq >= end) {
                 self.counters.beyond += 1;
@@ -368,7 +359,7 @@ impl Client {
 
     /// Behind the nearest gap, if there is one.
     fn gap_to(&self) -> Option<u64> {
-        if self.next == 0 || self.ahead.has(self.next) || planted(Mutation::GapNotSeen) {
+        if self.next == 0 || self.ahead.has(self.next) {
             return None;
         }
         let to = self.ahead.first(self.next).unwrap_or(self.known);
@@ -376,7 +367,7 @@ impl Client {
     }
 
     /// Sets the timer of the nearest gap by what came.
-    fn look(&mut self, now: Nanos) {
+    fn look(&mut self, now: u64) {
         if self.next >= self.known || self.is_ended {
             self.ask = None;
             return;
@@ -396,14 +387,14 @@ impl Client {
         });
     }
 
-    /// When [`Client::on_timer`] has something to do; `Nanos::MAX` if never.
-    pub fn next_deadline(&self) -> Nanos {
-        self.ask.map_or(Nanos::MAX, |ask| ask.due_at)
+    /// When [`Client::on_timer`] has something to do; `u64::MAX` if never.
+    pub fn next_deadline(&self) -> u64 {
+        self.ask.map_or(u64::MAX, |ask| ask.due_at)
     }
 
     /// A request that is due: the place of the server, and its bytes. Send it from the socket that is to get
     /// the answer. If instead a gap was given up, [`Client::next_event`] says so.
-    pub fn on_timer(&mut self, now: Nanos) -> Option<(u32, [u8; HEADER_LEN])> {
+    pub fn on_timer(&mut self, now: u64) -> Option<(u32, [u8; HEADER_LEN])> {
         self.look(now);
         let session = self.session?;
         let ask = self.ask.filter(|ask| now >= ask.due_at)?;
@@ -426,7 +417,7 @@ impl Client {
         Some((self.server, Request { session, seq: self.next, count }.encode()))
     }
 
-    fn give_up(&mut self, now: Nanos, to: u64) {
+    fn give_up(&mut self, now: u64, to: u64) {
         // Unread from before: one range that says both.
         let from = self.lost.map_or(self.next, |(from, _)| from);
         self.counters.lost += to - self.next;
@@ -436,7 +427,7 @@ impl Client {
     }
 
     /// What there is to say without a datagram: behind [`Client::on_timer`], until there is no more.
-    pub fn next_event(&mut self, now: Nanos) -> Option<Event<'_>> {
+    pub fn next_event(&mut self, now: u64) -> Option<Event<'_>> {
         self.look(now);
         if let Some((from, to)) = self.next_lost() {
             return Some(Event::Lost { from, to });
@@ -449,7 +440,7 @@ impl Client {
 #[derive(Debug)]
 pub struct Intake<'c, 'd> {
     client: &'c mut Client,
-    now: Nanos,
+    now: u64,
     messages: Option<Messages<'d>>,
     said: Option<Event<'d>>,
 }

@@ -10,7 +10,7 @@
 //! Count 0 is a heartbeat and 0xFFFF the end of the session. Both say the number of the next message, count
 //! for nothing, and stand alone. Payloads are opaque: that some protocols begin them with a type is theirs.
 
-use crate::field::Session;
+use crate::session::Session;
 use std::fmt;
 
 /// Session, sequence number, count.
@@ -146,7 +146,7 @@ impl Header {
     /// Its bytes.
     pub fn encode(&self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
-        bytes[..10].copy_from_slice(&self.session.padded_right());
+        bytes[..10].copy_from_slice(&self.session.padded());
         bytes[10..18].copy_from_slice(&self.seq.to_be_bytes());
         bytes[18..].copy_from_slice(&self.count.to_be_bytes());
         bytes

@@ -3,7 +3,6 @@
 
 use super::client::{Client, ClientEvent, ClientLimits, ClientRefused};
 use super::packet::LoginRequest;
-use lockstep_wire::Nanos;
 use std::io::{ErrorKind, Read, Write};
 
 /// Bytes that are read at once.
@@ -27,7 +26,7 @@ impl<S: Read + Write> Connection<S> {
     /// # Errors
     /// The login is no packet.
     pub fn log_in(
-        now: Nanos,
+        now: u64,
         stream: S,
         login: LoginRequest,
         limits: ClientLimits,
@@ -61,7 +60,7 @@ impl<S: Read + Write> Connection<S> {
     ///
     /// # Errors
     /// As [`Client::unsequenced`].
-    pub fn unsequenced(&mut self, now: Nanos, message: &[u8]) -> Result<(), ClientRefused> {
+    pub fn unsequenced(&mut self, now: u64, message: &[u8]) -> Result<(), ClientRefused> {
         self.client.unsequenced(now, message, &mut self.out)
     }
 
@@ -69,13 +68,13 @@ impl<S: Read + Write> Connection<S> {
     ///
     /// # Errors
     /// As [`Client::logout`].
-    pub fn log_out(&mut self, now: Nanos) -> Result<(), ClientRefused> {
+    pub fn log_out(&mut self, now: u64) -> Result<(), ClientRefused> {
         self.client.logout(now, &mut self.out)
     }
 
     /// Sends and receives what can be, and tells `f` what came. Returns the work done. Once it is over
     /// ([`Client::ended`]) only what waits is still sent.
-    pub fn poll(&mut self, now: Nanos, mut f: impl FnMut(ClientEvent<'_>)) -> usize {
+    pub fn poll(&mut self, now: u64, mut f: impl FnMut(ClientEvent<'_>)) -> usize {
         let (mut work, mut is_over) = self.send();
         loop {
             match self.stream.read(&mut self.buffer) {
@@ -115,7 +114,7 @@ impl<S: Read + Write> Connection<S> {
         (usize::from(sent > 0), is_broken)
     }
 
-    fn take(&mut self, now: Nanos, f: &mut impl FnMut(ClientEvent<'_>)) {
+    fn take(&mut self, now: u64, f: &mut impl FnMut(ClientEvent<'_>)) {
         let mut at = 0;
         loop {
             let taken = self.client.on_bytes(now, &self.inbox[at..]);

@@ -10,10 +10,9 @@
 
 use super::packet::{LoginRequest, Packet, RejectReason, SoupError, Timeout, data_header, kind};
 use crate::field::{Session, shown};
-use lockstep_wire::Nanos;
 use std::fmt;
 
-const SECOND: Nanos = 1_000_000_000;
+const SECOND: u64 = 1_000_000_000;
 /// Told to a client whose login is being decided: see `waits_at`.
 const LOGIN_WAITS: &[u8] = b"your login is being decided: wait";
 
@@ -21,14 +20,14 @@ const LOGIN_WAITS: &[u8] = b"your login is being decided: wait";
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ServerLimits {
     /// From the connection to a whole login request; "typically" 30 s ("Protocol Flow").
-    pub login_ns: Nanos,
+    pub login_ns: u64,
     /// Silence after which a client is gone, where it names no time itself; 15 s ("Heartbeats").
-    pub silence_ns: Nanos,
+    pub silence_ns: u64,
     /// Least silence that a client of 4.1 may name: a second and a half lets it live by one heartbeat a
     /// second.
-    pub silence_ns_min: Nanos,
+    pub silence_ns_min: u64,
     /// A heartbeat follows when nothing was sent for longer than this; 1 s ("Server Heartbeat").
-    pub heartbeat_ns: Nanos,
+    pub heartbeat_ns: u64,
 }
 
 impl Default for ServerLimits {
@@ -166,7 +165,7 @@ pub enum Event<'a> {
     Login(LoginRequest),
     /// An unsequenced message.
     Message(&'a [u8]),
-    /// Text for humans: show it as [`crate::Text`].
+    /// Text for humans: show it as [`Text`](crate::Text).
     Debug(&'a [u8]),
     /// The connection has ended by the client's wish.
     Logout,
@@ -200,10 +199,10 @@ pub fn begin_at(requested: u64, first: u64, next: u64) -> Result<u64, RejectReas
 pub struct Server {
     limits: ServerLimits,
     state: State,
-    since: Nanos,
+    since: u64,
     heard: Heard,
-    sent_at: Nanos,
-    silence_ns: Nanos,
+    sent_at: u64,
+    silence_ns: u64,
     next_seq: u64,
     told_after_logout: bool,
 }
@@ -211,17 +210,17 @@ pub struct Server {
 /// When bytes came last. Bytes that were offered before are no sign of life.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Heard {
-    pub(super) at: Nanos,
+    pub(super) at: u64,
     /// Bytes that were offered and not taken.
     left: usize,
 }
 
 impl Heard {
-    pub(super) fn new(at: Nanos) -> Self {
+    pub(super) fn new(at: u64) -> Self {
         Self { at, left: 0 }
     }
 
-    pub(super) fn on_offered(&mut self, now: Nanos, len: usize) {
+    pub(super) fn on_offered(&mut self, now: u64, len: usize) {
         if len > self.left {
             self.at = self.at.max(now);
         }
@@ -235,7 +234,7 @@ impl Heard {
 
 impl Server {
     /// A client has connected.
-    pub fn new(now: Nanos, limits: ServerLimits) -> Self {
+    pub fn new(now: u64, limits: ServerLimits) -> Self {
         let silence_ns = limits.silence_ns;
         let (state, heard) = (State::AwaitingLogin, Heard::new(now));
         let told_after_logout = false;
@@ -261,12 +260,12 @@ impl Server {
     }
 
     /// The silence that ends this connection: after the login the client's own, not below the minimum.
-    pub fn silence_ns(&self) -> Nanos {
+    pub fn silence_ns(&self) -> u64 {
         self.silence_ns
     }
 
     /// Takes the first packet of what came and was not taken yet; heartbeats are taken along.
-    pub fn on_bytes<'a>(&mut self, now: Nanos, bytes: &'a [u8]) -> Taken<Event<'a>> {
+    pub fn on_bytes<'a>(&mut self, now: u64, bytes: &'a [u8]) -> Taken<Event<'a>> {
         self.heard.on_offered(now, bytes.len());
         let mut len = 0;
         let mut event = None;
@@ -319,7 +318,7 @@ impl Server {
                 self.state = State::LoginPending;
                 self.sent_at = self.sent_at.max(self.heard.at);
                 if let Timeout::Ms(ms) = request.timeout {
-                    self.silence_ns = (Nanos::from(ms) * 1_000_000).max(self.limits.silence_ns_min);
+                    self.silence_ns = (u64::from(ms) * 1_000_000).max(self.limits.silence_ns_min);
                 }
                 Ok(Some(Event::Login(request)))
             }
@@ -334,7 +333,7 @@ impl Server {
         if self.state == allowed { Ok(()) } else { Err(Refused::State(self.state)) }
     }
 
-    fn write(&mut self, now: Nanos, packet: Packet<'_>, out: &mut Vec<u8>) -> Result<(), Refused> {
+    fn write(&mut self, now: u64, packet: Packet<'_>, out: &mut Vec<u8>) -> Result<(), Refused> {
         packet.append(out)?;
         self.sent_at = self.sent_at.max(now);
         Ok(())
@@ -344,7 +343,7 @@ impl Server {
     /// counts, whatever was requested ("Login Accepted"). The client's silence is measured from here.
     pub fn accept(
         &mut self,
-        now: Nanos,
+        now: u64,
         session: Session,
         next_seq: u64,
         out: &mut Vec<u8>,
@@ -368,7 +367,7 @@ impl Server {
     }
 
     /// Sends a sequenced message; its number.
-    pub fn sequenced(&mut self, now: Nanos, message: &[u8], out: &mut Vec<u8>) -> Result<u64, Refused> {
+    pub fn sequenced(&mut self, now: u64, message: &[u8], out: &mut Vec<u8>) -> Result<u64, Refused> {
         let header = self.sequenced_header(now, message.len())?;
         out.extend_from_slice(&header);
         out.extend_from_slice(message);
@@ -377,7 +376,7 @@ impl Server {
 
     /// The same for an owner who sends the message from where it lies: it is counted, and must follow these
     /// bytes.
-    pub fn sequenced_header(&mut self, now: Nanos, message_len: usize) -> Result<[u8; 3], Refused> {
+    pub fn sequenced_header(&mut self, now: u64, message_len: usize) -> Result<[u8; 3], Refused> {
         self.only(State::Open)?;
         let after = self.next_seq.checked_add(1).ok_or(Refused::Number)?;
         let header = data_header(kind::SEQUENCED, message_len)?;
@@ -387,13 +386,13 @@ impl Server {
     }
 
     /// Sends a message that has no number ("Unsequenced Data", 4.0): it may be lost with the connection.
-    pub fn unsequenced(&mut self, now: Nanos, message: &[u8], out: &mut Vec<u8>) -> Result<(), Refused> {
+    pub fn unsequenced(&mut self, now: u64, message: &[u8], out: &mut Vec<u8>) -> Result<(), Refused> {
         self.only(State::Open)?;
         self.write(now, Packet::Unsequenced(message), out)
     }
 
     /// Sends text for humans, at any time before the end.
-    pub fn debug(&mut self, now: Nanos, text: &str, out: &mut Vec<u8>) -> Result<(), Refused> {
+    pub fn debug(&mut self, now: u64, text: &str, out: &mut Vec<u8>) -> Result<(), Refused> {
         match self.state {
             State::Ended(_) => Err(Refused::State(self.state)),
             _ => self.write(now, Packet::Debug(text.as_bytes()), out),
@@ -401,7 +400,7 @@ impl Server {
     }
 
     /// The session is over for good ("End of Session"); so is the connection.
-    pub fn end_session(&mut self, now: Nanos, out: &mut Vec<u8>) -> Result<(), Refused> {
+    pub fn end_session(&mut self, now: u64, out: &mut Vec<u8>) -> Result<(), Refused> {
         self.only(State::Open)?;
         self.write(now, Packet::EndOfSession, out)?;
         self.end(End::EndOfSession);
@@ -413,34 +412,34 @@ impl Server {
         self.end(End::Closed);
     }
 
-    /// When [`Server::on_timer`] has something to do; `Nanos::MAX` if never.
-    pub fn next_deadline(&self) -> Nanos {
+    /// When [`Server::on_timer`] has something to do; `u64::MAX` if never.
+    pub fn next_deadline(&self) -> u64 {
         match self.state {
             State::AwaitingLogin => self.since.saturating_add(self.limits.login_ns),
             State::Open => self.silent_at().min(self.heartbeat_at()),
             State::LoginPending => self.waits_at(),
-            State::Ended(_) => Nanos::MAX,
+            State::Ended(_) => u64::MAX,
         }
     }
 
-    fn silent_at(&self) -> Nanos {
+    fn silent_at(&self) -> u64 {
         self.heard.at.saturating_add(self.silence_ns)
     }
 
     /// MORE than the interval must have passed.
-    fn heartbeat_at(&self) -> Nanos {
+    fn heartbeat_at(&self) -> u64 {
         self.sent_at.saturating_add(self.limits.heartbeat_ns).saturating_add(1)
     }
 
     /// When a client whose login is being decided needs a sign of life: three times in the silence that it
     /// bears. Not with each heartbeat, for clients in the field take a Debug before the answer for a refusal.
-    fn waits_at(&self) -> Nanos {
+    fn waits_at(&self) -> u64 {
         self.sent_at.saturating_add(self.limits.heartbeat_ns.max(self.silence_ns / 3)).saturating_add(1)
     }
 
     /// Ends what is late or silent, and appends a heartbeat if one is due. Why the connection is over, if it
     /// is.
-    pub fn on_timer(&mut self, now: Nanos, out: &mut Vec<u8>) -> Option<End> {
+    pub fn on_timer(&mut self, now: u64, out: &mut Vec<u8>) -> Option<End> {
         match self.state {
             State::AwaitingLogin if now >= self.next_deadline() => self.end(End::LoginLate),
             State::Open if now >= self.silent_at() => self.end(End::Silent),

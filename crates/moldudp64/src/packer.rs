@@ -1,7 +1,7 @@
 //! Messages into datagrams, downstream and in answers.
 
 use super::packet::{BLOCK_HEADER_LEN, COUNT_MAX, HEADER_LEN, Header};
-use crate::field::Session;
+use crate::session::Session;
 use std::fmt;
 
 /// Longest datagram where the owner names none: what an Ethernet frame takes behind IPv4 and UDP is 1,472
