@@ -11,7 +11,7 @@ mod refusals;
 
 use lockstep::cli::check;
 use lockstep::config::{
-    Code, Config, ConfigErrors, Durability, Idle, Interface, Origin, Override, Profile, Scheduling,
+    Code, Config, ConfigErrors, Durability, Idle, InterfaceSetting, Origin, Override, Profile, Scheduling,
     from_environment, key_paths, reference, variable,
 };
 use lockstep_core::proto::repairers::RepairerKind;
@@ -365,7 +365,7 @@ fn a_variable_reaches_a_line_by_position_and_a_replica_by_id() {
     assert_eq!(config.replica(2).expect("replica 2").core, Some(3));
     assert_eq!(config.replica(1).expect("replica 1").core, None);
     // In the file this address would be refused: there it would hold for every machine.
-    assert_eq!(config.lines[0].interface, Interface::Address([10, 0, 0, 2].into()));
+    assert_eq!(config.lines[0].interface, InterfaceSetting::Address([10, 0, 0, 2].into()));
 }
 
 /// The variables of this process may be set by whoever starts it only, so the test starts itself.

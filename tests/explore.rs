@@ -2,7 +2,7 @@
 //! walks: `lockstep sim --explore --depth 9 --walk 10000000`.
 
 use lockstep_core::engine::subscriber::Delivery;
-use lockstep_sim::explore::{Explored, Scope, explore, walk};
+use lockstep_sim::explore::{ExploreScope, Explored, explore, walk};
 use lockstep_wire::Change;
 
 fn clean(what: &str, found: Result<Explored, String>) -> Explored {
@@ -16,22 +16,27 @@ fn clean(what: &str, found: Result<Explored, String>) -> Explored {
 
 #[test]
 fn no_interleaving_of_three_replicas_breaks_a_rule() {
-    let scope = Scope { depth: 7, ..Scope::default() };
+    let scope = ExploreScope { depth: 7, ..ExploreScope::default() };
     clean("three replicas", explore(&scope));
 }
 
 #[test]
 fn no_interleaving_breaks_a_rule_for_a_reader() {
     for delivery in [Delivery::Committed, Delivery::Stamped] {
-        let scope = Scope { depth: 6, values: 2, reader: Some(delivery), ..Scope::default() };
+        let scope = ExploreScope { depth: 6, values: 2, reader: Some(delivery), ..ExploreScope::default() };
         clean("and a reader", explore(&scope));
     }
 }
 
 #[test]
 fn no_random_walk_breaks_a_rule() {
-    let scope =
-        Scope { reader: Some(Delivery::Stamped), beats: true, crashes: 2, losses: 1, ..Scope::default() };
+    let scope = ExploreScope {
+        reader: Some(Delivery::Stamped),
+        beats: true,
+        crashes: 2,
+        losses: 1,
+        ..ExploreScope::default()
+    };
     clean("walks", walk(&scope, 1, 200_000));
 }
 
@@ -39,15 +44,15 @@ fn no_random_walk_breaks_a_rule() {
 fn no_walk_through_changes_of_the_membership_breaks_a_rule() {
     use Change::{Add, Remove};
     for (members, changes) in [(2, [(Add, 2), (Remove, 0)]), (3, [(Add, 3), (Remove, 0)])] {
-        let scope = Scope {
+        let scope = ExploreScope {
             replicas: members + 1,
             members,
             changes: changes.to_vec(),
             values: 1,
             beats: true,
-            ..Scope::default()
+            ..ExploreScope::default()
         };
-        clean("changes", explore(&Scope { depth: 5, crashes: 0, ..scope.clone() }));
+        clean("changes", explore(&ExploreScope { depth: 5, crashes: 0, ..scope.clone() }));
         clean("walks through changes", walk(&scope, 1, 100_000));
     }
 }
@@ -60,18 +65,25 @@ fn member_3_no_walk_through_a_replacement_breaks_a_rule() {
         [(3, vec![(Replace, 3)]), (3, vec![(Replace, 3), (Replace, 4)]), (4, vec![(Replace, 4)])]
     {
         let replicas = members + changes.len();
-        let scope =
-            Scope { replicas, members, changes, heirs: true, values: 1, beats: true, ..Scope::default() };
-        clean("a replacement", explore(&Scope { depth: 5, crashes: 0, ..scope.clone() }));
+        let scope = ExploreScope {
+            replicas,
+            members,
+            changes,
+            heirs: true,
+            values: 1,
+            beats: true,
+            ..ExploreScope::default()
+        };
+        clean("a replacement", explore(&ExploreScope { depth: 5, crashes: 0, ..scope.clone() }));
         clean("walks through replacements", walk(&scope, 1, 100_000));
     }
     // Of two a replacement is refused, and what is refused changes nothing.
-    let pair = Scope {
+    let pair = ExploreScope {
         replicas: 3,
         members: 2,
         changes: vec![(Replace, 2), (Add, 2)],
         heirs: true,
-        ..Scope::default()
+        ..ExploreScope::default()
     };
-    clean("a replacement of one of two", explore(&Scope { depth: 5, values: 1, crashes: 0, ..pair }));
+    clean("a replacement of one of two", explore(&ExploreScope { depth: 5, values: 1, crashes: 0, ..pair }));
 }

@@ -12,11 +12,11 @@ use lockstep_replica::bootstrap::bootstrap;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::ports::{FileName, Store};
 use lockstep_replica::journal::{
-    Completeness, Founder, Holdings, Looked, Opened, Settings, Tail, copy_behind, format, found, holdings,
-    look, open, read_segments, verify,
+    Completeness, Founder, Inspection, JournalSummary, OpenedJournal, Settings, Tail, copy_behind, format,
+    found, holdings, look, open, read_segments, verify,
 };
 use lockstep_replica::replica::Recovered;
-use lockstep_sim::disk::{Disk, Trouble};
+use lockstep_sim::disk::{DiskFault, SimDisk};
 use lockstep_sim::rng::Rng;
 use lockstep_wire::*;
 
@@ -130,10 +130,10 @@ fn every_planted_bug_of_a_founding_is_found() {
 }
 
 /// A journal with some messages, as its running process has it. The segments lack the last `behind` of them.
-fn running(power: bool, behind: usize) -> (Disk, Opened<MemoryTail>) {
+fn running(power: bool, behind: usize) -> (SimDisk, OpenedJournal<MemoryTail>) {
     #[cfg(lockstep_planted)]
     planted::plant_what_is_asked();
-    let mut disk = Disk::default();
+    let mut disk = SimDisk::default();
     disk.set_power(power);
     format(&mut disk, CLUSTER, MEMBER, [1, 1]).unwrap();
     let mut opened = open(&mut disk, MemoryTail::new(RING), settings(1, power)).unwrap();
@@ -152,12 +152,12 @@ fn running(power: bool, behind: usize) -> (Disk, Opened<MemoryTail>) {
     (disk, opened)
 }
 
-fn copy(disk: &mut Disk, opened: &mut Opened<MemoryTail>, power: bool) {
+fn copy(disk: &mut SimDisk, opened: &mut OpenedJournal<MemoryTail>, power: bool) {
     while copy_behind(opened.tail.memory_mut(), &mut opened.writer, disk, power).unwrap() > 0 {}
 }
 
 /// The same after an orderly stop, and where its log ended.
-fn stopped() -> (Disk, LogEnd) {
+fn stopped() -> (SimDisk, LogEnd) {
     let (mut disk, mut opened) = running(false, 0);
     opened.superblock.history = HISTORY;
     opened.writer.mark_clean(&mut disk, &mut opened.superblock).unwrap();
@@ -165,16 +165,16 @@ fn stopped() -> (Disk, LogEnd) {
     (disk, opened.tail.end())
 }
 
-fn superblock(disk: &Disk) -> lockstep_replica::journal::Superblock {
+fn superblock(disk: &SimDisk) -> lockstep_replica::journal::Superblock {
     lockstep_replica::journal::Superblock::load(disk).unwrap().unwrap().newest
 }
 
-fn look_in_boot(disk: &Disk, memory: Option<&MemoryTail>, boot: u64) -> Looked {
+fn look_in_boot(disk: &SimDisk, memory: Option<&MemoryTail>, boot: u64) -> Inspection {
     look(disk, memory, settings(boot, false)).unwrap()
 }
 
 /// Opens the founder's journal and checks that it is the former log and the founding.
-fn check_founded(disk: &mut Disk, boot: u64, end: LogEnd) -> Opened<MemoryTail> {
+fn check_founded(disk: &mut SimDisk, boot: u64, end: LogEnd) -> OpenedJournal<MemoryTail> {
     let opened = open(disk, MemoryTail::new(RING), settings(boot, false)).unwrap();
     assert_eq!((opened.superblock.identity, opened.superblock.history), (FOUNDER, LATER));
     let recovered = Recovered::of_journal(&opened, 8);
@@ -220,7 +220,7 @@ fn s7_wherever_the_founder_dies_the_journal_is_the_former_one_or_the_founded_one
         for salt in 0..4 {
             for power_goes in [false, true] {
                 let mut disk = disk.clone();
-                disk.arm(Trouble::Death, calls, salt);
+                disk.arm(DiskFault::Death, calls, salt);
                 let founded = found(&mut disk, &former, &founder(1));
                 struck = disk.is_dead();
                 assert_eq!(founded.is_err(), struck);
@@ -266,8 +266,8 @@ fn s7_wherever_the_first_process_of_the_new_history_dies_the_founding_is_there_a
     let first = check_founded(&mut disk.clone(), 1, end).tail.end();
     for calls in 0.. {
         let mut disk = disk.clone();
-        disk.arm(Trouble::Death, calls, calls);
-        let work = |disk: &mut Disk| -> Result<(), String> {
+        disk.arm(DiskFault::Death, calls, calls);
+        let work = |disk: &mut SimDisk| -> Result<(), String> {
             let words = |error: &dyn std::fmt::Display| error.to_string();
             let mut opened = open(disk, MemoryTail::new(RING), settings(1, true)).map_err(|e| words(&e))?;
             let (tail, writer) = (&mut opened.tail, &mut opened.writer);
@@ -296,8 +296,11 @@ fn a_look_tells_what_a_journal_holds_and_changes_nothing() {
     let with_tail = look_in_boot(&disk, Some(&memory), 1);
     assert_eq!((with_tail.end(), with_tail.completeness()), (end, &Completeness::Complete));
     assert_eq!(with_tail.checkpoint().members, [body(MEMBER)]);
-    let expected =
-        Holdings { lineage: Lineage::of(HISTORY), oldest_seq: 1, durability: Some(Durability::Process) };
+    let expected = JournalSummary {
+        lineage: Lineage::of(HISTORY),
+        oldest_seq: 1,
+        durability: Some(Durability::Process),
+    };
     assert_eq!(holdings(&disk, &with_tail).unwrap(), expected);
     // The machine was restarted: what the segments lack is gone.
     for memory in [None, Some(&memory)] {
@@ -419,7 +422,7 @@ fn a_founders_journal_that_ends_with_an_exchange_is_whole() {
 
 #[test]
 fn nothing_is_founded_on_an_empty_journal() {
-    let mut disk = Disk::default();
+    let mut disk = SimDisk::default();
     format(&mut disk, CLUSTER, MEMBER, [1, 1]).unwrap();
     let former = superblock(&disk);
     let error = found(&mut disk, &former, &founder(1)).unwrap_err().to_string();

@@ -1,7 +1,7 @@
 //! S7: where a log ends. A frame follows only where epoch, seq, chain and epoch start agree with what
 //! lies before it; the same question is asked by a standby, by recovery and by a receiver.
 
-use lockstep_core::proto::log::{LogEnd, Misfit};
+use lockstep_core::proto::log::{LogEnd, LogMismatch};
 use lockstep_wire::*;
 
 const LEADER: Identity = Identity { replica: 1, incarnation: 7 };
@@ -18,7 +18,7 @@ fn frame(end: LogEnd, epoch: Epoch, kind: EntryKind, payload: &[u8]) -> Vec<u8> 
     memory
 }
 
-fn follow(end: LogEnd, bytes: &[u8]) -> Result<LogEnd, Misfit> {
+fn follow(end: LogEnd, bytes: &[u8]) -> Result<LogEnd, LogMismatch> {
     end.follow(&FrameView::from_prefix(bytes).expect("a frame as its builder sealed it"))
 }
 
@@ -62,18 +62,18 @@ fn s7_a_log_grows_by_frames_that_fit() {
 fn s7_a_log_ends_where_the_epoch_falls() {
     let (end, _) = begun();
     let late = frame(end, Epoch::new(0, LEADER), EntryKind::Message, b"late");
-    assert_eq!(follow(end, &late), Err(Misfit::EpochFalls));
+    assert_eq!(follow(end, &late), Err(LogMismatch::EpochFalls));
 }
 
 #[test]
 fn s7_a_log_ends_where_an_epoch_begins_without_its_start() {
     let (end, _) = begun();
     let next = Epoch::new(2, LEADER);
-    assert_eq!(follow(end, &frame(end, next, EntryKind::Message, b"x")), Err(Misfit::NoStart));
-    assert_eq!(follow(end, &frame(end, next, EntryKind::Birth, b"x")), Err(Misfit::NoStart));
+    assert_eq!(follow(end, &frame(end, next, EntryKind::Message, b"x")), Err(LogMismatch::NoStart));
+    assert_eq!(follow(end, &frame(end, next, EntryKind::Birth, b"x")), Err(LogMismatch::NoStart));
     // A birth begins a history, in round 0 and at seq 1, and nothing else.
     let born_late = frame(LogEnd::BLANK, next, EntryKind::Birth, bytemuck::bytes_of(&member()));
-    assert_eq!(follow(LogEnd::BLANK, &born_late), Err(Misfit::NoStart));
+    assert_eq!(follow(LogEnd::BLANK, &born_late), Err(LogMismatch::NoStart));
 }
 
 #[test]
@@ -91,7 +91,7 @@ fn s7_a_log_ends_where_a_start_does_not_fit_what_lies_before_it() {
         |_, table| table.truncate(1),
     ];
     for (index, spoil) in spoilt.into_iter().enumerate() {
-        assert_eq!(follow(end, &start(end, next, spoil)), Err(Misfit::StartMisfits), "start {index}");
+        assert_eq!(follow(end, &start(end, next, spoil)), Err(LogMismatch::StartMisfits), "start {index}");
     }
 }
 
@@ -99,9 +99,9 @@ fn s7_a_log_ends_where_a_start_does_not_fit_what_lies_before_it() {
 fn s7_a_hole_a_repetition_and_another_history_are_told_apart() {
     let (end, epoch) = begun();
     let ahead = LogEnd { next: end.next + 1, ..end };
-    assert_eq!(follow(end, &frame(ahead, epoch, EntryKind::Message, b"x")), Err(Misfit::Ahead));
-    assert_eq!(follow(end, &birth()), Err(Misfit::Behind));
+    assert_eq!(follow(end, &frame(ahead, epoch, EntryKind::Message, b"x")), Err(LogMismatch::Ahead));
+    assert_eq!(follow(end, &birth()), Err(LogMismatch::Behind));
     let other = LogEnd { chain: end.chain ^ 1, ..end };
     let misfit = follow(end, &frame(other, epoch, EntryKind::Message, b"x"));
-    assert_eq!(misfit, Err(Misfit::Chain { have: end.chain, seen: other.chain }));
+    assert_eq!(misfit, Err(LogMismatch::Chain { have: end.chain, seen: other.chain }));
 }

@@ -11,7 +11,7 @@ mod support;
 mod unicast;
 
 use lockstep_client::{
-    Delivery, Flow, Publisher, PublisherEvent, Questioner, Start, StreamDigest, Subscriber, SubscriberEvent,
+    Delivery, Flow, Publisher, PublisherEvent, QueryClient, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
 use lockstep_node::{EVENT_KINDS, Node, journal_digest};
 use lockstep_process::events::{LOST_CODE, Recorder};
@@ -138,7 +138,7 @@ fn everybody_ends_with_the_same_digest() {
 /// On a busy machine one replica may be far behind when two have committed everything.
 fn await_equal_logs(cluster: &Cluster) {
     let addresses: Vec<_> = (1..=3).map(|id| cluster.node(id).unicast).collect();
-    let mut questioner = Questioner::open(&cluster.endpoint()).unwrap();
+    let mut questioner = QueryClient::open(&cluster.endpoint()).unwrap();
     let begun = Instant::now();
     loop {
         let statuses = questioner.statuses(&addresses, Duration::from_secs(1));

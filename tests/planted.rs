@@ -11,7 +11,7 @@
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_core::proto::planted::{Mutation, plant};
 use lockstep_sim::Plan;
-use lockstep_sim::explore::{Explored, Scope, explore, walk};
+use lockstep_sim::explore::{ExploreScope, Explored, explore, walk};
 use lockstep_sim::many::run_many;
 use lockstep_sim::proof;
 use lockstep_wire::Change;
@@ -140,17 +140,17 @@ fn in_story(by: &'static str, found: Result<Explored, String>, deep: bool) -> Op
 
 /// Runs of a replica on its journal: for what only they can meet (S9).
 fn runs() -> Option<Found> {
-    let how = proof::explore(&proof::Scope { generations: 2, stride: 64, jobs: 2 }).err()?;
+    let how = proof::explore(&proof::ProofScope { generations: 2, stride: 64, jobs: 2 }).err()?;
     let how = how.lines().next().unwrap_or_default().to_string();
     Some(Found { by: "proof", after: "at most two generations".to_string(), how })
 }
 
 fn all_interleavings() -> Option<Found> {
     let scopes = [
-        Scope { depth: 6, ..Scope::default() },
-        Scope { depth: 5, values: 2, losses: 1, ..Scope::default() },
-        Scope { depth: 5, values: 2, reader: Some(Delivery::Committed), ..Scope::default() },
-        Scope { depth: 5, values: 2, reader: Some(Delivery::Stamped), ..Scope::default() },
+        ExploreScope { depth: 6, ..ExploreScope::default() },
+        ExploreScope { depth: 5, values: 2, losses: 1, ..ExploreScope::default() },
+        ExploreScope { depth: 5, values: 2, reader: Some(Delivery::Committed), ..ExploreScope::default() },
+        ExploreScope { depth: 5, values: 2, reader: Some(Delivery::Stamped), ..ExploreScope::default() },
     ];
     scopes.iter().find_map(|scope| in_story("explorer", explore(scope), false))
 }
@@ -158,7 +158,14 @@ fn all_interleavings() -> Option<Found> {
 fn walks() -> Option<Found> {
     let readers = [Some(Delivery::Stamped), Some(Delivery::Committed), None];
     readers.into_iter().enumerate().find_map(|(seed, reader)| {
-        let scope = Scope { reader, beats: true, crashes: 2, losses: 1, round_max: 4, ..Scope::default() };
+        let scope = ExploreScope {
+            reader,
+            beats: true,
+            crashes: 2,
+            losses: 1,
+            round_max: 4,
+            ..ExploreScope::default()
+        };
         in_story("walks", walk(&scope, seed as u64, WALK_STEPS / 3), true)
     })
 }
@@ -173,10 +180,18 @@ fn changes() -> Option<Found> {
         (3, 4, vec![(Replace, 3)], true),
     ];
     scopes.into_iter().enumerate().find_map(|(seed, (members, replicas, changes, heirs))| {
-        let small = Scope { replicas, members, changes, heirs, values: 1, crashes: 0, ..Scope::default() };
-        let all = explore(&Scope { depth: 7, ..small.clone() });
+        let small = ExploreScope {
+            replicas,
+            members,
+            changes,
+            heirs,
+            values: 1,
+            crashes: 0,
+            ..ExploreScope::default()
+        };
+        let all = explore(&ExploreScope { depth: 7, ..small.clone() });
         in_story("explorer", all, false).or_else(|| {
-            let wide = Scope { beats: true, crashes: 1, round_max: 5, ..small };
+            let wide = ExploreScope { beats: true, crashes: 1, round_max: 5, ..small };
             in_story("walks", walk(&wide, seed as u64, WALK_STEPS), true)
         })
     })

@@ -11,7 +11,7 @@ use lockstep_core::proto::commit::Durability;
 use lockstep_sim::coverage::Event;
 use lockstep_sim::many::{Tally, run_many};
 use lockstep_sim::shrink::shrink;
-use lockstep_sim::{Configured, Plan, What, run};
+use lockstep_sim::{Configured, FaultTarget, Plan, run};
 use std::path::Path;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -153,7 +153,7 @@ fn what_replicas_are_configured_with_is_what_check_allows() {
     for plan in (0..8_000).map(Plan::of_seed).filter(Plan::varies) {
         let seed = plan.seed;
         let later = plan.faults.iter().filter_map(|fault| match &fault.what {
-            What::Reconfigure(_, configured, ..) => Some(configured),
+            FaultTarget::Reconfigure(_, configured, ..) => Some(configured),
             _ => None,
         });
         for configured in later.chain(&plan.configured) {

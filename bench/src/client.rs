@@ -15,7 +15,7 @@ use lockstep_client::{
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_io::IoError;
-use lockstep_io::device::{Device, DeviceSettings, Memory};
+use lockstep_io::device::{Device, DeviceSettings, MemorySharing};
 use lockstep_io::udp::UdpSettings;
 use lockstep_wire::{Nanos, PublisherId};
 use std::time::{Duration, Instant};
@@ -105,7 +105,7 @@ impl<'a> Ground<'a> {
     fn endpoint(&self) -> Endpoint {
         let endpoint = self.config.endpoint();
         // A cluster's file has no word for memory without a network.
-        let memory = if self.transport == Transport::Shm { Memory::Alone } else { endpoint.memory };
+        let memory = if self.transport == Transport::Shm { MemorySharing::Alone } else { endpoint.memory };
         Endpoint { memory, ..endpoint }
     }
 

@@ -5,7 +5,7 @@ use crate::contestant::Contestant;
 use crate::transport::Transport;
 use lockstep::config::Config;
 use lockstep_core::engine::ports::Group;
-use lockstep_io::device::Memory;
+use lockstep_io::device::MemorySharing;
 use lockstep_io::idle::Idle;
 use lockstep_io::udp::{UdpSettings, free_port};
 use lockstep_node::NodeSettings;
@@ -208,7 +208,7 @@ send_buffer = "4MiB"
     if !site.gso {
         text.push_str("gso = \"off\"\n");
     }
-    if site.transport.memory() != Memory::Off {
+    if site.transport.memory() != MemorySharing::Off {
         text.push_str("\n[network]\nshm = true\n");
     }
     let (disk, memory) = (folders.disk.path().display(), folders.memory.path().display());

@@ -25,7 +25,7 @@ use lockstep_process::events::Recorder;
 use lockstep_process::watcher::{
     NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps, watch,
 };
-use lockstep_wire::{Datagram, DownBody, Header, Kind, Nanos, write_down};
+use lockstep_wire::{Datagram, DeathNoticeBody, Header, Kind, Nanos, write_down};
 use std::io::Read;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -257,7 +257,7 @@ fn watched(arguments: &VictimArguments, cores: &[usize]) -> Result<Watcher, Stri
     let mut watcher = Watcher::start(settings, &recorder).map_err(|error| error.to_string())?;
     let mut notice = [0; NOTICE_LEN_MAX];
     let header = Header { cluster: CLUSTER, ..Header::new(Kind::Down) };
-    let len = write_down(&mut notice, header, DownBody { secret: [1; 32] });
+    let len = write_down(&mut notice, header, DeathNoticeBody { secret: [1; 32] });
     watcher.set_notice(&notice[..len]);
     while !recorder.recent().iter().any(|event| event.code == STARTED) {
         std::thread::sleep(Duration::from_millis(1));

@@ -4,12 +4,12 @@
 use crate::cluster::Cluster;
 use crate::failover::How;
 use crate::place::Place;
-use lockstep_client::{NodeState, Questioner};
+use lockstep_client::{NodeState, QueryClient};
 use lockstep_core::engine::event::Role;
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersReader;
 use lockstep_process::signal::Signal;
-use lockstep_wire::{Nanos, Seq, Topic};
+use lockstep_wire::{Nanos, QueryKind, Seq};
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::{Child, Stdio};
@@ -40,7 +40,7 @@ pub struct Fleet {
     cluster: Cluster,
     places: Vec<Place>,
     running: Vec<Option<Running>>,
-    questioner: Questioner,
+    questioner: QueryClient,
     clock: Clock,
 }
 
@@ -50,7 +50,7 @@ impl Fleet {
     /// # Errors
     /// In words, which did not start.
     pub fn start(cluster: Cluster, places: Vec<Place>) -> Result<Self, String> {
-        let questioner = Questioner::open(&cluster.config.endpoint()).map_err(|error| error.to_string())?;
+        let questioner = QueryClient::open(&cluster.config.endpoint()).map_err(|error| error.to_string())?;
         let running = places.iter().map(|_| None).collect();
         let mut fleet = Self { cluster, places, running, questioner, clock: Clock::start() };
         for id in 1..=fleet.places.len() as u32 {
@@ -195,7 +195,7 @@ impl Fleet {
             }
             How::Handover => {
                 let address = self.cluster.node(id)?.unicast;
-                let answer = self.questioner.order(address, Topic::Handover, None, ORDER);
+                let answer = self.questioner.order(address, QueryKind::Handover, None, ORDER);
                 answer
                     .ok_or_else(|| format!("replica {id} does not answer"))?
                     .map_err(|why| format!("replica {id} does not hand over: {why:?}"))?;

@@ -18,8 +18,8 @@ use crate::harness::{Run, Shared};
 use crate::journal::open::{Journal, ME, Takes};
 use crate::results::{Round, Row, Unit, Verdict};
 use clap::Args;
-use lockstep_core::engine::replay::{Piece, REPLAY_BUFFER_LEN, piece};
-use lockstep_node::io::replay::{Server, ServerSettings};
+use lockstep_core::engine::replay::{REPLAY_BUFFER_LEN, ReplayItem, piece};
+use lockstep_node::io::replay::{ReplayServer, ServerSettings};
 use lockstep_wire::*;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpListener, TcpStream};
@@ -111,7 +111,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
 /// A journal, and the server that replays it.
 struct Replayed {
     /// It ends before the journal does.
-    server: Server,
+    server: ReplayServer,
     journal: Journal,
     next: Seq,
 }
@@ -146,7 +146,8 @@ impl Replayed {
             rate_bytes_per_s: u64::MAX,
             by_leader: true,
         };
-        let server = Server::start(settings, journal.handle.written()).map_err(|error| error.to_string())?;
+        let server =
+            ReplayServer::start(settings, journal.handle.written()).map_err(|error| error.to_string())?;
         Ok(Self { journal, next, server })
     }
 
@@ -241,7 +242,7 @@ fn replay(address: SocketAddr, next: Seq, judged: bool) -> Result<f64, String> {
         while let Some((found, len)) =
             piece(&buffer[at..end], CLUSTER).map_err(|reject| format!("the bytes are no replay: {reject}"))?
         {
-            if let Piece::Frame(frame) = found {
+            if let ReplayItem::Frame(frame) = found {
                 seen = frame.header.next_seq();
             }
             at += len;

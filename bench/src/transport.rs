@@ -3,7 +3,7 @@
 use crate::contestant::Contestant;
 use clap::ValueEnum;
 use lockstep::config::Config;
-use lockstep_io::device::{Device, DeviceSettings, Memory};
+use lockstep_io::device::{Device, DeviceSettings, MemorySharing};
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::UdpSettings;
 
@@ -45,11 +45,11 @@ impl Transport {
     }
 
     /// What memory is used for.
-    pub fn memory(self) -> Memory {
+    pub fn memory(self) -> MemorySharing {
         match self {
-            Self::Udp | Self::Unicast | Self::Xdp => Memory::Off,
-            Self::Shm => Memory::Alone,
-            Self::ShmBeside => Memory::Beside,
+            Self::Udp | Self::Unicast | Self::Xdp => MemorySharing::Off,
+            Self::Shm => MemorySharing::Alone,
+            Self::ShmBeside => MemorySharing::Beside,
         }
     }
 

@@ -211,7 +211,7 @@ fn meaning(name: &str) -> Option<(bool, String)> {
 mod tests {
     use super::*;
     use lockstep_core::engine::losses::SUM_NAMES;
-    use lockstep_gateway::{feed::FeedCounts, gateway::core::Counts};
+    use lockstep_gateway::{feed::FeedCounts, gateway::core::GatewayCounts};
     use lockstep_io::udp::UdpCounts;
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
         let handle = Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&SUM_NAMES);
         let handles =
             handle.flat_map(|name| [PUBLISHER_COUNTERS, SUBSCRIBER_COUNTERS].map(|of| format!("{of}{name}")));
-        let edge = Counts::NAMES.iter().chain(&FeedCounts::NAMES).map(|name| (*name).to_owned());
+        let edge = GatewayCounts::NAMES.iter().chain(&FeedCounts::NAMES).map(|name| (*name).to_owned());
         let mut known = 0;
         for name in lockstep_node::counter_names().into_iter().chain(handles).chain(edge) {
             let described = describe(&name);
@@ -230,7 +230,7 @@ mod tests {
         for (name, ..) in OTHERS {
             let publishes = |known: &String| known == name;
             let of_handles = SUM_NAMES.contains(name);
-            let edge = Counts::NAMES.contains(name) || FeedCounts::NAMES.contains(name);
+            let edge = GatewayCounts::NAMES.contains(name) || FeedCounts::NAMES.contains(name);
             assert!(
                 of_handles || edge || lockstep_node::counter_names().iter().any(publishes),
                 "{name} is counted by nobody"

@@ -5,7 +5,7 @@ use super::args::OperatorArgs;
 use super::failure::{FAILED, NOT_READY, USAGE};
 use clap::{Args, Subcommand};
 use lockstep_client::{OpenError, Publisher};
-use lockstep_gateway::calendar::{CALENDAR, Marked, Order};
+use lockstep_gateway::calendar::{CALENDAR, DayMarkRequest, Marked};
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_wire::{DAY_LEN_MAX, DayMark};
 
@@ -52,7 +52,7 @@ pub fn run(args: &DayArgs) -> Result<u8, Failure> {
     let deadline = clock.now() + operator.timeout.as_nanos() as u64;
     let late = || OpenError::TimedOut(CALENDAR.to_owned(), operator.timeout);
     let nonce = [random_u64()?, random_u64()?];
-    let order = Order::begin(publisher.core_mut(), begins.then_some(name), nonce);
+    let order = DayMarkRequest::begin(publisher.core_mut(), begins.then_some(name), nonce);
     let mut order = order.ok_or_else(|| OpenError::Name(CALENDAR.to_owned()))?;
     let seq = loop {
         if clock.now() > deadline {

@@ -4,10 +4,10 @@
 use super::Failure;
 use super::args::DeclareDeadArgs;
 use super::failure::{FAILED, NOT_READY, USAGE};
-use super::operator::{Operator, words};
+use super::operator::{CommandClient, words};
 use lockstep_client::NodeStatus;
 use lockstep_core::engine::event::Role;
-use lockstep_wire::{Denied, Topic};
+use lockstep_wire::{CommandReject, QueryKind};
 use serde_json::json;
 use std::io::Write;
 
@@ -17,7 +17,7 @@ const SCHEMA: &str = "lockstep.declare-dead/1";
 /// Prints the survivor once it leads alone.
 pub fn run(args: &DeclareDeadArgs) -> Result<u8, Failure> {
     let dead = args.identity;
-    let mut operator = Operator::open(&args.operator.cluster, args.operator.timeout)?;
+    let mut operator = CommandClient::open(&args.operator.cluster, args.operator.timeout)?;
     let survivor = operator.wait("no member answered", |_, statuses| {
         if let Some(alive) = statuses.iter().flatten().find(|status| status.identity == dead) {
             let what = format!(
@@ -40,12 +40,12 @@ pub fn run(args: &DeclareDeadArgs) -> Result<u8, Failure> {
             return Ok(Some(status.clone()));
         }
         let left = operator.left();
-        match operator.questioner.order(survivor.address, Topic::DeclareDead, Some(dead), left) {
+        match operator.questioner.order(survivor.address, QueryKind::DeclareDead, Some(dead), left) {
             // Its silence may be too short yet, or its own leadership just over.
-            None | Some(Ok(()) | Err(Denied::Alive)) => Ok(None),
+            None | Some(Ok(()) | Err(CommandReject::Alive)) => Ok(None),
             Some(Err(why)) => {
                 let what = format!("{asked} does not go on alone: {}", words(why, dead));
-                Err(Failure::new(if why == Denied::Oneself { USAGE } else { FAILED }, what))
+                Err(Failure::new(if why == CommandReject::Oneself { USAGE } else { FAILED }, what))
             }
         }
     });

@@ -3,8 +3,8 @@
 
 use super::Failure;
 use super::failure::{INTEGRITY, NOT_READY};
-use lockstep_client::{PartsBound, ReplayEnd, Start, SubscriberEvent};
-use lockstep_wire::{Refusal, Seq};
+use lockstep_client::{PartsBound, ReplayEndReason, Start, SubscriberEvent};
+use lockstep_wire::{RepairReject, Seq};
 
 /// Serves with the whole stream until it is told to stop. Where no journal has the stream's beginning any more, it says
 /// what waits for the next trading day, as `until_then` has it, and serves with what is left.
@@ -13,27 +13,27 @@ use lockstep_wire::{Refusal, Seq};
 /// Those of `serve`.
 pub fn serve_whole_or_oldest(
     until_then: &str,
-    mut serve: impl FnMut(&mut Reading) -> Result<(), Failure>,
+    mut serve: impl FnMut(&mut ReadingEnd) -> Result<(), Failure>,
 ) -> Result<u8, Failure> {
-    let mut whole = Reading::from_start(true);
+    let mut whole = ReadingEnd::from_start(true);
     serve(&mut whole)?;
     if whole.lacks_beginning() {
         tracing::warn!("no journal holds the stream from seq 1 on: {until_then}");
-        serve(&mut Reading::from_start(false))?;
+        serve(&mut ReadingEnd::from_start(false))?;
     }
     Ok(0)
 }
 
 /// How far a command is that must have all of the stream, because it counts.
 #[derive(Debug)]
-pub struct Reading {
+pub struct ReadingEnd {
     whole: bool,
     /// The end of the stream was reached once: others count on what was counted here.
     has_begun: bool,
     lacks_beginning: bool,
 }
 
-impl Reading {
+impl ReadingEnd {
     fn from_start(whole: bool) -> Self {
         Self { whole, has_begun: false, lacks_beginning: false }
     }
@@ -70,7 +70,7 @@ impl Reading {
 }
 
 /// What lies from `from` on is gone, and was not delivered.
-pub fn abandoned(from: Seq, oldest: Seq, why: Refusal, hint: &str) -> Failure {
+pub fn abandoned(from: Seq, oldest: Seq, why: RepairReject, hint: &str) -> Failure {
     let why = why.name();
     let what =
         format!("seq {from} cannot be had any more ({why}): the oldest that is held is {oldest}; {hint}");
@@ -78,7 +78,7 @@ pub fn abandoned(from: Seq, oldest: Seq, why: Refusal, hint: &str) -> Failure {
 }
 
 /// The failure that an event means for whoever must have all of the stream; `None` if it goes on. Of what can be had no
-/// more, [`Reading`] and [`abandoned`] tell.
+/// more, [`ReadingEnd`] and [`abandoned`] tell.
 pub fn ended(event: &SubscriberEvent<'_>) -> Option<Failure> {
     Some(match *event {
         SubscriberEvent::Refused { why, next } => refused(why, next),
@@ -124,23 +124,23 @@ pub fn ended(event: &SubscriberEvent<'_>) -> Option<Failure> {
 }
 
 /// Why nothing is delivered from `next` on, and what to do.
-fn refused(why: Option<ReplayEnd>, next: Seq) -> Failure {
-    let what = why.map_or("no journal can be reached", ReplayEnd::name);
+fn refused(why: Option<ReplayEndReason>, next: Seq) -> Failure {
+    let what = why.map_or("no journal can be reached", ReplayEndReason::name);
     let (code, hint) = match why {
-        Some(ReplayEnd::OtherHistory) => (
+        Some(ReplayEndReason::OtherHistory) => (
             INTEGRITY,
             "the cluster was founded anew since: what was read before and what would be read now are two streams; \
              begin with --from oldest, and forget what was derived from the old one",
         ),
-        Some(ReplayEnd::ChainMismatch) => (
+        Some(ReplayEndReason::ChainMismatch) => (
             INTEGRITY,
             "what was read before is not what the cluster has committed there (it was read with --stamped, or \
              the cursor is another cluster's); begin with --from oldest",
         ),
-        Some(ReplayEnd::Damaged) => {
+        Some(ReplayEndReason::Damaged) => {
             (INTEGRITY, "run `lockstep format --verify` on each journal, and replace what is damaged")
         }
-        Some(ReplayEnd::Leads) => {
+        Some(ReplayEndReason::Leads) => {
             (NOT_READY, "start a standby or an archiver, or set replay.by_leader = true")
         }
         _ => (
@@ -155,7 +155,8 @@ fn refused(why: Option<ReplayEnd>, next: Seq) -> Failure {
 mod tests {
     use super::*;
 
-    const GONE: SubscriberEvent<'_> = SubscriberEvent::Abandoned { from: 5, oldest: 9, why: Refusal::TooOld };
+    const GONE: SubscriberEvent<'_> =
+        SubscriberEvent::Abandoned { from: 5, oldest: 9, why: RepairReject::TooOld };
 
     #[test]
     fn who_cannot_have_the_beginning_serves_with_the_oldest_and_fails_if_that_is_gone_too() {

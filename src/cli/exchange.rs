@@ -10,7 +10,7 @@ use lockstep_gateway::exchange::{Exchange as Core, NONCE};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-pub use lockstep_gateway::exchange::{ACKNOWLEDGED, Heard};
+pub use lockstep_gateway::exchange::{ACKNOWLEDGED, ExchangeEvent};
 
 /// How long its name may take to be opened.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(20);
@@ -20,13 +20,13 @@ const BATCH: usize = 256;
 const ANSWERS_MAX: usize = 4_096;
 
 /// The application, at the stream's beginning or further.
-pub struct Exchange {
+pub struct DemoApplication {
     publisher: Publisher,
     subscriber: Subscriber,
     core: Core,
 }
 
-impl Exchange {
+impl DemoApplication {
     /// Opens its name, and begins with the stream's first entry.
     ///
     /// # Errors
@@ -43,7 +43,7 @@ impl Exchange {
     ///
     /// # Errors
     /// The stream cannot be read on, or its name is somebody else's.
-    pub fn turn(&mut self, mut heard: impl FnMut(Heard<'_>)) -> Result<usize, Failure> {
+    pub fn turn(&mut self, mut heard: impl FnMut(ExchangeEvent<'_>)) -> Result<usize, Failure> {
         let Self { subscriber, core, publisher } = self;
         let mut failed = None;
         let limit = if core.answers.backlog() < ANSWERS_MAX { BATCH } else { 0 };

@@ -1,15 +1,15 @@
 //! `lockstep feed`: the committed stream as MoldUDP64, until SIGTERM.
 
 use super::args::ClusterArgs;
-use super::ended::{Reading, serve_whole_or_oldest};
+use super::ended::{ReadingEnd, serve_whole_or_oldest};
 use super::failure::{FAILED, USAGE};
 use super::sequencer::stop_with_stdin;
 use super::{Failure, counters_or_warning as counted, log, signals};
 use crate::config::{Channel, Config};
 use clap::Args;
 use lockstep_client::{Counted, Delivery, Flow, Subscriber};
-use lockstep_gateway::feed::{Feed, FeedCounts, FeedError, Source};
-use lockstep_gateway::gateway::users::Whom;
+use lockstep_gateway::feed::{Feed, FeedCounts, FeedError, FeedSource};
+use lockstep_gateway::gateway::users::Recipient;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
 use lockstep_io::multicast;
@@ -31,18 +31,18 @@ const PAUSE_NS: u64 = 1_000_000;
 
 /// What `--of` takes.
 #[derive(Clone, Debug)]
-pub struct Of(Source);
+pub struct Of(FeedSource);
 
 impl FromStr for Of {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
         match text {
-            "all" => Ok(Self(Source::All)),
+            "all" => Ok(Self(FeedSource::All)),
             "self" => {
                 Err("'self' is a user's word: write all, everybody, client:NAME or channel:NUMBER".into())
             }
-            _ => Whom::from_str(text).map(|whom| Self(Source::For(whom))),
+            _ => Recipient::from_str(text).map(|whom| Self(FeedSource::For(whom))),
         }
     }
 }
@@ -90,8 +90,8 @@ fn failed(error: FeedError) -> Failure {
 
 /// What is longer than a datagram takes has no number, and no receiver hears of it. A channel that nothing keeps from
 /// that is refused, anything else warned of: its messages may be as long as the stream's.
-fn judge_lengths(source: &Source, config: &Config, takes: usize) -> Result<(), Failure> {
-    if let Source::For(Whom::Channel(number)) = source {
+fn judge_lengths(source: &FeedSource, config: &Config, takes: usize) -> Result<(), Failure> {
+    if let FeedSource::For(Recipient::Channel(number)) = source {
         let fits = |channel: &Channel| channel.message_len_max as usize <= takes;
         if !config.channel(*number).is_some_and(fits) {
             let what = format!(
@@ -113,7 +113,12 @@ fn judge_lengths(source: &Source, config: &Config, takes: usize) -> Result<(), F
 }
 
 /// Serves until it is told to stop, or `reading` is over.
-fn serve(args: &FeedArgs, config: &Config, stop: &AtomicBool, reading: &mut Reading) -> Result<(), Failure> {
+fn serve(
+    args: &FeedArgs,
+    config: &Config,
+    stop: &AtomicBool,
+    reading: &mut ReadingEnd,
+) -> Result<(), Failure> {
     cpu::short_slice();
     let endpoint = config.endpoint();
     let ttl = config.lines.first().map_or(1, |line| line.ttl);

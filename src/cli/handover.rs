@@ -3,9 +3,9 @@
 use super::Failure;
 use super::args::HandoverArgs;
 use super::failure::{FAILED, NOT_READY, USAGE};
-use super::operator::{Operator, words};
+use super::operator::{CommandClient, words};
 use lockstep_client::leader_of;
-use lockstep_wire::{Identity, Topic};
+use lockstep_wire::{Identity, QueryKind};
 use serde_json::json;
 use std::io::Write;
 
@@ -14,7 +14,7 @@ const SCHEMA: &str = "lockstep.handover/1";
 
 /// Prints the new leader.
 pub fn run(args: &HandoverArgs) -> Result<u8, Failure> {
-    let mut operator = Operator::open(&args.operator.cluster, args.operator.timeout)?;
+    let mut operator = CommandClient::open(&args.operator.cluster, args.operator.timeout)?;
     let before = operator.leader()?;
     let to = match args.to {
         None => None,
@@ -31,7 +31,7 @@ pub fn run(args: &HandoverArgs) -> Result<u8, Failure> {
         return tell(args, &before.identity.to_string(), &before.accepted.to_string(), "leads already");
     }
     let left = operator.left();
-    match operator.questioner.order(before.address, Topic::Handover, to, left) {
+    match operator.questioner.order(before.address, QueryKind::Handover, to, left) {
         Some(Ok(())) => {}
         Some(Err(why)) => {
             let what = format!(

@@ -1,10 +1,10 @@
 //! The log: `tracing` on stderr, as text for people or JSON for programs. Started once per process.
 
-use crate::config::{Log, LogFormat, LogLevel};
+use crate::config::{LogConfig, LogFormat, LogLevel};
 use tracing::Level;
 
 /// Writes log lines of at least the configured level to stderr from here on.
-pub fn start(log: &Log) {
+pub fn start(log: &LogConfig) {
     let level = match log.level {
         LogLevel::Error => Level::ERROR,
         LogLevel::Warn => Level::WARN,

@@ -9,9 +9,9 @@ use super::args::{
     OperatorArgs,
 };
 use super::failure::{FAILED, USAGE};
-use super::operator::{Operator, words};
+use super::operator::{CommandClient, words};
 use lockstep_client::{NodeStatus, leader_of};
-use lockstep_wire::{Change, Denied, Identity, MEMBERS_MAX, MemberBody};
+use lockstep_wire::{Change, CommandReject, Identity, MEMBERS_MAX, MemberBody};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::SocketAddrV4;
@@ -30,14 +30,14 @@ pub fn run(args: &MembershipArgs) -> Result<u8, Failure> {
 }
 
 fn show(args: &OperatorArgs) -> Result<u8, Failure> {
-    let mut operator = Operator::open(&args.cluster, args.timeout)?;
+    let mut operator = CommandClient::open(&args.cluster, args.timeout)?;
     let leader = operator.leader()?;
     print(args.json, &leader)
 }
 
 fn add(args: &MembershipAddArgs) -> Result<u8, Failure> {
     let identity = args.identity;
-    let mut operator = Operator::open(&args.operator.cluster, args.operator.timeout)?;
+    let mut operator = CommandClient::open(&args.operator.cluster, args.operator.timeout)?;
     if operator.archivers.contains(&identity.replica) {
         let what = format!(
             "{identity} is not added: {} is an archiver's number, and an archiver is never a member; `format` a replica \
@@ -75,7 +75,7 @@ fn replace(args: &MembershipReplaceArgs) -> Result<u8, Failure> {
                    `membership add` one, then `membership remove` the other";
         return Err(refused(why.to_owned()));
     }
-    let mut operator = Operator::open(&args.operator.cluster, args.operator.timeout)?;
+    let mut operator = CommandClient::open(&args.operator.cluster, args.operator.timeout)?;
     let leader = operator.leader()?;
     if leader.lists(new) && old != new {
         eprintln!("{new} is a member, and {old} is none: nothing was to be changed");
@@ -90,15 +90,15 @@ fn replace(args: &MembershipReplaceArgs) -> Result<u8, Failure> {
         Some(member) => {
             return Err(refused(format!("the member of replica {} is {}", old.replica, member.identity())));
         }
-        None => return Err(refused(words(Denied::NotListed, old))),
+        None => return Err(refused(words(CommandReject::NotListed, old))),
     };
     let denied = match () {
-        () if leader.identity == old => Some(Denied::Leads),
-        () if leader.members.len() == 2 => Some(Denied::Pair),
+        () if leader.identity == old => Some(CommandReject::Leads),
+        () if leader.members.len() == 2 => Some(CommandReject::Pair),
         () => None,
     };
     if let Some(why) = denied {
-        return Err(refused(words(why, if why == Denied::Pair { new } else { old })));
+        return Err(refused(words(why, if why == CommandReject::Pair { new } else { old })));
     }
     let Some(address) = args.address.or_else(|| member.address()) else {
         return Err(refused("nobody knows where it answers: give --address IP:PORT".into()));
@@ -116,8 +116,8 @@ fn replace(args: &MembershipReplaceArgs) -> Result<u8, Failure> {
 /// What would be denied anyway is said before anybody waits for the new node.
 fn judge_addition(leader: &NodeStatus, identity: Identity) -> Result<(), Failure> {
     let denied = match () {
-        () if leader.member(identity.replica).is_some() => Denied::ReplicaListed,
-        () if leader.members.len() >= MEMBERS_MAX => Denied::Full,
+        () if leader.member(identity.replica).is_some() => CommandReject::ReplicaListed,
+        () if leader.members.len() >= MEMBERS_MAX => CommandReject::Full,
         () => return Ok(()),
     };
     Err(Failure::new(USAGE, format!("{identity} is not added: {}", words(denied, identity))))
@@ -125,7 +125,7 @@ fn judge_addition(leader: &NodeStatus, identity: Identity) -> Result<(), Failure
 
 /// A new member votes at once: it is added when it holds what the cluster had committed when we asked.
 fn catch_up(
-    operator: &mut Operator,
+    operator: &mut CommandClient,
     identity: Identity,
     address: SocketAddrV4,
     leader: &NodeStatus,
@@ -165,7 +165,7 @@ fn catch_up(
 
 fn remove(args: &MembershipRemoveArgs) -> Result<u8, Failure> {
     let identity = args.identity;
-    let mut operator = Operator::open(&args.operator.cluster, args.operator.timeout)?;
+    let mut operator = CommandClient::open(&args.operator.cluster, args.operator.timeout)?;
     let leader = operator.leader()?;
     let member = match leader.member(identity.replica).map(|listed| listed.member) {
         Some(member) if member.identity() == identity => member,
@@ -173,7 +173,7 @@ fn remove(args: &MembershipRemoveArgs) -> Result<u8, Failure> {
             let instead = listed.map_or_else(String::new, |member| {
                 format!("; the member of replica {} is {}", identity.replica, member.identity())
             });
-            let why = words(Denied::NotListed, identity);
+            let why = words(CommandReject::NotListed, identity);
             return Err(Failure::new(USAGE, format!("nothing was removed: {why}{instead}")));
         }
     };
@@ -184,7 +184,7 @@ fn remove(args: &MembershipRemoveArgs) -> Result<u8, Failure> {
 }
 
 /// Submits the change until the leader shows it committed.
-fn change(operator: &mut Operator, change: Change, member: MemberBody) -> Result<NodeStatus, Failure> {
+fn change(operator: &mut CommandClient, change: Change, member: MemberBody) -> Result<NodeStatus, Failure> {
     let (identity, joins) = (member.identity(), change != Change::Remove);
     let what = if joins { "added" } else { "removed" };
     let mut last = None;
@@ -196,7 +196,10 @@ fn change(operator: &mut Operator, change: Change, member: MemberBody) -> Result
         let denied = leader.denied.filter(|denial| denial.identity == identity);
         if let Some(denial) = denied.filter(|denial| denial.ago < operator.elapsed()) {
             last = Some(denial.why);
-            let passes = matches!(denial.why, Denied::Stale | Denied::ChangePending | Denied::StartPending);
+            let passes = matches!(
+                denial.why,
+                CommandReject::Stale | CommandReject::ChangePending | CommandReject::StartPending
+            );
             if !passes {
                 let why = words(denial.why, identity);
                 return Err(Failure::new(FAILED, format!("{identity} was not {what}: {why}")));

@@ -5,8 +5,8 @@ use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::NOT_READY;
 use crate::config::Role;
-use lockstep_client::{Asked, NodeStatus, Questioner, leader_of};
-use lockstep_wire::{Denied, Identity};
+use lockstep_client::{NodeStatus, QueryClient, QueryResult, leader_of};
+use lockstep_wire::{CommandReject, Identity};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
@@ -16,9 +16,9 @@ const LOOK_FOR: Duration = Duration::from_millis(300);
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Asks the replicas of a cluster until a deadline.
-pub struct Operator {
+pub struct CommandClient {
     /// Who asks.
-    pub questioner: Questioner,
+    pub questioner: QueryClient,
     /// Where replicas answer: as the file says, and as the memberships that were seen say.
     pub addresses: Vec<SocketAddrV4>,
     /// Numbers of the archivers, who are never members.
@@ -31,7 +31,7 @@ pub struct Operator {
     timeout: Duration,
 }
 
-impl Operator {
+impl CommandClient {
     /// Reads the file and opens a device.
     pub fn open(cluster: &ClusterArgs, timeout: Duration) -> Result<Self, Failure> {
         let config = cluster.load(&[])?;
@@ -41,7 +41,7 @@ impl Operator {
         let numbers = config.replicas.iter().map(|replica| replica.id);
         let numbers = numbers.chain(config.archivers.iter().map(|archiver| archiver.id));
         Ok(Self {
-            questioner: Questioner::open(&config.endpoint())?,
+            questioner: QueryClient::open(&config.endpoint())?,
             addresses: replicas.chain(archivers).collect(),
             archivers: config.archivers.iter().map(|archiver| archiver.id).collect(),
             numbers: numbers.collect(),
@@ -92,10 +92,10 @@ impl Operator {
     }
 
     /// Who was asked, with what they answered.
-    pub fn asked(&self, statuses: &[Option<NodeStatus>]) -> Vec<Asked> {
+    pub fn asked(&self, statuses: &[Option<NodeStatus>]) -> Vec<QueryResult> {
         let node = |(place, (address, status)): (usize, (&SocketAddrV4, &Option<NodeStatus>))| {
             let number = self.numbers.get(place).copied();
-            Asked {
+            QueryResult {
                 address: *address,
                 number,
                 is_archiver: number.is_some_and(|number| self.archivers.contains(&number)),
@@ -161,42 +161,42 @@ fn pause(time: Duration) {
 }
 
 /// Why an order is not taken, and what to do.
-pub fn words(why: Denied, about: Identity) -> String {
+pub fn words(why: CommandReject, about: Identity) -> String {
     match why {
-        Denied::NotLeader => "it does not lead any more: ask again".to_owned(),
-        Denied::NotListed => {
+        CommandReject::NotLeader => "it does not lead any more: ask again".to_owned(),
+        CommandReject::NotListed => {
             format!("{about} is no member: `lockstep membership show` lists those that there are")
         }
-        Denied::Witness => format!("{about} is a witness, and those never lead: name a full member"),
-        Denied::Leads => format!("{about} leads: run `lockstep handover` first, then ask again"),
-        Denied::Busy => "the leader stops or hands over already: look at `lockstep status`, then ask again".into(),
-        Denied::ChangePending => {
+        CommandReject::Witness => format!("{about} is a witness, and those never lead: name a full member"),
+        CommandReject::Leads => format!("{about} leads: run `lockstep handover` first, then ask again"),
+        CommandReject::Busy => "the leader stops or hands over already: look at `lockstep status`, then ask again".into(),
+        CommandReject::ChangePending => {
             "an earlier change of the membership is not committed yet: a quorum must acknowledge it; ask again"
                 .to_owned()
         }
-        Denied::StartPending => {
+        CommandReject::StartPending => {
             "the leader's epoch is not committed yet: a quorum must acknowledge it; ask again".to_owned()
         }
-        Denied::ReplicaListed => format!(
+        CommandReject::ReplicaListed => format!(
             "another identity of replica {} is a member: a dead one is removed first, then its successor is \
              added",
             about.replica
         ),
-        Denied::Full => "there are seven members already: remove one first".to_owned(),
-        Denied::LastMember => "no other member could lead: add a full member first".to_owned(),
-        Denied::Stale => "the membership has changed meanwhile: look at it, then ask again".to_owned(),
-        Denied::NotTwo => {
+        CommandReject::Full => "there are seven members already: remove one first".to_owned(),
+        CommandReject::LastMember => "no other member could lead: add a full member first".to_owned(),
+        CommandReject::Stale => "the membership has changed meanwhile: look at it, then ask again".to_owned(),
+        CommandReject::NotTwo => {
             "only one of exactly two members can be declared dead: with more, the others go on without it, and \
              it is removed with `lockstep membership remove`"
                 .to_owned()
         }
-        Denied::Incomplete => {
+        CommandReject::Incomplete => {
             "the survivor cannot prove that it forgot nothing: start the other one, or begin a new history"
                 .to_owned()
         }
-        Denied::Alive => format!("{about} is heard, or its silence is too short yet: stop it, then ask again"),
-        Denied::Oneself => format!("{about} is the one that was asked: name the other one"),
-        Denied::Pair => format!(
+        CommandReject::Alive => format!("{about} is heard, or its silence is too short yet: stop it, then ask again"),
+        CommandReject::Oneself => format!("{about} is the one that was asked: name the other one"),
+        CommandReject::Pair => format!(
             "of two members the one that leaves would have to acknowledge it: if it is gone for good, `lockstep \
              declare-dead` it, then `lockstep membership add {about}`"
         ),
@@ -228,7 +228,7 @@ mod tests {
     #[test]
     fn every_denial_says_what_to_do() {
         let about = Identity { replica: 3, incarnation: 9 };
-        let all = (1..).map_while(Denied::from_u32);
+        let all = (1..).map_while(CommandReject::from_u32);
         assert_eq!(all.inspect(|why| assert!(words(*why, about).contains(':'), "{why:?}")).count(), 16);
     }
 }

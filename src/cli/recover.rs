@@ -12,8 +12,8 @@ use super::Failure;
 use super::args::RecoverArgs;
 use super::failure::{FAILED, INTEGRITY, USAGE};
 use crate::config::{Config, Role as Part};
-use held::{Held, SCHEMA};
-use lockstep_client::Questioner;
+use held::{JournalHoldings, SCHEMA};
+use lockstep_client::QueryClient;
 use lockstep_core::engine::event::Role;
 use lockstep_node::NodeSettings;
 use serde_json::json;
@@ -39,7 +39,7 @@ pub fn run(args: &RecoverArgs) -> Result<u8, Failure> {
         Some(from) => (lockstep_node::survey_at(from)?, from),
         None => (lockstep_node::survey(&settings)?, &settings.journal),
     };
-    let held = Held::of(&survey, dir);
+    let held = JournalHoldings::of(&survey, dir);
     drop(survey);
     if held.cluster != settings.cluster {
         let what = format!(
@@ -66,18 +66,18 @@ pub fn run(args: &RecoverArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn as_json(held: &Held) -> Result<String, Failure> {
+fn as_json(held: &JournalHoldings) -> Result<String, Failure> {
     serde_json::to_string(held).map_err(|error| Failure::new(FAILED, error))
 }
 
 /// Judges what several looks have printed.
 fn compare(args: &RecoverArgs) -> Result<u8, Failure> {
-    let read = |path: &PathBuf| -> Result<Held, Failure> {
+    let read = |path: &PathBuf| -> Result<JournalHoldings, Failure> {
         let name = path.display();
         let text = std::fs::read_to_string(path).map_err(|error| {
             Failure::new(USAGE, format!("reading {name}: {error}; give the files of `recover --json`"))
         })?;
-        let held: Held = serde_json::from_str(&text).map_err(|error| {
+        let held: JournalHoldings = serde_json::from_str(&text).map_err(|error| {
             Failure::new(USAGE, format!("{name} is not what `recover --json` prints: {error}"))
         })?;
         if held.schema != SCHEMA {
@@ -86,7 +86,7 @@ fn compare(args: &RecoverArgs) -> Result<u8, Failure> {
             return Err(Failure::new(USAGE, what));
         }
         // Journals of different hosts lie in folders of the same name.
-        Ok(Held { journal: format!("{name} ({})", held.journal), ..held })
+        Ok(JournalHoldings { journal: format!("{name} ({})", held.journal), ..held })
     };
     let all = args.compare.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let verdict = compare::judge(&all).map_err(|what| Failure::new(INTEGRITY, what))?;
@@ -119,7 +119,12 @@ fn compare(args: &RecoverArgs) -> Result<u8, Failure> {
 }
 
 /// Founds the history, by the operator's word.
-fn found(args: &RecoverArgs, config: &Config, settings: &NodeSettings, held: &Held) -> Result<u8, Failure> {
+fn found(
+    args: &RecoverArgs,
+    config: &Config,
+    settings: &NodeSettings,
+    held: &JournalHoldings,
+) -> Result<u8, Failure> {
     if settings.is_archiver {
         let what = "an archiver never votes, and founds nothing: on a replica's host give --replica N --from DIR, \
                     where DIR is a copy of the archiver's journal";
@@ -174,7 +179,7 @@ fn found(args: &RecoverArgs, config: &Config, settings: &NodeSettings, held: &He
 /// Where somebody leads, nothing is lost.
 fn nobody_leads(args: &RecoverArgs, config: &Config) -> Result<(), Failure> {
     let addresses: Vec<_> = config.replicas.iter().map(|replica| replica.unicast).collect();
-    let mut questioner = match Questioner::open(&config.endpoint()) {
+    let mut questioner = match QueryClient::open(&config.endpoint()) {
         Ok(questioner) => questioner,
         Err(error) => {
             eprintln!("no replica could be asked whether it leads: {error}");

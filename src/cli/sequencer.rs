@@ -8,7 +8,7 @@ use super::args::SequencerArgs;
 use super::failure::FAILED;
 use super::{Failure, log};
 use crate::config::{Config, Origin};
-use lockstep_io::Obtained;
+use lockstep_io::Effective;
 use lockstep_node::{EVENT_KINDS, Node, NodeSettings};
 use lockstep_process::events::Recorder;
 use lockstep_process::stop::Stop;
@@ -118,7 +118,7 @@ fn banner(config: &Config, who: &str, node: &Node) {
     }
 }
 
-pub(super) fn say_obtained(obtained: &Obtained) {
+pub(super) fn say_obtained(obtained: &Effective) {
     match obtained.note {
         None => tracing::info!("obtained {obtained}"),
         Some(_) => tracing::warn!("obtained {obtained}"),

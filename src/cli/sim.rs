@@ -6,9 +6,9 @@ use super::args::SimArgs;
 use super::failure::{FAILED, INTEGRITY};
 use super::{Failure, signals};
 use lockstep_core::engine::subscriber::Delivery;
-use lockstep_sim::explore::{self, Explored, Scope};
+use lockstep_sim::explore::{self, ExploreScope, Explored};
 use lockstep_sim::many::{Tally, caught, run_many};
-use lockstep_sim::shrink::{Recipe, shrink};
+use lockstep_sim::shrink::{RunRecipe, shrink};
 use lockstep_sim::{Plan, svg};
 use std::io::Write;
 use std::path::Path;
@@ -40,9 +40,9 @@ fn explore(args: &SimArgs) -> Result<u8, Failure> {
             Some(Delivery::Committed) => "three replicas and a reader of what is committed",
             Some(Delivery::Stamped) => "three replicas and a reader of what is stamped",
         };
-        let scope = Scope { reader, depth: args.depth, ..Scope::default() };
+        let scope = ExploreScope { reader, depth: args.depth, ..ExploreScope::default() };
         tell_explored(what, "all interleavings", explore::explore(&scope))?;
-        let wide = Scope { beats: true, crashes: 2, losses: 1, round_max: 4, ..scope };
+        let wide = ExploreScope { beats: true, crashes: 2, losses: 1, round_max: 4, ..scope };
         tell_explored(what, "random walks", explore::walk(&wide, new_seed(), args.walk))?;
     }
     Ok(0)
@@ -59,8 +59,8 @@ fn tell_explored(what: &str, how: &str, found: Result<Explored, String>) -> Resu
 }
 
 /// What the flags say of one run.
-fn recipe(args: &SimArgs, seed: u64) -> Recipe {
-    Recipe {
+fn recipe(args: &SimArgs, seed: u64) -> RunRecipe {
+    RunRecipe {
         seed,
         calm: args.calm.clone(),
         faults: args.faults.as_ref().map(|list| list.0.clone()),
@@ -184,7 +184,7 @@ fn report(tally: &Tally, first: u64, took: Duration, jobs: usize) -> Result<(), 
 }
 
 /// A failure, its simplest form, the faults that it needs, and the end of its story.
-fn explain(failure: &lockstep_sim::Failure, picture_path: Option<&Path>) -> Result<String, Failure> {
+fn explain(failure: &lockstep_sim::RunFailure, picture_path: Option<&Path>) -> Result<String, Failure> {
     eprintln!("{failure}\nmaking it simpler …");
     let (recipe, simplest) = shrink(failure, TRIES);
     let plan = recipe.plan();

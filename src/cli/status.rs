@@ -5,9 +5,11 @@ use super::Failure;
 use super::args::StatusArgs;
 use super::failure::{DEGRADED, NOT_READY};
 use super::membership::{address_of, member_json, role_name};
-use super::operator::{Operator, age};
-use lockstep_client::{Amiss, Asked, Health, MemberStatus, NodeStatus, Reason, Verdict, leader_of};
-use lockstep_wire::Suspicion;
+use super::operator::{CommandClient, age};
+use lockstep_client::{
+    ActiveCondition, ClusterHealth, Health, MemberStatus, NodeStatus, QueryResult, Reason, leader_of,
+};
+use lockstep_wire::LeaderLossReason;
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::SocketAddrV4;
@@ -18,7 +20,7 @@ const SCHEMA: &str = "lockstep.status/2";
 
 /// Prints how things stand, and exits with what the verdict means.
 pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
-    let mut operator = Operator::open(&args.cluster, args.timeout)?;
+    let mut operator = CommandClient::open(&args.cluster, args.timeout)?;
     let mut statuses = Vec::new();
     // Whoever leads answers at the first look, unless it is just being replaced.
     let found = operator.wait("no leader was found", |_, seen| {
@@ -38,9 +40,9 @@ pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
         false => as_text(&mut out, &health, &operator.addresses, &statuses)?,
     }
     Ok(match health.verdict {
-        Verdict::Healthy => 0,
-        Verdict::Degraded => DEGRADED,
-        Verdict::NoLeader | Verdict::NoQuorum | Verdict::NoHistory => NOT_READY,
+        ClusterHealth::Healthy => 0,
+        ClusterHealth::Degraded => DEGRADED,
+        ClusterHealth::NoLeader | ClusterHealth::NoQuorum | ClusterHealth::NoHistory => NOT_READY,
     })
 }
 
@@ -119,7 +121,7 @@ fn listed_at(leader: Option<&NodeStatus>, address: SocketAddrV4) -> Option<&Memb
 
 fn suspicions(
     statuses: &[Option<NodeStatus>],
-) -> impl Iterator<Item = (&NodeStatus, lockstep_client::Suspected)> {
+) -> impl Iterator<Item = (&NodeStatus, lockstep_client::SuspectedLeader)> {
     statuses.iter().flatten().filter_map(|status| Some((status, status.suspected?)))
 }
 
@@ -131,29 +133,29 @@ fn leads_for(leader: &NodeStatus) -> Option<Duration> {
     (!since.is_zero()).then(|| now.saturating_sub(since))
 }
 
-fn suspicion(why: Suspicion) -> &'static str {
+fn suspicion(why: LeaderLossReason) -> &'static str {
     match why {
-        Suspicion::None => "none",
-        Suspicion::Down => "its watcher announced its death",
-        Suspicion::StepDown => "it stepped down",
-        Suspicion::Silence => "it was silent",
-        Suspicion::Deaf => "it was heard, and made no progress",
-        Suspicion::Refused => "a member had promised a higher epoch",
+        LeaderLossReason::None => "none",
+        LeaderLossReason::Down => "its watcher announced its death",
+        LeaderLossReason::StepDown => "it stepped down",
+        LeaderLossReason::Silence => "it was silent",
+        LeaderLossReason::Deaf => "it was heard, and made no progress",
+        LeaderLossReason::Refused => "a member had promised a higher epoch",
     }
 }
 
-fn suspicion_word(why: Suspicion) -> &'static str {
+fn suspicion_word(why: LeaderLossReason) -> &'static str {
     match why {
-        Suspicion::None => "none",
-        Suspicion::Down => "down",
-        Suspicion::StepDown => "step_down",
-        Suspicion::Silence => "silence",
-        Suspicion::Deaf => "deaf",
-        Suspicion::Refused => "refused",
+        LeaderLossReason::None => "none",
+        LeaderLossReason::Down => "down",
+        LeaderLossReason::StepDown => "step_down",
+        LeaderLossReason::Silence => "silence",
+        LeaderLossReason::Deaf => "deaf",
+        LeaderLossReason::Refused => "refused",
     }
 }
 
-fn as_json(health: &Health, asked: &[Asked], statuses: &[Option<NodeStatus>]) -> Value {
+fn as_json(health: &Health, asked: &[QueryResult], statuses: &[Option<NodeStatus>]) -> Value {
     let leader = leader_of(statuses);
     let replicas: Vec<_> = asked
         .iter()
@@ -193,7 +195,7 @@ fn as_json(health: &Health, asked: &[Asked], statuses: &[Option<NodeStatus>]) ->
     })
 }
 
-fn amiss_json(amiss: &Amiss) -> Value {
+fn amiss_json(amiss: &ActiveCondition) -> Value {
     json!({
         "name": amiss.condition.name(),
         "code": amiss.code(),

@@ -6,7 +6,7 @@ use super::failure::NOT_READY;
 use super::text::Form;
 use super::{Failure, log, signals, waiting};
 use lockstep_client::{
-    Delivery, Endpoint, Flow, Message, Questioner, Start, StreamDigest, Subscriber, SubscriberEvent,
+    Delivery, Endpoint, Flow, Message, QueryClient, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
 use lockstep_core::engine::counters::Counter;
 use lockstep_io::clock::Clock;
@@ -83,7 +83,7 @@ struct End {
 fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<End, Failure> {
     let clock = Clock::start();
     let deadline = clock.now() + timeout.as_nanos() as Nanos;
-    let mut questioner = Questioner::open(endpoint)?;
+    let mut questioner = QueryClient::open(endpoint)?;
     let quorum = endpoint.replicas.len() / 2 + 1;
     loop {
         let answers = questioner.nodes(&endpoint.replicas, timeout.min(ASK_ROUND));

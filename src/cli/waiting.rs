@@ -1,7 +1,7 @@
 //! What a command says that waited in vain: who answers, as what, and what is needed.
 
 use crate::config::Config;
-use lockstep_client::{Endpoint, Questioner};
+use lockstep_client::{Endpoint, QueryClient};
 use lockstep_core::engine::event::Role;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ const ASK_FOR: Duration = Duration::from_millis(300);
 /// One line about the replicas as they answer now, with what to do.
 pub fn explain(config: &Config, endpoint: &Endpoint) -> String {
     let addresses: Vec<_> = config.replicas.iter().map(|replica| replica.unicast).collect();
-    let Ok(mut questioner) = Questioner::open(endpoint) else {
+    let Ok(mut questioner) = QueryClient::open(endpoint) else {
         return String::from("the replicas cannot be asked");
     };
     let answers = questioner.nodes(&addresses, ASK_FOR);

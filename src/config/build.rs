@@ -10,8 +10,9 @@ use super::words::{
     Compression, Delivery, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role, Transport, XdpMode,
 };
 use super::{
-    Archiver, Channel, Config, Gateway, Journal, Line, Log, Network, Publisher, Rehearse, Replay, Replica,
-    Runtime, Stream, Subscriber, Timing,
+    Archiver, Channel, Config, FaultInjection, GatewayConfig, JournalSection, LineConfig, LogConfig,
+    NetworkConfig, PublisherConfig, ReplayConfig, ReplicaConfig, RuntimeConfig, StreamConfig,
+    SubscriberConfig, TimingConfig,
 };
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
@@ -25,7 +26,7 @@ pub(super) fn config(layers: &Layers<'_>) -> Config {
         cluster: top.number("cluster"),
         profile: top.word("profile", Profile::from_word),
         lines: layers.lines.iter().map(|line| self::line(&item("lines", line))).collect(),
-        network: Network { shm: table("network").truth("shm") },
+        network: NetworkConfig { shm: table("network").truth("shm") },
         replicas: layers.replicas.iter().map(|replica| self::replica(&item("replicas", replica))).collect(),
         archivers: layers.archivers.iter().map(|one| archiver(&item("archivers", one))).collect(),
         channels: layers.channels.iter().map(|one| channel(&item("channels", one))).collect(),
@@ -33,18 +34,18 @@ pub(super) fn config(layers: &Layers<'_>) -> Config {
         timing: timing(&table("timing")),
         journal: journal(&table("journal")),
         replay: replay(&table("replay")),
-        publisher: Publisher {
+        publisher: PublisherConfig {
             window_entries: table("publisher").narrow("window"),
             buffer_bytes: table("publisher").number("buffer"),
         },
-        subscriber: Subscriber {
+        subscriber: SubscriberConfig {
             buffer_bytes: table("subscriber").number("buffer"),
             parts_bytes: table("subscriber").number("parts"),
         },
         gateway: gateway(&table("gateway")),
         runtime: runtime(&table("runtime")),
         rehearse: rehearse(&table("rehearse")),
-        log: Log {
+        log: LogConfig {
             format: table("log").word("format", LogFormat::from_word),
             level: table("log").word("level", LogLevel::from_word),
         },
@@ -52,8 +53,8 @@ pub(super) fn config(layers: &Layers<'_>) -> Config {
     }
 }
 
-fn line(values: &Values<'_, '_>) -> Line {
-    Line {
+fn line(values: &Values<'_, '_>) -> LineConfig {
+    LineConfig {
         submit: values.address("submit"),
         data: values.address("data"),
         control: values.address("control"),
@@ -74,8 +75,8 @@ fn line(values: &Values<'_, '_>) -> Line {
     }
 }
 
-fn replica(values: &Values<'_, '_>) -> Replica {
-    Replica {
+fn replica(values: &Values<'_, '_>) -> ReplicaConfig {
+    ReplicaConfig {
         id: values.narrow("id"),
         unicast: values.address("unicast"),
         unicast_b: values.optional("unicast_b").map(|_| values.address("unicast_b")),
@@ -107,8 +108,8 @@ fn channel(values: &Values<'_, '_>) -> Channel {
     Channel { id: values.narrow("id"), message_len_max: values.narrow("message_len_max") }
 }
 
-fn stream(values: &Values<'_, '_>) -> Stream {
-    Stream {
+fn stream(values: &Values<'_, '_>) -> StreamConfig {
+    StreamConfig {
         durability: values.word("durability", Durability::from_word),
         window_entries: values.narrow("window_entries"),
         window_bytes: values.number("window_bytes"),
@@ -117,8 +118,8 @@ fn stream(values: &Values<'_, '_>) -> Stream {
     }
 }
 
-fn timing(values: &Values<'_, '_>) -> Timing {
-    Timing {
+fn timing(values: &Values<'_, '_>) -> TimingConfig {
+    TimingConfig {
         beat_ns: values.number("beat"),
         suspect_ns: values.number("suspect"),
         suspect_max_ns: values.number("suspect_max"),
@@ -131,8 +132,8 @@ fn timing(values: &Values<'_, '_>) -> Timing {
     }
 }
 
-fn journal(values: &Values<'_, '_>) -> Journal {
-    Journal {
+fn journal(values: &Values<'_, '_>) -> JournalSection {
+    JournalSection {
         tail_size_bytes: values.number("tail_size"),
         segment_size_bytes: values.number("segment_size"),
         retention_size_bytes: values.optional("retention_size").map(|_| values.number("retention_size")),
@@ -141,16 +142,16 @@ fn journal(values: &Values<'_, '_>) -> Journal {
     }
 }
 
-fn replay(values: &Values<'_, '_>) -> Replay {
-    Replay {
+fn replay(values: &Values<'_, '_>) -> ReplayConfig {
+    ReplayConfig {
         readers_max: values.narrow("readers"),
         rate_bytes_per_s: values.number("rate"),
         by_leader: values.truth("by_leader"),
     }
 }
 
-fn gateway(values: &Values<'_, '_>) -> Gateway {
-    Gateway {
+fn gateway(values: &Values<'_, '_>) -> GatewayConfig {
+    GatewayConfig {
         users: values.path("users"),
         tls_certificate: values.optional("tls_certificate").map(|_| values.path("tls_certificate")),
         tls_key: values.optional("tls_key").map(|_| values.path("tls_key")),
@@ -166,8 +167,8 @@ fn gateway(values: &Values<'_, '_>) -> Gateway {
     }
 }
 
-fn runtime(values: &Values<'_, '_>) -> Runtime {
-    Runtime {
+fn runtime(values: &Values<'_, '_>) -> RuntimeConfig {
+    RuntimeConfig {
         idle: values.word("idle", Idle::from_word),
         scheduling: match values.value("scheduling") {
             Value::Scheduling(scheduling) => *scheduling,
@@ -179,8 +180,8 @@ fn runtime(values: &Values<'_, '_>) -> Runtime {
     }
 }
 
-fn rehearse(values: &Values<'_, '_>) -> Rehearse {
-    Rehearse {
+fn rehearse(values: &Values<'_, '_>) -> FaultInjection {
+    FaultInjection {
         loss_ppm: values.narrow("loss"),
         duplication_ppm: values.narrow("duplication"),
         reordering_ppm: values.narrow("reordering"),

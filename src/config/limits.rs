@@ -1,20 +1,20 @@
 //! What the file means for each room: the one place that turns its values into their limits.
 
 use super::{
-    Compression, Config, ConfigError, Durability, Gso, Idle, Interface, Line, Replica, Role, Scheduling,
-    Transport, XdpMode,
+    Compression, Config, ConfigError, Durability, Gso, Idle, InterfaceSetting, LineConfig, ReplicaConfig,
+    Role, Scheduling, Transport, XdpMode,
 };
 use lockstep_client::Endpoint;
 use lockstep_core::engine::ports::Group;
-use lockstep_core::proto::beat::BeatLimits;
+use lockstep_core::proto::beat::HeartbeatLimits;
 use lockstep_core::proto::commit;
 use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_core::proto::window::Window;
 use lockstep_io::auto::AutoSettings;
-use lockstep_io::device::{Memory, SecondLine};
+use lockstep_io::device::{MemorySharing, SecondLine};
 use lockstep_io::fanout::{FanoutNode, FanoutSettings, bit};
-use lockstep_io::rehearse::RehearsalSettings;
+use lockstep_io::rehearse::FaultSettings;
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::UdpSettings;
 use lockstep_io::xdp::{Mode, XdpSettings};
@@ -154,7 +154,7 @@ impl Config {
             },
             window: Window { entries: self.stream.window_entries, bytes: self.stream.window_bytes as u32 },
             publishers_max: self.stream.publishers_max,
-            beat: BeatLimits { first_ns: self.timing.heartbeat_first_ns, beat_ns: self.timing.beat_ns },
+            beat: HeartbeatLimits { first_ns: self.timing.heartbeat_first_ns, beat_ns: self.timing.beat_ns },
             suspect_ns: self.timing.suspect_ns,
             suspect_ns_max: self.timing.suspect_max_ns,
             nack: self.nack(),
@@ -191,7 +191,7 @@ impl Config {
     }
 
     /// The replicas that do: a witness serves candidates alone.
-    fn storing(&self) -> impl Iterator<Item = &Replica> {
+    fn storing(&self) -> impl Iterator<Item = &ReplicaConfig> {
         self.replicas.iter().filter(|replica| replica.role == Role::Full)
     }
 
@@ -218,9 +218,9 @@ impl Config {
     }
 
     /// What is spoilt on purpose, if anything is.
-    fn rehearsal(&self) -> Option<RehearsalSettings> {
+    fn rehearsal(&self) -> Option<FaultSettings> {
         let rehearse = &self.rehearse;
-        let settings = RehearsalSettings {
+        let settings = FaultSettings {
             loss_ppm: rehearse.loss_ppm,
             duplication_ppm: rehearse.duplication_ppm,
             reordering_ppm: rehearse.reordering_ppm,
@@ -237,8 +237,8 @@ impl Config {
         self.udp_of(&self.lines[0])
     }
 
-    fn memory(&self) -> Memory {
-        if self.network.shm { Memory::Beside } else { Memory::Off }
+    fn memory(&self) -> MemorySharing {
+        if self.network.shm { MemorySharing::Beside } else { MemorySharing::Off }
     }
 
     /// The second line, if there is one, for who answers there at `own` and has chosen its transport or not.
@@ -255,10 +255,10 @@ impl Config {
         Some(SecondLine { udp, transport: self.transport(1, chosen, is_node), nodes: nodes.collect() })
     }
 
-    fn udp_of(&self, line: &Line) -> UdpSettings {
+    fn udp_of(&self, line: &LineConfig) -> UdpSettings {
         let interface = match &line.interface {
-            Interface::Address(address) => udp::Interface::Address(*address),
-            Interface::Name(name) => udp::Interface::Name(name.clone()),
+            InterfaceSetting::Address(address) => udp::Interface::Address(*address),
+            InterfaceSetting::Name(name) => udp::Interface::Name(name.clone()),
         };
         let groups = [*line.submit.ip(), *line.data.ip(), *line.control.ip()];
         UdpSettings {
@@ -286,7 +286,7 @@ impl Config {
     /// Who is sent to on a line, counted from 0, without having joined: replicas hear everything. Archivers hear no
     /// submissions, and have no address on the second line: there they join.
     fn fanout(&self, place: usize, is_node: bool) -> FanoutSettings {
-        let replica = |replica: &Replica| {
+        let replica = |replica: &ReplicaConfig| {
             let address = if place == 0 { Some(replica.unicast) } else { replica.unicast_b };
             address.map(|address| FanoutNode { id: replica.id, address, groups: GROUPS_ALL })
         };
@@ -312,7 +312,7 @@ impl Config {
     }
 }
 
-fn xdp(line: &Line) -> XdpSettings {
+fn xdp(line: &LineConfig) -> XdpSettings {
     XdpSettings {
         mode: match line.xdp_mode {
             XdpMode::Auto => None,

@@ -35,8 +35,8 @@ pub use environment::{from_environment, from_this_process, variable};
 pub use problem::{Code, ConfigError, ConfigErrors};
 pub use schema::{key_paths, reference};
 pub use words::{
-    Compression, Delivery, Durability, Gso, Idle, Interface, LogFormat, LogLevel, Profile, Role, Scheduling,
-    Transport, XdpMode,
+    Compression, Delivery, Durability, Gso, Idle, InterfaceSetting, LogFormat, LogLevel, Profile, Role,
+    Scheduling, Transport, XdpMode,
 };
 
 use layers::Layers;
@@ -91,42 +91,42 @@ pub struct Config {
     /// What kind of machines these are.
     pub profile: Profile,
     /// The networks, one or two, with distinct groups and one MTU.
-    pub lines: Vec<Line>,
+    pub lines: Vec<LineConfig>,
     /// What carries datagrams beside them.
-    pub network: Network,
+    pub network: NetworkConfig,
     /// The replicas in the order of the file, 1 to 7, with distinct ids.
-    pub replicas: Vec<Replica>,
+    pub replicas: Vec<ReplicaConfig>,
     /// The archivers in the order of the file, with ids of their own.
     pub archivers: Vec<Archiver>,
     /// The channels that feeds carry, in the order of the file, with distinct ids.
     pub channels: Vec<Channel>,
     /// What is promised about the stream.
-    pub stream: Stream,
+    pub stream: StreamConfig,
     /// Times of the protocol.
-    pub timing: Timing,
+    pub timing: TimingConfig,
     /// Sizes and times of the journal.
-    pub journal: Journal,
+    pub journal: JournalSection,
     /// How journals are replayed.
-    pub replay: Replay,
+    pub replay: ReplayConfig,
     /// Limits of a publisher.
-    pub publisher: Publisher,
+    pub publisher: PublisherConfig,
     /// Limits of a subscriber.
-    pub subscriber: Subscriber,
+    pub subscriber: SubscriberConfig,
     /// Limits of a gateway.
-    pub gateway: Gateway,
+    pub gateway: GatewayConfig,
     /// How the pinned thread runs.
-    pub runtime: Runtime,
+    pub runtime: RuntimeConfig,
     /// What is spoilt on purpose; nothing, as a rule.
-    pub rehearse: Rehearse,
+    pub rehearse: FaultInjection,
     /// What is logged, and how.
-    pub log: Log,
+    pub log: LogConfig,
     effective: Vec<(String, String, Origin)>,
 }
 
 /// One network.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Line {
+pub struct LineConfig {
     /// Group of submissions. All three groups have the same port and different addresses.
     pub submit: SocketAddrV4,
     /// Group of frames and heartbeats.
@@ -134,7 +134,7 @@ pub struct Line {
     /// Group of acknowledgements.
     pub control: SocketAddrV4,
     /// The network interface of all groups.
-    pub interface: Interface,
+    pub interface: InterfaceSetting,
     /// Routers that a datagram may pass, plus one.
     pub ttl: u8,
     /// Bytes of the largest IP packet, 1100 to 9000.
@@ -160,7 +160,7 @@ pub struct Line {
 /// What all lines have in common.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Network {
+pub struct NetworkConfig {
     /// Whether the processes of one host exchange datagrams by memory.
     pub shm: bool,
 }
@@ -168,7 +168,7 @@ pub struct Network {
 /// One replica.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Replica {
+pub struct ReplicaConfig {
     /// 1 to 255.
     pub id: u32,
     /// Its address for repairs and questions, never on the groups' port.
@@ -228,7 +228,7 @@ pub struct Channel {
 /// What is promised about the stream.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Stream {
+pub struct StreamConfig {
     /// What an acknowledgement means.
     pub durability: Durability,
     /// Entries that may be uncommitted.
@@ -244,7 +244,7 @@ pub struct Stream {
 /// Times of the protocol, all in nanoseconds.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Timing {
+pub struct TimingConfig {
     /// Between heartbeats of an idle leader.
     pub beat_ns: u64,
     /// Silence after which a leader is suspected.
@@ -268,7 +268,7 @@ pub struct Timing {
 /// Sizes and times of the journal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Journal {
+pub struct JournalSection {
     /// Bytes of the tail, a multiple of 4096.
     pub tail_size_bytes: u64,
     /// Bytes of a segment, a multiple of 4096.
@@ -284,7 +284,7 @@ pub struct Journal {
 /// How journals are replayed to readers.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Replay {
+pub struct ReplayConfig {
     /// Most readers of one journal; 0 is none.
     pub readers_max: u32,
     /// Bytes per second for all of them while the stream moves; without limit while it stands still.
@@ -296,7 +296,7 @@ pub struct Replay {
 /// Limits of a publisher.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Publisher {
+pub struct PublisherConfig {
     /// Entries that may be uncommitted; at most the stream's.
     pub window_entries: u32,
     /// Bytes kept for resending.
@@ -306,7 +306,7 @@ pub struct Publisher {
 /// Limits of a subscriber.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Subscriber {
+pub struct SubscriberConfig {
     /// Bytes of frames held behind a gap or before they are committed.
     pub buffer_bytes: u64,
     /// Bytes of messages larger than a frame whose parts have not all come.
@@ -316,7 +316,7 @@ pub struct Subscriber {
 /// Limits of a gateway.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Gateway {
+pub struct GatewayConfig {
     /// File of the users.
     pub users: PathBuf,
     /// File of the certificate and its chain.
@@ -346,7 +346,7 @@ pub struct Gateway {
 /// How the pinned thread runs.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Runtime {
+pub struct RuntimeConfig {
     /// What it does when there is nothing to do.
     pub idle: Idle,
     /// Its scheduling class.
@@ -362,7 +362,7 @@ pub struct Runtime {
 /// A network worse than the real one: what is received is spoilt on purpose. Shares are millionths.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Rehearse {
+pub struct FaultInjection {
     /// How many datagrams are lost.
     pub loss_ppm: u32,
     /// How many come twice.
@@ -380,7 +380,7 @@ pub struct Rehearse {
 /// What is logged, and how.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
-pub struct Log {
+pub struct LogConfig {
     /// How lines look.
     pub format: LogFormat,
     /// The least important line that is written.
@@ -441,7 +441,7 @@ impl Config {
     }
 
     /// The replica with this id, or an error that lists those there are.
-    pub fn replica(&self, id: u32) -> Result<&Replica, Box<ConfigError>> {
+    pub fn replica(&self, id: u32) -> Result<&ReplicaConfig, Box<ConfigError>> {
         let ids = self.replicas.iter().map(|replica| replica.id);
         self.replicas.iter().find(|replica| replica.id == id).ok_or_else(|| {
             let hint = match self.archivers.iter().any(|archiver| archiver.id == id) {

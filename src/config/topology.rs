@@ -7,7 +7,7 @@ use super::Origin;
 use super::layers::{Layers, labels, nodes, tables};
 use super::problem::Code;
 use super::value::Value;
-use super::words::{Idle, Interface, Profile, Transport};
+use super::words::{Idle, InterfaceSetting, Profile, Transport};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -162,7 +162,7 @@ fn reach(layers: &mut Layers<'_>, label: &str) -> Option<()> {
 fn named_interface(layers: &mut Layers<'_>, label: &str) -> Option<()> {
     let key = format!("lines.{label}.interface");
     let cell = layers.cells.get(&key)?;
-    let Value::Interface(Interface::Address(address)) = cell.value else { return None };
+    let Value::Interface(InterfaceSetting::Address(address)) = cell.value else { return None };
     let (address, in_file) = (address, matches!(cell.origin, Origin::File { .. }));
     if in_file && !address.is_loopback() && hosts(layers).len() > 1 {
         let rule = format!("{address} is one machine's address, and the file is the same on all");

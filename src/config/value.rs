@@ -5,7 +5,7 @@
 
 use super::problem::Code;
 use super::units::{self, quoted_list};
-use super::words::{Interface, Scheduling};
+use super::words::{InterfaceSetting, Scheduling};
 use std::fmt::{self, Display, Formatter};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
@@ -62,7 +62,7 @@ pub(super) enum Value {
     SharePpm(u64),
     Word(&'static str),
     Address(SocketAddrV4),
-    Interface(Interface),
+    Interface(InterfaceSetting),
     Path(PathBuf),
     Scheduling(Scheduling),
 }
@@ -285,7 +285,7 @@ fn interface(text: &str) -> Parsed {
     if let Ok(address) = text.parse::<Ipv4Addr>() {
         let usable = !address.is_multicast() && !address.is_unspecified() && !address.is_broadcast();
         return match usable {
-            true => Ok(Value::Interface(Interface::Address(address))),
+            true => Ok(Value::Interface(InterfaceSetting::Address(address))),
             false => refuse(format!("{address} is the address of no interface")),
         };
     }
@@ -293,7 +293,7 @@ fn interface(text: &str) -> Parsed {
     let named = !text.is_empty() && text.len() <= 15 && text != "." && text != "..";
     let letters = text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'/' && byte != b':');
     match named && letters && !text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
-        true => Ok(Value::Interface(Interface::Name(text.into()))),
+        true => Ok(Value::Interface(InterfaceSetting::Name(text.into()))),
         false => refuse(format!("\"{text}\" is neither an interface's name nor an address")),
     }
 }

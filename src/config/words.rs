@@ -156,14 +156,14 @@ impl std::fmt::Display for Scheduling {
 
 /// Which network interface a line uses.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Interface {
+pub enum InterfaceSetting {
     /// The one that has this address.
     Address(std::net::Ipv4Addr),
     /// The one of this name, the same on every machine.
     Name(String),
 }
 
-impl Interface {
+impl InterfaceSetting {
     /// Whether it is the loopback interface, as far as its spelling tells.
     pub fn is_loopback(&self) -> bool {
         match self {
@@ -173,7 +173,7 @@ impl Interface {
     }
 }
 
-impl std::fmt::Display for Interface {
+impl std::fmt::Display for InterfaceSetting {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Address(address) => address.fmt(f),

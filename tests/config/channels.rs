@@ -1,7 +1,7 @@
 //! Channels: what feeds carry fits their datagrams.
 
 use super::{SHARED, accepted, changed, effective, env};
-use lockstep_gateway::gateway::users::Whom;
+use lockstep_gateway::gateway::users::Recipient;
 use lockstep_wire::{CHANNELS, GATEWAYS};
 use moldudp64::{Packer, Session};
 
@@ -42,6 +42,6 @@ fn the_last_channel_of_a_file_is_the_last_that_users_can_name_and_none_is_the_ga
     let last = GATEWAYS - CHANNELS - 1;
     let table = format!("[[channels]]\nid = {last}\n[stream]");
     assert!(accepted(&changed(SHARED, &[("[stream]", &table)]), &[]).channel(last).is_some());
-    assert_eq!(format!("channel:{last}").parse(), Ok(Whom::Channel(last)));
-    assert!(format!("channel:{}", last + 1).parse::<Whom>().is_err());
+    assert_eq!(format!("channel:{last}").parse(), Ok(Recipient::Channel(last)));
+    assert!(format!("channel:{}", last + 1).parse::<Recipient>().is_err());
 }

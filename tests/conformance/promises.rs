@@ -5,7 +5,7 @@
 //! network may look at it.
 
 use lockstep_core::engine::ports::{Burst, Group, Net};
-use lockstep_io::rehearse::{Rehearsal, RehearsalSettings};
+use lockstep_io::rehearse::{FaultInjector, FaultSettings};
 use lockstep_wire::{Header, Kind};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
@@ -251,14 +251,14 @@ pub fn what_is_lost_is_missing_whole_and_counted_and_what_comes_is_untorn<E: Eth
 
 pub fn over_a_network_that_loses_repeats_and_reorders_what_comes_is_what_was_sent(ether: &mut impl Ether) {
     let (mut a, b) = two(ether);
-    let shares = RehearsalSettings {
+    let shares = FaultSettings {
         loss_ppm: 100_000,
         duplication_ppm: 100_000,
         reordering_ppm: 200_000,
         seed: 7,
-        ..RehearsalSettings::default()
+        ..FaultSettings::default()
     };
-    let mut b = Rehearsal::new(b, shares, 0, LEN_MAX);
+    let mut b = FaultInjector::new(b, shares, 0, LEN_MAX);
     let (mut times, rounds, each) = (BTreeMap::new(), 30, 20);
     for round in 0..rounds {
         count_up(&mut a, Group::Data, round * each..(round + 1) * each, 100 + round as usize);

@@ -4,8 +4,8 @@
 
 use super::SECOND;
 use lockstep_client::{Message, SubscriberEvent};
-use lockstep_gateway::feed::{Feed, Source};
-use lockstep_gateway::gateway::users::Whom;
+use lockstep_gateway::feed::{Feed, FeedSource};
+use lockstep_gateway::gateway::users::Recipient;
 use lockstep_io::spool::Spool;
 use lockstep_wire::DayMark;
 use moldudp64::{Client, ClientLimits, Event, RequestServer, ServerLimits, Start};
@@ -22,7 +22,7 @@ enum Entry {
     Day(Option<&'static str>),
 }
 
-fn feed_of(source: Source) -> Feed<Spool> {
+fn feed_of(source: FeedSource) -> Feed<Spool> {
     let spools = [0, 0].map(|_| Spool::open(&std::env::temp_dir(), 1 << 20).expect("a spool"));
     Feed::new(source, LEN_MAX, spools, true, RequestServer::new(ServerLimits::default())).expect("a feed")
 }
@@ -135,7 +135,7 @@ fn expected(stream: &[Entry], carries: impl Fn(u32) -> bool) -> Vec<(String, u64
 fn a_receiver_has_every_message_of_each_day_in_order_whatever_was_lost_on_the_way() {
     for lost in [usize::MAX, 7, 2] {
         let stream = stream();
-        let mut feed = feed_of(Source::All);
+        let mut feed = feed_of(FeedSource::All);
         catch_up(&mut feed);
         let mut sent = play(&mut feed, &stream, 0..stream.len(), 5);
         feed.turn(9 * SECOND, &mut |heartbeat| sent.push(heartbeat.to_vec()));
@@ -152,7 +152,7 @@ fn a_receiver_has_every_message_of_each_day_in_order_whatever_was_lost_on_the_wa
 #[test]
 fn two_feeds_emit_the_same_numbers_and_one_that_restarts_goes_on_at_the_same() {
     let stream = stream();
-    let (mut a, mut b) = (feed_of(Source::All), feed_of(Source::All));
+    let (mut a, mut b) = (feed_of(FeedSource::All), feed_of(FeedSource::All));
     catch_up(&mut a);
     catch_up(&mut b);
     let whole = stream.len();
@@ -162,7 +162,7 @@ fn two_feeds_emit_the_same_numbers_and_one_that_restarts_goes_on_at_the_same() {
     assert_eq!(received(&mut a, &mixed, DAYS[0]), expected(&stream[..501], |_| true));
     // A feed that begins late reads the stream from its beginning, says nothing meanwhile, and goes on.
     for killed_at in [1, 250, 500, 505, 600] {
-        let mut again = feed_of(Source::All);
+        let mut again = feed_of(FeedSource::All);
         assert!(play(&mut again, &stream, 0..killed_at, 5).is_empty());
         catch_up(&mut again);
         let rest = play(&mut again, &stream, killed_at..whole, 5);
@@ -174,7 +174,7 @@ fn two_feeds_emit_the_same_numbers_and_one_that_restarts_goes_on_at_the_same() {
 #[test]
 fn a_feed_of_one_channel_counts_that_alone() {
     let stream = stream();
-    let mut feed = feed_of(Source::For(Whom::Channel(7)));
+    let mut feed = feed_of(FeedSource::For(Recipient::Channel(7)));
     catch_up(&mut feed);
     let sent = play(&mut feed, &stream, 0..501, 5);
     assert_eq!(received(&mut feed, &sent, DAYS[0]), expected(&stream[..501], |to| to == 1 << 31 | 7));
@@ -182,7 +182,7 @@ fn a_feed_of_one_channel_counts_that_alone() {
 
 #[test]
 fn what_no_datagram_takes_has_no_number_and_is_counted() {
-    let mut feed = feed_of(Source::All);
+    let mut feed = feed_of(FeedSource::All);
     catch_up(&mut feed);
     let long = Entry::Message(0, vec![7; LEN_MAX - 21]);
     let most = Entry::Message(0, vec![8; LEN_MAX - 22]);
@@ -200,7 +200,7 @@ fn mapped(payload: &[u8]) -> Option<Vec<u8>> {
 #[test]
 fn a_mapping_decides_the_blocks_and_what_it_gives_none_has_no_number_in_any_feed() {
     let feed = || {
-        feed_of(Source::All).with_mapping(|message, block| match mapped(message.payload) {
+        feed_of(FeedSource::All).with_mapping(|message, block| match mapped(message.payload) {
             Some(bytes) => {
                 block.extend_from_slice(&bytes);
                 true
@@ -236,7 +236,7 @@ fn a_mapping_decides_the_blocks_and_what_it_gives_none_has_no_number_in_any_feed
 
 #[test]
 fn a_quiet_feed_beats_once_a_second_and_says_when_the_day_is_over() {
-    let mut feed = feed_of(Source::All);
+    let mut feed = feed_of(FeedSource::All);
     catch_up(&mut feed);
     let mut sent = Vec::new();
     for tick in 0..50 {

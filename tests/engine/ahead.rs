@@ -68,7 +68,7 @@ fn what_a_lagging_standby_says_is_no_alarm() {
     for _ in 0..300 {
         reader.hear(&log.heartbeat());
         reader.hear(&log.ack(2, 2));
-        reader.repair(log.answer(3, 0, Refusal::Ahead, 1));
+        reader.repair(log.answer(3, 0, RepairReject::Ahead, 1));
         reader.wait(10 * MS);
     }
     assert!(!reader.subscriber.core.is_ended(), "{:?}", reader.told);
@@ -81,7 +81,7 @@ fn a_leader_reports_a_reader_that_has_read_more_than_it_has() {
     cluster.run(500);
     let end = cluster.replicas[0].tail().end();
     let holds = |cluster: &Cluster| {
-        let holds = |replica: &lockstep_replica::replica::Replica<TestPorts>| {
+        let holds = |replica: &lockstep_replica::replica::ReplicaEngine<TestPorts>| {
             replica.core.conditions.holds(Condition::ReaderAhead)
         };
         cluster.replicas.iter().map(holds).collect::<Vec<_>>()
@@ -94,7 +94,7 @@ fn a_leader_reports_a_reader_that_has_read_more_than_it_has() {
             commit_next,
             ..Header::new(Kind::Question)
         };
-        let question = written(|out| write_question(out, header, 0, Topic::Node, ""));
+        let question = written(|out| write_question(out, header, 0, QueryKind::Node, ""));
         for replica in &mut cluster.replicas {
             replica.net_mut().unicast.push_back((question.clone(), Some(address(9))));
         }

@@ -4,13 +4,13 @@ use super::log::{Log, written};
 use super::replica::{RING, decoded, leader, standby};
 use super::world::*;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_replica::replica::ReplicaLimits;
 use lockstep_sim::net::To;
 use lockstep_wire::*;
 
 /// What a process says of its presence, among what was sent.
-fn presences(sent: &[(To, Vec<u8>)]) -> Vec<PresenceBody> {
+fn presences(sent: &[(To, Vec<u8>)]) -> Vec<IdentityProbeBody> {
     let decoded = sent.iter().map(|(_, bytes)| Datagram::decode(bytes, CLUSTER).expect("our own bytes"));
     decoded
         .filter_map(|datagram| if let Datagram::Presence(_, body) = datagram { Some(body) } else { None })
@@ -64,15 +64,15 @@ fn s12_an_impostor_stops_the_node_and_its_own_echo_does_not() {
     assert!(!node.replica.core.is_stopped(), "a datagram of the process before may come late");
     assert!(asked.len() == 1 && asked[0].asks(), "{asked:?}");
     let answer = |born| {
-        let body = PresenceBody { process_nonce: 0xbad, born, token: asked[0].token, answers: 2 };
+        let body = IdentityProbeBody { process_nonce: 0xbad, born, token: asked[0].token, answers: 2 };
         written(|out| write_presence(out, log.header(Kind::Presence, identity(2)), body))
     };
     node.hear(&[answer(5_000)]);
     assert!(!node.replica.core.is_stopped(), "it began later: it stops by itself");
-    assert!(node.events().contains(&Event::Twin { identity: identity(2) }));
+    assert!(node.events().contains(&ReplicaEvent::Twin { identity: identity(2) }));
     node.hear(&[answer(500)]);
     assert!(node.replica.core.is_stopped(), "it lives, and began before us");
-    assert!(node.events().contains(&Event::Impostor { identity: identity(2) }));
+    assert!(node.events().contains(&ReplicaEvent::Impostor { identity: identity(2) }));
     assert!(node.hear(&[log.push(&["a"])]).is_empty() && node.wait(10_000_000).is_empty());
 }
 
@@ -83,13 +83,13 @@ fn own_datagrams_of_the_past_cost_a_leader_a_question_and_nothing_else() {
     let mut node = leader(3, |_| {});
     let mut sent = Vec::new();
     for _ in 0..100 {
-        let ask = PresenceBody { process_nonce: 7, born: 1, token: 9, answers: 0 };
+        let ask = IdentityProbeBody { process_nonce: 7, born: 1, token: 9, answers: 0 };
         let echoes = [
             log.clone().ack_with(1, 3, |_, body| body.process_nonce = 0xbad),
             log.clone().heartbeat_with(|_, body| body.process_nonce = 0xbad),
             written(|out| write_presence(out, log.header(Kind::Presence, identity(1)), ask)),
             written(|out| {
-                let answer = PresenceBody { answers: 1, ..ask };
+                let answer = IdentityProbeBody { answers: 1, ..ask };
                 write_presence(out, log.header(Kind::Presence, identity(1)), answer)
             }),
         ];
@@ -139,7 +139,11 @@ fn newcomer(log: &Log) -> Node {
 
 /// The leader beats and replica 3 asks for a promise, until replica 2 votes. Returns how long that took. What it asks of
 /// its own identity is answered by `answer`.
-fn wooed(log: &mut Log, node: &mut Node, answer: impl Fn(&PresenceBody) -> Option<Vec<u8>>) -> Option<Nanos> {
+fn wooed(
+    log: &mut Log,
+    node: &mut Node,
+    answer: impl Fn(&IdentityProbeBody) -> Option<Vec<u8>>,
+) -> Option<Nanos> {
     let began = node.now;
     let mut answers = Vec::new();
     for _ in 0..20 {
@@ -175,10 +179,10 @@ fn s12_a_second_process_on_a_copy_stops_before_it_has_voted_whatever_the_clocks_
         let mut node = newcomer(&log);
         let header = log.header(Kind::Presence, identity(2));
         let asked = std::cell::Cell::new(0);
-        let first = |question: &PresenceBody| {
+        let first = |question: &IdentityProbeBody| {
             assert_eq!(question.born, Nanos::MAX, "who looks is later than all others");
             asked.set(asked.get() + 1);
-            let body = PresenceBody {
+            let body = IdentityProbeBody {
                 process_nonce: 1,
                 born: Nanos::MAX - 1,
                 token: question.token,
@@ -188,7 +192,7 @@ fn s12_a_second_process_on_a_copy_stops_before_it_has_voted_whatever_the_clocks_
         };
         assert_eq!(wooed(&mut log, &mut node, first), None, "{lost} questions are lost");
         assert!(node.replica.core.is_stopped());
-        assert!(node.events().contains(&Event::Impostor { identity: identity(2) }));
+        assert!(node.events().contains(&ReplicaEvent::Impostor { identity: identity(2) }));
     }
 }
 
@@ -234,7 +238,7 @@ fn s12_a_node_that_finds_another_history_in_its_group_stops_and_one_that_runs_do
             node.hear(std::slice::from_ref(&foreign));
         }
         assert_eq!(node.replica.core.is_stopped(), stops);
-        let told = |event: &Event| matches!(event, Event::OtherHistory { have, seen } if *seen == have ^ 1);
+        let told = |event: &ReplicaEvent| matches!(event, ReplicaEvent::OtherHistory { have, seen } if *seen == have ^ 1);
         assert_eq!(node.events().iter().any(told), stops);
     }
     assert!(newcomer.hear(&[log.push(&["a"])]).is_empty() && newcomer.wait(10_000_000).is_empty());

@@ -4,7 +4,7 @@ use super::log::{Log, written};
 use super::replica::{leader, standby};
 use super::world::*;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::rounds::JUMP_MAX;
 use lockstep_wire::*;
 
@@ -76,8 +76,8 @@ fn a_ballot_far_above_all_rounds_is_refused_named_once_and_uses_up_nothing() {
     }
     assert_eq!(node.replica.tail().promised(), epoch(1, 1));
     assert_eq!(node.count(Counter::RoundsRefused), 100);
-    let named = node.events().into_iter().filter(|event| matches!(event, Event::RoundRefused { .. }));
-    assert_eq!(named.collect::<Vec<_>>(), [Event::RoundRefused { epoch: last, seen: 1 }]);
+    let named = node.events().into_iter().filter(|event| matches!(event, ReplicaEvent::RoundRefused { .. }));
+    assert_eq!(named.collect::<Vec<_>>(), [ReplicaEvent::RoundRefused { epoch: last, seen: 1 }]);
     // Who is elected next needs no more rounds than it took steps.
     let sent = node.hear(&[ballot(&log, Kind::Prepare, 3, epoch(JUMP_MAX + 2, 3))]);
     assert!(sent.iter().any(|(_, bytes)| bytes[5] == Kind::Promise as u8));

@@ -3,7 +3,7 @@
 use super::log::Log;
 use super::replica::{leader, standby};
 use super::world::*;
-use lockstep_core::engine::event::Event;
+use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_wire::*;
 
 const WALL: Nanos = 1_700_000_000_000_000_000;
@@ -13,7 +13,7 @@ const BEAT: Nanos = 1_000_000;
 /// What was told of the clock: whether it is ahead, by how much, and whether the stream's time stands still.
 fn told(node: &mut Node) -> Vec<(bool, Nanos, u64)> {
     let told = node.events().into_iter().filter_map(|event| match event {
-        Event::Condition { condition: Condition::ClockAhead, holds, a, b, .. } => Some((holds, a, b)),
+        ReplicaEvent::Condition { condition: Condition::ClockAhead, holds, a, b, .. } => Some((holds, a, b)),
         _ => None,
     });
     told.collect()

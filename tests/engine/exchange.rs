@@ -2,7 +2,7 @@
 
 use super::log::Log;
 use super::world::*;
-use lockstep_core::engine::event::Event;
+use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_wire::*;
 
 /// A standby whose own log has seqs 3 to 6 of epoch 1, and that has staged 4 and 5 of epoch 2 for epoch 3: of the
@@ -47,8 +47,9 @@ fn ranges(node: &mut Node) -> Vec<(Seq, Seq)> {
 fn exchanged(node: &mut Node) -> Vec<(Seq, Epoch)> {
     let events = node.events();
     assert!(!node.replica.core.is_stopped(), "{events:?}");
-    let exchanged =
-        |event| if let Event::Exchanged { from, epoch, .. } = event { Some((from, epoch)) } else { None };
+    let exchanged = |event| {
+        if let ReplicaEvent::Exchanged { from, epoch, .. } = event { Some((from, epoch)) } else { None }
+    };
     events.into_iter().filter_map(exchanged).collect()
 }
 

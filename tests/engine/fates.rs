@@ -4,7 +4,7 @@
 use super::log::{Log, written};
 use super::world::*;
 use lockstep_core::engine::ports::Group;
-use lockstep_core::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
+use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_sim::net::{SimNet, To};
 use lockstep_wire::*;
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ const RESEND_NS: Nanos = 300_000;
 
 /// A publisher's process, its clock, and what it was told.
 pub struct Writer {
-    pub publisher: Publisher<SimNet>,
+    pub publisher: PublisherEngine<SimNet>,
     pub events: Vec<PublisherEvent>,
     pub now: Nanos,
 }
@@ -39,7 +39,7 @@ impl Writer {
             message_len_max_of: BTreeMap::new(),
         };
         change(&mut limits);
-        let publisher = Publisher::new(SimNet::default(), limits);
+        let publisher = PublisherEngine::new(SimNet::default(), limits);
         let mut writer = Self { publisher, events: Vec::new(), now: 1_000_000 };
         writer.hear(&[&log.frames[1].clone(), &log.heartbeat()]);
         assert!(writer.publisher.core.is_connected());
@@ -66,10 +66,10 @@ impl Writer {
     }
 
     /// A replica's answer about the name.
-    fn reply(&mut self, log: &Log, change: impl Fn(&mut ReplyBody)) {
+    fn reply(&mut self, log: &Log, change: impl Fn(&mut QueryReplyBody)) {
         let header = Header { commit_next: log.commit_next, ..log.header(Kind::Reply, identity(2)) };
-        let mut body: ReplyBody = bytemuck::Zeroable::zeroed();
-        (body.token, body.topic) = (1, Topic::Publisher as u32);
+        let mut body: QueryReplyBody = bytemuck::Zeroable::zeroed();
+        (body.token, body.topic) = (1, QueryKind::Publisher as u32);
         change(&mut body);
         let bytes = written(|out| write_reply(out, header, body));
         self.publisher.net_mut().unicast.push_back((bytes, Some(address(2))));
@@ -419,7 +419,7 @@ fn a_publisher_whose_beginning_did_not_survive_sees_its_messages_all_the_same() 
     let mut writer = Writer::new(&mut log, |_| {});
     writer.publisher.core.open("orders", A);
     writer.poll();
-    let own = |body: &mut ReplyBody| {
+    let own = |body: &mut QueryReplyBody| {
         (body.publisher, body.publisher_seq, body.incarnation, body.nonce) = (ORDERS, 7, 1, A);
     };
     writer.reply(&log, own);

@@ -6,7 +6,7 @@ use super::publisher::connected;
 use super::subscriber::{Reader, Told};
 use super::world::*;
 use lockstep_core::engine::counters::Counters;
-use lockstep_core::engine::event::{Event, Events, Role};
+use lockstep_core::engine::event::{Events, ReplicaEvent, Role};
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, Start};
 use lockstep_core::engine::subscriber::Delivery;
@@ -40,9 +40,9 @@ fn ballot(log: &Log, kind: Kind, from: u32, ballot: Epoch) -> Vec<u8> {
 }
 
 /// What `node` tells of the publisher `name`.
-fn look_up(node: &mut Node, name: &str) -> ReplyBody {
+fn look_up(node: &mut Node, name: &str) -> QueryReplyBody {
     let header = Header { cluster: CLUSTER, history: HISTORY, sender: 900, ..Header::new(Kind::Question) };
-    let sent = node.ask(9, written(|out| write_question(out, header, 5, Topic::Publisher, name)));
+    let sent = node.ask(9, written(|out| write_question(out, header, 5, QueryKind::Publisher, name)));
     let mut replies = sent.iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
         Ok(Datagram::Reply(_, body)) => Some(body),
         _ => None,
@@ -92,7 +92,7 @@ fn s1_what_the_device_did_not_take_is_not_sent_once_another_leader_is_promised()
 }
 
 /// The journal of replica 1 with the start of an epoch, as a process finds it when it starts again.
-fn opened(written: bool) -> (lockstep_replica::journal::Opened<MemoryTail>, Log) {
+fn opened(written: bool) -> (lockstep_replica::journal::OpenedJournal<MemoryTail>, Log) {
     opened_after(written, |_| {})
 }
 
@@ -100,7 +100,7 @@ fn opened(written: bool) -> (lockstep_replica::journal::Opened<MemoryTail>, Log)
 fn opened_after(
     written: bool,
     befalls: impl Fn(&mut MemoryTail),
-) -> (lockstep_replica::journal::Opened<MemoryTail>, Log) {
+) -> (lockstep_replica::journal::OpenedJournal<MemoryTail>, Log) {
     let settings = Settings {
         cluster: CLUSTER,
         replica: 1,
@@ -275,7 +275,7 @@ fn ask_replica_3(node: &mut Node, log: &mut Log, mut sent: Vec<(To, Vec<u8>)>) {
                 continue;
             }
             if request.header.epoch() != epoch(1, 1) {
-                sent.extend(node.ask(3, log.answer(3, request.token, Refusal::OtherEpoch, 1)));
+                sent.extend(node.ask(3, log.answer(3, request.token, RepairReject::OtherEpoch, 1)));
             } else if request.ranges.is_empty() {
                 sent.extend(node.ask(3, log.repair(1, 3, 1)));
             } else {
@@ -357,7 +357,7 @@ fn misses_deaf(node: &mut Node, log: &mut Log, over: u32) -> bool {
         node.now += MS;
         node.hear(&[beat]);
     }
-    node.events().iter().any(|event| matches!(event, Event::Missed { why: Why::Deaf, .. }))
+    node.events().iter().any(|event| matches!(event, ReplicaEvent::Missed { why: Why::Deaf, .. }))
 }
 
 #[test]
@@ -398,7 +398,7 @@ fn each_takeover_that_nobody_commits_gives_the_next_leader_twice_as_long() {
         assert_eq!((node.replica.role(), node.next()), (Role::Standby, log.end.next));
         node.events();
         let missed =
-            |node: &mut Node| node.events().iter().any(|event| matches!(event, Event::Missed { .. }));
+            |node: &mut Node| node.events().iter().any(|event| matches!(event, ReplicaEvent::Missed { .. }));
         let long = (1..10_000).find(|_| {
             let beat = log.heartbeat();
             node.now += MS;
@@ -477,7 +477,7 @@ fn a_subscription_is_abandoned_although_one_repairer_is_dead() {
         for request in reader.requests() {
             let from = u32::from(request.to.ip().octets()[3]);
             if from != 3 {
-                reader.repair(log.answer(from, request.token, Refusal::TooOld, 50));
+                reader.repair(log.answer(from, request.token, RepairReject::TooOld, 50));
             }
         }
     }
@@ -495,7 +495,7 @@ fn a_publisher_is_told_that_it_is_lost_although_one_repairer_is_dead() {
         for request in requests_in(&sent(publisher.net_mut())) {
             let from = u32::from(request.to.ip().octets()[3]);
             if from != 3 {
-                let answer = log.answer(from, request.token, Refusal::TooOld, 40);
+                let answer = log.answer(from, request.token, RepairReject::TooOld, 40);
                 publisher.net_mut().unicast.push_back((answer, Some(request.to)));
             }
         }
@@ -542,8 +542,8 @@ fn a_publisher_whose_open_comes_to_nothing_looks_its_name_up_at_another_replica(
             };
             asked.push(to);
             let from = identity(u32::from(to.ip().octets()[3]));
-            let mut body: ReplyBody = bytemuck::Zeroable::zeroed();
-            (body.token, body.topic) = (question.token, Topic::Publisher as u32);
+            let mut body: QueryReplyBody = bytemuck::Zeroable::zeroed();
+            (body.token, body.topic) = (question.token, QueryKind::Publisher as u32);
             let header = Header { commit_next: log.end.next, ..log.header(Kind::Reply, from) };
             let reply = written(|out| write_reply(out, header, body));
             publisher.net_mut().unicast.push_back((reply, Some(to)));

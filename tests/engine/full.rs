@@ -5,7 +5,7 @@ use super::log::{Log, messages, written};
 use super::replica::decoded;
 use super::world::*;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::commit::Durability;
 use lockstep_replica::replica::ReplicaCore;
 use lockstep_sim::net::To;
@@ -47,8 +47,8 @@ fn full_standby() -> (Node, Log) {
     (node, log)
 }
 
-fn misses(node: &mut Node) -> Vec<Event> {
-    node.events().into_iter().filter(|event| matches!(event, Event::Missed { .. })).collect()
+fn misses(node: &mut Node) -> Vec<ReplicaEvent> {
+    node.events().into_iter().filter(|event| matches!(event, ReplicaEvent::Missed { .. })).collect()
 }
 
 /// The leader beats on, and nothing is committed.

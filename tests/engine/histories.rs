@@ -5,7 +5,7 @@ use super::log::{Log, written};
 use super::subscriber::{Reader, Told};
 use super::world::*;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::receiver::{Start, UNLED_NS};
 use lockstep_core::engine::replay::ReplayLimits;
@@ -16,7 +16,7 @@ use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::{Founding, Tail, TailLabel};
-use lockstep_replica::replica::{Replica, ReplicaLimits};
+use lockstep_replica::replica::{ReplicaEngine, ReplicaLimits};
 use lockstep_wire::*;
 
 const RING: usize = 256 << 10;
@@ -277,7 +277,7 @@ fn journal_reader(start: Start) -> Reader {
     reader
 }
 
-fn said(end: Option<ReplayEnd>, next: Seq) -> Vec<u8> {
+fn said(end: Option<ReplayEndReason>, next: Seq) -> Vec<u8> {
     let mut out = vec![0; SMALL_LEN_MAX];
     let header = Header { cluster: CLUSTER, history: LATER, ..Header::new(Kind::ReplayAnswer) };
     let end = end.map_or(0, |end| end as u32);
@@ -312,7 +312,7 @@ fn lineage_2_a_cursor_beyond_the_founding_is_refused_with_both_numbers() {
     let mut reader = journal_reader(Start::Cursor(cursor));
     reader.wait(600 * MS);
     reader.step();
-    reader.replay(&said(Some(ReplayEnd::Beyond), 5));
+    reader.replay(&said(Some(ReplayEndReason::Beyond), 5));
     reader.poll();
     assert_eq!(reader.told, [Told::Forgotten(5, 9)]);
     assert!(reader.subscriber.core.is_ended());
@@ -431,7 +431,7 @@ fn s12_a_member_of_the_former_history_stops_when_it_learns_of_the_founding_and_s
     // It has heard its own history before. What it and its leader hold was committed, and nobody else has it.
     stray.hear(&[log.ack(1, 3)]);
     show(&mut stray, &mut later);
-    let told = Event::Founded { history: LATER, next: 4, own_next: 5, commit_next: 5, goes_on: false };
+    let told = ReplicaEvent::Founded { history: LATER, next: 4, own_next: 5, commit_next: 5, goes_on: false };
     let events = stray.events();
     assert!(events.contains(&told), "{events:?}");
     assert!(stray.replica.core.is_stopped());
@@ -448,7 +448,7 @@ fn s12_a_member_that_comes_back_while_the_later_history_is_heard_does_not_begin(
         stray.hear(&[later.heartbeat()]);
     }
     assert!(stray.replica.core.is_stopped());
-    assert!(stray.events().contains(&Event::OtherHistory { have: HISTORY, seen: LATER }));
+    assert!(stray.events().contains(&ReplicaEvent::OtherHistory { have: HISTORY, seen: LATER }));
 }
 
 #[test]
@@ -474,8 +474,11 @@ fn a_learner_goes_on_in_the_later_history_and_its_journal_takes_note() {
     show(&mut learner, &mut later);
     assert_eq!(learner.replica.tail().end(), later.end);
     let events = learner.events();
-    let told = Event::Founded { history: LATER, next: 4, own_next: 5, commit_next: 1, goes_on: true };
-    assert!(events.contains(&told) && events.contains(&Event::History { history: LATER }), "{events:?}");
+    let told = ReplicaEvent::Founded { history: LATER, next: 4, own_next: 5, commit_next: 1, goes_on: true };
+    assert!(
+        events.contains(&told) && events.contains(&ReplicaEvent::History { history: LATER }),
+        "{events:?}"
+    );
     assert_eq!(learner.replica.core.lineage(), later.lineage);
     assert_eq!(learner.replica.role(), Role::Learner);
 }
@@ -488,7 +491,7 @@ fn lineage_2_a_learner_that_knows_more_to_be_committed_stops_and_says_so() {
     log.push_of(1, &[3]);
     let mut learner = node(Identity { replica: 9, incarnation: 0x109 }, &log.frames);
     show(&mut learner, &mut later);
-    let told = Event::Founded { history: LATER, next: 4, own_next: 6, commit_next: 5, goes_on: false };
+    let told = ReplicaEvent::Founded { history: LATER, next: 4, own_next: 6, commit_next: 5, goes_on: false };
     let events = learner.events();
     assert!(events.contains(&told), "{events:?}");
     assert!(learner.replica.core.is_stopped());
@@ -502,7 +505,7 @@ fn s12_a_learner_that_begins_among_strangers_stops() {
     let mut stranger = Log::of_history(3, 0xdead);
     show(&mut learner, &mut stranger);
     assert!(learner.replica.core.is_stopped());
-    assert!(learner.events().contains(&Event::OtherHistory { have: HISTORY, seen: 0xdead }));
+    assert!(learner.events().contains(&ReplicaEvent::OtherHistory { have: HISTORY, seen: 0xdead }));
 }
 
 #[test]
@@ -513,7 +516,7 @@ fn s12_a_founder_tells_of_who_was_left_behind_and_does_not_begin_where_the_forme
     let mut alone = node(founder(2), &founded.frames);
     alone.hear(&[log.ack(3, 4)]);
     alone.hear(&[log.ack(3, 4)]);
-    let told = Event::FormerHistory { history: HISTORY, identity: identity(3) };
+    let told = ReplicaEvent::FormerHistory { history: HISTORY, identity: identity(3) };
     assert_eq!(alone.events().iter().filter(|event| **event == told).count(), 1, "once");
     assert!(!alone.replica.core.is_stopped());
     for _ in 0..100 {
@@ -548,7 +551,7 @@ fn s9_acks_and_promises_of_the_former_history_count_for_nothing_in_the_later_one
 // ------------------------------------------------------------------------ a whole cluster
 
 /// The log that a replica holds.
-fn frames_of(replica: &Replica<TestPorts>) -> Vec<Vec<u8>> {
+fn frames_of(replica: &ReplicaEngine<TestPorts>) -> Vec<Vec<u8>> {
     let tail = replica.tail();
     let spans = std::iter::successors(tail.find(1), |span| tail.after(*span));
     spans.map(|span| tail.frame(span).unwrap().bytes.to_vec()).collect()

@@ -4,7 +4,9 @@ use super::world::*;
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::publisher::{PublishError, PublisherEvent};
 use lockstep_core::engine::receiver::Start;
-use lockstep_core::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
+use lockstep_core::engine::subscriber::{
+    Delivery, Flow, SubscriberEngine, SubscriberEvent, SubscriberLimits,
+};
 use lockstep_sim::net::SimNet;
 use lockstep_wire::*;
 
@@ -45,7 +47,7 @@ fn read(cluster: &Cluster, delivery: Delivery) -> Vec<(Seq, PublisherSeq, Vec<u8
         lag_report_ns: 1_000_000,
         beat_ns: 1_000_000,
     };
-    let mut reader = Subscriber::new(SimNet::default(), limits);
+    let mut reader = SubscriberEngine::new(SimNet::default(), limits);
     let (mut told, mut seqs) = (Vec::new(), Vec::new());
     for (turn, (_, bytes)) in cluster.record.iter().enumerate() {
         reader.net_mut().groups.push_back(bytes.clone());

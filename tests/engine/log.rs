@@ -271,8 +271,8 @@ impl Log {
     }
 
     /// Replica `from` refuses the request `token`.
-    pub fn answer(&self, from: u32, token: u64, reason: Refusal, oldest_seq: Seq) -> Vec<u8> {
-        let body = AnswerBody {
+    pub fn answer(&self, from: u32, token: u64, reason: RepairReject, oldest_seq: Seq) -> Vec<u8> {
+        let body = RepairRejectBody {
             token,
             range: SeqRange { from: 1, to: u64::MAX >> 1 },
             oldest_seq,

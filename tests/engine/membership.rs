@@ -29,7 +29,7 @@ fn cluster(members: u32, learners: u32) -> (Cluster, PublisherId) {
 }
 
 fn describe(cluster: &Cluster) -> String {
-    let one = |replica: &lockstep_replica::replica::Replica<TestPorts>| {
+    let one = |replica: &lockstep_replica::replica::ReplicaEngine<TestPorts>| {
         let (end, commit_next) = (replica.tail().end(), replica.core.commit_next());
         format!("{} {} next {} commit {commit_next}\n", replica.role().name(), end.epoch, end.next)
     };
@@ -46,7 +46,7 @@ fn leader(cluster: &Cluster) -> Option<u32> {
 }
 
 /// What the operator is told by replica `number`.
-fn ask(cluster: &mut Cluster, number: u32, topic: Topic, name: &str) -> Vec<u8> {
+fn ask(cluster: &mut Cluster, number: u32, topic: QueryKind, name: &str) -> Vec<u8> {
     let mut out = vec![0; SMALL_LEN_MAX];
     let header = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Question) };
     let length = write_question(&mut out, header, 5, topic, name);
@@ -61,18 +61,23 @@ fn ask(cluster: &mut Cluster, number: u32, topic: Topic, name: &str) -> Vec<u8> 
 }
 
 fn status(cluster: &mut Cluster, number: u32) -> (Header, StatusBody, Vec<StatusMember>) {
-    let bytes = ask(cluster, number, Topic::Status, "");
+    let bytes = ask(cluster, number, QueryKind::Status, "");
     let Ok(Datagram::Status(header, body, members, _)) = Datagram::decode(&bytes, CLUSTER) else {
         panic!("a status")
     };
     (*header, body, members.iter().collect())
 }
 
-fn order(cluster: &mut Cluster, number: u32, topic: Topic, about: Option<Identity>) -> Result<(), Denied> {
+fn order(
+    cluster: &mut Cluster,
+    number: u32,
+    topic: QueryKind,
+    about: Option<Identity>,
+) -> Result<(), CommandReject> {
     let name = about.map_or_else(String::new, |identity| identity.to_string());
     let bytes = ask(cluster, number, topic, &name);
     let Ok(Datagram::Verdict(_, body)) = Datagram::decode(&bytes, CLUSTER) else { panic!("a verdict") };
-    Denied::from_u32(body.denied).map_or(Ok(()), Err)
+    CommandReject::from_u32(body.denied).map_or(Ok(()), Err)
 }
 
 /// A change of the membership at `after`, submitted to all.
@@ -152,7 +157,11 @@ fn member_1_a_dead_member_is_replaced_by_removing_it_and_adding_its_successor() 
     let after = status(&mut cluster, 1).1.membership_seq;
     submit(&mut cluster, after, Change::Add, successor);
     let (_, body, _) = status(&mut cluster, 1);
-    assert_eq!(Denied::from_u32(body.denied), Some(Denied::ReplicaListed), "not the other way round");
+    assert_eq!(
+        CommandReject::from_u32(body.denied),
+        Some(CommandReject::ReplicaListed),
+        "not the other way round"
+    );
     assert_eq!(Identity::from_packed(body.denied_member), successor.identity());
     assert!(change(&mut cluster, 1, Change::Remove, member(3)), "{}", describe(&cluster));
     assert!(change(&mut cluster, 1, Change::Add, member(4)), "{}", describe(&cluster));
@@ -229,7 +238,10 @@ fn member_3_one_of_two_is_not_replaced_in_one_step() {
     submit(&mut cluster, after, Change::Replace, heir);
     cluster.run(20);
     let (_, body, _) = status(&mut cluster, 1);
-    assert_eq!((Denied::from_u32(body.denied), body.membership_seq), (Some(Denied::Pair), after));
+    assert_eq!(
+        (CommandReject::from_u32(body.denied), body.membership_seq),
+        (Some(CommandReject::Pair), after)
+    );
     assert!(publish(&mut cluster, id, &["c"]), "the stream goes on");
 }
 
@@ -241,7 +253,7 @@ fn member_1_two_changes_at_once_make_one_and_a_late_copy_makes_none() {
     submit(&mut cluster, after, Change::Add, member(5));
     cluster.run(100);
     assert_eq!(listed(&mut cluster, 1), [1, 2, 3, 4]);
-    assert_eq!(Denied::from_u32(status(&mut cluster, 1).1.denied), Some(Denied::Stale));
+    assert_eq!(CommandReject::from_u32(status(&mut cluster, 1).1.denied), Some(CommandReject::Stale));
     assert!(change(&mut cluster, 1, Change::Remove, member(4)));
     submit(&mut cluster, after, Change::Add, member(4));
     cluster.run(100);
@@ -257,7 +269,7 @@ fn member_1_the_next_change_waits_for_the_commit_of_this_one() {
     submit(&mut cluster, after, Change::Add, member(4));
     let first = status(&mut cluster, 1).1.membership_seq;
     submit(&mut cluster, first, Change::Add, member(5));
-    assert_eq!(Denied::from_u32(status(&mut cluster, 1).1.denied), Some(Denied::ChangePending));
+    assert_eq!(CommandReject::from_u32(status(&mut cluster, 1).1.denied), Some(CommandReject::ChangePending));
     assert_eq!(listed(&mut cluster, 1), [1, 2, 3, 4]);
 }
 
@@ -288,16 +300,16 @@ fn s8_a_change_that_did_not_survive_a_takeover_is_undone_everywhere() {
 #[test]
 fn an_ordered_handover_goes_to_whom_it_names_and_loses_nothing() {
     let (mut cluster, id) = cluster(3, 1);
-    assert_eq!(order(&mut cluster, 2, Topic::Handover, None), Err(Denied::NotLeader));
-    assert_eq!(order(&mut cluster, 1, Topic::Handover, Some(identity(1))), Err(Denied::Leads));
-    assert_eq!(order(&mut cluster, 1, Topic::Handover, Some(identity(4))), Err(Denied::NotListed));
-    assert_eq!(order(&mut cluster, 1, Topic::Handover, Some(identity(3))), Ok(()));
+    assert_eq!(order(&mut cluster, 2, QueryKind::Handover, None), Err(CommandReject::NotLeader));
+    assert_eq!(order(&mut cluster, 1, QueryKind::Handover, Some(identity(1))), Err(CommandReject::Leads));
+    assert_eq!(order(&mut cluster, 1, QueryKind::Handover, Some(identity(4))), Err(CommandReject::NotListed));
+    assert_eq!(order(&mut cluster, 1, QueryKind::Handover, Some(identity(3))), Ok(()));
     assert!(cluster.run_until(|cluster| leader(cluster) == Some(3)), "{}", describe(&cluster));
     assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
     let (_, body, _) = status(&mut cluster, 2);
     assert_eq!(
         (Identity::from_packed(body.leader), body.suspicion),
-        (identity(3), Suspicion::StepDown as u8)
+        (identity(3), LeaderLossReason::StepDown as u8)
     );
     assert_eq!(Identity::from_packed(body.suspected), identity(1));
 }
@@ -306,7 +318,7 @@ fn an_ordered_handover_goes_to_whom_it_names_and_loses_nothing() {
 fn a_witness_votes_and_never_leads() {
     let (mut cluster, id) = cluster(2, 1);
     assert!(change(&mut cluster, 1, Change::Add, MemberBody::witness(identity(3), address(3))));
-    assert_eq!(order(&mut cluster, 1, Topic::Handover, Some(identity(3))), Err(Denied::Witness));
+    assert_eq!(order(&mut cluster, 1, QueryKind::Handover, Some(identity(3))), Err(CommandReject::Witness));
     cluster.dead = vec![1];
     assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "{}", describe(&cluster));
     assert_eq!(leader(&cluster), Some(2));
@@ -319,14 +331,20 @@ fn a_witness_votes_and_never_leads() {
 #[test]
 fn member_2_of_two_nodes_the_survivor_goes_on_alone_by_the_operators_word() {
     let (mut cluster, id) = cluster(2, 0);
-    assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(1))), Err(Denied::Alive));
-    assert_eq!(order(&mut cluster, 1, Topic::DeclareDead, Some(identity(2))), Err(Denied::Alive));
+    assert_eq!(order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(1))), Err(CommandReject::Alive));
+    assert_eq!(order(&mut cluster, 1, QueryKind::DeclareDead, Some(identity(2))), Err(CommandReject::Alive));
     cluster.dead = vec![1];
     cluster.run(20_000);
     assert_eq!(leader(&cluster), None, "nobody goes on alone by itself");
-    assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(2))), Err(Denied::Oneself));
-    assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(7))), Err(Denied::NotListed));
-    assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(1))), Ok(()));
+    assert_eq!(
+        order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(2))),
+        Err(CommandReject::Oneself)
+    );
+    assert_eq!(
+        order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(7))),
+        Err(CommandReject::NotListed)
+    );
+    assert_eq!(order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(1))), Ok(()));
     assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
     assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
     assert_eq!(listed(&mut cluster, 2), [2]);
@@ -391,7 +409,7 @@ fn member_2_a_survivor_goes_on_when_the_one_that_was_called_dead_was_only_cut_of
     let (mut cluster, id) = cluster(2, 0);
     cluster.lost = |from, to, _| from < 90 && to < 90;
     cluster.run(20_000);
-    assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(1))), Ok(()));
+    assert_eq!(order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(1))), Ok(()));
     assert!(cluster.run_until(|cluster| leader(cluster).is_some()), "{}", describe(&cluster));
     // At first only the survivor hears: an ack, a pre-vote, a beat of the epoch that was.
     cluster.lost = |from, to, _| from == 2 && to == 1;
@@ -412,8 +430,8 @@ fn member_2_two_that_were_each_told_that_the_other_is_dead_both_stop_when_they_h
     let (mut cluster, _) = cluster(2, 0);
     cluster.lost = |from, to, _| from < 90 && to < 90;
     cluster.run(20_000);
-    assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(1))), Ok(()));
-    assert_eq!(order(&mut cluster, 1, Topic::DeclareDead, Some(identity(2))), Ok(()));
+    assert_eq!(order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(1))), Ok(()));
+    assert_eq!(order(&mut cluster, 1, QueryKind::DeclareDead, Some(identity(2))), Ok(()));
     let lead = |cluster: &Cluster| cluster.replicas.iter().all(|replica| replica.role() == Role::Leader);
     assert!(cluster.run_until(lead), "{}", describe(&cluster));
     cluster.run(1_000);
@@ -427,14 +445,14 @@ fn member_2_the_word_is_good_again_after_the_survivor_stopped_behind_the_removal
     let (mut cluster, id) = cluster(2, 0);
     cluster.dead = vec![1];
     cluster.run(20_000);
-    assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(1))), Ok(()));
+    assert_eq!(order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(1))), Ok(()));
     assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
     assert!(publish(&mut cluster, id, &["c"]));
     let replica = cluster.replicas.pop().expect("the survivor");
     cluster.replicas.push(start(replica.into_tail(), replica_limits(2, 2)).expect("it holds the log"));
     cluster.run(20_000);
     if leader(&cluster).is_none() {
-        assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(1))), Ok(()));
+        assert_eq!(order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(1))), Ok(()));
     }
     assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
     assert!(publish(&mut cluster, id, &["d"]), "{}", describe(&cluster));
@@ -467,7 +485,7 @@ fn member_2_the_removal_of_the_dead_stands_right_behind_the_start_however_full_t
     cluster.flushing = true;
     cluster.run(20_000);
     assert_eq!(cluster.replicas[1].core.commit_next(), next, "the other has acknowledged nothing");
-    assert_eq!(order(&mut cluster, 2, Topic::DeclareDead, Some(identity(1))), Ok(()));
+    assert_eq!(order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(1))), Ok(()));
     assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
     let done = cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 6);
     assert!(done, "{}", describe(&cluster));
@@ -489,7 +507,7 @@ fn member_2_the_operators_word_is_worth_nothing_any_more_once_the_dead_one_is_he
     }
     let header = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Question) };
     let dead = identity(1).to_string();
-    let question = written(|out| write_question(out, header, 5, Topic::DeclareDead, &dead));
+    let question = written(|out| write_question(out, header, 5, QueryKind::DeclareDead, &dead));
     node.replica.net_mut().unicast.push_back((question, Some(address(OPERATOR))));
     let verdict = (0..8).find_map(|_| {
         let sent = node.poll();

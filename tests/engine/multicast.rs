@@ -4,7 +4,7 @@ use crate::log::Log;
 use crate::subscriber::{Reader, Told};
 use crate::world::*;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::replay::ReplayLimits;
@@ -24,16 +24,18 @@ fn cluster() -> (Cluster, PublisherId) {
 }
 
 /// What each replica told since the last look.
-fn told(cluster: &mut Cluster) -> Vec<Vec<Event>> {
-    let events = |replica: &mut lockstep_replica::replica::Replica<TestPorts>| {
+fn told(cluster: &mut Cluster) -> Vec<Vec<ReplicaEvent>> {
+    let events = |replica: &mut lockstep_replica::replica::ReplicaEngine<TestPorts>| {
         std::iter::from_fn(|| replica.core.events.pop()).collect()
     };
     cluster.replicas.iter_mut().map(events).collect()
 }
 
 /// Whether this event says that multicast is lost, or is back.
-fn is_multicast(event: &Event, lost: bool) -> bool {
-    let Event::Condition { condition: Condition::MulticastLost, holds, .. } = event else { return false };
+fn is_multicast(event: &ReplicaEvent, lost: bool) -> bool {
+    let ReplicaEvent::Condition { condition: Condition::MulticastLost, holds, .. } = event else {
+        return false;
+    };
     *holds == lost
 }
 

@@ -4,7 +4,7 @@ use super::log::{Log, open_submission, written};
 use super::replica::{leader, standby};
 use super::world::*;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_wire::*;
 
@@ -37,7 +37,7 @@ fn try_open(cluster: &mut Cluster, name: &str) -> Result<PublisherId, u32> {
 fn conditions(cluster: &mut Cluster, replica: usize) -> Vec<(bool, u64, u64)> {
     let events = std::iter::from_fn(|| cluster.replicas[replica].core.events.pop());
     let told = events.filter_map(|event| match event {
-        Event::Condition { condition: Condition::PublishersNearlyFull, holds, a, b, .. } => {
+        ReplicaEvent::Condition { condition: Condition::PublishersNearlyFull, holds, a, b, .. } => {
             Some((holds, a, b))
         }
         _ => None,
@@ -117,7 +117,7 @@ fn what_is_not_committed_is_told_to_nobody_though_the_ring_has_lost_where_it_beg
                 out,
                 Header { cluster: CLUSTER, ..Header::new(Kind::Question) },
                 token,
-                Topic::Publisher,
+                QueryKind::Publisher,
                 "a",
             )
         });
@@ -166,7 +166,7 @@ fn a_leader_without_room_tells_each_opener_once_a_rung_and_keeps_no_more_than_a_
         }
     }
     assert!(told.iter().all(|(nonce, what, max)| (2..60).contains(nonce)
-        && *what == lockstep_wire::Told::TableFull as u32
+        && *what == lockstep_wire::PublisherNotice::TableFull as u32
         && *max == 1));
     assert!(told.len() >= NOTICE_ROWS_MAX);
 }

@@ -2,7 +2,7 @@
 
 use super::world::*;
 use lockstep_core::engine::outputs::{Divergence, Outputs, OutputsEnd};
-use lockstep_core::engine::publisher::{PublishError, Publisher, PublisherEvent, PublisherLimits};
+use lockstep_core::engine::publisher::{PublishError, PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_sim::net::SimNet;
 use lockstep_wire::*;
@@ -124,7 +124,7 @@ impl Copy {
             message_len_max_of: Default::default(),
         };
         let told = &mut cluster.publishers[self.index];
-        told.publisher = Publisher::new(SimNet::default(), limits);
+        told.publisher = PublisherEngine::new(SimNet::default(), limits);
         told.events.clear();
         let snapshot = self.snapshot.as_ref().filter(|_| with_snapshot);
         (self.read, self.inputs, self.outputs) = match snapshot {
@@ -156,7 +156,7 @@ impl Copy {
             message_len_max: MESSAGE_LEN_MAX,
             message_len_max_of: Default::default(),
         };
-        cluster.publishers[self.index].publisher = Publisher::new(SimNet::default(), limits);
+        cluster.publishers[self.index].publisher = PublisherEngine::new(SimNet::default(), limits);
         self.runs = false;
     }
 

@@ -3,7 +3,7 @@
 use super::log::{Log, written};
 use super::world::*;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::publisher::{PublishError, Publisher, PublisherEvent, PublisherLimits};
+use lockstep_core::engine::publisher::{PublishError, PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_replica::replica::ReplicaLimits;
 use lockstep_sim::net::SimNet;
 use lockstep_wire::*;
@@ -374,7 +374,7 @@ fn what_is_not_open_cannot_be_published_under() {
 }
 
 /// A publisher that has heard the log's start and heartbeat.
-pub fn connected(log: &mut Log) -> (Publisher<SimNet>, Vec<PublisherEvent>) {
+pub fn connected(log: &mut Log) -> (PublisherEngine<SimNet>, Vec<PublisherEvent>) {
     let receiver = receiver_limits(Identity { replica: 1_000, incarnation: 1 }, 3);
     let limits = PublisherLimits {
         receiver,
@@ -389,7 +389,7 @@ pub fn connected(log: &mut Log) -> (Publisher<SimNet>, Vec<PublisherEvent>) {
         message_len_max: MESSAGE_LEN_MAX,
         message_len_max_of: BTreeMap::new(),
     };
-    let mut publisher = Publisher::new(SimNet::default(), limits);
+    let mut publisher = PublisherEngine::new(SimNet::default(), limits);
     publisher.net_mut().groups.extend([log.frames[1].clone(), log.heartbeat()]);
     let mut events = Vec::new();
     publisher.poll(1_000_000, 1, 9, |event| events.push(event));
@@ -422,7 +422,7 @@ fn a_handle_that_no_replica_can_bring_up_to_date_is_told_that_it_is_lost() {
         publisher.poll(now, 1, 9, |event| events.push(event));
         for request in requests_in(&sent(publisher.net_mut())) {
             let from = request.to.ip().octets()[3];
-            let answer = log.answer(u32::from(from), request.token, Refusal::TooOld, 40);
+            let answer = log.answer(u32::from(from), request.token, RepairReject::TooOld, 40);
             publisher.net_mut().unicast.push_back((answer, Some(request.to)));
         }
     }
@@ -436,8 +436,8 @@ fn a_node_of_another_history_tells_a_publisher_nothing() {
     publisher.core.open("orders", A);
     let reply = |log: &Log| {
         let header = Header { commit_next: log.end.next, ..log.header(Kind::Reply, identity(2)) };
-        let mut body: ReplyBody = bytemuck::Zeroable::zeroed();
-        (body.token, body.topic, body.publisher, body.incarnation) = (1, Topic::Publisher as u32, 3, 1);
+        let mut body: QueryReplyBody = bytemuck::Zeroable::zeroed();
+        (body.token, body.topic, body.publisher, body.incarnation) = (1, QueryKind::Publisher as u32, 3, 1);
         (body.nonce, body.publisher_seq) = (A, 9);
         written(|out| write_reply(out, header, body))
     };

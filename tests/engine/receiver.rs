@@ -132,7 +132,7 @@ fn a_gap_is_told_once_and_asked_for_with_all_its_ranges() {
     reader.wait(RETRY_NS);
     let again = reader.requests();
     assert_ne!(again[0].to, first[0].to, "silence is followed by the next repairer");
-    reader.repair(log.answer(3, again[0].token, Refusal::Ahead, 1));
+    reader.repair(log.answer(3, again[0].token, RepairReject::Ahead, 1));
     reader.wait(5 * GUARD_NS);
     assert_ne!(reader.requests()[0].to, again[0].to);
     assert_eq!(reader.told.iter().filter(|told| matches!(told, Told::Gap(3, 7))).count(), 1);
@@ -231,8 +231,8 @@ fn a_reader_gives_up_when_each_repairer_has_said_that_it_is_too_old() {
         assert!(!reader.subscriber.core.is_ended(), "before replica {from} has said so");
         let token = reader.last_token();
         // Twice: the network may repeat it, and each refused range has an answer of its own.
-        reader.repair(log.answer(from, token, Refusal::TooOld, oldest));
-        reader.repair(log.answer(from, token, Refusal::TooOld, oldest));
+        reader.repair(log.answer(from, token, RepairReject::TooOld, oldest));
+        reader.repair(log.answer(from, token, RepairReject::TooOld, oldest));
         reader.wait(RETRY_NS);
     }
     assert_eq!(reader.told.last(), Some(&Told::Abandoned(3, 102)));
@@ -252,7 +252,7 @@ fn a_reader_goes_on_while_what_it_misses_is_not_below_what_a_repairer_holds() {
         reader.wait(GUARD_NS);
         for from in 1..=3 {
             let token = reader.last_token();
-            reader.repair(log.answer(from, token, Refusal::TooOld, oldest));
+            reader.repair(log.answer(from, token, RepairReject::TooOld, oldest));
             reader.wait(RETRY_NS);
         }
         assert_eq!(reader.subscriber.core.is_ended(), oldest > 3, "{oldest}");
@@ -269,7 +269,7 @@ fn one_repairer_that_repeats_itself_is_not_all_of_them() {
         reader.wait(5_000_000);
         for request in reader.requests() {
             if request.to == address(2) {
-                reader.repair(log.answer(2, request.token, Refusal::TooOld, 50));
+                reader.repair(log.answer(2, request.token, RepairReject::TooOld, 50));
             }
         }
     }
@@ -303,7 +303,7 @@ fn s4_nobody_of_another_history_moves_the_commit() {
     let token = reader.last_token();
     reader.hear(&frames[0]);
     other.commit_next = 99;
-    reader.repair(other.answer(2, token, Refusal::OtherHistory, 1));
+    reader.repair(other.answer(2, token, RepairReject::OtherHistory, 1));
     assert_eq!(reader.subscriber.core.commit_next(), 3);
     log.commit_next = 5;
     reader.hear(&log.heartbeat());

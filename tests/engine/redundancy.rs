@@ -2,8 +2,8 @@
 
 use crate::world::*;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::{Event, Role};
-use lockstep_core::proto::redundancy::Away;
+use lockstep_core::engine::event::{ReplicaEvent, Role};
+use lockstep_core::proto::redundancy::UnavailableReason;
 use lockstep_wire::*;
 
 fn cluster() -> (Cluster, PublisherId) {
@@ -23,7 +23,7 @@ fn publish_for(cluster: &mut Cluster, id: PublisherId, ms: u32) {
 }
 
 /// A member, and why it is away.
-type Members = Vec<(u32, Option<Away>)>;
+type Members = Vec<(u32, Option<UnavailableReason>)>;
 /// Whether redundancy is lost, and how many members are there of how many.
 type Redundancy = Vec<(bool, u64, u64)>;
 
@@ -32,8 +32,8 @@ fn told(cluster: &mut Cluster) -> (Members, Redundancy) {
     let (mut members, mut redundancy) = (vec![], vec![]);
     while let Some(event) = cluster.replicas[0].core.events.pop() {
         match event {
-            Event::Member { identity, away, .. } => members.push((identity.replica, away)),
-            Event::Condition { condition: Condition::RedundancyLost, holds, a, b, .. } => {
+            ReplicaEvent::Member { identity, away, .. } => members.push((identity.replica, away)),
+            ReplicaEvent::Condition { condition: Condition::RedundancyLost, holds, a, b, .. } => {
                 redundancy.push((holds, a, b));
             }
             _ => {}
@@ -49,7 +49,7 @@ fn a_leader_tells_once_that_a_member_is_gone_and_once_that_it_is_back() {
     assert_eq!(told(&mut cluster), (vec![], vec![]), "all are there");
     cluster.dead = vec![3];
     publish_for(&mut cluster, id, 1_000);
-    assert_eq!(told(&mut cluster), (vec![(3, Some(Away::Silent))], vec![(true, 2, 3)]));
+    assert_eq!(told(&mut cluster), (vec![(3, Some(UnavailableReason::Silent))], vec![(true, 2, 3)]));
     let counted = |cluster: &Cluster, counter| cluster.replicas[0].core.counters.get(counter);
     assert_eq!(counted(&cluster, Counter::MembersThere), 2);
     cluster.dead.clear();
@@ -66,7 +66,7 @@ fn a_member_whose_journal_is_full_is_heard_and_does_not_count() {
     // It hears, and nothing of the log reaches it.
     cluster.lost = |_, to, bytes| to == 3 && bytes[5] == Kind::Frame as u8;
     publish_for(&mut cluster, id, 1_500);
-    assert_eq!(told(&mut cluster), (vec![(3, Some(Away::Behind))], vec![(true, 2, 3)]));
+    assert_eq!(told(&mut cluster), (vec![(3, Some(UnavailableReason::Behind))], vec![(true, 2, 3)]));
     cluster.lost = |_, _, _| false;
     publish_for(&mut cluster, id, 1_500);
     assert_eq!(told(&mut cluster), (vec![(3, None)], vec![(false, 3, 3)]));
@@ -98,8 +98,8 @@ fn a_standby_that_was_cut_off_tells_that_its_leader_is_heard_again() {
     cluster.lost = |_, _, _| false;
     publish_for(&mut cluster, id, 100);
     let events: Vec<_> = std::iter::from_fn(|| cluster.replicas[2].core.events.pop()).collect();
-    let missed = events.iter().filter(|event| matches!(event, Event::Missed { .. })).count();
-    let heard = |event: &&Event| matches!(event, Event::HeardAgain { lasted, .. } if *lasted > 80_000_000);
+    let missed = events.iter().filter(|event| matches!(event, ReplicaEvent::Missed { .. })).count();
+    let heard = |event: &&ReplicaEvent| matches!(event, ReplicaEvent::HeardAgain { lasted, .. } if *lasted > 80_000_000);
     assert_eq!((missed, events.iter().filter(heard).count()), (1, 1), "{events:?}");
     assert_eq!(cluster.replicas[0].role(), Role::Leader, "nobody took over");
 }

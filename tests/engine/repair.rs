@@ -116,7 +116,7 @@ fn repair_4_a_reader_that_asks_too_much_is_told_when_to_ask_again_and_costs_the_
         }));
     }
     assert!(!refusals.is_empty(), "16 frames each 130 µs are above the floor's quarter");
-    assert!(refusals.iter().all(|refusal| refusal.1 == Refusal::Limited as u32 && refusal.2 > 0));
+    assert!(refusals.iter().all(|refusal| refusal.1 == RepairReject::Limited as u32 && refusal.2 > 0));
     assert_eq!(node.count(Counter::NacksLimited), refusals.len() as u64);
     let sent = ask_together(&mut node, [10].into_iter(), &[(3, 19)]);
     assert_eq!(answers(&sent).0.len(), 16, "another reader is served");
@@ -137,7 +137,7 @@ fn repair_5_a_crybaby_is_limited_then_sent_to_replay_then_dropped_and_a_member_n
             }
         }
     }
-    assert_eq!(told, [Refusal::Limited, Refusal::Replay, Refusal::Dropped]);
+    assert_eq!(told, [RepairReject::Limited, RepairReject::Replay, RepairReject::Dropped]);
     assert_eq!(node.count(Counter::RequestersDropped), 1);
     // A member gates the commit.
     for _ in 0..50 {
@@ -209,7 +209,7 @@ fn repair_6_a_leader_refers_readers_to_a_standby_that_holds_it_and_gives_nothing
     assert_eq!(node.count(Counter::RepairsLed), 1);
     node.wait(60_000);
     node.hear(&[log.ack(2, 3)]);
-    assert_eq!(ask(&mut node), (vec![], vec![(Refusal::Referred, 1)]));
+    assert_eq!(ask(&mut node), (vec![], vec![(RepairReject::Referred, 1)]));
     assert_eq!((node.count(Counter::RepairsLed), node.count(Counter::NacksReferred)), (1, 1));
     // It comes back: the standby does not answer it.
     node.wait(1_000_000);

@@ -6,9 +6,9 @@ use super::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::Role;
 use lockstep_core::engine::receiver::Start;
-use lockstep_core::engine::replay::{ReplayLimits, Step, Supply};
+use lockstep_core::engine::replay::{ReplayLimits, ReplayStep, SourceState};
 use lockstep_core::engine::subscriber::Delivery;
-use lockstep_replica::replica::{ReplayOrder, ReplayWish};
+use lockstep_replica::replica::{CatchUpPlan, CatchUpRequest};
 use lockstep_wire::*;
 
 /// A reader that knows two journals.
@@ -50,7 +50,7 @@ fn s10_a_replay_delivers_the_committed_log_from_its_birth_on_though_nobody_is_he
     log.begin(epoch(2, 2), &member_list(3));
     log.push(&["c"]);
     let mut reader = reader(Delivery::Committed, Start::Oldest);
-    assert_eq!(reader.step(), Some(Step::Open(address(8))));
+    assert_eq!(reader.step(), Some(ReplayStep::Open(address(8))));
     assert_eq!(request(&reader), (0, None));
     let bytes = granted(&log.frames);
     assert_eq!(reader.replay(&bytes), bytes.len());
@@ -62,7 +62,7 @@ fn s10_a_replay_delivers_the_committed_log_from_its_birth_on_though_nobody_is_he
     reader.hear(&live);
     reader.hear(&log.ack(3, 8));
     assert_eq!(reader.messages(), ["a", "b", "c", "d"]);
-    assert_eq!(reader.step(), Some(Step::Close));
+    assert_eq!(reader.step(), Some(ReplayStep::Close));
     assert_eq!(reader.told.last(), Some(&Told::CaughtUp(8)));
 }
 
@@ -85,7 +85,7 @@ fn what_live_and_a_replay_both_bring_is_delivered_once_and_live_waits_for_what_l
     }
     reader.poll();
     assert_eq!((at, reader.messages()), (bytes.len(), vec!["a", "b", "c", "d", "e"]));
-    assert_eq!(reader.step(), Some(Step::Close), "everything is held");
+    assert_eq!(reader.step(), Some(ReplayStep::Close), "everything is held");
     assert_eq!(reader.count(Counter::NacksOut), 0, "repairers were left alone");
 }
 
@@ -104,11 +104,11 @@ fn an_application_that_takes_little_is_not_overrun_by_a_replay() {
         reader.wait(5_000_000);
         for request in reader.requests() {
             let number = u32::from(request.to.ip().octets()[3]);
-            reader.repair(log.answer(number, request.token, Refusal::TooOld, 30));
+            reader.repair(log.answer(number, request.token, RepairReject::TooOld, 30));
         }
     }
     let opened = reader.step();
-    assert!(matches!(opened, Some(Step::Open(_))) && reader.count(Counter::Replays) == 1, "{opened:?}");
+    assert!(matches!(opened, Some(ReplayStep::Open(_))) && reader.count(Counter::Replays) == 1, "{opened:?}");
     let bytes = granted(&log.frames);
     // What was heard live is kept behind it, and committed by those who are heard.
     reader.hear(&log.ack(2, log.end.next));
@@ -146,7 +146,7 @@ fn a_cursor_within_a_frame_names_the_chain_before_it_and_another_log_is_refused(
     wrong.hear(&frame);
     wrong.poll();
     assert!(wrong.messages().is_empty());
-    assert_eq!(wrong.told.last(), Some(&Told::Refused(Some(ReplayEnd::ChainMismatch))));
+    assert_eq!(wrong.told.last(), Some(&Told::Refused(Some(ReplayEndReason::ChainMismatch))));
     assert!(wrong.subscriber.core.is_ended());
 }
 
@@ -188,7 +188,7 @@ fn repairs_are_no_stream_and_who_hears_nothing_else_reads_a_journal() {
         reader.wait(100_000_000);
         reader.repair(log.repair(2, 2, log.end.next));
     }
-    assert_eq!(reader.step(), Some(Step::Open(address(8))));
+    assert_eq!(reader.step(), Some(ReplayStep::Open(address(8))));
     assert_eq!(request(&reader), (4, Some(log.end.chain)), "behind what is held");
     let behind = log.clone();
     log.push(&["b"]);
@@ -259,12 +259,12 @@ fn a_journal_is_asked_for_what_the_rings_have_lost_although_repairs_of_the_rest_
         sent.extend(node.wait(1_000_000));
         for request in requests_in(&sent) {
             if request.to == address(1) {
-                node.ask(1, log.answer(1, request.token, Refusal::TooOld, at.next + 1));
+                node.ask(1, log.answer(1, request.token, RepairReject::TooOld, at.next + 1));
                 node.ask(1, log.repair(lost, 1, 1));
             }
         }
         let now = node.now;
-        if node.replica.look_for_replay(now, None) != ReplayWish::GoOn {
+        if node.replica.look_for_replay(now, None) != CatchUpRequest::GoOn {
             asked_at = Some(turn);
             break;
         }
@@ -284,26 +284,38 @@ fn a_replica_that_stands_still_at_the_end_of_its_source_asks_the_next_one() {
     node.hear(&log.frames[1..2]);
     let giver = (identity(2), HISTORY);
     let wish = |node: &mut Node, supply| node.replica.look_for_replay(node.now, supply);
-    assert_eq!(wish(&mut node, None), ReplayWish::GoOn, "the rings are asked first");
+    assert_eq!(wish(&mut node, None), CatchUpRequest::GoOn, "the rings are asked first");
     for bytes in &log.frames[..3] {
         let now = node.now;
         assert!(node.replica.on_replayed(now, giver, &FrameView::from_prefix(bytes).unwrap()));
     }
-    assert_eq!(wish(&mut node, Some(Supply::Gives)), ReplayWish::End, "nothing that was heard of is missing");
+    assert_eq!(
+        wish(&mut node, Some(SourceState::Gives)),
+        CatchUpRequest::End,
+        "nothing that was heard of is missing"
+    );
     let beat = log.heartbeat();
     node.hear(&[beat]);
-    assert_eq!(wish(&mut node, Some(Supply::Gives)), ReplayWish::GoOn, "it gives");
+    assert_eq!(wish(&mut node, Some(SourceState::Gives)), CatchUpRequest::GoOn, "it gives");
     node.now += 60_000_000;
-    assert_eq!(wish(&mut node, Some(Supply::Gives)), ReplayWish::GoOn, "it still does");
-    assert_eq!(wish(&mut node, Some(Supply::AtEnd)), ReplayWish::GoOn, "what is young comes by repair");
+    assert_eq!(wish(&mut node, Some(SourceState::Gives)), CatchUpRequest::GoOn, "it still does");
+    assert_eq!(
+        wish(&mut node, Some(SourceState::AtEnd)),
+        CatchUpRequest::GoOn,
+        "what is young comes by repair"
+    );
     node.now += 60_000_000;
-    let order = ReplayOrder { history: HISTORY, from: at.next, chain: Some(at.chain) };
-    assert_eq!(wish(&mut node, Some(Supply::AtEnd)), ReplayWish::Begin(order));
-    assert_eq!(wish(&mut node, Some(Supply::AtEnd)), ReplayWish::GoOn, "that one is given time as well");
+    let order = CatchUpPlan { history: HISTORY, from: at.next, chain: Some(at.chain) };
+    assert_eq!(wish(&mut node, Some(SourceState::AtEnd)), CatchUpRequest::Begin(order));
+    assert_eq!(
+        wish(&mut node, Some(SourceState::AtEnd)),
+        CatchUpRequest::GoOn,
+        "that one is given time as well"
+    );
     node.now += 60_000_000;
     assert_eq!(
-        wish(&mut node, Some(Supply::Awaited)),
-        ReplayWish::GoOn,
+        wish(&mut node, Some(SourceState::Awaited)),
+        CatchUpRequest::GoOn,
         "a source that has not answered is waited for"
     );
 }

@@ -3,7 +3,7 @@
 use super::log::{Log, messages, nack, open_submission, submission};
 use super::world::*;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::replica::ReplicaLimits;
@@ -11,9 +11,9 @@ use lockstep_sim::net::To;
 use lockstep_wire::*;
 
 /// When the journal was told to be full (true) or free, and at which seq.
-fn fullness(events: &[Event]) -> Vec<(bool, Seq)> {
-    let told = |event: &Event| match *event {
-        Event::Condition { condition: Condition::JournalFull, holds, a, .. } => Some((holds, a)),
+fn fullness(events: &[ReplicaEvent]) -> Vec<(bool, Seq)> {
+    let told = |event: &ReplicaEvent| match *event {
+        ReplicaEvent::Condition { condition: Condition::JournalFull, holds, a, .. } => Some((holds, a)),
         _ => None,
     };
     events.iter().filter_map(told).collect()
@@ -75,7 +75,7 @@ fn heartbeats(sent: &[(To, Vec<u8>)]) -> Vec<(Header, HeartbeatBody)> {
 pub type Repair = (Seq, Identity, Epoch, Seq);
 
 /// Repairs and refusals (reason, oldest) among what was sent.
-pub fn answers(sent: &[(To, Vec<u8>)]) -> (Vec<Repair>, Vec<(Refusal, Seq)>) {
+pub fn answers(sent: &[(To, Vec<u8>)]) -> (Vec<Repair>, Vec<(RepairReject, Seq)>) {
     let (mut repairs, mut refusals) = (Vec::new(), Vec::new());
     for datagram in decoded(sent) {
         match datagram {
@@ -86,7 +86,7 @@ pub fn answers(sent: &[(To, Vec<u8>)]) -> (Vec<Repair>, Vec<(Refusal, Seq)>) {
                 trailer.commit_next,
             )),
             Datagram::Answer(_, body) => {
-                refusals.push((Refusal::from_u32(body.reason).unwrap(), body.oldest_seq));
+                refusals.push((RepairReject::from_u32(body.reason).unwrap(), body.oldest_seq));
             }
             _ => {}
         }
@@ -448,7 +448,7 @@ fn a_standby_whose_log_differs_stops_and_says_where() {
     assert!(acks_in(&node.hear(&[beat])).is_empty());
     assert!(node.replica.core.is_stopped());
     let seen = log.end.chain ^ 1;
-    assert!(node.events().contains(&Event::Diverged { seq: 3, have: log.end.chain, seen }));
+    assert!(node.events().contains(&ReplicaEvent::Diverged { seq: 3, have: log.end.chain, seen }));
 }
 
 #[test]
@@ -458,7 +458,7 @@ fn s3_a_replica_that_acknowledges_another_log_is_named_once_and_stops_nobody() {
     let mut log = Log::begun(3);
     let divergent = log.ack_with(2, end.next, |header, _| header.chain = 0xbad);
     node.hear(&[divergent.clone(), divergent]);
-    let told = node.events().into_iter().filter(|event| matches!(event, Event::DivergentAck { .. }));
+    let told = node.events().into_iter().filter(|event| matches!(event, ReplicaEvent::DivergentAck { .. }));
     assert_eq!(told.count(), 1);
     assert!(!node.replica.core.is_stopped());
     assert!(node.replica.core.commit_next() < end.next, "it counts for nothing");
@@ -524,16 +524,16 @@ fn s11_each_request_that_brings_nothing_is_answered_by_the_reason() {
         let (repairs, refusals) = answers(&node.ask(9, nack(epoch, history, 5, ranges)));
         (repairs.len(), refusals.into_iter().map(|(reason, _)| reason).collect::<Vec<_>>())
     };
-    assert_eq!(reasons(epoch(1, 1), HISTORY, &[(41, 42)]), (0, vec![Refusal::Ahead]));
-    assert_eq!(reasons(epoch(1, 1), 0xbad, &[(3, 4), (6, 7)]), (0, vec![Refusal::OtherHistory; 2]));
+    assert_eq!(reasons(epoch(1, 1), HISTORY, &[(41, 42)]), (0, vec![RepairReject::Ahead]));
+    assert_eq!(reasons(epoch(1, 1), 0xbad, &[(3, 4), (6, 7)]), (0, vec![RepairReject::OtherHistory; 2]));
     assert_eq!(
         reasons(epoch(1, 1), 0, &[(3, 4)]),
         (1, vec![]),
         "who knows no history yet may learn this one"
     );
     assert_eq!(reasons(epoch(1, 1), HISTORY, &[]), (1, vec![]), "the start of the epoch that it is in");
-    assert_eq!(reasons(epoch(2, 2), HISTORY, &[]), (0, vec![Refusal::Ahead]));
-    assert_eq!(reasons(epoch(1, 0), HISTORY, &[]), (0, vec![Refusal::OtherEpoch]));
+    assert_eq!(reasons(epoch(2, 2), HISTORY, &[]), (0, vec![RepairReject::Ahead]));
+    assert_eq!(reasons(epoch(1, 0), HISTORY, &[]), (0, vec![RepairReject::OtherEpoch]));
 }
 
 #[test]
@@ -543,7 +543,7 @@ fn s11_above_its_commit_a_node_repairs_only_to_who_follows_its_epoch() {
     let mut of_epoch = |epoch| answers(&node.ask(9, nack(epoch, HISTORY, 5, &[(2, 4)])));
     let (repairs, refusals) = of_epoch(Epoch::NONE);
     assert!(repairs.is_empty());
-    assert_eq!(refusals, [(Refusal::OtherEpoch, 1)], "nothing is committed");
+    assert_eq!(refusals, [(RepairReject::OtherEpoch, 1)], "nothing is committed");
     // Given to a follower, they are called what they are: not committed.
     let given = |seq| (seq, identity(1), epoch(1, 1), 1);
     assert_eq!(of_epoch(epoch(1, 1)).0, [2, 3].map(given));
@@ -565,7 +565,7 @@ fn what_has_left_the_tail_is_too_old_and_the_oldest_is_named() {
     assert!(oldest > 10);
     let (repairs, refusals) =
         answers(&node.ask(9, nack(epoch(1, 1), HISTORY, 5, &[(4, 5), (oldest, oldest + 1)])));
-    assert_eq!(refusals, [(Refusal::TooOld, oldest)]);
+    assert_eq!(refusals, [(RepairReject::TooOld, oldest)]);
     assert_eq!(repairs.len(), 1);
     let (starts, _) = answers(&node.ask(9, nack(epoch(1, 1), HISTORY, 6, &[])));
     assert_eq!(
@@ -596,7 +596,7 @@ fn s8_a_question_is_answered_by_what_is_committed_and_a_closed_name_is_nobodys()
     let question = || {
         super::log::written(|out| {
             let header = Header { cluster: CLUSTER, history: HISTORY, ..Header::new(Kind::Question) };
-            write_question(out, header, 8, Topic::Publisher, "a")
+            write_question(out, header, 8, QueryKind::Publisher, "a")
         })
     };
     let told = |node: &mut Node| {

@@ -49,11 +49,11 @@ use datadriven::{TestCase, walk};
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::publisher::{PublisherEvent, PublisherLimits};
 use lockstep_core::engine::receiver::Start;
-use lockstep_core::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberLimits};
+use lockstep_core::engine::subscriber::{Delivery, Flow, SubscriberEngine, SubscriberLimits};
 use lockstep_core::proto::commit::Durability;
 use lockstep_replica::journal::Tail;
 use lockstep_replica::journal::memory::MemoryTail;
-use lockstep_replica::replica::Replica;
+use lockstep_replica::replica::ReplicaEngine;
 use lockstep_sim::net::{SimNet, To};
 use lockstep_wire::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,13 +66,13 @@ const PUBLISHER: &str = "publisher";
 
 /// A replica's process, or what is left of it.
 enum Seat {
-    Up(Box<Replica<TestPorts>>),
+    Up(Box<ReplicaEngine<TestPorts>>),
     Down(Box<Tail<MemoryTail>>),
     Empty,
 }
 
 struct Reading {
-    subscriber: Subscriber<SimNet>,
+    subscriber: SubscriberEngine<SimNet>,
     delivery: Delivery,
 }
 
@@ -312,7 +312,7 @@ impl Stage {
             lag_report_ns: 1_000_000_000,
             beat_ns: 1_000_000,
         };
-        let subscriber = Subscriber::new(SimNet::of_client(), limits);
+        let subscriber = SubscriberEngine::new(SimNet::of_client(), limits);
         self.readers.insert(name.to_owned(), Reading { subscriber, delivery });
     }
 
@@ -440,7 +440,7 @@ impl Stage {
         address(number)
     }
 
-    fn up(&mut self, number: u32) -> &mut Replica<TestPorts> {
+    fn up(&mut self, number: u32) -> &mut ReplicaEngine<TestPorts> {
         match self.seats.get_mut(&number) {
             Some(Seat::Up(replica)) => replica,
             _ => panic!("replica {number} does not run"),
@@ -474,7 +474,7 @@ impl Stage {
         let mut out = vec![0; SMALL_LEN_MAX];
         let header = Header { cluster: CLUSTER, sender: 99, ..Header::new(Kind::Question) };
         let name = identity(dead).to_string();
-        let length = write_question(&mut out, header, 5, Topic::DeclareDead, &name);
+        let length = write_question(&mut out, header, 5, QueryKind::DeclareDead, &name);
         out.truncate(length);
         self.up(at).net_mut().unicast.push_back((out, Some(address(99))));
         let before = self.shown.clone();

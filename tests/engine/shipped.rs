@@ -5,11 +5,11 @@ use crate::log::Log;
 use crate::world::*;
 use lockstep_core::engine::event::Role;
 use lockstep_core::proto::commit::{Commit, Durability};
-use lockstep_core::proto::election::{Election, ElectionLimits, Promise, Verdict, Why};
+use lockstep_core::proto::election::{Election, ElectionLimits, ElectionStep, Promise, Why};
 use lockstep_core::proto::log::LogEnd;
-use lockstep_core::proto::membership::{Electorate, Membership, Standing, judge_change};
+use lockstep_core::proto::membership::{Electorate, Membership, PendingChange, judge_change};
 use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
-use lockstep_replica::journal::{OpenError, SEGMENT_LEN_MIN, Settings, format, open};
+use lockstep_replica::journal::{JournalOpenError, SEGMENT_LEN_MIN, Settings, format, open};
 use lockstep_wire::*;
 
 const RING: usize = 256 << 10;
@@ -211,7 +211,7 @@ fn one_voice_that_promises_twice_is_one_promise() {
     let promise = Promise { by: identity(3), accepted: epoch(4, 1), next: 9, chain: 0, commit_next: 1 };
     election.on_promise(ballot, promise);
     election.on_promise(ballot, Promise { next: 10, ..promise });
-    assert_eq!(election.assess(&own, 1, &electorate(5)), Verdict::Wait, "two of five");
+    assert_eq!(election.assess(&own, 1, &electorate(5)), ElectionStep::Wait, "two of five");
 }
 
 // 9: CCF: entries of earlier terms committed by counting
@@ -248,8 +248,8 @@ fn a_refusal_to_repair_commits_nothing_of_another_epochs_log() {
             ..Header::new(Kind::Answer)
         };
         let range = SeqRange { from: 3, to: 5 };
-        let reason = Refusal::OtherEpoch as u32;
-        let body = AnswerBody { token, range, oldest_seq: 1, reason, retry_after_ns: 0 };
+        let reason = RepairReject::OtherEpoch as u32;
+        let body = RepairRejectBody { token, range, oldest_seq: 1, reason, retry_after_ns: 0 };
         let length = write_answer(&mut bytes, header, body);
         bytes.truncate(length);
         node.ask(3, bytes);
@@ -297,14 +297,14 @@ fn the_first_change_of_an_epoch_waits_for_the_epochs_start() {
     let member = MemberBody::full(identity(5), address(5));
     let length = write_membership(&mut payload, 10, Change::Add, member, &[]);
     let asked = MembershipView::parse(&payload[..length]).expect("a change");
-    let standing = Standing {
+    let standing = PendingChange {
         leader: identity(1),
         membership: &membership,
         start_committed: false,
         change_committed: true,
     };
-    assert_eq!(judge_change(&standing, &asked), Err(Denied::StartPending));
-    let standing = Standing { start_committed: true, ..standing };
+    assert_eq!(judge_change(&standing, &asked), Err(CommandReject::StartPending));
+    let standing = PendingChange { start_committed: true, ..standing };
     assert!(judge_change(&standing, &asked).is_ok_and(|after| after.members().len() == 5));
 }
 
@@ -444,7 +444,7 @@ fn settings(boot: u64) -> Settings {
 #[test]
 fn a_journal_that_is_gone_is_an_error_and_no_fresh_start() {
     let opened = open(&mut MemoryStore::default(), MemoryTail::new(RING), settings(1));
-    assert_eq!(opened.err(), Some(OpenError::Missing));
+    assert_eq!(opened.err(), Some(JournalOpenError::Missing));
 }
 
 // 17: Paxos Made Live: promises lost with the disk
@@ -456,5 +456,5 @@ fn a_replica_whose_memory_is_gone_knows_that_it_may_have_promised() {
     opened.tail.promise(epoch(3, 2));
     drop(opened);
     let reopened = open(&mut store, MemoryTail::new(RING), settings(2)).map(|_| ());
-    assert!(matches!(reopened, Err(OpenError::Incomplete(_))), "{reopened:?}");
+    assert!(matches!(reopened, Err(JournalOpenError::Incomplete(_))), "{reopened:?}");
 }

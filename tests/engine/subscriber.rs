@@ -5,8 +5,10 @@ use super::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::receiver::Start;
-use lockstep_core::engine::replay::Step;
-use lockstep_core::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
+use lockstep_core::engine::replay::ReplayStep;
+use lockstep_core::engine::subscriber::{
+    Delivery, Flow, SubscriberEngine, SubscriberEvent, SubscriberLimits,
+};
 use lockstep_sim::net::SimNet;
 use lockstep_wire::*;
 
@@ -24,7 +26,7 @@ pub enum Told {
     Lag(u64),
     Diverged(Seq),
     Replaying(Seq),
-    Refused(Option<ReplayEnd>),
+    Refused(Option<ReplayEndReason>),
     Opened(Seq, PublisherId, String),
     Closed(Seq, PublisherId, Vec<u8>),
     Day(Seq, bool, String),
@@ -67,7 +69,7 @@ pub fn owned(event: &SubscriberEvent<'_>) -> Option<Told> {
 
 /// A subscriber, its clock, and what it was told.
 pub struct Reader {
-    pub subscriber: Subscriber<SimNet>,
+    pub subscriber: SubscriberEngine<SimNet>,
     pub told: Vec<Told>,
     /// Most messages of one poll.
     pub limit: usize,
@@ -96,7 +98,7 @@ impl Reader {
         };
         change(&mut limits);
         Self {
-            subscriber: Subscriber::new(SimNet::default(), limits),
+            subscriber: SubscriberEngine::new(SimNet::default(), limits),
             told: Vec::new(),
             limit: 1_000,
             stop_at: None,
@@ -128,7 +130,7 @@ impl Reader {
     }
 
     /// What is to be done with the connection to a journal.
-    pub fn step(&mut self) -> Option<Step> {
+    pub fn step(&mut self) -> Option<ReplayStep> {
         self.poll();
         self.subscriber.core.poll_replay(self.now)
     }

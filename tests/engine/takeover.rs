@@ -4,7 +4,7 @@ use crate::log::{Log, written};
 use crate::replica::standby;
 use crate::world::*;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::election::Why;
 use lockstep_core::proto::window::Window;
 use lockstep_wire::*;
@@ -250,11 +250,11 @@ fn a_leader_that_stops_is_missed_only_by_those_who_follow_the_epoch_that_it_led(
         let header = Header { epoch: of.0, ..log.header(Kind::StepDown, of.leader()) };
         let body = StepDownBody { process_nonce: 1, successor: 0 };
         node.hear(&[written(|out| write_step_down(out, header, body))]);
-        node.events().into_iter().find(|event| matches!(event, Event::Missed { .. }))
+        node.events().into_iter().find(|event| matches!(event, ReplicaEvent::Missed { .. }))
     };
     assert_eq!(stops(epoch(1, 1)), None, "the leader that is followed goes on");
     assert_eq!(stops(epoch(3, 1)), None, "so does the one that is followed here");
-    assert_eq!(stops(epoch(2, 3)), Some(Event::Missed { epoch: epoch(2, 3), why: Why::StepDown }));
+    assert_eq!(stops(epoch(2, 3)), Some(ReplicaEvent::Missed { epoch: epoch(2, 3), why: Why::StepDown }));
 }
 
 /// A frame of the former leader's that carries this.
@@ -299,5 +299,5 @@ fn a_leader_that_has_handed_over_misses_nothing_of_what_it_stamped() {
     assert!(cluster.run_until(|cluster| leader(cluster) == Some(after)), "{}", describe(&cluster));
     let core = &mut cluster.replicas[before as usize - 1].core;
     let told: Vec<_> = std::iter::from_fn(|| core.events.pop()).collect();
-    assert!(!told.iter().any(|event| matches!(event, Event::Gap { .. })), "{told:?}");
+    assert!(!told.iter().any(|event| matches!(event, ReplicaEvent::Gap { .. })), "{told:?}");
 }

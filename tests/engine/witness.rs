@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::proto::window::Window;
 use lockstep_replica::bootstrap::bootstrap;
 use lockstep_wire::*;
@@ -40,7 +40,7 @@ fn is_equal(cluster: &Cluster) -> bool {
 }
 
 fn describe(cluster: &Cluster) -> String {
-    let one = |replica: &lockstep_replica::replica::Replica<TestPorts>| {
+    let one = |replica: &lockstep_replica::replica::ReplicaEngine<TestPorts>| {
         let (end, commit_next) = (replica.tail().end(), replica.core.commit_next());
         format!("{} {} next {} commit {commit_next}\n", replica.role().name(), end.epoch, end.next)
     };
@@ -128,11 +128,11 @@ fn ask_witness(cluster: &mut Cluster) {
 }
 
 /// Why the witness gave nothing: reasons, first seqs that they refuse, and the oldest that it can repair.
-fn refusals(cluster: &Cluster) -> Vec<(Option<Refusal>, Seq, Seq)> {
+fn refusals(cluster: &Cluster) -> Vec<(Option<RepairReject>, Seq, Seq)> {
     let said = cluster.record.iter().filter(|(from, _)| *from == WITNESS);
     let answers = said.filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
         Ok(Datagram::Answer(_, body)) => {
-            Some((Refusal::from_u32(body.reason), body.range.from, body.oldest_seq))
+            Some((RepairReject::from_u32(body.reason), body.range.from, body.oldest_seq))
         }
         _ => None,
     });
@@ -148,7 +148,7 @@ fn a_witness_refers_to_others_what_its_ring_has_and_says_what_it_has_dropped() {
     cluster.record.clear();
     ask_witness(&mut cluster);
     cluster.run(10);
-    assert_eq!(refusals(&cluster), [(Some(Refusal::Referred), 3, 1)]);
+    assert_eq!(refusals(&cluster), [(Some(RepairReject::Referred), 3, 1)]);
     for round in 1..=4 {
         publish(&mut cluster, id, 50);
         assert!(committed(&mut cluster, 5 + 50 * round), "{}", describe(&cluster));
@@ -157,7 +157,7 @@ fn a_witness_refers_to_others_what_its_ring_has_and_says_what_it_has_dropped() {
     ask_witness(&mut cluster);
     cluster.run(10);
     let refusals = refusals(&cluster);
-    let [(Some(Refusal::TooOld), 3, oldest)] = refusals[..] else { panic!("{refusals:?}") };
+    let [(Some(RepairReject::TooOld), 3, oldest)] = refusals[..] else { panic!("{refusals:?}") };
     assert!(oldest > 3, "{oldest}");
     assert_eq!(count(&cluster, WITNESS, Counter::RepairsOut), 0);
 }
@@ -209,12 +209,10 @@ fn a_takeover_waits_for_who_stored_what_the_witnesss_ring_has_lost_and_says_so()
     cluster.run(100);
     assert!(cluster.replicas[0].core.is_exposed(), "its only full standby lies behind the ring");
     let told = std::iter::from_fn(|| cluster.replicas[0].core.events.pop());
-    assert!(
-        told.into_iter().any(|event| matches!(
-            event,
-            Event::Condition { condition: Condition::Exposed, holds: true, .. }
-        ))
-    );
+    assert!(told.into_iter().any(|event| matches!(
+        event,
+        ReplicaEvent::Condition { condition: Condition::Exposed, holds: true, .. }
+    )));
 
     while cluster.replicas[1].core.events.pop().is_some() {}
     cluster.dead = vec![1];
@@ -222,8 +220,10 @@ fn a_takeover_waits_for_who_stored_what_the_witnesss_ring_has_lost_and_says_so()
     cluster.run(20_000);
     assert_eq!(leader(&cluster), None, "nobody has it all");
     let mut told = std::iter::from_fn(|| cluster.replicas[1].core.events.pop());
-    let waits = told.find(|event| matches!(event, Event::TakeoverWaits { .. }));
-    let Some(Event::TakeoverWaits { from, oldest, witness, holder }) = waits else { panic!("it says so") };
+    let waits = told.find(|event| matches!(event, ReplicaEvent::TakeoverWaits { .. }));
+    let Some(ReplicaEvent::TakeoverWaits { from, oldest, witness, holder }) = waits else {
+        panic!("it says so")
+    };
     assert!(from < oldest, "{from} {oldest}");
     assert_eq!((witness, holder), (identity(WITNESS), identity(1)));
 

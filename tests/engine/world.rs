@@ -1,11 +1,11 @@
 //! What the tests of the engines share: names, limits, and a small cluster that is stepped by hand.
 
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::Event;
+use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::engine::ports::Group;
-use lockstep_core::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
+use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_core::engine::receiver::ReceiverLimits;
-use lockstep_core::proto::beat::BeatLimits;
+use lockstep_core::proto::beat::HeartbeatLimits;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::ElectionLimits;
 use lockstep_core::proto::lineage::Lineage;
@@ -15,14 +15,14 @@ use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::publishers::Publishers;
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_core::proto::requesters::BudgetLimits;
-use lockstep_core::proto::suspect::SuspectLimits;
+use lockstep_core::proto::suspect::FailureDetectorLimits;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::bootstrap::bootstrap;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::ports::{TailSource, Word};
 use lockstep_replica::journal::{Tail, TailLabel};
 use lockstep_replica::ports::Ports;
-use lockstep_replica::replica::{Recovered, Replica, ReplicaLimits};
+use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_sim::net::{SimNet, To};
 use lockstep_wire::*;
 use std::collections::BTreeMap;
@@ -86,7 +86,7 @@ pub fn receiver_limits(me: Identity, repairers: u32) -> ReceiverLimits {
 pub fn replica_limits(number: u32, members: u32) -> ReplicaLimits {
     ReplicaLimits {
         receiver: receiver_limits(identity(number), members),
-        beat: BeatLimits { first_ns: 50_000, beat_ns: 500_000 },
+        beat: HeartbeatLimits { first_ns: 50_000, beat_ns: 500_000 },
         window: Window { entries: 1_000, bytes: 100_000 },
         durability: Durability::Process,
         publishers_max: 8,
@@ -97,7 +97,7 @@ pub fn replica_limits(number: u32, members: u32) -> ReplicaLimits {
         look_ns: 0,
         repairs_per_request: 16,
         budget: BudgetLimits::default(),
-        suspect: SuspectLimits::default(),
+        suspect: FailureDetectorLimits::default(),
         election: ElectionLimits::default(),
         heard_bytes: 16 << 10,
         secret_seed: [number as u8; 32],
@@ -124,7 +124,7 @@ pub fn born_tail(number: u32, members: u32, ring_bytes: usize) -> Tail<MemoryTai
 }
 
 /// A replica as its process starts over `tail`.
-pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<Replica<TestPorts>, String> {
+pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<ReplicaEngine<TestPorts>, String> {
     let mut recovered = Recovered {
         lineage: Lineage::default(),
         membership: Membership::default(),
@@ -169,7 +169,7 @@ pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<Replica<Te
         }
         span = tail.after(found);
     }
-    Replica::new(SimNet::default(), tail, recovered, limits)
+    ReplicaEngine::new(SimNet::default(), tail, recovered, limits)
 }
 
 /// The side thread: everything published is on disk.
@@ -232,7 +232,7 @@ pub fn requests_in(sent: &[(To, Vec<u8>)]) -> Vec<Request> {
 
 /// A publisher and what it was told.
 pub struct Told {
-    pub publisher: Publisher<SimNet>,
+    pub publisher: PublisherEngine<SimNet>,
     pub events: Vec<PublisherEvent>,
 }
 
@@ -257,7 +257,7 @@ impl Told {
 /// A cluster whose network is perfect, unless a test says otherwise.
 pub struct Cluster {
     pub now: Nanos,
-    pub replicas: Vec<Replica<TestPorts>>,
+    pub replicas: Vec<ReplicaEngine<TestPorts>>,
     pub publishers: Vec<Told>,
     /// Whether what this node (replicas 1.., publishers 101..) sends to that one is lost.
     pub lost: fn(u32, u32, &[u8]) -> bool,
@@ -317,7 +317,7 @@ impl Cluster {
             message_len_max_of: BTreeMap::new(),
         };
         change(&mut limits);
-        let publisher = Publisher::new(SimNet::default(), limits);
+        let publisher = PublisherEngine::new(SimNet::default(), limits);
         self.publishers.push(Told { publisher, events: Vec::new() });
         self.publishers.len() - 1
     }
@@ -409,12 +409,12 @@ impl Cluster {
 
 /// One replica alone, and its clock.
 pub struct Node {
-    pub replica: Replica<TestPorts>,
+    pub replica: ReplicaEngine<TestPorts>,
     pub now: Nanos,
 }
 
 impl Node {
-    pub fn new(replica: Replica<TestPorts>) -> Self {
+    pub fn new(replica: ReplicaEngine<TestPorts>) -> Self {
         Self { replica, now: 1_000_000 }
     }
 
@@ -460,7 +460,7 @@ impl Node {
     }
 
     /// What happened since the last look.
-    pub fn events(&mut self) -> Vec<Event> {
+    pub fn events(&mut self) -> Vec<ReplicaEvent> {
         std::iter::from_fn(|| self.replica.core.events.pop()).collect()
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{LOCALHOST, settings as udp_settings, single};
 use lockstep_core::engine::ports::{Burst, Group, Net};
-use lockstep_io::device::{Device, DeviceSettings, Memory};
+use lockstep_io::device::{Device, DeviceSettings, MemorySharing};
 use lockstep_io::rehearse::Time;
 use lockstep_io::shm::{Beside, HostMemory, Shm, ShmSettings};
 use lockstep_io::transport::TransportSettings;
@@ -162,7 +162,8 @@ fn devices_of_one_host_hear_each_other_once_and_those_without_memory_not_at_all(
     };
     let open = |memory| Device::open(settings(memory)).unwrap_or_else(|error| panic!("{error}"));
     // Who is opened last knows the others from the start; the one before it learns of it, and misses nothing.
-    let (mut deaf, mut a, mut b) = (open(Memory::Off), open(Memory::Beside), open(Memory::Beside));
+    let (mut deaf, mut a, mut b) =
+        (open(MemorySharing::Off), open(MemorySharing::Beside), open(MemorySharing::Beside));
     assert_eq!(b.send_group(Group::Data, &single(b"once")), 1);
     assert!(b.send_unicast(a.unicast_address(), [b"to you", b""]));
     assert!(b.send_unicast(deaf.unicast_address(), [b"and you", b""]));
@@ -181,7 +182,7 @@ fn devices_of_one_host_hear_each_other_once_and_those_without_memory_not_at_all(
     assert_eq!(told, [(b"to you".to_vec(), b.unicast_address())]);
     assert!(groups(&mut deaf).is_empty(), "it is set otherwise than the rest of its host");
     assert_eq!(unicast(&mut deaf), [(b"and you".to_vec(), b.unicast_address())]);
-    let text = Device::open(settings(Memory::Off)).unwrap_err().to_string();
+    let text = Device::open(settings(MemorySharing::Off)).unwrap_err().to_string();
     assert!(
         text.contains("would not be heard; set `network.shm = true`"),
         "who is not alike is told: {text}"

@@ -2,12 +2,12 @@
 
 use crate::{KINDS, burst, child_of, is_child_of, open, said, settings, single};
 use lockstep_core::engine::ports::{Burst, Group, Net, PARK_NS_MAX};
-use lockstep_io::Obtained;
+use lockstep_io::Effective;
 use lockstep_io::clock::{self, Clock};
 use lockstep_io::counters::CountersFile;
 use lockstep_io::idle::{Idle, PARK_NS_MIN, Parker};
 use lockstep_io::udp::UdpCounts;
-use lockstep_process::events::{Event, Recorder};
+use lockstep_process::events::{EventRecord, Recorder};
 use lockstep_process::{cpu, duty, guard};
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -80,7 +80,7 @@ fn a_core_is_pinned_and_read_back_and_a_missing_one_is_told() {
         let core = *cpu::cores().last().unwrap();
         let missing = cpu::pin(1_000_000);
         assert!(missing.note.unwrap().contains("choose one of them"));
-        assert_eq!(cpu::pin(core), Obtained::granted("core", core));
+        assert_eq!(cpu::pin(core), Effective::granted("core", core));
         assert_eq!(cpu::cores(), [core]);
         assert_eq!(cpu::schedule(cpu::SchedulingClass::Other).note, None);
         assert_eq!(cpu::timer_slack(1).got, "1");
@@ -169,7 +169,7 @@ fn guarded_child() -> ! {
             udp.send_group(Group::Data, &[Burst { bytes: &bytes, stride: 1000 }]);
             udp.send_unicast(to, [&bytes[..8], &bytes[8..16]]);
             let arrived = udp.recv_groups() + udp.recv_unicast();
-            recorder.record(Event { at: now, a: arrived as u64, code: 1001, ..Event::default() });
+            recorder.record(EventRecord { at: now, a: arrived as u64, code: 1001, ..EventRecord::default() });
             counters.publish(&udp.counts().values());
             stop.store(TURNS.fetch_add(1, Ordering::Relaxed) == 9_999, Ordering::Release);
             arrived % 2 // idle now and then, so that the waiter is guarded too

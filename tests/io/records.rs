@@ -3,7 +3,7 @@
 use crate::{KINDS, child_of, is_child_of, said};
 use lockstep_io::clock::{Clock, Utc};
 use lockstep_io::counters::{CountersFile, CountersReader, NAME_BYTES};
-use lockstep_process::events::{Event, RING_EVENTS, Recorder};
+use lockstep_process::events::{EventRecord, RING_EVENTS, Recorder};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::Stdio;
@@ -74,9 +74,9 @@ fn the_flight_recorder_keeps_the_newest_events_in_order() {
     let recorder = Recorder::new(KINDS, 16);
     let total = RING_EVENTS as u64 + 100;
     for a in 0..total {
-        recorder.record(Event { code: 1001, a, e: 2, ..Event::default() });
+        recorder.record(EventRecord { code: 1001, a, e: 2, ..EventRecord::default() });
     }
-    recorder.record(Event { code: 77, b: 5, ..Event::default() });
+    recorder.record(EventRecord { code: 77, b: 5, ..EventRecord::default() });
     let recent = recorder.recent();
     assert_eq!(recent.len(), RING_EVENTS);
     assert!(recent[..RING_EVENTS - 1].iter().map(|event| event.a).eq(101..total));
@@ -93,7 +93,7 @@ fn the_flight_recorder_prints_the_times_of_the_log() {
     let recorder = Recorder::new(KINDS, 16);
     let clock = Clock::start();
     let at = clock.now();
-    recorder.record(Event { at, code: 1001, ..Event::default() });
+    recorder.record(EventRecord { at, code: 1001, ..EventRecord::default() });
     let text = recorder.recent_text();
     let line = text.lines().last().expect("an event");
     // To the second: the wall clock may be slewed between two readings.
@@ -118,7 +118,14 @@ fn events_of_many_threads_are_read_whole_while_they_are_written() {
             let recorder = &recorder;
             move || {
                 for a in from..from + 100_000 {
-                    recorder.record(Event { at: a, a, b: a, c: a, code: 1001, ..Event::default() });
+                    recorder.record(EventRecord {
+                        at: a,
+                        a,
+                        b: a,
+                        c: a,
+                        code: 1001,
+                        ..EventRecord::default()
+                    });
                 }
             }
         };
@@ -160,7 +167,7 @@ fn each_event_becomes_a_log_line_with_its_code_and_lost_ones_are_said() {
     tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).init();
     let recorder = Recorder::new(KINDS, 8);
     for a in 0..10 {
-        recorder.record(Event { code: 1001, a, e: 3, at: 5, ..Event::default() });
+        recorder.record(EventRecord { code: 1001, a, e: 3, at: 5, ..EventRecord::default() });
     }
     let log = recorder.start_log().unwrap();
     drop(log); // formats what is queued
@@ -179,10 +186,10 @@ fn the_recorder_is_dumped_on_sigusr1_and_on_a_panic() {
         let recorder = Recorder::new(KINDS, 64);
         recorder.dump_on_panic();
         let log = recorder.start_log().unwrap();
-        recorder.record(Event { code: 1001, a: 41, ..Event::default() });
+        recorder.record(EventRecord { code: 1001, a: 41, ..EventRecord::default() });
         signal_hook::low_level::raise(signal_hook::consts::SIGUSR1).unwrap();
         drop(log); // the side thread looks once more before it ends
-        recorder.record(Event { code: 1002, a: 42, ..Event::default() });
+        recorder.record(EventRecord { code: 1002, a: 42, ..EventRecord::default() });
         panic!("the invariant that broke");
     }
     let output = child_of(TEST).output().unwrap();

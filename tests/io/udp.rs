@@ -4,7 +4,7 @@ use crate::{KINDS, LOCALHOST, burst, open, received, settings, single};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_io::clock::Clock;
 use lockstep_io::udp::{Interface, Udp, UdpCounts, UdpSettings};
-use lockstep_process::events::{Event, Recorder};
+use lockstep_process::events::{EventRecord, Recorder};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 
@@ -303,7 +303,7 @@ fn sending_and_receiving_allocate_nothing_after_the_first_turns() {
         for index in 0..udp.recv_unicast() {
             arrived += udp.unicast_datagram(index).0.len();
         }
-        recorder.record(Event { at: now, code: 1001, ..Event::default() });
+        recorder.record(EventRecord { at: now, code: 1001, ..EventRecord::default() });
     };
     let clock = Clock::start();
     (0..10).for_each(|_| turn(clock.now()));

@@ -9,10 +9,10 @@ use crate::{CHILD, LOCALHOST, child_of, is_child_of, open, received, settings};
 use lockstep_core::engine::ports::Group;
 use lockstep_io::udp::{Interface, Udp, UdpSettings};
 use lockstep_node::EVENT_KINDS;
-use lockstep_process::events::{Event, Recorder};
+use lockstep_process::events::{EventRecord, Recorder};
 use lockstep_process::watcher::{DIED, NOTICE_LEN_MAX, STARTED, Watcher, WatcherSettings, forbid_core_dumps};
 use lockstep_process::{cpu, init};
-use lockstep_wire::{Datagram, DownBody, Header, Kind, write_down};
+use lockstep_wire::{Datagram, DeathNoticeBody, Header, Kind, write_down};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
@@ -32,7 +32,7 @@ fn notice() -> Vec<u8> {
     let header =
         Header { cluster: CLUSTER, epoch: 3 << 8 | 1, sender: 1, incarnation: 9, ..Header::new(Kind::Down) };
     let mut bytes = vec![0; NOTICE_LEN_MAX];
-    let len = write_down(&mut bytes, header, DownBody { secret: [0xa5; 32] });
+    let len = write_down(&mut bytes, header, DeathNoticeBody { secret: [0xa5; 32] });
     bytes.truncate(len);
     bytes
 }
@@ -63,7 +63,7 @@ fn a_victim_ends_as_it_is_told() {
     std::thread::spawn(move || stamp(&stamping));
     let mut told = 0;
     loop {
-        let started: Vec<Event> =
+        let started: Vec<EventRecord> =
             recorder.recent().into_iter().filter(|event| event.code == STARTED).collect();
         for event in &started[told..] {
             println!("\nWAITS {}", event.a);

@@ -6,7 +6,7 @@
 
 use crate::{child_of, is_child_of};
 use lockstep_core::engine::ports::{Burst, Group, Net};
-use lockstep_io::device::{Device, DeviceSettings, Memory};
+use lockstep_io::device::{Device, DeviceSettings, MemorySharing};
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::{Interface, UdpSettings};
 use lockstep_io::xdp::{Mode, XdpSettings};
@@ -155,8 +155,8 @@ fn speaker() {
     };
     let transport = std::env::var(TRANSPORT).expect("a transport");
     let (memory, transport) = match transport.strip_prefix(WITH_MEMORY) {
-        Some(transport) => (Memory::Beside, transport),
-        None => (Memory::Off, transport.as_str()),
+        Some(transport) => (MemorySharing::Beside, transport),
+        None => (MemorySharing::Off, transport.as_str()),
     };
     let mode = match transport {
         "xdp-zero-copy" => Some(Mode::ZeroCopy),

@@ -7,7 +7,7 @@ use lockstep_client::{
 };
 use lockstep_core::engine::counters::Counter;
 use lockstep_io::counters::CountersReader;
-use lockstep_io::device::Memory;
+use lockstep_io::device::MemorySharing;
 use lockstep_node::{EVENT_KINDS, Node, NodeSettings, journal_digest};
 use lockstep_process::events::Recorder;
 use std::collections::BTreeMap;
@@ -49,11 +49,11 @@ impl Outcome {
 /// Three nodes, a publisher and a subscriber on two lines; everything arrives, once and in order.
 fn run(rehearse: &str, messages: u64, at_least: Duration) -> Outcome {
     let cluster = Cluster::on_lines(3, &format!("{SETTINGS}{rehearse}"), second_line);
-    run_in(&cluster, Memory::Off, messages, at_least)
+    run_in(&cluster, MemorySharing::Off, messages, at_least)
 }
 
 /// Three nodes of `cluster`, a publisher and a subscriber; everything arrives, once and in order.
-pub(super) fn run_in(cluster: &Cluster, memory: Memory, messages: u64, at_least: Duration) -> Outcome {
+pub(super) fn run_in(cluster: &Cluster, memory: MemorySharing, messages: u64, at_least: Duration) -> Outcome {
     let stop = AtomicBool::new(false);
     let recorder = Recorder::new(EVENT_KINDS, 1024);
     let (digest, sums, subscriber_gaps) = std::thread::scope(|scope| {

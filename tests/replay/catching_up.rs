@@ -3,7 +3,7 @@
 use super::support::Cluster;
 use super::{PATIENCE, wait_until};
 use lockstep_client::{
-    Cursor, Delivery, Flow, Publisher, PublisherEvent, ReplayEnd, Start, StreamDigest, Subscriber,
+    Cursor, Delivery, Flow, Publisher, PublisherEvent, ReplayEndReason, Start, StreamDigest, Subscriber,
     SubscriberEvent,
 };
 use lockstep_core::engine::counters::Counter;
@@ -85,7 +85,7 @@ struct Read {
     next: Seq,
     replaying: Vec<Seq>,
     caught_up: bool,
-    refused: Option<Option<ReplayEnd>>,
+    refused: Option<Option<ReplayEndReason>>,
     cursor: Option<Cursor>,
 }
 
@@ -316,8 +316,8 @@ fn a_cursor_is_taken_up_where_it_was_left_and_refused_by_name_against_another_lo
     let rest = read(&cluster, Start::Cursor(cursor), MANY - first.digest.messages(), 500, |_| {});
     assert_eq!(rest.digest.messages() + first.digest.messages(), MANY, "nothing twice, nothing missed");
     for (wrong, why) in [
-        (Cursor { chain: cursor.chain ^ 1, ..cursor }, ReplayEnd::ChainMismatch),
-        (Cursor { history: cursor.history ^ 1, ..cursor }, ReplayEnd::OtherHistory),
+        (Cursor { chain: cursor.chain ^ 1, ..cursor }, ReplayEndReason::ChainMismatch),
+        (Cursor { history: cursor.history ^ 1, ..cursor }, ReplayEndReason::OtherHistory),
     ] {
         let refused = read(&cluster, Start::Cursor(wrong), 1, 500, |_| {});
         assert_eq!((refused.refused, refused.digest.messages()), (Some(Some(why)), 0));
@@ -333,7 +333,7 @@ fn a_replica_behind_every_ring_catches_up_from_another_ones_journal() {
     // The third one has never heard a word.
     nodes.push(Running::start(&cluster, 3));
     publish(&cluster, "more", 10);
-    let mut state = lockstep_client::Questioner::open(&cluster.endpoint()).unwrap();
+    let mut state = lockstep_client::QueryClient::open(&cluster.endpoint()).unwrap();
     let addresses: Vec<_> = (1..=3).map(|id| cluster.node(id).unicast).collect();
     wait_until("the third one has everything", || {
         let answers = state.nodes(&addresses, Duration::from_millis(200));

@@ -1,12 +1,12 @@
 //! The server alone, over a journal of its own, asked by plain sockets.
 
 use super::{PATIENCE, wait_until};
-use lockstep_core::engine::replay::{Piece, piece};
+use lockstep_core::engine::replay::{ReplayItem, piece};
 use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_node::io::journal_files::{self, JournalConfig, Lock, OpenJournal};
 use lockstep_node::io::journal_thread::{Handle, ThreadSettings, spawn};
-use lockstep_node::io::replay::{Server, ServerSettings};
+use lockstep_node::io::replay::{ReplayServer, ServerSettings};
 use lockstep_node::io::store::DirStore;
 use lockstep_node::io::tail::MappedTail;
 use lockstep_replica::journal::{Retention, Tail, read_segments};
@@ -26,7 +26,7 @@ struct Place {
     folder: TempDir,
     tail: Tail<MappedTail>,
     handle: Handle,
-    server: Option<Server>,
+    server: Option<ReplayServer>,
     _lock: Lock,
 }
 
@@ -104,7 +104,7 @@ impl Place {
             by_leader: false,
         };
         change(&mut settings);
-        let server = Server::start(settings, handle.written()).unwrap();
+        let server = ReplayServer::start(settings, handle.written()).unwrap();
         Self { folder, tail: opened.tail, handle, server: Some(server), _lock: lock }
     }
 
@@ -207,12 +207,12 @@ impl Reader {
         loop {
             if let Some((found, len)) = piece(&self.buffer, CLUSTER).unwrap() {
                 let heard = match found {
-                    Piece::Answer(header, body) => {
+                    ReplayItem::Answer(header, body) => {
                         assert_eq!(header.identity(), IDENTITY);
                         Heard::Answer(body.end)
                     }
-                    Piece::Mark(_, body) => Heard::Mark(body.end),
-                    Piece::Frame(frame) => {
+                    ReplayItem::Mark(_, body) => Heard::Mark(body.end),
+                    ReplayItem::Frame(frame) => {
                         self.next = frame.header.next_seq();
                         self.frames.extend_from_slice(frame.bytes);
                         Heard::Frame
@@ -288,7 +288,7 @@ fn a_range_ends_when_all_of_it_was_given() {
     place.grow(500, 900);
     place.commit(place.tail.end().next);
     let mut reader = place.ask(100, 400);
-    assert_eq!(reader.hear_all(), ReplayEnd::Done as u32);
+    assert_eq!(reader.hear_all(), ReplayEndReason::Done as u32);
     assert!(reader.frames == place.log(100, 400));
     assert_eq!(reader.hear(), Heard::Closed);
 }
@@ -298,27 +298,27 @@ fn each_refusal_is_told_by_its_name() {
     let mut place = Place::new(|settings| settings.readers_max = 2);
     place.grow(300, 900);
     place.commit(200);
-    let refused = |end: ReplayEnd| Heard::Answer(end as u32);
-    assert_eq!(place.ask(201, REPLAY_STAY).hear(), refused(ReplayEnd::Ahead));
+    let refused = |end: ReplayEndReason| Heard::Answer(end as u32);
+    assert_eq!(place.ask(201, REPLAY_STAY).hear(), refused(ReplayEndReason::Ahead));
     assert_eq!(place.ask(200, REPLAY_STAY).hear(), Heard::Answer(0), "the next one is waited for");
     let other = |header: &mut Header| header.history = HISTORY + 1;
-    assert_eq!(place.ask_with(1, 5, other).hear(), refused(ReplayEnd::OtherHistory));
+    assert_eq!(place.ask_with(1, 5, other).hear(), refused(ReplayEndReason::OtherHistory));
     for (seq, chain) in [(150, place.chain(150)), (151, place.chain(151)), (200, place.chain(200))] {
         let with = |chain| move |header: &mut Header| (header.chain, header.flags) = (chain, REPLAY_CHAIN);
         assert_eq!(place.ask_with(seq, REPLAY_STAY, with(chain)).hear(), Heard::Answer(0), "{seq}");
         let wrong = place.ask_with(seq, REPLAY_STAY, with(chain ^ 1)).hear();
-        assert_eq!(wrong, refused(ReplayEnd::ChainMismatch), "{seq}");
+        assert_eq!(wrong, refused(ReplayEndReason::ChainMismatch), "{seq}");
     }
     place.handle.set_committed(200, true);
-    assert_eq!(place.ask(1, 5).hear(), refused(ReplayEnd::Leads));
+    assert_eq!(place.ask(1, 5).hear(), refused(ReplayEndReason::Leads));
     place.handle.set_committed(200, false);
     // Nobody waits here until those who were refused are gone: they take no place.
     let mut staying = [place.ask(1, REPLAY_STAY), place.ask(1, REPLAY_STAY)];
     staying.iter_mut().for_each(|reader| _ = reader.hear_all());
-    assert_eq!(place.ask(1, 5).hear(), refused(ReplayEnd::TooMany));
+    assert_eq!(place.ask(1, 5).hear(), refused(ReplayEndReason::TooMany));
     place.handle.set_committed(200, true);
     for reader in &mut staying {
-        assert_eq!(reader.hear_frames(), ReplayEnd::Leads as u32, "who begins to lead says so");
+        assert_eq!(reader.hear_frames(), ReplayEndReason::Leads as u32, "who begins to lead says so");
     }
 }
 
@@ -332,7 +332,7 @@ fn what_retention_has_removed_is_too_old_and_a_restart_is_no_reason_to_forget() 
     std::fs::remove_file(segments.join("0000000001.seg")).unwrap();
     std::fs::remove_file(segments.join("0000000001.idx")).unwrap();
     let mut reader = place.ask(1, REPLAY_STAY);
-    assert_eq!(reader.hear(), Heard::Answer(ReplayEnd::TooOld as u32));
+    assert_eq!(reader.hear(), Heard::Answer(ReplayEndReason::TooOld as u32));
     let mut oldest = place.ask(0, REPLAY_STAY);
     assert_eq!(oldest.hear_all(), 0);
     assert!(oldest.frames == place.log(1, next) && !oldest.frames.is_empty());
@@ -361,7 +361,7 @@ fn an_archive_is_sealed_packed_and_cut_by_its_retention_and_gives_all_that_it_st
         packed.len() > 1 && plain.len() <= 2 && !packed[0].ends_with("0000000001.lz4")
     });
     let mut reader = place.ask(1, REPLAY_STAY);
-    assert_eq!(reader.hear(), Heard::Answer(ReplayEnd::TooOld as u32));
+    assert_eq!(reader.hear(), Heard::Answer(ReplayEndReason::TooOld as u32));
     let mut oldest = place.ask(0, REPLAY_STAY);
     assert_eq!(oldest.hear_all(), 0);
     assert!(oldest.frames == place.log(1, next), "all that is left, as it was written");
@@ -395,8 +395,8 @@ fn who_sends_garbage_says_nothing_or_takes_nothing_costs_the_others_nothing() {
     garbage.write_all(&[0x55; 300]).unwrap();
     let mut said = Vec::new();
     let _ = garbage.read_to_end(&mut said); // a reset is an end as well
-    if let Ok(Some((Piece::Answer(_, body), _))) = piece(&said, CLUSTER) {
-        assert_eq!(body.end, ReplayEnd::Malformed as u32);
+    if let Ok(Some((ReplayItem::Answer(_, body), _))) = piece(&said, CLUSTER) {
+        assert_eq!(body.end, ReplayEndReason::Malformed as u32);
     }
     let mut good = place.ask(1, REPLAY_STAY);
     good.hear_all();
@@ -409,7 +409,7 @@ fn who_sends_garbage_says_nothing_or_takes_nothing_costs_the_others_nothing() {
     assert!(matches!(heard, Ok(0) | Err(_)) && began.elapsed() < PATIENCE, "{heard:?}");
     // Two requests in one connection are one too many.
     let mut twice = place.ask(1, 3);
-    assert_eq!(twice.hear_all(), ReplayEnd::Done as u32);
+    assert_eq!(twice.hear_all(), ReplayEndReason::Done as u32);
     drop(stuck);
     wait_until("those who left are forgotten", || place.server.as_ref().unwrap().stats().values()[0] <= 1);
 }
@@ -426,7 +426,7 @@ fn a_server_that_stops_tells_its_readers() {
     while last == Heard::Mark(0) {
         last = reader.hear();
     }
-    assert_eq!(last, Heard::Mark(ReplayEnd::Stopping as u32));
+    assert_eq!(last, Heard::Mark(ReplayEndReason::Stopping as u32));
 }
 
 #[test]

@@ -27,7 +27,9 @@ fn read_all(bytes: &[u8]) -> Option<Reject> {
         Ok(Datagram::Nack(_, _, ranges)) => assert!(ranges.iter().all(|range| range.from < range.to)),
         Ok(Datagram::Question(_, _, name)) => assert!(name.len() <= NAME_LEN_MAX),
         Ok(Datagram::Status(_, body, members, amiss)) => {
-            assert!(members.iter().len() <= MEMBERS_MAX && Suspicion::from_u8(body.suspicion).is_some());
+            assert!(
+                members.iter().len() <= MEMBERS_MAX && LeaderLossReason::from_u8(body.suspicion).is_some()
+            );
             assert!(amiss.iter().all(|row| Condition::from_u16(row.code).is_some()));
         }
         Ok(_) => {}
@@ -75,7 +77,7 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
         }
         Datagram::Answer(header, body) => small(|out| write_answer(out, *header, body)),
         Datagram::Question(header, body, name) => {
-            let topic = Topic::from_u32(body.topic).expect("judged");
+            let topic = QueryKind::from_u32(body.topic).expect("judged");
             small(|out| write_question(out, *header, body.token, topic, name))
         }
         Datagram::Reply(header, body) => small(|out| write_reply(out, *header, body)),
@@ -315,11 +317,11 @@ proptest! {
         retry_after_ns in any::<u32>(),
     ) {
         let [token, from, to, oldest_seq] = words;
-        let body = AnswerBody { token, range: SeqRange { from, to }, oldest_seq, reason, retry_after_ns };
+        let body = RepairRejectBody { token, range: SeqRange { from, to }, oldest_seq, reason, retry_after_ns };
         let bytes = small(|out| write_answer(out, header, body));
         let Datagram::Answer(seen, read) = decoded(&bytes) else { panic!("an answer") };
         prop_assert_eq!((free(*seen), read), (free(header), body));
-        prop_assert_eq!(Refusal::from_u32(read.reason).map(|refusal| refusal as u32), Some(reason));
+        prop_assert_eq!(RepairReject::from_u32(read.reason).map(|refusal| refusal as u32), Some(reason));
     }
 
     #[test]
@@ -332,13 +334,13 @@ proptest! {
     ) {
         let identity = Identity { replica: about.0, incarnation: about.1 }.to_string();
         let (topic, name) = [
-            (Topic::Node, String::new()),
-            (Topic::Publisher, name),
-            (Topic::Status, String::new()),
-            (Topic::Pulse, String::new()),
-            (Topic::Handover, String::new()),
-            (Topic::Handover, identity.clone()),
-            (Topic::DeclareDead, identity),
+            (QueryKind::Node, String::new()),
+            (QueryKind::Publisher, name),
+            (QueryKind::Status, String::new()),
+            (QueryKind::Pulse, String::new()),
+            (QueryKind::Handover, String::new()),
+            (QueryKind::Handover, identity.clone()),
+            (QueryKind::DeclareDead, identity),
         ][which].clone();
         let bytes = small(|out| write_question(out, header, token, topic, &name));
         let Datagram::Question(seen, read, asked) = decoded(&bytes) else { panic!("a question") };
@@ -348,7 +350,7 @@ proptest! {
 
     #[test]
     fn a_reply_is_what_was_written(header in any_header(Kind::Reply), words in any::<[u64; 7]>()) {
-        let body: ReplyBody = bytemuck::cast(words);
+        let body: QueryReplyBody = bytemuck::cast(words);
         let bytes = small(|out| write_reply(out, header, body));
         let Datagram::Reply(seen, read) = decoded(&bytes) else { panic!("a reply") };
         prop_assert_eq!((free(*seen), read), (free(header), body));
@@ -381,7 +383,7 @@ proptest! {
         secret in any::<[u8; 32]>(),
         words in any::<[u64; 2]>(),
     ) {
-        let down = DownBody { secret };
+        let down = DeathNoticeBody { secret };
         let bytes = small(|out| write_down(out, header, down));
         let Datagram::Down(seen, read) = decoded(&bytes) else { panic!("a notice") };
         prop_assert_eq!((free(*seen), read), (free(header), down));
@@ -432,11 +434,11 @@ proptest! {
         topic in 4..=5u32,
         denied in 0..=16u32,
     ) {
-        let body = VerdictBody { token, topic, denied };
+        let body = CommandResultBody { token, topic, denied };
         let bytes = small(|out| write_verdict(out, header, body));
         let Datagram::Verdict(seen, read) = decoded(&bytes) else { panic!("a verdict") };
         prop_assert_eq!((free(*seen), read), (free(header), body));
-        prop_assert_eq!(Denied::from_u32(denied).map_or(0, |why| why as u32), denied);
+        prop_assert_eq!(CommandReject::from_u32(denied).map_or(0, |why| why as u32), denied);
     }
 
     #[test]

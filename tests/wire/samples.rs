@@ -178,16 +178,16 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         successors: [3, 1, 0, 0, 0, 0, 0, 0],
     };
     let ranges = [SeqRange { from: 0x80, to: 0x90 }, SeqRange { from: 0xa0, to: 0xb0 }];
-    let answer = AnswerBody {
+    let answer = RepairRejectBody {
         token: 0x8786_8584_8382_8180,
         range: SeqRange { from: 0x8f8e_8d8c_8b8a_8988, to: 0x9796_9594_9392_9190 },
         oldest_seq: 0x9f9e_9d9c_9b9a_9998,
-        reason: Refusal::Limited as u32,
+        reason: RepairReject::Limited as u32,
         retry_after_ns: 0xa7a6_a5a4,
     };
-    let reply = ReplyBody {
+    let reply = QueryReplyBody {
         token: 0x8786_8584_8382_8180,
-        topic: Topic::Publisher as u32,
+        topic: QueryKind::Publisher as u32,
         publisher: 0x8f8e_8d8c,
         incarnation: 0x9392_9190,
         role: 2,
@@ -199,14 +199,14 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
     let ballot =
         BallotBody { process_nonce: token, ballot: 0x8f8e_8d8c_8b8a_8988, about: 0x9796_9594_9392_9190 };
     let no_room = Header { flags: BALLOT_NO_ROOM, ..header(Kind::Promise) };
-    let presence = PresenceBody {
+    let presence = IdentityProbeBody {
         process_nonce: token,
         born: 0x8f8e_8d8c_8b8a_8988,
         token: 0x9796_9594_9392_9190,
         answers: 0x9f9e_9d9c_9b9a_9998,
     };
     let ballots = |kind| small(|out| write_ballot(out, header(kind), ballot));
-    let down = DownBody { secret: std::array::from_fn(|index| 0x80 + index as u8) };
+    let down = DeathNoticeBody { secret: std::array::from_fn(|index| 0x80 + index as u8) };
     let step_down = StepDownBody { process_nonce: token, successor: STANDBY.packed() };
     let status = StatusBody {
         token,
@@ -219,9 +219,9 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         suspected_age_ns: 0xbfbe_bdbc_bbba_b9b8,
         denied_member: 0xc7c6_c5c4_c3c2_c1c0,
         denied_age_ns: 0xcfce_cdcc_cbca_c9c8,
-        denied: Denied::ReplicaListed as u32,
+        denied: CommandReject::ReplicaListed as u32,
         role: 2,
-        suspicion: Suspicion::Deaf as u8,
+        suspicion: LeaderLossReason::Deaf as u8,
         durability: 1,
         conditions: 2,
     };
@@ -240,7 +240,11 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         acked_next: 0xe7e6_e5e4_e3e2_e1e0,
         acked_age_ns: 0xefee_edec_ebea_e9e8,
     };
-    let verdict = VerdictBody { token, topic: Topic::DeclareDead as u32, denied: Denied::NotTwo as u32 };
+    let verdict = CommandResultBody {
+        token,
+        topic: QueryKind::DeclareDead as u32,
+        denied: CommandReject::NotTwo as u32,
+    };
     let join = JoinBody {
         groups: GROUPS_ALL,
         reserved: 0,
@@ -249,7 +253,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         padding: 0,
     };
     let lease = LeaseBody {
-        term: LeaseTerm::Prove as u32,
+        term: LeaseReply::Prove as u32,
         lasts_ms: 3_000,
         process_nonce: token,
         proof: 0x9796_9594_9392_9190,
@@ -261,7 +265,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
     let replay = ReplayBody {
         next: 0x8786_8584_8382_8180,
         oldest_seq: 0x8f8e_8d8c_8b8a_8988,
-        end: ReplayEnd::TooOld as u32,
+        end: ReplayEndReason::TooOld as u32,
         reserved: 0,
     };
     let row = NoticeRow {
@@ -269,11 +273,12 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         incarnation: 0x7776_7574,
         from: 0x6766_6564_6362_6160,
         to: 0x6f6e_6d6c_6b6a_6968,
-        told: Told::Missing as u32,
+        told: PublisherNotice::Missing as u32,
         reserved: 0,
     };
-    let full = NoticeRow { publisher: 0, told: Told::TableFull as u32, ..row };
-    let rows = [row, NoticeRow { publisher: 0x5352_5151, told: Told::Throttled as u32, ..row }, full];
+    let full = NoticeRow { publisher: 0, told: PublisherNotice::TableFull as u32, ..row };
+    let rows =
+        [row, NoticeRow { publisher: 0x5352_5151, told: PublisherNotice::Throttled as u32, ..row }, full];
     let record = |kind| {
         let mut bytes = vec![0; HEADER_LEN];
         seal(&mut bytes, header(kind));
@@ -288,18 +293,20 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ("nack", small(|out| write_nack(out, header(Kind::Nack), token, &ranges))),
         ("nack for a start", small(|out| write_nack(out, header(Kind::Nack), token, &[]))),
         ("answer", small(|out| write_answer(out, header(Kind::Answer), answer))),
-        ("question", small(|out| write_question(out, header(Kind::Question), token, Topic::Node, ""))),
+        ("question", small(|out| write_question(out, header(Kind::Question), token, QueryKind::Node, ""))),
         (
             "question about a name",
-            small(|out| write_question(out, header(Kind::Question), token, Topic::Publisher, "risk-é")),
+            small(|out| write_question(out, header(Kind::Question), token, QueryKind::Publisher, "risk-é")),
         ),
         (
             "question to hand over",
-            small(|out| write_question(out, header(Kind::Question), token, Topic::Handover, "")),
+            small(|out| write_question(out, header(Kind::Question), token, QueryKind::Handover, "")),
         ),
         (
             "question to declare dead",
-            small(|out| write_question(out, header(Kind::Question), token, Topic::DeclareDead, "3:0b4e8d2")),
+            small(|out| {
+                write_question(out, header(Kind::Question), token, QueryKind::DeclareDead, "3:0b4e8d2")
+            }),
         ),
         ("reply", small(|out| write_reply(out, header(Kind::Reply), reply))),
         ("prepare", ballots(Kind::Prepare)),

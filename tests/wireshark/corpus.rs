@@ -38,30 +38,30 @@ fn words(push: &mut impl FnMut(String, Vec<u8>)) {
         push(format!("{name}, {word:?} at {at}"), resealed(bytes));
     };
     let numbers = 0..=u32::from(u8::MAX);
-    for reason in numbers.clone().filter(|&number| Refusal::from_u32(number).is_some()) {
+    for reason in numbers.clone().filter(|&number| RepairReject::from_u32(number).is_some()) {
         changed("answer", 32, &reason.to_le_bytes());
     }
-    for denied in numbers.clone().filter(|&number| number == 0 || Denied::from_u32(number).is_some()) {
+    for denied in numbers.clone().filter(|&number| number == 0 || CommandReject::from_u32(number).is_some()) {
         changed("verdict", 12, &denied.to_le_bytes());
         changed("status", 80, &denied.to_le_bytes());
     }
-    for end in numbers.clone().filter(|&number| number == 0 || ReplayEnd::from_u32(number).is_some()) {
+    for end in numbers.clone().filter(|&number| number == 0 || ReplayEndReason::from_u32(number).is_some()) {
         changed("replay answer", 16, &end.to_le_bytes());
         changed("replay mark", 16, &end.to_le_bytes());
     }
-    for term in numbers.clone().filter(|&number| LeaseTerm::from_u32(number).is_some()) {
+    for term in numbers.clone().filter(|&number| LeaseReply::from_u32(number).is_some()) {
         changed("lease", 0, &term.to_le_bytes());
     }
     for groups in 0..=GROUPS_ALL {
         changed("join", 0, &groups.to_le_bytes());
     }
-    for told in numbers.clone().filter(|&number| Told::from_u32(number).is_some()) {
+    for told in numbers.clone().filter(|&number| PublisherNotice::from_u32(number).is_some()) {
         // Who finds no room has no id yet.
-        let publisher = u32::from(told != Told::TableFull as u32);
+        let publisher = u32::from(told != PublisherNotice::TableFull as u32);
         let row = NoticeRow { publisher, incarnation: 1, from: 1, to: 2, told, reserved: 0 };
         changed("notice", 0, bytemuck::bytes_of(&row));
     }
-    for suspicion in (0..=u8::MAX).filter(|&number| Suspicion::from_u8(number).is_some()) {
+    for suspicion in (0..=u8::MAX).filter(|&number| LeaderLossReason::from_u8(number).is_some()) {
         changed("status", 85, &[suspicion]);
     }
     // The first of its two conditions, which is graver than the other one in every order of them.
@@ -76,11 +76,11 @@ fn words(push: &mut impl FnMut(String, Vec<u8>)) {
         changed("status", 86, &[durability]);
     }
     changed("status", 88 + 26, &[ROLE_WITNESS]);
-    for topic in numbers.filter_map(Topic::from_u32) {
+    for topic in numbers.filter_map(QueryKind::from_u32) {
         let name = match topic {
-            Topic::Node | Topic::Status | Topic::Pulse => "",
-            Topic::Publisher => "risk-é",
-            Topic::Handover | Topic::DeclareDead => "3:0b4e8d2",
+            QueryKind::Node | QueryKind::Status | QueryKind::Pulse => "",
+            QueryKind::Publisher => "risk-é",
+            QueryKind::Handover | QueryKind::DeclareDead => "3:0b4e8d2",
         };
         let asked = |out: &mut [u8]| write_question(out, header(Kind::Question), 7, topic, name);
         push(format!("question {topic:?}"), small(asked));
@@ -226,18 +226,18 @@ fn names() -> Vec<Case> {
         " 1:1",
         "1:0g",
     ];
-    let asked = |topic: Topic, name: &[u8]| {
+    let asked = |topic: QueryKind, name: &[u8]| {
         let mut bytes = vec![0; HEADER_LEN + 16 + name.len().next_multiple_of(8)];
-        let body = QuestionBody { token: 1, topic: topic as u32, name_len: name.len() as u32 };
+        let body = QueryBody { token: 1, topic: topic as u32, name_len: name.len() as u32 };
         bytes[HEADER_LEN..][..16].copy_from_slice(bytemuck::bytes_of(&body));
         bytes[HEADER_LEN + 16..][..name.len()].copy_from_slice(name);
         seal(&mut bytes, header(Kind::Question));
         (format!("{topic:?} {}", name.escape_ascii()), bytes)
     };
     let long = [b'x'; NAME_LEN_MAX + 1];
-    let mut cases = vec![asked(Topic::Publisher, &long), asked(Topic::Publisher, &long[1..])];
-    cases.extend(texts.map(|text| asked(Topic::Publisher, text)));
-    for topic in [Topic::Handover, Topic::DeclareDead] {
+    let mut cases = vec![asked(QueryKind::Publisher, &long), asked(QueryKind::Publisher, &long[1..])];
+    cases.extend(texts.map(|text| asked(QueryKind::Publisher, text)));
+    for topic in [QueryKind::Handover, QueryKind::DeclareDead] {
         cases.extend(orders.map(|order| asked(topic, order.as_bytes())));
         cases.push(asked(topic, b""));
     }

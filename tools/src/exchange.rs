@@ -1,8 +1,8 @@
 //! The acknowledging application beside a scene, and what it heard.
 
-use lockstep::cli::exchange::{Exchange, Heard as Event};
+use lockstep::cli::exchange::{DemoApplication, ExchangeEvent as Event};
 use lockstep_client::Endpoint;
-use lockstep_gateway::gateway::clients::ClientEvent;
+use lockstep_gateway::gateway::clients::GatewayClientEvent;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -20,17 +20,17 @@ const QUIET: Duration = Duration::from_millis(300);
 
 /// Acknowledges until `stop` and a quiet moment, from the stream's beginning.
 pub fn acknowledge(endpoint: &Endpoint, stop: &AtomicBool) -> Heard {
-    let mut exchange = Exchange::connect(endpoint).unwrap_or_else(|error| panic!("{error}"));
+    let mut exchange = DemoApplication::connect(endpoint).unwrap_or_else(|error| panic!("{error}"));
     let (mut heard, mut moved) = (Heard::default(), Instant::now());
     while !stop.load(Ordering::Acquire) || moved.elapsed() < QUIET || !exchange.is_drained() {
         let turn = exchange.turn(|event| {
             moved = Instant::now();
             match event {
                 Event::Order { user, message } => heard.orders.push((user.to_owned(), message.to_vec())),
-                Event::Client(ClientEvent::Connected { user, .. }) => {
+                Event::Client(GatewayClientEvent::Connected { user, .. }) => {
                     heard.clients.push(format!("{user} connected"));
                 }
-                Event::Client(ClientEvent::Disconnected { user, reason, cancels, .. }) => {
+                Event::Client(GatewayClientEvent::Disconnected { user, reason, cancels, .. }) => {
                     let cancels = if cancels { ", cancel" } else { "" };
                     heard.clients.push(format!("{user} disconnected: {reason}{cancels}"));
                 }

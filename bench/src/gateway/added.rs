@@ -19,7 +19,7 @@ use crate::results::{Round, Row, Unit};
 use crate::stats::Latencies;
 use crate::taps::{Tap, wall, write_mark};
 use lockstep_client::Publisher;
-use lockstep_gateway::gateway::users::Whom;
+use lockstep_gateway::gateway::users::Recipient;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Waiter;
 use lockstep_io::multicast;
@@ -207,9 +207,10 @@ impl Times {
 impl<'a> Scene<'a> {
     fn open(plan: &'a Plan, cores: &[usize]) -> Result<Self, String> {
         let name = String::from("probe");
-        let site = Site::start(&users(std::slice::from_ref(&name), &Whom::Own, &[])?, plan.idle, || {
-            cpu::allow(cores);
-        })?;
+        let site =
+            Site::start(&users(std::slice::from_ref(&name), &Recipient::Own, &[])?, plan.idle, || {
+                cpu::allow(cores);
+            })?;
         let port = free_port(Ipv4Addr::LOCALHOST).map_err(|error| error.to_string())?;
         let group = |at: At| match at {
             At::Submit => site.submit,

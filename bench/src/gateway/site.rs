@@ -7,7 +7,7 @@ use crate::place::Place;
 use lockstep::config::Config;
 use lockstep_client::Endpoint;
 use lockstep_gateway::gateway::passwords;
-use lockstep_gateway::gateway::users::{User, Users, Whom};
+use lockstep_gateway::gateway::users::{Recipient, User, Users};
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
 use lockstep_process::signal::Signal;
@@ -100,7 +100,7 @@ pub struct Site {
 ///
 /// # Errors
 /// There is no memory for a hash.
-pub fn users(alike: &[String], destination: &Whom, apart: &[String]) -> Result<Users, String> {
+pub fn users(alike: &[String], destination: &Recipient, apart: &[String]) -> Result<Users, String> {
     let mut users = Users::default();
     let shared = passwords::hash(PASSWORD.as_bytes(), [1; 16])?;
     for name in alike {

@@ -17,7 +17,7 @@ use crate::harness::Run;
 use crate::results::{Results, Round, Row, Series, Unit};
 use crate::stats::Latencies;
 use crate::taps::{Tap, wall, write_mark};
-use lockstep_gateway::gateway::users::Whom;
+use lockstep_gateway::gateway::users::Recipient;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Waiter;
 use lockstep_process::cpu;
@@ -53,7 +53,7 @@ pub fn measure(plan: &Plan, run: &mut Run) -> Result<(), String> {
     let name = |letter: char, number: usize| format!("{letter}{number:05}");
     let quiet: Vec<_> = (0..plan.clients - plan.storm).map(|number| name('q', number)).collect();
     let storm: Vec<_> = (0..plan.storm).map(|number| name('s', number)).collect();
-    let mut site = Site::start(&users(&quiet, &Whom::Everybody, &storm)?, plan.idle, || {})?;
+    let mut site = Site::start(&users(&quiet, &Recipient::Everybody, &storm)?, plan.idle, || {})?;
     run.results.configure(&site.config);
     let windows = 1 + plan.rounds as usize * WEATHERS.len();
     let market = Market::start(&site.endpoint, windows)?;

@@ -13,21 +13,23 @@ use super::desk::{Desk, DeskPorts};
 use crate::cluster::{Cluster, MESSAGE_LEN, MTU};
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::ports::Group;
-use lockstep_core::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
+use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
-use lockstep_core::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
+use lockstep_core::engine::subscriber::{
+    Delivery, Flow, SubscriberEngine, SubscriberEvent, SubscriberLimits,
+};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::ElectionLimits;
 use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_core::proto::requesters::BudgetLimits;
-use lockstep_core::proto::suspect::SuspectLimits;
+use lockstep_core::proto::suspect::FailureDetectorLimits;
 use lockstep_io::idle::Idle;
 use lockstep_node::io::journal_files::{self, JournalConfig, Lock};
 use lockstep_node::io::tail::TailReader;
 use lockstep_replica::journal::SEGMENT_LEN_MIN;
 use lockstep_replica::journal::ports::{TailSource, Word};
-use lockstep_replica::replica::{Recovered, Replica, ReplicaLimits};
+use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{
     AckBody, EntryHeader, EntryKind, Header, Identity, Kind, MESSAGE_LEN_MAX, Nanos, OpenFrame, PublisherId,
     Seq, frame_len_max, write_ack,
@@ -78,9 +80,9 @@ pub struct World {
     cluster: Cluster,
     leader: Desked,
     standby: Desked,
-    stamped: Subscriber<Desk>,
-    committed: Subscriber<Desk>,
-    publisher: Publisher<Desk>,
+    stamped: SubscriberEngine<Desk>,
+    committed: SubscriberEngine<Desk>,
+    publisher: PublisherEngine<Desk>,
     id: PublisherId,
     /// The next number of the publisher.
     next: u64,
@@ -116,7 +118,7 @@ fn receiver(cluster: &Cluster, process: usize) -> ReceiverLimits {
 
 /// A replica on its journal, and the side thread's hold of its tail.
 struct Desked {
-    replica: Replica<DeskPorts>,
+    replica: ReplicaEngine<DeskPorts>,
     side: TailReader,
     _lock: Lock,
 }
@@ -148,17 +150,17 @@ fn replica(cluster: &Cluster, process: usize) -> Result<Desked, String> {
         look_ns: 0,
         repairs_per_request: 64,
         budget: BudgetLimits::default(),
-        suspect: SuspectLimits::default(),
+        suspect: FailureDetectorLimits::default(),
         election: ElectionLimits::default(),
         heard_bytes: 1 << 20,
         secret_seed: [7; 32],
     };
     let net = Desk::carrying();
-    let replica = Replica::new(net, journal.opened.tail, recovered, limits)?;
+    let replica = ReplicaEngine::new(net, journal.opened.tail, recovered, limits)?;
     Ok(Desked { replica, side: journal.reader, _lock: journal.lock })
 }
 
-fn subscriber(cluster: &Cluster, process: usize, delivery: Delivery) -> Subscriber<Desk> {
+fn subscriber(cluster: &Cluster, process: usize, delivery: Delivery) -> SubscriberEngine<Desk> {
     let limits = SubscriberLimits {
         receiver: receiver(cluster, process),
         delivery,
@@ -167,7 +169,7 @@ fn subscriber(cluster: &Cluster, process: usize, delivery: Delivery) -> Subscrib
         lag_report_ns: 1 << 40,
         beat_ns: 1_000_000,
     };
-    Subscriber::new(Desk::carrying(), limits)
+    SubscriberEngine::new(Desk::carrying(), limits)
 }
 
 impl Desked {
@@ -187,7 +189,7 @@ impl World {
     /// In words, where the nodes do not find each other.
     pub fn new() -> Result<Self, String> {
         let cluster = Cluster::new(REPLICAS, Idle::Spin)?;
-        let mut publisher = Publisher::new(
+        let mut publisher = PublisherEngine::new(
             Desk::carrying(),
             PublisherLimits {
                 receiver: receiver(&cluster, 4),
@@ -432,28 +434,32 @@ impl World {
 
 /// From received submissions to frames handed to the device.
 #[inline(never)]
-fn lockstep_bench_leader_turn(leader: &mut Replica<DeskPorts>, now: Nanos, wall: Nanos) -> usize {
+fn lockstep_bench_leader_turn(leader: &mut ReplicaEngine<DeskPorts>, now: Nanos, wall: Nanos) -> usize {
     black_box("leader");
     leader.poll(now, wall)
 }
 
 /// A leader's turn that receives one ack and nothing else.
 #[inline(never)]
-fn lockstep_bench_leader_hears_ack(leader: &mut Replica<DeskPorts>, now: Nanos, wall: Nanos) -> usize {
+fn lockstep_bench_leader_hears_ack(leader: &mut ReplicaEngine<DeskPorts>, now: Nanos, wall: Nanos) -> usize {
     black_box("ack");
     leader.poll(now, wall)
 }
 
 /// From a received frame to an ack handed to the device.
 #[inline(never)]
-fn lockstep_bench_standby_turn(standby: &mut Replica<DeskPorts>, now: Nanos, wall: Nanos) -> usize {
+fn lockstep_bench_standby_turn(standby: &mut ReplicaEngine<DeskPorts>, now: Nanos, wall: Nanos) -> usize {
     black_box("standby");
     standby.poll(now, wall)
 }
 
 /// From a received frame, or ack, to the application.
 #[inline(never)]
-fn lockstep_bench_stamped_turn(subscriber: &mut Subscriber<Desk>, now: Nanos, delivered: &mut u64) -> usize {
+fn lockstep_bench_stamped_turn(
+    subscriber: &mut SubscriberEngine<Desk>,
+    now: Nanos,
+    delivered: &mut u64,
+) -> usize {
     black_box("stamped");
     subscriber.poll(now, usize::MAX, |event| count_message(&event, delivered))
 }
@@ -461,7 +467,7 @@ fn lockstep_bench_stamped_turn(subscriber: &mut Subscriber<Desk>, now: Nanos, de
 /// The same where delivery waits for the commit.
 #[inline(never)]
 fn lockstep_bench_committed_turn(
-    subscriber: &mut Subscriber<Desk>,
+    subscriber: &mut SubscriberEngine<Desk>,
     now: Nanos,
     delivered: &mut u64,
 ) -> usize {
@@ -471,20 +477,20 @@ fn lockstep_bench_committed_turn(
 
 /// One message into the open datagram.
 #[inline(never)]
-fn lockstep_bench_publisher_publish(publisher: &mut Publisher<Desk>, id: PublisherId) -> bool {
+fn lockstep_bench_publisher_publish(publisher: &mut PublisherEngine<Desk>, id: PublisherId) -> bool {
     publisher.core.try_publish(id, 0, &PAYLOAD).is_ok()
 }
 
 /// The open datagram to the device.
 #[inline(never)]
-fn lockstep_bench_publisher_flush(publisher: &mut Publisher<Desk>, now: Nanos, wall: Nanos) -> usize {
+fn lockstep_bench_publisher_flush(publisher: &mut PublisherEngine<Desk>, now: Nanos, wall: Nanos) -> usize {
     publisher.flush(now, wall)
 }
 
 /// From a received frame, or ack, to the fates of the messages in it.
 #[inline(never)]
 fn lockstep_bench_publisher_turn(
-    publisher: &mut Publisher<Desk>,
+    publisher: &mut PublisherEngine<Desk>,
     now: Nanos,
     wall: Nanos,
     fates: &mut u64,

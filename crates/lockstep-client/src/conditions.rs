@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// A condition that holds at a node. Prints as what is wrong and what to do.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Amiss {
+pub struct ActiveCondition {
     /// What.
     pub condition: Condition,
     /// For how long, in whole seconds.
@@ -17,7 +17,7 @@ pub struct Amiss {
     pub b: u64,
 }
 
-impl Amiss {
+impl ActiveCondition {
     /// As a status tells it.
     pub(super) fn read(row: ConditionRow) -> Option<Self> {
         let ConditionRow { code, age_s, a, b, .. } = row;
@@ -170,7 +170,7 @@ impl Amiss {
     }
 }
 
-impl fmt::Display for Amiss {
+impl fmt::Display for ActiveCondition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}; {}", self.what(), self.advice())
     }
@@ -184,7 +184,7 @@ mod tests {
     fn redundancy_says_how_many_more_may_crash() {
         let said = |a, b| {
             let age = Duration::ZERO;
-            Amiss { condition: Condition::RedundancyLost, age, a, b }.what()
+            ActiveCondition { condition: Condition::RedundancyLost, age, a, b }.what()
         };
         assert!(said(2, 3).contains("2 of 3") && said(2, 3).contains("no crash"), "{}", said(2, 3));
         assert!(said(4, 5).contains("1 more may crash"), "{}", said(4, 5));
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn every_condition_has_words_that_fit_behind_each_other() {
         for condition in Condition::ALL {
-            let amiss = Amiss { condition: *condition, age: Duration::ZERO, a: 1, b: 2 };
+            let amiss = ActiveCondition { condition: *condition, age: Duration::ZERO, a: 1, b: 2 };
             assert!(!amiss.what().ends_with('.') && !amiss.advice().ends_with('.'), "{amiss}");
             assert!(!amiss.what().contains("  ") && !amiss.advice().contains("  "), "{amiss}");
         }

@@ -6,8 +6,8 @@ use lockstep_core::engine::replay::ReplayLimits;
 use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_io::clock::random_u64;
-use lockstep_io::device::{Device, DeviceSettings, Memory, SecondLine};
-use lockstep_io::rehearse::RehearsalSettings;
+use lockstep_io::device::{Device, DeviceSettings, MemorySharing, SecondLine};
+use lockstep_io::rehearse::FaultSettings;
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::UdpSettings;
 use lockstep_io::{IoError, idle::Idle};
@@ -28,9 +28,9 @@ pub struct Endpoint {
     /// The second line's, if there is one.
     pub second: Option<SecondLine>,
     /// What is spoilt on purpose, if anything is.
-    pub rehearse: Option<RehearsalSettings>,
+    pub rehearse: Option<FaultSettings>,
     /// What the memory of this host is used for.
-    pub memory: Memory,
+    pub memory: MemorySharing,
     /// The MTU of the line.
     pub mtu: usize,
     /// Unicast addresses of the replicas.

@@ -3,7 +3,7 @@
 //! What is listed counts for nothing here: a member that does not answer may be dead for a month. So redundancy is
 //! counted from those that answer, and of these the leader's word says how many hold the log.
 
-use super::conditions::Amiss;
+use super::conditions::ActiveCondition;
 use super::status::{MemberStatus, NodeStatus, leader_of};
 use lockstep_core::engine::event::Role;
 use lockstep_wire::{Condition, Identity};
@@ -12,7 +12,7 @@ use std::net::SocketAddrV4;
 
 /// A node that was asked.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Asked {
+pub struct QueryResult {
     /// Where.
     pub address: SocketAddrV4,
     /// The number under which the file has it; `None` if only a membership names it.
@@ -25,7 +25,7 @@ pub struct Asked {
 
 /// The verdict, the best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum Verdict {
+pub enum ClusterHealth {
     /// Somebody leads, every member answers and holds the log, and nothing is amiss.
     Healthy,
     /// The stream goes on, and something is amiss.
@@ -38,7 +38,7 @@ pub enum Verdict {
     NoHistory,
 }
 
-impl Verdict {
+impl ClusterHealth {
     /// The word for programs.
     pub fn name(self) -> &'static str {
         match self {
@@ -68,7 +68,7 @@ pub enum Reason {
         is_archiver: bool,
     },
     /// Something is amiss at a node that answers.
-    Amiss(Identity, Amiss),
+    Amiss(Identity, ActiveCondition),
     /// A node holds the stream of another history.
     OtherHistory(Identity, u64),
     /// A replica of the file that answers and is no member.
@@ -107,7 +107,7 @@ impl fmt::Display for Reason {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Health {
     /// In a word.
-    pub verdict: Verdict,
+    pub verdict: ClusterHealth,
     /// How many members are listed; without an answer, how many replicas the file has.
     pub listed: usize,
     /// How many of them answer and hold the log.
@@ -120,7 +120,7 @@ pub struct Health {
 
 impl Health {
     /// Judges what was answered.
-    pub fn judge(asked: &[Asked]) -> Self {
+    pub fn judge(asked: &[QueryResult]) -> Self {
         let answers: Vec<_> = asked.iter().map(|node| node.status.clone()).collect();
         let leader = leader_of(&answers);
         // Without a leader the newest list that anybody has.
@@ -146,23 +146,23 @@ impl Health {
         let quorum = listed / 2 + 1;
         let verdict = match leader {
             // A leader commits by whom it hears, whoever answers us.
-            Some(_) if holding.unwrap_or(listed) < quorum => Verdict::NoQuorum,
-            Some(_) if reasons.is_empty() && there == listed => Verdict::Healthy,
-            Some(_) => Verdict::Degraded,
-            None if answering < quorum => Verdict::NoQuorum,
-            None => Verdict::NoLeader,
+            Some(_) if holding.unwrap_or(listed) < quorum => ClusterHealth::NoQuorum,
+            Some(_) if reasons.is_empty() && there == listed => ClusterHealth::Healthy,
+            Some(_) => ClusterHealth::Degraded,
+            None if answering < quorum => ClusterHealth::NoQuorum,
+            None => ClusterHealth::NoLeader,
         };
         Self { verdict, listed, there, silent, reasons }
     }
 
     /// Nobody who answers knows of a member: all are blank, or nobody answers at all.
-    fn without_members(asked: &[Asked]) -> Self {
+    fn without_members(asked: &[QueryResult]) -> Self {
         let replicas = || asked.iter().filter(|node| !node.is_archiver);
         let there = replicas().filter(|node| node.status.is_some()).count();
         let silent = replicas().filter(|node| node.status.is_none()).filter_map(|node| node.number).collect();
         let reasons =
             asked.iter().filter(|node| node.status.is_none()).map(|node| silent_node(node, None)).collect();
-        let verdict = if there == 0 { Verdict::NoQuorum } else { Verdict::NoHistory };
+        let verdict = if there == 0 { ClusterHealth::NoQuorum } else { ClusterHealth::NoHistory };
         Self { verdict, listed: replicas().count(), there, silent, reasons }
     }
 
@@ -182,14 +182,14 @@ impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { verdict, listed, there, silent, reasons } = self;
         match verdict {
-            Verdict::Healthy => {
+            ClusterHealth::Healthy => {
                 let may_crash = self.may_crash();
                 write!(
                     f,
                     "healthy: {there} of {listed} members answer and hold the log, {may_crash} may crash"
                 )
             }
-            Verdict::Degraded => {
+            ClusterHealth::Degraded => {
                 write!(f, "degraded: {there} of {listed} members answer and hold the log, ")?;
                 match (self.may_crash(), there < listed) {
                     (0, true) => f.write_str("no crash is survived")?,
@@ -197,12 +197,12 @@ impl fmt::Display for Health {
                 }
                 reasons.iter().try_for_each(|reason| write!(f, "; {reason}"))
             }
-            Verdict::NoLeader => write!(
+            ClusterHealth::NoLeader => write!(
                 f,
                 "no leader: {there} of {listed} members answer, and nobody leads; if this lasts, they do not hear each \
                  other: look at their logs, and at the network between them"
             ),
-            Verdict::NoQuorum => {
+            ClusterHealth::NoQuorum => {
                 let quorum = self.quorum();
                 write!(f, "no quorum: {there} of {listed} answer, {quorum} needed")?;
                 let lacks = quorum.saturating_sub(*there);
@@ -213,7 +213,7 @@ impl fmt::Display for Health {
                     }
                 }
             }
-            Verdict::NoHistory => {
+            ClusterHealth::NoHistory => {
                 write!(f, "no history: {there} of {listed} replicas answer, and none holds a stream: ")?;
                 f.write_str("run `lockstep bootstrap` on one of them, or start those that hold it")
             }
@@ -232,7 +232,7 @@ fn start(silent: &[u32], lacks: usize) -> Option<String> {
     }
 }
 
-fn silent_node(node: &Asked, listed: Option<&MemberStatus>) -> Reason {
+fn silent_node(node: &QueryResult, listed: Option<&MemberStatus>) -> Reason {
     Reason::Silent {
         identity: listed.map(|listed| listed.member.identity()),
         number: node.number,
@@ -247,7 +247,7 @@ fn is_heard(listed: &MemberStatus) -> bool {
     listed.heard_ago.is_some_and(|ago| ago.as_secs() == 0)
 }
 
-fn reasons(asked: &[Asked], source: &NodeStatus, is_led: bool) -> Vec<Reason> {
+fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if is_led && !source.is_settled() {
         reasons.push(Reason::ChangePending);
@@ -272,7 +272,7 @@ fn reasons(asked: &[Asked], source: &NodeStatus, is_led: bool) -> Vec<Reason> {
     }
     // Members that nobody asked, as no address of theirs is known.
     for listed in &source.members {
-        let known = |node: &Asked| listed.member.address() == Some(node.address);
+        let known = |node: &QueryResult| listed.member.address() == Some(node.address);
         if !asked.iter().any(known)
             && !asked
                 .iter()
@@ -280,7 +280,7 @@ fn reasons(asked: &[Asked], source: &NodeStatus, is_led: bool) -> Vec<Reason> {
                 .any(|status| status.identity == listed.member.identity())
             && let Some(address) = listed.member.address()
         {
-            let node = Asked { address, number: None, is_archiver: false, status: None };
+            let node = QueryResult { address, number: None, is_archiver: false, status: None };
             reasons.push(silent_node(&node, Some(listed)));
         }
     }

@@ -10,8 +10,8 @@ use lockstep_io::clock::Clock;
 use lockstep_io::device::Device;
 use lockstep_io::idle::Parker;
 use lockstep_wire::{
-    Change, Datagram, Denied, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Identity, Kind,
-    MEMBERSHIP_LEN_MAX, MemberBody, SMALL_LEN_MAX, Seq, Topic, seal, write_entry, write_membership,
+    Change, CommandReject, Datagram, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Identity, Kind,
+    MEMBERSHIP_LEN_MAX, MemberBody, QueryKind, SMALL_LEN_MAX, Seq, seal, write_entry, write_membership,
     write_question,
 };
 use std::net::SocketAddrV4;
@@ -37,7 +37,7 @@ pub struct NodeState {
 }
 
 /// Asks nodes, and sleeps until they answer. It hears no group.
-pub struct Questioner {
+pub struct QueryClient {
     net: Device,
     parker: Parker,
     endpoint: Endpoint,
@@ -50,7 +50,7 @@ pub struct Questioner {
 /// A question is repeated this often until it is answered.
 const AGAIN_NS: u64 = 20_000_000;
 
-impl Questioner {
+impl QueryClient {
     /// Opens a device.
     ///
     /// # Errors
@@ -72,22 +72,22 @@ impl Questioner {
     /// Asks the nodes at `addresses` until all have answered or `timeout` is over. Returns the answers by
     /// address, in the order asked.
     pub fn nodes(&mut self, addresses: &[SocketAddrV4], timeout: Duration) -> Vec<Option<NodeState>> {
-        self.ask_all(addresses, Topic::Node, "", timeout, read_reply)
+        self.ask_all(addresses, QueryKind::Node, "", timeout, read_reply)
     }
 
-    /// Asks them how things stand; as [`Questioner::nodes`].
+    /// Asks them how things stand; as [`QueryClient::nodes`].
     pub fn statuses(&mut self, addresses: &[SocketAddrV4], timeout: Duration) -> Vec<Option<NodeStatus>> {
-        self.ask_all(addresses, Topic::Status, "", timeout, NodeStatus::read)
+        self.ask_all(addresses, QueryKind::Status, "", timeout, NodeStatus::read)
     }
 
     /// Gives one of them an order about `identity` (or about nobody in particular). `None`: no answer.
     pub fn order(
         &mut self,
         address: SocketAddrV4,
-        topic: Topic,
+        topic: QueryKind,
         identity: Option<Identity>,
         timeout: Duration,
-    ) -> Option<Result<(), Denied>> {
+    ) -> Option<Result<(), CommandReject>> {
         let name = identity.map_or_else(String::new, |identity| identity.to_string());
         self.ask_all(&[address], topic, &name, timeout, read_verdict).pop().flatten()
     }
@@ -109,7 +109,7 @@ impl Questioner {
     fn ask_all<T: Clone>(
         &mut self,
         addresses: &[SocketAddrV4],
-        topic: Topic,
+        topic: QueryKind,
         name: &str,
         timeout: Duration,
         read: impl Fn(&Datagram<'_>, SocketAddrV4) -> Option<(u64, T)>,
@@ -159,7 +159,7 @@ impl Questioner {
         }
     }
 
-    fn ask(&mut self, to: SocketAddrV4, token: u64, topic: Topic, name: &str) {
+    fn ask(&mut self, to: SocketAddrV4, token: u64, topic: QueryKind, name: &str) {
         let header = self.header(Kind::Question);
         let mut out = [0; SMALL_LEN_MAX];
         let length = write_question(&mut out, header, token, topic, name);
@@ -181,7 +181,7 @@ fn read_reply(datagram: &Datagram<'_>, from: SocketAddrV4) -> Option<(u64, NodeS
     Some((body.token, state))
 }
 
-fn read_verdict(datagram: &Datagram<'_>, _from: SocketAddrV4) -> Option<(u64, Result<(), Denied>)> {
+fn read_verdict(datagram: &Datagram<'_>, _from: SocketAddrV4) -> Option<(u64, Result<(), CommandReject>)> {
     let Datagram::Verdict(_, body) = datagram else { return None };
-    Some((body.token, Denied::from_u32(body.denied).map_or(Ok(()), Err)))
+    Some((body.token, CommandReject::from_u32(body.denied).map_or(Ok(()), Err)))
 }

@@ -1,10 +1,11 @@
 //! How things stand, as one node says it.
 
-use super::conditions::Amiss;
+use super::conditions::ActiveCondition;
 use lockstep_core::engine::event::Role;
 use lockstep_core::proto::commit::Durability;
 use lockstep_wire::{
-    AGE_NEVER, Condition, Datagram, Denied, Epoch, Identity, MemberBody, Nanos, Seq, StatusMember, Suspicion,
+    AGE_NEVER, CommandReject, Condition, Datagram, Epoch, Identity, LeaderLossReason, MemberBody, Nanos, Seq,
+    StatusMember,
 };
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -39,11 +40,11 @@ pub struct NodeStatus {
     /// What an ack of the followed epoch survives.
     pub durability: Durability,
     /// What is amiss with it, the gravest first; at most [`CONDITIONS_TOLD_MAX`](lockstep_wire::CONDITIONS_TOLD_MAX).
-    pub conditions: Vec<Amiss>,
+    pub conditions: Vec<ActiveCondition>,
     /// Whom it suspected last.
-    pub suspected: Option<Suspected>,
+    pub suspected: Option<SuspectedLeader>,
     /// The last change of the membership that it did not make, if it leads.
-    pub denied: Option<Denial>,
+    pub denied: Option<RejectedCommand>,
 }
 
 /// A member, as a node sees it.
@@ -59,22 +60,22 @@ pub struct MemberStatus {
 
 /// A suspicion.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Suspected {
+pub struct SuspectedLeader {
     /// Whom.
     pub identity: Identity,
     /// Why.
-    pub why: Suspicion,
+    pub why: LeaderLossReason,
     /// How long ago.
     pub ago: Duration,
 }
 
 /// A change that was not made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Denial {
+pub struct RejectedCommand {
     /// Whose.
     pub identity: Identity,
     /// Why.
-    pub why: Denied,
+    pub why: CommandReject,
     /// How long ago.
     pub ago: Duration,
 }
@@ -89,12 +90,21 @@ impl NodeStatus {
             heard_ago: ago(row.acked_age_ns),
         };
         let suspected = || {
-            let why = Suspicion::from_u8(body.suspicion).filter(|why| *why != Suspicion::None)?;
-            Some(Suspected { identity: identity(body.suspected)?, why, ago: ago(body.suspected_age_ns)? })
+            let why =
+                LeaderLossReason::from_u8(body.suspicion).filter(|why| *why != LeaderLossReason::None)?;
+            Some(SuspectedLeader {
+                identity: identity(body.suspected)?,
+                why,
+                ago: ago(body.suspected_age_ns)?,
+            })
         };
         let denied = || {
-            let why = Denied::from_u32(body.denied)?;
-            Some(Denial { identity: identity(body.denied_member)?, why, ago: ago(body.denied_age_ns)? })
+            let why = CommandReject::from_u32(body.denied)?;
+            Some(RejectedCommand {
+                identity: identity(body.denied_member)?,
+                why,
+                ago: ago(body.denied_age_ns)?,
+            })
         };
         let status = Self {
             address: from,
@@ -110,7 +120,7 @@ impl NodeStatus {
             membership_seq: body.membership_seq,
             members: members.iter().map(member).collect(),
             durability: if body.durability == 0 { Durability::Process } else { Durability::Power },
-            conditions: amiss.iter().filter_map(Amiss::read).collect(),
+            conditions: amiss.iter().filter_map(ActiveCondition::read).collect(),
             suspected: suspected(),
             denied: denied(),
         };
@@ -118,7 +128,7 @@ impl NodeStatus {
     }
 
     /// What it tells of a condition, if that holds there.
-    pub fn amiss(&self, condition: Condition) -> Option<&Amiss> {
+    pub fn amiss(&self, condition: Condition) -> Option<&ActiveCondition> {
         self.conditions.iter().find(|amiss| amiss.condition == condition)
     }
 

@@ -7,14 +7,14 @@ use lockstep_core::engine::losses::Losses;
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_core::engine::receiver::Start;
-use lockstep_core::engine::replay::Step;
+use lockstep_core::engine::replay::ReplayStep;
 use lockstep_core::engine::subscriber::{
-    Delivery, Flow, Subscriber as Engine, SubscriberEvent, SubscriberLimits,
+    Delivery, Flow, SubscriberEngine as Engine, SubscriberEvent, SubscriberLimits,
 };
 use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
 use lockstep_io::device::Device;
-use lockstep_io::source::{Polled, Source};
+use lockstep_io::source::{Polled, ReplayConnection};
 use lockstep_wire::{Cursor, Epoch, Nanos, SMALL_LEN_MAX, Seq};
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use std::time::Duration;
 /// A lag of the commit is reported when it lasts this long.
 const LAG_REPORT_NS: u64 = 100_000_000;
 
-/// Delivers the stream to the caller of [`Subscriber::poll`].
+/// Delivers the stream to the caller of [`SubscriberEngine::poll`].
 ///
 /// ```no_run
 /// use crate::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
@@ -48,7 +48,7 @@ const LAG_REPORT_NS: u64 = 100_000_000;
 #[derive(Debug)]
 pub struct Subscriber<N = Device> {
     engine: Engine<N>,
-    source: Source,
+    source: ReplayConnection,
     clock: Clock,
     sleep: Sleep,
 }
@@ -104,7 +104,12 @@ impl<N: Net> Subscriber<N> {
         let limits = SubscriberLimits { receiver, delivery, start, parts, lag_report_ns, beat_ns };
         let mut engine = Engine::new(net, limits);
         engine.core.set_replay(replay);
-        Ok(Self { engine, source: Source::default(), clock: Clock::start(), sleep: Sleep::default() })
+        Ok(Self {
+            engine,
+            source: ReplayConnection::default(),
+            clock: Clock::start(),
+            sleep: Sleep::default(),
+        })
     }
 
     /// One turn: receives what is there and delivers at most `limit` messages. Never blocks. Payloads are
@@ -121,7 +126,7 @@ impl<N: Net> Subscriber<N> {
         let Self { engine, source, .. } = self;
         let core = &mut engine.core;
         match core.poll_replay(now) {
-            Some(Step::Open(to)) => {
+            Some(ReplayStep::Open(to)) => {
                 let mut request = [0; SMALL_LEN_MAX];
                 let opened =
                     core.write_replay_request(&mut request).map(|len| source.open(to, &request[..len]));
@@ -129,7 +134,7 @@ impl<N: Net> Subscriber<N> {
                     core.on_replay_lost(now);
                 }
             }
-            Some(Step::Close) => source.close(),
+            Some(ReplayStep::Close) => source.close(),
             None => {}
         }
         match source.poll(|bytes| core.on_replay(now, bytes, f)) {
@@ -152,7 +157,7 @@ impl<N: Net> Subscriber<N> {
 
     /// Whether the place is known where the subscription begins. A program that reads its own messages from
     /// [`Start::Live`] publishes the first one after this returns true: a message that is stamped before is not
-    /// delivered to it, although [`Subscriber::stamped_next`] may count it.
+    /// delivered to it, although [`SubscriberEngine::stamped_next`] may count it.
     pub fn has_begun(&self) -> bool {
         self.engine.core.has_begun()
     }
@@ -163,7 +168,7 @@ impl<N: Net> Subscriber<N> {
     }
 
     /// From where a subscription must begin that is to miss nothing of what this one has not delivered: below
-    /// [`Subscriber::deliver_next`] while a message larger than a datagram is not whole. What is delivered
+    /// [`SubscriberEngine::deliver_next`] while a message larger than a datagram is not whole. What is delivered
     /// again then has a seq below that.
     pub fn resume_next(&self) -> Seq {
         self.engine.core.resume_next()

@@ -29,7 +29,7 @@ pub enum Marked {
 
 /// One order.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Order {
+pub struct DayMarkRequest {
     begins: bool,
     name: String,
     ticket: usize,
@@ -38,7 +38,7 @@ pub struct Order {
     marked: Option<Marked>,
 }
 
-impl Order {
+impl DayMarkRequest {
     /// A day of this name begins; or the open one ends, without a name. `nonce` is drawn. `None`: the handle has no room for
     /// the name.
     pub fn begin(publisher: &mut PublisherCore, name: Option<&str>, nonce: [u64; 2]) -> Option<Self> {

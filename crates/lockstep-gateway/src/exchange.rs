@@ -7,7 +7,7 @@
 //!
 //! This is the application without its handles; a clone of it is a snapshot.
 
-use super::gateway::clients::{ClientEvent, Clients};
+use super::gateway::clients::{Clients, GatewayClientEvent};
 use lockstep_core::engine::outputs::{Divergence, Outputs};
 use lockstep_core::engine::subscriber::SubscriberEvent;
 
@@ -20,9 +20,9 @@ pub const NONCE: [u64; 2] = [7, 7];
 
 /// What it hears of its clients, in the order of the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Heard<'a> {
+pub enum ExchangeEvent<'a> {
     /// One came or left.
-    Client(ClientEvent<'a>),
+    Client(GatewayClientEvent<'a>),
     /// One said something, which is acknowledged.
     Order {
         /// The client's user.
@@ -55,19 +55,19 @@ impl Exchange {
     pub fn on_event(
         &mut self,
         event: &SubscriberEvent<'_>,
-        mut heard: impl FnMut(Heard<'_>),
+        mut heard: impl FnMut(ExchangeEvent<'_>),
     ) -> Result<(), Divergence> {
         let Self { clients, answers } = self;
         if !answers.on_event(event)? {
             return Ok(());
         }
         if let Some(event) = clients.on_event(event) {
-            heard(Heard::Client(event));
+            heard(ExchangeEvent::Client(event));
         }
         if let SubscriberEvent::Message(message) = event
             && let Some(client) = clients.get(message.publisher)
         {
-            heard(Heard::Order { user: &client.user, message: message.payload });
+            heard(ExchangeEvent::Order { user: &client.user, message: message.payload });
             answers.push(message.publisher, &[ACKNOWLEDGED, message.payload].concat());
         }
         Ok(())

@@ -36,8 +36,8 @@
 //! ```
 
 use super::gateway::clients::Clients;
-use super::gateway::ledger::{Day, Ledger};
-use super::gateway::users::Whom;
+use super::gateway::ledger::{Ledger, LedgerDay};
+use super::gateway::users::Recipient;
 use lockstep_core::engine::ports::{Backlog, BacklogError};
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_core::proto::planted::{Mutation, planted};
@@ -52,11 +52,11 @@ const HEARTBEAT_NS: Nanos = 1_000_000_000;
 
 /// What a feed carries.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Source {
+pub enum FeedSource {
     /// Every message.
     All,
     /// Those for somebody.
-    For(Whom),
+    For(Recipient),
 }
 
 /// Writes the block of a message, or says that it has none: see [`Feed::with_mapping`].
@@ -137,7 +137,7 @@ impl FeedCounts {
 /// See the module.
 #[derive(Debug)]
 pub struct Feed<B> {
-    source: Source,
+    source: FeedSource,
     mapping: Mapping,
     len_max: usize,
     clients: Clients,
@@ -163,7 +163,7 @@ impl<B: Backlog> Feed<B> {
     /// # Errors
     /// `len_max` takes no message.
     pub fn new(
-        source: Source,
+        source: FeedSource,
         len_max: usize,
         spools: [B; 2],
         whole: bool,
@@ -229,7 +229,7 @@ impl<B: Backlog> Feed<B> {
     /// The session and the number of its next message; `None` while no day is known or open.
     pub fn stands_at(&self) -> Option<(Session, u64)> {
         match self.today.day() {
-            Day::Open(name) => session_of(name).ok().map(|session| (session, self.next())),
+            LedgerDay::Open(name) => session_of(name).ok().map(|session| (session, self.next())),
             _ => None,
         }
     }
@@ -240,10 +240,10 @@ impl<B: Backlog> Feed<B> {
 
     fn carries(&self, message: &Message<'_>) -> bool {
         match &self.source {
-            Source::All => true,
-            Source::For(Whom::Everybody | Whom::Own) => message.destination == 0,
-            Source::For(Whom::Channel(number)) => message.destination == CHANNELS + number,
-            Source::For(Whom::Client(name)) => self.clients.id_of(name) == Some(message.destination),
+            FeedSource::All => true,
+            FeedSource::For(Recipient::Everybody | Recipient::Own) => message.destination == 0,
+            FeedSource::For(Recipient::Channel(number)) => message.destination == CHANNELS + number,
+            FeedSource::For(Recipient::Client(name)) => self.clients.id_of(name) == Some(message.destination),
         }
     }
 
@@ -264,7 +264,7 @@ impl<B: Backlog> Feed<B> {
                 self.flush(now, send);
                 if mark.begins {
                     let former = match self.today.day() {
-                        Day::Unknown => None,
+                        LedgerDay::Unknown => None,
                         _ => Some(self.session),
                     };
                     if let Some(session) = self.former.1.take() {
@@ -335,9 +335,11 @@ impl<B: Backlog> Feed<B> {
         }
         let next = self.next();
         let datagram = match self.today.day() {
-            Day::Unknown => return,
-            Day::Open(_) => self.packer.heartbeat(next - u64::from(planted(Mutation::HeartbeatBehind))),
-            Day::Over => self.packer.end_of_session(next - u64::from(planted(Mutation::FeedEndsBefore))),
+            LedgerDay::Unknown => return,
+            LedgerDay::Open(_) => self.packer.heartbeat(next - u64::from(planted(Mutation::HeartbeatBehind))),
+            LedgerDay::Over => {
+                self.packer.end_of_session(next - u64::from(planted(Mutation::FeedEndsBefore)))
+            }
         };
         send(&datagram);
         self.counts.datagrams += 1;
@@ -354,7 +356,7 @@ impl<B: Backlog> Feed<B> {
         from: SocketAddr,
         bytes: &[u8],
     ) -> Result<Option<Vec<u8>>, FeedError> {
-        let today = (*self.today.day() != Day::Unknown).then_some(self.session);
+        let today = (*self.today.day() != LedgerDay::Unknown).then_some(self.session);
         for (session, ledger) in [(today, &self.today), (self.former.1, &self.former.0)] {
             if let Some(session) = session {
                 let bounds = SessionBounds { session, first: 1, next: ledger.next_number(&[0]) };

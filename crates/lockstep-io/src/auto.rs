@@ -18,15 +18,15 @@ mod tests;
 use super::clock::Clock;
 use super::fanout::aside::Aside;
 use super::fanout::leasing::{Leasing, Reply};
-use super::fanout::outbox::Outbox;
+use super::fanout::outbox::FanoutOutbox;
 use super::fanout::{
-    CLOCK_MASK, Fanout, FanoutCounts, FanoutSettings, GROUPS_ASIDE, UNICAST_ASIDE, Way, way,
+    CLOCK_MASK, Fanout, FanoutCounts, FanoutSettings, GROUPS_ASIDE, SendPath, UNICAST_ASIDE, way,
 };
 use super::shm::RelaySettings;
 use super::transport::{Transport, TransportSettings};
 use super::udp::{UdpCounts, UdpSettings, address_of, socket_address};
 use super::xdp::{Mode, XdpSettings};
-use super::{IoError, Obtained};
+use super::{Effective, IoError};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_wire::{Header, Kind, Nanos, REPLICA_MAX};
 use std::net::SocketAddrV4;
@@ -48,7 +48,7 @@ pub struct AutoSettings {
 pub struct Auto {
     line: Transport,
     leasing: Leasing,
-    outbox: Outbox,
+    outbox: FanoutOutbox,
     segmenting: bool,
     /// When each number was last heard by multicast.
     heard: Box<[Nanos; REPLICA_MAX as usize + 1]>,
@@ -65,7 +65,7 @@ pub struct Auto {
     clock: Clock,
     now: Nanos,
     counts: UdpCounts,
-    obtained: Vec<Obtained>,
+    obtained: Vec<Effective>,
 }
 
 /// Opens the best of xdp, udp and unicast that there is, and says why it is no better one. With a `relay` whoever
@@ -105,7 +105,7 @@ pub fn open(
     let leasing = Leasing::beside_multicast(&settings.fanout, own, &udp.joins, skipped)?;
     Ok(Transport::Auto(Box::new(Auto {
         line,
-        outbox: Outbox::new(),
+        outbox: FanoutOutbox::new(),
         segmenting: udp.gso,
         heard: Box::new([0; REPLICA_MAX as usize + 1]),
         unicast: Vec::with_capacity(UNICAST_ASIDE.1),
@@ -150,14 +150,14 @@ fn xdp(
     None
 }
 
-fn told(got: &str, why: Vec<String>) -> Obtained {
+fn told(got: &str, why: Vec<String>) -> Effective {
     let note = (!why.is_empty()).then(|| why.join("; "));
-    Obtained { what: "transport", asked: "auto".to_owned(), got: got.to_owned(), note }
+    Effective { what: "transport", asked: "auto".to_owned(), got: got.to_owned(), note }
 }
 
 impl Auto {
     /// Each setting with the value in force, and which transport it is.
-    pub fn obtained(&self) -> &[Obtained] {
+    pub fn obtained(&self) -> &[Effective] {
         &self.obtained
     }
 
@@ -226,12 +226,12 @@ impl Auto {
         for index in 0..count {
             let (datagram, from) = self.line.unicast_datagram(index);
             match way(datagram) {
-                Way::Control => {
+                SendPath::Control => {
                     if let Some(reply) = self.leasing.on_datagram(self.now, datagram, from) {
                         say(&mut self.line, &reply);
                     }
                 }
-                Way::Group if self.leasing.is_given_by(from) => self.groups_aside.push(datagram, from),
+                SendPath::Group if self.leasing.is_given_by(from) => self.groups_aside.push(datagram, from),
                 _ => self.unicast_aside.push(datagram, from),
             }
         }
@@ -239,11 +239,11 @@ impl Auto {
     }
 
     /// Sends copies to `targets`, and cuts bursts itself if the kernel does not.
-    fn send_copies(&mut self, to: Copies, bursts: &[Burst<'_>]) {
+    fn send_copies(&mut self, to: CopySource, bursts: &[Burst<'_>]) {
         loop {
             let targets = match to {
-                Copies::Members(group) => self.leasing.members.targets(group as usize),
-                Copies::Givers => &self.givers,
+                CopySource::Members(group) => self.leasing.members.targets(group as usize),
+                CopySource::Givers => &self.givers,
             };
             let Some(socket) = self.line.unicast_socket() else { return };
             let sent = self.outbox.send(socket, targets, bursts, self.segmenting);
@@ -265,7 +265,7 @@ impl Auto {
 
 /// Whom copies go to.
 #[derive(Clone, Copy)]
-enum Copies {
+enum CopySource {
     /// Members of this group, by lease.
     Members(Group),
     /// Those whom we hear by lease.
@@ -319,7 +319,7 @@ impl Net for Auto {
         let kept = self.unicast_aside.lend();
         for index in 0..self.line.recv_unicast() {
             let (datagram, from) = self.line.unicast_datagram(index);
-            if way(datagram) == Way::Control {
+            if way(datagram) == SendPath::Control {
                 if let Some(reply) = self.leasing.on_datagram(self.now, datagram, from) {
                     say(&mut self.line, &reply);
                 }
@@ -347,10 +347,10 @@ impl Net for Auto {
             let mut own = [Burst { bytes: &[], stride: 1 }; SENT_BURSTS_MAX];
             let used = taken_of(bursts, taken, &mut own);
             if has_members {
-                self.send_copies(Copies::Members(group), &own[..used]);
+                self.send_copies(CopySource::Members(group), &own[..used]);
             }
             if by_lease {
-                self.send_copies(Copies::Givers, &own[..used]);
+                self.send_copies(CopySource::Givers, &own[..used]);
             }
         }
         taken

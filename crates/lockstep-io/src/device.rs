@@ -6,13 +6,13 @@
 
 use crate::crc;
 use crate::fanout::FanoutCounts;
-use crate::lines::{Addresses, LineCounts, Lines};
-use crate::rehearse::{Rehearsal, RehearsalCounts, RehearsalSettings};
+use crate::lines::{Addresses, LineCounts, TwoLines};
+use crate::rehearse::{FaultCounts, FaultInjector, FaultSettings};
 use crate::shm::{Beside, HostMemory, Shm, ShmCounts, ShmSettings, is_unused};
 use crate::transport::{Transport, TransportSettings};
 use crate::udp::{UdpCounts, UdpSettings, address_of};
 use crate::xdp::XdpCounts;
-use crate::{IoError, Obtained};
+use crate::{Effective, IoError};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use std::net::SocketAddrV4;
 use std::os::fd::BorrowedFd;
@@ -27,15 +27,15 @@ pub struct DeviceSettings {
     /// Those of the second line, if there is one.
     pub second: Option<SecondLine>,
     /// What is rehearsed; nothing, as a rule.
-    pub rehearse: Option<RehearsalSettings>,
+    pub rehearse: Option<FaultSettings>,
     /// Whether memory carries datagrams between the processes of this host.
-    pub memory: Memory,
+    pub memory: MemorySharing,
 }
 
 /// What the memory of a host is used for. All of a cluster's processes there use it alike: those of one kind do
 /// not hear those of another.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub enum Memory {
+pub enum MemorySharing {
     /// Nothing: the network carries everything, also from process to process.
     #[default]
     Off,
@@ -62,9 +62,9 @@ pub enum Device {
     /// The network as it is.
     Plain(Transport),
     /// A worse one.
-    Rehearsed(Box<Rehearsal<Transport>>),
+    Rehearsed(Box<FaultInjector<Transport>>),
     /// Two of them, neither again two.
-    Lines(Box<Lines<Device>>),
+    Lines(Box<TwoLines<Device>>),
     /// Memory for this host, and one of those above for the others.
     Beside(Box<Beside<Device>>),
     /// Memory alone.
@@ -92,11 +92,11 @@ impl Device {
             Ok(HostMemory::new(shm, rehearse))
         };
         Ok(match settings.memory {
-            Memory::Off => {
+            MemorySharing::Off => {
                 is_unused(group)?;
                 Self::open_network(settings)?
             }
-            Memory::Beside => {
+            MemorySharing::Beside => {
                 // What memory has brought to this host's processes is not brought once more.
                 let quiet = |udp: &UdpSettings| UdpSettings { multicast_loop: false, ..udp.clone() };
                 let second = settings.second.as_ref();
@@ -111,7 +111,7 @@ impl Device {
                 })?;
                 Self::Beside(Box::new(Beside::new(memory(network.unicast_address())?, network, leaves_host)))
             }
-            Memory::Alone => {
+            MemorySharing::Alone => {
                 let address = SocketAddrV4::new(address_of(&udp.interface)?, udp.unicast_port);
                 Self::Memory(Box::new(memory(address)?))
             }
@@ -125,32 +125,32 @@ impl Device {
         let first = Self::open_line(1, udp, transport, rehearse, memory)?;
         let udp = UdpSettings { joins, ..second.udp };
         let lines = [first, Self::open_line(2, udp, second.transport, rehearse, memory)?];
-        Ok(Self::Lines(Box::new(Lines::new(lines, second.nodes))))
+        Ok(Self::Lines(Box::new(TwoLines::new(lines, second.nodes))))
     }
 
     fn open_line(
         line: u8,
         udp: UdpSettings,
         transport: TransportSettings,
-        rehearse: Option<RehearsalSettings>,
-        memory: Memory,
+        rehearse: Option<FaultSettings>,
+        memory: MemorySharing,
     ) -> Result<Self, IoError> {
         let datagram_len_max = udp.datagram_len_max;
         let transport = match memory {
-            Memory::Beside => Transport::open_shared(udp, transport)?,
-            Memory::Off | Memory::Alone => Transport::open(udp, transport)?,
+            MemorySharing::Beside => Transport::open_shared(udp, transport)?,
+            MemorySharing::Off | MemorySharing::Alone => Transport::open(udp, transport)?,
         };
         Ok(match rehearse.filter(|rehearse| rehearse.spoils(line)) {
             None => Self::Plain(transport),
             Some(rehearse) => {
                 let salt = u64::from(transport.unicast_address().port());
-                Self::Rehearsed(Box::new(Rehearsal::new(transport, rehearse, salt, datagram_len_max)))
+                Self::Rehearsed(Box::new(FaultInjector::new(transport, rehearse, salt, datagram_len_max)))
             }
         })
     }
 
     /// Each setting with the value in force, line by line; a rehearsal is one of them.
-    pub fn obtained(&self) -> Vec<Obtained> {
+    pub fn obtained(&self) -> Vec<Effective> {
         match self {
             Self::Plain(transport) => transport.obtained().to_vec(),
             Self::Rehearsed(rehearsal) => {
@@ -211,9 +211,9 @@ impl Device {
     }
 
     /// What was spoilt on purpose; nothing without a rehearsal.
-    pub fn rehearsed(&self) -> RehearsalCounts {
+    pub fn rehearsed(&self) -> FaultCounts {
         match self {
-            Self::Plain(_) => RehearsalCounts::default(),
+            Self::Plain(_) => FaultCounts::default(),
             Self::Rehearsed(rehearsal) => rehearsal.counts(),
             Self::Lines(lines) => lines.each()[0].rehearsed().and(&lines.each()[1].rehearsed()),
             Self::Beside(beside) => beside.network().rehearsed().and(&beside.memory().rehearsed()),

@@ -30,18 +30,18 @@ pub use leasing::bit;
 pub use members::{FanoutNode, LEASE_NS};
 
 use super::clock::Clock;
-use super::udp::inbox::Inbox;
+use super::udp::inbox::UdpInbox;
 use super::udp::outbox::send_counted;
 use super::udp::{
     Alone, BURST_BYTES_MAX, BURST_DATAGRAMS_MAX, BURSTS_PER_RECEIVE, DATAGRAMS_PER_RECEIVE, UdpCounts,
     UdpSettings, count_receive, open_alone,
 };
-use super::{IoError, Obtained};
+use super::{Effective, IoError};
 use aside::Aside;
 use leasing::{Leasing, Reply};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_wire::{Header, Kind, Nanos, is_repair_for_one};
-use outbox::Outbox;
+use outbox::FanoutOutbox;
 use socket2::Socket;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, BorrowedFd};
@@ -68,15 +68,15 @@ pub struct FanoutSettings {
 
 /// What a datagram is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Way {
+pub(super) enum SendPath {
     Group,
     Unicast,
     Control,
 }
 
 /// By kind; what is none is the engine's to refuse.
-const WAYS: [Way; 256] = {
-    let mut ways = [Way::Unicast; 256];
+const WAYS: [SendPath; 256] = {
+    let mut ways = [SendPath::Unicast; 256];
     let groups = [
         Kind::Frame,
         Kind::Heartbeat,
@@ -94,11 +94,11 @@ const WAYS: [Way; 256] = {
     ];
     let mut index = 0;
     while index < groups.len() {
-        ways[groups[index] as usize] = Way::Group;
+        ways[groups[index] as usize] = SendPath::Group;
         index += 1;
     }
-    ways[Kind::Join as usize] = Way::Control;
-    ways[Kind::Lease as usize] = Way::Control;
+    ways[Kind::Join as usize] = SendPath::Control;
+    ways[Kind::Lease as usize] = SendPath::Control;
     ways
 };
 
@@ -106,11 +106,11 @@ const WAYS: [Way; 256] = {
 const KIND_AT: usize = std::mem::offset_of!(Header, kind);
 
 #[inline]
-pub(super) fn way(datagram: &[u8]) -> Way {
-    let Some(&kind) = datagram.get(KIND_AT) else { return Way::Unicast };
+pub(super) fn way(datagram: &[u8]) -> SendPath {
+    let Some(&kind) = datagram.get(KIND_AT) else { return SendPath::Unicast };
     match WAYS[kind as usize] {
         // A repair goes to who asked for it, or to all.
-        Way::Group if kind == Kind::Frame as u8 && is_repair_for_one(datagram) => Way::Unicast,
+        SendPath::Group if kind == Kind::Frame as u8 && is_repair_for_one(datagram) => SendPath::Unicast,
         way => way,
     }
 }
@@ -121,14 +121,14 @@ pub struct Fanout {
     address: SocketAddrV4,
     datagram_len_max: usize,
     segmenting: bool,
-    outbox: Outbox,
+    outbox: FanoutOutbox,
     leasing: Leasing,
     /// Of [`Net::recv_groups`], and which of its datagrams are lent, behind those that were kept.
-    groups_inbox: Inbox,
+    groups_inbox: UdpInbox,
     groups: Vec<u16>,
     groups_aside: Aside,
     /// Of a [`Net::recv_unicast`] that nobody went before, and likewise.
-    unicast_inbox: Inbox,
+    unicast_inbox: UdpInbox,
     unicast: Vec<u16>,
     unicast_aside: Aside,
     /// A receive of the groups has brought what there was of unicast.
@@ -136,7 +136,7 @@ pub struct Fanout {
     turns: u32,
     clock: Clock,
     counts: UdpCounts,
-    obtained: Vec<Obtained>,
+    obtained: Vec<Effective>,
 }
 
 impl Fanout {
@@ -151,9 +151,9 @@ impl Fanout {
         let leasing = Leasing::new(settings, address, &udp.joins, skipped)?;
         let inbox = || {
             if gro {
-                Inbox::new(BURSTS_PER_RECEIVE, BURST_BYTES_MAX, BURST_DATAGRAMS_MAX, true)
+                UdpInbox::new(BURSTS_PER_RECEIVE, BURST_BYTES_MAX, BURST_DATAGRAMS_MAX, true)
             } else {
-                Inbox::new(DATAGRAMS_PER_RECEIVE, udp.datagram_len_max, 1, true)
+                UdpInbox::new(DATAGRAMS_PER_RECEIVE, udp.datagram_len_max, 1, true)
             }
         };
         let lent = || Vec::with_capacity(BURSTS_PER_RECEIVE * BURST_DATAGRAMS_MAX);
@@ -162,12 +162,12 @@ impl Fanout {
             0 => format!("unicast at {address}: leases of {nodes} nodes"),
             most => format!("unicast at {address}: to {nodes} nodes, and {most} leases at most"),
         };
-        obtained.push(Obtained::granted("transport", told));
+        obtained.push(Effective::granted("transport", told));
         Ok(Self {
             address,
             datagram_len_max: udp.datagram_len_max,
             segmenting: udp.gso,
-            outbox: Outbox::new(),
+            outbox: FanoutOutbox::new(),
             leasing,
             groups_inbox: inbox(),
             groups: lent(),
@@ -185,12 +185,12 @@ impl Fanout {
     }
 
     /// Each setting with the value in force.
-    pub fn obtained(&self) -> &[Obtained] {
+    pub fn obtained(&self) -> &[Effective] {
         &self.obtained
     }
 
     /// One setting more, of who opened it.
-    pub(super) fn tell(&mut self, obtained: Obtained) {
+    pub(super) fn tell(&mut self, obtained: Effective) {
         self.obtained.push(obtained);
     }
 
@@ -246,9 +246,9 @@ impl Net for Fanout {
         for index in 0..count {
             let datagram = inbox.datagram(index);
             match way(datagram) {
-                Way::Group => groups.push(index as u16),
-                Way::Unicast => unicast_aside.push(datagram, inbox.sender(index)),
-                Way::Control => {
+                SendPath::Group => groups.push(index as u16),
+                SendPath::Unicast => unicast_aside.push(datagram, inbox.sender(index)),
+                SendPath::Control => {
                     has_news = true;
                     let now = self.clock.now();
                     if let Some(reply) = leasing.on_datagram(now, datagram, inbox.sender(index)) {
@@ -294,9 +294,9 @@ impl Net for Fanout {
         for index in 0..count {
             let (datagram, from) = (inbox.datagram(index), inbox.sender(index));
             match way(datagram) {
-                Way::Group => groups_aside.push(datagram, from),
-                Way::Unicast => unicast.push(index as u16),
-                Way::Control => {
+                SendPath::Group => groups_aside.push(datagram, from),
+                SendPath::Unicast => unicast.push(index as u16),
+                SendPath::Control => {
                     if let Some(reply) = leasing.on_datagram(now, datagram, from) {
                         say(&self.socket, &reply, counts);
                     }

@@ -11,7 +11,7 @@
 //! ```
 //!
 //! What the kernel grants is often less than what was asked. So every setting answers with
-//! [`Obtained`], and a node prints them all when it starts.
+//! [`Effective`], and a node prints them all when it starts.
 
 #![allow(unsafe_code, clippy::disallowed_methods)]
 
@@ -98,7 +98,7 @@ impl std::error::Error for IoError {
 
 /// One setting: what was asked of the system, what it gave, and what to do if that is less.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Obtained {
+pub struct Effective {
     /// Which setting, by its configuration word.
     pub what: &'static str,
     /// The value asked for.
@@ -109,7 +109,7 @@ pub struct Obtained {
     pub note: Option<String>,
 }
 
-impl Obtained {
+impl Effective {
     /// A setting that is as asked.
     pub fn granted(what: &'static str, value: impl fmt::Display) -> Self {
         Self { what, asked: value.to_string(), got: value.to_string(), note: None }
@@ -126,7 +126,7 @@ impl Obtained {
     }
 }
 
-impl fmt::Display for Obtained {
+impl fmt::Display for Effective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.note {
             None => write!(f, "{} {}", self.what, self.got),

@@ -27,7 +27,7 @@ use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_wire::{HEADER_LEN, Header, Identity, Kind, Nanos};
 use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
-use unicast::Ways;
+use unicast::UnicastRoutes;
 
 /// Datagrams of one line that wait for their copy on the other: 5 ms of lag at 200,000 a second.
 const WAITING_MAX: usize = 1024;
@@ -89,27 +89,27 @@ impl LineCounts {
 
 /// Two devices that carry the same groups.
 #[derive(Debug)]
-pub struct Lines<N, T = Clock> {
+pub struct TwoLines<N, T = Clock> {
     lines: [N; 2],
-    copies: Copies,
-    ways: Ways,
+    copies: CopyFilter,
+    ways: UnicastRoutes,
     time: T,
     /// Line and index of what is lent.
     lent: Vec<(u8, u16)>,
 }
 
-impl<N: Net> Lines<N> {
+impl<N: Net> TwoLines<N> {
     /// Both lines, by the machine's clock, and who has an address on each of them.
     pub fn new(lines: [N; 2], nodes: Vec<Addresses>) -> Self {
         Self::timed(lines, nodes, Clock::start())
     }
 }
 
-impl<N: Net, T: Time> Lines<N, T> {
+impl<N: Net, T: Time> TwoLines<N, T> {
     /// Both lines, by this clock.
     pub fn timed(lines: [N; 2], nodes: Vec<Addresses>, time: T) -> Self {
         let lent = Vec::with_capacity(LENT_MAX);
-        Self { lines, copies: Copies::default(), ways: Ways::new(nodes), time, lent }
+        Self { lines, copies: CopyFilter::default(), ways: UnicastRoutes::new(nodes), time, lent }
     }
 
     /// The devices.
@@ -123,7 +123,7 @@ impl<N: Net, T: Time> Lines<N, T> {
     }
 }
 
-impl<N: Net, T: Time> Net for Lines<N, T> {
+impl<N: Net, T: Time> Net for TwoLines<N, T> {
     fn recv_groups(&mut self) -> usize {
         self.lent.clear();
         let received = [self.lines[0].recv_groups(), self.lines[1].recv_groups()];
@@ -205,7 +205,7 @@ struct Waiting {
 
 /// Which datagrams came by one line only, so far.
 #[derive(Debug)]
-struct Copies {
+struct CopyFilter {
     /// Brought by this line, oldest first.
     waiting: [VecDeque<Waiting>; 2],
     counts: [LineCounts; 2],
@@ -217,7 +217,7 @@ struct Copies {
     heard: [(Nanos, u64); 2],
 }
 
-impl Default for Copies {
+impl Default for CopyFilter {
     fn default() -> Self {
         let waiting = || VecDeque::with_capacity(WAITING_MAX + 1);
         Self {
@@ -230,7 +230,7 @@ impl Default for Copies {
     }
 }
 
-impl Copies {
+impl CopyFilter {
     /// Whether this is the first copy of a datagram.
     fn judge(&mut self, line: usize, now: Nanos, bytes: &[u8]) -> bool {
         let other = 1 - line;

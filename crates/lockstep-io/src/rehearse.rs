@@ -1,7 +1,7 @@
 //! # rehearse: a network that is worse than the real one
 //!
 //! The question: how does everything above the device behave when the network loses, repeats, reorders and
-//! delays? A [`Rehearsal`] is a device around a device. What the inner one receives is judged datagram by
+//! delays? A [`FaultInjector`] is a device around a device. What the inner one receives is judged datagram by
 //! datagram by a seeded generator: the same datagrams in the same order meet the same fate in every run.
 //! Only what is received is touched, by groups and by unicast: each receiver then loses its own, as
 //! behind a switch, and what one sends to many is lost by some of them.
@@ -17,7 +17,7 @@
 #[cfg(test)]
 mod tests;
 
-use crate::Obtained;
+use crate::Effective;
 use crate::clock::Clock;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_wire::Nanos;
@@ -39,7 +39,7 @@ const MILLION: u64 = 1_000_000;
 
 /// What is rehearsed. Shares are millionths of all datagrams received.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct RehearsalSettings {
+pub struct FaultSettings {
     /// How many are lost.
     pub loss_ppm: u32,
     /// How many come twice.
@@ -54,7 +54,7 @@ pub struct RehearsalSettings {
     pub line: u8,
 }
 
-impl RehearsalSettings {
+impl FaultSettings {
     /// Whether anything is done on this line, 1 or 2.
     pub fn spoils(&self, line: u8) -> bool {
         !self.is_calm() && (self.line == 0 || self.line == line)
@@ -71,9 +71,9 @@ impl RehearsalSettings {
     }
 }
 
-/// What a [`Rehearsal`] has done.
+/// What a [`FaultInjector`] has done.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct RehearsalCounts {
+pub struct FaultCounts {
     /// Datagrams that were lost on purpose.
     pub lost: u64,
     /// Datagrams that were repeated on purpose.
@@ -86,8 +86,8 @@ pub struct RehearsalCounts {
     pub overflowed: u64,
 }
 
-impl RehearsalCounts {
-    /// The names of [`RehearsalCounts::values`], in their order.
+impl FaultCounts {
+    /// The names of [`FaultCounts::values`], in their order.
     pub const NAMES: [&'static str; 5] = [
         "rehearsed_lost",
         "rehearsed_duplicated",
@@ -127,30 +127,30 @@ impl Time for Clock {
 
 /// A device that hears less, more, later and in another order than the one inside.
 #[derive(Debug)]
-pub struct Rehearsal<N, T = Clock> {
+pub struct FaultInjector<N, T = Clock> {
     inner: N,
     time: T,
     chance: Chance,
-    counts: RehearsalCounts,
+    counts: FaultCounts,
     groups: Aside,
     unicast: Aside,
 }
 
-impl<N: Net> Rehearsal<N> {
+impl<N: Net> FaultInjector<N> {
     /// A rehearsal by the machine's clock. `salt` tells devices of one seed apart: they lose independently.
-    pub fn new(inner: N, settings: RehearsalSettings, salt: u64, datagram_len_max: usize) -> Self {
+    pub fn new(inner: N, settings: FaultSettings, salt: u64, datagram_len_max: usize) -> Self {
         Self::timed(inner, settings, salt, datagram_len_max, Clock::start())
     }
 }
 
-impl<N: Net, T: Time> Rehearsal<N, T> {
+impl<N: Net, T: Time> FaultInjector<N, T> {
     /// A rehearsal by this clock. All memory is made and touched here.
-    pub fn timed(inner: N, settings: RehearsalSettings, salt: u64, datagram_len_max: usize, time: T) -> Self {
+    pub fn timed(inner: N, settings: FaultSettings, salt: u64, datagram_len_max: usize, time: T) -> Self {
         Self {
             inner,
             time,
             chance: Chance::new(settings, salt),
-            counts: RehearsalCounts::default(),
+            counts: FaultCounts::default(),
             groups: Aside::new(GROUP_POOL, datagram_len_max),
             unicast: Aside::new(UNICAST_POOL, datagram_len_max),
         }
@@ -162,13 +162,13 @@ impl<N: Net, T: Time> Rehearsal<N, T> {
     }
 
     /// What was done so far.
-    pub fn counts(&self) -> RehearsalCounts {
+    pub fn counts(&self) -> FaultCounts {
         self.counts
     }
 
     /// What is rehearsed, as a setting that nobody should overlook.
-    pub fn obtained(&self) -> Obtained {
-        let RehearsalSettings { loss_ppm, duplication_ppm, reordering_ppm, delay_ns, seed, .. } =
+    pub fn obtained(&self) -> Effective {
+        let FaultSettings { loss_ppm, duplication_ppm, reordering_ppm, delay_ns, seed, .. } =
             self.chance.settings;
         let percent = |ppm: u32| f64::from(ppm) / 10_000.0;
         let got = format!(
@@ -178,11 +178,11 @@ impl<N: Net, T: Time> Rehearsal<N, T> {
             percent(reordering_ppm),
             delay_ns / 1_000
         );
-        Obtained::short("rehearse", "nothing else", got, "this process spoils what it receives, on purpose")
+        Effective::short("rehearse", "nothing else", got, "this process spoils what it receives, on purpose")
     }
 }
 
-impl<N: Net, T: Time> Net for Rehearsal<N, T> {
+impl<N: Net, T: Time> Net for FaultInjector<N, T> {
     fn recv_groups(&mut self) -> usize {
         let now = self.time.now();
         self.groups.begin();
@@ -246,12 +246,12 @@ const NOBODY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 /// What decides: SplitMix64, one draw for each thing that may happen.
 #[derive(Debug)]
 struct Chance {
-    settings: RehearsalSettings,
+    settings: FaultSettings,
     state: u64,
 }
 
 impl Chance {
-    fn new(settings: RehearsalSettings, salt: u64) -> Self {
+    fn new(settings: FaultSettings, salt: u64) -> Self {
         let mut chance = Self { settings, state: settings.seed };
         chance.state ^= chance.draw() ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         chance
@@ -336,13 +336,13 @@ impl Aside {
     fn judge(
         &mut self,
         chance: &mut Chance,
-        counts: &mut RehearsalCounts,
+        counts: &mut FaultCounts,
         now: Nanos,
         index: usize,
         datagram: &[u8],
         from: SocketAddrV4,
     ) {
-        let RehearsalSettings { loss_ppm, duplication_ppm, reordering_ppm, delay_ns, .. } = chance.settings;
+        let FaultSettings { loss_ppm, duplication_ppm, reordering_ppm, delay_ns, .. } = chance.settings;
         if chance.happens(loss_ppm) {
             counts.lost += 1;
             return;

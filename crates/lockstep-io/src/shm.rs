@@ -35,11 +35,11 @@ pub use host::HostMemory;
 pub use relay::{Relay, RelayCounts, RelaySettings, Relayed};
 
 use crate::idle;
-use crate::{IoError, Obtained};
-use folder::{Folder, Mapped, Role, pack, unpack};
-use inbox::Inbox;
+use crate::{Effective, IoError};
+use folder::{Mapped, ShmFolder, ShmRole, pack, unpack};
+use inbox::ShmInbox;
 use lockstep_core::engine::ports::{Burst, Group, Net};
-use members::Members;
+use members::ShmMembers;
 use peers::Peers;
 use ring::{Writer, ring_words};
 use std::io::ErrorKind;
@@ -86,7 +86,7 @@ const PARENT: &str = "/dev/shm";
 /// # Errors
 /// One of them lives.
 pub fn is_unused(group: SocketAddrV4) -> Result<(), IoError> {
-    let folder = Folder::new(PARENT.as_ref(), group);
+    let folder = ShmFolder::new(PARENT.as_ref(), group);
     // A folder that cannot be used is nobody's of this cluster, as far as one can tell.
     let others = || folder.lock_existing().and_then(|locked| locked.others(&[])).unwrap_or_default();
     if !folder.path().exists() || others().is_empty() {
@@ -179,12 +179,12 @@ pub struct Shm {
     unicast: Writer<Mapped, 2>,
     peers: Peers,
     joined: [bool; 3],
-    group_inbox: Inbox,
-    unicast_inbox: Inbox,
+    group_inbox: ShmInbox,
+    unicast_inbox: ShmInbox,
     address: SocketAddrV4,
     datagram_len_max: usize,
     counts: ShmCounts,
-    obtained: Vec<Obtained>,
+    obtained: Vec<Effective>,
 }
 
 impl Shm {
@@ -200,33 +200,33 @@ impl Shm {
             let doing = format!("use datagrams of {len_max} bytes in memory: 1 to {DATAGRAM_LEN_MAX} can be");
             return Err(IoError::because(doing, ErrorKind::InvalidInput, "settings cannot work"));
         }
-        let folder = Folder::new(&settings.parent, settings.group);
+        let folder = ShmFolder::new(&settings.parent, settings.group);
         let path = folder.path().display().to_string();
         let words = [
             ring_words::<0>(settings.ring_bytes, len_max),
             ring_words::<2>(settings.ring_bytes / UNICAST_SHARE, len_max),
         ];
-        let (members, rings, peers) = Members::join(folder, Role::Member, settings.address, words)?;
+        let (members, rings, peers) = ShmMembers::join(folder, ShmRole::Member, settings.address, words)?;
         idle::watches_memory();
         Ok(Self {
             groups: Writer::new(rings.groups),
             unicast: Writer::new(rings.unicast),
             peers: Peers::new(members, peers),
             joined: Group::ALL.map(|group| settings.joins.contains(&group)),
-            group_inbox: Inbox::new(DATAGRAMS_PER_RECEIVE, len_max),
-            unicast_inbox: Inbox::new(DATAGRAMS_PER_RECEIVE, len_max),
+            group_inbox: ShmInbox::new(DATAGRAMS_PER_RECEIVE, len_max),
+            unicast_inbox: ShmInbox::new(DATAGRAMS_PER_RECEIVE, len_max),
             address: rings.address,
             datagram_len_max: len_max,
             counts: ShmCounts::default(),
             obtained: vec![
-                Obtained::granted("shm", path),
-                Obtained::granted("shm_rings", format!("{} KiB", words.iter().sum::<usize>() / 128)),
+                Effective::granted("shm", path),
+                Effective::granted("shm_rings", format!("{} KiB", words.iter().sum::<usize>() / 128)),
             ],
         })
     }
 
     /// Each setting with the value in force.
-    pub fn obtained(&self) -> &[Obtained] {
+    pub fn obtained(&self) -> &[Effective] {
         &self.obtained
     }
 

@@ -19,7 +19,7 @@ pub enum Polled {
 
 /// See the module. Without a connection it is a few words; the buffer comes with the first one.
 #[derive(Debug, Default)]
-pub struct Source {
+pub struct ReplayConnection {
     socket: Option<Socket>,
     request: Vec<u8>,
     buffer: Vec<u8>,
@@ -30,7 +30,7 @@ pub struct Source {
     over: bool,
 }
 
-impl Source {
+impl ReplayConnection {
     /// Begins to connect to `to`, and will send `request`. Closes what was open.
     ///
     /// # Errors

@@ -7,8 +7,8 @@ use super::auto::{self, Auto, AutoSettings};
 use super::fanout::{Fanout, FanoutCounts, FanoutSettings};
 use super::shm::{RelaySettings, Relayed};
 use super::udp::{Udp, UdpCounts, UdpSettings};
-use super::xdp::{Shared, Xdp, XdpCounts, XdpSettings, card_index};
-use super::{IoError, Obtained};
+use super::xdp::{CardSharing, Xdp, XdpCounts, XdpSettings, card_index};
+use super::{Effective, IoError};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use std::net::SocketAddrV4;
 use std::os::fd::BorrowedFd;
@@ -73,7 +73,7 @@ pub enum Transport {
 /// One that hears the owner of its card.
 pub struct Served {
     relayed: Relayed<Udp>,
-    obtained: Vec<Obtained>,
+    obtained: Vec<Effective>,
 }
 
 impl Served {
@@ -83,7 +83,7 @@ impl Served {
         let mut obtained = udp.obtained().to_vec();
         obtained.extend(owner.map(|pid| {
             let why = format!("xdp: served by pid {pid} through shared memory; it owns the interface");
-            Obtained::short("transport", "xdp", "udp", why)
+            Effective::short("transport", "xdp", "udp", why)
         }));
         let relayed = Relayed::open(relay, udp)?;
         Ok(Transport::Relayed(Box::new(Self { relayed, obtained })))
@@ -152,8 +152,8 @@ impl Transport {
             (TransportSettings::Udp, Some(relay)) => Served::open(udp, relay, None),
             (TransportSettings::Xdp(xdp), None) => Xdp::open(udp, xdp).map(|xdp| Self::Xdp(Box::new(xdp))),
             (TransportSettings::Xdp(xdp), Some(relay)) => match Xdp::open_shared(udp.clone(), xdp, relay)? {
-                Shared::Own(xdp) => Ok(Self::Xdp(xdp)),
-                Shared::Served(pid) => Served::open(udp, relay, Some(pid)),
+                CardSharing::Own(xdp) => Ok(Self::Xdp(xdp)),
+                CardSharing::Served(pid) => Served::open(udp, relay, Some(pid)),
             },
             (TransportSettings::Unicast(fanout), _) => {
                 Fanout::open(udp, &fanout).map(|fanout| Self::Unicast(Box::new(fanout)))
@@ -163,7 +163,7 @@ impl Transport {
     }
 
     /// Each setting with the value in force.
-    pub fn obtained(&self) -> &[Obtained] {
+    pub fn obtained(&self) -> &[Effective] {
         match self {
             Self::Udp(udp) => udp.obtained(),
             Self::Xdp(xdp) => xdp.obtained(),

@@ -33,10 +33,10 @@ pub fn address_of(interface: &Interface) -> Result<std::net::Ipv4Addr, super::Io
     interface::find(interface).map(|card| card.address)
 }
 
-use crate::{IoError, Obtained};
-use inbox::Inbox;
+use crate::{Effective, IoError};
+use inbox::UdpInbox;
 use lockstep_core::engine::ports::{Burst, Group, Net};
-use outbox::{Outbox, Sent};
+use outbox::{UdpOutbox, UdpSent};
 use socket2::Socket;
 use std::io::ErrorKind;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -253,11 +253,11 @@ pub struct Udp {
     joined: [bool; 3],
     datagram_len_max: usize,
     segmenting: Segmenting,
-    group_inbox: Inbox,
-    unicast_inbox: Inbox,
-    outbox: Outbox,
+    group_inbox: UdpInbox,
+    unicast_inbox: UdpInbox,
+    outbox: UdpOutbox,
     counts: UdpCounts,
-    obtained: Vec<Obtained>,
+    obtained: Vec<Effective>,
 }
 
 impl Udp {
@@ -270,9 +270,9 @@ impl Udp {
     pub fn open(settings: UdpSettings) -> Result<Self, IoError> {
         let opened = socket::open(&settings)?;
         let group_inbox = if opened.gro {
-            Inbox::new(BURSTS_PER_RECEIVE, BURST_BYTES_MAX, BURST_DATAGRAMS_MAX, false)
+            UdpInbox::new(BURSTS_PER_RECEIVE, BURST_BYTES_MAX, BURST_DATAGRAMS_MAX, false)
         } else {
-            Inbox::new(DATAGRAMS_PER_RECEIVE, settings.datagram_len_max, 1, false)
+            UdpInbox::new(DATAGRAMS_PER_RECEIVE, settings.datagram_len_max, 1, false)
         };
         Ok(Self {
             group: opened.group,
@@ -284,15 +284,15 @@ impl Udp {
             datagram_len_max: settings.datagram_len_max,
             segmenting: if settings.gso { Segmenting::Untried } else { Segmenting::Off },
             group_inbox,
-            unicast_inbox: Inbox::new(DATAGRAMS_PER_RECEIVE, settings.datagram_len_max, 1, true),
-            outbox: Outbox::new(),
+            unicast_inbox: UdpInbox::new(DATAGRAMS_PER_RECEIVE, settings.datagram_len_max, 1, true),
+            outbox: UdpOutbox::new(),
             counts: UdpCounts::default(),
             obtained: opened.obtained,
         })
     }
 
     /// Each setting with the value in force.
-    pub fn obtained(&self) -> &[Obtained] {
+    pub fn obtained(&self) -> &[Effective] {
         &self.obtained
     }
 
@@ -328,7 +328,7 @@ impl Udp {
 
     /// Adds up one send to a group. Returns whether to go on with the same call: the kernel may have
     /// refused UDP_SEGMENT, which is found out once in a life.
-    fn count_group_send(&mut self, sent: &Sent) -> bool {
+    fn count_group_send(&mut self, sent: &UdpSent) -> bool {
         self.counts.group_sends += 1;
         self.counts.on_sent(sent.datagrams, sent.bytes);
         if sent.segmented && self.segmenting == Segmenting::Untried {
@@ -353,7 +353,7 @@ impl Udp {
 /// Adds up one receive.
 pub(super) fn count_receive(
     counts: &mut UdpCounts,
-    inbox: &Inbox,
+    inbox: &UdpInbox,
     received: std::io::Result<usize>,
 ) -> usize {
     match received {

@@ -31,16 +31,16 @@ mod socket;
 
 use super::shm::{Relay, RelaySettings};
 use super::udp::{Interface, Udp, UdpCounts, UdpSettings, interface};
-use super::{IoError, Obtained};
+use super::{Effective, IoError};
 pub use counts::XdpCounts;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 
 use card::{Claim, Owner, Port};
 use frame::Template;
-use opening::{Opened, best, busy_poll_told, check, queue_numbers, told};
-use program::{Attached, Match, Place};
-use side::Side;
-use socket::{Frame, Kicked, Queue, QueueSettings};
+use opening::{OpenedCard, best, busy_poll_told, check, queue_numbers, told};
+use program::{AttachMode, Attached, Match};
+use side::XdpSideThread;
+use socket::{Queue, QueueSettings, WakeOutcome, XdpFrame};
 use std::fmt;
 use std::net::SocketAddrV4;
 use std::os::fd::BorrowedFd;
@@ -75,10 +75,10 @@ impl Mode {
         }
     }
 
-    fn place(self) -> Place {
+    fn place(self) -> AttachMode {
         match self {
-            Self::ZeroCopy | Self::Native => Place::Native,
-            Self::Generic => Place::Generic,
+            Self::ZeroCopy | Self::Native => AttachMode::Native,
+            Self::Generic => AttachMode::Generic,
         }
     }
 }
@@ -115,7 +115,7 @@ struct Taken {
     /// By its place in the list of queues.
     queue: usize,
     /// The datagram in the queue's memory.
-    bytes: Frame,
+    bytes: XdpFrame,
     from: SocketAddrV4,
 }
 
@@ -167,8 +167,8 @@ pub struct Xdp {
     unsent: bool,
     counts: UdpCounts,
     own: XdpCounts,
-    obtained: Vec<Obtained>,
-    side: Side,
+    obtained: Vec<Effective>,
+    side: XdpSideThread,
     attached: Attached,
     /// The program sends us what is ours. Before the first receive it takes nothing away from anybody: who opens a
     /// card may have a journal to read first.
@@ -179,7 +179,7 @@ pub struct Xdp {
 }
 
 /// What became of a wish for a card that processes may share.
-pub enum Shared {
+pub enum CardSharing {
     /// It is ours.
     Own(Box<Xdp>),
     /// The process of this number has it, and hands on what it receives.
@@ -218,15 +218,15 @@ impl Xdp {
         udp: UdpSettings,
         settings: XdpSettings,
         relay: &RelaySettings,
-    ) -> Result<Shared, IoError> {
+    ) -> Result<CardSharing, IoError> {
         let port = Port::under(&interface::find(&udp.interface)?)?;
         match Owner::of(&port, || relay.owner())? {
             // At once: who asks meanwhile waits for it.
             Claim::Own(owner) => {
                 let xdp = Self::with(udp, settings, port, Some(Relay::open(relay)?), owner)?;
-                Ok(Shared::Own(Box::new(xdp)))
+                Ok(CardSharing::Own(Box::new(xdp)))
             }
-            Claim::Served(pid) => Ok(Shared::Served(pid)),
+            Claim::Served(pid) => Ok(CardSharing::Served(pid)),
         }
     }
 
@@ -260,7 +260,8 @@ impl Xdp {
             zero_copy: false,
             busy_poll_us,
         };
-        let Opened { mode, attached, queues, worse } = best(&what, &port, &numbers, &queue, settings.mode)?;
+        let OpenedCard { mode, attached, queues, worse } =
+            best(&what, &port, &numbers, &queue, settings.mode)?;
         let mut obtained = sockets.obtained().to_vec();
         obtained.push(told(settings.mode, mode, &port, &numbers, worse));
         if let Some(us) = busy_poll_us {
@@ -268,7 +269,7 @@ impl Xdp {
         }
         obtained.extend(relay.as_ref().map(|relay| relay.obtained().clone()));
         let fds = queues.iter().map(|used| used.queue.socket()).collect();
-        let side = Side::start(port.interface.clone(), sockets.sockets(), fds)?;
+        let side = XdpSideThread::start(port.interface.clone(), sockets.sockets(), fds)?;
         let targets = udp.groups.map(|group| SocketAddrV4::new(group, udp.port));
         let from = SocketAddrV4::new(*own.ip(), udp.port);
         let template = |mac, from, to, ttl| Template::new((port.mac, mac), port.vlan, from, to, ttl);
@@ -298,7 +299,7 @@ impl Xdp {
     }
 
     /// Each setting with the value in force.
-    pub fn obtained(&self) -> &[Obtained] {
+    pub fn obtained(&self) -> &[Effective] {
         &self.obtained
     }
 
@@ -395,7 +396,7 @@ impl Xdp {
                     continue;
                 }
                 used.datagrams_in += 1;
-                let bytes = Frame { at: frame.at + datagram.at as u64, len: datagram.len as u32 };
+                let bytes = XdpFrame { at: frame.at + datagram.at as u64, len: datagram.len as u32 };
                 inbox.taken.push(Taken { queue: place, bytes, from: datagram.from });
             }
             left -= taken;
@@ -433,7 +434,7 @@ impl Xdp {
     /// Sends what was put, and returns how many calls that took.
     fn kick(&mut self) -> u64 {
         let Some(used) = self.queues.first_mut() else { return 0 };
-        let Kicked { calls, error, waiting } = used.queue.kick();
+        let WakeOutcome { calls, error, waiting } = used.queue.kick();
         self.unsent = waiting > 0;
         if let Some(error) = error.filter(|_| self.unsent) {
             match error.raw_os_error() {

@@ -1,13 +1,13 @@
 //! The words for what a node's engine tells: stable codes, one line each. The hot thread pushes numbers;
 //! a side thread writes these sentences.
 
-use lockstep_client::Amiss;
-use lockstep_core::engine::event::{Event, Role, Stopped};
+use lockstep_client::ActiveCondition;
+use lockstep_core::engine::event::{ReplicaEvent, Role, StepDownReason};
 use lockstep_core::proto::election::Why;
-use lockstep_core::proto::redundancy::Away;
+use lockstep_core::proto::redundancy::UnavailableReason;
 use lockstep_core::proto::rounds;
 use lockstep_io::fanout::FanoutCounts;
-use lockstep_process::events::{Event as Record, EventKind};
+use lockstep_process::events::{EventKind, EventRecord as Record};
 use lockstep_process::watcher::{self, Readiness};
 use lockstep_wire::{Condition, Epoch, Identity, Nanos, Reject};
 use std::fmt::{self, Display as _};
@@ -104,7 +104,7 @@ const HAPPENINGS: &[EventKind] = &[
         code: STEPPED_DOWN,
         level: Level::WARN,
         format: |event, f| {
-            let why = Stopped::from_u32(u32::from(event.small)).map_or("?", Stopped::name);
+            let why = StepDownReason::from_u32(u32::from(event.small)).map_or("?", StepDownReason::name);
             write!(f, "stamps no more in epoch {}: {why}; its log ends at seq {}", Epoch(event.a), event.b)
         },
     },
@@ -306,7 +306,7 @@ const HAPPENINGS: &[EventKind] = &[
 /// What is amiss begins (its small number is 1), or is over after `c` nanoseconds.
 fn format_condition(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(condition) = Condition::from_u16(event.code) else { return f.write_str("?") };
-    let amiss = Amiss { condition, age: Duration::ZERO, a: event.a, b: event.b };
+    let amiss = ActiveCondition { condition, age: Duration::ZERO, a: event.a, b: event.b };
     match event.small {
         0 => write!(f, "over: {} (it lasted {:.1?})", amiss.what(), Duration::from_nanos(event.c)),
         _ => amiss.fmt(f),
@@ -324,7 +324,7 @@ fn format_watcher_died(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Resul
 
 fn format_member(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (member, listed) = (Identity::from_packed(event.a), event.b);
-    match Away::from_u32(u32::from(event.small)) {
+    match UnavailableReason::from_u32(u32::from(event.small)) {
         Some(why) => write!(f, "member {member} is away: it {}", why.name())?,
         None => write!(f, "member {member} is back after {:.1?}", Duration::from_nanos(event.c))?,
     }
@@ -396,18 +396,18 @@ pub(super) fn leased_record(counts: &FanoutCounts, now: Nanos) -> Record {
 }
 
 /// What happened as a record. `since` is when the state began that ends with it.
-pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
+pub(super) fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
     let took = now.saturating_sub(since);
     let of = |code| Record { at: now, code, ..Record::default() };
     match event {
-        Event::Role { from, to, epoch, seq } => {
+        ReplicaEvent::Role { from, to, epoch, seq } => {
             Record { a: epoch.0, b: seq, c: took, small: from as u16, e: to as u32, ..of(ROLE) }
         }
-        Event::History { history } => Record { a: history, ..of(HISTORY) },
-        Event::Epoch { epoch, base } => Record { a: epoch.0, b: base, ..of(EPOCH) },
-        Event::Missed { epoch, why } => Record { a: epoch.0, small: why as u16, ..of(MISSED) },
-        Event::HeardAgain { epoch, lasted } => Record { a: epoch.0, c: lasted, ..of(HEARD_AGAIN) },
-        Event::Member { identity, away, there, listed, lasted } => Record {
+        ReplicaEvent::History { history } => Record { a: history, ..of(HISTORY) },
+        ReplicaEvent::Epoch { epoch, base } => Record { a: epoch.0, b: base, ..of(EPOCH) },
+        ReplicaEvent::Missed { epoch, why } => Record { a: epoch.0, small: why as u16, ..of(MISSED) },
+        ReplicaEvent::HeardAgain { epoch, lasted } => Record { a: epoch.0, c: lasted, ..of(HEARD_AGAIN) },
+        ReplicaEvent::Member { identity, away, there, listed, lasted } => Record {
             a: identity.packed(),
             b: u64::from(listed),
             c: lasted,
@@ -415,23 +415,25 @@ pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
             e: u32::from(there),
             ..of(MEMBER)
         },
-        Event::Candidate { ballot } => Record { a: ballot.0, ..of(CANDIDATE) },
-        Event::SteppedDown { epoch, why, seq } => {
+        ReplicaEvent::Candidate { ballot } => Record { a: ballot.0, ..of(CANDIDATE) },
+        ReplicaEvent::SteppedDown { epoch, why, seq } => {
             Record { a: epoch.0, b: seq, small: why as u16, ..of(STEPPED_DOWN) }
         }
-        Event::Exchanged { from, epoch, old_epoch, old_next } => {
+        ReplicaEvent::Exchanged { from, epoch, old_epoch, old_next } => {
             Record { a: from, b: epoch.0, c: old_next, d: old_epoch.0, ..of(EXCHANGED) }
         }
-        Event::Cut { from, commit_next, epoch } => Record { a: from, b: commit_next, c: epoch.0, ..of(CUT) },
-        Event::Parted { other, own } => Record { a: other.0, b: own.0, ..of(PARTED) },
-        Event::Overrun { from, oldest } => Record { a: from, b: oldest, ..of(OVERRUN) },
-        Event::Condition { condition, holds, a, b, lasted } => {
+        ReplicaEvent::Cut { from, commit_next, epoch } => {
+            Record { a: from, b: commit_next, c: epoch.0, ..of(CUT) }
+        }
+        ReplicaEvent::Parted { other, own } => Record { a: other.0, b: own.0, ..of(PARTED) },
+        ReplicaEvent::Overrun { from, oldest } => Record { a: from, b: oldest, ..of(OVERRUN) },
+        ReplicaEvent::Condition { condition, holds, a, b, lasted } => {
             Record { a, b, c: lasted, small: u16::from(holds), ..of(condition as u16) }
         }
-        Event::TakeoverWaits { from, oldest, witness, holder } => {
+        ReplicaEvent::TakeoverWaits { from, oldest, witness, holder } => {
             Record { a: from, b: oldest, c: witness.packed(), d: holder.packed(), ..of(TAKEOVER_WAITS) }
         }
-        Event::Rejected { reject } => {
+        ReplicaEvent::Rejected { reject } => {
             let a = match reject {
                 Reject::Version { seen } => u64::from(seen),
                 Reject::Cluster { seen } | Reject::History { seen } => seen,
@@ -439,21 +441,23 @@ pub(super) fn record(event: Event, now: Nanos, since: Nanos) -> Record {
             };
             Record { a, small: reject.index() as u16, ..of(REJECTED) }
         }
-        Event::Diverged { seq, have, seen } => Record { a: seq, b: have, c: seen, ..of(DIVERGED) },
-        Event::DivergentAck { identity, seq, have, seen } => {
+        ReplicaEvent::Diverged { seq, have, seen } => Record { a: seq, b: have, c: seen, ..of(DIVERGED) },
+        ReplicaEvent::DivergentAck { identity, seq, have, seen } => {
             Record { a: identity.packed(), b: seq, c: have, d: seen, ..of(DIVERGENT_ACK) }
         }
-        Event::OtherHistory { have, seen } => Record { a: have, b: seen, ..of(OTHER_HISTORY) },
-        Event::FormerHistory { history, identity } => {
+        ReplicaEvent::OtherHistory { have, seen } => Record { a: have, b: seen, ..of(OTHER_HISTORY) },
+        ReplicaEvent::FormerHistory { history, identity } => {
             Record { a: identity.packed(), b: history, ..of(FORMER_HISTORY) }
         }
-        Event::Founded { history, next, own_next, commit_next, goes_on } => {
+        ReplicaEvent::Founded { history, next, own_next, commit_next, goes_on } => {
             let code = if goes_on { FOUNDED } else { LEFT_BEHIND };
             Record { a: history, b: next, c: own_next, d: commit_next, ..of(code) }
         }
-        Event::RoundRefused { epoch, seen } => Record { a: epoch.0, b: u64::from(seen), ..of(ROUND_REFUSED) },
-        Event::Twin { identity } => Record { a: identity.packed(), ..of(TWIN) },
-        Event::Impostor { identity } => Record { a: identity.packed(), ..of(IMPOSTOR) },
-        Event::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
+        ReplicaEvent::RoundRefused { epoch, seen } => {
+            Record { a: epoch.0, b: u64::from(seen), ..of(ROUND_REFUSED) }
+        }
+        ReplicaEvent::Twin { identity } => Record { a: identity.packed(), ..of(TWIN) },
+        ReplicaEvent::Impostor { identity } => Record { a: identity.packed(), ..of(IMPOSTOR) },
+        ReplicaEvent::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
     }
 }

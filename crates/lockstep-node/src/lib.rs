@@ -11,17 +11,19 @@ mod recovery;
 mod run;
 mod start;
 
-pub use crate::io::journal_files::Survey;
+pub use crate::io::journal_files::RecoverySurvey;
 pub use events::EVENT_KINDS;
 pub use offline::{journal_digest, verify};
 pub use recovery::{found_history, survey, survey_at};
 pub use run::Node;
 pub use start::counter_names;
 
-use crate::io::journal_files::{self, JournalConfig, JournalError, OpenJournal, Why, draw_incarnation};
+use crate::io::journal_files::{
+    self, JournalConfig, JournalError, JournalFailure, OpenJournal, draw_incarnation,
+};
 use crate::io::journal_thread::{self, ThreadSettings};
 use crate::io::tail::MappedTail;
-use lockstep_core::proto::beat::BeatLimits;
+use lockstep_core::proto::beat::HeartbeatLimits;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::nack::NackLimits;
@@ -29,14 +31,14 @@ use lockstep_core::proto::repairers::Repairer;
 use lockstep_core::proto::window::Window;
 use lockstep_io::IoError;
 use lockstep_io::clock::{Clock, random_u64};
-use lockstep_io::device::{Device, Memory, SecondLine};
+use lockstep_io::device::{Device, MemorySharing, SecondLine};
 use lockstep_io::idle::Idle;
-use lockstep_io::rehearse::RehearsalSettings;
+use lockstep_io::rehearse::FaultSettings;
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::UdpSettings;
 use lockstep_process::cpu::SchedulingClass;
 use lockstep_replica::bootstrap::{bootstrap as bootstrap_tail, may_begin};
-use lockstep_replica::journal::{OpenError, Retention};
+use lockstep_replica::journal::{JournalOpenError, Retention};
 use lockstep_replica::ports::Ports;
 use lockstep_wire::{Identity, MemberBody, Nanos, frame_len_max};
 use std::fmt;
@@ -79,9 +81,9 @@ pub struct NodeSettings {
     /// The second line's, if there is one.
     pub second: Option<SecondLine>,
     /// What is spoilt on purpose, if anything is.
-    pub rehearse: Option<RehearsalSettings>,
+    pub rehearse: Option<FaultSettings>,
     /// What the memory of this host is used for.
-    pub memory: Memory,
+    pub memory: MemorySharing,
     /// The MTU of the line.
     pub mtu: usize,
     /// Where this replica answers.
@@ -113,7 +115,7 @@ pub struct NodeSettings {
     /// Most names of publishers.
     pub publishers_max: u32,
     /// When a leader beats.
-    pub beat: BeatLimits,
+    pub beat: HeartbeatLimits,
     /// Silence after which a leader is suspected.
     pub suspect_ns: Nanos,
     /// Where the doubling of that ends when suspicions are false.
@@ -166,9 +168,9 @@ impl NodeError {
     /// The process's exit code: 1 failure, 2 usage, 3 integrity.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Journal(JournalError { why: Why::Open(error), .. }) => match error {
-                OpenError::Damaged(_) => 3,
-                OpenError::Store(_) => 1,
+            Self::Journal(JournalError { why: JournalFailure::Open(error), .. }) => match error {
+                JournalOpenError::Damaged(_) => 3,
+                JournalOpenError::Store(_) => 1,
                 _ => 2,
             },
             Self::Journal(_) | Self::Io(_) => 1,

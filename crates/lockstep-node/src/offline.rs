@@ -5,7 +5,7 @@ use crate::io::journal_files::{self, JournalConfig, OpenJournal};
 use crate::io::journal_thread::{self, ThreadSettings};
 use crate::io::store::DirStore;
 use lockstep_client::StreamDigest;
-use lockstep_core::engine::parts::{Joined, Parts, PartsLimits};
+use lockstep_core::engine::parts::{Joined, PartsLimits, Reassembly};
 use lockstep_replica::journal::read_segments;
 use lockstep_wire::{EntryKind, GATEWAYS, MESSAGE_LEN_MAX, Seq};
 
@@ -32,7 +32,7 @@ pub fn journal_digest(
     let store = DirStore::new(&settings.journal, false).map_err(|error| damaged(error.to_string()))?;
     let mut digest = StreamDigest::new();
     let limits = PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: PARTS_BYTES };
-    let mut parts = Parts::new(limits, false);
+    let mut parts = Reassembly::new(limits, false);
     let mut next = 1;
     let to_next = to_next.unwrap_or(Seq::MAX);
     let mut reader = read_segments(&store, 1).map_err(|error| damaged(error.to_string()))?;

@@ -1,7 +1,7 @@
 //! A way out of a lost quorum: what a journal still holds, and a new history on it.
 
 use super::{NodeError, NodeSettings};
-use crate::io::journal_files::{self, Survey, boot, draw_incarnation};
+use crate::io::journal_files::{self, RecoverySurvey, boot, draw_incarnation};
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_replica::journal::{Founder, Superblock};
 use lockstep_wire::{Identity, MemberBody};
@@ -11,7 +11,7 @@ use std::path::Path;
 ///
 /// # Errors
 /// There is no journal, it is another's, or it cannot be read.
-pub fn survey(settings: &NodeSettings) -> Result<Survey, NodeError> {
+pub fn survey(settings: &NodeSettings) -> Result<RecoverySurvey, NodeError> {
     let survey = journal_files::survey(&settings.journal, Some(&settings.tail))?;
     let seen = survey.looked.superblock();
     let refused =
@@ -35,7 +35,7 @@ pub fn survey(settings: &NodeSettings) -> Result<Survey, NodeError> {
 ///
 /// # Errors
 /// There is no journal, or it cannot be read.
-pub fn survey_at(dir: &Path) -> Result<Survey, NodeError> {
+pub fn survey_at(dir: &Path) -> Result<RecoverySurvey, NodeError> {
     Ok(journal_files::survey(dir, None)?)
 }
 

@@ -4,9 +4,9 @@ use super::events::{join_record, leased_record, record};
 use super::{NodeError, RealPorts};
 use crate::io::journal_files::Lock;
 use crate::io::journal_thread::Handle;
-use crate::io::replay::{Fetch, Server};
-use lockstep_core::engine::event::{Event, Role};
-use lockstep_io::Obtained;
+use crate::io::replay::{Fetch, ReplayServer};
+use lockstep_core::engine::event::{ReplicaEvent, Role};
+use lockstep_io::Effective;
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersFile;
 use lockstep_io::idle::Waiter;
@@ -15,7 +15,7 @@ use lockstep_process::events::Recorder;
 use lockstep_process::watcher::{NOTICE_LEN_MAX, Watcher};
 use lockstep_replica::journal::ports::StoreFault;
 use lockstep_replica::journal::stall::DeviceWatch;
-use lockstep_replica::replica::{ReplayWish, Replica};
+use lockstep_replica::replica::{CatchUpRequest, ReplicaEngine};
 use lockstep_wire::{Condition, FrameView, Identity, Nanos};
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -40,12 +40,12 @@ pub struct Node {
     identity: Identity,
     /// Durability `power` is configured.
     power: bool,
-    replica: Replica<RealPorts>,
+    replica: ReplicaEngine<RealPorts>,
     side: Handle,
     clock: Clock,
     waiter: Waiter,
     counters: CountersFile,
-    obtained: Vec<Obtained>,
+    obtained: Vec<Effective>,
     /// Counter values as they are published, device and engine.
     values: Vec<u64>,
     slow_due: Nanos,
@@ -58,7 +58,7 @@ pub struct Node {
     /// The index of the line that brought nothing last.
     line_down: usize,
     watcher: Option<Watcher>,
-    server: Option<Server>,
+    server: Option<ReplayServer>,
     fetch: Option<Fetch>,
     device: DeviceWatch,
     _lock: Lock,
@@ -68,11 +68,11 @@ impl Node {
     /// A node of what [`Node::open`] has obtained.
     pub(super) fn new(
         (identity, power): (Identity, bool),
-        (replica, side, lock): (Replica<RealPorts>, Handle, Lock),
+        (replica, side, lock): (ReplicaEngine<RealPorts>, Handle, Lock),
         (clock, waiter): (Clock, Waiter),
         (counters, values): (CountersFile, Vec<u64>),
-        (server, fetch): (Option<Server>, Option<Fetch>),
-        obtained: Vec<Obtained>,
+        (server, fetch): (Option<ReplayServer>, Option<Fetch>),
+        obtained: Vec<Effective>,
     ) -> Self {
         Self {
             identity,
@@ -99,7 +99,7 @@ impl Node {
     }
 
     /// Each setting with the value that was obtained.
-    pub fn obtained(&self) -> &[Obtained] {
+    pub fn obtained(&self) -> &[Effective] {
         &self.obtained
     }
 
@@ -114,7 +114,7 @@ impl Node {
     }
 
     /// The engine, for those who measure it.
-    pub fn replica(&self) -> &Replica<RealPorts> {
+    pub fn replica(&self) -> &ReplicaEngine<RealPorts> {
         &self.replica
     }
 
@@ -283,9 +283,9 @@ impl Node {
     fn look_for_replay(&mut self, now: Nanos) {
         let Some(fetch) = &mut self.fetch else { return };
         match self.replica.look_for_replay(now, fetch.supply()) {
-            ReplayWish::Begin(order) => fetch.order(Some(order)),
-            ReplayWish::End => fetch.order(None),
-            ReplayWish::GoOn => {}
+            CatchUpRequest::Begin(order) => fetch.order(Some(order)),
+            CatchUpRequest::End => fetch.order(None),
+            CatchUpRequest::GoOn => {}
         }
     }
 
@@ -301,18 +301,18 @@ impl Node {
         })
     }
 
-    fn tell(&mut self, event: Event, now: Nanos, recorder: &Recorder) {
+    fn tell(&mut self, event: ReplicaEvent, now: Nanos, recorder: &Recorder) {
         let since = match event {
-            Event::Role { .. } => {
+            ReplicaEvent::Role { .. } => {
                 self.prepare_notice();
                 std::mem::replace(&mut self.role_since, now)
             }
             // Who was elected has something to announce once its epoch has begun, a turn after its role.
-            Event::Epoch { .. } => {
+            ReplicaEvent::Epoch { .. } => {
                 self.prepare_notice();
                 now
             }
-            Event::History { .. } => {
+            ReplicaEvent::History { .. } => {
                 self.side.set_lineage(self.replica.core.lineage());
                 now
             }

@@ -5,7 +5,7 @@ use super::run::Node;
 use super::{NodeError, NodeSettings};
 use crate::io::journal_files::{self, OpenJournal};
 use crate::io::journal_thread::{self, ThreadSettings, Waiting};
-use crate::io::replay::{Fetch, Server, ServerSettings, ServerStats};
+use crate::io::replay::{Fetch, ReplayServer, ServerSettings, ServerStats};
 use crate::io::store::DirStore;
 use crate::io::tail::TailReader;
 use lockstep_core::engine::counters::Counter;
@@ -18,23 +18,23 @@ use lockstep_core::proto::election::ElectionLimits;
 use lockstep_core::proto::presence::look_ns;
 use lockstep_core::proto::requesters::BudgetLimits;
 use lockstep_core::proto::start::{self, StartRole};
-use lockstep_core::proto::suspect::SuspectLimits;
-use lockstep_io::Obtained;
+use lockstep_core::proto::suspect::FailureDetectorLimits;
+use lockstep_io::Effective;
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_io::counters::CountersFile;
 use lockstep_io::device::{Device, DeviceSettings};
 use lockstep_io::fanout::FanoutCounts;
 use lockstep_io::idle::Waiter;
 use lockstep_io::lines::LineCounts;
-use lockstep_io::rehearse::RehearsalCounts;
+use lockstep_io::rehearse::FaultCounts;
 use lockstep_io::shm::ShmCounts;
 use lockstep_io::udp::{UdpCounts, UdpSettings};
 use lockstep_io::xdp::XdpCounts;
 use lockstep_process::cpu;
 use lockstep_process::watcher::Watcher;
-use lockstep_replica::conditions::Conditions;
-use lockstep_replica::journal::{Completeness, Looked};
-use lockstep_replica::replica::{Recovered, Replica, ReplicaLimits};
+use lockstep_replica::conditions::ConditionSet;
+use lockstep_replica::journal::{Completeness, Inspection};
+use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{Identity, Nanos, frame_len_max};
 
 /// Submissions that wait for an earlier one of their publisher.
@@ -47,7 +47,7 @@ const BACKOFF_TIMEOUTS: u64 = 32;
 const REPAIRS_PER_REQUEST: usize = 64;
 
 /// What a node has beside its journal.
-struct Outside {
+struct Resources {
     recovered: Recovered,
     limits: ReplicaLimits,
     net: Device,
@@ -55,10 +55,10 @@ struct Outside {
     counters: CountersFile,
     values_len: usize,
     side: Waiting<DirStore, TailReader>,
-    server: Option<Server>,
+    server: Option<ReplayServer>,
     fetch: Option<Fetch>,
     watcher: Option<Watcher>,
-    obtained: Vec<Obtained>,
+    obtained: Vec<Effective>,
 }
 
 impl Node {
@@ -85,22 +85,22 @@ impl Node {
         let identity = looked.looked.superblock().identity;
         let started = looked.start(|looked| {
             judge(settings, looked)?;
-            let outside = Outside::obtain(settings, looked, &clock)?;
-            let watcher = watch().map_err(Failed::Watch)?;
-            Ok::<_, Failed<E>>(Outside { watcher, ..outside })
+            let outside = Resources::obtain(settings, looked, &clock)?;
+            let watcher = watch().map_err(StartFailed::Watch)?;
+            Ok::<_, StartFailed<E>>(Resources { watcher, ..outside })
         });
         let (journal, outside) = started.map_err(|failed| match failed {
-            Failed::Node(error) => error.into(),
-            Failed::Watch(error) => error,
+            StartFailed::Node(error) => error.into(),
+            StartFailed::Watch(error) => error,
         })?;
         let OpenJournal { opened, reader, store, lock, remarks } = journal;
-        let Outside { net, recovered, limits, waiter, counters, server, fetch, watcher, .. } = outside;
+        let Resources { net, recovered, limits, waiter, counters, server, fetch, watcher, .. } = outside;
         let mut obtained = outside.obtained;
-        obtained.extend(remarks.into_iter().map(|remark| Obtained::granted("journal", remark)));
+        obtained.extend(remarks.into_iter().map(|remark| Effective::granted("journal", remark)));
         let side = outside.side.begin(store, reader, opened.writer, opened.superblock);
         side.set_lineage(recovered.lineage);
         let directory = settings.journal.display();
-        let mut replica = Replica::new(net, opened.tail, recovered, limits)
+        let mut replica = ReplicaEngine::new(net, opened.tail, recovered, limits)
             .map_err(|why| NodeError::Refused(format!("journal {directory}: {why}")))?;
         if settings.is_archiver {
             replica.core.keep_apart();
@@ -123,19 +123,19 @@ impl Node {
 }
 
 /// Why a start did not come to the journal.
-enum Failed<E> {
+enum StartFailed<E> {
     Node(NodeError),
     Watch(E),
 }
 
-impl<E, N: Into<NodeError>> From<N> for Failed<E> {
+impl<E, N: Into<NodeError>> From<N> for StartFailed<E> {
     fn from(error: N) -> Self {
         Self::Node(error.into())
     }
 }
 
 /// Whether this node may run on what its journal holds.
-fn judge(settings: &NodeSettings, looked: &Looked) -> Result<(), NodeError> {
+fn judge(settings: &NodeSettings, looked: &Inspection) -> Result<(), NodeError> {
     let directory = settings.journal.display();
     if let Some(damage) = looked.damage().first() {
         return Err(NodeError::Damaged(format!("journal {directory}: {damage}")));
@@ -157,8 +157,8 @@ fn judge(settings: &NodeSettings, looked: &Looked) -> Result<(), NodeError> {
     Ok(())
 }
 
-impl Outside {
-    fn obtain(settings: &NodeSettings, looked: &Looked, clock: &Clock) -> Result<Self, NodeError> {
+impl Resources {
+    fn obtain(settings: &NodeSettings, looked: &Inspection, clock: &Clock) -> Result<Self, NodeError> {
         let identity = looked.superblock().identity;
         let recovered = Recovered::of_look(looked, settings.publishers_max);
         let before = recovered.open_change.as_ref().map(|(_, before)| before);
@@ -204,10 +204,10 @@ impl Outside {
 
 /// The names of a node's counters, in the order in which it publishes them.
 pub fn counter_names() -> Vec<String> {
-    let names = Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&RehearsalCounts::NAMES);
+    let names = Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&FaultCounts::NAMES);
     let names = names.chain(&LineCounts::NAMES).chain(&ShmCounts::NAMES).chain(&XdpCounts::NAMES);
     let names = names.chain(&FanoutCounts::NAMES).chain(&ServerStats::NAMES);
-    names.map(|name| (*name).to_owned()).chain(Losses::names()).chain(Conditions::names()).collect()
+    names.map(|name| (*name).to_owned()).chain(Losses::names()).chain(ConditionSet::names()).collect()
 }
 
 /// Begins to serve this journal to readers. A port that is taken is no reason not to run: others serve.
@@ -215,7 +215,7 @@ fn start_server(
     settings: &NodeSettings,
     identity: Identity,
     side: &Waiting<DirStore, TailReader>,
-) -> (Option<Server>, Option<Obtained>) {
+) -> (Option<ReplayServer>, Option<Effective>) {
     let Some(replay) = settings.replay else { return (None, None) };
     let wanted = ServerSettings {
         cluster: settings.cluster,
@@ -226,14 +226,14 @@ fn start_server(
         rate_bytes_per_s: replay.rate_bytes_per_s,
         by_leader: replay.by_leader,
     };
-    match Server::start(wanted, side.written()) {
+    match ReplayServer::start(wanted, side.written()) {
         Ok(server) => {
-            let listens = Obtained::granted("replay", format!("tcp {}", server.address()));
+            let listens = Effective::granted("replay", format!("tcp {}", server.address()));
             (Some(server), Some(listens))
         }
         Err(error) => {
             let note = format!("{error}; this journal is not replayed, others are asked");
-            (None, Some(Obtained::short("replay", format!("tcp {}", settings.unicast), "nothing", note)))
+            (None, Some(Effective::short("replay", format!("tcp {}", settings.unicast), "nothing", note)))
         }
     }
 }
@@ -274,7 +274,7 @@ fn replica_limits(settings: &NodeSettings, me: Identity, born: Nanos) -> Result<
         look_ns: look_ns(settings.suspect_ns),
         repairs_per_request: REPAIRS_PER_REQUEST,
         budget: BudgetLimits::default(),
-        suspect: SuspectLimits {
+        suspect: FailureDetectorLimits {
             beat_ns: settings.beat.beat_ns,
             timeout_ns: settings.suspect_ns,
             timeout_ns_max: settings.suspect_ns_max,
@@ -301,7 +301,7 @@ fn random_seed() -> Result<[u8; 32], NodeError> {
 }
 
 /// Core, scheduling class, memory and timers of the calling thread, each with what was obtained.
-fn settle_thread(settings: &NodeSettings) -> Vec<Obtained> {
+fn settle_thread(settings: &NodeSettings) -> Vec<Effective> {
     let mut obtained = vec![cpu::timer_slack(settings.timer_slack_ns), cpu::schedule(settings.scheduling)];
     if settings.scheduling == cpu::SchedulingClass::Other {
         obtained.push(cpu::short_slice());
@@ -312,6 +312,6 @@ fn settle_thread(settings: &NodeSettings) -> Vec<Obtained> {
     if settings.lock_memory {
         obtained.push(cpu::lock_memory());
     }
-    obtained.push(Obtained::granted("idle", settings.idle));
+    obtained.push(Effective::granted("idle", settings.idle));
     obtained
 }

@@ -2,9 +2,9 @@
 //!
 //! A hot thread that is moved, preempted or paged out loses more time than all its work takes. Each
 //! of these settings may be refused; none of them is needed for correctness. So nothing here fails:
-//! it answers with [`Obtained`], read back from the kernel, and with the remedy.
+//! it answers with [`Effective`], read back from the kernel, and with the remedy.
 
-use lockstep_io::Obtained;
+use lockstep_io::Effective;
 use std::fmt;
 use std::str::FromStr;
 
@@ -49,21 +49,21 @@ pub fn cores() -> Vec<usize> {
 }
 
 /// Binds this thread to `core` and reads back whether it is.
-pub fn pin(core: usize) -> Obtained {
+pub fn pin(core: usize) -> Effective {
     let before = cores();
     let known = core < libc::CPU_SETSIZE as usize;
     let pinned = known && core_affinity::set_for_current(core_affinity::CoreId { id: core });
     let now = cores();
     if pinned && now == [core] {
-        return Obtained::granted("core", core);
+        return Effective::granted("core", core);
     }
     let note = format!("this process may run on cores {before:?}; choose one of them, or widen its cpuset");
-    Obtained::short("core", core, format!("{now:?}"), note)
+    Effective::short("core", core, format!("{now:?}"), note)
 }
 
 /// Lets this thread, and those that it starts, run on these cores and no other; it may have been bound to
 /// fewer before.
-pub fn allow(allowed: &[usize]) -> Obtained {
+pub fn allow(allowed: &[usize]) -> Effective {
     // SAFETY: plain bits; all zero is a value of it.
     let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     for core in allowed.iter().filter(|core| **core < libc::CPU_SETSIZE as usize) {
@@ -75,15 +75,15 @@ pub fn allow(allowed: &[usize]) -> Obtained {
     let error = std::io::Error::last_os_error();
     let now = cores();
     if !failed && now == allowed {
-        return Obtained::granted("cores", format!("{allowed:?}"));
+        return Effective::granted("cores", format!("{allowed:?}"));
     }
     let note =
         if failed { error.to_string() } else { "the others are not in this process's cpuset".to_owned() };
-    Obtained::short("cores", format!("{allowed:?}"), format!("{now:?}"), note)
+    Effective::short("cores", format!("{allowed:?}"), format!("{now:?}"), note)
 }
 
 /// Puts this thread into `class` and reads it back. A real-time class is checked for throttling.
-pub fn schedule(class: SchedulingClass) -> Obtained {
+pub fn schedule(class: SchedulingClass) -> Effective {
     let (policy, priority) = match class {
         SchedulingClass::Other => (libc::SCHED_OTHER, 0),
         SchedulingClass::Fifo(priority) => (libc::SCHED_FIFO, i32::from(priority)),
@@ -97,9 +97,9 @@ pub fn schedule(class: SchedulingClass) -> Obtained {
     let got = scheduling_class();
     if failed || got != class.to_string() {
         let note = format!("{error}; give the process CAP_SYS_NICE or LimitRTPRIO={priority}");
-        return Obtained::short("scheduling", class, got, note);
+        return Effective::short("scheduling", class, got, note);
     }
-    let mut obtained = Obtained::granted("scheduling", class);
+    let mut obtained = Effective::granted("scheduling", class);
     if policy == libc::SCHED_FIFO {
         obtained.note = throttling();
     }
@@ -112,7 +112,7 @@ const SLICE_NS: u64 = 100_000;
 /// Asks for the shortest slice for this thread in the fair class (Linux 6.12 and later, by `sched_runtime` of
 /// sched_setattr(2)); its share stays what it was. Who has a short slice is due again soon after it yielded, and
 /// need not wait, when it wakes, until one that computes has had a long one. Older kernels take no notice.
-pub fn short_slice() -> Obtained {
+pub fn short_slice() -> Effective {
     // SAFETY: plain integers; all zero is a value of it.
     let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
     let size = size_of::<libc::sched_attr>() as u32;
@@ -131,7 +131,7 @@ pub fn short_slice() -> Obtained {
         0 => "the kernel's own".to_owned(),
         ns => format!("{}us", ns / 1_000),
     };
-    Obtained { what: "slice", asked: format!("{}us", SLICE_NS / 1_000), got, note: None }
+    Effective { what: "slice", asked: format!("{}us", SLICE_NS / 1_000), got, note: None }
 }
 
 /// The niceness of a process at its end: a tenth of the share of one that works.
@@ -211,39 +211,39 @@ pub fn thread_time() -> u64 {
 }
 
 /// Keeps all memory of this process, present and future, from being paged out.
-pub fn lock_memory() -> Obtained {
+pub fn lock_memory() -> Effective {
     lock(libc::MCL_CURRENT | libc::MCL_FUTURE)
 }
 
 /// Keeps what this process has touched, and what it will, from being paged out, and makes nothing resident
 /// that it never touches: for one that uses little of its program.
-pub fn lock_touched_memory() -> Obtained {
+pub fn lock_touched_memory() -> Effective {
     lock(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT)
 }
 
-fn lock(what: i32) -> Obtained {
+fn lock(what: i32) -> Effective {
     // SAFETY: a call without pointers.
     let failed = unsafe { libc::mlockall(what) } != 0;
     if !failed {
-        return Obtained::granted("mlock", "on");
+        return Effective::granted("mlock", "on");
     }
     let error = std::io::Error::last_os_error();
     let note =
         format!("{error}; give the process CAP_IPC_LOCK, or `ulimit -l unlimited` (LimitMEMLOCK=infinity)");
-    Obtained::short("mlock", "on", "off", note)
+    Effective::short("mlock", "on", "off", note)
 }
 
 /// How late the kernel may wake this thread from a sleep, in nanoseconds; its default is 50,000.
-pub fn timer_slack(slack_ns: u64) -> Obtained {
+pub fn timer_slack(slack_ns: u64) -> Effective {
     // SAFETY: a call without pointers.
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, slack_ns as libc::c_ulong) };
     // SAFETY: likewise.
     let got = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) };
     // A real-time thread has none: the kernel answers 0 and needs no asking.
     if got == 0 || u64::try_from(got).is_ok_and(|got| got == slack_ns) {
-        return Obtained::granted("timer_slack_ns", got);
+        return Effective::granted("timer_slack_ns", got);
     }
-    Obtained::short("timer_slack_ns", slack_ns, got, "the kernel keeps its own; sleeps end later than asked")
+    Effective::short("timer_slack_ns", slack_ns, got, "the kernel keeps its own; sleeps end later than asked")
 }
 
 /// Memory that the process `pid` has resident, in bytes; `None` if it is gone or another user's.

@@ -36,13 +36,13 @@ pub const LOST_CODE: u16 = 1;
 /// How long the side thread sleeps when there is nothing to format. Nobody wakes it: that would be a
 /// system call of the hot thread.
 const DRAIN_PAUSE: Duration = Duration::from_millis(50);
-/// 64-bit words of an [`Event`].
-const WORDS: usize = size_of::<Event>() / 8;
+/// 64-bit words of an [`EventRecord`].
+const WORDS: usize = size_of::<EventRecord>() / 8;
 
 /// Something that happened. What the numbers mean is the code's business.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Pod, Zeroable)]
 #[repr(C)]
-pub struct Event {
+pub struct EventRecord {
     /// When, by the monotonic clock.
     pub at: Nanos,
     /// First number.
@@ -61,7 +61,7 @@ pub struct Event {
     pub e: u32,
 }
 
-const _: () = assert!(size_of::<Event>() == 48 && align_of::<Event>() == 8);
+const _: () = assert!(size_of::<EventRecord>() == 48 && align_of::<EventRecord>() == 8);
 
 /// What a code means: how grave it is, and its text.
 #[derive(Clone, Copy)]
@@ -71,11 +71,11 @@ pub struct EventKind {
     /// The level of its log line.
     pub level: Level,
     /// Writes its text, from the event's numbers.
-    pub format: fn(&Event, &mut fmt::Formatter<'_>) -> fmt::Result,
+    pub format: fn(&EventRecord, &mut fmt::Formatter<'_>) -> fmt::Result,
 }
 
 /// An event with its kind: prints as text. Without a kind it prints as its numbers.
-struct Text<'a>(&'a Event, Option<&'a EventKind>);
+struct Text<'a>(&'a EventRecord, Option<&'a EventKind>);
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -83,7 +83,7 @@ impl fmt::Display for Text<'_> {
         match kind {
             Some(kind) => (kind.format)(event, f),
             None => {
-                let Event { a, b, c, d, small, e, .. } = event;
+                let EventRecord { a, b, c, d, small, e, .. } = event;
                 write!(f, "an event without text: a={a} b={b} c={c} d={d} e={e} small={small}")
             }
         }
@@ -99,7 +99,7 @@ struct Slot {
 
 struct Shared {
     kinds: &'static [EventKind],
-    queue: ArrayQueue<Event>,
+    queue: ArrayQueue<EventRecord>,
     lost: CachePadded<AtomicU64>,
     /// Number of the next event.
     head: CachePadded<AtomicU64>,
@@ -128,7 +128,7 @@ impl Recorder {
 
     /// Records `event`: no system call, no lock, no allocation.
     #[inline]
-    pub fn record(&self, event: Event) {
+    pub fn record(&self, event: EventRecord) {
         let shared = &*self.shared;
         let number = shared.head.fetch_add(1, Ordering::Relaxed);
         shared.ring[number as usize % RING_EVENTS].write(number, &event);
@@ -143,7 +143,7 @@ impl Recorder {
     }
 
     /// The newest events, oldest first, at most [`RING_EVENTS`]; what is being written is left out.
-    pub fn recent(&self) -> Vec<Event> {
+    pub fn recent(&self) -> Vec<EventRecord> {
         let head = self.shared.head.load(Ordering::Acquire);
         let numbers = head.saturating_sub(RING_EVENTS as u64)..head;
         numbers.filter_map(|number| self.shared.ring[number as usize % RING_EVENTS].read(number)).collect()
@@ -235,7 +235,7 @@ impl Recorder {
     }
 
     /// Hands one event to `tracing`, whose levels are constants of each place.
-    fn log(&self, event: &Event) {
+    fn log(&self, event: &EventRecord) {
         let kind = self.kind(event.code);
         let (code, at_ns, text) = (Code(event.code), event.at, Text(event, kind));
         match kind.map_or(Level::WARN, |kind| kind.level) {
@@ -278,7 +278,7 @@ impl fmt::Display for Code {
 impl Slot {
     /// Writes event `number`, unless another thread is in this slot still: then that one, a whole ring
     /// older, stays, as waiting for it is out of the question.
-    fn write(&self, number: u64, event: &Event) {
+    fn write(&self, number: u64, event: &EventRecord) {
         let before = self.version.load(Ordering::Relaxed);
         let (writing, written) = (2 * number + 1, 2 * number + 2);
         let free = before.is_multiple_of(2) && before < writing;
@@ -296,7 +296,7 @@ impl Slot {
     }
 
     /// Event `number`, if the slot holds it whole.
-    fn read(&self, number: u64) -> Option<Event> {
+    fn read(&self, number: u64) -> Option<EventRecord> {
         let written = 2 * number + 2;
         if self.version.load(Ordering::Acquire) != written {
             return None;

@@ -1,27 +1,27 @@
 //! What the kernel lets this process have, where a little more costs nobody anything.
 
-use lockstep_io::Obtained;
+use lockstep_io::Effective;
 
 /// Raises the number of files that this process may open to what it may raise it to. A journal opens some dozens, a
 /// gateway one for each client; a shell's default of 1024 is for programs that use `select`.
-pub fn descriptors() -> Obtained {
+pub fn descriptors() -> Effective {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a struct of ours, which lives during the call.
     if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
         let error = std::io::Error::last_os_error();
-        return Obtained::short("open files", "as many as may be", "unknown", error.to_string());
+        return Effective::short("open files", "as many as may be", "unknown", error.to_string());
     }
     let (soft, hard) = (limit.rlim_cur, limit.rlim_max);
     if soft >= hard {
-        return Obtained::granted("open files", hard);
+        return Effective::granted("open files", hard);
     }
     limit.rlim_cur = hard;
     // SAFETY: as above; the call reads it.
     if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } != 0 {
         let error = std::io::Error::last_os_error();
-        return Obtained::short("open files", hard, soft, format!("{error}; it goes on with those"));
+        return Effective::short("open files", hard, soft, format!("{error}; it goes on with those"));
     }
-    Obtained::granted("open files", hard)
+    Effective::granted("open files", hard)
 }
 
 #[cfg(test)]

@@ -23,12 +23,12 @@ mod supervisor;
 mod watch;
 
 pub use page::{NOTICE_LEN_MAX, Readiness};
-pub use watch::{Ended, Source, watch};
+pub use watch::{DeathSource, ProcessEnd, watch};
 
 use crate::events::Recorder;
 use lockstep_core::engine::ports::Group;
 use lockstep_io::udp::{UdpSettings, announcer};
-use lockstep_io::{IoError, Obtained};
+use lockstep_io::{Effective, IoError};
 use page::Page;
 use std::ffi::OsString;
 use std::io::{Error, ErrorKind};
@@ -120,8 +120,8 @@ impl Watcher {
     }
 
     /// For those who must speak before the thread is really gone.
-    pub fn knell(&self) -> Knell {
-        Knell(self.page)
+    pub fn knell(&self) -> DeathNotice {
+        DeathNotice(self.page)
     }
 
     /// The orderly end: nothing is announced, and the watcher ends.
@@ -144,9 +144,9 @@ impl Watcher {
 /// Announces the death of a thread that is about to die, but has something to do before: a panic that
 /// prints what came last.
 #[derive(Clone, Copy)]
-pub struct Knell(Page);
+pub struct DeathNotice(Page);
 
-impl Knell {
+impl DeathNotice {
     /// Has the watcher speak, and returns true, if the calling thread is the one watched; it must not stamp
     /// again. Does nothing on any other thread.
     pub fn toll(&self) -> bool {
@@ -160,7 +160,7 @@ impl Knell {
 /// The limit alone would not do, since a dump that goes to a program (`core_pattern` with `|`) heeds none.
 /// The price of the second setting: other processes of the same user may no longer trace this one or read its
 /// memory (gdb, perf); root may.
-pub fn forbid_core_dumps() -> Obtained {
+pub fn forbid_core_dumps() -> Effective {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: `limit` lives across the calls; the last two have no pointers.
     let dumpable = unsafe {
@@ -172,10 +172,10 @@ pub fn forbid_core_dumps() -> Obtained {
         libc::prctl(libc::PR_GET_DUMPABLE)
     };
     if dumpable == 0 {
-        return Obtained::granted("core_dumps", "off");
+        return Effective::granted("core_dumps", "off");
     }
     let note = "a crash is announced only after its dump is written: `sysctl -w kernel.core_pattern=core`";
-    Obtained::short("core_dumps", "off", format!("{dumpable}"), note)
+    Effective::short("core_dumps", "off", format!("{dumpable}"), note)
 }
 
 #[cfg(test)]

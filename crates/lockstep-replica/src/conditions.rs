@@ -3,7 +3,7 @@
 //! Whoever finds that a [`Condition`] holds, or does no more, says so here as often as it looks. What begins and what
 //! ends is an event, once.
 
-use lockstep_core::engine::event::Event;
+use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{CONDITIONS_TOLD_MAX, Condition, ConditionRow, Nanos};
 
@@ -18,20 +18,20 @@ struct Held {
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Conditions {
+pub struct ConditionSet {
     /// The gravest first; room for all of them.
     held: Vec<Held>,
     /// How often each one began.
     begun: [u64; Condition::COUNT],
 }
 
-impl Default for Conditions {
+impl Default for ConditionSet {
     fn default() -> Self {
         Self { held: Vec::with_capacity(Condition::COUNT), begun: [0; Condition::COUNT] }
     }
 }
 
-impl Conditions {
+impl ConditionSet {
     /// Whether it holds.
     #[inline]
     pub fn holds(&self, condition: Condition) -> bool {
@@ -45,7 +45,7 @@ impl Conditions {
         holds: bool,
         now: Nanos,
         (a, b): (u64, u64),
-    ) -> Option<Event> {
+    ) -> Option<ReplicaEvent> {
         let place = self.held.iter().position(|held| held.condition == condition);
         let since = match (place, holds) {
             (None, false) => return None,
@@ -63,7 +63,7 @@ impl Conditions {
             }
             (Some(place), false) => self.held.remove(place).since,
         };
-        Some(Event::Condition { condition, holds, a, b, lasted: now.saturating_sub(since) })
+        Some(ReplicaEvent::Condition { condition, holds, a, b, lasted: now.saturating_sub(since) })
     }
 
     /// Nobody looks any more whether it holds.
@@ -88,7 +88,7 @@ impl Conditions {
         count
     }
 
-    /// The names of the counters that [`Conditions::values`] writes.
+    /// The names of the counters that [`ConditionSet::values`] writes.
     pub fn names() -> Vec<String> {
         let names = |condition: &Condition| {
             let name = condition.name();
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
     use bytemuck::Zeroable;
 
-    fn told(conditions: &Conditions, now: Nanos) -> Vec<(u16, u32, u64)> {
+    fn told(conditions: &ConditionSet, now: Nanos) -> Vec<(u16, u32, u64)> {
         let mut rows = [ConditionRow::zeroed(); CONDITIONS_TOLD_MAX];
         let count = conditions.rows(now, &mut rows);
         rows[..count].iter().map(|row| (row.code, row.age_s, row.a)).collect()
@@ -118,21 +118,21 @@ mod tests {
 
     #[test]
     fn what_begins_and_what_ends_is_told_once_and_what_holds_has_its_last_numbers() {
-        let mut conditions = Conditions::default();
+        let mut conditions = ConditionSet::default();
         let full = Condition::DiskFull;
         assert_eq!(conditions.set(full, false, 5, (0, 0)), None, "it never began");
-        let begun = Event::Condition { condition: full, holds: true, a: 7, b: 0, lasted: 0 };
+        let begun = ReplicaEvent::Condition { condition: full, holds: true, a: 7, b: 0, lasted: 0 };
         assert_eq!(conditions.set(full, true, 5, (7, 0)), Some(begun));
         assert_eq!(conditions.set(full, true, 6, (9, 0)), None);
         assert_eq!(told(&conditions, 3_000_000_005), [(1103, 3, 9)]);
-        let ended = Event::Condition { condition: full, holds: false, a: 9, b: 0, lasted: 15 };
+        let ended = ReplicaEvent::Condition { condition: full, holds: false, a: 9, b: 0, lasted: 15 };
         assert_eq!(conditions.set(full, false, 20, (9, 0)), Some(ended));
         assert!(told(&conditions, 21).is_empty() && !conditions.holds(full));
     }
 
     #[test]
     fn a_status_has_the_gravest_first_and_no_more_than_fit() {
-        let mut conditions = Conditions::default();
+        let mut conditions = ConditionSet::default();
         for condition in Condition::ALL.iter().rev() {
             conditions.set(*condition, true, 0, (0, 0));
         }
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn each_condition_has_two_counters() {
-        let mut conditions = Conditions::default();
+        let mut conditions = ConditionSet::default();
         for now in 0..3 {
             conditions.set(Condition::LineLost, true, now, (1, 0));
             conditions.set(Condition::LineLost, now == 2, now, (1, 0));
@@ -151,10 +151,10 @@ mod tests {
         let mut values = Vec::new();
         conditions.values(&mut values);
         let counted = |name: &str| {
-            let place = Conditions::names().iter().position(|known| known == name);
+            let place = ConditionSet::names().iter().position(|known| known == name);
             values[place.expect("a counter")]
         };
-        assert_eq!(values.len(), Conditions::names().len());
+        assert_eq!(values.len(), ConditionSet::names().len());
         assert_eq!((counted("condition_line_lost"), counted("condition_line_lost_begun")), (1, 3));
         assert_eq!(counted("condition_disk_full_begun"), 0);
     }

@@ -12,7 +12,7 @@ use super::check::Violation;
 use super::coverage::Event;
 use super::plan::Plan;
 use super::rng::Rng;
-use super::world::{Actor, Phase, Seat, World};
+use super::world::{Actor, RunPhase, SimNode, World};
 use lockstep_wire::Nanos;
 
 /// One seed in so many is looked ahead from, ...
@@ -38,7 +38,7 @@ impl World {
         let since_begin = self.now.saturating_sub(super::world::BEGIN_NS + self.slept_ns);
         while let Some(moment) = self.plan.moments.get(self.next_moment).copied()
             && moment <= since_begin
-            && self.phase == Phase::Storm
+            && self.phase == RunPhase::Storm
         {
             self.next_moment += 1;
             let Some(copy) = self.copied(moment) else { return Ok(()) };
@@ -50,7 +50,7 @@ impl World {
 
     fn try_out(&mut self, mut copy: Self, moment: Nanos) -> Result<Event, Violation> {
         let mut over = copy.calm().map(|()| false);
-        if matches!(copy.phase, Phase::Dead(_)) {
+        if matches!(copy.phase, RunPhase::Dead(_)) {
             return Ok(Event::AheadWithoutQuorum);
         }
         loop {
@@ -67,7 +67,7 @@ impl World {
 
     /// The same world, with chance of its own; `None` where something cannot be copied.
     fn copied(&self, salt: u64) -> Option<Self> {
-        let actor = |seat: &Seat| match &seat.actor {
+        let actor = |seat: &SimNode| match &seat.actor {
             Actor::Replica(machine) => Some(Actor::Replica(machine.clone())),
             Actor::Publisher(process, work) => Some(Actor::Publisher(process.clone(), work.clone())),
             Actor::Subscriber(process, reading) => Some(Actor::Subscriber(process.clone(), reading.clone())),
@@ -78,7 +78,7 @@ impl World {
         let seats = self
             .seats
             .iter()
-            .map(|seat| Some(Seat { actor: actor(seat)?, notice: seat.notice.clone(), ..*seat }));
+            .map(|seat| Some(SimNode { actor: actor(seat)?, notice: seat.notice.clone(), ..*seat }));
         Some(Self {
             plan: self.plan.clone(),
             rng: Rng::new(self.plan.seed ^ salt),

@@ -2,13 +2,13 @@
 
 use super::check::Violation;
 use super::coverage::Event;
-use super::device::Device;
+use super::device::SimDevice;
 use super::edge::EdgePlan;
-use super::machine::State;
+use super::machine::MachineState;
 use super::plan::DAY_NS;
 use super::story::Happening;
-use super::wire::{ALL_TRAFFIC, Broken, Seats};
-use super::world::{Actor, Phase, World};
+use super::wire::{ALL_TRAFFIC, Broken, NodeSet};
+use super::world::{Actor, RunPhase, World};
 use lockstep_replica::journal::Retention;
 use lockstep_wire::{Nanos, Seq};
 
@@ -23,7 +23,7 @@ impl World {
         self.wire.heal();
         self.end_second("the storm is over");
         self.leave_the_former();
-        self.seats.iter_mut().for_each(|seat| seat.device = Device::default());
+        self.seats.iter_mut().for_each(|seat| seat.device = SimDevice::default());
         let replicas = self.plan.replicas;
         for seat in &mut self.seats {
             if let Actor::Replica(machine) = &mut seat.actor {
@@ -45,7 +45,7 @@ impl World {
         self.operator.rest();
         let quorum = if born { self.draw_quorum(alive) } else { None };
         let Some(mut healthy) = quorum else {
-            self.phase = Phase::Dead(self.now);
+            self.phase = RunPhase::Dead(self.now);
             return Ok(());
         };
         let changed = self.oracle.ghost.tip().is_some_and(|tip| self.oracle.tree.has_changed(tip));
@@ -65,7 +65,7 @@ impl World {
         let first = self.plan.seats() - edges;
         let all_edges = ((1 << edges) - 1) << first;
         healthy = healthy & !all_edges | self.draw_healthy_edges();
-        self.phase = Phase::Calm(healthy, self.now);
+        self.phase = RunPhase::Calm(healthy, self.now);
         self.tell(0, || Happening::Fault(format!("the storm is over for {healthy:#b}")));
         for index in 0..self.seats.len() {
             let is_edge =
@@ -111,7 +111,7 @@ impl World {
 
     /// Whether a takeover waits for who is broken for ever: it led on meanwhile, half connected, and what has left the
     /// rings of the witnesses that heard it is with nobody who is healed and stores.
-    pub(super) fn waits_for_the_broken(&self, healthy: Seats) -> bool {
+    pub(super) fn waits_for_the_broken(&self, healthy: NodeSet) -> bool {
         let (witnesses, oldest) = (self.witnesses(), self.oldest_of_witnesses());
         let holds = |index: usize| match &self.seats[index].actor {
             Actor::Replica(machine) => {
@@ -130,7 +130,7 @@ impl World {
         match &mut seat.actor {
             Actor::Replica(machine) => {
                 (machine.disk_full_until, machine.disk_slow_until) = (0, 0);
-                if let State::Down(_, until) = &mut machine.state {
+                if let MachineState::Down(_, until) = &mut machine.state {
                     *until = now;
                 }
                 // Ordered in the storm: to die in a call, to stop, and to be without power then.
@@ -157,7 +157,7 @@ impl World {
     }
 
     /// Crashed, stopped, cut off, deaf, mute, or connected to one of the quorum only.
-    fn break_for_ever(&mut self, index: usize, healthy: Seats) {
+    fn break_for_ever(&mut self, index: usize, healthy: NodeSet) {
         let one = 1 << index;
         let forever = Nanos::MAX;
         let cut = |from, to| Broken { from, to, traffic: ALL_TRAFFIC, until: forever, clogged: false };
@@ -167,7 +167,7 @@ impl World {
             0 if index < self.plan.replicas => {
                 if let Actor::Replica(machine) = &mut self.seats[index].actor {
                     machine.kill_if_up(forever);
-                    if let State::Down(_, until) = &mut machine.state {
+                    if let MachineState::Down(_, until) = &mut machine.state {
                         *until = forever;
                     }
                 }

@@ -17,12 +17,12 @@ const PPM_ONE: i128 = 1_000_000;
 
 /// A machine's monotonic clock.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Clock {
+pub struct SimClock {
     /// So many millionths too fast, or too slow.
     ppm: i64,
 }
 
-impl Clock {
+impl SimClock {
     /// What it shows at a time of the run.
     pub(super) fn at(self, now: Nanos) -> Nanos {
         if self.ppm == 0 || now == Nanos::MAX {
@@ -54,7 +54,7 @@ impl Clock {
 impl Plan {
     /// Each seat's clock; exact ones in most runs.
     pub(super) fn draw_clocks(&mut self, rng: &mut Rng) {
-        self.clocks = vec![Clock::default(); self.seats()];
+        self.clocks = vec![SimClock::default(); self.seats()];
         if rng.below(3) > 0 {
             return;
         }
@@ -66,7 +66,7 @@ impl Plan {
     }
 
     /// The clock at a seat.
-    pub(super) fn clock(&self, seat: usize) -> Clock {
+    pub(super) fn clock(&self, seat: usize) -> SimClock {
         self.clocks.get(seat).copied().unwrap_or_default()
     }
 }
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn a_clock_shows_what_was_waited_for_when_the_run_reaches_it() {
         for ppm in [-PPM_BROKEN, -PPM_MAX, -1, 0, 1, PPM_MAX, PPM_BROKEN] {
-            let clock = Clock { ppm };
+            let clock = SimClock { ppm };
             for shown in [0, 1, 999_999, 1_000_000, 123_456_789, 86_400_000_000_000 * 400] {
                 let now = clock.reaches(shown);
                 assert!(clock.at(now) >= shown, "{ppm}: {shown} is not shown at {now}");

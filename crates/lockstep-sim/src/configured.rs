@@ -10,9 +10,9 @@
 //! What is drawn obeys the relations of `lockstep check`, up to a factor of size: `tests/sim.rs` has each of them
 //! checked. A relation that is missing there would show here.
 
-use super::plan::{End, Fault, Plan, Target, What};
+use super::plan::{EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::rng::Rng;
-use lockstep_core::proto::beat::BeatLimits;
+use lockstep_core::proto::beat::HeartbeatLimits;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::window::Window;
 use lockstep_wire::Nanos;
@@ -40,7 +40,7 @@ pub struct Configured {
     /// The window.
     pub window: Window,
     /// When it beats while it leads.
-    pub beat: BeatLimits,
+    pub beat: HeartbeatLimits,
     /// How long a leader may be silent.
     pub timeout_ns: Nanos,
     /// Up to this false suspicions double it.
@@ -59,7 +59,7 @@ impl Configured {
             ring_bytes: plan.ring_bytes,
             segment_len: plan.segment_len,
             window: plan.window,
-            beat: BeatLimits {
+            beat: HeartbeatLimits {
                 first_ns: (50_000 * plan.pace).min(BEAT_FIRST_NS_MAX),
                 beat_ns: plan.beat_ns(),
             },
@@ -99,7 +99,7 @@ impl Configured {
                     other.timeout_ns_max = (other.timeout_ns * rng.pick(&[4, 8])).min(TIMEOUT_NS_MAX);
                     let beat_ns = self.beat.beat_ns / rng.pick(&[1, 2, 4]);
                     let first_ns = rng.pick(&[10_000, 50_000, beat_ns]).min(BEAT_FIRST_NS_MAX);
-                    other.beat = BeatLimits { first_ns, beat_ns };
+                    other.beat = HeartbeatLimits { first_ns, beat_ns };
                 }
                 _ => {
                     other.publishers_max = PUBLISHERS_MAX * rng.pick(&[1, 2, 64]);
@@ -140,23 +140,25 @@ impl Plan {
         for _ in 0..rng.below(6) {
             let at_ns = rng.below(self.storm_ns);
             let any = rng.below(self.replicas as u64) as usize;
-            let target = if rng.below(4) == 0 { Target::Leader } else { Target::Replica(any) };
+            let target =
+                if rng.below(4) == 0 { FaultTargetNode::Leader } else { FaultTargetNode::Replica(any) };
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
-            let end = if rng.below(2) == 0 { End::Stopped } else { End::Clean };
+            let end = if rng.below(2) == 0 { EndPlan::Stopped } else { EndPlan::Clean };
             let what = match rng.below(4) {
-                0 => What::OtherTail(target, end, lasting),
-                1 => What::Reconfigure(target, base, end, lasting),
-                _ => What::Reconfigure(target, base.draw(rng), end, lasting),
+                0 => FaultTarget::OtherTail(target, end, lasting),
+                1 => FaultTarget::Reconfigure(target, base, end, lasting),
+                _ => FaultTarget::Reconfigure(target, base.draw(rng), end, lasting),
             };
-            self.faults.push(Fault { at_ns, what });
+            self.faults.push(PlannedFault { at_ns, what });
         }
         // What was said by the former configuration is what a loss of power behind the change may take.
         for _ in 0..rng.below(3) {
             let at_ns = rng.below(self.storm_ns);
             let any = rng.below(self.replicas as u64) as usize;
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
-            let what = What::Reboot(Target::Replica(any), super::plan::Disk::Kept, lasting);
-            self.faults.push(Fault { at_ns, what });
+            let what =
+                FaultTarget::Reboot(FaultTargetNode::Replica(any), super::plan::DiskPlan::Kept, lasting);
+            self.faults.push(PlannedFault { at_ns, what });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
@@ -165,13 +167,13 @@ impl Plan {
     pub fn varies(&self) -> bool {
         let is_other = |configured: &Configured| *configured != Configured::of(self);
         self.configured.iter().any(is_other)
-            || self.faults.iter().any(|fault| matches!(fault.what, What::Reconfigure(..)))
+            || self.faults.iter().any(|fault| matches!(fault.what, FaultTarget::Reconfigure(..)))
     }
 
     /// The smallest ring of all that any replica ever has.
     pub(super) fn smallest_ring_bytes(&self) -> usize {
         let later = self.faults.iter().filter_map(|fault| match fault.what {
-            What::Reconfigure(_, configured, ..) => Some(configured.ring_bytes),
+            FaultTarget::Reconfigure(_, configured, ..) => Some(configured.ring_bytes),
             _ => None,
         });
         let now = self.configured.iter().map(|configured| configured.ring_bytes);

@@ -17,7 +17,7 @@
 
 use super::check::Violation;
 use super::coverage::Event;
-use super::plan::{DAY_NS, End, Fault, Plan, Target, What};
+use super::plan::{DAY_NS, EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::rng::Rng;
 use super::storm::ms;
 use super::story::Happening;
@@ -49,7 +49,7 @@ const DAWN: u64 = 3;
 
 /// How everything stands still.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Night {
+pub enum Suspension {
     /// All processes are suspended, and their timers are due at once when they go on.
     Asleep,
     /// All replicas are killed.
@@ -103,9 +103,15 @@ impl Plan {
                 0 if rng.below(2) == 0 => self.storm_ns - 1,
                 _ => rng.below(self.storm_ns),
             };
-            let how = rng.pick(&[Night::Asleep, Night::Asleep, Night::Killed, Night::Stopped, Night::Dark]);
+            let how = rng.pick(&[
+                Suspension::Asleep,
+                Suspension::Asleep,
+                Suspension::Killed,
+                Suspension::Stopped,
+                Suspension::Dark,
+            ]);
             let lasting = rng.log_uniform(NIGHT_NS_MIN, NIGHT_NS_MAX);
-            self.faults.push(Fault { at_ns, what: What::Night(how, lasting) });
+            self.faults.push(PlannedFault { at_ns, what: FaultTarget::Night(how, lasting) });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
@@ -129,33 +135,35 @@ impl World {
     }
 
     /// Everything stands still.
-    pub(super) fn fall_asleep(&mut self, how: Night, lasting: Nanos) -> Result<(), Violation> {
+    pub(super) fn fall_asleep(&mut self, how: Suspension, lasting: Nanos) -> Result<(), Violation> {
         self.end_second("night falls");
         let dawn = self.now + lasting;
         (self.slept_ns, self.dawn) = (self.slept_ns + lasting, dawn);
         self.tell(0, || Happening::Fault(format!("night ({how:?}) {}", ms(lasting))));
         self.count(match how {
-            Night::Asleep => Event::NightsAsleep,
-            Night::Killed => Event::NightsKilled,
-            Night::Stopped => Event::NightsStopped,
-            Night::Dark => Event::NightsDark,
+            Suspension::Asleep => Event::NightsAsleep,
+            Suspension::Killed => Event::NightsKilled,
+            Suspension::Stopped => Event::NightsStopped,
+            Suspension::Dark => Event::NightsDark,
         });
         for index in 0..self.seats.len() {
             let late = self.rng.below(DAWN * self.plan.timeout_ns);
             let is_replica = matches!(self.seats[index].actor, Actor::Replica(_));
-            if how == Night::Asleep || !is_replica {
+            if how == Suspension::Asleep || !is_replica {
                 let seat = &mut self.seats[index];
                 seat.paused_until = seat.paused_until.max(dawn + late);
                 continue;
             }
             match how {
-                Night::Killed => {
-                    let end = if self.rng.below(4) == 0 { End::TornTail } else { End::Clean };
-                    self.crash(Target::Replica(index), end, lasting + late)?;
+                Suspension::Killed => {
+                    let end = if self.rng.below(4) == 0 { EndPlan::TornTail } else { EndPlan::Clean };
+                    self.crash(FaultTargetNode::Replica(index), end, lasting + late)?;
                 }
-                Night::Stopped => self.crash(Target::Replica(index), End::Stopped, lasting + late)?,
-                Night::Dark => self.stop_and_darken(1 << index, lasting + late),
-                Night::Asleep => {}
+                Suspension::Stopped => {
+                    self.crash(FaultTargetNode::Replica(index), EndPlan::Stopped, lasting + late)?
+                }
+                Suspension::Dark => self.stop_and_darken(1 << index, lasting + late),
+                Suspension::Asleep => {}
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 //! its sender, or from another cluster.
 
 use super::coverage::Event;
-use super::plan::{Fault, Plan, What};
+use super::plan::{FaultTarget, Plan, PlannedFault};
 use super::rng::Rng;
 use super::storm::ms;
 use super::story::Happening;
@@ -21,7 +21,7 @@ const OTHER_CLUSTER: u64 = 8;
 
 /// The fault of a device.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Ailment {
+pub enum DeviceFault {
     /// A send call takes no more than so many datagrams; of none, it says that it has no buffers.
     Takes(usize),
     /// The group is not joined.
@@ -34,12 +34,12 @@ pub enum Ailment {
 
 /// An ailment, and until when.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub(super) struct Device {
-    ailment: Option<(Ailment, Nanos)>,
+pub(super) struct SimDevice {
+    ailment: Option<(DeviceFault, Nanos)>,
 }
 
-impl Device {
-    fn ailment(&self, now: Nanos) -> Option<Ailment> {
+impl SimDevice {
+    fn ailment(&self, now: Nanos) -> Option<DeviceFault> {
         self.ailment.filter(|(_, until)| now < *until).map(|(ailment, _)| ailment)
     }
 
@@ -51,7 +51,7 @@ impl Device {
     /// Datagrams that a send call takes at most.
     pub(super) fn takes(&self, now: Nanos) -> usize {
         match self.ailment(now) {
-            Some(Ailment::Takes(most)) => most,
+            Some(DeviceFault::Takes(most)) => most,
             _ => usize::MAX,
         }
     }
@@ -59,12 +59,12 @@ impl Device {
     /// Why a datagram that arrives is lost, if it is; `waiting` wait already. With the last, all of these are lost too.
     pub(super) fn loses(&mut self, now: Nanos, group: Option<Group>, waiting: usize) -> Option<Event> {
         match (self.ailment(now)?, group) {
-            (Ailment::Unjoined(unjoined), Some(group)) if unjoined == group => Some(Event::Unjoined),
-            (Ailment::Drops(left @ 1..), _) => {
-                self.ailment = self.ailment.map(|(_, until)| (Ailment::Drops(left - 1), until));
+            (DeviceFault::Unjoined(unjoined), Some(group)) if unjoined == group => Some(Event::Unjoined),
+            (DeviceFault::Drops(left @ 1..), _) => {
+                self.ailment = self.ailment.map(|(_, until)| (DeviceFault::Drops(left - 1), until));
                 Some(Event::BurstsLost)
             }
-            (Ailment::Ring(most), Some(_)) if waiting >= most => Some(Event::RingsOverrun),
+            (DeviceFault::Ring(most), Some(_)) if waiting >= most => Some(Event::RingsOverrun),
             _ => None,
         }
     }
@@ -84,16 +84,16 @@ impl Plan {
                     _ => rng.below(self.replicas as u64) as usize,
                 };
                 let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
-                let ail = |ailment| What::Ail(seat, ailment, lasting);
+                let ail = |ailment| FaultTarget::Ail(seat, ailment, lasting);
                 let what = match class {
-                    0 => ail(Ailment::Takes(rng.pick(&[0, 0, 1, 2]))),
-                    1 => ail(Ailment::Unjoined(rng.pick(&Group::ALL))),
-                    2 => ail(Ailment::Drops(rng.log_uniform(1, 64) as u32)),
-                    3 => ail(Ailment::Ring(rng.pick(&[1, 2, 4, 16]))),
-                    4 => What::Echo(1 + rng.below(8)),
-                    _ => What::OtherCluster(1 + rng.below(8)),
+                    0 => ail(DeviceFault::Takes(rng.pick(&[0, 0, 1, 2]))),
+                    1 => ail(DeviceFault::Unjoined(rng.pick(&Group::ALL))),
+                    2 => ail(DeviceFault::Drops(rng.log_uniform(1, 64) as u32)),
+                    3 => ail(DeviceFault::Ring(rng.pick(&[1, 2, 4, 16]))),
+                    4 => FaultTarget::Echo(1 + rng.below(8)),
+                    _ => FaultTarget::OtherCluster(1 + rng.below(8)),
                 };
-                self.faults.push(Fault { at_ns: rng.below(self.storm_ns), what });
+                self.faults.push(PlannedFault { at_ns: rng.below(self.storm_ns), what });
             }
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
@@ -102,7 +102,7 @@ impl Plan {
 
 impl World {
     /// The device at this seat fails for a while.
-    pub(super) fn ail(&mut self, seat: usize, ailment: Ailment, lasting: Nanos) {
+    pub(super) fn ail(&mut self, seat: usize, ailment: DeviceFault, lasting: Nanos) {
         self.seats[seat].device.ailment = Some((ailment, self.now + lasting));
         self.tell(seat, || Happening::Fault(format!("device: {ailment:?} {}", ms(lasting))));
     }

@@ -12,7 +12,7 @@
 //!                                  ▼ cached are lost, in any order; a sector is old or new
 //! ```
 //!
-//! Any call can be made the one in which the process dies, or the device fails ([`Disk::arm`]). Who chooses
+//! Any call can be made the one in which the process dies, or the device fails ([`SimDisk::arm`]). Who chooses
 //! is the caller: a seed, or an exploration of all choices.
 
 use lockstep_replica::journal::BLOCK_LEN;
@@ -25,9 +25,9 @@ const SECTOR: usize = 512;
 
 /// What befalls a call.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Trouble {
+pub enum DiskFault {
     /// The process dies in a call that changes something: none, some or all of it is done. No later call
-    /// does anything until [`Disk::revive`].
+    /// does anything until [`SimDisk::revive`].
     Death,
     /// A reading call fails.
     ReadError,
@@ -64,7 +64,7 @@ enum Change {
 
 /// The files of one journal.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Disk {
+pub struct SimDisk {
     /// Durability `power`: writes are on the device when they return.
     power: bool,
     capacity_bytes: u64,
@@ -74,12 +74,12 @@ pub struct Disk {
     device_names: BTreeMap<FileName, u32>,
     changes: Vec<Change>,
     /// After so many more calls of its kind; the number says how much of that call is done.
-    armed: Cell<Option<(Trouble, u64, u64)>>,
+    armed: Cell<Option<(DiskFault, u64, u64)>>,
     dead: Cell<bool>,
     struck: Cell<bool>,
 }
 
-impl Default for Disk {
+impl Default for SimDisk {
     fn default() -> Self {
         Self {
             power: false,
@@ -119,7 +119,7 @@ impl Struck {
     }
 }
 
-impl Disk {
+impl SimDisk {
     /// From now on each write is on the device when it returns, or not.
     pub fn set_power(&mut self, power: bool) {
         self.power = power;
@@ -137,7 +137,7 @@ impl Disk {
 
     /// `trouble` befalls the call after the next `calls` ones that it may befall. `salt` says how much of that
     /// call is done: equal numbers, equal parts.
-    pub fn arm(&mut self, trouble: Trouble, calls: u64, salt: u64) {
+    pub fn arm(&mut self, trouble: DiskFault, calls: u64, salt: u64) {
         self.armed.set(Some((trouble, calls, salt)));
     }
 
@@ -239,10 +239,10 @@ impl Disk {
         }
         let Some((trouble, calls, salt)) = self.armed.get() else { return Ok(()) };
         let befalls = match trouble {
-            Trouble::Death => call != Call::Read,
-            Trouble::ReadError => call == Call::Read,
-            Trouble::WriteError => matches!(call, Call::Write | Call::Change),
-            Trouble::SyncError => call == Call::Sync,
+            DiskFault::Death => call != Call::Read,
+            DiskFault::ReadError => call == Call::Read,
+            DiskFault::WriteError => matches!(call, Call::Write | Call::Change),
+            DiskFault::SyncError => call == Call::Sync,
         };
         if !befalls {
             return Ok(());
@@ -253,7 +253,7 @@ impl Disk {
         }
         self.armed.set(None);
         self.struck.set(true);
-        if trouble == Trouble::Death {
+        if trouble == DiskFault::Death {
             self.dead.set(true);
             return Err(fails(StoreFault::Failed, DEAD, Some(salt)));
         }
@@ -444,7 +444,7 @@ impl Inode {
     }
 }
 
-impl Store for Disk {
+impl Store for SimDisk {
     fn write_at(&mut self, file: FileName, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
         assert!(offset.is_multiple_of(BLOCK_LEN as u64), "writes start at a block, not at {offset}");
         assert!(bytes.len().is_multiple_of(BLOCK_LEN), "writes are whole blocks, not {} bytes", bytes.len());

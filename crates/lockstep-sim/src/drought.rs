@@ -9,10 +9,10 @@
 use super::check::Violation;
 use super::coverage::Event;
 use super::machine::Machine;
-use super::plan::{End, Fault, Plan, Target, What};
+use super::plan::{EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::rng::Rng;
-use super::wire::Weather;
-use lockstep_core::engine::event::Event as NodeEvent;
+use super::wire::NetworkModel;
+use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_core::proto::election::Why;
 use lockstep_core::proto::window::Window;
 use lockstep_wire::{Condition, Header, Kind, Nanos};
@@ -29,9 +29,9 @@ const FILLED_NS: Nanos = 60_000_000;
 impl Plan {
     /// Whether disks are full for twice as long as the storm lasts: nothing else draws that.
     pub fn is_drought(&self) -> bool {
-        self.faults
-            .iter()
-            .any(|fault| matches!(fault.what, What::DiskFull(_, lasting) if lasting == 2 * self.storm_ns))
+        self.faults.iter().any(
+            |fault| matches!(fault.what, FaultTarget::DiskFull(_, lasting) if lasting == 2 * self.storm_ns),
+        )
     }
 
     /// A drought instead of everything else, in few runs. Returns whether it is one.
@@ -42,19 +42,22 @@ impl Plan {
         (self.messages, self.ring_bytes, self.publishers) = (150, 32 << 10, 2);
         // What is not committed stays in the ring, whoever leads: nobody gives what has left it.
         self.window = Window { entries: 32, bytes: 2_000 };
-        self.weather = Weather { delay_ns: self.weather.delay_ns, ..Weather::default() };
+        self.weather = NetworkModel { delay_ns: self.weather.delay_ns, ..NetworkModel::default() };
         self.storm_ns = FILLED_NS + (DEATHS + 2) * APART * self.timeout_ns;
         self.faults.clear();
         let lucky = rng.below(self.replicas as u64) as usize;
         for index in (0..self.replicas).filter(|index| *index != lucky) {
-            let what = What::DiskFull(Target::Replica(index), 2 * self.storm_ns);
-            self.faults.push(Fault { at_ns: 0, what });
+            let what = FaultTarget::DiskFull(FaultTargetNode::Replica(index), 2 * self.storm_ns);
+            self.faults.push(PlannedFault { at_ns: 0, what });
         }
         for death in 0..DEATHS {
             let at_ns = FILLED_NS + death * APART * self.timeout_ns + rng.below(self.timeout_ns);
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
-            let end = if rng.below(4) == 0 { End::MidTurn(rng.below(4) as u32) } else { End::Clean };
-            self.faults.push(Fault { at_ns, what: What::Crash(Target::Leader, end, lasting) });
+            let end = if rng.below(4) == 0 { EndPlan::MidTurn(rng.below(4) as u32) } else { EndPlan::Clean };
+            self.faults.push(PlannedFault {
+                at_ns,
+                what: FaultTarget::Crash(FaultTargetNode::Leader, end, lasting),
+            });
         }
         true
     }

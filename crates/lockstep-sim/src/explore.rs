@@ -27,11 +27,11 @@ use digest::Seen;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_wire::Change;
 use std::fmt;
-use system::{Step, System};
+use system::{System, SystemStep};
 
 /// What is explored.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Scope {
+pub struct ExploreScope {
     /// Replicas.
     pub replicas: usize,
     /// The first so many are members at birth; the others learn.
@@ -58,7 +58,7 @@ pub struct Scope {
     pub states_max: u64,
 }
 
-impl Default for Scope {
+impl Default for ExploreScope {
     fn default() -> Self {
         Self {
             replicas: 3,
@@ -79,14 +79,14 @@ impl Default for Scope {
 
 /// A story that ends where a rule is broken.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Story {
+pub struct Trace {
     /// The rule, in words.
     pub violation: String,
     /// The steps, in words.
     pub steps: Vec<String>,
 }
 
-impl fmt::Display for Story {
+impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.violation)?;
         for (number, step) in (1..).zip(&self.steps) {
@@ -114,7 +114,7 @@ pub struct Explored {
     /// States from which it was tried whether everything comes to be committed.
     pub settled: u64,
     /// What is wrong, with the shortest story that shows it.
-    pub story: Option<Story>,
+    pub story: Option<Trace>,
 }
 
 impl fmt::Display for Explored {
@@ -140,10 +140,10 @@ const SETTLE_EACH: u64 = 4_096;
 ///
 /// # Errors
 /// In words if the cluster does not even start.
-pub fn explore(scope: &Scope) -> Result<Explored, String> {
+pub fn explore(scope: &ExploreScope) -> Result<Explored, String> {
     let mut system = System::new(scope)?;
     let mut seen = Seen::default();
-    let mut parents = vec![(u32::MAX, Step::NONE)];
+    let mut parents = vec![(u32::MAX, SystemStep::NONE)];
     let mut found = Explored { states: 1, ..Explored::default() };
     let first = system.first();
     seen.insert(first.digest());
@@ -195,7 +195,7 @@ pub fn explore(scope: &Scope) -> Result<Explored, String> {
 }
 
 /// The steps that led to the state at `index`, and `step`.
-fn path(parents: &[(u32, Step)], index: u32, step: Step) -> Vec<Step> {
+fn path(parents: &[(u32, SystemStep)], index: u32, step: SystemStep) -> Vec<SystemStep> {
     let mut steps = vec![step];
     let mut at = index as usize;
     while at != 0 {
@@ -215,7 +215,7 @@ const WALK_STEPS: u32 = 80;
 ///
 /// # Errors
 /// As [`explore`].
-pub fn walk(scope: &Scope, seed: u64, steps_max: u64) -> Result<Explored, String> {
+pub fn walk(scope: &ExploreScope, seed: u64, steps_max: u64) -> Result<Explored, String> {
     let mut system = System::new(scope)?;
     let mut rng = Rng::new(seed);
     let mut found = Explored::default();
@@ -251,7 +251,11 @@ pub fn walk(scope: &Scope, seed: u64, steps_max: u64) -> Result<Explored, String
 }
 
 /// Leaves out whatever the violation does not need.
-fn shorten(system: &mut System, mut told: Vec<Step>, mut violation: String) -> (Vec<Step>, String) {
+fn shorten(
+    system: &mut System,
+    mut told: Vec<SystemStep>,
+    mut violation: String,
+) -> (Vec<SystemStep>, String) {
     let mut at = 0;
     while at < told.len() {
         let mut shorter = told.clone();

@@ -2,7 +2,7 @@
 //! stamped. That the named one holds everything is judged where the leader says that it stops (`check::answers`).
 
 use super::check::Violation;
-use super::world::{Actor, Seat, World};
+use super::world::{Actor, SimNode, World};
 use lockstep_wire::{Epoch, Identity, Nanos, Seq};
 
 /// How long a handover may take, in timeouts.
@@ -33,7 +33,7 @@ impl World {
 
     /// HANDOVER: nothing is stamped meanwhile, and it is over in time.
     pub(super) fn check_handover(&mut self, index: usize) -> Result<(), Violation> {
-        let Seat { actor: Actor::Replica(machine), draining, .. } = &mut self.seats[index] else {
+        let SimNode { actor: Actor::Replica(machine), draining, .. } = &mut self.seats[index] else {
             return Ok(());
         };
         let (Some(drain), Some(replica)) = (draining.as_mut(), machine.replica()) else {

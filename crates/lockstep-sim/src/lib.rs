@@ -57,11 +57,11 @@ mod turn;
 pub mod wire;
 pub mod world;
 
-pub use clock::Clock;
+pub use clock::SimClock;
 pub use configured::Configured;
-pub use days::Night;
-pub use device::Ailment;
+pub use days::Suspension;
+pub use device::DeviceFault;
 pub use edge::{EdgeFault, EdgePlan};
-pub use outcome::{Failure, Outcome};
-pub use plan::{Fault, Plan, What};
+pub use outcome::{Outcome, RunFailure};
+pub use plan::{FaultTarget, Plan, PlannedFault};
 pub use world::run;

@@ -2,27 +2,27 @@
 //! `storage`.
 
 use super::check::Violation;
-use super::clock::Clock;
+use super::clock::SimClock;
 use super::configured::Configured;
 use super::coverage::Event;
-use super::disk::Disk;
+use super::disk::SimDisk;
 use super::net::SimNet;
 use super::plan::Plan;
-use super::replay::{Fetching, Giving};
+use super::replay::{Fetching, ReplayServing};
 use super::rng::Rng;
-use super::rollback::Copy;
+use super::rollback::JournalCopy;
 use super::second::Carried;
-use super::storage::Ordeal;
+use super::storage::StorageFault;
 use lockstep_core::proto::commit::Durability;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::ports::TailSource;
-use lockstep_replica::journal::proof::Ring;
-use lockstep_replica::journal::side::{Remark, Side, SideSettings};
+use lockstep_replica::journal::proof::RingEvidence;
+use lockstep_replica::journal::side::{SideEvent, SideSettings, SideThread};
 use lockstep_replica::journal::{
-    Checkpoint, Completeness, OpenError, Retention, Settings, format, look, open,
+    Checkpoint, Completeness, JournalOpenError, Retention, Settings, format, look, open,
 };
 use lockstep_replica::ports::Ports;
-use lockstep_replica::replica::{Recovered, Replica, ReplicaLimits};
+use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{HEADER_LEN, Header, Identity, Nanos, Seq, frame_len_max};
 use std::collections::BTreeMap;
 
@@ -44,9 +44,9 @@ pub(super) const MTU: usize = 1500;
 
 /// What runs on a machine.
 #[derive(Clone)]
-pub(super) enum State {
+pub(super) enum MachineState {
     /// The process.
-    Up(Box<Replica<SimPorts>>),
+    Up(Box<ReplicaEngine<SimPorts>>),
     /// Nothing, until then; the tail's memory is still there, or is not.
     Down(Option<MemoryTail>, Nanos),
     /// Nothing ever again: its journal is gone, damaged, or may have forgotten something.
@@ -73,13 +73,13 @@ pub(super) struct Machine {
     pub(super) proven: u32,
     /// Bytes of the ring that the process uses.
     pub(super) ring_bytes: usize,
-    pub(super) state: State,
-    pub(super) store: Disk,
+    pub(super) state: MachineState,
+    pub(super) store: SimDisk,
     /// The side thread, while the process runs.
-    pub(super) side: Option<Side>,
+    pub(super) side: Option<SideThread>,
     pub(super) boot: u64,
     /// Its monotonic clock.
-    pub(super) clock: Clock,
+    pub(super) clock: SimClock,
     /// What wall clocks begin with, ...
     wall_ns: Nanos,
     /// ... and what this one is ahead of everybody's, in nanoseconds.
@@ -97,7 +97,7 @@ pub(super) struct Machine {
     /// The device has failed a call once: the journal may refuse to go on, and must not forget.
     pub(super) failed: bool,
     /// What follows when the process dies in a call of its disk.
-    pub(super) ordeal: Option<Ordeal>,
+    pub(super) ordeal: Option<StorageFault>,
     /// The process was told to stop: how long it may take, and when it begins again.
     pub(super) stopping: Option<(Nanos, Nanos)>,
     /// When it has stopped in order its power goes, for so long.
@@ -107,13 +107,13 @@ pub(super) struct Machine {
     /// What its process reads from the journals of others.
     pub(super) fetching: Option<Fetching>,
     /// What others may read of its journal.
-    pub(super) giving: Giving,
+    pub(super) giving: ReplayServing,
     /// No process has run on what a loss of power left; one may have died while it began to.
     pub(super) cold: bool,
     /// The newest segment when a suffix was exchanged last in this run.
     pub(super) exchanged_in: Option<u64>,
     /// A copy of its folder.
-    pub(super) copy: Option<Copy>,
+    pub(super) copy: Option<JournalCopy>,
     /// Its journal is a copy that was put back, and nobody has begun to run on it.
     pub(super) rolled_back: bool,
     /// A copy of its folder and of its tail, for another machine; ...
@@ -123,7 +123,7 @@ pub(super) struct Machine {
     /// Processes that have begun here.
     pub(super) starts: u64,
     /// What its side thread has said.
-    pub(super) remarks: Vec<Remark>,
+    pub(super) remarks: Vec<SideEvent>,
     /// Segments of which a bit has changed while the process ran, and what they were.
     pub(super) rotten: BTreeMap<u64, Vec<u8>>,
     /// How often others were asked in vain for what a segment lacks.
@@ -149,7 +149,7 @@ pub(super) enum Started {
 impl Machine {
     /// A machine with the fresh journal of `identity`.
     pub(super) fn new(plan: &Plan, configured: Configured, identity: Identity) -> Result<Self, Violation> {
-        let mut store = Disk::default();
+        let mut store = SimDisk::default();
         store.set_power(true);
         format(&mut store, CLUSTER, identity, [1, 1]).map_err(|error| error.to_string())?;
         Ok(Self {
@@ -162,7 +162,7 @@ impl Machine {
             proves: false,
             proven: 0,
             ring_bytes: configured.ring_bytes,
-            state: State::Down(Some(MemoryTail::new(configured.ring_bytes)), 0),
+            state: MachineState::Down(Some(MemoryTail::new(configured.ring_bytes)), 0),
             store,
             side: None,
             boot: 1,
@@ -181,7 +181,7 @@ impl Machine {
             darkens: None,
             led: false,
             fetching: None,
-            giving: Giving::default(),
+            giving: ReplayServing::default(),
             exchanged_in: None,
             copy: None,
             rolled_back: false,
@@ -212,11 +212,11 @@ impl Machine {
         first: impl FnOnce(&mut lockstep_replica::journal::Tail<MemoryTail>) -> Result<(), String>,
     ) -> Result<(), Violation> {
         let settings = self.settings();
-        let State::Down(memory, _) = &mut self.state else { return Ok(()) };
+        let MachineState::Down(memory, _) = &mut self.state else { return Ok(()) };
         let memory = memory.take().unwrap_or_else(|| MemoryTail::new(self.configured.ring_bytes));
         let mut opened = open(&mut self.store, memory, settings).map_err(|error| error.to_string())?;
         first(&mut opened.tail)?;
-        self.state = State::Down(Some(opened.tail.into_memory()), 0);
+        self.state = MachineState::Down(Some(opened.tail.into_memory()), 0);
         Ok(())
     }
 
@@ -233,14 +233,14 @@ impl Machine {
         if let Some(ended) = self.fails_to_open(settings) {
             return Ok(ended);
         }
-        let State::Down(memory, _) = &mut self.state else { return Ok(Started::Ran) };
+        let MachineState::Down(memory, _) = &mut self.state else { return Ok(Started::Ran) };
         let memory = memory.take().unwrap_or_else(|| MemoryTail::new(self.configured.ring_bytes));
         self.ring_bytes = memory.ring_len() as usize;
         let may_refuse = self.may_refuse();
         let looked = match look(&self.store, Some(&memory), settings) {
             Ok(looked) => looked,
             Err(error) if may_refuse => {
-                self.state = State::Lost;
+                self.state = MachineState::Lost;
                 return Ok(Started::Damaged(error.to_string()));
             }
             Err(error) => return Err(format!("S7: the journal of {} does not open: {error}", self.identity)),
@@ -249,7 +249,7 @@ impl Machine {
             if !may_refuse {
                 return Err(format!("S7: the journal of {} is found damaged: {found}", self.identity));
             }
-            self.state = State::Lost;
+            self.state = MachineState::Lost;
             return Ok(Started::Damaged(found.to_string()));
         }
         if let Completeness::Incomplete(why) = looked.completeness() {
@@ -259,33 +259,33 @@ impl Machine {
                     self.identity
                 ));
             }
-            self.state = State::Lost;
+            self.state = MachineState::Lost;
             return Ok(Started::Silent(why.clone()));
         }
         let opened = looked.begin(&mut self.store, memory).map_err(|error| format!("S9: {error}"))?;
         let recovered = Recovered::of_journal(&opened, self.configured.publishers_max);
         let tables = Box::new(opened.checkpoint);
-        let mut replica = Replica::new(SimNet::default().sparing(), opened.tail, recovered, limits)?;
+        let mut replica = ReplicaEngine::new(SimNet::default().sparing(), opened.tail, recovered, limits)?;
         if plan.is_archiver(seat) {
             replica.core.keep_apart();
         }
         self.harmed |= self.damaged;
         self.proves = settings.power && opened.superblock.run.spoken == Durability::Process;
         (self.damaged, self.forgot, self.cold, self.is_tail_elsewhere) = (false, false, false, false);
-        self.side = Some(Side::new(
+        self.side = Some(SideThread::new(
             opened.writer,
             opened.superblock,
             side_settings(plan, settings.power, plan.is_archiver(seat)),
         ));
-        (self.fetching, self.giving) = (None, Giving::default());
+        (self.fetching, self.giving) = (None, ReplayServing::default());
         self.starts += 1;
-        self.state = State::Up(Box::new(replica));
+        self.state = MachineState::Up(Box::new(replica));
         Ok(Started::Runs(tables))
     }
 
     /// What the next process is configured with is in force, where none runs. Returns what of it is counted.
     pub(super) fn reconfigure(&mut self) -> Vec<Event> {
-        let State::Down(..) = self.state else { return Vec::new() };
+        let MachineState::Down(..) = self.state else { return Vec::new() };
         let mut events = Vec::new();
         if self.exchanged_in.take().is_some_and(|number| self.store.newest_segment() > number) {
             events.push(Event::RestartsAfterRoll);
@@ -307,15 +307,15 @@ impl Machine {
     /// `io::journal_files` does.
     fn resize_ring(&mut self) -> Option<Event> {
         let (settings, wanted) = (self.settings(), self.configured.ring_bytes as u64);
-        let State::Down(memory, _) = &mut self.state else { return None };
+        let MachineState::Down(memory, _) = &mut self.state else { return None };
         let ring = memory.as_ref().filter(|ring| ring.ring_len() != wanted)?;
         let mut store = self.store.clone();
         store.disarm();
         // What cannot be looked at is left to the start.
         let is_needed = look(&store, Some(ring), settings).map_or(true, |looked| match looked.ring() {
-            Ring::Own => !looked.superblock().run.clean,
+            RingEvidence::Own => !looked.superblock().run.clean,
             // It shows that the journal is an older copy, and is looked at before another one is made.
-            Ring::Other(_) => looked.completeness() != &Completeness::Complete,
+            RingEvidence::Other(_) => looked.completeness() != &Completeness::Complete,
         });
         if is_needed {
             return Some(Event::RingsNotResized);
@@ -326,7 +326,7 @@ impl Machine {
 
     /// The next process is given the tail's other path: what lies there is not what the last one used.
     pub(super) fn move_tail(&mut self) {
-        let State::Down(memory, _) = &mut self.state else { return };
+        let MachineState::Down(memory, _) = &mut self.state else { return };
         std::mem::swap(memory, &mut self.other_tail);
         (self.cold, self.is_tail_elsewhere) = (true, !self.is_tail_elsewhere);
         self.forgot |= !self.is_on_device();
@@ -354,10 +354,10 @@ impl Machine {
         if !self.store.is_armed() {
             return None;
         }
-        let State::Down(memory, _) = &mut self.state else { return None };
+        let MachineState::Down(memory, _) = &mut self.state else { return None };
         let mut store = self.store.clone();
         let mut left = memory.clone().unwrap_or_else(|| MemoryTail::new(self.configured.ring_bytes));
-        let why: OpenError = open(&mut store, &mut left, settings).err()?;
+        let why: JournalOpenError = open(&mut store, &mut left, settings).err()?;
         let (died, failed) = (store.is_dead(), store.take_struck());
         if !died && !failed {
             return None;
@@ -381,28 +381,28 @@ impl Machine {
     /// a block or a segment.
     pub(super) fn oldest_seq(&self) -> Option<Seq> {
         match &self.state {
-            State::Up(replica) => Some(replica.tail().oldest_seq()),
-            State::Down(memory, _) => {
+            MachineState::Up(replica) => Some(replica.tail().oldest_seq()),
+            MachineState::Down(memory, _) => {
                 let memory = memory.clone().unwrap_or_else(|| MemoryTail::new(self.configured.ring_bytes));
                 let opened = open(&mut self.store.clone(), memory, self.settings()).ok()?;
                 Some(opened.tail.oldest_seq())
             }
-            State::Lost => None,
+            MachineState::Lost => None,
         }
     }
 
     /// The process, while it runs.
-    pub(super) fn replica(&self) -> Option<&Replica<SimPorts>> {
+    pub(super) fn replica(&self) -> Option<&ReplicaEngine<SimPorts>> {
         match &self.state {
-            State::Up(replica) => Some(replica),
+            MachineState::Up(replica) => Some(replica),
             _ => None,
         }
     }
 
     /// The process, while it runs.
-    pub(super) fn replica_mut(&mut self) -> Option<&mut Replica<SimPorts>> {
+    pub(super) fn replica_mut(&mut self) -> Option<&mut ReplicaEngine<SimPorts>> {
         match &mut self.state {
-            State::Up(replica) => Some(replica),
+            MachineState::Up(replica) => Some(replica),
             _ => None,
         }
     }
@@ -414,16 +414,16 @@ impl Machine {
 
     /// Whether its next process finds on the disk what it finds.
     pub(super) fn has_rebooted(&self) -> bool {
-        matches!(self.state, State::Down(None, _)) || self.cold
+        matches!(self.state, MachineState::Down(None, _)) || self.cold
     }
 
     /// Whether nothing will ever run here again.
     pub(super) fn is_lost(&self) -> bool {
-        matches!(self.state, State::Lost)
+        matches!(self.state, MachineState::Lost)
     }
 
     /// What others may read, and the files that it is read from.
-    pub(super) fn giving(&mut self) -> (&mut Giving, &Disk) {
+    pub(super) fn giving(&mut self) -> (&mut ReplayServing, &SimDisk) {
         (&mut self.giving, &self.store)
     }
 
@@ -431,7 +431,9 @@ impl Machine {
     pub(super) fn kill(&mut self, until: Nanos, torn: Option<&mut Rng>) {
         self.stopping = None;
         self.store.revive();
-        let State::Up(replica) = std::mem::replace(&mut self.state, State::Lost) else { return };
+        let MachineState::Up(replica) = std::mem::replace(&mut self.state, MachineState::Lost) else {
+            return;
+        };
         let (bytes, next) = (replica.tail().frame_len_max(), replica.tail().end());
         let mut tail = replica.into_tail();
         if let Some(rng) = torn
@@ -453,21 +455,21 @@ impl Machine {
             }
         }
         self.side = None;
-        self.state = State::Down(Some(tail.into_memory()), until);
+        self.state = MachineState::Down(Some(tail.into_memory()), until);
     }
 
     /// Whatever runs, or was about to, ends; what the disk and the tail's memory hold stays.
     pub(super) fn end(&mut self, until: Nanos) {
         self.kill_if_up(until);
         self.store.revive();
-        if let State::Down(_, begins) = &mut self.state {
+        if let MachineState::Down(_, begins) = &mut self.state {
             *begins = until;
         }
     }
 
     /// The process dies, if there is one.
     pub(super) fn kill_if_up(&mut self, until: Nanos) {
-        if matches!(self.state, State::Up(_)) {
+        if matches!(self.state, MachineState::Up(_)) {
             self.kill(until, None);
         }
     }
@@ -475,7 +477,7 @@ impl Machine {
     /// The journal is gone.
     pub(super) fn forget(&mut self) {
         self.side = None;
-        self.state = State::Lost;
+        self.state = MachineState::Lost;
     }
 }
 

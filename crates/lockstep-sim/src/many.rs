@@ -1,6 +1,6 @@
 //! Many seeds on several threads, until one fails, all are done, or the caller has seen enough.
 
-use super::outcome::{Failure, Outcome};
+use super::outcome::{Outcome, RunFailure};
 use super::plan::Plan;
 use super::world::run;
 use std::sync::Mutex;
@@ -14,7 +14,7 @@ pub struct Tally {
     /// Their sum.
     pub total: Outcome,
     /// The failures of the smallest seeds that failed; a run after the first is the one that was under way.
-    pub failures: Vec<Failure>,
+    pub failures: Vec<RunFailure>,
 }
 
 /// Runs the seeds from `first` on, `seeds` of them, on `jobs` threads, for as long as `goes_on` says so of what was
@@ -56,16 +56,16 @@ pub fn run_many(
 }
 
 /// A panic is a failure like any other: a broken invariant in words.
-fn run_caught(seed: u64) -> Result<Outcome, Failure> {
+fn run_caught(seed: u64) -> Result<Outcome, RunFailure> {
     caught(&Plan::of_seed(seed), false)
 }
 
 /// Runs a plan; a panic of the code under test is a failure of the rule `PANIC`.
-pub fn caught(plan: &Plan, tells: bool) -> Result<Outcome, Failure> {
+pub fn caught(plan: &Plan, tells: bool) -> Result<Outcome, RunFailure> {
     std::panic::catch_unwind(|| run(plan, tells)).unwrap_or_else(|panic| {
         let words = panic.downcast_ref::<String>().map(String::as_str);
         let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no words");
-        Err(Failure {
+        Err(RunFailure {
             seed: plan.seed,
             step: 0,
             violation: format!("PANIC: {words}"),

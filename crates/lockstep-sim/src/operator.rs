@@ -4,8 +4,8 @@
 
 use super::check::tree::Stem;
 use super::coverage::Event;
-use super::machine::{CLUSTER, Machine, State};
-use super::plan::{End, Target};
+use super::machine::{CLUSTER, Machine, MachineState};
+use super::plan::{EndPlan, FaultTargetNode};
 use super::populate::address;
 use super::story::Happening;
 use super::wire::{ALL_TRAFFIC, Broken, Route};
@@ -14,8 +14,9 @@ use crate::check::Violation;
 use bytemuck::Zeroable;
 use lockstep_core::engine::ports::Group;
 use lockstep_wire::{
-    Change, Datagram, Denied, EntryHeader, EntryKind, HEADER_LEN, Header, Identity, Kind, MEMBERSHIP_LEN_MAX,
-    MemberBody, Nanos, SMALL_LEN_MAX, Seq, Topic, seal, write_entry, write_membership, write_question,
+    Change, CommandReject, Datagram, EntryHeader, EntryKind, HEADER_LEN, Header, Identity, Kind,
+    MEMBERSHIP_LEN_MAX, MemberBody, Nanos, QueryKind, SMALL_LEN_MAX, Seq, seal, write_entry,
+    write_membership, write_question,
 };
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
@@ -25,7 +26,7 @@ pub(super) const OPERATOR: usize = 31;
 
 /// One thing that an operator does; the next one waits for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Step {
+pub(super) enum OperatorStep {
     /// Who runs at this seat becomes a member; first it holds the stream, if the last says so.
     Add { seat: usize, witness: bool, patient: bool },
     /// This one is no member any more.
@@ -41,14 +42,14 @@ pub(super) enum Step {
 /// Steps in order, and how long anybody cares.
 #[derive(Clone)]
 struct Errand {
-    steps: VecDeque<Step>,
+    steps: VecDeque<OperatorStep>,
     next_at: Nanos,
     until: Nanos,
 }
 
 /// See the module.
 #[derive(Clone, Default)]
-pub(super) struct Operator {
+pub(super) struct SimOperator {
     errands: Vec<Errand>,
     /// Every change that was ever ordered: the membership that it follows, the change, the member, and the
     /// datagram.
@@ -59,7 +60,7 @@ pub(super) struct Operator {
     asked: Vec<bool>,
 }
 
-impl Operator {
+impl SimOperator {
     /// When there is something to do.
     pub(super) fn next_at(&self) -> Nanos {
         self.errands.iter().map(|errand| errand.next_at).min().unwrap_or(Nanos::MAX)
@@ -67,7 +68,7 @@ impl Operator {
 
     /// Whether the journal at a seat is to be formatted anew.
     pub(super) fn renews(&self, seat: usize) -> bool {
-        self.errands.iter().any(|errand| errand.steps.contains(&Step::Renew(seat)))
+        self.errands.iter().any(|errand| errand.steps.contains(&OperatorStep::Renew(seat)))
     }
 
     /// Nothing more is ordered.
@@ -78,12 +79,12 @@ impl Operator {
 
 impl World {
     /// These steps from now on, first after a while.
-    pub(super) fn order(&mut self, steps: &[Step], after: Nanos) {
+    pub(super) fn order(&mut self, steps: &[OperatorStep], after: Nanos) {
         self.order_until(steps, after, self.now + 40 * self.plan.timeout_ns);
     }
 
     /// The same, and anybody cares until then.
-    pub(super) fn order_until(&mut self, steps: &[Step], after: Nanos, until: Nanos) {
+    pub(super) fn order_until(&mut self, steps: &[OperatorStep], after: Nanos, until: Nanos) {
         self.tell(0, || Happening::Fault(format!("the operator begins {steps:?}")));
         let next_at = self.now + after;
         self.operator.errands.push(Errand { steps: steps.iter().copied().collect(), next_at, until });
@@ -107,19 +108,19 @@ impl World {
     }
 
     /// Does what is to be done for a step now. Returns whether it is over.
-    fn try_step(&mut self, step: Step) -> Result<bool, Violation> {
+    fn try_step(&mut self, step: OperatorStep) -> Result<bool, Violation> {
         match step {
-            Step::Renew(seat) => self.renew(seat).map(|()| true),
-            Step::Declare { survivor, dead, truly } => Ok(self.declare(survivor, dead, truly)),
-            Step::Remove(identity) => Ok(self.change(Change::Remove, identity, false, 0)),
-            Step::Swap { seat, patient } => {
+            OperatorStep::Renew(seat) => self.renew(seat).map(|()| true),
+            OperatorStep::Declare { survivor, dead, truly } => Ok(self.declare(survivor, dead, truly)),
+            OperatorStep::Remove(identity) => Ok(self.change(Change::Remove, identity, false, 0)),
+            OperatorStep::Swap { seat, patient } => {
                 let Some(identity) = self.identity_at(seat) else { return Ok(true) };
                 if patient && self.held_next(seat) < self.oracle.commit_next() {
                     return Ok(false);
                 }
                 Ok(self.change(Change::Replace, identity, false, 0))
             }
-            Step::Add { seat, witness, patient } => {
+            OperatorStep::Add { seat, witness, patient } => {
                 let Some(identity) = self.identity_at(seat) else { return Ok(true) };
                 let holds = self.held_next(seat) >= self.oracle.commit_next();
                 if patient && !holds {
@@ -145,7 +146,7 @@ impl World {
 
     /// The end of the leader's log.
     fn status(&self) -> Option<&Stem> {
-        let leader = self.resolve(Target::Leader)?;
+        let leader = self.resolve(FaultTargetNode::Leader)?;
         self.oracle.log_tip(leader).map(|tip| self.oracle.tree.stem(tip))
     }
 
@@ -189,7 +190,8 @@ impl World {
 
     fn ask_all(&mut self) {
         let mut out = [0; SMALL_LEN_MAX];
-        let length = write_question(&mut out, header(Kind::Question), self.token(false), Topic::Status, "");
+        let length =
+            write_question(&mut out, header(Kind::Question), self.token(false), QueryKind::Status, "");
         self.post_all(None, &out[..length]);
     }
 
@@ -226,8 +228,8 @@ impl World {
             }
             _ => 0,
         };
-        match Denied::from_u32(denied) {
-            Some(Denied::Leads) => coverage.count(Event::LeadersKept),
+        match CommandReject::from_u32(denied) {
+            Some(CommandReject::Leads) => coverage.count(Event::LeadersKept),
             Some(_) => coverage.count(Event::OrdersDenied),
             None => {}
         }
@@ -250,7 +252,7 @@ impl World {
         self.oracle.ghost.on_declared(one, dead);
         let mut out = [0; SMALL_LEN_MAX];
         let (token, name) = (self.token(!truly), dead.to_string());
-        let length = write_question(&mut out, header(Kind::Question), token, Topic::DeclareDead, &name);
+        let length = write_question(&mut out, header(Kind::Question), token, QueryKind::DeclareDead, &name);
         self.post(survivor, None, &out[..length]);
         false
     }
@@ -264,7 +266,7 @@ impl World {
         let old = machine.identity;
         **machine =
             Machine::new(plan, machine.configured, Identity { incarnation: old.incarnation + 0x100, ..old })?;
-        if let State::Down(_, until) = &mut machine.state {
+        if let MachineState::Down(_, until) = &mut machine.state {
             *until = now + plan.timeout_ns / 2;
         }
         self.lost &= !(1 << seat);
@@ -274,7 +276,7 @@ impl World {
     }
 
     /// The journal of a member is gone, or was: its next incarnation takes its place.
-    pub(super) fn replace(&mut self, target: Target) {
+    pub(super) fn replace(&mut self, target: FaultTargetNode) {
         let Some(seat) = self.resolve(target).filter(|seat| !self.plan.is_archiver(*seat)) else { return };
         if self.lost >> seat & 1 == 0 {
             self.forget(target);
@@ -284,17 +286,17 @@ impl World {
             let patient = self.rng.below(4) > 0;
             let old = machine.identity;
             if self.rng.below(2) == 0 {
-                return self.order(&[Step::Renew(seat), Step::Swap { seat, patient }], 0);
+                return self.order(&[OperatorStep::Renew(seat), OperatorStep::Swap { seat, patient }], 0);
             }
-            let add = Step::Add { seat, witness: false, patient };
-            self.order(&[Step::Remove(old), Step::Renew(seat), add], 0);
+            let add = OperatorStep::Add { seat, witness: false, patient };
+            self.order(&[OperatorStep::Remove(old), OperatorStep::Renew(seat), add], 0);
         }
     }
 
     /// A member, whoever that is, leaves.
-    pub(super) fn remove(&mut self, target: Target) {
+    pub(super) fn remove(&mut self, target: FaultTargetNode) {
         if let Some(identity) = self.resolve(target).and_then(|seat| self.identity_at(seat)) {
-            self.order(&[Step::Remove(identity)], 0);
+            self.order(&[OperatorStep::Remove(identity)], 0);
         }
     }
 
@@ -305,12 +307,12 @@ impl World {
         let &[one, other] = &seats[..] else { return Ok(()) };
         let (survivor, gone) = if first { (one, other) } else { (other, one) };
         let (Some(dead), timeout_ns) = (self.identity_at(gone), self.plan.timeout_ns) else { return Ok(()) };
-        let declare = Step::Declare { survivor, dead, truly };
+        let declare = OperatorStep::Declare { survivor, dead, truly };
         if truly {
-            self.crash(Target::Replica(gone), End::Clean, 30 * timeout_ns)?;
+            self.crash(FaultTargetNode::Replica(gone), EndPlan::Clean, 30 * timeout_ns)?;
             self.lost |= 1 << gone;
-            let add = Step::Add { seat: gone, witness: false, patient: true };
-            self.order(&[declare, Step::Renew(gone), add], 2 * timeout_ns);
+            let add = OperatorStep::Add { seat: gone, witness: false, patient: true };
+            self.order(&[declare, OperatorStep::Renew(gone), add], 2 * timeout_ns);
             return Ok(());
         }
         let until = self.now + 12 * timeout_ns;

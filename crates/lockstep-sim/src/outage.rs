@@ -3,18 +3,18 @@
 
 use super::check::Violation;
 use super::coverage::Event;
-use super::disk::Trouble;
-use super::machine::{CLUSTER, State};
-use super::plan::{Disk, End, Target, What};
-use super::storage::Ordeal;
+use super::disk::DiskFault;
+use super::machine::{CLUSTER, MachineState};
+use super::plan::{DiskPlan, EndPlan, FaultTarget, FaultTargetNode};
+use super::storage::StorageFault;
 use super::storm::ms;
 use super::story::Happening;
-use super::wire::Seats;
+use super::wire::NodeSet;
 use super::world::{Actor, World};
-use lockstep_core::engine::replay::{Piece, piece};
+use lockstep_core::engine::replay::{ReplayItem, piece};
 use lockstep_core::proto::commit::Durability;
-use lockstep_replica::journal::side::Side;
-use lockstep_replica::replica::ReplayOrder;
+use lockstep_replica::journal::side::SideThread;
+use lockstep_replica::replica::CatchUpPlan;
 use lockstep_wire::Nanos;
 
 /// Others are asked so often in a row for what one segment lacks.
@@ -34,7 +34,7 @@ impl World {
     /// Whether the machine may lose its memory at any time from now on: all that it ever says is on the device.
     fn is_safe_for_good(&self, index: usize) -> bool {
         let later = self.plan.faults.iter().filter_map(|fault| match fault.what {
-            What::Reconfigure(_, configured, ..) => Some(configured),
+            FaultTarget::Reconfigure(_, configured, ..) => Some(configured),
             _ => None,
         });
         let all_power = later.chain(self.plan.configured.get(index).copied());
@@ -42,15 +42,20 @@ impl World {
     }
 
     /// A process dies, or is stopped in order, and the next one is given the tail's other path.
-    pub(super) fn move_tail(&mut self, target: Target, end: End, lasting: Nanos) -> Result<(), Violation> {
+    pub(super) fn move_tail(
+        &mut self,
+        target: FaultTargetNode,
+        end: EndPlan,
+        lasting: Nanos,
+    ) -> Result<(), Violation> {
         let Some(index) = self.resolve(target) else { return Ok(()) };
-        if !self.seats[index].actor.runs() || end != End::Stopped && !self.may_forget(index) {
+        if !self.seats[index].actor.runs() || end != EndPlan::Stopped && !self.may_forget(index) {
             return Ok(());
         }
-        self.crash(Target::Replica(index), end, lasting)?;
+        self.crash(FaultTargetNode::Replica(index), end, lasting)?;
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
         machine.moves_tail = true;
-        if end != End::Stopped {
+        if end != EndPlan::Stopped {
             self.moved_tail(index);
         }
         Ok(())
@@ -71,14 +76,19 @@ impl World {
     }
 
     /// The machine dies, and its memory with it.
-    pub(super) fn reboot(&mut self, target: Target, disk: Disk, lasting: Nanos) -> Result<(), Violation> {
+    pub(super) fn reboot(
+        &mut self,
+        target: FaultTargetNode,
+        disk: DiskPlan,
+        lasting: Nanos,
+    ) -> Result<(), Violation> {
         let Some(index) = self.resolve(target).filter(|index| self.may_forget(*index)) else { return Ok(()) };
-        self.lose_power(index, (disk == Disk::Torn, disk == Disk::WithTail), lasting);
+        self.lose_power(index, (disk == DiskPlan::Torn, disk == DiskPlan::WithTail), lasting);
         Ok(())
     }
 
     /// The power goes on all of these at once.
-    pub(super) fn black_out(&mut self, machines: Seats, lasting: Nanos) {
+    pub(super) fn black_out(&mut self, machines: NodeSet, lasting: Nanos) {
         let mut dark = 0;
         for index in (0..self.plan.replicas).filter(|index| machines >> index & 1 == 1) {
             if self.may_forget(index) {
@@ -106,7 +116,7 @@ impl World {
             return;
         }
         let cached = machine.lose_power(now, now + lasting, (within, with_tail), rng);
-        let has_tail = matches!(machine.state, State::Down(Some(_), _));
+        let has_tail = matches!(machine.state, MachineState::Down(Some(_), _));
         if machine.forgot {
             self.lost |= 1 << index;
         }
@@ -133,7 +143,7 @@ impl World {
     }
 
     /// These are told to stop, and their power goes when they have.
-    pub(super) fn stop_and_darken(&mut self, machines: Seats, lasting: Nanos) {
+    pub(super) fn stop_and_darken(&mut self, machines: NodeSet, lasting: Nanos) {
         let (now, deadline) = (self.now, self.now + 20 * self.plan.timeout_ns);
         for index in (0..self.plan.replicas).filter(|index| machines >> index & 1 == 1) {
             let Actor::Replica(machine) = &mut self.seats[index].actor else { continue };
@@ -160,7 +170,7 @@ impl World {
     }
 
     /// The process dies in a call of its disk, and perhaps the machine with it.
-    pub(super) fn arm_death(&mut self, target: Target, calls: u64, power: bool, lasting: Nanos) {
+    pub(super) fn arm_death(&mut self, target: FaultTargetNode, calls: u64, power: bool, lasting: Nanos) {
         let Some(index) = self
             .resolve(target)
             .filter(|index| !power || self.is_safe_for_good(*index) || self.may_lose(*index))
@@ -170,18 +180,24 @@ impl World {
         if power && !self.is_safe_for_good(index) {
             self.lost |= 1 << index;
         }
-        self.arm(index, Trouble::Death, calls, Ordeal { power, lasting });
+        self.arm(index, DiskFault::Death, calls, StorageFault { power, lasting });
     }
 
     /// The device fails a call.
-    pub(super) fn arm_failure(&mut self, target: Target, trouble: Trouble, calls: u64, lasting: Nanos) {
+    pub(super) fn arm_failure(
+        &mut self,
+        target: FaultTargetNode,
+        trouble: DiskFault,
+        calls: u64,
+        lasting: Nanos,
+    ) {
         // It may refuse to go on then.
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
         self.lost |= 1 << index;
-        self.arm(index, trouble, calls, Ordeal { power: false, lasting });
+        self.arm(index, trouble, calls, StorageFault { power: false, lasting });
     }
 
-    fn arm(&mut self, index: usize, trouble: Trouble, calls: u64, ordeal: Ordeal) {
+    fn arm(&mut self, index: usize, trouble: DiskFault, calls: u64, ordeal: StorageFault) {
         let salt = self.rng.next_u64();
         if let Actor::Replica(machine) = &mut self.seats[index].actor
             && !machine.is_lost()
@@ -195,7 +211,7 @@ impl World {
     pub(super) fn on_died(&mut self, index: usize) {
         let now = self.now;
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
-        let ordeal = machine.ordeal.take().unwrap_or(Ordeal { power: false, lasting: 0 });
+        let ordeal = machine.ordeal.take().unwrap_or(StorageFault { power: false, lasting: 0 });
         let until = now + ordeal.lasting;
         machine.end(until);
         self.count(Event::DeathsInCalls);
@@ -219,7 +235,7 @@ impl World {
     }
 
     /// A bit of a sealed segment changes while its replica runs.
-    pub(super) fn rot(&mut self, target: Target) {
+    pub(super) fn rot(&mut self, target: FaultTargetNode) {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
         let Self { seats, rng, .. } = self;
         let Actor::Replica(machine) = &mut seats[index].actor else { return };
@@ -233,12 +249,12 @@ impl World {
     /// What a damaged segment lacks is brought from another machine, if one gives it.
     pub(super) fn bring(&mut self, index: usize) {
         let missing = |world: &Self| match &world.seats[index].actor {
-            Actor::Replica(machine) => machine.side.as_ref().and_then(Side::missing),
+            Actor::Replica(machine) => machine.side.as_ref().and_then(SideThread::missing),
             _ => None,
         };
         let Some(wanted) = missing(self) else { return };
         let giver = self.rng.below(self.plan.replicas as u64) as usize;
-        let order = ReplayOrder { history: 0, from: wanted.from, chain: Some(wanted.chain) };
+        let order = CatchUpPlan { history: 0, from: wanted.from, chain: Some(wanted.chain) };
         let bytes = self.ask_for(index, giver, &order);
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
         let Some(side) = &mut machine.side else { return };
@@ -246,7 +262,7 @@ impl World {
         let (mut at, mut from) = (0, wanted.from);
         while at < bytes.len()
             && side.missing().is_some_and(|missing| missing.from == from)
-            && let Ok(Some((Piece::Frame(frame), len))) = piece(&bytes[at..], CLUSTER)
+            && let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], CLUSTER)
         {
             if !side.bring(frame.bytes) {
                 break;
@@ -260,7 +276,7 @@ impl World {
     }
 
     /// The disk has hardly any room for a while.
-    pub(super) fn fill_disk(&mut self, target: Target, lasting: Nanos) {
+    pub(super) fn fill_disk(&mut self, target: FaultTargetNode, lasting: Nanos) {
         let Some(index) = self.resolve(target) else { return };
         let now = self.now;
         if let Actor::Replica(machine) = &mut self.seats[index].actor {

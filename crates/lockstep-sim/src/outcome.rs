@@ -6,7 +6,7 @@ use lockstep_wire::Nanos;
 
 /// Why a run failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Failure {
+pub struct RunFailure {
     /// The seed.
     pub seed: u64,
     /// The step.
@@ -17,14 +17,14 @@ pub struct Failure {
     pub story: super::story::Story,
 }
 
-impl Failure {
+impl RunFailure {
     /// The id of the rule that was broken.
     pub fn rule(&self) -> &str {
         self.violation.split(':').next().unwrap_or_default()
     }
 }
 
-impl std::fmt::Display for Failure {
+impl std::fmt::Display for RunFailure {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "seed {} fails at step {}: {}", self.seed, self.step, self.violation)
     }

@@ -1,14 +1,14 @@
 //! What a seed means: who takes part, the weather, and every fault with its time. The faults are a list
 //! that is drawn before the run, so that a failing run can be tried again with a shorter one.
 
-use super::clock::Clock;
+use super::clock::SimClock;
 use super::configured::Configured;
-use super::days::Night;
-use super::device::Ailment;
-use super::disk::Trouble;
+use super::days::Suspension;
+use super::device::DeviceFault;
+use super::disk::DiskFault;
 use super::edge::{self, EdgeFault, EdgePlan};
 use super::rng::Rng;
-use super::wire::{ALL_TRAFFIC, Seats, Traffic, Weather};
+use super::wire::{ALL_TRAFFIC, NetworkModel, NodeSet, Traffic};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::journal::Retention;
@@ -25,7 +25,7 @@ pub(super) const DAY_MS: i64 = (DAY_NS / 1_000_000) as i64;
 
 /// Which replica a fault is for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Target {
+pub enum FaultTargetNode {
     /// Whoever leads then.
     Leader,
     /// This one.
@@ -34,7 +34,7 @@ pub enum Target {
 
 /// How a process ends.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum End {
+pub enum EndPlan {
     /// Between two turns.
     Clean,
     /// Within a turn: only so many of its last datagrams had been handed out.
@@ -47,7 +47,7 @@ pub enum End {
 
 /// What of a machine is lost with its memory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Disk {
+pub enum DiskPlan {
     /// Nothing.
     Kept,
     /// Some sectors of what was being written.
@@ -58,7 +58,7 @@ pub enum Disk {
 
 /// What is wrong with a journal that was damaged while nobody looked.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Harm {
+pub enum FaultKind {
     /// A bit of the tail's memory.
     TailBit,
     /// A bit of a segment.
@@ -69,53 +69,53 @@ pub enum Harm {
 
 /// One fault. Times that begin with `for` are how long it lasts.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum What {
+pub enum FaultTarget {
     /// A process dies and is started again.
-    Crash(Target, End, Nanos),
+    Crash(FaultTargetNode, EndPlan, Nanos),
     /// A machine dies, and its memory with it.
-    Reboot(Target, Disk, Nanos),
+    Reboot(FaultTargetNode, DiskPlan, Nanos),
     /// A journal is gone.
-    Amnesia(Target, Nanos),
+    Amnesia(FaultTargetNode, Nanos),
     /// A process dies, and its journal is damaged before it is started again.
-    Damage(Target, Harm, Nanos),
+    Damage(FaultTargetNode, FaultKind, Nanos),
     /// A process stands still.
-    Pause(Target, Nanos),
+    Pause(FaultTargetNode, Nanos),
     /// A publisher or subscriber stands still.
     PauseClient(usize, Nanos),
     /// A path is broken; both ways, if the last says so.
-    Cut(Seats, Seats, Traffic, bool, Nanos),
+    Cut(NodeSet, NodeSet, Traffic, bool, Nanos),
     /// The leader is cut off; both ways, or only what it hears, or only what it says.
-    Isolate(Target, bool, bool, Nanos),
+    Isolate(FaultTargetNode, bool, bool, Nanos),
     /// What is sent on a path waits.
-    Clog(Seats, Seats, Nanos),
+    Clog(NodeSet, NodeSet, Nanos),
     /// A disk has no room.
-    DiskFull(Target, Nanos),
+    DiskFull(FaultTargetNode, Nanos),
     /// The power goes on all of these machines at once.
-    Power(Seats, Nanos),
+    Power(NodeSet, Nanos),
     /// A process dies, or is stopped in order, and the next one is configured so.
-    Reconfigure(Target, Configured, End, Nanos),
+    Reconfigure(FaultTargetNode, Configured, EndPlan, Nanos),
     /// A process dies, or is stopped in order, and the next one is given the tail's other path.
-    OtherTail(Target, End, Nanos),
+    OtherTail(FaultTargetNode, EndPlan, Nanos),
     /// These processes are told to stop; the power of each goes when it has.
-    Dark(Seats, Nanos),
+    Dark(NodeSet, Nanos),
     /// After so many calls of its disk a process dies within the next one, and the machine with it if so.
-    Last(Target, u64, bool, Nanos),
+    Last(FaultTargetNode, u64, bool, Nanos),
     /// After so many calls a device fails one.
-    DiskFails(Target, Trouble, u64, Nanos),
+    DiskFails(FaultTargetNode, DiskFault, u64, Nanos),
     /// A bit of a sealed segment changes while its replica runs.
-    Rot(Target),
+    Rot(FaultTargetNode),
     /// A disk takes nothing for a while.
-    SlowFlush(Target, Nanos),
+    SlowFlush(FaultTargetNode, Nanos),
     /// A wall clock jumps by so many milliseconds.
-    ClockStep(Target, i64),
+    ClockStep(FaultTargetNode, i64),
     /// The replica at this seat is to be a member: a witness or not, once it has caught up or at once.
     Add(usize, bool, bool),
     /// This one is to be no member any more.
-    Remove(Target),
+    Remove(FaultTargetNode),
     /// The journal of this one is gone; its next incarnation takes its place.
-    Replace(Target),
+    Replace(FaultTargetNode),
     /// One is to join and one is to leave at the same moment.
-    TwoOrders(usize, Target),
+    TwoOrders(usize, FaultTargetNode),
     /// An order of the past comes again.
     LateOrder,
     /// Of two members the first or the other is told that its peer is dead; which is so, or is only cut off.
@@ -137,27 +137,27 @@ pub enum What {
     /// Something of the edge.
     Edge(EdgeFault),
     /// The device at this seat fails.
-    Ail(usize, Ailment, Nanos),
+    Ail(usize, DeviceFault, Nanos),
     /// So many datagrams of the past come back to who sent them.
     Echo(u64),
     /// So many datagrams of the past come as another cluster's.
     OtherCluster(u64),
     /// The journals of the first are gone for good, the second lose their power; and the operator recovers.
-    Ruin(Seats, Seats),
+    Ruin(NodeSet, NodeSet),
     /// Everything stands still.
-    Night(Night, Nanos),
+    Night(Suspension, Nanos),
     /// The folder of a journal is copied.
-    Copy(Target),
+    Copy(FaultTargetNode),
     /// A process dies, and its journal is the copy that was made last.
-    RollBack(Target, Nanos),
+    RollBack(FaultTargetNode, Nanos),
     /// A journal and its tail are copied for another machine; once more if the process is stopped in order.
-    Carry(Target),
+    Carry(FaultTargetNode),
     /// A second process begins on what was copied for another machine: with the tail or without it, under a wall clock
     /// that is ahead by so many milliseconds.
-    Second(Target, bool, i64),
+    Second(FaultTargetNode, bool, i64),
 }
 
-impl What {
+impl FaultTarget {
     /// How long it lasts, where it does.
     pub(super) fn lasting_mut(&mut self) -> Option<&mut Nanos> {
         match self {
@@ -209,11 +209,11 @@ impl What {
 
 /// A fault and when it strikes, in nanoseconds from the beginning; nights are not counted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Fault {
+pub struct PlannedFault {
     /// When.
     pub at_ns: Nanos,
     /// What.
-    pub what: What,
+    pub what: FaultTarget,
 }
 
 /// What one seed means.
@@ -252,7 +252,7 @@ pub struct Plan {
     /// The window.
     pub window: Window,
     /// While faults are on.
-    pub weather: Weather,
+    pub weather: NetworkModel,
     /// A process that has something to do is called again after at most this.
     pub turn_ns: Nanos,
     /// Whether senders hear themselves.
@@ -270,7 +270,7 @@ pub struct Plan {
     /// What each replica is configured with when it begins; what stands above is the cluster's.
     pub configured: Vec<Configured>,
     /// Each seat's clock.
-    pub clocks: Vec<Clock>,
+    pub clocks: Vec<SimClock>,
     /// When the world is copied, and looked ahead from, in nanoseconds from the beginning.
     pub moments: Vec<Nanos>,
     /// What surrounds the core.
@@ -281,7 +281,7 @@ pub struct Plan {
     /// votes at once, and what follows a restart comes sooner.
     pub looks: bool,
     /// The faults, by time.
-    pub faults: Vec<Fault>,
+    pub faults: Vec<PlannedFault>,
 }
 
 /// Words for what can be switched off, in the order in which a failing run is made simpler.
@@ -297,7 +297,7 @@ impl Plan {
         let founders = if changes { rng.pick(&[1, 2, 2, 2, 3, 3, 3, 4, 5]) } else { replicas };
         let replicas = if changes { founders + 1 + rng.below(2) as usize } else { replicas };
         let witness = changes && founders > 1 && rng.below(4) == 0;
-        let weather = Weather {
+        let weather = NetworkModel {
             loss: rng.pick(&[0, 0, 1_000, 20_000, 150_000]),
             duplication: rng.pick(&[0, 0, 1_000, 50_000, 200_000]),
             lateness: rng.pick(&[0, 10_000, 100_000, 300_000]),
@@ -350,7 +350,7 @@ impl Plan {
             (plan.messages, plan.ring_bytes) = (150, 32 << 10);
             let sleeper = plan.replicas + rng.below(plan.publishers as u64) as usize;
             let at_ns = plan.storm_ns / 8;
-            plan.faults.push(Fault { at_ns, what: What::PauseClient(sleeper, plan.storm_ns) });
+            plan.faults.push(PlannedFault { at_ns, what: FaultTarget::PauseClient(sleeper, plan.storm_ns) });
         }
         if changes {
             plan.draw_changes(&mut rng);
@@ -404,12 +404,14 @@ impl Plan {
 
     /// Whether a name may have two processes: then their payloads must differ.
     pub fn has_rivals(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.what, What::ClientCrash(_) | What::Fence(_)))
+        self.faults
+            .iter()
+            .any(|fault| matches!(fault.what, FaultTarget::ClientCrash(_) | FaultTarget::Fence(_)))
     }
 
     /// Whether the stream may go on in a history that is founded on it.
     pub fn may_found(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.what, What::Ruin(..)))
+        self.faults.iter().any(|fault| matches!(fault.what, FaultTarget::Ruin(..)))
     }
 
     /// Whether an archiver sits there.
@@ -451,23 +453,24 @@ impl Plan {
         for _ in 0..1 + rng.below(4) {
             let at_ns = rng.below(self.storm_ns);
             let any = rng.below(self.replicas as u64) as usize;
-            let target = if rng.below(4) == 0 { Target::Leader } else { Target::Replica(any) };
+            let target =
+                if rng.below(4) == 0 { FaultTargetNode::Leader } else { FaultTargetNode::Replica(any) };
             let spares = self.replicas - self.archivers - self.founders;
             let spare = self.founders + rng.below(spares as u64) as usize;
             let what = match rng.below(12) {
-                0..4 => What::Add(spare, rng.below(4) == 0, rng.below(4) > 0),
-                4 => What::Add(any, rng.below(4) == 0, rng.below(4) > 0),
-                5 | 6 => What::Remove(target),
-                7 | 8 => What::Replace(target),
-                9 => What::TwoOrders(spare, target),
-                10 => What::LateOrder,
-                _ => What::Remove(Target::Leader),
+                0..4 => FaultTarget::Add(spare, rng.below(4) == 0, rng.below(4) > 0),
+                4 => FaultTarget::Add(any, rng.below(4) == 0, rng.below(4) > 0),
+                5 | 6 => FaultTarget::Remove(target),
+                7 | 8 => FaultTarget::Replace(target),
+                9 => FaultTarget::TwoOrders(spare, target),
+                10 => FaultTarget::LateOrder,
+                _ => FaultTarget::Remove(FaultTargetNode::Leader),
             };
-            self.faults.push(Fault { at_ns, what });
+            self.faults.push(PlannedFault { at_ns, what });
         }
         if self.founders == 2 && rng.below(2) == 0 {
-            let what = What::Bury(rng.below(2) == 0, rng.below(2) == 0);
-            self.faults.push(Fault { at_ns: rng.below(self.storm_ns / 2), what });
+            let what = FaultTarget::Bury(rng.below(2) == 0, rng.below(2) == 0);
+            self.faults.push(PlannedFault { at_ns: rng.below(self.storm_ns / 2), what });
         }
     }
 
@@ -479,7 +482,7 @@ impl Plan {
             for _ in 0..1 + rng.below(4) {
                 let at_ns = rng.below(self.storm_ns);
                 let what = self.draw(rng, class);
-                self.faults.push(Fault { at_ns, what });
+                self.faults.push(PlannedFault { at_ns, what });
             }
         }
         self.draw_edge_faults();
@@ -492,7 +495,10 @@ impl Plan {
         if rng.below(6) == 0 {
             for _ in 0..1 + rng.below(3) {
                 let publisher = self.replicas + rng.below(self.publishers as u64) as usize;
-                self.faults.push(Fault { at_ns: rng.below(self.storm_ns), what: What::Close(publisher) });
+                self.faults.push(PlannedFault {
+                    at_ns: rng.below(self.storm_ns),
+                    what: FaultTarget::Close(publisher),
+                });
             }
         }
         let Some(edges) = &self.edges else { return };
@@ -500,8 +506,8 @@ impl Plan {
             let class = rng.below(edge::CLASSES);
             for _ in 0..1 + rng.below(3) {
                 let lasting = rng.log_uniform(self.timeout_ns / 8, self.timeout_ns * 8);
-                let what = What::Edge(edges.draw(&mut rng, class, lasting));
-                self.faults.push(Fault { at_ns: rng.below(self.storm_ns), what });
+                let what = FaultTarget::Edge(edges.draw(&mut rng, class, lasting));
+                self.faults.push(PlannedFault { at_ns: rng.below(self.storm_ns), what });
             }
         }
     }
@@ -520,29 +526,29 @@ impl Plan {
             for _ in 0..1 + rng.below(4) {
                 let at_ns = rng.below(self.storm_ns);
                 let what = self.draw_disk(rng, class);
-                self.faults.push(Fault { at_ns, what });
+                self.faults.push(PlannedFault { at_ns, what });
             }
         }
     }
 
-    fn draw_disk(&self, rng: &mut Rng, class: u64) -> What {
+    fn draw_disk(&self, rng: &mut Rng, class: u64) -> FaultTarget {
         let target = self.draw_target(rng);
         let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
         let calls = rng.log_uniform(1, 256) - 1;
         let all = (1 << self.replicas) - 1;
         match class {
-            0 | 1 => What::Last(target, calls, false, lasting),
-            2 => What::Last(target, calls, true, lasting),
-            3 => What::Power(all, lasting),
-            4 => What::Power(rng.next_u64() as Seats & all, lasting),
-            5 => What::Dark(all, lasting),
-            6 => What::Dark(rng.next_u64() as Seats & all, lasting),
+            0 | 1 => FaultTarget::Last(target, calls, false, lasting),
+            2 => FaultTarget::Last(target, calls, true, lasting),
+            3 => FaultTarget::Power(all, lasting),
+            4 => FaultTarget::Power(rng.next_u64() as NodeSet & all, lasting),
+            5 => FaultTarget::Dark(all, lasting),
+            6 => FaultTarget::Dark(rng.next_u64() as NodeSet & all, lasting),
             7 | 8 => {
-                let trouble = rng.pick(&[Trouble::ReadError, Trouble::WriteError, Trouble::SyncError]);
-                What::DiskFails(target, trouble, calls, lasting)
+                let trouble = rng.pick(&[DiskFault::ReadError, DiskFault::WriteError, DiskFault::SyncError]);
+                FaultTarget::DiskFails(target, trouble, calls, lasting)
             }
-            10 => What::Rot(target),
-            _ => What::DiskFull(
+            10 => FaultTarget::Rot(target),
+            _ => FaultTarget::DiskFull(
                 target,
                 rng.log_uniform(self.timeout_ns, self.storm_ns.max(self.timeout_ns * 2)),
             ),
@@ -555,40 +561,50 @@ impl Plan {
         if rng.below(256) == 0 {
             // The first machine dies between the birth of the history and the first flush of it.
             let at_ns = rng.pick(&[0, 0, 5_000, 50_000]);
-            let disk = rng.pick(&[Disk::Kept, Disk::Torn]);
-            self.faults.push(Fault { at_ns, what: What::Reboot(Target::Replica(0), disk, lasting) });
+            let disk = rng.pick(&[DiskPlan::Kept, DiskPlan::Torn]);
+            self.faults.push(PlannedFault {
+                at_ns,
+                what: FaultTarget::Reboot(FaultTargetNode::Replica(0), disk, lasting),
+            });
         }
         if rng.below(12) == 0 {
             // A tail on a disk survives the boot that it is of.
             for _ in 0..1 + rng.below(2) {
                 let at_ns = rng.below(self.storm_ns);
                 let target = self.draw_target(rng);
-                self.faults.push(Fault { at_ns, what: What::Reboot(target, Disk::WithTail, lasting) });
+                self.faults.push(PlannedFault {
+                    at_ns,
+                    what: FaultTarget::Reboot(target, DiskPlan::WithTail, lasting),
+                });
             }
         }
         if rng.below(8) == 0 {
             // Publishers open their names anew while the leader dies.
             for publisher in 0..self.publishers {
                 let at_ns = rng.below(self.storm_ns);
-                let what = What::ClientCrash(self.replicas + publisher);
-                self.faults.push(Fault { at_ns, what });
+                let what = FaultTarget::ClientCrash(self.replicas + publisher);
+                self.faults.push(PlannedFault { at_ns, what });
                 let at_ns = at_ns + rng.below(self.timeout_ns);
-                let what = What::Crash(Target::Leader, End::MidTurn(rng.below(4) as u32), lasting);
-                self.faults.push(Fault { at_ns, what });
+                let what = FaultTarget::Crash(
+                    FaultTargetNode::Leader,
+                    EndPlan::MidTurn(rng.below(4) as u32),
+                    lasting,
+                );
+                self.faults.push(PlannedFault { at_ns, what });
             }
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
 
-    fn draw_target(&self, rng: &mut Rng) -> Target {
+    fn draw_target(&self, rng: &mut Rng) -> FaultTargetNode {
         if rng.below(2) == 0 {
-            Target::Leader
+            FaultTargetNode::Leader
         } else {
-            Target::Replica(rng.below(self.replicas as u64) as usize)
+            FaultTargetNode::Replica(rng.below(self.replicas as u64) as usize)
         }
     }
 
-    fn draw(&self, rng: &mut Rng, class: u64) -> What {
+    fn draw(&self, rng: &mut Rng, class: u64) -> FaultTarget {
         let target = self.draw_target(rng);
         let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
         let client = self.replicas + rng.below((self.publishers + self.subscribers) as u64) as usize;
@@ -596,55 +612,64 @@ impl Plan {
         match class {
             0 | 1 => {
                 let end = match rng.below(6) {
-                    0 | 1 => End::Clean,
-                    2 | 3 => End::MidTurn(rng.below(4) as u32),
-                    4 => End::TornTail,
-                    _ => End::Stopped,
+                    0 | 1 => EndPlan::Clean,
+                    2 | 3 => EndPlan::MidTurn(rng.below(4) as u32),
+                    4 => EndPlan::TornTail,
+                    _ => EndPlan::Stopped,
                 };
-                What::Crash(target, end, lasting)
+                FaultTarget::Crash(target, end, lasting)
             }
-            2 => What::Reboot(target, rng.pick(&[Disk::Kept, Disk::Torn]), lasting),
-            3 => What::Amnesia(target, lasting),
+            2 => FaultTarget::Reboot(target, rng.pick(&[DiskPlan::Kept, DiskPlan::Torn]), lasting),
+            3 => FaultTarget::Amnesia(target, lasting),
             4 => {
-                let harm = rng.pick(&[Harm::TailBit, Harm::TailBit, Harm::SegmentBit, Harm::StaleBlock]);
-                What::Damage(target, harm, lasting)
+                let harm = rng.pick(&[
+                    FaultKind::TailBit,
+                    FaultKind::TailBit,
+                    FaultKind::SegmentBit,
+                    FaultKind::StaleBlock,
+                ]);
+                FaultTarget::Damage(target, harm, lasting)
             }
-            5 => What::Pause(target, lasting),
-            6 => What::PauseClient(client, lasting),
+            5 => FaultTarget::Pause(target, lasting),
+            6 => FaultTarget::PauseClient(client, lasting),
             7 => {
-                let side = rng.next_u64() as Seats & all;
-                What::Cut(side, all & !side, ALL_TRAFFIC, rng.below(3) > 0, lasting)
+                let side = rng.next_u64() as NodeSet & all;
+                FaultTarget::Cut(side, all & !side, ALL_TRAFFIC, rng.below(3) > 0, lasting)
             }
             8 => match rng.below(3) {
-                0 => What::Isolate(target, true, true, lasting),
-                1 => What::Isolate(target, true, false, lasting),
-                _ => What::Isolate(target, false, true, lasting),
+                0 => FaultTarget::Isolate(target, true, true, lasting),
+                1 => FaultTarget::Isolate(target, true, false, lasting),
+                _ => FaultTarget::Isolate(target, false, true, lasting),
             },
             9 => {
                 // Between two of them only, and perhaps only one group: partial, half-deaf.
                 let one = 1 << rng.below(self.replicas as u64);
                 let other = if rng.below(2) == 0 { 1 << rng.below(self.replicas as u64) } else { all };
                 let traffic = if rng.below(2) == 0 { ALL_TRAFFIC } else { 1 << rng.below(4) };
-                What::Cut(other, one, traffic, rng.below(2) == 0, lasting)
+                FaultTarget::Cut(other, one, traffic, rng.below(2) == 0, lasting)
             }
-            10 => What::Clog(rng.next_u64() as Seats & all, rng.next_u64() as Seats & all, lasting),
+            10 => {
+                FaultTarget::Clog(rng.next_u64() as NodeSet & all, rng.next_u64() as NodeSet & all, lasting)
+            }
             11 => match rng.below(2) {
-                0 => What::DiskFull(target, lasting),
-                _ => What::SlowFlush(target, lasting),
+                0 => FaultTarget::DiskFull(target, lasting),
+                _ => FaultTarget::SlowFlush(target, lasting),
             },
-            12 => What::ClockStep(
+            12 => FaultTarget::ClockStep(
                 target,
                 rng.pick(&[-DAY_MS, -3_600_000, -1_000, -1, 1, 1_000, 3_600_000, DAY_MS]),
             ),
-            13 => What::Replay(1 + rng.below(8)),
-            14 | 15 if rng.below(4) == 0 => What::OldDown,
-            14 | 15 if rng.below(4) == 0 => What::ForgedDown,
+            13 => FaultTarget::Replay(1 + rng.below(8)),
+            14 | 15 if rng.below(4) == 0 => FaultTarget::OldDown,
+            14 | 15 if rng.below(4) == 0 => FaultTarget::ForgedDown,
             14 | 15 => {
                 let to = rng.below(self.replicas as u64 + 1) as usize;
-                What::Handover((to < self.replicas).then_some(to))
+                FaultTarget::Handover((to < self.replicas).then_some(to))
             }
-            _ if rng.below(3) == 0 => What::Fence(self.replicas + rng.below(self.publishers as u64) as usize),
-            _ => What::ClientCrash(client),
+            _ if rng.below(3) == 0 => {
+                FaultTarget::Fence(self.replicas + rng.below(self.publishers as u64) as usize)
+            }
+            _ => FaultTarget::ClientCrash(client),
         }
     }
 

@@ -3,27 +3,27 @@
 use super::check::{Oracle, Violation};
 use super::configured::Configured;
 use super::coverage::Event;
-use super::device::Device;
-use super::machine::{CLUSTER, MTU, Machine, Started, State};
+use super::device::SimDevice;
+use super::machine::{CLUSTER, MTU, Machine, MachineState, Started};
 use super::net::SimNet;
-use super::operator::Operator;
-use super::plan::{Plan, What};
-use super::reader::{Source, replay_limits};
+use super::operator::SimOperator;
+use super::plan::{FaultTarget, Plan};
+use super::reader::{SimReplaySource, replay_limits};
 use super::rng::Rng;
-use super::sleeper::Slept;
+use super::sleeper::SleepOutcome;
 use super::story::{Happening, Story};
-use super::wire::Wire;
-use super::world::{Actor, Phase, Reading, Seat, Work, World};
+use super::wire::SimNetwork;
+use super::world::{Actor, ReaderSlot, RunPhase, SimNode, World, WorldWork};
 use lockstep_core::engine::parts::PartsLimits;
-use lockstep_core::engine::publisher::{Publisher, PublisherLimits};
+use lockstep_core::engine::publisher::{PublisherEngine, PublisherLimits};
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
-use lockstep_core::engine::subscriber::{Delivery, Subscriber, SubscriberLimits};
+use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberLimits};
 use lockstep_core::proto::election::ElectionLimits;
 use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::presence::look_ns;
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_core::proto::requesters::BudgetLimits;
-use lockstep_core::proto::suspect::SuspectLimits;
+use lockstep_core::proto::suspect::FailureDetectorLimits;
 use lockstep_replica::bootstrap::bootstrap;
 use lockstep_replica::replica::ReplicaLimits;
 use lockstep_wire::{Identity, Nanos, Seq, frame_len_max};
@@ -81,7 +81,7 @@ pub(super) fn replica_limits(
         look_ns: if plan.looks { look_ns(timeout_ns) } else { 0 },
         repairs_per_request: 16,
         budget: BudgetLimits::default(),
-        suspect: SuspectLimits {
+        suspect: FailureDetectorLimits {
             beat_ns: beat.beat_ns,
             timeout_ns,
             timeout_ns_max: configured.timeout_ns_max,
@@ -98,7 +98,7 @@ pub(super) fn replica_limits(
 }
 
 /// A publisher's handle without a name.
-pub(super) fn plain_publisher(plan: &Plan, seat: usize, rng: &mut Rng) -> Box<Publisher<SimNet>> {
+pub(super) fn plain_publisher(plan: &Plan, seat: usize, rng: &mut Rng) -> Box<PublisherEngine<SimNet>> {
     let me = Identity { replica: 1_000 + seat as u32, incarnation: rng.next_u64() as u32 };
     let limits = PublisherLimits {
         receiver: receiver(plan, seat, me),
@@ -113,11 +113,16 @@ pub(super) fn plain_publisher(plan: &Plan, seat: usize, rng: &mut Rng) -> Box<Pu
         message_len_max: MESSAGE_LEN_MAX,
         message_len_max_of: BTreeMap::new(),
     };
-    Box::new(Publisher::new(SimNet::of_client().sparing(), limits))
+    Box::new(PublisherEngine::new(SimNet::of_client().sparing(), limits))
 }
 
 /// A publisher's process that opens the name of `work`.
-pub(super) fn publisher(plan: &Plan, seat: usize, work: &mut Work, rng: &mut Rng) -> Box<Publisher<SimNet>> {
+pub(super) fn publisher(
+    plan: &Plan,
+    seat: usize,
+    work: &mut WorldWork,
+    rng: &mut Rng,
+) -> Box<PublisherEngine<SimNet>> {
     let mut publisher = plain_publisher(plan, seat, rng);
     work.nonce = [rng.next_u64(), rng.next_u64()];
     publisher.core.open(&work.name, work.nonce);
@@ -132,7 +137,7 @@ pub(super) fn subscriber(
     start: Start,
     replays: bool,
     rng: &mut Rng,
-) -> Box<Subscriber<SimNet>> {
+) -> Box<SubscriberEngine<SimNet>> {
     let me = Identity { replica: 2_000 + seat as u32, incarnation: rng.next_u64() as u32 };
     let limits = SubscriberLimits {
         receiver: receiver(plan, seat, me),
@@ -142,7 +147,7 @@ pub(super) fn subscriber(
         lag_report_ns: 1_000_000,
         beat_ns: plan.beat_ns(),
     };
-    let mut subscriber = Subscriber::new(SimNet::of_client().sparing(), limits);
+    let mut subscriber = SubscriberEngine::new(SimNet::of_client().sparing(), limits);
     if replays {
         subscriber.core.set_replay(replay_limits(plan.replicas, me));
     }
@@ -162,7 +167,7 @@ impl World {
     /// Everybody in place, at the beginning.
     pub(super) fn new(plan: &Plan, tells: bool) -> Result<Self, Violation> {
         let mut rng = Rng::new(plan.seed);
-        let wire = Wire::new(rng.fork());
+        let wire = SimNetwork::new(rng.fork());
         let mut world = Self {
             oracle: Oracle::new(CLUSTER),
             clients_rng: rng.fork(),
@@ -170,12 +175,12 @@ impl World {
             now: 1_000_000,
             wire,
             seats: Vec::new(),
-            phase: Phase::Storm,
+            phase: RunPhase::Storm,
             next_fault: 0,
             next_moment: 0,
             fences: 0,
             lost: 0,
-            operator: Operator::default(),
+            operator: SimOperator::default(),
             old_notices: Vec::new(),
             events: Vec::new(),
             runs: 0,
@@ -200,7 +205,7 @@ impl World {
             world.start_replica(seat)?;
         }
         for index in 0..plan.publishers {
-            let work = Work::new(
+            let work = WorldWork::new(
                 format!("gateway-{index}"),
                 plan.messages,
                 plan.first_act_ns() / plan.messages.max(1),
@@ -216,18 +221,21 @@ impl World {
                 1 => Start::From(1 + world.clients_rng.below(plan.messages)),
                 _ => Start::From(1),
             };
-            let source = Source::default();
-            let slept = Slept::default();
-            let reading = Reading { delivery, start, restart_at: 0, ended: false, source, slept };
+            let source = SimReplaySource::default();
+            let slept = SleepOutcome::default();
+            let reading = ReaderSlot { delivery, start, restart_at: 0, ended: false, source, slept };
             let word = if delivery == Delivery::Committed { "committed" } else { "stamped" };
             world.seat(Actor::Subscriber(None, reading), format!("{word} {index}"));
             world.start_client(seat);
         }
         world.seat_edges();
         for fault in &plan.faults {
-            if let What::Fence(owner) = fault.what {
+            if let FaultTarget::Fence(owner) = fault.what {
                 let name = format!("gateway-{}", owner - plan.replicas);
-                let work = Work { restart_at: Nanos::MAX, ..Work::new(name, plan.messages / 2 + 1, 100_000) };
+                let work = WorldWork {
+                    restart_at: Nanos::MAX,
+                    ..WorldWork::new(name, plan.messages / 2 + 1, 100_000)
+                };
                 world.seat(Actor::Publisher(None, work), format!("rival of {}", owner - plan.replicas));
             }
         }
@@ -248,10 +256,10 @@ impl World {
         if let Some(story) = &mut self.story {
             story.lanes.push(name);
         }
-        self.seats.push(Seat {
+        self.seats.push(SimNode {
             actor,
             paused_until: 0,
-            device: Device::default(),
+            device: SimDevice::default(),
             wake_at: self.now,
             idle_ns: 0,
             led: None,
@@ -272,7 +280,7 @@ impl World {
             return Ok(());
         }
         self.oracle.coverage.count_all(machine.reconfigure());
-        let kept = matches!(machine.state, State::Down(Some(_), _)) && !machine.has_rebooted();
+        let kept = matches!(machine.state, MachineState::Down(Some(_), _)) && !machine.has_rebooted();
         let damaged = machine.is_damaged();
         let (configured, identity) = (machine.configured, machine.identity);
         let wall = machine.wall(self.now);
@@ -360,7 +368,7 @@ impl World {
                 reading.restart_at = 0;
                 let (delivery, start) = (reading.delivery, reading.start);
                 *process = Some(subscriber(&self.plan, seat, delivery, start, self.plan.replays, rng));
-                (reading.source, reading.slept) = (Source::default(), Slept::default());
+                (reading.source, reading.slept) = (SimReplaySource::default(), SleepOutcome::default());
                 let cursor = match reading.start {
                     Start::Cursor(cursor) => Some(cursor),
                     _ => None,

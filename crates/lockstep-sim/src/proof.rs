@@ -19,7 +19,7 @@
 //! | configured | both | both |
 //! | epoch followed, path of the tail | all | the epochs that differ in what an ack rests on; each path that differs |
 //! | deeds | all, with rolls and an exchange while the ring wraps | each kind of them once |
-//! | ends | each | each so-many-th ([`Scope::stride`]), another one for each state |
+//! | ends | each | each so-many-th ([`ProofScope::stride`]), another one for each state |
 //! | a start that fails; what is lost | all | all |
 //!
 //! Not covered: three runs that need each other; what only a state shows that is told apart from no other one of its
@@ -32,17 +32,17 @@ mod mortal;
 mod run;
 mod stage;
 
-use crate::disk::Disk;
+use crate::disk::SimDisk;
 use frames::{CLUSTER, HISTORY, ME, member, message};
-use ghost::Ghost;
+use ghost::ProofModel;
 use lockstep_core::proto::commit::Durability;
 use lockstep_replica::bootstrap::bootstrap;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::ports::{FileName, TailSource, Word};
-use lockstep_replica::journal::proof::Ring;
-use lockstep_replica::journal::{Completeness, Looked, format, open};
+use lockstep_replica::journal::proof::RingEvidence;
+use lockstep_replica::journal::{Completeness, Inspection, format, open};
 use lockstep_wire::FrameView;
-use run::{End, RING_LEN, Way, deeds_count, looked, run, settings};
+use run::{RING_LEN, RunEnd, StartConfig, deeds_count, looked, run, settings};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Mutex;
@@ -50,7 +50,7 @@ use std::sync::Mutex;
 pub use stage::{Begin, Stage};
 
 /// What went wrong, in words, and how one gets there.
-pub type Violation = String;
+pub type ProofViolation = String;
 
 /// Violations that are gathered; more say no more.
 const VIOLATIONS_MAX: usize = 6;
@@ -94,13 +94,13 @@ impl Ahead {
 /// A machine at rest: its files, and what is left of its memory.
 #[derive(Clone)]
 struct Rest {
-    disk: Disk,
+    disk: SimDisk,
     /// What lies at two paths for a tail.
     rings: [Option<MemoryTail>; 2],
     /// What lay there before the last run, ...
     kept_ring: Option<MemoryTail>,
     /// ... and what the files were then.
-    kept_disk: Option<Disk>,
+    kept_disk: Option<SimDisk>,
     /// The path with the memory of the last run, as long as it is there as it was left.
     run_path: Option<usize>,
     boot: u64,
@@ -112,7 +112,7 @@ struct Rest {
     is_rolled_back: bool,
     /// The last start was interrupted before it was through.
     is_interrupted: bool,
-    ghost: Ghost,
+    ghost: ProofModel,
     story: Vec<String>,
 }
 
@@ -138,7 +138,7 @@ impl Rest {
 
 /// How much is tried.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Scope {
+pub struct ProofScope {
     /// Runs, one behind the other.
     pub generations: u32,
     /// Behind the first generation each so-many-th call is tried in which a run may die, eight times as many of the
@@ -177,7 +177,7 @@ impl Tried {
 ///
 /// # Errors
 /// Some of those violations, each with its story.
-pub fn explore(scope: &Scope) -> Result<Tried, Violation> {
+pub fn explore(scope: &ProofScope) -> Result<Tried, ProofViolation> {
     let mut tried = Tried::default();
     let mut frontier = vec![born()?];
     for generation in 1..=scope.generations {
@@ -190,15 +190,15 @@ pub fn explore(scope: &Scope) -> Result<Tried, Violation> {
 }
 
 /// A journal that was formatted, and on which a history was born: a run of its own, in `power`.
-fn born() -> Result<Rest, Violation> {
-    let words = |error: lockstep_replica::journal::OpenError| error.to_string();
-    let mut disk = Disk::default();
+fn born() -> Result<Rest, ProofViolation> {
+    let words = |error: lockstep_replica::journal::JournalOpenError| error.to_string();
+    let mut disk = SimDisk::default();
     format(&mut disk, CLUSTER, ME, [1, 1]).map_err(words)?;
     disk.set_power(true);
     let mut opened =
         open(&mut disk, MemoryTail::new(RING_LEN), settings(1, Durability::Power)).map_err(words)?;
     bootstrap(&mut opened.tail, HISTORY, &[member()], 1)?;
-    let mut ghost = Ghost::new();
+    let mut ghost = ProofModel::new();
     ghost.on_appended(opened.tail.end());
     for _ in 0..BORN_WITH {
         let bytes = message(&opened.tail.end(), 0);
@@ -231,13 +231,13 @@ fn born() -> Result<Rest, Violation> {
 fn one_generation(
     frontier: &[Rest],
     generation: u32,
-    scope: &Scope,
-) -> Result<(Tried, Vec<Rest>), Violation> {
+    scope: &ProofScope,
+) -> Result<(Tried, Vec<Rest>), ProofViolation> {
     let stride = if generation == 1 { 1 } else { scope.stride.max(1) };
     let begun =
         frontier.iter().flat_map(|rest| ways(rest, generation).into_iter().map(move |way| (rest, way)));
     let tasks = (0..).zip(begun).map(|(task, (rest, way))| (rest.clone(), way, task % stride));
-    let tasks: Mutex<Vec<(Rest, Way, u64)>> = Mutex::new(tasks.collect());
+    let tasks: Mutex<Vec<(Rest, StartConfig, u64)>> = Mutex::new(tasks.collect());
     let shared = Mutex::new(Shared::default());
     std::thread::scope(|threads| {
         for _ in 0..scope.jobs.max(1) {
@@ -275,7 +275,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 struct Shared {
     tried: Tried,
     kinds: BTreeMap<Kind, Rest>,
-    violations: Vec<Violation>,
+    violations: Vec<ProofViolation>,
 }
 
 impl Shared {
@@ -290,7 +290,7 @@ impl Shared {
 }
 
 /// How the run of `generation` may be started from `rest`.
-fn ways(rest: &Rest, generation: u32) -> Vec<Way> {
+fn ways(rest: &Rest, generation: u32) -> Vec<StartConfig> {
     use Durability::{Power, Process};
     let mut ways = Vec::new();
     for configured in [Process, Power] {
@@ -304,14 +304,14 @@ fn ways(rest: &Rest, generation: u32) -> Vec<Way> {
                 Power if generation == 1 => &[(Process, false), (Power, false)],
                 Power => &[(Process, false)],
             };
-            ways.extend(followed.iter().map(|&(follows, turns)| Way {
+            ways.extend(followed.iter().map(|&(follows, turns)| StartConfig {
                 configured,
                 follows,
                 turns,
                 path,
                 fails: false,
             }));
-            ways.push(Way { configured, follows: Process, turns: false, path, fails: true });
+            ways.push(StartConfig { configured, follows: Process, turns: false, path, fails: true });
         }
     }
     ways
@@ -320,18 +320,19 @@ fn ways(rest: &Rest, generation: u32) -> Vec<Way> {
 /// All ends of a run that begins with `rest`, or each `stride`th from `first` on.
 fn all_ends(
     rest: &Rest,
-    way: &Way,
+    way: &StartConfig,
     generation: u32,
     (first, stride): (u64, u64),
     found: &mut Shared,
-) -> Result<(), Violation> {
-    let mut to = |end: End| -> Result<bool, Violation> {
-        let told = |why: Violation| format!("{why}\n  {}\n  then {way:?} {end:?}", rest.story.join("\n  "));
+) -> Result<(), ProofViolation> {
+    let mut to = |end: RunEnd| -> Result<bool, ProofViolation> {
+        let told =
+            |why: ProofViolation| format!("{why}\n  {}\n  then {way:?} {end:?}", rest.story.join("\n  "));
         let Some(mut after) = run(rest, way, end, generation).map_err(told)? else { return Ok(false) };
         found.tried.runs += 1;
         after.story.push(format!("{way:?} {end:?}"));
         for lost in lost::all(&after) {
-            let told = |why: Violation| format!("{why}\n  {}", lost.story.join("\n  "));
+            let told = |why: ProofViolation| format!("{why}\n  {}", lost.story.join("\n  "));
             let kind = judge(&lost, &mut found.tried).map_err(told)?;
             // What a machine does that was rolled back binds nobody.
             if let Some(kind) = kind.filter(|_| !lost.is_rolled_back) {
@@ -341,35 +342,35 @@ fn all_ends(
         Ok(true)
     };
     if way.fails {
-        return to(End::Stopped(0)).map(drop);
+        return to(RunEnd::Stopped(0)).map(drop);
     }
     let deeds = deeds_count(generation);
     let sparse = stride.div_ceil(8);
     for count in (0..=deeds).skip((first % sparse) as usize).step_by(sparse as usize) {
-        to(End::Killed(count))?;
+        to(RunEnd::Killed(count))?;
         if generation == 1 {
-            to(End::Stopped(count))?;
+            to(RunEnd::Stopped(count))?;
         }
     }
     if generation > 1 {
-        to(End::Stopped(first as usize % (deeds + 1)))?;
+        to(RunEnd::Stopped(first as usize % (deeds + 1)))?;
     }
     // Dead before anything of the call, behind all of it, or within.
     for salt in [0, 1, 6] {
         let mut call = (first + salt) % stride;
-        while to(End::InFiles { call, salt })? {
+        while to(RunEnd::InFiles { call, salt })? {
             call += stride;
         }
     }
     let mut call = first;
-    while to(End::InMemory { call })? {
+    while to(RunEnd::InMemory { call })? {
         call += stride;
     }
     Ok(())
 }
 
 /// Judges a state as each of the next starts would find it. `None` where none of them may begin.
-fn judge(rest: &Rest, tried: &mut Tried) -> Result<Option<Kind>, Violation> {
+fn judge(rest: &Rest, tried: &mut Tried) -> Result<Option<Kind>, ProofViolation> {
     tried.judged += 1;
     let mut record = None;
     let mut may_begin = false;
@@ -384,14 +385,14 @@ fn judge(rest: &Rest, tried: &mut Tried) -> Result<Option<Kind>, Violation> {
             if let Some(looked) = looked.as_ref().filter(|_| is_complete) {
                 tried.complete += 1;
                 // Files that were rolled back cannot tell, unless memory goes on where it was.
-                let has_memory = rest.run_path == Some(path) && looked.ring() == &Ring::Own;
+                let has_memory = rest.run_path == Some(path) && looked.ring() == &RingEvidence::Own;
                 if !rest.is_rolled_back || has_memory {
                     holds.clone().unwrap_or(Ok(()))?;
                 }
             } else {
                 tried.incomplete += 1;
                 rest.may_be_refused(path).map_err(|has| {
-                    let why = looked.as_ref().map(Looked::completeness);
+                    let why = looked.as_ref().map(Inspection::completeness);
                     format!("REFUSED: it has {has}, and is called incomplete: {why:?}")
                 })?;
             }
@@ -399,7 +400,7 @@ fn judge(rest: &Rest, tried: &mut Tried) -> Result<Option<Kind>, Violation> {
                 let sight = looked
                     .as_ref()
                     .zip(holds)
-                    .map(|(looked, holds)| (is_complete, looked.ring() == &Ring::Own, holds.is_ok()));
+                    .map(|(looked, holds)| (is_complete, looked.ring() == &RingEvidence::Own, holds.is_ok()));
                 seen[path] = (sight, Ahead::of(rest.rings[path].as_ref()));
                 record = record.or_else(|| looked.map(|looked| looked.superblock().run));
             }

@@ -7,11 +7,11 @@
 //! ```
 
 use super::check::Violation;
-use super::plan::{Fault, Plan, What};
+use super::plan::{FaultTarget, Plan, PlannedFault};
 use super::rng::Rng;
-use super::wire::Weather;
-use super::world::{Phase, World};
-use lockstep_core::engine::event::Event as NodeEvent;
+use super::wire::NetworkModel;
+use super::world::{RunPhase, World};
+use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 
 /// One seed in so many is quiet.
 const SELDOM: u64 = 64;
@@ -34,19 +34,21 @@ impl Plan {
         {
             return;
         }
-        self.weather = Weather { delay_ns: self.weather.delay_ns.min(20_000), ..Weather::default() };
+        self.weather =
+            NetworkModel { delay_ns: self.weather.delay_ns.min(20_000), ..NetworkModel::default() };
         self.storm_ns = LONG * self.timeout_ns;
         self.faults.clear();
         let hands_over = rng.below(2) == 0;
         let from = if hands_over { HANDED_OVER_AT * self.timeout_ns } else { 0 };
         if hands_over {
-            let what = What::Handover(None);
-            self.faults.push(Fault { at_ns: HANDOVER_AT * self.timeout_ns, what });
+            let what = FaultTarget::Handover(None);
+            self.faults.push(PlannedFault { at_ns: HANDOVER_AT * self.timeout_ns, what });
         }
         for _ in 0..REPLAYS {
             let at_ns = from + rng.below(self.storm_ns - from);
-            let what = if rng.below(3) == 0 { What::ForgedDown } else { What::Replay(REPLAYED) };
-            self.faults.push(Fault { at_ns, what });
+            let what =
+                if rng.below(3) == 0 { FaultTarget::ForgedDown } else { FaultTarget::Replay(REPLAYED) };
+            self.faults.push(PlannedFault { at_ns, what });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
         self.quiet_from = Some(from);
@@ -56,7 +58,7 @@ impl Plan {
 impl World {
     /// STABILITY: what a replica tells, where nothing has happened that a leader may be missed for.
     pub(super) fn check_stable(&self, index: usize, event: &NodeEvent) -> Result<(), Violation> {
-        let is_quiet = self.phase == Phase::Storm && self.is_quiet();
+        let is_quiet = self.phase == RunPhase::Storm && self.is_quiet();
         let is_stable = !matches!(
             event,
             NodeEvent::Missed { .. }

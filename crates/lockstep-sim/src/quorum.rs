@@ -1,7 +1,7 @@
 //! Who is healed when the storm is over: a random quorum, of every membership that may be in force.
 
-use super::check::tree::Node;
-use super::wire::Seats;
+use super::check::tree::TreeNode;
+use super::wire::NodeSet;
 use super::world::{Actor, World};
 use lockstep_wire::{Change, Epoch, Identity, Seq};
 
@@ -28,7 +28,7 @@ impl World {
         let logs = (0..self.plan.replicas).map(|seat| self.oracle.log_tip(seat));
         // A log of a former history counts for nobody.
         let history = self.oracle.history();
-        let is_present = |log: &Option<Node>| log.is_none_or(|log| tree.stem(log).history == history);
+        let is_present = |log: &Option<TreeNode>| log.is_none_or(|log| tree.stem(log).history == history);
         let further = logs.filter(is_present).filter(|log| !tree.begins_with(tip, *log));
         let mut found: Vec<Listed> = further
             .chain([tip])
@@ -106,7 +106,7 @@ impl World {
 
     /// One that may lead, and as many more as every membership needs; nothing, if these are too few. Then some
     /// of those that only learn.
-    pub(super) fn draw_quorum(&mut self, mut alive: Vec<usize>) -> Option<Seats> {
+    pub(super) fn draw_quorum(&mut self, mut alive: Vec<usize>) -> Option<NodeSet> {
         let memberships = self.memberships();
         let mut drawn = Vec::new();
         while !alive.is_empty() {
@@ -138,9 +138,9 @@ impl World {
                 })
         };
         let first = drawn.iter().copied().find(|seat| leads(*seat))?;
-        let mut quorum: Seats = 1 << first;
+        let mut quorum: NodeSet = 1 << first;
         for listed in &memberships {
-            let votes = |quorum: Seats| {
+            let votes = |quorum: NodeSet| {
                 (0..self.plan.replicas).filter(|seat| quorum >> seat & 1 == 1 && lists(listed, *seat)).count()
             };
             for seat in drawn.iter().filter(|seat| lists(listed, **seat)) {

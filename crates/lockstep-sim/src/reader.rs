@@ -2,15 +2,15 @@
 
 use super::machine::CLUSTER;
 use super::populate::address;
-use super::replay::{Given, next_order};
+use super::replay::{ReplayChunk, next_order};
 use super::world::{Actor, World};
 use crate::coverage::Event;
-use lockstep_core::engine::replay::{ReplayLimits, Step};
+use lockstep_core::engine::replay::{ReplayLimits, ReplayStep};
 use lockstep_core::engine::subscriber::SubscriberCore;
-use lockstep_replica::replica::ReplayOrder;
+use lockstep_replica::replica::CatchUpPlan;
 use lockstep_wire::{
-    Datagram, Header, Identity, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, ReplayBody, ReplayEnd, SMALL_LEN_MAX,
-    Seq, write_replay,
+    Datagram, Header, Identity, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, ReplayBody, ReplayEndReason,
+    SMALL_LEN_MAX, Seq, write_replay,
 };
 
 /// A reader that has everything hears that it was not forgotten this often.
@@ -18,10 +18,10 @@ const MARK_NS: Nanos = 500_000;
 
 /// One reader's connection to a journal.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Source {
+pub(super) struct SimReplaySource {
     /// Whom it reads from.
     giver: Option<usize>,
-    order: Option<ReplayOrder>,
+    order: Option<CatchUpPlan>,
     answered: bool,
     marked_at: Nanos,
     /// What came and was not taken yet.
@@ -41,24 +41,29 @@ pub(super) fn replay_limits(replicas: usize, me: Identity) -> ReplayLimits {
 impl World {
     /// Whatever the journal that the reader at `index` reads from has for it goes to `source.kept`; the caller hands
     /// that to the reader.
-    pub(super) fn read_journal(&mut self, index: usize, core: &mut SubscriberCore, source: &mut Source) {
+    pub(super) fn read_journal(
+        &mut self,
+        index: usize,
+        core: &mut SubscriberCore,
+        source: &mut SimReplaySource,
+    ) {
         let (now, shown) = (self.now, self.plan.clock(index).at(self.now));
         match core.poll_replay(shown) {
-            Some(Step::Open(to)) => {
+            Some(ReplayStep::Open(to)) => {
                 let mut request = [0; SMALL_LEN_MAX];
                 let request = core.write_replay_request(&mut request).map(|len| request[..len].to_vec());
                 let giver = (0..self.plan.replicas).find(|seat| address(*seat) == to);
-                *source = Source::default();
+                *source = SimReplaySource::default();
                 match request.as_deref().map(|bytes| Datagram::decode(bytes, CLUSTER)) {
                     Some(Ok(Datagram::ReplayRequest(header, body))) => {
                         let chain = (header.flags & REPLAY_CHAIN != 0).then_some(header.chain);
                         source.giver = giver;
-                        source.order = Some(ReplayOrder { history: header.history, from: body.from, chain });
+                        source.order = Some(CatchUpPlan { history: header.history, from: body.from, chain });
                     }
                     _ => return core.on_replay_lost(shown),
                 }
             }
-            Some(Step::Close) => *source = Source::default(),
+            Some(ReplayStep::Close) => *source = SimReplaySource::default(),
             None => {}
         }
         let (Some(giver), Some(order)) = (source.giver, source.order) else { return };
@@ -67,15 +72,15 @@ impl World {
         }
         match self.ask(index, giver, &order) {
             None => {
-                *source = Source::default();
+                *source = SimReplaySource::default();
                 core.on_replay_lost(shown);
             }
-            Some(Given::Denied(end, oldest)) => {
+            Some(ReplayChunk::Denied(end, oldest)) => {
                 self.oracle.coverage.count(Event::ReplaysDenied);
                 source.say(self.spoken_by(giver), (order.from, oldest), Some(end));
                 source.giver = None;
             }
-            Some(Given::Frames(bytes)) => {
+            Some(ReplayChunk::Frames(bytes)) => {
                 if !source.answered {
                     self.oracle.coverage.count(Event::ReaderReplays);
                     source.say(self.spoken_by(giver), (order.from, 0), None);
@@ -107,12 +112,12 @@ impl World {
     }
 }
 
-impl Source {
+impl SimReplaySource {
     fn say(
         &mut self,
         (giver, history): (Identity, u64),
         (next, oldest_seq): (Seq, Seq),
-        end: Option<ReplayEnd>,
+        end: Option<ReplayEndReason>,
     ) {
         let kind = if self.answered { Kind::ReplayMark } else { Kind::ReplayAnswer };
         let header = Header {

@@ -9,11 +9,11 @@ use super::coverage::Event;
 use super::machine::{CLUSTER, Machine};
 use super::story::Happening;
 use super::world::{Actor, World};
-use lockstep_core::engine::replay::{Piece, Replay, ReplayLimits, Step, piece};
+use lockstep_core::engine::replay::{ReplayItem, ReplayLimits, ReplayReader, ReplayStep, piece};
 use lockstep_replica::journal::packed::read_segment;
-use lockstep_replica::journal::shelf::{Shelf, ShelfError, Written};
-use lockstep_replica::replica::{ReplayOrder, ReplayWish};
-use lockstep_wire::{FrameView, Identity, Nanos, ReplayBody, ReplayEnd, Seq, chain_after};
+use lockstep_replica::journal::shelf::{SegmentIndex, SegmentIndexError, Written};
+use lockstep_replica::replica::{CatchUpPlan, CatchUpRequest};
+use lockstep_wire::{FrameView, Identity, Nanos, ReplayBody, ReplayEndReason, Seq, chain_after};
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// About so many bytes are read at once.
@@ -27,8 +27,8 @@ const SILENCE_NS: Nanos = 200_000_000;
 /// What a machine reads from others.
 #[derive(Clone, Debug)]
 pub(super) struct Fetching {
-    order: ReplayOrder,
-    replay: Replay,
+    order: CatchUpPlan,
+    replay: ReplayReader,
     /// Whom it reads from.
     giver: usize,
     /// When that one answers.
@@ -41,7 +41,7 @@ fn address(seat: usize) -> SocketAddrV4 {
 }
 
 impl Fetching {
-    fn new(me: Identity, order: ReplayOrder, seats: impl Iterator<Item = usize>, first: u32) -> Self {
+    fn new(me: Identity, order: CatchUpPlan, seats: impl Iterator<Item = usize>, first: u32) -> Self {
         let limits = ReplayLimits {
             first,
             retry_ns_min: AGAIN_NS,
@@ -49,19 +49,19 @@ impl Fetching {
             silence_ns: SILENCE_NS,
             ..ReplayLimits::new(CLUSTER, me, seats.map(address).collect())
         };
-        Self { order, replay: Replay::new(limits), giver: 0, answered_at: 0 }
+        Self { order, replay: ReplayReader::new(limits), giver: 0, answered_at: 0 }
     }
 
     /// What its rules make of what the source has said.
-    fn on_given(&mut self, now: Nanos, given: &Option<Given>) {
+    fn on_given(&mut self, now: Nanos, given: &Option<ReplayChunk>) {
         let mut body = ReplayBody { next: self.order.from, oldest_seq: 0, end: 0, reserved: 0 };
         let is_empty = match given {
             None => return self.replay.on_lost(now),
-            Some(Given::Denied(why, oldest)) => {
+            Some(ReplayChunk::Denied(why, oldest)) => {
                 (body.end, body.oldest_seq) = (*why as u32, *oldest);
                 true
             }
-            Some(Given::Frames(bytes)) => bytes.is_empty(),
+            Some(ReplayChunk::Frames(bytes)) => bytes.is_empty(),
         };
         if !self.replay.is_reading() {
             self.replay.on_answer(now, &body);
@@ -74,29 +74,29 @@ impl Fetching {
 
 /// What others may read from a machine.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Giving {
-    pub(super) shelf: Shelf,
+pub(super) struct ReplayServing {
+    pub(super) shelf: SegmentIndex,
     pub(super) written: Written,
 }
 
 /// What a source says.
-pub(super) enum Given {
+pub(super) enum ReplayChunk {
     /// Frames from there on, perhaps none for the present.
     Frames(Vec<u8>),
     /// It cannot help; and the oldest seq that it has.
-    Denied(ReplayEnd, Seq),
+    Denied(ReplayEndReason, Seq),
 }
 
 /// What follows a frame.
-fn behind(frame: &FrameView<'_>) -> ReplayOrder {
+fn behind(frame: &FrameView<'_>) -> CatchUpPlan {
     let header = frame.header;
-    ReplayOrder { history: header.history, from: header.next_seq(), chain: Some(chain_after(header)) }
+    CatchUpPlan { history: header.history, from: header.next_seq(), chain: Some(chain_after(header)) }
 }
 
 /// What follows the frames in `bytes`; `None` if there is none.
-pub(super) fn next_order(bytes: &[u8]) -> Option<ReplayOrder> {
+pub(super) fn next_order(bytes: &[u8]) -> Option<CatchUpPlan> {
     let (mut at, mut order) = (0, None);
-    while let Ok(Some((Piece::Frame(frame), len))) = piece(&bytes[at..], CLUSTER) {
+    while let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], CLUSTER) {
         (at, order) = (at + len, Some(behind(&frame)));
     }
     order
@@ -104,29 +104,29 @@ pub(super) fn next_order(bytes: &[u8]) -> Option<ReplayOrder> {
 
 impl Machine {
     /// Committed frames from what is ordered on, as the server of replays gives them.
-    fn give(&mut self, order: &ReplayOrder) -> Result<Given, ShelfError> {
-        let (Giving { shelf, written }, store) = self.giving();
+    fn give(&mut self, order: &CatchUpPlan) -> Result<ReplayChunk, SegmentIndexError> {
+        let (ReplayServing { shelf, written }, store) = self.giving();
         shelf.refresh(store, written)?;
         let bound = written.commit_next.min(shelf.end().next);
         if let Err((why, at)) = written.admits(order.history, order.from) {
-            return Ok(Given::Denied(why, at));
+            return Ok(ReplayChunk::Denied(why, at));
         }
         let oldest = shelf.oldest_seq();
         let from = if order.from == 0 { oldest } else { order.from };
         let spot = match shelf.begin(store, from, order.chain, bound)? {
             Ok(Some(spot)) => spot,
-            Ok(None) => return Ok(Given::Frames(Vec::new())),
-            Err(why) => return Ok(Given::Denied(why, oldest)),
+            Ok(None) => return Ok(ReplayChunk::Frames(Vec::new())),
+            Err(why) => return Ok(ReplayChunk::Denied(why, oldest)),
         };
         let place = (spot.number, spot.offset);
         let Some(found) = shelf.stretch(store, place, spot.first_seq, bound, STRETCH_LEN)? else {
-            return Ok(Given::Frames(Vec::new()));
+            return Ok(ReplayChunk::Frames(Vec::new()));
         };
         let mut bytes = vec![0; found.len as usize];
-        let read =
-            read_segment(store, found.number, found.offset, &mut bytes)?.map_err(ShelfError::Damage)?;
+        let read = read_segment(store, found.number, found.offset, &mut bytes)?
+            .map_err(SegmentIndexError::Damage)?;
         bytes.truncate(read);
-        Ok(Given::Frames(bytes))
+        Ok(ReplayChunk::Frames(bytes))
     }
 }
 
@@ -139,7 +139,7 @@ impl World {
         let (shown, me) = (machine.clock.at(now), machine.identity);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         match replica.look_for_replay(shown, supply) {
-            ReplayWish::Begin(order) => {
+            CatchUpRequest::Begin(order) => {
                 let others = (0..self.plan.replicas).filter(|seat| *seat != index);
                 let fetching =
                     machine.fetching.get_or_insert_with(|| Fetching::new(me, order, others, draw as u32));
@@ -148,8 +148,8 @@ impl World {
                 self.oracle.coverage.count(Event::Replays);
                 self.tell(index, || Happening::Note(format!("wants a replay: {order:?}")));
             }
-            ReplayWish::End => machine.fetching = None,
-            ReplayWish::GoOn => {}
+            CatchUpRequest::End => machine.fetching = None,
+            CatchUpRequest::GoOn => {}
         }
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
         let Some(mut fetching) = machine.fetching.take() else { return Ok(0) };
@@ -162,7 +162,7 @@ impl World {
 
     fn fetch(&mut self, index: usize, fetching: &mut Fetching) -> Result<usize, Violation> {
         let now = self.now;
-        if let Some(Step::Open(to)) = fetching.replay.poll(now) {
+        if let Some(ReplayStep::Open(to)) = fetching.replay.poll(now) {
             fetching.giver = usize::from(to.ip().octets()[3]);
             fetching.answered_at = now + self.plan.replay_opens_ns;
         }
@@ -176,8 +176,8 @@ impl World {
         let giver = fetching.giver;
         let given = self.ask(index, giver, &fetching.order);
         fetching.on_given(now, &given);
-        let Some(Given::Frames(bytes)) = given else {
-            if let Some(Given::Denied(why, _)) = given {
+        let Some(ReplayChunk::Frames(bytes)) = given else {
+            if let Some(ReplayChunk::Denied(why, _)) = given {
                 self.oracle.coverage.count(Event::ReplaysDenied);
                 self.tell(index, || Happening::Note(format!("seat {giver} gives no replay: {}", why.name())));
             }
@@ -191,7 +191,7 @@ impl World {
         let (mut at, mut taken) = (0, 0);
         while at < bytes.len() {
             // What its disk has made of a frame is seen by whom it is given to.
-            let Ok(Some((Piece::Frame(frame), len))) = piece(&bytes[at..], CLUSTER) else {
+            let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], CLUSTER) else {
                 fetching.replay.on_lost(now);
                 break;
             };
@@ -206,15 +206,15 @@ impl World {
     }
 
     /// Frames that seat `giver` gives to seat `index`, none if it gives nothing.
-    pub(super) fn ask_for(&mut self, index: usize, giver: usize, order: &ReplayOrder) -> Vec<u8> {
+    pub(super) fn ask_for(&mut self, index: usize, giver: usize, order: &CatchUpPlan) -> Vec<u8> {
         match self.ask(index, giver, order) {
-            Some(Given::Frames(bytes)) => bytes,
-            Some(Given::Denied(..)) | None => Vec::new(),
+            Some(ReplayChunk::Frames(bytes)) => bytes,
+            Some(ReplayChunk::Denied(..)) | None => Vec::new(),
         }
     }
 
     /// What seat `giver` gives to seat `index`; `None` if it cannot be reached, or does not serve.
-    pub(super) fn ask(&mut self, index: usize, giver: usize, order: &ReplayOrder) -> Option<Given> {
+    pub(super) fn ask(&mut self, index: usize, giver: usize, order: &CatchUpPlan) -> Option<ReplayChunk> {
         if giver == index || self.seats[giver].paused_until > self.now {
             return None;
         }
@@ -229,8 +229,8 @@ impl World {
             Ok(given) => Some(given),
             // It begins anew with what is there then, as the server of replays does.
             Err(_) => {
-                machine.giving().0.shelf = Shelf::default();
-                Some(Given::Denied(ReplayEnd::Damaged, 0))
+                machine.giving().0.shelf = SegmentIndex::default();
+                Some(ReplayChunk::Denied(ReplayEndReason::Damaged, 0))
             }
         }
     }

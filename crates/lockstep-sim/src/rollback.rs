@@ -10,8 +10,8 @@
 
 use super::check::Violation;
 use super::coverage::Event;
-use super::disk::Disk;
-use super::plan::{End, Fault, Plan, Target, What};
+use super::disk::SimDisk;
+use super::plan::{EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::rng::Rng;
 use super::story::Happening;
 use super::world::{Actor, World};
@@ -22,8 +22,8 @@ const SELDOM: u64 = 48;
 
 /// A copy of a journal's folder, of whom, and of which boot.
 #[derive(Clone, Debug)]
-pub(super) struct Copy {
-    files: Disk,
+pub(super) struct JournalCopy {
+    files: SimDisk,
     identity: Identity,
     boot: u64,
 }
@@ -31,7 +31,7 @@ pub(super) struct Copy {
 impl Plan {
     /// Whether a journal is rolled back.
     pub fn rolls_back(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.what, What::RollBack(..)))
+        self.faults.iter().any(|fault| matches!(fault.what, FaultTarget::RollBack(..)))
     }
 
     /// Copies of journals, and when they are put back.
@@ -40,12 +40,12 @@ impl Plan {
             return;
         }
         for _ in 0..1 + rng.below(3) {
-            let target = Target::Replica(rng.below(self.replicas as u64) as usize);
+            let target = FaultTargetNode::Replica(rng.below(self.replicas as u64) as usize);
             let copied = rng.below(self.storm_ns);
             let put_back = copied + rng.below(self.storm_ns - copied);
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
-            self.faults.push(Fault { at_ns: copied, what: What::Copy(target) });
-            self.faults.push(Fault { at_ns: put_back, what: What::RollBack(target, lasting) });
+            self.faults.push(PlannedFault { at_ns: copied, what: FaultTarget::Copy(target) });
+            self.faults.push(PlannedFault { at_ns: put_back, what: FaultTarget::RollBack(target, lasting) });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
@@ -53,29 +53,29 @@ impl Plan {
 
 impl World {
     /// The folder of a journal is copied while its replica runs.
-    pub(super) fn copy_journal(&mut self, target: Target) {
+    pub(super) fn copy_journal(&mut self, target: FaultTargetNode) {
         let Some(index) = self.resolve(target) else { return };
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
         if machine.replica().is_none() || machine.may_refuse() || machine.store.is_armed() {
             return;
         }
         let (files, identity, boot) = (machine.store.clone(), machine.identity, machine.boot);
-        machine.copy = Some(Copy { files, identity, boot });
+        machine.copy = Some(JournalCopy { files, identity, boot });
         self.tell(index, || Happening::Fault("its journal is copied".to_string()));
     }
 
     /// The process is killed, and its journal is what was copied; its ring stays.
-    pub(super) fn roll_back(&mut self, target: Target, lasting: Nanos) -> Result<(), Violation> {
+    pub(super) fn roll_back(&mut self, target: FaultTargetNode, lasting: Nanos) -> Result<(), Violation> {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return Ok(()) };
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
-        let is_of_this_boot = |copy: &Copy| {
+        let is_of_this_boot = |copy: &JournalCopy| {
             (copy.identity, copy.boot) == (machine.identity, machine.boot) && machine.has_one_tail()
         };
         let runs = machine.replica().is_some() && !machine.may_refuse() && !machine.store.is_armed();
         let Some(copy) = machine.copy.clone().filter(|copy| runs && is_of_this_boot(copy)) else {
             return Ok(());
         };
-        self.crash(Target::Replica(index), End::Clean, lasting)?;
+        self.crash(FaultTargetNode::Replica(index), EndPlan::Clean, lasting)?;
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
         machine.store = copy.files;
         (machine.forgot, machine.rolled_back) = (true, true);

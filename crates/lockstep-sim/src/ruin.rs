@@ -8,25 +8,25 @@
 //!              found on the one that holds most ─▶ founder leads ─▶ old ones stop, new ones are added ─▶ calm
 //! ```
 
-use super::check::{FoundingSaid, Violation};
+use super::check::{ReportedFounding, Violation};
 use super::coverage::Event;
-use super::disk::{Disk, Trouble};
-use super::machine::{Machine, State};
-use super::operator::Step;
-use super::plan::{End, Fault, Plan, Target, What};
+use super::disk::{DiskFault, SimDisk};
+use super::machine::{Machine, MachineState};
+use super::operator::OperatorStep;
+use super::plan::{EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::populate::address;
 use super::rng::Rng;
 use super::story::Happening;
-use super::wire::Seats;
-use super::world::{Actor, Phase, World};
-use lockstep_core::engine::event::Event as NodeEvent;
+use super::wire::NodeSet;
+use super::world::{Actor, RunPhase, World};
+use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::ports::{FileName, Store};
-use lockstep_replica::journal::proof::Ring;
-use lockstep_replica::journal::side::{Inputs, Next, Side, SideSettings};
+use lockstep_replica::journal::proof::RingEvidence;
+use lockstep_replica::journal::side::{Inputs, SideSettings, SideStep, SideThread};
 use lockstep_replica::journal::{
-    Completeness, Founder, Looked, OpenError, Retention, Superblock, found, holdings, look,
+    Completeness, Founder, Inspection, JournalOpenError, Retention, Superblock, found, holdings, look,
 };
 use lockstep_wire::{Identity, MemberBody, Nanos};
 
@@ -48,7 +48,7 @@ const TRIES: u64 = 4;
 impl Plan {
     /// How long the first act takes: what follows a ruin is the second.
     pub(super) fn first_act_ns(&self) -> Nanos {
-        let ruin = self.faults.iter().find(|fault| matches!(fault.what, What::Ruin(..)));
+        let ruin = self.faults.iter().find(|fault| matches!(fault.what, FaultTarget::Ruin(..)));
         ruin.map_or(self.storm_ns, |ruin| ruin.at_ns)
     }
 
@@ -58,7 +58,7 @@ impl Plan {
         if rng.below(SELDOM) > 0 || !is_plain || self.founders + self.archivers != self.replicas {
             return;
         }
-        let (members, all): (Seats, Seats) = ((1 << self.founders) - 1, (1 << self.replicas) - 1);
+        let (members, all): (NodeSet, NodeSet) = ((1 << self.founders) - 1, (1 << self.replicas) - 1);
         let mut gone = members;
         while gone.count_ones() as usize > self.founders / 2 + 1 {
             gone &= !(1 << rng.below(self.founders as u64));
@@ -66,31 +66,31 @@ impl Plan {
         let (gone, dark) = match rng.below(4) {
             // In `process` nobody can prove that it has all; in `power` everybody can.
             0 => (0, all),
-            1 => (gone, rng.next_u64() as Seats & all),
+            1 => (gone, rng.next_u64() as NodeSet & all),
             2 if self.archivers > 0 => (members, 0),
             _ => (gone, 0),
         };
         let at_ns = self.storm_ns;
         self.storm_ns += AFTERMATH * self.timeout_ns;
-        self.faults.push(Fault { at_ns, what: What::Ruin(gone, dark) });
+        self.faults.push(PlannedFault { at_ns, what: FaultTarget::Ruin(gone, dark) });
         for _ in 0..rng.below(6) {
             let at_ns = at_ns + (4 + rng.below(AFTERMATH - 30)) * self.timeout_ns;
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
             let target = match rng.below(2) {
-                0 => Target::Leader,
-                _ => Target::Replica(rng.below(self.replicas as u64) as usize),
+                0 => FaultTargetNode::Leader,
+                _ => FaultTargetNode::Replica(rng.below(self.replicas as u64) as usize),
             };
             let client = self.replicas + rng.below((self.publishers + self.subscribers) as u64) as usize;
             let what = match rng.below(7) {
-                0 => What::Crash(target, End::Clean, lasting),
-                1 => What::Crash(target, End::MidTurn(rng.below(4) as u32), lasting),
-                2 => What::Pause(target, lasting),
-                3 => What::PauseClient(client, lasting),
-                4 => What::ClientCrash(client),
-                5 => What::Handover(None),
-                _ => What::Replay(1 + rng.below(32)),
+                0 => FaultTarget::Crash(target, EndPlan::Clean, lasting),
+                1 => FaultTarget::Crash(target, EndPlan::MidTurn(rng.below(4) as u32), lasting),
+                2 => FaultTarget::Pause(target, lasting),
+                3 => FaultTarget::PauseClient(client, lasting),
+                4 => FaultTarget::ClientCrash(client),
+                5 => FaultTarget::Handover(None),
+                _ => FaultTarget::Replay(1 + rng.below(32)),
             };
-            self.faults.push(Fault { at_ns, what });
+            self.faults.push(PlannedFault { at_ns, what });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
@@ -116,45 +116,45 @@ impl Survey {
 
 impl Machine {
     /// A look as `recover` takes it: with the ring where that proves the journal complete, else at the segments alone.
-    fn look(&self) -> Option<Looked> {
+    fn look(&self) -> Option<Inspection> {
         if self.is_damaged() || self.failed || !self.rotten.is_empty() {
             return None;
         }
         let memory = match &self.state {
-            State::Down(memory, _) => memory.as_ref(),
+            MachineState::Down(memory, _) => memory.as_ref(),
             _ => None,
         };
         let looked = look(&self.store, memory, self.settings()).ok()?;
-        let alone = looked.completeness() != &Completeness::Complete && looked.ring() == &Ring::Own;
+        let alone = looked.completeness() != &Completeness::Complete && looked.ring() == &RingEvidence::Own;
         let looked =
             if alone { look(&self.store, None::<&MemoryTail>, self.settings()).ok()? } else { looked };
         Some(looked).filter(|looked| looked.damage().is_empty() && looked.end().next > 1)
     }
 
     /// What a proven ring holds beyond the segments is written there, and the journal stopped in order.
-    fn settle(&mut self, wall: Nanos) -> Result<(), OpenError> {
+    fn settle(&mut self, wall: Nanos) -> Result<(), JournalOpenError> {
         let Some(looked) = self.look() else { return Ok(()) };
-        let State::Down(Some(memory), _) = &mut self.state else { return Ok(()) };
-        if looked.ring() != &Ring::Own || looked.completeness() != &Completeness::Complete {
+        let MachineState::Down(Some(memory), _) = &mut self.state else { return Ok(()) };
+        if looked.ring() != &RingEvidence::Own || looked.completeness() != &Completeness::Complete {
             return Ok(());
         }
         let lineage = holdings(&self.store, &looked)?.lineage;
         let committed = looked.checkpoint().commit_next;
         let opened = looked.begin(&mut self.store, memory)?;
         let (mut tail, mut remarks) = (opened.tail, Vec::new());
-        let mut side = Side::new(opened.writer, opened.superblock, SideSettings::new(true));
+        let mut side = SideThread::new(opened.writer, opened.superblock, SideSettings::new(true));
         let inputs = Inputs { now: 0, wall, stop: true, lineage, committed, ring_only: false, device: false };
         loop {
             match side.turn(&mut self.store, tail.memory_mut(), &inputs, &mut remarks) {
-                Next::Again | Next::Pause(_) => {}
-                Next::Stopped => return Ok(()),
-                Next::Failed(error) => return Err(OpenError::Settings(error.to_string())),
+                SideStep::Again | SideStep::Pause(_) => {}
+                SideStep::Stopped => return Ok(()),
+                SideStep::Failed(error) => return Err(JournalOpenError::Settings(error.to_string())),
             }
         }
     }
 
     /// `recover --accept-loss` on the own journal.
-    fn found(&mut self, founder: &Founder) -> Result<(), OpenError> {
+    fn found(&mut self, founder: &Founder) -> Result<(), JournalOpenError> {
         self.settle(founder.wall)?;
         let Some(looked) = self.look() else { return Ok(()) };
         self.store.set_power(true);
@@ -162,8 +162,8 @@ impl Machine {
     }
 
     /// A copy of another journal's files, synced and without its superblock, takes the place of this one.
-    fn take_files(&mut self, files: Disk) -> Result<(), OpenError> {
-        (self.store, self.state) = (files, State::Down(None, Nanos::MAX));
+    fn take_files(&mut self, files: SimDisk) -> Result<(), JournalOpenError> {
+        (self.store, self.state) = (files, MachineState::Down(None, Nanos::MAX));
         for file in self.store.list()? {
             match file {
                 FileName::Superblock | FileName::Spare => self.store.remove(file)?,
@@ -181,7 +181,7 @@ impl Machine {
     /// The journal is the founder's.
     fn become_founder(&mut self, founder: Identity) {
         if self.is_lost() {
-            self.state = State::Down(None, Nanos::MAX);
+            self.state = MachineState::Down(None, Nanos::MAX);
         }
         (self.identity, self.led, self.forgot, self.failed) = (founder, false, false, false);
         (self.remarks, self.asked) = (Vec::new(), 0);
@@ -190,7 +190,7 @@ impl Machine {
 
 impl World {
     /// Journals are gone, machines without power, and the operator has stopped whatever still ran.
-    pub(super) fn ruin(&mut self, gone: Seats, dark: Seats) -> Result<(), Violation> {
+    pub(super) fn ruin(&mut self, gone: NodeSet, dark: NodeSet) -> Result<(), Violation> {
         if self.oracle.founding().is_some() {
             return Ok(());
         }
@@ -216,7 +216,7 @@ impl World {
         self.lost |= 1 << index;
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
         machine.forget();
-        machine.store = Disk::default();
+        machine.store = SimDisk::default();
         self.oracle.on_forgotten(machine.identity);
     }
 
@@ -277,7 +277,7 @@ impl World {
             }
             self.oracle.check_longest(&all.iter().map(|one| one.end).collect::<Vec<_>>(), &longest.end)?;
             let history = LATER + tries;
-            let said = FoundingSaid { history, end: longest.end, says_all: longest.says_all };
+            let said = ReportedFounding { history, end: longest.end, says_all: longest.says_all };
             let Some((seat, founder)) = self.try_to_found(longest, history, tries < TRIES)? else {
                 self.count(Event::FoundersDied);
                 continue;
@@ -316,7 +316,7 @@ impl World {
         let dies = may_die && draws[0] == 0;
         let founded = if seat == chosen {
             if dies {
-                machine.store.arm(Trouble::Death, draws[1], draws[2]);
+                machine.store.arm(DiskFault::Death, draws[1], draws[2]);
             }
             machine.found(&founder)
         } else {
@@ -340,7 +340,7 @@ impl World {
         if !is_founders && seat != chosen {
             // Half a copy, which the next try begins anew, here or elsewhere.
             machine.forget();
-            machine.store = Disk::default();
+            machine.store = SimDisk::default();
         }
         Ok(is_founders.then_some((seat, identity)))
     }
@@ -352,7 +352,7 @@ impl World {
         seat: usize,
         founder: &Founder,
         dies: Option<(u64, u64)>,
-    ) -> Result<(), OpenError> {
+    ) -> Result<(), JournalOpenError> {
         let Some(archiver) = self.machine(chosen) else { return Ok(()) };
         archiver.settle(founder.wall)?;
         let Some(looked) = archiver.look() else { return Ok(()) };
@@ -362,13 +362,18 @@ impl World {
         let Some(machine) = self.machine(seat) else { return Ok(()) };
         machine.take_files(files)?;
         if let Some((calls, salt)) = dies {
-            machine.store.arm(Trouble::Death, calls, salt);
+            machine.store.arm(DiskFault::Death, calls, salt);
         }
         machine.store.set_power(true);
         found(&mut machine.store, &former, founder).map(drop)
     }
 
-    fn on_founded(&mut self, seat: usize, founder: Identity, said: FoundingSaid) -> Result<(), Violation> {
+    fn on_founded(
+        &mut self,
+        seat: usize,
+        founder: Identity,
+        said: ReportedFounding,
+    ) -> Result<(), Violation> {
         let (timeout_ns, now) = (self.plan.timeout_ns, self.now);
         self.oracle.on_founding(founder, &said)?;
         self.tell(seat, || Happening::Fault(format!("{founder} founds a history at {}", said.end.next)));
@@ -388,7 +393,7 @@ impl World {
                 continue;
             }
             if self.plan.is_archiver(index) {
-                self.lost |= Seats::from(is_lost) << index;
+                self.lost |= NodeSet::from(is_lost) << index;
                 self.restart_within(index, 20);
                 continue;
             }
@@ -398,8 +403,8 @@ impl World {
                 self.restart_within(index, 20);
             }
             let after = (REPLACED + self.rng.below(20)) * timeout_ns;
-            let add = Step::Add { seat: index, witness: false, patient: self.rng.below(4) > 0 };
-            self.order_until(&[Step::Renew(index), add], after, now + AFTERMATH * timeout_ns);
+            let add = OperatorStep::Add { seat: index, witness: false, patient: self.rng.below(4) > 0 };
+            self.order_until(&[OperatorStep::Renew(index), add], after, now + AFTERMATH * timeout_ns);
         }
         for index in self.plan.replicas..self.plan.replicas + self.plan.publishers + self.plan.subscribers {
             if let Actor::Publisher(_, work) = &mut self.seats[index].actor
@@ -418,7 +423,7 @@ impl World {
     fn restart_within(&mut self, index: usize, timeouts: u64) {
         let at = self.now + self.rng.below(timeouts * self.plan.timeout_ns);
         let Some(machine) = self.machine(index) else { return };
-        if let State::Down(_, until) = &mut machine.state {
+        if let MachineState::Down(_, until) = &mut machine.state {
             *until = at;
         }
     }
@@ -442,8 +447,8 @@ impl World {
         (self.seats[index].led, self.seats[index].notice) = (None, Vec::new());
         self.oracle.on_renewed(index);
         if !self.plan.is_archiver(index) && !self.operator.renews(index) {
-            let add = Step::Add { seat: index, witness: false, patient: true };
-            self.order_until(&[Step::Renew(index), add], timeout_ns, now + AFTERMATH * timeout_ns);
+            let add = OperatorStep::Add { seat: index, witness: false, patient: true };
+            self.order_until(&[OperatorStep::Renew(index), add], timeout_ns, now + AFTERMATH * timeout_ns);
         }
         self.await_no_more(index);
         Ok(())
@@ -451,8 +456,8 @@ impl World {
 
     /// Nothing is expected of this seat any more.
     pub(super) fn await_no_more(&mut self, seat: usize) {
-        if let Phase::Calm(healthy, since) = self.phase {
-            self.phase = Phase::Calm(healthy & !(1 << seat), since);
+        if let RunPhase::Calm(healthy, since) = self.phase {
+            self.phase = RunPhase::Calm(healthy & !(1 << seat), since);
         }
     }
 

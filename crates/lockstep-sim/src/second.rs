@@ -14,18 +14,18 @@
 //! first falls silent while it looks. What they say to others, and hear of them, has the run's weather. A member is reached
 //! at the address that the log lists, which is that of the first one; an answer goes to who asked.
 
-use super::check::{Sent, Violation};
+use super::check::{SentDatagram, Violation};
 use super::coverage::Event;
-use super::disk::Disk;
-use super::machine::{CLUSTER, Machine, Started, State};
+use super::disk::SimDisk;
+use super::machine::{CLUSTER, Machine, MachineState, Started};
 use super::net::SimNet;
-use super::plan::{DAY_MS, End, Fault, Plan, Target, What};
+use super::plan::{DAY_MS, EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::populate::replica_limits;
 use super::rng::Rng;
 use super::storage::Flushed;
 use super::story::Happening;
 use super::world::{Actor, World};
-use lockstep_core::engine::event::Event as NodeEvent;
+use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_replica::journal::Superblock;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_wire::{Datagram, Header, Identity, Kind, Nanos};
@@ -40,7 +40,7 @@ const LOOKS_MAX: u64 = 2;
 /// A copy of a journal and its tail, and whose.
 #[derive(Clone, Debug)]
 pub(super) struct Carried {
-    files: Disk,
+    files: SimDisk,
     ring: Option<MemoryTail>,
     identity: Identity,
 }
@@ -75,7 +75,7 @@ impl Second {
 impl Plan {
     /// Whether a second process of an identity begins.
     pub fn has_second(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.what, What::Second(..)))
+        self.faults.iter().any(|fault| matches!(fault.what, FaultTarget::Second(..)))
     }
 
     /// Copies for another machine, and when they are started there.
@@ -85,22 +85,23 @@ impl Plan {
         }
         self.looks = true;
         for _ in 0..1 + rng.below(4) {
-            let target = Target::Replica(rng.below(self.replicas as u64) as usize);
+            let target = FaultTargetNode::Replica(rng.below(self.replicas as u64) as usize);
             let carried = rng.below(self.storm_ns);
             let begins = match rng.below(3) {
                 0 => carried,
                 1 => carried + rng.below(self.storm_ns - carried),
                 _ => {
                     let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 2);
-                    let what = What::Crash(target, End::Stopped, lasting);
-                    self.faults.push(Fault { at_ns: carried, what });
+                    let what = FaultTarget::Crash(target, EndPlan::Stopped, lasting);
+                    self.faults.push(PlannedFault { at_ns: carried, what });
                     carried + lasting + (2 + rng.below(8)) * self.timeout_ns
                 }
             };
             let with_ring = rng.below(2) == 0;
             let ahead_ms = rng.pick(&[0, -DAY_MS, -1_000, -1, 1, DAY_MS]);
-            self.faults.push(Fault { at_ns: carried, what: What::Carry(target) });
-            self.faults.push(Fault { at_ns: begins, what: What::Second(target, with_ring, ahead_ms) });
+            self.faults.push(PlannedFault { at_ns: carried, what: FaultTarget::Carry(target) });
+            self.faults
+                .push(PlannedFault { at_ns: begins, what: FaultTarget::Second(target, with_ring, ahead_ms) });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
@@ -113,9 +114,9 @@ impl Machine {
             return false;
         }
         let ring = match &mut self.state {
-            State::Up(replica) => Some(replica.tail_mut().memory_mut().clone()),
-            State::Down(memory, _) => memory.clone(),
-            State::Lost => return false,
+            MachineState::Up(replica) => Some(replica.tail_mut().memory_mut().clone()),
+            MachineState::Down(memory, _) => memory.clone(),
+            MachineState::Lost => return false,
         };
         let (files, identity) = (self.store.clone(), self.identity);
         self.carried = Some(Box::new(Carried { files, ring, identity }));
@@ -155,7 +156,7 @@ impl World {
     }
 
     /// The files of a replica are copied for another machine.
-    pub(super) fn carry(&mut self, target: Target) {
+    pub(super) fn carry(&mut self, target: FaultTargetNode) {
         let Some(index) = self.resolve(target) else { return };
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
         machine.carries = machine.carry();
@@ -181,7 +182,7 @@ impl World {
     /// A second process begins on what was copied.
     pub(super) fn begin_second(
         &mut self,
-        target: Target,
+        target: FaultTargetNode,
         with_ring: bool,
         ahead_ms: i64,
     ) -> Result<(), Violation> {
@@ -206,7 +207,7 @@ impl World {
         other.wall_ahead = machine.wall_ahead + ahead_ms * 1_000_000;
         // It may be called incomplete.
         other.forgot = true;
-        other.state = State::Down(carried.ring.filter(|_| with_ring), self.now);
+        other.state = MachineState::Down(carried.ring.filter(|_| with_ring), self.now);
         let is_complete = other.is_on_device();
         let is_clean = matches!(Superblock::load(&other.store), Ok(Ok(copies)) if copies.newest.run.clean);
         let limits =
@@ -310,7 +311,7 @@ impl World {
     }
 
     /// What the process at `index` says: a second process of an identity asks, and says nothing that counts (S12).
-    pub(super) fn check_word(&mut self, index: usize, said: &Sent<'_>) -> Result<(), Violation> {
+    pub(super) fn check_word(&mut self, index: usize, said: &SentDatagram<'_>) -> Result<(), Violation> {
         let Actor::Second(_) = &self.seats[index].actor else { return self.oracle.check_sent(index, said) };
         match Datagram::decode(said.bytes, CLUSTER) {
             Ok(Datagram::Presence(..)) => Ok(()),

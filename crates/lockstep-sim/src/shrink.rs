@@ -2,13 +2,13 @@
 //! as the same rule is broken.
 
 use super::many::caught;
-use super::outcome::Failure;
+use super::outcome::RunFailure;
 use super::plan::{Plan, WEATHERS};
 use std::fmt;
 
 /// Which run: a seed, and what of its plan is left out. Displayed as the flags of `lockstep sim`.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Recipe {
+pub struct RunRecipe {
     /// The seed.
     pub seed: u64,
     /// Weather that is switched off.
@@ -19,7 +19,7 @@ pub struct Recipe {
     pub messages: Option<u64>,
 }
 
-impl Recipe {
+impl RunRecipe {
     /// The seed as it is.
     pub fn of_seed(seed: u64) -> Self {
         Self { seed, calm: Vec::new(), faults: None, messages: None }
@@ -39,7 +39,7 @@ impl Recipe {
     }
 }
 
-impl fmt::Display for Recipe {
+impl fmt::Display for RunRecipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "--seed {}", self.seed)?;
         if !self.calm.is_empty() {
@@ -58,9 +58,9 @@ impl fmt::Display for Recipe {
 }
 
 /// The simplest run found in `tries` runs that breaks the same rule as `failure`.
-pub fn shrink(failure: &Failure, tries: usize) -> (Recipe, Failure) {
+pub fn shrink(failure: &RunFailure, tries: usize) -> (RunRecipe, RunFailure) {
     let mut shrinker =
-        Shrinker { best: Recipe::of_seed(failure.seed), failure: failure.clone(), left: tries };
+        Shrinker { best: RunRecipe::of_seed(failure.seed), failure: failure.clone(), left: tries };
     for weather in WEATHERS {
         let mut calmer = shrinker.best.clone();
         if calmer.plan().calm(weather) {
@@ -76,7 +76,7 @@ pub fn shrink(failure: &Failure, tries: usize) -> (Recipe, Failure) {
         while at < faults.len() {
             let mut fewer = faults.clone();
             fewer.drain(at..(at + chunk).min(fewer.len()));
-            if shrinker.try_out(Recipe { faults: Some(fewer.clone()), ..shrinker.best.clone() }) {
+            if shrinker.try_out(RunRecipe { faults: Some(fewer.clone()), ..shrinker.best.clone() }) {
                 faults = fewer;
             } else {
                 at += chunk;
@@ -85,21 +85,23 @@ pub fn shrink(failure: &Failure, tries: usize) -> (Recipe, Failure) {
         chunk /= 2;
     }
     let mut messages = shrinker.best.plan().messages;
-    while messages > 1 && shrinker.try_out(Recipe { messages: Some(messages / 2), ..shrinker.best.clone() }) {
+    while messages > 1
+        && shrinker.try_out(RunRecipe { messages: Some(messages / 2), ..shrinker.best.clone() })
+    {
         messages /= 2;
     }
     (shrinker.best, shrinker.failure)
 }
 
 struct Shrinker {
-    best: Recipe,
-    failure: Failure,
+    best: RunRecipe,
+    failure: RunFailure,
     left: usize,
 }
 
 impl Shrinker {
     /// Keeps `recipe` if it breaks the same rule. Returns whether it does.
-    fn try_out(&mut self, recipe: Recipe) -> bool {
+    fn try_out(&mut self, recipe: RunRecipe) -> bool {
         if self.left == 0 {
             return false;
         }

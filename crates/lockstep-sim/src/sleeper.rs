@@ -9,9 +9,9 @@
 //! ```
 
 use super::coverage::Event;
-use super::plan::{Fault, Plan, What};
+use super::plan::{FaultTarget, Plan, PlannedFault};
 use super::rng::Rng;
-use super::wire::{ALL_TRAFFIC, Seats};
+use super::wire::{ALL_TRAFFIC, NodeSet};
 use super::world::World;
 use lockstep_wire::Seq;
 
@@ -22,7 +22,7 @@ const MESSAGES: u64 = 150;
 
 /// What a reader has slept through.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Slept {
+pub(super) struct SleepOutcome {
     /// It was stopped, and has not gone on: takeovers until then.
     since: Option<u64>,
     /// Somebody else led when it went on.
@@ -31,7 +31,7 @@ pub(super) struct Slept {
     undone: Option<(Seq, bool)>,
 }
 
-impl Slept {
+impl SleepOutcome {
     /// It is stopped, after so many takeovers.
     pub(super) fn begin(&mut self, takeovers: u64) {
         self.since.get_or_insert(takeovers);
@@ -76,15 +76,16 @@ impl Plan {
         (self.messages, self.ring_bytes, self.replays) = (MESSAGES, 32 << 10, true);
         self.storm_ns = 60_000_000;
         // The first of them leads first.
-        let (leader, others): (Seats, Seats) = (1, ((1 << self.replicas) - 1) & !1);
+        let (leader, others): (NodeSet, NodeSet) = (1, ((1 << self.replicas) - 1) & !1);
         let at_ns = self.timeout_ns + rng.below(self.timeout_ns);
         self.faults.retain(|fault| fault.at_ns > at_ns + 2 * self.timeout_ns);
         let lasting = 4 * self.timeout_ns;
-        self.faults.push(Fault { at_ns, what: What::Cut(leader, others, ALL_TRAFFIC, true, lasting) });
+        self.faults
+            .push(PlannedFault { at_ns, what: FaultTarget::Cut(leader, others, ALL_TRAFFIC, true, lasting) });
         let at_ns = at_ns + 1 + rng.below(self.timeout_ns);
         let stamped = self.replicas + self.publishers + 1;
         let lasting = self.storm_ns / 2 + rng.below(self.storm_ns / 4);
-        self.faults.push(Fault { at_ns, what: What::PauseClient(stamped, lasting) });
+        self.faults.push(PlannedFault { at_ns, what: FaultTarget::PauseClient(stamped, lasting) });
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
 }

@@ -2,16 +2,16 @@
 //! fails, loss of power, damage while nobody looks.
 
 use super::check::Violation;
-use super::disk::Trouble;
-use super::machine::{Machine, State};
-use super::plan::Harm;
+use super::disk::DiskFault;
+use super::machine::{Machine, MachineState};
+use super::plan::FaultKind;
 use super::rng::Rng;
 use lockstep_core::proto::commit::Durability;
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::packed::read_segment;
 use lockstep_replica::journal::ports::{FileName, Store, TailSource, Word};
 use lockstep_replica::journal::segment::GROUP_MARK_LEN;
-use lockstep_replica::journal::side::{Inputs, Next};
+use lockstep_replica::journal::side::{Inputs, SideStep};
 use lockstep_replica::journal::{BLOCK_LEN, Superblock, WriteError};
 use lockstep_wire::Nanos;
 
@@ -48,7 +48,7 @@ pub(super) enum Flushed {
 
 /// What follows when the process dies in a call of its disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Ordeal {
+pub(super) struct StorageFault {
     /// The machine dies with it.
     pub(super) power: bool,
     /// How long nothing runs.
@@ -63,9 +63,9 @@ impl Machine {
         }
         for _ in 0..2 {
             match self.side_turn(now, false) {
-                Some(Next::Failed(error)) => return self.judge_failure(&error),
-                Some(Next::Again) => {}
-                Some(Next::Pause(_) | Next::Stopped) | None => break,
+                Some(SideStep::Failed(error)) => return self.judge_failure(&error),
+                Some(SideStep::Again) => {}
+                Some(SideStep::Pause(_) | SideStep::Stopped) | None => break,
             }
         }
         if self.proves && self.is_on_device() {
@@ -79,14 +79,15 @@ impl Machine {
     }
 
     /// One turn of the side thread; `None` where nothing runs.
-    fn side_turn(&mut self, now: Nanos, stop: bool) -> Option<Next> {
+    fn side_turn(&mut self, now: Nanos, stop: bool) -> Option<SideStep> {
         self.store.set_capacity_bytes(if now < self.disk_full_until {
             self.disk_full_bytes
         } else {
             u64::MAX
         });
         let (wall, shown) = (self.wall(now), self.clock.at(now));
-        let Self { state: State::Up(replica), store, side: Some(side), giving, remarks, .. } = self else {
+        let Self { state: MachineState::Up(replica), store, side: Some(side), giving, remarks, .. } = self
+        else {
             return None;
         };
         // Read before what is published is written: so it is the commit of the log that the segments will hold.
@@ -127,9 +128,9 @@ impl Machine {
         (self.disk_full_until, self.disk_slow_until) = (now, now);
         loop {
             match self.side_turn(now, true) {
-                Some(Next::Again | Next::Pause(_)) => {}
-                Some(Next::Failed(error)) => return self.judge_failure(&error),
-                Some(Next::Stopped) => {
+                Some(SideStep::Again | SideStep::Pause(_)) => {}
+                Some(SideStep::Failed(error)) => return self.judge_failure(&error),
+                Some(SideStep::Stopped) => {
                     self.kill(until, None);
                     return Ok(Flushed::GoesOn);
                 }
@@ -145,7 +146,7 @@ impl Machine {
     }
 
     /// `trouble` befalls the call of the disk after the next `calls`.
-    pub(super) fn arm(&mut self, trouble: Trouble, calls: u64, salt: u64, ordeal: Ordeal) {
+    pub(super) fn arm(&mut self, trouble: DiskFault, calls: u64, salt: u64, ordeal: StorageFault) {
         self.store.arm(trouble, calls, salt);
         self.ordeal = Some(ordeal);
     }
@@ -159,8 +160,8 @@ impl Machine {
         (within, with_tail): (bool, bool),
         rng: &mut Rng,
     ) -> bool {
-        if within && matches!(self.state, State::Up(_)) {
-            self.store.arm(Trouble::Death, rng.below(LAST_CALLS), rng.next_u64());
+        if within && matches!(self.state, MachineState::Up(_)) {
+            self.store.arm(DiskFault::Death, rng.below(LAST_CALLS), rng.next_u64());
             for _ in 0..LAST_TURNS {
                 self.side_turn(now, false);
             }
@@ -171,20 +172,20 @@ impl Machine {
         self.cold = true;
         self.forgot |= !self.is_on_device();
         self.lose_tails();
-        let state = std::mem::replace(&mut self.state, State::Lost);
+        let state = std::mem::replace(&mut self.state, MachineState::Lost);
         let memory = match state {
-            State::Up(replica) => Some(replica.into_tail().into_memory()),
-            State::Down(memory, _) => memory,
-            State::Lost => None,
+            MachineState::Up(replica) => Some(replica.into_tail().into_memory()),
+            MachineState::Down(memory, _) => memory,
+            MachineState::Lost => None,
         };
         let memory = memory.filter(|_| with_tail).map(|memory| torn(memory, rng));
-        self.state = State::Down(memory, until);
+        self.state = MachineState::Down(memory, until);
         lost
     }
 
     /// A bit of a sealed segment changes; returns its number, if there is one.
     pub(super) fn rot(&mut self, rng: &mut Rng) -> Option<u64> {
-        let State::Up(_) = &self.state else { return None };
+        let MachineState::Up(_) = &self.state else { return None };
         let files = self.store.list().ok()?;
         let number_of = |file: &FileName| match file {
             FileName::Segment(number) | FileName::Packed(number) => Some(*number),
@@ -226,10 +227,10 @@ impl Machine {
     }
 
     /// Something in the journal changes while nobody looks. Returns whether there was anything.
-    pub(super) fn harm(&mut self, harm: Harm, rng: &mut Rng) -> bool {
-        let State::Down(memory, _) = &mut self.state else { return false };
+    pub(super) fn harm(&mut self, harm: FaultKind, rng: &mut Rng) -> bool {
+        let MachineState::Down(memory, _) = &mut self.state else { return false };
         let harmed = match (harm, memory) {
-            (Harm::TailBit, Some(memory)) => {
+            (FaultKind::TailBit, Some(memory)) => {
                 let published = memory.word(Word::PublishedPos).min(memory.ring_len());
                 let bit = rng.below(published * 8);
                 if published > 0 {
@@ -237,8 +238,8 @@ impl Machine {
                 }
                 published > 0
             }
-            (Harm::TailBit, None) => false,
-            (Harm::SegmentBit | Harm::StaleBlock, _) => {
+            (FaultKind::TailBit, None) => false,
+            (FaultKind::SegmentBit | FaultKind::StaleBlock, _) => {
                 let files = self.store.list().unwrap_or_default();
                 let segments: Vec<FileName> =
                     files.into_iter().filter(|file| matches!(file, FileName::Segment(_))).collect();
@@ -249,7 +250,7 @@ impl Machine {
                     return false;
                 };
                 match harm {
-                    Harm::StaleBlock if bytes.len() >= 8_192 => {
+                    FaultKind::StaleBlock if bytes.len() >= 8_192 => {
                         let blocks = bytes.len() as u64 / 4_096;
                         let (from, to) = (rng.below(blocks) as usize, rng.below(blocks) as usize);
                         let block = bytes[from * 4_096..][..4_096].to_vec();

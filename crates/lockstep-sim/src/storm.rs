@@ -3,17 +3,17 @@
 use super::check::Violation;
 use super::coverage::Event;
 use super::net::To;
-use super::operator::Step;
-use super::plan::{DAY_NS, End, Harm, Target, What};
+use super::operator::OperatorStep;
+use super::plan::{DAY_NS, EndPlan, FaultKind, FaultTarget, FaultTargetNode};
 use super::storage::Flushed;
 use super::story::Happening;
 use super::wire::{ALL_TRAFFIC, Broken, Route};
-use super::world::{Actor, Phase, Seat, World};
+use super::world::{Actor, RunPhase, SimNode, World};
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_replica::journal::Retention;
-use lockstep_wire::{DownBody, Epoch, Header, Identity, Nanos, write_down};
+use lockstep_wire::{DeathNoticeBody, Epoch, Header, Identity, Nanos, write_down};
 
 /// When the run's clock begins.
 const BEGIN_NS: Nanos = 1_000_000;
@@ -21,7 +21,7 @@ const BEGIN_NS: Nanos = 1_000_000;
 impl World {
     /// When the next fault strikes, or the storm ends.
     pub(super) fn next_fault_at(&self) -> Nanos {
-        if self.phase != Phase::Storm {
+        if self.phase != RunPhase::Storm {
             return Nanos::MAX;
         }
         let fault = self.plan.faults.get(self.next_fault);
@@ -44,10 +44,10 @@ impl World {
     }
 
     /// Whom a fault is for; the leader of the newest epoch, if it is for the leader.
-    pub(super) fn resolve(&self, target: Target) -> Option<usize> {
+    pub(super) fn resolve(&self, target: FaultTargetNode) -> Option<usize> {
         match target {
-            Target::Replica(index) => Some(index),
-            Target::Leader => {
+            FaultTargetNode::Replica(index) => Some(index),
+            FaultTargetNode::Leader => {
                 let leads = |index: &usize| self.leads(*index).is_some();
                 (0..self.plan.replicas).filter(leads).max_by_key(|index| self.leads(*index))
             }
@@ -59,14 +59,14 @@ impl World {
         self.seats[index].led.filter(|_| self.seats[index].actor.runs())
     }
 
-    fn apply(&mut self, what: What) -> Result<(), Violation> {
+    fn apply(&mut self, what: FaultTarget) -> Result<(), Violation> {
         let now = self.now;
         match what {
-            What::Crash(target, end, lasting) => return self.crash(target, end, lasting),
-            What::Reboot(target, disk, lasting) => return self.reboot(target, disk, lasting),
-            What::Amnesia(target, _) => self.forget(target),
-            What::Damage(target, harm, lasting) => self.damage(target, harm, lasting),
-            What::Pause(target, lasting) => {
+            FaultTarget::Crash(target, end, lasting) => return self.crash(target, end, lasting),
+            FaultTarget::Reboot(target, disk, lasting) => return self.reboot(target, disk, lasting),
+            FaultTarget::Amnesia(target, _) => self.forget(target),
+            FaultTarget::Damage(target, harm, lasting) => self.damage(target, harm, lasting),
+            FaultTarget::Pause(target, lasting) => {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
                 self.count(Event::Pauses);
                 if self.leads(index).is_some() {
@@ -74,11 +74,11 @@ impl World {
                 }
                 self.pause(index, lasting);
             }
-            What::PauseClient(index, lasting) => {
+            FaultTarget::PauseClient(index, lasting) => {
                 self.count(Event::Pauses);
                 self.pause(index, lasting);
             }
-            What::Cut(from, to, traffic, both, lasting) => {
+            FaultTarget::Cut(from, to, traffic, both, lasting) => {
                 let until = now + lasting;
                 self.count(match (traffic, both) {
                     (ALL_TRAFFIC, _) if from.count_ones() == 1 && to.count_ones() == 1 => {
@@ -99,7 +99,7 @@ impl World {
                     ))
                 });
             }
-            What::Isolate(target, hears, says, lasting) => {
+            FaultTarget::Isolate(target, hears, says, lasting) => {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
                 let (one, until) = (1 << index, now + lasting);
                 let rest = !one;
@@ -116,14 +116,14 @@ impl World {
                     Happening::Fault(format!("isolated (deaf {hears}, mute {says}) {}", ms(lasting)))
                 });
             }
-            What::Clog(from, to, lasting) => {
+            FaultTarget::Clog(from, to, lasting) => {
                 self.count(Event::Clogs);
                 let until = now + lasting;
                 self.wire.break_path(Broken { from, to, traffic: ALL_TRAFFIC, until, clogged: true });
                 self.tell(0, || Happening::Fault(format!("clogged {from:#b} ▶ {to:#b} {}", ms(lasting))));
             }
-            What::DiskFull(target, lasting) => self.fill_disk(target, lasting),
-            What::SlowFlush(target, lasting) => {
+            FaultTarget::DiskFull(target, lasting) => self.fill_disk(target, lasting),
+            FaultTarget::SlowFlush(target, lasting) => {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
                 if let Actor::Replica(machine) = &mut self.seats[index].actor {
                     machine.disk_slow_until = now + lasting;
@@ -131,23 +131,23 @@ impl World {
                 self.count(Event::SlowFlushes);
                 self.tell(index, || Happening::Fault(format!("disk slow {}", ms(lasting))));
             }
-            What::Reconfigure(target, configured, end, lasting) => {
+            FaultTarget::Reconfigure(target, configured, end, lasting) => {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
                 if let Actor::Replica(machine) = &mut self.seats[index].actor {
                     machine.next_configured = Some(configured);
                 }
                 self.tell(index, || Happening::Fault(format!("is to be configured with {configured:?}")));
-                return self.crash(Target::Replica(index), end, lasting);
+                return self.crash(FaultTargetNode::Replica(index), end, lasting);
             }
-            What::OtherTail(target, end, lasting) => return self.move_tail(target, end, lasting),
-            What::Power(machines, lasting) => self.black_out(machines, lasting),
-            What::Dark(machines, lasting) => self.stop_and_darken(machines, lasting),
-            What::Last(target, calls, power, lasting) => self.arm_death(target, calls, power, lasting),
-            What::DiskFails(target, trouble, calls, lasting) => {
+            FaultTarget::OtherTail(target, end, lasting) => return self.move_tail(target, end, lasting),
+            FaultTarget::Power(machines, lasting) => self.black_out(machines, lasting),
+            FaultTarget::Dark(machines, lasting) => self.stop_and_darken(machines, lasting),
+            FaultTarget::Last(target, calls, power, lasting) => self.arm_death(target, calls, power, lasting),
+            FaultTarget::DiskFails(target, trouble, calls, lasting) => {
                 self.arm_failure(target, trouble, calls, lasting);
             }
-            What::Rot(target) => self.rot(target),
-            What::ClockStep(target, by_ms) => {
+            FaultTarget::Rot(target) => self.rot(target),
+            FaultTarget::ClockStep(target, by_ms) => {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
                 if let Actor::Replica(machine) = &mut self.seats[index].actor {
                     machine.wall_ahead += by_ms * 1_000_000;
@@ -158,19 +158,21 @@ impl World {
                 }
                 self.tell(index, || Happening::Fault(format!("clock steps by {by_ms} ms")));
             }
-            What::Add(seat, ..) if self.plan.is_archiver(seat) => {}
-            What::Add(seat, witness, patient) => self.order(&[Step::Add { seat, witness, patient }], 0),
-            What::Remove(target) => self.remove(target),
-            What::Replace(target) => self.replace(target),
-            What::TwoOrders(seat, target) => {
+            FaultTarget::Add(seat, ..) if self.plan.is_archiver(seat) => {}
+            FaultTarget::Add(seat, witness, patient) => {
+                self.order(&[OperatorStep::Add { seat, witness, patient }], 0)
+            }
+            FaultTarget::Remove(target) => self.remove(target),
+            FaultTarget::Replace(target) => self.replace(target),
+            FaultTarget::TwoOrders(seat, target) => {
                 self.count(Event::OrdersTwo);
-                self.order(&[Step::Add { seat, witness: false, patient: false }], 0);
+                self.order(&[OperatorStep::Add { seat, witness: false, patient: false }], 0);
                 self.remove(target);
             }
-            What::LateOrder => self.order_late(),
-            What::Bury(first, truly) => return self.bury(first, truly),
-            What::Handover(to) => self.hand_over(to),
-            What::OldDown => {
+            FaultTarget::LateOrder => self.order_late(),
+            FaultTarget::Bury(first, truly) => return self.bury(first, truly),
+            FaultTarget::Handover(to) => self.hand_over(to),
+            FaultTarget::OldDown => {
                 // One of a leader that lives is a watcher's error; one of the past is an old datagram.
                 let living = self.seats.iter().enumerate().filter(|(_, seat)| !seat.notice.is_empty());
                 let mut notices: Vec<_> = living.map(|(index, seat)| (index, seat.notice.clone())).collect();
@@ -180,39 +182,39 @@ impl World {
                     self.announce_truly(*index, notice, 0);
                 }
             }
-            What::ForgedDown => {
-                if let Some(index) = self.resolve(Target::Leader) {
+            FaultTarget::ForgedDown => {
+                if let Some(index) = self.resolve(FaultTargetNode::Leader) {
                     let mut notice = self.seats[index].notice.clone();
                     if let Some(header) = Header::peek(&notice) {
-                        let body = DownBody { secret: [self.rng.next_u64() as u8; 32] };
+                        let body = DeathNoticeBody { secret: [self.rng.next_u64() as u8; 32] };
                         write_down(&mut notice, header, body);
                         self.count(Event::DownsForged);
                         self.announce(index, &notice, 0);
                     }
                 }
             }
-            What::Replay(count) => self.wire.replay(now, count, &mut self.oracle.coverage),
-            What::ClientCrash(index) => self.crash_client(index),
-            What::Close(index) => {
+            FaultTarget::Replay(count) => self.wire.replay(now, count, &mut self.oracle.coverage),
+            FaultTarget::ClientCrash(index) => self.crash_client(index),
+            FaultTarget::Close(index) => {
                 if let Actor::Publisher(Some(_), work) = &mut self.seats[index].actor {
                     work.closes = true;
                     self.count(Event::Closes);
                     self.tell(index, || Happening::Fault("is to close its name".to_string()));
                 }
             }
-            What::Edge(fault) => self.befall(fault),
-            What::Ail(seat, ailment, lasting) => self.ail(seat, ailment, lasting),
-            What::Echo(count) => self.echo(count),
-            What::OtherCluster(count) => self.speak_as_other_cluster(count),
-            What::Ruin(gone, dark) => return self.ruin(gone, dark),
-            What::Night(how, lasting) => return self.fall_asleep(how, lasting),
-            What::Copy(target) => self.copy_journal(target),
-            What::RollBack(target, lasting) => return self.roll_back(target, lasting),
-            What::Carry(target) => self.carry(target),
-            What::Second(target, with_ring, ahead_ms) => {
+            FaultTarget::Edge(fault) => self.befall(fault),
+            FaultTarget::Ail(seat, ailment, lasting) => self.ail(seat, ailment, lasting),
+            FaultTarget::Echo(count) => self.echo(count),
+            FaultTarget::OtherCluster(count) => self.speak_as_other_cluster(count),
+            FaultTarget::Ruin(gone, dark) => return self.ruin(gone, dark),
+            FaultTarget::Night(how, lasting) => return self.fall_asleep(how, lasting),
+            FaultTarget::Copy(target) => self.copy_journal(target),
+            FaultTarget::RollBack(target, lasting) => return self.roll_back(target, lasting),
+            FaultTarget::Carry(target) => self.carry(target),
+            FaultTarget::Second(target, with_ring, ahead_ms) => {
                 return self.begin_second(target, with_ring, ahead_ms);
             }
-            What::Fence(_) => {
+            FaultTarget::Fence(_) => {
                 let rival = self.plan.seats() + self.fences;
                 self.fences += 1;
                 if let Some(Actor::Publisher(None, work)) =
@@ -270,13 +272,13 @@ impl World {
 
     /// A leader dies: opens may be under way.
     fn count_opens(&mut self) {
-        let opens = |seat: &&Seat| matches!(&seat.actor, Actor::Publisher(Some(_), work) if work.id.is_none() && !work.fenced);
+        let opens = |seat: &&SimNode| matches!(&seat.actor, Actor::Publisher(Some(_), work) if work.id.is_none() && !work.fenced);
         let opening = self.seats.iter().filter(opens).count();
         (0..opening).for_each(|_| self.count(Event::OpensInterrupted));
     }
 
     fn hand_over(&mut self, to: Option<usize>) {
-        let Some(index) = self.resolve(Target::Leader) else { return };
+        let Some(index) = self.resolve(FaultTargetNode::Leader) else { return };
         let to = to.and_then(|to| match &self.seats[to].actor {
             Actor::Replica(machine) => Some(machine.identity),
             _ => None,
@@ -338,13 +340,18 @@ impl World {
         self.tell(index, || Happening::Fault(format!("paused {}", ms(lasting))));
     }
 
-    pub(super) fn crash(&mut self, target: Target, end: End, lasting: Nanos) -> Result<(), Violation> {
+    pub(super) fn crash(
+        &mut self,
+        target: FaultTargetNode,
+        end: EndPlan,
+        lasting: Nanos,
+    ) -> Result<(), Violation> {
         let Some(index) = self.resolve(target) else { return Ok(()) };
         if !self.seats[index].actor.runs() {
             return Ok(());
         }
         let led = self.leads(index).is_some();
-        if let End::MidTurn(count) = end {
+        if let EndPlan::MidTurn(count) = end {
             self.turn(index)?;
             self.send(index, count as usize)?;
             self.count(Event::MidTurnCrashes);
@@ -357,7 +364,7 @@ impl World {
         let (now, rng) = (self.now, &mut self.rng);
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
         match end {
-            End::Stopped => {
+            EndPlan::Stopped => {
                 let shown = machine.clock.at(now);
                 if let Some(replica) = machine.replica_mut() {
                     replica.core.begin_drain(shown);
@@ -367,7 +374,7 @@ impl World {
                 self.tell(index, || Happening::Fault(format!("is to stop, {}", ms(lasting))));
                 return Ok(());
             }
-            End::TornTail => {
+            EndPlan::TornTail => {
                 machine.kill(until, Some(rng));
                 self.oracle.coverage.count(Event::TornTails);
             }
@@ -393,7 +400,7 @@ impl World {
         lost < members.len().div_ceil(2)
     }
 
-    pub(super) fn forget(&mut self, target: Target) {
+    pub(super) fn forget(&mut self, target: FaultTargetNode) {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
         self.lost |= 1 << index;
         if let Actor::Replica(machine) = &mut self.seats[index].actor {
@@ -405,7 +412,7 @@ impl World {
         self.tell(index, || Happening::Fault("its journal is gone".to_string()));
     }
 
-    fn damage(&mut self, target: Target, harm: Harm, lasting: Nanos) {
+    fn damage(&mut self, target: FaultTargetNode, harm: FaultKind, lasting: Nanos) {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
         let (until, rng) = (self.now + lasting, &mut self.rng);
         let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
@@ -417,7 +424,7 @@ impl World {
         }
         // Found or not, it may be lost.
         self.lost |= 1 << index;
-        self.count(if harm == Harm::StaleBlock { Event::StaleBlocks } else { Event::Damages });
+        self.count(if harm == FaultKind::StaleBlock { Event::StaleBlocks } else { Event::Damages });
         self.tell(index, || Happening::Fault(format!("killed, {harm:?} {}", ms(lasting))));
     }
 

@@ -1,7 +1,9 @@
 //! What happened in one run, in order: for people. Written only when it is asked for.
 
 use super::net::To;
-use lockstep_wire::{AnswerBody, BallotBody, Datagram, Epoch, HEADER_LEN, Header, Kind, Nanos, Refusal};
+use lockstep_wire::{
+    BallotBody, Datagram, Epoch, HEADER_LEN, Header, Kind, Nanos, RepairReject, RepairRejectBody,
+};
 use std::fmt::{self, Write as _};
 
 /// One thing that happened.
@@ -136,8 +138,9 @@ fn say(header: &Header, kind: Kind, bytes: &[u8]) -> String {
             let Ok(Datagram::Answer(_, body)) = Datagram::decode(bytes, header.cluster) else {
                 return format!("a damaged answer of {epoch}");
             };
-            let AnswerBody { range, oldest_seq, reason, .. } = body;
-            let why = Refusal::from_u32(reason).map_or_else(|| reason.to_string(), |why| format!("{why:?}"));
+            let RepairRejectBody { range, oldest_seq, reason, .. } = body;
+            let why =
+                RepairReject::from_u32(reason).map_or_else(|| reason.to_string(), |why| format!("{why:?}"));
             format!(
                 "answer {why} to {}..{}, oldest {oldest_seq}, {epoch} commit {commit}",
                 range.from, range.to

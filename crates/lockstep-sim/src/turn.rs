@@ -7,13 +7,13 @@ use super::payload;
 use super::ruin::is_left_behind;
 use super::storage::Flushed;
 use super::story::Happening;
-use super::world::{Actor, Phase, Reading, Work, World};
+use super::world::{Actor, ReaderSlot, RunPhase, World, WorldWork};
 use crate::net::SimNet;
-use lockstep_core::engine::event::{Event as NodeEvent, Role};
-use lockstep_core::engine::publisher::{PublishError, Publisher, PublisherEvent};
-use lockstep_core::engine::subscriber::{Flow, Subscriber, SubscriberEvent};
+use lockstep_core::engine::event::{ReplicaEvent as NodeEvent, Role};
+use lockstep_core::engine::publisher::{PublishError, PublisherEngine, PublisherEvent};
+use lockstep_core::engine::subscriber::{Flow, SubscriberEngine, SubscriberEvent};
 use lockstep_core::proto::commit::Durability;
-use lockstep_replica::journal::side::Remark;
+use lockstep_replica::journal::side::SideEvent;
 use lockstep_wire::{Nanos, SMALL_LEN_MAX};
 use std::cell::Cell;
 
@@ -138,23 +138,28 @@ impl World {
     }
 
     /// What a side thread has to say: damage only where some was done.
-    fn on_remarks(&mut self, index: usize, said: Vec<Remark>, may_be_damaged: bool) -> Result<(), Violation> {
+    fn on_remarks(
+        &mut self,
+        index: usize,
+        said: Vec<SideEvent>,
+        may_be_damaged: bool,
+    ) -> Result<(), Violation> {
         for remark in said {
             match &remark {
-                Remark::Damaged(damage) if !may_be_damaged => {
+                SideEvent::Damaged(damage) if !may_be_damaged => {
                     return Err(format!("S7: the scrub of replica {index} finds damage: {damage}"));
                 }
-                Remark::Damaged(_) => self.oracle.coverage.count(Event::ScrubFinds),
-                Remark::Mended(number) => {
+                SideEvent::Damaged(_) => self.oracle.coverage.count(Event::ScrubFinds),
+                SideEvent::Mended(number) => {
                     if let Actor::Replica(machine) = &mut self.seats[index].actor {
                         machine.on_mended(*number)?;
                     }
                     self.oracle.coverage.count(Event::Mended);
                 }
-                Remark::NotMended { .. } => self.oracle.coverage.count(Event::NotMended),
-                Remark::Removed(_) => self.oracle.coverage.count(Event::SegmentsRemoved),
-                Remark::Packed { .. } => self.oracle.coverage.count(Event::SegmentsPacked),
-                Remark::Stuck(_) | Remark::GoesOn | Remark::NotRemoved(_) => {}
+                SideEvent::NotMended { .. } => self.oracle.coverage.count(Event::NotMended),
+                SideEvent::Removed(_) => self.oracle.coverage.count(Event::SegmentsRemoved),
+                SideEvent::Packed { .. } => self.oracle.coverage.count(Event::SegmentsPacked),
+                SideEvent::Stuck(_) | SideEvent::GoesOn | SideEvent::NotRemoved(_) => {}
             }
             self.tell(index, || Happening::Note(remark.to_string()));
         }
@@ -190,7 +195,7 @@ impl World {
         let (now, shown) = (self.now, self.plan.clock(index).at(self.now));
         let wall = shown + self.plan.wall_ns;
         let may_be_empty = !self.plan.has_rivals();
-        let calm = self.phase != Phase::Storm;
+        let calm = self.phase != RunPhase::Storm;
         // What is still handed in then must not bring small rings round: who is behind would never catch up.
         let may_be_large = !calm || self.plan.smallest_ring_bytes() >= 128 << 10;
         let Actor::Publisher(Some(process), work) = &mut self.seats[index].actor else { return Ok(0) };
@@ -252,8 +257,8 @@ impl World {
 /// A publisher hands in a few messages, of lengths drawn from `draws`.
 fn publish(
     who: usize,
-    process: &mut Publisher<SimNet>,
-    work: &mut Work,
+    process: &mut PublisherEngine<SimNet>,
+    work: &mut WorldWork,
     oracle: &mut Oracle,
     draws: [u64; 2],
     (may_be_empty, may_be_large): (bool, bool),
@@ -299,7 +304,7 @@ fn publish(
 fn on_publisher_event(
     who: usize,
     event: PublisherEvent,
-    work: &mut Work,
+    work: &mut WorldWork,
     oracle: &mut Oracle,
 ) -> Result<(), Violation> {
     match event {
@@ -337,8 +342,8 @@ fn on_publisher_event(
 fn read(
     who: usize,
     now: Nanos,
-    process: &mut Subscriber<SimNet>,
-    reading: &mut Reading,
+    process: &mut SubscriberEngine<SimNet>,
+    reading: &mut ReaderSlot,
     oracle: &mut Oracle,
     limit: usize,
     mut stop: u64,

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// What the network does to datagrams, in chances per million and nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Weather {
+pub struct NetworkModel {
     /// A copy to one receiver is lost.
     pub loss: u32,
     /// A copy arrives twice.
@@ -24,7 +24,7 @@ pub struct Weather {
 }
 
 /// A set of processes, by bit.
-pub type Seats = u32;
+pub type NodeSet = u32;
 
 /// From whom to whom a copy goes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -51,9 +51,9 @@ fn traffic(group: Option<Group>) -> Traffic {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Broken {
     /// Datagrams of these ...
-    pub from: Seats,
+    pub from: NodeSet,
     /// ... to these ...
-    pub to: Seats,
+    pub to: NodeSet,
     /// ... of this kind ...
     pub traffic: Traffic,
     /// ... until then ...
@@ -73,7 +73,7 @@ impl Broken {
 
 /// A copy under way.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Letter {
+pub struct SimPacket {
     /// From whom to whom.
     pub route: Route,
     /// The number of the datagram; its copies share it.
@@ -89,17 +89,17 @@ const KEPT: usize = 64;
 
 /// Datagrams under way, by the time of their arrival.
 #[derive(Clone, Debug)]
-pub struct Wire {
+pub struct SimNetwork {
     rng: Rng,
-    under_way: BTreeMap<(u64, u64), Letter>,
+    under_way: BTreeMap<(u64, u64), SimPacket>,
     key: u64,
     number: u64,
     last_arrived: BTreeMap<(usize, usize), u64>,
     broken: Vec<Broken>,
-    kept: VecDeque<Letter>,
+    kept: VecDeque<SimPacket>,
 }
 
-impl Wire {
+impl SimNetwork {
     /// With a source of chance of its own.
     pub fn new(rng: Rng) -> Self {
         Self {
@@ -136,7 +136,14 @@ impl Wire {
     }
 
     /// Sends one copy of the newest datagram from process to process.
-    pub fn send(&mut self, weather: &Weather, now: u64, route: Route, bytes: &[u8], coverage: &mut Coverage) {
+    pub fn send(
+        &mut self,
+        weather: &NetworkModel,
+        now: u64,
+        route: Route,
+        bytes: &[u8],
+        coverage: &mut Coverage,
+    ) {
         if self.rng.chance(weather.loss) {
             return coverage.count(Event::Lost);
         }
@@ -160,7 +167,7 @@ impl Wire {
                 bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
                 coverage.count(Event::Corrupted);
             }
-            let letter = Letter { route, number: self.number, sent_at: now, bytes };
+            let letter = SimPacket { route, number: self.number, sent_at: now, bytes };
             if copy > 0 {
                 coverage.count(Event::Duplicated);
             }
@@ -181,13 +188,13 @@ impl Wire {
     }
 
     /// A letter arrives at `at`, whatever the weather.
-    pub fn post(&mut self, at: u64, letter: Letter) {
+    pub fn post(&mut self, at: u64, letter: SimPacket) {
         // Ties arrive in the order of sending.
         self.key += 1;
         self.under_way.insert((at, self.key), letter);
     }
 
-    fn keep(&mut self, letter: Letter) {
+    fn keep(&mut self, letter: SimPacket) {
         if self.kept.len() == KEPT {
             let at = self.rng.below(KEPT as u64) as usize;
             self.kept.remove(at);
@@ -206,13 +213,13 @@ impl Wire {
     }
 
     /// One of the letters of the past.
-    pub fn old_letter(&mut self) -> Option<Letter> {
+    pub fn old_letter(&mut self) -> Option<SimPacket> {
         let at = self.rng.below(self.kept.len() as u64) as usize;
         self.kept.get(at).cloned()
     }
 
     /// The next copy that has arrived by `now`.
-    pub fn arrive(&mut self, now: u64, coverage: &mut Coverage) -> Option<Letter> {
+    pub fn arrive(&mut self, now: u64, coverage: &mut Coverage) -> Option<SimPacket> {
         let entry = self.under_way.first_entry().filter(|entry| entry.key().0 <= now)?;
         let letter = entry.remove();
         coverage.count(Event::Delivered);

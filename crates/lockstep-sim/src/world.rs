@@ -1,28 +1,28 @@
 //! One run: processes, the network between them, the faults, and the two phases.
 
 use super::check::{Oracle, Violation, digest};
-use super::clock::Clock;
+use super::clock::SimClock;
 use super::coverage::Event;
-use super::device::Device;
+use super::device::SimDevice;
 use super::edge::{EdgeSeat, Edges};
 use super::handover::Draining;
-use super::machine::{Machine, State};
+use super::machine::{Machine, MachineState};
 use super::net::{SimNet, To};
-use super::operator::{OPERATOR, Operator, is_operator};
-use super::outcome::{Failure, Outcome};
+use super::operator::{OPERATOR, SimOperator, is_operator};
+use super::outcome::{Outcome, RunFailure};
 use super::plan::Plan;
 use super::populate::address;
-use super::reader::Source;
+use super::reader::SimReplaySource;
 use super::rng::Rng;
 use super::second::Second;
-use super::sleeper::Slept;
+use super::sleeper::SleepOutcome;
 use super::story::{Happening, Story};
-use super::wire::{Letter, Route, Seats, Weather, Wire};
-use lockstep_core::engine::event::Event as NodeEvent;
+use super::wire::{NetworkModel, NodeSet, Route, SimNetwork, SimPacket};
+use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_core::engine::ports::Group;
-use lockstep_core::engine::publisher::Publisher;
+use lockstep_core::engine::publisher::PublisherEngine;
 use lockstep_core::engine::receiver::Start;
-use lockstep_core::engine::subscriber::{Delivery, Subscriber};
+use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine};
 use lockstep_wire::{Epoch, Identity, Nanos, PublisherId, Seq};
 use std::fmt::Write as _;
 
@@ -31,9 +31,9 @@ pub(super) enum Actor {
     /// A replica's machine.
     Replica(Box<Machine>),
     /// A publisher's process, if it runs.
-    Publisher(Option<Box<Publisher<SimNet>>>, Work),
+    Publisher(Option<Box<PublisherEngine<SimNet>>>, WorldWork),
     /// A subscriber's process, if it runs.
-    Subscriber(Option<Box<Subscriber<SimNet>>>, Reading),
+    Subscriber(Option<Box<SubscriberEngine<SimNet>>>, ReaderSlot),
     /// A process of the edge, if it runs.
     Edge(Box<EdgeSeat>),
     /// The second handle of the process at this seat.
@@ -43,12 +43,12 @@ pub(super) enum Actor {
 }
 
 /// A place at the network.
-pub(super) struct Seat {
+pub(super) struct SimNode {
     pub(super) actor: Actor,
     /// Stopped (SIGSTOP) until then; its sockets go on filling.
     pub(super) paused_until: Nanos,
     /// The fault of its device.
-    pub(super) device: Device,
+    pub(super) device: SimDevice,
     /// The next turn.
     pub(super) wake_at: Nanos,
     /// It had nothing to do for this long, and so looks less often.
@@ -63,7 +63,7 @@ pub(super) struct Seat {
 
 /// What a publisher has still to do.
 #[derive(Clone)]
-pub(super) struct Work {
+pub(super) struct WorldWork {
     pub(super) name: String,
     pub(super) left: u64,
     pub(super) id: Option<PublisherId>,
@@ -85,7 +85,7 @@ pub(super) struct Work {
     pub(super) closed: bool,
 }
 
-impl Work {
+impl WorldWork {
     pub(super) fn new(name: String, left: u64, every_ns: Nanos) -> Self {
         Self {
             name,
@@ -113,25 +113,25 @@ impl Work {
 
 /// What a subscriber is to do.
 #[derive(Clone)]
-pub(super) struct Reading {
+pub(super) struct ReaderSlot {
     pub(super) delivery: Delivery,
     pub(super) start: Start,
     pub(super) restart_at: Nanos,
     /// Its subscription is over.
     pub(super) ended: bool,
     /// The journal that it reads from.
-    pub(super) source: Source,
+    pub(super) source: SimReplaySource,
     /// What it has slept through.
-    pub(super) slept: Slept,
+    pub(super) slept: SleepOutcome,
 }
 
 /// First nothing bad, then something good.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Phase {
+pub(super) enum RunPhase {
     /// Faults strike.
     Storm,
     /// These seats are healed since then; the rest stays broken for ever.
-    Calm(Seats, Nanos),
+    Calm(NodeSet, Nanos),
     /// As many identities are lost that there is no quorum: nothing may happen any more, since then.
     Dead(Nanos),
 }
@@ -142,18 +142,18 @@ pub(super) struct World {
     pub(super) rng: Rng,
     pub(super) clients_rng: Rng,
     pub(super) now: Nanos,
-    pub(super) wire: Wire,
-    pub(super) seats: Vec<Seat>,
+    pub(super) wire: SimNetwork,
+    pub(super) seats: Vec<SimNode>,
     pub(super) oracle: Oracle,
-    pub(super) phase: Phase,
+    pub(super) phase: RunPhase,
     pub(super) next_fault: usize,
     /// Moments from which was looked ahead.
     pub(super) next_moment: usize,
     /// Rivals that were let in.
     pub(super) fences: usize,
     /// Replicas whose identity never counts again.
-    pub(super) lost: Seats,
-    pub(super) operator: Operator,
+    pub(super) lost: NodeSet,
+    pub(super) operator: SimOperator,
     /// Notices of deaths that were prepared for epochs of the past, and whose.
     pub(super) old_notices: Vec<(usize, Vec<u8>)>,
     /// What the replica that has its turn tells its operator.
@@ -186,8 +186,8 @@ const DEAD_NS: Nanos = 20_000_000;
 const STEPS_MAX: u64 = 5_000_000;
 
 /// Runs one plan to its end. `tells` keeps the story.
-pub fn run(plan: &Plan, tells: bool) -> Result<Outcome, Failure> {
-    let fail = |step, violation, story: Option<Story>| Failure {
+pub fn run(plan: &Plan, tells: bool) -> Result<Outcome, RunFailure> {
+    let fail = |step, violation, story: Option<Story>| RunFailure {
         seed: plan.seed,
         step,
         violation,
@@ -211,7 +211,7 @@ pub fn run(plan: &Plan, tells: bool) -> Result<Outcome, Failure> {
         }
     }
     let recovery_ns = match world.phase {
-        Phase::Calm(_, since) => world.now - since,
+        RunPhase::Calm(_, since) => world.now - since,
         _ => 0,
     };
     Ok(Outcome {
@@ -248,9 +248,9 @@ impl World {
             self.act(seat)?;
         }
         match self.phase {
-            Phase::Storm => Ok(false),
-            Phase::Dead(since) => Ok(self.now >= since + self.plan.patient(DEAD_NS)),
-            Phase::Calm(healthy, since) => {
+            RunPhase::Storm => Ok(false),
+            RunPhase::Dead(since) => Ok(self.now >= since + self.plan.patient(DEAD_NS)),
+            RunPhase::Calm(healthy, since) => {
                 let done = self.steps.is_multiple_of(16)
                     && self.is_done(healthy)
                     && self.edge_lacks(healthy)?.is_none();
@@ -260,7 +260,7 @@ impl World {
                         return Err(format!("{}\n  {lacks}", self.describe_stuck(healthy)));
                     }
                     self.oracle.coverage.count(Event::TakeoversThatWait);
-                    self.phase = Phase::Dead(self.now);
+                    self.phase = RunPhase::Dead(self.now);
                 }
                 Ok(done)
             }
@@ -276,7 +276,7 @@ impl World {
     /// What has arrived goes to the sockets.
     fn receive(&mut self) {
         while let Some(letter) = self.wire.arrive(self.now, &mut self.oracle.coverage) {
-            let Letter { route, number, sent_at, bytes } = letter;
+            let SimPacket { route, number, sent_at, bytes } = letter;
             let wakes = self.now + 1 + self.rng.below(self.plan.turn_ns);
             let (now, owner) = (self.now, self.owner(route.to));
             let Some(waiting) = self.net_mut(route.to).map(|net| net.groups.len()) else { continue };
@@ -373,8 +373,8 @@ impl World {
         }
         sent.truncate(count);
         let weather = match self.phase {
-            Phase::Storm => self.plan.weather,
-            _ => Weather { delay_ns: self.plan.weather.delay_ns, ..Weather::default() },
+            RunPhase::Storm => self.plan.weather,
+            _ => NetworkModel { delay_ns: self.plan.weather.delay_ns, ..NetworkModel::default() },
         };
         self.check_log(index)?;
         for (to, bytes) in &sent {
@@ -383,7 +383,7 @@ impl World {
                 story.tell_sent(self.now, index, number, to, bytes);
             }
             self.oracle.coverage.count_kind(bytes);
-            let said = super::check::Sent { to: *to, from: address(index), bytes };
+            let said = super::check::SentDatagram { to: *to, from: address(index), bytes };
             self.check_word(index, &said)?;
             self.trace_digest = digest(&bytes[..bytes.len().min(104)])
                 ^ self.trace_digest.rotate_left(7)
@@ -402,7 +402,7 @@ impl World {
                     self.loop_back(index, group, bytes);
                 } else if self.is_pair(index, other) {
                     // What the two of one identity say to each other arrives: see `second`.
-                    let letter = Letter { route, number, sent_at: self.now, bytes: bytes.clone() };
+                    let letter = SimPacket { route, number, sent_at: self.now, bytes: bytes.clone() };
                     self.wire.post(self.now + weather.delay_ns, letter);
                 } else if group != Some(Group::Submit) || self.is_replica(other) {
                     self.wire.send(&weather, self.now, route, bytes, &mut self.oracle.coverage);
@@ -430,7 +430,7 @@ impl World {
     }
 
     fn has_second_handle(&self, index: usize) -> bool {
-        matches!(self.seats.get(index + 1), Some(Seat { actor: Actor::Handle(owner), .. }) if *owner == index)
+        matches!(self.seats.get(index + 1), Some(SimNode { actor: Actor::Handle(owner), .. }) if *owner == index)
     }
 
     /// The device of the handle at `index`, if its process runs.
@@ -516,7 +516,7 @@ impl World {
     }
 
     /// Whether everything that the healthy ones have to do is done.
-    fn is_done(&self, healthy: Seats) -> bool {
+    fn is_done(&self, healthy: NodeSet) -> bool {
         self.seats.iter().enumerate().filter(|(index, _)| healthy >> index & 1 == 1).all(|(index, seat)| {
             match &seat.actor {
                 Actor::Publisher(Some(process), work) => {
@@ -542,15 +542,14 @@ impl World {
     /// Who has promised above the epoch that is led follows nobody until a higher one begins (S2). The others need
     /// not listen to it where it is no member (it asked for votes when it took itself for one), and a leader that
     /// stays broken may never hear it: a quorum that hears that leader commits without it.
-    fn stays_behind(&self, promised: Epoch, identity: Identity, healthy: Seats) -> bool {
+    fn stays_behind(&self, promised: Epoch, identity: Identity, healthy: NodeSet) -> bool {
         let led = self.oracle.ghost.tip().map_or(Epoch::NONE, |tip| self.oracle.tree.stem(tip).epoch);
-        let leads =
-            |seat: &Seat| matches!(&seat.actor, Actor::Replica(machine) if machine.identity == led.leader());
+        let leads = |seat: &SimNode| matches!(&seat.actor, Actor::Replica(machine) if machine.identity == led.leader());
         let is_heard = self.seats.iter().position(leads).is_some_and(|seat| healthy >> seat & 1 == 1);
         promised > led && !(is_heard && self.members_in_force().contains(&identity))
     }
 
-    fn describe_stuck(&self, healthy: Seats) -> Violation {
+    fn describe_stuck(&self, healthy: NodeSet) -> Violation {
         let mut out = format!(
             "LIVENESS: a quorum is healed for {} ms and this is not done (committed below {}):",
             self.live_ns() / 1_000_000,
@@ -560,7 +559,7 @@ impl World {
             let health = if healthy >> index & 1 == 1 { "healed" } else { "broken" };
             let _ = match &seat.actor {
                 Actor::Replica(machine) => match &machine.state {
-                    State::Up(replica) => write!(
+                    MachineState::Up(replica) => write!(
                         out,
                         "\n  replica {index} ({health}): {} log {:?} promised {} commit {}",
                         replica.role().name(),
@@ -568,8 +567,8 @@ impl World {
                         replica.tail().promised(),
                         replica.core.commit_next()
                     ),
-                    State::Down(..) => write!(out, "\n  replica {index} ({health}): down"),
-                    State::Lost => write!(out, "\n  replica {index} ({health}): lost"),
+                    MachineState::Down(..) => write!(out, "\n  replica {index} ({health}): down"),
+                    MachineState::Lost => write!(out, "\n  replica {index} ({health}): lost"),
                 },
                 Actor::Publisher(process, work) => write!(
                     out,
@@ -597,14 +596,14 @@ impl World {
     }
 }
 
-impl Seat {
+impl SimNode {
     /// When it has its turn, or begins; never, if nothing will ever run here.
     fn ready_at(&self) -> Nanos {
         let at = match &self.actor {
             Actor::Replica(machine) => match &machine.state {
-                State::Up(_) => self.wake_at,
-                State::Down(_, until) => *until,
-                State::Lost => Nanos::MAX,
+                MachineState::Up(_) => self.wake_at,
+                MachineState::Down(_, until) => *until,
+                MachineState::Lost => Nanos::MAX,
             },
             Actor::Publisher(None, work) => work.restart_at,
             Actor::Subscriber(None, reading) => reading.restart_at,
@@ -652,7 +651,7 @@ impl Actor {
     }
 
     /// When a client has something to do, whatever comes: to hand in, to ask or to send again.
-    fn client_deadline(&self, clock: Clock) -> Option<Nanos> {
+    fn client_deadline(&self, clock: SimClock) -> Option<Nanos> {
         match self {
             Self::Publisher(Some(process), work) => {
                 let hands_in = if work.left > 0 { work.next_at } else { Nanos::MAX };

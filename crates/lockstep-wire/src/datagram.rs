@@ -2,10 +2,10 @@
 //! that a repaired frame carries. Each is a [`Header`] and a fixed body; some have items behind it.
 
 use super::{
-    ConditionRow, ConditionRows, Denied, Entries, HEADER_LEN, Header, Identity, JoinBody, Kind, LeaseBody,
-    NAME_LEN_MAX, NOTICE_ROWS_MAX, NoticeRow, NoticeRows, PresenceBody, PublisherId, PublisherSeq,
-    REPLAY_CHAIN, Reject, ReplayBody, ReplayRequestBody, Seq, StatusBody, StatusMember, StatusMembers,
-    VerdictBody, crc, seal,
+    CommandReject, CommandResultBody, ConditionRow, ConditionRows, Entries, HEADER_LEN, Header, Identity,
+    IdentityProbeBody, JoinBody, Kind, LeaseBody, NAME_LEN_MAX, NOTICE_ROWS_MAX, NoticeRow, NoticeRows,
+    PublisherId, PublisherSeq, REPLAY_CHAIN, Reject, ReplayBody, ReplayRequestBody, Seq, StatusBody,
+    StatusMember, StatusMembers, crc, seal,
 };
 use bytemuck::{Pod, Zeroable};
 
@@ -66,7 +66,7 @@ pub struct SeqRange {
 /// Why a request brought no frames.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u32)]
-pub enum Refusal {
+pub enum RepairReject {
     /// Not here yet.
     Ahead = 1,
     /// No longer in memory; `oldest_seq` says from where on it is.
@@ -85,7 +85,7 @@ pub enum Refusal {
     Dropped = 8,
 }
 
-impl Refusal {
+impl RepairReject {
     /// Whether the giver will not give this range later either.
     pub fn gives_up(self) -> bool {
         matches!(self, Self::TooOld | Self::Replay | Self::Dropped)
@@ -124,14 +124,14 @@ impl Refusal {
 /// Behind an answer's header, whose `epoch` is the giver's accepted one and `first_seq` its next.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
-pub struct AnswerBody {
+pub struct RepairRejectBody {
     /// The request's.
     pub token: u64,
     /// The range that is refused.
     pub range: SeqRange,
     /// Oldest seq that the giver can repair.
     pub oldest_seq: Seq,
-    /// A [`Refusal`].
+    /// A [`RepairReject`].
     pub reason: u32,
     /// Before this has passed, asking again is in vain; 0 if nothing is known of that.
     pub retry_after_ns: u32,
@@ -179,7 +179,7 @@ pub const REPAIR_TRAILER_LEN: usize = size_of::<RepairTrailer>();
 /// What a question asks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u32)]
-pub enum Topic {
+pub enum QueryKind {
     /// Who are you, and where do you stand? (The reply's header says it all.)
     Node = 1,
     /// Which id, incarnation and last committed number has the publisher of this name?
@@ -194,7 +194,7 @@ pub enum Topic {
     Pulse = 6,
 }
 
-impl Topic {
+impl QueryKind {
     /// The topic with this number, if there is one.
     pub fn from_u32(topic: u32) -> Option<Self> {
         Some(match topic {
@@ -227,10 +227,10 @@ impl Topic {
 /// Behind a question's header; the name follows, padded to 8.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
-pub struct QuestionBody {
+pub struct QueryBody {
     /// Echoed in the reply.
     pub token: u64,
-    /// A [`Topic`].
+    /// A [`QueryKind`].
     pub topic: u32,
     /// Bytes of the name; 0 where the topic needs none.
     pub name_len: u32,
@@ -239,7 +239,7 @@ pub struct QuestionBody {
 /// Behind a reply's header (`epoch`: accepted, `first_seq`: next, `commit_next`: what the reply rests on).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
-pub struct ReplyBody {
+pub struct QueryReplyBody {
     /// The question's.
     pub token: u64,
     /// The question's.
@@ -274,7 +274,7 @@ pub struct BallotBody {
 /// Behind the header of a watcher's notice, whose `epoch`, `sender` and `incarnation` are the dead leader's.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
-pub struct DownBody {
+pub struct DeathNoticeBody {
     /// Its SHA-256 stands in the epoch's start: only who started that epoch can have known it.
     pub secret: [u8; 32],
 }
@@ -291,16 +291,16 @@ pub struct StepDownBody {
 
 const _: () = {
     assert!(size_of::<BallotBody>() == 24);
-    assert!(size_of::<DownBody>() == 32);
+    assert!(size_of::<DeathNoticeBody>() == 32);
     assert!(size_of::<StepDownBody>() == 16);
     assert!(size_of::<HeartbeatBody>() == 48);
     assert!(size_of::<AckBody>() == 8);
     assert!(size_of::<NackBody>() == 8);
     assert!(size_of::<SeqRange>() == 16);
-    assert!(size_of::<AnswerBody>() == 40);
+    assert!(size_of::<RepairRejectBody>() == 40);
     assert!(size_of::<RepairTrailer>() == 48);
-    assert!(size_of::<QuestionBody>() == 16);
-    assert!(size_of::<ReplyBody>() == 56);
+    assert!(size_of::<QueryBody>() == 16);
+    assert!(size_of::<QueryReplyBody>() == 56);
 };
 
 /// The fixed body behind a checked header.
@@ -345,11 +345,11 @@ pub enum Datagram<'a> {
     /// A nack and its ranges.
     Nack(&'a Header, NackBody, Ranges<'a>),
     /// An answer.
-    Answer(&'a Header, AnswerBody),
+    Answer(&'a Header, RepairRejectBody),
     /// A question and the name in it, which may be empty.
-    Question(&'a Header, QuestionBody, &'a str),
+    Question(&'a Header, QueryBody, &'a str),
     /// A reply.
-    Reply(&'a Header, ReplyBody),
+    Reply(&'a Header, QueryReplyBody),
     /// A candidate's request for promises.
     Prepare(&'a Header, BallotBody),
     /// A promise.
@@ -361,13 +361,13 @@ pub enum Datagram<'a> {
     /// I do.
     Grant(&'a Header, BallotBody),
     /// A watcher's notice.
-    Down(&'a Header, DownBody),
+    Down(&'a Header, DeathNoticeBody),
     /// A leader stops stamping.
     StepDown(&'a Header, StepDownBody),
     /// A status, its members, and what is amiss.
     Status(&'a Header, StatusBody, StatusMembers<'a>, ConditionRows<'a>),
     /// A verdict.
-    Verdict(&'a Header, VerdictBody),
+    Verdict(&'a Header, CommandResultBody),
     /// A join.
     Join(&'a Header, JoinBody),
     /// A lease.
@@ -381,7 +381,7 @@ pub enum Datagram<'a> {
     /// What a leader tells publishers.
     Notice(&'a Header, NoticeRows<'a>),
     /// Who lives under the sender's identity.
-    Presence(&'a Header, PresenceBody),
+    Presence(&'a Header, IdentityProbeBody),
 }
 
 impl<'a> Datagram<'a> {
@@ -432,20 +432,20 @@ impl<'a> Datagram<'a> {
                 Self::Nack(header, body(bytes)?, ranges)
             }
             Kind::Answer => {
-                ends(header, size_of::<AnswerBody>(), 0)?;
-                let body: AnswerBody = body(bytes)?;
-                Refusal::from_u32(body.reason).ok_or(Reject::Body)?;
+                ends(header, size_of::<RepairRejectBody>(), 0)?;
+                let body: RepairRejectBody = body(bytes)?;
+                RepairReject::from_u32(body.reason).ok_or(Reject::Body)?;
                 Self::Answer(header, body)
             }
             Kind::Question => {
-                let asked: QuestionBody = body(bytes)?;
+                let asked: QueryBody = body(bytes)?;
                 let len = asked.name_len as usize;
-                let topic = Topic::from_u32(asked.topic).ok_or(Reject::Body)?;
+                let topic = QueryKind::from_u32(asked.topic).ok_or(Reject::Body)?;
                 if !topic.takes_len(len) {
                     return Err(Reject::Body);
                 }
-                ends(header, size_of::<QuestionBody>() + len.next_multiple_of(8), 0)?;
-                let start = HEADER_LEN + size_of::<QuestionBody>();
+                ends(header, size_of::<QueryBody>() + len.next_multiple_of(8), 0)?;
+                let start = HEADER_LEN + size_of::<QueryBody>();
                 let name = std::str::from_utf8(&bytes[start..start + len]).map_err(|_| Reject::Body)?;
                 if !topic.takes(name) {
                     return Err(Reject::Body);
@@ -453,7 +453,7 @@ impl<'a> Datagram<'a> {
                 Self::Question(header, asked, name)
             }
             Kind::Reply => {
-                ends(header, size_of::<ReplyBody>(), 0)?;
+                ends(header, size_of::<QueryReplyBody>(), 0)?;
                 Self::Reply(header, body(bytes)?)
             }
             kind @ (Kind::Prepare | Kind::Promise | Kind::Refuse | Kind::PreVote | Kind::Grant) => {
@@ -473,7 +473,7 @@ impl<'a> Datagram<'a> {
                 }
             }
             Kind::Down => {
-                ends(header, size_of::<DownBody>(), 0)?;
+                ends(header, size_of::<DeathNoticeBody>(), 0)?;
                 Self::Down(header, body(bytes)?)
             }
             Kind::StepDown => {
@@ -490,11 +490,13 @@ impl<'a> Datagram<'a> {
                 Self::Status(header, said, listed, ConditionRows::check(header, members, bytes)?)
             }
             Kind::Verdict => {
-                ends(header, size_of::<VerdictBody>(), 0)?;
-                let said: VerdictBody = body(bytes)?;
-                let is_order =
-                    matches!(Topic::from_u32(said.topic), Some(Topic::Handover | Topic::DeclareDead));
-                if !is_order || said.denied != 0 && Denied::from_u32(said.denied).is_none() {
+                ends(header, size_of::<CommandResultBody>(), 0)?;
+                let said: CommandResultBody = body(bytes)?;
+                let is_order = matches!(
+                    QueryKind::from_u32(said.topic),
+                    Some(QueryKind::Handover | QueryKind::DeclareDead)
+                );
+                if !is_order || said.denied != 0 && CommandReject::from_u32(said.denied).is_none() {
                     return Err(Reject::Body);
                 }
                 Self::Verdict(header, said)
@@ -527,7 +529,7 @@ impl<'a> Datagram<'a> {
                 Self::Notice(header, NoticeRows::check(header, bytes)?)
             }
             Kind::Presence => {
-                ends(header, size_of::<PresenceBody>(), 0)?;
+                ends(header, size_of::<IdentityProbeBody>(), 0)?;
                 Self::Presence(header, body(bytes)?)
             }
             Kind::Frame | Kind::Submission | Kind::Ack | Kind::Stage | Kind::Switch => {
@@ -567,18 +569,18 @@ pub fn write_nack(out: &mut [u8], mut header: Header, token: u64, ranges: &[SeqR
 }
 
 /// Writes an answer; as [`write_heartbeat`].
-pub fn write_answer(out: &mut [u8], header: Header, body: AnswerBody) -> usize {
+pub fn write_answer(out: &mut [u8], header: Header, body: RepairRejectBody) -> usize {
     write(out, header, bytemuck::bytes_of(&body), &[])
 }
 
 /// Writes a question about `name` (empty where the topic needs none).
-pub fn write_question(out: &mut [u8], header: Header, token: u64, topic: Topic, name: &str) -> usize {
-    let body = QuestionBody { token, topic: topic as u32, name_len: name.len() as u32 };
+pub fn write_question(out: &mut [u8], header: Header, token: u64, topic: QueryKind, name: &str) -> usize {
+    let body = QueryBody { token, topic: topic as u32, name_len: name.len() as u32 };
     write(out, header, bytemuck::bytes_of(&body), name.as_bytes())
 }
 
 /// Writes a reply; as [`write_heartbeat`].
-pub fn write_reply(out: &mut [u8], header: Header, body: ReplyBody) -> usize {
+pub fn write_reply(out: &mut [u8], header: Header, body: QueryReplyBody) -> usize {
     write(out, header, bytemuck::bytes_of(&body), &[])
 }
 
@@ -588,7 +590,7 @@ pub fn write_ballot(out: &mut [u8], header: Header, body: BallotBody) -> usize {
 }
 
 /// Writes a watcher's notice; as [`write_heartbeat`].
-pub fn write_down(out: &mut [u8], header: Header, body: DownBody) -> usize {
+pub fn write_down(out: &mut [u8], header: Header, body: DeathNoticeBody) -> usize {
     write(out, header, bytemuck::bytes_of(&body), &[])
 }
 
@@ -617,7 +619,7 @@ pub fn write_status(
 }
 
 /// Writes a verdict; as [`write_heartbeat`].
-pub fn write_verdict(out: &mut [u8], header: Header, body: VerdictBody) -> usize {
+pub fn write_verdict(out: &mut [u8], header: Header, body: CommandResultBody) -> usize {
     write(out, header, bytemuck::bytes_of(&body), &[])
 }
 
@@ -629,7 +631,7 @@ pub fn write_notice(out: &mut [u8], mut header: Header, rows: &[NoticeRow]) -> u
 }
 
 /// Writes a presence; as [`write_heartbeat`].
-pub fn write_presence(out: &mut [u8], header: Header, body: PresenceBody) -> usize {
+pub fn write_presence(out: &mut [u8], header: Header, body: IdentityProbeBody) -> usize {
     write(out, header, bytemuck::bytes_of(&body), &[])
 }
 

@@ -18,7 +18,7 @@ pub struct JoinBody {
     pub reserved: u32,
     /// Drawn by the asker at its start: an answer to it repeats this.
     pub process_nonce: u64,
-    /// What the giver asked to be told back, by [`LeaseTerm::Prove`]; 0 at first.
+    /// What the giver asked to be told back, by [`LeaseReply::Prove`]; 0 at first.
     pub proof: u64,
     /// Zero.
     pub padding: u64,
@@ -27,7 +27,7 @@ pub struct JoinBody {
 /// What a join has brought.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u32)]
-pub enum LeaseTerm {
+pub enum LeaseReply {
     /// The groups are sent, for `lasts_ms`.
     Given = 1,
     /// Not yet: the join is to come again with this `proof`, which only who hears at its address can know.
@@ -38,7 +38,7 @@ pub enum LeaseTerm {
     Multicast = 4,
 }
 
-impl LeaseTerm {
+impl LeaseReply {
     /// The one with this number, if there is one.
     pub fn from_u32(term: u32) -> Option<Self> {
         [Self::Given, Self::Prove, Self::Full, Self::Multicast]
@@ -51,7 +51,7 @@ impl LeaseTerm {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct LeaseBody {
-    /// A [`LeaseTerm`].
+    /// A [`LeaseReply`].
     pub term: u32,
     /// For how long it is given, in milliseconds; 0 if it is not.
     pub lasts_ms: u32,
@@ -78,7 +78,7 @@ impl JoinBody {
 impl LeaseBody {
     /// Whether it says something.
     pub(super) fn check(self) -> Result<Self, Reject> {
-        LeaseTerm::from_u32(self.term).map(|_| self).ok_or(Reject::Body)
+        LeaseReply::from_u32(self.term).map(|_| self).ok_or(Reject::Body)
     }
 }
 

@@ -7,7 +7,7 @@ use bytemuck::{Pod, Zeroable};
 /// What a row of a notice tells.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u32)]
-pub enum Told {
+pub enum PublisherNotice {
     /// `from..to` have not come, and something behind them has.
     Missing = 1,
     /// From `from` on nothing was taken: the publisher's share of the window is used up.
@@ -16,7 +16,7 @@ pub enum Told {
     TableFull = 3,
 }
 
-impl Told {
+impl PublisherNotice {
     /// What has this number, if there is anything.
     pub fn from_u32(told: u32) -> Option<Self> {
         match told {
@@ -40,7 +40,7 @@ pub struct NoticeRow {
     pub from: PublisherSeq,
     /// The exclusive bound.
     pub to: PublisherSeq,
-    /// A [`Told`].
+    /// A [`PublisherNotice`].
     pub told: u32,
     /// Zero.
     pub reserved: u32,
@@ -70,10 +70,12 @@ impl<'a> NoticeRows<'a> {
             return Err(Reject::Count);
         }
         let rows = Self(&bytes[HEADER_LEN..header.length as usize]);
-        let is_sound = |row: NoticeRow| match Told::from_u32(row.told) {
-            Some(Told::Missing | Told::Throttled) => row.reserved == 0 && row.from > 0 && row.from < row.to,
+        let is_sound = |row: NoticeRow| match PublisherNotice::from_u32(row.told) {
+            Some(PublisherNotice::Missing | PublisherNotice::Throttled) => {
+                row.reserved == 0 && row.from > 0 && row.from < row.to
+            }
             // A nonce is any two words.
-            Some(Told::TableFull) => row.reserved == 0 && row.publisher == 0,
+            Some(PublisherNotice::TableFull) => row.reserved == 0 && row.publisher == 0,
             None => false,
         };
         rows.iter().all(is_sound).then_some(rows).ok_or(Reject::Body)

@@ -7,7 +7,7 @@ use bytemuck::{Pod, Zeroable};
 /// Why a node last missed, or gave up, a leadership.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 #[repr(u8)]
-pub enum Suspicion {
+pub enum LeaderLossReason {
     /// Nobody was suspected yet.
     #[default]
     None = 0,
@@ -23,7 +23,7 @@ pub enum Suspicion {
     Refused = 5,
 }
 
-impl Suspicion {
+impl LeaderLossReason {
     /// The one with this number, if there is one.
     pub fn from_u8(suspicion: u8) -> Option<Self> {
         [Self::None, Self::Down, Self::StepDown, Self::Silence, Self::Deaf, Self::Refused]
@@ -35,7 +35,7 @@ impl Suspicion {
 /// Why an operator's order is not taken.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u32)]
-pub enum Denied {
+pub enum CommandReject {
     /// The asked node does not lead.
     NotLeader = 1,
     /// The identity is no member.
@@ -70,7 +70,7 @@ pub enum Denied {
     Pair = 16,
 }
 
-impl Denied {
+impl CommandReject {
     const ALL: [Self; 16] = [
         Self::NotLeader,
         Self::NotListed,
@@ -99,12 +99,12 @@ impl Denied {
 /// Behind the header of a verdict on an order (`epoch`: accepted, `first_seq`: next).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
-pub struct VerdictBody {
+pub struct CommandResultBody {
     /// The question's.
     pub token: u64,
     /// The question's.
     pub topic: u32,
-    /// 0: the order is taken; else a [`Denied`].
+    /// 0: the order is taken; else a [`CommandReject`].
     pub denied: u32,
 }
 
@@ -134,11 +134,11 @@ pub struct StatusBody {
     pub denied_member: u64,
     /// How long ago; [`AGE_NEVER`] if none was.
     pub denied_age_ns: Nanos,
-    /// Why: a [`Denied`]; 0 if none was.
+    /// Why: a [`CommandReject`]; 0 if none was.
     pub denied: u32,
     /// The node's role, as in a reply.
     pub role: u8,
-    /// A [`Suspicion`].
+    /// A [`LeaderLossReason`].
     pub suspicion: u8,
     /// 0 `process`, 1 `power`: of the followed epoch.
     pub durability: u8,
@@ -162,7 +162,7 @@ pub struct StatusMember {
 }
 
 const _: () = {
-    assert!(size_of::<VerdictBody>() == 16);
+    assert!(size_of::<CommandResultBody>() == 16);
     assert!(size_of::<StatusBody>() == 88);
     assert!(size_of::<StatusMember>() == 48);
 };
@@ -185,8 +185,8 @@ impl<'a> StatusMembers<'a> {
         }
         let at = HEADER_LEN + size_of::<StatusBody>();
         let rows = Self(&bytes[at..at + members * size_of::<StatusMember>()]);
-        let known = Suspicion::from_u8(body.suspicion).is_some()
-            && (body.denied == 0 || Denied::from_u32(body.denied).is_some())
+        let known = LeaderLossReason::from_u8(body.suspicion).is_some()
+            && (body.denied == 0 || CommandReject::from_u32(body.denied).is_some())
             && body.durability <= 1
             && rows.iter().all(|row| row.member.is_sound());
         known.then_some(rows).ok_or(Reject::Body)

@@ -7,7 +7,7 @@ use bytemuck::{Pod, Zeroable};
 /// Behind the header of a presence, asked or answered; the header names the identity that both claim.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
-pub struct PresenceBody {
+pub struct IdentityProbeBody {
     /// The speaker's, as in a heartbeat.
     pub process_nonce: u64,
     /// When the speaker's process began, by its own clock, in nanoseconds since the Unix epoch; `Nanos::MAX` until it has
@@ -19,9 +19,9 @@ pub struct PresenceBody {
     pub answers: u64,
 }
 
-const _: () = assert!(size_of::<PresenceBody>() == 32);
+const _: () = assert!(size_of::<IdentityProbeBody>() == 32);
 
-impl PresenceBody {
+impl IdentityProbeBody {
     /// Whether it asks.
     pub fn asks(&self) -> bool {
         self.answers == 0

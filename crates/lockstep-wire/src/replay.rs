@@ -31,11 +31,11 @@ pub struct ReplayRequestBody {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct ReplayBody {
-    /// The first seq of the frame that would follow next; with [`ReplayEnd::Beyond`] where the giver's history begins.
+    /// The first seq of the frame that would follow next; with [`ReplayEndReason::Beyond`] where the giver's history begins.
     pub next: Seq,
     /// The oldest seq that the giver holds.
     pub oldest_seq: Seq,
-    /// 0: frames follow. In a mark: none is there for the present. Else a [`ReplayEnd`], and nothing follows.
+    /// 0: frames follow. In a mark: none is there for the present. Else a [`ReplayEndReason`], and nothing follows.
     pub end: u32,
     /// Zero.
     pub reserved: u32,
@@ -46,7 +46,7 @@ const _: () = assert!(size_of::<ReplayRequestBody>() == 16 && size_of::<ReplayBo
 /// Why a replay ends, or does not begin.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u32)]
-pub enum ReplayEnd {
+pub enum ReplayEndReason {
     /// All of the range was given.
     Done = 1,
     /// It begins behind what the giver holds as committed.
@@ -71,7 +71,7 @@ pub enum ReplayEnd {
     Beyond = 11,
 }
 
-impl ReplayEnd {
+impl ReplayEndReason {
     /// All of them, by number from 1.
     const ALL: [Self; 11] = [
         Self::Done,
@@ -180,7 +180,7 @@ pub(super) fn check_request(body: &ReplayRequestBody) -> Result<(), Reject> {
 
 /// Judges an answer's or a mark's body.
 pub(super) fn check_replay(body: &ReplayBody) -> Result<(), Reject> {
-    if body.end == 0 || ReplayEnd::from_u32(body.end).is_some() { Ok(()) } else { Err(Reject::Body) }
+    if body.end == 0 || ReplayEndReason::from_u32(body.end).is_some() { Ok(()) } else { Err(Reject::Body) }
 }
 
 #[cfg(test)]
@@ -199,10 +199,10 @@ mod tests {
 
     #[test]
     fn every_end_has_its_number_and_words() {
-        for end in ReplayEnd::ALL {
-            assert_eq!(ReplayEnd::from_u32(end as u32), Some(end));
+        for end in ReplayEndReason::ALL {
+            assert_eq!(ReplayEndReason::from_u32(end as u32), Some(end));
             assert!(!end.name().is_empty());
         }
-        assert_eq!((ReplayEnd::from_u32(0), ReplayEnd::from_u32(12)), (None, None));
+        assert_eq!((ReplayEndReason::from_u32(0), ReplayEndReason::from_u32(12)), (None, None));
     }
 }

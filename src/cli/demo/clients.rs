@@ -5,7 +5,7 @@
 
 use super::args::DemoSenderArgs;
 use super::gateways::{PASSWORD, user_name};
-use super::said::{Answered, Latency, Said, Told, Whereabouts, abandoned};
+use super::said::{Answered, ChildCommand, ChildReport, Latency, Whereabouts, abandoned};
 use super::share::Share;
 use super::subscriber::latencies;
 use super::{GATEWAYS, PUBLISHERS};
@@ -54,7 +54,7 @@ pub fn run(args: &DemoSenderArgs) -> Result<u8, Failure> {
         cpu::pin(core);
     }
     cpu::short_slice();
-    let told = Told::listen()?;
+    let told = ChildCommand::listen()?;
     let clock = Clock::start();
     let new = |number| Client::new(number, Share::new(args.child.messages, args.rate, number)?);
     let mut all = Clients {
@@ -74,15 +74,15 @@ pub fn run(args: &DemoSenderArgs) -> Result<u8, Failure> {
         }
         if !is_ready && all.clients.iter().all(|client| client.knows) {
             is_ready = true;
-            Said::Ready.say()?;
+            ChildReport::Ready.say()?;
         }
         match told.try_recv() {
-            Ok(Told::Begin { at }) => {
+            Ok(ChildCommand::Begin { at }) => {
                 all.clients.iter_mut().for_each(|client| client.share.begin(at));
                 has_begun = true;
                 progress.1 = at;
             }
-            Ok(Told::Gateway { number, address }) if number < GATEWAYS => {
+            Ok(ChildCommand::Gateway { number, address }) if number < GATEWAYS => {
                 all.gateways[number] = Some(address);
             }
             Err(TryRecvError::Disconnected) => return Err(abandoned()),
@@ -112,7 +112,7 @@ pub fn run(args: &DemoSenderArgs) -> Result<u8, Failure> {
         logins: all.sum(|counts| counts.logins).saturating_sub(u64::from(PUBLISHERS)),
         latency: Latency::of(&all.latency),
     };
-    Said::Answered(summary).say()?;
+    ChildReport::Answered(summary).say()?;
     Ok(0)
 }
 
@@ -126,7 +126,7 @@ struct Clients {
     whereabouts: Whereabouts,
     /// Over their sockets, as they are until one connects or ends.
     waiter: Waiter,
-    said: Vec<Said>,
+    said: Vec<ChildReport>,
 }
 
 impl Clients {
@@ -142,7 +142,7 @@ impl Clients {
         }
         if whereabouts != self.whereabouts {
             self.whereabouts = whereabouts;
-            self.said.push(Said::Clients(whereabouts));
+            self.said.push(ChildReport::Clients(whereabouts));
         }
         Ok(work)
     }
@@ -266,7 +266,7 @@ impl Client {
         now: Nanos,
         gateways: &[Option<SocketAddr>],
         latency: &mut Histogram<u64>,
-        said: &mut Vec<Said>,
+        said: &mut Vec<ChildReport>,
     ) -> Result<usize, Failure> {
         let Some(mut connection) = self.connection.take() else {
             if now >= self.retry_at && !self.is_done() {
@@ -290,7 +290,7 @@ impl Client {
         if self.counts.answers > answers {
             if let Some(cut_at) = self.cut_at.take() {
                 let since = if self.answered_at > 0 { self.answered_at } else { cut_at };
-                said.push(Said::Resumed { at: now, wait_ns: now - since });
+                said.push(ChildReport::Resumed { at: now, wait_ns: now - since });
             }
             self.answered_at = now;
         }

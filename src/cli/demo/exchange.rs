@@ -1,9 +1,9 @@
 //! The application of the demo: it acknowledges each order to the client that sent it.
 
 use super::args::DemoChildArgs;
-use super::said::{Said, Told};
+use super::said::{ChildCommand, ChildReport};
 use crate::cli::Failure;
-use crate::cli::exchange::{Exchange, Heard};
+use crate::cli::exchange::{DemoApplication, ExchangeEvent};
 use crate::config::Config;
 use lockstep_process::cpu;
 use lockstep_wire::Nanos;
@@ -19,13 +19,14 @@ pub fn run(args: &DemoChildArgs) -> Result<u8, Failure> {
         cpu::pin(core);
     }
     cpu::short_slice();
-    let told = Told::listen()?;
-    let mut exchange = Exchange::connect(&endpoint)?;
-    Said::Ready.say()?;
+    let told = ChildCommand::listen()?;
+    let mut exchange = DemoApplication::connect(&endpoint)?;
+    ChildReport::Ready.say()?;
     let mut waiter = endpoint.idle.waiter(&exchange.sockets())?;
     let mut orders = 0;
     loop {
-        let work = exchange.turn(|heard| orders += u64::from(matches!(heard, Heard::Order { .. })))?;
+        let work =
+            exchange.turn(|heard| orders += u64::from(matches!(heard, ExchangeEvent::Order { .. })))?;
         if work == 0 {
             let is_over = matches!(told.try_recv(), Err(TryRecvError::Disconnected));
             if is_over && exchange.is_drained() {
@@ -34,6 +35,6 @@ pub fn run(args: &DemoChildArgs) -> Result<u8, Failure> {
             waiter.wait(PAUSE_NS);
         }
     }
-    Said::Exchanged { orders, answers: exchange.answered() }.say()?;
+    ChildReport::Exchanged { orders, answers: exchange.answered() }.say()?;
     Ok(0)
 }

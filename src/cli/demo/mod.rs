@@ -39,7 +39,7 @@ use crate::config::Config;
 use args::DemoArgs;
 use cluster::{Folder, Wire};
 use gateways::Killer;
-use lockstep_client::{NodeState, Questioner};
+use lockstep_client::{NodeState, QueryClient};
 use lockstep_core::engine::event::Role;
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersReader;
@@ -52,7 +52,7 @@ use std::io::{IsTerminal, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use strike::Striker;
+use strike::FailureDriver;
 use watch::{Part, Watch};
 
 /// Who send the orders: publishers, or clients of the gateways.
@@ -165,7 +165,7 @@ impl Demo<'_> {
         let began = Clock::start().now() + HEAD_START_NS;
         watch.begin(began)?;
         let DemoArgs { kill_leader, kill_gateway, .. } = *self.args;
-        let striker = (kill_leader > 0).then(|| Striker::new(self.config.endpoint(), kill_leader));
+        let striker = (kill_leader > 0).then(|| FailureDriver::new(self.config.endpoint(), kill_leader));
         let mut striker = striker.transpose()?;
         let mut killer = (kill_gateway > 0).then(|| Killer::new(kill_gateway));
         watch.until_done(&mut servers, striker.as_mut(), killer.as_mut())?;
@@ -189,7 +189,7 @@ impl Demo<'_> {
             transport: self.args.wire.transport,
             rehearse: self.args.rehearse.keys(),
             strikes_asked: kill_leader,
-            strikes: striker.map_or_else(Vec::new, Striker::into_strikes),
+            strikes: striker.map_or_else(Vec::new, FailureDriver::into_strikes),
             kills_asked: kill_gateway,
             kills: killer.map_or_else(Vec::new, Killer::into_kills),
             began,
@@ -306,7 +306,7 @@ impl Demo<'_> {
         mut is_so: impl FnMut(&[NodeState]) -> bool,
     ) -> Result<(), Failure> {
         let endpoint = self.config.endpoint();
-        let mut questioner = Questioner::open(&endpoint)?;
+        let mut questioner = QueryClient::open(&endpoint)?;
         let clock = Clock::start();
         let deadline = clock.now() + PATIENCE.as_nanos() as Nanos;
         loop {

@@ -1,7 +1,7 @@
 //! A publisher of the demo (`--direct`): its share of the order flow, each order when it is due.
 
 use super::args::{DemoPublisherArgs, DemoSenderArgs};
-use super::said::{Published, Said, Told, abandoned};
+use super::said::{ChildCommand, ChildReport, Published, abandoned};
 use super::share::Share;
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, FENCED, NOT_READY};
@@ -29,15 +29,15 @@ pub fn run(args: &DemoPublisherArgs) -> Result<u8, Failure> {
     }
     cpu::short_slice();
     let mut share = Share::new(child.messages, *rate, *number)?;
-    let told = Told::listen()?;
+    let told = ChildCommand::listen()?;
     let mut publisher = Publisher::connect(&endpoint)?;
     let id = publisher.open(&format!("demo-{number}"), OPEN_TIMEOUT)?;
-    Said::Ready.say()?;
+    ChildReport::Ready.say()?;
     let mut waiter = endpoint.idle.waiter(&publisher.net().sockets())?;
     loop {
         let work = publisher.poll(usize::MAX, |_| {});
         match told.try_recv() {
-            Ok(Told::Begin { at }) => break share.begin(at),
+            Ok(ChildCommand::Begin { at }) => break share.begin(at),
             Err(TryRecvError::Disconnected) => return Err(abandoned()),
             _ if work == 0 => waiter.wait(1_000_000),
             _ => {}
@@ -86,7 +86,7 @@ pub fn run(args: &DemoPublisherArgs) -> Result<u8, Failure> {
         dropped: counts.dropped,
         repairs: publisher.counters().get(Counter::RepairsIn),
     };
-    Said::Published(summary).say()?;
+    ChildReport::Published(summary).say()?;
     Ok(0)
 }
 

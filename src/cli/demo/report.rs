@@ -4,7 +4,7 @@ use super::args::Carrier;
 use super::gateways::Kill;
 use super::memory::Memory;
 use super::said::{Answered, Delivered, Latency};
-use super::strike::Strike;
+use super::strike::InjectedFailure;
 use super::watch::Summaries;
 use super::{PUBLISHERS, busy_threads};
 use lockstep_io::idle::Idle;
@@ -62,7 +62,7 @@ pub struct Report {
     /// How often the leader was to be struck.
     pub strikes_asked: u32,
     /// What was done to leaders.
-    pub strikes: Vec<Strike>,
+    pub strikes: Vec<InjectedFailure>,
     /// How often a gateway was to be killed.
     pub kills_asked: u32,
     /// What was done to gateways.

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, channel};
 /// One line to a child.
 #[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Debug)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Told {
+pub enum ChildCommand {
     /// Orders flow from this moment on, by the monotonic clock.
     Begin {
         /// When the first one is due.
@@ -33,7 +33,7 @@ pub enum Told {
     },
 }
 
-impl Told {
+impl ChildCommand {
     /// The line.
     pub fn line(&self) -> io::Result<String> {
         Ok(serde_json::to_string(self).map_err(io::Error::other)? + "\n")
@@ -67,7 +67,7 @@ pub fn abandoned() -> Failure {
 /// One line.
 #[derive(Clone, Serialize, Deserialize, Debug)]
 #[serde(tag = "event", rename_all = "snake_case")]
-pub enum Said {
+pub enum ChildReport {
     /// Connected; a publisher's name is open, all clients are logged in.
     Ready,
     /// So many orders are delivered here.
@@ -108,7 +108,7 @@ pub enum Said {
     Delivered(Delivered),
 }
 
-impl Said {
+impl ChildReport {
     /// Says it on stdout.
     pub fn say(&self) -> io::Result<()> {
         let line = serde_json::to_string(self).map_err(io::Error::other)?;
@@ -273,12 +273,12 @@ mod tests {
     #[test]
     fn what_is_said_is_understood() {
         let clients = Whereabouts { at: [2, 0], away: 7 };
-        let line = serde_json::to_string(&Said::Clients(clients)).expect("JSON");
+        let line = serde_json::to_string(&ChildReport::Clients(clients)).expect("JSON");
         assert_eq!(line, r#"{"event":"clients","at":[2,0],"away":7}"#);
-        assert!(matches!(serde_json::from_str(&line), Ok(Said::Clients(said)) if said == clients));
-        let told = Told::Gateway { number: 1, address: ([127, 0, 0, 1], 9_000).into() };
+        assert!(matches!(serde_json::from_str(&line), Ok(ChildReport::Clients(said)) if said == clients));
+        let told = ChildCommand::Gateway { number: 1, address: ([127, 0, 0, 1], 9_000).into() };
         let line = told.line().expect("JSON");
         assert_eq!(line, "{\"event\":\"gateway\",\"number\":1,\"address\":\"127.0.0.1:9000\"}\n");
-        assert_eq!(serde_json::from_str::<Told>(&line).ok(), Some(told));
+        assert_eq!(serde_json::from_str::<ChildCommand>(&line).ok(), Some(told));
     }
 }

@@ -9,7 +9,7 @@ use super::process::Process;
 use super::say;
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};
-use lockstep_client::{Endpoint, NodeState, Questioner};
+use lockstep_client::{Endpoint, NodeState, QueryClient};
 use lockstep_core::engine::event::Role;
 use lockstep_io::clock::Clock;
 use lockstep_process::signal::Signal;
@@ -48,7 +48,7 @@ impl How {
 
 /// A strike.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Strike {
+pub struct InjectedFailure {
     /// Who led.
     pub leader: u32,
     /// What was done to it.
@@ -69,20 +69,20 @@ enum Phase {
 }
 
 /// See the module.
-pub struct Striker {
+pub struct FailureDriver {
     left: u32,
     phase: Phase,
-    strikes: Vec<Strike>,
-    questioner: Questioner,
+    strikes: Vec<InjectedFailure>,
+    questioner: QueryClient,
     endpoint: Endpoint,
     clock: Clock,
     asked_at: Nanos,
 }
 
-impl Striker {
+impl FailureDriver {
     /// One that strikes so many times.
     pub fn new(endpoint: Endpoint, times: u32) -> Result<Self, Failure> {
-        let (clock, questioner) = (Clock::start(), Questioner::open(&endpoint)?);
+        let (clock, questioner) = (Clock::start(), QueryClient::open(&endpoint)?);
         let phase = Phase::Calm { until: clock.now() + PAUSE_NS };
         Ok(Self { left: times, phase, strikes: Vec::new(), questioner, endpoint, clock, asked_at: 0 })
     }
@@ -97,7 +97,7 @@ impl Striker {
     }
 
     /// What was done.
-    pub fn into_strikes(self) -> Vec<Strike> {
+    pub fn into_strikes(self) -> Vec<InjectedFailure> {
         self.strikes
     }
 
@@ -163,7 +163,7 @@ impl Striker {
         // Before it is done: the next epoch may have begun when the call returns.
         let at = self.clock.now();
         process.strike(if how == How::Killed { Signal::Kill } else { Signal::Stop })?;
-        self.strikes.push(Strike { leader: id, how, at, epoch: leader.accepted, next: None });
+        self.strikes.push(InjectedFailure { leader: id, how, at, epoch: leader.accepted, next: None });
         self.left -= 1;
         self.phase = Phase::Struck { since: at };
         Ok(())

@@ -3,14 +3,16 @@
 
 use super::PUBLISHERS;
 use super::args::DemoSubscriberArgs;
-use super::said::{Delivered, Latency, Said, Told, abandoned};
+use super::said::{ChildCommand, ChildReport, Delivered, Latency, abandoned};
 use crate::cli::Failure;
 use crate::cli::exchange::ACKNOWLEDGED;
 use crate::cli::failure::{FAILED, INTEGRITY};
 use crate::cli::orders::{Order, OrderFlow};
 use crate::config::Config;
 use hdrhistogram::Histogram;
-use lockstep_client::{Delivery, Flow, Message, ReplayEnd, Start, StreamDigest, Subscriber, SubscriberEvent};
+use lockstep_client::{
+    Delivery, Flow, Message, ReplayEndReason, Start, StreamDigest, Subscriber, SubscriberEvent,
+};
 use lockstep_core::engine::counters::Counter;
 use lockstep_io::clock::Clock;
 use lockstep_process::cpu;
@@ -42,11 +44,11 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
         cpu::pin(core);
     }
     cpu::short_slice();
-    let told = Told::listen()?;
+    let told = ChildCommand::listen()?;
     let delivery = if args.stamped { Delivery::Stamped } else { Delivery::Committed };
     let mut subscriber = Subscriber::connect(&endpoint, delivery, Start::From(1))?;
     let mut waiter = endpoint.idle.waiter(&subscriber.net().sockets())?;
-    Said::Ready.say()?;
+    ChildReport::Ready.say()?;
     let mut seen = Seen::new(flow, *subscriber.clock(), args.stamped)?;
     let (mut told_at, mut end) = (subscriber.clock().now(), Seq::MAX);
     while subscriber.deliver_next() < end || subscriber.commit_next() < end || !seen.pending.is_empty() {
@@ -60,10 +62,10 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
         let now = subscriber.clock().now();
         if now > told_at + TELL_NS {
             told_at = now;
-            Said::Progress { orders: seen.orders.count }.say()?;
+            ChildReport::Progress { orders: seen.orders.count }.say()?;
         }
         match told.try_recv() {
-            Ok(Told::End { next }) => end = next,
+            Ok(ChildCommand::End { next }) => end = next,
             Err(TryRecvError::Disconnected) => return Err(abandoned()),
             _ if work == 0 => waiter.wait(PAUSE_NS),
             _ => {}
@@ -95,7 +97,7 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
         dropped: counts.dropped,
         latency: Latency::of(&seen.latency),
     };
-    Said::Delivered(summary).say()?;
+    ChildReport::Delivered(summary).say()?;
     Ok(0)
 }
 
@@ -174,7 +176,7 @@ struct Seen {
     /// The epoch that began with no message of it yet.
     begun: Option<Epoch>,
     /// Epochs to be told of.
-    epochs: Vec<Said>,
+    epochs: Vec<ChildReport>,
 }
 
 /// A message that is not final yet.
@@ -222,7 +224,7 @@ impl Seen {
                 self.failed = Some(Failure::new(INTEGRITY, what));
             }
             SubscriberEvent::Refused { why, next } => {
-                let why = why.map_or("no journal can be reached", ReplayEnd::name);
+                let why = why.map_or("no journal can be reached", ReplayEndReason::name);
                 self.failed = Some(Failure::new(INTEGRITY, format!("seq {next} cannot be replayed: {why}")));
             }
             SubscriberEvent::Diverged { seq } => {
@@ -242,7 +244,7 @@ impl Seen {
     fn on_told(&mut self, message: &Message<'_>) {
         let now = self.clock.now();
         if let Some(epoch) = self.begun.take().filter(|_| self.last_at > 0) {
-            self.epochs.push(Said::Epoch { epoch: epoch.0, at: now, gap_ns: now - self.last_at });
+            self.epochs.push(ChildReport::Epoch { epoch: epoch.0, at: now, gap_ns: now - self.last_at });
         }
         self.last_at = now;
         if let Some((_, order)) = Order::from_numbered(message.payload) {

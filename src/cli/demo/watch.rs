@@ -4,8 +4,8 @@
 use super::gateways::{Killer, Step};
 use super::memory::Memory;
 use super::process::Process;
-use super::said::{Answered, Delivered, Published, Said, Told, Whereabouts};
-use super::strike::Striker;
+use super::said::{Answered, ChildCommand, ChildReport, Delivered, Published, Whereabouts};
+use super::strike::FailureDriver;
 use super::{GATEWAYS, PATIENCE, Servers, check, say};
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};
@@ -75,12 +75,12 @@ struct Child {
     is_ready: bool,
     orders: u64,
     epochs: Vec<EpochSeen>,
-    summary: Option<Said>,
+    summary: Option<ChildReport>,
 }
 
 /// What was heard.
 enum Heard {
-    Said(usize, Said),
+    Said(usize, ChildReport),
     /// A line of a child's that is none of ours, and why.
     Unknown(usize, String),
     /// A child says no more: it has ended, rightly or not.
@@ -144,7 +144,7 @@ impl Watch {
         self.children.push(Child { process, part, is_ready: false, orders: 0, epochs, summary });
         for (number, address) in self.listening.into_iter().enumerate() {
             if let Some(address) = address.filter(|_| part == Part::Sender) {
-                self.tell(part, &Told::Gateway { number, address })?;
+                self.tell(part, &ChildCommand::Gateway { number, address })?;
             }
         }
         Ok(())
@@ -200,10 +200,10 @@ impl Watch {
     pub fn begin(&mut self, at: Nanos) -> Result<(), Failure> {
         let now = self.clock.now();
         (self.told, self.moved) = ((now, 0), (now, 0));
-        self.tell(Part::Sender, &Told::Begin { at })
+        self.tell(Part::Sender, &ChildCommand::Begin { at })
     }
 
-    fn tell(&mut self, part: Part, told: &Told) -> Result<(), Failure> {
+    fn tell(&mut self, part: Part, told: &ChildCommand) -> Result<(), Failure> {
         let line = told.line()?;
         let open = |child: &&mut Child| child.part == part && child.summary.is_none();
         self.children.iter_mut().filter(open).try_for_each(|child| child.process.tell(&line))
@@ -214,7 +214,7 @@ impl Watch {
     pub fn until_done(
         &mut self,
         servers: &mut Servers,
-        mut striker: Option<&mut Striker>,
+        mut striker: Option<&mut FailureDriver>,
         mut killer: Option<&mut Killer>,
     ) -> Result<(), Failure> {
         let sends = |child: &Child| child.part == Part::Sender && child.summary.is_none();
@@ -264,7 +264,7 @@ impl Watch {
 
     /// Lets the subscribers end at `next`, behind the last entry, and returns what everybody said.
     pub fn finish(&mut self, servers: &mut Servers, next: Seq) -> Result<Summaries, Failure> {
-        self.tell(Part::Subscriber, &Told::End { next })?;
+        self.tell(Part::Subscriber, &ChildCommand::End { next })?;
         let what = format!("had no summary within {PATIENCE:?}");
         self.until(servers, &what, |child| child.summary.is_some())?;
         let mut all = Summaries { waits: std::mem::take(&mut self.waits), ..Summaries::default() };
@@ -274,12 +274,12 @@ impl Watch {
             let memory = self.memory.get(&child.process.pid()).copied().unwrap_or_default();
             let name = child.process.name().to_owned();
             match child.summary.take() {
-                Some(Said::Published(said)) => all.published.push((name, said, memory)),
-                Some(Said::Answered(said)) => all.answered = Some((name, said, memory)),
-                Some(Said::Exchanged { orders, answers }) => {
+                Some(ChildReport::Published(said)) => all.published.push((name, said, memory)),
+                Some(ChildReport::Answered(said)) => all.answered = Some((name, said, memory)),
+                Some(ChildReport::Exchanged { orders, answers }) => {
                     all.exchanged = Some((name, [orders, answers], memory));
                 }
-                Some(Said::Delivered(said)) => {
+                Some(ChildReport::Delivered(said)) => {
                     if !said.stamped {
                         all.epochs.append(&mut child.epochs);
                     }
@@ -308,24 +308,27 @@ impl Watch {
             Ok(Heard::End(index)) => return Err(self.children[index].process.await_death(PATIENCE)),
             Ok(Heard::Listening(number, address)) => {
                 self.listening[number] = Some(address);
-                self.tell(Part::Sender, &Told::Gateway { number, address })?;
+                self.tell(Part::Sender, &ChildCommand::Gateway { number, address })?;
             }
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => servers.check_alive()?,
         }
         check(&self.stop)
     }
 
-    fn on_said(&mut self, index: usize, said: Said) {
+    fn on_said(&mut self, index: usize, said: ChildReport) {
         let child = &mut self.children[index];
         match said {
-            Said::Ready => child.is_ready = true,
-            Said::Epoch { epoch, at, gap_ns } => {
+            ChildReport::Ready => child.is_ready = true,
+            ChildReport::Epoch { epoch, at, gap_ns } => {
                 child.epochs.push(EpochSeen { epoch: Epoch(epoch), at, gap_ns });
             }
-            Said::Progress { orders } => child.orders = orders,
-            Said::Clients(clients) => self.clients = clients,
-            Said::Resumed { at, wait_ns } => self.waits.push((at, wait_ns)),
-            Said::Published(_) | Said::Answered(_) | Said::Exchanged { .. } | Said::Delivered(_) => {
+            ChildReport::Progress { orders } => child.orders = orders,
+            ChildReport::Clients(clients) => self.clients = clients,
+            ChildReport::Resumed { at, wait_ns } => self.waits.push((at, wait_ns)),
+            ChildReport::Published(_)
+            | ChildReport::Answered(_)
+            | ChildReport::Exchanged { .. }
+            | ChildReport::Delivered(_) => {
                 child.summary = Some(said);
             }
         }

@@ -14,7 +14,7 @@ const LINES_PER_SECOND: u32 = 8;
 
 /// What reading brought.
 #[derive(Debug)]
-pub(super) enum Heard {
+pub(super) enum LinkInput {
     /// So many bytes of the client's.
     Bytes(usize),
     /// Bytes that TLS kept for itself: there may be more behind them.
@@ -27,7 +27,7 @@ pub(super) enum Heard {
     Fault(String),
 }
 
-impl From<io::Result<usize>> for Heard {
+impl From<io::Result<usize>> for LinkInput {
     fn from(read: io::Result<usize>) -> Self {
         match read {
             Ok(0) => Self::End,
@@ -76,16 +76,18 @@ impl Link {
     }
 
     /// Reads what the client says, once.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Heard {
+    pub fn read(&mut self, buffer: &mut [u8]) -> LinkInput {
         match self {
             Self::Plain { socket, begun } => {
-                let heard = Heard::from(socket.read(buffer));
-                if let Heard::Bytes(len) = heard
+                let heard = LinkInput::from(socket.read(buffer));
+                if let LinkInput::Bytes(len) = heard
                     && !std::mem::replace(begun, true)
                     // The third byte of a packet in the clear is a letter.
                     && let [TLS_BEGINS, 3, 0..=4, ..] = buffer[..len]
                 {
-                    return Heard::Fault("it begins like TLS, and here clients speak in the clear".into());
+                    return LinkInput::Fault(
+                        "it begins like TLS, and here clients speak in the clear".into(),
+                    );
                 }
                 heard
             }

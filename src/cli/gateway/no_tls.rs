@@ -1,7 +1,7 @@
 //! What stands in the place of [`super::tls`] in a build without it: nobody can have a connection of it.
 
 use super::RunArgs;
-use super::link::Heard;
+use super::link::LinkInput;
 use crate::cli::Failure;
 use crate::cli::failure::USAGE;
 use crate::config::Config;
@@ -54,7 +54,7 @@ impl Session {
         match *self {}
     }
 
-    pub fn read(&mut self, _: &mut [u8]) -> Heard {
+    pub fn read(&mut self, _: &mut [u8]) -> LinkInput {
         match *self {}
     }
 

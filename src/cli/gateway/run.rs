@@ -7,11 +7,11 @@
 //! ```
 
 use super::RunArgs;
-use super::link::{Faults, Heard, Link};
+use super::link::{Faults, Link, LinkInput};
 use super::listeners::{DEFAULT, LISTENERS_MAX, Listener};
 use super::user;
 use super::verifier::Verifier;
-use crate::cli::ended::{Reading, serve_whole_or_oldest};
+use crate::cli::ended::{ReadingEnd, serve_whole_or_oldest};
 use crate::cli::failure::{FAILED, FENCED, USAGE};
 use crate::cli::sequencer::stop_with_stdin;
 use crate::cli::{Failure, counters_or_warning, log, signals};
@@ -20,9 +20,9 @@ use lockstep_client::{
     Counted, Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Subscriber,
 };
 use lockstep_gateway::gateway::clients::GATEWAY;
-use lockstep_gateway::gateway::core::{Counts, Gateway, GatewayError, GatewayLimits, Stream};
+use lockstep_gateway::gateway::core::{Gateway, GatewayCounts, GatewayError, GatewayLimits, GatewayStream};
 use lockstep_gateway::gateway::ledger::Ledger;
-use lockstep_gateway::gateway::users::Whom;
+use lockstep_gateway::gateway::users::Recipient;
 use lockstep_io::IoError;
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_io::idle::Idle;
@@ -68,7 +68,7 @@ const STOP_NS: Nanos = 3_000_000_000;
 /// The publisher as the core sees it.
 struct Handle<'a>(&'a mut Publisher);
 
-impl Stream for Handle<'_> {
+impl GatewayStream for Handle<'_> {
     fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
         self.0.begin_open(name, nonce)
     }
@@ -130,7 +130,7 @@ fn serve(
     config: &Config,
     stop: &AtomicBool,
     reload: &AtomicBool,
-    reading: &mut Reading,
+    reading: &mut ReadingEnd,
 ) -> Result<(), Failure> {
     cpu::short_slice();
     let mut server = Server::open(args, config, reading)?;
@@ -214,7 +214,7 @@ struct Server {
 }
 
 impl Server {
-    fn open(args: &RunArgs, config: &Config, reading: &Reading) -> Result<Self, Failure> {
+    fn open(args: &RunArgs, config: &Config, reading: &ReadingEnd) -> Result<Self, Failure> {
         let name = &name_of(args)?;
         let users_path = user::path(args.users.as_deref(), config);
         let users = user::read(&users_path)?;
@@ -227,7 +227,7 @@ impl Server {
         if users.iter().next().is_none() {
             tracing::warn!(file = %users_path.display(), "no user is in the file: nobody can log in");
         }
-        let keeps_everybody = users.iter().any(|user| user.hear.contains(&Whom::Everybody));
+        let keeps_everybody = users.iter().any(|user| user.hear.contains(&Recipient::Everybody));
         let spool = Spool::open(Path::new(&limits.spool), limits.spool_size_bytes).map_err(|error| {
             let hint = "gateway.spool names a writable directory of a file system that has unnamed files";
             Failure::new(FAILED, format!("{error}; {hint}"))
@@ -269,7 +269,7 @@ impl Server {
             name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
         let process = format!("gateway-{process}");
         let counted =
-            Counted::create(&endpoint, &process, &Counts::NAMES, Some(&publisher), Some(&subscriber));
+            Counted::create(&endpoint, &process, &GatewayCounts::NAMES, Some(&publisher), Some(&subscriber));
         let counted = counters_or_warning(counted);
         Ok(Self {
             name: name.clone(),
@@ -310,7 +310,7 @@ impl Server {
     }
 
     /// Everything once; then a sleep, if there was nothing to do.
-    fn turn(&mut self, reading: &mut Reading) -> Result<(), Failure> {
+    fn turn(&mut self, reading: &mut ReadingEnd) -> Result<(), Failure> {
         let now = self.clock.now();
         let mut work = self.turn_stream(now, reading)?;
         while let Some((check, is_right)) = self.verifier.verdict() {
@@ -343,7 +343,7 @@ impl Server {
         self.wait(work)
     }
 
-    fn turn_stream(&mut self, now: Nanos, reading: &mut Reading) -> Result<usize, Failure> {
+    fn turn_stream(&mut self, now: Nanos, reading: &mut ReadingEnd) -> Result<usize, Failure> {
         let Self { core, publisher, subscriber, told, .. } = self;
         let mut work = publisher.poll(BATCH, |event| told.push(event));
         for event in told.drain(..) {
@@ -435,19 +435,19 @@ impl Server {
             return 0;
         };
         match client.link.read(&mut self.buffer) {
-            Heard::Bytes(len) => {
+            LinkInput::Bytes(len) => {
                 let Self { core, publisher, buffer, .. } = self;
                 core.on_bytes(now, &mut Handle(publisher), index, &buffer[..len]);
                 self.touched.push(index);
             }
-            Heard::Again => self.touched.push(index), // there may be an answer
-            Heard::Nothing => {
+            LinkInput::Again => self.touched.push(index), // there may be an answer
+            LinkInput::Nothing => {
                 client.readable = false;
                 self.readable.remove(&index);
                 return 0;
             }
-            Heard::End => self.close(now, index),
-            Heard::Fault(what) => {
+            LinkInput::End => self.close(now, index),
+            LinkInput::Fault(what) => {
                 self.faults.tell(now, client.peer, &what);
                 self.close(now, index);
             }
@@ -557,7 +557,7 @@ impl Server {
         self.listeners.iter_mut().for_each(Listener::reload);
         match user::read(&self.users) {
             Ok(users) => {
-                let hears_everybody = users.iter().any(|user| user.hear.contains(&Whom::Everybody));
+                let hears_everybody = users.iter().any(|user| user.hear.contains(&Recipient::Everybody));
                 if hears_everybody && !self.core.ledger().keeps_everybody() {
                     tracing::warn!("who hears everybody does so after the gateway's next start");
                 }

@@ -1,7 +1,7 @@
 //! TLS 1.3 and 1.2 for clients, by `rustls`, which like the core owns no socket: what is read and written, and how
 //! much is kept meanwhile, is decided here.
 
-use super::link::{Heard, TLS_BEGINS};
+use super::link::{LinkInput, TLS_BEGINS};
 use super::{RunArgs, read_private};
 use crate::cli::Failure;
 use crate::cli::failure::USAGE;
@@ -128,37 +128,41 @@ impl Session {
     }
 
     /// Reads on until there is something for the core, one step of a handshake is done, or the turn is over.
-    pub fn read(&mut self, buffer: &mut [u8]) -> Heard {
+    pub fn read(&mut self, buffer: &mut [u8]) -> LinkInput {
         if !self.begun {
             let mut first = [0];
-            match Heard::from(self.socket.peek(&mut first)) {
-                Heard::Bytes(_) if first[0] == TLS_BEGINS => self.begun = true,
-                Heard::Bytes(_) if first[0] == 0 => {
-                    return Heard::Fault("it begins like SoupBinTCP in the clear, and here is TLS".into());
+            match LinkInput::from(self.socket.peek(&mut first)) {
+                LinkInput::Bytes(_) if first[0] == TLS_BEGINS => self.begun = true,
+                LinkInput::Bytes(_) if first[0] == 0 => {
+                    return LinkInput::Fault(
+                        "it begins like SoupBinTCP in the clear, and here is TLS".into(),
+                    );
                 }
-                Heard::Bytes(_) => return Heard::Fault(format!("it begins with {:#04x}: no TLS", first[0])),
+                LinkInput::Bytes(_) => {
+                    return LinkInput::Fault(format!("it begins with {:#04x}: no TLS", first[0]));
+                }
                 other => return other,
             }
         }
         for _ in 0..READS_PER_TURN {
-            match Heard::from(self.connection.reader().read(buffer)) {
-                Heard::Nothing => {}
+            match LinkInput::from(self.connection.reader().read(buffer)) {
+                LinkInput::Nothing => {}
                 other => return other,
             }
-            match Heard::from(self.connection.read_tls(&mut self.socket)) {
-                Heard::Bytes(_) => {}
+            match LinkInput::from(self.connection.read_tls(&mut self.socket)) {
+                LinkInput::Bytes(_) => {}
                 other => return other,
             }
             let was_handshaking = self.connection.is_handshaking();
             if let Err(error) = self.connection.process_new_packets() {
                 let _ = self.flush(); // the alert, if the socket takes it
-                return Heard::Fault(format!("TLS: {error}"));
+                return LinkInput::Fault(format!("TLS: {error}"));
             }
             if was_handshaking {
                 break;
             }
         }
-        Heard::Again
+        LinkInput::Again
     }
 
     /// What is encrypted leaves before more is.

@@ -7,7 +7,7 @@ use crate::cli::failure::{FAILED, USAGE};
 use crate::config::Config;
 use clap::{Args, Subcommand};
 use lockstep_gateway::gateway::passwords;
-use lockstep_gateway::gateway::users::{User, Users, Whom, user_name};
+use lockstep_gateway::gateway::users::{Recipient, User, Users, user_name};
 use lockstep_io::clock::random_u64;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, IsTerminal, Read, Write};
@@ -70,10 +70,10 @@ pub struct AddArgs {
     /// Whose messages are its sequence: self, everybody, client:NAME, channel:NUMBER; repeatable; self if none
     /// is given
     #[arg(long, value_name = "WHOM")]
-    pub hear: Vec<Whom>,
+    pub hear: Vec<Recipient>,
     /// Whom its messages are for
     #[arg(long, value_name = "WHOM", default_value = "everybody")]
-    pub to: Whom,
+    pub to: Recipient,
     /// Its messages begin with a number of its own, by which each is stamped exactly once
     #[arg(long)]
     pub numbered: bool,

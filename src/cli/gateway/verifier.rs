@@ -6,7 +6,7 @@ use crate::cli::Failure;
 use crate::cli::failure::FAILED;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use lockstep_gateway::gateway::core::Check;
-use lockstep_gateway::gateway::passwords::{Believed, Passwords, Share};
+use lockstep_gateway::gateway::passwords::{Believed, PasswordCpuShare, Passwords};
 use lockstep_io::IoError;
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_process::cpu;
@@ -77,7 +77,7 @@ impl Verifier {
             work.run(|_| {});
         })?;
         spawn("passwords-share", move || {
-            let (mut share, mut used) = (Share::default(), cpu::thread_time());
+            let (mut share, mut used) = (PasswordCpuShare::default(), cpu::thread_time());
             also.run(|clock| {
                 let now_used = cpu::thread_time();
                 let rest = share.on_used(clock.now(), now_used - std::mem::replace(&mut used, now_used));

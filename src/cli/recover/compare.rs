@@ -1,11 +1,11 @@
 //! Which of several journals holds most: the one on which a history is to be founded.
 
-use super::held::Held;
+use super::held::JournalHoldings;
 use std::collections::BTreeSet;
 
 /// What a comparison says.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Verdict {
+pub struct Comparison {
     /// The place of the one that holds most.
     pub longest: usize,
     /// For the operator, in order.
@@ -18,7 +18,7 @@ pub struct Verdict {
 ///
 /// # Errors
 /// They belong to different clusters, to histories of which none was founded on the other, or contradict each other.
-pub fn judge(all: &[Held]) -> Result<Verdict, String> {
+pub fn judge(all: &[JournalHoldings]) -> Result<Comparison, String> {
     let Some(longest) = (0..all.len()).filter(|at| !all[*at].is_blank()).max_by_key(|at| {
         let held = &all[*at];
         (held.epoch, held.next, held.complete, std::cmp::Reverse(*at))
@@ -77,7 +77,7 @@ pub fn judge(all: &[Held]) -> Result<Verdict, String> {
             members.len(),
             names.join(", ")
         ));
-        return Ok(Verdict { longest, remarks, has_quorum });
+        return Ok(Comparison { longest, remarks, has_quorum });
     }
     remarks.push(format!(
         "{} of {} members are complete, a quorum is {}",
@@ -106,16 +106,16 @@ pub fn judge(all: &[Held]) -> Result<Verdict, String> {
     if !absent.is_empty() {
         remarks.push(format!("not compared: {}; a journal of theirs may hold more", absent.join(", ")));
     }
-    Ok(Verdict { longest, remarks, has_quorum })
+    Ok(Comparison { longest, remarks, has_quorum })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::recover::held::{Former, SCHEMA};
+    use crate::cli::recover::held::{AncestorRow, SCHEMA};
 
-    fn held(identity: &str, epoch: u64, next: u64) -> Held {
-        Held {
+    fn held(identity: &str, epoch: u64, next: u64) -> JournalHoldings {
+        JournalHoldings {
             schema: SCHEMA.into(),
             journal: format!("/j/{identity}"),
             cluster: 7,
@@ -157,8 +157,12 @@ mod tests {
     #[test]
     fn only_the_journal_of_the_only_member_says_that_nothing_is_missing() {
         let members = vec!["1:0000001".to_owned()];
-        let whole =
-            |identity| Held { complete: true, why: None, members: members.clone(), ..held(identity, 4, 90) };
+        let whole = |identity| JournalHoldings {
+            complete: true,
+            why: None,
+            members: members.clone(),
+            ..held(identity, 4, 90)
+        };
         assert_eq!(whole("1:0000001").missing(), "nothing");
         let said = whole("101:0000009").missing();
         assert!(said.starts_with("what others hold above seq 89"), "{said}");
@@ -166,7 +170,7 @@ mod tests {
 
     #[test]
     fn a_quorum_of_complete_journals_needs_no_founding() {
-        let whole = |identity| Held { complete: true, why: None, ..held(identity, 4, 90) };
+        let whole = |identity| JournalHoldings { complete: true, why: None, ..held(identity, 4, 90) };
         let all = [whole("1:0000001"), held("2:0000002", 4, 90), whole("3:0000003"), whole("101:0000009")];
         let verdict = judge(&all).expect("a verdict");
         assert!(verdict.has_quorum && verdict.remarks[1].contains("start them"), "{verdict:?}");
@@ -178,24 +182,24 @@ mod tests {
 
     #[test]
     fn a_later_history_goes_before_the_one_that_it_was_founded_on() {
-        let later = Held {
+        let later = JournalHoldings {
             history: 0xb2,
-            former: vec![Former { history: 0xb1, next: 60, chain: 0 }],
+            former: vec![AncestorRow { history: 0xb1, next: 60, chain: 0 }],
             ..held("2:0000005", 4_100, 61)
         };
         let all = [held("1:0000001", 4, 90), later.clone()];
         assert_eq!(judge(&all).expect("a verdict").longest, 1);
-        let stranger = Held { history: 0xb3, former: Vec::new(), ..later };
+        let stranger = JournalHoldings { history: 0xb3, former: Vec::new(), ..later };
         let error = judge(&[all[0].clone(), stranger]).expect_err("two streams");
         assert!(error.contains("neither was founded on the other"), "{error}");
     }
 
     #[test]
     fn journals_that_contradict_each_other_are_named() {
-        let other = Held { chain: 1, ..held("2:0000002", 4, 90) };
+        let other = JournalHoldings { chain: 1, ..held("2:0000002", 4, 90) };
         let error = judge(&[held("1:0000001", 4, 90), other.clone()]).expect_err("one is damaged");
         assert!(error.contains("format --verify"), "{error}");
-        let foreign = Held { cluster: 8, ..other };
+        let foreign = JournalHoldings { cluster: 8, ..other };
         assert!(judge(&[held("1:0000001", 4, 90), foreign]).is_err_and(|error| error.contains("cluster 0x")));
         assert!(judge(&[held("1:0000001", 0, 1)]).is_err_and(|error| error.contains("bootstrap")));
     }

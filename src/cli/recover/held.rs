@@ -1,7 +1,7 @@
 //! What one journal holds, as `recover` prints it and reads it again.
 
 use lockstep_core::proto::commit::Durability;
-use lockstep_node::Survey;
+use lockstep_node::RecoverySurvey;
 use lockstep_wire::{Chain, Epoch, Identity, Seq};
 use serde::{Deserialize, Serialize};
 use std::fmt::Write;
@@ -12,7 +12,7 @@ pub const SCHEMA: &str = "lockstep.recover/1";
 
 /// A former history: see [`lockstep_wire::Ancestor`].
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Former {
+pub struct AncestorRow {
     #[serde(with = "hex")]
     pub history: u64,
     pub next: Seq,
@@ -22,7 +22,7 @@ pub struct Former {
 
 /// What a journal holds. Numbers of 64 random bits are hexadecimal text, as JSON's own are not exact.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Held {
+pub struct JournalHoldings {
     pub schema: String,
     pub journal: String,
     #[serde(with = "hex")]
@@ -31,7 +31,7 @@ pub struct Held {
     #[serde(with = "hex")]
     pub history: u64,
     /// Newest first.
-    pub former: Vec<Former>,
+    pub former: Vec<AncestorRow>,
     /// That of the last entry.
     #[serde(with = "hex")]
     pub epoch: u64,
@@ -56,12 +56,12 @@ pub struct Held {
     pub torn: Option<String>,
 }
 
-impl Held {
+impl JournalHoldings {
     /// From a look at the journal in `dir`.
-    pub fn of(survey: &Survey, dir: &Path) -> Self {
+    pub fn of(survey: &RecoverySurvey, dir: &Path) -> Self {
         let (looked, holdings) = (&survey.looked, &survey.holdings);
         let (end, superblock, checkpoint) = (looked.end(), looked.superblock(), looked.checkpoint());
-        let former = holdings.lineage.ancestors().iter().map(|ancestor| Former {
+        let former = holdings.lineage.ancestors().iter().map(|ancestor| AncestorRow {
             history: ancestor.history,
             next: ancestor.next,
             chain: ancestor.chain,

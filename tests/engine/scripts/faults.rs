@@ -96,7 +96,7 @@ impl Stage {
 
     pub(super) fn ask(&mut self, number: u32, name: &str) {
         let header = Header { cluster: CLUSTER, ..Header::new(Kind::Question) };
-        let question = written(|out| write_question(out, header, 5, Topic::Publisher, name));
+        let question = written(|out| write_question(out, header, 5, QueryKind::Publisher, name));
         self.up(number).net_mut().unicast.push_back((question, Some(address(99))));
         let before = self.said.len();
         self.wait("200us");

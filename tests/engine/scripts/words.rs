@@ -2,10 +2,10 @@
 
 use crate::subscriber::Told as Heard;
 use crate::world::{CLUSTER, identity};
-use lockstep_core::engine::event::Event;
+use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::subscriber::Delivery;
-use lockstep_wire::{Condition, Datagram, Denied, Epoch, Header, Identity, Kind};
+use lockstep_wire::{CommandReject, Condition, Datagram, Epoch, Header, Identity, Kind};
 
 pub fn kind(name: &str) -> u8 {
     let mut all = (0..=u8::MAX).filter_map(Kind::from_u8);
@@ -30,38 +30,40 @@ fn identity_words(of: Identity) -> String {
 }
 
 /// What a story tells of a replica; `None` of what only fills its pages.
-pub fn words(event: &Event) -> Option<String> {
+pub fn words(event: &ReplicaEvent) -> Option<String> {
     Some(match event {
-        Event::Role { from, to, .. } => format!("{} becomes {}", from.name(), to.name()),
-        Event::Missed { epoch, .. } => format!("misses the leader of {}", epoch_words(*epoch)),
-        Event::Candidate { ballot } => format!("asks to be promised {}", epoch_words(*ballot)),
-        Event::SteppedDown { epoch, .. } => format!("stamps no more in {}", epoch_words(*epoch)),
-        Event::Exchanged { from, epoch, old_next, .. } => format!(
+        ReplicaEvent::Role { from, to, .. } => format!("{} becomes {}", from.name(), to.name()),
+        ReplicaEvent::Missed { epoch, .. } => format!("misses the leader of {}", epoch_words(*epoch)),
+        ReplicaEvent::Candidate { ballot } => format!("asks to be promised {}", epoch_words(*ballot)),
+        ReplicaEvent::SteppedDown { epoch, .. } => format!("stamps no more in {}", epoch_words(*epoch)),
+        ReplicaEvent::Exchanged { from, epoch, old_next, .. } => format!(
             "exchanges its log from {from} on, which ended at {old_next}, for that of {}",
             epoch_words(*epoch)
         ),
-        Event::Cut { from, commit_next, epoch } => format!(
+        ReplicaEvent::Cut { from, commit_next, epoch } => format!(
             "stops: {} parts from its log at {from}, below its commit {commit_next}",
             epoch_words(*epoch)
         ),
-        Event::Parted { other, .. } => format!("stops: {} is led too", epoch_words(*other)),
-        Event::OtherHistory { .. } => "stops: the group lives in another history".to_owned(),
-        Event::Impostor { .. } => "stops: its identity lives elsewhere, and began earlier".to_owned(),
-        Event::Founded { next, goes_on, .. } => {
+        ReplicaEvent::Parted { other, .. } => format!("stops: {} is led too", epoch_words(*other)),
+        ReplicaEvent::OtherHistory { .. } => "stops: the group lives in another history".to_owned(),
+        ReplicaEvent::Impostor { .. } => "stops: its identity lives elsewhere, and began earlier".to_owned(),
+        ReplicaEvent::Founded { next, goes_on, .. } => {
             let then = if *goes_on { "goes on in it" } else { "stops" };
             format!("learns that a new history was founded at {next}, and {then}")
         }
-        Event::HeardAgain { epoch, .. } => format!("hears the leader of {} again", epoch_words(*epoch)),
-        Event::Member { identity, away: Some(away), .. } => {
+        ReplicaEvent::HeardAgain { epoch, .. } => {
+            format!("hears the leader of {} again", epoch_words(*epoch))
+        }
+        ReplicaEvent::Member { identity, away: Some(away), .. } => {
             format!("finds that {} {}", identity_words(*identity), away.name())
         }
-        Event::Member { identity, away: None, .. } => {
+        ReplicaEvent::Member { identity, away: None, .. } => {
             format!("finds that {} is there again", identity_words(*identity))
         }
-        Event::RoundRefused { epoch, seen } => {
+        ReplicaEvent::RoundRefused { epoch, seen } => {
             format!("does not believe round {}, as the greatest so far was {seen}", epoch.round())
         }
-        Event::Condition { condition, holds, a, b, .. } => condition_words(*condition, *holds, *a, *b),
+        ReplicaEvent::Condition { condition, holds, a, b, .. } => condition_words(*condition, *holds, *a, *b),
         _ => return None,
     })
 }
@@ -156,7 +158,7 @@ pub fn datagram_words(bytes: &[u8]) -> String {
             { header.first_seq }
         ),
         Datagram::Refuse(_, body) => format!("refuse {}", of(body.ballot)),
-        Datagram::Verdict(_, body) => match Denied::from_u32(body.denied) {
+        Datagram::Verdict(_, body) => match CommandReject::from_u32(body.denied) {
             None => "verdict: done".to_owned(),
             Some(denied) => format!("verdict: denied, {denied:?}"),
         },

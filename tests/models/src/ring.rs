@@ -1,6 +1,6 @@
 //! A ring of datagrams between two processes.
 
-use super::inbox::Inbox;
+use super::inbox::ShmInbox;
 use super::ring::{Reader, Writer, ring_words};
 use crate::sync::AtomicU64;
 use loom::sync::Arc;
@@ -34,7 +34,7 @@ fn push(writer: &mut Writer<Memory, 0>, number: u8) {
 }
 
 /// What one look lends: all of it is whole, and numbers rise. Returns the last one.
-fn look(reader: &mut Reader<Memory, 0>, inbox: &mut Inbox, mut last: u8) -> u8 {
+fn look(reader: &mut Reader<Memory, 0>, inbox: &mut ShmInbox, mut last: u8) -> u8 {
     inbox.clear();
     reader.read(|_, []| true, inbox);
     for index in 0..inbox.len() {
@@ -55,7 +55,7 @@ pub fn a_record_is_whole_or_not_there() {
         push(&mut writer, 1);
         push(&mut writer, 2);
     });
-    let mut inbox = Inbox::new(4, LEN);
+    let mut inbox = ShmInbox::new(4, LEN);
     let last = look(&mut reader, &mut inbox, 0);
     look(&mut reader, &mut inbox, last);
     assert_eq!((inbox.lost, inbox.broken), (0, 0));
@@ -76,7 +76,7 @@ pub fn what_is_overwritten_is_never_lent() {
         push(&mut writer, number);
     }
     let other = thread::spawn(move || push(&mut writer, number + 1));
-    let mut inbox = Inbox::new(1, LEN);
+    let mut inbox = ShmInbox::new(1, LEN);
     look(&mut reader, &mut inbox, 0);
     assert_eq!(inbox.broken, 0);
     if other.join().is_err() {

@@ -41,8 +41,8 @@ fn status(number: u32, members: u32) -> NodeStatus {
 }
 
 /// A cluster of so many, in which these do not answer.
-fn cluster(members: u32, silent: &[u32]) -> Vec<Asked> {
-    let node = |number| Asked {
+fn cluster(members: u32, silent: &[u32]) -> Vec<QueryResult> {
+    let node = |number| QueryResult {
         address: address(number),
         number: Some(number),
         is_archiver: false,
@@ -51,15 +51,15 @@ fn cluster(members: u32, silent: &[u32]) -> Vec<Asked> {
     (1..=members).map(node).collect()
 }
 
-fn answer(asked: &mut [Asked], number: usize) -> &mut NodeStatus {
+fn answer(asked: &mut [QueryResult], number: usize) -> &mut NodeStatus {
     asked[number - 1].status.as_mut().expect("it answers")
 }
 
-fn amiss(condition: Condition, a: u64, b: u64) -> Amiss {
-    Amiss { condition, age: Duration::from_secs(3), a, b }
+fn amiss(condition: Condition, a: u64, b: u64) -> ActiveCondition {
+    ActiveCondition { condition, age: Duration::from_secs(3), a, b }
 }
 
-fn verdict(asked: &[Asked]) -> (Verdict, String) {
+fn verdict(asked: &[QueryResult]) -> (ClusterHealth, String) {
     let health = Health::judge(asked);
     (health.verdict, health.to_string())
 }
@@ -67,15 +67,15 @@ fn verdict(asked: &[Asked]) -> (Verdict, String) {
 #[test]
 fn all_answer_and_nothing_is_amiss() {
     let said = "healthy: 3 of 3 members answer and hold the log, 1 may crash";
-    assert_eq!(verdict(&cluster(3, &[])), (Verdict::Healthy, said.to_owned()));
-    assert_eq!(verdict(&cluster(1, &[])).0, Verdict::Healthy, "one alone is all that there is to be");
+    assert_eq!(verdict(&cluster(3, &[])), (ClusterHealth::Healthy, said.to_owned()));
+    assert_eq!(verdict(&cluster(1, &[])).0, ClusterHealth::Healthy, "one alone is all that there is to be");
 }
 
 /// O2: what may crash was counted from the list, so a cluster that the next crash ends was called well.
 #[test]
 fn a_member_that_does_not_answer_is_a_reason_and_no_redundancy() {
     let (found, said) = verdict(&cluster(3, &[3]));
-    assert_eq!(found, Verdict::Degraded);
+    assert_eq!(found, ClusterHealth::Degraded);
     assert!(
         said.starts_with("degraded: 2 of 3 members answer and hold the log, no crash is survived"),
         "{said}"
@@ -94,7 +94,7 @@ fn a_member_that_answers_and_lacks_the_log_is_no_redundancy_either() {
     let mut asked = cluster(3, &[]);
     answer(&mut asked, 1).conditions.push(amiss(Condition::RedundancyLost, 2, 3));
     let (found, said) = verdict(&asked);
-    assert_eq!(found, Verdict::Degraded);
+    assert_eq!(found, ClusterHealth::Degraded);
     assert!(said.contains("2 of 3 members answer and hold the log, no crash is survived"), "{said}");
 }
 
@@ -104,7 +104,7 @@ fn without_a_quorum_it_says_how_many_are_needed_and_whom_to_start() {
     let mut four = cluster(4, &[1, 2]);
     assert_eq!(
         verdict(&four),
-        (Verdict::NoQuorum, "no quorum: 2 of 4 answer, 3 needed: start 1 or 2".to_owned())
+        (ClusterHealth::NoQuorum, "no quorum: 2 of 4 answer, 3 needed: start 1 or 2".to_owned())
     );
     four[2].status = None;
     assert!(verdict(&four).1.ends_with("1 of 4 answer, 3 needed: start 2 of 1, 2, 3"));
@@ -112,7 +112,7 @@ fn without_a_quorum_it_says_how_many_are_needed_and_whom_to_start() {
     assert!(verdict(&cluster(3, &[1, 2, 3])).1.ends_with("0 of 3 answer, 2 needed: start 2 of 1, 2, 3"));
     let (found, said) = verdict(&cluster(5, &[1, 2, 3]));
     assert!(
-        found == Verdict::NoQuorum && said.ends_with("2 of 5 answer, 3 needed: start 1 or 2 or 3"),
+        found == ClusterHealth::NoQuorum && said.ends_with("2 of 5 answer, 3 needed: start 1 or 2 or 3"),
         "{said}"
     );
 }
@@ -121,7 +121,7 @@ fn without_a_quorum_it_says_how_many_are_needed_and_whom_to_start() {
 fn a_quorum_without_a_leader_is_no_outage_of_members() {
     let asked = cluster(3, &[1]);
     let (found, said) = verdict(&asked);
-    assert_eq!(found, Verdict::NoLeader);
+    assert_eq!(found, ClusterHealth::NoLeader);
     assert!(said.starts_with("no leader: 2 of 3 members answer"), "{said}");
 }
 
@@ -131,7 +131,7 @@ fn a_leader_that_hears_no_quorum_is_none() {
     let mut asked = cluster(3, &[]);
     answer(&mut asked, 1).conditions.push(amiss(Condition::RedundancyLost, 1, 3));
     let (found, said) = verdict(&asked);
-    assert!(found == Verdict::NoQuorum && said.contains("look at the network"), "{said}");
+    assert!(found == ClusterHealth::NoQuorum && said.contains("look at the network"), "{said}");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn each_thing_that_is_amiss_anywhere_is_a_reason() {
         let told = amiss(*condition, 7, 9);
         answer(&mut asked, number).conditions.push(told);
         let (found, said) = verdict(&asked);
-        assert_eq!(found, Verdict::Degraded, "{condition:?}");
+        assert_eq!(found, ClusterHealth::Degraded, "{condition:?}");
         assert!(said.contains(&told.what()), "{said}");
         assert!(said.contains("3 of 3 members answer and hold the log, 1 may crash"), "{said}");
     }
@@ -158,7 +158,7 @@ fn who_answers_and_is_no_member_or_holds_another_stream_is_named() {
     let node = answer(&mut asked, 3);
     (node.identity, node.role, node.history) = (new, Role::Blank, 0);
     let health = Health::judge(&asked);
-    assert_eq!((health.verdict, health.there), (Verdict::Degraded, 2));
+    assert_eq!((health.verdict, health.there), (ClusterHealth::Degraded, 2));
     assert!(health.reasons.contains(&Reason::Blank(new)), "{health}");
     let node = answer(&mut asked, 3);
     (node.role, node.history) = (Role::Learner, HISTORY);
@@ -170,12 +170,12 @@ fn who_answers_and_is_no_member_or_holds_another_stream_is_named() {
 #[test]
 fn an_archiver_of_the_file_that_is_silent_is_a_reason_and_no_member() {
     let mut asked = cluster(3, &[]);
-    asked.push(Asked { address: address(9), number: Some(101), is_archiver: true, status: None });
+    asked.push(QueryResult { address: address(9), number: Some(101), is_archiver: true, status: None });
     let (found, said) = verdict(&asked);
-    assert_eq!(found, Verdict::Degraded);
+    assert_eq!(found, ClusterHealth::Degraded);
     assert!(said.ends_with("; archiver 101 does not answer at 10.0.0.9:7003"), "{said}");
     asked[3].status = Some(NodeStatus { role: Role::Learner, ..status(9, 3) });
-    assert_eq!(verdict(&asked).0, Verdict::Healthy);
+    assert_eq!(verdict(&asked).0, ClusterHealth::Healthy);
 }
 
 #[test]
@@ -194,14 +194,14 @@ fn nodes_that_hold_nothing_have_no_history() {
         node.members.clear();
     }
     let (found, said) = verdict(&asked);
-    assert!(found == Verdict::NoHistory && said.contains("bootstrap"), "{said}");
+    assert!(found == ClusterHealth::NoHistory && said.contains("bootstrap"), "{said}");
 }
 
 #[test]
 fn without_a_leader_the_newest_list_that_anybody_has_counts() {
     for later in [true, false] {
         let mut asked = cluster(3, &[1]);
-        assert_eq!(verdict(&asked).0, Verdict::NoLeader);
+        assert_eq!(verdict(&asked).0, ClusterHealth::NoLeader);
         // Of two who answer, one knows of two members more: by a later epoch, or by a later change in the same one.
         let node = answer(&mut asked, 2);
         node.members = status(2, 5).members;
@@ -210,7 +210,11 @@ fn without_a_leader_the_newest_list_that_anybody_has_counts() {
             false => node.membership_seq = 40,
         }
         let health = Health::judge(&asked);
-        assert_eq!((health.verdict, health.listed, health.there), (Verdict::NoQuorum, 5, 2), "{health}");
+        assert_eq!(
+            (health.verdict, health.listed, health.there),
+            (ClusterHealth::NoQuorum, 5, 2),
+            "{health}"
+        );
     }
 }
 
@@ -229,6 +233,6 @@ fn a_member_that_the_file_does_not_have_and_that_nobody_asked_is_named() {
     let mut asked = cluster(3, &[]);
     asked.pop();
     let (found, said) = verdict(&asked);
-    assert_eq!(found, Verdict::Degraded);
+    assert_eq!(found, ClusterHealth::Degraded);
     assert!(said.contains("3:0000103 does not answer at 10.0.0.3:7003"), "{said}");
 }

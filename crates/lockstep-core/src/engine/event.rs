@@ -2,7 +2,7 @@
 //! engine pushes them into a bounded queue of its own; the outside formats them, off the hot thread.
 
 use crate::proto::election::Why;
-use crate::proto::redundancy::Away;
+use crate::proto::redundancy::UnavailableReason;
 use lockstep_wire::{Condition, Epoch, Identity, Nanos, Reject, Seq};
 use std::collections::VecDeque;
 
@@ -40,7 +40,7 @@ impl Role {
 /// Why a leader stopped stamping.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u32)]
-pub enum Stopped {
+pub enum StepDownReason {
     /// It promised a higher epoch.
     Promised = 1,
     /// A member refused its epoch.
@@ -53,7 +53,7 @@ pub enum Stopped {
     Handover = 5,
 }
 
-impl Stopped {
+impl StepDownReason {
     /// The reason with this number.
     pub fn from_u32(why: u32) -> Option<Self> {
         [Self::Promised, Self::Refused, Self::Superseded, Self::Deaf, Self::Handover]
@@ -75,7 +75,7 @@ impl Stopped {
 
 /// One thing that happened.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Event {
+pub enum ReplicaEvent {
     /// The node changed its role.
     Role {
         /// Before.
@@ -118,7 +118,7 @@ pub enum Event {
         /// Which.
         identity: Identity,
         /// Why it is away; `None`: it is back.
-        away: Option<Away>,
+        away: Option<UnavailableReason>,
         /// How many hold the log now, we included, ...
         there: u8,
         /// ... of how many members.
@@ -136,7 +136,7 @@ pub enum Event {
         /// Ours.
         epoch: Epoch,
         /// Why.
-        why: Stopped,
+        why: StepDownReason,
         /// Where our log ends.
         seq: Seq,
     },
@@ -284,7 +284,7 @@ const EVENTS_MAX: usize = 64;
 /// The queue.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Events {
-    queue: VecDeque<Event>,
+    queue: VecDeque<ReplicaEvent>,
     dropped: u64,
 }
 
@@ -302,7 +302,7 @@ impl Events {
     }
 
     /// Something happened.
-    pub fn push(&mut self, event: Event) {
+    pub fn push(&mut self, event: ReplicaEvent) {
         if self.queue.len() < EVENTS_MAX {
             self.queue.push_back(event);
         } else {
@@ -311,7 +311,7 @@ impl Events {
     }
 
     /// The oldest that nobody fetched.
-    pub fn pop(&mut self) -> Option<Event> {
+    pub fn pop(&mut self) -> Option<ReplicaEvent> {
         self.queue.pop_front()
     }
 

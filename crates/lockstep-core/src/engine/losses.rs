@@ -85,7 +85,7 @@ impl Cause {
 
 /// How a hole was closed.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Closed {
+pub enum GapEnd {
     /// Its frames came by themselves: they were reordered.
     Late,
     /// This one repaired it, or the last of it.
@@ -119,7 +119,7 @@ pub struct Loss {
     /// Why.
     pub cause: Cause,
     /// How it ended.
-    pub closed: Closed,
+    pub closed: GapEnd,
     /// From its showing to its end, in nanoseconds.
     pub took_ns: Nanos,
 }
@@ -233,7 +233,7 @@ impl Losses {
             let right = Hole { from: to, entries: 0, ..hole };
             match (hole.from < from, to < hole.to) {
                 (false, false) => {
-                    let closed = giver.map_or(Closed::Late, Closed::Repaired);
+                    let closed = giver.map_or(GapEnd::Late, GapEnd::Repaired);
                     self.close(index, now, closed, leader);
                     continue;
                 }
@@ -320,7 +320,7 @@ impl Losses {
         }
         if whole {
             while !self.holes.is_empty() {
-                self.close(self.holes.len() - 1, now, Closed::Gone, Identity::default());
+                self.close(self.holes.len() - 1, now, GapEnd::Gone, Identity::default());
             }
         }
     }
@@ -355,16 +355,16 @@ impl Losses {
         for loss in &self.recent {
             out.extend(loss.map_or([0; LOSS_NAMES.len()], |loss| {
                 let (closed, by) = match loss.closed {
-                    Closed::Late => (1, 0),
-                    Closed::Repaired(by) => (2, by.packed()),
-                    Closed::Gone => (3, 0),
+                    GapEnd::Late => (1, 0),
+                    GapEnd::Repaired(by) => (2, by.packed()),
+                    GapEnd::Gone => (3, 0),
                 };
                 [loss.at, loss.from, loss.entries, loss.cause as u64, closed, by, loss.took_ns]
             }));
         }
     }
 
-    fn close(&mut self, index: usize, now: Nanos, closed: Closed, leader: Identity) {
+    fn close(&mut self, index: usize, now: Nanos, closed: GapEnd, leader: Identity) {
         let hole = self.holes.remove(index);
         let took_ns = now.saturating_sub(hole.at);
         // One that is closed in the turn in which it showed was only reordered.
@@ -375,10 +375,10 @@ impl Losses {
         }
         sums.causes[cause as usize] += 1;
         match closed {
-            Closed::Late => sums.late += 1,
-            Closed::Repaired(by) if by == leader => sums.by_leader += 1,
-            Closed::Repaired(_) => sums.by_others += 1,
-            Closed::Gone => sums.gone += 1,
+            GapEnd::Late => sums.late += 1,
+            GapEnd::Repaired(by) if by == leader => sums.by_leader += 1,
+            GapEnd::Repaired(_) => sums.by_others += 1,
+            GapEnd::Gone => sums.gone += 1,
         }
         sums.took_ns += took_ns;
         sums.took_ns_max = sums.took_ns_max.max(took_ns);

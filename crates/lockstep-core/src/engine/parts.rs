@@ -41,7 +41,7 @@ pub enum PartsBound {
 pub enum Joined {
     /// More is to come, or it belongs to nothing that is held.
     Waits,
-    /// The message is whole; [`Parts::message`] has it.
+    /// The message is whole; [`Reassembly::message`] has it.
     Whole(usize),
     /// A message that began at this seq is given up, and the part is taken.
     GivenUp(PublisherId, Seq, PartsBound),
@@ -73,7 +73,7 @@ impl Building {
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Parts {
+pub struct Reassembly {
     limits: PartsLimits,
     /// What ended may come back.
     retracts: bool,
@@ -84,7 +84,7 @@ pub struct Parts {
     forgot: bool,
 }
 
-impl Parts {
+impl Reassembly {
     /// Nothing is being joined. `retracts` says that entries may be taken back.
     pub fn new(limits: PartsLimits, retracts: bool) -> Self {
         Self { limits, retracts, list: Vec::new(), spare: Vec::new(), forgot: false }

@@ -26,11 +26,11 @@ use super::ports::{Burst, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start, Superseded};
 use super::window::{Flight, ResendTimer, SubmitWindow};
 use crate::proto::planted::{Mutation, planted};
-use crate::proto::pulse::{Pulse, PulseLimits};
-use lines::{Content, LineState, Lines, Stamped};
+use crate::proto::pulse::{UnicastProbe, UnicastProbeLimits};
+use lines::{NameState, PayloadMatch, PublisherNames, StampedRun};
 use lockstep_wire::{
     Datagram, Destination, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX, Nanos, NoticeRows,
-    OpenFrame, Reject, Seq, Told, Topic, write_open, write_question,
+    OpenFrame, PublisherNotice, QueryKind, Reject, Seq, write_open, write_question,
 };
 use pulse::submit;
 use std::collections::BTreeMap;
@@ -72,7 +72,7 @@ pub struct PublisherCore {
     short_len_max: usize,
     rx: Receiver,
     window: SubmitWindow,
-    lines: Lines,
+    lines: PublisherNames,
     /// The leader's last heartbeat had no credit.
     full: bool,
     /// Our share was used up: over after so many heartbeats of the leader.
@@ -88,7 +88,7 @@ pub struct PublisherCore {
     /// Another leadership has begun in this turn: what it may not have heard is due.
     renewed: bool,
     /// Whether the groups bring the leader, and where it answers by unicast while they do not.
-    pulse: Pulse,
+    pulse: UnicastProbe,
     leader_at: Option<SocketAddrV4>,
     /// The application was told that the groups do not bring it.
     multicast_told: bool,
@@ -101,7 +101,7 @@ pub struct PublisherCore {
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Publisher<N> {
+pub struct PublisherEngine<N> {
     net: N,
     /// Everything but the device.
     pub core: PublisherCore,
@@ -125,7 +125,7 @@ impl PublisherCore {
     }
 }
 
-impl<N: Net> Publisher<N> {
+impl<N: Net> PublisherEngine<N> {
     /// A publisher on a device that has joined the data and control groups.
     pub fn new(net: N, limits: PublisherLimits) -> Self {
         Self { net, core: PublisherCore::new(limits), scratch: vec![0; NACK_LEN_MAX] }
@@ -236,7 +236,7 @@ impl<N: Net> Publisher<N> {
         let Self { net, core, scratch } = self;
         for index in 0..core.lines.list.len() {
             match core.lines.list[index].state {
-                LineState::LookingUp { asked_at, tries }
+                NameState::LookingUp { asked_at, tries }
                     if tries == 0 || now >= asked_at + core.limits.ask_again_ns =>
                 {
                     let repairers = &core.limits.receiver.repairers;
@@ -248,21 +248,21 @@ impl<N: Net> Publisher<N> {
                     let header = Header { number: core.number, ..core.header(Kind::Question, wall) };
                     let line = &mut core.lines.list[index];
                     let length =
-                        write_question(scratch, header, index as u64 + 1, Topic::Publisher, &line.name);
-                    line.state = LineState::LookingUp { asked_at: now, tries: tries + 1 };
+                        write_question(scratch, header, index as u64 + 1, QueryKind::Publisher, &line.name);
+                    line.state = NameState::LookingUp { asked_at: now, tries: tries + 1 };
                     net.send_unicast(to, [&scratch[..length], &[]]);
                 }
-                LineState::Opening { tries, sent_at, .. }
+                NameState::Opening { tries, sent_at, .. }
                     if tries >= OPENS_MAX && now >= sent_at + core.limits.ask_again_ns =>
                 {
-                    core.lines.list[index].state = LineState::LookingUp { asked_at: 0, tries: 0 };
+                    core.lines.list[index].state = NameState::LookingUp { asked_at: 0, tries: 0 };
                 }
-                LineState::Opening { after, sent_at, tries }
+                NameState::Opening { after, sent_at, tries }
                     if tries == 0 || now >= sent_at + core.limits.ask_again_ns =>
                 {
                     let length = core.write_open_datagram(scratch, index, after, wall);
                     core.lines.list[index].state =
-                        LineState::Opening { after, sent_at: now, tries: tries + 1 };
+                        NameState::Opening { after, sent_at: now, tries: tries + 1 };
                     let bytes = &scratch[..length];
                     submit(net, core.leader_at, &[Burst { bytes, stride: length }]);
                 }
@@ -315,7 +315,7 @@ impl PublisherCore {
                 timer,
                 Flight::new(limits.flight_datagrams),
             ),
-            lines: Lines::new(limits.window_entries),
+            lines: PublisherNames::new(limits.window_entries),
             full: false,
             over_share: 0,
             throttled: false,
@@ -324,7 +324,7 @@ impl PublisherCore {
             history: 0,
             epoch: Epoch::NONE,
             renewed: false,
-            pulse: Pulse::new(PulseLimits::reader(limits.beat_ns)),
+            pulse: UnicastProbe::new(UnicastProbeLimits::reader(limits.beat_ns)),
             leader_at: None,
             multicast_told: false,
             number: 0,
@@ -471,7 +471,7 @@ impl PublisherCore {
             Datagram::Answer(header, body) => self.rx.on_answer(now, header, &body, &mut self.counters),
             Datagram::Reply(header, body) => {
                 // A node that holds nothing knows no name; another one is asked.
-                let holds = header.first_seq > 1 && body.topic == Topic::Publisher as u32;
+                let holds = header.first_seq > 1 && body.topic == QueryKind::Publisher as u32;
                 if let Some(end) = self.rx.end().filter(|_| holds) {
                     self.rx.check_history(header)?;
                     self.lines.on_reply(header, &body, end.next);
@@ -488,7 +488,7 @@ impl PublisherCore {
     #[cold]
     fn on_notice(&mut self, now: Nanos, rows: NoticeRows<'_>, f: &mut impl FnMut(PublisherEvent)) {
         for row in rows.iter() {
-            if row.told == Told::TableFull as u32 {
+            if row.told == PublisherNotice::TableFull as u32 {
                 for ticket in self.lines.on_table_full([row.from, row.to]) {
                     f(PublisherEvent::Refused { ticket, publishers_max: row.incarnation });
                 }
@@ -500,10 +500,12 @@ impl PublisherCore {
                 continue;
             }
             self.counters.add(Counter::NoticesIn, 1);
-            match Told::from_u32(row.told) {
-                Some(Told::Missing) => self.window.on_missing(now, &line.outstanding, row.from, row.to),
-                Some(Told::Throttled) => self.over_share = SHARE_BEATS,
-                Some(Told::TableFull) | None => {}
+            match PublisherNotice::from_u32(row.told) {
+                Some(PublisherNotice::Missing) => {
+                    self.window.on_missing(now, &line.outstanding, row.from, row.to)
+                }
+                Some(PublisherNotice::Throttled) => self.over_share = SHARE_BEATS,
+                Some(PublisherNotice::TableFull) | None => {}
             }
         }
         self.tell_throttled(f);
@@ -569,13 +571,13 @@ impl PublisherCore {
             && let Some(&stamped) = self.lines.stamped.front()
             && stamped.committed(commit_next) > 0
         {
-            let Stamped { seq, content, told, .. } = stamped;
+            let StampedRun { seq, content, told, .. } = stamped;
             let line = &mut self.lines.list[stamped.line as usize];
             let (is_other, is_part) = match content {
-                Content::Same => (false, !told),
-                Content::Unknown => (false, self.window.is_part(&line.outstanding)),
-                Content::Other => (true, self.window.is_part(&line.outstanding)),
-                Content::Digest(digest) => {
+                PayloadMatch::Same => (false, !told),
+                PayloadMatch::Unknown => (false, self.window.is_part(&line.outstanding)),
+                PayloadMatch::Other => (true, self.window.is_part(&line.outstanding)),
+                PayloadMatch::Digest(digest) => {
                     let is_other = self.window.digest(&line.outstanding) != Some(digest);
                     (is_other, self.window.is_part(&line.outstanding))
                 }
@@ -608,15 +610,15 @@ impl PublisherCore {
     fn settle_lines(&mut self, commit_next: Seq, f: &mut impl FnMut(PublisherEvent)) {
         for (ticket, line) in self.lines.list.iter_mut().enumerate() {
             match line.state {
-                LineState::Seen { at } if at < commit_next => {
-                    line.state = LineState::Open;
+                NameState::Seen { at } if at < commit_next => {
+                    line.state = NameState::Open;
                     self.lines.unopened -= 1;
                     let (publisher, publisher_seq, last) = (line.id, line.next, line.next - 1);
                     let last = last + u64::from(planted(Mutation::LastOff));
                     f(PublisherEvent::Opened { ticket, publisher, publisher_seq, last });
                 }
                 // Behind the fates before it, which `limit` may have put off.
-                LineState::Ending { at, fenced, .. }
+                NameState::Ending { at, fenced, .. }
                     if at < commit_next
                         && !self.lines.stamped.iter().any(|next| next.line as usize == ticket) =>
                 {
@@ -625,10 +627,10 @@ impl PublisherCore {
                     self.window.pop(&mut line.outstanding, u64::MAX);
                     let publisher = line.id;
                     if fenced {
-                        line.state = LineState::Fenced;
+                        line.state = NameState::Fenced;
                         f(PublisherEvent::Fenced { publisher, publisher_seq: first });
                     } else {
-                        line.state = LineState::Closed;
+                        line.state = NameState::Closed;
                         f(PublisherEvent::Closed { publisher, publisher_seq: first });
                     }
                 }

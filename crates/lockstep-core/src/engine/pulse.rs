@@ -3,8 +3,8 @@
 use super::counters::{Counter, Counters};
 use super::ports::Net;
 use super::receiver::Receiver;
-use crate::proto::pulse::Pulse;
-use lockstep_wire::{Header, Nanos, SMALL_LEN_MAX, Topic, write_question};
+use crate::proto::pulse::UnicastProbe;
+use lockstep_wire::{Header, Nanos, QueryKind, SMALL_LEN_MAX, write_question};
 
 /// Asks the next replica under `header`.
 #[cold]
@@ -12,12 +12,12 @@ pub(super) fn ask_for_pulse(
     net: &mut impl Net,
     now: Nanos,
     rx: &Receiver,
-    pulse: &mut Pulse,
+    pulse: &mut UnicastProbe,
     counters: &mut Counters,
     header: Header,
 ) {
     let mut out = [0; SMALL_LEN_MAX];
-    let length = write_question(&mut out, header, 0, Topic::Pulse, "");
+    let length = write_question(&mut out, header, 0, QueryKind::Pulse, "");
     let asked = counters.get(Counter::PulsesOut);
     if let Some(to) = rx.address_at(asked) {
         net.send_unicast(to, [&out[..length], &[]]);

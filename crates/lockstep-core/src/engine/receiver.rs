@@ -19,19 +19,19 @@ pub use ask::NACK_LEN_MAX;
 pub use histories::{Superseded, UNLED_NS};
 
 use super::counters::{Counter, Counters};
-use super::event::{Event, Events};
+use super::event::{Events, ReplicaEvent};
 use super::store::FrameStore;
 use crate::proto::commit::Commit;
 use crate::proto::follow::Follow;
-use crate::proto::held::Held;
+use crate::proto::held::DeliveredLog;
 use crate::proto::lineage::Lineage;
-use crate::proto::log::{LogEnd, Misfit};
+use crate::proto::log::{LogEnd, LogMismatch};
 use crate::proto::membership::{Membership, change_in};
 use crate::proto::nack::NackLimits;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::repairers::Repairer;
-use ask::Asking;
-use histories::Others;
+use ask::RepairRequests;
+use histories::OtherHistories;
 use lockstep_wire::{
     Chain, Cursor, Epoch, FrameView, Header, HeartbeatBody, Identity, Kind, Nanos, RepairTrailer, Seq,
     SeqRange,
@@ -108,13 +108,13 @@ pub struct Receiver {
     /// Whom to ask first, and in every second try: a candidate asks who promised the best log.
     pub prefer: Option<SocketAddrV4>,
     /// Where the passed frames above the own commit ended.
-    held: Held,
+    held: DeliveredLog,
     /// The first seq that the owner was given and that did not survive, until it looks.
     lost_from: Option<Seq>,
     store: FrameStore,
     /// Kept frames at the front that the log contains already.
     ready: usize,
-    asking: Asking,
+    asking: RepairRequests,
     /// The greatest exclusive bound that was seen stamped in the followed epoch.
     seen_next: Seq,
     /// What was said of it last by who sends no copies of it any more; 0 where acks are as good.
@@ -142,7 +142,7 @@ pub struct Receiver {
     lineage: Lineage,
     /// Its leader was heard since another history was last looked at.
     is_led: bool,
-    others: Others,
+    others: OtherHistories,
     superseded: Option<Superseded>,
     /// Who was last told to speak in a former history.
     former_told: (u64, Identity),
@@ -166,7 +166,7 @@ impl Receiver {
             start = Start::From(cursor.seq);
         }
         let mut commit = commit;
-        let mut held = Held::default();
+        let mut held = DeliveredLog::default();
         if let Some(end) = end {
             commit.on_held(end.next);
             held.begin(end, false);
@@ -178,7 +178,7 @@ impl Receiver {
             held,
             lost_from: None,
             store: FrameStore::new(limits.store_bytes, limits.frame_len_max),
-            asking: Asking::new(&limits),
+            asking: RepairRequests::new(&limits),
             start,
             floor: if let Start::From(seq) = start { seq } else { 1 },
             end,
@@ -199,7 +199,7 @@ impl Receiver {
             replaying: false,
             lineage: Lineage::of(limits.history),
             is_led: false,
-            others: Others::default(),
+            others: OtherHistories::default(),
             superseded: None,
             former_told: (0, Identity::default()),
             limits,
@@ -346,7 +346,7 @@ impl Receiver {
             && end.chain != header.chain
         {
             self.diverged = true;
-            events.push(Event::Diverged { seq: end.next, have: end.chain, seen: header.chain });
+            events.push(ReplicaEvent::Diverged { seq: end.next, have: end.chain, seen: header.chain });
         }
     }
 
@@ -440,7 +440,12 @@ impl Receiver {
         {
             self.divergent = Some(header.identity());
             let identity = header.identity();
-            events.push(Event::DivergentAck { identity, seq: end.next, have: end.chain, seen: header.chain });
+            events.push(ReplicaEvent::DivergentAck {
+                identity,
+                seq: end.next,
+                have: end.chain,
+                seen: header.chain,
+            });
         }
     }
 
@@ -517,17 +522,17 @@ impl Receiver {
                 self.learn_change(change_in(frame));
                 Placement::Next(end)
             }
-            Err(Misfit::Behind) => {
+            Err(LogMismatch::Behind) => {
                 // Frames are atoms: what belongs to the log that is read and reaches across its end is of another log.
                 if header.next_seq() > end.next {
                     self.diverged = true;
                     let (have, seen) = (end.chain, frame.chain_after());
-                    events.push(Event::Diverged { seq: end.next, have, seen });
+                    events.push(ReplicaEvent::Diverged { seq: end.next, have, seen });
                 }
                 counters.add(Counter::FramesDuplicate, 1);
                 Placement::Dropped
             }
-            Err(Misfit::Ahead) => {
+            Err(LogMismatch::Ahead) => {
                 if self.store.insert(frame, self.ready) {
                     counters.add(Counter::FramesReordered, 1);
                     Placement::Stored
@@ -537,12 +542,12 @@ impl Receiver {
                     Placement::Dropped
                 }
             }
-            Err(Misfit::Chain { have, seen }) => {
+            Err(LogMismatch::Chain { have, seen }) => {
                 self.diverged = true;
-                events.push(Event::Diverged { seq: end.next, have, seen });
+                events.push(ReplicaEvent::Diverged { seq: end.next, have, seen });
                 Placement::Dropped
             }
-            Err(Misfit::EpochFalls | Misfit::NoStart | Misfit::StartMisfits) => {
+            Err(LogMismatch::EpochFalls | LogMismatch::NoStart | LogMismatch::StartMisfits) => {
                 counters.add(Counter::FramesUnowned, 1);
                 Placement::Dropped
             }

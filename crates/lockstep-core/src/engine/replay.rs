@@ -18,7 +18,7 @@
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
     Chain, Datagram, FrameView, HEADER_LEN, Header, Identity, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, Reject,
-    ReplayBody, ReplayEnd, ReplayRequestBody, Seq, write_replay_request,
+    ReplayBody, ReplayEndReason, ReplayRequestBody, Seq, write_replay_request,
 };
 use std::net::SocketAddrV4;
 
@@ -60,7 +60,7 @@ impl ReplayLimits {
 const LOST_ROUNDS: u32 = 8;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-enum State {
+enum ReplayState {
     #[default]
     Idle,
     Waiting {
@@ -79,12 +79,12 @@ const STANDSTILL_NS: Nanos = 50_000_000;
 
 /// Where a reader stands, and since when.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Standstill {
+pub struct StallDetector {
     next: Seq,
     since: Nanos,
 }
 
-impl Standstill {
+impl StallDetector {
     /// A look: the reader is at `next`, and frames `come` or do not. Returns whether it has not moved for long. Then
     /// what is missing is in no ring, and its source lies behind itself: two of those would read from each other for
     /// ever.
@@ -99,7 +99,7 @@ impl Standstill {
 
 /// What the outside is to do with the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Step {
+pub enum ReplayStep {
     /// Close the present one, if there is one.
     Close,
     /// Close it, connect to this source and send the request.
@@ -109,7 +109,7 @@ pub enum Step {
 /// What the source of a replay that is under way does for the present.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u8)]
-pub enum Supply {
+pub enum SourceState {
     /// None has answered yet: one is being opened, or they are asked again in a while.
     Awaited,
     /// It gives, or not all that it gave was taken.
@@ -120,28 +120,28 @@ pub enum Supply {
 
 /// What a source said last.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-enum Said {
+enum SourceAnswer {
     #[default]
     Nothing,
     /// It cannot be reached, for so many rounds.
     Lost(u32),
-    /// Why, and the oldest that it holds; where its history begins with [`ReplayEnd::Beyond`].
-    Refused(ReplayEnd, Seq),
+    /// Why, and the oldest that it holds; where its history begins with [`ReplayEndReason::Beyond`].
+    Refused(ReplayEndReason, Seq),
 }
 
 /// No source can help.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Failed {
+pub struct ReplayFailed {
     /// The reason; `None`: none of them can be reached.
-    pub why: Option<ReplayEnd>,
-    /// The oldest seq that one of them holds, where that is the reason; with [`ReplayEnd::Beyond`] the seq at which the
+    pub why: Option<ReplayEndReason>,
+    /// The oldest seq that one of them holds, where that is the reason; with [`ReplayEndReason::Beyond`] the seq at which the
     /// history begins that was founded on the one that was read.
     pub oldest_seq: Seq,
 }
 
 /// One piece of a connection's bytes.
 #[derive(Clone, Copy, Debug)]
-pub enum Piece<'a> {
+pub enum ReplayItem<'a> {
     /// A frame of the committed log.
     Frame(FrameView<'a>),
     /// An answer.
@@ -154,7 +154,7 @@ pub enum Piece<'a> {
 ///
 /// # Errors
 /// The bytes are no replay.
-pub fn piece(bytes: &[u8], cluster: u64) -> Result<Option<(Piece<'_>, usize)>, Reject> {
+pub fn piece(bytes: &[u8], cluster: u64) -> Result<Option<(ReplayItem<'_>, usize)>, Reject> {
     let Some(header) = Header::peek(bytes) else { return Ok(None) };
     let len = header.length as usize;
     if header.magic != lockstep_wire::MAGIC {
@@ -165,34 +165,34 @@ pub fn piece(bytes: &[u8], cluster: u64) -> Result<Option<(Piece<'_>, usize)>, R
     }
     let Some(whole) = bytes.get(..len) else { return Ok(None) };
     Ok(Some(match Datagram::decode(whole, cluster)? {
-        Datagram::Frame(frame, None) => (Piece::Frame(frame), len),
-        Datagram::ReplayAnswer(header, body) => (Piece::Answer(*header, body), len),
-        Datagram::ReplayMark(header, body) => (Piece::Mark(*header, body), len),
+        Datagram::Frame(frame, None) => (ReplayItem::Frame(frame), len),
+        Datagram::ReplayAnswer(header, body) => (ReplayItem::Answer(*header, body), len),
+        Datagram::ReplayMark(header, body) => (ReplayItem::Mark(*header, body), len),
         _ => return Err(Reject::Kind),
     }))
 }
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Replay {
+pub struct ReplayReader {
     limits: ReplayLimits,
-    state: State,
+    state: ReplayState,
     target: u32,
     /// Sources asked since one of them was of use.
     tries: u32,
-    said: Vec<Said>,
+    said: Vec<SourceAnswer>,
     /// The source has nothing more for the present.
     at_end: bool,
     /// A connection is to be closed.
     close: bool,
 }
 
-impl Replay {
+impl ReplayReader {
     /// Nothing is asked for yet.
     pub fn new(limits: ReplayLimits) -> Self {
         Self {
             target: limits.first,
-            said: vec![Said::Nothing; limits.sources.len()],
+            said: vec![SourceAnswer::Nothing; limits.sources.len()],
             limits,
             ..Self::default()
         }
@@ -205,17 +205,17 @@ impl Replay {
 
     /// Whether one is under way.
     pub fn is_active(&self) -> bool {
-        self.state != State::Idle
+        self.state != ReplayState::Idle
     }
 
     /// Whether a source was asked, and has not answered.
     pub fn is_opening(&self) -> bool {
-        matches!(self.state, State::Opening { .. })
+        matches!(self.state, ReplayState::Opening { .. })
     }
 
     /// Whether frames come, or have come up to where the source stands.
     pub fn is_reading(&self) -> bool {
-        matches!(self.state, State::Reading { .. })
+        matches!(self.state, ReplayState::Reading { .. })
     }
 
     /// Whether the source has given all that it has for the present.
@@ -224,21 +224,21 @@ impl Replay {
     }
 
     /// What the source does for the present.
-    pub fn supply(&self) -> Supply {
+    pub fn supply(&self) -> SourceState {
         match (self.is_reading(), self.at_end) {
-            (false, _) if !planted(Mutation::SlowSourceLeft) => Supply::Awaited,
-            (false, _) => Supply::AtEnd,
-            (true, false) => Supply::Gives,
-            (true, true) => Supply::AtEnd,
+            (false, _) if !planted(Mutation::SlowSourceLeft) => SourceState::Awaited,
+            (false, _) => SourceState::AtEnd,
+            (true, false) => SourceState::Gives,
+            (true, true) => SourceState::AtEnd,
         }
     }
 
     /// Something is missing that no ring holds. Changes nothing while one is under way.
     pub fn begin(&mut self, now: Nanos) {
         if !self.is_active() && self.is_possible() {
-            self.state = State::Waiting { until: now };
+            self.state = ReplayState::Waiting { until: now };
             self.tries = 0;
-            self.said.fill(Said::Nothing);
+            self.said.fill(SourceAnswer::Nothing);
         }
     }
 
@@ -257,20 +257,20 @@ impl Replay {
 
     /// Nothing more is needed.
     pub fn finish(&mut self) {
-        self.close |= matches!(self.state, State::Opening { .. } | State::Reading { .. });
-        self.state = State::Idle;
+        self.close |= matches!(self.state, ReplayState::Opening { .. } | ReplayState::Reading { .. });
+        self.state = ReplayState::Idle;
         self.at_end = false;
     }
 
     /// What is to be done with the connection now.
-    pub fn poll(&mut self, now: Nanos) -> Option<Step> {
+    pub fn poll(&mut self, now: Nanos) -> Option<ReplayStep> {
         match self.state {
-            State::Waiting { until } if now >= until => {
+            ReplayState::Waiting { until } if now >= until => {
                 self.close = false;
-                self.state = State::Opening { since: now };
-                return Some(Step::Open(self.limits.sources[self.source()]));
+                self.state = ReplayState::Opening { since: now };
+                return Some(ReplayStep::Open(self.limits.sources[self.source()]));
             }
-            State::Opening { since: at } | State::Reading { heard_at: at }
+            ReplayState::Opening { since: at } | ReplayState::Reading { heard_at: at }
                 if now > at + self.limits.silence_ns =>
             {
                 self.on_lost(now);
@@ -278,7 +278,7 @@ impl Replay {
             }
             _ => {}
         }
-        std::mem::take(&mut self.close).then_some(Step::Close)
+        std::mem::take(&mut self.close).then_some(ReplayStep::Close)
     }
 
     fn source(&self) -> usize {
@@ -306,68 +306,68 @@ impl Replay {
         write_replay_request(out, header, ReplayRequestBody { from, to })
     }
 
-    /// This source lies behind itself ([`Standstill`]): the next one is asked.
+    /// This source lies behind itself ([`StallDetector`]): the next one is asked.
     pub fn on_behind(&mut self, now: Nanos) {
         if self.is_at_end() {
-            self.go_on(now, Said::Refused(ReplayEnd::Ahead, 0));
+            self.go_on(now, SourceAnswer::Refused(ReplayEndReason::Ahead, 0));
             self.close = true;
         }
     }
 
     /// The connection was refused, broke, or brought bytes that are none of ours: the next source.
     pub fn on_lost(&mut self, now: Nanos) {
-        if matches!(self.state, State::Opening { .. } | State::Reading { .. }) {
+        if matches!(self.state, ReplayState::Opening { .. } | ReplayState::Reading { .. }) {
             let source = self.source();
-            let rounds = if let Said::Lost(rounds) = self.said[source] { rounds } else { 0 };
+            let rounds = if let SourceAnswer::Lost(rounds) = self.said[source] { rounds } else { 0 };
             // Who was of use just now is not gone for long.
-            let lost = if self.is_reading() { Said::Lost(0) } else { Said::Lost(rounds + 1) };
+            let lost = if self.is_reading() { SourceAnswer::Lost(0) } else { SourceAnswer::Lost(rounds + 1) };
             self.go_on(now, lost);
         }
     }
 
     /// An answer. Returns whether frames follow.
     pub fn on_answer(&mut self, now: Nanos, body: &ReplayBody) -> bool {
-        if !matches!(self.state, State::Opening { .. }) {
+        if !matches!(self.state, ReplayState::Opening { .. }) {
             return false;
         }
-        if let Some(end) = ReplayEnd::from_u32(body.end) {
-            let seq = if end == ReplayEnd::Beyond { body.next } else { body.oldest_seq };
-            self.go_on(now, Said::Refused(end, seq));
+        if let Some(end) = ReplayEndReason::from_u32(body.end) {
+            let seq = if end == ReplayEndReason::Beyond { body.next } else { body.oldest_seq };
+            self.go_on(now, SourceAnswer::Refused(end, seq));
             self.close = true;
             return false;
         }
-        self.state = State::Reading { heard_at: now };
+        self.state = ReplayState::Reading { heard_at: now };
         self.at_end = false;
         let source = self.source();
-        self.said[source] = Said::Nothing;
+        self.said[source] = SourceAnswer::Nothing;
         true
     }
 
     /// A mark.
     pub fn on_mark(&mut self, now: Nanos, body: &ReplayBody) {
-        let State::Reading { heard_at } = &mut self.state else { return };
+        let ReplayState::Reading { heard_at } = &mut self.state else { return };
         *heard_at = now;
         self.at_end = true;
-        if let Some(end) = ReplayEnd::from_u32(body.end) {
-            self.go_on(now, Said::Refused(end, body.oldest_seq));
+        if let Some(end) = ReplayEndReason::from_u32(body.end) {
+            self.go_on(now, SourceAnswer::Refused(end, body.oldest_seq));
             self.close = true;
         }
     }
 
     /// A frame came. Returns whether it was asked for.
     pub fn on_frame(&mut self, now: Nanos) -> bool {
-        let State::Reading { heard_at } = &mut self.state else { return false };
+        let ReplayState::Reading { heard_at } = &mut self.state else { return false };
         *heard_at = now;
         self.at_end = false;
         // It was of use: whatever the others said before is asked anew.
         if self.tries > 0 {
             self.tries = 0;
-            self.said.fill(Said::Nothing);
+            self.said.fill(SourceAnswer::Nothing);
         }
         true
     }
 
-    fn go_on(&mut self, now: Nanos, said: Said) {
+    fn go_on(&mut self, now: Nanos, said: SourceAnswer) {
         let source = self.source();
         self.said[source] = said;
         self.at_end = false;
@@ -378,40 +378,47 @@ impl Replay {
             true => (self.limits.retry_ns_min << (tries / count).min(16)).min(self.limits.retry_ns_max),
             false => 0,
         };
-        self.state = State::Waiting { until: now + pause };
+        self.state = ReplayState::Waiting { until: now + pause };
     }
 
     /// Whether every source has said why it cannot help, and nothing that passes by itself. The most telling
     /// reason stands for all.
-    pub fn failed(&self) -> Option<Failed> {
+    pub fn failed(&self) -> Option<ReplayFailed> {
         if !self.is_active() || self.said.is_empty() {
             return None;
         }
-        let is_final = |said: &Said| match said {
-            Said::Nothing => false,
-            Said::Lost(rounds) => *rounds >= LOST_ROUNDS,
-            Said::Refused(end, _) => {
-                !matches!(end, ReplayEnd::Done | ReplayEnd::Ahead | ReplayEnd::TooMany | ReplayEnd::Stopping)
-            }
+        let is_final = |said: &SourceAnswer| match said {
+            SourceAnswer::Nothing => false,
+            SourceAnswer::Lost(rounds) => *rounds >= LOST_ROUNDS,
+            SourceAnswer::Refused(end, _) => !matches!(
+                end,
+                ReplayEndReason::Done
+                    | ReplayEndReason::Ahead
+                    | ReplayEndReason::TooMany
+                    | ReplayEndReason::Stopping
+            ),
         };
         if !self.said.iter().all(is_final) {
             return None;
         }
         let refused = self.said.iter().filter_map(|said| match said {
-            Said::Refused(end, oldest) => Some((*end, *oldest)),
+            SourceAnswer::Refused(end, oldest) => Some((*end, *oldest)),
             _ => None,
         });
         let order = [
-            ReplayEnd::Beyond,
-            ReplayEnd::ChainMismatch,
-            ReplayEnd::OtherHistory,
-            ReplayEnd::TooOld,
-            ReplayEnd::Damaged,
-            ReplayEnd::Leads,
+            ReplayEndReason::Beyond,
+            ReplayEndReason::ChainMismatch,
+            ReplayEndReason::OtherHistory,
+            ReplayEndReason::TooOld,
+            ReplayEndReason::Damaged,
+            ReplayEndReason::Leads,
         ];
-        let rank = |end: ReplayEnd| order.iter().position(|known| *known == end).unwrap_or(order.len());
+        let rank = |end: ReplayEndReason| order.iter().position(|known| *known == end).unwrap_or(order.len());
         let worst = refused.min_by_key(|(end, oldest)| (rank(*end), *oldest));
-        Some(Failed { why: worst.map(|(end, _)| end), oldest_seq: worst.map_or(0, |(_, oldest)| oldest) })
+        Some(ReplayFailed {
+            why: worst.map(|(end, _)| end),
+            oldest_seq: worst.map_or(0, |(_, oldest)| oldest),
+        })
     }
 }
 
@@ -425,19 +432,19 @@ mod tests {
     use super::*;
     use lockstep_wire::{seal, write_replay};
 
-    fn replay(sources: u8) -> Replay {
+    fn replay(sources: u8) -> ReplayReader {
         let sources = (1..=sources).map(|last| SocketAddrV4::new([10, 0, 0, last].into(), 7)).collect();
         let me = Identity { replica: 9, incarnation: 0 };
-        Replay::new(ReplayLimits::new(7, me, sources))
+        ReplayReader::new(ReplayLimits::new(7, me, sources))
     }
 
     fn body(end: u32, oldest_seq: Seq) -> ReplayBody {
         ReplayBody { next: 1, oldest_seq, end, reserved: 0 }
     }
 
-    fn opened(replay: &mut Replay, now: Nanos) -> u8 {
+    fn opened(replay: &mut ReplayReader, now: Nanos) -> u8 {
         match replay.poll(now) {
-            Some(Step::Open(to)) => to.ip().octets()[3],
+            Some(ReplayStep::Open(to)) => to.ip().octets()[3],
             other => panic!("{other:?}"),
         }
     }
@@ -455,7 +462,7 @@ mod tests {
         assert!(replay.on_frame(110));
         replay.on_lost(120);
         assert_eq!(opened(&mut replay, 120), 2, "at once");
-        assert_eq!(replay.poll(121 + 5_000_000_000), Some(Step::Close), "who says nothing is given up");
+        assert_eq!(replay.poll(121 + 5_000_000_000), Some(ReplayStep::Close), "who says nothing is given up");
         assert_eq!(opened(&mut replay, 121 + 5_000_000_000), 3);
         assert_eq!(replay.failed(), None);
     }
@@ -465,11 +472,14 @@ mod tests {
         let mut replay = replay(2);
         replay.begin(0);
         opened(&mut replay, 0);
-        replay.on_answer(0, &body(ReplayEnd::TooOld as u32, 70));
+        replay.on_answer(0, &body(ReplayEndReason::TooOld as u32, 70));
         assert_eq!(replay.failed(), None, "the other one may have it");
         opened(&mut replay, 0);
-        replay.on_answer(0, &body(ReplayEnd::TooOld as u32, 40));
-        assert_eq!(replay.failed(), Some(Failed { why: Some(ReplayEnd::TooOld), oldest_seq: 40 }));
+        replay.on_answer(0, &body(ReplayEndReason::TooOld as u32, 40));
+        assert_eq!(
+            replay.failed(),
+            Some(ReplayFailed { why: Some(ReplayEndReason::TooOld), oldest_seq: 40 })
+        );
     }
 
     #[test]
@@ -480,10 +490,10 @@ mod tests {
         let mut waits = Vec::new();
         for _ in 0..9 {
             opened(&mut replay, now);
-            replay.on_answer(now, &body(ReplayEnd::TooMany as u32, 1));
+            replay.on_answer(now, &body(ReplayEndReason::TooMany as u32, 1));
             assert_eq!(replay.failed(), None);
             let since = now;
-            while !matches!(replay.state, State::Waiting { until } if until <= now) {
+            while !matches!(replay.state, ReplayState::Waiting { until } if until <= now) {
                 replay.poll(now);
                 now += 10_000_000;
             }
@@ -510,7 +520,7 @@ mod tests {
             replay.on_behind(now);
             let to = loop {
                 match replay.poll(now) {
-                    Some(Step::Open(to)) => break to.ip().octets()[3],
+                    Some(ReplayStep::Open(to)) => break to.ip().octets()[3],
                     _ => now += 1_000_000,
                 }
             };
@@ -532,13 +542,13 @@ mod tests {
         replay.begin(0);
         let mut now = 0;
         while replay.failed().is_none() {
-            if let Some(Step::Open(_)) = replay.poll(now) {
+            if let Some(ReplayStep::Open(_)) = replay.poll(now) {
                 replay.on_lost(now);
             }
             now += 1_000_000;
             assert!(now < 60_000_000_000, "{replay:?}");
         }
-        assert_eq!(replay.failed(), Some(Failed { why: None, oldest_seq: 0 }));
+        assert_eq!(replay.failed(), Some(ReplayFailed { why: None, oldest_seq: 0 }));
         replay.finish();
         assert_eq!((replay.is_active(), replay.failed()), (false, None));
     }
@@ -550,7 +560,7 @@ mod tests {
         for len in 0..REPLAY_LEN {
             assert!(matches!(piece(&mark[..len], 7), Ok(None)), "{len}");
         }
-        assert!(matches!(piece(&mark, 7), Ok(Some((Piece::Mark(..), REPLAY_LEN)))));
+        assert!(matches!(piece(&mark, 7), Ok(Some((ReplayItem::Mark(..), REPLAY_LEN)))));
         assert!(matches!(piece(&[7; 200], 7), Err(Reject::Magic)));
         assert!(matches!(piece(&mark, 8), Err(Reject::Cluster { .. })));
         let mut long = mark;

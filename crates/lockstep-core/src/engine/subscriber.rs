@@ -17,19 +17,21 @@ mod told;
 
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
-use super::event::{Event, Events};
+use super::event::{Events, ReplicaEvent};
 use super::losses::Losses;
-use super::parts::{Parts, PartsLimits};
+use super::parts::{PartsLimits, Reassembly};
 use super::ports::Net;
 use super::pulse::ask_for_pulse;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
-use super::replay::{Replay, Standstill};
+use super::replay::{ReplayReader, StallDetector};
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
-use crate::proto::pulse::{Pulse, PulseLimits};
+use crate::proto::pulse::{UnicastProbe, UnicastProbeLimits};
 use ahead::Ahead;
-use deliver::{Place, deliver};
-use lockstep_wire::{Datagram, Epoch, FrameView, Identity, Kind, Nanos, Refusal, Reject, RepairTrailer, Seq};
+use deliver::{DeliveryCursor, deliver};
+use lockstep_wire::{
+    Datagram, Epoch, FrameView, Identity, Kind, Nanos, Reject, RepairReject, RepairTrailer, Seq,
+};
 pub use told::{Delivery, Flow, Message, SubscriberEvent};
 
 /// A subscriber's settings.
@@ -54,7 +56,7 @@ pub struct SubscriberLimits {
 pub struct SubscriberCore {
     limits: SubscriberLimits,
     rx: Receiver,
-    replay: Replay,
+    replay: ReplayReader,
     /// When the stream was last heard on the groups, and when the present replay began.
     heard_at: Nanos,
     replay_at: Nanos,
@@ -64,15 +66,15 @@ pub struct SubscriberCore {
     /// A replay is needed because no ring helps: the oldest seq that the rings told, 0 if none was asked.
     needed: Option<Seq>,
     /// Where it stands while it is replayed to.
-    standstill: Standstill,
-    cursor: Place,
-    parts: Parts,
+    standstill: StallDetector,
+    cursor: DeliveryCursor,
+    parts: Reassembly,
     told_commit: Seq,
     caught_up: bool,
     lag_since: Option<Nanos>,
     lag_told: Nanos,
     /// Whether the groups bring the leader, and whether the application was told that they do not.
-    pulse: Pulse,
+    pulse: UnicastProbe,
     multicast_told: bool,
     ahead: Ahead,
     ended: bool,
@@ -87,7 +89,7 @@ pub struct SubscriberCore {
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Subscriber<N> {
+pub struct SubscriberEngine<N> {
     net: N,
     /// Everything but the device.
     pub core: SubscriberCore,
@@ -104,7 +106,7 @@ impl SubscriberCore {
     }
 }
 
-impl<N: Net> Subscriber<N> {
+impl<N: Net> SubscriberEngine<N> {
     /// A subscriber on a device that has joined the data and control groups.
     pub fn new(net: N, limits: SubscriberLimits) -> Self {
         Self { net, core: SubscriberCore::new(limits), scratch: vec![0; NACK_LEN_MAX] }
@@ -175,7 +177,7 @@ impl<N: Net> Subscriber<N> {
 
 impl SubscriberCore {
     fn new(limits: SubscriberLimits) -> Self {
-        let pulse = Pulse::new(PulseLimits::reader(limits.beat_ns));
+        let pulse = UnicastProbe::new(UnicastProbeLimits::reader(limits.beat_ns));
         // An application that begins behind a log was told of that log.
         let (next, told_next) = match limits.start {
             Start::Live => (0, 0),
@@ -191,16 +193,16 @@ impl SubscriberCore {
         };
         Self {
             rx: Receiver::new(limits.receiver.clone(), limits.start),
-            parts: Parts::new(limits.parts, limits.delivery == Delivery::Stamped),
+            parts: Reassembly::new(limits.parts, limits.delivery == Delivery::Stamped),
             limits,
-            replay: Replay::default(),
+            replay: ReplayReader::default(),
             heard_at: 0,
             replay_at: 0,
             replayed_by: Identity::default(),
             replay_of: 0,
             needed: None,
-            standstill: Standstill::default(),
-            cursor: Place { next, told_next, chain, left: 0, stopped: false },
+            standstill: StallDetector::default(),
+            cursor: DeliveryCursor { next, told_next, chain, left: 0, stopped: false },
             told_commit: 1,
             caught_up: false,
             lag_since: None,
@@ -262,10 +264,10 @@ impl SubscriberCore {
         self.number = 0;
         self.turns = UNICAST_TURNS - 1;
         self.caught_up = false;
-        (self.heard_at, self.replay_at, self.standstill) = (0, 0, Standstill::default());
+        (self.heard_at, self.replay_at, self.standstill) = (0, 0, StallDetector::default());
         self.lag_since = None;
         self.lag_told = 0;
-        self.pulse = Pulse::new(PulseLimits::reader(self.limits.beat_ns));
+        self.pulse = UnicastProbe::new(UnicastProbeLimits::reader(self.limits.beat_ns));
         self.ahead = Ahead::default();
         self.counters = Counters::default();
         self.events = Events::default();
@@ -362,7 +364,7 @@ impl SubscriberCore {
                 Ok(())
             }
             Datagram::Answer(header, body) => {
-                if body.reason == Refusal::Ahead as u32 {
+                if body.reason == RepairReject::Ahead as u32 {
                     self.losses.on_ahead();
                 }
                 self.rx.on_answer(now, header, &body, &mut self.counters);
@@ -482,11 +484,11 @@ impl SubscriberCore {
         }
         while let Some(event) = self.events.pop() {
             match event {
-                Event::Gap { from, to } => {
+                ReplicaEvent::Gap { from, to } => {
                     self.caught_up = false;
                     f(SubscriberEvent::Gap { from, to });
                 }
-                Event::Diverged { seq, .. } => {
+                ReplicaEvent::Diverged { seq, .. } => {
                     self.ended = true;
                     f(SubscriberEvent::Diverged { seq });
                 }

@@ -56,7 +56,7 @@ struct Slot {
 
 /// Messages of one publisher that lie one behind the other in a datagram, at least one of them without a fate.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Run {
+struct MessageRun {
     /// The number of the first one; the others follow without a hole.
     first: PublisherSeq,
     count: u32,
@@ -67,7 +67,7 @@ struct Run {
     next: u32,
 }
 
-impl Run {
+impl MessageRun {
     const NONE: Self = Self { first: 0, count: 0, slot: 0, at: 0, next: NONE };
 
     /// The number behind the last one.
@@ -78,7 +78,7 @@ impl Run {
 
 /// A publisher's messages without a fate, oldest first: a list of runs through the window's memory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Outstanding {
+pub struct OutstandingMessage {
     head: u32,
     tail: u32,
     /// The number of the oldest message.
@@ -91,7 +91,7 @@ pub struct Outstanding {
     unstamped_at: u32,
 }
 
-impl Default for Outstanding {
+impl Default for OutstandingMessage {
     fn default() -> Self {
         Self { head: NONE, tail: NONE, oldest: 0, unstamped: 0, unstamped_run: NONE, unstamped_at: 0 }
     }
@@ -114,7 +114,7 @@ pub struct SubmitWindow {
     open_place: usize,
     /// The last run of the open datagram.
     open_run: u32,
-    runs: Vec<Run>,
+    runs: Vec<MessageRun>,
     free: Vec<u32>,
     /// Messages without a fate.
     held: u32,
@@ -156,7 +156,7 @@ impl SubmitWindow {
             open: OpenFrame::default(),
             open_place: 0,
             open_run: NOBODYS,
-            runs: vec![Run::NONE; entries as usize],
+            runs: vec![MessageRun::NONE; entries as usize],
             free: (0..entries).rev().collect(),
             held: 0,
             resend: VecDeque::with_capacity(BUDGET_MAX),
@@ -201,7 +201,7 @@ impl SubmitWindow {
     #[inline]
     pub fn claim(
         &mut self,
-        list: &mut Outstanding,
+        list: &mut OutstandingMessage,
         entry: EntryHeader,
         payload_len: usize,
         is_stamped: bool,
@@ -232,7 +232,7 @@ impl SubmitWindow {
     /// The next messages are those of `list`, from number `first` on, of which the first one has this length: they lie
     /// in the open datagram, or in the next one. Returns whether there is room for it.
     #[inline(never)]
-    fn begin_run(&mut self, list: &mut Outstanding, first: PublisherSeq, payload_len: usize) -> bool {
+    fn begin_run(&mut self, list: &mut OutstandingMessage, first: PublisherSeq, payload_len: usize) -> bool {
         if !self.has_room(payload_len) {
             return false;
         }
@@ -241,7 +241,7 @@ impl SubmitWindow {
         }
         let run = self.free.pop().unwrap_or(NONE);
         let (slot, at) = (self.open_place as u32, self.open.len() as u32);
-        self.runs[run as usize] = Run { first, count: 0, slot, at, next: NONE };
+        self.runs[run as usize] = MessageRun { first, count: 0, slot, at, next: NONE };
         match self.runs.get_mut(list.tail as usize) {
             Some(tail) => tail.next = run,
             None => (list.head, list.oldest) = (run, first),
@@ -273,7 +273,7 @@ impl SubmitWindow {
     /// A leader is gone that may have heard the messages of `list` numbered above `stamped`: what was sent
     /// of them is sent again at the next turns, in order and a few at a time, and then as if for the
     /// first time.
-    pub fn hurry(&mut self, list: &Outstanding, stamped: PublisherSeq) {
+    pub fn hurry(&mut self, list: &OutstandingMessage, stamped: PublisherSeq) {
         self.timer.on_leader_changed();
         let mut index = list.head;
         while let Some(&run) = self.runs.get(index as usize) {
@@ -287,7 +287,13 @@ impl SubmitWindow {
 
     /// The leader misses the messages of `list` numbered `from..to`: what was sent of them is sent again
     /// at the next turns, unless it may still be under way.
-    pub fn on_missing(&mut self, now: Nanos, list: &Outstanding, from: PublisherSeq, to: PublisherSeq) {
+    pub fn on_missing(
+        &mut self,
+        now: Nanos,
+        list: &OutstandingMessage,
+        from: PublisherSeq,
+        to: PublisherSeq,
+    ) {
         let guard_ns = self.timer.smoothed_ns() / 2;
         let from = from.max(list.unstamped);
         let mut index = list.unstamped_run;
@@ -315,7 +321,7 @@ impl SubmitWindow {
 
     /// The messages of `list` up to number `stamped` were seen stamped: whoever leads holds them.
     #[inline]
-    pub fn on_stamped(&mut self, now: Nanos, list: &mut Outstanding, stamped: PublisherSeq) {
+    pub fn on_stamped(&mut self, now: Nanos, list: &mut OutstandingMessage, stamped: PublisherSeq) {
         while list.unstamped <= stamped
             && let Some(&run) = self.runs.get(list.unstamped_run as usize)
         {
@@ -328,7 +334,7 @@ impl SubmitWindow {
     /// The messages of `list` below number `to`, which lies in the first `run` with unstamped ones or ends it, need
     /// not be stamped any more. Returns whether its datagram had no others, and was not due before its time.
     #[inline]
-    fn pass(&mut self, list: &mut Outstanding, run: &Run, to: PublisherSeq) -> bool {
+    fn pass(&mut self, list: &mut OutstandingMessage, run: &MessageRun, to: PublisherSeq) -> bool {
         let count = to - list.unstamped;
         list.unstamped = to;
         if to == run.end() {
@@ -383,7 +389,7 @@ impl SubmitWindow {
     }
 
     /// A takeover took back the places of the messages of `list` numbered above `stamped`.
-    pub fn on_unstamped(&mut self, list: &mut Outstanding, stamped: PublisherSeq) {
+    pub fn on_unstamped(&mut self, list: &mut OutstandingMessage, stamped: PublisherSeq) {
         self.next_due = 0;
         let from = list.oldest.max(stamped + 1);
         let to = if list.unstamped_run == NONE { PublisherSeq::MAX } else { list.unstamped };
@@ -401,7 +407,7 @@ impl SubmitWindow {
 
     /// The run of `list` with the message of this number, not below its oldest, and where the entry lies; no run if
     /// there is no such message.
-    fn find(&self, list: &Outstanding, number: PublisherSeq) -> (u32, u32) {
+    fn find(&self, list: &OutstandingMessage, number: PublisherSeq) -> (u32, u32) {
         let mut index = list.head;
         while let Some(run) = self.runs.get(index as usize) {
             if number < run.end() {
@@ -599,7 +605,7 @@ impl SubmitWindow {
 
     /// The `count` oldest messages of `list`, or as many as there are, have their fate. Returns their numbers.
     #[inline]
-    pub fn pop(&mut self, list: &mut Outstanding, count: u64) -> Range<PublisherSeq> {
+    pub fn pop(&mut self, list: &mut OutstandingMessage, count: u64) -> Range<PublisherSeq> {
         let first = list.oldest;
         let mut left = count;
         while left > 0
@@ -631,7 +637,7 @@ impl SubmitWindow {
     /// The oldest message of `list` that was not seen stamped, and those behind it that lie in the same datagram, as
     /// they were handed in.
     #[inline]
-    pub fn unstamped(&self, list: &Outstanding) -> Entries<'_> {
+    pub fn unstamped(&self, list: &OutstandingMessage) -> Entries<'_> {
         self.runs.get(list.unstamped_run as usize).map_or(Entries::NONE, |run| {
             self.entries(run.slot, list.unstamped_at, (run.end() - list.unstamped) as u16)
         })
@@ -639,23 +645,23 @@ impl SubmitWindow {
 
     /// The oldest message of `list`, as it was handed in.
     #[cold]
-    fn oldest_entry(&self, list: &Outstanding) -> Option<Entry<'_>> {
+    fn oldest_entry(&self, list: &OutstandingMessage) -> Option<Entry<'_>> {
         let (run, at) = self.find(list, list.oldest);
         self.entries(self.runs.get(run as usize)?.slot, at, 1).next()
     }
 
     /// Whether the oldest message of `list` is a part behind which others follow.
-    pub fn is_part(&self, list: &Outstanding) -> bool {
+    pub fn is_part(&self, list: &OutstandingMessage) -> bool {
         self.oldest_entry(list).is_some_and(|own| own.header.flags & PART_MORE != 0)
     }
 
     /// What the oldest message of `list` says, as [`entry_digest`] tells it.
-    pub fn digest(&self, list: &Outstanding) -> Option<u32> {
+    pub fn digest(&self, list: &OutstandingMessage) -> Option<u32> {
         self.oldest_entry(list).map(|own| entry_digest(own.header, own.payload))
     }
 
     /// The number of the oldest message of `list` that has no fate.
-    pub fn oldest(&self, list: &Outstanding) -> Option<PublisherSeq> {
+    pub fn oldest(&self, list: &OutstandingMessage) -> Option<PublisherSeq> {
         (list.head != NONE).then_some(list.oldest)
     }
 

@@ -12,7 +12,7 @@ use lockstep_wire::{Epoch, Seq};
 
 /// What is to be answered to a candidate.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Asked {
+pub enum PrepareOutcome {
     /// A promise that must be stored first.
     Promise,
     /// The promise that it has already: its copy was lost.
@@ -73,12 +73,12 @@ impl Acceptor {
 
     /// What is promised (S2): what a candidate that asks for `ballot` is answered. Only a higher ballot than
     /// any before is promised, and a candidate is told again what it was told before.
-    pub fn judge_prepare(&self, ballot: Epoch) -> Asked {
+    pub fn judge_prepare(&self, ballot: Epoch) -> PrepareOutcome {
         match ballot.cmp(&self.promised) {
-            std::cmp::Ordering::Greater => Asked::Promise,
-            std::cmp::Ordering::Equal => Asked::Again,
-            std::cmp::Ordering::Less if planted(Mutation::PromisesLower) => Asked::Promise,
-            std::cmp::Ordering::Less => Asked::Refuse { promised: self.promised },
+            std::cmp::Ordering::Greater => PrepareOutcome::Promise,
+            std::cmp::Ordering::Equal => PrepareOutcome::Again,
+            std::cmp::Ordering::Less if planted(Mutation::PromisesLower) => PrepareOutcome::Promise,
+            std::cmp::Ordering::Less => PrepareOutcome::Refuse { promised: self.promised },
         }
     }
 
@@ -117,11 +117,11 @@ mod tests {
     #[test]
     fn s2_only_a_higher_ballot_is_promised_and_the_same_candidate_is_told_again() {
         let acceptor = Acceptor::new(epoch(2, 2));
-        assert_eq!(acceptor.judge_prepare(epoch(2, 3)), Asked::Promise);
-        assert_eq!(acceptor.judge_prepare(epoch(2, 2)), Asked::Again);
+        assert_eq!(acceptor.judge_prepare(epoch(2, 3)), PrepareOutcome::Promise);
+        assert_eq!(acceptor.judge_prepare(epoch(2, 2)), PrepareOutcome::Again);
         let promised = epoch(2, 2);
-        assert_eq!(acceptor.judge_prepare(epoch(2, 1)), Asked::Refuse { promised });
-        assert_eq!(acceptor.judge_prepare(epoch(1, 9)), Asked::Refuse { promised });
+        assert_eq!(acceptor.judge_prepare(epoch(2, 1)), PrepareOutcome::Refuse { promised });
+        assert_eq!(acceptor.judge_prepare(epoch(1, 9)), PrepareOutcome::Refuse { promised });
     }
 
     #[test]

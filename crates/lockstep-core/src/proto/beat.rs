@@ -15,14 +15,14 @@ use lockstep_wire::Nanos;
 
 /// The ladder.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct BeatLimits {
+pub struct HeartbeatLimits {
     /// First rung after a datagram; the next ones double.
     pub first_ns: Nanos,
     /// The steady interval.
     pub beat_ns: Nanos,
 }
 
-impl Default for BeatLimits {
+impl Default for HeartbeatLimits {
     fn default() -> Self {
         Self { first_ns: 70_000, beat_ns: 1_000_000 }
     }
@@ -35,8 +35,8 @@ const RUNGS: u32 = 3;
 
 /// One leader's heartbeat.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Beat {
-    limits: BeatLimits,
+pub struct HeartbeatTimer {
+    limits: HeartbeatLimits,
     last_datagram: Nanos,
     last_beat: Nanos,
     /// One is due then whatever else happens.
@@ -44,9 +44,9 @@ pub struct Beat {
     rung: u32,
 }
 
-impl Beat {
+impl HeartbeatTimer {
     /// Due at once.
-    pub fn new(limits: BeatLimits) -> Self {
+    pub fn new(limits: HeartbeatLimits) -> Self {
         Self { limits, last_datagram: 0, last_beat: 0, steady: 0, rung: 0 }
     }
 
@@ -103,11 +103,11 @@ impl Beat {
 mod tests {
     use super::*;
 
-    const LIMITS: BeatLimits = BeatLimits { first_ns: 50, beat_ns: 1_000 };
+    const LIMITS: HeartbeatLimits = HeartbeatLimits { first_ns: 50, beat_ns: 1_000 };
 
     /// When a leader beats that looks each 10 ns until `until`, and sends frames at these times.
     fn timeline(sent: &[Nanos], until: Nanos) -> Vec<Nanos> {
-        let mut beat = Beat::new(LIMITS);
+        let mut beat = HeartbeatTimer::new(LIMITS);
         (beat.last_beat, beat.steady) = (10_000, 11_000);
         let mut beats = Vec::new();
         for now in (10_000..until).step_by(10) {
@@ -133,7 +133,7 @@ mod tests {
         for rate in [1_000, 2_000, 2_500, 4_000, 5_000, 8_000, 10_000, 20_000, 25_000, 40_000, 50_000] {
             let period = 1_000_000_000 / rate;
             for rung in 0..RUNGS {
-                let beat = BeatLimits::default().first_ns << rung;
+                let beat = HeartbeatLimits::default().first_ns << rung;
                 assert!(beat.abs_diff(period) > 10_000, "{rate}/s: a beat {beat} ns behind each message");
             }
         }
@@ -166,14 +166,14 @@ mod tests {
 
     #[test]
     fn a_late_look_beats_once_for_all_that_was_missed() {
-        let mut beat = Beat::new(LIMITS);
+        let mut beat = HeartbeatTimer::new(LIMITS);
         assert!(beat.due(50_000, false) && !beat.due(50_001, false));
         assert_eq!(beat.next_deadline(), 51_000);
     }
 
     #[test]
     fn beat_1_news_comes_a_rung_behind_the_last_beat_and_not_more_often() {
-        let mut beat = Beat::new(LIMITS);
+        let mut beat = HeartbeatTimer::new(LIMITS);
         assert!(beat.due(10_000, false));
         beat.hasten();
         assert_eq!(beat.next_deadline(), 10_050);

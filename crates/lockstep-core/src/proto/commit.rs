@@ -41,7 +41,7 @@ impl Durability {
 
 /// What one identity acknowledged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-struct Heard {
+struct AckRow {
     identity: Identity,
     next: Seq,
 }
@@ -69,7 +69,7 @@ pub struct Commit {
     open: Option<Open>,
     /// By identity, so that an ack that came before the entry that lists its sender counts once that is
     /// held. The first ones are the members of `membership`, in its order.
-    heard: [Heard; HEARD_MAX],
+    heard: [AckRow; HEARD_MAX],
     /// Where the epoch's leader stands in `membership`; beyond it if it is not listed or must acknowledge.
     leader: usize,
     /// The owner holds the log from here on.
@@ -169,7 +169,7 @@ impl Commit {
         self.membership = membership;
         self.durability = durability;
         if !planted(Mutation::AcksOutliveEpoch) {
-            self.heard = [Heard::default(); HEARD_MAX];
+            self.heard = [AckRow::default(); HEARD_MAX];
         }
         self.confirmed = false;
         // A change at or above the base is the epoch's own only if its membership says so.
@@ -265,7 +265,7 @@ impl Commit {
             },
         };
         if next > heard.next {
-            *heard = Heard { identity, next };
+            *heard = AckRow { identity, next };
             // What a quorum holds already, one more vote makes no greater.
             if self.allowed.is_none_or(|allowed| next > allowed) {
                 self.recount();
@@ -275,7 +275,7 @@ impl Commit {
 
     /// A place for an identity that nobody lists so far: a free one, or that of the lowest ack.
     #[cold]
-    fn spare(&mut self) -> Option<&mut Heard> {
+    fn spare(&mut self) -> Option<&mut AckRow> {
         let kept = self.membership.members().len();
         let open = self.open;
         let before = |identity| open.is_some_and(|open: Open| open.before.lists(identity));
@@ -291,10 +291,10 @@ impl Commit {
         let listed = self.membership.members().iter().map(MemberBody::identity);
         let seated = listed.map(|identity| {
             let known = before.iter().find(|heard| heard.identity == identity);
-            known.copied().unwrap_or(Heard { identity, next: 0 })
+            known.copied().unwrap_or(AckRow { identity, next: 0 })
         });
         let others = before.iter().filter(|heard| heard.next > 0 && !self.membership.lists(heard.identity));
-        let mut heard = [Heard::default(); HEARD_MAX];
+        let mut heard = [AckRow::default(); HEARD_MAX];
         for (seat, taken) in heard.iter_mut().zip(seated.chain(others.copied())) {
             *seat = taken;
         }

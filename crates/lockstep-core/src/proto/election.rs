@@ -105,7 +105,7 @@ pub struct Promise {
 
 /// What a candidate is to say now.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Say {
+pub enum BallotRequest {
     /// Who misses the leader too?
     PreVote(Epoch),
     /// Promise me this ballot. It is stored already.
@@ -114,7 +114,7 @@ pub enum Say {
 
 /// What a candidate is to do with the promises that it has.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub enum Verdict {
+pub enum ElectionStep {
     /// Wait for more.
     Wait,
     /// This log is better than ours: get it.
@@ -303,7 +303,7 @@ impl Election {
         membership: &Membership,
         rank: usize,
         has_room: bool,
-    ) -> Option<Say> {
+    ) -> Option<BallotRequest> {
         if !has_room && !planted(Mutation::FullCampaigns) {
             self.wait_for_room(now);
         }
@@ -331,7 +331,7 @@ impl Election {
                     self.grants.truncate(1);
                     self.phase = Phase::Asking { since: now, said_at: now, why };
                 }
-                Some(Say::PreVote(self.next_ballot(promised)?))
+                Some(BallotRequest::PreVote(self.next_ballot(promised)?))
             }
             Phase::Preparing { since, .. } if now >= since + self.patience_ns() => {
                 self.on_failed(now, rank);
@@ -339,7 +339,7 @@ impl Election {
             }
             Phase::Preparing { said_at, ballot, since, why } if now >= said_at + self.limits.again_ns => {
                 self.phase = Phase::Preparing { since, said_at: now, ballot, why };
-                Some(Say::Prepare(ballot))
+                Some(BallotRequest::Prepare(ballot))
             }
             _ => None,
         }
@@ -353,12 +353,12 @@ impl Election {
         }
     }
 
-    fn prepare(&mut self, now: Nanos, promised: Epoch, why: Why) -> Option<Say> {
+    fn prepare(&mut self, now: Nanos, promised: Epoch, why: Why) -> Option<BallotRequest> {
         let ballot = self.next_ballot(promised)?;
         self.promises.clear();
         self.rounds.on_proven(ballot.round());
         self.phase = Phase::Preparing { since: now, said_at: now, ballot, why };
-        Some(Say::Prepare(ballot))
+        Some(BallotRequest::Prepare(ballot))
     }
 
     /// A round above every round in our log, promised, or heard; none once rounds are used up.
@@ -392,25 +392,25 @@ impl Election {
     /// adopted as a whole; when it is ours, the promises must be a quorum of the membership at its end, and
     /// where that membership changes one of two members above the promised commit, of the one before as
     /// well. Then our commit is the greatest that a promise named. `own` is our own stored promise's log.
-    pub fn assess(&self, end: &LogEnd, commit_next: Seq, electorate: &Electorate) -> Verdict {
-        let Some(ballot) = self.ballot() else { return Verdict::Wait };
+    pub fn assess(&self, end: &LogEnd, commit_next: Seq, electorate: &Electorate) -> ElectionStep {
+        let Some(ballot) = self.ballot() else { return ElectionStep::Wait };
         let own = order(end.epoch, end.next);
         let best = self.promises.iter().max_by_key(|promise| order(promise.accepted, promise.next));
         if let Some(best) = best.filter(|best| order(best.accepted, best.next) > own) {
             // A quorum of the membership that we know: fewer would make us fetch for nothing. But what is committed
             // and not ours may be the change that makes those who promised one.
             let enough = electorate.elects(&self.promised_by(), commit_next) || best.commit_next > end.next;
-            return if enough { Verdict::Adopt(*best) } else { Verdict::Wait };
+            return if enough { ElectionStep::Adopt(*best) } else { ElectionStep::Wait };
         }
         if !electorate.lists(self.me) {
-            return Verdict::Unlisted;
+            return ElectionStep::Unlisted;
         }
         let promised_commit = self.promises.iter().map(|promise| promise.commit_next).max().unwrap_or(1);
         let commit_next = commit_next.max(promised_commit);
         if !electorate.elects(&self.promised_by(), commit_next) && !self.skips_promises() {
-            return Verdict::Wait;
+            return ElectionStep::Wait;
         }
-        Verdict::Win { leadership: Leadership::granted(ballot), commit_next }
+        ElectionStep::Win { leadership: Leadership::granted(ballot), commit_next }
     }
 
     /// What a promise described is coming in, or our own promise is still on its way to the device: the

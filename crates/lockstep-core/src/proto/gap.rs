@@ -7,7 +7,7 @@
 //! The owner knows what it holds, and says what is missing whenever that has changed ([`Gaps::sync`]): what was
 //! known keeps its timers, whatever it was split into; what is new begins with a guard.
 
-use super::nack::{Ask, NackLimits, Rtt};
+use super::nack::{NackLimits, RequestTimer, Rtt};
 use lockstep_wire::{NACK_RANGES_MAX, Nanos, Seq, SeqRange};
 
 /// Most ranges that are known at once: four requests full. At 30 % loss and 100,000 datagrams a second that is
@@ -20,7 +20,7 @@ pub struct Gap {
     /// What is missing.
     pub range: SeqRange,
     /// When it is asked for.
-    pub ask: Ask,
+    pub ask: RequestTimer,
 }
 
 /// All of them, in order.
@@ -68,7 +68,11 @@ impl Gaps {
     /// GAP-1 (what is missing): exactly these ranges, in order. What was known keeps its requests, whatever is
     /// left of it; what was not begins with `fresh` of its first seq. At most [`GAPS_MAX`] are kept, the
     /// nearest; from the half on what is new is joined to the range that it follows.
-    pub fn sync(&mut self, missing: impl Iterator<Item = SeqRange>, mut fresh: impl FnMut(Seq) -> Ask) {
+    pub fn sync(
+        &mut self,
+        missing: impl Iterator<Item = SeqRange>,
+        mut fresh: impl FnMut(Seq) -> RequestTimer,
+    ) {
         let Self { list, next, .. } = self;
         next.clear();
         let mut known = 0;
@@ -145,12 +149,12 @@ impl Gaps {
         now: Nanos,
         repairers: u32,
         out: &mut [SeqRange; NACK_RANGES_MAX],
-        mut on_sent: impl FnMut(&mut Ask, u32),
-    ) -> Option<Due> {
+        mut on_sent: impl FnMut(&mut RequestTimer, u32),
+    ) -> Option<DueRanges> {
         let due_at = |gap: &Gap| gap.ask.due(now).map(|place| place % repairers.max(1));
         let (place, tries) =
             self.list.iter().find_map(|gap| due_at(gap).map(|place| (place, gap.ask.next_tries())))?;
-        let mut due = Due { place, tries, count: 0, new_from: None };
+        let mut due = DueRanges { place, tries, count: 0, new_from: None };
         for gap in &mut self.list {
             if due_at(gap) != Some(place) {
                 continue;
@@ -174,7 +178,7 @@ impl Gaps {
 
 /// A request that is due.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Due {
+pub struct DueRanges {
     /// Whom to ask, as a place in the order of repairers.
     pub place: u32,
     /// Requests for the first of them that brought nothing.
@@ -207,7 +211,7 @@ mod tests {
         }
 
         fn misses(&mut self, now: Nanos, missing: &[(Seq, Seq)]) {
-            self.gaps.sync(ranges(missing), |_| Ask::new(now + 20, 0));
+            self.gaps.sync(ranges(missing), |_| RequestTimer::new(now + 20, 0));
         }
 
         /// What it asks for, and of whom.

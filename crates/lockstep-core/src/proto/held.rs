@@ -23,7 +23,7 @@ pub const MARKS_MAX: usize = 256;
 
 /// What becomes of the log that was held when a new epoch's start is learned.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Verdict {
+pub enum SuffixCheck {
     /// All of it belongs to the new log.
     Whole,
     /// Nothing from `from` on does, as far as one can tell, and the log goes on at `end`.
@@ -43,7 +43,7 @@ pub enum Verdict {
 
 /// The boundaries of the log that was passed, from the last one at or below the commit on.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Held {
+pub struct DeliveredLog {
     /// Ascending. Between two neighbours lie frames of the later one's epoch only. The first one stands for
     /// whatever is below it.
     marks: VecDeque<LogEnd>,
@@ -52,13 +52,13 @@ pub struct Held {
     by_frame: bool,
 }
 
-impl Default for Held {
+impl Default for DeliveredLog {
     fn default() -> Self {
         Self { marks: VecDeque::with_capacity(MARKS_MAX), by_frame: false }
     }
 }
 
-impl Held {
+impl DeliveredLog {
     /// The log begins, for this reader, at `end`: where its owner knows it to end, or (`by_frame`) where
     /// the first frame says that it does.
     pub fn begin(&mut self, end: LogEnd, by_frame: bool) {
@@ -117,23 +117,23 @@ impl Held {
     /// By S10 every frame above the own commit whose epoch does not own its seqs by the new table is
     /// forgotten, and so is all that lies behind it. What lies before the `floor`, where this reader was
     /// told to begin, was never held, and is not asked for either.
-    pub fn judge(&self, follow: &Follow, commit_next: Seq, floor: Seq) -> Verdict {
+    pub fn judge(&self, follow: &Follow, commit_next: Seq, floor: Seq) -> SuffixCheck {
         if planted(Mutation::DeliveredStays) {
-            return Verdict::Whole;
+            return SuffixCheck::Whole;
         }
-        let Some(first) = self.marks.front() else { return Verdict::Whole };
+        let Some(first) = self.marks.front() else { return SuffixCheck::Whole };
         let at_commit = self.marks.iter().find(|mark| mark.next >= commit_next).unwrap_or(first);
         if let Some(at) = follow.succeeded_at(at_commit.epoch)
             && at < commit_next
         {
-            return Verdict::Contradicted { at };
+            return SuffixCheck::Contradicted { at };
         }
         if first.next > commit_next {
             // What lies between is not held: the reader began here by what the leader said of its log.
             let known = follow.lists(first.epoch);
             let from = if known { follow.succeeded_at(first.epoch) } else { Some(commit_next) };
             if let Some(from) = from.filter(|from| *from < first.next) {
-                return Verdict::Cut { end: None, from: from.max(floor) };
+                return SuffixCheck::Cut { end: None, from: from.max(floor) };
             }
         }
         for (index, (before, mark)) in self.marks.iter().zip(self.marks.iter().skip(1)).enumerate() {
@@ -145,10 +145,10 @@ impl Held {
             let to = if owned { follow.succeeded_at(mark.epoch).unwrap_or(Seq::MAX) } else { start };
             if to < mark.next {
                 let end = (index > 0 || !self.by_frame).then_some(*before);
-                return Verdict::Cut { end, from: to.max(floor) };
+                return SuffixCheck::Cut { end, from: to.max(floor) };
             }
         }
-        Verdict::Whole
+        SuffixCheck::Whole
     }
 
     /// The log goes on at `end`, or with the frame that holds `from`.
@@ -171,7 +171,7 @@ mod tests {
     use lockstep_wire::{Epoch, EpochBase, EpochStartView};
 
     /// The rows (round, base) of a table, the own commit, and what is judged.
-    type Case<'a> = (&'a [(u32, Seq)], Seq, Verdict);
+    type Case<'a> = (&'a [(u32, Seq)], Seq, SuffixCheck);
 
     /// Follows the last of these epochs: (round, base).
     fn follow(rows: &[(u32, Seq)]) -> Follow {
@@ -190,8 +190,8 @@ mod tests {
     }
 
     /// Frames that end here: (next, round). The first is where the reader began.
-    fn held(marks: &[(Seq, u32)], commit_next: Seq) -> Held {
-        let mut held = Held::default();
+    fn held(marks: &[(Seq, u32)], commit_next: Seq) -> DeliveredLog {
+        let mut held = DeliveredLog::default();
         held.begin(mark(marks[0].0, marks[0].1), false);
         for &(next, round) in &marks[1..] {
             held.push(mark(next, round), commit_next);
@@ -199,24 +199,24 @@ mod tests {
         held
     }
 
-    fn cut(end: Option<(Seq, u32)>, from: Seq) -> Verdict {
-        Verdict::Cut { end: end.map(|(next, round)| mark(next, round)), from }
+    fn cut(end: Option<(Seq, u32)>, from: Seq) -> SuffixCheck {
+        SuffixCheck::Cut { end: end.map(|(next, round)| mark(next, round)), from }
     }
 
     #[test]
     fn s10_the_log_is_cut_before_the_first_frame_that_is_not_owned() {
         let marks = [(10, 1), (12, 1), (15, 1), (20, 2), (21, 2)];
         let table: [Case<'_>; 9] = [
-            (&[(1, 2), (2, 15), (3, 21)], 10, Verdict::Whole),
-            (&[(1, 2), (2, 15), (3, 30)], 10, Verdict::Whole),
+            (&[(1, 2), (2, 15), (3, 21)], 10, SuffixCheck::Whole),
+            (&[(1, 2), (2, 15), (3, 30)], 10, SuffixCheck::Whole),
             (&[(1, 2), (2, 15), (3, 20)], 10, cut(Some((20, 2)), 20)),
             (&[(1, 2), (3, 15)], 10, cut(Some((15, 1)), 15)),
             (&[(1, 2), (3, 12)], 10, cut(Some((12, 1)), 12)),
             (&[(1, 2), (3, 10)], 10, cut(Some((10, 1)), 10)),
             // Below the table: nobody knows, so it goes, though what lies behind it is owned.
             (&[(2, 15), (3, 21)], 10, cut(Some((10, 1)), 10)),
-            (&[(2, 15), (3, 21)], 15, Verdict::Whole),
-            (&[(1, 2), (3, 12)], 15, Verdict::Contradicted { at: 12 }),
+            (&[(2, 15), (3, 21)], 15, SuffixCheck::Whole),
+            (&[(1, 2), (3, 12)], 15, SuffixCheck::Contradicted { at: 12 }),
         ];
         for (rows, commit_next, verdict) in table {
             let held = held(&marks, 1);
@@ -228,7 +228,7 @@ mod tests {
     fn s10_who_began_behind_the_cut_begins_anew_with_what_is_known_to_be_new() {
         let begun = held(&[(10, 2), (12, 2)], 5);
         let table: [Case<'_>; 5] = [
-            (&[(1, 2), (2, 7), (3, 12)], 1, Verdict::Whole),
+            (&[(1, 2), (2, 7), (3, 12)], 1, SuffixCheck::Whole),
             (&[(1, 2), (2, 7), (3, 9)], 1, cut(None, 9)),
             (&[(1, 2), (3, 6)], 1, cut(None, 5)),
             (&[(1, 2), (3, 6)], 8, cut(None, 8)),
@@ -241,7 +241,7 @@ mod tests {
 
     #[test]
     fn s10_who_began_with_a_frame_that_is_lost_begins_with_another_one() {
-        let mut by_frame = Held::default();
+        let mut by_frame = DeliveredLog::default();
         by_frame.begin(mark(10, 2), true);
         by_frame.push(mark(12, 2), 10);
         // Epoch 3 goes on at seq 10 with a frame of epoch 1, which could not follow a log of epoch 2.
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(held.judge(&second, 5, 1), cut(None, 8));
         held.cut(&second, None, 8);
         assert_eq!(held.judge(&follow(&[(1, 2), (3, 6)]), 5, 1), cut(None, 6));
-        assert_eq!(held.judge(&follow(&[(1, 2), (2, 8), (3, 9)]), 5, 1), Verdict::Whole);
+        assert_eq!(held.judge(&follow(&[(1, 2), (2, 8), (3, 9)]), 5, 1), SuffixCheck::Whole);
     }
 
     #[test]
@@ -270,7 +270,7 @@ mod tests {
         }
         for base in [2, 77, 5_000, 9_998] {
             let verdict = long.judge(&follow(&[(1, 1), (2, base)]), 1, 1);
-            let Verdict::Cut { end: Some(end), from } = verdict else { panic!("{verdict:?}") };
+            let SuffixCheck::Cut { end: Some(end), from } = verdict else { panic!("{verdict:?}") };
             assert!(end.next <= base && from == base, "{verdict:?}");
         }
         // Each frame of an epoch of its own: the oldest boundaries are given up.

@@ -1,6 +1,6 @@
 //! # ingress: in which order submissions are taken, whose share is used up, and what came too early
 //!
-//! [`Rounds`] is the order within one receive, [`Shares`] the part of a scarce window that one publisher may
+//! [`IngressRounds`] is the order within one receive, [`Shares`] the part of a scarce window that one publisher may
 //! have, [`HoldBack`] what waits for an earlier message of its publisher.
 //!
 //! The network reorders and loses submissions; a publisher's messages are stamped in its order all the
@@ -13,16 +13,16 @@
 mod order;
 mod share;
 
-pub use order::Rounds;
+pub use order::IngressRounds;
 pub use share::Shares;
 
 use super::planted::{Mutation, planted};
-use lockstep_wire::{Destination, EntryHeader, Nanos, NoticeRow, PublisherId, PublisherSeq, Told};
+use lockstep_wire::{Destination, EntryHeader, Nanos, NoticeRow, PublisherId, PublisherNotice, PublisherSeq};
 use std::hash::{Hash, Hasher};
 
 /// One held-back message: where it stands.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-struct Held {
+struct HeldSubmission {
     publisher: PublisherId,
     publisher_seq: PublisherSeq,
     incarnation: u32,
@@ -40,7 +40,7 @@ struct Held {
 #[derive(Clone, Debug)]
 pub struct HoldBack {
     /// Sorted by publisher and number.
-    held: Vec<Held>,
+    held: Vec<HeldSubmission>,
     free: Vec<u16>,
     memory: Vec<u8>,
     message_len_max: usize,
@@ -98,12 +98,12 @@ impl HoldBack {
         let once = places.into_iter().all(|place| std::mem::take(&mut left[usize::from(place)]));
         let all = self.held.len() + self.free.len() == slots;
         assert!(once && all, "INGRESS-1: each of {slots} places of the pool is free or taken, once");
-        let key = |held: &Held| (held.publisher, held.publisher_seq);
+        let key = |held: &HeldSubmission| (held.publisher, held.publisher_seq);
         assert!(
             self.held.windows(2).all(|pair| key(&pair[0]) < key(&pair[1])),
             "INGRESS-1: what waits is sorted, and each number waits once",
         );
-        let within = |held: &Held| self.held_of(held.publisher) <= self.share;
+        let within = |held: &HeldSubmission| self.held_of(held.publisher) <= self.share;
         assert!(
             self.held.iter().all(within),
             "INGRESS-1: a publisher has its share of the pool, and no more"
@@ -148,7 +148,7 @@ impl HoldBack {
         self.memory[start..start + payload.len()].copy_from_slice(payload);
         self.held.insert(
             at,
-            Held {
+            HeldSubmission {
                 publisher: entry.publisher,
                 publisher_seq: entry.publisher_seq,
                 incarnation: entry.time_or_incarnation,
@@ -230,7 +230,7 @@ impl HoldBack {
                 incarnation: held.incarnation,
                 from: from - PublisherSeq::from(planted(Mutation::NoticeOfHeld)),
                 to: held.publisher_seq,
-                told: Told::Missing as u32,
+                told: PublisherNotice::Missing as u32,
                 reserved: 0,
             };
             rows += 1;

@@ -33,7 +33,7 @@ impl Default for Lineage {
 
 /// What a reader has of the history that it followed so far.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Reading {
+pub struct ReadPosition {
     /// The history.
     pub history: u64,
     /// It takes everything below for final.
@@ -44,7 +44,7 @@ pub struct Reading {
 
 /// Whether a reader of a former history may go on in a later one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Succession {
+pub enum LineageCheck {
     /// The later history was not founded on the one that was read.
     Stranger,
     /// It was, and contains everything that the reader takes for final.
@@ -137,14 +137,14 @@ impl Lineage {
     /// LINEAGE-2 (who goes on in a later history): whether a reader of a former history may follow this one. It may
     /// where this one was founded on what it read, and at or above all that it takes for final. A reader that is ahead
     /// was told entries that this history does not have: its application must hear so.
-    pub fn judge(&self, reading: &Reading) -> Succession {
-        let Some(left) = self.left_at(reading.history) else { return Succession::Stranger };
+    pub fn judge(&self, reading: &ReadPosition) -> LineageCheck {
+        let Some(left) = self.left_at(reading.history) else { return LineageCheck::Stranger };
         match () {
             () if reading.commit_next > left.next && !planted(Mutation::AheadGoesOn) => {
-                Succession::Ahead { left }
+                LineageCheck::Ahead { left }
             }
-            () if reading.chain.is_some_and(|chain| chain != left.chain) => Succession::Parted { left },
-            () => Succession::GoesOn { left },
+            () if reading.chain.is_some_and(|chain| chain != left.chain) => LineageCheck::Parted { left },
+            () => LineageCheck::GoesOn { left },
         }
     }
 }
@@ -260,17 +260,17 @@ mod tests {
     #[test]
     fn lineage_2_who_holds_nothing_final_above_the_founding_goes_on() {
         let lineage = third();
-        let reading = |history, commit_next, chain| Reading { history, commit_next, chain };
+        let reading = |history, commit_next, chain| ReadPosition { history, commit_next, chain };
         let left = |history, next| Ancestor { history, next, chain: next / 10 * 16 + next % 10 };
         let table = [
-            (reading(2, 95, None), Succession::GoesOn { left: left(2, 95) }),
-            (reading(2, 95, Some(0x95)), Succession::GoesOn { left: left(2, 95) }),
-            (reading(2, 40, Some(0x96)), Succession::Parted { left: left(2, 95) }),
-            (reading(2, 96, Some(0x95)), Succession::Ahead { left: left(2, 95) }),
-            (reading(1, 70, None), Succession::GoesOn { left: left(1, 70) }),
-            (reading(1, 71, None), Succession::Ahead { left: left(1, 70) }),
-            (reading(9, 1, None), Succession::Stranger),
-            (reading(3, 1, None), Succession::Stranger),
+            (reading(2, 95, None), LineageCheck::GoesOn { left: left(2, 95) }),
+            (reading(2, 95, Some(0x95)), LineageCheck::GoesOn { left: left(2, 95) }),
+            (reading(2, 40, Some(0x96)), LineageCheck::Parted { left: left(2, 95) }),
+            (reading(2, 96, Some(0x95)), LineageCheck::Ahead { left: left(2, 95) }),
+            (reading(1, 70, None), LineageCheck::GoesOn { left: left(1, 70) }),
+            (reading(1, 71, None), LineageCheck::Ahead { left: left(1, 70) }),
+            (reading(9, 1, None), LineageCheck::Stranger),
+            (reading(3, 1, None), LineageCheck::Stranger),
         ];
         for (reading, succession) in table {
             assert_eq!(lineage.judge(&reading), succession, "{reading:?}");

@@ -21,7 +21,7 @@ pub struct LogEnd {
 
 /// Why a frame does not follow a log's end.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Misfit {
+pub enum LogMismatch {
     /// It begins behind the end: something is missing before it.
     Ahead,
     /// It begins before the end: held already, or another log's.
@@ -54,20 +54,20 @@ impl LogEnd {
     /// S7 (where a log ends): the end behind `frame` if it continues this log, else why it does not.
     /// The log ends where the epoch falls, where an epoch begins without its start, or where a start
     /// does not fit what lies before it.
-    pub fn follow(&self, frame: &FrameView<'_>) -> Result<Self, Misfit> {
+    pub fn follow(&self, frame: &FrameView<'_>) -> Result<Self, LogMismatch> {
         let header = frame.header;
         if header.first_seq > self.next {
-            return Err(Misfit::Ahead);
+            return Err(LogMismatch::Ahead);
         }
         if header.first_seq < self.next {
-            return Err(Misfit::Behind);
+            return Err(LogMismatch::Behind);
         }
         let epoch = header.epoch();
         if epoch < self.epoch {
-            return Err(Misfit::EpochFalls);
+            return Err(LogMismatch::EpochFalls);
         }
         if header.chain != self.chain {
-            return Err(Misfit::Chain { have: self.chain, seen: header.chain });
+            return Err(LogMismatch::Chain { have: self.chain, seen: header.chain });
         }
         if epoch > self.epoch {
             self.begins(frame)?;
@@ -77,13 +77,13 @@ impl LogEnd {
 
     /// Whether the first entry of `frame` starts its epoch right here. Entry 1, the birth, starts the
     /// history in round 0.
-    fn begins(&self, frame: &FrameView<'_>) -> Result<(), Misfit> {
+    fn begins(&self, frame: &FrameView<'_>) -> Result<(), LogMismatch> {
         let epoch = frame.header.epoch();
-        let first = frame.entries().next().ok_or(Misfit::NoStart)?;
+        let first = frame.entries().next().ok_or(LogMismatch::NoStart)?;
         match first.kind() {
             EntryKind::Birth if self.next == 1 && epoch.round() == 0 => Ok(()),
             EntryKind::EpochStart => {
-                let start = EpochStartView::parse(first.payload).map_err(|_| Misfit::StartMisfits)?;
+                let start = EpochStartView::parse(first.payload).map_err(|_| LogMismatch::StartMisfits)?;
                 let (mut before, mut last) = (None, None);
                 for row in start.epochs() {
                     before = last.replace(row);
@@ -93,9 +93,9 @@ impl LogEnd {
                     && start.body.chain_at_base == self.chain
                     && last.is_some_and(|row| row.epoch == epoch.0 && row.base == self.next)
                     && before.is_some_and(|row| row.epoch == self.epoch.0 && row.base < self.next);
-                fits.then_some(()).ok_or(Misfit::StartMisfits)
+                fits.then_some(()).ok_or(LogMismatch::StartMisfits)
             }
-            _ => Err(Misfit::NoStart),
+            _ => Err(LogMismatch::NoStart),
         }
     }
 }

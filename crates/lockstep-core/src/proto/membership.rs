@@ -14,8 +14,8 @@
 use super::planted::{Mutation, planted};
 use bytemuck::Zeroable;
 use lockstep_wire::{
-    Change, Denied, EntryKind, EpochStartView, FrameView, HEADER_LEN, Identity, MEMBERS_MAX, MemberBody,
-    MembershipView, Seq, parse_birth,
+    Change, CommandReject, EntryKind, EpochStartView, FrameView, HEADER_LEN, Identity, MEMBERS_MAX,
+    MemberBody, MembershipView, Seq, parse_birth,
 };
 
 /// The members in force from `seq` on.
@@ -177,7 +177,7 @@ impl Electorate {
 
 /// What a leader knows when it is asked for a change.
 #[derive(Clone, Copy, Debug)]
-pub struct Standing<'a> {
+pub struct PendingChange<'a> {
     /// The leader itself.
     pub leader: Identity,
     /// The membership at the end of its log.
@@ -192,25 +192,28 @@ pub struct Standing<'a> {
 /// until this one is committed, the first of an epoch until the epoch start is. An identity is added only
 /// while none of the same replica is listed: a dead one is removed first, never afterwards, or replaced by its next
 /// life in one step. A leader is not removed while it leads, and the last full member never.
-pub fn judge_change(standing: &Standing<'_>, asked: &MembershipView<'_>) -> Result<Membership, Denied> {
+pub fn judge_change(
+    standing: &PendingChange<'_>,
+    asked: &MembershipView<'_>,
+) -> Result<Membership, CommandReject> {
     let (before, member) = (standing.membership, asked.body.member);
     if asked.body.after != before.seq && !planted(Mutation::LateOrderTaken) {
-        return Err(Denied::Stale);
+        return Err(CommandReject::Stale);
     }
     if !standing.start_committed && !planted(Mutation::ChangeBeforeStart) {
-        return Err(Denied::StartPending);
+        return Err(CommandReject::StartPending);
     }
     if !standing.change_committed && !planted(Mutation::ChangeDoesNotWait) {
-        return Err(Denied::ChangePending);
+        return Err(CommandReject::ChangePending);
     }
     match asked.change() {
         Change::Add
             if before.members().iter().any(|listed| listed.replica == member.replica)
                 && !planted(Mutation::ReplicaListedTwice) =>
         {
-            Err(Denied::ReplicaListed)
+            Err(CommandReject::ReplicaListed)
         }
-        Change::Add => before.with(member).ok_or(Denied::Full),
+        Change::Add => before.with(member).ok_or(CommandReject::Full),
         Change::Remove => judge_removal(before, member.identity(), Some(standing.leader)),
         Change::Replace => judge_replacement(before, member, standing.leader),
     }
@@ -222,16 +225,16 @@ fn judge_replacement(
     before: &Membership,
     member: MemberBody,
     leader: Identity,
-) -> Result<Membership, Denied> {
+) -> Result<Membership, CommandReject> {
     let listed = before.members().iter().find(|listed| listed.replica == member.replica);
     let leaving = listed.map(MemberBody::identity).filter(|leaving| *leaving != member.identity());
     match leaving {
-        None => Err(Denied::NotListed),
-        Some(leaving) if leaving == leader => Err(Denied::Leads),
-        Some(_) if before.is_pair() => Err(Denied::Pair),
+        None => Err(CommandReject::NotListed),
+        Some(leaving) if leaving == leader => Err(CommandReject::Leads),
+        Some(_) if before.is_pair() => Err(CommandReject::Pair),
         Some(_) => {
-            let after = before.replacing(member).ok_or(Denied::NotListed)?;
-            if after.lowest().is_none() { Err(Denied::LastMember) } else { Ok(after) }
+            let after = before.replacing(member).ok_or(CommandReject::NotListed)?;
+            if after.lowest().is_none() { Err(CommandReject::LastMember) } else { Ok(after) }
         }
     }
 }
@@ -240,21 +243,21 @@ fn judge_removal(
     before: &Membership,
     leaving: Identity,
     leader: Option<Identity>,
-) -> Result<Membership, Denied> {
+) -> Result<Membership, CommandReject> {
     if !before.lists(leaving) {
-        return Err(Denied::NotListed);
+        return Err(CommandReject::NotListed);
     }
     if leader == Some(leaving) && !planted(Mutation::LeaderRemoved) {
-        return Err(Denied::Leads);
+        return Err(CommandReject::Leads);
     }
     let after = before.without(leaving);
     let may_end = planted(Mutation::LastMemberRemoved);
-    if after.lowest().is_none() && !may_end { Err(Denied::LastMember) } else { Ok(after) }
+    if after.lowest().is_none() && !may_end { Err(CommandReject::LastMember) } else { Ok(after) }
 }
 
 /// What a node knows of itself when it is told that the other of two members is dead.
 #[derive(Clone, Copy, Debug)]
-pub struct Survivor<'a> {
+pub struct SurvivorEvidence<'a> {
     /// Who it is.
     pub identity: Identity,
     /// The membership at its commit.
@@ -270,28 +273,28 @@ pub struct Survivor<'a> {
 /// MEMBER-2 (the operator's word): the membership without `dead`, or why its death is not believed. The word
 /// stands for that identity's promise and for its acks of the epoch start and of its removal, for this
 /// survivor only.
-pub fn judge_death(survivor: &Survivor<'_>, dead: Identity) -> Result<Membership, Denied> {
+pub fn judge_death(survivor: &SurvivorEvidence<'_>, dead: Identity) -> Result<Membership, CommandReject> {
     let before = survivor.committed;
     if dead == survivor.identity {
-        return Err(Denied::Oneself);
+        return Err(CommandReject::Oneself);
     }
     if !before.lists(dead) {
-        return Err(Denied::NotListed);
+        return Err(CommandReject::NotListed);
     }
     if !before.is_pair() || !before.lists(survivor.identity) {
-        return Err(Denied::NotTwo);
+        return Err(CommandReject::NotTwo);
     }
     if survivor.has_change {
-        return Err(Denied::ChangePending);
+        return Err(CommandReject::ChangePending);
     }
     if !survivor.is_complete {
-        return Err(Denied::Incomplete);
+        return Err(CommandReject::Incomplete);
     }
     if survivor.hears_other {
-        return Err(Denied::Alive);
+        return Err(CommandReject::Alive);
     }
     if !before.may_lead(survivor.identity) {
-        return Err(Denied::Witness);
+        return Err(CommandReject::Witness);
     }
     judge_removal(before, dead, None)
 }

@@ -3,7 +3,7 @@
 //! The question: a range of seqs is missing; when to ask, whom, and when again? Reordering heals by itself
 //! within some twenty microseconds, so the first request waits that long. Then silence is followed by the next
 //! repairer after a delay that doubles, a reason by the next one sooner, and an answer that came in part by
-//! the same one once it has been quiet. Each range has an [`Ask`] of its own ([`super::gap`]): none waits for
+//! the same one once it has been quiet. Each range has an [`RequestTimer`] of its own ([`super::gap`]): none waits for
 //! the answer to another.
 //!
 //! ```text
@@ -115,7 +115,7 @@ impl Rtt {
 
 /// What came for a request since the last look.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-enum News {
+enum AnswerProgress {
     Nothing,
     /// The same repairer answered this request or a later one, but nothing of this range.
     Overtaken,
@@ -124,15 +124,15 @@ enum News {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum State {
+enum RequestState {
     Waiting { until: Nanos },
-    Asked { until: Nanos, token: u64, news: News },
+    Asked { until: Nanos, token: u64, news: AnswerProgress },
 }
 
 /// The requests for one range.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Ask {
-    state: State,
+pub struct RequestTimer {
+    state: RequestState,
     /// Whom: a place in the order of repairers.
     place: u32,
     /// Requests since the last that brought something, ...
@@ -144,15 +144,15 @@ pub struct Ask {
     asked: bool,
 }
 
-impl Ask {
+impl RequestTimer {
     /// Asks when `until` has come, beginning with the repairer at `place`.
     pub fn new(until: Nanos, place: u32) -> Self {
-        Self { state: State::Waiting { until }, place, tries: 0, refused: 0, silent: 0, asked: false }
+        Self { state: RequestState::Waiting { until }, place, tries: 0, refused: 0, silent: 0, asked: false }
     }
 
     /// The first request goes out at `until`, if it was to be later.
     pub fn hasten(&mut self, sooner: Nanos) {
-        if let State::Waiting { until } = &mut self.state
+        if let RequestState::Waiting { until } = &mut self.state
             && !self.asked
         {
             *until = sooner.min(*until);
@@ -162,13 +162,13 @@ impl Ask {
     /// When something is due.
     pub fn deadline(&self) -> Nanos {
         match self.state {
-            State::Waiting { until } | State::Asked { until, .. } => until,
+            RequestState::Waiting { until } | RequestState::Asked { until, .. } => until,
         }
     }
 
     /// Whether an answer is awaited.
     pub fn is_asked(&self) -> bool {
-        matches!(self.state, State::Asked { .. })
+        matches!(self.state, RequestState::Asked { .. })
     }
 
     /// Whether no request has been sent yet.
@@ -188,12 +188,12 @@ impl Ask {
 
     /// NACK-1 (when to ask): once the guard is over; again at the same repairer once an answer that brought
     /// something has been quiet; else at the next one, after the retry delay or a refusal's. If a request is
-    /// due: at which place in the order, for the caller to send it and to call [`Ask::on_sent`].
+    /// due: at which place in the order, for the caller to send it and to call [`RequestTimer::on_sent`].
     pub fn due(&self, now: Nanos) -> Option<u32> {
         match self.state {
             _ if now < self.deadline() => None,
-            State::Waiting { .. } => Some(self.place),
-            State::Asked { .. } => Some(self.place.wrapping_add(1)),
+            RequestState::Waiting { .. } => Some(self.place),
+            RequestState::Asked { .. } => Some(self.place.wrapping_add(1)),
         }
     }
 
@@ -202,16 +202,16 @@ impl Ask {
         self.tries = self.next_tries();
         self.silent += u32::from(self.is_asked());
         let until = now + limits.retry(rtt, self.silent);
-        self.state = State::Asked { until, token, news: News::Nothing };
+        self.state = RequestState::Asked { until, token, news: AnswerProgress::Nothing };
         (self.place, self.asked) = (place, true);
     }
 
     /// Frames came; `brought` says whether any of them is of this range. They answer the request and the place
     /// `answered`, if they name one.
     pub fn on_frames(&mut self, answered: Option<(u64, u32)>, brought: bool) {
-        if let State::Asked { token, news, .. } = &mut self.state {
+        if let RequestState::Asked { token, news, .. } = &mut self.state {
             let overtaken = answered.is_some_and(|(answered, by)| answered >= *token && by == self.place);
-            let seen = if brought { News::Brought } else { News::Overtaken };
+            let seen = if brought { AnswerProgress::Brought } else { AnswerProgress::Overtaken };
             if brought || overtaken {
                 *news = seen.max(*news);
             }
@@ -221,13 +221,13 @@ impl Ask {
     /// Sets the timers by what came since the last look. What an answer has not brought once it is quiet is
     /// lost: nobody waits out the retry for it.
     pub fn look(&mut self, now: Nanos, limits: &NackLimits, rtt: &Rtt) {
-        let State::Asked { until, news, .. } = &mut self.state else { return };
+        let RequestState::Asked { until, news, .. } = &mut self.state else { return };
         let quiet = now + limits.quiet(rtt);
-        match std::mem::replace(news, News::Nothing) {
-            News::Nothing => {}
-            News::Overtaken => *until = quiet.min(*until),
-            News::Brought => {
-                self.state = State::Waiting { until: quiet };
+        match std::mem::replace(news, AnswerProgress::Nothing) {
+            AnswerProgress::Nothing => {}
+            AnswerProgress::Overtaken => *until = quiet.min(*until),
+            AnswerProgress::Brought => {
+                self.state = RequestState::Waiting { until: quiet };
                 (self.tries, self.refused, self.silent) = (0, 0, 0);
             }
         }
@@ -243,11 +243,11 @@ impl Ask {
         retry_after_ns: Nanos,
         limits: &NackLimits,
     ) {
-        if let State::Asked { token, .. } = self.state
+        if let RequestState::Asked { token, .. } = self.state
             && token == refused
         {
             let until = now + limits.refused(self.refused, repairers, retry_after_ns);
-            self.state = State::Waiting { until };
+            self.state = RequestState::Waiting { until };
             self.tries += 1;
             // Somebody answers: the next request that is lost is not repeated the later for it.
             (self.refused, self.silent) = (self.refused + 1, 0);
@@ -359,7 +359,7 @@ mod tests {
         NackLimits { guard_ns: 20, apart_ns: 0, retry_ns_min: 100, retry_ns_max: 1_000 };
 
     /// What happens to an ask, and when.
-    enum Step {
+    enum RequestStep {
         /// The newest request is refused, not to be repeated before this has passed.
         Refused(Nanos),
         /// A frame of the range came for the newest request.
@@ -369,16 +369,16 @@ mod tests {
     }
 
     /// The requests of a receiver that looks each 10 ns, a line each: when, and which repairer.
-    fn timeline(rtt_ns: Nanos, steps: &[(Nanos, Step)], until: Nanos) -> String {
+    fn timeline(rtt_ns: Nanos, steps: &[(Nanos, RequestStep)], until: Nanos) -> String {
         let mut rtt = Rtt::default();
         rtt.on_sample(rtt_ns);
-        let (mut ask, mut token, mut out) = (Ask::new(20, 0), 0, String::new());
+        let (mut ask, mut token, mut out) = (RequestTimer::new(20, 0), 0, String::new());
         for now in (0..until).step_by(10) {
             for (_, step) in steps.iter().filter(|(at, _)| *at == now) {
                 match step {
-                    Step::Refused(after) => ask.on_refused(now, token, 2, *after, &LIMITS),
-                    Step::Brought => ask.on_frames(Some((token, 0)), true),
-                    Step::Overtaken => ask.on_frames(Some((token, 0)), false),
+                    RequestStep::Refused(after) => ask.on_refused(now, token, 2, *after, &LIMITS),
+                    RequestStep::Brought => ask.on_frames(Some((token, 0)), true),
+                    RequestStep::Overtaken => ask.on_frames(Some((token, 0)), false),
                 }
             }
             ask.look(now, &LIMITS, &rtt);
@@ -409,16 +409,16 @@ mod tests {
     /// NACK-1.
     #[test]
     fn nack_1_a_long_answer_is_heard_out_before_more_is_asked_of_the_same_repairer() {
-        let steps: Vec<_> = (30..90).step_by(10).map(|at| (at, Step::Brought)).collect();
+        let steps: Vec<_> = (30..90).step_by(10).map(|at| (at, RequestStep::Brought)).collect();
         assert_eq!(timeline(0, &steps[..1], 100), "20 ask 0\n50 ask 0\n");
-        let steps: Vec<_> = steps.into_iter().chain([(60, Step::Brought)]).collect();
+        let steps: Vec<_> = steps.into_iter().chain([(60, RequestStep::Brought)]).collect();
         assert!(timeline(60, &steps, 200).starts_with("20 ask 0\n60 ask 0\n"));
     }
 
     /// NACK-1.
     #[test]
     fn nack_1_what_an_answer_has_left_out_is_asked_of_the_next_repairer_once_it_is_quiet() {
-        let steps = [(70, Step::Overtaken)];
+        let steps = [(70, RequestStep::Overtaken)];
         assert_eq!(timeline(60, &steps, 300), "20 ask 0\n100 ask 1\n");
     }
 
@@ -426,26 +426,26 @@ mod tests {
     #[test]
     fn nack_1_a_refusal_is_followed_by_the_next_repairer_after_a_guard_that_doubles_each_round() {
         let steps = [
-            (30, Step::Refused(0)),
-            (60, Step::Refused(0)),
+            (30, RequestStep::Refused(0)),
+            (60, RequestStep::Refused(0)),
             // The request is refused already: changes nothing.
-            (70, Step::Refused(0)),
+            (70, RequestStep::Refused(0)),
             // Both repairers were asked.
-            (90, Step::Refused(0)),
-            (140, Step::Refused(0)),
-            (190, Step::Refused(0)),
+            (90, RequestStep::Refused(0)),
+            (140, RequestStep::Refused(0)),
+            (190, RequestStep::Refused(0)),
         ];
         assert_eq!(
             timeline(0, &steps, 320),
             "20 ask 0\n50 ask 1\n80 ask 2\n130 ask 3\n180 ask 4\n270 ask 5\n"
         );
-        assert_eq!(timeline(0, &[(30, Step::Refused(400))], 440), "20 ask 0\n430 ask 1\n");
+        assert_eq!(timeline(0, &[(30, RequestStep::Refused(400))], 440), "20 ask 0\n430 ask 1\n");
     }
 
     /// NACK-1.
     #[test]
     fn nack_1_silence_behind_refusals_waits_no_longer_than_the_first() {
-        let steps = [(30, Step::Refused(0)), (60, Step::Refused(0))];
+        let steps = [(30, RequestStep::Refused(0)), (60, RequestStep::Refused(0))];
         assert_eq!(timeline(0, &steps, 450), "20 ask 0\n50 ask 1\n80 ask 2\n180 ask 3\n380 ask 4\n");
     }
 

@@ -29,7 +29,7 @@
 //! ```
 
 use crate::proto::planted::{Mutation, planted};
-use lockstep_wire::{Nanos, PresenceBody};
+use lockstep_wire::{IdentityProbeBody, Nanos};
 
 /// An answer that comes later than this after the question proves nothing.
 const ANSWER_NS: Nanos = 1_000_000_000;
@@ -48,7 +48,7 @@ pub fn look_ns(timeout_ns: Nanos) -> Nanos {
 
 /// What an answer shows.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Found {
+pub enum DuplicateIdentity {
     /// Nothing: it is none to a question of ours that is young.
     Nothing,
     /// Another process lives and began before us: this one is to stop.
@@ -59,7 +59,7 @@ pub enum Found {
 
 /// One process under its identity.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Presence {
+pub struct IdentityProbe {
     nonce: u64,
     born: Nanos,
     /// The last question: its token, and when it was asked.
@@ -73,7 +73,7 @@ pub struct Presence {
     looked: bool,
 }
 
-impl Presence {
+impl IdentityProbe {
     /// A process with this nonce that began at `born`; it asks at most once in `again_ns`. It looks for `look_ns` before
     /// it has a vote; 0: not at all.
     pub fn new(nonce: u64, born: Nanos, again_ns: Nanos, look_ns: Nanos) -> Self {
@@ -94,7 +94,12 @@ impl Presence {
 
     /// The look of ALIVE-1. Returns the question that is due. `drained` says that all that had arrived was heard: only
     /// then the look may end. `fresh` draws a token.
-    pub fn look(&mut self, now: Nanos, drained: bool, fresh: impl FnOnce() -> u64) -> Option<PresenceBody> {
+    pub fn look(
+        &mut self,
+        now: Nanos,
+        drained: bool,
+        fresh: impl FnOnce() -> u64,
+    ) -> Option<IdentityProbeBody> {
         if self.looked || now < self.next_look() {
             return None;
         }
@@ -117,7 +122,7 @@ impl Presence {
 
     /// ALIVE-1 (what is asked): somebody spoke under our identity and another nonce. Returns what is to be asked now, if
     /// it was not asked just before. `fresh` draws a token.
-    pub fn on_stranger(&mut self, now: Nanos, fresh: impl FnOnce() -> u64) -> Option<PresenceBody> {
+    pub fn on_stranger(&mut self, now: Nanos, fresh: impl FnOnce() -> u64) -> Option<IdentityProbeBody> {
         if self.asked.is_some_and(|(_, at)| now < at + self.again_ns) || !self.looked {
             return None;
         }
@@ -125,19 +130,19 @@ impl Presence {
     }
 
     /// A question under a fresh token. All questions of one look share one: an answer may be late.
-    fn ask(&mut self, now: Nanos, fresh: impl FnOnce() -> u64) -> PresenceBody {
+    fn ask(&mut self, now: Nanos, fresh: impl FnOnce() -> u64) -> IdentityProbeBody {
         let token = match self.asked {
             Some((token, _)) if !self.looked => token,
             _ => fresh(),
         };
         self.asked = Some((token, now));
-        PresenceBody { process_nonce: self.nonce, born: self.told_born(), token, answers: 0 }
+        IdentityProbeBody { process_nonce: self.nonce, born: self.told_born(), token, answers: 0 }
     }
 
     /// The answer to a question of another process.
-    pub fn answer(&self, question: &PresenceBody) -> PresenceBody {
-        let PresenceBody { process_nonce, token, .. } = *question;
-        PresenceBody { process_nonce: self.nonce, born: self.told_born(), token, answers: process_nonce }
+    pub fn answer(&self, question: &IdentityProbeBody) -> IdentityProbeBody {
+        let IdentityProbeBody { process_nonce, token, .. } = *question;
+        IdentityProbeBody { process_nonce: self.nonce, born: self.told_born(), token, answers: process_nonce }
     }
 
     /// When it began, for those who compare.
@@ -146,14 +151,14 @@ impl Presence {
     }
 
     /// An answer of another process under our identity.
-    pub fn on_answer(&mut self, now: Nanos, said: &PresenceBody) -> Found {
+    pub fn on_answer(&mut self, now: Nanos, said: &IdentityProbeBody) -> DuplicateIdentity {
         let ours = said.answers == self.nonce
             && self.asked.is_some_and(|(token, at)| said.token == token && now < at + ANSWER_NS);
         match (said.born, said.process_nonce).cmp(&(self.told_born(), self.nonce)) {
-            _ if !ours => Found::Nothing,
-            std::cmp::Ordering::Less => Found::Earlier,
-            std::cmp::Ordering::Greater => Found::Later,
-            std::cmp::Ordering::Equal => Found::Nothing,
+            _ if !ours => DuplicateIdentity::Nothing,
+            std::cmp::Ordering::Less => DuplicateIdentity::Earlier,
+            std::cmp::Ordering::Greater => DuplicateIdentity::Later,
+            std::cmp::Ordering::Equal => DuplicateIdentity::Nothing,
         }
     }
 
@@ -169,16 +174,16 @@ mod tests {
 
     const NOW: Nanos = 5_000_000_000;
 
-    fn process(nonce: u64, born: Nanos) -> Presence {
-        Presence::new(nonce, born, 1_000, 0)
+    fn process(nonce: u64, born: Nanos) -> IdentityProbe {
+        IdentityProbe::new(nonce, born, 1_000, 0)
     }
 
     /// A process that begins, and looks for 4 us.
-    fn newcomer(nonce: u64, born: Nanos) -> Presence {
-        Presence::new(nonce, born, 1_000, 4_000)
+    fn newcomer(nonce: u64, born: Nanos) -> IdentityProbe {
+        IdentityProbe::new(nonce, born, 1_000, 4_000)
     }
 
-    fn ask(presence: &mut Presence, token: u64) -> PresenceBody {
+    fn ask(presence: &mut IdentityProbe, token: u64) -> IdentityProbeBody {
         presence.on_stranger(NOW, || token).expect("a question")
     }
 
@@ -188,8 +193,8 @@ mod tests {
         for (born, later_nonce) in [(20, 1), (20, 9), (10, 9)] {
             let (mut first, mut second) = (process(5, 10), process(later_nonce, born));
             let (asked, asked_back) = (ask(&mut first, 77), ask(&mut second, 78));
-            assert_eq!(first.on_answer(NOW, &second.answer(&asked)), Found::Later);
-            assert_eq!(second.on_answer(NOW, &first.answer(&asked_back)), Found::Earlier);
+            assert_eq!(first.on_answer(NOW, &second.answer(&asked)), DuplicateIdentity::Later);
+            assert_eq!(second.on_answer(NOW, &first.answer(&asked_back)), DuplicateIdentity::Earlier);
         }
     }
 
@@ -200,14 +205,21 @@ mod tests {
         let mut before = process(4, 50);
         // Whatever our own process before said, asked and answered.
         let old = ask(&mut before, 7);
-        let answered = before.answer(&PresenceBody { process_nonce: 3, born: 20, token: 6, answers: 0 });
-        assert_eq!(presence.on_answer(NOW, &old), Found::Nothing, "nothing was asked");
+        let answered = before.answer(&IdentityProbeBody { process_nonce: 3, born: 20, token: 6, answers: 0 });
+        assert_eq!(presence.on_answer(NOW, &old), DuplicateIdentity::Nothing, "nothing was asked");
         let asked = ask(&mut presence, 8);
         for echo in [old, answered] {
-            assert_eq!(presence.on_answer(NOW, &echo), Found::Nothing);
+            assert_eq!(presence.on_answer(NOW, &echo), DuplicateIdentity::Nothing);
         }
-        assert_eq!(presence.on_answer(NOW + ANSWER_NS, &before.answer(&asked)), Found::Nothing, "too late");
-        assert_eq!(presence.on_answer(NOW + ANSWER_NS - 1, &before.answer(&asked)), Found::Earlier);
+        assert_eq!(
+            presence.on_answer(NOW + ANSWER_NS, &before.answer(&asked)),
+            DuplicateIdentity::Nothing,
+            "too late"
+        );
+        assert_eq!(
+            presence.on_answer(NOW + ANSWER_NS - 1, &before.answer(&asked)),
+            DuplicateIdentity::Earlier
+        );
     }
 
     /// ALIVE-1, S12.
@@ -215,8 +227,8 @@ mod tests {
     fn s12_an_answer_to_somebody_else_is_none_to_us() {
         let (mut presence, other) = (process(5, 100), process(4, 50));
         let asked = ask(&mut presence, 8);
-        let to_another = PresenceBody { answers: 6, ..other.answer(&asked) };
-        assert_eq!(presence.on_answer(NOW, &to_another), Found::Nothing);
+        let to_another = IdentityProbeBody { answers: 6, ..other.answer(&asked) };
+        assert_eq!(presence.on_answer(NOW, &to_another), DuplicateIdentity::Nothing);
     }
 
     /// ALIVE-1, S12.
@@ -242,13 +254,13 @@ mod tests {
         let (mut first, mut second) = (process(9, 1_000), newcomer(5, 10));
         let asked = second.look(NOW, true, || 7).expect("a question");
         let asked_back = ask(&mut first, 8);
-        assert_eq!(first.on_answer(NOW, &second.answer(&asked_back)), Found::Later);
-        assert_eq!(second.on_answer(NOW, &first.answer(&asked)), Found::Earlier);
+        assert_eq!(first.on_answer(NOW, &second.answer(&asked_back)), DuplicateIdentity::Later);
+        assert_eq!(second.on_answer(NOW, &first.answer(&asked)), DuplicateIdentity::Earlier);
         let (mut one, mut other) = (newcomer(5, 20), newcomer(6, 10));
         let asked =
             [&mut one, &mut other].map(|newcomer| newcomer.look(NOW, true, || 9).expect("a question"));
-        assert_eq!(one.on_answer(NOW, &other.answer(&asked[0])), Found::Later);
-        assert_eq!(other.on_answer(NOW, &one.answer(&asked[1])), Found::Earlier);
+        assert_eq!(one.on_answer(NOW, &other.answer(&asked[0])), DuplicateIdentity::Later);
+        assert_eq!(other.on_answer(NOW, &one.answer(&asked[1])), DuplicateIdentity::Earlier);
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 /// What is to be done with a submitted message.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Verdict {
+pub enum Admission {
     /// It is the next of its publisher: stamp it.
     Stamp,
     /// Stamped before.
@@ -27,7 +27,7 @@ pub enum Verdict {
 
 /// What is to be done with a submitted open.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum OpenVerdict {
+pub enum OpenAdmission {
     /// Stamp it as this id, incarnation and last number.
     Stamp(PublisherId, u32, PublisherSeq),
     /// The nonce is the current one, or `after` is not: it changes nothing.
@@ -60,7 +60,7 @@ pub struct PublisherState {
 
 /// An open or close above the commit, and what was before it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Change {
+struct TableChange {
     seq: Seq,
     before: PublisherState,
 }
@@ -73,7 +73,7 @@ pub struct Publishers {
     nonces: Vec<[u64; 2]>,
     ids: BTreeMap<String, PublisherId>,
     /// Opens and closes not yet committed, oldest first.
-    changes: VecDeque<Change>,
+    changes: VecDeque<TableChange>,
     publishers_max: u32,
 }
 
@@ -97,40 +97,40 @@ impl Publishers {
 
     /// S8 (at most once, in order): whether the message `publisher_seq` of this incarnation is stamped now.
     #[inline]
-    pub fn judge(&self, publisher: PublisherId, incarnation: u32, publisher_seq: PublisherSeq) -> Verdict {
-        let Some(slot) = self.slots.get(publisher as usize) else { return Verdict::Unknown };
+    pub fn judge(&self, publisher: PublisherId, incarnation: u32, publisher_seq: PublisherSeq) -> Admission {
+        let Some(slot) = self.slots.get(publisher as usize) else { return Admission::Unknown };
         if slot.incarnation != incarnation || incarnation == 0 {
-            return if incarnation < slot.incarnation { Verdict::Fenced } else { Verdict::Unknown };
+            return if incarnation < slot.incarnation { Admission::Fenced } else { Admission::Unknown };
         }
         if slot.closed {
-            return Verdict::Closed;
+            return Admission::Closed;
         }
         match publisher_seq {
-            seq if seq == slot.last + 1 => Verdict::Stamp,
-            seq if seq <= slot.last && planted(Mutation::NotOnce) => Verdict::Stamp,
-            seq if seq <= slot.last => Verdict::Duplicate,
-            _ if planted(Mutation::NoHoldBack) => Verdict::Stamp,
-            _ => Verdict::Hold,
+            seq if seq == slot.last + 1 => Admission::Stamp,
+            seq if seq <= slot.last && planted(Mutation::NotOnce) => Admission::Stamp,
+            seq if seq <= slot.last => Admission::Duplicate,
+            _ if planted(Mutation::NoHoldBack) => Admission::Stamp,
+            _ => Admission::Hold,
         }
     }
 
     /// What to do with an open by `open.name` that follows the incarnation in `open.body`. A late copy of
     /// an old open has a nonce or an `after` that is not current, and so fences nobody.
-    pub fn judge_open(&self, open: &OpenView<'_>) -> OpenVerdict {
+    pub fn judge_open(&self, open: &OpenView<'_>) -> OpenAdmission {
         let Some(&id) = self.ids.get(open.name) else {
             return match self.slots.len() as u32 {
-                next if next > self.publishers_max => OpenVerdict::Full,
-                next if open.body.incarnation == 0 => OpenVerdict::Stamp(next, 1, 0),
-                _ => OpenVerdict::Stale,
+                next if next > self.publishers_max => OpenAdmission::Full,
+                next if open.body.incarnation == 0 => OpenAdmission::Stamp(next, 1, 0),
+                _ => OpenAdmission::Stale,
             };
         };
         let slot = self.slots[id as usize];
         // Who follows the current incarnation has seen it, and seen it closed if it is: no late copy.
         let follows = open.body.incarnation == slot.incarnation || planted(Mutation::LateOpenFences);
         if follows && (slot.closed || open.body.nonce != self.nonces[id as usize]) {
-            OpenVerdict::Stamp(id, slot.incarnation + 1, slot.last)
+            OpenAdmission::Stamp(id, slot.incarnation + 1, slot.last)
         } else {
-            OpenVerdict::Stale
+            OpenAdmission::Stale
         }
     }
 
@@ -155,7 +155,7 @@ impl Publishers {
             }
             EntryKind::Close => {
                 if let Some(before) = self.state(entry.header.publisher) {
-                    self.changes.push_back(Change { seq, before });
+                    self.changes.push_back(TableChange { seq, before });
                     let slot = &mut self.slots[before.id as usize];
                     (slot.closed, slot.last) = (true, entry.header.publisher_seq);
                 }
@@ -173,7 +173,7 @@ impl Publishers {
             self.ids.insert(open.name.to_owned(), id);
         }
         if let Some(before) = self.state(id) {
-            self.changes.push_back(Change { seq, before });
+            self.changes.push_back(TableChange { seq, before });
             self.slots[index].incarnation = open.body.incarnation;
             self.slots[index].closed = false;
             self.nonces[index] = open.body.nonce;
@@ -195,7 +195,7 @@ impl Publishers {
             "S8: what can be undone is in the order of the log: {:?}",
             self.changes,
         );
-        let known = |change: &Change| (change.before.id as usize) < slots;
+        let known = |change: &TableChange| (change.before.id as usize) < slots;
         assert!(self.changes.iter().all(known), "S8: what can be undone is of ids that are there");
     }
 
@@ -216,7 +216,7 @@ impl Publishers {
         for entry in suffix.filter(|entry| entry.kind().is_numbered()) {
             firsts.entry(entry.header.publisher).or_insert(entry.header.publisher_seq);
         }
-        while let Some(&Change { seq, before }) = self.changes.back()
+        while let Some(&TableChange { seq, before }) = self.changes.back()
             && seq >= cut
             && !planted(Mutation::OpenNotUndone)
         {
@@ -280,7 +280,8 @@ impl Publishers {
         if let Some(first) = first.filter(|_| !planted(Mutation::ReplyOfTableEnd)) {
             state.last = first - 1;
         }
-        let is_open = |change: &&Change| change.seq >= commit_next || planted(Mutation::ReplyBehindCommit);
+        let is_open =
+            |change: &&TableChange| change.seq >= commit_next || planted(Mutation::ReplyBehindCommit);
         if let Some(change) = self.changes.iter().filter(is_open).find(|change| change.before.id == state.id)
         {
             let last = state.last;
@@ -302,7 +303,7 @@ impl Publishers {
     /// An open or close at `seq` that is not known to be committed, as a checkpoint holds what was before it:
     /// behind all [`Publishers::restore`]s, oldest first.
     pub fn restore_change(&mut self, seq: Seq, before: PublisherState) {
-        self.changes.push_back(Change { seq, before });
+        self.changes.push_back(TableChange { seq, before });
     }
 
     /// Puts a publisher back as a checkpoint holds it. Ids are given out in order, so they come in order.

@@ -19,7 +19,7 @@ use lockstep_wire::Nanos;
 
 /// The times.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct PulseLimits {
+pub struct UnicastProbeLimits {
     /// Silence of the groups after which the other is asked: well below what is a suspicion.
     pub silence_ns: Nanos,
     /// From a question to the next, while there are answers; it doubles while there are none.
@@ -28,7 +28,7 @@ pub struct PulseLimits {
     pub lost_ns: Nanos,
 }
 
-impl PulseLimits {
+impl UnicastProbeLimits {
     /// For who replaces nobody and is in no hurry, where an idle leader beats once in `beat_ns`: silence of 20 ms is asked
     /// about each 2 ms, and where beats are seldom, that of three of them at each.
     pub fn reader(beat_ns: Nanos) -> Self {
@@ -52,8 +52,8 @@ const AGAIN_TIMES_MAX: u64 = 64;
 
 /// Whether the groups are heard, and whether somebody answers by unicast while they are not.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Pulse {
-    limits: PulseLimits,
+pub struct UnicastProbe {
+    limits: UnicastProbeLimits,
     /// When the groups last brought a voice; 0 before the first look.
     group_at: Nanos,
     asked_at: Nanos,
@@ -64,9 +64,9 @@ pub struct Pulse {
     lost: bool,
 }
 
-impl Pulse {
+impl UnicastProbe {
     /// Nobody is missed.
-    pub fn new(limits: PulseLimits) -> Self {
+    pub fn new(limits: UnicastProbeLimits) -> Self {
         Self { limits, group_at: 0, asked_at: 0, unanswered: 0, answered: false, lost: false }
     }
 
@@ -132,10 +132,10 @@ impl Pulse {
 mod tests {
     use super::*;
 
-    const LIMITS: PulseLimits = PulseLimits { silence_ns: 400, again_ns: 100, lost_ns: 6_400 };
+    const LIMITS: UnicastProbeLimits = UnicastProbeLimits { silence_ns: 400, again_ns: 100, lost_ns: 6_400 };
 
     /// When questions are asked from `from` to `to`, looking each 10 ns; each is answered if `lives`.
-    fn asked(pulse: &mut Pulse, from: Nanos, to: Nanos, lives: bool) -> Vec<Nanos> {
+    fn asked(pulse: &mut UnicastProbe, from: Nanos, to: Nanos, lives: bool) -> Vec<Nanos> {
         let mut asked = Vec::new();
         for now in (from..to).step_by(10) {
             if pulse.poll(now) {
@@ -151,7 +151,7 @@ mod tests {
     /// MCAST-1.
     #[test]
     fn mcast_1_who_is_heard_by_the_groups_is_never_asked() {
-        let mut pulse = Pulse::new(LIMITS);
+        let mut pulse = UnicastProbe::new(LIMITS);
         for now in (1_000..100_000).step_by(100) {
             pulse.on_group(now);
             assert!(asked(&mut pulse, now, now + 100, true).is_empty());
@@ -161,7 +161,7 @@ mod tests {
     /// MCAST-1.
     #[test]
     fn mcast_1_silence_is_followed_by_a_question_at_each_beat_while_it_is_answered() {
-        let mut pulse = Pulse::new(LIMITS);
+        let mut pulse = UnicastProbe::new(LIMITS);
         pulse.on_group(1_000);
         assert_eq!(asked(&mut pulse, 1_000, 1_900, true), [1_400, 1_500, 1_600, 1_700, 1_800]);
     }
@@ -169,7 +169,7 @@ mod tests {
     /// MCAST-1.
     #[test]
     fn mcast_1_who_does_not_answer_is_asked_ever_more_seldom_but_thrice_before_it_is_suspected() {
-        let mut pulse = Pulse::new(LIMITS);
+        let mut pulse = UnicastProbe::new(LIMITS);
         pulse.on_group(1_000);
         let asked = asked(&mut pulse, 1_000, 100_000, false);
         assert_eq!(asked[..5], [1_400, 1_500, 1_700, 2_100, 2_900]);
@@ -181,9 +181,9 @@ mod tests {
     /// MCAST-1.
     #[test]
     fn mcast_1_a_reader_is_as_patient_as_beats_are_seldom() {
-        let usual = PulseLimits { silence_ns: 20_000_000, again_ns: 2_000_000, lost_ns: 200_000_000 };
-        assert_eq!(PulseLimits::reader(1_000_000), usual);
-        let slow = PulseLimits::reader(1_000_000_000);
+        let usual = UnicastProbeLimits { silence_ns: 20_000_000, again_ns: 2_000_000, lost_ns: 200_000_000 };
+        assert_eq!(UnicastProbeLimits::reader(1_000_000), usual);
+        let slow = UnicastProbeLimits::reader(1_000_000_000);
         assert_eq!((slow.silence_ns, slow.again_ns), (3_000_000_000, 1_000_000_000));
         assert_eq!(slow.lost_ns, 10_000_000_000);
     }
@@ -191,7 +191,7 @@ mod tests {
     /// MCAST-1.
     #[test]
     fn mcast_1_multicast_is_lost_when_only_unicast_answers_and_it_is_told_once() {
-        let mut pulse = Pulse::new(LIMITS);
+        let mut pulse = UnicastProbe::new(LIMITS);
         pulse.on_group(1_000);
         asked(&mut pulse, 1_000, 7_390, true);
         assert!(!pulse.finds_lost(7_390));
@@ -203,7 +203,7 @@ mod tests {
     /// MCAST-1.
     #[test]
     fn mcast_1_a_silence_that_nobody_answers_is_no_loss_of_multicast() {
-        let mut pulse = Pulse::new(LIMITS);
+        let mut pulse = UnicastProbe::new(LIMITS);
         pulse.on_group(1_000);
         asked(&mut pulse, 1_000, 100_000, false);
         assert!(!pulse.finds_lost(100_000));

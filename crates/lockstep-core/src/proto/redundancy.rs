@@ -18,14 +18,14 @@ use lockstep_wire::{Identity, MEMBERS_MAX, Nanos, Seq};
 /// Why a member is away.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u32)]
-pub enum Away {
+pub enum UnavailableReason {
     /// Nothing was heard of it.
     Silent = 1,
     /// It is heard, and lacks what was committed long ago.
     Behind = 2,
 }
 
-impl Away {
+impl UnavailableReason {
     /// The reason with this number, if there is one.
     pub fn from_u32(why: u32) -> Option<Self> {
         [Self::Silent, Self::Behind].into_iter().find(|known| *known as u32 == why)
@@ -42,18 +42,18 @@ impl Away {
 
 /// A member that is away from now on, or back.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Change {
+pub struct AvailabilityChange {
     /// Who.
     pub identity: Identity,
     /// Why it is away; `None`: it is back.
-    pub away: Option<Away>,
+    pub away: Option<UnavailableReason>,
     /// How long it was away, where it is back.
     pub lasted: Nanos,
 }
 
 /// What a leader knows of one member.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Heard {
+pub struct MemberContact {
     /// When it was heard last in this epoch; 0 if never.
     pub at: Nanos,
     /// The greatest bound that it acknowledged in this epoch.
@@ -101,8 +101,8 @@ impl Redundancy {
         now: Nanos,
         (me, members): (Identity, &Membership),
         commit_next: Seq,
-        heard: impl Fn(usize) -> Heard,
-        mut changed: impl FnMut(Change),
+        heard: impl Fn(usize) -> MemberContact,
+        mut changed: impl FnMut(AvailabilityChange),
     ) -> usize {
         if now >= self.next_mark.0 + self.patience_ns {
             self.mark = self.next_mark.1;
@@ -117,10 +117,10 @@ impl Redundancy {
                 there += 1;
                 continue;
             }
-            let Heard { at, acked_next } = heard(position);
+            let MemberContact { at, acked_next } = heard(position);
             let why = match () {
-                () if now > at.max(self.since) + self.patience_ns => Some(Away::Silent),
-                () if acked_next < self.mark => Some(Away::Behind),
+                () if now > at.max(self.since) + self.patience_ns => Some(UnavailableReason::Silent),
+                () if acked_next < self.mark => Some(UnavailableReason::Behind),
                 () => None,
             };
             let known = before.iter().flatten().find(|row| row.identity == identity);
@@ -128,11 +128,11 @@ impl Redundancy {
             match (row.away_since, why) {
                 (None, Some(_)) => {
                     row.away_since = Some(now);
-                    changed(Change { identity, away: why, lasted: 0 });
+                    changed(AvailabilityChange { identity, away: why, lasted: 0 });
                 }
                 (Some(since), None) if at > 0 && now >= row.well_since + self.patience_ns => {
                     row.away_since = None;
-                    changed(Change { identity, away: None, lasted: now.saturating_sub(since) });
+                    changed(AvailabilityChange { identity, away: None, lasted: now.saturating_sub(since) });
                 }
                 _ => {}
             }
@@ -165,19 +165,19 @@ mod tests {
         redundancy: &mut Redundancy,
         (from, to): (Nanos, Nanos),
         commit_next: impl Fn(Nanos) -> Seq,
-        heard: impl Fn(Nanos, u32) -> Heard,
-    ) -> (Vec<(u32, Option<Away>)>, usize) {
+        heard: impl Fn(Nanos, u32) -> MemberContact,
+    ) -> (Vec<(u32, Option<UnavailableReason>)>, usize) {
         let (members, mut changes, mut there) = (members(), Vec::new(), 0);
         for now in (from..to).step_by(10) {
             let of = |position| heard(now, position as u32 + 1);
-            let tell = |change: Change| changes.push((change.identity.replica, change.away));
+            let tell = |change: AvailabilityChange| changes.push((change.identity.replica, change.away));
             there = redundancy.look(now, (ME, &members), commit_next(now), of, tell);
         }
         (changes, there)
     }
 
-    fn well(now: Nanos, _: u32) -> Heard {
-        Heard { at: now, acked_next: Seq::MAX }
+    fn well(now: Nanos, _: u32) -> MemberContact {
+        MemberContact { at: now, acked_next: Seq::MAX }
     }
 
     #[test]
@@ -185,10 +185,11 @@ mod tests {
         let mut redundancy = Redundancy::new(PATIENCE);
         redundancy.restart(1_000);
         assert_eq!(looked(&mut redundancy, (1_000, 2_000), |_| 5, well), (vec![], 3));
-        let silent =
-            |now, replica| if replica == 3 { Heard { at: 2_000, acked_next: 5 } } else { well(now, 2) };
+        let silent = |now, replica| {
+            if replica == 3 { MemberContact { at: 2_000, acked_next: 5 } } else { well(now, 2) }
+        };
         let told = looked(&mut redundancy, (2_000, 3_000), |_| 5, silent);
-        assert_eq!(told, (vec![(3, Some(Away::Silent))], 2));
+        assert_eq!(told, (vec![(3, Some(UnavailableReason::Silent))], 2));
         assert_eq!(
             looked(&mut redundancy, (3_000, 3_090), |_| 5, well),
             (vec![], 2),
@@ -201,10 +202,11 @@ mod tests {
     fn who_was_never_heard_has_its_time_and_is_away_then() {
         let mut redundancy = Redundancy::new(PATIENCE);
         redundancy.restart(1_000);
-        let never = |now, replica| if replica == 2 { Heard { at: 0, acked_next: 0 } } else { well(now, 3) };
+        let never =
+            |now, replica| if replica == 2 { MemberContact { at: 0, acked_next: 0 } } else { well(now, 3) };
         assert_eq!(looked(&mut redundancy, (1_000, 1_100), |_| 1, never), (vec![], 3));
         let told = looked(&mut redundancy, (1_100, 5_000), |_| 1, never);
-        assert_eq!(told, (vec![(2, Some(Away::Silent))], 2));
+        assert_eq!(told, (vec![(2, Some(UnavailableReason::Silent))], 2));
     }
 
     #[test]
@@ -213,12 +215,15 @@ mod tests {
         redundancy.restart(1_000);
         // One entry each 10 ns; a lag of half a patience is what a network may have, one for ever is not.
         let commit = |now| now / 10;
-        let lags =
-            |now, replica| Heard { at: now, acked_next: if replica == 3 { now / 10 - 5 } else { now / 10 } };
+        let lags = |now, replica| MemberContact {
+            at: now,
+            acked_next: if replica == 3 { now / 10 - 5 } else { now / 10 },
+        };
         assert_eq!(looked(&mut redundancy, (1_000, 3_000), commit, lags), (vec![], 3));
-        let stands = |now, replica| Heard { at: now, acked_next: if replica == 3 { 300 } else { now / 10 } };
+        let stands =
+            |now, replica| MemberContact { at: now, acked_next: if replica == 3 { 300 } else { now / 10 } };
         let told = looked(&mut redundancy, (3_000, 5_000), commit, stands);
-        assert_eq!(told, (vec![(3, Some(Away::Behind))], 2));
+        assert_eq!(told, (vec![(3, Some(UnavailableReason::Behind))], 2));
         // It catches up.
         let told = looked(&mut redundancy, (5_000, 6_000), commit, lags);
         assert_eq!(told, (vec![(3, None)], 3));
@@ -228,7 +233,8 @@ mod tests {
     fn who_is_away_stays_away_while_the_list_changes() {
         let mut redundancy = Redundancy::new(PATIENCE);
         redundancy.restart(1_000);
-        let silent = |now, replica| if replica == 3 { Heard { at: 0, acked_next: 0 } } else { well(now, 2) };
+        let silent =
+            |now, replica| if replica == 3 { MemberContact { at: 0, acked_next: 0 } } else { well(now, 2) };
         assert_eq!(looked(&mut redundancy, (1_000, 2_000), |_| 1, silent).1, 2);
         redundancy.restart(2_000);
         assert_eq!(looked(&mut redundancy, (2_000, 4_000), |_| 1, silent), (vec![], 2), "told once");

@@ -14,11 +14,11 @@
 
 use super::planted::{Mutation, planted};
 use crate::proto::log::LogEnd;
-use lockstep_wire::{Epoch, Nanos, Refusal, Seq, SeqRange};
+use lockstep_wire::{Epoch, Nanos, RepairReject, Seq, SeqRange};
 
 /// What the giver has.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Holdings {
+pub struct RepairRange {
     /// Where its log ends.
     pub end: LogEnd,
     /// Its commit.
@@ -30,25 +30,25 @@ pub struct Holdings {
 
 /// S11 (who gets what): the part of `range` that may be given to a requester that follows `epoch`, or the
 /// reason why there is none.
-pub fn grant(holdings: &Holdings, epoch: Epoch, range: SeqRange) -> Result<SeqRange, Refusal> {
+pub fn grant(holdings: &RepairRange, epoch: Epoch, range: SeqRange) -> Result<SeqRange, RepairReject> {
     let same_log = epoch == holdings.end.epoch || planted(Mutation::RepairOfOtherEpoch);
     let bound = if same_log { holdings.end.next } else { holdings.commit_next };
     if range.from >= holdings.end.next {
-        return Err(Refusal::Ahead);
+        return Err(RepairReject::Ahead);
     }
     if range.from >= bound {
         let is_off = planted(Mutation::AnswerOfAnother);
-        return Err(if is_off { Refusal::Ahead } else { Refusal::OtherEpoch });
+        return Err(if is_off { RepairReject::Ahead } else { RepairReject::OtherEpoch });
     }
     if !is_resident(holdings, range.from) {
-        return Err(Refusal::TooOld);
+        return Err(RepairReject::TooOld);
     }
     Ok(SeqRange { from: range.from, to: range.to.min(bound) })
 }
 
 /// REPAIR-1 (what is at hand): a duty cycle reads the tail alone. What has left it may be on a page that takes
 /// milliseconds to come: it is refused with the oldest seq that is held, and read by replay.
-pub fn is_resident(holdings: &Holdings, seq: Seq) -> bool {
+pub fn is_resident(holdings: &RepairRange, seq: Seq) -> bool {
     seq >= holdings.oldest_seq
 }
 
@@ -91,7 +91,7 @@ const IN_VAIN: u32 = 2;
 
 /// How long what was asked for is remembered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct GivenLimits {
+pub struct RepairHistoryLimits {
     /// A repeat by the same requester is ignored for this long: a third of the shortest retry. Less than half of
     /// it by a margin, so that no retry is ever taken for a copy.
     pub ignore_ns: Nanos,
@@ -103,7 +103,7 @@ pub struct GivenLimits {
     pub hold_ns: Nanos,
 }
 
-impl GivenLimits {
+impl RepairHistoryLimits {
     /// By the timers of those who ask.
     pub fn of(guard_ns: Nanos, retry_ns_min: Nanos) -> Self {
         Self { ignore_ns: retry_ns_min / 3, shared_ns: retry_ns_min, hold_ns: guard_ns / 2 }
@@ -112,7 +112,7 @@ impl GivenLimits {
 
 /// How a frame is given.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Give {
+pub enum RepairDecision {
     /// Not again: it is under way.
     Ignored,
     /// To this one, no sooner than this.
@@ -136,16 +136,16 @@ struct Slot {
 
 /// The frames that were asked for lately, by seq.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Given {
-    limits: GivenLimits,
+pub struct RepairHistory {
+    limits: RepairHistoryLimits,
     slots: Vec<Slot>,
     /// The place of the loss that was asked for last.
     newest: usize,
 }
 
-impl Given {
+impl RepairHistory {
     /// Nothing yet.
-    pub fn new(limits: GivenLimits) -> Self {
+    pub fn new(limits: RepairHistoryLimits) -> Self {
         Self { limits, slots: Vec::with_capacity(GIVEN_MAX), newest: 0 }
     }
 
@@ -189,20 +189,20 @@ impl Given {
 
     /// REPAIR-2 (once is enough): `who` asks for the frame at `first`. What it asked for just now is under way to
     /// it, and what went to everybody is under way to everybody.
-    pub fn on_asked(&mut self, now: Nanos, who: u64, first: Seq) -> Give {
-        let GivenLimits { ignore_ns, hold_ns, .. } = self.limits;
+    pub fn on_asked(&mut self, now: Nanos, who: u64, first: Seq) -> RepairDecision {
+        let RepairHistoryLimits { ignore_ns, hold_ns, .. } = self.limits;
         let slot = self.slot(now, first);
         if slot.shared {
-            return Give::Ignored;
+            return RepairDecision::Ignored;
         }
         let count = slot.count;
         let known = slot.asked[..count].iter_mut().find(|(known, _)| *known == who);
         if let Some((_, at)) = known.filter(|_| !planted(Mutation::AskerCountsTwice)) {
             if now < *at + ignore_ns && !planted(Mutation::RepeatsAnswered) {
-                return Give::Ignored;
+                return RepairDecision::Ignored;
             }
             *at = now;
-            return Give::At(now);
+            return RepairDecision::At(now);
         }
         if count < SHARED {
             slot.asked[count] = (who, now);
@@ -210,7 +210,7 @@ impl Given {
         }
         // A second requester is a hint that it was lost by many, and so is a loss of that kind just before.
         let held = (count == 1 || count == 0 && slot.expected) && slot.in_vain < IN_VAIN;
-        Give::At(if held { now + hold_ns } else { now })
+        RepairDecision::At(if held { now + hold_ns } else { now })
     }
 
     /// REPAIR-3 (many are one): whether the frame at `first` goes to everybody at once, as three have asked for it
@@ -236,12 +236,12 @@ mod tests {
     use crate::proto::tests::epoch;
 
     /// Holds 10 to 29 of epoch 2, committed up to 19.
-    fn holdings() -> Holdings {
+    fn holdings() -> RepairRange {
         let end = LogEnd { next: 30, epoch: epoch(2, 1), chain: 1, timestamp: 1 };
-        Holdings { end, commit_next: 20, oldest_seq: 10 }
+        RepairRange { end, commit_next: 20, oldest_seq: 10 }
     }
 
-    fn granted(epoch: Epoch, from: Seq, to: Seq) -> Result<(Seq, Seq), Refusal> {
+    fn granted(epoch: Epoch, from: Seq, to: Seq) -> Result<(Seq, Seq), RepairReject> {
         grant(&holdings(), epoch, SeqRange { from, to }).map(|range| (range.from, range.to))
     }
 
@@ -258,21 +258,21 @@ mod tests {
         assert_eq!(granted(epoch(2, 1), 25, 99), Ok((25, 30)), "no further than the log");
         for other in [Epoch::NONE, epoch(1, 1), epoch(2, 2), epoch(3, 3)] {
             assert_eq!(granted(other, 12, 28), Ok((12, 20)), "{other}: the committed part");
-            assert_eq!(granted(other, 20, 28), Err(Refusal::OtherEpoch), "{other}");
+            assert_eq!(granted(other, 20, 28), Err(RepairReject::OtherEpoch), "{other}");
         }
     }
 
     #[test]
     fn s11_every_refusal_names_its_reason() {
-        assert_eq!(granted(epoch(2, 1), 30, 31), Err(Refusal::Ahead));
-        assert_eq!(granted(epoch(1, 1), 30, 31), Err(Refusal::Ahead));
-        assert_eq!(granted(epoch(2, 1), 9, 12), Err(Refusal::TooOld));
-        assert_eq!(granted(epoch(1, 1), 20, 21), Err(Refusal::OtherEpoch));
-        let blank = Holdings { end: LogEnd::BLANK, commit_next: 1, oldest_seq: 1 };
-        assert_eq!(grant(&blank, epoch(1, 1), SeqRange { from: 1, to: 2 }), Err(Refusal::Ahead));
+        assert_eq!(granted(epoch(2, 1), 30, 31), Err(RepairReject::Ahead));
+        assert_eq!(granted(epoch(1, 1), 30, 31), Err(RepairReject::Ahead));
+        assert_eq!(granted(epoch(2, 1), 9, 12), Err(RepairReject::TooOld));
+        assert_eq!(granted(epoch(1, 1), 20, 21), Err(RepairReject::OtherEpoch));
+        let blank = RepairRange { end: LogEnd::BLANK, commit_next: 1, oldest_seq: 1 };
+        assert_eq!(grant(&blank, epoch(1, 1), SeqRange { from: 1, to: 2 }), Err(RepairReject::Ahead));
     }
 
-    const LIMITS: GivenLimits = GivenLimits { ignore_ns: 50, shared_ns: 150, hold_ns: 10 };
+    const LIMITS: RepairHistoryLimits = RepairHistoryLimits { ignore_ns: 50, shared_ns: 150, hold_ns: 10 };
 
     /// REPAIR-1.
     #[test]
@@ -283,40 +283,44 @@ mod tests {
     /// REPAIR-2.
     #[test]
     fn repair_2_a_repeat_is_ignored_for_less_than_half_the_shortest_retry() {
-        let mut given = Given::new(LIMITS);
-        assert_eq!(given.on_asked(0, 1, 7), Give::At(0));
-        assert_eq!(given.on_asked(49, 1, 7), Give::Ignored);
-        assert_eq!(given.on_asked(49, 1, 8), Give::At(49), "another frame");
-        assert_eq!(given.on_asked(50, 1, 7), Give::At(50));
-        assert_eq!(given.on_asked(99, 1, 7), Give::Ignored, "since the last answer");
-        assert_eq!(given.on_asked(150, 1, 7), Give::At(150));
-        let limits = GivenLimits::of(20_000, 150_000);
+        let mut given = RepairHistory::new(LIMITS);
+        assert_eq!(given.on_asked(0, 1, 7), RepairDecision::At(0));
+        assert_eq!(given.on_asked(49, 1, 7), RepairDecision::Ignored);
+        assert_eq!(given.on_asked(49, 1, 8), RepairDecision::At(49), "another frame");
+        assert_eq!(given.on_asked(50, 1, 7), RepairDecision::At(50));
+        assert_eq!(given.on_asked(99, 1, 7), RepairDecision::Ignored, "since the last answer");
+        assert_eq!(given.on_asked(150, 1, 7), RepairDecision::At(150));
+        let limits = RepairHistoryLimits::of(20_000, 150_000);
         assert!(limits.ignore_ns * 2 < 150_000);
     }
 
     /// REPAIR-3.
     #[test]
     fn repair_3_the_third_requester_within_a_round_trip_makes_it_everybodys_and_once() {
-        let mut given = Given::new(LIMITS);
-        assert_eq!((given.on_asked(0, 1, 7), given.is_shared(7)), (Give::At(0), false));
-        assert_eq!((given.on_asked(5, 2, 7), given.is_shared(7)), (Give::At(15), false), "held for a third");
-        assert_eq!((given.on_asked(9, 3, 7), given.is_shared(7)), (Give::At(9), true));
+        let mut given = RepairHistory::new(LIMITS);
+        assert_eq!((given.on_asked(0, 1, 7), given.is_shared(7)), (RepairDecision::At(0), false));
+        assert_eq!(
+            (given.on_asked(5, 2, 7), given.is_shared(7)),
+            (RepairDecision::At(15), false),
+            "held for a third"
+        );
+        assert_eq!((given.on_asked(9, 3, 7), given.is_shared(7)), (RepairDecision::At(9), true));
         assert!(!given.share(9, 7), "nobody has been given it");
         for who in 1..100 {
-            assert_eq!(given.on_asked(10, who, 7), Give::Ignored);
+            assert_eq!(given.on_asked(10, who, 7), RepairDecision::Ignored);
         }
         assert!(given.share(10, 7));
         // What is lost next is expected to be of that kind.
-        assert_eq!((given.on_asked(160, 5, 9), given.is_shared(9)), (Give::At(170), false));
+        assert_eq!((given.on_asked(160, 5, 9), given.is_shared(9)), (RepairDecision::At(170), false));
         given.on_asked(165, 6, 9);
         assert!(given.is_shared(9), "the loss before was shared: two are enough");
-        assert_eq!(given.on_asked(400, 5, 8), Give::At(400), "that one went to nobody after all");
+        assert_eq!(given.on_asked(400, 5, 8), RepairDecision::At(400), "that one went to nobody after all");
     }
 
     /// REPAIR-3.
     #[test]
     fn repair_3_readers_that_no_group_reaches_get_each_their_own_when_they_ask_again() {
-        let mut given = Given::new(LIMITS);
+        let mut given = RepairHistory::new(LIMITS);
         for (again, told) in [(0, true), (150, true), (300, false), (450, false)] {
             for who in 1..4 {
                 given.on_asked(again, who, 7);
@@ -324,19 +328,19 @@ mod tests {
             assert_eq!(given.is_shared(7), told, "at {again}");
             assert!(!told || !given.share(again, 7));
         }
-        assert_eq!(given.on_asked(600, 5, 7), Give::At(600), "nor does anybody wait for others");
+        assert_eq!(given.on_asked(600, 5, 7), RepairDecision::At(600), "nor does anybody wait for others");
     }
 
     /// REPAIR-3.
     #[test]
     fn repair_3_requests_of_one_requester_or_of_different_losses_are_not_many() {
-        let mut given = Given::new(LIMITS);
+        let mut given = RepairHistory::new(LIMITS);
         for now in [0, 50, 100] {
-            assert_eq!(given.on_asked(now, 1, 7), Give::At(now));
+            assert_eq!(given.on_asked(now, 1, 7), RepairDecision::At(now));
         }
         assert!(!given.is_shared(7));
         for now in [200, 400, 600] {
-            assert_eq!(given.on_asked(now, now, 9), Give::At(now));
+            assert_eq!(given.on_asked(now, now, 9), RepairDecision::At(now));
         }
         assert!(!given.is_shared(9));
     }

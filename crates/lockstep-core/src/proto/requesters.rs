@@ -14,7 +14,7 @@
 //! Members are not in this table: they are few, gate the commit, and ask again only when answered.
 
 use super::planted::{Mutation, planted};
-use lockstep_wire::{Nanos, Refusal};
+use lockstep_wire::{Nanos, RepairReject};
 
 /// What repairs may cost.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -60,7 +60,7 @@ struct Row {
 }
 
 /// What was decided about a request.
-pub type Afforded = Result<(), (Refusal, Nanos)>;
+pub type BudgetResult = Result<(), (RepairReject, Nanos)>;
 
 /// Who asks, and what all may cost.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -158,7 +158,7 @@ impl Requesters {
 
     /// REPAIR-4 (what it may cost): whether `who` may be given `bytes` now; then they are paid for. If not, why,
     /// and when it may ask again: when a quarter of its burst has been earned.
-    pub fn afford(&mut self, now: Nanos, who: u64, bytes: u64) -> Afforded {
+    pub fn afford(&mut self, now: Nanos, who: u64, bytes: u64) -> BudgetResult {
         let (all, floor) = (self.level, self.limits.floor_bytes_per_s);
         let burst = self.limits.burst_bytes;
         let row = self.row(now, who);
@@ -168,7 +168,7 @@ impl Requesters {
             return Err((refusal, wait));
         }
         if all < bytes && !planted(Mutation::NoBudget) {
-            return Err((Refusal::Limited, (bytes - all) * 1_000_000_000 / floor.max(1)));
+            return Err((RepairReject::Limited, (bytes - all) * 1_000_000_000 / floor.max(1)));
         }
         row.level -= bytes.min(row.level);
         self.level -= bytes.min(all);
@@ -193,7 +193,7 @@ impl Requesters {
 
 /// REPAIR-5 (who asks too much): limited, then sent to replay, then dropped; calm takes it back. Returns what
 /// it is told instead of frames.
-fn climb(row: &mut Row, now: Nanos, is_over: bool) -> Option<Refusal> {
+fn climb(row: &mut Row, now: Nanos, is_over: bool) -> Option<RepairReject> {
     if planted(Mutation::NoBudget) {
         return None;
     }
@@ -208,9 +208,9 @@ fn climb(row: &mut Row, now: Nanos, is_over: bool) -> Option<Refusal> {
     row.limited = Some((since, now));
     row.dropped = climbed >= REPLAY_AFTER_NS + DROP_AFTER_NS;
     Some(match climbed {
-        _ if row.dropped => Refusal::Dropped,
-        REPLAY_AFTER_NS.. => Refusal::Replay,
-        _ => Refusal::Limited,
+        _ if row.dropped => RepairReject::Dropped,
+        REPLAY_AFTER_NS.. => RepairReject::Replay,
+        _ => RepairReject::Limited,
     })
 }
 
@@ -230,7 +230,9 @@ mod tests {
         for _ in 0..10 {
             assert_eq!(all.afford(MS, 1, 1_000), Ok(()));
         }
-        let Err((Refusal::Limited, wait)) = all.afford(MS, 1, 1_000) else { panic!("it has had its share") };
+        let Err((RepairReject::Limited, wait)) = all.afford(MS, 1, 1_000) else {
+            panic!("it has had its share")
+        };
         assert_eq!(all.afford(MS, 2, 1_000), Ok(()), "the others have theirs");
         all.on_stream(MS + wait, 0);
         assert_eq!(all.afford(MS + wait, 1, 1_000), Ok(()), "as it was told");
@@ -255,7 +257,7 @@ mod tests {
     }
 
     /// What a receiver is told that asks each 50 ms for more than it may have, at these times in ms.
-    fn told(asks: impl Iterator<Item = u64>) -> Vec<(u64, Option<Refusal>)> {
+    fn told(asks: impl Iterator<Item = u64>) -> Vec<(u64, Option<RepairReject>)> {
         let mut all = Requesters::new(LIMITS);
         let mut told = Vec::new();
         for at in asks {
@@ -274,10 +276,10 @@ mod tests {
     fn repair_5_who_asks_too_much_is_limited_then_sent_to_replay_then_dropped_and_calm_takes_it_back() {
         let asks = (0..20_000).step_by(50).chain((20_500..21_000).step_by(50));
         let expected = [
-            (0, Some(Refusal::Limited)),
-            (3_000, Some(Refusal::Replay)),
-            (13_000, Some(Refusal::Dropped)),
-            (20_500, Some(Refusal::Limited)),
+            (0, Some(RepairReject::Limited)),
+            (3_000, Some(RepairReject::Replay)),
+            (13_000, Some(RepairReject::Dropped)),
+            (20_500, Some(RepairReject::Limited)),
         ];
         assert_eq!(told(asks), expected);
     }
@@ -285,7 +287,7 @@ mod tests {
     /// REPAIR-5.
     #[test]
     fn repair_5_a_burst_now_and_then_is_nobodys_ruin() {
-        assert_eq!(told((0..60_000).step_by(600)), [(0, Some(Refusal::Limited))]);
+        assert_eq!(told((0..60_000).step_by(600)), [(0, Some(RepairReject::Limited))]);
     }
 
     #[test]

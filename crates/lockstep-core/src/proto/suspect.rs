@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 /// The detector's times.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct SuspectLimits {
+pub struct FailureDetectorLimits {
     /// A leader beats this often.
     pub beat_ns: Nanos,
     /// Silence that makes a suspicion; at least three beats are waited for.
@@ -26,7 +26,7 @@ pub struct SuspectLimits {
     pub timeout_ns_max: Nanos,
 }
 
-impl Default for SuspectLimits {
+impl Default for FailureDetectorLimits {
     fn default() -> Self {
         Self { beat_ns: 1_000_000, timeout_ns: 8_000_000, timeout_ns_max: 64_000_000 }
     }
@@ -42,8 +42,8 @@ const CALM_BEATS: u64 = 1_000;
 
 /// Watches one voice: a standby its leader's, a leader that of its quorum.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Suspect {
-    limits: SuspectLimits,
+pub struct FailureDetector {
+    limits: FailureDetectorLimits,
     timeout_ns: Nanos,
     /// Silent beats that are left before the suspicion.
     score: u64,
@@ -58,9 +58,9 @@ pub struct Suspect {
     suspected: bool,
 }
 
-impl Suspect {
+impl FailureDetector {
     /// Begins to listen at the first look.
-    pub fn new(limits: SuspectLimits) -> Self {
+    pub fn new(limits: FailureDetectorLimits) -> Self {
         let mut suspect = Self {
             timeout_ns: limits.timeout_ns,
             limits,
@@ -201,10 +201,16 @@ mod tests {
     use super::*;
     use crate::proto::tests::epoch;
 
-    const LIMITS: SuspectLimits = SuspectLimits { beat_ns: 100, timeout_ns: 800, timeout_ns_max: 3_200 };
+    const LIMITS: FailureDetectorLimits =
+        FailureDetectorLimits { beat_ns: 100, timeout_ns: 800, timeout_ns_max: 3_200 };
 
     /// Looks each 10 ns from `from` to `to`; returns when it was suspected first.
-    fn listen(suspect: &mut Suspect, from: Nanos, to: Nanos, life_each: Option<Nanos>) -> Option<Nanos> {
+    fn listen(
+        suspect: &mut FailureDetector,
+        from: Nanos,
+        to: Nanos,
+        life_each: Option<Nanos>,
+    ) -> Option<Nanos> {
         for now in (from..to).step_by(10) {
             if life_each.is_some_and(|each| now % each == 0) {
                 suspect.on_life(now);
@@ -219,7 +225,7 @@ mod tests {
     /// SUSPECT-1.
     #[test]
     fn suspect_1_a_voice_that_falls_silent_is_suspected_after_the_timeout() {
-        let mut suspect = Suspect::new(LIMITS);
+        let mut suspect = FailureDetector::new(LIMITS);
         assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
         let at = listen(&mut suspect, 20_000, 30_000, None).expect("silence");
         assert!((20_700..=21_000).contains(&at), "{at}");
@@ -228,7 +234,7 @@ mod tests {
     /// SUSPECT-1.
     #[test]
     fn suspect_1_our_own_stalls_are_not_counted_against_others() {
-        let mut suspect = Suspect::new(LIMITS);
+        let mut suspect = FailureDetector::new(LIMITS);
         assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
         // Each look comes more than half a timeout after the one before.
         for now in (20_000..27_000).step_by(450) {
@@ -243,7 +249,7 @@ mod tests {
     /// SUSPECT-1.
     #[test]
     fn suspect_1_silence_of_ten_timeouts_counts_whatever_our_stalls_were() {
-        let mut suspect = Suspect::new(LIMITS);
+        let mut suspect = FailureDetector::new(LIMITS);
         assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
         let at = (20_000..40_000).step_by(450).find(|now| suspect.look(*now, true)).expect("certain");
         assert!((27_900..28_600).contains(&at), "{at}");
@@ -252,7 +258,7 @@ mod tests {
     /// SUSPECT-1.
     #[test]
     fn suspect_1_a_pause_of_some_beats_counts_as_one_of_them() {
-        let mut suspect = Suspect::new(LIMITS);
+        let mut suspect = FailureDetector::new(LIMITS);
         assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
         let at = (20_000..40_000).step_by(300).find(|now| suspect.look(*now, true)).expect("silence");
         assert!((22_100..22_800).contains(&at), "eight looks, each of them one silent beat: {at}");
@@ -260,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_false_suspicion_doubles_the_timeout_up_to_the_ceiling_and_calm_shrinks_it() {
-        let mut suspect = Suspect::new(LIMITS);
+        let mut suspect = FailureDetector::new(LIMITS);
         let mut now = 10_000;
         for expected in [1_600, 3_200, 3_200] {
             now = listen(&mut suspect, now, now + 100_000, None).expect("silence");
@@ -275,7 +281,7 @@ mod tests {
 
     #[test]
     fn a_voice_that_is_heard_in_every_other_beat_is_not_suspected() {
-        let mut suspect = Suspect::new(LIMITS);
+        let mut suspect = FailureDetector::new(LIMITS);
         assert_eq!(listen(&mut suspect, 10_000, 200_000, Some(200)), None);
     }
 

@@ -40,7 +40,7 @@ pub fn nonce(gateway: PublisherId, reaps: bool, drawn: [u64; 2]) -> [u64; 2] {
 /// Why a client left. The numbers are the stream's.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
-pub enum Reason {
+pub enum DisconnectReason {
     /// It logged out.
     Logout = 1,
     /// Its connection broke, and it did not come back in time.
@@ -61,7 +61,7 @@ pub enum Reason {
     GatewayLost = 9,
 }
 
-impl Reason {
+impl DisconnectReason {
     const ALL: [Self; 9] = [
         Self::Logout,
         Self::Broken,
@@ -80,7 +80,7 @@ impl Reason {
     }
 }
 
-impl fmt::Display for Reason {
+impl fmt::Display for DisconnectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Logout => "it logged out",
@@ -97,13 +97,13 @@ impl fmt::Display for Reason {
 }
 
 /// Payload of a client's close entry: the reason, and 1 where its orders are to be cancelled.
-pub fn close_payload(reason: Reason, cancels: bool) -> [u8; 2] {
+pub fn close_payload(reason: DisconnectReason, cancels: bool) -> [u8; 2] {
     [reason as u8, u8::from(cancels)]
 }
 
 /// What an application is told of a client, at one place of the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum ClientEvent<'a> {
+pub enum GatewayClientEvent<'a> {
     /// It has logged in: what it publishes, and what is addressed to it, goes by this id.
     Connected {
         /// The user's name.
@@ -118,7 +118,7 @@ pub enum ClientEvent<'a> {
         /// Its id.
         publisher: PublisherId,
         /// Why.
-        reason: Reason,
+        reason: DisconnectReason,
         /// Whether its user asked for its orders to be cancelled then.
         cancels: bool,
     },
@@ -126,7 +126,7 @@ pub enum ClientEvent<'a> {
 
 /// One client as the stream has it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Client {
+pub struct GatewayClient {
     /// The user's name.
     pub user: String,
     /// Its latest incarnation.
@@ -149,7 +149,7 @@ pub struct Client {
 /// All clients and gateways of the stream, by id.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Clients {
-    by_id: BTreeMap<PublisherId, Client>,
+    by_id: BTreeMap<PublisherId, GatewayClient>,
     ids: BTreeMap<String, PublisherId>,
     /// Incarnation of each gateway; 0 once it is closed.
     gateways: BTreeMap<PublisherId, u32>,
@@ -159,7 +159,7 @@ pub struct Clients {
 
 impl Clients {
     /// Takes the next event of a committed subscription. What it means for a client is returned, if anything.
-    pub fn on_event<'a>(&'a mut self, event: &SubscriberEvent<'_>) -> Option<ClientEvent<'a>> {
+    pub fn on_event<'a>(&'a mut self, event: &SubscriberEvent<'_>) -> Option<GatewayClientEvent<'a>> {
         match *event {
             SubscriberEvent::Opened { publisher, incarnation, nonce, name, .. } => {
                 if let Some(gateway) = name.strip_prefix(GATEWAY) {
@@ -176,11 +176,13 @@ impl Clients {
                 let client = self.by_id.get_mut(&publisher)?;
                 let was_connected = std::mem::take(&mut client.connected);
                 client.open = false;
-                let reason =
-                    said.first().and_then(|reason| Reason::from_u8(*reason)).unwrap_or(Reason::Broken);
+                let reason = said
+                    .first()
+                    .and_then(|reason| DisconnectReason::from_u8(*reason))
+                    .unwrap_or(DisconnectReason::Broken);
                 let cancels = said.get(1) == Some(&1);
                 let user = &client.user;
-                was_connected.then_some(ClientEvent::Disconnected { user, publisher, reason, cancels })
+                was_connected.then_some(GatewayClientEvent::Disconnected { user, publisher, reason, cancels })
             }
             SubscriberEvent::Message(message) => {
                 if let Some(client) = self.by_id.get_mut(&message.publisher)
@@ -212,11 +214,11 @@ impl Clients {
         publisher: PublisherId,
         incarnation: u32,
         nonce: [u64; 2],
-    ) -> Option<ClientEvent<'_>> {
+    ) -> Option<GatewayClientEvent<'_>> {
         self.ids.entry(user.to_owned()).or_insert(publisher);
         let gateway = (nonce[1] >> 32) as PublisherId;
         let gateway = (gateway, self.gateways.get(&gateway).copied().unwrap_or(0));
-        let client = self.by_id.entry(publisher).or_insert_with(|| Client {
+        let client = self.by_id.entry(publisher).or_insert_with(|| GatewayClient {
             user: user.to_owned(),
             incarnation,
             nonce,
@@ -230,14 +232,14 @@ impl Clients {
         (client.open, client.is_of_day) = (true, true);
         if nonce[0] >> 56 != REAP {
             client.connected = true;
-            return Some(ClientEvent::Connected { user: &client.user, publisher });
+            return Some(GatewayClientEvent::Connected { user: &client.user, publisher });
         }
         // Whether its orders are to be cancelled stands in the close behind it; until then it is as good as gone.
         None
     }
 
     /// The client with this id.
-    pub fn get(&self, publisher: PublisherId) -> Option<&Client> {
+    pub fn get(&self, publisher: PublisherId) -> Option<&GatewayClient> {
         self.by_id.get(&publisher)
     }
 
@@ -262,7 +264,7 @@ impl Clients {
     }
 
     /// Clients that are connected, and by whom.
-    pub fn connected(&self) -> impl Iterator<Item = (PublisherId, &Client)> {
+    pub fn connected(&self) -> impl Iterator<Item = (PublisherId, &GatewayClient)> {
         self.by_id.iter().filter(|(_, client)| client.connected).map(|(id, client)| (*id, client))
     }
 }

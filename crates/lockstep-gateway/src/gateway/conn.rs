@@ -1,7 +1,7 @@
 //! One client's connection: what came and is not taken yet, what waits to be sent, and how far its login is.
 
 use super::allowance::Allowance;
-use super::ledger::Place;
+use super::ledger::DeliveryPlace;
 use super::users::User;
 use lockstep_wire::{Nanos, PublisherId};
 use soupbintcp::Session;
@@ -10,13 +10,13 @@ use std::net::SocketAddr;
 
 /// What is asked for in a login that is being decided.
 #[derive(Clone, Debug)]
-pub(super) struct Asked {
+pub(super) struct LoginAttempt {
     pub user: String,
     pub session: Session,
     pub seq: u64,
 }
 
-impl Asked {
+impl LoginAttempt {
     /// Whether it is for this trading day; a blank session is for the one that is open.
     pub fn fits(&self, day: &str) -> bool {
         self.session.is_blank() || self.session.as_bytes().eq_ignore_ascii_case(day.as_bytes())
@@ -29,15 +29,15 @@ pub(super) enum Phase {
     /// No login request yet.
     New,
     /// Its password is being checked.
-    Checking(Asked),
+    Checking(LoginAttempt),
     /// Its open is under way: it is accepted once the publisher may publish and the entry was delivered.
     Opening {
-        asked: Asked,
+        asked: LoginAttempt,
         ticket: usize,
         nonce: [u64; 2],
         publisher: Option<PublisherId>,
         /// Where it begins, and its last number, as of its open entry.
-        begins: Option<(Place, u64, u64)>,
+        begins: Option<(DeliveryPlace, u64, u64)>,
     },
     /// Logged in.
     Open { publisher: PublisherId, nonce: [u64; 2] },
@@ -60,7 +60,7 @@ pub(super) struct Conn {
     pub sent: usize,
     /// Since when nothing of `out` was taken.
     pub stalled_at: Nanos,
-    pub place: Place,
+    pub place: DeliveryPlace,
     /// The last number that this connection took, if its user numbers messages.
     pub last_number: u64,
     /// Messages that its user's rate allows.
@@ -84,7 +84,7 @@ impl Conn {
             out: Vec::new(),
             sent: 0,
             stalled_at: now,
-            place: Place::default(),
+            place: DeliveryPlace::default(),
             last_number: 0,
             allowance: Allowance::new(now),
             blocked: false,

@@ -20,7 +20,7 @@ mod stream;
 mod tests;
 
 use super::allowance::Allowance;
-use super::clients::{Clients, Reason, close_payload};
+use super::clients::{Clients, DisconnectReason, close_payload};
 use super::conn::{Conn, Phase};
 use super::ledger::Ledger;
 use super::locks::Locks;
@@ -31,7 +31,7 @@ use lockstep_core::engine::publisher::PublishError;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Destination, Nanos, PublisherId, PublisherSeq, Seq};
-use own::Own;
+use own::GatewayName;
 use soupbintcp::Text;
 use soupbintcp::{End, Event, Packet, ServerLimits};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -49,7 +49,7 @@ const OTHER_DAY: &str = "that session is not the open trading day: leave it blan
 const SUPERSEDED: &str = "another connection has logged in as this user";
 
 /// What the core publishes through; the handle, or a test's.
-pub trait Stream {
+pub trait GatewayStream {
     /// See [`PublisherCore::open`](lockstep_core::engine::publisher::PublisherCore::open).
     fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize>;
     /// See [`PublisherCore::try_publish`](lockstep_core::engine::publisher::PublisherCore::try_publish).
@@ -109,7 +109,7 @@ impl std::fmt::Debug for Check {
 
 /// What happened, in numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Counts {
+pub struct GatewayCounts {
     /// Logins that were accepted.
     pub accepted: u64,
     /// Logins that were refused.
@@ -134,8 +134,8 @@ pub struct Counts {
     pub reaped: u64,
 }
 
-impl Counts {
-    /// The names of [`Counts::values`], in their order.
+impl GatewayCounts {
+    /// The names of [`GatewayCounts::values`], in their order.
     pub const NAMES: [&'static str; 11] = [
         "gateway_accepted",
         "gateway_rejected",
@@ -181,7 +181,7 @@ struct Leaving {
     /// Whether its close is under way.
     closing: bool,
     due: Nanos,
-    reason: Reason,
+    reason: DisconnectReason,
     cancels: bool,
 }
 
@@ -276,7 +276,7 @@ pub struct Gateway<B> {
     checks: VecDeque<Check>,
     checking: usize,
     locks: Locks,
-    own: Own,
+    own: GatewayName,
     caught_up: bool,
     /// Own signs of life delivered since each other gateway's last.
     beats_since: BTreeMap<PublisherId, u32>,
@@ -286,7 +286,7 @@ pub struct Gateway<B> {
     /// A message that is read of the ledger.
     message: Vec<u8>,
     /// What happened so far.
-    pub counts: Counts,
+    pub counts: GatewayCounts,
     failed: Option<GatewayError>,
 }
 
@@ -312,13 +312,13 @@ impl<B: Backlog> Gateway<B> {
             checks: VecDeque::new(),
             checking: 0,
             locks: Locks::default(),
-            own: Own::new(name),
+            own: GatewayName::new(name),
             caught_up: false,
             beats_since: BTreeMap::new(),
             orphans: BTreeMap::new(),
             scan_at: 0,
             message: Vec::new(),
-            counts: Counts::default(),
+            counts: GatewayCounts::default(),
             failed: None,
         }
     }
@@ -384,7 +384,7 @@ impl<B: Backlog> Gateway<B> {
     }
 
     /// Bytes came; they are taken as far as they can be.
-    pub fn on_bytes(&mut self, now: Nanos, stream: &mut impl Stream, index: usize, bytes: &[u8]) {
+    pub fn on_bytes(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize, bytes: &[u8]) {
         if let Some(conn) = self.conn(index)
             && !conn.is_over()
         {
@@ -429,7 +429,7 @@ impl<B: Backlog> Gateway<B> {
 
     /// The socket is closed: by the client, or by the owner who was told to.
     pub fn on_closed(&mut self, now: Nanos, index: usize) {
-        self.leave(now, index, Reason::Broken);
+        self.leave(now, index, DisconnectReason::Broken);
         if self.conns.get_mut(index).and_then(Option::take).is_some() {
             if !planted(Mutation::PlaceLeaks) {
                 self.free.push(index);
@@ -439,7 +439,7 @@ impl<B: Backlog> Gateway<B> {
     }
 
     /// Takes what waits in a connection's inbox.
-    fn take(&mut self, now: Nanos, stream: &mut impl Stream, index: usize) {
+    fn take(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
         let Some(conn) = self.conn(index) else { return };
         let mut inbox = std::mem::take(&mut conn.inbox);
         conn.blocked = false;
@@ -467,8 +467,8 @@ impl<B: Backlog> Gateway<B> {
                 }
                 Event::Login(request) => self.on_login(now, index, &request),
                 Event::Debug(text) => tracing::debug!(text = %Text(text), "a client says"),
-                Event::Logout => self.end(now, index, Reason::Logout, ""),
-                Event::Fault(fault) => self.end(now, index, Reason::Fault, &fault.to_string()),
+                Event::Logout => self.end(now, index, DisconnectReason::Logout, ""),
+                Event::Fault(fault) => self.end(now, index, DisconnectReason::Fault, &fault.to_string()),
             }
             at += taken.len;
         }
@@ -479,7 +479,7 @@ impl<B: Backlog> Gateway<B> {
     }
 
     /// Ends a connection, and tells why.
-    fn end(&mut self, now: Nanos, index: usize, reason: Reason, why: &str) {
+    fn end(&mut self, now: Nanos, index: usize, reason: DisconnectReason, why: &str) {
         self.leave(now, index, reason);
         if let Some(conn) = self.conn(index)
             && !conn.is_over()
@@ -494,10 +494,16 @@ impl<B: Backlog> Gateway<B> {
     }
 
     /// A client that was logged in is here no more: its disconnect is stamped when its grace is over.
-    fn leave(&mut self, now: Nanos, index: usize, reason: Reason) {
+    fn leave(&mut self, now: Nanos, index: usize, reason: DisconnectReason) {
         let Some((_, conn)) = self.conns.get(index).and_then(Option::as_ref) else { return };
         let (Phase::Open { publisher, nonce }, Some(user)) = (&conn.phase, &conn.user) else { return };
-        let graced = matches!(reason, Reason::Broken | Reason::Silent | Reason::Slow | Reason::Fault);
+        let graced = matches!(
+            reason,
+            DisconnectReason::Broken
+                | DisconnectReason::Silent
+                | DisconnectReason::Slow
+                | DisconnectReason::Fault
+        );
         let grace_ns = if graced { Nanos::from(user.grace_ms) * 1_000_000 } else { 0 };
         let leaving = Leaving {
             publisher: *publisher,
@@ -535,7 +541,7 @@ impl<B: Backlog> Gateway<B> {
             });
             if gone {
                 self.counts.cut += 1;
-                self.end(now, index, Reason::Disabled, "this user was disabled");
+                self.end(now, index, DisconnectReason::Disabled, "this user was disabled");
             }
         }
     }
@@ -544,7 +550,7 @@ impl<B: Backlog> Gateway<B> {
     pub fn stop(&mut self, now: Nanos) {
         self.own.stops = true;
         for index in 0..self.conns.len() {
-            self.end(now, index, Reason::Stopped, "the gateway stops: log in at another one");
+            self.end(now, index, DisconnectReason::Stopped, "the gateway stops: log in at another one");
         }
     }
 
@@ -555,7 +561,7 @@ impl<B: Backlog> Gateway<B> {
 
     /// Does what is due: sends, timers, disconnects. Connections with something to send or to close are added to
     /// `touched`.
-    pub fn turn(&mut self, now: Nanos, stream: &mut impl Stream, touched: &mut Vec<usize>) {
+    pub fn turn(&mut self, now: Nanos, stream: &mut impl GatewayStream, touched: &mut Vec<usize>) {
         while let Some(index) = self.ready.pop_first() {
             self.fill(now, index);
             touched.push(index);
@@ -606,11 +612,11 @@ impl<B: Backlog> Gateway<B> {
         }
         if conn.day_is_over && (ledger.is_at_end(&conn.place) || is_cut_short) {
             let _ = conn.soup.end_session(now, &mut conn.out); // it is open
-            self.end(now, index, Reason::DayEnd, "");
+            self.end(now, index, DisconnectReason::DayEnd, "");
         }
     }
 
-    fn scan(&mut self, now: Nanos, stream: &mut impl Stream, index: usize) {
+    fn scan(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
         let stall_ns = self.limits.stall_ns;
         let Some(conn) = self.conn(index) else { return };
         if conn.is_over() {
@@ -621,7 +627,8 @@ impl<B: Backlog> Gateway<B> {
         let ended = conn.soup.on_timer(now, &mut conn.out);
         match ended {
             Some(end) => {
-                let reason = if end == End::Silent { Reason::Silent } else { Reason::Broken };
+                let reason =
+                    if end == End::Silent { DisconnectReason::Silent } else { DisconnectReason::Broken };
                 self.end(now, index, reason, &end.to_string());
             }
             None if is_slow => {
@@ -629,7 +636,7 @@ impl<B: Backlog> Gateway<B> {
                 self.end(
                     now,
                     index,
-                    Reason::Slow,
+                    DisconnectReason::Slow,
                     "what is sent to you is not taken: read, and log in again",
                 );
             }
@@ -638,7 +645,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    fn stamp_disconnects(&mut self, now: Nanos, stream: &mut impl Stream) {
+    fn stamp_disconnects(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
         let Self { leaving, clients, .. } = self;
         leaving.retain_mut(|leaving| {
             if planted(Mutation::DisconnectForgotten) {

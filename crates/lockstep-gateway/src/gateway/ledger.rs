@@ -23,7 +23,7 @@ pub const FIRST_DAY: &str = "FIRST";
 
 /// Whether messages have a number at present.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Day {
+pub enum LedgerDay {
     /// It was read too late to know: the stream began before, and no day has begun since.
     Unknown,
     /// It is open.
@@ -39,7 +39,7 @@ pub struct Ledger<B> {
     lists: BTreeMap<Destination, Vec<u64>>,
     /// Messages for everybody are kept: somebody hears them.
     keeps_everybody: bool,
-    day: Day,
+    day: LedgerDay,
     /// Messages that were addressed to somebody while no day was open.
     outside: u64,
     /// A message found no room: nothing is counted any more.
@@ -48,12 +48,12 @@ pub struct Ledger<B> {
 
 /// Where a client stands among what it hears.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Place {
+pub struct DeliveryPlace {
     /// Each destination that it hears, and how many of it lie behind.
     heard: Vec<(Destination, usize)>,
 }
 
-impl Place {
+impl DeliveryPlace {
     /// Whether `destination` is one of those.
     pub fn hears(&self, destination: Destination) -> bool {
         self.heard.iter().any(|(known, _)| *known == destination)
@@ -75,12 +75,12 @@ impl Place {
 impl<B: Backlog> Ledger<B> {
     /// Nothing yet, of a stream that is read from its first entry on if `whole`.
     pub fn new(backlog: B, whole: bool, keeps_everybody: bool) -> Self {
-        let day = if whole { Day::Open(FIRST_DAY.to_owned()) } else { Day::Unknown };
+        let day = if whole { LedgerDay::Open(FIRST_DAY.to_owned()) } else { LedgerDay::Unknown };
         Self { backlog, lists: BTreeMap::new(), keeps_everybody, day, outside: 0, full: false }
     }
 
     /// The trading day.
-    pub fn day(&self) -> &Day {
+    pub fn day(&self) -> &LedgerDay {
         &self.day
     }
 
@@ -105,9 +105,9 @@ impl<B: Backlog> Ledger<B> {
             self.backlog.cut(0)?;
             self.lists.clear();
             self.full = false;
-            self.day = Day::Open(mark.name.to_owned());
+            self.day = LedgerDay::Open(mark.name.to_owned());
         } else {
-            self.day = Day::Over;
+            self.day = LedgerDay::Over;
         }
         Ok(())
     }
@@ -116,9 +116,9 @@ impl<B: Backlog> Ledger<B> {
     pub fn on_message(&mut self, message: &Message<'_>) -> Result<bool, BacklogError> {
         if !self.takes(message) {
             match self.day {
-                Day::Over => self.outside += u64::from(message.destination != 0),
-                Day::Open(_) => self.full |= message.destination != 0 || self.keeps_everybody,
-                Day::Unknown => {}
+                LedgerDay::Over => self.outside += u64::from(message.destination != 0),
+                LedgerDay::Open(_) => self.full |= message.destination != 0 || self.keeps_everybody,
+                LedgerDay::Unknown => {}
             }
             return Ok(false);
         }
@@ -131,7 +131,7 @@ impl<B: Backlog> Ledger<B> {
     /// Whether a message of this destination would have a number if it were the next.
     pub fn takes(&self, message: &Message<'_>) -> bool {
         (message.destination != 0 || self.keeps_everybody)
-            && (matches!(self.day, Day::Open(_)) || planted(Mutation::OutsideCounts))
+            && (matches!(self.day, LedgerDay::Open(_)) || planted(Mutation::OutsideCounts))
             && !self.full
             && self.backlog.has_room(RECORD_LEN + message.payload.len())
     }
@@ -146,12 +146,12 @@ impl<B: Backlog> Ledger<B> {
     }
 
     /// The number that the next message will have for who stands at `place`.
-    pub fn number_behind(&self, place: &Place) -> u64 {
+    pub fn number_behind(&self, place: &DeliveryPlace) -> u64 {
         1 + place.destinations().map(|destination| self.list(destination).len() as u64).sum::<u64>()
     }
 
     /// The place before message `number`, from 1 to the next one, of who hears these distinct destinations.
-    pub fn place(&self, destinations: &[Destination], number: u64) -> Place {
+    pub fn place(&self, destinations: &[Destination], number: u64) -> DeliveryPlace {
         let before = |at: u64| -> u64 {
             destinations.iter().map(|one| self.list(*one).partition_point(|place| *place < at) as u64).sum()
         };
@@ -166,11 +166,11 @@ impl<B: Backlog> Ledger<B> {
             }
         }
         let behind = |one: &Destination| (*one, self.list(*one).partition_point(|place| *place < low));
-        Place { heard: destinations.iter().map(behind).collect() }
+        DeliveryPlace { heard: destinations.iter().map(behind).collect() }
     }
 
     /// The next message from `place` on, read into `out`; then `place` stands behind it. `false`: there is none.
-    pub fn next(&self, place: &mut Place, out: &mut Vec<u8>) -> Result<bool, BacklogError> {
+    pub fn next(&self, place: &mut DeliveryPlace, out: &mut Vec<u8>) -> Result<bool, BacklogError> {
         let ahead = place.heard.iter_mut().filter_map(|(destination, behind)| {
             let at = *self.lists.get(destination)?.get(*behind)?;
             Some((at, behind))
@@ -184,7 +184,7 @@ impl<B: Backlog> Ledger<B> {
     }
 
     /// Whether nothing lies ahead of `place`.
-    pub fn is_at_end(&self, place: &Place) -> bool {
+    pub fn is_at_end(&self, place: &DeliveryPlace) -> bool {
         place.heard.iter().all(|(destination, behind)| *behind >= self.list(*destination).len())
     }
 }
@@ -209,7 +209,7 @@ mod tests {
         Message { seq, publisher: 1, publisher_seq: seq, destination, timestamp: 0, payload }
     }
 
-    fn all(ledger: &Ledger<MemoryBacklog>, place: &mut Place) -> Vec<String> {
+    fn all(ledger: &Ledger<MemoryBacklog>, place: &mut DeliveryPlace) -> Vec<String> {
         let mut out = Vec::new();
         let mut read = Vec::new();
         while ledger.next(place, &mut out).unwrap() {

@@ -88,12 +88,12 @@ const SHARE_BURST_NS: Nanos = 1_000_000_000;
 /// The part of a core that checks may take from others: so much that a login goes on however busy the cores are, and so
 /// little that a flood of logins leaves them three quarters.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Share {
+pub struct PasswordCpuShare {
     /// When all that was used is earned again.
     earned_at: Nanos,
 }
 
-impl Share {
+impl PasswordCpuShare {
     /// A check has used so much of a core. How long to rest before the next one.
     pub fn on_used(&mut self, now: Nanos, used_ns: Nanos) -> Nanos {
         self.earned_at = self.earned_at.max(now).saturating_add(used_ns.saturating_mul(SHARE));
@@ -138,7 +138,7 @@ mod tests {
     #[test]
     fn checks_take_a_quarter_of_a_core_that_others_want_and_a_few_at_once() {
         const MS: Nanos = 1_000_000;
-        let (mut share, mut now, mut count, mut at_once) = (Share::default(), 0, 0, None);
+        let (mut share, mut now, mut count, mut at_once) = (PasswordCpuShare::default(), 0, 0, None);
         while now < 100_000 * MS {
             now += 30 * MS;
             let rest = share.on_used(now, 30 * MS);

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, VecDeque};
 const FREE_MAX: usize = 1_024;
 
 #[derive(Clone, Copy, Debug)]
-enum What {
+enum PendingKind {
     Message {
         publisher: PublisherId,
         publisher_seq: PublisherSeq,
@@ -47,20 +47,20 @@ enum What {
 
 /// One event that waits, with what it borrowed.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct PendingDelivery {
     /// It is final once everything below is.
     bound: Seq,
-    what: What,
+    what: PendingKind,
     bytes: Vec<u8>,
 }
 
-impl Held {
+impl PendingDelivery {
     /// The event as it was told.
     pub fn event(&self) -> SubscriberEvent<'_> {
         let seq = self.bound - 1;
         let text = || std::str::from_utf8(&self.bytes).unwrap_or_default();
         match self.what {
-            What::Message { publisher, publisher_seq, destination, timestamp } => {
+            PendingKind::Message { publisher, publisher_seq, destination, timestamp } => {
                 let payload = &self.bytes[..];
                 SubscriberEvent::Message(Message {
                     seq,
@@ -71,13 +71,17 @@ impl Held {
                     payload,
                 })
             }
-            What::Opened { publisher, incarnation, nonce, last } => {
+            PendingKind::Opened { publisher, incarnation, nonce, last } => {
                 SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name: text() }
             }
-            What::Closed { publisher } => SubscriberEvent::Closed { seq, publisher, said: &self.bytes },
-            What::Alive { publisher } => SubscriberEvent::Alive { seq, publisher },
-            What::Day { begins } => SubscriberEvent::Day { seq, mark: DayMark { begins, name: text() } },
-            What::CaughtUp => SubscriberEvent::CaughtUp { next: self.bound },
+            PendingKind::Closed { publisher } => {
+                SubscriberEvent::Closed { seq, publisher, said: &self.bytes }
+            }
+            PendingKind::Alive { publisher } => SubscriberEvent::Alive { seq, publisher },
+            PendingKind::Day { begins } => {
+                SubscriberEvent::Day { seq, mark: DayMark { begins, name: text() } }
+            }
+            PendingKind::CaughtUp => SubscriberEvent::CaughtUp { next: self.bound },
         }
     }
 }
@@ -85,7 +89,7 @@ impl Held {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Pending {
-    held: VecDeque<Held>,
+    held: VecDeque<PendingDelivery>,
     /// Messages among them that a packet takes, by whom they are for.
     counts: BTreeMap<Destination, u64>,
     days: usize,
@@ -97,14 +101,14 @@ impl Pending {
     pub fn invariants(&self) {
         let mut counts: BTreeMap<Destination, u64> = BTreeMap::new();
         for held in &self.held {
-            if let What::Message { destination, .. } = held.what
+            if let PendingKind::Message { destination, .. } = held.what
                 && held.bytes.len() <= PAYLOAD_LEN_MAX
             {
                 *counts.entry(destination).or_default() += 1;
             }
         }
         assert!(counts == self.counts, "{counts:?} messages wait, and {:?} are counted", self.counts);
-        let days = self.held.iter().filter(|held| matches!(held.what, What::Day { .. })).count();
+        let days = self.held.iter().filter(|held| matches!(held.what, PendingKind::Day { .. })).count();
         assert!(days == self.days, "{days} days wait, and {} are counted", self.days);
         let mut pairs = self.held.iter().zip(self.held.iter().skip(1));
         assert!(pairs.all(|(a, b)| a.bound <= b.bound), "what waits is in the order of the stream");
@@ -125,34 +129,37 @@ impl Pending {
                 if payload.len() <= PAYLOAD_LEN_MAX {
                     *self.counts.entry(destination).or_default() += 1;
                 }
-                (seq + 1, What::Message { publisher, publisher_seq, destination, timestamp }, payload)
+                (seq + 1, PendingKind::Message { publisher, publisher_seq, destination, timestamp }, payload)
             }
             SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name } => {
-                (seq + 1, What::Opened { publisher, incarnation, nonce, last }, name.as_bytes())
+                (seq + 1, PendingKind::Opened { publisher, incarnation, nonce, last }, name.as_bytes())
             }
-            SubscriberEvent::Closed { seq, publisher, said } => (seq + 1, What::Closed { publisher }, said),
-            SubscriberEvent::Alive { seq, publisher } => (seq + 1, What::Alive { publisher }, &[][..]),
+            SubscriberEvent::Closed { seq, publisher, said } => {
+                (seq + 1, PendingKind::Closed { publisher }, said)
+            }
+            SubscriberEvent::Alive { seq, publisher } => (seq + 1, PendingKind::Alive { publisher }, &[][..]),
             SubscriberEvent::Day { seq, mark } => {
                 self.days += 1;
-                (seq + 1, What::Day { begins: mark.begins }, mark.name.as_bytes())
+                (seq + 1, PendingKind::Day { begins: mark.begins }, mark.name.as_bytes())
             }
             SubscriberEvent::CaughtUp { next } => {
-                let is_known = |held: &Held| held.bound == next && matches!(held.what, What::CaughtUp);
+                let is_known =
+                    |held: &PendingDelivery| held.bound == next && matches!(held.what, PendingKind::CaughtUp);
                 if self.held.back().is_some_and(is_known) {
                     return;
                 }
-                (next, What::CaughtUp, &[][..])
+                (next, PendingKind::CaughtUp, &[][..])
             }
             _ => return,
         };
         debug_assert!(self.held.back().is_none_or(|last| last.bound <= bound), "in the stream's order");
         let mut kept = self.free.pop().unwrap_or_default();
         kept.extend_from_slice(bytes);
-        self.held.push_back(Held { bound, what, bytes: kept });
+        self.held.push_back(PendingDelivery { bound, what, bytes: kept });
     }
 
     /// The oldest event, if everything below `commit_next` makes it final. [`Pending::give_back`] its memory.
-    pub fn pop_final(&mut self, commit_next: Seq) -> Option<Held> {
+    pub fn pop_final(&mut self, commit_next: Seq) -> Option<PendingDelivery> {
         let commit_next = commit_next + Seq::from(planted(Mutation::FinalTooEarly));
         self.held.front().filter(|held| held.bound <= commit_next)?;
         let held = self.held.pop_front()?;
@@ -161,7 +168,7 @@ impl Pending {
     }
 
     /// The memory of an event that was handled serves the next one.
-    pub fn give_back(&mut self, held: Held) {
+    pub fn give_back(&mut self, held: PendingDelivery) {
         let mut bytes = held.bytes;
         if self.free.len() < FREE_MAX {
             bytes.clear();
@@ -182,15 +189,15 @@ impl Pending {
         }
     }
 
-    fn uncount(&mut self, held: &Held) {
+    fn uncount(&mut self, held: &PendingDelivery) {
         match held.what {
-            What::Message { destination, .. } if held.bytes.len() <= PAYLOAD_LEN_MAX => {
+            PendingKind::Message { destination, .. } if held.bytes.len() <= PAYLOAD_LEN_MAX => {
                 if let Some(count) = self.counts.get_mut(&destination) {
                     *count -= 1;
                 }
                 self.counts.retain(|_, count| *count > 0);
             }
-            What::Day { .. } => self.days -= 1,
+            PendingKind::Day { .. } => self.days -= 1,
             _ => {}
         }
     }

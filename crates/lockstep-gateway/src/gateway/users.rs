@@ -22,7 +22,7 @@ pub const HEARD_MAX: usize = 16;
 /// Whom messages are for, as a user's row names it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum Whom {
+pub enum Recipient {
     /// The user itself.
     Own,
     /// Destination 0.
@@ -33,7 +33,7 @@ pub enum Whom {
     Channel(u32),
 }
 
-impl FromStr for Whom {
+impl FromStr for Recipient {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -51,7 +51,7 @@ impl FromStr for Whom {
     }
 }
 
-impl fmt::Display for Whom {
+impl fmt::Display for Recipient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Own => f.write_str("self"),
@@ -62,7 +62,7 @@ impl fmt::Display for Whom {
     }
 }
 
-impl TryFrom<String> for Whom {
+impl TryFrom<String> for Recipient {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
@@ -70,8 +70,8 @@ impl TryFrom<String> for Whom {
     }
 }
 
-impl From<Whom> for String {
-    fn from(whom: Whom) -> Self {
+impl From<Recipient> for String {
+    fn from(whom: Recipient) -> Self {
         whom.to_string()
     }
 }
@@ -105,10 +105,10 @@ pub struct User {
     pub disabled: bool,
     /// Whose messages are its sequence; `self` alone by default.
     #[serde(default = "only_self")]
-    pub hear: Vec<Whom>,
+    pub hear: Vec<Recipient>,
     /// Whom its messages are for.
     #[serde(default = "everybody")]
-    pub destination: Whom,
+    pub destination: Recipient,
     /// Its messages begin with a number of its own, by which they are stamped exactly once.
     #[serde(default)]
     pub numbered: bool,
@@ -126,12 +126,12 @@ pub struct User {
     pub rate: u32,
 }
 
-fn only_self() -> Vec<Whom> {
-    vec![Whom::Own]
+fn only_self() -> Vec<Recipient> {
+    vec![Recipient::Own]
 }
 
-fn everybody() -> Whom {
-    Whom::Everybody
+fn everybody() -> Recipient {
+    Recipient::Everybody
 }
 
 fn grace_ms() -> u32 {
@@ -243,7 +243,12 @@ mod tests {
     fn a_file_that_was_written_reads_as_it_was() {
         let mut users = Users::default();
         let mut alice = User::new("alice".into(), "$argon2id$x".into());
-        alice.hear = vec![Whom::Own, Whom::Client("bob".into()), Whom::Channel(7), Whom::Everybody];
+        alice.hear = vec![
+            Recipient::Own,
+            Recipient::Client("bob".into()),
+            Recipient::Channel(7),
+            Recipient::Everybody,
+        ];
         (alice.numbered, alice.grace_ms) = (true, 0);
         users.insert(alice);
         users.insert(User::new("bob".into(), "y".into()));

@@ -1,7 +1,7 @@
 //! What a device that wants groups says to the nodes: when, to whom, and what it was told.
 
 use super::FanoutNode;
-use lockstep_wire::{LeaseTerm, Nanos};
+use lockstep_wire::{LeaseReply, Nanos};
 use std::net::SocketAddrV4;
 
 /// Who is given to says so again after so long: three times in a lease.
@@ -15,13 +15,13 @@ const HEARD_NS: Nanos = 250_000_000;
 
 /// A node, as far as it gives.
 #[derive(Clone, Copy, Debug)]
-struct Giver {
+struct Lessor {
     id: u32,
     address: SocketAddrV4,
     /// What it wants to be told back.
     proof: u64,
     /// What it said last.
-    term: Option<LeaseTerm>,
+    term: Option<LeaseReply>,
     due: Nanos,
     wait_ns: Nanos,
     /// What it said last is over then.
@@ -30,7 +30,7 @@ struct Giver {
 
 /// A join that is due.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Due {
+pub(super) struct DueJoin {
     pub to: SocketAddrV4,
     pub proof: u64,
     /// Not to get anything, but to get nothing any more.
@@ -39,7 +39,7 @@ pub(super) struct Due {
 
 /// All of them.
 pub(super) struct Joiner {
-    givers: Vec<Giver>,
+    givers: Vec<Lessor>,
     /// Nothing is due before.
     next: Nanos,
     /// Nobody is asked for so long after the first look.
@@ -50,7 +50,7 @@ pub(super) struct Joiner {
 impl Joiner {
     /// Nobody has been asked yet.
     pub fn new(nodes: impl Iterator<Item = FanoutNode>, patience_ns: Nanos) -> Self {
-        let giver = |FanoutNode { id, address, .. }| Giver {
+        let giver = |FanoutNode { id, address, .. }| Lessor {
             id,
             address,
             proof: 0,
@@ -71,12 +71,12 @@ impl Joiner {
     /// A join that is due, if there is one; as long as there is one, there may be another. Whom `is_heard` knows by
     /// its number needs none, and a lease of it is given back.
     #[inline]
-    pub fn poll(&mut self, now: Nanos, is_heard: impl Fn(u32) -> bool) -> Option<Due> {
+    pub fn poll(&mut self, now: Nanos, is_heard: impl Fn(u32) -> bool) -> Option<DueJoin> {
         if now < self.next { None } else { self.poll_all(now, is_heard) }
     }
 
     #[cold]
-    fn poll_all(&mut self, now: Nanos, is_heard: impl Fn(u32) -> bool) -> Option<Due> {
+    fn poll_all(&mut self, now: Nanos, is_heard: impl Fn(u32) -> bool) -> Option<DueJoin> {
         if !std::mem::replace(&mut self.has_begun, true) {
             self.givers.iter_mut().for_each(|giver| giver.due = now + self.patience_ns);
         }
@@ -86,11 +86,11 @@ impl Joiner {
                 let longest = if giver.term_at(now).is_some() { RENEW_NS } else { AGAIN_NS_MAX };
                 giver.due = now + giver.wait_ns.min(longest);
                 giver.wait_ns = (giver.wait_ns * 2).min(longest);
-                return Some(Due { to, proof, leaves: false });
+                return Some(DueJoin { to, proof, leaves: false });
             }
             (giver.due, giver.wait_ns) = (now + HEARD_NS, AGAIN_NS);
-            if giver.term.take() == Some(LeaseTerm::Given) {
-                return Some(Due { to, proof, leaves: true });
+            if giver.term.take() == Some(LeaseReply::Given) {
+                return Some(DueJoin { to, proof, leaves: true });
             }
         }
         self.next = self.givers.iter().map(|giver| giver.due).min().unwrap_or(Nanos::MAX);
@@ -102,15 +102,15 @@ impl Joiner {
         &mut self,
         now: Nanos,
         from: SocketAddrV4,
-        term: LeaseTerm,
+        term: LeaseReply,
         proof: u64,
         lasts_ns: Nanos,
-    ) -> Option<LeaseTerm> {
+    ) -> Option<LeaseReply> {
         let giver = self.givers.iter_mut().find(|giver| giver.address == from)?;
         let is_news = giver.term_at(now) != Some(term);
         giver.term = Some(term);
         giver.said_until = now + lasts_ns.max(2 * RENEW_NS);
-        if term != LeaseTerm::Prove {
+        if term != LeaseReply::Prove {
             (giver.due, giver.wait_ns) = (now + RENEW_NS, RENEW_NS);
         } else if proof != giver.proof {
             // Shown at once. Where it asks for the same one again, that is on its way.
@@ -122,26 +122,26 @@ impl Joiner {
     }
 
     /// How many nodes say this at present.
-    pub fn count(&self, now: Nanos, term: LeaseTerm) -> usize {
+    pub fn count(&self, now: Nanos, term: LeaseReply) -> usize {
         self.givers.iter().filter(|giver| giver.term_at(now) == Some(term)).count()
     }
 
     /// Whether the node at `address` gives to us at present.
     pub fn is_given_by(&self, now: Nanos, address: SocketAddrV4) -> bool {
-        let given = |giver: &Giver| giver.term_at(now) == Some(LeaseTerm::Given);
+        let given = |giver: &Lessor| giver.term_at(now) == Some(LeaseReply::Given);
         self.givers.iter().any(|giver| giver.address == address && given(giver))
     }
 
     /// Who gives to us, and is told if we leave.
-    pub fn given(&self, now: Nanos) -> impl Iterator<Item = Due> {
-        let given = self.givers.iter().filter(move |giver| giver.term_at(now) == Some(LeaseTerm::Given));
-        given.map(|giver| Due { to: giver.address, proof: giver.proof, leaves: true })
+    pub fn given(&self, now: Nanos) -> impl Iterator<Item = DueJoin> {
+        let given = self.givers.iter().filter(move |giver| giver.term_at(now) == Some(LeaseReply::Given));
+        given.map(|giver| DueJoin { to: giver.address, proof: giver.proof, leaves: true })
     }
 }
 
-impl Giver {
+impl Lessor {
     /// What it said, as long as that holds.
-    fn term_at(&self, now: Nanos) -> Option<LeaseTerm> {
+    fn term_at(&self, now: Nanos) -> Option<LeaseReply> {
         self.term.filter(|_| now < self.said_until)
     }
 }

@@ -11,13 +11,13 @@
 
 use super::FanoutSettings;
 use super::counts::FanoutCounts;
-use super::joiner::{Due, Joiner};
-use super::members::{FanoutNode, Joined, LEASE_NS, Members};
+use super::joiner::{DueJoin, Joiner};
+use super::members::{FanoutNode, JoinOutcome, LEASE_NS, Members};
 use crate::IoError;
 use crate::clock::random_u64;
 use lockstep_core::engine::ports::Group;
 use lockstep_wire::{
-    Datagram, HEADER_LEN, Header, JoinBody, Kind, LeaseBody, LeaseTerm, Nanos, write_join, write_lease,
+    Datagram, HEADER_LEN, Header, JoinBody, Kind, LeaseBody, LeaseReply, Nanos, write_join, write_lease,
 };
 use std::hash::{BuildHasher, RandomState};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -118,8 +118,8 @@ impl Leasing {
             members: self.members.len() as u64,
             leases: self.members.leases() as u64,
             is_refusing: u64::from(self.refused_at.is_some()),
-            given_by: of(LeaseTerm::Given),
-            refused_by: of(LeaseTerm::Full) + of(LeaseTerm::Multicast),
+            given_by: of(LeaseReply::Given),
+            refused_by: of(LeaseReply::Full) + of(LeaseReply::Multicast),
             ..self.counts
         }
     }
@@ -161,7 +161,7 @@ impl Leasing {
 
     /// What to say to those who give to us when we leave.
     pub fn leave(&mut self) -> Vec<Reply> {
-        let given: Vec<Due> = self.joiner.given(self.now).collect();
+        let given: Vec<DueJoin> = self.joiner.given(self.now).collect();
         given.into_iter().map(|due| self.join(due)).collect()
     }
 
@@ -195,26 +195,26 @@ impl Leasing {
         let proof = self.proofs.hash_one((u32::from(*from.ip()), from.port())) | 1;
         let term = if body.proof != proof {
             self.counts.unproven += 1;
-            LeaseTerm::Prove
+            LeaseReply::Prove
         } else {
             match self.members.on_join(now, from, body.groups, body.process_nonce) {
-                Joined::Node | Joined::Renewed => LeaseTerm::Given,
-                Joined::New => {
+                JoinOutcome::Node | JoinOutcome::Renewed => LeaseReply::Given,
+                JoinOutcome::New => {
                     self.counts.joins += 1;
-                    LeaseTerm::Given
+                    LeaseReply::Given
                 }
-                Joined::Left => {
+                JoinOutcome::Left => {
                     self.counts.leaves += 1;
-                    LeaseTerm::Given
+                    LeaseReply::Given
                 }
-                Joined::Full => {
+                JoinOutcome::Full => {
                     self.counts.refused += 1;
                     self.refused_at = Some(now);
-                    LeaseTerm::Full
+                    LeaseReply::Full
                 }
             }
         };
-        let lasts_ns = if term == LeaseTerm::Given && body.groups != 0 { LEASE_NS } else { 0 };
+        let lasts_ns = if term == LeaseReply::Given && body.groups != 0 { LEASE_NS } else { 0 };
         let body = LeaseBody {
             term: term as u32,
             lasts_ms: (lasts_ns / 1_000_000) as u32,
@@ -230,15 +230,15 @@ impl Leasing {
     }
 
     fn on_lease(&mut self, now: Nanos, body: &LeaseBody, from: SocketAddrV4) {
-        let Some(term) = LeaseTerm::from_u32(body.term) else { return };
+        let Some(term) = LeaseReply::from_u32(body.term) else { return };
         let lasts_ns = Nanos::from(body.lasts_ms) * 1_000_000;
         let news = self.joiner.on_lease(now, from, term, body.proof, lasts_ns);
         let why = match news {
-            Some(LeaseTerm::Full) => {
+            Some(LeaseReply::Full) => {
                 let most = body.members_max;
                 format!("it has its {most} members by lease; raise `fanout_members`, or read through a feed")
             }
-            Some(LeaseTerm::Multicast) => {
+            Some(LeaseReply::Multicast) => {
                 "it sends by multicast alone; write one `transport` for all processes of the line".to_owned()
             }
             _ => return,
@@ -250,7 +250,7 @@ impl Leasing {
         }
     }
 
-    fn join(&mut self, due: Due) -> Reply {
+    fn join(&mut self, due: DueJoin) -> Reply {
         let groups = if due.leaves { 0 } else { self.wanted };
         let (process_nonce, proof) = (self.process_nonce, due.proof);
         let body = JoinBody { groups, reserved: 0, process_nonce, proof, padding: 0 };

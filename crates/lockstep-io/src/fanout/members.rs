@@ -32,7 +32,7 @@ struct Lease {
 
 /// What a join has done.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Joined {
+pub(crate) enum JoinOutcome {
     /// A node, which needs no lease.
     Node,
     /// It was not there before.
@@ -96,9 +96,15 @@ impl Members {
     }
 
     /// Somebody at `address` wants `groups` (none: leaves), and has proven that it is there.
-    pub fn on_join(&mut self, now: Nanos, address: SocketAddrV4, groups: u32, process_nonce: u64) -> Joined {
+    pub fn on_join(
+        &mut self,
+        now: Nanos,
+        address: SocketAddrV4,
+        groups: u32,
+        process_nonce: u64,
+    ) -> JoinOutcome {
         if self.nodes.iter().any(|node| node.address == address) {
-            return Joined::Node;
+            return JoinOutcome::Node;
         }
         let ends_at = now + LEASE_NS;
         let groups = groups & GROUPS_ALL;
@@ -110,9 +116,9 @@ impl Members {
                     self.leases.swap_remove(place);
                     self.list();
                 }
-                Joined::Left
+                JoinOutcome::Left
             }
-            (None, 0) => Joined::Left,
+            (None, 0) => JoinOutcome::Left,
             (Some(place), _) => {
                 let lease = &mut self.leases[place];
                 let is_new = lease.process_nonce != process_nonce;
@@ -121,13 +127,13 @@ impl Members {
                 if is_other {
                     self.list();
                 }
-                if is_new { Joined::New } else { Joined::Renewed }
+                if is_new { JoinOutcome::New } else { JoinOutcome::Renewed }
             }
-            (None, _) if self.leases.len() == self.leases_max => Joined::Full,
+            (None, _) if self.leases.len() == self.leases_max => JoinOutcome::Full,
             (None, _) => {
                 self.leases.push(Lease { address, groups, process_nonce, ends_at });
                 self.list();
-                Joined::New
+                JoinOutcome::New
             }
         }
     }

@@ -17,7 +17,7 @@ const MESSAGES_MAX: usize = 64;
 
 /// What became of one send.
 #[derive(Default, Debug)]
-pub(crate) struct Sent {
+pub(crate) struct FanoutSent {
     /// System calls.
     pub calls: usize,
     /// Datagrams that are on their way, counted from the first offered: at least one destination has them.
@@ -39,7 +39,7 @@ pub(crate) struct Sent {
 
 /// One message: where it lies, and how many datagrams it is.
 #[derive(Clone, Copy)]
-struct Message {
+struct FanoutMessage {
     iovec: libc::iovec,
     segment: Option<u16>,
     datagrams: usize,
@@ -51,16 +51,16 @@ fn iovec(bytes: &[u8]) -> libc::iovec {
 }
 
 /// Headers of the messages of one call, made once and filled for each.
-pub(crate) struct Outbox {
+pub(crate) struct FanoutOutbox {
     headers: Vec<libc::mmsghdr>,
-    messages: Vec<Message>,
+    messages: Vec<FanoutMessage>,
     controls: Vec<Control>,
 }
 
 // SAFETY: between calls the pointers are never followed; each call writes those that it uses.
-unsafe impl Send for Outbox {}
+unsafe impl Send for FanoutOutbox {}
 
-impl Outbox {
+impl FanoutOutbox {
     /// Headers for the largest call.
     pub fn new() -> Self {
         // SAFETY: plain integers and pointers; all zero is a value of it.
@@ -79,9 +79,9 @@ impl Outbox {
         targets: &[libc::sockaddr_in],
         bursts: &[Burst<'_>],
         segmenting: bool,
-    ) -> Sent {
+    ) -> FanoutSent {
         self.cut(bursts, segmenting);
-        let mut sent = Sent::default();
+        let mut sent = FanoutSent::default();
         if targets.is_empty() {
             // Nobody listens, as in an empty group.
             sent.datagrams = self.messages.iter().map(|message| message.datagrams).sum();
@@ -157,7 +157,7 @@ impl Outbox {
                 if self.messages.len() == MESSAGES_MAX {
                     return;
                 }
-                self.messages.push(Message { iovec: iovec(burst.bytes), segment: None, datagrams: 1 });
+                self.messages.push(FanoutMessage { iovec: iovec(burst.bytes), segment: None, datagrams: 1 });
                 continue;
             }
             let each = if segmenting { SEGMENTS_MAX.min(MESSAGE_BYTES_MAX / burst.stride).max(1) } else { 1 };
@@ -165,7 +165,7 @@ impl Outbox {
                 if self.messages.len() == MESSAGES_MAX {
                     return;
                 }
-                self.messages.push(Message {
+                self.messages.push(FanoutMessage {
                     iovec: iovec(bytes),
                     segment: (bytes.len() > burst.stride).then_some(burst.stride as u16),
                     datagrams: bytes.len().div_ceil(burst.stride),
@@ -190,7 +190,7 @@ impl Outbox {
     }
 
     /// Adds up a send that went through the first `at` deliveries, refused ones included.
-    fn add_up(&self, sent: &mut Sent, at: usize, targets: usize) {
+    fn add_up(&self, sent: &mut FanoutSent, at: usize, targets: usize) {
         let mut left = at;
         for message in &self.messages {
             if left == 0 {

@@ -2,11 +2,11 @@
 
 use super::counts::FanoutCounts;
 use super::leasing::{CONTROL_LEN, Leasing, Reply, bit};
-use super::members::{Joined, Members};
+use super::members::{JoinOutcome, Members};
 use super::*;
 use crate::udp::{Interface, free_port};
 use lockstep_wire::{
-    AckBody, GROUPS_ALL, HEADER_LEN, JoinBody, LeaseTerm, QuestionBody, Topic, seal, write_ack, write_join,
+    AckBody, GROUPS_ALL, HEADER_LEN, JoinBody, LeaseReply, QueryBody, QueryKind, seal, write_ack, write_join,
     write_question,
 };
 use std::net::Ipv4Addr;
@@ -31,16 +31,16 @@ fn ports(members: &Members, group: Group) -> Vec<u16> {
 fn nodes_are_sent_to_for_ever_members_by_lease_and_each_the_groups_that_it_wants() {
     let nodes = vec![node(1), FanoutNode { groups: bit(Group::Data), ..node(2) }, node(3)];
     let mut members = Members::new(nodes, at(1), 2, None);
-    assert_eq!(members.on_join(0, at(9), bit(Group::Data) | bit(Group::Control), 5), Joined::New);
+    assert_eq!(members.on_join(0, at(9), bit(Group::Data) | bit(Group::Control), 5), JoinOutcome::New);
     assert_eq!(ports(&members, Group::Submit), [3], "not ourselves");
     assert_eq!(ports(&members, Group::Data), [2, 3, 9], "nodes first");
     assert_eq!(ports(&members, Group::Control), [3, 9]);
-    assert_eq!(members.on_join(SECOND, at(9), bit(Group::Control), 5), Joined::Renewed);
+    assert_eq!(members.on_join(SECOND, at(9), bit(Group::Control), 5), JoinOutcome::Renewed);
     assert_eq!(ports(&members, Group::Data), [2, 3], "it has changed its wish");
     assert_eq!(members.expire(SECOND + LEASE_NS - 1), 0);
     assert_eq!(members.expire(SECOND + LEASE_NS), 1);
     assert_eq!(ports(&members, Group::Control), [3]);
-    assert_eq!(members.on_join(9 * SECOND, at(2), GROUPS_ALL, 5), Joined::Node);
+    assert_eq!(members.on_join(9 * SECOND, at(2), GROUPS_ALL, 5), JoinOutcome::Node);
     assert_eq!((members.leases(), ports(&members, Group::Control)), (0, vec![3]), "a node needs no lease");
 }
 
@@ -48,14 +48,14 @@ fn nodes_are_sent_to_for_ever_members_by_lease_and_each_the_groups_that_it_wants
 fn who_finds_no_room_is_told_and_who_leaves_makes_some() {
     let mut members = Members::new(vec![], at(1), 2, None);
     for port in [7, 8] {
-        assert_eq!(members.on_join(0, at(port), GROUPS_ALL, 5), Joined::New);
+        assert_eq!(members.on_join(0, at(port), GROUPS_ALL, 5), JoinOutcome::New);
     }
-    assert_eq!(members.on_join(0, at(9), GROUPS_ALL, 5), Joined::Full);
-    assert_eq!(members.on_join(0, at(8), GROUPS_ALL, 5), Joined::Renewed, "who is there stays");
-    assert_eq!(members.on_join(0, at(7), 0, 4), Joined::Left);
+    assert_eq!(members.on_join(0, at(9), GROUPS_ALL, 5), JoinOutcome::Full);
+    assert_eq!(members.on_join(0, at(8), GROUPS_ALL, 5), JoinOutcome::Renewed, "who is there stays");
+    assert_eq!(members.on_join(0, at(7), 0, 4), JoinOutcome::Left);
     assert_eq!(members.leases(), 2, "a word of the process that had the address before");
-    assert_eq!(members.on_join(0, at(7), 0, 5), Joined::Left);
-    assert_eq!(members.on_join(0, at(9), GROUPS_ALL, 5), Joined::New);
+    assert_eq!(members.on_join(0, at(7), 0, 5), JoinOutcome::Left);
+    assert_eq!(members.on_join(0, at(9), GROUPS_ALL, 5), JoinOutcome::New);
     assert_eq!(ports(&members, Group::Data), [8, 9]);
     let mut other = Members::new(vec![], at(1), 2, None);
     for port in [9, 8] {
@@ -201,7 +201,7 @@ fn a_node_that_sends_by_multicast_alone_refuses_a_lease_by_name() {
     else {
         panic!("a join");
     };
-    let term = LeaseTerm::Multicast as u32;
+    let term = LeaseReply::Multicast as u32;
     let body = lockstep_wire::LeaseBody {
         term,
         lasts_ms: 0,
@@ -256,8 +256,8 @@ fn ack(number: u64) -> Vec<u8> {
 fn question() -> Vec<u8> {
     let mut out = [0; 256];
     let header = Header { cluster: CLUSTER, ..Header::new(Kind::Question) };
-    let length = write_question(&mut out, header, 3, Topic::Node, "");
-    assert_eq!(length, HEADER_LEN + size_of::<QuestionBody>());
+    let length = write_question(&mut out, header, 3, QueryKind::Node, "");
+    assert_eq!(length, HEADER_LEN + size_of::<QueryBody>());
     out[..length].to_vec()
 }
 
@@ -291,8 +291,14 @@ fn a_repair_for_one_comes_by_unicast_and_one_for_all_by_the_group() {
             lockstep_wire::repair_trailer(Default::default(), lockstep_wire::Epoch::NONE, 0, token, &header);
         [frame.clone(), trailer.to_vec()].concat()
     };
-    assert_eq!([way(&frame), way(&with(0)), way(&with(1 << 63))], [Way::Group, Way::Group, Way::Unicast]);
-    assert_eq!([way(&[]), way(&frame[..20]), way(&[255; 200])], [Way::Unicast, Way::Group, Way::Unicast]);
+    assert_eq!(
+        [way(&frame), way(&with(0)), way(&with(1 << 63))],
+        [SendPath::Group, SendPath::Group, SendPath::Unicast]
+    );
+    assert_eq!(
+        [way(&[]), way(&frame[..20]), way(&[255; 200])],
+        [SendPath::Unicast, SendPath::Group, SendPath::Unicast]
+    );
 }
 
 #[test]

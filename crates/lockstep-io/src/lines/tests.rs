@@ -59,7 +59,7 @@ impl Net for Memory {
     }
 }
 
-type Both = Lines<Memory, Rc<Cell<Nanos>>>;
+type Both = TwoLines<Memory, Rc<Cell<Nanos>>>;
 
 fn both() -> (Both, Rc<Cell<Nanos>>) {
     let time = Rc::new(Cell::new(1_000));
@@ -67,7 +67,7 @@ fn both() -> (Both, Rc<Cell<Nanos>>) {
 }
 
 fn both_of(nodes: Vec<Addresses>, time: &Rc<Cell<Nanos>>) -> Both {
-    Lines::timed(Default::default(), nodes, Rc::clone(time))
+    TwoLines::timed(Default::default(), nodes, Rc::clone(time))
 }
 
 fn heartbeat(number: u64) -> Vec<u8> {

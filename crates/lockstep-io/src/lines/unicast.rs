@@ -1,7 +1,7 @@
 //! Unicast on two lines: whoever has an address on both is written to on both, and whoever wrote to us by the
 //! second line alone is answered there. What comes is told under one address, the one on the first line.
 
-use super::Copies;
+use super::CopyFilter;
 use lockstep_wire::Nanos;
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
@@ -14,29 +14,29 @@ pub(super) const ASKERS_MAX: usize = 64;
 
 /// Which unicast goes where.
 #[derive(Debug)]
-pub(super) struct Ways {
+pub(super) struct UnicastRoutes {
     nodes: Vec<Addresses>,
     /// Addresses on the second line of who is no node, newest last.
     askers: VecDeque<SocketAddrV4>,
     /// Second copies end here, as those of the groups do; nothing of it is counted as the lines' own.
-    copies: Copies,
+    copies: CopyFilter,
     /// Line and index of what is lent, and the address that it is told under.
     lent: Vec<(u8, u16, SocketAddrV4)>,
 }
 
 /// Where one datagram is to go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Way {
+pub(super) struct UnicastRoute {
     /// To this address on the first line, ...
     pub first: Option<SocketAddrV4>,
     /// ... and to this one on the second.
     pub second: Option<SocketAddrV4>,
 }
 
-impl Ways {
+impl UnicastRoutes {
     pub(super) fn new(nodes: Vec<Addresses>) -> Self {
         let askers = VecDeque::with_capacity(ASKERS_MAX);
-        Self { nodes, askers, copies: Copies::default(), lent: Vec::with_capacity(super::LENT_MAX) }
+        Self { nodes, askers, copies: CopyFilter::default(), lent: Vec::with_capacity(super::LENT_MAX) }
     }
 
     /// A new receive: what was lent is over.
@@ -77,12 +77,14 @@ impl Ways {
     }
 
     /// How `to` is reached. A first line that brings us nothing would not bring its answer either.
-    pub(super) fn to(&self, to: SocketAddrV4, first_is_down: bool) -> Way {
+    pub(super) fn to(&self, to: SocketAddrV4, first_is_down: bool) -> UnicastRoute {
         let node = self.nodes.iter().find(|(first, _)| *first == to);
         match node {
-            Some((first, second)) => Way { first: (!first_is_down).then_some(*first), second: Some(*second) },
-            None if self.askers.contains(&to) => Way { first: None, second: Some(to) },
-            None => Way { first: Some(to), second: None },
+            Some((first, second)) => {
+                UnicastRoute { first: (!first_is_down).then_some(*first), second: Some(*second) }
+            }
+            None if self.askers.contains(&to) => UnicastRoute { first: None, second: Some(to) },
+            None => UnicastRoute { first: Some(to), second: None },
         }
     }
 }

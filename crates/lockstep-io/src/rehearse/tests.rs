@@ -56,13 +56,13 @@ impl Time for Rc<Cell<Nanos>> {
     }
 }
 
-type Rehearsed = Rehearsal<Memory, Rc<Cell<Nanos>>>;
+type Rehearsed = FaultInjector<Memory, Rc<Cell<Nanos>>>;
 
 const LEN_MAX: usize = 64;
 
-fn rehearsed(settings: RehearsalSettings, salt: u64) -> (Rehearsed, Rc<Cell<Nanos>>) {
+fn rehearsed(settings: FaultSettings, salt: u64) -> (Rehearsed, Rc<Cell<Nanos>>) {
     let time = Rc::new(Cell::new(1));
-    (Rehearsal::timed(Memory::default(), settings, salt, LEN_MAX, Rc::clone(&time)), time)
+    (FaultInjector::timed(Memory::default(), settings, salt, LEN_MAX, Rc::clone(&time)), time)
 }
 
 fn datagram(number: u32) -> Vec<u8> {
@@ -74,7 +74,7 @@ fn number(datagram: &[u8]) -> u32 {
 }
 
 /// Numbers of what comes out when `count` datagrams come in, ten at a time, and the time then goes on for ever.
-fn through(settings: RehearsalSettings, salt: u64, count: u32) -> (Vec<u32>, RehearsalCounts) {
+fn through(settings: FaultSettings, salt: u64, count: u32) -> (Vec<u32>, FaultCounts) {
     let (mut net, time) = rehearsed(settings, salt);
     let mut out = Vec::new();
     for from in (0..count).step_by(10) {
@@ -92,21 +92,21 @@ fn through(settings: RehearsalSettings, salt: u64, count: u32) -> (Vec<u32>, Reh
     }
 }
 
-const CALM: RehearsalSettings =
-    RehearsalSettings { loss_ppm: 0, duplication_ppm: 0, reordering_ppm: 0, delay_ns: 0, seed: 7, line: 0 };
+const CALM: FaultSettings =
+    FaultSettings { loss_ppm: 0, duplication_ppm: 0, reordering_ppm: 0, delay_ns: 0, seed: 7, line: 0 };
 
 #[test]
 fn what_is_not_spoilt_comes_as_it_came() {
     assert!(CALM.is_calm());
     let (out, counts) = through(CALM, 1, 1_000);
     assert_eq!(out, (0..1_000).collect::<Vec<_>>());
-    assert_eq!(counts, RehearsalCounts::default());
+    assert_eq!(counts, FaultCounts::default());
 }
 
 #[test]
 fn of_two_lines_the_one_that_is_named_is_spoilt_or_both() {
     let spoilt = |line| {
-        let settings = RehearsalSettings { loss_ppm: 1, line, ..CALM };
+        let settings = FaultSettings { loss_ppm: 1, line, ..CALM };
         [settings.spoils(1), settings.spoils(2)]
     };
     assert_eq!([spoilt(0), spoilt(1), spoilt(2)], [[true, true], [true, false], [false, true]]);
@@ -118,7 +118,7 @@ fn the_share_that_is_asked_for_is_lost_and_every_lost_datagram_is_counted() {
     for (loss_ppm, from, to) in
         [(10_000, 800, 1_200), (300_000, 29_000, 31_000), (1_000_000, 100_000, 100_000)]
     {
-        let (out, counts) = through(RehearsalSettings { loss_ppm, ..CALM }, 1, 100_000);
+        let (out, counts) = through(FaultSettings { loss_ppm, ..CALM }, 1, 100_000);
         assert!((from..=to).contains(&counts.lost), "{loss_ppm} ppm: {counts:?}");
         assert_eq!(out.len() as u64 + counts.lost, 100_000);
         assert!(out.is_sorted());
@@ -127,7 +127,7 @@ fn the_share_that_is_asked_for_is_lost_and_every_lost_datagram_is_counted() {
 
 #[test]
 fn one_seed_is_one_fate_another_seed_or_device_is_another() {
-    let settings = RehearsalSettings {
+    let settings = FaultSettings {
         loss_ppm: 100_000,
         duplication_ppm: 50_000,
         reordering_ppm: 50_000,
@@ -138,12 +138,12 @@ fn one_seed_is_one_fate_another_seed_or_device_is_another() {
     let first = run(settings, 1);
     assert_eq!(first, run(settings, 1));
     assert_ne!(first, run(settings, 2), "two receivers lose independently");
-    assert_ne!(first, run(RehearsalSettings { seed: 8, ..settings }, 1));
+    assert_ne!(first, run(FaultSettings { seed: 8, ..settings }, 1));
 }
 
 #[test]
 fn what_is_repeated_comes_exactly_twice() {
-    let (mut out, counts) = through(RehearsalSettings { duplication_ppm: 20_000, ..CALM }, 1, 50_000);
+    let (mut out, counts) = through(FaultSettings { duplication_ppm: 20_000, ..CALM }, 1, 50_000);
     assert!((900..1_100).contains(&counts.duplicated), "{counts:?}");
     assert_eq!(out.len() as u64, 50_000 + counts.duplicated);
     out.dedup();
@@ -152,7 +152,7 @@ fn what_is_repeated_comes_exactly_twice() {
 
 #[test]
 fn what_is_reordered_is_passed_by_a_few_and_nothing_is_lost_by_it() {
-    let (mut out, counts) = through(RehearsalSettings { reordering_ppm: 50_000, ..CALM }, 1, 50_000);
+    let (mut out, counts) = through(FaultSettings { reordering_ppm: 50_000, ..CALM }, 1, 50_000);
     assert!((2_300..2_700).contains(&counts.reordered), "{counts:?}");
     assert!(!out.is_sorted());
     for (place, number) in out.iter().enumerate() {
@@ -165,7 +165,7 @@ fn what_is_reordered_is_passed_by_a_few_and_nothing_is_lost_by_it() {
 
 #[test]
 fn the_last_datagram_comes_although_nothing_passes_it() {
-    let (mut net, time) = rehearsed(RehearsalSettings { reordering_ppm: 1_000_000, ..CALM }, 1);
+    let (mut net, time) = rehearsed(FaultSettings { reordering_ppm: 1_000_000, ..CALM }, 1);
     net.inner.arrived = vec![datagram(1)];
     assert_eq!(net.recv_groups(), 0);
     time.set(time.get() + ASIDE_NS - 1);
@@ -177,7 +177,7 @@ fn the_last_datagram_comes_although_nothing_passes_it() {
 
 #[test]
 fn a_delayed_datagram_comes_at_its_time_in_order_with_its_bytes_and_its_sender() {
-    let (mut net, time) = rehearsed(RehearsalSettings { delay_ns: 100, ..CALM }, 1);
+    let (mut net, time) = rehearsed(FaultSettings { delay_ns: 100, ..CALM }, 1);
     for at in 0..10 {
         time.set(1 + 10 * at);
         net.inner.arrived = vec![datagram(at as u32)];
@@ -194,7 +194,7 @@ fn a_delayed_datagram_comes_at_its_time_in_order_with_its_bytes_and_its_sender()
 
 #[test]
 fn what_waits_is_bounded_and_what_finds_no_room_is_counted_as_lost() {
-    let (mut net, time) = rehearsed(RehearsalSettings { delay_ns: 100, ..CALM }, 1);
+    let (mut net, time) = rehearsed(FaultSettings { delay_ns: 100, ..CALM }, 1);
     for round in 0..3 {
         net.inner.arrived = (0..GROUP_POOL as u32 + 50).map(datagram).collect();
         assert_eq!(net.recv_groups(), 0);
@@ -211,7 +211,7 @@ fn what_waits_is_bounded_and_what_finds_no_room_is_counted_as_lost() {
 
 #[test]
 fn what_is_sent_is_left_alone() {
-    let (mut net, _time) = rehearsed(RehearsalSettings { loss_ppm: 1_000_000, ..CALM }, 1);
+    let (mut net, _time) = rehearsed(FaultSettings { loss_ppm: 1_000_000, ..CALM }, 1);
     assert_eq!(net.send_group(Group::Data, &[Burst { bytes: b"frame", stride: 5 }]), 1);
     assert!(net.send_unicast(sender(&[1]), [b"ask", b"ed"]));
     assert_eq!(net.inner().sent, [b"frame".to_vec(), b"asked".to_vec()]);

@@ -42,7 +42,7 @@ const PREFIX: &str = "ring-";
 /// The first 128 bytes of a file; the ring of group datagrams follows, then that of unicast ones.
 #[derive(Clone, Copy, Pod, Zeroable)]
 #[repr(C)]
-struct Header {
+struct ShmHeader {
     magic: u64,
     version: u32,
     pid: u32,
@@ -50,15 +50,15 @@ struct Header {
     address: u64,
     group_words: u64,
     unicast_words: u64,
-    /// See [`Role`].
+    /// See [`ShmRole`].
     role: u64,
     reserved: [u64; 10],
 }
 
-const HEADER: usize = size_of::<Header>();
+const HEADER: usize = size_of::<ShmHeader>();
 const _: () = assert!(HEADER == 128);
 
-impl Header {
+impl ShmHeader {
     /// Bytes of the whole file, if the rings are possible ones.
     fn file_bytes(&self) -> Option<u64> {
         let possible = is_ring(self.group_words) && is_ring(self.unicast_words);
@@ -68,7 +68,7 @@ impl Header {
 
 /// What a file is there for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Role {
+pub(super) enum ShmRole {
     /// A process of a cluster: it writes both rings, and hears all others.
     Member = 0,
     /// The owner of a card: it writes what that brings for groups, and hears nobody.
@@ -77,7 +77,7 @@ pub(super) enum Role {
     Listener = 2,
 }
 
-impl Role {
+impl ShmRole {
     /// Whether who is this hears who is that, whatever the latter is called in a file.
     pub fn hears(self, other: u64) -> bool {
         match self {
@@ -129,7 +129,7 @@ impl Deref for Mapped {
 
 /// Both rings of one file.
 pub(super) struct Rings {
-    /// What they are for: see [`Role`].
+    /// What they are for: see [`ShmRole`].
     pub role: u64,
     pub address: SocketAddrV4,
     pub groups: Mapped,
@@ -137,7 +137,7 @@ pub(super) struct Rings {
 }
 
 impl Rings {
-    fn new(map: MmapRaw, header: &Header) -> Self {
+    fn new(map: MmapRaw, header: &ShmHeader) -> Self {
         let map = Arc::new(map);
         Self {
             role: header.role,
@@ -149,13 +149,13 @@ impl Rings {
 }
 
 /// Another process's file.
-pub(super) struct Found {
+pub(super) struct PeerFile {
     pub id: u64,
     path: PathBuf,
     file: File,
 }
 
-impl Found {
+impl PeerFile {
     /// Whether its owner has died. Asked with the folder locked.
     pub fn is_dead(&self) -> bool {
         // Who died holds no lock; a shared one keeps nobody else from asking the same.
@@ -174,7 +174,7 @@ impl Found {
     /// The process that owns a card and says so by this file, if it does.
     pub fn owner_of_card(&self) -> Option<u32> {
         let header = self.header().ok()?;
-        (header.role == Role::Owner as u64).then_some(header.pid)
+        (header.role == ShmRole::Owner as u64).then_some(header.pid)
     }
 
     /// Where its owner is reached.
@@ -183,12 +183,12 @@ impl Found {
     }
 
     /// What it says of itself, if that can be true.
-    fn header(&self) -> Result<Header, IoError> {
+    fn header(&self) -> Result<ShmHeader, IoError> {
         let doing = || format!("read the rings of another process in {}", self.path.display());
         let wrong = |why: String| Err(IoError::because(doing(), ErrorKind::InvalidData, why));
         let mut bytes = [0; HEADER];
         self.file.read_exact_at(&mut bytes, 0).map_err(|error| IoError::new(doing(), error))?;
-        let header: Header = bytemuck::pod_read_unaligned(&bytes);
+        let header: ShmHeader = bytemuck::pod_read_unaligned(&bytes);
         if header.magic != MAGIC {
             return wrong("it is no ring file of lockstep: remove it".into());
         }
@@ -207,7 +207,7 @@ impl Found {
 }
 
 /// This process's file: its lock is ours for as long as this lives.
-pub(super) struct Own {
+pub(super) struct OwnRings {
     pub id: u64,
     /// Holds the lock.
     _file: File,
@@ -215,18 +215,18 @@ pub(super) struct Own {
 
 /// The folder's lock, held.
 pub(super) struct Locked<'a> {
-    folder: &'a Folder,
+    folder: &'a ShmFolder,
     /// Holds the lock.
     _dir: File,
 }
 
 /// Where the files are.
 #[derive(Clone, Debug)]
-pub(super) struct Folder {
+pub(super) struct ShmFolder {
     path: PathBuf,
 }
 
-impl Folder {
+impl ShmFolder {
     /// The folder of the cluster whose first group is `group`, within `parent`. It is this network
     /// namespace's: the same address is another machine's in another one. It is nobody's in particular, so
     /// that two users of one cluster, who would not hear each other, are told.
@@ -257,7 +257,7 @@ impl Folder {
     /// The same of a folder that is there: whoever looks for others, or leaves, makes none anew.
     ///
     /// # Errors
-    /// As [`Folder::lock`], or there is none.
+    /// As [`ShmFolder::lock`], or there is none.
     pub fn lock_existing(&self) -> Result<Locked<'_>, IoError> {
         self.lock_or_make(false)
     }
@@ -304,7 +304,7 @@ impl Folder {
 
 impl Locked<'_> {
     /// The files of others, without those in `known`. Those of the dead are removed.
-    pub fn others(&self, known: &[u64]) -> Result<Vec<Result<Found, IoError>>, IoError> {
+    pub fn others(&self, known: &[u64]) -> Result<Vec<Result<PeerFile, IoError>>, IoError> {
         let mut others = Vec::new();
         for id in self.ids()? {
             if known.contains(&id) {
@@ -321,7 +321,7 @@ impl Locked<'_> {
     }
 
     /// All files of others. None of them may be unfit, and there has to be room for one more.
-    pub fn all_others(&self) -> Result<Vec<Found>, IoError> {
+    pub fn all_others(&self) -> Result<Vec<PeerFile>, IoError> {
         let others = self.others(&[])?.into_iter().collect::<Result<Vec<_>, _>>()?;
         if others.len() < MEMBERS_MAX {
             return Ok(others);
@@ -352,7 +352,7 @@ impl Locked<'_> {
     }
 
     /// The file of this number; none if it is gone.
-    fn open(&self, id: u64) -> Result<Option<Found>, IoError> {
+    fn open(&self, id: u64) -> Result<Option<PeerFile>, IoError> {
         let path = self.path(id);
         let doing = || format!("use {}: it has to be a plain file of this user alone", path.display());
         let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK | libc::O_CLOEXEC;
@@ -369,7 +369,7 @@ impl Locked<'_> {
             ));
         }
         is_private(&metadata, &path)?;
-        Ok(Some(Found { id, path, file }))
+        Ok(Some(PeerFile { id, path, file }))
     }
 
     /// Removes the file of this number, if it is there.
@@ -378,7 +378,7 @@ impl Locked<'_> {
     }
 
     /// Removes this process's file, and the folder if no other is in it.
-    pub fn leave(&self, own: &Own) {
+    pub fn leave(&self, own: &OwnRings) {
         self.remove(own.id);
         let _ = std::fs::remove_dir(&self.folder.path); // others are in it, as a rule
     }
@@ -386,16 +386,16 @@ impl Locked<'_> {
     /// Makes this process's file, for an owner that is reached at `address` (port 0: any that nobody has).
     pub fn make(
         &self,
-        role: Role,
+        role: ShmRole,
         address: SocketAddrV4,
-        others: &[Found],
+        others: &[PeerFile],
         [group_words, unicast_words]: [usize; 2],
-    ) -> Result<(Own, Rings), IoError> {
+    ) -> Result<(OwnRings, Rings), IoError> {
         let id = random_u64()?;
         let path = self.path(id);
         let doing = || format!("make the ring file {}", path.display());
         let address = self.free_address(address, others)?;
-        let header = Header {
+        let header = ShmHeader {
             magic: MAGIC,
             version: VERSION,
             pid: std::process::id(),
@@ -403,7 +403,7 @@ impl Locked<'_> {
             group_words: group_words as u64,
             unicast_words: unicast_words as u64,
             role: role as u64,
-            ..Header::zeroed()
+            ..ShmHeader::zeroed()
         };
         let Some(len) = header.file_bytes() else {
             let why = format!("rings of {group_words} and {unicast_words} words cannot be");
@@ -420,7 +420,7 @@ impl Locked<'_> {
             IoError::new(remedy, error)
         });
         match filled {
-            Ok(map) => Ok((Own { id, _file: file }, Rings::new(map, &header))),
+            Ok(map) => Ok((OwnRings { id, _file: file }, Rings::new(map, &header))),
             Err(error) => {
                 self.remove(id);
                 Err(error)
@@ -429,8 +429,8 @@ impl Locked<'_> {
     }
 
     /// `wanted`, or with port 0 an address there that nobody of these has.
-    fn free_address(&self, wanted: SocketAddrV4, others: &[Found]) -> Result<SocketAddrV4, IoError> {
-        let taken = others.iter().map(Found::address).collect::<Result<Vec<_>, _>>()?;
+    fn free_address(&self, wanted: SocketAddrV4, others: &[PeerFile]) -> Result<SocketAddrV4, IoError> {
+        let taken = others.iter().map(PeerFile::address).collect::<Result<Vec<_>, _>>()?;
         let path = self.folder.path.display();
         if wanted.port() == 0 {
             let candidates = FREE_PORTS.map(|port| SocketAddrV4::new(*wanted.ip(), port));
@@ -453,7 +453,7 @@ impl Locked<'_> {
 
 /// Locks and sizes a new file, says what it is, and maps it. All of its memory is there before anybody stores
 /// to it: a store into a hole of a full file system would kill us.
-fn fill(file: &File, header: &Header, len: u64) -> Result<MmapRaw, Error> {
+fn fill(file: &File, header: &ShmHeader, len: u64) -> Result<MmapRaw, Error> {
     file.try_lock().map_err(Error::from)?;
     // SAFETY: the descriptor is open across the call, and the call takes no pointers.
     let answer = unsafe { libc::posix_fallocate(file.as_raw_fd(), 0, len as libc::off_t) };

@@ -2,8 +2,8 @@
 //! Which of the two is decided when it is opened, as with sockets (`io/device`).
 
 use super::{Shm, ShmCounts};
-use crate::Obtained;
-use crate::rehearse::{Rehearsal, RehearsalCounts, RehearsalSettings};
+use crate::Effective;
+use crate::rehearse::{FaultCounts, FaultInjector, FaultSettings};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use std::net::SocketAddrV4;
 
@@ -16,18 +16,18 @@ pub enum HostMemory {
     /// As it is.
     Plain(Shm),
     /// A worse one.
-    Rehearsed(Box<Rehearsal<Shm>>),
+    Rehearsed(Box<FaultInjector<Shm>>),
 }
 
 impl HostMemory {
     /// `shm`, behind a rehearsal if there is one that spoils memory.
-    pub fn new(shm: Shm, rehearse: Option<RehearsalSettings>) -> Self {
-        match rehearse.filter(RehearsalSettings::spoils_memory) {
+    pub fn new(shm: Shm, rehearse: Option<FaultSettings>) -> Self {
+        match rehearse.filter(FaultSettings::spoils_memory) {
             None => Self::Plain(shm),
             Some(rehearse) => {
                 let salt = SALT | u64::from(shm.unicast_address().port());
                 let datagram_len_max = shm.datagram_len_max;
-                Self::Rehearsed(Box::new(Rehearsal::new(shm, rehearse, salt, datagram_len_max)))
+                Self::Rehearsed(Box::new(FaultInjector::new(shm, rehearse, salt, datagram_len_max)))
             }
         }
     }
@@ -41,7 +41,7 @@ impl HostMemory {
     }
 
     /// Each setting with the value in force; a rehearsal is one of them.
-    pub fn obtained(&self) -> Vec<Obtained> {
+    pub fn obtained(&self) -> Vec<Effective> {
         let mut obtained = self.shm().obtained().to_vec();
         if let Self::Rehearsed(rehearsal) = self {
             obtained.push(rehearsal.obtained());
@@ -55,9 +55,9 @@ impl HostMemory {
     }
 
     /// What was spoilt on purpose; nothing without a rehearsal.
-    pub fn rehearsed(&self) -> RehearsalCounts {
+    pub fn rehearsed(&self) -> FaultCounts {
         match self {
-            Self::Plain(_) => RehearsalCounts::default(),
+            Self::Plain(_) => FaultCounts::default(),
             Self::Rehearsed(rehearsal) => rehearsal.counts(),
         }
     }

@@ -13,7 +13,7 @@ struct Slot {
 
 /// The copies of one receive, and what could not be copied.
 #[derive(Debug)]
-pub(super) struct Inbox {
+pub(super) struct ShmInbox {
     words: Vec<u64>,
     /// Words of those that are in use.
     used: usize,
@@ -33,7 +33,7 @@ pub(super) struct Inbox {
 /// Datagrams begin on cache lines.
 const LINE: usize = 8;
 
-impl Inbox {
+impl ShmInbox {
     /// Room for `datagrams` of `len_max` bytes. All of it is touched here, so that no receive meets a page
     /// fault.
     pub fn new(datagrams: usize, len_max: usize) -> Self {

@@ -2,7 +2,7 @@
 //! left, so that a hot thread does neither. It sleeps until the folder changes (inotify): a file that is
 //! made, removed, or closed by its owner's death.
 
-use super::folder::{Folder, Found, MEMBERS_MAX, Mapped, Own, Rings, Role, pack};
+use super::folder::{MEMBERS_MAX, Mapped, OwnRings, PeerFile, Rings, ShmFolder, ShmRole, pack};
 use super::ring::Reader;
 use crate::IoError;
 use crossbeam::queue::ArrayQueue;
@@ -25,7 +25,7 @@ const AGAIN_MS: i32 = 5;
 const TICK_MS: i32 = 1000;
 
 /// Another process: its rings, and how far we have read them.
-pub(super) struct Peer {
+pub(super) struct ShmPeer {
     pub id: u64,
     /// Where it is reached: see [`pack`].
     pub address: u64,
@@ -35,7 +35,7 @@ pub(super) struct Peer {
     pub has_left: bool,
 }
 
-impl Peer {
+impl ShmPeer {
     /// A peer whose rings are read from now on; those of a newcomer from the beginning.
     fn new(id: u64, rings: Rings, is_newcomer: bool) -> Self {
         let Rings { address, groups, unicast, .. } = rings;
@@ -49,8 +49,8 @@ impl Peer {
 }
 
 /// What a device is told.
-pub(super) enum Change {
-    Joined(Peer),
+pub(super) enum ShmMemberChange {
+    Joined(ShmPeer),
     /// The peer of this number.
     Left(u64),
 }
@@ -59,9 +59,9 @@ pub(super) enum Change {
 pub(super) struct Shared {
     /// Whether there are changes: all that a receive looks at.
     pub is_changed: CachePadded<AtomicBool>,
-    pub changes: ArrayQueue<Change>,
+    pub changes: ArrayQueue<ShmMemberChange>,
     /// Peers whose memory is to be given back.
-    pub gone: ArrayQueue<Peer>,
+    pub gone: ArrayQueue<ShmPeer>,
     /// Files of the folder that cannot be used.
     pub refused: AtomicU64,
     stop: AtomicBool,
@@ -69,7 +69,7 @@ pub(super) struct Shared {
 
 impl Shared {
     /// Tells the device. Returns false if it has not heard the last few hundred changes yet.
-    fn tell(&self, change: Change) -> bool {
+    fn tell(&self, change: ShmMemberChange) -> bool {
         let told = self.changes.push(change).is_ok();
         self.is_changed.store(true, Ordering::Release);
         told
@@ -77,22 +77,22 @@ impl Shared {
 }
 
 /// This process's membership, and the thread that watches the others'.
-pub(super) struct Members {
+pub(super) struct ShmMembers {
     pub shared: Arc<Shared>,
-    folder: Folder,
-    own: Own,
+    folder: ShmFolder,
+    own: OwnRings,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Members {
+impl ShmMembers {
     /// Makes our file, with rings of so many words, and finds whom `role` hears. Returns our rings and those
     /// of the others.
     pub fn join(
-        folder: Folder,
-        role: Role,
+        folder: ShmFolder,
+        role: ShmRole,
         address: SocketAddrV4,
         words: [usize; 2],
-    ) -> Result<(Self, Rings, Vec<Peer>), IoError> {
+    ) -> Result<(Self, Rings, Vec<ShmPeer>), IoError> {
         let locked = folder.lock()?;
         let events = watch(folder.path())?;
         let known = locked.all_others()?;
@@ -100,7 +100,7 @@ impl Members {
         for found in &known {
             let rings = found.map()?;
             if role.hears(rings.role) {
-                peers.push(Peer::new(found.id, rings, false));
+                peers.push(ShmPeer::new(found.id, rings, false));
             }
         }
         let (own, rings) = locked.make(role, address, &known, words)?;
@@ -123,7 +123,7 @@ impl Members {
     }
 }
 
-impl Drop for Members {
+impl Drop for ShmMembers {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
         // Our file's end is an event that the thread wakes from. Without the lock the file stays for who
@@ -140,12 +140,12 @@ impl Drop for Members {
 /// What the thread works on.
 struct Watcher {
     shared: Arc<Shared>,
-    folder: Folder,
+    folder: ShmFolder,
     /// Our own file.
     own: u64,
-    role: Role,
+    role: ShmRole,
     /// The others that the device knows, or is about to, and those that it does not hear.
-    known: Vec<Found>,
+    known: Vec<PeerFile>,
     events: OwnedFd,
 }
 
@@ -186,7 +186,7 @@ impl Watcher {
                 locked.remove(found.id);
             }
             let is_there = !is_dead && ids.contains(&found.id);
-            is_there || !shared.tell(Change::Left(found.id))
+            is_there || !shared.tell(ShmMemberChange::Left(found.id))
         });
         let seen: Vec<u64> = known.iter().map(|found| found.id).chain([*own]).collect();
         let mut refused = 0;
@@ -199,7 +199,8 @@ impl Watcher {
             // More than a folder holds are there for a moment at most.
             let has_room = known.len() < MEMBERS_MAX;
             if has_room
-                && (!role.hears(rings.role) || shared.tell(Change::Joined(Peer::new(found.id, rings, true))))
+                && (!role.hears(rings.role)
+                    || shared.tell(ShmMemberChange::Joined(ShmPeer::new(found.id, rings, true))))
             {
                 known.push(found);
             }

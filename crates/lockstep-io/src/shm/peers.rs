@@ -1,8 +1,8 @@
 //! The rings of others, and the turns in which they are read.
 
 use super::folder::MEMBERS_MAX;
-use super::inbox::Inbox;
-use super::members::{Change, Members, Peer};
+use super::inbox::ShmInbox;
+use super::members::{ShmMemberChange, ShmMembers, ShmPeer};
 use std::sync::atomic::Ordering;
 
 /// Of how many receives one looks whether an idle ring has overtaken us unnoticed, less one.
@@ -10,18 +10,18 @@ const LOOK_MASK: u64 = 63;
 
 /// All others that are heard.
 pub(super) struct Peers {
-    peers: Vec<Peer>,
+    peers: Vec<ShmPeer>,
     /// Which of them the next receive begins with: none is heard only after all others.
     first: usize,
     /// Those of them that have left.
     leaving: usize,
     receives: u64,
-    members: Members,
+    members: ShmMembers,
 }
 
 impl Peers {
     /// Those that are there; `members` tells of who comes and leaves.
-    pub fn new(members: Members, mut peers: Vec<Peer>) -> Self {
+    pub fn new(members: ShmMembers, mut peers: Vec<ShmPeer>) -> Self {
         // Who has left is read to the end beside whoever has come in its place.
         peers.reserve(2 * MEMBERS_MAX);
         Self { peers, first: 0, leaving: 0, receives: 0, members }
@@ -45,7 +45,7 @@ impl Peers {
 
     /// Reads their group rings for what is for joined groups.
     #[inline]
-    pub fn read_groups(&mut self, joined: [bool; 3], inbox: &mut Inbox) {
+    pub fn read_groups(&mut self, joined: [bool; 3], inbox: &mut ShmInbox) {
         let wants = |kind: u8, []: [u64; 0]| joined.get(usize::from(kind.wrapping_sub(1))) == Some(&true);
         self.read(inbox, |peer, inbox| {
             peer.groups.read(wants, inbox);
@@ -55,7 +55,7 @@ impl Peers {
     /// A receive: takes note of who has come and left, which is one load as a rule, and reads the rings in
     /// turns, until all are read or the inbox is full.
     #[inline]
-    pub fn read(&mut self, inbox: &mut Inbox, mut read: impl FnMut(&mut Peer, &mut Inbox)) {
+    pub fn read(&mut self, inbox: &mut ShmInbox, mut read: impl FnMut(&mut ShmPeer, &mut ShmInbox)) {
         self.begin();
         inbox.clear();
         let count = self.peers.len();
@@ -90,13 +90,13 @@ impl Peers {
         self.members.shared.is_changed.swap(false, Ordering::AcqRel);
         while let Some(change) = self.members.shared.changes.pop() {
             match change {
-                Change::Joined(peer) => {
+                ShmMemberChange::Joined(peer) => {
                     if self.peers.len() == 2 * MEMBERS_MAX {
                         self.forget(|peer| peer.has_left);
                     }
                     self.peers.push(peer);
                 }
-                Change::Left(id) => {
+                ShmMemberChange::Left(id) => {
                     for peer in self.peers.iter_mut().filter(|peer| peer.id == id && !peer.has_left) {
                         peer.has_left = true;
                         self.leaving += 1;
@@ -116,7 +116,7 @@ impl Peers {
     }
 
     #[cold]
-    fn forget(&mut self, which: impl Fn(&Peer) -> bool) {
+    fn forget(&mut self, which: impl Fn(&ShmPeer) -> bool) {
         for index in (0..self.peers.len()).rev() {
             if which(&self.peers[index]) {
                 self.leaving -= 1;

@@ -15,13 +15,13 @@
 //! its ring is read from the beginning, whenever it is found. A folder of its own for each card and cluster says
 //! who is there, by the means of [`super::folder`].
 
-use super::folder::{Folder, Mapped, Own, Role};
-use super::inbox::Inbox;
-use super::members::Members;
+use super::folder::{Mapped, OwnRings, ShmFolder, ShmRole};
+use super::inbox::ShmInbox;
+use super::members::ShmMembers;
 use super::peers::Peers;
 use super::ring::{Writer, ring_words};
 use super::{DATAGRAMS_PER_RECEIVE, PARENT, group_kind};
-use crate::{IoError, Obtained, idle};
+use crate::{Effective, IoError, idle};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
@@ -56,8 +56,8 @@ impl RelaySettings {
         }
     }
 
-    fn folder(&self) -> Folder {
-        Folder::of_card(&self.parent, self.card, self.group)
+    fn folder(&self) -> ShmFolder {
+        ShmFolder::of_card(&self.parent, self.card, self.group)
     }
 
     /// Who owns the card and hands on what it receives, by its number in its own namespace; none if nobody does.
@@ -74,9 +74,9 @@ const NOWHERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 /// The owner's end.
 pub struct Relay {
     ring: Writer<Mapped, 0>,
-    folder: Folder,
-    own: Own,
-    obtained: Obtained,
+    folder: ShmFolder,
+    own: OwnRings,
+    obtained: Effective,
 }
 
 impl Relay {
@@ -88,14 +88,14 @@ impl Relay {
         let folder = settings.folder();
         let words = [ring_words::<0>(settings.ring_bytes, settings.datagram_len_max), ring_words::<2>(0, 0)];
         let locked = folder.lock()?;
-        let (own, rings) = locked.make(Role::Owner, NOWHERE, &locked.all_others()?, words)?;
+        let (own, rings) = locked.make(ShmRole::Owner, NOWHERE, &locked.all_others()?, words)?;
         drop(locked);
-        let obtained = Obtained::granted("relay", folder.path().display());
+        let obtained = Effective::granted("relay", folder.path().display());
         Ok(Self { ring: Writer::new(rings.groups), folder, own, obtained })
     }
 
     /// Where it is.
-    pub fn obtained(&self) -> &Obtained {
+    pub fn obtained(&self) -> &Effective {
         &self.obtained
     }
 
@@ -132,7 +132,7 @@ pub struct RelayCounts {
 pub struct Relayed<N> {
     network: N,
     peers: Peers,
-    inbox: Inbox,
+    inbox: ShmInbox,
     joined: [bool; 3],
     counts: RelayCounts,
 }
@@ -144,12 +144,12 @@ impl<N: Net> Relayed<N> {
     /// As [`super::Shm::open`].
     pub fn open(settings: &RelaySettings, network: N) -> Result<Self, IoError> {
         let words = [ring_words::<0>(0, 0), ring_words::<2>(0, 0)];
-        let (members, _, peers) = Members::join(settings.folder(), Role::Listener, NOWHERE, words)?;
+        let (members, _, peers) = ShmMembers::join(settings.folder(), ShmRole::Listener, NOWHERE, words)?;
         idle::watches_memory();
         Ok(Self {
             network,
             peers: Peers::new(members, peers),
-            inbox: Inbox::new(DATAGRAMS_PER_RECEIVE, settings.datagram_len_max),
+            inbox: ShmInbox::new(DATAGRAMS_PER_RECEIVE, settings.datagram_len_max),
             joined: Group::ALL.map(|group| settings.joins.contains(&group)),
             counts: RelayCounts::default(),
         })

@@ -23,7 +23,7 @@
 #[cfg(test)]
 mod tests;
 
-use super::inbox::Inbox;
+use super::inbox::ShmInbox;
 use crate::sync::{AtomicU64, Ordering, fence};
 use std::array;
 use std::ops::Deref;
@@ -216,7 +216,7 @@ impl<M: Deref<Target = [AtomicU64]>, const PREFIX: usize> Reader<M, PREFIX> {
         let claimed = reader.ring.claimed().load(Ordering::Acquire);
         reader.next = claimed.saturating_sub(2 * reader.ring.block);
         reader.number = (reader.next == 0).then_some(0);
-        let mut nothing = Inbox::new(0, 0);
+        let mut nothing = ShmInbox::new(0, 0);
         // Each try reads on to the end, unless the writer was a lap faster than that.
         for _ in 0..WALKS_MAX {
             if reader.read(|_, _| false, &mut nothing) {
@@ -229,7 +229,7 @@ impl<M: Deref<Target = [AtomicU64]>, const PREFIX: usize> Reader<M, PREFIX> {
     /// Copies what is there and `wants` asks for by kind and prefix, until nothing is left or `inbox` is
     /// full. Returns whether nothing is left.
     #[inline]
-    pub fn read(&mut self, wants: impl Fn(u8, [u64; PREFIX]) -> bool, inbox: &mut Inbox) -> bool {
+    pub fn read(&mut self, wants: impl Fn(u8, [u64; PREFIX]) -> bool, inbox: &mut ShmInbox) -> bool {
         loop {
             let place = self.ring.from(self.next);
             let head = place[0].load(Ordering::Acquire);

@@ -22,7 +22,7 @@ struct Slot {
 ///
 /// The pointers in `headers` and `iovecs` lead into the other vectors. Those never grow and live as
 /// long as this struct, and a vector's memory stays where it is when the struct moves.
-pub(crate) struct Inbox {
+pub(crate) struct UdpInbox {
     bytes: Vec<u8>,
     /// Bytes from one buffer to the next: a multiple of a cache line, so that headers are aligned.
     pitch: usize,
@@ -44,9 +44,9 @@ pub(crate) struct Inbox {
 }
 
 // SAFETY: the pointers lead only into memory that the struct owns (see above).
-unsafe impl Send for Inbox {}
+unsafe impl Send for UdpInbox {}
 
-impl Inbox {
+impl UdpInbox {
     /// Buffers for `messages` messages of `message_bytes`, each of at most `segments_max` datagrams.
     /// All memory is touched here, so that no receive meets a page fault. Only a `named` inbox learns
     /// who sent: it costs some 50 ns of a receive, and in a group the datagram itself says it.

@@ -28,7 +28,7 @@ pub(crate) const MESSAGE_BYTES_MAX: usize = 65_535 - 28;
 pub(crate) type Control = [u64; 3];
 
 /// Headers of the messages of one call, made once and filled for each.
-pub(super) struct Outbox {
+pub(super) struct UdpOutbox {
     headers: Vec<libc::mmsghdr>,
     iovecs: Vec<libc::iovec>,
     controls: Vec<Control>,
@@ -38,7 +38,7 @@ pub(super) struct Outbox {
 }
 
 // SAFETY: between calls the pointers are never followed; each call writes those that it uses.
-unsafe impl Send for Outbox {}
+unsafe impl Send for UdpOutbox {}
 
 /// Datagrams that leave as one message.
 #[derive(Clone, Copy)]
@@ -86,7 +86,7 @@ impl Message {
 
 /// What became of one call.
 #[derive(Default)]
-pub(super) struct Sent {
+pub(super) struct UdpSent {
     /// Datagrams that the device took, counted from the first offered.
     pub datagrams: usize,
     /// Their bytes.
@@ -99,7 +99,7 @@ pub(super) struct Sent {
     pub error: Option<io::Error>,
 }
 
-impl Outbox {
+impl UdpOutbox {
     /// Headers for the largest call.
     pub fn new() -> Self {
         // SAFETY: both are plain integers and pointers; all zero is a value of them.
@@ -122,7 +122,7 @@ impl Outbox {
         bursts: &[Burst<'_>],
         skip: usize,
         segmenting: bool,
-    ) -> Sent {
+    ) -> UdpSent {
         if let ([burst], 0) = (bursts, skip)
             && burst.bytes.len() <= burst.stride
         {
@@ -132,7 +132,7 @@ impl Outbox {
         self.write(bursts, skip, segmenting, &raw mut name);
         let built = self.messages.len();
         if built == 0 {
-            return Sent::default();
+            return UdpSent::default();
         }
         // SAFETY: the first `built` headers lead to `name`, to pieces and control messages of `self`, and those to
         // slices that `bursts` borrows, all alive across the call; the kernel only reads them.
@@ -202,8 +202,8 @@ impl Outbox {
     }
 
     /// Adds up the first `taken` messages of the call.
-    fn outcome(&self, taken: usize, error: Option<io::Error>) -> Sent {
-        let mut sent = Sent { error, ..Sent::default() };
+    fn outcome(&self, taken: usize, error: Option<io::Error>) -> UdpSent {
+        let mut sent = UdpSent { error, ..UdpSent::default() };
         for message in self.messages.iter().take(taken) {
             sent.datagrams += message.datagrams;
             sent.bytes += message.bytes;
@@ -215,7 +215,7 @@ impl Outbox {
 }
 
 /// One datagram alone, by the call that has the least to look at: `sendmmsg` takes a tenth longer.
-fn send_single(socket: BorrowedFd<'_>, to: SocketAddrV4, bytes: &[u8]) -> Sent {
+fn send_single(socket: BorrowedFd<'_>, to: SocketAddrV4, bytes: &[u8]) -> UdpSent {
     let name = socket_address(to);
     // SAFETY: the name and the bytes are alive across the call, and their lengths are stated; the kernel only reads
     // them.
@@ -231,9 +231,9 @@ fn send_single(socket: BorrowedFd<'_>, to: SocketAddrV4, bytes: &[u8]) -> Sent {
     };
     if taken < 0 {
         let error = Some(io::Error::last_os_error());
-        return Sent { error, stopped_at_segmented: Some(false), ..Sent::default() };
+        return UdpSent { error, stopped_at_segmented: Some(false), ..UdpSent::default() };
     }
-    Sent { datagrams: 1, bytes: bytes.len(), ..Sent::default() }
+    UdpSent { datagrams: 1, bytes: bytes.len(), ..UdpSent::default() }
 }
 
 /// Says by `control` into what size a message is to be cut.
@@ -306,7 +306,7 @@ mod tests {
         let memory = vec![0; 2048];
         let bursts: Vec<_> =
             sizes.iter().map(|size| Burst { bytes: &memory[..*size], stride: *size }).collect();
-        let mut outbox = Outbox::new();
+        let mut outbox = UdpOutbox::new();
         outbox.write(&bursts, 0, segmenting, std::ptr::null_mut());
         let mut pieces = outbox.iovecs.iter().map(|piece| piece.iov_len);
         let messages = outbox.messages.iter().zip(&outbox.headers);
@@ -342,7 +342,7 @@ mod tests {
     fn what_was_taken_before_is_not_sent_again() {
         let memory = [0; 2500];
         let bursts = [Burst { bytes: &memory, stride: 1000 }, Burst { bytes: &memory[..1000], stride: 1000 }];
-        let mut outbox = Outbox::new();
+        let mut outbox = UdpOutbox::new();
         let mut sizes = |skip| -> Vec<(usize, usize)> {
             outbox.write(&bursts, skip, true, std::ptr::null_mut());
             outbox.messages.iter().map(|message| (message.datagrams, message.bytes)).collect()

@@ -3,7 +3,7 @@
 use super::interface::{self, Card};
 use super::{UdpSettings, interface::Interface};
 use crate::clock::random_u64;
-use crate::{IoError, Obtained};
+use crate::{Effective, IoError};
 use lockstep_core::engine::ports::Group;
 use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use std::io::ErrorKind;
@@ -12,18 +12,18 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The two sockets, and what the kernel granted them.
-pub(super) struct Opened {
+pub(super) struct OpenedSocket {
     pub group: Socket,
     pub unicast: Socket,
     pub unicast_address: SocketAddrV4,
     /// The card's index.
     pub card: u32,
     pub gro: bool,
-    pub obtained: Vec<Obtained>,
+    pub obtained: Vec<Effective>,
 }
 
 /// Checks `settings` against themselves and the machine, and opens both sockets.
-pub(super) fn open(settings: &UdpSettings) -> Result<Opened, IoError> {
+pub(super) fn open(settings: &UdpSettings) -> Result<OpenedSocket, IoError> {
     check(settings)?;
     let card = interface::find(&settings.interface)?;
     let mut obtained = vec![interface_obtained(&settings.interface, &card)];
@@ -32,7 +32,7 @@ pub(super) fn open(settings: &UdpSettings) -> Result<Opened, IoError> {
     let gro = open_group(&group, settings, &card, &mut obtained)?;
     let unicast = socket("unicast")?;
     let unicast_address = open_unicast(&unicast, settings, &card, &mut obtained)?;
-    Ok(Opened { group, unicast, unicast_address, card: card.index, gro, obtained })
+    Ok(OpenedSocket { group, unicast, unicast_address, card: card.index, gro, obtained })
 }
 
 /// One socket for everything.
@@ -40,7 +40,7 @@ pub(crate) struct Alone {
     pub socket: Socket,
     pub address: SocketAddrV4,
     pub gro: bool,
-    pub obtained: Vec<Obtained>,
+    pub obtained: Vec<Effective>,
 }
 
 /// The unicast socket alone, which also hears what groups are told: for networks without multicast.
@@ -93,9 +93,9 @@ fn fits_mtu(settings: &UdpSettings, card: &Card, socket: BorrowedFd<'_>) -> Resu
     Err(IoError::because(doing, ErrorKind::InvalidInput, "the MTU is too small"))
 }
 
-fn interface_obtained(asked: &Interface, card: &Card) -> Obtained {
+fn interface_obtained(asked: &Interface, card: &Card) -> Effective {
     let got = format!("{} {}", card.name, card.address);
-    Obtained { what: "interface", asked: asked.to_string(), got, note: None }
+    Effective { what: "interface", asked: asked.to_string(), got, note: None }
 }
 
 fn socket(which: &str) -> Result<Socket, IoError> {
@@ -108,7 +108,7 @@ fn open_group(
     socket: &Socket,
     settings: &UdpSettings,
     card: &Card,
-    obtained: &mut Vec<Obtained>,
+    obtained: &mut Vec<Effective>,
 ) -> Result<bool, IoError> {
     let doing = |what: &str| format!("{what} of the group socket on {}", card.name);
     let fails = |what: &'static str| move |error| IoError::new(doing(what), error);
@@ -133,18 +133,18 @@ fn open_group(
         })?;
     }
     sends_multicast_by(socket, settings, card)?;
-    obtained.push(Obtained::granted("ttl", settings.ttl));
+    obtained.push(Effective::granted("ttl", settings.ttl));
     common(socket, settings, "group", card, obtained)?;
     count_drops(socket)?;
     Ok(settings.gro && receives_bursts(socket, obtained))
 }
 
 /// Asks for bursts uncut (UDP_GRO). Returns whether they come so.
-fn receives_bursts(socket: &Socket, obtained: &mut Vec<Obtained>) -> bool {
+fn receives_bursts(socket: &Socket, obtained: &mut Vec<Effective>) -> bool {
     let asked = take_bursts_whole(socket.as_fd());
     obtained.push(match &asked {
-        Ok(()) => Obtained::granted("gro", "on"),
-        Err(error) => Obtained::short("gro", "on", "off", format!("{error}: bursts arrive one by one")),
+        Ok(()) => Effective::granted("gro", "on"),
+        Err(error) => Effective::short("gro", "on", "off", format!("{error}: bursts arrive one by one")),
     });
     asked.is_ok()
 }
@@ -225,7 +225,7 @@ fn open_unicast(
     socket: &Socket,
     settings: &UdpSettings,
     card: &Card,
-    obtained: &mut Vec<Obtained>,
+    obtained: &mut Vec<Effective>,
 ) -> Result<SocketAddrV4, IoError> {
     let wanted = SocketAddrV4::new(card.address, settings.unicast_port);
     // No SO_REUSEADDR: with it, the process bound last would take the datagrams of the one before.
@@ -258,7 +258,7 @@ fn common(
     settings: &UdpSettings,
     which: &'static str,
     card: &Card,
-    obtained: &mut Vec<Obtained>,
+    obtained: &mut Vec<Effective>,
 ) -> Result<(), IoError> {
     // PROBE sets "don't fragment" as DO does, and heeds no forged ICMP that claims a smaller path.
     let doing = format!("set IP_MTU_DISCOVER of the {which} socket on {}", card.name);
@@ -269,8 +269,8 @@ fn common(
         let value = us.min(i32::MAX as u32) as i32;
         let set = set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_BUSY_POLL, value, "set SO_BUSY_POLL");
         obtained.push(match set {
-            Ok(()) => Obtained::granted("busy_poll_us", us),
-            Err(error) => Obtained::short(
+            Ok(()) => Effective::granted("busy_poll_us", us),
+            Err(error) => Effective::short(
                 "busy_poll_us",
                 us,
                 "off",
@@ -281,13 +281,13 @@ fn common(
     Ok(())
 }
 
-fn receive_buffer(socket: &Socket, asked: usize, which: &'static str) -> Result<Obtained, IoError> {
+fn receive_buffer(socket: &Socket, asked: usize, which: &'static str) -> Result<Effective, IoError> {
     let what = if which == "group" { "group receive_buffer" } else { "unicast receive_buffer" };
     let set = socket.set_recv_buffer_size(asked.min(BUFFER_MAX)).and_then(|()| socket.recv_buffer_size());
     buffer(what, "net.core.rmem_max", asked, set)
 }
 
-fn send_buffer(socket: &Socket, asked: usize, which: &'static str) -> Result<Obtained, IoError> {
+fn send_buffer(socket: &Socket, asked: usize, which: &'static str) -> Result<Effective, IoError> {
     let what = if which == "group" { "group send_buffer" } else { "unicast send_buffer" };
     let set = socket.set_send_buffer_size(asked.min(BUFFER_MAX)).and_then(|()| socket.send_buffer_size());
     buffer(what, "net.core.wmem_max", asked, set)
@@ -302,14 +302,14 @@ fn buffer(
     sysctl: &str,
     asked: usize,
     answer: std::io::Result<usize>,
-) -> Result<Obtained, IoError> {
+) -> Result<Effective, IoError> {
     let got = answer.map_err(|error| IoError::new(format!("set the {what} to {asked} bytes"), error))? / 2;
     let (asked_bytes, got_bytes) = (format!("{asked} B"), format!("{got} B"));
     if got >= asked {
-        return Ok(Obtained { what, asked: asked_bytes, got: got_bytes, note: None });
+        return Ok(Effective { what, asked: asked_bytes, got: got_bytes, note: None });
     }
     let note = format!("the kernel grants no more; `sysctl -w {sysctl}={asked}`, or ask for {got} bytes");
-    Ok(Obtained::short(what, asked_bytes, got_bytes, note))
+    Ok(Effective::short(what, asked_bytes, got_bytes, note))
 }
 
 /// Each datagram then tells how many were thrown away before it because the socket was full.

@@ -114,7 +114,7 @@ impl Template {
 
 /// A datagram as it lies in its frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Datagram {
+pub(super) struct RawDatagram {
     /// Where it begins in the frame, in bytes.
     pub at: usize,
     /// How long it is, in bytes.
@@ -128,7 +128,7 @@ pub(super) struct Datagram {
 /// Finds the datagram in a frame; nothing if it is not a whole one of IPv4 and UDP without options and
 /// fragments, tagged if and only if `vlan` says so. The program has looked at some of this; a frame that it
 /// let through wrongly must not harm either.
-pub(super) fn parse(frame: &[u8], vlan: Option<u16>) -> Option<Datagram> {
+pub(super) fn parse(frame: &[u8], vlan: Option<u16>) -> Option<RawDatagram> {
     let ip = match vlan {
         None => ETHERNET_LEN,
         Some(vlan) => {
@@ -148,7 +148,7 @@ pub(super) fn parse(frame: &[u8], vlan: Option<u16>) -> Option<Datagram> {
     if udp_len < 8 || ip_len != 20 + udp_len || ip + ip_len > frame.len() {
         return None;
     }
-    Some(Datagram {
+    Some(RawDatagram {
         at: ip + IP_UDP_LEN,
         len: udp_len - 8,
         from: SocketAddrV4::new(address(12), word(20)),

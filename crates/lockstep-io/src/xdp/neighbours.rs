@@ -82,18 +82,18 @@ impl Neighbours {
 }
 
 /// The side thread's view of them.
-pub(super) struct Keeper {
+pub(super) struct NeighbourThread {
     /// Rounds since an entry was confirmed, and since it was used.
     ages: [(u32, u32); NEIGHBOURS_MAX],
 }
 
-impl Default for Keeper {
+impl Default for NeighbourThread {
     fn default() -> Self {
         Self { ages: [(0, 0); NEIGHBOURS_MAX] }
     }
 }
 
-impl Keeper {
+impl NeighbourThread {
     /// Brings `neighbours` up to date with `table`, the text of `/proc/net/arp`, as far as it is about
     /// `card`. Returns whether somebody who is wanted is not known yet.
     pub fn look(&mut self, neighbours: &Neighbours, table: &str, card: &str) -> bool {
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_neighbour_is_found_once_the_kernel_knows_it_by_our_card_and_no_sooner() {
-        let (neighbours, mut keeper) = (Neighbours::default(), Keeper::default());
+        let (neighbours, mut keeper) = (Neighbours::default(), NeighbourThread::default());
         assert_eq!(neighbours.find(THERE), None, "nobody is known at first, and it is wanted");
         for unknown in [
             table("0x0", "00:00:00:00:00:00", "eth0"),
@@ -188,7 +188,7 @@ mod tests {
             assert_eq!((neighbours.find(THERE), neighbours.known()), (None, 0), "{unknown}");
         }
         assert!(!keeper.look(&neighbours, &table("0x2", "0a:0b:0c:0d:0e:0f", "eth0"), "eth0"));
-        let (neighbours, mut keeper) = (Neighbours::default(), Keeper::default());
+        let (neighbours, mut keeper) = (Neighbours::default(), NeighbourThread::default());
         neighbours.find(THERE);
         keeper.look(&neighbours, &table("0x6", "0a:0b:0c:0d:0e:0f", "eth0"), "eth0");
         assert_eq!(neighbours.find(THERE), Some([0x0a, 0x0b, 0x0c, 0x0d, 0x0e, 0x0f]));
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn every_few_rounds_the_kernel_has_a_neighbour_to_itself_once_and_who_is_not_used_makes_room() {
-        let (neighbours, mut keeper) = (Neighbours::default(), Keeper::default());
+        let (neighbours, mut keeper) = (Neighbours::default(), NeighbourThread::default());
         let known = table("0x2", "0a:0b:0c:0d:0e:0f", "eth0");
         neighbours.find(THERE);
         let mut by_kernel = 0;
@@ -217,7 +217,7 @@ mod tests {
 
     #[test]
     fn who_finds_no_room_is_reached_by_the_kernel_and_harms_nobody() {
-        let (neighbours, mut keeper) = (Neighbours::default(), Keeper::default());
+        let (neighbours, mut keeper) = (Neighbours::default(), NeighbourThread::default());
         let address = |number: usize| Ipv4Addr::new(10, 0, 0, number as u8 + 1);
         let rows = (0..100)
             .map(|number| format!("{} 0x1 0x2 02:00:00:00:00:{number:02x} * eth0\n", address(number)));

@@ -2,11 +2,11 @@
 
 use super::card::Port;
 use super::frame::{self, HEADERS_LEN, TAG_LEN};
-use super::program::{Attached, Match, Place, Step};
+use super::program::{AttachMode, AttachStep, Attached, Match};
 use super::socket::{self, Queue, QueueSettings};
 use super::{Mode, Used};
 use crate::udp::UdpSettings;
-use crate::{IoError, Obtained};
+use crate::{Effective, IoError};
 use std::io::ErrorKind;
 
 /// Settings that xdp cannot serve. Returns the bytes of a frame.
@@ -46,7 +46,7 @@ pub(super) fn queue_numbers(port: &Port, wanted: Option<u32>) -> Result<Vec<u32>
 }
 
 /// A card in use.
-pub(super) struct Opened {
+pub(super) struct OpenedCard {
     pub mode: Mode,
     pub attached: Attached,
     pub queues: Vec<Used>,
@@ -61,10 +61,10 @@ pub(super) fn best(
     numbers: &[u32],
     queue: &QueueSettings,
     demanded: Option<Mode>,
-) -> Result<Opened, IoError> {
+) -> Result<OpenedCard, IoError> {
     let mut worse = Vec::new();
     let wanted = Mode::ALL.into_iter().filter(|mode| demanded.is_none_or(|demanded| demanded == *mode));
-    let mut attached: Option<(Place, Attached)> = None;
+    let mut attached: Option<(AttachMode, Attached)> = None;
     for mode in wanted {
         // A card may renew its queues when it gets a program: once is enough for both modes of a place.
         let place = mode.place();
@@ -75,14 +75,14 @@ pub(super) fn best(
         };
         let program = match kept.map_or_else(fresh, Ok) {
             Ok((_, program)) => program,
-            Err((error, Step::Load)) => return Err(error),
-            Err((error, Step::Attach)) => {
+            Err((error, AttachStep::Load)) => return Err(error),
+            Err((error, AttachStep::Attach)) => {
                 worse.push(format!("{mode}: {error}"));
                 continue;
             }
         };
         match open_queues(port, numbers, queue, mode) {
-            Ok(queues) => return Ok(Opened { mode, attached: program, queues, worse }),
+            Ok(queues) => return Ok(OpenedCard { mode, attached: program, queues, worse }),
             Err(error) => worse.push(format!("{mode}: {error}")),
         }
         attached = Some((place, program));
@@ -116,7 +116,7 @@ pub(super) fn told(
     port: &Port,
     numbers: &[u32],
     worse: Vec<String>,
-) -> Obtained {
+) -> Effective {
     let queues = match numbers {
         [one] if port.queues == 1 => format!("queue {one}"),
         [one] => format!("queue {one} of {}, what comes by others by the kernel", port.queues),
@@ -126,13 +126,13 @@ pub(super) fn told(
     let got = format!("xdp {mode} on {}, {queues}{tag}", port.name);
     let asked = format!("xdp {}", asked.map_or("auto".into(), |mode| mode.to_string()));
     let note = (!worse.is_empty()).then(|| worse.join("; "));
-    Obtained { what: "transport", asked, got, note }
+    Effective { what: "transport", asked, got, note }
 }
 
-pub(super) fn busy_poll_told(us: u32, is_on: bool) -> Obtained {
+pub(super) fn busy_poll_told(us: u32, is_on: bool) -> Effective {
     if is_on {
-        return Obtained::granted("busy_poll_us", us);
+        return Effective::granted("busy_poll_us", us);
     }
     let note = "the kernel has no SO_PREFER_BUSY_POLL (Linux 5.11); the card's interrupts wake it";
-    Obtained::short("busy_poll_us", us, "off", note)
+    Effective::short("busy_poll_us", us, "off", note)
 }

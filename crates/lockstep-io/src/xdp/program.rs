@@ -26,7 +26,7 @@ pub(super) struct Match {
 
 /// Where in the card's way a program stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Place {
+pub(super) enum AttachMode {
     /// In the driver.
     Native,
     /// Behind it, in the kernel: every card has it.
@@ -44,21 +44,21 @@ impl Attached {
     /// has a socket.
     pub fn new(
         what: &Match,
-        place: Place,
+        place: AttachMode,
         card: u32,
         name: &str,
         queues: u32,
-    ) -> Result<Self, (IoError, Step)> {
-        let map = new_map(queues).map_err(|error| (error, Step::Load))?;
+    ) -> Result<Self, (IoError, AttachStep)> {
+        let map = new_map(queues).map_err(|error| (error, AttachStep::Load))?;
         let program =
-            load(&assemble(what, map.as_raw_fd(), XDP_PASS)).map_err(|error| (error, Step::Load))?;
+            load(&assemble(what, map.as_raw_fd(), XDP_PASS)).map_err(|error| (error, AttachStep::Load))?;
         let flags = match place {
-            Place::Native => XDP_FLAGS_DRV_MODE,
-            Place::Generic => XDP_FLAGS_SKB_MODE,
+            AttachMode::Native => XDP_FLAGS_DRV_MODE,
+            AttachMode::Generic => XDP_FLAGS_SKB_MODE,
         };
         let link = attach(program.as_fd(), card, flags);
         let doing = |error| IoError::new(format!("attach the XDP program to {name}"), error);
-        let link = link.map_err(|error| (doing(error), Step::Attach))?;
+        let link = link.map_err(|error| (doing(error), AttachStep::Attach))?;
         Ok(Self { _link: link, map })
     }
 
@@ -81,7 +81,7 @@ impl Attached {
 
 /// What failed: loading fails alike on every card, attaching depends on the card.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Step {
+pub(super) enum AttachStep {
     Load,
     Attach,
 }

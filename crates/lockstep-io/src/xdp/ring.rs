@@ -30,7 +30,7 @@ impl From<libc::xdp_ring_offset> for Offsets {
 }
 
 /// The ring's memory as both sides see it.
-pub(super) struct Shared<T> {
+pub(super) struct XdpRing<T> {
     producer: NonNull<AtomicU32>,
     consumer: NonNull<AtomicU32>,
     flags: NonNull<AtomicU32>,
@@ -41,9 +41,9 @@ pub(super) struct Shared<T> {
 }
 
 // SAFETY: the pointers lead into memory that is shared with the kernel and not with any thread.
-unsafe impl<T: Send> Send for Shared<T> {}
+unsafe impl<T: Send> Send for XdpRing<T> {}
 
-impl<T: Copy> Shared<T> {
+impl<T: Copy> XdpRing<T> {
     /// A ring of `count` entries, a power of two, in the memory at `base`.
     ///
     /// # Safety
@@ -103,17 +103,17 @@ impl<T: Copy> Shared<T> {
 }
 
 /// A ring that we put into.
-pub(super) struct Putting<T> {
-    shared: Shared<T>,
+pub(super) struct Producer<T> {
+    shared: XdpRing<T>,
     /// What we have put, told or not.
     next: u32,
     /// What the kernel had taken when we last looked.
     taken: u32,
 }
 
-impl<T: Copy> Putting<T> {
+impl<T: Copy> Producer<T> {
     /// Our end of a new ring.
-    pub fn new(shared: Shared<T>) -> Self {
+    pub fn new(shared: XdpRing<T>) -> Self {
         Self { shared, next: 0, taken: 0 }
     }
 
@@ -127,7 +127,7 @@ impl<T: Copy> Putting<T> {
         size - self.next.wrapping_sub(self.taken)
     }
 
-    /// Puts an entry, if there is room, which [`Putting::tell`] is to tell of.
+    /// Puts an entry, if there is room, which [`Producer::tell`] is to tell of.
     #[inline]
     pub fn put(&mut self, entry: T) -> bool {
         if self.room(1) == 0 {
@@ -152,7 +152,7 @@ impl<T: Copy> Putting<T> {
         self.next.wrapping_sub(self.taken)
     }
 
-    /// See [`Shared::wants_call`].
+    /// See [`XdpRing::wants_call`].
     #[inline]
     pub fn wants_call(&self) -> bool {
         self.shared.wants_call()
@@ -160,21 +160,21 @@ impl<T: Copy> Putting<T> {
 }
 
 /// A ring that we take from.
-pub(super) struct Taking<T> {
-    shared: Shared<T>,
+pub(super) struct Consumer<T> {
+    shared: XdpRing<T>,
     /// What we have taken, told or not.
     next: u32,
     /// What the kernel had put when we last looked.
     put: u32,
 }
 
-impl<T: Copy> Taking<T> {
+impl<T: Copy> Consumer<T> {
     /// Our end of a new ring.
-    pub fn new(shared: Shared<T>) -> Self {
+    pub fn new(shared: XdpRing<T>) -> Self {
         Self { shared, next: 0, put: 0 }
     }
 
-    /// Takes the oldest entry, if there is one. [`Taking::tell`] gives its place back.
+    /// Takes the oldest entry, if there is one. [`Consumer::tell`] gives its place back.
     #[inline]
     pub fn take(&mut self) -> Option<T> {
         if self.next == self.put {
@@ -204,14 +204,14 @@ mod tests {
     const OFFSETS: Offsets = Offsets { producer: 0, consumer: 8, flags: 16, entries: 24 };
 
     /// Memory of a ring, seen from both sides; counts begin shortly before they wrap.
-    fn both_sides(memory: &mut [u64; 3 + COUNT as usize]) -> (Putting<u64>, Taking<u64>) {
+    fn both_sides(memory: &mut [u64; 3 + COUNT as usize]) -> (Producer<u64>, Consumer<u64>) {
         let begin = u32::MAX - 2;
         (memory[0], memory[1]) = (u64::from(begin.to_le()), u64::from(begin.to_le()));
         let base = NonNull::from(memory).cast();
         // SAFETY: the offsets lie inside of the memory, which outlives the rings in each test.
-        let shared = || unsafe { Shared::over(base, OFFSETS, COUNT, None) };
-        let putting = Putting { shared: shared(), next: begin, taken: begin };
-        (putting, Taking { shared: shared(), next: begin, put: begin })
+        let shared = || unsafe { XdpRing::over(base, OFFSETS, COUNT, None) };
+        let putting = Producer { shared: shared(), next: begin, taken: begin };
+        (putting, Consumer { shared: shared(), next: begin, put: begin })
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! what did not come by the card: from processes of this host, or in a shape that the program leaves to the
 //! kernel. That is seldom, so the pinned thread reads them only when this one says that something is there.
 
-use super::neighbours::{Keeper, Neighbours};
+use super::neighbours::{NeighbourThread, Neighbours};
 use super::socket::dropped;
 use crate::IoError;
 use mio::unix::SourceFd;
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// What both threads see.
 #[derive(Default)]
-pub(super) struct Shared {
+pub(super) struct XdpSideShared {
     pub neighbours: Neighbours,
     /// Whether the ordinary sockets have something: groups, unicast. One is first looked at.
     pub by_kernel: [AtomicBool; 2],
@@ -32,13 +32,13 @@ pub(super) struct Shared {
 }
 
 /// The thread, which ends with this.
-pub(super) struct Side {
-    pub shared: Arc<Shared>,
+pub(super) struct XdpSideThread {
+    pub shared: Arc<XdpSideShared>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
 }
 
-impl Side {
+impl XdpSideThread {
     /// Starts it for the neighbours of `card`, on the ordinary sockets and those of the queues.
     pub fn start(
         card: String,
@@ -55,7 +55,7 @@ impl Side {
             poll.registry().register(source, Token(token), Interest::READABLE).map_err(fails)?;
         }
         let waker = Waker::new(poll.registry(), Token(ordinary.len())).map_err(fails)?;
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(XdpSideShared::default());
         // What came before the first wait is read at once.
         shared.by_kernel.iter().for_each(|flag| flag.store(true, Ordering::Relaxed));
         let work = Work { shared: shared.clone(), poll, _ordinary: ordinary, queues, card };
@@ -65,7 +65,7 @@ impl Side {
     }
 }
 
-impl Drop for Side {
+impl Drop for XdpSideThread {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
         // Without it the thread ends a moment later by itself.
@@ -78,7 +78,7 @@ impl Drop for Side {
 
 /// What the thread has.
 struct Work {
-    shared: Arc<Shared>,
+    shared: Arc<XdpSideShared>,
     poll: Poll,
     /// Duplicates of the device's: what is registered stays open.
     _ordinary: Vec<OwnedFd>,
@@ -89,7 +89,7 @@ struct Work {
 impl Work {
     fn run(mut self) {
         let mut events = Events::with_capacity(8);
-        let (mut keeper, mut round) = (Keeper::default(), Instant::now());
+        let (mut keeper, mut round) = (NeighbourThread::default(), Instant::now());
         while !self.shared.stop.load(Ordering::Acquire) {
             // Edges: a socket is told of once for all that came before it was last empty or told of.
             if self.poll.poll(&mut events, Some(LOOK)).is_err() {

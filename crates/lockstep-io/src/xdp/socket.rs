@@ -8,7 +8,7 @@
 //! The memory is cut into frames of one size, some to receive into and some to send from. A frame is in one
 //! of these places and in no other: that is what the slices that are lent from it rest on.
 
-use super::ring::{Offsets, Putting, Shared, Taking};
+use super::ring::{Consumer, Offsets, Producer, XdpRing};
 use crate::IoError;
 use memmap2::{MmapOptions, MmapRaw};
 use std::io::{Error, ErrorKind};
@@ -78,7 +78,7 @@ pub(super) struct QueueSettings {
 
 /// A received frame: where its bytes begin in the memory, and how many there are.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Frame {
+pub(super) struct XdpFrame {
     pub at: u64,
     pub len: u32,
 }
@@ -88,8 +88,8 @@ pub(super) struct Queue {
     socket: OwnedFd,
     memory: MmapRaw,
     frame_bytes: usize,
-    fill: Putting<u64>,
-    received: Taking<libc::xdp_desc>,
+    fill: Producer<u64>,
+    received: Consumer<libc::xdp_desc>,
     sender: Option<Sender>,
     polls_busily: bool,
     /// Something was taken or given back that the kernel was not told of.
@@ -98,8 +98,8 @@ pub(super) struct Queue {
 
 /// The half of a queue that sends.
 struct Sender {
-    ring: Putting<libc::xdp_desc>,
-    completed: Taking<u64>,
+    ring: Producer<libc::xdp_desc>,
+    completed: Consumer<u64>,
     /// Frames that are not under way.
     free: Vec<u64>,
     /// Most calls that a full ring may need.
@@ -108,7 +108,7 @@ struct Sender {
 
 /// What became of the calls that send.
 #[derive(Debug, Default)]
-pub(super) struct Kicked {
+pub(super) struct WakeOutcome {
     /// How many there were.
     pub calls: u64,
     /// What the last one said, if it was no success.
@@ -152,8 +152,8 @@ impl Queue {
         let offsets = offsets(&socket)?;
         let fd = socket.as_fd();
         let fill =
-            Putting::new(Shared::map(fd, libc::XDP_UMEM_PGOFF_FILL_RING, offsets.fr.into(), fill, "fill")?);
-        let received = Taking::new(Shared::map(
+            Producer::new(XdpRing::map(fd, libc::XDP_UMEM_PGOFF_FILL_RING, offsets.fr.into(), fill, "fill")?);
+        let received = Consumer::new(XdpRing::map(
             fd,
             libc::XDP_PGOFF_RX_RING as u64,
             Offsets::from(offsets.rx),
@@ -193,15 +193,15 @@ impl Queue {
 
     /// The oldest received frame, if there is one. It is ours until it is given back.
     #[inline]
-    pub fn take(&mut self) -> Option<Frame> {
+    pub fn take(&mut self) -> Option<XdpFrame> {
         let entry = self.received.take()?;
         self.untold = true;
-        Some(Frame { at: entry.addr, len: entry.len })
+        Some(XdpFrame { at: entry.addr, len: entry.len })
     }
 
     /// The bytes of a frame that was taken and not given back.
     #[inline]
-    pub fn bytes(&self, frame: Frame) -> &[u8] {
+    pub fn bytes(&self, frame: XdpFrame) -> &[u8] {
         self.slice(frame.at, frame.len as usize)
     }
 
@@ -276,10 +276,10 @@ impl Queue {
 
     /// Has the card send what was put. One call where it needs one, as a rule; more where a call takes but a
     /// part of the ring.
-    pub fn kick(&mut self) -> Kicked {
-        let Some(sender) = &mut self.sender else { return Kicked::default() };
+    pub fn kick(&mut self) -> WakeOutcome {
+        let Some(sender) = &mut self.sender else { return WakeOutcome::default() };
         sender.ring.tell();
-        let mut kicked = Kicked::default();
+        let mut kicked = WakeOutcome::default();
         let mut before = sender.ring.waiting();
         if !sender.ring.wants_call() {
             // It is at work. Whether it takes all of it without a call shows the next time.
@@ -378,8 +378,14 @@ fn sender(
     let completion = libc::XDP_UMEM_PGOFF_COMPLETION_RING;
     let first = u64::from(receive);
     Ok(Sender {
-        ring: Putting::new(Shared::map(fd, libc::XDP_PGOFF_TX_RING as u64, offsets.tx.into(), send, "send")?),
-        completed: Taking::new(Shared::map(fd, completion, offsets.cr.into(), send, "completed")?),
+        ring: Producer::new(XdpRing::map(
+            fd,
+            libc::XDP_PGOFF_TX_RING as u64,
+            offsets.tx.into(),
+            send,
+            "send",
+        )?),
+        completed: Consumer::new(XdpRing::map(fd, completion, offsets.cr.into(), send, "completed")?),
         free: (first..first + u64::from(send)).map(|frame| frame * settings.frame_bytes as u64).collect(),
         calls_max,
     })

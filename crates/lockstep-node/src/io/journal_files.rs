@@ -2,16 +2,16 @@
 
 mod recovery;
 
-pub use recovery::{Survey, found, found_from, survey};
+pub use recovery::{RecoverySurvey, found, found_from, survey};
 
 use crate::io::store::DirStore;
 use crate::io::tail::{MappedTail, TailReader};
 use lockstep_io::IoError;
 use lockstep_io::clock::{boot_id, random_u64};
 use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource};
-use lockstep_replica::journal::proof::Ring;
+use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{
-    BLOCK_LEN, Looked, OpenError, Opened, SEGMENT_LEN_MIN, Settings, Superblock, Verified,
+    BLOCK_LEN, Inspection, JournalOpenError, OpenedJournal, SEGMENT_LEN_MIN, Settings, Superblock, Verified,
     format as format_store, look as look_at_store, verify as verify_store,
 };
 use lockstep_wire::{INCARNATION_MAX, Identity};
@@ -26,14 +26,14 @@ pub struct JournalError {
     /// The journal's directory.
     pub dir: PathBuf,
     /// What is wrong.
-    pub why: Why,
+    pub why: JournalFailure,
 }
 
 /// What is wrong with a journal.
 #[derive(Debug)]
-pub enum Why {
+pub enum JournalFailure {
     /// The journal itself.
-    Open(OpenError),
+    Open(JournalOpenError),
     /// Another process has it; its id, if that could be read.
     Locked(Option<u32>),
     /// The system.
@@ -44,31 +44,33 @@ impl fmt::Display for JournalError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "journal {}: ", self.dir.display())?;
         match &self.why {
-            Why::Open(error) => error.fmt(f),
-            Why::Locked(Some(pid)) => {
+            JournalFailure::Open(error) => error.fmt(f),
+            JournalFailure::Locked(Some(pid)) => {
                 write!(f, "process {pid} has it open: stop that one, or give each its own directory")
             }
-            Why::Locked(None) => f.write_str("another process has it open: stop that one first (see fuser)"),
-            Why::Io(error) => error.fmt(f),
+            JournalFailure::Locked(None) => {
+                f.write_str("another process has it open: stop that one first (see fuser)")
+            }
+            JournalFailure::Io(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for JournalError {}
 
-impl From<OpenError> for Why {
-    fn from(error: OpenError) -> Self {
+impl From<JournalOpenError> for JournalFailure {
+    fn from(error: JournalOpenError) -> Self {
         Self::Open(error)
     }
 }
 
-impl From<StoreError> for Why {
+impl From<StoreError> for JournalFailure {
     fn from(error: StoreError) -> Self {
         Self::Open(error.into())
     }
 }
 
-impl From<IoError> for Why {
+impl From<IoError> for JournalFailure {
     fn from(error: IoError) -> Self {
         Self::Io(error)
     }
@@ -97,9 +99,9 @@ pub struct JournalConfig {
 
 /// A journal that was looked at. The lock is held while it lives.
 #[derive(Debug)]
-pub struct LookedJournal {
+pub struct InspectedJournal {
     /// What was found.
-    pub looked: Looked,
+    pub looked: Inspection,
     ring: Option<MappedTail>,
     store: DirStore,
     lock: Lock,
@@ -110,7 +112,7 @@ pub struct LookedJournal {
 #[derive(Debug)]
 pub struct OpenJournal {
     /// What was recovered; the tail goes to the hot thread.
-    pub opened: Opened<MappedTail>,
+    pub opened: OpenedJournal<MappedTail>,
     /// The ring for the side thread.
     pub reader: TailReader,
     /// The files for the side thread.
@@ -145,12 +147,12 @@ pub fn boot() -> Result<[u64; 2], IoError> {
 
 /// Creates the journal of `identity` in `dir`, which is empty or does not exist.
 pub fn format(dir: &Path, cluster: u64, identity: Identity) -> Result<Superblock, JournalError> {
-    let work = || -> Result<Superblock, Why> {
+    let work = || -> Result<Superblock, JournalFailure> {
         let doing = || format!("creating {} (give a directory that this user may write)", dir.display());
         std::fs::create_dir_all(dir).map_err(|e| IoError::new(doing(), e))?;
         let mut entries = std::fs::read_dir(dir).map_err(|e| IoError::new(doing(), e))?;
         if let Some(Ok(entry)) = entries.next() {
-            return Err(OpenError::NotEmpty(entry.file_name().to_string_lossy().into_owned()).into());
+            return Err(JournalOpenError::NotEmpty(entry.file_name().to_string_lossy().into_owned()).into());
         }
         let _lock = lock(dir)?;
         let mut store = DirStore::new(dir, true)?;
@@ -163,10 +165,10 @@ pub fn format(dir: &Path, cluster: u64, identity: Identity) -> Result<Superblock
 ///
 /// # Errors
 /// It is not there, another's, or in use; it cannot be read; or damage leaves no log to go by.
-pub fn look(config: &JournalConfig) -> Result<LookedJournal, JournalError> {
-    let work = || -> Result<LookedJournal, Why> {
+pub fn look(config: &JournalConfig) -> Result<InspectedJournal, JournalError> {
+    let work = || -> Result<InspectedJournal, JournalFailure> {
         if !config.dir.join("superblock").exists() {
-            return Err(OpenError::Missing.into());
+            return Err(JournalOpenError::Missing.into());
         }
         check_sizes(config)?;
         let lock = lock(&config.dir)?;
@@ -183,14 +185,14 @@ pub fn look(config: &JournalConfig) -> Result<LookedJournal, JournalError> {
         let mut looked = look_at_store(&store, ring.as_ref(), settings)?;
         let wanted = wanted_ring_len(config);
         if ring.as_ref().is_some_and(|ring| ring.ring_len() != wanted)
-            && looked.ring() == &Ring::Own
+            && looked.ring() == &RingEvidence::Own
             && looked.superblock().run.clean
         {
             // The segments hold everything, and a new ring may have another length.
             looked = look_at_store(&store, None::<&MappedTail>, settings)?;
             ring = None;
         }
-        Ok(LookedJournal { looked, ring, store, lock, config: config.clone() })
+        Ok(InspectedJournal { looked, ring, store, lock, config: config.clone() })
     };
     work().map_err(|why| JournalError { dir: config.dir.clone(), why })
 }
@@ -198,13 +200,13 @@ pub fn look(config: &JournalConfig) -> Result<LookedJournal, JournalError> {
 /// Opens a replica's journal: for those who need nothing else to start.
 ///
 /// # Errors
-/// Those of [`look`] and [`LookedJournal::start`].
+/// Those of [`look`] and [`InspectedJournal::start`].
 pub fn open(config: &JournalConfig) -> Result<OpenJournal, JournalError> {
     let (journal, ()) = look(config)?.start(|_| Ok::<_, JournalError>(()))?;
     Ok(journal)
 }
 
-impl LookedJournal {
+impl InspectedJournal {
     /// The last part of a start: `outside` obtains all else that may fail, then the ring is made if there is none
     /// to go on with, and at the very end the journal is marked as in use.
     ///
@@ -213,7 +215,7 @@ impl LookedJournal {
     /// ring, or the files fail. Whatever it is, the journal is judged by the next start as it was.
     pub fn start<X, E: From<JournalError>>(
         self,
-        outside: impl FnOnce(&Looked) -> Result<X, E>,
+        outside: impl FnOnce(&Inspection) -> Result<X, E>,
     ) -> Result<(OpenJournal, X), E> {
         let Self { looked, ring, mut store, lock, config } = self;
         let wanted = wanted_ring_len(&config);
@@ -223,20 +225,22 @@ impl LookedJournal {
             if config.power { " and O_DSYNC" } else { "" }
         )];
         remarks.extend(looked.remarks().iter().cloned());
-        let failed = |why: Why| E::from(JournalError { dir: config.dir.clone(), why });
-        let obtain = |looked: &Looked| -> Result<(MappedTail, X), Start<E>> {
-            let obtained = outside(looked).map_err(Start::Outside)?;
-            let fits = |ring: &MappedTail| looked.ring() == &Ring::Own || ring.ring_len() == wanted;
+        let failed = |why: JournalFailure| E::from(JournalError { dir: config.dir.clone(), why });
+        let obtain = |looked: &Inspection| -> Result<(MappedTail, X), StartPhase<E>> {
+            let obtained = outside(looked).map_err(StartPhase::Outside)?;
+            let fits = |ring: &MappedTail| looked.ring() == &RingEvidence::Own || ring.ring_len() == wanted;
             let memory = match ring.filter(fits) {
                 Some(ring) => ring,
-                None => MappedTail::create(&config.tail, wanted).map_err(|e| Start::Journal(e.into()))?,
+                None => {
+                    MappedTail::create(&config.tail, wanted).map_err(|e| StartPhase::Journal(e.into()))?
+                }
             };
             Ok((memory, obtained))
         };
         let started = looked.start(&mut store, obtain);
         let (mut opened, obtained) = started.map_err(|error| match error {
-            Start::Outside(error) => error,
-            Start::Journal(why) => failed(why),
+            StartPhase::Outside(error) => error,
+            StartPhase::Journal(why) => failed(why),
         })?;
         let tail_len = opened.tail.memory_mut().ring_len();
         if tail_len != wanted {
@@ -255,37 +259,37 @@ fn wanted_ring_len(config: &JournalConfig) -> u64 {
 }
 
 /// Why a start did not go on: for what is outside, or for the journal.
-enum Start<E> {
+enum StartPhase<E> {
     Outside(E),
-    Journal(Why),
+    Journal(JournalFailure),
 }
 
-impl<E> From<OpenError> for Start<E> {
-    fn from(error: OpenError) -> Self {
+impl<E> From<JournalOpenError> for StartPhase<E> {
+    fn from(error: JournalOpenError) -> Self {
         Self::Journal(error.into())
     }
 }
 
 /// Whose journal `dir` is, also while another process has it open.
 pub fn identity(dir: &Path) -> Result<Identity, JournalError> {
-    let work = || -> Result<Identity, Why> {
+    let work = || -> Result<Identity, JournalFailure> {
         if !dir.join("superblock").exists() {
-            return Err(OpenError::Missing.into());
+            return Err(JournalOpenError::Missing.into());
         }
         Ok(superblock_of(&DirStore::new(dir, false)?)?.identity)
     };
     work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
 }
 
-fn superblock_of(store: &DirStore) -> Result<Superblock, Why> {
-    Ok(Superblock::load(store)?.map_err(OpenError::from)?.newest)
+fn superblock_of(store: &DirStore) -> Result<Superblock, JournalFailure> {
+    Ok(Superblock::load(store)?.map_err(JournalOpenError::from)?.newest)
 }
 
 /// Reads everything that the journal in `dir` has on disk. Nobody may have it open.
 pub fn verify(dir: &Path) -> Result<Verified, JournalError> {
-    let work = || -> Result<Verified, Why> {
+    let work = || -> Result<Verified, JournalFailure> {
         if !dir.join("superblock").exists() {
-            return Err(OpenError::Missing.into());
+            return Err(JournalOpenError::Missing.into());
         }
         let _lock = lock(dir)?;
         Ok(verify_store(&DirStore::new(dir, false)?)?)
@@ -293,28 +297,28 @@ pub fn verify(dir: &Path) -> Result<Verified, JournalError> {
     work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
 }
 
-fn check_sizes(config: &JournalConfig) -> Result<(), Why> {
+fn check_sizes(config: &JournalConfig) -> Result<(), JournalFailure> {
     if config.segment_len < SEGMENT_LEN_MIN {
         let what = format!("segments of {} bytes: take at least {SEGMENT_LEN_MIN}", config.segment_len);
-        return Err(OpenError::Settings(what).into());
+        return Err(JournalOpenError::Settings(what).into());
     }
     lockstep_replica::journal::Geometry::new(
         config.tail_len.next_multiple_of(BLOCK_LEN as u64),
         config.frame_len_max,
     )
-    .map_err(OpenError::Settings)?;
+    .map_err(JournalOpenError::Settings)?;
     Ok(())
 }
 
 /// Takes the lock of the journal in `dir`; the file holds our process id for whoever comes second.
-fn lock(dir: &Path) -> Result<Lock, Why> {
+fn lock(dir: &Path) -> Result<Lock, JournalFailure> {
     let path = dir.join("lock");
     let doing = |what: &str| format!("{what} {}", path.display());
     let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
     let mut file = opened.map_err(|e| match e.kind() {
         std::io::ErrorKind::PermissionDenied | std::io::ErrorKind::ReadOnlyFilesystem => {
             let (doing, why) = (doing("opening"), e.to_string());
-            Why::from(StoreError { doing, fault: StoreFault::ReadOnly, why })
+            JournalFailure::from(StoreError { doing, fault: StoreFault::ReadOnly, why })
         }
         _ => IoError::new(doing("opening"), e).into(),
     })?;
@@ -323,7 +327,7 @@ fn lock(dir: &Path) -> Result<Lock, Why> {
         Err(TryLockError::WouldBlock) => {
             let mut text = String::new();
             let pid = file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
-            return Err(Why::Locked(pid));
+            return Err(JournalFailure::Locked(pid));
         }
         Err(TryLockError::Error(error)) => return Err(IoError::new(doing("locking"), error).into()),
     }

@@ -7,7 +7,7 @@ use lockstep_core::proto::lineage::Lineage;
 use lockstep_io::IoError;
 use lockstep_replica::journal::ports::{Store, StoreFault, TailSource, Word};
 use lockstep_replica::journal::shelf::Written;
-use lockstep_replica::journal::side::{Inputs, Next, Remark, Side};
+use lockstep_replica::journal::side::{Inputs, SideEvent, SideStep, SideThread};
 use lockstep_replica::journal::{SegmentWriter, Superblock};
 use lockstep_wire::{Nanos, Seq};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -207,7 +207,7 @@ impl<S: Store, T: TailSource> Waiting<S, T> {
         let thread_of = Thread {
             store,
             source,
-            side: Side::new(writer, superblock, settings),
+            side: SideThread::new(writer, superblock, settings),
             shared: Arc::clone(&shared),
             begun: Instant::now(),
             remarks: Vec::new(),
@@ -259,10 +259,10 @@ where
 struct Thread<S, T> {
     store: S,
     source: T,
-    side: Side,
+    side: SideThread,
     shared: Arc<Shared>,
     begun: Instant,
-    remarks: Vec<Remark>,
+    remarks: Vec<SideEvent>,
     mender: Mender,
 }
 
@@ -278,21 +278,21 @@ impl<S: Store, T: TailSource> Thread<S, T> {
             // Whoever sees a flag or a count finds the words.
             for remark in self.remarks.drain(..) {
                 match remark {
-                    Remark::Packed { .. } | Remark::Mended(_) => tracing::info!("{remark}"),
-                    Remark::Damaged(_) | Remark::NotMended { .. } => tracing::warn!("{remark}"),
+                    SideEvent::Packed { .. } | SideEvent::Mended(_) => tracing::info!("{remark}"),
+                    SideEvent::Damaged(_) | SideEvent::NotMended { .. } => tracing::warn!("{remark}"),
                     _ => {}
                 }
-                if !matches!(remark, Remark::Packed { .. }) {
+                if !matches!(remark, SideEvent::Packed { .. }) {
                     self.shared.remark(remark.to_string());
                 }
             }
             self.mender.turn(&mut self.side, inputs.now);
             self.tell();
             match next {
-                Next::Again => {}
-                Next::Pause(pause_ns) => std::thread::sleep(Duration::from_nanos(pause_ns)),
-                Next::Stopped => return Ok(self.side.superblock()),
-                Next::Failed(error) => {
+                SideStep::Again => {}
+                SideStep::Pause(pause_ns) => std::thread::sleep(Duration::from_nanos(pause_ns)),
+                SideStep::Stopped => return Ok(self.side.superblock()),
+                SideStep::Failed(error) => {
                     self.shared.fail(error.to_string());
                     return Err(error.to_string());
                 }

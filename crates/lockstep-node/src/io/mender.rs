@@ -5,8 +5,8 @@
 use crate::io::replay::Fetch;
 use lockstep_core::engine::replay::ReplayLimits;
 use lockstep_replica::journal::Missing;
-use lockstep_replica::journal::side::Side;
-use lockstep_replica::replica::ReplayOrder;
+use lockstep_replica::journal::side::SideThread;
+use lockstep_replica::replica::CatchUpPlan;
 use lockstep_wire::{Header, Nanos};
 
 /// Other journals have so long to give what one hole lacks.
@@ -36,7 +36,7 @@ impl Mender {
     }
 
     /// Orders what `side` lacks, and brings what has come of it.
-    pub fn turn(&mut self, side: &mut Side, now: Nanos) {
+    pub fn turn(&mut self, side: &mut SideThread, now: Nanos) {
         let Some(missing) = side.missing() else {
             (self.fetch, self.expected) = (None, None);
             return;
@@ -81,7 +81,7 @@ impl Mender {
         };
         // The chain proves the frames, whatever the history is called now.
         let Missing { from, chain, .. } = missing;
-        fetch.order(Some(ReplayOrder { history: 0, from, chain: Some(chain) }));
+        fetch.order(Some(CatchUpPlan { history: 0, from, chain: Some(chain) }));
         Ok(())
     }
 }

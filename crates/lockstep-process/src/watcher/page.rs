@@ -83,7 +83,7 @@ impl Readiness {
 
 /// Why the wait for the mutex ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Handed {
+pub(super) enum MutexHandover {
     /// The stamping thread has ended in order: nobody died.
     InOrder,
     /// It is gone, or said itself that it will be.
@@ -184,11 +184,15 @@ impl Page {
     }
 
     /// Waits until the mutex is handed over, and keeps it.
-    pub fn await_hand_over(self) -> Handed {
+    pub fn await_hand_over(self) -> MutexHandover {
         // SAFETY: as in `hold`. Whatever it answers but 0 (EOWNERDEAD, or ENOTRECOVERABLE after another
         // watcher's death), the holder is gone.
         let free = unsafe { libc::pthread_mutex_lock(self.0.mutex.get()) } == 0;
-        if free && self.0.stopped.load(Ordering::Acquire) != 0 { Handed::InOrder } else { Handed::ByDeath }
+        if free && self.0.stopped.load(Ordering::Acquire) != 0 {
+            MutexHandover::InOrder
+        } else {
+            MutexHandover::ByDeath
+        }
     }
 
     /// Puts a notice in force; an empty one says that there is nothing to announce. Longer ones than
@@ -304,18 +308,21 @@ mod tests {
     fn only_the_holder_lets_go_and_how_it_ended_is_told() {
         let (ours, theirs) = page();
         std::thread::spawn(move || ours.hold().unwrap()).join().unwrap();
-        assert_eq!(theirs.await_hand_over(), Handed::ByDeath, "the thread returned with it");
+        assert_eq!(theirs.await_hand_over(), MutexHandover::ByDeath, "the thread returned with it");
 
         let (ours, theirs) = page();
         ours.hold().unwrap();
         std::thread::spawn(move || assert!(!ours.let_go() && !theirs.let_go())).join().unwrap();
         let waits = std::thread::spawn(move || theirs.await_hand_over());
         assert!(ours.let_go());
-        assert_eq!(waits.join().unwrap(), Handed::ByDeath, "let go, and not in order");
+        assert_eq!(waits.join().unwrap(), MutexHandover::ByDeath, "let go, and not in order");
 
         let (ours, theirs) = page();
         ours.hold().unwrap();
         assert!(ours.stop());
-        assert_eq!(std::thread::spawn(move || theirs.await_hand_over()).join().unwrap(), Handed::InOrder);
+        assert_eq!(
+            std::thread::spawn(move || theirs.await_hand_over()).join().unwrap(),
+            MutexHandover::InOrder
+        );
     }
 }

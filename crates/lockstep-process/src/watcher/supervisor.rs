@@ -8,7 +8,7 @@ use super::WatcherSettings;
 use super::page::{Page, Readiness};
 use super::{DIED, STARTED};
 use crate::cpu::{self, SchedulingClass};
-use crate::events::{Event, Recorder};
+use crate::events::{EventRecord, Recorder};
 use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
 use lockstep_wire::Nanos;
@@ -61,7 +61,7 @@ impl Supervisor {
         recorder: Recorder,
     ) -> Result<Self, IoError> {
         let shared = Arc::new(Shared::default());
-        let keeper = Keeper {
+        let keeper = WatcherThread {
             page,
             file,
             socket,
@@ -108,7 +108,7 @@ impl Supervisor {
 }
 
 /// What the thread works with.
-struct Keeper {
+struct WatcherThread {
     page: Page,
     file: File,
     socket: UdpSocket,
@@ -118,7 +118,7 @@ struct Keeper {
     clock: Clock,
 }
 
-impl Keeper {
+impl WatcherThread {
     fn keep(self) {
         // It was started by the stamping thread, whose core and class are not for the likes of it.
         if !self.settings.cores.is_empty() {
@@ -134,7 +134,7 @@ impl Keeper {
                 Err(error) => {
                     self.record(
                         DIED,
-                        Event { d: error.raw_os_error().unwrap_or(0) as u64, ..Event::default() },
+                        EventRecord { d: error.raw_os_error().unwrap_or(0) as u64, ..EventRecord::default() },
                     );
                     false
                 }
@@ -177,7 +177,12 @@ impl Keeper {
             sleep(LOOK_AGAIN);
         }
         if let Some(Readiness(bits)) = self.page.readiness() {
-            let event = Event { a: u64::from(process), small: bits as u16, e: starts, ..Event::default() };
+            let event = EventRecord {
+                a: u64::from(process),
+                small: bits as u16,
+                e: starts,
+                ..EventRecord::default()
+            };
             self.record(STARTED, event);
         }
         let status = child.wait();
@@ -186,7 +191,12 @@ impl Keeper {
         }
         let status = status.map_or(0, |status| status.into_raw());
         let lived = self.clock.now() - born;
-        let event = Event { a: u64::from(process), b: status as u32 as u64, c: lived, ..Event::default() };
+        let event = EventRecord {
+            a: u64::from(process),
+            b: status as u32 as u64,
+            c: lived,
+            ..EventRecord::default()
+        };
         self.record(DIED, event);
         false
     }
@@ -207,7 +217,7 @@ impl Keeper {
         }
     }
 
-    fn record(&self, code: u16, event: Event) {
-        self.recorder.record(Event { at: self.clock.now(), code, ..event });
+    fn record(&self, code: u16, event: EventRecord) {
+        self.recorder.record(EventRecord { at: self.clock.now(), code, ..event });
     }
 }

@@ -5,10 +5,10 @@
 //! whose process lives on; the process's end is seen even if the mutex is not. Nothing is looked up,
 //! allocated or opened between the waiting and the first word.
 
-use super::page::{Handed, NOTICE_LEN_MAX, Page, Readiness};
+use super::page::{MutexHandover, NOTICE_LEN_MAX, Page, Readiness};
 use crate::cpu::{self, SchedulingClass};
 use lockstep_io::udp::socket_address;
-use lockstep_io::{IoError, Obtained};
+use lockstep_io::{Effective, IoError};
 use std::fmt;
 use std::fs::File;
 use std::io::{Error, ErrorKind};
@@ -32,7 +32,7 @@ const STACK_BYTES: usize = 128 << 10;
 
 /// Which of the two waits was over first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Source {
+pub enum DeathSource {
     /// The mutex was handed over: the stamping thread is gone.
     Mutex,
     /// The process has ended.
@@ -41,13 +41,13 @@ pub enum Source {
 
 /// Why a watcher ended.
 #[derive(Debug)]
-pub enum Ended {
+pub enum ProcessEnd {
     /// The sequencer stopped in order.
     InOrder,
     /// The stamping thread is gone.
     ByDeath {
         /// Who noticed.
-        by: Source,
+        by: DeathSource,
         /// Bytes of the notice; 0 if there was nothing to announce.
         len: usize,
         /// How often it was sent.
@@ -57,14 +57,14 @@ pub enum Ended {
     },
 }
 
-impl fmt::Display for Ended {
+impl fmt::Display for ProcessEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::ByDeath { by, len, sent, error } = self else {
             return f.write_str("the sequencer stopped in order");
         };
         let by = match by {
-            Source::Mutex => "mutex",
-            Source::Process => "process",
+            DeathSource::Mutex => "mutex",
+            DeathSource::Process => "process",
         };
         write!(f, "the stamping thread is gone (seen by: {by}); ")?;
         match (len, error) {
@@ -82,7 +82,7 @@ impl fmt::Display for Ended {
 ///
 /// # Errors
 /// This is not a process that a sequencer started, or it has no room for two threads.
-pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<Ended, IoError> {
+pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<ProcessEnd, IoError> {
     let page = Page::inherited(&File::from(page))?;
     let socket = UdpSocket::from(socket);
     let targets: Vec<_> = page.targets().into_iter().map(socket_address).collect();
@@ -96,11 +96,17 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<Ended, IoError> {
     stand_apart();
     rehearse(page)?;
     let (tell, told) = channel();
-    let voice =
-        Arc::new(Voice { page, socket, leads_to_group, targets, tell, spoken: AtomicBool::new(false) });
+    let voice = Arc::new(NoticeSender {
+        page,
+        socket,
+        leads_to_group,
+        targets,
+        tell,
+        spoken: AtomicBool::new(false),
+    });
     page.set_readiness(Some(readiness));
-    start_wait(&voice, "lockstep-mutex", Page::await_hand_over, Source::Mutex)?;
-    start_wait(&voice, "lockstep-process", await_process, Source::Process)?;
+    start_wait(&voice, "lockstep-mutex", Page::await_hand_over, DeathSource::Mutex)?;
+    start_wait(&voice, "lockstep-process", await_process, DeathSource::Process)?;
     drop(voice);
     let ended = told.recv();
     cpu::calm_down(std::process::id());
@@ -111,15 +117,15 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<Ended, IoError> {
 
 /// Starts a thread that speaks when `wait` is over.
 fn start_wait(
-    voice: &Arc<Voice>,
+    voice: &Arc<NoticeSender>,
     name: &str,
-    wait: fn(Page) -> Handed,
-    source: Source,
+    wait: fn(Page) -> MutexHandover,
+    source: DeathSource,
 ) -> Result<(), IoError> {
     let voice = Arc::clone(voice);
     let work = move || match wait(voice.page) {
-        Handed::InOrder => voice.end(Ended::InOrder),
-        Handed::ByDeath => voice.speak(source),
+        MutexHandover::InOrder => voice.end(ProcessEnd::InOrder),
+        MutexHandover::ByDeath => voice.speak(source),
     };
     let thread = std::thread::Builder::new().name(name.into()).stack_size(STACK_BYTES).spawn(work);
     thread.map_err(|error| IoError::new("start the watcher's threads", error))?;
@@ -127,19 +133,19 @@ fn start_wait(
 }
 
 /// What both threads speak with; the first one does.
-struct Voice {
+struct NoticeSender {
     page: Page,
     socket: UdpSocket,
     /// Whether a group is told, and who is one by one.
     leads_to_group: bool,
     targets: Vec<libc::sockaddr_in>,
-    tell: Sender<Ended>,
+    tell: Sender<ProcessEnd>,
     spoken: AtomicBool,
 }
 
-impl Voice {
+impl NoticeSender {
     /// Announces the death, unless the other thread does.
-    fn speak(&self, by: Source) {
+    fn speak(&self, by: DeathSource) {
         if self.spoken.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -149,19 +155,19 @@ impl Voice {
         let (sent, error) = self.say(&notice[..len], first);
         // Once the word is out: who is to take over has the core that the dead would keep. Of a process that has
         // ended the number may be another's.
-        if by == Source::Mutex {
+        if by == DeathSource::Mutex {
             cpu::calm_down(self.page.process());
         }
         let (again, failed) = self.say(&notice[..len], later);
         let (sent, error) = (sent + again, failed.or(error));
-        let _ = self.tell.send(Ended::ByDeath { by, len, sent, error }); // main waits for nothing else
+        let _ = self.tell.send(ProcessEnd::ByDeath { by, len, sent, error }); // main waits for nothing else
     }
 
     fn say(&self, notice: &[u8], pauses: &[Duration]) -> (usize, Option<Error>) {
         say(self.socket.as_fd(), self.leads_to_group, &self.targets, notice, pauses)
     }
 
-    fn end(&self, ended: Ended) {
+    fn end(&self, ended: ProcessEnd) {
         if !self.spoken.swap(true, Ordering::AcqRel) {
             let _ = self.tell.send(ended); // as above
         }
@@ -253,7 +259,7 @@ fn settle(cores: &[usize]) -> Readiness {
     if !cores.is_empty() {
         cpu::allow(cores);
     }
-    let granted = |obtained: Obtained| obtained.got == obtained.asked;
+    let granted = |obtained: Effective| obtained.got == obtained.asked;
     let mut bits = Readiness::WAITS;
     if granted(cpu::schedule(SchedulingClass::Fifo(1))) {
         bits |= Readiness::REAL_TIME;
@@ -268,7 +274,7 @@ fn settle(cores: &[usize]) -> Readiness {
 }
 
 /// Waits until the sequencer's process has ended.
-fn await_process(page: Page) -> Handed {
+fn await_process(page: Page) -> MutexHandover {
     let process = page.process();
     let pidfd = open_pidfd(process);
     // Our parent's number cannot be another's as long as it is our parent: now the pidfd is its own.
@@ -280,7 +286,7 @@ fn await_process(page: Page) -> Handed {
             }
         }
     }
-    Handed::ByDeath
+    MutexHandover::ByDeath
 }
 
 fn open_pidfd(process: u32) -> Result<OwnedFd, Error> {

@@ -12,12 +12,12 @@
 use crate::journal::BLOCK_LEN;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::layout::{Geometry, TailLabel};
-use crate::journal::look::{Looked, look};
-use crate::journal::open::{OpenError, Settings};
+use crate::journal::look::{Inspection, look};
+use crate::journal::open::{JournalOpenError, Settings};
 use crate::journal::ports::{FileName, Store, StoreError, TailMemory, Word};
 use crate::journal::proof::Completeness;
 use crate::journal::read::LogReader;
-use crate::journal::recover::{State, Torn, reslot};
+use crate::journal::recover::{RecoveredState, Torn, reslot};
 use crate::journal::segments::{SegmentWriter, copy_behind};
 use crate::journal::superblock::Superblock;
 use crate::journal::tail::{RUNS_MAX, Tail};
@@ -29,7 +29,7 @@ use lockstep_wire::Epoch;
 
 /// A journal in use.
 #[derive(Debug)]
-pub struct Opened<M> {
+pub struct OpenedJournal<M> {
     /// The tail, whose log is what was recovered.
     pub tail: Tail<M>,
     /// What writes segments behind it.
@@ -43,30 +43,30 @@ pub struct Opened<M> {
 /// Looks at a journal and uses it at once: for those who need nothing else to start.
 ///
 /// # Errors
-/// Those of [`look`] and [`Looked::begin`].
+/// Those of [`look`] and [`Inspection::begin`].
 pub fn open<S: Store, M: TailMemory>(
     store: &mut S,
     memory: M,
     settings: Settings,
-) -> Result<Opened<M>, OpenError> {
+) -> Result<OpenedJournal<M>, JournalOpenError> {
     look(store, Some(&memory), settings)?.begin(store, memory)
 }
 
-impl Looked {
+impl Inspection {
     /// A start, in its order: `outside` obtains the ring's memory and everything else that may fail; then the
     /// journal is used. Whatever fails leaves a journal that is judged as it was.
     ///
     /// # Errors
-    /// Those of `outside` and of [`Looked::begin`].
-    pub fn start<S: Store, M: TailMemory, X, E: From<OpenError>>(
+    /// Those of `outside` and of [`Inspection::begin`].
+    pub fn start<S: Store, M: TailMemory, X, E: From<JournalOpenError>>(
         self,
         store: &mut S,
         outside: impl FnOnce(&Self) -> Result<(M, X), E>,
-    ) -> Result<(Opened<M>, X), E> {
+    ) -> Result<(OpenedJournal<M>, X), E> {
         if planted(Mutation::MarkedFirst) {
             let mut early = self.superblock;
             early.run = early.run.begun(self.settings.boot, early.run.ring, self.settings.durability(), None);
-            early.store_both(store).map_err(OpenError::Store)?;
+            early.store_both(store).map_err(JournalOpenError::Store)?;
         }
         let (memory, outside) = outside(&self)?;
         Ok((self.begin(store, memory)?, outside))
@@ -77,9 +77,13 @@ impl Looked {
     ///
     /// # Errors
     /// It may have forgotten something (S9), the memory does not fit, or the store fails.
-    pub fn begin<S: Store, M: TailMemory>(self, store: &mut S, memory: M) -> Result<Opened<M>, OpenError> {
+    pub fn begin<S: Store, M: TailMemory>(
+        self,
+        store: &mut S,
+        memory: M,
+    ) -> Result<OpenedJournal<M>, JournalOpenError> {
         if let Completeness::Incomplete(why) = self.completeness() {
-            return Err(OpenError::Incomplete(why.clone()));
+            return Err(JournalOpenError::Incomplete(why.clone()));
         }
         match self.own {
             Some((label, geometry)) => self.go_on(store, memory, label, geometry),
@@ -94,7 +98,7 @@ impl Looked {
         mut memory: M,
         label: TailLabel,
         geometry: Geometry,
-    ) -> Result<Opened<M>, OpenError> {
+    ) -> Result<OpenedJournal<M>, JournalOpenError> {
         assert_eq!(memory.label(), Some(label), "the ring is the one that was looked at");
         let Self { settings, mut superblock, mut state, numbers, .. } = self;
         reslot(&mut memory, &geometry, state.first_kept);
@@ -130,13 +134,17 @@ impl Looked {
         superblock.run = run.begun(settings.boot, label.generation, settings.durability(), settled);
         superblock.high_next = self.high_next.max(tail.end().next);
         mark(store, &mut superblock, &mut tail)?;
-        Ok(Opened { tail, writer, superblock, checkpoint })
+        Ok(OpenedJournal { tail, writer, superblock, checkpoint })
     }
 
     /// In a new ring, filled from the segments.
-    fn begin_anew<S: Store, M: TailMemory>(self, store: &mut S, memory: M) -> Result<Opened<M>, OpenError> {
-        let geometry =
-            Geometry::new(memory.ring_len(), self.settings.frame_len_max).map_err(OpenError::Settings)?;
+    fn begin_anew<S: Store, M: TailMemory>(
+        self,
+        store: &mut S,
+        memory: M,
+    ) -> Result<OpenedJournal<M>, JournalOpenError> {
+        let geometry = Geometry::new(memory.ring_len(), self.settings.frame_len_max)
+            .map_err(JournalOpenError::Settings)?;
         let Self { settings, mut superblock, state, numbers, torn, founding, .. } = self;
         if let Some(torn) = &torn {
             clear(store, torn)?;
@@ -182,7 +190,7 @@ impl Looked {
         }
         superblock.run = run;
         mark(store, &mut superblock, &mut tail)?;
-        Ok(Opened { tail, writer, superblock, checkpoint: state.checkpoint })
+        Ok(OpenedJournal { tail, writer, superblock, checkpoint: state.checkpoint })
     }
 }
 
@@ -229,7 +237,7 @@ fn drained<S: Store, M: TailMemory>(store: &mut S, tail: &mut Tail<M>, writer: &
 fn refill_from<S: Store>(
     store: &S,
     numbers: &[u64],
-    state: &State,
+    state: &RecoveredState,
     ring_len: u64,
 ) -> Result<usize, StoreError> {
     let used = state.filling.as_ref().map_or(0, |filling| filling.index.end_offset);
@@ -249,7 +257,7 @@ fn refilled<S: Store, M: TailMemory>(
     label: TailLabel,
     numbers: &[u64],
     end: LogEnd,
-) -> Result<Tail<M>, OpenError> {
+) -> Result<Tail<M>, JournalOpenError> {
     let mut reader = LogReader::over(store, numbers, 1)?;
     let mut memory = Some(memory);
     let mut tail: Option<Tail<M>> = None;
@@ -264,11 +272,11 @@ fn refilled<S: Store, M: TailMemory>(
                 chain: frame.header.chain,
                 timestamp: frame.header.timestamp,
             };
-            tail = Some(Tail::blank(memory, label, before).map_err(OpenError::Settings)?);
+            tail = Some(Tail::blank(memory, label, before).map_err(JournalOpenError::Settings)?);
         }
         if let Some(tail) = &mut tail {
             let what = |error| {
-                OpenError::Settings(format!("seq {} from the segments: {error:?}", {
+                JournalOpenError::Settings(format!("seq {} from the segments: {error:?}", {
                     frame.header.first_seq
                 }))
             };
@@ -278,8 +286,8 @@ fn refilled<S: Store, M: TailMemory>(
     let mut tail = match (tail, memory) {
         (Some(tail), _) if tail.end() == end => tail,
         // What the segments say last is no frame, or cannot be read: an empty ring behind the log.
-        (Some(tail), _) => Tail::blank(tail.into_memory(), label, end).map_err(OpenError::Settings)?,
-        (None, Some(memory)) => Tail::blank(memory, label, end).map_err(OpenError::Settings)?,
+        (Some(tail), _) => Tail::blank(tail.into_memory(), label, end).map_err(JournalOpenError::Settings)?,
+        (None, Some(memory)) => Tail::blank(memory, label, end).map_err(JournalOpenError::Settings)?,
         (None, None) => unreachable!("the memory is in the tail or at hand"),
     };
     tail.memory_mut().set_label(label);

@@ -7,7 +7,7 @@ use crate::journal::layout::{FORMAT_VERSION, checksum_but_12};
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, read_whole};
 use crate::journal::record::Record;
 use crate::journal::segment::RECORDS_AT;
-use crate::journal::walk::{Found, Walk};
+use crate::journal::walk::{Walk, WalkItem};
 use bytemuck::{Pod, Zeroable};
 use lockstep_wire::{Nanos, Seq};
 
@@ -16,7 +16,7 @@ const INDEX_MAGIC: u64 = u64::from_le_bytes(*b"LKSINDX\0");
 const STRIDE: u64 = 64 << 10;
 
 /// A place in the segments: (number, offset).
-pub type Place = (u64, u64);
+pub type FramePosition = (u64, u64);
 
 /// What a row says.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -134,7 +134,7 @@ impl Index {
     }
 
     /// Replays the breaks of this segment's log into `runs`.
-    pub fn replay(&self, runs: &mut Extents<Place>) {
+    pub fn replay(&self, runs: &mut Extents<FramePosition>) {
         for row in &self.rows {
             let at = (self.number, row.offset);
             match row.kind {
@@ -230,7 +230,7 @@ impl Index {
     pub fn rebuild<S: Store>(store: &S, number: u64, first_seq: Seq) -> Result<Self, StoreError> {
         let mut index = Self::new(number, first_seq);
         let mut walk = Walk::new(store, number, RECORDS_AT);
-        while let Found::Record(offset, record, bytes) = walk.step()? {
+        while let WalkItem::Record(offset, record, bytes) = walk.step()? {
             index.on_record(offset, &record, bytes.len());
         }
         Ok(index)

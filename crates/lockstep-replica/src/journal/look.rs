@@ -2,42 +2,42 @@
 //!
 //! The question: may this replica go on where it was, and what does it still know? A look reads superblock,
 //! segments and ring, and writes nothing: a start that fails afterwards, for whatever reason, leaves all as
-//! it was. Only [`Looked::start`] and [`Looked::begin`](super::begin) use what was found.
+//! it was. Only [`Inspection::start`] and [`Inspection::begin`](super::begin) use what was found.
 
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::layout::{Geometry, TailLabel};
-use crate::journal::open::{Cut, OpenError, Settings};
+use crate::journal::open::{Cut, JournalOpenError, Settings};
 use crate::journal::ports::{FileName, Store, TailMemory, Word};
-use crate::journal::proof::{self, Completeness, Found, NotOwn, Ring};
+use crate::journal::proof::{self, Completeness, JournalEvidence, RingEvidence, RingMismatch};
 use crate::journal::read::numbers;
-use crate::journal::recover::{self, State, Torn, Trouble};
-use crate::journal::recovery::{self, Pending};
+use crate::journal::recover::{self, RecoverError, RecoveredState, Torn};
+use crate::journal::recovery::{self, PendingFounding};
 use crate::journal::superblock::{Copies, Superblock};
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Epoch, Seq};
 
 /// A journal that was looked at.
-pub struct Looked {
+pub struct Inspection {
     pub(super) settings: Settings,
     /// The copy of the superblock that is in force, with what the other one knows better.
     pub(super) superblock: Superblock,
     pub(super) numbers: Vec<u64>,
-    pub(super) state: State,
-    pub(super) ring: Ring,
+    pub(super) state: RecoveredState,
+    pub(super) ring: RingEvidence,
     /// The label of the ring, and how its positions follow each other, where it is the journal's own.
     pub(super) own: Option<(TailLabel, Geometry)>,
     pub(super) torn: Option<Torn>,
     /// What goes behind the log in the first run of a history that was founded on it.
-    pub(super) founding: Option<Pending>,
+    pub(super) founding: Option<PendingFounding>,
     pub(super) high_next: Seq,
     completeness: Completeness,
     damage: Vec<Damage>,
     remarks: Vec<String>,
 }
 
-impl std::fmt::Debug for Looked {
+impl std::fmt::Debug for Inspection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (end, ring) = (self.end(), &self.ring);
         write!(f, "Looked({:?}, {ring:?}, log ends at {end:?}, {:?})", self.superblock, self.completeness)
@@ -52,30 +52,30 @@ pub fn look<S: Store, M: TailMemory>(
     store: &S,
     memory: Option<&M>,
     settings: Settings,
-) -> Result<Looked, OpenError> {
+) -> Result<Inspection, JournalOpenError> {
     let Copies { newest, older, damage } = Superblock::load(store)??;
     if newest.cluster != settings.cluster {
-        return Err(OpenError::Cluster { seen: newest.cluster, want: settings.cluster });
+        return Err(JournalOpenError::Cluster { seen: newest.cluster, want: settings.cluster });
     }
     if newest.identity.replica != settings.replica {
-        return Err(OpenError::Replica { seen: newest.identity, want: settings.replica });
+        return Err(JournalOpenError::Replica { seen: newest.identity, want: settings.replica });
     }
     let numbers = numbers(store)?;
     let mut sight = Sight::new(&newest, older.as_ref(), damage.is_some());
     let label = memory.and_then(|memory| memory.label());
     let mut ring = sight.ring(label.as_ref(), &settings)?;
     let mut own = None;
-    if let (Ring::Own, Some(memory), Some(label)) = (&ring, memory, label) {
+    if let (RingEvidence::Own, Some(memory), Some(label)) = (&ring, memory, label) {
         let geometry =
-            Geometry::new(memory.ring_len(), settings.frame_len_max).map_err(OpenError::Settings)?;
+            Geometry::new(memory.ring_len(), settings.frame_len_max).map_err(JournalOpenError::Settings)?;
         // The word is the newer one of the two, whatever else is wrong.
         sight.promised = sight.promised.max(Epoch(memory.word(Word::Promised)));
         sight.high_next = memory.word(Word::HighSeq);
         match recover::warm(store, memory, &label, &geometry, &numbers) {
             Ok(state) => own = Some((state, label, geometry)),
-            Err(Trouble::Store(error)) => return Err(OpenError::Store(error)),
-            Err(Trouble::Damage(found)) => {
-                ring = Ring::Other(NotOwn::Damaged);
+            Err(RecoverError::Store(error)) => return Err(JournalOpenError::Store(error)),
+            Err(RecoverError::Damage(found)) => {
+                ring = RingEvidence::Other(RingMismatch::Damaged);
                 sight.ring_damage = Some(found);
             }
         }
@@ -91,7 +91,7 @@ pub fn look<S: Store, M: TailMemory>(
         }
     };
     let founding = match recovery::pending(store, &newest, &state.log.end, state.checkpoint.history) {
-        Err(OpenError::Damaged(found)) => {
+        Err(JournalOpenError::Damaged(found)) => {
             sight.damage.push(found);
             None
         }
@@ -137,7 +137,7 @@ pub fn look<S: Store, M: TailMemory>(
         }
         (damage, _) => sight.damage.extend(damage),
     }
-    Ok(Looked {
+    Ok(Inspection {
         settings,
         superblock,
         numbers,
@@ -206,18 +206,18 @@ impl<'a> Sight<'a> {
         self.older.map_or(0, |older| older.run.rings).max(self.newest.run.rings) + u64::from(self.half)
     }
 
-    fn history(&self, state: &State) -> u64 {
+    fn history(&self, state: &RecoveredState) -> u64 {
         let known = [self.newest.history, self.older.map_or(0, |older| older.history), state.history];
         known.into_iter().find(|history| *history != 0).unwrap_or(0)
     }
 
     /// Whether the ring with this label may be read.
-    fn ring(&self, label: Option<&TailLabel>, settings: &Settings) -> Result<Ring, OpenError> {
+    fn ring(&self, label: Option<&TailLabel>, settings: &Settings) -> Result<RingEvidence, JournalOpenError> {
         if let Some(label) = label
             && (label.cluster != self.newest.cluster
                 || label.identity.replica != self.newest.identity.replica)
         {
-            return Err(OpenError::Tail { cluster: label.cluster, identity: label.identity });
+            return Err(JournalOpenError::Tail { cluster: label.cluster, identity: label.identity });
         }
         let run = proof::RunRecord { rings: self.rings(), ..self.newest.run };
         let ring = proof::ring(&run, self.newest.identity, settings.boot, label);
@@ -227,8 +227,8 @@ impl<'a> Sight<'a> {
         };
         match ring {
             // The segments hold everything, and a new ring may have other sizes.
-            Ring::Own if self.newest.run.clean => Ok(Ring::Other(NotOwn::Unfit)),
-            Ring::Own => Err(OpenError::Settings(format!(
+            RingEvidence::Own if self.newest.run.clean => Ok(RingEvidence::Other(RingMismatch::Unfit)),
+            RingEvidence::Own => Err(JournalOpenError::Settings(format!(
                 "the tail holds frames of up to {} bytes, now {} are wanted: start with the old size once, \
                  and stop in order",
                 label.record_len_max, settings.frame_len_max
@@ -239,8 +239,8 @@ impl<'a> Sight<'a> {
 
     /// By which copy the journal is judged, and how. A start that was interrupted before both copies said so has
     /// not begun: the one before is in force then.
-    fn judge(&self, ring: &Ring, end: LogEnd, newest_number: u64) -> (Superblock, Completeness) {
-        let found = Found {
+    fn judge(&self, ring: &RingEvidence, end: LogEnd, newest_number: u64) -> (Superblock, Completeness) {
+        let found = JournalEvidence {
             ring,
             end: (end.next, end.chain),
             newest: newest_number,
@@ -258,7 +258,7 @@ impl<'a> Sight<'a> {
     }
 
     /// A log that ends elsewhere than it was stopped at is damage, and named like any other.
-    fn name_short_log(&mut self, state: &State, numbers: &[u64]) {
+    fn name_short_log(&mut self, state: &RecoveredState, numbers: &[u64]) {
         let (end, high) = (state.log.end, (self.newest.high_next, self.newest.high_chain));
         if !self.newest.run.clean || (end.next, end.chain) == high || !self.damage.is_empty() {
             return;
@@ -273,7 +273,7 @@ impl<'a> Sight<'a> {
     }
 }
 
-impl Looked {
+impl Inspection {
     /// Whether its replica may go on under its identity.
     pub fn completeness(&self) -> &Completeness {
         &self.completeness
@@ -315,7 +315,7 @@ impl Looked {
     }
 
     /// What is known of the ring at hand.
-    pub fn ring(&self) -> &Ring {
+    pub fn ring(&self) -> &RingEvidence {
         &self.ring
     }
 

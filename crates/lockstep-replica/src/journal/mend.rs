@@ -22,7 +22,7 @@ use crate::journal::packed::{file_of, packed, read_segment};
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, read_whole};
 use crate::journal::read::numbers;
 use crate::journal::record::Record;
-use crate::journal::replay::Replay;
+use crate::journal::replay::LogRebuild;
 use crate::journal::segment::{GROUP_MARK_LEN, GroupMark, RECORDS_AT, write_group_mark};
 use crate::journal::walk::{Walk, read_header};
 use lockstep_core::proto::log::LogEnd;
@@ -46,7 +46,7 @@ pub(crate) struct Mend {
     /// Its bytes up to the end of its records, as far as they could be read.
     bytes: Vec<u8>,
     /// What its records say up to `at`.
-    log: Replay<u64>,
+    log: LogRebuild<u64>,
     at: usize,
     /// Where the next good record is, if bad bytes stand at `at`.
     hole_end: Option<usize>,
@@ -88,7 +88,7 @@ impl Mend {
         let mut mend = Self {
             number,
             bytes: read_what_can_be(store, number, end as usize)?,
-            log: Replay::from_end(header.before(), Extents::bounded(1)),
+            log: LogRebuild::from_end(header.before(), Extents::bounded(1)),
             at: RECORDS_AT as usize,
             hole_end: None,
             after,

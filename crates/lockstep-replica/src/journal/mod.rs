@@ -55,22 +55,22 @@ mod tail;
 mod torn;
 mod walk;
 
-pub use begin::{Opened, open};
+pub use begin::{OpenedJournal, open};
 pub use checkpoint::Checkpoint;
 pub use damage::Damage;
 pub use derived::check_derived;
 pub use founding::{Founding, ROUNDS_ABOVE};
 pub use layout::{Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT};
-pub use look::{Looked, look};
+pub use look::{Inspection, look};
 pub use mend::Missing;
-pub use open::{Cut, OpenError, Settings, format};
+pub use open::{Cut, JournalOpenError, Settings, format};
 pub use proof::Completeness;
 pub use read::{LogReader, read_segments};
-pub use recovery::{Founder, Holdings, found, holdings};
+pub use recovery::{Founder, JournalSummary, found, holdings};
 pub use scrub::{Scrub, Verified, verify};
 pub use segments::{Retention, SegmentWriter, WriteError, copy_behind, copy_group, tell};
 pub use superblock::Superblock;
-pub use tail::{AppendError, Full, Span, StageError, SwitchError, Tail};
+pub use tail::{AppendError, Full, RingSpan, StageError, SwitchError, Tail};
 
 /// Bytes of a block: what a store writes at least, and the distance of two slots of the tail.
 pub const BLOCK_LEN: usize = 4096;

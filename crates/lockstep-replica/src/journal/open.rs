@@ -4,7 +4,7 @@
 use crate::journal::damage::Damage;
 use crate::journal::layout::FORMAT_VERSION;
 use crate::journal::ports::{Store, StoreError, StoreFault};
-use crate::journal::recover::Trouble;
+use crate::journal::recover::RecoverError;
 use crate::journal::superblock::{NoSuperblock, Superblock};
 use lockstep_core::proto::commit::Durability;
 use lockstep_wire::Identity;
@@ -47,7 +47,7 @@ pub struct Cut {
 
 /// Why a journal was not opened, or not created.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum OpenError {
+pub enum JournalOpenError {
     /// Nothing is there.
     Missing,
     /// `format` found something.
@@ -85,7 +85,7 @@ pub enum OpenError {
     Store(StoreError),
 }
 
-impl fmt::Display for OpenError {
+impl fmt::Display for JournalOpenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str(
@@ -133,9 +133,9 @@ impl fmt::Display for OpenError {
     }
 }
 
-impl std::error::Error for OpenError {}
+impl std::error::Error for JournalOpenError {}
 
-impl From<NoSuperblock> for OpenError {
+impl From<NoSuperblock> for JournalOpenError {
     fn from(none: NoSuperblock) -> Self {
         match none {
             NoSuperblock::Damaged(damage) => Self::Damaged(damage),
@@ -144,17 +144,17 @@ impl From<NoSuperblock> for OpenError {
     }
 }
 
-impl From<StoreError> for OpenError {
+impl From<StoreError> for JournalOpenError {
     fn from(error: StoreError) -> Self {
         if error.fault == StoreFault::Missing { Self::Missing } else { Self::Store(error) }
     }
 }
 
-impl From<Trouble> for OpenError {
-    fn from(trouble: Trouble) -> Self {
+impl From<RecoverError> for JournalOpenError {
+    fn from(trouble: RecoverError) -> Self {
         match trouble {
-            Trouble::Store(error) => Self::Store(error),
-            Trouble::Damage(damage) => Self::Damaged(damage),
+            RecoverError::Store(error) => Self::Store(error),
+            RecoverError::Damage(damage) => Self::Damaged(damage),
         }
     }
 }
@@ -165,9 +165,9 @@ pub fn format<S: Store>(
     cluster: u64,
     identity: Identity,
     boot: [u64; 2],
-) -> Result<Superblock, OpenError> {
+) -> Result<Superblock, JournalOpenError> {
     if let Some(file) = store.list()?.first() {
-        return Err(OpenError::NotEmpty(file.to_string()));
+        return Err(JournalOpenError::NotEmpty(file.to_string()));
     }
     let mut superblock = Superblock::fresh(cluster, identity, boot);
     superblock.store_both(store)?;

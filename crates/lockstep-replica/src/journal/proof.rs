@@ -93,16 +93,16 @@ pub enum Completeness {
 
 /// What is known of the ring at hand.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Ring {
+pub enum RingEvidence {
     /// It is the one that the record names.
     Own,
     /// It is not, and why.
-    Other(NotOwn),
+    Other(RingMismatch),
 }
 
 /// Why the ring at hand is not the one that the record names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NotOwn {
+pub enum RingMismatch {
     /// There is none.
     Missing,
     /// It is of another boot of the machine, or there is none in this one.
@@ -119,7 +119,7 @@ pub enum NotOwn {
     Unfit,
 }
 
-impl fmt::Display for NotOwn {
+impl fmt::Display for RingMismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing => f.write_str(
@@ -145,30 +145,39 @@ impl fmt::Display for NotOwn {
 
 /// Whether the ring with this label is the one that `record` names, in this boot of the machine. `labelled` is
 /// `None` where there is no ring, or one that nobody has begun to use.
-pub fn ring(record: &RunRecord, identity: Identity, boot: [u64; 2], labelled: Option<&TailLabel>) -> Ring {
+pub fn ring(
+    record: &RunRecord,
+    identity: Identity,
+    boot: [u64; 2],
+    labelled: Option<&TailLabel>,
+) -> RingEvidence {
     let Some(label) = labelled else {
-        return Ring::Other(if record.boot == boot { NotOwn::Missing } else { NotOwn::OtherBoot });
+        return RingEvidence::Other(if record.boot == boot {
+            RingMismatch::Missing
+        } else {
+            RingMismatch::OtherBoot
+        });
     };
     if label.identity != identity {
-        return Ring::Other(NotOwn::OtherLife(label.identity));
+        return RingEvidence::Other(RingMismatch::OtherLife(label.identity));
     }
     if label.boot != boot {
-        return Ring::Other(NotOwn::OtherBoot);
+        return RingEvidence::Other(RingMismatch::OtherBoot);
     }
     if label.generation == record.ring || planted(Mutation::AnyRingIsOwn) {
-        return Ring::Own;
+        return RingEvidence::Own;
     }
-    Ring::Other(match label.generation > record.rings {
-        true => NotOwn::Newer(label.generation, record.rings),
-        false => NotOwn::Older(label.generation, record.ring),
+    RingEvidence::Other(match label.generation > record.rings {
+        true => RingMismatch::Newer(label.generation, record.rings),
+        false => RingMismatch::Older(label.generation, record.ring),
     })
 }
 
 /// What was found beside the record.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Found<'a> {
+pub struct JournalEvidence<'a> {
     /// The ring at hand.
-    pub ring: &'a Ring,
+    pub ring: &'a RingEvidence,
     /// Where the log that was recovered ends, and its chain there.
     pub end: (Seq, Chain),
     /// The number of the newest segment; 0 if there is none.
@@ -181,7 +190,7 @@ pub struct Found<'a> {
 
 /// S9: whether everything that was said is still there, by the `record`, the high mark of the last stop in order
 /// (`high`), and what was found. Nothing else decides it.
-pub fn judge(record: &RunRecord, high: (Seq, Chain), found: &Found<'_>) -> Completeness {
+pub fn judge(record: &RunRecord, high: (Seq, Chain), found: &JournalEvidence<'_>) -> Completeness {
     let incomplete = |why: String| Completeness::Incomplete(why);
     if let Some(damage) = &found.damage {
         return incomplete(damage.clone());
@@ -193,10 +202,12 @@ pub fn judge(record: &RunRecord, high: (Seq, Chain), found: &Found<'_>) -> Compl
         ));
     }
     let lost = match found.ring {
-        Ring::Own => return Completeness::Complete,
+        RingEvidence::Own => return Completeness::Complete,
         // A copy that cannot be read may have known of more rings.
-        Ring::Other(newer @ NotOwn::Newer(..)) if !found.half => return incomplete(newer.to_string()),
-        Ring::Other(why) => why,
+        RingEvidence::Other(newer @ RingMismatch::Newer(..)) if !found.half => {
+            return incomplete(newer.to_string());
+        }
+        RingEvidence::Other(why) => why,
     };
     if record.clean {
         return match found.end == high {

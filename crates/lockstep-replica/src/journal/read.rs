@@ -3,12 +3,12 @@
 
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
-use crate::journal::index::{Index, Place};
+use crate::journal::index::{FramePosition, Index};
 use crate::journal::packed::file_of;
 use crate::journal::ports::{FileName, Store, StoreError};
 use crate::journal::record::Record;
 use crate::journal::segment::RECORDS_AT;
-use crate::journal::walk::{Found, Walk, read_header};
+use crate::journal::walk::{Walk, WalkItem, read_header};
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{FrameView, Header, Reject, Seq};
 
@@ -37,7 +37,7 @@ pub fn read_segments<S: Store>(store: &S, from: Seq) -> Result<LogReader<'_, S>,
 pub struct LogReader<'s, S> {
     store: &'s S,
     numbers: Vec<u64>,
-    runs: Extents<Place>,
+    runs: Extents<FramePosition>,
     walk: Option<Walk<'s, S>>,
     number: u64,
     next: Seq,
@@ -76,7 +76,7 @@ impl<'s, S: Store> LogReader<'s, S> {
     }
 
     /// Where the next record is looked for: (segment, offset).
-    fn place(&self) -> Place {
+    fn place(&self) -> FramePosition {
         (self.number, self.walk.as_ref().map_or(0, Walk::offset))
     }
 
@@ -93,13 +93,13 @@ impl<'s, S: Store> LogReader<'s, S> {
             }
             let Some(walk) = self.walk.as_mut() else { break };
             let bad = match walk.step()? {
-                Found::Record(offset, Record::Frame(frame), _) if frame.header.next_seq() > self.next => {
+                WalkItem::Record(offset, Record::Frame(frame), _) if frame.header.next_seq() > self.next => {
                     let header = *frame.header;
                     return Ok(Some(self.deliver(offset, &header)));
                 }
-                Found::Record(..) => continue,
-                Found::End(_) => None,
-                Found::Bad(_, reject) => Some(reject),
+                WalkItem::Record(..) => continue,
+                WalkItem::End(_) => None,
+                WalkItem::Bad(_, reject) => Some(reject),
             };
             if let Some(damage) = self.go_on(bad)? {
                 self.failed = true;

@@ -21,38 +21,38 @@ use crate::journal::index::Index;
 use crate::journal::layout::{Geometry, TailLabel};
 use crate::journal::ports::{FileName, Store, StoreError, TailMemory, TailSource, Word};
 use crate::journal::record::Record;
-use crate::journal::replay::{Replay, Step};
+use crate::journal::replay::{LogRebuild, RebuildStep};
 use crate::journal::segment::{RECORDS_AT, SegmentHeader};
 use crate::journal::segments::Filling;
-use crate::journal::torn::{self, End};
-use crate::journal::walk::{Found, Walk, read_header};
+use crate::journal::torn::{self, TailEnd};
+use crate::journal::walk::{Walk, WalkItem, read_header};
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{HEADER_LEN, Header, Kind, Seq};
 
 /// What recovery may run into: the store's trouble, or damage that leaves no log at all.
-pub(crate) enum Trouble {
+pub(crate) enum RecoverError {
     Store(StoreError),
     Damage(Damage),
 }
 
-impl From<StoreError> for Trouble {
+impl From<StoreError> for RecoverError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
 }
 
-impl From<Damage> for Trouble {
+impl From<Damage> for RecoverError {
     fn from(damage: Damage) -> Self {
         Self::Damage(damage)
     }
 }
 
 /// What the records said.
-pub(crate) struct State {
+pub(crate) struct RecoveredState {
     /// The log, placed by positions of the ring (warm) or of the segment (cold).
-    pub log: Replay<u64>,
+    pub log: LogRebuild<u64>,
     /// The log as far as segments hold it.
-    pub written: Replay<u64>,
+    pub written: LogRebuild<u64>,
     /// The tables at the log's end, ...
     pub checkpoint: Checkpoint,
     /// ... and at the end of what segments hold, where that needed no second look.
@@ -67,9 +67,9 @@ pub(crate) struct State {
     pub first_kept: u64,
 }
 
-impl State {
+impl RecoveredState {
     /// What segments alone say.
-    fn of_segments(log: Replay<u64>, checkpoint: Checkpoint) -> Self {
+    fn of_segments(log: LogRebuild<u64>, checkpoint: Checkpoint) -> Self {
         Self {
             written: log.clone(),
             written_checkpoint: Some(checkpoint.clone()),
@@ -85,7 +85,7 @@ impl State {
 
 /// Records, applied one behind the other.
 struct Builder {
-    log: Replay<u64>,
+    log: LogRebuild<u64>,
     checkpoint: Checkpoint,
     /// Where the ring is not overwritten yet, ...
     floor: u64,
@@ -102,7 +102,7 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(log: Replay<u64>, checkpoint: Checkpoint, floor: u64, first_kept: Option<u64>) -> Self {
+    fn new(log: LogRebuild<u64>, checkpoint: Checkpoint, floor: u64, first_kept: Option<u64>) -> Self {
         Self { base: log.end, log, checkpoint, floor, first_kept, undone: None, stale: false, history: 0 }
     }
 
@@ -115,11 +115,11 @@ impl Builder {
             self.history = frame.header.history;
         }
         match (step, record) {
-            (Step::Grown, Record::Frame(frame)) if !self.stale => {
+            (RebuildStep::Grown, Record::Frame(frame)) if !self.stale => {
                 self.checkpoint.apply(frame).map_err(|wrong| wrong.to_string())?;
             }
-            (Step::Marked, Record::Stage { base, .. }) => self.base = *base,
-            (Step::Switched { .. }, _) => {
+            (RebuildStep::Marked, Record::Stage { base, .. }) => self.base = *base,
+            (RebuildStep::Switched { .. }, _) => {
                 let lowest = self.undone.filter(|undone| undone.next <= self.base.next);
                 self.undone = lowest.or(Some(self.base));
                 self.stale = true;
@@ -131,25 +131,25 @@ impl Builder {
 }
 
 /// Where a scan of a segment ended.
-enum Stop {
+enum RecoverStop {
     Reached,
     Blank,
     Bad(String),
 }
 
 struct Scan {
-    stop: Stop,
+    stop: RecoverStop,
     index: Index,
     pos: u64,
 }
 
 impl Scan {
     /// Nothing, if it got as far as it should; else why not.
-    fn reached(&self, header: &SegmentHeader) -> Result<(), Trouble> {
+    fn reached(&self, header: &SegmentHeader) -> Result<(), RecoverError> {
         let what = match &self.stop {
-            Stop::Reached => return Ok(()),
-            Stop::Blank => "it ends before what was written",
-            Stop::Bad(what) => what,
+            RecoverStop::Reached => return Ok(()),
+            RecoverStop::Blank => "it ends before what was written",
+            RecoverStop::Bad(what) => what,
         };
         let (file, offset) = (FileName::Segment(header.number), self.index.end_offset);
         Err(Damage::new(file, offset, self.index.next_seq(), what).into())
@@ -169,21 +169,23 @@ fn scan<S: Store>(
     let mut pos = header.first_pos;
     let stop = loop {
         match until {
-            Some(until) if geometry.place(pos) == geometry.place(until) => break Stop::Reached,
-            Some(until) if pos > until => break Stop::Bad("the written position is inside a record".into()),
+            Some(until) if geometry.place(pos) == geometry.place(until) => break RecoverStop::Reached,
+            Some(until) if pos > until => {
+                break RecoverStop::Bad("the written position is inside a record".into());
+            }
             _ => {}
         }
         match walk.step()? {
-            Found::Record(offset, record, bytes) => {
+            WalkItem::Record(offset, record, bytes) => {
                 let at = geometry.place(pos);
                 if let Err(why) = visit(at, &record) {
-                    break Stop::Bad(why);
+                    break RecoverStop::Bad(why);
                 }
                 index.on_record(offset, &record, bytes.len());
                 pos = at + bytes.len() as u64;
             }
-            Found::End(_) => break Stop::Blank,
-            Found::Bad(_, reject) => break Stop::Bad(reject.to_string()),
+            WalkItem::End(_) => break RecoverStop::Blank,
+            WalkItem::Bad(_, reject) => break RecoverStop::Bad(reject.to_string()),
         }
     };
     Ok(Scan { stop, index, pos })
@@ -217,7 +219,7 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
     label: &TailLabel,
     geometry: &Geometry,
     numbers: &[u64],
-) -> Result<State, Trouble> {
+) -> Result<RecoveredState, RecoverError> {
     let (written, published) = (memory.word(Word::WrittenPos), memory.word(Word::PublishedPos));
     if written > published || published - written > geometry.ring_len {
         let what = format!("its words contradict each other: written {written}, published {published}");
@@ -278,7 +280,7 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
     }
     let Builder { log, checkpoint, history, first_kept, .. } = builder;
     let history = if history == 0 { older_history } else { history };
-    Ok(State {
+    Ok(RecoveredState {
         log,
         written: written_log,
         checkpoint,
@@ -308,10 +310,10 @@ impl Window<'_> {
         store: &S,
         memory: &M,
         numbers: &[u64],
-    ) -> Result<(Replay<u64>, Option<u64>), StoreError> {
+    ) -> Result<(LogRebuild<u64>, Option<u64>), StoreError> {
         let starts = [self.first_frame(memory), self.first_segment(store, numbers)?];
         for (from, before) in starts.into_iter().flatten() {
-            let mut log = Replay::from_end(before, Extents::unbounded());
+            let mut log = LogRebuild::from_end(before, Extents::unbounded());
             let visit = |pos, record: &Record<'_>| {
                 log.on_record(pos, record).map(drop).map_err(|why| why.to_string())
             };
@@ -320,7 +322,7 @@ impl Window<'_> {
                 return Ok((log, Some(from)));
             }
         }
-        Ok((Replay::from_end(self.end, Extents::unbounded()), None))
+        Ok((LogRebuild::from_end(self.end, Extents::unbounded()), None))
     }
 
     /// The first record that a slot names, if it is a frame: what came before it is in its header. A wrong
@@ -369,9 +371,14 @@ impl Window<'_> {
 
 /// Everything that a segment says, and where it ends. Nothing staged survives: the next segment begins
 /// behind the log.
-fn scan_whole<S: Store>(store: &S, header: &SegmentHeader, older: &[u64]) -> Result<(State, Scan), Trouble> {
+fn scan_whole<S: Store>(
+    store: &S,
+    header: &SegmentHeader,
+    older: &[u64],
+) -> Result<(RecoveredState, Scan), RecoverError> {
     let base = Checkpoint::compute(store, older, header.before())??;
-    let mut builder = Builder::new(Replay::from_end(header.before(), Extents::unbounded()), base, 0, None);
+    let mut builder =
+        Builder::new(LogRebuild::from_end(header.before(), Extents::unbounded()), base, 0, None);
     let found = scan(store, header, None, |pos, record| builder.on_record(pos, record))?;
     builder.log.staging = None;
     if let Some(base) = builder.undone {
@@ -382,7 +389,7 @@ fn scan_whole<S: Store>(store: &S, header: &SegmentHeader, older: &[u64]) -> Res
     }
     let Builder { log, checkpoint, history, .. } = builder;
     let history = if history == 0 { header.history } else { history };
-    Ok((State { history, ..State::of_segments(log, checkpoint) }, found))
+    Ok((RecoveredState { history, ..RecoveredState::of_segments(log, checkpoint) }, found))
 }
 
 /// The tables at the end of `log` after a switch went back to `base`: what was undone is read again,
@@ -391,10 +398,10 @@ fn recompute<S: Store>(
     store: &S,
     older: &[u64],
     start: LogEnd,
-    log: &Replay<u64>,
+    log: &LogRebuild<u64>,
     base: LogEnd,
-    again: impl FnOnce(&mut dyn FnMut(u64, &Record<'_>) -> Result<(), String>) -> Result<(), Trouble>,
-) -> Result<Checkpoint, Trouble> {
+    again: impl FnOnce(&mut dyn FnMut(u64, &Record<'_>) -> Result<(), String>) -> Result<(), RecoverError>,
+) -> Result<Checkpoint, RecoverError> {
     let lower = if base.next < start.next { base } else { start };
     let mut checkpoint = Checkpoint::compute(store, older, lower)??;
     again(&mut |pos, record| match record {
@@ -438,25 +445,25 @@ pub(crate) fn reslot<M: TailMemory>(memory: &mut M, geometry: &Geometry, mut at:
 pub(crate) fn cold<S: Store>(
     store: &S,
     numbers: &[u64],
-) -> Result<(State, Option<Damage>, Option<Torn>), Trouble> {
+) -> Result<(RecoveredState, Option<Damage>, Option<Torn>), RecoverError> {
     let Some(header) = newest_header(store, numbers)? else {
-        let log = Replay::from_end(LogEnd::BLANK, Extents::unbounded());
-        return Ok((State::of_segments(log, Checkpoint::default()), None, None));
+        let log = LogRebuild::from_end(LogEnd::BLANK, Extents::unbounded());
+        return Ok((RecoveredState::of_segments(log, Checkpoint::default()), None, None));
     };
     let (mut state, found) = scan_whole(store, &header, but_last(numbers))?;
     let offset = found.index.end_offset;
     let file = FileName::Segment(header.number);
     let bad = match &found.stop {
-        Stop::Bad(what) => Some(what.as_str()),
+        RecoverStop::Bad(what) => Some(what.as_str()),
         _ => None,
     };
     let (damage, torn) = match torn::look(store, header.number, offset, bad.is_some())? {
-        End::Clean => (None, None),
-        End::Torn(end) => {
+        TailEnd::Clean => (None, None),
+        TailEnd::Torn(end) => {
             let len = end.map_or(0, |end| end - offset);
             (None, Some(Torn { number: header.number, offset, len }))
         }
-        End::Damage(how) => {
+        TailEnd::Damage(how) => {
             let what = format!("{} {how}", bad.unwrap_or("nothing"));
             (Some(Damage::new(file, offset, state.log.end.next, what)), None)
         }
@@ -474,7 +481,7 @@ pub(crate) struct Torn {
     pub len: u64,
 }
 
-fn newest_header<S: Store>(store: &S, numbers: &[u64]) -> Result<Option<SegmentHeader>, Trouble> {
+fn newest_header<S: Store>(store: &S, numbers: &[u64]) -> Result<Option<SegmentHeader>, RecoverError> {
     Ok(match numbers.last() {
         Some(&newest) => Some(read_header(store, newest)??),
         None => None,

@@ -16,11 +16,11 @@ use crate::journal::begin::clear;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::founding::Founding;
-use crate::journal::look::Looked;
-use crate::journal::open::OpenError;
+use crate::journal::look::Inspection;
+use crate::journal::open::JournalOpenError;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailMemory, read_whole};
 use crate::journal::read::numbers;
-use crate::journal::recover::{self, State};
+use crate::journal::recover::{self, RecoveredState};
 use crate::journal::superblock::Superblock;
 use crate::journal::tail::Tail;
 use crate::journal::walk::read_header;
@@ -33,7 +33,7 @@ use lockstep_wire::{EpochStartView, FrameView, MemberBody, Nanos, Seq};
 
 /// What a look at a journal tells beside completeness and end.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Holdings {
+pub struct JournalSummary {
     /// The history of its log, and the former ones.
     pub lineage: Lineage,
     /// The oldest seq that its segments hold; the log's end if they hold none.
@@ -46,13 +46,13 @@ pub struct Holdings {
 ///
 /// # Errors
 /// The files' trouble.
-pub fn holdings<S: Store>(store: &S, looked: &Looked) -> Result<Holdings, OpenError> {
+pub fn holdings<S: Store>(store: &S, looked: &Inspection) -> Result<JournalSummary, JournalOpenError> {
     let checkpoint = looked.checkpoint();
     let oldest_seq = match numbers(store)?.first() {
         Some(oldest) => read_header(store, *oldest)?.map_or(looked.end().next, |header| header.first_seq),
         None => looked.end().next,
     };
-    Ok(Holdings {
+    Ok(JournalSummary {
         lineage: lineage_of(checkpoint, looked.superblock()),
         oldest_seq,
         durability: last_start(checkpoint).map(|(_, durability)| durability),
@@ -99,16 +99,16 @@ pub fn found<S: Store>(
     store: &mut S,
     former: &Superblock,
     founder: &Founder,
-) -> Result<Superblock, OpenError> {
+) -> Result<Superblock, JournalOpenError> {
     let numbers = numbers(store)?;
     let (state, _, torn) = recover::cold(store, &numbers)?;
     if let Some(torn) = &torn {
         clear(store, torn)?;
     }
-    let State { log, checkpoint, .. } = state;
+    let RecoveredState { log, checkpoint, .. } = state;
     // One that is damaged, which nobody ever heard of, is made anew.
     if let Ok(Some(_)) = pending(store, former, &log.end, checkpoint.history) {
-        return Err(OpenError::Settings(format!(
+        return Err(JournalOpenError::Settings(format!(
             "history {:016x} was founded on this journal already, and nobody has used it yet: start its sequencer",
             former.history
         )));
@@ -126,7 +126,7 @@ pub fn found<S: Store>(
         durability: founder.durability,
         wall: founder.wall,
     };
-    let frame = founding.frame().map_err(OpenError::Settings)?;
+    let frame = founding.frame().map_err(JournalOpenError::Settings)?;
     // What is packed was synced when it was packed.
     for number in numbers.iter().filter(|_| !planted(Mutation::FoundedOnUnsynced)) {
         match store.sync(FileName::Segment(*number)) {
@@ -157,31 +157,31 @@ pub fn found<S: Store>(
 
 /// The founding of a journal's history, not yet in its segments.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Pending {
+pub(crate) struct PendingFounding {
     bytes: Vec<u8>,
     /// Where the log ends with it.
     pub end: LogEnd,
 }
 
-impl Pending {
+impl PendingFounding {
     fn frame(&self) -> FrameView<'_> {
         FrameView::from_prefix(&self.bytes).expect("it was read when it was found")
     }
 
     /// The tables know it.
-    pub fn apply(&self, checkpoint: &mut Checkpoint) -> Result<(), OpenError> {
+    pub fn apply(&self, checkpoint: &mut Checkpoint) -> Result<(), JournalOpenError> {
         checkpoint.apply(&self.frame()).map_err(|wrong| damaged(self.end.next - 1, &wrong.to_string()))
     }
 
     /// It goes behind the log of the former history.
-    pub fn put<M: TailMemory>(&self, tail: &mut Tail<M>) -> Result<(), OpenError> {
-        let unfit = |what| OpenError::Settings(format!("the founding of the history: {what:?}"));
+    pub fn put<M: TailMemory>(&self, tail: &mut Tail<M>) -> Result<(), JournalOpenError> {
+        let unfit = |what| JournalOpenError::Settings(format!("the founding of the history: {what:?}"));
         tail.append(&self.frame()).map_err(unfit).map(drop)
     }
 }
 
-fn damaged(seq: Seq, what: &str) -> OpenError {
-    OpenError::Damaged(Damage::new(FileName::Founding, 0, seq, what))
+fn damaged(seq: Seq, what: &str) -> JournalOpenError {
+    JournalOpenError::Damaged(Damage::new(FileName::Founding, 0, seq, what))
 }
 
 /// The founding of the history that the superblock names, if the log of the journal (it ends at `end`, in `history`) is
@@ -191,7 +191,7 @@ pub(crate) fn pending<S: Store>(
     superblock: &Superblock,
     end: &LogEnd,
     history: u64,
-) -> Result<Option<Pending>, OpenError> {
+) -> Result<Option<PendingFounding>, JournalOpenError> {
     let is_known = superblock.history == 0 || history == superblock.history;
     if is_known && !planted(Mutation::AnyFoundingIsOurs) {
         return Ok(None);
@@ -210,5 +210,5 @@ pub(crate) fn pending<S: Store>(
     }
     let unfit = |misfit| damaged(end.next, &format!("it does not follow the log ({misfit:?})"));
     let end = end.follow(&frame).map_err(unfit)?;
-    Ok(Some(Pending { bytes, end }))
+    Ok(Some(PendingFounding { bytes, end }))
 }

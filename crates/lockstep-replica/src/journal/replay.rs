@@ -16,7 +16,7 @@
 
 use crate::journal::extents::Extents;
 use crate::journal::record::Record;
-use lockstep_core::proto::log::{LogEnd, Misfit};
+use lockstep_core::proto::log::{LogEnd, LogMismatch};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Epoch, FrameView, Seq};
 
@@ -35,7 +35,7 @@ pub struct Staging<P> {
 
 /// What a record did.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Step {
+pub enum RebuildStep {
     /// The log grew by this frame.
     Grown,
     /// A frame was staged.
@@ -53,7 +53,7 @@ pub enum Step {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Misplaced {
     /// The frame follows neither the log nor what is staged.
-    Frame(Misfit),
+    Frame(LogMismatch),
     /// A Stage begins where the log has no such end.
     Stage,
     /// A Switch without a staging, or one of other frames.
@@ -72,7 +72,7 @@ impl std::fmt::Display for Misplaced {
 
 /// A log and where it lies.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Replay<P> {
+pub struct LogRebuild<P> {
     /// The log's end.
     pub end: LogEnd,
     /// What is held beside it.
@@ -81,7 +81,7 @@ pub struct Replay<P> {
     pub runs: Extents<P>,
 }
 
-impl<P: Copy + Ord> Replay<P> {
+impl<P: Copy + Ord> LogRebuild<P> {
     /// A log that ends at `end`; `runs` says how many places are remembered.
     pub fn from_end(end: LogEnd, runs: Extents<P>) -> Self {
         Self { end, staging: None, runs }
@@ -93,17 +93,17 @@ impl<P: Copy + Ord> Replay<P> {
     }
 
     /// Reads the record at `at`.
-    pub fn on_record(&mut self, at: P, record: &Record<'_>) -> Result<Step, Misplaced> {
+    pub fn on_record(&mut self, at: P, record: &Record<'_>) -> Result<RebuildStep, Misplaced> {
         match *record {
             Record::Frame(frame) => self.on_frame(at, &frame),
             Record::Stage { base, .. } if base.next > self.end.next => Err(Misplaced::Stage),
             Record::Stage { base, epoch } => {
                 self.on_stage(at, base, epoch);
-                Ok(Step::Marked)
+                Ok(RebuildStep::Marked)
             }
             Record::Abandon => {
                 self.on_abandon();
-                Ok(Step::Marked)
+                Ok(RebuildStep::Marked)
             }
             Record::Switch { from, end } => {
                 let fits = |staging: &Staging<P>| staging.base.next == from && staging.end == end;
@@ -111,12 +111,12 @@ impl<P: Copy + Ord> Replay<P> {
                     return Err(Misplaced::Switch);
                 }
                 self.on_switch();
-                Ok(Step::Switched { from })
+                Ok(RebuildStep::Switched { from })
             }
         }
     }
 
-    fn on_frame(&mut self, at: P, frame: &FrameView<'_>) -> Result<Step, Misplaced> {
+    fn on_frame(&mut self, at: P, frame: &FrameView<'_>) -> Result<RebuildStep, Misplaced> {
         match &self.staging {
             Some(staging) => {
                 let end = staging.end.follow(frame).map_err(Misplaced::Frame)?;
@@ -124,12 +124,12 @@ impl<P: Copy + Ord> Replay<P> {
                 if planted(Mutation::TornExchange) {
                     self.on_switch();
                 }
-                Ok(Step::Staged)
+                Ok(RebuildStep::Staged)
             }
             None => {
                 let end = self.end.follow(frame).map_err(Misplaced::Frame)?;
                 self.on_grown(at, end);
-                Ok(Step::Grown)
+                Ok(RebuildStep::Grown)
             }
         }
     }

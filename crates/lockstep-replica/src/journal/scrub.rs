@@ -9,17 +9,17 @@ use crate::journal::damage::Damage;
 use crate::journal::derived::check_derived;
 use crate::journal::extents::Extents;
 use crate::journal::index::Index;
-use crate::journal::open::OpenError;
+use crate::journal::open::JournalOpenError;
 use crate::journal::packed::file_of;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, read_whole};
 use crate::journal::read::numbers;
 use crate::journal::record::Record;
 use crate::journal::recovery;
-use crate::journal::replay::{Replay, Step};
+use crate::journal::replay::{LogRebuild, RebuildStep};
 use crate::journal::segment::{RECORDS_AT, SegmentHeader};
 use crate::journal::superblock::{NoSuperblock, Superblock};
-use crate::journal::torn::{self, End};
-use crate::journal::walk::{Found, Walk, read_header};
+use crate::journal::torn::{self, TailEnd};
+use crate::journal::walk::{Walk, WalkItem, read_header};
 use lockstep_core::proto::lineage::goes_on;
 use lockstep_core::proto::log::LogEnd;
 
@@ -29,7 +29,7 @@ struct Current {
     header: SegmentHeader,
     offset: u64,
     /// What the records said so far; `None` behind damage: then only their seals are looked at.
-    log: Option<Replay<u64>>,
+    log: Option<LogRebuild<u64>>,
     /// The history of the last frame that went behind the log; 0 before any.
     history: u64,
     /// The same of the last frame that was staged.
@@ -120,14 +120,14 @@ impl Scrub {
         let stop = current.offset.saturating_add(budget_bytes);
         while walk.offset() < stop {
             let bad = match walk.step()? {
-                Found::Record(offset, record, bytes) => {
+                WalkItem::Record(offset, record, bytes) => {
                     self.records += 1;
                     self.bytes += bytes.len() as u64;
                     judge(current, offset, &record, found);
                     continue;
                 }
-                Found::End(offset) => (offset, "nothing".to_string(), false),
-                Found::Bad(offset, reject) => (offset, reject.to_string(), true),
+                WalkItem::End(offset) => (offset, "nothing".to_string(), false),
+                WalkItem::Bad(offset, reject) => (offset, reject.to_string(), true),
             };
             let (offset, what, is_bad) = bad;
             let sealed = (limit > current.header.number && limit != u64::MAX)
@@ -136,9 +136,9 @@ impl Scrub {
             let is_packed = matches!(file, FileName::Packed(_));
             let is_damage = is_bad && is_packed
                 || match torn::look(store, current.header.number, offset, is_bad)? {
-                    End::Clean => false,
-                    End::Torn(_) => sealed,
-                    End::Damage(_) => true,
+                    TailEnd::Clean => false,
+                    TailEnd::Torn(_) => sealed,
+                    TailEnd::Damage(_) => true,
                 };
             let mut behind = None;
             if is_damage {
@@ -177,7 +177,7 @@ impl Scrub {
         self.number = number;
         match read_header(store, number)? {
             Ok(header) => {
-                let log = Some(Replay::from_end(header.before(), Extents::bounded(1)));
+                let log = Some(LogRebuild::from_end(header.before(), Extents::bounded(1)));
                 self.current =
                     Some(Current { header, offset: RECORDS_AT, log, history: 0, staged: 0, damaged: false });
             }
@@ -194,7 +194,7 @@ impl Scrub {
         &mut self,
         store: &S,
         header: &SegmentHeader,
-        log: Option<Replay<u64>>,
+        log: Option<LogRebuild<u64>>,
         damaged: bool,
         offset: u64,
         found: &mut Vec<Damage>,
@@ -237,19 +237,19 @@ fn judge(current: &mut Current, offset: u64, record: &Record<'_>, found: &mut Ve
     let Some(log) = current.log.as_mut() else { return };
     let judged = log.on_record(offset, record).map_err(|why| why.to_string());
     let judged = match (judged, record) {
-        (Ok(Step::Grown), Record::Frame(frame)) => {
+        (Ok(RebuildStep::Grown), Record::Frame(frame)) => {
             let before = std::mem::replace(&mut current.history, frame.header.history);
             let is_founded = goes_on(before, frame);
             is_founded
                 .then_some(())
                 .ok_or_else(|| "a frame of another history, which nothing founds".to_string())
         }
-        (Ok(Step::Staged), Record::Frame(frame)) => {
+        (Ok(RebuildStep::Staged), Record::Frame(frame)) => {
             current.staged = frame.header.history;
             Ok(())
         }
         // What was staged is the log now: its history is that of its last frame.
-        (Ok(Step::Switched { .. }), _) => {
+        (Ok(RebuildStep::Switched { .. }), _) => {
             current.history = current.staged;
             Ok(())
         }
@@ -317,7 +317,7 @@ pub fn verify<S: Store>(store: &S) -> Result<Verified, StoreError> {
         damage.push(Damage::new(FileName::Segment(number), offset, end.next, what));
     }
     if let Some(superblock) = &superblock
-        && let Err(OpenError::Damaged(found)) =
+        && let Err(JournalOpenError::Damaged(found)) =
             recovery::pending(store, superblock, &scrub.end.unwrap_or(LogEnd::BLANK), scrub.history)
     {
         damage.push(found);

@@ -28,7 +28,7 @@ use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource,
 use crate::journal::proof::RunRecord;
 use crate::journal::read::numbers;
 use crate::journal::record::Record;
-use crate::journal::replay::{Replay, Step};
+use crate::journal::replay::{LogRebuild, RebuildStep};
 use crate::journal::segment::{
     GROUP_MARK_LEN, GroupMark, RECORDS_AT, SegmentHeader, blank_sectors, write_group_mark,
 };
@@ -162,7 +162,7 @@ pub struct SegmentWriter {
     last_number: u64,
     /// The position behind the last record written.
     pos: u64,
-    log: Replay<u64>,
+    log: LogRebuild<u64>,
     /// The checkpoint at the log's end; `None` after a switch, until it is computed from the files.
     checkpoint: Option<Checkpoint>,
     /// Zeros in the spare file so far; `None` when it is finished.
@@ -182,7 +182,7 @@ impl SegmentWriter {
         sizes: (TailLabel, Geometry, u64),
         filling: Option<Filling>,
         pos: u64,
-        log: Replay<u64>,
+        log: LogRebuild<u64>,
         checkpoint: Option<Checkpoint>,
         synced_to: u64,
     ) -> Self {
@@ -195,7 +195,7 @@ impl SegmentWriter {
             filling,
             pos,
             // It asks for no frame, so one run is enough.
-            log: Replay { runs: Extents::bounded(1), ..log },
+            log: LogRebuild { runs: Extents::bounded(1), ..log },
             checkpoint,
             spare_len: Some(0),
             sealed: None,
@@ -357,12 +357,12 @@ impl SegmentWriter {
                 filling.index.on_record(offset + at as u64, &record, len);
             }
             match (step, record) {
-                (Step::Grown, Record::Frame(frame)) => {
+                (RebuildStep::Grown, Record::Frame(frame)) => {
                     if let Some(Err(wrong)) = self.checkpoint.as_mut().map(|table| table.apply(&frame)) {
                         panic!("the tail published what cannot be: {wrong}");
                     }
                 }
-                (Step::Switched { .. }, _) => self.checkpoint = None,
+                (RebuildStep::Switched { .. }, _) => self.checkpoint = None,
                 _ => {}
             }
             at += len;

@@ -15,16 +15,16 @@
 
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
-use crate::journal::index::{Index, Place};
+use crate::journal::index::{FramePosition, Index};
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
 use crate::journal::read::numbers;
 use crate::journal::record::Record;
-use crate::journal::replay::Replay;
+use crate::journal::replay::LogRebuild;
 use crate::journal::segment::RECORDS_AT;
-use crate::journal::walk::{Found, Walk, read_header};
+use crate::journal::walk::{Walk, WalkItem, read_header};
 use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::log::LogEnd;
-use lockstep_wire::{Chain, Epoch, ReplayEnd, Seq};
+use lockstep_wire::{Chain, Epoch, ReplayEndReason, Seq};
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
@@ -81,14 +81,14 @@ impl Unserved {
 
 impl Written {
     /// Whether a reader of `history` (0: of any) may be given this log from `from` on. If not, why, and with
-    /// [`ReplayEnd::Beyond`] the seq at which a later history was founded on the reader's.
-    pub fn admits(&self, history: u64, from: Seq) -> Result<(), (ReplayEnd, Seq)> {
+    /// [`ReplayEndReason::Beyond`] the seq at which a later history was founded on the reader's.
+    pub fn admits(&self, history: u64, from: Seq) -> Result<(), (ReplayEndReason, Seq)> {
         let own = self.lineage.history();
         match self.lineage.left_at(history) {
-            _ if own == 0 => Err((ReplayEnd::Ahead, 0)),
+            _ if own == 0 => Err((ReplayEndReason::Ahead, 0)),
             _ if history == 0 || history == own => Ok(()),
-            None => Err((ReplayEnd::OtherHistory, 0)),
-            Some(left) if from > left.next => Err((ReplayEnd::Beyond, left.next)),
+            None => Err((ReplayEndReason::OtherHistory, 0)),
+            Some(left) if from > left.next => Err((ReplayEndReason::Beyond, left.next)),
             Some(_) => Ok(()),
         }
     }
@@ -96,7 +96,7 @@ impl Written {
 
 /// Bytes of one segment that hold whole frames of the log, one behind the other.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Stretch {
+pub struct SegmentRange {
     /// The segment.
     pub number: u64,
     /// Where it begins.
@@ -109,7 +109,7 @@ pub struct Stretch {
 
 /// Where a frame stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Spot {
+pub struct SegmentPosition {
     /// The segment.
     pub number: u64,
     /// Where it begins.
@@ -122,27 +122,27 @@ pub struct Spot {
 
 /// Why a shelf cannot say.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum ShelfError {
+pub enum SegmentIndexError {
     /// The files.
     Store(StoreError),
     /// What is in them.
     Damage(Damage),
 }
 
-impl ShelfError {
+impl SegmentIndexError {
     /// Whether it is only that retention has removed what was looked for.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Store(error) if error.fault == StoreFault::Missing)
     }
 }
 
-impl From<StoreError> for ShelfError {
+impl From<StoreError> for SegmentIndexError {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
     }
 }
 
-impl fmt::Display for ShelfError {
+impl fmt::Display for SegmentIndexError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(error) => error.fmt(f),
@@ -156,8 +156,8 @@ const INDICES_MAX: usize = 8;
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub struct Shelf {
-    log: Replay<Place>,
+pub struct SegmentIndex {
+    log: LogRebuild<FramePosition>,
     /// The log's next seq before each segment.
     firsts: BTreeMap<u64, Seq>,
     /// The newest segment's index, as far as it was read.
@@ -168,10 +168,10 @@ pub struct Shelf {
     damaged: Unserved,
 }
 
-impl Default for Shelf {
+impl Default for SegmentIndex {
     fn default() -> Self {
         Self {
-            log: Replay::from_end(LogEnd::BLANK, Extents::unbounded()),
+            log: LogRebuild::from_end(LogEnd::BLANK, Extents::unbounded()),
             firsts: BTreeMap::new(),
             growing: Index::new(0, 1),
             number: 0,
@@ -182,7 +182,7 @@ impl Default for Shelf {
     }
 }
 
-impl Shelf {
+impl SegmentIndex {
     /// Where the log ends that was read so far.
     pub fn end(&self) -> LogEnd {
         self.log.end
@@ -204,7 +204,7 @@ impl Shelf {
     ///
     /// # Errors
     /// The files cannot be read, or hold what cannot be.
-    pub fn refresh<S: Store>(&mut self, store: &S, to: &Written) -> Result<(), ShelfError> {
+    pub fn refresh<S: Store>(&mut self, store: &S, to: &Written) -> Result<(), SegmentIndexError> {
         if self.firsts.first_key_value().is_some_and(|(number, _)| *number < to.oldest) {
             self.forget_below(to.oldest);
         }
@@ -219,15 +219,15 @@ impl Shelf {
         while walk.offset() < to.offset {
             let at = walk.offset();
             match walk.step()? {
-                Found::Record(offset, record, bytes) => {
+                WalkItem::Record(offset, record, bytes) => {
                     self.log
                         .on_record((self.number, offset), &record)
                         .map_err(|why| damage(self.number, offset, self.log.end.next, &why))?;
                     self.growing.on_record(offset, &record, bytes.len());
                     self.offset = offset + bytes.len() as u64;
                 }
-                Found::End(_) => return Err(damage(self.number, at, self.log.end.next, &"nothing")),
-                Found::Bad(_, reject) => return Err(damage(self.number, at, self.log.end.next, &reject)),
+                WalkItem::End(_) => return Err(damage(self.number, at, self.log.end.next, &"nothing")),
+                WalkItem::Bad(_, reject) => return Err(damage(self.number, at, self.log.end.next, &reject)),
             }
         }
         Ok(())
@@ -239,19 +239,20 @@ impl Shelf {
     }
 
     /// Segments up to `newest` have begun; those below are sealed, and their indices tell what they hold.
-    fn take_sealed<S: Store>(&mut self, store: &S, newest: u64) -> Result<(), ShelfError> {
+    fn take_sealed<S: Store>(&mut self, store: &S, newest: u64) -> Result<(), SegmentIndexError> {
         let present: Vec<u64> = numbers(store)?.into_iter().filter(|number| *number <= newest).collect();
         let oldest = present.first().copied().unwrap_or(newest);
         self.forget_below(oldest);
         // What was read of the newest one so far is read again from its index, as it is sealed now.
         let known = self.number;
-        let mut log = std::mem::replace(&mut self.log, Replay::from_end(LogEnd::BLANK, Extents::unbounded()));
+        let mut log =
+            std::mem::replace(&mut self.log, LogRebuild::from_end(LogEnd::BLANK, Extents::unbounded()));
         if known > 0 && present.contains(&known) {
             let rest = Index::load(store, known, 0)?;
             self.finish(store, &mut log, rest.end_offset)?;
         }
         for &number in present.iter().filter(|number| **number > known) {
-            let header = read_header(store, number)?.map_err(ShelfError::Damage)?;
+            let header = read_header(store, number)?.map_err(SegmentIndexError::Damage)?;
             self.firsts.insert(number, header.first_seq);
             if number < newest {
                 Index::load(store, number, header.first_seq)?.replay(&mut log.runs);
@@ -270,12 +271,12 @@ impl Shelf {
     fn finish<S: Store>(
         &mut self,
         store: &S,
-        log: &mut Replay<Place>,
+        log: &mut LogRebuild<FramePosition>,
         end_offset: u64,
-    ) -> Result<(), ShelfError> {
+    ) -> Result<(), SegmentIndexError> {
         let mut walk = Walk::new(store, self.number, self.offset);
         while walk.offset() < end_offset {
-            let Found::Record(offset, record, _) = walk.step()? else { break };
+            let WalkItem::Record(offset, record, _) = walk.step()? else { break };
             log.on_record((self.number, offset), &record)
                 .map_err(|why| damage(self.number, offset, log.end.next, &why))?;
         }
@@ -285,8 +286,12 @@ impl Shelf {
     /// The frame of the log that holds `seq`; `None` if no segment has it.
     ///
     /// # Errors
-    /// As [`Shelf::refresh`].
-    pub fn locate<S: Store>(&mut self, store: &S, seq: Seq) -> Result<Option<Spot>, ShelfError> {
+    /// As [`SegmentIndex::refresh`].
+    pub fn locate<S: Store>(
+        &mut self,
+        store: &S,
+        seq: Seq,
+    ) -> Result<Option<SegmentPosition>, SegmentIndexError> {
         if seq < self.oldest_seq() || seq >= self.log.end.next {
             return Ok(None);
         }
@@ -306,23 +311,23 @@ impl Shelf {
         let mut walk = Walk::new(store, number, hint);
         loop {
             match walk.step()? {
-                Found::Record(offset, Record::Frame(frame), _) if frame.header.next_seq() > seq => {
+                WalkItem::Record(offset, Record::Frame(frame), _) if frame.header.next_seq() > seq => {
                     let header = frame.header;
                     if header.first_seq > seq {
                         return Err(damage(number, offset, seq, &"a frame is missing before this one"));
                     }
-                    return Ok(Some(Spot {
+                    return Ok(Some(SegmentPosition {
                         number,
                         offset,
                         first_seq: header.first_seq,
                         chain: header.chain,
                     }));
                 }
-                Found::Record(..) => {}
-                Found::End(offset) => {
+                WalkItem::Record(..) => {}
+                WalkItem::End(offset) => {
                     return Err(damage(number, offset, seq, &"the log does not go on there"));
                 }
-                Found::Bad(offset, reject) => return Err(damage(number, offset, seq, &reject)),
+                WalkItem::Bad(offset, reject) => return Err(damage(number, offset, seq, &reject)),
             }
         }
     }
@@ -331,24 +336,24 @@ impl Shelf {
     /// be compared. Returns where the first frame of it stands, if there is one yet, or why not.
     ///
     /// # Errors
-    /// As [`Shelf::refresh`].
+    /// As [`SegmentIndex::refresh`].
     pub fn begin<S: Store>(
         &mut self,
         store: &S,
         seq: Seq,
         chain: Option<Chain>,
         bound: Seq,
-    ) -> Result<Result<Option<Spot>, ReplayEnd>, ShelfError> {
+    ) -> Result<Result<Option<SegmentPosition>, ReplayEndReason>, SegmentIndexError> {
         if seq < self.oldest_seq() {
-            return Ok(Err(ReplayEnd::TooOld));
+            return Ok(Err(ReplayEndReason::TooOld));
         }
         if seq > bound {
-            return Ok(Err(ReplayEnd::Ahead));
+            return Ok(Err(ReplayEndReason::Ahead));
         }
         let spot = self.locate(store, seq)?;
         let found = spot.map_or(self.log.end.chain, |spot| spot.chain);
         if chain.is_some_and(|wanted| wanted != found) {
-            return Ok(Err(ReplayEnd::ChainMismatch));
+            return Ok(Err(ReplayEndReason::ChainMismatch));
         }
         Ok(Ok(spot.filter(|spot| spot.first_seq < bound)))
     }
@@ -357,15 +362,15 @@ impl Shelf {
     /// frames below `bound`, about `len_max` bytes of them; `None` if the segment or its run ends there.
     ///
     /// # Errors
-    /// As [`Shelf::refresh`].
+    /// As [`SegmentIndex::refresh`].
     pub fn stretch<S: Store>(
         &mut self,
         store: &S,
-        (number, offset): Place,
+        (number, offset): FramePosition,
         seq: Seq,
         bound: Seq,
         len_max: u64,
-    ) -> Result<Option<Stretch>, ShelfError> {
+    ) -> Result<Option<SegmentRange>, SegmentIndexError> {
         let Some(run) = self.log.runs.find(seq).map(|index| self.log.runs.list()[index]) else {
             return Ok(None);
         };
@@ -378,26 +383,26 @@ impl Shelf {
         let limit = run.end.filter(|end| end.0 == number).map_or(u64::MAX, |end| end.1);
         let limit = limit.min(offset.saturating_add(len_max).saturating_add(1));
         if let Some((next, end)) = self.index(store, number)?.last_row(offset, limit, bound) {
-            return Ok(Some(Stretch { number, offset, len: end - offset, next }));
+            return Ok(Some(SegmentRange { number, offset, len: end - offset, next }));
         }
         // Less than a row is left: frame by frame, up to the bound.
         let mut walk = Walk::new(store, number, offset);
         let (mut next, mut end) = (seq, offset);
         while end < limit {
             match walk.step()? {
-                Found::Record(at, Record::Frame(frame), bytes) if frame.header.next_seq() <= bound => {
+                WalkItem::Record(at, Record::Frame(frame), bytes) if frame.header.next_seq() <= bound => {
                     next = frame.header.next_seq();
                     end = at + bytes.len() as u64;
                 }
-                Found::Bad(at, reject) if next == seq => return Err(damage(number, at, seq, &reject)),
-                Found::Record(..) | Found::End(_) | Found::Bad(..) => break,
+                WalkItem::Bad(at, reject) if next == seq => return Err(damage(number, at, seq, &reject)),
+                WalkItem::Record(..) | WalkItem::End(_) | WalkItem::Bad(..) => break,
             }
         }
-        Ok((next > seq).then_some(Stretch { number, offset, len: end - offset, next }))
+        Ok((next > seq).then_some(SegmentRange { number, offset, len: end - offset, next }))
     }
 
     /// What is damaged is not given away, whatever of it is whole.
-    fn judge(&self, number: u64, seq: Seq) -> Result<(), ShelfError> {
+    fn judge(&self, number: u64, seq: Seq) -> Result<(), SegmentIndexError> {
         if self.damaged.contains(number) {
             return Err(damage(number, 0, seq, &"found before, and not mended yet"));
         }
@@ -433,6 +438,6 @@ impl Shelf {
     }
 }
 
-fn damage(number: u64, offset: u64, seq: Seq, what: &dyn fmt::Display) -> ShelfError {
-    ShelfError::Damage(Damage::new(FileName::Segment(number), offset, seq, what))
+fn damage(number: u64, offset: u64, seq: Seq, what: &dyn fmt::Display) -> SegmentIndexError {
+    SegmentIndexError::Damage(Damage::new(FileName::Segment(number), offset, seq, what))
 }

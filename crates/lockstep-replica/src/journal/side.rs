@@ -117,7 +117,7 @@ pub struct Inputs {
 
 /// What is to be done after a turn.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Next {
+pub enum SideStep {
     /// The next turn, at once.
     Again,
     /// The next turn after so many nanoseconds, or when `stop` is set.
@@ -130,7 +130,7 @@ pub enum Next {
 
 /// What happened in a turn, for the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Remark {
+pub enum SideEvent {
     /// Something that may pass keeps the journal from its files; it waits.
     Stuck(WriteError),
     /// The journal goes on.
@@ -163,7 +163,7 @@ pub enum Remark {
     NotRemoved(WriteError),
 }
 
-impl fmt::Display for Remark {
+impl fmt::Display for SideEvent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Stuck(error) | Self::NotRemoved(error) => error.fmt(f),
@@ -212,7 +212,7 @@ struct Stuck {
 
 /// The side thread's state: everything but its thread, its clock and its files.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Side {
+pub struct SideThread {
     settings: SideSettings,
     writer: SegmentWriter,
     superblock: Superblock,
@@ -245,7 +245,7 @@ pub struct Side {
     said_pos: Option<u64>,
 }
 
-impl Side {
+impl SideThread {
     /// A side thread behind what [`super::open`] found.
     pub fn new(writer: SegmentWriter, superblock: Superblock, settings: SideSettings) -> Self {
         let mut side = Self {
@@ -329,8 +329,8 @@ impl Side {
         store: &mut S,
         source: &mut T,
         inputs: &Inputs,
-        remarks: &mut Vec<Remark>,
-    ) -> Next {
+        remarks: &mut Vec<SideEvent>,
+    ) -> SideStep {
         self.said_pos.get_or_insert_with(|| source.word(Word::PublishedPos));
         let is_chore = matches!(self.half, Half::Chores(_)) && !inputs.stop;
         let worked = match std::mem::replace(&mut self.half, Half::Urgent) {
@@ -343,7 +343,7 @@ impl Side {
             Ok(next) => {
                 // Records that are written prove nothing about a chore that the same lack stopped.
                 if self.stuck.take_if(|stuck| is_chore || !stuck.in_chore).is_some() {
-                    remarks.push(Remark::GoesOn);
+                    remarks.push(SideEvent::GoesOn);
                 }
                 next
             }
@@ -353,14 +353,14 @@ impl Side {
                     self.tries_to_stop += u32::from(inputs.stop);
                     let before = self.stuck.replace(Stuck { fault, in_chore: is_chore });
                     if before.is_none_or(|before| before.fault != fault) {
-                        remarks.push(Remark::Stuck(error));
+                        remarks.push(SideEvent::Stuck(error));
                     }
                     if fault == StoreFault::NoSpace {
                         self.make_room(store, source, inputs, remarks);
                     }
-                    Next::Pause(STUCK_PAUSE_NS)
+                    SideStep::Pause(STUCK_PAUSE_NS)
                 }
-                _ => Next::Failed(error),
+                _ => SideStep::Failed(error),
             },
         }
     }
@@ -371,7 +371,7 @@ impl Side {
         store: &mut S,
         source: &mut T,
         inputs: &Inputs,
-    ) -> Result<Next, WriteError> {
+    ) -> Result<SideStep, WriteError> {
         self.store_words(store, source, inputs)?;
         self.reach_device(store, source, inputs)?;
         let bytes = copy_group(source, &mut self.writer, store)?;
@@ -390,9 +390,9 @@ impl Side {
             self.half = Half::Chores(bytes);
         } else if bytes == 0 {
             self.writer.mark_clean(store, &mut self.superblock)?;
-            return Ok(Next::Stopped);
+            return Ok(SideStep::Stopped);
         }
-        Ok(Next::Again)
+        Ok(SideStep::Again)
     }
 
     /// Where acks wait for the device, it gets what was written before, by whomever; where they do no more, the
@@ -492,7 +492,7 @@ impl Side {
         source: &T,
         inputs: &Inputs,
         idle: bool,
-        remarks: &mut Vec<Remark>,
+        remarks: &mut Vec<SideEvent>,
     ) -> Result<(), WriteError> {
         let now = inputs.now;
         if idle || self.writer.is_spare_due() {
@@ -533,7 +533,7 @@ impl Side {
         &mut self,
         store: &S,
         budget: u64,
-        remarks: &mut Vec<Remark>,
+        remarks: &mut Vec<SideEvent>,
     ) -> Result<(), WriteError> {
         let mut found: Vec<Damage> = Vec::new();
         self.scrub.step(store, self.writer.number(), budget, &mut found)?;
@@ -541,13 +541,13 @@ impl Side {
             let told = &mut self.damaged.entry(self.scrub.number()).or_default().found;
             if told.len() < TOLD_MAX && !told.contains(&damage) {
                 told.push(damage.clone());
-                remarks.push(Remark::Damaged(damage));
+                remarks.push(SideEvent::Damaged(damage));
             }
         }
         if let Some((number, true)) = self.scrub.finished()
             && self.damaged.remove(&number).is_some()
         {
-            remarks.push(Remark::Mended(number));
+            remarks.push(SideEvent::Mended(number));
         }
         self.serve();
         Ok(())
@@ -563,7 +563,7 @@ impl Side {
         &mut self,
         store: &mut S,
         now: Nanos,
-        remarks: &mut Vec<Remark>,
+        remarks: &mut Vec<SideEvent>,
     ) -> Result<(), WriteError> {
         if let Some(why) = self.not_mended.take()
             && let Some(mend) = self.mend.take()
@@ -587,7 +587,7 @@ impl Side {
         match mend.finish(store) {
             Ok(Ok(())) => {
                 self.damaged.remove(&number);
-                remarks.push(Remark::Mended(number));
+                remarks.push(SideEvent::Mended(number));
                 self.serve();
             }
             Ok(Err(why)) => self.put_off(number, now, why, remarks),
@@ -598,19 +598,19 @@ impl Side {
     }
 
     /// A segment was not mended, and is tried again later if it was not tried too often.
-    fn put_off(&mut self, number: u64, now: Nanos, why: String, remarks: &mut Vec<Remark>) {
+    fn put_off(&mut self, number: u64, now: Nanos, why: String, remarks: &mut Vec<SideEvent>) {
         self.mend = None;
         self.mend_due = now + self.settings.mend_period_ns;
         let Some(wound) = self.damaged.get_mut(&number) else { return };
         wound.tries += 1;
-        remarks.push(Remark::NotMended { number, left: TRIES_TO_MEND - wound.tries, why });
+        remarks.push(SideEvent::NotMended { number, left: TRIES_TO_MEND - wound.tries, why });
     }
 
     /// Packs one sealed segment. It takes some hundredths of a second, in which the ring fills a little. No room
     /// for it is no trouble: it is tried again.
-    fn pack<S: Store>(&mut self, store: &mut S, remarks: &mut Vec<Remark>) -> Result<(), WriteError> {
+    fn pack<S: Store>(&mut self, store: &mut S, remarks: &mut Vec<SideEvent>) -> Result<(), WriteError> {
         match self.writer.pack(store) {
-            Ok(Some((number, plain, packed))) => remarks.push(Remark::Packed { number, plain, packed }),
+            Ok(Some((number, plain, packed))) => remarks.push(SideEvent::Packed { number, plain, packed }),
             Err(error) if !error.fault.may_pass() => return Err(error.into()),
             Ok(None) | Err(_) => {}
         }
@@ -620,19 +620,19 @@ impl Side {
     /// After `bytes` were copied: a pause until there is probably something to copy again. Half as long as before
     /// while a sixteenth of the ring comes in between two pauses, so that segments never lag by much of it, else
     /// twice as long.
-    fn rest<T: TailSource>(&mut self, source: &T, bytes: u64) -> Next {
+    fn rest<T: TailSource>(&mut self, source: &T, bytes: u64) -> SideStep {
         self.copied += bytes;
         // What came in while a group was written is a small one. In `power` somebody waits for it; else it may grow.
         let is_small = if self.settings.power { bytes == 0 } else { bytes < RUN_LEN_MAX / 2 };
         if !is_small {
-            return Next::Again;
+            return SideStep::Again;
         }
         let fast = std::mem::take(&mut self.copied) > source.ring_len() / 16;
         self.pause_ns = if fast { self.pause_ns / 2 } else { self.pause_ns.max(PAUSE_NS_MIN / 2) * 2 };
         // And never so long that a burst of 1 GB/s would fill a quarter of the ring meanwhile.
         let longest = self.settings.idle_ns.min(source.ring_len() / 4);
         self.pause_ns = self.pause_ns.clamp(PAUSE_NS_MIN.min(longest), longest);
-        Next::Pause(self.pause_ns)
+        SideStep::Pause(self.pause_ns)
     }
 
     fn retain<S: Store, T: TailSource>(
@@ -640,7 +640,7 @@ impl Side {
         store: &mut S,
         source: &T,
         inputs: &Inputs,
-        remarks: &mut Vec<Remark>,
+        remarks: &mut Vec<SideEvent>,
     ) -> Result<(), WriteError> {
         // The open trading day is the UTC day of the newest frame, until entries of the stream delimit days.
         let newest = self.writer.end().timestamp;
@@ -652,7 +652,7 @@ impl Side {
             (self.settings.retention, today.min(self.written.commit_next))
         };
         for number in self.writer.retain(store, retention, inputs.wall, keep_from)? {
-            remarks.push(Remark::Removed(number));
+            remarks.push(SideEvent::Removed(number));
             self.written.oldest = number + 1;
             self.damaged.remove(&number);
             self.mend.take_if(|mend| mend.number() == number);
@@ -667,10 +667,10 @@ impl Side {
         store: &mut S,
         source: &T,
         inputs: &Inputs,
-        remarks: &mut Vec<Remark>,
+        remarks: &mut Vec<SideEvent>,
     ) {
         match self.retain(store, source, inputs, remarks) {
-            Err(error) if error.passing().is_none() => remarks.push(Remark::NotRemoved(error)),
+            Err(error) if error.passing().is_none() => remarks.push(SideEvent::NotRemoved(error)),
             Ok(()) | Err(_) => {}
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! The question: where does a frame live from the moment it is stamped or received, so that nothing
 //! copies it again? Here. The leader builds the open frame in [`Tail::room`] and [`Tail::keep`]s it, a
-//! standby [`Tail::append`]s what it received, a repair is a [`Span`] of it.
+//! standby [`Tail::append`]s what it received, a repair is a [`RingSpan`] of it.
 //!
 //! ```text
 //!  0        floor            written               published = head      + room
@@ -20,8 +20,8 @@ use crate::journal::extents::{Extent, Extents};
 use crate::journal::layout::{Geometry, TailLabel};
 use crate::journal::ports::{TailMemory, Word};
 use crate::journal::record::{self, MARK_LEN};
-use crate::journal::replay::{Replay, Staging};
-use lockstep_core::proto::log::{LogEnd, Misfit};
+use crate::journal::replay::{LogRebuild, Staging};
+use lockstep_core::proto::log::{LogEnd, LogMismatch};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::ring::place_in;
 use lockstep_wire::{Epoch, FrameView, HEADER_LEN, Header, Kind, Seq, chain_after};
@@ -29,7 +29,7 @@ use std::fmt;
 
 /// One record in the ring. Good until the ring has come round; [`Tail::frame`] tells.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Span {
+pub struct RingSpan {
     /// Its position.
     pub pos: u64,
     /// Its bytes.
@@ -58,7 +58,7 @@ impl fmt::Display for Full {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum AppendError {
     /// It does not follow.
-    Misfit(Misfit),
+    Misfit(LogMismatch),
     /// No room.
     Full(Full),
     /// It is longer than this journal's records: the sender's MTU is another.
@@ -136,7 +136,7 @@ pub struct Tail<M> {
     switched_pos: u64,
     /// ... which agrees with this one up to here.
     switched_from: Seq,
-    log: Replay<u64>,
+    log: LogRebuild<u64>,
 }
 
 impl<M: TailMemory> Tail<M> {
@@ -148,7 +148,7 @@ impl<M: TailMemory> Tail<M> {
         memory.set_word(Word::HighSeq, end.next);
         memory.set_word(Word::WrittenSeq, end.next);
         memory.set_word(Word::DurableSeq, end.next);
-        Ok(Self::recovered(memory, label, geometry, Replay::from_end(end, no_runs()), end.next))
+        Ok(Self::recovered(memory, label, geometry, LogRebuild::from_end(end, no_runs()), end.next))
     }
 
     /// Takes a frame that segments hold already: after a reboot the ring is filled from them.
@@ -190,7 +190,7 @@ impl<M: TailMemory> Tail<M> {
         memory: M,
         label: TailLabel,
         geometry: Geometry,
-        log: Replay<u64>,
+        log: LogRebuild<u64>,
         switched_from: Seq,
     ) -> Self {
         let head = memory.word(Word::PublishedPos);
@@ -304,7 +304,7 @@ impl<M: TailMemory> Tail<M> {
     /// leader stamps behind its own log only.
     // Inlined by force, like what seals the frame: its header need not lie in memory once more.
     #[inline(always)]
-    pub fn keep(&mut self, header: &Header) -> Span {
+    pub fn keep(&mut self, header: &Header) -> RingSpan {
         let end = self.log.end;
         let len = header.length as usize;
         assert!(
@@ -325,7 +325,7 @@ impl<M: TailMemory> Tail<M> {
         let at = self.next_at;
         self.log.on_grown(at, behind);
         self.publish(at, len, header.first_seq);
-        Span { pos: at, len: header.length }
+        RingSpan { pos: at, len: header.length }
     }
 
     /// Where the log ends behind the frame in [`Tail::room`], which begins an epoch: seldom, and the whole rule.
@@ -340,14 +340,14 @@ impl<M: TailMemory> Tail<M> {
     }
 
     /// Stores a received frame behind the log, byte by byte. What is staged is given up.
-    pub fn append(&mut self, frame: &FrameView<'_>) -> Result<Span, AppendError> {
+    pub fn append(&mut self, frame: &FrameView<'_>) -> Result<RingSpan, AppendError> {
         let behind = self.log.end.follow(frame).map_err(AppendError::Misfit)?;
         self.check_len(frame)?;
         self.give_up().map_err(AppendError::Full)?;
         let at = self.copy_in(frame)?;
         self.log.on_grown(at, behind);
         self.publish(at, frame.bytes.len(), frame.header.first_seq);
-        Ok(Span { pos: at, len: frame.header.length })
+        Ok(RingSpan { pos: at, len: frame.header.length })
     }
 
     /// S7: from here on frames are staged that are to replace the log from `from` on, in `epoch`. An
@@ -373,14 +373,14 @@ impl<M: TailMemory> Tail<M> {
     }
 
     /// Stages a frame behind the log cut at `from` and the frames staged before.
-    pub fn stage_frame(&mut self, frame: &FrameView<'_>) -> Result<Span, AppendError> {
+    pub fn stage_frame(&mut self, frame: &FrameView<'_>) -> Result<RingSpan, AppendError> {
         let staging = self.log.staging.as_ref().ok_or(AppendError::NotStaging)?;
         let behind = staging.end.follow(frame).map_err(AppendError::Misfit)?;
         self.check_len(frame)?;
         let at = self.copy_in(frame)?;
         self.log.on_staged(at, behind);
         self.publish(at, frame.bytes.len(), frame.header.first_seq);
-        Ok(Span { pos: at, len: frame.header.length })
+        Ok(RingSpan { pos: at, len: frame.header.length })
     }
 
     /// Where log and staged frames end together; `None` while nothing is being staged.
@@ -507,7 +507,7 @@ impl<M: TailMemory> Tail<M> {
     }
 
     /// The frame of the log that contains `seq`, if the ring still has it.
-    pub fn find(&self, seq: Seq) -> Option<Span> {
+    pub fn find(&self, seq: Seq) -> Option<RingSpan> {
         if seq >= self.log.end.next {
             return None;
         }
@@ -533,7 +533,7 @@ impl<M: TailMemory> Tail<M> {
     }
 
     /// The next frame of the log behind that of `span`.
-    pub fn after(&self, span: Span) -> Option<Span> {
+    pub fn after(&self, span: RingSpan) -> Option<RingSpan> {
         let seq = Header::peek(self.bytes(span))?.next_seq();
         if seq >= self.log.end.next {
             return None;
@@ -545,18 +545,18 @@ impl<M: TailMemory> Tail<M> {
     }
 
     /// Whether `next` lies right behind `before` in memory, so that one slice holds both.
-    pub fn is_adjacent(&self, before: Span, next: Span) -> bool {
+    pub fn is_adjacent(&self, before: RingSpan, next: RingSpan) -> bool {
         let end = before.pos + u64::from(before.len);
         next.pos == end && place_in(self.geometry.ring_len, end) != 0
     }
 
     /// Exactly the record's bytes.
-    pub fn bytes(&self, span: Span) -> &[u8] {
+    pub fn bytes(&self, span: RingSpan) -> &[u8] {
         self.memory.read(span.pos, span.len as usize)
     }
 
     /// The frame, judged again: memory is not above suspicion, and an old span may have been overwritten.
-    pub fn frame(&self, span: Span) -> Result<FrameView<'_>, Damage> {
+    pub fn frame(&self, span: RingSpan) -> Result<FrameView<'_>, Damage> {
         FrameView::from_prefix(self.bytes(span)).map_err(|reject| {
             let seq = Header::peek(self.bytes(span)).map_or(0, |header| header.first_seq);
             Damage::new("tail", span.pos, seq, reject)
@@ -571,7 +571,7 @@ impl<M: TailMemory> Tail<M> {
     }
 
     /// The frame with `seq` at or behind the record at `at`, before `end`.
-    fn walk(&self, mut at: u64, end: u64, seq: Seq) -> Option<Span> {
+    fn walk(&self, mut at: u64, end: u64, seq: Seq) -> Option<RingSpan> {
         while at < end {
             let header = Header::peek(self.memory.read(at, HEADER_LEN))?;
             let len = u64::from(header.length);
@@ -579,7 +579,7 @@ impl<M: TailMemory> Tail<M> {
                 return None;
             }
             if header.kind == Kind::Frame as u8 && (header.first_seq..header.next_seq()).contains(&seq) {
-                return Some(Span { pos: at, len: header.length });
+                return Some(RingSpan { pos: at, len: header.length });
             }
             at = self.geometry.place(at + len);
         }

@@ -34,7 +34,7 @@ const GROUP_LEN_MAX: u64 = RUN_LEN_MAX + DATAGRAM_LEN_MAX as u64;
 
 /// How a segment's records stop.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum End {
+pub(crate) enum TailEnd {
     /// Nothing was written behind them.
     Clean,
     /// The last group did not get there as a whole. It was to end at this offset, if its mark did get there.
@@ -45,7 +45,7 @@ pub(crate) enum End {
 
 /// Looks at segment `number` from `offset` on, where its good records stop. `bad` says that something else
 /// than nothing stands there.
-pub(crate) fn look<S: Store>(store: &S, number: u64, offset: u64, bad: bool) -> Result<End, StoreError> {
+pub(crate) fn look<S: Store>(store: &S, number: u64, offset: u64, bad: bool) -> Result<TailEnd, StoreError> {
     let walk = Walk::new(store, number, offset);
     let last_mark = walk.last_mark()?;
     let before = last_mark.map_or(0, |mark| mark.before);
@@ -53,25 +53,27 @@ pub(crate) fn look<S: Store>(store: &S, number: u64, offset: u64, bad: bool) -> 
     let marked_end = mark.map(|mark| mark.end);
     let behind = Walk::new(store, number, offset).resync()?;
     if !bad && behind.is_none() && marked_end.is_none() {
-        return Ok(End::Clean);
+        return Ok(TailEnd::Clean);
     }
     if before > offset {
         let what = format!("in a group that was on the device when the next one was written ({before})");
-        return Ok(End::Damage(what));
+        return Ok(TailEnd::Damage(what));
     }
     let group_end = marked_end.unwrap_or(offset + GROUP_LEN_MAX);
     // A search begins 8 bytes behind where it is told to.
     if let Some(later) = Walk::new(store, number, group_end - 8).resync()? {
-        return Ok(End::Damage(format!("and good records of a later group behind it from byte {later} on")));
+        return Ok(TailEnd::Damage(format!(
+            "and good records of a later group behind it from byte {later} on"
+        )));
     }
     let whole = match mark {
         Some(mark) => !planted(Mutation::BlankIsTorn) && is_whole(store, number, &mark)?,
         None => false,
     };
     if whole || !lacks_sector(store, number, offset, behind, group_end)? {
-        return Ok(End::Damage("in a record all of which was on the device".to_string()));
+        return Ok(TailEnd::Damage("in a record all of which was on the device".to_string()));
     }
-    Ok(End::Torn(marked_end))
+    Ok(TailEnd::Torn(marked_end))
 }
 
 /// Whether no sector of the group with this mark is missing: none is blank that was not.

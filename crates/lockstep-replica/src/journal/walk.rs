@@ -22,7 +22,7 @@ pub fn read_header<S: Store>(store: &S, number: u64) -> Result<Result<SegmentHea
 
 /// What stands at a place of a segment.
 #[derive(Debug)]
-pub enum Found<'a> {
+pub enum WalkItem<'a> {
     /// A good record, and its bytes.
     Record(u64, Record<'a>, &'a [u8]),
     /// Nothing: zeros, a group's mark, or the file's end.
@@ -78,18 +78,18 @@ impl<'s, S: Store> Walk<'s, S> {
     }
 
     /// The record here, and goes behind it. Stays where it is at the end and at something bad.
-    pub fn step(&mut self) -> Result<Found<'_>, StoreError> {
+    pub fn step(&mut self) -> Result<WalkItem<'_>, StoreError> {
         let start = self.fill()?;
         let here = self.at;
         let bytes = self.chunk.get(start..).unwrap_or_default();
         match Record::parse(bytes) {
-            Err(_) if self.damaged_at.is_some() => Ok(Found::Bad(here, Reject::Checksum)),
+            Err(_) if self.damaged_at.is_some() => Ok(WalkItem::Bad(here, Reject::Checksum)),
             Ok((record, len)) => {
                 self.at += len as u64;
-                Ok(Found::Record(here, record, &bytes[..len]))
+                Ok(WalkItem::Record(here, record, &bytes[..len]))
             }
-            Err(_) if is_blank(bytes, here, self.number) => Ok(Found::End(here)),
-            Err(reject) => Ok(Found::Bad(here, reject)),
+            Err(_) if is_blank(bytes, here, self.number) => Ok(WalkItem::End(here)),
+            Err(reject) => Ok(WalkItem::Bad(here, reject)),
         }
     }
 

@@ -5,12 +5,12 @@
 //!   promise stored ─▶ epoch start ─▶ (removal of the dead) ─▶ what was heard of submissions ─▶ everything else
 //! ```
 
-use super::heard::Heard;
+use super::heard::PendingSubmissions;
 use super::{OUTGOING_SEND, ReplicaCore};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use bytemuck::Zeroable;
-use lockstep_core::engine::event::Event;
+use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::engine::ports::Net;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::sequence::Stamp;
@@ -63,7 +63,7 @@ impl ReplicaCore {
         wall: Nanos,
     ) {
         // Put aside while its datagrams are stamped; one without room allocates nothing.
-        let mut heard = std::mem::replace(&mut self.heard, Heard::new(0));
+        let mut heard = std::mem::replace(&mut self.heard, PendingSubmissions::new(0));
         let mut index = 0;
         while let Some(bytes) = heard.get(index) {
             index += 1;
@@ -115,7 +115,7 @@ impl ReplicaCore {
         (self.rx.follow.secret_hash, self.rx.follow.window_entries) = (body.secret_hash, body.window_entries);
         self.rx.on_stored(&tail.end());
         self.rx.commit.on_announced(epoch, self.commit_won);
-        self.events.push(Event::Epoch { epoch, base: end.next });
+        self.events.push(ReplicaEvent::Epoch { epoch, base: end.next });
         true
     }
 }

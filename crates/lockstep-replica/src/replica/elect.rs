@@ -3,25 +3,25 @@
 //! What is owed to somebody is remembered during a turn and said at its end: a promise only once it is
 //! stored (S2), and one answer for many copies of a question.
 
-use super::{Replica, ReplicaCore, send_small};
+use super::{ReplicaCore, ReplicaEngine, send_small};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::ports::Ports;
 use crate::replica::own_log::frames;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::{Event, Role, Stopped};
+use lockstep_core::engine::event::{ReplicaEvent, Role, StepDownReason};
 use lockstep_core::engine::ports::{Group, Net};
-use lockstep_core::proto::accept::Asked;
+use lockstep_core::proto::accept::PrepareOutcome;
 use lockstep_core::proto::commit::Durability;
-use lockstep_core::proto::election::{Promise, Say, Verdict, Why};
+use lockstep_core::proto::election::{BallotRequest, ElectionStep, Promise, Why};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::rounds;
 use lockstep_core::proto::sequence::{Leadership, Sequencer};
 use lockstep_core::proto::suspect;
 use lockstep_wire::{
-    BallotBody, Condition, Datagram, DownBody, EPOCHS_MAX, Entries, Epoch, HEADER_LEN, Header, Identity,
-    Kind, MEMBERS_MAX, Nanos, PresenceBody, ROUND_MAX, Reject, SMALL_LEN_MAX, Seq, StepDownBody,
-    write_presence,
+    BallotBody, Condition, Datagram, DeathNoticeBody, EPOCHS_MAX, Entries, Epoch, HEADER_LEN, Header,
+    Identity, IdentityProbeBody, Kind, MEMBERS_MAX, Nanos, ROUND_MAX, Reject, SMALL_LEN_MAX, Seq,
+    StepDownBody, write_presence,
 };
 
 /// A leader that stamps nothing of what is heard, for this many timeouts, is deaf.
@@ -31,7 +31,7 @@ const EPOCHS_ALARM: usize = EPOCHS_MAX / 2;
 
 /// What a replica owes to others at the end of its turn.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub(super) struct Owed {
+pub(super) struct PendingReplies {
     /// Our promise, once it is stored.
     promise: bool,
     /// A refusal of this epoch.
@@ -41,14 +41,14 @@ pub(super) struct Owed {
     /// What we hold beyond the log of this candidate.
     salvage: Option<Header>,
     /// A question to whoever lives under our identity, ...
-    pub(super) asks_presence: Option<PresenceBody>,
+    pub(super) asks_presence: Option<IdentityProbeBody>,
     /// ... and our answer to one.
-    pub(super) answers_presence: Option<PresenceBody>,
+    pub(super) answers_presence: Option<IdentityProbeBody>,
 }
 
 /// When and why a leader was last missed, for who asks.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct Suspicion {
+pub struct CurrentSuspicion {
     /// The epoch whose leader was missed.
     pub epoch: Epoch,
     /// Why.
@@ -57,7 +57,7 @@ pub struct Suspicion {
     pub at: Nanos,
 }
 
-impl Owed {
+impl PendingReplies {
     /// Whether nothing is owed, which is the rule.
     #[inline]
     fn is_nothing(&self) -> bool {
@@ -67,7 +67,7 @@ impl Owed {
     }
 }
 
-impl<P: Ports> Replica<P> {
+impl<P: Ports> ReplicaEngine<P> {
     /// Looks whether the leader is missed, votes, and goes on with a candidacy. `drained` says that this
     /// turn found less than was there to be found.
     pub(super) fn elect(&mut self, now: Nanos, wall: Nanos, drained: bool) {
@@ -198,7 +198,7 @@ impl ReplicaCore {
     #[cold]
     fn on_round_refused(&mut self, epoch: Epoch, seen: u32) {
         if self.counters.get(Counter::RoundsRefused) == 0 {
-            self.events.push(Event::RoundRefused { epoch, seen });
+            self.events.push(ReplicaEvent::RoundRefused { epoch, seen });
         }
         self.counters.add(Counter::RoundsRefused, 1);
     }
@@ -242,10 +242,10 @@ impl ReplicaCore {
 
     fn on_prepare<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, ballot: Epoch) {
         match self.acceptor.judge_prepare(ballot) {
-            Asked::Promise => {
+            PrepareOutcome::Promise => {
                 // What was handed to the network lies inside the log that the promise describes.
                 if self.role == Role::Leader && !planted(Mutation::StampsAfterPromise) {
-                    self.step_down(tail, now, Stopped::Promised);
+                    self.step_down(tail, now, StepDownReason::Promised);
                 }
                 self.promise(tail, ballot);
                 self.before_led = self.before_led.max(ballot);
@@ -254,8 +254,8 @@ impl ReplicaCore {
                 self.suspect.restart(now);
                 self.owed.promise = true;
             }
-            Asked::Again => self.owed.promise = true,
-            Asked::Refuse { .. } => self.owed.refuse = Some(ballot),
+            PrepareOutcome::Again => self.owed.promise = true,
+            PrepareOutcome::Refuse { .. } => self.owed.refuse = Some(ballot),
         }
     }
 
@@ -278,14 +278,14 @@ impl ReplicaCore {
     fn on_refuse<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, promised: Epoch, about: Epoch) {
         let leads = self.sequencer.as_ref().is_some_and(|sequencer| sequencer.epoch() == about);
         if leads && promised > about {
-            self.step_down(tail, now, Stopped::Refused);
+            self.step_down(tail, now, StepDownReason::Refused);
         } else if self.election.ballot() == Some(about) && promised > about {
             let rank = self.rank();
             self.election.on_failed(now, rank);
         }
     }
 
-    fn on_down(&mut self, now: Nanos, header: &Header, body: &DownBody) {
+    fn on_down(&mut self, now: Nanos, header: &Header, body: &DeathNoticeBody) {
         let follow = &self.rx.follow;
         let dead = self.role != Role::Leader
             && header.identity() == follow.epoch().leader()
@@ -316,9 +316,9 @@ impl ReplicaCore {
     fn miss(&mut self, now: Nanos, why: Why, rank: usize) {
         let epoch = self.rx.follow.epoch();
         if self.election.missing() != Some(why) {
-            self.suspicion = Some(Suspicion { epoch, why, at: now });
+            self.suspicion = Some(CurrentSuspicion { epoch, why, at: now });
             self.missed_since.get_or_insert(now);
-            self.events.push(Event::Missed { epoch, why });
+            self.events.push(ReplicaEvent::Missed { epoch, why });
             self.counters.add(Counter::Suspicions, 1);
         }
         self.election.on_missed(now, why, rank);
@@ -345,7 +345,7 @@ impl ReplicaCore {
     #[cold]
     fn on_heard_again(&mut self, now: Nanos, epoch: Epoch) {
         let lasted = self.missed_since.take().map_or(0, |since| now.saturating_sub(since));
-        self.events.push(Event::HeardAgain { epoch, lasted });
+        self.events.push(ReplicaEvent::HeardAgain { epoch, lasted });
     }
 
     /// SUSPECT-1, and the leader that is heard but deaf: it stamps nothing although we have heard, long ago,
@@ -438,13 +438,13 @@ impl ReplicaCore {
         let (promised, membership) = (self.acceptor.promised(), self.log.membership);
         match self.election.poll(now, promised, &membership, rank, tail.has_room()) {
             None => {}
-            Some(Say::PreVote(ballot)) => {
+            Some(BallotRequest::PreVote(ballot)) => {
                 let about = self.rx.follow.epoch();
                 self.say(net, tail, wall, Kind::PreVote, ballot, about);
             }
-            Some(Say::Prepare(ballot)) => {
+            Some(BallotRequest::Prepare(ballot)) => {
                 if ballot > promised {
-                    self.events.push(Event::Candidate { ballot });
+                    self.events.push(ReplicaEvent::Candidate { ballot });
                     self.counters.add(Counter::Candidacies, 1);
                     self.promise(tail, ballot);
                     self.follow_own_log(tail);
@@ -482,13 +482,15 @@ impl ReplicaCore {
             return self.election.on_progress(now);
         }
         match self.election.assess(&tail.end(), self.commit_next(), &self.log.electorate()) {
-            Verdict::Wait => {}
-            Verdict::Unlisted => {
+            ElectionStep::Wait => {}
+            ElectionStep::Unlisted => {
                 let rank = self.rank();
                 self.election.on_failed(now, rank);
             }
-            Verdict::Adopt(best) => self.adopt(tail, now, &best),
-            Verdict::Win { leadership, commit_next } => self.win(net, tail, now, leadership, commit_next),
+            ElectionStep::Adopt(best) => self.adopt(tail, now, &best),
+            ElectionStep::Win { leadership, commit_next } => {
+                self.win(net, tail, now, leadership, commit_next)
+            }
         }
     }
 
@@ -559,7 +561,7 @@ impl ReplicaCore {
     }
 
     /// Stops stamping: what is open or unsent is thrown away, and this node is a standby.
-    pub(super) fn step_down<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, why: Stopped) {
+    pub(super) fn step_down<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, why: StepDownReason) {
         let Some(sequencer) = self.sequencer.take() else { return };
         let end = tail.end();
         if !sequencer.is_drained()
@@ -573,7 +575,7 @@ impl ReplicaCore {
                 self.log.publishers.on_cut(end.next, entries);
             }
         }
-        self.events.push(Event::SteppedDown { epoch: sequencer.epoch(), why, seq: end.next });
+        self.events.push(ReplicaEvent::SteppedDown { epoch: sequencer.epoch(), why, seq: end.next });
         if !planted(Mutation::OutgoingKept) {
             self.outgoing.clear();
         }

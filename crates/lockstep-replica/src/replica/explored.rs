@@ -2,8 +2,8 @@
 //! counts or measures is forgotten after each turn, and what a timer would do is done when it says so.
 //! States that differ in nothing that a rule looks at are then one state.
 
-use super::{Beat, Events, Nanos, Replica, ReplicaCore, Standstill};
-use crate::conditions::Conditions;
+use super::{Events, HeartbeatTimer, Nanos, ReplicaCore, ReplicaEngine, StallDetector};
+use crate::conditions::ConditionSet;
 use crate::ports::Ports;
 use lockstep_core::engine::UNICAST_TURNS;
 use lockstep_core::engine::counters::Counters;
@@ -12,7 +12,7 @@ use lockstep_core::proto::election::Why;
 use lockstep_core::proto::redundancy::Redundancy;
 use lockstep_wire::{Epoch, Seq};
 
-impl<P: Ports> Replica<P> {
+impl<P: Ports> ReplicaEngine<P> {
     /// Forgets what is no part of the protocol's state. The next turn looks at the unicast socket too.
     pub fn forget_times(&mut self, now: Nanos) {
         let core = &mut self.core;
@@ -24,7 +24,7 @@ impl<P: Ports> Replica<P> {
         core.missed_since = None;
         core.redundancy = Redundancy::new(0);
         core.denied = None;
-        core.conditions = Conditions::default();
+        core.conditions = ConditionSet::default();
         core.waits_told = Epoch::NONE;
         core.refused_at = 0;
         core.fetched = (Epoch::NONE, 0);
@@ -42,13 +42,13 @@ impl<P: Ports> Replica<P> {
         (core.tokens, core.clock_heard, core.clock_ahead) = (0, 0, false);
         core.suspect.restart(now);
         core.quorum.restart(now);
-        core.beat = Beat::new(core.limits.beat);
+        core.beat = HeartbeatTimer::new(core.limits.beat);
         // Counted as sent: not due again before it is said so.
         core.beat.due(now, false);
         core.pulse.on_group(now);
         core.heard.forget_copies();
         core.giving.clear();
-        core.standstill = Standstill::default();
+        core.standstill = StallDetector::default();
         core.rx.forget_times();
     }
 }
@@ -56,7 +56,7 @@ impl<P: Ports> Replica<P> {
 impl ReplicaCore {
     /// The leader is to beat in its next turn.
     pub fn beat_now(&mut self) {
-        self.beat = Beat::new(self.limits.beat);
+        self.beat = HeartbeatTimer::new(self.limits.beat);
     }
 
     /// Whatever a timer waits for has passed: a standby is to ask for promises in its next turn, unless the

@@ -7,17 +7,20 @@
 //!                               └──▶ a reason                └─(three asked)──▶ to everybody, once
 //! ```
 
-use super::serve::{Request, give};
-use super::{Replica, ReplicaCore, Role};
+use super::serve::{UnicastRequest, give};
+use super::{ReplicaCore, ReplicaEngine, Role};
 use crate::journal::ports::TailMemory;
-use crate::journal::{Span, Tail};
+use crate::journal::{RingSpan, Tail};
 use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::ports::{Burst, Group, Net};
-use lockstep_core::proto::repair::{Give, Given, GivenLimits, Holdings, led_cost, refers, supersedes};
+use lockstep_core::proto::repair::{
+    RepairDecision, RepairHistory, RepairHistoryLimits, RepairRange, led_cost, refers, supersedes,
+};
 use lockstep_core::proto::requesters::{BudgetLimits, Requesters};
 use lockstep_wire::{
-    Epoch, FrameView, Identity, MEMBERS_MAX, Nanos, Refusal, RepairTrailer, Seq, SeqRange, repair_trailer,
+    Epoch, FrameView, Identity, MEMBERS_MAX, Nanos, RepairReject, RepairTrailer, Seq, SeqRange,
+    repair_trailer,
 };
 use std::net::SocketAddrV4;
 
@@ -35,7 +38,7 @@ const CROWDED_NS: Nanos = 1_000_000;
 /// A frame that somebody is to be given.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Owed {
-    span: Span,
+    span: RingSpan,
     first: Seq,
     to: SocketAddrV4,
     token: u64,
@@ -52,9 +55,9 @@ impl Owed {
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Giving {
+pub(super) struct RepairQueue {
     requesters: Requesters,
-    given: Given,
+    given: RepairHistory,
     owed: Vec<Owed>,
     owed_members: Vec<Owed>,
     /// The epoch of the log that they are owed of.
@@ -62,13 +65,13 @@ pub(super) struct Giving {
 }
 
 /// Why a range is refused, and when it may be asked for again.
-pub(super) type Refused = (Refusal, Nanos);
+pub(super) type RefusedRange = (RepairReject, Nanos);
 
-impl Giving {
-    pub(super) fn new(budget: BudgetLimits, given: GivenLimits) -> Self {
+impl RepairQueue {
+    pub(super) fn new(budget: BudgetLimits, given: RepairHistoryLimits) -> Self {
         Self {
             requesters: Requesters::new(budget),
-            given: Given::new(given),
+            given: RepairHistory::new(given),
             owed: Vec::with_capacity(OWED_MAX),
             owed_members: Vec::with_capacity(OWED_MEMBERS_MAX),
             epoch: Epoch::NONE,
@@ -122,7 +125,7 @@ fn key(address: SocketAddrV4) -> u64 {
     u64::from(u32::from(*address.ip())) << 16 | u64::from(address.port())
 }
 
-impl<P: Ports> Replica<P> {
+impl<P: Ports> ReplicaEngine<P> {
     /// Gives what is owed, as much as one turn may.
     #[inline]
     pub(super) fn give_owed(&mut self, now: Nanos) {
@@ -185,8 +188,8 @@ impl ReplicaCore {
     }
 
     /// What it has to give.
-    pub(super) fn holdings<M: TailMemory>(&self, tail: &Tail<M>) -> Holdings {
-        Holdings { end: tail.end(), commit_next: self.commit_next(), oldest_seq: tail.oldest_seq() }
+    pub(super) fn holdings<M: TailMemory>(&self, tail: &Tail<M>) -> RepairRange {
+        RepairRange { end: tail.end(), commit_next: self.commit_next(), oldest_seq: tail.oldest_seq() }
     }
 
     /// Counts frames that were given.
@@ -225,12 +228,12 @@ impl ReplicaCore {
     pub(super) fn owe_member<M: TailMemory>(
         &mut self,
         tail: &Tail<M>,
-        request: Request,
+        request: UnicastRequest,
         range: SeqRange,
         left: &mut usize,
-    ) -> Result<(), (Seq, Refused)> {
+    ) -> Result<(), (Seq, RefusedRange)> {
         self.giving.of_epoch(tail.end().epoch);
-        let Request { from: to, token, now: at, .. } = request;
+        let UnicastRequest { from: to, token, now: at, .. } = request;
         let mut span = tail.find(range.from);
         while let Some(found) = span
             && *left > 0
@@ -241,7 +244,7 @@ impl ReplicaCore {
                 break;
             }
             if self.giving.owed_members.len() == OWED_MEMBERS_MAX {
-                return Err((first.max(range.from), (Refusal::Limited, CROWDED_NS)));
+                return Err((first.max(range.from), (RepairReject::Limited, CROWDED_NS)));
             }
             self.giving.owed_members.push(Owed { span: found, first, to, token, at });
             *left -= 1;
@@ -255,10 +258,10 @@ impl ReplicaCore {
     pub(super) fn owe<M: TailMemory>(
         &mut self,
         tail: &Tail<M>,
-        request: Request,
+        request: UnicastRequest,
         range: SeqRange,
         left: &mut usize,
-    ) -> Result<(), (Seq, Refused)> {
+    ) -> Result<(), (Seq, RefusedRange)> {
         let (now, who) = (request.now, key(request.from));
         self.giving.of_epoch(tail.end().epoch);
         self.giving.requesters.on_stream(now, tail.grown_bytes());
@@ -269,7 +272,7 @@ impl ReplicaCore {
             if refers(now, referred_at, others_next, range) {
                 self.giving.requesters.on_referred(now, who);
                 self.counters.add(Counter::NacksReferred, 1);
-                return Err((range.from, (Refusal::Referred, 0)));
+                return Err((range.from, (RepairReject::Referred, 0)));
             }
         }
         let mut span = tail.find(range.from);
@@ -284,15 +287,15 @@ impl ReplicaCore {
             }
             let crowded = self.giving.owed.len() == OWED_MAX;
             match self.giving.given.on_asked(now, who, first) {
-                Give::Ignored => self.counters.add(Counter::NacksIgnored, 1),
-                Give::At(_) if crowded => return Err((first, (Refusal::Limited, CROWDED_NS))),
-                Give::At(at) => {
+                RepairDecision::Ignored => self.counters.add(Counter::NacksIgnored, 1),
+                RepairDecision::At(_) if crowded => return Err((first, (RepairReject::Limited, CROWDED_NS))),
+                RepairDecision::At(at) => {
                     let bytes = frame.bytes.len() as u64;
                     let bytes =
                         if leads { led_cost(bytes, frame.header.next_seq(), others_next) } else { bytes };
                     let afforded = self.giving.requesters.afford(now, who, bytes);
                     afforded.map_err(|refused| (first.max(range.from), refused))?;
-                    let Request { from: to, token, .. } = request;
+                    let UnicastRequest { from: to, token, .. } = request;
                     self.giving.owed.push(Owed { span: found, first, to, token, at });
                 }
             }
@@ -303,8 +306,8 @@ impl ReplicaCore {
     }
 
     /// It has been refused for its budget.
-    pub(super) fn on_limited(&mut self, why: Refusal) {
-        if why != Refusal::Referred {
+    pub(super) fn on_limited(&mut self, why: RepairReject) {
+        if why != RepairReject::Referred {
             self.counters.add(Counter::NacksLimited, 1);
             self.counters.set(Counter::RequestersDropped, self.giving.requesters.dropped());
         }

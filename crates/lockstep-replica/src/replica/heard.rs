@@ -3,13 +3,13 @@
 
 use lockstep_core::engine::store::touched;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_core::proto::publishers::{OpenVerdict, Publishers, Verdict};
+use lockstep_core::proto::publishers::{Admission, OpenAdmission, Publishers};
 use lockstep_wire::{Datagram, EntryKind, Nanos, OpenView, Seq};
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-struct Kept {
+struct PendingSubmission {
     at: usize,
     len: usize,
     heard_at: Nanos,
@@ -17,14 +17,14 @@ struct Kept {
 
 /// See the module. Two are equal if they keep the same datagrams, wherever in memory.
 #[derive(Clone, Debug)]
-pub(super) struct Heard {
+pub(super) struct PendingSubmissions {
     memory: Vec<u8>,
     /// Oldest first.
-    kept: VecDeque<Kept>,
+    kept: VecDeque<PendingSubmission>,
     /// Where the next one goes.
     next_at: usize,
     /// With which log, oldest and newest it was last judged, ...
-    judged: (Seq, Kept, Kept),
+    judged: (Seq, PendingSubmission, PendingSubmission),
     /// ... and what came of it.
     waits_since: Option<Nanos>,
 }
@@ -37,22 +37,22 @@ fn most(bytes: usize) -> usize {
 /// Datagrams that are looked at where the oldest waits for a later one: what is missed is sent again.
 const NEWEST: usize = 16;
 
-impl PartialEq for Heard {
+impl PartialEq for PendingSubmissions {
     fn eq(&self, other: &Self) -> bool {
         self.all().eq(other.all())
     }
 }
 
-impl Eq for Heard {}
+impl Eq for PendingSubmissions {}
 
-impl Hash for Heard {
+impl Hash for PendingSubmissions {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.kept.len().hash(state);
         self.all().for_each(|kept| kept.hash(state));
     }
 }
 
-impl Heard {
+impl PendingSubmissions {
     fn all(&self) -> impl Iterator<Item = (Nanos, &[u8])> {
         self.kept.iter().map(|kept| (kept.heard_at, self.bytes(kept)))
     }
@@ -63,7 +63,7 @@ impl Heard {
             memory: touched(bytes),
             kept: VecDeque::with_capacity(most(bytes)),
             next_at: 0,
-            judged: (0, Kept::default(), Kept::default()),
+            judged: (0, PendingSubmission::default(), PendingSubmission::default()),
             waits_since: None,
         }
     }
@@ -94,7 +94,7 @@ impl Heard {
         let at = if self.next_at + len > self.memory.len() { 0 } else { self.next_at };
         // What lies between the write position and the end of the new datagram is overwritten.
         let (next_at, end) = (self.next_at, at + len);
-        let is_overwritten = |kept: &Kept| {
+        let is_overwritten = |kept: &PendingSubmission| {
             if at < next_at { kept.at >= next_at || kept.at < end } else { (next_at..end).contains(&kept.at) }
         };
         while self.kept.front().is_some_and(is_overwritten) && !planted(Mutation::HeardOverwritten) {
@@ -105,7 +105,7 @@ impl Heard {
             self.kept.pop_front();
         }
         self.memory[at..at + len].copy_from_slice(datagram);
-        self.kept.push_back(Kept { at, len, heard_at: now });
+        self.kept.push_back(PendingSubmission { at, len, heard_at: now });
         self.next_at = at + len;
     }
 
@@ -122,7 +122,7 @@ impl Heard {
             let (keep, now) = self.waits(&oldest, cluster, publishers);
             if keep {
                 let newer = self.kept.iter().rev().take(NEWEST);
-                let waiting = |kept: &&Kept| self.waits(kept, cluster, publishers).1;
+                let waiting = |kept: &&PendingSubmission| self.waits(kept, cluster, publishers).1;
                 let found = if now { Some(oldest) } else { newer.copied().find(|kept| waiting(&kept)) };
                 self.waits_since = found.map(|kept| kept.heard_at);
                 self.judged = (log_next, oldest, newest);
@@ -134,7 +134,7 @@ impl Heard {
     }
 
     /// Whether something in it may still be stamped, and whether it could be now.
-    fn waits(&self, kept: &Kept, cluster: u64, publishers: &Publishers) -> (bool, bool) {
+    fn waits(&self, kept: &PendingSubmission, cluster: u64, publishers: &Publishers) -> (bool, bool) {
         let Ok(Datagram::Submission(_, entries)) = Datagram::decode(self.bytes(kept), cluster) else {
             return (false, false);
         };
@@ -147,19 +147,19 @@ impl Heard {
                 }
                 EntryKind::Open => {
                     match OpenView::parse(entry.payload).map(|open| publishers.judge_open(&open)) {
-                        Ok(OpenVerdict::Stamp(..)) => Verdict::Stamp,
-                        _ => Verdict::Duplicate,
+                        Ok(OpenAdmission::Stamp(..)) => Admission::Stamp,
+                        _ => Admission::Duplicate,
                     }
                 }
-                _ => Verdict::Duplicate,
+                _ => Admission::Duplicate,
             };
-            waits.0 |= matches!(verdict, Verdict::Stamp | Verdict::Hold);
-            waits.1 |= verdict == Verdict::Stamp;
+            waits.0 |= matches!(verdict, Admission::Stamp | Admission::Hold);
+            waits.1 |= verdict == Admission::Stamp;
         }
         waits
     }
 
-    fn bytes(&self, kept: &Kept) -> &[u8] {
+    fn bytes(&self, kept: &PendingSubmission) -> &[u8] {
         &self.memory[kept.at..kept.at + kept.len]
     }
 
@@ -195,6 +195,6 @@ impl Heard {
     pub(super) fn clear(&mut self) {
         self.kept.clear();
         self.next_at = 0;
-        self.judged = (0, Kept::default(), Kept::default());
+        self.judged = (0, PendingSubmission::default(), PendingSubmission::default());
     }
 }

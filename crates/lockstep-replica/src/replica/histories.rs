@@ -11,8 +11,8 @@
 use super::ReplicaCore;
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
-use lockstep_core::engine::event::{Event, Role};
-use lockstep_core::proto::lineage::{Lineage, Succession};
+use lockstep_core::engine::event::{ReplicaEvent, Role};
+use lockstep_core::proto::lineage::{Lineage, LineageCheck};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Ancestor, Epoch, FrameView, Header, Kind, Reject, RepairTrailer};
 
@@ -84,9 +84,9 @@ impl ReplicaCore {
     ) -> Result<(), Reject> {
         let Some((lineage, succession)) = self.rx.take_succession() else { return Err(reject) };
         let (left, goes_on) = match succession {
-            Succession::GoesOn { left } => (left, self.may_go_over(tail, frame)),
-            Succession::Ahead { left } | Succession::Parted { left } => (left, false),
-            Succession::Stranger => {
+            LineageCheck::GoesOn { left } => (left, self.may_go_over(tail, frame)),
+            LineageCheck::Ahead { left } | LineageCheck::Parted { left } => (left, false),
+            LineageCheck::Stranger => {
                 // The answer to our own question, and nobody of our history was heard before: we are out of place.
                 if !self.looked && self.role != Role::Leader {
                     self.stop_for_foreign(self.rx.history(), lineage.history());
@@ -95,7 +95,7 @@ impl ReplicaCore {
             }
         };
         let (history, own_next, commit_next) = (lineage.history(), tail.end().next, self.commit_next());
-        self.events.push(Event::Founded { history, next: left.next, own_next, commit_next, goes_on });
+        self.events.push(ReplicaEvent::Founded { history, next: left.next, own_next, commit_next, goes_on });
         if !goes_on {
             self.stopped = true;
             return Err(reject);
@@ -132,7 +132,7 @@ impl ReplicaCore {
         let history = self.log.lineage.history();
         if history != self.history_told && history != 0 {
             self.history_told = history;
-            self.events.push(Event::History { history });
+            self.events.push(ReplicaEvent::History { history });
         }
     }
 

@@ -6,7 +6,7 @@ use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{
-    Condition, EntryHeader, Kind, NOTICE_ROWS_MAX, NoticeRow, SMALL_LEN_MAX, Told, write_notice,
+    Condition, EntryHeader, Kind, NOTICE_ROWS_MAX, NoticeRow, PublisherNotice, SMALL_LEN_MAX, write_notice,
 };
 
 /// A gap is told again after so many first rungs of the heartbeat: by then what was sent again has come.
@@ -76,7 +76,7 @@ impl ReplicaCore {
         let publishers_max = self.log.publishers.publishers_max();
         let mut count = 0;
         for [from, to] in self.opens_refused.drain(..) {
-            let told = Told::TableFull as u32;
+            let told = PublisherNotice::TableFull as u32;
             rows[count] =
                 NoticeRow { publisher: 0, incarnation: publishers_max, from, to, told, reserved: 0 };
             count += 1;

@@ -1,6 +1,6 @@
 //! What holds of a replica after each of its turns, in the words of the rules.
 
-use super::{OUTGOING_MAX, Replica, ReplicaCore, Role};
+use super::{OUTGOING_MAX, ReplicaCore, ReplicaEngine, Role};
 use crate::ports::Ports;
 use lockstep_core::proto::membership::Membership;
 use lockstep_core::proto::publishers::Publishers;
@@ -19,7 +19,7 @@ pub struct Tables<'r> {
     pub publishers: &'r Publishers,
 }
 
-impl<P: Ports> Replica<P> {
+impl<P: Ports> ReplicaEngine<P> {
     /// Holds after each turn. Panics with the rule that is broken.
     pub fn invariants(&self) {
         let (core, end) = (&self.core, self.tail.end());

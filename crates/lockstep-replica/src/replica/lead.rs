@@ -1,16 +1,16 @@
 //! The leader's half: submissions in, frames out.
 
-use super::{BURSTS_MAX, Handover, OUTGOING_SEND, PADDING_MAX, Replica, ReplicaCore, send_small};
+use super::{BURSTS_MAX, Handover, OUTGOING_SEND, PADDING_MAX, ReplicaCore, ReplicaEngine, send_small};
 use crate::journal::ports::TailMemory;
-use crate::journal::{Span, Tail};
+use crate::journal::{RingSpan, Tail};
 use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::{Role, Stopped};
+use lockstep_core::engine::event::{Role, StepDownReason};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::proto::commit::Durability;
-use lockstep_core::proto::ingress::Rounds;
+use lockstep_core::proto::ingress::IngressRounds;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_core::proto::publishers::{OpenVerdict, Verdict};
+use lockstep_core::proto::publishers::{Admission, OpenAdmission};
 use lockstep_core::proto::sequence::Stamp;
 use lockstep_core::proto::suspect::patience;
 use lockstep_wire::{
@@ -22,7 +22,7 @@ use lockstep_wire::{
 /// Fewer datagrams than these are stamped before an order among them is found.
 const ROUNDS_MIN: usize = 8;
 
-impl<P: Ports> Replica<P> {
+impl<P: Ports> ReplicaEngine<P> {
     /// One turn of a leader; `count` datagrams are lent.
     pub(super) fn lead(&mut self, now: Nanos, wall: Nanos, count: usize, drained: bool) {
         let Self { net, tail, core, .. } = self;
@@ -35,7 +35,7 @@ impl<P: Ports> Replica<P> {
         let late = now > core.turned_at + core.limits.suspect.timeout_ns / 2;
         core.looking |= late && !planted(Mutation::StalledLeaderSpeaks);
         let rounds = (count >= ROUNDS_MIN)
-            .then(|| Rounds::of(count, |index| submitter(net.group_datagram(index))))
+            .then(|| IngressRounds::of(count, |index| submitter(net.group_datagram(index))))
             .flatten();
         for turn in 0..count {
             let index = rounds.as_ref().map_or(turn, |rounds| rounds.index(turn));
@@ -150,7 +150,7 @@ impl ReplicaCore {
             }
             // Whom nobody lists supersedes nobody; one whose members are all others' by now hears no quorum either.
             std::cmp::Ordering::Greater if self.counts(header.identity()) => {
-                self.step_down(tail, now, Stopped::Superseded);
+                self.step_down(tail, now, StepDownReason::Superseded);
             }
             std::cmp::Ordering::Greater => self.counters.add(Counter::AcksUnlisted, 1),
             // It lags, or follows somebody who leads no more.
@@ -179,7 +179,7 @@ impl ReplicaCore {
         let patience = patience(self.quorum.timeout_ns(), self.log.uncommitted_epochs());
         if suspected && now >= self.won_at + patience && (self.had_quorum || self.led.round() > 1) {
             self.say_step_down(net, tail, wall, None);
-            return self.step_down(tail, now, Stopped::Deaf);
+            return self.step_down(tail, now, StepDownReason::Deaf);
         }
         self.look_for_standbys(tail, now);
         self.look_at_clock(tail, now, wall);
@@ -192,7 +192,7 @@ impl ReplicaCore {
         let ready = self.successor(to).filter(|(_, acked)| *acked >= end.next || any);
         if let Some((successor, _)) = ready.filter(|_| self.outgoing.is_empty()) {
             self.say_step_down(net, tail, wall, Some(successor));
-            self.step_down(tail, now, Stopped::Handover);
+            self.step_down(tail, now, StepDownReason::Handover);
         } else if now >= until {
             // Nobody has caught up: we go on, unless we are to stop.
             self.handover = None;
@@ -243,7 +243,8 @@ impl ReplicaCore {
             } = *header;
             let stamp = Stamp { kind: EntryKind::Message, flags, publisher, publisher_seq, destination };
             let stamped = kind == EntryKind::Message as u8
-                && self.log.publishers.judge(publisher, time_or_incarnation, publisher_seq) == Verdict::Stamp
+                && self.log.publishers.judge(publisher, time_or_incarnation, publisher_seq)
+                    == Admission::Stamp
                 && sequencer.stamp(memory, wall, stamp, payload).is_some();
             if !stamped {
                 break;
@@ -267,18 +268,18 @@ impl ReplicaCore {
         }
         let header = entry.header;
         match self.log.publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq) {
-            Verdict::Stamp => {
+            Admission::Stamp => {
                 if self.stamp(tail, wall, entry) && !self.hold.is_empty() {
                     self.release(tail, wall, header.publisher, header.publisher_seq);
                 }
             }
-            Verdict::Duplicate => self.drop_one(Counter::SubmissionsDuplicate),
-            Verdict::Hold => {
+            Admission::Duplicate => self.drop_one(Counter::SubmissionsDuplicate),
+            Admission::Hold => {
                 let kept = self.hold.hold(header, entry.payload);
                 self.drop_one(if kept { Counter::SubmissionsHeld } else { Counter::SubmissionsDropped });
             }
-            Verdict::Fenced => self.drop_one(Counter::SubmissionsFenced),
-            Verdict::Unknown | Verdict::Closed => self.drop_one(Counter::SubmissionsUnknown),
+            Admission::Fenced => self.drop_one(Counter::SubmissionsFenced),
+            Admission::Unknown | Admission::Closed => self.drop_one(Counter::SubmissionsUnknown),
         }
     }
 
@@ -381,7 +382,7 @@ impl ReplicaCore {
             payload[..length].copy_from_slice(held);
             let verdict = self.log.publishers.judge(publisher, header.time_or_incarnation, publisher_seq);
             let entry = Entry { header: &header, payload: &payload[..length] };
-            if verdict != Verdict::Stamp || !self.stamp(tail, wall, &entry) {
+            if verdict != Admission::Stamp || !self.stamp(tail, wall, &entry) {
                 return;
             }
         }
@@ -391,9 +392,9 @@ impl ReplicaCore {
     fn submit_open<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos, entry: &Entry<'_>) {
         let Ok(open) = OpenView::parse(entry.payload) else { return self.reject(Reject::Body) };
         let (id, incarnation, last) = match self.log.publishers.judge_open(&open) {
-            OpenVerdict::Stamp(id, incarnation, last) => (id, incarnation, last),
-            OpenVerdict::Stale => return self.drop_one(Counter::SubmissionsDuplicate),
-            OpenVerdict::Full => return self.refuse_open(open.body.nonce),
+            OpenAdmission::Stamp(id, incarnation, last) => (id, incarnation, last),
+            OpenAdmission::Stale => return self.drop_one(Counter::SubmissionsDuplicate),
+            OpenAdmission::Full => return self.refuse_open(open.body.nonce),
         };
         let mut payload = [0; size_of::<OpenBody>() + NAME_LEN_MAX];
         let length = write_open(&mut payload, open.body.nonce, incarnation, open.name);
@@ -565,7 +566,7 @@ impl ReplicaCore {
 fn offer_bursts<M: TailMemory>(
     net: &mut impl Net,
     tail: &Tail<M>,
-    spans: &[Span],
+    spans: &[RingSpan],
     last: &[u8],
 ) -> (usize, usize) {
     let mut bursts = [Burst { bytes: &[], stride: 0 }; BURSTS_MAX];
@@ -585,14 +586,14 @@ fn offer_bursts<M: TailMemory>(
 
 /// Spans that [`run_of_equal`] found to be a run, as one burst.
 #[inline]
-fn burst<'t, M: TailMemory>(tail: &'t Tail<M>, run: &[Span]) -> Burst<'t> {
+fn burst<'t, M: TailMemory>(tail: &'t Tail<M>, run: &[RingSpan]) -> Burst<'t> {
     let len = run.iter().map(|span| span.len).sum();
-    Burst { bytes: tail.bytes(Span { pos: run[0].pos, len }), stride: run[0].len as usize }
+    Burst { bytes: tail.bytes(RingSpan { pos: run[0].pos, len }), stride: run[0].len as usize }
 }
 
 /// How many spans from the front lie one behind the other with equal lengths (the last may be shorter).
 #[inline]
-fn run_of_equal<M: TailMemory>(tail: &Tail<M>, spans: &[Span]) -> usize {
+fn run_of_equal<M: TailMemory>(tail: &Tail<M>, spans: &[RingSpan]) -> usize {
     let Some(first) = spans.first() else { return 0 };
     let mut run = 1;
     while let Some(next) = spans.get(run) {

@@ -31,42 +31,42 @@ mod say;
 mod serve;
 mod stand;
 
-use elect::Owed;
-pub use elect::Suspicion;
-use give::Giving;
-use heard::Heard;
+pub use elect::CurrentSuspicion;
+use elect::PendingReplies;
+use give::RepairQueue;
+use heard::PendingSubmissions;
 pub use invariants::Tables;
-use orders::{Denial, redundancy_patience};
-use own_log::OwnLog;
-use presence::Foreign;
+use orders::{LastRejectedCommand, redundancy_patience};
+use own_log::ReplicaLog;
+use presence::ForeignHistory;
 use pulse::pulse_limits;
 pub use recovered::Recovered;
-pub use replayed::{ReplayOrder, ReplayWish};
+pub use replayed::{CatchUpPlan, CatchUpRequest};
 
-use super::conditions::Conditions;
-use crate::journal::{Span, Tail};
+use super::conditions::ConditionSet;
+use crate::journal::{RingSpan, Tail};
 use crate::ports::Ports;
 use lockstep_core::engine::UNICAST_TURNS;
 use lockstep_core::engine::counters::{Counter, Counters};
-use lockstep_core::engine::event::{Event, Events, Role};
+use lockstep_core::engine::event::{Events, ReplicaEvent, Role};
 use lockstep_core::engine::losses::Losses;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, ReceiverLimits, Start};
-use lockstep_core::engine::replay::Standstill;
+use lockstep_core::engine::replay::StallDetector;
 use lockstep_core::proto::accept::Acceptor;
-use lockstep_core::proto::beat::{Beat, BeatLimits};
+use lockstep_core::proto::beat::{HeartbeatLimits, HeartbeatTimer};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::{Election, ElectionLimits};
 use lockstep_core::proto::ingress::{HoldBack, Shares};
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_core::proto::presence::Presence;
-use lockstep_core::proto::pulse::Pulse;
+use lockstep_core::proto::presence::IdentityProbe;
+use lockstep_core::proto::pulse::UnicastProbe;
 use lockstep_core::proto::redundancy::Redundancy;
-use lockstep_core::proto::repair::GivenLimits;
+use lockstep_core::proto::repair::RepairHistoryLimits;
 use lockstep_core::proto::requesters::BudgetLimits;
 use lockstep_core::proto::sequence::Sequencer;
 use lockstep_core::proto::start::{self, StartRole};
-use lockstep_core::proto::suspect::{Suspect, SuspectLimits};
+use lockstep_core::proto::suspect::{FailureDetector, FailureDetectorLimits};
 use lockstep_core::proto::window::{Uncommitted, Window};
 use lockstep_wire::{
     Condition, ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, NOTICE_ROWS_MAX,
@@ -79,7 +79,7 @@ pub struct ReplicaLimits {
     /// The receiver's; `me` is this replica's identity, the repairers are the other replicas.
     pub receiver: ReceiverLimits,
     /// When a leader beats.
-    pub beat: BeatLimits,
+    pub beat: HeartbeatLimits,
     /// How much may be stamped and not committed.
     pub window: Window,
     /// What an ack means.
@@ -102,7 +102,7 @@ pub struct ReplicaLimits {
     /// What repairs to readers may cost.
     pub budget: BudgetLimits,
     /// When silence becomes a suspicion.
-    pub suspect: SuspectLimits,
+    pub suspect: FailureDetectorLimits,
     /// An election's times.
     pub election: ElectionLimits,
     /// Bytes of submissions that a standby keeps, to stamp them when it takes over, and a leader that was stalled, while
@@ -150,24 +150,24 @@ pub struct ReplicaCore {
     role: Role,
     acceptor: Acceptor,
     rx: Receiver,
-    log: OwnLog,
+    log: ReplicaLog,
     hold: HoldBack,
     shares: Shares,
-    heard: Heard,
-    suspect: Suspect,
+    heard: PendingSubmissions,
+    suspect: FailureDetector,
     election: Election,
-    suspicion: Option<Suspicion>,
+    suspicion: Option<CurrentSuspicion>,
     /// The leader is missed, and that was told, since then.
     missed_since: Option<Nanos>,
     /// Whether the groups bring whom we listen for: a leader its standbys, everybody else the leader.
-    pulse: Pulse,
-    owed: Owed,
+    pulse: UnicastProbe,
+    owed: PendingReplies,
     /// Whether another process speaks under our identity.
-    presence: Presence,
+    presence: IdentityProbe,
     /// Tokens that were drawn.
     tokens: u64,
     /// Another history that was heard before our own.
-    foreign: Foreign,
+    foreign: ForeignHistory,
     refused_at: Nanos,
     /// The epoch that the log was last compared with.
     pursued: Epoch,
@@ -181,7 +181,7 @@ pub struct ReplicaCore {
     /// We are a witness: we keep no more than a ring, and serve candidates only.
     is_witness: bool,
     /// Where it stands while it is replayed to.
-    standstill: Standstill,
+    standstill: StallDetector,
     /// We are an archiver: no membership makes us vote.
     is_apart: bool,
     /// The candidacy that was told to wait for what no ring has any more.
@@ -200,7 +200,7 @@ pub struct ReplicaCore {
     deaf: bool,
     /// Leading: the members that were heard since the last quorum of them, and how long that is ago.
     quorum_heard: u32,
-    quorum: Suspect,
+    quorum: FailureDetector,
     /// It was heard once in the epoch that we lead.
     had_quorum: bool,
     /// Leading: when each member was last heard, by its place in the list; 0 for never.
@@ -210,7 +210,7 @@ pub struct ReplicaCore {
     /// Leading: a change that needs both sides is committed, and the journal does not know it yet.
     unsettled: bool,
     /// Leading: the last change of the membership that was not made.
-    denied: Option<Denial>,
+    denied: Option<LastRejectedCommand>,
     /// Whom the operator declared dead; until its removal is stamped.
     declared: Option<Identity>,
     /// Leading: who was removed by that word. If it leads as well, two streams have begun.
@@ -235,11 +235,11 @@ pub struct ReplicaCore {
     /// We led: the leader's frames are to be heard again.
     rejoins: bool,
     sequencer: Option<Sequencer>,
-    beat: Beat,
+    beat: HeartbeatTimer,
     uncommitted: Uncommitted,
     /// Leading: the commit up to which `uncommitted` and the log were told.
     commit_seen: Seq,
-    outgoing: Vec<Span>,
+    outgoing: Vec<RingSpan>,
     /// Submissions found the window or the journal full since the last heartbeat, ...
     refusing: bool,
     /// ... and had done so before it.
@@ -261,19 +261,19 @@ pub struct ReplicaCore {
     stopped: bool,
     /// What comes next found no room in the journal in this turn: nothing more is asked for.
     waits_for_room: bool,
-    giving: Giving,
+    giving: RepairQueue,
     /// What was counted.
     pub counters: Counters,
     /// What was missing, and why.
     pub losses: Losses,
     /// What is amiss; set by [`ReplicaCore::set_condition`].
-    pub conditions: Conditions,
+    pub conditions: ConditionSet,
     /// What happened.
     pub events: Events,
 }
 
 /// See the module.
-pub struct Replica<P: Ports> {
+pub struct ReplicaEngine<P: Ports> {
     net: P::Net,
     tail: Tail<P::Memory>,
     /// Everything but device and journal.
@@ -281,7 +281,7 @@ pub struct Replica<P: Ports> {
     scratch: Vec<u8>,
 }
 
-impl<P: Ports> Clone for Replica<P>
+impl<P: Ports> Clone for ReplicaEngine<P>
 where
     P::Net: Clone,
     P::Memory: Clone,
@@ -296,7 +296,7 @@ where
     }
 }
 
-impl<P: Ports> Replica<P> {
+impl<P: Ports> ReplicaEngine<P> {
     /// A replica over a recovered journal. In words why it must not start (S12).
     pub fn new(
         net: P::Net,
@@ -324,7 +324,7 @@ impl<P: Ports> Replica<P> {
                 (start.body.secret_hash, start.body.window_entries);
         }
         rx.raise_floor(acceptor.promised());
-        let quorum = SuspectLimits {
+        let quorum = FailureDetectorLimits {
             timeout_ns: DEAF_TIMEOUTS * limits.suspect.timeout_ns,
             timeout_ns_max: DEAF_TIMEOUTS * limits.suspect.timeout_ns_max,
             ..limits.suspect
@@ -336,7 +336,7 @@ impl<P: Ports> Replica<P> {
             role: Role::Blank,
             acceptor,
             rx,
-            log: OwnLog::new(
+            log: ReplicaLog::new(
                 recovered.publishers,
                 recovered.membership,
                 recovered.open_change,
@@ -344,21 +344,21 @@ impl<P: Ports> Replica<P> {
                 (recovered.start_frame, recovered.lineage),
                 &recovered.epochs,
             ),
-            heard: Heard::new(limits.heard_bytes),
-            suspect: Suspect::new(limits.suspect),
+            heard: PendingSubmissions::new(limits.heard_bytes),
+            suspect: FailureDetector::new(limits.suspect),
             election,
             suspicion: None,
             missed_since: None,
-            pulse: Pulse::new(pulse_limits(&limits.suspect)),
-            owed: Owed::default(),
-            presence: Presence::new(
+            pulse: UnicastProbe::new(pulse_limits(&limits.suspect)),
+            owed: PendingReplies::default(),
+            presence: IdentityProbe::new(
                 limits.process_nonce,
                 limits.born,
                 limits.suspect.timeout_ns / 2,
                 limits.look_ns,
             ),
             tokens: 0,
-            foreign: Foreign::default(),
+            foreign: ForeignHistory::default(),
             refused_at: 0,
             pursued: Epoch::NONE,
             fetched: (Epoch::NONE, 0),
@@ -366,7 +366,7 @@ impl<P: Ports> Replica<P> {
             listed_by: (recovered.membership.seq, recovered.open_change.is_some()),
             may_lead: recovered.membership.may_lead(identity),
             is_witness: recovered.membership.is_witness(identity),
-            standstill: Standstill::default(),
+            standstill: StallDetector::default(),
             is_apart: false,
             waits_told: Epoch::NONE,
             successors_heard: [0; 8],
@@ -379,7 +379,7 @@ impl<P: Ports> Replica<P> {
             deaf: false,
             quorum_heard: 0,
             had_quorum: false,
-            quorum: Suspect::new(quorum),
+            quorum: FailureDetector::new(quorum),
             member_heard: [0; MEMBERS_MAX],
             redundancy: Redundancy::new(redundancy_patience(&limits.suspect)),
             unsettled: false,
@@ -400,7 +400,7 @@ impl<P: Ports> Replica<P> {
             shares: Shares::default(),
             hold: HoldBack::new(limits.hold_back, message_len_max),
             sequencer: None,
-            beat: Beat::new(limits.beat),
+            beat: HeartbeatTimer::new(limits.beat),
             uncommitted: Uncommitted::new(limits.window.entries),
             commit_seen: 0,
             outgoing: Vec::with_capacity(OUTGOING_MAX),
@@ -418,13 +418,13 @@ impl<P: Ports> Replica<P> {
             stopping: false,
             stopped: false,
             waits_for_room: false,
-            giving: Giving::new(
+            giving: RepairQueue::new(
                 limits.budget,
-                GivenLimits::of(limits.receiver.nack.guard_ns, limits.receiver.nack.retry_ns_min),
+                RepairHistoryLimits::of(limits.receiver.nack.guard_ns, limits.receiver.nack.retry_ns_min),
             ),
             counters: Counters::default(),
             losses: Losses::default(),
-            conditions: Conditions::default(),
+            conditions: ConditionSet::default(),
             events: Events::default(),
             limits,
         };
@@ -595,7 +595,7 @@ impl ReplicaCore {
     }
 
     /// When and why a leader was last missed here.
-    pub fn suspicion(&self) -> Option<Suspicion> {
+    pub fn suspicion(&self) -> Option<CurrentSuspicion> {
         self.suspicion
     }
 
@@ -645,8 +645,8 @@ impl ReplicaCore {
             self.conditions.forget(Condition::PublishersNearlyFull);
             self.conditions.forget(Condition::ReaderAhead);
         }
-        self.pulse = Pulse::new(pulse_limits(&self.limits.suspect));
-        self.events.push(Event::Role { from, to, epoch: end.epoch, seq: end.next });
+        self.pulse = UnicastProbe::new(pulse_limits(&self.limits.suspect));
+        self.events.push(ReplicaEvent::Role { from, to, epoch: end.epoch, seq: end.next });
     }
 
     fn header(&self, kind: Kind, wall: Nanos, end: &lockstep_core::proto::log::LogEnd) -> Header {
@@ -667,7 +667,7 @@ impl ReplicaCore {
 
     fn reject(&mut self, reject: Reject) {
         if self.counters.reject(reject) {
-            self.events.push(Event::Rejected { reject });
+            self.events.push(ReplicaEvent::Rejected { reject });
         }
     }
 

@@ -8,18 +8,20 @@ use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use bytemuck::Zeroable;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::Event;
+use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::{Promise, Why};
-use lockstep_core::proto::membership::{Membership, Standing, Survivor, judge_change, judge_death};
+use lockstep_core::proto::membership::{
+    Membership, PendingChange, SurvivorEvidence, judge_change, judge_death,
+};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::redundancy;
 use lockstep_core::proto::sequence::Stamp;
-use lockstep_core::proto::suspect::SuspectLimits;
+use lockstep_core::proto::suspect::FailureDetectorLimits;
 use lockstep_wire::{
-    AGE_NEVER, CONDITIONS_TOLD_MAX, Change, Condition, ConditionRow, Denied, Entry, EntryKind, Epoch, Header,
-    Identity, Kind, MEMBERS_MAX, MEMBERSHIP_LEN_MAX, MemberBody, MembershipView, Nanos, Reject, StatusBody,
-    StatusMember, Suspicion, write_membership, write_status,
+    AGE_NEVER, CONDITIONS_TOLD_MAX, Change, CommandReject, Condition, ConditionRow, Entry, EntryKind, Epoch,
+    Header, Identity, Kind, LeaderLossReason, MEMBERS_MAX, MEMBERSHIP_LEN_MAX, MemberBody, MembershipView,
+    Nanos, Reject, StatusBody, StatusMember, write_membership, write_status,
 };
 
 /// A member that is not heard for so many timeouts is away, ...
@@ -28,16 +30,16 @@ const AWAY_TIMEOUTS: u64 = 16;
 const AWAY_NS_MIN: Nanos = 250_000_000;
 
 /// How long a member may be silent, or behind, before it is called away.
-pub(super) fn redundancy_patience(suspect: &SuspectLimits) -> Nanos {
+pub(super) fn redundancy_patience(suspect: &FailureDetectorLimits) -> Nanos {
     (AWAY_TIMEOUTS * suspect.timeout_ns).max(AWAY_NS_MIN)
 }
 
 /// A change that this leader did not make.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Denial {
+pub(super) struct LastRejectedCommand {
     /// Whose.
     member: Identity,
-    why: Denied,
+    why: CommandReject,
     /// By the wall clock.
     at: Nanos,
 }
@@ -53,7 +55,7 @@ impl ReplicaCore {
     ) {
         let Ok(asked) = MembershipView::parse(entry.payload) else { return self.reject(Reject::Body) };
         let (change, member) = (asked.change(), asked.body.member);
-        let standing = Standing {
+        let standing = PendingChange {
             leader: self.identity(),
             membership: &self.log.membership,
             start_committed: self.commit_next() > self.rx.follow.base(),
@@ -64,9 +66,9 @@ impl ReplicaCore {
                 self.stamp_change(tail, wall, change, member, &after);
             }
             // A copy of an order that was carried out.
-            Err(Denied::Stale)
+            Err(CommandReject::Stale)
                 if self.log.membership.lists(member.identity()) == (change != Change::Remove) => {}
-            Err(why) => self.denied = Some(Denial { member: member.identity(), why, at: wall }),
+            Err(why) => self.denied = Some(LastRejectedCommand { member: member.identity(), why, at: wall }),
         }
     }
 
@@ -117,26 +119,26 @@ impl ReplicaCore {
     }
 
     /// Hands over to `to`, or to whoever holds most. In words why not.
-    pub(super) fn order_handover(&mut self, now: Nanos, to: Option<Identity>) -> Result<(), Denied> {
+    pub(super) fn order_handover(&mut self, now: Nanos, to: Option<Identity>) -> Result<(), CommandReject> {
         if self.role != Role::Leader {
-            return Err(Denied::NotLeader);
+            return Err(CommandReject::NotLeader);
         }
         if self.handover.is_some_and(|handover| to.is_none() || handover.to == to) {
             return Ok(());
         }
         if self.draining {
-            return Err(Denied::Busy);
+            return Err(CommandReject::Busy);
         }
         let members = &self.log.membership;
         match to {
-            Some(to) if to == self.identity() => return Err(Denied::Leads),
-            Some(to) if !members.lists(to) => return Err(Denied::NotListed),
-            Some(to) if !members.may_lead(to) => return Err(Denied::Witness),
+            Some(to) if to == self.identity() => return Err(CommandReject::Leads),
+            Some(to) if !members.lists(to) => return Err(CommandReject::NotListed),
+            Some(to) if !members.may_lead(to) => return Err(CommandReject::Witness),
             _ => {}
         }
         let me = self.identity();
         if !members.members().iter().any(|member| member.identity() != me && !member.is_witness()) {
-            return Err(Denied::LastMember);
+            return Err(CommandReject::LastMember);
         }
         self.begin_handover(now, to);
         Ok(())
@@ -144,7 +146,7 @@ impl ReplicaCore {
 
     /// The other of two members is dead, by the operator's word: from now on that word stands for its grant
     /// and its promise here, and then for its acks of our start and of its removal. In words why not.
-    pub(super) fn order_death(&mut self, dead: Identity) -> Result<(), Denied> {
+    pub(super) fn order_death(&mut self, dead: Identity) -> Result<(), CommandReject> {
         if self.declared != Some(dead) {
             self.judge_word(dead)?;
             self.declared = Some(dead);
@@ -153,12 +155,12 @@ impl ReplicaCore {
     }
 
     /// Whether the operator may be believed that `dead` is dead, as things stand now.
-    fn judge_word(&self, dead: Identity) -> Result<(), Denied> {
+    fn judge_word(&self, dead: Identity) -> Result<(), CommandReject> {
         let me = self.identity();
         let committed = self.log.change.map_or(self.log.membership, |(_, before)| before);
         // We stopped after we had stamped its removal: the same word again is the way on.
         let is_same = committed.is_pair() && self.log.membership.members().len() == 1;
-        let survivor = Survivor {
+        let survivor = SurvivorEvidence {
             identity: me,
             committed: &committed,
             has_change: self.log.change.is_some() && !(is_same && self.log.membership.lists(me)),
@@ -217,7 +219,7 @@ impl ReplicaCore {
         let parted = self.buried == Some(header.identity()) && epoch > self.before_led && epoch.round() > 1;
         if parted && !self.parted {
             self.parted = true;
-            self.events.push(Event::Parted { other: header.epoch(), own: self.led });
+            self.events.push(ReplicaEvent::Parted { other: header.epoch(), own: self.led });
         }
         parted
     }
@@ -238,17 +240,25 @@ impl ReplicaCore {
         let (me, members) = (self.identity(), self.log.membership);
         let listed = members.members().len();
         let Self { redundancy, rx, member_heard, events, counters, .. } = self;
-        let heard =
-            |place: usize| redundancy::Heard { at: member_heard[place], acked_next: rx.commit.acked(place) };
+        let heard = |place: usize| redundancy::MemberContact {
+            at: member_heard[place],
+            acked_next: rx.commit.acked(place),
+        };
         let mut changes = [None; MEMBERS_MAX];
         let mut count = 0;
         let there = redundancy.look(now, (me, &members), rx.commit.commit_next(), heard, |change| {
             changes[count] = Some(change);
             count += 1;
         });
-        for redundancy::Change { identity, away, lasted } in changes.into_iter().flatten() {
+        for redundancy::AvailabilityChange { identity, away, lasted } in changes.into_iter().flatten() {
             counters.add(Counter::MembersAway, u64::from(away.is_some()));
-            events.push(Event::Member { identity, away, there: there as u8, listed: listed as u8, lasted });
+            events.push(ReplicaEvent::Member {
+                identity,
+                away,
+                there: there as u8,
+                listed: listed as u8,
+                lasted,
+            });
         }
         counters.set(Counter::MembersThere, there as u64);
         let numbers = (there as u64, listed as u64);
@@ -289,7 +299,7 @@ impl ReplicaCore {
             denied_age_ns: self.denied.map_or(AGE_NEVER, |denial| wall.saturating_sub(denial.at)),
             denied: self.denied.map_or(0, |denial| denial.why as u32),
             role: self.role as u8,
-            suspicion: suspected.map_or(Suspicion::None, |suspicion| said(suspicion.why)) as u8,
+            suspicion: suspected.map_or(LeaderLossReason::None, |suspicion| said(suspicion.why)) as u8,
             durability: (self.log.durability == Durability::Power) as u8,
             conditions: 0,
         };
@@ -312,12 +322,12 @@ impl ReplicaCore {
     }
 }
 
-fn said(why: Why) -> Suspicion {
+fn said(why: Why) -> LeaderLossReason {
     match why {
-        Why::Silence => Suspicion::Silence,
-        Why::Down => Suspicion::Down,
-        Why::StepDown => Suspicion::StepDown,
-        Why::Deaf => Suspicion::Deaf,
-        Why::Refused => Suspicion::Refused,
+        Why::Silence => LeaderLossReason::Silence,
+        Why::Down => LeaderLossReason::Down,
+        Why::StepDown => LeaderLossReason::StepDown,
+        Why::Deaf => LeaderLossReason::Deaf,
+        Why::Refused => LeaderLossReason::Refused,
     }
 }

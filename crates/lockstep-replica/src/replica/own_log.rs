@@ -24,7 +24,7 @@ use std::collections::VecDeque;
 
 /// Why a frame was not stored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Refused {
+pub(super) enum LogRefusal {
     /// A rule forbids it.
     Rule,
     /// The journal has no room.
@@ -35,7 +35,7 @@ pub(super) enum Refused {
 
 /// What storing a frame has done.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Stored {
+pub(super) enum StoreOutcome {
     /// The log ends behind it.
     Appended,
     /// It waits beside the log until its epoch's start is there as well.
@@ -51,7 +51,7 @@ pub(super) enum Stored {
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct OwnLog {
+pub(super) struct ReplicaLog {
     /// The publishers at the log's end.
     pub publishers: Publishers,
     /// The membership at the log's end.
@@ -72,7 +72,7 @@ pub(super) struct OwnLog {
     staged_for: Epoch,
 }
 
-impl OwnLog {
+impl ReplicaLog {
     pub(super) fn new(
         publishers: Publishers,
         membership: Membership,
@@ -269,43 +269,43 @@ impl OwnLog {
         admitted: bool,
         tail: &mut Tail<M>,
         frame: &FrameView<'_>,
-    ) -> Result<Stored, Refused> {
+    ) -> Result<StoreOutcome, LogRefusal> {
         let takes = acceptor.takes(frame.header.epoch(), admitted);
         let Some((epoch, from)) = self.staging else {
             if !takes {
-                return Err(Refused::Rule);
+                return Err(LogRefusal::Rule);
             }
             tail.append(frame).map_err(refused)?;
             self.on_frame(frame);
-            return Ok(Stored::Appended);
+            return Ok(StoreOutcome::Appended);
         };
-        let end = tail.staged_end().ok_or(Refused::Rule)?;
+        let end = tail.staged_end().ok_or(LogRefusal::Rule)?;
         if end.epoch != epoch {
             if !takes {
-                return Err(Refused::Rule);
+                return Err(LogRefusal::Rule);
             }
             tail.stage_frame(frame).map_err(refused)?;
             if frame.header.epoch() != epoch && !planted(Mutation::CutThenFill) {
-                return Ok(Stored::Staged);
+                return Ok(StoreOutcome::Staged);
             }
         }
         self.exchange(tail, from)
     }
 
     /// S8: the tables go back to where the logs part, and run again over what is the log now.
-    fn exchange<M: TailMemory>(&mut self, tail: &mut Tail<M>, from: Seq) -> Result<Stored, Refused> {
+    fn exchange<M: TailMemory>(&mut self, tail: &mut Tail<M>, from: Seq) -> Result<StoreOutcome, LogRefusal> {
         let had = from >= tail.end().next || tail.find(from).is_some();
         let old = tail.end();
         let gone: Vec<EntryHeader> =
             frames(tail, from).flat_map(|frame| frame.entries()).map(|entry| *entry.header).collect();
         match tail.switch() {
             Ok(()) => {}
-            Err(SwitchError::Full(_)) => return Err(Refused::Full),
-            Err(_) => return Err(Refused::Rule),
+            Err(SwitchError::Full(_)) => return Err(LogRefusal::Full),
+            Err(_) => return Err(LogRefusal::Rule),
         }
         self.staging = None;
         if !had || tail.find(from).is_none() {
-            return Err(Refused::Overrun);
+            return Err(LogRefusal::Overrun);
         }
         let gone = gone.iter().map(|header| Entry { header, payload: &[] });
         if !planted(Mutation::NotUndone) {
@@ -318,7 +318,7 @@ impl OwnLog {
         for frame in frames(tail, from) {
             self.on_frame(&frame);
         }
-        Ok(Stored::Exchanged { from, old })
+        Ok(StoreOutcome::Exchanged { from, old })
     }
 }
 
@@ -327,6 +327,6 @@ pub(super) fn frames<M: TailMemory>(tail: &Tail<M>, from: Seq) -> impl Iterator<
     std::iter::successors(tail.find(from), |span| tail.after(*span)).map_while(|span| tail.frame(span).ok())
 }
 
-fn refused(error: AppendError) -> Refused {
-    if let AppendError::Full(_) = error { Refused::Full } else { Refused::Rule }
+fn refused(error: AppendError) -> LogRefusal {
+    if let AppendError::Full(_) = error { LogRefusal::Full } else { LogRefusal::Rule }
 }

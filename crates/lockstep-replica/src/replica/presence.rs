@@ -1,18 +1,18 @@
 //! Who else is there under our name: another process of our identity (ALIVE-1), or another life of the stream under our
 //! cluster's id (S12). Neither is believed on one datagram: the network may have kept it from before a restart.
 
-use super::{Replica, ReplicaCore};
+use super::{ReplicaCore, ReplicaEngine};
 use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::Event;
+use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_core::proto::presence::Found;
+use lockstep_core::proto::presence::DuplicateIdentity;
 use lockstep_core::proto::suspect;
-use lockstep_wire::{Datagram, Epoch, Header, Nanos, PresenceBody};
+use lockstep_wire::{Datagram, Epoch, Header, IdentityProbeBody, Nanos};
 
 /// Another history, and in how many beats it was heard.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
-pub(super) struct Foreign {
+pub(super) struct ForeignHistory {
     history: u64,
     beats: u32,
     at: Nanos,
@@ -21,7 +21,7 @@ pub(super) struct Foreign {
 /// So many beats in which another history speaks, and ours is silent: a group that lives, and no echo.
 const FOREIGN_BEATS: u32 = 16;
 
-impl<P: Ports> Replica<P> {
+impl<P: Ports> ReplicaEngine<P> {
     /// S12: a process that begins looks whether another one of its identity lives. What is due is said at once.
     #[cold]
     pub(super) fn look_for_others(&mut self, now: Nanos, wall: Nanos, drained: bool) {
@@ -45,7 +45,7 @@ impl ReplicaCore {
     pub(super) fn on_foreign(&mut self, have: u64, seen: u64) {
         let now = self.polled_at;
         if self.foreign.history != seen {
-            self.foreign = Foreign { history: seen, beats: 0, at: 0 };
+            self.foreign = ForeignHistory { history: seen, beats: 0, at: 0 };
         }
         if self.foreign.beats == 0 || now >= self.foreign.at + self.limits.beat.beat_ns {
             (self.foreign.beats, self.foreign.at) = (self.foreign.beats + 1, now);
@@ -57,7 +57,7 @@ impl ReplicaCore {
 
     /// S12: the group lives in another history than ours.
     pub(super) fn stop_for_foreign(&mut self, have: u64, seen: u64) {
-        self.events.push(Event::OtherHistory { have, seen });
+        self.events.push(ReplicaEvent::OtherHistory { have, seen });
         self.stopped = true;
     }
 
@@ -75,7 +75,7 @@ impl ReplicaCore {
     fn on_stranger(&mut self) {
         self.counters.add(Counter::StrangersIn, 1);
         if planted(Mutation::EchoIsImpostor) {
-            self.events.push(Event::Impostor { identity: self.identity() });
+            self.events.push(ReplicaEvent::Impostor { identity: self.identity() });
             self.stopped = true;
         }
         let (seed, tokens) = (&self.limits.secret_seed, self.tokens + 1);
@@ -99,7 +99,7 @@ impl ReplicaCore {
     }
 
     /// Somebody under our identity asks whether we live, or answers that it does.
-    pub(super) fn on_presence(&mut self, header: &Header, said: &PresenceBody) {
+    pub(super) fn on_presence(&mut self, header: &Header, said: &IdentityProbeBody) {
         if header.identity() != self.identity() || said.process_nonce == self.limits.process_nonce {
             return;
         }
@@ -108,13 +108,13 @@ impl ReplicaCore {
             return self.on_stranger();
         }
         match self.presence.on_answer(self.polled_at, said) {
-            Found::Nothing => {}
-            Found::Earlier if planted(Mutation::TwinStays) => {}
-            Found::Earlier => {
-                self.events.push(Event::Impostor { identity: self.identity() });
+            DuplicateIdentity::Nothing => {}
+            DuplicateIdentity::Earlier if planted(Mutation::TwinStays) => {}
+            DuplicateIdentity::Earlier => {
+                self.events.push(ReplicaEvent::Impostor { identity: self.identity() });
                 self.stopped = true;
             }
-            Found::Later => self.events.push(Event::Twin { identity: self.identity() }),
+            DuplicateIdentity::Later => self.events.push(ReplicaEvent::Twin { identity: self.identity() }),
         }
     }
 }

@@ -1,16 +1,16 @@
 //! What a replica does while the groups do not bring it whom it should hear: it asks by unicast, and answers
 //! who asks it (MCAST-1).
 
-use super::{Replica, ReplicaCore};
+use super::{ReplicaCore, ReplicaEngine};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::Role;
 use lockstep_core::engine::ports::Net;
-use lockstep_core::proto::pulse::PulseLimits;
-use lockstep_core::proto::suspect::SuspectLimits;
-use lockstep_wire::{Condition, Identity, Kind, Nanos, SMALL_LEN_MAX, Topic, write_question};
+use lockstep_core::proto::pulse::UnicastProbeLimits;
+use lockstep_core::proto::suspect::FailureDetectorLimits;
+use lockstep_wire::{Condition, Identity, Kind, Nanos, QueryKind, SMALL_LEN_MAX, write_question};
 use std::net::SocketAddrV4;
 
 /// Groups that are silent for so many timeouts, while unicast is answered, are lost: some 60 ms by default.
@@ -23,8 +23,8 @@ const SILENCE_NS_MAX: Nanos = 250_000_000;
 const SILENT_BEATS: u64 = 2;
 
 /// Asked early enough for three answers before the silence is a suspicion; told when it has lasted a little.
-pub(super) fn pulse_limits(suspect: &SuspectLimits) -> PulseLimits {
-    PulseLimits {
+pub(super) fn pulse_limits(suspect: &FailureDetectorLimits) -> UnicastProbeLimits {
+    UnicastProbeLimits {
         silence_ns: (suspect.timeout_ns / 2).min(SILENCE_NS_MAX.max(SILENT_BEATS * suspect.beat_ns)),
         again_ns: suspect.beat_ns,
         lost_ns: (MULTICAST_LOST_TIMEOUTS * suspect.timeout_ns)
@@ -32,7 +32,7 @@ pub(super) fn pulse_limits(suspect: &SuspectLimits) -> PulseLimits {
     }
 }
 
-impl<P: Ports> Replica<P> {
+impl<P: Ports> ReplicaEngine<P> {
     /// Asks those that no group brings, when it is time. `drained` says that no voice waits in the socket.
     #[inline]
     pub(super) fn look_for_pulse(&mut self, now: Nanos, wall: Nanos, drained: bool) {
@@ -60,7 +60,7 @@ impl<P: Ports> Replica<P> {
             core.number += 1;
             let mut out = [0; SMALL_LEN_MAX];
             let header = core.header(Kind::Question, wall, &tail.end());
-            let length = write_question(&mut out, header, 0, Topic::Pulse, "");
+            let length = write_question(&mut out, header, 0, QueryKind::Pulse, "");
             net.send_unicast(address, [&out[..length], &[]]);
             core.counters.add(Counter::PulsesOut, 1);
         }

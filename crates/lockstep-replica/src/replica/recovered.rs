@@ -2,7 +2,7 @@
 
 use crate::journal::checkpoint::{Checkpoint, PublisherRow};
 use crate::journal::ports::TailMemory;
-use crate::journal::{Looked, Opened};
+use crate::journal::{Inspection, OpenedJournal};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::membership::Membership;
@@ -33,12 +33,12 @@ pub struct Recovered {
 
 impl Recovered {
     /// From a journal in use.
-    pub fn of_journal<M: TailMemory>(opened: &Opened<M>, publishers_max: u32) -> Self {
+    pub fn of_journal<M: TailMemory>(opened: &OpenedJournal<M>, publishers_max: u32) -> Self {
         Self::of(&opened.checkpoint, opened.superblock.history, opened.tail.end().next, publishers_max)
     }
 
     /// From a journal that was only looked at.
-    pub fn of_look(looked: &Looked, publishers_max: u32) -> Self {
+    pub fn of_look(looked: &Inspection, publishers_max: u32) -> Self {
         let history = looked.superblock().history;
         Self::of(looked.checkpoint(), history, looked.end().next, publishers_max)
     }

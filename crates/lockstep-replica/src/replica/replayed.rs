@@ -2,19 +2,19 @@
 //! own journal by the rules of [`super::stand`]. Until they have reached what repairers still hold, nobody
 //! is asked for repairs.
 
-use super::{Replica, ReplicaCore};
+use super::{ReplicaCore, ReplicaEngine};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::Role;
 use lockstep_core::engine::receiver::Placement;
-use lockstep_core::engine::replay::Supply;
+use lockstep_core::engine::replay::SourceState;
 use lockstep_wire::{Chain, FrameView, Identity, Nanos, Seq};
 
 /// What a node lacks that only journals have.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct ReplayOrder {
+pub struct CatchUpPlan {
     /// The history that is read; 0 for any.
     pub history: u64,
     /// The first seq.
@@ -25,35 +25,35 @@ pub struct ReplayOrder {
 
 /// What is to become of a node's replay.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum ReplayWish {
+pub enum CatchUpRequest {
     /// One is to begin, with the next source if one was under way.
-    Begin(ReplayOrder),
+    Begin(CatchUpPlan),
     /// The one that is under way is to end: nothing is missing any more.
     End,
     /// Everything is to go on as it is.
     GoOn,
 }
 
-impl<P: Ports> Replica<P> {
+impl<P: Ports> ReplicaEngine<P> {
     /// Whether a replay is to begin or to end. `supply` is that of the one under way, if there is one. While it gives,
     /// repairers are left alone, for the rest is young enough for them; if it is not, the next source is asked. A source
     /// that has not answered yet is waited for.
-    pub fn look_for_replay(&mut self, now: Nanos, supply: Option<Supply>) -> ReplayWish {
+    pub fn look_for_replay(&mut self, now: Nanos, supply: Option<SourceState>) -> CatchUpRequest {
         let core = &mut self.core;
         let next = core.rx.end().map_or(0, |end| end.next);
-        let stands_still = core.standstill.look(now, next, supply != Some(Supply::AtEnd));
+        let stands_still = core.standstill.look(now, next, supply != Some(SourceState::AtEnd));
         if core.role == Role::Leader || core.stopped || core.rx.is_whole() {
             core.rx.set_replaying(false);
-            return if supply.is_some() { ReplayWish::End } else { ReplayWish::GoOn };
+            return if supply.is_some() { CatchUpRequest::End } else { CatchUpRequest::GoOn };
         }
         let wanted = if supply.is_some() { stands_still } else { core.rx.needs_replay().is_some() };
         let Some((from, chain)) = core.rx.replay_from().filter(|_| wanted) else {
-            core.rx.set_replaying(supply == Some(Supply::Gives));
-            return ReplayWish::GoOn;
+            core.rx.set_replaying(supply == Some(SourceState::Gives));
+            return CatchUpRequest::GoOn;
         };
         core.counters.add(Counter::Replays, 1);
         core.rx.set_replaying(true);
-        ReplayWish::Begin(ReplayOrder { history: core.rx.history(), from, chain })
+        CatchUpRequest::Begin(CatchUpPlan { history: core.rx.history(), from, chain })
     }
 
     /// A frame of a replay, by `giver` of `history`. Returns whether it was dealt with; if not, the journal has no room for it

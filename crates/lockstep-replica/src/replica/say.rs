@@ -7,8 +7,8 @@ use lockstep_core::engine::ports::{Group, Net};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::suspect;
 use lockstep_wire::{
-    BallotBody, DownBody, Epoch, Header, Identity, Kind, Nanos, SMALL_LEN_MAX, StepDownBody, write_ballot,
-    write_down, write_step_down,
+    BallotBody, DeathNoticeBody, Epoch, Header, Identity, Kind, Nanos, SMALL_LEN_MAX, StepDownBody,
+    write_ballot, write_down, write_step_down,
 };
 
 impl ReplicaCore {
@@ -69,6 +69,6 @@ impl ReplicaCore {
             incarnation: self.identity().incarnation,
             ..Header::new(Kind::Down)
         };
-        write_down(out, header, DownBody { secret: suspect::secret(&self.limits.secret_seed, epoch) })
+        write_down(out, header, DeathNoticeBody { secret: suspect::secret(&self.limits.secret_seed, epoch) })
     }
 }

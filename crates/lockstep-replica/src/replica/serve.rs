@@ -1,8 +1,8 @@
 //! What a replica does for others on its unicast port: repairs, reasons, replies.
 
-use super::give::Refused;
+use super::give::RefusedRange;
 use super::own_log::frames;
-use super::{Replica, ReplicaCore};
+use super::{ReplicaCore, ReplicaEngine};
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::ports::Ports;
@@ -11,15 +11,16 @@ use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::Role;
 use lockstep_core::engine::ports::Net;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_core::proto::repair::{Holdings, grant};
+use lockstep_core::proto::repair::{RepairRange, grant};
 use lockstep_wire::{
-    AnswerBody, Condition, Datagram, Denied, Entry, FrameView, Header, Identity, Kind, LeaseBody, LeaseTerm,
-    Nanos, QuestionBody, Refusal, Reject, ReplyBody, SMALL_LEN_MAX, STATUS_LEN_MAX, SeqRange, Topic,
-    VerdictBody, repair_trailer, write_answer, write_lease, write_reply, write_verdict,
+    CommandReject, CommandResultBody, Condition, Datagram, Entry, FrameView, Header, Identity, Kind,
+    LeaseBody, LeaseReply, Nanos, QueryBody, QueryKind, QueryReplyBody, Reject, RepairReject,
+    RepairRejectBody, SMALL_LEN_MAX, STATUS_LEN_MAX, SeqRange, repair_trailer, write_answer, write_lease,
+    write_reply, write_verdict,
 };
 use std::net::SocketAddrV4;
 
-impl<P: Ports> Replica<P> {
+impl<P: Ports> ReplicaEngine<P> {
     /// Looks at the unicast socket. Returns the datagrams found there.
     pub(super) fn serve(&mut self, now: Nanos, wall: Nanos) -> usize {
         let Self { net, tail, core, .. } = self;
@@ -40,7 +41,7 @@ impl<P: Ports> Replica<P> {
 
 /// Who asks, under which token, and when.
 #[derive(Clone, Copy)]
-pub(super) struct Request {
+pub(super) struct UnicastRequest {
     pub(super) from: SocketAddrV4,
     pub(super) token: u64,
     pub(super) now: Nanos,
@@ -85,7 +86,7 @@ impl ReplicaCore {
                 self.close_frame(tail, false);
                 judged?;
             }
-            Datagram::Question(header, body, _) if body.topic == Topic::Pulse as u32 => {
+            Datagram::Question(header, body, _) if body.topic == QueryKind::Pulse as u32 => {
                 self.look_at_reader(tail, header);
                 self.answer_pulse(net, tail, wall, from);
             }
@@ -98,7 +99,7 @@ impl ReplicaCore {
                     wanted[count] = range;
                     count += 1;
                 }
-                let request = Request { from, token: body.token, now, wall };
+                let request = UnicastRequest { from, token: body.token, now, wall };
                 self.on_nack(net, tail, request, &header, &wanted[..count]);
             }
             // A device that wants groups by unicast asks one that sends them by multicast: its own device would have
@@ -106,7 +107,7 @@ impl ReplicaCore {
             Datagram::Join(_, asked) => {
                 let mut out = [0; SMALL_LEN_MAX];
                 let body = LeaseBody {
-                    term: LeaseTerm::Multicast as u32,
+                    term: LeaseReply::Multicast as u32,
                     process_nonce: asked.process_nonce,
                     ..LeaseBody::zeroed()
                 };
@@ -117,17 +118,17 @@ impl ReplicaCore {
                 self.look_at_reader(tail, header);
                 let mut out = [0; STATUS_LEN_MAX];
                 let identity = name.parse::<Identity>().ok();
-                let length = match Topic::from_u32(body.topic) {
-                    Some(Topic::Status) => self.write_status_to(tail, (now, wall), body.token, &mut out),
-                    Some(Topic::Handover) => {
+                let length = match QueryKind::from_u32(body.topic) {
+                    Some(QueryKind::Status) => self.write_status_to(tail, (now, wall), body.token, &mut out),
+                    Some(QueryKind::Handover) => {
                         let verdict = self.order_handover(now, identity);
                         self.write_verdict_to(tail, wall, &body, verdict, &mut out)
                     }
-                    Some(Topic::DeclareDead) => {
+                    Some(QueryKind::DeclareDead) => {
                         let verdict = self.order_death(identity.unwrap_or_default());
                         self.write_verdict_to(tail, wall, &body, verdict, &mut out)
                     }
-                    Some(Topic::Publisher) if !self.knows_committed(tail) => {
+                    Some(QueryKind::Publisher) if !self.knows_committed(tail) => {
                         self.counters.add(Counter::RepliesWithheld, 1);
                         return Ok(());
                     }
@@ -158,7 +159,7 @@ impl ReplicaCore {
         &mut self,
         net: &mut impl Net,
         tail: &Tail<M>,
-        request: Request,
+        request: UnicastRequest,
         header: &Header,
         ranges: &[SeqRange],
     ) {
@@ -168,13 +169,13 @@ impl ReplicaCore {
         let known = history != 0 && (header.history == 0 || header.history == history);
         if ranges.is_empty() {
             let reason = match FrameView::from_prefix(&self.log.start_frame) {
-                _ if !known => Refusal::OtherHistory,
+                _ if !known => RepairReject::OtherHistory,
                 Ok(frame) if frame.header.epoch == header.epoch => {
                     let sent = give(net, self.giver(), &holdings, request.from, request.token, &frame);
                     return self.on_given(u64::from(sent));
                 }
-                _ if header.epoch() > holdings.end.epoch => Refusal::Ahead,
-                _ => Refusal::OtherEpoch,
+                _ if header.epoch() > holdings.end.epoch => RepairReject::Ahead,
+                _ => RepairReject::OtherEpoch,
             };
             return self.answer(net, &holdings, request, SeqRange { from: 0, to: 0 }, (reason, 0));
         }
@@ -186,8 +187,8 @@ impl ReplicaCore {
         }
         for &range in ranges {
             let granted = match grant(&holdings, header.epoch(), range) {
-                _ if !known => Err(Refusal::OtherHistory),
-                Ok(_) if self.is_witness && !self.is_served(header.identity()) => Err(Refusal::Referred),
+                _ if !known => Err(RepairReject::OtherHistory),
+                Ok(_) if self.is_witness && !self.is_served(header.identity()) => Err(RepairReject::Referred),
                 granted => granted,
             };
             match granted {
@@ -237,7 +238,7 @@ impl ReplicaCore {
             return;
         }
         self.forget_owed(from, &[range]);
-        let request = Request { from, token: 0, now: 0, wall };
+        let request = UnicastRequest { from, token: 0, now: 0, wall };
         // What finds no room is asked for.
         let _ = self.owe_member(tail, request, range, &mut self.limits.repairs_per_request.clone());
     }
@@ -245,13 +246,13 @@ impl ReplicaCore {
     fn answer(
         &mut self,
         net: &mut impl Net,
-        holdings: &Holdings,
-        request: Request,
+        holdings: &RepairRange,
+        request: UnicastRequest,
         range: SeqRange,
-        (reason, retry_after_ns): Refused,
+        (reason, retry_after_ns): RefusedRange,
     ) {
         self.number += 1;
-        let body = AnswerBody {
+        let body = RepairRejectBody {
             token: request.token,
             range,
             oldest_seq: holdings.oldest_seq,
@@ -268,13 +269,13 @@ impl ReplicaCore {
         &mut self,
         tail: &Tail<M>,
         wall: Nanos,
-        asked: &QuestionBody,
-        verdict: Result<(), Denied>,
+        asked: &QueryBody,
+        verdict: Result<(), CommandReject>,
         out: &mut [u8],
     ) -> usize {
         self.number += 1;
         let denied = verdict.err().map_or(0, |why| why as u32);
-        let body = VerdictBody { token: asked.token, topic: asked.topic, denied };
+        let body = CommandResultBody { token: asked.token, topic: asked.topic, denied };
         write_verdict(out, self.header(Kind::Verdict, wall, &tail.end()), body)
     }
 
@@ -291,19 +292,19 @@ impl ReplicaCore {
         &mut self,
         tail: &Tail<M>,
         wall: Nanos,
-        asked: &QuestionBody,
+        asked: &QueryBody,
         name: &str,
         out: &mut [u8],
     ) -> usize {
         self.number += 1;
-        let mut body = ReplyBody {
+        let mut body = QueryReplyBody {
             token: asked.token,
             topic: asked.topic,
             role: self.role as u32,
             process_nonce: self.limits.process_nonce,
-            ..ReplyBody::zeroed()
+            ..QueryReplyBody::zeroed()
         };
-        if asked.topic == Topic::Publisher as u32
+        if asked.topic == QueryKind::Publisher as u32
             && let commit_next = self.commit_next()
             && let Some(state) =
                 self.log.publishers.committed(name, commit_next, uncommitted(tail, commit_next))
@@ -328,7 +329,7 @@ fn uncommitted<M: TailMemory>(tail: &Tail<M>, commit_next: u64) -> impl Iterator
 pub(super) fn give(
     net: &mut impl Net,
     giver: (Identity, u64),
-    holdings: &Holdings,
+    holdings: &RepairRange,
     to: SocketAddrV4,
     token: u64,
     frame: &FrameView<'_>,

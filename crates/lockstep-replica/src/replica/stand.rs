@@ -1,12 +1,12 @@
 //! The standby's half: frames into the journal, acks out.
 
-use super::own_log::{OwnLog, Refused, Stored};
-use super::{BLANK_TIMEOUTS, Replica, ReplicaCore, WEDGED_TIMEOUTS, send_small};
+use super::own_log::{LogRefusal, ReplicaLog, StoreOutcome};
+use super::{BLANK_TIMEOUTS, ReplicaCore, ReplicaEngine, WEDGED_TIMEOUTS, send_small};
 use crate::journal::ports::TailMemory;
 use crate::journal::{StageError, Tail};
 use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::event::{Event, Role};
+use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_core::engine::receiver::Placement;
 use lockstep_core::proto::accept::{NOTHING, rests_on};
@@ -15,11 +15,11 @@ use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_wire::{
-    AckBody, AnswerBody, Condition, Datagram, EntryKind, Epoch, FrameView, Header, HeartbeatBody, Kind,
-    MemberBody, Nanos, Refusal, Reject, RepairTrailer, SMALL_LEN_MAX, Seq, write_ack,
+    AckBody, Condition, Datagram, EntryKind, Epoch, FrameView, Header, HeartbeatBody, Kind, MemberBody,
+    Nanos, Reject, RepairReject, RepairRejectBody, RepairTrailer, SMALL_LEN_MAX, Seq, write_ack,
 };
 
-impl<P: Ports> Replica<P> {
+impl<P: Ports> ReplicaEngine<P> {
     /// One turn of a node that does not lead; `count` datagrams are lent.
     pub(super) fn stand(&mut self, now: Nanos, wall: Nanos, count: usize, drained: bool) {
         let Self { net, tail, core, .. } = self;
@@ -208,7 +208,7 @@ impl ReplicaCore {
             }
             Err(refused) => {
                 self.on_refused(tail, refused);
-                refused != Refused::Full
+                refused != LogRefusal::Full
             }
         }
     }
@@ -252,25 +252,25 @@ impl ReplicaCore {
     fn pursue_new<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, followed: Epoch) -> bool {
         let commit_next = self.commit_next();
         let end = tail.end();
-        let (cut, same_to) = match OwnLog::cut(tail, &self.rx.follow, commit_next) {
+        let (cut, same_to) = match ReplicaLog::cut(tail, &self.rx.follow, commit_next) {
             Ok(None) => (end, end.next),
             Err(from) => {
-                self.events.push(Event::Cut { from, commit_next, epoch: followed });
+                self.events.push(ReplicaEvent::Cut { from, commit_next, epoch: followed });
                 self.stopped = true;
                 return false;
             }
             Ok(Some(from)) => match self.log.stage(tail, from, &self.rx.follow) {
                 Ok(()) => (tail.staged_end().unwrap_or(end), from),
                 Err(StageError::Full(_)) => {
-                    self.on_refused(tail, Refused::Full);
+                    self.on_refused(tail, LogRefusal::Full);
                     return false;
                 }
                 Err(StageError::TooOld { .. }) => {
-                    self.on_refused(tail, Refused::Overrun);
+                    self.on_refused(tail, LogRefusal::Overrun);
                     return false;
                 }
                 Err(_) => {
-                    self.events.push(Event::Cut { from, commit_next, epoch: followed });
+                    self.events.push(ReplicaEvent::Cut { from, commit_next, epoch: followed });
                     self.stopped = true;
                     return false;
                 }
@@ -321,7 +321,7 @@ impl ReplicaCore {
         &mut self,
         tail: &mut Tail<M>,
         now: Nanos,
-        stored: Stored,
+        stored: StoreOutcome,
         next: Seq,
         committed: Seq,
     ) {
@@ -329,12 +329,12 @@ impl ReplicaCore {
         self.on_journal_free(next);
         self.advanced_at = now;
         let end = tail.end();
-        if let Stored::Exchanged { from, old } = stored {
+        if let StoreOutcome::Exchanged { from, old } = stored {
             self.counters.add(Counter::Exchanges, 1);
             let (old_epoch, old_next) = (old.epoch, old.next);
-            self.events.push(Event::Exchanged { from, epoch: end.epoch, old_epoch, old_next });
+            self.events.push(ReplicaEvent::Exchanged { from, epoch: end.epoch, old_epoch, old_next });
         }
-        if stored != Stored::Staged {
+        if stored != StoreOutcome::Staged {
             if let Some((seq, before)) = self.log.change {
                 self.rx.commit.on_membership(seq, before, self.log.membership);
             }
@@ -380,15 +380,16 @@ impl ReplicaCore {
         }
     }
 
-    fn on_refused<M: TailMemory>(&mut self, tail: &Tail<M>, refused: Refused) {
+    fn on_refused<M: TailMemory>(&mut self, tail: &Tail<M>, refused: LogRefusal) {
         match refused {
-            Refused::Rule => self.counters.add(Counter::FramesStale, 1),
-            Refused::Full => {
+            LogRefusal::Rule => self.counters.add(Counter::FramesStale, 1),
+            LogRefusal::Full => {
                 self.waits_for_room = true;
                 self.on_journal_full(tail.end().next);
             }
-            Refused::Overrun => {
-                self.events.push(Event::Overrun { from: self.commit_next(), oldest: tail.oldest_seq() });
+            LogRefusal::Overrun => {
+                self.events
+                    .push(ReplicaEvent::Overrun { from: self.commit_next(), oldest: tail.oldest_seq() });
                 self.stopped = true;
             }
         }
@@ -499,11 +500,11 @@ impl ReplicaCore {
 
     /// A repairer's reason. Where a witness that holds the best log has dropped what a candidate lacks, nobody
     /// but who stored it can help: the operator is told whom the takeover waits for.
-    pub(super) fn on_answer(&mut self, now: Nanos, header: &Header, body: &AnswerBody) {
+    pub(super) fn on_answer(&mut self, now: Nanos, header: &Header, body: &RepairRejectBody) {
         let (by, holder) = (header.identity(), self.rx.adopting.leader());
         // What a witness has, and leaves to others to give, is not lost.
-        let is_there = body.reason == Refusal::Referred as u32;
-        let waits = (body.reason == Refusal::TooOld as u32
+        let is_there = body.reason == RepairReject::Referred as u32;
+        let waits = (body.reason == RepairReject::TooOld as u32
             || is_there && planted(Mutation::WaitsForWhatIsThere))
             && self.log.membership.is_witness(by)
             && self.election.ballot().is_some()
@@ -512,9 +513,9 @@ impl ReplicaCore {
         if waits {
             self.waits_told = self.rx.adopting;
             let (from, oldest) = (body.range.from, body.oldest_seq);
-            self.events.push(Event::TakeoverWaits { from, oldest, witness: by, holder });
+            self.events.push(ReplicaEvent::TakeoverWaits { from, oldest, witness: by, holder });
         }
-        if body.reason == Refusal::Ahead as u32 {
+        if body.reason == RepairReject::Ahead as u32 {
             self.losses.on_ahead();
         }
         self.rx.on_answer(now, header, body, &mut self.counters);

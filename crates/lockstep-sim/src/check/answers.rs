@@ -1,17 +1,17 @@
 //! What is said beside the protocol: beats, statuses, replies, verdicts, refusals, notices. Each says what is so where its
 //! sender's log ends, or is committed.
 
-use super::replicas::Voice;
+use super::replicas::ReplicaModel;
 use super::tree::Stem;
-use super::words::Sent;
+use super::words::SentDatagram;
 use super::{Oracle, Violation};
 use crate::net::To;
 use lockstep_core::engine::event::Role;
 use lockstep_core::proto::publishers::PublisherState;
 use lockstep_wire::{
-    AnswerBody, BallotBody, Denied, Entries, EntryKind, Epoch, Header, HeartbeatBody, Identity, MemberBody,
-    NoticeRow, PublisherId, Refusal, ReplyBody, StatusBody, StatusMember, StepDownBody, Told, Topic,
-    VerdictBody,
+    BallotBody, CommandReject, CommandResultBody, Entries, EntryKind, Epoch, Header, HeartbeatBody, Identity,
+    MemberBody, NoticeRow, PublisherId, PublisherNotice, QueryKind, QueryReplyBody, RepairReject,
+    RepairRejectBody, StatusBody, StatusMember, StepDownBody,
 };
 use std::fmt::Debug;
 use std::net::SocketAddrV4;
@@ -22,7 +22,12 @@ fn broken(rule: &str, who: usize, what: &str, said: &dyn Debug, log: &dyn Debug)
 
 impl Oracle {
     /// ALIVE-1: a process draws one nonce at its start, and says it in all that it says.
-    pub(super) fn check_nonce(&mut self, who: usize, voice: &Voice, nonce: u64) -> Result<(), Violation> {
+    pub(super) fn check_nonce(
+        &mut self,
+        who: usize,
+        voice: &ReplicaModel,
+        nonce: u64,
+    ) -> Result<(), Violation> {
         let first = *self.process_nonces.entry(voice.run).or_insert(nonce);
         if first == nonce {
             return Ok(());
@@ -34,7 +39,7 @@ impl Oracle {
     pub(super) fn check_announced(
         &self,
         who: usize,
-        voice: &Voice,
+        voice: &ReplicaModel,
         header: &Header,
     ) -> Result<(), Violation> {
         if header.commit_next <= voice.commit_next {
@@ -44,7 +49,7 @@ impl Oracle {
     }
 
     /// The frame behind which the sender's log ends by this header.
-    fn stands_behind(&self, voice: &Voice, header: &Header) -> Option<&Stem> {
+    fn stands_behind(&self, voice: &ReplicaModel, header: &Header) -> Option<&Stem> {
         let logs = [voice.tip, voice.tip_before];
         let ends = logs.into_iter().filter_map(|log| self.tree.cut(log, header.first_seq));
         ends.map(|node| self.tree.stem(node)).find(|stem| {
@@ -56,7 +61,7 @@ impl Oracle {
     pub(super) fn check_beat(
         &self,
         who: usize,
-        voice: &Voice,
+        voice: &ReplicaModel,
         header: &Header,
         body: &HeartbeatBody,
     ) -> Result<(), Violation> {
@@ -86,7 +91,7 @@ impl Oracle {
     pub(super) fn check_asked(
         &self,
         who: usize,
-        voice: &Voice,
+        voice: &ReplicaModel,
         body: &BallotBody,
         asks: bool,
     ) -> Result<(), Violation> {
@@ -98,7 +103,7 @@ impl Oracle {
     }
 
     /// A question of a client: its reply is judged by it.
-    pub(super) fn on_question(&mut self, sent: &Sent<'_>, token: u64, name: &str) {
+    pub(super) fn on_question(&mut self, sent: &SentDatagram<'_>, token: u64, name: &str) {
         let names = self.questions.entry((sent.from, token)).or_default();
         if !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
@@ -109,12 +114,14 @@ impl Oracle {
     pub(super) fn check_reply(
         &self,
         who: usize,
-        voice: &Voice,
-        sent: &Sent<'_>,
+        voice: &ReplicaModel,
+        sent: &SentDatagram<'_>,
         header: &Header,
-        body: &ReplyBody,
+        body: &QueryReplyBody,
     ) -> Result<(), Violation> {
-        let (To::Unicast(to), true) = (sent.to, body.topic == Topic::Publisher as u32) else { return Ok(()) };
+        let (To::Unicast(to), true) = (sent.to, body.topic == QueryKind::Publisher as u32) else {
+            return Ok(());
+        };
         let Some(names) = self.questions.get(&(to, body.token)) else {
             return broken("OPENS", who, "replies to", body, &"a question that nobody asked");
         };
@@ -142,7 +149,7 @@ impl Oracle {
     pub(super) fn check_status(
         &self,
         who: usize,
-        voice: &Voice,
+        voice: &ReplicaModel,
         header: &Header,
         body: &StatusBody,
         rows: impl Iterator<Item = StatusMember>,
@@ -151,7 +158,7 @@ impl Oracle {
         if promised < voice.level || promised > voice.promised {
             return broken("STATUS", who, "tells as its promise", &promised, &voice.promised);
         }
-        if body.denied != 0 && Denied::from_u32(body.denied).is_none() {
+        if body.denied != 0 && CommandReject::from_u32(body.denied).is_none() {
             return broken("STATUS", who, "tells as the reason of a denial", &body.denied, &"none");
         }
         let Some(stem) = self.stands_behind(voice, header) else { return Ok(()) };
@@ -178,10 +185,10 @@ impl Oracle {
     }
 
     /// An operator's order is taken, or denied for a reason that is one.
-    pub(super) fn check_verdict(&self, who: usize, body: &VerdictBody) -> Result<(), Violation> {
-        let topic = Topic::from_u32(body.topic);
-        let is_order = matches!(topic, Some(Topic::Handover | Topic::DeclareDead));
-        if is_order && (body.denied == 0 || Denied::from_u32(body.denied).is_some()) {
+    pub(super) fn check_verdict(&self, who: usize, body: &CommandResultBody) -> Result<(), Violation> {
+        let topic = QueryKind::from_u32(body.topic);
+        let is_order = matches!(topic, Some(QueryKind::Handover | QueryKind::DeclareDead));
+        if is_order && (body.denied == 0 || CommandReject::from_u32(body.denied).is_some()) {
             return Ok(());
         }
         broken("STATUS", who, "gives as its verdict", body, &topic)
@@ -191,9 +198,9 @@ impl Oracle {
     pub(super) fn check_answer(
         &self,
         who: usize,
-        sent: &Sent<'_>,
+        sent: &SentDatagram<'_>,
         header: &Header,
-        body: &AnswerBody,
+        body: &RepairRejectBody,
     ) -> Result<(), Violation> {
         let (next, commit_next, epoch) = (header.first_seq, header.commit_next, header.epoch());
         let To::Unicast(to) = sent.to else {
@@ -206,17 +213,19 @@ impl Oracle {
         let from = body.range.from;
         let of_start = from == 0;
         let asked_for = |is: fn(&Epoch, &Epoch) -> bool| asked.iter().any(|(asked, _)| is(asked, &epoch));
-        let is_so = match Refusal::from_u32(body.reason) {
-            Some(Refusal::Ahead) if of_start => asked_for(|asked, own| asked > own),
-            Some(Refusal::Ahead) => from >= next,
-            Some(Refusal::OtherEpoch) => {
+        let is_so = match RepairReject::from_u32(body.reason) {
+            Some(RepairReject::Ahead) if of_start => asked_for(|asked, own| asked > own),
+            Some(RepairReject::Ahead) => from >= next,
+            Some(RepairReject::OtherEpoch) => {
                 asked_for(|asked, own| asked != own) && (of_start || from >= commit_next)
             }
-            Some(Refusal::TooOld) => from < body.oldest_seq,
-            Some(Refusal::Limited | Refusal::Replay | Refusal::Dropped) => body.retry_after_ns > 0,
-            Some(Refusal::Referred) => (body.oldest_seq..next).contains(&from),
+            Some(RepairReject::TooOld) => from < body.oldest_seq,
+            Some(RepairReject::Limited | RepairReject::Replay | RepairReject::Dropped) => {
+                body.retry_after_ns > 0
+            }
+            Some(RepairReject::Referred) => (body.oldest_seq..next).contains(&from),
             // All are of one history; who has none yet gives nothing.
-            Some(Refusal::OtherHistory) => true,
+            Some(RepairReject::OtherHistory) => true,
             None => false,
         };
         if is_so && body.oldest_seq <= next.max(1) {
@@ -235,7 +244,7 @@ impl Oracle {
     pub(super) fn check_step_down(
         &self,
         who: usize,
-        voice: &Voice,
+        voice: &ReplicaModel,
         header: &Header,
         body: &StepDownBody,
     ) -> Result<(), Violation> {
@@ -265,7 +274,7 @@ impl Oracle {
             );
         };
         let all = self.tree.cut(voice.tip, header.first_seq);
-        let holds = |other: &Voice| {
+        let holds = |other: &ReplicaModel| {
             let has = |log| self.tree.begins_with(log, all);
             has(other.tip)
                 || has(other.replaced)
@@ -289,15 +298,15 @@ impl Oracle {
     pub(super) fn check_notice(
         &self,
         who: usize,
-        voice: &Voice,
+        voice: &ReplicaModel,
         header: &Header,
         rows: impl Iterator<Item = NoticeRow>,
     ) -> Result<(), Violation> {
         let Some(stem) = self.stands_behind(voice, header) else { return Ok(()) };
         for row in rows {
             let line = stem.publisher(row.publisher);
-            let is_so = match Told::from_u32(row.told) {
-                Some(Told::Missing) => {
+            let is_so = match PublisherNotice::from_u32(row.told) {
+                Some(PublisherNotice::Missing) => {
                     // Of a fenced process something may wait still.
                     let misses = |line: PublisherState| {
                         line.last < row.from && line.incarnation == row.incarnation
@@ -305,8 +314,8 @@ impl Oracle {
                     };
                     row.from < row.to && line.is_some_and(misses)
                 }
-                Some(Told::Throttled) => line.is_some_and(|line| line.last < row.from),
-                Some(Told::TableFull) => row.publisher == 0,
+                Some(PublisherNotice::Throttled) => line.is_some_and(|line| line.last < row.from),
+                Some(PublisherNotice::TableFull) => row.publisher == 0,
                 None => false,
             };
             if !is_so {

@@ -1,10 +1,10 @@
 //! What publishers are told and what subscribers deliver: S10, and the four promises.
 
-use super::events::Ear;
+use super::events::EventCheck;
 use super::founding::Founded;
-use super::ghost::Ghost;
-use super::tree::Node;
-use super::{Key, Oracle, Violation, digest};
+use super::ghost::ReferenceModel;
+use super::tree::TreeNode;
+use super::{MessageKey, Oracle, Violation, digest};
 use crate::coverage::Event;
 use crate::payload::{self, PART_LEN};
 use lockstep_core::engine::subscriber::{Delivery, Message};
@@ -13,10 +13,10 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// A publisher's process: what it handed in and has no fate.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Writer {
-    open: VecDeque<Key>,
+pub(super) struct PublisherModel {
+    open: VecDeque<MessageKey>,
     /// Told that these will never be stamped.
-    doomed: BTreeSet<Key>,
+    doomed: BTreeSet<MessageKey>,
     pub(super) told_next: Seq,
     /// It was told of a founding, or that it is ahead of one.
     pub(super) past: bool,
@@ -26,16 +26,16 @@ pub(super) struct Writer {
 
 /// A subscriber's process.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Reader {
+pub(super) struct ReaderModel {
     pub(super) delivery: Delivery,
     /// The first seq asked for; `None` before a live one has begun.
     from: Option<Seq>,
     /// It began with what was stamped then.
     live: bool,
     /// Delivered and not retracted.
-    pub(super) delivered: Vec<(Seq, Key)>,
+    pub(super) delivered: Vec<(Seq, MessageKey)>,
     /// Frames of the last delivered message: in several logs it may stand at one place.
-    frames: Vec<Node>,
+    frames: Vec<TreeNode>,
     pub(super) commit_next: Seq,
     /// Of `delivered`, so many were compared with what is committed.
     compared: usize,
@@ -48,7 +48,7 @@ pub(super) struct Reader {
     pub(super) resumed: Seq,
 }
 
-impl Reader {
+impl ReaderModel {
     pub(super) fn delivery(&self) -> Delivery {
         self.delivery
     }
@@ -64,7 +64,7 @@ impl Oracle {
     pub fn on_publisher_started(&mut self, who: usize) {
         // What the process before was told stays true.
         let doomed = self.writers.remove(&who).map(|before| before.doomed).unwrap_or_default();
-        self.writers.insert(who, Writer { doomed, ..Writer::default() });
+        self.writers.insert(who, PublisherModel { doomed, ..PublisherModel::default() });
         self.told.remove(&who);
     }
 
@@ -98,7 +98,7 @@ impl Oracle {
             ));
         };
         let former = self.founding.as_ref().filter(|_| !writer.past).map(Founded::former);
-        let stands = |ghost: &Ghost| ghost.message(seq) == Some(key);
+        let stands = |ghost: &ReferenceModel| ghost.message(seq) == Some(key);
         if !stands(&self.ghost) && !former.is_some_and(stands) {
             return Err(format!(
                 "FATE: process {who} is told that {number} stands at {seq}; there stands {:?}, and everything below \
@@ -154,7 +154,7 @@ impl Oracle {
     }
 
     /// These frames are committed now: nothing in them was told to be lost.
-    pub(super) fn on_committed_frames(&self, new: &[Node]) -> Result<(), Violation> {
+    pub(super) fn on_committed_frames(&self, new: &[TreeNode]) -> Result<(), Violation> {
         for (seq, key) in new.iter().flat_map(|node| &self.tree.stem(*node).messages) {
             if let Some((who, _)) = self.writers.iter().find(|(_, writer)| writer.doomed.contains(key)) {
                 return Err(format!(
@@ -175,7 +175,7 @@ impl Oracle {
         from: Option<Seq>,
         cursor: Option<Cursor>,
     ) {
-        let reader = Reader {
+        let reader = ReaderModel {
             delivery,
             from,
             live: from.is_none(),
@@ -189,7 +189,7 @@ impl Oracle {
             resumed: cursor.map_or(1, |cursor| cursor.seq),
         };
         self.readers.insert(who, reader);
-        self.ears.insert(who, Ear::default());
+        self.ears.insert(who, EventCheck::default());
     }
 
     /// A subscriber delivers a message.
@@ -226,7 +226,7 @@ impl Oracle {
         match reader.delivery {
             Delivery::Committed => {
                 let former = self.founding.as_ref().filter(|_| !reader.past).map(Founded::former);
-                let next = |ghost: &Ghost| ghost.begun_from(after, from).next().copied();
+                let next = |ghost: &ReferenceModel| ghost.begun_from(after, from).next().copied();
                 let expected = next(&self.ghost);
                 if expected != Some((seq, key)) && former.and_then(next) != Some((seq, key)) {
                     return Err(format!(
@@ -238,7 +238,7 @@ impl Oracle {
             }
             Delivery::Stamped => {
                 let tree = &self.tree;
-                let frames: Vec<Node> = tree
+                let frames: Vec<TreeNode> = tree
                     .containing(seq)
                     .filter(|node| {
                         let stem = tree.stem(*node);

@@ -1,20 +1,20 @@
 //! What readers, publishers and operators are told: each event is of the right place, says what is so, and is told once.
 //! A new kind of event without a sentence here does not compile.
 
-use super::ghost::Ghost;
+use super::ghost::ReferenceModel;
 use super::tree::Fact;
 use super::{Oracle, Violation};
-use lockstep_core::engine::event::{Event as NodeEvent, Role};
+use lockstep_core::engine::event::{ReplicaEvent as NodeEvent, Role};
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEvent};
 use lockstep_core::proto::election::Why;
 use lockstep_core::proto::publishers::PublisherState;
-use lockstep_wire::{Condition, MEMBERS_MAX, PublisherId, Refusal, Seq};
+use lockstep_wire::{Condition, MEMBERS_MAX, PublisherId, RepairReject, Seq};
 use std::collections::BTreeSet;
 
 /// What a subscriber's process was told so far, beside messages.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Ear {
+pub(super) struct EventCheck {
     /// The first seq that was told, and the next one.
     told: Option<(Seq, Seq)>,
     /// A leadership was told of at this seq: its members follow.
@@ -26,7 +26,7 @@ pub(super) struct Ear {
 
 /// What a publisher's process was told so far, beside fates.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Told {
+pub(super) struct ReportedEvents {
     multicast_lost: bool,
     throttled: bool,
     lost: bool,
@@ -62,7 +62,7 @@ impl Oracle {
     fn judge_subscriber_event(
         &mut self,
         who: usize,
-        ear: &mut Ear,
+        ear: &mut EventCheck,
         event: &SubscriberEvent<'_>,
     ) -> Result<(), Violation> {
         let broken = |rule: &str| Err(format!("{rule}: subscriber {who} is told {event:?} after {ear:?}"));
@@ -126,7 +126,7 @@ impl Oracle {
             }
             SubscriberEvent::Abandoned { from, oldest, why } => {
                 // Below what is held lies all that is too old.
-                if oldest > stamped_next || why == Refusal::TooOld && from >= oldest {
+                if oldest > stamped_next || why == RepairReject::TooOld && from >= oldest {
                     return broken("AGREEMENT");
                 }
                 ear.ended = true;
@@ -188,7 +188,7 @@ impl Oracle {
     /// The rule that the event breaks, if any.
     fn judge_publisher_event(
         &self,
-        told: &mut Told,
+        told: &mut ReportedEvents,
         (name, nonce, own): (&str, [u64; 2], Option<PublisherId>),
         event: PublisherEvent,
     ) -> Option<&'static str> {
@@ -196,7 +196,7 @@ impl Oracle {
             return Some("FATE");
         }
         let is_own = |publisher: PublisherId| own == Some(publisher);
-        let tips = || self.ghosts().map(Ghost::tip);
+        let tips = || self.ghosts().map(ReferenceModel::tip);
         // The committed state of the name, in each history that the handle may live in.
         let states = || tips().filter_map(|tip| self.tree.publisher(tip, name));
         match event {

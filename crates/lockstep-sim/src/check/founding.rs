@@ -1,13 +1,13 @@
 //! A history that was founded on what was left of another one: LINEAGE-1 to LINEAGE-3 as sentences. What the former one
 //! had committed is kept, so that who lives in it is judged by it; nothing more is ever committed there.
 
-use super::clients::Reader;
-use super::ghost::Ghost;
-use super::replicas::Voice;
-use super::tree::Node;
+use super::clients::ReaderModel;
+use super::ghost::ReferenceModel;
+use super::replicas::ReplicaModel;
+use super::tree::TreeNode;
 use super::{Oracle, Violation};
 use crate::coverage::Event;
-use lockstep_core::engine::event::Event as NodeEvent;
+use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{Identity, Seq};
@@ -17,7 +17,7 @@ const FIRST: u64 = crate::populate::HISTORY;
 
 /// What the operator was told, and has ordered.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct FoundingSaid {
+pub struct ReportedFounding {
     /// The new history.
     pub history: u64,
     /// Where the log ends on which it is founded.
@@ -32,15 +32,15 @@ pub(super) struct Founded {
     history: u64,
     founder: Identity,
     /// Where the former log was left.
-    tip: Node,
+    tip: TreeNode,
     /// The seq of the founding.
     next: Seq,
-    former: Ghost,
+    former: ReferenceModel,
 }
 
 impl Founded {
     /// What the former history had committed.
-    pub(super) fn former(&self) -> &Ghost {
+    pub(super) fn former(&self) -> &ReferenceModel {
         &self.former
     }
 }
@@ -57,7 +57,7 @@ impl Oracle {
     }
 
     /// The committed prefix of each history that somebody may live in.
-    pub(super) fn ghosts(&self) -> impl Iterator<Item = &Ghost> {
+    pub(super) fn ghosts(&self) -> impl Iterator<Item = &ReferenceModel> {
         self.founding.iter().map(|founded| &founded.former).chain([&self.ghost])
     }
 
@@ -67,7 +67,7 @@ impl Oracle {
     }
 
     /// Whether the frame was stamped in a history that was left.
-    pub(super) fn is_former(&self, node: Node) -> bool {
+    pub(super) fn is_former(&self, node: TreeNode) -> bool {
         self.is_left(self.tree.stem(node).history)
     }
 
@@ -91,7 +91,7 @@ impl Oracle {
     }
 
     /// The operator has founded a history.
-    pub fn on_founding(&mut self, founder: Identity, said: &FoundingSaid) -> Result<(), Violation> {
+    pub fn on_founding(&mut self, founder: Identity, said: &ReportedFounding) -> Result<(), Violation> {
         let Some(tip) = self.known_end(said.end.next, said.end.chain) else {
             return Err(format!(
                 "LINEAGE-3: {:x} is founded on {:?}, which nobody stamped",
@@ -113,13 +113,13 @@ impl Oracle {
         for writer in self.writers.values_mut() {
             writer.misled = writer.told_next > said.end.next;
         }
-        let former = std::mem::replace(&mut self.ghost, Ghost::founded(&self.tree, tip));
+        let former = std::mem::replace(&mut self.ghost, ReferenceModel::founded(&self.tree, tip));
         self.founding = Some(Founded { history: said.history, founder, tip, next: said.end.next, former });
         Ok(())
     }
 
     /// LINEAGE-3: a founding stands where the operator ordered it, and nowhere else.
-    pub(super) fn check_founding(&self, node: Node) -> Result<(), Violation> {
+    pub(super) fn check_founding(&self, node: TreeNode) -> Result<(), Violation> {
         let stem = self.tree.stem(node);
         let is_ordered = self.founding.as_ref().is_some_and(|founded| {
             (stem.history, stem.epoch.leader(), stem.parent)
@@ -135,7 +135,7 @@ impl Oracle {
     pub(super) fn on_held_formerly(
         &mut self,
         identity: Identity,
-        tip: Node,
+        tip: TreeNode,
         next: Seq,
     ) -> Result<(), Violation> {
         let Some(founded) = &mut self.founding else { return Ok(()) };
@@ -157,9 +157,9 @@ impl Oracle {
         &self,
         who: &str,
         next: Seq,
-        log: Option<Option<Node>>,
+        log: Option<Option<TreeNode>>,
     ) -> Result<(), Violation> {
-        let claim = |ghost: &Ghost| ghost.check_claim(&self.tree, who, next, log);
+        let claim = |ghost: &ReferenceModel| ghost.check_claim(&self.tree, who, next, log);
         let former = self.founding.as_ref().map(|founded| claim(&founded.former));
         if former == Some(Ok(())) { Ok(()) } else { claim(&self.ghost) }
     }
@@ -168,8 +168,8 @@ impl Oracle {
     pub(super) fn check_over(
         &mut self,
         identity: Identity,
-        before: Option<Node>,
-        now: Option<Node>,
+        before: Option<TreeNode>,
+        now: Option<TreeNode>,
     ) -> Result<(), Violation> {
         let (Some(before), Some(now)) = (before, now) else { return Ok(()) };
         let (before, now) = (self.tree.stem(before), self.tree.stem(now));
@@ -197,7 +197,7 @@ impl Oracle {
         })
     }
 
-    fn is_left_voice(&self, voice: &Voice) -> bool {
+    fn is_left_voice(&self, voice: &ReplicaModel) -> bool {
         voice.tip.is_some_and(|tip| self.tree.stem(tip).history == FIRST)
     }
 
@@ -248,7 +248,7 @@ impl Oracle {
     }
 
     /// Whether a reader has for final what the new history lacks: it must be told so.
-    pub(super) fn must_end(&self, reader: &Reader) -> bool {
+    pub(super) fn must_end(&self, reader: &ReaderModel) -> bool {
         let had =
             reader.commit_next.max(if reader.delivery == Delivery::Committed { reader.resumed } else { 1 });
         self.founding.as_ref().is_some_and(|founded| reader.history == FIRST && had > founded.next)
@@ -307,7 +307,7 @@ impl Oracle {
     /// Whether there was another log up to the founding than the one on which it stands.
     pub fn parts_at(&self, seq: Seq) -> bool {
         self.founding.as_ref().is_some_and(|founded| {
-            let other = |node: Node| node != founded.tip && self.tree.next(Some(node)) == seq;
+            let other = |node: TreeNode| node != founded.tip && self.tree.next(Some(node)) == seq;
             founded.next == seq && self.tree.containing(seq - 1).any(other)
         })
     }

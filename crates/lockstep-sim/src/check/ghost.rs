@@ -11,27 +11,27 @@
 //! operator declared dead counts, in the epochs of the survivor only, as one that holds the epoch's start and
 //! its own removal right behind it.
 
-use super::tree::{Node, Stamped, Tree, needs_both};
-use super::{Key, Violation};
+use super::tree::{Stamped, Tree, TreeNode, needs_both};
+use super::{MessageKey, Violation};
 use lockstep_wire::{Epoch, Identity, Seq};
 use std::collections::BTreeMap;
 
 /// One epoch as the ghost sees it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Reign {
-    start: Node,
+    start: TreeNode,
     base: Seq,
     /// The longest log of the epoch.
-    longest: Node,
+    longest: TreeNode,
     held: BTreeMap<Identity, Seq>,
-    committed: Option<Node>,
+    committed: Option<TreeNode>,
 }
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub struct Ghost {
+pub struct ReferenceModel {
     reigns: BTreeMap<Epoch, Reign>,
-    tip: Option<Node>,
+    tip: Option<TreeNode>,
     /// Survivor and dead, by the operator's word.
     declared: Vec<(Identity, Identity)>,
     /// The committed messages, in order.
@@ -40,10 +40,10 @@ pub struct Ghost {
     begins: BTreeMap<Seq, Seq>,
 }
 
-impl Ghost {
+impl ReferenceModel {
     /// What is committed in a history that is founded on the log which ends with `tip`: all of it, by the operator's
     /// word. What a message lacks its beginning of is nobody's.
-    pub fn founded(tree: &Tree, tip: Node) -> Self {
+    pub fn founded(tree: &Tree, tip: TreeNode) -> Self {
         let mut ghost = Self { tip: Some(tip), ..Self::default() };
         for node in tree.path(None, Some(tip)) {
             ghost.messages.extend_from_slice(&tree.stem(node).messages);
@@ -53,7 +53,7 @@ impl Ghost {
     }
 
     /// Where the committed prefix ends.
-    pub fn tip(&self) -> Option<Node> {
+    pub fn tip(&self) -> Option<TreeNode> {
         self.tip
     }
 
@@ -73,7 +73,7 @@ impl Ghost {
     }
 
     /// The committed message at `seq`.
-    pub fn message(&self, seq: Seq) -> Option<Key> {
+    pub fn message(&self, seq: Seq) -> Option<MessageKey> {
         self.messages_from(seq).first().filter(|(at, _)| *at == seq).map(|(_, key)| *key)
     }
 
@@ -99,13 +99,17 @@ impl Ghost {
 
     /// The frames above what is committed, newest first, that change the members in the log that ends with
     /// `log`.
-    pub fn open_changes<'a>(&'a self, tree: &'a Tree, log: Option<Node>) -> impl Iterator<Item = Node> + 'a {
+    pub fn open_changes<'a>(
+        &'a self,
+        tree: &'a Tree,
+        log: Option<TreeNode>,
+    ) -> impl Iterator<Item = TreeNode> + 'a {
         tree.path(tree.common(self.tip, log), log).into_iter().rev().filter(|node| tree.stem(*node).changes)
     }
 
     /// MEMBER-1: a change waits for the one before, and for the commit of its epoch's start; the removal of
     /// whom the operator declared dead stands right behind the start, and waits for nothing.
-    pub fn check_change(&self, tree: &Tree, node: Node) -> Result<(), Violation> {
+    pub fn check_change(&self, tree: &Tree, node: TreeNode) -> Result<(), Violation> {
         let stem = tree.stem(node);
         let before = stem.parent.map(|parent| tree.stem(parent));
         let Some(before) = before.filter(|_| stem.changes) else { return Ok(()) };
@@ -130,7 +134,7 @@ impl Ghost {
 
     /// A frame of an epoch was seen for the first time. A start must follow everything that is committed
     /// in the epochs before (S5: leader completeness).
-    pub fn on_frame(&mut self, tree: &Tree, node: Node) -> Result<(), Violation> {
+    pub fn on_frame(&mut self, tree: &Tree, node: TreeNode) -> Result<(), Violation> {
         let stem = tree.stem(node);
         if stem.epoch.round() == 0 {
             return Ok(());
@@ -171,9 +175,9 @@ impl Ghost {
         &mut self,
         tree: &Tree,
         identity: Identity,
-        tip: Node,
+        tip: TreeNode,
         next: Seq,
-    ) -> Result<Vec<Node>, Violation> {
+    ) -> Result<Vec<TreeNode>, Violation> {
         let epoch = tree.stem(tip).epoch;
         let Some(reign) = self.reigns.get_mut(&epoch) else { return Ok(Vec::new()) };
         let held = reign.held.entry(identity).or_default();
@@ -196,8 +200,8 @@ impl Ghost {
         &mut self,
         tree: &Tree,
         epoch: Epoch,
-        committed: Option<Node>,
-    ) -> Result<Vec<Node>, Violation> {
+        committed: Option<TreeNode>,
+    ) -> Result<Vec<TreeNode>, Violation> {
         let next = tree.next(committed);
         for (later, reign) in self.reigns.range(epoch..).skip(1) {
             let before = tree.stem(reign.start).parent;
@@ -239,7 +243,7 @@ impl Ghost {
         tree: &Tree,
         who: &str,
         next: Seq,
-        log: Option<Option<Node>>,
+        log: Option<Option<TreeNode>>,
     ) -> Result<(), Violation> {
         let is = tree.next(self.tip);
         if next > is {
@@ -259,7 +263,7 @@ impl Ghost {
 
 impl Reign {
     /// S4, by the definition, above `tip`; `dead` are those for whom the operator's word stands.
-    fn count(&self, tree: &Tree, tip: Option<Node>, dead: &[Identity]) -> Option<Node> {
+    fn count(&self, tree: &Tree, tip: Option<TreeNode>, dead: &[Identity]) -> Option<TreeNode> {
         let most = self.held.values().copied().max().unwrap_or_default();
         let mut at = tree.cut(Some(self.longest), most);
         while let Some(node) = at
@@ -274,7 +278,7 @@ impl Reign {
         self.committed
     }
 
-    fn is_committed(&self, tree: &Tree, tip: Option<Node>, dead: &[Identity], node: Node) -> bool {
+    fn is_committed(&self, tree: &Tree, tip: Option<TreeNode>, dead: &[Identity], node: TreeNode) -> bool {
         if !self.is_quorum(tree, &tree.stem(node).members, dead, node) {
             return false;
         }
@@ -289,7 +293,7 @@ impl Reign {
     }
 
     /// Whether more than half of these hold the log up to the end of `node`.
-    fn is_quorum(&self, tree: &Tree, members: &[Identity], dead: &[Identity], node: Node) -> bool {
+    fn is_quorum(&self, tree: &Tree, members: &[Identity], dead: &[Identity], node: TreeNode) -> bool {
         let (stem, next) = (tree.stem(node), tree.next(Some(node)));
         let is_its_own = |one: &Identity| {
             let behind_start = stem.parent == Some(self.start) && stem.changes;

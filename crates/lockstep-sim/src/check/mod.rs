@@ -20,26 +20,26 @@ mod tables;
 pub mod tree;
 mod words;
 
-pub use founding::FoundingSaid;
-pub use words::Sent;
+pub use founding::ReportedFounding;
+pub use words::SentDatagram;
 
 use super::coverage::Coverage;
-use clients::{Reader, Writer};
-use events::{Ear, Log, Told};
+use clients::{PublisherModel, ReaderModel};
+use events::{EventCheck, Log, ReportedEvents};
 use founding::Founded;
-use ghost::Ghost;
+use ghost::ReferenceModel;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{Epoch, Identity, PublisherId, PublisherSeq, Seq};
-use replicas::{Ballots, Voice};
+use replicas::{Ballots, ReplicaModel};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
-use tree::{Node, Tree};
+use tree::{Tree, TreeNode};
 
 /// What went wrong, in words, with the rule's id in front.
 pub type Violation = String;
 
 /// A message: whose, its number, and a digest of its payload.
-pub type Key = (PublisherId, PublisherSeq, u64);
+pub type MessageKey = (PublisherId, PublisherSeq, u64);
 
 /// FNV-1a: enough to tell payloads apart in a test.
 pub fn digest(bytes: &[u8]) -> u64 {
@@ -55,16 +55,16 @@ pub struct Oracle {
     /// Every frame.
     pub tree: Tree,
     /// What is committed.
-    pub ghost: Ghost,
+    pub ghost: ReferenceModel,
     /// Who has ever been handed in what.
-    published: BTreeSet<Key>,
+    published: BTreeSet<MessageKey>,
     /// Digests of committed messages of the edge that came in parts.
     pub whole: BTreeSet<u64>,
-    voices: BTreeMap<usize, Voice>,
+    voices: BTreeMap<usize, ReplicaModel>,
     /// Where logs ended that replicas exchanged in their last turn: what they said before is about these.
-    exchanged: BTreeMap<usize, Vec<Node>>,
-    writers: BTreeMap<usize, Writer>,
-    readers: BTreeMap<usize, Reader>,
+    exchanged: BTreeMap<usize, Vec<TreeNode>>,
+    writers: BTreeMap<usize, PublisherModel>,
+    readers: BTreeMap<usize, ReaderModel>,
     ballots: BTreeMap<Epoch, Ballots>,
     /// In which run of which process an epoch is stamped.
     stamping: BTreeMap<Epoch, u64>,
@@ -78,8 +78,8 @@ pub struct Oracle {
     /// What each run of a replica's process draws at its start.
     process_nonces: BTreeMap<u64, u64>,
     /// What was told to each client, and by each replica to its operator.
-    ears: BTreeMap<usize, Ear>,
-    told: BTreeMap<usize, Told>,
+    ears: BTreeMap<usize, EventCheck>,
+    told: BTreeMap<usize, ReportedEvents>,
     logs: BTreeMap<usize, Log>,
     /// To whom each replica was told to hand over last.
     handovers: BTreeMap<usize, Option<Identity>>,
@@ -102,7 +102,7 @@ impl Oracle {
         Self {
             cluster,
             tree: Tree::default(),
-            ghost: Ghost::default(),
+            ghost: ReferenceModel::default(),
             published: BTreeSet::new(),
             whole: BTreeSet::new(),
             voices: BTreeMap::new(),

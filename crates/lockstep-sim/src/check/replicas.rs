@@ -1,6 +1,6 @@
 //! What replicas hold and promise.
 
-use super::tree::{Node, needs_both};
+use super::tree::{TreeNode, needs_both};
 use super::{Oracle, Violation};
 use crate::coverage::Event;
 use lockstep_core::proto::commit::Durability;
@@ -12,18 +12,18 @@ use std::collections::BTreeMap;
 
 /// What one replica has shown so far.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Voice {
+pub(super) struct ReplicaModel {
     pub(super) identity: Identity,
     /// Which process of this journal speaks, ...
     pub(super) run: u64,
     /// ... and the durability that it is configured with.
     pub(super) configured: Durability,
     pub(super) end: LogEnd,
-    pub(super) tip: Option<Node>,
+    pub(super) tip: Option<TreeNode>,
     /// Where its log ended before its last turn.
-    pub(super) tip_before: Option<Node>,
+    pub(super) tip_before: Option<TreeNode>,
     /// The log that the last exchange replaced.
-    pub(super) replaced: Option<Node>,
+    pub(super) replaced: Option<TreeNode>,
     pub(super) durable: Seq,
     /// As it was when its last turn began: an ack may come before an exchange in that turn.
     pub(super) durable_before: Seq,
@@ -32,13 +32,13 @@ pub(super) struct Voice {
     /// Below this it says nothing any more (S2): as it was before the turn, raised by what it says.
     pub(super) level: Epoch,
     /// The newest ack: the log up to here must survive.
-    pub(super) acked: Option<Node>,
+    pub(super) acked: Option<TreeNode>,
     /// The newest epoch in which anything was said: the promise must survive.
     pub(super) said: Epoch,
     pub(super) commit_next: Seq,
 }
 
-impl Voice {
+impl ReplicaModel {
     /// What a turn may change: promise, stored promise, what is durable, the log's end, the commit.
     fn says(&self) -> (Epoch, Epoch, Seq, LogEnd, Seq) {
         (self.promised, self.promise_stored, self.durable, self.end, self.commit_next)
@@ -60,7 +60,7 @@ impl Oracle {
         let Some(before) = self.voices.get(&who).copied() else { return false };
         let stored = if memory_kept { before.promised } else { before.promise_stored };
         let Ok(tip) = self.read_log(who, before.run, tail) else { return false };
-        let ends_sooner = |log: Option<Node>| tip != log && self.tree.begins_with(log, tip);
+        let ends_sooner = |log: Option<TreeNode>| tip != log && self.tree.begins_with(log, tip);
         tail.promised() >= stored && (ends_sooner(before.tip) || ends_sooner(before.replaced))
     }
 
@@ -90,7 +90,7 @@ impl Oracle {
                 ));
             }
             let acked = before.acked;
-            let epoch = |node: Option<Node>| node.map_or(Epoch::NONE, |node| tree.stem(node).epoch);
+            let epoch = |node: Option<TreeNode>| node.map_or(Epoch::NONE, |node| tree.stem(node).epoch);
             if !tree.begins_with(tip, acked) && epoch(tip) <= epoch(acked) {
                 return Err(format!(
                     "S9: replica {who} came back without what it acknowledged up to {}",
@@ -107,7 +107,7 @@ impl Oracle {
             Some(before) if before.identity == identity => (before.acked, before.said),
             _ => (None, Epoch::NONE),
         };
-        let voice = Voice {
+        let voice = ReplicaModel {
             identity,
             run,
             configured,
@@ -174,7 +174,7 @@ impl Oracle {
         voice.level = voice.promised;
         let (voice, changed) = (*voice, voice.durable != durable);
         match voice.tip.filter(|_| changed) {
-            Some(tip) => self.on_holding(&Voice { durable, ..voice }, tip),
+            Some(tip) => self.on_holding(&ReplicaModel { durable, ..voice }, tip),
             None => Ok(()),
         }
     }
@@ -188,7 +188,8 @@ impl Oracle {
     /// was in its log, may have been acknowledged, and counts (S4).
     pub fn on_exchanged(&mut self, who: usize, epoch: Epoch, next: Seq) -> Result<(), Violation> {
         let Some(voice) = self.voices.get(&who).copied() else { return Ok(()) };
-        let ends = |node: &Node| self.tree.stem(*node).epoch == epoch && self.tree.next(Some(*node)) == next;
+        let ends =
+            |node: &TreeNode| self.tree.stem(*node).epoch == epoch && self.tree.next(Some(*node)) == next;
         let Some(old) = self.tree.containing(next - 1).find(ends) else {
             return Err(format!("S1: replica {who} had a log of {epoch} up to {next} that nobody stamped"));
         };
@@ -247,7 +248,7 @@ impl Oracle {
     /// S2: below its promise nobody stores anything that the promised epoch, or a later one, did not begin
     /// behind. Who stands for election fetches what it lacks before its epoch begins, and what is committed is in
     /// the log of every epoch that may follow.
-    fn check_promise(&self, who: usize, before: &Voice, now: &Voice) -> Result<(), Violation> {
+    fn check_promise(&self, who: usize, before: &ReplicaModel, now: &ReplicaModel) -> Result<(), Violation> {
         let (epoch, promised) = (now.end.epoch, before.promised);
         let stands = [promised, now.promised].iter().any(|ballot| ballot.leader() == before.identity);
         let committed = now.tip.is_none_or(|tip| self.tree.begins_with(self.ghost.tip(), Some(tip)));
@@ -258,7 +259,12 @@ impl Oracle {
     }
 
     /// S6, S7: a log changes by appending, or by one exchange above its commit in a higher epoch.
-    fn check_change(&mut self, who: usize, before: &Voice, now: &mut Voice) -> Result<(), Violation> {
+    fn check_change(
+        &mut self,
+        who: usize,
+        before: &ReplicaModel,
+        now: &mut ReplicaModel,
+    ) -> Result<(), Violation> {
         let tree = &self.tree;
         if tree.begins_with(now.tip, before.tip) {
             return self.check_over(before.identity, before.tip, now.tip);
@@ -285,7 +291,7 @@ impl Oracle {
 
     /// S4: what a replica holds counts for its epoch, unless it may have forgotten something, or has got it
     /// for another: a candidate's adopted log counts from its own start on.
-    fn on_holding(&mut self, voice: &Voice, tip: Node) -> Result<(), Violation> {
+    fn on_holding(&mut self, voice: &ReplicaModel, tip: TreeNode) -> Result<(), Violation> {
         let (identity, durable) = (voice.identity, voice.durable);
         if self.forgotten.contains(&identity) || voice.level > self.tree.stem(tip).epoch {
             return Ok(());
@@ -309,7 +315,7 @@ impl Oracle {
 
     /// What it takes before this voice counts as a holder in `epoch`: what it may acknowledge, or, where it leads the
     /// epoch and that is of `process`, what it has stamped. It may be configured for `power` since.
-    fn holds_by(&self, voice: &Voice, epoch: Epoch) -> Durability {
+    fn holds_by(&self, voice: &ReplicaModel, epoch: Epoch) -> Durability {
         match self.tree.durability(epoch) {
             Some(Durability::Process) if epoch.leader() == voice.identity => Durability::Process,
             _ => self.rests_on(voice, epoch),
@@ -318,12 +324,17 @@ impl Oracle {
 
     /// What it takes before this voice may acknowledge in `epoch`: its own next start is judged by what it is
     /// configured with (S9), and the others count what the epoch's start says (S4).
-    pub(super) fn rests_on(&self, voice: &Voice, epoch: Epoch) -> Durability {
+    pub(super) fn rests_on(&self, voice: &ReplicaModel, epoch: Epoch) -> Durability {
         self.tree.durability(epoch).map_or(voice.configured, |epochs| epochs.max(voice.configured))
     }
 
     /// Where the log in `tail` ends in the tree. Frames that are new must come from their leader.
-    fn read_log(&mut self, who: usize, run: u64, tail: &Tail<MemoryTail>) -> Result<Option<Node>, Violation> {
+    fn read_log(
+        &mut self,
+        who: usize,
+        run: u64,
+        tail: &Tail<MemoryTail>,
+    ) -> Result<Option<TreeNode>, Violation> {
         let end = tail.end();
         let mut new = Vec::new();
         let mut seq = end.next;
@@ -372,7 +383,7 @@ impl Oracle {
     }
 
     /// The frame of the tree that ends at `seq` with this chain: equal ends, equal logs.
-    pub(super) fn known_end(&self, seq: Seq, chain: Chain) -> Option<Node> {
+    pub(super) fn known_end(&self, seq: Seq, chain: Chain) -> Option<TreeNode> {
         self.tree.containing(seq - 1).find(|node| {
             let stem = self.tree.stem(*node);
             stem.next == seq && stem.chain == chain
@@ -384,9 +395,9 @@ impl Oracle {
         &mut self,
         who: usize,
         run: u64,
-        parent: Option<Node>,
+        parent: Option<TreeNode>,
         frame: &FrameView<'_>,
-    ) -> Result<Node, Violation> {
+    ) -> Result<TreeNode, Violation> {
         let epoch = frame.header.epoch();
         if frame.header.identity() != epoch.leader() {
             return Err(format!("S1: {} stamped in {epoch}", frame.header.identity()));
@@ -440,7 +451,7 @@ impl Oracle {
 
     /// MEMBER-1: a change was ordered behind the very membership that it follows, or the operator has said that the one
     /// who leaves is dead.
-    fn check_ordered(&self, change: Node) -> Result<(), Violation> {
+    fn check_ordered(&self, change: TreeNode) -> Result<(), Violation> {
         let stem = self.tree.stem(change);
         let Some(before) = stem.parent.map(|parent| self.tree.stem(parent)) else { return Ok(()) };
         let joined = stem.members.iter().filter(|member| !before.members.contains(member));
@@ -458,7 +469,7 @@ impl Oracle {
         ))
     }
 
-    fn count_change(&mut self, change: Node) {
+    fn count_change(&mut self, change: TreeNode) {
         let stem = self.tree.stem(change);
         let Some(before) = stem.parent.map(|parent| self.tree.stem(parent)) else { return };
         let (leader, joins) = (stem.epoch.leader(), stem.members.len() > before.members.len());
@@ -486,7 +497,7 @@ impl Oracle {
 
     /// S5: who starts an epoch has the promises of a quorum of the members at the end of its log, none of
     /// which describes a better one. Epoch 1 of a newborn history is granted.
-    fn check_won(&mut self, start: Node) -> Result<(), Violation> {
+    fn check_won(&mut self, start: TreeNode) -> Result<(), Violation> {
         let stem = self.tree.stem(start);
         let Some(adopted) = stem.parent.map(|parent| self.tree.stem(parent)) else {
             return Err(format!("S5: {} begins a log", stem.epoch));
@@ -517,7 +528,7 @@ impl Oracle {
                 || ballots.and_then(|ballots| ballots.get(member)).is_some_and(|log| *log <= own)
         };
         // While a change that needs both sides stands in the log, those before it must agree as well.
-        let before = |node: Node| {
+        let before = |node: TreeNode| {
             let change = self.tree.stem(node);
             let before = &self.tree.stem(change.parent?).members;
             needs_both(before, &change.members).then_some(before)
@@ -543,7 +554,7 @@ impl Oracle {
     pub fn overruns(&mut self, who: usize, tail: &Tail<MemoryTail>, ring_bytes: usize) -> bool {
         let Some(before) = self.voices.get(&who).copied() else { return false };
         let Ok(tip) = self.read_log(who, before.run, tail) else { return false };
-        let above = |log: Option<Node>| {
+        let above = |log: Option<TreeNode>| {
             let frames = self.tree.path(self.tree.cut(log, before.commit_next), log);
             frames.into_iter().map(|node| self.tree.stem(node).length as usize).sum::<usize>()
         };
@@ -557,7 +568,7 @@ impl Oracle {
 
     /// How far a replica's log is the committed one, as last seen.
     pub fn agreed_next(&self, who: usize) -> Seq {
-        let common = |voice: &Voice| self.tree.common(voice.tip, self.ghost.tip());
+        let common = |voice: &ReplicaModel| self.tree.common(voice.tip, self.ghost.tip());
         self.voices.get(&who).map_or(1, |voice| self.tree.next(common(voice)))
     }
 
@@ -572,7 +583,7 @@ impl Oracle {
     }
 
     /// The last frame of a replica's log, as last seen.
-    pub fn log_tip(&self, who: usize) -> Option<Node> {
+    pub fn log_tip(&self, who: usize) -> Option<TreeNode> {
         self.voices.get(&who).and_then(|voice| voice.tip)
     }
 

@@ -4,7 +4,7 @@
 mod facts;
 mod sealed;
 
-use super::{Key, Violation};
+use super::{MessageKey, Violation};
 pub use facts::Fact;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::publishers::PublisherState;
@@ -18,10 +18,10 @@ use std::collections::BTreeMap;
 
 /// One frame's place in the tree.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Node(u32);
+pub struct TreeNode(u32);
 
 /// A message at a seq.
-pub type Stamped = (Seq, Key);
+pub type Stamped = (Seq, MessageKey);
 
 /// What a publisher's line looks like at the end of a log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -58,7 +58,7 @@ pub struct Stem {
     /// Its time.
     pub timestamp: Nanos,
     /// The frame before it.
-    pub parent: Option<Node>,
+    pub parent: Option<TreeNode>,
     /// The members at its end.
     pub members: Vec<Identity>,
     /// Those of them that never lead.
@@ -68,7 +68,7 @@ pub struct Stem {
     /// Where the last change of them stands; 0 before the first.
     changed_at: Seq,
     /// The frame of that change.
-    changed_by: Option<Node>,
+    changed_by: Option<TreeNode>,
     /// Whether it changes them.
     pub changes: bool,
     /// Its messages; one in parts stands where its last part does.
@@ -94,7 +94,7 @@ pub struct Stem {
     /// Opens and closes in this frame, and what a log without them says.
     undo: Vec<(Seq, PublisherState)>,
     /// The last frame up to this one that has any.
-    undone_by: Option<Node>,
+    undone_by: Option<TreeNode>,
     /// The greatest commit that a frame of the log that ends here has announced.
     announced: Seq,
     /// What each of its entries tells a reader.
@@ -105,7 +105,7 @@ pub struct Stem {
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Tree {
     stems: Vec<Stem>,
-    by_place: BTreeMap<(Seq, Epoch), Node>,
+    by_place: BTreeMap<(Seq, Epoch), TreeNode>,
     durabilities: BTreeMap<Epoch, Durability>,
     /// Frames are kept: somebody folds what they say.
     pub keeps_bytes: bool,
@@ -116,7 +116,7 @@ pub struct Tree {
 
 impl Tree {
     /// A frame.
-    pub fn stem(&self, node: Node) -> &Stem {
+    pub fn stem(&self, node: TreeNode) -> &Stem {
         &self.stems[node.0 as usize]
     }
 
@@ -136,18 +136,18 @@ impl Tree {
     }
 
     /// The frame of `epoch` that begins at `first`.
-    pub fn find(&self, epoch: Epoch, first: Seq) -> Option<Node> {
+    pub fn find(&self, epoch: Epoch, first: Seq) -> Option<TreeNode> {
         self.by_place.get(&(first, epoch)).copied()
     }
 
     /// The bound of the log that ends with `node`.
-    pub fn next(&self, node: Option<Node>) -> Seq {
+    pub fn next(&self, node: Option<TreeNode>) -> Seq {
         node.map_or(1, |node| self.stem(node).next)
     }
 
     /// The log that ends with `node`, cut at `next`: where it ends then. Not at a frame's end: the one
     /// before it.
-    pub fn cut(&self, mut node: Option<Node>, next: Seq) -> Option<Node> {
+    pub fn cut(&self, mut node: Option<TreeNode>, next: Seq) -> Option<TreeNode> {
         while let Some(at) = node
             && self.stem(at).next > next
         {
@@ -157,18 +157,20 @@ impl Tree {
     }
 
     /// Whether the log that ends with `log` begins with the one that ends with `prefix`.
-    pub fn begins_with(&self, log: Option<Node>, prefix: Option<Node>) -> bool {
+    pub fn begins_with(&self, log: Option<TreeNode>, prefix: Option<TreeNode>) -> bool {
         self.cut(log, self.next(prefix)) == prefix
     }
 
     /// Whether an epoch from `epoch` on begins behind `log`.
-    pub fn begins_behind(&self, log: Option<Node>, epoch: Epoch) -> bool {
+    pub fn begins_behind(&self, log: Option<TreeNode>, epoch: Epoch) -> bool {
         let starts = |stem: &Stem| stem.starts && stem.epoch >= epoch;
-        (0..).zip(&self.stems).any(|(number, stem)| starts(stem) && self.begins_with(Some(Node(number)), log))
+        (0..)
+            .zip(&self.stems)
+            .any(|(number, stem)| starts(stem) && self.begins_with(Some(TreeNode(number)), log))
     }
 
     /// Whether the members changed anywhere in the log that ends with `log`.
-    pub fn has_changed(&self, log: Node) -> bool {
+    pub fn has_changed(&self, log: TreeNode) -> bool {
         let mut at = Some(log);
         while let Some(node) = at {
             let stem = self.stem(node);
@@ -181,18 +183,18 @@ impl Tree {
     }
 
     /// Where the last change of the members stands in the log that ends with `log`; 0 before the first.
-    pub fn changed_at(&self, log: Node) -> Seq {
+    pub fn changed_at(&self, log: TreeNode) -> Seq {
         self.stem(log).changed_at
     }
 
     /// The epochs of the log that ends with `log`, oldest first.
-    pub fn table(&self, log: Node) -> &[(Epoch, Seq)] {
+    pub fn table(&self, log: TreeNode) -> &[(Epoch, Seq)] {
         &self.stem(log).table
     }
 
     /// The members before the last change in the log that ends with `log`, sorted, and the seq of the entry that lists
     /// them.
-    pub fn members_before_change(&self, log: Node) -> Option<(Vec<Identity>, Seq)> {
+    pub fn members_before_change(&self, log: TreeNode) -> Option<(Vec<Identity>, Seq)> {
         let before = self.stem(self.stem(self.stem(log).changed_by?).parent?);
         let mut members = before.members.clone();
         members.sort_unstable();
@@ -200,7 +202,7 @@ impl Tree {
     }
 
     /// Publishers of the log that ends with `log`, by name.
-    pub fn publishers(&self, log: Option<Node>) -> impl Iterator<Item = (&str, PublisherState)> {
+    pub fn publishers(&self, log: Option<TreeNode>) -> impl Iterator<Item = (&str, PublisherState)> {
         let stem = log.map(|log| self.stem(log));
         stem.into_iter().flat_map(|stem| {
             stem.names
@@ -210,7 +212,7 @@ impl Tree {
     }
 
     /// One publisher of the log that ends with `log`.
-    pub fn publisher(&self, log: Option<Node>, name: &str) -> Option<PublisherState> {
+    pub fn publisher(&self, log: Option<TreeNode>, name: &str) -> Option<PublisherState> {
         let stem = self.stem(log?);
         let id = *stem.names.get(name)?;
         Some(state(id, stem.lines.get(id as usize)?))
@@ -218,8 +220,8 @@ impl Tree {
 
     /// The opens and closes at or above `from` in the log that ends with `log`, newest first, and what a log without
     /// them says of their publishers.
-    pub fn undo(&self, log: Node, from: Seq) -> impl Iterator<Item = (Seq, PublisherState)> {
-        let before = |node: &Node| self.stem(self.stem(*node).parent?).undone_by;
+    pub fn undo(&self, log: TreeNode, from: Seq) -> impl Iterator<Item = (Seq, PublisherState)> {
+        let before = |node: &TreeNode| self.stem(self.stem(*node).parent?).undone_by;
         let frames = std::iter::successors(self.stem(log).undone_by, before);
         frames
             .take_while(move |node| self.stem(*node).next > from)
@@ -228,7 +230,7 @@ impl Tree {
     }
 
     /// Where two logs part.
-    pub fn common(&self, mut a: Option<Node>, mut b: Option<Node>) -> Option<Node> {
+    pub fn common(&self, mut a: Option<TreeNode>, mut b: Option<TreeNode>) -> Option<TreeNode> {
         while a != b {
             if self.next(a) >= self.next(b) {
                 a = a.and_then(|node| self.stem(node).parent);
@@ -240,7 +242,7 @@ impl Tree {
     }
 
     /// The frames behind `from` up to `to`, oldest first. `from` lies on the way.
-    pub fn path(&self, from: Option<Node>, to: Option<Node>) -> Vec<Node> {
+    pub fn path(&self, from: Option<TreeNode>, to: Option<TreeNode>) -> Vec<TreeNode> {
         let mut path = Vec::new();
         let mut at = to;
         while at != from
@@ -254,14 +256,14 @@ impl Tree {
     }
 
     /// The frames that contain `seq`, of whatever epoch.
-    pub fn containing(&self, seq: Seq) -> impl Iterator<Item = Node> {
+    pub fn containing(&self, seq: Seq) -> impl Iterator<Item = TreeNode> {
         let low = seq.saturating_sub(256);
         let frames = self.by_place.range((low, Epoch::NONE)..=(seq, Epoch(u64::MAX)));
         frames.map(|(_, node)| *node).filter(move |node| self.stem(*node).next > seq)
     }
 
     /// A frame that follows `parent`. In words which rule it breaks.
-    pub fn grow(&mut self, parent: Option<Node>, frame: &FrameView<'_>) -> Result<Node, Violation> {
+    pub fn grow(&mut self, parent: Option<TreeNode>, frame: &FrameView<'_>) -> Result<TreeNode, Violation> {
         let header = frame.header;
         let epoch = header.epoch();
         let before = parent.map(|parent| self.stem(parent));
@@ -369,7 +371,7 @@ impl Tree {
                 stem.history, stem.first, before.history
             ));
         }
-        let node = Node(self.stems.len() as u32);
+        let node = TreeNode(self.stems.len() as u32);
         if !stem.undo.is_empty() {
             stem.undone_by = Some(node);
         }
@@ -520,7 +522,7 @@ impl Stem {
     }
 
     /// A message, or a part of one: it goes on with what its publisher began in this very log.
-    fn place(&mut self, seq: Seq, key: Key, flags: u8) {
+    fn place(&mut self, seq: Seq, key: MessageKey, flags: u8) {
         let (goes_on, more) = (flags & PART_NEXT != 0, flags & PART_MORE != 0);
         let line = self.line(key.0);
         let begun = line.begun;

@@ -1,7 +1,7 @@
 //! What replicas say: it must be so, and they must not have vowed the contrary.
 
-use super::replicas::Voice;
-use super::tree::{Node, Tree};
+use super::replicas::ReplicaModel;
+use super::tree::{Tree, TreeNode};
 use super::{Oracle, Violation};
 use crate::net::To;
 use lockstep_core::proto::accept::NOTHING;
@@ -11,7 +11,7 @@ use std::net::SocketAddrV4;
 
 /// One datagram that a process sent, and to whom.
 #[derive(Clone, Copy, Debug)]
-pub struct Sent<'a> {
+pub struct SentDatagram<'a> {
     /// To whom.
     pub to: To,
     /// From which address.
@@ -22,7 +22,7 @@ pub struct Sent<'a> {
 
 impl Oracle {
     /// What process `who` sends. Of clients only requests matter.
-    pub fn check_sent(&mut self, who: usize, sent: &Sent<'_>) -> Result<(), Violation> {
+    pub fn check_sent(&mut self, who: usize, sent: &SentDatagram<'_>) -> Result<(), Violation> {
         let datagram = Datagram::decode(sent.bytes, self.cluster)
             .map_err(|reject| format!("WIRE: process {who} sent what it would refuse itself: {reject}"))?;
         match &datagram {
@@ -50,8 +50,8 @@ impl Oracle {
     fn check_word(
         &mut self,
         who: usize,
-        voice: &mut Voice,
-        sent: &Sent<'_>,
+        voice: &mut ReplicaModel,
+        sent: &SentDatagram<'_>,
         datagram: &Datagram<'_>,
     ) -> Result<(), Violation> {
         let votes = matches!(
@@ -164,7 +164,13 @@ impl Oracle {
     }
 
     /// S2: nothing is said below the promise.
-    fn check_level(&self, who: usize, voice: &Voice, epoch: Epoch, what: &str) -> Result<(), Violation> {
+    fn check_level(
+        &self,
+        who: usize,
+        voice: &ReplicaModel,
+        epoch: Epoch,
+        what: &str,
+    ) -> Result<(), Violation> {
         if epoch < voice.level {
             return Err(format!("S2: replica {who} {what} in {epoch}, it promised {}", voice.level));
         }
@@ -172,15 +178,15 @@ impl Oracle {
     }
 
     /// Whether a node was in the log of this voice at some moment of its last turn.
-    fn was_held(&self, who: usize, voice: &Voice, node: Option<Node>) -> bool {
-        let held = |log: Option<Node>| self.tree.begins_with(log, node);
+    fn was_held(&self, who: usize, voice: &ReplicaModel, node: Option<TreeNode>) -> bool {
+        let held = |log: Option<TreeNode>| self.tree.begins_with(log, node);
         held(voice.tip) || held(voice.tip_before) || self.exchanged_by(who).iter().any(|old| held(Some(*old)))
     }
 
     /// With what the log of this voice ended at some moment of its last turn: an ack may come between two frames,
     /// or before an exchange.
-    fn ends(&self, who: usize, voice: &Voice) -> Vec<Node> {
-        let mut ends: Vec<Node> = voice.tip_before.into_iter().collect();
+    fn ends(&self, who: usize, voice: &ReplicaModel) -> Vec<TreeNode> {
+        let mut ends: Vec<TreeNode> = voice.tip_before.into_iter().collect();
         let mut before = voice.tip_before;
         for now in self.exchanged_by(who).iter().copied().map(Some).chain([voice.tip]) {
             ends.extend(self.tree.path(self.tree.common(before, now), now));
@@ -190,18 +196,24 @@ impl Oracle {
     }
 
     /// Where the logs ended that it exchanged in its last turn.
-    fn exchanged_by(&self, who: usize) -> &[Node] {
+    fn exchanged_by(&self, who: usize) -> &[TreeNode] {
         self.exchanged.get(&who).map_or(&[], Vec::as_slice)
     }
 
     /// Whether the log of this voice ended in `epoch` at some moment of its last turn.
-    fn has_accepted(&self, who: usize, voice: &Voice, epoch: Epoch) -> bool {
+    fn has_accepted(&self, who: usize, voice: &ReplicaModel, epoch: Epoch) -> bool {
         self.ends(who, voice).iter().any(|&node| self.tree.stem(node).epoch == epoch)
     }
 
     /// The header tells where the sender's log stands: it must have stood there in this turn.
-    fn check_stands(&self, who: usize, voice: &Voice, header: &Header, what: &str) -> Result<(), Violation> {
-        let stands = |tree: &Tree, log: Option<Node>| {
+    fn check_stands(
+        &self,
+        who: usize,
+        voice: &ReplicaModel,
+        header: &Header,
+        what: &str,
+    ) -> Result<(), Violation> {
+        let stands = |tree: &Tree, log: Option<TreeNode>| {
             let at = tree.cut(log, header.first_seq);
             let found = at.map_or((Epoch::NONE, 1, 0), |at| {
                 let stem = tree.stem(at);
@@ -223,7 +235,7 @@ impl Oracle {
     }
 
     /// S2, S3: an ack names exactly the log of its epoch.
-    fn check_ack(&self, who: usize, voice: &mut Voice, header: &Header) -> Result<(), Violation> {
+    fn check_ack(&self, who: usize, voice: &mut ReplicaModel, header: &Header) -> Result<(), Violation> {
         let (epoch, next) = (header.epoch(), header.first_seq);
         self.check_level(who, voice, epoch, "acknowledged")?;
         let stored = match voice.configured {
@@ -264,7 +276,7 @@ impl Oracle {
     fn check_ballot(
         &mut self,
         who: usize,
-        voice: &mut Voice,
+        voice: &mut ReplicaModel,
         header: &Header,
         body: &BallotBody,
         prepares: bool,
@@ -295,8 +307,8 @@ impl Oracle {
     fn check_repair(
         &self,
         who: usize,
-        voice: &Voice,
-        sent: &Sent<'_>,
+        voice: &ReplicaModel,
+        sent: &SentDatagram<'_>,
         frame: &FrameView<'_>,
         trailer: &RepairTrailer,
     ) -> Result<(), Violation> {

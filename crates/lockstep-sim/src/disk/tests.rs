@@ -1,6 +1,6 @@
 //! What the disk promises, and what it does not.
 
-use super::{Disk, Trouble};
+use super::{DiskFault, SimDisk};
 use crate::rng::Rng;
 use lockstep_replica::journal::BLOCK_LEN;
 use lockstep_replica::journal::ports::{FileName, Store, StoreFault};
@@ -11,14 +11,14 @@ fn block(byte: u8) -> Vec<u8> {
     vec![byte; BLOCK_LEN]
 }
 
-fn content(disk: &Disk, file: FileName) -> Option<Vec<u8>> {
+fn content(disk: &SimDisk, file: FileName) -> Option<Vec<u8>> {
     let mut bytes = vec![0; disk.len(file).ok()? as usize];
     disk.read_at(file, 0, &mut bytes).unwrap();
     Some(bytes)
 }
 
 /// All that may be there after the power went, over many draws.
-fn after_power(disk: &Disk, file: FileName) -> Vec<Option<Vec<u8>>> {
+fn after_power(disk: &SimDisk, file: FileName) -> Vec<Option<Vec<u8>>> {
     let mut found: Vec<_> = (0..400)
         .map(|seed| {
             let (mut disk, mut rng) = (disk.clone(), Rng::new(seed));
@@ -34,7 +34,7 @@ fn after_power(disk: &Disk, file: FileName) -> Vec<Option<Vec<u8>>> {
 
 #[test]
 fn what_is_not_synced_may_be_lost_by_sector_by_length_and_by_name() {
-    let mut disk = Disk::default();
+    let mut disk = SimDisk::default();
     disk.write_at(SEGMENT, 0, &block(1)).unwrap();
     let found = after_power(&disk, SEGMENT);
     assert!(found.contains(&None), "the name");
@@ -49,7 +49,7 @@ fn what_is_not_synced_may_be_lost_by_sector_by_length_and_by_name() {
 
 #[test]
 fn what_is_synced_stays() {
-    let mut disk = Disk::default();
+    let mut disk = SimDisk::default();
     disk.write_at(SEGMENT, 0, &block(1)).unwrap();
     assert!(disk.is_dirty());
     disk.sync(SEGMENT).unwrap();
@@ -62,7 +62,7 @@ fn what_is_synced_stays() {
 
 #[test]
 fn in_power_a_write_is_on_the_device_and_its_name_is_not() {
-    let mut disk = Disk::default();
+    let mut disk = SimDisk::default();
     disk.set_power(true);
     disk.write_at(SEGMENT, 0, &block(1)).unwrap();
     assert_eq!(after_power(&disk, SEGMENT), [None, Some(block(1))]);
@@ -75,11 +75,11 @@ fn in_power_a_write_is_on_the_device_and_its_name_is_not() {
 #[test]
 fn a_file_that_is_replaced_is_the_old_one_or_the_new_one() {
     let file = FileName::Index(1);
-    let mut disk = Disk::default();
+    let mut disk = SimDisk::default();
     disk.replace(file, b"old").unwrap();
     for salt in 0..8 {
         let mut dying = disk.clone();
-        dying.arm(Trouble::Death, 0, salt);
+        dying.arm(DiskFault::Death, 0, salt);
         assert!(dying.replace(file, b"new").is_err() && dying.is_dead());
         dying.revive();
         let after = after_power(&dying, file);
@@ -95,7 +95,7 @@ fn a_file_that_is_replaced_is_the_old_one_or_the_new_one() {
 
 #[test]
 fn a_removed_or_renamed_file_may_come_back_each_by_itself() {
-    let mut disk = Disk::default();
+    let mut disk = SimDisk::default();
     for number in 1..=2 {
         disk.write_at(FileName::Segment(number), 0, &block(number as u8)).unwrap();
         disk.sync(FileName::Segment(number)).unwrap();
@@ -116,7 +116,7 @@ fn a_removed_or_renamed_file_may_come_back_each_by_itself() {
 
 #[test]
 fn a_cut_file_may_have_its_end_again() {
-    let mut disk = Disk::default();
+    let mut disk = SimDisk::default();
     disk.write_at(SEGMENT, 0, &[block(1), block(2)].concat()).unwrap();
     disk.sync(SEGMENT).unwrap();
     disk.truncate(SEGMENT, BLOCK_LEN as u64).unwrap();
@@ -127,11 +127,11 @@ fn a_cut_file_may_have_its_end_again() {
 
 #[test]
 fn a_failed_sync_drops_what_it_should_have_brought_and_the_next_one_does_not_say_so() {
-    let mut disk = Disk::default();
+    let mut disk = SimDisk::default();
     disk.write_at(SEGMENT, 0, &block(1)).unwrap();
     disk.sync(SEGMENT).unwrap();
     disk.write_at(SEGMENT, 0, &block(2)).unwrap();
-    disk.arm(Trouble::SyncError, 0, 0);
+    disk.arm(DiskFault::SyncError, 0, 0);
     assert_eq!(disk.sync(SEGMENT).unwrap_err().fault, StoreFault::Failed);
     disk.sync(SEGMENT).unwrap();
     assert_eq!(content(&disk, SEGMENT), Some(block(2)), "the cache shows it");
@@ -145,8 +145,8 @@ fn a_failed_sync_drops_what_it_should_have_brought_and_the_next_one_does_not_say
 fn a_process_dies_in_the_middle_of_a_write_and_nothing_follows() {
     let mut lengths = Vec::new();
     for salt in 0..64 {
-        let mut disk = Disk::default();
-        disk.arm(Trouble::Death, 1, salt);
+        let mut disk = SimDisk::default();
+        disk.arm(DiskFault::Death, 1, salt);
         disk.write_at(SEGMENT, 0, &block(1)).unwrap();
         assert!(disk.write_at(SEGMENT, 0, &block(2)).is_err());
         assert!(disk.write_at(SEGMENT, 0, &block(3)).is_err() && disk.sync(SEGMENT).is_err());
@@ -163,7 +163,7 @@ fn a_process_dies_in_the_middle_of_a_write_and_nothing_follows() {
 
 #[test]
 fn a_full_disk_writes_what_there_is_room_for() {
-    let mut disk = Disk::default();
+    let mut disk = SimDisk::default();
     disk.set_capacity_bytes(BLOCK_LEN as u64);
     let full = disk.write_at(SEGMENT, 0, &[block(1), block(2)].concat()).unwrap_err();
     assert_eq!(full.fault, StoreFault::NoSpace);

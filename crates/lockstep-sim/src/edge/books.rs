@@ -2,7 +2,7 @@
 //! oracle counts as committed. No gateway, feed or application is believed.
 
 use super::users::{self, USERS};
-use crate::check::tree::{Node, Tree};
+use crate::check::tree::{Tree, TreeNode};
 use crate::check::{Violation, digest};
 use lockstep_gateway::exchange::{ACKNOWLEDGED, NAME};
 use lockstep_gateway::gateway::ledger::FIRST_DAY;
@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 
 /// A trading day.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Day {
+pub(super) struct ModelDay {
     pub(super) name: String,
     pub(super) is_over: bool,
     /// Its messages: where each stands, whom it is for, and what it says.
@@ -22,7 +22,7 @@ pub(super) struct Day {
 
 /// A login, or the open by which a client was taken away.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Open {
+pub(super) struct ModelOpen {
     pub(super) user: usize,
     pub(super) gateway: PublisherId,
     /// What the user had said by then, by logins of that day.
@@ -39,12 +39,12 @@ struct Client {
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(super) struct Books {
-    tip: Option<Node>,
+pub(super) struct EdgeModel {
+    tip: Option<TreeNode>,
     names: BTreeMap<String, PublisherId>,
     clients: [Client; USERS],
-    pub(super) days: Vec<Day>,
-    pub(super) opens: Vec<Open>,
+    pub(super) days: Vec<ModelDay>,
+    pub(super) opens: Vec<ModelOpen>,
     /// What each user said, by the day of its login: digests of its orders, in order.
     said: BTreeMap<(usize, usize), Vec<u64>>,
     /// Orders of all, and so many of them were answered.
@@ -58,9 +58,9 @@ pub(super) struct Books {
     pub(super) reaped: u64,
 }
 
-impl Books {
+impl EdgeModel {
     pub(super) fn new() -> Self {
-        let first = Day { name: FIRST_DAY.to_owned(), ..Day::default() };
+        let first = ModelDay { name: FIRST_DAY.to_owned(), ..ModelDay::default() };
         Self {
             tip: None,
             names: BTreeMap::new(),
@@ -77,7 +77,7 @@ impl Books {
     }
 
     /// Everything up to `tip` is committed now.
-    pub(super) fn fold(&mut self, tree: &Tree, tip: Option<Node>) -> Result<(), Violation> {
+    pub(super) fn fold(&mut self, tree: &Tree, tip: Option<TreeNode>) -> Result<(), Violation> {
         if tip == self.tip {
             return Ok(());
         }
@@ -141,7 +141,7 @@ impl Books {
         self.clients[user].connected |= is_login;
         self.clients[user].login_day = day;
         let said = self.said(day, user).len() as u64;
-        self.opens.push(Open { user, gateway: (open.body.nonce[1] >> 32) as PublisherId, said });
+        self.opens.push(ModelOpen { user, gateway: (open.body.nonce[1] >> 32) as PublisherId, said });
     }
 
     fn close(&mut self, id: PublisherId, said: &[u8]) {
@@ -159,7 +159,7 @@ impl Books {
             if !self.days[last].is_over && !is_first {
                 return Err(format!("EDGE: a day begins at {seq} in an open one"));
             }
-            self.days.push(Day { name: mark.name.to_owned(), ..Day::default() });
+            self.days.push(ModelDay { name: mark.name.to_owned(), ..ModelDay::default() });
         } else if self.days[last].is_over || is_first {
             return Err(format!("EDGE: a day ends at {seq}, and none is open"));
         }

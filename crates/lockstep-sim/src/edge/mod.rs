@@ -22,21 +22,21 @@ mod turn;
 mod users;
 
 pub(super) use plan::CLASSES;
-pub use plan::{EdgeFault, EdgePlan, Place};
+pub use plan::{EdgeFault, EdgePlace, EdgePlan};
 pub(super) use process::EdgeSeat;
 
 use super::check::Violation;
 use super::coverage::Event;
 use super::rng::Rng;
 use super::story::Happening;
-use super::wire::Seats;
-use super::world::{Actor, Phase, World};
-use books::Books;
+use super::wire::NodeSet;
+use super::world::{Actor, RunPhase, World};
+use books::EdgeModel;
 use lockstep_wire::Nanos;
 use pipe::Link;
 use plan::{CALENDARS, HANDLES};
-use process::{Process, What};
-use receiver::Receiver;
+use process::{EdgeProcess, What};
+use receiver::FeedReceiver;
 use std::collections::BTreeMap;
 use trader::Trader;
 
@@ -49,8 +49,8 @@ pub(super) struct Edges {
     traders: Vec<Trader>,
     links: BTreeMap<u64, Link>,
     linked: u64,
-    receivers: Vec<Receiver>,
-    books: Books,
+    receivers: Vec<FeedReceiver>,
+    books: EdgeModel,
     /// Days that were ordered.
     days: u64,
     /// Everything else is done, and the clients are gone for good: they must be disconnected in the stream.
@@ -91,7 +91,7 @@ impl World {
         let traders = (0..plan.traders).map(|user| Trader::new(user, plan.orders, plan.every_ns)).collect();
         let feeds = plan.feeds;
         let receivers =
-            (0..if feeds > 0 { plan.receivers } else { 0 }).map(|_| Receiver::new(feeds)).collect();
+            (0..if feeds > 0 { plan.receivers } else { 0 }).map(|_| FeedReceiver::new(feeds)).collect();
         self.edges = Some(Box::new(Edges {
             plan,
             rng,
@@ -100,7 +100,7 @@ impl World {
             links: BTreeMap::new(),
             linked: 0,
             receivers,
-            books: Books::new(),
+            books: EdgeModel::new(),
             days: 0,
             is_left: false,
         }));
@@ -115,7 +115,7 @@ impl World {
             let come = if come < Nanos::MAX { come.max(trader.deaf_until) } else { come };
             trader.next_at().min(come)
         });
-        let receivers = edges.receivers.iter().map(Receiver::next_at);
+        let receivers = edges.receivers.iter().map(FeedReceiver::next_at);
         traders.chain(receivers).min().unwrap_or(Nanos::MAX)
     }
 
@@ -163,7 +163,7 @@ impl World {
         Ok(())
     }
 
-    fn edge(&mut self, place: Place) -> Option<(usize, &mut EdgeSeat)> {
+    fn edge(&mut self, place: EdgePlace) -> Option<(usize, &mut EdgeSeat)> {
         let seat = self.edges.as_ref()?.first + place;
         match &mut self.seats.get_mut(seat)?.actor {
             Actor::Edge(edge) => Some((seat, edge)),
@@ -194,7 +194,7 @@ impl World {
             }
             EdgeFault::Stop(place, lasting) => {
                 if let Some((_, edge)) = self.edge(place)
-                    && let Some(Process::Gateway(process)) = &mut edge.process
+                    && let Some(EdgeProcess::Gateway(process)) = &mut edge.process
                     && process.stops.is_none()
                 {
                     process.core.stop(now);
@@ -294,7 +294,7 @@ impl World {
     }
 
     /// The storm is over: what is healed of the edge goes on, and the rest never comes back. `healthy` has a bit for each seat.
-    pub(super) fn calm_edges(&mut self, healthy: Seats) {
+    pub(super) fn calm_edges(&mut self, healthy: NodeSet) {
         let Some(edges) = &mut self.edges else { return };
         let (first, seats) = (edges.first, edges.plan.seats());
         for trader in &mut edges.traders {
@@ -316,7 +316,7 @@ impl World {
     }
 
     /// Which seats of the edge are healed: at least a gateway, a copy and a calendar.
-    pub(super) fn draw_healthy_edges(&mut self) -> Seats {
+    pub(super) fn draw_healthy_edges(&mut self) -> NodeSet {
         let Some(edges) = &self.edges else { return 0 };
         let (first, seats) = (edges.first, edges.plan.seats());
         let mut healthy = 0;
@@ -335,13 +335,13 @@ impl World {
                 Actor::Handle(owner) => healthy >> owner & 1 == 1,
                 _ => false,
             };
-            healthy |= Seats::from(bit) << seat;
+            healthy |= NodeSet::from(bit) << seat;
         }
         healthy
     }
 
     /// What of the edge is not done yet, in words; `None` if everything is.
-    pub(super) fn edge_lacks(&mut self, healthy: Seats) -> Result<Option<String>, Violation> {
+    pub(super) fn edge_lacks(&mut self, healthy: NodeSet) -> Result<Option<String>, Violation> {
         let Some(mut edges) = self.edges.take() else { return Ok(None) };
         let outcome = self.judge_books(&mut edges).and_then(|()| {
             let lacks = edges.lacks();
@@ -355,7 +355,7 @@ impl World {
         let lacks = outcome.map(|lacks| {
             lacks.or_else(|| {
                 let channel = edges.plan.feeds_channel;
-                let behind = |receiver: &Receiver| receiver.lacks(&edges.books, channel);
+                let behind = |receiver: &FeedReceiver| receiver.lacks(&edges.books, channel);
                 edges.receivers.iter().filter(|_| feeds_live).find_map(behind)
             })
         });
@@ -379,7 +379,7 @@ impl World {
     }
 
     /// All clients are gone for good, and a gateway with them, where another one runs.
-    fn leave_edges(&mut self, healthy: Seats) {
+    fn leave_edges(&mut self, healthy: NodeSet) {
         let now = self.now;
         let Some(edges) = &mut self.edges else { return };
         edges.is_left = true;
@@ -393,7 +393,7 @@ impl World {
         let runs = |seat: &usize| match &self.seats[*seat].actor {
             Actor::Edge(edge) => {
                 healthy >> *seat & 1 == 1
-                    && matches!(&edge.process, Some(Process::Gateway(gateway)) if gateway.core.is_ready())
+                    && matches!(&edge.process, Some(EdgeProcess::Gateway(gateway)) if gateway.core.is_ready())
             }
             _ => false,
         };
@@ -405,7 +405,7 @@ impl World {
 
     /// What a process that reads all of the stream is in the storm or in the calm.
     fn is_calm(&self) -> bool {
-        self.phase != Phase::Storm
+        self.phase != RunPhase::Storm
     }
 }
 

@@ -4,7 +4,7 @@ use crate::rng::Rng;
 use lockstep_wire::Nanos;
 
 /// Which seat an edge's process has, counted from the first of them.
-pub type Place = usize;
+pub type EdgePlace = usize;
 
 /// What the edge of one run is.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -42,9 +42,9 @@ pub(crate) const CALENDARS: usize = 2;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum EdgeFault {
     /// A process dies, and is started again after a while.
-    Kill(Place, Nanos),
+    Kill(EdgePlace, Nanos),
     /// A gateway is stopped in order, and started again after a while.
-    Stop(Place, Nanos),
+    Stop(EdgePlace, Nanos),
     /// A second process of the first gateway's name is started.
     Twin,
     /// A client's connection breaks, at some byte.
@@ -91,7 +91,7 @@ impl EdgePlan {
     }
 
     /// The place of a process that may die.
-    fn process(&self, rng: &mut Rng) -> Place {
+    fn process(&self, rng: &mut Rng) -> EdgePlace {
         let gateways = self.stamped.len();
         let one = rng.below((gateways + self.copies + self.feeds + CALENDARS) as u64) as usize;
         match one {

@@ -6,19 +6,19 @@ use crate::machine::MTU;
 use crate::net::SimNet;
 use crate::plan::Plan;
 use crate::populate::{plain_publisher, subscriber};
-use crate::reader::Source;
+use crate::reader::SimReplaySource;
 use crate::rng::Rng;
 use lockstep_core::engine::outputs::Outputs;
 use lockstep_core::engine::ports::MemoryBacklog;
-use lockstep_core::engine::publisher::{PublishError, Publisher, PublisherCore};
+use lockstep_core::engine::publisher::{PublishError, PublisherCore, PublisherEngine};
 use lockstep_core::engine::receiver::Start;
-use lockstep_core::engine::subscriber::{Delivery, Subscriber};
-use lockstep_gateway::calendar::Order;
+use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine};
+use lockstep_gateway::calendar::DayMarkRequest;
 use lockstep_gateway::exchange::{Exchange, NONCE};
-use lockstep_gateway::feed::{Feed, Source as FeedSource};
-use lockstep_gateway::gateway::core::{Check, Gateway, GatewayLimits, Stream};
+use lockstep_gateway::feed::{Feed, FeedSource};
+use lockstep_gateway::gateway::core::{Check, Gateway, GatewayLimits, GatewayStream};
 use lockstep_gateway::gateway::ledger::Ledger;
-use lockstep_gateway::gateway::users::Whom;
+use lockstep_gateway::gateway::users::Recipient;
 use lockstep_wire::{Cursor, Destination, Nanos, PublisherId, PublisherSeq};
 use std::collections::VecDeque;
 use std::fmt;
@@ -48,7 +48,7 @@ pub(crate) enum What {
 /// A seat of the edge, and the process there.
 pub(crate) struct EdgeSeat {
     pub(crate) what: What,
-    pub(crate) process: Option<Process>,
+    pub(crate) process: Option<EdgeProcess>,
     pub(crate) restart_at: Nanos,
     /// Processes that were started here.
     pub(super) run: u64,
@@ -68,7 +68,7 @@ pub(super) struct Snapshot {
 }
 
 /// A process that runs.
-pub(crate) enum Process {
+pub(crate) enum EdgeProcess {
     Gateway(Box<GatewayProcess>),
     Copy(Box<CopyProcess>),
     Feed(Box<FeedProcess>),
@@ -76,9 +76,9 @@ pub(crate) enum Process {
 }
 
 pub(crate) struct GatewayProcess {
-    pub(super) publisher: Box<Publisher<SimNet>>,
-    pub(super) subscriber: Box<Subscriber<SimNet>>,
-    pub(super) source: Source,
+    pub(super) publisher: Box<PublisherEngine<SimNet>>,
+    pub(super) subscriber: Box<SubscriberEngine<SimNet>>,
+    pub(super) source: SimReplaySource,
     pub(super) core: Gateway<MemoryBacklog>,
     /// Links by the core's index.
     pub(super) links: Vec<Option<u64>>,
@@ -93,27 +93,27 @@ pub(crate) struct GatewayProcess {
 }
 
 pub(crate) struct CopyProcess {
-    pub(super) publisher: Box<Publisher<SimNet>>,
-    pub(super) subscriber: Box<Subscriber<SimNet>>,
-    pub(super) source: Source,
+    pub(super) publisher: Box<PublisherEngine<SimNet>>,
+    pub(super) subscriber: Box<SubscriberEngine<SimNet>>,
+    pub(super) source: SimReplaySource,
     pub(super) state: Exchange,
     pub(super) rng: Rng,
 }
 
 pub(crate) struct FeedProcess {
-    pub(super) subscriber: Box<Subscriber<SimNet>>,
-    pub(super) source: Source,
+    pub(super) subscriber: Box<SubscriberEngine<SimNet>>,
+    pub(super) source: SimReplaySource,
     pub(super) feed: Feed<MemoryBacklog>,
     pub(super) whole: bool,
     pub(super) has_begun: bool,
 }
 
 pub(crate) struct CalendarProcess {
-    pub(super) publisher: Box<Publisher<SimNet>>,
-    pub(super) order: Order,
+    pub(super) publisher: Box<PublisherEngine<SimNet>>,
+    pub(super) order: DayMarkRequest,
 }
 
-impl Process {
+impl EdgeProcess {
     /// Holds after each turn. Panics with the rule that is broken.
     pub(crate) fn invariants(&self) {
         match self {
@@ -133,9 +133,9 @@ impl Process {
 }
 
 /// The publisher as a gateway's core sees it.
-pub(super) struct Handle<'a>(pub(super) &'a mut PublisherCore, pub(super) &'a mut Rng);
+pub(super) struct EdgeHandle<'a>(pub(super) &'a mut PublisherCore, pub(super) &'a mut Rng);
 
-impl Stream for Handle<'_> {
+impl GatewayStream for EdgeHandle<'_> {
     fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
         self.0.open(name, nonce)
     }
@@ -194,10 +194,10 @@ impl EdgeSeat {
                 let number = if number == edge.stamped.len() { 0 } else { number };
                 let delivery = if edge.stamped[number] { Delivery::Stamped } else { Delivery::Committed };
                 let ledger = Ledger::new(MemoryBacklog::new(BACKLOG_BYTES), whole, true);
-                Some(Process::Gateway(Box::new(GatewayProcess {
+                Some(EdgeProcess::Gateway(Box::new(GatewayProcess {
                     publisher: plain_publisher(plan, seat, rng),
                     subscriber: subscriber(plan, seat + 1, delivery, start, true, rng),
-                    source: Source::default(),
+                    source: SimReplaySource::default(),
                     core: Gateway::new(&number.to_string(), gateway_limits(delivery), users::file(), ledger),
                     links: Vec::new(),
                     checks: VecDeque::new(),
@@ -220,26 +220,26 @@ impl EdgeSeat {
                 });
                 let (mut state, start) = restored.unwrap_or((Exchange::default(), Start::From(1)));
                 state.answers.begin_open(&mut publisher.core, NONCE);
-                Some(Process::Copy(Box::new(CopyProcess {
+                Some(EdgeProcess::Copy(Box::new(CopyProcess {
                     publisher,
                     subscriber: subscriber(plan, seat + 1, Delivery::Committed, start, true, rng),
-                    source: Source::default(),
+                    source: SimReplaySource::default(),
                     state,
                     rng: rng.fork(),
                 })))
             }
             What::Feed(_) => {
                 let source = match edge.feeds_channel {
-                    true => FeedSource::For(Whom::Channel(users::CHANNEL)),
+                    true => FeedSource::For(Recipient::Channel(users::CHANNEL)),
                     false => FeedSource::All,
                 };
                 let days = [0, 0].map(|_| MemoryBacklog::new(BACKLOG_BYTES));
                 let server = moldudp64::RequestServer::new(moldudp64::ServerLimits::default());
                 let feed = Feed::new(source, FEED_LEN_MAX, days, whole, server);
                 feed.ok().map(|feed| {
-                    Process::Feed(Box::new(FeedProcess {
+                    EdgeProcess::Feed(Box::new(FeedProcess {
                         subscriber: subscriber(plan, seat, Delivery::Committed, start, true, rng),
-                        source: Source::default(),
+                        source: SimReplaySource::default(),
                         feed: feed.with_heartbeat(2_000_000),
                         whole,
                         has_begun: false,
@@ -249,8 +249,8 @@ impl EdgeSeat {
             What::Calendar => self.order.as_ref().and_then(|order| {
                 let mut publisher = plain_publisher(plan, seat, rng);
                 let nonce = [rng.next_u64(), rng.next_u64()];
-                let order = Order::begin(&mut publisher.core, order.as_deref(), nonce)?;
-                Some(Process::Calendar(Box::new(CalendarProcess { publisher, order })))
+                let order = DayMarkRequest::begin(&mut publisher.core, order.as_deref(), nonce)?;
+                Some(EdgeProcess::Calendar(Box::new(CalendarProcess { publisher, order })))
             }),
         };
         self.restart_at = if self.process.is_some() { now } else { Nanos::MAX };
@@ -259,12 +259,12 @@ impl EdgeSeat {
     /// The devices of its handles.
     pub(crate) fn net_mut(&mut self, handle: usize) -> Option<&mut SimNet> {
         Some(match (self.process.as_mut()?, handle) {
-            (Process::Gateway(process), 0) => process.publisher.net_mut(),
-            (Process::Gateway(process), _) => process.subscriber.net_mut(),
-            (Process::Copy(process), 0) => process.publisher.net_mut(),
-            (Process::Copy(process), _) => process.subscriber.net_mut(),
-            (Process::Feed(process), _) => process.subscriber.net_mut(),
-            (Process::Calendar(process), _) => process.publisher.net_mut(),
+            (EdgeProcess::Gateway(process), 0) => process.publisher.net_mut(),
+            (EdgeProcess::Gateway(process), _) => process.subscriber.net_mut(),
+            (EdgeProcess::Copy(process), 0) => process.publisher.net_mut(),
+            (EdgeProcess::Copy(process), _) => process.subscriber.net_mut(),
+            (EdgeProcess::Feed(process), _) => process.subscriber.net_mut(),
+            (EdgeProcess::Calendar(process), _) => process.publisher.net_mut(),
         })
     }
 }
@@ -272,7 +272,7 @@ impl EdgeSeat {
 impl fmt::Display for EdgeSeat {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}, runs {}", self.what, self.process.is_some())?;
-        if let Some(Process::Gateway(process)) = &self.process {
+        if let Some(EdgeProcess::Gateway(process)) = &self.process {
             let core = &process.core;
             let connected: Vec<_> =
                 core.clients().connected().map(|(_, client)| (&client.user, client.gateway)).collect();

@@ -1,6 +1,6 @@
 //! A receiver of feeds: production's machine of MoldUDP64 behind a network that loses.
 
-use super::books::Books;
+use super::books::EdgeModel;
 use super::process::BLOCK_LEN_MAX;
 use super::users::CHANNEL;
 use crate::check::Violation;
@@ -14,7 +14,7 @@ const TRIES_MAX: u32 = 1 << 20;
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Receiver {
+pub(super) struct FeedReceiver {
     client: Client,
     /// Datagrams under way to it.
     under_way: VecDeque<(Nanos, Vec<u8>)>,
@@ -28,7 +28,7 @@ pub(super) fn carried(channel: bool) -> Option<Destination> {
     channel.then_some(CHANNELS + CHANNEL)
 }
 
-impl Receiver {
+impl FeedReceiver {
     pub(super) fn new(feeds: usize) -> Self {
         let limits = ClientLimits {
             guard_ns: 300_000,
@@ -60,7 +60,7 @@ impl Receiver {
     }
 
     /// Takes what has come. What it is given is compared with the books.
-    pub(super) fn hear(&mut self, now: Nanos, books: &Books, channel: bool) -> Result<(), Violation> {
+    pub(super) fn hear(&mut self, now: Nanos, books: &EdgeModel, channel: bool) -> Result<(), Violation> {
         while self.under_way.front().is_some_and(|(at, _)| *at <= now)
             && let Some((_, bytes)) = self.under_way.pop_front()
         {
@@ -114,7 +114,7 @@ impl Receiver {
     }
 
     /// What it lacks of the open day, in words.
-    pub(super) fn lacks(&self, books: &Books, channel: bool) -> Option<String> {
+    pub(super) fn lacks(&self, books: &EdgeModel, channel: bool) -> Option<String> {
         let day = books.open_day()?;
         let name = &books.days[day].name;
         let is_there = self.client.session().is_some_and(|session| name_of(session.as_bytes()) == *name);
@@ -129,12 +129,12 @@ fn name_of(session: &[u8]) -> String {
     String::from_utf8_lossy(session).trim().to_owned()
 }
 
-fn count(books: &Books, session: &str, channel: bool) -> u64 {
+fn count(books: &EdgeModel, session: &str, channel: bool) -> u64 {
     books.day_of(session).map_or(0, |day| books.fed(day, carried(channel), BLOCK_LEN_MAX).count() as u64)
 }
 
 fn judge(
-    books: &Books,
+    books: &EdgeModel,
     session: &str,
     channel: bool,
     (seq, next): (u64, u64),

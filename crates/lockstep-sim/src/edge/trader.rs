@@ -4,7 +4,7 @@
 //! What it is told is compared with the books. What it has said it keeps itself: of a gateway it learns only how much of
 //! that the stream has, and that is judged too.
 
-use super::books::Books;
+use super::books::EdgeModel;
 use super::users;
 use crate::check::{Violation, digest};
 use crate::rng::Rng;
@@ -29,7 +29,7 @@ pub(super) const LIMITS: ClientLimits =
 
 /// What became of a login or a message, for whoever counts.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Told {
+pub(super) enum TraderEvent {
     Accepted,
     Refused,
     Message,
@@ -141,10 +141,10 @@ impl Trader {
         &mut self,
         now: Nanos,
         bytes: &[u8],
-        books: &Books,
+        books: &EdgeModel,
         own: Option<PublisherId>,
         rng: &mut Rng,
-        mut told: impl FnMut(Told),
+        mut told: impl FnMut(TraderEvent),
     ) -> Result<(), Violation> {
         self.inbox.extend_from_slice(bytes);
         let Self { user, client: Some(client), inbox, session, next, asked, moved_at, .. } = self else {
@@ -174,7 +174,7 @@ impl Trader {
                     if !users::is_numbered(*user) {
                         self.says = Some(0);
                     }
-                    told(Told::Accepted);
+                    told(TraderEvent::Accepted);
                 }
                 Some(ClientEvent::Message { seq, bytes }) => {
                     let day = books.day_of(session);
@@ -187,7 +187,7 @@ impl Trader {
                         ));
                     }
                     (*next, *moved_at) = (*next + 1, now);
-                    told(Told::Message);
+                    told(TraderEvent::Message);
                 }
                 Some(ClientEvent::Unsequenced(bytes)) if self.says.is_none() => {
                     let last = bytes.try_into().map(u64::from_be_bytes).ok();
@@ -208,7 +208,7 @@ impl Trader {
                     if number.is_none_or(|number| number < *next) {
                         return Err(format!("EDGE: {who} is told {number:?} early and counts {next}"));
                     }
-                    told(Told::Early);
+                    told(TraderEvent::Early);
                 }
                 Some(ClientEvent::Debug(text)) => {
                     let text = Text(text).to_string();
@@ -226,7 +226,7 @@ impl Trader {
                         ));
                     }
                     (*session, *next) = (String::new(), 1);
-                    told(Told::SessionEnded);
+                    told(TraderEvent::SessionEnded);
                 }
                 Some(ClientEvent::Ended(ClientEnd::Rejected(reason))) => {
                     // Its session may be over; then the open one begins anew.
@@ -237,7 +237,7 @@ impl Trader {
                     if !is_open {
                         (*session, *next) = (String::new(), 1);
                     }
-                    told(Told::Refused);
+                    told(TraderEvent::Refused);
                 }
                 Some(ClientEvent::Ended(ClientEnd::Fault(fault))) => {
                     return Err(format!("EDGE: what {who} is sent is no SoupBinTCP: {fault}"));
@@ -320,7 +320,7 @@ impl Trader {
     }
 
     /// Whether it is logged in, and has all that the books have for it, of what it said and of what it hears.
-    pub(super) fn is_done(&self, books: &Books) -> Result<(), String> {
+    pub(super) fn is_done(&self, books: &EdgeModel) -> Result<(), String> {
         let who = users::name(self.user);
         let Some(day) = books.open_day() else { return Err(format!("{who}: no day is open")) };
         let is_open = self.client.as_ref().is_some_and(|client| client.state() == ClientState::Open);
@@ -341,7 +341,7 @@ impl Trader {
     }
 
     /// What it said of each session stands in the stream in its order, each once.
-    pub(super) fn judge(&self, books: &Books) -> Result<(), Violation> {
+    pub(super) fn judge(&self, books: &EdgeModel) -> Result<(), Violation> {
         let who = users::name(self.user);
         for (session, made) in &self.made {
             let Some(day) = books.day_of(session) else { continue };

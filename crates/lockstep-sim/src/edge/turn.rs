@@ -2,9 +2,9 @@
 
 use super::Edges;
 use super::pipe::Link;
-use super::process::{CopyProcess, FeedProcess, GatewayProcess, Handle, Process, Snapshot, What};
-use super::receiver::Receiver;
-use super::trader::Told;
+use super::process::{CopyProcess, EdgeHandle, EdgeProcess, FeedProcess, GatewayProcess, Snapshot, What};
+use super::receiver::FeedReceiver;
+use super::trader::TraderEvent;
 use crate::check::Violation;
 use crate::coverage::Event;
 use crate::story::Happening;
@@ -43,10 +43,10 @@ impl World {
         let Actor::Edge(edge) = &mut self.seats[seat].actor else { return Ok(0) };
         let (run, mut process) = (edge.run, edge.process.take());
         let goes = match &mut process {
-            Some(Process::Gateway(process)) => self.turn_gateway(&mut edges, (seat, run), process, draws),
-            Some(Process::Copy(process)) => self.turn_copy(seat, process, draws),
-            Some(Process::Feed(process)) => self.turn_feed(&mut edges, seat, process, draws),
-            Some(Process::Calendar(process)) => {
+            Some(EdgeProcess::Gateway(process)) => self.turn_gateway(&mut edges, (seat, run), process, draws),
+            Some(EdgeProcess::Copy(process)) => self.turn_copy(seat, process, draws),
+            Some(EdgeProcess::Feed(process)) => self.turn_feed(&mut edges, seat, process, draws),
+            Some(EdgeProcess::Calendar(process)) => {
                 let (now, wall) = (self.now, self.now + self.plan.wall_ns);
                 let work = process.publisher.poll(now, wall, 8, |event| process.order.on_publisher(&event));
                 Ok(match process.order.turn(&mut process.publisher.core) {
@@ -107,7 +107,7 @@ impl World {
                 self.oracle.coverage.count(Event::PublishersLost);
                 return Ok(Goes::Ends("its publisher is lost".into()));
             }
-            core.on_publisher(now, &mut Handle(&mut publisher.core, rng), &event);
+            core.on_publisher(now, &mut EdgeHandle(&mut publisher.core, rng), &event);
         }
         let mut ended = None;
         let mut lacks_beginning = false;
@@ -122,7 +122,7 @@ impl World {
                 SubscriberEvent::Retract { .. } => retracts += 1,
                 _ => {}
             }
-            core.on_stream(now, &mut Handle(&mut publisher.core, rng), &event);
+            core.on_stream(now, &mut EdgeHandle(&mut publisher.core, rng), &event);
             if ended.is_none() && !lacks_beginning { Flow::Continue } else { Flow::Stop }
         };
         work += subscriber.poll(now, 1 + (draws[0] % BATCH as u64) as usize, &mut hear);
@@ -138,7 +138,7 @@ impl World {
         }
         self.serve(edges, (seat, run), process, draws)?;
         let GatewayProcess { publisher, core, rng, touched, .. } = process;
-        core.turn(now, &mut Handle(&mut publisher.core, rng), touched);
+        core.turn(now, &mut EdgeHandle(&mut publisher.core, rng), touched);
         work += self.write(edges, process);
         process.publisher.flush(now, wall);
         if let Some(error) = process.core.take_failure() {
@@ -170,7 +170,7 @@ impl World {
         while checks.front().is_some_and(|(at, _)| *at <= now)
             && let Some((_, check)) = checks.pop_front()
         {
-            core.on_checked(now, &mut Handle(&mut publisher.core, rng), &check, true);
+            core.on_checked(now, &mut EdgeHandle(&mut publisher.core, rng), &check, true);
             touched.push(check.conn.0);
         }
         for (number, link) in edges.links.iter_mut() {
@@ -199,7 +199,7 @@ impl World {
                     if draws[1].is_multiple_of(4) { 1 + (draws[1] >> 8) as usize % 40 } else { 16 << 10 };
                 let bytes = link.up.read(now, most);
                 if !bytes.is_empty() {
-                    core.on_bytes(now, &mut Handle(&mut publisher.core, rng), index, &bytes);
+                    core.on_bytes(now, &mut EdgeHandle(&mut publisher.core, rng), index, &bytes);
                     touched.push(index);
                 }
             }
@@ -371,7 +371,7 @@ impl World {
             let seat = *first + super::HANDLES * (trader.gateway % gateways);
             let run = match &self.seats[seat].actor {
                 Actor::Edge(edge) => match &edge.process {
-                    Some(Process::Gateway(process)) if process.stops.is_none() => Some(edge.run),
+                    Some(EdgeProcess::Gateway(process)) if process.stops.is_none() => Some(edge.run),
                     _ => None,
                 },
                 _ => None,
@@ -397,11 +397,11 @@ impl World {
             let bytes = link.down.read(now, most);
             trader.hear(now, &bytes, books, link.own, rng, |told| {
                 coverage.count(match told {
-                    Told::Accepted => Event::Logins,
-                    Told::Refused => Event::LoginsRefused,
-                    Told::Message => Event::ClientMessages,
-                    Told::Early => Event::ClientMessagesEarly,
-                    Told::SessionEnded => Event::SessionsEnded,
+                    TraderEvent::Accepted => Event::Logins,
+                    TraderEvent::Refused => Event::LoginsRefused,
+                    TraderEvent::Message => Event::ClientMessages,
+                    TraderEvent::Early => Event::ClientMessagesEarly,
+                    TraderEvent::SessionEnded => Event::SessionsEnded,
                 });
             })?;
         }
@@ -425,7 +425,7 @@ impl World {
         let now = self.now;
         let is_calm = self.is_calm();
         let Edges { receivers, books, plan, rng, first, .. } = edges;
-        let receiver: &mut Receiver = &mut receivers[at];
+        let receiver: &mut FeedReceiver = &mut receivers[at];
         let before = receiver.heard;
         receiver.hear(now, books, plan.feeds_channel)?;
         for _ in before..receiver.heard {
@@ -435,7 +435,7 @@ impl World {
         let seat = *first + plan.seats() - super::CALENDARS - plan.feeds + server as usize;
         let reaches = is_calm || !rng.chance(plan.loss);
         let Actor::Edge(edge) = &mut self.seats[seat].actor else { return Ok(()) };
-        if let Some(Process::Feed(process)) = &mut edge.process
+        if let Some(EdgeProcess::Feed(process)) = &mut edge.process
             && reaches
         {
             let from = SocketAddr::from(([10, 2, 0, at as u8], 9));

@@ -1,6 +1,6 @@
 //! Who the clients are.
 
-use lockstep_gateway::gateway::users::{User, Users, Whom};
+use lockstep_gateway::gateway::users::{Recipient, User, Users};
 use lockstep_wire::{CHANNELS, Destination, PublisherId};
 
 /// So many.
@@ -35,12 +35,16 @@ pub(super) fn file() -> Users {
         (row.numbered, row.grace_ms, row.early) = (is_numbered(user), user as u32, user % 2 == 0);
         match name {
             "carol" => {
-                row.hear = vec![Whom::Everybody, Whom::Client(NAMES[0].to_owned()), Whom::Channel(CHANNEL)];
-                row.destination = Whom::Channel(CHANNEL);
+                row.hear = vec![
+                    Recipient::Everybody,
+                    Recipient::Client(NAMES[0].to_owned()),
+                    Recipient::Channel(CHANNEL),
+                ];
+                row.destination = Recipient::Channel(CHANNEL);
             }
             "dave" => {
-                row.hear = vec![Whom::Own, Whom::Channel(CHANNEL)];
-                row.destination = Whom::Channel(CHANNEL);
+                row.hear = vec![Recipient::Own, Recipient::Channel(CHANNEL)];
+                row.destination = Recipient::Channel(CHANNEL);
             }
             "bob" => row.cancel_on_disconnect = true,
             _ => {}

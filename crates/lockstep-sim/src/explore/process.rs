@@ -6,8 +6,10 @@ use super::rules::Placed;
 use crate::net::{SimNet, To};
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
-use lockstep_core::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
-use lockstep_core::proto::beat::BeatLimits;
+use lockstep_core::engine::subscriber::{
+    Delivery, Flow, SubscriberEngine, SubscriberEvent, SubscriberLimits,
+};
+use lockstep_core::proto::beat::HeartbeatLimits;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::ElectionLimits;
 use lockstep_core::proto::log::LogEnd;
@@ -15,13 +17,13 @@ use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_core::proto::requesters::BudgetLimits;
-use lockstep_core::proto::suspect::SuspectLimits;
+use lockstep_core::proto::suspect::FailureDetectorLimits;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::bootstrap::bootstrap;
 use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
 use lockstep_replica::journal::{SEGMENT_LEN_MIN, Settings, format, open};
 use lockstep_replica::ports::Ports;
-use lockstep_replica::replica::{Recovered, Replica, ReplicaLimits};
+use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{
     Epoch, HEADER_LEN, Header, Identity, Kind, MemberBody, Nanos, PublisherId, PublisherSeq, Seq, seal,
 };
@@ -102,13 +104,13 @@ pub(super) struct Facts {
 
 #[derive(Clone)]
 enum Engine {
-    Replica(Box<Replica<ExploredPorts>>),
-    Reader(Box<Subscriber<SimNet>>, Delivery),
+    Replica(Box<ReplicaEngine<ExploredPorts>>),
+    Reader(Box<SubscriberEngine<SimNet>>, Delivery),
 }
 
 /// See the module.
 #[derive(Clone)]
-pub(super) struct Process {
+pub(super) struct ExploredProcess {
     engine: Engine,
     node: usize,
     identity: Identity,
@@ -138,7 +140,7 @@ fn receiver(me: Identity, node: usize, replicas: usize) -> ReceiverLimits {
 fn limits(me: Identity, node: usize, replicas: usize) -> ReplicaLimits {
     ReplicaLimits {
         receiver: receiver(me, node, replicas),
-        beat: BeatLimits { first_ns: 1, beat_ns: 1 },
+        beat: HeartbeatLimits { first_ns: 1, beat_ns: 1 },
         window: Window { entries: 16, bytes: 16 << 10 },
         durability: Durability::Process,
         publishers_max: 2,
@@ -149,7 +151,7 @@ fn limits(me: Identity, node: usize, replicas: usize) -> ReplicaLimits {
         look_ns: 0,
         repairs_per_request: 16,
         budget: BudgetLimits::default(),
-        suspect: SuspectLimits { beat_ns: NEVER, timeout_ns: NEVER, timeout_ns_max: NEVER },
+        suspect: FailureDetectorLimits { beat_ns: NEVER, timeout_ns: NEVER, timeout_ns_max: NEVER },
         election: ElectionLimits { stagger_ns: 0, again_ns: NEVER, timeout_ns: NEVER, backoff_ns_max: NEVER },
         heard_bytes: 2 << 10,
         secret_seed: [node as u8; 32],
@@ -173,15 +175,15 @@ fn start(
     replicas: usize,
     store: &MemoryStore,
     memory: MemoryTail,
-) -> Result<Replica<ExploredPorts>, String> {
+) -> Result<ReplicaEngine<ExploredPorts>, String> {
     let mut store = store.clone();
     let opened = open(&mut store, memory, settings(identity))
         .map_err(|error| format!("S9: a crash of the process left a journal that does not go on: {error}"))?;
     let recovered = Recovered::of_journal(&opened, 2);
-    Replica::new(SimNet::default(), opened.tail, recovered, limits(identity, node, replicas))
+    ReplicaEngine::new(SimNet::default(), opened.tail, recovered, limits(identity, node, replicas))
 }
 
-impl Process {
+impl ExploredProcess {
     /// Replica `node` of `replicas`, formatted; in the first one's journal the history has been born.
     pub(super) fn replica(node: usize, replicas: usize, members: usize, heirs: bool) -> Result<Self, String> {
         let identity = identity(node, members, heirs);
@@ -222,7 +224,7 @@ impl Process {
             beat_ns: 1_000_000,
         };
         Self {
-            engine: Engine::Reader(Box::new(Subscriber::new(SimNet::default(), limits)), delivery),
+            engine: Engine::Reader(Box::new(SubscriberEngine::new(SimNet::default(), limits)), delivery),
             node,
             identity: me,
             store: Arc::default(),
@@ -377,7 +379,7 @@ fn unnumber(bytes: &mut [u8]) {
     seal(bytes, Header { number: 1, ..header });
 }
 
-fn replica_facts(replica: &Replica<ExploredPorts>, round_max: u32) -> Facts {
+fn replica_facts(replica: &ReplicaEngine<ExploredPorts>, round_max: u32) -> Facts {
     let tail = replica.tail();
     let (epoch, commit_next) = replica.core.counted();
     let mut wrong = None;

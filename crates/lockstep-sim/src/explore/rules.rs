@@ -33,7 +33,7 @@ impl Placed {
 
 /// What the rules see of a datagram.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Said {
+pub(super) enum SentClaims {
     /// A frame, sent by its leader or repaired.
     Frame { epoch: Epoch, first: Seq, chain: Chain, live: bool },
     /// "My log up to here is that of this epoch's leader."
@@ -44,7 +44,7 @@ pub(super) enum Said {
     Other,
 }
 
-impl Said {
+impl SentClaims {
     pub(super) fn of(datagram: &Datagram<'_>) -> Self {
         match datagram {
             Datagram::Frame(frame, trailer) => Self::Frame {
@@ -69,9 +69,9 @@ impl Said {
 
 /// Every frame of every log that was seen, by its chain: a log is known by the chain at its end.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Book(BTreeMap<Chain, Placed>);
+pub(super) struct ClaimLog(BTreeMap<Chain, Placed>);
 
-impl Book {
+impl ClaimLog {
     pub(super) fn add(&mut self, placed: Placed) {
         self.0.entry(placed.chain).or_insert(placed);
     }
@@ -165,33 +165,32 @@ pub(super) struct Committed {
 }
 
 /// S1: one frame per epoch and seq, whoever sends it and whenever.
-pub(super) fn check_frame(said: &Said, before: &Said) -> Result<(), String> {
+pub(super) fn check_frame(said: &SentClaims, before: &SentClaims) -> Result<(), String> {
     match (said, before) {
-        (Said::Frame { epoch, first, chain, .. }, Said::Frame { epoch: e, first: f, chain: c, .. })
-            if epoch == e && first == f && chain != c =>
-        {
-            Err(format!(
-                "S1: two frames at seq {first} of {epoch}, behind them the chains {c:#x} and {chain:#x}: one \
+        (
+            SentClaims::Frame { epoch, first, chain, .. },
+            SentClaims::Frame { epoch: e, first: f, chain: c, .. },
+        ) if epoch == e && first == f && chain != c => Err(format!(
+            "S1: two frames at seq {first} of {epoch}, behind them the chains {c:#x} and {chain:#x}: one \
                  proposer per epoch, one frame per seq"
-            ))
-        }
+        )),
         _ => Ok(()),
     }
 }
 
 /// S2, S3: what a replica may say once it holds `facts`.
-pub(super) fn check_said(said: &Said, facts: &Facts) -> Result<(), String> {
+pub(super) fn check_said(said: &SentClaims, facts: &Facts) -> Result<(), String> {
     let (promised, end) = (facts.promised, &facts.end);
     match said {
-        Said::Frame { epoch, live: true, .. } if *epoch < promised => {
+        SentClaims::Frame { epoch, live: true, .. } if *epoch < promised => {
             Err(format!("S2: a frame of {epoch} is sent by who promised {promised}"))
         }
-        Said::Ack { epoch, .. } if *epoch < promised => {
+        SentClaims::Ack { epoch, .. } if *epoch < promised => {
             Err(format!("S2: an ack of {epoch} from who promised {promised}"))
         }
         // It follows, and holds nothing of it yet.
-        Said::Ack { epoch, next: NOTHING, .. } if *epoch == promised => Ok(()),
-        Said::Ack { epoch, next, chain } => {
+        SentClaims::Ack { epoch, next: NOTHING, .. } if *epoch == promised => Ok(()),
+        SentClaims::Ack { epoch, next, chain } => {
             let own = *epoch == end.epoch && *next <= end.next;
             let same = *chain == 0 || *next != end.next || *chain == end.chain;
             if own && same {
@@ -202,10 +201,10 @@ pub(super) fn check_said(said: &Said, facts: &Facts) -> Result<(), String> {
                 end.epoch, end.next
             ))
         }
-        Said::Promise { ballot, .. } if *ballot != promised => {
+        SentClaims::Promise { ballot, .. } if *ballot != promised => {
             Err(format!("S2: {ballot} is said to be promised, {promised} is stored"))
         }
-        Said::Promise { ballot, accepted, next, chain } => {
+        SentClaims::Promise { ballot, accepted, next, chain } => {
             if (*accepted, *next, *chain) == (end.epoch, end.next, end.chain) {
                 return Ok(());
             }

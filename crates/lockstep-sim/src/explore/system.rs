@@ -4,9 +4,9 @@
 mod settle;
 
 use super::digest::Digest;
-use super::process::{self, CLUSTER, Facts, HISTORY, Input, Process, address};
-use super::rules::{self, Book, Committed, Said};
-use super::{Explored, Scope, Story};
+use super::process::{self, CLUSTER, ExploredProcess, Facts, HISTORY, Input, address};
+use super::rules::{self, ClaimLog, Committed, SentClaims};
+use super::{ExploreScope, Explored, Trace};
 use crate::net::To;
 use crate::rng::Rng;
 use bytemuck::Zeroable;
@@ -31,7 +31,7 @@ const HEALING_ROUNDS: u32 = 6;
 
 /// One step: what happens to which process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Step {
+pub(super) struct SystemStep {
     node: u8,
     input: u32,
 }
@@ -45,13 +45,13 @@ const HEAL: u32 = 4;
 /// From here on the number of a datagram.
 const HEAR: u32 = 5;
 
-impl Step {
+impl SystemStep {
     pub(super) const NONE: Self = Self { node: 0, input: 0 };
 }
 
 /// A state of the whole.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct State {
+pub(super) struct SystemState {
     nodes: [u32; NODES_MAX],
     ghost: Committed,
     crashes: u8,
@@ -60,7 +60,7 @@ pub(super) struct State {
     bag: Vec<u32>,
 }
 
-impl State {
+impl SystemState {
     pub(super) fn digest(&self) -> u64 {
         let mut digest = Digest::default();
         self.nodes.iter().for_each(|local| digest.write_u32(*local));
@@ -84,7 +84,7 @@ struct Sent {
     from: usize,
     unicast: bool,
     to: Whom,
-    said: Said,
+    said: SentClaims,
     words: String,
 }
 
@@ -107,19 +107,19 @@ struct Local {
 struct Locals {
     by_digest: BTreeMap<u128, u32>,
     states: Vec<Local>,
-    live: BTreeMap<u32, Box<Process>>,
+    live: BTreeMap<u32, Box<ExploredProcess>>,
     order: VecDeque<u32>,
 }
 
 /// See the module.
 pub(super) struct System {
-    scope: Scope,
+    scope: ExploreScope,
     locals: Vec<Locals>,
     by_bytes: BTreeMap<(usize, Vec<u8>), u32>,
     sent: Vec<Sent>,
     effects: Vec<Effect>,
-    book: Book,
-    first: State,
+    book: ClaimLog,
+    first: SystemState,
 }
 
 fn submission(kind: EntryKind, publisher: u32, number: u64, incarnation: u32, payload: &[u8]) -> Vec<u8> {
@@ -145,7 +145,7 @@ fn submission(kind: EntryKind, publisher: u32, number: u64, incarnation: u32, pa
 
 impl System {
     /// A cluster in which epoch 1 has begun, and a publisher is open, for all; then come the submissions.
-    pub(super) fn new(scope: &Scope) -> Result<Self, String> {
+    pub(super) fn new(scope: &ExploreScope) -> Result<Self, String> {
         let nodes = scope.replicas + usize::from(scope.reader.is_some());
         if scope.replicas == 0 || nodes > NODES_MAX {
             return Err(format!("{nodes} processes: take 1 to {NODES_MAX}, at least one of them a replica"));
@@ -157,13 +157,21 @@ impl System {
             by_bytes: BTreeMap::new(),
             sent: Vec::new(),
             effects: vec![Effect::Nothing],
-            book: Book::default(),
-            first: State { nodes: [0; NODES_MAX], ghost: nobody, crashes: 0, losses: 0, bag: Vec::new() },
+            book: ClaimLog::default(),
+            first: SystemState {
+                nodes: [0; NODES_MAX],
+                ghost: nobody,
+                crashes: 0,
+                losses: 0,
+                bag: Vec::new(),
+            },
         };
         for node in 0..nodes {
             let process = match scope.reader {
-                Some(delivery) if node == scope.replicas => Process::reader(node, scope.replicas, delivery),
-                _ => Process::replica(node, scope.replicas, scope.members, scope.heirs)?,
+                Some(delivery) if node == scope.replicas => {
+                    ExploredProcess::reader(node, scope.replicas, delivery)
+                }
+                _ => ExploredProcess::replica(node, scope.replicas, scope.members, scope.heirs)?,
             };
             system.intern(node, process, (u32::MAX, 0))?;
         }
@@ -177,7 +185,7 @@ impl System {
             // The leader's heartbeat tells everybody what is committed.
             state = system.quiet(&state, &mut told)?;
             for node in 0..scope.replicas {
-                state = system.follow(&state, Step { node: node as u8, input: BEAT }, &mut told)?;
+                state = system.follow(&state, SystemStep { node: node as u8, input: BEAT }, &mut told)?;
             }
         }
         state = system.quiet(&state, &mut told)?;
@@ -196,11 +204,11 @@ impl System {
                 system.put(&mut state, nodes, To::Group(Group::Submit), order);
             }
         }
-        system.first = State { crashes: scope.crashes, losses: scope.losses, ..state };
+        system.first = SystemState { crashes: scope.crashes, losses: scope.losses, ..state };
         Ok(system)
     }
 
-    pub(super) fn first(&self) -> State {
+    pub(super) fn first(&self) -> SystemState {
         self.first.clone()
     }
 
@@ -210,17 +218,17 @@ impl System {
         found
     }
 
-    fn facts(&self, state: &State, node: usize) -> &Facts {
+    fn facts(&self, state: &SystemState, node: usize) -> &Facts {
         &self.locals[node].states[state.nodes[node] as usize].facts
     }
 
     // ---- steps ----
 
     /// Everything that may happen next.
-    pub(super) fn steps(&self, state: &State, out: &mut Vec<Step>) {
+    pub(super) fn steps(&self, state: &SystemState, out: &mut Vec<SystemStep>) {
         out.clear();
         for node in 0..self.locals.len() {
-            let mut add = |input| out.push(Step { node: node as u8, input });
+            let mut add = |input| out.push(SystemStep { node: node as u8, input });
             for &number in &state.bag {
                 if self.hears(state, node, number) {
                     add(HEAR + number);
@@ -244,7 +252,7 @@ impl System {
         }
     }
 
-    fn hears(&self, state: &State, node: usize, number: u32) -> bool {
+    fn hears(&self, state: &SystemState, node: usize, number: u32) -> bool {
         let sent = &self.sent[number as usize];
         sent.from != node
             && match sent.to {
@@ -261,10 +269,10 @@ impl System {
     }
 
     /// A step that may lead on.
-    pub(super) fn draw(&mut self, rng: &mut Rng, state: &State, bias: &[u64]) -> Option<Step> {
+    pub(super) fn draw(&mut self, rng: &mut Rng, state: &SystemState, bias: &[u64]) -> Option<SystemStep> {
         for _ in 0..200 {
             let node = rng.below(self.locals.len() as u64) as usize;
-            let step = |input| Some(Step { node: node as u8, input });
+            let step = |input| Some(SystemStep { node: node as u8, input });
             let may = node < self.scope.replicas;
             match rng.below(100) {
                 0..4 if may && self.facts(state, node).campaigns => return step(CAMPAIGN),
@@ -292,7 +300,11 @@ impl System {
     }
 
     /// The state behind a step; `None` if nothing changes, or in words which rule is broken.
-    pub(super) fn apply(&mut self, state: &State, step: Step) -> Option<Result<State, String>> {
+    pub(super) fn apply(
+        &mut self,
+        state: &SystemState,
+        step: SystemStep,
+    ) -> Option<Result<SystemState, String>> {
         let node = usize::from(step.node);
         let effect = self.effect(node, state.nodes[node], step.input);
         let (local, sent) = match effect {
@@ -319,11 +331,11 @@ impl System {
     }
 
     /// What must hold between processes after a step of `node`.
-    fn check(&self, before: &State, after: &mut State, node: usize) -> Result<(), String> {
+    fn check(&self, before: &SystemState, after: &mut SystemState, node: usize) -> Result<(), String> {
         for number in &after.bag {
             if before.bag.binary_search(number).is_err() {
                 let said = &self.sent[*number as usize].said;
-                if matches!(said, Said::Frame { .. }) {
+                if matches!(said, SentClaims::Frame { .. }) {
                     for other in &before.bag {
                         let other = &self.sent[*other as usize];
                         rules::check_frame(said, &other.said).map_err(|wrong| {
@@ -401,7 +413,7 @@ impl System {
         if next == local && sent.is_empty() { Effect::Nothing } else { Effect::Next { local: next, sent } }
     }
 
-    fn turn(&self, process: &mut Process, input: u32) -> Result<Vec<(To, Vec<u8>)>, String> {
+    fn turn(&self, process: &mut ExploredProcess, input: u32) -> Result<Vec<(To, Vec<u8>)>, String> {
         let round_max = self.scope.round_max;
         let input = match input {
             CAMPAIGN => Input::Campaign { round_max },
@@ -425,7 +437,7 @@ impl System {
     }
 
     /// The process in this local state, made again from the steps that led to it if it is not at hand.
-    fn process(&mut self, node: usize, local: u32) -> Process {
+    fn process(&mut self, node: usize, local: u32) -> ExploredProcess {
         let (mut at, mut again) = (local, Vec::new());
         while !self.locals[node].live.contains_key(&at) {
             let (parent, input) = self.locals[node].states[at as usize].parent;
@@ -443,7 +455,7 @@ impl System {
         process
     }
 
-    fn keep(&mut self, node: usize, local: u32, process: Process) {
+    fn keep(&mut self, node: usize, local: u32, process: ExploredProcess) {
         let locals = &mut self.locals[node];
         locals.live.insert(local, Box::new(process));
         // The first one is where all others begin.
@@ -458,7 +470,7 @@ impl System {
     }
 
     /// The number of a local state; what a log must be is looked at once, here.
-    fn intern(&mut self, node: usize, process: Process, parent: (u32, u32)) -> Result<u32, String> {
+    fn intern(&mut self, node: usize, process: ExploredProcess, parent: (u32, u32)) -> Result<u32, String> {
         let digest = process.digest();
         if let Some(&known) = self.locals[node].by_digest.get(&digest) {
             return Ok(known);
@@ -498,7 +510,7 @@ impl System {
             return Some(known);
         }
         let decoded = Datagram::decode(&key.1, CLUSTER).ok();
-        let said = decoded.as_ref().map_or(Said::Other, Said::of);
+        let said = decoded.as_ref().map_or(SentClaims::Other, SentClaims::of);
         let what = Kind::from_u8(header.kind).map_or_else(String::new, |kind| format!("{kind:?}"));
         let repaired = if matches!(decoded, Some(Datagram::Frame(_, Some(_)))) { ", repaired" } else { "" };
         let words = format!(
@@ -520,7 +532,7 @@ impl System {
         Some(number)
     }
 
-    fn put(&mut self, state: &mut State, from: usize, to: To, bytes: Vec<u8>) {
+    fn put(&mut self, state: &mut SystemState, from: usize, to: To, bytes: Vec<u8>) {
         if let Some(number) = self.number(from, to, bytes)
             && let Err(at) = state.bag.binary_search(&number)
         {
@@ -528,7 +540,7 @@ impl System {
         }
     }
 
-    fn describe(&self, state: &State) -> String {
+    fn describe(&self, state: &SystemState) -> String {
         let nodes = (0..self.scope.replicas).map(|node| {
             let facts = self.facts(state, node);
             format!(
@@ -547,7 +559,7 @@ impl System {
     // ---- stories ----
 
     /// Walks these steps. Returns after how many of them which rule was broken.
-    pub(super) fn replay(&mut self, steps: &[Step]) -> Option<(usize, String)> {
+    pub(super) fn replay(&mut self, steps: &[SystemStep]) -> Option<(usize, String)> {
         let mut state = self.first();
         for (index, step) in steps.iter().enumerate() {
             let there = step.input < HEAR || state.bag.binary_search(&(step.input - HEAR)).is_ok();
@@ -568,7 +580,7 @@ impl System {
         None
     }
 
-    pub(super) fn tell(&mut self, steps: &[Step], violation: String) -> Story {
+    pub(super) fn tell(&mut self, steps: &[SystemStep], violation: String) -> Trace {
         let words = steps.iter().map(|step| {
             let who = usize::from(step.node) + 1;
             match step.input {
@@ -582,6 +594,6 @@ impl System {
                 }
             }
         });
-        Story { violation, steps: words.collect() }
+        Trace { violation, steps: words.collect() }
     }
 }

@@ -7,22 +7,24 @@ use crate::rng::Rng;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::ports::Group;
-use lockstep_core::engine::publisher::{Publisher, PublisherEvent, PublisherLimits};
+use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
-use lockstep_core::engine::subscriber::{Delivery, Flow, Subscriber, SubscriberEvent, SubscriberLimits};
-use lockstep_core::proto::beat::BeatLimits;
+use lockstep_core::engine::subscriber::{
+    Delivery, Flow, SubscriberEngine, SubscriberEvent, SubscriberLimits,
+};
+use lockstep_core::proto::beat::HeartbeatLimits;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::ElectionLimits;
 use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_core::proto::requesters::BudgetLimits;
-use lockstep_core::proto::suspect::SuspectLimits;
+use lockstep_core::proto::suspect::FailureDetectorLimits;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::bootstrap::bootstrap;
 use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
 use lockstep_replica::journal::{SEGMENT_LEN_MIN, Settings, format, open};
 use lockstep_replica::ports::Ports;
-use lockstep_replica::replica::{Recovered, Replica, ReplicaLimits};
+use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{Header, Identity, Kind, MemberBody, Nanos, PublisherId, Seq, frame_len_max};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
@@ -67,9 +69,9 @@ impl Ports for NetsimPorts {
 }
 
 enum Engine {
-    Replica(Box<Replica<NetsimPorts>>),
-    Publisher(Box<Publisher<SimNet>>),
-    Receiver(Box<Subscriber<SimNet>>),
+    Replica(Box<ReplicaEngine<NetsimPorts>>),
+    Publisher(Box<PublisherEngine<SimNet>>),
+    Receiver(Box<SubscriberEngine<SimNet>>),
 }
 
 struct Seat {
@@ -168,7 +170,7 @@ fn receiver(seat: usize) -> ReceiverLimits {
     }
 }
 
-fn replica(seat: usize) -> Result<Replica<NetsimPorts>, String> {
+fn replica(seat: usize) -> Result<ReplicaEngine<NetsimPorts>, String> {
     let mut store = MemoryStore::default();
     format(&mut store, CLUSTER, identity(seat), [1, 1]).map_err(|error| error.to_string())?;
     let settings = Settings {
@@ -190,7 +192,7 @@ fn replica(seat: usize) -> Result<Replica<NetsimPorts>, String> {
     let recovered = Recovered::of_journal(&opened, 4);
     let limits = ReplicaLimits {
         receiver: receiver(seat),
-        beat: BeatLimits::default(),
+        beat: HeartbeatLimits::default(),
         window: Window { entries: 1 << 16, bytes: 8 << 20 },
         durability: Durability::Process,
         publishers_max: 4,
@@ -201,12 +203,16 @@ fn replica(seat: usize) -> Result<Replica<NetsimPorts>, String> {
         look_ns: 0,
         repairs_per_request: 64,
         budget: BudgetLimits::default(),
-        suspect: SuspectLimits { timeout_ns: NEVER_NS, timeout_ns_max: NEVER_NS, ..SuspectLimits::default() },
+        suspect: FailureDetectorLimits {
+            timeout_ns: NEVER_NS,
+            timeout_ns_max: NEVER_NS,
+            ..FailureDetectorLimits::default()
+        },
         election: ElectionLimits::default(),
         heard_bytes: 1 << 20,
         secret_seed: [seat as u8; 32],
     };
-    Replica::new(SimNet::default(), opened.tail, recovered, limits)
+    ReplicaEngine::new(SimNet::default(), opened.tail, recovered, limits)
 }
 
 fn engine(seat: usize) -> Result<Engine, String> {
@@ -226,7 +232,7 @@ fn engine(seat: usize) -> Result<Engine, String> {
                 message_len_max: MESSAGE_LEN_MAX,
                 message_len_max_of: BTreeMap::new(),
             };
-            let mut publisher = Publisher::new(SimNet::of_client(), limits);
+            let mut publisher = PublisherEngine::new(SimNet::of_client(), limits);
             publisher.core.open("gateway", [1, 2]);
             Engine::Publisher(Box::new(publisher))
         }
@@ -239,7 +245,7 @@ fn engine(seat: usize) -> Result<Engine, String> {
                 lag_report_ns: NEVER_NS,
                 beat_ns: 1_000_000,
             };
-            Engine::Receiver(Box::new(Subscriber::new(SimNet::of_client(), limits)))
+            Engine::Receiver(Box::new(SubscriberEngine::new(SimNet::of_client(), limits)))
         }
     })
 }

@@ -14,7 +14,7 @@ struct Known {
 /// See the module. What it knows holds over any number of runs: nothing is forgotten when one begins, because a log that
 /// was exchanged in memory may come back from the device in a later run.
 #[derive(Clone, Debug)]
-pub(super) struct Ghost {
+pub(super) struct ProofModel {
     /// All logs that it ever had, as a tree: the place 0 is the blank log.
     known: Vec<Known>,
     /// The place of its present log.
@@ -27,7 +27,7 @@ pub(super) struct Ghost {
     pub(super) settled: bool,
 }
 
-impl Ghost {
+impl ProofModel {
     /// A replica whose log is blank, and that has not said a word.
     pub(super) fn new() -> Self {
         let blank = Known { end: LogEnd::BLANK, before: 0 };

@@ -92,12 +92,12 @@ fn power(rest: &Rest) -> Vec<Rest> {
 }
 
 /// Whether anything was lost is not asked.
-pub(super) fn lose_power(disk: &mut super::Disk, draw: &mut impl FnMut(u64) -> u64) {
+pub(super) fn lose_power(disk: &mut super::SimDisk, draw: &mut impl FnMut(u64) -> u64) {
     let _ = disk.lose_power(draw);
 }
 
 /// Changes a bit near the end of the last record that a mark names. Returns whether there is one.
-pub(super) fn change_last_group(disk: &mut super::Disk) -> bool {
+pub(super) fn change_last_group(disk: &mut super::SimDisk) -> bool {
     const BEFORE_END: usize = 16;
     let number = disk.newest_segment();
     let Some(bytes) = disk.file_mut(FileName::Segment(number)) else { return false };
@@ -122,7 +122,7 @@ impl Rest {
         self.run_path = self.run_path.filter(|own| *own != path);
     }
 
-    pub(super) fn restart(&mut self, lose: impl FnOnce(&mut super::Disk)) {
+    pub(super) fn restart(&mut self, lose: impl FnOnce(&mut super::SimDisk)) {
         lose(&mut self.disk);
         self.rings = [None, None];
         self.run_path = None;

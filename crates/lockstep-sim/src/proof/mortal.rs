@@ -13,12 +13,12 @@ pub(super) struct Died;
 
 /// The memory of a machine, while no process has it, and how long the present one lives.
 #[derive(Default)]
-pub(super) struct Grave {
+pub(super) struct CrashState {
     left: Cell<Option<u64>>,
     body: RefCell<Option<MemoryTail>>,
 }
 
-impl Grave {
+impl CrashState {
     /// The process dies in the call after the next `calls` that change label or words; `None`: it lives.
     pub(super) fn arm(&self, calls: Option<u64>) {
         self.left.set(calls);
@@ -47,13 +47,13 @@ impl Grave {
 }
 
 /// See the module. Its memory goes to the grave when it is dropped.
-pub(super) struct Mortal {
+pub(super) struct CrashingStore {
     memory: Option<MemoryTail>,
-    grave: Rc<Grave>,
+    grave: Rc<CrashState>,
 }
 
-impl Mortal {
-    pub(super) fn new(memory: MemoryTail, grave: &Rc<Grave>) -> Self {
+impl CrashingStore {
+    pub(super) fn new(memory: MemoryTail, grave: &Rc<CrashState>) -> Self {
         Self { memory: Some(memory), grave: Rc::clone(grave) }
     }
 
@@ -67,13 +67,13 @@ impl Mortal {
     }
 }
 
-impl Drop for Mortal {
+impl Drop for CrashingStore {
     fn drop(&mut self) {
         *self.grave.body.borrow_mut() = self.memory.take();
     }
 }
 
-impl TailSource for Mortal {
+impl TailSource for CrashingStore {
     fn ring_len(&self) -> u64 {
         self.memory().ring_len()
     }
@@ -95,7 +95,7 @@ impl TailSource for Mortal {
     }
 }
 
-impl TailMemory for Mortal {
+impl TailMemory for CrashingStore {
     fn write(&mut self, pos: u64, len: usize) -> &mut [u8] {
         self.memory.as_mut().expect("it is there until it is dropped").write(pos, len)
     }

@@ -2,16 +2,18 @@
 //! tail, the side thread's turns. What speaks is played here, by the rule that the engine goes by.
 
 use super::frames::{CLUSTER, FRAME_LEN_MAX, ME, epoch, epoch_start, message};
-use super::mortal::{Died, Grave, Mortal};
-use super::{Rest, Violation};
-use crate::disk::{Disk, Trouble};
+use super::mortal::{CrashState, CrashingStore, Died};
+use super::{ProofViolation, Rest};
+use crate::disk::{DiskFault, SimDisk};
 use lockstep_core::proto::accept::rests_on;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_replica::journal::memory::MemoryTail;
-use lockstep_replica::journal::proof::Ring;
-use lockstep_replica::journal::side::{Inputs, Next, Side, SideSettings};
-use lockstep_replica::journal::{Completeness, Looked, OpenError, Opened, Settings, Tail, look};
+use lockstep_replica::journal::proof::RingEvidence;
+use lockstep_replica::journal::side::{Inputs, SideSettings, SideStep, SideThread};
+use lockstep_replica::journal::{
+    Completeness, Inspection, JournalOpenError, OpenedJournal, Settings, Tail, look,
+};
 use lockstep_wire::{Epoch, FrameView, Seq};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -23,7 +25,7 @@ const SEGMENT_LEN: u64 = 12 << 10;
 
 /// How a replica is started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Way {
+pub(super) struct StartConfig {
     /// What is configured.
     pub(super) configured: Durability,
     /// What acks mean in the epoch that it follows; in the second half of the run it is the other one, if `turns`.
@@ -37,7 +39,7 @@ pub(super) struct Way {
 
 /// How a run ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum End {
+pub(super) enum RunEnd {
     /// It is killed after so many of its deeds.
     Killed(usize),
     /// It is stopped in order after so many of its deeds.
@@ -51,7 +53,7 @@ pub(super) enum End {
 
 /// What a run does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Deed {
+pub(super) enum RunAction {
     Append(usize),
     Copy,
     Speak,
@@ -61,47 +63,47 @@ pub(super) enum Deed {
 }
 
 /// Those of the first run.
-const DEEDS: [Deed; 20] = [
-    Deed::Append(2),
-    Deed::Speak,
-    Deed::Copy,
-    Deed::Speak,
-    Deed::Append(2),
-    Deed::Copy,
-    Deed::Promise,
-    Deed::Speak,
-    Deed::Copy,
-    Deed::Speak,
-    Deed::Exchange,
-    Deed::Speak,
-    Deed::Copy,
-    Deed::Turn,
-    Deed::Append(2),
-    Deed::Speak,
-    Deed::Copy,
-    Deed::Speak,
-    Deed::Append(1),
-    Deed::Speak,
+const DEEDS: [RunAction; 20] = [
+    RunAction::Append(2),
+    RunAction::Speak,
+    RunAction::Copy,
+    RunAction::Speak,
+    RunAction::Append(2),
+    RunAction::Copy,
+    RunAction::Promise,
+    RunAction::Speak,
+    RunAction::Copy,
+    RunAction::Speak,
+    RunAction::Exchange,
+    RunAction::Speak,
+    RunAction::Copy,
+    RunAction::Turn,
+    RunAction::Append(2),
+    RunAction::Speak,
+    RunAction::Copy,
+    RunAction::Speak,
+    RunAction::Append(1),
+    RunAction::Speak,
 ];
 
 /// Those of a later run: it speaks of what it found, brings it to the files, and does each thing once more.
-const LATER_DEEDS: [Deed; 12] = [
-    Deed::Speak,
-    Deed::Copy,
-    Deed::Speak,
-    Deed::Append(2),
-    Deed::Speak,
-    Deed::Copy,
-    Deed::Promise,
-    Deed::Exchange,
-    Deed::Speak,
-    Deed::Copy,
-    Deed::Turn,
-    Deed::Speak,
+const LATER_DEEDS: [RunAction; 12] = [
+    RunAction::Speak,
+    RunAction::Copy,
+    RunAction::Speak,
+    RunAction::Append(2),
+    RunAction::Speak,
+    RunAction::Copy,
+    RunAction::Promise,
+    RunAction::Exchange,
+    RunAction::Speak,
+    RunAction::Copy,
+    RunAction::Turn,
+    RunAction::Speak,
 ];
 
 /// What the run of this generation does.
-fn deeds(generation: u32) -> &'static [Deed] {
+fn deeds(generation: u32) -> &'static [RunAction] {
     if generation == 1 { &DEEDS } else { &LATER_DEEDS }
 }
 
@@ -123,19 +125,23 @@ pub(super) fn settings(boot: u64, configured: Durability) -> Settings {
 }
 
 /// Looks at what lies there, with the tail at `path`. `None`: it is damaged so that nothing can be told.
-pub(super) fn looked(rest: &Rest, path: usize, configured: Durability) -> Result<Option<Looked>, Violation> {
+pub(super) fn looked(
+    rest: &Rest,
+    path: usize,
+    configured: Durability,
+) -> Result<Option<Inspection>, ProofViolation> {
     match look(&rest.disk, rest.rings[path].as_ref(), settings(rest.boot, configured)) {
         Ok(looked) => Ok(Some(looked)),
-        Err(OpenError::Damaged(_)) => Ok(None),
+        Err(JournalOpenError::Damaged(_)) => Ok(None),
         Err(error) => Err(format!("it does not open: {error}")),
     }
 }
 
 /// A start was interrupted: its mark may have got there all the same, and then it is the last run.
-fn note_interrupted(after: &mut Rest, way: &Way) -> Result<(), Violation> {
+fn note_interrupted(after: &mut Rest, way: &StartConfig) -> Result<(), ProofViolation> {
     after.is_interrupted = true;
     let is_marked = looked(after, way.path, way.configured)?
-        .is_some_and(|looked| looked.ring() == &Ring::Own && !looked.superblock().run.clean);
+        .is_some_and(|looked| looked.ring() == &RingEvidence::Own && !looked.superblock().run.clean);
     if is_marked {
         after.run_path = Some(way.path);
         after.ghost.settled &= way.configured == Durability::Power;
@@ -144,27 +150,32 @@ fn note_interrupted(after: &mut Rest, way: &Way) -> Result<(), Violation> {
 }
 
 /// Runs from `rest` on, until `end`. `None` where that end is not reached, or nothing may begin.
-pub(super) fn run(rest: &Rest, way: &Way, end: End, generation: u32) -> Result<Option<Rest>, Violation> {
+pub(super) fn run(
+    rest: &Rest,
+    way: &StartConfig,
+    end: RunEnd,
+    generation: u32,
+) -> Result<Option<Rest>, ProofViolation> {
     let mut after = rest.clone();
     after.kept_disk = Some(rest.disk.clone());
     after.disk.set_power(way.configured == Durability::Power);
-    let grave = Rc::new(Grave::default());
+    let grave = Rc::new(CrashState::default());
     match end {
-        End::InFiles { call, salt } => after.disk.arm(Trouble::Death, call, salt),
-        End::InMemory { call } => grave.arm(Some(call)),
-        End::Killed(_) | End::Stopped(_) => {}
+        RunEnd::InFiles { call, salt } => after.disk.arm(DiskFault::Death, call, salt),
+        RunEnd::InMemory { call } => grave.arm(Some(call)),
+        RunEnd::Killed(_) | RunEnd::Stopped(_) => {}
     }
     let seen = looked(rest, way.path, way.configured)?;
     let Some(seen) = seen.filter(|seen| seen.completeness() == &Completeness::Complete) else {
         return Ok(None);
     };
-    let is_own = seen.ring() == &Ring::Own;
+    let is_own = seen.ring() == &RingEvidence::Own;
     // A ring that goes on is nowhere as it was; one that is used anew may lie there again, in another tmpfs.
     if !is_own && let Some(ring) = &rest.rings[way.path] {
         after.kept_ring = Some(ring.clone());
     }
     let ring = after.rings[way.path].take().unwrap_or_else(|| MemoryTail::new(RING_LEN));
-    let mut memory = Some(Mortal::new(ring, &grave));
+    let mut memory = Some(CrashingStore::new(ring, &grave));
     let fails = way.fails;
     let record = seen.superblock().run;
     let is_known = record.clean || record.spoken == Durability::Power;
@@ -174,28 +185,28 @@ pub(super) fn run(rest: &Rest, way: &Way, end: End, generation: u32) -> Result<O
             Some(memory) if !fails => Ok((memory, ())),
             kept => {
                 drop(kept);
-                Err(OpenError::Settings("no port".into()))
+                Err(JournalOpenError::Settings("no port".into()))
             }
         })
     }));
-    let reached_in_memory = matches!(end, End::InMemory { .. }) && !grave.is_armed();
+    let reached_in_memory = matches!(end, RunEnd::InMemory { .. }) && !grave.is_armed();
     let died = match started {
         // At its start or never.
-        Ok(Ok(_)) if matches!(end, End::InMemory { .. }) => return Ok(None),
+        Ok(Ok(_)) if matches!(end, RunEnd::InMemory { .. }) => return Ok(None),
         Ok(Ok((opened, ()))) => {
             ghost.on_begun(&opened.tail.end())?;
             // A copy of the superblock that was damaged may have been the one that knew it.
             ghost.settled &= way.configured == Durability::Power && (is_known || !*half);
             *run_path = Some(way.path);
             (*is_interrupted, *half) = (false, false);
-            let mut run = Run::new(opened, *way, generation);
+            let mut run = ProofRun::new(opened, *way, generation);
             if !run.to(end, disk, ghost)? {
                 return Ok(None);
             }
             drop(run);
             false
         }
-        Ok(Err(_)) if matches!(end, End::InFiles { .. }) && disk.is_dead() => true,
+        Ok(Err(_)) if matches!(end, RunEnd::InFiles { .. }) && disk.is_dead() => true,
         Ok(Err(_)) if fails => false,
         Ok(Err(error)) => return Err(format!("a start that nothing hinders fails: {error}")),
         Err(panic) if panic.is::<Died>() && reached_in_memory => true,
@@ -214,55 +225,60 @@ pub(super) fn run(rest: &Rest, way: &Way, end: End, generation: u32) -> Result<O
 }
 
 /// A process.
-pub(super) struct Run {
-    tail: Tail<Mortal>,
-    side: Side,
-    way: Way,
+pub(super) struct ProofRun {
+    tail: Tail<CrashingStore>,
+    side: SideThread,
+    way: StartConfig,
     follows: Durability,
     generation: u32,
     now: u64,
 }
 
-impl Run {
-    pub(super) fn new(opened: Opened<Mortal>, way: Way, generation: u32) -> Self {
+impl ProofRun {
+    pub(super) fn new(opened: OpenedJournal<CrashingStore>, way: StartConfig, generation: u32) -> Self {
         let power = way.configured == Durability::Power;
         let settings = SideSettings { scrub_bytes_per_s: 0, ..SideSettings::new(power) };
-        let side = Side::new(opened.writer, opened.superblock, settings);
+        let side = SideThread::new(opened.writer, opened.superblock, settings);
         Self { tail: opened.tail, side, way, follows: way.follows, generation, now: 0 }
     }
 
     /// Returns whether that end was reached.
-    fn to(&mut self, end: End, disk: &mut Disk, ghost: &mut super::Ghost) -> Result<bool, Violation> {
+    fn to(
+        &mut self,
+        end: RunEnd,
+        disk: &mut SimDisk,
+        ghost: &mut super::ProofModel,
+    ) -> Result<bool, ProofViolation> {
         let all = deeds(self.generation);
-        let count = if let End::Killed(count) | End::Stopped(count) = end { count } else { all.len() };
+        let count = if let RunEnd::Killed(count) | RunEnd::Stopped(count) = end { count } else { all.len() };
         for deed in &all[..count] {
             if !self.act(*deed, disk, ghost)? {
                 return Ok(true);
             }
         }
-        if matches!(end, End::Killed(_)) {
+        if matches!(end, RunEnd::Killed(_)) {
             return Ok(true);
         }
         if !self.stop(disk)? {
             return Ok(true);
         }
         ghost.settled = true;
-        Ok(matches!(end, End::Stopped(_)))
+        Ok(matches!(end, RunEnd::Stopped(_)))
     }
 
     /// Stops in order. Returns whether it got to the end of that.
-    pub(super) fn stop(&mut self, disk: &mut Disk) -> Result<bool, Violation> {
+    pub(super) fn stop(&mut self, disk: &mut SimDisk) -> Result<bool, ProofViolation> {
         loop {
             match self.turn(disk, true) {
-                Next::Again | Next::Pause(_) => {}
-                Next::Stopped => return Ok(true),
-                Next::Failed(_) if disk.is_dead() => return Ok(false),
-                Next::Failed(error) => return Err(format!("a stop that nothing hinders fails: {error}")),
+                SideStep::Again | SideStep::Pause(_) => {}
+                SideStep::Stopped => return Ok(true),
+                SideStep::Failed(_) if disk.is_dead() => return Ok(false),
+                SideStep::Failed(error) => return Err(format!("a stop that nothing hinders fails: {error}")),
             }
         }
     }
 
-    fn turn(&mut self, disk: &mut Disk, stop: bool) -> Next {
+    fn turn(&mut self, disk: &mut SimDisk, stop: bool) -> SideStep {
         self.now += 10_000_000;
         let inputs = Inputs {
             now: self.now,
@@ -277,23 +293,23 @@ impl Run {
     /// Returns whether the process still lives.
     pub(super) fn act(
         &mut self,
-        deed: Deed,
-        disk: &mut Disk,
-        ghost: &mut super::Ghost,
-    ) -> Result<bool, Violation> {
+        deed: RunAction,
+        disk: &mut SimDisk,
+        ghost: &mut super::ProofModel,
+    ) -> Result<bool, ProofViolation> {
         match deed {
-            Deed::Append(count) => {
+            RunAction::Append(count) => {
                 for _ in 0..count {
                     let end = self.append(message(&self.tail.end(), self.generation as u8))?;
                     ghost.on_appended(end);
                 }
             }
-            Deed::Copy => {
+            RunAction::Copy => {
                 // What is urgent, and the rest.
                 for _ in 0..2 {
                     match self.turn(disk, false) {
-                        Next::Failed(_) if disk.is_dead() => return Ok(false),
-                        Next::Failed(error) => return Err(format!("the side thread fails: {error}")),
+                        SideStep::Failed(_) if disk.is_dead() => return Ok(false),
+                        SideStep::Failed(error) => return Err(format!("the side thread fails: {error}")),
                         _ => {}
                     }
                 }
@@ -305,21 +321,21 @@ impl Run {
                     return Err(late.to_string());
                 }
             }
-            Deed::Speak => self.speak(ghost),
-            Deed::Promise => self.tail.promise(epoch(100 * self.generation)),
-            Deed::Exchange => return self.exchange(ghost).map(|()| true),
-            Deed::Turn if self.way.turns => {
+            RunAction::Speak => self.speak(ghost),
+            RunAction::Promise => self.tail.promise(epoch(100 * self.generation)),
+            RunAction::Exchange => return self.exchange(ghost).map(|()| true),
+            RunAction::Turn if self.way.turns => {
                 self.follows = match self.follows {
                     Durability::Process => Durability::Power,
                     Durability::Power => Durability::Process,
                 }
             }
-            Deed::Turn => {}
+            RunAction::Turn => {}
         }
         Ok(true)
     }
 
-    fn append(&mut self, bytes: Vec<u8>) -> Result<LogEnd, Violation> {
+    fn append(&mut self, bytes: Vec<u8>) -> Result<LogEnd, ProofViolation> {
         let frame = FrameView::from_prefix(&bytes).map_err(|reject| reject.to_string())?;
         self.tail.append(&frame).map_err(|error| format!("the tail refuses a frame: {error:?}"))?;
         Ok(self.tail.end())
@@ -339,7 +355,7 @@ impl Run {
     }
 
     /// Says everything that may be said now.
-    fn speak(&self, ghost: &mut super::Ghost) {
+    fn speak(&self, ghost: &mut super::ProofModel) {
         let (acked, promised) = self.may_say();
         ghost.on_acked(acked);
         ghost.said = ghost.said.max(promised);
@@ -351,7 +367,7 @@ impl Run {
     }
 
     /// The last two frames are exchanged for those of a new epoch.
-    fn exchange(&mut self, ghost: &mut super::Ghost) -> Result<(), Violation> {
+    fn exchange(&mut self, ghost: &mut super::ProofModel) -> Result<(), ProofViolation> {
         let from = ghost.back(2);
         let adopts: Epoch = epoch(100 * self.generation);
         self.tail.stage(from, adopts).map_err(|error| format!("no staging: {error:?}"))?;

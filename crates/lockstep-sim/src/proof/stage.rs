@@ -2,18 +2,18 @@
 //! exploration, and so is the judge, who remembers everything that was said. For the scripts of `tests/testdata/proof`.
 
 use super::lost::{change_last_group, lose_power};
-use super::mortal::{Grave, Mortal};
-use super::run::{Deed, RING_LEN, Run, Way, looked};
-use super::{Ghost, Rest, Violation, born};
-use crate::disk::{Disk, Trouble};
+use super::mortal::{CrashState, CrashingStore};
+use super::run::{ProofRun, RING_LEN, RunAction, StartConfig, looked};
+use super::{ProofModel, ProofViolation, Rest, born};
+use crate::disk::{DiskFault, SimDisk};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_replica::journal::memory::MemoryTail;
-use lockstep_replica::journal::proof::Ring;
-use lockstep_replica::journal::{Completeness, Looked, OpenError};
+use lockstep_replica::journal::proof::RingEvidence;
+use lockstep_replica::journal::{Completeness, Inspection, JournalOpenError};
 use std::rc::Rc;
 
-/// How much is done of the call in which a process dies (see [`Disk::arm`]): of a single block nothing, of more a part.
+/// How much is done of the call in which a process dies (see [`SimDisk::arm`]): of a single block nothing, of more a part.
 const PART_DONE: u64 = 6;
 
 /// See the module.
@@ -23,13 +23,13 @@ pub struct Stage {
     /// Runs so far: what each of them writes differs.
     runs: u32,
     kept_rings: [Option<MemoryTail>; 2],
-    kept_disk: Option<Disk>,
+    kept_disk: Option<SimDisk>,
 }
 
 struct Running {
-    run: Run,
+    run: ProofRun,
     path: usize,
-    grave: Rc<Grave>,
+    grave: Rc<CrashState>,
 }
 
 /// How a run begins.
@@ -52,7 +52,7 @@ impl Stage {
     ///
     /// # Errors
     /// The journal contradicts itself.
-    pub fn new() -> Result<Self, Violation> {
+    pub fn new() -> Result<Self, ProofViolation> {
         Ok(Self { rest: born()?, run: None, runs: 0, kept_rings: [None, None], kept_disk: None })
     }
 
@@ -60,7 +60,7 @@ impl Stage {
     ///
     /// # Errors
     /// One runs already, or the journal contradicts itself.
-    pub fn begin(&mut self, begin: Begin) -> Result<String, Violation> {
+    pub fn begin(&mut self, begin: Begin) -> Result<String, ProofViolation> {
         if self.run.is_some() {
             return Err("one runs already".into());
         }
@@ -71,17 +71,17 @@ impl Stage {
         let ring = ring_words(&seen);
         let Rest { disk, rings, ghost, .. } = &mut self.rest;
         disk.set_power(configured == Durability::Power);
-        let grave = Rc::new(Grave::default());
+        let grave = Rc::new(CrashState::default());
         let mut memory =
-            Some(Mortal::new(rings[path].take().unwrap_or_else(|| MemoryTail::new(RING_LEN)), &grave));
+            Some(CrashingStore::new(rings[path].take().unwrap_or_else(|| MemoryTail::new(RING_LEN)), &grave));
         if let Some(calls) = dies {
-            disk.arm(Trouble::Death, calls, PART_DONE);
+            disk.arm(DiskFault::Death, calls, PART_DONE);
         }
         let started = seen.start(disk, |_| match memory.take() {
             Some(memory) if !fails => Ok((memory, ())),
             kept => {
                 drop(kept);
-                Err(OpenError::Settings("its port is busy".into()))
+                Err(JournalOpenError::Settings("its port is busy".into()))
             }
         });
         disk.disarm();
@@ -92,8 +92,8 @@ impl Stage {
                 let end = opened.tail.end();
                 ghost.on_begun(&end)?;
                 self.runs += 1;
-                let way = Way { configured, follows, turns: false, path, fails };
-                let run = Run::new(opened, way, self.runs);
+                let way = StartConfig { configured, follows, turns: false, path, fails };
+                let run = ProofRun::new(opened, way, self.runs);
                 self.run = Some(Running { run, path, grave });
                 Ok(format!("runs in {ring}: its log {}", end_words(&end)))
             }
@@ -104,14 +104,14 @@ impl Stage {
                     .filter(|ring| lockstep_replica::journal::ports::TailSource::label(ring).is_some());
                 match error {
                     _ if died => Ok("is killed before it runs".into()),
-                    OpenError::Incomplete(why) => Ok(format!("refused: {why}")),
+                    JournalOpenError::Incomplete(why) => Ok(format!("refused: {why}")),
                     other => Ok(format!("does not start: {other}")),
                 }
             }
         }
     }
 
-    fn act(&mut self, deed: Deed) -> Result<bool, Violation> {
+    fn act(&mut self, deed: RunAction) -> Result<bool, ProofViolation> {
         let Self { rest: Rest { disk, ghost, .. }, run, .. } = self;
         let Some(running) = run else { return Err("nothing runs".into()) };
         running.run.act(deed, disk, ghost)
@@ -121,8 +121,8 @@ impl Stage {
     ///
     /// # Errors
     /// Nothing runs, or the tail refuses them.
-    pub fn append(&mut self, count: usize) -> Result<(), Violation> {
-        self.act(Deed::Append(count)).map(drop)
+    pub fn append(&mut self, count: usize) -> Result<(), ProofViolation> {
+        self.act(RunAction::Append(count)).map(drop)
     }
 
     /// The side thread copies to the files `times` times, one group each, and does what comes with it; or the process dies
@@ -130,13 +130,13 @@ impl Stage {
     ///
     /// # Errors
     /// Nothing runs, or the side thread fails.
-    pub fn copy(&mut self, times: u32, dies: Option<u64>) -> Result<bool, Violation> {
+    pub fn copy(&mut self, times: u32, dies: Option<u64>) -> Result<bool, ProofViolation> {
         if let Some(calls) = dies {
-            self.rest.disk.arm(Trouble::Death, calls, PART_DONE);
+            self.rest.disk.arm(DiskFault::Death, calls, PART_DONE);
         }
         let mut lives = true;
         for _ in 0..times {
-            lives = lives && self.act(Deed::Copy)?;
+            lives = lives && self.act(RunAction::Copy)?;
         }
         self.rest.disk.disarm();
         self.rest.disk.revive();
@@ -150,8 +150,8 @@ impl Stage {
     ///
     /// # Errors
     /// Nothing runs.
-    pub fn speak(&mut self) -> Result<String, Violation> {
-        self.act(Deed::Speak)?;
+    pub fn speak(&mut self) -> Result<String, ProofViolation> {
+        self.act(RunAction::Speak)?;
         let Some(running) = &self.run else { return Err("nothing runs".into()) };
         let (acked, promised) = running.run.may_say();
         let acked = if acked <= 1 { "nothing".into() } else { format!("what lies below {acked}") };
@@ -165,23 +165,23 @@ impl Stage {
     ///
     /// # Errors
     /// Nothing runs.
-    pub fn promise(&mut self) -> Result<(), Violation> {
-        self.act(Deed::Promise).map(drop)
+    pub fn promise(&mut self) -> Result<(), ProofViolation> {
+        self.act(RunAction::Promise).map(drop)
     }
 
     /// The last two frames are exchanged for those of a new epoch.
     ///
     /// # Errors
     /// Nothing runs, or the tail refuses that.
-    pub fn exchange(&mut self) -> Result<(), Violation> {
-        self.act(Deed::Exchange).map(drop)
+    pub fn exchange(&mut self) -> Result<(), ProofViolation> {
+        self.act(RunAction::Exchange).map(drop)
     }
 
     /// Acks mean this in the epoch that is followed now.
     ///
     /// # Errors
     /// Nothing runs.
-    pub fn follow(&mut self, durability: Durability) -> Result<(), Violation> {
+    pub fn follow(&mut self, durability: Durability) -> Result<(), ProofViolation> {
         let running = self.run.as_mut().ok_or("nothing runs")?;
         running.run.follow(durability);
         Ok(())
@@ -192,9 +192,9 @@ impl Stage {
     ///
     /// # Errors
     /// Nothing runs, or the stop fails.
-    pub fn stop(&mut self, dies: Option<u64>) -> Result<bool, Violation> {
+    pub fn stop(&mut self, dies: Option<u64>) -> Result<bool, ProofViolation> {
         if let Some(calls) = dies {
-            self.rest.disk.arm(Trouble::Death, calls, PART_DONE);
+            self.rest.disk.arm(DiskFault::Death, calls, PART_DONE);
         }
         let running = self.run.as_mut().ok_or("nothing runs")?;
         let done = running.run.stop(&mut self.rest.disk)?;
@@ -208,7 +208,7 @@ impl Stage {
     ///
     /// # Errors
     /// Nothing runs.
-    pub fn kill(&mut self) -> Result<(), Violation> {
+    pub fn kill(&mut self) -> Result<(), ProofViolation> {
         let Running { run, path, grave } = self.run.take().ok_or("nothing runs")?;
         drop(run);
         self.rest.rings[path] = grave.take();
@@ -247,7 +247,7 @@ impl Stage {
     ///
     /// # Errors
     /// None were kept.
-    pub fn put_back_files(&mut self) -> Result<(), Violation> {
+    pub fn put_back_files(&mut self) -> Result<(), ProofViolation> {
         self.rest.disk = self.kept_disk.clone().ok_or("no files were kept")?;
         Ok(())
     }
@@ -266,7 +266,7 @@ impl Stage {
     ///
     /// # Errors
     /// The journal contradicts itself.
-    pub fn look(&self, configured: Durability, path: usize) -> Result<String, Violation> {
+    pub fn look(&self, configured: Durability, path: usize) -> Result<String, ProofViolation> {
         let Some(looked) = looked(&self.rest, path, configured)? else {
             return Ok("incomplete: damage leaves no log to go by".into());
         };
@@ -280,7 +280,7 @@ impl Stage {
     }
 }
 
-fn judged(ghost: &Ghost, looked: &Looked) -> Result<(), Violation> {
+fn judged(ghost: &ProofModel, looked: &Inspection) -> Result<(), ProofViolation> {
     ghost.judge(&looked.end(), looked.promised())
 }
 
@@ -291,9 +291,9 @@ fn end_words(end: &LogEnd) -> String {
     }
 }
 
-fn ring_words(looked: &Looked) -> &'static str {
+fn ring_words(looked: &Inspection) -> &'static str {
     match looked.ring() {
-        Ring::Own => "the tail of its last run",
-        Ring::Other(_) => "a new tail",
+        RingEvidence::Own => "the tail of its last run",
+        RingEvidence::Other(_) => "a new tail",
     }
 }

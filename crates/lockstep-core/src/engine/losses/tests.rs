@@ -43,7 +43,7 @@ fn a_hole_is_told_with_its_seqs_its_repairer_and_its_time() {
     losses.look(1_000_100, 0, None);
     assert_eq!(losses.open(), 1);
     losses.on_frame(1_150_100, 100, 103, Some(STANDBY), LEADER);
-    let closed = Closed::Repaired(STANDBY);
+    let closed = GapEnd::Repaired(STANDBY);
     let (at, cause) = (1_000_100, Cause::Line);
     assert_eq!(last(&losses), Loss { at, from: 100, entries: 3, cause, closed, took_ns: 150_000 });
     let told = ["loss_gaps", "loss_entries", "loss_open", "loss_by_line", "loss_repaired_by_others"];
@@ -102,7 +102,7 @@ fn what_comes_late_by_itself_is_no_repair() {
     losses.on_frame(1_000_100, 101, 102, None, LEADER);
     losses.on_frame(1_000_100, 100, 101, None, LEADER);
     losses.look(1_000_100, 0, Some(102));
-    assert_eq!((last(&losses).closed, value(&losses, "loss_came_late")), (Closed::Late, 1));
+    assert_eq!((last(&losses).closed, value(&losses, "loss_came_late")), (GapEnd::Late, 1));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn what_a_new_epoch_does_without_is_gone_and_not_repaired() {
     losses.on_seen(1_000_100, 103);
     losses.look(1_000_100, 0, None);
     losses.look(1_000_200, 0, Some(100));
-    assert_eq!((last(&losses).closed, value(&losses, "loss_gone")), (Closed::Gone, 1));
+    assert_eq!((last(&losses).closed, value(&losses, "loss_gone")), (GapEnd::Gone, 1));
     losses.on_frame(1_000_300, 100, 101, None, LEADER);
     assert_eq!(value(&losses, "loss_gaps"), 1, "the seqs of the new epoch begin again there");
 }

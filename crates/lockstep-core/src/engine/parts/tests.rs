@@ -4,13 +4,13 @@ use lockstep_wire::{EntryHeader, EntryKind};
 const LIMITS: PartsLimits = PartsLimits { message_len_max: 16, bytes: 48 };
 
 struct Joiner {
-    parts: Parts,
+    parts: Reassembly,
     seq: Seq,
 }
 
 impl Joiner {
     fn new(retracts: bool) -> Self {
-        Self { parts: Parts::new(LIMITS, retracts), seq: 10 }
+        Self { parts: Reassembly::new(LIMITS, retracts), seq: 10 }
     }
 
     fn take(&mut self, publisher: PublisherId, number: PublisherSeq, flags: u8, text: &str) -> Joined {

@@ -13,16 +13,16 @@
 //! ```
 
 use super::{PublishError, PublisherEvent};
-use crate::engine::window::{Outstanding, SubmitWindow};
+use crate::engine::window::{OutstandingMessage, SubmitWindow};
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
     Entries, Entry, EntryKind, FrameView, Header, Nanos, OpenView, PART_MORE, PublisherId, PublisherSeq,
-    ReplyBody, Seq, entry_digest,
+    QueryReplyBody, Seq, entry_digest,
 };
 use std::collections::VecDeque;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum LineState {
+pub(super) enum NameState {
     LookingUp {
         asked_at: Nanos,
         tries: u32,
@@ -52,10 +52,10 @@ pub(super) enum LineState {
 
 /// One name.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Line {
+pub(super) struct PublisherName {
     pub(super) name: String,
     pub(super) nonce: [u64; 2],
-    pub(super) state: LineState,
+    pub(super) state: NameState,
     pub(super) id: PublisherId,
     pub(super) incarnation: u32,
     /// The number of the next message.
@@ -75,12 +75,12 @@ pub(super) struct Line {
     watched_from: Seq,
     /// Another part stands under a number of the message that waits for its fate.
     pub(super) diverged: bool,
-    pub(super) outstanding: Outstanding,
+    pub(super) outstanding: OutstandingMessage,
 }
 
 /// Messages of a line that are stamped and not committed, one behind the other by number and by place.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Stamped {
+pub(super) struct StampedRun {
     /// The first one is final when everything up to here is, and each of the others one seq later.
     pub(super) bound: Seq,
     /// The place of the first one; 0 of a single one whose place is no longer remembered.
@@ -91,12 +91,12 @@ pub(super) struct Stamped {
     count: u64,
     pub(super) line: u32,
     /// What stands there, beside what was handed in.
-    pub(super) content: Content,
-    /// Whether `Stamped` was told of them.
+    pub(super) content: PayloadMatch,
+    /// Whether `StampedRun` was told of them.
     pub(super) told: bool,
 }
 
-impl Stamped {
+impl StampedRun {
     /// How many of them are final where everything below `commit_next` is.
     pub(super) fn committed(&self, commit_next: Seq) -> u64 {
         commit_next.saturating_sub(self.bound).min(self.count)
@@ -116,7 +116,7 @@ impl Stamped {
 
 /// What stands under a number, beside what was handed in under it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) enum Content {
+pub(super) enum PayloadMatch {
     /// The same.
     Same,
     /// Something else.
@@ -138,11 +138,11 @@ struct Copied {
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Lines {
-    pub(super) list: Vec<Line>,
+pub(super) struct PublisherNames {
+    pub(super) list: Vec<PublisherName>,
     /// Line of each id; `u32::MAX` is none.
     by_id: Vec<u32>,
-    pub(super) stamped: VecDeque<Stamped>,
+    pub(super) stamped: VecDeque<StampedRun>,
     copied: VecDeque<Copied>,
     window_entries: usize,
     /// Lines that are not open yet.
@@ -151,7 +151,7 @@ pub(super) struct Lines {
     pub(super) ending: u32,
 }
 
-impl Lines {
+impl PublisherNames {
     pub(super) fn new(window_entries: u32) -> Self {
         let window_entries = window_entries as usize;
         Self {
@@ -167,12 +167,12 @@ impl Lines {
 
     /// Holds always. Panics with the rule that is broken.
     pub(super) fn invariants(&self) {
-        let count = |is: fn(&LineState) -> bool| self.list.iter().filter(|line| is(&line.state)).count();
-        let is_unopened = |state: &LineState| {
-            matches!(state, LineState::LookingUp { .. } | LineState::Opening { .. } | LineState::Seen { .. })
+        let count = |is: fn(&NameState) -> bool| self.list.iter().filter(|line| is(&line.state)).count();
+        let is_unopened = |state: &NameState| {
+            matches!(state, NameState::LookingUp { .. } | NameState::Opening { .. } | NameState::Seen { .. })
         };
         let (unopened, ending) =
-            (count(is_unopened), count(|state| matches!(state, LineState::Ending { .. })));
+            (count(is_unopened), count(|state| matches!(state, NameState::Ending { .. })));
         assert!(
             (unopened, ending) == (self.unopened as usize, self.ending as usize),
             "{unopened} names are not open yet and {ending} end, {} and {} are counted",
@@ -195,10 +195,10 @@ impl Lines {
     /// One more name, or one again that has ended here. Returns its ticket.
     pub(super) fn add(&mut self, name: &str, nonce: [u64; 2]) -> usize {
         let ticket = self.ended(name).unwrap_or(self.list.len());
-        let line = Line {
+        let line = PublisherName {
             name: name.to_owned(),
             nonce,
-            state: LineState::LookingUp { asked_at: 0, tries: 0 },
+            state: NameState::LookingUp { asked_at: 0, tries: 0 },
             id: 0,
             incarnation: 0,
             next: 1,
@@ -209,7 +209,7 @@ impl Lines {
             forgotten: 0,
             watched_from: 0,
             diverged: false,
-            outstanding: Outstanding::default(),
+            outstanding: OutstandingMessage::default(),
         };
         self.unopened += 1;
         match self.list.get_mut(ticket) {
@@ -224,8 +224,9 @@ impl Lines {
 
     /// The ticket of a name that has ended here: opening it again takes no more room.
     pub(super) fn ended(&self, name: &str) -> Option<usize> {
-        let is_over =
-            |line: &Line| matches!(line.state, LineState::Fenced | LineState::Closed | LineState::Refused);
+        let is_over = |line: &PublisherName| {
+            matches!(line.state, NameState::Fenced | NameState::Closed | NameState::Refused)
+        };
         self.list.iter().position(|line| line.name == name && is_over(line))
     }
 
@@ -249,9 +250,9 @@ impl Lines {
         let Self { list, by_id, .. } = self;
         let id = list[line].id;
         let Some(bound) = by_id.get_mut(id as usize).filter(|bound| **bound == line as u32) else { return };
-        let has_it = |(other, of): &(usize, &Line)| {
+        let has_it = |(other, of): &(usize, &PublisherName)| {
             let is_there =
-                matches!(of.state, LineState::Open | LineState::Seen { .. } | LineState::Ending { .. });
+                matches!(of.state, NameState::Open | NameState::Seen { .. } | NameState::Ending { .. });
             *other != line && of.id == id && is_there
         };
         let newest = list.iter().enumerate().filter(has_it).max_by_key(|(_, of)| of.incarnation);
@@ -262,16 +263,16 @@ impl Lines {
     #[inline]
     pub(super) fn open_line(&self, publisher: PublisherId) -> Result<usize, PublishError> {
         let index = self.of(publisher).ok_or(PublishError::NotOpen)?;
-        if let LineState::Open = self.list[index].state { Ok(index) } else { Err(self.refusal(index)) }
+        if let NameState::Open = self.list[index].state { Ok(index) } else { Err(self.refusal(index)) }
     }
 
     #[cold]
     fn refusal(&self, index: usize) -> PublishError {
         match self.list[index].state {
-            LineState::Fenced => PublishError::Fenced,
-            LineState::Closed => PublishError::Closed,
+            NameState::Fenced => PublishError::Fenced,
+            NameState::Closed => PublishError::Closed,
             // What ends it is not final: a takeover may take it back.
-            LineState::Ending { opened: true, .. } => PublishError::Backpressure,
+            NameState::Ending { opened: true, .. } => PublishError::Backpressure,
             _ => PublishError::NotOpen,
         }
     }
@@ -294,21 +295,29 @@ impl Lines {
             .position(|copied| (copied.line, copied.publisher_seq) == (line, publisher_seq));
         let (seq, content) = known
             .and_then(|at| self.copied.remove(at))
-            .map_or((0, Content::Unknown), |copied| (copied.seq, Content::Digest(copied.digest)));
+            .map_or((0, PayloadMatch::Unknown), |copied| (copied.seq, PayloadMatch::Digest(copied.digest)));
         let bound = if seq == 0 { self.list[line as usize].forgotten } else { seq };
-        self.stamped.push_back(Stamped { bound, seq, publisher_seq, count: 1, line, content, told: false });
+        self.stamped.push_back(StampedRun {
+            bound,
+            seq,
+            publisher_seq,
+            count: 1,
+            line,
+            content,
+            told: false,
+        });
     }
 
     /// A replica told what is committed of a name; `end_next` is where our own reading of the stream ends.
-    pub(super) fn on_reply(&mut self, header: &Header, body: &ReplyBody, end_next: Seq) {
+    pub(super) fn on_reply(&mut self, header: &Header, body: &QueryReplyBody, end_next: Seq) {
         let Some(index) = (body.token as usize).checked_sub(1).filter(|index| *index < self.list.len())
         else {
             return;
         };
         let line = &mut self.list[index];
-        let LineState::LookingUp { .. } = line.state else { return };
+        let NameState::LookingUp { .. } = line.state else { return };
         if body.incarnation == 0 || body.nonce != line.nonce {
-            line.state = LineState::Opening { after: body.incarnation, sent_at: 0, tries: 0 };
+            line.state = NameState::Opening { after: body.incarnation, sent_at: 0, tries: 0 };
             return;
         }
         // Open under our own nonce already: by our open whose entry we missed, or by a copy of us. What
@@ -323,7 +332,7 @@ impl Lines {
             line.settled = body.publisher_seq;
             line.stamped = line.stamped.max(body.publisher_seq);
             (line.opened_at, line.by_entry) = (header.commit_next - 1, false);
-            line.state = LineState::Seen { at: line.opened_at };
+            line.state = NameState::Seen { at: line.opened_at };
         }
         let id = line.id;
         self.bind(id, index);
@@ -370,8 +379,8 @@ impl Lines {
             return 1;
         }
         match line.state {
-            LineState::Open | LineState::Seen { .. } if first < line.next => {}
-            LineState::Open | LineState::Seen { .. } | LineState::LookingUp { .. } => {
+            NameState::Open | NameState::Seen { .. } if first < line.next => {}
+            NameState::Open | NameState::Seen { .. } | NameState::LookingUp { .. } => {
                 self.read_copied(index, seq, entry);
                 return 1;
             }
@@ -405,9 +414,17 @@ impl Lines {
         }
         line.stamped = first + count - 1;
         window.on_stamped(now, &mut line.outstanding, line.stamped);
-        let content = if is_other { Content::Other } else { Content::Same };
+        let content = if is_other { PayloadMatch::Other } else { PayloadMatch::Same };
         let line = index as u32;
-        self.stamped.push_back(Stamped { bound: seq, seq, publisher_seq: first, count, line, content, told });
+        self.stamped.push_back(StampedRun {
+            bound: seq,
+            seq,
+            publisher_seq: first,
+            count,
+            line,
+            content,
+            told,
+        });
         count
     }
 
@@ -444,8 +461,8 @@ impl Lines {
                 continue;
             }
             match line.state {
-                LineState::LookingUp { .. } | LineState::Opening { .. } if line.nonce == open.body.nonce => {
-                    line.state = LineState::Seen { at: seq };
+                NameState::LookingUp { .. } | NameState::Opening { .. } if line.nonce == open.body.nonce => {
+                    line.state = NameState::Seen { at: seq };
                     line.id = id;
                     line.incarnation = open.body.incarnation;
                     line.next = last + 1;
@@ -453,7 +470,7 @@ impl Lines {
                     (line.opened_at, line.by_entry) = (seq, true);
                     self.bind(id, index);
                 }
-                LineState::Open | LineState::Seen { .. } if open.body.incarnation > line.incarnation => {
+                NameState::Open | NameState::Seen { .. } if open.body.incarnation > line.incarnation => {
                     self.end(index, seq, true);
                 }
                 _ => {}
@@ -468,12 +485,12 @@ impl Lines {
             return;
         }
         let opened = match line.state {
-            LineState::Open => true,
-            LineState::Seen { .. } => false,
+            NameState::Open => true,
+            NameState::Seen { .. } => false,
             _ => return,
         };
         self.unopened -= u32::from(!opened);
-        line.state = LineState::Ending { at: seq, fenced, opened };
+        line.state = NameState::Ending { at: seq, fenced, opened };
         self.ending += 1;
     }
 
@@ -523,21 +540,21 @@ impl Lines {
     fn cut_line(&mut self, index: usize, from: Seq) {
         let line = &mut self.list[index];
         line.watched_from = line.watched_from.min(from);
-        if let LineState::Ending { at, opened, .. } = line.state
+        if let NameState::Ending { at, opened, .. } = line.state
             && at >= from
         {
             if !planted(Mutation::EndingLeaks) {
                 self.ending -= 1;
             }
             self.unopened += u32::from(!opened);
-            line.state = if opened { LineState::Open } else { LineState::Seen { at: line.opened_at } };
+            line.state = if opened { NameState::Open } else { NameState::Seen { at: line.opened_at } };
         }
-        if let LineState::Seen { at } = line.state
+        if let NameState::Seen { at } = line.state
             && line.by_entry
             && at >= from
         {
             let after = line.incarnation.saturating_sub(1);
-            line.state = LineState::Opening { after, sent_at: 0, tries: 0 };
+            line.state = NameState::Opening { after, sent_at: 0, tries: 0 };
             (line.settled, line.stamped, line.opened_at, line.watched_from) = (0, 0, 0, 0);
             self.unbind(index);
         }
@@ -547,9 +564,9 @@ impl Lines {
     pub(super) fn on_table_full(&mut self, nonce: [u64; 2]) -> impl Iterator<Item = usize> {
         let Self { list, unopened, .. } = self;
         list.iter_mut().enumerate().filter_map(move |(ticket, line)| {
-            let ends = line.nonce == nonce && matches!(line.state, LineState::Opening { .. });
+            let ends = line.nonce == nonce && matches!(line.state, NameState::Opening { .. });
             if ends {
-                line.state = LineState::Refused;
+                line.state = NameState::Refused;
                 *unopened -= 1;
             }
             ends.then_some(ticket)
@@ -559,11 +576,11 @@ impl Lines {
     /// Another history begins at `next`: what a reply rested on at or above is not in it.
     pub(super) fn on_founded(&mut self, next: Seq) {
         for line in &mut self.list {
-            if let LineState::Seen { at } = line.state
+            if let NameState::Seen { at } = line.state
                 && !line.by_entry
                 && at >= next
             {
-                line.state = LineState::LookingUp { asked_at: 0, tries: 0 };
+                line.state = NameState::LookingUp { asked_at: 0, tries: 0 };
                 (line.settled, line.stamped, line.opened_at, line.watched_from) = (0, 0, 0, 0);
             }
         }
@@ -572,8 +589,8 @@ impl Lines {
     /// Another leadership has begun: opens that are under way are sent at once.
     pub(super) fn hurry(&mut self) {
         for line in &mut self.list {
-            if let LineState::Opening { after, .. } = line.state {
-                line.state = LineState::Opening { after, sent_at: 0, tries: 0 };
+            if let NameState::Opening { after, .. } = line.state {
+                line.state = NameState::Opening { after, sent_at: 0, tries: 0 };
             }
         }
     }

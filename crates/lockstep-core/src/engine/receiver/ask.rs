@@ -3,13 +3,13 @@
 
 use super::{Receiver, ReceiverLimits, Start};
 use crate::engine::counters::{Counter, Counters};
-use crate::engine::event::{Event, Events};
+use crate::engine::event::{Events, ReplicaEvent};
 use crate::proto::gap::Gaps;
-use crate::proto::nack::{Ask, NackLimits, Requests, Rtt};
+use crate::proto::nack::{NackLimits, RequestTimer, Requests, Rtt};
 use crate::proto::repairers::{Repairer, Repairers};
 use lockstep_wire::{
-    AnswerBody, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, NACK_RANGES_MAX, Nanos, Refusal, Seq,
-    SeqRange, write_nack,
+    Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, NACK_RANGES_MAX, Nanos, RepairReject,
+    RepairRejectBody, Seq, SeqRange, write_nack,
 };
 use std::net::SocketAddrV4;
 
@@ -28,7 +28,7 @@ type Outline = (Seq, Seq, u64, usize);
 
 /// What is asked for, of whom, and since when.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Asking {
+pub(super) struct RepairRequests {
     limits: NackLimits,
     me: Identity,
     repairers: Repairers,
@@ -36,11 +36,11 @@ pub(super) struct Asking {
     requests: Requests,
     gaps: Gaps,
     /// The start of an epoch that is heard of.
-    start: Option<Ask>,
+    start: Option<RequestTimer>,
     /// When the gaps were last compared with what is kept.
     synced: Option<Outline>,
     /// Who has said that it gives nothing of what is missing first, and why.
-    gave_up: Vec<GaveUp>,
+    gave_up: Vec<Abandoned>,
     /// The oldest seq that the last of them holds.
     oldest_seq: Seq,
     /// When the first and the last of them were heard.
@@ -50,13 +50,13 @@ pub(super) struct Asking {
 /// A ring does not come back to what it has lost: this holds for as long as the same is missing first, whatever else
 /// is repaired meanwhile, and whoever leads.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct GaveUp {
+struct Abandoned {
     by: Identity,
-    why: Refusal,
+    why: RepairReject,
     missing: Seq,
 }
 
-impl Asking {
+impl RepairRequests {
     /// Holds always. Panics with the rule that is broken.
     pub(super) fn invariants(&self) {
         self.gaps.invariants();
@@ -112,7 +112,7 @@ impl Asking {
     }
 
     /// Somebody gives nothing of what is missing first.
-    fn on_given_up(&mut self, now: Nanos, said: GaveUp, oldest_seq: Seq) {
+    fn on_given_up(&mut self, now: Nanos, said: Abandoned, oldest_seq: Seq) {
         self.gave_up.retain(|before| before.missing == said.missing);
         if self.gave_up.is_empty() {
             self.gave_up_at.0 = now;
@@ -165,7 +165,7 @@ impl Asking {
     }
 
     /// Whom `ask` asks now, if it is due, and under which token.
-    pub(super) fn ask_anybody(&mut self, now: Nanos, ask: &mut Ask) -> Option<(u64, SocketAddrV4)> {
+    pub(super) fn ask_anybody(&mut self, now: Nanos, ask: &mut RequestTimer) -> Option<(u64, SocketAddrV4)> {
         let Self { limits, rtt, requests, repairers, .. } = self;
         ask.look(now, limits, rtt);
         let place = ask.due(now)? % (repairers.len().max(1) as u32);
@@ -301,7 +301,7 @@ impl Receiver {
         if !is_due || self.asking.repairers.is_empty() && self.prefer.is_none() {
             return None;
         }
-        let Asking { limits, rtt, gaps, requests, repairers, .. } = &mut self.asking;
+        let RepairRequests { limits, rtt, gaps, requests, repairers, .. } = &mut self.asking;
         let mut ranges = [SeqRange { from: 0, to: 0 }; NACK_RANGES_MAX];
         let mut token = 0;
         // Who was silent has its turn all the same: it may be the only one that holds it.
@@ -316,7 +316,7 @@ impl Receiver {
         }
         if let Some(from) = due.new_from.filter(|_| self.joined) {
             counters.add(Counter::Gaps, 1);
-            events.push(Event::Gap { from, to: bound });
+            events.push(ReplicaEvent::Gap { from, to: bound });
         }
         counters.add(Counter::NackRetries, u64::from(due.tries > 0));
         let to = self.whom(due.place, due.tries)?;
@@ -330,13 +330,13 @@ impl Receiver {
         let outline = (from, bound, self.store.version(), self.ready);
         if self.asking.synced != Some(outline) {
             let hearsay = self.hearsay_from(from, bound);
-            let Asking { limits, me, gaps, repairers, synced, .. } = &mut self.asking;
+            let RepairRequests { limits, me, gaps, repairers, synced, .. } = &mut self.asking;
             *synced = Some(outline);
             let first = repairers.first(now);
             let missing = self.store.missing(self.ready, from, bound);
             let guard = |from| now + limits.guard(*me, from);
             let apart_ns = |from| if from >= hearsay { limits.apart_ns } else { 0 };
-            gaps.sync(missing, |from| Ask::new(guard(from) + apart_ns(from), first));
+            gaps.sync(missing, |from| RequestTimer::new(guard(from) + apart_ns(from), first));
             if limits.apart_ns > 0 {
                 gaps.hasten(hearsay, guard);
             }
@@ -362,9 +362,9 @@ impl Receiver {
         counters: &mut Counters,
     ) -> Option<(usize, SocketAddrV4)> {
         let epoch = self.news.0;
-        let Asking { limits, me, rtt, requests, repairers, start, .. } = &mut self.asking;
+        let RepairRequests { limits, me, rtt, requests, repairers, start, .. } = &mut self.asking;
         let Some(ask) = start else {
-            *start = Some(Ask::new(now + limits.guard(*me, epoch.0), repairers.first(now)));
+            *start = Some(RequestTimer::new(now + limits.guard(*me, epoch.0), repairers.first(now)));
             return None;
         };
         let place = ask.due(now)? % (repairers.len().max(1) as u32);
@@ -420,7 +420,13 @@ impl Receiver {
     }
 
     /// A repairer gave a reason instead of frames.
-    pub fn on_answer(&mut self, now: Nanos, header: &Header, body: &AnswerBody, counters: &mut Counters) {
+    pub fn on_answer(
+        &mut self,
+        now: Nanos,
+        header: &Header,
+        body: &RepairRejectBody,
+        counters: &mut Counters,
+    ) {
         let missing = self.missing_from();
         let history = self.lineage.history();
         let Self { asking, commit, others, .. } = self;
@@ -432,17 +438,17 @@ impl Receiver {
         // A node of another history can only be passed over: its epochs and commit are none of ours.
         if header.history == history {
             commit.on_announced(header.epoch(), header.commit_next);
-            let reason = Refusal::from_u32(body.reason).filter(|reason| reason.gives_up());
+            let reason = RepairReject::from_u32(body.reason).filter(|reason| reason.gives_up());
             // A late answer about what has come meanwhile says nothing of what is missing now; and what is too old begins
             // a range whose rest its giver may hold.
             let concerns = |why, missing: Seq| match why {
-                Refusal::TooOld => body.oldest_seq > missing,
+                RepairReject::TooOld => body.oldest_seq > missing,
                 _ => (body.range.from..body.range.to).contains(&missing),
             };
             if let (Some(why), Some(missing)) = (reason, missing)
                 && concerns(why, missing)
             {
-                asking.on_given_up(now, GaveUp { by: header.identity(), why, missing }, body.oldest_seq);
+                asking.on_given_up(now, Abandoned { by: header.identity(), why, missing }, body.oldest_seq);
             }
         }
         let (wait, count) = (Nanos::from(body.retry_after_ns), asking.repairers.len());
@@ -458,19 +464,20 @@ impl Receiver {
     /// What no repairer gives any more: (first missing, oldest that one of them holds, why), once each of them
     /// has said so. One that never says anything is not waited for for ever.
     #[inline]
-    pub fn abandoned(&self) -> Option<(Seq, Seq, Refusal)> {
+    pub fn abandoned(&self) -> Option<(Seq, Seq, RepairReject)> {
         self.given_up(SILENT_WAITS)
     }
 
     /// The same for who can be replayed to, and does not wait that long.
     #[inline]
-    pub fn needs_replay(&self) -> Option<(Seq, Seq, Refusal)> {
+    pub fn needs_replay(&self) -> Option<(Seq, Seq, RepairReject)> {
         self.given_up(SILENT_WAITS_REPLAY)
     }
 
     #[inline]
-    fn given_up(&self, silent_waits: Nanos) -> Option<(Seq, Seq, Refusal)> {
-        let Asking { gave_up, repairers, oldest_seq, gave_up_at: (since, until), limits, .. } = &self.asking;
+    fn given_up(&self, silent_waits: Nanos) -> Option<(Seq, Seq, RepairReject)> {
+        let RepairRequests { gave_up, repairers, oldest_seq, gave_up_at: (since, until), limits, .. } =
+            &self.asking;
         let last = gave_up.last()?;
         let missing = self.missing_from().filter(|missing| *missing == last.missing)?;
         let why = last.why;

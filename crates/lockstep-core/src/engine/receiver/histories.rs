@@ -14,10 +14,10 @@
 use super::takeover::start_in;
 use super::{Receiver, Start};
 use crate::engine::counters::{Counter, Counters};
-use crate::engine::event::{Event, Events};
+use crate::engine::event::{Events, ReplicaEvent};
 use crate::proto::follow::Follow;
-use crate::proto::lineage::{Lineage, Reading, Succession};
-use crate::proto::nack::Ask;
+use crate::proto::lineage::{Lineage, LineageCheck, ReadPosition};
+use crate::proto::nack::RequestTimer;
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
     Ancestor, Chain, Epoch, FrameView, Header, Kind, Nanos, Reject, RepairTrailer, Seq, write_nack,
@@ -51,22 +51,22 @@ pub struct Superseded {
 
 /// What is known of another history that is heard.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
-pub(super) struct Others {
+pub(super) struct OtherHistories {
     /// It, and the greatest of its epochs that was heard; 0 while there is none.
     heard: (u64, Epoch),
     /// Since when the own history's leader was not heard.
     unled_since: Option<Nanos>,
     /// The request for the epoch's start; `None` while the own history may be led.
-    ask: Option<Ask>,
+    ask: Option<RequestTimer>,
     /// So many times nobody gave that start: another history that is heard takes its place.
     given_up: u8,
     passed_over: [(u64, Epoch); PASSED_OVER_MAX],
     next_place: u8,
     /// What the start said, until the owner looks.
-    verdict: Option<(Lineage, Succession)>,
+    verdict: Option<(Lineage, LineageCheck)>,
 }
 
-impl Others {
+impl OtherHistories {
     fn is_passed_over(&self, history: u64, epoch: Epoch) -> bool {
         self.passed_over.iter().any(|(known, to)| *known == history && epoch <= *to)
     }
@@ -107,7 +107,7 @@ impl Others {
     }
 
     /// A refusal of the request `token`.
-    pub(super) fn ask_mut(&mut self) -> Option<&mut Ask> {
+    pub(super) fn ask_mut(&mut self) -> Option<&mut RequestTimer> {
         self.ask.as_mut()
     }
 
@@ -199,17 +199,17 @@ impl Receiver {
             return;
         }
         if let Some(start) = start_in(frame)
-            && self.judge_lineage(Lineage::of_start(history, &start)) == Succession::Stranger
+            && self.judge_lineage(Lineage::of_start(history, &start)) == LineageCheck::Stranger
         {
             self.others.pass_over(history, epoch);
         }
     }
 
     /// LINEAGE-2, with what this reader holds.
-    fn judge_lineage(&mut self, lineage: Lineage) -> Succession {
+    fn judge_lineage(&mut self, lineage: Lineage) -> LineageCheck {
         let history = self.lineage.history();
         let chain = lineage.left_at(history).and_then(|left| self.chain_at(left.next));
-        let reading = Reading { history, commit_next: self.final_next(), chain };
+        let reading = ReadPosition { history, commit_next: self.final_next(), chain };
         let succession = lineage.judge(&reading);
         self.others.verdict = Some((lineage, succession));
         succession
@@ -232,7 +232,7 @@ impl Receiver {
     }
 
     /// What another history's start has told, once.
-    pub fn take_succession(&mut self) -> Option<(Lineage, Succession)> {
+    pub fn take_succession(&mut self) -> Option<(Lineage, LineageCheck)> {
         self.others.verdict.take()
     }
 
@@ -251,13 +251,13 @@ impl Receiver {
     fn follow_succession(&mut self, reject: Reject) -> Result<(), Reject> {
         let Some((lineage, succession)) = self.take_succession() else { return Err(reject) };
         let (left, parted) = match succession {
-            Succession::GoesOn { left } => {
+            LineageCheck::GoesOn { left } => {
                 self.go_over(lineage, left);
                 return Ok(());
             }
-            Succession::Stranger => return Err(reject),
-            Succession::Ahead { left } => (left, false),
-            Succession::Parted { left } => (left, true),
+            LineageCheck::Stranger => return Err(reject),
+            LineageCheck::Ahead { left } => (left, false),
+            LineageCheck::Parted { left } => (left, true),
         };
         let (history, have_next) = (lineage.history(), self.final_next());
         self.superseded = Some(Superseded { history, left, have_next, parted });
@@ -275,7 +275,7 @@ impl Receiver {
     /// the former history.
     pub fn go_over(&mut self, lineage: Lineage, left: Ancestor) {
         self.lineage = lineage;
-        self.others = Others::default();
+        self.others = OtherHistories::default();
         self.follow = Follow::default();
         self.news = (Epoch::NONE, 0);
         (self.acked, self.divergent) = ((0, Header::new(Kind::Ack)), None);
@@ -339,7 +339,8 @@ impl Receiver {
             return None;
         }
         let repairers = self.asking.repairers_len();
-        let mut ask = self.others.ask.unwrap_or_else(|| Ask::new(now, self.asking.first_repairer(now)));
+        let mut ask =
+            self.others.ask.unwrap_or_else(|| RequestTimer::new(now, self.asking.first_repairer(now)));
         if ask.tries() as usize > ROUNDS_MAX * repairers.max(1) {
             self.others.unled_since = Some(now + (PAUSE_NS << self.others.given_up));
             (self.others.ask, self.others.given_up) = (None, (self.others.given_up + 1).min(DOUBLINGS));
@@ -360,7 +361,7 @@ impl Receiver {
         let is_former = self.lineage.left_at(header.history).is_some();
         if is_former && self.former_told != (header.history, header.identity()) {
             self.former_told = (header.history, header.identity());
-            events.push(Event::FormerHistory { history: header.history, identity: header.identity() });
+            events.push(ReplicaEvent::FormerHistory { history: header.history, identity: header.identity() });
         }
         is_former
     }

@@ -3,7 +3,7 @@
 
 use super::Receiver;
 use crate::engine::counters::{Counter, Counters};
-use crate::proto::log::{LogEnd, Misfit};
+use crate::proto::log::{LogEnd, LogMismatch};
 use crate::proto::membership::change_in;
 use lockstep_wire::{FrameView, Seq};
 
@@ -53,7 +53,7 @@ impl Receiver {
                     self.learn_change(change);
                     self.pass(end);
                 }
-                Err(Misfit::Ahead) => break,
+                Err(LogMismatch::Ahead) => break,
                 Err(_) => {
                     useless += 1;
                     self.store.remove(self.ready);

@@ -8,9 +8,9 @@
 
 use super::{Receiver, Start};
 use crate::engine::counters::Counters;
-use crate::engine::event::{Event, Events};
+use crate::engine::event::{Events, ReplicaEvent};
 use crate::proto::follow::Follow;
-use crate::proto::held::Verdict;
+use crate::proto::held::SuffixCheck;
 use crate::proto::lineage::Lineage;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
@@ -60,7 +60,7 @@ impl Receiver {
         if epoch <= self.follow.epoch() {
             self.news = (Epoch::NONE, 0);
         }
-        events.push(Event::Epoch { epoch: start.epoch(), base: start.body.base });
+        events.push(ReplicaEvent::Epoch { epoch: start.epoch(), base: start.body.base });
         if self.limits.count_when_accepted {
             self.forget_kept();
         } else {
@@ -141,8 +141,8 @@ impl Receiver {
     fn forget(&mut self, chain_at_base: Chain, events: &mut Events) {
         let commit_next = self.commit.commit_next();
         match self.held.judge(&self.follow, commit_next, self.floor) {
-            Verdict::Whole => {}
-            Verdict::Cut { end, from } => {
+            SuffixCheck::Whole => {}
+            SuffixCheck::Cut { end, from } => {
                 self.held.cut(&self.follow, end, from);
                 if end.is_none() {
                     self.start = Start::From(from);
@@ -153,10 +153,10 @@ impl Receiver {
                 self.ready = self.store.ending_below(self.ready, next);
                 self.lost_from = Some(self.lost_from.map_or(from, |before| before.min(from)));
             }
-            Verdict::Contradicted { at } => {
+            SuffixCheck::Contradicted { at } => {
                 self.diverged = true;
                 let have = self.end.map_or(0, |end| end.chain);
-                events.push(Event::Diverged { seq: at, have, seen: chain_at_base });
+                events.push(ReplicaEvent::Diverged { seq: at, have, seen: chain_at_base });
             }
         }
         self.forget_kept();

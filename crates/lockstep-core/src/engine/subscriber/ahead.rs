@@ -9,7 +9,7 @@
 use super::{Delivery, SubscriberCore, SubscriberEvent};
 use crate::engine::ports::Net;
 use crate::engine::receiver::Start;
-use lockstep_wire::{Epoch, Header, Kind, Nanos, SMALL_LEN_MAX, Seq, Topic, write_question};
+use lockstep_wire::{Epoch, Header, Kind, Nanos, QueryKind, SMALL_LEN_MAX, Seq, write_question};
 
 /// Heartbeats that say so for this long, ...
 const CERTAIN_NS: Nanos = 1_000_000_000;
@@ -102,7 +102,7 @@ impl SubscriberCore {
             let header =
                 Header { commit_next: self.read_next(), ..self.rx.header(Kind::Question, self.number) };
             let mut out = [0; SMALL_LEN_MAX];
-            let length = write_question(&mut out, header, 0, Topic::Node, "");
+            let length = write_question(&mut out, header, 0, QueryKind::Node, "");
             if let Some(to) = self.rx.address_at(index) {
                 net.send_unicast(to, [&out[..length], &[]]);
             }

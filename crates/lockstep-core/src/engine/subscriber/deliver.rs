@@ -1,7 +1,7 @@
 //! What a frame's entries tell the application, from where delivery stands on.
 
 use super::{Flow, Message, SubscriberEvent};
-use crate::engine::parts::{Joined, Parts};
+use crate::engine::parts::{Joined, Reassembly};
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
     Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, GATEWAYS, Header, MembershipView, Nanos,
@@ -10,7 +10,7 @@ use lockstep_wire::{
 
 /// Where delivery stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(super) struct Place {
+pub(super) struct DeliveryCursor {
     /// The next seq to deliver; what lies before is skipped.
     pub next: Seq,
     /// Behind the last entry that the application was told of.
@@ -26,8 +26,8 @@ pub(super) struct Place {
 /// frame is done.
 #[inline]
 pub(super) fn deliver(
-    cursor: &mut Place,
-    parts: &mut Parts,
+    cursor: &mut DeliveryCursor,
+    parts: &mut Reassembly,
     frame: &FrameView<'_>,
     chain_after: Chain,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
@@ -62,7 +62,7 @@ fn tell(
     seq: Seq,
     frame: &Header,
     entry: &Entry<'_>,
-    parts: &mut Parts,
+    parts: &mut Reassembly,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
 ) -> Option<(Flow, bool)> {
     if entry.kind() == EntryKind::Message && entry.header.flags == 0 && entry.header.destination != GATEWAYS {
@@ -78,7 +78,7 @@ fn tell_other(
     seq: Seq,
     frame: &Header,
     entry: &Entry<'_>,
-    parts: &mut Parts,
+    parts: &mut Reassembly,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
 ) -> Option<(Flow, bool)> {
     let flow = match entry.kind() {
@@ -133,7 +133,7 @@ fn tell_part(
     seq: Seq,
     frame: &Header,
     entry: &Entry<'_>,
-    parts: &mut Parts,
+    parts: &mut Reassembly,
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
 ) -> (Flow, bool) {
     match parts.on_part(seq, frame.chain, entry) {

@@ -13,8 +13,8 @@
 use super::{Flow, SubscriberCore, SubscriberEvent};
 use crate::engine::counters::Counter;
 use crate::engine::receiver::{Start, Superseded};
-use crate::engine::replay::{Piece, Replay, ReplayLimits, Step, piece};
-use lockstep_wire::{Cursor, FrameView, Nanos, REPLAY_STAY, Refusal, ReplayEnd, Seq};
+use crate::engine::replay::{ReplayItem, ReplayLimits, ReplayReader, ReplayStep, piece};
+use lockstep_wire::{Cursor, FrameView, Nanos, REPLAY_STAY, RepairReject, ReplayEndReason, Seq};
 
 /// Groups that are silent for this long, and for so many beats, carry no stream. What can still be had is read from
 /// journals, until they are heard again.
@@ -24,7 +24,7 @@ const DEAF_BEATS: u64 = 10;
 impl SubscriberCore {
     /// From now on journals are read where no ring helps.
     pub fn set_replay(&mut self, limits: ReplayLimits) {
-        self.replay = Replay::new(limits);
+        self.replay = ReplayReader::new(limits);
     }
 
     /// Where this subscription can be taken up again by [`Start::Cursor`]: at [`SubscriberCore::resume_next`], so
@@ -37,7 +37,7 @@ impl SubscriberCore {
     }
 
     /// What is to be done with the connection to a journal.
-    pub fn poll_replay(&mut self, now: Nanos) -> Option<Step> {
+    pub fn poll_replay(&mut self, now: Nanos) -> Option<ReplayStep> {
         self.replay.poll(now)
     }
 
@@ -78,9 +78,14 @@ impl SubscriberCore {
         at
     }
 
-    fn on_piece(&mut self, now: Nanos, piece: Piece<'_>, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+    fn on_piece(
+        &mut self,
+        now: Nanos,
+        piece: ReplayItem<'_>,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    ) {
         match piece {
-            Piece::Answer(header, body) => {
+            ReplayItem::Answer(header, body) => {
                 self.replay_of = header.history;
                 if self.replay.on_answer(now, &body) {
                     self.caught_up = false;
@@ -89,8 +94,8 @@ impl SubscriberCore {
                     f(SubscriberEvent::Replaying { from: body.next });
                 }
             }
-            Piece::Mark(_, body) => self.replay.on_mark(now, &body),
-            Piece::Frame(frame) => {
+            ReplayItem::Mark(_, body) => self.replay.on_mark(now, &body),
+            ReplayItem::Frame(frame) => {
                 if self.replay.on_frame(now) {
                     self.on_replayed_frame(now, &frame, f);
                 }
@@ -121,7 +126,7 @@ impl SubscriberCore {
             return;
         }
         if self.rx.chain_refused() {
-            return self.refuse(Some(ReplayEnd::ChainMismatch), f);
+            return self.refuse(Some(ReplayEndReason::ChainMismatch), f);
         }
         self.heard_at = if self.heard_at == 0 { now } else { self.heard_at };
         if !self.replay.is_possible() {
@@ -168,14 +173,18 @@ impl SubscriberCore {
         let Some(failed) = self.replay.failed() else { return };
         let from = self.rx.replay_from().map_or(0, |(seq, _)| seq);
         match (failed.why, self.needed) {
-            (Some(ReplayEnd::TooOld), _) => self.abandon(from, failed.oldest_seq, Refusal::TooOld, f),
-            (Some(ReplayEnd::Beyond), _) => {
+            (Some(ReplayEndReason::TooOld), _) => {
+                self.abandon(from, failed.oldest_seq, RepairReject::TooOld, f)
+            }
+            (Some(ReplayEndReason::Beyond), _) => {
                 let (history, next, have) = (self.replay_of, failed.oldest_seq, from);
                 self.end(SubscriberEvent::Forgotten { history, next, have }, f);
             }
-            (why @ Some(ReplayEnd::OtherHistory | ReplayEnd::ChainMismatch), _) => self.refuse(why, f),
+            (why @ Some(ReplayEndReason::OtherHistory | ReplayEndReason::ChainMismatch), _) => {
+                self.refuse(why, f)
+            }
             // No journal helps for the present, and no ring for ever.
-            (None, Some(oldest)) if oldest > 0 => self.abandon(from, oldest, Refusal::Replay, f),
+            (None, Some(oldest)) if oldest > 0 => self.abandon(from, oldest, RepairReject::Replay, f),
             (why, Some(_)) => self.refuse(why, f),
             // A cluster that is down comes back: it is looked for again.
             (_, None) => {
@@ -189,7 +198,7 @@ impl SubscriberCore {
         &mut self,
         from: Seq,
         oldest: Seq,
-        why: Refusal,
+        why: RepairReject,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
     ) {
         self.end(SubscriberEvent::Abandoned { from, oldest, why }, f);
@@ -216,7 +225,7 @@ impl SubscriberCore {
         f(why);
     }
 
-    fn refuse(&mut self, why: Option<ReplayEnd>, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+    fn refuse(&mut self, why: Option<ReplayEndReason>, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
         self.end(SubscriberEvent::Refused { why, next: self.cursor.next }, f);
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::engine::parts::PartsBound;
 use lockstep_wire::{
-    DayMark, Destination, EntryKind, Epoch, Nanos, PublisherId, PublisherSeq, Refusal, ReplayEnd, Seq,
+    DayMark, Destination, EntryKind, Epoch, Nanos, PublisherId, PublisherSeq, RepairReject, ReplayEndReason,
+    Seq,
 };
 
 /// When a message is delivered (DESIGN §1).
@@ -133,7 +134,7 @@ pub enum SubscriberEvent<'a> {
         /// The oldest seq that can still be had.
         oldest: Seq,
         /// Why it is not given.
-        why: Refusal,
+        why: RepairReject,
     },
     /// A message that is larger than a datagram is given up, and nothing of it is delivered: it met a bound.
     GivenUp {
@@ -165,7 +166,7 @@ pub enum SubscriberEvent<'a> {
     /// what was asked for. It ends.
     Refused {
         /// Why; none: no journal could be reached.
-        why: Option<ReplayEnd>,
+        why: Option<ReplayEndReason>,
         /// The next seq that was wanted.
         next: Seq,
     },

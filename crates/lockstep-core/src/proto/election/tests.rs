@@ -13,7 +13,7 @@ fn calm() -> Election {
     election
 }
 
-fn poll(election: &mut Election, now: Nanos) -> Option<Say> {
+fn poll(election: &mut Election, now: Nanos) -> Option<BallotRequest> {
     election.poll(now, epoch(4, 1), &membership(3), 0, true)
 }
 
@@ -21,7 +21,7 @@ fn poll(election: &mut Election, now: Nanos) -> Option<Say> {
 fn preparing() -> Election {
     let mut election = calm();
     election.on_missed(0, Why::Down, 0);
-    assert_eq!(poll(&mut election, 0), Some(Say::Prepare(epoch(5, 2))));
+    assert_eq!(poll(&mut election, 0), Some(BallotRequest::Prepare(epoch(5, 2))));
     election
 }
 
@@ -38,20 +38,20 @@ fn three() -> Electorate {
 }
 
 /// The commit that a win brings; `None` if it is none.
-fn won(verdict: &Verdict) -> Option<Seq> {
-    if let Verdict::Win { commit_next, .. } = verdict { Some(*commit_next) } else { None }
+fn won(verdict: &ElectionStep) -> Option<Seq> {
+    if let ElectionStep::Win { commit_next, .. } = verdict { Some(*commit_next) } else { None }
 }
 
 #[test]
 fn elect_1_who_misses_a_silent_leader_asks_the_others_first() {
     let mut election = calm();
     election.on_missed(1_000, Why::Silence, 0);
-    assert_eq!(poll(&mut election, 1_000), Some(Say::PreVote(epoch(5, 2))));
+    assert_eq!(poll(&mut election, 1_000), Some(BallotRequest::PreVote(epoch(5, 2))));
     assert_eq!(poll(&mut election, 1_004), None, "not again so soon");
-    assert_eq!(poll(&mut election, 1_005), Some(Say::PreVote(epoch(5, 2))));
+    assert_eq!(poll(&mut election, 1_005), Some(BallotRequest::PreVote(epoch(5, 2))));
     assert_eq!(election.ballot(), None, "nobody is deposed by a question");
     election.on_grant(identity(3));
-    assert_eq!(poll(&mut election, 1_006), Some(Say::Prepare(epoch(5, 2))));
+    assert_eq!(poll(&mut election, 1_006), Some(BallotRequest::Prepare(epoch(5, 2))));
     assert_eq!(election.ballot(), Some(epoch(5, 2)));
 }
 
@@ -60,7 +60,7 @@ fn elect_1_a_known_death_needs_no_votes() {
     for why in [Why::Down, Why::StepDown] {
         let mut election = calm();
         election.on_missed(0, why, 0);
-        assert_eq!(poll(&mut election, 0), Some(Say::Prepare(epoch(5, 2))), "{why:?}");
+        assert_eq!(poll(&mut election, 0), Some(BallotRequest::Prepare(epoch(5, 2))), "{why:?}");
     }
 }
 
@@ -70,7 +70,10 @@ fn elect_1_successors_begin_one_after_the_other() {
     election.on_missed(0, Why::Down, 2);
     assert_eq!(election.next_deadline(), Some(20));
     assert_eq!(election.poll(19, epoch(4, 1), &membership(3), 2, true), None);
-    assert_eq!(election.poll(20, epoch(4, 1), &membership(3), 2, true), Some(Say::Prepare(epoch(5, 2))));
+    assert_eq!(
+        election.poll(20, epoch(4, 1), &membership(3), 2, true),
+        Some(BallotRequest::Prepare(epoch(5, 2)))
+    );
 }
 
 #[test]
@@ -91,11 +94,11 @@ fn elect_1_grants_grow_old() {
     election.on_missed(1_000, Why::Silence, 0);
     poll(&mut election, 1_000);
     election.on_grant(identity(1));
-    assert!(matches!(poll(&mut election, 1_100), Some(Say::PreVote(_))), "a timeout has passed");
+    assert!(matches!(poll(&mut election, 1_100), Some(BallotRequest::PreVote(_))), "a timeout has passed");
     election.on_grant(identity(3));
     assert_eq!(poll(&mut election, 1_101), None, "the two missed the leader at different times");
     election.on_grant(identity(4));
-    assert!(matches!(poll(&mut election, 1_102), Some(Say::Prepare(_))));
+    assert!(matches!(poll(&mut election, 1_102), Some(BallotRequest::Prepare(_))));
 }
 
 #[test]
@@ -123,7 +126,7 @@ fn elect_1_a_known_death_outweighs_silence() {
     poll(&mut election, 0);
     election.on_missed(3, Why::Down, 0);
     assert_eq!(election.missing(), Some(Why::Down));
-    assert_eq!(poll(&mut election, 3), Some(Say::Prepare(epoch(5, 2))));
+    assert_eq!(poll(&mut election, 3), Some(BallotRequest::Prepare(epoch(5, 2))));
     election.on_missed(4, Why::Silence, 0);
     assert_eq!(election.missing(), Some(Why::Down), "and nothing weaker replaces it");
 }
@@ -131,16 +134,19 @@ fn elect_1_a_known_death_outweighs_silence() {
 #[test]
 fn elect_1_who_fails_waits_longer_each_time_and_then_asks_first() {
     let mut election = preparing();
-    assert_eq!(poll(&mut election, 99), Some(Say::Prepare(epoch(5, 2))), "still asking");
+    assert_eq!(poll(&mut election, 99), Some(BallotRequest::Prepare(epoch(5, 2))), "still asking");
     let mut now = 100;
     assert_eq!(poll(&mut election, now), None, "no quorum within the timeout");
     for wait in [100, 200, 400, 800, 1_000, 1_000] {
         assert_eq!(election.next_deadline(), Some(now + wait));
         election.on_missed(now, Why::Down, 0);
         now += wait;
-        assert!(matches!(poll(&mut election, now), Some(Say::PreVote(_))), "a vote even after a death");
+        assert!(
+            matches!(poll(&mut election, now), Some(BallotRequest::PreVote(_))),
+            "a vote even after a death"
+        );
         election.on_grant(identity(3));
-        assert!(matches!(poll(&mut election, now), Some(Say::Prepare(_))));
+        assert!(matches!(poll(&mut election, now), Some(BallotRequest::Prepare(_))));
         // It is given twice as long as the time before, too.
         now += (2 * wait).min(1_000);
         assert!(election.ballot().is_some());
@@ -148,7 +154,10 @@ fn elect_1_who_fails_waits_longer_each_time_and_then_asks_first() {
     }
     election.on_started();
     election.on_missed(now, Why::Down, 0);
-    assert!(matches!(poll(&mut election, now), Some(Say::Prepare(_))), "a new leader begins a new count");
+    assert!(
+        matches!(poll(&mut election, now), Some(BallotRequest::Prepare(_))),
+        "a new leader begins a new count"
+    );
 }
 
 #[test]
@@ -159,7 +168,7 @@ fn elect_1_who_promised_to_another_waits_a_full_timeout() {
     assert_eq!(election.next_deadline(), Some(7 + 100 + 10));
     assert_eq!(poll(&mut election, 116), None);
     assert!(
-        matches!(poll(&mut election, 117), Some(Say::PreVote(_))),
+        matches!(poll(&mut election, 117), Some(BallotRequest::PreVote(_))),
         "then it asks: the candidate may be dead"
     );
     let mut preempted = preparing();
@@ -168,7 +177,7 @@ fn elect_1_who_promised_to_another_waits_a_full_timeout() {
     preempted.on_promise(epoch(5, 2), promise(3, epoch(4, 1), 10, 1));
     assert_eq!(
         preempted.assess(&end(epoch(4, 1), 10), 1, &three()),
-        Verdict::Wait,
+        ElectionStep::Wait,
         "a late promise elects nobody"
     );
 }
@@ -188,17 +197,17 @@ fn elect_1_a_ballot_is_above_every_round_that_was_heard_or_promised() {
 fn s5_a_quorum_of_promises_is_needed_and_the_candidates_own_is_one() {
     let mut election = preparing();
     let own = end(epoch(4, 1), 10);
-    assert_eq!(election.assess(&own, 1, &three()), Verdict::Wait);
+    assert_eq!(election.assess(&own, 1, &three()), ElectionStep::Wait);
     election.on_promise(epoch(4, 2), promise(3, epoch(4, 1), 10, 1));
-    assert_eq!(election.assess(&own, 1, &three()), Verdict::Wait, "a promise of another ballot");
+    assert_eq!(election.assess(&own, 1, &three()), ElectionStep::Wait, "a promise of another ballot");
     election.on_promise(epoch(5, 2), promise(9, epoch(4, 1), 10, 1));
     let stranger = Identity { incarnation: 1, ..identity(3) };
     election.on_promise(epoch(5, 2), Promise { by: stranger, ..promise(3, epoch(4, 1), 10, 1) });
-    assert_eq!(election.assess(&own, 1, &three()), Verdict::Wait, "nobody who is listed");
+    assert_eq!(election.assess(&own, 1, &three()), ElectionStep::Wait, "nobody who is listed");
     election.on_promise(epoch(5, 2), promise(3, epoch(4, 1), 10, 1));
     let verdict = election.assess(&own, 1, &three());
     assert!(
-        matches!(&verdict, Verdict::Win { leadership, .. } if leadership.epoch() == epoch(5, 2)),
+        matches!(&verdict, ElectionStep::Win { leadership, .. } if leadership.epoch() == epoch(5, 2)),
         "{verdict:?}"
     );
 }
@@ -209,11 +218,15 @@ fn s5_the_greatest_accepted_wins_over_the_greatest_last() {
     let newer = promise(3, epoch(4, 1), 10, 1);
     let mut election = preparing();
     election.on_promise(epoch(5, 2), newer);
-    assert_eq!(election.assess(&own, 1, &three()), Verdict::Adopt(newer), "short, and of a later epoch");
+    assert_eq!(election.assess(&own, 1, &three()), ElectionStep::Adopt(newer), "short, and of a later epoch");
     let mut election = preparing();
     let longer = promise(3, epoch(3, 2), 91, 1);
     election.on_promise(epoch(5, 2), longer);
-    assert_eq!(election.assess(&own, 1, &three()), Verdict::Adopt(longer), "of the same epoch, and longer");
+    assert_eq!(
+        election.assess(&own, 1, &three()),
+        ElectionStep::Adopt(longer),
+        "of the same epoch, and longer"
+    );
     let mut election = preparing();
     election.on_promise(epoch(5, 2), promise(3, epoch(2, 1), 500, 1));
     assert!(won(&election.assess(&own, 1, &three())).is_some(), "ours is the best");
@@ -225,7 +238,7 @@ fn s5_the_best_of_all_promises_is_adopted_not_the_first() {
     let best = promise(1, epoch(4, 1), 12, 1);
     election.on_promise(epoch(5, 2), promise(3, epoch(4, 1), 11, 1));
     election.on_promise(epoch(5, 2), best);
-    assert_eq!(election.assess(&end(epoch(4, 1), 10), 1, &three()), Verdict::Adopt(best));
+    assert_eq!(election.assess(&end(epoch(4, 1), 10), 1, &three()), ElectionStep::Adopt(best));
     assert!(won(&election.assess(&end(epoch(4, 1), 12), 1, &three())).is_some(), "once it is fetched");
 }
 
@@ -243,7 +256,7 @@ fn s5_the_quorum_is_that_of_the_membership_at_the_end_of_the_chosen_log() {
     election.on_promise(epoch(5, 2), promise(3, epoch(4, 1), 10, 1));
     let five = Electorate { at_end: membership(5), ..Electorate::default() };
     let own = end(epoch(4, 1), 10);
-    assert_eq!(election.assess(&own, 1, &five), Verdict::Wait, "two of three, and of five not enough");
+    assert_eq!(election.assess(&own, 1, &five), ElectionStep::Wait, "two of three, and of five not enough");
     election.on_promise(epoch(5, 2), promise(5, epoch(4, 1), 9, 1));
     assert!(won(&election.assess(&own, 1, &five)).is_some());
 }
@@ -256,7 +269,7 @@ fn s5_a_candidate_that_the_chosen_log_does_not_list_gives_up() {
     let ballot = election.ballot().expect("it asks");
     election.on_promise(ballot, promise(1, epoch(4, 1), 10, 1));
     election.on_promise(ballot, promise(2, epoch(4, 1), 10, 1));
-    assert_eq!(election.assess(&end(epoch(4, 1), 10), 1, &three()), Verdict::Unlisted);
+    assert_eq!(election.assess(&end(epoch(4, 1), 10), 1, &three()), ElectionStep::Unlisted);
 }
 
 #[test]
@@ -267,7 +280,7 @@ fn s5_a_change_from_two_members_takes_a_quorum_of_the_two_until_it_is_committed(
     let own = end(epoch(4, 1), 10);
     assert_eq!(
         election.assess(&own, 8, &added),
-        Verdict::Wait,
+        ElectionStep::Wait,
         "2 and 3 are a quorum of three, not of the two"
     );
     assert_eq!(won(&election.assess(&own, 9, &added)), Some(9), "the change is committed");
@@ -281,16 +294,16 @@ fn s5_what_a_promise_calls_committed_is_fetched_whoever_gave_it() {
     let mut election = preparing();
     let added = promise(9, epoch(4, 1), 12, 12);
     election.on_promise(epoch(5, 2), added);
-    assert_eq!(election.assess(&end(epoch(4, 1), 10), 1, &three()), Verdict::Adopt(added));
+    assert_eq!(election.assess(&end(epoch(4, 1), 10), 1, &three()), ElectionStep::Adopt(added));
     assert_eq!(
         election.assess(&end(epoch(4, 1), 12), 1, &three()),
-        Verdict::Wait,
+        ElectionStep::Wait,
         "it is nobody's voice in the election before that is held"
     );
     election.on_promise(epoch(5, 2), promise(9, epoch(4, 1), 12, 10));
     assert_eq!(
         election.assess(&end(epoch(4, 1), 10), 1, &three()),
-        Verdict::Wait,
+        ElectionStep::Wait,
         "and a log that is merely longer needs a quorum"
     );
 }
@@ -305,7 +318,10 @@ fn elect_3_who_has_no_room_asks_for_nothing_and_begins_as_soon_as_it_has() {
         assert!(election.next_deadline().is_some_and(|due| due > now), "no deadline in the past");
     }
     let now = election.next_deadline().unwrap();
-    assert_eq!(election.poll(now, epoch(4, 1), &membership(3), 0, true), Some(Say::Prepare(epoch(5, 2))));
+    assert_eq!(
+        election.poll(now, epoch(4, 1), &membership(3), 0, true),
+        Some(BallotRequest::Prepare(epoch(5, 2)))
+    );
     // It was full in the middle of a candidacy: that is over.
     assert_eq!(election.poll(now + 1, epoch(5, 2), &membership(3), 0, false), None);
     assert_eq!(election.ballot(), None);

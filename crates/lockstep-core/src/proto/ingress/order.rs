@@ -14,12 +14,12 @@ const SENDERS_MAX: usize = PLACES / 2;
 
 /// One batch's order.
 #[derive(Clone, Debug)]
-pub struct Rounds {
+pub struct IngressRounds {
     order: [u16; BATCH_MAX],
     len: usize,
 }
 
-impl Rounds {
+impl IngressRounds {
     /// INGRESS-2 (in which order a batch is stamped): the rounds of a batch of `count` datagrams. `sender`
     /// tells who submits the `index`th, and `None` for what is no submission: that waits for nobody. Returns
     /// `None` where the order of arrival is right.
@@ -80,7 +80,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn order(senders: &[Option<u64>]) -> Option<Vec<usize>> {
-        let rounds = Rounds::of(senders.len(), |index| senders[index])?;
+        let rounds = IngressRounds::of(senders.len(), |index| senders[index])?;
         Some((0..senders.len()).map(|turn| rounds.index(turn)).collect())
     }
 

@@ -6,7 +6,7 @@
 //! its publisher, which is told.
 
 use crate::proto::window::Window;
-use lockstep_wire::{NoticeRow, PublisherId, PublisherSeq, Seq, Told};
+use lockstep_wire::{NoticeRow, PublisherId, PublisherNotice, PublisherSeq, Seq};
 
 /// A share is this part of the window, ...
 const PART: u32 = 8;
@@ -106,7 +106,7 @@ impl Shares {
                 incarnation: row.incarnation,
                 from,
                 to: from + 1,
-                told: Told::Throttled as u32,
+                told: PublisherNotice::Throttled as u32,
                 reserved: 0,
             };
             rows += 1;

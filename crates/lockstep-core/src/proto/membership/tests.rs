@@ -22,14 +22,18 @@ fn order(after: Seq, change: Change, member: MemberBody, list: &[MemberBody]) ->
     payload
 }
 
-fn judged(standing: &Standing<'_>, change: Change, member: MemberBody) -> Result<Vec<u32>, Denied> {
+fn judged(
+    standing: &PendingChange<'_>,
+    change: Change,
+    member: MemberBody,
+) -> Result<Vec<u32>, CommandReject> {
     let payload = order(standing.membership.seq, change, member, &[]);
     let after = judge_change(standing, &MembershipView::parse(&payload).unwrap())?;
     Ok(after.members().iter().map(|member| member.replica).collect())
 }
 
-fn standing(membership: &Membership) -> Standing<'_> {
-    Standing { leader: identity(1), membership, start_committed: true, change_committed: true }
+fn standing(membership: &Membership) -> PendingChange<'_> {
+    PendingChange { leader: identity(1), membership, start_committed: true, change_committed: true }
 }
 
 #[test]
@@ -77,24 +81,24 @@ fn member_1_one_identity_joins_or_leaves() {
     let all = members(7);
     assert_eq!(judged(&standing, Change::Add, all[3]), Ok(vec![1, 2, 3, 4]));
     assert_eq!(judged(&standing, Change::Remove, all[1]), Ok(vec![1, 3]));
-    assert_eq!(judged(&standing, Change::Remove, all[5]), Err(Denied::NotListed));
+    assert_eq!(judged(&standing, Change::Remove, all[5]), Err(CommandReject::NotListed));
 }
 
 /// MEMBER-1.
 #[test]
 fn member_1_the_next_change_waits_until_this_one_is_committed() {
     let three = membership(3);
-    let open = Standing { change_committed: false, ..standing(&three) };
-    assert_eq!(judged(&open, Change::Add, members(4)[3]), Err(Denied::ChangePending));
-    assert_eq!(judged(&open, Change::Remove, members(4)[1]), Err(Denied::ChangePending));
+    let open = PendingChange { change_committed: false, ..standing(&three) };
+    assert_eq!(judged(&open, Change::Add, members(4)[3]), Err(CommandReject::ChangePending));
+    assert_eq!(judged(&open, Change::Remove, members(4)[1]), Err(CommandReject::ChangePending));
 }
 
 /// MEMBER-1.
 #[test]
 fn member_1_the_first_change_of_an_epoch_waits_until_its_start_is_committed() {
     let three = membership(3);
-    let new = Standing { start_committed: false, ..standing(&three) };
-    assert_eq!(judged(&new, Change::Add, members(4)[3]), Err(Denied::StartPending));
+    let new = PendingChange { start_committed: false, ..standing(&three) };
+    assert_eq!(judged(&new, Change::Add, members(4)[3]), Err(CommandReject::StartPending));
 }
 
 /// MEMBER-1.
@@ -103,8 +107,8 @@ fn member_1_a_dead_identity_is_removed_before_its_successor_is_added() {
     let three = membership(3);
     let mut successor = members(3)[1];
     successor.incarnation += 1;
-    assert_eq!(judged(&standing(&three), Change::Add, successor), Err(Denied::ReplicaListed));
-    assert_eq!(judged(&standing(&three), Change::Remove, successor), Err(Denied::NotListed));
+    assert_eq!(judged(&standing(&three), Change::Add, successor), Err(CommandReject::ReplicaListed));
+    assert_eq!(judged(&standing(&three), Change::Remove, successor), Err(CommandReject::NotListed));
     let two = Membership::collect([members(3)[0], members(3)[2]], 9);
     assert_eq!(judged(&standing(&two), Change::Add, successor), Ok(vec![1, 3, 2]));
 }
@@ -115,11 +119,11 @@ fn member_1_there_is_always_a_full_member_and_never_more_than_seven() {
     let mut list = members(2);
     list[1].role = lockstep_wire::ROLE_WITNESS;
     let one_full = Membership::collect(list, 2);
-    let by_witness = Standing { leader: identity(9), ..standing(&one_full) };
-    assert_eq!(judged(&by_witness, Change::Remove, members(2)[0]), Err(Denied::LastMember));
+    let by_witness = PendingChange { leader: identity(9), ..standing(&one_full) };
+    assert_eq!(judged(&by_witness, Change::Remove, members(2)[0]), Err(CommandReject::LastMember));
     assert_eq!(judged(&by_witness, Change::Remove, members(2)[1]), Ok(vec![1]));
-    assert_eq!(judged(&standing(&membership(1)), Change::Remove, members(1)[0]), Err(Denied::Leads));
-    assert_eq!(judged(&standing(&membership(7)), Change::Add, members(8)[7]), Err(Denied::Full));
+    assert_eq!(judged(&standing(&membership(1)), Change::Remove, members(1)[0]), Err(CommandReject::Leads));
+    assert_eq!(judged(&standing(&membership(7)), Change::Add, members(8)[7]), Err(CommandReject::Full));
 }
 
 /// The next life of replica `number`.
@@ -142,21 +146,21 @@ fn member_3_the_next_life_of_a_replica_takes_the_place_of_the_one_before() {
     assert!(!three.needs_both(&membership(4)) && !three.needs_both(&three.without(identity(2))));
     assert!(membership(2).needs_both(&membership(3)), "a change from two");
 
-    assert_eq!(judged(&standing(&three), Change::Replace, successor(5)), Err(Denied::NotListed));
+    assert_eq!(judged(&standing(&three), Change::Replace, successor(5)), Err(CommandReject::NotListed));
     assert_eq!(
         judged(&standing(&three), Change::Replace, members(3)[1]),
-        Err(Denied::NotListed),
+        Err(CommandReject::NotListed),
         "it is there"
     );
-    assert_eq!(judged(&standing(&three), Change::Replace, successor(1)), Err(Denied::Leads));
-    assert_eq!(judged(&standing(&membership(2)), Change::Replace, successor(2)), Err(Denied::Pair));
+    assert_eq!(judged(&standing(&three), Change::Replace, successor(1)), Err(CommandReject::Leads));
+    assert_eq!(judged(&standing(&membership(2)), Change::Replace, successor(2)), Err(CommandReject::Pair));
     let mut list = members(3);
     (list[0].role, list[2].role) = (lockstep_wire::ROLE_WITNESS, lockstep_wire::ROLE_WITNESS);
     let one_full = Membership::collect(list, 2);
-    let by_witness = Standing { leader: identity(9), ..standing(&one_full) };
+    let by_witness = PendingChange { leader: identity(9), ..standing(&one_full) };
     let mut witness = successor(2);
     witness.role = lockstep_wire::ROLE_WITNESS;
-    assert_eq!(judged(&by_witness, Change::Replace, witness), Err(Denied::LastMember));
+    assert_eq!(judged(&by_witness, Change::Replace, witness), Err(CommandReject::LastMember));
     assert_eq!(judged(&by_witness, Change::Replace, successor(2)), Ok(vec![1, 2, 3]));
 }
 
@@ -180,14 +184,14 @@ fn member_1_a_late_copy_of_an_old_order_changes_nothing() {
     let three = membership(3);
     let payload = order(three.seq - 1, Change::Add, members(4)[3], &[]);
     let late = MembershipView::parse(&payload).unwrap();
-    assert_eq!(judge_change(&standing(&three), &late), Err(Denied::Stale));
+    assert_eq!(judge_change(&standing(&three), &late), Err(CommandReject::Stale));
 }
 
 /// MEMBER-2.
 #[test]
 fn member_2_only_the_other_of_two_is_declared_dead_by_a_complete_survivor() {
     let pair = membership(2);
-    let survivor = Survivor {
+    let survivor = SurvivorEvidence {
         identity: identity(1),
         committed: &pair,
         has_change: false,
@@ -197,16 +201,16 @@ fn member_2_only_the_other_of_two_is_declared_dead_by_a_complete_survivor() {
     let left = judge_death(&survivor, identity(2)).map(|after| after.members().to_vec());
     assert_eq!(left, Ok(members(1)));
     let three = membership(3);
-    let of_three = Survivor { committed: &three, ..survivor };
+    let of_three = SurvivorEvidence { committed: &three, ..survivor };
     let cases = [
-        (survivor, identity(1), Denied::Oneself),
-        (survivor, identity(3), Denied::NotListed),
-        (survivor, Identity { incarnation: 7, ..identity(2) }, Denied::NotListed),
-        (of_three, identity(2), Denied::NotTwo),
-        (Survivor { identity: identity(5), ..survivor }, identity(2), Denied::NotTwo),
-        (Survivor { has_change: true, ..survivor }, identity(2), Denied::ChangePending),
-        (Survivor { is_complete: false, ..survivor }, identity(2), Denied::Incomplete),
-        (Survivor { hears_other: true, ..survivor }, identity(2), Denied::Alive),
+        (survivor, identity(1), CommandReject::Oneself),
+        (survivor, identity(3), CommandReject::NotListed),
+        (survivor, Identity { incarnation: 7, ..identity(2) }, CommandReject::NotListed),
+        (of_three, identity(2), CommandReject::NotTwo),
+        (SurvivorEvidence { identity: identity(5), ..survivor }, identity(2), CommandReject::NotTwo),
+        (SurvivorEvidence { has_change: true, ..survivor }, identity(2), CommandReject::ChangePending),
+        (SurvivorEvidence { is_complete: false, ..survivor }, identity(2), CommandReject::Incomplete),
+        (SurvivorEvidence { hears_other: true, ..survivor }, identity(2), CommandReject::Alive),
     ];
     for (survivor, dead, why) in cases {
         assert_eq!(judge_death(&survivor, dead), Err(why), "{why:?}");
@@ -214,8 +218,8 @@ fn member_2_only_the_other_of_two_is_declared_dead_by_a_complete_survivor() {
     let mut list = members(2);
     list[0].role = lockstep_wire::ROLE_WITNESS;
     let witnessed = Membership::collect(list, 2);
-    let witness = Survivor { committed: &witnessed, ..survivor };
-    assert_eq!(judge_death(&witness, identity(2)), Err(Denied::Witness));
+    let witness = SurvivorEvidence { committed: &witnessed, ..survivor };
+    assert_eq!(judge_death(&witness, identity(2)), Err(CommandReject::Witness));
 }
 
 #[test]

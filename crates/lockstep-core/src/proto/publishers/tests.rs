@@ -44,19 +44,24 @@ impl World {
     }
 
     /// An open as a leader would treat it.
-    fn open(&mut self, name: &str, nonce: [u64; 2], after: u32) -> OpenVerdict {
+    fn open(&mut self, name: &str, nonce: [u64; 2], after: u32) -> OpenAdmission {
         let payload = open_payload(name, nonce, after);
         let verdict = self.table.judge_open(&OpenView::parse(&payload).unwrap());
-        if let OpenVerdict::Stamp(id, incarnation, last) = verdict {
+        if let OpenAdmission::Stamp(id, incarnation, last) = verdict {
             self.take(EntryKind::Open, id, last, open_payload(name, nonce, incarnation));
         }
         verdict
     }
 
     /// A message as a leader would treat it.
-    fn message(&mut self, publisher: PublisherId, incarnation: u32, publisher_seq: PublisherSeq) -> Verdict {
+    fn message(
+        &mut self,
+        publisher: PublisherId,
+        incarnation: u32,
+        publisher_seq: PublisherSeq,
+    ) -> Admission {
         let verdict = self.table.judge(publisher, incarnation, publisher_seq);
-        if verdict == Verdict::Stamp {
+        if verdict == Admission::Stamp {
             self.take(EntryKind::Message, publisher, publisher_seq, Vec::new());
         }
         verdict
@@ -88,26 +93,26 @@ impl World {
 #[test]
 fn s8_a_message_is_stamped_once_and_in_its_publishers_order() {
     let mut world = World::new(4);
-    assert_eq!(world.open("a", A, 0), OpenVerdict::Stamp(1, 1, 0));
-    assert_eq!(world.message(1, 1, 2), Verdict::Hold);
-    assert_eq!(world.message(1, 1, 1), Verdict::Stamp);
-    assert_eq!(world.message(1, 1, 1), Verdict::Duplicate);
-    assert_eq!(world.message(1, 1, 3), Verdict::Hold);
-    assert_eq!(world.message(1, 1, 2), Verdict::Stamp);
-    assert_eq!(world.message(1, 1, 0), Verdict::Duplicate);
+    assert_eq!(world.open("a", A, 0), OpenAdmission::Stamp(1, 1, 0));
+    assert_eq!(world.message(1, 1, 2), Admission::Hold);
+    assert_eq!(world.message(1, 1, 1), Admission::Stamp);
+    assert_eq!(world.message(1, 1, 1), Admission::Duplicate);
+    assert_eq!(world.message(1, 1, 3), Admission::Hold);
+    assert_eq!(world.message(1, 1, 2), Admission::Stamp);
+    assert_eq!(world.message(1, 1, 0), Admission::Duplicate);
 }
 
 #[test]
 fn s8_an_unknown_publisher_or_incarnation_is_told_apart_from_a_fenced_one() {
     let mut world = World::new(4);
-    assert_eq!(world.message(1, 1, 1), Verdict::Unknown, "nobody opened");
-    assert_eq!(world.message(0, 0, 1), Verdict::Unknown, "0 is nobody");
+    assert_eq!(world.message(1, 1, 1), Admission::Unknown, "nobody opened");
+    assert_eq!(world.message(0, 0, 1), Admission::Unknown, "0 is nobody");
     world.open("a", A, 0);
-    assert_eq!(world.message(1, 2, 1), Verdict::Unknown, "an incarnation to come");
-    assert_eq!(world.message(1, 0, 1), Verdict::Fenced, "an incarnation never given out is an old one");
-    assert_eq!(world.open("a", B, 1), OpenVerdict::Stamp(1, 2, 0));
-    assert_eq!(world.message(1, 1, 1), Verdict::Fenced);
-    assert_eq!(world.message(1, 2, 1), Verdict::Stamp);
+    assert_eq!(world.message(1, 2, 1), Admission::Unknown, "an incarnation to come");
+    assert_eq!(world.message(1, 0, 1), Admission::Fenced, "an incarnation never given out is an old one");
+    assert_eq!(world.open("a", B, 1), OpenAdmission::Stamp(1, 2, 0));
+    assert_eq!(world.message(1, 1, 1), Admission::Fenced);
+    assert_eq!(world.message(1, 2, 1), Admission::Stamp);
 }
 
 #[test]
@@ -116,9 +121,9 @@ fn s8_numbers_go_on_across_incarnations() {
     world.open("a", A, 0);
     world.message(1, 1, 1);
     world.message(1, 1, 2);
-    assert_eq!(world.open("a", B, 1), OpenVerdict::Stamp(1, 2, 2));
-    assert_eq!(world.message(1, 2, 2), Verdict::Duplicate);
-    assert_eq!(world.message(1, 2, 3), Verdict::Stamp);
+    assert_eq!(world.open("a", B, 1), OpenAdmission::Stamp(1, 2, 2));
+    assert_eq!(world.message(1, 2, 2), Admission::Duplicate);
+    assert_eq!(world.message(1, 2, 3), Admission::Stamp);
 }
 
 /// What is committed in a turn is counted before the table forgets what was before it, and a reply may fall between.
@@ -141,22 +146,22 @@ fn s8_what_is_committed_is_told_before_the_table_hears_of_it() {
 fn s8_a_late_copy_of_an_old_open_fences_nobody() {
     let mut world = World::new(4);
     world.open("a", A, 0);
-    assert_eq!(world.open("a", A, 0), OpenVerdict::Stale, "the same datagram again");
+    assert_eq!(world.open("a", A, 0), OpenAdmission::Stale, "the same datagram again");
     world.open("a", B, 1);
-    assert_eq!(world.open("a", A, 0), OpenVerdict::Stale, "a copy from the first process");
-    assert_eq!(world.open("a", B, 1), OpenVerdict::Stale);
-    assert_eq!(world.open("a", [3, 3], 1), OpenVerdict::Stale, "whoever did not know of the second");
-    assert_eq!(world.open("new", A, 1), OpenVerdict::Stale, "follows what never was");
-    assert_eq!(world.message(1, 2, 1), Verdict::Stamp);
+    assert_eq!(world.open("a", A, 0), OpenAdmission::Stale, "a copy from the first process");
+    assert_eq!(world.open("a", B, 1), OpenAdmission::Stale);
+    assert_eq!(world.open("a", [3, 3], 1), OpenAdmission::Stale, "whoever did not know of the second");
+    assert_eq!(world.open("new", A, 1), OpenAdmission::Stale, "follows what never was");
+    assert_eq!(world.message(1, 2, 1), Admission::Stamp);
 }
 
 #[test]
 fn s8_copies_that_share_a_nonce_share_an_incarnation() {
     let mut world = World::new(4);
     world.open("twins", A, 0);
-    assert_eq!(world.open("twins", A, 1), OpenVerdict::Stale, "the second twin changes nothing");
-    assert_eq!(world.message(1, 1, 1), Verdict::Stamp);
-    assert_eq!(world.message(1, 1, 1), Verdict::Duplicate, "the slower twin's copy");
+    assert_eq!(world.open("twins", A, 1), OpenAdmission::Stale, "the second twin changes nothing");
+    assert_eq!(world.message(1, 1, 1), Admission::Stamp);
+    assert_eq!(world.message(1, 1, 1), Admission::Duplicate, "the slower twin's copy");
 }
 
 #[test]
@@ -165,23 +170,23 @@ fn s8_a_closed_publisher_is_refused_until_it_is_opened_again() {
     world.open("a", A, 0);
     world.message(1, 1, 1);
     world.close(1, 2);
-    assert_eq!(world.message(1, 1, 3), Verdict::Closed);
-    assert_eq!(world.open("a", A, 0), OpenVerdict::Stale, "a late copy of the old open");
+    assert_eq!(world.message(1, 1, 3), Admission::Closed);
+    assert_eq!(world.open("a", A, 0), OpenAdmission::Stale, "a late copy of the old open");
     assert_eq!(
         world.open("a", A, 1),
-        OpenVerdict::Stamp(1, 2, 2),
+        OpenAdmission::Stamp(1, 2, 2),
         "who saw it closed may use its nonce again"
     );
-    assert_eq!(world.message(1, 2, 3), Verdict::Stamp);
+    assert_eq!(world.message(1, 2, 3), Admission::Stamp);
 }
 
 #[test]
 fn s8_a_full_table_refuses_new_names_and_serves_the_known_ones() {
     let mut world = World::new(2);
-    assert_eq!(world.open("a", A, 0), OpenVerdict::Stamp(1, 1, 0));
-    assert_eq!(world.open("b", A, 0), OpenVerdict::Stamp(2, 1, 0));
-    assert_eq!(world.open("c", A, 0), OpenVerdict::Full);
-    assert_eq!(world.open("b", B, 1), OpenVerdict::Stamp(2, 2, 0));
+    assert_eq!(world.open("a", A, 0), OpenAdmission::Stamp(1, 1, 0));
+    assert_eq!(world.open("b", A, 0), OpenAdmission::Stamp(2, 1, 0));
+    assert_eq!(world.open("c", A, 0), OpenAdmission::Full);
+    assert_eq!(world.open("b", B, 1), OpenAdmission::Stamp(2, 2, 0));
 }
 
 #[test]
@@ -259,7 +264,7 @@ impl World {
                 let open = self
                     .table
                     .state(id)
-                    .is_some_and(|state| self.table.judge(id, state.incarnation, number) == Verdict::Stamp);
+                    .is_some_and(|state| self.table.judge(id, state.incarnation, number) == Admission::Stamp);
                 if open {
                     self.close(id, number);
                 }

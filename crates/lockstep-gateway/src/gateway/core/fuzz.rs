@@ -11,7 +11,7 @@
 use super::model::{BOB, Entry, Handle, Log, MESSAGE_LEN_MAX, NOBODY, Sent, USERS};
 use super::*;
 use crate::gateway::ledger::FIRST_DAY;
-use crate::gateway::users::{User, Whom};
+use crate::gateway::users::{Recipient, User};
 use lockstep_core::engine::ports::MemoryBacklog;
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_wire::DayMark;
@@ -37,10 +37,11 @@ fn users(carol_is_disabled: bool) -> Users {
             "bob" => (user.numbered, user.early, user.grace_ms) = (true, true, 0),
             "carol" => {
                 user.early = true;
-                user.hear = vec![Whom::Everybody, Whom::Client("alice".into()), Whom::Channel(7)];
-                (user.destination, user.disabled) = (Whom::Channel(7), carol_is_disabled);
+                user.hear =
+                    vec![Recipient::Everybody, Recipient::Client("alice".into()), Recipient::Channel(7)];
+                (user.destination, user.disabled) = (Recipient::Channel(7), carol_is_disabled);
             }
-            "mally" => user.destination = Whom::Client("alice".into()),
+            "mally" => user.destination = Recipient::Client("alice".into()),
             _ => user.cancel_on_disconnect = true,
         }
         users.insert(user);

@@ -1,10 +1,10 @@
 //! Logins: user, password, open entry; and what a client that is logged in sends.
 
-use super::{Check, FULL, Gateway, OTHER_DAY, OpenFor, PendingOpen, SUPERSEDED, Stream};
-use crate::gateway::clients::{CLIENT, Reason, nonce};
-use crate::gateway::conn::{Asked, Phase};
-use crate::gateway::ledger::Day;
-use crate::gateway::users::Whom;
+use super::{Check, FULL, Gateway, GatewayStream, OTHER_DAY, OpenFor, PendingOpen, SUPERSEDED};
+use crate::gateway::clients::{CLIENT, DisconnectReason, nonce};
+use crate::gateway::conn::{LoginAttempt, Phase};
+use crate::gateway::ledger::LedgerDay;
+use crate::gateway::users::Recipient;
 use lockstep_core::engine::ports::Backlog;
 use lockstep_core::engine::publisher::PublishError;
 use lockstep_core::proto::planted::{Mutation, planted};
@@ -14,13 +14,13 @@ use soupbintcp::{LoginRequest, RejectReason};
 
 impl<B: Backlog> Gateway<B> {
     pub(super) fn on_login(&mut self, now: Nanos, index: usize, request: &LoginRequest) {
-        let asked = Asked {
+        let asked = LoginAttempt {
             user: String::from_utf8_lossy(request.username.as_bytes()).to_ascii_lowercase(),
             session: request.session,
             seq: request.seq,
         };
         let session = match self.ledger.day() {
-            Day::Open(name) => Some(name.clone()),
+            LedgerDay::Open(name) => Some(name.clone()),
             _ => None,
         };
         let refusal = match session {
@@ -60,7 +60,7 @@ impl<B: Backlog> Gateway<B> {
     }
 
     /// A password was checked.
-    pub fn on_checked(&mut self, now: Nanos, stream: &mut impl Stream, check: &Check, is_right: bool) {
+    pub fn on_checked(&mut self, now: Nanos, stream: &mut impl GatewayStream, check: &Check, is_right: bool) {
         self.checking = self.checking.saturating_sub(usize::from(!planted(Mutation::CheckLeaks)));
         let (index, number) = check.conn;
         let user_key = format!("user {}", check.user);
@@ -108,7 +108,7 @@ impl<B: Backlog> Gateway<B> {
     }
 
     /// Both halves of a login are there: its publisher is open, and its open entry was delivered.
-    pub(super) fn try_accept(&mut self, now: Nanos, stream: &mut impl Stream, index: usize) {
+    pub(super) fn try_accept(&mut self, now: Nanos, stream: &mut impl GatewayStream, index: usize) {
         let Some(conn) = self.conns.get_mut(index).and_then(Option::as_mut).map(|(_, conn)| conn) else {
             return;
         };
@@ -117,7 +117,7 @@ impl<B: Backlog> Gateway<B> {
             return;
         };
         let (nonce, publisher, (place, number, last)) = (*nonce, *publisher, begins.clone());
-        let Day::Open(day) = self.ledger.day() else {
+        let LedgerDay::Open(day) = self.ledger.day() else {
             return self.reject(
                 now,
                 index,
@@ -130,7 +130,7 @@ impl<B: Backlog> Gateway<B> {
             // It has gone meanwhile.
             conn.phase = Phase::Open { publisher, nonce };
             self.by_publisher.insert(publisher, index);
-            return self.end(now, index, Reason::Broken, "");
+            return self.end(now, index, DisconnectReason::Broken, "");
         }
         (conn.place, conn.last_number, conn.phase) = (place, last, Phase::Open { publisher, nonce });
         conn.stalled_at = now;
@@ -169,10 +169,10 @@ impl<B: Backlog> Gateway<B> {
             .into_iter()
             .flat_map(|user| &user.hear)
             .filter_map(|whom| match whom {
-                Whom::Own => Some(own),
-                Whom::Everybody => self.ledger.keeps_everybody().then_some(0),
-                Whom::Client(name) => self.clients.id_of(name),
-                Whom::Channel(number) => Some(CHANNELS + number),
+                Recipient::Own => Some(own),
+                Recipient::Everybody => self.ledger.keeps_everybody().then_some(0),
+                Recipient::Client(name) => self.clients.id_of(name),
+                Recipient::Channel(number) => Some(CHANNELS + number),
             })
             .collect();
         heard.sort_unstable();
@@ -193,7 +193,7 @@ impl<B: Backlog> Gateway<B> {
     pub(super) fn on_message(
         &mut self,
         now: Nanos,
-        stream: &mut impl Stream,
+        stream: &mut impl GatewayStream,
         index: usize,
         message: &[u8],
     ) -> bool {
@@ -201,10 +201,10 @@ impl<B: Backlog> Gateway<B> {
         let (Phase::Open { publisher, .. }, Some(user)) = (&conn.phase, &conn.user) else { return true };
         let (publisher, numbered) = (*publisher, user.numbered);
         let destination = match &user.destination {
-            Whom::Own => Some(publisher),
-            Whom::Everybody => Some(0),
-            Whom::Client(name) => self.clients.id_of(name),
-            Whom::Channel(number) => Some(CHANNELS + number),
+            Recipient::Own => Some(publisher),
+            Recipient::Everybody => Some(0),
+            Recipient::Client(name) => self.clients.id_of(name),
+            Recipient::Channel(number) => Some(CHANNELS + number),
         };
         let Some(destination) = destination else {
             self.refuse(now, index, "whom your messages are for has never logged in");

@@ -1,7 +1,7 @@
 //! The stream in small, for tests of whatever may happen to gateways: names with incarnations, what is under way to
 //! them, the log with its committed part, and what follows from that for each user.
 
-use super::Stream;
+use super::GatewayStream;
 use crate::gateway::clients::CLIENT;
 use lockstep_core::engine::publisher::{PublishError, PublisherEvent};
 use lockstep_wire::{CHANNELS, Destination, PublisherId, PublisherSeq};
@@ -183,7 +183,7 @@ impl Handle {
     }
 }
 
-impl Stream for Handle {
+impl GatewayStream for Handle {
     fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
         let line = Line { name: name.into(), nonce, incarnation: 0, opened_at: 0, state: LineState::Opening };
         let is_over =

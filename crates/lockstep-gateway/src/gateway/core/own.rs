@@ -10,7 +10,7 @@
 //! its successor of the same name begins behind three beats of silence; should that one live after all, it is fenced and
 //! ends.
 
-use super::{Gateway, GatewayError, OpenFor, PendingOpen, Stream};
+use super::{Gateway, GatewayError, GatewayStream, OpenFor, PendingOpen};
 use crate::gateway::clients::GATEWAY;
 use lockstep_core::engine::ports::Backlog;
 use lockstep_core::proto::planted::{Mutation, planted};
@@ -21,7 +21,7 @@ const LISTENED_BEATS: Nanos = 3;
 
 /// See the module.
 #[derive(Clone, Debug)]
-pub(super) struct Own {
+pub(super) struct GatewayName {
     pub(super) name: String,
     /// Its id, while it is open.
     pub id: Option<PublisherId>,
@@ -40,7 +40,7 @@ pub(super) struct Own {
     closing: bool,
 }
 
-impl Own {
+impl GatewayName {
     pub fn new(name: &str) -> Self {
         Self {
             name: name.to_owned(),
@@ -59,7 +59,7 @@ impl Own {
 
 impl<B: Backlog> Gateway<B> {
     /// Opens the name, shows that it lives, closes the name behind everything else: whatever is due.
-    pub(super) fn turn_own(&mut self, now: Nanos, stream: &mut impl Stream) {
+    pub(super) fn turn_own(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
         let Some(own) = self.own.id else { return self.begin_own(now, stream) };
         if self.own.stops {
             if self.leaving.is_empty() && self.opens.is_empty() && !self.own.closing {
@@ -70,7 +70,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    fn begin_own(&mut self, now: Nanos, stream: &mut impl Stream) {
+    fn begin_own(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
         if !self.caught_up || self.own.begun || self.own.stops || self.failed.is_some() {
             return;
         }

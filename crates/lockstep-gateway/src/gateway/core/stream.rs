@@ -2,11 +2,11 @@
 //! that are gone.
 
 use super::{
-    FULL, Gateway, GatewayError, Leaving, OTHER_DAY, OUT_MAX, OpenFor, PendingOpen, SUPERSEDED, Stream,
+    FULL, Gateway, GatewayError, GatewayStream, Leaving, OTHER_DAY, OUT_MAX, OpenFor, PendingOpen, SUPERSEDED,
 };
-use crate::gateway::clients::{CLIENT, Reason, nonce};
+use crate::gateway::clients::{CLIENT, DisconnectReason, nonce};
 use crate::gateway::conn::Phase;
-use crate::gateway::users::Whom;
+use crate::gateway::users::Recipient;
 use lockstep_core::engine::ports::{Backlog, BacklogError};
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::subscriber::{Delivery, Message, SubscriberEvent};
@@ -22,7 +22,7 @@ const NO_ROOM: &str =
 
 impl<B: Backlog> Gateway<B> {
     /// The publisher's handle tells something.
-    pub fn on_publisher(&mut self, now: Nanos, stream: &mut impl Stream, event: &PublisherEvent) {
+    pub fn on_publisher(&mut self, now: Nanos, stream: &mut impl GatewayStream, event: &PublisherEvent) {
         let (ticket, publisher) = match *event {
             PublisherEvent::Opened { ticket, publisher, .. } => (ticket, publisher),
             PublisherEvent::Refused { ticket, .. } => return self.on_no_room(now, ticket),
@@ -56,7 +56,7 @@ impl<B: Backlog> Gateway<B> {
             }
             OpenFor::Reap { cancels } => {
                 self.counts.reaped += 1;
-                let reason = Reason::GatewayLost;
+                let reason = DisconnectReason::GatewayLost;
                 self.leave_unseen(now, publisher, nonce, reason, cancels);
             }
         }
@@ -103,7 +103,7 @@ impl<B: Backlog> Gateway<B> {
         let cancels = client
             .and_then(|client| self.users.get(&client.user))
             .is_some_and(|user| user.cancel_on_disconnect);
-        self.leave_unseen(now, publisher, nonce, Reason::Broken, cancels);
+        self.leave_unseen(now, publisher, nonce, DisconnectReason::Broken, cancels);
     }
 
     /// Closes what this open opens, once its entry is delivered.
@@ -112,7 +112,7 @@ impl<B: Backlog> Gateway<B> {
         now: Nanos,
         publisher: PublisherId,
         nonce: [u64; 2],
-        reason: Reason,
+        reason: DisconnectReason,
         cancels: bool,
     ) {
         if self.leaving.iter().all(|leaving| leaving.nonce != nonce) {
@@ -124,7 +124,7 @@ impl<B: Backlog> Gateway<B> {
 
     /// The subscription tells something, in the order of the stream. What a `stamped` one tells waits until it is
     /// final: clients count what they are sent, and cannot be told to unsay it.
-    pub fn on_stream(&mut self, now: Nanos, stream: &mut impl Stream, event: &SubscriberEvent<'_>) {
+    pub fn on_stream(&mut self, now: Nanos, stream: &mut impl GatewayStream, event: &SubscriberEvent<'_>) {
         if self.limits.delivery == Delivery::Committed || planted(Mutation::StampedIsFinal) {
             return self.on_final(now, stream, event);
         }
@@ -173,7 +173,7 @@ impl<B: Backlog> Gateway<B> {
     }
 
     /// An event that no takeover takes back.
-    fn on_final(&mut self, now: Nanos, stream: &mut impl Stream, event: &SubscriberEvent<'_>) {
+    fn on_final(&mut self, now: Nanos, stream: &mut impl GatewayStream, event: &SubscriberEvent<'_>) {
         self.clients.on_event(event);
         let kept = match event {
             SubscriberEvent::Alive { publisher, .. } => {
@@ -228,7 +228,7 @@ impl<B: Backlog> Gateway<B> {
                 // Of an open that is under way the client is left when it comes.
                 match &conn.phase {
                     Phase::Open { .. } if planted(Mutation::DayNotTurned) => {}
-                    Phase::Open { .. } => self.end(now, index, Reason::DayEnd, why),
+                    Phase::Open { .. } => self.end(now, index, DisconnectReason::DayEnd, why),
                     // The number that it would be told is one of the day before.
                     Phase::Opening { begins: Some(_), .. } => {
                         self.reject(now, index, RejectReason::SessionNotAvailable, why);
@@ -252,7 +252,13 @@ impl<B: Backlog> Gateway<B> {
 
     /// An open entry was delivered: one of ours is accepted from here on, and one of another gateway's takes a client
     /// away. Whoever hears it by name hears it from now on.
-    fn on_opened(&mut self, now: Nanos, stream: &mut impl Stream, publisher: PublisherId, nonce: [u64; 2]) {
+    fn on_opened(
+        &mut self,
+        now: Nanos,
+        stream: &mut impl GatewayStream,
+        publisher: PublisherId,
+        nonce: [u64; 2],
+    ) {
         self.drop_fenced(now, publisher, nonce);
         let waits = self.conns.iter().position(|conn| {
             conn.as_ref().is_some_and(
@@ -295,7 +301,9 @@ impl<B: Backlog> Gateway<B> {
                 let conn = self.conns.get(**index).and_then(Option::as_ref);
                 let hears = conn.and_then(|(_, conn)| conn.user.as_ref()).map(|user| &user.hear);
                 hears.is_some_and(|hears| {
-                    hears.iter().any(|whom| matches!(whom, Whom::Client(name) if Some(name) == user.as_ref()))
+                    hears
+                        .iter()
+                        .any(|whom| matches!(whom, Recipient::Client(name) if Some(name) == user.as_ref()))
                 })
             })
             .map(|(own, index)| (*index, *own))
@@ -337,7 +345,7 @@ impl<B: Backlog> Gateway<B> {
         for index in 0..self.conns.len() {
             if self.conns[index].as_ref().is_some_and(|(_, conn)| conn.is_open()) {
                 self.counts.cut += 1;
-                self.end(now, index, Reason::Stopped, FULL);
+                self.end(now, index, DisconnectReason::Stopped, FULL);
             }
         }
     }
@@ -352,7 +360,7 @@ impl<B: Backlog> Gateway<B> {
 
     /// Clients whose gateway is gone are disconnected by who notices: first by the gateway with the least id that is
     /// left, the others a beat later each, should it die as well.
-    pub(super) fn reap(&mut self, now: Nanos, stream: &mut impl Stream) {
+    pub(super) fn reap(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
         let Some(own) = self.own.id.filter(|_| self.caught_up) else { return };
         // One at a time; the others keep the time that they have been waiting for.
         if self.opens.values().any(|open| matches!(open.whom, OpenFor::Reap { .. })) {

@@ -1,7 +1,7 @@
 //! Moments that no process can be brought to at will.
 
 use super::*;
-use crate::gateway::users::{User, Whom};
+use crate::gateway::users::{Recipient, User};
 use lockstep_core::engine::ports::MemoryBacklog;
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::subscriber::SubscriberEvent;
@@ -14,7 +14,7 @@ struct Told {
     closes: Vec<PublisherId>,
 }
 
-impl Stream for Told {
+impl GatewayStream for Told {
     fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
         self.opens.push((name.to_owned(), nonce));
         Some(self.opens.len() - 1)
@@ -78,7 +78,7 @@ fn opening_of(delivery: Delivery) -> (Gateway<MemoryBacklog>, Told, usize) {
     };
     let mut users = Users::default();
     let mut alice = User::new("alice".into(), "hash".into());
-    alice.destination = Whom::Channel(7);
+    alice.destination = Recipient::Channel(7);
     users.insert(alice);
     let ledger = Ledger::new(MemoryBacklog::new(1 << 20), true, false);
     let (mut gateway, mut stream) = (Gateway::new("1", limits, users, ledger), Told::default());

@@ -21,7 +21,7 @@ fn writer(memory: &Memory) -> Writer<Memory, 0> {
 }
 
 /// What one receive lends.
-fn read(reader: &mut Reader<Memory, 0>, inbox: &mut Inbox) -> Vec<Vec<u8>> {
+fn read(reader: &mut Reader<Memory, 0>, inbox: &mut ShmInbox) -> Vec<Vec<u8>> {
     inbox.clear();
     reader.read(|kind, []| kind == GROUP, inbox);
     (0..inbox.len()).map(|index| inbox.datagram(index).to_vec()).collect()
@@ -38,7 +38,7 @@ const LAPS: usize = if cfg!(miri) { 2 } else { 60 };
 #[test]
 fn datagrams_of_all_sizes_arrive_whole_at_every_place_of_the_ring_and_from_parts_cut_anywhere() {
     let memory = memory();
-    let (mut writer, mut inbox) = (writer(&memory), Inbox::new(4, LEN_MAX));
+    let (mut writer, mut inbox) = (writer(&memory), ShmInbox::new(4, LEN_MAX));
     let mut reader = Reader::of_all(memory.clone());
     let lines = memory.len() / 8;
     for number in 0..LAPS * lines / 3 {
@@ -55,7 +55,7 @@ fn datagrams_of_all_sizes_arrive_whole_at_every_place_of_the_ring_and_from_parts
 #[test]
 fn a_longer_datagram_than_the_ring_was_made_for_is_not_taken_and_one_longer_than_ours_is_not_lent() {
     let memory = memory();
-    let (mut writer, mut inbox) = (writer(&memory), Inbox::new(4, 100));
+    let (mut writer, mut inbox) = (writer(&memory), ShmInbox::new(4, 100));
     let mut reader = Reader::of_all(memory);
     assert!(!writer.push(GROUP, [], [&[0; 500], &[0; 500]]));
     assert!(!writer.push(GROUP, [], [&vec![0; 1 << 16], &[]]));
@@ -69,7 +69,7 @@ fn a_longer_datagram_than_the_ring_was_made_for_is_not_taken_and_one_longer_than
 #[test]
 fn what_a_receive_has_no_room_for_waits_for_the_next_and_what_is_not_wanted_takes_none() {
     let memory = memory();
-    let (mut writer, mut inbox) = (writer(&memory), Inbox::new(2, LEN_MAX));
+    let (mut writer, mut inbox) = (writer(&memory), ShmInbox::new(2, LEN_MAX));
     let mut reader = Reader::of_all(memory);
     for number in 0..10 {
         let kind = if number % 2 == 0 { GROUP } else { OTHER };
@@ -87,7 +87,7 @@ fn a_slow_reader_learns_how_many_it_lost_and_reads_all_later_ones_in_order() {
     let lines = memory().len() / 8;
     for pushed in [lines / 2, lines - 1, lines, lines + 1, 2 * lines, 5 * lines + 7] {
         let memory = memory();
-        let (mut writer, mut inbox) = (writer(&memory), Inbox::new(lines, LEN_MAX));
+        let (mut writer, mut inbox) = (writer(&memory), ShmInbox::new(lines, LEN_MAX));
         let mut reader = Reader::of_all(memory);
         for number in 0..pushed {
             assert!(writer.push(GROUP, [], [&datagram(number, 50), &[]]));
@@ -107,7 +107,7 @@ fn an_overtaken_reader_finds_out_whatever_the_bytes_at_its_place_look_like() {
     let head = u64::from(GROUP) | 60 << 8;
     for look in [0, head, u64::from(PAD), u64::MAX] {
         let memory = memory();
-        let (mut writer, mut inbox) = (writer(&memory), Inbox::new(512, LEN_MAX));
+        let (mut writer, mut inbox) = (writer(&memory), ShmInbox::new(512, LEN_MAX));
         let mut reader = Reader::of_all(memory.clone());
         let bytes = look.to_ne_bytes().repeat(LEN_MAX / 8);
         for _ in 0..memory.len() / 8 {
@@ -128,7 +128,7 @@ fn an_overtaken_reader_finds_out_whatever_the_bytes_at_its_place_look_like() {
 #[test]
 fn a_writer_that_dies_within_a_record_leaves_nothing_that_is_taken_for_one() {
     let memory = memory();
-    let (mut writer, mut inbox) = (writer(&memory), Inbox::new(4, LEN_MAX));
+    let (mut writer, mut inbox) = (writer(&memory), ShmInbox::new(4, LEN_MAX));
     let mut reader = Reader::of_all(memory.clone());
     // Bytes that look like heads, in every word that a later record may begin at.
     let heads = (u64::from(GROUP) | 8 << 8).to_ne_bytes().repeat(LEN_MAX / 8);
@@ -146,7 +146,7 @@ fn a_writer_that_dies_within_a_record_leaves_nothing_that_is_taken_for_one() {
 #[test]
 fn a_reader_that_comes_later_hears_what_is_published_from_then_on() {
     let memory = memory();
-    let (mut writer, mut inbox) = (writer(&memory), Inbox::new(4, LEN_MAX));
+    let (mut writer, mut inbox) = (writer(&memory), ShmInbox::new(4, LEN_MAX));
     let steps = if cfg!(miri) { 200 } else { 2000 };
     for number in 0..steps {
         let mut reader = Reader::of_new(memory.clone());
@@ -167,7 +167,7 @@ fn readers_beside_a_writer_that_never_waits_read_no_torn_datagram_and_count_ever
         for _ in 0..2 {
             let (memory, done) = (memory.clone(), &done);
             scope.spawn(move || {
-                let (mut reader, mut inbox) = (Reader::of_all(memory), Inbox::new(8, LEN_MAX));
+                let (mut reader, mut inbox) = (Reader::of_all(memory), ShmInbox::new(8, LEN_MAX));
                 let (mut arrived, mut expected) = (0, 0);
                 loop {
                     let is_last = done.load(Ordering::Acquire);
@@ -214,7 +214,7 @@ fn a_ring_that_makes_no_sense_ends_no_reader_and_keeps_none() {
         }
         let claimed = [0, 1, 64, memory.len() as u64 * 3, u64::MAX][round % 5];
         memory[0].store(claimed, Ordering::Relaxed);
-        let mut inbox = Inbox::new(8, LEN_MAX);
+        let mut inbox = ShmInbox::new(8, LEN_MAX);
         for mut reader in [Reader::of_all(memory.clone()), Reader::of_new(memory.clone())] {
             for _ in 0..10 {
                 reader.look();

@@ -5,16 +5,16 @@
 //! then the folder holds a mark: whatever is there belongs to a recovery that did not get to its end, and the next one
 //! begins it anew.
 
-use super::{JournalConfig, JournalError, Why, boot, lock, look as look_for_a_run, superblock_of};
+use super::{JournalConfig, JournalError, JournalFailure, boot, lock, look as look_for_a_run, superblock_of};
 use crate::io::journal_thread::{self, ThreadSettings};
 use crate::io::store::DirStore;
 use crate::io::tail::MappedTail;
 use lockstep_io::IoError;
 use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource};
-use lockstep_replica::journal::proof::Ring;
+use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{
-    Completeness, Cut, Founder, Holdings, Looked, OpenError, Settings, Superblock, found as found_on,
-    holdings, look as look_at_store,
+    Completeness, Cut, Founder, Inspection, JournalOpenError, JournalSummary, Settings, Superblock,
+    found as found_on, holdings, look as look_at_store,
 };
 use lockstep_wire::Seq;
 use std::fs::File;
@@ -26,16 +26,16 @@ const MARK: &str = "recovering";
 
 /// What a journal holds that nobody runs on.
 #[derive(Debug)]
-pub struct Survey {
+pub struct RecoverySurvey {
     /// What was found. Where the journal is incomplete, what its segments hold: a founding takes no more.
-    pub looked: Looked,
+    pub looked: Inspection,
     /// To which histories it belongs.
-    pub holdings: Holdings,
+    pub holdings: JournalSummary,
     /// A torn end, which a founding cuts.
     pub cut: Option<Cut>,
 }
 
-impl Survey {
+impl RecoverySurvey {
     /// Why the replica may have forgotten what it said; `None` if it proves that it has not.
     pub fn doubt(&self) -> Option<&str> {
         match self.looked.completeness() {
@@ -55,14 +55,17 @@ impl Survey {
 ///
 /// # Errors
 /// There is no journal, or it is in use, or it cannot be read at all.
-pub fn survey(dir: &Path, tail: Option<&Path>) -> Result<Survey, JournalError> {
-    let work = || -> Result<Survey, Why> {
+pub fn survey(dir: &Path, tail: Option<&Path>) -> Result<RecoverySurvey, JournalError> {
+    let work = || -> Result<RecoverySurvey, JournalFailure> {
         if !dir.join("superblock").exists() {
-            return Err(OpenError::Missing.into());
+            return Err(JournalOpenError::Missing.into());
         }
         let _lock = match lock(dir) {
             // Nobody writes there.
-            Err(Why::Open(OpenError::Store(StoreError { fault: StoreFault::ReadOnly, .. }))) => None,
+            Err(JournalFailure::Open(JournalOpenError::Store(StoreError {
+                fault: StoreFault::ReadOnly,
+                ..
+            }))) => None,
             held => Some(held?),
         };
         let store = DirStore::reader(dir);
@@ -73,7 +76,11 @@ pub fn survey(dir: &Path, tail: Option<&Path>) -> Result<Survey, JournalError> {
     work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
 }
 
-fn survey_of(store: &DirStore, superblock: &Superblock, ring: Option<&MappedTail>) -> Result<Survey, Why> {
+fn survey_of(
+    store: &DirStore,
+    superblock: &Superblock,
+    ring: Option<&MappedTail>,
+) -> Result<RecoverySurvey, JournalFailure> {
     let label = ring.and_then(|ring| ring.label());
     let settings = Settings {
         cluster: superblock.cluster,
@@ -84,10 +91,10 @@ fn survey_of(store: &DirStore, superblock: &Superblock, ring: Option<&MappedTail
         segment_len: lockstep_replica::journal::SEGMENT_LEN_MIN,
     };
     let mut looked = look_at_store(store, ring, settings)?;
-    if looked.completeness() != &Completeness::Complete && looked.ring() == &Ring::Own {
+    if looked.completeness() != &Completeness::Complete && looked.ring() == &RingEvidence::Own {
         looked = look_at_store(store, None::<&MappedTail>, settings)?;
     }
-    Ok(Survey { holdings: holdings(store, &looked)?, cut: looked.cut(), looked })
+    Ok(RecoverySurvey { holdings: holdings(store, &looked)?, cut: looked.cut(), looked })
 }
 
 /// Founds a history on the replica's own journal: what a proven tail holds beyond the segments is written there first, and
@@ -96,9 +103,9 @@ fn survey_of(store: &DirStore, superblock: &Superblock, ring: Option<&MappedTail
 /// # Errors
 /// The journal is in use, not this replica's, or empty; or the files fail. Then it is the former one.
 pub fn found(config: &JournalConfig, founder: &Founder) -> Result<Superblock, JournalError> {
-    let work = || -> Result<Superblock, Why> {
+    let work = || -> Result<Superblock, JournalFailure> {
         let looked = look_for_a_run(config).map_err(|error| error.why)?;
-        let is_own = looked.looked.ring() == &Ring::Own;
+        let is_own = looked.looked.ring() == &RingEvidence::Own;
         if !is_own || looked.looked.completeness() != &Completeness::Complete {
             let mut store = looked.store;
             let former = *looked.looked.superblock();
@@ -111,9 +118,9 @@ pub fn found(config: &JournalConfig, founder: &Founder) -> Result<Superblock, Jo
         let (journal, side) = started.map_err(|error| error.why)?;
         let _lock = journal.lock;
         let (opened, reader) = (journal.opened, journal.reader);
-        side.begin(journal.store, reader, opened.writer, opened.superblock)
-            .stop()
-            .map_err(|what| OpenError::Settings(format!("writing the tail to the segments: {what}")))?;
+        side.begin(journal.store, reader, opened.writer, opened.superblock).stop().map_err(|what| {
+            JournalOpenError::Settings(format!("writing the tail to the segments: {what}"))
+        })?;
         let mut store = DirStore::new(&config.dir, true)?;
         let former = superblock_of(&store)?;
         Ok(found_on(&mut store, &former, founder)?)
@@ -135,12 +142,15 @@ pub fn found_from(
         let dir = dir.to_path_buf();
         move |why| JournalError { dir, why }
     };
-    let giving = || -> Result<(Superblock, DirStore, Option<super::Lock>), Why> {
+    let giving = || -> Result<(Superblock, DirStore, Option<super::Lock>), JournalFailure> {
         if !from.join("superblock").exists() {
-            return Err(OpenError::Missing.into());
+            return Err(JournalOpenError::Missing.into());
         }
         let lock = match lock(from) {
-            Err(Why::Open(OpenError::Store(StoreError { fault: StoreFault::ReadOnly, .. }))) => None,
+            Err(JournalFailure::Open(JournalOpenError::Store(StoreError {
+                fault: StoreFault::ReadOnly,
+                ..
+            }))) => None,
             held => Some(held?),
         };
         let store = DirStore::reader(from);
@@ -148,11 +158,11 @@ pub fn found_from(
         let superblock = *survey.looked.superblock();
         match superblock.cluster == config.cluster {
             true => Ok((superblock, store, lock)),
-            false => Err(OpenError::Cluster { seen: superblock.cluster, want: config.cluster }.into()),
+            false => Err(JournalOpenError::Cluster { seen: superblock.cluster, want: config.cluster }.into()),
         }
     };
     let (former, source, _giver) = giving().map_err(at(from))?;
-    let taking = || -> Result<Superblock, Why> {
+    let taking = || -> Result<Superblock, JournalFailure> {
         let dir = &config.dir;
         make_room(dir)?;
         let _lock = lock(dir)?;
@@ -175,14 +185,14 @@ pub fn found_from(
 }
 
 /// An empty folder with a mark, and what an earlier try left is gone.
-fn make_room(dir: &Path) -> Result<(), Why> {
+fn make_room(dir: &Path) -> Result<(), JournalFailure> {
     let doing = || format!("creating {} (give a directory that this user may write)", dir.display());
     std::fs::create_dir_all(dir).map_err(|e| IoError::new(doing(), e))?;
     let mark = dir.join(MARK);
     if dir.join("superblock").exists() || !mark.exists() {
         let mut entries = std::fs::read_dir(dir).map_err(|e| IoError::new(doing(), e))?;
         if let Some(Ok(entry)) = entries.next() {
-            return Err(OpenError::NotEmpty(entry.file_name().to_string_lossy().into_owned()).into());
+            return Err(JournalOpenError::NotEmpty(entry.file_name().to_string_lossy().into_owned()).into());
         }
     }
     File::create(&mark).and_then(|mark| mark.sync_all()).map_err(|e| IoError::new(doing(), e))?;

@@ -9,10 +9,10 @@
 use super::sendfile::send_file;
 use crate::io::store::DirStore;
 use lockstep_replica::journal::packed::read_segment;
-use lockstep_replica::journal::shelf::{Shelf, ShelfError, Written};
+use lockstep_replica::journal::shelf::{SegmentIndex, SegmentIndexError, Written};
 use lockstep_wire::{
     Datagram, Header, Identity, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, REPLAY_REQUEST_LEN, REPLAY_STAY,
-    ReplayBody, ReplayEnd, ReplayRequestBody, Seq, write_replay,
+    ReplayBody, ReplayEndReason, ReplayRequestBody, Seq, write_replay,
 };
 use mio::net::TcpStream;
 use std::fs::File;
@@ -36,7 +36,7 @@ const READS_MAX: usize = 8;
 
 /// Where a connection stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum State {
+enum ReplayServerState {
     Asking,
     Serving,
     Closing { until: Nanos },
@@ -44,7 +44,7 @@ enum State {
 
 /// What a turn came to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Turned {
+pub(super) enum TurnOutcome {
     /// It sent something and wants the next turn soon.
     Went,
     /// The socket is full, or the request is awaited: an event tells.
@@ -58,12 +58,12 @@ pub(super) enum Turned {
 }
 
 /// What all connections of a server share.
-pub(super) struct Desk<'a> {
+pub(super) struct ReplayContext<'a> {
     pub cluster: u64,
     pub identity: Identity,
     pub by_leader: bool,
     pub store: &'a DirStore,
-    pub shelf: &'a mut Shelf,
+    pub shelf: &'a mut SegmentIndex,
     pub written: Written,
     pub now: Nanos,
     pub wall: Nanos,
@@ -72,7 +72,7 @@ pub(super) struct Desk<'a> {
     pub damaged: bool,
 }
 
-impl Desk<'_> {
+impl ReplayContext<'_> {
     /// The exclusive bound of what may be given now.
     fn bound(&self) -> Seq {
         self.written.commit_next.min(self.shelf.end().next)
@@ -80,12 +80,12 @@ impl Desk<'_> {
 }
 
 /// See the module.
-pub(super) struct Connection {
+pub(super) struct ReplayServerConnection {
     pub stream: TcpStream,
     pub peer: SocketAddr,
     /// It came when the house was full: it is told so and no more.
     doomed: bool,
-    state: State,
+    state: ReplayServerState,
     moved_at: Nanos,
     marked_at: Nanos,
     at_end: bool,
@@ -102,10 +102,10 @@ pub(super) struct Connection {
     left: u64,
     file: Option<(u64, Option<File>)>,
     pub sent_bytes: u64,
-    pub end: Option<ReplayEnd>,
+    pub end: Option<ReplayEndReason>,
 }
 
-impl Connection {
+impl ReplayServerConnection {
     pub fn new(stream: TcpStream, peer: SocketAddr, now: Nanos, doomed: bool) -> Self {
         // A small answer should not wait for more.
         let _ = stream.set_nodelay(true);
@@ -113,7 +113,7 @@ impl Connection {
             stream,
             peer,
             doomed,
-            state: State::Asking,
+            state: ReplayServerState::Asking,
             moved_at: now,
             marked_at: now,
             at_end: false,
@@ -133,40 +133,40 @@ impl Connection {
 
     /// Counts towards the most readers. One that was refused, or had its last word, does not: it only lingers.
     pub fn takes_a_place(&self) -> bool {
-        !self.doomed && !matches!(self.state, State::Closing { .. })
+        !self.doomed && !matches!(self.state, ReplayServerState::Closing { .. })
     }
 
     /// One turn within `allowance` bytes, from which it takes what it sends.
-    pub fn turn(&mut self, desk: &mut Desk<'_>, allowance: &mut u64) -> Turned {
+    pub fn turn(&mut self, desk: &mut ReplayContext<'_>, allowance: &mut u64) -> TurnOutcome {
         if !self.listen(desk) {
-            return Turned::Gone;
+            return TurnOutcome::Gone;
         }
-        if self.state == State::Serving && desk.stopping {
-            self.finish(desk, ReplayEnd::Stopping);
-        } else if self.state == State::Serving && desk.written.leads && !desk.by_leader {
-            self.finish(desk, ReplayEnd::Leads);
-        } else if self.state == State::Serving && desk.damaged {
-            self.finish(desk, ReplayEnd::Damaged);
+        if self.state == ReplayServerState::Serving && desk.stopping {
+            self.finish(desk, ReplayEndReason::Stopping);
+        } else if self.state == ReplayServerState::Serving && desk.written.leads && !desk.by_leader {
+            self.finish(desk, ReplayEndReason::Leads);
+        } else if self.state == ReplayServerState::Serving && desk.damaged {
+            self.finish(desk, ReplayEndReason::Damaged);
         }
         let mut given = 0;
         loop {
             match self.flush(desk) {
                 Ok(true) => {}
                 Ok(false) => return self.blocked(desk),
-                Err(_) => return Turned::Gone,
+                Err(_) => return TurnOutcome::Gone,
             }
             match self.state {
-                State::Asking => return self.blocked(desk),
-                State::Closing { until } if desk.now < until => {
+                ReplayServerState::Asking => return self.blocked(desk),
+                ReplayServerState::Closing { until } if desk.now < until => {
                     // The end of our words; whoever has read them leaves.
                     let _ = self.stream.shutdown(Shutdown::Write);
-                    return Turned::AtEnd;
+                    return TurnOutcome::AtEnd;
                 }
-                State::Closing { .. } => return Turned::Gone,
-                State::Serving if self.left > 0 => {
+                ReplayServerState::Closing { .. } => return TurnOutcome::Gone,
+                ReplayServerState::Serving if self.left > 0 => {
                     let most = self.left.min(QUANTUM - given).min(*allowance);
                     if most == 0 {
-                        return if given == QUANTUM { Turned::Went } else { Turned::Spent };
+                        return if given == QUANTUM { TurnOutcome::Went } else { TurnOutcome::Spent };
                     }
                     match self.give(desk, most) {
                         Ok(0) => return self.blocked(desk),
@@ -174,46 +174,46 @@ impl Connection {
                             given += sent;
                             *allowance -= sent;
                         }
-                        Err(_) => return Turned::Gone,
+                        Err(_) => return TurnOutcome::Gone,
                     }
                 }
-                State::Serving => match self.find(desk) {
+                ReplayServerState::Serving => match self.find(desk) {
                     Ok(true) => {}
-                    Ok(false) => return Turned::AtEnd,
-                    Err(error) if error.is_gone() => self.finish(desk, ReplayEnd::TooOld),
+                    Ok(false) => return TurnOutcome::AtEnd,
+                    Err(error) if error.is_gone() => self.finish(desk, ReplayEndReason::TooOld),
                     Err(error) => {
                         tracing::warn!(peer = %self.peer, seq = self.seq, "replay ends: {error}");
-                        self.finish(desk, ReplayEnd::Damaged);
+                        self.finish(desk, ReplayEndReason::Damaged);
                     }
                 },
             }
         }
     }
 
-    fn blocked(&self, desk: &Desk<'_>) -> Turned {
-        let patience = if self.state == State::Asking { REQUEST_NS } else { STUCK_NS };
-        if desk.now > self.moved_at + patience { Turned::Gone } else { Turned::Blocked }
+    fn blocked(&self, desk: &ReplayContext<'_>) -> TurnOutcome {
+        let patience = if self.state == ReplayServerState::Asking { REQUEST_NS } else { STUCK_NS };
+        if desk.now > self.moved_at + patience { TurnOutcome::Gone } else { TurnOutcome::Blocked }
     }
 
     /// Reads the request; afterwards, whether the reader is still there. It has nothing more to say.
-    fn listen(&mut self, desk: &mut Desk<'_>) -> bool {
+    fn listen(&mut self, desk: &mut ReplayContext<'_>) -> bool {
         for _ in 0..READS_MAX {
             let mut more = [0; 512];
             let room = match self.state {
-                State::Asking => &mut self.asked[self.asked_len..],
+                ReplayServerState::Asking => &mut self.asked[self.asked_len..],
                 _ => &mut more[..],
             };
             match self.stream.read(room) {
                 Ok(0) => return false,
-                Ok(count) if self.state == State::Asking => {
+                Ok(count) if self.state == ReplayServerState::Asking => {
                     self.asked_len += count;
                     self.moved_at = desk.now;
                     if self.asked_len == REPLAY_REQUEST_LEN {
                         self.on_request(desk);
                     }
                 }
-                Ok(_) if self.state == State::Serving => {
-                    self.finish(desk, ReplayEnd::Malformed);
+                Ok(_) if self.state == ReplayServerState::Serving => {
+                    self.finish(desk, ReplayEndReason::Malformed);
                     return true;
                 }
                 Ok(_) => {}
@@ -224,26 +224,26 @@ impl Connection {
         }
         // Garbage need not be as long as a request to be told from one.
         let asked = &self.asked[..self.asked_len.min(4)];
-        if self.state == State::Asking && !lockstep_wire::MAGIC.to_le_bytes().starts_with(asked) {
-            self.answer(desk, Some(ReplayEnd::Malformed));
+        if self.state == ReplayServerState::Asking && !lockstep_wire::MAGIC.to_le_bytes().starts_with(asked) {
+            self.answer(desk, Some(ReplayEndReason::Malformed));
         }
         true
     }
 
-    fn on_request(&mut self, desk: &mut Desk<'_>) {
+    fn on_request(&mut self, desk: &mut ReplayContext<'_>) {
         let judged = match Datagram::decode(&self.asked, desk.cluster) {
             Ok(Datagram::ReplayRequest(header, body)) => {
                 let header = *header;
                 self.judge(desk, &header, &body)
             }
-            _ => Ok(Err(ReplayEnd::Malformed)),
+            _ => Ok(Err(ReplayEndReason::Malformed)),
         };
         match judged {
             Ok(refused) => self.answer(desk, refused.err()),
-            Err(error) if error.is_gone() => self.answer(desk, Some(ReplayEnd::TooOld)),
+            Err(error) if error.is_gone() => self.answer(desk, Some(ReplayEndReason::TooOld)),
             Err(error) => {
                 tracing::warn!(peer = %self.peer, "replay refused: {error}");
-                self.answer(desk, Some(ReplayEnd::Damaged));
+                self.answer(desk, Some(ReplayEndReason::Damaged));
             }
         }
     }
@@ -251,20 +251,20 @@ impl Connection {
     /// Whether the range can be given; then where it begins is known.
     fn judge(
         &mut self,
-        desk: &mut Desk<'_>,
+        desk: &mut ReplayContext<'_>,
         header: &Header,
         body: &ReplayRequestBody,
-    ) -> Result<Result<(), ReplayEnd>, ShelfError> {
+    ) -> Result<Result<(), ReplayEndReason>, SegmentIndexError> {
         let bound = desk.bound();
         self.seq = if body.from == 0 { desk.shelf.oldest_seq() } else { body.from };
         self.to = body.to;
         let refused = match () {
-            () if self.doomed => Some(ReplayEnd::TooMany),
-            () if desk.stopping => Some(ReplayEnd::Stopping),
-            () if desk.written.leads && !desk.by_leader => Some(ReplayEnd::Leads),
-            () if desk.damaged => Some(ReplayEnd::Damaged),
+            () if self.doomed => Some(ReplayEndReason::TooMany),
+            () if desk.stopping => Some(ReplayEndReason::Stopping),
+            () if desk.written.leads && !desk.by_leader => Some(ReplayEndReason::Leads),
+            () if desk.damaged => Some(ReplayEndReason::Damaged),
             () => desk.written.admits(header.history, self.seq).err().map(|(end, next)| {
-                self.seq = if end == ReplayEnd::Beyond { next } else { self.seq };
+                self.seq = if end == ReplayEndReason::Beyond { next } else { self.seq };
                 end
             }),
         };
@@ -280,11 +280,11 @@ impl Connection {
         }))
     }
 
-    fn answer(&mut self, desk: &Desk<'_>, refused: Option<ReplayEnd>) {
+    fn answer(&mut self, desk: &ReplayContext<'_>, refused: Option<ReplayEndReason>) {
         self.say(desk, Kind::ReplayAnswer, refused);
         self.state = match refused {
-            None => State::Serving,
-            Some(_) => State::Closing { until: desk.now + LINGER_NS },
+            None => ReplayServerState::Serving,
+            Some(_) => ReplayServerState::Closing { until: desk.now + LINGER_NS },
         };
         let (from, stays) = (self.seq, self.to == REPLAY_STAY);
         match refused {
@@ -293,19 +293,19 @@ impl Connection {
         }
     }
 
-    fn finish(&mut self, desk: &Desk<'_>, end: ReplayEnd) {
+    fn finish(&mut self, desk: &ReplayContext<'_>, end: ReplayEndReason) {
         if self.left > 0 {
             // In the middle of a frame there is nothing to be said that would be understood.
             self.left = 0;
-            self.state = State::Closing { until: desk.now };
+            self.state = ReplayServerState::Closing { until: desk.now };
         } else {
             self.say(desk, Kind::ReplayMark, Some(end));
-            self.state = State::Closing { until: desk.now + LINGER_NS };
+            self.state = ReplayServerState::Closing { until: desk.now + LINGER_NS };
         }
         self.end = Some(end);
     }
 
-    fn say(&mut self, desk: &Desk<'_>, kind: Kind, end: Option<ReplayEnd>) {
+    fn say(&mut self, desk: &ReplayContext<'_>, kind: Kind, end: Option<ReplayEndReason>) {
         let header = Header {
             cluster: desk.cluster,
             history: desk.written.lineage.history(),
@@ -331,7 +331,7 @@ impl Connection {
     }
 
     /// Sends our own words. Returns whether all are out.
-    fn flush(&mut self, desk: &Desk<'_>) -> std::io::Result<bool> {
+    fn flush(&mut self, desk: &ReplayContext<'_>) -> std::io::Result<bool> {
         while self.out_at < self.out.len() {
             match self.stream.write(&self.out[self.out_at..]) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
@@ -350,10 +350,10 @@ impl Connection {
     }
 
     /// Looks for the next stretch. Returns whether there is one, or something to be said.
-    fn find(&mut self, desk: &mut Desk<'_>) -> Result<bool, ShelfError> {
+    fn find(&mut self, desk: &mut ReplayContext<'_>) -> Result<bool, SegmentIndexError> {
         let bound = desk.bound().min(self.to);
         if self.seq >= self.to {
-            self.finish(desk, ReplayEnd::Done);
+            self.finish(desk, ReplayEndReason::Done);
             return Ok(true);
         }
         // Twice: where a segment or a run of the log ends, the next one is looked up.
@@ -363,7 +363,7 @@ impl Connection {
             }
             if self.place.is_none() {
                 let Some(spot) = desk.shelf.locate(desk.store, self.seq)? else {
-                    self.finish(desk, ReplayEnd::TooOld);
+                    self.finish(desk, ReplayEndReason::TooOld);
                     return Ok(true);
                 };
                 self.place = Some((spot.number, spot.offset));
@@ -390,7 +390,7 @@ impl Connection {
     }
 
     /// Gives `most` bytes of the present stretch; 0 while the socket is full.
-    fn give(&mut self, desk: &Desk<'_>, most: u64) -> std::io::Result<u64> {
+    fn give(&mut self, desk: &ReplayContext<'_>, most: u64) -> std::io::Result<u64> {
         let Some((number, offset)) = self.place else { return Err(ErrorKind::InvalidInput.into()) };
         self.open(desk, number);
         let sent = match &self.file {
@@ -413,7 +413,13 @@ impl Connection {
     }
 
     /// The same through our own memory.
-    fn copy(&mut self, desk: &Desk<'_>, number: u64, offset: u64, most: u64) -> std::io::Result<u64> {
+    fn copy(
+        &mut self,
+        desk: &ReplayContext<'_>,
+        number: u64,
+        offset: u64,
+        most: u64,
+    ) -> std::io::Result<u64> {
         self.out.resize(most as usize, 0);
         let read = read_segment(desk.store, number, offset, &mut self.out);
         let read = read.map_err(|error| std::io::Error::other(error.to_string()))?;
@@ -426,7 +432,7 @@ impl Connection {
         Ok(read as u64)
     }
 
-    fn advance(&mut self, desk: &Desk<'_>, sent: u64) {
+    fn advance(&mut self, desk: &ReplayContext<'_>, sent: u64) {
         if let Some((_, offset)) = &mut self.place {
             *offset += sent;
         }
@@ -436,7 +442,7 @@ impl Connection {
     }
 
     /// Opens the segment's file, if pages can be sent from it.
-    fn open(&mut self, desk: &Desk<'_>, number: u64) {
+    fn open(&mut self, desk: &ReplayContext<'_>, number: u64) {
         if self.file.as_ref().is_none_or(|(known, _)| *known != number) {
             self.file = Some((number, desk.store.open_segment(number)));
         }

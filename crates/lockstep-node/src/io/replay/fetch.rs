@@ -7,12 +7,12 @@
 //! ```
 
 use crossbeam::queue::ArrayQueue;
-use lockstep_core::engine::replay::{Piece, Replay, ReplayLimits, Step, Supply, piece};
+use lockstep_core::engine::replay::{ReplayItem, ReplayLimits, ReplayReader, ReplayStep, SourceState, piece};
 use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
-use lockstep_io::source::{Polled, Source};
-use lockstep_replica::replica::ReplayOrder;
-use lockstep_wire::{Identity, Nanos, REPLAY_STAY, ReplayEnd, SMALL_LEN_MAX, chain_after};
+use lockstep_io::source::{Polled, ReplayConnection};
+use lockstep_replica::replica::CatchUpPlan;
+use lockstep_wire::{Identity, Nanos, REPLAY_STAY, ReplayEndReason, SMALL_LEN_MAX, chain_after};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -29,7 +29,7 @@ const QUIET: Duration = Duration::from_millis(20);
 
 /// The numbers of orders rise from 1, so that what an earlier one brought late is known.
 struct Shared {
-    order: Mutex<(u64, Option<ReplayOrder>)>,
+    order: Mutex<(u64, Option<CatchUpPlan>)>,
     /// Another order, or none, than the thread is working on.
     changed: AtomicBool,
     stop: AtomicBool,
@@ -96,18 +96,18 @@ impl Fetch {
     }
 
     /// What the source does for the present; `None` while nothing is ordered.
-    pub fn supply(&self) -> Option<Supply> {
+    pub fn supply(&self) -> Option<SourceState> {
         self.ordered.then(|| {
             let said = self.shared.supply.load(Ordering::Acquire);
             let is_taken = self.shared.full.is_empty() && self.at >= self.chunk.len();
-            let all = [Supply::Awaited, Supply::AtEnd];
+            let all = [SourceState::Awaited, SourceState::AtEnd];
             let found = all.into_iter().find(|supply| said == packed(self.number, *supply) && is_taken);
-            found.unwrap_or(Supply::Gives)
+            found.unwrap_or(SourceState::Gives)
         })
     }
 
     /// Asks for a replay, or for none any more. What is under way is thrown away.
-    pub fn order(&mut self, order: Option<ReplayOrder>) {
+    pub fn order(&mut self, order: Option<CatchUpPlan>) {
         (self.ordered, self.number) = (order.is_some(), self.number + 1);
         *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner) = (self.number, order);
         self.shared.changed.store(true, Ordering::Release);
@@ -168,12 +168,12 @@ impl Drop for Fetch {
 
 struct Worker {
     shared: Arc<Shared>,
-    replay: Replay,
-    source: Source,
+    replay: ReplayReader,
+    source: ReplayConnection,
     cluster: u64,
     clock: Clock,
     /// Where the next request begins, and the order's number.
-    order: Option<ReplayOrder>,
+    order: Option<CatchUpPlan>,
     number: u64,
     chunk: Vec<u8>,
 }
@@ -183,8 +183,8 @@ impl Worker {
         let cluster = limits.cluster;
         Self {
             shared,
-            replay: Replay::new(limits),
-            source: Source::default(),
+            replay: ReplayReader::new(limits),
+            source: ReplayConnection::default(),
             cluster,
             clock: Clock::start(),
             order: None,
@@ -212,7 +212,7 @@ impl Worker {
         self.chunk.clear();
         match self.order {
             None => self.replay.finish(),
-            Some(ReplayOrder { from, .. }) => {
+            Some(CatchUpPlan { from, .. }) => {
                 if self.replay.restart(self.clock.now()) {
                     tracing::info!(from, "what is missing has left every ring: it is read from a journal");
                 }
@@ -225,7 +225,7 @@ impl Worker {
         let Some(order) = self.order else { return false };
         let now = self.clock.now();
         match self.replay.poll(now) {
-            Some(Step::Open(to)) => {
+            Some(ReplayStep::Open(to)) => {
                 let mut request = [0; SMALL_LEN_MAX];
                 let from = (order.from, order.chain);
                 let len = self.replay.write_request(&mut request, order.history, from, REPLAY_STAY);
@@ -233,7 +233,7 @@ impl Worker {
                     self.replay.on_lost(now);
                 }
             }
-            Some(Step::Close) => self.source.close(),
+            Some(ReplayStep::Close) => self.source.close(),
             None => {}
         }
         if !self.chunk.is_empty() && !self.hand_over() {
@@ -258,7 +258,7 @@ impl Worker {
             self.replay.on_lost(now);
         }
         let handed = self.chunk.is_empty() || self.hand_over();
-        let supply = if handed { self.replay.supply() } else { Supply::Gives };
+        let supply = if handed { self.replay.supply() } else { SourceState::Gives };
         self.shared.supply.store(packed(self.number, supply), Ordering::Release);
         self.look_for_failure(now);
         matches!(polled, Polled::Bytes(_)) && handed
@@ -278,7 +278,7 @@ impl Worker {
 
     fn look_for_failure(&mut self, now: Nanos) {
         if let Some(failed) = self.replay.failed() {
-            let why = failed.why.map_or("no journal can be reached", ReplayEnd::name);
+            let why = failed.why.map_or("no journal can be reached", ReplayEndReason::name);
             let from = self.order.map_or(0, |order| order.from);
             tracing::error!(
                 from,
@@ -293,34 +293,34 @@ impl Worker {
 }
 
 /// What the source of the order of that number does, in one word.
-fn packed(order: u64, supply: Supply) -> u64 {
+fn packed(order: u64, supply: SourceState) -> u64 {
     order << 2 | supply as u64
 }
 
 /// Frames go into the chunk; answers and marks tell how things stand.
 fn take_piece(
-    replay: &mut Replay,
+    replay: &mut ReplayReader,
     now: Nanos,
     shared: &Shared,
-    piece: Piece<'_>,
+    piece: ReplayItem<'_>,
     chunk: &mut Vec<u8>,
-    order: &mut Option<ReplayOrder>,
+    order: &mut Option<CatchUpPlan>,
 ) {
     match piece {
-        Piece::Answer(header, body) => {
+        ReplayItem::Answer(header, body) => {
             if replay.on_answer(now, &body) {
                 shared.giver.store(header.identity().packed(), Ordering::Release);
                 shared.history.store(header.history, Ordering::Release);
             }
         }
-        Piece::Mark(_, body) => replay.on_mark(now, &body),
-        Piece::Frame(frame) if replay.on_frame(now) => {
+        ReplayItem::Mark(_, body) => replay.on_mark(now, &body),
+        ReplayItem::Frame(frame) if replay.on_frame(now) => {
             chunk.extend_from_slice(frame.bytes);
             // Should this source be lost, the next one goes on here.
             let (history, from) = (frame.header.history, frame.header.next_seq());
-            *order = Some(ReplayOrder { history, from, chain: Some(chain_after(frame.header)) });
+            *order = Some(CatchUpPlan { history, from, chain: Some(chain_after(frame.header)) });
         }
-        Piece::Frame(_) => {}
+        ReplayItem::Frame(_) => {}
     }
 }
 
@@ -345,23 +345,23 @@ mod tests {
         let me = Identity { replica: 9, incarnation: 0 };
         let mut fetch = Fetch::start(ReplayLimits::new(7, me, vec![address])).unwrap();
         assert_eq!(fetch.supply(), None);
-        fetch.order(Some(ReplayOrder { history: 0, from: 10, chain: None }));
+        fetch.order(Some(CatchUpPlan { history: 0, from: 10, chain: None }));
         let (mut connection, _) = server.accept().unwrap();
         let await_supply = |fetch: &Fetch, supply| {
             while fetch.supply() != Some(supply) {
                 std::thread::sleep(PAUSE);
             }
         };
-        await_supply(&fetch, Supply::Awaited);
+        await_supply(&fetch, SourceState::Awaited);
         let mut mark = [0; REPLAY_LEN];
         let header = |kind| Header { cluster: 7, ..Header::new(kind) };
         let body = ReplayBody { next: 10, oldest_seq: 1, end: 0, reserved: 0 };
         write_replay(&mut mark, header(Kind::ReplayAnswer), body);
         connection.write_all(&mark).unwrap();
-        await_supply(&fetch, Supply::Gives);
+        await_supply(&fetch, SourceState::Gives);
         write_replay(&mut mark, header(Kind::ReplayMark), body);
         connection.write_all(&mark).unwrap();
-        await_supply(&fetch, Supply::AtEnd);
+        await_supply(&fetch, SourceState::AtEnd);
     }
 
     /// What is mended from another journal is fetched hole by hole: a frame that the order before this one brought late
@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn what_an_earlier_order_brings_late_is_thrown_away() {
         let mut fetch = Fetch::of(Arc::new(Shared::new()), None);
-        let order = |from| Some(ReplayOrder { history: 0, from, chain: None });
+        let order = |from| Some(CatchUpPlan { history: 0, from, chain: None });
         let (mut orders, mut seen) = (Vec::new(), Vec::new());
         for from in [10, 50] {
             fetch.order(order(from));
@@ -377,16 +377,16 @@ mod tests {
         }
         // The thread has not looked yet, and is at the end of the first one.
         assert!(fetch.shared.full.push((orders[0], frame(10))).is_ok());
-        fetch.shared.supply.store(packed(orders[0], Supply::AtEnd), Ordering::Release);
+        fetch.shared.supply.store(packed(orders[0], SourceState::AtEnd), Ordering::Release);
         assert_eq!(fetch.take(9, |_| panic!("it was withdrawn")), 0);
-        assert_eq!(fetch.supply(), Some(Supply::Gives), "nothing of the present order is known");
+        assert_eq!(fetch.supply(), Some(SourceState::Gives), "nothing of the present order is known");
         assert!(fetch.shared.full.push((orders[1], frame(50))).is_ok());
         let taken = fetch.take(9, |bytes| {
             seen.push(Header::peek(bytes).map(|header| header.first_seq));
             true
         });
         assert_eq!((taken, seen), (1, vec![Some(50)]));
-        fetch.shared.supply.store(packed(orders[1], Supply::AtEnd), Ordering::Release);
-        assert_eq!(fetch.supply(), Some(Supply::AtEnd));
+        fetch.shared.supply.store(packed(orders[1], SourceState::AtEnd), Ordering::Release);
+        assert_eq!(fetch.supply(), Some(SourceState::AtEnd));
     }
 }

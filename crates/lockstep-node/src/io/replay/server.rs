@@ -1,10 +1,10 @@
 //! The server's loop: accept, look at what was written, give each reader its turn.
 
-use super::connection::{Connection, Desk, Turned};
+use super::connection::{ReplayContext, ReplayServerConnection, TurnOutcome};
 use crate::io::store::DirStore;
 use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
-use lockstep_replica::journal::shelf::{Shelf, Written};
+use lockstep_replica::journal::shelf::{SegmentIndex, Written};
 use lockstep_wire::{Identity, Nanos};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -53,7 +53,7 @@ impl ServerStats {
 }
 
 /// A running server; dropped, it tells its readers and ends.
-pub struct Server {
+pub struct ReplayServer {
     stop: Arc<AtomicBool>,
     waker: Waker,
     thread: Option<JoinHandle<()>>,
@@ -81,7 +81,7 @@ const SPENT: Duration = Duration::from_millis(1);
 /// Between two looks at the clock while nothing is to be done.
 const QUIET: Duration = Duration::from_millis(250);
 
-impl Server {
+impl ReplayServer {
     /// Begins to listen. `written` tells what the journal's side thread has written.
     ///
     /// # Errors
@@ -112,7 +112,7 @@ impl Server {
             connections: Vec::new(),
             tokens: FIRST,
             store: DirStore::reader(&settings.journal),
-            shelf: Shelf::default(),
+            shelf: SegmentIndex::default(),
             written: Box::new(written),
             last: Written::default(),
             moved_at: 0,
@@ -143,7 +143,7 @@ impl Server {
     }
 }
 
-impl Drop for Server {
+impl Drop for ReplayServer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Release);
         let _ = self.waker.wake(); // it looks by itself now and then
@@ -158,10 +158,10 @@ struct Room {
     settings: ServerSettings,
     poll: Poll,
     listener: TcpListener,
-    connections: Vec<(Token, Connection)>,
+    connections: Vec<(Token, ReplayServerConnection)>,
     tokens: usize,
     store: DirStore,
-    shelf: Shelf,
+    shelf: SegmentIndex,
     written: Box<dyn Fn() -> Written + Send>,
     last: Written,
     moved_at: Nanos,
@@ -207,7 +207,7 @@ impl Room {
             if self.poll.registry().register(&mut stream, token, interest).is_ok() {
                 let readers = self.connections.iter().filter(|(_, one)| one.takes_a_place()).count();
                 let doomed = readers >= self.settings.readers_max;
-                let connection = Connection::new(stream, peer, self.clock.now(), doomed);
+                let connection = ReplayServerConnection::new(stream, peer, self.clock.now(), doomed);
                 self.connections.push((token, connection));
             }
         }
@@ -223,7 +223,7 @@ impl Room {
         let mut allowance = self.allowance(now);
         let before = allowance;
         let Self { settings, store, shelf, last, connections, stats, clock, broken_until, .. } = self;
-        let mut desk = Desk {
+        let mut desk = ReplayContext {
             cluster: settings.cluster,
             identity: settings.identity,
             by_leader: settings.by_leader,
@@ -241,18 +241,18 @@ impl Room {
             let turned = connection.turn(&mut desk, &mut allowance);
             stats.sent_bytes.fetch_add(connection.sent_bytes - sent, Ordering::AcqRel);
             wait = wait.min(match turned {
-                Turned::Went => Duration::ZERO,
-                Turned::Spent => SPENT,
-                Turned::AtEnd => STAY,
-                Turned::Blocked | Turned::Gone => QUIET,
+                TurnOutcome::Went => Duration::ZERO,
+                TurnOutcome::Spent => SPENT,
+                TurnOutcome::AtEnd => STAY,
+                TurnOutcome::Blocked | TurnOutcome::Gone => QUIET,
             });
-            if turned == Turned::Gone {
+            if turned == TurnOutcome::Gone {
                 stats.served.fetch_add(1, Ordering::AcqRel);
                 let (bytes, end) =
                     (connection.sent_bytes, connection.end.map_or("it left", |end| end.name()));
                 tracing::info!(peer = %connection.peer, bytes, "replay ended: {end}");
             }
-            turned != Turned::Gone
+            turned != TurnOutcome::Gone
         });
         // Whoever came last in this turn comes first in the next one.
         if !connections.is_empty() {
@@ -277,7 +277,7 @@ impl Room {
             self.gone = 0;
             return;
         };
-        self.shelf = Shelf::default();
+        self.shelf = SegmentIndex::default();
         self.gone += 1;
         // What retention removed just while it was read is not missed in the next turn.
         if !error.is_gone() || self.gone > GONE_MAX {

@@ -4,15 +4,15 @@ use super::*;
 use crate::journal::packed::read_segment;
 use crate::journal::ports::Store;
 use crate::journal::segment::GROUP_MARK_LEN;
-use crate::journal::shelf::{Shelf, ShelfError};
-use crate::journal::side::{Inputs, Next, Remark, Side, SideSettings};
+use crate::journal::shelf::{SegmentIndex, SegmentIndexError};
+use crate::journal::side::{Inputs, SideEvent, SideSettings, SideStep, SideThread};
 use crate::journal::verify;
 
 /// A journal with several sealed segments, and its side thread.
 struct Aside {
     store: MemoryStore,
     memory: MemoryTail,
-    side: Side,
+    side: SideThread,
     now: Nanos,
     frames: Vec<Frame>,
 }
@@ -30,20 +30,20 @@ fn aside(packs: bool) -> Aside {
     }
     let Journal { store, opened } = journal;
     let settings = SideSettings { scrub_bytes_per_s: 1 << 30, ..SideSettings::new(false) };
-    let side = Side::new(opened.writer, opened.superblock, settings);
+    let side = SideThread::new(opened.writer, opened.superblock, settings);
     Aside { store, memory: opened.tail.into_memory(), side, now: 0, frames }
 }
 
 impl Aside {
     /// Some turns, a tenth of a second apart; what is missing is brought from `others`.
-    fn turns(&mut self, count: usize, others: &[Frame]) -> Vec<Remark> {
+    fn turns(&mut self, count: usize, others: &[Frame]) -> Vec<SideEvent> {
         let mut said = Vec::new();
         for _ in 0..count {
             self.now += 100_000_000;
             let inputs = Inputs { now: self.now, committed: Seq::MAX, ..Inputs::default() };
             for _ in 0..2 {
                 let next = self.side.turn(&mut self.store, &mut self.memory, &inputs, &mut said);
-                assert!(!matches!(next, Next::Failed(_)), "{next:?}");
+                assert!(!matches!(next, SideStep::Failed(_)), "{next:?}");
             }
             while let Some(missing) = self.side.missing() {
                 let first_seq = |frame: &Frame| Header::peek(frame).unwrap().first_seq;
@@ -64,8 +64,8 @@ impl Aside {
     }
 }
 
-fn was_mended(said: &[Remark], number: u64) -> bool {
-    said.contains(&Remark::Mended(number))
+fn was_mended(said: &[SideEvent], number: u64) -> bool {
+    said.contains(&SideEvent::Mended(number))
 }
 
 #[test]
@@ -80,8 +80,7 @@ fn a_bit_that_flips_anywhere_in_a_sealed_segment_is_named_and_mended_to_what_was
         for at in (first..len as usize - GROUP_MARK_LEN - 1).step_by(if packs { 997 } else { 1_999 }) {
             aside.store.file_mut(file).unwrap()[at] ^= 0x10;
             let said = aside.turns(24, &frames);
-            let named =
-                |remark: &Remark| matches!(remark, Remark::Damaged(found) if found.file == file.to_string());
+            let named = |remark: &SideEvent| matches!(remark, SideEvent::Damaged(found) if found.file == file.to_string());
             assert!(said.iter().any(named) && was_mended(&said, 2), "byte {at}: {said:?}");
             assert_eq!(aside.side.damaged(), (0, 0), "byte {at}");
             assert!(aside.bytes(2) == whole, "byte {at}");
@@ -119,12 +118,12 @@ fn frames_of_another_log_mend_nothing_and_the_tries_end() {
     let lefts: Vec<u32> = said
         .iter()
         .filter_map(|remark| match remark {
-            Remark::NotMended { number: 2, left, .. } => Some(*left),
+            SideEvent::NotMended { number: 2, left, .. } => Some(*left),
             _ => None,
         })
         .collect();
     assert_eq!(lefts, [4, 3, 2, 1, 0]);
-    let told = said.iter().filter(|remark| matches!(remark, Remark::Damaged(_))).count();
+    let told = said.iter().filter(|remark| matches!(remark, SideEvent::Damaged(_))).count();
     assert_eq!(told, 1, "what was found is told once: {said:?}");
     assert!(aside.bytes(2) == damaged, "nothing was changed");
     assert_eq!(aside.side.damaged().0, 1);
@@ -145,7 +144,7 @@ fn a_frame_that_follows_and_leads_elsewhere_mends_nothing() {
     aside.store.file_mut(FileName::Segment(2)).unwrap()[at] ^= 1;
     let damaged = aside.bytes(2);
     let said = aside.turns(1_000, &others);
-    let is_said = |remark: &Remark| matches!(remark, Remark::NotMended { number: 2, left: 0, .. });
+    let is_said = |remark: &SideEvent| matches!(remark, SideEvent::NotMended { number: 2, left: 0, .. });
     assert!(said.iter().any(is_said) && !was_mended(&said, 2), "{said:?}");
     assert!(aside.bytes(2) == damaged);
 }
@@ -156,12 +155,12 @@ fn a_damaged_segment_is_not_served_and_the_others_are() {
     let frames = aside.frames.clone();
     aside.store.file_mut(FileName::Segment(2)).unwrap()[30_000] ^= 1;
     let first = aside.turns(12, &[]);
-    assert!(matches!(first[0], Remark::Damaged(_)), "{first:?}");
+    assert!(matches!(first[0], SideEvent::Damaged(_)), "{first:?}");
     let (count, seq) = aside.side.damaged();
-    let mut shelf = Shelf::default();
+    let mut shelf = SegmentIndex::default();
     shelf.refresh(&aside.store, &aside.side.written()).unwrap();
     let located = shelf.locate(&aside.store, seq);
-    assert!(count == 1 && matches!(located, Err(ShelfError::Damage(_))), "{located:?}");
+    assert!(count == 1 && matches!(located, Err(SegmentIndexError::Damage(_))), "{located:?}");
     let last = Header::peek(frames.last().unwrap()).unwrap().first_seq;
     for seq in [1, last] {
         assert!(shelf.locate(&aside.store, seq).unwrap().is_some());
@@ -207,10 +206,10 @@ fn what_was_superseded_by_an_exchange_is_not_mended_and_that_is_said() {
     let Journal { mut store, opened } = journal;
     store.file_mut(FileName::Segment(1)).unwrap()[at as usize] ^= 1;
     let side = SideSettings { scrub_bytes_per_s: 1 << 30, ..SideSettings::new(false) };
-    let side = Side::new(opened.writer, opened.superblock, side);
+    let side = SideThread::new(opened.writer, opened.superblock, side);
     let mut aside = Aside { store, memory: opened.tail.into_memory(), side, now: 0, frames: Vec::new() };
     let said = aside.turns(30, &frames);
-    let is_said = |remark: &Remark| matches!(remark, Remark::NotMended { number: 1, .. });
+    let is_said = |remark: &SideEvent| matches!(remark, SideEvent::NotMended { number: 1, .. });
     assert!(said.iter().any(is_said) && !was_mended(&said, 1), "{said:?}");
 }
 

@@ -16,7 +16,7 @@ mod torn;
 use crate::journal::memory::{MemoryStore, MemoryTail};
 use crate::journal::ports::{FileName, Word};
 use crate::journal::{
-    Completeness, Looked, Opened, Settings, Tail, copy_behind, format, look, open, read_segments,
+    Completeness, Inspection, OpenedJournal, Settings, Tail, copy_behind, format, look, open, read_segments,
 };
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::*;
@@ -153,7 +153,7 @@ pub fn publisher_open(end: &LogEnd, id: u32, name: &str) -> Frame {
 #[derive(Debug)]
 pub struct Journal {
     pub store: MemoryStore,
-    pub opened: Opened<MemoryTail>,
+    pub opened: OpenedJournal<MemoryTail>,
 }
 
 impl Journal {
@@ -258,12 +258,12 @@ impl Journal {
 }
 
 /// What a look finds, with a ring and without.
-pub fn looked(store: &MemoryStore, memory: Option<&MemoryTail>, settings: Settings) -> Looked {
+pub fn looked(store: &MemoryStore, memory: Option<&MemoryTail>, settings: Settings) -> Inspection {
     look(store, memory, settings).unwrap()
 }
 
 /// Whether a look calls it complete.
-pub fn is_complete(looked: &Looked) -> bool {
+pub fn is_complete(looked: &Inspection) -> bool {
     looked.completeness() == &Completeness::Complete
 }
 

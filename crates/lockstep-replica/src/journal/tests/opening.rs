@@ -1,12 +1,12 @@
 use super::*;
 use crate::journal::ports::StoreFault;
-use crate::journal::{Damage, OpenError};
+use crate::journal::{Damage, JournalOpenError};
 
 fn rebooted() -> Settings {
     Settings { boot: [8, 8], ..settings() }
 }
 
-fn refusal(store: &mut MemoryStore, memory: MemoryTail, settings: Settings) -> OpenError {
+fn refusal(store: &mut MemoryStore, memory: MemoryTail, settings: Settings) -> JournalOpenError {
     open(store, memory, settings).map(|_| ()).unwrap_err()
 }
 
@@ -172,7 +172,9 @@ fn every_refusal_says_what_to_do() {
 
     let mut full = MemoryStore::default();
     full.set_capacity_bytes(1000);
-    let OpenError::Store(error) = format(&mut full, CLUSTER, IDENTITY, BOOT).unwrap_err() else { panic!() };
+    let JournalOpenError::Store(error) = format(&mut full, CLUSTER, IDENTITY, BOOT).unwrap_err() else {
+        panic!()
+    };
     assert_eq!(error.fault, StoreFault::NoSpace);
     assert!(error.to_string().contains("free some space"));
 }
@@ -216,7 +218,7 @@ fn a_superblock_of_another_version_is_refused_by_name() {
         copy[12..16].copy_from_slice(&checksum.to_le_bytes());
     }
     let refused = refusal(&mut store, memory, settings());
-    assert_eq!(refused, OpenError::Version(77));
+    assert_eq!(refused, JournalOpenError::Version(77));
     assert!(refused.to_string().contains("run the one that wrote it"));
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 use crate::journal::packed::{pack, read_segment};
 use crate::journal::ports::Store;
-use crate::journal::shelf::{Shelf, Written};
+use crate::journal::shelf::{SegmentIndex, Written};
 use crate::journal::verify;
 use lockstep_core::proto::lineage::Lineage;
 
@@ -32,7 +32,7 @@ fn a_packed_journal_holds_the_same_log_and_opens_again() {
     assert_eq!(journal.frames_in_segments(1), frames);
     let seq = Header::peek(&frames[700]).unwrap().first_seq;
     assert_eq!(journal.frames_in_segments(seq), frames[700..]);
-    let mut shelf = Shelf::default();
+    let mut shelf = SegmentIndex::default();
     let (number, offset) = journal.opened.writer.place();
     let to = Written {
         number,

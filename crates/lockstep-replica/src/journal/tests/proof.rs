@@ -1,7 +1,7 @@
 //! What a journal is judged by: the record of its last run, and nothing that is configured now.
 
 use super::*;
-use crate::journal::OpenError;
+use crate::journal::JournalOpenError;
 
 fn rebooted() -> Settings {
     Settings { boot: [8, 8], ..settings() }
@@ -45,8 +45,8 @@ fn s9_a_start_that_fails_before_the_journal_is_used_leaves_the_clean_mark() {
     let (mut store, memory) = journal.stop();
     let seen = looked(&store, Some(&memory), settings());
     let failed =
-        seen.start(&mut store, |_| Err::<(MemoryTail, ()), _>(OpenError::Settings("no port".into())));
-    assert_eq!(failed.map(|_| ()).unwrap_err(), OpenError::Settings("no port".into()));
+        seen.start(&mut store, |_| Err::<(MemoryTail, ()), _>(JournalOpenError::Settings("no port".into())));
+    assert_eq!(failed.map(|_| ()).unwrap_err(), JournalOpenError::Settings("no port".into()));
     assert!(is_complete(&looked(&store, None, rebooted())));
 }
 

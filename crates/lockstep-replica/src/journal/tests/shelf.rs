@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::journal::ports::Store;
-use crate::journal::shelf::{Shelf, Stretch, Written};
+use crate::journal::shelf::{SegmentIndex, SegmentRange, Written};
 use crate::journal::{Retention, read_segments};
 use lockstep_core::proto::lineage::Lineage;
 use proptest::prelude::*;
@@ -14,7 +14,7 @@ fn written(journal: &Journal, commit_next: Seq) -> Written {
 }
 
 /// The bytes of the log from the frame that holds `from` on, below `bound`, as a server would send them.
-fn served(shelf: &mut Shelf, store: &MemoryStore, from: Seq, bound: Seq, len_max: u64) -> Vec<u8> {
+fn served(shelf: &mut SegmentIndex, store: &MemoryStore, from: Seq, bound: Seq, len_max: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut place: Option<(u64, u64)> = None;
     let mut seq = from;
@@ -30,7 +30,7 @@ fn served(shelf: &mut Shelf, store: &MemoryStore, from: Seq, bound: Seq, len_max
             },
         };
         let stretch = shelf.stretch(store, (number, offset), seq, bound, len_max).unwrap();
-        let Some(Stretch { len, next, .. }) = stretch else {
+        let Some(SegmentRange { len, next, .. }) = stretch else {
             assert!(place.take().is_some(), "no progress at seq {seq}, {number}/{offset}");
             continue;
         };
@@ -93,7 +93,7 @@ proptest! {
         often in any::<bool>(),
     ) {
         let mut journal = Journal::begun();
-        let (mut shelf, mut round) = (Shelf::default(), 2);
+        let (mut shelf, mut round) = (SegmentIndex::default(), 2);
         for (what, count, len) in steps {
             journal.grow(count, 1, len);
             journal.drain();
@@ -126,7 +126,7 @@ fn what_the_segments_lack_of_an_exchange_is_not_served_from_the_old_log() {
     let mut journal = Journal::begun();
     journal.grow(20, 1, 100);
     journal.drain();
-    let mut shelf = Shelf::default();
+    let mut shelf = SegmentIndex::default();
     let before = written(&journal, 4);
     shelf.refresh(&journal.store, &before).unwrap();
     // The hot thread has exchanged the end; the side thread has not written it and says so.
@@ -145,7 +145,7 @@ fn segments_that_retention_removed_are_told_as_too_old() {
     let mut journal = Journal::begun();
     journal.grow(3_000, 1, 1200);
     journal.drain();
-    let mut shelf = Shelf::default();
+    let mut shelf = SegmentIndex::default();
     shelf.refresh(&journal.store, &written(&journal, 1)).unwrap();
     assert_eq!(shelf.oldest_seq(), 1);
     let kept = Retention { bytes_max: 1 << 20, age_ns_max: 0 };
@@ -169,6 +169,6 @@ fn damage_is_named_where_a_reader_would_meet_it() {
     let to = written(&journal, 1);
     let file = segment_files(&journal.store)[0];
     journal.store.file_mut(file).unwrap()[9_000] ^= 4;
-    let error = Shelf::default().refresh(&journal.store, &to).unwrap_err().to_string();
+    let error = SegmentIndex::default().refresh(&journal.store, &to).unwrap_err().to_string();
     assert!(error.contains("0000000001.seg is damaged at byte") && error.contains("checksum"), "{error}");
 }

@@ -2,16 +2,16 @@
 
 use super::*;
 use crate::journal::ports::StoreFault;
-use crate::journal::side::{Inputs, Remark, Side, SideSettings};
+use crate::journal::side::{Inputs, SideEvent, SideSettings, SideThread};
 
 /// One lack is told once, and over once, although records are written all the while.
 #[test]
 fn a_lack_that_stops_a_chore_lasts_until_that_chore_is_done() {
     let Journal { mut store, opened } = Journal::begun();
     let mut tail = opened.tail;
-    let mut side = Side::new(opened.writer, opened.superblock, SideSettings::new(false));
+    let mut side = SideThread::new(opened.writer, opened.superblock, SideSettings::new(false));
     let (mut remarks, mut now) = (Vec::new(), 0);
-    let mut turns = |side: &mut Side, store: &mut MemoryStore, tail: &mut Tail<MemoryTail>| {
+    let mut turns = |side: &mut SideThread, store: &mut MemoryStore, tail: &mut Tail<MemoryTail>| {
         let mut stuck = Vec::new();
         for _ in 0..20 {
             now += 1_000_000;
@@ -25,9 +25,9 @@ fn a_lack_that_stops_a_chore_lasts_until_that_chore_is_done() {
     store.set_unlisted(true);
     let (stuck, told) = turns(&mut side, &mut store, &mut tail);
     assert_eq!(stuck[2..], [Some(StoreFault::Descriptors); 18]);
-    assert!(matches!(told[..], [Remark::Stuck(_)]), "{told:?}");
+    assert!(matches!(told[..], [SideEvent::Stuck(_)]), "{told:?}");
     assert!(side.written_seq() > 15, "records are written: {}", side.written_seq());
     store.set_unlisted(false);
     let (stuck, told) = turns(&mut side, &mut store, &mut tail);
-    assert_eq!((stuck[19], told), (None, vec![Remark::GoesOn]));
+    assert_eq!((stuck[19], told), (None, vec![SideEvent::GoesOn]));
 }

@@ -1,6 +1,6 @@
 use super::*;
-use crate::journal::{AppendError, Span};
-use lockstep_core::proto::log::Misfit;
+use crate::journal::{AppendError, RingSpan};
+use lockstep_core::proto::log::LogMismatch;
 
 #[test]
 fn a_leader_builds_in_the_room_and_what_it_keeps_is_the_log() {
@@ -50,7 +50,7 @@ fn a_standby_refuses_what_does_not_follow_and_what_is_too_long() {
     let end = journal.end();
     let ahead = messages(&LogEnd { next: 9, ..end }, 1, 8);
     let refused = journal.tail().append(&FrameView::from_prefix(&ahead).unwrap());
-    assert_eq!(refused, Err(AppendError::Misfit(Misfit::Ahead)));
+    assert_eq!(refused, Err(AppendError::Misfit(LogMismatch::Ahead)));
     let mut long = vec![0; 4096];
     let mut open = OpenFrame::default();
     assert!(open.push(&mut long, entry(EntryKind::Message, 1, 4), &[0; 2000]));
@@ -147,7 +147,7 @@ fn what_memory_lost_is_named_on_reading() {
 #[test]
 fn an_old_span_is_never_taken_for_another_frame() {
     let mut journal = Journal::begun();
-    let old: Span = journal.opened.tail.find(1).unwrap();
+    let old: RingSpan = journal.opened.tail.find(1).unwrap();
     journal.grow(300, 3, 333);
     assert!(journal.opened.tail.oldest_seq() > 1);
     assert_eq!(journal.opened.tail.find(1), None);

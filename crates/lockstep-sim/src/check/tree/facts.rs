@@ -1,6 +1,6 @@
 //! What a reader must be told of each entry of a log.
 
-use super::{Node, Stem, Tree};
+use super::{Stem, Tree, TreeNode};
 use crate::check::digest;
 use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_wire::{
@@ -115,12 +115,12 @@ impl Stem {
 
 impl Tree {
     /// The frames whose entry at `seq` tells so to a reader that was told everything from `from` on.
-    pub fn telling(&self, seq: Seq, told: Fact, from: Seq) -> impl Iterator<Item = Node> {
+    pub fn telling(&self, seq: Seq, told: Fact, from: Seq) -> impl Iterator<Item = TreeNode> {
         self.containing(seq).filter(move |node| self.stem(*node).tells(seq, told, from))
     }
 
     /// Whether the log that ends with `log` has nothing from `from` on but words that a change is committed.
-    pub fn only_settles(&self, log: Option<Node>, from: Seq) -> bool {
+    pub fn only_settles(&self, log: Option<TreeNode>, from: Seq) -> bool {
         let settles = |fact: &Fact| *fact == Fact::Passed(EntryKind::Settled);
         let frames = self.path(self.cut(log, from), log);
         frames.into_iter().all(|node| self.stem(node).facts.iter().all(settles))

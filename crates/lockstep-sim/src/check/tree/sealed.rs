@@ -1,6 +1,6 @@
 //! What a log has decided, as a checkpoint of it must say.
 
-use super::{Line, Node, Tree};
+use super::{Line, Tree, TreeNode};
 use crate::check::Violation;
 use lockstep_core::proto::publishers::PublisherState;
 use lockstep_replica::journal::Checkpoint;
@@ -10,7 +10,7 @@ use lockstep_wire::{Epoch, FrameView, MemberBody, PublisherId};
 impl Tree {
     /// S8: a replica's tables at the end of the log that ends with `node` say what its frames say; of epochs, from the
     /// one in force at the commit on that the log announces.
-    pub fn check_tables(&self, node: Option<Node>, tables: &Checkpoint) -> Result<(), Violation> {
+    pub fn check_tables(&self, node: Option<TreeNode>, tables: &Checkpoint) -> Result<(), Violation> {
         let Some(stem) = node.map(|node| self.stem(node)) else {
             let is_blank = *tables == Checkpoint::default();
             return if is_blank { Ok(()) } else { Err(format!("S8: tables of a blank log: {tables:?}")) };
@@ -47,7 +47,7 @@ impl Tree {
 
     /// S8: the same of what is not known to be committed: what undoes an open or a close, the members before a change;
     /// and of the frame that starts the epoch.
-    fn check_open_part(&self, node: Option<Node>, tables: &Checkpoint) -> Result<(), Violation> {
+    fn check_open_part(&self, node: Option<TreeNode>, tables: &Checkpoint) -> Result<(), Violation> {
         let Some((node, stem)) = node.map(|node| (node, self.stem(node))) else { return Ok(()) };
         let broken = |what: &str, have: &dyn std::fmt::Debug, log: &dyn std::fmt::Debug| {
             Err(format!("S8: the log up to {} has {what} {log:?}, and its tables say {have:?}", stem.next))

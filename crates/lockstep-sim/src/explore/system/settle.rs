@@ -1,6 +1,6 @@
 //! What a perfect network would make of a state: everybody hears everything, and no state may be stuck.
 
-use super::{BEAT, HEAL, HEAR, State, Step, System};
+use super::{BEAT, HEAL, HEAR, System, SystemState, SystemStep};
 
 /// Everybody hears everything so often, and then nothing new may be said.
 const QUIET_ROUNDS: u32 = 64;
@@ -8,17 +8,21 @@ const QUIET_ROUNDS: u32 = 64;
 impl System {
     pub(super) fn follow(
         &mut self,
-        state: &State,
-        step: Step,
-        told: &mut Vec<Step>,
-    ) -> Result<State, String> {
+        state: &SystemState,
+        step: SystemStep,
+        told: &mut Vec<SystemStep>,
+    ) -> Result<SystemState, String> {
         let Some(next) = self.apply(state, step) else { return Ok(state.clone()) };
         told.push(step);
         next
     }
 
     /// Everything that was sent is heard by everybody, until nothing new is said.
-    pub(super) fn quiet(&mut self, state: &State, told: &mut Vec<Step>) -> Result<State, String> {
+    pub(super) fn quiet(
+        &mut self,
+        state: &SystemState,
+        told: &mut Vec<SystemStep>,
+    ) -> Result<SystemState, String> {
         let mut state = state.clone();
         let mut steps = Vec::new();
         for _ in 0..QUIET_ROUNDS {
@@ -36,7 +40,11 @@ impl System {
 
     /// No state is stuck: once the network is whole and one replica after the other campaigns, all values
     /// are committed everywhere. What was done for that is added to `told`.
-    pub(in crate::explore) fn settle(&mut self, state: &State, told: &mut Vec<Step>) -> Result<(), String> {
+    pub(in crate::explore) fn settle(
+        &mut self,
+        state: &SystemState,
+        told: &mut Vec<SystemStep>,
+    ) -> Result<(), String> {
         if !self.scope.changes.is_empty() {
             // Who is needed, and who may lead, is another question in each state.
             return Ok(());
@@ -44,7 +52,7 @@ impl System {
         let mut state = self.quiet(state, told)?;
         for attempt in 0..2 * self.scope.replicas {
             for node in 0..self.scope.replicas {
-                state = self.follow(&state, Step { node: node as u8, input: BEAT }, told)?;
+                state = self.follow(&state, SystemStep { node: node as u8, input: BEAT }, told)?;
             }
             state = self.quiet(&state, told)?;
             if self.is_settled(&state) {
@@ -53,7 +61,7 @@ impl System {
             let node = (attempt % self.scope.replicas) as u8;
             let leads = self.facts(&state, usize::from(node)).leads.is_some();
             if !leads {
-                state = self.follow(&state, Step { node, input: HEAL }, told)?;
+                state = self.follow(&state, SystemStep { node, input: HEAL }, told)?;
                 state = self.quiet(&state, told)?;
             }
         }
@@ -61,7 +69,7 @@ impl System {
     }
 
     /// All members hold all values as committed. Who lost its machine has no vote, and need not.
-    fn is_settled(&self, state: &State) -> bool {
+    fn is_settled(&self, state: &SystemState) -> bool {
         let values = |node: usize| {
             let facts = self.facts(state, node);
             self.book.count_messages(facts.committed.1) == self.scope.values
