@@ -180,7 +180,7 @@ impl<N: Net> Publisher<N> {
     }
 
     /// Opens the name of an application's outputs under the nonce that its copies share; then
-    /// [`PublisherEngine::hand_in`].
+    /// [`Publisher::hand_in`].
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -245,7 +245,7 @@ impl<N: Net> Publisher<N> {
     /// [`Outputs`] derives the numbers.
     ///
     /// # Errors
-    /// As [`PublisherEngine::try_publish`].
+    /// As [`Publisher::try_publish`].
     pub fn try_publish_at(
         &mut self,
         publisher: PublisherId,
@@ -264,7 +264,7 @@ impl<N: Net> Publisher<N> {
 
     /// Takes a message: copied once into the open datagram, which leaves when it is full or at the next
     /// `flush` or `poll`. Returns its number; its fate comes by `poll`. A message longer than
-    /// [`PublisherEngine::part_len_max`] goes out in parts, each with a number of its own: the one that is returned,
+    /// [`Publisher::part_len_max`] goes out in parts, each with a number of its own: the one that is returned,
     /// and whose fate is told, is the last part's.
     ///
     /// # Errors
@@ -279,10 +279,10 @@ impl<N: Net> Publisher<N> {
         self.engine.core.try_publish(publisher, destination, payload)
     }
 
-    /// Takes a message of `len` bytes, at most [`PublisherEngine::part_len_max`], that the caller writes in place.
+    /// Takes a message of `len` bytes, at most [`Publisher::part_len_max`], that the caller writes in place.
     ///
     /// # Errors
-    /// As [`PublisherEngine::try_publish`].
+    /// As [`Publisher::try_publish`].
     #[inline]
     pub fn try_claim(
         &mut self,
@@ -297,7 +297,7 @@ impl<N: Net> Publisher<N> {
     /// ([`SubscriberEvent::Closed`](super::SubscriberEvent::Closed)).
     ///
     /// # Errors
-    /// As [`PublisherEngine::try_publish`].
+    /// As [`Publisher::try_publish`].
     pub fn try_close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError> {
         self.engine.core.try_close(publisher, said)
     }
@@ -305,7 +305,7 @@ impl<N: Net> Publisher<N> {
     /// Marks the begin or the end of a trading day; its fate comes like a message's.
     ///
     /// # Errors
-    /// As [`PublisherEngine::try_publish`].
+    /// As [`Publisher::try_publish`].
     pub fn try_day(
         &mut self,
         publisher: PublisherId,

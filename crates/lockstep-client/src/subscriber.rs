@@ -22,7 +22,7 @@ use std::time::Duration;
 /// A lag of the commit is reported when it lasts this long.
 const LAG_REPORT_NS: u64 = 100_000_000;
 
-/// Delivers the stream to the caller of [`SubscriberEngine::poll`].
+/// Delivers the stream to the caller of [`Subscriber::poll`].
 ///
 /// ```no_run
 /// use crate::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
@@ -157,7 +157,7 @@ impl<N: Net> Subscriber<N> {
 
     /// Whether the place is known where the subscription begins. A program that reads its own messages from
     /// [`Start::Live`] publishes the first one after this returns true: a message that is stamped before is not
-    /// delivered to it, although [`SubscriberEngine::stamped_next`] may count it.
+    /// delivered to it, although [`Subscriber::stamped_next`] may count it.
     pub fn has_begun(&self) -> bool {
         self.engine.core.has_begun()
     }
@@ -168,7 +168,7 @@ impl<N: Net> Subscriber<N> {
     }
 
     /// From where a subscription must begin that is to miss nothing of what this one has not delivered: below
-    /// [`SubscriberEngine::deliver_next`] while a message larger than a datagram is not whole. What is delivered
+    /// [`Subscriber::deliver_next`] while a message larger than a datagram is not whole. What is delivered
     /// again then has a seq below that.
     pub fn resume_next(&self) -> Seq {
         self.engine.core.resume_next()

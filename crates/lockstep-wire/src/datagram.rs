@@ -188,7 +188,7 @@ pub enum QueryKind {
     Status = 3,
     /// Hand your leadership over: to the identity in the name, or to whom you choose.
     Handover = 4,
-    /// The identity in the name is dead: go on without it ([`super::VerdictBody`], as for a handover).
+    /// The identity in the name is dead: go on without it ([`super::CommandResultBody`], as for a handover).
     DeclareDead = 5,
     /// No group brings you: speak to me. A leader answers with its heartbeat, who stands by with its ack.
     Pulse = 6,

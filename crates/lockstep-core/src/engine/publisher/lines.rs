@@ -92,7 +92,7 @@ pub(super) struct StampedRun {
     pub(super) line: u32,
     /// What stands there, beside what was handed in.
     pub(super) content: PayloadMatch,
-    /// Whether `StampedRun` was told of them.
+    /// Whether `Stamped` was told of them.
     pub(super) told: bool,
 }
 
