@@ -15,11 +15,11 @@ impl Config {
     /// `LOCKSTEP_…` of this process ([`variable`] tells the name of each key's). For programs with the library.
     ///
     /// ```no_run
-    /// use crate::config::Config;
+    /// use lockstep::config::Config;
     ///
     /// // LOCKSTEP_LINES_1_INTERFACE=eth2 puts this one process on another interface.
     /// let config = Config::from_env(None)?;
-    /// # Ok::<(), crate::config::ConfigErrors>(())
+    /// # Ok::<(), lockstep::config::ConfigErrors>(())
     /// ```
     ///
     /// # Errors

@@ -20,21 +20,20 @@ pub const SUBSCRIBER: &str = "subscriber_";
 /// A process's counters file. It is removed when this is dropped; of a process that was killed it stays.
 ///
 /// ```no_run
-/// use crate::{Counted, Delivery, Flow, Start, Subscriber};
-/// use lockstep::config::Config;
+/// use lockstep_client::{Counted, Delivery, Endpoint, Flow, Start, Subscriber};
 ///
-/// let endpoint = Config::from_env(Some("lockstep.toml".as_ref()))?.endpoint();
-/// let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::Live)?;
-/// let mut counted = Counted::create(&endpoint, "risk", &["risk_orders"], None, Some(&subscriber))?;
-/// let mut orders = 0;
-/// loop {
-///     subscriber.poll(64, |_| {
-///         orders += 1;
-///         Flow::Continue
-///     });
-///     counted.publish(subscriber.clock().now(), &[orders], None, Some(&subscriber));
+/// fn count(endpoint: &Endpoint) -> Result<(), Box<dyn std::error::Error>> {
+///     let mut subscriber = Subscriber::connect(endpoint, Delivery::Committed, Start::Live)?;
+///     let mut counted = Counted::create(endpoint, "risk", &["risk_orders"], None, Some(&subscriber))?;
+///     let mut orders = 0;
+///     loop {
+///         subscriber.poll(64, |_| {
+///             orders += 1;
+///             Flow::Continue
+///         });
+///         counted.publish(subscriber.clock().now(), &[orders], None, Some(&subscriber));
+///     }
 /// }
-/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Counted {
     file: CountersFile,

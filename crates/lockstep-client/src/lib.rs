@@ -7,28 +7,27 @@
 //! datagram ends; who has a loop of its own watches [`Subscriber::sockets`] and polls again after
 //! [`Subscriber::due`] at the latest; who spins calls `poll` alone.
 //!
-//! ```ignore
-//! use lockstep_client::{Publisher, PublisherEvent};
-//! use lockstep::config::Config;
+//! ```no_run
+//! use lockstep_client::{Endpoint, Publisher, PublisherEvent};
+//! use std::error::Error;
 //! use std::time::Duration;
 //!
-//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let endpoint = Config::from_env(Some("lockstep.toml".as_ref()))?.endpoint();
-//! let mut publisher = Publisher::connect(&endpoint)?;
-//! let orders = publisher.open("orders", Duration::from_secs(1))?;
-//! publisher.try_publish(orders, 0, b"buy 100 at 42")?;
-//! while !publisher.is_drained() {
-//!     let work = publisher.poll(64, |event| {
-//!         if let PublisherEvent::Committed { seq, .. } = event {
-//!             println!("its place is {seq}");
+//! fn publish(endpoint: &Endpoint) -> Result<(), Box<dyn Error>> {
+//!     let mut publisher = Publisher::connect(endpoint)?;
+//!     let orders = publisher.open("orders", Duration::from_secs(1))?;
+//!     publisher.try_publish(orders, 0, b"buy 100 at 42")?;
+//!     while !publisher.is_drained() {
+//!         let work = publisher.poll(64, |event| {
+//!             if let PublisherEvent::Committed { seq, .. } = event {
+//!                 println!("its place is {seq}");
+//!             }
+//!         });
+//!         if work == 0 {
+//!             publisher.wait(Duration::from_millis(10))?;
 //!         }
-//!     });
-//!     if work == 0 {
-//!         publisher.wait(Duration::from_millis(10))?;
 //!     }
+//!     Ok(())
 //! }
-//! # Ok(())
-//! # }
 //! ```
 //!
 //! # When the leader changes

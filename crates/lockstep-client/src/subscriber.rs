@@ -25,25 +25,23 @@ const LAG_REPORT_NS: u64 = 100_000_000;
 /// Delivers the stream to the caller of [`Subscriber::poll`].
 ///
 /// ```no_run
-/// use crate::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
-/// use lockstep::config::Config;
+/// use lockstep_client::{Delivery, Endpoint, Flow, Start, Subscriber, SubscriberEvent};
 /// use std::time::Duration;
 ///
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let endpoint = Config::from_env(Some("lockstep.toml".as_ref()))?.endpoint();
-/// let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1))?;
-/// loop {
-///     let work = subscriber.poll(64, |event| {
-///         if let SubscriberEvent::Message(message) = event {
-///             println!("{} {:?}", message.seq, message.payload);
+/// fn read(endpoint: &Endpoint) -> Result<(), Box<dyn std::error::Error>> {
+///     let mut subscriber = Subscriber::connect(endpoint, Delivery::Committed, Start::From(1))?;
+///     loop {
+///         let work = subscriber.poll(64, |event| {
+///             if let SubscriberEvent::Message(message) = event {
+///                 println!("{} {:?}", message.seq, message.payload);
+///             }
+///             Flow::Continue
+///         });
+///         if work == 0 {
+///             subscriber.wait(Duration::from_millis(10))?;
 ///         }
-///         Flow::Continue
-///     });
-///     if work == 0 {
-///         subscriber.wait(Duration::from_millis(10))?;
 ///     }
 /// }
-/// # }
 /// ```
 #[derive(Debug)]
 pub struct Subscriber<N = Device> {

@@ -12,15 +12,15 @@
 //! nothing but the message, numbers stay a function of the stream.
 //!
 //! ```no_run
-//! use crate::feed::{Feed, Source};
-//! use crate::gateway::users::Whom;
+//! use lockstep_core::engine::ports::MemoryBacklog;
+//! use lockstep_gateway::feed::{Feed, FeedSource};
+//! use lockstep_gateway::gateway::users::Recipient;
 //! use moldudp64::{RequestServer, ServerLimits};
-//! use lockstep_io::spool::Spool;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let day = || Spool::open("/var/tmp".as_ref(), 16 << 30);
+//! let day = || MemoryBacklog::new(16 << 30); // in memory; `lockstep feed` has it in a file
 //! let requests = RequestServer::new(ServerLimits::default());
-//! let feed = Feed::new(Source::For(Whom::Channel(7)), 1_472, [day()?, day()?], true, requests)?;
+//! let feed = Feed::new(FeedSource::For(Recipient::Channel(7)), 1_472, [day(), day()], true, requests)?;
 //! // Inside, the first byte says what a message is. Trades (`T`) go out, without that byte; nothing else does.
 //! let feed = feed.with_mapping(|message, block| match message.payload.split_first() {
 //!     Some((b'T', trade)) => {
