@@ -13,7 +13,7 @@ use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::ports::{FileName, Store};
 use lockstep_replica::journal::{
     Completeness, Founder, Inspection, JournalSummary, OpenedJournal, Settings, Tail, copy_behind, format,
-    found, holdings, look, open, read_segments, verify,
+    found, holdings, inspect, open, read_segments, verify,
 };
 use lockstep_replica::replica::Recovered;
 use lockstep_sim::disk::{DiskFault, SimDisk};
@@ -170,7 +170,7 @@ fn superblock(disk: &SimDisk) -> lockstep_replica::journal::Superblock {
 }
 
 fn look_in_boot(disk: &SimDisk, memory: Option<&MemoryTail>, boot: u64) -> Inspection {
-    look(disk, memory, settings(boot, false)).unwrap()
+    inspect(disk, memory, settings(boot, false)).unwrap()
 }
 
 /// Opens the founder's journal and checks that it is the former log and the founding.

@@ -55,7 +55,7 @@ fn frame(end: &LogEnd, epoch: Epoch, kind: EntryKind, payload: &[u8]) -> Vec<u8>
         kind: kind as u8,
         flags: 0,
         length: 0,
-        publisher: u32::from(kind != EntryKind::Birth),
+        publisher: u32::from(kind != EntryKind::Genesis),
         publisher_seq: end.next,
         destination: 0,
         time_or_incarnation: 0,
@@ -83,7 +83,7 @@ fn next_frame(end: &LogEnd) -> Vec<u8> {
     match end.next {
         1 => {
             let member = MemberBody::full(IDENTITY, "127.0.0.1:7".parse().unwrap());
-            frame(end, epoch, EntryKind::Birth, bytemuck::bytes_of(&member))
+            frame(end, epoch, EntryKind::Genesis, bytemuck::bytes_of(&member))
         }
         2 => {
             let mut payload = [0; 64];
@@ -105,7 +105,7 @@ fn grow(tail: &mut Tail<MappedTail>, count: usize) {
             }
             std::thread::yield_now();
         }
-        tail.keep(&Header::peek(&bytes).unwrap());
+        tail.pin(&Header::peek(&bytes).unwrap());
     }
     tail.invariants();
 }
@@ -229,7 +229,7 @@ fn the_scrub_of_the_side_thread_finds_a_flipped_bit_in_a_sealed_segment() {
         assert_eq!(running.handle.failure(), None);
         std::thread::yield_now();
     }
-    let remarks = running.handle.take_remarks();
+    let remarks = running.handle.take_events();
     assert!(
         remarks.iter().any(|r| r.starts_with("segments/0000000001.seg is damaged at byte")),
         "{remarks:?}"
@@ -348,7 +348,7 @@ fn a_full_disk_refuses_and_goes_on_by_itself() {
         match running.tail.room() {
             Ok(room) => {
                 room[..bytes.len()].copy_from_slice(&bytes);
-                running.tail.keep(&Header::peek(&bytes).unwrap());
+                running.tail.pin(&Header::peek(&bytes).unwrap());
                 stored += 1;
             }
             Err(_) if running.handle.disk_full() => break,
@@ -357,7 +357,7 @@ fn a_full_disk_refuses_and_goes_on_by_itself() {
         assert_eq!(running.handle.failure(), None);
     }
     assert!((900..4000).contains(&stored), "the tail refuses when the segments lag: {stored}");
-    let said = running.handle.take_remarks();
+    let said = running.handle.take_events();
     assert!(said.iter().any(|r| r.contains("free some space")), "{said:?}");
     std::fs::remove_file(&ballast).unwrap();
     grow(&mut running.tail, 1000);

@@ -27,7 +27,7 @@ fn member() -> MemberBody {
 }
 
 fn birth() -> Vec<u8> {
-    frame(LogEnd::BLANK, Epoch::new(0, LEADER), EntryKind::Birth, bytemuck::bytes_of(&member()))
+    frame(LogEnd::BLANK, Epoch::new(0, LEADER), EntryKind::Genesis, bytemuck::bytes_of(&member()))
 }
 
 /// The start of `epoch` behind `end`, with one thing changed by `spoil`.
@@ -70,9 +70,9 @@ fn s7_a_log_ends_where_an_epoch_begins_without_its_start() {
     let (end, _) = begun();
     let next = Epoch::new(2, LEADER);
     assert_eq!(follow(end, &frame(end, next, EntryKind::Message, b"x")), Err(LogMismatch::NoStart));
-    assert_eq!(follow(end, &frame(end, next, EntryKind::Birth, b"x")), Err(LogMismatch::NoStart));
+    assert_eq!(follow(end, &frame(end, next, EntryKind::Genesis, b"x")), Err(LogMismatch::NoStart));
     // A birth begins a history, in round 0 and at seq 1, and nothing else.
-    let born_late = frame(LogEnd::BLANK, next, EntryKind::Birth, bytemuck::bytes_of(&member()));
+    let born_late = frame(LogEnd::BLANK, next, EntryKind::Genesis, bytemuck::bytes_of(&member()));
     assert_eq!(follow(LogEnd::BLANK, &born_late), Err(LogMismatch::NoStart));
 }
 

@@ -129,7 +129,7 @@ fn file_of(configured: &Configured) -> String {
     let Configured { durability, ring_bytes, segment_len, window, beat, timeout_ns, timeout_ns_max, .. } =
         *configured;
     let durability = if durability == Durability::Power { "power" } else { "process" };
-    let (first_ns, beat_ns) = (beat.first_ns, beat.beat_ns);
+    let (first_ns, beat_ns) = (beat.first_ns, beat.interval_ns);
     let sizes = [ring_bytes as u64, segment_len].map(|bytes| bytes * SCALE);
     let window_bytes = u64::from(window.bytes) * SCALE;
     format!(
@@ -163,7 +163,7 @@ fn what_replicas_are_configured_with_is_what_check_allows() {
             }
             tried += 1;
             widest += usize::from(configured.window.bytes as usize * 4 == configured.ring_bytes);
-            tightest += usize::from(configured.beat.first_ns == configured.beat.beat_ns);
+            tightest += usize::from(configured.beat.first_ns == configured.beat.interval_ns);
         }
     }
     // Both ends of what two relations allow.

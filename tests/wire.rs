@@ -277,7 +277,7 @@ fn eight_members() -> Vec<u8> {
 /// A status with one condition more than may be told.
 fn nine_conditions() -> Vec<u8> {
     let bytes = sample("status");
-    let rows = Condition::ALL.iter().take(CONDITIONS_TOLD_MAX + 1).map(|code| ConditionRow {
+    let rows = Condition::ALL.iter().take(STATUS_CONDITIONS_MAX + 1).map(|code| ConditionRow {
         code: *code as u16,
         reserved: 0,
         age_s: 1,
@@ -351,11 +351,11 @@ fn the_payloads_of_control_entries_are_judged_too() {
         assert_eq!(MembershipView::parse(&changed[..length]).err(), Some(Reject::Body), "{length} bytes");
     }
     let rows = |count: usize| vec![0; count * 32];
-    assert!(parse_birth(&rows(1)).is_ok() && parse_birth(&rows(MEMBERS_MAX)).is_ok());
+    assert!(parse_genesis(&rows(1)).is_ok() && parse_genesis(&rows(MEMBERS_MAX)).is_ok());
     let mut role = rows(2);
     role[32 + 26] = 2;
     for wrong in [rows(0), rows(MEMBERS_MAX + 1), vec![0; 33], role] {
-        assert_eq!(parse_birth(&wrong).err(), Some(Reject::Body));
+        assert_eq!(parse_genesis(&wrong).err(), Some(Reject::Body));
     }
 }
 

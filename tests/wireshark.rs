@@ -47,9 +47,9 @@ fn decoded(bytes: &[u8]) -> Result<(Header, Datagram<'_>), Reject> {
     let datagram = Datagram::decode(bytes, header.cluster)?;
     for entry in entries(&datagram) {
         match entry.kind() {
-            EntryKind::Message | EntryKind::Close | EntryKind::Settled => {}
+            EntryKind::Message | EntryKind::Close | EntryKind::ChangeCommitted => {}
             EntryKind::Open => drop(OpenView::parse(entry.payload)?),
-            EntryKind::Birth => drop(parse_birth(entry.payload)?),
+            EntryKind::Genesis => drop(parse_genesis(entry.payload)?),
             EntryKind::EpochStart => drop(EpochStartView::parse(entry.payload)?),
             EntryKind::Membership => drop(MembershipView::parse(entry.payload)?),
             EntryKind::Day => drop(DayMark::parse(entry.payload)?),
@@ -81,17 +81,17 @@ fn row(header: &Header, datagram: &Datagram<'_>) -> Vec<String> {
     match datagram {
         Datagram::Frame(_, trailer) => token = trailer.map(|trailer| trailer.token),
         Datagram::Nack(_, body, asked) => (token, ranges) = (Some(body.token), asked.iter().collect()),
-        Datagram::Answer(_, body) => (token, ranges) = (Some(body.token), vec![body.range]),
-        Datagram::Question(_, body, asked) => (token, name) = (Some(body.token), (*asked).to_owned()),
-        Datagram::Reply(_, body) => {
+        Datagram::RepairReject(_, body) => (token, ranges) = (Some(body.token), vec![body.range]),
+        Datagram::Query(_, body, asked) => (token, name) = (Some(body.token), (*asked).to_owned()),
+        Datagram::QueryReply(_, body) => {
             token = Some(body.token);
             (publishers, numbers) = (body.publisher.to_string(), body.publisher_seq.to_string());
         }
         Datagram::Status(_, body, ..) => token = Some(body.token),
-        Datagram::Presence(_, body) => token = Some(body.token),
-        Datagram::Verdict(_, body) => token = Some(body.token),
+        Datagram::IdentityProbe(_, body) => token = Some(body.token),
+        Datagram::CommandResult(_, body) => token = Some(body.token),
         Datagram::ReplayRequest(_, body) => ranges = vec![SeqRange { from: body.from, to: body.to }],
-        Datagram::Notice(_, rows) => {
+        Datagram::PublisherNotice(_, rows) => {
             publishers = listed(rows.iter().map(|row| row.publisher));
             ranges = rows.iter().map(|row| SeqRange { from: row.from, to: row.to }).collect();
         }

@@ -167,7 +167,7 @@ impl Scheduled {
     /// The system does not let it, and what would.
     pub fn new(class: SchedulingClass) -> Result<Self, String> {
         let obtained = cpu::schedule(class);
-        if obtained.got == obtained.asked { Ok(Self(())) } else { Err(obtained.to_string()) }
+        if obtained.got == obtained.requested { Ok(Self(())) } else { Err(obtained.to_string()) }
     }
 }
 

@@ -1,4 +1,4 @@
-//! From the death of a leader to its watcher's `Down`, heard by a third process.
+//! From the death of a leader to its watcher's `DeathNotice`, heard by a third process.
 //!
 //! A victim holds a tail of so many MiB, touched, has a watcher, and stamps nothing: it spins as a leader
 //! does. It is killed with signal 9; the clock runs from just before the kill until the datagram is here,
@@ -164,8 +164,9 @@ fn death(mib: u64, core: usize, class: SchedulingClass) -> Result<Death, String>
     let heard = loop {
         let count = ears.recv_groups();
         let now = clock.now();
-        let is_down =
-            |index| matches!(Datagram::decode(ears.group_datagram(index), CLUSTER), Ok(Datagram::Down(..)));
+        let is_down = |index| {
+            matches!(Datagram::decode(ears.group_datagram(index), CLUSTER), Ok(Datagram::DeathNotice(..)))
+        };
         if (0..count).any(is_down) {
             break now;
         }
@@ -256,7 +257,7 @@ fn watched(arguments: &VictimArguments, cores: &[usize]) -> Result<Watcher, Stri
     let settings = WatcherSettings::new(&["down-watcher"], udp, cores, Some(arguments.core));
     let mut watcher = Watcher::start(settings, &recorder).map_err(|error| error.to_string())?;
     let mut notice = [0; NOTICE_LEN_MAX];
-    let header = Header { cluster: CLUSTER, ..Header::new(Kind::Down) };
+    let header = Header { cluster: CLUSTER, ..Header::new(Kind::DeathNotice) };
     let len = write_down(&mut notice, header, DeathNoticeBody { secret: [1; 32] });
     watcher.set_notice(&notice[..len]);
     while !recorder.recent().iter().any(|event| event.code == STARTED) {

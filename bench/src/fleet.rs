@@ -195,7 +195,7 @@ impl Fleet {
             }
             How::Handover => {
                 let address = self.cluster.node(id)?.unicast;
-                let answer = self.questioner.order(address, QueryKind::Handover, None, ORDER);
+                let answer = self.questioner.send_command(address, QueryKind::Handover, None, ORDER);
                 answer
                     .ok_or_else(|| format!("replica {id} does not answer"))?
                     .map_err(|why| format!("replica {id} does not hand over: {why:?}"))?;

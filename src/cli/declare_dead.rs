@@ -4,7 +4,7 @@
 use super::Failure;
 use super::args::DeclareDeadArgs;
 use super::failure::{FAILED, NOT_READY, USAGE};
-use super::operator::{CommandClient, words};
+use super::operator::{CommandClient, describe};
 use lockstep_client::NodeStatus;
 use lockstep_core::engine::event::Role;
 use lockstep_wire::{CommandReject, QueryKind};
@@ -40,12 +40,12 @@ pub fn run(args: &DeclareDeadArgs) -> Result<u8, Failure> {
             return Ok(Some(status.clone()));
         }
         let left = operator.left();
-        match operator.questioner.order(survivor.address, QueryKind::DeclareDead, Some(dead), left) {
+        match operator.questioner.send_command(survivor.address, QueryKind::DeclareDead, Some(dead), left) {
             // Its silence may be too short yet, or its own leadership just over.
             None | Some(Ok(()) | Err(CommandReject::Alive)) => Ok(None),
             Some(Err(why)) => {
-                let what = format!("{asked} does not go on alone: {}", words(why, dead));
-                Err(Failure::new(if why == CommandReject::Oneself { USAGE } else { FAILED }, what))
+                let what = format!("{asked} does not go on alone: {}", describe(why, dead));
+                Err(Failure::new(if why == CommandReject::SelfDeclared { USAGE } else { FAILED }, what))
             }
         }
     });
@@ -61,7 +61,7 @@ pub fn run(args: &DeclareDeadArgs) -> Result<u8, Failure> {
 
 /// Whether it leads, without the dead one, and that is committed.
 fn is_over(status: &NodeStatus, args: &DeclareDeadArgs) -> bool {
-    status.role == Role::Leader && !status.lists(args.identity) && status.is_settled()
+    status.role == Role::Leader && !status.lists(args.identity) && status.is_stable()
 }
 
 fn tell(args: &DeclareDeadArgs, survivor: &NodeStatus) -> Result<u8, Failure> {

@@ -82,7 +82,7 @@ pub fn abandoned(from: Seq, oldest: Seq, why: RepairReject, hint: &str) -> Failu
 pub fn ended(event: &SubscriberEvent<'_>) -> Option<Failure> {
     Some(match *event {
         SubscriberEvent::Refused { why, next } => refused(why, next),
-        SubscriberEvent::Forgotten { history, next, have } => {
+        SubscriberEvent::HistoryLost { history, next, have } => {
             let what = format!(
                 "this reader has seen {} entries that the stream does not have any more (seqs {next} to {}): history \
                  {history:016x} was founded at seq {next} on what was left of the one that was read. Take back what \
@@ -109,7 +109,7 @@ pub fn ended(event: &SubscriberEvent<'_>) -> Option<Failure> {
                  id, or a replica is damaged; run `lockstep format --verify` on each"
             ),
         ),
-        SubscriberEvent::GivenUp { publisher, from, bound } => {
+        SubscriberEvent::PartsAbandoned { publisher, from, bound } => {
             let raise = match bound {
                 PartsBound::Memory(bytes) => format!("subscriber.parts, which is {bytes} bytes"),
                 PartsBound::Length(max) => format!("stream.message_len_max, which is {max} bytes"),
@@ -140,7 +140,7 @@ fn refused(why: Option<ReplayEndReason>, next: Seq) -> Failure {
         Some(ReplayEndReason::Damaged) => {
             (INTEGRITY, "run `lockstep format --verify` on each journal, and replace what is damaged")
         }
-        Some(ReplayEndReason::Leads) => {
+        Some(ReplayEndReason::IsLeader) => {
             (NOT_READY, "start a standby or an archiver, or set replay.by_leader = true")
         }
         _ => (

@@ -59,7 +59,7 @@ impl DemoApplication {
         }
         let mut is_lost = false;
         work += publisher.poll(BATCH, |event| {
-            is_lost |= event == PublisherEvent::Lost;
+            is_lost |= event == PublisherEvent::OutcomesUnknown;
             core.answers.on_publisher(&event);
         });
         let ended = match core.answers.end() {

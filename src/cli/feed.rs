@@ -171,7 +171,7 @@ fn serve(
         }
         if !told_live && feed.is_live() {
             told_live = true;
-            let at = feed.stands_at().map_or_else(String::new, |(session, next)| {
+            let at = feed.next_number().map_or_else(String::new, |(session, next)| {
                 format!(" session {} next {next}", String::from_utf8_lossy(session.as_bytes()))
             });
             println!(

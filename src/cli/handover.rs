@@ -3,7 +3,7 @@
 use super::Failure;
 use super::args::HandoverArgs;
 use super::failure::{FAILED, NOT_READY, USAGE};
-use super::operator::{CommandClient, words};
+use super::operator::{CommandClient, describe};
 use lockstep_client::leader_of;
 use lockstep_wire::{Identity, QueryKind};
 use serde_json::json;
@@ -31,14 +31,14 @@ pub fn run(args: &HandoverArgs) -> Result<u8, Failure> {
         return tell(args, &before.identity.to_string(), &before.accepted.to_string(), "leads already");
     }
     let left = operator.left();
-    match operator.questioner.order(before.address, QueryKind::Handover, to, left) {
+    match operator.questioner.send_command(before.address, QueryKind::Handover, to, left) {
         Some(Ok(())) => {}
         Some(Err(why)) => {
             let what = format!(
                 "leader {} at {} does not hand over: {}",
                 before.identity,
                 before.address,
-                words(why, to.unwrap_or(before.identity))
+                describe(why, to.unwrap_or(before.identity))
             );
             return Err(Failure::new(FAILED, what));
         }

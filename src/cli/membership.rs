@@ -9,7 +9,7 @@ use super::args::{
     OperatorArgs,
 };
 use super::failure::{FAILED, USAGE};
-use super::operator::{CommandClient, words};
+use super::operator::{CommandClient, describe};
 use lockstep_client::{NodeStatus, leader_of};
 use lockstep_wire::{Change, CommandReject, Identity, MEMBERS_MAX, MemberBody};
 use serde_json::{Value, json};
@@ -90,15 +90,15 @@ fn replace(args: &MembershipReplaceArgs) -> Result<u8, Failure> {
         Some(member) => {
             return Err(refused(format!("the member of replica {} is {}", old.replica, member.identity())));
         }
-        None => return Err(refused(words(CommandReject::NotListed, old))),
+        None => return Err(refused(describe(CommandReject::NotListed, old))),
     };
     let denied = match () {
         () if leader.identity == old => Some(CommandReject::Leads),
-        () if leader.members.len() == 2 => Some(CommandReject::Pair),
+        () if leader.members.len() == 2 => Some(CommandReject::TwoMembers),
         () => None,
     };
     if let Some(why) = denied {
-        return Err(refused(words(why, if why == CommandReject::Pair { new } else { old })));
+        return Err(refused(describe(why, if why == CommandReject::TwoMembers { new } else { old })));
     }
     let Some(address) = args.address.or_else(|| member.address()) else {
         return Err(refused("nobody knows where it answers: give --address IP:PORT".into()));
@@ -120,7 +120,7 @@ fn judge_addition(leader: &NodeStatus, identity: Identity) -> Result<(), Failure
         () if leader.members.len() >= MEMBERS_MAX => CommandReject::Full,
         () => return Ok(()),
     };
-    Err(Failure::new(USAGE, format!("{identity} is not added: {}", words(denied, identity))))
+    Err(Failure::new(USAGE, format!("{identity} is not added: {}", describe(denied, identity))))
 }
 
 /// A new member votes at once: it is added when it holds what the cluster had committed when we asked.
@@ -173,7 +173,7 @@ fn remove(args: &MembershipRemoveArgs) -> Result<u8, Failure> {
             let instead = listed.map_or_else(String::new, |member| {
                 format!("; the member of replica {} is {}", identity.replica, member.identity())
             });
-            let why = words(CommandReject::NotListed, identity);
+            let why = describe(CommandReject::NotListed, identity);
             return Err(Failure::new(USAGE, format!("nothing was removed: {why}{instead}")));
         }
     };
@@ -191,7 +191,7 @@ fn change(operator: &mut CommandClient, change: Change, member: MemberBody) -> R
     let done = operator.wait(&format!("{identity} was not {what}"), |operator, statuses| {
         let Some(leader) = leader_of(statuses) else { return Ok(None) };
         if leader.lists(identity) == joins {
-            return Ok(leader.is_settled().then(|| leader.clone()));
+            return Ok(leader.is_stable().then(|| leader.clone()));
         }
         let denied = leader.denied.filter(|denial| denial.identity == identity);
         if let Some(denial) = denied.filter(|denial| denial.ago < operator.elapsed()) {
@@ -201,7 +201,7 @@ fn change(operator: &mut CommandClient, change: Change, member: MemberBody) -> R
                 CommandReject::Stale | CommandReject::ChangePending | CommandReject::StartPending
             );
             if !passes {
-                let why = words(denial.why, identity);
+                let why = describe(denial.why, identity);
                 return Err(Failure::new(FAILED, format!("{identity} was not {what}: {why}")));
             }
         }
@@ -211,7 +211,7 @@ fn change(operator: &mut CommandClient, change: Change, member: MemberBody) -> R
     done.map_err(|failure| match last {
         Some(why) => {
             let code = failure.code();
-            failure.explained(code, || format!("the leader says: {}", words(why, identity)))
+            failure.explained(code, || format!("the leader says: {}", describe(why, identity)))
         }
         None => failure,
     })
@@ -230,14 +230,14 @@ fn print(is_json: bool, leader: &NodeStatus) -> Result<u8, Failure> {
             "schema": SCHEMA,
             "history": format!("{:016x}", leader.history),
             "membership_seq": leader.membership_seq,
-            "committed": leader.is_settled(),
+            "committed": leader.is_stable(),
             "members": members,
             "may_crash": tolerates(leader.members.len()),
         });
         writeln!(out, "{value}")?;
         return Ok(0);
     }
-    let state = if leader.is_settled() { "committed" } else { "not committed yet" };
+    let state = if leader.is_stable() { "committed" } else { "not committed yet" };
     writeln!(out, "membership of seq {}, {state}", leader.membership_seq)?;
     for listed in &leader.members {
         let (member, role) = (listed.member, role_name(&listed.member));

@@ -11,9 +11,9 @@ use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
 
 /// How long the nodes may take to answer one look: whoever is silent is then shown as silent.
-const LOOK_FOR: Duration = Duration::from_millis(300);
+const POLL_TIMEOUT: Duration = Duration::from_millis(300);
 /// Pause between looks.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
+const POLL_PERIOD: Duration = Duration::from_millis(20);
 
 /// Asks the replicas of a cluster until a deadline.
 pub struct CommandClient {
@@ -64,7 +64,7 @@ impl CommandClient {
     /// Asks every replica once, and those that answer for the first time from a membership too. The answers
     /// stand in the order of `addresses`.
     pub fn look(&mut self) -> Vec<Option<NodeStatus>> {
-        let wait = LOOK_FOR.min(self.left()).max(Duration::from_millis(1));
+        let wait = POLL_TIMEOUT.min(self.left()).max(Duration::from_millis(1));
         let mut statuses = self.questioner.statuses(&self.addresses, wait);
         let before = self.addresses.len();
         for status in statuses.iter().flatten() {
@@ -124,7 +124,7 @@ impl CommandClient {
                 let why = format!("{what} within {:?}: {said}", self.timeout);
                 return Err(Failure::new(NOT_READY, why));
             }
-            pause(LOOK_AGAIN.min(self.left()));
+            pause(POLL_PERIOD.min(self.left()));
         }
     }
 
@@ -161,7 +161,7 @@ fn pause(time: Duration) {
 }
 
 /// Why an order is not taken, and what to do.
-pub fn words(why: CommandReject, about: Identity) -> String {
+pub fn describe(why: CommandReject, about: Identity) -> String {
     match why {
         CommandReject::NotLeader => "it does not lead any more: ask again".to_owned(),
         CommandReject::NotListed => {
@@ -195,8 +195,8 @@ pub fn words(why: CommandReject, about: Identity) -> String {
                 .to_owned()
         }
         CommandReject::Alive => format!("{about} is heard, or its silence is too short yet: stop it, then ask again"),
-        CommandReject::Oneself => format!("{about} is the one that was asked: name the other one"),
-        CommandReject::Pair => format!(
+        CommandReject::SelfDeclared => format!("{about} is the one that was asked: name the other one"),
+        CommandReject::TwoMembers => format!(
             "of two members the one that leaves would have to acknowledge it: if it is gone for good, `lockstep \
              declare-dead` it, then `lockstep membership add {about}`"
         ),
@@ -229,6 +229,6 @@ mod tests {
     fn every_denial_says_what_to_do() {
         let about = Identity { replica: 3, incarnation: 9 };
         let all = (1..).map_while(CommandReject::from_u32);
-        assert_eq!(all.inspect(|why| assert!(words(*why, about).contains(':'), "{why:?}")).count(), 16);
+        assert_eq!(all.inspect(|why| assert!(describe(*why, about).contains(':'), "{why:?}")).count(), 16);
     }
 }

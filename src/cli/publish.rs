@@ -20,7 +20,7 @@ const BATCH: usize = 256;
 /// Longest sleep between two looks at the input, which wakes nobody.
 const PAUSE_NS: Nanos = 1_000_000;
 /// Time between two lines about how far it is.
-const TOLD_NS: Nanos = 5_000_000_000;
+const REPORT_NS: Nanos = 5_000_000_000;
 /// The version of a line of `--fates --json`.
 const SCHEMA: &str = "lockstep.committed/1";
 
@@ -52,7 +52,7 @@ pub fn run(args: &PublishArgs) -> Result<u8, Failure> {
         next: None,
         ended: None,
         told: Told::default(),
-        fates: args.fates.then(|| BufWriter::new(io::stdout())),
+        outcomes: args.fates.then(|| BufWriter::new(io::stdout())),
     };
     let began = run.publisher.clock().now();
     let outcome = run.until_committed(&stop);
@@ -100,7 +100,7 @@ struct Run<'a> {
     ended: Option<Result<(), Failure>>,
     told: Told,
     /// Where each fate is printed, if it is.
-    fates: Option<BufWriter<Stdout>>,
+    outcomes: Option<BufWriter<Stdout>>,
 }
 
 impl Run<'_> {
@@ -120,7 +120,7 @@ impl Run<'_> {
                 return Err(self.failure(ended));
             }
             let now = self.publisher.clock().now();
-            if now >= told.1 + TOLD_NS && self.told.committed > told.0 {
+            if now >= told.1 + REPORT_NS && self.told.committed > told.0 {
                 told = (self.told.committed, now);
                 let (committed, last) = (told.0, self.told.last.unwrap_or_default());
                 eprintln!("{committed} committed so far, the last one at seq {last}");
@@ -172,7 +172,7 @@ impl Run<'_> {
     }
 
     fn poll(&mut self) -> Result<usize, Failure> {
-        let Self { publisher, told, id, fates, args, .. } = self;
+        let Self { publisher, told, id, outcomes: fates, args, .. } = self;
         let mut printed = Ok(());
         let work = publisher.poll(usize::MAX, |event| match event {
             PublisherEvent::Committed { publisher, seq, .. } if publisher == *id => {
@@ -191,8 +191,8 @@ impl Run<'_> {
             }
             PublisherEvent::Fenced { .. } => told.ended_by = Some(Ended::Fenced),
             PublisherEvent::Closed { .. } => told.ended_by = Some(Ended::Closed),
-            PublisherEvent::Lost => told.ended_by = Some(Ended::Lost),
-            PublisherEvent::Multicast { lost } => waiting::tell_multicast(lost),
+            PublisherEvent::OutcomesUnknown => told.ended_by = Some(Ended::Lost),
+            PublisherEvent::Multicast { lost } => waiting::report_multicast(lost),
             _ => {}
         });
         printed?;

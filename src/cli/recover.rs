@@ -142,7 +142,7 @@ fn found(
             format!("{} holds nothing: `format` and `bootstrap` begin a history from nothing", held.journal);
         return Err(Failure::new(USAGE, what));
     }
-    nobody_leads(args, config)?;
+    has_no_leader(args, config)?;
     let superblock = lockstep_node::found_history(settings, args.from.as_deref())?;
     let (identity, founded_at) = (superblock.identity.to_string(), superblock.high_next);
     let mut out = std::io::stdout();
@@ -177,7 +177,7 @@ fn found(
 }
 
 /// Where somebody leads, nothing is lost.
-fn nobody_leads(args: &RecoverArgs, config: &Config) -> Result<(), Failure> {
+fn has_no_leader(args: &RecoverArgs, config: &Config) -> Result<(), Failure> {
     let addresses: Vec<_> = config.replicas.iter().map(|replica| replica.unicast).collect();
     let mut questioner = match QueryClient::open(&config.endpoint()) {
         Ok(questioner) => questioner,

@@ -62,7 +62,7 @@ fn run_node(
         stop_with_stdin(Arc::clone(stop.flag()))?;
     }
     stop.skips(|| "it has not begun to use its journal, which is as it was".to_string());
-    say_obtained(&limits::descriptors());
+    log_effective(&limits::descriptors());
     let recorder = Recorder::new(EVENT_KINDS, EVENTS_QUEUED);
     recorder.dump_on_panic();
     let events = recorder.start_log()?;
@@ -88,15 +88,15 @@ fn watcher(
     cores: &[usize],
     recorder: &Recorder,
 ) -> Result<Watcher, Failure> {
-    say_obtained(&forbid_core_dumps());
+    log_effective(&forbid_core_dumps());
     let format = config.log.format.to_string();
     let arguments = ["watch", "--log-format", &format];
-    let targets = settings.transport.told_one_by_one(settings.unicast);
+    let targets = settings.transport.is_unicast_fanout(settings.unicast);
     let wanted = WatcherSettings::new(&arguments, settings.udp.clone(), cores, settings.core);
     let by_group = settings.transport.multicasts();
     let wanted = WatcherSettings { by_group, targets, ..wanted };
     let watcher = Watcher::start(wanted, recorder)?;
-    let knell = watcher.knell();
+    let knell = watcher.death_notice();
     recorder.abort_on_panic(move || knell.toll());
     Ok(watcher)
 }
@@ -114,11 +114,11 @@ fn banner(config: &Config, who: &str, node: &Node) {
     let set: Vec<_> = set.map(|(key, value, origin)| format!("{key} = {value} ({origin})")).collect();
     tracing::info!("settings that are not the default (all: log.level = \"debug\"): {}", set.join(", "));
     for obtained in node.obtained() {
-        say_obtained(obtained);
+        log_effective(obtained);
     }
 }
 
-pub(super) fn say_obtained(obtained: &Effective) {
+pub(super) fn log_effective(obtained: &Effective) {
     match obtained.note {
         None => tracing::info!("obtained {obtained}"),
         Some(_) => tracing::warn!("obtained {obtained}"),

@@ -41,14 +41,14 @@ fn explore(args: &SimArgs) -> Result<u8, Failure> {
             Some(Delivery::Stamped) => "three replicas and a reader of what is stamped",
         };
         let scope = ExploreScope { reader, depth: args.depth, ..ExploreScope::default() };
-        tell_explored(what, "all interleavings", explore::explore(&scope))?;
+        report_explored(what, "all interleavings", explore::explore(&scope))?;
         let wide = ExploreScope { beats: true, crashes: 2, losses: 1, round_max: 4, ..scope };
-        tell_explored(what, "random walks", explore::walk(&wide, new_seed(), args.walk))?;
+        report_explored(what, "random walks", explore::walk(&wide, new_seed(), args.walk))?;
     }
     Ok(0)
 }
 
-fn tell_explored(what: &str, how: &str, found: Result<Explored, String>) -> Result<(), Failure> {
+fn report_explored(what: &str, how: &str, found: Result<Explored, String>) -> Result<(), Failure> {
     let found = found.map_err(|why| Failure::new(FAILED, why))?;
     let mut out = std::io::stdout().lock();
     writeln!(out, "{what}, {how}: {found}")?;
@@ -62,7 +62,7 @@ fn tell_explored(what: &str, how: &str, found: Result<Explored, String>) -> Resu
 fn recipe(args: &SimArgs, seed: u64) -> RunRecipe {
     RunRecipe {
         seed,
-        calm: args.calm.clone(),
+        healed: args.calm.clone(),
         faults: args.faults.as_ref().map(|list| list.0.clone()),
         messages: args.messages,
     }
@@ -121,9 +121,9 @@ fn describe(plan: &Plan) -> String {
         plan.messages,
         plan.subscribers,
         plan.durability,
-        plan.weather,
+        plan.network,
         plan.edges,
-        plan.storm_ns / 1_000_000
+        plan.fault_phase_ns / 1_000_000
     );
     for (index, fault) in plan.faults.iter().enumerate() {
         out += &format!("\n{index:>4}  {:>9.3} ms  {:?}", fault.at_ns as f64 / 1e6, fault.what);

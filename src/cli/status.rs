@@ -39,7 +39,7 @@ pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
         true => writeln!(out, "{}", as_json(&health, &asked, &statuses))?,
         false => as_text(&mut out, &health, &operator.addresses, &statuses)?,
     }
-    Ok(match health.verdict {
+    Ok(match health.health {
         ClusterHealth::Healthy => 0,
         ClusterHealth::Degraded => DEGRADED,
         ClusterHealth::NoLeader | ClusterHealth::NoQuorum | ClusterHealth::NoHistory => NOT_READY,
@@ -86,7 +86,7 @@ fn as_text(
         });
         let acknowledged = match seen {
             Some(listed) => {
-                listed.heard_ago.map_or_else(|| "never".to_owned(), |ago| format!("{} ago", age(ago)))
+                listed.last_contact.map_or_else(|| "never".to_owned(), |ago| format!("{} ago", age(ago)))
             }
             None => "no member".to_owned(),
         };
@@ -139,18 +139,18 @@ fn suspicion(why: LeaderLossReason) -> &'static str {
         LeaderLossReason::Down => "its watcher announced its death",
         LeaderLossReason::StepDown => "it stepped down",
         LeaderLossReason::Silence => "it was silent",
-        LeaderLossReason::Deaf => "it was heard, and made no progress",
+        LeaderLossReason::NoProgress => "it was heard, and made no progress",
         LeaderLossReason::Refused => "a member had promised a higher epoch",
     }
 }
 
-fn suspicion_word(why: LeaderLossReason) -> &'static str {
+fn suspicion_name(why: LeaderLossReason) -> &'static str {
     match why {
         LeaderLossReason::None => "none",
         LeaderLossReason::Down => "down",
         LeaderLossReason::StepDown => "step_down",
         LeaderLossReason::Silence => "silence",
-        LeaderLossReason::Deaf => "deaf",
+        LeaderLossReason::NoProgress => "deaf",
         LeaderLossReason::Refused => "refused",
     }
 }
@@ -175,7 +175,7 @@ fn as_json(health: &Health, asked: &[QueryResult], statuses: &[Option<NodeStatus
         .collect();
     json!({
         "schema": SCHEMA,
-        "verdict": health.verdict.name(),
+        "verdict": health.health.name(),
         "says": health.to_string(),
         "reasons": health.reasons.iter().map(Reason::to_string).collect::<Vec<_>>(),
         "members_listed": health.listed,
@@ -187,7 +187,7 @@ fn as_json(health: &Health, asked: &[QueryResult], statuses: &[Option<NodeStatus
         "epoch_since_ns": leader.map(|leader| leader.epoch_since),
         "history": leader.map(|leader| format!("{:016x}", leader.history)),
         "membership_seq": leader.map(|leader| leader.membership_seq),
-        "membership_committed": leader.map(NodeStatus::is_settled),
+        "membership_committed": leader.map(NodeStatus::is_stable),
         "members": leader.map(|leader| {
             leader.members.iter().map(|listed| member_json(&listed.member)).collect::<Vec<_>>()
         }),
@@ -195,7 +195,7 @@ fn as_json(health: &Health, asked: &[QueryResult], statuses: &[Option<NodeStatus
     })
 }
 
-fn amiss_json(amiss: &ActiveCondition) -> Value {
+fn conditions_json(amiss: &ActiveCondition) -> Value {
     json!({
         "name": amiss.condition.name(),
         "code": amiss.code(),
@@ -213,7 +213,7 @@ fn replica_json(leader: Option<&NodeStatus>, address: SocketAddrV4, status: &Nod
     let suspected = status.suspected.map(|suspected| {
         json!({
             "identity": suspected.identity.to_string(),
-            "why": suspicion_word(suspected.why),
+            "why": suspicion_name(suspected.why),
             "ago_ns": suspected.ago.as_nanos() as u64,
         })
     });
@@ -230,8 +230,8 @@ fn replica_json(leader: Option<&NodeStatus>, address: SocketAddrV4, status: &Nod
         "commit_next": status.commit_next,
         "lag": leader.map(|leader| leader.accept_next.saturating_sub(status.accept_next)),
         "acked_next": seen.map(|listed| listed.acked_next),
-        "acked_ago_ns": seen.and_then(|listed| listed.heard_ago).map(|ago| ago.as_nanos() as u64),
-        "conditions": status.conditions.iter().map(amiss_json).collect::<Vec<_>>(),
+        "acked_ago_ns": seen.and_then(|listed| listed.last_contact).map(|ago| ago.as_nanos() as u64),
+        "conditions": status.conditions.iter().map(conditions_json).collect::<Vec<_>>(),
         "suspected": suspected,
     })
 }

@@ -23,7 +23,7 @@ const PAUSE_NS: Nanos = 1_000_000;
 /// How long the end is waited for when no `--timeout` says otherwise.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a round of questions waits for the last replica.
-const ASK_ROUND: Duration = Duration::from_millis(250);
+const QUERY_ROUND: Duration = Duration::from_millis(250);
 /// Bytes of output gathered for one write.
 const OUT_BYTES: usize = 64 << 10;
 
@@ -86,7 +86,7 @@ fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<End, Failure>
     let mut questioner = QueryClient::open(endpoint)?;
     let quorum = endpoint.replicas.len() / 2 + 1;
     loop {
-        let answers = questioner.nodes(&endpoint.replicas, timeout.min(ASK_ROUND));
+        let answers = questioner.nodes(&endpoint.replicas, timeout.min(QUERY_ROUND));
         let heard: Vec<_> = answers.iter().flatten().filter(|state| state.history != 0).collect();
         if heard.len() >= quorum || clock.now() >= deadline {
             let end = heard.iter().max_by_key(|state| state.commit_next).map(|state| End {
@@ -179,7 +179,7 @@ impl<W: Write> Print<W> {
                 self.on_other(&event)
             }
             SubscriberEvent::Multicast { lost } => {
-                waiting::tell_multicast(lost);
+                waiting::report_multicast(lost);
                 Ok(())
             }
             event => ended(&event).map_or_else(|| self.on_other(&event), Err),

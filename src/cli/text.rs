@@ -86,7 +86,7 @@ impl Form {
                 ("closed", seq, json!({ "publisher": publisher, "said_hex": hex(said) }))
             }
             SubscriberEvent::Day { seq, mark } => {
-                ("day", seq, json!({ "begins": mark.begins, "name": mark.name }))
+                ("day", seq, json!({ "begins": mark.is_start, "name": mark.name }))
             }
             SubscriberEvent::Epoch { epoch, seq } => {
                 ("epoch", seq, json!({ "epoch": epoch.to_string(), "leader": epoch.leader().to_string() }))
@@ -99,8 +99,10 @@ impl Form {
             SubscriberEvent::Membership { seq, members } => {
                 ("membership", seq, json!({ "members": members }))
             }
-            SubscriberEvent::Alive { seq, publisher } => ("alive", seq, json!({ "publisher": publisher })),
-            SubscriberEvent::Passed { seq, kind } => {
+            SubscriberEvent::GatewayHeartbeat { seq, publisher } => {
+                ("alive", seq, json!({ "publisher": publisher }))
+            }
+            SubscriberEvent::Filtered { seq, kind } => {
                 let what = if kind == EntryKind::Message { "part" } else { "cluster" };
                 ("passed", seq, json!({ "what": what }))
             }

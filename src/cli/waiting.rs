@@ -6,7 +6,7 @@ use lockstep_core::engine::event::Role;
 use std::time::Duration;
 
 /// How long the nodes may take to answer.
-const ASK_FOR: Duration = Duration::from_millis(300);
+const QUERY_FOR: Duration = Duration::from_millis(300);
 
 /// One line about the replicas as they answer now, with what to do.
 pub fn explain(config: &Config, endpoint: &Endpoint) -> String {
@@ -14,7 +14,7 @@ pub fn explain(config: &Config, endpoint: &Endpoint) -> String {
     let Ok(mut questioner) = QueryClient::open(endpoint) else {
         return String::from("the replicas cannot be asked");
     };
-    let answers = questioner.nodes(&addresses, ASK_FOR);
+    let answers = questioner.nodes(&addresses, QUERY_FOR);
     let roles: Vec<_> = answers.iter().map(|answer| answer.map(|state| state.role)).collect();
     let said: Vec<String> = config
         .replicas
@@ -37,7 +37,7 @@ pub fn explain(config: &Config, endpoint: &Endpoint) -> String {
 }
 
 /// What who reads or publishes is told of its groups, on stderr.
-pub fn tell_multicast(lost: bool) {
+pub fn report_multicast(lost: bool) {
     match lost {
         true => eprintln!(
             "no group brings the leader here, and replicas answer by unicast: it goes on, slower; look at lines.*.group_…, \

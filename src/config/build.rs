@@ -121,8 +121,8 @@ fn stream(values: &Values<'_, '_>) -> StreamConfig {
 fn timing(values: &Values<'_, '_>) -> TimingConfig {
     TimingConfig {
         beat_ns: values.number("beat"),
-        suspect_ns: values.number("suspect"),
-        suspect_max_ns: values.number("suspect_max"),
+        failure_timeout_ns: values.number("suspect"),
+        failure_timeout_max_ns: values.number("suspect_max"),
         heartbeat_first_ns: values.number("heartbeat_first"),
         nack_delay_ns: values.number("nack_delay"),
         nack_retry_min_ns: values.number("nack_retry_min"),

@@ -37,7 +37,7 @@ impl Config {
             udp: self.udp(),
             transport: self.transport(0, None, false),
             second: self.second(None, None, false),
-            rehearse: self.rehearsal(),
+            rehearse: self.fault_injection(),
             memory: self.memory(),
             mtu: self.mtu(),
             replicas: self.replicas.iter().map(|replica| replica.unicast).collect(),
@@ -134,7 +134,7 @@ impl Config {
             udp: self.udp(),
             transport: self.transport(0, chosen, true),
             second: self.second(unicast_b, chosen, true),
-            rehearse: self.rehearsal(),
+            rehearse: self.fault_injection(),
             memory: self.memory(),
             mtu: self.mtu(),
             unicast,
@@ -154,9 +154,12 @@ impl Config {
             },
             window: Window { entries: self.stream.window_entries, bytes: self.stream.window_bytes as u32 },
             publishers_max: self.stream.publishers_max,
-            beat: HeartbeatLimits { first_ns: self.timing.heartbeat_first_ns, beat_ns: self.timing.beat_ns },
-            suspect_ns: self.timing.suspect_ns,
-            suspect_ns_max: self.timing.suspect_max_ns,
+            beat: HeartbeatLimits {
+                first_ns: self.timing.heartbeat_first_ns,
+                interval_ns: self.timing.beat_ns,
+            },
+            failure_timeout_ns: self.timing.failure_timeout_ns,
+            failure_timeout_ns_max: self.timing.failure_timeout_max_ns,
             nack: self.nack(),
             counters: PathBuf::new(),
             core: None,
@@ -218,7 +221,7 @@ impl Config {
     }
 
     /// What is spoilt on purpose, if anything is.
-    fn rehearsal(&self) -> Option<FaultSettings> {
+    fn fault_injection(&self) -> Option<FaultSettings> {
         let rehearse = &self.rehearse;
         let settings = FaultSettings {
             loss_ppm: rehearse.loss_ppm,
@@ -228,7 +231,7 @@ impl Config {
             seed: rehearse.seed,
             line: rehearse.line,
         };
-        (!settings.is_calm()).then_some(settings)
+        (!settings.is_off()).then_some(settings)
     }
 
     /// The device of the first line; which groups it joins is the node's business.
@@ -299,7 +302,7 @@ impl Config {
             cluster: self.cluster,
             nodes: replicas.chain(archivers).collect(),
             members_max: self.lines[place].fanout_members as usize,
-            gives: is_node,
+            grants_leases: is_node,
         }
     }
 

@@ -248,9 +248,9 @@ pub struct TimingConfig {
     /// Between heartbeats of an idle leader.
     pub beat_ns: u64,
     /// Silence after which a leader is suspected.
-    pub suspect_ns: u64,
+    pub failure_timeout_ns: u64,
     /// Where the doubling of it ends.
-    pub suspect_max_ns: u64,
+    pub failure_timeout_max_ns: u64,
     /// From a datagram to the first heartbeat behind it; at most the beat.
     pub heartbeat_first_ns: u64,
     /// From a gap to the first request; at most `nack_retry_min_ns`.

@@ -78,7 +78,7 @@ pub(super) fn check(layers: &mut Layers<'_>) {
     group_commit(layers);
     production_idle(layers);
     shared_fifo(layers);
-    production_rehearsal(layers);
+    production_fault_injection(layers);
 }
 
 /// The largest message of a network with this MTU: one frame holds it, and a repair adds its trailer.
@@ -315,7 +315,7 @@ fn production_idle(layers: &mut Layers<'_>) -> Option<()> {
 }
 
 /// Whoever rehearses a bad network in production has one.
-fn production_rehearsal(layers: &mut Layers<'_>) {
+fn production_fault_injection(layers: &mut Layers<'_>) {
     if !is_profile(layers, Profile::Production) {
         return;
     }

@@ -32,7 +32,7 @@ impl Ears {
         let mut notices = Vec::new();
         while let count @ 1.. = self.udp.recv_groups() {
             for index in 0..count {
-                if let Ok(Datagram::Down(header, _)) =
+                if let Ok(Datagram::DeathNotice(header, _)) =
                     Datagram::decode(self.udp.group_datagram(index), self.cluster)
                 {
                     notices.push(*header);

@@ -111,7 +111,7 @@ impl Copies {
         };
         let node = |seat| FanoutNode { id: seat as u32, address: self.at(seat), groups: GROUPS_ALL };
         let nodes = (0..seat).map(node).collect();
-        Fanout::open(udp, &FanoutSettings { cluster: 1, nodes, members_max: SEATS, gives: true })
+        Fanout::open(udp, &FanoutSettings { cluster: 1, nodes, members_max: SEATS, grants_leases: true })
     }
 }
 

@@ -26,7 +26,7 @@ const REST: Duration = Duration::from_millis(30);
 pub const KIND_AT: usize = std::mem::offset_of!(Header, kind);
 /// What groups are told here, and what is told by unicast.
 const FOR_GROUPS: Kind = Kind::Heartbeat;
-const FOR_ONE: Kind = Kind::Question;
+const FOR_ONE: Kind = Kind::Query;
 
 /// A network of some kind, on which devices are opened.
 pub trait Ether {

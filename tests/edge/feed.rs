@@ -48,7 +48,7 @@ fn play(
                 payload,
             }),
             Entry::Day(name) => {
-                let mark = DayMark { begins: name.is_some(), name: name.unwrap_or_default() };
+                let mark = DayMark { is_start: name.is_some(), name: name.unwrap_or_default() };
                 SubscriberEvent::Day { seq, mark }
             }
         };
@@ -167,7 +167,7 @@ fn two_feeds_emit_the_same_numbers_and_one_that_restarts_goes_on_at_the_same() {
         catch_up(&mut again);
         let rest = play(&mut again, &stream, killed_at..whole, 5);
         assert_eq!(received(&mut again, &rest, DAYS[1]), expected(&stream[512..], |_| true));
-        assert_eq!(again.stands_at(), a.stands_at());
+        assert_eq!(again.next_number(), a.next_number());
     }
 }
 
@@ -187,7 +187,7 @@ fn what_no_datagram_takes_has_no_number_and_is_counted() {
     let long = Entry::Message(0, vec![7; LEN_MAX - 21]);
     let most = Entry::Message(0, vec![8; LEN_MAX - 22]);
     let sent = play(&mut feed, &[most.clone(), long, most], 0..3, 1);
-    assert_eq!((feed.counts.too_long, feed.counts.messages, feed.stands_at().unwrap().1), (1, 2, 3));
+    assert_eq!((feed.counts.too_long, feed.counts.messages, feed.next_number().unwrap().1), (1, 2, 3));
     assert_eq!(sent.len(), 2);
 }
 
@@ -231,7 +231,7 @@ fn a_mapping_decides_the_blocks_and_what_it_gives_none_has_no_number_in_any_feed
     }
     assert_eq!(a.counts.messages, blocks.len() as u64);
     assert!(a.counts.unmapped > 0 && a.counts.too_long > 0, "{:?}", a.counts);
-    assert_eq!(a.stands_at(), b.stands_at());
+    assert_eq!(a.next_number(), b.next_number());
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn a_quiet_feed_beats_once_a_second_and_says_when_the_day_is_over() {
     assert_eq!(sent.len(), 5);
     assert!(sent.iter().all(|datagram| datagram[18..] == [0, 0] && datagram[17] == 1), "next is 1");
     sent.clear();
-    let mark = DayMark { begins: false, name: "" };
+    let mark = DayMark { is_start: false, name: "" };
     feed.on_stream(6 * SECOND, &SubscriberEvent::Day { seq: 1, mark }, &mut |_| {}).unwrap();
     for tick in 0..20 {
         feed.turn(6 * SECOND + tick * SECOND / 10, &mut |datagram| sent.push(datagram.to_vec()));

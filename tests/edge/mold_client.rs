@@ -227,7 +227,7 @@ fn another_session_is_said_once_and_not_believed() {
     let other = datagram_of("S2", 1, 5);
     assert_eq!(hears(&mut client, 0, &other), [Said::Changed(1)]);
     assert_eq!(hears(&mut client, 0, &other), []);
-    assert_eq!((client.next_seq(), client.known_next(), client.counters().foreign), (3, 3, 2));
+    assert_eq!((client.next_seq(), client.known_next(), client.counters().other_session), (3, 3, 2));
     assert_eq!(hears(&mut client, 0, &datagram(3, 1)), messages(3..4), "ours goes on");
     client.pin(session("S2"), Start::At(1));
     assert_eq!(hears(&mut client, 0, &other), messages(1..6));

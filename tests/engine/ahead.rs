@@ -92,9 +92,9 @@ fn a_leader_reports_a_reader_that_has_read_more_than_it_has() {
             history: HISTORY,
             epoch: epoch.0,
             commit_next,
-            ..Header::new(Kind::Question)
+            ..Header::new(Kind::Query)
         };
-        let question = written(|out| write_question(out, header, 0, QueryKind::Node, ""));
+        let question = written(|out| write_query(out, header, 0, QueryKind::Node, ""));
         for replica in &mut cluster.replicas {
             replica.net_mut().unicast.push_back((question.clone(), Some(address(9))));
         }

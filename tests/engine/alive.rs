@@ -13,7 +13,9 @@ use lockstep_wire::*;
 fn presences(sent: &[(To, Vec<u8>)]) -> Vec<IdentityProbeBody> {
     let decoded = sent.iter().map(|(_, bytes)| Datagram::decode(bytes, CLUSTER).expect("our own bytes"));
     decoded
-        .filter_map(|datagram| if let Datagram::Presence(_, body) = datagram { Some(body) } else { None })
+        .filter_map(
+            |datagram| if let Datagram::IdentityProbe(_, body) = datagram { Some(body) } else { None },
+        )
         .collect()
 }
 
@@ -21,7 +23,7 @@ fn presences(sent: &[(To, Vec<u8>)]) -> Vec<IdentityProbeBody> {
 fn process(log: &Log, nonce: u64, born: Nanos) -> Node {
     let mut log = log.clone();
     let mut node = standby(&log, |limits: &mut ReplicaLimits| {
-        (limits.process_nonce, limits.born) = (nonce, born);
+        (limits.process_nonce, limits.started_at) = (nonce, born);
         limits.secret_seed = [nonce as u8; 32];
     });
     node.hear(&[log.heartbeat()]);
@@ -62,17 +64,22 @@ fn s12_an_impostor_stops_the_node_and_its_own_echo_does_not() {
     let echo = log.ack_with(2, 3, |_, body| body.process_nonce = 0xbad);
     let asked = presences(&node.hear(std::slice::from_ref(&echo)));
     assert!(!node.replica.core.is_stopped(), "a datagram of the process before may come late");
-    assert!(asked.len() == 1 && asked[0].asks(), "{asked:?}");
+    assert!(asked.len() == 1 && asked[0].is_query(), "{asked:?}");
     let answer = |born| {
-        let body = IdentityProbeBody { process_nonce: 0xbad, born, token: asked[0].token, answers: 2 };
-        written(|out| write_presence(out, log.header(Kind::Presence, identity(2)), body))
+        let body = IdentityProbeBody {
+            process_nonce: 0xbad,
+            started_at: born,
+            token: asked[0].token,
+            echoed_token: 2,
+        };
+        written(|out| write_presence(out, log.header(Kind::IdentityProbe, identity(2)), body))
     };
     node.hear(&[answer(5_000)]);
     assert!(!node.replica.core.is_stopped(), "it began later: it stops by itself");
-    assert!(node.events().contains(&ReplicaEvent::Twin { identity: identity(2) }));
+    assert!(node.events().contains(&ReplicaEvent::DuplicateIdentity { identity: identity(2) }));
     node.hear(&[answer(500)]);
     assert!(node.replica.core.is_stopped(), "it lives, and began before us");
-    assert!(node.events().contains(&ReplicaEvent::Impostor { identity: identity(2) }));
+    assert!(node.events().contains(&ReplicaEvent::DuplicateIdentityOlder { identity: identity(2) }));
     assert!(node.hear(&[log.push(&["a"])]).is_empty() && node.wait(10_000_000).is_empty());
 }
 
@@ -83,21 +90,21 @@ fn own_datagrams_of_the_past_cost_a_leader_a_question_and_nothing_else() {
     let mut node = leader(3, |_| {});
     let mut sent = Vec::new();
     for _ in 0..100 {
-        let ask = IdentityProbeBody { process_nonce: 7, born: 1, token: 9, answers: 0 };
+        let ask = IdentityProbeBody { process_nonce: 7, started_at: 1, token: 9, echoed_token: 0 };
         let echoes = [
             log.clone().ack_with(1, 3, |_, body| body.process_nonce = 0xbad),
             log.clone().heartbeat_with(|_, body| body.process_nonce = 0xbad),
-            written(|out| write_presence(out, log.header(Kind::Presence, identity(1)), ask)),
+            written(|out| write_presence(out, log.header(Kind::IdentityProbe, identity(1)), ask)),
             written(|out| {
-                let answer = IdentityProbeBody { answers: 1, ..ask };
-                write_presence(out, log.header(Kind::Presence, identity(1)), answer)
+                let answer = IdentityProbeBody { echoed_token: 1, ..ask };
+                write_presence(out, log.header(Kind::IdentityProbe, identity(1)), answer)
             }),
         ];
         sent.extend(node.hear(&echoes));
     }
     assert_eq!(node.replica.role(), Role::Leader);
     assert!(!node.replica.core.is_stopped());
-    let asked = presences(&sent).iter().filter(|body| body.asks()).count();
+    let asked = presences(&sent).iter().filter(|body| body.is_query()).count();
     assert!((1..=2).contains(&asked), "asked {asked} times within a millisecond");
     assert!(node.count(Counter::StrangersIn) >= 300);
 }
@@ -128,13 +135,13 @@ fn a_lossy_network_only_delays_that_the_later_one_stops() {
 /// Whether anything among what was sent is a vote: an ack, a ballot, a frame or a beat.
 fn votes(sent: &[(To, Vec<u8>)]) -> bool {
     decoded(sent).iter().any(|datagram| {
-        !matches!(datagram, Datagram::Presence(..) | Datagram::Nack(..) | Datagram::Question(..))
+        !matches!(datagram, Datagram::IdentityProbe(..) | Datagram::Nack(..) | Datagram::Query(..))
     })
 }
 
 /// A process of replica 2 that looks for 4 ms before it votes.
 fn newcomer(log: &Log) -> Node {
-    standby(log, |limits| (limits.look_ns, limits.process_nonce) = (4_000_000, 0xbad))
+    standby(log, |limits| (limits.identity_probe_ns, limits.process_nonce) = (4_000_000, 0xbad))
 }
 
 /// The leader beats and replica 3 asks for a promise, until replica 2 votes. Returns how long that took. What it asks of
@@ -156,7 +163,7 @@ fn wooed(
         if votes(&sent) {
             return Some(node.now - began);
         }
-        answers = presences(&sent).iter().filter(|body| body.asks()).filter_map(&answer).collect();
+        answers = presences(&sent).iter().filter(|body| body.is_query()).filter_map(&answer).collect();
     }
     None
 }
@@ -177,22 +184,22 @@ fn s12_a_second_process_on_a_copy_stops_before_it_has_voted_whatever_the_clocks_
     for lost in 0..3 {
         let mut log = Log::begun(3);
         let mut node = newcomer(&log);
-        let header = log.header(Kind::Presence, identity(2));
+        let header = log.header(Kind::IdentityProbe, identity(2));
         let asked = std::cell::Cell::new(0);
         let first = |question: &IdentityProbeBody| {
-            assert_eq!(question.born, Nanos::MAX, "who looks is later than all others");
+            assert_eq!(question.started_at, Nanos::MAX, "who looks is later than all others");
             asked.set(asked.get() + 1);
             let body = IdentityProbeBody {
                 process_nonce: 1,
-                born: Nanos::MAX - 1,
+                started_at: Nanos::MAX - 1,
                 token: question.token,
-                answers: question.process_nonce,
+                echoed_token: question.process_nonce,
             };
             (asked.get() > lost).then(|| written(|out| write_presence(out, header, body)))
         };
         assert_eq!(wooed(&mut log, &mut node, first), None, "{lost} questions are lost");
         assert!(node.replica.core.is_stopped());
-        assert!(node.events().contains(&ReplicaEvent::Impostor { identity: identity(2) }));
+        assert!(node.events().contains(&ReplicaEvent::DuplicateIdentityOlder { identity: identity(2) }));
     }
 }
 
@@ -201,7 +208,7 @@ fn s12_a_second_process_on_a_copy_stops_before_it_has_voted_whatever_the_clocks_
 fn s12_of_two_processes_on_one_newborn_journal_one_leads() {
     let born = |nonce| {
         let mut limits = replica_limits(1, 3);
-        (limits.process_nonce, limits.look_ns) = (nonce, 4_000_000);
+        (limits.process_nonce, limits.identity_probe_ns) = (nonce, 4_000_000);
         Node::new(start(born_tail(1, 3, RING), limits).unwrap())
     };
     let mut both = [born(5), born(6)];

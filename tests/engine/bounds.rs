@@ -49,7 +49,7 @@ fn nobody_tells_of_more_than_the_window_allows() {
     node.hear(&[log.heartbeat_with(|header, _| header.first_seq = impossible)]);
     assert!(requests_in(&node.wait(1_000_000)).is_empty());
     assert_eq!(node.count(Counter::BoundsRefused), 3);
-    assert!(!node.replica.is_restless(), "and nothing is waited for");
+    assert!(!node.replica.has_pending_work(), "and nothing is waited for");
 }
 
 #[test]

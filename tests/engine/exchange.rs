@@ -48,7 +48,7 @@ fn exchanged(node: &mut Node) -> Vec<(Seq, Epoch)> {
     let events = node.events();
     assert!(!node.replica.core.is_stopped(), "{events:?}");
     let exchanged = |event| {
-        if let ReplicaEvent::Exchanged { from, epoch, .. } = event { Some((from, epoch)) } else { None }
+        if let ReplicaEvent::SuffixReplaced { from, epoch, .. } = event { Some((from, epoch)) } else { None }
     };
     events.into_iter().filter_map(exchanged).collect()
 }

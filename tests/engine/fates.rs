@@ -32,7 +32,7 @@ impl Writer {
             flight_datagrams: 128,
             resend_ns_min: RESEND_NS,
             resend_ns_max: 50_000_000,
-            ask_again_ns: 1_000_000,
+            query_retry_ns: 1_000_000,
             beat_ns: 1_000_000,
             names_max: 4,
             message_len_max: MESSAGE_LEN_MAX,
@@ -67,7 +67,7 @@ impl Writer {
 
     /// A replica's answer about the name.
     fn reply(&mut self, log: &Log, change: impl Fn(&mut QueryReplyBody)) {
-        let header = Header { commit_next: log.commit_next, ..log.header(Kind::Reply, identity(2)) };
+        let header = Header { commit_next: log.commit_next, ..log.header(Kind::QueryReply, identity(2)) };
         let mut body: QueryReplyBody = bytemuck::Zeroable::zeroed();
         (body.token, body.topic) = (1, QueryKind::Publisher as u32);
         change(&mut body);
@@ -319,7 +319,7 @@ fn s8_a_fence_that_did_survive_fences_and_says_from_where() {
 fn a_trading_day_is_marked_once_and_in_its_publishers_order_like_a_message() {
     let mut log = Log::begun(3);
     let mut writer = Writer::opened(&mut log);
-    let mark = DayMark { begins: true, name: "20261121" };
+    let mark = DayMark { is_start: true, name: "20261121" };
     assert_eq!(writer.publisher.core.try_day(ORDERS, mark), Ok(1));
     writer.poll();
     assert_eq!(writer.sent(), [(EntryKind::Day, 1)]);
@@ -367,7 +367,7 @@ fn a_dead_leader_throttles_nobody() {
     writer.hear(&[&full]);
     assert_eq!(writer.told(), [PublisherEvent::Throttled]);
     writer.hear(&[&begin(&mut next, 2), &full]);
-    assert_eq!(writer.told(), [PublisherEvent::Free], "a deposed leader's word is none");
+    assert_eq!(writer.told(), [PublisherEvent::Unthrottled], "a deposed leader's word is none");
     writer.hear(&[&next.heartbeat_with(|_, body| body.credit_entries = 0)]);
     assert_eq!(writer.told(), [PublisherEvent::Throttled], "the new one's is told anew");
 }
@@ -403,7 +403,7 @@ fn a_handle_that_cannot_know_what_of_a_copy_was_taken_back_says_so() {
     writer.hear(&[&log.push_of(ORDERS, &[1, 2, 3, 4])]);
     writer.publish(1);
     writer.hear(&[&begin(&mut next, 2), &next.ack(3, 5)]);
-    assert_eq!(writer.told(), [PublisherEvent::Lost]);
+    assert_eq!(writer.told(), [PublisherEvent::OutcomesUnknown]);
     writer.poll();
     assert_eq!(writer.told(), [], "and then nothing any more");
 }
@@ -445,7 +445,7 @@ fn s6_a_publisher_whose_log_is_contradicted_says_that_fates_are_unknown() {
     let mut other = log.before(3);
     writer.publish(1);
     writer.hear(&[&begin(&mut other, 2), &other.push_of(ORDERS, &[1]), &other.ack(3, 5)]);
-    assert_eq!(writer.told(), [PublisherEvent::Lost]);
+    assert_eq!(writer.told(), [PublisherEvent::OutcomesUnknown]);
 }
 
 /// Who was away for longer than a round trip finds its time over and the answers in its socket.

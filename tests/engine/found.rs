@@ -41,10 +41,10 @@ fn ballot(log: &Log, kind: Kind, from: u32, ballot: Epoch) -> Vec<u8> {
 
 /// What `node` tells of the publisher `name`.
 fn look_up(node: &mut Node, name: &str) -> QueryReplyBody {
-    let header = Header { cluster: CLUSTER, history: HISTORY, sender: 900, ..Header::new(Kind::Question) };
-    let sent = node.ask(9, written(|out| write_question(out, header, 5, QueryKind::Publisher, name)));
+    let header = Header { cluster: CLUSTER, history: HISTORY, sender: 900, ..Header::new(Kind::Query) };
+    let sent = node.ask(9, written(|out| write_query(out, header, 5, QueryKind::Publisher, name)));
     let mut replies = sent.iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
-        Ok(Datagram::Reply(_, body)) => Some(body),
+        Ok(Datagram::QueryReply(_, body)) => Some(body),
         _ => None,
     });
     replies.next_back().expect("a reply")
@@ -80,10 +80,10 @@ fn s1_what_the_device_did_not_take_is_not_sent_once_another_leader_is_promised()
     node.replica.net_mut().takes = 0;
     let next = node.next();
     assert_eq!(node.hear(&[messages(1, 1, 4)]), [], "no buffers");
-    assert_eq!((node.next(), node.replica.is_restless()), (next + 3, true), "stamped, and to be sent");
+    assert_eq!((node.next(), node.replica.has_pending_work()), (next + 3, true), "stamped, and to be sent");
     node.hear(&[ballot(&log, Kind::Prepare, 2, epoch(2, 2))]);
     assert_eq!(node.replica.role(), Role::Standby);
-    assert!(!node.replica.is_restless(), "nothing waits to be sent: the node may sleep");
+    assert!(!node.replica.has_pending_work(), "nothing waits to be sent: the node may sleep");
     node.replica.net_mut().takes = usize::MAX;
     let sent: Vec<_> = (0..20).flat_map(|_| node.wait(MS)).collect();
     let frames = sent.iter().filter(|(_, bytes)| Header::peek(bytes).unwrap().kind == Kind::Frame as u8);
@@ -148,7 +148,7 @@ fn a_leader_that_can_hand_over_to_nobody_goes_on_stamping() {
     for (members, to) in [(1, None), (3, Some(identity(1)))] {
         let mut node = leader(members);
         let now = node.now;
-        assert!(!node.replica.core.begin_handover(now, to), "{members} members, to {to:?}");
+        assert!(!node.replica.core.start_handover(now, to), "{members} members, to {to:?}");
         let next = node.next();
         node.hear(&[open_submission("a", [1, 1], 0)]);
         assert_eq!(node.next(), next + 1, "{members} members, to {to:?}");
@@ -357,7 +357,9 @@ fn misses_deaf(node: &mut Node, log: &mut Log, over: u32) -> bool {
         node.now += MS;
         node.hear(&[beat]);
     }
-    node.events().iter().any(|event| matches!(event, ReplicaEvent::Missed { why: Why::Deaf, .. }))
+    node.events()
+        .iter()
+        .any(|event| matches!(event, ReplicaEvent::LeaderSuspected { why: Why::NoProgress, .. }))
 }
 
 #[test]
@@ -397,8 +399,9 @@ fn each_takeover_that_nobody_commits_gives_the_next_leader_twice_as_long() {
         node.hear(&log.frames[log.frames.len() - 1..]);
         assert_eq!((node.replica.role(), node.next()), (Role::Standby, log.end.next));
         node.events();
-        let missed =
-            |node: &mut Node| node.events().iter().any(|event| matches!(event, ReplicaEvent::Missed { .. }));
+        let missed = |node: &mut Node| {
+            node.events().iter().any(|event| matches!(event, ReplicaEvent::LeaderSuspected { .. }))
+        };
         let long = (1..10_000).find(|_| {
             let beat = log.heartbeat();
             node.now += MS;
@@ -500,7 +503,7 @@ fn a_publisher_is_told_that_it_is_lost_although_one_repairer_is_dead() {
             }
         }
     }
-    assert_eq!(events, [PublisherEvent::Lost]);
+    assert_eq!(events, [PublisherEvent::OutcomesUnknown]);
 }
 
 #[test]
@@ -535,7 +538,7 @@ fn a_publisher_whose_open_comes_to_nothing_looks_its_name_up_at_another_replica(
     for step in 2..40 {
         publisher.poll(step * MS, 1, 9, |event| events.push(event));
         for (to, bytes) in sent(publisher.net_mut()) {
-            let (To::Unicast(to), Ok(Datagram::Question(_, question, _))) =
+            let (To::Unicast(to), Ok(Datagram::Query(_, question, _))) =
                 (to, Datagram::decode(&bytes, CLUSTER))
             else {
                 continue;
@@ -544,7 +547,7 @@ fn a_publisher_whose_open_comes_to_nothing_looks_its_name_up_at_another_replica(
             let from = identity(u32::from(to.ip().octets()[3]));
             let mut body: QueryReplyBody = bytemuck::Zeroable::zeroed();
             (body.token, body.topic) = (question.token, QueryKind::Publisher as u32);
-            let header = Header { commit_next: log.end.next, ..log.header(Kind::Reply, from) };
+            let header = Header { commit_next: log.end.next, ..log.header(Kind::QueryReply, from) };
             let reply = written(|out| write_reply(out, header, body));
             publisher.net_mut().unicast.push_back((reply, Some(to)));
         }

@@ -48,7 +48,7 @@ fn full_standby() -> (Node, Log) {
 }
 
 fn misses(node: &mut Node) -> Vec<ReplicaEvent> {
-    node.events().into_iter().filter(|event| matches!(event, ReplicaEvent::Missed { .. })).collect()
+    node.events().into_iter().filter(|event| matches!(event, ReplicaEvent::LeaderSuspected { .. })).collect()
 }
 
 /// The leader beats on, and nothing is committed.

@@ -312,7 +312,7 @@ fn lineage_2_a_cursor_beyond_the_founding_is_refused_with_both_numbers() {
     let mut reader = journal_reader(Start::Cursor(cursor));
     reader.wait(600 * MS);
     reader.step();
-    reader.replay(&said(Some(ReplayEndReason::Beyond), 5));
+    reader.replay(&said(Some(ReplayEndReason::BeyondCommit), 5));
     reader.poll();
     assert_eq!(reader.told, [Told::Forgotten(5, 9)]);
     assert!(reader.subscriber.core.is_ended());
@@ -516,7 +516,7 @@ fn s12_a_founder_tells_of_who_was_left_behind_and_does_not_begin_where_the_forme
     let mut alone = node(founder(2), &founded.frames);
     alone.hear(&[log.ack(3, 4)]);
     alone.hear(&[log.ack(3, 4)]);
-    let told = ReplicaEvent::FormerHistory { history: HISTORY, identity: identity(3) };
+    let told = ReplicaEvent::AncestorHistory { history: HISTORY, identity: identity(3) };
     assert_eq!(alone.events().iter().filter(|event| **event == told).count(), 1, "once");
     assert!(!alone.replica.core.is_stopped());
     for _ in 0..100 {
@@ -573,7 +573,7 @@ fn recover(cluster: &mut Cluster, number: u32, less: usize) -> Seq {
     let founding = Founding {
         cluster: CLUSTER,
         history: LATER,
-        former: &Lineage::of(HISTORY),
+        ancestor: &Lineage::of(HISTORY),
         end,
         epochs: &[EpochBase { epoch: end.epoch.0, base: 2 }],
         promised: end.epoch,
@@ -645,11 +645,11 @@ fn a_publisher_that_was_told_of_a_commit_that_is_lost_is_told_so_and_learns_what
     }
     let have = cluster.replicas[1].tail().end().next;
     let founded = recover(&mut cluster, 2, 2);
-    let lost =
-        cluster.run_until(|cluster| cluster.publishers[0].events.last() == Some(&PublisherEvent::Lost));
+    let lost = cluster
+        .run_until(|cluster| cluster.publishers[0].events.last() == Some(&PublisherEvent::OutcomesUnknown));
     let events = &cluster.publishers[publisher].events;
     assert!(lost, "{events:?}");
-    let told = PublisherEvent::Forgotten { history: LATER, next: founded, have };
+    let told = PublisherEvent::HistoryLost { history: LATER, next: founded, have };
     assert_eq!(events[events.len() - 2], told);
     // Whoever opens the name anew is told that two of the three are gone.
     let again = cluster.add_publisher(|_| {});

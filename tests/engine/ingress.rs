@@ -120,10 +120,10 @@ fn ingress_3_a_flood_leaves_room_in_a_scarce_window_and_is_told_so() {
     cluster.run(10_000);
     assert_eq!(
         cluster.publishers[loud].events.iter().rev().find(|event| is_told(event)),
-        Some(&PublisherEvent::Free)
+        Some(&PublisherEvent::Unthrottled)
     );
 }
 
 fn is_told(event: &PublisherEvent) -> bool {
-    matches!(event, PublisherEvent::Throttled | PublisherEvent::Free)
+    matches!(event, PublisherEvent::Throttled | PublisherEvent::Unthrottled)
 }

@@ -39,7 +39,7 @@ impl Log {
         let lineage = Lineage::of(history);
         let mut log = Self { end, epoch: epoch_0, history, lineage, commit_next: 1, frames, epochs, number };
         let members = member_list(members);
-        log.push_entries(&[(EntryKind::Birth, bytemuck::cast_slice(&members).to_vec())]);
+        log.push_entries(&[(EntryKind::Genesis, bytemuck::cast_slice(&members).to_vec())]);
         log.begin(epoch(1, 1), &members);
         log
     }
@@ -71,7 +71,7 @@ impl Log {
         let founding = Founding {
             cluster: CLUSTER,
             history,
-            former: &self.lineage,
+            ancestor: &self.lineage,
             end: self.end,
             epochs: &self.epochs,
             promised: self.epoch,
@@ -279,7 +279,7 @@ impl Log {
             reason: reason as u32,
             retry_after_ns: 0,
         };
-        written(|out| write_answer(out, self.header(Kind::Answer, identity(from)), body))
+        written(|out| write_repair_reject(out, self.header(Kind::RepairReject, identity(from)), body))
     }
 }
 

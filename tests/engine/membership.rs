@@ -48,15 +48,15 @@ fn leader(cluster: &Cluster) -> Option<u32> {
 /// What the operator is told by replica `number`.
 fn ask(cluster: &mut Cluster, number: u32, topic: QueryKind, name: &str) -> Vec<u8> {
     let mut out = vec![0; SMALL_LEN_MAX];
-    let header = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Question) };
-    let length = write_question(&mut out, header, 5, topic, name);
+    let header = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Query) };
+    let length = write_query(&mut out, header, 5, topic, name);
     out.truncate(length);
     let net = cluster.replicas[number as usize - 1].net_mut();
     net.unicast.push_back((out, Some(address(OPERATOR))));
     let before = cluster.record.len();
     cluster.run(10);
     let mut answers = cluster.record[before..].iter().map(|(_, bytes)| bytes);
-    let is_answer = |bytes: &&Vec<u8>| matches!(bytes[5], kind if kind == Kind::Status as u8 || kind == Kind::Verdict as u8);
+    let is_answer = |bytes: &&Vec<u8>| matches!(bytes[5], kind if kind == Kind::Status as u8 || kind == Kind::CommandResult as u8);
     answers.rfind(is_answer).expect("every question is answered").clone()
 }
 
@@ -76,8 +76,8 @@ fn order(
 ) -> Result<(), CommandReject> {
     let name = about.map_or_else(String::new, |identity| identity.to_string());
     let bytes = ask(cluster, number, topic, &name);
-    let Ok(Datagram::Verdict(_, body)) = Datagram::decode(&bytes, CLUSTER) else { panic!("a verdict") };
-    CommandReject::from_u32(body.denied).map_or(Ok(()), Err)
+    let Ok(Datagram::CommandResult(_, body)) = Datagram::decode(&bytes, CLUSTER) else { panic!("a verdict") };
+    CommandReject::from_u32(body.reject).map_or(Ok(()), Err)
 }
 
 /// A change of the membership at `after`, submitted to all.
@@ -162,7 +162,7 @@ fn member_1_a_dead_member_is_replaced_by_removing_it_and_adding_its_successor() 
         Some(CommandReject::ReplicaListed),
         "not the other way round"
     );
-    assert_eq!(Identity::from_packed(body.denied_member), successor.identity());
+    assert_eq!(Identity::from_packed(body.rejected_member), successor.identity());
     assert!(change(&mut cluster, 1, Change::Remove, member(3)), "{}", describe(&cluster));
     assert!(change(&mut cluster, 1, Change::Add, member(4)), "{}", describe(&cluster));
     assert_eq!(listed(&mut cluster, 1), [1, 2, 4]);
@@ -240,7 +240,7 @@ fn member_3_one_of_two_is_not_replaced_in_one_step() {
     let (_, body, _) = status(&mut cluster, 1);
     assert_eq!(
         (CommandReject::from_u32(body.denied), body.membership_seq),
-        (Some(CommandReject::Pair), after)
+        (Some(CommandReject::TwoMembers), after)
     );
     assert!(publish(&mut cluster, id, &["c"]), "the stream goes on");
 }
@@ -338,7 +338,7 @@ fn member_2_of_two_nodes_the_survivor_goes_on_alone_by_the_operators_word() {
     assert_eq!(leader(&cluster), None, "nobody goes on alone by itself");
     assert_eq!(
         order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(2))),
-        Err(CommandReject::Oneself)
+        Err(CommandReject::SelfDeclared)
     );
     assert_eq!(
         order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(7))),
@@ -490,7 +490,7 @@ fn member_2_the_removal_of_the_dead_stands_right_behind_the_start_however_full_t
     let done = cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 6);
     assert!(done, "{}", describe(&cluster));
     let kinds = [next + 4, next + 5, next + 6].map(|seq| kind_at(&cluster, 2, seq));
-    let expected = [EntryKind::EpochStart, EntryKind::Membership, EntryKind::Settled];
+    let expected = [EntryKind::EpochStart, EntryKind::Membership, EntryKind::ChangeCommitted];
     assert_eq!(kinds, expected.map(Some));
 }
 
@@ -505,18 +505,21 @@ fn member_2_the_operators_word_is_worth_nothing_any_more_once_the_dead_one_is_he
     for _ in 0..30 {
         node.wait(10 * TURN_NS * 100);
     }
-    let header = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Question) };
+    let header = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Query) };
     let dead = identity(1).to_string();
-    let question = written(|out| write_question(out, header, 5, QueryKind::DeclareDead, &dead));
+    let question = written(|out| write_query(out, header, 5, QueryKind::DeclareDead, &dead));
     node.replica.net_mut().unicast.push_back((question, Some(address(OPERATOR))));
     let verdict = (0..8).find_map(|_| {
         let sent = node.poll();
-        let found = sent.iter().find(|(_, bytes)| bytes[5] == Kind::Verdict as u8).map(|(_, bytes)| bytes);
+        let found =
+            sent.iter().find(|(_, bytes)| bytes[5] == Kind::CommandResult as u8).map(|(_, bytes)| bytes);
         found.cloned()
     });
     let verdict = verdict.expect("a verdict");
-    let Ok(Datagram::Verdict(_, body)) = Datagram::decode(&verdict, CLUSTER) else { panic!("a verdict") };
-    assert_eq!(body.denied, 0, "it is believed");
+    let Ok(Datagram::CommandResult(_, body)) = Datagram::decode(&verdict, CLUSTER) else {
+        panic!("a verdict")
+    };
+    assert_eq!(body.reject, 0, "it is believed");
     // In the same batch its leader beats again, and adds a third.
     log.commit_next = log.end.next;
     let beat = log.heartbeat();

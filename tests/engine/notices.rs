@@ -76,9 +76,9 @@ fn what_is_stamped_is_not_sent_again_while_its_commit_waits() {
 fn a_full_window_is_told_before_the_next_beat_and_so_is_that_it_takes_again() {
     let mut cluster = Cluster::new(3, |limits| {
         limits.window = Window { entries: 6, bytes: 100_000 };
-        limits.beat.beat_ns = 50_000_000;
-        limits.suspect.timeout_ns = 500_000_000;
-        limits.suspect.timeout_ns_max = 500_000_000;
+        limits.heartbeat.interval_ns = 50_000_000;
+        limits.failure_detector.timeout_ns = 500_000_000;
+        limits.failure_detector.timeout_ns_max = 500_000_000;
     });
     let publisher = cluster.add_publisher(|_| {});
     let id = cluster.open(publisher, "orders", A);
@@ -92,7 +92,7 @@ fn a_full_window_is_told_before_the_next_beat_and_so_is_that_it_takes_again() {
     cluster.lost = |_, _, _| false;
     drain(&mut cluster, publisher);
     cluster.run(10_000);
-    assert!(cluster.publishers[publisher].events.contains(&PublisherEvent::Free));
+    assert!(cluster.publishers[publisher].events.contains(&PublisherEvent::Unthrottled));
     assert_eq!(cluster.publishers[publisher].committed().len(), 9);
 }
 

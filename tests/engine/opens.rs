@@ -85,7 +85,7 @@ fn room_comes_with_a_leader_that_takes_more_names_and_no_configuration_unmakes_w
     assert_eq!(try_open(&mut cluster, "ccc"), Err(2));
     // A rolling restart with a larger table: replica 2 has it already.
     let now = cluster.now;
-    assert!(cluster.replicas[0].core.begin_handover(now, Some(identity(2))));
+    assert!(cluster.replicas[0].core.start_handover(now, Some(identity(2))));
     assert!(cluster.run_until(|cluster| cluster.replicas[1].role() == Role::Leader));
     for (name, id) in [("ccc", 3), ("dddd", 4), ("eeeee", 5)] {
         assert_eq!(try_open(&mut cluster, name), Ok(id));
@@ -113,9 +113,9 @@ fn what_is_not_committed_is_told_to_nobody_though_the_ring_has_lost_where_it_beg
     assert_eq!(node.replica.core.commit_next(), 4);
     let ask = |node: &mut Node, token: u64| {
         let question = written(|out| {
-            write_question(
+            write_query(
                 out,
-                Header { cluster: CLUSTER, ..Header::new(Kind::Question) },
+                Header { cluster: CLUSTER, ..Header::new(Kind::Query) },
                 token,
                 QueryKind::Publisher,
                 "a",
@@ -123,7 +123,7 @@ fn what_is_not_committed_is_told_to_nobody_though_the_ring_has_lost_where_it_beg
         });
         let sent = node.ask(9, question);
         sent.iter().find_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
-            Ok(Datagram::Reply(header, body)) => Some(({ header.commit_next }, body.publisher_seq)),
+            Ok(Datagram::QueryReply(header, body)) => Some(({ header.commit_next }, body.publisher_seq)),
             _ => None,
         })
     };
@@ -160,8 +160,8 @@ fn a_leader_without_room_tells_each_opener_once_a_rung_and_keeps_no_more_than_a_
     let mut told = Vec::new();
     for _ in 0..200 {
         for (_, bytes) in node.hear(&opens) {
-            if let Ok(Datagram::Notice(_, rows)) = Datagram::decode(&bytes, CLUSTER) {
-                told.extend(rows.iter().map(|row| (row.from, row.told, row.incarnation)));
+            if let Ok(Datagram::PublisherNotice(_, rows)) = Datagram::decode(&bytes, CLUSTER) {
+                told.extend(rows.iter().map(|row| (row.from, row.notice, row.incarnation)));
             }
         }
     }

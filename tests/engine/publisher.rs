@@ -383,7 +383,7 @@ pub fn connected(log: &mut Log) -> (PublisherEngine<SimNet>, Vec<PublisherEvent>
         flight_datagrams: 4,
         resend_ns_min: 300_000,
         resend_ns_max: 5_000_000,
-        ask_again_ns: 1_000_000,
+        query_retry_ns: 1_000_000,
         beat_ns: 1_000_000,
         names_max: 1,
         message_len_max: MESSAGE_LEN_MAX,
@@ -406,8 +406,8 @@ fn a_publisher_is_told_once_that_the_cluster_takes_no_more() {
         publisher.net_mut().groups.push_back(beat);
         publisher.poll(1_100_000, 1, 9, |event| events.push(event));
     }
-    use PublisherEvent::{Free, Throttled};
-    assert_eq!(events, [Throttled, Free, Throttled]);
+    use PublisherEvent::{Throttled, Unthrottled};
+    assert_eq!(events, [Throttled, Unthrottled, Throttled]);
 }
 
 #[test]
@@ -426,7 +426,7 @@ fn a_handle_that_no_replica_can_bring_up_to_date_is_told_that_it_is_lost() {
             publisher.net_mut().unicast.push_back((answer, Some(request.to)));
         }
     }
-    assert_eq!(events, [PublisherEvent::Lost]);
+    assert_eq!(events, [PublisherEvent::OutcomesUnknown]);
 }
 
 #[test]
@@ -435,7 +435,7 @@ fn a_node_of_another_history_tells_a_publisher_nothing() {
     let (mut publisher, mut events) = connected(&mut log);
     publisher.core.open("orders", A);
     let reply = |log: &Log| {
-        let header = Header { commit_next: log.end.next, ..log.header(Kind::Reply, identity(2)) };
+        let header = Header { commit_next: log.end.next, ..log.header(Kind::QueryReply, identity(2)) };
         let mut body: QueryReplyBody = bytemuck::Zeroable::zeroed();
         (body.token, body.topic, body.publisher, body.incarnation) = (1, QueryKind::Publisher as u32, 3, 1);
         (body.nonce, body.publisher_seq) = (A, 9);

@@ -549,13 +549,13 @@ fn s10_a_replica_cuts_its_own_log_and_keeps_only_what_follows_it() {
     }
     // This one waits for room in the journal.
     let Placement::Next(end) = half.hear(&lost[1]) else { panic!("it follows") };
-    assert!(half.receiver.keep(&FrameView::from_prefix(&lost[1]).unwrap(), end, &mut half.counters));
+    assert!(half.receiver.buffer(&FrameView::from_prefix(&lost[1]).unwrap(), end, &mut half.counters));
     let cut = next.end;
     next.begin(epoch(2, 2), &member_list(3));
     let behind = next.push(&["of epoch 2"]);
     let third = next.begin(epoch(3, 3), &member_list(3));
     half.learn(&third);
-    assert_eq!(half.receiver.take_lost(), None, "a replica is not cut behind its back");
+    assert_eq!(half.receiver.take_retracted(), None, "a replica is not cut behind its back");
     assert_eq!(half.receiver.end().map(|end| end.next), Some(6));
     half.receiver.cut_to(cut, cut.next);
     assert_eq!((half.receiver.end(), half.receiver.has_ready()), (Some(cut), false));

@@ -81,7 +81,7 @@ fn who_leads_no_more_says_nothing_of_redundancy() {
     cluster.dead.clear();
     cluster.run(1_000);
     let now = cluster.now;
-    assert!(cluster.replicas[0].core.begin_handover(now, Some(identity(2))));
+    assert!(cluster.replicas[0].core.start_handover(now, Some(identity(2))));
     assert!(cluster.run_until(|cluster| cluster.replicas[1].role() == Role::Leader));
     assert!(!cluster.replicas[0].core.conditions.holds(Condition::RedundancyLost));
     cluster.run(100_000);
@@ -98,8 +98,8 @@ fn a_standby_that_was_cut_off_tells_that_its_leader_is_heard_again() {
     cluster.lost = |_, _, _| false;
     publish_for(&mut cluster, id, 100);
     let events: Vec<_> = std::iter::from_fn(|| cluster.replicas[2].core.events.pop()).collect();
-    let missed = events.iter().filter(|event| matches!(event, ReplicaEvent::Missed { .. })).count();
-    let heard = |event: &&ReplicaEvent| matches!(event, ReplicaEvent::HeardAgain { lasted, .. } if *lasted > 80_000_000);
+    let missed = events.iter().filter(|event| matches!(event, ReplicaEvent::LeaderSuspected { .. })).count();
+    let heard = |event: &&ReplicaEvent| matches!(event, ReplicaEvent::LeaderReturned { lasted, .. } if *lasted > 80_000_000);
     assert_eq!((missed, events.iter().filter(heard).count()), (1, 1), "{events:?}");
     assert_eq!(cluster.replicas[0].role(), Role::Leader, "nobody took over");
 }

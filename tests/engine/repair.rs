@@ -111,7 +111,7 @@ fn repair_4_a_reader_that_asks_too_much_is_told_when_to_ask_again_and_costs_the_
         node.wait(51_000);
         let sent = ask_together(&mut node, [9].into_iter(), &[(3, 19)]);
         refusals.extend(sent.iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
-            Ok(Datagram::Answer(_, body)) => Some((round, body.reason, body.retry_after_ns)),
+            Ok(Datagram::RepairReject(_, body)) => Some((round, body.reason, body.retry_after_ns)),
             _ => None,
         }));
     }

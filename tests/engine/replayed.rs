@@ -264,7 +264,7 @@ fn a_journal_is_asked_for_what_the_rings_have_lost_although_repairs_of_the_rest_
             }
         }
         let now = node.now;
-        if node.replica.look_for_replay(now, None) != CatchUpRequest::GoOn {
+        if node.replica.poll_catch_up(now, None) != CatchUpRequest::GoOn {
             asked_at = Some(turn);
             break;
         }
@@ -283,22 +283,22 @@ fn a_replica_that_stands_still_at_the_end_of_its_source_asks_the_next_one() {
     let mut node = Node::new(start(blank_tail(3, 64 << 10), replica_limits(3, 3)).unwrap());
     node.hear(&log.frames[1..2]);
     let giver = (identity(2), HISTORY);
-    let wish = |node: &mut Node, supply| node.replica.look_for_replay(node.now, supply);
+    let wish = |node: &mut Node, supply| node.replica.poll_catch_up(node.now, supply);
     assert_eq!(wish(&mut node, None), CatchUpRequest::GoOn, "the rings are asked first");
     for bytes in &log.frames[..3] {
         let now = node.now;
         assert!(node.replica.on_replayed(now, giver, &FrameView::from_prefix(bytes).unwrap()));
     }
     assert_eq!(
-        wish(&mut node, Some(SourceState::Gives)),
+        wish(&mut node, Some(SourceState::Sending)),
         CatchUpRequest::End,
         "nothing that was heard of is missing"
     );
     let beat = log.heartbeat();
     node.hear(&[beat]);
-    assert_eq!(wish(&mut node, Some(SourceState::Gives)), CatchUpRequest::GoOn, "it gives");
+    assert_eq!(wish(&mut node, Some(SourceState::Sending)), CatchUpRequest::GoOn, "it gives");
     node.now += 60_000_000;
-    assert_eq!(wish(&mut node, Some(SourceState::Gives)), CatchUpRequest::GoOn, "it still does");
+    assert_eq!(wish(&mut node, Some(SourceState::Sending)), CatchUpRequest::GoOn, "it still does");
     assert_eq!(
         wish(&mut node, Some(SourceState::AtEnd)),
         CatchUpRequest::GoOn,
@@ -351,7 +351,7 @@ fn an_archiver_never_votes_whatever_a_membership_says() {
     let mut log = Log::begun(3);
     log.push(&["a"]);
     let mut replica = start(blank_tail(3, 64 << 10), replica_limits(3, 3)).expect("it starts");
-    replica.core.keep_apart();
+    replica.core.become_archiver();
     for bytes in &log.frames {
         assert!(replica.on_replayed(
             1_000_000,

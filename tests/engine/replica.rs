@@ -81,11 +81,11 @@ pub fn answers(sent: &[(To, Vec<u8>)]) -> (Vec<Repair>, Vec<(RepairReject, Seq)>
         match datagram {
             Datagram::Frame(frame, Some(trailer)) => repairs.push((
                 frame.header.first_seq,
-                Identity::from_packed(trailer.giver),
+                Identity::from_packed(trailer.repairer),
                 Epoch(trailer.accepted),
                 trailer.commit_next,
             )),
-            Datagram::Answer(_, body) => {
+            Datagram::RepairReject(_, body) => {
                 refusals.push((RepairReject::from_u32(body.reason).unwrap(), body.oldest_seq));
             }
             _ => {}
@@ -149,7 +149,7 @@ fn nobody_submits_what_only_the_cluster_may_say() {
     let mut node = leader(1, |_| {});
     let next = node.next();
     node.hear(&[submission(&[
-        (EntryKind::Birth, 0, 0, 0, &[0; 32]),
+        (EntryKind::Genesis, 0, 0, 0, &[0; 32]),
         (EntryKind::EpochStart, 0, 0, 0, &[0; 80]),
     ])]);
     assert_eq!((node.next(), node.count(Counter::SubmissionsDropped)), (next, 2));
@@ -423,7 +423,7 @@ fn s12_a_node_that_the_membership_does_not_list_stores_and_has_no_vote() {
     }
     assert_eq!((node.replica.role(), node.replica.tail().end()), (Role::Learner, log.end));
     let spoken: Vec<_> = decoded(&sent);
-    let asks = |datagram: &Datagram<'_>| matches!(datagram, Datagram::Nack(..) | Datagram::Question(..));
+    let asks = |datagram: &Datagram<'_>| matches!(datagram, Datagram::Nack(..) | Datagram::Query(..));
     assert!(spoken.iter().all(asks), "{spoken:?}");
 }
 
@@ -436,7 +436,7 @@ fn s12_a_node_whose_log_does_not_list_it_starts_without_a_vote() {
     let mut node = Node::new(start(tail, limits).unwrap());
     assert_eq!(node.replica.role(), Role::Learner);
     let sent: Vec<_> = (0..100).flat_map(|_| node.wait(1_000_000)).collect();
-    let asks = |datagram: &Datagram<'_>| matches!(datagram, Datagram::Question(..));
+    let asks = |datagram: &Datagram<'_>| matches!(datagram, Datagram::Query(..));
     assert!(decoded(&sent).iter().all(asks), "it neither acknowledges nor campaigns");
 }
 
@@ -595,15 +595,17 @@ fn s8_a_question_is_answered_by_what_is_committed_and_a_closed_name_is_nobodys()
     let mut log = Log::begun(3);
     let question = || {
         super::log::written(|out| {
-            let header = Header { cluster: CLUSTER, history: HISTORY, ..Header::new(Kind::Question) };
-            write_question(out, header, 8, QueryKind::Publisher, "a")
+            let header = Header { cluster: CLUSTER, history: HISTORY, ..Header::new(Kind::Query) };
+            write_query(out, header, 8, QueryKind::Publisher, "a")
         })
     };
     let told = |node: &mut Node| {
         let sent = node.ask(9, question());
         let replies: Vec<_> = decoded(&sent)
             .into_iter()
-            .filter_map(|datagram| if let Datagram::Reply(_, body) = datagram { Some(body) } else { None })
+            .filter_map(
+                |datagram| if let Datagram::QueryReply(_, body) = datagram { Some(body) } else { None },
+            )
             .collect();
         assert_eq!((replies.len(), replies[0].token), (1, 8));
         (replies[0].publisher, replies[0].incarnation, replies[0].publisher_seq, replies[0].nonce)

@@ -226,7 +226,7 @@ impl Stage {
         if let Some(incarnation) = self.incarnations.get(&number) {
             limits.receiver.me.incarnation = *incarnation;
         }
-        (limits.process_nonce, limits.born) = (self.now, self.now);
+        (limits.process_nonce, limits.started_at) = (self.now, self.now);
         limits.durability = self.durability.get(&number).copied().unwrap_or_default();
         if self.names > 0 {
             limits.publishers_max = self.names;
@@ -472,13 +472,13 @@ impl Stage {
 
     fn declare(&mut self, dead: u32, at: u32) {
         let mut out = vec![0; SMALL_LEN_MAX];
-        let header = Header { cluster: CLUSTER, sender: 99, ..Header::new(Kind::Question) };
+        let header = Header { cluster: CLUSTER, sender: 99, ..Header::new(Kind::Query) };
         let name = identity(dead).to_string();
-        let length = write_question(&mut out, header, 5, QueryKind::DeclareDead, &name);
+        let length = write_query(&mut out, header, 5, QueryKind::DeclareDead, &name);
         out.truncate(length);
         self.up(at).net_mut().unicast.push_back((out, Some(address(99))));
         let before = self.shown.clone();
-        self.shown.insert(Kind::Verdict as u8);
+        self.shown.insert(Kind::CommandResult as u8);
         self.run("100us");
         self.shown = before;
     }
@@ -518,6 +518,7 @@ impl Stage {
                 let what = match entry.kind() {
                     EntryKind::Message => String::from_utf8_lossy(entry.payload).into_owned(),
                     EntryKind::EpochStart => format!("[{} starts]", epoch_words(Epoch(frame.header.epoch))),
+                    EntryKind::ChangeCommitted => "[change committed]".to_owned(),
                     kind => format!("[{kind:?}]").to_lowercase(),
                 };
                 write!(line, " {seq}:{what}").expect("room");
@@ -534,7 +535,7 @@ fn membership_seq(tail: &Tail<MemoryTail>) -> Seq {
     while let Some(found) = span {
         let frame = tail.frame(found).expect("no damage");
         for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
-            if matches!(entry.kind(), EntryKind::Birth | EntryKind::EpochStart | EntryKind::Membership) {
+            if matches!(entry.kind(), EntryKind::Genesis | EntryKind::EpochStart | EntryKind::Membership) {
                 last = seq;
             }
         }

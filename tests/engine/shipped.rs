@@ -40,7 +40,7 @@ fn counter(round: u32) -> Commit {
     let mut commit = Commit::new(10);
     let members = Membership::collect(member_list(3), 10);
     commit.on_epoch_started(epoch(round, 1), 10, members, Durability::Process);
-    commit.on_held(20);
+    commit.on_log_end(20);
     commit
 }
 
@@ -129,9 +129,9 @@ fn a_leader_that_stops_by_itself_is_followed_before_anybody_would_have_missed_it
     cluster.publishers[0].publish(id, &["a"]);
     committed(&mut cluster, 1);
     let begun = cluster.now;
-    cluster.replicas[0].core.begin_drain(begun);
+    cluster.replicas[0].core.start_drain(begun);
     assert!(cluster.run_until(|cluster| leaders(cluster).iter().any(|number| *number != 1)));
-    let timeout_ns = replica_limits(1, 3).suspect.timeout_ns;
+    let timeout_ns = replica_limits(1, 3).failure_detector.timeout_ns;
     assert!(cluster.now - begun < timeout_ns, "{} ns, the timeout is {timeout_ns}", cluster.now - begun);
 }
 
@@ -160,7 +160,7 @@ fn what_a_replica_said_before_it_lost_its_disk_counts_for_nothing() {
     let members = Membership::collect(list, 10);
     let mut commit = Commit::new(10);
     commit.on_epoch_started(epoch(3, 1), 10, members, Durability::Process);
-    commit.on_held(20);
+    commit.on_log_end(20);
     commit.on_ack(identity(2), epoch(3, 1), 20);
     assert_eq!(commit.commit_next(), 10, "an ack of the incarnation that is gone");
     assert!(!members.is_quorum(&[identity(1), identity(2)]), "and a promise of it");
@@ -219,7 +219,7 @@ fn one_voice_that_promises_twice_is_one_promise() {
 fn entries_of_earlier_epochs_are_committed_only_by_one_of_the_present_epoch() {
     let mut commit = Commit::new(5);
     commit.on_epoch_started(epoch(3, 1), 10, Membership::collect(member_list(3), 10), Durability::Process);
-    commit.on_held(20);
+    commit.on_log_end(20);
     commit.on_ack(identity(2), epoch(3, 1), 10);
     assert_eq!(commit.commit_next(), 5, "they hold what lies before the epoch, and nothing of it");
     commit.on_ack(identity(2), epoch(3, 1), 11);
@@ -245,12 +245,12 @@ fn a_refusal_to_repair_commits_nothing_of_another_epochs_log() {
             incarnation: identity(3).incarnation,
             first_seq: 90,
             commit_next: 80,
-            ..Header::new(Kind::Answer)
+            ..Header::new(Kind::RepairReject)
         };
         let range = SeqRange { from: 3, to: 5 };
         let reason = RepairReject::OtherEpoch as u32;
         let body = RepairRejectBody { token, range, oldest_seq: 1, reason, retry_after_ns: 0 };
-        let length = write_answer(&mut bytes, header, body);
+        let length = write_repair_reject(&mut bytes, header, body);
         bytes.truncate(length);
         node.ask(3, bytes);
     }

@@ -39,7 +39,7 @@ pub enum Told {
 /// `None` of an entry that tells nothing.
 pub fn owned(event: &SubscriberEvent<'_>) -> Option<Told> {
     Some(match event {
-        SubscriberEvent::Passed { .. } => return None,
+        SubscriberEvent::Filtered { .. } => return None,
         SubscriberEvent::Message(message) => {
             Told::Message(message.seq, String::from_utf8_lossy(message.payload).into_owned())
         }
@@ -58,11 +58,11 @@ pub fn owned(event: &SubscriberEvent<'_>) -> Option<Told> {
             Told::Opened(*seq, *publisher, name.to_string())
         }
         SubscriberEvent::Closed { seq, publisher, said } => Told::Closed(*seq, *publisher, said.to_vec()),
-        SubscriberEvent::Day { seq, mark } => Told::Day(*seq, mark.begins, mark.name.to_owned()),
+        SubscriberEvent::Day { seq, mark } => Told::Day(*seq, mark.is_start, mark.name.to_owned()),
         SubscriberEvent::Founded { history, seq, .. } => Told::Founded(*history, *seq),
         SubscriberEvent::Ahead { next, end, .. } => Told::Ahead(*next, *end),
         SubscriberEvent::Multicast { lost } => Told::Multicast(*lost),
-        SubscriberEvent::Forgotten { next, have, .. } => Told::Forgotten(*next, *have),
+        SubscriberEvent::HistoryLost { next, have, .. } => Told::Forgotten(*next, *have),
         other => panic!("an event that the tests do not know: {other:?}"),
     })
 }
@@ -221,11 +221,11 @@ fn opens_closes_and_trading_days_are_told_at_their_place_in_the_stream() {
     reader.hear(&log.frames[1].clone());
     reader.hear(&log.heartbeat());
     reader.told.clear();
-    reader.hear(&log.push_day(7, 1, DayMark { begins: true, name: "20261121" }));
+    reader.hear(&log.push_day(7, 1, DayMark { is_start: true, name: "20261121" }));
     reader.hear(&log.push_open("client/alice", (9, [1, 2]), 4, 17));
     reader.hear(&log.push_of(9, &[18]));
     reader.hear(&log.push_close_saying(9, 19, &[2]));
-    reader.hear(&log.push_day(7, 2, DayMark { begins: false, name: "" }));
+    reader.hear(&log.push_day(7, 2, DayMark { is_start: false, name: "" }));
     let places: Vec<_> = reader.told.iter().filter(|told| !matches!(told, Told::CaughtUp(_))).collect();
     let day = |seq, begins| Told::Day(seq, begins, if begins { "20261121".into() } else { String::new() });
     let [begins, opened, Told::Message(5, _), closed, ends] = places[..] else { panic!("{places:?}") };

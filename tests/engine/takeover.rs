@@ -109,7 +109,7 @@ fn what_a_leader_stamped_and_nobody_heard_is_exchanged_for_what_came_to_be() {
 fn a_leader_that_is_stalled_before_each_of_its_turns_stamps_all_the_same() {
     let mut cluster = Cluster::new(3, |limits| {
         if limits.receiver.me.replica != 1 {
-            limits.suspect.timeout_ns *= 10;
+            limits.failure_detector.timeout_ns *= 10;
         }
     });
     cluster.add_publisher(|_| {});
@@ -250,11 +250,14 @@ fn a_leader_that_stops_is_missed_only_by_those_who_follow_the_epoch_that_it_led(
         let header = Header { epoch: of.0, ..log.header(Kind::StepDown, of.leader()) };
         let body = StepDownBody { process_nonce: 1, successor: 0 };
         node.hear(&[written(|out| write_step_down(out, header, body))]);
-        node.events().into_iter().find(|event| matches!(event, ReplicaEvent::Missed { .. }))
+        node.events().into_iter().find(|event| matches!(event, ReplicaEvent::LeaderSuspected { .. }))
     };
     assert_eq!(stops(epoch(1, 1)), None, "the leader that is followed goes on");
     assert_eq!(stops(epoch(3, 1)), None, "so does the one that is followed here");
-    assert_eq!(stops(epoch(2, 3)), Some(ReplicaEvent::Missed { epoch: epoch(2, 3), why: Why::StepDown }));
+    assert_eq!(
+        stops(epoch(2, 3)),
+        Some(ReplicaEvent::LeaderSuspected { epoch: epoch(2, 3), why: Why::StepDown })
+    );
 }
 
 /// A frame of the former leader's that carries this.
@@ -289,7 +292,7 @@ fn a_leader_that_has_handed_over_misses_nothing_of_what_it_stamped() {
     let core = &mut cluster.replicas[before as usize - 1].core;
     while core.events.pop().is_some() {}
     let now = cluster.now;
-    assert!(core.begin_handover(now, None));
+    assert!(core.start_handover(now, None));
     let after = 5 - before;
     assert!(cluster.run_until(|cluster| leader(cluster) != Some(before)), "{}", describe(&cluster));
     // Its successor takes its time.

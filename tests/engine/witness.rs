@@ -131,7 +131,7 @@ fn ask_witness(cluster: &mut Cluster) {
 fn refusals(cluster: &Cluster) -> Vec<(Option<RepairReject>, Seq, Seq)> {
     let said = cluster.record.iter().filter(|(from, _)| *from == WITNESS);
     let answers = said.filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
-        Ok(Datagram::Answer(_, body)) => {
+        Ok(Datagram::RepairReject(_, body)) => {
             Some((RepairReject::from_u32(body.reason), body.range.from, body.oldest_seq))
         }
         _ => None,

@@ -86,20 +86,20 @@ pub fn receiver_limits(me: Identity, repairers: u32) -> ReceiverLimits {
 pub fn replica_limits(number: u32, members: u32) -> ReplicaLimits {
     ReplicaLimits {
         receiver: receiver_limits(identity(number), members),
-        beat: HeartbeatLimits { first_ns: 50_000, beat_ns: 500_000 },
+        heartbeat: HeartbeatLimits { first_ns: 50_000, interval_ns: 500_000 },
         window: Window { entries: 1_000, bytes: 100_000 },
         durability: Durability::Process,
         publishers_max: 8,
         hold_back: 16,
         ack_again_ns: 1_000_000,
         process_nonce: u64::from(number),
-        born: 1_000,
-        look_ns: 0,
+        started_at: 1_000,
+        identity_probe_ns: 0,
         repairs_per_request: 16,
         budget: BudgetLimits::default(),
-        suspect: FailureDetectorLimits::default(),
+        failure_detector: FailureDetectorLimits::default(),
         election: ElectionLimits::default(),
-        heard_bytes: 16 << 10,
+        pending_submission_bytes: 16 << 10,
         secret_seed: [number as u8; 32],
     }
 }
@@ -142,10 +142,10 @@ pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<ReplicaEng
         for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
             recovered.publishers.on_entry(seq, &entry);
             match entry.kind() {
-                EntryKind::Birth => {
+                EntryKind::Genesis => {
                     recovered.lineage = Lineage::of(frame.header.history);
                     recovered.epochs.push(EpochBase { epoch: frame.header.epoch, base: seq });
-                    recovered.membership = Membership::of_birth(entry.payload).expect("members");
+                    recovered.membership = Membership::of_genesis(entry.payload).expect("members");
                 }
                 EntryKind::EpochStart => {
                     let start = EpochStartView::parse(entry.payload).expect("a start");
@@ -164,7 +164,7 @@ pub fn start(tail: Tail<MemoryTail>, limits: ReplicaLimits) -> Result<ReplicaEng
                 | EntryKind::Open
                 | EntryKind::Close
                 | EntryKind::Day
-                | EntryKind::Settled => {}
+                | EntryKind::ChangeCommitted => {}
             }
         }
         span = tail.after(found);
@@ -310,7 +310,7 @@ impl Cluster {
             flight_datagrams: 8,
             resend_ns_min: 300_000,
             resend_ns_max: 5_000_000,
-            ask_again_ns: 1_000_000,
+            query_retry_ns: 1_000_000,
             beat_ns: 1_000_000,
             names_max: 4,
             message_len_max: MESSAGE_LEN_MAX,

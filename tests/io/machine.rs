@@ -85,7 +85,7 @@ fn a_core_is_pinned_and_read_back_and_a_missing_one_is_told() {
         assert_eq!(cpu::schedule(cpu::SchedulingClass::Other).note, None);
         assert_eq!(cpu::timer_slack(1).got, "1");
         let slice = cpu::short_slice();
-        assert!(slice.got == slice.asked || slice.got == "the kernel's own", "{slice}");
+        assert!(slice.got == slice.requested || slice.got == "the kernel's own", "{slice}");
         // Its share is what it was.
         assert_eq!(niceness(), before);
     });

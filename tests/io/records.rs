@@ -80,7 +80,7 @@ fn the_flight_recorder_keeps_the_newest_events_in_order() {
     let recent = recorder.recent();
     assert_eq!(recent.len(), RING_EVENTS);
     assert!(recent[..RING_EVENTS - 1].iter().map(|event| event.a).eq(101..total));
-    assert_eq!(recorder.lost(), total + 1 - 16, "nobody emptied the queue");
+    assert_eq!(recorder.dropped(), total + 1 - 16, "nobody emptied the queue");
     let text = recorder.recent_text();
     assert!(text.contains(&format!("Z  INFO epoch {} by 2 code=LS1001 at_ns=0\n", total - 1)), "{text}");
     assert!(

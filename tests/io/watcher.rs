@@ -29,8 +29,13 @@ const SAID: usize = 5;
 const CLUSTER: u64 = 7;
 
 fn notice() -> Vec<u8> {
-    let header =
-        Header { cluster: CLUSTER, epoch: 3 << 8 | 1, sender: 1, incarnation: 9, ..Header::new(Kind::Down) };
+    let header = Header {
+        cluster: CLUSTER,
+        epoch: 3 << 8 | 1,
+        sender: 1,
+        incarnation: 9,
+        ..Header::new(Kind::DeathNotice)
+    };
     let mut bytes = vec![0; NOTICE_LEN_MAX];
     let len = write_down(&mut bytes, header, DeathNoticeBody { secret: [0xa5; 32] });
     bytes.truncate(len);
@@ -78,7 +83,7 @@ fn stamp(recorder: &Recorder) {
     let mut watcher = Watcher::start(watcher_settings(place()), recorder).unwrap();
     watcher.set_notice(b"of an epoch before");
     watcher.set_notice(&notice());
-    let knell = watcher.knell();
+    let knell = watcher.death_notice();
     loop {
         let mut line = String::new();
         std::io::stdin().read_line(&mut line).unwrap();
@@ -226,7 +231,7 @@ fn is_gone(process: u32) -> bool {
 fn assert_announced(victim: &mut Victim, end: &str) {
     let heard = victim.heard();
     assert_eq!(heard, vec![notice(); SAID], "after {end}");
-    assert!(matches!(Datagram::decode(&heard[0], CLUSTER), Ok(Datagram::Down(..))));
+    assert!(matches!(Datagram::decode(&heard[0], CLUSTER), Ok(Datagram::DeathNotice(..))));
 }
 
 #[test]

@@ -34,7 +34,7 @@ struct Place {
 fn frame(end: &LogEnd, payload_len: usize, step_ns: Nanos) -> Vec<u8> {
     let mut memory = vec![0; LEN_MAX];
     let birth = end.next == 1;
-    let kind = if birth { EntryKind::Birth } else { EntryKind::Message };
+    let kind = if birth { EntryKind::Genesis } else { EntryKind::Message };
     let entry = EntryHeader {
         kind: kind as u8,
         flags: 0,
@@ -124,7 +124,7 @@ impl Place {
                 }
                 Err(_) => false,
             });
-            self.tail.keep(&Header::peek(&bytes).unwrap());
+            self.tail.pin(&Header::peek(&bytes).unwrap());
         }
         let next = self.tail.end().next;
         wait_until("the segments", || self.handle.written_seq() == next);
@@ -310,7 +310,7 @@ fn each_refusal_is_told_by_its_name() {
         assert_eq!(wrong, refused(ReplayEndReason::ChainMismatch), "{seq}");
     }
     place.handle.set_committed(200, true);
-    assert_eq!(place.ask(1, 5).hear(), refused(ReplayEndReason::Leads));
+    assert_eq!(place.ask(1, 5).hear(), refused(ReplayEndReason::IsLeader));
     place.handle.set_committed(200, false);
     // Nobody waits here until those who were refused are gone: they take no place.
     let mut staying = [place.ask(1, REPLAY_STAY), place.ask(1, REPLAY_STAY)];
@@ -318,7 +318,7 @@ fn each_refusal_is_told_by_its_name() {
     assert_eq!(place.ask(1, 5).hear(), refused(ReplayEndReason::TooMany));
     place.handle.set_committed(200, true);
     for reader in &mut staying {
-        assert_eq!(reader.hear_frames(), ReplayEndReason::Leads as u32, "who begins to lead says so");
+        assert_eq!(reader.hear_frames(), ReplayEndReason::IsLeader as u32, "who begins to lead says so");
     }
 }
 

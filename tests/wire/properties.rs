@@ -25,7 +25,7 @@ fn read_all(bytes: &[u8]) -> Option<Reject> {
         Ok(Datagram::Frame(frame, _)) => of_entries(frame.entries()),
         Ok(Datagram::Submission(_, entries)) => of_entries(entries),
         Ok(Datagram::Nack(_, _, ranges)) => assert!(ranges.iter().all(|range| range.from < range.to)),
-        Ok(Datagram::Question(_, _, name)) => assert!(name.len() <= NAME_LEN_MAX),
+        Ok(Datagram::Query(_, _, name)) => assert!(name.len() <= NAME_LEN_MAX),
         Ok(Datagram::Status(_, body, members, amiss)) => {
             assert!(
                 members.iter().len() <= MEMBERS_MAX && LeaderLossReason::from_u8(body.suspicion).is_some()
@@ -44,7 +44,7 @@ fn read_payload(payload: &[u8]) -> usize {
     let changed = MembershipView::parse(payload)
         .map_or(0, |changed| changed.members().len() + changed.change() as usize);
     let birth =
-        parse_birth(payload).map_or(0, |members| members.filter_map(|member| member.address()).count());
+        parse_genesis(payload).map_or(0, |members| members.filter_map(|member| member.address()).count());
     start + changed + birth + OpenView::parse(payload).map_or(0, |open| open.name.len())
 }
 
@@ -55,10 +55,10 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
             let entries: Vec<_> = view.entries().map(|entry| (*entry.header, entry.payload)).collect();
             let mut bytes = frame(*view.header, &entries, view.bytes.len());
             if let Some(trailer) = trailer {
-                let giver = Identity::from_packed(trailer.giver);
+                let giver = Identity::from_packed(trailer.repairer);
                 let accepted = Epoch(trailer.accepted);
                 bytes.extend(repair_trailer(
-                    (giver, trailer.giver >> 36),
+                    (giver, trailer.repairer >> 36),
                     accepted,
                     trailer.commit_next,
                     trailer.token,
@@ -75,28 +75,28 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
         Datagram::Nack(header, body, ranges) => {
             small(|out| write_nack(out, *header, body.token, &ranges.iter().collect::<Vec<_>>()))
         }
-        Datagram::Answer(header, body) => small(|out| write_answer(out, *header, body)),
-        Datagram::Question(header, body, name) => {
+        Datagram::RepairReject(header, body) => small(|out| write_repair_reject(out, *header, body)),
+        Datagram::Query(header, body, name) => {
             let topic = QueryKind::from_u32(body.topic).expect("judged");
-            small(|out| write_question(out, *header, body.token, topic, name))
+            small(|out| write_query(out, *header, body.token, topic, name))
         }
-        Datagram::Reply(header, body) => small(|out| write_reply(out, *header, body)),
+        Datagram::QueryReply(header, body) => small(|out| write_reply(out, *header, body)),
         Datagram::Prepare(header, body)
         | Datagram::Promise(header, body)
         | Datagram::Refuse(header, body)
         | Datagram::PreVote(header, body)
         | Datagram::Grant(header, body) => small(|out| write_ballot(out, *header, body)),
-        Datagram::Down(header, body) => small(|out| write_down(out, *header, body)),
+        Datagram::DeathNotice(header, body) => small(|out| write_down(out, *header, body)),
         Datagram::StepDown(header, body) => small(|out| write_step_down(out, *header, body)),
         Datagram::Status(header, body, members, amiss) => {
             let (members, amiss) = (members.iter().collect::<Vec<_>>(), amiss.iter().collect::<Vec<_>>());
             small(|out| write_status(out, *header, body, &members, &amiss))
         }
-        Datagram::Notice(header, rows) => {
+        Datagram::PublisherNotice(header, rows) => {
             small(|out| write_notice(out, *header, &rows.iter().collect::<Vec<_>>()))
         }
-        Datagram::Presence(header, body) => small(|out| write_presence(out, *header, body)),
-        Datagram::Verdict(header, body) => small(|out| write_verdict(out, *header, body)),
+        Datagram::IdentityProbe(header, body) => small(|out| write_presence(out, *header, body)),
+        Datagram::CommandResult(header, body) => small(|out| write_command_result(out, *header, body)),
         Datagram::Join(header, body) => small(|out| write_join(out, *header, body)),
         Datagram::Lease(header, body) => small(|out| write_lease(out, *header, body)),
         Datagram::ReplayRequest(header, body) => small(|out| write_replay_request(out, *header, body)),
@@ -311,22 +311,22 @@ proptest! {
 
     #[test]
     fn an_answer_is_what_was_written(
-        header in any_header(Kind::Answer),
+        header in any_header(Kind::RepairReject),
         words in any::<[u64; 4]>(),
         reason in 1..=5u32,
         retry_after_ns in any::<u32>(),
     ) {
         let [token, from, to, oldest_seq] = words;
         let body = RepairRejectBody { token, range: SeqRange { from, to }, oldest_seq, reason, retry_after_ns };
-        let bytes = small(|out| write_answer(out, header, body));
-        let Datagram::Answer(seen, read) = decoded(&bytes) else { panic!("an answer") };
+        let bytes = small(|out| write_repair_reject(out, header, body));
+        let Datagram::RepairReject(seen, read) = decoded(&bytes) else { panic!("an answer") };
         prop_assert_eq!((free(*seen), read), (free(header), body));
         prop_assert_eq!(RepairReject::from_u32(read.reason).map(|refusal| refusal as u32), Some(reason));
     }
 
     #[test]
     fn a_question_is_what_was_written(
-        header in any_header(Kind::Question),
+        header in any_header(Kind::Query),
         token in any::<u64>(),
         name in "[a-zé]{1,32}",
         about in (1..=REPLICA_MAX, 1..=INCARNATION_MAX),
@@ -337,22 +337,22 @@ proptest! {
             (QueryKind::Node, String::new()),
             (QueryKind::Publisher, name),
             (QueryKind::Status, String::new()),
-            (QueryKind::Pulse, String::new()),
+            (QueryKind::Probe, String::new()),
             (QueryKind::Handover, String::new()),
             (QueryKind::Handover, identity.clone()),
             (QueryKind::DeclareDead, identity),
         ][which].clone();
-        let bytes = small(|out| write_question(out, header, token, topic, &name));
-        let Datagram::Question(seen, read, asked) = decoded(&bytes) else { panic!("a question") };
+        let bytes = small(|out| write_query(out, header, token, topic, &name));
+        let Datagram::Query(seen, read, asked) = decoded(&bytes) else { panic!("a question") };
         prop_assert_eq!((free(*seen), read.token, read.topic), (free(header), token, topic as u32));
         prop_assert_eq!(asked, name);
     }
 
     #[test]
-    fn a_reply_is_what_was_written(header in any_header(Kind::Reply), words in any::<[u64; 7]>()) {
+    fn a_reply_is_what_was_written(header in any_header(Kind::QueryReply), words in any::<[u64; 7]>()) {
         let body: QueryReplyBody = bytemuck::cast(words);
         let bytes = small(|out| write_reply(out, header, body));
-        let Datagram::Reply(seen, read) = decoded(&bytes) else { panic!("a reply") };
+        let Datagram::QueryReply(seen, read) = decoded(&bytes) else { panic!("a reply") };
         prop_assert_eq!((free(*seen), read), (free(header), body));
     }
 
@@ -379,13 +379,13 @@ proptest! {
 
     #[test]
     fn a_watchers_notice_and_a_farewell_are_what_was_written(
-        header in any_header(Kind::Down),
+        header in any_header(Kind::DeathNotice),
         secret in any::<[u8; 32]>(),
         words in any::<[u64; 2]>(),
     ) {
         let down = DeathNoticeBody { secret };
         let bytes = small(|out| write_down(out, header, down));
-        let Datagram::Down(seen, read) = decoded(&bytes) else { panic!("a notice") };
+        let Datagram::DeathNotice(seen, read) = decoded(&bytes) else { panic!("a notice") };
         prop_assert_eq!((free(*seen), read), (free(header), down));
         let header = Header { kind: Kind::StepDown as u8, ..header };
         let farewell = StepDownBody { process_nonce: words[0], successor: words[1] };
@@ -401,14 +401,14 @@ proptest! {
         denied in 0..=16u32,
         bytes in (any::<u8>(), 0..=5u8, 0..=1u8),
         rows in vec((any::<u32>(), any::<(u64, u64)>()), 0..=MEMBERS_MAX),
-        amiss in vec((any::<u32>(), any::<(u64, u64)>()), 0..=CONDITIONS_TOLD_MAX),
+        amiss in vec((any::<u32>(), any::<(u64, u64)>()), 0..=STATUS_CONDITIONS_MAX),
     ) {
         let [token, process_nonce, leader, epoch_since, promised, membership_seq, ..] = words;
-        let [.., suspected, suspected_age_ns, denied_member, denied_age_ns] = words;
+        let [.., suspected, suspected_age_ns, rejected_member, rejected_age_ns] = words;
         let (role, suspicion, durability) = bytes;
         let body = StatusBody {
             token, process_nonce, leader, epoch_since, promised, membership_seq, suspected, suspected_age_ns,
-            denied_member, denied_age_ns, denied, role, suspicion, durability,
+            rejected_member, rejected_age_ns, denied, role, suspicion, durability,
             conditions: amiss.len() as u8,
         };
         let member = |incarnation| samples::member(Identity { replica: 4, incarnation });
@@ -429,14 +429,14 @@ proptest! {
 
     #[test]
     fn a_verdict_is_what_was_written(
-        header in any_header(Kind::Verdict),
+        header in any_header(Kind::CommandResult),
         token in any::<u64>(),
         topic in 4..=5u32,
         denied in 0..=16u32,
     ) {
-        let body = CommandResultBody { token, topic, denied };
-        let bytes = small(|out| write_verdict(out, header, body));
-        let Datagram::Verdict(seen, read) = decoded(&bytes) else { panic!("a verdict") };
+        let body = CommandResultBody { token, topic, reject: denied };
+        let bytes = small(|out| write_command_result(out, header, body));
+        let Datagram::CommandResult(seen, read) = decoded(&bytes) else { panic!("a verdict") };
         prop_assert_eq!((free(*seen), read), (free(header), body));
         prop_assert_eq!(CommandReject::from_u32(denied).map_or(0, |why| why as u32), denied);
     }

@@ -102,11 +102,11 @@ pub fn entries() -> Vec<(&'static str, EntryHeader, Vec<u8>)> {
         ("close", entry(EntryKind::Close), vec![]),
         ("close that says why", entry(EntryKind::Close), vec![2]),
         ("a day begins", entry(EntryKind::Day), b"\x0120261121".to_vec()),
-        ("birth", entry(EntryKind::Birth), bytemuck::cast_slice(&birth).to_vec()),
+        ("birth", entry(EntryKind::Genesis), bytemuck::cast_slice(&birth).to_vec()),
         ("epoch start", entry(EntryKind::EpochStart), epoch_start()),
         ("epoch start that founds a history", entry(EntryKind::EpochStart), founding()),
         ("membership", entry(EntryKind::Membership), membership(Change::Add, &birth)),
-        ("settled", entry(EntryKind::Settled), vec![]),
+        ("settled", entry(EntryKind::ChangeCommitted), vec![]),
         ("membership as submitted", entry(EntryKind::Membership), membership(Change::Remove, &[])),
     ]
 }
@@ -198,12 +198,12 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
     let token = 0x8786_8584_8382_8180;
     let ballot =
         BallotBody { process_nonce: token, ballot: 0x8f8e_8d8c_8b8a_8988, about: 0x9796_9594_9392_9190 };
-    let no_room = Header { flags: BALLOT_NO_ROOM, ..header(Kind::Promise) };
+    let no_room = Header { flags: BALLOT_JOURNAL_FULL, ..header(Kind::Promise) };
     let presence = IdentityProbeBody {
         process_nonce: token,
-        born: 0x8f8e_8d8c_8b8a_8988,
+        started_at: 0x8f8e_8d8c_8b8a_8988,
         token: 0x9796_9594_9392_9190,
-        answers: 0x9f9e_9d9c_9b9a_9998,
+        echoed_token: 0x9f9e_9d9c_9b9a_9998,
     };
     let ballots = |kind| small(|out| write_ballot(out, header(kind), ballot));
     let down = DeathNoticeBody { secret: std::array::from_fn(|index| 0x80 + index as u8) };
@@ -217,11 +217,11 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         membership_seq: 0xafae_adac_abaa_a9a8,
         suspected: 0xb7b6_b5b4_b3b2_b1b0,
         suspected_age_ns: 0xbfbe_bdbc_bbba_b9b8,
-        denied_member: 0xc7c6_c5c4_c3c2_c1c0,
-        denied_age_ns: 0xcfce_cdcc_cbca_c9c8,
+        rejected_member: 0xc7c6_c5c4_c3c2_c1c0,
+        rejected_age_ns: 0xcfce_cdcc_cbca_c9c8,
         denied: CommandReject::ReplicaListed as u32,
         role: 2,
-        suspicion: LeaderLossReason::Deaf as u8,
+        suspicion: LeaderLossReason::NoProgress as u8,
         durability: 1,
         conditions: 2,
     };
@@ -243,7 +243,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
     let verdict = CommandResultBody {
         token,
         topic: QueryKind::DeclareDead as u32,
-        denied: CommandReject::NotTwo as u32,
+        reject: CommandReject::NotTwo as u32,
     };
     let join = JoinBody {
         groups: GROUPS_ALL,
@@ -273,12 +273,12 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         incarnation: 0x7776_7574,
         from: 0x6766_6564_6362_6160,
         to: 0x6f6e_6d6c_6b6a_6968,
-        told: PublisherNotice::Missing as u32,
+        notice: PublisherNotice::Missing as u32,
         reserved: 0,
     };
-    let full = NoticeRow { publisher: 0, told: PublisherNotice::TableFull as u32, ..row };
+    let full = NoticeRow { publisher: 0, notice: PublisherNotice::TableFull as u32, ..row };
     let rows =
-        [row, NoticeRow { publisher: 0x5352_5151, told: PublisherNotice::Throttled as u32, ..row }, full];
+        [row, NoticeRow { publisher: 0x5352_5151, notice: PublisherNotice::Throttled as u32, ..row }, full];
     let record = |kind| {
         let mut bytes = vec![0; HEADER_LEN];
         seal(&mut bytes, header(kind));
@@ -292,32 +292,30 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ("ack", small(|out| write_ack(out, header(Kind::Ack), AckBody { process_nonce: token }))),
         ("nack", small(|out| write_nack(out, header(Kind::Nack), token, &ranges))),
         ("nack for a start", small(|out| write_nack(out, header(Kind::Nack), token, &[]))),
-        ("answer", small(|out| write_answer(out, header(Kind::Answer), answer))),
-        ("question", small(|out| write_question(out, header(Kind::Question), token, QueryKind::Node, ""))),
+        ("answer", small(|out| write_repair_reject(out, header(Kind::RepairReject), answer))),
+        ("question", small(|out| write_query(out, header(Kind::Query), token, QueryKind::Node, ""))),
         (
             "question about a name",
-            small(|out| write_question(out, header(Kind::Question), token, QueryKind::Publisher, "risk-é")),
+            small(|out| write_query(out, header(Kind::Query), token, QueryKind::Publisher, "risk-é")),
         ),
         (
             "question to hand over",
-            small(|out| write_question(out, header(Kind::Question), token, QueryKind::Handover, "")),
+            small(|out| write_query(out, header(Kind::Query), token, QueryKind::Handover, "")),
         ),
         (
             "question to declare dead",
-            small(|out| {
-                write_question(out, header(Kind::Question), token, QueryKind::DeclareDead, "3:0b4e8d2")
-            }),
+            small(|out| write_query(out, header(Kind::Query), token, QueryKind::DeclareDead, "3:0b4e8d2")),
         ),
-        ("reply", small(|out| write_reply(out, header(Kind::Reply), reply))),
+        ("reply", small(|out| write_reply(out, header(Kind::QueryReply), reply))),
         ("prepare", ballots(Kind::Prepare)),
         ("promise", ballots(Kind::Promise)),
         ("refuse", ballots(Kind::Refuse)),
         ("pre-vote", ballots(Kind::PreVote)),
         ("grant", ballots(Kind::Grant)),
-        ("down", small(|out| write_down(out, header(Kind::Down), down))),
+        ("down", small(|out| write_down(out, header(Kind::DeathNotice), down))),
         ("step-down", small(|out| write_step_down(out, header(Kind::StepDown), step_down))),
         ("status", small(|out| write_status(out, header(Kind::Status), status, &[seen], &amiss))),
-        ("verdict", small(|out| write_verdict(out, header(Kind::Verdict), verdict))),
+        ("verdict", small(|out| write_command_result(out, header(Kind::CommandResult), verdict))),
         ("join", small(|out| write_join(out, header(Kind::Join), join))),
         ("lease", small(|out| write_lease(out, header(Kind::Lease), lease))),
         ("replay request", small(|out| write_replay_request(out, chained, asked))),
@@ -326,8 +324,8 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
             "replay mark",
             small(|out| write_replay(out, header(Kind::ReplayMark), ReplayBody { end: 0, ..replay })),
         ),
-        ("notice", small(|out| write_notice(out, header(Kind::Notice), &rows))),
-        ("presence", small(|out| write_presence(out, header(Kind::Presence), presence))),
+        ("notice", small(|out| write_notice(out, header(Kind::PublisherNotice), &rows))),
+        ("presence", small(|out| write_presence(out, header(Kind::IdentityProbe), presence))),
         ("promise without room", small(|out| write_ballot(out, no_room, ballot))),
         ("stage", record(Kind::Stage)),
         ("switch", record(Kind::Switch)),

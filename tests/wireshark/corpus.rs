@@ -58,7 +58,7 @@ fn words(push: &mut impl FnMut(String, Vec<u8>)) {
     for told in numbers.clone().filter(|&number| PublisherNotice::from_u32(number).is_some()) {
         // Who finds no room has no id yet.
         let publisher = u32::from(told != PublisherNotice::TableFull as u32);
-        let row = NoticeRow { publisher, incarnation: 1, from: 1, to: 2, told, reserved: 0 };
+        let row = NoticeRow { publisher, incarnation: 1, from: 1, to: 2, notice: told, reserved: 0 };
         changed("notice", 0, bytemuck::bytes_of(&row));
     }
     for suspicion in (0..=u8::MAX).filter(|&number| LeaderLossReason::from_u8(number).is_some()) {
@@ -78,11 +78,11 @@ fn words(push: &mut impl FnMut(String, Vec<u8>)) {
     changed("status", 88 + 26, &[ROLE_WITNESS]);
     for topic in numbers.filter_map(QueryKind::from_u32) {
         let name = match topic {
-            QueryKind::Node | QueryKind::Status | QueryKind::Pulse => "",
+            QueryKind::Node | QueryKind::Status | QueryKind::Probe => "",
             QueryKind::Publisher => "risk-é",
             QueryKind::Handover | QueryKind::DeclareDead => "3:0b4e8d2",
         };
-        let asked = |out: &mut [u8]| write_question(out, header(Kind::Question), 7, topic, name);
+        let asked = |out: &mut [u8]| write_query(out, header(Kind::Query), 7, topic, name);
         push(format!("question {topic:?}"), small(asked));
     }
 }
@@ -186,7 +186,7 @@ fn payloads() -> Vec<Case> {
     }
     let rows = |count: usize| bytemuck::cast_slice(&vec![member(STANDBY); count]).to_vec();
     for count in 0..10 {
-        let birth = [(samples::entry(EntryKind::Birth), &rows(count)[..])];
+        let birth = [(samples::entry(EntryKind::Genesis), &rows(count)[..])];
         cases.push((format!("a birth of {count}"), frame(header(Kind::Frame), &birth, 0)));
     }
     cases
@@ -231,7 +231,7 @@ fn names() -> Vec<Case> {
         let body = QueryBody { token: 1, topic: topic as u32, name_len: name.len() as u32 };
         bytes[HEADER_LEN..][..16].copy_from_slice(bytemuck::bytes_of(&body));
         bytes[HEADER_LEN + 16..][..name.len()].copy_from_slice(name);
-        seal(&mut bytes, header(Kind::Question));
+        seal(&mut bytes, header(Kind::Query));
         (format!("{topic:?} {}", name.escape_ascii()), bytes)
     };
     let long = [b'x'; NAME_LEN_MAX + 1];

@@ -182,7 +182,7 @@ fn by_fanout(targets: &[SocketAddrV4], bytes: &[u8], sends: u64) -> Result<(Late
     let udp = UdpSettings::new(Interface::Address(Ipv4Addr::LOCALHOST), 1, groups);
     let node = |(id, &address): (u32, &SocketAddrV4)| FanoutNode { id, address, groups: GROUPS_ALL };
     let nodes = (1..).zip(targets).map(node).collect();
-    let settings = FanoutSettings { cluster: 1, nodes, members_max: 0, gives: true };
+    let settings = FanoutSettings { cluster: 1, nodes, members_max: 0, grants_leases: true };
     let udp = UdpSettings { joins: Vec::new(), ..udp };
     let mut net = Fanout::open(udp, &settings).map_err(|error| error.to_string())?;
     timed(sends, || {

@@ -115,7 +115,7 @@ fn run(
             }
         }
         let mut is_lost = false;
-        work += publisher.poll(256, |event| is_lost |= event == PublisherEvent::Lost);
+        work += publisher.poll(256, |event| is_lost |= event == PublisherEvent::OutcomesUnknown);
         if is_lost {
             return Err(String::from("the application fell so far behind that its fates are unknown"));
         }

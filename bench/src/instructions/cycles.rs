@@ -183,7 +183,7 @@ fn journal(counter: &Counter, header: Header) -> Result<f64, String> {
     counter.of(|| {
         let LogEnd { next, chain, .. } = tail.end();
         black_box(tail.room().is_ok());
-        tail.keep(&Header { first_seq: next, chain, ..header });
+        tail.pin(&Header { first_seq: next, chain, ..header });
         let memory = tail.memory_mut();
         let published = memory.word(Word::PublishedPos);
         memory.set_word(Word::WrittenSeq, next);

@@ -80,11 +80,11 @@ const RULES: &[(&str, &[&str], Stage)] = &[
     ("crates/lockstep-node/src/io/tail.rs", &[], Stage::Journal),
     ("src/instructions/desk.rs", &["send_group", "send_unicast"], Stage::Send),
     ("src/instructions/desk.rs", &[], Stage::ReceiveView),
-    ("crates/lockstep-replica/src/replica/lead.rs", &["lead_datagram", "check_history"], Stage::ReceiveView),
+    ("crates/lockstep-replica/src/replica/lead.rs", &["on_leader_datagram", "check_history"], Stage::ReceiveView),
     ("crates/lockstep-replica/src/replica/lead.rs", &["stamp_run", "submit"], Stage::Ingress),
     (
         "crates/lockstep-replica/src/replica/lead.rs",
-        &["stamp", "write", "put", "close_frame", "close_telling"],
+        &["stamp", "write", "append_entry", "close_frame", "close_and_report"],
         Stage::Stamp,
     ),
     (
@@ -251,8 +251,8 @@ mod tests {
                     cfn=memcpy\ncalls=5 0x10 1\n0x104 8 500\ncfn=seal\ncalls=5 0x200 1\n0x108 9 60\nfn=seal\n0x200 3 60\n";
         let counted = read(text, "/bench");
         assert_eq!(counted.own.values().sum::<u64>(), 130);
-        let told = "0x100\nnext<u8>\n/rustc/core/slice.rs:4\nlead_datagram<M>\n/crates/lockstep-replica/src/replica/lead.rs:90\n\
-                    0x104\nlockstep_core::proto::sequence::Sequencer::stamp\n/x/sequence.rs:100\nlead_datagram\n\
+        let told = "0x100\nnext<u8>\n/rustc/core/slice.rs:4\non_leader_datagram<M>\n/crates/lockstep-replica/src/replica/lead.rs:90\n\
+                    0x104\nlockstep_core::proto::sequence::Sequencer::stamp\n/x/sequence.rs:100\non_leader_datagram\n\
                     /crates/lockstep-replica/src/replica/lead.rs:91\n0x200\nseal\n/crates/lockstep-wire/src/header.rs:231\n";
         let stages = attribute(&counted, &answers(told));
         let all = [(Stage::ReceiveView, 30), (Stage::Stamp, 540), (Stage::Checksum, 60)];

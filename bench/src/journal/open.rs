@@ -111,7 +111,7 @@ impl Takes for Journal {
     fn take(&mut self, frame: &Frame) -> bool {
         let Ok(room) = self.tail.room() else { return false };
         room[..frame.bytes.len()].copy_from_slice(&frame.bytes);
-        self.tail.keep(&frame.header);
+        self.tail.pin(&frame.header);
         true
     }
 

@@ -118,7 +118,9 @@ impl Publishing {
                 *outcome_next = Some(publisher_seq + 1);
                 *committed += 1;
             }
-            PublisherEvent::Fenced { .. } | PublisherEvent::Closed { .. } | PublisherEvent::Lost => {
+            PublisherEvent::Fenced { .. }
+            | PublisherEvent::Closed { .. }
+            | PublisherEvent::OutcomesUnknown => {
                 wrong = Some(format!("the publisher was told {event:?}"));
             }
             _ => {}

@@ -73,12 +73,12 @@ impl Endpoint {
 
     /// Opens one that asks and is answered, by unicast alone: by the kernel's sockets, as a card has one owner,
     /// and an operator asks from where the node runs.
-    pub(super) fn open_to_ask(&self) -> Result<Device, IoError> {
+    pub(super) fn open_query(&self) -> Result<Device, IoError> {
         let second = self
             .second
             .clone()
-            .map(|second| SecondLine { transport: second.transport.clone().to_ask(), ..second });
-        self.open_by(&[], self.transport.clone().to_ask(), second)
+            .map(|second| SecondLine { transport: second.transport.clone().for_queries(), ..second });
+        self.open_by(&[], self.transport.clone().for_queries(), second)
     }
 
     fn open_by(

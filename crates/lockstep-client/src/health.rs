@@ -68,7 +68,7 @@ pub enum Reason {
         is_archiver: bool,
     },
     /// Something is amiss at a node that answers.
-    Amiss(Identity, ActiveCondition),
+    Condition(Identity, ActiveCondition),
     /// A node holds the stream of another history.
     OtherHistory(Identity, u64),
     /// A replica of the file that answers and is no member.
@@ -92,7 +92,7 @@ impl fmt::Display for Reason {
                 write!(f, " does not answer at {address}")?;
                 if *is_heard { f.write_str(", though the leader hears it") } else { Ok(()) }
             }
-            Self::Amiss(identity, amiss) => write!(f, "{identity}: {}", amiss.what()),
+            Self::Condition(identity, amiss) => write!(f, "{identity}: {}", amiss.what()),
             Self::OtherHistory(identity, history) => {
                 write!(f, "{identity} holds another history, {history:016x}")
             }
@@ -107,7 +107,7 @@ impl fmt::Display for Reason {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Health {
     /// In a word.
-    pub verdict: ClusterHealth,
+    pub health: ClusterHealth,
     /// How many members are listed; without an answer, how many replicas the file has.
     pub listed: usize,
     /// How many of them answer and hold the log.
@@ -134,8 +134,9 @@ impl Health {
         let answering = members.iter().filter(|listed| answers(listed.member.identity())).count();
         let listed = members.len();
         // The leader knows who of those that live holds the log.
-        let holding =
-            leader.and_then(|leader| leader.amiss(Condition::RedundancyLost)).map(|amiss| amiss.a as usize);
+        let holding = leader
+            .and_then(|leader| leader.conditions(Condition::RedundancyLost))
+            .map(|amiss| amiss.a as usize);
         let there = answering.min(holding.unwrap_or(listed));
         let silent: Vec<_> = members
             .iter()
@@ -152,7 +153,7 @@ impl Health {
             None if answering < quorum => ClusterHealth::NoQuorum,
             None => ClusterHealth::NoLeader,
         };
-        Self { verdict, listed, there, silent, reasons }
+        Self { health: verdict, listed, there, silent, reasons }
     }
 
     /// Nobody who answers knows of a member: all are blank, or nobody answers at all.
@@ -163,7 +164,7 @@ impl Health {
         let reasons =
             asked.iter().filter(|node| node.status.is_none()).map(|node| silent_node(node, None)).collect();
         let verdict = if there == 0 { ClusterHealth::NoQuorum } else { ClusterHealth::NoHistory };
-        Self { verdict, listed: replicas().count(), there, silent, reasons }
+        Self { health: verdict, listed: replicas().count(), there, silent, reasons }
     }
 
     /// How many members decide: more than half of those listed.
@@ -180,7 +181,7 @@ impl Health {
 /// The whole verdict in one line.
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { verdict, listed, there, silent, reasons } = self;
+        let Self { health: verdict, listed, there, silent, reasons } = self;
         match verdict {
             ClusterHealth::Healthy => {
                 let may_crash = self.may_crash();
@@ -237,19 +238,19 @@ fn silent_node(node: &QueryResult, listed: Option<&MemberStatus>) -> Reason {
         identity: listed.map(|listed| listed.member.identity()),
         number: node.number,
         address: node.address,
-        is_heard: listed.is_some_and(is_heard),
+        is_heard: listed.is_some_and(is_reachable),
         is_archiver: node.is_archiver,
     }
 }
 
 /// Whether the leader has heard this member within the last second.
-fn is_heard(listed: &MemberStatus) -> bool {
-    listed.heard_ago.is_some_and(|ago| ago.as_secs() == 0)
+fn is_reachable(listed: &MemberStatus) -> bool {
+    listed.last_contact.is_some_and(|ago| ago.as_secs() == 0)
 }
 
 fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reason> {
     let mut reasons = Vec::new();
-    if is_led && !source.is_settled() {
+    if is_led && !source.is_stable() {
         reasons.push(Reason::ChangePending);
     }
     for node in asked {
@@ -268,7 +269,7 @@ fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reas
                 _ => Reason::NoMember(identity),
             });
         }
-        reasons.extend(status.conditions.iter().map(|amiss| Reason::Amiss(identity, *amiss)));
+        reasons.extend(status.conditions.iter().map(|amiss| Reason::Condition(identity, *amiss)));
     }
     // Members that nobody asked, as no address of theirs is known.
     for listed in &source.members {

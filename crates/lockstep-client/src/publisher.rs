@@ -20,7 +20,7 @@ use std::time::Duration;
 /// Most names that one handle opens: a gateway's clients.
 const NAMES_MAX: u32 = 65_536;
 /// How long an open or a look-up waits for its answer before it is sent again.
-const ASK_AGAIN_NS: u64 = 20_000_000;
+const QUERY_RETRY_NS: u64 = 20_000_000;
 /// Bytes that the kernel counts for a datagram in a socket beside its MTU. It grants twice what is asked for, so that
 /// with this half of a leader's socket stays free for others.
 const DATAGRAM_OVERHEAD: usize = 832;
@@ -136,7 +136,7 @@ impl<N: Net> Publisher<N> {
                 as u32,
             resend_ns_min: endpoint.resend_ns_min,
             resend_ns_max: endpoint.resend_ns_max,
-            ask_again_ns: ASK_AGAIN_NS,
+            query_retry_ns: QUERY_RETRY_NS,
             beat_ns: endpoint.beat_ns,
             names_max: NAMES_MAX,
             message_len_max: endpoint.message_len_max,

@@ -12,7 +12,7 @@ use lockstep_io::idle::Parker;
 use lockstep_wire::{
     Change, CommandReject, Datagram, EntryHeader, EntryKind, Epoch, HEADER_LEN, Header, Identity, Kind,
     MEMBERSHIP_LEN_MAX, MemberBody, QueryKind, SMALL_LEN_MAX, Seq, seal, write_entry, write_membership,
-    write_question,
+    write_query,
 };
 use std::net::SocketAddrV4;
 use std::time::Duration;
@@ -57,7 +57,7 @@ impl QueryClient {
     /// As for every handle.
     pub fn open(endpoint: &Endpoint) -> Result<Self, IoError> {
         let me = draw_handle()?;
-        let net = endpoint.open_to_ask()?;
+        let net = endpoint.open_query()?;
         Ok(Self {
             parker: Parker::new(&net.sockets())?,
             net,
@@ -72,16 +72,16 @@ impl QueryClient {
     /// Asks the nodes at `addresses` until all have answered or `timeout` is over. Returns the answers by
     /// address, in the order asked.
     pub fn nodes(&mut self, addresses: &[SocketAddrV4], timeout: Duration) -> Vec<Option<NodeState>> {
-        self.ask_all(addresses, QueryKind::Node, "", timeout, read_reply)
+        self.query_all(addresses, QueryKind::Node, "", timeout, read_reply)
     }
 
     /// Asks them how things stand; as [`QueryClient::nodes`].
     pub fn statuses(&mut self, addresses: &[SocketAddrV4], timeout: Duration) -> Vec<Option<NodeStatus>> {
-        self.ask_all(addresses, QueryKind::Status, "", timeout, NodeStatus::read)
+        self.query_all(addresses, QueryKind::Status, "", timeout, NodeStatus::read)
     }
 
     /// Gives one of them an order about `identity` (or about nobody in particular). `None`: no answer.
-    pub fn order(
+    pub fn send_command(
         &mut self,
         address: SocketAddrV4,
         topic: QueryKind,
@@ -89,7 +89,7 @@ impl QueryClient {
         timeout: Duration,
     ) -> Option<Result<(), CommandReject>> {
         let name = identity.map_or_else(String::new, |identity| identity.to_string());
-        self.ask_all(&[address], topic, &name, timeout, read_verdict).pop().flatten()
+        self.query_all(&[address], topic, &name, timeout, read_command_result).pop().flatten()
     }
 
     /// Submits a change of the membership that follows the one at `after` in `history`, once. Its fate is seen
@@ -106,7 +106,7 @@ impl QueryClient {
         self.net.send_group(Group::Submit, &[Burst { bytes: &out[..end], stride: end }]);
     }
 
-    fn ask_all<T: Clone>(
+    fn query_all<T: Clone>(
         &mut self,
         addresses: &[SocketAddrV4],
         topic: QueryKind,
@@ -126,7 +126,7 @@ impl QueryClient {
                 asked_at = now;
                 for (index, &address) in addresses.iter().enumerate() {
                     if found[index].is_none() {
-                        self.ask(address, first + index as u64, topic, name);
+                        self.query(address, first + index as u64, topic, name);
                     }
                 }
             }
@@ -159,16 +159,16 @@ impl QueryClient {
         }
     }
 
-    fn ask(&mut self, to: SocketAddrV4, token: u64, topic: QueryKind, name: &str) {
-        let header = self.header(Kind::Question);
+    fn query(&mut self, to: SocketAddrV4, token: u64, topic: QueryKind, name: &str) {
+        let header = self.header(Kind::Query);
         let mut out = [0; SMALL_LEN_MAX];
-        let length = write_question(&mut out, header, token, topic, name);
+        let length = write_query(&mut out, header, token, topic, name);
         self.net.send_unicast(to, [&out[..length], &[]]);
     }
 }
 
 fn read_reply(datagram: &Datagram<'_>, from: SocketAddrV4) -> Option<(u64, NodeState)> {
-    let Datagram::Reply(header, body) = datagram else { return None };
+    let Datagram::QueryReply(header, body) = datagram else { return None };
     let state = NodeState {
         address: from,
         identity: header.identity(),
@@ -181,7 +181,10 @@ fn read_reply(datagram: &Datagram<'_>, from: SocketAddrV4) -> Option<(u64, NodeS
     Some((body.token, state))
 }
 
-fn read_verdict(datagram: &Datagram<'_>, _from: SocketAddrV4) -> Option<(u64, Result<(), CommandReject>)> {
-    let Datagram::Verdict(_, body) = datagram else { return None };
-    Some((body.token, CommandReject::from_u32(body.denied).map_or(Ok(()), Err)))
+fn read_command_result(
+    datagram: &Datagram<'_>,
+    _from: SocketAddrV4,
+) -> Option<(u64, Result<(), CommandReject>)> {
+    let Datagram::CommandResult(_, body) = datagram else { return None };
+    Some((body.token, CommandReject::from_u32(body.reject).map_or(Ok(()), Err)))
 }

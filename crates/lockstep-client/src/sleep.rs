@@ -9,20 +9,20 @@ use std::time::Duration;
 
 /// While a journal is read over TCP the connection is looked at this often: it comes and goes, and a sleep waits for
 /// the sockets that it began with.
-pub(super) const REPLAY_LOOK: Duration = Duration::from_millis(1);
+pub(super) const REPLAY_POLL: Duration = Duration::from_millis(1);
 
 /// A deadline that is older than this was looked at by the poll before, which could do nothing about it: what is to be
 /// done waits for something else, ...
 const OVERDUE_NS: Nanos = 200_000;
 /// ... and is looked at again after this.
-const OVERDUE_LOOK_NS: Nanos = 1_000_000;
+const OVERDUE_POLL_NS: Nanos = 1_000_000;
 
 /// How long it is from `now` to a handle's deadline.
 pub(super) fn until(deadline: Nanos, now: Nanos) -> Duration {
     let left = match now.saturating_sub(deadline) {
         0 => (deadline - now).min(PARK_NS_MAX),
         late if late < OVERDUE_NS => PARK_NS_MIN,
-        _ => OVERDUE_LOOK_NS,
+        _ => OVERDUE_POLL_NS,
     };
     Duration::from_nanos(left)
 }
@@ -56,6 +56,6 @@ mod tests {
         assert_eq!(until(1_500_000, 1_000_000), 500_000);
         assert_eq!(until(Nanos::MAX, 1_000_000), PARK_NS_MAX);
         assert_eq!(until(990_000, 1_000_000), PARK_NS_MIN, "it passed since the poll");
-        assert_eq!(until(0, 1_000_000), OVERDUE_LOOK_NS);
+        assert_eq!(until(0, 1_000_000), OVERDUE_POLL_NS);
     }
 }

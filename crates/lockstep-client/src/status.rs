@@ -39,7 +39,7 @@ pub struct NodeStatus {
     pub members: Vec<MemberStatus>,
     /// What an ack of the followed epoch survives.
     pub durability: Durability,
-    /// What is amiss with it, the gravest first; at most [`CONDITIONS_TOLD_MAX`](lockstep_wire::CONDITIONS_TOLD_MAX).
+    /// What is amiss with it, the gravest first; at most [`STATUS_CONDITIONS_MAX`](lockstep_wire::STATUS_CONDITIONS_MAX).
     pub conditions: Vec<ActiveCondition>,
     /// Whom it suspected last.
     pub suspected: Option<SuspectedLeader>,
@@ -55,7 +55,7 @@ pub struct MemberStatus {
     /// The greatest bound that it acknowledged in this epoch; 0: none was heard.
     pub acked_next: Seq,
     /// How long ago it was heard; the leader alone keeps that.
-    pub heard_ago: Option<Duration>,
+    pub last_contact: Option<Duration>,
 }
 
 /// A suspicion.
@@ -87,7 +87,7 @@ impl NodeStatus {
         let member = |row: StatusMember| MemberStatus {
             member: row.member,
             acked_next: row.acked_next,
-            heard_ago: ago(row.acked_age_ns),
+            last_contact: ago(row.acked_age_ns),
         };
         let suspected = || {
             let why =
@@ -101,9 +101,9 @@ impl NodeStatus {
         let denied = || {
             let why = CommandReject::from_u32(body.denied)?;
             Some(RejectedCommand {
-                identity: identity(body.denied_member)?,
+                identity: identity(body.rejected_member)?,
                 why,
-                ago: ago(body.denied_age_ns)?,
+                ago: ago(body.rejected_age_ns)?,
             })
         };
         let status = Self {
@@ -128,7 +128,7 @@ impl NodeStatus {
     }
 
     /// What it tells of a condition, if that holds there.
-    pub fn amiss(&self, condition: Condition) -> Option<&ActiveCondition> {
+    pub fn conditions(&self, condition: Condition) -> Option<&ActiveCondition> {
         self.conditions.iter().find(|amiss| amiss.condition == condition)
     }
 
@@ -143,7 +143,7 @@ impl NodeStatus {
     }
 
     /// Whether the list is final: the entry that set it is committed.
-    pub fn is_settled(&self) -> bool {
+    pub fn is_stable(&self) -> bool {
         self.commit_next > self.membership_seq
     }
 }

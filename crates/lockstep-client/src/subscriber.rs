@@ -1,7 +1,7 @@
 //! The subscriber's handle.
 
 use super::endpoint::Endpoint;
-use super::sleep::{REPLAY_LOOK, Sleep, until};
+use super::sleep::{REPLAY_POLL, Sleep, until};
 use lockstep_core::engine::counters::Counters;
 use lockstep_core::engine::losses::Losses;
 use lockstep_core::engine::parts::PartsLimits;
@@ -82,7 +82,7 @@ impl Subscriber<Device> {
     /// When it is to be polled again at the latest although nothing came, from now on.
     pub fn due(&self) -> Duration {
         if self.source.is_open() {
-            return REPLAY_LOOK;
+            return REPLAY_POLL;
         }
         until(self.engine.core.next_deadline(), self.clock.now())
     }

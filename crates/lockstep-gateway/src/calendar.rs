@@ -63,7 +63,7 @@ impl DayMarkRequest {
             PublisherEvent::Fenced { .. }
             | PublisherEvent::Closed { .. }
             | PublisherEvent::Refused { .. }
-            | PublisherEvent::Lost => {
+            | PublisherEvent::OutcomesUnknown => {
                 self.end(Marked::Unknown);
             }
             _ => {}
@@ -77,7 +77,7 @@ impl DayMarkRequest {
     /// Hands in the mark, once it may be. How the order ended, if it did.
     pub fn turn(&mut self, publisher: &mut PublisherCore) -> Option<Marked> {
         if let (Some((own, _)), None, None) = (self.opened, self.number, self.marked) {
-            let mark = DayMark { begins: self.begins, name: &self.name };
+            let mark = DayMark { is_start: self.begins, name: &self.name };
             match publisher.try_day(own, mark) {
                 Ok(number) => self.number = Some(number),
                 Err(PublishError::Backpressure) => {}

@@ -119,7 +119,7 @@ pub struct FeedCounts {
     /// Messages that were passed over: the mapping gave them no block.
     pub unmapped: u64,
     /// Requests that were answered.
-    pub answered: u64,
+    pub requests_answered: u64,
 }
 
 impl FeedCounts {
@@ -129,7 +129,7 @@ impl FeedCounts {
 
     /// All counts, for a counters file.
     pub fn values(&self) -> [u64; 5] {
-        let Self { messages, datagrams, too_long, unmapped, answered } = *self;
+        let Self { messages, datagrams, too_long, unmapped, requests_answered: answered } = *self;
         [messages, datagrams, too_long, unmapped, answered]
     }
 }
@@ -227,7 +227,7 @@ impl<B: Backlog> Feed<B> {
     }
 
     /// The session and the number of its next message; `None` while no day is known or open.
-    pub fn stands_at(&self) -> Option<(Session, u64)> {
+    pub fn next_number(&self) -> Option<(Session, u64)> {
         match self.today.day() {
             LedgerDay::Open(name) => session_of(name).ok().map(|session| (session, self.next())),
             _ => None,
@@ -262,7 +262,7 @@ impl<B: Backlog> Feed<B> {
             SubscriberEvent::Message(message) if self.carries(message) => self.on_message(now, message, send),
             SubscriberEvent::Day { mark, .. } => {
                 self.flush(now, send);
-                if mark.begins {
+                if mark.is_start {
                     let former = match self.today.day() {
                         LedgerDay::Unknown => None,
                         _ => Some(self.session),
@@ -275,7 +275,7 @@ impl<B: Backlog> Feed<B> {
                     self.session = session_of(mark.name)?;
                     self.packer = Packer::new(self.session, self.len_max)?;
                 }
-                if !(planted(Mutation::FeedNumbersGoOn) && mark.begins) {
+                if !(planted(Mutation::FeedNumbersGoOn) && mark.is_start) {
                     self.today.on_day(mark)?;
                 }
                 self.sent_at = 0;
@@ -374,7 +374,7 @@ impl<B: Backlog> Feed<B> {
                 break;
             }
         }
-        self.counts.answered += 1;
+        self.counts.requests_answered += 1;
         Ok(packer.flush().map(<[u8]>::to_vec))
     }
 }

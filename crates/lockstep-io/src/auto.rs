@@ -152,7 +152,7 @@ fn xdp(
 
 fn told(got: &str, why: Vec<String>) -> Effective {
     let note = (!why.is_empty()).then(|| why.join("; "));
-    Effective { what: "transport", asked: "auto".to_owned(), got: got.to_owned(), note }
+    Effective { what: "transport", requested: "auto".to_owned(), got: got.to_owned(), note }
 }
 
 impl Auto {
@@ -243,7 +243,7 @@ impl Auto {
         loop {
             let targets = match to {
                 CopySource::Members(group) => self.leasing.members.targets(group as usize),
-                CopySource::Givers => &self.givers,
+                CopySource::Lessors => &self.givers,
             };
             let Some(socket) = self.line.unicast_socket() else { return };
             let sent = self.outbox.send(socket, targets, bursts, self.segmenting);
@@ -269,7 +269,7 @@ enum CopySource {
     /// Members of this group, by lease.
     Members(Group),
     /// Those whom we hear by lease.
-    Givers,
+    Lessors,
 }
 
 /// Sends a join or a lease. One that is lost is asked for again.
@@ -350,7 +350,7 @@ impl Net for Auto {
                 self.send_copies(CopySource::Members(group), &own[..used]);
             }
             if by_lease {
-                self.send_copies(CopySource::Givers, &own[..used]);
+                self.send_copies(CopySource::Lessors, &own[..used]);
             }
         }
         taken

@@ -62,7 +62,7 @@ pub enum Device {
     /// The network as it is.
     Plain(Transport),
     /// A worse one.
-    Rehearsed(Box<FaultInjector<Transport>>),
+    FaultInjected(Box<FaultInjector<Transport>>),
     /// Two of them, neither again two.
     Lines(Box<TwoLines<Device>>),
     /// Memory for this host, and one of those above for the others.
@@ -140,11 +140,11 @@ impl Device {
             MemorySharing::Beside => Transport::open_shared(udp, transport)?,
             MemorySharing::Off | MemorySharing::Alone => Transport::open(udp, transport)?,
         };
-        Ok(match rehearse.filter(|rehearse| rehearse.spoils(line)) {
+        Ok(match rehearse.filter(|rehearse| rehearse.injects(line)) {
             None => Self::Plain(transport),
             Some(rehearse) => {
                 let salt = u64::from(transport.unicast_address().port());
-                Self::Rehearsed(Box::new(FaultInjector::new(transport, rehearse, salt, datagram_len_max)))
+                Self::FaultInjected(Box::new(FaultInjector::new(transport, rehearse, salt, datagram_len_max)))
             }
         })
     }
@@ -153,7 +153,7 @@ impl Device {
     pub fn obtained(&self) -> Vec<Effective> {
         match self {
             Self::Plain(transport) => transport.obtained().to_vec(),
-            Self::Rehearsed(rehearsal) => {
+            Self::FaultInjected(rehearsal) => {
                 let mut obtained = rehearsal.inner().obtained().to_vec();
                 obtained.push(rehearsal.obtained());
                 obtained
@@ -172,7 +172,7 @@ impl Device {
     pub fn counts(&self) -> UdpCounts {
         match self {
             Self::Plain(transport) => transport.counts(),
-            Self::Rehearsed(rehearsal) => rehearsal.inner().counts(),
+            Self::FaultInjected(rehearsal) => rehearsal.inner().counts(),
             Self::Lines(lines) => lines.each()[0].counts().and(&lines.each()[1].counts()),
             Self::Beside(beside) => beside.network().counts(),
             Self::Memory(_) => UdpCounts::default(),
@@ -182,7 +182,7 @@ impl Device {
     /// What memory has done; nothing without it.
     pub fn memory(&self) -> ShmCounts {
         match self {
-            Self::Plain(_) | Self::Rehearsed(_) | Self::Lines(_) => ShmCounts::default(),
+            Self::Plain(_) | Self::FaultInjected(_) | Self::Lines(_) => ShmCounts::default(),
             Self::Beside(beside) => beside.memory().counts(),
             Self::Memory(memory) => memory.counts(),
         }
@@ -192,7 +192,7 @@ impl Device {
     pub fn xdp_counts(&self) -> XdpCounts {
         match self {
             Self::Plain(transport) => transport.xdp_counts(),
-            Self::Rehearsed(rehearsal) => rehearsal.inner().xdp_counts(),
+            Self::FaultInjected(rehearsal) => rehearsal.inner().xdp_counts(),
             Self::Lines(lines) => lines.each()[0].xdp_counts().and(&lines.each()[1].xdp_counts()),
             Self::Beside(beside) => beside.network().xdp_counts(),
             Self::Memory(_) => XdpCounts::default(),
@@ -203,7 +203,7 @@ impl Device {
     pub fn fanout_counts(&self) -> FanoutCounts {
         match self {
             Self::Plain(transport) => transport.fanout_counts(),
-            Self::Rehearsed(rehearsal) => rehearsal.inner().fanout_counts(),
+            Self::FaultInjected(rehearsal) => rehearsal.inner().fanout_counts(),
             Self::Lines(lines) => lines.each()[0].fanout_counts().and(&lines.each()[1].fanout_counts()),
             Self::Beside(beside) => beside.network().fanout_counts(),
             Self::Memory(_) => FanoutCounts::default(),
@@ -211,12 +211,12 @@ impl Device {
     }
 
     /// What was spoilt on purpose; nothing without a rehearsal.
-    pub fn rehearsed(&self) -> FaultCounts {
+    pub fn with_faults(&self) -> FaultCounts {
         match self {
             Self::Plain(_) => FaultCounts::default(),
-            Self::Rehearsed(rehearsal) => rehearsal.counts(),
-            Self::Lines(lines) => lines.each()[0].rehearsed().and(&lines.each()[1].rehearsed()),
-            Self::Beside(beside) => beside.network().rehearsed().and(&beside.memory().rehearsed()),
+            Self::FaultInjected(rehearsal) => rehearsal.counts(),
+            Self::Lines(lines) => lines.each()[0].with_faults().and(&lines.each()[1].with_faults()),
+            Self::Beside(beside) => beside.network().with_faults().and(&beside.memory().rehearsed()),
             Self::Memory(memory) => memory.rehearsed(),
         }
     }
@@ -234,7 +234,7 @@ impl Device {
     pub fn unicast_address(&self) -> SocketAddrV4 {
         match self {
             Self::Plain(transport) => transport.unicast_address(),
-            Self::Rehearsed(rehearsal) => rehearsal.inner().unicast_address(),
+            Self::FaultInjected(rehearsal) => rehearsal.inner().unicast_address(),
             Self::Lines(lines) => lines.each()[0].unicast_address(),
             Self::Beside(beside) => beside.network().unicast_address(),
             Self::Memory(memory) => memory.unicast_address(),
@@ -245,7 +245,7 @@ impl Device {
     pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
         match self {
             Self::Plain(transport) => transport.sockets(),
-            Self::Rehearsed(rehearsal) => rehearsal.inner().sockets().to_vec(),
+            Self::FaultInjected(rehearsal) => rehearsal.inner().sockets().to_vec(),
             Self::Lines(lines) => lines.each().iter().flat_map(Self::sockets).collect(),
             Self::Beside(beside) => beside.network().sockets(),
             Self::Memory(_) => Vec::new(),
@@ -265,7 +265,7 @@ impl Net for Device {
     fn recv_groups(&mut self) -> usize {
         match self {
             Self::Plain(transport) => transport.recv_groups(),
-            Self::Rehearsed(rehearsal) => rehearsal.recv_groups(),
+            Self::FaultInjected(rehearsal) => rehearsal.recv_groups(),
             Self::Lines(lines) => lines.recv_groups(),
             Self::Beside(beside) => beside.recv_groups(),
             Self::Memory(memory) => memory.recv_groups(),
@@ -276,7 +276,7 @@ impl Net for Device {
     fn is_drained(&self) -> bool {
         match self {
             Self::Plain(transport) => transport.is_drained(),
-            Self::Rehearsed(rehearsal) => rehearsal.is_drained(),
+            Self::FaultInjected(rehearsal) => rehearsal.is_drained(),
             Self::Lines(lines) => lines.is_drained(),
             Self::Beside(beside) => beside.is_drained(),
             Self::Memory(memory) => memory.is_drained(),
@@ -287,7 +287,7 @@ impl Net for Device {
     fn group_datagram(&self, index: usize) -> &[u8] {
         match self {
             Self::Plain(transport) => transport.group_datagram(index),
-            Self::Rehearsed(rehearsal) => rehearsal.group_datagram(index),
+            Self::FaultInjected(rehearsal) => rehearsal.group_datagram(index),
             Self::Lines(lines) => lines.group_datagram(index),
             Self::Beside(beside) => beside.group_datagram(index),
             Self::Memory(memory) => memory.group_datagram(index),
@@ -298,7 +298,7 @@ impl Net for Device {
     fn recv_unicast(&mut self) -> usize {
         match self {
             Self::Plain(transport) => transport.recv_unicast(),
-            Self::Rehearsed(rehearsal) => rehearsal.recv_unicast(),
+            Self::FaultInjected(rehearsal) => rehearsal.recv_unicast(),
             Self::Lines(lines) => lines.recv_unicast(),
             Self::Beside(beside) => beside.recv_unicast(),
             Self::Memory(memory) => memory.recv_unicast(),
@@ -309,7 +309,7 @@ impl Net for Device {
     fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
         match self {
             Self::Plain(transport) => transport.unicast_datagram(index),
-            Self::Rehearsed(rehearsal) => rehearsal.unicast_datagram(index),
+            Self::FaultInjected(rehearsal) => rehearsal.unicast_datagram(index),
             Self::Lines(lines) => lines.unicast_datagram(index),
             Self::Beside(beside) => beside.unicast_datagram(index),
             Self::Memory(memory) => memory.unicast_datagram(index),
@@ -320,7 +320,7 @@ impl Net for Device {
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         match self {
             Self::Plain(transport) => transport.send_group(group, bursts),
-            Self::Rehearsed(rehearsal) => rehearsal.send_group(group, bursts),
+            Self::FaultInjected(rehearsal) => rehearsal.send_group(group, bursts),
             Self::Lines(lines) => lines.send_group(group, bursts),
             Self::Beside(beside) => beside.send_group(group, bursts),
             Self::Memory(memory) => memory.send_group(group, bursts),
@@ -331,7 +331,7 @@ impl Net for Device {
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
         match self {
             Self::Plain(transport) => transport.send_unicast(to, parts),
-            Self::Rehearsed(rehearsal) => rehearsal.send_unicast(to, parts),
+            Self::FaultInjected(rehearsal) => rehearsal.send_unicast(to, parts),
             Self::Lines(lines) => lines.send_unicast(to, parts),
             Self::Beside(beside) => beside.send_unicast(to, parts),
             Self::Memory(memory) => memory.send_unicast(to, parts),
@@ -342,7 +342,7 @@ impl Net for Device {
     fn dropped(&self) -> u64 {
         match self {
             Self::Plain(transport) => transport.dropped(),
-            Self::Rehearsed(rehearsal) => rehearsal.dropped(),
+            Self::FaultInjected(rehearsal) => rehearsal.dropped(),
             Self::Lines(lines) => lines.dropped(),
             Self::Beside(beside) => beside.dropped(),
             Self::Memory(memory) => memory.dropped(),
@@ -352,7 +352,7 @@ impl Net for Device {
     fn set_joined(&mut self, group: Group, joined: bool) {
         match self {
             Self::Plain(transport) => transport.set_joined(group, joined),
-            Self::Rehearsed(rehearsal) => rehearsal.set_joined(group, joined),
+            Self::FaultInjected(rehearsal) => rehearsal.set_joined(group, joined),
             Self::Lines(lines) => lines.set_joined(group, joined),
             Self::Beside(beside) => beside.set_joined(group, joined),
             Self::Memory(memory) => memory.set_joined(group, joined),

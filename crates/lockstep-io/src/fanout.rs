@@ -63,7 +63,7 @@ pub struct FanoutSettings {
     /// Most leases.
     pub members_max: usize,
     /// Whether leases are given: a node does, a handle does not.
-    pub gives: bool,
+    pub grants_leases: bool,
 }
 
 /// What a datagram is for.
@@ -87,10 +87,10 @@ const WAYS: [SendPath; 256] = {
         Kind::Refuse,
         Kind::PreVote,
         Kind::Grant,
-        Kind::Down,
+        Kind::DeathNotice,
         Kind::StepDown,
-        Kind::Notice,
-        Kind::Presence,
+        Kind::PublisherNotice,
+        Kind::IdentityProbe,
     ];
     let mut index = 0;
     while index < groups.len() {

@@ -102,7 +102,7 @@ pub struct Effective {
     /// Which setting, by its configuration word.
     pub what: &'static str,
     /// The value asked for.
-    pub asked: String,
+    pub requested: String,
     /// The value in force.
     pub got: String,
     /// Present when something is amiss: the reason and the remedy.
@@ -112,7 +112,7 @@ pub struct Effective {
 impl Effective {
     /// A setting that is as asked.
     pub fn granted(what: &'static str, value: impl fmt::Display) -> Self {
-        Self { what, asked: value.to_string(), got: value.to_string(), note: None }
+        Self { what, requested: value.to_string(), got: value.to_string(), note: None }
     }
 
     /// A setting that is not as asked, and why.
@@ -122,7 +122,7 @@ impl Effective {
         got: impl fmt::Display,
         note: impl Into<String>,
     ) -> Self {
-        Self { what, asked: asked.to_string(), got: got.to_string(), note: Some(note.into()) }
+        Self { what, requested: asked.to_string(), got: got.to_string(), note: Some(note.into()) }
     }
 }
 
@@ -130,7 +130,7 @@ impl fmt::Display for Effective {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.note {
             None => write!(f, "{} {}", self.what, self.got),
-            Some(note) => write!(f, "{} {} (asked {}): {note}", self.what, self.got, self.asked),
+            Some(note) => write!(f, "{} {} (asked {}): {note}", self.what, self.got, self.requested),
         }
     }
 }

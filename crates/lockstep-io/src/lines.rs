@@ -50,7 +50,7 @@ pub struct LineCounts {
     /// Of them those that it brought first.
     pub first: u64,
     /// Datagrams that the other line brought and this one did not.
-    pub lost: u64,
+    pub missing: u64,
     /// How far it was behind the other at the last copy that it brought second.
     pub lag_ns: Nanos,
     /// The most of that.
@@ -82,7 +82,7 @@ impl LineCounts {
 
     /// All counts of one line, for a counters file.
     pub fn values(&self) -> [u64; 7] {
-        let Self { datagrams_in, first, lost, lag_ns, lag_ns_max, alarms, is_down } = *self;
+        let Self { datagrams_in, first, missing: lost, lag_ns, lag_ns_max, alarms, is_down } = *self;
         [datagrams_in, first, lost, lag_ns, lag_ns_max, alarms, u64::from(is_down)]
     }
 }
@@ -245,7 +245,7 @@ impl CopyFilter {
             self.waiting[line].push_back(Waiting { mark, at: now });
             if self.waiting[line].len() > WAITING_MAX {
                 self.waiting[line].pop_front();
-                self.counts[other].lost += 1;
+                self.counts[other].missing += 1;
             }
             return true;
         };
@@ -254,7 +254,7 @@ impl CopyFilter {
         self.waiting[other].remove(place);
         self.waiting[other].drain(..lost);
         let counts = &mut self.counts[line];
-        counts.lost += lost as u64;
+        counts.missing += lost as u64;
         (counts.lag_ns, counts.lag_ns_max) = (lag_ns, counts.lag_ns_max.max(lag_ns));
         false
     }
@@ -265,7 +265,7 @@ impl CopyFilter {
             let other = 1 - line;
             while self.waiting[line].front().is_some_and(|first| now > first.at + WAITING_NS) {
                 self.waiting[line].pop_front();
-                self.counts[other].lost += 1;
+                self.counts[other].missing += 1;
             }
             if self.heard[line].0 == 0 {
                 self.heard[line].0 = now;

@@ -56,17 +56,17 @@ pub struct FaultSettings {
 
 impl FaultSettings {
     /// Whether anything is done on this line, 1 or 2.
-    pub fn spoils(&self, line: u8) -> bool {
-        !self.is_calm() && (self.line == 0 || self.line == line)
+    pub fn injects(&self, line: u8) -> bool {
+        !self.is_off() && (self.line == 0 || self.line == line)
     }
 
     /// Whether anything is done to what memory brings, which is of no line.
-    pub fn spoils_memory(&self) -> bool {
-        !self.is_calm() && self.line == 0
+    pub fn injects_memory(&self) -> bool {
+        !self.is_off() && self.line == 0
     }
 
     /// Whether nothing is done at all.
-    pub fn is_calm(&self) -> bool {
+    pub fn is_off(&self) -> bool {
         (self.loss_ppm, self.duplication_ppm, self.reordering_ppm, self.delay_ns) == (0, 0, 0, 0)
     }
 }

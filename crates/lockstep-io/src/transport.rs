@@ -34,7 +34,7 @@ impl TransportSettings {
     }
 
     /// Who speaks in the place of the node at `own` tells these, where a group may not bring it to all.
-    pub fn told_one_by_one(&self, own: SocketAddrV4) -> Vec<SocketAddrV4> {
+    pub fn is_unicast_fanout(&self, own: SocketAddrV4) -> Vec<SocketAddrV4> {
         match self {
             Self::Udp | Self::Xdp(_) => Vec::new(),
             Self::Unicast(fanout) | Self::Auto(AutoSettings { fanout, .. }) => {
@@ -46,7 +46,7 @@ impl TransportSettings {
 
     /// The same for who asks, and shares the host with a node: a card has one owner. What it submits goes to each
     /// replica where multicast may not come.
-    pub fn to_ask(self) -> Self {
+    pub fn for_queries(self) -> Self {
         match self {
             Self::Xdp(_) => Self::Udp,
             Self::Auto(auto) => Self::Unicast(auto.fanout),

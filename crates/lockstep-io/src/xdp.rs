@@ -37,7 +37,7 @@ use lockstep_core::engine::ports::{Burst, Group, Net};
 
 use card::{Claim, Owner, Port};
 use frame::Template;
-use opening::{OpenedCard, best, busy_poll_told, check, queue_numbers, told};
+use opening::{OpenedCard, best, busy_poll_report, check, queue_numbers, told};
 use program::{AttachMode, Attached, Match};
 use side::XdpSideThread;
 use socket::{Queue, QueueSettings, WakeOutcome, XdpFrame};
@@ -265,7 +265,7 @@ impl Xdp {
         let mut obtained = sockets.obtained().to_vec();
         obtained.push(told(settings.mode, mode, &port, &numbers, worse));
         if let Some(us) = busy_poll_us {
-            obtained.push(busy_poll_told(us, queues.iter().all(|used| used.queue.polls_busily())));
+            obtained.push(busy_poll_report(us, queues.iter().all(|used| used.queue.polls_busily())));
         }
         obtained.extend(relay.as_ref().map(|relay| relay.obtained().clone()));
         let fds = queues.iter().map(|used| used.queue.socket()).collect();
@@ -381,7 +381,7 @@ impl Xdp {
                     _ => None,
                 };
                 let (Some(datagram), Some(inbox)) = (parsed, inbox) else {
-                    self.own.strange_in += 1;
+                    self.own.unexpected_in += 1;
                     used.queue.give_back(frame.at);
                     continue;
                 };
@@ -434,7 +434,7 @@ impl Xdp {
     /// Sends what was put, and returns how many calls that took.
     fn kick(&mut self) -> u64 {
         let Some(used) = self.queues.first_mut() else { return 0 };
-        let WakeOutcome { calls, error, waiting } = used.queue.kick();
+        let WakeOutcome { calls, error, waiting } = used.queue.wake_kernel();
         self.unsent = waiting > 0;
         if let Some(error) = error.filter(|_| self.unsent) {
             match error.raw_os_error() {

@@ -19,29 +19,29 @@ use tracing::Level;
 const ROLE: u16 = 1001;
 const HISTORY: u16 = 1002;
 const EPOCH: u16 = 1003;
-const MISSED: u16 = 1004;
+const LEADER_SUSPECTED: u16 = 1004;
 const CANDIDATE: u16 = 1005;
 const MEMBER: u16 = 1018;
-const HEARD_AGAIN: u16 = 1019;
+const LEADER_RETURNED: u16 = 1019;
 const STEPPED_DOWN: u16 = 1006;
-const EXCHANGED: u16 = 1007;
+const SUFFIX_REPLACED: u16 = 1007;
 const REJECTED: u16 = 1201;
 const GAP: u16 = 1202;
 const JOIN_REFUSED: u16 = 1205;
 const LEASED: u16 = 1206;
 const DIVERGED: u16 = 1301;
-const IMPOSTOR: u16 = 1302;
+const DUPLICATE_IDENTITY_OLDER: u16 = 1302;
 const DIVERGENT_ACK: u16 = 1303;
 const CUT: u16 = 1304;
 const OTHER_HISTORY: u16 = 1305;
-const PARTED: u16 = 1306;
+const DECLARED_DEAD_BOTH: u16 = 1306;
 const OVERRUN: u16 = 1307;
 const TAKEOVER_WAITS: u16 = 1009;
 const FOUNDED: u16 = 1030;
-const FORMER_HISTORY: u16 = 1230;
+const ANCESTOR_HISTORY: u16 = 1230;
 const LEFT_BEHIND: u16 = 1330;
 const ROUND_REFUSED: u16 = 1020;
-const TWIN: u16 = 1308;
+const DUPLICATE_IDENTITY: u16 = 1308;
 
 /// All codes of a node, for [`lockstep_process::events::Recorder::new`].
 pub static EVENT_KINDS: &[EventKind] = &{
@@ -74,7 +74,7 @@ const HAPPENINGS: &[EventKind] = &[
         format: |event, f| write!(f, "epoch {} begins at seq {}", Epoch(event.a), event.b),
     },
     EventKind {
-        code: MISSED,
+        code: LEADER_SUSPECTED,
         level: Level::WARN,
         format: |event, f| {
             let why = Why::from_u32(u32::from(event.small)).map_or("?", Why::name);
@@ -83,7 +83,7 @@ const HAPPENINGS: &[EventKind] = &[
         },
     },
     EventKind {
-        code: HEARD_AGAIN,
+        code: LEADER_RETURNED,
         level: Level::WARN,
         format: |event, f| {
             let (epoch, leader) = (Epoch(event.a), Epoch(event.a).leader());
@@ -109,7 +109,7 @@ const HAPPENINGS: &[EventKind] = &[
         },
     },
     EventKind {
-        code: EXCHANGED,
+        code: SUFFIX_REPLACED,
         level: Level::WARN,
         format: |event, f| {
             let (from, epoch, old_next, old_epoch) = (event.a, Epoch(event.b), event.c, Epoch(event.d));
@@ -173,7 +173,7 @@ const HAPPENINGS: &[EventKind] = &[
     EventKind { code: FOUNDED, level: Level::WARN, format: format_founded },
     EventKind { code: LEFT_BEHIND, level: Level::ERROR, format: format_left_behind },
     EventKind {
-        code: FORMER_HISTORY,
+        code: ANCESTOR_HISTORY,
         level: Level::WARN,
         format: |event, f| {
             write!(
@@ -186,7 +186,7 @@ const HAPPENINGS: &[EventKind] = &[
         },
     },
     EventKind {
-        code: PARTED,
+        code: DECLARED_DEAD_BOTH,
         level: Level::ERROR,
         format: |event, f| {
             let (other, own) = (Epoch(event.a), Epoch(event.b));
@@ -224,7 +224,7 @@ const HAPPENINGS: &[EventKind] = &[
         },
     },
     EventKind {
-        code: IMPOSTOR,
+        code: DUPLICATE_IDENTITY_OLDER,
         level: Level::ERROR,
         format: |event, f| {
             let identity = Identity::from_packed(event.a);
@@ -236,7 +236,7 @@ const HAPPENINGS: &[EventKind] = &[
         },
     },
     EventKind {
-        code: TWIN,
+        code: DUPLICATE_IDENTITY,
         level: Level::ERROR,
         format: |event, f| {
             let identity = Identity::from_packed(event.a);
@@ -392,7 +392,7 @@ pub(super) fn join_record(counts: &FanoutCounts, now: Nanos) -> Record {
 
 /// Others send to us by lease, more or fewer than before.
 pub(super) fn leased_record(counts: &FanoutCounts, now: Nanos) -> Record {
-    Record { at: now, code: LEASED, a: counts.given_by, ..Record::default() }
+    Record { at: now, code: LEASED, a: counts.lessors, ..Record::default() }
 }
 
 /// What happened as a record. `since` is when the state began that ends with it.
@@ -405,8 +405,12 @@ pub(super) fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
         }
         ReplicaEvent::History { history } => Record { a: history, ..of(HISTORY) },
         ReplicaEvent::Epoch { epoch, base } => Record { a: epoch.0, b: base, ..of(EPOCH) },
-        ReplicaEvent::Missed { epoch, why } => Record { a: epoch.0, small: why as u16, ..of(MISSED) },
-        ReplicaEvent::HeardAgain { epoch, lasted } => Record { a: epoch.0, c: lasted, ..of(HEARD_AGAIN) },
+        ReplicaEvent::LeaderSuspected { epoch, why } => {
+            Record { a: epoch.0, small: why as u16, ..of(LEADER_SUSPECTED) }
+        }
+        ReplicaEvent::LeaderReturned { epoch, lasted } => {
+            Record { a: epoch.0, c: lasted, ..of(LEADER_RETURNED) }
+        }
         ReplicaEvent::Member { identity, away, there, listed, lasted } => Record {
             a: identity.packed(),
             b: u64::from(listed),
@@ -419,13 +423,15 @@ pub(super) fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
         ReplicaEvent::SteppedDown { epoch, why, seq } => {
             Record { a: epoch.0, b: seq, small: why as u16, ..of(STEPPED_DOWN) }
         }
-        ReplicaEvent::Exchanged { from, epoch, old_epoch, old_next } => {
-            Record { a: from, b: epoch.0, c: old_next, d: old_epoch.0, ..of(EXCHANGED) }
+        ReplicaEvent::SuffixReplaced { from, epoch, old_epoch, old_next } => {
+            Record { a: from, b: epoch.0, c: old_next, d: old_epoch.0, ..of(SUFFIX_REPLACED) }
         }
-        ReplicaEvent::Cut { from, commit_next, epoch } => {
+        ReplicaEvent::CommitContradicted { from, commit_next, epoch } => {
             Record { a: from, b: commit_next, c: epoch.0, ..of(CUT) }
         }
-        ReplicaEvent::Parted { other, own } => Record { a: other.0, b: own.0, ..of(PARTED) },
+        ReplicaEvent::DeclaredDeadBoth { other, own } => {
+            Record { a: other.0, b: own.0, ..of(DECLARED_DEAD_BOTH) }
+        }
         ReplicaEvent::Overrun { from, oldest } => Record { a: from, b: oldest, ..of(OVERRUN) },
         ReplicaEvent::Condition { condition, holds, a, b, lasted } => {
             Record { a, b, c: lasted, small: u16::from(holds), ..of(condition as u16) }
@@ -446,8 +452,8 @@ pub(super) fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
             Record { a: identity.packed(), b: seq, c: have, d: seen, ..of(DIVERGENT_ACK) }
         }
         ReplicaEvent::OtherHistory { have, seen } => Record { a: have, b: seen, ..of(OTHER_HISTORY) },
-        ReplicaEvent::FormerHistory { history, identity } => {
-            Record { a: identity.packed(), b: history, ..of(FORMER_HISTORY) }
+        ReplicaEvent::AncestorHistory { history, identity } => {
+            Record { a: identity.packed(), b: history, ..of(ANCESTOR_HISTORY) }
         }
         ReplicaEvent::Founded { history, next, own_next, commit_next, goes_on } => {
             let code = if goes_on { FOUNDED } else { LEFT_BEHIND };
@@ -456,8 +462,12 @@ pub(super) fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
         ReplicaEvent::RoundRefused { epoch, seen } => {
             Record { a: epoch.0, b: u64::from(seen), ..of(ROUND_REFUSED) }
         }
-        ReplicaEvent::Twin { identity } => Record { a: identity.packed(), ..of(TWIN) },
-        ReplicaEvent::Impostor { identity } => Record { a: identity.packed(), ..of(IMPOSTOR) },
+        ReplicaEvent::DuplicateIdentity { identity } => {
+            Record { a: identity.packed(), ..of(DUPLICATE_IDENTITY) }
+        }
+        ReplicaEvent::DuplicateIdentityOlder { identity } => {
+            Record { a: identity.packed(), ..of(DUPLICATE_IDENTITY_OLDER) }
+        }
         ReplicaEvent::Gap { from, to } => Record { a: from, b: to, ..of(GAP) },
     }
 }

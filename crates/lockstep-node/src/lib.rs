@@ -37,7 +37,7 @@ use lockstep_io::rehearse::FaultSettings;
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::UdpSettings;
 use lockstep_process::cpu::SchedulingClass;
-use lockstep_replica::bootstrap::{bootstrap as bootstrap_tail, may_begin};
+use lockstep_replica::bootstrap::{bootstrap as bootstrap_tail, may_bootstrap};
 use lockstep_replica::journal::{JournalOpenError, Retention};
 use lockstep_replica::ports::Ports;
 use lockstep_wire::{Identity, MemberBody, Nanos, frame_len_max};
@@ -117,9 +117,9 @@ pub struct NodeSettings {
     /// When a leader beats.
     pub beat: HeartbeatLimits,
     /// Silence after which a leader is suspected.
-    pub suspect_ns: Nanos,
+    pub failure_timeout_ns: Nanos,
     /// Where the doubling of that ends when suspicions are false.
-    pub suspect_ns_max: Nanos,
+    pub failure_timeout_ns_max: Nanos,
     /// Timers of requests.
     pub nack: NackLimits,
     /// File of the counters.
@@ -231,7 +231,7 @@ pub fn bootstrap(settings: &NodeSettings, members: &[MemberBody]) -> Result<u64,
     // What is said is said when the device has it, whatever the configuration.
     let looked = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
     let (journal, side) = looked.start(|looked| {
-        may_begin(&looked.end(), looked.superblock().identity, members).map_err(refused)?;
+        may_bootstrap(&looked.end(), looked.superblock().identity, members).map_err(refused)?;
         Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?)
     })?;
     let OpenJournal { mut opened, reader, store, lock: _lock, .. } = journal;

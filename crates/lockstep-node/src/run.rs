@@ -28,7 +28,7 @@ const DEVICE_PATIENCE_NS: Nanos = 2_000_000_000;
 /// How long a stopping leader waits for what it stamped to be committed.
 const DRAIN_NS: Nanos = 1_000_000_000;
 /// A node that has something to send wants to be called at least this often.
-const RESTLESS_NS: Nanos = 50_000;
+const BUSY_POLL_NS: Nanos = 50_000;
 /// A node that is replayed to looks this often whether something has come: a thread brings it, which no descriptor
 /// tells of. As long as something comes it is called again at once.
 const REPLAYING_NS: Nanos = 2_000_000;
@@ -54,7 +54,7 @@ pub struct Node {
     /// Whether our joins find no room elsewhere.
     is_refused: bool,
     /// Nodes that send to us by lease.
-    given_by: u64,
+    lessors: u64,
     /// The index of the line that brought nothing last.
     line_down: usize,
     watcher: Option<Watcher>,
@@ -88,7 +88,7 @@ impl Node {
             slow_due: 0,
             clock_due: 0,
             is_refused: false,
-            given_by: 0,
+            lessors: 0,
             line_down: 0,
             watcher: None,
             server,
@@ -148,7 +148,7 @@ impl Node {
     fn prepare_notice(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         let mut notice = [0; NOTICE_LEN_MAX];
-        let len = self.replica.core.down_notice(&mut notice);
+        let len = self.replica.core.death_notice(&mut notice);
         watcher.set_notice(&notice[..len]);
     }
 
@@ -168,7 +168,7 @@ impl Node {
                     halt.store(true, Ordering::Release);
                 } else if stop.load(Ordering::Acquire) {
                     let since = *draining.get_or_insert(now);
-                    self.replica.core.begin_drain(now);
+                    self.replica.core.start_drain(now);
                     if self.replica.is_drained() || now > since + DRAIN_NS {
                         halt.store(true, Ordering::Release);
                     }
@@ -199,7 +199,7 @@ impl Node {
             work += self.take_replayed(now);
         }
         while let Some(event) = self.replica.core.events.pop() {
-            self.tell(event, now, recorder);
+            self.report(event, now, recorder);
         }
         if now >= self.slow_due {
             self.slow_due = now + SLOW_NS;
@@ -208,13 +208,13 @@ impl Node {
             self.side.set_committed(core.commit_next(), core_role == Role::Leader);
             self.side.set_ring_only(core.is_witness());
             self.side.set_device(core.follows_power());
-            self.look_for_replay(now);
+            self.poll_catch_up(now);
             if now >= self.clock_due {
                 self.clock_due = now + CLOCK_NS;
                 self.clock.refresh();
             }
-            self.look_at_fanout(now, recorder);
-            self.look_for_amiss(now);
+            self.poll_fanout(now, recorder);
+            self.poll_conditions(now);
         }
         Turn { work, next_deadline: Some(self.next_deadline(now)) }
     }
@@ -222,27 +222,27 @@ impl Node {
     fn next_deadline(&self, now: Nanos) -> Nanos {
         let replaying = self.fetch.as_ref().is_some_and(|fetch| fetch.supply().is_some());
         let soon = match () {
-            () if self.replica.is_restless() => now + RESTLESS_NS,
+            () if self.replica.has_pending_work() => now + BUSY_POLL_NS,
             () if replaying => now + REPLAYING_NS,
             () => Nanos::MAX,
         };
         self.replica.next_deadline().min(soon)
     }
 
-    fn look_at_fanout(&mut self, now: Nanos, recorder: &Recorder) {
+    fn poll_fanout(&mut self, now: Nanos, recorder: &Recorder) {
         let counts = self.replica.net().fanout_counts();
         let is_refused = counts.refused_by > 0;
         if is_refused != self.is_refused {
             recorder.record(join_record(&counts, now));
         }
-        if counts.given_by != self.given_by {
+        if counts.lessors != self.lessors {
             recorder.record(leased_record(&counts, now));
         }
-        (self.is_refused, self.given_by) = (is_refused, counts.given_by);
+        (self.is_refused, self.lessors) = (is_refused, counts.lessors);
     }
 
     /// What is amiss outside the engine: disk, lines, leases, watcher.
-    fn look_for_amiss(&mut self, now: Nanos) {
+    fn poll_conditions(&mut self, now: Nanos) {
         let (net, side) = (self.replica.net(), &self.side);
         let fanout = net.fanout_counts();
         let lines = net.lines();
@@ -250,7 +250,7 @@ impl Node {
         let down = lines.iter().position(|counts| counts.is_down);
         // What is over is told of the line that it was about.
         self.line_down = down.unwrap_or(self.line_down);
-        let lost = lines.get(self.line_down).map_or(0, |counts| counts.lost);
+        let lost = lines.get(self.line_down).map_or(0, |counts| counts.missing);
         let gone = self.watcher.as_ref().map_or(0, |watcher| u64::from(watcher.given_up()));
         let refused = match side.stuck() {
             None | Some(StoreFault::NoSpace) => 0,
@@ -264,7 +264,7 @@ impl Node {
             if self.replica.core.follows_power() { tail.durable_next() } else { side.written_seq() };
         let owes = !side.disk_full() && refused == 0 && !self.replica.core.is_witness();
         let stalled_ns =
-            self.device.look(now, confirmed, if owes { tail.end().next } else { confirmed }).unwrap_or(0);
+            self.device.poll(now, confirmed, if owes { tail.end().next } else { confirmed }).unwrap_or(0);
         let looked = [
             (Condition::Damaged, damaged > 0, (first, damaged)),
             (Condition::DiskFull, side.disk_full(), (side.written_seq(), 0)),
@@ -280,11 +280,11 @@ impl Node {
     }
 
     /// What has left every ring is read from a journal; what has come of it goes into ours.
-    fn look_for_replay(&mut self, now: Nanos) {
+    fn poll_catch_up(&mut self, now: Nanos) {
         let Some(fetch) = &mut self.fetch else { return };
-        match self.replica.look_for_replay(now, fetch.supply()) {
-            CatchUpRequest::Begin(order) => fetch.order(Some(order)),
-            CatchUpRequest::End => fetch.order(None),
+        match self.replica.poll_catch_up(now, fetch.supply()) {
+            CatchUpRequest::Begin(order) => fetch.request(Some(order)),
+            CatchUpRequest::End => fetch.request(None),
             CatchUpRequest::GoOn => {}
         }
     }
@@ -293,7 +293,7 @@ impl Node {
     fn take_replayed(&mut self, now: Nanos) -> usize {
         let Self { fetch, replica, .. } = self;
         let Some(fetch) = fetch else { return 0 };
-        let giver = fetch.giver();
+        let giver = fetch.source();
         fetch.take(REPLAYED_PER_TURN, |bytes| match FrameView::from_prefix(bytes) {
             Ok(frame) => replica.on_replayed(now, giver, &frame),
             // It was judged when it came: whatever this is, nobody gives it twice.
@@ -301,7 +301,7 @@ impl Node {
         })
     }
 
-    fn tell(&mut self, event: ReplicaEvent, now: Nanos, recorder: &Recorder) {
+    fn report(&mut self, event: ReplicaEvent, now: Nanos, recorder: &Recorder) {
         let since = match event {
             ReplicaEvent::Role { .. } => {
                 self.prepare_notice();
@@ -326,7 +326,7 @@ impl Node {
         self.values.extend_from_slice(self.replica.core.counters.values());
         let net = self.replica.net();
         self.values.extend_from_slice(&net.counts().values());
-        self.values.extend_from_slice(&net.rehearsed().values());
+        self.values.extend_from_slice(&net.with_faults().values());
         for line in net.lines() {
             self.values.extend_from_slice(&line.values());
         }

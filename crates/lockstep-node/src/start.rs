@@ -15,7 +15,7 @@ use lockstep_core::engine::receiver::ReceiverLimits;
 use lockstep_core::engine::replay::ReplayLimits;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::ElectionLimits;
-use lockstep_core::proto::presence::look_ns;
+use lockstep_core::proto::presence::probe_period_ns;
 use lockstep_core::proto::requesters::BudgetLimits;
 use lockstep_core::proto::start::{self, StartRole};
 use lockstep_core::proto::suspect::FailureDetectorLimits;
@@ -40,7 +40,7 @@ use lockstep_wire::{Identity, Nanos, frame_len_max};
 /// Submissions that wait for an earlier one of their publisher.
 const HOLD_BACK: u16 = 1024;
 /// A standby that has nothing new says where it stands after so many beats: its leader must hear a quorum.
-const ACK_AGAIN_BEATS: u64 = 2;
+const ACK_REPEAT_HEARTBEATS: u64 = 2;
 /// Where the doubling of the wait between candidacies that fail ends.
 const BACKOFF_TIMEOUTS: u64 = 32;
 /// Most frames that one request is answered with.
@@ -85,7 +85,7 @@ impl Node {
         let identity = looked.looked.superblock().identity;
         let started = looked.start(|looked| {
             judge(settings, looked)?;
-            let outside = Resources::obtain(settings, looked, &clock)?;
+            let outside = Resources::acquire(settings, looked, &clock)?;
             let watcher = watch().map_err(StartFailed::Watch)?;
             Ok::<_, StartFailed<E>>(Resources { watcher, ..outside })
         });
@@ -103,9 +103,9 @@ impl Node {
         let mut replica = ReplicaEngine::new(net, opened.tail, recovered, limits)
             .map_err(|why| NodeError::Refused(format!("journal {directory}: {why}")))?;
         if settings.is_archiver {
-            replica.core.keep_apart();
+            replica.core.become_archiver();
         }
-        obtained.extend(settle_thread(settings));
+        obtained.extend(configure_thread(settings));
         let values = Vec::with_capacity(outside.values_len);
         let mut node = Self::new(
             (identity, settings.durability == Durability::Power),
@@ -158,9 +158,9 @@ fn judge(settings: &NodeSettings, looked: &Inspection) -> Result<(), NodeError> 
 }
 
 impl Resources {
-    fn obtain(settings: &NodeSettings, looked: &Inspection, clock: &Clock) -> Result<Self, NodeError> {
+    fn acquire(settings: &NodeSettings, looked: &Inspection, clock: &Clock) -> Result<Self, NodeError> {
         let identity = looked.superblock().identity;
-        let recovered = Recovered::of_look(looked, settings.publishers_max);
+        let recovered = Recovered::of_inspection(looked, settings.publishers_max);
         let before = recovered.open_change.as_ref().map(|(_, before)| before);
         let (end, promised) = (looked.end(), looked.promised());
         let role = start::role(identity, &end, &recovered.membership, before, promised);
@@ -263,30 +263,30 @@ fn replica_limits(settings: &NodeSettings, me: Identity, born: Nanos) -> Result<
             frame_len_max: frame_len_max(settings.mtu),
             count_when_accepted: true,
         },
-        beat: settings.beat,
+        heartbeat: settings.beat,
         window: settings.window,
         durability: settings.durability,
         publishers_max: settings.publishers_max,
         hold_back: HOLD_BACK,
-        ack_again_ns: ACK_AGAIN_BEATS * settings.beat.beat_ns,
+        ack_again_ns: ACK_REPEAT_HEARTBEATS * settings.beat.interval_ns,
         process_nonce: random_u64()?,
-        born,
-        look_ns: look_ns(settings.suspect_ns),
+        started_at: born,
+        identity_probe_ns: probe_period_ns(settings.failure_timeout_ns),
         repairs_per_request: REPAIRS_PER_REQUEST,
         budget: BudgetLimits::default(),
-        suspect: FailureDetectorLimits {
-            beat_ns: settings.beat.beat_ns,
-            timeout_ns: settings.suspect_ns,
-            timeout_ns_max: settings.suspect_ns_max,
+        failure_detector: FailureDetectorLimits {
+            beat_ns: settings.beat.interval_ns,
+            timeout_ns: settings.failure_timeout_ns,
+            timeout_ns_max: settings.failure_timeout_ns_max,
         },
         election: ElectionLimits {
-            stagger_ns: settings.beat.beat_ns.min(settings.suspect_ns / 4),
-            again_ns: settings.beat.beat_ns.min(settings.suspect_ns / 8),
-            timeout_ns: settings.suspect_ns,
-            backoff_ns_max: BACKOFF_TIMEOUTS * settings.suspect_ns,
+            stagger_ns: settings.beat.interval_ns.min(settings.failure_timeout_ns / 4),
+            again_ns: settings.beat.interval_ns.min(settings.failure_timeout_ns / 8),
+            timeout_ns: settings.failure_timeout_ns,
+            backoff_ns_max: BACKOFF_TIMEOUTS * settings.failure_timeout_ns,
         },
         // The kernel grants twice the bytes that it is asked for.
-        heard_bytes: 4 * settings.udp.receive_buffer_bytes,
+        pending_submission_bytes: 4 * settings.udp.receive_buffer_bytes,
         secret_seed: random_seed()?,
     })
 }
@@ -301,7 +301,7 @@ fn random_seed() -> Result<[u8; 32], NodeError> {
 }
 
 /// Core, scheduling class, memory and timers of the calling thread, each with what was obtained.
-fn settle_thread(settings: &NodeSettings) -> Vec<Effective> {
+fn configure_thread(settings: &NodeSettings) -> Vec<Effective> {
     let mut obtained = vec![cpu::timer_slack(settings.timer_slack_ns), cpu::schedule(settings.scheduling)];
     if settings.scheduling == cpu::SchedulingClass::Other {
         obtained.push(cpu::short_slice());

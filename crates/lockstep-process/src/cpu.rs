@@ -131,7 +131,7 @@ pub fn short_slice() -> Effective {
         0 => "the kernel's own".to_owned(),
         ns => format!("{}us", ns / 1_000),
     };
-    Effective { what: "slice", asked: format!("{}us", SLICE_NS / 1_000), got, note: None }
+    Effective { what: "slice", requested: format!("{}us", SLICE_NS / 1_000), got, note: None }
 }
 
 /// The niceness of a process at its end: a tenth of the share of one that works.
@@ -141,7 +141,7 @@ const ENDING_NICENESS: i32 = 10;
 /// what it was in haste for. Its memory is torn down on a core that others wait for; those who are runnable all
 /// the same, as they yield, would wait for a whole tick, but a class or niceness that changes makes the kernel choose
 /// anew at once.
-pub fn calm_down(process: u32) {
+pub fn lower_priority(process: u32) {
     // SAFETY: plain integers; all zero is a value of it.
     let parameters: libc::sched_param = unsafe { std::mem::zeroed() };
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();

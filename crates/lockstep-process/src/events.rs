@@ -138,7 +138,7 @@ impl Recorder {
     }
 
     /// How many events found the queue full, and so have no log line.
-    pub fn lost(&self) -> u64 {
+    pub fn dropped(&self) -> u64 {
         self.shared.lost.load(Ordering::Relaxed)
     }
 
@@ -218,7 +218,7 @@ impl Recorder {
             while let Some(event) = self.shared.queue.pop() {
                 self.log(&event);
             }
-            let lost = self.lost();
+            let lost = self.dropped();
             if lost > lost_said {
                 let more = lost - lost_said;
                 tracing::warn!(code = %Code(LOST_CODE), "{more} events were lost: the queue was full");

@@ -16,9 +16,9 @@ use std::time::{Duration, Instant};
 const FORWARDED: [i32; 6] =
     [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
 /// How long those who are left, a watcher that speaks, may take after the child's end.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+const WATCHER_GRACE: Duration = Duration::from_secs(1);
 /// News of a child may go to a thread that ignores it, if the caller has others: it is looked for as well.
-const LOOK_AGAIN: Duration = Duration::from_millis(500);
+const POLL_PERIOD: Duration = Duration::from_millis(500);
 /// A shell's exit code for a process that a signal ended is 128 and its number.
 const BY_SIGNAL: i32 = 128;
 
@@ -42,7 +42,7 @@ pub fn run(mut command: Command) -> Result<u8, IoError> {
     unsafe { command.pre_exec(move || mask(libc::SIG_UNBLOCK, &signals)) };
     let child = command.spawn().map_err(|error| IoError::new(doing, error))?.id() as libc::pid_t;
     let status = loop {
-        match await_signal(&signals, LOOK_AGAIN) {
+        match await_signal(&signals, POLL_PERIOD) {
             Some(libc::SIGCHLD) | None => {
                 if let Some(status) = collect(child).child {
                     break status;
@@ -54,7 +54,7 @@ pub fn run(mut command: Command) -> Result<u8, IoError> {
             },
         }
     };
-    let end = Instant::now() + LAST_WORDS;
+    let end = Instant::now() + WATCHER_GRACE;
     while !collect(child).nobody_left {
         let left = end.saturating_duration_since(Instant::now());
         if left.is_zero() {

@@ -120,7 +120,7 @@ impl Watcher {
     }
 
     /// For those who must speak before the thread is really gone.
-    pub fn knell(&self) -> DeathNotice {
+    pub fn death_notice(&self) -> DeathNotice {
         DeathNotice(self.page)
     }
 

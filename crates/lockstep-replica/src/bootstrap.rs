@@ -10,7 +10,7 @@ use lockstep_wire::{EntryHeader, EntryKind, Epoch, Header, Identity, Kind, Membe
 ///
 /// # Errors
 /// In words, why not.
-pub fn may_begin(end: &LogEnd, identity: Identity, members: &[MemberBody]) -> Result<(), String> {
+pub fn may_bootstrap(end: &LogEnd, identity: Identity, members: &[MemberBody]) -> Result<(), String> {
     if end.next != 1 {
         return Err(format!(
             "this journal holds a history already (its log ends at seq {}): a history is begun once",
@@ -31,9 +31,9 @@ pub fn bootstrap<M: TailMemory>(
     wall: Nanos,
 ) -> Result<(), String> {
     let (cluster, identity) = (tail.label().cluster, tail.label().identity);
-    may_begin(&tail.end(), identity, members)?;
+    may_bootstrap(&tail.end(), identity, members)?;
     let memory = tail.room().map_err(|full| full.to_string())?;
-    let entry = EntryHeader { kind: EntryKind::Birth as u8, ..EntryHeader::zeroed() };
+    let entry = EntryHeader { kind: EntryKind::Genesis as u8, ..EntryHeader::zeroed() };
     let mut open = OpenFrame::default();
     if !open.push(memory, entry, bytemuck::cast_slice(members)) {
         return Err(format!("{} members do not fit one frame", members.len()));
@@ -51,6 +51,6 @@ pub fn bootstrap<M: TailMemory>(
     };
     let length = open.len();
     let header = open.close(memory, header, length);
-    tail.keep(&header);
+    tail.pin(&header);
     Ok(())
 }

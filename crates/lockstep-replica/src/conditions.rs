@@ -5,7 +5,7 @@
 
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_wire::{CONDITIONS_TOLD_MAX, Condition, ConditionRow, Nanos};
+use lockstep_wire::{Condition, ConditionRow, Nanos, STATUS_CONDITIONS_MAX};
 
 /// A condition that holds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -20,14 +20,14 @@ struct Held {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ConditionSet {
     /// The gravest first; room for all of them.
-    held: Vec<Held>,
+    active: Vec<Held>,
     /// How often each one began.
     begun: [u64; Condition::COUNT],
 }
 
 impl Default for ConditionSet {
     fn default() -> Self {
-        Self { held: Vec::with_capacity(Condition::COUNT), begun: [0; Condition::COUNT] }
+        Self { active: Vec::with_capacity(Condition::COUNT), begun: [0; Condition::COUNT] }
     }
 }
 
@@ -35,7 +35,7 @@ impl ConditionSet {
     /// Whether it holds.
     #[inline]
     pub fn holds(&self, condition: Condition) -> bool {
-        self.held.iter().any(|held| held.condition == condition)
+        self.active.iter().any(|held| held.condition == condition)
     }
 
     /// At `now` it `holds`, with its two numbers, or does not. The event, if that is news.
@@ -46,35 +46,35 @@ impl ConditionSet {
         now: Nanos,
         (a, b): (u64, u64),
     ) -> Option<ReplicaEvent> {
-        let place = self.held.iter().position(|held| held.condition == condition);
+        let place = self.active.iter().position(|held| held.condition == condition);
         let since = match (place, holds) {
             (None, false) => return None,
             (Some(_), true) if planted(Mutation::ConditionTwice) => now,
             (Some(place), true) => {
-                (self.held[place].a, self.held[place].b) = (a, b);
+                (self.active[place].a, self.active[place].b) = (a, b);
                 return None;
             }
             (None, true) => {
-                let behind = self.held.iter().position(|held| held.condition.index() > condition.index());
-                let place = behind.unwrap_or(self.held.len());
-                self.held.insert(place, Held { condition, since: now, a, b });
+                let behind = self.active.iter().position(|held| held.condition.index() > condition.index());
+                let place = behind.unwrap_or(self.active.len());
+                self.active.insert(place, Held { condition, since: now, a, b });
                 self.begun[condition.index()] += 1;
                 now
             }
-            (Some(place), false) => self.held.remove(place).since,
+            (Some(place), false) => self.active.remove(place).since,
         };
         Some(ReplicaEvent::Condition { condition, holds, a, b, lasted: now.saturating_sub(since) })
     }
 
     /// Nobody looks any more whether it holds.
     pub fn forget(&mut self, condition: Condition) {
-        self.held.retain(|held| held.condition != condition);
+        self.active.retain(|held| held.condition != condition);
     }
 
     /// The gravest of those that hold, for a status at `now`: how many rows of `out` are used.
-    pub fn rows(&self, now: Nanos, out: &mut [ConditionRow; CONDITIONS_TOLD_MAX]) -> usize {
+    pub fn rows(&self, now: Nanos, out: &mut [ConditionRow; STATUS_CONDITIONS_MAX]) -> usize {
         let mut count = 0;
-        for (row, held) in out.iter_mut().zip(&self.held) {
+        for (row, held) in out.iter_mut().zip(&self.active) {
             let age_s = now.saturating_sub(held.since) / 1_000_000_000;
             *row = ConditionRow {
                 code: held.condition as u16,
@@ -110,8 +110,8 @@ mod tests {
     use super::*;
     use bytemuck::Zeroable;
 
-    fn told(conditions: &ConditionSet, now: Nanos) -> Vec<(u16, u32, u64)> {
-        let mut rows = [ConditionRow::zeroed(); CONDITIONS_TOLD_MAX];
+    fn reported(conditions: &ConditionSet, now: Nanos) -> Vec<(u16, u32, u64)> {
+        let mut rows = [ConditionRow::zeroed(); STATUS_CONDITIONS_MAX];
         let count = conditions.rows(now, &mut rows);
         rows[..count].iter().map(|row| (row.code, row.age_s, row.a)).collect()
     }
@@ -124,10 +124,10 @@ mod tests {
         let begun = ReplicaEvent::Condition { condition: full, holds: true, a: 7, b: 0, lasted: 0 };
         assert_eq!(conditions.set(full, true, 5, (7, 0)), Some(begun));
         assert_eq!(conditions.set(full, true, 6, (9, 0)), None);
-        assert_eq!(told(&conditions, 3_000_000_005), [(1103, 3, 9)]);
+        assert_eq!(reported(&conditions, 3_000_000_005), [(1103, 3, 9)]);
         let ended = ReplicaEvent::Condition { condition: full, holds: false, a: 9, b: 0, lasted: 15 };
         assert_eq!(conditions.set(full, false, 20, (9, 0)), Some(ended));
-        assert!(told(&conditions, 21).is_empty() && !conditions.holds(full));
+        assert!(reported(&conditions, 21).is_empty() && !conditions.holds(full));
     }
 
     #[test]
@@ -137,8 +137,8 @@ mod tests {
             conditions.set(*condition, true, 0, (0, 0));
         }
         let expected: Vec<_> =
-            Condition::ALL.iter().take(CONDITIONS_TOLD_MAX).map(|known| *known as u16).collect();
-        assert_eq!(told(&conditions, 0).iter().map(|row| row.0).collect::<Vec<_>>(), expected);
+            Condition::ALL.iter().take(STATUS_CONDITIONS_MAX).map(|known| *known as u16).collect();
+        assert_eq!(reported(&conditions, 0).iter().map(|row| row.0).collect::<Vec<_>>(), expected);
     }
 
     #[test]

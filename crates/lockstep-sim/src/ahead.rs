@@ -27,7 +27,7 @@ impl Plan {
         if rng.below(SELDOM) > 0 || self.edges.is_some() {
             return;
         }
-        self.moments.extend((0..1 + rng.below(MOMENTS_MAX)).map(|_| rng.below(self.storm_ns)));
+        self.moments.extend((0..1 + rng.below(MOMENTS_MAX)).map(|_| rng.below(self.fault_phase_ns)));
         self.moments.sort_unstable();
     }
 }
@@ -49,7 +49,7 @@ impl World {
     }
 
     fn try_out(&mut self, mut copy: Self, moment: Nanos) -> Result<Event, Violation> {
-        let mut over = copy.calm().map(|()| false);
+        let mut over = copy.heal_cluster().map(|()| false);
         if matches!(copy.phase, RunPhase::Dead(_)) {
             return Ok(Event::AheadWithoutQuorum);
         }
@@ -76,7 +76,7 @@ impl World {
             Actor::Edge(_) => None,
         };
         let seats = self
-            .seats
+            .nodes
             .iter()
             .map(|seat| Some(SimNode { actor: actor(seat)?, notice: seat.notice.clone(), ..*seat }));
         Some(Self {
@@ -84,7 +84,7 @@ impl World {
             rng: Rng::new(self.plan.seed ^ salt),
             clients_rng: self.clients_rng.clone(),
             wire: self.wire.clone(),
-            seats: seats.collect::<Option<_>>()?,
+            nodes: seats.collect::<Option<_>>()?,
             oracle: self.oracle.clone(),
             operator: self.operator.clone(),
             old_notices: self.old_notices.clone(),

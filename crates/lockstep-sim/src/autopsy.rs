@@ -17,7 +17,7 @@ impl World {
 
     fn dissect_one(&mut self, index: usize) -> Result<(), Violation> {
         let now = self.now;
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         if machine.is_lost() || machine.may_refuse() || machine.store.is_armed() {
             return Ok(());
         }

@@ -19,26 +19,26 @@ const MORE: u64 = 3;
 
 impl World {
     /// The storm is over: a quorum of replicas and some clients are healed, the rest is broken for ever.
-    pub(super) fn calm(&mut self) -> Result<(), Violation> {
+    pub(super) fn heal_cluster(&mut self) -> Result<(), Violation> {
         self.wire.heal();
         self.end_second("the storm is over");
-        self.leave_the_former();
-        self.seats.iter_mut().for_each(|seat| seat.device = SimDevice::default());
+        self.leave_ancestor();
+        self.nodes.iter_mut().for_each(|seat| seat.device = SimDevice::default());
         let replicas = self.plan.replicas;
-        for seat in &mut self.seats {
+        for seat in &mut self.nodes {
             if let Actor::Replica(machine) = &mut seat.actor {
                 self.oracle.coverage.count_all(machine.reconfigure());
             }
         }
         // What has left a witness's ring is nowhere where the others do not hold it: the takeover waits for them.
         let oldest = self.oldest_of_witnesses();
-        let kept = self.kept_by_all();
+        let kept = self.stored_by_all();
         let archiver = (0..replicas).find(|index| {
-            self.plan.is_archiver(*index) && self.lost >> index & 1 == 0 && self.held_next(*index) >= kept
+            self.plan.is_archiver(*index) && self.lost >> index & 1 == 0 && self.stored_next(*index) >= kept
         });
         let kept = if archiver.is_some() { 1 } else { kept };
         let alive: Vec<usize> = (0..replicas)
-            .filter(|index| self.lost >> index & 1 == 0 && self.held_next(*index) >= oldest.max(kept))
+            .filter(|index| self.lost >> index & 1 == 0 && self.stored_next(*index) >= oldest.max(kept))
             .collect();
         // A history that nobody but the lost ones held is over.
         let born = alive.iter().any(|index| self.oracle.log_next(*index) > 1);
@@ -48,11 +48,11 @@ impl World {
             self.phase = RunPhase::Dead(self.now);
             return Ok(());
         };
-        let changed = self.oracle.ghost.tip().is_some_and(|tip| self.oracle.tree.has_changed(tip));
+        let changed = self.oracle.reference.tip().is_some_and(|tip| self.oracle.tree.has_changed(tip));
         if changed {
             self.count(Event::MembersCalm);
         }
-        for index in replicas..self.seats.len() {
+        for index in replicas..self.nodes.len() {
             // The first publisher and the first subscriber always.
             let first = index == replicas || index == replicas + self.plan.publishers;
             if first || self.rng.below(4) > 0 {
@@ -61,27 +61,27 @@ impl World {
         }
         // A journal that lacks what the others have removed gets it from there.
         healthy |= archiver.map_or(0, |index| 1 << index);
-        let edges = self.plan.edges.as_ref().map_or(0, EdgePlan::seats);
-        let first = self.plan.seats() - edges;
+        let edges = self.plan.edges.as_ref().map_or(0, EdgePlan::nodes);
+        let first = self.plan.nodes() - edges;
         let all_edges = ((1 << edges) - 1) << first;
         healthy = healthy & !all_edges | self.draw_healthy_edges();
         self.phase = RunPhase::Calm(healthy, self.now);
         self.tell(0, || Happening::Fault(format!("the storm is over for {healthy:#b}")));
-        for index in 0..self.seats.len() {
+        for index in 0..self.nodes.len() {
             let is_edge =
-                matches!(self.seats[index].actor, Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_));
+                matches!(self.nodes[index].actor, Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_));
             if healthy >> index & 1 == 1 || is_edge {
                 self.heal(index);
             } else {
                 self.break_for_ever(index, healthy);
             }
         }
-        self.calm_edges(healthy);
+        self.heal_edges(healthy);
         Ok(())
     }
 
     /// From here on nobody's retention removes anything: what was stamped on the open trading day. 1 without retention.
-    fn kept_by_all(&self) -> Seq {
+    fn stored_by_all(&self) -> Seq {
         if self.plan.retention == Retention::default() {
             return 1;
         }
@@ -89,12 +89,12 @@ impl World {
         let day = |node| tree.stem(node).timestamp / DAY_NS;
         let logs = (0..self.plan.replicas).filter_map(|seat| self.oracle.log_tip(seat));
         // The day may turn with the first frame of the calm, whoever leads then.
-        let walls = self.seats.iter().filter_map(|seat| match &seat.actor {
+        let walls = self.nodes.iter().filter_map(|seat| match &seat.actor {
             Actor::Replica(machine) => Some(machine.wall(self.now) / DAY_NS),
             _ => None,
         });
         let today = logs.map(day).chain(walls).max().unwrap_or(0);
-        let committed = tree.path(None, self.oracle.ghost.tip());
+        let committed = tree.path(None, self.oracle.reference.tip());
         let first = committed.into_iter().find(|node| day(*node) >= today);
         first.map_or(self.oracle.commit_next(), |node| tree.stem(node).first)
     }
@@ -102,7 +102,7 @@ impl World {
     /// What every witness has in its ring, or will have when it begins again.
     fn oldest_of_witnesses(&self) -> Seq {
         let witnesses = self.witnesses();
-        let rings = self.seats.iter().filter_map(|seat| match &seat.actor {
+        let rings = self.nodes.iter().filter_map(|seat| match &seat.actor {
             Actor::Replica(machine) if witnesses.contains(&machine.identity) => machine.oldest_seq(),
             _ => None,
         });
@@ -113,9 +113,9 @@ impl World {
     /// rings of the witnesses that heard it is with nobody who is healed and stores.
     pub(super) fn waits_for_the_broken(&self, healthy: NodeSet) -> bool {
         let (witnesses, oldest) = (self.witnesses(), self.oldest_of_witnesses());
-        let holds = |index: usize| match &self.seats[index].actor {
+        let holds = |index: usize| match &self.nodes[index].actor {
             Actor::Replica(machine) => {
-                !witnesses.contains(&machine.identity) && self.held_next(index) >= oldest
+                !witnesses.contains(&machine.identity) && self.stored_next(index) >= oldest
             }
             _ => false,
         };
@@ -125,7 +125,7 @@ impl World {
 
     fn heal(&mut self, index: usize) {
         let (now, short_ns) = (self.now, self.short_ns());
-        let seat = &mut self.seats[index];
+        let seat = &mut self.nodes[index];
         (seat.paused_until, seat.wake_at) = (0, now);
         match &mut seat.actor {
             Actor::Replica(machine) => {
@@ -165,7 +165,7 @@ impl World {
         let friend = 1 << (self.rng.next_u64() % 32);
         let word = match how {
             0 if index < self.plan.replicas => {
-                if let Actor::Replica(machine) = &mut self.seats[index].actor {
+                if let Actor::Replica(machine) = &mut self.nodes[index].actor {
                     machine.kill_if_up(forever);
                     if let MachineState::Down(_, until) = &mut machine.state {
                         *until = forever;
@@ -174,7 +174,7 @@ impl World {
                 "crashed"
             }
             0 | 1 => {
-                self.seats[index].paused_until = forever;
+                self.nodes[index].paused_until = forever;
                 "paused"
             }
             2 => {

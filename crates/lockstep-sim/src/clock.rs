@@ -54,7 +54,7 @@ impl SimClock {
 impl Plan {
     /// Each seat's clock; exact ones in most runs.
     pub(super) fn draw_clocks(&mut self, rng: &mut Rng) {
-        self.clocks = vec![SimClock::default(); self.seats()];
+        self.clocks = vec![SimClock::default(); self.nodes()];
         if rng.below(3) > 0 {
             return;
         }

@@ -18,9 +18,9 @@ use lockstep_core::proto::window::Window;
 use lockstep_wire::Nanos;
 
 /// See [`Plan::beat_ns`]; in a run of the usual pace.
-const BEAT_NS: Nanos = 500_000;
+const HEARTBEAT_NS: Nanos = 500_000;
 /// What `timing.heartbeat_first` may be.
-const BEAT_FIRST_NS_MAX: Nanos = 100_000_000;
+const HEARTBEAT_FIRST_NS_MAX: Nanos = 100_000_000;
 /// What `timing.suspect_max` may be.
 const TIMEOUT_NS_MAX: Nanos = 60_000_000_000;
 /// Names that every configuration has room for.
@@ -60,8 +60,8 @@ impl Configured {
             segment_len: plan.segment_len,
             window: plan.window,
             beat: HeartbeatLimits {
-                first_ns: (50_000 * plan.pace).min(BEAT_FIRST_NS_MAX),
-                beat_ns: plan.beat_ns(),
+                first_ns: (50_000 * plan.pace).min(HEARTBEAT_FIRST_NS_MAX),
+                interval_ns: plan.beat_ns(),
             },
             timeout_ns: plan.timeout_ns,
             timeout_ns_max: (8 * plan.timeout_ns).min(TIMEOUT_NS_MAX),
@@ -97,9 +97,9 @@ impl Configured {
                 5 => {
                     other.timeout_ns = self.timeout_ns * rng.pick(&[1, 2, 3]);
                     other.timeout_ns_max = (other.timeout_ns * rng.pick(&[4, 8])).min(TIMEOUT_NS_MAX);
-                    let beat_ns = self.beat.beat_ns / rng.pick(&[1, 2, 4]);
-                    let first_ns = rng.pick(&[10_000, 50_000, beat_ns]).min(BEAT_FIRST_NS_MAX);
-                    other.beat = HeartbeatLimits { first_ns, beat_ns };
+                    let beat_ns = self.beat.interval_ns / rng.pick(&[1, 2, 4]);
+                    let first_ns = rng.pick(&[10_000, 50_000, beat_ns]).min(HEARTBEAT_FIRST_NS_MAX);
+                    other.beat = HeartbeatLimits { first_ns, interval_ns: beat_ns };
                 }
                 _ => {
                     other.publishers_max = PUBLISHERS_MAX * rng.pick(&[1, 2, 64]);
@@ -116,7 +116,7 @@ impl Configured {
 impl Plan {
     /// An idle leader beats this often, where nothing else is configured.
     pub(super) fn beat_ns(&self) -> Nanos {
-        BEAT_NS * self.pace
+        HEARTBEAT_NS * self.pace
     }
 
     /// Each replica's configuration; in most runs that of the cluster. In some it changes while they run.
@@ -138,7 +138,7 @@ impl Plan {
             }
         }
         for _ in 0..rng.below(6) {
-            let at_ns = rng.below(self.storm_ns);
+            let at_ns = rng.below(self.fault_phase_ns);
             let any = rng.below(self.replicas as u64) as usize;
             let target =
                 if rng.below(4) == 0 { FaultTargetNode::Leader } else { FaultTargetNode::Replica(any) };
@@ -153,7 +153,7 @@ impl Plan {
         }
         // What was said by the former configuration is what a loss of power behind the change may take.
         for _ in 0..rng.below(3) {
-            let at_ns = rng.below(self.storm_ns);
+            let at_ns = rng.below(self.fault_phase_ns);
             let any = rng.below(self.replicas as u64) as usize;
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
             let what =

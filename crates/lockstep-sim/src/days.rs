@@ -36,10 +36,10 @@ const PACE_MAX: u64 = 1_800;
 /// Times that are no part of the cluster's timing (resends, questions) are this much longer at most.
 const PATIENCE_MAX: u64 = 200;
 /// Nights in one run at most.
-const NIGHTS_MAX: u64 = 4;
+const SUSPENSIONS_MAX: u64 = 4;
 /// How long a night is, at least and at most.
-const NIGHT_NS_MIN: Nanos = 60_000_000_000;
-const NIGHT_NS_MAX: Nanos = 3 * DAY_NS;
+const SUSPENSION_NS_MIN: Nanos = 60_000_000_000;
+const SUSPENSION_NS_MAX: Nanos = 3 * DAY_NS;
 /// What lasts to the end of the storm lasts so long: longer than any run.
 const TO_THE_END: Nanos = 365 * DAY_NS;
 /// What the cores wait for by seconds of their own is over after this.
@@ -77,31 +77,31 @@ impl Plan {
             return;
         }
         let awake_ns = rng.log_uniform(AWAKE_NS_MIN, AWAKE_NS_MAX);
-        let most = (awake_ns / self.storm_ns).clamp(2, PACE_MAX);
+        let most = (awake_ns / self.fault_phase_ns).clamp(2, PACE_MAX);
         let pace = rng.log_uniform((most / 16).max(2), most);
-        let stretch = (awake_ns / (self.storm_ns * pace)).max(1);
+        let stretch = (awake_ns / (self.fault_phase_ns * pace)).max(1);
         for fault in &mut self.faults {
             fault.at_ns *= pace * stretch;
             if let Some(lasting) = fault.what.lasting_mut() {
-                *lasting = if *lasting > self.storm_ns { TO_THE_END } else { *lasting * pace };
+                *lasting = if *lasting > self.fault_phase_ns { TO_THE_END } else { *lasting * pace };
             }
         }
         self.pace = pace;
         self.timeout_ns *= pace;
-        self.storm_ns *= pace * stretch;
+        self.fault_phase_ns *= pace * stretch;
     }
 
     /// The nights of a long run.
-    pub(super) fn draw_nights(&mut self, rng: &mut Rng) {
+    pub(super) fn draw_suspensions(&mut self, rng: &mut Rng) {
         if !self.is_long() {
             return;
         }
-        let nights = 1 + rng.below(NIGHTS_MAX);
+        let nights = 1 + rng.below(SUSPENSIONS_MAX);
         for night in 0..nights {
             // The last one may end with the storm: a quorum that wakes up is healed, and must go on.
             let at_ns = match night {
-                0 if rng.below(2) == 0 => self.storm_ns - 1,
-                _ => rng.below(self.storm_ns),
+                0 if rng.below(2) == 0 => self.fault_phase_ns - 1,
+                _ => rng.below(self.fault_phase_ns),
             };
             let how = rng.pick(&[
                 Suspension::Asleep,
@@ -110,7 +110,7 @@ impl Plan {
                 Suspension::Stopped,
                 Suspension::Dark,
             ]);
-            let lasting = rng.log_uniform(NIGHT_NS_MIN, NIGHT_NS_MAX);
+            let lasting = rng.log_uniform(SUSPENSION_NS_MIN, SUSPENSION_NS_MAX);
             self.faults.push(PlannedFault { at_ns, what: FaultTarget::Night(how, lasting) });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
@@ -146,11 +146,11 @@ impl World {
             Suspension::Stopped => Event::NightsStopped,
             Suspension::Dark => Event::NightsDark,
         });
-        for index in 0..self.seats.len() {
+        for index in 0..self.nodes.len() {
             let late = self.rng.below(DAWN * self.plan.timeout_ns);
-            let is_replica = matches!(self.seats[index].actor, Actor::Replica(_));
+            let is_replica = matches!(self.nodes[index].actor, Actor::Replica(_));
             if how == Suspension::Asleep || !is_replica {
-                let seat = &mut self.seats[index];
+                let seat = &mut self.nodes[index];
                 seat.paused_until = seat.paused_until.max(dawn + late);
                 continue;
             }
@@ -173,7 +173,7 @@ impl World {
     pub(super) fn sleeps_on(&mut self, index: usize) -> bool {
         let is_night = self.now < self.dawn;
         if is_night {
-            self.seats[index].paused_until = self.dawn;
+            self.nodes[index].paused_until = self.dawn;
         }
         is_night
     }

@@ -35,22 +35,22 @@ pub enum DeviceFault {
 /// An ailment, and until when.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct SimDevice {
-    ailment: Option<(DeviceFault, Nanos)>,
+    fault: Option<(DeviceFault, Nanos)>,
 }
 
 impl SimDevice {
-    fn ailment(&self, now: Nanos) -> Option<DeviceFault> {
-        self.ailment.filter(|(_, until)| now < *until).map(|(ailment, _)| ailment)
+    fn fault(&self, now: Nanos) -> Option<DeviceFault> {
+        self.fault.filter(|(_, until)| now < *until).map(|(ailment, _)| ailment)
     }
 
     /// Whether nothing ails it.
     pub(super) fn is_well(&self, now: Nanos) -> bool {
-        self.ailment(now).is_none()
+        self.fault(now).is_none()
     }
 
     /// Datagrams that a send call takes at most.
     pub(super) fn takes(&self, now: Nanos) -> usize {
-        match self.ailment(now) {
+        match self.fault(now) {
             Some(DeviceFault::Takes(most)) => most,
             _ => usize::MAX,
         }
@@ -58,10 +58,10 @@ impl SimDevice {
 
     /// Why a datagram that arrives is lost, if it is; `waiting` wait already. With the last, all of these are lost too.
     pub(super) fn loses(&mut self, now: Nanos, group: Option<Group>, waiting: usize) -> Option<Event> {
-        match (self.ailment(now)?, group) {
+        match (self.fault(now)?, group) {
             (DeviceFault::Unjoined(unjoined), Some(group)) if unjoined == group => Some(Event::Unjoined),
             (DeviceFault::Drops(left @ 1..), _) => {
-                self.ailment = self.ailment.map(|(_, until)| (DeviceFault::Drops(left - 1), until));
+                self.fault = self.fault.map(|(_, until)| (DeviceFault::Drops(left - 1), until));
                 Some(Event::BurstsLost)
             }
             (DeviceFault::Ring(most), Some(_)) if waiting >= most => Some(Event::RingsOverrun),
@@ -80,7 +80,7 @@ impl Plan {
             let class = rng.below(6);
             for _ in 0..1 + rng.below(3) {
                 let seat = match rng.below(3) {
-                    0 => rng.below(self.seats() as u64) as usize,
+                    0 => rng.below(self.nodes() as u64) as usize,
                     _ => rng.below(self.replicas as u64) as usize,
                 };
                 let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
@@ -93,7 +93,7 @@ impl Plan {
                     4 => FaultTarget::Echo(1 + rng.below(8)),
                     _ => FaultTarget::OtherCluster(1 + rng.below(8)),
                 };
-                self.faults.push(PlannedFault { at_ns: rng.below(self.storm_ns), what });
+                self.faults.push(PlannedFault { at_ns: rng.below(self.fault_phase_ns), what });
             }
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
@@ -102,17 +102,17 @@ impl Plan {
 
 impl World {
     /// The device at this seat fails for a while.
-    pub(super) fn ail(&mut self, seat: usize, ailment: DeviceFault, lasting: Nanos) {
-        self.seats[seat].device.ailment = Some((ailment, self.now + lasting));
+    pub(super) fn inject(&mut self, seat: usize, ailment: DeviceFault, lasting: Nanos) {
+        self.nodes[seat].device.fault = Some((ailment, self.now + lasting));
         self.tell(seat, || Happening::Fault(format!("device: {ailment:?} {}", ms(lasting))));
     }
 
     /// Datagrams of the past come back to who sent them.
     pub(super) fn echo(&mut self, count: u64) {
         for _ in 0..count {
-            let Some(mut letter) = self.wire.old_letter() else { return };
+            let Some(mut letter) = self.wire.old_packet() else { return };
             // The operator has no device here.
-            if letter.route.from >= self.seats.len() {
+            if letter.route.from >= self.nodes.len() {
                 continue;
             }
             letter.route = Route { from: letter.route.to, to: letter.route.from, ..letter.route };
@@ -125,7 +125,7 @@ impl World {
     /// Another cluster in the same group says what this one said long ago.
     pub(super) fn speak_as_other_cluster(&mut self, count: u64) {
         for _ in 0..count {
-            let Some(mut letter) = self.wire.old_letter() else { return };
+            let Some(mut letter) = self.wire.old_packet() else { return };
             let Some(header) = Header::peek(&letter.bytes) else { continue };
             let header = Header { cluster: OTHER_CLUSTER, ..header };
             if letter.bytes.len() != header.length as usize {

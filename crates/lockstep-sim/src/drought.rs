@@ -30,7 +30,7 @@ impl Plan {
     /// Whether disks are full for twice as long as the storm lasts: nothing else draws that.
     pub fn is_drought(&self) -> bool {
         self.faults.iter().any(
-            |fault| matches!(fault.what, FaultTarget::DiskFull(_, lasting) if lasting == 2 * self.storm_ns),
+            |fault| matches!(fault.what, FaultTarget::DiskFull(_, lasting) if lasting == 2 * self.fault_phase_ns),
         )
     }
 
@@ -42,12 +42,12 @@ impl Plan {
         (self.messages, self.ring_bytes, self.publishers) = (150, 32 << 10, 2);
         // What is not committed stays in the ring, whoever leads: nobody gives what has left it.
         self.window = Window { entries: 32, bytes: 2_000 };
-        self.weather = NetworkModel { delay_ns: self.weather.delay_ns, ..NetworkModel::default() };
-        self.storm_ns = FILLED_NS + (DEATHS + 2) * APART * self.timeout_ns;
+        self.network = NetworkModel { delay_ns: self.network.delay_ns, ..NetworkModel::default() };
+        self.fault_phase_ns = FILLED_NS + (DEATHS + 2) * APART * self.timeout_ns;
         self.faults.clear();
         let lucky = rng.below(self.replicas as u64) as usize;
         for index in (0..self.replicas).filter(|index| *index != lucky) {
-            let what = FaultTarget::DiskFull(FaultTargetNode::Replica(index), 2 * self.storm_ns);
+            let what = FaultTarget::DiskFull(FaultTargetNode::Replica(index), 2 * self.fault_phase_ns);
             self.faults.push(PlannedFault { at_ns: 0, what });
         }
         for death in 0..DEATHS {
@@ -75,7 +75,7 @@ pub(super) fn judge(machine: &Machine, index: usize, events: &[NodeEvent]) -> Re
     if kinds.into_iter().any(asks) {
         return Err(format!("ELECT-3: replica {index} has no room for an epoch's start, and asks to lead"));
     }
-    if events.iter().any(|event| matches!(event, NodeEvent::Missed { why: Why::Deaf, .. })) {
+    if events.iter().any(|event| matches!(event, NodeEvent::LeaderSuspected { why: Why::NoProgress, .. })) {
         return Err(format!("SUSPECT-3: replica {index} stores nothing itself, and calls its leader deaf"));
     }
     Ok(())

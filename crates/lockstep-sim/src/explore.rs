@@ -134,7 +134,7 @@ impl fmt::Display for Explored {
 }
 
 /// Every so many states it is tried whether a healed network brings everything to an end.
-const SETTLE_EACH: u64 = 4_096;
+const CHECK_EACH: u64 = 4_096;
 
 /// All interleavings, breadth first.
 ///
@@ -169,7 +169,7 @@ pub fn explore(scope: &ExploreScope) -> Result<Explored, String> {
                     continue;
                 }
                 found.states += 1;
-                if found.states.is_multiple_of(SETTLE_EACH) {
+                if found.states.is_multiple_of(CHECK_EACH) {
                     found.settled += 1;
                     let mut told = path(&parents, index, step);
                     if let Err(stuck) = system.settle(&next, &mut told) {

@@ -22,18 +22,18 @@ pub(super) struct Draining {
 impl World {
     /// The replica at `index` was told to hand over, to this one or to whoever holds most.
     pub(super) fn watch_handover(&mut self, index: usize, to: Option<Identity>) {
-        let Actor::Replica(machine) = &self.seats[index].actor else { return };
+        let Actor::Replica(machine) = &self.nodes[index].actor else { return };
         let until = machine.clock.at(self.now) + TIMEOUTS * machine.configured.timeout_ns;
         let Some(replica) = machine.replica() else { return };
         let end = replica.core.tables().map(|_| replica.tail().end().next);
         let led = replica.tail().end().epoch;
         self.oracle.on_handover(index, to);
-        self.seats[index].draining = Some(Draining { led, end, until, late: None });
+        self.nodes[index].draining = Some(Draining { led, end, until, late: None });
     }
 
     /// HANDOVER: nothing is stamped meanwhile, and it is over in time.
     pub(super) fn check_handover(&mut self, index: usize) -> Result<(), Violation> {
-        let SimNode { actor: Actor::Replica(machine), draining, .. } = &mut self.seats[index] else {
+        let SimNode { actor: Actor::Replica(machine), draining, .. } = &mut self.nodes[index] else {
             return Ok(());
         };
         let (Some(drain), Some(replica)) = (draining.as_mut(), machine.replica()) else {
@@ -46,7 +46,7 @@ impl World {
             return Ok(());
         }
         // That a change is committed is told all the same.
-        let stood = |stood: Seq| self.oracle.tree.only_settles(self.oracle.log_tip(index), stood);
+        let stood = |stood: Seq| self.oracle.tree.only_records_commit(self.oracle.log_tip(index), stood);
         if drain.end.is_some_and(|end| !stood(end)) {
             return Err(format!(
                 "HANDOVER: replica {index} hands over, and stamps up to {}: {drain:?}",
@@ -57,7 +57,7 @@ impl World {
         let now = machine.clock.at(self.now);
         if now >= drain.until {
             let late = *drain.late.get_or_insert(now);
-            if now > late + 4 * machine.configured.beat.beat_ns {
+            if now > late + 4 * machine.configured.beat.interval_ns {
                 return Err(format!("HANDOVER: replica {index} still hands over at {now}: {drain:?}"));
             }
         }

@@ -19,7 +19,7 @@ use lockstep_replica::journal::ports::TailSource;
 use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::side::{SideEvent, SideSettings, SideThread};
 use lockstep_replica::journal::{
-    Checkpoint, Completeness, JournalOpenError, Retention, Settings, format, look, open,
+    Checkpoint, Completeness, JournalOpenError, Retention, Settings, format, inspect, open,
 };
 use lockstep_replica::ports::Ports;
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
@@ -111,7 +111,7 @@ pub(super) struct Machine {
     /// No process has run on what a loss of power left; one may have died while it began to.
     pub(super) cold: bool,
     /// The newest segment when a suffix was exchanged last in this run.
-    pub(super) exchanged_in: Option<u64>,
+    pub(super) replaced_in: Option<u64>,
     /// A copy of its folder.
     pub(super) copy: Option<JournalCopy>,
     /// Its journal is a copy that was put back, and nobody has begun to run on it.
@@ -182,7 +182,7 @@ impl Machine {
             led: false,
             fetching: None,
             giving: ReplayServing::default(),
-            exchanged_in: None,
+            replaced_in: None,
             copy: None,
             rolled_back: false,
             carried: None,
@@ -237,7 +237,7 @@ impl Machine {
         let memory = memory.take().unwrap_or_else(|| MemoryTail::new(self.configured.ring_bytes));
         self.ring_bytes = memory.ring_len() as usize;
         let may_refuse = self.may_refuse();
-        let looked = match look(&self.store, Some(&memory), settings) {
+        let looked = match inspect(&self.store, Some(&memory), settings) {
             Ok(looked) => looked,
             Err(error) if may_refuse => {
                 self.state = MachineState::Lost;
@@ -267,10 +267,10 @@ impl Machine {
         let tables = Box::new(opened.checkpoint);
         let mut replica = ReplicaEngine::new(SimNet::default().sparing(), opened.tail, recovered, limits)?;
         if plan.is_archiver(seat) {
-            replica.core.keep_apart();
+            replica.core.become_archiver();
         }
         self.harmed |= self.damaged;
-        self.proves = settings.power && opened.superblock.run.spoken == Durability::Process;
+        self.proves = settings.power && opened.superblock.run.weakest_durability == Durability::Process;
         (self.damaged, self.forgot, self.cold, self.is_tail_elsewhere) = (false, false, false, false);
         self.side = Some(SideThread::new(
             opened.writer,
@@ -287,7 +287,7 @@ impl Machine {
     pub(super) fn reconfigure(&mut self) -> Vec<Event> {
         let MachineState::Down(..) = self.state else { return Vec::new() };
         let mut events = Vec::new();
-        if self.exchanged_in.take().is_some_and(|number| self.store.newest_segment() > number) {
+        if self.replaced_in.take().is_some_and(|number| self.store.newest_segment() > number) {
             events.push(Event::RestartsAfterRoll);
         }
         if let Some(next) = self.next_configured.take() {
@@ -312,7 +312,7 @@ impl Machine {
         let mut store = self.store.clone();
         store.disarm();
         // What cannot be looked at is left to the start.
-        let is_needed = look(&store, Some(ring), settings).map_or(true, |looked| match looked.ring() {
+        let is_needed = inspect(&store, Some(ring), settings).map_or(true, |looked| match looked.ring() {
             RingEvidence::Own => !looked.superblock().run.clean,
             // It shows that the journal is an older copy, and is looked at before another one is made.
             RingEvidence::Other(_) => looked.completeness() != &Completeness::Complete,

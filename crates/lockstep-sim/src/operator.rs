@@ -16,7 +16,7 @@ use lockstep_core::engine::ports::Group;
 use lockstep_wire::{
     Change, CommandReject, Datagram, EntryHeader, EntryKind, HEADER_LEN, Header, Identity, Kind,
     MEMBERSHIP_LEN_MAX, MemberBody, Nanos, QueryKind, SMALL_LEN_MAX, Seq, seal, write_entry,
-    write_membership, write_question,
+    write_membership, write_query,
 };
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
@@ -53,7 +53,7 @@ pub(super) struct SimOperator {
     errands: Vec<Errand>,
     /// Every change that was ever ordered: the membership that it follows, the change, the member, and the
     /// datagram.
-    pub(super) orders: Vec<(Seq, Change, Identity, Vec<u8>)>,
+    pub(super) commands: Vec<(Seq, Change, Identity, Vec<u8>)>,
     /// Survivor and dead, as ordered.
     declared: Vec<(Identity, Identity)>,
     /// By token: what was asked, and of a living one.
@@ -80,11 +80,11 @@ impl SimOperator {
 impl World {
     /// These steps from now on, first after a while.
     pub(super) fn order(&mut self, steps: &[OperatorStep], after: Nanos) {
-        self.order_until(steps, after, self.now + 40 * self.plan.timeout_ns);
+        self.command_until(steps, after, self.now + 40 * self.plan.timeout_ns);
     }
 
     /// The same, and anybody cares until then.
-    pub(super) fn order_until(&mut self, steps: &[OperatorStep], after: Nanos, until: Nanos) {
+    pub(super) fn command_until(&mut self, steps: &[OperatorStep], after: Nanos, until: Nanos) {
         self.tell(0, || Happening::Fault(format!("the operator begins {steps:?}")));
         let next_at = self.now + after;
         self.operator.errands.push(Errand { steps: steps.iter().copied().collect(), next_at, until });
@@ -115,14 +115,14 @@ impl World {
             OperatorStep::Remove(identity) => Ok(self.change(Change::Remove, identity, false, 0)),
             OperatorStep::Swap { seat, patient } => {
                 let Some(identity) = self.identity_at(seat) else { return Ok(true) };
-                if patient && self.held_next(seat) < self.oracle.commit_next() {
+                if patient && self.stored_next(seat) < self.oracle.commit_next() {
                     return Ok(false);
                 }
                 Ok(self.change(Change::Replace, identity, false, 0))
             }
             OperatorStep::Add { seat, witness, patient } => {
                 let Some(identity) = self.identity_at(seat) else { return Ok(true) };
-                let holds = self.held_next(seat) >= self.oracle.commit_next();
+                let holds = self.stored_next(seat) >= self.oracle.commit_next();
                 if patient && !holds {
                     return Ok(false);
                 }
@@ -133,14 +133,14 @@ impl World {
 
     /// The identity of a seat that is not lost.
     pub(super) fn identity_at(&self, seat: usize) -> Option<Identity> {
-        match &self.seats[seat].actor {
+        match &self.nodes[seat].actor {
             Actor::Replica(machine) if self.lost >> seat & 1 == 0 => Some(machine.identity),
             _ => None,
         }
     }
 
     /// Where this identity sits, if it is not lost.
-    pub(super) fn seat_of(&self, identity: Identity) -> Option<usize> {
+    pub(super) fn node_of(&self, identity: Identity) -> Option<usize> {
         (0..self.plan.replicas).find(|seat| self.identity_at(*seat) == Some(identity))
     }
 
@@ -172,17 +172,17 @@ impl World {
         for _ in 0..early {
             self.oracle.coverage.count(Event::LearnersAdded);
         }
-        self.oracle.on_order(after, identity);
-        self.operator.orders.push((after, change, identity, out.to_vec()));
+        self.oracle.on_command(after, identity);
+        self.operator.commands.push((after, change, identity, out.to_vec()));
         self.post_all(Some(Group::Submit), out);
         self.ask_all();
         false
     }
 
     /// Copies of an order of the past arrive.
-    pub(super) fn order_late(&mut self) {
-        let at = self.rng.below(self.operator.orders.len() as u64) as usize;
-        if let Some((.., bytes)) = self.operator.orders.get(at).cloned() {
+    pub(super) fn command_late(&mut self) {
+        let at = self.rng.below(self.operator.commands.len() as u64) as usize;
+        if let Some((.., bytes)) = self.operator.commands.get(at).cloned() {
             self.oracle.coverage.count(Event::OrdersLate);
             self.post_all(Some(Group::Submit), &bytes);
         }
@@ -190,8 +190,7 @@ impl World {
 
     fn ask_all(&mut self) {
         let mut out = [0; SMALL_LEN_MAX];
-        let length =
-            write_question(&mut out, header(Kind::Question), self.token(false), QueryKind::Status, "");
+        let length = write_query(&mut out, header(Kind::Query), self.token(false), QueryKind::Status, "");
         self.post_all(None, &out[..length]);
     }
 
@@ -207,7 +206,7 @@ impl World {
     fn post(&mut self, to: usize, group: Option<Group>, bytes: &[u8]) {
         self.wire.next_number();
         let route = Route { from: OPERATOR, to, group };
-        self.wire.send(&self.plan.weather, self.now, route, bytes, &mut self.oracle.coverage);
+        self.wire.send(&self.plan.network, self.now, route, bytes, &mut self.oracle.coverage);
     }
 
     /// What the operator is told.
@@ -215,16 +214,16 @@ impl World {
         let coverage = &mut self.oracle.coverage;
         let denied = match Datagram::decode(bytes, CLUSTER) {
             Ok(Datagram::Status(_, body, ..)) => body.denied,
-            Ok(Datagram::Verdict(_, body)) => {
+            Ok(Datagram::CommandResult(_, body)) => {
                 let lives = self.operator.asked.get(body.token as usize);
-                if body.denied == 0 {
+                if body.reject == 0 {
                     coverage.count(if lives == Some(&true) {
                         Event::LivingDeclared
                     } else {
                         Event::DeadDeclared
                     });
                 }
-                body.denied
+                body.reject
             }
             _ => 0,
         };
@@ -238,7 +237,7 @@ impl World {
     fn declare(&mut self, survivor: usize, dead: Identity, truly: bool) -> bool {
         let Some(one) = self.identity_at(survivor) else { return true };
         let tip = self.oracle.log_tip(survivor).map(|tip| self.oracle.tree.stem(tip));
-        if tip.is_some_and(|stem| !stem.members.contains(&dead)) && self.seats[survivor].led.is_some() {
+        if tip.is_some_and(|stem| !stem.members.contains(&dead)) && self.nodes[survivor].led.is_some() {
             return true;
         }
         // Told of each other that the other is dead, both stop: an operator may not do that.
@@ -249,10 +248,10 @@ impl World {
             self.operator.declared.push((one, dead));
         }
         // Its verdict may be lost.
-        self.oracle.ghost.on_declared(one, dead);
+        self.oracle.reference.on_declared(one, dead);
         let mut out = [0; SMALL_LEN_MAX];
         let (token, name) = (self.token(!truly), dead.to_string());
-        let length = write_question(&mut out, header(Kind::Question), token, QueryKind::DeclareDead, &name);
+        let length = write_query(&mut out, header(Kind::Query), token, QueryKind::DeclareDead, &name);
         self.post(survivor, None, &out[..length]);
         false
     }
@@ -260,7 +259,7 @@ impl World {
     /// A new journal, with a new incarnation, for a machine whose old one is gone for good.
     fn renew(&mut self, seat: usize) -> Result<(), Violation> {
         let (plan, now) = (&self.plan, self.now);
-        let Actor::Replica(machine) = &mut self.seats[seat].actor else { return Ok(()) };
+        let Actor::Replica(machine) = &mut self.nodes[seat].actor else { return Ok(()) };
         self.oracle.on_forgotten(machine.identity);
         self.oracle.on_renewed(seat);
         let old = machine.identity;
@@ -270,7 +269,7 @@ impl World {
             *until = now + plan.timeout_ns / 2;
         }
         self.lost &= !(1 << seat);
-        (self.seats[seat].led, self.seats[seat].notice) = (None, Vec::new());
+        (self.nodes[seat].led, self.nodes[seat].notice) = (None, Vec::new());
         self.tell(seat, || Happening::Fault(format!("is formatted anew, it was {old}")));
         Ok(())
     }
@@ -281,7 +280,7 @@ impl World {
         if self.lost >> seat & 1 == 0 {
             self.forget(target);
         }
-        let Actor::Replica(machine) = &self.seats[seat].actor else { return };
+        let Actor::Replica(machine) = &self.nodes[seat].actor else { return };
         if self.lost >> seat & 1 == 1 {
             let patient = self.rng.below(4) > 0;
             let old = machine.identity;
@@ -303,7 +302,7 @@ impl World {
     /// Of two members one dies for long, or is cut off; and the other is told that it is dead.
     pub(super) fn bury(&mut self, first: bool, truly: bool) -> Result<(), Violation> {
         let members = self.members_in_force();
-        let seats: Vec<_> = members.iter().filter_map(|member| self.seat_of(*member)).collect();
+        let seats: Vec<_> = members.iter().filter_map(|member| self.node_of(*member)).collect();
         let &[one, other] = &seats[..] else { return Ok(()) };
         let (survivor, gone) = if first { (one, other) } else { (other, one) };
         let (Some(dead), timeout_ns) = (self.identity_at(gone), self.plan.timeout_ns) else { return Ok(()) };

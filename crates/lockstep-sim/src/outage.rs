@@ -18,13 +18,13 @@ use lockstep_replica::replica::CatchUpPlan;
 use lockstep_wire::Nanos;
 
 /// Others are asked so often in a row for what one segment lacks.
-const ASKED_MAX: u32 = 32;
+const QUERIES_MAX: u32 = 32;
 
 impl World {
     /// Whether the machine may lose its memory: in `process` its identity is lost with it, unless it was stopped in
     /// order.
     fn may_forget(&self, index: usize) -> bool {
-        let is_safe = match &self.seats[index].actor {
+        let is_safe = match &self.nodes[index].actor {
             Actor::Replica(machine) => machine.is_on_device(),
             _ => false,
         };
@@ -49,11 +49,11 @@ impl World {
         lasting: Nanos,
     ) -> Result<(), Violation> {
         let Some(index) = self.resolve(target) else { return Ok(()) };
-        if !self.seats[index].actor.runs() || end != EndPlan::Stopped && !self.may_forget(index) {
+        if !self.nodes[index].actor.runs() || end != EndPlan::Stopped && !self.may_forget(index) {
             return Ok(());
         }
         self.crash(FaultTargetNode::Replica(index), end, lasting)?;
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         machine.moves_tail = true;
         if end != EndPlan::Stopped {
             self.moved_tail(index);
@@ -63,7 +63,7 @@ impl World {
 
     /// No process runs at `index`: the next one is given the tail's other path, if that was ordered.
     pub(super) fn moved_tail(&mut self, index: usize) {
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         if !std::mem::take(&mut machine.moves_tail) {
             return;
         }
@@ -109,9 +109,9 @@ impl World {
     /// The power goes, `within` a call of the side thread or between two; the tail lies on a disk if `with_tail`.
     pub(super) fn lose_power(&mut self, index: usize, (within, with_tail): (bool, bool), lasting: Nanos) {
         let is_born = self.oracle.log_next(index) == 2 && self.oracle.durable_next(index) == 1;
-        let led = self.seats[index].led.is_some();
+        let led = self.nodes[index].led.is_some();
         let (now, rng) = (self.now, &mut self.rng);
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         if machine.is_lost() {
             return;
         }
@@ -133,7 +133,7 @@ impl World {
         if is_born {
             self.count(Event::BirthsLost);
         }
-        (self.seats[index].led, self.seats[index].notice) = (None, Vec::new());
+        (self.nodes[index].led, self.nodes[index].notice) = (None, Vec::new());
         self.tell(index, || {
             Happening::Fault(format!(
                 "loses power (within a call {within}, lost what was cached {cached}) {}",
@@ -146,10 +146,10 @@ impl World {
     pub(super) fn stop_and_darken(&mut self, machines: NodeSet, lasting: Nanos) {
         let (now, deadline) = (self.now, self.now + 20 * self.plan.timeout_ns);
         for index in (0..self.plan.replicas).filter(|index| machines >> index & 1 == 1) {
-            let Actor::Replica(machine) = &mut self.seats[index].actor else { continue };
+            let Actor::Replica(machine) = &mut self.nodes[index].actor else { continue };
             let shown = machine.clock.at(now);
             if let Some(replica) = machine.replica_mut() {
-                replica.core.begin_drain(shown);
+                replica.core.start_drain(shown);
                 machine.stopping = Some((deadline, now + lasting));
                 machine.darkens = Some(lasting);
                 self.watch_handover(index, None);
@@ -162,7 +162,7 @@ impl World {
 
     /// A machine was stopped in order: its power goes, if that was ordered.
     pub(super) fn darken(&mut self, index: usize) {
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         if let Some(lasting) = machine.darkens.take() {
             self.lose_power(index, (false, false), lasting);
             self.count(Event::DarkenedClean);
@@ -199,7 +199,7 @@ impl World {
 
     fn arm(&mut self, index: usize, trouble: DiskFault, calls: u64, ordeal: StorageFault) {
         let salt = self.rng.next_u64();
-        if let Actor::Replica(machine) = &mut self.seats[index].actor
+        if let Actor::Replica(machine) = &mut self.nodes[index].actor
             && !machine.is_lost()
         {
             machine.arm(trouble, calls, salt, ordeal);
@@ -210,7 +210,7 @@ impl World {
     /// The process died in a call of its disk.
     pub(super) fn on_died(&mut self, index: usize) {
         let now = self.now;
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         let ordeal = machine.ordeal.take().unwrap_or(StorageFault { power: false, lasting: 0 });
         let until = now + ordeal.lasting;
         machine.end(until);
@@ -226,7 +226,7 @@ impl World {
     /// The device failed a call: the replica has fallen silent, and is started again later.
     pub(super) fn on_device_failed(&mut self, index: usize, why: String) {
         let now = self.now;
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         let lasting = machine.ordeal.take().map_or(0, |ordeal| ordeal.lasting);
         machine.end(now + lasting);
         self.announce_death(index);
@@ -237,7 +237,7 @@ impl World {
     /// A bit of a sealed segment changes while its replica runs.
     pub(super) fn rot(&mut self, target: FaultTargetNode) {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
-        let Self { seats, rng, .. } = self;
+        let Self { nodes: seats, rng, .. } = self;
         let Actor::Replica(machine) = &mut seats[index].actor else { return };
         let Some(number) = machine.rot(rng) else { return };
         // It may be read before it is mended, and then the replica may refuse to go on.
@@ -248,15 +248,15 @@ impl World {
 
     /// What a damaged segment lacks is brought from another machine, if one gives it.
     pub(super) fn bring(&mut self, index: usize) {
-        let missing = |world: &Self| match &world.seats[index].actor {
+        let missing = |world: &Self| match &world.nodes[index].actor {
             Actor::Replica(machine) => machine.side.as_ref().and_then(SideThread::missing),
             _ => None,
         };
         let Some(wanted) = missing(self) else { return };
         let giver = self.rng.below(self.plan.replicas as u64) as usize;
         let order = CatchUpPlan { history: 0, from: wanted.from, chain: Some(wanted.chain) };
-        let bytes = self.ask_for(index, giver, &order);
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        let bytes = self.request(index, giver, &order);
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         let Some(side) = &mut machine.side else { return };
         machine.asked += 1;
         let (mut at, mut from) = (0, wanted.from);
@@ -269,7 +269,7 @@ impl World {
             }
             (at, from, machine.asked) = (at + len, frame.header.next_seq(), 0);
         }
-        if machine.asked > ASKED_MAX {
+        if machine.asked > QUERIES_MAX {
             machine.asked = 0;
             side.bring_nothing("nobody gives it".to_string());
         }
@@ -279,7 +279,7 @@ impl World {
     pub(super) fn fill_disk(&mut self, target: FaultTargetNode, lasting: Nanos) {
         let Some(index) = self.resolve(target) else { return };
         let now = self.now;
-        if let Actor::Replica(machine) = &mut self.seats[index].actor {
+        if let Actor::Replica(machine) = &mut self.nodes[index].actor {
             machine.fill_disk(now, lasting);
         }
         self.count(Event::DisksFull);

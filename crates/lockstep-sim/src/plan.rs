@@ -252,7 +252,7 @@ pub struct Plan {
     /// The window.
     pub window: Window,
     /// While faults are on.
-    pub weather: NetworkModel,
+    pub network: NetworkModel,
     /// A process that has something to do is called again after at most this.
     pub turn_ns: Nanos,
     /// Whether senders hear themselves.
@@ -260,7 +260,7 @@ pub struct Plan {
     /// How long a leader may be silent.
     pub timeout_ns: Nanos,
     /// How long faults go on; nights are not counted.
-    pub storm_ns: Nanos,
+    pub fault_phase_ns: Nanos,
     /// So many times slower than usual everything is that is configured; 1 in most runs.
     pub pace: u64,
     /// Whether readers read journals where no ring helps.
@@ -285,7 +285,7 @@ pub struct Plan {
 }
 
 /// Words for what can be switched off, in the order in which a failing run is made simpler.
-pub const WEATHERS: [&str; 4] = ["loss", "duplication", "lateness", "corruption"];
+pub const NETWORK_MODELS: [&str; 4] = ["loss", "duplication", "lateness", "corruption"];
 
 impl Plan {
     /// The mix that `seed` draws: every class of fault is off in most runs, so that others show.
@@ -322,11 +322,11 @@ impl Plan {
             scrub_bytes_per_s: 0,
             wall_ns: WALL_NS,
             window: Window { entries: rng.pick(&[4, 32, 1024]), bytes: rng.pick(&[2_000, 16_000, 16_000]) },
-            weather,
+            network: weather,
             turn_ns: rng.pick(&[2_000, 8_000, 30_000]),
             loopback: rng.below(2) == 0,
             timeout_ns: rng.pick(&[2_000_000, 2_000_000, 4_000_000]),
-            storm_ns: 1_000_000 * rng.pick(&[5, 15, 30, 60]),
+            fault_phase_ns: 1_000_000 * rng.pick(&[5, 15, 30, 60]),
             pace: 1,
             replays: Rng::new(seed ^ 0x4ead).below(2) == 0,
             replay_opens_ns: 1_000_000
@@ -349,8 +349,9 @@ impl Plan {
             // it missed.
             (plan.messages, plan.ring_bytes) = (150, 32 << 10);
             let sleeper = plan.replicas + rng.below(plan.publishers as u64) as usize;
-            let at_ns = plan.storm_ns / 8;
-            plan.faults.push(PlannedFault { at_ns, what: FaultTarget::PauseClient(sleeper, plan.storm_ns) });
+            let at_ns = plan.fault_phase_ns / 8;
+            plan.faults
+                .push(PlannedFault { at_ns, what: FaultTarget::PauseClient(sleeper, plan.fault_phase_ns) });
         }
         if changes {
             plan.draw_changes(&mut rng);
@@ -378,13 +379,13 @@ impl Plan {
         if !is_quiet {
             plan.draw_moments(&mut Rng::new(seed ^ 0xa4ea));
         }
-        plan.draw_nights(&mut Rng::new(seed ^ 0x0197));
+        plan.draw_suspensions(&mut Rng::new(seed ^ 0x0197));
         plan
     }
 
     /// Processes of all kinds.
-    pub fn seats(&self) -> usize {
-        self.replicas + self.publishers + self.subscribers + self.edges.as_ref().map_or(0, EdgePlan::seats)
+    pub fn nodes(&self) -> usize {
+        self.replicas + self.publishers + self.subscribers + self.edges.as_ref().map_or(0, EdgePlan::nodes)
     }
 
     /// An edge takes many seats, and much of the time that a run may take.
@@ -436,7 +437,7 @@ impl Plan {
             let age_ns_max = if bytes_max == 0 { 1_000_000 } else { rng.pick(&[0, 5_000_000]) };
             self.retention = Retention { bytes_max, age_ns_max };
             // What retention may remove is older than the day, which turns in the middle of the storm.
-            self.wall_ns = WALL_NS - WALL_NS % DAY_NS - self.storm_ns / 2;
+            self.wall_ns = WALL_NS - WALL_NS % DAY_NS - self.fault_phase_ns / 2;
         }
     }
 
@@ -451,7 +452,7 @@ impl Plan {
     /// What the operator orders.
     fn draw_changes(&mut self, rng: &mut Rng) {
         for _ in 0..1 + rng.below(4) {
-            let at_ns = rng.below(self.storm_ns);
+            let at_ns = rng.below(self.fault_phase_ns);
             let any = rng.below(self.replicas as u64) as usize;
             let target =
                 if rng.below(4) == 0 { FaultTargetNode::Leader } else { FaultTargetNode::Replica(any) };
@@ -470,7 +471,7 @@ impl Plan {
         }
         if self.founders == 2 && rng.below(2) == 0 {
             let what = FaultTarget::Bury(rng.below(2) == 0, rng.below(2) == 0);
-            self.faults.push(PlannedFault { at_ns: rng.below(self.storm_ns / 2), what });
+            self.faults.push(PlannedFault { at_ns: rng.below(self.fault_phase_ns / 2), what });
         }
     }
 
@@ -480,7 +481,7 @@ impl Plan {
         for _ in 0..classes {
             let class = rng.below(18);
             for _ in 0..1 + rng.below(4) {
-                let at_ns = rng.below(self.storm_ns);
+                let at_ns = rng.below(self.fault_phase_ns);
                 let what = self.draw(rng, class);
                 self.faults.push(PlannedFault { at_ns, what });
             }
@@ -496,7 +497,7 @@ impl Plan {
             for _ in 0..1 + rng.below(3) {
                 let publisher = self.replicas + rng.below(self.publishers as u64) as usize;
                 self.faults.push(PlannedFault {
-                    at_ns: rng.below(self.storm_ns),
+                    at_ns: rng.below(self.fault_phase_ns),
                     what: FaultTarget::Close(publisher),
                 });
             }
@@ -507,7 +508,7 @@ impl Plan {
             for _ in 0..1 + rng.below(3) {
                 let lasting = rng.log_uniform(self.timeout_ns / 8, self.timeout_ns * 8);
                 let what = FaultTarget::Edge(edges.draw(&mut rng, class, lasting));
-                self.faults.push(PlannedFault { at_ns: rng.below(self.storm_ns), what });
+                self.faults.push(PlannedFault { at_ns: rng.below(self.fault_phase_ns), what });
             }
         }
     }
@@ -524,7 +525,7 @@ impl Plan {
                 (self.scrub_bytes_per_s, self.segment_len) = (16 << 20, 32 << 10);
             }
             for _ in 0..1 + rng.below(4) {
-                let at_ns = rng.below(self.storm_ns);
+                let at_ns = rng.below(self.fault_phase_ns);
                 let what = self.draw_disk(rng, class);
                 self.faults.push(PlannedFault { at_ns, what });
             }
@@ -550,7 +551,7 @@ impl Plan {
             10 => FaultTarget::Rot(target),
             _ => FaultTarget::DiskFull(
                 target,
-                rng.log_uniform(self.timeout_ns, self.storm_ns.max(self.timeout_ns * 2)),
+                rng.log_uniform(self.timeout_ns, self.fault_phase_ns.max(self.timeout_ns * 2)),
             ),
         }
     }
@@ -570,7 +571,7 @@ impl Plan {
         if rng.below(12) == 0 {
             // A tail on a disk survives the boot that it is of.
             for _ in 0..1 + rng.below(2) {
-                let at_ns = rng.below(self.storm_ns);
+                let at_ns = rng.below(self.fault_phase_ns);
                 let target = self.draw_target(rng);
                 self.faults.push(PlannedFault {
                     at_ns,
@@ -581,7 +582,7 @@ impl Plan {
         if rng.below(8) == 0 {
             // Publishers open their names anew while the leader dies.
             for publisher in 0..self.publishers {
-                let at_ns = rng.below(self.storm_ns);
+                let at_ns = rng.below(self.fault_phase_ns);
                 let what = FaultTarget::ClientCrash(self.replicas + publisher);
                 self.faults.push(PlannedFault { at_ns, what });
                 let at_ns = at_ns + rng.below(self.timeout_ns);
@@ -608,7 +609,7 @@ impl Plan {
         let target = self.draw_target(rng);
         let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
         let client = self.replicas + rng.below((self.publishers + self.subscribers) as u64) as usize;
-        let all = (1 << self.seats()) - 1;
+        let all = (1 << self.nodes()) - 1;
         match class {
             0 | 1 => {
                 let end = match rng.below(6) {
@@ -674,12 +675,12 @@ impl Plan {
     }
 
     /// The same run without a kind of weather. Returns whether there was any.
-    pub fn calm(&mut self, weather: &str) -> bool {
+    pub fn healed(&mut self, weather: &str) -> bool {
         let chance = match weather {
-            "loss" => &mut self.weather.loss,
-            "duplication" => &mut self.weather.duplication,
-            "lateness" => &mut self.weather.lateness,
-            "corruption" => &mut self.weather.corruption,
+            "loss" => &mut self.network.loss,
+            "duplication" => &mut self.network.duplication,
+            "lateness" => &mut self.network.lateness,
+            "corruption" => &mut self.network.corruption,
             _ => return false,
         };
         std::mem::take(chance) > 0

@@ -20,7 +20,7 @@ use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberLimits};
 use lockstep_core::proto::election::ElectionLimits;
 use lockstep_core::proto::nack::NackLimits;
-use lockstep_core::proto::presence::look_ns;
+use lockstep_core::proto::presence::probe_period_ns;
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_core::proto::requesters::BudgetLimits;
 use lockstep_core::proto::suspect::FailureDetectorLimits;
@@ -64,25 +64,25 @@ pub(super) fn replica_limits(
     plan: &Plan,
     seat: usize,
     (configured, me): (&Configured, Identity),
-    born: Nanos,
+    started_at: Nanos,
     rng: &mut Rng,
 ) -> ReplicaLimits {
     let Configured { timeout_ns, beat, .. } = *configured;
     ReplicaLimits {
         receiver: receiver(plan, seat, me),
-        beat,
+        heartbeat: beat,
         window: configured.window,
         durability: configured.durability,
         publishers_max: configured.publishers_max,
         hold_back: configured.hold_back,
         ack_again_ns: plan.patient(1_000_000),
         process_nonce: rng.next_u64(),
-        born,
-        look_ns: if plan.looks { look_ns(timeout_ns) } else { 0 },
+        started_at,
+        identity_probe_ns: if plan.looks { probe_period_ns(timeout_ns) } else { 0 },
         repairs_per_request: 16,
         budget: BudgetLimits::default(),
-        suspect: FailureDetectorLimits {
-            beat_ns: beat.beat_ns,
+        failure_detector: FailureDetectorLimits {
+            beat_ns: beat.interval_ns,
             timeout_ns,
             timeout_ns_max: configured.timeout_ns_max,
         },
@@ -92,7 +92,7 @@ pub(super) fn replica_limits(
             timeout_ns,
             backoff_ns_max: 16 * timeout_ns,
         },
-        heard_bytes: 16 << 10,
+        pending_submission_bytes: 16 << 10,
         secret_seed: [rng.next_u64() as u8; 32],
     }
 }
@@ -107,7 +107,7 @@ pub(super) fn plain_publisher(plan: &Plan, seat: usize, rng: &mut Rng) -> Box<Pu
         flight_datagrams: 4,
         resend_ns_min: plan.patient(300_000),
         resend_ns_max: plan.patient(5_000_000),
-        ask_again_ns: plan.patient(1_000_000),
+        query_retry_ns: plan.patient(1_000_000),
         beat_ns: plan.beat_ns(),
         names_max: 64,
         message_len_max: MESSAGE_LEN_MAX,
@@ -174,7 +174,7 @@ impl World {
             rng,
             now: 1_000_000,
             wire,
-            seats: Vec::new(),
+            nodes: Vec::new(),
             phase: RunPhase::Storm,
             next_fault: 0,
             next_moment: 0,
@@ -214,7 +214,7 @@ impl World {
             world.start_client(plan.replicas + index);
         }
         for index in 0..plan.subscribers {
-            let seat = world.seats.len();
+            let seat = world.nodes.len();
             let delivery = if index % 2 == 0 { Delivery::Committed } else { Delivery::Stamped };
             let start = match world.clients_rng.below(4) {
                 0 => Start::Live,
@@ -228,7 +228,7 @@ impl World {
             world.seat(Actor::Subscriber(None, reading), format!("{word} {index}"));
             world.start_client(seat);
         }
-        world.seat_edges();
+        world.place_edges();
         for fault in &plan.faults {
             if let FaultTarget::Fence(owner) = fault.what {
                 let name = format!("gateway-{}", owner - plan.replicas);
@@ -239,7 +239,7 @@ impl World {
                 world.seat(Actor::Publisher(None, work), format!("rival of {}", owner - plan.replicas));
             }
         }
-        world.seat_second();
+        world.place_second();
         Ok(world)
     }
 
@@ -256,7 +256,7 @@ impl World {
         if let Some(story) = &mut self.story {
             story.lanes.push(name);
         }
-        self.seats.push(SimNode {
+        self.nodes.push(SimNode {
             actor,
             paused_until: 0,
             device: SimDevice::default(),
@@ -270,7 +270,7 @@ impl World {
 
     /// A replica's process begins on what its machine has.
     pub(super) fn start_replica(&mut self, seat: usize) -> Result<(), Violation> {
-        let Actor::Replica(machine) = &mut self.seats[seat].actor else { return Ok(()) };
+        let Actor::Replica(machine) = &mut self.nodes[seat].actor else { return Ok(()) };
         if machine.is_unknowable() {
             machine.forget();
             self.oracle.on_forgotten(machine.identity);
@@ -350,7 +350,7 @@ impl World {
                 self.await_no_more(seat);
             }
         }
-        self.seats[seat].wake_at = self.now;
+        self.nodes[seat].wake_at = self.now;
         self.tell(seat, || Happening::Note(what));
         Ok(())
     }
@@ -358,7 +358,7 @@ impl World {
     /// A publisher's or subscriber's process begins.
     pub(super) fn start_client(&mut self, seat: usize) {
         let rng = &mut self.clients_rng;
-        match &mut self.seats[seat].actor {
+        match &mut self.nodes[seat].actor {
             Actor::Publisher(process, work) => {
                 work.begin();
                 *process = Some(publisher(&self.plan, seat, work, rng));
@@ -377,6 +377,6 @@ impl World {
             }
             Actor::Replica(_) | Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => {}
         }
-        self.seats[seat].wake_at = self.now;
+        self.nodes[seat].wake_at = self.now;
     }
 }

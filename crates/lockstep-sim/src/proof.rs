@@ -57,7 +57,7 @@ const VIOLATIONS_MAX: usize = 6;
 
 /// Messages of the log before the first run: so many that the ring ends between the frames that its exchange brings
 /// and the mark that makes them the log. So there are two groups to copy for what was acknowledged at once.
-const BORN_WITH: usize = 6;
+const CREATED_WITH: usize = 6;
 
 /// Four facts.
 type Facts = (bool, bool, bool, bool);
@@ -98,9 +98,9 @@ struct Rest {
     /// What lies at two paths for a tail.
     rings: [Option<MemoryTail>; 2],
     /// What lay there before the last run, ...
-    kept_ring: Option<MemoryTail>,
+    saved_ring: Option<MemoryTail>,
     /// ... and what the files were then.
-    kept_disk: Option<SimDisk>,
+    saved_disk: Option<SimDisk>,
     /// The path with the memory of the last run, as long as it is there as it was left.
     run_path: Option<usize>,
     boot: u64,
@@ -112,7 +112,7 @@ struct Rest {
     is_rolled_back: bool,
     /// The last start was interrupted before it was through.
     is_interrupted: bool,
-    ghost: ProofModel,
+    reference: ProofModel,
     story: Vec<String>,
 }
 
@@ -129,7 +129,7 @@ impl Rest {
         if self.run_path == Some(path) && !is_excused {
             return Err("the memory of its last run");
         }
-        if self.ghost.settled && !self.half && !self.is_changed && !self.is_rolled_back {
+        if self.reference.settled && !self.half && !self.is_changed && !self.is_rolled_back {
             return Err("all of it on the device");
         }
         Ok(())
@@ -179,7 +179,7 @@ impl Tried {
 /// Some of those violations, each with its story.
 pub fn explore(scope: &ProofScope) -> Result<Tried, ProofViolation> {
     let mut tried = Tried::default();
-    let mut frontier = vec![born()?];
+    let mut frontier = vec![created()?];
     for generation in 1..=scope.generations {
         let (found, next) = one_generation(&frontier, generation, scope)?;
         tried.add(&found);
@@ -190,7 +190,7 @@ pub fn explore(scope: &ProofScope) -> Result<Tried, ProofViolation> {
 }
 
 /// A journal that was formatted, and on which a history was born: a run of its own, in `power`.
-fn born() -> Result<Rest, ProofViolation> {
+fn created() -> Result<Rest, ProofViolation> {
     let words = |error: lockstep_replica::journal::JournalOpenError| error.to_string();
     let mut disk = SimDisk::default();
     format(&mut disk, CLUSTER, ME, [1, 1]).map_err(words)?;
@@ -200,7 +200,7 @@ fn born() -> Result<Rest, ProofViolation> {
     bootstrap(&mut opened.tail, HISTORY, &[member()], 1)?;
     let mut ghost = ProofModel::new();
     ghost.on_appended(opened.tail.end());
-    for _ in 0..BORN_WITH {
+    for _ in 0..CREATED_WITH {
         let bytes = message(&opened.tail.end(), 0);
         let frame = FrameView::from_prefix(&bytes).map_err(|reject| reject.to_string())?;
         opened.tail.append(&frame).map_err(|error| format!("the tail refuses a frame: {error:?}"))?;
@@ -214,15 +214,15 @@ fn born() -> Result<Rest, ProofViolation> {
     Ok(Rest {
         disk,
         rings: [Some(opened.tail.into_memory()), None],
-        kept_ring: None,
-        kept_disk: None,
+        saved_ring: None,
+        saved_disk: None,
         run_path: Some(0),
         boot: 1,
         half: false,
         is_changed: false,
         is_rolled_back: false,
         is_interrupted: false,
-        ghost,
+        reference: ghost,
         story: Vec::new(),
     })
 }
@@ -381,7 +381,7 @@ fn judge(rest: &Rest, tried: &mut Tried) -> Result<Option<Kind>, ProofViolation>
             let is_complete =
                 looked.as_ref().is_some_and(|looked| looked.completeness() == &Completeness::Complete);
             may_begin |= is_complete;
-            let holds = looked.as_ref().map(|looked| rest.ghost.judge(&looked.end(), looked.promised()));
+            let holds = looked.as_ref().map(|looked| rest.reference.judge(&looked.end(), looked.promised()));
             if let Some(looked) = looked.as_ref().filter(|_| is_complete) {
                 tried.complete += 1;
                 // Files that were rolled back cannot tell, unless memory goes on where it was.
@@ -410,12 +410,12 @@ fn judge(rest: &Rest, tried: &mut Tried) -> Result<Option<Kind>, ProofViolation>
     let newest = rest.disk.newest_segment();
     let record = record.map(|run| {
         let synced = newest.saturating_sub(run.synced_to).min(2);
-        (run.clean, run.spoken, synced, run.rings.saturating_sub(run.ring).min(2))
+        (run.clean, run.weakest_durability, synced, run.rings.saturating_sub(run.ring).min(2))
     });
     let flags = (rest.disk.is_dirty(), rest.half, rest.is_changed, rest.is_interrupted);
     let is_older = |file: FileName| is_segment(&file) && file != FileName::Segment(newest);
     let is_older_dirty = rest.disk.is_dirty_where(is_older);
-    Ok(may_begin.then_some((seen, record, rest.ghost.class(), flags, is_older_dirty)))
+    Ok(may_begin.then_some((seen, record, rest.reference.class(), flags, is_older_dirty)))
 }
 
 /// Which of a journal's files hold segments.

@@ -34,9 +34,9 @@ impl Plan {
         {
             return;
         }
-        self.weather =
-            NetworkModel { delay_ns: self.weather.delay_ns.min(20_000), ..NetworkModel::default() };
-        self.storm_ns = LONG * self.timeout_ns;
+        self.network =
+            NetworkModel { delay_ns: self.network.delay_ns.min(20_000), ..NetworkModel::default() };
+        self.fault_phase_ns = LONG * self.timeout_ns;
         self.faults.clear();
         let hands_over = rng.below(2) == 0;
         let from = if hands_over { HANDED_OVER_AT * self.timeout_ns } else { 0 };
@@ -45,7 +45,7 @@ impl Plan {
             self.faults.push(PlannedFault { at_ns: HANDOVER_AT * self.timeout_ns, what });
         }
         for _ in 0..REPLAYS {
-            let at_ns = from + rng.below(self.storm_ns - from);
+            let at_ns = from + rng.below(self.fault_phase_ns - from);
             let what =
                 if rng.below(3) == 0 { FaultTarget::ForgedDown } else { FaultTarget::Replay(REPLAYED) };
             self.faults.push(PlannedFault { at_ns, what });
@@ -61,8 +61,8 @@ impl World {
         let is_quiet = self.phase == RunPhase::Storm && self.is_quiet();
         let is_stable = !matches!(
             event,
-            NodeEvent::Missed { .. }
-                | NodeEvent::HeardAgain { .. }
+            NodeEvent::LeaderSuspected { .. }
+                | NodeEvent::LeaderReturned { .. }
                 | NodeEvent::Candidate { .. }
                 | NodeEvent::SteppedDown { .. }
                 | NodeEvent::TakeoverWaits { .. }

@@ -15,7 +15,7 @@ struct Listed {
 impl World {
     /// The members at the end of what is committed.
     pub(super) fn members_in_force(&self) -> Vec<Identity> {
-        match self.oracle.ghost.tip() {
+        match self.oracle.reference.tip() {
             Some(tip) => self.oracle.tree.stem(tip).members.clone(),
             None => (0..self.plan.founders).filter_map(|seat| self.identity_at(seat)).collect(),
         }
@@ -24,7 +24,7 @@ impl World {
     /// The members at the end of what is committed and of every log that goes further or elsewhere; and those
     /// behind a change that was ordered for one of them and may still be stamped.
     fn memberships(&self) -> Vec<Listed> {
-        let (tree, tip) = (&self.oracle.tree, self.oracle.ghost.tip());
+        let (tree, tip) = (&self.oracle.tree, self.oracle.reference.tip());
         let logs = (0..self.plan.replicas).map(|seat| self.oracle.log_tip(seat));
         // A log of a former history counts for nobody.
         let history = self.oracle.history();
@@ -53,7 +53,7 @@ impl World {
                 }
             }
         }
-        for (after, change, identity, _) in &self.operator.orders {
+        for (after, change, identity, _) in &self.operator.commands {
             for at in 0..found.len() {
                 let Listed { seq, members, witnesses } = &found[at];
                 if seq != after || members.contains(identity) == (*change != Change::Remove) {
@@ -84,13 +84,13 @@ impl World {
     }
 
     /// How far a seat holds what is committed, or will when its process has begun again.
-    pub(super) fn held_next(&self, seat: usize) -> Seq {
+    pub(super) fn stored_next(&self, seat: usize) -> Seq {
         self.left_of(seat, self.oracle.agreed_next(seat))
     }
 
     /// How much is left of a seat's log up to `next` when its process has begun again.
     fn left_of(&self, seat: usize, next: Seq) -> Seq {
-        match &self.seats[seat].actor {
+        match &self.nodes[seat].actor {
             Actor::Replica(machine) if machine.has_rebooted() => next.min(self.oracle.durable_next(seat)),
             _ => next,
         }
@@ -98,7 +98,7 @@ impl World {
 
     /// What a process knows to be committed; one that is down may have to find it out anew.
     fn known_commit(&self, seat: usize) -> Seq {
-        match &self.seats[seat].actor {
+        match &self.nodes[seat].actor {
             Actor::Replica(machine) => machine.replica().map_or(1, |replica| replica.core.commit_next()),
             _ => 1,
         }
@@ -123,7 +123,7 @@ impl World {
         };
         // Who lacks a committed change and has promised above it takes that from nobody but a leader (S2): alone
         // with those who hold it and never lead, it waits for one more.
-        let tip = self.oracle.ghost.tip().map(|tip| self.oracle.tree.stem(tip));
+        let tip = self.oracle.reference.tip().map(|tip| self.oracle.tree.stem(tip));
         let informed = |seat: usize| {
             tip.is_none_or(|tip| {
                 self.oracle.agreed_next(seat) > tip.members_seq || self.oracle.promised(seat) <= tip.epoch

@@ -2,7 +2,7 @@
 
 use super::machine::CLUSTER;
 use super::populate::address;
-use super::replay::{ReplayChunk, next_order};
+use super::replay::{ReplayChunk, next_request};
 use super::world::{Actor, World};
 use crate::coverage::Event;
 use lockstep_core::engine::replay::{ReplayLimits, ReplayStep};
@@ -77,19 +77,19 @@ impl World {
             }
             Some(ReplayChunk::Denied(end, oldest)) => {
                 self.oracle.coverage.count(Event::ReplaysDenied);
-                source.say(self.spoken_by(giver), (order.from, oldest), Some(end));
+                source.say(self.sent_by(giver), (order.from, oldest), Some(end));
                 source.giver = None;
             }
             Some(ReplayChunk::Frames(bytes)) => {
                 if !source.answered {
                     self.oracle.coverage.count(Event::ReaderReplays);
-                    source.say(self.spoken_by(giver), (order.from, 0), None);
+                    source.say(self.sent_by(giver), (order.from, 0), None);
                     source.answered = true;
                 }
-                match next_order(&bytes) {
+                match next_request(&bytes) {
                     Some(order) => source.order = Some(order),
                     None if now >= source.marked_at + MARK_NS => {
-                        source.say(self.spoken_by(giver), (order.from, 0), None);
+                        source.say(self.sent_by(giver), (order.from, 0), None);
                         source.marked_at = now;
                     }
                     None => {}
@@ -102,8 +102,8 @@ impl World {
 
 impl World {
     /// The giver, and the history of its log.
-    fn spoken_by(&self, giver: usize) -> (Identity, u64) {
-        match &self.seats[giver].actor {
+    fn sent_by(&self, giver: usize) -> (Identity, u64) {
+        match &self.nodes[giver].actor {
             Actor::Replica(machine) => {
                 (machine.identity, machine.replica().map_or(0, |replica| replica.core.lineage().history()))
             }

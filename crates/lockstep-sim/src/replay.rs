@@ -75,7 +75,7 @@ impl Fetching {
 /// What others may read from a machine.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReplayServing {
-    pub(super) shelf: SegmentIndex,
+    pub(super) segment_index: SegmentIndex,
     pub(super) written: Written,
 }
 
@@ -94,7 +94,7 @@ fn behind(frame: &FrameView<'_>) -> CatchUpPlan {
 }
 
 /// What follows the frames in `bytes`; `None` if there is none.
-pub(super) fn next_order(bytes: &[u8]) -> Option<CatchUpPlan> {
+pub(super) fn next_request(bytes: &[u8]) -> Option<CatchUpPlan> {
     let (mut at, mut order) = (0, None);
     while let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], CLUSTER) {
         (at, order) = (at + len, Some(behind(&frame)));
@@ -105,7 +105,7 @@ pub(super) fn next_order(bytes: &[u8]) -> Option<CatchUpPlan> {
 impl Machine {
     /// Committed frames from what is ordered on, as the server of replays gives them.
     fn give(&mut self, order: &CatchUpPlan) -> Result<ReplayChunk, SegmentIndexError> {
-        let (ReplayServing { shelf, written }, store) = self.giving();
+        let (ReplayServing { segment_index: shelf, written }, store) = self.giving();
         shelf.refresh(store, written)?;
         let bound = written.commit_next.min(shelf.end().next);
         if let Err((why, at)) = written.admits(order.history, order.from) {
@@ -134,11 +134,11 @@ impl World {
     /// A replica's replay goes on, if it has one or wants one. Returns the work that was done.
     pub(super) fn replay(&mut self, index: usize, draw: u64) -> Result<usize, Violation> {
         let now = self.now;
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(0) };
         let supply = machine.fetching.as_ref().map(|fetching| fetching.replay.supply());
         let (shown, me) = (machine.clock.at(now), machine.identity);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
-        match replica.look_for_replay(shown, supply) {
+        match replica.poll_catch_up(shown, supply) {
             CatchUpRequest::Begin(order) => {
                 let others = (0..self.plan.replicas).filter(|seat| *seat != index);
                 let fetching =
@@ -151,10 +151,10 @@ impl World {
             CatchUpRequest::End => machine.fetching = None,
             CatchUpRequest::GoOn => {}
         }
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(0) };
         let Some(mut fetching) = machine.fetching.take() else { return Ok(0) };
         let work = self.fetch(index, &mut fetching);
-        if let Actor::Replica(machine) = &mut self.seats[index].actor {
+        if let Actor::Replica(machine) = &mut self.nodes[index].actor {
             machine.fetching = Some(fetching);
         }
         work
@@ -183,9 +183,9 @@ impl World {
             }
             return Ok(0);
         };
-        let Actor::Replica(machine) = &self.seats[giver].actor else { return Ok(0) };
+        let Actor::Replica(machine) = &self.nodes[giver].actor else { return Ok(0) };
         let by = (machine.identity, machine.replica().map_or(0, |replica| replica.core.lineage().history()));
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(0) };
         let shown = machine.clock.at(now);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         let (mut at, mut taken) = (0, 0);
@@ -206,7 +206,7 @@ impl World {
     }
 
     /// Frames that seat `giver` gives to seat `index`, none if it gives nothing.
-    pub(super) fn ask_for(&mut self, index: usize, giver: usize, order: &CatchUpPlan) -> Vec<u8> {
+    pub(super) fn request(&mut self, index: usize, giver: usize, order: &CatchUpPlan) -> Vec<u8> {
         match self.ask(index, giver, order) {
             Some(ReplayChunk::Frames(bytes)) => bytes,
             Some(ReplayChunk::Denied(..)) | None => Vec::new(),
@@ -215,13 +215,13 @@ impl World {
 
     /// What seat `giver` gives to seat `index`; `None` if it cannot be reached, or does not serve.
     pub(super) fn ask(&mut self, index: usize, giver: usize, order: &CatchUpPlan) -> Option<ReplayChunk> {
-        if giver == index || self.seats[giver].paused_until > self.now {
+        if giver == index || self.nodes[giver].paused_until > self.now {
             return None;
         }
         if !self.wire.connects(self.now, index, giver) {
             return None;
         }
-        let Actor::Replica(machine) = &mut self.seats[giver].actor else { return None };
+        let Actor::Replica(machine) = &mut self.nodes[giver].actor else { return None };
         if machine.replica().is_none_or(|replica| replica.core.is_witness()) {
             return None;
         }
@@ -229,7 +229,7 @@ impl World {
             Ok(given) => Some(given),
             // It begins anew with what is there then, as the server of replays does.
             Err(_) => {
-                machine.giving().0.shelf = SegmentIndex::default();
+                machine.giving().0.segment_index = SegmentIndex::default();
                 Some(ReplayChunk::Denied(ReplayEndReason::Damaged, 0))
             }
         }

@@ -41,8 +41,8 @@ impl Plan {
         }
         for _ in 0..1 + rng.below(3) {
             let target = FaultTargetNode::Replica(rng.below(self.replicas as u64) as usize);
-            let copied = rng.below(self.storm_ns);
-            let put_back = copied + rng.below(self.storm_ns - copied);
+            let copied = rng.below(self.fault_phase_ns);
+            let put_back = copied + rng.below(self.fault_phase_ns - copied);
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
             self.faults.push(PlannedFault { at_ns: copied, what: FaultTarget::Copy(target) });
             self.faults.push(PlannedFault { at_ns: put_back, what: FaultTarget::RollBack(target, lasting) });
@@ -55,7 +55,7 @@ impl World {
     /// The folder of a journal is copied while its replica runs.
     pub(super) fn copy_journal(&mut self, target: FaultTargetNode) {
         let Some(index) = self.resolve(target) else { return };
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         if machine.replica().is_none() || machine.may_refuse() || machine.store.is_armed() {
             return;
         }
@@ -67,7 +67,7 @@ impl World {
     /// The process is killed, and its journal is what was copied; its ring stays.
     pub(super) fn roll_back(&mut self, target: FaultTargetNode, lasting: Nanos) -> Result<(), Violation> {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return Ok(()) };
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         let is_of_this_boot = |copy: &JournalCopy| {
             (copy.identity, copy.boot) == (machine.identity, machine.boot) && machine.has_one_tail()
         };
@@ -76,7 +76,7 @@ impl World {
             return Ok(());
         };
         self.crash(FaultTargetNode::Replica(index), EndPlan::Clean, lasting)?;
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         machine.store = copy.files;
         (machine.forgot, machine.rolled_back) = (true, true);
         // Found out or not, nobody counts on it.

@@ -26,7 +26,7 @@ use lockstep_replica::journal::ports::{FileName, Store};
 use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::side::{Inputs, SideSettings, SideStep, SideThread};
 use lockstep_replica::journal::{
-    Completeness, Founder, Inspection, JournalOpenError, Retention, Superblock, found, holdings, look,
+    Completeness, Founder, Inspection, JournalOpenError, Retention, Superblock, found, holdings, inspect,
 };
 use lockstep_wire::{Identity, MemberBody, Nanos};
 
@@ -49,7 +49,7 @@ impl Plan {
     /// How long the first act takes: what follows a ruin is the second.
     pub(super) fn first_act_ns(&self) -> Nanos {
         let ruin = self.faults.iter().find(|fault| matches!(fault.what, FaultTarget::Ruin(..)));
-        ruin.map_or(self.storm_ns, |ruin| ruin.at_ns)
+        ruin.map_or(self.fault_phase_ns, |ruin| ruin.at_ns)
     }
 
     /// In few runs a quorum is lost when the storm is over, and a second act follows.
@@ -70,8 +70,8 @@ impl Plan {
             2 if self.archivers > 0 => (members, 0),
             _ => (gone, 0),
         };
-        let at_ns = self.storm_ns;
-        self.storm_ns += AFTERMATH * self.timeout_ns;
+        let at_ns = self.fault_phase_ns;
+        self.fault_phase_ns += AFTERMATH * self.timeout_ns;
         self.faults.push(PlannedFault { at_ns, what: FaultTarget::Ruin(gone, dark) });
         for _ in 0..rng.below(6) {
             let at_ns = at_ns + (4 + rng.below(AFTERMATH - 30)) * self.timeout_ns;
@@ -124,10 +124,10 @@ impl Machine {
             MachineState::Down(memory, _) => memory.as_ref(),
             _ => None,
         };
-        let looked = look(&self.store, memory, self.settings()).ok()?;
+        let looked = inspect(&self.store, memory, self.settings()).ok()?;
         let alone = looked.completeness() != &Completeness::Complete && looked.ring() == &RingEvidence::Own;
         let looked =
-            if alone { look(&self.store, None::<&MemoryTail>, self.settings()).ok()? } else { looked };
+            if alone { inspect(&self.store, None::<&MemoryTail>, self.settings()).ok()? } else { looked };
         Some(looked).filter(|looked| looked.damage().is_empty() && looked.end().next > 1)
     }
 
@@ -195,7 +195,7 @@ impl World {
             return Ok(());
         }
         self.operator.rest();
-        self.operator.orders.clear();
+        self.operator.commands.clear();
         self.wire.heal();
         self.tell(0, || Happening::Fault(format!("ruin: journals gone {gone:#b}, power gone {dark:#b}")));
         for index in 0..self.plan.replicas {
@@ -214,20 +214,20 @@ impl World {
     /// The journal at this seat is gone for good.
     fn erase(&mut self, index: usize) {
         self.lost |= 1 << index;
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         machine.forget();
         machine.store = SimDisk::default();
         self.oracle.on_forgotten(machine.identity);
     }
 
     fn stop_for_good(&mut self, index: usize) {
-        let seat = &mut self.seats[index];
+        let seat = &mut self.nodes[index];
         let notice = std::mem::take(&mut seat.notice);
         (seat.led, seat.paused_until) = (None, 0);
         if !notice.is_empty() {
             self.old_notices.push((index, notice));
         }
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         machine.end(Nanos::MAX);
         machine.store.disarm();
         machine.store.set_capacity_bytes(u64::MAX);
@@ -236,7 +236,7 @@ impl World {
     }
 
     fn machine(&mut self, index: usize) -> Option<&mut Machine> {
-        match &mut self.seats[index].actor {
+        match &mut self.nodes[index].actor {
             Actor::Replica(machine) => Some(machine),
             _ => None,
         }
@@ -246,7 +246,7 @@ impl World {
     fn survey(&self) -> Vec<Survey> {
         let mut all = Vec::new();
         for seat in 0..self.plan.replicas {
-            let Actor::Replica(machine) = &self.seats[seat].actor else { continue };
+            let Actor::Replica(machine) = &self.nodes[seat].actor else { continue };
             let Some(looked) = machine.look() else { continue };
             let complete = looked.completeness() == &Completeness::Complete;
             let members: Vec<_> = looked.checkpoint().members.iter().map(MemberBody::identity).collect();
@@ -404,10 +404,10 @@ impl World {
             }
             let after = (REPLACED + self.rng.below(20)) * timeout_ns;
             let add = OperatorStep::Add { seat: index, witness: false, patient: self.rng.below(4) > 0 };
-            self.order_until(&[OperatorStep::Renew(index), add], after, now + AFTERMATH * timeout_ns);
+            self.command_until(&[OperatorStep::Renew(index), add], after, now + AFTERMATH * timeout_ns);
         }
         for index in self.plan.replicas..self.plan.replicas + self.plan.publishers + self.plan.subscribers {
-            if let Actor::Publisher(_, work) = &mut self.seats[index].actor
+            if let Actor::Publisher(_, work) = &mut self.nodes[index].actor
                 && !work.fenced
             {
                 (work.left, work.every_ns) = (work.left + MORE, 10 * timeout_ns);
@@ -444,11 +444,11 @@ impl World {
         }
         machine.forget();
         self.lost |= 1 << index;
-        (self.seats[index].led, self.seats[index].notice) = (None, Vec::new());
+        (self.nodes[index].led, self.nodes[index].notice) = (None, Vec::new());
         self.oracle.on_renewed(index);
         if !self.plan.is_archiver(index) && !self.operator.renews(index) {
             let add = OperatorStep::Add { seat: index, witness: false, patient: true };
-            self.order_until(&[OperatorStep::Renew(index), add], timeout_ns, now + AFTERMATH * timeout_ns);
+            self.command_until(&[OperatorStep::Renew(index), add], timeout_ns, now + AFTERMATH * timeout_ns);
         }
         self.await_no_more(index);
         Ok(())
@@ -462,7 +462,7 @@ impl World {
     }
 
     /// The storm is over: the operator stops who still runs in the former history.
-    pub(super) fn leave_the_former(&mut self) {
+    pub(super) fn leave_ancestor(&mut self) {
         if self.oracle.founding().is_none() {
             return;
         }

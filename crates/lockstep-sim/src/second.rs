@@ -35,7 +35,7 @@ const SELDOM: u64 = 24;
 /// Boots of the other machine are not those of the first.
 const OTHER_BOOT: u64 = 1 << 32;
 /// A second process that hears the first one has stopped after so many looks.
-const LOOKS_MAX: u64 = 2;
+const PROBES_MAX: u64 = 2;
 
 /// A copy of a journal and its tail, and whose.
 #[derive(Clone, Debug)]
@@ -86,10 +86,10 @@ impl Plan {
         self.looks = true;
         for _ in 0..1 + rng.below(4) {
             let target = FaultTargetNode::Replica(rng.below(self.replicas as u64) as usize);
-            let carried = rng.below(self.storm_ns);
+            let carried = rng.below(self.fault_phase_ns);
             let begins = match rng.below(3) {
                 0 => carried,
-                1 => carried + rng.below(self.storm_ns - carried),
+                1 => carried + rng.below(self.fault_phase_ns - carried),
                 _ => {
                     let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 2);
                     let what = FaultTarget::Crash(target, EndPlan::Stopped, lasting);
@@ -126,18 +126,18 @@ impl Machine {
 
 impl World {
     /// The place of a second process, where the plan has one.
-    pub(super) fn seat_second(&mut self) {
+    pub(super) fn place_second(&mut self) {
         if self.plan.has_second() {
             self.seat(Actor::Second(None), "second process".to_string());
         }
     }
 
-    fn second_seat(&self) -> Option<usize> {
-        self.seats.iter().rposition(|seat| matches!(seat.actor, Actor::Second(_)))
+    fn second_node(&self) -> Option<usize> {
+        self.nodes.iter().rposition(|seat| matches!(seat.actor, Actor::Second(_)))
     }
 
     fn second(&self) -> Option<&Second> {
-        match &self.seats.last()?.actor {
+        match &self.nodes.last()?.actor {
             Actor::Second(second) => second.as_deref(),
             _ => None,
         }
@@ -145,12 +145,12 @@ impl World {
 
     /// Whether a replica's process sits there, the first one or a second one: it hears what is submitted.
     pub(super) fn is_replica(&self, seat: usize) -> bool {
-        seat < self.plan.replicas || matches!(self.seats[seat].actor, Actor::Second(_))
+        seat < self.plan.replicas || matches!(self.nodes[seat].actor, Actor::Second(_))
     }
 
     /// Whether one of these is the second process of the other's identity.
     pub(super) fn is_pair(&self, one: usize, other: usize) -> bool {
-        let last = self.seats.len() - 1;
+        let last = self.nodes.len() - 1;
         let first = self.second().map(|second| second.first);
         first.is_some_and(|first| (one, other) == (first, last) || (one, other) == (last, first))
     }
@@ -158,7 +158,7 @@ impl World {
     /// The files of a replica are copied for another machine.
     pub(super) fn carry(&mut self, target: FaultTargetNode) {
         let Some(index) = self.resolve(target) else { return };
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         machine.carries = machine.carry();
         if machine.carries {
             self.tell(index, || Happening::Fault("is copied for another machine".to_string()));
@@ -167,7 +167,7 @@ impl World {
 
     /// A replica has stopped in order: its files are copied once more, if they were to be.
     pub(super) fn carry_stopped(&mut self, index: usize) {
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         if machine.carries && machine.carry() {
             self.tell(index, || Happening::Fault("is copied for another machine, stopped".to_string()));
         }
@@ -175,7 +175,7 @@ impl World {
 
     /// The process at `index` runs, hears, and is heard.
     fn is_well(&self, index: usize) -> bool {
-        let seat = &self.seats[index];
+        let seat = &self.nodes[index];
         seat.actor.runs() && seat.paused_until <= self.now && seat.device.is_well(self.now)
     }
 
@@ -186,13 +186,13 @@ impl World {
         with_ring: bool,
         ahead_ms: i64,
     ) -> Result<(), Violation> {
-        let (Some(first), Some(seat), None) = (self.resolve(target), self.second_seat(), self.second())
+        let (Some(first), Some(seat), None) = (self.resolve(target), self.second_node(), self.second())
         else {
             return Ok(());
         };
         let is_well = self.is_well(first) && self.lost >> first & 1 == 0;
-        let Actor::Replica(machine) = &self.seats[first].actor else { return Ok(()) };
-        let looked = machine.replica().is_some_and(|replica| replica.core.has_looked());
+        let Actor::Replica(machine) = &self.nodes[first].actor else { return Ok(()) };
+        let looked = machine.replica().is_some_and(|replica| replica.core.has_probed());
         let Some(carried) = machine.carried.clone().filter(|carried| carried.identity == machine.identity)
         else {
             return Ok(());
@@ -212,7 +212,7 @@ impl World {
         let is_clean = matches!(Superblock::load(&other.store), Ok(Ok(copies)) if copies.newest.run.clean);
         let limits =
             replica_limits(&self.plan, first, (&configured, identity), other.wall(self.now), &mut self.rng);
-        let look_ns = limits.look_ns;
+        let look_ns = limits.identity_probe_ns;
         match other.start(&self.plan, first, limits)? {
             Started::Runs(_) if !is_complete => {
                 return Err(format!(
@@ -227,10 +227,10 @@ impl World {
                 if ahead_ms < 0 {
                     self.count(Event::SecondsBehind);
                 }
-                let until = self.now + LOOKS_MAX * look_ns;
+                let until = self.now + PROBES_MAX * look_ns;
                 let second = Second { machine: other, first, start, until };
-                self.seats[seat].actor = Actor::Second(Some(Box::new(second)));
-                let place = &mut self.seats[seat];
+                self.nodes[seat].actor = Actor::Second(Some(Box::new(second)));
+                let place = &mut self.nodes[seat];
                 // A night that the one before it slept through is not its own.
                 (place.wake_at, place.idle_ns, place.paused_until) = (self.now, 0, self.now);
                 self.tell(seat, || Happening::Fault(format!("begins as {identity}, {ahead_ms} ms ahead")));
@@ -246,8 +246,8 @@ impl World {
 
     /// The operator ends the second process, if there is one.
     pub(super) fn end_second(&mut self, why: &str) {
-        if let (Some(seat), Some(_)) = (self.second_seat(), self.second()) {
-            self.seats[seat].actor = Actor::Second(None);
+        if let (Some(seat), Some(_)) = (self.second_node(), self.second()) {
+            self.nodes[seat].actor = Actor::Second(None);
             self.count(Event::SecondsLeft);
             self.tell(seat, || Happening::Fault(format!("is ended: {why}")));
         }
@@ -256,11 +256,11 @@ impl World {
     /// The second process, where it sits at `index`, is ended if the first one has fallen silent meanwhile: nobody could
     /// tell it that it is the second.
     pub(super) fn ends_second(&mut self, index: usize) -> bool {
-        let (Actor::Second(_), Some(second)) = (&self.seats[index].actor, self.second()) else {
+        let (Actor::Second(_), Some(second)) = (&self.nodes[index].actor, self.second()) else {
             return false;
         };
         let (first, start) = (second.first, second.start);
-        let runs_on = matches!(&self.seats[first].actor, Actor::Replica(machine) if machine.starts == start);
+        let runs_on = matches!(&self.nodes[first].actor, Actor::Replica(machine) if machine.starts == start);
         let ends = !runs_on || !self.is_well(first);
         if ends {
             self.end_second("the first one has fallen silent");
@@ -271,7 +271,7 @@ impl World {
     /// A turn of the second process. It stops as it finds the first one, in time.
     pub(super) fn turn_second(&mut self, index: usize) -> Result<usize, Violation> {
         let now = self.now;
-        let Actor::Second(Some(second)) = &mut self.seats[index].actor else { return Ok(0) };
+        let Actor::Second(Some(second)) = &mut self.nodes[index].actor else { return Ok(0) };
         let (identity, until) = (second.machine.identity, second.until);
         match second.machine.flush(now)? {
             Flushed::GoesOn => {}
@@ -301,8 +301,8 @@ impl World {
                 }
             };
         }
-        self.seats[index].actor = Actor::Second(None);
-        if said.iter().any(|event| matches!(event, NodeEvent::Impostor { .. })) {
+        self.nodes[index].actor = Actor::Second(None);
+        if said.iter().any(|event| matches!(event, NodeEvent::DuplicateIdentityOlder { .. })) {
             self.count(Event::SecondsStopped);
         } else if !said.iter().any(|event| matches!(event, NodeEvent::Overrun { .. })) {
             return Err(format!("STOPPED: the second process of {identity} stopped by itself: {said:?}"));
@@ -311,11 +311,11 @@ impl World {
     }
 
     /// What the process at `index` says: a second process of an identity asks, and says nothing that counts (S12).
-    pub(super) fn check_word(&mut self, index: usize, said: &SentDatagram<'_>) -> Result<(), Violation> {
-        let Actor::Second(_) = &self.seats[index].actor else { return self.oracle.check_sent(index, said) };
+    pub(super) fn check_datagram(&mut self, index: usize, said: &SentDatagram<'_>) -> Result<(), Violation> {
+        let Actor::Second(_) = &self.nodes[index].actor else { return self.oracle.check_sent(index, said) };
         match Datagram::decode(said.bytes, CLUSTER) {
-            Ok(Datagram::Presence(..)) => Ok(()),
-            Ok(Datagram::Nack(..) | Datagram::Question(..)) => self.oracle.check_sent(index, said),
+            Ok(Datagram::IdentityProbe(..)) => Ok(()),
+            Ok(Datagram::Nack(..) | Datagram::Query(..)) => self.oracle.check_sent(index, said),
             _ => {
                 let kind = Header::peek(said.bytes).and_then(|header| Kind::from_u8(header.kind));
                 Err(format!("S12: a second process says {kind:?} while the first one lives"))

@@ -3,7 +3,7 @@
 
 use super::many::caught;
 use super::outcome::RunFailure;
-use super::plan::{Plan, WEATHERS};
+use super::plan::{NETWORK_MODELS, Plan};
 use std::fmt;
 
 /// Which run: a seed, and what of its plan is left out. Displayed as the flags of `lockstep sim`.
@@ -12,7 +12,7 @@ pub struct RunRecipe {
     /// The seed.
     pub seed: u64,
     /// Weather that is switched off.
-    pub calm: Vec<String>,
+    pub healed: Vec<String>,
     /// Which faults strike, by their place in the seed's list; `None` is all of them.
     pub faults: Option<Vec<usize>>,
     /// Messages of each publisher, if fewer.
@@ -22,14 +22,14 @@ pub struct RunRecipe {
 impl RunRecipe {
     /// The seed as it is.
     pub fn of_seed(seed: u64) -> Self {
-        Self { seed, calm: Vec::new(), faults: None, messages: None }
+        Self { seed, healed: Vec::new(), faults: None, messages: None }
     }
 
     /// The plan.
     pub fn plan(&self) -> Plan {
         let mut plan = Plan::of_seed(self.seed);
-        for weather in &self.calm {
-            plan.calm(weather);
+        for weather in &self.healed {
+            plan.healed(weather);
         }
         if let Some(faults) = &self.faults {
             plan.faults = faults.iter().filter_map(|index| plan.faults.get(*index).copied()).collect();
@@ -42,8 +42,8 @@ impl RunRecipe {
 impl fmt::Display for RunRecipe {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "--seed {}", self.seed)?;
-        if !self.calm.is_empty() {
-            write!(f, " --calm {}", self.calm.join(","))?;
+        if !self.healed.is_empty() {
+            write!(f, " --calm {}", self.healed.join(","))?;
         }
         if let Some(faults) = &self.faults {
             let faults: Vec<_> = faults.iter().map(usize::to_string).collect();
@@ -61,10 +61,10 @@ impl fmt::Display for RunRecipe {
 pub fn shrink(failure: &RunFailure, tries: usize) -> (RunRecipe, RunFailure) {
     let mut shrinker =
         Shrinker { best: RunRecipe::of_seed(failure.seed), failure: failure.clone(), left: tries };
-    for weather in WEATHERS {
+    for weather in NETWORK_MODELS {
         let mut calmer = shrinker.best.clone();
-        if calmer.plan().calm(weather) {
-            calmer.calm.push(weather.to_owned());
+        if calmer.plan().healed(weather) {
+            calmer.healed.push(weather.to_owned());
             shrinker.try_out(calmer);
         }
     }

@@ -74,7 +74,7 @@ impl Plan {
             return;
         }
         (self.messages, self.ring_bytes, self.replays) = (MESSAGES, 32 << 10, true);
-        self.storm_ns = 60_000_000;
+        self.fault_phase_ns = 60_000_000;
         // The first of them leads first.
         let (leader, others): (NodeSet, NodeSet) = (1, ((1 << self.replicas) - 1) & !1);
         let at_ns = self.timeout_ns + rng.below(self.timeout_ns);
@@ -84,7 +84,7 @@ impl Plan {
             .push(PlannedFault { at_ns, what: FaultTarget::Cut(leader, others, ALL_TRAFFIC, true, lasting) });
         let at_ns = at_ns + 1 + rng.below(self.timeout_ns);
         let stamped = self.replicas + self.publishers + 1;
-        let lasting = self.storm_ns / 2 + rng.below(self.storm_ns / 4);
+        let lasting = self.fault_phase_ns / 2 + rng.below(self.fault_phase_ns / 4);
         self.faults.push(PlannedFault { at_ns, what: FaultTarget::PauseClient(stamped, lasting) });
         self.faults.sort_by_key(|fault| fault.at_ns);
     }

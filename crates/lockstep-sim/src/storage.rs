@@ -223,11 +223,11 @@ impl Machine {
     /// Whether the device has everything that was said, as the superblock has it: nothing is lost with the memory.
     pub(super) fn is_on_device(&self) -> bool {
         matches!(Superblock::load(&self.store), Ok(Ok(copies))
-            if copies.newest.run.clean || copies.newest.run.spoken == Durability::Power)
+            if copies.newest.run.clean || copies.newest.run.weakest_durability == Durability::Power)
     }
 
     /// Something in the journal changes while nobody looks. Returns whether there was anything.
-    pub(super) fn harm(&mut self, harm: FaultKind, rng: &mut Rng) -> bool {
+    pub(super) fn inject(&mut self, harm: FaultKind, rng: &mut Rng) -> bool {
         let MachineState::Down(memory, _) = &mut self.state else { return false };
         let harmed = match (harm, memory) {
             (FaultKind::TailBit, Some(memory)) => {

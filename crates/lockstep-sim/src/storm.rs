@@ -25,7 +25,7 @@ impl World {
             return Nanos::MAX;
         }
         let fault = self.plan.faults.get(self.next_fault);
-        let awake = fault.map_or(self.plan.storm_ns, |fault| fault.at_ns.min(self.plan.storm_ns));
+        let awake = fault.map_or(self.plan.fault_phase_ns, |fault| fault.at_ns.min(self.plan.fault_phase_ns));
         (BEGIN_NS + self.slept_ns + awake).min(self.operator.next_at())
     }
 
@@ -34,7 +34,7 @@ impl World {
         if self.operator.next_at() <= self.now {
             return self.operate();
         }
-        let Some(fault) = self.plan.faults.get(self.next_fault).copied() else { return self.calm() };
+        let Some(fault) = self.plan.faults.get(self.next_fault).copied() else { return self.heal_cluster() };
         self.next_fault += 1;
         self.apply(fault.what)
     }
@@ -56,7 +56,7 @@ impl World {
 
     /// The epoch that a replica leads.
     fn leads(&self, index: usize) -> Option<Epoch> {
-        self.seats[index].led.filter(|_| self.seats[index].actor.runs())
+        self.nodes[index].led.filter(|_| self.nodes[index].actor.runs())
     }
 
     fn apply(&mut self, what: FaultTarget) -> Result<(), Violation> {
@@ -125,7 +125,7 @@ impl World {
             FaultTarget::DiskFull(target, lasting) => self.fill_disk(target, lasting),
             FaultTarget::SlowFlush(target, lasting) => {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
-                if let Actor::Replica(machine) = &mut self.seats[index].actor {
+                if let Actor::Replica(machine) = &mut self.nodes[index].actor {
                     machine.disk_slow_until = now + lasting;
                 }
                 self.count(Event::SlowFlushes);
@@ -133,7 +133,7 @@ impl World {
             }
             FaultTarget::Reconfigure(target, configured, end, lasting) => {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
-                if let Actor::Replica(machine) = &mut self.seats[index].actor {
+                if let Actor::Replica(machine) = &mut self.nodes[index].actor {
                     machine.next_configured = Some(configured);
                 }
                 self.tell(index, || Happening::Fault(format!("is to be configured with {configured:?}")));
@@ -149,7 +149,7 @@ impl World {
             FaultTarget::Rot(target) => self.rot(target),
             FaultTarget::ClockStep(target, by_ms) => {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
-                if let Actor::Replica(machine) = &mut self.seats[index].actor {
+                if let Actor::Replica(machine) = &mut self.nodes[index].actor {
                     machine.wall_ahead += by_ms * 1_000_000;
                 }
                 self.count(Event::ClockSteps);
@@ -169,12 +169,12 @@ impl World {
                 self.order(&[OperatorStep::Add { seat, witness: false, patient: false }], 0);
                 self.remove(target);
             }
-            FaultTarget::LateOrder => self.order_late(),
+            FaultTarget::LateOrder => self.command_late(),
             FaultTarget::Bury(first, truly) => return self.bury(first, truly),
             FaultTarget::Handover(to) => self.hand_over(to),
             FaultTarget::OldDown => {
                 // One of a leader that lives is a watcher's error; one of the past is an old datagram.
-                let living = self.seats.iter().enumerate().filter(|(_, seat)| !seat.notice.is_empty());
+                let living = self.nodes.iter().enumerate().filter(|(_, seat)| !seat.notice.is_empty());
                 let mut notices: Vec<_> = living.map(|(index, seat)| (index, seat.notice.clone())).collect();
                 notices.extend(self.old_notices.iter().cloned());
                 if let Some((index, notice)) = notices.get(self.rng.below(notices.len() as u64) as usize) {
@@ -184,7 +184,7 @@ impl World {
             }
             FaultTarget::ForgedDown => {
                 if let Some(index) = self.resolve(FaultTargetNode::Leader) {
-                    let mut notice = self.seats[index].notice.clone();
+                    let mut notice = self.nodes[index].notice.clone();
                     if let Some(header) = Header::peek(&notice) {
                         let body = DeathNoticeBody { secret: [self.rng.next_u64() as u8; 32] };
                         write_down(&mut notice, header, body);
@@ -196,14 +196,14 @@ impl World {
             FaultTarget::Replay(count) => self.wire.replay(now, count, &mut self.oracle.coverage),
             FaultTarget::ClientCrash(index) => self.crash_client(index),
             FaultTarget::Close(index) => {
-                if let Actor::Publisher(Some(_), work) = &mut self.seats[index].actor {
+                if let Actor::Publisher(Some(_), work) = &mut self.nodes[index].actor {
                     work.closes = true;
                     self.count(Event::Closes);
                     self.tell(index, || Happening::Fault("is to close its name".to_string()));
                 }
             }
             FaultTarget::Edge(fault) => self.befall(fault),
-            FaultTarget::Ail(seat, ailment, lasting) => self.ail(seat, ailment, lasting),
+            FaultTarget::Ail(seat, ailment, lasting) => self.inject(seat, ailment, lasting),
             FaultTarget::Echo(count) => self.echo(count),
             FaultTarget::OtherCluster(count) => self.speak_as_other_cluster(count),
             FaultTarget::Ruin(gone, dark) => return self.ruin(gone, dark),
@@ -215,10 +215,10 @@ impl World {
                 return self.begin_second(target, with_ring, ahead_ms);
             }
             FaultTarget::Fence(_) => {
-                let rival = self.plan.seats() + self.fences;
+                let rival = self.plan.nodes() + self.fences;
                 self.fences += 1;
                 if let Some(Actor::Publisher(None, work)) =
-                    self.seats.get_mut(rival).map(|seat| &mut seat.actor)
+                    self.nodes.get_mut(rival).map(|seat| &mut seat.actor)
                 {
                     work.restart_at = now;
                     self.count(Event::Fences);
@@ -231,12 +231,12 @@ impl World {
 
     /// The watcher of `index` says what it has prepared, three times.
     fn announce(&mut self, index: usize, notice: &[u8], after_ns: Nanos) {
-        let weather = self.plan.weather;
+        let weather = self.plan.network;
         for copy in 0..3 {
             let number = self.wire.next_number();
             let at = self.now + after_ns + 100_000 * copy;
             if let Some(story) = &mut self.story {
-                story.tell_sent(self.now, index, number, &To::Group(Group::Control), notice);
+                story.record_sent(self.now, index, number, &To::Group(Group::Control), notice);
             }
             for other in (0..self.plan.replicas).filter(|other| *other != index) {
                 let route = Route { from: index, to: other, group: Some(Group::Control) };
@@ -255,8 +255,8 @@ impl World {
 
     /// The process of `index` is gone: its watcher may say so.
     pub(super) fn announce_death(&mut self, index: usize) {
-        let notice = std::mem::take(&mut self.seats[index].notice);
-        if self.seats[index].led.take().is_some() {
+        let notice = std::mem::take(&mut self.nodes[index].notice);
+        if self.nodes[index].led.take().is_some() {
             self.count_opens();
             self.tell(index, || Happening::Leads(None));
         }
@@ -273,21 +273,21 @@ impl World {
     /// A leader dies: opens may be under way.
     fn count_opens(&mut self) {
         let opens = |seat: &&SimNode| matches!(&seat.actor, Actor::Publisher(Some(_), work) if work.id.is_none() && !work.fenced);
-        let opening = self.seats.iter().filter(opens).count();
+        let opening = self.nodes.iter().filter(opens).count();
         (0..opening).for_each(|_| self.count(Event::OpensInterrupted));
     }
 
     fn hand_over(&mut self, to: Option<usize>) {
         let Some(index) = self.resolve(FaultTargetNode::Leader) else { return };
-        let to = to.and_then(|to| match &self.seats[to].actor {
+        let to = to.and_then(|to| match &self.nodes[to].actor {
             Actor::Replica(machine) => Some(machine.identity),
             _ => None,
         });
         let now = self.now;
-        if let Actor::Replica(machine) = &mut self.seats[index].actor
+        if let Actor::Replica(machine) = &mut self.nodes[index].actor
             && let now = machine.clock.at(now)
             && let Some(replica) = machine.replica_mut()
-            && replica.core.begin_handover(now, to)
+            && replica.core.start_handover(now, to)
         {
             self.watch_handover(index, to);
             self.count(Event::Handovers);
@@ -298,7 +298,7 @@ impl World {
     /// A process that was told to stop does so when its duties are done, or after a while.
     pub(super) fn stop_if_drained(&mut self, index: usize) -> Result<(), Violation> {
         let now = self.now;
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         let Some((deadline, until)) = machine.stopping else { return Ok(()) };
         if machine.replica().is_some_and(|replica| replica.is_drained()) {
             machine.stopping = None;
@@ -332,7 +332,7 @@ impl World {
 
     fn pause(&mut self, index: usize, lasting: Nanos) {
         let takeovers = self.takeovers();
-        let seat = &mut self.seats[index];
+        let seat = &mut self.nodes[index];
         seat.paused_until = seat.paused_until.max(self.now + lasting);
         if let Actor::Subscriber(_, reading) = &mut seat.actor {
             reading.slept.begin(takeovers);
@@ -347,7 +347,7 @@ impl World {
         lasting: Nanos,
     ) -> Result<(), Violation> {
         let Some(index) = self.resolve(target) else { return Ok(()) };
-        if !self.seats[index].actor.runs() {
+        if !self.nodes[index].actor.runs() {
             return Ok(());
         }
         let led = self.leads(index).is_some();
@@ -362,12 +362,12 @@ impl World {
         }
         let until = self.now + lasting;
         let (now, rng) = (self.now, &mut self.rng);
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         match end {
             EndPlan::Stopped => {
                 let shown = machine.clock.at(now);
                 if let Some(replica) = machine.replica_mut() {
-                    replica.core.begin_drain(shown);
+                    replica.core.start_drain(shown);
                     machine.stopping = Some((now + 20 * self.plan.timeout_ns, until));
                     self.watch_handover(index, None);
                 }
@@ -395,7 +395,7 @@ impl World {
             return false;
         }
         let members = self.members_in_force();
-        let is_lost = |member: &&Identity| self.seat_of(**member).is_none_or(|seat| seat == index);
+        let is_lost = |member: &&Identity| self.node_of(**member).is_none_or(|seat| seat == index);
         let lost = members.iter().filter(is_lost).count();
         lost < members.len().div_ceil(2)
     }
@@ -403,7 +403,7 @@ impl World {
     pub(super) fn forget(&mut self, target: FaultTargetNode) {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
         self.lost |= 1 << index;
-        if let Actor::Replica(machine) = &mut self.seats[index].actor {
+        if let Actor::Replica(machine) = &mut self.nodes[index].actor {
             machine.forget();
             self.oracle.on_forgotten(machine.identity);
         }
@@ -415,9 +415,9 @@ impl World {
     fn damage(&mut self, target: FaultTargetNode, harm: FaultKind, lasting: Nanos) {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
         let (until, rng) = (self.now + lasting, &mut self.rng);
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         machine.kill_if_up(until);
-        let harmed = machine.harm(harm, rng);
+        let harmed = machine.inject(harm, rng);
         self.announce_death(index);
         if !harmed {
             return;
@@ -431,7 +431,7 @@ impl World {
     pub(super) fn crash_client(&mut self, index: usize) {
         let restart = self.now + self.clients_rng.below(self.plan.timeout_ns);
         let resume = self.oracle.delivered_next(index);
-        let event = match &mut self.seats[index].actor {
+        let event = match &mut self.nodes[index].actor {
             Actor::Publisher(process @ Some(_), work) => {
                 *process = None;
                 work.restart_at = restart;

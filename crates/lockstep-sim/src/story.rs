@@ -71,7 +71,7 @@ impl Story {
     }
 
     /// A datagram was sent.
-    pub fn tell_sent(&mut self, at_ns: Nanos, lane: usize, number: u64, to: &To, bytes: &[u8]) {
+    pub fn record_sent(&mut self, at_ns: Nanos, lane: usize, number: u64, to: &To, bytes: &[u8]) {
         let header = Header::peek(bytes);
         let kind = header.and_then(|header| Kind::from_u8(header.kind));
         let mut text = match to {
@@ -134,8 +134,8 @@ fn say(header: &Header, kind: Kind, bytes: &[u8]) -> String {
                 ranges.iter().map(|range| format!(" {}..{}", range.from, range.to)).collect();
             format!("nack{} as follower of {epoch}", ranges.concat())
         }
-        (Kind::Answer, _) => {
-            let Ok(Datagram::Answer(_, body)) = Datagram::decode(bytes, header.cluster) else {
+        (Kind::RepairReject, _) => {
+            let Ok(Datagram::RepairReject(_, body)) = Datagram::decode(bytes, header.cluster) else {
                 return format!("a damaged answer of {epoch}");
             };
             let RepairRejectBody { range, oldest_seq, reason, .. } = body;

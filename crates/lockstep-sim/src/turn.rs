@@ -21,7 +21,7 @@ impl World {
     /// Calls the process at `index`. Returns the work that it did.
     pub(super) fn turn(&mut self, index: usize) -> Result<usize, Violation> {
         let draws = [self.rng.next_u64(), self.rng.next_u64()];
-        match &self.seats[index].actor {
+        match &self.nodes[index].actor {
             Actor::Replica(_) => self.turn_replica(index, draws),
             Actor::Publisher(..) => self.turn_publisher(index, draws),
             Actor::Subscriber(..) => self.turn_subscriber(index, draws),
@@ -34,10 +34,10 @@ impl World {
     fn turn_replica(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
         let now = self.now;
         // The side thread runs beside the hot one, at its own pace.
-        if draws[0].is_multiple_of(4) || self.seats[index].idle_ns > self.plan.turn_ns {
+        if draws[0].is_multiple_of(4) || self.nodes[index].idle_ns > self.plan.turn_ns {
             self.flush(index)?;
         }
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(0) };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(0) };
         let (wall, shown) = (machine.wall(now), machine.clock.at(now));
         let (configured, ring_bytes) = (machine.configured, machine.ring_bytes);
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
@@ -77,9 +77,9 @@ impl World {
         // A turn in which a process died was judged by nobody.
         self.events.clear();
         while let Some(event) = replica.core.events.pop() {
-            if let NodeEvent::Exchanged { old_epoch, old_next, .. } = event {
+            if let NodeEvent::SuffixReplaced { old_epoch, old_next, .. } = event {
                 exchanges = true;
-                self.oracle.on_exchanged(index, old_epoch, old_next)?;
+                self.oracle.on_suffix_replaced(index, old_epoch, old_next)?;
             }
             if let Some(event) = drought::count(&event) {
                 self.oracle.coverage.count(event);
@@ -89,13 +89,13 @@ impl World {
         }
         // The watcher learns what a death is announced with where a node says so: with what happened.
         let mut notice = [0; SMALL_LEN_MAX];
-        let length = if events.is_empty() { None } else { Some(replica.core.down_notice(&mut notice)) };
+        let length = if events.is_empty() { None } else { Some(replica.core.death_notice(&mut notice)) };
         machine.led |= leads.is_some();
         if exchanges {
-            machine.exchanged_in = Some(machine.store.newest_segment());
+            machine.replaced_in = Some(machine.store.newest_segment());
         }
         drought::judge(machine, index, &events)?;
-        let seat = &mut self.seats[index];
+        let seat = &mut self.nodes[index];
         let changed = std::mem::replace(&mut seat.led, leads) != leads;
         if let Some(length) = length
             && seat.notice != notice[..length]
@@ -120,13 +120,13 @@ impl World {
     /// The side thread of a replica has its turn; the process may end in it.
     fn flush(&mut self, index: usize) -> Result<(), Violation> {
         let now = self.now;
-        let Actor::Replica(machine) = &mut self.seats[index].actor else { return Ok(()) };
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         let flushed = machine.flush(now)?;
         let (said, may_be_damaged) = (std::mem::take(&mut machine.remarks), machine.may_refuse());
         let proven = std::mem::take(&mut machine.proven);
         self.oracle.coverage.count_all((0..proven).map(|_| Event::DurabilityProven));
         let durable = machine.replica().map(|replica| replica.tail().durable_next());
-        self.on_remarks(index, said, may_be_damaged)?;
+        self.on_side_events(index, said, may_be_damaged)?;
         self.bring(index);
         match flushed {
             Flushed::GoesOn => durable.map_or(Ok(()), |durable| self.oracle.on_flushed(index, durable))?,
@@ -138,7 +138,7 @@ impl World {
     }
 
     /// What a side thread has to say: damage only where some was done.
-    fn on_remarks(
+    fn on_side_events(
         &mut self,
         index: usize,
         said: Vec<SideEvent>,
@@ -151,7 +151,7 @@ impl World {
                 }
                 SideEvent::Damaged(_) => self.oracle.coverage.count(Event::ScrubFinds),
                 SideEvent::Mended(number) => {
-                    if let Actor::Replica(machine) = &mut self.seats[index].actor {
+                    if let Actor::Replica(machine) = &mut self.nodes[index].actor {
                         machine.on_mended(*number)?;
                     }
                     self.oracle.coverage.count(Event::Mended);
@@ -168,7 +168,7 @@ impl World {
 
     /// A replica whose journal was damaged has found it out, and is silent.
     fn on_damage_noticed(&mut self, index: usize, why: String) {
-        if let Actor::Replica(machine) = &mut self.seats[index].actor {
+        if let Actor::Replica(machine) = &mut self.nodes[index].actor {
             machine.forget();
             self.oracle.on_forgotten(machine.identity);
         }
@@ -180,7 +180,7 @@ impl World {
     /// An exchange was longer than the ring: the replica is started again, and reads its journal.
     fn on_overrun(&mut self, index: usize, why: String) -> Result<usize, Violation> {
         let until = self.now + self.plan.timeout_ns / 2;
-        if let Actor::Replica(machine) = &mut self.seats[index].actor {
+        if let Actor::Replica(machine) = &mut self.nodes[index].actor {
             if let Some(replica) = machine.replica() {
                 self.oracle.check_replica(index, replica.tail(), replica.core.commit_next())?;
             }
@@ -198,7 +198,7 @@ impl World {
         let calm = self.phase != RunPhase::Storm;
         // What is still handed in then must not bring small rings round: who is behind would never catch up.
         let may_be_large = !calm || self.plan.smallest_ring_bytes() >= 128 << 10;
-        let Actor::Publisher(Some(process), work) = &mut self.seats[index].actor else { return Ok(0) };
+        let Actor::Publisher(Some(process), work) = &mut self.nodes[index].actor else { return Ok(0) };
         if now >= work.next_at || calm {
             work.next_at = now + work.every_ns / 2 + draws[1] % (work.every_ns + 1);
             publish(index, process, work, &mut self.oracle, draws, (may_be_empty, may_be_large))?;
@@ -206,7 +206,7 @@ impl World {
         let mut failure = None;
         let (mut lost, oracle) = (false, &mut self.oracle);
         let done = process.poll(shown, wall, 1 + (draws[0] % 9) as usize, |event| {
-            lost |= event == PublisherEvent::Lost;
+            lost |= event == PublisherEvent::OutcomesUnknown;
             let handle = (&work.name[..], work.nonce, work.id);
             if let Err(violation) = oracle.check_publisher_event(index, handle, event) {
                 failure.get_or_insert(violation);
@@ -225,7 +225,7 @@ impl World {
             work.restart_at = now + 1;
             self.oracle.coverage.count(Event::PublishersLost);
             self.send(index, usize::MAX)?;
-            if let Actor::Publisher(process, _) = &mut self.seats[index].actor {
+            if let Actor::Publisher(process, _) = &mut self.nodes[index].actor {
                 *process = None;
             }
         }
@@ -234,14 +234,14 @@ impl World {
 
     fn turn_subscriber(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
         let now = self.plan.clock(index).at(self.now);
-        self.look_at_books()?;
+        self.check_model()?;
         let takeovers = self.takeovers();
-        let Actor::Subscriber(process, reading) = &mut self.seats[index].actor else { return Ok(0) };
+        let Actor::Subscriber(process, reading) = &mut self.nodes[index].actor else { return Ok(0) };
         let Some(mut process) = process.take() else { return Ok(0) };
         reading.slept.go_on(takeovers);
         let mut source = std::mem::take(&mut reading.source);
         self.read_journal(index, &mut process.core, &mut source);
-        let Actor::Subscriber(seat, reading) = &mut self.seats[index].actor else { return Ok(0) };
+        let Actor::Subscriber(seat, reading) = &mut self.nodes[index].actor else { return Ok(0) };
         reading.source = source;
         let limit = 1 + (draws[0] % 8) as usize;
         let outcome = read(index, now, &mut process, reading, &mut self.oracle, limit, draws[1] % 16);
@@ -310,19 +310,19 @@ fn on_publisher_event(
     match event {
         PublisherEvent::Opened { publisher, .. } => work.id = Some(publisher),
         PublisherEvent::Stamped { publisher_seq, seq, .. } => {
-            oracle.on_fate_stamped(who, publisher_seq, seq)?;
+            oracle.on_stamped(who, publisher_seq, seq)?;
         }
         PublisherEvent::Committed { publisher, publisher_seq, seq } => {
-            work.told_next = work.told_next.max(seq + 1);
-            oracle.on_fate_committed(who, publisher, publisher_seq, seq)?;
+            work.delivered_next = work.delivered_next.max(seq + 1);
+            oracle.on_outcome_committed(who, publisher, publisher_seq, seq)?;
         }
         PublisherEvent::Founded { history, seq } => oracle.on_publisher_went_over(who, history, seq)?,
-        PublisherEvent::Forgotten { history, next, have } => {
+        PublisherEvent::HistoryLost { history, next, have } => {
             oracle.on_publisher_forgotten(who, history, next, have)?;
         }
         PublisherEvent::Fenced { publisher_seq, .. } => {
             (work.left, work.fenced) = (0, true);
-            oracle.on_fate_ended(who, publisher_seq)?;
+            oracle.on_outcome_ended(who, publisher_seq)?;
         }
         PublisherEvent::Closed { publisher_seq, .. } => {
             if !std::mem::take(&mut work.closing) {
@@ -331,7 +331,7 @@ fn on_publisher_event(
                 ));
             }
             (work.id, work.closed) = (None, true);
-            oracle.on_fate_ended(who, publisher_seq)?;
+            oracle.on_outcome_ended(who, publisher_seq)?;
         }
         _ => {}
     }
@@ -376,10 +376,10 @@ fn read(
                 Ok(())
             }
             SubscriberEvent::Founded { history, seq, .. } => oracle.on_went_over(who, history, seq),
-            SubscriberEvent::Forgotten { history, next, have } => {
+            SubscriberEvent::HistoryLost { history, next, have } => {
                 told.push(format!("is ahead: has all below {have}, history {history:x} begins at {next}"));
                 ended = true;
-                oracle.on_forgotten_told(who, history, next, have)
+                oracle.on_history_lost(who, history, next, have)
             }
             SubscriberEvent::Ahead { next, end, .. } if oracle.may_be_ahead(next) => {
                 told.push(format!("is ahead: at {next}, the log ends at {end}"));

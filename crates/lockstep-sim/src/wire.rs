@@ -85,7 +85,7 @@ pub struct SimPacket {
 }
 
 /// Old letters that are remembered for later.
-const KEPT: usize = 64;
+const OLD_PACKETS_MAX: usize = 64;
 
 /// Datagrams under way, by the time of their arrival.
 #[derive(Clone, Debug)]
@@ -195,8 +195,8 @@ impl SimNetwork {
     }
 
     fn keep(&mut self, letter: SimPacket) {
-        if self.kept.len() == KEPT {
-            let at = self.rng.below(KEPT as u64) as usize;
+        if self.kept.len() == OLD_PACKETS_MAX {
+            let at = self.rng.below(OLD_PACKETS_MAX as u64) as usize;
             self.kept.remove(at);
         }
         self.kept.push_back(letter);
@@ -213,7 +213,7 @@ impl SimNetwork {
     }
 
     /// One of the letters of the past.
-    pub fn old_letter(&mut self) -> Option<SimPacket> {
+    pub fn old_packet(&mut self) -> Option<SimPacket> {
         let at = self.rng.below(self.kept.len() as u64) as usize;
         self.kept.get(at).cloned()
     }

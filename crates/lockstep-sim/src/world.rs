@@ -71,7 +71,7 @@ pub(super) struct WorldWork {
     pub(super) next_at: Nanos,
     pub(super) every_ns: Nanos,
     /// The exclusive bound of what it was told to be final.
-    pub(super) told_next: Seq,
+    pub(super) delivered_next: Seq,
     /// Somebody else has its name.
     pub(super) fenced: bool,
     pub(super) restart_at: Nanos,
@@ -93,7 +93,7 @@ impl WorldWork {
             id: None,
             next_at: 0,
             every_ns,
-            told_next: 1,
+            delivered_next: 1,
             fenced: false,
             restart_at: 0,
             handed_in: 0,
@@ -106,7 +106,7 @@ impl WorldWork {
 
     /// A new process does it.
     pub(super) fn begin(&mut self) {
-        (self.id, self.told_next, self.fenced, self.restart_at) = (None, 1, false, 0);
+        (self.id, self.delivered_next, self.fenced, self.restart_at) = (None, 1, false, 0);
         (self.closes, self.closing, self.closed) = (false, false, false);
     }
 }
@@ -143,7 +143,7 @@ pub(super) struct World {
     pub(super) clients_rng: Rng,
     pub(super) now: Nanos,
     pub(super) wire: SimNetwork,
-    pub(super) seats: Vec<SimNode>,
+    pub(super) nodes: Vec<SimNode>,
     pub(super) oracle: Oracle,
     pub(super) phase: RunPhase,
     pub(super) next_fault: usize,
@@ -179,7 +179,7 @@ pub(super) const LIVE_NS: Nanos = 1_000_000_000;
 pub(super) const IDLE_NS_MAX: Nanos = 100_000;
 /// Invariants are looked at once in so many turns that did something, and in so many of all.
 const WORK_STEPS: u64 = 4;
-const LOOK_STEPS: u64 = 16;
+const CHECK_STEPS: u64 = 16;
 /// A cluster without a quorum is watched for this long.
 const DEAD_NS: Nanos = 20_000_000;
 /// More turns than any run takes: time does not pass, as somebody has something to do again and again.
@@ -269,7 +269,7 @@ impl World {
 
     /// Who has its turn next, and when.
     fn next_ready(&self) -> (usize, Nanos) {
-        let ready = self.seats.iter().enumerate().map(|(index, seat)| (index, seat.ready_at()));
+        let ready = self.nodes.iter().enumerate().map(|(index, seat)| (index, seat.ready_at()));
         ready.min_by_key(|(_, at)| *at).unwrap_or((0, Nanos::MAX))
     }
 
@@ -280,7 +280,7 @@ impl World {
             let wakes = self.now + 1 + self.rng.below(self.plan.turn_ns);
             let (now, owner) = (self.now, self.owner(route.to));
             let Some(waiting) = self.net_mut(route.to).map(|net| net.groups.len()) else { continue };
-            if let Some(event) = self.seats[owner].device.loses(now, route.group, waiting) {
+            if let Some(event) = self.nodes[owner].device.loses(now, route.group, waiting) {
                 self.oracle.coverage.count(event);
                 if event == Event::RingsOverrun
                     && let Some(net) = self.net_mut(route.to)
@@ -293,7 +293,7 @@ impl World {
             let from = route.group.is_none().then(|| address(route.from));
             let is_joined = route.group.is_none_or(|group| net.joins(group));
             if net.arrive(bytes, from, route.group) {
-                let seat = &mut self.seats[owner];
+                let seat = &mut self.nodes[owner];
                 seat.wake_at = seat.wake_at.min(wakes);
                 let from = route.from;
                 if from == OPERATOR {
@@ -308,15 +308,15 @@ impl World {
 
     /// A process has its turn, or begins.
     fn act(&mut self, index: usize) -> Result<(), Violation> {
-        if !self.seats[index].actor.runs() {
+        if !self.nodes[index].actor.runs() {
             if self.sleeps_on(index) {
                 return Ok(());
             }
-            if let Actor::Replica(_) = self.seats[index].actor {
+            if let Actor::Replica(_) = self.nodes[index].actor {
                 self.oracle.coverage.count(Event::Restarts);
                 return self.start_replica(index);
             }
-            if let Actor::Edge(_) = self.seats[index].actor {
+            if let Actor::Edge(_) = self.nodes[index].actor {
                 self.start_edge(index);
                 return Ok(());
             }
@@ -326,7 +326,7 @@ impl World {
         if self.ends_second(index) {
             return Ok(());
         }
-        let takes = self.seats[index].device.takes(self.now);
+        let takes = self.nodes[index].device.takes(self.now);
         if let Some(net) = self.net_mut(index) {
             net.takes = takes;
         }
@@ -348,7 +348,7 @@ impl World {
         if self.has_second_handle(index) {
             has_arrivals |= self.net_mut(index + 1).is_some_and(|net| net.has_arrivals());
         }
-        let seat = &mut self.seats[index];
+        let seat = &mut self.nodes[index];
         // A reader whose subscription is over takes nothing any more, and would be called without end.
         let is_over = is_long && matches!(&seat.actor, Actor::Subscriber(_, reading) if reading.ended);
         let busy = work > 0 || has_arrivals && !is_over || is_long && seat.actor.is_restless();
@@ -373,25 +373,25 @@ impl World {
         }
         sent.truncate(count);
         let weather = match self.phase {
-            RunPhase::Storm => self.plan.weather,
-            _ => NetworkModel { delay_ns: self.plan.weather.delay_ns, ..NetworkModel::default() },
+            RunPhase::Storm => self.plan.network,
+            _ => NetworkModel { delay_ns: self.plan.network.delay_ns, ..NetworkModel::default() },
         };
         self.check_log(index)?;
         for (to, bytes) in &sent {
             let number = self.wire.next_number();
             if let Some(story) = &mut self.story {
-                story.tell_sent(self.now, index, number, to, bytes);
+                story.record_sent(self.now, index, number, to, bytes);
             }
             self.oracle.coverage.count_kind(bytes);
             let said = super::check::SentDatagram { to: *to, from: address(index), bytes };
-            self.check_word(index, &said)?;
+            self.check_datagram(index, &said)?;
             self.trace_digest = digest(&bytes[..bytes.len().min(104)])
                 ^ self.trace_digest.rotate_left(7)
                 ^ self.now.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             if matches!(to, To::Unicast(to) if is_operator(*to)) {
                 self.answer(bytes);
             }
-            for other in 0..self.seats.len() {
+            for other in 0..self.nodes.len() {
                 let group = match to {
                     To::Unicast(to) if *to == address(other) => None,
                     To::Group(group) => Some(*group),
@@ -423,25 +423,25 @@ impl World {
 
     /// The seat of the process that has the handle at `index`.
     fn owner(&self, index: usize) -> usize {
-        match self.seats[index].actor {
+        match self.nodes[index].actor {
             Actor::Handle(owner) => owner,
             _ => index,
         }
     }
 
     fn has_second_handle(&self, index: usize) -> bool {
-        matches!(self.seats.get(index + 1), Some(SimNode { actor: Actor::Handle(owner), .. }) if *owner == index)
+        matches!(self.nodes.get(index + 1), Some(SimNode { actor: Actor::Handle(owner), .. }) if *owner == index)
     }
 
     /// The device of the handle at `index`, if its process runs.
     fn net_mut(&mut self, index: usize) -> Option<&mut SimNet> {
         let owner = self.owner(index);
-        self.seats[owner].actor.net_mut(index - owner)
+        self.nodes[owner].actor.net_mut(index - owner)
     }
 
     /// The log of a replica, before it says anything about it.
     fn check_log(&mut self, index: usize) -> Result<(), Violation> {
-        if let Actor::Replica(machine) = &self.seats[index].actor
+        if let Actor::Replica(machine) = &self.nodes[index].actor
             && let Some(replica) = machine.replica()
         {
             self.oracle.check_replica(index, replica.tail(), replica.core.commit_next())?;
@@ -453,8 +453,8 @@ impl World {
     fn check(&mut self, index: usize, work: usize) -> Result<(), Violation> {
         // Damage stays: a later look finds it.
         let looks =
-            work > 0 && self.steps.is_multiple_of(WORK_STEPS) || self.steps.is_multiple_of(LOOK_STEPS);
-        match &self.seats[index].actor {
+            work > 0 && self.steps.is_multiple_of(WORK_STEPS) || self.steps.is_multiple_of(CHECK_STEPS);
+        match &self.nodes[index].actor {
             Actor::Replica(machine) => {
                 let may_differ = machine.may_refuse();
                 for event in std::mem::take(&mut self.events) {
@@ -462,7 +462,7 @@ impl World {
                     self.oracle.check_node_event(index, &event, may_differ)?;
                 }
                 self.check_handover(index)?;
-                let Actor::Replica(machine) = &self.seats[index].actor else { return Ok(()) };
+                let Actor::Replica(machine) = &self.nodes[index].actor else { return Ok(()) };
                 match machine.replica() {
                     // A ring in which a bit has flipped proves nothing.
                     Some(_) if machine.is_damaged() => Ok(()),
@@ -485,7 +485,7 @@ impl World {
                 if looks {
                     process.core.invariants();
                 }
-                self.oracle.check_publisher(index, work.told_next)
+                self.oracle.check_publisher(index, work.delivered_next)
             }
             Actor::Edge(edge) => {
                 if let Some(process) = edge.process.as_ref().filter(|_| looks) {
@@ -517,14 +517,14 @@ impl World {
 
     /// Whether everything that the healthy ones have to do is done.
     fn is_done(&self, healthy: NodeSet) -> bool {
-        self.seats.iter().enumerate().filter(|(index, _)| healthy >> index & 1 == 1).all(|(index, seat)| {
+        self.nodes.iter().enumerate().filter(|(index, _)| healthy >> index & 1 == 1).all(|(index, seat)| {
             match &seat.actor {
                 Actor::Publisher(Some(process), work) => {
-                    !self.oracle.lacks_word(index)
+                    !self.oracle.lacks_datagram(index)
                         && (work.fenced
                             || work.left == 0
                                 && process.core.is_drained()
-                                && self.oracle.without_fate(index) == 0)
+                                && self.oracle.without_outcome(index) == 0)
                 }
                 Actor::Publisher(None, work) => work.restart_at == Nanos::MAX,
                 Actor::Subscriber(Some(_), reading) => reading.ended || self.oracle.has_delivered_all(index),
@@ -543,9 +543,9 @@ impl World {
     /// not listen to it where it is no member (it asked for votes when it took itself for one), and a leader that
     /// stays broken may never hear it: a quorum that hears that leader commits without it.
     fn stays_behind(&self, promised: Epoch, identity: Identity, healthy: NodeSet) -> bool {
-        let led = self.oracle.ghost.tip().map_or(Epoch::NONE, |tip| self.oracle.tree.stem(tip).epoch);
+        let led = self.oracle.reference.tip().map_or(Epoch::NONE, |tip| self.oracle.tree.stem(tip).epoch);
         let leads = |seat: &SimNode| matches!(&seat.actor, Actor::Replica(machine) if machine.identity == led.leader());
-        let is_heard = self.seats.iter().position(leads).is_some_and(|seat| healthy >> seat & 1 == 1);
+        let is_heard = self.nodes.iter().position(leads).is_some_and(|seat| healthy >> seat & 1 == 1);
         promised > led && !(is_heard && self.members_in_force().contains(&identity))
     }
 
@@ -555,7 +555,7 @@ impl World {
             self.live_ns() / 1_000_000,
             self.oracle.commit_next()
         );
-        for (index, seat) in self.seats.iter().enumerate() {
+        for (index, seat) in self.nodes.iter().enumerate() {
             let health = if healthy >> index & 1 == 1 { "healed" } else { "broken" };
             let _ = match &seat.actor {
                 Actor::Replica(machine) => match &machine.state {
@@ -575,7 +575,7 @@ impl World {
                     "\n  publisher {index} ({health}): {} left, id {:?}, {} without fate, drained {:?}",
                     work.left,
                     work.id,
-                    self.oracle.without_fate(index),
+                    self.oracle.without_outcome(index),
                     process.as_ref().map(|process| process.core.is_drained())
                 ),
                 Actor::Subscriber(Some(process), reading) => write!(
@@ -645,7 +645,7 @@ impl Actor {
     /// Whether it is to be called again soon, whatever comes.
     fn is_restless(&self) -> bool {
         match self {
-            Self::Replica(machine) => machine.replica().is_some_and(|replica| replica.is_restless()),
+            Self::Replica(machine) => machine.replica().is_some_and(|replica| replica.has_pending_work()),
             _ => false,
         }
     }

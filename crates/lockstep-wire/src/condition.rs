@@ -84,13 +84,13 @@ pub struct ConditionRow {
 }
 
 /// Most conditions in one status, the gravest: then it fits the smallest network that may be configured.
-pub const CONDITIONS_TOLD_MAX: usize = 8;
+pub const STATUS_CONDITIONS_MAX: usize = 8;
 
 /// Room for any status.
 pub const STATUS_LEN_MAX: usize = HEADER_LEN
     + size_of::<StatusBody>()
     + MEMBERS_MAX * size_of::<StatusMember>()
-    + CONDITIONS_TOLD_MAX * size_of::<ConditionRow>();
+    + STATUS_CONDITIONS_MAX * size_of::<ConditionRow>();
 
 const _: () = {
     assert!(size_of::<ConditionRow>() == 24);

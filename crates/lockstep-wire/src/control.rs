@@ -225,7 +225,7 @@ pub fn write_epoch_start(
 pub const EPOCH_START_LEN_MAX: usize = 72 + MEMBERS_MAX * 32 + EPOCHS_MAX * 16 + ANCESTORS_MAX * 24;
 
 /// The members in the payload of a birth: at least one, at most [`MEMBERS_MAX`], each replica once.
-pub fn parse_birth(payload: &[u8]) -> Result<impl ExactSizeIterator<Item = MemberBody> + use<'_>, Reject> {
+pub fn parse_genesis(payload: &[u8]) -> Result<impl ExactSizeIterator<Item = MemberBody> + use<'_>, Reject> {
     let rows = payload.len() / 32;
     if !payload.len().is_multiple_of(32) || !(1..=MEMBERS_MAX).contains(&rows) {
         return Err(Reject::Body);
@@ -381,7 +381,7 @@ pub const DAY_LEN_MAX: usize = 10;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct DayMark<'a> {
     /// Whether it begins, or ends.
-    pub begins: bool,
+    pub is_start: bool,
     /// The day's name: 1 to [`DAY_LEN_MAX`] ASCII letters and digits; none where one ends.
     pub name: &'a str,
 }
@@ -403,12 +403,12 @@ impl<'a> DayMark<'a> {
         };
         let name = std::str::from_utf8(name).map_err(|_| Reject::Body)?;
         let fits = if begins { Self::is_name(name) } else { name.is_empty() };
-        fits.then_some(Self { begins, name }).ok_or(Reject::Body)
+        fits.then_some(Self { is_start: begins, name }).ok_or(Reject::Body)
     }
 
     /// Writes the payload and returns its bytes. The name has been judged by whoever took it from a user.
     pub fn write(&self, out: &mut [u8; 1 + DAY_LEN_MAX]) -> usize {
-        out[0] = if self.begins { 1 } else { 2 };
+        out[0] = if self.is_start { 1 } else { 2 };
         out[1..=self.name.len()].copy_from_slice(self.name.as_bytes());
         1 + self.name.len()
     }

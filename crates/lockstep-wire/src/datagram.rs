@@ -47,7 +47,7 @@ pub struct NackBody {
 
 /// Flag of a promise or a grant: its sender's journal takes nothing more for the present, so that it acknowledges
 /// nothing whoever leads.
-pub const BALLOT_NO_ROOM: u16 = 1;
+pub const BALLOT_JOURNAL_FULL: u16 = 1;
 /// Flag of a nack: it asks for the epoch start of `header.epoch` and has no ranges.
 pub const NACK_EPOCH_START: u16 = 1;
 /// Most ranges in one nack.
@@ -87,7 +87,7 @@ pub enum RepairReject {
 
 impl RepairReject {
     /// Whether the giver will not give this range later either.
-    pub fn gives_up(self) -> bool {
+    pub fn is_final(self) -> bool {
         matches!(self, Self::TooOld | Self::Replay | Self::Dropped)
     }
 
@@ -143,7 +143,7 @@ pub struct RepairRejectBody {
 pub struct RepairTrailer {
     /// The giver's [`Identity`], packed in the low 36 bits; above it the low 28 bits of its history, whose commit is
     /// told here ([`RepairTrailer::is_of`]).
-    pub giver: u64,
+    pub repairer: u64,
     /// The epoch of its log.
     pub accepted: u64,
     /// Its commit.
@@ -157,13 +157,13 @@ pub struct RepairTrailer {
 impl RepairTrailer {
     /// Who gives.
     pub fn giver(&self) -> Identity {
-        Identity::from_packed(self.giver)
+        Identity::from_packed(self.repairer)
     }
 
     /// Whether the giver speaks of this history. A frame may be of a former one: what is known of it to be committed
     /// is so in one later history, and not in another that was founded on the same.
     pub fn is_of(&self, history: u64) -> bool {
-        self.giver >> IDENTITY_BITS == history & HISTORY_MASK
+        self.repairer >> IDENTITY_BITS == history & HISTORY_MASK
     }
 }
 
@@ -191,7 +191,7 @@ pub enum QueryKind {
     /// The identity in the name is dead: go on without it ([`super::CommandResultBody`], as for a handover).
     DeclareDead = 5,
     /// No group brings you: speak to me. A leader answers with its heartbeat, who stands by with its ack.
-    Pulse = 6,
+    Probe = 6,
 }
 
 impl QueryKind {
@@ -203,7 +203,7 @@ impl QueryKind {
             3 => Self::Status,
             4 => Self::Handover,
             5 => Self::DeclareDead,
-            6 => Self::Pulse,
+            6 => Self::Probe,
             _ => return None,
         })
     }
@@ -211,7 +211,7 @@ impl QueryKind {
     /// Whether a question about it may have a name of this length.
     fn takes_len(self, len: usize) -> bool {
         match self {
-            Self::Node | Self::Status | Self::Pulse => len == 0,
+            Self::Node | Self::Status | Self::Probe => len == 0,
             Self::Publisher | Self::DeclareDead => (1..=NAME_LEN_MAX).contains(&len),
             Self::Handover => len <= NAME_LEN_MAX,
         }
@@ -345,11 +345,11 @@ pub enum Datagram<'a> {
     /// A nack and its ranges.
     Nack(&'a Header, NackBody, Ranges<'a>),
     /// An answer.
-    Answer(&'a Header, RepairRejectBody),
+    RepairReject(&'a Header, RepairRejectBody),
     /// A question and the name in it, which may be empty.
-    Question(&'a Header, QueryBody, &'a str),
+    Query(&'a Header, QueryBody, &'a str),
     /// A reply.
-    Reply(&'a Header, QueryReplyBody),
+    QueryReply(&'a Header, QueryReplyBody),
     /// A candidate's request for promises.
     Prepare(&'a Header, BallotBody),
     /// A promise.
@@ -361,13 +361,13 @@ pub enum Datagram<'a> {
     /// I do.
     Grant(&'a Header, BallotBody),
     /// A watcher's notice.
-    Down(&'a Header, DeathNoticeBody),
+    DeathNotice(&'a Header, DeathNoticeBody),
     /// A leader stops stamping.
     StepDown(&'a Header, StepDownBody),
     /// A status, its members, and what is amiss.
     Status(&'a Header, StatusBody, StatusMembers<'a>, ConditionRows<'a>),
     /// A verdict.
-    Verdict(&'a Header, CommandResultBody),
+    CommandResult(&'a Header, CommandResultBody),
     /// A join.
     Join(&'a Header, JoinBody),
     /// A lease.
@@ -379,9 +379,9 @@ pub enum Datagram<'a> {
     /// A mark between its frames.
     ReplayMark(&'a Header, ReplayBody),
     /// What a leader tells publishers.
-    Notice(&'a Header, NoticeRows<'a>),
+    PublisherNotice(&'a Header, NoticeRows<'a>),
     /// Who lives under the sender's identity.
-    Presence(&'a Header, IdentityProbeBody),
+    IdentityProbe(&'a Header, IdentityProbeBody),
 }
 
 impl<'a> Datagram<'a> {
@@ -431,13 +431,13 @@ impl<'a> Datagram<'a> {
                 }
                 Self::Nack(header, body(bytes)?, ranges)
             }
-            Kind::Answer => {
+            Kind::RepairReject => {
                 ends(header, size_of::<RepairRejectBody>(), 0)?;
                 let body: RepairRejectBody = body(bytes)?;
                 RepairReject::from_u32(body.reason).ok_or(Reject::Body)?;
-                Self::Answer(header, body)
+                Self::RepairReject(header, body)
             }
-            Kind::Question => {
+            Kind::Query => {
                 let asked: QueryBody = body(bytes)?;
                 let len = asked.name_len as usize;
                 let topic = QueryKind::from_u32(asked.topic).ok_or(Reject::Body)?;
@@ -450,15 +450,15 @@ impl<'a> Datagram<'a> {
                 if !topic.takes(name) {
                     return Err(Reject::Body);
                 }
-                Self::Question(header, asked, name)
+                Self::Query(header, asked, name)
             }
-            Kind::Reply => {
+            Kind::QueryReply => {
                 ends(header, size_of::<QueryReplyBody>(), 0)?;
-                Self::Reply(header, body(bytes)?)
+                Self::QueryReply(header, body(bytes)?)
             }
             kind @ (Kind::Prepare | Kind::Promise | Kind::Refuse | Kind::PreVote | Kind::Grant) => {
                 let answers = matches!(kind, Kind::Promise | Kind::Grant);
-                ends(header, size_of::<BallotBody>(), if answers { BALLOT_NO_ROOM } else { 0 })?;
+                ends(header, size_of::<BallotBody>(), if answers { BALLOT_JOURNAL_FULL } else { 0 })?;
                 let said: BallotBody = body(bytes)?;
                 // Nobody votes about round 0, which nobody leads.
                 if super::Epoch(said.ballot).round() == 0 {
@@ -472,9 +472,9 @@ impl<'a> Datagram<'a> {
                     _ => Self::Grant(header, said),
                 }
             }
-            Kind::Down => {
+            Kind::DeathNotice => {
                 ends(header, size_of::<DeathNoticeBody>(), 0)?;
-                Self::Down(header, body(bytes)?)
+                Self::DeathNotice(header, body(bytes)?)
             }
             Kind::StepDown => {
                 ends(header, size_of::<StepDownBody>(), 0)?;
@@ -489,17 +489,17 @@ impl<'a> Datagram<'a> {
                 let listed = StatusMembers::check(header, &said, bytes)?;
                 Self::Status(header, said, listed, ConditionRows::check(header, members, bytes)?)
             }
-            Kind::Verdict => {
+            Kind::CommandResult => {
                 ends(header, size_of::<CommandResultBody>(), 0)?;
                 let said: CommandResultBody = body(bytes)?;
                 let is_order = matches!(
                     QueryKind::from_u32(said.topic),
                     Some(QueryKind::Handover | QueryKind::DeclareDead)
                 );
-                if !is_order || said.denied != 0 && CommandReject::from_u32(said.denied).is_none() {
+                if !is_order || said.reject != 0 && CommandReject::from_u32(said.reject).is_none() {
                     return Err(Reject::Body);
                 }
-                Self::Verdict(header, said)
+                Self::CommandResult(header, said)
             }
             Kind::Join => {
                 ends(header, size_of::<JoinBody>(), 0)?;
@@ -524,13 +524,13 @@ impl<'a> Datagram<'a> {
                     _ => Self::ReplayMark(header, said),
                 }
             }
-            Kind::Notice => {
+            Kind::PublisherNotice => {
                 ends(header, header.count as usize * size_of::<NoticeRow>(), 0)?;
-                Self::Notice(header, NoticeRows::check(header, bytes)?)
+                Self::PublisherNotice(header, NoticeRows::check(header, bytes)?)
             }
-            Kind::Presence => {
+            Kind::IdentityProbe => {
                 ends(header, size_of::<IdentityProbeBody>(), 0)?;
-                Self::Presence(header, body(bytes)?)
+                Self::IdentityProbe(header, body(bytes)?)
             }
             Kind::Frame | Kind::Submission | Kind::Ack | Kind::Stage | Kind::Switch => {
                 return Err(Reject::Kind);
@@ -569,12 +569,12 @@ pub fn write_nack(out: &mut [u8], mut header: Header, token: u64, ranges: &[SeqR
 }
 
 /// Writes an answer; as [`write_heartbeat`].
-pub fn write_answer(out: &mut [u8], header: Header, body: RepairRejectBody) -> usize {
+pub fn write_repair_reject(out: &mut [u8], header: Header, body: RepairRejectBody) -> usize {
     write(out, header, bytemuck::bytes_of(&body), &[])
 }
 
 /// Writes a question about `name` (empty where the topic needs none).
-pub fn write_question(out: &mut [u8], header: Header, token: u64, topic: QueryKind, name: &str) -> usize {
+pub fn write_query(out: &mut [u8], header: Header, token: u64, topic: QueryKind, name: &str) -> usize {
     let body = QueryBody { token, topic: topic as u32, name_len: name.len() as u32 };
     write(out, header, bytemuck::bytes_of(&body), name.as_bytes())
 }
@@ -599,7 +599,7 @@ pub fn write_step_down(out: &mut [u8], header: Header, body: StepDownBody) -> us
     write(out, header, bytemuck::bytes_of(&body), &[])
 }
 
-/// Writes a status, at most [`super::MEMBERS_MAX`] members and [`super::CONDITIONS_TOLD_MAX`] conditions into `out`
+/// Writes a status, at most [`super::MEMBERS_MAX`] members and [`super::STATUS_CONDITIONS_MAX`] conditions into `out`
 /// (at least [`super::STATUS_LEN_MAX`]); returns its bytes.
 pub fn write_status(
     out: &mut [u8],
@@ -619,7 +619,7 @@ pub fn write_status(
 }
 
 /// Writes a verdict; as [`write_heartbeat`].
-pub fn write_verdict(out: &mut [u8], header: Header, body: CommandResultBody) -> usize {
+pub fn write_command_result(out: &mut [u8], header: Header, body: CommandResultBody) -> usize {
     write(out, header, bytemuck::bytes_of(&body), &[])
 }
 
@@ -651,7 +651,8 @@ pub fn repair_trailer(
     frame: &Header,
 ) -> [u8; REPAIR_TRAILER_LEN] {
     let giver = giver.packed() | (history & HISTORY_MASK) << IDENTITY_BITS;
-    let mut trailer = RepairTrailer { giver, accepted: accepted.0, commit_next, token, tag: [0; 2] };
+    let mut trailer =
+        RepairTrailer { repairer: giver, accepted: accepted.0, commit_next, token, tag: [0; 2] };
     trailer.tag[0] = trailer_checksum(bytemuck::bytes_of(&trailer), frame);
     bytemuck::cast(trailer)
 }

@@ -27,13 +27,13 @@ pub enum EntryKind {
     /// A trading day begins or ends: a message of its own kind, of whoever keeps the calendar ([`super::DayMark`]).
     Day = 4,
     /// Entry 1 of a history: the identities that it begins with.
-    Birth = 16,
+    Genesis = 16,
     /// The first entry of an epoch.
     EpochStart = 17,
     /// One identity joins or leaves the membership.
     Membership = 18,
     /// The change of the membership before it is committed, which its frame's `commit_next` says; no payload.
-    Settled = 19,
+    ChangeCommitted = 19,
 }
 
 impl EntryKind {
@@ -51,10 +51,10 @@ impl EntryKind {
             2 => Self::Open,
             3 => Self::Close,
             4 => Self::Day,
-            16 => Self::Birth,
+            16 => Self::Genesis,
             17 => Self::EpochStart,
             18 => Self::Membership,
-            19 => Self::Settled,
+            19 => Self::ChangeCommitted,
             _ => return None,
         })
     }
@@ -173,7 +173,7 @@ impl<'a> Entry<'a> {
 
     /// Whether `other` says the same to the same.
     #[inline]
-    pub fn says(&self, other: &Entry<'_>) -> bool {
+    pub fn is_set(&self, other: &Entry<'_>) -> bool {
         (self.header.destination, self.header.flags) == (other.header.destination, other.header.flags)
             && self.payload == other.payload
     }

@@ -31,11 +31,11 @@ pub enum Kind {
     /// A request for missing frames.
     Nack = 5,
     /// Why a request brings no frames.
-    Answer = 6,
+    RepairReject = 6,
     /// A unicast question about a node or a publisher.
-    Question = 7,
+    Query = 7,
     /// Its reply.
-    Reply = 8,
+    QueryReply = 8,
     /// A candidate asks to be promised a ballot.
     Prepare = 9,
     /// The vow to refuse every epoch below a ballot, and the log that it is given with.
@@ -47,13 +47,13 @@ pub enum Kind {
     /// Somebody misses it too.
     Grant = 13,
     /// The watcher of a leader announces its death.
-    Down = 14,
+    DeathNotice = 14,
     /// A leader that stops stamping says who is to follow.
     StepDown = 15,
     /// Where a node stands, and whom it sees: for operators.
     Status = 16,
     /// Whether an operator's order is taken.
-    Verdict = 17,
+    CommandResult = 17,
     /// Between devices: somebody wants groups sent to it by unicast, or no longer.
     Join = 18,
     /// Between devices: whether they are sent to it.
@@ -65,9 +65,9 @@ pub enum Kind {
     /// Over TCP, between frames: no frame is there for the present, or none follows any more.
     ReplayMark = 22,
     /// The leader tells publishers what it misses of them.
-    Notice = 24,
+    PublisherNotice = 24,
     /// Between two processes under one identity: who lives, and since when.
-    Presence = 25,
+    IdentityProbe = 25,
     /// Journal only: from here on frames are staged beside the log (S7).
     Stage = 128,
     /// Journal only: the staged frames are the log now (S7).
@@ -84,25 +84,25 @@ impl Kind {
             3 => Self::Submission,
             4 => Self::Ack,
             5 => Self::Nack,
-            6 => Self::Answer,
-            7 => Self::Question,
-            8 => Self::Reply,
+            6 => Self::RepairReject,
+            7 => Self::Query,
+            8 => Self::QueryReply,
             9 => Self::Prepare,
             10 => Self::Promise,
             11 => Self::Refuse,
             12 => Self::PreVote,
             13 => Self::Grant,
-            14 => Self::Down,
+            14 => Self::DeathNotice,
             15 => Self::StepDown,
             16 => Self::Status,
-            17 => Self::Verdict,
+            17 => Self::CommandResult,
             18 => Self::Join,
             19 => Self::Lease,
             20 => Self::ReplayRequest,
             21 => Self::ReplayAnswer,
             22 => Self::ReplayMark,
-            24 => Self::Notice,
-            25 => Self::Presence,
+            24 => Self::PublisherNotice,
+            25 => Self::IdentityProbe,
             128 => Self::Stage,
             129 => Self::Switch,
             _ => return None,

@@ -29,7 +29,7 @@ pub struct JoinBody {
 #[repr(u32)]
 pub enum LeaseReply {
     /// The groups are sent, for `lasts_ms`.
-    Given = 1,
+    Granted = 1,
     /// Not yet: the join is to come again with this `proof`, which only who hears at its address can know.
     Prove = 2,
     /// There is no room for one more.
@@ -41,7 +41,7 @@ pub enum LeaseReply {
 impl LeaseReply {
     /// The one with this number, if there is one.
     pub fn from_u32(term: u32) -> Option<Self> {
-        [Self::Given, Self::Prove, Self::Full, Self::Multicast]
+        [Self::Granted, Self::Prove, Self::Full, Self::Multicast]
             .into_iter()
             .find(|known| *known as u32 == term)
     }

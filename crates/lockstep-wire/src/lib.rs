@@ -13,22 +13,22 @@
 //! | [`Kind::Ack`] | replica → all | control group | once per poll batch that stored something | epoch, next, chain |
 //! | [`Kind::Nack`] | anyone → replica | unicast | frames are missing | ranges, or "start of epoch e" |
 //! | [`Kind::Frame`] + [`RepairTrailer`] | replica → asker, or all | unicast; data group where several ask | it has them | the frame as sent, and who gives it |
-//! | [`Kind::Answer`] | replica → asker | unicast | it has not | a [`RepairReject`] |
-//! | [`Kind::Question`] | anyone → replica | unicast | open, resume, bootstrap, operators' commands | a [`QueryKind`] |
-//! | [`Kind::Reply`] | replica → asker | unicast | always | [`QueryReplyBody`] |
+//! | [`Kind::RepairReject`] | replica → asker | unicast | it has not | a [`RepairReject`] |
+//! | [`Kind::Query`] | anyone → replica | unicast | open, resume, bootstrap, operators' commands | a [`QueryKind`] |
+//! | [`Kind::QueryReply`] | replica → asker | unicast | always | [`QueryReplyBody`] |
 //! | [`Kind::Status`] | replica → asker | unicast | [`QueryKind::Status`] was asked | [`StatusBody`], the members as it sees them, what is amiss |
-//! | [`Kind::Verdict`] | replica → asker | unicast | an operator's order was heard | [`CommandResultBody`] |
+//! | [`Kind::CommandResult`] | replica → asker | unicast | an operator's order was heard | [`CommandResultBody`] |
 //! | [`Kind::PreVote`], [`Kind::Grant`] | standby → all | control group | the leader is missed | [`BallotBody`] |
 //! | [`Kind::Prepare`], [`Kind::Promise`] | replica → all | control group | somebody is to take over | [`BallotBody`], where its log ends |
 //! | [`Kind::Refuse`] | replica → all | control group | a superseded epoch was heard | [`BallotBody`] |
-//! | [`Kind::Down`] | watcher → all | control group | its leader's stamping thread is gone | [`DeathNoticeBody`] |
+//! | [`Kind::DeathNotice`] | watcher → all | control group | its leader's stamping thread is gone | [`DeathNoticeBody`] |
 //! | [`Kind::StepDown`] | leader → all | control group | it stops stamping | [`StepDownBody`] |
 //! | [`Kind::Join`] | device → replica's device | unicast | every second, where groups come by unicast | [`JoinBody`] |
 //! | [`Kind::Lease`] | replica's device → device | unicast | a join was heard | [`LeaseBody`] |
 //! | [`Kind::ReplayRequest`] | reader → replica or archiver | TCP | it needs what no ring holds | [`ReplayRequestBody`] |
 //! | [`Kind::ReplayAnswer`], [`Kind::ReplayMark`] | replica → reader | TCP | before the frames, and where none follow | [`ReplayBody`] |
-//! | [`Kind::Notice`] | leader → publishers | control group | their numbers are missed, their share is used up, or an open finds no room | [`NoticeRow`]s |
-//! | [`Kind::Presence`] | replica → its own identity | control group | another process speaks under it; and the answer | [`IdentityProbeBody`] |
+//! | [`Kind::PublisherNotice`] | leader → publishers | control group | their numbers are missed, their share is used up, or an open finds no room | [`NoticeRow`]s |
+//! | [`Kind::IdentityProbe`] | replica → its own identity | control group | another process speaks under it; and the answer | [`IdentityProbeBody`] |
 //! | [`Kind::Stage`], [`Kind::Switch`] | – | journal only | a suffix is replaced (S7) | from seq, epoch |
 
 #![forbid(unsafe_code)]

@@ -41,7 +41,7 @@ pub struct NoticeRow {
     /// The exclusive bound.
     pub to: PublisherSeq,
     /// A [`PublisherNotice`].
-    pub told: u32,
+    pub notice: u32,
     /// Zero.
     pub reserved: u32,
 }
@@ -70,7 +70,7 @@ impl<'a> NoticeRows<'a> {
             return Err(Reject::Count);
         }
         let rows = Self(&bytes[HEADER_LEN..header.length as usize]);
-        let is_sound = |row: NoticeRow| match PublisherNotice::from_u32(row.told) {
+        let is_sound = |row: NoticeRow| match PublisherNotice::from_u32(row.notice) {
             Some(PublisherNotice::Missing | PublisherNotice::Throttled) => {
                 row.reserved == 0 && row.from > 0 && row.from < row.to
             }

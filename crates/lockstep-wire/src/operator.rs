@@ -1,7 +1,7 @@
 //! What an operator's commands ask and are told: where a node stands and whom it sees, and whether an
 //! order is taken.
 
-use super::{CONDITIONS_TOLD_MAX, HEADER_LEN, Header, MEMBERS_MAX, MemberBody, Nanos, Reject, Seq};
+use super::{HEADER_LEN, Header, MEMBERS_MAX, MemberBody, Nanos, Reject, STATUS_CONDITIONS_MAX, Seq};
 use bytemuck::{Pod, Zeroable};
 
 /// Why a node last missed, or gave up, a leadership.
@@ -18,7 +18,7 @@ pub enum LeaderLossReason {
     /// It was silent.
     Silence = 3,
     /// It is heard and makes no progress: it does not hear us, or no quorum.
-    Deaf = 4,
+    NoProgress = 4,
     /// A member refused its epoch.
     Refused = 5,
 }
@@ -26,7 +26,7 @@ pub enum LeaderLossReason {
 impl LeaderLossReason {
     /// The one with this number, if there is one.
     pub fn from_u8(suspicion: u8) -> Option<Self> {
-        [Self::None, Self::Down, Self::StepDown, Self::Silence, Self::Deaf, Self::Refused]
+        [Self::None, Self::Down, Self::StepDown, Self::Silence, Self::NoProgress, Self::Refused]
             .into_iter()
             .find(|known| *known as u8 == suspicion)
     }
@@ -65,9 +65,9 @@ pub enum CommandReject {
     /// The identity is heard, and so not dead.
     Alive = 14,
     /// A node cannot declare itself dead.
-    Oneself = 15,
+    SelfDeclared = 15,
     /// Of two members one is replaced only by its own consent: it is declared dead first.
-    Pair = 16,
+    TwoMembers = 16,
 }
 
 impl CommandReject {
@@ -86,8 +86,8 @@ impl CommandReject {
         Self::NotTwo,
         Self::Incomplete,
         Self::Alive,
-        Self::Oneself,
-        Self::Pair,
+        Self::SelfDeclared,
+        Self::TwoMembers,
     ];
 
     /// The reason with this number, if there is one; 0 is "taken".
@@ -105,7 +105,7 @@ pub struct CommandResultBody {
     /// The question's.
     pub topic: u32,
     /// 0: the order is taken; else a [`CommandReject`].
-    pub denied: u32,
+    pub reject: u32,
 }
 
 /// Behind a status's header (`epoch`: accepted, `first_seq`: next, `commit_next`: known committed);
@@ -131,9 +131,9 @@ pub struct StatusBody {
     /// How long ago; [`AGE_NEVER`] if nobody was.
     pub suspected_age_ns: Nanos,
     /// Whose change this leader denied last, packed.
-    pub denied_member: u64,
+    pub rejected_member: u64,
     /// How long ago; [`AGE_NEVER`] if none was.
-    pub denied_age_ns: Nanos,
+    pub rejected_age_ns: Nanos,
     /// Why: a [`CommandReject`]; 0 if none was.
     pub denied: u32,
     /// The node's role, as in a reply.
@@ -180,7 +180,7 @@ impl<'a> StatusMembers<'a> {
     /// Judges the rows and the words of `body` in the datagram of `header`.
     pub(super) fn check(header: &Header, body: &StatusBody, bytes: &'a [u8]) -> Result<Self, Reject> {
         let members = usize::from(header.count);
-        if members > MEMBERS_MAX || usize::from(body.conditions) > CONDITIONS_TOLD_MAX {
+        if members > MEMBERS_MAX || usize::from(body.conditions) > STATUS_CONDITIONS_MAX {
             return Err(Reject::Count);
         }
         let at = HEADER_LEN + size_of::<StatusBody>();

@@ -12,18 +12,18 @@ pub struct IdentityProbeBody {
     pub process_nonce: u64,
     /// When the speaker's process began, by its own clock, in nanoseconds since the Unix epoch; `Nanos::MAX` until it has
     /// looked whether another process of its identity lives.
-    pub born: Nanos,
+    pub started_at: Nanos,
     /// Drawn by who asks, for this question alone; echoed by who answers.
     pub token: u64,
     /// An answer: the process nonce of who asked. A question: 0.
-    pub answers: u64,
+    pub echoed_token: u64,
 }
 
 const _: () = assert!(size_of::<IdentityProbeBody>() == 32);
 
 impl IdentityProbeBody {
     /// Whether it asks.
-    pub fn asks(&self) -> bool {
-        self.answers == 0
+    pub fn is_query(&self) -> bool {
+        self.echoed_token == 0
     }
 }

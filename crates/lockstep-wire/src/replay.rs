@@ -31,7 +31,7 @@ pub struct ReplayRequestBody {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct ReplayBody {
-    /// The first seq of the frame that would follow next; with [`ReplayEndReason::Beyond`] where the giver's history begins.
+    /// The first seq of the frame that would follow next; with [`ReplayEndReason::BeyondCommit`] where the giver's history begins.
     pub next: Seq,
     /// The oldest seq that the giver holds.
     pub oldest_seq: Seq,
@@ -60,7 +60,7 @@ pub enum ReplayEndReason {
     /// As many readers as the giver serves are connected.
     TooMany = 6,
     /// The giver leads: it stamps, and others replay.
-    Leads = 7,
+    IsLeader = 7,
     /// Its journal is damaged there.
     Damaged = 8,
     /// It stops.
@@ -68,7 +68,7 @@ pub enum ReplayEndReason {
     /// What came is no request.
     Malformed = 10,
     /// The asker read a former history beyond the seq at which the giver's was founded on it: `next` of the answer.
-    Beyond = 11,
+    BeyondCommit = 11,
 }
 
 impl ReplayEndReason {
@@ -80,11 +80,11 @@ impl ReplayEndReason {
         Self::OtherHistory,
         Self::ChainMismatch,
         Self::TooMany,
-        Self::Leads,
+        Self::IsLeader,
         Self::Damaged,
         Self::Stopping,
         Self::Malformed,
-        Self::Beyond,
+        Self::BeyondCommit,
     ];
 
     /// The one with this number, if there is one.
@@ -101,11 +101,11 @@ impl ReplayEndReason {
             Self::OtherHistory => "the stream there is another history",
             Self::ChainMismatch => "the chain at that seq differs: another log was read",
             Self::TooMany => "too many readers are connected",
-            Self::Leads => "it leads, and leaves replays to the others",
+            Self::IsLeader => "it leads, and leaves replays to the others",
             Self::Damaged => "its journal is damaged there",
             Self::Stopping => "it stops",
             Self::Malformed => "it did not understand the request",
-            Self::Beyond => "the history there was founded on an earlier seq of the one that was read",
+            Self::BeyondCommit => "the history there was founded on an earlier seq of the one that was read",
         }
     }
 }

@@ -99,7 +99,7 @@ pub struct ClientCounters {
     /// Datagrams that were refused.
     pub malformed: u64,
     /// Datagrams of another session.
-    pub foreign: u64,
+    pub other_session: u64,
     /// Messages that were there already: copies of the other feed, late ones, repeated answers.
     pub copies: u64,
     /// Messages too far ahead to be kept.
@@ -138,7 +138,7 @@ struct Slot {
 }
 
 /// What a slot may keep of memory while it is empty.
-const SLOT_CAPACITY_KEPT: usize = 2_048;
+const SLOT_CAPACITY_RETAINED: usize = 2_048;
 
 impl Ahead {
     fn slot(&self, seq: u64) -> usize {
@@ -179,7 +179,7 @@ impl Ahead {
     /// Gives memory of large messages back.
     fn drop_memory(&mut self, at: usize) {
         let slot = &mut self.slots[at];
-        if slot.seq == 0 && slot.bytes.capacity() > SLOT_CAPACITY_KEPT {
+        if slot.seq == 0 && slot.bytes.capacity() > SLOT_CAPACITY_RETAINED {
             slot.bytes = Vec::new();
         }
     }
@@ -285,7 +285,7 @@ impl Client {
         let datagram = Downstream::decode(bytes).inspect_err(|_| self.counters.malformed += 1)?;
         let session = *self.session.get_or_insert(datagram.session());
         if datagram.session() != session {
-            self.counters.foreign += 1;
+            self.counters.other_session += 1;
             let is_new = self.foreign.replace(datagram.session()) != Some(datagram.session());
             let (to, seq) = (datagram.session(), datagram.seq());
             let said = is_new.then_some(Event::SessionChanged { from: session, to, seq });
@@ -335,7 +335,7 @@ impl Client {
     }
 
     /// What can be delivered of what is kept, and the end.
-    fn next_kept(&mut self) -> Option<Event<'_>> {
+    fn next_buffered(&mut self) -> Option<Event<'_>> {
         if self.is_ended {
             return None;
         }
@@ -432,7 +432,7 @@ impl Client {
         if let Some((from, to)) = self.next_lost() {
             return Some(Event::Lost { from, to });
         }
-        self.next_kept()
+        self.next_buffered()
     }
 }
 
@@ -458,7 +458,7 @@ impl Intake<'_, '_> {
             return Some(event);
         }
         self.messages = None;
-        self.client.next_kept()
+        self.client.next_buffered()
     }
 }
 

@@ -138,7 +138,7 @@ impl Clients {
         let mut whereabouts = Whereabouts::default();
         for client in self.clients.iter().filter(|client| !client.is_done()) {
             let is_served = client.knows && client.cut_at.is_none();
-            *if is_served { &mut whereabouts.at[client.gateway] } else { &mut whereabouts.away } += 1;
+            *if is_served { &mut whereabouts.at[client.gateway] } else { &mut whereabouts.unavailable } += 1;
         }
         if whereabouts != self.whereabouts {
             self.whereabouts = whereabouts;

@@ -109,7 +109,7 @@ impl Killer {
             Phase::Calm { since } => {
                 let gateway = self.kills.len() % GATEWAYS;
                 // A kill that meets nobody would show nothing.
-                let may_kill = clients.at[gateway] > 0 && clients.away == 0;
+                let may_kill = clients.at[gateway] > 0 && clients.unavailable == 0;
                 if self.left == 0 || !may_kill || now < since + PAUSE_NS {
                     return Ok(Step::Waits);
                 }
@@ -121,7 +121,7 @@ impl Killer {
             }
             Phase::Killed { since, gateway } => {
                 self.check(since, gateway, "its clients were served by the other one")?;
-                if clients.at[gateway] > 0 || clients.away > 0 || now < since + PAUSE_NS {
+                if clients.at[gateway] > 0 || clients.unavailable > 0 || now < since + PAUSE_NS {
                     return Ok(Step::Waits);
                 }
                 process(gateways, gateway)?.revive()?;

@@ -64,7 +64,7 @@ const GATEWAYS: usize = 2;
 /// How long the replicas may take to start, to agree at the end, and to stop.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a round of questions waits for the last replica.
-const ASK_ROUND: Duration = Duration::from_millis(200);
+const QUERY_ROUND: Duration = Duration::from_millis(200);
 /// From the word to the publishers until the first order is due.
 const HEAD_START_NS: Nanos = 50_000_000;
 
@@ -188,9 +188,9 @@ impl Demo<'_> {
             direct: self.args.direct,
             transport: self.args.wire.transport,
             rehearse: self.args.rehearse.keys(),
-            strikes_asked: kill_leader,
+            failures_requested: kill_leader,
             strikes: striker.map_or_else(Vec::new, FailureDriver::into_strikes),
-            kills_asked: kill_gateway,
+            kills_requested: kill_gateway,
             kills: killer.map_or_else(Vec::new, Killer::into_kills),
             began,
             cores: self.cores.len(),
@@ -279,7 +279,7 @@ impl Demo<'_> {
     /// Waits for one leader and two standbys, and returns the leader's id.
     fn await_roles(&self, servers: &mut Servers) -> Result<u32, Failure> {
         let mut leader = None;
-        self.ask_until(servers, "one leads and the others stand by", |states| {
+        self.query_until(servers, "one leads and the others stand by", |states| {
             let is = |role: Role| states.iter().filter(move |state| state.role == role);
             leader = is(Role::Leader).next().map(|state| state.identity.replica);
             leader.is_some() && is(Role::Standby).count() + 1 == REPLICAS as usize
@@ -291,7 +291,7 @@ impl Demo<'_> {
     /// nobody publishes any more, that is where the stream ends.
     fn await_still(&self, servers: &mut Servers) -> Result<Seq, Failure> {
         let mut next = 0;
-        self.ask_until(servers, "every replica holds the same, and all of it is committed", |states| {
+        self.query_until(servers, "every replica holds the same, and all of it is committed", |states| {
             next = states.iter().map(|state| state.accept_next).max().unwrap_or(0);
             states.len() == REPLICAS as usize
                 && states.iter().all(|state| state.accept_next == next && state.commit_next == next)
@@ -299,7 +299,7 @@ impl Demo<'_> {
         Ok(next)
     }
 
-    fn ask_until(
+    fn query_until(
         &self,
         servers: &mut Servers,
         what: &str,
@@ -310,7 +310,7 @@ impl Demo<'_> {
         let clock = Clock::start();
         let deadline = clock.now() + PATIENCE.as_nanos() as Nanos;
         loop {
-            let answers = questioner.nodes(&endpoint.replicas, ASK_ROUND);
+            let answers = questioner.nodes(&endpoint.replicas, QUERY_ROUND);
             let states: Vec<_> = answers.into_iter().flatten().collect();
             if is_so(&states) {
                 return Ok(());

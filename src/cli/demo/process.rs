@@ -125,7 +125,7 @@ impl Process {
                 Some(status) if status.success() => return Ok(()),
                 Some(status) => return Err(self.died(status)),
                 None if clock.now() > deadline => {
-                    let last = self.last_words();
+                    let last = self.stderr_tail();
                     let what =
                         format!("{} did not end within {patience:?}; its last words:\n{last}", self.name);
                     return Err(Failure::new(NOT_READY, what));
@@ -141,7 +141,7 @@ impl Process {
             Err(failure) => failure,
             Ok(()) => {
                 let what =
-                    format!("{} ended without a summary; its last words:\n{}", self.name, self.last_words());
+                    format!("{} ended without a summary; its last words:\n{}", self.name, self.stderr_tail());
                 Failure::new(FAILED, what)
             }
         }
@@ -155,11 +155,11 @@ impl Process {
     /// Its own code says why it ended; one that a signal ended has none.
     fn died(&self, status: ExitStatus) -> Failure {
         let code = status.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
-        let what = format!("{} ended early ({status}); its last words:\n{}", self.name, self.last_words());
+        let what = format!("{} ended early ({status}); its last words:\n{}", self.name, self.stderr_tail());
         Failure::new(code.unwrap_or(FAILED), what)
     }
 
-    fn last_words(&self) -> String {
+    fn stderr_tail(&self) -> String {
         let text = fs::read(&self.stderr).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<_> = text.lines().collect();

@@ -52,7 +52,9 @@ pub fn run(args: &DemoPublisherArgs) -> Result<u8, Failure> {
             PublisherEvent::Committed { .. } => committed += 1,
             PublisherEvent::Fenced { .. } => ended = Some((FENCED, "fenced by another demo's publisher")),
             PublisherEvent::Closed { .. } => ended = Some((FAILED, "closed by somebody else")),
-            PublisherEvent::Lost => ended = Some((FAILED, "further behind than any replica remembers")),
+            PublisherEvent::OutcomesUnknown => {
+                ended = Some((FAILED, "further behind than any replica remembers"))
+            }
             _ => {}
         });
         if let Some((code, why)) = ended {

@@ -60,11 +60,11 @@ pub struct Report {
     /// How the network was to be worse than it is: keys of `[rehearse]`.
     pub rehearse: Vec<(&'static str, String)>,
     /// How often the leader was to be struck.
-    pub strikes_asked: u32,
+    pub failures_requested: u32,
     /// What was done to leaders.
     pub strikes: Vec<InjectedFailure>,
     /// How often a gateway was to be killed.
-    pub kills_asked: u32,
+    pub kills_requested: u32,
     /// What was done to gateways.
     pub kills: Vec<Kill>,
     /// When the first order was due.
@@ -156,8 +156,8 @@ impl Report {
     /// What was to be done and was not, as the flow was over before: that breaks no promise.
     pub fn unmet(&self) -> Option<String> {
         let strikes = [
-            ("leader", self.strikes.len(), self.strikes_asked),
-            ("gateway", self.kills.len(), self.kills_asked),
+            ("leader", self.strikes.len(), self.failures_requested),
+            ("gateway", self.kills.len(), self.kills_requested),
         ];
         let unmet = strikes.into_iter().filter(|(_, done, asked)| (*done as u64) < u64::from(*asked));
         let lines: Vec<String> = unmet
@@ -319,7 +319,7 @@ impl Report {
         Ok(())
     }
 
-    fn write_rehearsal(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn write_fault_injection(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.rehearse.is_empty() {
             return Ok(());
         }
@@ -375,7 +375,7 @@ impl Report {
         }
         let clients = faults([*lost, *duplicated, *out_of_order]);
         writeln!(f, "  {:<20}{answers:>12}  answers at their clients: {clients}", "answered")?;
-        if self.kills_asked > 0 {
+        if self.kills_requested > 0 {
             writeln!(
                 f,
                 "  {:<20}{resent:>12}  by clients that had logged in again, {logins} times",
@@ -446,11 +446,11 @@ impl fmt::Display for Report {
             let full: u64 = self.said.published.iter().map(|(_, done, _)| done.backpressure).sum();
             writeln!(f, "publishers met a full window {full} times and sent {resends} datagrams again\n")?;
         }
-        self.write_rehearsal(f)?;
-        if self.strikes_asked > 0 {
+        self.write_fault_injection(f)?;
+        if self.failures_requested > 0 {
             self.write_takeovers(f)?;
         }
-        if self.kills_asked > 0 {
+        if self.kills_requested > 0 {
             self.write_kills(f)?;
         }
         self.write_latencies(f)?;

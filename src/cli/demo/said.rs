@@ -124,7 +124,7 @@ pub struct Whereabouts {
     /// So many are served at each gateway.
     pub at: [usize; GATEWAYS],
     /// So many are at none, or had no answer yet since they lost theirs.
-    pub away: usize,
+    pub unavailable: usize,
 }
 
 /// What a publisher did.
@@ -272,9 +272,9 @@ mod tests {
 
     #[test]
     fn what_is_said_is_understood() {
-        let clients = Whereabouts { at: [2, 0], away: 7 };
+        let clients = Whereabouts { at: [2, 0], unavailable: 7 };
         let line = serde_json::to_string(&ChildReport::Clients(clients)).expect("JSON");
-        assert_eq!(line, r#"{"event":"clients","at":[2,0],"away":7}"#);
+        assert_eq!(line, r#"{"event":"clients","at":[2,0],"unavailable":7}"#);
         assert!(matches!(serde_json::from_str(&line), Ok(ChildReport::Clients(said)) if said == clients));
         let told = ChildCommand::Gateway { number: 1, address: ([127, 0, 0, 1], 9_000).into() };
         let line = told.line().expect("JSON");

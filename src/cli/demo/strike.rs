@@ -19,9 +19,9 @@ use std::time::Duration;
 /// Between all being well and the next strike.
 const PAUSE_NS: Nanos = 300_000_000;
 /// Between two rounds of questions to the replicas.
-const ASK_NS: Nanos = 20_000_000;
+const QUERY_NS: Nanos = 20_000_000;
 /// How long a round waits for the last answer.
-const ASK_ROUND: Duration = Duration::from_millis(20);
+const QUERY_ROUND: Duration = Duration::from_millis(20);
 /// No takeover and no return takes nearly so long.
 const PATIENCE_NS: Nanos = 60_000_000_000;
 /// A standby that is no further behind follows.
@@ -104,7 +104,7 @@ impl FailureDriver {
     /// Goes on as far as it can without waiting for long.
     pub fn step(&mut self, replicas: &mut [Process]) -> Result<(), Failure> {
         let now = self.clock.now();
-        if self.is_done() || now < self.asked_at + ASK_NS {
+        if self.is_done() || now < self.asked_at + QUERY_NS {
             return Ok(());
         }
         match self.phase {
@@ -146,7 +146,7 @@ impl FailureDriver {
     }
 
     fn ask(&mut self) -> Vec<Option<NodeState>> {
-        let states = self.questioner.nodes(&self.endpoint.replicas, ASK_ROUND);
+        let states = self.questioner.nodes(&self.endpoint.replicas, QUERY_ROUND);
         self.asked_at = self.clock.now();
         states
     }

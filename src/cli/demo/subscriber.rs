@@ -23,7 +23,7 @@ use std::sync::mpsc::TryRecvError;
 /// Most messages of one poll.
 const BATCH: usize = 4096;
 /// How often the demo is told how far we are.
-const TELL_NS: Nanos = 100_000_000;
+const REPORT_NS: Nanos = 100_000_000;
 /// Longest latency that is told apart, and how exactly.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
 const LATENCY_DIGITS: u8 = 3;
@@ -60,7 +60,7 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
             said.say()?;
         }
         let now = subscriber.clock().now();
-        if now > told_at + TELL_NS {
+        if now > told_at + REPORT_NS {
             told_at = now;
             ChildReport::Progress { orders: seen.orders.count }.say()?;
         }
@@ -85,7 +85,7 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
         lost: lost(all, orders) + lost(answers_all, answers),
         duplicated: orders.duplicated + answers.duplicated,
         out_of_order: orders.out_of_order + answers.out_of_order,
-        altered: orders.altered + answers.altered + seen.strange,
+        altered: orders.altered + answers.altered + seen.unexpected,
         publishers: orders.lines.len(),
         next: end,
         digest: seen.digest.hex(),
@@ -164,7 +164,7 @@ struct Seen {
     /// By destination.
     answers: Lines,
     /// Messages that are neither order nor answer nor a gateway's sign of life.
-    strange: u64,
+    unexpected: u64,
     last_at: Nanos,
     last_order_at: Nanos,
     failed: Option<Failure>,
@@ -198,7 +198,7 @@ impl Seen {
             latency: latencies()?,
             orders: Lines::default(),
             answers: Lines::default(),
-            strange: 0,
+            unexpected: 0,
             last_at: 0,
             last_order_at: 0,
             failed: None,
@@ -279,7 +279,7 @@ impl Seen {
     /// A message that is final.
     fn on_message(&mut self, message: &Message<'_>) {
         self.digest.add(message);
-        let Self { flow, orders, answers, strange, .. } = self;
+        let Self { flow, orders, answers, unexpected: strange, .. } = self;
         let answered = message.payload.strip_prefix(ACKNOWLEDGED).and_then(Order::from_numbered);
         match (Order::from_numbered(message.payload), answered) {
             (Some(order), _) => orders.take(flow, message.publisher, order),
@@ -333,9 +333,9 @@ mod tests {
     #[test]
     fn what_was_published_in_its_order_is_found_faultless() {
         let mut seen = seen(&[(0, 1, true), (1, 1, true), (1, 2, true), (0, 2, true), (1, 3, true)]);
-        seen.on_event(SubscriberEvent::Alive { seq: 11, publisher: 5 });
+        seen.on_event(SubscriberEvent::GatewayHeartbeat { seq: 11, publisher: 5 });
         assert_eq!(judged(&seen.orders), [5, 0, 0, 0, 0]);
-        assert_eq!((judged(&seen.answers), seen.strange), ([5, 0, 0, 0, 0], 0));
+        assert_eq!((judged(&seen.answers), seen.unexpected), ([5, 0, 0, 0, 0], 0));
     }
 
     #[test]
@@ -343,7 +343,7 @@ mod tests {
         let mut seen = seen(&[(0, 1, true), (0, 3, true), (0, 3, true), (1, 1, false), (0, 4, true)]);
         tell(&mut seen, 11, 5, 0, b"nobody's");
         assert_eq!(judged(&seen.orders), [4, 1, 1, 1, 1]);
-        assert_eq!((judged(&seen.answers), seen.strange), ([4, 1, 1, 1, 1], 1));
+        assert_eq!((judged(&seen.answers), seen.unexpected), ([4, 1, 1, 1, 1], 1));
     }
 
     #[test]

@@ -23,11 +23,11 @@ use std::time::Duration;
 /// How often memory is sampled: seldom enough that looking costs nothing.
 const SAMPLE_NS: Nanos = 250_000_000;
 /// How often a terminal is told how far it is, and how often a file.
-const TELL_NS: [Nanos; 2] = [200_000_000, 5_000_000_000];
+const REPORT_NS: [Nanos; 2] = [200_000_000, 5_000_000_000];
 /// The demo is over if nothing moves for so long.
 const STALL: Duration = Duration::from_secs(60);
 /// Longest wait for a word before everybody is looked after.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_PERIOD: Duration = Duration::from_millis(50);
 
 /// What the children said.
 #[derive(Default)]
@@ -227,7 +227,7 @@ impl Watch {
                 self.step(killer, servers)?;
             }
             self.sample(servers);
-            self.tell_progress();
+            self.report_progress();
             self.check_movement()?;
         }
         if self.is_terminal {
@@ -298,7 +298,7 @@ impl Watch {
 
     /// Takes what was said, or looks after the servers when nothing is.
     fn hear(&mut self, servers: &mut Servers) -> Result<(), Failure> {
-        match self.heard.recv_timeout(LOOK) {
+        match self.heard.recv_timeout(POLL_PERIOD) {
             Ok(Heard::Said(index, said)) => self.on_said(index, said),
             Ok(Heard::Unknown(index, line)) => {
                 let name = self.children[index].process.name();
@@ -354,11 +354,11 @@ impl Watch {
         }
     }
 
-    fn tell_progress(&mut self) {
+    fn report_progress(&mut self) {
         let (now, done) = (self.clock.now(), self.done());
         let (told_at, told_done) = self.told;
         let took_ns = now - told_at;
-        if took_ns < TELL_NS[usize::from(!self.is_terminal)] {
+        if took_ns < REPORT_NS[usize::from(!self.is_terminal)] {
             return;
         }
         self.told = (now, done);

@@ -57,7 +57,7 @@ const CHECKS_MAX: usize = 256;
 /// Time between two looks at all timers.
 const SCAN_NS: Nanos = 10_000_000;
 /// Signs of life that a gateway may miss.
-const LOST_BEATS: u32 = 6;
+const LOST_HEARTBEATS: u32 = 6;
 /// Longest sleep: a handle may have a request due.
 const PAUSE: Duration = Duration::from_millis(1);
 /// Time between two words about what a start waits for.
@@ -261,8 +261,8 @@ impl Server {
             stall_ns: limits.stall_ns,
             checks_max: CHECKS_MAX,
             scan_ns: SCAN_NS,
-            beat_ns: limits.beat_ns,
-            lost_beats: LOST_BEATS,
+            heartbeat_ns: limits.beat_ns,
+            lost_heartbeats: LOST_HEARTBEATS,
         };
         let core = Gateway::new(name, core, users, ledger);
         let process: String =
@@ -347,7 +347,7 @@ impl Server {
         let Self { core, publisher, subscriber, told, .. } = self;
         let mut work = publisher.poll(BATCH, |event| told.push(event));
         for event in told.drain(..) {
-            if event == PublisherEvent::Lost {
+            if event == PublisherEvent::OutcomesUnknown {
                 let what = "the gateway fell so far behind the stream that nobody can tell it the fates of its \
                             clients' messages: start it again, clients resume by number";
                 return Err(Failure::new(FAILED, what));
@@ -371,7 +371,7 @@ impl Server {
             let (mut link, peer) = match self.listeners[listener].accept() {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    self.core.accept_nobody();
+                    self.core.stop_accepting();
                     match error.kind() {
                         ErrorKind::WouldBlock => self.listeners[listener].accepts = false,
                         _ => tracing::warn!("a client could not be accepted: {error}"),
@@ -558,7 +558,7 @@ impl Server {
         match user::read(&self.users) {
             Ok(users) => {
                 let hears_everybody = users.iter().any(|user| user.hear.contains(&Recipient::Everybody));
-                if hears_everybody && !self.core.ledger().keeps_everybody() {
+                if hears_everybody && !self.core.ledger().has_broadcast() {
                     tracing::warn!("who hears everybody does so after the gateway's next start");
                 }
                 self.core.set_users(now, users);

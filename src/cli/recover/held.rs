@@ -79,7 +79,7 @@ impl JournalHoldings {
             chain: end.chain,
             commit_next: checkpoint.commit_next.clamp(1, end.next),
             high_next: survey.high_next(),
-            durability: holdings.durability.map(|durability| word(durability).into()),
+            durability: holdings.durability.map(|durability| describe(durability).into()),
             members: checkpoint.members.iter().map(|member| member.identity().to_string()).collect(),
             complete: survey.doubt().is_none(),
             why: survey.doubt().map(str::to_owned),
@@ -173,7 +173,7 @@ impl JournalHoldings {
 }
 
 /// As the configuration writes it.
-fn word(durability: Durability) -> &'static str {
+fn describe(durability: Durability) -> &'static str {
     match durability {
         Durability::Process => "process",
         Durability::Power => "power",

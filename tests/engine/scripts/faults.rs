@@ -95,14 +95,14 @@ impl Stage {
     }
 
     pub(super) fn ask(&mut self, number: u32, name: &str) {
-        let header = Header { cluster: CLUSTER, ..Header::new(Kind::Question) };
-        let question = written(|out| write_question(out, header, 5, QueryKind::Publisher, name));
+        let header = Header { cluster: CLUSTER, ..Header::new(Kind::Query) };
+        let question = written(|out| write_query(out, header, 5, QueryKind::Publisher, name));
         self.up(number).net_mut().unicast.push_back((question, Some(address(99))));
         let before = self.said.len();
         self.wait("200us");
         let mut replies =
             self.said[before..].iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
-                Ok(Datagram::Reply(header, body)) => Some(({ header.commit_next }, body.publisher_seq)),
+                Ok(Datagram::QueryReply(header, body)) => Some(({ header.commit_next }, body.publisher_seq)),
                 _ => None,
             });
         let words = replies.next().map_or("does not answer".to_owned(), |(commit, last)| {

@@ -16,7 +16,7 @@ impl Stage {
             let frame = old.frame(found).expect("no damage");
             for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
                 match entry.kind() {
-                    EntryKind::Birth => lineage = Lineage::of(frame.header.history),
+                    EntryKind::Genesis => lineage = Lineage::of(frame.header.history),
                     EntryKind::EpochStart => {
                         let start = EpochStartView::parse(entry.payload).expect("a start");
                         lineage = Lineage::of_start(frame.header.history, &start);
@@ -31,7 +31,7 @@ impl Stage {
         let founding = Founding {
             cluster: CLUSTER,
             history: HISTORY + 1,
-            former: &lineage,
+            ancestor: &lineage,
             end: tail.end(),
             epochs: &epochs,
             promised: old.promised(),

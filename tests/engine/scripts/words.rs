@@ -33,25 +33,29 @@ fn identity_words(of: Identity) -> String {
 pub fn words(event: &ReplicaEvent) -> Option<String> {
     Some(match event {
         ReplicaEvent::Role { from, to, .. } => format!("{} becomes {}", from.name(), to.name()),
-        ReplicaEvent::Missed { epoch, .. } => format!("misses the leader of {}", epoch_words(*epoch)),
+        ReplicaEvent::LeaderSuspected { epoch, .. } => {
+            format!("misses the leader of {}", epoch_words(*epoch))
+        }
         ReplicaEvent::Candidate { ballot } => format!("asks to be promised {}", epoch_words(*ballot)),
         ReplicaEvent::SteppedDown { epoch, .. } => format!("stamps no more in {}", epoch_words(*epoch)),
-        ReplicaEvent::Exchanged { from, epoch, old_next, .. } => format!(
+        ReplicaEvent::SuffixReplaced { from, epoch, old_next, .. } => format!(
             "exchanges its log from {from} on, which ended at {old_next}, for that of {}",
             epoch_words(*epoch)
         ),
-        ReplicaEvent::Cut { from, commit_next, epoch } => format!(
+        ReplicaEvent::CommitContradicted { from, commit_next, epoch } => format!(
             "stops: {} parts from its log at {from}, below its commit {commit_next}",
             epoch_words(*epoch)
         ),
-        ReplicaEvent::Parted { other, .. } => format!("stops: {} is led too", epoch_words(*other)),
+        ReplicaEvent::DeclaredDeadBoth { other, .. } => format!("stops: {} is led too", epoch_words(*other)),
         ReplicaEvent::OtherHistory { .. } => "stops: the group lives in another history".to_owned(),
-        ReplicaEvent::Impostor { .. } => "stops: its identity lives elsewhere, and began earlier".to_owned(),
+        ReplicaEvent::DuplicateIdentityOlder { .. } => {
+            "stops: its identity lives elsewhere, and began earlier".to_owned()
+        }
         ReplicaEvent::Founded { next, goes_on, .. } => {
             let then = if *goes_on { "goes on in it" } else { "stops" };
             format!("learns that a new history was founded at {next}, and {then}")
         }
-        ReplicaEvent::HeardAgain { epoch, .. } => {
+        ReplicaEvent::LeaderReturned { epoch, .. } => {
             format!("hears the leader of {} again", epoch_words(*epoch))
         }
         ReplicaEvent::Member { identity, away: Some(away), .. } => {
@@ -113,10 +117,10 @@ pub fn told_words(event: &PublisherEvent) -> Option<String> {
         PublisherEvent::Multicast { lost: true } => "no group brings it the leader".to_owned(),
         PublisherEvent::Multicast { lost: false } => "the groups bring it the leader again".to_owned(),
         PublisherEvent::Founded { seq, .. } => format!("a new history was founded at {seq}, and it goes on"),
-        PublisherEvent::Forgotten { next, have, .. } => {
+        PublisherEvent::HistoryLost { next, have, .. } => {
             format!("a new history was founded at {next}: what was committed from there up to {have} is lost")
         }
-        PublisherEvent::Lost => "stops: the fates of its messages are not known".to_owned(),
+        PublisherEvent::OutcomesUnknown => "stops: the fates of its messages are not known".to_owned(),
         _ => return None,
     })
 }
@@ -158,7 +162,7 @@ pub fn datagram_words(bytes: &[u8]) -> String {
             { header.first_seq }
         ),
         Datagram::Refuse(_, body) => format!("refuse {}", of(body.ballot)),
-        Datagram::Verdict(_, body) => match CommandReject::from_u32(body.denied) {
+        Datagram::CommandResult(_, body) => match CommandReject::from_u32(body.reject) {
             None => "verdict: done".to_owned(),
             Some(denied) => format!("verdict: denied, {denied:?}"),
         },

@@ -18,7 +18,7 @@ fn status(number: u32, members: u32) -> NodeStatus {
     let member = |replica| MemberStatus {
         member: MemberBody::full(identity(replica), address(replica)),
         acked_next: 50,
-        heard_ago: (number == 1).then_some(Duration::from_millis(3)),
+        last_contact: (number == 1).then_some(Duration::from_millis(3)),
     };
     NodeStatus {
         address: address(number),
@@ -61,7 +61,7 @@ fn amiss(condition: Condition, a: u64, b: u64) -> ActiveCondition {
 
 fn verdict(asked: &[QueryResult]) -> (ClusterHealth, String) {
     let health = Health::judge(asked);
-    (health.verdict, health.to_string())
+    (health.health, health.to_string())
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn who_answers_and_is_no_member_or_holds_another_stream_is_named() {
     let node = answer(&mut asked, 3);
     (node.identity, node.role, node.history) = (new, Role::Blank, 0);
     let health = Health::judge(&asked);
-    assert_eq!((health.verdict, health.there), (ClusterHealth::Degraded, 2));
+    assert_eq!((health.health, health.there), (ClusterHealth::Degraded, 2));
     assert!(health.reasons.contains(&Reason::Blank(new)), "{health}");
     let node = answer(&mut asked, 3);
     (node.role, node.history) = (Role::Learner, HISTORY);
@@ -210,11 +210,7 @@ fn without_a_leader_the_newest_list_that_anybody_has_counts() {
             false => node.membership_seq = 40,
         }
         let health = Health::judge(&asked);
-        assert_eq!(
-            (health.verdict, health.listed, health.there),
-            (ClusterHealth::NoQuorum, 5, 2),
-            "{health}"
-        );
+        assert_eq!((health.health, health.listed, health.there), (ClusterHealth::NoQuorum, 5, 2), "{health}");
     }
 }
 
@@ -222,7 +218,7 @@ fn without_a_leader_the_newest_list_that_anybody_has_counts() {
 fn a_silent_member_that_the_leader_has_not_heard_for_a_second_is_not_said_to_be_heard() {
     for (ago, is_heard) in [(999, true), (1_000, false)] {
         let mut asked = cluster(3, &[3]);
-        answer(&mut asked, 1).members[2].heard_ago = Some(Duration::from_millis(ago));
+        answer(&mut asked, 1).members[2].last_contact = Some(Duration::from_millis(ago));
         let (_, said) = verdict(&asked);
         assert_eq!(said.contains("though the leader hears it"), is_heard, "{ago} ms: {said}");
     }

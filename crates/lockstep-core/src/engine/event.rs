@@ -48,7 +48,7 @@ pub enum StepDownReason {
     /// A higher epoch was heard to be led.
     Superseded = 3,
     /// It heard no quorum.
-    Deaf = 4,
+    NoQuorum = 4,
     /// It handed over.
     Handover = 5,
 }
@@ -56,7 +56,7 @@ pub enum StepDownReason {
 impl StepDownReason {
     /// The reason with this number.
     pub fn from_u32(why: u32) -> Option<Self> {
-        [Self::Promised, Self::Refused, Self::Superseded, Self::Deaf, Self::Handover]
+        [Self::Promised, Self::Refused, Self::Superseded, Self::NoQuorum, Self::Handover]
             .into_iter()
             .find(|known| *known as u32 == why)
     }
@@ -67,7 +67,7 @@ impl StepDownReason {
             Self::Promised => "promised a higher epoch",
             Self::Refused => "refused by a member",
             Self::Superseded => "a higher epoch is led",
-            Self::Deaf => "hears no quorum",
+            Self::NoQuorum => "hears no quorum",
             Self::Handover => "handed over",
         }
     }
@@ -100,14 +100,14 @@ pub enum ReplicaEvent {
         base: Seq,
     },
     /// The leader of this epoch is missed.
-    Missed {
+    LeaderSuspected {
         /// The epoch that we follow.
         epoch: Epoch,
         /// Why.
         why: Why,
     },
     /// The leader that was missed is heard again, before anybody followed it.
-    HeardAgain {
+    LeaderReturned {
         /// The epoch that we follow.
         epoch: Epoch,
         /// For how long it was missed.
@@ -141,7 +141,7 @@ pub enum ReplicaEvent {
         seq: Seq,
     },
     /// The log from here on was another epoch's: it was exchanged for that of `epoch` (S7).
-    Exchanged {
+    SuffixReplaced {
         /// The first seq.
         from: Seq,
         /// Whose log it is now.
@@ -152,7 +152,7 @@ pub enum ReplicaEvent {
         old_next: Seq,
     },
     /// A rule would have cut into what is committed (S6): the node stops.
-    Cut {
+    CommitContradicted {
         /// The first seq that would have gone.
         from: Seq,
         /// What is committed.
@@ -193,7 +193,7 @@ pub enum ReplicaEvent {
         holder: Identity,
     },
     /// Two of two members were each told that the other is dead, and both lead: the node stops.
-    Parted {
+    DeclaredDeadBoth {
         /// The other's epoch.
         other: Epoch,
         /// Ours.
@@ -232,7 +232,7 @@ pub enum ReplicaEvent {
         seen: u64,
     },
     /// Somebody speaks in a history on which ours was founded: a replica that was left behind.
-    FormerHistory {
+    AncestorHistory {
         /// The former history.
         history: u64,
         /// Who.
@@ -260,12 +260,12 @@ pub enum ReplicaEvent {
         seen: u32,
     },
     /// Another process lives under this identity, and began later: it stops.
-    Twin {
+    DuplicateIdentity {
         /// Ours.
         identity: Identity,
     },
     /// Another process lives under this identity, and began before this one. The node stops.
-    Impostor {
+    DuplicateIdentityOlder {
         /// Ours.
         identity: Identity,
     },

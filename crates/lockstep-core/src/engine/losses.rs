@@ -132,7 +132,7 @@ struct Sums {
     causes: [u64; 4],
     late: u64,
     by_leader: u64,
-    by_others: u64,
+    by_repairers: u64,
     gone: u64,
     took_ns: Nanos,
     took_ns_max: Nanos,
@@ -293,7 +293,7 @@ impl Losses {
     #[inline]
     pub fn look(&mut self, now: Nanos, dropped: u64, whole_to: Option<Seq>) {
         if !self.holes.is_empty() {
-            self.look_at_holes(now, dropped, whole_to.is_some());
+            self.update_open_gaps(now, dropped, whole_to.is_some());
         }
         self.dropped = dropped;
         if let Some(next) = whole_to {
@@ -309,7 +309,7 @@ impl Losses {
         self.holes.clear();
     }
 
-    fn look_at_holes(&mut self, now: Nanos, dropped: u64, whole: bool) {
+    fn update_open_gaps(&mut self, now: Nanos, dropped: u64, whole: bool) {
         let cause = match () {
             () if dropped == self.dropped => Cause::Line,
             () if self.stalled_at != 0 && now <= self.stalled_at + STALL_SHOWS_NS => Cause::Stall,
@@ -346,8 +346,18 @@ impl Losses {
 
     /// All sums and the last closed holes, for a counters file.
     pub fn values(&self, out: &mut Vec<u64>) {
-        let Sums { gaps, entries, causes, late, by_leader, by_others, gone, took_ns, took_ns_max, classes } =
-            self.sums;
+        let Sums {
+            gaps,
+            entries,
+            causes,
+            late,
+            by_leader,
+            by_repairers: by_others,
+            gone,
+            took_ns,
+            took_ns_max,
+            classes,
+        } = self.sums;
         out.extend([gaps, entries, self.open() as u64]);
         out.extend(causes);
         out.extend([late, by_leader, by_others, gone, took_ns, took_ns_max]);
@@ -377,7 +387,7 @@ impl Losses {
         match closed {
             GapEnd::Late => sums.late += 1,
             GapEnd::Repaired(by) if by == leader => sums.by_leader += 1,
-            GapEnd::Repaired(_) => sums.by_others += 1,
+            GapEnd::Repaired(_) => sums.by_repairers += 1,
             GapEnd::Gone => sums.gone += 1,
         }
         sums.took_ns += took_ns;

@@ -183,7 +183,7 @@ impl Outputs {
     /// Begins to open the name in a new handle, under the nonce that all copies share. Returns whether the name is
     /// valid and finds room there.
     pub fn begin_open(&mut self, publisher: &mut PublisherCore, nonce: [u64; 2]) -> bool {
-        self.on_handle_lost();
+        self.on_outcomes_unknown();
         self.ticket = publisher.open(&self.name, nonce);
         self.ticket.is_some()
     }
@@ -201,7 +201,7 @@ impl Outputs {
             PublisherEvent::Closed { publisher, .. } if self.is_open_as(publisher) => {
                 self.end = Some(OutputsEnd::Closed);
             }
-            PublisherEvent::Lost => self.on_handle_lost(),
+            PublisherEvent::OutcomesUnknown => self.on_outcomes_unknown(),
             _ => {}
         }
     }
@@ -212,7 +212,7 @@ impl Outputs {
 
     /// The handle is of no more use: [`Outputs::begin_open`] with another one. What was handed in may be in the stream or
     /// not, which is read there.
-    fn on_handle_lost(&mut self) {
+    fn on_outcomes_unknown(&mut self) {
         (self.open, self.ticket) = (None, None);
         self.rebase();
     }

@@ -44,7 +44,7 @@ pub enum Joined {
     /// The message is whole; [`Reassembly::message`] has it.
     Whole(usize),
     /// A message that began at this seq is given up, and the part is taken.
-    GivenUp(PublisherId, Seq, PartsBound),
+    Abandoned(PublisherId, Seq, PartsBound),
 }
 
 /// Parts of one message: the shortest frame that a configuration allows takes 560 bytes.
@@ -129,14 +129,14 @@ impl Reassembly {
         if entry.header.flags & PART_NEXT == 0 {
             self.on_end(seq, publisher);
             if let Some((publisher, first)) = self.begin(publisher, number, chain) {
-                given_up = Joined::GivenUp(publisher, first, PartsBound::Memory(self.limits.bytes));
+                given_up = Joined::Abandoned(publisher, first, PartsBound::Memory(self.limits.bytes));
             }
         }
         let Some(index) = self.building(publisher).filter(|index| self.list[*index].next == number) else {
             // It began before us, or its publisher left out a part.
             self.on_end(seq, publisher);
             return if self.forgot {
-                Joined::GivenUp(publisher, seq, PartsBound::Memory(self.limits.bytes))
+                Joined::Abandoned(publisher, seq, PartsBound::Memory(self.limits.bytes))
             } else {
                 Joined::Waits
             };
@@ -146,7 +146,7 @@ impl Reassembly {
         {
             let first = one.first().min(seq);
             self.on_end(seq, publisher);
-            return Joined::GivenUp(publisher, first, PartsBound::Length(self.limits.message_len_max));
+            return Joined::Abandoned(publisher, first, PartsBound::Length(self.limits.message_len_max));
         }
         one.bytes.extend_from_slice(entry.payload);
         one.parts.push((seq, one.bytes.len() as u32));

@@ -30,7 +30,7 @@ use crate::proto::pulse::{UnicastProbe, UnicastProbeLimits};
 use lines::{NameState, PayloadMatch, PublisherNames, StampedRun};
 use lockstep_wire::{
     Datagram, Destination, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX, Nanos, NoticeRows,
-    OpenFrame, PublisherNotice, QueryKind, Reject, Seq, write_open, write_question,
+    OpenFrame, PublisherNotice, QueryKind, Reject, Seq, write_open, write_query,
 };
 use pulse::submit;
 use std::collections::BTreeMap;
@@ -53,7 +53,7 @@ pub struct PublisherLimits {
     /// Longest wait.
     pub resend_ns_max: Nanos,
     /// How long an open or a look-up waits for its answer.
-    pub ask_again_ns: Nanos,
+    pub query_retry_ns: Nanos,
     /// How often an idle leader beats: the silence of the groups is measured by it.
     pub beat_ns: Nanos,
     /// Most names that one handle opens.
@@ -77,7 +77,7 @@ pub struct PublisherCore {
     full: bool,
     /// Our share was used up: over after so many heartbeats of the leader.
     over_share: u32,
-    /// `Throttled` was told, and not yet `Free`.
+    /// `Throttled` was told, and not yet `Unthrottled`.
     throttled: bool,
     /// Questions so far.
     asked: usize,
@@ -112,7 +112,7 @@ pub struct PublisherEngine<N> {
 const OPENS_MAX: u32 = 3;
 /// A share that was used up may be free again after so many heartbeats: by then what was refused has been
 /// sent again, and told again if it was refused again.
-const SHARE_BEATS: u32 = 4;
+const SHARE_HEARTBEATS: u32 = 4;
 /// Most bursts handed to the device at once.
 const BURSTS_MAX: usize = 64;
 
@@ -161,15 +161,15 @@ impl<N: Net> PublisherEngine<N> {
         if core.rx.abandoned().is_some() || core.rx.has_diverged() {
             core.lost = true;
         }
-        if let Some(Superseded { history, left, have_next: have, parted }) = core.rx.superseded() {
+        if let Some(Superseded { history, left, have_next: have, diverged: parted }) = core.rx.superseded() {
             core.lost = true;
             // Of another log it had read nothing that was final.
             if !parted {
-                f(PublisherEvent::Forgotten { history, next: left.next, have });
+                f(PublisherEvent::HistoryLost { history, next: left.next, have });
             }
         }
         if core.lost {
-            f(PublisherEvent::Lost);
+            f(PublisherEvent::OutcomesUnknown);
             return work;
         }
         core.on_commit(limit, &mut f);
@@ -183,7 +183,7 @@ impl<N: Net> PublisherEngine<N> {
         }
         while core.events.pop().is_some() {}
         if core.pulse.poll(now) {
-            core.ask_for_pulse(net, now, wall);
+            core.send_unicast_probe(net, now, wall);
         }
         if core.pulse.is_lost() != core.multicast_told {
             core.multicast_told = core.pulse.is_lost();
@@ -218,7 +218,7 @@ impl<N: Net> PublisherEngine<N> {
         let Self { net, core, .. } = self;
         let header = core.header(Kind::Submission, wall);
         core.window.seal(&header, &mut core.number);
-        let leader_at = core.leader_at.or_else(|| core.unheard());
+        let leader_at = core.leader_at.or_else(|| core.leader_silence_ns());
         let first = core.window.burst(0);
         let (offered, taken) = if first.count() == count {
             (count, submit(net, leader_at, &[first]))
@@ -236,8 +236,8 @@ impl<N: Net> PublisherEngine<N> {
         let Self { net, core, scratch } = self;
         for index in 0..core.lines.list.len() {
             match core.lines.list[index].state {
-                NameState::LookingUp { asked_at, tries }
-                    if tries == 0 || now >= asked_at + core.limits.ask_again_ns =>
+                NameState::Querying { asked_at, tries }
+                    if tries == 0 || now >= asked_at + core.limits.query_retry_ns =>
                 {
                     let repairers = &core.limits.receiver.repairers;
                     // Always another one: a replica that is cut off goes on telling what was.
@@ -245,20 +245,20 @@ impl<N: Net> PublisherEngine<N> {
                     let Some(to) = asked.map(|repairer| repairer.address) else { continue };
                     core.asked += 1;
                     core.number += 1;
-                    let header = Header { number: core.number, ..core.header(Kind::Question, wall) };
+                    let header = Header { number: core.number, ..core.header(Kind::Query, wall) };
                     let line = &mut core.lines.list[index];
                     let length =
-                        write_question(scratch, header, index as u64 + 1, QueryKind::Publisher, &line.name);
-                    line.state = NameState::LookingUp { asked_at: now, tries: tries + 1 };
+                        write_query(scratch, header, index as u64 + 1, QueryKind::Publisher, &line.name);
+                    line.state = NameState::Querying { asked_at: now, tries: tries + 1 };
                     net.send_unicast(to, [&scratch[..length], &[]]);
                 }
                 NameState::Opening { tries, sent_at, .. }
-                    if tries >= OPENS_MAX && now >= sent_at + core.limits.ask_again_ns =>
+                    if tries >= OPENS_MAX && now >= sent_at + core.limits.query_retry_ns =>
                 {
-                    core.lines.list[index].state = NameState::LookingUp { asked_at: 0, tries: 0 };
+                    core.lines.list[index].state = NameState::Querying { asked_at: 0, tries: 0 };
                 }
                 NameState::Opening { after, sent_at, tries }
-                    if tries == 0 || now >= sent_at + core.limits.ask_again_ns =>
+                    if tries == 0 || now >= sent_at + core.limits.query_retry_ns =>
                 {
                     let length = core.write_open_datagram(scratch, index, after, wall);
                     core.lines.list[index].state =
@@ -452,10 +452,10 @@ impl PublisherCore {
                 if header.epoch() == self.epoch {
                     self.full = body.credit_entries == 0;
                     self.over_share = self.over_share.saturating_sub(1);
-                    self.tell_throttled(f);
+                    self.report_throttled(f);
                 }
             }
-            Datagram::Notice(header, rows) => {
+            Datagram::PublisherNotice(header, rows) => {
                 self.rx.check_history(header)?;
                 if header.epoch() == self.epoch {
                     self.on_notice(now, rows, f);
@@ -468,8 +468,10 @@ impl PublisherCore {
                     self.pulse.on_answer();
                 }
             }
-            Datagram::Answer(header, body) => self.rx.on_answer(now, header, &body, &mut self.counters),
-            Datagram::Reply(header, body) => {
+            Datagram::RepairReject(header, body) => {
+                self.rx.on_repair_reject(now, header, &body, &mut self.counters)
+            }
+            Datagram::QueryReply(header, body) => {
                 // A node that holds nothing knows no name; another one is asked.
                 let holds = header.first_seq > 1 && body.topic == QueryKind::Publisher as u32;
                 if let Some(end) = self.rx.end().filter(|_| holds) {
@@ -488,7 +490,7 @@ impl PublisherCore {
     #[cold]
     fn on_notice(&mut self, now: Nanos, rows: NoticeRows<'_>, f: &mut impl FnMut(PublisherEvent)) {
         for row in rows.iter() {
-            if row.told == PublisherNotice::TableFull as u32 {
+            if row.notice == PublisherNotice::TableFull as u32 {
                 for ticket in self.lines.on_table_full([row.from, row.to]) {
                     f(PublisherEvent::Refused { ticket, publishers_max: row.incarnation });
                 }
@@ -500,24 +502,24 @@ impl PublisherCore {
                 continue;
             }
             self.counters.add(Counter::NoticesIn, 1);
-            match PublisherNotice::from_u32(row.told) {
+            match PublisherNotice::from_u32(row.notice) {
                 Some(PublisherNotice::Missing) => {
                     self.window.on_missing(now, &line.outstanding, row.from, row.to)
                 }
-                Some(PublisherNotice::Throttled) => self.over_share = SHARE_BEATS,
+                Some(PublisherNotice::Throttled) => self.over_share = SHARE_HEARTBEATS,
                 Some(PublisherNotice::TableFull) | None => {}
             }
         }
-        self.tell_throttled(f);
+        self.report_throttled(f);
     }
 
     /// Whether the cluster takes our messages has perhaps changed.
-    fn tell_throttled(&mut self, f: &mut impl FnMut(PublisherEvent)) {
+    fn report_throttled(&mut self, f: &mut impl FnMut(PublisherEvent)) {
         let throttled = self.full || self.over_share > 0;
         if throttled != self.throttled {
             self.throttled = throttled;
             self.window.set_throttled(throttled);
-            f(if throttled { PublisherEvent::Throttled } else { PublisherEvent::Free });
+            f(if throttled { PublisherEvent::Throttled } else { PublisherEvent::Unthrottled });
         }
     }
 
@@ -534,8 +536,8 @@ impl PublisherCore {
             }
         }
         (self.full, self.over_share, self.renewed) = (false, 0, true);
-        self.tell_throttled(f);
-        if let Some(from) = self.rx.take_lost() {
+        self.report_throttled(f);
+        if let Some(from) = self.rx.take_retracted() {
             self.lost |= !self.lines.on_cut(from, f);
             for line in &mut self.lines.list {
                 self.window.on_unstamped(&mut line.outstanding, line.stamped);
@@ -597,17 +599,17 @@ impl PublisherCore {
                     f(PublisherEvent::Committed { publisher, publisher_seq, seq });
                 }
             }
-            self.lines.on_fates(count);
+            self.lines.on_outcomes(count);
         }
         if self.lines.unopened > 0 || self.lines.ending > 0 {
-            self.settle_lines(commit_next, f);
+            self.resolve_names(commit_next, f);
         }
         self.counters.set(Counter::CommitNext, commit_next);
         self.counters.set(Counter::StampedNext, self.rx.seen_next());
     }
 
     /// Opens and ends that are committed now.
-    fn settle_lines(&mut self, commit_next: Seq, f: &mut impl FnMut(PublisherEvent)) {
+    fn resolve_names(&mut self, commit_next: Seq, f: &mut impl FnMut(PublisherEvent)) {
         for (ticket, line) in self.lines.list.iter_mut().enumerate() {
             match line.state {
                 NameState::Seen { at } if at < commit_next => {

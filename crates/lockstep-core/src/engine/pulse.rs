@@ -4,7 +4,7 @@ use super::counters::{Counter, Counters};
 use super::ports::Net;
 use super::receiver::Receiver;
 use crate::proto::pulse::UnicastProbe;
-use lockstep_wire::{Header, Nanos, QueryKind, SMALL_LEN_MAX, write_question};
+use lockstep_wire::{Header, Nanos, QueryKind, SMALL_LEN_MAX, write_query};
 
 /// Asks the next replica under `header`.
 #[cold]
@@ -17,13 +17,13 @@ pub(super) fn ask_for_pulse(
     header: Header,
 ) {
     let mut out = [0; SMALL_LEN_MAX];
-    let length = write_question(&mut out, header, 0, QueryKind::Pulse, "");
+    let length = write_query(&mut out, header, 0, QueryKind::Probe, "");
     let asked = counters.get(Counter::PulsesOut);
     if let Some(to) = rx.address_at(asked) {
         net.send_unicast(to, [&out[..length], &[]]);
         counters.add(Counter::PulsesOut, 1);
     }
-    if pulse.finds_lost(now) {
+    if pulse.detects_loss(now) {
         counters.add(Counter::MulticastLost, 1);
     }
 }

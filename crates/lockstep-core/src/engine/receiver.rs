@@ -75,13 +75,13 @@ pub struct ReceiverLimits {
 }
 
 /// Acks that a live reader hears out before it begins without having heard a leader: some beats' worth.
-const ACKS_HEARD: u8 = 16;
+const ACKS_TRACKED: u8 = 16;
 
 /// What became of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Placement {
     /// It is the next one: the log would end here with it. The owner takes it and calls
-    /// [`Receiver::pass`], keeps it with [`Receiver::keep`], or leaves it to repair.
+    /// [`Receiver::pass`], buffers it with [`Receiver::buffer`], or leaves it to repair.
     Next(LogEnd),
     /// It is kept until what is missing before it has come.
     Stored,
@@ -108,23 +108,23 @@ pub struct Receiver {
     /// Whom to ask first, and in every second try: a candidate asks who promised the best log.
     pub prefer: Option<SocketAddrV4>,
     /// Where the passed frames above the own commit ended.
-    held: DeliveredLog,
+    delivered: DeliveredLog,
     /// The first seq that the owner was given and that did not survive, until it looks.
-    lost_from: Option<Seq>,
+    retract_from: Option<Seq>,
     store: FrameStore,
     /// Kept frames at the front that the log contains already.
     ready: usize,
-    asking: RepairRequests,
+    requests: RepairRequests,
     /// The greatest exclusive bound that was seen stamped in the followed epoch.
     seen_next: Seq,
     /// What was said of it last by who sends no copies of it any more; 0 where acks are as good.
-    said_next: Seq,
+    announced_next: Seq,
     /// All that was shown by this time has been read, ...
     read_at: Nanos,
     /// ... and up to here the stream was shown at that one.
     shown: (Nanos, Seq),
     /// An epoch that is heard of and whose start is not held, and how far it was heard to be stamped.
-    news: (Epoch, Seq),
+    epoch_update: (Epoch, Seq),
     /// Was whole once: what is fetched before that is no gap, but the way into the stream.
     joined: bool,
     diverged: bool,
@@ -142,10 +142,10 @@ pub struct Receiver {
     lineage: Lineage,
     /// Its leader was heard since another history was last looked at.
     is_led: bool,
-    others: OtherHistories,
+    other_histories: OtherHistories,
     superseded: Option<Superseded>,
     /// Who was last told to speak in a former history.
-    former_told: (u64, Identity),
+    ancestor_reported: (u64, Identity),
 }
 
 impl Receiver {
@@ -168,17 +168,17 @@ impl Receiver {
         let mut commit = commit;
         let mut held = DeliveredLog::default();
         if let Some(end) = end {
-            commit.on_held(end.next);
+            commit.on_log_end(end.next);
             held.begin(end, false);
         }
         Self {
             follow_floor: Epoch::NONE,
             adopting: Epoch::NONE,
             prefer: None,
-            held,
-            lost_from: None,
+            delivered: held,
+            retract_from: None,
             store: FrameStore::new(limits.store_bytes, limits.frame_len_max),
-            asking: RepairRequests::new(&limits),
+            requests: RepairRequests::new(&limits),
             start,
             floor: if let Start::From(seq) = start { seq } else { 1 },
             end,
@@ -186,10 +186,10 @@ impl Receiver {
             commit,
             ready: 0,
             seen_next: 1,
-            said_next: 0,
+            announced_next: 0,
             read_at: 0,
             shown: (0, 1),
-            news: (Epoch::NONE, 0),
+            epoch_update: (Epoch::NONE, 0),
             joined: false,
             diverged: false,
             acked: (0, Header::new(Kind::Ack)),
@@ -199,9 +199,9 @@ impl Receiver {
             replaying: false,
             lineage: Lineage::of(limits.history),
             is_led: false,
-            others: OtherHistories::default(),
+            other_histories: OtherHistories::default(),
             superseded: None,
-            former_told: (0, Identity::default()),
+            ancestor_reported: (0, Identity::default()),
             limits,
         }
     }
@@ -240,7 +240,7 @@ impl Receiver {
 
     /// Whether everything that was seen is held.
     pub fn is_whole(&self) -> bool {
-        self.missing_from().is_none() && self.news.0 == Epoch::NONE
+        self.missing_from().is_none() && self.epoch_update.0 == Epoch::NONE
     }
 
     /// As a recovered log has it: the epoch that it ends in is followed, and counted where it may be.
@@ -252,7 +252,7 @@ impl Receiver {
     ) {
         self.follow.restore(table, membership, durability);
         // Of what waits behind the log, a leader stamps the seqs itself.
-        self.forget_kept();
+        self.drop_buffered();
         if let Some(end) = self.end
             && end.epoch == self.follow.epoch()
             && end.epoch.round() > 0
@@ -265,9 +265,9 @@ impl Receiver {
     pub fn invariants(&self) {
         self.follow.invariants();
         self.commit.invariants();
-        self.held.invariants();
+        self.delivered.invariants();
         self.store.invariants();
-        self.asking.invariants();
+        self.requests.invariants();
         let (ready, kept) = (self.ready, self.store.len());
         assert!(ready <= kept, "{ready} frames follow at once, and {kept} are kept");
         assert!(
@@ -278,15 +278,15 @@ impl Receiver {
 
     /// Forgets what only measures time or numbers requests: for an explorer, for whom time stands still.
     pub fn forget_times(&mut self) {
-        self.asking.forget();
-        self.others.forget();
+        self.requests.forget();
+        self.other_histories.forget();
         self.joined = true;
         self.prefer = None;
     }
 
     /// The last known boundary of the log at or below its commit, for a reader.
     pub(crate) fn committed_end(&self) -> Option<LogEnd> {
-        self.held.boundary(self.commit.commit_next())
+        self.delivered.boundary(self.commit.commit_next())
     }
 
     /// Whether somebody's chain differed from ours: the owner must stop.
@@ -303,12 +303,12 @@ impl Receiver {
         }
         self.is_led = true;
         self.commit.on_announced(epoch, header.commit_next);
-        if self.on_news(epoch, header.first_seq) {
+        if self.on_epoch_seen(epoch, header.first_seq) {
             return;
         }
         if self.believes(header, true, counters) {
             self.seen_next = self.seen_next.max(header.first_seq);
-            self.on_said(header.first_seq);
+            self.on_sent_below(header.first_seq);
         }
         self.begin_live(header);
         self.compare_chains(header, events);
@@ -331,10 +331,10 @@ impl Receiver {
     }
 
     /// All below `next` has left, for us as well: what of it is missing is lost.
-    fn on_said(&mut self, next: Seq) {
+    fn on_sent_below(&mut self, next: Seq) {
         if self.limits.nack.apart_ns > 0 {
-            self.said_next = next;
-            self.asking.look_again();
+            self.announced_next = next;
+            self.requests.rearm();
         }
     }
 
@@ -356,12 +356,12 @@ impl Receiver {
         let epoch = header.epoch();
         self.commit.on_announced(epoch, header.commit_next);
         let others = planted(Mutation::AckOfAnyEpochCounts);
-        if self.follow.is_news(epoch) && self.follow.epoch() != Epoch::NONE && !self.lists(header) {
+        if self.follow.is_newer(epoch) && self.follow.epoch() != Epoch::NONE && !self.lists(header) {
             return counters.add(Counter::AcksUnlisted, 1);
         }
-        if !self.on_news(epoch, header.first_seq) && epoch == self.follow.epoch() || others {
+        if !self.on_epoch_seen(epoch, header.first_seq) && epoch == self.follow.epoch() || others {
             if self.is_divergent(header) {
-                self.tell_divergent(header, events);
+                self.report_divergence(header, events);
             } else {
                 self.commit.on_ack(header.identity(), epoch, header.first_seq);
                 self.learn_of_end(header, counters);
@@ -419,7 +419,7 @@ impl Receiver {
         let best = if said >= (best.epoch(), best.first_seq) { *header } else { best };
         let count = if best.epoch() == self.acked.1.epoch() { count + 1 } else { 1 };
         self.acked = (count, best);
-        if count >= ACKS_HEARD {
+        if count >= ACKS_TRACKED {
             self.begin_live(&best);
         }
     }
@@ -434,7 +434,7 @@ impl Receiver {
     }
 
     /// Once for each identity, not for each of its acks.
-    fn tell_divergent(&mut self, header: &Header, events: &mut Events) {
+    fn report_divergence(&mut self, header: &Header, events: &mut Events) {
         if self.divergent != Some(header.identity())
             && let Some(end) = self.end
         {
@@ -467,7 +467,7 @@ impl Receiver {
     ) -> Placement {
         let epoch = frame.header.epoch();
         self.learn_start(frame, counters, events);
-        if self.on_news(epoch, frame.header.next_seq()) {
+        if self.on_epoch_seen(epoch, frame.header.next_seq()) {
             self.commit.on_announced(epoch, frame.header.commit_next);
             counters.add(Counter::FramesUnowned, 1);
             return Placement::Dropped;
@@ -484,7 +484,7 @@ impl Receiver {
         let admitted = self.follow.admits(frame.header, given);
         if let Some(trailer) = trailer {
             let range = SeqRange { from: frame.header.first_seq, to: frame.header.next_seq() };
-            self.asking.on_repair(trailer.giver(), trailer.token, range, admitted);
+            self.requests.on_repair(trailer.giver(), trailer.token, range, admitted);
         }
         if !admitted {
             counters.add(Counter::FramesUnowned, 1);
@@ -556,7 +556,7 @@ impl Receiver {
 
     fn anchor(&mut self, end: LogEnd, by_frame: bool) {
         self.end = Some(end);
-        self.held.begin(end, by_frame);
+        self.delivered.begin(end, by_frame);
         self.commit.on_anchored(end.next);
     }
 
@@ -573,7 +573,7 @@ impl Receiver {
     /// The leader says which membership is in force where its log ends: a reader that began in the middle
     /// of an epoch counts acks from then on.
     pub fn on_membership_told(&mut self, header: &Header, body: &HeartbeatBody) {
-        self.commit.on_membership_told(header.epoch(), body.membership_seq, header.first_seq);
+        self.commit.on_membership_announced(header.epoch(), body.membership_seq, header.first_seq);
     }
 
     /// The owner took the frame after which the log ends at `end`; no kept frame may wait before it. A
@@ -581,8 +581,8 @@ impl Receiver {
     pub fn pass(&mut self, end: LogEnd) {
         self.end = Some(end);
         if !self.limits.count_when_accepted {
-            self.commit.on_held(end.next);
-            self.held.push(end, self.commit.commit_next());
+            self.commit.on_log_end(end.next);
+            self.delivered.push(end, self.commit.commit_next());
         }
     }
 
@@ -593,6 +593,6 @@ impl Receiver {
         if end.epoch == self.follow.epoch() && self.commit.epoch() != end.epoch {
             self.count();
         }
-        self.commit.on_held(end.next);
+        self.commit.on_log_end(end.next);
     }
 }

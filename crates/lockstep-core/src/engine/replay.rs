@@ -75,7 +75,7 @@ enum ReplayState {
 }
 
 /// A reader that does not move for this long, although its source has given all that it has, asks the next one.
-const STANDSTILL_NS: Nanos = 50_000_000;
+const STALL_NS: Nanos = 50_000_000;
 
 /// Where a reader stands, and since when.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -89,7 +89,7 @@ impl StallDetector {
     /// what is missing is in no ring, and its source lies behind itself: two of those would read from each other for
     /// ever.
     pub fn look(&mut self, now: Nanos, next: Seq, come: bool) -> bool {
-        let lasts = !come && next == self.next && now >= self.since + STANDSTILL_NS;
+        let lasts = !come && next == self.next && now >= self.since + STALL_NS;
         if come || lasts || next != self.next {
             *self = Self { next, since: now };
         }
@@ -113,7 +113,7 @@ pub enum SourceState {
     /// None has answered yet: one is being opened, or they are asked again in a while.
     Awaited,
     /// It gives, or not all that it gave was taken.
-    Gives,
+    Sending,
     /// All that it has for the present was taken.
     AtEnd,
 }
@@ -125,7 +125,7 @@ enum SourceAnswer {
     Nothing,
     /// It cannot be reached, for so many rounds.
     Lost(u32),
-    /// Why, and the oldest that it holds; where its history begins with [`ReplayEndReason::Beyond`].
+    /// Why, and the oldest that it holds; where its history begins with [`ReplayEndReason::BeyondCommit`].
     Refused(ReplayEndReason, Seq),
 }
 
@@ -134,7 +134,7 @@ enum SourceAnswer {
 pub struct ReplayFailed {
     /// The reason; `None`: none of them can be reached.
     pub why: Option<ReplayEndReason>,
-    /// The oldest seq that one of them holds, where that is the reason; with [`ReplayEndReason::Beyond`] the seq at which the
+    /// The oldest seq that one of them holds, where that is the reason; with [`ReplayEndReason::BeyondCommit`] the seq at which the
     /// history begins that was founded on the one that was read.
     pub oldest_seq: Seq,
 }
@@ -228,7 +228,7 @@ impl ReplayReader {
         match (self.is_reading(), self.at_end) {
             (false, _) if !planted(Mutation::SlowSourceLeft) => SourceState::Awaited,
             (false, _) => SourceState::AtEnd,
-            (true, false) => SourceState::Gives,
+            (true, false) => SourceState::Sending,
             (true, true) => SourceState::AtEnd,
         }
     }
@@ -331,7 +331,7 @@ impl ReplayReader {
             return false;
         }
         if let Some(end) = ReplayEndReason::from_u32(body.end) {
-            let seq = if end == ReplayEndReason::Beyond { body.next } else { body.oldest_seq };
+            let seq = if end == ReplayEndReason::BeyondCommit { body.next } else { body.oldest_seq };
             self.go_on(now, SourceAnswer::Refused(end, seq));
             self.close = true;
             return false;
@@ -406,12 +406,12 @@ impl ReplayReader {
             _ => None,
         });
         let order = [
-            ReplayEndReason::Beyond,
+            ReplayEndReason::BeyondCommit,
             ReplayEndReason::ChainMismatch,
             ReplayEndReason::OtherHistory,
             ReplayEndReason::TooOld,
             ReplayEndReason::Damaged,
-            ReplayEndReason::Leads,
+            ReplayEndReason::IsLeader,
         ];
         let rank = |end: ReplayEndReason| order.iter().position(|known| *known == end).unwrap_or(order.len());
         let worst = refused.min_by_key(|(end, oldest)| (rank(*end), *oldest));

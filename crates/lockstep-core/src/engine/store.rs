@@ -28,7 +28,7 @@ pub struct FrameStore {
 
 impl PartialEq for FrameStore {
     fn eq(&self, other: &Self) -> bool {
-        self.order.len() == other.order.len() && self.kept().eq(other.kept())
+        self.order.len() == other.order.len() && self.stored().eq(other.stored())
     }
 }
 
@@ -37,7 +37,7 @@ impl Eq for FrameStore {}
 impl Hash for FrameStore {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.order.len().hash(state);
-        self.kept().for_each(|bytes| bytes.hash(state));
+        self.stored().for_each(|bytes| bytes.hash(state));
     }
 }
 
@@ -75,7 +75,7 @@ impl FrameStore {
         );
     }
 
-    fn kept(&self) -> impl Iterator<Item = &[u8]> {
+    fn stored(&self) -> impl Iterator<Item = &[u8]> {
         (0..self.order.len()).filter_map(|index| self.get(index)).map(|frame| frame.bytes)
     }
 

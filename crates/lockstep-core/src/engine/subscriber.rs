@@ -58,7 +58,7 @@ pub struct SubscriberCore {
     rx: Receiver,
     replay: ReplayReader,
     /// When the stream was last heard on the groups, and when the present replay began.
-    heard_at: Nanos,
+    received_at: Nanos,
     replay_at: Nanos,
     /// Who gives it, and in which history.
     replayed_by: Identity,
@@ -69,13 +69,13 @@ pub struct SubscriberCore {
     standstill: StallDetector,
     cursor: DeliveryCursor,
     parts: Reassembly,
-    told_commit: Seq,
+    reported_commit: Seq,
     caught_up: bool,
     lag_since: Option<Nanos>,
-    lag_told: Nanos,
+    lag_reported: Nanos,
     /// Whether the groups bring the leader, and whether the application was told that they do not.
     pulse: UnicastProbe,
-    multicast_told: bool,
+    multicast_reported: bool,
     ahead: Ahead,
     ended: bool,
     number: u64,
@@ -130,7 +130,7 @@ impl<N: Net> SubscriberEngine<N> {
             work += net.recv_groups();
             for index in 0..work {
                 if core.on_datagram(now, net.group_datagram(index), true, &mut f) {
-                    core.heard_at = now;
+                    core.received_at = now;
                 }
             }
             core.turns += 1;
@@ -144,7 +144,7 @@ impl<N: Net> SubscriberEngine<N> {
         }
         core.finish(now, &mut f);
         let core = &mut *core;
-        core.tell_ahead(net);
+        core.report_ahead(net);
         if let Some((length, to)) =
             core.rx.poll_nack(now, &mut core.number, scratch, &mut core.counters, &mut core.events)
         {
@@ -154,12 +154,12 @@ impl<N: Net> SubscriberEngine<N> {
         core.losses.look(now, net.dropped(), whole_to);
         if core.pulse.poll(now) {
             core.number += 1;
-            let header = core.rx.header(Kind::Question, core.number);
+            let header = core.rx.header(Kind::Query, core.number);
             ask_for_pulse(net, now, &core.rx, &mut core.pulse, &mut core.counters, header);
         }
-        if core.pulse.is_lost() != core.multicast_told {
-            core.multicast_told = core.pulse.is_lost();
-            f(SubscriberEvent::Multicast { lost: core.multicast_told });
+        if core.pulse.is_lost() != core.multicast_reported {
+            core.multicast_reported = core.pulse.is_lost();
+            f(SubscriberEvent::Multicast { lost: core.multicast_reported });
         }
         work
     }
@@ -196,19 +196,19 @@ impl SubscriberCore {
             parts: Reassembly::new(limits.parts, limits.delivery == Delivery::Stamped),
             limits,
             replay: ReplayReader::default(),
-            heard_at: 0,
+            received_at: 0,
             replay_at: 0,
             replayed_by: Identity::default(),
             replay_of: 0,
             needed: None,
             standstill: StallDetector::default(),
-            cursor: DeliveryCursor { next, told_next, chain, left: 0, stopped: false },
-            told_commit: 1,
+            cursor: DeliveryCursor { next, delivered_next: told_next, chain, left: 0, stopped: false },
+            reported_commit: 1,
             caught_up: false,
             lag_since: None,
-            lag_told: 0,
+            lag_reported: 0,
             pulse,
-            multicast_told: false,
+            multicast_reported: false,
             ahead: Ahead::default(),
             ended: false,
             number: 0,
@@ -264,9 +264,9 @@ impl SubscriberCore {
         self.number = 0;
         self.turns = UNICAST_TURNS - 1;
         self.caught_up = false;
-        (self.heard_at, self.replay_at, self.standstill) = (0, 0, StallDetector::default());
+        (self.received_at, self.replay_at, self.standstill) = (0, 0, StallDetector::default());
         self.lag_since = None;
-        self.lag_told = 0;
+        self.lag_reported = 0;
         self.pulse = UnicastProbe::new(UnicastProbeLimits::reader(self.limits.beat_ns));
         self.ahead = Ahead::default();
         self.counters = Counters::default();
@@ -350,7 +350,7 @@ impl SubscriberCore {
                 if header.epoch() == self.rx.follow.epoch() {
                     self.losses.on_seen(now, header.first_seq);
                 }
-                self.look_ahead(now, header, f);
+                self.poll_ahead(now, header, f);
                 self.begin_live();
                 Ok(())
             }
@@ -363,11 +363,11 @@ impl SubscriberCore {
                 self.begin_live();
                 Ok(())
             }
-            Datagram::Answer(header, body) => {
+            Datagram::RepairReject(header, body) => {
                 if body.reason == RepairReject::Ahead as u32 {
                     self.losses.on_ahead();
                 }
-                self.rx.on_answer(now, header, &body, &mut self.counters);
+                self.rx.on_repair_reject(now, header, &body, &mut self.counters);
                 Ok(())
             }
             // Not for readers: the groups are shared. Who votes for whom is no news of the stream (S10).
@@ -403,7 +403,7 @@ impl SubscriberCore {
         giver: Option<Identity>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
     ) {
-        if let Some(from) = self.rx.take_lost() {
+        if let Some(from) = self.rx.take_retracted() {
             self.take_back(from, f);
         }
         if placement != Placement::Dropped {
@@ -421,9 +421,9 @@ impl SubscriberCore {
             self.rx.pass(end);
             if !deliver(&mut self.cursor, &mut self.parts, frame, end.chain, f) {
                 // The application stopped in the middle: the frame waits with the cursor in it.
-                self.rx.keep_front(frame);
+                self.rx.buffer_front(frame);
             }
-        } else if !self.rx.keep(frame, end, &mut self.counters) {
+        } else if !self.rx.buffer(frame, end, &mut self.counters) {
             return;
         }
         self.counters.add(Counter::FramesAccepted, 1);
@@ -433,8 +433,8 @@ impl SubscriberCore {
 
     /// Nothing from `from` on survived a takeover: the stream goes on there.
     fn take_back(&mut self, from: Seq, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
-        let told_next = self.cursor.told_next;
-        self.cursor.told_next = told_next.min(from);
+        let told_next = self.cursor.delivered_next;
+        self.cursor.delivered_next = told_next.min(from);
         if self.cursor.next > from {
             self.cursor.next = from;
             self.cursor.chain = self.rx.end().filter(|end| end.next == from).map(|end| end.chain);
@@ -451,13 +451,13 @@ impl SubscriberCore {
     #[inline]
     fn deliver_ready(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
         if self.rx.has_ready() {
-            self.deliver_kept(f);
+            self.deliver_buffered(f);
         }
     }
 
     /// Delivers what was kept and may be delivered now.
     #[inline(never)]
-    fn deliver_kept(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+    fn deliver_buffered(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
         let bound = self.bound();
         while !self.cursor.stopped
             && let Some(frame) = self.rx.front(bound)
@@ -477,9 +477,11 @@ impl SubscriberCore {
             self.parts.on_commit(commit_next);
         }
         let seen_next = self.rx.seen_next();
-        if self.limits.delivery == Delivery::Stamped && commit_next > self.told_commit && self.cursor.next > 0
+        if self.limits.delivery == Delivery::Stamped
+            && commit_next > self.reported_commit
+            && self.cursor.next > 0
         {
-            self.told_commit = commit_next;
+            self.reported_commit = commit_next;
             f(SubscriberEvent::Committed { next: commit_next });
         }
         while let Some(event) = self.events.pop() {
@@ -520,8 +522,8 @@ impl SubscriberCore {
             return;
         }
         let since = *self.lag_since.get_or_insert(now);
-        if now >= since + self.limits.lag_report_ns && now >= self.lag_told + self.limits.lag_report_ns {
-            self.lag_told = now;
+        if now >= since + self.limits.lag_report_ns && now >= self.lag_reported + self.limits.lag_report_ns {
+            self.lag_reported = now;
             f(SubscriberEvent::Lag { entries, for_ns: now - since });
         }
     }

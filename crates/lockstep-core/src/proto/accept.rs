@@ -16,7 +16,7 @@ pub enum PrepareOutcome {
     /// A promise that must be stored first.
     Promise,
     /// The promise that it has already: its copy was lost.
-    Again,
+    Repeat,
     /// A higher promise was given.
     Refuse {
         /// It.
@@ -76,7 +76,7 @@ impl Acceptor {
     pub fn judge_prepare(&self, ballot: Epoch) -> PrepareOutcome {
         match ballot.cmp(&self.promised) {
             std::cmp::Ordering::Greater => PrepareOutcome::Promise,
-            std::cmp::Ordering::Equal => PrepareOutcome::Again,
+            std::cmp::Ordering::Equal => PrepareOutcome::Repeat,
             std::cmp::Ordering::Less if planted(Mutation::PromisesLower) => PrepareOutcome::Promise,
             std::cmp::Ordering::Less => PrepareOutcome::Refuse { promised: self.promised },
         }
@@ -118,7 +118,7 @@ mod tests {
     fn s2_only_a_higher_ballot_is_promised_and_the_same_candidate_is_told_again() {
         let acceptor = Acceptor::new(epoch(2, 2));
         assert_eq!(acceptor.judge_prepare(epoch(2, 3)), PrepareOutcome::Promise);
-        assert_eq!(acceptor.judge_prepare(epoch(2, 2)), PrepareOutcome::Again);
+        assert_eq!(acceptor.judge_prepare(epoch(2, 2)), PrepareOutcome::Repeat);
         let promised = epoch(2, 2);
         assert_eq!(acceptor.judge_prepare(epoch(2, 1)), PrepareOutcome::Refuse { promised });
         assert_eq!(acceptor.judge_prepare(epoch(1, 9)), PrepareOutcome::Refuse { promised });

@@ -19,12 +19,12 @@ pub struct HeartbeatLimits {
     /// First rung after a datagram; the next ones double.
     pub first_ns: Nanos,
     /// The steady interval.
-    pub beat_ns: Nanos,
+    pub interval_ns: Nanos,
 }
 
 impl Default for HeartbeatLimits {
     fn default() -> Self {
-        Self { first_ns: 70_000, beat_ns: 1_000_000 }
+        Self { first_ns: 70_000, interval_ns: 1_000_000 }
     }
 }
 
@@ -38,7 +38,7 @@ const RUNGS: u32 = 3;
 pub struct HeartbeatTimer {
     limits: HeartbeatLimits,
     last_datagram: Nanos,
-    last_beat: Nanos,
+    last_heartbeat_at: Nanos,
     /// One is due then whatever else happens.
     steady: Nanos,
     rung: u32,
@@ -47,7 +47,7 @@ pub struct HeartbeatTimer {
 impl HeartbeatTimer {
     /// Due at once.
     pub fn new(limits: HeartbeatLimits) -> Self {
-        Self { limits, last_datagram: 0, last_beat: 0, steady: 0, rung: 0 }
+        Self { limits, last_datagram: 0, last_heartbeat_at: 0, steady: 0, rung: 0 }
     }
 
     /// Frames were sent.
@@ -80,7 +80,7 @@ impl HeartbeatTimer {
             self.rung += 1;
         }
         let from = if planted(Mutation::BeatsMadeUp) && self.steady > 0 { self.steady } else { now };
-        (self.last_beat, self.steady) = (now, from + self.limits.beat_ns);
+        (self.last_heartbeat_at, self.steady) = (now, from + self.limits.interval_ns);
         true
     }
 
@@ -88,14 +88,14 @@ impl HeartbeatTimer {
     /// than a rung behind the last one.
     #[inline]
     fn with_frame(&self) -> Nanos {
-        let early = self.steady.saturating_sub(self.limits.beat_ns / EARLY);
-        early.max(self.last_beat + self.limits.first_ns).min(self.steady)
+        let early = self.steady.saturating_sub(self.limits.interval_ns / EARLY);
+        early.max(self.last_heartbeat_at + self.limits.first_ns).min(self.steady)
     }
 
     /// There is news that publishers wait for: the next one is due a first rung behind the last one.
     #[cold]
     pub fn hasten(&mut self) {
-        self.steady = self.steady.min(self.last_beat + self.limits.first_ns);
+        self.steady = self.steady.min(self.last_heartbeat_at + self.limits.first_ns);
     }
 }
 
@@ -103,12 +103,12 @@ impl HeartbeatTimer {
 mod tests {
     use super::*;
 
-    const LIMITS: HeartbeatLimits = HeartbeatLimits { first_ns: 50, beat_ns: 1_000 };
+    const LIMITS: HeartbeatLimits = HeartbeatLimits { first_ns: 50, interval_ns: 1_000 };
 
     /// When a leader beats that looks each 10 ns until `until`, and sends frames at these times.
     fn timeline(sent: &[Nanos], until: Nanos) -> Vec<Nanos> {
         let mut beat = HeartbeatTimer::new(LIMITS);
-        (beat.last_beat, beat.steady) = (10_000, 11_000);
+        (beat.last_heartbeat_at, beat.steady) = (10_000, 11_000);
         let mut beats = Vec::new();
         for now in (10_000..until).step_by(10) {
             let sends = sent.contains(&now);

@@ -69,11 +69,11 @@ pub struct Commit {
     open: Option<Open>,
     /// By identity, so that an ack that came before the entry that lists its sender counts once that is
     /// held. The first ones are the members of `membership`, in its order.
-    heard: [AckRow; HEARD_MAX],
+    acked: [AckRow; HEARD_MAX],
     /// Where the epoch's leader stands in `membership`; beyond it if it is not listed or must acknowledge.
     leader: usize,
     /// The owner holds the log from here on.
-    held_from: Seq,
+    log_from: Seq,
     /// No change stands between `membership` and `held_from`: somebody who holds that part says so.
     confirmed: bool,
     have_next: Seq,
@@ -91,21 +91,21 @@ impl Commit {
     /// A counter that holds nothing above `commit_next`, below which everything is committed.
     pub fn new(commit_next: Seq) -> Self {
         let next = commit_next.max(1);
-        Self { commit_next: next, have_next: next, held_from: next, leader: MEMBERS_MAX, ..Self::default() }
+        Self { commit_next: next, have_next: next, log_from: next, leader: MEMBERS_MAX, ..Self::default() }
     }
 
     /// Holds always. Panics with the rule that is broken.
     pub fn invariants(&self) {
-        let Self { commit_next, have_next, held_from, .. } = *self;
+        let Self { commit_next, have_next, log_from: held_from, .. } = *self;
         assert!(
             commit_next <= have_next,
             "S4: the commit is {commit_next}, and the log is held up to {have_next}"
         );
         assert!(held_from <= have_next, "S4: the log is held from {held_from} to {have_next}");
-        let heard = self.heard.iter().filter(|heard| heard.next > 0);
+        let heard = self.acked.iter().filter(|heard| heard.next > 0);
         for (at, one) in heard.clone().enumerate() {
             let twice = heard.clone().skip(at + 1).any(|other| other.identity == one.identity);
-            assert!(!twice, "S4: each identity counts once: {:?}", self.heard);
+            assert!(!twice, "S4: each identity counts once: {:?}", self.acked);
         }
     }
 
@@ -132,12 +132,12 @@ impl Commit {
 
     /// What each member of [`Commit::membership`] has acknowledged, by its position there.
     pub fn acked(&self, position: usize) -> Seq {
-        self.heard[position].next
+        self.acked[position].next
     }
 
     /// What `identity` has acknowledged in this epoch, listed or not.
     pub fn acked_by(&self, identity: Identity) -> Seq {
-        self.heard.iter().find(|heard| heard.identity == identity).map_or(0, |heard| heard.next)
+        self.acked.iter().find(|heard| heard.identity == identity).map_or(0, |heard| heard.next)
     }
 
     /// Whether `identity` is a member on either side of a change that is not committed here.
@@ -169,12 +169,12 @@ impl Commit {
         self.membership = membership;
         self.durability = durability;
         if !planted(Mutation::AcksOutliveEpoch) {
-            self.heard = [AckRow::default(); HEARD_MAX];
+            self.acked = [AckRow::default(); HEARD_MAX];
         }
         self.confirmed = false;
         // A change at or above the base is the epoch's own only if its membership says so.
         self.open = self.open.filter(|open| open.seq < base || open.seq == membership.seq);
-        self.seat();
+        self.member_index();
         if self.ahead.0 == epoch {
             self.announced = self.announced.max(self.ahead.1);
         }
@@ -184,10 +184,10 @@ impl Commit {
     /// Another history is followed, which was founded at `founded_next` on the one so far: what is final below stays so,
     /// and everything else is heard anew.
     pub fn on_history(&mut self, founded_next: Seq) {
-        let Self { held_from, have_next, commit_next, announced, .. } = *self;
+        let Self { log_from: held_from, have_next, commit_next, announced, .. } = *self;
         let announced = announced.min(founded_next).max(commit_next);
         let leader = MEMBERS_MAX;
-        *self = Self { held_from, have_next, commit_next, announced, leader, ..Self::default() };
+        *self = Self { log_from: held_from, have_next, commit_next, announced, leader, ..Self::default() };
     }
 
     /// The log has a membership entry at `seq`, behind which `after` is in force, and before it `before`.
@@ -196,7 +196,7 @@ impl Commit {
         self.allowed = None;
         if seq > self.membership.seq && !planted(Mutation::ChangeNotCounted) {
             self.membership = after;
-            self.seat();
+            self.member_index();
         }
         if seq >= self.commit_next
             && self.open.is_none_or(|open| open.seq < seq)
@@ -209,8 +209,8 @@ impl Commit {
 
     /// Somebody who holds the log of the epoch up to `next` says that its membership is that of `seq`: a
     /// reader that did not begin at the epoch's start knows by it that it has missed no change.
-    pub fn on_membership_told(&mut self, epoch: Epoch, seq: Seq, next: Seq) {
-        if !self.confirmed && epoch == self.epoch && seq == self.membership.seq && next >= self.held_from {
+    pub fn on_membership_announced(&mut self, epoch: Epoch, seq: Seq, next: Seq) {
+        if !self.confirmed && epoch == self.epoch && seq == self.membership.seq && next >= self.log_from {
             self.confirmed = true;
             self.recount();
         }
@@ -218,13 +218,13 @@ impl Commit {
 
     /// The owner's log begins at `next`: what lies before it is not held.
     pub fn on_anchored(&mut self, next: Seq) {
-        (self.held_from, self.have_next, self.confirmed) = (next, next.max(self.commit_next), false);
+        (self.log_from, self.have_next, self.confirmed) = (next, next.max(self.commit_next), false);
         self.recount();
     }
 
     /// The owner holds the log of the epoch up to `next`, without a gap.
     #[inline]
-    pub fn on_held(&mut self, next: Seq) {
+    pub fn on_log_end(&mut self, next: Seq) {
         if next > self.have_next {
             self.have_next = next;
             match self.allowed {
@@ -240,13 +240,13 @@ impl Commit {
         self.allowed = None;
         let kept = if planted(Mutation::CutStaysHeld) { self.have_next } else { next };
         self.have_next = self.have_next.min(kept).max(self.commit_next);
-        self.held_from = self.held_from.min(self.have_next);
+        self.log_from = self.log_from.min(self.have_next);
         if let Some(open) = self.open.filter(|open| open.seq >= next) {
             self.open = None;
             // Where the start of the epoch that cuts is counted already, the membership is that start's.
             if self.membership.seq == open.seq || self.base < next {
                 self.membership = open.before;
-                self.seat();
+                self.member_index();
             }
         }
     }
@@ -257,7 +257,7 @@ impl Commit {
         if epoch != self.epoch && !planted(Mutation::AckOfAnyEpochCounts) {
             return;
         }
-        let heard = match self.heard.iter_mut().find(|heard| heard.identity == identity) {
+        let heard = match self.acked.iter_mut().find(|heard| heard.identity == identity) {
             Some(heard) => heard,
             None => match self.spare() {
                 Some(spare) => spare,
@@ -279,15 +279,15 @@ impl Commit {
         let kept = self.membership.members().len();
         let open = self.open;
         let before = |identity| open.is_some_and(|open: Open| open.before.lists(identity));
-        let unlisted = self.heard[kept..].iter_mut().filter(|heard| !before(heard.identity));
+        let unlisted = self.acked[kept..].iter_mut().filter(|heard| !before(heard.identity));
         let lowest = unlisted.min_by_key(|heard| heard.next)?;
         lowest.next = 0;
         Some(lowest)
     }
 
     /// Seats the members in front, with what each has acknowledged, and the others behind them.
-    fn seat(&mut self) {
-        let before = self.heard;
+    fn member_index(&mut self) {
+        let before = self.acked;
         let listed = self.membership.members().iter().map(MemberBody::identity);
         let seated = listed.map(|identity| {
             let known = before.iter().find(|heard| heard.identity == identity);
@@ -298,7 +298,7 @@ impl Commit {
         for (seat, taken) in heard.iter_mut().zip(seated.chain(others.copied())) {
             *seat = taken;
         }
-        self.heard = heard;
+        self.acked = heard;
         let sight = self.durability == Durability::Process;
         let leader = self.membership.position(self.epoch.leader()).filter(|_| sight);
         self.leader = leader.unwrap_or(MEMBERS_MAX);
@@ -384,8 +384,8 @@ impl Commit {
     /// commit on, and from the membership entry on unless it was told that nothing is missing there.
     #[inline]
     fn knows_members(&self) -> bool {
-        self.held_from <= self.commit_next.max(self.announced)
-            && (self.membership.seq >= self.held_from || self.held_from == 1 || self.confirmed)
+        self.log_from <= self.commit_next.max(self.announced)
+            && (self.membership.seq >= self.log_from || self.log_from == 1 || self.confirmed)
     }
 
     /// The greatest bound that a quorum of the membership at the log's end holds.
@@ -398,7 +398,7 @@ impl Commit {
         let quorum = self.membership.quorum() - usize::from(planted(Mutation::MinorityCommits) && count > 1);
         // A handful of members, the greatest first: a general sort costs three times as much.
         let mut votes = [0; MEMBERS_MAX];
-        for (position, heard) in self.heard[..count].iter().enumerate() {
+        for (position, heard) in self.acked[..count].iter().enumerate() {
             let vote = if position == self.leader { have_next } else { heard.next };
             let mut place = position.min(MEMBERS_MAX - 1);
             while place > 0 && votes[place - 1] < vote {
@@ -418,7 +418,7 @@ impl Commit {
         for (vote, member) in votes.iter_mut().zip(open.before.members()) {
             let identity = member.identity();
             let is_leader = self.durability == Durability::Process && identity == self.epoch.leader();
-            let heard = self.heard.iter().find(|heard| heard.identity == identity);
+            let heard = self.acked.iter().find(|heard| heard.identity == identity);
             *vote = if is_leader { have_next } else { heard.map_or(0, |heard| heard.next) };
         }
         votes.sort_unstable_by(|a, b| b.cmp(a));

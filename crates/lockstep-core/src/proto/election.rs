@@ -58,7 +58,7 @@ pub enum Why {
     /// It said that it stops.
     StepDown = 3,
     /// It is heard, and stamps nothing of what it is sent.
-    Deaf = 4,
+    NoProgress = 4,
     /// We led, and were refused or superseded.
     Refused = 5,
 }
@@ -70,14 +70,14 @@ impl Why {
             Self::Silence => "silence",
             Self::Down => "down",
             Self::StepDown => "step down",
-            Self::Deaf => "deaf",
+            Self::NoProgress => "deaf",
             Self::Refused => "refused",
         }
     }
 
     /// The reason with this number, as a reply carries it.
     pub fn from_u32(why: u32) -> Option<Self> {
-        [Self::Silence, Self::Down, Self::StepDown, Self::Deaf, Self::Refused]
+        [Self::Silence, Self::Down, Self::StepDown, Self::NoProgress, Self::Refused]
             .into_iter()
             .find(|known| *known as u32 == why)
     }
@@ -120,7 +120,7 @@ pub enum ElectionStep {
     /// This log is better than ours: get it.
     Adopt(Promise),
     /// Ours is the best of a quorum: lead, and call committed what a promise called so.
-    Win {
+    Won {
         /// The right to stamp.
         leadership: Leadership,
         /// The greatest commit among the promises.
@@ -132,9 +132,9 @@ pub enum ElectionStep {
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Phase {
-    Calm,
+    Idle,
     Waiting { until: Nanos, why: Why },
-    Asking { since: Nanos, said_at: Nanos, why: Why },
+    PreVoting { since: Nanos, said_at: Nanos, why: Why },
     Preparing { since: Nanos, said_at: Nanos, ballot: Epoch, why: Why },
 }
 
@@ -153,7 +153,7 @@ pub struct Election {
 }
 
 /// Identities that may speak in one election: members, and some that are no longer or not yet.
-const VOICES_MAX: usize = 2 * MEMBERS_MAX;
+const VOTERS_MAX: usize = 2 * MEMBERS_MAX;
 
 impl Election {
     /// A replica that follows.
@@ -161,11 +161,11 @@ impl Election {
         Self {
             limits,
             me,
-            phase: Phase::Calm,
+            phase: Phase::Idle,
             rounds: Rounds::default(),
             failures: 0,
-            grants: Vec::with_capacity(VOICES_MAX),
-            promises: Vec::with_capacity(VOICES_MAX),
+            grants: Vec::with_capacity(VOTERS_MAX),
+            promises: Vec::with_capacity(VOTERS_MAX),
         }
     }
 
@@ -173,7 +173,7 @@ impl Election {
     /// round is too far above what was seen is not.
     #[inline]
     pub fn on_heard(&mut self, now: Nanos, epoch: Epoch) -> bool {
-        self.rounds.on_heard(now, epoch.round())
+        self.rounds.on_round(now, epoch.round())
     }
 
     /// An epoch was promised, or its start is held.
@@ -189,13 +189,13 @@ impl Election {
     /// Whether this replica follows and nobody is missed.
     #[inline]
     pub fn is_calm(&self) -> bool {
-        self.phase == Phase::Calm
+        self.phase == Phase::Idle
     }
 
     /// Holds always. Panics with the rule that is broken.
     pub fn invariants(&self, promised: Epoch) {
         let voices = self.grants.len().max(self.promises.len());
-        assert!(voices <= VOICES_MAX, "ELECT-1: {voices} voices, at most {VOICES_MAX}");
+        assert!(voices <= VOTERS_MAX, "ELECT-1: {voices} voices, at most {VOTERS_MAX}");
         for (at, promise) in self.promises.iter().enumerate() {
             let twice = self.promises[..at].iter().any(|other| other.by == promise.by);
             assert!(!twice, "S5: each identity promises once: {:?}", self.promises);
@@ -210,8 +210,8 @@ impl Election {
     /// Why the leader is missed; `None` while it is not.
     pub fn missing(&self) -> Option<Why> {
         match self.phase {
-            Phase::Calm => None,
-            Phase::Waiting { why, .. } | Phase::Asking { why, .. } | Phase::Preparing { why, .. } => {
+            Phase::Idle => None,
+            Phase::Waiting { why, .. } | Phase::PreVoting { why, .. } | Phase::Preparing { why, .. } => {
                 Some(why)
             }
         }
@@ -228,9 +228,9 @@ impl Election {
     /// When the next thing is due.
     pub fn next_deadline(&self) -> Option<Nanos> {
         match self.phase {
-            Phase::Calm => None,
+            Phase::Idle => None,
             Phase::Waiting { until, .. } => Some(until),
-            Phase::Asking { said_at, .. } | Phase::Preparing { said_at, .. } => {
+            Phase::PreVoting { said_at, .. } | Phase::Preparing { said_at, .. } => {
                 Some(said_at + self.limits.again_ns)
             }
         }
@@ -242,12 +242,12 @@ impl Election {
     pub fn on_missed(&mut self, now: Nanos, why: Why, rank: usize) {
         let until = now + rank as u64 * self.limits.stagger_ns;
         match self.phase {
-            Phase::Calm => self.phase = Phase::Waiting { until, why },
+            Phase::Idle => self.phase = Phase::Waiting { until, why },
             Phase::Waiting { why: before, until: later } if before.needs_votes() && !why.needs_votes() => {
                 let until = if self.failures == 0 { until } else { later };
                 self.phase = Phase::Waiting { until, why };
             }
-            Phase::Asking { why: before, .. } if before.needs_votes() && !why.needs_votes() => {
+            Phase::PreVoting { why: before, .. } if before.needs_votes() && !why.needs_votes() => {
                 self.phase = Phase::Waiting { until, why };
             }
             _ => {}
@@ -257,14 +257,15 @@ impl Election {
     /// The leader speaks: nobody is missed. A ballot that is asked for already is not taken back.
     #[inline]
     pub fn on_life(&mut self) {
-        if matches!(self.phase, Phase::Waiting { why, .. } | Phase::Asking { why, .. } if why.needs_votes()) {
-            self.phase = Phase::Calm;
+        if matches!(self.phase, Phase::Waiting { why, .. } | Phase::PreVoting { why, .. } if why.needs_votes())
+        {
+            self.phase = Phase::Idle;
         }
     }
 
     /// The start of a new epoch is held: somebody has won.
     pub fn on_started(&mut self) {
-        self.phase = Phase::Calm;
+        self.phase = Phase::Idle;
         self.failures = 0;
     }
 
@@ -305,7 +306,7 @@ impl Election {
         has_room: bool,
     ) -> Option<BallotRequest> {
         if !has_room && !planted(Mutation::FullCampaigns) {
-            self.wait_for_room(now);
+            self.on_journal_full(now);
         }
         if let Phase::Waiting { until, why } = self.phase
             && now >= until
@@ -313,23 +314,23 @@ impl Election {
             self.grants.clear();
             self.grants.push(self.me);
             if why.needs_votes() || self.failures > 0 {
-                self.phase = Phase::Asking { since: now, said_at: 0, why };
+                self.phase = Phase::PreVoting { since: now, said_at: 0, why };
             } else {
                 return self.prepare(now, promised, why);
             }
         }
         match self.phase {
-            Phase::Calm | Phase::Waiting { .. } => None,
-            Phase::Asking { why, .. } if membership.is_quorum(&self.grants) => {
+            Phase::Idle | Phase::Waiting { .. } => None,
+            Phase::PreVoting { why, .. } if membership.is_quorum(&self.grants) => {
                 self.prepare(now, promised, why)
             }
             // Who misses the leader alone goes on asking: the others may miss it yet.
-            Phase::Asking { said_at, since, why } if now >= said_at + self.limits.again_ns => {
-                self.phase = Phase::Asking { since, said_at: now, why };
+            Phase::PreVoting { said_at, since, why } if now >= said_at + self.limits.again_ns => {
+                self.phase = Phase::PreVoting { since, said_at: now, why };
                 // Grants grow old: they are asked for anew, so that a quorum misses the leader at one time.
                 if now >= since + self.limits.timeout_ns {
                     self.grants.truncate(1);
-                    self.phase = Phase::Asking { since: now, said_at: now, why };
+                    self.phase = Phase::PreVoting { since: now, said_at: now, why };
                 }
                 Some(BallotRequest::PreVote(self.next_ballot(promised)?))
             }
@@ -346,7 +347,7 @@ impl Election {
     }
 
     #[cold]
-    fn wait_for_room(&mut self, now: Nanos) {
+    fn on_journal_full(&mut self, now: Nanos) {
         let Some(why) = self.missing() else { return };
         if !matches!(self.phase, Phase::Waiting { until, .. } if until > now) {
             self.phase = Phase::Waiting { until: now + self.limits.timeout_ns, why };
@@ -369,9 +370,9 @@ impl Election {
 
     /// Somebody misses the leader too.
     pub fn on_grant(&mut self, by: Identity) {
-        if matches!(self.phase, Phase::Asking { .. })
+        if matches!(self.phase, Phase::PreVoting { .. })
             && !self.grants.contains(&by)
-            && self.grants.len() < VOICES_MAX
+            && self.grants.len() < VOTERS_MAX
         {
             self.grants.push(by);
         }
@@ -383,7 +384,7 @@ impl Election {
             return;
         }
         self.promises.retain(|known| known.by != promise.by);
-        if self.promises.len() < VOICES_MAX {
+        if self.promises.len() < VOTERS_MAX {
             self.promises.push(promise);
         }
     }
@@ -394,9 +395,9 @@ impl Election {
     /// well. Then our commit is the greatest that a promise named. `own` is our own stored promise's log.
     pub fn assess(&self, end: &LogEnd, commit_next: Seq, electorate: &Electorate) -> ElectionStep {
         let Some(ballot) = self.ballot() else { return ElectionStep::Wait };
-        let own = order(end.epoch, end.next);
-        let best = self.promises.iter().max_by_key(|promise| order(promise.accepted, promise.next));
-        if let Some(best) = best.filter(|best| order(best.accepted, best.next) > own) {
+        let own = promise_order(end.epoch, end.next);
+        let best = self.promises.iter().max_by_key(|promise| promise_order(promise.accepted, promise.next));
+        if let Some(best) = best.filter(|best| promise_order(best.accepted, best.next) > own) {
             // A quorum of the membership that we know: fewer would make us fetch for nothing. But what is committed
             // and not ours may be the change that makes those who promised one.
             let enough = electorate.elects(&self.promised_by(), commit_next) || best.commit_next > end.next;
@@ -410,7 +411,7 @@ impl Election {
         if !electorate.elects(&self.promised_by(), commit_next) && !self.skips_promises() {
             return ElectionStep::Wait;
         }
-        ElectionStep::Win { leadership: Leadership::granted(ballot), commit_next }
+        ElectionStep::Won { leadership: Leadership::granted(ballot), commit_next }
     }
 
     /// What a promise described is coming in, or our own promise is still on its way to the device: the
@@ -434,7 +435,7 @@ impl Election {
 }
 
 /// By what logs are compared: the epoch of the last frame first, then the length.
-fn order(accepted: Epoch, next: Seq) -> (Epoch, Seq) {
+fn promise_order(accepted: Epoch, next: Seq) -> (Epoch, Seq) {
     match () {
         () if planted(Mutation::NoAdoption) => (Epoch::NONE, 0),
         () if planted(Mutation::GreatestLastOnly) => (Epoch::NONE, next),

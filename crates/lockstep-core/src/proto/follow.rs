@@ -67,14 +67,14 @@ impl Follow {
     }
 
     /// Whether `epoch` is one that we would follow if we held its start.
-    pub fn is_news(&self, epoch: Epoch) -> bool {
+    pub fn is_newer(&self, epoch: Epoch) -> bool {
         epoch > self.epoch && epoch.round() > 0
     }
 
     /// The start of an epoch that has won is held: it is followed from now on. One that is not above the
     /// present one changes nothing.
     pub fn on_start(&mut self, start: &EpochStartView<'_>) -> bool {
-        if !self.is_news(start.epoch()) {
+        if !self.is_newer(start.epoch()) {
             return false;
         }
         self.epoch = start.epoch();
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(follow.owner(1), None);
         assert!(!follow.admits(&header(epoch(1, 1), 2, 1), called(100)));
         assert!(
-            follow.is_news(epoch(1, 1)) && !follow.is_news(epoch(0, 1)),
+            follow.is_newer(epoch(1, 1)) && !follow.is_newer(epoch(0, 1)),
             "round 0 is nobody's leadership"
         );
     }
@@ -271,7 +271,7 @@ mod tests {
         let birth = EpochBase { epoch: epoch(0, 1).0, base: 1 };
         follow.restore(&[birth], membership(3), Durability::Process);
         assert_eq!((follow.epoch(), follow.base()), (Epoch::NONE, 0));
-        assert!(follow.is_news(epoch(3, 2)), "or it is never asked for again");
+        assert!(follow.is_newer(epoch(3, 2)), "or it is never asked for again");
     }
 
     #[test]

@@ -20,7 +20,7 @@ pub struct Gap {
     /// What is missing.
     pub range: SeqRange,
     /// When it is asked for.
-    pub ask: RequestTimer,
+    pub request: RequestTimer,
 }
 
 /// All of them, in order.
@@ -62,7 +62,7 @@ impl Gaps {
 
     /// When the next one is due; `Nanos::MAX` if none is.
     pub fn next_deadline(&self) -> Nanos {
-        self.list.iter().map(|gap| gap.ask.deadline()).min().unwrap_or(Nanos::MAX)
+        self.list.iter().map(|gap| gap.request.deadline()).min().unwrap_or(Nanos::MAX)
     }
 
     /// GAP-1 (what is missing): exactly these ranges, in order. What was known keeps its requests, whatever is
@@ -86,7 +86,7 @@ impl Gaps {
                 match old {
                     Some(gap) if gap.range.from <= at => {
                         let to = gap.range.to.min(range.to);
-                        next.push(Gap { range: SeqRange { from: at, to }, ask: gap.ask });
+                        next.push(Gap { range: SeqRange { from: at, to }, request: gap.request });
                         at = to;
                     }
                     _ => {
@@ -94,7 +94,7 @@ impl Gaps {
                         let count = next.len();
                         match next.last_mut() {
                             Some(last) if last.range.to == at && count * 2 >= GAPS_MAX => last.range.to = to,
-                            _ => next.push(Gap { range: SeqRange { from: at, to }, ask: fresh(at) }),
+                            _ => next.push(Gap { range: SeqRange { from: at, to }, request: fresh(at) }),
                         }
                         at = to;
                     }
@@ -110,14 +110,14 @@ impl Gaps {
     /// What begins below `bound` is missing for certain: what was never asked for is, at `until` of its first seq.
     pub fn hasten(&mut self, bound: Seq, until: impl Fn(Seq) -> Nanos) {
         for gap in self.list.iter_mut().take_while(|gap| gap.range.from < bound) {
-            gap.ask.hasten(until(gap.range.from));
+            gap.request.hasten(until(gap.range.from));
         }
     }
 
     /// Frames of `range` came, for the request and the place `answered` if they name one.
     pub fn on_frames(&mut self, answered: Option<(u64, u32)>, range: SeqRange) {
         for gap in &mut self.list {
-            gap.ask.on_frames(answered, overlap(gap.range, range));
+            gap.request.on_frames(answered, overlap(gap.range, range));
         }
     }
 
@@ -132,13 +132,13 @@ impl Gaps {
         limits: &NackLimits,
     ) {
         for gap in self.list.iter_mut().filter(|gap| overlap(gap.range, range)) {
-            gap.ask.on_refused(now, token, repairers, retry_after_ns, limits);
+            gap.request.on_refused(now, token, repairers, retry_after_ns, limits);
         }
     }
 
     /// Sets the timers by what came since the last look.
-    pub fn look(&mut self, now: Nanos, limits: &NackLimits, rtt: &Rtt) {
-        self.list.iter_mut().for_each(|gap| gap.ask.look(now, limits, rtt));
+    pub fn poll(&mut self, now: Nanos, limits: &NackLimits, rtt: &Rtt) {
+        self.list.iter_mut().for_each(|gap| gap.request.poll(now, limits, rtt));
     }
 
     /// GAP-2 (all at once): the ranges of one request that is due now, which go to the repairer at the
@@ -151,9 +151,9 @@ impl Gaps {
         out: &mut [SeqRange; NACK_RANGES_MAX],
         mut on_sent: impl FnMut(&mut RequestTimer, u32),
     ) -> Option<DueRanges> {
-        let due_at = |gap: &Gap| gap.ask.due(now).map(|place| place % repairers.max(1));
+        let due_at = |gap: &Gap| gap.request.due(now).map(|place| place % repairers.max(1));
         let (place, tries) =
-            self.list.iter().find_map(|gap| due_at(gap).map(|place| (place, gap.ask.next_tries())))?;
+            self.list.iter().find_map(|gap| due_at(gap).map(|place| (place, gap.request.next_tries())))?;
         let mut due = DueRanges { place, tries, count: 0, new_from: None };
         for gap in &mut self.list {
             if due_at(gap) != Some(place) {
@@ -167,10 +167,10 @@ impl Gaps {
                     due.count += 1;
                 }
             }
-            if gap.ask.is_new() && due.new_from.is_none() {
+            if gap.request.is_new() && due.new_from.is_none() {
                 due.new_from = Some(gap.range.from);
             }
-            on_sent(&mut gap.ask, place);
+            on_sent(&mut gap.request, place);
         }
         Some(due)
     }
@@ -215,9 +215,9 @@ mod tests {
         }
 
         /// What it asks for, and of whom.
-        fn asks(&mut self, now: Nanos) -> Option<(u32, Vec<(Seq, Seq)>)> {
+        fn requests(&mut self, now: Nanos) -> Option<(u32, Vec<(Seq, Seq)>)> {
             let mut out = [SeqRange { from: 0, to: 0 }; NACK_RANGES_MAX];
-            self.gaps.look(now, &LIMITS, &Rtt::default());
+            self.gaps.poll(now, &LIMITS, &Rtt::default());
             self.token += 1;
             let token = self.token;
             let due = self.gaps.take_due(now, 4, &mut out, |ask, place| {
@@ -232,13 +232,13 @@ mod tests {
     fn gap_2_a_new_gap_waits_for_its_own_guard_and_for_no_answer() {
         let mut receiver = Receiver::new();
         receiver.misses(0, &[(5, 6), (8, 10)]);
-        assert_eq!(receiver.asks(19), None);
-        assert_eq!(receiver.asks(20), Some((0, vec![(5, 6), (8, 10)])));
+        assert_eq!(receiver.requests(19), None);
+        assert_eq!(receiver.requests(20), Some((0, vec![(5, 6), (8, 10)])));
         receiver.misses(30, &[(5, 6), (8, 10), (20, 21)]);
-        assert_eq!(receiver.asks(49), None);
-        assert_eq!(receiver.asks(50), Some((0, vec![(20, 21)])));
-        assert_eq!(receiver.asks(120), Some((1, vec![(5, 6), (8, 10)])), "each retries at its own time");
-        assert_eq!(receiver.asks(150), Some((1, vec![(20, 21)])));
+        assert_eq!(receiver.requests(49), None);
+        assert_eq!(receiver.requests(50), Some((0, vec![(20, 21)])));
+        assert_eq!(receiver.requests(120), Some((1, vec![(5, 6), (8, 10)])), "each retries at its own time");
+        assert_eq!(receiver.requests(150), Some((1, vec![(20, 21)])));
     }
 
     /// GAP-1.
@@ -246,10 +246,10 @@ mod tests {
     fn gap_1_what_is_left_of_a_gap_keeps_its_timers_and_what_is_filled_is_forgotten() {
         let mut receiver = Receiver::new();
         receiver.misses(0, &[(5, 15)]);
-        assert_eq!(receiver.asks(20), Some((0, vec![(5, 15)])));
+        assert_eq!(receiver.requests(20), Some((0, vec![(5, 15)])));
         receiver.misses(30, &[(5, 8), (9, 12)]);
-        assert_eq!(receiver.asks(119), None);
-        assert_eq!(receiver.asks(120), Some((1, vec![(5, 8), (9, 12)])));
+        assert_eq!(receiver.requests(119), None);
+        assert_eq!(receiver.requests(120), Some((1, vec![(5, 8), (9, 12)])));
         receiver.misses(130, &[]);
         assert_eq!((receiver.gaps.list().len(), receiver.gaps.next_deadline()), (0, Nanos::MAX));
     }
@@ -260,9 +260,9 @@ mod tests {
         let mut receiver = Receiver::new();
         receiver.misses(0, &[(10, 12)]);
         receiver.misses(15, &[(8, 14)]);
-        assert_eq!(receiver.asks(20), Some((0, vec![(10, 12)])));
-        assert_eq!(receiver.asks(35), Some((0, vec![(8, 10), (12, 14)])));
-        assert_eq!(receiver.asks(1_000), Some((1, vec![(8, 14)])));
+        assert_eq!(receiver.requests(20), Some((0, vec![(10, 12)])));
+        assert_eq!(receiver.requests(35), Some((0, vec![(8, 10), (12, 14)])));
+        assert_eq!(receiver.requests(1_000), Some((1, vec![(8, 14)])));
     }
 
     /// GAP-1.
@@ -272,7 +272,7 @@ mod tests {
         let many: Vec<_> = (0..1_000).map(|at| (2 * at + 1, 2 * at + 2)).collect();
         receiver.misses(0, &many);
         assert_eq!(receiver.gaps.list().len(), GAPS_MAX);
-        let asked: usize = std::iter::from_fn(|| receiver.asks(20)).map(|(_, ranges)| ranges.len()).sum();
+        let asked: usize = std::iter::from_fn(|| receiver.requests(20)).map(|(_, ranges)| ranges.len()).sum();
         assert_eq!(asked, GAPS_MAX, "four requests");
         receiver.misses(30, &many[100..]);
         assert_eq!(receiver.gaps.list()[0].range, SeqRange { from: 201, to: 202 });
@@ -295,11 +295,11 @@ mod tests {
     fn gap_2_a_refusal_of_one_range_leaves_the_others_alone() {
         let mut receiver = Receiver::new();
         receiver.misses(0, &[(5, 6), (8, 10)]);
-        receiver.asks(20);
+        receiver.requests(20);
         let token = receiver.token;
         receiver.gaps.on_refused(30, token, SeqRange { from: 8, to: 10 }, 4, 0, &LIMITS);
-        assert_eq!(receiver.asks(50), Some((1, vec![(8, 10)])));
-        assert_eq!(receiver.asks(120), Some((1, vec![(5, 6)])));
+        assert_eq!(receiver.requests(50), Some((1, vec![(8, 10)])));
+        assert_eq!(receiver.requests(120), Some((1, vec![(5, 6)])));
     }
 
     /// GAP-2.
@@ -307,11 +307,11 @@ mod tests {
     fn gap_2_what_one_answer_of_two_ranges_has_left_out_is_asked_for_at_once() {
         let mut receiver = Receiver::new();
         receiver.misses(0, &[(5, 6), (8, 9)]);
-        receiver.asks(20);
+        receiver.requests(20);
         let token = receiver.token;
         receiver.gaps.on_frames(Some((token, 0)), SeqRange { from: 8, to: 9 });
         receiver.misses(40, &[(5, 6)]);
-        assert_eq!(receiver.asks(40), None);
-        assert_eq!(receiver.asks(60), Some((1, vec![(5, 6)])));
+        assert_eq!(receiver.requests(40), None);
+        assert_eq!(receiver.requests(60), Some((1, vec![(5, 6)])));
     }
 }

@@ -25,7 +25,7 @@ pub const MARKS_MAX: usize = 256;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum SuffixCheck {
     /// All of it belongs to the new log.
-    Whole,
+    Intact,
     /// Nothing from `from` on does, as far as one can tell, and the log goes on at `end`.
     Cut {
         /// The greatest boundary of the new log that is known; `None` if none is: then one begins
@@ -119,9 +119,9 @@ impl DeliveredLog {
     /// told to begin, was never held, and is not asked for either.
     pub fn judge(&self, follow: &Follow, commit_next: Seq, floor: Seq) -> SuffixCheck {
         if planted(Mutation::DeliveredStays) {
-            return SuffixCheck::Whole;
+            return SuffixCheck::Intact;
         }
-        let Some(first) = self.marks.front() else { return SuffixCheck::Whole };
+        let Some(first) = self.marks.front() else { return SuffixCheck::Intact };
         let at_commit = self.marks.iter().find(|mark| mark.next >= commit_next).unwrap_or(first);
         if let Some(at) = follow.succeeded_at(at_commit.epoch)
             && at < commit_next
@@ -148,7 +148,7 @@ impl DeliveredLog {
                 return SuffixCheck::Cut { end, from: to.max(floor) };
             }
         }
-        SuffixCheck::Whole
+        SuffixCheck::Intact
     }
 
     /// The log goes on at `end`, or with the frame that holds `from`.
@@ -207,15 +207,15 @@ mod tests {
     fn s10_the_log_is_cut_before_the_first_frame_that_is_not_owned() {
         let marks = [(10, 1), (12, 1), (15, 1), (20, 2), (21, 2)];
         let table: [Case<'_>; 9] = [
-            (&[(1, 2), (2, 15), (3, 21)], 10, SuffixCheck::Whole),
-            (&[(1, 2), (2, 15), (3, 30)], 10, SuffixCheck::Whole),
+            (&[(1, 2), (2, 15), (3, 21)], 10, SuffixCheck::Intact),
+            (&[(1, 2), (2, 15), (3, 30)], 10, SuffixCheck::Intact),
             (&[(1, 2), (2, 15), (3, 20)], 10, cut(Some((20, 2)), 20)),
             (&[(1, 2), (3, 15)], 10, cut(Some((15, 1)), 15)),
             (&[(1, 2), (3, 12)], 10, cut(Some((12, 1)), 12)),
             (&[(1, 2), (3, 10)], 10, cut(Some((10, 1)), 10)),
             // Below the table: nobody knows, so it goes, though what lies behind it is owned.
             (&[(2, 15), (3, 21)], 10, cut(Some((10, 1)), 10)),
-            (&[(2, 15), (3, 21)], 15, SuffixCheck::Whole),
+            (&[(2, 15), (3, 21)], 15, SuffixCheck::Intact),
             (&[(1, 2), (3, 12)], 15, SuffixCheck::Contradicted { at: 12 }),
         ];
         for (rows, commit_next, verdict) in table {
@@ -228,7 +228,7 @@ mod tests {
     fn s10_who_began_behind_the_cut_begins_anew_with_what_is_known_to_be_new() {
         let begun = held(&[(10, 2), (12, 2)], 5);
         let table: [Case<'_>; 5] = [
-            (&[(1, 2), (2, 7), (3, 12)], 1, SuffixCheck::Whole),
+            (&[(1, 2), (2, 7), (3, 12)], 1, SuffixCheck::Intact),
             (&[(1, 2), (2, 7), (3, 9)], 1, cut(None, 9)),
             (&[(1, 2), (3, 6)], 1, cut(None, 5)),
             (&[(1, 2), (3, 6)], 8, cut(None, 8)),
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(held.judge(&second, 5, 1), cut(None, 8));
         held.cut(&second, None, 8);
         assert_eq!(held.judge(&follow(&[(1, 2), (3, 6)]), 5, 1), cut(None, 6));
-        assert_eq!(held.judge(&follow(&[(1, 2), (2, 8), (3, 9)]), 5, 1), SuffixCheck::Whole);
+        assert_eq!(held.judge(&follow(&[(1, 2), (2, 8), (3, 9)]), 5, 1), SuffixCheck::Intact);
     }
 
     #[test]

@@ -32,8 +32,8 @@ struct HeldSubmission {
     length: u16,
     slot: u16,
     /// How often its publisher was told what is missing before it, and when last.
-    tells: u8,
-    told_at: Nanos,
+    notices: u8,
+    notified_at: Nanos,
 }
 
 /// The pool. Two are equal if the same messages wait in them, wherever in memory.
@@ -66,7 +66,7 @@ impl Hash for HoldBack {
 /// A publisher may fill this part of the pool.
 const SHARE: usize = 4;
 /// A publisher is told of one gap this often at the most: then it is gone, or deaf.
-const TELLS_MAX: u8 = 6;
+const NOTICES_MAX: u8 = 6;
 
 impl HoldBack {
     /// Room for `slots` messages of at most `message_len_max` bytes.
@@ -103,14 +103,14 @@ impl HoldBack {
             self.held.windows(2).all(|pair| key(&pair[0]) < key(&pair[1])),
             "INGRESS-1: what waits is sorted, and each number waits once",
         );
-        let within = |held: &HeldSubmission| self.held_of(held.publisher) <= self.share;
+        let within = |held: &HeldSubmission| self.buffered_of(held.publisher) <= self.share;
         assert!(
             self.held.iter().all(within),
             "INGRESS-1: a publisher has its share of the pool, and no more"
         );
     }
 
-    fn held_of(&self, publisher: PublisherId) -> usize {
+    fn buffered_of(&self, publisher: PublisherId) -> usize {
         let below = |bound| self.held.partition_point(|held| held.publisher < bound);
         below(publisher.saturating_add(1)) - below(publisher)
     }
@@ -140,7 +140,7 @@ impl HoldBack {
                 self.free.push(self.held.remove(at).slot);
                 at
             }
-            Err(_) if self.held_of(entry.publisher) >= self.share => return false,
+            Err(_) if self.buffered_of(entry.publisher) >= self.share => return false,
             Err(at) => at,
         };
         let Some(slot) = self.free.pop() else { return false };
@@ -157,8 +157,8 @@ impl HoldBack {
                 flags: entry.flags,
                 length: payload.len() as u16,
                 slot,
-                tells: 0,
-                told_at: 0,
+                notices: 0,
+                notified_at: 0,
             },
         );
         true
@@ -219,18 +219,18 @@ impl HoldBack {
             let Some(from) = behind.map(|behind| behind + 1).filter(|from| *from < held.publisher_seq) else {
                 continue;
             };
-            let is_due = held.tells == 0 || now >= held.told_at + (again_ns << held.tells);
-            if held.tells == TELLS_MAX || !is_due {
+            let is_due = held.notices == 0 || now >= held.notified_at + (again_ns << held.notices);
+            if held.notices == NOTICES_MAX || !is_due {
                 continue;
             }
             let Some(row) = out.get_mut(rows) else { return rows };
-            (held.tells, held.told_at) = (held.tells + 1, now);
+            (held.notices, held.notified_at) = (held.notices + 1, now);
             *row = NoticeRow {
                 publisher: held.publisher,
                 incarnation: held.incarnation,
                 from: from - PublisherSeq::from(planted(Mutation::NoticeOfHeld)),
                 to: held.publisher_seq,
-                told: PublisherNotice::Missing as u32,
+                notice: PublisherNotice::Missing as u32,
                 reserved: 0,
             };
             rows += 1;

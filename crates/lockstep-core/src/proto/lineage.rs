@@ -46,9 +46,9 @@ pub struct ReadPosition {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum LineageCheck {
     /// The later history was not founded on the one that was read.
-    Stranger,
+    Unrelated,
     /// It was, and contains everything that the reader takes for final.
-    GoesOn {
+    Continues {
         /// Where the former history was left.
         left: Ancestor,
     },
@@ -58,7 +58,7 @@ pub enum LineageCheck {
         left: Ancestor,
     },
     /// The former history was left in another log than the reader's.
-    Parted {
+    Diverged {
         /// Where, and by which chain.
         left: Ancestor,
     },
@@ -116,11 +116,11 @@ impl Lineage {
         if header.history == self.history {
             return self.count == 0 || header.first_seq >= self.ancestors[0].next;
         }
-        self.owned_formerly(header)
+        self.is_owned_by_ancestor(header)
     }
 
     #[cold]
-    fn owned_formerly(&self, header: &Header) -> bool {
+    fn is_owned_by_ancestor(&self, header: &Header) -> bool {
         let former = self.ancestors();
         if planted(Mutation::FormerHistoryUnbounded) && self.left_at(header.history).is_some() {
             return true;
@@ -138,13 +138,13 @@ impl Lineage {
     /// where this one was founded on what it read, and at or above all that it takes for final. A reader that is ahead
     /// was told entries that this history does not have: its application must hear so.
     pub fn judge(&self, reading: &ReadPosition) -> LineageCheck {
-        let Some(left) = self.left_at(reading.history) else { return LineageCheck::Stranger };
+        let Some(left) = self.left_at(reading.history) else { return LineageCheck::Unrelated };
         match () {
             () if reading.commit_next > left.next && !planted(Mutation::AheadGoesOn) => {
                 LineageCheck::Ahead { left }
             }
-            () if reading.chain.is_some_and(|chain| chain != left.chain) => LineageCheck::Parted { left },
-            () => LineageCheck::GoesOn { left },
+            () if reading.chain.is_some_and(|chain| chain != left.chain) => LineageCheck::Diverged { left },
+            () => LineageCheck::Continues { left },
         }
     }
 }
@@ -263,14 +263,14 @@ mod tests {
         let reading = |history, commit_next, chain| ReadPosition { history, commit_next, chain };
         let left = |history, next| Ancestor { history, next, chain: next / 10 * 16 + next % 10 };
         let table = [
-            (reading(2, 95, None), LineageCheck::GoesOn { left: left(2, 95) }),
-            (reading(2, 95, Some(0x95)), LineageCheck::GoesOn { left: left(2, 95) }),
-            (reading(2, 40, Some(0x96)), LineageCheck::Parted { left: left(2, 95) }),
+            (reading(2, 95, None), LineageCheck::Continues { left: left(2, 95) }),
+            (reading(2, 95, Some(0x95)), LineageCheck::Continues { left: left(2, 95) }),
+            (reading(2, 40, Some(0x96)), LineageCheck::Diverged { left: left(2, 95) }),
             (reading(2, 96, Some(0x95)), LineageCheck::Ahead { left: left(2, 95) }),
-            (reading(1, 70, None), LineageCheck::GoesOn { left: left(1, 70) }),
+            (reading(1, 70, None), LineageCheck::Continues { left: left(1, 70) }),
             (reading(1, 71, None), LineageCheck::Ahead { left: left(1, 70) }),
-            (reading(9, 1, None), LineageCheck::Stranger),
-            (reading(3, 1, None), LineageCheck::Stranger),
+            (reading(9, 1, None), LineageCheck::Unrelated),
+            (reading(3, 1, None), LineageCheck::Unrelated),
         ];
         for (reading, succession) in table {
             assert_eq!(lineage.judge(&reading), succession, "{reading:?}");

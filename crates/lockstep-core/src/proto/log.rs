@@ -81,7 +81,7 @@ impl LogEnd {
         let epoch = frame.header.epoch();
         let first = frame.entries().next().ok_or(LogMismatch::NoStart)?;
         match first.kind() {
-            EntryKind::Birth if self.next == 1 && epoch.round() == 0 => Ok(()),
+            EntryKind::Genesis if self.next == 1 && epoch.round() == 0 => Ok(()),
             EntryKind::EpochStart => {
                 let start = EpochStartView::parse(first.payload).map_err(|_| LogMismatch::StartMisfits)?;
                 let (mut before, mut last) = (None, None);

@@ -15,7 +15,7 @@ use super::planted::{Mutation, planted};
 use bytemuck::Zeroable;
 use lockstep_wire::{
     Change, CommandReject, EntryKind, EpochStartView, FrameView, HEADER_LEN, Identity, MEMBERS_MAX,
-    MemberBody, MembershipView, Seq, parse_birth,
+    MemberBody, MembershipView, Seq, parse_genesis,
 };
 
 /// The members in force from `seq` on.
@@ -40,8 +40,8 @@ impl Membership {
     }
 
     /// The members of a birth, which is entry 1; `None` if its payload is none.
-    pub fn of_birth(payload: &[u8]) -> Option<Self> {
-        Some(Self::collect(parse_birth(payload).ok()?, 1))
+    pub fn of_genesis(payload: &[u8]) -> Option<Self> {
+        Some(Self::collect(parse_genesis(payload).ok()?, 1))
     }
 
     /// The new list of a membership entry at `seq`; `None` for one that is only submitted and has none.
@@ -231,7 +231,7 @@ fn judge_replacement(
     match leaving {
         None => Err(CommandReject::NotListed),
         Some(leaving) if leaving == leader => Err(CommandReject::Leads),
-        Some(_) if before.is_pair() => Err(CommandReject::Pair),
+        Some(_) if before.is_pair() => Err(CommandReject::TwoMembers),
         Some(_) => {
             let after = before.replacing(member).ok_or(CommandReject::NotListed)?;
             if after.lowest().is_none() { Err(CommandReject::LastMember) } else { Ok(after) }
@@ -267,7 +267,7 @@ pub struct SurvivorEvidence<'a> {
     /// Whether it can prove that it forgot nothing (DESIGN §4.6).
     pub is_complete: bool,
     /// Whether the other was heard within a timeout.
-    pub hears_other: bool,
+    pub other_is_alive: bool,
 }
 
 /// MEMBER-2 (the operator's word): the membership without `dead`, or why its death is not believed. The word
@@ -276,7 +276,7 @@ pub struct SurvivorEvidence<'a> {
 pub fn judge_death(survivor: &SurvivorEvidence<'_>, dead: Identity) -> Result<Membership, CommandReject> {
     let before = survivor.committed;
     if dead == survivor.identity {
-        return Err(CommandReject::Oneself);
+        return Err(CommandReject::SelfDeclared);
     }
     if !before.lists(dead) {
         return Err(CommandReject::NotListed);
@@ -290,7 +290,7 @@ pub fn judge_death(survivor: &SurvivorEvidence<'_>, dead: Identity) -> Result<Me
     if !survivor.is_complete {
         return Err(CommandReject::Incomplete);
     }
-    if survivor.hears_other {
+    if survivor.other_is_alive {
         return Err(CommandReject::Alive);
     }
     if !before.may_lead(survivor.identity) {

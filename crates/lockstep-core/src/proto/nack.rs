@@ -126,7 +126,7 @@ enum AnswerProgress {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum RequestState {
     Waiting { until: Nanos },
-    Asked { until: Nanos, token: u64, news: AnswerProgress },
+    Requested { until: Nanos, token: u64, news: AnswerProgress },
 }
 
 /// The requests for one range.
@@ -162,13 +162,13 @@ impl RequestTimer {
     /// When something is due.
     pub fn deadline(&self) -> Nanos {
         match self.state {
-            RequestState::Waiting { until } | RequestState::Asked { until, .. } => until,
+            RequestState::Waiting { until } | RequestState::Requested { until, .. } => until,
         }
     }
 
     /// Whether an answer is awaited.
-    pub fn is_asked(&self) -> bool {
-        matches!(self.state, RequestState::Asked { .. })
+    pub fn is_requested(&self) -> bool {
+        matches!(self.state, RequestState::Requested { .. })
     }
 
     /// Whether no request has been sent yet.
@@ -183,7 +183,7 @@ impl RequestTimer {
 
     /// The same once the next request is out.
     pub fn next_tries(&self) -> u32 {
-        self.tries + u32::from(self.is_asked())
+        self.tries + u32::from(self.is_requested())
     }
 
     /// NACK-1 (when to ask): once the guard is over; again at the same repairer once an answer that brought
@@ -193,23 +193,23 @@ impl RequestTimer {
         match self.state {
             _ if now < self.deadline() => None,
             RequestState::Waiting { .. } => Some(self.place),
-            RequestState::Asked { .. } => Some(self.place.wrapping_add(1)),
+            RequestState::Requested { .. } => Some(self.place.wrapping_add(1)),
         }
     }
 
     /// The request `token` was sent to the repairer at `place`.
     pub fn on_sent(&mut self, now: Nanos, token: u64, place: u32, limits: &NackLimits, rtt: &Rtt) {
         self.tries = self.next_tries();
-        self.silent += u32::from(self.is_asked());
+        self.silent += u32::from(self.is_requested());
         let until = now + limits.retry(rtt, self.silent);
-        self.state = RequestState::Asked { until, token, news: AnswerProgress::Nothing };
+        self.state = RequestState::Requested { until, token, news: AnswerProgress::Nothing };
         (self.place, self.asked) = (place, true);
     }
 
     /// Frames came; `brought` says whether any of them is of this range. They answer the request and the place
     /// `answered`, if they name one.
     pub fn on_frames(&mut self, answered: Option<(u64, u32)>, brought: bool) {
-        if let RequestState::Asked { token, news, .. } = &mut self.state {
+        if let RequestState::Requested { token, news, .. } = &mut self.state {
             let overtaken = answered.is_some_and(|(answered, by)| answered >= *token && by == self.place);
             let seen = if brought { AnswerProgress::Brought } else { AnswerProgress::Overtaken };
             if brought || overtaken {
@@ -220,8 +220,8 @@ impl RequestTimer {
 
     /// Sets the timers by what came since the last look. What an answer has not brought once it is quiet is
     /// lost: nobody waits out the retry for it.
-    pub fn look(&mut self, now: Nanos, limits: &NackLimits, rtt: &Rtt) {
-        let RequestState::Asked { until, news, .. } = &mut self.state else { return };
+    pub fn poll(&mut self, now: Nanos, limits: &NackLimits, rtt: &Rtt) {
+        let RequestState::Requested { until, news, .. } = &mut self.state else { return };
         let quiet = now + limits.quiet(rtt);
         match std::mem::replace(news, AnswerProgress::Nothing) {
             AnswerProgress::Nothing => {}
@@ -243,7 +243,7 @@ impl RequestTimer {
         retry_after_ns: Nanos,
         limits: &NackLimits,
     ) {
-        if let RequestState::Asked { token, .. } = self.state
+        if let RequestState::Requested { token, .. } = self.state
             && token == refused
         {
             let until = now + limits.refused(self.refused, repairers, retry_after_ns);
@@ -315,7 +315,7 @@ impl Requests {
 
     /// Something answers the request `token`. Returns it, and the place of whom it was sent to, if it is one of
     /// the newest.
-    pub fn on_answered(&mut self, token: u64) -> Option<(u64, u32)> {
+    pub fn on_response(&mut self, token: u64) -> Option<(u64, u32)> {
         let slot = token as usize % REQUESTS_MAX;
         let request = self.ring.get_mut(slot).filter(|request| request.token == token && token > 0)?;
         request.answered = true;
@@ -325,7 +325,7 @@ impl Requests {
 
     /// Whether one was answered since the last look.
     #[inline]
-    pub fn has_news(&self) -> bool {
+    pub fn has_response(&self) -> bool {
         self.news
     }
 
@@ -381,7 +381,7 @@ mod tests {
                     RequestStep::Overtaken => ask.on_frames(Some((token, 0)), false),
                 }
             }
-            ask.look(now, &LIMITS, &rtt);
+            ask.poll(now, &LIMITS, &rtt);
             if let Some(place) = ask.due(now) {
                 token += 1;
                 ask.on_sent(now, token, place, &LIMITS, &rtt);
@@ -469,12 +469,12 @@ mod tests {
         let mut requests = Requests::new();
         let mut seen = Vec::new();
         let (first, second) = (requests.next(100, 0), requests.next(250, 1));
-        requests.on_answered(first);
+        requests.on_response(first);
         requests.measure(300, |place, ns| seen.push((place, ns)));
-        requests.on_answered(first);
-        requests.on_answered(second);
-        requests.on_answered(0);
-        requests.on_answered(99);
+        requests.on_response(first);
+        requests.on_response(second);
+        requests.on_response(0);
+        requests.on_response(99);
         requests.measure(320, |place, ns| seen.push((place, ns)));
         assert_eq!(seen, [(0, 200), (1, 70)]);
         assert!(requests.knows(first) && !requests.knows(3));

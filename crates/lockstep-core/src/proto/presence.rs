@@ -34,16 +34,16 @@ use lockstep_wire::{IdentityProbeBody, Nanos};
 /// An answer that comes later than this after the question proves nothing.
 const ANSWER_NS: Nanos = 1_000_000_000;
 /// A process that looks asks this often: the network may lose some of the questions and of the answers.
-const LOOKS: u32 = 4;
+const PROBES: u32 = 4;
 /// A look takes as long as a leader may be silent, and this at most: nobody waits for it.
-const LOOK_NS_MAX: Nanos = 100_000_000;
+const PROBE_NS_MAX: Nanos = 100_000_000;
 /// What a process that looks names as its beginning: it is later than all that have looked.
-const LOOKING: Nanos = Nanos::MAX;
+const PROBING_STARTED_AT: Nanos = Nanos::MAX;
 
 /// How long a process looks at its start, where a leader may be silent for `timeout_ns`: time for an answer, as it is for
 /// any other word.
-pub fn look_ns(timeout_ns: Nanos) -> Nanos {
-    timeout_ns.min(LOOK_NS_MAX)
+pub fn probe_period_ns(timeout_ns: Nanos) -> Nanos {
+    timeout_ns.min(PROBE_NS_MAX)
 }
 
 /// What an answer shows.
@@ -61,7 +61,7 @@ pub enum DuplicateIdentity {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct IdentityProbe {
     nonce: u64,
-    born: Nanos,
+    started_at: Nanos,
     /// The last question: its token, and when it was asked.
     asked: Option<(u64, Nanos)>,
     again_ns: Nanos,
@@ -77,12 +77,12 @@ impl IdentityProbe {
     /// A process with this nonce that began at `born`; it asks at most once in `again_ns`. It looks for `look_ns` before
     /// it has a vote; 0: not at all.
     pub fn new(nonce: u64, born: Nanos, again_ns: Nanos, look_ns: Nanos) -> Self {
-        Self { nonce, born, asked: None, again_ns, look_ns, left: LOOKS, looked: look_ns == 0 }
+        Self { nonce, started_at: born, asked: None, again_ns, look_ns, left: PROBES, looked: look_ns == 0 }
     }
 
     /// Whether it has looked for others under its identity.
     #[inline]
-    pub fn has_looked(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.looked
     }
 
@@ -100,7 +100,7 @@ impl IdentityProbe {
         drained: bool,
         fresh: impl FnOnce() -> u64,
     ) -> Option<IdentityProbeBody> {
-        if self.looked || now < self.next_look() {
+        if self.looked || now < self.next_probe() {
             return None;
         }
         if self.left == 0 {
@@ -112,17 +112,17 @@ impl IdentityProbe {
     }
 
     /// When the look goes on.
-    pub fn next_look(&self) -> Nanos {
+    pub fn next_probe(&self) -> Nanos {
         match self.asked {
             _ if self.looked => Nanos::MAX,
-            Some((_, at)) => at + self.look_ns / Nanos::from(LOOKS),
+            Some((_, at)) => at + self.look_ns / Nanos::from(PROBES),
             None => 0,
         }
     }
 
     /// ALIVE-1 (what is asked): somebody spoke under our identity and another nonce. Returns what is to be asked now, if
     /// it was not asked just before. `fresh` draws a token.
-    pub fn on_stranger(&mut self, now: Nanos, fresh: impl FnOnce() -> u64) -> Option<IdentityProbeBody> {
+    pub fn on_foreign_nonce(&mut self, now: Nanos, fresh: impl FnOnce() -> u64) -> Option<IdentityProbeBody> {
         if self.asked.is_some_and(|(_, at)| now < at + self.again_ns) || !self.looked {
             return None;
         }
@@ -136,25 +136,35 @@ impl IdentityProbe {
             _ => fresh(),
         };
         self.asked = Some((token, now));
-        IdentityProbeBody { process_nonce: self.nonce, born: self.told_born(), token, answers: 0 }
+        IdentityProbeBody {
+            process_nonce: self.nonce,
+            started_at: self.reported_start(),
+            token,
+            echoed_token: 0,
+        }
     }
 
     /// The answer to a question of another process.
-    pub fn answer(&self, question: &IdentityProbeBody) -> IdentityProbeBody {
+    pub fn write_reply(&self, question: &IdentityProbeBody) -> IdentityProbeBody {
         let IdentityProbeBody { process_nonce, token, .. } = *question;
-        IdentityProbeBody { process_nonce: self.nonce, born: self.told_born(), token, answers: process_nonce }
+        IdentityProbeBody {
+            process_nonce: self.nonce,
+            started_at: self.reported_start(),
+            token,
+            echoed_token: process_nonce,
+        }
     }
 
     /// When it began, for those who compare.
-    fn told_born(&self) -> Nanos {
-        if self.looked { self.born } else { LOOKING }
+    fn reported_start(&self) -> Nanos {
+        if self.looked { self.started_at } else { PROBING_STARTED_AT }
     }
 
     /// An answer of another process under our identity.
     pub fn on_answer(&mut self, now: Nanos, said: &IdentityProbeBody) -> DuplicateIdentity {
-        let ours = said.answers == self.nonce
+        let ours = said.echoed_token == self.nonce
             && self.asked.is_some_and(|(token, at)| said.token == token && now < at + ANSWER_NS);
-        match (said.born, said.process_nonce).cmp(&(self.told_born(), self.nonce)) {
+        match (said.started_at, said.process_nonce).cmp(&(self.reported_start(), self.nonce)) {
             _ if !ours => DuplicateIdentity::Nothing,
             std::cmp::Ordering::Less => DuplicateIdentity::Earlier,
             std::cmp::Ordering::Greater => DuplicateIdentity::Later,
@@ -184,7 +194,7 @@ mod tests {
     }
 
     fn ask(presence: &mut IdentityProbe, token: u64) -> IdentityProbeBody {
-        presence.on_stranger(NOW, || token).expect("a question")
+        presence.on_foreign_nonce(NOW, || token).expect("a question")
     }
 
     /// ALIVE-1, S12.
@@ -193,8 +203,8 @@ mod tests {
         for (born, later_nonce) in [(20, 1), (20, 9), (10, 9)] {
             let (mut first, mut second) = (process(5, 10), process(later_nonce, born));
             let (asked, asked_back) = (ask(&mut first, 77), ask(&mut second, 78));
-            assert_eq!(first.on_answer(NOW, &second.answer(&asked)), DuplicateIdentity::Later);
-            assert_eq!(second.on_answer(NOW, &first.answer(&asked_back)), DuplicateIdentity::Earlier);
+            assert_eq!(first.on_answer(NOW, &second.write_reply(&asked)), DuplicateIdentity::Later);
+            assert_eq!(second.on_answer(NOW, &first.write_reply(&asked_back)), DuplicateIdentity::Earlier);
         }
     }
 
@@ -205,19 +215,24 @@ mod tests {
         let mut before = process(4, 50);
         // Whatever our own process before said, asked and answered.
         let old = ask(&mut before, 7);
-        let answered = before.answer(&IdentityProbeBody { process_nonce: 3, born: 20, token: 6, answers: 0 });
+        let answered = before.write_reply(&IdentityProbeBody {
+            process_nonce: 3,
+            started_at: 20,
+            token: 6,
+            echoed_token: 0,
+        });
         assert_eq!(presence.on_answer(NOW, &old), DuplicateIdentity::Nothing, "nothing was asked");
         let asked = ask(&mut presence, 8);
         for echo in [old, answered] {
             assert_eq!(presence.on_answer(NOW, &echo), DuplicateIdentity::Nothing);
         }
         assert_eq!(
-            presence.on_answer(NOW + ANSWER_NS, &before.answer(&asked)),
+            presence.on_answer(NOW + ANSWER_NS, &before.write_reply(&asked)),
             DuplicateIdentity::Nothing,
             "too late"
         );
         assert_eq!(
-            presence.on_answer(NOW + ANSWER_NS - 1, &before.answer(&asked)),
+            presence.on_answer(NOW + ANSWER_NS - 1, &before.write_reply(&asked)),
             DuplicateIdentity::Earlier
         );
     }
@@ -227,7 +242,7 @@ mod tests {
     fn s12_an_answer_to_somebody_else_is_none_to_us() {
         let (mut presence, other) = (process(5, 100), process(4, 50));
         let asked = ask(&mut presence, 8);
-        let to_another = IdentityProbeBody { answers: 6, ..other.answer(&asked) };
+        let to_another = IdentityProbeBody { echoed_token: 6, ..other.write_reply(&asked) };
         assert_eq!(presence.on_answer(NOW, &to_another), DuplicateIdentity::Nothing);
     }
 
@@ -240,12 +255,12 @@ mod tests {
             .map(|asked| asked.token)
             .collect();
         assert_eq!(tokens, [NOW; 4], "all questions of a look have one token");
-        assert!(!presence.has_looked());
+        assert!(!presence.is_complete());
         assert_eq!(presence.look(NOW + 4_000, false, || 0), None);
-        assert!(!presence.has_looked(), "an answer may wait in a socket");
+        assert!(!presence.is_complete(), "an answer may wait in a socket");
         assert_eq!(presence.look(NOW + 5_000, true, || 0), None);
-        assert!(presence.has_looked());
-        assert!(process(5, 100).has_looked(), "a look of no time is none");
+        assert!(presence.is_complete());
+        assert!(process(5, 100).is_complete(), "a look of no time is none");
     }
 
     /// ALIVE-1, S12.
@@ -254,19 +269,19 @@ mod tests {
         let (mut first, mut second) = (process(9, 1_000), newcomer(5, 10));
         let asked = second.look(NOW, true, || 7).expect("a question");
         let asked_back = ask(&mut first, 8);
-        assert_eq!(first.on_answer(NOW, &second.answer(&asked_back)), DuplicateIdentity::Later);
-        assert_eq!(second.on_answer(NOW, &first.answer(&asked)), DuplicateIdentity::Earlier);
+        assert_eq!(first.on_answer(NOW, &second.write_reply(&asked_back)), DuplicateIdentity::Later);
+        assert_eq!(second.on_answer(NOW, &first.write_reply(&asked)), DuplicateIdentity::Earlier);
         let (mut one, mut other) = (newcomer(5, 20), newcomer(6, 10));
         let asked =
             [&mut one, &mut other].map(|newcomer| newcomer.look(NOW, true, || 9).expect("a question"));
-        assert_eq!(one.on_answer(NOW, &other.answer(&asked[0])), DuplicateIdentity::Later);
-        assert_eq!(other.on_answer(NOW, &one.answer(&asked[1])), DuplicateIdentity::Earlier);
+        assert_eq!(one.on_answer(NOW, &other.write_reply(&asked[0])), DuplicateIdentity::Later);
+        assert_eq!(other.on_answer(NOW, &one.write_reply(&asked[1])), DuplicateIdentity::Earlier);
     }
 
     #[test]
     fn a_flood_of_echoes_asks_once_in_a_while() {
         let mut presence = process(5, 100);
-        let asked = (NOW..NOW + 10_000).filter(|now| presence.on_stranger(*now, || *now).is_some());
+        let asked = (NOW..NOW + 10_000).filter(|now| presence.on_foreign_nonce(*now, || *now).is_some());
         assert_eq!(asked.count(), 10);
     }
 }

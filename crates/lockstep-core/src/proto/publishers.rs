@@ -160,7 +160,10 @@ impl Publishers {
                     (slot.closed, slot.last) = (true, entry.header.publisher_seq);
                 }
             }
-            EntryKind::Birth | EntryKind::EpochStart | EntryKind::Membership | EntryKind::Settled => {}
+            EntryKind::Genesis
+            | EntryKind::EpochStart
+            | EntryKind::Membership
+            | EntryKind::ChangeCommitted => {}
         }
     }
 

@@ -33,9 +33,9 @@ impl UnicastProbeLimits {
     /// about each 2 ms, and where beats are seldom, that of three of them at each.
     pub fn reader(beat_ns: Nanos) -> Self {
         Self {
-            silence_ns: SILENCE_NS.max(SILENT_BEATS * beat_ns),
+            silence_ns: SILENCE_NS.max(SILENT_INTERVALS * beat_ns),
             again_ns: AGAIN_NS.max(beat_ns),
-            lost_ns: LOST_NS.max(LOST_BEATS * beat_ns),
+            lost_ns: LOST_NS.max(LOST_INTERVALS * beat_ns),
         }
     }
 }
@@ -45,8 +45,8 @@ const SILENCE_NS: Nanos = 20_000_000;
 const AGAIN_NS: Nanos = 2_000_000;
 const LOST_NS: Nanos = 200_000_000;
 /// ... and at least so many beats: two in a row may be lost.
-const SILENT_BEATS: u64 = 3;
-const LOST_BEATS: u64 = 10;
+const SILENT_INTERVALS: u64 = 3;
+const LOST_INTERVALS: u64 = 10;
 /// The doubling ends at this many times `again_ns`.
 const AGAIN_TIMES_MAX: u64 = 64;
 
@@ -56,7 +56,7 @@ pub struct UnicastProbe {
     limits: UnicastProbeLimits,
     /// When the groups last brought a voice; 0 before the first look.
     group_at: Nanos,
-    asked_at: Nanos,
+    probed_at: Nanos,
     /// Questions since the last answer.
     unanswered: u32,
     /// Whether one was answered since the groups fell silent.
@@ -67,7 +67,7 @@ pub struct UnicastProbe {
 impl UnicastProbe {
     /// Nobody is missed.
     pub fn new(limits: UnicastProbeLimits) -> Self {
-        Self { limits, group_at: 0, asked_at: 0, unanswered: 0, answered: false, lost: false }
+        Self { limits, group_at: 0, probed_at: 0, unanswered: 0, answered: false, lost: false }
     }
 
     /// The groups brought the one who is listened for, or another begins to be listened for. Returns whether
@@ -99,7 +99,7 @@ impl UnicastProbe {
         if now < self.again_at() {
             return false;
         }
-        self.asked_at = now;
+        self.probed_at = now;
         self.unanswered = self.unanswered.saturating_add(1);
         true
     }
@@ -107,7 +107,7 @@ impl UnicastProbe {
     /// The next question is not asked before this.
     fn again_at(&self) -> Nanos {
         let times = 1u64.checked_shl(self.unanswered.saturating_sub(1)).unwrap_or(u64::MAX);
-        self.asked_at + self.limits.again_ns * times.min(AGAIN_TIMES_MAX)
+        self.probed_at + self.limits.again_ns * times.min(AGAIN_TIMES_MAX)
     }
 
     /// When the next question is due if nothing is heard until then.
@@ -116,7 +116,7 @@ impl UnicastProbe {
     }
 
     /// Whether multicast is found to be lost now: told once, until the groups are heard again.
-    pub fn finds_lost(&mut self, now: Nanos) -> bool {
+    pub fn detects_loss(&mut self, now: Nanos) -> bool {
         let found = !self.lost && self.answered && now >= self.group_at + self.limits.lost_ns;
         self.lost |= found;
         found
@@ -135,7 +135,7 @@ mod tests {
     const LIMITS: UnicastProbeLimits = UnicastProbeLimits { silence_ns: 400, again_ns: 100, lost_ns: 6_400 };
 
     /// When questions are asked from `from` to `to`, looking each 10 ns; each is answered if `lives`.
-    fn asked(pulse: &mut UnicastProbe, from: Nanos, to: Nanos, lives: bool) -> Vec<Nanos> {
+    fn on_probe_sent(pulse: &mut UnicastProbe, from: Nanos, to: Nanos, lives: bool) -> Vec<Nanos> {
         let mut asked = Vec::new();
         for now in (from..to).step_by(10) {
             if pulse.poll(now) {
@@ -154,7 +154,7 @@ mod tests {
         let mut pulse = UnicastProbe::new(LIMITS);
         for now in (1_000..100_000).step_by(100) {
             pulse.on_group(now);
-            assert!(asked(&mut pulse, now, now + 100, true).is_empty());
+            assert!(on_probe_sent(&mut pulse, now, now + 100, true).is_empty());
         }
     }
 
@@ -163,7 +163,7 @@ mod tests {
     fn mcast_1_silence_is_followed_by_a_question_at_each_beat_while_it_is_answered() {
         let mut pulse = UnicastProbe::new(LIMITS);
         pulse.on_group(1_000);
-        assert_eq!(asked(&mut pulse, 1_000, 1_900, true), [1_400, 1_500, 1_600, 1_700, 1_800]);
+        assert_eq!(on_probe_sent(&mut pulse, 1_000, 1_900, true), [1_400, 1_500, 1_600, 1_700, 1_800]);
     }
 
     /// MCAST-1.
@@ -171,7 +171,7 @@ mod tests {
     fn mcast_1_who_does_not_answer_is_asked_ever_more_seldom_but_thrice_before_it_is_suspected() {
         let mut pulse = UnicastProbe::new(LIMITS);
         pulse.on_group(1_000);
-        let asked = asked(&mut pulse, 1_000, 100_000, false);
+        let asked = on_probe_sent(&mut pulse, 1_000, 100_000, false);
         assert_eq!(asked[..5], [1_400, 1_500, 1_700, 2_100, 2_900]);
         assert!(asked.iter().filter(|at| **at < 1_800).count() >= 3, "a timeout is 800");
         let last = asked.len() - 1;
@@ -193,9 +193,9 @@ mod tests {
     fn mcast_1_multicast_is_lost_when_only_unicast_answers_and_it_is_told_once() {
         let mut pulse = UnicastProbe::new(LIMITS);
         pulse.on_group(1_000);
-        asked(&mut pulse, 1_000, 7_390, true);
-        assert!(!pulse.finds_lost(7_390));
-        assert!(pulse.finds_lost(7_400) && !pulse.finds_lost(7_500) && pulse.is_lost());
+        on_probe_sent(&mut pulse, 1_000, 7_390, true);
+        assert!(!pulse.detects_loss(7_390));
+        assert!(pulse.detects_loss(7_400) && !pulse.detects_loss(7_500) && pulse.is_lost());
         assert!(pulse.on_group(7_600) && !pulse.is_lost(), "it is back");
         assert!(!pulse.on_group(7_700), "told once");
     }
@@ -205,7 +205,7 @@ mod tests {
     fn mcast_1_a_silence_that_nobody_answers_is_no_loss_of_multicast() {
         let mut pulse = UnicastProbe::new(LIMITS);
         pulse.on_group(1_000);
-        asked(&mut pulse, 1_000, 100_000, false);
-        assert!(!pulse.finds_lost(100_000));
+        on_probe_sent(&mut pulse, 1_000, 100_000, false);
+        assert!(!pulse.detects_loss(100_000));
     }
 }

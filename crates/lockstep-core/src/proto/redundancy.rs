@@ -46,7 +46,7 @@ pub struct AvailabilityChange {
     /// Who.
     pub identity: Identity,
     /// Why it is away; `None`: it is back.
-    pub away: Option<UnavailableReason>,
+    pub unavailable: Option<UnavailableReason>,
     /// How long it was away, where it is back.
     pub lasted: Nanos,
 }
@@ -64,7 +64,7 @@ pub struct MemberContact {
 struct Row {
     identity: Identity,
     /// Since when it is away; `None` while it is there.
-    away_since: Option<Nanos>,
+    unavailable_since: Option<Nanos>,
     /// Since when it has been well, without a break.
     well_since: Nanos,
 }
@@ -96,7 +96,7 @@ impl Redundancy {
 
     /// Looks at the members but `me`. `heard` tells of each by its place in the list; `changed` is told who is away
     /// from now on, or back. Returns how many are there, `me` included.
-    pub fn look(
+    pub fn poll(
         &mut self,
         now: Nanos,
         (me, members): (Identity, &Membership),
@@ -124,22 +124,27 @@ impl Redundancy {
                 () => None,
             };
             let known = before.iter().flatten().find(|row| row.identity == identity);
-            let mut row = known.copied().unwrap_or(Row { identity, away_since: None, well_since: now });
-            match (row.away_since, why) {
+            let mut row =
+                known.copied().unwrap_or(Row { identity, unavailable_since: None, well_since: now });
+            match (row.unavailable_since, why) {
                 (None, Some(_)) => {
-                    row.away_since = Some(now);
-                    changed(AvailabilityChange { identity, away: why, lasted: 0 });
+                    row.unavailable_since = Some(now);
+                    changed(AvailabilityChange { identity, unavailable: why, lasted: 0 });
                 }
                 (Some(since), None) if at > 0 && now >= row.well_since + self.patience_ns => {
-                    row.away_since = None;
-                    changed(AvailabilityChange { identity, away: None, lasted: now.saturating_sub(since) });
+                    row.unavailable_since = None;
+                    changed(AvailabilityChange {
+                        identity,
+                        unavailable: None,
+                        lasted: now.saturating_sub(since),
+                    });
                 }
                 _ => {}
             }
             if why.is_some() || at == 0 {
                 row.well_since = now;
             }
-            there += usize::from(row.away_since.is_none());
+            there += usize::from(row.unavailable_since.is_none());
             self.rows[position] = Some(row);
         }
         there
@@ -161,7 +166,7 @@ mod tests {
     }
 
     /// Looks each 10 ns from `from` to `to`; the changes (member, away), and how many are there at the end.
-    fn looked(
+    fn contacts(
         redundancy: &mut Redundancy,
         (from, to): (Nanos, Nanos),
         commit_next: impl Fn(Nanos) -> Seq,
@@ -170,8 +175,9 @@ mod tests {
         let (members, mut changes, mut there) = (members(), Vec::new(), 0);
         for now in (from..to).step_by(10) {
             let of = |position| heard(now, position as u32 + 1);
-            let tell = |change: AvailabilityChange| changes.push((change.identity.replica, change.away));
-            there = redundancy.look(now, (ME, &members), commit_next(now), of, tell);
+            let tell =
+                |change: AvailabilityChange| changes.push((change.identity.replica, change.unavailable));
+            there = redundancy.poll(now, (ME, &members), commit_next(now), of, tell);
         }
         (changes, there)
     }
@@ -184,18 +190,18 @@ mod tests {
     fn who_falls_silent_is_away_and_who_speaks_again_for_a_while_is_back() {
         let mut redundancy = Redundancy::new(PATIENCE);
         redundancy.restart(1_000);
-        assert_eq!(looked(&mut redundancy, (1_000, 2_000), |_| 5, well), (vec![], 3));
+        assert_eq!(contacts(&mut redundancy, (1_000, 2_000), |_| 5, well), (vec![], 3));
         let silent = |now, replica| {
             if replica == 3 { MemberContact { at: 2_000, acked_next: 5 } } else { well(now, 2) }
         };
-        let told = looked(&mut redundancy, (2_000, 3_000), |_| 5, silent);
+        let told = contacts(&mut redundancy, (2_000, 3_000), |_| 5, silent);
         assert_eq!(told, (vec![(3, Some(UnavailableReason::Silent))], 2));
         assert_eq!(
-            looked(&mut redundancy, (3_000, 3_090), |_| 5, well),
+            contacts(&mut redundancy, (3_000, 3_090), |_| 5, well),
             (vec![], 2),
             "not at its first word"
         );
-        assert_eq!(looked(&mut redundancy, (3_090, 3_200), |_| 5, well), (vec![(3, None)], 3));
+        assert_eq!(contacts(&mut redundancy, (3_090, 3_200), |_| 5, well), (vec![(3, None)], 3));
     }
 
     #[test]
@@ -204,8 +210,8 @@ mod tests {
         redundancy.restart(1_000);
         let never =
             |now, replica| if replica == 2 { MemberContact { at: 0, acked_next: 0 } } else { well(now, 3) };
-        assert_eq!(looked(&mut redundancy, (1_000, 1_100), |_| 1, never), (vec![], 3));
-        let told = looked(&mut redundancy, (1_100, 5_000), |_| 1, never);
+        assert_eq!(contacts(&mut redundancy, (1_000, 1_100), |_| 1, never), (vec![], 3));
+        let told = contacts(&mut redundancy, (1_100, 5_000), |_| 1, never);
         assert_eq!(told, (vec![(2, Some(UnavailableReason::Silent))], 2));
     }
 
@@ -219,13 +225,13 @@ mod tests {
             at: now,
             acked_next: if replica == 3 { now / 10 - 5 } else { now / 10 },
         };
-        assert_eq!(looked(&mut redundancy, (1_000, 3_000), commit, lags), (vec![], 3));
+        assert_eq!(contacts(&mut redundancy, (1_000, 3_000), commit, lags), (vec![], 3));
         let stands =
             |now, replica| MemberContact { at: now, acked_next: if replica == 3 { 300 } else { now / 10 } };
-        let told = looked(&mut redundancy, (3_000, 5_000), commit, stands);
+        let told = contacts(&mut redundancy, (3_000, 5_000), commit, stands);
         assert_eq!(told, (vec![(3, Some(UnavailableReason::Behind))], 2));
         // It catches up.
-        let told = looked(&mut redundancy, (5_000, 6_000), commit, lags);
+        let told = contacts(&mut redundancy, (5_000, 6_000), commit, lags);
         assert_eq!(told, (vec![(3, None)], 3));
     }
 
@@ -235,8 +241,8 @@ mod tests {
         redundancy.restart(1_000);
         let silent =
             |now, replica| if replica == 3 { MemberContact { at: 0, acked_next: 0 } } else { well(now, 2) };
-        assert_eq!(looked(&mut redundancy, (1_000, 2_000), |_| 1, silent).1, 2);
+        assert_eq!(contacts(&mut redundancy, (1_000, 2_000), |_| 1, silent).1, 2);
         redundancy.restart(2_000);
-        assert_eq!(looked(&mut redundancy, (2_000, 4_000), |_| 1, silent), (vec![], 2), "told once");
+        assert_eq!(contacts(&mut redundancy, (2_000, 4_000), |_| 1, silent), (vec![], 2), "told once");
     }
 }

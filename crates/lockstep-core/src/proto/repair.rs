@@ -81,7 +81,7 @@ pub fn supersedes(ranges: &[SeqRange], first: Seq) -> bool {
 pub const REFERRED_NS: Nanos = 10_000_000;
 
 /// Frames that are remembered as given: what 300,000 requests a second ask for in half a millisecond.
-pub const GIVEN_MAX: usize = 128;
+pub const REPAIR_HISTORY_MAX: usize = 128;
 /// So many requesters of one frame make it worth everybody's while.
 const SHARED: usize = 3;
 
@@ -146,16 +146,19 @@ pub struct RepairHistory {
 impl RepairHistory {
     /// Nothing yet.
     pub fn new(limits: RepairHistoryLimits) -> Self {
-        Self { limits, slots: Vec::with_capacity(GIVEN_MAX), newest: 0 }
+        Self { limits, slots: Vec::with_capacity(REPAIR_HISTORY_MAX), newest: 0 }
     }
 
     /// Holds always. Panics with the rule that is broken.
     pub fn invariants(&self) {
         let slots = self.slots.len();
-        assert!(slots <= GIVEN_MAX, "REPAIR-2: {slots} frames are remembered, at most {GIVEN_MAX}");
+        assert!(
+            slots <= REPAIR_HISTORY_MAX,
+            "REPAIR-2: {slots} frames are remembered, at most {REPAIR_HISTORY_MAX}"
+        );
         for (at, slot) in self.slots.iter().enumerate().filter(|(_, slot)| slot.first > 0) {
             assert!(
-                slot.first as usize % GIVEN_MAX == at,
+                slot.first as usize % REPAIR_HISTORY_MAX == at,
                 "REPAIR-2: each frame has its place: {slot:?} at {at}"
             );
             let asked = &slot.asked[..slot.count];
@@ -172,7 +175,7 @@ impl RepairHistory {
 
     /// The memory of the frame at `first`; one that shares its place, or is old, is forgotten for it.
     fn slot(&mut self, now: Nanos, first: Seq) -> &mut Slot {
-        let at = first as usize % GIVEN_MAX;
+        let at = first as usize % REPAIR_HISTORY_MAX;
         if self.slots.len() <= at {
             self.slots.resize(at + 1, Slot::default());
         }
@@ -189,7 +192,7 @@ impl RepairHistory {
 
     /// REPAIR-2 (once is enough): `who` asks for the frame at `first`. What it asked for just now is under way to
     /// it, and what went to everybody is under way to everybody.
-    pub fn on_asked(&mut self, now: Nanos, who: u64, first: Seq) -> RepairDecision {
+    pub fn on_request(&mut self, now: Nanos, who: u64, first: Seq) -> RepairDecision {
         let RepairHistoryLimits { ignore_ns, hold_ns, .. } = self.limits;
         let slot = self.slot(now, first);
         if slot.shared {
@@ -217,7 +220,7 @@ impl RepairHistory {
     /// within a round trip, or two where the loss before was shared. Once: then it has been given to whoever asked,
     /// and those who ask again, whom no group may reach at all, get it each.
     pub fn is_shared(&self, first: Seq) -> bool {
-        let slot = self.slots.get(first as usize % GIVEN_MAX).filter(|slot| slot.first == first);
+        let slot = self.slots.get(first as usize % REPAIR_HISTORY_MAX).filter(|slot| slot.first == first);
         let many = |slot: &Slot| slot.count >= SHARED - usize::from(slot.expected);
         slot.is_some_and(|slot| {
             slot.shared || many(slot) && slot.in_vain < IN_VAIN && !planted(Mutation::EachAlone)
@@ -284,12 +287,12 @@ mod tests {
     #[test]
     fn repair_2_a_repeat_is_ignored_for_less_than_half_the_shortest_retry() {
         let mut given = RepairHistory::new(LIMITS);
-        assert_eq!(given.on_asked(0, 1, 7), RepairDecision::At(0));
-        assert_eq!(given.on_asked(49, 1, 7), RepairDecision::Ignored);
-        assert_eq!(given.on_asked(49, 1, 8), RepairDecision::At(49), "another frame");
-        assert_eq!(given.on_asked(50, 1, 7), RepairDecision::At(50));
-        assert_eq!(given.on_asked(99, 1, 7), RepairDecision::Ignored, "since the last answer");
-        assert_eq!(given.on_asked(150, 1, 7), RepairDecision::At(150));
+        assert_eq!(given.on_request(0, 1, 7), RepairDecision::At(0));
+        assert_eq!(given.on_request(49, 1, 7), RepairDecision::Ignored);
+        assert_eq!(given.on_request(49, 1, 8), RepairDecision::At(49), "another frame");
+        assert_eq!(given.on_request(50, 1, 7), RepairDecision::At(50));
+        assert_eq!(given.on_request(99, 1, 7), RepairDecision::Ignored, "since the last answer");
+        assert_eq!(given.on_request(150, 1, 7), RepairDecision::At(150));
         let limits = RepairHistoryLimits::of(20_000, 150_000);
         assert!(limits.ignore_ns * 2 < 150_000);
     }
@@ -298,23 +301,23 @@ mod tests {
     #[test]
     fn repair_3_the_third_requester_within_a_round_trip_makes_it_everybodys_and_once() {
         let mut given = RepairHistory::new(LIMITS);
-        assert_eq!((given.on_asked(0, 1, 7), given.is_shared(7)), (RepairDecision::At(0), false));
+        assert_eq!((given.on_request(0, 1, 7), given.is_shared(7)), (RepairDecision::At(0), false));
         assert_eq!(
-            (given.on_asked(5, 2, 7), given.is_shared(7)),
+            (given.on_request(5, 2, 7), given.is_shared(7)),
             (RepairDecision::At(15), false),
             "held for a third"
         );
-        assert_eq!((given.on_asked(9, 3, 7), given.is_shared(7)), (RepairDecision::At(9), true));
+        assert_eq!((given.on_request(9, 3, 7), given.is_shared(7)), (RepairDecision::At(9), true));
         assert!(!given.share(9, 7), "nobody has been given it");
         for who in 1..100 {
-            assert_eq!(given.on_asked(10, who, 7), RepairDecision::Ignored);
+            assert_eq!(given.on_request(10, who, 7), RepairDecision::Ignored);
         }
         assert!(given.share(10, 7));
         // What is lost next is expected to be of that kind.
-        assert_eq!((given.on_asked(160, 5, 9), given.is_shared(9)), (RepairDecision::At(170), false));
-        given.on_asked(165, 6, 9);
+        assert_eq!((given.on_request(160, 5, 9), given.is_shared(9)), (RepairDecision::At(170), false));
+        given.on_request(165, 6, 9);
         assert!(given.is_shared(9), "the loss before was shared: two are enough");
-        assert_eq!(given.on_asked(400, 5, 8), RepairDecision::At(400), "that one went to nobody after all");
+        assert_eq!(given.on_request(400, 5, 8), RepairDecision::At(400), "that one went to nobody after all");
     }
 
     /// REPAIR-3.
@@ -323,12 +326,12 @@ mod tests {
         let mut given = RepairHistory::new(LIMITS);
         for (again, told) in [(0, true), (150, true), (300, false), (450, false)] {
             for who in 1..4 {
-                given.on_asked(again, who, 7);
+                given.on_request(again, who, 7);
             }
             assert_eq!(given.is_shared(7), told, "at {again}");
             assert!(!told || !given.share(again, 7));
         }
-        assert_eq!(given.on_asked(600, 5, 7), RepairDecision::At(600), "nor does anybody wait for others");
+        assert_eq!(given.on_request(600, 5, 7), RepairDecision::At(600), "nor does anybody wait for others");
     }
 
     /// REPAIR-3.
@@ -336,11 +339,11 @@ mod tests {
     fn repair_3_requests_of_one_requester_or_of_different_losses_are_not_many() {
         let mut given = RepairHistory::new(LIMITS);
         for now in [0, 50, 100] {
-            assert_eq!(given.on_asked(now, 1, 7), RepairDecision::At(now));
+            assert_eq!(given.on_request(now, 1, 7), RepairDecision::At(now));
         }
         assert!(!given.is_shared(7));
         for now in [200, 400, 600] {
-            assert_eq!(given.on_asked(now, now, 9), RepairDecision::At(now));
+            assert_eq!(given.on_request(now, now, 9), RepairDecision::At(now));
         }
         assert!(!given.is_shared(9));
     }

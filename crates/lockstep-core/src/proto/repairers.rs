@@ -148,7 +148,7 @@ impl Repairers {
     }
 
     /// It is asked something.
-    pub fn on_asked(&mut self, now: Nanos, place: u32) {
+    pub fn on_request_sent(&mut self, now: Nanos, place: u32) {
         if let Some(row) = self.rows.get_mut(place as usize) {
             row.unanswered += 1;
             if row.unanswered > SILENT_REQUESTS {
@@ -158,16 +158,16 @@ impl Repairers {
     }
 
     /// It has answered something.
-    pub fn on_heard(&mut self, place: u32) {
+    pub fn on_received(&mut self, place: u32) {
         if let Some(row) = self.rows.get_mut(place as usize) {
             (row.unanswered, row.silent_until) = (0, 0);
         }
     }
 
     /// This replica gave something, whoever had asked for it.
-    pub fn on_given(&mut self, replica: u32) {
+    pub fn on_repair(&mut self, replica: u32) {
         if let Some(place) = self.rows.iter().position(|row| row.repairer.replica == replica) {
-            self.on_heard(place as u32);
+            self.on_received(place as u32);
         }
     }
 
@@ -242,12 +242,12 @@ mod tests {
         let mut repairers = of(1_000, 3);
         for now in 0..SILENT_REQUESTS {
             assert_eq!(repairers.first(now.into()), 0);
-            repairers.on_asked(now.into(), 0);
+            repairers.on_request_sent(now.into(), 0);
         }
-        repairers.on_asked(100, 0);
+        repairers.on_request_sent(100, 0);
         assert_eq!((repairers.first(100), repairers.first(100 + SILENT_NS)), (1, 0));
-        repairers.on_asked(100, 1);
-        repairers.on_heard(0);
+        repairers.on_request_sent(100, 1);
+        repairers.on_received(0);
         assert_eq!(repairers.first(100), 0);
     }
 

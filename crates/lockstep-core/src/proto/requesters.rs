@@ -158,7 +158,7 @@ impl Requesters {
 
     /// REPAIR-4 (what it may cost): whether `who` may be given `bytes` now; then they are paid for. If not, why,
     /// and when it may ask again: when a quarter of its burst has been earned.
-    pub fn afford(&mut self, now: Nanos, who: u64, bytes: u64) -> BudgetResult {
+    pub fn charge(&mut self, now: Nanos, who: u64, bytes: u64) -> BudgetResult {
         let (all, floor) = (self.level, self.limits.floor_bytes_per_s);
         let burst = self.limits.burst_bytes;
         let row = self.row(now, who);
@@ -228,14 +228,14 @@ mod tests {
         let mut all = Requesters::new(LIMITS);
         all.on_stream(MS, 0);
         for _ in 0..10 {
-            assert_eq!(all.afford(MS, 1, 1_000), Ok(()));
+            assert_eq!(all.charge(MS, 1, 1_000), Ok(()));
         }
-        let Err((RepairReject::Limited, wait)) = all.afford(MS, 1, 1_000) else {
+        let Err((RepairReject::Limited, wait)) = all.charge(MS, 1, 1_000) else {
             panic!("it has had its share")
         };
-        assert_eq!(all.afford(MS, 2, 1_000), Ok(()), "the others have theirs");
+        assert_eq!(all.charge(MS, 2, 1_000), Ok(()), "the others have theirs");
         all.on_stream(MS + wait, 0);
-        assert_eq!(all.afford(MS + wait, 1, 1_000), Ok(()), "as it was told");
+        assert_eq!(all.charge(MS + wait, 1, 1_000), Ok(()), "as it was told");
     }
 
     /// REPAIR-4.
@@ -248,7 +248,7 @@ mod tests {
             // 10 MB/s of stream, of which a tenth is as much as the floor.
             all.on_stream(now, turn * 10_000);
             for who in 0..50 {
-                given += all.afford(now, who, 100).map_or(0, |()| 100u64);
+                given += all.charge(now, who, 100).map_or(0, |()| 100u64);
             }
         }
         let earned = now / 1_000 + 10_000 * 999 / 10;
@@ -257,13 +257,13 @@ mod tests {
     }
 
     /// What a receiver is told that asks each 50 ms for more than it may have, at these times in ms.
-    fn told(asks: impl Iterator<Item = u64>) -> Vec<(u64, Option<RepairReject>)> {
+    fn on_refused(asks: impl Iterator<Item = u64>) -> Vec<(u64, Option<RepairReject>)> {
         let mut all = Requesters::new(LIMITS);
         let mut told = Vec::new();
         for at in asks {
             all.on_stream(at * MS, 0);
-            while all.afford(at * MS, 1, 1_000).is_ok() {}
-            let why = all.afford(at * MS, 1, 1_000).err().map(|(why, _)| why);
+            while all.charge(at * MS, 1, 1_000).is_ok() {}
+            let why = all.charge(at * MS, 1, 1_000).err().map(|(why, _)| why);
             if told.last().is_none_or(|(_, last)| *last != why) {
                 told.push((at, why));
             }
@@ -281,21 +281,21 @@ mod tests {
             (13_000, Some(RepairReject::Dropped)),
             (20_500, Some(RepairReject::Limited)),
         ];
-        assert_eq!(told(asks), expected);
+        assert_eq!(on_refused(asks), expected);
     }
 
     /// REPAIR-5.
     #[test]
     fn repair_5_a_burst_now_and_then_is_nobodys_ruin() {
-        assert_eq!(told((0..60_000).step_by(600)), [(0, Some(RepairReject::Limited))]);
+        assert_eq!(on_refused((0..60_000).step_by(600)), [(0, Some(RepairReject::Limited))]);
     }
 
     #[test]
     fn the_table_is_bounded_and_remembers_who_asks_too_much() {
         let mut all = Requesters::new(LIMITS);
-        while all.afford(0, 7, 1_000).is_ok() {}
+        while all.charge(0, 7, 1_000).is_ok() {}
         for who in 100..10_000 {
-            let _ = all.afford(who, who, 1);
+            let _ = all.charge(who, who, 1);
         }
         assert_eq!(all.rows.len(), 4);
         assert!(all.rows.iter().any(|row| row.who == 7));

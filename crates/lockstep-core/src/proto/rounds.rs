@@ -47,7 +47,7 @@ impl Rounds {
 
     /// ELECT-2 (how far a round may jump): somebody speaks of `round`. Returns whether that is believed.
     #[inline]
-    pub fn on_heard(&mut self, now: Nanos, round: u32) -> bool {
+    pub fn on_round(&mut self, now: Nanos, round: u32) -> bool {
         if round <= self.seen {
             return true;
         }
@@ -80,7 +80,7 @@ mod tests {
     fn rounds_within_a_jump_are_believed_at_once_and_each_is_a_base_for_the_next() {
         let mut rounds = Rounds::default();
         for round in [1, 7, JUMP_MAX, 2 * JUMP_MAX, 2 * JUMP_MAX - 5] {
-            assert!(rounds.on_heard(BEGUN_NS, round), "{round}");
+            assert!(rounds.on_round(BEGUN_NS, round), "{round}");
         }
         assert_eq!(rounds.seen(), 2 * JUMP_MAX);
     }
@@ -90,7 +90,7 @@ mod tests {
     fn a_single_datagram_uses_up_no_rounds() {
         let mut rounds = Rounds::default();
         for _ in 0..10_000 {
-            assert!(!rounds.on_heard(BEGUN_NS, ROUND_MAX));
+            assert!(!rounds.on_round(BEGUN_NS, ROUND_MAX));
         }
         assert_eq!(rounds.seen(), JUMP_MAX, "one step, whatever comes");
     }
@@ -99,7 +99,7 @@ mod tests {
     fn a_legitimate_distance_is_climbed_and_then_believed() {
         let (mut rounds, far) = (Rounds::default(), 10 * JUMP_MAX + 3);
         let mut now = BEGUN_NS;
-        while !rounds.on_heard(now, far) {
+        while !rounds.on_round(now, far) {
             now += CLIMB_NS / 100;
         }
         assert!((9..=11).contains(&((now - BEGUN_NS) / CLIMB_NS)), "{now}");
@@ -110,6 +110,6 @@ mod tests {
     fn what_is_proven_is_a_base_however_far_it_is() {
         let mut rounds = Rounds::default();
         rounds.on_proven(ROUND_MAX - 1);
-        assert!(rounds.on_heard(BEGUN_NS, ROUND_MAX));
+        assert!(rounds.on_round(BEGUN_NS, ROUND_MAX));
     }
 }

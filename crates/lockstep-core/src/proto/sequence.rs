@@ -114,7 +114,7 @@ impl Sequencer {
     }
 
     /// Closes the open frame, which has at least one entry: seals it, padded to `stride` bytes where that
-    /// is given. The journal keeps it before anybody sends it; then [`Sequencer::on_kept`].
+    /// is given. The journal keeps it before anybody sends it; then [`Sequencer::on_logged`].
     #[inline]
     pub fn close(&mut self, memory: &mut [u8], commit_next: Seq, stride: Option<usize>) -> Header {
         let open = std::mem::take(&mut self.open);
@@ -137,7 +137,7 @@ impl Sequencer {
 
     /// The journal kept the frame that was closed: the log ends there now.
     #[inline]
-    pub fn on_kept(&mut self, end: LogEnd) {
+    pub fn on_logged(&mut self, end: LogEnd) {
         self.end = end;
     }
 
@@ -192,7 +192,7 @@ mod tests {
             let header = sequencer.close(&mut memory, 1, None);
             assert_eq!({ header.timestamp }, expected);
             end = end.follow(&view(&memory)).unwrap();
-            sequencer.on_kept(end);
+            sequencer.on_logged(end);
         }
     }
 
@@ -228,7 +228,7 @@ mod tests {
                     time = header.timestamp;
                     end = end.follow(&view(&memory)).expect("it follows");
                     prop_assert_eq!(end.next, next);
-                    sequencer.on_kept(end);
+                    sequencer.on_logged(end);
                 }
                 prop_assert_eq!(sequencer.stamp(&mut memory, wall, STAMP, &payload), Some(next));
                 next += 1;

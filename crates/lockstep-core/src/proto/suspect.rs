@@ -38,7 +38,7 @@ const TIMEOUTS_CERTAIN: u64 = 10;
 /// none: what was said in it waits in the socket, and all of it counts as one beat at most.
 const STALL_PART: u64 = 2;
 /// Beats of calm after which a timeout that had been doubled shrinks by an eighth.
-const CALM_BEATS: u64 = 1_000;
+const CALM_INTERVALS: u64 = 1_000;
 
 /// Watches one voice: a standby its leader's, a leader that of its quorum.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -47,10 +47,10 @@ pub struct FailureDetector {
     timeout_ns: Nanos,
     /// Silent beats that are left before the suspicion.
     score: u64,
-    beat_at: Nanos,
-    looked_at: Nanos,
+    interval_at: Nanos,
+    polled_at: Nanos,
     life_at: Nanos,
-    calm_beats: u64,
+    calm_intervals: u64,
     /// What the present beat has shown.
     alive: bool,
     drained: bool,
@@ -65,28 +65,28 @@ impl FailureDetector {
             timeout_ns: limits.timeout_ns,
             limits,
             score: 0,
-            beat_at: 0,
-            looked_at: 0,
+            interval_at: 0,
+            polled_at: 0,
             life_at: 0,
-            calm_beats: 0,
+            calm_intervals: 0,
             alive: false,
             drained: false,
             stalled: false,
             suspected: false,
         };
-        suspect.score = suspect.beats();
+        suspect.score = suspect.silent_intervals();
         suspect
     }
 
-    fn beats(&self) -> u64 {
+    fn silent_intervals(&self) -> u64 {
         (self.timeout_ns / self.limits.beat_ns.max(1)).max(3)
     }
 
     /// Another voice is listened to from now on: the new leader's. The timeout that was learned stays.
     pub fn restart(&mut self, now: Nanos) {
-        (self.beat_at, self.looked_at, self.life_at) = (now, now, now);
+        (self.interval_at, self.polled_at, self.life_at) = (now, now, now);
         (self.alive, self.drained, self.stalled, self.suspected) = (false, false, false, false);
-        self.score = self.beats();
+        self.score = self.silent_intervals();
     }
 
     /// A sign of life. A suspicion was false then, and the timeout doubles.
@@ -105,40 +105,40 @@ impl FailureDetector {
     /// Called once a turn, `drained` where the turn found less than a receive may lend. Returns whether the
     /// voice is suspected now.
     #[inline]
-    pub fn look(&mut self, now: Nanos, drained: bool) -> bool {
-        if self.looked_at == 0 {
+    pub fn poll(&mut self, now: Nanos, drained: bool) -> bool {
+        if self.polled_at == 0 {
             self.restart(now);
         }
-        self.stalled |= now > self.looked_at + self.timeout_ns / STALL_PART;
-        self.looked_at = now;
+        self.stalled |= now > self.polled_at + self.timeout_ns / STALL_PART;
+        self.polled_at = now;
         self.drained |= drained;
         let beat_ns = self.limits.beat_ns / if planted(Mutation::BeatsCountedDouble) { 4 } else { 1 };
-        if now >= self.beat_at + beat_ns {
-            self.end_beat(now);
+        if now >= self.interval_at + beat_ns {
+            self.end_interval(now);
         }
         self.suspected
     }
 
-    fn end_beat(&mut self, now: Nanos) {
+    fn end_interval(&mut self, now: Nanos) {
         if self.alive {
-            self.score = (self.score + 2).min(self.beats());
+            self.score = (self.score + 2).min(self.silent_intervals());
             self.on_calm();
         } else if self.drained && !self.stalled {
             self.score = self.score.saturating_sub(1);
         }
         let certain = self.drained && now >= self.life_at + TIMEOUTS_CERTAIN * self.timeout_ns;
         self.suspected |= self.score == 0 || certain;
-        self.beat_at = now;
+        self.interval_at = now;
         (self.alive, self.drained, self.stalled) = (false, false, false);
     }
 
     fn on_calm(&mut self) {
-        self.calm_beats += 1;
-        if self.calm_beats >= CALM_BEATS {
-            self.calm_beats = 0;
+        self.calm_intervals += 1;
+        if self.calm_intervals >= CALM_INTERVALS {
+            self.calm_intervals = 0;
             let excess = self.timeout_ns - self.limits.timeout_ns;
             self.timeout_ns -= excess.div_ceil(8);
-            self.score = self.score.min(self.beats());
+            self.score = self.score.min(self.silent_intervals());
         }
     }
 
@@ -155,7 +155,7 @@ impl FailureDetector {
 
     /// When the next beat ends: the node is to be called by then.
     pub fn next_deadline(&self) -> Nanos {
-        self.beat_at + self.limits.beat_ns
+        self.interval_at + self.limits.beat_ns
     }
 }
 
@@ -215,7 +215,7 @@ mod tests {
             if life_each.is_some_and(|each| now % each == 0) {
                 suspect.on_life(now);
             }
-            if suspect.look(now, true) {
+            if suspect.poll(now, true) {
                 return Some(now);
             }
         }
@@ -238,11 +238,11 @@ mod tests {
         assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
         // Each look comes more than half a timeout after the one before.
         for now in (20_000..27_000).step_by(450) {
-            assert!(!suspect.look(now, true), "{now}");
+            assert!(!suspect.poll(now, true), "{now}");
         }
         let mut busy = suspect;
         for now in (27_000..27_900).step_by(10) {
-            assert!(!busy.look(now, false), "what waits in the socket may be a heartbeat");
+            assert!(!busy.poll(now, false), "what waits in the socket may be a heartbeat");
         }
     }
 
@@ -251,7 +251,7 @@ mod tests {
     fn suspect_1_silence_of_ten_timeouts_counts_whatever_our_stalls_were() {
         let mut suspect = FailureDetector::new(LIMITS);
         assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
-        let at = (20_000..40_000).step_by(450).find(|now| suspect.look(*now, true)).expect("certain");
+        let at = (20_000..40_000).step_by(450).find(|now| suspect.poll(*now, true)).expect("certain");
         assert!((27_900..28_600).contains(&at), "{at}");
     }
 
@@ -260,7 +260,7 @@ mod tests {
     fn suspect_1_a_pause_of_some_beats_counts_as_one_of_them() {
         let mut suspect = FailureDetector::new(LIMITS);
         assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
-        let at = (20_000..40_000).step_by(300).find(|now| suspect.look(*now, true)).expect("silence");
+        let at = (20_000..40_000).step_by(300).find(|now| suspect.poll(*now, true)).expect("silence");
         assert!((22_100..22_800).contains(&at), "eight looks, each of them one silent beat: {at}");
     }
 

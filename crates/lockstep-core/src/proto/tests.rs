@@ -78,7 +78,8 @@ pub(super) fn start_payload_of(
 
 /// A log of a birth and the start of epoch 1 under replica 1: where it ends.
 pub(super) fn begun() -> LogEnd {
-    let birth = frame(&LogEnd::BLANK, epoch(0, 1), &[(EntryKind::Birth, bytemuck::cast_slice(&members(3)))]);
+    let birth =
+        frame(&LogEnd::BLANK, epoch(0, 1), &[(EntryKind::Genesis, bytemuck::cast_slice(&members(3)))]);
     let end = LogEnd::BLANK.follow(&view(&birth)).expect("a birth begins a log");
     let first = epoch(1, 1);
     let table = [EpochBase { epoch: end.epoch.0, base: 1 }, EpochBase { epoch: first.0, base: end.next }];

@@ -194,7 +194,7 @@ impl Clients {
                 None
             }
             SubscriberEvent::Day { mark, .. } => {
-                if mark.begins {
+                if mark.is_start {
                     for client in self.by_id.values_mut() {
                         if !planted(Mutation::LastNumberStays) {
                             client.last_number = 0;

@@ -83,9 +83,9 @@ pub struct GatewayLimits {
     /// Time between two looks at all timers; 10 ms.
     pub scan_ns: Nanos,
     /// Time between two signs of life to the other gateways.
-    pub beat_ns: Nanos,
+    pub heartbeat_ns: Nanos,
     /// Another gateway is lost when so many of our own signs of life were delivered since its last.
-    pub lost_beats: u32,
+    pub lost_heartbeats: u32,
 }
 
 /// A password to be checked. It is printed nowhere.
@@ -266,7 +266,7 @@ pub struct Gateway<B> {
     free: Vec<usize>,
     number: u64,
     by_publisher: BTreeMap<PublisherId, usize>,
-    hearers: BTreeMap<Destination, BTreeSet<usize>>,
+    subscribed: BTreeMap<Destination, BTreeSet<usize>>,
     /// Connections for whom there may be something to send.
     ready: BTreeSet<usize>,
     /// Connections that may be accepted.
@@ -279,7 +279,7 @@ pub struct Gateway<B> {
     own: GatewayName,
     caught_up: bool,
     /// Own signs of life delivered since each other gateway's last.
-    beats_since: BTreeMap<PublisherId, u32>,
+    heartbeats_since: BTreeMap<PublisherId, u32>,
     /// Clients of gateways that are gone, and since when that is known.
     orphans: BTreeMap<PublisherId, ([u64; 2], Nanos)>,
     scan_at: Nanos,
@@ -304,7 +304,7 @@ impl<B: Backlog> Gateway<B> {
             free: Vec::new(),
             number: 0,
             by_publisher: BTreeMap::new(),
-            hearers: BTreeMap::new(),
+            subscribed: BTreeMap::new(),
             ready: BTreeSet::new(),
             allowance: Allowance::new(0),
             opens: BTreeMap::new(),
@@ -314,7 +314,7 @@ impl<B: Backlog> Gateway<B> {
             locks: Locks::default(),
             own: GatewayName::new(name),
             caught_up: false,
-            beats_since: BTreeMap::new(),
+            heartbeats_since: BTreeMap::new(),
             orphans: BTreeMap::new(),
             scan_at: 0,
             message: Vec::new(),
@@ -355,7 +355,7 @@ impl<B: Backlog> Gateway<B> {
     }
 
     /// There was none.
-    pub fn accept_nobody(&mut self) {
+    pub fn stop_accepting(&mut self) {
         self.allowance.give_back();
     }
 
@@ -522,7 +522,7 @@ impl<B: Backlog> Gateway<B> {
 
     fn forget(&mut self, index: usize) {
         self.by_publisher.retain(|_, served| *served != index);
-        self.hearers.retain(|_, hearers| {
+        self.subscribed.retain(|_, hearers| {
             if !planted(Mutation::HearerStays) {
                 hearers.remove(&index);
             }

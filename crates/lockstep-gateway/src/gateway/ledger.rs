@@ -55,7 +55,7 @@ pub struct DeliveryPlace {
 
 impl DeliveryPlace {
     /// Whether `destination` is one of those.
-    pub fn hears(&self, destination: Destination) -> bool {
+    pub fn receives(&self, destination: Destination) -> bool {
         self.heard.iter().any(|(known, _)| *known == destination)
     }
 
@@ -66,7 +66,7 @@ impl DeliveryPlace {
 
     /// One more destination, from its beginning; nobody could be addressed by it before.
     pub fn hear(&mut self, destination: Destination) {
-        if !self.hears(destination) {
+        if !self.receives(destination) {
             self.heard.push((destination, 0));
         }
     }
@@ -85,7 +85,7 @@ impl<B: Backlog> Ledger<B> {
     }
 
     /// Whether messages for everybody are kept.
-    pub fn keeps_everybody(&self) -> bool {
+    pub fn has_broadcast(&self) -> bool {
         self.keeps_everybody
     }
 
@@ -101,7 +101,7 @@ impl<B: Backlog> Ledger<B> {
 
     /// A day begins or ends. One that begins while another is open ends that.
     pub fn on_day(&mut self, mark: &DayMark<'_>) -> Result<(), BacklogError> {
-        if mark.begins {
+        if mark.is_start {
             self.backlog.cut(0)?;
             self.lists.clear();
             self.full = false;
@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn numbers_begin_anew_with_the_day_and_what_comes_between_two_days_has_none() {
         let mut ledger = ledger();
-        let day = |begins| DayMark { begins, name: if begins { "20261121" } else { "" } };
+        let day = |begins| DayMark { is_start: begins, name: if begins { "20261121" } else { "" } };
         ledger.on_message(&message(1, 7, b"before")).unwrap();
         ledger.on_day(&day(true)).unwrap();
         assert_eq!(ledger.next_number(&[7]), 1);
@@ -279,7 +279,7 @@ mod tests {
     fn a_stream_that_is_not_read_from_its_beginning_has_no_numbers_before_a_day_begins() {
         let mut ledger = Ledger::new(MemoryBacklog::new(1 << 20), false, false);
         assert!(!ledger.on_message(&message(50, 7, b"unknown")).unwrap());
-        ledger.on_day(&DayMark { begins: true, name: "A" }).unwrap();
+        ledger.on_day(&DayMark { is_start: true, name: "A" }).unwrap();
         assert!(ledger.on_message(&message(52, 7, b"known")).unwrap());
         assert_eq!(ledger.next_number(&[7]), 2);
     }

@@ -77,9 +77,9 @@ impl PendingDelivery {
             PendingKind::Closed { publisher } => {
                 SubscriberEvent::Closed { seq, publisher, said: &self.bytes }
             }
-            PendingKind::Alive { publisher } => SubscriberEvent::Alive { seq, publisher },
+            PendingKind::Alive { publisher } => SubscriberEvent::GatewayHeartbeat { seq, publisher },
             PendingKind::Day { begins } => {
-                SubscriberEvent::Day { seq, mark: DayMark { begins, name: text() } }
+                SubscriberEvent::Day { seq, mark: DayMark { is_start: begins, name: text() } }
             }
             PendingKind::CaughtUp => SubscriberEvent::CaughtUp { next: self.bound },
         }
@@ -137,10 +137,12 @@ impl Pending {
             SubscriberEvent::Closed { seq, publisher, said } => {
                 (seq + 1, PendingKind::Closed { publisher }, said)
             }
-            SubscriberEvent::Alive { seq, publisher } => (seq + 1, PendingKind::Alive { publisher }, &[][..]),
+            SubscriberEvent::GatewayHeartbeat { seq, publisher } => {
+                (seq + 1, PendingKind::Alive { publisher }, &[][..])
+            }
             SubscriberEvent::Day { seq, mark } => {
                 self.days += 1;
-                (seq + 1, PendingKind::Day { begins: mark.begins }, mark.name.as_bytes())
+                (seq + 1, PendingKind::Day { begins: mark.is_start }, mark.name.as_bytes())
             }
             SubscriberEvent::CaughtUp { next } => {
                 let is_known =
@@ -231,7 +233,7 @@ mod tests {
     #[test]
     fn what_is_committed_comes_out_as_it_was_told_and_what_was_taken_back_never_does() {
         let mut pending = Pending::default();
-        let mark = DayMark { begins: true, name: "A" };
+        let mark = DayMark { is_start: true, name: "A" };
         let events = [
             message(3, 1, b"three"),
             SubscriberEvent::Opened {
@@ -244,7 +246,7 @@ mod tests {
             },
             SubscriberEvent::Closed { seq: 5, publisher: 7, said: b"\x02\x01" },
             message(6, 1, b""),
-            SubscriberEvent::Alive { seq: 7, publisher: 3 },
+            SubscriberEvent::GatewayHeartbeat { seq: 7, publisher: 3 },
             SubscriberEvent::CaughtUp { next: 8 },
             SubscriberEvent::Day { seq: 8, mark },
         ];

@@ -17,7 +17,7 @@ use std::str::FromStr;
 /// Longest name of a user: SoupBinTCP's field Username.
 pub const USER_LEN_MAX: usize = 6;
 /// Most destinations that one user hears: merging looks at each.
-pub const HEARD_MAX: usize = 16;
+pub const RECIPIENTS_MAX: usize = 16;
 
 /// Whom messages are for, as a user's row names it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -186,9 +186,9 @@ impl Users {
             if name != user.name {
                 return Err(format!("user '{}': write names in lower case", user.name));
             }
-            if user.hear.is_empty() || user.hear.len() > HEARD_MAX {
+            if user.hear.is_empty() || user.hear.len() > RECIPIENTS_MAX {
                 return Err(format!(
-                    "user '{name}' hears {} destinations: 1 to {HEARD_MAX}",
+                    "user '{name}' hears {} destinations: 1 to {RECIPIENTS_MAX}",
                     user.hear.len()
                 ));
             }

@@ -39,7 +39,7 @@ impl Site {
             groups: GROUPS_ALL,
         });
         let fanout =
-            FanoutSettings { cluster: CLUSTER, nodes: nodes.to_vec(), members_max: 8, gives: id > 0 };
+            FanoutSettings { cluster: CLUSTER, nodes: nodes.to_vec(), members_max: 8, grants_leases: id > 0 };
         open(self.udp(id, joins), &AutoSettings { fanout, queue: None }, None).unwrap()
     }
 }
@@ -103,7 +103,7 @@ fn who_is_heard_by_multicast_is_asked_for_nothing_and_each_datagram_comes_once()
     );
     for net in [&one, &two] {
         let counts = net.fanout_counts();
-        assert_eq!((counts.leases, counts.given_by, counts.unproven), (0, 0, 0));
+        assert_eq!((counts.leases, counts.lessors, counts.unproven), (0, 0, 0));
     }
     let mut of_one: Vec<_> = heard.into_iter().filter(|bytes| bytes[56] == 1).collect();
     let all = of_one.len();
@@ -119,7 +119,7 @@ fn who_does_not_hear_multicast_gets_a_lease_and_loses_nothing_then() {
     let mut deaf = site.open(0, &[Group::Control]);
     let Transport::Auto(auto) = &mut deaf else { panic!("it is auto") };
     auto.line.set_joined(Group::Control, false);
-    turn(&mut [&mut one, &mut deaf], 5 * SECOND, |_| {}, |nets| nets[1].fanout_counts().given_by == 1);
+    turn(&mut [&mut one, &mut deaf], 5 * SECOND, |_| {}, |nets| nets[1].fanout_counts().lessors == 1);
     assert_eq!(one.fanout_counts().leases, 1, "{:?}", one.fanout_counts());
 
     let all: Vec<Vec<u8>> = (0..100).map(|number| ack(1, number)).collect();
@@ -155,7 +155,7 @@ fn what_a_handle_submits_goes_to_each_replica_that_it_hears_by_lease() {
     // It listens to no group, as if submissions by multicast did not come.
     let mut one = site.open(1, &[]);
     let mut handle = site.open(0, &[Group::Control]);
-    turn(&mut [&mut one, &mut handle], 5 * SECOND, |_| {}, |nets| nets[1].fanout_counts().given_by == 1);
+    turn(&mut [&mut one, &mut handle], 5 * SECOND, |_| {}, |nets| nets[1].fanout_counts().lessors == 1);
     // It looks who gives to it when nothing comes.
     handle.recv_groups();
     let submission = Header { cluster: CLUSTER, ..Header::new(Kind::Submission) };

@@ -20,11 +20,11 @@ pub struct FanoutCounts {
     /// Joins from an address that was not proven yet.
     pub unproven: u64,
     /// Joins and leases of another cluster, malformed, or not for us.
-    pub strange: u64,
+    pub unexpected: u64,
     /// Datagrams for single members that the device did not take; who lacks them asks for them.
     pub unsent: u64,
     /// Nodes that send to us by lease now.
-    pub given_by: u64,
+    pub lessors: u64,
     /// Nodes that refuse to, now.
     pub refused_by: u64,
     /// Times that a node began to refuse.
@@ -60,9 +60,9 @@ impl FanoutCounts {
             refused: self.refused + other.refused,
             is_refusing: self.is_refusing + other.is_refusing,
             unproven: self.unproven + other.unproven,
-            strange: self.strange + other.strange,
+            unexpected: self.unexpected + other.unexpected,
             unsent: self.unsent + other.unsent,
-            given_by: self.given_by + other.given_by,
+            lessors: self.lessors + other.lessors,
             refused_by: self.refused_by + other.refused_by,
             refusals: self.refusals + other.refusals,
         }
@@ -79,9 +79,9 @@ impl FanoutCounts {
             self.refused,
             self.is_refusing,
             self.unproven,
-            self.strange,
+            self.unexpected,
             self.unsent,
-            self.given_by,
+            self.lessors,
             self.refused_by,
             self.refusals,
         ]

@@ -11,7 +11,7 @@ const RENEW_NS: Nanos = 1_000_000_000;
 const AGAIN_NS: Nanos = 20_000_000;
 const AGAIN_NS_MAX: Nanos = 100_000_000;
 /// A node that is heard without a lease is looked at again after so long.
-const HEARD_NS: Nanos = 250_000_000;
+const RECEIVED_NS: Nanos = 250_000_000;
 
 /// A node, as far as it gives.
 #[derive(Clone, Copy, Debug)]
@@ -25,7 +25,7 @@ struct Lessor {
     due: Nanos,
     wait_ns: Nanos,
     /// What it said last is over then.
-    said_until: Nanos,
+    reported_until: Nanos,
 }
 
 /// A join that is due.
@@ -39,7 +39,7 @@ pub(super) struct DueJoin {
 
 /// All of them.
 pub(super) struct Joiner {
-    givers: Vec<Lessor>,
+    lessors: Vec<Lessor>,
     /// Nothing is due before.
     next: Nanos,
     /// Nobody is asked for so long after the first look.
@@ -57,15 +57,15 @@ impl Joiner {
             term: None,
             due: 0,
             wait_ns: AGAIN_NS,
-            said_until: 0,
+            reported_until: 0,
         };
-        Self { givers: nodes.map(giver).collect(), next: 0, patience_ns, has_begun: false }
+        Self { lessors: nodes.map(giver).collect(), next: 0, patience_ns, has_begun: false }
     }
 
     /// The wish has changed: everybody is told at once.
     pub fn hurry(&mut self) {
         self.next = 0;
-        self.givers.iter_mut().for_each(|giver| giver.due = 0);
+        self.lessors.iter_mut().for_each(|giver| giver.due = 0);
     }
 
     /// A join that is due, if there is one; as long as there is one, there may be another. Whom `is_heard` knows by
@@ -78,9 +78,9 @@ impl Joiner {
     #[cold]
     fn poll_all(&mut self, now: Nanos, is_heard: impl Fn(u32) -> bool) -> Option<DueJoin> {
         if !std::mem::replace(&mut self.has_begun, true) {
-            self.givers.iter_mut().for_each(|giver| giver.due = now + self.patience_ns);
+            self.lessors.iter_mut().for_each(|giver| giver.due = now + self.patience_ns);
         }
-        while let Some(giver) = self.givers.iter_mut().find(|giver| giver.due <= now) {
+        while let Some(giver) = self.lessors.iter_mut().find(|giver| giver.due <= now) {
             let (to, proof) = (giver.address, giver.proof);
             if !is_heard(giver.id) {
                 let longest = if giver.term_at(now).is_some() { RENEW_NS } else { AGAIN_NS_MAX };
@@ -88,12 +88,12 @@ impl Joiner {
                 giver.wait_ns = (giver.wait_ns * 2).min(longest);
                 return Some(DueJoin { to, proof, leaves: false });
             }
-            (giver.due, giver.wait_ns) = (now + HEARD_NS, AGAIN_NS);
-            if giver.term.take() == Some(LeaseReply::Given) {
+            (giver.due, giver.wait_ns) = (now + RECEIVED_NS, AGAIN_NS);
+            if giver.term.take() == Some(LeaseReply::Granted) {
                 return Some(DueJoin { to, proof, leaves: true });
             }
         }
-        self.next = self.givers.iter().map(|giver| giver.due).min().unwrap_or(Nanos::MAX);
+        self.next = self.lessors.iter().map(|giver| giver.due).min().unwrap_or(Nanos::MAX);
         None
     }
 
@@ -106,10 +106,10 @@ impl Joiner {
         proof: u64,
         lasts_ns: Nanos,
     ) -> Option<LeaseReply> {
-        let giver = self.givers.iter_mut().find(|giver| giver.address == from)?;
+        let giver = self.lessors.iter_mut().find(|giver| giver.address == from)?;
         let is_news = giver.term_at(now) != Some(term);
         giver.term = Some(term);
-        giver.said_until = now + lasts_ns.max(2 * RENEW_NS);
+        giver.reported_until = now + lasts_ns.max(2 * RENEW_NS);
         if term != LeaseReply::Prove {
             (giver.due, giver.wait_ns) = (now + RENEW_NS, RENEW_NS);
         } else if proof != giver.proof {
@@ -123,18 +123,18 @@ impl Joiner {
 
     /// How many nodes say this at present.
     pub fn count(&self, now: Nanos, term: LeaseReply) -> usize {
-        self.givers.iter().filter(|giver| giver.term_at(now) == Some(term)).count()
+        self.lessors.iter().filter(|giver| giver.term_at(now) == Some(term)).count()
     }
 
     /// Whether the node at `address` gives to us at present.
-    pub fn is_given_by(&self, now: Nanos, address: SocketAddrV4) -> bool {
-        let given = |giver: &Lessor| giver.term_at(now) == Some(LeaseReply::Given);
-        self.givers.iter().any(|giver| giver.address == address && given(giver))
+    pub fn has_lease_from(&self, now: Nanos, address: SocketAddrV4) -> bool {
+        let given = |giver: &Lessor| giver.term_at(now) == Some(LeaseReply::Granted);
+        self.lessors.iter().any(|giver| giver.address == address && given(giver))
     }
 
     /// Who gives to us, and is told if we leave.
     pub fn given(&self, now: Nanos) -> impl Iterator<Item = DueJoin> {
-        let given = self.givers.iter().filter(move |giver| giver.term_at(now) == Some(LeaseReply::Given));
+        let given = self.lessors.iter().filter(move |giver| giver.term_at(now) == Some(LeaseReply::Granted));
         given.map(|giver| DueJoin { to: giver.address, proof: giver.proof, leaves: true })
     }
 }
@@ -142,6 +142,6 @@ impl Joiner {
 impl Lessor {
     /// What it said, as long as that holds.
     fn term_at(&self, now: Nanos) -> Option<LeaseReply> {
-        self.term.filter(|_| now < self.said_until)
+        self.term.filter(|_| now < self.reported_until)
     }
 }

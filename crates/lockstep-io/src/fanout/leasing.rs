@@ -25,7 +25,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 /// Bytes of a join, and of a lease.
 pub(super) const CONTROL_LEN: usize = HEADER_LEN + 32;
 /// Between two looks at what is over.
-const LOOK_NS: Nanos = 50_000_000;
+const POLL_NS: Nanos = 50_000_000;
 /// Replicas speak every few milliseconds: by then multicast has come, or does not.
 const PATIENCE_NS: Nanos = 300_000_000;
 /// A join that was refused is spoken of for so long.
@@ -50,7 +50,7 @@ pub(crate) struct Leasing {
     proofs: RandomState,
     /// Of the last datagram of ours.
     number: u64,
-    look_at: Nanos,
+    poll_at: Nanos,
     refused_at: Option<Nanos>,
     counts: FanoutCounts,
     now: Nanos,
@@ -91,20 +91,20 @@ impl Leasing {
         nodes: Vec<FanoutNode>,
         patience_ns: Nanos,
     ) -> Result<Self, IoError> {
-        let leases_max = if settings.gives { settings.members_max } else { 0 };
+        let leases_max = if settings.grants_leases { settings.members_max } else { 0 };
         // Whom memory brings nobody has to ask.
         let is_asked = |node: &FanoutNode| node.address != own && skipped != Some(*node.address.ip());
         let givers = settings.nodes.iter().copied().filter(is_asked);
         Ok(Self {
             cluster: settings.cluster,
-            gives: settings.gives,
+            gives: settings.grants_leases,
             joiner: Joiner::new(givers, patience_ns),
             members: Members::new(nodes, own, leases_max, skipped),
             wanted: joins.iter().fold(0, |all, group| all | bit(*group)),
             process_nonce: random_u64()?,
             proofs: RandomState::new(),
             number: 0,
-            look_at: 0,
+            poll_at: 0,
             refused_at: None,
             counts: FanoutCounts::default(),
             now: 0,
@@ -118,7 +118,7 @@ impl Leasing {
             members: self.members.len() as u64,
             leases: self.members.leases() as u64,
             is_refusing: u64::from(self.refused_at.is_some()),
-            given_by: of(LeaseReply::Given),
+            lessors: of(LeaseReply::Granted),
             refused_by: of(LeaseReply::Full) + of(LeaseReply::Multicast),
             ..self.counts
         }
@@ -142,7 +142,7 @@ impl Leasing {
     /// knows by its number needs none.
     #[inline]
     pub fn poll(&mut self, now: Nanos, is_heard: impl Fn(u32) -> bool) -> Option<Reply> {
-        if now >= self.look_at {
+        if now >= self.poll_at {
             self.look(now);
         }
         if self.wanted == 0 {
@@ -154,7 +154,7 @@ impl Leasing {
 
     #[cold]
     fn look(&mut self, now: Nanos) {
-        (self.now, self.look_at) = (now, now + LOOK_NS);
+        (self.now, self.poll_at) = (now, now + POLL_NS);
         self.counts.expired += self.members.expire(now) as u64;
         self.refused_at = self.refused_at.filter(|at| now < at + REFUSING_NS);
     }
@@ -167,7 +167,7 @@ impl Leasing {
 
     /// Whether the node at `address` gives to us.
     pub fn is_given_by(&self, address: SocketAddrV4) -> bool {
-        self.joiner.is_given_by(self.now, address)
+        self.joiner.has_lease_from(self.now, address)
     }
 
     /// Where those are who give to us.
@@ -185,7 +185,7 @@ impl Leasing {
                 None
             }
             _ => {
-                self.counts.strange += 1;
+                self.counts.unexpected += 1;
                 None
             }
         }
@@ -198,14 +198,14 @@ impl Leasing {
             LeaseReply::Prove
         } else {
             match self.members.on_join(now, from, body.groups, body.process_nonce) {
-                JoinOutcome::Node | JoinOutcome::Renewed => LeaseReply::Given,
+                JoinOutcome::Node | JoinOutcome::Renewed => LeaseReply::Granted,
                 JoinOutcome::New => {
                     self.counts.joins += 1;
-                    LeaseReply::Given
+                    LeaseReply::Granted
                 }
                 JoinOutcome::Left => {
                     self.counts.leaves += 1;
-                    LeaseReply::Given
+                    LeaseReply::Granted
                 }
                 JoinOutcome::Full => {
                     self.counts.refused += 1;
@@ -214,7 +214,7 @@ impl Leasing {
                 }
             }
         };
-        let lasts_ns = if term == LeaseReply::Given && body.groups != 0 { LEASE_NS } else { 0 };
+        let lasts_ns = if term == LeaseReply::Granted && body.groups != 0 { LEASE_NS } else { 0 };
         let body = LeaseBody {
             term: term as u32,
             lasts_ms: (lasts_ns / 1_000_000) as u32,

@@ -7,7 +7,7 @@ use super::*;
 use crate::udp::{Interface, free_port};
 use lockstep_wire::{
     AckBody, GROUPS_ALL, HEADER_LEN, JoinBody, LeaseReply, QueryBody, QueryKind, seal, write_ack, write_join,
-    write_question,
+    write_query,
 };
 use std::net::Ipv4Addr;
 
@@ -82,7 +82,7 @@ const GIVER: u16 = 1;
 const JOINER: u16 = 9;
 
 fn leasing(gives: bool, own: u16, members_max: usize, cluster: u64) -> Leasing {
-    let settings = FanoutSettings { cluster, nodes: vec![node(GIVER)], members_max, gives };
+    let settings = FanoutSettings { cluster, nodes: vec![node(GIVER)], members_max, grants_leases: gives };
     let joins: &[Group] = if gives { &[] } else { &[Group::Data, Group::Control] };
     Leasing::new(&settings, at(own), joins, None).unwrap()
 }
@@ -118,7 +118,7 @@ fn a_lease_begins_with_a_proof_is_kept_by_saying_so_and_ends_in_silence_or_with_
     let mut talk = Talk::new(4);
     talk.go(0);
     let [giver, joiner] = talk.counts();
-    assert_eq!((giver.leases, giver.joins, giver.unproven, joiner.given_by), (1, 1, 1, 1));
+    assert_eq!((giver.leases, giver.joins, giver.unproven, joiner.lessors), (1, 1, 1, 1));
     for now in 1..=20 {
         talk.go(now * SECOND / 2);
     }
@@ -142,7 +142,7 @@ fn a_full_table_says_so_at_both_ends_until_there_is_room() {
     talk.go(0);
     let [giver, joiner] = talk.counts();
     assert_eq!((giver.leases, giver.refused, giver.is_refusing), (0, 1, 1));
-    assert_eq!((joiner.refused_by, joiner.refusals, joiner.given_by), (1, 1, 0));
+    assert_eq!((joiner.refused_by, joiner.refusals, joiner.lessors), (1, 1, 0));
     talk.go(SECOND);
     let [giver, joiner] = talk.counts();
     assert_eq!((giver.refused, joiner.refusals), (2, 1), "it asks again, and hears nothing new");
@@ -156,7 +156,7 @@ fn a_giver_that_was_restarted_gives_again_with_the_next_join() {
     talk.go(0);
     talk.giver = leasing(true, GIVER, 4, CLUSTER);
     talk.go(SECOND);
-    assert_eq!(talk.counts().map(|counts| (counts.leases, counts.given_by)), [(1, 0), (0, 1)]);
+    assert_eq!(talk.counts().map(|counts| (counts.leases, counts.lessors)), [(1, 0), (0, 1)]);
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn a_join_in_anothers_name_of_another_cluster_or_malformed_gives_nothing_and_is_
     assert!(giver.on_datagram(0, &wrong, at(JOINER)).is_none());
     assert!(giver.on_datagram(0, &wrong[..50], at(JOINER)).is_none());
     assert!(giver.on_datagram(0, &lease.bytes, at(JOINER)).is_none(), "a lease that we did not ask for");
-    assert_eq!((giver.counts().leases, giver.counts().strange), (0, 4));
+    assert_eq!((giver.counts().leases, giver.counts().unexpected), (0, 4));
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_node_that_sends_by_multicast_alone_refuses_a_lease_by_name() {
     let mut lease = [0; CONTROL_LEN];
     lockstep_wire::write_lease(&mut lease, Header { cluster: CLUSTER, ..Header::new(Kind::Lease) }, body);
     joiner.on_datagram(0, &lease, at(GIVER));
-    assert_eq!((joiner.counts().refused_by, joiner.counts().given_by), (1, 0));
+    assert_eq!((joiner.counts().refused_by, joiner.counts().lessors), (1, 0));
 }
 
 // ------------------------------------------------------------------------------------------ on the loopback
@@ -226,8 +226,11 @@ fn udp(unicast_port: u16, joins: &[Group]) -> UdpSettings {
 
 fn open(gives: bool, unicast_port: u16, nodes: &[u16], joins: &[Group]) -> Fanout {
     let nodes = nodes.iter().map(|port| node(*port)).collect();
-    Fanout::open(udp(unicast_port, joins), &FanoutSettings { cluster: CLUSTER, nodes, members_max: 8, gives })
-        .unwrap()
+    Fanout::open(
+        udp(unicast_port, joins),
+        &FanoutSettings { cluster: CLUSTER, nodes, members_max: 8, grants_leases: gives },
+    )
+    .unwrap()
 }
 
 /// Receives until `done`, both kinds, and returns what came of each.
@@ -255,8 +258,8 @@ fn ack(number: u64) -> Vec<u8> {
 
 fn question() -> Vec<u8> {
     let mut out = [0; 256];
-    let header = Header { cluster: CLUSTER, ..Header::new(Kind::Question) };
-    let length = write_question(&mut out, header, 3, QueryKind::Node, "");
+    let header = Header { cluster: CLUSTER, ..Header::new(Kind::Query) };
+    let length = write_query(&mut out, header, 3, QueryKind::Node, "");
     assert_eq!(length, HEADER_LEN + size_of::<QueryBody>());
     out[..length].to_vec()
 }
@@ -308,7 +311,7 @@ fn a_member_gets_every_datagram_of_every_burst_once_and_in_order_and_none_after_
     let mut standby = open(true, b, &[a, b], &[Group::Submit, Group::Data]);
     let mut reader = open(false, 0, &[a, b], &[Group::Data]);
     let until = Clock::start().now() + 5 * SECOND;
-    while reader.fanout_counts().given_by < 2 && Clock::start().now() < until {
+    while reader.fanout_counts().lessors < 2 && Clock::start().now() < until {
         reader.recv_groups();
         leader.recv_groups();
         standby.recv_groups();
@@ -348,8 +351,12 @@ fn a_member_gets_every_datagram_of_every_burst_once_and_in_order_and_none_after_
 fn one_address_that_cannot_be_reached_holds_up_nobody_else() {
     let [a, b] = [free_port(Ipv4Addr::LOCALHOST).unwrap(), free_port(Ipv4Addr::LOCALHOST).unwrap()];
     let nowhere = FanoutNode { id: 9, address: "240.0.0.1:9".parse().unwrap(), groups: GROUPS_ALL };
-    let settings =
-        FanoutSettings { cluster: CLUSTER, nodes: vec![nowhere, node(b)], members_max: 8, gives: true };
+    let settings = FanoutSettings {
+        cluster: CLUSTER,
+        nodes: vec![nowhere, node(b)],
+        members_max: 8,
+        grants_leases: true,
+    };
     let mut leader = Fanout::open(udp(a, &[]), &settings).unwrap();
     let mut standby = open(true, b, &[a, b], &[]);
     let ack = ack(1);

@@ -96,8 +96,8 @@ fn the_first_copy_wins_whichever_line_brings_it() {
     time.set(1_800);
     assert_eq!(receive(&mut both, [&[3, 4], &[4]]), [4]);
     let [a, b] = both.counts();
-    assert_eq!((a.datagrams_in, a.first, a.lost, a.lag_ns), (4, 3, 0, 100));
-    assert_eq!((b.datagrams_in, b.first, b.lost, b.lag_ns, b.lag_ns_max), (4, 1, 0, 0, 700));
+    assert_eq!((a.datagrams_in, a.first, a.missing, a.lag_ns), (4, 3, 0, 100));
+    assert_eq!((b.datagrams_in, b.first, b.missing, b.lag_ns, b.lag_ns_max), (4, 1, 0, 0, 700));
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn what_one_line_loses_the_other_brings_and_the_loss_is_counted_at_that_line() {
     time.set(1_001 + WAITING_NS);
     assert!(receive(&mut both, [&[], &[]]).is_empty());
     let [a, b] = both.counts();
-    assert_eq!((a.lost, b.lost), (100 - 14, 142 - 14));
+    assert_eq!((a.missing, b.missing), (100 - 14, 142 - 14));
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn what_waits_for_its_copy_is_bounded() {
     let all: Vec<u64> = (0..3 * WAITING_MAX as u64).collect();
     assert_eq!(receive(&mut both, [&all, &[]]).len(), all.len());
     assert_eq!(both.copies.waiting[0].len(), WAITING_MAX);
-    assert_eq!(both.counts()[1].lost, 2 * WAITING_MAX as u64);
+    assert_eq!(both.counts()[1].missing, 2 * WAITING_MAX as u64);
 }
 
 #[test]

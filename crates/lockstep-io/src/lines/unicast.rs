@@ -17,7 +17,7 @@ pub(super) const ASKERS_MAX: usize = 64;
 pub(super) struct UnicastRoutes {
     nodes: Vec<Addresses>,
     /// Addresses on the second line of who is no node, newest last.
-    askers: VecDeque<SocketAddrV4>,
+    requesters: VecDeque<SocketAddrV4>,
     /// Second copies end here, as those of the groups do; nothing of it is counted as the lines' own.
     copies: CopyFilter,
     /// Line and index of what is lent, and the address that it is told under.
@@ -36,7 +36,12 @@ pub(super) struct UnicastRoute {
 impl UnicastRoutes {
     pub(super) fn new(nodes: Vec<Addresses>) -> Self {
         let askers = VecDeque::with_capacity(ASKERS_MAX);
-        Self { nodes, askers, copies: CopyFilter::default(), lent: Vec::with_capacity(super::LENT_MAX) }
+        Self {
+            nodes,
+            requesters: askers,
+            copies: CopyFilter::default(),
+            lent: Vec::with_capacity(super::LENT_MAX),
+        }
     }
 
     /// A new receive: what was lent is over.
@@ -58,11 +63,11 @@ impl UnicastRoutes {
             return;
         }
         let node = self.nodes.iter().find(|(_, second)| *second == from && line == 1);
-        if line == 1 && node.is_none() && !self.askers.contains(&from) {
-            if self.askers.len() >= ASKERS_MAX {
-                self.askers.pop_front();
+        if line == 1 && node.is_none() && !self.requesters.contains(&from) {
+            if self.requesters.len() >= ASKERS_MAX {
+                self.requesters.pop_front();
             }
-            self.askers.push_back(from);
+            self.requesters.push_back(from);
         }
         self.lent.push((line as u8, index as u16, node.map_or(from, |(first, _)| *first)));
     }
@@ -83,7 +88,7 @@ impl UnicastRoutes {
             Some((first, second)) => {
                 UnicastRoute { first: (!first_is_down).then_some(*first), second: Some(*second) }
             }
-            None if self.askers.contains(&to) => UnicastRoute { first: None, second: Some(to) },
+            None if self.requesters.contains(&to) => UnicastRoute { first: None, second: Some(to) },
             None => UnicastRoute { first: Some(to), second: None },
         }
     }

@@ -97,7 +97,7 @@ const CALM: FaultSettings =
 
 #[test]
 fn what_is_not_spoilt_comes_as_it_came() {
-    assert!(CALM.is_calm());
+    assert!(CALM.is_off());
     let (out, counts) = through(CALM, 1, 1_000);
     assert_eq!(out, (0..1_000).collect::<Vec<_>>());
     assert_eq!(counts, FaultCounts::default());
@@ -107,10 +107,10 @@ fn what_is_not_spoilt_comes_as_it_came() {
 fn of_two_lines_the_one_that_is_named_is_spoilt_or_both() {
     let spoilt = |line| {
         let settings = FaultSettings { loss_ppm: 1, line, ..CALM };
-        [settings.spoils(1), settings.spoils(2)]
+        [settings.injects(1), settings.injects(2)]
     };
     assert_eq!([spoilt(0), spoilt(1), spoilt(2)], [[true, true], [true, false], [false, true]]);
-    assert!(!CALM.spoils(1));
+    assert!(!CALM.injects(1));
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub enum HostMemory {
 impl HostMemory {
     /// `shm`, behind a rehearsal if there is one that spoils memory.
     pub fn new(shm: Shm, rehearse: Option<FaultSettings>) -> Self {
-        match rehearse.filter(FaultSettings::spoils_memory) {
+        match rehearse.filter(FaultSettings::injects_memory) {
             None => Self::Plain(shm),
             Some(rehearse) => {
                 let salt = SALT | u64::from(shm.unicast_address().port());

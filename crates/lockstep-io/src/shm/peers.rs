@@ -6,7 +6,7 @@ use super::members::{ShmMemberChange, ShmMembers, ShmPeer};
 use std::sync::atomic::Ordering;
 
 /// Of how many receives one looks whether an idle ring has overtaken us unnoticed, less one.
-const LOOK_MASK: u64 = 63;
+const POLL_MASK: u64 = 63;
 
 /// All others that are heard.
 pub(super) struct Peers {
@@ -76,7 +76,7 @@ impl Peers {
             self.change();
         }
         self.receives += 1;
-        if self.receives & LOOK_MASK == 0 {
+        if self.receives & POLL_MASK == 0 {
             for peer in &mut self.peers {
                 peer.groups.look();
                 peer.unicast.look();

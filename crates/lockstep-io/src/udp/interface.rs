@@ -72,15 +72,15 @@ impl Row {
 /// Finds the card, and refuses one that is missing, down, without IPv4 or without multicast. The
 /// loopback needs no MULTICAST flag: joining by its index works with none and with no route.
 pub(crate) fn find(asked: &Interface) -> Result<Card, IoError> {
-    look_for(asked, true)
+    find_interface(asked, true)
 }
 
 /// The same for who sends to nobody by multicast.
 pub(crate) fn find_for_unicast(asked: &Interface) -> Result<Card, IoError> {
-    look_for(asked, false)
+    find_interface(asked, false)
 }
 
-fn look_for(asked: &Interface, carries_multicast: bool) -> Result<Card, IoError> {
+fn find_interface(asked: &Interface, carries_multicast: bool) -> Result<Card, IoError> {
     let rows = rows()?;
     let doing = |what: &str| format!("use interface {asked}: {what}");
     let Some(first) = rows.iter().find(|row| row.answers(asked)) else {

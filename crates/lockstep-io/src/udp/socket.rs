@@ -26,7 +26,7 @@ pub(super) struct OpenedSocket {
 pub(super) fn open(settings: &UdpSettings) -> Result<OpenedSocket, IoError> {
     check(settings)?;
     let card = interface::find(&settings.interface)?;
-    let mut obtained = vec![interface_obtained(&settings.interface, &card)];
+    let mut obtained = vec![effective_interface(&settings.interface, &card)];
     let group = socket("group")?;
     fits_mtu(settings, &card, group.as_fd())?;
     let gro = open_group(&group, settings, &card, &mut obtained)?;
@@ -47,7 +47,7 @@ pub(crate) struct Alone {
 pub(crate) fn open_alone(settings: &UdpSettings) -> Result<Alone, IoError> {
     check(settings)?;
     let card = interface::find_for_unicast(&settings.interface)?;
-    let mut obtained = vec![interface_obtained(&settings.interface, &card)];
+    let mut obtained = vec![effective_interface(&settings.interface, &card)];
     let socket = socket("unicast")?;
     fits_mtu(settings, &card, socket.as_fd())?;
     let address = open_unicast(&socket, settings, &card, &mut obtained)?;
@@ -93,9 +93,9 @@ fn fits_mtu(settings: &UdpSettings, card: &Card, socket: BorrowedFd<'_>) -> Resu
     Err(IoError::because(doing, ErrorKind::InvalidInput, "the MTU is too small"))
 }
 
-fn interface_obtained(asked: &Interface, card: &Card) -> Effective {
+fn effective_interface(asked: &Interface, card: &Card) -> Effective {
     let got = format!("{} {}", card.name, card.address);
-    Effective { what: "interface", asked: asked.to_string(), got, note: None }
+    Effective { what: "interface", requested: asked.to_string(), got, note: None }
 }
 
 fn socket(which: &str) -> Result<Socket, IoError> {
@@ -306,7 +306,7 @@ fn buffer(
     let got = answer.map_err(|error| IoError::new(format!("set the {what} to {asked} bytes"), error))? / 2;
     let (asked_bytes, got_bytes) = (format!("{asked} B"), format!("{got} B"));
     if got >= asked {
-        return Ok(Effective { what, asked: asked_bytes, got: got_bytes, note: None });
+        return Ok(Effective { what, requested: asked_bytes, got: got_bytes, note: None });
     }
     let note = format!("the kernel grants no more; `sysctl -w {sysctl}={asked}`, or ask for {got} bytes");
     Ok(Effective::short(what, asked_bytes, got_bytes, note))

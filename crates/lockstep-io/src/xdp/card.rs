@@ -70,7 +70,7 @@ fn vlan(text: &str) -> Option<(String, u16)> {
 }
 
 /// A socket to ask about cards by.
-fn asker() -> Result<Socket, IoError> {
+fn requester() -> Result<Socket, IoError> {
     Socket::new(Domain::IPV4, Type::DGRAM, None)
         .map_err(|error| IoError::new("open a socket to ask about cards by", error))
 }
@@ -81,7 +81,7 @@ pub(super) fn is_ethernet(card: &Card) -> bool {
 }
 
 fn mac(card: &Card) -> Result<Mac, IoError> {
-    let (socket, mut request) = (asker()?, request(&card.name));
+    let (socket, mut request) = (requester()?, request(&card.name));
     // SAFETY: SIOCGIFHWADDR reads the name and writes the address inside `request`, which lives across the
     // call.
     let failed = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCGIFHWADDR as _, &raw mut request) } < 0;
@@ -122,7 +122,7 @@ struct Channels {
 /// How many queues a card receives by; who cannot tell has one.
 fn queues(name: &str) -> Result<u32, IoError> {
     let mut channels = Channels { command: ETHTOOL_GCHANNELS, ..Channels::default() };
-    let (socket, mut request) = (asker()?, request(name));
+    let (socket, mut request) = (requester()?, request(name));
     request.ifr_ifru.ifru_data = (&raw mut channels).cast();
     // SAFETY: the request leads to a structure of the size that its command says, which lives across the
     // call.

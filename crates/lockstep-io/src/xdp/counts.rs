@@ -12,7 +12,7 @@ pub struct XdpCounts {
     /// How many those were.
     pub busiest_queue_in: u64,
     /// Frames that were no whole datagram, or of a group that is not joined.
-    pub strange_in: u64,
+    pub unexpected_in: u64,
     /// Datagrams that came by the ordinary sockets.
     pub kernel_in: u64,
     /// Datagrams that left by them.
@@ -59,7 +59,7 @@ impl XdpCounts {
             queues: self.queues + other.queues,
             busiest_queue: busiest.busiest_queue,
             busiest_queue_in: busiest.busiest_queue_in,
-            strange_in: self.strange_in + other.strange_in,
+            unexpected_in: self.unexpected_in + other.unexpected_in,
             kernel_in: self.kernel_in + other.kernel_in,
             kernel_out: self.kernel_out + other.kernel_out,
             neighbours: self.neighbours + other.neighbours,
@@ -77,7 +77,7 @@ impl XdpCounts {
             self.queues,
             self.busiest_queue,
             self.busiest_queue_in,
-            self.strange_in,
+            self.unexpected_in,
             self.kernel_in,
             self.kernel_out,
             self.neighbours,

@@ -126,10 +126,10 @@ pub(super) fn told(
     let got = format!("xdp {mode} on {}, {queues}{tag}", port.name);
     let asked = format!("xdp {}", asked.map_or("auto".into(), |mode| mode.to_string()));
     let note = (!worse.is_empty()).then(|| worse.join("; "));
-    Effective { what: "transport", asked, got, note }
+    Effective { what: "transport", requested: asked, got, note }
 }
 
-pub(super) fn busy_poll_told(us: u32, is_on: bool) -> Effective {
+pub(super) fn busy_poll_report(us: u32, is_on: bool) -> Effective {
     if is_on {
         return Effective::granted("busy_poll_us", us);
     }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 /// Between two looks at the neighbours; shorter while one is wanted.
 const ROUND: Duration = Duration::from_secs(1);
 /// Between two looks at what was thrown away.
-const LOOK: Duration = Duration::from_millis(50);
+const POLL_PERIOD: Duration = Duration::from_millis(50);
 
 /// What both threads see.
 #[derive(Default)]
@@ -92,8 +92,8 @@ impl Work {
         let (mut keeper, mut round) = (NeighbourThread::default(), Instant::now());
         while !self.shared.stop.load(Ordering::Acquire) {
             // Edges: a socket is told of once for all that came before it was last empty or told of.
-            if self.poll.poll(&mut events, Some(LOOK)).is_err() {
-                std::thread::sleep(LOOK);
+            if self.poll.poll(&mut events, Some(POLL_PERIOD)).is_err() {
+                std::thread::sleep(POLL_PERIOD);
             }
             for event in &events {
                 if let Some(flag) = self.shared.by_kernel.get(event.token().0) {
@@ -105,7 +105,7 @@ impl Work {
             if Instant::now() >= round {
                 let table = std::fs::read_to_string("/proc/thread-self/net/arp").unwrap_or_default();
                 let waits = keeper.look(&self.shared.neighbours, &table, &self.card);
-                round = Instant::now() + if waits { LOOK } else { ROUND };
+                round = Instant::now() + if waits { POLL_PERIOD } else { ROUND };
             } else if self.shared.neighbours.is_wanted() {
                 round = Instant::now();
             }

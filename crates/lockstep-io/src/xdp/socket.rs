@@ -276,7 +276,7 @@ impl Queue {
 
     /// Has the card send what was put. One call where it needs one, as a rule; more where a call takes but a
     /// part of the ring.
-    pub fn kick(&mut self) -> WakeOutcome {
+    pub fn wake_kernel(&mut self) -> WakeOutcome {
         let Some(sender) = &mut self.sender else { return WakeOutcome::default() };
         sender.ring.tell();
         let mut kicked = WakeOutcome::default();

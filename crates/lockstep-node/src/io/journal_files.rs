@@ -12,7 +12,7 @@ use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault, 
 use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{
     BLOCK_LEN, Inspection, JournalOpenError, OpenedJournal, SEGMENT_LEN_MIN, Settings, Superblock, Verified,
-    format as format_store, look as look_at_store, verify as verify_store,
+    format as format_store, inspect as look_at_store, verify as verify_store,
 };
 use lockstep_wire::{INCARNATION_MAX, Identity};
 use std::fmt;
@@ -224,7 +224,7 @@ impl InspectedJournal {
             if store.is_direct() { "O_DIRECT" } else { "the page cache (this file system has no O_DIRECT)" },
             if config.power { " and O_DSYNC" } else { "" }
         )];
-        remarks.extend(looked.remarks().iter().cloned());
+        remarks.extend(looked.findings().iter().cloned());
         let failed = |why: JournalFailure| E::from(JournalError { dir: config.dir.clone(), why });
         let obtain = |looked: &Inspection| -> Result<(MappedTail, X), StartPhase<E>> {
             let obtained = outside(looked).map_err(StartPhase::Outside)?;

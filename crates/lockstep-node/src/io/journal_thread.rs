@@ -23,7 +23,7 @@ const STUCK: [StoreFault; 4] =
 /// What is said about a thread that broke an invariant.
 const GONE: &str = "the journal's side thread panicked; nothing is written any more, the stop is not clean";
 /// Remarks that wait to be taken; older ones are dropped.
-const REMARKS_MAX: usize = 64;
+const EVENTS_MAX: usize = 64;
 
 #[derive(Debug, Default)]
 struct Shared {
@@ -31,7 +31,7 @@ struct Shared {
     stop: AtomicU64,
     written_seq: AtomicU64,
     /// Where the tail's log ended at the last turn.
-    held_seq: AtomicU64,
+    stored_seq: AtomicU64,
     /// 0, or one more than the place in [`STUCK`] of what keeps the journal from its files.
     stuck: AtomicU64,
     /// Sealed segments that are damaged, and the first seq that the oldest of them lacks.
@@ -45,20 +45,20 @@ struct Shared {
     device: AtomicBool,
     failed: AtomicBool,
     failure: Mutex<Option<String>>,
-    remarks: Mutex<Vec<String>>,
+    events: Mutex<Vec<String>>,
 }
 
 impl Shared {
-    fn remark(&self, text: String) {
-        let mut remarks = self.remarks.lock().unwrap_or_else(PoisonError::into_inner);
-        if remarks.len() >= REMARKS_MAX {
+    fn event(&self, text: String) {
+        let mut remarks = self.events.lock().unwrap_or_else(PoisonError::into_inner);
+        if remarks.len() >= EVENTS_MAX {
             remarks.remove(0);
         }
         remarks.push(text);
     }
 
     fn fail(&self, why: String) {
-        self.remark(why.clone());
+        self.event(why.clone());
         *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(why);
         self.failed.store(true, Ordering::Release);
     }
@@ -107,8 +107,8 @@ impl Handle {
     }
 
     /// What happened since the last call, for the log.
-    pub fn take_remarks(&self) -> Vec<String> {
-        std::mem::take(&mut self.shared.remarks.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn take_events(&self) -> Vec<String> {
+        std::mem::take(&mut self.shared.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The history of the log became known, or is another one: the superblock takes note, and whoever replays goes by
@@ -128,7 +128,7 @@ impl Handle {
         let shared = Arc::clone(&self.shared);
         move || {
             let written = shared.written_seq.load(Ordering::Acquire);
-            (written, shared.held_seq.load(Ordering::Acquire).max(written))
+            (written, shared.stored_seq.load(Ordering::Acquire).max(written))
         }
     }
 
@@ -213,7 +213,7 @@ impl<S: Store, T: TailSource> Waiting<S, T> {
             remarks: Vec::new(),
             mender: mender.unwrap_or_else(|| Mender::new(ReplayLimits::default())),
         };
-        thread_of.tell();
+        thread_of.wake();
         // It waits for nothing else.
         let _ = journal.send(thread_of);
         Handle { shared, thread: Some(thread) }
@@ -283,11 +283,11 @@ impl<S: Store, T: TailSource> Thread<S, T> {
                     _ => {}
                 }
                 if !matches!(remark, SideEvent::Packed { .. }) {
-                    self.shared.remark(remark.to_string());
+                    self.shared.event(remark.to_string());
                 }
             }
             self.mender.turn(&mut self.side, inputs.now);
-            self.tell();
+            self.wake();
             match next {
                 SideStep::Again => {}
                 SideStep::Pause(pause_ns) => std::thread::sleep(Duration::from_nanos(pause_ns)),
@@ -313,9 +313,9 @@ impl<S: Store, T: TailSource> Thread<S, T> {
         }
     }
 
-    fn tell(&self) {
+    fn wake(&self) {
         self.shared.written_seq.store(self.side.written_seq(), Ordering::Release);
-        self.shared.held_seq.store(self.source.word(Word::HighSeq), Ordering::Release);
+        self.shared.stored_seq.store(self.source.word(Word::HighSeq), Ordering::Release);
         let place = self.side.stuck().and_then(|fault| STUCK.iter().position(|known| *known == fault));
         self.shared.stuck.store(place.map_or(0, |place| place as u64 + 1), Ordering::Release);
         let (damaged, first) = self.side.damaged();

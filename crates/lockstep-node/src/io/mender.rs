@@ -48,7 +48,7 @@ impl Mender {
             return;
         }
         if self.expected != Some(missing) {
-            if let Err(error) = self.order(missing) {
+            if let Err(error) = self.request(missing) {
                 side.bring_nothing(error);
                 return;
             }
@@ -71,7 +71,7 @@ impl Mender {
         }
     }
 
-    fn order(&mut self, missing: Missing) -> Result<(), String> {
+    fn request(&mut self, missing: Missing) -> Result<(), String> {
         let fetch = match &mut self.fetch {
             Some(fetch) => fetch,
             None => {
@@ -81,7 +81,7 @@ impl Mender {
         };
         // The chain proves the frames, whatever the history is called now.
         let Missing { from, chain, .. } = missing;
-        fetch.order(Some(CatchUpPlan { history: 0, from, chain: Some(chain) }));
+        fetch.request(Some(CatchUpPlan { history: 0, from, chain: Some(chain) }));
         Ok(())
     }
 }

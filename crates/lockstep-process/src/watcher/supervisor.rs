@@ -23,7 +23,7 @@ use std::thread::{JoinHandle, park_timeout, sleep};
 use std::time::Duration;
 
 /// Who lived so long was well: what ended it is no fault of its start.
-const SETTLED_NS: Nanos = 1_000_000_000;
+const STABLE_NS: Nanos = 1_000_000_000;
 /// Pause after the second short life in a row; the next are twice as long each.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
 /// Longest pause.
@@ -31,7 +31,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// So many short lives in a row, and watching is given up.
 const SHORT_LIVES_MAX: u32 = 10;
 /// How often a starting watcher is looked at, and for how long.
-const LOOK_AGAIN: Duration = Duration::from_millis(1);
+const POLL_PERIOD: Duration = Duration::from_millis(1);
 const STARTING_NS_MAX: Nanos = 5_000_000_000;
 /// How long an orderly stop waits for the watcher's end.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -96,13 +96,13 @@ impl Supervisor {
     /// Waits a little for the watcher, which has been told to end. One that was stopped by a signal is left
     /// behind: it ends when it goes on.
     pub fn await_end(self) {
-        let looks = PATIENCE.as_millis() / LOOK_AGAIN.as_millis();
+        let looks = PATIENCE.as_millis() / POLL_PERIOD.as_millis();
         for _ in 0..looks {
             if self.thread.is_finished() {
                 let _ = self.thread.join(); // a panic there has been printed
                 return;
             }
-            sleep(LOOK_AGAIN);
+            sleep(POLL_PERIOD);
         }
     }
 }
@@ -130,7 +130,7 @@ impl WatcherThread {
             let born = self.clock.now();
             starts += 1;
             let done = match self.spawn() {
-                Ok(child) => self.look_after(child, born, starts),
+                Ok(child) => self.supervise(child, born, starts),
                 Err(error) => {
                     self.record(
                         DIED,
@@ -143,7 +143,7 @@ impl WatcherThread {
             if done {
                 return;
             }
-            short_lives = if self.clock.now() - born < SETTLED_NS { short_lives + 1 } else { 0 };
+            short_lives = if self.clock.now() - born < STABLE_NS { short_lives + 1 } else { 0 };
             if short_lives == SHORT_LIVES_MAX {
                 return self.shared.given_up.store(SHORT_LIVES_MAX, Ordering::Release);
             }
@@ -167,14 +167,14 @@ impl WatcherThread {
     }
 
     /// Waits for the end of a watcher. Returns whether its work was done.
-    fn look_after(&self, mut child: Child, born: Nanos, starts: u32) -> bool {
+    fn supervise(&self, mut child: Child, born: Nanos, starts: u32) -> bool {
         let process = child.id();
         self.shared.process.store(process, Ordering::Release);
         while self.page.readiness().is_none()
             && matches!(child.try_wait(), Ok(None))
             && self.clock.now() < born + STARTING_NS_MAX
         {
-            sleep(LOOK_AGAIN);
+            sleep(POLL_PERIOD);
         }
         if let Some(Readiness(bits)) = self.page.readiness() {
             let event = EventRecord {

@@ -26,7 +26,7 @@ use std::time::Duration;
 const PAUSES: [Duration; 5] =
     [Duration::ZERO, Duration::ZERO, Duration::from_micros(200), Duration::from_micros(800), Duration::ZERO];
 /// How often a kernel without pidfds is asked whether the process is there.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const POLL_PERIOD: Duration = Duration::from_millis(50);
 /// Two threads that call half a dozen functions.
 const STACK_BYTES: usize = 128 << 10;
 
@@ -93,8 +93,8 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<ProcessEnd, IoError> {
     }
     // The class first: a session of its own may get a share of the cores of its own, and a small one.
     let readiness = settle(&page.cores());
-    stand_apart();
-    rehearse(page)?;
+    leave_hot_core();
+    prepare(page)?;
     let (tell, told) = channel();
     let voice = Arc::new(NoticeSender {
         page,
@@ -109,7 +109,7 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<ProcessEnd, IoError> {
     start_wait(&voice, "lockstep-process", await_process, DeathSource::Process)?;
     drop(voice);
     let ended = told.recv();
-    cpu::calm_down(std::process::id());
+    cpu::lower_priority(std::process::id());
     ended.map_err(|_| {
         IoError::because("watch the stamping thread", ErrorKind::Other, "both threads ended without a word")
     })
@@ -117,12 +117,12 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<ProcessEnd, IoError> {
 
 /// Starts a thread that speaks when `wait` is over.
 fn start_wait(
-    voice: &Arc<NoticeSender>,
+    notice_sender: &Arc<NoticeSender>,
     name: &str,
     wait: fn(Page) -> MutexHandover,
     source: DeathSource,
 ) -> Result<(), IoError> {
-    let voice = Arc::clone(voice);
+    let voice = Arc::clone(notice_sender);
     let work = move || match wait(voice.page) {
         MutexHandover::InOrder => voice.end(ProcessEnd::InOrder),
         MutexHandover::ByDeath => voice.speak(source),
@@ -156,7 +156,7 @@ impl NoticeSender {
         // Once the word is out: who is to take over has the core that the dead would keep. Of a process that has
         // ended the number may be another's.
         if by == DeathSource::Mutex {
-            cpu::calm_down(self.page.process());
+            cpu::lower_priority(self.page.process());
         }
         let (again, failed) = self.say(&notice[..len], later);
         let (sent, error) = (sent + again, failed.or(error));
@@ -220,7 +220,7 @@ fn say(
 
 /// Does once what will be done, into a socket that nobody reads: its code is in memory then, and locked
 /// there.
-fn rehearse(page: Page) -> Result<(), IoError> {
+fn prepare(page: Page) -> Result<(), IoError> {
     let (near, far) = UnixDatagram::pair()
         .map_err(|error| IoError::new("open the two sockets of the watcher's rehearsal", error))?;
     let mut notice = [0; NOTICE_LEN_MAX];
@@ -232,7 +232,7 @@ fn rehearse(page: Page) -> Result<(), IoError> {
 
 /// A session of its own, deaf to what a terminal or a service manager says to the sequencer's group:
 /// the watcher ends when the sequencer has, whoever ended that.
-fn stand_apart() {
+fn leave_hot_core() {
     let deaf = [
         libc::SIGTERM,
         libc::SIGINT,
@@ -259,7 +259,7 @@ fn settle(cores: &[usize]) -> Readiness {
     if !cores.is_empty() {
         cpu::allow(cores);
     }
-    let granted = |obtained: Effective| obtained.got == obtained.asked;
+    let granted = |obtained: Effective| obtained.got == obtained.requested;
     let mut bits = Readiness::WAITS;
     if granted(cpu::schedule(SchedulingClass::Fifo(1))) {
         bits |= Readiness::REAL_TIME;
@@ -282,7 +282,7 @@ fn await_process(page: Page) -> MutexHandover {
         Ok(pidfd) if parent_id() == process => await_readable(pidfd.as_fd()),
         _ => {
             while parent_id() == process {
-                std::thread::sleep(LOOK_AGAIN);
+                std::thread::sleep(POLL_PERIOD);
             }
         }
     }
@@ -309,7 +309,7 @@ fn await_readable(fd: BorrowedFd<'_>) {
         }
         // An interrupted wait begins anew, and any other failure must not spin.
         if Error::last_os_error().kind() != ErrorKind::Interrupted {
-            std::thread::sleep(LOOK_AGAIN);
+            std::thread::sleep(POLL_PERIOD);
         }
     }
 }

@@ -12,7 +12,7 @@
 use crate::journal::BLOCK_LEN;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::layout::{Geometry, TailLabel};
-use crate::journal::look::{Inspection, look};
+use crate::journal::look::{Inspection, inspect};
 use crate::journal::open::{JournalOpenError, Settings};
 use crate::journal::ports::{FileName, Store, StoreError, TailMemory, Word};
 use crate::journal::proof::Completeness;
@@ -43,13 +43,13 @@ pub struct OpenedJournal<M> {
 /// Looks at a journal and uses it at once: for those who need nothing else to start.
 ///
 /// # Errors
-/// Those of [`look`] and [`Inspection::begin`].
+/// Those of [`inspect`] and [`Inspection::begin`].
 pub fn open<S: Store, M: TailMemory>(
     store: &mut S,
     memory: M,
     settings: Settings,
 ) -> Result<OpenedJournal<M>, JournalOpenError> {
-    look(store, Some(&memory), settings)?.begin(store, memory)
+    inspect(store, Some(&memory), settings)?.begin(store, memory)
 }
 
 impl Inspection {
@@ -65,7 +65,8 @@ impl Inspection {
     ) -> Result<(OpenedJournal<M>, X), E> {
         if planted(Mutation::MarkedFirst) {
             let mut early = self.superblock;
-            early.run = early.run.begun(self.settings.boot, early.run.ring, self.settings.durability(), None);
+            early.run =
+                early.run.started(self.settings.boot, early.run.ring, self.settings.durability(), None);
             early.store_both(store).map_err(JournalOpenError::Store)?;
         }
         let (memory, outside) = outside(&self)?;
@@ -106,7 +107,7 @@ impl Inspection {
         // What was written by then is on the device, if all was that anybody was told; what is being filled goes on.
         let newest = numbers.last().copied().unwrap_or(0);
         let filled = newest - u64::from(state.filling.as_ref().is_some_and(|filling| !filling.closed));
-        let settled = (run.clean || run.spoken == Durability::Power).then_some(filled);
+        let settled = (run.clean || run.weakest_durability == Durability::Power).then_some(filled);
         let durable = if settled.is_some() { memory.word(Word::WrittenSeq) } else { NOTHING_DURABLE };
         memory.set_word(Word::DurableSeq, durable);
         let log = state.log.clone().bounded(RUNS_MAX);
@@ -128,10 +129,10 @@ impl Inspection {
             // the segments, as after an orderly stop.
             superblock.promised = superblock.promised.max(tail.promised());
             writer.mark_clean(store, &mut superblock)?;
-            let looked = look(store, None::<&M>, settings)?;
+            let looked = inspect(store, None::<&M>, settings)?;
             return looked.begin(store, tail.into_memory());
         }
-        superblock.run = run.begun(settings.boot, label.generation, settings.durability(), settled);
+        superblock.run = run.started(settings.boot, label.generation, settings.durability(), settled);
         superblock.high_next = self.high_next.max(tail.end().next);
         mark(store, &mut superblock, &mut tail)?;
         Ok(OpenedJournal { tail, writer, superblock, checkpoint })
@@ -162,7 +163,8 @@ impl Inspection {
             record_len_max: settings.frame_len_max as u32,
         };
         let newest = numbers.last().copied().unwrap_or(0);
-        let run = superblock.run.begun(settings.boot, label.generation, settings.durability(), Some(newest));
+        let run =
+            superblock.run.started(settings.boot, label.generation, settings.durability(), Some(newest));
         let end = founding.as_ref().map_or(state.log.end, |founding| founding.end);
         superblock.high_next = self.high_next.max(end.next);
         if planted(Mutation::MarkedBeforeLabel) {

@@ -17,7 +17,7 @@ use lockstep_core::proto::membership::{Membership, change_in};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{
     EntryKind, Epoch, EpochBase, EpochStartView, FrameView, MEMBERS_MAX, MemberBody, NAME_LEN_MAX, OpenView,
-    PublisherId, PublisherSeq, Seq, parse_birth,
+    PublisherId, PublisherSeq, Seq, parse_genesis,
 };
 use std::collections::BTreeMap;
 use std::fmt;
@@ -105,7 +105,7 @@ impl Checkpoint {
         for (seq, entry) in (first..).zip(frame.entries()) {
             match entry.kind() {
                 // What it says is in the frame's header.
-                EntryKind::Settled => {}
+                EntryKind::ChangeCommitted => {}
                 EntryKind::Message | EntryKind::Day => {
                     // Who may publish is judged where frames are made and received, not here.
                     if let Some(row) = self.publishers.get_mut(&{ entry.header.publisher }) {
@@ -139,8 +139,8 @@ impl Checkpoint {
                         (row.closed, row.last) = (closed, row.last.max(entry.header.publisher_seq));
                     }
                 }
-                EntryKind::Birth => {
-                    let members = parse_birth(entry.payload).map_err(|reject| wrong(seq, &reject))?;
+                EntryKind::Genesis => {
+                    let members = parse_genesis(entry.payload).map_err(|reject| wrong(seq, &reject))?;
                     self.begin(members.collect(), frame.header.epoch(), seq);
                 }
                 EntryKind::EpochStart => {

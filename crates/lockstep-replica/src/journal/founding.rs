@@ -35,7 +35,7 @@ pub struct Founding<'a> {
     /// The new history, drawn at random.
     pub history: u64,
     /// The former history.
-    pub former: &'a Lineage,
+    pub ancestor: &'a Lineage,
     /// Where its log ends.
     pub end: LogEnd,
     /// Its epoch table, oldest first.
@@ -78,7 +78,7 @@ impl Founding<'_> {
             ..EpochStartBody::zeroed()
         };
         let table = [*in_force, EpochBase { epoch: epoch.0, base: end.next }];
-        let lineage = self.former.founded(self.history, end);
+        let lineage = self.ancestor.founded(self.history, end);
         let mut payload = [0; EPOCH_START_LEN_MAX];
         let length = write_epoch_start(&mut payload, body, &[*member], &table, lineage.ancestors());
         let mut memory = vec![0; lockstep_wire::DATAGRAM_LEN_MAX];
@@ -123,7 +123,7 @@ mod tests {
         Founding {
             cluster: 7,
             history: 0xb2,
-            former,
+            ancestor: former,
             end: end(),
             epochs,
             promised: Epoch::new(promised, FOUNDER),

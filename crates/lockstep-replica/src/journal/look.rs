@@ -34,7 +34,7 @@ pub struct Inspection {
     pub(super) high_next: Seq,
     completeness: Completeness,
     damage: Vec<Damage>,
-    remarks: Vec<String>,
+    findings: Vec<String>,
 }
 
 impl std::fmt::Debug for Inspection {
@@ -48,7 +48,7 @@ impl std::fmt::Debug for Inspection {
 ///
 /// # Errors
 /// There is no journal, it is another's, it cannot be read, or damage leaves no log to go by.
-pub fn look<S: Store, M: TailMemory>(
+pub fn inspect<S: Store, M: TailMemory>(
     store: &S,
     memory: Option<&M>,
     settings: Settings,
@@ -149,7 +149,7 @@ pub fn look<S: Store, M: TailMemory>(
         high_next: sight.high_next,
         completeness,
         damage: sight.damage,
-        remarks,
+        findings: remarks,
     })
 }
 
@@ -285,8 +285,8 @@ impl Inspection {
     }
 
     /// What the log should have, for the operator.
-    pub fn remarks(&self) -> &[String] {
-        &self.remarks
+    pub fn findings(&self) -> &[String] {
+        &self.findings
     }
 
     /// Where the log ends.

@@ -61,14 +61,14 @@ pub use damage::Damage;
 pub use derived::check_derived;
 pub use founding::{Founding, ROUNDS_ABOVE};
 pub use layout::{Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT};
-pub use look::{Inspection, look};
+pub use look::{Inspection, inspect};
 pub use mend::Missing;
 pub use open::{Cut, JournalOpenError, Settings, format};
 pub use proof::Completeness;
 pub use read::{LogReader, read_segments};
 pub use recovery::{Founder, JournalSummary, found, holdings};
 pub use scrub::{Scrub, Verified, verify};
-pub use segments::{Retention, SegmentWriter, WriteError, copy_behind, copy_group, tell};
+pub use segments::{Retention, SegmentWriter, WriteError, copy_behind, copy_group, publish_position};
 pub use superblock::Superblock;
 pub use tail::{AppendError, Full, RingSpan, StageError, SwitchError, Tail};
 

@@ -45,7 +45,7 @@ pub struct RunRecord {
     /// high mark.
     pub clean: bool,
     /// The weakest durability under which anything was said that the device is not known to hold since.
-    pub spoken: Durability,
+    pub weakest_durability: Durability,
     /// The number of the ring that this run uses: its label bears the same one. 0 before the first run.
     pub ring: u64,
     /// Numbers of rings that were given so far, the last one included.
@@ -57,24 +57,24 @@ pub struct RunRecord {
 impl RunRecord {
     /// That of a replica that has not said a word.
     pub fn fresh(boot: [u64; 2]) -> Self {
-        Self { boot, clean: true, spoken: Durability::Power, ring: 0, rings: 0, synced_to: 0 }
+        Self { boot, clean: true, weakest_durability: Durability::Power, ring: 0, rings: 0, synced_to: 0 }
     }
 
     /// A run begins that acknowledges and promises by `durability`, in the ring `ring`. `settled` says that the
     /// device holds everything that was said before, and all segments up to `newest`.
-    pub(crate) fn begun(
+    pub(crate) fn started(
         self,
         boot: [u64; 2],
         ring: u64,
         durability: Durability,
         settled: Option<u64>,
     ) -> Self {
-        let before = if settled.is_some() { Durability::Power } else { self.spoken };
+        let before = if settled.is_some() { Durability::Power } else { self.weakest_durability };
         let before = if planted(Mutation::SpokenForgotten) { Durability::Power } else { before };
         Self {
             boot,
             clean: false,
-            spoken: before.min(durability),
+            weakest_durability: before.min(durability),
             ring,
             synced_to: settled.unwrap_or(self.synced_to),
             ..self
@@ -218,7 +218,7 @@ pub fn judge(record: &RunRecord, high: (Seq, Chain), found: &JournalEvidence<'_>
             )),
         };
     }
-    match record.spoken {
+    match record.weakest_durability {
         Durability::Power if found.half => incomplete(format!(
             "{lost}, and a copy of the superblock is damaged: it may have held a newer promise"
         )),

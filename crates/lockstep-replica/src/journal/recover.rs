@@ -457,7 +457,7 @@ pub(crate) fn cold<S: Store>(
         RecoverStop::Bad(what) => Some(what.as_str()),
         _ => None,
     };
-    let (damage, torn) = match torn::look(store, header.number, offset, bad.is_some())? {
+    let (damage, torn) = match torn::classify(store, header.number, offset, bad.is_some())? {
         TailEnd::Clean => (None, None),
         TailEnd::Torn(end) => {
             let len = end.map_or(0, |end| end - offset);

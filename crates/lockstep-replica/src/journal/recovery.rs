@@ -117,7 +117,7 @@ pub fn found<S: Store>(
     let founding = Founding {
         cluster: former.cluster,
         history: founder.history,
-        former: &lineage,
+        ancestor: &lineage,
         end: log.end,
         epochs: &checkpoint.epochs,
         promised: former.promised,

@@ -135,7 +135,7 @@ impl Scrub {
             // What was packed was whole: nothing of it was ever torn.
             let is_packed = matches!(file, FileName::Packed(_));
             let is_damage = is_bad && is_packed
-                || match torn::look(store, current.header.number, offset, is_bad)? {
+                || match torn::classify(store, current.header.number, offset, is_bad)? {
                     TailEnd::Clean => false,
                     TailEnd::Torn(_) => sealed,
                     TailEnd::Damage(_) => true,

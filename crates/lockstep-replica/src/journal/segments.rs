@@ -273,7 +273,8 @@ impl SegmentWriter {
         }
         let (end, synced_to) = (self.log.end, self.last_number);
         let mut stopped = *superblock;
-        stopped.run = RunRecord { clean: true, spoken: Durability::Power, synced_to, ..stopped.run };
+        stopped.run =
+            RunRecord { clean: true, weakest_durability: Durability::Power, synced_to, ..stopped.run };
         (stopped.high_next, stopped.high_chain) = (end.next, end.chain);
         stopped.store(store)?;
         *superblock = stopped;
@@ -483,7 +484,7 @@ impl SegmentWriter {
         keep_from: Seq,
     ) -> Result<Vec<u64>, StoreError> {
         if self.sealed.is_none() {
-            self.sealed = Some(self.look_up_sealed(store)?);
+            self.sealed = Some(self.find_sealed(store)?);
         }
         let founded_at = self.founded_at(keep_from);
         let mut gone = Vec::new();
@@ -528,7 +529,7 @@ impl SegmentWriter {
     /// the bytes before and after. `None` if there is none. Takes about a second for each GiB.
     pub fn pack<S: Store>(&mut self, store: &mut S) -> Result<Option<(u64, u64, u64)>, StoreError> {
         if self.sealed.is_none() {
-            self.sealed = Some(self.look_up_sealed(store)?);
+            self.sealed = Some(self.find_sealed(store)?);
         }
         let Some(sealed) = &mut self.sealed else { return Ok(None) };
         let older = sealed.len().saturating_sub(1);
@@ -549,7 +550,7 @@ impl SegmentWriter {
     /// there is none.
     pub fn first_seq_since<S: Store>(&mut self, store: &S, time: Nanos) -> Result<Seq, StoreError> {
         if self.sealed.is_none() {
-            self.sealed = Some(self.look_up_sealed(store)?);
+            self.sealed = Some(self.find_sealed(store)?);
         }
         let sealed = self.sealed.as_deref().unwrap_or_default();
         let older = sealed.partition_point(|one| one.timestamp < time);
@@ -560,7 +561,7 @@ impl SegmentWriter {
         })
     }
 
-    fn look_up_sealed<S: Store>(&self, store: &S) -> Result<Vec<Sealed>, StoreError> {
+    fn find_sealed<S: Store>(&self, store: &S) -> Result<Vec<Sealed>, StoreError> {
         let numbers = numbers(store)?;
         let mut sealed = Vec::new();
         for (at, &number) in numbers.iter().enumerate() {
@@ -617,7 +618,7 @@ pub fn copy_group<T: TailSource, S: Store>(
 
 /// Stores the words that tell the hot thread what segments hold, the position last; `durable` says that the device
 /// has all of it.
-pub fn tell<T: TailSource>(source: &mut T, writer: &SegmentWriter, durable: bool) {
+pub fn publish_position<T: TailSource>(source: &mut T, writer: &SegmentWriter, durable: bool) {
     let next = writer.log.end.next;
     // Before the position: it says of which log the seq is.
     let on_device = if durable { next } else { NOTHING_DURABLE };
@@ -640,7 +641,7 @@ pub fn copy_behind<T: TailSource, S: Store>(
 ) -> Result<u64, WriteError> {
     let copied = copy_group(source, writer, store)?;
     if copied > 0 {
-        tell(source, writer, power);
+        publish_position(source, writer, power);
     }
     Ok(copied)
 }

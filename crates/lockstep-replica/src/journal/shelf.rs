@@ -81,14 +81,14 @@ impl Unserved {
 
 impl Written {
     /// Whether a reader of `history` (0: of any) may be given this log from `from` on. If not, why, and with
-    /// [`ReplayEndReason::Beyond`] the seq at which a later history was founded on the reader's.
+    /// [`ReplayEndReason::BeyondCommit`] the seq at which a later history was founded on the reader's.
     pub fn admits(&self, history: u64, from: Seq) -> Result<(), (ReplayEndReason, Seq)> {
         let own = self.lineage.history();
         match self.lineage.left_at(history) {
             _ if own == 0 => Err((ReplayEndReason::Ahead, 0)),
             _ if history == 0 || history == own => Ok(()),
             None => Err((ReplayEndReason::OtherHistory, 0)),
-            Some(left) if from > left.next => Err((ReplayEndReason::Beyond, left.next)),
+            Some(left) if from > left.next => Err((ReplayEndReason::BeyondCommit, left.next)),
             Some(_) => Ok(()),
         }
     }

@@ -25,7 +25,9 @@ use crate::journal::damage::Damage;
 use crate::journal::mend::{Mend, Missing};
 use crate::journal::ports::{Store, StoreFault, TailSource, Word};
 use crate::journal::scrub::Scrub;
-use crate::journal::segments::{RUN_LEN_MAX, Retention, SegmentWriter, WriteError, copy_group, tell};
+use crate::journal::segments::{
+    RUN_LEN_MAX, Retention, SegmentWriter, WriteError, copy_group, publish_position,
+};
 use crate::journal::shelf::{Unserved, Written};
 use crate::journal::superblock::Superblock;
 use lockstep_core::proto::commit::Durability;
@@ -90,9 +92,9 @@ const STUCK_PAUSE_NS: Nanos = 20_000_000;
 /// So often, with a pause each, a stop is tried again where something that may pass is in its way.
 const TRIES_TO_STOP: u32 = 250;
 /// So often a damaged segment is tried to be mended.
-const TRIES_TO_MEND: u32 = 5;
+const MEND_ATTEMPTS: u32 = 5;
 /// Damage of one segment that is told, place by place.
-const TOLD_MAX: usize = 16;
+const EVENTS_MAX: usize = 16;
 /// A trading day, as retention knows it.
 const DAY_NS: Nanos = 86_400 * 1_000_000_000;
 
@@ -238,11 +240,11 @@ pub struct SideThread {
     mend: Option<Mend>,
     mend_due: Nanos,
     /// Why what was brought could not be used, until the next turn tells it.
-    not_mended: Option<String>,
+    mend_failures: Option<String>,
     /// The device has everything that was written, and gets what is.
     on_device: bool,
     /// What was published when this run began: what runs before it said lies below.
-    said_pos: Option<u64>,
+    published_pos: Option<u64>,
 }
 
 impl SideThread {
@@ -266,9 +268,9 @@ impl SideThread {
             damaged: BTreeMap::new(),
             mend: None,
             mend_due: 0,
-            not_mended: None,
+            mend_failures: None,
             on_device: false,
-            said_pos: None,
+            published_pos: None,
         };
         side.take_note(1);
         side
@@ -298,7 +300,7 @@ impl SideThread {
 
     /// Frames of the log that are to be brought from another journal, so that a segment can be mended.
     pub fn missing(&self) -> Option<Missing> {
-        self.mend.as_ref().filter(|_| self.not_mended.is_none()).and_then(Mend::missing)
+        self.mend.as_ref().filter(|_| self.mend_failures.is_none()).and_then(Mend::missing)
     }
 
     /// A frame that was brought, the next one of those that are missing. Returns whether more are.
@@ -315,7 +317,7 @@ impl SideThread {
 
     /// What is missing could not be brought: it is tried again later, some times.
     pub fn bring_nothing(&mut self, why: String) {
-        self.not_mended = Some(why);
+        self.mend_failures = Some(why);
     }
 
     /// The superblock as it is on the device.
@@ -331,7 +333,7 @@ impl SideThread {
         inputs: &Inputs,
         remarks: &mut Vec<SideEvent>,
     ) -> SideStep {
-        self.said_pos.get_or_insert_with(|| source.word(Word::PublishedPos));
+        self.published_pos.get_or_insert_with(|| source.word(Word::PublishedPos));
         let is_chore = matches!(self.half, Half::Chores(_)) && !inputs.stop;
         let worked = match std::mem::replace(&mut self.half, Half::Urgent) {
             Half::Chores(bytes) if !inputs.stop => {
@@ -382,7 +384,7 @@ impl SideThread {
                 self.writer.sync_all(store)?;
                 self.on_device = true;
             }
-            tell(source, &self.writer, self.on_device);
+            publish_position(source, &self.writer, self.on_device);
         }
         self.prove(store, source)?;
         self.take_commit(source, inputs);
@@ -409,7 +411,7 @@ impl SideThread {
                 self.writer.sync_all(store)?;
             }
             self.on_device = true;
-            tell(source, &self.writer, true);
+            publish_position(source, &self.writer, true);
         } else if !wanted && self.on_device {
             self.on_device = false;
             source.set_word(Word::DurableSeq, NOTHING_DURABLE);
@@ -422,13 +424,13 @@ impl SideThread {
 
     /// A run in `power` has brought to the device all that runs before it said: the superblock says so.
     fn prove<S: Store, T: TailSource>(&mut self, store: &mut S, source: &mut T) -> Result<(), WriteError> {
-        let said = self.said_pos.unwrap_or(u64::MAX);
+        let said = self.published_pos.unwrap_or(u64::MAX);
         let proven = self.on_device && self.writer.pos() >= said || planted(Mutation::ProvenTooEarly);
-        if !self.settings.power || self.superblock.run.spoken == Durability::Power || !proven {
+        if !self.settings.power || self.superblock.run.weakest_durability == Durability::Power || !proven {
             return Ok(());
         }
         let mut wanted = self.superblock;
-        wanted.run.spoken = Durability::Power;
+        wanted.run.weakest_durability = Durability::Power;
         self.store_superblock(store, source, wanted)
     }
 
@@ -521,7 +523,7 @@ impl SideThread {
         if now >= self.scrub_due && self.settings.scrub_bytes_per_s > 0 {
             let period_ns = self.settings.scrub_period_ns;
             let budget = self.settings.scrub_bytes_per_s * period_ns / 1_000_000_000;
-            self.look_at_old(store, budget, remarks)?;
+            self.check_sealed(store, budget, remarks)?;
             self.scrub_due = now + period_ns;
         }
         self.mend(store, now, remarks)?;
@@ -529,7 +531,7 @@ impl SideThread {
     }
 
     /// The scrub reads on. What it finds is told once.
-    fn look_at_old<S: Store>(
+    fn check_sealed<S: Store>(
         &mut self,
         store: &S,
         budget: u64,
@@ -539,7 +541,7 @@ impl SideThread {
         self.scrub.step(store, self.writer.number(), budget, &mut found)?;
         for damage in found {
             let told = &mut self.damaged.entry(self.scrub.number()).or_default().found;
-            if told.len() < TOLD_MAX && !told.contains(&damage) {
+            if told.len() < EVENTS_MAX && !told.contains(&damage) {
                 told.push(damage.clone());
                 remarks.push(SideEvent::Damaged(damage));
             }
@@ -565,13 +567,13 @@ impl SideThread {
         now: Nanos,
         remarks: &mut Vec<SideEvent>,
     ) -> Result<(), WriteError> {
-        if let Some(why) = self.not_mended.take()
+        if let Some(why) = self.mend_failures.take()
             && let Some(mend) = self.mend.take()
         {
             self.put_off(mend.number(), now, why, remarks);
         }
         if self.mend.is_none() && now >= self.mend_due {
-            let next = self.damaged.iter().find(|(_, wound)| wound.tries < TRIES_TO_MEND);
+            let next = self.damaged.iter().find(|(_, wound)| wound.tries < MEND_ATTEMPTS);
             let Some(number) = next.map(|(number, _)| *number) else { return Ok(()) };
             match Mend::begin(store, number) {
                 Ok(Ok(mend)) => self.mend = Some(mend),
@@ -603,7 +605,7 @@ impl SideThread {
         self.mend_due = now + self.settings.mend_period_ns;
         let Some(wound) = self.damaged.get_mut(&number) else { return };
         wound.tries += 1;
-        remarks.push(SideEvent::NotMended { number, left: TRIES_TO_MEND - wound.tries, why });
+        remarks.push(SideEvent::NotMended { number, left: MEND_ATTEMPTS - wound.tries, why });
     }
 
     /// Packs one sealed segment. It takes some hundredths of a second, in which the ring fills a little. No room

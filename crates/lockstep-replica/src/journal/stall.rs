@@ -20,7 +20,7 @@ impl DeviceWatch {
 
     /// The device has `confirmed` what lies below that seq, of a log that ends at `held`. Returns for how long it has owed more,
     /// if that is longer than it may take.
-    pub fn look(&mut self, now: Nanos, confirmed: Seq, held: Seq) -> Option<Nanos> {
+    pub fn poll(&mut self, now: Nanos, confirmed: Seq, held: Seq) -> Option<Nanos> {
         if confirmed != self.confirmed || confirmed >= held {
             self.since = None;
         }
@@ -40,11 +40,11 @@ mod tests {
     #[test]
     fn a_device_that_confirms_nothing_of_what_it_owes_is_stalled_until_it_confirms_some() {
         let mut device = DeviceWatch::new(100);
-        assert_eq!(device.look(0, 5, 5), None);
-        assert_eq!(device.look(1_000, 5, 9), None, "from now on it owes something");
-        assert_eq!((device.look(1_099, 5, 10), device.look(1_100, 5, 11)), (None, Some(100)));
-        assert_eq!(device.look(1_101, 6, 11), None, "it goes on");
-        assert_eq!((device.look(1_200, 6, 11), device.look(1_201, 6, 11)), (None, Some(100)));
-        assert_eq!((device.look(1_300, 11, 11), device.look(1_301, 11, 12)), (None, None));
+        assert_eq!(device.poll(0, 5, 5), None);
+        assert_eq!(device.poll(1_000, 5, 9), None, "from now on it owes something");
+        assert_eq!((device.poll(1_099, 5, 10), device.poll(1_100, 5, 11)), (None, Some(100)));
+        assert_eq!(device.poll(1_101, 6, 11), None, "it goes on");
+        assert_eq!((device.poll(1_200, 6, 11), device.poll(1_201, 6, 11)), (None, Some(100)));
+        assert_eq!((device.poll(1_300, 11, 11), device.poll(1_301, 11, 12)), (None, None));
     }
 }

@@ -74,7 +74,7 @@ struct Bytes {
 
 const SUPER_MAGIC: u64 = u64::from_le_bytes(*b"LKSSUPR\0");
 const CLEAN: u64 = 1;
-const SPOKEN_PROCESS: u64 = 2;
+const WEAKEST_PROCESS: u64 = 2;
 // A sector: a device writes it as a whole or not at all.
 const _: () = assert!(size_of::<Bytes>() == 120 && size_of::<Bytes>() <= 512);
 
@@ -142,7 +142,7 @@ impl Superblock {
             identity: self.identity.packed(),
             boot: self.run.boot,
             flags: u64::from(self.run.clean) * CLEAN
-                + u64::from(self.run.spoken == Durability::Process) * SPOKEN_PROCESS,
+                + u64::from(self.run.weakest_durability == Durability::Process) * WEAKEST_PROCESS,
             promised: self.promised.0,
             high_next: self.high_next,
             high_chain: self.high_chain,
@@ -178,7 +178,7 @@ impl Superblock {
             run: RunRecord {
                 boot: bytes.boot,
                 clean: bytes.flags & CLEAN != 0,
-                spoken: match bytes.flags & SPOKEN_PROCESS {
+                weakest_durability: match bytes.flags & WEAKEST_PROCESS {
                     0 => Durability::Power,
                     _ => Durability::Process,
                 },

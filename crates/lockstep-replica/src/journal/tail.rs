@@ -129,7 +129,7 @@ pub struct Tail<M> {
     /// while it suffices.
     room_until: u64,
     /// The log's frames from here on stay in the ring, whatever segments hold.
-    kept_from: Seq,
+    pinned_from: Seq,
     /// The block of the last slot.
     slotted: Option<u64>,
     /// Until this position is written, `DurableSeq` may be of the log before the last switch, ...
@@ -170,16 +170,16 @@ impl<M: TailMemory> Tail<M> {
     /// A witness, which keeps no more than a ring, drops nothing that it does not know to be committed: frames
     /// from `commit_next` on are not overwritten by what is appended; rather it is [`Full`]. `Seq::MAX` ends
     /// that. What is staged may take their place, or an exchange could wait for ever: segments hold them.
-    pub fn keep_from(&mut self, commit_next: Seq) {
-        if commit_next < self.kept_from {
+    pub fn pin_from(&mut self, commit_next: Seq) {
+        if commit_next < self.pinned_from {
             self.room_until = 0;
         }
-        self.kept_from = commit_next;
+        self.pinned_from = commit_next;
     }
 
     /// What was freed beside a staging need not be so for what is appended.
-    fn look_again(&mut self) {
-        if self.kept_from != Seq::MAX {
+    fn refresh(&mut self) {
+        if self.pinned_from != Seq::MAX {
             self.room_until = 0;
         }
     }
@@ -200,7 +200,7 @@ impl<M: TailMemory> Tail<M> {
             head,
             next_at: geometry.place(head),
             room_until: memory.word(Word::WrittenPos) + geometry.ring_len,
-            kept_from: Seq::MAX,
+            pinned_from: Seq::MAX,
             slotted: None,
             switched_pos: head,
             switched_from,
@@ -282,7 +282,7 @@ impl<M: TailMemory> Tail<M> {
     /// room. What is staged is given up.
     #[inline]
     pub fn room(&mut self) -> Result<&mut [u8], Full> {
-        self.give_up()?;
+        self.abandon_staged()?;
         let len = self.frame_len_max();
         let at = self.claim(len)?;
         Ok(self.memory.write(at, len))
@@ -290,7 +290,7 @@ impl<M: TailMemory> Tail<M> {
 
     /// Whether [`Tail::room`] would find room, whatever is staged.
     pub fn has_room(&self) -> bool {
-        self.next_at + (MARK_LEN + self.frame_len_max()) as u64 <= self.look_for_room()
+        self.next_at + (MARK_LEN + self.frame_len_max()) as u64 <= self.update_room()
     }
 
     /// Has the first `len` bytes of [`Tail::room`] in the cache: who writes to memory just before a system call
@@ -304,7 +304,7 @@ impl<M: TailMemory> Tail<M> {
     /// leader stamps behind its own log only.
     // Inlined by force, like what seals the frame: its header need not lie in memory once more.
     #[inline(always)]
-    pub fn keep(&mut self, header: &Header) -> RingSpan {
+    pub fn pin(&mut self, header: &Header) -> RingSpan {
         let end = self.log.end;
         let len = header.length as usize;
         assert!(
@@ -343,7 +343,7 @@ impl<M: TailMemory> Tail<M> {
     pub fn append(&mut self, frame: &FrameView<'_>) -> Result<RingSpan, AppendError> {
         let behind = self.log.end.follow(frame).map_err(AppendError::Misfit)?;
         self.check_len(frame)?;
-        self.give_up().map_err(AppendError::Full)?;
+        self.abandon_staged().map_err(AppendError::Full)?;
         let at = self.copy_in(frame)?;
         self.log.on_grown(at, behind);
         self.publish(at, frame.bytes.len(), frame.header.first_seq);
@@ -399,7 +399,7 @@ impl<M: TailMemory> Tail<M> {
         let at = self.claim(MARK_LEN).map_err(SwitchError::Full)?;
         record::write_switch(self.memory.write(at, MARK_LEN), &self.label, staging.base.next, &staging.end);
         self.log.on_switch();
-        self.look_again();
+        self.refresh();
         let pending = self.memory.word(Word::WrittenPos) < self.switched_pos;
         self.switched_from =
             if pending { self.switched_from.min(staging.base.next) } else { staging.base.next };
@@ -416,7 +416,7 @@ impl<M: TailMemory> Tail<M> {
 
     /// Closes an open staging without using it; there seldom is one.
     #[inline]
-    fn give_up(&mut self) -> Result<(), Full> {
+    fn abandon_staged(&mut self) -> Result<(), Full> {
         if self.log.staging.is_none() { Ok(()) } else { self.abandon() }
     }
 
@@ -425,7 +425,7 @@ impl<M: TailMemory> Tail<M> {
         let at = self.claim(MARK_LEN)?;
         record::write_abandon(self.memory.write(at, MARK_LEN), &self.label, self.log.end.next);
         self.log.on_abandon();
-        self.look_again();
+        self.refresh();
         self.publish(at, MARK_LEN, self.log.end.next);
         Ok(())
     }
@@ -451,7 +451,7 @@ impl<M: TailMemory> Tail<M> {
     /// The same, up to `end`, where there was no room when one last looked.
     #[cold]
     fn claim_freed(&mut self, end: u64) -> Result<u64, Full> {
-        self.room_until = self.look_for_room();
+        self.room_until = self.update_room();
         if end > self.room_until {
             return Err(Full { lag_bytes: self.head - self.memory.word(Word::WrittenPos) });
         }
@@ -459,15 +459,15 @@ impl<M: TailMemory> Tail<M> {
     }
 
     /// The position up to which nothing is overwritten that segments lack, or that is to be kept.
-    fn look_for_room(&self) -> u64 {
+    fn update_room(&self) -> u64 {
         let Geometry { ring_len, record_len_max, .. } = self.geometry;
         let written = self.memory.word(Word::WrittenPos) + ring_len;
-        if self.log.staging.is_some() || self.kept_from >= self.log.end.next {
+        if self.log.staging.is_some() || self.pinned_from >= self.log.end.next {
             return written;
         }
         // What has left the ring already leaves no room for more, until it is known to be committed. What is
         // kept stays above the floor of what is surely there.
-        let kept = self.find(self.kept_from).map_or(0, |kept| kept.pos + ring_len - 3 * record_len_max);
+        let kept = self.find(self.pinned_from).map_or(0, |kept| kept.pos + ring_len - 3 * record_len_max);
         kept.min(written)
     }
 

@@ -45,7 +45,12 @@ pub(crate) enum TailEnd {
 
 /// Looks at segment `number` from `offset` on, where its good records stop. `bad` says that something else
 /// than nothing stands there.
-pub(crate) fn look<S: Store>(store: &S, number: u64, offset: u64, bad: bool) -> Result<TailEnd, StoreError> {
+pub(crate) fn classify<S: Store>(
+    store: &S,
+    number: u64,
+    offset: u64,
+    bad: bool,
+) -> Result<TailEnd, StoreError> {
     let walk = Walk::new(store, number, offset);
     let last_mark = walk.last_mark()?;
     let before = last_mark.map_or(0, |mark| mark.before);

@@ -65,13 +65,13 @@ impl<'s, S: Store> Walk<'s, S> {
             let taken = *read.as_ref().unwrap_or(&0);
             self.chunk.truncate(taken);
             self.chunk_at = start;
-            self.damaged_at = self.look_behind(start + taken as u64, read.is_err())?;
+            self.damaged_at = self.peek_next(start + taken as u64, read.is_err())?;
         }
         Ok((self.at - self.chunk_at) as usize)
     }
 
     /// Whether what was read ends at `end` because something behind it is damaged, and not the segment.
-    fn look_behind(&self, end: u64, damaged: bool) -> Result<Option<u64>, StoreError> {
+    fn peek_next(&self, end: u64, damaged: bool) -> Result<Option<u64>, StoreError> {
         let is_damaged = damaged
             || self.chunk.len() < CHUNK_LEN && read_segment(self.store, self.number, end, &mut [0])?.is_err();
         Ok(is_damaged.then_some(end))

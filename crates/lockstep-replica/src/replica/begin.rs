@@ -26,15 +26,15 @@ impl ReplicaCore {
 
     /// The same, and right behind it the removal of whom the operator declared dead.
     #[inline]
-    pub(super) fn has_begun<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
-        self.declared.is_none() && self.has_started(tail)
+    pub(super) fn has_epoch_begun<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
+        self.declared_dead.is_none() && self.has_started(tail)
     }
 
     /// Stamps the epoch start, and behind it what was heard of submissions already. Returns whether the
     /// epoch has begun; the journal may have no room, in `power` the promise not be on the device, or the process look
     /// still whether another one of its identity lives (S12).
     #[cold]
-    pub(super) fn begin_epoch<M: TailMemory>(
+    pub(super) fn poll_epoch_start<M: TailMemory>(
         &mut self,
         net: &mut impl Net,
         tail: &mut Tail<M>,
@@ -45,17 +45,17 @@ impl ReplicaCore {
             return false;
         }
         let started = self.has_started(tail) || self.is_promise_stored(tail) && self.start_epoch(tail, wall);
-        if !started || !self.bury(tail, wall) {
+        if !started || !self.remove_declared_dead(tail, wall) {
             return false;
         }
-        self.turned_at = now;
+        self.turn_at = now;
         self.redundancy.restart(now);
-        self.stamp_heard(net, tail, now, wall);
+        self.stamp_pending_submissions(net, tail, now, wall);
         true
     }
 
     /// Stamps what was heard of submissions while nothing might be stamped.
-    pub(super) fn stamp_heard<M: TailMemory>(
+    pub(super) fn stamp_pending_submissions<M: TailMemory>(
         &mut self,
         net: &mut impl Net,
         tail: &mut Tail<M>,
@@ -63,18 +63,18 @@ impl ReplicaCore {
         wall: Nanos,
     ) {
         // Put aside while its datagrams are stamped; one without room allocates nothing.
-        let mut heard = std::mem::replace(&mut self.heard, PendingSubmissions::new(0));
+        let mut heard = std::mem::replace(&mut self.pending_submissions, PendingSubmissions::new(0));
         let mut index = 0;
         while let Some(bytes) = heard.get(index) {
             index += 1;
             // It was decoded when it came.
-            let _ = self.lead_datagram(tail, now, wall, bytes);
-            if self.outgoing.len() >= OUTGOING_SEND {
+            let _ = self.on_leader_datagram(tail, now, wall, bytes);
+            if self.outgoing_frames.len() >= OUTGOING_SEND {
                 self.send_frames(net, tail, now, &[]);
             }
         }
         heard.clear();
-        self.heard = heard;
+        self.pending_submissions = heard;
     }
 
     /// Stamps the epoch start, before anything else of the epoch. Returns whether the journal took it.
@@ -106,12 +106,12 @@ impl ReplicaCore {
         let written = sequencer.stamp(memory, wall, stamp, &payload[..length]);
         assert!(written.is_some(), "S7: an epoch's start of {length} bytes fits the frame that it opens");
         // What lies below the table is given as committed only: who holds this frame must know that it is.
-        self.close_telling(tail, false, commit_next);
-        if let Some(&span) = self.outgoing.last() {
+        self.close_and_report(tail, false, commit_next);
+        if let Some(&span) = self.outgoing_frames.last() {
             self.log.on_start(end.next, tail.bytes(span), &payload[..length]);
         }
         self.rx.restore(&table, self.log.membership, self.limits.durability);
-        self.look_at_durability();
+        self.check_durability();
         (self.rx.follow.secret_hash, self.rx.follow.window_entries) = (body.secret_hash, body.window_entries);
         self.rx.on_stored(&tail.end());
         self.rx.commit.on_announced(epoch, self.commit_won);

@@ -15,16 +15,16 @@ const AHEAD_NS: Nanos = 100_000_000;
 impl ReplicaCore {
     /// Once a turn of a standby or learner, once a beat of a leader.
     #[inline]
-    pub(super) fn look_at_clock<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos, wall: Nanos) {
-        let stream = tail.end().timestamp.max(self.clock_heard);
+    pub(super) fn check_clock<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos, wall: Nanos) {
+        let stream = tail.end().timestamp.max(self.clock_announced);
         if stream > wall + AHEAD_NS / 2 || self.clock_ahead {
-            self.tell_ahead(now, stream.saturating_sub(wall));
+            self.report_clock_ahead(now, stream.saturating_sub(wall));
         }
     }
 
     /// What has begun ends at half of what begins it.
     #[cold]
-    fn tell_ahead(&mut self, now: Nanos, ahead: Nanos) {
+    fn report_clock_ahead(&mut self, now: Nanos, ahead: Nanos) {
         let bound = if self.clock_ahead { AHEAD_NS / 2 } else { AHEAD_NS };
         self.clock_ahead = ahead > bound && !planted(Mutation::ClockNotLookedAt);
         let stands = u64::from(self.role == Role::Leader);

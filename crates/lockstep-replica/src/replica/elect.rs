@@ -41,9 +41,9 @@ pub(super) struct PendingReplies {
     /// What we hold beyond the log of this candidate.
     salvage: Option<Header>,
     /// A question to whoever lives under our identity, ...
-    pub(super) asks_presence: Option<IdentityProbeBody>,
+    pub(super) probe_due: Option<IdentityProbeBody>,
     /// ... and our answer to one.
-    pub(super) answers_presence: Option<IdentityProbeBody>,
+    pub(super) probe_reply_due: Option<IdentityProbeBody>,
 }
 
 /// When and why a leader was last missed, for who asks.
@@ -61,7 +61,14 @@ impl PendingReplies {
     /// Whether nothing is owed, which is the rule.
     #[inline]
     fn is_nothing(&self) -> bool {
-        let Self { promise, refuse, grant, salvage, asks_presence, answers_presence } = self;
+        let Self {
+            promise,
+            refuse,
+            grant,
+            salvage,
+            probe_due: asks_presence,
+            probe_reply_due: answers_presence,
+        } = self;
         let votes = *promise || refuse.is_some() || grant.is_some() || salvage.is_some();
         !votes && asks_presence.is_none() && answers_presence.is_none()
     }
@@ -70,25 +77,25 @@ impl PendingReplies {
 impl<P: Ports> ReplicaEngine<P> {
     /// Looks whether the leader is missed, votes, and goes on with a candidacy. `drained` says that this
     /// turn found less than was there to be found.
-    pub(super) fn elect(&mut self, now: Nanos, wall: Nanos, drained: bool) {
+    pub(super) fn poll_election(&mut self, now: Nanos, wall: Nanos, drained: bool) {
         let Self { net, tail, core, .. } = self;
         if core.role == Role::Blank || !core.presence.may_vote() {
-            core.suspect.look(now, drained);
+            core.failure_detector.poll(now, drained);
         } else if core.role == Role::Standby {
             // Who never leads misses the leader all the same, and grants what others ask for.
-            core.watch(now, drained);
-            if core.may_lead && (core.declared.is_some() || !core.election.is_calm()) {
-                core.go_on_electing(net, tail, now, wall, drained);
+            core.poll_failure_detector(now, drained);
+            if core.may_lead && (core.declared_dead.is_some() || !core.election.is_calm()) {
+                core.continue_election(net, tail, now, wall, drained);
             }
         }
-        core.pay(net, tail, now, wall);
+        core.flush_reply(net, tail, now, wall);
     }
 
     /// A leader owes answers as well.
     #[inline]
-    pub(super) fn pay_debts(&mut self, now: Nanos, wall: Nanos) {
+    pub(super) fn flush_pending_replies(&mut self, now: Nanos, wall: Nanos) {
         let Self { net, tail, core, .. } = self;
-        core.pay(net, tail, now, wall);
+        core.flush_reply(net, tail, now, wall);
     }
 }
 
@@ -107,29 +114,29 @@ impl ReplicaCore {
             | Datagram::PreVote(header, body)
             | Datagram::Grant(header, body) => {
                 self.rx.check_history(header)?;
-                if !self.is_own(header, body.process_nonce) {
+                if !self.is_own_identity(header, body.process_nonce) {
                     // What is asked by a pre-vote is no ballot yet: two that miss a leader alone would drive
                     // each other's rounds up, a thousand a second, until there are none left.
                     let asks = matches!(datagram, Datagram::PreVote(..) | Datagram::Grant(..));
-                    let believed = self.hear_round(now, header.epoch());
-                    if !believed || !asks && !self.hear_round(now, Epoch(body.ballot)) {
+                    let believed = self.observe_round(now, header.epoch());
+                    if !believed || !asks && !self.observe_round(now, Epoch(body.ballot)) {
                         return Ok(()); // and climbed towards it: who means it says it again
                     }
-                    if self.declared == Some(header.identity()) {
-                        self.declared = None; // it lives
+                    if self.declared_dead == Some(header.identity()) {
+                        self.declared_dead = None; // it lives
                     }
                     self.on_ballot(tail, now, header, body);
                 }
             }
-            Datagram::Down(header, body) => {
+            Datagram::DeathNotice(header, body) => {
                 self.rx.check_history(header)?;
                 self.on_down(now, header, body);
             }
             // Whatever history it has: it has our name.
-            Datagram::Presence(header, body) => self.on_presence(header, body),
+            Datagram::IdentityProbe(header, body) => self.on_presence(header, body),
             Datagram::StepDown(header, body) => {
                 self.rx.check_history(header)?;
-                if !self.is_own(header, body.process_nonce) {
+                if !self.is_own_identity(header, body.process_nonce) {
                     self.on_step_down(now, header, body);
                 }
             }
@@ -162,7 +169,7 @@ impl ReplicaCore {
             // S12: another process of this identity may live. A candidate asks again.
             Some(Kind::Prepare | Kind::PreVote) if !self.presence.may_vote() => {}
             Some(Kind::Prepare) if self.has_vote() => self.on_prepare(tail, now, ballot),
-            Some(Kind::Prepare) => self.owed.salvage = Some(*header),
+            Some(Kind::Prepare) => self.pending_replies.salvage = Some(*header),
             Some(Kind::Promise) => self.election.on_promise(
                 ballot,
                 Promise {
@@ -177,7 +184,7 @@ impl ReplicaCore {
                 self.on_refuse(tail, now, ballot, about);
             }
             Some(Kind::PreVote) if self.has_vote() && self.misses_leader() => {
-                self.owed.grant = Some((ballot, about));
+                self.pending_replies.grant = Some((ballot, about));
             }
             Some(Kind::Grant) if ballot.leader() == self.identity() => self.election.on_grant(from),
             _ => {}
@@ -186,7 +193,7 @@ impl ReplicaCore {
 
     /// Somebody speaks of an epoch. Returns whether its round is believed.
     #[inline]
-    pub(super) fn hear_round(&mut self, now: Nanos, epoch: Epoch) -> bool {
+    pub(super) fn observe_round(&mut self, now: Nanos, epoch: Epoch) -> bool {
         let seen = self.election.round_seen();
         let believed = self.election.on_heard(now, epoch);
         if !believed {
@@ -204,7 +211,7 @@ impl ReplicaCore {
     }
 
     /// Half of all rounds are used up: the operator is told.
-    fn look_at_rounds(&mut self, promised: Epoch) {
+    fn check_rounds(&mut self, promised: Epoch) {
         let numbers = (u64::from(promised.round()), u64::from(ROUND_MAX));
         let high = promised.round() >= rounds::ALARM;
         self.set_condition(Condition::RoundsHigh, high, self.polled_at, numbers);
@@ -222,7 +229,7 @@ impl ReplicaCore {
         match self.role {
             Role::Standby | Role::Leader => true,
             Role::Blank => self.acceptor.promised() > Epoch::NONE,
-            Role::Learner => !self.is_apart && self.acceptor.promised() > self.rx.follow.epoch(),
+            Role::Learner => !self.is_archiver && self.acceptor.promised() > self.rx.follow.epoch(),
         }
     }
 
@@ -230,13 +237,13 @@ impl ReplicaCore {
     pub(super) fn misses_leader(&self) -> bool {
         self.role != Role::Leader
             && self.has_vote()
-            && (!self.election.is_calm() || self.suspect.is_suspected())
+            && (!self.election.is_calm() || self.failure_detector.is_suspected())
     }
 
     /// Our place among the successors, as the leader ranked them last; by membership where it did not.
     fn rank(&self) -> usize {
         let me = self.identity();
-        let ranked = self.successors_heard.iter().position(|replica| u32::from(*replica) == me.replica);
+        let ranked = self.successors_announced.iter().position(|replica| u32::from(*replica) == me.replica);
         ranked.or_else(|| self.log.membership.position(me)).unwrap_or(0)
     }
 
@@ -251,11 +258,11 @@ impl ReplicaCore {
                 self.before_led = self.before_led.max(ballot);
                 let rank = self.rank();
                 self.election.on_preempted(now, rank);
-                self.suspect.restart(now);
-                self.owed.promise = true;
+                self.failure_detector.restart(now);
+                self.pending_replies.promise = true;
             }
-            PrepareOutcome::Again => self.owed.promise = true,
-            PrepareOutcome::Refuse { .. } => self.owed.refuse = Some(ballot),
+            PrepareOutcome::Repeat => self.pending_replies.promise = true,
+            PrepareOutcome::Refuse { .. } => self.pending_replies.refuse = Some(ballot),
         }
     }
 
@@ -267,7 +274,7 @@ impl ReplicaCore {
             }
             self.acceptor.on_promised(epoch);
             self.election.on_proven(epoch);
-            self.look_at_rounds(epoch);
+            self.check_rounds(epoch);
             if !planted(Mutation::FollowsLowerEpoch) {
                 self.rx.raise_floor(epoch);
             }
@@ -292,7 +299,7 @@ impl ReplicaCore {
             && suspect::is_down(follow.epoch(), &follow.secret_hash, header.epoch(), &body.secret);
         if dead {
             let rank = self.rank();
-            self.miss(now, Why::Down, rank);
+            self.suspect_leader(now, Why::Down, rank);
         }
     }
 
@@ -310,15 +317,15 @@ impl ReplicaCore {
             () if body.successor != 0 => self.rank() + 1,
             () => self.rank(),
         };
-        self.miss(now, Why::StepDown, rank);
+        self.suspect_leader(now, Why::StepDown, rank);
     }
 
-    fn miss(&mut self, now: Nanos, why: Why, rank: usize) {
+    fn suspect_leader(&mut self, now: Nanos, why: Why, rank: usize) {
         let epoch = self.rx.follow.epoch();
         if self.election.missing() != Some(why) {
             self.suspicion = Some(CurrentSuspicion { epoch, why, at: now });
             self.missed_since.get_or_insert(now);
-            self.events.push(ReplicaEvent::Missed { epoch, why });
+            self.events.push(ReplicaEvent::LeaderSuspected { epoch, why });
             self.counters.add(Counter::Suspicions, 1);
         }
         self.election.on_missed(now, why, rank);
@@ -326,76 +333,76 @@ impl ReplicaCore {
 
     /// A sign of life of the leader of `epoch`, which we may follow. Who leads an epoch that is new to us was
     /// never missed: that its predecessor was is no mistake of ours, and doubles no timeout.
-    pub(super) fn on_life(&mut self, now: Nanos, epoch: Epoch) {
-        if self.deaf {
+    pub(super) fn on_leader_alive(&mut self, now: Nanos, epoch: Epoch) {
+        if self.no_progress {
             return;
         }
         if epoch > self.rx.follow.epoch() {
-            self.suspect.restart(now);
+            self.failure_detector.restart(now);
         } else {
-            self.suspect.on_life(now);
+            self.failure_detector.on_life(now);
         }
         self.election.on_life();
         if self.missed_since.is_some() && self.election.is_calm() {
-            self.on_heard_again(now, epoch);
+            self.on_leader_returned(now, epoch);
         }
     }
 
     /// The leader that we missed speaks, and nobody took over meanwhile.
     #[cold]
-    fn on_heard_again(&mut self, now: Nanos, epoch: Epoch) {
+    fn on_leader_returned(&mut self, now: Nanos, epoch: Epoch) {
         let lasted = self.missed_since.take().map_or(0, |since| now.saturating_sub(since));
-        self.events.push(ReplicaEvent::HeardAgain { epoch, lasted });
+        self.events.push(ReplicaEvent::LeaderReturned { epoch, lasted });
     }
 
     /// SUSPECT-1, and the leader that is heard but deaf: it stamps nothing although we have heard, long ago,
     /// what could be stamped, and it tells no lack of credit, neither of all nor of some.
-    fn watch(&mut self, now: Nanos, drained: bool) {
-        let waits_since = self.heard.settle(
+    fn poll_failure_detector(&mut self, now: Nanos, drained: bool) {
+        let waits_since = self.pending_submissions.drop_committed(
             self.rx.end().map_or(1, |end| end.next),
             self.limits.receiver.cluster,
             &self.log.publishers,
         );
         let since = waits_since.map(|since| since.max(self.advanced_at));
-        self.deaf = since.is_some_and(|since| self.is_stuck(now, since, DEAF_PATIENCE))
-            && self.credit_heard
+        self.no_progress = since.is_some_and(|since| self.is_stuck(now, since, DEAF_PATIENCE))
+            && self.credit_announced
             && !self.rx.is_waiting();
-        let suspected = self.suspect.look(now, drained);
-        if self.election.is_calm() && (suspected || self.deaf) {
+        let suspected = self.failure_detector.poll(now, drained);
+        if self.election.is_calm() && (suspected || self.no_progress) {
             let rank = self.rank();
-            self.miss(now, if suspected { Why::Silence } else { Why::Deaf }, rank);
+            self.suspect_leader(now, if suspected { Why::Silence } else { Why::NoProgress }, rank);
         }
     }
 
     /// Whether nothing has moved since `since`, for so many `timeouts` and longer, and that is not our own journal's doing.
     pub(super) fn is_stuck(&self, now: Nanos, since: Nanos, timeouts: u64) -> bool {
-        let usual = timeouts * self.suspect.timeout_ns();
+        let usual = timeouts * self.failure_detector.timeout_ns();
         suspect::is_stuck(
             now,
             since,
-            self.hampered_at,
+            self.device_blocked_at,
             suspect::patience(usual, self.log.uncommitted_epochs()),
         )
     }
 
     /// Looks whether our own journal keeps up with what is heard: it has no room, or its device lags. What has no commit
     /// then says nothing of the leader.
-    pub(super) fn look_at_journal<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos) {
+    pub(super) fn check_journal<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos) {
         let full = self.conditions.holds(Condition::JournalFull);
         let has_room = full && tail.has_room();
         if has_room {
             self.on_journal_free(tail.end().next);
         }
-        let lags = self.speaks_by() == Durability::Power
+        let lags = self.ack_durability() == Durability::Power
             && (tail.durable_next() < tail.end().next || !self.is_promise_stored(tail));
         if (full && !has_room || lags) && !planted(Mutation::FullMissesLeader) {
-            self.hampered_at = now;
+            self.device_blocked_at = now;
         }
-        self.look_at_epochs();
+        self.check_epochs();
     }
 
     /// Takeovers follow each other and nothing is committed: the operator is told.
-    pub(super) fn look_at_epochs(&mut self) {
+    pub(super) fn check_epochs(&mut self) {
         let count = self.log.uncommitted_epochs();
         let holds = self.conditions.holds(Condition::EpochsUncommitted);
         if holds || count >= EPOCHS_ALARM {
@@ -405,7 +412,7 @@ impl ReplicaCore {
     }
 
     #[cold]
-    fn go_on_electing<M: TailMemory>(
+    fn continue_election<M: TailMemory>(
         &mut self,
         net: &mut impl Net,
         tail: &mut Tail<M>,
@@ -414,12 +421,12 @@ impl ReplicaCore {
         drained: bool,
     ) {
         // Promises that came with this turn count before their time is found to be over.
-        self.assess(net, tail, now);
-        self.vote_for_the_dead();
+        self.count_promises(net, tail, now);
+        self.count_declared_dead();
         if drained || self.is_overdue(now) {
-            self.campaign(net, tail, now, wall);
+            self.start_election(net, tail, now, wall);
         }
-        self.assess(net, tail, now);
+        self.count_promises(net, tail, now);
     }
 
     /// Whether a candidate has waited long enough for its socket to be drained: in what waits there may be
@@ -430,7 +437,13 @@ impl ReplicaCore {
     }
 
     /// Says what the candidacy asks for now.
-    fn campaign<M: TailMemory>(&mut self, net: &mut impl Net, tail: &mut Tail<M>, now: Nanos, wall: Nanos) {
+    fn start_election<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        wall: Nanos,
+    ) {
         if self.election.is_calm() {
             return;
         }
@@ -440,17 +453,17 @@ impl ReplicaCore {
             None => {}
             Some(BallotRequest::PreVote(ballot)) => {
                 let about = self.rx.follow.epoch();
-                self.say(net, tail, wall, Kind::PreVote, ballot, about);
+                self.send_ballot(net, tail, wall, Kind::PreVote, ballot, about);
             }
             Some(BallotRequest::Prepare(ballot)) => {
                 if ballot > promised {
                     self.events.push(ReplicaEvent::Candidate { ballot });
                     self.counters.add(Counter::Candidacies, 1);
                     self.promise(tail, ballot);
-                    self.follow_own_log(tail);
+                    self.follow_replica_log(tail);
                 }
                 if self.is_promise_stored(tail) {
-                    self.say(net, tail, wall, Kind::Prepare, ballot, Epoch::NONE);
+                    self.send_ballot(net, tail, wall, Kind::Prepare, ballot, Epoch::NONE);
                 }
             }
         }
@@ -458,13 +471,13 @@ impl ReplicaCore {
 
     /// A candidate follows nobody but its own log, and what promises describe. Frames of that log's epoch
     /// which are still under way extend it (salvage).
-    fn follow_own_log<M: TailMemory>(&mut self, tail: &Tail<M>) {
+    fn follow_replica_log<M: TailMemory>(&mut self, tail: &Tail<M>) {
         let end = tail.end();
         self.log.abandon();
         let table = self.log.table(self.commit_next());
         self.rx.restore(&table, self.log.membership, self.log.durability);
-        self.rx.follow_own(end);
-        self.pursued = end.epoch;
+        self.rx.follow_replica_log(end);
+        self.reconciling_epoch = end.epoch;
     }
 
     /// In `power` the promise must have reached the device before anything is said in it.
@@ -473,7 +486,7 @@ impl ReplicaCore {
     }
 
     /// With the promises at hand: gets the best log, or leads.
-    fn assess<M: TailMemory>(&mut self, net: &mut impl Net, tail: &mut Tail<M>, now: Nanos) {
+    fn count_promises<M: TailMemory>(&mut self, net: &mut impl Net, tail: &mut Tail<M>, now: Nanos) {
         let Some(ballot) = self.election.ballot() else { return };
         if ballot != self.acceptor.promised() {
             return;
@@ -487,19 +500,19 @@ impl ReplicaCore {
                 let rank = self.rank();
                 self.election.on_failed(now, rank);
             }
-            ElectionStep::Adopt(best) => self.adopt(tail, now, &best),
-            ElectionStep::Win { leadership, commit_next } => {
-                self.win(net, tail, now, leadership, commit_next)
+            ElectionStep::Adopt(best) => self.adopt_log(tail, now, &best),
+            ElectionStep::Won { leadership, commit_next } => {
+                self.become_leader(net, tail, now, leadership, commit_next)
             }
         }
     }
 
     /// The log that a promise describes is better than ours: it is followed as far as that.
-    fn adopt<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos, best: &Promise) {
+    fn adopt_log<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos, best: &Promise) {
         let member = self.log.membership.members().iter().find(|member| member.identity() == best.by);
         self.rx.prefer = member.and_then(|member| member.address());
         self.rx.adopting = best.accepted;
-        self.rx.on_told(best.accepted, best.next);
+        self.rx.on_announced_end(best.accepted, best.next);
         let progress = tail.staged_end().unwrap_or_else(|| tail.end());
         if self.fetched != (progress.epoch, progress.next) {
             self.fetched = (progress.epoch, progress.next);
@@ -508,7 +521,7 @@ impl ReplicaCore {
     }
 
     /// S5: our log is the one that survives. The epoch start comes first, then what was heard already.
-    fn win<M: TailMemory>(
+    fn become_leader<M: TailMemory>(
         &mut self,
         net: &mut impl Net,
         tail: &mut Tail<M>,
@@ -523,7 +536,7 @@ impl ReplicaCore {
             let rank = self.rank();
             return self.election.on_failed(now, rank);
         }
-        self.follow_own_log(tail);
+        self.follow_replica_log(tail);
         self.before_led = self.before_led.max(end.epoch);
         (self.led, self.won_at) = (leadership.epoch(), now);
         let limits = &self.limits.receiver;
@@ -545,14 +558,14 @@ impl ReplicaCore {
         }
         self.hold.clear();
         self.shares.clear();
-        self.outgoing.clear();
+        self.outgoing_frames.clear();
         self.acked = (Epoch::NONE, 0);
         self.quorum.restart(now);
-        self.quorum_heard = 0;
+        self.quorum_contacts = 0;
         self.had_quorum = false;
-        (self.member_heard, self.denied) = ([0; MEMBERS_MAX], None);
-        self.looking = false;
-        self.unsettled = false;
+        (self.member_contact, self.rejected_command) = ([0; MEMBERS_MAX], None);
+        self.must_drain = false;
+        self.uncommitted_change = false;
         self.draining = false;
         self.handover = None;
         self.election.on_started();
@@ -577,19 +590,19 @@ impl ReplicaCore {
         }
         self.events.push(ReplicaEvent::SteppedDown { epoch: sequencer.epoch(), why, seq: end.next });
         if !planted(Mutation::OutgoingKept) {
-            self.outgoing.clear();
+            self.outgoing_frames.clear();
         }
         self.commit_seen = 0;
         if !planted(Mutation::HoldKept) {
             self.hold.clear();
         }
         self.shares.clear();
-        self.heard.clear();
+        self.pending_submissions.clear();
         self.handover = None;
         self.draining &= self.stopping;
         self.rejoins = true;
         self.advanced_at = now;
-        self.suspect.restart(now);
+        self.failure_detector.restart(now);
         let rank = self.rank();
         self.election.on_failed(now, rank);
         self.transition(Role::Standby, &end);
@@ -597,56 +610,61 @@ impl ReplicaCore {
 
     /// Says what is owed.
     #[inline]
-    fn pay<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, now: Nanos, wall: Nanos) {
-        if self.rejoins || !self.owed.is_nothing() {
-            self.pay_all(net, tail, now, wall);
+    fn flush_reply<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, now: Nanos, wall: Nanos) {
+        if self.rejoins || !self.pending_replies.is_nothing() {
+            self.flush_all(net, tail, now, wall);
         }
     }
 
     #[cold]
-    fn pay_all<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, now: Nanos, wall: Nanos) {
+    fn flush_all<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, now: Nanos, wall: Nanos) {
         if std::mem::take(&mut self.rejoins) {
             net.set_joined(Group::Data, true);
         }
-        self.say_presence(net, tail, wall);
+        self.send_identity_probe(net, tail, wall);
         let promised = self.acceptor.promised();
-        if self.owed.promise && self.is_promise_stored(tail) {
-            self.owed.promise = false;
-            self.say(net, tail, wall, Kind::Promise, promised, Epoch::NONE);
+        if self.pending_replies.promise && self.is_promise_stored(tail) {
+            self.pending_replies.promise = false;
+            self.send_ballot(net, tail, wall, Kind::Promise, promised, Epoch::NONE);
         }
-        if let Some(candidate) = self.owed.salvage.take() {
+        if let Some(candidate) = self.pending_replies.salvage.take() {
             self.salvage(tail, wall, &candidate);
         }
-        if let Some((ballot, about)) = self.owed.grant.take() {
-            self.say(net, tail, wall, Kind::Grant, ballot, about);
+        if let Some((ballot, about)) = self.pending_replies.grant.take() {
+            self.send_ballot(net, tail, wall, Kind::Grant, ballot, about);
         }
-        if let Some(about) = self.owed.refuse.take()
-            && now >= self.refused_at + self.limits.beat.beat_ns
+        if let Some(about) = self.pending_replies.refuse.take()
+            && now >= self.refused_at + self.limits.heartbeat.interval_ns
             && self.is_promise_stored(tail)
         {
             self.refused_at = now;
-            self.say(net, tail, wall, Kind::Refuse, promised, about);
+            self.send_ballot(net, tail, wall, Kind::Refuse, promised, about);
         }
     }
 
-    pub(super) fn say_presence<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, wall: Nanos) {
-        let owed = [self.owed.asks_presence.take(), self.owed.answers_presence.take()];
+    pub(super) fn send_identity_probe<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        wall: Nanos,
+    ) {
+        let owed = [self.pending_replies.probe_due.take(), self.pending_replies.probe_reply_due.take()];
         for body in owed.into_iter().flatten() {
             self.number += 1;
             let mut out = [0; SMALL_LEN_MAX];
-            let length = write_presence(&mut out, self.header(Kind::Presence, wall, &tail.end()), body);
+            let length = write_presence(&mut out, self.header(Kind::IdentityProbe, wall, &tail.end()), body);
             send_small(net, Group::Control, &out[..length]);
         }
     }
 
     /// Somebody speaks below our promise: it is told so.
-    pub(super) fn owe_refusal(&mut self, about: Epoch) {
+    pub(super) fn queue_refuse(&mut self, about: Epoch) {
         if self.has_vote()
             && self.presence.may_vote()
             && about < self.acceptor.promised()
             && about.round() > 0
         {
-            self.owed.refuse = Some(about);
+            self.pending_replies.refuse = Some(about);
         }
     }
 }

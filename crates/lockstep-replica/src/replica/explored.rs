@@ -23,40 +23,40 @@ impl<P: Ports> ReplicaEngine<P> {
         core.suspicion = None;
         core.missed_since = None;
         core.redundancy = Redundancy::new(0);
-        core.denied = None;
+        core.rejected_command = None;
         core.conditions = ConditionSet::default();
-        core.waits_told = Epoch::NONE;
+        core.takeover_wait_reported = Epoch::NONE;
         core.refused_at = 0;
         core.fetched = (Epoch::NONE, 0);
-        core.successors_heard = [0; 8];
-        core.credit_heard = false;
-        core.beaten = (Epoch::NONE, 0);
-        core.beat_number = 0;
-        core.quorum_heard = 0;
+        core.successors_announced = [0; 8];
+        core.credit_announced = false;
+        core.heartbeat_seen = (Epoch::NONE, 0);
+        core.heartbeat_number = 0;
+        core.quorum_contacts = 0;
         (core.refusing, core.refused) = (false, false);
         // Nothing waits for a notice: a publisher's timer may be over at any moment.
         core.notice_at = Nanos::MAX;
-        (core.moved_at, core.advanced_at, core.turned_at, core.acked_at) = (now, now, now, now);
-        (core.polled_at, core.hampered_at) = (now, now);
+        (core.moved_at, core.advanced_at, core.turn_at, core.acked_at) = (now, now, now, now);
+        (core.polled_at, core.device_blocked_at) = (now, now);
         core.presence.forget();
-        (core.tokens, core.clock_heard, core.clock_ahead) = (0, 0, false);
-        core.suspect.restart(now);
+        (core.tokens, core.clock_announced, core.clock_ahead) = (0, 0, false);
+        core.failure_detector.restart(now);
         core.quorum.restart(now);
-        core.beat = HeartbeatTimer::new(core.limits.beat);
+        core.heartbeat_timer = HeartbeatTimer::new(core.limits.heartbeat);
         // Counted as sent: not due again before it is said so.
-        core.beat.due(now, false);
-        core.pulse.on_group(now);
-        core.heard.forget_copies();
-        core.giving.clear();
-        core.standstill = StallDetector::default();
+        core.heartbeat_timer.due(now, false);
+        core.unicast_probe.on_group(now);
+        core.pending_submissions.forget_copies();
+        core.repairs.clear();
+        core.stall_detector = StallDetector::default();
         core.rx.forget_times();
     }
 }
 
 impl ReplicaCore {
     /// The leader is to beat in its next turn.
-    pub fn beat_now(&mut self) {
-        self.beat = HeartbeatTimer::new(self.limits.beat);
+    pub fn heartbeat_now(&mut self) {
+        self.heartbeat_timer = HeartbeatTimer::new(self.limits.heartbeat);
     }
 
     /// Whatever a timer waits for has passed: a standby is to ask for promises in its next turn, unless the

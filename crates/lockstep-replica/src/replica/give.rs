@@ -25,15 +25,15 @@ use lockstep_wire::{
 use std::net::SocketAddrV4;
 
 /// Frames that wait to be given: a socket's worth of requests for a handful each. More are limited.
-const OWED_MAX: usize = 1024;
+const REPAIRS_QUEUED_MAX: usize = 1024;
 /// The same for members: each may have four requests under way, which is all that it keeps of what it misses.
-const OWED_MEMBERS_MAX: usize = 4 * 64 * MEMBERS_MAX;
+const MEMBER_REPAIRS_QUEUED_MAX: usize = 4 * 64 * MEMBERS_MAX;
 /// Frames given in one turn: some 20 µs of sending, less than a standby's ack may wait unnoticed, ...
-const GIVEN_PER_TURN: usize = 16;
+const REPAIRS_PER_TURN: usize = 16;
 /// ... and by a leader, which stamps meanwhile.
 const LED_PER_TURN: usize = 4;
 /// When to ask again where too many frames wait: what giving them takes at a turn of 10 µs for each sixteen.
-const CROWDED_NS: Nanos = 1_000_000;
+const BUSY_RETRY_NS: Nanos = 1_000_000;
 
 /// A frame that somebody is to be given.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -57,9 +57,9 @@ impl Owed {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct RepairQueue {
     requesters: Requesters,
-    given: RepairHistory,
-    owed: Vec<Owed>,
-    owed_members: Vec<Owed>,
+    history: RepairHistory,
+    queued: Vec<Owed>,
+    queued_members: Vec<Owed>,
     /// The epoch of the log that they are owed of.
     epoch: Epoch,
 }
@@ -71,9 +71,9 @@ impl RepairQueue {
     pub(super) fn new(budget: BudgetLimits, given: RepairHistoryLimits) -> Self {
         Self {
             requesters: Requesters::new(budget),
-            given: RepairHistory::new(given),
-            owed: Vec::with_capacity(OWED_MAX),
-            owed_members: Vec::with_capacity(OWED_MEMBERS_MAX),
+            history: RepairHistory::new(given),
+            queued: Vec::with_capacity(REPAIRS_QUEUED_MAX),
+            queued_members: Vec::with_capacity(MEMBER_REPAIRS_QUEUED_MAX),
             epoch: Epoch::NONE,
         }
     }
@@ -81,42 +81,45 @@ impl RepairQueue {
     /// Holds always. Panics with the rule that is broken.
     pub(super) fn invariants(&self) {
         self.requesters.invariants();
-        self.given.invariants();
-        let (owed, members) = (self.owed.len(), self.owed_members.len());
-        assert!(owed <= OWED_MAX, "REPAIR-4: {owed} frames wait to be given, at most {OWED_MAX}");
+        self.history.invariants();
+        let (owed, members) = (self.queued.len(), self.queued_members.len());
         assert!(
-            members <= OWED_MEMBERS_MAX,
-            "REPAIR-7: members wait for {members}, at most {OWED_MEMBERS_MAX}"
+            owed <= REPAIRS_QUEUED_MAX,
+            "REPAIR-4: {owed} frames wait to be given, at most {REPAIRS_QUEUED_MAX}"
+        );
+        assert!(
+            members <= MEMBER_REPAIRS_QUEUED_MAX,
+            "REPAIR-7: members wait for {members}, at most {MEMBER_REPAIRS_QUEUED_MAX}"
         );
     }
 
     /// Forgets who asked for what.
     pub(super) fn clear(&mut self) {
         self.requesters.clear();
-        self.given.clear();
-        self.owed.clear();
-        self.owed_members.clear();
+        self.history.clear();
+        self.queued.clear();
+        self.queued_members.clear();
     }
 
     /// S11: what was granted was granted to a follower of the log's epoch. In another one it may not have it, and
     /// a frame that was exchanged is nobody's: whoever asked asks again, and is judged anew.
     fn of_epoch(&mut self, epoch: Epoch) {
         if self.epoch != epoch {
-            self.owed.clear();
-            self.owed_members.clear();
+            self.queued.clear();
+            self.queued_members.clear();
             self.epoch = epoch;
         }
     }
 
     /// Whether frames wait to be given.
     #[inline]
-    pub(super) fn owes(&self) -> bool {
-        !self.owed.is_empty() || !self.owed_members.is_empty()
+    pub(super) fn has_queued(&self) -> bool {
+        !self.queued.is_empty() || !self.queued_members.is_empty()
     }
 
     /// Another repairer gave the frame at `first` to everybody (REPAIR-3).
     pub(super) fn on_shared(&mut self, now: Nanos, first: Seq) {
-        self.given.share(now, first);
+        self.history.share(now, first);
     }
 }
 
@@ -128,40 +131,40 @@ fn key(address: SocketAddrV4) -> u64 {
 impl<P: Ports> ReplicaEngine<P> {
     /// Gives what is owed, as much as one turn may.
     #[inline]
-    pub(super) fn give_owed(&mut self, now: Nanos) {
-        if self.core.giving.owes() {
-            self.give_some(now);
+    pub(super) fn flush_repairs(&mut self, now: Nanos) {
+        if self.core.repairs.has_queued() {
+            self.send_batch(now);
         }
     }
 
     #[cold]
-    fn give_some(&mut self, now: Nanos) {
+    fn send_batch(&mut self, now: Nanos) {
         let Self { net, tail, core, scratch } = self;
-        let max = if core.role == Role::Leader { LED_PER_TURN } else { GIVEN_PER_TURN };
+        let max = if core.role == Role::Leader { LED_PER_TURN } else { REPAIRS_PER_TURN };
         let holdings = core.holdings(tail);
-        core.giving.of_epoch(holdings.end.epoch);
-        let for_members = core.giving.owed_members.len().min(max);
+        core.repairs.of_epoch(holdings.end.epoch);
+        let for_members = core.repairs.queued_members.len().min(max);
         for index in 0..for_members {
-            if let Some(frame) = core.giving.owed_members[index].frame(tail) {
-                let Owed { to, token, .. } = core.giving.owed_members[index];
-                let taken = give(net, core.giver(), &holdings, to, token, &frame);
-                core.on_given(u64::from(taken));
+            if let Some(frame) = core.repairs.queued_members[index].frame(tail) {
+                let Owed { to, token, .. } = core.repairs.queued_members[index];
+                let taken = give(net, core.repair_trailer(), &holdings, to, token, &frame);
+                core.on_repaired(u64::from(taken));
             }
         }
-        core.giving.owed_members.drain(..for_members);
+        core.repairs.queued_members.drain(..for_members);
         let (mut sent, mut kept) = (for_members, 0);
-        for index in 0..core.giving.owed.len() {
-            let owed = core.giving.owed[index];
-            let is_shared = core.giving.given.is_shared(owed.first);
+        for index in 0..core.repairs.queued.len() {
+            let owed = core.repairs.queued[index];
+            let is_shared = core.repairs.history.is_shared(owed.first);
             if sent == max || owed.at > now && !is_shared {
-                core.giving.owed[kept] = owed;
+                core.repairs.queued[kept] = owed;
                 kept += 1;
                 continue;
             }
             let Some(frame) = owed.frame(tail) else { continue };
-            let giver = core.giver();
+            let giver = core.repair_trailer();
             let taken = if is_shared && frame.header.next_seq() <= holdings.commit_next {
-                if core.giving.given.share(now, owed.first) {
+                if core.repairs.history.share(now, owed.first) {
                     continue;
                 }
                 let (accepted, commit_next) = (holdings.end.epoch, holdings.commit_next);
@@ -175,15 +178,15 @@ impl<P: Ports> ReplicaEngine<P> {
                 give(net, giver, &holdings, owed.to, owed.token, &frame)
             };
             sent += 1;
-            core.on_given(u64::from(taken));
+            core.on_repaired(u64::from(taken));
         }
-        core.giving.owed.truncate(kept);
+        core.repairs.queued.truncate(kept);
     }
 }
 
 impl ReplicaCore {
     /// Who gives, and in which history.
-    pub(super) fn giver(&self) -> (Identity, u64) {
+    pub(super) fn repair_trailer(&self) -> (Identity, u64) {
         (self.identity(), self.rx.history())
     }
 
@@ -193,7 +196,7 @@ impl ReplicaCore {
     }
 
     /// Counts frames that were given.
-    pub(super) fn on_given(&mut self, frames: u64) {
+    pub(super) fn on_repaired(&mut self, frames: u64) {
         self.counters.add(Counter::RepairsOut, frames);
         if self.role == Role::Leader {
             self.counters.add(Counter::RepairsLed, frames);
@@ -203,36 +206,36 @@ impl ReplicaCore {
     /// A frame that was repaired to everybody: our own, come back, is no news. Returns whether it is.
     pub(super) fn is_own_repair(&mut self, now: Nanos, first: Seq, trailer: Option<&RepairTrailer>) -> bool {
         let Some(trailer) = trailer else { return false };
-        self.giving.on_shared(now, first);
+        self.repairs.on_shared(now, first);
         trailer.giver() == self.identity()
     }
 
     /// What other members that are alive and store are known to hold.
-    fn others_next(&self, now: Nanos) -> Seq {
-        let members = self.log.membership.members().iter().zip(&self.member_heard);
+    fn members_next(&self, now: Nanos) -> Seq {
+        let members = self.log.membership.members().iter().zip(&self.member_contact);
         let alive = members.filter(|(member, heard)| {
             let silent = now.saturating_sub(**heard);
-            **heard > 0 && silent < self.limits.suspect.timeout_ns && !member.is_witness()
+            **heard > 0 && silent < self.limits.failure_detector.timeout_ns && !member.is_witness()
         });
         let acked = alive.map(|(member, _)| self.rx.commit.acked_by(member.identity()));
         acked.max().unwrap_or(0)
     }
 
     /// A member asks for `ranges`: what it is owed of them already is owed for this request (REPAIR-7).
-    pub(super) fn forget_owed(&mut self, member: SocketAddrV4, ranges: &[SeqRange]) {
-        self.giving.owed_members.retain(|owed| owed.to != member || !supersedes(ranges, owed.first));
+    pub(super) fn drop_queued(&mut self, member: SocketAddrV4, ranges: &[SeqRange]) {
+        self.repairs.queued_members.retain(|owed| owed.to != member || !supersedes(ranges, owed.first));
     }
 
     /// A member asks for `range`, which it may have: its frames are owed from now on, at most `left` of them.
     /// Otherwise why not, and from which seq on.
-    pub(super) fn owe_member<M: TailMemory>(
+    pub(super) fn enqueue_for_member<M: TailMemory>(
         &mut self,
         tail: &Tail<M>,
         request: UnicastRequest,
         range: SeqRange,
         left: &mut usize,
     ) -> Result<(), (Seq, RefusedRange)> {
-        self.giving.of_epoch(tail.end().epoch);
+        self.repairs.of_epoch(tail.end().epoch);
         let UnicastRequest { from: to, token, now: at, .. } = request;
         let mut span = tail.find(range.from);
         while let Some(found) = span
@@ -243,10 +246,10 @@ impl ReplicaCore {
             if first >= range.to {
                 break;
             }
-            if self.giving.owed_members.len() == OWED_MEMBERS_MAX {
-                return Err((first.max(range.from), (RepairReject::Limited, CROWDED_NS)));
+            if self.repairs.queued_members.len() == MEMBER_REPAIRS_QUEUED_MAX {
+                return Err((first.max(range.from), (RepairReject::Limited, BUSY_RETRY_NS)));
             }
-            self.giving.owed_members.push(Owed { span: found, first, to, token, at });
+            self.repairs.queued_members.push(Owed { span: found, first, to, token, at });
             *left -= 1;
             span = tail.after(found);
         }
@@ -255,7 +258,7 @@ impl ReplicaCore {
 
     /// A reader asks for `range`, which it may have: its frames are owed from now on, at most `left` of them.
     /// Otherwise why not, and from which seq on.
-    pub(super) fn owe<M: TailMemory>(
+    pub(super) fn enqueue<M: TailMemory>(
         &mut self,
         tail: &Tail<M>,
         request: UnicastRequest,
@@ -263,14 +266,14 @@ impl ReplicaCore {
         left: &mut usize,
     ) -> Result<(), (Seq, RefusedRange)> {
         let (now, who) = (request.now, key(request.from));
-        self.giving.of_epoch(tail.end().epoch);
-        self.giving.requesters.on_stream(now, tail.grown_bytes());
+        self.repairs.of_epoch(tail.end().epoch);
+        self.repairs.requesters.on_stream(now, tail.grown_bytes());
         let leads = self.role == Role::Leader;
-        let others_next = if leads { self.others_next(now) } else { 0 };
+        let others_next = if leads { self.members_next(now) } else { 0 };
         if leads {
-            let referred_at = self.giving.requesters.referred_at(now, who);
+            let referred_at = self.repairs.requesters.referred_at(now, who);
             if refers(now, referred_at, others_next, range) {
-                self.giving.requesters.on_referred(now, who);
+                self.repairs.requesters.on_referred(now, who);
                 self.counters.add(Counter::NacksReferred, 1);
                 return Err((range.from, (RepairReject::Referred, 0)));
             }
@@ -285,18 +288,20 @@ impl ReplicaCore {
             if first >= range.to {
                 break;
             }
-            let crowded = self.giving.owed.len() == OWED_MAX;
-            match self.giving.given.on_asked(now, who, first) {
+            let crowded = self.repairs.queued.len() == REPAIRS_QUEUED_MAX;
+            match self.repairs.history.on_request(now, who, first) {
                 RepairDecision::Ignored => self.counters.add(Counter::NacksIgnored, 1),
-                RepairDecision::At(_) if crowded => return Err((first, (RepairReject::Limited, CROWDED_NS))),
+                RepairDecision::At(_) if crowded => {
+                    return Err((first, (RepairReject::Limited, BUSY_RETRY_NS)));
+                }
                 RepairDecision::At(at) => {
                     let bytes = frame.bytes.len() as u64;
                     let bytes =
                         if leads { led_cost(bytes, frame.header.next_seq(), others_next) } else { bytes };
-                    let afforded = self.giving.requesters.afford(now, who, bytes);
+                    let afforded = self.repairs.requesters.charge(now, who, bytes);
                     afforded.map_err(|refused| (first.max(range.from), refused))?;
                     let UnicastRequest { from: to, token, .. } = request;
-                    self.giving.owed.push(Owed { span: found, first, to, token, at });
+                    self.repairs.queued.push(Owed { span: found, first, to, token, at });
                 }
             }
             *left -= 1;
@@ -309,7 +314,7 @@ impl ReplicaCore {
     pub(super) fn on_limited(&mut self, why: RepairReject) {
         if why != RepairReject::Referred {
             self.counters.add(Counter::NacksLimited, 1);
-            self.counters.set(Counter::RequestersDropped, self.giving.requesters.dropped());
+            self.counters.set(Counter::RequestersDropped, self.repairs.requesters.dropped());
         }
     }
 }

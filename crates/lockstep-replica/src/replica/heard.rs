@@ -12,7 +12,7 @@ use std::hash::{Hash, Hasher};
 struct PendingSubmission {
     at: usize,
     len: usize,
-    heard_at: Nanos,
+    received_at: Nanos,
 }
 
 /// See the module. Two are equal if they keep the same datagrams, wherever in memory.
@@ -20,7 +20,7 @@ struct PendingSubmission {
 pub(super) struct PendingSubmissions {
     memory: Vec<u8>,
     /// Oldest first.
-    kept: VecDeque<PendingSubmission>,
+    submissions: VecDeque<PendingSubmission>,
     /// Where the next one goes.
     next_at: usize,
     /// With which log, oldest and newest it was last judged, ...
@@ -47,21 +47,21 @@ impl Eq for PendingSubmissions {}
 
 impl Hash for PendingSubmissions {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.kept.len().hash(state);
+        self.submissions.len().hash(state);
         self.all().for_each(|kept| kept.hash(state));
     }
 }
 
 impl PendingSubmissions {
     fn all(&self) -> impl Iterator<Item = (Nanos, &[u8])> {
-        self.kept.iter().map(|kept| (kept.heard_at, self.bytes(kept)))
+        self.submissions.iter().map(|kept| (kept.received_at, self.bytes(kept)))
     }
 
     /// Room for datagrams of `bytes` in all.
     pub(super) fn new(bytes: usize) -> Self {
         Self {
             memory: touched(bytes),
-            kept: VecDeque::with_capacity(most(bytes)),
+            submissions: VecDeque::with_capacity(most(bytes)),
             next_at: 0,
             judged: (0, PendingSubmission::default(), PendingSubmission::default()),
             waits_since: None,
@@ -70,13 +70,14 @@ impl PendingSubmissions {
 
     /// Holds always. Panics with the rule that is broken.
     pub(super) fn invariants(&self) {
-        let (count, bytes) = (self.kept.len(), self.kept.iter().map(|kept| kept.len).sum::<usize>());
+        let (count, bytes) =
+            (self.submissions.len(), self.submissions.iter().map(|kept| kept.len).sum::<usize>());
         let room = self.memory.len();
         assert!(
             count <= most(room) && bytes <= room,
             "{count} datagrams of {bytes} bytes are kept in {room}"
         );
-        let mut places: Vec<_> = self.kept.iter().map(|kept| (kept.at, kept.at + kept.len)).collect();
+        let mut places: Vec<_> = self.submissions.iter().map(|kept| (kept.at, kept.at + kept.len)).collect();
         places.sort_unstable();
         let apart = places.windows(2).all(|pair| pair[0].1 <= pair[1].0);
         assert!(
@@ -86,7 +87,7 @@ impl PendingSubmissions {
     }
 
     /// Keeps a datagram; the oldest make room.
-    pub(super) fn keep(&mut self, datagram: &[u8], now: Nanos) {
+    pub(super) fn push(&mut self, datagram: &[u8], now: Nanos) {
         let len = datagram.len();
         if len > self.memory.len() || most(self.memory.len()) == 0 {
             return;
@@ -97,44 +98,54 @@ impl PendingSubmissions {
         let is_overwritten = |kept: &PendingSubmission| {
             if at < next_at { kept.at >= next_at || kept.at < end } else { (next_at..end).contains(&kept.at) }
         };
-        while self.kept.front().is_some_and(is_overwritten) && !planted(Mutation::HeardOverwritten) {
-            self.kept.pop_front();
+        while self.submissions.front().is_some_and(is_overwritten) && !planted(Mutation::HeardOverwritten) {
+            self.submissions.pop_front();
         }
         // Never by the queue's capacity: a copy of it has another.
-        if self.kept.len() == most(self.memory.len()) {
-            self.kept.pop_front();
+        if self.submissions.len() == most(self.memory.len()) {
+            self.submissions.pop_front();
         }
         self.memory[at..at + len].copy_from_slice(datagram);
-        self.kept.push_back(PendingSubmission { at, len, heard_at: now });
+        self.submissions.push_back(PendingSubmission { at, len, received_at: now });
         self.next_at = at + len;
     }
 
     /// Forgets the oldest for as long as all that they carry has its place or never will. `log_next` is where
     /// the log ends, of which `publishers` is a function. Returns since when something has waited that could
     /// be stamped now: the oldest, or one of the newest where the oldest waits for what came later.
-    pub(super) fn settle(&mut self, log_next: Seq, cluster: u64, publishers: &Publishers) -> Option<Nanos> {
-        while let Some(&oldest) = self.kept.front() {
-            let newest = self.kept.back().copied().unwrap_or_default();
+    pub(super) fn drop_committed(
+        &mut self,
+        log_next: Seq,
+        cluster: u64,
+        publishers: &Publishers,
+    ) -> Option<Nanos> {
+        while let Some(&oldest) = self.submissions.front() {
+            let newest = self.submissions.back().copied().unwrap_or_default();
             let same_log = self.judged.0 == log_next;
             if self.judged == (log_next, oldest, newest) || same_log && self.waits_since.is_some() {
                 return self.waits_since;
             }
-            let (keep, now) = self.waits(&oldest, cluster, publishers);
+            let (keep, now) = self.has_deliverable(&oldest, cluster, publishers);
             if keep {
-                let newer = self.kept.iter().rev().take(NEWEST);
-                let waiting = |kept: &&PendingSubmission| self.waits(kept, cluster, publishers).1;
+                let newer = self.submissions.iter().rev().take(NEWEST);
+                let waiting = |kept: &&PendingSubmission| self.has_deliverable(kept, cluster, publishers).1;
                 let found = if now { Some(oldest) } else { newer.copied().find(|kept| waiting(&kept)) };
-                self.waits_since = found.map(|kept| kept.heard_at);
+                self.waits_since = found.map(|kept| kept.received_at);
                 self.judged = (log_next, oldest, newest);
                 return self.waits_since;
             }
-            self.kept.pop_front();
+            self.submissions.pop_front();
         }
         None
     }
 
     /// Whether something in it may still be stamped, and whether it could be now.
-    fn waits(&self, kept: &PendingSubmission, cluster: u64, publishers: &Publishers) -> (bool, bool) {
+    fn has_deliverable(
+        &self,
+        kept: &PendingSubmission,
+        cluster: u64,
+        publishers: &Publishers,
+    ) -> (bool, bool) {
         let Ok(Datagram::Submission(_, entries)) = Datagram::decode(self.bytes(kept), cluster) else {
             return (false, false);
         };
@@ -165,19 +176,19 @@ impl PendingSubmissions {
 
     /// Whether what is kept takes half of the room: none of it is overwritten before.
     pub(super) fn is_half_full(&self) -> bool {
-        let oldest = self.kept.front().map_or(self.next_at, |kept| kept.at);
+        let oldest = self.submissions.front().map_or(self.next_at, |kept| kept.at);
         let bytes = if oldest < self.next_at {
             self.next_at - oldest
         } else {
             self.memory.len() - oldest + self.next_at
         };
-        !self.kept.is_empty()
-            && (bytes >= self.memory.len() / 2 || self.kept.len() >= most(self.memory.len()) / 2)
+        !self.submissions.is_empty()
+            && (bytes >= self.memory.len() / 2 || self.submissions.len() >= most(self.memory.len()) / 2)
     }
 
     /// The `index`th from the oldest.
     pub(super) fn get(&self, index: usize) -> Option<&[u8]> {
-        self.kept.get(index).map(|kept| self.bytes(kept))
+        self.submissions.get(index).map(|kept| self.bytes(kept))
     }
 
     /// Forgets copies: for an explorer, to whom a datagram heard twice is one.
@@ -186,14 +197,14 @@ impl PendingSubmissions {
         self.clear();
         for (index, (at, bytes)) in all.iter().enumerate() {
             if !all[..index].iter().any(|(_, before)| before == bytes) {
-                self.keep(bytes, *at);
+                self.push(bytes, *at);
             }
         }
     }
 
     /// Forgets all.
     pub(super) fn clear(&mut self) {
-        self.kept.clear();
+        self.submissions.clear();
         self.next_at = 0;
         self.judged = (0, PendingSubmission::default(), PendingSubmission::default());
     }

@@ -24,7 +24,7 @@ impl ReplicaCore {
     #[inline]
     pub(super) fn check_group(&mut self, header: &Header) -> Result<(), Reject> {
         if header.history == self.rx.history() {
-            self.looked |= header.identity() != self.identity();
+            self.own_history_seen |= header.identity() != self.identity();
             return Ok(());
         }
         self.check_other_group(header)
@@ -35,20 +35,20 @@ impl ReplicaCore {
         let have = self.rx.history();
         let judged = self.rx.check_history(header);
         match judged {
-            Ok(()) => self.looked |= header.identity() != self.identity(),
-            Err(Reject::History { seen }) if !self.looked && seen != 0 => {
-                let is_former = self.rx.tell_former(header, &mut self.events);
+            Ok(()) => self.own_history_seen |= header.identity() != self.identity(),
+            Err(Reject::History { seen }) if !self.own_history_seen && seen != 0 => {
+                let is_former = self.rx.report_ancestor(header, &mut self.events);
                 let is_led = header.kind == Kind::Heartbeat as u8 && self.led == Epoch::NONE;
                 match is_former {
                     _ if self.role == Role::Leader => {}
                     // One datagram is enough: a founder that waits for more leads beside the former group by then,
                     // and one that stopped for an old datagram is started again.
-                    true if is_led => self.stop_for_foreign(have, seen),
-                    false if self.has_vote() => self.on_foreign(have, seen),
+                    true if is_led => self.stop_for_foreign_history(have, seen),
+                    false if self.has_vote() => self.on_foreign_history(have, seen),
                     _ => {}
                 }
             }
-            Err(_) => _ = self.rx.tell_former(header, &mut self.events),
+            Err(_) => _ = self.rx.report_ancestor(header, &mut self.events),
         }
         judged
     }
@@ -84,12 +84,12 @@ impl ReplicaCore {
     ) -> Result<(), Reject> {
         let Some((lineage, succession)) = self.rx.take_succession() else { return Err(reject) };
         let (left, goes_on) = match succession {
-            LineageCheck::GoesOn { left } => (left, self.may_go_over(tail, frame)),
-            LineageCheck::Ahead { left } | LineageCheck::Parted { left } => (left, false),
-            LineageCheck::Stranger => {
+            LineageCheck::Continues { left } => (left, self.may_switch_history(tail, frame)),
+            LineageCheck::Ahead { left } | LineageCheck::Diverged { left } => (left, false),
+            LineageCheck::Unrelated => {
                 // The answer to our own question, and nobody of our history was heard before: we are out of place.
-                if !self.looked && self.role != Role::Leader {
-                    self.stop_for_foreign(self.rx.history(), lineage.history());
+                if !self.own_history_seen && self.role != Role::Leader {
+                    self.stop_for_foreign_history(self.rx.history(), lineage.history());
                 }
                 return Err(reject);
             }
@@ -100,14 +100,14 @@ impl ReplicaCore {
             self.stopped = true;
             return Err(reject);
         }
-        self.go_over(lineage, left);
+        self.switch_history(lineage, left);
         Ok(())
     }
 
     /// S12 (who was left behind): a member of the former history stops. What it holds above the founding may have been
     /// acknowledged, and its word counts for nothing in the new history. Who has no vote goes on, if the new history's
     /// epochs are above its own: rounds go on above everything that the founder had seen.
-    fn may_go_over<M: TailMemory>(&self, tail: &Tail<M>, frame: &FrameView<'_>) -> bool {
+    fn may_switch_history<M: TailMemory>(&self, tail: &Tail<M>, frame: &FrameView<'_>) -> bool {
         let epoch = frame.header.epoch();
         let member = self.has_vote() && self.role != Role::Blank;
         (!member || planted(Mutation::MemberGoesOver))
@@ -117,21 +117,21 @@ impl ReplicaCore {
 
     /// We go on in the history that was founded on ours. The start of its epoch, which is learned next, says what of
     /// our log is its own.
-    fn go_over(&mut self, lineage: Lineage, left: Ancestor) {
+    fn switch_history(&mut self, lineage: Lineage, left: Ancestor) {
         self.rx.go_over(lineage, left);
         self.log.abandon();
-        self.pursued = Epoch::NONE;
-        self.looked = true;
-        (self.beaten, self.beat_number) = ((Epoch::NONE, 0), 0);
+        self.reconciling_epoch = Epoch::NONE;
+        self.own_history_seen = true;
+        (self.heartbeat_seen, self.heartbeat_number) = ((Epoch::NONE, 0), 0);
         self.acked = (Epoch::NONE, 0);
     }
 
     /// The log's history has become another one, or is known for the first time: the journal takes note.
     #[inline]
-    pub(super) fn tell_history(&mut self) {
+    pub(super) fn report_history(&mut self) {
         let history = self.log.lineage.history();
-        if history != self.history_told && history != 0 {
-            self.history_told = history;
+        if history != self.history_reported && history != 0 {
+            self.history_reported = history;
             self.events.push(ReplicaEvent::History { history });
         }
     }

@@ -33,7 +33,7 @@ impl ReplicaCore {
     /// Whether publishers are to be told something.
     #[inline]
     pub(super) fn has_notices(&self) -> bool {
-        !self.hold.is_empty() || self.shares.has_news() || !self.opens_refused.is_empty()
+        !self.hold.is_empty() || self.shares.has_throttled() || !self.opens_refused.is_empty()
     }
 
     /// An open finds no room in the table of publishers: whoever opens is told. Who finds no room among those that are to
@@ -50,7 +50,7 @@ impl ReplicaCore {
     }
 
     /// Once a beat of a leader: how full its table of publishers is.
-    pub(super) fn look_at_publishers(&mut self, now: Nanos) {
+    pub(super) fn check_publisher_table(&mut self, now: Nanos) {
         let (used, max) = (self.log.publishers.used(), self.log.publishers.publishers_max());
         self.counters.set(Counter::Publishers, u64::from(used));
         let full = u64::from(used) * 100 >= u64::from(max) * FULL_PERCENT;
@@ -63,14 +63,14 @@ impl ReplicaCore {
     /// Tells publishers whose open finds no room, which of their numbers are missing, and whose share is used up: once a
     /// turn at the most, and not more often than the heartbeat's first rung.
     #[cold]
-    pub(super) fn tell_publishers<M: TailMemory>(
+    pub(super) fn send_publisher_notices<M: TailMemory>(
         &mut self,
         net: &mut impl Net,
         tail: &Tail<M>,
         now: Nanos,
         wall: Nanos,
     ) {
-        let rung_ns = self.limits.beat.first_ns;
+        let rung_ns = self.limits.heartbeat.first_ns;
         self.notice_at = now + rung_ns;
         let mut rows = [NoticeRow::default(); NOTICE_ROWS_MAX];
         let publishers_max = self.log.publishers.publishers_max();
@@ -78,10 +78,10 @@ impl ReplicaCore {
         for [from, to] in self.opens_refused.drain(..) {
             let told = PublisherNotice::TableFull as u32;
             rows[count] =
-                NoticeRow { publisher: 0, incarnation: publishers_max, from, to, told, reserved: 0 };
+                NoticeRow { publisher: 0, incarnation: publishers_max, from, to, notice: told, reserved: 0 };
             count += 1;
         }
-        count += self.shares.tell(&mut rows[count..]);
+        count += self.shares.drain_throttled(&mut rows[count..]);
         // While nothing is taken there is no use in sending it again.
         if !self.refusing {
             let (publishers, shares) = (&self.log.publishers, &self.shares);
@@ -94,7 +94,7 @@ impl ReplicaCore {
         }
         if count > 0 {
             self.number += 1;
-            let header = self.header(Kind::Notice, wall, &tail.end());
+            let header = self.header(Kind::PublisherNotice, wall, &tail.end());
             let mut out = [0; SMALL_LEN_MAX];
             let length = write_notice(&mut out, header, &rows[..count]);
             send_small(net, Group::Control, &out[..length]);

@@ -26,11 +26,11 @@ impl<P: Ports> ReplicaEngine<P> {
         core.rx.invariants();
         core.hold.invariants();
         core.uncommitted.invariants();
-        core.giving.invariants();
-        core.heard.invariants();
+        core.repairs.invariants();
+        core.pending_submissions.invariants();
         core.losses.invariants();
         core.events.invariants();
-        let waiting = core.outgoing.len();
+        let waiting = core.outgoing_frames.len();
         assert!(waiting <= OUTGOING_MAX, "S1: {waiting} frames wait to be sent, at most {OUTGOING_MAX}");
         let promised = core.acceptor.promised();
         core.election.invariants(promised);
@@ -51,7 +51,7 @@ impl<P: Ports> ReplicaEngine<P> {
                 end.next,
             );
         } else {
-            assert!(core.outgoing.is_empty(), "S1: nothing waits to be sent where nobody leads");
+            assert!(core.outgoing_frames.is_empty(), "S1: nothing waits to be sent where nobody leads");
             assert!(core.hold.is_empty(), "S8: nothing is held back where nobody leads");
             assert!(core.handover.is_none(), "only who leads hands over");
         }

@@ -24,67 +24,67 @@ const ROUNDS_MIN: usize = 8;
 
 impl<P: Ports> ReplicaEngine<P> {
     /// One turn of a leader; `count` datagrams are lent.
-    pub(super) fn lead(&mut self, now: Nanos, wall: Nanos, count: usize, drained: bool) {
+    pub(super) fn poll_leader(&mut self, now: Nanos, wall: Nanos, count: usize, drained: bool) {
         let Self { net, tail, core, .. } = self;
-        if !core.has_begun(tail) && !core.begin_epoch(net, tail, now, wall) {
-            if !core.presence.has_looked() {
-                (0..count).for_each(|index| core.hear_presence(net.group_datagram(index)));
+        if !core.has_epoch_begun(tail) && !core.poll_epoch_start(net, tail, now, wall) {
+            if !core.presence.is_complete() {
+                (0..count).for_each(|index| core.on_identity_probe(net.group_datagram(index)));
             }
             return;
         }
-        let late = now > core.turned_at + core.limits.suspect.timeout_ns / 2;
-        core.looking |= late && !planted(Mutation::StalledLeaderSpeaks);
+        let late = now > core.turn_at + core.limits.failure_detector.timeout_ns / 2;
+        core.must_drain |= late && !planted(Mutation::StalledLeaderSpeaks);
         let rounds = (count >= ROUNDS_MIN)
             .then(|| IngressRounds::of(count, |index| submitter(net.group_datagram(index))))
             .flatten();
         for turn in 0..count {
             let index = rounds.as_ref().map_or(turn, |rounds| rounds.index(turn));
-            if let Err(reject) = core.lead_datagram(tail, now, wall, net.group_datagram(index)) {
+            if let Err(reject) = core.on_leader_datagram(tail, now, wall, net.group_datagram(index)) {
                 core.reject(reject);
             }
-            if core.outgoing.len() >= OUTGOING_SEND {
+            if core.outgoing_frames.len() >= OUTGOING_SEND {
                 core.send_frames(net, tail, now, &[]);
             }
         }
         if core.role != Role::Leader {
             return;
         }
-        if core.parted {
+        if core.diverged {
             let mut beat = [0; SMALL_LEN_MAX];
-            let length = core.write_beat(tail, wall, &mut beat);
+            let length = core.write_heartbeat(tail, wall, &mut beat);
             core.send_frames(net, tail, now, &beat[..length]);
             core.stopped = true;
             return;
         }
-        if core.looking {
+        if core.must_drain {
             // A stalled leader speaks once it has heard all that waited: perhaps it leads no more. Half of what is kept
             // for that is more than a socket holds: what came meanwhile is no reason to be silent.
-            core.looking = !drained && !core.heard.is_half_full();
-            if core.looking {
+            core.must_drain = !drained && !core.pending_submissions.is_half_full();
+            if core.must_drain {
                 return;
             }
-            core.stamp_heard(net, tail, now, wall);
+            core.stamp_pending_submissions(net, tail, now, wall);
         }
         core.close_frame(tail, false);
-        core.look_at_commit();
-        if core.unsettled {
-            core.stamp_settled(tail, wall);
+        core.poll_commit();
+        if core.uncommitted_change {
+            core.stamp_change_committed(tail, wall);
         }
         if core.has_notices() && now >= core.notice_at {
-            core.tell_publishers(net, tail, now, wall);
+            core.send_publisher_notices(net, tail, now, wall);
         }
         if core.limits.durability == Durability::Power {
-            core.ack_own(net, tail, now, wall);
+            core.acknowledge_own_log(net, tail, now, wall);
         }
-        if core.beat.due(now, !core.outgoing.is_empty()) {
-            core.look_after_epoch(net, tail, now, wall, drained);
+        if core.heartbeat_timer.due(now, !core.outgoing_frames.is_empty()) {
+            core.poll_epoch(net, tail, now, wall, drained);
             if core.role != Role::Leader {
                 return;
             }
             let mut beat = [0; SMALL_LEN_MAX];
-            let length = core.write_beat(tail, wall, &mut beat);
+            let length = core.write_heartbeat(tail, wall, &mut beat);
             core.send_frames(net, tail, now, &beat[..length]);
-        } else if let Some(last) = core.outgoing.last() {
+        } else if let Some(last) = core.outgoing_frames.last() {
             let len = last.len as usize;
             core.send_frames(net, tail, now, &[]);
             // The next frame is as long, probably.
@@ -96,7 +96,7 @@ impl<P: Ports> ReplicaEngine<P> {
 }
 
 impl ReplicaCore {
-    pub(super) fn lead_datagram<M: TailMemory>(
+    pub(super) fn on_leader_datagram<M: TailMemory>(
         &mut self,
         tail: &mut Tail<M>,
         now: Nanos,
@@ -110,7 +110,7 @@ impl ReplicaCore {
                 self.refusing = true;
             }
             // One that is stalled again and again would stamp nothing at all if it threw these away.
-            Datagram::Submission(..) if self.looking => self.heard.keep(bytes, now),
+            Datagram::Submission(..) if self.must_drain => self.pending_submissions.push(bytes, now),
             Datagram::Submission(header, mut entries) => {
                 self.check_history(header)?;
                 loop {
@@ -121,16 +121,16 @@ impl ReplicaCore {
             }
             Datagram::Ack(header, body) => {
                 self.check_group(header)?;
-                if !self.is_own(header, body.process_nonce) {
+                if !self.is_own_identity(header, body.process_nonce) {
                     self.rx.on_ack(header, &mut self.counters, &mut self.events);
-                    self.on_heard(tail, now, header);
-                    self.on_group_voice(now);
+                    self.on_submission(tail, now, header);
+                    self.on_multicast_received(now);
                 }
             }
             Datagram::Heartbeat(header, body) => {
                 self.check_group(header)?;
-                if !self.is_own(header, body.process_nonce) && !self.has_parted(header) {
-                    self.on_heard(tail, now, header);
+                if !self.is_own_identity(header, body.process_nonce) && !self.has_diverged(header) {
+                    self.on_submission(tail, now, header);
                 }
             }
             datagram => self.on_election(tail, now, &datagram)?,
@@ -139,13 +139,13 @@ impl ReplicaCore {
     }
 
     /// A replica speaks in an epoch: in ours, and it is heard; in a higher one, and ours is over.
-    pub(super) fn on_heard<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, header: &Header) {
+    pub(super) fn on_submission<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, header: &Header) {
         let Some(sequencer) = &self.sequencer else { return };
         match header.epoch().cmp(&sequencer.epoch()) {
             std::cmp::Ordering::Equal => {
                 if let Some(position) = self.log.membership.position(header.identity()) {
-                    self.quorum_heard |= 1 << position;
-                    self.member_heard[position] = now;
+                    self.quorum_contacts |= 1 << position;
+                    self.member_contact[position] = now;
                 }
             }
             // Whom nobody lists supersedes nobody; one whose members are all others' by now hears no quorum either.
@@ -160,7 +160,7 @@ impl ReplicaCore {
 
     /// Once a beat: a leader that has heard no quorum for long stops, and one that is to hand over does so
     /// when its successor holds everything.
-    fn look_after_epoch<M: TailMemory>(
+    fn poll_epoch<M: TailMemory>(
         &mut self,
         net: &mut impl Net,
         tail: &mut Tail<M>,
@@ -169,29 +169,29 @@ impl ReplicaCore {
         drained: bool,
     ) {
         let own = self.log.membership.position(self.identity()).map_or(0, |position| 1 << position);
-        if (self.quorum_heard | own).count_ones() as usize >= self.log.membership.quorum() {
-            self.quorum_heard = 0;
+        if (self.quorum_contacts | own).count_ones() as usize >= self.log.membership.quorum() {
+            self.quorum_contacts = 0;
             self.had_quorum = true;
             self.quorum.on_life(now);
         }
         // The first leader of a history may be started long before the others.
-        let suspected = self.quorum.look(now, drained) && !planted(Mutation::DeafLeaderStays);
+        let suspected = self.quorum.poll(now, drained) && !planted(Mutation::DeafLeaderStays);
         let patience = patience(self.quorum.timeout_ns(), self.log.uncommitted_epochs());
         if suspected && now >= self.won_at + patience && (self.had_quorum || self.led.round() > 1) {
-            self.say_step_down(net, tail, wall, None);
-            return self.step_down(tail, now, StepDownReason::Deaf);
+            self.send_step_down(net, tail, wall, None);
+            return self.step_down(tail, now, StepDownReason::NoQuorum);
         }
-        self.look_for_standbys(tail, now);
-        self.look_at_clock(tail, now, wall);
-        self.look_at_publishers(now);
-        self.look_for_members(now);
-        self.look_at_epochs();
+        self.check_exposure(tail, now);
+        self.check_clock(tail, now, wall);
+        self.check_publisher_table(now);
+        self.check_redundancy(now);
+        self.check_epochs();
         let Some(Handover { to, until }) = self.handover else { return };
         let end = tail.end();
         let any = planted(Mutation::HandoverToLaggard);
         let ready = self.successor(to).filter(|(_, acked)| *acked >= end.next || any);
-        if let Some((successor, _)) = ready.filter(|_| self.outgoing.is_empty()) {
-            self.say_step_down(net, tail, wall, Some(successor));
+        if let Some((successor, _)) = ready.filter(|_| self.outgoing_frames.is_empty()) {
+            self.send_step_down(net, tail, wall, Some(successor));
             self.step_down(tail, now, StepDownReason::Handover);
         } else if now >= until {
             // Nobody has caught up: we go on, unless we are to stop.
@@ -262,7 +262,7 @@ impl ReplicaCore {
             EntryKind::Message | EntryKind::Close | EntryKind::Day => {}
             EntryKind::Open => return self.submit_open(tail, wall, entry),
             EntryKind::Membership => return self.submit_change(tail, wall, entry),
-            EntryKind::Birth | EntryKind::EpochStart | EntryKind::Settled => {
+            EntryKind::Genesis | EntryKind::EpochStart | EntryKind::ChangeCommitted => {
                 return self.drop_one(Counter::SubmissionsDropped);
             }
         }
@@ -328,12 +328,12 @@ impl ReplicaCore {
             self.refuse();
             return None;
         }
-        self.put(tail, wall, stamp, payload)
+        self.append_entry(tail, wall, stamp, payload)
     }
 
     /// The same, whatever the window says.
     #[inline]
-    pub(super) fn put<M: TailMemory>(
+    pub(super) fn append_entry<M: TailMemory>(
         &mut self,
         tail: &mut Tail<M>,
         wall: Nanos,
@@ -358,7 +358,7 @@ impl ReplicaCore {
     #[cold]
     fn refuse(&mut self) {
         if !self.refusing && !self.refused {
-            self.beat.hasten();
+            self.heartbeat_timer.hasten();
         }
         self.refusing = true;
         self.counters.add(Counter::WindowFull, 1);
@@ -410,26 +410,31 @@ impl ReplicaCore {
     /// says that more of the batch follows; then it may be padded to the size of its burst.
     #[inline]
     pub(super) fn close_frame<M: TailMemory>(&mut self, tail: &mut Tail<M>, full: bool) {
-        self.close_telling(tail, full, self.commit_next());
+        self.close_and_report(tail, full, self.commit_next());
     }
 
     /// The same; its header tells that everything below `commit_next` is committed.
     #[inline]
-    pub(super) fn close_telling<M: TailMemory>(&mut self, tail: &mut Tail<M>, full: bool, commit_next: Seq) {
+    pub(super) fn close_and_report<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        full: bool,
+        commit_next: Seq,
+    ) {
         let Some(sequencer) = self.sequencer.as_mut().filter(|sequencer| !sequencer.is_drained()) else {
             return;
         };
         let frame_len_max = tail.frame_len_max();
-        let stride = self.outgoing.last().map_or(frame_len_max, |last| last.len as usize);
+        let stride = self.outgoing_frames.last().map_or(frame_len_max, |last| last.len as usize);
         let length = sequencer.open_len();
         let padded = (full && length <= stride && stride - length <= PADDING_MAX).then_some(stride);
         // The room was there when the frame was opened, and is its memory still.
         let Ok(memory) = tail.room() else { return };
         let header = sequencer.close(memory, commit_next, padded);
-        let span = tail.keep(&header);
-        sequencer.on_kept(tail.end());
+        let span = tail.pin(&header);
+        sequencer.on_logged(tail.end());
         self.uncommitted.on_closed(header.next_seq(), header.length);
-        self.outgoing.push(span);
+        self.outgoing_frames.push(span);
         self.on_journal_free(header.first_seq);
         self.rx.pass(tail.end());
         // The start of an epoch is not followed yet, and not counted by the epoch before: this replica may have led that
@@ -441,7 +446,7 @@ impl ReplicaCore {
 
     /// What lies below the commit is final: undone no more, and no part of the window.
     #[inline]
-    pub(super) fn look_at_commit(&mut self) {
+    pub(super) fn poll_commit(&mut self) {
         if self.commit_next() != self.commit_seen {
             self.on_commit_moved();
         }
@@ -456,7 +461,7 @@ impl ReplicaCore {
             before.needs_both(members) && (before.is_pair() || !planted(Mutation::SwapNotSettled))
         });
         self.log.on_commit(commit_next);
-        self.unsettled |= needed_both && self.log.change.is_none();
+        self.uncommitted_change |= needed_both && self.log.change.is_none();
     }
 
     /// Sends the frames that wait, and `last` behind them, in one call.
@@ -467,21 +472,21 @@ impl ReplicaCore {
         now: Nanos,
         last: &[u8],
     ) {
-        let waiting = self.outgoing.len();
-        if last.is_empty() && waiting > 0 && run_of_equal(tail, &self.outgoing) == waiting {
+        let waiting = self.outgoing_frames.len();
+        if last.is_empty() && waiting > 0 && run_of_equal(tail, &self.outgoing_frames) == waiting {
             // The rule: what a batch stamped is one burst, and the device takes it.
-            let burst = burst(tail, &self.outgoing);
+            let burst = burst(tail, &self.outgoing_frames);
             let bytes = burst.bytes.len() as u64;
             let taken = net.send_group(Group::Data, &[burst]);
             if taken == waiting {
-                self.outgoing.clear();
+                self.outgoing_frames.clear();
                 self.counters.add(Counter::FramesOut, taken as u64);
                 self.counters.add(Counter::BytesOut, bytes);
-                return self.beat.on_sent(now);
+                return self.heartbeat_timer.on_sent(now);
             }
             self.on_taken(now, waiting, taken, false);
         } else {
-            let (frames, taken) = offer_bursts(net, tail, &self.outgoing, last);
+            let (frames, taken) = offer_bursts(net, tail, &self.outgoing_frames, last);
             self.on_taken(now, frames, taken, !last.is_empty());
         }
     }
@@ -491,20 +496,25 @@ impl ReplicaCore {
     fn on_taken(&mut self, now: Nanos, frames: usize, taken: usize, beats: bool) {
         let offered = frames + usize::from(beats);
         let sent = taken.min(frames);
-        let bytes: u64 = self.outgoing[..sent].iter().map(|span| u64::from(span.len)).sum();
-        self.outgoing.drain(..sent);
+        let bytes: u64 = self.outgoing_frames[..sent].iter().map(|span| u64::from(span.len)).sum();
+        self.outgoing_frames.drain(..sent);
         self.counters.add(Counter::FramesOut, sent as u64);
         self.counters.add(Counter::BytesOut, bytes);
         self.counters.add(Counter::SendsShort, (offered - taken) as u64);
         if sent > 0 {
-            self.beat.on_sent(now);
+            self.heartbeat_timer.on_sent(now);
         }
         if beats && taken == offered {
             self.counters.add(Counter::HeartbeatsOut, 1);
         }
     }
 
-    pub(super) fn write_beat<M: TailMemory>(&mut self, tail: &Tail<M>, wall: Nanos, out: &mut [u8]) -> usize {
+    pub(super) fn write_heartbeat<M: TailMemory>(
+        &mut self,
+        tail: &Tail<M>,
+        wall: Nanos,
+        out: &mut [u8],
+    ) -> usize {
         self.number += 1;
         let commit_next = self.commit_next();
         let end = tail.end();
@@ -543,7 +553,13 @@ impl ReplicaCore {
     }
 
     /// In `power` the leader acknowledges like everybody, when flushed (S4).
-    fn ack_own<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, now: Nanos, wall: Nanos) {
+    fn acknowledge_own_log<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        now: Nanos,
+        wall: Nanos,
+    ) {
         let end = tail.end();
         let Some((epoch, next)) = self.acceptor.ack(&end, tail.durable_next(), end.epoch) else { return };
         if (epoch, next) <= self.acked {

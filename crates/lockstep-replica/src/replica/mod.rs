@@ -39,7 +39,7 @@ pub use invariants::Tables;
 use orders::{LastRejectedCommand, redundancy_patience};
 use own_log::ReplicaLog;
 use presence::ForeignHistory;
-use pulse::pulse_limits;
+use pulse::unicast_probe_limits;
 pub use recovered::Recovered;
 pub use replayed::{CatchUpPlan, CatchUpRequest};
 
@@ -79,7 +79,7 @@ pub struct ReplicaLimits {
     /// The receiver's; `me` is this replica's identity, the repairers are the other replicas.
     pub receiver: ReceiverLimits,
     /// When a leader beats.
-    pub beat: HeartbeatLimits,
+    pub heartbeat: HeartbeatLimits,
     /// How much may be stamped and not committed.
     pub window: Window,
     /// What an ack means.
@@ -93,21 +93,21 @@ pub struct ReplicaLimits {
     /// Drawn at each start of the process.
     pub process_nonce: u64,
     /// When the process began, by its own clock: of two processes of one identity the later one stops.
-    pub born: Nanos,
+    pub started_at: Nanos,
     /// For so long a process looks, at its start, whether another one of its identity lives, and has no vote; 0: not at
     /// all.
-    pub look_ns: Nanos,
+    pub identity_probe_ns: Nanos,
     /// Most frames that one request is answered with: more are asked for again.
     pub repairs_per_request: usize,
     /// What repairs to readers may cost.
     pub budget: BudgetLimits,
     /// When silence becomes a suspicion.
-    pub suspect: FailureDetectorLimits,
+    pub failure_detector: FailureDetectorLimits,
     /// An election's times.
     pub election: ElectionLimits,
     /// Bytes of submissions that a standby keeps, to stamp them when it takes over, and a leader that was stalled, while
     /// it looks whether it leads still: twice what may have waited in a socket.
-    pub heard_bytes: usize,
+    pub pending_submission_bytes: usize,
     /// Drawn at each start of the process: the secrets of its epochs' watchers follow from it.
     pub secret_seed: [u8; 32],
 }
@@ -153,24 +153,24 @@ pub struct ReplicaCore {
     log: ReplicaLog,
     hold: HoldBack,
     shares: Shares,
-    heard: PendingSubmissions,
-    suspect: FailureDetector,
+    pending_submissions: PendingSubmissions,
+    failure_detector: FailureDetector,
     election: Election,
     suspicion: Option<CurrentSuspicion>,
     /// The leader is missed, and that was told, since then.
     missed_since: Option<Nanos>,
     /// Whether the groups bring whom we listen for: a leader its standbys, everybody else the leader.
-    pulse: UnicastProbe,
-    owed: PendingReplies,
+    unicast_probe: UnicastProbe,
+    pending_replies: PendingReplies,
     /// Whether another process speaks under our identity.
     presence: IdentityProbe,
     /// Tokens that were drawn.
     tokens: u64,
     /// Another history that was heard before our own.
-    foreign: ForeignHistory,
+    foreign_history: ForeignHistory,
     refused_at: Nanos,
     /// The epoch that the log was last compared with.
-    pursued: Epoch,
+    reconciling_epoch: Epoch,
     /// What a candidate has fetched so far.
     fetched: (Epoch, Seq),
     /// What the promises that elected us called committed.
@@ -181,53 +181,54 @@ pub struct ReplicaCore {
     /// We are a witness: we keep no more than a ring, and serve candidates only.
     is_witness: bool,
     /// Where it stands while it is replayed to.
-    standstill: StallDetector,
+    stall_detector: StallDetector,
     /// We are an archiver: no membership makes us vote.
-    is_apart: bool,
+    is_archiver: bool,
     /// The candidacy that was told to wait for what no ring has any more.
-    waits_told: Epoch,
+    takeover_wait_reported: Epoch,
     /// What the leader's last heartbeats said: its ranking, whether it takes more, epoch and commit, number.
-    successors_heard: [u8; 8],
-    credit_heard: bool,
-    beaten: (Epoch, Seq),
-    beat_number: u64,
+    successors_announced: [u8; 8],
+    credit_announced: bool,
+    heartbeat_seen: (Epoch, Seq),
+    heartbeat_number: u64,
     /// When the leader's commit last moved or had nothing to do, and when our log last grew.
     moved_at: Nanos,
     advanced_at: Nanos,
     /// When our own journal did not take what was heard, or its device lagged, last.
-    hampered_at: Nanos,
+    device_blocked_at: Nanos,
     /// The leader stamps nothing of what we hear.
-    deaf: bool,
+    no_progress: bool,
     /// Leading: the members that were heard since the last quorum of them, and how long that is ago.
-    quorum_heard: u32,
+    quorum_contacts: u32,
     quorum: FailureDetector,
     /// It was heard once in the epoch that we lead.
     had_quorum: bool,
     /// Leading: when each member was last heard, by its place in the list; 0 for never.
-    member_heard: [Nanos; MEMBERS_MAX],
+    member_contact: [Nanos; MEMBERS_MAX],
     /// Leading: which members hold the log.
     redundancy: Redundancy,
     /// Leading: a change that needs both sides is committed, and the journal does not know it yet.
-    unsettled: bool,
+    uncommitted_change: bool,
     /// Leading: the last change of the membership that was not made.
-    denied: Option<LastRejectedCommand>,
+    rejected_command: Option<LastRejectedCommand>,
     /// Whom the operator declared dead; until its removal is stamped.
-    declared: Option<Identity>,
+    declared_dead: Option<Identity>,
     /// Leading: who was removed by that word. If it leads as well, two streams have begun.
-    buried: Option<Identity>,
+    removed_dead: Option<Identity>,
     /// It does: this is our last turn.
-    parted: bool,
+    diverged: bool,
     /// The greatest epoch that we accepted before we led, or promised to another.
     before_led: Epoch,
     /// The last turn; one that comes late looks before it speaks.
-    turned_at: Nanos,
+    turn_at: Nanos,
     /// When this turn began.
     polled_at: Nanos,
-    looking: bool,
+    /// A turn came late: all that waits is received before anything is sent.
+    must_drain: bool,
     /// Somebody else of our history was heard.
-    looked: bool,
+    own_history_seen: bool,
     /// The log's history, as it was told last.
-    history_told: u64,
+    history_reported: u64,
     handover: Option<Handover>,
     /// The last epoch that this process led, and since when.
     led: Epoch,
@@ -235,11 +236,11 @@ pub struct ReplicaCore {
     /// We led: the leader's frames are to be heard again.
     rejoins: bool,
     sequencer: Option<Sequencer>,
-    beat: HeartbeatTimer,
+    heartbeat_timer: HeartbeatTimer,
     uncommitted: Uncommitted,
     /// Leading: the commit up to which `uncommitted` and the log were told.
     commit_seen: Seq,
-    outgoing: Vec<RingSpan>,
+    outgoing_frames: Vec<RingSpan>,
     /// Submissions found the window or the journal full since the last heartbeat, ...
     refusing: bool,
     /// ... and had done so before it.
@@ -249,7 +250,7 @@ pub struct ReplicaCore {
     /// Opens that found the table of publishers full, by their nonces, until they are told.
     opens_refused: Vec<[u64; 2]>,
     /// What the leader's clock was when it last beat; whether the stream's time is far ahead of ours.
-    clock_heard: Nanos,
+    clock_announced: Nanos,
     clock_ahead: bool,
     /// The last ack that was said, and when.
     acked: (Epoch, Seq),
@@ -261,7 +262,7 @@ pub struct ReplicaCore {
     stopped: bool,
     /// What comes next found no room in the journal in this turn: nothing more is asked for.
     waits_for_room: bool,
-    giving: RepairQueue,
+    repairs: RepairQueue,
     /// What was counted.
     pub counters: Counters,
     /// What was missing, and why.
@@ -325,9 +326,9 @@ impl<P: Ports> ReplicaEngine<P> {
         }
         rx.raise_floor(acceptor.promised());
         let quorum = FailureDetectorLimits {
-            timeout_ns: DEAF_TIMEOUTS * limits.suspect.timeout_ns,
-            timeout_ns_max: DEAF_TIMEOUTS * limits.suspect.timeout_ns_max,
-            ..limits.suspect
+            timeout_ns: DEAF_TIMEOUTS * limits.failure_detector.timeout_ns,
+            timeout_ns_max: DEAF_TIMEOUTS * limits.failure_detector.timeout_ns_max,
+            ..limits.failure_detector
         };
         let mut election = Election::new(limits.election, identity);
         election.on_proven(acceptor.promised());
@@ -344,55 +345,55 @@ impl<P: Ports> ReplicaEngine<P> {
                 (recovered.start_frame, recovered.lineage),
                 &recovered.epochs,
             ),
-            heard: PendingSubmissions::new(limits.heard_bytes),
-            suspect: FailureDetector::new(limits.suspect),
+            pending_submissions: PendingSubmissions::new(limits.pending_submission_bytes),
+            failure_detector: FailureDetector::new(limits.failure_detector),
             election,
             suspicion: None,
             missed_since: None,
-            pulse: UnicastProbe::new(pulse_limits(&limits.suspect)),
-            owed: PendingReplies::default(),
+            unicast_probe: UnicastProbe::new(unicast_probe_limits(&limits.failure_detector)),
+            pending_replies: PendingReplies::default(),
             presence: IdentityProbe::new(
                 limits.process_nonce,
-                limits.born,
-                limits.suspect.timeout_ns / 2,
-                limits.look_ns,
+                limits.started_at,
+                limits.failure_detector.timeout_ns / 2,
+                limits.identity_probe_ns,
             ),
             tokens: 0,
-            foreign: ForeignHistory::default(),
+            foreign_history: ForeignHistory::default(),
             refused_at: 0,
-            pursued: Epoch::NONE,
+            reconciling_epoch: Epoch::NONE,
             fetched: (Epoch::NONE, 0),
             commit_won: 1,
             listed_by: (recovered.membership.seq, recovered.open_change.is_some()),
             may_lead: recovered.membership.may_lead(identity),
             is_witness: recovered.membership.is_witness(identity),
-            standstill: StallDetector::default(),
-            is_apart: false,
-            waits_told: Epoch::NONE,
-            successors_heard: [0; 8],
-            credit_heard: false,
-            beaten: (Epoch::NONE, 0),
-            beat_number: 0,
+            stall_detector: StallDetector::default(),
+            is_archiver: false,
+            takeover_wait_reported: Epoch::NONE,
+            successors_announced: [0; 8],
+            credit_announced: false,
+            heartbeat_seen: (Epoch::NONE, 0),
+            heartbeat_number: 0,
             moved_at: 0,
             advanced_at: 0,
-            hampered_at: 0,
-            deaf: false,
-            quorum_heard: 0,
+            device_blocked_at: 0,
+            no_progress: false,
+            quorum_contacts: 0,
             had_quorum: false,
             quorum: FailureDetector::new(quorum),
-            member_heard: [0; MEMBERS_MAX],
-            redundancy: Redundancy::new(redundancy_patience(&limits.suspect)),
-            unsettled: false,
-            denied: None,
-            declared: None,
-            buried: None,
-            parted: false,
+            member_contact: [0; MEMBERS_MAX],
+            redundancy: Redundancy::new(redundancy_patience(&limits.failure_detector)),
+            uncommitted_change: false,
+            rejected_command: None,
+            declared_dead: None,
+            removed_dead: None,
+            diverged: false,
             before_led: promised.max(end.epoch),
-            turned_at: 0,
+            turn_at: 0,
             polled_at: 0,
-            looking: false,
-            looked: false,
-            history_told: recovered.lineage.history(),
+            must_drain: false,
+            own_history_seen: false,
+            history_reported: recovered.lineage.history(),
             handover: None,
             led: Epoch::NONE,
             won_at: 0,
@@ -400,15 +401,15 @@ impl<P: Ports> ReplicaEngine<P> {
             shares: Shares::default(),
             hold: HoldBack::new(limits.hold_back, message_len_max),
             sequencer: None,
-            beat: HeartbeatTimer::new(limits.beat),
+            heartbeat_timer: HeartbeatTimer::new(limits.heartbeat),
             uncommitted: Uncommitted::new(limits.window.entries),
             commit_seen: 0,
-            outgoing: Vec::with_capacity(OUTGOING_MAX),
+            outgoing_frames: Vec::with_capacity(OUTGOING_MAX),
             refusing: false,
             refused: false,
             notice_at: 0,
             opens_refused: Vec::with_capacity(NOTICE_ROWS_MAX),
-            clock_heard: 0,
+            clock_announced: 0,
             clock_ahead: false,
             acked: (Epoch::NONE, 0),
             acked_at: 0,
@@ -418,7 +419,7 @@ impl<P: Ports> ReplicaEngine<P> {
             stopping: false,
             stopped: false,
             waits_for_room: false,
-            giving: RepairQueue::new(
+            repairs: RepairQueue::new(
                 limits.budget,
                 RepairHistoryLimits::of(limits.receiver.nack.guard_ns, limits.receiver.nack.retry_ns_min),
             ),
@@ -462,27 +463,27 @@ impl<P: Ports> ReplicaEngine<P> {
         self.core.turns += 1;
         self.core.polled_at = now;
         if self.core.turns == 1 {
-            self.core.look_at_durability();
+            self.core.check_durability();
         }
         self.core.losses.on_turn(now);
         let mut work = self.net.recv_groups();
         self.core.counters.add(Counter::DatagramsIn, work as u64);
         let drained = self.net.is_drained();
         if self.core.role == Role::Leader {
-            self.lead(now, wall, work, drained);
-            self.pay_debts(now, wall);
+            self.poll_leader(now, wall, work, drained);
+            self.flush_pending_replies(now, wall);
         } else {
-            self.stand(now, wall, work, drained);
+            self.poll_standby(now, wall, work, drained);
         }
-        if !self.core.presence.has_looked() {
-            self.look_for_others(now, wall, drained);
+        if !self.core.presence.is_complete() {
+            self.poll_identity_probe(now, wall, drained);
         }
-        self.look_for_pulse(now, wall, drained);
-        self.core.turned_at = now;
+        self.poll_unicast_probe(now, wall, drained);
+        self.core.turn_at = now;
         if self.core.turns.is_multiple_of(UNICAST_TURNS) || self.core.rx.is_waiting() {
-            work += self.serve(now, wall);
+            work += self.on_unicast(now, wall);
         } else {
-            self.give_owed(now);
+            self.flush_repairs(now);
         }
         self.core.gauge(&self.tail.end());
         work
@@ -524,8 +525,8 @@ impl<P: Ports> ReplicaEngine<P> {
     }
 
     /// Whether something waits to be sent: the node is to be called again soon.
-    pub fn is_restless(&self) -> bool {
-        !self.core.outgoing.is_empty() || self.core.giving.owes()
+    pub fn has_pending_work(&self) -> bool {
+        !self.core.outgoing_frames.is_empty() || self.core.repairs.has_queued()
     }
 
     /// When the node is to be called again at the latest, though no datagram comes: always later than its last turn.
@@ -533,14 +534,14 @@ impl<P: Ports> ReplicaEngine<P> {
         let core = &self.core;
         let due = match core.role {
             _ if core.stopped => Nanos::MAX,
-            Role::Leader if core.has_begun(&self.tail) => core.beat.next_deadline(),
+            Role::Leader if core.has_epoch_begun(&self.tail) => core.heartbeat_timer.next_deadline(),
             // The journal may have room by then, or the promise be on the device.
-            Role::Leader => core.next_beat(),
-            Role::Standby => core.next_look(),
-            Role::Blank => core.suspect.next_deadline(),
-            Role::Learner => core.pulse.next_deadline(),
+            Role::Leader => core.next_heartbeat(),
+            Role::Standby => core.next_poll(),
+            Role::Blank => core.failure_detector.next_deadline(),
+            Role::Learner => core.unicast_probe.next_deadline(),
         };
-        due.min(core.next_request()).min(core.presence.next_look()).max(core.turned_at + PAUSE_NS_MIN)
+        due.min(core.next_request()).min(core.presence.next_probe()).max(core.turn_at + PAUSE_NS_MIN)
     }
 
     /// Takes the replica apart: what survives its process is the tail.
@@ -566,23 +567,23 @@ impl ReplicaCore {
     }
 
     /// From now on nothing more is stamped: the node is about to stop, and hands over what it leads.
-    pub fn begin_drain(&mut self, now: Nanos) {
+    pub fn start_drain(&mut self, now: Nanos) {
         if !self.stopping {
             self.stopping = true;
-            self.begin_handover(now, None);
+            self.start_handover(now, None);
         }
     }
 
     /// The leader is to hand over to `to`, or to whoever holds most: it stops stamping, and says so once its
     /// successor holds everything. Returns whether it leads, and there is somebody else to do so.
-    pub fn begin_handover(&mut self, now: Nanos, to: Option<Identity>) -> bool {
+    pub fn start_handover(&mut self, now: Nanos, to: Option<Identity>) -> bool {
         let alone = self.log.membership.members().len() <= 1;
         if self.role != Role::Leader || to == Some(self.identity()) || alone && !self.stopping {
             return false;
         }
         self.draining = true;
         if self.log.membership.members().len() > 1 {
-            let until = now + HANDOVER_TIMEOUTS * self.limits.suspect.timeout_ns;
+            let until = now + HANDOVER_TIMEOUTS * self.limits.failure_detector.timeout_ns;
             let until = if planted(Mutation::HandoverForEver) { Nanos::MAX } else { until };
             self.handover = Some(Handover { to, until });
         }
@@ -614,24 +615,24 @@ impl ReplicaCore {
         self.stopped
     }
 
-    fn next_beat(&self) -> Nanos {
-        self.turned_at + self.limits.beat.beat_ns
+    fn next_heartbeat(&self) -> Nanos {
+        self.turn_at + self.limits.heartbeat.interval_ns
     }
 
     /// A standby watches its leader; one that may lead goes on with its candidacy.
-    fn next_look(&self) -> Nanos {
+    fn next_poll(&self) -> Nanos {
         let candidacy = self.election.next_deadline().filter(|_| self.may_lead);
-        self.suspect.next_deadline().min(candidacy.unwrap_or(Nanos::MAX))
+        self.failure_detector.next_deadline().min(candidacy.unwrap_or(Nanos::MAX))
     }
 
     /// When something that is missing is to be asked for, or the journal may have room for what waits.
     fn next_request(&self) -> Nanos {
         let asks = match self.role {
             Role::Leader => Nanos::MAX,
-            _ if self.waits_for_room => self.next_beat(),
+            _ if self.waits_for_room => self.next_heartbeat(),
             _ => self.rx.next_deadline(),
         };
-        if self.rx.has_ready() { asks.min(self.next_beat()) } else { asks }
+        if self.rx.has_ready() { asks.min(self.next_heartbeat()) } else { asks }
     }
 
     /// The only writer of the role.
@@ -645,7 +646,7 @@ impl ReplicaCore {
             self.conditions.forget(Condition::PublishersNearlyFull);
             self.conditions.forget(Condition::ReaderAhead);
         }
-        self.pulse = UnicastProbe::new(pulse_limits(&self.limits.suspect));
+        self.unicast_probe = UnicastProbe::new(unicast_probe_limits(&self.limits.failure_detector));
         self.events.push(ReplicaEvent::Role { from, to, epoch: end.epoch, seq: end.next });
     }
 

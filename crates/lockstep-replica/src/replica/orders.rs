@@ -19,19 +19,19 @@ use lockstep_core::proto::redundancy;
 use lockstep_core::proto::sequence::Stamp;
 use lockstep_core::proto::suspect::FailureDetectorLimits;
 use lockstep_wire::{
-    AGE_NEVER, CONDITIONS_TOLD_MAX, Change, CommandReject, Condition, ConditionRow, Entry, EntryKind, Epoch,
-    Header, Identity, Kind, LeaderLossReason, MEMBERS_MAX, MEMBERSHIP_LEN_MAX, MemberBody, MembershipView,
-    Nanos, Reject, StatusBody, StatusMember, write_membership, write_status,
+    AGE_NEVER, Change, CommandReject, Condition, ConditionRow, Entry, EntryKind, Epoch, Header, Identity,
+    Kind, LeaderLossReason, MEMBERS_MAX, MEMBERSHIP_LEN_MAX, MemberBody, MembershipView, Nanos, Reject,
+    STATUS_CONDITIONS_MAX, StatusBody, StatusMember, write_membership, write_status,
 };
 
 /// A member that is not heard for so many timeouts is away, ...
-const AWAY_TIMEOUTS: u64 = 16;
+const UNAVAILABLE_TIMEOUTS: u64 = 16;
 /// ... but not before this: a core that is shared keeps a thread waiting for some dozens of milliseconds.
-const AWAY_NS_MIN: Nanos = 250_000_000;
+const UNAVAILABLE_NS_MIN: Nanos = 250_000_000;
 
 /// How long a member may be silent, or behind, before it is called away.
 pub(super) fn redundancy_patience(suspect: &FailureDetectorLimits) -> Nanos {
-    (AWAY_TIMEOUTS * suspect.timeout_ns).max(AWAY_NS_MIN)
+    (UNAVAILABLE_TIMEOUTS * suspect.timeout_ns).max(UNAVAILABLE_NS_MIN)
 }
 
 /// A change that this leader did not make.
@@ -68,7 +68,9 @@ impl ReplicaCore {
             // A copy of an order that was carried out.
             Err(CommandReject::Stale)
                 if self.log.membership.lists(member.identity()) == (change != Change::Remove) => {}
-            Err(why) => self.denied = Some(LastRejectedCommand { member: member.identity(), why, at: wall }),
+            Err(why) => {
+                self.rejected_command = Some(LastRejectedCommand { member: member.identity(), why, at: wall })
+            }
         }
     }
 
@@ -95,14 +97,14 @@ impl ReplicaCore {
         let stamp =
             Stamp { kind: EntryKind::Membership, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
         self.close_frame(tail, false);
-        let Some(seq) = self.put(tail, wall, stamp, &payload[..length]) else { return false };
+        let Some(seq) = self.append_entry(tail, wall, stamp, &payload[..length]) else { return false };
         let after = Membership::collect(after.members().iter().copied(), seq);
         self.log.on_change(before, after);
         self.rx.commit.on_membership(seq, before, after);
         self.close_frame(tail, false);
         // Both go by places in the list.
-        self.quorum_heard = 0;
-        self.member_heard = [0; MEMBERS_MAX];
+        self.quorum_contacts = 0;
+        self.member_contact = [0; MEMBERS_MAX];
         self.redundancy.restart(self.polled_at);
         true
     }
@@ -110,16 +112,25 @@ impl ReplicaCore {
     /// MEMBER-2, MEMBER-3: a change that needs both sides takes a quorum of both until it is known to be committed. Who is
     /// left may be started anew, and knows what its journal knows: so the journal is told, by an entry behind the change.
     #[cold]
-    pub(super) fn stamp_settled<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos) {
-        let stamp =
-            Stamp { kind: EntryKind::Settled, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
+    pub(super) fn stamp_change_committed<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos) {
+        let stamp = Stamp {
+            kind: EntryKind::ChangeCommitted,
+            flags: 0,
+            publisher: 0,
+            publisher_seq: 0,
+            destination: 0,
+        };
         // Without room it is stamped at a later turn.
-        self.unsettled = self.put(tail, wall, stamp, &[]).is_none();
+        self.uncommitted_change = self.append_entry(tail, wall, stamp, &[]).is_none();
         self.close_frame(tail, false);
     }
 
     /// Hands over to `to`, or to whoever holds most. In words why not.
-    pub(super) fn order_handover(&mut self, now: Nanos, to: Option<Identity>) -> Result<(), CommandReject> {
+    pub(super) fn on_handover_command(
+        &mut self,
+        now: Nanos,
+        to: Option<Identity>,
+    ) -> Result<(), CommandReject> {
         if self.role != Role::Leader {
             return Err(CommandReject::NotLeader);
         }
@@ -140,22 +151,22 @@ impl ReplicaCore {
         if !members.members().iter().any(|member| member.identity() != me && !member.is_witness()) {
             return Err(CommandReject::LastMember);
         }
-        self.begin_handover(now, to);
+        self.start_handover(now, to);
         Ok(())
     }
 
     /// The other of two members is dead, by the operator's word: from now on that word stands for its grant
     /// and its promise here, and then for its acks of our start and of its removal. In words why not.
-    pub(super) fn order_death(&mut self, dead: Identity) -> Result<(), CommandReject> {
-        if self.declared != Some(dead) {
-            self.judge_word(dead)?;
-            self.declared = Some(dead);
+    pub(super) fn on_declare_dead_command(&mut self, dead: Identity) -> Result<(), CommandReject> {
+        if self.declared_dead != Some(dead) {
+            self.check_declare_dead(dead)?;
+            self.declared_dead = Some(dead);
         }
         Ok(())
     }
 
     /// Whether the operator may be believed that `dead` is dead, as things stand now.
-    fn judge_word(&self, dead: Identity) -> Result<(), CommandReject> {
+    fn check_declare_dead(&self, dead: Identity) -> Result<(), CommandReject> {
         let me = self.identity();
         let committed = self.log.change.map_or(self.log.membership, |(_, before)| before);
         // We stopped after we had stamped its removal: the same word again is the way on.
@@ -166,17 +177,17 @@ impl ReplicaCore {
             has_change: self.log.change.is_some() && !(is_same && self.log.membership.lists(me)),
             // An incomplete journal does not start as a member (S9).
             is_complete: self.role == Role::Standby || self.role == Role::Leader,
-            hears_other: self.role == Role::Leader || self.election.is_calm(),
+            other_is_alive: self.role == Role::Leader || self.election.is_calm(),
         };
         judge_death(&survivor, dead).map(|_| ())
     }
 
     /// What the operator's word is worth in an election: nothing any more, once a leader is heard again or the
     /// members are others than those two. There a promise in its name would be one of a quorum without it.
-    pub(super) fn vote_for_the_dead(&mut self) {
-        let Some(by) = self.declared else { return };
-        if self.judge_word(by).is_err() {
-            self.declared = None;
+    pub(super) fn count_declared_dead(&mut self) {
+        let Some(by) = self.declared_dead else { return };
+        if self.check_declare_dead(by).is_err() {
+            self.declared_dead = None;
             return;
         }
         self.election.on_grant(by);
@@ -189,11 +200,11 @@ impl ReplicaCore {
     /// Right behind the epoch start, before anything else is stamped: the removal of whom the operator declared
     /// dead, the one change that waits for nothing, and its acks of both. They stand for nothing between the two.
     /// Returns whether that is done; the journal may have no room.
-    pub(super) fn bury<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos) -> bool {
-        let Some(dead) = self.declared else { return true };
+    pub(super) fn remove_declared_dead<M: TailMemory>(&mut self, tail: &mut Tail<M>, wall: Nanos) -> bool {
+        let Some(dead) = self.declared_dead else { return true };
         let (epoch, base) = (self.rx.follow.epoch(), self.rx.follow.base());
         self.rx.commit.on_ack(dead, epoch, base + 1);
-        self.look_at_commit();
+        self.poll_commit();
         let members = self.log.membership;
         if let Some(position) = members.position(dead) {
             let member = members.members()[position];
@@ -203,9 +214,9 @@ impl ReplicaCore {
             }
         }
         self.rx.commit.on_ack(dead, epoch, self.log.membership.seq + 1);
-        self.declared = None;
+        self.declared_dead = None;
         // If the dead one lives and was told the same of us, it leads too: we listen for it.
-        self.buried = Some(dead);
+        self.removed_dead = Some(dead);
         self.rejoins = true;
         true
     }
@@ -213,20 +224,21 @@ impl ReplicaCore {
     /// Two survivors were told of each other that the other is dead: there are two streams now, and nothing
     /// but stopping makes it one again. The operator keeps one of the journals.
     /// Returns whether it is so; the last beat of this node tells the other.
-    pub(super) fn has_parted(&mut self, header: &Header) -> bool {
+    pub(super) fn has_diverged(&mut self, header: &Header) -> bool {
         // One that only lives, cut off, is where it was: it follows us. The first epoch of a history asks nobody.
         let epoch = header.epoch();
-        let parted = self.buried == Some(header.identity()) && epoch > self.before_led && epoch.round() > 1;
-        if parted && !self.parted {
-            self.parted = true;
-            self.events.push(ReplicaEvent::Parted { other: header.epoch(), own: self.led });
+        let parted =
+            self.removed_dead == Some(header.identity()) && epoch > self.before_led && epoch.round() > 1;
+        if parted && !self.diverged {
+            self.diverged = true;
+            self.events.push(ReplicaEvent::DeclaredDeadBoth { other: header.epoch(), own: self.led });
         }
         parted
     }
 
     /// Whether a full standby holds what a witness may have dropped. Rings are of one size in a cluster: what has
     /// left ours has left that of the witness. Who has said nothing in our epoch is believed to end where it began.
-    pub(super) fn look_for_standbys<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos) {
+    pub(super) fn check_exposure<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos) {
         let members = self.log.membership;
         let has_witness = members.members().iter().any(|member| member.is_witness());
         let best = self.successor(None).map_or(0, |(_, acked)| acked.max(self.rx.follow.base()));
@@ -236,21 +248,23 @@ impl ReplicaCore {
     }
 
     /// Which members hold the log: the cluster commits on without a minority of them, and somebody must know.
-    pub(super) fn look_for_members(&mut self, now: Nanos) {
+    pub(super) fn check_redundancy(&mut self, now: Nanos) {
         let (me, members) = (self.identity(), self.log.membership);
         let listed = members.members().len();
-        let Self { redundancy, rx, member_heard, events, counters, .. } = self;
+        let Self { redundancy, rx, member_contact: member_heard, events, counters, .. } = self;
         let heard = |place: usize| redundancy::MemberContact {
             at: member_heard[place],
             acked_next: rx.commit.acked(place),
         };
         let mut changes = [None; MEMBERS_MAX];
         let mut count = 0;
-        let there = redundancy.look(now, (me, &members), rx.commit.commit_next(), heard, |change| {
+        let there = redundancy.poll(now, (me, &members), rx.commit.commit_next(), heard, |change| {
             changes[count] = Some(change);
             count += 1;
         });
-        for redundancy::AvailabilityChange { identity, away, lasted } in changes.into_iter().flatten() {
+        for redundancy::AvailabilityChange { identity, unavailable: away, lasted } in
+            changes.into_iter().flatten()
+        {
             counters.add(Counter::MembersAway, u64::from(away.is_some()));
             events.push(ReplicaEvent::Member {
                 identity,
@@ -295,11 +309,12 @@ impl ReplicaCore {
             membership_seq: self.log.membership.seq,
             suspected: suspected.map_or(0, |suspicion| suspicion.epoch.leader().packed()),
             suspected_age_ns: suspected.map_or(AGE_NEVER, |suspicion| now.saturating_sub(suspicion.at)),
-            denied_member: self.denied.map_or(0, |denial| denial.member.packed()),
-            denied_age_ns: self.denied.map_or(AGE_NEVER, |denial| wall.saturating_sub(denial.at)),
-            denied: self.denied.map_or(0, |denial| denial.why as u32),
+            rejected_member: self.rejected_command.map_or(0, |denial| denial.member.packed()),
+            rejected_age_ns: self.rejected_command.map_or(AGE_NEVER, |denial| wall.saturating_sub(denial.at)),
+            denied: self.rejected_command.map_or(0, |denial| denial.why as u32),
             role: self.role as u8,
-            suspicion: suspected.map_or(LeaderLossReason::None, |suspicion| said(suspicion.why)) as u8,
+            suspicion: suspected.map_or(LeaderLossReason::None, |suspicion| command_result(suspicion.why))
+                as u8,
             durability: (self.log.durability == Durability::Power) as u8,
             conditions: 0,
         };
@@ -307,7 +322,7 @@ impl ReplicaCore {
         let members = self.log.membership.members();
         for (position, (row, member)) in rows.iter_mut().zip(members).enumerate() {
             let own = member.identity() == self.identity();
-            let heard = if own { now } else { self.member_heard[position] };
+            let heard = if own { now } else { self.member_contact[position] };
             let acked = self.rx.commit.acked_by(member.identity());
             let acked_age_ns = if heard == 0 { AGE_NEVER } else { now.saturating_sub(heard) };
             let is_end = own && !planted(Mutation::StatusOwnAck);
@@ -315,19 +330,19 @@ impl ReplicaCore {
             *row = StatusMember { member: *member, acked_next, acked_age_ns };
         }
         self.number += 1;
-        let mut amiss = [ConditionRow::zeroed(); CONDITIONS_TOLD_MAX];
+        let mut amiss = [ConditionRow::zeroed(); STATUS_CONDITIONS_MAX];
         let told = self.conditions.rows(now, &mut amiss);
         let header = self.header(Kind::Status, wall, &tail.end());
         write_status(out, header, body, &rows[..members.len()], &amiss[..told])
     }
 }
 
-fn said(why: Why) -> LeaderLossReason {
+fn command_result(why: Why) -> LeaderLossReason {
     match why {
         Why::Silence => LeaderLossReason::Silence,
         Why::Down => LeaderLossReason::Down,
         Why::StepDown => LeaderLossReason::StepDown,
-        Why::Deaf => LeaderLossReason::Deaf,
+        Why::NoProgress => LeaderLossReason::NoProgress,
         Why::Refused => LeaderLossReason::Refused,
     }
 }

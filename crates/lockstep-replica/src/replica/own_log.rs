@@ -41,7 +41,7 @@ pub(super) enum StoreOutcome {
     /// It waits beside the log until its epoch's start is there as well.
     Staged,
     /// The log was exchanged from this seq on, and ends behind it.
-    Exchanged {
+    Replaced {
         /// The first seq that is another's now.
         from: Seq,
         /// Where the log ended before.
@@ -179,10 +179,10 @@ impl ReplicaLog {
             }
             self.publishers.on_entry(seq, &entry);
             match kind {
-                EntryKind::Birth => {
+                EntryKind::Genesis => {
                     self.epochs.push_back(EpochBase { epoch: frame.header.epoch, base: seq });
                     self.lineage = Lineage::of(frame.header.history);
-                    if let Some(membership) = Membership::of_birth(entry.payload) {
+                    if let Some(membership) = Membership::of_genesis(entry.payload) {
                         self.membership = membership;
                     }
                 }
@@ -289,11 +289,15 @@ impl ReplicaLog {
                 return Ok(StoreOutcome::Staged);
             }
         }
-        self.exchange(tail, from)
+        self.replace_suffix(tail, from)
     }
 
     /// S8: the tables go back to where the logs part, and run again over what is the log now.
-    fn exchange<M: TailMemory>(&mut self, tail: &mut Tail<M>, from: Seq) -> Result<StoreOutcome, LogRefusal> {
+    fn replace_suffix<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        from: Seq,
+    ) -> Result<StoreOutcome, LogRefusal> {
         let had = from >= tail.end().next || tail.find(from).is_some();
         let old = tail.end();
         let gone: Vec<EntryHeader> =
@@ -318,7 +322,7 @@ impl ReplicaLog {
         for frame in frames(tail, from) {
             self.on_frame(&frame);
         }
-        Ok(StoreOutcome::Exchanged { from, old })
+        Ok(StoreOutcome::Replaced { from, old })
     }
 }
 

@@ -14,17 +14,17 @@ use lockstep_wire::{Datagram, Epoch, Header, IdentityProbeBody, Nanos};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct ForeignHistory {
     history: u64,
-    beats: u32,
+    heartbeats: u32,
     at: Nanos,
 }
 
 /// So many beats in which another history speaks, and ours is silent: a group that lives, and no echo.
-const FOREIGN_BEATS: u32 = 16;
+const FOREIGN_HEARTBEATS: u32 = 16;
 
 impl<P: Ports> ReplicaEngine<P> {
     /// S12: a process that begins looks whether another one of its identity lives. What is due is said at once.
     #[cold]
-    pub(super) fn look_for_others(&mut self, now: Nanos, wall: Nanos, drained: bool) {
+    pub(super) fn poll_identity_probe(&mut self, now: Nanos, wall: Nanos, drained: bool) {
         let Self { net, tail, core, .. } = self;
         if core.stopped {
             return;
@@ -33,8 +33,8 @@ impl<P: Ports> ReplicaEngine<P> {
         let fresh = || token(&core.limits.secret_seed, tokens);
         if let Some(question) = core.presence.look(now, drained, fresh) {
             core.tokens = tokens;
-            core.owed.asks_presence = Some(question);
-            core.say_presence(net, tail, wall);
+            core.pending_replies.probe_due = Some(question);
+            core.send_identity_probe(net, tail, wall);
         }
     }
 }
@@ -42,60 +42,65 @@ impl<P: Ports> ReplicaEngine<P> {
 impl ReplicaCore {
     /// Another history speaks, and nobody of our own was heard. A node that goes on hearing it is out of place (S12).
     #[cold]
-    pub(super) fn on_foreign(&mut self, have: u64, seen: u64) {
+    pub(super) fn on_foreign_history(&mut self, have: u64, seen: u64) {
         let now = self.polled_at;
-        if self.foreign.history != seen {
-            self.foreign = ForeignHistory { history: seen, beats: 0, at: 0 };
+        if self.foreign_history.history != seen {
+            self.foreign_history = ForeignHistory { history: seen, heartbeats: 0, at: 0 };
         }
-        if self.foreign.beats == 0 || now >= self.foreign.at + self.limits.beat.beat_ns {
-            (self.foreign.beats, self.foreign.at) = (self.foreign.beats + 1, now);
+        if self.foreign_history.heartbeats == 0
+            || now >= self.foreign_history.at + self.limits.heartbeat.interval_ns
+        {
+            (self.foreign_history.heartbeats, self.foreign_history.at) =
+                (self.foreign_history.heartbeats + 1, now);
         }
-        if self.foreign.beats >= FOREIGN_BEATS {
-            self.stop_for_foreign(have, seen);
+        if self.foreign_history.heartbeats >= FOREIGN_HEARTBEATS {
+            self.stop_for_foreign_history(have, seen);
         }
     }
 
     /// S12: the group lives in another history than ours.
-    pub(super) fn stop_for_foreign(&mut self, have: u64, seen: u64) {
+    pub(super) fn stop_for_foreign_history(&mut self, have: u64, seen: u64) {
         self.events.push(ReplicaEvent::OtherHistory { have, seen });
         self.stopped = true;
     }
 
     /// Whether a datagram bears our own identity: our own, looped back or of a process before this one, or of another
     /// process that lives. It is used for nothing.
-    pub(super) fn is_own(&mut self, header: &Header, process_nonce: u64) -> bool {
+    pub(super) fn is_own_identity(&mut self, header: &Header, process_nonce: u64) -> bool {
         let own = header.identity() == self.identity();
         if own && process_nonce != self.limits.process_nonce {
-            self.on_stranger();
+            self.on_duplicate_identity();
         }
         own
     }
 
     #[cold]
-    fn on_stranger(&mut self) {
+    fn on_duplicate_identity(&mut self) {
         self.counters.add(Counter::StrangersIn, 1);
         if planted(Mutation::EchoIsImpostor) {
-            self.events.push(ReplicaEvent::Impostor { identity: self.identity() });
+            self.events.push(ReplicaEvent::DuplicateIdentityOlder { identity: self.identity() });
             self.stopped = true;
         }
         let (seed, tokens) = (&self.limits.secret_seed, self.tokens + 1);
-        if let Some(question) = self.presence.on_stranger(self.polled_at, || token(seed, tokens)) {
+        if let Some(question) = self.presence.on_foreign_nonce(self.polled_at, || token(seed, tokens)) {
             self.tokens = tokens;
-            self.owed.asks_presence = Some(question);
+            self.pending_replies.probe_due = Some(question);
         }
     }
 
     /// A leader that looks before it begins its epoch hears nothing but whether another process of its identity lives.
     #[cold]
-    pub(super) fn hear_presence(&mut self, bytes: &[u8]) {
-        if let Ok(Datagram::Presence(header, body)) = Datagram::decode(bytes, self.limits.receiver.cluster) {
+    pub(super) fn on_identity_probe(&mut self, bytes: &[u8]) {
+        if let Ok(Datagram::IdentityProbe(header, body)) =
+            Datagram::decode(bytes, self.limits.receiver.cluster)
+        {
             self.on_presence(header, &body);
         }
     }
 
     /// Whether it has looked for another process of its identity: before that it has no vote (S12).
-    pub fn has_looked(&self) -> bool {
-        self.presence.has_looked()
+    pub fn has_probed(&self) -> bool {
+        self.presence.is_complete()
     }
 
     /// Somebody under our identity asks whether we live, or answers that it does.
@@ -103,18 +108,20 @@ impl ReplicaCore {
         if header.identity() != self.identity() || said.process_nonce == self.limits.process_nonce {
             return;
         }
-        if said.asks() {
-            self.owed.answers_presence = Some(self.presence.answer(said));
-            return self.on_stranger();
+        if said.is_query() {
+            self.pending_replies.probe_reply_due = Some(self.presence.write_reply(said));
+            return self.on_duplicate_identity();
         }
         match self.presence.on_answer(self.polled_at, said) {
             DuplicateIdentity::Nothing => {}
             DuplicateIdentity::Earlier if planted(Mutation::TwinStays) => {}
             DuplicateIdentity::Earlier => {
-                self.events.push(ReplicaEvent::Impostor { identity: self.identity() });
+                self.events.push(ReplicaEvent::DuplicateIdentityOlder { identity: self.identity() });
                 self.stopped = true;
             }
-            DuplicateIdentity::Later => self.events.push(ReplicaEvent::Twin { identity: self.identity() }),
+            DuplicateIdentity::Later => {
+                self.events.push(ReplicaEvent::DuplicateIdentity { identity: self.identity() })
+            }
         }
     }
 }

@@ -10,39 +10,39 @@ use lockstep_core::engine::event::Role;
 use lockstep_core::engine::ports::Net;
 use lockstep_core::proto::pulse::UnicastProbeLimits;
 use lockstep_core::proto::suspect::FailureDetectorLimits;
-use lockstep_wire::{Condition, Identity, Kind, Nanos, QueryKind, SMALL_LEN_MAX, write_question};
+use lockstep_wire::{Condition, Identity, Kind, Nanos, QueryKind, SMALL_LEN_MAX, write_query};
 use std::net::SocketAddrV4;
 
 /// Groups that are silent for so many timeouts, while unicast is answered, are lost: some 60 ms by default.
 const MULTICAST_LOST_TIMEOUTS: u64 = 8;
 /// It is known within a second whatever the timeouts are, unless beats are that seldom: then after so many of them.
 const MULTICAST_LOST_NS_MAX: Nanos = 750_000_000;
-const MULTICAST_LOST_BEATS: u64 = 10;
+const MULTICAST_LOST_INTERVALS: u64 = 10;
 /// Long timeouts or not, who is missed is asked after a quarter of a second, or behind the next beat but one.
 const SILENCE_NS_MAX: Nanos = 250_000_000;
-const SILENT_BEATS: u64 = 2;
+const SILENT_INTERVALS: u64 = 2;
 
 /// Asked early enough for three answers before the silence is a suspicion; told when it has lasted a little.
-pub(super) fn pulse_limits(suspect: &FailureDetectorLimits) -> UnicastProbeLimits {
+pub(super) fn unicast_probe_limits(suspect: &FailureDetectorLimits) -> UnicastProbeLimits {
     UnicastProbeLimits {
-        silence_ns: (suspect.timeout_ns / 2).min(SILENCE_NS_MAX.max(SILENT_BEATS * suspect.beat_ns)),
+        silence_ns: (suspect.timeout_ns / 2).min(SILENCE_NS_MAX.max(SILENT_INTERVALS * suspect.beat_ns)),
         again_ns: suspect.beat_ns,
         lost_ns: (MULTICAST_LOST_TIMEOUTS * suspect.timeout_ns)
-            .min(MULTICAST_LOST_NS_MAX.max(MULTICAST_LOST_BEATS * suspect.beat_ns)),
+            .min(MULTICAST_LOST_NS_MAX.max(MULTICAST_LOST_INTERVALS * suspect.beat_ns)),
     }
 }
 
 impl<P: Ports> ReplicaEngine<P> {
     /// Asks those that no group brings, when it is time. `drained` says that no voice waits in the socket.
     #[inline]
-    pub(super) fn look_for_pulse(&mut self, now: Nanos, wall: Nanos, drained: bool) {
-        if drained && !self.core.stopped && self.core.pulse.poll(now) {
-            self.ask_for_pulse(now, wall);
+    pub(super) fn poll_unicast_probe(&mut self, now: Nanos, wall: Nanos, drained: bool) {
+        if drained && !self.core.stopped && self.core.unicast_probe.poll(now) {
+            self.send_unicast_probe(now, wall);
         }
     }
 
     #[cold]
-    fn ask_for_pulse(&mut self, now: Nanos, wall: Nanos) {
+    fn send_unicast_probe(&mut self, now: Nanos, wall: Nanos) {
         let Self { net, tail, core, .. } = self;
         let epoch = core.rx.follow.epoch();
         if epoch.round() == 0 {
@@ -59,12 +59,12 @@ impl<P: Ports> ReplicaEngine<P> {
             let Some(address) = member.address() else { continue };
             core.number += 1;
             let mut out = [0; SMALL_LEN_MAX];
-            let header = core.header(Kind::Question, wall, &tail.end());
-            let length = write_question(&mut out, header, 0, QueryKind::Pulse, "");
+            let header = core.header(Kind::Query, wall, &tail.end());
+            let length = write_query(&mut out, header, 0, QueryKind::Probe, "");
             net.send_unicast(address, [&out[..length], &[]]);
             core.counters.add(Counter::PulsesOut, 1);
         }
-        if core.pulse.finds_lost(now) {
+        if core.unicast_probe.detects_loss(now) {
             core.counters.add(Counter::MulticastLost, 1);
             core.set_condition(Condition::MulticastLost, true, now, (epoch.0, 0));
         }
@@ -74,8 +74,8 @@ impl<P: Ports> ReplicaEngine<P> {
 impl ReplicaCore {
     /// A group brought whom we listen for.
     #[inline]
-    pub(super) fn on_group_voice(&mut self, now: Nanos) {
-        self.pulse.on_group(now);
+    pub(super) fn on_multicast_received(&mut self, now: Nanos) {
+        self.unicast_probe.on_group(now);
         // A new role listens anew; what was lost before it is lost still.
         if self.conditions.holds(Condition::MulticastLost) {
             self.set_condition(Condition::MulticastLost, false, now, (self.rx.follow.epoch().0, 0));
@@ -83,7 +83,7 @@ impl ReplicaCore {
     }
 
     /// Somebody whom no group brings us asks whether we live: what the group should have brought it.
-    pub(super) fn answer_pulse<M: TailMemory>(
+    pub(super) fn on_unicast_probe<M: TailMemory>(
         &mut self,
         net: &mut impl Net,
         tail: &Tail<M>,
@@ -95,10 +95,10 @@ impl ReplicaCore {
             // Silenced, by unicast as well.
             _ if self.stopped => None,
             // One that looks before it speaks, or has not begun, says nothing by the group either.
-            Role::Leader if !self.looking && self.has_begun(tail) => {
+            Role::Leader if !self.must_drain && self.has_epoch_begun(tail) => {
                 // Who has no credit says so in the next beat of the group all the same.
                 let refusing = self.refusing;
-                let length = self.write_beat(tail, wall, &mut out);
+                let length = self.write_heartbeat(tail, wall, &mut out);
                 self.refusing = refusing;
                 Some(length)
             }

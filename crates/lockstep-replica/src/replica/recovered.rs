@@ -38,7 +38,7 @@ impl Recovered {
     }
 
     /// From a journal that was only looked at.
-    pub fn of_look(looked: &Inspection, publishers_max: u32) -> Self {
+    pub fn of_inspection(looked: &Inspection, publishers_max: u32) -> Self {
         let history = looked.superblock().history;
         Self::of(looked.checkpoint(), history, looked.end().next, publishers_max)
     }

@@ -38,17 +38,17 @@ impl<P: Ports> ReplicaEngine<P> {
     /// Whether a replay is to begin or to end. `supply` is that of the one under way, if there is one. While it gives,
     /// repairers are left alone, for the rest is young enough for them; if it is not, the next source is asked. A source
     /// that has not answered yet is waited for.
-    pub fn look_for_replay(&mut self, now: Nanos, supply: Option<SourceState>) -> CatchUpRequest {
+    pub fn poll_catch_up(&mut self, now: Nanos, supply: Option<SourceState>) -> CatchUpRequest {
         let core = &mut self.core;
         let next = core.rx.end().map_or(0, |end| end.next);
-        let stands_still = core.standstill.look(now, next, supply != Some(SourceState::AtEnd));
+        let stands_still = core.stall_detector.look(now, next, supply != Some(SourceState::AtEnd));
         if core.role == Role::Leader || core.stopped || core.rx.is_whole() {
             core.rx.set_replaying(false);
             return if supply.is_some() { CatchUpRequest::End } else { CatchUpRequest::GoOn };
         }
         let wanted = if supply.is_some() { stands_still } else { core.rx.needs_replay().is_some() };
         let Some((from, chain)) = core.rx.replay_from().filter(|_| wanted) else {
-            core.rx.set_replaying(supply == Some(SourceState::Gives));
+            core.rx.set_replaying(supply == Some(SourceState::Sending));
             return CatchUpRequest::GoOn;
         };
         core.counters.add(Counter::Replays, 1);
@@ -71,9 +71,9 @@ impl<P: Ports> ReplicaEngine<P> {
 
 impl ReplicaCore {
     /// This node is an archiver: it stores, repairs and replays, and never votes, whatever a membership says.
-    pub fn keep_apart(&mut self) {
-        self.is_apart = true;
-        self.look_at_durability();
+    pub fn become_archiver(&mut self) {
+        self.is_archiver = true;
+        self.check_durability();
     }
 
     fn on_replayed<M: TailMemory>(
@@ -86,13 +86,13 @@ impl ReplicaCore {
         if self.role == Role::Leader || self.stopped {
             return true;
         }
-        self.rx.on_replay_answered(history);
+        self.rx.on_replay_answer(history);
         if let Err(reject) = self.check_replayed(tail, frame, history) {
             self.reject(reject);
             return true;
         }
         self.rx.learn_start(frame, &mut self.counters, &mut self.events);
-        let may_place = self.pursue(tail, now);
+        let may_place = self.reconcile_log(tail, now);
         if self.stopped {
             return true;
         }

@@ -12,7 +12,7 @@ use lockstep_wire::{
 };
 
 impl ReplicaCore {
-    pub(super) fn say<M: TailMemory>(
+    pub(super) fn send_ballot<M: TailMemory>(
         &mut self,
         net: &mut impl Net,
         tail: &Tail<M>,
@@ -33,7 +33,7 @@ impl ReplicaCore {
     }
 
     /// The leader stops stamping and says who is to follow.
-    pub(super) fn say_step_down<M: TailMemory>(
+    pub(super) fn send_step_down<M: TailMemory>(
         &mut self,
         net: &mut impl Net,
         tail: &Tail<M>,
@@ -54,7 +54,7 @@ impl ReplicaCore {
 
     /// The notice that this leader's watcher is to send once the stamping thread is gone; 0 bytes while
     /// there is nothing to announce.
-    pub fn down_notice(&self, out: &mut [u8]) -> usize {
+    pub fn death_notice(&self, out: &mut [u8]) -> usize {
         let Some(sequencer) =
             self.sequencer.as_ref().filter(|_| self.rx.follow.epoch().leader() == self.identity())
         else {
@@ -67,7 +67,7 @@ impl ReplicaCore {
             epoch: epoch.0,
             sender: self.identity().replica,
             incarnation: self.identity().incarnation,
-            ..Header::new(Kind::Down)
+            ..Header::new(Kind::DeathNotice)
         };
         write_down(out, header, DeathNoticeBody { secret: suspect::secret(&self.limits.secret_seed, epoch) })
     }

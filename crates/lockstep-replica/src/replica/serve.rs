@@ -15,14 +15,14 @@ use lockstep_core::proto::repair::{RepairRange, grant};
 use lockstep_wire::{
     CommandReject, CommandResultBody, Condition, Datagram, Entry, FrameView, Header, Identity, Kind,
     LeaseBody, LeaseReply, Nanos, QueryBody, QueryKind, QueryReplyBody, Reject, RepairReject,
-    RepairRejectBody, SMALL_LEN_MAX, STATUS_LEN_MAX, SeqRange, repair_trailer, write_answer, write_lease,
-    write_reply, write_verdict,
+    RepairRejectBody, SMALL_LEN_MAX, STATUS_LEN_MAX, SeqRange, repair_trailer, write_command_result,
+    write_lease, write_repair_reject, write_reply,
 };
 use std::net::SocketAddrV4;
 
 impl<P: Ports> ReplicaEngine<P> {
     /// Looks at the unicast socket. Returns the datagrams found there.
-    pub(super) fn serve(&mut self, now: Nanos, wall: Nanos) -> usize {
+    pub(super) fn on_unicast(&mut self, now: Nanos, wall: Nanos) -> usize {
         let Self { net, tail, core, .. } = self;
         let count = net.recv_unicast();
         core.counters.add(Counter::UnicastIn, count as u64);
@@ -32,9 +32,9 @@ impl<P: Ports> ReplicaEngine<P> {
             }
         }
         if count > 0 && core.role != Role::Leader {
-            core.settle(tail, now);
+            core.apply_ready(tail, now);
         }
-        self.give_owed(now);
+        self.flush_repairs(now);
         count
     }
 }
@@ -62,33 +62,35 @@ impl ReplicaCore {
             Datagram::Frame(frame, trailer) if self.role != Role::Leader => {
                 self.on_frame(tail, now, &frame, trailer.as_ref())?;
             }
-            Datagram::Answer(header, body) if self.role != Role::Leader => self.on_answer(now, header, &body),
+            Datagram::RepairReject(header, body) if self.role != Role::Leader => {
+                self.on_answer(now, header, &body)
+            }
             // What a group should have brought: MCAST-1.
             Datagram::Heartbeat(header, body) if self.role != Role::Leader => {
                 self.check_group(header)?;
-                if !self.is_own(header, body.process_nonce) {
-                    self.on_beat(now, header, &body);
-                    self.pulse.on_answer();
+                if !self.is_own_identity(header, body.process_nonce) {
+                    self.on_heartbeat(now, header, &body);
+                    self.unicast_probe.on_answer();
                     self.stop_if_diverged();
                 }
             }
             Datagram::Ack(header, body) if self.role == Role::Leader => {
                 self.check_group(header)?;
-                if !self.is_own(header, body.process_nonce) {
+                if !self.is_own_identity(header, body.process_nonce) {
                     self.rx.on_ack(header, &mut self.counters, &mut self.events);
-                    self.on_heard(tail, now, header);
-                    self.pulse.on_answer();
+                    self.on_submission(tail, now, header);
+                    self.unicast_probe.on_answer();
                 }
             }
             // Of a publisher that no group brings us, nor us to it: MCAST-1.
-            Datagram::Submission(..) if self.role == Role::Leader && self.has_begun(tail) => {
-                let judged = self.lead_datagram(tail, now, wall, bytes);
+            Datagram::Submission(..) if self.role == Role::Leader && self.has_epoch_begun(tail) => {
+                let judged = self.on_leader_datagram(tail, now, wall, bytes);
                 self.close_frame(tail, false);
                 judged?;
             }
-            Datagram::Question(header, body, _) if body.topic == QueryKind::Pulse as u32 => {
-                self.look_at_reader(tail, header);
-                self.answer_pulse(net, tail, wall, from);
+            Datagram::Query(header, body, _) if body.topic == QueryKind::Probe as u32 => {
+                self.observe_reader(tail, header);
+                self.on_unicast_probe(net, tail, wall, from);
             }
             Datagram::Nack(header, body, ranges) => {
                 // They are lent by the device that the repairs are sent through: put aside.
@@ -114,25 +116,25 @@ impl ReplicaCore {
                 let length = write_lease(&mut out, self.header(Kind::Lease, wall, &tail.end()), body);
                 net.send_unicast(from, [&out[..length], &[]]);
             }
-            Datagram::Question(header, body, name) => {
-                self.look_at_reader(tail, header);
+            Datagram::Query(header, body, name) => {
+                self.observe_reader(tail, header);
                 let mut out = [0; STATUS_LEN_MAX];
                 let identity = name.parse::<Identity>().ok();
                 let length = match QueryKind::from_u32(body.topic) {
                     Some(QueryKind::Status) => self.write_status_to(tail, (now, wall), body.token, &mut out),
                     Some(QueryKind::Handover) => {
-                        let verdict = self.order_handover(now, identity);
-                        self.write_verdict_to(tail, wall, &body, verdict, &mut out)
+                        let verdict = self.on_handover_command(now, identity);
+                        self.write_command_result_to(tail, wall, &body, verdict, &mut out)
                     }
                     Some(QueryKind::DeclareDead) => {
-                        let verdict = self.order_death(identity.unwrap_or_default());
-                        self.write_verdict_to(tail, wall, &body, verdict, &mut out)
+                        let verdict = self.on_declare_dead_command(identity.unwrap_or_default());
+                        self.write_command_result_to(tail, wall, &body, verdict, &mut out)
                     }
                     Some(QueryKind::Publisher) if !self.knows_committed(tail) => {
                         self.counters.add(Counter::RepliesWithheld, 1);
                         return Ok(());
                     }
-                    _ => self.write_reply_to(tail, wall, &body, name, &mut out),
+                    _ => self.write_query_reply_to(tail, wall, &body, name, &mut out),
                 };
                 self.counters.add(Counter::QuestionsIn, 1);
                 net.send_unicast(from, [&out[..length], &[]]);
@@ -145,7 +147,7 @@ impl ReplicaCore {
     /// A reader that follows our own epoch says that it has read the committed stream up to `commit_next`. A leader holds
     /// everything that is committed: where its log ends before that, something final is gone, and the operator must
     /// know. A reader that follows a later epoch may well know more than a leader whose time is over.
-    fn look_at_reader<M: TailMemory>(&mut self, tail: &Tail<M>, header: &Header) {
+    fn observe_reader<M: TailMemory>(&mut self, tail: &Tail<M>, header: &Header) {
         let end = tail.end().next;
         let is_ours = header.history != 0 && header.history == self.rx.history();
         let is_present = header.epoch() == tail.end().epoch;
@@ -171,19 +173,26 @@ impl ReplicaCore {
             let reason = match FrameView::from_prefix(&self.log.start_frame) {
                 _ if !known => RepairReject::OtherHistory,
                 Ok(frame) if frame.header.epoch == header.epoch => {
-                    let sent = give(net, self.giver(), &holdings, request.from, request.token, &frame);
-                    return self.on_given(u64::from(sent));
+                    let sent =
+                        give(net, self.repair_trailer(), &holdings, request.from, request.token, &frame);
+                    return self.on_repaired(u64::from(sent));
                 }
                 _ if header.epoch() > holdings.end.epoch => RepairReject::Ahead,
                 _ => RepairReject::OtherEpoch,
             };
-            return self.answer(net, &holdings, request, SeqRange { from: 0, to: 0 }, (reason, 0));
+            return self.write_repair_reject(
+                net,
+                &holdings,
+                request,
+                SeqRange { from: 0, to: 0 },
+                (reason, 0),
+            );
         }
         let member = self.log.membership.lists(header.identity()) || self.is_candidate(header.identity());
         let last_to = ranges.iter().map(|range| range.to).max().unwrap_or(0);
         let mut left = self.limits.repairs_per_request;
         if member {
-            self.forget_owed(request.from, ranges);
+            self.drop_queued(request.from, ranges);
         }
         for &range in ranges {
             let granted = match grant(&holdings, header.epoch(), range) {
@@ -194,17 +203,17 @@ impl ReplicaCore {
             match granted {
                 Ok(range) => {
                     let owed = match member {
-                        true => self.owe_member(tail, request, range, &mut left),
-                        false => self.owe(tail, request, range, &mut left),
+                        true => self.enqueue_for_member(tail, request, range, &mut left),
+                        false => self.enqueue(tail, request, range, &mut left),
                     };
                     if let Err((from, (why, wait))) = owed {
                         // What is behind it would be refused as well: one answer for all of it.
                         self.on_limited(why);
                         let rest = SeqRange { from, to: last_to };
-                        return self.answer(net, &holdings, request, rest, (why, wait));
+                        return self.write_repair_reject(net, &holdings, request, rest, (why, wait));
                     }
                 }
-                Err(reason) => self.answer(net, &holdings, request, range, (reason, 0)),
+                Err(reason) => self.write_repair_reject(net, &holdings, request, range, (reason, 0)),
             }
         }
     }
@@ -237,13 +246,13 @@ impl ReplicaCore {
         if end.epoch != candidate.epoch() || range.from >= range.to {
             return;
         }
-        self.forget_owed(from, &[range]);
+        self.drop_queued(from, &[range]);
         let request = UnicastRequest { from, token: 0, now: 0, wall };
         // What finds no room is asked for.
-        let _ = self.owe_member(tail, request, range, &mut self.limits.repairs_per_request.clone());
+        let _ = self.enqueue_for_member(tail, request, range, &mut self.limits.repairs_per_request.clone());
     }
 
-    fn answer(
+    fn write_repair_reject(
         &mut self,
         net: &mut impl Net,
         holdings: &RepairRange,
@@ -260,12 +269,13 @@ impl ReplicaCore {
             retry_after_ns: retry_after_ns.try_into().unwrap_or(u32::MAX),
         };
         let mut out = [0; SMALL_LEN_MAX];
-        let length = write_answer(&mut out, self.header(Kind::Answer, request.wall, &holdings.end), body);
+        let length =
+            write_repair_reject(&mut out, self.header(Kind::RepairReject, request.wall, &holdings.end), body);
         net.send_unicast(request.from, [&out[..length], &[]]);
         self.counters.add(Counter::RefusalsOut, 1);
     }
 
-    fn write_verdict_to<M: TailMemory>(
+    fn write_command_result_to<M: TailMemory>(
         &mut self,
         tail: &Tail<M>,
         wall: Nanos,
@@ -275,8 +285,8 @@ impl ReplicaCore {
     ) -> usize {
         self.number += 1;
         let denied = verdict.err().map_or(0, |why| why as u32);
-        let body = CommandResultBody { token: asked.token, topic: asked.topic, denied };
-        write_verdict(out, self.header(Kind::Verdict, wall, &tail.end()), body)
+        let body = CommandResultBody { token: asked.token, topic: asked.topic, reject: denied };
+        write_command_result(out, self.header(Kind::CommandResult, wall, &tail.end()), body)
     }
 
     /// Whether what is committed of a publisher can be told: what is not lies in the ring, and is taken back from what the
@@ -288,7 +298,7 @@ impl ReplicaCore {
         commit_next >= end || read_to() >= end || planted(Mutation::ReplyFromHalfARing)
     }
 
-    fn write_reply_to<M: TailMemory>(
+    fn write_query_reply_to<M: TailMemory>(
         &mut self,
         tail: &Tail<M>,
         wall: Nanos,
@@ -316,7 +326,7 @@ impl ReplicaCore {
             body.nonce =
                 if state.closed && !planted(Mutation::ReplyKeepsNonce) { [0; 2] } else { state.nonce };
         }
-        write_reply(out, self.header(Kind::Reply, wall, &tail.end()), body)
+        write_reply(out, self.header(Kind::QueryReply, wall, &tail.end()), body)
     }
 }
 

@@ -21,24 +21,24 @@ use lockstep_wire::{
 
 impl<P: Ports> ReplicaEngine<P> {
     /// One turn of a node that does not lead; `count` datagrams are lent.
-    pub(super) fn stand(&mut self, now: Nanos, wall: Nanos, count: usize, drained: bool) {
+    pub(super) fn poll_standby(&mut self, now: Nanos, wall: Nanos, count: usize, drained: bool) {
         let Self { net, tail, core, .. } = self;
         let mut beaten = None;
-        core.look_at_journal(tail, now);
+        core.check_journal(tail, now);
         for index in 0..count {
-            match core.stand_datagram(tail, now, net.group_datagram(index)) {
+            match core.on_standby_datagram(tail, now, net.group_datagram(index)) {
                 Ok(beat) => beaten = beat.or(beaten),
                 Err(reject) => core.reject(reject),
             }
         }
         core.waits_for_room = false;
-        core.settle(tail, now);
-        core.look_at_clock(tail, now, wall);
+        core.apply_ready(tail, now);
+        core.check_clock(tail, now, wall);
         core.log.on_commit(core.rx.commit.commit_next());
-        core.find_role(&tail.end());
-        tail.keep_from(if core.is_witness { core.commit_next() } else { Seq::MAX });
+        core.assign_role(&tail.end());
+        tail.pin_from(if core.is_witness { core.commit_next() } else { Seq::MAX });
         core.ack(net, tail, now, wall, beaten);
-        self.elect(now, wall, drained);
+        self.poll_election(now, wall, drained);
         let Self { net, core, scratch, .. } = self;
         if !core.waits_for_room || planted(Mutation::AsksWithoutRoom) {
             let request =
@@ -54,7 +54,7 @@ impl<P: Ports> ReplicaEngine<P> {
 
 impl ReplicaCore {
     /// A datagram from the groups. Returns the leader's commit if it was a heartbeat.
-    fn stand_datagram<M: TailMemory>(
+    fn on_standby_datagram<M: TailMemory>(
         &mut self,
         tail: &mut Tail<M>,
         now: Nanos,
@@ -65,16 +65,16 @@ impl ReplicaCore {
                 if !self.is_own_repair(now, frame.header.first_seq, trailer.as_ref()) {
                     self.on_frame(tail, now, &frame, trailer.as_ref())?;
                     if trailer.is_none() && frame.header.epoch() == self.rx.follow.epoch() {
-                        self.on_group_voice(now);
+                        self.on_multicast_received(now);
                     }
                 }
             }
             Datagram::Heartbeat(header, body) => {
                 self.check_group(header)?;
-                if !self.is_own(header, body.process_nonce) {
-                    self.on_beat(now, header, &body);
+                if !self.is_own_identity(header, body.process_nonce) {
+                    self.on_heartbeat(now, header, &body);
                     if header.epoch() == self.rx.follow.epoch() {
-                        self.on_group_voice(now);
+                        self.on_multicast_received(now);
                     }
                     self.stop_if_diverged();
                     return Ok(Some(header.commit_next));
@@ -82,13 +82,13 @@ impl ReplicaCore {
             }
             Datagram::Submission(header, _) => {
                 if header.history == 0 || header.history == self.rx.history() {
-                    self.heard.keep(bytes, now);
+                    self.pending_submissions.push(bytes, now);
                 }
             }
             Datagram::Ack(header, body) => {
                 self.check_group(header)?;
-                if !self.is_own(header, body.process_nonce) {
-                    self.hear_round(now, header.epoch());
+                if !self.is_own_identity(header, body.process_nonce) {
+                    self.observe_round(now, header.epoch());
                     self.rx.on_ack(header, &mut self.counters, &mut self.events);
                 }
             }
@@ -99,30 +99,31 @@ impl ReplicaCore {
 
     /// A leader's heartbeat. A repeated one is no sign of life, and neither is one of a leader under whom
     /// nothing has moved for long although there is something to commit.
-    pub(super) fn on_beat(&mut self, now: Nanos, header: &Header, body: &HeartbeatBody) {
+    pub(super) fn on_heartbeat(&mut self, now: Nanos, header: &Header, body: &HeartbeatBody) {
         let epoch = header.epoch();
-        self.hear_round(now, epoch);
+        self.observe_round(now, epoch);
         if epoch < self.acceptor.promised() {
-            self.owe_refusal(epoch);
+            self.queue_refuse(epoch);
             return self.counters.add(Counter::FramesStale, 1);
         }
-        let moved = (epoch, header.commit_next) > self.beaten || header.commit_next >= header.first_seq;
+        let moved =
+            (epoch, header.commit_next) > self.heartbeat_seen || header.commit_next >= header.first_seq;
         if moved {
-            self.beaten = (epoch, header.commit_next);
+            self.heartbeat_seen = (epoch, header.commit_next);
             self.moved_at = now;
         }
         let wedged = self.is_stuck(now, self.moved_at, WEDGED_TIMEOUTS);
-        if header.number > self.beat_number || epoch > self.rx.follow.epoch() {
-            self.beat_number = header.number;
+        if header.number > self.heartbeat_number || epoch > self.rx.follow.epoch() {
+            self.heartbeat_number = header.number;
             if !wedged {
-                self.on_life(now, epoch);
+                self.on_leader_alive(now, epoch);
             }
         }
         if epoch == self.rx.follow.epoch() {
-            self.clock_heard = header.timestamp;
+            self.clock_announced = header.timestamp;
         }
-        self.successors_heard = body.successors;
-        self.credit_heard = body.credit_entries > 0 && body.shares_over == 0;
+        self.successors_announced = body.successors;
+        self.credit_announced = body.credit_entries > 0 && body.shares_over == 0;
         self.rx.on_heartbeat(header, &mut self.counters, &mut self.events);
         if epoch == self.rx.follow.epoch() {
             self.losses.on_seen(now, header.first_seq);
@@ -139,10 +140,10 @@ impl ReplicaCore {
     ) -> Result<(), Reject> {
         self.check_frame(tail, frame, trailer)?;
         let epoch = frame.header.epoch();
-        self.hear_round(now, epoch);
+        self.observe_round(now, epoch);
         let live = trailer.is_none();
         if live && self.acceptor.refuses(epoch) && epoch != self.rx.adopting {
-            self.owe_refusal(epoch);
+            self.queue_refuse(epoch);
             self.counters.add(Counter::FramesStale, 1);
             return Ok(());
         }
@@ -155,7 +156,7 @@ impl ReplicaCore {
         }
         // Before the frame is placed: an own log that parts from the new epoch's is no divergence.
         self.rx.learn_start(frame, &mut self.counters, &mut self.events);
-        let may_place = self.pursue(tail, now);
+        let may_place = self.reconcile_log(tail, now);
         if self.stopped {
             return Ok(());
         }
@@ -163,7 +164,7 @@ impl ReplicaCore {
             // The journal has no room to begin the exchange. What is placed behind a log that is to go would be a divergence.
             self.counters.add(Counter::FramesDropped, 1);
             if live && epoch >= self.acceptor.promised() {
-                self.on_life(now, epoch);
+                self.on_leader_alive(now, epoch);
             }
             return Ok(());
         }
@@ -174,14 +175,14 @@ impl ReplicaCore {
             self.losses.on_frame(now, header.first_seq, header.next_seq(), giver, epoch.leader());
         }
         if live && epoch >= self.acceptor.promised() && placement != Placement::Dropped {
-            self.on_life(now, epoch);
+            self.on_leader_alive(now, epoch);
         }
         if let Placement::Next(end) = placement
             && !self.store_next(tail, now, frame, end)
             && !self.rx.has_ready()
         {
             // It is stored when there is room, and nobody has to give it again.
-            self.wait_for_room(frame, end);
+            self.on_log_full(frame, end);
         }
         Ok(())
     }
@@ -196,7 +197,7 @@ impl ReplicaCore {
     ) -> bool {
         if self.rx.has_ready() {
             // Something before it waits for room in the journal.
-            return self.wait_for_room(frame, end);
+            return self.on_log_full(frame, end);
         }
         let admitted = self.is_admitted() || self.rx.commit.is_final(frame.header.next_seq());
         match self.log.store(&self.acceptor, admitted, tail, frame) {
@@ -215,8 +216,8 @@ impl ReplicaCore {
 
     /// The next frame, and what follows it of those that are kept, waits for room in the journal. Returns whether it found a
     /// place to wait.
-    fn wait_for_room(&mut self, frame: &FrameView<'_>, end: LogEnd) -> bool {
-        let kept = self.rx.keep(frame, end, &mut self.counters);
+    fn on_log_full(&mut self, frame: &FrameView<'_>, end: LogEnd) -> bool {
+        let kept = self.rx.buffer(frame, end, &mut self.counters);
         if kept {
             self.rx.extend(&mut self.counters);
         }
@@ -242,20 +243,26 @@ impl ReplicaCore {
     /// exchange begins (S7). Returns whether frames of that epoch's log may be placed: not while the journal has no
     /// room for the exchange.
     #[inline]
-    pub(super) fn pursue<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos) -> bool {
+    pub(super) fn reconcile_log<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos) -> bool {
         let followed = self.rx.follow.epoch();
-        let pursued = followed == self.pursued || followed <= tail.end().epoch || !self.is_admitted();
-        pursued || self.pursue_new(tail, now, followed)
+        let pursued =
+            followed == self.reconciling_epoch || followed <= tail.end().epoch || !self.is_admitted();
+        pursued || self.reconcile_with_epoch(tail, now, followed)
     }
 
     #[cold]
-    fn pursue_new<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos, followed: Epoch) -> bool {
+    fn reconcile_with_epoch<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        followed: Epoch,
+    ) -> bool {
         let commit_next = self.commit_next();
         let end = tail.end();
         let (cut, same_to) = match ReplicaLog::cut(tail, &self.rx.follow, commit_next) {
             Ok(None) => (end, end.next),
             Err(from) => {
-                self.events.push(ReplicaEvent::Cut { from, commit_next, epoch: followed });
+                self.events.push(ReplicaEvent::CommitContradicted { from, commit_next, epoch: followed });
                 self.stopped = true;
                 return false;
             }
@@ -270,7 +277,7 @@ impl ReplicaCore {
                     return false;
                 }
                 Err(_) => {
-                    self.events.push(ReplicaEvent::Cut { from, commit_next, epoch: followed });
+                    self.events.push(ReplicaEvent::CommitContradicted { from, commit_next, epoch: followed });
                     self.stopped = true;
                     return false;
                 }
@@ -279,8 +286,8 @@ impl ReplicaCore {
         if cut == end {
             self.log.abandon();
         }
-        self.pursued = followed;
-        self.look_at_durability();
+        self.reconciling_epoch = followed;
+        self.check_durability();
         self.rx.cut_to(cut, same_to);
         if followed >= self.acceptor.promised() {
             // Somebody has won: nothing below is followed, or promised, any more. Who holds nothing waits with
@@ -290,17 +297,17 @@ impl ReplicaCore {
             }
             self.election.on_started();
             self.missed_since = None;
-            self.suspect.restart(now);
+            self.failure_detector.restart(now);
             self.advanced_at = now;
             self.moved_at = now;
-            self.beat_number = 0;
+            self.heartbeat_number = 0;
         }
         true
     }
 
     /// Frames that were kept while something was missing follow as soon as it has come.
-    pub(super) fn settle<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos) {
-        self.pursue(tail, now);
+    pub(super) fn apply_ready<M: TailMemory>(&mut self, tail: &mut Tail<M>, now: Nanos) {
+        self.reconcile_log(tail, now);
         let admitted = self.is_admitted();
         while let Some(frame) = self.rx.front(Seq::MAX) {
             let admitted = admitted || self.rx.commit.is_final(frame.header.next_seq());
@@ -329,10 +336,10 @@ impl ReplicaCore {
         self.on_journal_free(next);
         self.advanced_at = now;
         let end = tail.end();
-        if let StoreOutcome::Exchanged { from, old } = stored {
+        if let StoreOutcome::Replaced { from, old } = stored {
             self.counters.add(Counter::Exchanges, 1);
             let (old_epoch, old_next) = (old.epoch, old.next);
-            self.events.push(ReplicaEvent::Exchanged { from, epoch: end.epoch, old_epoch, old_next });
+            self.events.push(ReplicaEvent::SuffixReplaced { from, epoch: end.epoch, old_epoch, old_next });
         }
         if stored != StoreOutcome::Staged {
             if let Some((seq, before)) = self.log.change {
@@ -342,8 +349,8 @@ impl ReplicaCore {
             // It is in the log now, and so is all that its epoch's log has before it (S6), whichever is followed.
             self.rx.commit.on_final(committed);
             let was_blank = self.role == Role::Blank;
-            self.tell_history();
-            self.find_role(&end);
+            self.report_history();
+            self.assign_role(&end);
             if was_blank {
                 self.promise(tail, self.rx.follow.epoch());
                 self.rx.raise_floor(self.acceptor.promised());
@@ -354,19 +361,19 @@ impl ReplicaCore {
     /// Where the membership at the log's end has changed: may we vote? Who joins may once that is in its
     /// log, who leaves until it is committed (MEMBER-1).
     #[inline]
-    pub(super) fn find_role(&mut self, end: &LogEnd) {
+    pub(super) fn assign_role(&mut self, end: &LogEnd) {
         let by = (self.log.membership.seq, self.log.change.is_some());
         if by != self.listed_by {
             self.listed_by = by;
-            self.find_new_role(end);
+            self.assign_new_role(end);
         }
     }
 
     #[cold]
-    fn find_new_role(&mut self, end: &LogEnd) {
+    fn assign_new_role(&mut self, end: &LogEnd) {
         let me = self.identity();
-        let listed = self.counts(me) && !self.is_apart;
-        self.may_lead = !self.is_apart && self.log.membership.may_lead(me);
+        let listed = self.counts(me) && !self.is_archiver;
+        self.may_lead = !self.is_archiver && self.log.membership.may_lead(me);
         self.is_witness = self.log.membership.is_witness(me);
         let others = self.log.membership;
         let stores = |member: &&MemberBody| member.identity() != me && !member.is_witness();
@@ -454,7 +461,7 @@ impl ReplicaCore {
             return None;
         }
         let end = tail.end();
-        let stored = match self.speaks_by() {
+        let stored = match self.ack_durability() {
             Durability::Process => end.next,
             Durability::Power => tail.durable_next(),
         };
@@ -465,7 +472,7 @@ impl ReplicaCore {
     }
 
     /// What an ack rests on.
-    pub(super) fn speaks_by(&self) -> Durability {
+    pub(super) fn ack_durability(&self) -> Durability {
         rests_on(self.limits.durability, self.rx.commit.durability())
     }
 
@@ -475,9 +482,9 @@ impl ReplicaCore {
     }
 
     /// A replica that is configured otherwise than the leader whom it follows is safe, and says so.
-    pub(super) fn look_at_durability(&mut self) {
+    pub(super) fn check_durability(&mut self) {
         let (own, epochs) = (self.limits.durability, self.rx.follow.durability);
-        let mixed = own != epochs && !self.is_apart && self.rx.follow.epoch().round() > 0;
+        let mixed = own != epochs && !self.is_archiver && self.rx.follow.epoch().round() > 0;
         self.set_condition(Condition::DurabilityMixed, mixed, self.polled_at, (own as u64, epochs as u64));
     }
 
@@ -509,24 +516,24 @@ impl ReplicaCore {
             && self.log.membership.is_witness(by)
             && self.election.ballot().is_some()
             && self.rx.adopting != Epoch::NONE
-            && self.waits_told != self.rx.adopting;
+            && self.takeover_wait_reported != self.rx.adopting;
         if waits {
-            self.waits_told = self.rx.adopting;
+            self.takeover_wait_reported = self.rx.adopting;
             let (from, oldest) = (body.range.from, body.oldest_seq);
             self.events.push(ReplicaEvent::TakeoverWaits { from, oldest, witness: by, holder });
         }
         if body.reason == RepairReject::Ahead as u32 {
             self.losses.on_ahead();
         }
-        self.rx.on_answer(now, header, body, &mut self.counters);
-        self.look_elsewhere(now, header);
+        self.rx.on_repair_reject(now, header, body, &mut self.counters);
+        self.try_other_epoch(now, header);
     }
 
     /// A node that holds nothing is refused for long: of the epoch that it follows, or waits for, those who have
     /// heard of it may all be gone. It follows the log of who answers, and nothing else for a while; then it
     /// looks again.
-    fn look_elsewhere(&mut self, now: Nanos, header: &Header) {
-        let long = BLANK_TIMEOUTS * self.suspect.timeout_ns();
+    fn try_other_epoch(&mut self, now: Nanos, header: &Header) {
+        let long = BLANK_TIMEOUTS * self.failure_detector.timeout_ns();
         let epoch = header.epoch();
         let tries = self.role == Role::Blank && epoch.round() > 0 && epoch >= self.acceptor.promised();
         if !tries || header.history != self.rx.history() || now < self.advanced_at + long {
@@ -535,7 +542,7 @@ impl ReplicaCore {
         self.advanced_at = now;
         if self.rx.adopting == Epoch::NONE && (epoch != self.rx.follow.epoch() || self.rx.awaits_start()) {
             self.rx.follow_only(epoch, header.first_seq);
-            self.pursued = Epoch::NONE;
+            self.reconciling_epoch = Epoch::NONE;
         } else {
             self.rx.raise_floor(self.acceptor.promised());
         }

@@ -58,7 +58,7 @@ impl Oracle {
     }
 
     /// BEAT-1: what a beat says of its leader's log.
-    pub(super) fn check_beat(
+    pub(super) fn check_heartbeat(
         &self,
         who: usize,
         voice: &ReplicaModel,
@@ -88,7 +88,7 @@ impl Oracle {
     }
 
     /// ELECT-1: a ballot that is spoken about is of the right one, and above what it is about.
-    pub(super) fn check_asked(
+    pub(super) fn check_query(
         &self,
         who: usize,
         voice: &ReplicaModel,
@@ -103,8 +103,8 @@ impl Oracle {
     }
 
     /// A question of a client: its reply is judged by it.
-    pub(super) fn on_question(&mut self, sent: &SentDatagram<'_>, token: u64, name: &str) {
-        let names = self.questions.entry((sent.from, token)).or_default();
+    pub(super) fn on_query(&mut self, sent: &SentDatagram<'_>, token: u64, name: &str) {
+        let names = self.queries.entry((sent.from, token)).or_default();
         if !names.iter().any(|known| known == name) {
             names.push(name.to_owned());
         }
@@ -122,7 +122,7 @@ impl Oracle {
         let (To::Unicast(to), true) = (sent.to, body.topic == QueryKind::Publisher as u32) else {
             return Ok(());
         };
-        let Some(names) = self.questions.get(&(to, body.token)) else {
+        let Some(names) = self.queries.get(&(to, body.token)) else {
             return broken("OPENS", who, "replies to", body, &"a question that nobody asked");
         };
         let cut = self.tree.cut(voice.tip, header.commit_next);
@@ -185,17 +185,17 @@ impl Oracle {
     }
 
     /// An operator's order is taken, or denied for a reason that is one.
-    pub(super) fn check_verdict(&self, who: usize, body: &CommandResultBody) -> Result<(), Violation> {
+    pub(super) fn check_command_result(&self, who: usize, body: &CommandResultBody) -> Result<(), Violation> {
         let topic = QueryKind::from_u32(body.topic);
         let is_order = matches!(topic, Some(QueryKind::Handover | QueryKind::DeclareDead));
-        if is_order && (body.denied == 0 || CommandReject::from_u32(body.denied).is_some()) {
+        if is_order && (body.reject == 0 || CommandReject::from_u32(body.reject).is_some()) {
             return Ok(());
         }
         broken("STATUS", who, "gives as its verdict", body, &topic)
     }
 
     /// REPAIR-1: what is refused was asked for, and the reason is so.
-    pub(super) fn check_answer(
+    pub(super) fn check_repair_reject(
         &self,
         who: usize,
         sent: &SentDatagram<'_>,
@@ -206,7 +206,7 @@ impl Oracle {
         let To::Unicast(to) = sent.to else {
             return broken("REPAIR-1", who, "refuses to a group", body, &next);
         };
-        let asked = self.asked_by(to, sent.from, body.token);
+        let asked = self.queried_by(to, sent.from, body.token);
         if asked.is_empty() {
             return broken("REPAIR-1", who, "refuses", body, &"what nobody asked for");
         }
@@ -235,7 +235,12 @@ impl Oracle {
     }
 
     /// What `to` asked for under this token; or the one who answers, whose own words may come back to it.
-    pub(super) fn asked_by(&self, to: SocketAddrV4, answers: SocketAddrV4, token: u64) -> Vec<(Epoch, bool)> {
+    pub(super) fn queried_by(
+        &self,
+        to: SocketAddrV4,
+        answers: SocketAddrV4,
+        token: u64,
+    ) -> Vec<(Epoch, bool)> {
         let asked = [to, answers].into_iter().filter_map(|asker| self.asked.get(&(asker, token)));
         asked.flatten().copied().collect()
     }
@@ -281,7 +286,7 @@ impl Oracle {
                 || other.promised > header.epoch()
                 || self.tree.next(other.acked) >= header.first_seq
         };
-        let other = self.voices.values().find(|other| other.identity == successor);
+        let other = self.replicas.values().find(|other| other.identity == successor);
         if self.forgotten.contains(&successor) || other.is_some_and(holds) {
             return Ok(());
         }
@@ -305,7 +310,7 @@ impl Oracle {
         let Some(stem) = self.stands_behind(voice, header) else { return Ok(()) };
         for row in rows {
             let line = stem.publisher(row.publisher);
-            let is_so = match PublisherNotice::from_u32(row.told) {
+            let is_so = match PublisherNotice::from_u32(row.notice) {
                 Some(PublisherNotice::Missing) => {
                     // Of a fenced process something may wait still.
                     let misses = |line: PublisherState| {
@@ -336,9 +341,10 @@ impl Oracle {
                 }
                 EntryKind::Open => publisher == 0 || number == 0,
                 EntryKind::Close | EntryKind::Day => publisher > 0 && number > 0,
-                EntryKind::Birth | EntryKind::EpochStart | EntryKind::Membership | EntryKind::Settled => {
-                    false
-                }
+                EntryKind::Genesis
+                | EntryKind::EpochStart
+                | EntryKind::Membership
+                | EntryKind::ChangeCommitted => false,
             };
             if !is_so {
                 return Err(format!(

@@ -17,7 +17,7 @@ pub(super) struct PublisherModel {
     open: VecDeque<MessageKey>,
     /// Told that these will never be stamped.
     doomed: BTreeSet<MessageKey>,
-    pub(super) told_next: Seq,
+    pub(super) delivered_next: Seq,
     /// It was told of a founding, or that it is ahead of one.
     pub(super) past: bool,
     /// It was told that something is committed which the history that was founded lacks.
@@ -83,7 +83,7 @@ impl Oracle {
     }
 
     /// A message has its place for ever.
-    pub fn on_fate_committed(
+    pub fn on_outcome_committed(
         &mut self,
         who: usize,
         publisher: PublisherId,
@@ -99,22 +99,22 @@ impl Oracle {
         };
         let former = self.founding.as_ref().filter(|_| !writer.past).map(Founded::former);
         let stands = |ghost: &ReferenceModel| ghost.message(seq) == Some(key);
-        if !stands(&self.ghost) && !former.is_some_and(stands) {
+        if !stands(&self.reference) && !former.is_some_and(stands) {
             return Err(format!(
                 "FATE: process {who} is told that {number} stands at {seq}; there stands {:?}, and everything below \
                  {} is committed",
-                self.ghost.message(seq),
+                self.reference.message(seq),
                 self.commit_next()
             ));
         }
-        writer.told_next = writer.told_next.max(seq + 1);
-        writer.misled |= !stands(&self.ghost);
+        writer.delivered_next = writer.delivered_next.max(seq + 1);
+        writer.misled |= !stands(&self.reference);
         self.coverage.count(Event::Messages);
         Ok(())
     }
 
     /// A message has a place; there must be a log in which it has it.
-    pub fn on_fate_stamped(&self, who: usize, number: PublisherSeq, seq: Seq) -> Result<(), Violation> {
+    pub fn on_stamped(&self, who: usize, number: PublisherSeq, seq: Seq) -> Result<(), Violation> {
         let Some(writer) = self.writers.get(&who) else { return Ok(()) };
         let key = writer.open.iter().find(|(_, open, _)| *open == number);
         let stands = self.tree.containing(seq).any(|node| {
@@ -127,7 +127,7 @@ impl Oracle {
     }
 
     /// Nothing from `number` on was or will be stamped.
-    pub fn on_fate_ended(&mut self, who: usize, number: PublisherSeq) -> Result<(), Violation> {
+    pub fn on_outcome_ended(&mut self, who: usize, number: PublisherSeq) -> Result<(), Violation> {
         let Some(writer) = self.writers.get_mut(&who) else { return Ok(()) };
         // Of a message in parts the first ones may have a place.
         if writer.open.front().is_some_and(|(_, oldest, _)| number > *oldest || number + PARTS <= *oldest) {
@@ -137,7 +137,7 @@ impl Oracle {
             ));
         }
         for key in std::mem::take(&mut writer.open) {
-            if self.ghost.messages_from(1).iter().any(|(_, stands)| *stands == key) {
+            if self.reference.messages_from(1).iter().any(|(_, stands)| *stands == key) {
                 return Err(format!(
                     "FATE: process {who} is told that {key:?} will never be stamped, but it is"
                 ));
@@ -149,7 +149,7 @@ impl Oracle {
     }
 
     /// Messages of a publisher's process that have no fate.
-    pub fn without_fate(&self, who: usize) -> usize {
+    pub fn without_outcome(&self, who: usize) -> usize {
         self.writers.get(&who).map_or(0, |writer| writer.open.len())
     }
 
@@ -209,7 +209,7 @@ impl Oracle {
         if reader.live {
             // Where it began shows in what it joins.
             let begun = match reader.delivery {
-                Delivery::Committed => self.ghost.begin_of(seq),
+                Delivery::Committed => self.reference.begin_of(seq),
                 Delivery::Stamped => {
                     let logs = self.tree.containing(seq).map(|node| self.tree.stem(node));
                     let here = logs.filter(|stem| stem.messages.contains(&(seq, key)));
@@ -227,7 +227,7 @@ impl Oracle {
             Delivery::Committed => {
                 let former = self.founding.as_ref().filter(|_| !reader.past).map(Founded::former);
                 let next = |ghost: &ReferenceModel| ghost.begun_from(after, from).next().copied();
-                let expected = next(&self.ghost);
+                let expected = next(&self.reference);
                 if expected != Some((seq, key)) && former.and_then(next) != Some((seq, key)) {
                     return Err(format!(
                         "AGREEMENT: subscriber {who} delivers {seq} {key:?} as committed; the next committed one is \
@@ -344,7 +344,7 @@ impl Oracle {
         reader.commit_next = commit_next;
         let ghost = match &self.founding {
             Some(founding) if is_former => founding.former(),
-            _ => &self.ghost,
+            _ => &self.reference,
         };
         ghost.check_claim(&self.tree, &format!("subscriber {who}"), commit_next, None)?;
         while let Some((seq, key)) = reader.delivered.get(reader.compared)
@@ -383,9 +383,9 @@ impl Oracle {
             // Nothing was stamped since it began, or it has not begun.
             return reader.ended || reader.commit_next >= self.commit_next();
         };
-        let joined = reader.delivered.iter().map(|(seq, _)| self.ghost.begin_of(*seq));
+        let joined = reader.delivered.iter().map(|(seq, _)| self.reference.begin_of(*seq));
         let from = joined.min().filter(|_| reader.live).map_or(from, |begun| begun.min(from));
-        let all = self.ghost.begun_from(from, from);
+        let all = self.reference.begun_from(from, from);
         reader.ended
             || match reader.delivery {
                 Delivery::Committed => all.last().is_none_or(|last| reader.delivered.last() == Some(last)),

@@ -76,8 +76,8 @@ impl Oracle {
             | SubscriberEvent::Membership { .. }
             | SubscriberEvent::Opened { .. }
             | SubscriberEvent::Closed { .. }
-            | SubscriberEvent::Alive { .. }
-            | SubscriberEvent::Passed { .. }
+            | SubscriberEvent::GatewayHeartbeat { .. }
+            | SubscriberEvent::Filtered { .. }
             | SubscriberEvent::Day { .. } => {
                 let Some((seq, fact)) = event.seq().zip(Fact::of_event(event)) else {
                     return broken("ORDER");
@@ -90,9 +90,9 @@ impl Oracle {
                 }
                 let delivery = self.readers.get(&who).map(|reader| reader.delivery());
                 let is_there = match delivery {
-                    Some(Delivery::Committed) => tree
-                        .telling(seq, fact, from)
-                        .any(|node| self.ghosts().any(|ghost| tree.begins_with(ghost.tip(), Some(node)))),
+                    Some(Delivery::Committed) => tree.telling(seq, fact, from).any(|node| {
+                        self.reference_models().any(|ghost| tree.begins_with(ghost.tip(), Some(node)))
+                    }),
                     _ => tree.telling(seq, fact, from).next().is_some(),
                 };
                 if !is_there {
@@ -106,7 +106,7 @@ impl Oracle {
                 ear.told = Some((from, seq + 1));
             }
             SubscriberEvent::Committed { next } => {
-                let is_committed = self.ghosts().any(|ghost| next <= tree.next(ghost.tip()));
+                let is_committed = self.reference_models().any(|ghost| next <= tree.next(ghost.tip()));
                 if next <= ear.committed || !is_committed {
                     return broken("S4");
                 }
@@ -155,10 +155,10 @@ impl Oracle {
                 }
             }
             // Longer messages than are published, and more at once.
-            SubscriberEvent::GivenUp { .. } => return broken("AGREEMENT"),
+            SubscriberEvent::PartsAbandoned { .. } => return broken("AGREEMENT"),
             // Judged by what was founded, if anything was: `founding`.
             SubscriberEvent::Founded { .. }
-            | SubscriberEvent::Forgotten { .. }
+            | SubscriberEvent::HistoryLost { .. }
             | SubscriberEvent::Ahead { .. }
             | SubscriberEvent::Diverged { .. } => {}
             unknown => unreachable!("the judge does not know {unknown:?}"),
@@ -196,7 +196,7 @@ impl Oracle {
             return Some("FATE");
         }
         let is_own = |publisher: PublisherId| own == Some(publisher);
-        let tips = || self.ghosts().map(ReferenceModel::tip);
+        let tips = || self.reference_models().map(ReferenceModel::tip);
         // The committed state of the name, in each history that the handle may live in.
         let states = || tips().filter_map(|tip| self.tree.publisher(tip, name));
         match event {
@@ -238,7 +238,7 @@ impl Oracle {
                 }
                 told.multicast_lost = lost;
             }
-            PublisherEvent::Throttled | PublisherEvent::Free => {
+            PublisherEvent::Throttled | PublisherEvent::Unthrottled => {
                 let begins = event == PublisherEvent::Throttled;
                 if begins == told.throttled {
                     return Some("WIN-1");
@@ -264,9 +264,9 @@ impl Oracle {
                     return Some("FATE");
                 }
             }
-            PublisherEvent::Lost => told.lost = true,
+            PublisherEvent::OutcomesUnknown => told.lost = true,
             // Judged by what was founded, if anything was: `founding`.
-            PublisherEvent::Founded { .. } | PublisherEvent::Forgotten { .. } => {}
+            PublisherEvent::Founded { .. } | PublisherEvent::HistoryLost { .. } => {}
             // No copies publish under a publisher's nonce.
             PublisherEvent::Diverged { .. } => return Some("FATE"),
             unknown => unreachable!("the judge does not know {unknown:?}"),
@@ -281,7 +281,7 @@ impl Oracle {
         event: &NodeEvent,
         may_differ: bool,
     ) -> Result<(), Violation> {
-        let Some(voice) = self.voices.get(&who).copied() else { return Ok(()) };
+        let Some(voice) = self.replicas.get(&who).copied() else { return Ok(()) };
         let is_founded = self.founding().is_some();
         let log = self.logs.entry(who).or_default();
         let broken = |rule: &str, log: &Log| {
@@ -331,7 +331,7 @@ impl Oracle {
                     return broken("CONDITIONS", log);
                 }
             }
-            NodeEvent::Exchanged { from, epoch, old_epoch, old_next } => {
+            NodeEvent::SuffixReplaced { from, epoch, old_epoch, old_next } => {
                 if epoch <= old_epoch || from > old_next {
                     return broken("S7", log);
                 }
@@ -347,36 +347,38 @@ impl Oracle {
                     return broken("GAP-1", log);
                 }
             }
-            NodeEvent::Missed { epoch, why } => {
+            NodeEvent::LeaderSuspected { epoch, why } => {
                 // Only the leader of this very epoch says that it stops, and only its watcher that it is dead.
                 let (rule, is_so) = match why {
                     Why::StepDown => ("STABILITY", self.stopped.contains(&epoch)),
                     Why::Down => ("SUSPECT-2", self.announced_dead.contains(&epoch)),
-                    Why::Silence | Why::Deaf | Why::Refused => ("SUSPECT-1", true),
+                    Why::Silence | Why::NoProgress | Why::Refused => ("SUSPECT-1", true),
                 };
                 if !is_so {
                     return broken(rule, log);
                 }
             }
-            NodeEvent::HeardAgain { .. } => {}
+            NodeEvent::LeaderReturned { .. } => {}
             // Why a replica stops is judged where it does, ...
-            NodeEvent::Cut { .. }
+            NodeEvent::CommitContradicted { .. }
             | NodeEvent::Overrun { .. }
-            | NodeEvent::Parted { .. }
-            | NodeEvent::Twin { .. } => {}
+            | NodeEvent::DeclaredDeadBoth { .. }
+            | NodeEvent::DuplicateIdentity { .. } => {}
             // ... and what comes in the network, which only delays and repeats, is what somebody has sent.
             NodeEvent::Rejected { .. } => {}
             NodeEvent::Diverged { .. } | NodeEvent::DivergentAck { .. } if may_differ => {}
             // A replica of the former history is judged where it stops: `founding`.
-            NodeEvent::OtherHistory { .. } | NodeEvent::FormerHistory { .. } | NodeEvent::Founded { .. }
+            NodeEvent::OtherHistory { .. }
+            | NodeEvent::AncestorHistory { .. }
+            | NodeEvent::Founded { .. }
                 if is_founded => {}
             NodeEvent::Diverged { .. }
             | NodeEvent::DivergentAck { .. }
             | NodeEvent::OtherHistory { .. }
-            | NodeEvent::FormerHistory { .. }
+            | NodeEvent::AncestorHistory { .. }
             | NodeEvent::Founded { .. }
             | NodeEvent::RoundRefused { .. }
-            | NodeEvent::Impostor { .. } => return broken("AGREEMENT", log),
+            | NodeEvent::DuplicateIdentityOlder { .. } => return broken("AGREEMENT", log),
         }
         Ok(())
     }

@@ -57,8 +57,8 @@ impl Oracle {
     }
 
     /// The committed prefix of each history that somebody may live in.
-    pub(super) fn ghosts(&self) -> impl Iterator<Item = &ReferenceModel> {
-        self.founding.iter().map(|founded| &founded.former).chain([&self.ghost])
+    pub(super) fn reference_models(&self) -> impl Iterator<Item = &ReferenceModel> {
+        self.founding.iter().map(|founded| &founded.former).chain([&self.reference])
     }
 
     /// Whether this history was left.
@@ -67,7 +67,7 @@ impl Oracle {
     }
 
     /// Whether the frame was stamped in a history that was left.
-    pub(super) fn is_former(&self, node: TreeNode) -> bool {
+    pub(super) fn is_ancestor(&self, node: TreeNode) -> bool {
         self.is_left(self.tree.stem(node).history)
     }
 
@@ -75,7 +75,7 @@ impl Oracle {
     pub fn check_longest(&self, all: &[LogEnd], chosen: &LogEnd) -> Result<(), Violation> {
         let holds = |end: &LogEnd| {
             let tip = self.known_end(end.next, end.chain);
-            tip.map(|tip| self.tree.next(self.tree.common(Some(tip), self.ghost.tip())))
+            tip.map(|tip| self.tree.next(self.tree.common(Some(tip), self.reference.tip())))
         };
         let Some(most) = holds(chosen) else {
             return Err(format!("RECOVER: a journal ends at {chosen:?}, and nobody stamped that"));
@@ -98,7 +98,7 @@ impl Oracle {
                 said.history, said.end
             ));
         };
-        let loses = !self.tree.begins_with(Some(tip), self.ghost.tip());
+        let loses = !self.tree.begins_with(Some(tip), self.reference.tip());
         if loses && said.says_all {
             return Err(format!(
                 "RECOVER: the look said that nothing is missing behind {}, and all below {} was committed",
@@ -111,9 +111,9 @@ impl Oracle {
             self.coverage.count(Event::FoundingsLoseCommitted);
         }
         for writer in self.writers.values_mut() {
-            writer.misled = writer.told_next > said.end.next;
+            writer.misled = writer.delivered_next > said.end.next;
         }
-        let former = std::mem::replace(&mut self.ghost, ReferenceModel::founded(&self.tree, tip));
+        let former = std::mem::replace(&mut self.reference, ReferenceModel::founded(&self.tree, tip));
         self.founding = Some(Founded { history: said.history, founder, tip, next: said.end.next, former });
         Ok(())
     }
@@ -132,7 +132,7 @@ impl Oracle {
     }
 
     /// LINEAGE-1: nothing is committed any more in a history that was left, but for what is in the new one as well.
-    pub(super) fn on_held_formerly(
+    pub(super) fn on_ancestor_log(
         &mut self,
         identity: Identity,
         tip: TreeNode,
@@ -161,7 +161,7 @@ impl Oracle {
     ) -> Result<(), Violation> {
         let claim = |ghost: &ReferenceModel| ghost.check_claim(&self.tree, who, next, log);
         let former = self.founding.as_ref().map(|founded| claim(&founded.former));
-        if former == Some(Ok(())) { Ok(()) } else { claim(&self.ghost) }
+        if former == Some(Ok(())) { Ok(()) } else { claim(&self.reference) }
     }
 
     /// S12: a log goes over to the new history where its owner had no vote in the former one.
@@ -190,21 +190,21 @@ impl Oracle {
     /// Whether the replica that sits there is of the present history: the founder, or formatted after the founding.
     pub fn is_present(&self, who: usize) -> bool {
         let Some(founded) = &self.founding else { return true };
-        self.voices.get(&who).is_some_and(|voice| {
-            let members = self.ghost.tip().map_or(&[][..], |tip| &self.tree.stem(tip).members);
+        self.replicas.get(&who).is_some_and(|voice| {
+            let members = self.reference.tip().map_or(&[][..], |tip| &self.tree.stem(tip).members);
             voice.identity == founded.founder
-                || members.contains(&voice.identity) && !self.is_left_voice(voice)
+                || members.contains(&voice.identity) && !self.is_left_behind(voice)
         })
     }
 
-    fn is_left_voice(&self, voice: &ReplicaModel) -> bool {
+    fn is_left_behind(&self, voice: &ReplicaModel) -> bool {
         voice.tip.is_some_and(|tip| self.tree.stem(tip).history == FIRST)
     }
 
     /// LINEAGE-2, of one that has no vote: it stops for the new history only where it holds what that one lacks.
     pub fn check_left_behind(&mut self, who: usize, events: &[NodeEvent]) -> Result<(), Violation> {
         let Some(founded) = &self.founding else { return Ok(()) };
-        let Some(voice) = self.voices.get(&who) else { return Ok(()) };
+        let Some(voice) = self.replicas.get(&who) else { return Ok(()) };
         let had_vote = voice.tip.is_some_and(|tip| self.tree.stem(tip).members.contains(&voice.identity));
         for event in events {
             let NodeEvent::Founded { history, next, commit_next, goes_on: false, .. } = event else {
@@ -271,7 +271,7 @@ impl Oracle {
     }
 
     /// A subscriber is told that it is ahead of the new history, and ends.
-    pub fn on_forgotten_told(
+    pub fn on_history_lost(
         &mut self,
         who: usize,
         history: u64,
@@ -317,13 +317,15 @@ impl Oracle {
         let Some(writer) = self.writers.get_mut(&who) else { return Ok(()) };
         writer.past = true;
         match &self.founding {
-            Some(founded) if (founded.history, founded.next) == (history, seq) && writer.told_next <= seq => {
+            Some(founded)
+                if (founded.history, founded.next) == (history, seq) && writer.delivered_next <= seq =>
+            {
                 self.coverage.count(Event::PublishersWentOver);
                 Ok(())
             }
             _ => Err(format!(
                 "LINEAGE-2: publisher {who}, told of all below {}, goes on in {history:x} from {seq} on",
-                writer.told_next
+                writer.delivered_next
             )),
         }
     }
@@ -345,7 +347,7 @@ impl Oracle {
     }
 
     /// Whether a publisher was told that something is committed which the new history lacks, and was told nothing since.
-    pub fn lacks_word(&self, who: usize) -> bool {
+    pub fn lacks_datagram(&self, who: usize) -> bool {
         self.writers.get(&who).is_some_and(|writer| writer.misled && !writer.past)
     }
 }

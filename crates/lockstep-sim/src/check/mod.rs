@@ -55,14 +55,14 @@ pub struct Oracle {
     /// Every frame.
     pub tree: Tree,
     /// What is committed.
-    pub ghost: ReferenceModel,
+    pub reference: ReferenceModel,
     /// Who has ever been handed in what.
     published: BTreeSet<MessageKey>,
     /// Digests of committed messages of the edge that came in parts.
     pub whole: BTreeSet<u64>,
-    voices: BTreeMap<usize, ReplicaModel>,
+    replicas: BTreeMap<usize, ReplicaModel>,
     /// Where logs ended that replicas exchanged in their last turn: what they said before is about these.
-    exchanged: BTreeMap<usize, Vec<TreeNode>>,
+    replaced: BTreeMap<usize, Vec<TreeNode>>,
     writers: BTreeMap<usize, PublisherModel>,
     readers: BTreeMap<usize, ReaderModel>,
     ballots: BTreeMap<Epoch, Ballots>,
@@ -74,7 +74,7 @@ pub struct Oracle {
     /// A process that begins anew counts its tokens from 1 again.
     asked: BTreeMap<(SocketAddrV4, u64), Vec<(Epoch, bool)>>,
     /// Questions of clients, by asker and token: the names that they asked for.
-    questions: BTreeMap<(SocketAddrV4, u64), Vec<String>>,
+    queries: BTreeMap<(SocketAddrV4, u64), Vec<String>>,
     /// What each run of a replica's process draws at its start.
     process_nonces: BTreeMap<u64, u64>,
     /// What was told to each client, and by each replica to its operator.
@@ -102,18 +102,18 @@ impl Oracle {
         Self {
             cluster,
             tree: Tree::default(),
-            ghost: ReferenceModel::default(),
+            reference: ReferenceModel::default(),
             published: BTreeSet::new(),
             whole: BTreeSet::new(),
-            voices: BTreeMap::new(),
-            exchanged: BTreeMap::new(),
+            replicas: BTreeMap::new(),
+            replaced: BTreeMap::new(),
             writers: BTreeMap::new(),
             readers: BTreeMap::new(),
             ballots: BTreeMap::new(),
             stamping: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             asked: BTreeMap::new(),
-            questions: BTreeMap::new(),
+            queries: BTreeMap::new(),
             process_nonces: BTreeMap::new(),
             ears: BTreeMap::new(),
             told: BTreeMap::new(),
@@ -134,7 +134,7 @@ impl Oracle {
     }
 
     /// The operator orders a change of this identity, behind the membership that stands at `after`.
-    pub fn on_order(&mut self, after: Seq, identity: Identity) {
+    pub fn on_command(&mut self, after: Seq, identity: Identity) {
         self.orders.insert((after, identity));
     }
 
@@ -150,6 +150,6 @@ impl Oracle {
 
     /// The exclusive bound of what is committed.
     pub fn commit_next(&self) -> Seq {
-        self.tree.next(self.ghost.tip())
+        self.tree.next(self.reference.tip())
     }
 }

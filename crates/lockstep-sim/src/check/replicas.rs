@@ -40,7 +40,7 @@ pub(super) struct ReplicaModel {
 
 impl ReplicaModel {
     /// What a turn may change: promise, stored promise, what is durable, the log's end, the commit.
-    fn says(&self) -> (Epoch, Epoch, Seq, LogEnd, Seq) {
+    fn sends(&self) -> (Epoch, Epoch, Seq, LogEnd, Seq) {
         (self.promised, self.promise_stored, self.durable, self.end, self.commit_next)
     }
 }
@@ -57,7 +57,7 @@ impl Oracle {
     /// looks like a torn write (DESIGN §4.6), so the log may end sooner. It is never another log, and the promise
     /// lies elsewhere.
     pub fn is_shortened(&mut self, who: usize, tail: &Tail<MemoryTail>, memory_kept: bool) -> bool {
-        let Some(before) = self.voices.get(&who).copied() else { return false };
+        let Some(before) = self.replicas.get(&who).copied() else { return false };
         let stored = if memory_kept { before.promised } else { before.promise_stored };
         let Ok(tip) = self.read_log(who, before.run, tail) else { return false };
         let ends_sooner = |log: Option<TreeNode>| tip != log && self.tree.begins_with(log, tip);
@@ -77,7 +77,7 @@ impl Oracle {
         self.tabled.remove(&who);
         self.logs.remove(&who);
         let promised = tail.promised();
-        if let Some(before) = self.voices.get(&who).filter(|before| before.identity == identity) {
+        if let Some(before) = self.replicas.get(&who).filter(|before| before.identity == identity) {
             let tree = &self.tree;
             let old = tip == before.tip || !memory_kept && tree.begins_with(before.tip, tip);
             let older = !memory_kept && tree.begins_with(before.replaced, tip);
@@ -103,7 +103,7 @@ impl Oracle {
                 return Err(format!("S2: replica {who} came back with promise {promised}, it was {promise}"));
             }
         }
-        let (acked, said) = match self.voices.get(&who) {
+        let (acked, said) = match self.replicas.get(&who) {
             Some(before) if before.identity == identity => (before.acked, before.said),
             _ => (None, Epoch::NONE),
         };
@@ -124,21 +124,21 @@ impl Oracle {
             said,
             commit_next: 1,
         };
-        self.voices.insert(who, voice);
+        self.replicas.insert(who, voice);
         // What was flushed while it stopped counts as well.
-        tip.filter(|tip| !self.is_former(*tip)).map_or(Ok(()), |tip| self.on_holding(&voice, tip))
+        tip.filter(|tip| !self.is_ancestor(*tip)).map_or(Ok(()), |tip| self.on_holding(&voice, tip))
     }
 
     /// What a replica recovered beside its log: the tables that the log has decided.
     pub fn on_tables_recovered(&mut self, who: usize, tables: &Checkpoint) -> Result<(), Violation> {
-        let Some(voice) = self.voices.get(&who) else { return Ok(()) };
+        let Some(voice) = self.replicas.get(&who) else { return Ok(()) };
         self.tree.check_tables(voice.tip, tables).map_err(|why| format!("{why} (replica {who} starts)"))
     }
 
     /// The run is over, and `frames` is what the files of replica `who` hold, from the oldest on: all of it is of one
     /// log, which is that of the replica where it `has_all`, and else a beginning of it or of the one before.
     pub fn check_files(&mut self, who: usize, frames: &[Header], has_all: bool) -> Result<(), Violation> {
-        let Some(voice) = self.voices.get(&who).copied() else { return Ok(()) };
+        let Some(voice) = self.replicas.get(&who).copied() else { return Ok(()) };
         let mut tip = None;
         for header in frames {
             let found = self.tree.find(header.epoch(), header.first_seq);
@@ -169,7 +169,7 @@ impl Oracle {
 
     /// The disk of a replica has its log up to `durable`, before its next turn.
     pub fn on_flushed(&mut self, who: usize, durable: Seq) -> Result<(), Violation> {
-        let Some(voice) = self.voices.get_mut(&who) else { return Ok(()) };
+        let Some(voice) = self.replicas.get_mut(&who) else { return Ok(()) };
         voice.durable_before = durable;
         voice.level = voice.promised;
         let (voice, changed) = (*voice, voice.durable != durable);
@@ -181,19 +181,19 @@ impl Oracle {
 
     /// The replica begins a turn: what it exchanged in the last one is gone.
     pub fn on_turn(&mut self, who: usize) {
-        self.exchanged.remove(&who);
+        self.replaced.remove(&who);
     }
 
     /// The replica exchanged a log that ended before `next` in `epoch`. Whatever it stored in this turn before that
     /// was in its log, may have been acknowledged, and counts (S4).
-    pub fn on_exchanged(&mut self, who: usize, epoch: Epoch, next: Seq) -> Result<(), Violation> {
-        let Some(voice) = self.voices.get(&who).copied() else { return Ok(()) };
+    pub fn on_suffix_replaced(&mut self, who: usize, epoch: Epoch, next: Seq) -> Result<(), Violation> {
+        let Some(voice) = self.replicas.get(&who).copied() else { return Ok(()) };
         let ends =
             |node: &TreeNode| self.tree.stem(*node).epoch == epoch && self.tree.next(Some(*node)) == next;
         let Some(old) = self.tree.containing(next - 1).find(ends) else {
             return Err(format!("S1: replica {who} had a log of {epoch} up to {next} that nobody stamped"));
         };
-        self.exchanged.entry(who).or_default().push(old);
+        self.replaced.entry(who).or_default().push(old);
         self.on_holding(&voice, old)
     }
 
@@ -204,9 +204,9 @@ impl Oracle {
         tail: &Tail<MemoryTail>,
         commit_next: Seq,
     ) -> Result<(), Violation> {
-        let Some(before) = self.voices.get(&who) else { return Ok(()) };
+        let Some(before) = self.replicas.get(&who) else { return Ok(()) };
         let said = (tail.promised(), tail.promise_stored(), tail.durable_next(), tail.end(), commit_next);
-        if before.says() == said && (before.tip, before.promised) == (before.tip_before, before.level) {
+        if before.sends() == said && (before.tip, before.promised) == (before.tip_before, before.level) {
             return Ok(()); // most turns
         }
         let before = *before;
@@ -241,7 +241,7 @@ impl Oracle {
             now.commit_next = commit_next;
             self.check_claim(&format!("replica {who}"), commit_next, Some(now.tip))?;
         }
-        self.voices.insert(who, now);
+        self.replicas.insert(who, now);
         Ok(())
     }
 
@@ -251,7 +251,7 @@ impl Oracle {
     fn check_promise(&self, who: usize, before: &ReplicaModel, now: &ReplicaModel) -> Result<(), Violation> {
         let (epoch, promised) = (now.end.epoch, before.promised);
         let stands = [promised, now.promised].iter().any(|ballot| ballot.leader() == before.identity);
-        let committed = now.tip.is_none_or(|tip| self.tree.begins_with(self.ghost.tip(), Some(tip)));
+        let committed = now.tip.is_none_or(|tip| self.tree.begins_with(self.reference.tip(), Some(tip)));
         if epoch >= promised || stands || committed || self.tree.begins_behind(now.tip, promised) {
             return Ok(());
         }
@@ -282,7 +282,7 @@ impl Oracle {
                 before.end.epoch, now.end.epoch
             ));
         }
-        let last = self.exchanged.get(&who).and_then(|ended| ended.last().copied());
+        let last = self.replaced.get(&who).and_then(|ended| ended.last().copied());
         now.replaced = last.or(before.tip);
         self.check_over(before.identity, before.tip, now.tip)?;
         self.coverage.count(Event::Exchanges);
@@ -300,10 +300,10 @@ impl Oracle {
             Durability::Process => self.tree.next(Some(tip)),
             Durability::Power => durable.min(self.tree.next(Some(tip))),
         };
-        if self.is_former(tip) {
-            return self.on_held_formerly(identity, tip, next);
+        if self.is_ancestor(tip) {
+            return self.on_ancestor_log(identity, tip, next);
         }
-        let new = self.ghost.on_held(&self.tree, identity, tip, next)?;
+        let new = self.reference.on_held(&self.tree, identity, tip, next)?;
         if !new.is_empty() {
             self.coverage.count(Event::Commits);
             let changes = new.iter().filter(|node| self.tree.stem(**node).changes).count();
@@ -404,13 +404,13 @@ impl Oracle {
         }
         let node = self.tree.grow(parent, frame)?;
         if self.tree.stem(node).changes {
-            if let Some((voice, parent)) = self.voices.get(&who).copied().zip(parent)
+            if let Some((voice, parent)) = self.replicas.get(&who).copied().zip(parent)
                 && self.rests_on(&voice, epoch) == Durability::Process
             {
                 // In one turn a leader may see its start committed, by itself alone, and go on.
                 self.on_holding(&voice, parent)?;
             }
-            self.ghost.check_change(&self.tree, node)?;
+            self.reference.check_change(&self.tree, node)?;
             self.check_ordered(node)?;
             self.count_change(node);
         }
@@ -428,7 +428,7 @@ impl Oracle {
                     { frame.header.first_seq }
                 ));
             }
-            if let Some(before) = self.voices.get(&who)
+            if let Some(before) = self.replicas.get(&who)
                 && (before.identity != epoch.leader() || self.forgotten.contains(&before.identity))
             {
                 return Err(format!("S1: replica {who} stamped in {epoch}"));
@@ -439,12 +439,12 @@ impl Oracle {
                 self.check_won(node)?;
             }
         }
-        if self.is_former(node) {
+        if self.is_ancestor(node) {
             return Err(format!("LINEAGE-1: {epoch} stamps at {} in a history that was left", {
                 frame.header.first_seq
             }));
         }
-        self.ghost.on_frame(&self.tree, node)?;
+        self.reference.on_frame(&self.tree, node)?;
         self.coverage.count(Event::Frames);
         Ok(node)
     }
@@ -458,7 +458,8 @@ impl Oracle {
         let left = before.members.iter().filter(|member| !stem.members.contains(member));
         let leader = stem.epoch.leader();
         let is_ordered = |member: &Identity| {
-            self.orders.contains(&(before.members_seq, *member)) || self.ghost.is_declared(leader, *member)
+            self.orders.contains(&(before.members_seq, *member))
+                || self.reference.is_declared(leader, *member)
         };
         if joined.chain(left).any(is_ordered) {
             return Ok(());
@@ -474,7 +475,7 @@ impl Oracle {
         let Some(before) = stem.parent.map(|parent| self.tree.stem(parent)) else { return };
         let (leader, joins) = (stem.epoch.leader(), stem.members.len() > before.members.len());
         let left = before.members.iter().find(|member| !stem.members.contains(member));
-        let buries = left.is_some_and(|left| self.ghost.is_declared(leader, *left));
+        let buries = left.is_some_and(|left| self.reference.is_declared(leader, *left));
         let pair = before.members.len() == 2;
         let swapped = stem.members.len() == before.members.len();
         let joined = stem.members.iter().find(|member| !before.members.contains(member));
@@ -515,7 +516,7 @@ impl Oracle {
         let ballots = self.ballots.get(&stem.epoch).map(|ballots| &ballots.promises);
         let own = (adopted.epoch, adopted.next);
         self.coverage.count(Event::Takeovers);
-        if adopted.epoch.round() > 0 && !self.ghost.has_committed(adopted.epoch) {
+        if adopted.epoch.round() > 0 && !self.reference.has_committed(adopted.epoch) {
             self.coverage.count(Event::TakeoversWithin);
         }
         if !adopted.witnesses.is_empty() {
@@ -524,7 +525,7 @@ impl Oracle {
         let leader = stem.epoch.leader();
         let agrees = |member: &&Identity| {
             **member == leader
-                || self.ghost.is_declared(leader, **member)
+                || self.reference.is_declared(leader, **member)
                 || ballots.and_then(|ballots| ballots.get(member)).is_some_and(|log| *log <= own)
         };
         // While a change that needs both sides stands in the log, those before it must agree as well.
@@ -533,7 +534,7 @@ impl Oracle {
             let before = &self.tree.stem(change.parent?).members;
             needs_both(before, &change.members).then_some(before)
         };
-        let open = self.ghost.open_changes(&self.tree, stem.parent).filter_map(before);
+        let open = self.reference.open_changes(&self.tree, stem.parent).filter_map(before);
         for members in open.chain([members]) {
             let count = members.iter().filter(agrees).count();
             if count <= members.len() / 2 {
@@ -543,7 +544,7 @@ impl Oracle {
                 ));
             }
         }
-        if self.ghost.open_changes(&self.tree, stem.parent).next().is_some() {
+        if self.reference.open_changes(&self.tree, stem.parent).next().is_some() {
             self.coverage.count(Event::TakeoversOverChange);
         }
         Ok(())
@@ -552,7 +553,7 @@ impl Oracle {
     /// Whether an exchange above the commit is too long for the ring, so that a replica must stop and read its
     /// journal: what it replaces and what it brings fill at least half of it, without the records between them.
     pub fn overruns(&mut self, who: usize, tail: &Tail<MemoryTail>, ring_bytes: usize) -> bool {
-        let Some(before) = self.voices.get(&who).copied() else { return false };
+        let Some(before) = self.replicas.get(&who).copied() else { return false };
         let Ok(tip) = self.read_log(who, before.run, tail) else { return false };
         let above = |log: Option<TreeNode>| {
             let frames = self.tree.path(self.tree.cut(log, before.commit_next), log);
@@ -563,32 +564,32 @@ impl Oracle {
 
     /// The journal of a replica is a new one: nothing of what was seen of the old one is in it.
     pub fn on_renewed(&mut self, who: usize) {
-        self.voices.remove(&who);
+        self.replicas.remove(&who);
     }
 
     /// How far a replica's log is the committed one, as last seen.
     pub fn agreed_next(&self, who: usize) -> Seq {
-        let common = |voice: &ReplicaModel| self.tree.common(voice.tip, self.ghost.tip());
-        self.voices.get(&who).map_or(1, |voice| self.tree.next(common(voice)))
+        let common = |voice: &ReplicaModel| self.tree.common(voice.tip, self.reference.tip());
+        self.replicas.get(&who).map_or(1, |voice| self.tree.next(common(voice)))
     }
 
     /// What a replica has on its disk, as last seen.
     pub fn durable_next(&self, who: usize) -> Seq {
-        self.voices.get(&who).map_or(1, |voice| voice.durable)
+        self.replicas.get(&who).map_or(1, |voice| voice.durable)
     }
 
     /// What a replica has promised, as last seen.
     pub fn promised(&self, who: usize) -> Epoch {
-        self.voices.get(&who).map_or(Epoch::NONE, |voice| voice.promised)
+        self.replicas.get(&who).map_or(Epoch::NONE, |voice| voice.promised)
     }
 
     /// The last frame of a replica's log, as last seen.
     pub fn log_tip(&self, who: usize) -> Option<TreeNode> {
-        self.voices.get(&who).and_then(|voice| voice.tip)
+        self.replicas.get(&who).and_then(|voice| voice.tip)
     }
 
     /// The exclusive end of a replica's log, as last seen.
     pub fn log_next(&self, who: usize) -> Seq {
-        self.voices.get(&who).map_or(1, |voice| self.tree.next(voice.tip))
+        self.replicas.get(&who).map_or(1, |voice| self.tree.next(voice.tip))
     }
 }

@@ -12,7 +12,7 @@ use lockstep_gateway::exchange::NAME;
 use lockstep_gateway::gateway::clients::CLIENT;
 use lockstep_wire::{
     Chain, EPOCHS_MAX, EntryKind, Epoch, EpochStartView, FrameView, GATEWAYS, Identity, MemberBody,
-    MembershipView, Nanos, OpenView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_birth,
+    MembershipView, Nanos, OpenView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_genesis,
 };
 use std::collections::BTreeMap;
 
@@ -316,14 +316,14 @@ impl Tree {
             let seq = stem.first + index as u64;
             let begins = index == 0 && before.is_none_or(|before| before.epoch < epoch);
             match entry.kind() {
-                EntryKind::Birth if seq == 1 => {
+                EntryKind::Genesis if seq == 1 => {
                     let members =
-                        parse_birth(entry.payload).map_err(|reject| format!("S5: birth: {reject}"))?;
+                        parse_genesis(entry.payload).map_err(|reject| format!("S5: birth: {reject}"))?;
                     stem.list(seq, members);
                     stem.table.push((epoch, 1));
                 }
                 EntryKind::EpochStart if begins => stem.begin(entry.payload, before, header.commit_next)?,
-                EntryKind::Birth | EntryKind::EpochStart => {
+                EntryKind::Genesis | EntryKind::EpochStart => {
                     return Err(format!("S5: {:?} at {seq} within epoch {epoch}", entry.kind()));
                 }
                 _ if begins => return Err(format!("S5: {epoch} begins at {seq} without its start")),
@@ -348,8 +348,9 @@ impl Tree {
                         OpenView::parse(entry.payload).map_err(|reject| format!("S8: open: {reject}"))?;
                     stem.open(seq, entry.header.publisher, &open)?;
                 }
-                EntryKind::Settled if stem.changed_at > 0 && frame.header.commit_next > stem.changed_at => {}
-                EntryKind::Settled => {
+                EntryKind::ChangeCommitted
+                    if stem.changed_at > 0 && frame.header.commit_next > stem.changed_at => {}
+                EntryKind::ChangeCommitted => {
                     return Err(format!(
                         "S4: the change before {seq} is called committed, and is not told to be"
                     ));

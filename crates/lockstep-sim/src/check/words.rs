@@ -30,24 +30,24 @@ impl Oracle {
                 let starts = ranges.iter().len() == 0;
                 self.asked.entry((sent.from, body.token)).or_default().push((header.epoch(), starts));
             }
-            Datagram::Question(_, body, name) => self.on_question(sent, body.token, name),
+            Datagram::Query(_, body, name) => self.on_query(sent, body.token, name),
             _ => {}
         }
-        let Some(mut voice) = self.voices.get(&who).copied() else {
+        let Some(mut voice) = self.replicas.get(&who).copied() else {
             return match datagram {
                 Datagram::Submission(_, entries) => self.check_submission(who, entries),
-                Datagram::Nack(..) | Datagram::Question(..) => Ok(()),
+                Datagram::Nack(..) | Datagram::Query(..) => Ok(()),
                 _ => {
                     Err(format!("WIRE: process {who} is no replica, and says {:?}", Header::peek(sent.bytes)))
                 }
             };
         };
-        self.check_word(who, &mut voice, sent, &datagram)?;
-        self.voices.insert(who, voice);
+        self.check_datagram(who, &mut voice, sent, &datagram)?;
+        self.replicas.insert(who, voice);
         Ok(())
     }
 
-    fn check_word(
+    fn check_datagram(
         &mut self,
         who: usize,
         voice: &mut ReplicaModel,
@@ -76,7 +76,7 @@ impl Oracle {
                 self.check_level(who, voice, epoch, "sent a frame")?;
                 let node = self.tree.find(epoch, frame.header.first_seq);
                 let kept = node.is_some_and(|node| self.tree.stem(node).tag == { frame.header.tag });
-                if !kept || !self.was_held(who, voice, node) {
+                if !kept || !self.was_logged(who, voice, node) {
                     return Err(format!(
                         "S1: replica {who} sent the frame at {} of {epoch}, which is not in its log",
                         { frame.header.first_seq }
@@ -86,10 +86,10 @@ impl Oracle {
             }
             Datagram::Heartbeat(header, body) => {
                 self.check_level(who, voice, header.epoch(), "beat")?;
-                self.check_stands(who, voice, header, "beats")?;
+                self.check_position(who, voice, header, "beats")?;
                 self.check_announced(who, voice, header)?;
                 self.check_nonce(who, voice, body.process_nonce)?;
-                self.check_beat(who, voice, header, body)?;
+                self.check_heartbeat(who, voice, header, body)?;
             }
             Datagram::Prepare(header, body) | Datagram::Promise(header, body) => {
                 self.check_announced(who, voice, header)?;
@@ -107,48 +107,48 @@ impl Oracle {
             Datagram::Refuse(_, body) => self.check_nonce(who, voice, body.process_nonce)?,
             Datagram::PreVote(header, body) | Datagram::Grant(header, body) => {
                 self.check_announced(who, voice, header)?;
-                self.check_stands(who, voice, header, "asks for votes, or grants one, and says")?;
+                self.check_position(who, voice, header, "asks for votes, or grants one, and says")?;
                 self.check_nonce(who, voice, body.process_nonce)?;
-                self.check_asked(who, voice, body, matches!(datagram, Datagram::PreVote(..)))?;
+                self.check_query(who, voice, body, matches!(datagram, Datagram::PreVote(..)))?;
             }
             Datagram::StepDown(header, body) => {
                 self.check_announced(who, voice, header)?;
-                self.check_stands(who, voice, header, "stops, and says")?;
+                self.check_position(who, voice, header, "stops, and says")?;
                 self.check_nonce(who, voice, body.process_nonce)?;
                 self.check_step_down(who, voice, header, body)?;
                 self.stopped.insert(header.epoch());
             }
-            Datagram::Reply(header, body) => {
+            Datagram::QueryReply(header, body) => {
                 self.check_announced(who, voice, header)?;
-                self.check_stands(who, voice, header, "replies")?;
+                self.check_position(who, voice, header, "replies")?;
                 self.check_nonce(who, voice, body.process_nonce)?;
                 self.check_reply(who, voice, sent, header, body)?;
             }
             Datagram::Status(header, body, members, _) => {
                 self.check_announced(who, voice, header)?;
-                self.check_stands(who, voice, header, "tells as its status")?;
+                self.check_position(who, voice, header, "tells as its status")?;
                 self.check_nonce(who, voice, body.process_nonce)?;
                 self.check_status(who, voice, header, body, members.iter())?;
             }
-            Datagram::Verdict(header, body) => {
+            Datagram::CommandResult(header, body) => {
                 self.check_announced(who, voice, header)?;
-                self.check_verdict(who, body)?;
+                self.check_command_result(who, body)?;
             }
-            Datagram::Answer(header, body) => {
+            Datagram::RepairReject(header, body) => {
                 self.check_announced(who, voice, header)?;
-                self.check_stands(who, voice, header, "refuses, and says")?;
-                self.check_answer(who, sent, header, body)?;
+                self.check_position(who, voice, header, "refuses, and says")?;
+                self.check_repair_reject(who, sent, header, body)?;
             }
-            Datagram::Notice(header, rows) => {
+            Datagram::PublisherNotice(header, rows) => {
                 self.check_announced(who, voice, header)?;
                 self.check_notice(who, voice, header, rows.iter())?;
             }
-            Datagram::Presence(_, body) => self.check_nonce(who, voice, body.process_nonce)?,
+            Datagram::IdentityProbe(_, body) => self.check_nonce(who, voice, body.process_nonce)?,
             // A request is judged where it is answered.
-            Datagram::Nack(..) | Datagram::Question(..) => {}
+            Datagram::Nack(..) | Datagram::Query(..) => {}
             // Said by clients and watchers, asked of a device that has no groups, or carried by connections.
             Datagram::Submission(..)
-            | Datagram::Down(..)
+            | Datagram::DeathNotice(..)
             | Datagram::Join(..)
             | Datagram::Lease(..)
             | Datagram::ReplayRequest(..)
@@ -178,9 +178,9 @@ impl Oracle {
     }
 
     /// Whether a node was in the log of this voice at some moment of its last turn.
-    fn was_held(&self, who: usize, voice: &ReplicaModel, node: Option<TreeNode>) -> bool {
+    fn was_logged(&self, who: usize, voice: &ReplicaModel, node: Option<TreeNode>) -> bool {
         let held = |log: Option<TreeNode>| self.tree.begins_with(log, node);
-        held(voice.tip) || held(voice.tip_before) || self.exchanged_by(who).iter().any(|old| held(Some(*old)))
+        held(voice.tip) || held(voice.tip_before) || self.replaced_by(who).iter().any(|old| held(Some(*old)))
     }
 
     /// With what the log of this voice ended at some moment of its last turn: an ack may come between two frames,
@@ -188,7 +188,7 @@ impl Oracle {
     fn ends(&self, who: usize, voice: &ReplicaModel) -> Vec<TreeNode> {
         let mut ends: Vec<TreeNode> = voice.tip_before.into_iter().collect();
         let mut before = voice.tip_before;
-        for now in self.exchanged_by(who).iter().copied().map(Some).chain([voice.tip]) {
+        for now in self.replaced_by(who).iter().copied().map(Some).chain([voice.tip]) {
             ends.extend(self.tree.path(self.tree.common(before, now), now));
             before = now;
         }
@@ -196,8 +196,8 @@ impl Oracle {
     }
 
     /// Where the logs ended that it exchanged in its last turn.
-    fn exchanged_by(&self, who: usize) -> &[TreeNode] {
-        self.exchanged.get(&who).map_or(&[], Vec::as_slice)
+    fn replaced_by(&self, who: usize) -> &[TreeNode] {
+        self.replaced.get(&who).map_or(&[], Vec::as_slice)
     }
 
     /// Whether the log of this voice ended in `epoch` at some moment of its last turn.
@@ -206,7 +206,7 @@ impl Oracle {
     }
 
     /// The header tells where the sender's log stands: it must have stood there in this turn.
-    fn check_stands(
+    fn check_position(
         &self,
         who: usize,
         voice: &ReplicaModel,
@@ -221,7 +221,7 @@ impl Oracle {
             });
             found == (header.epoch(), header.first_seq, header.chain)
         };
-        let exchanged = self.exchanged_by(who).iter().copied().map(Some);
+        let exchanged = self.replaced_by(who).iter().copied().map(Some);
         if [voice.tip, voice.tip_before].into_iter().chain(exchanged).any(|log| stands(&self.tree, log)) {
             return Ok(());
         }
@@ -293,7 +293,7 @@ impl Oracle {
         if prepares && ballot.leader() != voice.identity {
             return Err(format!("S1: replica {who} prepares {ballot}"));
         }
-        self.check_stands(who, voice, header, "promises")?;
+        self.check_position(who, voice, header, "promises")?;
         voice.level = ballot;
         voice.said = voice.said.max(ballot);
         let log = (header.epoch(), header.first_seq);
@@ -315,7 +315,7 @@ impl Oracle {
         let header = frame.header;
         let node = self.tree.find(header.epoch(), header.first_seq);
         let same = node.is_some_and(|node| self.tree.stem(node).tag == { header.tag });
-        if !same || !self.was_held(who, voice, node) {
+        if !same || !self.was_logged(who, voice, node) {
             return Err(format!(
                 "S11: replica {who} repaired a frame at {} of {} that is not in its log",
                 { header.first_seq },
@@ -336,7 +336,7 @@ impl Oracle {
             }
             return Ok(());
         };
-        let asked = self.asked_by(to, sent.from, trailer.token);
+        let asked = self.queried_by(to, sent.from, trailer.token);
         if header.next_seq() > trailer.commit_next
             && !asked.is_empty()
             && !asked.iter().any(|(epoch, start)| *epoch == accepted || *start && *epoch == header.epoch())

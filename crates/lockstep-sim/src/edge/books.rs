@@ -154,7 +154,7 @@ impl EdgeModel {
     fn day(&mut self, seq: Seq, mark: &DayMark<'_>) -> Result<(), Violation> {
         let last = self.days.len() - 1;
         let is_first = last == 0 && !self.days[0].is_over;
-        if mark.begins {
+        if mark.is_start {
             // Nobody began the first one.
             if !self.days[last].is_over && !is_first {
                 return Err(format!("EDGE: a day begins at {seq} in an open one"));
@@ -215,11 +215,11 @@ impl EdgeModel {
 
     /// Message `number` of what a user hears of a day, counted from 1.
     pub(super) fn heard(&self, day: usize, user: usize, number: u64) -> Option<&[u8]> {
-        self.all_heard(day, user).nth(usize::try_from(number).ok()?.checked_sub(1)?)
+        self.all_delivered(day, user).nth(usize::try_from(number).ok()?.checked_sub(1)?)
     }
 
     /// What a user hears of a day.
-    pub(super) fn all_heard(&self, day: usize, user: usize) -> impl Iterator<Item = &[u8]> {
+    pub(super) fn all_delivered(&self, day: usize, user: usize) -> impl Iterator<Item = &[u8]> {
         let heard = users::heard(user, |other| self.id(other));
         let messages = self.days[day].messages.iter();
         messages.filter(move |(_, to, _)| heard.contains(to)).map(|(.., payload)| &payload[..])

@@ -62,21 +62,23 @@ const LEFT_MAX: u64 = 3;
 
 impl World {
     /// The edge takes its seats.
-    pub(super) fn seat_edges(&mut self) {
+    pub(super) fn place_edges(&mut self) {
         let Some(plan) = self.plan.edges.clone() else { return };
         let mut rng = Rng::new(self.plan.seed ^ 0x5ea7);
-        let first = self.seats.len();
-        let gateways = plan.gateway_seats() / HANDLES;
+        let first = self.nodes.len();
+        let gateways = plan.gateway_nodes() / HANDLES;
         let now = self.now;
         let kinds = (0..gateways).map(What::Gateway);
         let kinds = kinds.chain((0..plan.copies).map(|_| What::Copy));
         let kinds: Vec<_> = kinds.chain((0..plan.feeds).map(What::Feed)).collect();
         for (number, what) in kinds.into_iter().enumerate() {
-            let seat = self.seats.len();
+            let seat = self.nodes.len();
             // The twin comes later, and so may a copy.
             let at = match what {
                 What::Gateway(gateway) if gateway == plan.stamped.len() => Nanos::MAX,
-                What::Copy if number > gateways && rng.below(2) == 0 => now + rng.below(self.plan.storm_ns),
+                What::Copy if number > gateways && rng.below(2) == 0 => {
+                    now + rng.below(self.plan.fault_phase_ns)
+                }
                 _ => now,
             };
             self.seat(Actor::Edge(Box::new(EdgeSeat::new(what, at))), format!("{what:?}"));
@@ -128,7 +130,7 @@ impl World {
     }
 
     /// The books have what is committed, if there are any.
-    pub(super) fn look_at_books(&mut self) -> Result<(), Violation> {
+    pub(super) fn check_model(&mut self) -> Result<(), Violation> {
         let Some(mut edges) = self.edges.take() else { return Ok(()) };
         let outcome = self.judge_books(&mut edges);
         self.edges = Some(edges);
@@ -137,7 +139,7 @@ impl World {
 
     /// The books have what is committed.
     fn judge_books(&mut self, edges: &mut Edges) -> Result<(), Violation> {
-        edges.books.fold(&self.oracle.tree, self.oracle.ghost.tip())?;
+        edges.books.fold(&self.oracle.tree, self.oracle.reference.tip())?;
         let large = edges.books.large.drain(..);
         self.oracle.whole.extend(large);
         for _ in 0..std::mem::take(&mut edges.books.reaped) {
@@ -165,7 +167,7 @@ impl World {
 
     fn edge(&mut self, place: EdgePlace) -> Option<(usize, &mut EdgeSeat)> {
         let seat = self.edges.as_ref()?.first + place;
-        match &mut self.seats.get_mut(seat)?.actor {
+        match &mut self.nodes.get_mut(seat)?.actor {
             Actor::Edge(edge) => Some((seat, edge)),
             _ => None,
         }
@@ -205,7 +207,7 @@ impl World {
             }
             EdgeFault::Twin => {
                 let Some(edges) = &self.edges else { return };
-                let place = edges.plan.gateway_seats() - HANDLES;
+                let place = edges.plan.gateway_nodes() - HANDLES;
                 if edges.plan.twin
                     && let Some((_, edge)) = self.edge(place)
                     && edge.process.is_none()
@@ -237,21 +239,21 @@ impl World {
                     self.oracle.coverage.count(Event::ClientsLeft);
                 }
             }
-            EdgeFault::Day(twice) => self.order_day(twice),
+            EdgeFault::Day(twice) => self.mark_day(twice),
         }
     }
 
     /// The operator begins a day, or ends the open one, as far as the operator knows; another one may do the same.
-    fn order_day(&mut self, twice: bool) {
+    fn mark_day(&mut self, twice: bool) {
         let Some(edges) = &mut self.edges else { return };
         // The first day is nobody's: it is ended by the begin of another.
         let begins = edges.books.open_day().is_none_or(|day| day == 0);
         let order = begins.then(String::new);
-        let calendars = edges.first + edges.plan.seats() - CALENDARS;
+        let calendars = edges.first + edges.plan.nodes() - CALENDARS;
         let now = self.now;
         for number in 0..if twice { CALENDARS } else { 1 } {
             let late = if number == 0 { 0 } else { self.rng.below(4_000_000) };
-            if let Actor::Edge(edge) = &mut self.seats[calendars + number].actor
+            if let Actor::Edge(edge) = &mut self.nodes[calendars + number].actor
                 && edge.process.is_none()
             {
                 (edge.order, edge.restart_at) = (Some(order.clone()), now + late);
@@ -263,7 +265,7 @@ impl World {
     /// The process at `seat` is no more; the next one begins then.
     fn end_process(&mut self, seat: usize, restart_at: Nanos) {
         let now = self.now;
-        let Actor::Edge(edge) = &mut self.seats[seat].actor else { return };
+        let Actor::Edge(edge) = &mut self.nodes[seat].actor else { return };
         edge.process = None;
         edge.restart_at = restart_at;
         let run = edge.run;
@@ -280,7 +282,7 @@ impl World {
     /// A process of the edge begins.
     pub(super) fn start_edge(&mut self, seat: usize) {
         let Some(mut edges) = self.edges.take() else { return };
-        if let Actor::Edge(edge) = &mut self.seats[seat].actor {
+        if let Actor::Edge(edge) = &mut self.nodes[seat].actor {
             // A day's name is used once: a late order, and one that is given again, has another.
             if let Some(Some(name)) = &mut edge.order {
                 edges.days += 1;
@@ -289,14 +291,14 @@ impl World {
             edge.start(&self.plan, &edges.plan, seat, self.now, &mut edges.rng);
         }
         self.edges = Some(edges);
-        self.seats[seat].wake_at = self.now;
+        self.nodes[seat].wake_at = self.now;
         self.tell(seat, || Happening::Note("begins".to_string()));
     }
 
     /// The storm is over: what is healed of the edge goes on, and the rest never comes back. `healthy` has a bit for each seat.
-    pub(super) fn calm_edges(&mut self, healthy: NodeSet) {
+    pub(super) fn heal_edges(&mut self, healthy: NodeSet) {
         let Some(edges) = &mut self.edges else { return };
-        let (first, seats) = (edges.first, edges.plan.seats());
+        let (first, seats) = (edges.first, edges.plan.nodes());
         for trader in &mut edges.traders {
             (trader.left, trader.deaf_until) = (trader.left.min(LEFT_MAX) + 1, 0);
             trader.retry_at = trader.retry_at.min(self.now + 1_000_000);
@@ -304,7 +306,7 @@ impl World {
         let now = self.now;
         for seat in first..first + seats {
             let is_healthy = healthy >> seat & 1 == 1;
-            let Actor::Edge(edge) = &mut self.seats[seat].actor else { continue };
+            let Actor::Edge(edge) = &mut self.nodes[seat].actor else { continue };
             match (is_healthy, edge.what) {
                 (false, _) => self.end_process(seat, Nanos::MAX),
                 (true, What::Calendar) => {}
@@ -318,11 +320,11 @@ impl World {
     /// Which seats of the edge are healed: at least a gateway, a copy and a calendar.
     pub(super) fn draw_healthy_edges(&mut self) -> NodeSet {
         let Some(edges) = &self.edges else { return 0 };
-        let (first, seats) = (edges.first, edges.plan.seats());
+        let (first, seats) = (edges.first, edges.plan.nodes());
         let mut healthy = 0;
         let (mut gateway, mut copy) = (false, false);
         for seat in first..first + seats {
-            let bit = match &self.seats[seat].actor {
+            let bit = match &self.nodes[seat].actor {
                 Actor::Edge(edge) => {
                     let is_first = match edge.what {
                         What::Gateway(_) => !std::mem::replace(&mut gateway, true),
@@ -350,7 +352,7 @@ impl World {
             }
             Ok(lacks)
         });
-        let first_feed = edges.first + edges.plan.seats() - CALENDARS - edges.plan.feeds;
+        let first_feed = edges.first + edges.plan.nodes() - CALENDARS - edges.plan.feeds;
         let feeds_live = (first_feed..first_feed + edges.plan.feeds).any(|seat| healthy >> seat & 1 == 1);
         let lacks = outcome.map(|lacks| {
             lacks.or_else(|| {
@@ -361,15 +363,15 @@ impl World {
         });
         let is_done = lacks == Ok(None) && !edges.is_left;
         let (needs_day, calendars) =
-            (edges.books.open_day().is_none(), edges.first + edges.plan.seats() - CALENDARS);
+            (edges.books.open_day().is_none(), edges.first + edges.plan.nodes() - CALENDARS);
         self.edges = Some(edges);
         // The last order of the storm may end a day.
-        let is_idle = |seat: usize| match &self.seats[seat].actor {
+        let is_idle = |seat: usize| match &self.nodes[seat].actor {
             Actor::Edge(edge) => edge.process.is_none() && edge.restart_at == Nanos::MAX,
             _ => true,
         };
         if needs_day && (calendars..calendars + CALENDARS).all(is_idle) {
-            self.order_day(false);
+            self.mark_day(false);
         }
         if is_done {
             self.leave_edges(healthy);
@@ -389,8 +391,8 @@ impl World {
                 edges.cut(now, link);
             }
         }
-        let (first, gateways) = (edges.first, edges.plan.gateway_seats());
-        let runs = |seat: &usize| match &self.seats[*seat].actor {
+        let (first, gateways) = (edges.first, edges.plan.gateway_nodes());
+        let runs = |seat: &usize| match &self.nodes[*seat].actor {
             Actor::Edge(edge) => {
                 healthy >> *seat & 1 == 1
                     && matches!(&edge.process, Some(EdgeProcess::Gateway(gateway)) if gateway.core.is_ready())

@@ -81,13 +81,13 @@ impl EdgePlan {
     }
 
     /// Seats of gateways, the twin's among them.
-    pub(crate) fn gateway_seats(&self) -> usize {
+    pub(crate) fn gateway_nodes(&self) -> usize {
         HANDLES * (self.stamped.len() + usize::from(self.twin))
     }
 
     /// Seats in all.
-    pub fn seats(&self) -> usize {
-        self.gateway_seats() + HANDLES * self.copies + self.feeds + CALENDARS
+    pub fn nodes(&self) -> usize {
+        self.gateway_nodes() + HANDLES * self.copies + self.feeds + CALENDARS
     }
 
     /// The place of a process that may die.
@@ -96,8 +96,8 @@ impl EdgePlan {
         let one = rng.below((gateways + self.copies + self.feeds + CALENDARS) as u64) as usize;
         match one {
             _ if one < gateways => HANDLES * one,
-            _ if one < gateways + self.copies => self.gateway_seats() + HANDLES * (one - gateways),
-            _ => self.gateway_seats() + HANDLES * self.copies + (one - gateways - self.copies),
+            _ if one < gateways + self.copies => self.gateway_nodes() + HANDLES * (one - gateways),
+            _ => self.gateway_nodes() + HANDLES * self.copies + (one - gateways - self.copies),
         }
     }
 
@@ -116,7 +116,7 @@ impl EdgePlan {
             },
             5 => EdgeFault::Day(rng.below(3) == 0),
             _ if self.twin => EdgeFault::Twin,
-            _ => EdgeFault::Kill(self.gateway_seats(), lasting),
+            _ => EdgeFault::Kill(self.gateway_nodes(), lasting),
         }
     }
 }

@@ -30,7 +30,7 @@ pub(super) const BLOCK_LEN_MAX: usize = FEED_LEN_MAX - 22;
 /// Bytes of a day.
 const BACKLOG_BYTES: u64 = 16 << 20;
 /// Time between two signs of life of a gateway.
-const BEAT_NS: Nanos = 1_500_000;
+const HEARTBEAT_NS: Nanos = 1_500_000;
 
 /// What a process is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -172,8 +172,8 @@ fn gateway_limits(delivery: Delivery) -> GatewayLimits {
         stall_ns: 6_000_000,
         checks_max: 8,
         scan_ns: 400_000,
-        beat_ns: BEAT_NS,
-        lost_beats: 6,
+        heartbeat_ns: HEARTBEAT_NS,
+        lost_heartbeats: 6,
     }
 }
 

@@ -21,7 +21,7 @@ const AGAIN_NS: Nanos = 1_000_000;
 /// A connection that brings no message for so long is given up: its gateway may hear no stream.
 const PATIENCE_NS: Nanos = 30_000_000;
 /// Messages that it says at once.
-const SAID_AT_ONCE: usize = 4;
+const SENT_AT_ONCE: usize = 4;
 
 /// The timers of a client, as fast as the world is.
 pub(super) const LIMITS: ClientLimits =
@@ -55,10 +55,10 @@ pub(super) struct Trader {
     /// What it has said, or wants to say, by session: for one that numbers its messages.
     made: BTreeMap<String, Vec<Vec<u8>>>,
     /// The number of its next message on this connection, once it knows what the stream has.
-    says: Option<u64>,
+    payload: Option<u64>,
     /// One that does not: how many it has said, and which on this connection.
     count: u64,
-    said_here: Vec<u64>,
+    sent_here: Vec<u64>,
     pub(super) left: u64,
     every_ns: Nanos,
     order_at: Nanos,
@@ -86,9 +86,9 @@ impl Trader {
             gateway: user,
             retry_at: 0,
             made: BTreeMap::new(),
-            says: None,
+            payload: None,
             count: 0,
-            said_here: Vec::new(),
+            sent_here: Vec::new(),
             left: orders,
             every_ns,
             order_at: 0,
@@ -117,16 +117,16 @@ impl Trader {
         };
         let (mut client, mut out) = (Client::new(now, request, LIMITS), Vec::new());
         client.login(now, &mut out).map_err(|error| format!("EDGE: {error}"))?;
-        (self.client, self.link, self.says) = (Some(client), Some(link), None);
+        (self.client, self.link, self.payload) = (Some(client), Some(link), None);
         self.inbox.clear();
-        self.said_here.clear();
+        self.sent_here.clear();
         self.moved_at = now;
         Ok(out)
     }
 
     /// Its connection is gone.
     pub(super) fn disconnect(&mut self, now: Nanos, gateways: usize) {
-        (self.client, self.link, self.says) = (None, None, None);
+        (self.client, self.link, self.payload) = (None, None, None);
         self.gateway = (self.gateway + 1) % gateways.max(1);
         self.retry_at = self.retry_at.max(now + AGAIN_NS);
     }
@@ -163,7 +163,7 @@ impl Trader {
                     let (wanted, seq) = &*asked;
                     let is_other = !wanted.is_empty() && *wanted != named || *seq != 0 && *seq != next_seq;
                     let day = books.day_of(&named);
-                    let known = day.map_or(0, |day| books.all_heard(day, *user).count() as u64) + 1;
+                    let known = day.map_or(0, |day| books.all_delivered(day, *user).count() as u64) + 1;
                     if is_other || day.is_none() || next_seq > known {
                         return Err(format!(
                             "EDGE: {who} asks for {asked:?} and is accepted at {next_seq} of {named:?}, of which it \
@@ -172,7 +172,7 @@ impl Trader {
                     }
                     (*session, *next, *moved_at) = (named, next_seq, now);
                     if !users::is_numbered(*user) {
-                        self.says = Some(0);
+                        self.payload = Some(0);
                     }
                     told(TraderEvent::Accepted);
                 }
@@ -189,7 +189,7 @@ impl Trader {
                     (*next, *moved_at) = (*next + 1, now);
                     told(TraderEvent::Message);
                 }
-                Some(ClientEvent::Unsequenced(bytes)) if self.says.is_none() => {
+                Some(ClientEvent::Unsequenced(bytes)) if self.payload.is_none() => {
                     let last = bytes.try_into().map(u64::from_be_bytes).ok();
                     let made = self.made.get(session).map_or(0, Vec::len) as u64;
                     let opens =
@@ -201,7 +201,7 @@ impl Trader {
                         ));
                     };
                     // Now and then some of it again.
-                    self.says = Some(last.saturating_sub(rng.below(3)) + 1);
+                    self.payload = Some(last.saturating_sub(rng.below(3)) + 1);
                 }
                 Some(ClientEvent::Unsequenced(bytes)) => {
                     let number = bytes.first_chunk().map(|number| u64::from_be_bytes(*number));
@@ -218,7 +218,7 @@ impl Trader {
                 }
                 Some(ClientEvent::Ended(ClientEnd::EndOfSession)) => {
                     let day = books.day_of(session);
-                    let all = day.map_or(0, |day| books.all_heard(day, *user).count() as u64);
+                    let all = day.map_or(0, |day| books.all_delivered(day, *user).count() as u64);
                     let is_over = day.is_some_and(|day| books.days[day].is_over);
                     if !is_over || *next != all + 1 {
                         return Err(format!(
@@ -252,7 +252,17 @@ impl Trader {
     pub(super) fn say(&mut self, now: Nanos, rng: &mut Rng) -> Result<Vec<u8>, Violation> {
         let mut out = Vec::new();
         let numbered = users::is_numbered(self.user);
-        let Self { client: Some(client), made, session, says, left, count, said_here, order_at, .. } = self
+        let Self {
+            client: Some(client),
+            made,
+            session,
+            payload: says,
+            left,
+            count,
+            sent_here: said_here,
+            order_at,
+            ..
+        } = self
         else {
             return Ok(out);
         };
@@ -266,7 +276,7 @@ impl Trader {
         }
         let mut said = 0;
         while let Some(number) = *says
-            && said < SAID_AT_ONCE
+            && said < SENT_AT_ONCE
         {
             let orders = made.entry(session.clone()).or_default();
             let is_again = numbered && (number as usize) <= orders.len();
@@ -306,7 +316,7 @@ impl Trader {
         let Some(client) = &self.client else { return self.retry_at };
         let mut at = client.next_deadline().min(self.moved_at + PATIENCE_NS);
         let orders = self.made.get(&self.session).map_or(0, Vec::len) as u64;
-        if let Some(number) = self.says {
+        if let Some(number) = self.payload {
             if users::is_numbered(self.user) && number <= orders {
                 at = 0;
             } else if self.left > 0 {
@@ -327,11 +337,11 @@ impl Trader {
         if !is_open || books.days[day].name != self.session {
             return Err(format!("{who}: not logged in"));
         }
-        let all = books.all_heard(day, self.user).count() as u64;
+        let all = books.all_delivered(day, self.user).count() as u64;
         let said = books.said(day, self.user);
         let wants = match users::is_numbered(self.user) {
             true => self.made.get(&self.session).map_or(0, Vec::len) != said.len(),
-            false => self.said_here.iter().any(|order| !said.contains(order)),
+            false => self.sent_here.iter().any(|order| !said.contains(order)),
         };
         if self.left > 0 || wants || self.next != all + 1 {
             let (left, next) = (self.left, self.next);

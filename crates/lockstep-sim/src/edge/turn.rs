@@ -31,7 +31,7 @@ impl World {
     /// Retention has removed what the process at `seat` was to begin with: it ends, and its successor asks for no whole
     /// stream.
     fn ends_without_beginning(&mut self, seat: usize) -> Goes {
-        if let Actor::Edge(edge) = &mut self.seats[seat].actor {
+        if let Actor::Edge(edge) = &mut self.nodes[seat].actor {
             edge.lacks_beginning = true;
         }
         Goes::Ends("the stream's beginning is gone".into())
@@ -40,7 +40,7 @@ impl World {
     /// Calls the process of the edge at `seat`. Returns the work that it did.
     pub(crate) fn turn_edge(&mut self, seat: usize, draws: [u64; 2]) -> Result<usize, Violation> {
         let Some(mut edges) = self.edges.take() else { return Ok(0) };
-        let Actor::Edge(edge) = &mut self.seats[seat].actor else { return Ok(0) };
+        let Actor::Edge(edge) = &mut self.nodes[seat].actor else { return Ok(0) };
         let (run, mut process) = (edge.run, edge.process.take());
         let goes = match &mut process {
             Some(EdgeProcess::Gateway(process)) => self.turn_gateway(&mut edges, (seat, run), process, draws),
@@ -56,7 +56,7 @@ impl World {
             }
             None => Ok(Goes::On(0)),
         };
-        let Actor::Edge(edge) = &mut self.seats[seat].actor else { return Ok(0) };
+        let Actor::Edge(edge) = &mut self.nodes[seat].actor else { return Ok(0) };
         edge.process = process;
         self.edges = Some(edges);
         match goes? {
@@ -72,7 +72,7 @@ impl World {
     /// A process has ended by itself: whoever started it starts it again.
     fn on_edge_ended(&mut self, seat: usize, why: String) {
         let (now, is_calm) = (self.now, self.is_calm());
-        let Actor::Edge(edge) = &mut self.seats[seat].actor else { return };
+        let Actor::Edge(edge) = &mut self.nodes[seat].actor else { return };
         let again = match edge.what {
             What::Calendar => {
                 let is_marked = !why.contains("Unknown");
@@ -103,7 +103,7 @@ impl World {
         let mut told = Vec::new();
         let mut work = publisher.poll(now, wall, BATCH, |event| told.push(event));
         for event in told {
-            if event == PublisherEvent::Lost {
+            if event == PublisherEvent::OutcomesUnknown {
                 self.oracle.coverage.count(Event::PublishersLost);
                 return Ok(Goes::Ends("its publisher is lost".into()));
             }
@@ -267,7 +267,7 @@ impl World {
             return Err(wrong);
         }
         if let Some(why) = ended {
-            if let Actor::Edge(edge) = &mut self.seats[seat].actor {
+            if let Actor::Edge(edge) = &mut self.nodes[seat].actor {
                 edge.snapshot = None;
             }
             return Ok(Goes::Ends(why));
@@ -275,7 +275,7 @@ impl World {
         let mut lost = false;
         let mut diverged = false;
         work += publisher.poll(now, wall, BATCH, |event| {
-            lost |= event == PublisherEvent::Lost;
+            lost |= event == PublisherEvent::OutcomesUnknown;
             diverged |= matches!(event, PublisherEvent::Diverged { .. });
             state.answers.on_publisher(&event);
         });
@@ -292,7 +292,7 @@ impl World {
         publisher.flush(now, wall);
         if rng.below(256) == 0
             && let Some(snapshot) = Snapshot::of(process)
-            && let Actor::Edge(edge) = &mut self.seats[seat].actor
+            && let Actor::Edge(edge) = &mut self.nodes[seat].actor
         {
             edge.snapshot = Some(snapshot);
             self.oracle.coverage.count(Event::Snapshots);
@@ -360,7 +360,7 @@ impl World {
     /// A client connects, reads, speaks, or finds its connection gone.
     pub(super) fn turn_trader(&mut self, edges: &mut Edges, at: usize) -> Result<(), Violation> {
         let now = self.now;
-        let gateways = edges.plan.gateway_seats() / super::HANDLES;
+        let gateways = edges.plan.gateway_nodes() / super::HANDLES;
         let latency_ns = edges.plan.latency_ns + edges.rng.below(edges.plan.latency_ns / 2 + 1);
         let Edges { traders, links, linked, rng, first, books, .. } = edges;
         let trader = &mut traders[at];
@@ -369,14 +369,14 @@ impl World {
                 return Ok(());
             }
             let seat = *first + super::HANDLES * (trader.gateway % gateways);
-            let run = match &self.seats[seat].actor {
+            let run = match &self.nodes[seat].actor {
                 Actor::Edge(edge) => match &edge.process {
                     Some(EdgeProcess::Gateway(process)) if process.stops.is_none() => Some(edge.run),
                     _ => None,
                 },
                 _ => None,
             };
-            let Some(run) = run.filter(|_| self.seats[seat].paused_until <= now) else {
+            let Some(run) = run.filter(|_| self.nodes[seat].paused_until <= now) else {
                 trader.disconnect(now, gateways);
                 return Ok(());
             };
@@ -432,9 +432,9 @@ impl World {
             self.oracle.coverage.count(Event::FeedMessages);
         }
         let Some((server, request)) = receiver.ask(now) else { return Ok(()) };
-        let seat = *first + plan.seats() - super::CALENDARS - plan.feeds + server as usize;
+        let seat = *first + plan.nodes() - super::CALENDARS - plan.feeds + server as usize;
         let reaches = is_calm || !rng.chance(plan.loss);
-        let Actor::Edge(edge) = &mut self.seats[seat].actor else { return Ok(()) };
+        let Actor::Edge(edge) = &mut self.nodes[seat].actor else { return Ok(()) };
         if let Some(EdgeProcess::Feed(process)) = &mut edge.process
             && reaches
         {

@@ -140,20 +140,20 @@ fn receiver(me: Identity, node: usize, replicas: usize) -> ReceiverLimits {
 fn limits(me: Identity, node: usize, replicas: usize) -> ReplicaLimits {
     ReplicaLimits {
         receiver: receiver(me, node, replicas),
-        beat: HeartbeatLimits { first_ns: 1, beat_ns: 1 },
+        heartbeat: HeartbeatLimits { first_ns: 1, interval_ns: 1 },
         window: Window { entries: 16, bytes: 16 << 10 },
         durability: Durability::Process,
         publishers_max: 2,
         hold_back: 4,
         ack_again_ns: NEVER,
         process_nonce: node as u64 + 1,
-        born: 0,
-        look_ns: 0,
+        started_at: 0,
+        identity_probe_ns: 0,
         repairs_per_request: 16,
         budget: BudgetLimits::default(),
-        suspect: FailureDetectorLimits { beat_ns: NEVER, timeout_ns: NEVER, timeout_ns_max: NEVER },
+        failure_detector: FailureDetectorLimits { beat_ns: NEVER, timeout_ns: NEVER, timeout_ns_max: NEVER },
         election: ElectionLimits { stagger_ns: 0, again_ns: NEVER, timeout_ns: NEVER, backoff_ns_max: NEVER },
-        heard_bytes: 2 << 10,
+        pending_submission_bytes: 2 << 10,
         secret_seed: [node as u8; 32],
     }
 }
@@ -241,7 +241,7 @@ impl ExploredProcess {
             (Engine::Replica(replica), Input::Campaign { round_max }) => {
                 replica.core.campaign_now(NOW, round_max);
             }
-            (Engine::Replica(replica), Input::Beat) => replica.core.beat_now(),
+            (Engine::Replica(replica), Input::Beat) => replica.core.heartbeat_now(),
             (Engine::Replica(replica), Input::Crash) => {
                 let memory = replica.tail().clone().into_memory();
                 **replica = start(self.node, self.identity, replicas, &self.store, memory)?;

@@ -179,7 +179,7 @@ pub(super) fn check_frame(said: &SentClaims, before: &SentClaims) -> Result<(), 
 }
 
 /// S2, S3: what a replica may say once it holds `facts`.
-pub(super) fn check_said(said: &SentClaims, facts: &Facts) -> Result<(), String> {
+pub(super) fn check_claims(said: &SentClaims, facts: &Facts) -> Result<(), String> {
     let (promised, end) = (facts.promised, &facts.end);
     match said {
         SentClaims::Frame { epoch, live: true, .. } if *epoch < promised => {

@@ -37,13 +37,13 @@ pub(super) struct SystemStep {
 }
 
 const CAMPAIGN: u32 = 0;
-const BEAT: u32 = 1;
+const HEARTBEAT: u32 = 1;
 const CRASH: u32 = 2;
 const LOSE: u32 = 3;
 /// A candidacy beyond the scope's rounds, to see whether a state is stuck.
 const HEAL: u32 = 4;
 /// From here on the number of a datagram.
-const HEAR: u32 = 5;
+const RECEIVE: u32 = 5;
 
 impl SystemStep {
     pub(super) const NONE: Self = Self { node: 0, input: 0 };
@@ -53,7 +53,7 @@ impl SystemStep {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct SystemState {
     nodes: [u32; NODES_MAX],
-    ghost: Committed,
+    reference: Committed,
     crashes: u8,
     losses: u8,
     /// What was sent, ascending.
@@ -64,7 +64,7 @@ impl SystemState {
     pub(super) fn digest(&self) -> u64 {
         let mut digest = Digest::default();
         self.nodes.iter().for_each(|local| digest.write_u32(*local));
-        (self.ghost, self.crashes, self.losses).hash(&mut digest);
+        (self.reference, self.crashes, self.losses).hash(&mut digest);
         digest.write(bytemuck::cast_slice(&self.bag));
         digest.finish()
     }
@@ -85,7 +85,7 @@ struct Sent {
     unicast: bool,
     to: Whom,
     said: SentClaims,
-    words: String,
+    datagrams: String,
 }
 
 /// What a step leads to.
@@ -160,7 +160,7 @@ impl System {
             book: ClaimLog::default(),
             first: SystemState {
                 nodes: [0; NODES_MAX],
-                ghost: nobody,
+                reference: nobody,
                 crashes: 0,
                 losses: 0,
                 bag: Vec::new(),
@@ -185,7 +185,8 @@ impl System {
             // The leader's heartbeat tells everybody what is committed.
             state = system.quiet(&state, &mut told)?;
             for node in 0..scope.replicas {
-                state = system.follow(&state, SystemStep { node: node as u8, input: BEAT }, &mut told)?;
+                state =
+                    system.follow(&state, SystemStep { node: node as u8, input: HEARTBEAT }, &mut told)?;
             }
         }
         state = system.quiet(&state, &mut told)?;
@@ -231,7 +232,7 @@ impl System {
             let mut add = |input| out.push(SystemStep { node: node as u8, input });
             for &number in &state.bag {
                 if self.hears(state, node, number) {
-                    add(HEAR + number);
+                    add(RECEIVE + number);
                 }
             }
             if node < self.scope.replicas {
@@ -240,7 +241,7 @@ impl System {
                     add(CAMPAIGN);
                 }
                 if self.scope.beats && facts.leads.is_some() {
-                    add(BEAT);
+                    add(HEARTBEAT);
                 }
                 if state.crashes > 0 {
                     add(CRASH);
@@ -279,14 +280,14 @@ impl System {
                 4 if may && state.crashes > 0 => return step(CRASH),
                 5 if may && state.losses > 0 => return step(LOSE),
                 6..9 if may && self.scope.beats && self.facts(state, node).leads.is_some() => {
-                    return step(BEAT);
+                    return step(HEARTBEAT);
                 }
                 9.. if rng.below(100) < bias[node] => {
                     // Newer datagrams more often than older ones: else old news fill the walk.
                     let back =
                         rng.below(state.bag.len() as u64).min(rng.below(state.bag.len() as u64)) as usize;
                     let number = state.bag[state.bag.len() - 1 - back];
-                    let input = HEAR + number;
+                    let input = RECEIVE + number;
                     if self.hears(state, node, number)
                         && !matches!(self.effect(node, state.nodes[node], input), Effect::Nothing)
                     {
@@ -339,7 +340,7 @@ impl System {
                     for other in &before.bag {
                         let other = &self.sent[*other as usize];
                         rules::check_frame(said, &other.said).map_err(|wrong| {
-                            format!("{wrong}: {}; {}", other.words, self.sent[*number as usize].words)
+                            format!("{wrong}: {}; {}", other.datagrams, self.sent[*number as usize].datagrams)
                         })?;
                     }
                 }
@@ -349,7 +350,7 @@ impl System {
         if let Some(epoch) = is.leads
             && was.leads != Some(epoch)
         {
-            self.book.check_leader(before.ghost, epoch, is.end.chain)?;
+            self.book.check_leader(before.reference, epoch, is.end.chain)?;
             for other in (0..self.scope.replicas).filter(|other| *other != node) {
                 if self.facts(after, other).leads == Some(epoch) {
                     return Err(format!("S1: replicas {} and {} both lead {epoch}", node + 1, other + 1));
@@ -358,7 +359,7 @@ impl System {
         }
         if is.committed != was.committed {
             let (next, chain, epoch) = is.committed;
-            after.ghost = self.book.agree(after.ghost, Committed { next, chain, epoch })?;
+            after.reference = self.book.agree(after.reference, Committed { next, chain, epoch })?;
         }
         Ok(())
     }
@@ -405,7 +406,7 @@ impl System {
         for (to, bytes) in said {
             let Some(number) = self.number(node, to, bytes) else { continue };
             let facts = &self.locals[node].states[next as usize].facts;
-            if let Err(wrong) = rules::check_said(&self.sent[number as usize].said, facts) {
+            if let Err(wrong) = rules::check_claims(&self.sent[number as usize].said, facts) {
                 return Effect::Wrong(wrong);
             }
             sent.push(number);
@@ -418,11 +419,11 @@ impl System {
         let input = match input {
             CAMPAIGN => Input::Campaign { round_max },
             HEAL => Input::Campaign { round_max: round_max + HEALING_ROUNDS },
-            BEAT => Input::Beat,
+            HEARTBEAT => Input::Beat,
             CRASH => Input::Crash,
             LOSE => Input::Lose,
             _ => {
-                let sent = &self.sent[(input - HEAR) as usize];
+                let sent = &self.sent[(input - RECEIVE) as usize];
                 Input::Hear(&sent.bytes, sent.unicast.then_some(sent.from))
             }
         };
@@ -527,7 +528,7 @@ impl System {
             }
         );
         let number = self.sent.len() as u32;
-        self.sent.push(Sent { bytes: key.1.clone(), from, unicast, to: whom, said, words });
+        self.sent.push(Sent { bytes: key.1.clone(), from, unicast, to: whom, said, datagrams: words });
         self.by_bytes.insert(key, number);
         Some(number)
     }
@@ -562,7 +563,7 @@ impl System {
     pub(super) fn replay(&mut self, steps: &[SystemStep]) -> Option<(usize, String)> {
         let mut state = self.first();
         for (index, step) in steps.iter().enumerate() {
-            let there = step.input < HEAR || state.bag.binary_search(&(step.input - HEAR)).is_ok();
+            let there = step.input < RECEIVE || state.bag.binary_search(&(step.input - RECEIVE)).is_ok();
             let may = match step.input {
                 CRASH => state.crashes > 0,
                 LOSE => state.losses > 0,
@@ -585,12 +586,12 @@ impl System {
             let who = usize::from(step.node) + 1;
             match step.input {
                 CAMPAIGN | HEAL => format!("{who} campaigns"),
-                BEAT => format!("{who} beats"),
+                HEARTBEAT => format!("{who} beats"),
                 CRASH => format!("{who} crashes and comes back"),
                 LOSE => format!("{who} loses its machine"),
                 number => {
-                    let sent = &self.sent[(number - HEAR) as usize];
-                    format!("{who} hears {}: {}", sent.from + 1, sent.words)
+                    let sent = &self.sent[(number - RECEIVE) as usize];
+                    format!("{who} hears {}: {}", sent.from + 1, sent.datagrams)
                 }
             }
         });

@@ -53,7 +53,7 @@ const RESTLESS_NS: Nanos = 2_000;
 /// Datagrams take up to this much longer than the delay: less than an interval, so that nothing is reordered.
 const JITTER_NS: Nanos = 2_000;
 /// A message is affected if it was lost, or delivered this much after its frame arrived.
-const HELD_NS: Nanos = 3_000;
+const BUFFERED_NS: Nanos = 3_000;
 /// After the last message everybody has this long to get what it misses.
 const DRAIN_NS: Nanos = 1_000_000_000;
 const BEGIN_NS: Nanos = 1_000_000;
@@ -100,8 +100,8 @@ struct Seen {
 struct World {
     cell: Cell,
     now: Nanos,
-    seats: Vec<Seat>,
-    letters: BinaryHeap<Reverse<Letter>>,
+    nodes: Vec<Seat>,
+    packets: BinaryHeap<Reverse<Letter>>,
     key: u64,
     links: Links,
     publisher: Option<PublisherId>,
@@ -192,24 +192,24 @@ fn replica(seat: usize) -> Result<ReplicaEngine<NetsimPorts>, String> {
     let recovered = Recovered::of_journal(&opened, 4);
     let limits = ReplicaLimits {
         receiver: receiver(seat),
-        beat: HeartbeatLimits::default(),
+        heartbeat: HeartbeatLimits::default(),
         window: Window { entries: 1 << 16, bytes: 8 << 20 },
         durability: Durability::Process,
         publishers_max: 4,
         hold_back: 64,
         ack_again_ns: 1_000_000,
         process_nonce: seat as u64 + 1,
-        born: 0,
-        look_ns: 0,
+        started_at: 0,
+        identity_probe_ns: 0,
         repairs_per_request: 64,
         budget: BudgetLimits::default(),
-        suspect: FailureDetectorLimits {
+        failure_detector: FailureDetectorLimits {
             timeout_ns: NEVER_NS,
             timeout_ns_max: NEVER_NS,
             ..FailureDetectorLimits::default()
         },
         election: ElectionLimits::default(),
-        heard_bytes: 1 << 20,
+        pending_submission_bytes: 1 << 20,
         secret_seed: [seat as u8; 32],
     };
     ReplicaEngine::new(SimNet::default(), opened.tail, recovered, limits)
@@ -226,7 +226,7 @@ fn engine(seat: usize) -> Result<Engine, String> {
                 flight_datagrams: 1_024,
                 resend_ns_min: 20_000_000,
                 resend_ns_max: 100_000_000,
-                ask_again_ns: 10_000_000,
+                query_retry_ns: 10_000_000,
                 beat_ns: 1_000_000,
                 names_max: 1,
                 message_len_max: MESSAGE_LEN_MAX,
@@ -269,8 +269,8 @@ impl World {
         let seen = || Seen { arrived: vec![0; messages], delivered: vec![0; messages] };
         Ok(Self {
             now: BEGIN_NS,
-            seats: (0..seats).map(seat).collect::<Result<_, String>>()?,
-            letters: BinaryHeap::new(),
+            nodes: (0..seats).map(seat).collect::<Result<_, String>>()?,
+            packets: BinaryHeap::new(),
             key: 0,
             // It loses nothing before the stream is open.
             links: Links::new(cell.pattern, 0, cell.receivers, rng.fork()),
@@ -302,14 +302,14 @@ impl World {
 
     /// Where the leader's log ends.
     fn end(&self) -> Seq {
-        match &self.seats[0].engine {
+        match &self.nodes[0].engine {
             Engine::Replica(leader) => leader.tail().end().next,
             _ => 0,
         }
     }
 
     fn all_hold(&self, next: Seq) -> bool {
-        self.seats.iter().all(|seat| match &seat.engine {
+        self.nodes.iter().all(|seat| match &seat.engine {
             Engine::Receiver(subscriber) => {
                 subscriber.core.deliver_next() >= next || subscriber.core.is_ended()
             }
@@ -323,12 +323,12 @@ impl World {
         let mut next_at = self.now;
         while self.sent < messages {
             if let (Engine::Publisher(publisher), Some(id)) =
-                (&mut self.seats[PUBLISHER].engine, self.publisher)
+                (&mut self.nodes[PUBLISHER].engine, self.publisher)
                 && publisher.core.try_publish(id, 0, &PAYLOAD).is_ok()
             {
                 self.sent += 1;
             }
-            self.seats[PUBLISHER].wake_at = self.now;
+            self.nodes[PUBLISHER].wake_at = self.now;
             next_at += INTERVAL_NS;
             while self.now < next_at {
                 self.step(next_at);
@@ -342,9 +342,9 @@ impl World {
 
     /// What happens next, up to `limit`.
     fn step(&mut self, limit: Nanos) {
-        let arrival = self.letters.peek().map_or(Nanos::MAX, |letter| letter.0.at);
-        let (seat, wake_at) = (0..self.seats.len())
-            .map(|seat| (seat, self.seats[seat].wake_at))
+        let arrival = self.packets.peek().map_or(Nanos::MAX, |letter| letter.0.at);
+        let (seat, wake_at) = (0..self.nodes.len())
+            .map(|seat| (seat, self.nodes[seat].wake_at))
             .min_by_key(|(_, at)| *at)
             .unwrap_or((0, Nanos::MAX));
         let next = arrival.min(wake_at);
@@ -361,13 +361,13 @@ impl World {
     }
 
     fn arrive(&mut self) {
-        let Some(Reverse(letter)) = self.letters.pop() else { return };
+        let Some(Reverse(letter)) = self.packets.pop() else { return };
         let Letter { to, from, group, bytes, .. } = letter;
         if let (Some(receiver), Some(header)) = (to.checked_sub(FIRST_RECEIVER), frame(&bytes)) {
             self.on_arrived(receiver, &header);
         }
         let turn = self.links.jitter(TURN_NS);
-        let seat = &mut self.seats[to];
+        let seat = &mut self.nodes[to];
         if seat.engine.net().arrive(bytes.to_vec(), group.is_none().then(|| address(from)), group) {
             seat.wake_at = seat.wake_at.min(self.now + turn);
         }
@@ -388,13 +388,13 @@ impl World {
 
     fn turn(&mut self, index: usize) {
         let now = self.now;
-        let Self { seats, publisher: opened, seen, first, .. } = self;
+        let Self { nodes: seats, publisher: opened, seen, first, .. } = self;
         let seat = &mut seats[index];
         let mut wake_at = match &mut seat.engine {
             Engine::Replica(replica) => {
                 replica.poll(now, now + WALL_NS);
                 replica.tail_mut().free_published();
-                let restless = replica.is_restless().then_some(now + RESTLESS_NS);
+                let restless = replica.has_pending_work().then_some(now + RESTLESS_NS);
                 while replica.core.events.pop().is_some() {}
                 replica.next_deadline().min(restless.unwrap_or(Nanos::MAX))
             }
@@ -448,7 +448,7 @@ impl World {
                 seat..seat + 1
             }
             To::Group(Group::Submit) => 0..REPLICAS,
-            To::Group(_) => 0..self.seats.len(),
+            To::Group(_) => 0..self.nodes.len(),
         };
         for to_seat in others.filter(|seat| *seat != from) {
             if from >= FIRST_RECEIVER && self.links.loses_from() {
@@ -464,7 +464,7 @@ impl World {
             self.key += 1;
             let group = if let To::Group(group) = to { Some(group) } else { None };
             let letter = Letter { at, key: self.key, to: to_seat, from, group, bytes: Rc::clone(&bytes) };
-            self.letters.push(Reverse(letter));
+            self.packets.push(Reverse(letter));
         }
     }
 
@@ -482,7 +482,7 @@ impl World {
             row.nacks += 1;
         } else if repair && to_receiver {
             row.repairs += 1;
-        } else if header.kind != Kind::Answer as u8 || !to_receiver {
+        } else if header.kind != Kind::RepairReject as u8 || !to_receiver {
             return;
         }
         row.bytes += bytes.len() as u64;
@@ -496,7 +496,7 @@ impl World {
                 let due = sent_at + self.cell.delay_ns;
                 if *delivered == 0 {
                     self.row.missing += 1;
-                } else if arrived == 0 || *delivered > arrived + HELD_NS {
+                } else if arrived == 0 || *delivered > arrived + BUFFERED_NS {
                     latencies.push(delivered.saturating_sub(due));
                 }
             }
@@ -505,7 +505,7 @@ impl World {
         self.row.affected = latencies.len() as u64 + self.row.missing;
         let at = |per_mille: usize| latencies.get(latencies.len() * per_mille / 1_000).copied().unwrap_or(0);
         self.row.latency_ns = [at(500), at(990), at(999)];
-        if let Engine::Replica(leader) = &self.seats[0].engine {
+        if let Engine::Replica(leader) = &self.nodes[0].engine {
             self.row.led = leader.core.counters.get(Counter::RepairsLed);
         }
         self.row

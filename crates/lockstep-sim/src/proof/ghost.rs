@@ -60,7 +60,7 @@ impl ProofModel {
     }
 
     /// The log from `from` on was exchanged for frames that end at `ends`.
-    pub(super) fn on_exchanged(&mut self, from: Seq, ends: Vec<LogEnd>) {
+    pub(super) fn on_suffix_replaced(&mut self, from: Seq, ends: Vec<LogEnd>) {
         self.here = self.up_to(self.here, from);
         ends.into_iter().for_each(|end| self.on_appended(end));
     }

@@ -13,7 +13,7 @@ pub(super) fn all(rest: &Rest) -> Vec<Rest> {
             all.push(with(rest, &format!("the tail at path {path} is gone"), |lost| lost.lose_ring(path)));
         }
         // The ring in use itself as it was before is a machine that was rolled back.
-        if let Some(kept) = &rest.kept_ring
+        if let Some(kept) = &rest.saved_ring
             && rest.rings.iter().flatten().all(|ring| number(ring) != number(kept))
         {
             all.push(with(rest, &format!("the tail at path {path} is that of before"), |lost| {
@@ -32,7 +32,7 @@ pub(super) fn all(rest: &Rest) -> Vec<Rest> {
             lost.restart(|disk| lose_power(disk, &mut |_| 0));
         }));
     }
-    if let Some(kept) = &rest.kept_disk {
+    if let Some(kept) = &rest.saved_disk {
         all.push(with(rest, "the files are those of before", |lost| {
             lost.disk = kept.clone();
             lost.is_rolled_back = true;

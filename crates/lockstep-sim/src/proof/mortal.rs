@@ -49,12 +49,12 @@ impl CrashState {
 /// See the module. Its memory goes to the grave when it is dropped.
 pub(super) struct CrashingStore {
     memory: Option<MemoryTail>,
-    grave: Rc<CrashState>,
+    crash_state: Rc<CrashState>,
 }
 
 impl CrashingStore {
     pub(super) fn new(memory: MemoryTail, grave: &Rc<CrashState>) -> Self {
-        Self { memory: Some(memory), grave: Rc::clone(grave) }
+        Self { memory: Some(memory), crash_state: Rc::clone(grave) }
     }
 
     fn memory(&self) -> &MemoryTail {
@@ -62,14 +62,14 @@ impl CrashingStore {
     }
 
     fn change(&mut self, change: impl FnOnce(&mut MemoryTail)) {
-        let Self { memory, grave } = self;
+        let Self { memory, crash_state: grave } = self;
         grave.call(|| change(memory.as_mut().expect("it is there until it is dropped")));
     }
 }
 
 impl Drop for CrashingStore {
     fn drop(&mut self) {
-        *self.grave.body.borrow_mut() = self.memory.take();
+        *self.crash_state.body.borrow_mut() = self.memory.take();
     }
 }
 

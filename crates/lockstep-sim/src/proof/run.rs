@@ -12,7 +12,7 @@ use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::side::{Inputs, SideSettings, SideStep, SideThread};
 use lockstep_replica::journal::{
-    Completeness, Inspection, JournalOpenError, OpenedJournal, Settings, Tail, look,
+    Completeness, Inspection, JournalOpenError, OpenedJournal, Settings, Tail, inspect,
 };
 use lockstep_wire::{Epoch, FrameView, Seq};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -130,7 +130,7 @@ pub(super) fn looked(
     path: usize,
     configured: Durability,
 ) -> Result<Option<Inspection>, ProofViolation> {
-    match look(&rest.disk, rest.rings[path].as_ref(), settings(rest.boot, configured)) {
+    match inspect(&rest.disk, rest.rings[path].as_ref(), settings(rest.boot, configured)) {
         Ok(looked) => Ok(Some(looked)),
         Err(JournalOpenError::Damaged(_)) => Ok(None),
         Err(error) => Err(format!("it does not open: {error}")),
@@ -144,7 +144,7 @@ fn note_interrupted(after: &mut Rest, way: &StartConfig) -> Result<(), ProofViol
         .is_some_and(|looked| looked.ring() == &RingEvidence::Own && !looked.superblock().run.clean);
     if is_marked {
         after.run_path = Some(way.path);
-        after.ghost.settled &= way.configured == Durability::Power;
+        after.reference.settled &= way.configured == Durability::Power;
     }
     Ok(())
 }
@@ -157,7 +157,7 @@ pub(super) fn run(
     generation: u32,
 ) -> Result<Option<Rest>, ProofViolation> {
     let mut after = rest.clone();
-    after.kept_disk = Some(rest.disk.clone());
+    after.saved_disk = Some(rest.disk.clone());
     after.disk.set_power(way.configured == Durability::Power);
     let grave = Rc::new(CrashState::default());
     match end {
@@ -172,14 +172,14 @@ pub(super) fn run(
     let is_own = seen.ring() == &RingEvidence::Own;
     // A ring that goes on is nowhere as it was; one that is used anew may lie there again, in another tmpfs.
     if !is_own && let Some(ring) = &rest.rings[way.path] {
-        after.kept_ring = Some(ring.clone());
+        after.saved_ring = Some(ring.clone());
     }
     let ring = after.rings[way.path].take().unwrap_or_else(|| MemoryTail::new(RING_LEN));
     let mut memory = Some(CrashingStore::new(ring, &grave));
     let fails = way.fails;
     let record = seen.superblock().run;
-    let is_known = record.clean || record.spoken == Durability::Power;
-    let Rest { disk, ghost, run_path, is_interrupted, half, .. } = &mut after;
+    let is_known = record.clean || record.weakest_durability == Durability::Power;
+    let Rest { disk, reference: ghost, run_path, is_interrupted, half, .. } = &mut after;
     let started = catch_unwind(AssertUnwindSafe(|| {
         seen.start(disk, |_| match memory.take() {
             Some(memory) if !fails => Ok((memory, ())),
@@ -313,7 +313,7 @@ impl ProofRun {
                         _ => {}
                     }
                 }
-                let (power, spoken) = (self.way.configured, self.side.superblock().run.spoken);
+                let (power, spoken) = (self.way.configured, self.side.superblock().run.weakest_durability);
                 if power == Durability::Power && spoken == Durability::Power {
                     ghost.settled = true;
                 } else if power == Durability::Power && self.tail.durable_next() == self.tail.end().next {
@@ -342,7 +342,7 @@ impl ProofRun {
     }
 
     /// What may be said now: the bound of an ack, and a promise.
-    pub(super) fn may_say(&self) -> (Seq, Epoch) {
+    pub(super) fn may_send(&self) -> (Seq, Epoch) {
         let acked = match rests_on(self.way.configured, self.follows) {
             Durability::Process => self.tail.end().next,
             Durability::Power => self.tail.durable_next(),
@@ -356,7 +356,7 @@ impl ProofRun {
 
     /// Says everything that may be said now.
     fn speak(&self, ghost: &mut super::ProofModel) {
-        let (acked, promised) = self.may_say();
+        let (acked, promised) = self.may_send();
         ghost.on_acked(acked);
         ghost.said = ghost.said.max(promised);
     }
@@ -384,7 +384,7 @@ impl ProofRun {
             ends.extend(self.tail.staged_end());
         }
         self.tail.switch().map_err(|error| format!("no exchange: {error:?}"))?;
-        ghost.on_exchanged(from, ends);
+        ghost.on_suffix_replaced(from, ends);
         Ok(())
     }
 }

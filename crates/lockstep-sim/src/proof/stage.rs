@@ -4,7 +4,7 @@
 use super::lost::{change_last_group, lose_power};
 use super::mortal::{CrashState, CrashingStore};
 use super::run::{ProofRun, RING_LEN, RunAction, StartConfig, looked};
-use super::{ProofModel, ProofViolation, Rest, born};
+use super::{ProofModel, ProofViolation, Rest, created};
 use crate::disk::{DiskFault, SimDisk};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::log::LogEnd;
@@ -22,14 +22,14 @@ pub struct Stage {
     run: Option<Running>,
     /// Runs so far: what each of them writes differs.
     runs: u32,
-    kept_rings: [Option<MemoryTail>; 2],
-    kept_disk: Option<SimDisk>,
+    saved_rings: [Option<MemoryTail>; 2],
+    saved_disk: Option<SimDisk>,
 }
 
 struct Running {
     run: ProofRun,
     path: usize,
-    grave: Rc<CrashState>,
+    crash_state: Rc<CrashState>,
 }
 
 /// How a run begins.
@@ -53,7 +53,7 @@ impl Stage {
     /// # Errors
     /// The journal contradicts itself.
     pub fn new() -> Result<Self, ProofViolation> {
-        Ok(Self { rest: born()?, run: None, runs: 0, kept_rings: [None, None], kept_disk: None })
+        Ok(Self { rest: created()?, run: None, runs: 0, saved_rings: [None, None], saved_disk: None })
     }
 
     /// A run begins. Returns what became of it, in words.
@@ -69,7 +69,7 @@ impl Stage {
             return Ok("refused: damage leaves no log to go by".into());
         };
         let ring = ring_words(&seen);
-        let Rest { disk, rings, ghost, .. } = &mut self.rest;
+        let Rest { disk, rings, reference: ghost, .. } = &mut self.rest;
         disk.set_power(configured == Durability::Power);
         let grave = Rc::new(CrashState::default());
         let mut memory =
@@ -94,7 +94,7 @@ impl Stage {
                 self.runs += 1;
                 let way = StartConfig { configured, follows, turns: false, path, fails };
                 let run = ProofRun::new(opened, way, self.runs);
-                self.run = Some(Running { run, path, grave });
+                self.run = Some(Running { run, path, crash_state: grave });
                 Ok(format!("runs in {ring}: its log {}", end_words(&end)))
             }
             Err(error) => {
@@ -112,7 +112,7 @@ impl Stage {
     }
 
     fn act(&mut self, deed: RunAction) -> Result<bool, ProofViolation> {
-        let Self { rest: Rest { disk, ghost, .. }, run, .. } = self;
+        let Self { rest: Rest { disk, reference: ghost, .. }, run, .. } = self;
         let Some(running) = run else { return Err("nothing runs".into()) };
         running.run.act(deed, disk, ghost)
     }
@@ -153,7 +153,7 @@ impl Stage {
     pub fn speak(&mut self) -> Result<String, ProofViolation> {
         self.act(RunAction::Speak)?;
         let Some(running) = &self.run else { return Err("nothing runs".into()) };
-        let (acked, promised) = running.run.may_say();
+        let (acked, promised) = running.run.may_send();
         let acked = if acked <= 1 { "nothing".into() } else { format!("what lies below {acked}") };
         Ok(match promised.round() {
             0 => format!("acknowledges {acked}"),
@@ -209,7 +209,7 @@ impl Stage {
     /// # Errors
     /// Nothing runs.
     pub fn kill(&mut self) -> Result<(), ProofViolation> {
-        let Running { run, path, grave } = self.run.take().ok_or("nothing runs")?;
+        let Running { run, path, crash_state: grave } = self.run.take().ok_or("nothing runs")?;
         drop(run);
         self.rest.rings[path] = grave.take();
         Ok(())
@@ -229,18 +229,18 @@ impl Stage {
     }
 
     /// The tail at this path as it is now is kept elsewhere, ...
-    pub fn keep_tail(&mut self, path: usize) {
-        self.kept_rings[path] = self.rest.rings[path].clone();
+    pub fn save_tail(&mut self, path: usize) {
+        self.saved_rings[path] = self.rest.rings[path].clone();
     }
 
     /// ... and put back.
     pub fn put_back_tail(&mut self, path: usize) {
-        self.rest.rings[path] = self.kept_rings[path].clone();
+        self.rest.rings[path] = self.saved_rings[path].clone();
     }
 
     /// The journal's files as they are now are kept elsewhere, ...
-    pub fn keep_files(&mut self) {
-        self.kept_disk = Some(self.rest.disk.clone());
+    pub fn save_files(&mut self) {
+        self.saved_disk = Some(self.rest.disk.clone());
     }
 
     /// ... and put back.
@@ -248,7 +248,7 @@ impl Stage {
     /// # Errors
     /// None were kept.
     pub fn put_back_files(&mut self) -> Result<(), ProofViolation> {
-        self.rest.disk = self.kept_disk.clone().ok_or("no files were kept")?;
+        self.rest.disk = self.saved_disk.clone().ok_or("no files were kept")?;
         Ok(())
     }
 
@@ -272,7 +272,7 @@ impl Stage {
         };
         Ok(match looked.completeness() {
             Completeness::Incomplete(why) => format!("incomplete: {why}"),
-            Completeness::Complete => match judged(&self.rest.ghost, &looked) {
+            Completeness::Complete => match judged(&self.rest.reference, &looked) {
                 Ok(()) => format!("complete: its log {}", end_words(&looked.end())),
                 Err(violation) => violation,
             },

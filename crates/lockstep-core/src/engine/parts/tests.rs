@@ -125,14 +125,14 @@ fn a_message_that_is_too_long_names_the_bound() {
     let mut joiner = Joiner::new(false);
     joiner.begin(1, 5, "0123456789");
     let refused = joiner.go_on(1, 6, "0123456");
-    assert_eq!(refused, Joined::GivenUp(1, 10, PartsBound::Length(16)));
+    assert_eq!(refused, Joined::Abandoned(1, 10, PartsBound::Length(16)));
     assert_eq!(joiner.end(1, 7, "x"), None);
     joiner.begin(1, 8, "");
     for number in 9..8 + PARTS_MAX as u64 {
         assert_eq!(joiner.go_on(1, number, ""), Joined::Waits);
     }
     let refused = joiner.go_on(1, 8 + PARTS_MAX as u64, "");
-    assert_eq!(refused, Joined::GivenUp(1, 13, PartsBound::Length(16)), "nor of more parts than any needs");
+    assert_eq!(refused, Joined::Abandoned(1, 13, PartsBound::Length(16)), "nor of more parts than any needs");
     assert!(joiner.parts.is_empty());
 }
 
@@ -142,7 +142,7 @@ fn when_memory_is_used_up_the_oldest_makes_room_and_is_named() {
     for publisher in 1..=3 {
         assert_eq!(joiner.begin(publisher, 1, "ab"), Joined::Waits);
     }
-    assert_eq!(joiner.begin(4, 1, "uv"), Joined::GivenUp(1, 10, PartsBound::Memory(48)));
+    assert_eq!(joiner.begin(4, 1, "uv"), Joined::Abandoned(1, 10, PartsBound::Memory(48)));
     assert_eq!(joiner.end(1, 2, "cd"), None);
     for publisher in 2..=4 {
         assert!(joiner.end(publisher, 2, "cd").is_some());
@@ -162,5 +162,5 @@ fn what_was_delivered_makes_room_before_what_waits() {
     // It comes back by a retract, and is not whole: said, not silent.
     joiner.retract(12);
     let given_up = joiner.take(2, 2, PART_NEXT, "cd");
-    assert_eq!(given_up, Joined::GivenUp(2, 12, PartsBound::Memory(48)));
+    assert_eq!(given_up, Joined::Abandoned(2, 12, PartsBound::Memory(48)));
 }

@@ -23,7 +23,7 @@ use std::collections::VecDeque;
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum NameState {
-    LookingUp {
+    Querying {
         asked_at: Nanos,
         tries: u32,
     },
@@ -61,7 +61,7 @@ pub(super) struct PublisherName {
     /// The number of the next message.
     pub(super) next: PublisherSeq,
     /// Up to this number it was stamped before it was opened here: none of ours.
-    settled: PublisherSeq,
+    resolved: PublisherSeq,
     /// What opened it, and is not undone by a takeover: the seq of the open entry, or the last one that
     /// the reply covers.
     opened_at: Seq,
@@ -169,7 +169,7 @@ impl PublisherNames {
     pub(super) fn invariants(&self) {
         let count = |is: fn(&NameState) -> bool| self.list.iter().filter(|line| is(&line.state)).count();
         let is_unopened = |state: &NameState| {
-            matches!(state, NameState::LookingUp { .. } | NameState::Opening { .. } | NameState::Seen { .. })
+            matches!(state, NameState::Querying { .. } | NameState::Opening { .. } | NameState::Seen { .. })
         };
         let (unopened, ending) =
             (count(is_unopened), count(|state| matches!(state, NameState::Ending { .. })));
@@ -198,11 +198,11 @@ impl PublisherNames {
         let line = PublisherName {
             name: name.to_owned(),
             nonce,
-            state: NameState::LookingUp { asked_at: 0, tries: 0 },
+            state: NameState::Querying { asked_at: 0, tries: 0 },
             id: 0,
             incarnation: 0,
             next: 1,
-            settled: 0,
+            resolved: 0,
             opened_at: 0,
             by_entry: false,
             stamped: 0,
@@ -281,7 +281,7 @@ impl PublisherNames {
     pub(super) fn resume(&mut self, index: usize, number: PublisherSeq) {
         let line = &mut self.list[index];
         line.next = number;
-        line.settled = line.settled.max(number - 1);
+        line.resolved = line.resolved.max(number - 1);
         line.stamped = line.stamped.max(number - 1);
         self.copied.retain(|copied| copied.line as usize != index || copied.publisher_seq >= number);
     }
@@ -315,7 +315,7 @@ impl PublisherNames {
             return;
         };
         let line = &mut self.list[index];
-        let NameState::LookingUp { .. } = line.state else { return };
+        let NameState::Querying { .. } = line.state else { return };
         if body.incarnation == 0 || body.nonce != line.nonce {
             line.state = NameState::Opening { after: body.incarnation, sent_at: 0, tries: 0 };
             return;
@@ -329,7 +329,7 @@ impl PublisherNames {
         if header.commit_next >= line.watched_from {
             line.incarnation = body.incarnation;
             line.next = body.publisher_seq + 1;
-            line.settled = body.publisher_seq;
+            line.resolved = body.publisher_seq;
             line.stamped = line.stamped.max(body.publisher_seq);
             (line.opened_at, line.by_entry) = (header.commit_next - 1, false);
             line.state = NameState::Seen { at: line.opened_at };
@@ -380,7 +380,7 @@ impl PublisherNames {
         }
         match line.state {
             NameState::Open | NameState::Seen { .. } if first < line.next => {}
-            NameState::Open | NameState::Seen { .. } | NameState::LookingUp { .. } => {
+            NameState::Open | NameState::Seen { .. } | NameState::Querying { .. } => {
                 self.read_copied(index, seq, entry);
                 return 1;
             }
@@ -388,7 +388,7 @@ impl PublisherNames {
         }
         let mut own = window.unstamped(&line.outstanding);
         let handed_in = own.next().filter(|own| own.header.publisher_seq == first);
-        let is_other = handed_in.is_some_and(|own| !own.says(entry));
+        let is_other = handed_in.is_some_and(|own| !own.is_set(entry));
         // The place of a message in parts is that of its last one.
         let told = entry.header.flags & PART_MORE == 0;
         let publisher = line.id;
@@ -445,7 +445,7 @@ impl PublisherNames {
 
     /// The first `count` of the oldest stamped messages have their fate.
     #[inline]
-    pub(super) fn on_fates(&mut self, count: u64) {
+    pub(super) fn on_outcomes(&mut self, count: u64) {
         match self.stamped.front_mut() {
             Some(oldest) if oldest.count > count => *oldest = oldest.behind(count),
             _ => _ = self.stamped.pop_front(),
@@ -461,12 +461,12 @@ impl PublisherNames {
                 continue;
             }
             match line.state {
-                NameState::LookingUp { .. } | NameState::Opening { .. } if line.nonce == open.body.nonce => {
+                NameState::Querying { .. } | NameState::Opening { .. } if line.nonce == open.body.nonce => {
                     line.state = NameState::Seen { at: seq };
                     line.id = id;
                     line.incarnation = open.body.incarnation;
                     line.next = last + 1;
-                    (line.settled, line.stamped) = (last, last);
+                    (line.resolved, line.stamped) = (last, last);
                     (line.opened_at, line.by_entry) = (seq, true);
                     self.bind(id, index);
                 }
@@ -504,7 +504,7 @@ impl PublisherNames {
         }
         let mut unstamp = |line: u32, publisher_seq: PublisherSeq| {
             let line = &mut list[line as usize];
-            line.stamped = line.stamped.min(publisher_seq - 1).max(line.settled);
+            line.stamped = line.stamped.min(publisher_seq - 1).max(line.resolved);
             line.id
         };
         stamped.retain_mut(|messages| {
@@ -555,7 +555,7 @@ impl PublisherNames {
         {
             let after = line.incarnation.saturating_sub(1);
             line.state = NameState::Opening { after, sent_at: 0, tries: 0 };
-            (line.settled, line.stamped, line.opened_at, line.watched_from) = (0, 0, 0, 0);
+            (line.resolved, line.stamped, line.opened_at, line.watched_from) = (0, 0, 0, 0);
             self.unbind(index);
         }
     }
@@ -580,8 +580,8 @@ impl PublisherNames {
                 && !line.by_entry
                 && at >= next
             {
-                line.state = NameState::LookingUp { asked_at: 0, tries: 0 };
-                (line.settled, line.stamped, line.opened_at, line.watched_from) = (0, 0, 0, 0);
+                line.state = NameState::Querying { asked_at: 0, tries: 0 };
+                (line.resolved, line.stamped, line.opened_at, line.watched_from) = (0, 0, 0, 0);
             }
         }
     }

@@ -24,7 +24,7 @@ impl PublisherCore {
     /// Where the leader is, if it is heard and stamps nothing of what it is sent again and again: its group may bring
     /// us everything and ours it nothing.
     #[inline]
-    pub(super) fn unheard(&self) -> Option<SocketAddrV4> {
+    pub(super) fn leader_silence_ns(&self) -> Option<SocketAddrV4> {
         if self.window.timeouts() < UNHEARD_TIMEOUTS {
             return None;
         }
@@ -36,9 +36,9 @@ impl PublisherCore {
             .map(|repairer| repairer.address)
     }
 
-    pub(super) fn ask_for_pulse(&mut self, net: &mut impl Net, now: Nanos, wall: Nanos) {
+    pub(super) fn send_unicast_probe(&mut self, net: &mut impl Net, now: Nanos, wall: Nanos) {
         self.number += 1;
-        let header = Header { number: self.number, ..self.header(Kind::Question, wall) };
+        let header = Header { number: self.number, ..self.header(Kind::Query, wall) };
         ask_for_pulse(net, now, &self.rx, &mut self.pulse, &mut self.counters, header);
     }
 }

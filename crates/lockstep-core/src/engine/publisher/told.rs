@@ -145,7 +145,7 @@ pub enum PublisherEvent {
     /// The cluster's window is full, or this publisher's share of it: messages wait here.
     Throttled,
     /// That is over: the cluster takes messages again.
-    Free,
+    Unthrottled,
     /// Under a number that was handed in here stands another message: a copy of this publisher has
     /// published something else, so the copies are not deterministic. Told right before
     /// [`Committed`](PublisherEvent::Committed) of that number, for what stands there is final.
@@ -180,9 +180,9 @@ pub enum PublisherEvent {
         seq: Seq,
     },
     /// A new history was founded at `next`, and this handle knew everything below `have` to be committed: messages that
-    /// were told as committed at `next` or above are lost. [`Lost`](PublisherEvent::Lost) follows; whoever opens the
+    /// were told as committed at `next` or above are lost. [`OutcomesUnknown`](PublisherEvent::OutcomesUnknown) follows; whoever opens the
     /// names anew is told the last number of each that is in the stream ([`Opened`](PublisherEvent::Opened)).
-    Forgotten {
+    HistoryLost {
         /// The new history.
         history: u64,
         /// Its first seq.
@@ -194,5 +194,5 @@ pub enum PublisherEvent {
     /// behind the stream than any replica remembers; or a takeover took back more of what a copy published
     /// than this handle remembers; or what it read contradicts the cluster's log; or a new history was founded on less
     /// than this handle knew to be committed.
-    Lost,
+    OutcomesUnknown,
 }

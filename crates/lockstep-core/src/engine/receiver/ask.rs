@@ -40,11 +40,11 @@ pub(super) struct RepairRequests {
     /// When the gaps were last compared with what is kept.
     synced: Option<Outline>,
     /// Who has said that it gives nothing of what is missing first, and why.
-    gave_up: Vec<Abandoned>,
+    abandoned: Vec<Abandoned>,
     /// The oldest seq that the last of them holds.
     oldest_seq: Seq,
     /// When the first and the last of them were heard.
-    gave_up_at: (Nanos, Nanos),
+    abandoned_at: (Nanos, Nanos),
 }
 
 /// A ring does not come back to what it has lost: this holds for as long as the same is missing first, whatever else
@@ -62,10 +62,11 @@ impl RepairRequests {
         self.gaps.invariants();
         self.requests.invariants();
         self.repairers.invariants();
-        let count = self.gave_up.len();
+        let count = self.abandoned.len();
         assert!(count <= REPAIRERS_MAX, "{count} have given up, at most {REPAIRERS_MAX}");
-        let twice = (1..count).any(|at| self.gave_up[..at].iter().any(|one| one.by == self.gave_up[at].by));
-        assert!(!twice, "each repairer gives up once: {:?}", self.gave_up);
+        let twice =
+            (1..count).any(|at| self.abandoned[..at].iter().any(|one| one.by == self.abandoned[at].by));
+        assert!(!twice, "each repairer gives up once: {:?}", self.abandoned);
     }
 
     pub(super) fn new(limits: &ReceiverLimits) -> Self {
@@ -78,9 +79,9 @@ impl RepairRequests {
             gaps: Gaps::default(),
             start: None,
             synced: None,
-            gave_up: Vec::with_capacity(REPAIRERS_MAX),
+            abandoned: Vec::with_capacity(REPAIRERS_MAX),
             oldest_seq: 0,
-            gave_up_at: (0, 0),
+            abandoned_at: (0, 0),
         }
     }
 
@@ -101,27 +102,27 @@ impl RepairRequests {
     }
 
     /// More is known of what is missing.
-    pub(super) fn look_again(&mut self) {
+    pub(super) fn rearm(&mut self) {
         self.synced = None;
     }
 
     /// Whoever gave nothing may be asked again.
     pub(super) fn forget_refusals(&mut self) {
-        self.gave_up.clear();
-        (self.oldest_seq, self.gave_up_at) = (0, (0, 0));
+        self.abandoned.clear();
+        (self.oldest_seq, self.abandoned_at) = (0, (0, 0));
     }
 
     /// Somebody gives nothing of what is missing first.
-    fn on_given_up(&mut self, now: Nanos, said: Abandoned, oldest_seq: Seq) {
-        self.gave_up.retain(|before| before.missing == said.missing);
-        if self.gave_up.is_empty() {
-            self.gave_up_at.0 = now;
+    fn on_abandoned(&mut self, now: Nanos, said: Abandoned, oldest_seq: Seq) {
+        self.abandoned.retain(|before| before.missing == said.missing);
+        if self.abandoned.is_empty() {
+            self.abandoned_at.0 = now;
         }
-        self.gave_up.retain(|before| before.by != said.by);
-        if self.gave_up.len() < REPAIRERS_MAX {
-            self.gave_up.push(said);
+        self.abandoned.retain(|before| before.by != said.by);
+        if self.abandoned.len() < REPAIRERS_MAX {
+            self.abandoned.push(said);
         }
-        (self.gave_up_at.1, self.oldest_seq) = (now, oldest_seq);
+        (self.abandoned_at.1, self.oldest_seq) = (now, oldest_seq);
     }
 
     /// Whether nothing is asked for, and no answer came since the last look.
@@ -130,7 +131,7 @@ impl RepairRequests {
         self.start.is_none()
             && self.synced.is_none()
             && self.gaps.list().is_empty()
-            && !self.requests.has_news()
+            && !self.requests.has_response()
     }
 
     /// An epoch is followed.
@@ -141,9 +142,9 @@ impl RepairRequests {
     /// A frame of `range` came as an answer to the request `token`, or as one to everybody. One that may not be used
     /// (who gave it does not know it to be committed) brings nothing: the next repairer may know more.
     pub(super) fn on_repair(&mut self, giver: Identity, token: u64, range: SeqRange, admitted: bool) {
-        let answered = self.requests.on_answered(token);
+        let answered = self.requests.on_response(token);
         if answered.is_none() {
-            self.repairers.on_given(giver.replica);
+            self.repairers.on_repair(giver.replica);
         }
         self.gaps.on_frames(answered, if admitted { range } else { SeqRange { from: 0, to: 0 } });
         if let Some(ask) = &mut self.start {
@@ -152,8 +153,8 @@ impl RepairRequests {
     }
 
     /// The request `token` was answered by a giver of another history.
-    pub(super) fn on_other_given(&mut self, token: u64) {
-        self.requests.on_answered(token);
+    pub(super) fn on_overheard_repair(&mut self, token: u64) {
+        self.requests.on_response(token);
     }
 
     pub(super) fn repairers_len(&self) -> usize {
@@ -165,9 +166,13 @@ impl RepairRequests {
     }
 
     /// Whom `ask` asks now, if it is due, and under which token.
-    pub(super) fn ask_anybody(&mut self, now: Nanos, ask: &mut RequestTimer) -> Option<(u64, SocketAddrV4)> {
+    pub(super) fn request_from_any(
+        &mut self,
+        now: Nanos,
+        ask: &mut RequestTimer,
+    ) -> Option<(u64, SocketAddrV4)> {
         let Self { limits, rtt, requests, repairers, .. } = self;
-        ask.look(now, limits, rtt);
+        ask.poll(now, limits, rtt);
         let place = ask.due(now)? % (repairers.len().max(1) as u32);
         let to = repairers.at(place)?.address;
         let token = requests.next(now, place);
@@ -176,16 +181,16 @@ impl RepairRequests {
     }
 
     /// Sets the timers by what came since the last look.
-    fn look(&mut self, now: Nanos, counters: &mut Counters) {
+    fn poll(&mut self, now: Nanos, counters: &mut Counters) {
         let Self { limits, requests, rtt, repairers, gaps, start, .. } = self;
         requests.measure(now, |place, ns| {
             rtt.on_sample(ns);
-            repairers.on_heard(place);
+            repairers.on_received(place);
             counters.set(Counter::RepairRtt, rtt.smoothed_ns());
         });
-        gaps.look(now, limits, rtt);
+        gaps.poll(now, limits, rtt);
         if let Some(ask) = start {
-            ask.look(now, limits, rtt);
+            ask.poll(now, limits, rtt);
         }
     }
 }
@@ -194,38 +199,38 @@ impl Receiver {
     /// Whether an answer is awaited on the unicast socket.
     #[inline]
     pub fn is_waiting(&self) -> bool {
-        let asking = &self.asking;
-        asking.start.is_some_and(|ask| ask.is_asked())
-            || asking.gaps.list().iter().any(|gap| gap.ask.is_asked())
-            || self.others.is_waiting()
+        let asking = &self.requests;
+        asking.start.is_some_and(|ask| ask.is_requested())
+            || asking.gaps.list().iter().any(|gap| gap.request.is_requested())
+            || self.other_histories.is_waiting()
     }
 
     /// When something is to be asked for; `Nanos::MAX` while nothing is.
     pub fn next_deadline(&self) -> Nanos {
-        let start = self.asking.start.map_or(Nanos::MAX, |ask| ask.deadline());
-        start.min(self.asking.gaps.next_deadline()).min(self.others.next_deadline())
+        let start = self.requests.start.map_or(Nanos::MAX, |ask| ask.deadline());
+        start.min(self.requests.gaps.next_deadline()).min(self.other_histories.next_deadline())
     }
 
     /// How long an answer takes, smoothed; 0 while it is not known.
     pub fn rtt_ns(&self) -> Nanos {
-        self.asking.rtt.smoothed_ns()
+        self.requests.rtt.smoothed_ns()
     }
 
     /// Whom it asks, in its order.
     pub fn repairers(&self) -> &Repairers {
-        &self.asking.repairers
+        &self.requests.repairers
     }
 
     /// Who may be asked for anything at all, in turn.
     pub fn address_at(&self, turn: u64) -> Option<SocketAddrV4> {
-        let count = self.asking.repairers.len().max(1) as u64;
-        self.asking.repairers.at((turn % count) as u32).map(|repairer| repairer.address)
+        let count = self.requests.repairers.len().max(1) as u64;
+        self.requests.repairers.at((turn % count) as u32).map(|repairer| repairer.address)
     }
 
     /// A replica's log lists members: they repair as well, wherever the configuration put them. Few enough to
     /// be kept for good; the newest are asked like the others.
     pub fn add_repairers(&mut self, repairers: impl Iterator<Item = Repairer>) {
-        repairers.for_each(|repairer| self.asking.repairers.add(repairer));
+        repairers.for_each(|repairer| self.requests.repairers.add(repairer));
     }
 
     /// The first seq that is missing below what was seen, if there is room to take it.
@@ -245,9 +250,9 @@ impl Receiver {
         self.joined
             && self.end.is_some_and(|end| end.next >= self.seen_next)
             && self.store.len() <= self.ready
-            && self.news.0 == Epoch::NONE
-            && !self.others.is_any()
-            && self.asking.is_at_rest()
+            && self.epoch_update.0 == Epoch::NONE
+            && !self.other_histories.is_any()
+            && self.requests.is_at_rest()
     }
 
     /// Writes a request into `out` if one is due, and returns its bytes and whom to ask. More may be due: they
@@ -261,11 +266,11 @@ impl Receiver {
         counters: &mut Counters,
         events: &mut Events,
     ) -> Option<(usize, SocketAddrV4)> {
-        if self.is_at_rest() { None } else { self.look_for_nack(now, number, out, counters, events) }
+        if self.is_at_rest() { None } else { self.poll_requests(now, number, out, counters, events) }
     }
 
     #[inline(never)]
-    fn look_for_nack(
+    fn poll_requests(
         &mut self,
         now: Nanos,
         number: &mut u64,
@@ -273,35 +278,35 @@ impl Receiver {
         counters: &mut Counters,
         events: &mut Events,
     ) -> Option<(usize, SocketAddrV4)> {
-        self.asking.look(now, counters);
-        if self.others.is_any()
-            && let Some(asked) = self.ask_for_other(now, number, out, counters)
+        self.requests.poll(now, counters);
+        if self.other_histories.is_any()
+            && let Some(asked) = self.query_history(now, number, out, counters)
         {
             return Some(asked);
         }
-        if self.news.0 == Epoch::NONE {
-            self.asking.start = None;
+        if self.epoch_update.0 == Epoch::NONE {
+            self.requests.start = None;
         } else {
-            let asked = self.ask_for_start(now, number, out, counters);
-            if asked.is_some() || !self.is_start_denied() {
+            let asked = self.request_epoch_start(now, number, out, counters);
+            if asked.is_some() || !self.is_start_refused() {
                 return asked;
             }
         }
         let missing = self.missing_from();
         self.joined |= missing.is_none() && self.end.is_some_and(|end| end.next > 1);
         let Some(from) = missing.filter(|_| !self.replaying) else {
-            self.asking.gaps.clear();
-            self.asking.synced = None;
+            self.requests.gaps.clear();
+            self.requests.synced = None;
             return None;
         };
         // What is found in this turn is asked for in a later one, even without a guard.
-        let is_due = now >= self.asking.gaps.next_deadline();
+        let is_due = now >= self.requests.gaps.next_deadline();
         let bound = self.seen_next.max(from + 1);
         self.sync(now, from, bound);
-        if !is_due || self.asking.repairers.is_empty() && self.prefer.is_none() {
+        if !is_due || self.requests.repairers.is_empty() && self.prefer.is_none() {
             return None;
         }
-        let RepairRequests { limits, rtt, gaps, requests, repairers, .. } = &mut self.asking;
+        let RepairRequests { limits, rtt, gaps, requests, repairers, .. } = &mut self.requests;
         let mut ranges = [SeqRange { from: 0, to: 0 }; NACK_RANGES_MAX];
         let mut token = 0;
         // Who was silent has its turn all the same: it may be the only one that holds it.
@@ -312,14 +317,14 @@ impl Receiver {
             ask.on_sent(now, token, place, limits, rtt);
         })?;
         if self.prefer.is_none() {
-            repairers.on_asked(now, due.place);
+            repairers.on_request_sent(now, due.place);
         }
         if let Some(from) = due.new_from.filter(|_| self.joined) {
             counters.add(Counter::Gaps, 1);
             events.push(ReplicaEvent::Gap { from, to: bound });
         }
         counters.add(Counter::NackRetries, u64::from(due.tries > 0));
-        let to = self.whom(due.place, due.tries)?;
+        let to = self.choose_repairer(due.place, due.tries)?;
         let header = self.nack_header(number, self.follow.epoch());
         counters.add(Counter::NacksOut, 1);
         Some((write_nack(out, header, token, &ranges[..due.count]), to))
@@ -328,9 +333,9 @@ impl Receiver {
     /// What is missing may have changed.
     fn sync(&mut self, now: Nanos, from: Seq, bound: Seq) {
         let outline = (from, bound, self.store.version(), self.ready);
-        if self.asking.synced != Some(outline) {
-            let hearsay = self.hearsay_from(from, bound);
-            let RepairRequests { limits, me, gaps, repairers, synced, .. } = &mut self.asking;
+        if self.requests.synced != Some(outline) {
+            let hearsay = self.unconfirmed_from(from, bound);
+            let RepairRequests { limits, me, gaps, repairers, synced, .. } = &mut self.requests;
             *synced = Some(outline);
             let first = repairers.first(now);
             let missing = self.store.missing(self.ready, from, bound);
@@ -345,24 +350,24 @@ impl Receiver {
 
     /// Where that begins of which nothing but acks tells: behind all frames that came, and behind what was said to
     /// have left.
-    fn hearsay_from(&self, from: Seq, bound: Seq) -> Seq {
+    fn unconfirmed_from(&self, from: Seq, bound: Seq) -> Seq {
         if self.limits.nack.apart_ns == 0 {
             return Seq::MAX;
         }
         let last = self.store.missing(self.ready, from, bound).last().filter(|range| range.to == bound);
-        last.map_or(Seq::MAX, |range| range.from.max(self.said_next))
+        last.map_or(Seq::MAX, |range| range.from.max(self.announced_next))
     }
 
     /// S10: the start of an epoch is asked for by its epoch, and before anything else.
-    fn ask_for_start(
+    fn request_epoch_start(
         &mut self,
         now: Nanos,
         number: &mut u64,
         out: &mut [u8],
         counters: &mut Counters,
     ) -> Option<(usize, SocketAddrV4)> {
-        let epoch = self.news.0;
-        let RepairRequests { limits, me, rtt, requests, repairers, start, .. } = &mut self.asking;
+        let epoch = self.epoch_update.0;
+        let RepairRequests { limits, me, rtt, requests, repairers, start, .. } = &mut self.requests;
         let Some(ask) = start else {
             *start = Some(RequestTimer::new(now + limits.guard(*me, epoch.0), repairers.first(now)));
             return None;
@@ -370,12 +375,12 @@ impl Receiver {
         let place = ask.due(now)? % (repairers.len().max(1) as u32);
         let token = requests.next(now, place);
         if self.prefer.is_none() {
-            repairers.on_asked(now, place);
+            repairers.on_request_sent(now, place);
         }
         ask.on_sent(now, token, place, limits, rtt);
         let tries = ask.tries();
         counters.add(Counter::NackRetries, u64::from(tries > 0));
-        let to = self.whom(place, tries)?;
+        let to = self.choose_repairer(place, tries)?;
         let header = self.nack_header(number, epoch);
         counters.add(Counter::NacksOut, 1);
         Some((write_nack(out, header, token, &[]), to))
@@ -384,14 +389,14 @@ impl Receiver {
     /// Whether everybody was asked for that start in vain: who heard of it may be the only one that has it, and gone.
     /// Then what is missing of the followed epoch is asked for as well, as by who never heard of another: a learner
     /// may find itself listed there, and its vote wanted. Who promised asks for nothing below that (S2).
-    fn is_start_denied(&self) -> bool {
-        let tries = self.asking.start.map_or(0, |ask| ask.tries());
-        self.follow_floor <= self.follow.epoch() && tries as usize > self.asking.repairers.len()
+    fn is_start_refused(&self) -> bool {
+        let tries = self.requests.start.map_or(0, |ask| ask.tries());
+        self.follow_floor <= self.follow.epoch() && tries as usize > self.requests.repairers.len()
     }
 
     /// Who is preferred has every second turn, and each of the others one of those between.
-    fn whom(&self, place: u32, tries: u32) -> Option<SocketAddrV4> {
-        let repairers = &self.asking.repairers;
+    fn choose_repairer(&self, place: u32, tries: u32) -> Option<SocketAddrV4> {
+        let repairers = &self.requests.repairers;
         let in_turn = |place| repairers.at(place).map(|repairer| repairer.address);
         match self.prefer {
             Some(preferred) if tries.is_multiple_of(2) => Some(preferred),
@@ -420,7 +425,7 @@ impl Receiver {
     }
 
     /// A repairer gave a reason instead of frames.
-    pub fn on_answer(
+    pub fn on_repair_reject(
         &mut self,
         now: Nanos,
         header: &Header,
@@ -429,16 +434,16 @@ impl Receiver {
     ) {
         let missing = self.missing_from();
         let history = self.lineage.history();
-        let Self { asking, commit, others, .. } = self;
+        let Self { requests: asking, commit, other_histories: others, .. } = self;
         if !asking.requests.knows(body.token) {
             return;
         }
         counters.add(Counter::RefusalsIn, 1);
-        asking.requests.on_answered(body.token);
+        asking.requests.on_response(body.token);
         // A node of another history can only be passed over: its epochs and commit are none of ours.
         if header.history == history {
             commit.on_announced(header.epoch(), header.commit_next);
-            let reason = RepairReject::from_u32(body.reason).filter(|reason| reason.gives_up());
+            let reason = RepairReject::from_u32(body.reason).filter(|reason| reason.is_final());
             // A late answer about what has come meanwhile says nothing of what is missing now; and what is too old begins
             // a range whose rest its giver may hold.
             let concerns = |why, missing: Seq| match why {
@@ -448,11 +453,11 @@ impl Receiver {
             if let (Some(why), Some(missing)) = (reason, missing)
                 && concerns(why, missing)
             {
-                asking.on_given_up(now, Abandoned { by: header.identity(), why, missing }, body.oldest_seq);
+                asking.on_abandoned(now, Abandoned { by: header.identity(), why, missing }, body.oldest_seq);
             }
         }
         let (wait, count) = (Nanos::from(body.retry_after_ns), asking.repairers.len());
-        if let Some(ask) = others.ask_mut() {
+        if let Some(ask) = others.query_mut() {
             ask.on_refused(now, body.token, count, wait, &asking.limits);
         }
         match &mut asking.start {
@@ -465,19 +470,25 @@ impl Receiver {
     /// has said so. One that never says anything is not waited for for ever.
     #[inline]
     pub fn abandoned(&self) -> Option<(Seq, Seq, RepairReject)> {
-        self.given_up(SILENT_WAITS)
+        self.abandon_reason(SILENT_WAITS)
     }
 
     /// The same for who can be replayed to, and does not wait that long.
     #[inline]
     pub fn needs_replay(&self) -> Option<(Seq, Seq, RepairReject)> {
-        self.given_up(SILENT_WAITS_REPLAY)
+        self.abandon_reason(SILENT_WAITS_REPLAY)
     }
 
     #[inline]
-    fn given_up(&self, silent_waits: Nanos) -> Option<(Seq, Seq, RepairReject)> {
-        let RepairRequests { gave_up, repairers, oldest_seq, gave_up_at: (since, until), limits, .. } =
-            &self.asking;
+    fn abandon_reason(&self, silent_waits: Nanos) -> Option<(Seq, Seq, RepairReject)> {
+        let RepairRequests {
+            abandoned: gave_up,
+            repairers,
+            oldest_seq,
+            abandoned_at: (since, until),
+            limits,
+            ..
+        } = &self.requests;
         let last = gave_up.last()?;
         let missing = self.missing_from().filter(|missing| *missing == last.missing)?;
         let why = last.why;

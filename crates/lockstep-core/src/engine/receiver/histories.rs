@@ -46,14 +46,14 @@ pub struct Superseded {
     /// Everything below was final for the reader.
     pub have_next: Seq,
     /// The reader's log has another chain where it was left; else it is ahead of that.
-    pub parted: bool,
+    pub diverged: bool,
 }
 
 /// What is known of another history that is heard.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct OtherHistories {
     /// It, and the greatest of its epochs that was heard; 0 while there is none.
-    heard: (u64, Epoch),
+    seen: (u64, Epoch),
     /// Since when the own history's leader was not heard.
     unled_since: Option<Nanos>,
     /// The request for the epoch's start; `None` while the own history may be led.
@@ -63,7 +63,7 @@ pub(super) struct OtherHistories {
     passed_over: [(u64, Epoch); PASSED_OVER_MAX],
     next_place: u8,
     /// What the start said, until the owner looks.
-    verdict: Option<(Lineage, LineageCheck)>,
+    lineage_check: Option<(Lineage, LineageCheck)>,
 }
 
 impl OtherHistories {
@@ -80,20 +80,20 @@ impl OtherHistories {
             place
         });
         self.passed_over[place] = (history, epoch);
-        (self.heard, self.ask, self.unled_since) = ((0, Epoch::NONE), None, None);
+        (self.seen, self.ask, self.unled_since) = ((0, Epoch::NONE), None, None);
         self.given_up = 0;
     }
 
     /// Whether another history is heard.
     #[inline]
     pub(super) fn is_any(&self) -> bool {
-        self.heard.0 != 0
+        self.seen.0 != 0
     }
 
     /// Whether an answer is awaited.
     #[inline]
     pub(super) fn is_waiting(&self) -> bool {
-        self.ask.is_some_and(|ask| ask.is_asked())
+        self.ask.is_some_and(|ask| ask.is_requested())
     }
 
     /// When something is to be done.
@@ -107,7 +107,7 @@ impl OtherHistories {
     }
 
     /// A refusal of the request `token`.
-    pub(super) fn ask_mut(&mut self) -> Option<&mut RequestTimer> {
+    pub(super) fn query_mut(&mut self) -> Option<&mut RequestTimer> {
         self.ask.as_mut()
     }
 
@@ -141,18 +141,18 @@ impl Receiver {
             Some(Kind::Frame | Kind::Heartbeat | Kind::Ack | Kind::PreVote | Kind::Prepare)
         );
         let (history, epoch) = (header.history, header.epoch());
-        let others = &mut self.others;
+        let others = &mut self.other_histories;
         let is_new = is_voice
             && history != 0
             && epoch.round() > 0
             && self.lineage.left_at(history).is_none()
             && !others.is_passed_over(history, epoch);
-        if is_new && others.given_up > 0 && others.heard.0 != history {
-            (others.heard, others.given_up) = ((0, Epoch::NONE), 0);
+        if is_new && others.given_up > 0 && others.seen.0 != history {
+            (others.seen, others.given_up) = ((0, Epoch::NONE), 0);
             (others.ask, others.unled_since) = (None, None);
         }
-        if is_new && (others.heard.0 == 0 || others.heard.0 == history) {
-            others.heard = (history, others.heard.1.max(epoch));
+        if is_new && (others.seen.0 == 0 || others.seen.0 == history) {
+            others.seen = (history, others.seen.1.max(epoch));
         }
     }
 
@@ -185,7 +185,7 @@ impl Receiver {
             return Ok(());
         }
         if trailer.is_of(seen) {
-            self.asking.on_other_given(trailer.token);
+            self.requests.on_overheard_repair(trailer.token);
             self.judge_other(frame);
         }
         Err(Reject::History { seen })
@@ -195,13 +195,13 @@ impl Receiver {
     #[cold]
     fn judge_other(&mut self, frame: &FrameView<'_>) {
         let (history, epoch) = (frame.header.history, frame.header.epoch());
-        if self.others.ask.is_none() || self.others.heard.0 != history {
+        if self.other_histories.ask.is_none() || self.other_histories.seen.0 != history {
             return;
         }
         if let Some(start) = start_in(frame)
-            && self.judge_lineage(Lineage::of_start(history, &start)) == LineageCheck::Stranger
+            && self.judge_lineage(Lineage::of_start(history, &start)) == LineageCheck::Unrelated
         {
-            self.others.pass_over(history, epoch);
+            self.other_histories.pass_over(history, epoch);
         }
     }
 
@@ -211,7 +211,7 @@ impl Receiver {
         let chain = lineage.left_at(history).and_then(|left| self.chain_at(left.next));
         let reading = ReadPosition { history, commit_next: self.final_next(), chain };
         let succession = lineage.judge(&reading);
-        self.others.verdict = Some((lineage, succession));
+        self.other_histories.lineage_check = Some((lineage, succession));
         succession
     }
 
@@ -225,7 +225,9 @@ impl Receiver {
     fn chain_at(&self, next: Seq) -> Option<Chain> {
         match (self.end, self.start) {
             (Some(end), _) if end.next == next => Some(end.chain),
-            (Some(_), _) => self.held.boundary(next).filter(|mark| mark.next == next).map(|mark| mark.chain),
+            (Some(_), _) => {
+                self.delivered.boundary(next).filter(|mark| mark.next == next).map(|mark| mark.chain)
+            }
             (None, Start::From(seq)) if seq == next => self.chain_wanted,
             (None, _) => None,
         }
@@ -233,7 +235,7 @@ impl Receiver {
 
     /// What another history's start has told, once.
     pub fn take_succession(&mut self) -> Option<(Lineage, LineageCheck)> {
-        self.others.verdict.take()
+        self.other_histories.lineage_check.take()
     }
 
     /// For a reader: as [`Receiver::check_frame`], and it goes over to the later history where it may. Else the
@@ -251,16 +253,16 @@ impl Receiver {
     fn follow_succession(&mut self, reject: Reject) -> Result<(), Reject> {
         let Some((lineage, succession)) = self.take_succession() else { return Err(reject) };
         let (left, parted) = match succession {
-            LineageCheck::GoesOn { left } => {
+            LineageCheck::Continues { left } => {
                 self.go_over(lineage, left);
                 return Ok(());
             }
-            LineageCheck::Stranger => return Err(reject),
+            LineageCheck::Unrelated => return Err(reject),
             LineageCheck::Ahead { left } => (left, false),
-            LineageCheck::Parted { left } => (left, true),
+            LineageCheck::Diverged { left } => (left, true),
         };
         let (history, have_next) = (lineage.history(), self.final_next());
-        self.superseded = Some(Superseded { history, left, have_next, parted });
+        self.superseded = Some(Superseded { history, left, have_next, diverged: parted });
         Err(reject)
     }
 
@@ -275,13 +277,13 @@ impl Receiver {
     /// the former history.
     pub fn go_over(&mut self, lineage: Lineage, left: Ancestor) {
         self.lineage = lineage;
-        self.others = OtherHistories::default();
+        self.other_histories = OtherHistories::default();
         self.follow = Follow::default();
-        self.news = (Epoch::NONE, 0);
+        self.epoch_update = (Epoch::NONE, 0);
         (self.acked, self.divergent) = ((0, Header::new(Kind::Ack)), None);
         self.commit.on_history(left.next);
-        self.asking.restart();
-        self.asking.forget_refusals();
+        self.requests.restart();
+        self.requests.forget_refusals();
     }
 
     /// The lineage of the history that is read.
@@ -295,7 +297,7 @@ impl Receiver {
     }
 
     /// A journal's server has answered, in `history`. A reader that has heard no history yet reads this one.
-    pub fn on_replay_answered(&mut self, history: u64) {
+    pub fn on_replay_answer(&mut self, history: u64) {
         if self.lineage.history() == 0 {
             self.lineage = Lineage::of(history);
         }
@@ -322,46 +324,50 @@ impl Receiver {
 
     /// The start of another history's epoch is asked for, once the own history is led by nobody.
     #[cold]
-    pub(super) fn ask_for_other(
+    pub(super) fn query_history(
         &mut self,
         now: Nanos,
         number: &mut u64,
         out: &mut [u8],
         counters: &mut Counters,
     ) -> Option<(usize, SocketAddrV4)> {
-        let (_, epoch) = self.others.heard;
+        let (_, epoch) = self.other_histories.seen;
         if std::mem::take(&mut self.is_led) {
             // It is noise for the present.
-            (self.others.unled_since, self.others.ask) = (Some(now), None);
+            (self.other_histories.unled_since, self.other_histories.ask) = (Some(now), None);
         }
-        let since = *self.others.unled_since.get_or_insert(now);
+        let since = *self.other_histories.unled_since.get_or_insert(now);
         if now < since + UNLED_NS {
             return None;
         }
-        let repairers = self.asking.repairers_len();
-        let mut ask =
-            self.others.ask.unwrap_or_else(|| RequestTimer::new(now, self.asking.first_repairer(now)));
+        let repairers = self.requests.repairers_len();
+        let mut ask = self
+            .other_histories
+            .ask
+            .unwrap_or_else(|| RequestTimer::new(now, self.requests.first_repairer(now)));
         if ask.tries() as usize > ROUNDS_MAX * repairers.max(1) {
-            self.others.unled_since = Some(now + (PAUSE_NS << self.others.given_up));
-            (self.others.ask, self.others.given_up) = (None, (self.others.given_up + 1).min(DOUBLINGS));
+            self.other_histories.unled_since = Some(now + (PAUSE_NS << self.other_histories.given_up));
+            (self.other_histories.ask, self.other_histories.given_up) =
+                (None, (self.other_histories.given_up + 1).min(DOUBLINGS));
             return None;
         }
-        let sent = self.asking.ask_anybody(now, &mut ask).map(|(token, to)| {
+        let sent = self.requests.request_from_any(now, &mut ask).map(|(token, to)| {
             // Under no history: it is asked for what it is founded on, not for frames of ours.
             let header = Header { history: 0, ..self.nack_header(number, epoch) };
             counters.add(Counter::NacksOut, 1);
             (write_nack(out, header, token, &[]), to)
         });
-        self.others.ask = Some(ask);
+        self.other_histories.ask = Some(ask);
         sent
     }
 
     /// The owner is told, once for each, of whoever speaks in a history on which ours was founded.
-    pub fn tell_former(&mut self, header: &Header, events: &mut Events) -> bool {
+    pub fn report_ancestor(&mut self, header: &Header, events: &mut Events) -> bool {
         let is_former = self.lineage.left_at(header.history).is_some();
-        if is_former && self.former_told != (header.history, header.identity()) {
-            self.former_told = (header.history, header.identity());
-            events.push(ReplicaEvent::FormerHistory { history: header.history, identity: header.identity() });
+        if is_former && self.ancestor_reported != (header.history, header.identity()) {
+            self.ancestor_reported = (header.history, header.identity());
+            events
+                .push(ReplicaEvent::AncestorHistory { history: header.history, identity: header.identity() });
         }
         is_former
     }

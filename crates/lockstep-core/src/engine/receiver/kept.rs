@@ -9,7 +9,7 @@ use lockstep_wire::{FrameView, Seq};
 
 impl Receiver {
     /// Keeps the next frame for later, behind the ready ones. Returns whether there was room.
-    pub fn keep(&mut self, frame: &FrameView<'_>, end: LogEnd, counters: &mut Counters) -> bool {
+    pub fn buffer(&mut self, frame: &FrameView<'_>, end: LogEnd, counters: &mut Counters) -> bool {
         let kept = self.store.insert(frame, self.ready);
         if kept {
             self.ready += 1;
@@ -22,7 +22,7 @@ impl Receiver {
 
     /// Keeps a frame that was passed but not used up. There is room: nothing was ready before it, and
     /// [`Receiver::has_spare`] was asked.
-    pub fn keep_front(&mut self, frame: &FrameView<'_>) {
+    pub fn buffer_front(&mut self, frame: &FrameView<'_>) {
         let kept = self.store.insert(frame, self.ready);
         assert!(kept, "a passed frame at seq {} finds no room in the store", { frame.header.first_seq });
         self.ready += 1;

@@ -38,8 +38,8 @@ impl Receiver {
     pub fn set_replaying(&mut self, replaying: bool) {
         if self.replaying != replaying {
             self.replaying = replaying;
-            self.asking.restart();
-            self.asking.forget_refusals();
+            self.requests.restart();
+            self.requests.forget_refusals();
         }
     }
 

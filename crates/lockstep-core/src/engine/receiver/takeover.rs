@@ -27,7 +27,7 @@ pub(super) fn start_in<'a>(frame: &FrameView<'a>) -> Option<EpochStartView<'a>> 
 impl Receiver {
     /// Whether an epoch above the followed one may be followed: a replica's promise may forbid it.
     fn may_follow(&self, epoch: Epoch) -> bool {
-        self.follow.is_news(epoch) && (epoch >= self.follow_floor || epoch == self.adopting)
+        self.follow.is_newer(epoch) && (epoch >= self.follow_floor || epoch == self.adopting)
     }
 
     /// A frame that begins with the start of its epoch tells that this epoch has won (S10). Part of
@@ -45,11 +45,11 @@ impl Receiver {
         if !self.follow.on_start(&start) {
             return;
         }
-        self.asking.on_epoch(self.follow.epoch());
+        self.requests.on_epoch(self.follow.epoch());
         if frame.header.history == self.lineage.history() {
             self.lineage = Lineage::of_start(frame.header.history, &start);
         }
-        let (epoch, bound) = self.news;
+        let (epoch, bound) = self.epoch_update;
         // What was seen stamped in an older epoch may never come to be: only this epoch's word counts.
         self.seen_next = frame.header.next_seq();
         // What was said of it while its start was not held may be anything.
@@ -58,11 +58,11 @@ impl Receiver {
             self.seen_next = self.seen_next.max(bound);
         }
         if epoch <= self.follow.epoch() {
-            self.news = (Epoch::NONE, 0);
+            self.epoch_update = (Epoch::NONE, 0);
         }
         events.push(ReplicaEvent::Epoch { epoch: start.epoch(), base: start.body.base });
         if self.limits.count_when_accepted {
-            self.forget_kept();
+            self.drop_buffered();
         } else {
             self.forget(start.body.chain_at_base, events);
             if !self.diverged {
@@ -74,28 +74,28 @@ impl Receiver {
 
     /// Somebody speaks of seqs below `bound` in `epoch`. Returns whether that epoch is above the followed
     /// one: then nothing of it is used before its start is held, and it is asked for if it may be followed.
-    pub(super) fn on_news(&mut self, epoch: Epoch, bound: Seq) -> bool {
+    pub(super) fn on_epoch_seen(&mut self, epoch: Epoch, bound: Seq) -> bool {
         if self.may_follow(epoch) {
-            let (news, heard) = self.news;
-            self.news = (news.max(epoch), if epoch > news { bound } else { heard.max(bound) });
+            let (news, heard) = self.epoch_update;
+            self.epoch_update = (news.max(epoch), if epoch > news { bound } else { heard.max(bound) });
         }
-        self.follow.is_news(epoch)
+        self.follow.is_newer(epoch)
     }
 
     /// A promise described a log of `epoch` that ends at `next`: a candidate gets it (S5).
-    pub fn on_told(&mut self, epoch: Epoch, next: Seq) {
+    pub fn on_announced_end(&mut self, epoch: Epoch, next: Seq) {
         if epoch == self.follow.epoch() {
             self.seen_next = self.seen_next.max(next);
-            self.on_said(next);
+            self.on_sent_below(next);
         } else {
-            self.on_news(epoch, next);
+            self.on_epoch_seen(epoch, next);
         }
     }
 
     /// A ballot tells where its sender's log ends: what of it is missing here is asked for, as far as that log may reach.
     pub fn on_ballot(&mut self, header: &Header, counters: &mut Counters) {
         if header.epoch() != self.follow.epoch() || self.believes(header, false, counters) {
-            self.on_told(header.epoch(), header.first_seq);
+            self.on_announced_end(header.epoch(), header.first_seq);
         }
     }
 
@@ -103,23 +103,23 @@ impl Receiver {
     pub fn raise_floor(&mut self, floor: Epoch) {
         self.follow_floor = floor;
         self.adopting = Epoch::NONE;
-        if self.news.0 < floor {
-            self.news = (Epoch::NONE, 0);
+        if self.epoch_update.0 < floor {
+            self.epoch_update = (Epoch::NONE, 0);
         }
     }
 
     /// For a candidate: nobody is followed but its own log, which ends at `end`; what was seen of any other
     /// may never come to be. Frames of its epoch that are still under way are admitted.
-    pub fn follow_own(&mut self, end: LogEnd) {
+    pub fn follow_replica_log(&mut self, end: LogEnd) {
         self.cut_to(end, end.next);
         self.adopting = end.epoch;
         self.seen_next = end.next;
-        self.news = (Epoch::NONE, 0);
+        self.epoch_update = (Epoch::NONE, 0);
     }
 
     /// Whether the start of an epoch above the followed one is asked for.
     pub fn awaits_start(&self) -> bool {
-        self.news.0 != Epoch::NONE
+        self.epoch_update.0 != Epoch::NONE
     }
 
     /// For an owner that holds nothing: whatever was followed is forgotten, and only `epoch` may be followed until
@@ -128,7 +128,7 @@ impl Receiver {
         self.follow = Follow::default();
         self.cut_to(LogEnd::BLANK, LogEnd::BLANK.next);
         (self.follow_floor, self.adopting) = (Epoch(u64::MAX), epoch);
-        (self.news, self.seen_next) = ((epoch, next), 1);
+        (self.epoch_update, self.seen_next) = ((epoch, next), 1);
     }
 
     /// Begins to count the acks of the followed epoch.
@@ -140,10 +140,10 @@ impl Receiver {
     /// Goes back to what the followed epoch's log contains of what was passed.
     fn forget(&mut self, chain_at_base: Chain, events: &mut Events) {
         let commit_next = self.commit.commit_next();
-        match self.held.judge(&self.follow, commit_next, self.floor) {
-            SuffixCheck::Whole => {}
+        match self.delivered.judge(&self.follow, commit_next, self.floor) {
+            SuffixCheck::Intact => {}
             SuffixCheck::Cut { end, from } => {
-                self.held.cut(&self.follow, end, from);
+                self.delivered.cut(&self.follow, end, from);
                 if end.is_none() {
                     self.start = Start::From(from);
                 }
@@ -151,7 +151,7 @@ impl Receiver {
                 let next = end.map_or(from, |end| end.next);
                 self.commit.on_cut(next);
                 self.ready = self.store.ending_below(self.ready, next);
-                self.lost_from = Some(self.lost_from.map_or(from, |before| before.min(from)));
+                self.retract_from = Some(self.retract_from.map_or(from, |before| before.min(from)));
             }
             SuffixCheck::Contradicted { at } => {
                 self.diverged = true;
@@ -159,22 +159,22 @@ impl Receiver {
                 events.push(ReplicaEvent::Diverged { seq: at, have, seen: chain_at_base });
             }
         }
-        self.forget_kept();
+        self.drop_buffered();
     }
 
     /// Forgets the frames that wait behind the log and whose epoch does not own their seqs, and whatever
     /// was asked for before.
-    pub(super) fn forget_kept(&mut self) {
+    pub(super) fn drop_buffered(&mut self) {
         let follow = &self.follow;
         let all = planted(Mutation::KeptFramesStay);
         self.store.retain(self.ready, |first, epoch| all || follow.owner(first) == Some(epoch));
-        self.asking.restart();
+        self.requests.restart();
     }
 
     /// The first seq of those that the owner was given and that a takeover has taken back, once. Whoever is
     /// given frames asks behind each [`Receiver::on_frame`], before it looks at the placement.
-    pub fn take_lost(&mut self) -> Option<Seq> {
-        self.lost_from.take()
+    pub fn take_retracted(&mut self) -> Option<Seq> {
+        self.retract_from.take()
     }
 
     /// For an owner that knows its log (a replica): what it holds of the followed epoch's log ends at `end` now. Its
@@ -192,7 +192,7 @@ impl Receiver {
         self.end = Some(end);
         self.commit.on_cut(same_to);
         self.ready = 0;
-        self.forget_kept();
+        self.drop_buffered();
         self.advance();
     }
 }

@@ -9,12 +9,12 @@
 use super::{Delivery, SubscriberCore, SubscriberEvent};
 use crate::engine::ports::Net;
 use crate::engine::receiver::Start;
-use lockstep_wire::{Epoch, Header, Kind, Nanos, QueryKind, SMALL_LEN_MAX, Seq, write_question};
+use lockstep_wire::{Epoch, Header, Kind, Nanos, QueryKind, SMALL_LEN_MAX, Seq, write_query};
 
 /// Heartbeats that say so for this long, ...
 const CERTAIN_NS: Nanos = 1_000_000_000;
 /// ... and at least so many of them, are believed.
-const CERTAIN_BEATS: u32 = 16;
+const CONFIRMING_HEARTBEATS: u32 = 16;
 
 /// What the newest leader's heartbeats say of our place.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -44,7 +44,7 @@ impl Ahead {
         if self.beats == 1 {
             self.since = now;
         }
-        self.beats >= CERTAIN_BEATS && now >= self.since + CERTAIN_NS
+        self.beats >= CONFIRMING_HEARTBEATS && now >= self.since + CERTAIN_NS
     }
 }
 
@@ -64,14 +64,14 @@ impl SubscriberCore {
     /// The exclusive bound of what this process has delivered and knows to be final.
     fn final_next(&self) -> Seq {
         match self.limits.delivery {
-            Delivery::Committed => self.cursor.told_next,
-            Delivery::Stamped => self.cursor.told_next.min(self.told_commit),
+            Delivery::Committed => self.cursor.delivered_next,
+            Delivery::Stamped => self.cursor.delivered_next.min(self.reported_commit),
         }
     }
 
     /// A leader's heartbeat: where the subscription is ahead of the stream, it ends, and the application hears why.
     #[inline]
-    pub(super) fn look_ahead(
+    pub(super) fn poll_ahead(
         &mut self,
         now: Nanos,
         header: &Header,
@@ -89,20 +89,19 @@ impl SubscriberCore {
 
     /// Tells every replica how far we have read: for the operator this is an alarm of the cluster.
     #[inline]
-    pub(super) fn tell_ahead(&mut self, net: &mut impl Net) {
+    pub(super) fn report_ahead(&mut self, net: &mut impl Net) {
         if std::mem::take(&mut self.ahead.is_news) {
-            self.tell_all_ahead(net);
+            self.report_all_ahead(net);
         }
     }
 
     #[cold]
-    fn tell_all_ahead(&mut self, net: &mut impl Net) {
+    fn report_all_ahead(&mut self, net: &mut impl Net) {
         for index in 0..self.rx.repairers().len() as u64 {
             self.number += 1;
-            let header =
-                Header { commit_next: self.read_next(), ..self.rx.header(Kind::Question, self.number) };
+            let header = Header { commit_next: self.read_next(), ..self.rx.header(Kind::Query, self.number) };
             let mut out = [0; SMALL_LEN_MAX];
-            let length = write_question(&mut out, header, 0, QueryKind::Node, "");
+            let length = write_query(&mut out, header, 0, QueryKind::Node, "");
             if let Some(to) = self.rx.address_at(index) {
                 net.send_unicast(to, [&out[..length], &[]]);
             }

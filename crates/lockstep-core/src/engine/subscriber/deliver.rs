@@ -14,7 +14,7 @@ pub(super) struct DeliveryCursor {
     /// The next seq to deliver; what lies before is skipped.
     pub next: Seq,
     /// Behind the last entry that the application was told of.
-    pub told_next: Seq,
+    pub delivered_next: Seq,
     /// The chain before the frame that holds `next`, where it is known.
     pub chain: Option<Chain>,
     /// Messages that this poll may still deliver.
@@ -41,10 +41,10 @@ pub(super) fn deliver(
         if cursor.stopped {
             return false;
         }
-        let told = tell(seq, frame.header, &entry, parts, f);
+        let told = deliver_entry(seq, frame.header, &entry, parts, f);
         cursor.next = seq + 1;
         if let Some((flow, is_message)) = told {
-            cursor.told_next = seq + 1;
+            cursor.delivered_next = seq + 1;
             cursor.left -= usize::from(is_message);
             cursor.stopped = flow == Flow::Stop;
         }
@@ -58,7 +58,7 @@ pub(super) fn deliver(
 
 /// One entry as an event, and whether that is a message; `None` for an entry that cannot be read.
 #[inline]
-fn tell(
+fn deliver_entry(
     seq: Seq,
     frame: &Header,
     entry: &Entry<'_>,
@@ -69,12 +69,12 @@ fn tell(
         let message = message(seq, frame.timestamp, entry, entry.payload);
         return Some((f(SubscriberEvent::Message(message)), true));
     }
-    tell_other(seq, frame, entry, parts, f)
+    deliver_control(seq, frame, entry, parts, f)
 }
 
 /// What is no message in one piece.
 #[cold]
-fn tell_other(
+fn deliver_control(
     seq: Seq,
     frame: &Header,
     entry: &Entry<'_>,
@@ -83,9 +83,9 @@ fn tell_other(
 ) -> Option<(Flow, bool)> {
     let flow = match entry.kind() {
         EntryKind::Message if entry.header.destination == GATEWAYS => {
-            f(SubscriberEvent::Alive { seq, publisher: entry.header.publisher })
+            f(SubscriberEvent::GatewayHeartbeat { seq, publisher: entry.header.publisher })
         }
-        EntryKind::Message => return Some(tell_part(seq, frame, entry, parts, f)),
+        EntryKind::Message => return Some(deliver_part(seq, frame, entry, parts, f)),
         EntryKind::EpochStart => {
             let start = EpochStartView::parse(entry.payload).ok()?;
             let (members, history) = (start.members().len(), frame.history);
@@ -122,14 +122,16 @@ fn tell_other(
             let mark = DayMark::parse(entry.payload).ok()?;
             f(SubscriberEvent::Day { seq, mark })
         }
-        EntryKind::Birth | EntryKind::Settled if planted(Mutation::PassedUntold) => return None,
-        kind @ (EntryKind::Birth | EntryKind::Settled) => f(SubscriberEvent::Passed { seq, kind }),
+        EntryKind::Genesis | EntryKind::ChangeCommitted if planted(Mutation::PassedUntold) => return None,
+        kind @ (EntryKind::Genesis | EntryKind::ChangeCommitted) => {
+            f(SubscriberEvent::Filtered { seq, kind })
+        }
     };
     Some((flow, false))
 }
 
 /// A part of a message: with the last one it is told, under that one's seq and number.
-fn tell_part(
+fn deliver_part(
     seq: Seq,
     frame: &Header,
     entry: &Entry<'_>,
@@ -137,9 +139,9 @@ fn tell_part(
     f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
 ) -> (Flow, bool) {
     match parts.on_part(seq, frame.chain, entry) {
-        Joined::Waits => (f(SubscriberEvent::Passed { seq, kind: EntryKind::Message }), false),
-        Joined::GivenUp(publisher, from, bound) => {
-            (f(SubscriberEvent::GivenUp { publisher, from, bound }), false)
+        Joined::Waits => (f(SubscriberEvent::Filtered { seq, kind: EntryKind::Message }), false),
+        Joined::Abandoned(publisher, from, bound) => {
+            (f(SubscriberEvent::PartsAbandoned { publisher, from, bound }), false)
         }
         Joined::Whole(index) => {
             let whole = message(seq, frame.timestamp, entry, parts.message(index));

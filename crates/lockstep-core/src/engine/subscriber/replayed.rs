@@ -19,7 +19,7 @@ use lockstep_wire::{Cursor, FrameView, Nanos, REPLAY_STAY, RepairReject, ReplayE
 /// Groups that are silent for this long, and for so many beats, carry no stream. What can still be had is read from
 /// journals, until they are heard again.
 const DEAF_NS: Nanos = 500_000_000;
-const DEAF_BEATS: u64 = 10;
+const SILENT_INTERVALS: u64 = 10;
 
 impl SubscriberCore {
     /// From now on journals are read where no ring helps.
@@ -89,7 +89,7 @@ impl SubscriberCore {
                 self.replay_of = header.history;
                 if self.replay.on_answer(now, &body) {
                     self.caught_up = false;
-                    self.rx.on_replay_answered(header.history);
+                    self.rx.on_replay_answer(header.history);
                     self.replayed_by = header.identity();
                     f(SubscriberEvent::Replaying { from: body.next });
                 }
@@ -128,7 +128,7 @@ impl SubscriberCore {
         if self.rx.chain_refused() {
             return self.refuse(Some(ReplayEndReason::ChainMismatch), f);
         }
-        self.heard_at = if self.heard_at == 0 { now } else { self.heard_at };
+        self.received_at = if self.received_at == 0 { now } else { self.received_at };
         if !self.replay.is_possible() {
             if let Some((from, oldest, why)) = self.rx.abandoned() {
                 self.abandon(from, oldest, why, f);
@@ -141,7 +141,7 @@ impl SubscriberCore {
             let lacks = self.rx.needs_replay();
             let wanted = matches!(self.rx.start(), Start::Oldest) || lacks.is_some();
             // Who was told to stop has not listened.
-            let silent = now > self.heard_at + self.deaf_ns() && !self.cursor.stopped;
+            let silent = now > self.received_at + self.deaf_ns() && !self.cursor.stopped;
             let deaf = silent && self.rx.replay_from().is_some();
             if wanted || deaf {
                 self.replay_at = now;
@@ -155,12 +155,12 @@ impl SubscriberCore {
 
     /// Groups that are silent for this long carry no stream.
     fn deaf_ns(&self) -> Nanos {
-        DEAF_NS.max(DEAF_BEATS * self.limits.beat_ns)
+        DEAF_NS.max(SILENT_INTERVALS * self.limits.beat_ns)
     }
 
     fn go_on(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
         // Whole with respect to what is heard: a silent group tells nothing.
-        let is_live = self.heard_at >= self.replay_at && now < self.heard_at + self.deaf_ns();
+        let is_live = self.received_at >= self.replay_at && now < self.received_at + self.deaf_ns();
         if is_live && self.rx.end().is_some() && self.rx.is_whole() {
             return self.replay.finish();
         }
@@ -176,9 +176,9 @@ impl SubscriberCore {
             (Some(ReplayEndReason::TooOld), _) => {
                 self.abandon(from, failed.oldest_seq, RepairReject::TooOld, f)
             }
-            (Some(ReplayEndReason::Beyond), _) => {
+            (Some(ReplayEndReason::BeyondCommit), _) => {
                 let (history, next, have) = (self.replay_of, failed.oldest_seq, from);
-                self.end(SubscriberEvent::Forgotten { history, next, have }, f);
+                self.end(SubscriberEvent::HistoryLost { history, next, have }, f);
             }
             (why @ Some(ReplayEndReason::OtherHistory | ReplayEndReason::ChainMismatch), _) => {
                 self.refuse(why, f)
@@ -189,7 +189,7 @@ impl SubscriberCore {
             // A cluster that is down comes back: it is looked for again.
             (_, None) => {
                 self.replay.finish();
-                self.heard_at = now;
+                self.received_at = now;
             }
         }
     }
@@ -210,11 +210,11 @@ impl SubscriberCore {
         superseded: &Superseded,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
     ) {
-        let &Superseded { history, left, have_next: have, parted } = superseded;
+        let &Superseded { history, left, have_next: have, diverged: parted } = superseded;
         match (self.ended, parted) {
             (true, _) => {}
             (false, true) => self.end(SubscriberEvent::Diverged { seq: left.next }, f),
-            (false, false) => self.end(SubscriberEvent::Forgotten { history, next: left.next, have }, f),
+            (false, false) => self.end(SubscriberEvent::HistoryLost { history, next: left.next, have }, f),
         }
     }
 

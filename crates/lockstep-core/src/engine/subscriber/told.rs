@@ -99,7 +99,7 @@ pub enum SubscriberEvent<'a> {
         said: &'a [u8],
     },
     /// A gateway has told the other ones that it lives: nothing that an application answers.
-    Alive {
+    GatewayHeartbeat {
         /// The seq of the entry.
         seq: Seq,
         /// The gateway's id.
@@ -107,7 +107,7 @@ pub enum SubscriberEvent<'a> {
     },
     /// An entry that tells an application nothing: one of the cluster's own, or a part of a message whose last part is
     /// still to come. With it each seq is told of once, by this or by another event.
-    Passed {
+    Filtered {
         /// Its seq.
         seq: Seq,
         /// What it is.
@@ -137,7 +137,7 @@ pub enum SubscriberEvent<'a> {
         why: RepairReject,
     },
     /// A message that is larger than a datagram is given up, and nothing of it is delivered: it met a bound.
-    GivenUp {
+    PartsAbandoned {
         /// Whose.
         publisher: PublisherId,
         /// Where it began, as far as is known.
@@ -184,7 +184,7 @@ pub enum SubscriberEvent<'a> {
     /// A new history was founded on an earlier part of the one that was read: everything below `have` was told as
     /// final, and nothing from `next` on is in the new one. This is the alarm of an operator's recovery that lost
     /// entries which this application has seen. The subscription ends here.
-    Forgotten {
+    HistoryLost {
         /// The new history.
         history: u64,
         /// Its first seq.
@@ -226,8 +226,8 @@ impl SubscriberEvent<'_> {
             | Self::Founded { seq, .. }
             | Self::Opened { seq, .. }
             | Self::Closed { seq, .. }
-            | Self::Alive { seq, .. }
-            | Self::Passed { seq, .. }
+            | Self::GatewayHeartbeat { seq, .. }
+            | Self::Filtered { seq, .. }
             | Self::Day { seq, .. } => Some(seq),
             _ => None,
         }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 /// A counter of epoch 1 under replica 1, based at seq 2, that holds the log up to `have`.
 fn counter(members: u32, have: Seq, durability: Durability) -> Commit {
     let mut commit = Commit::new(1);
-    commit.on_held(have);
+    commit.on_log_end(have);
     commit.on_epoch_started(epoch(1, 1), 2, membership(members), durability);
     commit
 }
@@ -71,7 +71,7 @@ fn s4_acks_of_the_epoch_before_are_forgotten_when_a_new_one_starts() {
     acks(&mut commit, &[10, 10, 0]);
     assert_eq!(commit.commit_next(), 5);
     commit.on_epoch_started(epoch(2, 2), 8, membership(3), Durability::Power);
-    commit.on_held(10);
+    commit.on_log_end(10);
     assert_eq!(commit.commit_next(), 5);
     commit.on_ack(identity(3), epoch(2, 2), 10);
     assert_eq!(commit.commit_next(), 5, "one ack of the new epoch, and old ones that count no more");
@@ -117,7 +117,7 @@ fn s4_in_process_mode_the_sight_of_a_frame_is_its_leaders_ack() {
 #[test]
 fn s4_a_leader_that_is_not_listed_does_not_count() {
     let mut commit = Commit::new(1);
-    commit.on_held(10);
+    commit.on_log_end(10);
     commit.on_epoch_started(epoch(1, 9), 2, membership(3), Durability::Process);
     commit.on_ack(identity(1), epoch(1, 9), 10);
     assert_eq!(commit.commit_next(), 1);
@@ -133,7 +133,7 @@ fn s4_nobody_counts_further_than_the_prefix_that_it_holds() {
     assert_eq!(commit.commit_next(), 5);
     assert_eq!(commit.commit_with(8), 8, "what it would be with the frame at hand");
     assert_eq!(commit.commit_next(), 5, "a question changes nothing");
-    commit.on_held(40);
+    commit.on_log_end(40);
     assert_eq!(commit.commit_next(), 30, "and no further than anybody said");
 }
 
@@ -141,12 +141,12 @@ fn s4_nobody_counts_further_than_the_prefix_that_it_holds() {
 fn s4_nothing_is_counted_before_one_entry_of_the_epoch_is_held_by_a_quorum() {
     // The log of the epochs before reaches 10; epoch 2 starts there.
     let mut commit = Commit::new(1);
-    commit.on_held(10);
+    commit.on_log_end(10);
     commit.on_epoch_started(epoch(2, 1), 10, membership(3), Durability::Power);
     commit.on_ack(identity(1), epoch(2, 1), 10);
     commit.on_ack(identity(2), epoch(2, 1), 10);
     assert_eq!(commit.commit_next(), 1, "the start itself is acknowledged by nobody");
-    commit.on_held(11);
+    commit.on_log_end(11);
     commit.on_ack(identity(1), epoch(2, 1), 11);
     commit.on_ack(identity(2), epoch(2, 1), 11);
     assert_eq!(commit.commit_next(), 11);
@@ -174,7 +174,7 @@ fn s4_evidence_of_one_higher_epoch_is_not_used_for_another() {
 #[test]
 fn s4_without_start_or_membership_the_announcement_alone_counts() {
     let mut commit = Commit::new(4);
-    commit.on_held(9);
+    commit.on_log_end(9);
     assert_eq!(commit.commit_next(), 4, "as its owner began");
     commit.on_announced(Epoch::NONE, 7);
     commit.on_announced(Epoch::NONE, 6);
@@ -194,9 +194,9 @@ fn listed(numbers: &[u32], seq: Seq) -> Membership {
 fn changing(before: &[u32], after: &[u32], have: Seq) -> Commit {
     let mut commit = Commit::new(1);
     commit.on_epoch_started(epoch(1, 1), 2, listed(before, 2), Durability::Power);
-    commit.on_held(10);
+    commit.on_log_end(10);
     commit.on_membership(10, listed(before, 2), listed(after, 10));
-    commit.on_held(have);
+    commit.on_log_end(have);
     commit
 }
 
@@ -234,11 +234,11 @@ fn s4_a_removed_identity_votes_until_its_removal() {
 fn s4_an_ack_that_came_before_the_entry_was_held_counts_after_it() {
     let mut commit = Commit::new(1);
     commit.on_epoch_started(epoch(1, 1), 2, listed(&[1, 2, 3], 2), Durability::Power);
-    commit.on_held(8);
+    commit.on_log_end(8);
     assert_eq!(acked_by(&mut commit, &[4, 3], 20), 1, "4 is not listed yet");
-    commit.on_held(10);
+    commit.on_log_end(10);
     commit.on_membership(10, listed(&[1, 2, 3], 2), listed(&[1, 2, 3, 4], 10));
-    commit.on_held(20);
+    commit.on_log_end(20);
     assert_eq!(acked_by(&mut commit, &[1], 20), 20);
 }
 
@@ -285,7 +285,7 @@ fn member_3_a_replacement_is_committed_by_both_sides_before_anything_behind_it()
 fn s4_an_inherited_change_from_two_needs_both_in_the_new_epoch_too() {
     let mut commit = changing(&[1, 2], &[1, 2, 3], 12);
     commit.on_epoch_started(epoch(2, 1), 12, listed(&[1, 2, 3], 12), Durability::Power);
-    commit.on_held(20);
+    commit.on_log_end(20);
     for number in [1, 3] {
         commit.on_ack(identity(number), epoch(2, 1), 20);
     }
@@ -300,7 +300,7 @@ fn s4_an_inherited_change_from_two_needs_both_in_the_new_epoch_too() {
 fn s4_an_inherited_change_from_three_is_decided_by_the_new_members() {
     let mut commit = changing(&[1, 2, 3], &[1, 2, 3, 4], 12);
     commit.on_epoch_started(epoch(2, 1), 12, listed(&[1, 2, 3, 4], 12), Durability::Power);
-    commit.on_held(20);
+    commit.on_log_end(20);
     commit.on_ack(identity(1), epoch(2, 1), 20);
     commit.on_ack(identity(4), epoch(2, 1), 20);
     assert_eq!(commit.commit_next(), 1);
@@ -316,7 +316,7 @@ fn s4_a_change_in_a_suffix_that_is_exchanged_is_forgotten() {
     commit.on_cut(10);
     assert_eq!((commit.open_change(), commit.membership().members().len()), (None, 3));
     commit.on_epoch_started(epoch(2, 2), 10, listed(&[1, 2, 3], 10), Durability::Power);
-    commit.on_held(11);
+    commit.on_log_end(11);
     for number in [2, 3] {
         commit.on_ack(identity(number), epoch(2, 2), 11);
     }
@@ -345,11 +345,11 @@ fn s4_a_second_change_proves_the_first_committed() {
     // The membership two changes ago never counts: whoever lags learns from the log that it is over.
     let mut commit = changing(&[1, 2, 3], &[1, 2, 3, 4], 12);
     commit.on_membership(12, listed(&[1, 2, 3, 4], 10), listed(&[1, 2, 3, 4, 5], 12));
-    commit.on_held(12);
+    commit.on_log_end(12);
     assert_eq!(commit.commit_next(), 1);
-    commit.on_held(13);
+    commit.on_log_end(13);
     assert_eq!(commit.commit_next(), 11);
-    commit.on_held(20);
+    commit.on_log_end(20);
     assert_eq!(acked_by(&mut commit, &[1, 2], 20), 11, "two of three were enough two changes ago");
     assert_eq!(acked_by(&mut commit, &[3], 20), 20);
 }
@@ -361,13 +361,13 @@ fn s4_who_did_not_see_every_change_goes_by_what_is_announced() {
     commit.on_anchored(100);
     commit.on_epoch_started(epoch(1, 1), 2, listed(&[1, 2, 3], 2), Durability::Power);
     commit.on_announced(epoch(1, 1), 101);
-    commit.on_held(110);
+    commit.on_log_end(110);
     assert_eq!(acked_by(&mut commit, &[1, 2], 110), 101, "there may be five members by now");
-    commit.on_membership_told(epoch(1, 1), 50, 105);
-    commit.on_membership_told(epoch(1, 1), 2, 99);
-    commit.on_membership_told(epoch(2, 2), 2, 105);
+    commit.on_membership_announced(epoch(1, 1), 50, 105);
+    commit.on_membership_announced(epoch(1, 1), 2, 99);
+    commit.on_membership_announced(epoch(2, 2), 2, 105);
     assert_eq!(commit.commit_next(), 101, "another membership, a place before it began, another epoch");
-    commit.on_membership_told(epoch(1, 1), 2, 105);
+    commit.on_membership_announced(epoch(1, 1), 2, 105);
     assert_eq!(commit.commit_next(), 110, "no change was missed");
 }
 
@@ -376,7 +376,7 @@ fn s4_who_does_not_hold_its_own_commit_goes_by_what_is_announced() {
     let mut commit = Commit::new(1);
     commit.on_anchored(100);
     commit.on_epoch_started(epoch(2, 1), 101, listed(&[1, 2, 3], 101), Durability::Power);
-    commit.on_held(110);
+    commit.on_log_end(110);
     for number in [1, 2] {
         commit.on_ack(identity(number), epoch(2, 1), 110);
     }
@@ -390,7 +390,7 @@ fn s9_acks_of_a_removed_incarnation_count_for_nothing_also_when_they_come_late()
     let older = Identity { incarnation: 7, ..identity(3) };
     let mut commit = Commit::new(1);
     commit.on_epoch_started(epoch(1, 1), 2, listed(&[1, 2, 3], 2), Durability::Power);
-    commit.on_held(10);
+    commit.on_log_end(10);
     commit.on_ack(older, epoch(1, 1), 10);
     commit.on_ack(identity(1), epoch(1, 1), 10);
     assert_eq!(commit.commit_next(), 1);
@@ -422,7 +422,7 @@ proptest! {
         let mut commit = Commit::new(1);
         commit.on_epoch_started(epoch(1, 1), 2, listed(&before, 2), durability);
         commit.on_membership(10, listed(&before, 2), listed(&after, 10));
-        commit.on_held(20);
+        commit.on_log_end(20);
         let mut held = bounds.clone();
         if !is_power { held[0] = 20 }
         for (number, &next) in (1u32..).zip(&bounds) {

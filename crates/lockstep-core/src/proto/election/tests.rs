@@ -39,7 +39,7 @@ fn three() -> Electorate {
 
 /// The commit that a win brings; `None` if it is none.
 fn won(verdict: &ElectionStep) -> Option<Seq> {
-    if let ElectionStep::Win { commit_next, .. } = verdict { Some(*commit_next) } else { None }
+    if let ElectionStep::Won { commit_next, .. } = verdict { Some(*commit_next) } else { None }
 }
 
 #[test]
@@ -207,7 +207,7 @@ fn s5_a_quorum_of_promises_is_needed_and_the_candidates_own_is_one() {
     election.on_promise(epoch(5, 2), promise(3, epoch(4, 1), 10, 1));
     let verdict = election.assess(&own, 1, &three());
     assert!(
-        matches!(&verdict, ElectionStep::Win { leadership, .. } if leadership.epoch() == epoch(5, 2)),
+        matches!(&verdict, ElectionStep::Won { leadership, .. } if leadership.epoch() == epoch(5, 2)),
         "{verdict:?}"
     );
 }

@@ -34,12 +34,12 @@ pub struct Shares {
     /// When this is committed, counting begins anew.
     until: Seq,
     /// Rows that were refused something and are to be told.
-    news: u32,
+    pending_notices: u32,
 }
 
 impl Default for Shares {
     fn default() -> Self {
-        Self { rows: [Row::default(); ROWS], used: 0, until: 0, news: 0 }
+        Self { rows: [Row::default(); ROWS], used: 0, until: 0, pending_notices: 0 }
     }
 }
 
@@ -55,7 +55,7 @@ impl Shares {
         publisher_seq: PublisherSeq,
     ) -> bool {
         if commit_next >= self.until {
-            (self.used, self.news, self.until) = (0, 0, stamp_next);
+            (self.used, self.pending_notices, self.until) = (0, 0, stamp_next);
         }
         let known = self.rows[..self.used].iter().position(|row| row.publisher == publisher);
         let index = known.unwrap_or_else(|| {
@@ -72,7 +72,7 @@ impl Shares {
         }
         if !row.over && row.publisher == publisher {
             (row.over, row.refused, row.incarnation) = (true, publisher_seq, incarnation);
-            self.news += 1;
+            self.pending_notices += 1;
         }
         false
     }
@@ -91,12 +91,12 @@ impl Shares {
 
     /// Whether somebody is to be told.
     #[inline]
-    pub fn has_news(&self) -> bool {
-        self.news > 0
+    pub fn has_throttled(&self) -> bool {
+        self.pending_notices > 0
     }
 
     /// Writes a row for each publisher that is to be told, once in a period. Returns the rows.
-    pub fn tell(&mut self, out: &mut [NoticeRow]) -> usize {
+    pub fn drain_throttled(&mut self, out: &mut [NoticeRow]) -> usize {
         let mut rows = 0;
         for row in self.rows[..self.used].iter_mut().filter(|row| row.refused > 0) {
             let Some(out) = out.get_mut(rows) else { break };
@@ -106,18 +106,18 @@ impl Shares {
                 incarnation: row.incarnation,
                 from,
                 to: from + 1,
-                told: PublisherNotice::Throttled as u32,
+                notice: PublisherNotice::Throttled as u32,
                 reserved: 0,
             };
             rows += 1;
         }
-        self.news -= rows as u32;
+        self.pending_notices -= rows as u32;
         rows
     }
 
     /// Forgets all: a node that stops leading.
     pub fn clear(&mut self) {
-        (self.used, self.news, self.until) = (0, 0, 0);
+        (self.used, self.pending_notices, self.until) = (0, 0, 0);
     }
 }
 
@@ -136,14 +136,14 @@ mod tests {
             stamped += u32::from(shares.take(&WINDOW, (300, 200), (7, 1), number));
         }
         assert_eq!(stamped, 20);
-        assert!(shares.is_over(7) && shares.has_news());
+        assert!(shares.is_over(7) && shares.has_throttled());
         assert_eq!((shares.over(299), shares.over(300)), (1, 0));
         assert!(shares.take(&WINDOW, (320, 200), (8, 1), 1), "another one has not had any");
         let mut rows = [NoticeRow::default(); 4];
-        assert_eq!(shares.tell(&mut rows), 1);
+        assert_eq!(shares.drain_throttled(&mut rows), 1);
         assert_eq!((rows[0].publisher, rows[0].from, rows[0].to), (7, 21, 22));
         assert!(!shares.take(&WINDOW, (321, 299), (7, 1), 22));
-        assert!(!shares.has_news(), "told once");
+        assert!(!shares.has_throttled(), "told once");
         assert!(shares.take(&WINDOW, (321, 300), (7, 1), 21), "what was uncommitted then is committed");
         assert!(!shares.is_over(7));
     }

@@ -153,7 +153,10 @@ fn member_3_the_next_life_of_a_replica_takes_the_place_of_the_one_before() {
         "it is there"
     );
     assert_eq!(judged(&standing(&three), Change::Replace, successor(1)), Err(CommandReject::Leads));
-    assert_eq!(judged(&standing(&membership(2)), Change::Replace, successor(2)), Err(CommandReject::Pair));
+    assert_eq!(
+        judged(&standing(&membership(2)), Change::Replace, successor(2)),
+        Err(CommandReject::TwoMembers)
+    );
     let mut list = members(3);
     (list[0].role, list[2].role) = (lockstep_wire::ROLE_WITNESS, lockstep_wire::ROLE_WITNESS);
     let one_full = Membership::collect(list, 2);
@@ -196,21 +199,21 @@ fn member_2_only_the_other_of_two_is_declared_dead_by_a_complete_survivor() {
         committed: &pair,
         has_change: false,
         is_complete: true,
-        hears_other: false,
+        other_is_alive: false,
     };
     let left = judge_death(&survivor, identity(2)).map(|after| after.members().to_vec());
     assert_eq!(left, Ok(members(1)));
     let three = membership(3);
     let of_three = SurvivorEvidence { committed: &three, ..survivor };
     let cases = [
-        (survivor, identity(1), CommandReject::Oneself),
+        (survivor, identity(1), CommandReject::SelfDeclared),
         (survivor, identity(3), CommandReject::NotListed),
         (survivor, Identity { incarnation: 7, ..identity(2) }, CommandReject::NotListed),
         (of_three, identity(2), CommandReject::NotTwo),
         (SurvivorEvidence { identity: identity(5), ..survivor }, identity(2), CommandReject::NotTwo),
         (SurvivorEvidence { has_change: true, ..survivor }, identity(2), CommandReject::ChangePending),
         (SurvivorEvidence { is_complete: false, ..survivor }, identity(2), CommandReject::Incomplete),
-        (SurvivorEvidence { hears_other: true, ..survivor }, identity(2), CommandReject::Alive),
+        (SurvivorEvidence { other_is_alive: true, ..survivor }, identity(2), CommandReject::Alive),
     ];
     for (survivor, dead, why) in cases {
         assert_eq!(judge_death(&survivor, dead), Err(why), "{why:?}");

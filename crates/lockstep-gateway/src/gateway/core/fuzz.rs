@@ -73,8 +73,8 @@ impl Place {
             stall_ns: 1_000 * MS,
             checks_max: CHECKS_MAX,
             scan_ns: 10 * MS,
-            beat_ns: 50 * MS,
-            lost_beats: 6,
+            heartbeat_ns: 50 * MS,
+            lost_heartbeats: 6,
         };
         let ledger = Ledger::new(MemoryBacklog::new(1 << 26), true, true);
         let core = Gateway::new(["1", "2"][place], limits, users(false), ledger);
@@ -83,8 +83,8 @@ impl Place {
     }
 
     /// The handle reads so many entries, and tells what it found.
-    fn hear_fates(&mut self, now: Nanos, log: &Log, count: usize) {
-        self.hear_of_takeover(now);
+    fn read_outcomes(&mut self, now: Nanos, log: &Log, count: usize) {
+        self.apply_takeover(now);
         let entries = &log.entries[self.handle.read..];
         for event in self.handle.read(&entries[..count.min(entries.len())], log.committed) {
             self.core.on_publisher(now, &mut self.handle, &event);
@@ -96,7 +96,7 @@ impl Place {
         self.cut = Some(self.cut.map_or(from, |cut| cut.min(from)));
     }
 
-    fn hear_of_takeover(&mut self, now: Nanos) {
+    fn apply_takeover(&mut self, now: Nanos) {
         let Some(from) = self.cut.take() else { return };
         self.handle.cut(from);
         if self.read > from {
@@ -107,8 +107,8 @@ impl Place {
     }
 
     /// So many entries are delivered.
-    fn hear_stream(&mut self, now: Nanos, log: &Log, count: usize) {
-        self.hear_of_takeover(now);
+    fn read_stream(&mut self, now: Nanos, log: &Log, count: usize) {
+        self.apply_takeover(now);
         let end = if self.delivery == Delivery::Stamped { log.entries.len() } else { log.committed };
         for entry in log.entries[..end].iter().skip(self.read).take(count) {
             self.read += 1;
@@ -134,7 +134,7 @@ impl Place {
                     payload,
                 }),
                 Entry::Day(name) => {
-                    let mark = DayMark { begins: name.is_some(), name: name.as_deref().unwrap_or("") };
+                    let mark = DayMark { is_start: name.is_some(), name: name.as_deref().unwrap_or("") };
                     SubscriberEvent::Day { seq, mark }
                 }
             };
@@ -182,7 +182,10 @@ impl Place {
         assert_eq!(served.len(), core.by_publisher.len(), "one client, one connection");
         let open = |index: &usize| matches!(&core.conns[*index], Some((_, conn)) if conn.is_open());
         assert!(served.iter().all(open), "who is served is logged in");
-        assert!(core.hearers.values().flatten().all(|index| served.contains(index)), "and nobody else hears");
+        assert!(
+            core.subscribed.values().flatten().all(|index| served.contains(index)),
+            "and nobody else hears"
+        );
     }
 }
 
@@ -198,7 +201,7 @@ struct Link {
     is_garbled: bool,
     session: String,
     /// Of a peer that numbers: its next number, once it knows which of its messages the stream has.
-    says: Option<u64>,
+    payload: Option<u64>,
     /// What it was sent of what is only stamped, by number.
     early: BTreeMap<u64, Vec<u8>>,
 }
@@ -259,7 +262,8 @@ impl World {
         }
         let (inbox, session, is_garbled) = (Vec::new(), String::new(), wrong.is_some());
         let (says, early) = (None, BTreeMap::new());
-        let link = Link { place, index, client, up, inbox, asked: login, is_garbled, session, says, early };
+        let link =
+            Link { place, index, client, up, inbox, asked: login, is_garbled, session, payload: says, early };
         self.peers[peer].link = Some(link);
     }
 
@@ -274,7 +278,7 @@ impl World {
         let Some(link) = &mut self.peers[peer].link else { return };
         if user == BOB {
             // What he has said before is said again as it was.
-            let Some(number) = link.says else { return };
+            let Some(number) = link.payload else { return };
             let orders = self.orders.entry(link.session.clone()).or_default();
             if number as usize > orders.len() {
                 // What is refused for its length would have no number.
@@ -283,7 +287,7 @@ impl World {
             }
             let message = &orders[number as usize - 1];
             if link.client.unsequenced(self.now, message, &mut link.up).is_ok() {
-                link.says = Some(number + 1);
+                link.payload = Some(number + 1);
             }
             return;
         }
@@ -345,7 +349,7 @@ impl World {
                     assert_eq!(seq, *next, "in order, each once");
                     (*next, *heard) = (seq + 1, *heard + 1);
                 }
-                Some(ClientEvent::Unsequenced(bytes)) if user == BOB && link.says.is_none() => {
+                Some(ClientEvent::Unsequenced(bytes)) if user == BOB && link.payload.is_none() => {
                     let last = u64::from_be_bytes(bytes.try_into().expect("eight bytes"));
                     let own = self.places[link.place].core.own.id.expect("it let somebody in");
                     let opens =
@@ -355,7 +359,7 @@ impl World {
                     let made = self.orders.get(&link.session).map_or(0, Vec::len);
                     assert!(last as usize <= made, "{last} told, {made} made");
                     // Some of it again, as who has forgotten what it sent.
-                    link.says = Some(last.saturating_sub(2) + 1);
+                    link.payload = Some(last.saturating_sub(2) + 1);
                 }
                 Some(ClientEvent::Unsequenced(bytes)) => {
                     let (number, bytes) = bytes.split_first_chunk::<8>().expect("a number first");
@@ -450,8 +454,8 @@ impl World {
             self.log.answer(0);
             self.log.commit(usize::MAX);
             for place in &mut self.places {
-                place.hear_fates(self.now, &self.log, usize::MAX);
-                place.hear_stream(self.now, &self.log, usize::MAX);
+                place.read_outcomes(self.now, &self.log, usize::MAX);
+                place.read_stream(self.now, &self.log, usize::MAX);
                 place.check_passwords(self.now);
                 place.turn(self.now);
             }
@@ -530,8 +534,8 @@ fn step(world: &mut World, (kind, whom, count, bytes): &Step) {
             }
         }
         45..=47 => world.log.answer(if few == 1 { 20_000 } else { few }),
-        48..=50 => world.places[place].hear_fates(world.now, &world.log, few),
-        51..=54 => world.places[place].hear_stream(world.now, &world.log, few),
+        48..=50 => world.places[place].read_outcomes(world.now, &world.log, few),
+        51..=54 => world.places[place].read_stream(world.now, &world.log, few),
         55 => world.places[place].check_passwords(world.now),
         56 => world.places[place].turn(world.now),
         57 => world.now += count as u64 * MS / 4,
@@ -608,7 +612,7 @@ fn play(steps: &[Step]) {
         world.settle(200);
     }
     // What bob said of each session stands in the stream as he said it, from its beginning and each once.
-    for (session, said) in world.log.fixed.said_by(BOB) {
+    for (session, said) in world.log.fixed.published_by(BOB) {
         let orders = world.orders.get(session).map_or(&[][..], Vec::as_slice);
         assert!(orders.starts_with(said), "{session}: {} said, {} in the stream", orders.len(), said.len());
         assert!(*session != day || said.len() == orders.len(), "all of the open session");

@@ -25,8 +25,8 @@ impl<B: Backlog> Gateway<B> {
         );
         let conn = |index: &usize| self.conns.get(*index).and_then(Option::as_ref).map(|(_, conn)| conn);
         assert!(self.ready.iter().all(|index| conn(index).is_some()), "who is not here is sent nothing");
-        for (destination, hearers) in &self.hearers {
-            let hears = |index| conn(index).is_some_and(|conn| conn.place.hears(*destination));
+        for (destination, hearers) in &self.subscribed {
+            let hears = |index| conn(index).is_some_and(|conn| conn.place.receives(*destination));
             assert!(hearers.iter().all(hears), "{hearers:?} hear {destination}, and one of them is not here");
         }
         let serves = |publisher| {

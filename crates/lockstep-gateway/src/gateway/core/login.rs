@@ -156,7 +156,7 @@ impl<B: Backlog> Gateway<B> {
             conn.soup.close();
             conn.phase = Phase::Over { since: now };
         }
-        self.hearers.values_mut().for_each(|hearers| {
+        self.subscribed.values_mut().for_each(|hearers| {
             hearers.remove(&index);
         });
         self.counts.cut += 1;
@@ -170,7 +170,7 @@ impl<B: Backlog> Gateway<B> {
             .flat_map(|user| &user.hear)
             .filter_map(|whom| match whom {
                 Recipient::Own => Some(own),
-                Recipient::Everybody => self.ledger.keeps_everybody().then_some(0),
+                Recipient::Everybody => self.ledger.has_broadcast().then_some(0),
                 Recipient::Client(name) => self.clients.id_of(name),
                 Recipient::Channel(number) => Some(CHANNELS + number),
             })
@@ -182,7 +182,7 @@ impl<B: Backlog> Gateway<B> {
 
     pub(super) fn listen(&mut self, index: usize, own: PublisherId) {
         for destination in self.heard(index, own) {
-            self.hearers.entry(destination).or_default().insert(index);
+            self.subscribed.entry(destination).or_default().insert(index);
             if let Some(conn) = self.conn(index) {
                 conn.place.hear(destination);
             }

@@ -265,7 +265,7 @@ impl State {
     }
 
     /// What a user said, by session.
-    pub(super) fn said_by(&self, user: usize) -> impl Iterator<Item = (&String, &Vec<Vec<u8>>)> {
+    pub(super) fn published_by(&self, user: usize) -> impl Iterator<Item = (&String, &Vec<Vec<u8>>)> {
         self.said.iter().filter(move |((_, who), _)| *who == user).map(|((session, _), said)| (session, said))
     }
 

@@ -17,7 +17,7 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{GATEWAYS, Nanos, PublisherId};
 
 /// A gateway that lives gives so many signs of life while it is listened to, give or take one.
-const LISTENED_BEATS: Nanos = 3;
+const LISTEN_HEARTBEATS: Nanos = 3;
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -60,24 +60,24 @@ impl GatewayName {
 impl<B: Backlog> Gateway<B> {
     /// Opens the name, shows that it lives, closes the name behind everything else: whatever is due.
     pub(super) fn turn_own(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
-        let Some(own) = self.own.id else { return self.begin_own(now, stream) };
+        let Some(own) = self.own.id else { return self.open_own_name(now, stream) };
         if self.own.stops {
             if self.leaving.is_empty() && self.opens.is_empty() && !self.own.closing {
                 self.own.closing = stream.close(own, b"").is_ok();
             }
         } else if now >= self.own.beat_at && stream.publish(own, GATEWAYS, b"").is_ok() {
-            self.own.beat_at = now + self.limits.beat_ns;
+            self.own.beat_at = now + self.limits.heartbeat_ns;
         }
     }
 
-    fn begin_own(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
+    fn open_own_name(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
         if !self.caught_up || self.own.begun || self.own.stops || self.failed.is_some() {
             return;
         }
         let former = self.clients.gateway_of(&self.own.name);
         let may_live = former.is_some_and(|former| self.clients.gateway(former) != 0);
         let since = *self.own.listens_since.get_or_insert(now);
-        if may_live && now < since + self.limits.beat_ns * LISTENED_BEATS {
+        if may_live && now < since + self.limits.heartbeat_ns * LISTEN_HEARTBEATS {
             return;
         }
         let drawn = stream.draw();
@@ -99,12 +99,12 @@ impl<B: Backlog> Gateway<B> {
 
     /// A gateway has shown that it lives: another one of this name, if it is heard while this one listens, at two
     /// moments. One alone may be what is left of one that died.
-    pub(super) fn on_former_own(&mut self, now: Nanos, gateway: PublisherId) {
+    pub(super) fn on_former_incarnation(&mut self, now: Nanos, gateway: PublisherId) {
         if !self.is_listening() || self.clients.gateway_of(&self.own.name) != Some(gateway) {
             return;
         }
         let first = *self.own.heard_at.get_or_insert(now);
-        if now >= first + self.limits.beat_ns / 2 {
+        if now >= first + self.limits.heartbeat_ns / 2 {
             self.failed.get_or_insert(GatewayError::NameTaken(self.own.name.clone()));
         }
     }

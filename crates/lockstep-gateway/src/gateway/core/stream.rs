@@ -135,7 +135,7 @@ impl<B: Backlog> Gateway<B> {
                 self.pending.on_retract(*from);
             }
             SubscriberEvent::Message(message) => {
-                self.tell_early(now, message);
+                self.send_early(now, message);
                 self.pending.push(event);
             }
             _ => self.pending.push(event),
@@ -148,8 +148,8 @@ impl<B: Backlog> Gateway<B> {
 
     /// A message is stamped: whoever asked for it has it now, under the number that it will have if no takeover takes
     /// it back. It is none of the client's sequence, and may be left out.
-    fn tell_early(&mut self, now: Nanos, message: &Message<'_>) {
-        let Self { conns, hearers, ledger, pending, counts, .. } = self;
+    fn send_early(&mut self, now: Nanos, message: &Message<'_>) {
+        let Self { conns, subscribed: hearers, ledger, pending, counts, .. } = self;
         let is_final = message.seq < self.final_next;
         if is_final || message.payload.len() + 8 > PAYLOAD_LEN_MAX || !ledger.takes(message) {
             return;
@@ -176,9 +176,9 @@ impl<B: Backlog> Gateway<B> {
     fn on_final(&mut self, now: Nanos, stream: &mut impl GatewayStream, event: &SubscriberEvent<'_>) {
         self.clients.on_event(event);
         let kept = match event {
-            SubscriberEvent::Alive { publisher, .. } => {
+            SubscriberEvent::GatewayHeartbeat { publisher, .. } => {
                 self.on_sign_of_life(*publisher);
-                self.on_former_own(now, *publisher);
+                self.on_former_incarnation(now, *publisher);
                 Ok(())
             }
             SubscriberEvent::Message(message) => {
@@ -192,7 +192,7 @@ impl<B: Backlog> Gateway<B> {
                 if self.ledger.is_full() && !was_full {
                     self.cut_full(now);
                 }
-                if let (Ok(true), Some(hearers)) = (&kept, self.hearers.get(&message.destination)) {
+                if let (Ok(true), Some(hearers)) = (&kept, self.subscribed.get(&message.destination)) {
                     self.ready.extend(hearers);
                 }
                 kept.map(|_| ())
@@ -220,7 +220,7 @@ impl<B: Backlog> Gateway<B> {
     }
 
     fn on_day(&mut self, now: Nanos, mark: &DayMark<'_>) -> Result<(), BacklogError> {
-        if mark.begins {
+        if mark.is_start {
             // Who has not taken all of the day before is cut: its messages are kept no longer.
             let why = "another trading day has begun";
             for index in 0..self.conns.len() {
@@ -352,9 +352,9 @@ impl<B: Backlog> Gateway<B> {
 
     fn on_sign_of_life(&mut self, publisher: PublisherId) {
         if Some(publisher) == self.own.id {
-            self.beats_since.values_mut().for_each(|beats| *beats += 1);
+            self.heartbeats_since.values_mut().for_each(|beats| *beats += 1);
         } else if self.clients.gateway(publisher) != 0 {
-            self.beats_since.insert(publisher, 0);
+            self.heartbeats_since.insert(publisher, 0);
         }
     }
 
@@ -366,12 +366,12 @@ impl<B: Backlog> Gateway<B> {
         if self.opens.values().any(|open| matches!(open.whom, OpenFor::Reap { .. })) {
             return;
         }
-        let lost_beats = self.limits.lost_beats;
+        let lost_beats = self.limits.lost_heartbeats;
         let is_lost = |gateway: PublisherId| {
             if planted(Mutation::LivingReaped) {
                 return gateway != own;
             }
-            gateway != own && self.beats_since.get(&gateway).is_some_and(|beats| *beats > lost_beats)
+            gateway != own && self.heartbeats_since.get(&gateway).is_some_and(|beats| *beats > lost_beats)
         };
         let known: BTreeSet<_> = self.clients.gateways().map(|(id, _)| id).collect();
         let rank = known.iter().filter(|id| **id < own && !is_lost(**id)).count() as u64;
@@ -402,7 +402,8 @@ impl<B: Backlog> Gateway<B> {
             let user = self.users.get(&client.user);
             let grace_ns = Nanos::from(user.map_or(0, |user| user.grace_ms)) * 1_000_000;
             let cancels = user.is_some_and(|user| user.cancel_on_disconnect);
-            (now >= since + grace_ns + rank * self.limits.beat_ns).then(|| (client.user.clone(), cancels))
+            (now >= since + grace_ns + rank * self.limits.heartbeat_ns)
+                .then(|| (client.user.clone(), cancels))
         });
         if let Some((user, cancels)) = due.filter(|_| !planted(Mutation::NeverReaps)) {
             let nonce = nonce(own, true, stream.draw());

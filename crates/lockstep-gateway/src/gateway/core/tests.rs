@@ -73,8 +73,8 @@ fn opening_of(delivery: Delivery) -> (Gateway<MemoryBacklog>, Told, usize) {
         stall_ns: 1_000_000_000,
         checks_max: 8,
         scan_ns: 10 * MS,
-        beat_ns: 500_000_000,
-        lost_beats: 6,
+        heartbeat_ns: 500_000_000,
+        lost_heartbeats: 6,
     };
     let mut users = Users::default();
     let mut alice = User::new("alice".into(), "hash".into());
@@ -125,7 +125,7 @@ fn a_login_is_accepted_once_both_halves_of_its_open_are_there_in_either_order() 
 fn a_day_that_begins_between_the_halves_of_a_login_refuses_it_as_its_number_was_of_the_day_before() {
     let (mut gateway, mut stream, index) = opening();
     entry_delivered(&mut gateway, &mut stream, ALICE);
-    let mark = DayMark { begins: true, name: "20261122" };
+    let mark = DayMark { is_start: true, name: "20261122" };
     gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 2, mark });
     assert!(gateway.out(index).ends_with(b"\0\x02JS"), "{:?}", gateway.out(index));
     // It is connected in the stream, and leaves it.
@@ -349,7 +349,7 @@ fn who_asked_for_a_session_is_not_logged_in_to_another_that_begins_meanwhile() {
     for (session, refused) in [(&b""[..], false), (b"FIRST", true)] {
         let (mut gateway, mut stream, _) = opening();
         let index = begin_login(&mut gateway, &mut stream, session);
-        let mark = DayMark { begins: true, name: "20261122" };
+        let mark = DayMark { is_start: true, name: "20261122" };
         gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 2, mark });
         assert_eq!(gateway.out(index).ends_with(b"\0\x02JS"), refused, "{:?}", gateway.out(index));
     }
@@ -446,7 +446,7 @@ fn the_numbers_of_a_day_begin_at_one_whatever_is_still_stamped_of_the_day_before
         handle_opened(gateway, stream, ALICE);
     };
     open(&mut gateway, &mut stream, 2);
-    let mark = DayMark { begins: true, name: "20261122" };
+    let mark = DayMark { is_start: true, name: "20261122" };
     gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 3, mark });
     let (seq, payload) = said(4, 7);
     let late = SubscriberEvent::Message(lockstep_core::engine::subscriber::Message {
@@ -478,7 +478,7 @@ fn beginning(delivery: Delivery) -> (Gateway<MemoryBacklog>, Told) {
         name: "gateway/1",
     };
     gateway.on_stream(0, &mut stream, &former);
-    gateway.on_stream(0, &mut stream, &SubscriberEvent::Alive { seq: 2, publisher: OWN });
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::GatewayHeartbeat { seq: 2, publisher: OWN });
     gateway.on_stream(0, &mut stream, &SubscriberEvent::CaughtUp { next: 3 });
     gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 3 });
     (gateway, stream)
@@ -491,7 +491,11 @@ fn a_gateway_whose_name_another_one_lives_under_is_refused() {
     for delivery in [Delivery::Committed, Delivery::Stamped] {
         let (mut gateway, mut stream) = beginning(delivery);
         for (seq, at) in (3..).zip([100, 600, 1_100]) {
-            gateway.on_stream(at * MS, &mut stream, &SubscriberEvent::Alive { seq, publisher: OWN });
+            gateway.on_stream(
+                at * MS,
+                &mut stream,
+                &SubscriberEvent::GatewayHeartbeat { seq, publisher: OWN },
+            );
             gateway.on_stream(at * MS, &mut stream, &SubscriberEvent::Committed { next: seq + 1 });
             gateway.turn(at * MS, &mut stream, &mut Vec::new());
             assert!(stream.opens.is_empty() && !gateway.is_ready());
@@ -516,11 +520,11 @@ fn clients_of_a_gateway_that_is_silent_are_disconnected_whatever_delivery_the_ot
         gateway.on_stream(0, &mut stream, &opened(20, OTHER, [1, 1], "gateway/2"));
         let bobs = crate::gateway::clients::nonce(OTHER, false, [9, 9]);
         gateway.on_stream(0, &mut stream, &opened(21, 31, bobs, "client/bob"));
-        gateway.on_stream(0, &mut stream, &SubscriberEvent::Alive { seq: 22, publisher: OTHER });
+        gateway.on_stream(0, &mut stream, &SubscriberEvent::GatewayHeartbeat { seq: 22, publisher: OTHER });
         for seq in 23..23 + 8 {
             let now = seq * 500 * MS;
             assert!(stream.opens.iter().all(|(name, _)| name != "client/bob"), "it may live: {seq}");
-            gateway.on_stream(now, &mut stream, &SubscriberEvent::Alive { seq, publisher: OWN });
+            gateway.on_stream(now, &mut stream, &SubscriberEvent::GatewayHeartbeat { seq, publisher: OWN });
             gateway.on_stream(now, &mut stream, &SubscriberEvent::Committed { next: seq + 1 });
             if seq < 29 {
                 gateway.turn(now, &mut stream, &mut Vec::new());
@@ -536,7 +540,7 @@ fn clients_of_a_gateway_that_is_silent_are_disconnected_whatever_delivery_the_ot
 #[test]
 fn a_gateway_takes_the_name_of_one_that_is_silent_and_waits_for_none_that_was_closed() {
     let (mut gateway, mut stream) = beginning(Delivery::Committed);
-    gateway.on_stream(MS, &mut stream, &SubscriberEvent::Alive { seq: 3, publisher: OWN });
+    gateway.on_stream(MS, &mut stream, &SubscriberEvent::GatewayHeartbeat { seq: 3, publisher: OWN });
     for at in [10, 1_000, 1_500] {
         gateway.turn(at * MS, &mut stream, &mut Vec::new());
         assert!(stream.opens.is_empty() && gateway.is_listening());

@@ -14,7 +14,7 @@ use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault, 
 use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{
     Completeness, Cut, Founder, Inspection, JournalOpenError, JournalSummary, Settings, Superblock,
-    found as found_on, holdings, look as look_at_store,
+    found as found_on, holdings, inspect as look_at_store,
 };
 use lockstep_wire::Seq;
 use std::fs::File;

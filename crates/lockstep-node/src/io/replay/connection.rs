@@ -63,7 +63,7 @@ pub(super) struct ReplayContext<'a> {
     pub identity: Identity,
     pub by_leader: bool,
     pub store: &'a DirStore,
-    pub shelf: &'a mut SegmentIndex,
+    pub segment_index: &'a mut SegmentIndex,
     pub written: Written,
     pub now: Nanos,
     pub wall: Nanos,
@@ -75,7 +75,7 @@ pub(super) struct ReplayContext<'a> {
 impl ReplayContext<'_> {
     /// The exclusive bound of what may be given now.
     fn bound(&self) -> Seq {
-        self.written.commit_next.min(self.shelf.end().next)
+        self.written.commit_next.min(self.segment_index.end().next)
     }
 }
 
@@ -90,7 +90,7 @@ pub(super) struct ReplayServerConnection {
     marked_at: Nanos,
     at_end: bool,
     asked: [u8; REPLAY_REQUEST_LEN],
-    asked_len: usize,
+    request_len: usize,
     /// Bytes of our own words, or of a copy.
     out: Vec<u8>,
     out_at: usize,
@@ -118,7 +118,7 @@ impl ReplayServerConnection {
             marked_at: now,
             at_end: false,
             asked: [0; REPLAY_REQUEST_LEN],
-            asked_len: 0,
+            request_len: 0,
             out: Vec::new(),
             out_at: 0,
             seq: 0,
@@ -144,7 +144,7 @@ impl ReplayServerConnection {
         if self.state == ReplayServerState::Serving && desk.stopping {
             self.finish(desk, ReplayEndReason::Stopping);
         } else if self.state == ReplayServerState::Serving && desk.written.leads && !desk.by_leader {
-            self.finish(desk, ReplayEndReason::Leads);
+            self.finish(desk, ReplayEndReason::IsLeader);
         } else if self.state == ReplayServerState::Serving && desk.damaged {
             self.finish(desk, ReplayEndReason::Damaged);
         }
@@ -168,7 +168,7 @@ impl ReplayServerConnection {
                     if most == 0 {
                         return if given == QUANTUM { TurnOutcome::Went } else { TurnOutcome::Spent };
                     }
-                    match self.give(desk, most) {
+                    match self.send(desk, most) {
                         Ok(0) => return self.blocked(desk),
                         Ok(sent) => {
                             given += sent;
@@ -200,15 +200,15 @@ impl ReplayServerConnection {
         for _ in 0..READS_MAX {
             let mut more = [0; 512];
             let room = match self.state {
-                ReplayServerState::Asking => &mut self.asked[self.asked_len..],
+                ReplayServerState::Asking => &mut self.asked[self.request_len..],
                 _ => &mut more[..],
             };
             match self.stream.read(room) {
                 Ok(0) => return false,
                 Ok(count) if self.state == ReplayServerState::Asking => {
-                    self.asked_len += count;
+                    self.request_len += count;
                     self.moved_at = desk.now;
-                    if self.asked_len == REPLAY_REQUEST_LEN {
+                    if self.request_len == REPLAY_REQUEST_LEN {
                         self.on_request(desk);
                     }
                 }
@@ -223,7 +223,7 @@ impl ReplayServerConnection {
             }
         }
         // Garbage need not be as long as a request to be told from one.
-        let asked = &self.asked[..self.asked_len.min(4)];
+        let asked = &self.asked[..self.request_len.min(4)];
         if self.state == ReplayServerState::Asking && !lockstep_wire::MAGIC.to_le_bytes().starts_with(asked) {
             self.answer(desk, Some(ReplayEndReason::Malformed));
         }
@@ -256,15 +256,15 @@ impl ReplayServerConnection {
         body: &ReplayRequestBody,
     ) -> Result<Result<(), ReplayEndReason>, SegmentIndexError> {
         let bound = desk.bound();
-        self.seq = if body.from == 0 { desk.shelf.oldest_seq() } else { body.from };
+        self.seq = if body.from == 0 { desk.segment_index.oldest_seq() } else { body.from };
         self.to = body.to;
         let refused = match () {
             () if self.doomed => Some(ReplayEndReason::TooMany),
             () if desk.stopping => Some(ReplayEndReason::Stopping),
-            () if desk.written.leads && !desk.by_leader => Some(ReplayEndReason::Leads),
+            () if desk.written.leads && !desk.by_leader => Some(ReplayEndReason::IsLeader),
             () if desk.damaged => Some(ReplayEndReason::Damaged),
             () => desk.written.admits(header.history, self.seq).err().map(|(end, next)| {
-                self.seq = if end == ReplayEndReason::Beyond { next } else { self.seq };
+                self.seq = if end == ReplayEndReason::BeyondCommit { next } else { self.seq };
                 end
             }),
         };
@@ -272,7 +272,7 @@ impl ReplayServerConnection {
             return Ok(Err(refused));
         }
         let chain = (header.flags & REPLAY_CHAIN != 0).then_some(header.chain);
-        Ok(desk.shelf.begin(desk.store, self.seq, chain, bound)?.map(|spot| {
+        Ok(desk.segment_index.begin(desk.store, self.seq, chain, bound)?.map(|spot| {
             if let Some(spot) = spot {
                 self.seq = spot.first_seq;
                 self.place = Some((spot.number, spot.offset));
@@ -281,7 +281,7 @@ impl ReplayServerConnection {
     }
 
     fn answer(&mut self, desk: &ReplayContext<'_>, refused: Option<ReplayEndReason>) {
-        self.say(desk, Kind::ReplayAnswer, refused);
+        self.send_end(desk, Kind::ReplayAnswer, refused);
         self.state = match refused {
             None => ReplayServerState::Serving,
             Some(_) => ReplayServerState::Closing { until: desk.now + LINGER_NS },
@@ -299,17 +299,17 @@ impl ReplayServerConnection {
             self.left = 0;
             self.state = ReplayServerState::Closing { until: desk.now };
         } else {
-            self.say(desk, Kind::ReplayMark, Some(end));
+            self.send_end(desk, Kind::ReplayMark, Some(end));
             self.state = ReplayServerState::Closing { until: desk.now + LINGER_NS };
         }
         self.end = Some(end);
     }
 
-    fn say(&mut self, desk: &ReplayContext<'_>, kind: Kind, end: Option<ReplayEndReason>) {
+    fn send_end(&mut self, desk: &ReplayContext<'_>, kind: Kind, end: Option<ReplayEndReason>) {
         let header = Header {
             cluster: desk.cluster,
             history: desk.written.lineage.history(),
-            epoch: desk.shelf.epoch().0,
+            epoch: desk.segment_index.epoch().0,
             sender: desk.identity.replica,
             incarnation: desk.identity.incarnation,
             first_seq: desk.bound(),
@@ -319,7 +319,7 @@ impl ReplayServerConnection {
         };
         let body = ReplayBody {
             next: self.seq,
-            oldest_seq: desk.shelf.oldest_seq(),
+            oldest_seq: desk.segment_index.oldest_seq(),
             end: end.map_or(0, |end| end as u32),
             reserved: 0,
         };
@@ -362,17 +362,17 @@ impl ReplayServerConnection {
                 break;
             }
             if self.place.is_none() {
-                let Some(spot) = desk.shelf.locate(desk.store, self.seq)? else {
+                let Some(spot) = desk.segment_index.locate(desk.store, self.seq)? else {
                     self.finish(desk, ReplayEndReason::TooOld);
                     return Ok(true);
                 };
                 self.place = Some((spot.number, spot.offset));
             }
             let Some(place) = self.place.take() else { break };
-            let mut found = desk.shelf.stretch(desk.store, place, self.seq, bound, STRETCH_LEN)?;
+            let mut found = desk.segment_index.stretch(desk.store, place, self.seq, bound, STRETCH_LEN)?;
             if found.is_none() {
                 // Frames are atoms: the last one of a range is given whole.
-                found = desk.shelf.stretch(desk.store, place, self.seq, desk.bound(), 1)?;
+                found = desk.segment_index.stretch(desk.store, place, self.seq, desk.bound(), 1)?;
             }
             if let Some(found) = found {
                 self.place = Some((found.number, found.offset));
@@ -382,7 +382,7 @@ impl ReplayServerConnection {
         }
         if !self.at_end || desk.now > self.marked_at + MARK_NS {
             self.at_end = true;
-            self.say(desk, Kind::ReplayMark, None);
+            self.send_end(desk, Kind::ReplayMark, None);
             return Ok(true);
         }
         self.moved_at = desk.now;
@@ -390,7 +390,7 @@ impl ReplayServerConnection {
     }
 
     /// Gives `most` bytes of the present stretch; 0 while the socket is full.
-    fn give(&mut self, desk: &ReplayContext<'_>, most: u64) -> std::io::Result<u64> {
+    fn send(&mut self, desk: &ReplayContext<'_>, most: u64) -> std::io::Result<u64> {
         let Some((number, offset)) = self.place else { return Err(ErrorKind::InvalidInput.into()) };
         self.open(desk, number);
         let sent = match &self.file {

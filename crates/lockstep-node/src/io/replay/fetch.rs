@@ -90,7 +90,7 @@ impl Fetch {
     }
 
     /// Who gave last, and in which history.
-    pub fn giver(&self) -> (Identity, u64) {
+    pub fn source(&self) -> (Identity, u64) {
         let identity = Identity::from_packed(self.shared.giver.load(Ordering::Acquire));
         (identity, self.shared.history.load(Ordering::Acquire))
     }
@@ -102,19 +102,19 @@ impl Fetch {
             let is_taken = self.shared.full.is_empty() && self.at >= self.chunk.len();
             let all = [SourceState::Awaited, SourceState::AtEnd];
             let found = all.into_iter().find(|supply| said == packed(self.number, *supply) && is_taken);
-            found.unwrap_or(SourceState::Gives)
+            found.unwrap_or(SourceState::Sending)
         })
     }
 
     /// Asks for a replay, or for none any more. What is under way is thrown away.
-    pub fn order(&mut self, order: Option<CatchUpPlan>) {
+    pub fn request(&mut self, order: Option<CatchUpPlan>) {
         (self.ordered, self.number) = (order.is_some(), self.number + 1);
         *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner) = (self.number, order);
         self.shared.changed.store(true, Ordering::Release);
         self.drop_chunk();
         // The thread may bring more of the order before this one until it looks.
         while let Some((_, chunk)) = self.shared.full.pop() {
-            self.give_back(chunk);
+            self.recycle(chunk);
         }
     }
 
@@ -127,7 +127,7 @@ impl Fetch {
                 self.drop_chunk();
                 let Some((number, chunk)) = self.shared.full.pop() else { break };
                 if number != self.number {
-                    self.give_back(chunk);
+                    self.recycle(chunk);
                     continue;
                 }
                 self.chunk = chunk;
@@ -147,12 +147,12 @@ impl Fetch {
         let chunk = std::mem::take(&mut self.chunk);
         self.at = 0;
         if chunk.capacity() > 0 {
-            self.give_back(chunk);
+            self.recycle(chunk);
         }
     }
 
     /// The thread fills it again. There are no more chunks than the queue holds.
-    fn give_back(&self, chunk: Vec<u8>) {
+    fn recycle(&self, chunk: Vec<u8>) {
         let _ = self.shared.empty.push(chunk);
     }
 }
@@ -258,9 +258,9 @@ impl Worker {
             self.replay.on_lost(now);
         }
         let handed = self.chunk.is_empty() || self.hand_over();
-        let supply = if handed { self.replay.supply() } else { SourceState::Gives };
+        let supply = if handed { self.replay.supply() } else { SourceState::Sending };
         self.shared.supply.store(packed(self.number, supply), Ordering::Release);
-        self.look_for_failure(now);
+        self.check_failure(now);
         matches!(polled, Polled::Bytes(_)) && handed
     }
 
@@ -276,7 +276,7 @@ impl Worker {
         true
     }
 
-    fn look_for_failure(&mut self, now: Nanos) {
+    fn check_failure(&mut self, now: Nanos) {
         if let Some(failed) = self.replay.failed() {
             let why = failed.why.map_or("no journal can be reached", ReplayEndReason::name);
             let from = self.order.map_or(0, |order| order.from);
@@ -345,7 +345,7 @@ mod tests {
         let me = Identity { replica: 9, incarnation: 0 };
         let mut fetch = Fetch::start(ReplayLimits::new(7, me, vec![address])).unwrap();
         assert_eq!(fetch.supply(), None);
-        fetch.order(Some(CatchUpPlan { history: 0, from: 10, chain: None }));
+        fetch.request(Some(CatchUpPlan { history: 0, from: 10, chain: None }));
         let (mut connection, _) = server.accept().unwrap();
         let await_supply = |fetch: &Fetch, supply| {
             while fetch.supply() != Some(supply) {
@@ -358,7 +358,7 @@ mod tests {
         let body = ReplayBody { next: 10, oldest_seq: 1, end: 0, reserved: 0 };
         write_replay(&mut mark, header(Kind::ReplayAnswer), body);
         connection.write_all(&mark).unwrap();
-        await_supply(&fetch, SourceState::Gives);
+        await_supply(&fetch, SourceState::Sending);
         write_replay(&mut mark, header(Kind::ReplayMark), body);
         connection.write_all(&mark).unwrap();
         await_supply(&fetch, SourceState::AtEnd);
@@ -372,14 +372,14 @@ mod tests {
         let order = |from| Some(CatchUpPlan { history: 0, from, chain: None });
         let (mut orders, mut seen) = (Vec::new(), Vec::new());
         for from in [10, 50] {
-            fetch.order(order(from));
+            fetch.request(order(from));
             orders.push(fetch.shared.order.lock().unwrap().0);
         }
         // The thread has not looked yet, and is at the end of the first one.
         assert!(fetch.shared.full.push((orders[0], frame(10))).is_ok());
         fetch.shared.supply.store(packed(orders[0], SourceState::AtEnd), Ordering::Release);
         assert_eq!(fetch.take(9, |_| panic!("it was withdrawn")), 0);
-        assert_eq!(fetch.supply(), Some(SourceState::Gives), "nothing of the present order is known");
+        assert_eq!(fetch.supply(), Some(SourceState::Sending), "nothing of the present order is known");
         assert!(fetch.shared.full.push((orders[1], frame(50))).is_ok());
         let taken = fetch.take(9, |bytes| {
             seen.push(Header::peek(bytes).map(|header| header.first_seq));

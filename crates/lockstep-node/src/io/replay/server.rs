@@ -112,7 +112,7 @@ impl ReplayServer {
             connections: Vec::new(),
             tokens: FIRST,
             store: DirStore::reader(&settings.journal),
-            shelf: SegmentIndex::default(),
+            segment_index: SegmentIndex::default(),
             written: Box::new(written),
             last: Written::default(),
             moved_at: 0,
@@ -161,7 +161,7 @@ struct Room {
     connections: Vec<(Token, ReplayServerConnection)>,
     tokens: usize,
     store: DirStore,
-    shelf: SegmentIndex,
+    segment_index: SegmentIndex,
     written: Box<dyn Fn() -> Written + Send>,
     last: Written,
     moved_at: Nanos,
@@ -222,13 +222,15 @@ impl Room {
         self.look(now);
         let mut allowance = self.allowance(now);
         let before = allowance;
-        let Self { settings, store, shelf, last, connections, stats, clock, broken_until, .. } = self;
+        let Self {
+            settings, store, segment_index: shelf, last, connections, stats, clock, broken_until, ..
+        } = self;
         let mut desk = ReplayContext {
             cluster: settings.cluster,
             identity: settings.identity,
             by_leader: settings.by_leader,
             store,
-            shelf,
+            segment_index: shelf,
             written: *last,
             now,
             wall: clock.wall(now),
@@ -273,11 +275,11 @@ impl Room {
         if now < self.broken_until {
             return;
         }
-        let Err(error) = self.shelf.refresh(&self.store, &written) else {
+        let Err(error) = self.segment_index.refresh(&self.store, &written) else {
             self.gone = 0;
             return;
         };
-        self.shelf = SegmentIndex::default();
+        self.segment_index = SegmentIndex::default();
         self.gone += 1;
         // What retention removed just while it was read is not missed in the next turn.
         if !error.is_gone() || self.gone > GONE_MAX {

@@ -16,7 +16,8 @@ mod torn;
 use crate::journal::memory::{MemoryStore, MemoryTail};
 use crate::journal::ports::{FileName, Word};
 use crate::journal::{
-    Completeness, Inspection, OpenedJournal, Settings, Tail, copy_behind, format, look, open, read_segments,
+    Completeness, Inspection, OpenedJournal, Settings, Tail, copy_behind, format, inspect, open,
+    read_segments,
 };
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::*;
@@ -111,7 +112,7 @@ pub fn epoch_start(end: &LogEnd, epoch: Epoch, members: u32) -> Frame {
     let members: Vec<_> = (1..=members).map(member).collect();
     if end.next == 1 {
         let birth = bytemuck::cast_slice(&members).to_vec();
-        return frame(end, epoch, &[(entry(EntryKind::Birth, 0, 0), birth)]);
+        return frame(end, epoch, &[(entry(EntryKind::Genesis, 0, 0), birth)]);
     }
     let body = EpochStartBody {
         epoch: epoch.0,
@@ -259,7 +260,7 @@ impl Journal {
 
 /// What a look finds, with a ring and without.
 pub fn looked(store: &MemoryStore, memory: Option<&MemoryTail>, settings: Settings) -> Inspection {
-    look(store, memory, settings).unwrap()
+    inspect(store, memory, settings).unwrap()
 }
 
 /// Whether a look calls it complete.

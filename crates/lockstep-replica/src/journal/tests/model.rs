@@ -76,7 +76,7 @@ impl Model {
             self.journal.drain();
         }
         self.journal.tail().room().unwrap()[..frame.len()].copy_from_slice(&frame);
-        self.journal.tail().keep(&Header::peek(&frame).unwrap());
+        self.journal.tail().pin(&Header::peek(&frame).unwrap());
         self.log.push(frame);
         self.staged = None;
     }

@@ -238,7 +238,7 @@ fn a_torn_superblock_leaves_the_other_copy() {
             "the ring has what the block would have said"
         );
         let named = Damage::new("superblock", copy as u64 * 4096, 0, "checksum");
-        assert!(left.damage().is_empty() && left.remarks()[0].starts_with(&named.to_string()), "{left:?}");
+        assert!(left.damage().is_empty() && left.findings()[0].starts_with(&named.to_string()), "{left:?}");
         let left = looked(&store, None, rebooted());
         assert!(!is_complete(&left), "without the ring a promise may be forgotten");
         assert_eq!(left.damage(), [named]);

@@ -73,7 +73,10 @@ fn a_run_in_power_behind_one_in_process_counts_nothing_before_the_older_segments
     let (store, memory) = journal.kill();
     let journal = Journal::open(store, memory, power());
     assert_eq!(journal.opened.tail.durable_next(), 1);
-    assert_eq!(journal.opened.superblock.run.spoken, lockstep_core::proto::commit::Durability::Process);
+    assert_eq!(
+        journal.opened.superblock.run.weakest_durability,
+        lockstep_core::proto::commit::Durability::Process
+    );
     // Behind a clean stop, or another run in `power`, all of it is there.
     let (store, memory) = Journal::open(journal.store, journal.opened.tail.into_memory(), settings()).stop();
     let journal = Journal::open(store, memory, power());

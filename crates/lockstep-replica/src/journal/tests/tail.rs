@@ -8,7 +8,7 @@ fn a_leader_builds_in_the_room_and_what_it_keeps_is_the_log() {
     let end = journal.end();
     let bytes = messages(&end, 3, 64);
     journal.tail().room().unwrap()[..bytes.len()].copy_from_slice(&bytes);
-    let span = journal.tail().keep(&Header::peek(&bytes).unwrap());
+    let span = journal.tail().pin(&Header::peek(&bytes).unwrap());
     assert_eq!(*journal.opened.tail.bytes(span), *bytes);
     assert_eq!(journal.end().next, end.next + 3);
     assert_eq!(journal.end(), end.follow(&FrameView::from_prefix(&bytes).unwrap()).unwrap());
@@ -23,14 +23,14 @@ fn an_epoch_start_is_kept_like_any_frame_and_a_new_epoch_without_one_panics() {
     let mut journal = Journal::begun();
     let start = epoch_start(&journal.end(), epoch(2), 3);
     journal.tail().room().unwrap()[..start.len()].copy_from_slice(&start);
-    journal.tail().keep(&Header::peek(&start).unwrap());
+    journal.tail().pin(&Header::peek(&start).unwrap());
     assert_eq!(journal.end().epoch, epoch(2));
 
     let end = journal.end();
     let wrong = frame(&end, epoch(3), &[(entry(EntryKind::Message, 1, 9), vec![1])]);
     journal.tail().room().unwrap()[..wrong.len()].copy_from_slice(&wrong);
     let kept = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        journal.tail().keep(&Header::peek(&wrong).unwrap());
+        journal.tail().pin(&Header::peek(&wrong).unwrap());
     }));
     assert!(kept.is_err());
 }
@@ -41,7 +41,7 @@ fn a_leader_that_stamps_a_seq_twice_is_stopped() {
     let mut journal = Journal::begun();
     let bytes = messages(&LogEnd { next: 3, ..journal.end() }, 1, 8);
     journal.tail().room().unwrap()[..bytes.len()].copy_from_slice(&bytes);
-    journal.tail().keep(&Header::peek(&bytes).unwrap());
+    journal.tail().pin(&Header::peek(&bytes).unwrap());
 }
 
 #[test]
@@ -184,7 +184,7 @@ fn writing_and_reading_the_tail_allocates_nothing() {
         }
         for bytes in &frames[10..] {
             tail.room().unwrap()[..bytes.len()].copy_from_slice(bytes);
-            tail.keep(&Header::peek(bytes).unwrap());
+            tail.pin(&Header::peek(bytes).unwrap());
         }
         tail.stage(tail.end().next, epoch(2)).unwrap();
         tail.stage_frame(&FrameView::from_prefix(&start).unwrap()).unwrap();

@@ -54,9 +54,11 @@ impl Fact {
             EntryKind::Close => Self::Closed(header.publisher, digest(entry.payload)),
             EntryKind::Day => lockstep_wire::DayMark::parse(entry.payload)
                 .map_or(Self::Passed(EntryKind::Day), |mark| {
-                    Self::Day(mark.begins, digest(mark.name.as_bytes()))
+                    Self::Day(mark.is_start, digest(mark.name.as_bytes()))
                 }),
-            kind @ (EntryKind::Message | EntryKind::Birth | EntryKind::Settled) => Self::Passed(kind),
+            kind @ (EntryKind::Message | EntryKind::Genesis | EntryKind::ChangeCommitted) => {
+                Self::Passed(kind)
+            }
         }
     }
 
@@ -75,20 +77,20 @@ impl Fact {
                 Some(Self::Opened(publisher, incarnation, nonce, last, digest(name.as_bytes())))
             }
             SubscriberEvent::Closed { publisher, said, .. } => Some(Self::Closed(publisher, digest(said))),
-            SubscriberEvent::Alive { publisher, .. } => Some(Self::Alive(publisher)),
-            SubscriberEvent::Passed { kind, .. } => Some(Self::Passed(kind)),
-            SubscriberEvent::Day { mark, .. } => Some(Self::Day(mark.begins, digest(mark.name.as_bytes()))),
+            SubscriberEvent::GatewayHeartbeat { publisher, .. } => Some(Self::Alive(publisher)),
+            SubscriberEvent::Filtered { kind, .. } => Some(Self::Passed(kind)),
+            SubscriberEvent::Day { mark, .. } => Some(Self::Day(mark.is_start, digest(mark.name.as_bytes()))),
             SubscriberEvent::Committed { .. }
             | SubscriberEvent::Retract { .. }
             | SubscriberEvent::Gap { .. }
             | SubscriberEvent::Abandoned { .. }
-            | SubscriberEvent::GivenUp { .. }
+            | SubscriberEvent::PartsAbandoned { .. }
             | SubscriberEvent::Multicast { .. }
             | SubscriberEvent::CaughtUp { .. }
             | SubscriberEvent::Replaying { .. }
             | SubscriberEvent::Refused { .. }
             | SubscriberEvent::Founded { .. }
-            | SubscriberEvent::Forgotten { .. }
+            | SubscriberEvent::HistoryLost { .. }
             | SubscriberEvent::Ahead { .. }
             | SubscriberEvent::Lag { .. }
             | SubscriberEvent::Diverged { .. } => None,
@@ -120,8 +122,8 @@ impl Tree {
     }
 
     /// Whether the log that ends with `log` has nothing from `from` on but words that a change is committed.
-    pub fn only_settles(&self, log: Option<TreeNode>, from: Seq) -> bool {
-        let settles = |fact: &Fact| *fact == Fact::Passed(EntryKind::Settled);
+    pub fn only_records_commit(&self, log: Option<TreeNode>, from: Seq) -> bool {
+        let settles = |fact: &Fact| *fact == Fact::Passed(EntryKind::ChangeCommitted);
         let frames = self.path(self.cut(log, from), log);
         frames.into_iter().all(|node| self.stem(node).facts.iter().all(settles))
     }

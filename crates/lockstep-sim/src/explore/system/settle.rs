@@ -1,6 +1,6 @@
 //! What a perfect network would make of a state: everybody hears everything, and no state may be stuck.
 
-use super::{BEAT, HEAL, HEAR, System, SystemState, SystemStep};
+use super::{HEAL, HEARTBEAT, RECEIVE, System, SystemState, SystemStep};
 
 /// Everybody hears everything so often, and then nothing new may be said.
 const QUIET_ROUNDS: u32 = 64;
@@ -28,7 +28,7 @@ impl System {
         for _ in 0..QUIET_ROUNDS {
             let before = state.clone();
             self.steps(&state, &mut steps);
-            for step in steps.iter().filter(|step| step.input >= HEAR) {
+            for step in steps.iter().filter(|step| step.input >= RECEIVE) {
                 state = self.follow(&state, *step, told)?;
             }
             if state == before {
@@ -52,7 +52,7 @@ impl System {
         let mut state = self.quiet(state, told)?;
         for attempt in 0..2 * self.scope.replicas {
             for node in 0..self.scope.replicas {
-                state = self.follow(&state, SystemStep { node: node as u8, input: BEAT }, told)?;
+                state = self.follow(&state, SystemStep { node: node as u8, input: HEARTBEAT }, told)?;
             }
             state = self.quiet(&state, told)?;
             if self.is_settled(&state) {
