@@ -80,7 +80,11 @@ const RULES: &[(&str, &[&str], Stage)] = &[
     ("crates/lockstep-node/src/io/tail.rs", &[], Stage::Journal),
     ("src/instructions/desk.rs", &["send_group", "send_unicast"], Stage::Send),
     ("src/instructions/desk.rs", &[], Stage::ReceiveView),
-    ("crates/lockstep-replica/src/replica/lead.rs", &["on_leader_datagram", "check_history"], Stage::ReceiveView),
+    (
+        "crates/lockstep-replica/src/replica/lead.rs",
+        &["on_leader_datagram", "check_history"],
+        Stage::ReceiveView,
+    ),
     ("crates/lockstep-replica/src/replica/lead.rs", &["stamp_run", "submit"], Stage::Ingress),
     (
         "crates/lockstep-replica/src/replica/lead.rs",
