@@ -138,12 +138,7 @@ fn room_within(package: &str, module: &str) -> Option<&'static str> {
     } else {
         format!("crates/{}/src", package.replace('_', "-"))
     };
-    let inside = [format!("{source}/{module}.rs"), format!("{source}/{module}/")];
-    inside
-        .iter()
-        .filter(|path| ROOMS.iter().any(|(_, folder, _)| path == folder))
-        .find_map(|path| room_of(path))
-        .or_else(|| room_of(&inside[0]))
+    [format!("{source}/{module}/"), format!("{source}/{module}.rs")].iter().find_map(|path| room_of(path))
 }
 
 /// Imports of a file of the product that point the wrong way, as `file:line: engine -> io`.

@@ -18,7 +18,7 @@ use std::io::{BufReader, Read};
 use std::process::ChildStdout;
 use std::time::Duration;
 
-/// Who is measured.
+/// A contestant.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Contestant {
     /// The floor with the plainest calls: `recv` and `sendto`, one datagram each.
@@ -54,7 +54,7 @@ impl Contestant {
 
 /// Where a contestant takes its turn, and how.
 pub struct Stage<'a> {
-    /// Who.
+    /// The contestant.
     pub contestant: Contestant,
     /// By which transport, and on which hosts.
     pub way: &'a Way,

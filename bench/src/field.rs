@@ -103,7 +103,7 @@ impl Field {
         }
     }
 
-    /// Who takes part: of the floors of a cluster that runs already, those that answer with `message_len` bytes.
+    /// The contestants that take part: of the floors of a cluster that runs already, those that answer with `message_len` bytes.
     ///
     /// # Errors
     /// A transport that the cluster's file has no word for; no socket can be opened here.

@@ -39,7 +39,7 @@ words! {
         Shared = "shared",
     }
 
-    /// What an acknowledgement means (DESIGN §4.6).
+    /// What an acknowledgement means.
     Durability {
         /// In the tail: survives the death of processes, and loss of power on a minority.
         Process = "process",

@@ -36,7 +36,7 @@ fn crates_without_reason(manifest: &str) -> (usize, Vec<String>) {
     (seen, bare)
 }
 
-/// A package of this workspace: its own manifest says what it is for.
+/// A package of this workspace, whose manifest says what it is for; or one that the workspace's table gives a reason for.
 fn is_ours(line: &str) -> bool {
     ["path = ", "workspace = true"].iter().any(|mark| line.contains(mark))
 }

@@ -1,7 +1,7 @@
 //! Blank-padded texts of a fixed width.
 //!
-//! SoupBinTCP pads a session on its left and MoldUDP64 on its right, and some peers pad the other way. So a
-//! field is kept without its blanks, compared like that, and padded by whoever writes it.
+//! SoupBinTCP pads a session on its left and names on their right, and some peers pad the other way. So a field is
+//! stored and compared without its blanks, and padded when it is written.
 
 use std::fmt;
 
@@ -13,8 +13,7 @@ pub struct Field<const N: usize> {
     len: u8,
 }
 
-/// The name of a session, in both protocols (SoupBinTCP 4.1 "Login Accepted Packet", MoldUDP64 1.00
-/// "Downstream Packet").
+/// The name of a session (SoupBinTCP 4.1 "Login Accepted Packet").
 pub type Session = Field<10>;
 
 /// Why a text is no field.

@@ -22,7 +22,7 @@ use super::membership::Membership;
 use super::planted::{Mutation, planted};
 use lockstep_wire::{Epoch, Identity, MEMBERS_MAX, MemberBody, Seq};
 
-/// What an ack of the cluster means (DESIGN §4.6).
+/// What an ack of the cluster means.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum Durability {
     /// In the tail: it survives the process.

@@ -54,7 +54,7 @@ pub(super) struct Ballots {
 
 impl Oracle {
     /// Whether a damaged journal explains what came back: a bit that flips in the group that was written last
-    /// looks like a torn write (DESIGN §4.6), so the log may end sooner. It is never another log, and the promise
+    /// looks like a torn write (S9), so the log may end sooner. It is never another log, and the promise
     /// lies elsewhere.
     pub fn is_shortened(&mut self, who: usize, tail: &Tail<MemoryTail>, memory_kept: bool) -> bool {
         let Some(before) = self.replicas.get(&who).copied() else { return false };

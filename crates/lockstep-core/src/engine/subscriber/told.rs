@@ -6,7 +6,7 @@ use lockstep_wire::{
     Seq,
 };
 
-/// When a message is delivered (DESIGN §1).
+/// When a message is delivered.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub enum Delivery {
     /// When the leader's datagram arrives: two message delays; a takeover may retract an uncommitted tail.
