@@ -1,14 +1,16 @@
-//! Acknowledges each message for everybody, once, in as many copies as run: a deterministic application with snapshots.
+//! Acknowledges each message for everybody, once, in as many copies as run: a deterministic application with
+//! snapshots.
 //!
 //! ```text
 //! cargo run --example application -- lockstep.toml /var/lib/application
 //! ```
-//! The configuration is that of a running cluster, e.g. `configs/demo.toml`. Each copy has a folder of its own; kill any
-//! of them, start it again, remove its folder: what it publishes stands in the stream once. `docs/APPLICATIONS.md` says why.
+//! The configuration is that of a running cluster, e.g. `configs/demo.toml`. Each copy has a folder of its
+//! own; kill any of them, start it again, remove its folder: what it publishes stands in the stream once.
+//! `docs/APPLICATION.md` says why.
 
-use lockstep::config::Config;
-use lockstep_client::{Delivery, Flow, Outputs, Publisher, Start, Subscriber, SubscriberEvent};
+use lockstep_client::{Delivery, Endpoint, Outputs, Publisher, Start, Subscriber, SubscriberEvent};
 use std::fs;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -58,7 +60,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut args = std::env::args_os().skip(1).map(PathBuf::from);
     let usage = "usage: application CONFIGURATION FOLDER";
     let (config, folder) = (args.next().ok_or(usage)?, args.next().ok_or(usage)?);
-    let (endpoint, file) = (Config::load(Some(&config), &[])?.endpoint(), folder.join("snapshot"));
+    let (endpoint, file) = (Endpoint::from_file(&config)?, folder.join("snapshot"));
     fs::create_dir_all(&folder)?;
     let fresh = || (State::default(), Outputs::new(NAME), Start::From(1));
     let (mut state, mut outputs, start) = restore(&file).unwrap_or_else(fresh);
@@ -72,7 +74,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             match outputs.on_event(&event) {
                 Ok(true) => {}
                 // The state has it: it is told again behind a snapshot.
-                Ok(false) => return Flow::Continue,
+                Ok(false) => return ControlFlow::Continue(()),
                 Err(divergence) => ended = Some(divergence.to_string()),
             }
             match event {
@@ -90,7 +92,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 }
                 _ => {}
             }
-            if ended.is_some() { Flow::Stop } else { Flow::Continue }
+            if ended.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         work += publisher.poll(256, |event| outputs.on_publisher(&event));
         if let Some(why) = ended.or_else(|| outputs.end().map(|end| format!("its name is lost: {end:?}"))) {

@@ -5,16 +5,18 @@
 //! ```
 //! The configuration is that of a running cluster.
 
-use lockstep::config::Config;
-use lockstep_client::{Delivery, Flow, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};
+use lockstep_client::{
+    Delivery, EVERYBODY, Endpoint, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
+};
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let endpoint = Config::from_env(None)?.endpoint(); // the cluster's file, found as by `lockstep`
+    let endpoint = Endpoint::from_env()?; // the cluster's file, found as by `lockstep`
     let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1))?;
     let mut publisher = Publisher::connect(&endpoint)?;
     let orders = publisher.open("hello", Duration::from_secs(5))?;
-    let number = publisher.try_publish(orders, 0, b"buy 100 at 42")?; // destination 0: everybody
+    let number = publisher.try_publish(orders, EVERYBODY, b"buy 100 at 42")?;
     let (mut committed, mut delivered) = (false, false);
     while !(committed && delivered) {
         publisher.poll(64, |event| committed |= matches!(event, PublisherEvent::Committed { .. }));
@@ -23,7 +25,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 println!("seq {}: {}", message.seq, String::from_utf8_lossy(message.payload));
                 delivered |= (message.publisher, message.publisher_seq) == (orders, number);
             }
-            Flow::Continue
+            ControlFlow::Continue(())
         });
     }
     Ok(())

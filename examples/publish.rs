@@ -6,15 +6,14 @@
 //! The configuration is that of a running cluster, e.g. `configs/demo.toml`, or what `lockstep demo --keep`
 //! leaves.
 
-use lockstep::config::Config;
-use lockstep_client::{PublishError, Publisher, PublisherEvent};
+use lockstep_client::{Endpoint, PublishError, Publisher, PublisherEvent};
 use std::path::PathBuf;
 use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let file = PathBuf::from(std::env::args_os().nth(1).ok_or("usage: publish CONFIGURATION")?);
     // Variables like LOCKSTEP_LINES_1_INTERFACE are laid over the file, as for every command of lockstep.
-    let endpoint = Config::from_env(Some(&file))?.endpoint();
+    let endpoint = Endpoint::from_file(&file)?;
     let mut publisher = Publisher::connect(&endpoint)?;
     let orders = publisher.open("example", Duration::from_secs(5))?;
     let mut number = 0;
@@ -33,7 +32,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             _ => {}
         });
         if work == 0 {
-            // Until a datagram comes or something is to be sent again. Who has a core to spare leaves it out.
+            // Until a datagram comes or something is to be sent again. A program with a core to spare leaves
+            // it out.
             publisher.wait(Duration::from_millis(100))?;
         }
     }

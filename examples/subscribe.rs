@@ -7,8 +7,8 @@
 //! ```
 //! The configuration is that of a running cluster, e.g. `configs/demo.toml`.
 
-use lockstep::config::Config;
-use lockstep_client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
+use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let count = args.next().map_or(Ok(u64::MAX), |count| count.to_string_lossy().parse())?;
     let stamped = args.next().is_some_and(|mode| mode == "stamped");
     let delivery = if stamped { Delivery::Stamped } else { Delivery::Committed };
-    let endpoint = Config::from_env(Some(&file))?.endpoint();
+    let endpoint = Endpoint::from_file(&file)?;
     let mut subscriber = Subscriber::connect(&endpoint, delivery, Start::From(1))?;
     let mut printed = 0;
     // What may still be taken back: a real application keeps what it needs to undo these.
@@ -46,8 +46,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 }
                 _ => {}
             }
-            // What is left comes with the next poll.
-            if printed < count { Flow::Continue } else { Flow::Stop }
+            // The rest comes with the next poll.
+            if printed < count { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         });
         if work == 0 {
             subscriber.wait(Duration::from_millis(100))?;

@@ -234,7 +234,7 @@ fn commands_md_has_every_command_and_every_exit_code_as_the_program_prints_them(
     let (commands, codes) = commands.split_once("Exit codes:").expect("a table");
     let (commands, _) = commands.split_once("Options:").expect("an end");
     let page = commands_page();
-    // What is longer than a line goes on further to the right.
+    // A value longer than a line goes on further to the right.
     let names = commands.lines().filter_map(|line| line.strip_prefix("  ")?.split(' ').next());
     let names: Vec<_> = names.filter(|name| !name.is_empty()).collect();
     assert!(names.len() > 15 && names.contains(&"status"), "{names:?}");
@@ -291,7 +291,8 @@ fn the_examples_publish_and_read_a_cluster_of_the_demos_kind() {
     );
 }
 
-/// Programs with the library print what is wrong, and not how we keep it; and hear the variables that commands hear.
+/// Programs with the library print what is wrong, and not how we keep it; and hear the variables that
+/// commands hear.
 #[test]
 fn the_examples_say_what_is_wrong_with_a_configuration_and_hear_the_same_variables() {
     let folder = std::path::Path::new(env!("CARGO_BIN_EXE_lockstep")).with_file_name("examples");

@@ -3,12 +3,12 @@
 use lockstep_io::clock::Clock;
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::io::{BufRead, BufReader, Lines};
+use std::io::{BufRead, BufReader, Lines, Write};
 use std::path::Path;
 use std::process::{Child, ChildStderr, Command, Stdio};
 use tools::netns::{self, Network, Place};
 
-/// What is not over by then never will be.
+/// A run that is not over by then never will be.
 const PATIENCE_NS: u64 = 60_000_000_000;
 
 fn demo(args: &[&str]) -> std::process::Output {
@@ -144,8 +144,8 @@ fn outlives_its_leaders(place: &Place, by: &[&str]) {
     assert_eq!((rows("journals").len(), digests.len()), (3, 1), "{digests:?}");
 }
 
-/// Leader, two standbys, gateways, and a stamped and a committed subscriber, in a process each; nobody multicasts,
-/// or everybody may. A leader that is killed comes back.
+/// Leader, two standbys, gateways, and a stamped and a committed subscriber, in a process each; nobody
+/// multicasts, or everybody may. A leader that is killed comes back.
 #[test]
 fn by_unicast_and_by_auto_a_killed_leader_is_replaced_and_nothing_is_lost_doubled_or_out_of_order() {
     for transport in ["unicast", "auto"] {
@@ -197,7 +197,8 @@ fn on_a_shared_card_that_loses_repeats_and_reorders_nothing_is_lost_doubled_or_o
     weathers_losses(network.node(1).place(), &BY_XDP);
 }
 
-/// What is asked for happens (the replicas lost something, and were repaired), and nobody's stream shows it.
+/// The fault asked for happens (the replicas lost something, and were repaired), and nobody's stream shows
+/// it.
 fn weathers_losses(place: &Place, by: &[&str]) {
     let weather = ["--loss", "1%", "--duplicate", "1%", "--reorder", "5%", "--loss-seed", "7"];
     let mut args = vec!["--messages", "10000", "--rate", "5000", "--json"];
@@ -251,11 +252,14 @@ fn publishers_as_fast_as_possible_end_the_same_and_what_is_kept_can_be_verified(
     let output = demo(&["--direct", "--messages", "20000", "--rate", "0", "--keep"]);
     let (out, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(0), "{told}");
-    assert!(out.contains("equal digests at 2 subscribers and 3 journals, 0 lost, 0 duplicated"), "{out}");
+    let verdict = "all right: equal digests at 2 subscribers and 3 journals, 0 lost, 0 duplicated";
+    assert_eq!(out.lines().next(), Some(&format!("{verdict},")[..]), "the verdict comes first");
+    let wide: Vec<_> = out.lines().filter(|line| line.chars().count() > 80).collect();
+    assert!(wide.is_empty(), "lines of more than 80 columns: {wide:#?}");
     let digests: BTreeSet<_> = out
         .lines()
         .filter_map(|line| line.split_whitespace().last())
-        .filter(|word| word.len() == 64)
+        .filter(|word| word.len() == 32)
         .collect();
     assert_eq!(digests.len(), 1, "{out}");
     let folder = told.lines().find_map(|line| line.split_once("kept: ")).expect("a folder").1;
@@ -389,4 +393,51 @@ fn remove_memory_folder(config: &str) {
     let tail =
         config.lines().find_map(|line| line.strip_prefix("tail = ")).expect("a tail").trim_matches('"');
     std::fs::remove_dir_all(Path::new(tail).parent().expect("a folder")).expect("it was left");
+}
+
+/// A cluster for writing programs: it prints its file, serves the commands that it names, starts a killed
+/// replica again, and leaves nothing behind.
+#[test]
+fn a_cluster_for_development_prints_its_file_survives_a_killed_leader_and_leaves_nothing_behind() {
+    let binary = env!("CARGO_BIN_EXE_lockstep");
+    let mut dev = Command::new(binary)
+        .args(["dev", "--until-stdin-ends"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut said = BufReader::new(dev.stdout.take().expect("a pipe")).lines();
+    let mut after = |mark: &str| {
+        let line = said.by_ref().map(|line| line.expect("UTF-8")).find(|line| line.contains(mark));
+        line.expect(mark).split(mark).nth(1).unwrap_or_default().trim().to_owned()
+    };
+    let file = after("export LOCKSTEP_CONFIG=");
+    let leader = after("kill -9 ");
+    let leader = leader.split(' ').next().expect("a number");
+    assert!(Path::new(&file).exists());
+
+    let publish = || {
+        let mut publish = Command::new(binary)
+            .args(["publish", "--name", "me"])
+            .env("LOCKSTEP_CONFIG", &file)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        publish.stdin.take().expect("a pipe").write_all(b"hello\n").expect("written");
+        let output = publish.wait_with_output().expect("it ends");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    publish();
+    assert!(Command::new("kill").args(["-9", leader]).status().expect("kill runs").success());
+    publish();
+    let mut told = BufReader::new(dev.stderr.take().expect("a pipe")).lines();
+    let again = told.by_ref().map(|line| line.expect("UTF-8")).find(|line| line.contains("is process"));
+    assert!(again.is_some(), "the killed replica is started again");
+
+    drop(dev.stdin.take());
+    assert!(dev.wait().expect("it ends").success());
+    assert!(!Path::new(&file).exists(), "its folder is gone");
 }

@@ -1,5 +1,5 @@
-//! A new history on what a journal holds: the old journal or the new one, wherever the process dies or the power goes
-//! (LINEAGE-3, S7, S9), and what a look at a journal tells without changing it.
+//! A new history on what a journal holds: the old journal or the new one, wherever the process dies or the
+//! power goes (LINEAGE-3, S7, S9), and what a look at a journal tells without changing it.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -189,7 +189,8 @@ fn a_founded_journal_is_the_former_log_and_one_frame_and_goes_on() {
     let (mut disk, end) = stopped();
     let former = superblock(&disk);
     found(&mut disk, &former, &founder(1)).unwrap();
-    // A start of the process, and a kill, before anything was written behind it: the founding is the same one again.
+    // A start of the process, and a kill, before anything was written behind it: the founding is the same one
+    // again.
     let mut opened = check_founded(&mut disk, 1, end);
     let (first, memory) = (opened.tail.end(), opened.tail.memory_mut().clone());
     let mut opened = open(&mut disk, memory, settings(1, false)).unwrap();
@@ -390,7 +391,8 @@ fn a_damaged_founding_is_found_by_verify_and_is_made_anew() {
     check_founded(&mut disk, 1, end);
 }
 
-/// A founder that lost its epoch exchanges what it had stamped in it: the last record of its segments is a switch.
+/// A founder that lost its epoch exchanges what it had stamped in it: the last record of its segments is a
+/// switch.
 #[test]
 fn a_founders_journal_that_ends_with_an_exchange_is_whole() {
     let (mut disk, end) = stopped();
@@ -479,8 +481,8 @@ fn lineage_3_no_segment_takes_a_frame_of_a_history_that_nothing_founded() {
     copy(&mut disk, &mut opened, false);
 }
 
-/// S9. A run in `power` dies in the middle of a roll, and its tail is lost, but not the power: the newest file, or its
-/// name, is in the cache alone. The next run calls all of it stored, and acknowledges it.
+/// S9. A run in `power` dies in the middle of a roll, and its tail is lost, but not the power: the newest
+/// file, or its name, is in the cache alone. The next run calls all of it stored, and acknowledges it.
 #[test]
 fn s9_a_run_in_power_on_another_tail_begins_with_all_segments_on_the_device() {
     for salt in 0..64 {

@@ -11,7 +11,8 @@ use tools::processes::{Cluster, payloads};
 use tools::trader::{Trader, login_of};
 
 fn endpoint(cluster: &Cluster) -> Endpoint {
-    Config::load(Some(&cluster.config()), &[]).unwrap_or_else(|error| panic!("{error}")).endpoint()
+    let config = Config::load(Some(&cluster.config()), &[]).unwrap_or_else(|error| panic!("{error}"));
+    Endpoint::from_config(&config)
 }
 
 /// The id of the second publisher of a stream: behind the gateway, the first client.
@@ -259,7 +260,7 @@ fn a_client_that_is_cut_is_told_why() {
     // What it may not send so is refused, and it stays.
     let alice = told(b"\0\x02Ux", "must begin with the next number");
     assert_eq!(alice.ended(), None);
-    // Who connects and says nothing.
+    // A client that connects and says nothing.
     let mut idle = std::net::TcpStream::connect(gateway.address).unwrap();
     idle.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     let mut said = Vec::new();

@@ -6,7 +6,7 @@
 
 mod support;
 
-use lockstep_client::{Delivery, Flow, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};
+use lockstep_client::{Delivery, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};
 use lockstep_core::engine::counters::Counter;
 use lockstep_io::clock::Clock;
 use lockstep_io::udp::UdpCounts;
@@ -15,13 +15,14 @@ use lockstep_process::cpu;
 use lockstep_process::events::Recorder;
 use lockstep_process::guard;
 use lockstep_wire::CHANNELS;
+use std::ops::ControlFlow;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 use support::Cluster;
 
-/// Nobody takes over here, however long the machine keeps a role waiting: that is no hot path. Every message is for a
-/// channel, whose limit is looked up, as another one has less.
+/// Nobody takes over here, however long the machine keeps a role waiting: that is no hot path. Every message
+/// is for a channel, whose limit is looked up, as another one has less.
 const SMALL: &str = "[[channels]]\nid = 1\nmessage_len_max = 8\n[[channels]]\nid = 7\nmessage_len_max = 64\n\
     [journal]\ntail_size = \"8MiB\"\nsegment_size = \"16MiB\"\n[stream]\nwindow_bytes = \"1MiB\"\n\
     [timing]\nsuspect = \"30s\"\nsuspect_max = \"30s\"\n";
@@ -111,7 +112,7 @@ impl Parts {
                     if let SubscriberEvent::Message(_) = event {
                         *done += 1;
                     }
-                    Flow::Continue
+                    ControlFlow::Continue(())
                 });
             }
         }
@@ -173,8 +174,8 @@ fn no_role_allocates_or_makes_a_call_too_many() {
     }
 }
 
-/// With its memory locked, as `mlock = true` has it, no role takes a page fault once it is warm: every buffer, ring and
-/// page of the journal's tail was touched when it was made.
+/// With its memory locked, as `mlock = true` has it, no role takes a page fault once it is warm: every
+/// buffer, ring and page of the journal's tail was touched when it was made.
 #[test]
 fn no_role_takes_a_page_fault() {
     let counted = Faults::of_this_thread();
@@ -333,12 +334,12 @@ fn split(parts: Parts, role: Role) -> (Turner, Vec<Turner>) {
 fn read(subscriber: &mut Subscriber, done: &mut u64) {
     subscriber.poll(usize::MAX, |event| {
         *done += u64::from(matches!(event, SubscriberEvent::Message(_)));
-        Flow::Continue
+        ControlFlow::Continue(())
     });
 }
 
-/// Rounds that the others may be ahead of the watched one. On a busy host it would fall out of the rings otherwise, and
-/// read from a journal: rightly, but with calls of its own.
+/// Rounds that the others may be ahead of the watched one. On a busy host it would fall out of the rings
+/// otherwise, and read from a journal: rightly, but with calls of its own.
 const AHEAD: u64 = 64;
 
 fn turn_others(mut others: Vec<Turner>, turns: &AtomicU64, finished: &AtomicBool) {

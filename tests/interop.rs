@@ -1,7 +1,8 @@
 //! Other people's clients at `lockstep gateway` and `lockstep feed`, and what Wireshark says of the bytes.
 //!
-//! Each client is installed from its registry into a folder of its own below cargo's target directory, once. What a
-//! client does in its own way stands in its script (`tests/interop/soup_client.*`, `tests/interop/mold_client.rs`).
+//! Each client is installed from its registry into a folder of its own below cargo's target directory, once.
+//! What a client does in its own way stands in its script (`tests/interop/soup_client.*`,
+//! `tests/interop/mold_client.rs`).
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
@@ -33,8 +34,8 @@ fn cluster() -> (Cluster, Vec<tools::processes::Process>) {
     (cluster, replicas)
 }
 
-/// A login, orders and their answers, silence for as long as three heartbeats, a logout before all answers are
-/// there; then the rest at another gateway, from the next number on.
+/// A login, orders and their answers, silence for as long as three heartbeats, a logout before all answers
+/// are there; then the rest at another gateway, from the next number on.
 fn visits(client: &Foreign, first: &Running, second: &Running) {
     let visit = Visit { user: "alice", password: "secret", number: 1, ..Visit::default() };
     let taken = client.visit(first, &Visit { orders: (1, 20), count: 20, idle: 3, ..visit });

@@ -50,8 +50,8 @@ fn judge(stream: &Stream, published: &[(String, u64)]) {
     }
 }
 
-/// Publishes, and reads it where the publishers are and on a node of its own: both have all of it, in one order.
-/// `carried` judges the way when all has come.
+/// Publishes, and reads it where the publishers are and on a node of its own: both have all of it, in one
+/// order. `carried` judges the way when all has come.
 fn read_near_and_far(network: &Network, cluster: &Cluster, carried: impl FnOnce()) {
     let mut near = View::start(cluster, cluster.clients(), "near", &[]);
     let mut far = View::start(cluster, network.node(READER).place(), "far", &["--stamped"]);

@@ -10,12 +10,15 @@ mod support;
 #[path = "node/unicast.rs"]
 mod unicast;
 
+use lockstep_client::internal::QueryClient;
 use lockstep_client::{
-    Delivery, Flow, Publisher, PublisherEvent, QueryClient, Start, StreamDigest, Subscriber, SubscriberEvent,
+    Delivery, Publisher, PublisherEvent, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
 use lockstep_node::{EVENT_KINDS, Node, journal_digest};
 use lockstep_process::events::{LOST_CODE, Recorder};
 use lockstep_wire::Condition;
+use std::ops::ControlFlow;
+use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use support::Cluster;
@@ -65,6 +68,51 @@ fn every_log_code_is_one_things_and_stands_in_the_table() {
 }
 
 #[test]
+fn a_handle_is_one_descriptor_for_a_poll_of_the_callers_own() {
+    let cluster = Cluster::new(1, SMALL);
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (settings, stop) = (cluster.node(1), &stop);
+        scope.spawn(move || {
+            let node = Node::open(&settings).unwrap_or_else(|error| panic!("{error}"));
+            let recorder = Recorder::new(EVENT_KINDS, 1024);
+            node.run(stop, &recorder).unwrap_or_else(|error| panic!("{error}"));
+        });
+        let endpoint = cluster.endpoint();
+        let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1)).unwrap();
+        let mut publisher = Publisher::connect(&endpoint).unwrap();
+        let (mut poll, mut events) = (mio::Poll::new().unwrap(), mio::Events::with_capacity(8));
+        for (token, fd) in [subscriber.as_raw_fd(), publisher.as_raw_fd()].into_iter().enumerate() {
+            let source = &mut mio::unix::SourceFd(&fd);
+            poll.registry().register(source, mio::Token(token), mio::Interest::READABLE).unwrap();
+        }
+        let orders =
+            publisher.open("orders", Duration::from_secs(20)).unwrap_or_else(|error| panic!("{error}"));
+        let (mut delivered, mut woken, begun) = (0_u64, [0_u64; 2], Instant::now());
+        for number in 1..=200_u64 {
+            publisher.try_publish(orders, 0, &number.to_le_bytes()).unwrap();
+            while delivered < number {
+                assert!(begun.elapsed() < Duration::from_secs(60), "stuck at {delivered}");
+                // Edges: what is there is read until a poll finds nothing.
+                while publisher.poll(64, |_| {}) > 0 {}
+                while subscriber.poll(64, |event| {
+                    delivered += u64::from(matches!(event, SubscriberEvent::Message(_)));
+                    ControlFlow::Continue(())
+                }) > 0
+                {}
+                if delivered < number {
+                    let due = publisher.due().min(subscriber.due());
+                    poll.poll(&mut events, Some(due)).unwrap();
+                    events.iter().for_each(|event| woken[event.token().0] += 1);
+                }
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(woken.iter().all(|times| *times > 0), "both descriptors became readable: {woken:?}");
+    });
+}
+
+#[test]
 fn everybody_ends_with_the_same_digest() {
     let cluster = Cluster::new(3, SMALL);
     let stop = AtomicBool::new(false);
@@ -95,7 +143,7 @@ fn everybody_ends_with_the_same_digest() {
                                 }
                                 _ => {}
                             }
-                            Flow::Continue
+                            ControlFlow::Continue(())
                         });
                         if work == 0 {
                             std::thread::yield_now();

@@ -1,9 +1,10 @@
-//! The checkers prove themselves: with each mutation of `proto::planted` put into the code, the exploration of the
-//! proof of completeness, the explorer or the simulator must find it. Prints who found what, after how many states, steps or seeds.
+//! The checkers prove themselves: with each mutation of `proto::planted` put into the code, the exploration
+//! of the proof of completeness, the explorer or the simulator must find it. Prints who found what, after how
+//! many states, steps or seeds.
 //!
 //! `RUSTFLAGS="--cfg lockstep_planted" cargo test --release --test planted -- --nocapture`;
-//! `LOCKSTEP_PLANTED=Name,Name` tries only those, `LOCKSTEP_PLANTED_SEED_SECONDS` gives each so long instead of 40 s of seeds,
-//! `LOCKSTEP_PLANTED_SECONDS` ends it when they are over and says what was not tried.
+//! `LOCKSTEP_PLANTED=Name,Name` tries only those, `LOCKSTEP_PLANTED_SEED_SECONDS` gives each so long instead
+//! of 40 s of seeds, `LOCKSTEP_PLANTED_SECONDS` ends it when they are over and says what was not tried.
 
 #![cfg(lockstep_planted)]
 #![allow(clippy::disallowed_methods, reason = "the harness is given so many seconds, and says what it took")]
@@ -17,8 +18,8 @@ use lockstep_sim::proof;
 use lockstep_wire::Change;
 use std::time::{Duration, Instant};
 
-/// What neither finds, and why; and the test that holds it. Those of the engines and of a founding are run with the rule
-/// broken: `tests/engine/found_by.rs`, `tests/founding.rs`.
+/// What neither finds, and why; and the test that holds it. Those of the engines and of a founding are run
+/// with the rule broken: `tests/engine/found_by.rs`, `tests/founding.rs`.
 const NOT_FOUND: &[(Mutation, &str)] = &[
     (
         Mutation::UnlistedLeads,

@@ -145,8 +145,8 @@ fn file_of(configured: &Configured) -> String {
     )
 }
 
-/// A cluster is configured with what `lockstep check` allows, and with as much of it as it allows: a relation that is
-/// missing there shows here.
+/// A cluster is configured with what `lockstep check` allows, and with as much of it as it allows: a relation
+/// that is missing there shows here.
 #[test]
 fn what_replicas_are_configured_with_is_what_check_allows() {
     let (mut tried, mut widest, mut tightest) = (0, 0, 0);

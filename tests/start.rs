@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tools::netns::{self, Network};
 
 const PAGE: &str = include_str!("../docs/DEPLOY.md");
-/// What is not done by then never will be.
+/// A command that is not done by then never will be.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A block of the page that is run on a host.
@@ -17,8 +17,8 @@ struct Block {
     host: usize,
     script: String,
     runs: Runs,
-    /// What it prints, line by line: one number stands for any other, `…` for anything, and alone on a line for any
-    /// lines.
+    /// What it prints, line by line: one number stands for any other, `…` for anything, and alone on a line
+    /// for any lines.
     prints: Option<String>,
 }
 

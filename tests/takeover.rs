@@ -1,5 +1,6 @@
-//! Takeovers of real processes on loopback, a few of each kind, by the kernel's sockets, by those without multicast, and
-//! by shared memory; those by xdp are in `namespaces`. `cargo run --release -p tools -- stale` and `… two-of-five` do more of them.
+//! Takeovers of real processes on loopback, a few of each kind, by the kernel's sockets, by those without
+//! multicast, and by shared memory; those by xdp are in `namespaces`. `cargo run --release -p tools -- stale`
+//! and `… two-of-five` do more of them.
 
 use lockstep_io::clock::random_u64;
 use lockstep_sim::rng::Rng;

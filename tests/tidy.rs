@@ -7,6 +7,10 @@
 
 #[path = "tidy/papers.rs"]
 mod papers;
+#[path = "tidy/prose.rs"]
+mod prose;
+#[path = "tidy/sizes.rs"]
+mod sizes;
 #[path = "tidy/source.rs"]
 mod source;
 
@@ -15,8 +19,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The rooms: the folder or file of each, and which others it may use. Most are a crate, and cargo holds what a crate may use;
-/// the others are parts of one.
+/// The rooms: the folder or file of each, and which others it may use. Most are a crate, and cargo holds what
+/// a crate may use; the others are parts of one.
 const ROOMS: &[(&str, &str, &[&str])] = &[
     ("wire", "crates/lockstep-wire/src/", &[]),
     ("ring", "crates/lockstep-core/src/ring.rs", &[]),
@@ -24,7 +28,8 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
     ("engine", "crates/lockstep-core/src/engine/", &["wire", "ring", "proto"]),
     ("io", "crates/lockstep-io/src/", &["wire", "engine"]),
     ("process", "crates/lockstep-process/src/", &["wire", "engine", "io"]),
-    ("client", "crates/lockstep-client/src/", &["wire", "proto", "engine", "io"]),
+    ("config", "crates/lockstep-config/src/", &["wire", "proto", "engine", "io"]),
+    ("client", "crates/lockstep-client/src/", &["wire", "proto", "engine", "io", "config"]),
     ("journal", "crates/lockstep-replica/src/journal/", &["wire", "ring", "proto"]),
     ("replica", "crates/lockstep-replica/src/", &["wire", "ring", "proto", "engine", "journal"]),
     (
@@ -45,7 +50,11 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
         "crates/lockstep-sim/src/",
         &["wire", "ring", "proto", "engine", "journal", "replica", "gateway", "soupbintcp", "moldudp64"],
     ),
-    ("config", "src/config/", &["wire", "proto", "engine", "journal", "io", "process", "client", "node"]),
+    (
+        "settings",
+        "src/config/",
+        &["wire", "proto", "engine", "journal", "replica", "io", "process", "node", "config"],
+    ),
     (
         "cli",
         "src/cli/",
@@ -64,6 +73,7 @@ const ROOMS: &[(&str, &str, &[&str])] = &[
             "moldudp64",
             "sim",
             "config",
+            "settings",
         ],
     ),
 ];
@@ -78,10 +88,6 @@ const UNSAFE_ROOMS: [&str; 3] = ["io", "process", "files"];
 /// Folders whose files are the product.
 const PRODUCT: [&str; 2] = ["src", "crates"];
 
-/// A file beyond the first is printed: look twice. Beyond the second it is refused: split it.
-const LINES_PRINTED: usize = 400;
-const LINES_MAX: usize = 700;
-
 // ---------------------------------------------------------------------------- the tree
 
 fn root() -> &'static Path {
@@ -92,8 +98,8 @@ fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// All files under `folder` with this extension (any, if empty), sorted; none if it does not exist. What was built is
-/// nobody's source.
+/// All files under `folder` with this extension (any, if empty), sorted; none if it does not exist. What was
+/// built is nobody's source.
 fn files(folder: &str, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![root().join(folder)];
@@ -185,10 +191,10 @@ fn wrong_imports(file: &str, text: &str) -> Vec<String> {
     wrong
 }
 
-/// All files of the product, examples aside.
+/// All files of the product, examples and tests of the crates' public face aside.
 fn product() -> Vec<(String, String)> {
     let all = PRODUCT.iter().flat_map(|folder| sources(folder));
-    all.filter(|(file, _)| !file.contains("/examples/")).collect()
+    all.filter(|(file, _)| !matches!(file.split('/').nth(2), Some("examples" | "tests"))).collect()
 }
 
 #[test]
@@ -218,11 +224,11 @@ fn an_import_against_the_direction_is_named() {
     assert_eq!(wrong_imports("crates/lockstep-replica/src/journal/a.rs", "use crate::replica::X;").len(), 1);
     assert_eq!(
         wrong_imports("src/config/a.rs", "use lockstep_sim::Plan;"),
-        ["src/config/a.rs:1: config -> sim"]
+        ["src/config/a.rs:1: settings -> sim"]
     );
     assert_eq!(
         wrong_imports("src/config/a.rs", "use crate::cli::run;"),
-        ["src/config/a.rs:1: config -> cli"]
+        ["src/config/a.rs:1: settings -> cli"]
     );
     assert_eq!(wrong_imports("crates/lockstep-attic/src/a.rs", "").len(), 1);
     assert_eq!(wrong_imports("src/stray.rs", "").len(), 1);
@@ -269,7 +275,7 @@ fn is_test_file(file: &str) -> bool {
     file.starts_with("crates/lockstep-sim/") || file.ends_with("/tests.rs") || file.contains("/tests/")
 }
 
-/// What is wrong between the rules' sentences, their code (file and text) and the text of all tests.
+/// The errors between the rules' sentences, their code (file and text) and the text of all tests.
 fn wrong_rules(rules: &str, proto: &[(String, String)], tests: &str) -> Vec<String> {
     let mut tags: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     let code: Vec<_> = proto.iter().map(|(file, text)| (file, without_tests(file, text))).collect();
@@ -378,36 +384,6 @@ fn a_rule_without_place_sentence_or_test_is_named() {
     assert_eq!(wrong_rules(&doubled, &proto(both), "S7 GAP-1"), ["S7 has two rows in docs/rules.md"]);
     assert_eq!(rule_tag("/// as S7 (x) says"), None);
     assert_eq!(rule_tag("let s7 = 1; // S7: x"), None);
-}
-
-// ---------------------------------------------------------------------------- sizes
-
-/// Files that are printed and files that are refused.
-fn long_files(sources: &[(String, usize)]) -> (Vec<String>, Vec<String>) {
-    let beyond = |limit: usize| {
-        let long = sources.iter().filter(move |(_, lines)| *lines > limit);
-        long.map(|(file, lines)| format!("{file}: {lines} lines")).collect::<Vec<_>>()
-    };
-    (beyond(LINES_PRINTED), beyond(LINES_MAX))
-}
-
-#[test]
-fn a_file_can_be_held_in_the_head() {
-    let all =
-        ["src", "crates", "tests", "bench", "tools", "examples"].iter().flat_map(|folder| sources(folder));
-    let sizes: Vec<_> = all.map(|(file, text)| (file, text.lines().count())).collect();
-    let (printed, refused) = long_files(&sizes);
-    for line in printed {
-        println!("look twice: {line}");
-    }
-    none(refused, "files of more than 700 lines: split them by question");
-}
-
-#[test]
-fn a_long_file_is_printed_and_a_longer_one_refused() {
-    let sizes = [400, 401, 700, 701].map(|lines| (lines.to_string(), lines));
-    let (printed, refused) = long_files(&sizes);
-    assert_eq!((printed.len(), refused), (3, vec!["701: 701 lines".to_owned()]));
 }
 
 // ---------------------------------------------------------------------------- unsafe

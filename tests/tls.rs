@@ -1,7 +1,7 @@
 //! # tls: clients of gateways by TLS
 //!
-//! `tests/tls` has two certificates for `gateway.test` with their keys, and the authority that signed them, valid
-//! from 2020 to 2120. `tests/tls/make.sh` made them; they are nobody's secrets.
+//! `tests/tls` has two certificates for `gateway.test` with their keys, and the authority that signed them,
+//! valid from 2020 to 2120. `tests/tls/make.sh` made them; they are nobody's secrets.
 
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "real processes, bounded by a clock")]
 
@@ -233,7 +233,7 @@ fn certificate_and_key_are_read_again_at_sighup_and_wrong_ones_change_nothing() 
         gateway.await_log("certificate and key stay as they were");
         assert!(gateway.log().contains("no certificate is in it"), "{}", gateway.log());
         assert_eq!(shown(by_tls), certificate("second"));
-        // Who is there keeps what it has.
+        // A client that is there keeps what it has.
         trade(&mut alice, 1, 3);
         assert_eq!(alice.messages, acks(1, 3));
     });
@@ -295,7 +295,7 @@ fn who_speaks_no_tls_where_it_is_spoken_or_tls_where_it_is_not_is_cut_and_named(
     let mut spoilt = hello.clone();
     spoilt[5..].fill(0xff);
     cut(by_tls, &spoilt, "a client was cut: TLS: ");
-    // Who trusts somebody else says so by an alert.
+    // A client that trusts somebody else says so by an alert.
     let unknown = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13])
         .unwrap()
@@ -326,7 +326,7 @@ fn a_handshake_counts_as_time_of_the_login_and_is_cut_by_it() {
         rest(socket);
     }
     gateway.await_log("its TLS handshake was not over in time");
-    // Who is through and says nothing is told so as in the clear.
+    // A client that is through and says nothing is told so as in the clear.
     let said = rest(secured(by_tls, &TLS13));
     assert!(String::from_utf8_lossy(&said).contains("no login request in time"), "{said:?}");
 }

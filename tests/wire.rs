@@ -312,8 +312,8 @@ fn the_payloads_of_control_entries_are_judged_too() {
     let founds = EpochStartView::parse(&founding).expect("a sound sample");
     assert_eq!(founds.founded_on(), founds.ancestors().next(), "it begins where the former history was left");
     let rows_at = founding.len() - 2 * size_of::<Ancestor>();
-    // The count of former histories, one without an id, one that was left above the start, one above the later one,
-    // one left before its first entry, and a founding behind another chain.
+    // The count of former histories, one without an id, one that was left above the start, one above the
+    // later one, one left before its first entry, and a founding behind another chain.
     let wrongs: [(usize, &[u8]); 7] = [
         (67, &[1]),
         (67, &[9]),

@@ -208,7 +208,7 @@ fn what_the_capture_cut_off_is_not_held_against_the_sender() {
     for (index, (less, what)) in cases.iter().enumerate() {
         assert_eq!(marked.contains(&index), *less > 0, "{what}");
     }
-    // What is spoilt and cut as well may be called either, but is survived.
+    // A datagram that is spoilt and cut as well may be called either, but is survived.
     for (index, (_, bytes)) in corpus::spoilt().iter().enumerate() {
         packets.push(udp(TOLD, bytes).without(index % bytes.len()));
     }
@@ -294,7 +294,7 @@ fn without_ports_datagrams_are_found_by_their_first_bytes_and_told_in_one_line()
         assert_eq!(line.contains("LOCKSTEP") && line.ends_with(told), is_ours, "{line}");
     }
     assert_eq!((lines.len(), said.matches("LOCKSTEP").count()), (4, 2));
-    // Who knows better says so with `Decode As`.
+    // A user who knows better says so with `Decode As`.
     let said =
         tshark.says(&packets, &["-d", "udp.port==40002,lockstep", "-Y", "lockstep.reject == \"magic\""]);
     assert!(said.contains("LOCKSTEP") && said.lines().count() == 1, "{said}");

@@ -7,6 +7,7 @@ use crate::node::{self, NodeArguments, Role};
 use crate::probe::Rally;
 use crate::transport::Transport;
 use lockstep::config::Config;
+use lockstep_client::Endpoint;
 use lockstep_client::{Delivery, Start};
 use lockstep_io::idle::Idle;
 use lockstep_io::udp::UdpSettings;
@@ -31,13 +32,14 @@ pub struct Attached {
 /// So far above a cluster's port is that of its floor, if nothing else is said.
 const FLOOR_PORT_ABOVE: u16 = 50;
 
-/// The port of the floor of a cluster: as it was said, or the first one from there on that the file gives to nobody.
+/// The port of the floor of a cluster: as it was said, or the first one from there on that the file gives to
+/// nobody.
 fn floor_port(config: &Config, said: Option<u16>) -> Result<u16, String> {
-    let endpoint = config.endpoint();
-    let cluster = endpoint.udp.port;
+    let endpoint = Endpoint::from_config(config);
+    let cluster = config.udp().port;
     let is_taken = |port: u16| {
         port == cluster
-            || endpoint.replicas.iter().chain(&endpoint.sources).any(|address| address.port() == port)
+            || endpoint.replicas().iter().chain(endpoint.sources()).any(|address| address.port() == port)
     };
     let port =
         said.or_else(|| (cluster.saturating_add(FLOOR_PORT_ABOVE)..=u16::MAX).find(|port| !is_taken(*port)));
@@ -70,7 +72,7 @@ impl Attached {
         }
     }
 
-    /// Who takes part: the first floor that reflects, and lockstep. Says so where nobody reflects.
+    /// Participants: the first floor that reflects, and lockstep. Says so where nobody reflects.
     ///
     /// # Errors
     /// No socket can be opened here.
@@ -95,7 +97,7 @@ impl Attached {
 
     /// Between two turns, as the cluster's file has it.
     pub fn idle(&self) -> Idle {
-        self.config.endpoint().idle
+        self.config.idle()
     }
 
     fn reflects(&self, floor: Contestant, delivery: Delivery, message_len: usize) -> Result<bool, String> {

@@ -103,7 +103,7 @@ impl Checker {
         self.digest.hex()
     }
 
-    /// What is wrong so far.
+    /// The errors so far.
     pub fn faults(&self) -> Faults {
         Faults { missing: self.missing.len() as u64, ..self.faults }
     }
@@ -160,7 +160,7 @@ impl Kept {
 /// until then.
 #[derive(Default)]
 pub struct Optimist {
-    /// What is final.
+    /// Final messages.
     pub checker: Checker,
     pending: VecDeque<Kept>,
     told_next: Seq,

@@ -1,7 +1,8 @@
 //! A process of this very program that takes part in a measure.
 //!
-//! It ends when its standard input does, and so also when this process dies; what was started here is ended here, by its
-//! own id, also when the measure fails half-way. What it reports is a line each: JSON where it is more than a word.
+//! It ends when its standard input does, and so also when this process dies; what was started here is ended
+//! here, by its own id, also when the measure fails half-way. What it reports is a line each: JSON where it
+//! is more than a word.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -64,8 +65,8 @@ impl Own {
         Ok((line, output))
     }
 
-    /// Hands what it reports to `f`, each line a JSON value, in a thread that ends with the process or when `f` returns
-    /// false; at its end `None`.
+    /// Hands what it reports to `f`, each line a JSON value, in a thread that ends with the process or when
+    /// `f` returns false; at its end `None`.
     ///
     /// # Errors
     /// It has no output.
@@ -117,7 +118,8 @@ impl Drop for Own {
     }
 }
 
-/// In such a process: set when standard input ends. Who started it holds the other end, and has closed it or died.
+/// In such a process: set when standard input ends. The process that started it holds the other end, and has
+/// closed it or died.
 pub fn input_ends() -> Arc<AtomicBool> {
     let over = Arc::new(AtomicBool::new(false));
     let ended = Arc::clone(&over);

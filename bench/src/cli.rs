@@ -72,7 +72,7 @@ enum What {
     /// A process of a measurement.
     #[command(hide = true)]
     Node(node::Arguments),
-    /// Who is killed.
+    /// The victim.
     #[command(hide = true)]
     DownVictim(down::VictimArguments),
     /// Its watcher.
@@ -86,8 +86,8 @@ const LOCKSTEPS_OWN: [&str; 2] = ["sequencer", "watch"];
 /// Behind this word stands any subcommand of lockstep.
 const LOCKSTEP: &str = "lockstep";
 
-/// This program as lockstep itself, where its first argument says so: whoever starts a fleet does it with its own
-/// executable.
+/// This program as lockstep itself, where its first argument says so: whoever starts a fleet does it with its
+/// own executable.
 pub fn as_lockstep() -> Option<ExitCode> {
     let first = std::env::args().nth(1)?;
     let skip = match first.as_str() {

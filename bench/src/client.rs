@@ -9,15 +9,14 @@ use crate::plain::{self, Plain};
 use crate::shared::share;
 use crate::transport::Transport;
 use lockstep::config::Config;
-use lockstep_client::{
-    Delivery, Endpoint, Flow, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
-};
+use lockstep_client::{Delivery, Endpoint, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_io::IoError;
 use lockstep_io::device::{Device, DeviceSettings, MemorySharing};
 use lockstep_io::udp::UdpSettings;
 use lockstep_wire::{Nanos, PublisherId};
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 /// What a client's subscriber saw missing, in datagrams.
@@ -48,8 +47,8 @@ pub trait Client {
     fn publish(&mut self, message: &[u8]) -> bool;
     /// Sends what was taken.
     fn flush(&mut self) {}
-    /// One turn of subscriber and publisher; each delivered message is handed to `f`, in order, with the wall time
-    /// at which the leader stamped it. Returns the work done.
+    /// One turn of subscriber and publisher; each delivered message is handed to `f`, in order, with the wall
+    /// time at which the leader stamped it. Returns the work done.
     fn turn(&mut self, f: impl FnMut(&[u8], Nanos)) -> usize;
     /// What was lost so far.
     fn losses(&self) -> Losses {
@@ -83,8 +82,8 @@ pub struct Ground<'a> {
 }
 
 impl<'a> Ground<'a> {
-    /// A cluster of this measurement's own: contestants take turns at its ports, and the stream is read from its
-    /// first message.
+    /// A cluster of this measurement's own: contestants take turns at its ports, and the stream is read from
+    /// its first message.
     pub fn own(cluster: &'a Cluster) -> Self {
         Self {
             config: &cluster.config,
@@ -103,21 +102,15 @@ impl<'a> Ground<'a> {
 
     /// What lockstep's handles are told.
     fn endpoint(&self) -> Endpoint {
-        let endpoint = self.config.endpoint();
+        let endpoint = Endpoint::from_config(self.config);
         // A cluster's file has no word for memory without a network.
-        let memory = if self.transport == Transport::Shm { MemorySharing::Alone } else { endpoint.memory };
-        Endpoint { memory, ..endpoint }
+        if self.transport == Transport::Shm { endpoint.with_memory(MemorySharing::Alone) } else { endpoint }
     }
 
     /// One device for both of lockstep's handles.
     fn device(&self, endpoint: &Endpoint) -> Result<Device, String> {
-        let settings = DeviceSettings {
-            udp: cluster::device(self.config, &JOINS),
-            transport: endpoint.transport.clone(),
-            second: endpoint.second.clone(),
-            rehearse: endpoint.rehearse,
-            memory: endpoint.memory,
-        };
+        let settings =
+            DeviceSettings { udp: cluster::device(self.config, &JOINS), ..endpoint.device(&JOINS) };
         Device::open(settings).map_err(|error| error.to_string())
     }
 
@@ -128,7 +121,7 @@ impl<'a> Ground<'a> {
     }
 }
 
-/// What is done with a client: the same for all of them.
+/// The work of a client:: the same for all of them.
 pub trait Measure {
     /// What it finds.
     type Found;
@@ -184,8 +177,8 @@ pub fn measure<M: Measure>(
                 let publisher = Publisher::over(publisher, &endpoint);
                 measure.with(LockstepClient::open(subscriber.map_err(fails)?, publisher.map_err(fails)?)?)
             } else {
-                // As an application does it. The subscriber's socket comes first, as the floor's does: the kernel
-                // serves the sockets of a group one after the other.
+                // As an application does it. The subscriber's socket comes first, as the floor's does: the
+                // kernel serves the sockets of a group one after the other.
                 let subscriber = Subscriber::connect(&endpoint, delivery, ground.start).map_err(fails)?;
                 let publisher = Publisher::connect(&endpoint).map_err(fails)?;
                 measure.with(LockstepClient::open(subscriber, publisher)?)
@@ -208,7 +201,7 @@ impl<N: Net> LockstepClient<N> {
         let began = Instant::now();
         loop {
             publisher.poll(usize::MAX, |_| {});
-            subscriber.poll(usize::MAX, |_| Flow::Continue);
+            subscriber.poll(usize::MAX, |_| ControlFlow::Continue(()));
             let (seen, read) = (subscriber.stamped_next(), subscriber.deliver_next());
             if seen > 1 && read >= seen {
                 return Ok(Self { publisher, subscriber, id });
@@ -238,7 +231,7 @@ impl<N: Net> Client for LockstepClient<N> {
             {
                 f(message.payload, message.timestamp);
             }
-            Flow::Continue
+            ControlFlow::Continue(())
         });
         work + self.publisher.poll(usize::MAX, |_| {})
     }

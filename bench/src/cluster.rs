@@ -4,6 +4,7 @@
 use crate::contestant::Contestant;
 use crate::transport::Transport;
 use lockstep::config::Config;
+use lockstep::config::NodeConfig;
 use lockstep_core::engine::ports::Group;
 use lockstep_io::device::MemorySharing;
 use lockstep_io::idle::Idle;
@@ -173,7 +174,7 @@ pub fn load(path: &Path) -> Result<Config, String> {
 
 /// A device in the place that `config` names, on any unicast port.
 pub fn device(config: &Config, joins: &[Group]) -> UdpSettings {
-    UdpSettings { joins: joins.to_vec(), unicast_port: 0, ..config.endpoint().udp }
+    UdpSettings { joins: joins.to_vec(), unicast_port: 0, ..config.udp() }
 }
 
 /// The file: the values of configs/demo.toml, in a place of its own, with wider windows.

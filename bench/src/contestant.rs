@@ -1,7 +1,7 @@
 //! The contestants of a measure: who they are, and the processes that each of them needs.
 //!
-//! [`Stage::play`] is a turn: it starts the processes of a contestant, opens its client, measures with it and ends what it
-//! started, by its own id, also when it fails half-way.
+//! [`Stage::play`] is a turn: it starts the processes of a contestant, opens its client, measures with it and
+//! ends what it started, by its own id, also when it fails half-way.
 
 use crate::child::{self, Own};
 use crate::client::{Ground, Measure, measure};
@@ -68,7 +68,8 @@ pub struct Stage<'a> {
     pub stalls: bool,
     /// For how long a forwarder stands still once a second: planted, to see whether a measure finds it.
     pub stall_ns: Nanos,
-    /// Whether the client has no subscriber: what counts as delivered is what its publisher is told is committed.
+    /// Whether the client has no subscriber: what counts as delivered is what its publisher is told is
+    /// committed.
     pub fates: bool,
 }
 
@@ -82,7 +83,8 @@ impl<'a> Stage<'a> {
         Self { contestant, way, delivery, cores, scheduling, stalls: false, stall_ns: 0, fates: false }
     }
 
-    /// Starts leader and standby, measures with a client on its host, and returns what it found and the processes.
+    /// Starts leader and standby, measures with a client on its host, and returns what it found and the
+    /// processes.
     ///
     /// # Errors
     /// A process that did not start, and what [`measure`] returns.

@@ -73,8 +73,8 @@ pub fn rustc() -> &'static str {
     env!("LOCKSTEP_BENCH_RUSTC")
 }
 
-/// The facts, and what the kernel grants a device like those of a measurement, and the interface: of `config`, or of
-/// a cluster of our own.
+/// The facts, and what the kernel grants a device like those of a measurement, and the interface: of
+/// `config`, or of a cluster of our own.
 ///
 /// # Errors
 /// No such device can be opened here.

@@ -30,6 +30,7 @@ use crate::place::{Nodes, Place};
 use crate::results::{Output, Verdict};
 use load::{Delivered, EpochSeen, Load, Seen, Totals};
 use lockstep::config::Config;
+use lockstep_client::Endpoint;
 use lockstep_client::Start;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
@@ -87,8 +88,8 @@ pub struct Arguments {
     /// Keeps the folders with configuration, journals and logs, and says where they are.
     #[arg(long)]
     keep: bool,
-    /// Attaches to the cluster of this file instead of starting one, and tells what its takeovers cost that somebody
-    /// else brings about; with `--how none` and `--minutes`.
+    /// Attaches to the cluster of this file instead of starting one, and tells what its takeovers cost that
+    /// somebody else brings about; with `--how none` and `--minutes`.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["kills", "hogs", "idle", "keep"])]
     config: Option<PathBuf>,
     #[command(flatten)]
@@ -124,7 +125,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
         None => fleet(arguments, nodes).map(|(config, fleet)| (config, Some(fleet)))?,
     };
     run.results.configure(&config);
-    let endpoint = config.endpoint();
+    let endpoint = Endpoint::from_config(&config);
     let start = if fleet.is_some() { Start::From(1) } else { Start::Live };
     let load = Load::start(&endpoint, start, clock, arguments.rate, arguments.size)?;
     let _hogs = hog::hogs(arguments.hogs)?;
@@ -133,7 +134,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let threads = if fleet.is_some() { THREADS } else { 1 };
     run.tell("cores", format!("{threads} busy threads of ours on {}", cpu::cores().len()));
     run.tell("how", format!("{}: {}", how.key(), how.words()));
-    run.tell("idle", endpoint.idle);
+    run.tell("idle", endpoint.idle());
     run.tell("loop", format!("open: {rate}/s of {size} B, each at its intended time"));
     run.tell("warm-up", format!("{} ms", WARM_UP_NS / 1_000_000));
     run.tell("window", format!("{window_ms} ms, with and without"));
@@ -285,7 +286,7 @@ impl Bench<'_> {
         let (stamped_at, full_at) = loop {
             self.look(&mut window)?;
             let stamped = window.epochs.iter().find(|seen| seen.at >= struck && seen.epoch > before);
-            // Who hands over or is cut off stamps on for a while.
+            // A leader that hands over or is isolated stamps on for a while.
             let full = stamped.and_then(|stamped| window.full_rate(stamped.at));
             if let (Some(stamped), Some(full)) = (stamped, full)
                 && self.clock.now() >= struck + window_ns
@@ -384,7 +385,7 @@ impl Bench<'_> {
             }
         };
         let struck = if self.arguments.how == How::None { 0 } else { takeovers.len() as u64 };
-        // Who attaches may have come behind the start of the epoch that it found.
+        // A client that attaches may have come behind the start of the epoch that it found.
         let unasked = match self.arguments.config {
             Some(_) => takeovers.iter().map(|window| window.epochs).sum(),
             None => self.epochs.saturating_sub(1 + struck),

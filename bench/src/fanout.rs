@@ -4,11 +4,13 @@
 //!   publisher ─▶ leader ─▶ subscriber 1 … subscriber K      one process each
 //! ```
 //!
-//! One datagram serves all subscribers; the kernel hands it to one after the other. So each message has two figures:
-//! its latency to the median subscriber, and to the last one of all. The floor is the plain forwarder in the leader's
-//! place, and as many readers of plain sockets, which repair nothing: what they did not get is lost.
+//! One datagram serves all subscribers; the kernel hands it to one after the other. So each message has two
+//! figures: its latency to the median subscriber, and to the last one of all. The floor is the plain
+//! forwarder in the leader's place, and as many readers of plain sockets, which repair nothing: what they did
+//! not get is lost.
 //!
-//! Open loop: each message is due at its time, and its latencies run from then, however late the publisher was.
+//! Open loop: each message is due at its time, and its latencies run from then, however late the publisher
+//! was.
 
 mod copies;
 mod listener;
@@ -39,7 +41,7 @@ const WARM_UP: u64 = 50;
 const SETTLE: Duration = Duration::from_secs(3);
 /// Between two looks whether all have it.
 const LOOK: Duration = Duration::from_millis(2);
-/// Who is compared.
+/// The contestants.
 const CONTESTANTS: [Contestant; 2] = [Contestant::Plain, Contestant::Lockstep];
 
 /// How to measure.
@@ -188,7 +190,8 @@ struct Found {
 }
 
 impl Found {
-    /// A message that did not reach all has no last subscriber and no median one, and does not count as either.
+    /// A message that did not reach all has no last subscriber and no median one, and does not count as
+    /// either.
     fn of(heard: &[Heard], total: u64) -> Result<Self, String> {
         let mut found = Self { to_median: Latencies::new()?, to_last: Latencies::new()?, missing: 0 };
         for number in WARM_UP..total {

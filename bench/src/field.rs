@@ -1,7 +1,8 @@
-//! The field of a measure with lockstep and its floors: a cluster of its own on each transport, or one that runs already.
+//! The field of a measure with lockstep and its floors: a cluster of its own on each transport, or one that
+//! runs already.
 //!
-//! `latency` and `throughput` differ in what they load it with and in what they record; the contestants, the order of
-//! their turns and the comparison of transports are the same, and are here.
+//! `latency` and `throughput` differ in what they load it with and in what they record; the contestants, the
+//! order of their turns and the comparison of transports are the same, and are here.
 
 use crate::attached::Attached;
 use crate::client::Ground;
@@ -29,7 +30,8 @@ pub struct FieldArguments {
     /// Attaches to the cluster of this file instead of starting one.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["transport", "over"])]
     pub config: Option<PathBuf>,
-    /// With `--config`: the port at which `lockstep-bench reflect` is the floor; 50 above the cluster's by default.
+    /// With `--config`: the port at which `lockstep-bench reflect` is the floor; 50 above the cluster's by
+    /// default.
     #[arg(long, requires = "config", value_name = "PORT")]
     floor_port: Option<u16>,
     /// The standby's core, by its place among ours.
@@ -103,7 +105,8 @@ impl Field {
         }
     }
 
-    /// The contestants that take part: of the floors of a cluster that runs already, those that answer with `message_len` bytes.
+    /// The contestants that take part: of the floors of a cluster that runs already, those that answer with
+    /// `message_len` bytes.
     ///
     /// # Errors
     /// A transport that the cluster's file has no word for; no socket can be opened here.
@@ -122,8 +125,8 @@ impl Field {
         Ok(ways.into_iter().flat_map(all).collect())
     }
 
-    /// All rounds of a case: in each, `turn` is done once for every entrant, with the case's name on its way. At the end
-    /// each way is told over the first.
+    /// All rounds of a case: in each, `turn` is done once for every entrant, with the case's name on its way.
+    /// At the end each way is told over the first.
     ///
     /// # Errors
     /// Those of a turn, with the case, the contestant and the round.
@@ -152,8 +155,9 @@ impl Field {
         Ok(())
     }
 
-    /// A turn of a contestant: on a cluster of its own, `site` with its hosts and transport, or on the one that runs.
-    /// Beside what the load found stands what kept the hot thread of each process, where the stage watches them.
+    /// A turn of a contestant: on a cluster of its own, `site` with its hosts and transport, or on the one
+    /// that runs. Beside what the load found stands what kept the hot thread of each process, where the stage
+    /// watches them.
     ///
     /// # Errors
     /// A process that did not start, and what the load returns.

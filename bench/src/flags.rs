@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-/// A number with one of `units`, each a suffix and its factor, within `bounds`; a suffix that ends another one stands
-/// behind it.
+/// A number with one of `units`, each a suffix and its factor, within `bounds`; a suffix that ends another
+/// one stands behind it.
 ///
 /// # Errors
 /// It is none, or lies outside: `wrong` tells what to write.

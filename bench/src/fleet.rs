@@ -4,7 +4,8 @@
 use crate::cluster::Cluster;
 use crate::failover::How;
 use crate::place::Place;
-use lockstep_client::{NodeState, QueryClient};
+use lockstep_client::Endpoint;
+use lockstep_client::internal::{NodeState, QueryClient};
 use lockstep_core::engine::event::Role;
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersReader;
@@ -50,7 +51,8 @@ impl Fleet {
     /// # Errors
     /// In words, which did not start.
     pub fn start(cluster: Cluster, places: Vec<Place>) -> Result<Self, String> {
-        let questioner = QueryClient::open(&cluster.config.endpoint()).map_err(|error| error.to_string())?;
+        let questioner =
+            QueryClient::open(&Endpoint::from_config(&cluster.config)).map_err(|error| error.to_string())?;
         let running = places.iter().map(|_| None).collect();
         let mut fleet = Self { cluster, places, running, questioner, clock: Clock::start() };
         for id in 1..=fleet.places.len() as u32 {
@@ -130,7 +132,7 @@ impl Fleet {
     }
 
     fn ask(&mut self) -> Vec<Option<NodeState>> {
-        let addresses = self.cluster.config.endpoint().replicas;
+        let addresses = Endpoint::from_config(&self.cluster.config).replicas().to_vec();
         self.questioner.nodes(&addresses, ASK_ROUND)
     }
 

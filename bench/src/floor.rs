@@ -6,8 +6,9 @@
 //!                                     └────▶ standby: 8 bytes ─control─▶ client (committed)
 //! ```
 //!
-//! A message begins with four words of 8 bytes, whoever carries it: what it is and when the leader had it, the
-//! client's number, its intended time, the leader's number. Datagrams of the floor are messages and nothing else.
+//! A message begins with four words of 8 bytes, whoever carries it: what it is and when the leader had it,
+//! the client's number, its intended time, the leader's number. Datagrams of the floor are messages and
+//! nothing else.
 
 use crate::client::Client;
 use lockstep_core::engine::ports::{Burst, Group, Net};
@@ -29,7 +30,8 @@ const INTENDED: usize = 16;
 const STAMP: usize = 24;
 /// The shortest message.
 pub const MESSAGE_LEN_MIN: usize = 32;
-/// Datagrams of a floor's client that may be under way. It has no flow control, so the sockets must hold them.
+/// Datagrams of a floor's client that may be under way. It has no flow control, so the sockets must hold
+/// them.
 const WINDOW: u64 = 1024;
 
 fn word(bytes: &[u8], at: usize) -> u64 {
@@ -45,8 +47,8 @@ fn kind(datagram: &[u8]) -> u64 {
     word(datagram, KIND) & 0xff
 }
 
-/// When the leader had a datagram, in nanoseconds since the Unix epoch: a word less its kind holds two years of
-/// them, the rest is as now.
+/// When the leader had a datagram, in nanoseconds since the Unix epoch: a word less its kind holds two years
+/// of them, the rest is as now.
 fn stamped_at(datagram: &[u8], wall: Nanos) -> Nanos {
     let age = (wall << 8).wrapping_sub(word(datagram, KIND) & !0xff) >> 8;
     wall.wrapping_sub(age)
@@ -166,7 +168,8 @@ pub struct FloorClient<N> {
     message_len: usize,
     outgoing: Outgoing,
     clock: Clock,
-    /// Messages sent, number of the next to come and of the next to be delivered, from 1, and what was acknowledged.
+    /// Messages sent, number of the next to come and of the next to be delivered, from 1, and what was
+    /// acknowledged.
     sent: u64,
     come_next: u64,
     deliver_next: u64,

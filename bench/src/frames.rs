@@ -1,4 +1,5 @@
-//! Sealed frames, each following the one before, as a leader makes them: what journals of measurements are filled with.
+//! Sealed frames, each following the one before, as a leader makes them: what journals of measurements are
+//! filled with.
 
 use crate::cluster::MTU;
 use lockstep_core::proto::log::LogEnd;

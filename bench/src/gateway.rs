@@ -2,8 +2,8 @@
 //!
 //! Two measurements, each a run of alternating segments of which only neighbours are compared:
 //!
-//! * `added`: the gateway's ways in and out, and the feed's, beside relays without a stream. What is timed
-//!   is seen from outside: a socket hears the groups, the kernel notes when, and no process is changed for it.
+//! * `added`: the gateway's ways in and out, and the feed's, beside relays without a stream. Times are taken
+//!   from outside: a socket hears the groups, the kernel notes when, and no process is changed for it.
 //! * `storm`: clients trade while others connect, log in and drop their connections without pause, and while
 //!   somebody floods the gateway with wrong passwords.
 
@@ -24,7 +24,7 @@ use crate::taps;
 use clap::ValueEnum;
 use lockstep_io::idle::Idle;
 
-/// What is measured.
+/// The measures.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Which {
     /// What gateway and feed add.
@@ -60,8 +60,9 @@ pub struct Arguments {
     /// Logins a second of all who storm together, or flood, at most; without it as many as are answered.
     #[arg(long)]
     logins: Option<u64>,
-    /// What replica, gateway and floor do when there is nothing to do: `spin`, `yield` or `park`; by default as
-    /// the number of cores has it, and in a storm on too few cores `park`: what checks passwords needs some too.
+    /// What replica, gateway and floor do when there is nothing to do: `spin`, `yield` or `park`; by default
+    /// as the number of cores has it, and in a storm on too few cores `park`: what checks passwords needs
+    /// some too.
     #[arg(long)]
     idle: Option<Idle>,
 }
@@ -90,7 +91,8 @@ struct Plan {
 const AIM: f64 = 1.5;
 
 fn seconds(text: &str) -> Result<f64, String> {
-    // Who is not measured stands still meanwhile, and is cut after gateway.silence, which is at most 300 s.
+    // A party that is not measured stands still meanwhile, and is cut after gateway.silence, which is at most
+    // 300 s.
     flags::seconds(text, 0.05..=40.0)
 }
 

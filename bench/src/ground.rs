@@ -10,9 +10,10 @@
 //!   disk      4 KiB until they are on the device
 //! ```
 //!
-//! Nothing here is faster than its row allows, whoever writes it: a p99.9 below the hiccups of its core, a hop
-//! below the hop of a plain socket, a commit on disk below the flush. Each row has its turn in each round. Of xdp it is
-//! told what it is of udp over the same cable; otherwise no row is another's floor, and there are no ratios.
+//! Nothing here is faster than its row allows, whoever writes it: a p99.9 below the hiccups of its core, a
+//! hop below the hop of a plain socket, a commit on disk below the flush. Each row has its turn in each
+//! round. Of xdp it is told what it is of udp over the same cable; otherwise no row is another's floor, and
+//! there are no ratios.
 
 mod cables;
 mod clocks;

@@ -9,9 +9,9 @@
 //!   arguments    the flags that all measures share                  here: `Shared`
 //! ```
 //!
-//! A measure is a file that names its contestants, gives each a load, and records what the probe found as rounds of
-//! rows. Rounds alternate: within one round every contestant runs once, so that a ratio is that of neighbours in time.
-//! [`Run`] owns what a run has from its first line to its verdict.
+//! A measure is a file that names its contestants, gives each a load, and records what the probe found as
+//! rounds of rows. Rounds alternate: within one round every contestant runs once, so that a ratio is that of
+//! neighbours in time. [`Run`] owns what a run has from its first line to its verdict.
 
 use crate::results::{Facts, Output, Results, Round, Row, Verdict};
 use crate::stats::Latencies;
@@ -110,8 +110,9 @@ pub fn pin(core: usize) -> Result<(), String> {
     cpu::pin(core).note.map_or(Ok(()), Err)
 }
 
-/// A round of something too short to be timed alone: each of `batches` is the time of so many operations, and the
-/// figures are those of one, as means of a batch. So a batch's histogram is not that of the row, and is left out.
+/// A round of something too short to be timed alone: each of `batches` is the time of so many operations, and
+/// the figures are those of one, as means of a batch. So a batch's histogram is not that of the row, and is
+/// left out.
 pub fn per_operation(batches: &Latencies, operations: u64) -> Round {
     let one = |(name, ns): (String, f64)| (name, ns / operations as f64);
     Round {

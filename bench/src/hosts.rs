@@ -6,8 +6,9 @@
 //!              leader, standby, client on a bridge of 3 ports   three hosts
 //! ```
 //!
-//! The namespaces have no names and are held by children that end with this process, however it ends: nothing is left
-//! to be cleaned up. The one who measures is a thread of this process that enters the client's namespace.
+//! The namespaces have no names and are held by children that end with this process, however it ends: nothing
+//! is left to be cleaned up. The one who measures is a thread of this process that enters the client's
+//! namespace.
 
 use crate::cluster::{Cluster, Site};
 use crate::node::Role;

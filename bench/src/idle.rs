@@ -1,5 +1,5 @@
-//! What each daemon costs that has nothing to do and parks: processor time over wall time, as the kernel counts it
-//! (`/proc/PID/task/*/schedstat`, nanoseconds).
+//! What each daemon costs that has nothing to do and parks: processor time over wall time, as the kernel
+//! counts it (`/proc/PID/task/*/schedstat`, nanoseconds).
 
 use crate::environment;
 use crate::fleet::children;

@@ -10,8 +10,8 @@
 //!        └── N / messages ── compared with ── bench/instructions.toml
 //! ```
 //!
-//! Below the figures stands where a leader's instructions go, stage by stage, and what each stage takes alone in cycles
-//! of the CPU's counter.
+//! Below the figures stands where a leader's instructions go, stage by stage, and what each stage takes alone
+//! in cycles of the CPU's counter.
 //!
 //! Not counted: the kernel, and the device, whose memory lies ready ([`desk::Desk`]). Valgrind shows
 //! AVX2 and SSE 4.2 to code that looks for them at run time, so the checksum is counted on the path that
@@ -36,7 +36,7 @@ const STEPS: usize = 4_000;
 /// A figure may be this much above its budget.
 const TOLERANCE: f64 = 1.02;
 
-/// What is submitted in one step, by name.
+/// The messages submitted in one step, by name.
 const PATTERNS: &[(&str, Pattern)] = &[
     ("one", Pattern { datagrams: &[1] }),
     // Sixteen do not fit one datagram of MTU 1500: fifteen and one, as a publisher sends them.
@@ -306,7 +306,7 @@ fn read_budget(path: &Path) -> Result<Budget, String> {
     toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-/// What is above its budget, or has none.
+/// Stages above its budget, or has none.
 fn compare(figures: &BTreeMap<&'static str, f64>, budget: &BTreeMap<String, f64>) -> Vec<String> {
     let judge = |(key, &figure): (&&'static str, &f64)| match budget.get(*key) {
         None => Some(format!("{key}: {figure:.1}, and no budget")),

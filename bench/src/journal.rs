@@ -7,9 +7,10 @@
 //!   flushed   append ─▶ side thread ─write, flush─▶ segment          floor: write and fdatasync, at once
 //! ```
 //!
-//! It is the journal of a replica: tail, side thread, segments, without the network. Floor and journal are given the
-//! same sealed frames, made outside of what is timed, and take turns within each round. The floors of `written` and
-//! `flushed` hold up their thread; the journal's hot thread waits for nobody, and what is timed is when it is told.
+//! It is the journal of a replica: tail, side thread, segments, without the network. Floor and journal are
+//! given the same sealed frames, made outside of what is timed, and take turns within each round. The floors
+//! of `written` and `flushed` hold up their thread; the journal's hot thread waits for nobody, and what is
+//! timed is when it is told.
 
 mod append;
 mod kept;

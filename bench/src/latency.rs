@@ -5,16 +5,16 @@
 //!   committed   client ─▶ leader ─▶ standby ─▶ client    one of two standbys; floor: three hops
 //! ```
 //!
-//! Open loop: a message is due at its time, and its latency runs from then, however late the client was. Closed
-//! loop, only when asked: the next message leaves when the last one has come, which hides stalls. The contestants
-//! take turns within each round, and only what was measured side by side is compared. A sweep raises the rate until
-//! nobody keeps up: latency against load, and the knee of it.
+//! Open loop: a message is due at its time, and its latency runs from then, however late the client was.
+//! Closed loop, only when asked: the next message leaves when the last one has come, which hides stalls. The
+//! contestants take turns within each round, and only what was measured side by side is compared. A sweep
+//! raises the rate until nobody keeps up: latency against load, and the knee of it.
 //!
-//! Publisher and subscriber are one process, so a round trip needs one clock. With `--config` they attach to a
-//! cluster that runs elsewhere, and `lockstep-bench reflect` beside its leader is the floor.
+//! Publisher and subscriber are one process, so a round trip needs one clock. With `--config` they attach to
+//! a cluster that runs elsewhere, and `lockstep-bench reflect` beside its leader is the floor.
 //!
-//! With `--transport` lockstep and its floor go by another way, and several take turns in one run: each is told over
-//! the floor of its own way, and each way over the first.
+//! With `--transport` lockstep and its floor go by another way, and several take turns in one run: each is
+//! told over the floor of its own way, and each way over the first.
 
 mod sweep;
 
@@ -66,16 +66,16 @@ pub struct Arguments {
     /// Splits each latency at the leader's stamp: from the intended time to it, and from it to the delivery.
     #[arg(long)]
     one_way: bool,
-    /// Splits each latency at the moment at which this host's kernel had the datagram (SO_TIMESTAMPNS), by one more
-    /// socket that hears the stream, for every contestant alike.
+    /// Splits each latency at the moment at which this host's kernel had the datagram (SO_TIMESTAMPNS), by
+    /// one more socket that hears the stream, for every contestant alike.
     #[arg(long)]
     kernel_times: bool,
-    /// Tells what kept the hot threads of client, leader and standby for 50 us and more, of the floors as well, which
-    /// of that made messages late, and the hiccups of the cores in each round.
+    /// Tells what kept the hot threads of client, leader and standby for 50 us and more, of the floors as
+    /// well, which of that made messages late, and the hiccups of the cores in each round.
     #[arg(long, conflicts_with = "config")]
     stalls: bool,
-    /// How far the clocks of this host and of the leader's are apart at most, like `200ns`: on one host they are one
-    /// clock.
+    /// How far the clocks of this host and of the leader's are apart at most, like `200ns`: on one host they
+    /// are one clock.
     #[arg(long, value_parser = time, value_name = "TIME")]
     clock_error: Option<Nanos>,
     /// The client's core, by its place among ours.
@@ -88,8 +88,8 @@ pub struct Arguments {
     /// the kernel stops such threads for up to 50 ms of each second: p50 is sound, the tail is not.
     #[arg(long, default_value = "other")]
     scheduling: SchedulingClass,
-    /// Lockstep's processes lose this share of what they receive, and repair it; the floor, which cannot repair,
-    /// loses nothing. Then the ratio is what loss costs.
+    /// Lockstep's processes lose this share of what they receive, and repair it; the floor, which cannot
+    /// repair, loses nothing. Then the ratio is what loss costs.
     #[arg(long, value_name = "PERCENT", value_parser = share, default_value = "0%")]
     loss: String,
     /// The network's MTU, which lockstep's frames keep to.
@@ -121,7 +121,7 @@ fn mtu(text: &str) -> Result<usize, String> {
         .map(|mtu| mtu as usize)
 }
 
-/// What is measured at a time: a way to deliver, a size.
+/// The combination measured at a time: a way to deliver, a size.
 #[derive(Clone)]
 struct Family {
     mode: &'static str,
@@ -261,7 +261,7 @@ impl Bench<'_> {
         Ok(())
     }
 
-    /// All rounds of a case. Who does not keep up in a sweep is no entrant any more.
+    /// All rounds of a case. A client that does not keep up in a sweep is no entrant any more.
     fn case(
         &mut self,
         run: &mut Run,

@@ -2,8 +2,8 @@
 //!
 //! Four kinds of figures, never mixed: instructions per message (exact, with a budget), latency and
 //! throughput as ratios to a forwarder that does nothing but forward, taken in the same run, and what a
-//! takeover or a loss costs, beside the same without one. Absolute times of a shared machine drift by a third; ratios
-//! of alternating rounds do not.
+//! takeover or a loss costs, beside the same without one. Absolute times of a shared machine drift by a
+//! third; ratios of alternating rounds do not.
 
 mod attached;
 mod check;

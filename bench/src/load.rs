@@ -5,8 +5,9 @@
 //!   └───────────────────────────────── idle, if nothing was done ◀─────────────────────────┘
 //! ```
 //!
-//! A [`Load`] tells when the next message is due, a [`Probe`] records what is sent and what comes, a [`Client`] is the
-//! contestant. Messages are numbered, and have to come in order: one that does not ends the measurement.
+//! A [`Load`] tells when the next message is due, a [`Probe`] records what is sent and what comes, a
+//! [`Client`] is the contestant. Messages are numbered, and have to come in order: one that does not ends the
+//! measurement.
 
 mod pace;
 mod publishing;
@@ -71,7 +72,7 @@ impl Load for Fill {
     }
 }
 
-/// What is recorded.
+/// The recorded values.
 pub trait Probe {
     /// A turn begins, and so many messages have come.
     fn begin_turn(&mut self, _now: Nanos, _came: u64, _client: &impl Client) {}

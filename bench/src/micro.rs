@@ -9,9 +9,10 @@
 //!   accept     a standby's turn, its ack in it   floor: the same
 //! ```
 //!
-//! Everything lies in the cache, as nothing else runs: this is the least that each takes, not its share of a latency.
-//! What is too short to be timed alone is timed by the batch. A leader's turn is that of a whole replica in a world
-//! without a network (see `instructions`), whose counts of instructions stand below: times drift, they do not.
+//! Everything lies in the cache, as nothing else runs: this is the least that each takes, not its share of a
+//! latency. Work that is too short to be timed alone is timed by the batch. A leader's turn is that of a
+//! whole replica in a world without a network (see `instructions`), whose counts of instructions stand below:
+//! times drift, they do not.
 
 use crate::cluster::{MESSAGE_LEN, MTU};
 use crate::environment;

@@ -9,6 +9,7 @@ use crate::stalls::Watch;
 use crate::transport::Transport;
 use clap::ValueEnum;
 use lockstep::config::Config;
+use lockstep::config::NodeConfig;
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Waiter;
@@ -184,7 +185,7 @@ fn forward(
         Role::Leader => leader.poll(&mut net),
         Role::Standby => standby.poll(&mut net),
     };
-    let mut waiter = config.endpoint().idle.waiter(&[]).map_err(|error| error.to_string())?;
+    let mut waiter = config.idle().waiter(&[]).map_err(|error| error.to_string())?;
     if which.stalls {
         return watched(None, |now| (turn(now).into(), 0), (&clock, &mut waiter), stop);
     }
@@ -193,7 +194,8 @@ fn forward(
     Ok(())
 }
 
-/// The same loop under a watch, which tells what it has seen. A turn returns its work and what is on the disk.
+/// The same loop under a watch, which tells what it has seen. A turn returns its work and what is on the
+/// disk.
 fn watched(
     journal: Option<&Path>,
     mut turn: impl FnMut(Nanos) -> (Turn, u64),

@@ -1,7 +1,7 @@
 //! Where a process runs: on this host, or on a node of a network of namespaces whose paths can be cut.
 //!
-//! This process holds the network and is on its last node itself: the thread that makes the network enters that node, and
-//! with it the threads that it starts from then on. All is gone with the last [`Place`].
+//! This process holds the network and is on its last node itself: the thread that makes the network enters
+//! that node, and with it the threads that it starts from then on. All is gone with the last [`Place`].
 
 use crate::hosts::{Entered, enter};
 use std::cell::RefCell;
@@ -44,8 +44,8 @@ impl Place {
         vec![Self(None); count]
     }
 
-    /// So many nodes of a new network, and their addresses; this thread is on one more. Where there can be no such network
-    /// `what` is SKIPPED, and there are none.
+    /// So many nodes of a new network, and their addresses; this thread is on one more. Where there can be no
+    /// such network `what` is SKIPPED, and there are none.
     ///
     /// # Errors
     /// `nft` does not start, or the node cannot be entered.

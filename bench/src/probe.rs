@@ -1,7 +1,8 @@
 //! # probe: what is recorded of messages there and back
 //!
-//! One client, one thread, which publishes what is due and reads what comes: latencies from when a message was due, split
-//! at the leader's stamp or at the kernel's note if that is asked for, what bursts leave behind, and what kept the thread.
+//! One client, one thread, which publishes what is due and reads what comes: latencies from when a message
+//! was due, split at the leader's stamp or at the kernel's note if that is asked for, what bursts leave
+//! behind, and what kept the thread.
 
 mod recovery;
 mod tap;
@@ -32,19 +33,19 @@ const TO_KERNEL: [&str; 2] = ["to the kernel", "from the kernel"];
 /// How long after a burst the latency is back.
 const BACK: &str = "after a burst, back at the p99 of the calm";
 
-/// What is to be done.
+/// The work to do.
 pub struct Rally {
     /// When messages leave.
     pub pace: Pace,
     /// Bytes of each.
     pub message_len: usize,
-    /// What is due before that is not counted.
+    /// A message due before that is not counted.
     pub warm_up_ns: Nanos,
     /// For how long it is counted.
     pub lasts_ns: Nanos,
     /// Between two turns.
     pub idle: Idle,
-    /// What is burnt for each delivered message: planted, to see whether a comparison finds it.
+    /// The time spent for each delivered message: planted, to see whether a comparison finds it.
     pub plant_ns: Nanos,
     /// Whether latencies are split at the leader's stamp.
     pub one_way: bool,
@@ -121,8 +122,8 @@ impl Found {
         self.target
     }
 
-    /// The cases that it tells of, `case` itself and its parts: on both sides of the leader's stamp, and of the kernel's
-    /// note; and behind bursts. A part is without what must be said of the whole.
+    /// The cases that it tells of, `case` itself and its parts: on both sides of the leader's stamp, and of
+    /// the kernel's note; and behind bursts. A part is without what must be said of the whole.
     ///
     /// # Errors
     /// A histogram cannot be written.

@@ -8,13 +8,13 @@
 //!   ── without ──┬── with ──┬── without ──┬── with ── …   one run, one stream, every message judged
 //! ```
 //!
-//! An open loop: each message has an intended time, and its latency runs from there to its delivery as committed
-//! at each reader. The conditions alternate within the run, and each ratio is that of two neighbours. All clocks
-//! are one.
+//! An open loop: each message has an intended time, and its latency runs from there to its delivery as
+//! committed at each reader. The conditions alternate within the run, and each ratio is that of two
+//! neighbours. All clocks are one.
 //!
-//! What may happen: every path loses a share of its packets (`--of all`); only those to the last reader do (`--of
-//! one`): then the others are measured, and it must not hurt them; the last reader stands still (`--stop`),
-//! catches up, and the others must not notice.
+//! What may happen: every path loses a share of its packets (`--of all`); only those to the last reader do
+//! (`--of one`): then the others are measured, and it must not hurt them; the last reader stands still
+//! (`--stop`), catches up, and the others must not notice.
 
 mod load;
 mod reader;
@@ -59,7 +59,7 @@ const BETWEEN: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(20);
-/// Who is no further behind has caught up: what comes in a tenth of a second is on its way.
+/// A replica that is no further behind has caught up: what comes in a tenth of a second is on its way.
 const CAUGHT_UP_SECONDS: f64 = 0.1;
 
 fn window_of(payload: &[u8]) -> usize {
@@ -73,7 +73,7 @@ fn write_window(payload: &mut [u8], window: usize) {
     payload[16..SIZE_MIN].copy_from_slice(&(window as u16).to_le_bytes());
 }
 
-/// Who loses something.
+/// The process that loses something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Of {
     /// Everybody, on every path.
@@ -109,8 +109,8 @@ pub struct Arguments {
     /// Windows of each kind.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=31))]
     rounds: u32,
-    /// What replicas, readers and load do when there is nothing to do: `spin`, `yield` or `park`; by default as
-    /// the number of cores has it.
+    /// What replicas, readers and load do when there is nothing to do: `spin`, `yield` or `park`; by default
+    /// as the number of cores has it.
     #[arg(long)]
     idle: Option<Idle>,
     #[command(flatten)]
@@ -157,7 +157,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     run.tell("rounds", "one for each window and reader, in one order in all rows");
     run.tell("warm-up", format!("{WARM_UP:?}"));
     run.tell("window", format!("{seconds} s, {BETWEEN:?} between two"));
-    let (endpoint, path) = (cluster.config.endpoint(), cluster.path());
+    let (endpoint, path) = (Endpoint::from_config(&cluster.config), cluster.path());
     let mut fleet = Fleet::start(cluster, places)?;
     let leader = fleet.await_whole()?;
     let readers =
@@ -278,7 +278,7 @@ impl Bench<'_> {
         self.window_while(load, kind, |bench| bench.watch(load, lasting))
     }
 
-    /// What is published while `f` runs belongs to a window of this kind.
+    /// A message published while `f` runs belongs to a window of this kind.
     fn window_while(
         &mut self,
         load: &Load,

@@ -7,8 +7,8 @@
 //!  packed:  lz4 blocks ─unpack─▶ socket ─▶ the reader that looks at nothing
 //! ```
 //!
-//! All on loopback, on one journal of real frames, in alternating rounds. The ratio to `cat` of the same round
-//! is the figure; the rates drift with the machine.
+//! All on loopback, on one journal of real frames, in alternating rounds. The ratio to `cat` of the same
+//! round is the figure; the rates drift with the machine.
 
 mod live;
 
@@ -30,7 +30,7 @@ use tools::processes::memory_folder;
 /// No step takes nearly so long.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-/// What is measured.
+/// The measures.
 #[derive(Args)]
 pub struct Arguments {
     /// Bytes of the journal, in MiB

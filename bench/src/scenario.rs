@@ -10,8 +10,8 @@
 //! only = "committed"
 //! ```
 //!
-//! A flag's value is a text, a number, a list (its members separated by commas on the command line) or `true`. The
-//! scenarios of the field's usual shapes are in `bench/scenarios`.
+//! A flag's value is a text, a number, a list (its members separated by commas on the command line) or
+//! `true`. The scenarios of the field's usual shapes are in `bench/scenarios`.
 
 use serde::Deserialize;
 use std::ffi::OsString;

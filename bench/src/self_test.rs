@@ -1,10 +1,10 @@
 //! # self-test: whether the one who measures sees what is there
 //!
-//! A stub of a server forwards what it is sent and does nothing else, but stands still for 5 ms once a second. Of
-//! messages that are due evenly, a share of `5 ms / 1 s` meets a stall, and the wait of those is spread evenly from
-//! 5 ms down to none: one in a thousand waits longer than 4 ms. That is the p99.9 of everybody who does not wait for
-//! anybody else. A closed loop sends nothing while it waits, so a stall costs it one message of very many, and its
-//! p99.9 says nothing of it.
+//! A stub of a server forwards what it is sent and does nothing else, but stands still for 5 ms once a
+//! second. Of messages that are due evenly, a share of `5 ms / 1 s` meets a stall, and the wait of those is
+//! spread evenly from 5 ms down to none: one in a thousand waits longer than 4 ms. That is the p99.9 of
+//! everybody who does not wait for anybody else. A closed loop sends nothing while it waits, so a stall costs
+//! it one message of very many, and its p99.9 says nothing of it.
 
 use crate::cluster::{Cluster, MESSAGE_LEN, Site};
 use crate::contestant::{Contestant, Stage};
@@ -29,7 +29,7 @@ const WARM_UP_NS: Nanos = 100_000_000;
 const RATE: u64 = 20_000;
 /// The measured p99.9 may be lower by so much: the stalls of a round need not be as many as its seconds.
 const LEAST_SHARE: f64 = 0.9;
-/// Who is measured.
+/// The contestants.
 const SUBJECT: &str = "stub";
 
 /// How to test.

@@ -1,8 +1,8 @@
-//! One device for the publisher and the subscriber of a thread: a card that xdp has taken has one owner, and transports
-//! are compared with as many sockets on each.
+//! One device for the publisher and the subscriber of a thread: a card that xdp has taken has one owner, and
+//! transports are compared with as many sockets on each.
 //!
-//! What comes is copied once, and both have that copy in their own turns: some nanoseconds for each datagram, which
-//! lockstep pays and its floor does not, as that is one engine.
+//! What comes is copied once, and both have that copy in their own turns: some nanoseconds for each datagram,
+//! which lockstep pays and its floor does not, as that is one engine.
 
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use std::cell::RefCell;
@@ -14,7 +14,7 @@ use std::rc::Rc;
 const WAITING_MAX: usize = 64;
 /// Copies that are used again.
 const SPARE: usize = 4;
-/// Who sent what came by a group: nobody asks.
+/// The sender of a datagram that came by a group: nobody asks.
 const NOBODY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
 /// What one receive brought.
@@ -59,8 +59,8 @@ impl Kind {
         copy
     }
 
-    /// For side `of` what the other one has received, or what `receive` puts into a copy. Where both look in turns the
-    /// first one receives: whatever comes is handed to it before the second one works on it.
+    /// For side `of` what the other one has received, or what `receive` puts into a copy. Where both look in
+    /// turns the first one receives: whatever comes is handed to it before the second one works on it.
     fn receive(&mut self, of: usize, receive: impl FnOnce(&mut Received)) -> Option<Rc<Received>> {
         if let Some(waiting) = self.waiting[of].pop_front() {
             return Some(waiting);

@@ -1,7 +1,7 @@
 //! # stalls: what kept a hot thread from its next turn, and what that did to messages
 //!
-//! A hot thread that never sleeps begins a turn every microsecond or less. A turn that begins [`STALL_NS`] or more behind
-//! the one before it was kept, and what the kernel counts for the thread tells by what:
+//! A hot thread that never sleeps begins a turn every microsecond or less. A turn that begins [`STALL_NS`] or
+//! more behind the one before it was kept, and what the kernel counts for the thread tells by what:
 //!
 //! ```text
 //!   side thread   another thread of the same process had the core      (run delay, and that process's own time)
@@ -13,9 +13,9 @@
 //!   ours          a turn with work in it, and nothing of the above
 //! ```
 //!
-//! The machine does not look whether we work: turns with work are hit by it as well, in proportion to the time that they
-//! take. So beside `ours` stands how much of it the machine alone would have done. A floor's forwarder is watched in the
-//! same way, and has nothing of ours in it at all.
+//! The machine does not look whether we work: turns with work are hit by it as well, in proportion to the
+//! time that they take. So beside `ours` stands how much of it the machine alone would have done. A floor's
+//! forwarder is watched in the same way, and has nothing of ours in it at all.
 
 use lockstep_io::clock::Clock;
 use lockstep_wire::Nanos;
@@ -29,11 +29,13 @@ use std::time::SystemTime;
 
 /// A longer turn is a stall.
 pub const STALL_NS: Nanos = 50_000;
-/// The kernel's counts are looked at so often, that a stall is told by what came to be shortly before its end.
+/// The kernel's counts are looked at so often, that a stall is told by what came to be shortly before its
+/// end.
 const LOOK_NS: Nanos = 10_000_000;
 /// More stalls of one process are not kept.
 const KEPT_MAX: usize = 100_000;
-/// A message that came so much later than the end of a stall was kept by it still: those before it came first.
+/// A message that came so much later than the end of a stall was kept by it still: those before it came
+/// first.
 const BEHIND_NS: Nanos = 1_000_000;
 
 /// By what.
@@ -231,10 +233,12 @@ pub struct Slow {
     pub came: Nanos,
 }
 
-/// What several rounds of one contestant went through: who stalled by what, and which of it made messages late.
+/// What several rounds of one contestant went through: who stalled by what, and which of it made messages
+/// late.
 #[derive(Default)]
 pub struct Tally {
-    /// Stalls of each process and cause: how many, how long together, the longest; messages that were late by it.
+    /// Stalls of each process and cause: how many, how long together, the longest; messages that were late by
+    /// it.
     of: std::collections::BTreeMap<(&'static str, Cause), [u64; 4]>,
     /// What the machine would have done to turns with work: by process.
     by_chance: std::collections::BTreeMap<&'static str, f64>,

@@ -146,8 +146,8 @@ pub fn cell(spread: Option<Spread>, digits: usize) -> String {
     spread.map_or_else(|| String::from("-"), |spread| format!("{spread:.digits$}"))
 }
 
-/// What `f` makes of `over` and `under`, round by round: only what was measured side by side is compared. Rounds in
-/// which either is missing do not count.
+/// What `f` makes of `over` and `under`, round by round: only what was measured side by side is compared.
+/// Rounds in which either is missing do not count.
 pub fn paired(over: &[Option<f64>], under: &[Option<f64>], f: fn(f64, f64) -> f64) -> Option<Spread> {
     let both = over.iter().zip(under).filter_map(|(over, under)| Some(f((*over)?, (*under)?)));
     Spread::of(both)

@@ -1,8 +1,8 @@
-//! What passes, and when: sockets on which the kernel notes the time of each datagram and segment as it comes in,
-//! so that it does not matter when the one who measures gets its core.
+//! What passes, and when: sockets on which the kernel notes the time of each datagram and segment as it comes
+//! in, so that it does not matter when the one who measures gets its core.
 //!
-//! A message says its number behind a mark that is looked for in whatever carries it: nobody's protocol has to be
-//! read to see it pass.
+//! A message says its number behind a mark that is looked for in whatever carries it: nobody's protocol has
+//! to be read to see it pass.
 
 use lockstep_wire::Nanos;
 use nix::sys::socket::sockopt::ReceiveTimestampns;
@@ -113,7 +113,8 @@ impl Tap {
         Self::new(Source::Wire(socket))
     }
 
-    /// Calls `f` with each number that has come, and when the kernel had it. Returns how often something came.
+    /// Calls `f` with each number that has come, and when the kernel had it. Returns how often something
+    /// came.
     ///
     /// # Errors
     /// The connection has ended.

@@ -5,14 +5,15 @@
 //!   committed   client ─▶ leader ─▶ standby ─▶ client            of three, the third is stopped; floor: three hops
 //! ```
 //!
-//! Alone, the publisher counts what it is told is committed, and nobody else reads: what is measured is the leader, as
-//! far as one publisher fills it. Committed, a subscriber beside the publisher delivers. The floor carries datagrams of
-//! 1,424 bytes, as long as a full frame, through the same processes; each stands for as many messages as a frame has,
-//! fifteen of 64 bytes. Both keep the same number of messages under way. A message that does not come ends the
-//! measurement.
+//! Alone, the publisher counts what it is told is committed, and nobody else reads: what is measured is the
+//! leader, as far as one publisher fills it. Committed, a subscriber beside the publisher delivers. The floor
+//! carries datagrams of 1,424 bytes, as long as a full frame, through the same processes; each stands for as
+//! many messages as a frame has, fifteen of 64 bytes. Both keep the same number of messages under way. A
+//! message that does not come ends the measurement.
 //!
-//! Batches are what `sendmmsg`, UDP_SEGMENT and UDP_GRO or the rings of xdp make of what lies ready. One datagram per
-//! call is what a plain forwarder does: lockstep is handed one full datagram at a time, and sends none uncut.
+//! Batches are what `sendmmsg`, UDP_SEGMENT and UDP_GRO or the rings of xdp make of what lies ready. One
+//! datagram per call is what a plain forwarder does: lockstep is handed one full datagram at a time, and
+//! sends none uncut.
 
 use crate::client::{Client, Measure};
 use crate::cluster::{MTU, Site};
@@ -38,7 +39,7 @@ const fn per_frame(message_len: usize) -> u64 {
 /// Time before that which counts.
 const WARM_UP_NS: Nanos = 300_000_000;
 
-/// Who is filled.
+/// The filled queues.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 enum Mode {
     /// A cluster of one, and a publisher.
@@ -80,7 +81,7 @@ enum Batching {
     Single,
 }
 
-/// What is measured at a time.
+/// The combination measured at a time.
 struct Family {
     mode: Mode,
     batching: Batching,
@@ -98,8 +99,8 @@ impl Family {
         }
     }
 
-    /// Whether a contestant takes part on a way. What lockstep's own device does with many is not asked where calls have
-    /// one datagram; past the kernel there are no such calls.
+    /// Whether a contestant takes part on a way. What lockstep's own device does with many is not asked where
+    /// calls have one datagram; past the kernel there are no such calls.
     fn takes(&self, way: &Way, contestant: Contestant) -> bool {
         let has_plain = way.transport.contestants().contains(&Contestant::Plain);
         self.batching == Batching::Batches || (has_plain && contestant != Contestant::Io)
@@ -190,7 +191,8 @@ fn family(run: &mut Run, field: &mut Field, arguments: &Arguments, family: &Fami
             Some(_) => [0; 2], // its processes run already
             None => [field.cores[1], field.core(arguments.field.standby_core, "--standby-core")?],
         };
-        // Never real time: it would starve the threads that write the segments, and the journal would be full.
+        // Never real time: it would starve the threads that write the segments, and the journal would be
+        // full.
         let fates = mode == Mode::Alone;
         let stage = Stage { fates, ..Stage::of(*contestant, way, mode.delivery(), cores) };
         let site = Site { gso: family.batching == Batching::Batches, ..Site::loopback(0) };

@@ -53,8 +53,9 @@ impl Transport {
         }
     }
 
-    /// Who takes turns on it. A plain forwarder is one of the kernel's sockets; past them there is lockstep's own
-    /// device alone, and for each receiver of unicast lockstep's own device needs somebody who says who they are.
+    /// The measures that take turns on it. A plain forwarder is one of the kernel's sockets; past them there
+    /// is lockstep's own device alone, and for each receiver of unicast lockstep's own device needs somebody
+    /// who says who they are.
     pub fn contestants(self) -> &'static [Contestant] {
         match self {
             Self::Udp => &Contestant::ALL,
@@ -80,7 +81,7 @@ impl Transport {
     pub fn open(self, config: &Config, udp: UdpSettings) -> Result<Device, String> {
         let transport = match self {
             Self::Udp | Self::Shm | Self::ShmBeside => TransportSettings::Udp,
-            Self::Unicast | Self::Xdp => config.endpoint().transport,
+            Self::Unicast | Self::Xdp => config.transport(0, None, false),
         };
         let settings = DeviceSettings { udp, transport, second: None, rehearse: None, memory: self.memory() };
         Device::open(settings).map_err(|error| error.to_string())

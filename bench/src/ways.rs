@@ -1,4 +1,5 @@
-//! The ways on which lockstep and its floors take turns in one run: a transport each, and what joins the hosts.
+//! The ways on which lockstep and its floors take turns in one run: a transport each, and what joins the
+//! hosts.
 
 use crate::hosts::{Hosts, Over};
 use crate::results::{Results, Round, Row, Unit};
@@ -8,10 +9,12 @@ use std::rc::Rc;
 /// Which ways.
 #[derive(Clone, clap::Args)]
 pub struct WaysArguments {
-    /// How datagrams go, those of lockstep and those of its floors; several take turns, and are told over the first.
+    /// How datagrams go, those of lockstep and those of its floors; several take turns, and are told over the
+    /// first.
     #[arg(long, value_enum, value_delimiter = ',', default_value = "udp")]
     transport: Vec<Transport>,
-    /// What joins the hosts of udp and unicast; shm has one host, and xdp cables. By default veth if xdp takes part.
+    /// What joins the hosts of udp and unicast; shm has one host, and xdp cables. By default veth if xdp
+    /// takes part.
     #[arg(long, value_enum)]
     over: Option<Over>,
 }
@@ -80,7 +83,8 @@ impl Ways {
         Ok(Self { arguments: arguments.clone(), over, here, behind_cables: [None, None] })
     }
 
-    /// Those that there are, in the order in which they were asked for. What cannot be here is noted as SKIPPED.
+    /// Those that there are, in the order in which they were asked for. What cannot be here is noted as
+    /// SKIPPED.
     ///
     /// # Errors
     /// A transport that the cluster's file has no word for.

@@ -37,7 +37,8 @@ fn every_core_clock_timer_hop_memory_and_disk_has_a_row_of_each_round() {
             assert!(rounds.iter().all(|round| round["samples"].as_u64() > Some(0)), "{row}");
         }
     }
-    // Namespaces and a card for xdp are not everywhere; where they are, xdp stands beside udp over the same cable.
+    // Namespaces and a card for xdp are not everywhere; where they are, xdp stands beside udp over the same
+    // cable.
     let skipped = report["notes"].to_string().contains("SKIPPED: AF_XDP");
     for case in ["veth, 2 hops, ", "veth, one way, ", "bridge of 3 ports, 3 hops, "] {
         assert_eq!(of(case).count(), if skipped { 0 } else { 3 }, "{case}: {report}");

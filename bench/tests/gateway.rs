@@ -49,7 +49,7 @@ fn orders_and_stream_are_told_in_quiet_in_storm_and_in_flood() {
     let small = ["--only", "storm", "--clients", "30", "--storm", "10", "--logins", "50", "--seconds", "1"];
     let output = gateway(&[&small[..], &["--fail-if", "orders.storm.p50>1ns"]].concat());
     let Some(results) = results(&output) else { return };
-    // What is wrong (a machine without a core for passwords) goes before a condition that holds.
+    // An error (a machine without a core for passwords) goes before a condition that holds.
     let code = if results.wrongs.is_empty() { 3 } else { 1 };
     assert_eq!(output.status.code(), Some(code), "{}", told(&output));
     assert!(told(&output).contains("orders.storm.p50>1ns: orders, "), "{}", told(&output));

@@ -1,4 +1,5 @@
-//! Every measure that needs no cluster of its own network, short: it tells one object, with a floor beside each subject.
+//! Every measure that needs no cluster of its own network, short: it tells one object, with a floor beside
+//! each subject.
 
 use lockstep_bench::results::Results;
 use std::process::Command;

@@ -1,12 +1,13 @@
 //! `lockstep archiver`: keeps the whole stream until SIGTERM.
 //!
 //! It is a replica that is never a member: it stores what it hears, fetches what it missed, repairs and
-//! replays to others, and nobody waits for it. There may be as many as one likes, each with a retention of its
-//! own. The first SIGTERM or SIGINT marks a clean stop, another one a second later ends at once.
+//! replays to others, and nobody waits for it. There may be as many as one likes, each with a retention of
+//! its own. The first SIGTERM or SIGINT marks a clean stop, another one a second later ends at once.
 
 use super::Failure;
 use super::args::ArchiverArgs;
 use super::sequencer::serve;
+use crate::config::NodeConfig;
 
 /// Runs until it is told to stop.
 pub fn run(args: &ArchiverArgs) -> Result<u8, Failure> {

@@ -1,12 +1,17 @@
 //! Every flag of every subcommand. Flags that are keys of the configuration become its strongest layer.
 
+mod membership;
+
 use super::Failure;
 use super::demo::args::{DemoArgs, DemoChildArgs, DemoPublisherArgs, DemoSenderArgs, DemoSubscriberArgs};
 use super::failure::{USAGE, exit_codes};
 use crate::config::{self, Config, Origin, Override};
 use clap::{Args, Parser, Subcommand};
 use lockstep_wire::{Cursor, Destination, Identity, Seq};
-use std::net::SocketAddrV4;
+pub use membership::{
+    DeclareDeadArgs, HandoverArgs, MembershipAddArgs, MembershipArgs, MembershipCommand,
+    MembershipRemoveArgs, MembershipReplaceArgs,
+};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -60,8 +65,11 @@ pub enum Command {
     DeclareDead(DeclareDeadArgs),
     /// Judges a configuration: all problems at once
     Check(CheckArgs),
-    /// Runs a whole cluster on this host, by default on its loopback, and shows that everybody ends with one digest
+    /// Runs a whole cluster on this host, by default on its loopback, and shows that everybody ends with one
+    /// digest
     Demo(DemoArgs),
+    /// Runs three replicas on this host until Ctrl-C, and prints their file: for writing programs
+    Dev(super::demo::dev::DevArgs),
     /// Judges the protocol: the whole cluster over a virtual network, disk and clock, thousands of times
     Sim(SimArgs),
     /// Shows what loss costs receivers and the network, as a table in virtual time
@@ -174,8 +182,8 @@ pub struct RecoverArgs {
     /// Which archiver of the configuration this is, instead: to look at its journal
     #[arg(long, value_name = "N", env = "LOCKSTEP_ARCHIVER", conflicts_with = "replica")]
     pub archiver: Option<u32>,
-    /// Looks at the journal in this folder instead, an archiver's or a copy of any; with --accept-loss the replica gets
-    /// a copy of it
+    /// Looks at the journal in this folder instead, an archiver's or a copy of any; with --accept-loss the
+    /// replica gets a copy of it
     #[arg(long, value_name = "DIR", requires = "replica")]
     pub from: Option<PathBuf>,
     /// Founds a new history behind the last entry of this journal. What it lacks is lost for good
@@ -272,11 +280,11 @@ pub struct PublishArgs {
     /// Each line is a message in hexadecimal digits
     #[arg(long)]
     pub hex: bool,
-    /// Whom the messages are for; 0 is everybody
+    /// The destination of the messages; 0 is everybody
     #[arg(long, value_name = "N", default_value_t = 0, env = "LOCKSTEP_DESTINATION")]
     pub destination: Destination,
-    /// Prints a line for each message that is committed, as soon as it is: its number in the input, counted from 1, and
-    /// its seq
+    /// Prints a line for each message that is committed, as soon as it is: its number in the input, counted
+    /// from 1, and its seq
     #[arg(long)]
     pub fates: bool,
     /// One JSON object for each of those
@@ -345,7 +353,8 @@ pub struct SubscribeArgs {
     /// Each payload as text too, null where it is none
     #[arg(long, requires = "json")]
     pub text: bool,
-    /// A line for whatever else has a place in the stream: opens, closes, trading days, epochs; so each seq is told
+    /// A line for whatever else has a place in the stream: opens, closes, trading days, epochs; so each seq
+    /// is told
     #[arg(long, conflicts_with = "raw")]
     pub events: bool,
     /// Payloads, each behind its length, 4 bytes little-endian
@@ -393,89 +402,6 @@ pub struct LossesArgs {
     /// Prints JSON
     #[arg(long)]
     pub json: bool,
-}
-
-/// What `membership` does.
-#[derive(Args, Debug)]
-pub struct MembershipArgs {
-    /// What to do.
-    #[command(subcommand)]
-    pub command: MembershipCommand,
-}
-
-/// The subcommands of `membership`.
-#[derive(Subcommand, Debug)]
-pub enum MembershipCommand {
-    /// Lists the members
-    Show(OperatorArgs),
-    /// Adds an identity, once its sequencer runs and holds the stream
-    Add(MembershipAddArgs),
-    /// Removes an identity
-    Remove(MembershipRemoveArgs),
-    /// Puts the next life of a replica into the place of the one before, in one step
-    Replace(MembershipReplaceArgs),
-}
-
-/// Flags of `membership add`.
-#[derive(Args, Debug)]
-pub struct MembershipAddArgs {
-    #[command(flatten)]
-    pub operator: OperatorArgs,
-    /// What its `format` printed, like 2:0a3f9c1
-    #[arg(value_name = "IDENTITY")]
-    pub identity: Identity,
-    /// Where it answers; as the file has its replica, unless told
-    #[arg(long, value_name = "IP:PORT")]
-    pub address: Option<SocketAddrV4>,
-    /// It votes and acknowledges, keeps only a ring, and never leads; as the file has its replica, unless told
-    #[arg(long)]
-    pub witness: bool,
-}
-
-/// Flags of `membership replace`.
-#[derive(Args, Debug)]
-pub struct MembershipReplaceArgs {
-    #[command(flatten)]
-    pub operator: OperatorArgs,
-    /// Which, as `membership show` prints it
-    #[arg(value_name = "OLD")]
-    pub old: Identity,
-    /// What the `format` of the same replica printed last
-    #[arg(value_name = "NEW")]
-    pub new: Identity,
-    /// Where the new one answers; where the old one did, unless told
-    #[arg(long, value_name = "IP:PORT")]
-    pub address: Option<SocketAddrV4>,
-}
-
-/// Flags of `membership remove`.
-#[derive(Args, Debug)]
-pub struct MembershipRemoveArgs {
-    #[command(flatten)]
-    pub operator: OperatorArgs,
-    /// Which, as `membership show` prints it
-    #[arg(value_name = "IDENTITY")]
-    pub identity: Identity,
-}
-
-/// Flags of `handover`.
-#[derive(Args, Debug)]
-pub struct HandoverArgs {
-    #[command(flatten)]
-    pub operator: OperatorArgs,
-    /// Who is to lead; whoever holds most if nobody is named
-    #[arg(long, value_name = "REPLICA")]
-    pub to: Option<u32>,
-}
-
-/// Flags of `declare-dead`.
-#[derive(Args, Debug)]
-pub struct DeclareDeadArgs {
-    #[command(flatten)]
-    pub operator: OperatorArgs,
-    /// Which of the two, as `membership show` prints it
-    #[arg(value_name = "IDENTITY")]
-    pub identity: Identity,
 }
 
 /// Flags of `check`.

@@ -6,8 +6,10 @@
 use super::Failure;
 use super::args::BootstrapArgs;
 use super::failure::{NOT_READY, USAGE};
+use crate::config::NodeConfig;
 use crate::config::{Config, Role};
-use lockstep_client::QueryClient;
+use lockstep_client::Endpoint;
+use lockstep_client::internal::QueryClient;
 use lockstep_wire::{Identity, MemberBody};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -89,7 +91,7 @@ fn ask(args: &BootstrapArgs, config: &Config, known: &mut BTreeMap<u32, Identity
         return Ok(());
     }
     let addresses: Vec<_> = unknown.iter().map(|replica| replica.unicast).collect();
-    let answers = QueryClient::open(&config.endpoint())?.nodes(&addresses, args.timeout);
+    let answers = QueryClient::open(&Endpoint::from_config(config))?.nodes(&addresses, args.timeout);
     let mut silent = Vec::new();
     for (replica, answer) in unknown.iter().zip(answers) {
         let (id, address) = (replica.id, replica.unicast);

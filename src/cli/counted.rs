@@ -1,7 +1,7 @@
-//! What each counter is: its group, unit and meaning. A replica's names are those of `node`, a gateway's and a feed's those of
-//! `edge`, a handle's begin with whose they are.
+//! What each counter is: its group, unit and meaning. A replica's names are those of `node`, a gateway's and
+//! a feed's those of `edge`, a handle's begin with whose they are.
 
-use lockstep_client::{PUBLISHER_COUNTERS, SUBSCRIBER_COUNTERS};
+use lockstep_client::internal::{PUBLISHER_COUNTERS, SUBSCRIBER_COUNTERS};
 use lockstep_core::engine::counters::Counter;
 use lockstep_wire::Condition;
 

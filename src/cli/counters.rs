@@ -1,5 +1,5 @@
-//! `lockstep counters`: everything that the processes of this host count, by group, with unit and meaning. It reads their
-//! counters files and asks nobody: a process that hangs or has died tells as much as before.
+//! `lockstep counters`: everything that the processes of this host count, by group, with unit and meaning. It
+//! reads their counters files and asks nobody: a process that hangs or has died tells as much as before.
 
 use super::Failure;
 use super::args::ClusterArgs;
@@ -89,8 +89,8 @@ pub fn run(args: &CountersArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// The files of this host's processes, each with the process's name: those that the configuration names, and those beside
-/// them of the same cluster.
+/// The files of this host's processes, each with the process's name: those that the configuration names, and
+/// those beside them of the same cluster.
 fn files(config: &Config, wanted: Option<&str>) -> Result<Vec<(String, PathBuf)>, Failure> {
     let replicas =
         config.replicas.iter().map(|replica| (format!("replica-{}", replica.id), &replica.counters));
@@ -98,7 +98,7 @@ fn files(config: &Config, wanted: Option<&str>) -> Result<Vec<(String, PathBuf)>
     let archivers = archivers.map(|archiver| (format!("archiver-{}", archiver.id), &archiver.counters));
     let named: Vec<(String, PathBuf)> =
         replicas.chain(archivers).map(|(name, path)| (name, path.clone())).collect();
-    let folder = config.endpoint().counters;
+    let folder = config.counters_folder();
     let prefix = format!("lockstep-{}-", config.cluster);
     let process = |path: &Path| {
         let file = path.file_name()?.to_str()?;
@@ -185,21 +185,72 @@ impl Process {
     }
 }
 
-/// The text format of Prometheus, version 0.0.4: all samples of one metric stand together, behind its help and type.
+/// The counters that are the classes of one histogram in Prometheus, with their upper bounds in seconds.
+const REPAIR_CLASSES: [(&str, &str); 5] = [
+    ("loss_took_100us", "0.0001"),
+    ("loss_took_1ms", "0.001"),
+    ("loss_took_10ms", "0.01"),
+    ("loss_took_100ms", "0.1"),
+    ("loss_took_longer", "+Inf"),
+];
+/// The counter that is its sum.
+const REPAIR_SUM: &str = "loss_took_ns";
+
+/// The text format of Prometheus, version 0.0.4: all samples of one metric stand together, behind its help
+/// and type. Names have its conventions: `_total` for counters, seconds for times, buckets for a histogram.
 fn prometheus(seen: &[Process]) -> String {
     let mut metrics: BTreeMap<String, (String, Vec<String>)> = BTreeMap::new();
+    let mut add = |metric: &str, kind: &str, help: &str, samples: String| {
+        let help = help.replace('\\', "\\\\").replace('\n', " ");
+        let head = || format!("# HELP {metric} {help}\n# TYPE {metric} {kind}\n");
+        metrics.entry(metric.to_owned()).or_insert_with(|| (head(), Vec::new())).1.push(samples);
+    };
     for process in seen {
+        let label = process.name.replace('\\', "\\\\").replace('"', "\\\"");
         for (name, value, described) in &process.rows {
-            let metric = format!("lockstep_{}", name.replace(['-', '.'], "_"));
+            if name == REPAIR_SUM || REPAIR_CLASSES.iter().any(|(class, _)| class == name) {
+                continue;
+            }
+            let (metric, value) = prometheus_sample(name, *value, described.is_gauge);
             let kind = if described.is_gauge { "gauge" } else { "counter" };
-            let help = described.meaning.replace('\\', "\\\\").replace('\n', " ");
-            let head = format!("# HELP {metric} {help}\n# TYPE {metric} {kind}\n");
-            let label = process.name.replace('\\', "\\\\").replace('"', "\\\"");
             let sample = format!("{metric}{{process=\"{label}\"}} {value}\n");
-            metrics.entry(metric).or_insert_with(|| (head, Vec::new())).1.push(sample);
+            add(&metric, kind, &described.meaning, sample);
+        }
+        if let Some(samples) = repair_times(process, &label) {
+            add(REPAIR_TIMES, "histogram", "Time from a loss to its repair.", samples);
         }
     }
     metrics.into_values().map(|(head, samples)| head + &samples.concat()).collect()
+}
+
+/// A counter's name and value by the conventions of Prometheus.
+fn prometheus_sample(name: &str, value: u64, is_gauge: bool) -> (String, String) {
+    let name = name.replace(['-', '.'], "_");
+    let total = if is_gauge { "" } else { "_total" };
+    let time = ["_ns_max", "_ns"].iter().find_map(|unit| Some((name.strip_suffix(unit)?, &unit[3..])));
+    match time {
+        Some((name, max)) => {
+            (format!("lockstep_{name}_seconds{max}{total}"), (value as f64 / 1e9).to_string())
+        }
+        None => (format!("lockstep_{name}{total}"), value.to_string()),
+    }
+}
+
+const REPAIR_TIMES: &str = "lockstep_loss_repair_seconds";
+
+/// The samples of the histogram of repair times; `None` of a process that counts none.
+fn repair_times(process: &Process, label: &str) -> Option<String> {
+    let value = |wanted: &str| process.rows.iter().find(|(name, ..)| name == wanted).map(|row| row.1);
+    let sum = value(REPAIR_SUM)?;
+    let mut count = 0;
+    let mut samples = String::new();
+    for (name, bound) in REPAIR_CLASSES {
+        count += value(name)?;
+        samples += &format!("{REPAIR_TIMES}_bucket{{process=\"{label}\",le=\"{bound}\"}} {count}\n");
+    }
+    samples += &format!("{REPAIR_TIMES}_sum{{process=\"{label}\"}} {}\n", sum as f64 / 1e9);
+    samples += &format!("{REPAIR_TIMES}_count{{process=\"{label}\"}} {count}\n");
+    Some(samples)
 }
 
 #[cfg(test)]
@@ -223,13 +274,33 @@ mod tests {
         let text = prometheus(&seen);
         assert!(
             text.starts_with(
-                "# HELP lockstep_bytes_out Bytes of frames sent to the data group.\n\
-                 # TYPE lockstep_bytes_out counter\n\
-                 lockstep_bytes_out{process=\"replica-1\"} 7\nlockstep_bytes_out{process=\"replica-2\"} 9\n"
+                "# HELP lockstep_bytes_out_total Bytes of frames sent to the data group.\n\
+                 # TYPE lockstep_bytes_out_total counter\n\
+                 lockstep_bytes_out_total{process=\"replica-1\"} 7\n\
+                 lockstep_bytes_out_total{process=\"replica-2\"} 9\n"
             ),
             "{text}"
         );
         assert!(text.contains("# TYPE lockstep_condition_disk_full gauge\n"), "{text}");
         assert_eq!(text.matches("# HELP").count(), 2);
+    }
+
+    #[test]
+    fn prometheus_has_times_in_seconds_and_repair_times_as_buckets() {
+        let mut rows: Vec<_> = [("repair_rtt_ns", 1_500), ("loss_took_ns", 2_000_000_000)].to_vec();
+        rows.extend(REPAIR_CLASSES.iter().zip(1..).map(|((name, _), count)| (*name, count)));
+        let rows = rows.into_iter().map(|(name, value)| (name.to_owned(), value, describe(name))).collect();
+        let process = Process { name: "r".to_owned(), pid: 1, lives: true, age: Duration::ZERO, rows };
+        let text = prometheus(&[process]);
+        assert!(text.contains("lockstep_repair_rtt_seconds{process=\"r\"} 0.0000015\n"), "{text}");
+        let expected = "# TYPE lockstep_loss_repair_seconds histogram\n\
+                        lockstep_loss_repair_seconds_bucket{process=\"r\",le=\"0.0001\"} 1\n\
+                        lockstep_loss_repair_seconds_bucket{process=\"r\",le=\"0.001\"} 3\n\
+                        lockstep_loss_repair_seconds_bucket{process=\"r\",le=\"0.01\"} 6\n\
+                        lockstep_loss_repair_seconds_bucket{process=\"r\",le=\"0.1\"} 10\n\
+                        lockstep_loss_repair_seconds_bucket{process=\"r\",le=\"+Inf\"} 15\n\
+                        lockstep_loss_repair_seconds_sum{process=\"r\"} 2\n\
+                        lockstep_loss_repair_seconds_count{process=\"r\"} 15\n";
+        assert!(text.contains(expected), "{text}");
     }
 }

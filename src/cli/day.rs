@@ -4,6 +4,7 @@ use super::Failure;
 use super::args::OperatorArgs;
 use super::failure::{FAILED, NOT_READY, USAGE};
 use clap::{Args, Subcommand};
+use lockstep_client::Endpoint;
 use lockstep_client::{OpenError, Publisher};
 use lockstep_gateway::calendar::{CALENDAR, DayMarkRequest, Marked};
 use lockstep_io::clock::{Clock, random_u64};
@@ -47,7 +48,7 @@ pub fn run(args: &DayArgs) -> Result<u8, Failure> {
         return Err(Failure::new(USAGE, what));
     }
     let config = operator.cluster.load(&[])?;
-    let mut publisher = Publisher::connect(&config.endpoint())?;
+    let mut publisher = Publisher::connect(&Endpoint::from_config(&config))?;
     let clock = Clock::start();
     let deadline = clock.now() + operator.timeout.as_nanos() as u64;
     let late = || OpenError::TimedOut(CALENDAR.to_owned(), operator.timeout);

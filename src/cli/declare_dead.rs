@@ -5,7 +5,7 @@ use super::Failure;
 use super::args::DeclareDeadArgs;
 use super::failure::{FAILED, NOT_READY, USAGE};
 use super::operator::{CommandClient, describe};
-use lockstep_client::NodeStatus;
+use lockstep_client::internal::NodeStatus;
 use lockstep_core::engine::event::Role;
 use lockstep_wire::{CommandReject, QueryKind};
 use serde_json::json;

@@ -1,13 +1,13 @@
-//! What a command does that reads the stream and cannot read on: it says why, and what to do; or, where the stream's
-//! beginning is gone, serves with what is left.
+//! What a command does that reads the stream and cannot read on: it says why, and what to do; or, where the
+//! stream's beginning is gone, serves with what is left.
 
 use super::Failure;
 use super::failure::{INTEGRITY, NOT_READY};
 use lockstep_client::{PartsBound, ReplayEndReason, Start, SubscriberEvent};
 use lockstep_wire::{RepairReject, Seq};
 
-/// Serves with the whole stream until it is told to stop. Where no journal has the stream's beginning any more, it says
-/// what waits for the next trading day, as `until_then` has it, and serves with what is left.
+/// Serves with the whole stream until it is told to stop. Where no journal has the stream's beginning any
+/// more, it says what waits for the next trading day, as `until_then` has it, and serves with what is left.
 ///
 /// # Errors
 /// Those of `serve`.
@@ -77,8 +77,8 @@ pub fn abandoned(from: Seq, oldest: Seq, why: RepairReject, hint: &str) -> Failu
     Failure::new(INTEGRITY, what)
 }
 
-/// The failure that an event means for whoever must have all of the stream; `None` if it goes on. Of what can be had no
-/// more, [`ReadingEnd`] and [`abandoned`] tell.
+/// The failure that an event means for whoever must have all of the stream; `None` if it goes on. Of what can
+/// be had no more, [`ReadingEnd`] and [`abandoned`] tell.
 pub fn ended(event: &SubscriberEvent<'_>) -> Option<Failure> {
     Some(match *event {
         SubscriberEvent::Refused { why, next } => refused(why, next),
@@ -113,6 +113,7 @@ pub fn ended(event: &SubscriberEvent<'_>) -> Option<Failure> {
             let raise = match bound {
                 PartsBound::Memory(bytes) => format!("subscriber.parts, which is {bytes} bytes"),
                 PartsBound::Length(max) => format!("stream.message_len_max, which is {max} bytes"),
+                other => format!("{other:?}"),
             };
             let what = format!(
                 "a message of publisher {publisher} that began at seq {from} is not joined: raise {raise}"

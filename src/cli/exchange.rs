@@ -4,9 +4,10 @@ use super::Failure;
 use super::ended::ended;
 use super::failure::{FAILED, INTEGRITY};
 use lockstep_client::{
-    Delivery, Endpoint, Flow, OutputsEnd, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
+    Delivery, Endpoint, OutputsEnd, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
 use lockstep_gateway::exchange::{Exchange as Core, NONCE};
+use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
@@ -52,7 +53,7 @@ impl DemoApplication {
             if let Err(other) = core.on_event(&event, &mut heard) {
                 failed = failed.take().or(Some(Failure::new(INTEGRITY, other)));
             }
-            if failed.is_some() { Flow::Stop } else { Flow::Continue }
+            if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         if let Some(failure) = failed {
             return Err(failure);
@@ -66,6 +67,7 @@ impl DemoApplication {
             _ if is_lost => Some("it fell further behind than any replica remembers: start it again"),
             Some(OutputsEnd::Fenced) => Some("its name was opened by another application"),
             Some(OutputsEnd::Closed) => Some("its name was closed by somebody else"),
+            Some(_) => Some("its name is lost"),
             None => None,
         };
         if let Some(why) = ended {

@@ -143,7 +143,7 @@ impl From<OpenError> for Failure {
         let code = match error {
             OpenError::Name(_) => USAGE,
             OpenError::TimedOut(..) => NOT_READY,
-            OpenError::TableFull(..) | OpenError::Io(_) => FAILED,
+            _ => FAILED, // the table is full, or the kernel fails
         };
         Self::new(code, error)
     }

@@ -7,7 +7,8 @@ use super::sequencer::stop_with_stdin;
 use super::{Failure, counters_or_warning as counted, log, signals};
 use crate::config::{Channel, Config};
 use clap::Args;
-use lockstep_client::{Counted, Delivery, Flow, Subscriber};
+use lockstep_client::Endpoint;
+use lockstep_client::{Counted, Delivery, Subscriber};
 use lockstep_gateway::feed::{Feed, FeedCounts, FeedError, FeedSource};
 use lockstep_gateway::gateway::users::Recipient;
 use lockstep_io::clock::Clock;
@@ -17,6 +18,7 @@ use lockstep_io::spool::Spool;
 use lockstep_process::cpu;
 use moldudp64::{RequestServer, ServerLimits};
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -88,8 +90,8 @@ fn failed(error: FeedError) -> Failure {
     Failure::new(FAILED, error)
 }
 
-/// What is longer than a datagram takes has no number, and no receiver hears of it. A channel that nothing keeps from
-/// that is refused, anything else warned of: its messages may be as long as the stream's.
+/// A message longer than a datagram takes has no number, and no receiver hears of it. A channel that nothing
+/// keeps from that is refused, anything else warned of: its messages may be as long as the stream's.
 fn judge_lengths(source: &FeedSource, config: &Config, takes: usize) -> Result<(), Failure> {
     if let FeedSource::For(Recipient::Channel(number)) = source {
         let fits = |channel: &Channel| channel.message_len_max as usize <= takes;
@@ -120,25 +122,25 @@ fn serve(
     reading: &mut ReadingEnd,
 ) -> Result<(), Failure> {
     cpu::short_slice();
-    let endpoint = config.endpoint();
+    let endpoint = Endpoint::from_config(config);
     let ttl = config.lines.first().map_or(1, |line| line.ttl);
-    let group = multicast::sender(args.group, &endpoint.udp.interface, ttl)?;
+    let group = multicast::sender(args.group, &config.udp().interface, ttl)?;
     let requests = multicast::requests(args.requests)?;
     let (spool, len) = (&config.gateway.spool, config.gateway.spool_size_bytes);
     let spools = [Spool::open(spool, len)?, Spool::open(spool, len)?];
     let server = RequestServer::new(ServerLimits::default());
     // IPv4 and UDP.
-    let len_max = endpoint.mtu - 28;
+    let len_max = endpoint.mtu() - 28;
     let source = args.of.0.clone();
     let mut feed = Feed::new(source, len_max, spools, reading.is_whole(), server).map_err(failed)?;
     judge_lengths(&args.of.0, config, feed.message_len_max())?;
     let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, reading.start())?;
     let mut sockets = subscriber.net().sockets();
     sockets.push(requests.as_fd());
-    let mut waiter = endpoint.idle.waiter(&sockets)?;
+    let mut waiter = endpoint.idle().waiter(&sockets)?;
     drop(sockets);
     let mut send = |datagram: &[u8]| {
-        // What is not sent is asked for, like what is lost on the way.
+        // A datagram that is not sent is asked for, like what is lost on the way.
         if let Err(error) = group.send(datagram) {
             tracing::debug!("a datagram was not sent: {error}");
         }
@@ -152,7 +154,11 @@ fn serve(
         let mut work = subscriber.poll(BATCH, |event| {
             failure = failure.take().or_else(|| reading.on_event(&event));
             failure = failure.take().or_else(|| feed.on_stream(now, &event, &mut send).map_err(failed).err());
-            if failure.is_none() && !reading.lacks_beginning() { Flow::Continue } else { Flow::Stop }
+            if failure.is_none() && !reading.lacks_beginning() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         });
         if let Some(failure) = failure {
             return Err(failure);
@@ -180,7 +186,7 @@ fn serve(
                 requests.local_addr().unwrap_or(args.requests)
             );
         }
-        if work == 0 && endpoint.idle != Idle::Spin {
+        if work == 0 && endpoint.idle() != Idle::Spin {
             waiter.wait(PAUSE_NS);
         }
     }

@@ -3,6 +3,7 @@
 
 use super::Failure;
 use super::args::FormatArgs;
+use crate::config::NodeConfig;
 use serde_json::json;
 use std::io::Write;
 

@@ -4,7 +4,7 @@ use super::Failure;
 use super::args::HandoverArgs;
 use super::failure::{FAILED, NOT_READY, USAGE};
 use super::operator::{CommandClient, describe};
-use lockstep_client::leader_of;
+use lockstep_client::internal::leader_of;
 use lockstep_wire::{Identity, QueryKind};
 use serde_json::json;
 use std::io::Write;

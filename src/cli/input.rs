@@ -144,12 +144,14 @@ impl<R: Read> Reader<R> {
         let digits: Vec<u8> = line.into_iter().filter(|byte| !byte.is_ascii_whitespace()).collect();
         let value = |digit: u8| (digit as char).to_digit(16);
         if let Some(wrong) = digits.iter().find(|digit| value(**digit).is_none()) {
-            let what = format_args!("'{}' is no hexadecimal digit; write 0-9, a-f", wrong.escape_ascii());
-            return Err(self.fails(USAGE, what));
+            return Err(self.fails(
+                USAGE,
+                format_args!("'{}' is no hexadecimal digit; write 0-9, a-f", wrong.escape_ascii()),
+            ));
         }
         if !digits.len().is_multiple_of(2) {
-            let what = format_args!("{} hexadecimal digits; write two for each byte", digits.len());
-            return Err(self.fails(USAGE, what));
+            return Err(self
+                .fails(USAGE, format_args!("{} hexadecimal digits; write two for each byte", digits.len())));
         }
         let bytes = digits.chunks_exact(2).filter_map(|pair| Some(value(pair[0])? * 16 + value(pair[1])?));
         let message: Vec<u8> = bytes.map(|byte| byte as u8).collect();

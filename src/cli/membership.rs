@@ -10,7 +10,7 @@ use super::args::{
 };
 use super::failure::{FAILED, USAGE};
 use super::operator::{CommandClient, describe};
-use lockstep_client::{NodeStatus, leader_of};
+use lockstep_client::internal::{NodeStatus, leader_of};
 use lockstep_wire::{Change, CommandReject, Identity, MEMBERS_MAX, MemberBody};
 use serde_json::{Value, json};
 use std::io::Write;

@@ -103,6 +103,7 @@ impl Command {
             Self::Sim(args) => sim::run(&args),
             Self::Netsim(args) => netsim::run_table(&args),
             Self::Demo(args) => demo::run(&args),
+            Self::Dev(args) => demo::dev::run(&args),
             Self::DemoClients(args) => demo::clients::run(&args),
             Self::DemoExchange(args) => demo::exchange::run(&args),
             Self::DemoPublisher(args) => demo::publisher::run(&args),

@@ -5,7 +5,8 @@ use super::Failure;
 use super::args::ClusterArgs;
 use super::failure::NOT_READY;
 use crate::config::Role;
-use lockstep_client::{NodeStatus, QueryClient, QueryResult, leader_of};
+use lockstep_client::Endpoint;
+use lockstep_client::internal::{NodeStatus, QueryClient, QueryResult, leader_of};
 use lockstep_wire::{CommandReject, Identity};
 use std::net::SocketAddrV4;
 use std::time::{Duration, Instant};
@@ -17,7 +18,7 @@ const POLL_PERIOD: Duration = Duration::from_millis(20);
 
 /// Asks the replicas of a cluster until a deadline.
 pub struct CommandClient {
-    /// Who asks.
+    /// The asker.
     pub questioner: QueryClient,
     /// Where replicas answer: as the file says, and as the memberships that were seen say.
     pub addresses: Vec<SocketAddrV4>,
@@ -41,7 +42,7 @@ impl CommandClient {
         let numbers = config.replicas.iter().map(|replica| replica.id);
         let numbers = numbers.chain(config.archivers.iter().map(|archiver| archiver.id));
         Ok(Self {
-            questioner: QueryClient::open(&config.endpoint())?,
+            questioner: QueryClient::open(&Endpoint::from_config(&config))?,
             addresses: replicas.chain(archivers).collect(),
             archivers: config.archivers.iter().map(|archiver| archiver.id).collect(),
             numbers: numbers.collect(),
@@ -51,7 +52,7 @@ impl CommandClient {
         })
     }
 
-    /// What is left of the time.
+    /// The rest of the time.
     pub fn left(&self) -> Duration {
         self.timeout.saturating_sub(self.elapsed())
     }
@@ -91,7 +92,7 @@ impl CommandClient {
         self.witnesses.contains(&replica)
     }
 
-    /// Who was asked, with what they answered.
+    /// The replicas asked, with what they answered.
     pub fn asked(&self, statuses: &[Option<NodeStatus>]) -> Vec<QueryResult> {
         let node = |(place, (address, status)): (usize, (&SocketAddrV4, &Option<NodeStatus>))| {
             let number = self.numbers.get(place).copied();

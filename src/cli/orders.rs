@@ -17,7 +17,7 @@ const DAY_BYTES_MAX: u64 = 64 << 20;
 /// Added to each order id, once for each repetition of the flow; above all ids of the day.
 const REPEAT_ID: u64 = 1 << 40;
 
-/// What is done to an order.
+/// The change made to an order.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 #[repr(u8)]
 pub enum OrderKind {
@@ -91,7 +91,7 @@ impl Order {
 pub struct FlowError {
     /// Bytes from the beginning of the unpacked day.
     pub offset: usize,
-    /// What is wrong there.
+    /// The damage found.
     pub why: String,
 }
 

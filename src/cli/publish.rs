@@ -5,6 +5,7 @@ use super::failure::{FAILED, FENCED, NOT_READY, USAGE};
 use super::input::{self, Item, Limit, Spelling};
 use super::{Failure, log, signals, waiting};
 use crate::config::Config;
+use lockstep_client::Endpoint;
 use lockstep_client::{OpenError, PublishError, Publisher, PublisherEvent};
 use lockstep_core::engine::counters::Counter;
 use lockstep_io::idle::Idle;
@@ -29,14 +30,14 @@ pub fn run(args: &PublishArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
     log::start(&config.log);
     let stop = signals::stop_flag()?;
-    let mut publisher = Publisher::connect(&config.endpoint())?;
+    let mut publisher = Publisher::connect(&Endpoint::from_config(&config))?;
     let input = input::start(&args.file, Spelling::of(args), limit(&publisher, args.destination))?;
     let id = publisher.open(&args.name, args.timeout).map_err(|error| match error {
         OpenError::TimedOut(name, timeout) => Failure::new(
             NOT_READY,
             format!(
                 "publisher '{name}' was not opened within {timeout:?}; {}",
-                waiting::explain(&config, &config.endpoint())
+                waiting::explain(&config, &Endpoint::from_config(&config))
             ),
         ),
         other => other.into(),
@@ -104,7 +105,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    /// Publishes until the input ends and everything has its fate. What is wrong with the input is told
+    /// Publishes until the input ends and everything has its fate. An error with the input is told
     /// last: what came before it is committed by then.
     fn until_committed(&mut self, stop: &AtomicBool) -> Result<(), Failure> {
         let timeout_ns = self.args.timeout.as_nanos() as Nanos;
@@ -163,7 +164,7 @@ impl Run<'_> {
                 Err(error @ (PublishError::TooLong { .. } | PublishError::TooLongFor { .. })) => {
                     return Err(Failure::new(USAGE, error));
                 }
-                Err(error @ (PublishError::NotOpen | PublishError::Ahead { .. })) => {
+                Err(error) => {
                     return Err(Failure::new(FAILED, error));
                 }
             }
@@ -232,7 +233,7 @@ impl Run<'_> {
             "{open} messages of '{}' were not committed within {:?}; {}",
             self.args.name,
             self.args.timeout,
-            waiting::explain(self.config, &self.config.endpoint())
+            waiting::explain(self.config, &Endpoint::from_config(self.config))
         );
         Failure::new(NOT_READY, what)
     }

@@ -11,9 +11,11 @@ mod held;
 use super::Failure;
 use super::args::RecoverArgs;
 use super::failure::{FAILED, INTEGRITY, USAGE};
+use crate::config::NodeConfig;
 use crate::config::{Config, Role as Part};
 use held::{JournalHoldings, SCHEMA};
-use lockstep_client::QueryClient;
+use lockstep_client::Endpoint;
+use lockstep_client::internal::QueryClient;
 use lockstep_core::engine::event::Role;
 use lockstep_node::NodeSettings;
 use serde_json::json;
@@ -179,7 +181,7 @@ fn found(
 /// Where somebody leads, nothing is lost.
 fn has_no_leader(args: &RecoverArgs, config: &Config) -> Result<(), Failure> {
     let addresses: Vec<_> = config.replicas.iter().map(|replica| replica.unicast).collect();
-    let mut questioner = match QueryClient::open(&config.endpoint()) {
+    let mut questioner = match QueryClient::open(&Endpoint::from_config(config)) {
         Ok(questioner) => questioner,
         Err(error) => {
             eprintln!("no replica could be asked whether it leads: {error}");

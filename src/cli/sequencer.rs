@@ -1,12 +1,13 @@
 //! `lockstep sequencer`: a replica, until SIGTERM.
 //!
-//! The first SIGTERM or SIGINT drains and marks a clean stop; another one that comes a second later ends it at
-//! once, and says what that skips. SIGUSR1 and a panic print the newest events. A watcher beside it announces its death, and as process 1 of a container it
-//! runs as its own child.
+//! The first SIGTERM or SIGINT drains and marks a clean stop; another one that comes a second later ends it
+//! at once, and says what that skips. SIGUSR1 and a panic print the newest events. A watcher beside it
+//! announces its death, and as process 1 of a container it runs as its own child.
 
 use super::args::SequencerArgs;
 use super::failure::FAILED;
 use super::{Failure, log};
+use crate::config::NodeConfig;
 use crate::config::{Config, Origin};
 use lockstep_io::Effective;
 use lockstep_node::{EVENT_KINDS, Node, NodeSettings};
@@ -39,8 +40,8 @@ pub fn run(args: &SequencerArgs) -> Result<u8, Failure> {
     serve(&config, &settings, &who, args.until_stdin_ends)
 }
 
-/// Runs a node until it is told to stop, or until stdin ends where that is wanted: from here on stderr has log lines
-/// only. Whose log nobody follows (an archiver's) has no watcher.
+/// Runs a node until it is told to stop, or until stdin ends where that is wanted: from here on stderr has
+/// log lines only. Whose log nobody follows (an archiver's) has no watcher.
 pub(super) fn serve(
     config: &Config,
     settings: &NodeSettings,
@@ -101,7 +102,7 @@ fn watcher(
     Ok(watcher)
 }
 
-/// Who this is, what was set, and what the system gave where it was asked.
+/// The identity, what was set, and what the system gave where it was asked.
 fn banner(config: &Config, who: &str, node: &Node) {
     let version = env!("CARGO_PKG_VERSION");
     let (identity, role, cluster) = (node.identity(), node.role().name(), config.cluster);

@@ -1,12 +1,12 @@
-//! `lockstep status`: how the cluster does, in its first line and its exit code; who leads and since when, and where
-//! each replica stands. One look.
+//! `lockstep status`: how the cluster does, in its first line and its exit code; who leads and since when,
+//! and where each replica stands. One look.
 
 use super::Failure;
 use super::args::StatusArgs;
 use super::failure::{DEGRADED, NOT_READY};
 use super::membership::{address_of, member_json, role_name};
 use super::operator::{CommandClient, age};
-use lockstep_client::{
+use lockstep_client::internal::{
     ActiveCondition, ClusterHealth, Health, MemberStatus, NodeStatus, QueryResult, Reason, leader_of,
 };
 use lockstep_wire::LeaderLossReason;
@@ -22,7 +22,7 @@ const SCHEMA: &str = "lockstep.status/2";
 pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
     let mut operator = CommandClient::open(&args.cluster, args.timeout)?;
     let mut statuses = Vec::new();
-    // Whoever leads answers at the first look, unless it is just being replaced.
+    // The replica that leads answers at the first look, unless it is just being replaced.
     let found = operator.wait("no leader was found", |_, seen| {
         statuses = seen.to_vec();
         Ok(leader_of(seen).map(|_| ()))
@@ -121,7 +121,7 @@ fn listed_at(leader: Option<&NodeStatus>, address: SocketAddrV4) -> Option<&Memb
 
 fn suspicions(
     statuses: &[Option<NodeStatus>],
-) -> impl Iterator<Item = (&NodeStatus, lockstep_client::SuspectedLeader)> {
+) -> impl Iterator<Item = (&NodeStatus, lockstep_client::internal::SuspectedLeader)> {
     statuses.iter().flatten().filter_map(|status| Some((status, status.suspected?)))
 }
 
@@ -135,7 +135,6 @@ fn leads_for(leader: &NodeStatus) -> Option<Duration> {
 
 fn suspicion(why: LeaderLossReason) -> &'static str {
     match why {
-        LeaderLossReason::None => "none",
         LeaderLossReason::Down => "its watcher announced its death",
         LeaderLossReason::StepDown => "it stepped down",
         LeaderLossReason::Silence => "it was silent",
@@ -146,7 +145,6 @@ fn suspicion(why: LeaderLossReason) -> &'static str {
 
 fn suspicion_name(why: LeaderLossReason) -> &'static str {
     match why {
-        LeaderLossReason::None => "none",
         LeaderLossReason::Down => "down",
         LeaderLossReason::StepDown => "step_down",
         LeaderLossReason::Silence => "silence",

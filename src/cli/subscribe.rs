@@ -5,14 +5,14 @@ use super::ended::{abandoned, ended};
 use super::failure::NOT_READY;
 use super::text::Form;
 use super::{Failure, log, signals, waiting};
-use lockstep_client::{
-    Delivery, Endpoint, Flow, Message, QueryClient, Start, StreamDigest, Subscriber, SubscriberEvent,
-};
+use lockstep_client::internal::QueryClient;
+use lockstep_client::{Delivery, Endpoint, Message, Start, StreamDigest, Subscriber, SubscriberEvent};
 use lockstep_core::engine::counters::Counter;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
 use lockstep_wire::{Nanos, Seq};
 use std::io::{self, BufWriter, Write};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -32,7 +32,7 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
     log::start(&config.log);
     let stop = signals::stop_flag()?;
-    let endpoint = config.endpoint();
+    let endpoint = Endpoint::from_config(&config);
     let start = match args.from {
         Beginning::Seq(seq) => Start::From(seq),
         Beginning::Live => Start::Live,
@@ -75,7 +75,8 @@ struct End {
     next: Seq,
     /// It is an end in this history.
     history: u64,
-    /// The reader's cursor is of this other history: whether it can go on must be told before it is at an end.
+    /// The reader's cursor is of this other history: whether it can go on must be told before it is at an
+    /// end.
     other_than: Option<u64>,
 }
 
@@ -84,9 +85,9 @@ fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<End, Failure>
     let clock = Clock::start();
     let deadline = clock.now() + timeout.as_nanos() as Nanos;
     let mut questioner = QueryClient::open(endpoint)?;
-    let quorum = endpoint.replicas.len() / 2 + 1;
+    let quorum = endpoint.replicas().len() / 2 + 1;
     loop {
-        let answers = questioner.nodes(&endpoint.replicas, timeout.min(QUERY_ROUND));
+        let answers = questioner.nodes(endpoint.replicas(), timeout.min(QUERY_ROUND));
         let heard: Vec<_> = answers.iter().flatten().filter(|state| state.history != 0).collect();
         if heard.len() >= quorum || clock.now() >= deadline {
             let end = heard.iter().max_by_key(|state| state.commit_next).map(|state| End {
@@ -95,7 +96,7 @@ fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<End, Failure>
                 other_than: None,
             });
             return end.ok_or_else(|| {
-                let replicas: Vec<_> = endpoint.replicas.iter().map(ToString::to_string).collect();
+                let replicas: Vec<_> = endpoint.replicas().iter().map(ToString::to_string).collect();
                 let what = format!(
                     "no replica with a history answered within {timeout:?} (asked: {}): start the \
                      sequencers, or raise --timeout",
@@ -107,11 +108,11 @@ fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<End, Failure>
     }
 }
 
-/// What is printed, and when it is enough.
+/// The output, and when it is enough.
 struct Print<W: Write> {
     out: W,
     form: Form,
-    /// What is no message is printed too.
+    /// An entry that is no message is printed too.
     events: bool,
     /// Messages from this seq on are not wanted.
     end: Option<End>,
@@ -158,7 +159,7 @@ impl<W: Write> Print<W> {
         counted || self.end.is_some_and(|end| end.other_than.is_none() && next >= end.next)
     }
 
-    fn on_event(&mut self, event: SubscriberEvent<'_>) -> Flow {
+    fn on_event(&mut self, event: SubscriberEvent<'_>) -> ControlFlow<()> {
         let told = match event {
             SubscriberEvent::Message(message) => self.on_message(&message),
             SubscriberEvent::Retract { from } => self.form.write_retract(&mut self.out, from),
@@ -186,7 +187,7 @@ impl<W: Write> Print<W> {
         };
         self.failed = told.err();
         let enough = self.failed.is_some() || self.is_done(0);
-        if enough { Flow::Stop } else { Flow::Continue }
+        if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn on_message(&mut self, message: &Message<'_>) -> Result<(), Failure> {

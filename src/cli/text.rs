@@ -72,8 +72,8 @@ impl Form {
         Ok(())
     }
 
-    /// Writes what the stream has beside messages (`--events`): a line for each seq that is none. What is no place of the
-    /// stream has no line.
+    /// Writes what the stream has beside messages (`--events`): a line for each seq that is none. An item
+    /// without a place in the stream has no line.
     pub fn write_event(self, out: &mut impl Write, event: &SubscriberEvent<'_>) -> io::Result<()> {
         let (word, seq, mut more) = match *event {
             SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name } => {

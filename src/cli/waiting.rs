@@ -1,7 +1,8 @@
 //! What a command says that waited in vain: who answers, as what, and what is needed.
 
 use crate::config::Config;
-use lockstep_client::{Endpoint, QueryClient};
+use lockstep_client::Endpoint;
+use lockstep_client::internal::QueryClient;
 use lockstep_core::engine::event::Role;
 use std::time::Duration;
 

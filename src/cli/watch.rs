@@ -13,7 +13,7 @@ use std::os::fd::AsFd;
 pub fn run(args: &WatchArgs) -> Result<u8, Failure> {
     let format = LogFormat::from_word(&args.log_format)
         .ok_or_else(|| Failure::new(USAGE, format!("no log format '{}'", args.log_format)))?;
-    log::start(&LogConfig { format, level: LogLevel::Info });
+    log::start(&LogConfig::new(format, LogLevel::Info));
     let own = |fd: std::os::fd::BorrowedFd<'_>| {
         fd.try_clone_to_owned().map_err(|error| IoError::new("take over what the sequencer handed on", error))
     };

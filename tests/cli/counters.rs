@@ -29,8 +29,8 @@ fn what_every_process_counts_is_told_by_group_with_unit_and_meaning_also_of_a_de
     assert!(counters.iter().all(|row| row["meaning"].as_str().is_some_and(|text| !text.is_empty())));
 
     let metrics = cluster.run(&["counters", "--prometheus", "--group", "engine"], b"").with_code(0).out;
-    assert!(metrics.contains("# TYPE lockstep_stamped counter\n"), "{metrics}");
-    assert!(metrics.contains("lockstep_stamped{process=\"replica-1\"} "), "{metrics}");
+    assert!(metrics.contains("# TYPE lockstep_stamped_total counter\n"), "{metrics}");
+    assert!(metrics.contains("lockstep_stamped_total{process=\"replica-1\"} "), "{metrics}");
     assert!(!metrics.contains("lockstep_udp_"), "{metrics}");
 }
 

@@ -56,8 +56,8 @@ fn a_leader_its_standbys_and_an_archiver_wake_no_more_often_than_their_leader_be
         let done = after.since(before);
         println!("node {id}: {done:?}");
         assert!(done.beats > 0, "node {id} hears and says no heartbeat: {done:?}");
-        // A datagram is followed by a turn that finds no more. A leader beats by itself, a standby looks once a beat
-        // whether it does; an archiver waits for nobody.
+        // A datagram is followed by a turn that finds no more. A leader beats by itself, a standby looks once
+        // a beat whether it does; an archiver waits for nobody.
         let own = if id == 9 { done.beats / 8 } else { 2 * done.beats };
         assert!(done.turns <= 2 * done.datagrams + own, "node {id} wakes without a cause: {done:?}");
     }

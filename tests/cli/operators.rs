@@ -190,7 +190,8 @@ fn a_command_that_nobody_answers_says_who_was_asked_and_ends_in_time() {
     }
 }
 
-/// A command waits for people and processes: it sleeps until they answer, and leaves the cores to those who work.
+/// A command waits for people and processes: it sleeps until they answer, and leaves the cores to those who
+/// work.
 #[test]
 fn what_waits_for_an_answer_sleeps_meanwhile() {
     let cluster = Cluster::new(2, "");

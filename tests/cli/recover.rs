@@ -4,6 +4,7 @@
 
 use crate::cluster::{Cluster, PATIENCE, Process, freeze, payloads, signal_all};
 use lockstep::config::Config;
+use lockstep::config::NodeConfig;
 use lockstep_node::journal_digest;
 use serde_json::Value;
 use std::fs;
@@ -52,8 +53,8 @@ fn copy(from: &Path, to: &Path) {
     fs::copy(from.join("superblock"), to.join("superblock")).expect("a copy");
 }
 
-/// What a power cut does to a machine: memory is gone, and what the device had not written: its segments are those that
-/// were kept.
+/// What a power cut does to a machine: memory is gone, and what the device had not written: its segments are
+/// those that were kept.
 fn cut_power(cluster: &Cluster, id: u32, kept: &str) {
     fs::remove_file(cluster.path(&format!("tail-{id}"))).expect("a tail");
     let (segments, kept) = (cluster.path(&format!("journal-{id}/segments")), cluster.path(kept));

@@ -1,4 +1,4 @@
-//! What is refused, or cannot be done: each with its message and its exit code.
+//! Commands that are refused, or cannot be done: each with its message and its exit code.
 
 use super::cluster::{Cluster, Outcome, Process, command, command_of, is_root, payloads, run};
 use std::fs;
@@ -187,8 +187,8 @@ fn an_interface_without_multicast_is_refused_with_the_command_that_mends_it() {
     refused.saying(&["quiet0", "no MULTICAST flag", "ip link set quiet0 multicast on"]);
 }
 
-/// The only replica of a cluster, which leads, on a disk of 3 MiB, with more handed in than that takes: what `publish` said.
-/// `None` where there can be no such disk.
+/// The only replica of a cluster, which leads, on a disk of 3 MiB, with more handed in than that takes: what
+/// `publish` said. `None` where there can be no such disk.
 pub fn on_a_full_disk() -> Option<(Cluster, Process, Outcome)> {
     let probe = "mkdir -p /tmp/lockstep-probe-$$\nmount -t tmpfs none /tmp/lockstep-probe-$$";
     let enough = Path::new("/proc/self/ns/mnt").exists();

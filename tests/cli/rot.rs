@@ -31,7 +31,7 @@ fn a_flipped_bit_in_a_sealed_segment_is_logged_counted_and_told_by_status() {
     replica.await_log("LS1104");
     let told = cluster.run(&["status"], b"").with_code(6).out;
     assert!(told.contains("1 stored segments are damaged"), "{told}");
-    // What is damaged is given to nobody, and a reader is told so.
+    // A damaged record is given to nobody, and a reader is told so.
     let refused = cluster.run(&["subscribe", "--from", "1", "--count", "3000", "--timeout", "20s"], b"");
     assert!(refused.code != Some(0) && refused.err.contains("damaged"), "{}", refused.err);
     assert_eq!(replicas.remove(0).terminate(), Some(0));

@@ -1,5 +1,5 @@
-//! Starts that fail, and ends that are asked for twice: whatever happens, a replica that stopped in order comes
-//! back, also after a reboot, and one that was killed comes back on its tail.
+//! Starts that fail, and ends that are asked for twice: whatever happens, a replica that stopped in order
+//! comes back, also after a reboot, and one that was killed comes back on its tail.
 
 #![allow(
     clippy::disallowed_methods,
@@ -22,7 +22,8 @@ fn kept(cluster: &Cluster, id: u32) -> BTreeMap<PathBuf, Vec<u8>> {
     let segments = fs::read_dir(journal.join("segments")).expect("a journal");
     let mut files: Vec<PathBuf> = segments.map(|entry| entry.expect("an entry").path()).collect();
     files.extend([journal.join("superblock"), cluster.path(&format!("tail-{id}"))]);
-    // Neither a spare nor what the device was tried with is part of what is judged: the next start removes both.
+    // Neither a spare nor what the device was tried with is part of what is judged: the next start removes
+    // both.
     let is_judged = |path: &PathBuf| path.file_name().is_none_or(|name| name != "spare" && name != "probe");
     files.retain(|path| path.exists() && is_judged(path));
     files.into_iter().map(|path| (path.clone(), fs::read(&path).expect("a file"))).collect()
@@ -42,7 +43,7 @@ fn attempt(cluster: &Cluster, prefix: &[&str], more: &[&str]) -> Outcome {
 /// One way in which a start fails.
 struct Fault {
     name: &'static str,
-    /// What is in front of the program.
+    /// The text in front of the program.
     prefix: Vec<String>,
     more: Vec<String>,
     /// What its words must have.

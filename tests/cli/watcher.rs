@@ -23,7 +23,7 @@ struct Ears {
 impl Ears {
     fn of(cluster: &Cluster) -> Self {
         let config = Config::load(Some(&cluster.config()), &[]).unwrap_or_else(|errors| panic!("{errors}"));
-        let udp = UdpSettings { joins: vec![Group::Control], unicast_port: 0, ..config.endpoint().udp };
+        let udp = UdpSettings { joins: vec![Group::Control], unicast_port: 0, ..config.udp() };
         Self { udp: Udp::open(udp).expect("a device"), cluster: config.cluster }
     }
 

@@ -1,6 +1,7 @@
 //! Channels: what feeds carry fits their datagrams.
 
 use super::{SHARED, accepted, changed, effective, env};
+use lockstep_client::Endpoint;
 use lockstep_gateway::gateway::users::Recipient;
 use lockstep_wire::{CHANNELS, GATEWAYS};
 use moldudp64::{Packer, Session};
@@ -19,7 +20,7 @@ fn a_channels_limit_is_what_a_feeds_datagram_takes_unless_it_or_the_stream_says_
             Some(takes),
             "mtu {mtu}"
         );
-        assert_eq!(config.endpoint().message_len_max_of.get(&(CHANNELS + 7)), Some(&takes));
+        assert_eq!(Endpoint::from_config(&config).message_len_max_for(CHANNELS + 7), takes);
     }
     let table =
         "[[channels]]\nid = 0\nmessage_len_max = 64\n[[channels]]\nid = 7\n[stream]\nmessage_len_max = 1000";

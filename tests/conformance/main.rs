@@ -1,6 +1,6 @@
-//! What the port [`Net`](lockstep_core::engine::ports::Net) promises, held by every transport alike: the kernel's UDP,
-//! groups by unicast, a card by AF_XDP, shared memory, the simulator's network, and one without any system call, which
-//! stands for those of others. `docs/PORTS.md` has the promises in words.
+//! What the port [`Net`](lockstep_core::engine::ports::Net) promises, held by every transport alike: the
+//! kernel's UDP, groups by unicast, a card by AF_XDP, shared memory, the simulator's network, and one without
+//! any system call, which stands for those of others. `docs/PORTS.md` has the promises in words.
 //!
 //! A transport takes part by an [`Ether`](promises::Ether), and by one line below.
 

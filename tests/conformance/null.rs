@@ -1,6 +1,6 @@
-//! A transport in the memory of one process, without any system call: what a port to somebody's library (DPDK,
-//! ef_vi) has to do, in its shortest form. A packet's buffer has one owner: the queue that it waits in, then the
-//! device that lends it, which gives it up at the next receive.
+//! A transport in the memory of one process, without any system call: what a port to somebody's library
+//! (DPDK, ef_vi) has to do, in its shortest form. A packet's buffer has one owner: the queue that it waits
+//! in, then the device that lends it, which gives it up at the next receive.
 
 use super::promises::{self, BUFFER_BYTES, LEN_MAX};
 use lockstep_core::engine::ports::{Burst, Group, Net};

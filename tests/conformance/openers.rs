@@ -87,8 +87,8 @@ impl Ether for Kernel {
     }
 }
 
-/// Groups by unicast, on the loopback. The file of each seat names those below it: what they are told goes there
-/// for ever, and to those above it by lease.
+/// Groups by unicast, on the loopback. The file of each seat names those below it: what they are told goes
+/// there for ever, and to those above it by lease.
 pub struct Copies {
     ports: Vec<u16>,
     stranger: UdpSocket,
@@ -249,7 +249,7 @@ impl Ether for Host {
     }
 }
 
-/// What is under way to a seat of the simulator's network.
+/// A packet on its way to a seat of the simulator's network.
 type Letters = VecDeque<(Option<Group>, SocketAddrV4, Vec<u8>)>;
 
 /// The simulator's devices, with nothing between them.

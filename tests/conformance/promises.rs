@@ -40,10 +40,11 @@ pub trait Ether {
     fn open(&mut self, seat: usize) -> Self::Net;
     /// Where a device is reached.
     fn address(&self, net: &Self::Net) -> SocketAddrV4;
-    /// Where senders have to be told who wants what: lets two devices turn until they know. Elsewhere nothing is to
-    /// be done, and what one wants holds at once.
+    /// Where senders have to be told who wants what: lets two devices turn until they know. Elsewhere nothing
+    /// is to be done, and what one wants holds at once.
     fn settle(&self, _one: &mut Self::Net, _other: &mut Self::Net) {}
-    /// What a device says that is to carry longer datagrams than the network does; none if it knows no such limit.
+    /// What a device says that is to carry longer datagrams than the network does; none if it knows no such
+    /// limit.
     fn refusal(&mut self, _datagram_len_max: usize) -> Option<String> {
         None
     }
@@ -109,8 +110,8 @@ fn hear<T>(count: usize, mut receive: impl FnMut() -> Vec<T>) -> Vec<T> {
     }
 }
 
-/// Hears so many datagrams of groups, each once, and returns their numbers in their order. What it sends itself may
-/// come back to a device: here only others speak.
+/// Hears so many datagrams of groups, each once, and returns their numbers in their order. What it sends
+/// itself may come back to a device: here only others speak.
 #[track_caller]
 fn heard(net: &mut impl Net, count: usize) -> Vec<u32> {
     let numbers = numbers(&hear(count, || groups(net)));
@@ -141,8 +142,8 @@ fn two<E: Ether>(ether: &mut E) -> (E::Net, E::Net) {
     (a, b)
 }
 
-/// Unicast to a neighbour that a network has to find first may be lost, and groups whose senders do not know yet who
-/// wants them.
+/// Unicast to a neighbour that a network has to find first may be lost, and groups whose senders do not know
+/// yet who wants them.
 fn meet<E: Ether>(ether: &E, one: &mut E::Net, other: &mut E::Net) {
     greet(ether, one, other);
     greet(ether, other, one);
@@ -206,8 +207,8 @@ pub fn a_network_that_does_not_carry_so_much_is_refused_by_name(ether: &mut impl
 
 pub fn bursts_of_several_strides_arrive_cut_where_they_were_cut<E: Ether>(ether: &mut E) {
     let (mut a, mut b) = two(ether);
-    // The last one of a burst may be shorter than its stride, an empty burst is none, and a stride may be wider than
-    // all that there is.
+    // The last one of a burst may be shorter than its stride, an empty burst is none, and a stride may be
+    // wider than all that there is.
     let lens: [&[usize]; 6] = [&[100; 5], &[LEN_MAX, LEN_MAX, 200], &[], &[64], &[900, 31], &[E::LEN_MIN; 9]];
     let mut next = 0;
     let bursts = lens.map(|lens| {

@@ -1,5 +1,5 @@
-//! Packets with something wrong in them, each drawn from a seed, beside a second reading of the specifications:
-//! what that forbids nobody takes, and what it allows everybody takes.
+//! Packets with something wrong in them, each drawn from a seed, beside a second reading of the
+//! specifications: what that forbids nobody takes, and what it allows everybody takes.
 //!
 //! The readers here are written for their shortness, over whole buffers, and share nothing with the codecs.
 

@@ -82,7 +82,7 @@ fn says(client: &mut Client, now: u64) -> Vec<Said> {
     all
 }
 
-/// Whom it asks, from where, and for how many.
+/// The asked server: from where, and for how many.
 fn asks(client: &mut Client, now: u64) -> Option<(u32, u64, u16)> {
     client.on_timer(now).map(|(server, bytes)| {
         let request = Request::decode(&bytes).expect("a good request");

@@ -1,4 +1,5 @@
-//! Who else is there under our name: a second process of our identity, an echo of the one before, another history.
+//! Other users of our name: a second process of our identity, an echo of the one before, another
+//! history.
 
 use super::log::{Log, written};
 use super::replica::{RING, decoded, leader, standby};
@@ -30,8 +31,8 @@ fn process(log: &Log, nonce: u64, born: Nanos) -> Node {
     node
 }
 
-/// Turns of two processes that hear each other and the same leader. `lost` says of a datagram between them by its number
-/// that it is lost. Returns which of the two have stopped.
+/// Turns of two processes that hear each other and the same leader. `lost` says of a datagram between them by
+/// its number that it is lost. Returns which of the two have stopped.
 fn meet(log: &mut Log, mut both: [Node; 2], lost: impl Fn(u32) -> bool) -> [bool; 2] {
     let mut said: [Vec<Vec<u8>>; 2] = [Vec::new(), Vec::new()];
     let mut count = 0;
@@ -144,8 +145,8 @@ fn newcomer(log: &Log) -> Node {
     standby(log, |limits| (limits.identity_probe_ns, limits.process_nonce) = (4_000_000, 0xbad))
 }
 
-/// The leader beats and replica 3 asks for a promise, until replica 2 votes. Returns how long that took. What it asks of
-/// its own identity is answered by `answer`.
+/// The leader beats and replica 3 asks for a promise, until replica 2 votes. Returns how long that took. What
+/// it asks of its own identity is answered by `answer`.
 fn wooed(
     log: &mut Log,
     node: &mut Node,
@@ -178,7 +179,8 @@ fn s12_a_process_that_begins_says_nothing_that_counts_before_it_has_looked() {
     assert!(!node.replica.core.is_stopped());
 }
 
-/// ALIVE-1: on a copy of a journal a second process says nothing that counts, though its clock is behind, and stops.
+/// ALIVE-1: on a copy of a journal a second process says nothing that counts, though its clock is behind, and
+/// stops.
 #[test]
 fn s12_a_second_process_on_a_copy_stops_before_it_has_voted_whatever_the_clocks_show() {
     for lost in 0..3 {
@@ -203,7 +205,8 @@ fn s12_a_second_process_on_a_copy_stops_before_it_has_voted_whatever_the_clocks_
     }
 }
 
-/// ALIVE-1: the leader of a newborn history looks as well, before it stamps: a copy of its journal would lead the same epoch.
+/// ALIVE-1: the leader of a newborn history looks as well, before it stamps: a copy of its journal would lead
+/// the same epoch.
 #[test]
 fn s12_of_two_processes_on_one_newborn_journal_one_leads() {
     let born = |nonce| {

@@ -1,4 +1,4 @@
-//! What is believed of others: how far a word may reach, and whose it must be.
+//! The bounds of what is believed of others: how far a word may reach, and whose it must be.
 
 use super::log::{Log, written};
 use super::replica::{leader, standby};
@@ -78,7 +78,7 @@ fn a_ballot_far_above_all_rounds_is_refused_named_once_and_uses_up_nothing() {
     assert_eq!(node.count(Counter::RoundsRefused), 100);
     let named = node.events().into_iter().filter(|event| matches!(event, ReplicaEvent::RoundRefused { .. }));
     assert_eq!(named.collect::<Vec<_>>(), [ReplicaEvent::RoundRefused { epoch: last, seen: 1 }]);
-    // Who is elected next needs no more rounds than it took steps.
+    // The next leader needs no more rounds than it took steps.
     let sent = node.hear(&[ballot(&log, Kind::Prepare, 3, epoch(JUMP_MAX + 2, 3))]);
     assert!(sent.iter().any(|(_, bytes)| bytes[5] == Kind::Promise as u8));
 }

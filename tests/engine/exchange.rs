@@ -5,8 +5,8 @@ use super::world::*;
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_wire::*;
 
-/// A standby whose own log has seqs 3 to 6 of epoch 1, and that has staged 4 and 5 of epoch 2 for epoch 3: of the
-/// log which it returns, and which goes on to seq 8.
+/// A standby whose own log has seqs 3 to 6 of epoch 1, and that has staged 4 and 5 of epoch 2 for epoch 3: of
+/// the log which it returns, and which goes on to seq 8.
 fn staging() -> (Node, Log) {
     let mut old = Log::begun(5);
     old.push_open("a", (1, [1, 1]), 1, 0);
@@ -89,7 +89,8 @@ fn s7_what_was_staged_of_a_log_that_never_came_to_be_is_forgotten() {
     assert_eq!(node.replica.tail().end(), log.end);
 }
 
-/// S6, seed 650122669: what waits beside a log is not in it, and a commit of that seq is none of what stands there.
+/// S6, seed 650122669: what waits beside a log is not in it, and a commit of that seq is none of what stands
+/// there.
 #[test]
 fn s6_a_process_that_starts_again_calls_nothing_committed_that_it_has_only_staged() {
     let (node, mut log) = staging();
@@ -112,8 +113,8 @@ fn s6_a_process_that_starts_again_calls_nothing_committed_that_it_has_only_stage
     assert_eq!((node.next(), node.replica.core.commit_next()), (9, 9));
 }
 
-/// S6, seed 652001590: a ring that keeps what is not committed fills up for good, where a later epoch is heard
-/// already and what the frames in the log say of the commit is passed over.
+/// S6, seed 652001590: a ring that keeps what is not committed fills up for good, where a later epoch is
+/// heard already and what the frames in the log say of the commit is passed over.
 #[test]
 fn s6_what_a_frame_calls_committed_is_so_once_it_is_in_the_log_though_a_later_epoch_is_followed() {
     let mut log = Log::begun(5);

@@ -448,7 +448,7 @@ fn s6_a_publisher_whose_log_is_contradicted_says_that_fates_are_unknown() {
     assert_eq!(writer.told(), [PublisherEvent::OutcomesUnknown]);
 }
 
-/// Who was away for longer than a round trip finds its time over and the answers in its socket.
+/// A publisher that was away for longer than a round trip finds its time over and the answers in its socket.
 #[test]
 fn a_publisher_that_was_away_reads_what_waits_before_it_sends_anything_again() {
     let mut log = Log::begun(3);

@@ -2,21 +2,14 @@
 //! comes back when the seeds change.
 
 use super::log::{Log, messages, open_submission, written};
-use super::publisher::connected;
-use super::subscriber::{Reader, Told};
 use super::world::*;
-use lockstep_core::engine::counters::Counters;
-use lockstep_core::engine::event::{Events, ReplicaEvent, Role};
-use lockstep_core::engine::publisher::PublisherEvent;
-use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, Start};
-use lockstep_core::engine::subscriber::Delivery;
-use lockstep_core::proto::election::Why;
+use lockstep_core::engine::event::{ReplicaEvent, Role};
 use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
 use lockstep_replica::journal::{SEGMENT_LEN_MIN, Settings, copy_behind, format, open};
 use lockstep_replica::replica::Recovered;
 use lockstep_sim::net::To;
+use lockstep_wire::LeaderLossReason;
 use lockstep_wire::*;
-use std::net::SocketAddrV4;
 
 const RING: usize = 256 << 10;
 const MS: Nanos = 1_000_000;
@@ -148,7 +141,7 @@ fn a_leader_that_can_hand_over_to_nobody_goes_on_stamping() {
     for (members, to) in [(1, None), (3, Some(identity(1)))] {
         let mut node = leader(members);
         let now = node.now;
-        assert!(!node.replica.core.start_handover(now, to), "{members} members, to {to:?}");
+        assert!(!node.replica.start_handover(now, to), "{members} members, to {to:?}");
         let next = node.next();
         node.hear(&[open_submission("a", [1, 1], 0)]);
         assert_eq!(node.next(), next + 1, "{members} members, to {to:?}");
@@ -197,8 +190,8 @@ fn s5_who_has_no_vote_yet_gets_from_a_candidate_the_entry_that_gives_it_one() {
     assert!(sent.iter().any(|(_, bytes)| bytes[5] == Kind::Promise as u8), "now it votes");
 }
 
-/// What lies below a start's table is only taken from who calls it committed. Whoever holds the start must be able
-/// to, also when it is started again and nobody else is left.
+/// What lies below a start's table is only taken from who calls it committed. A holder of the start must be
+/// able to, also when it is started again and nobody else is left.
 #[test]
 fn s10_an_epoch_start_tells_what_those_who_elected_its_leader_knew_to_be_committed() {
     let mut log = Log::begun(3);
@@ -265,7 +258,8 @@ fn s5_a_new_leader_takes_for_committed_what_one_of_the_promises_calls_so() {
     panic!("it does not lead");
 }
 
-/// All that is left is replica 3, and its log is of epoch 1: whatever a blank node asks, it answers from that.
+/// All that is left is replica 3, and its log is of epoch 1: whatever a blank node asks, it answers from
+/// that.
 fn ask_replica_3(node: &mut Node, log: &mut Log, mut sent: Vec<(To, Vec<u8>)>) {
     for _ in 0..200 {
         sent.extend(node.wait(5 * MS));
@@ -285,8 +279,8 @@ fn ask_replica_3(node: &mut Node, log: &mut Log, mut sent: Vec<(To, Vec<u8>)>) {
     }
 }
 
-/// Its log was gone with the power and had never been acknowledged; its promise was stored. Of three with one lost,
-/// nobody leads without its vote.
+/// Its log was gone with the power and had never been acknowledged; its promise was stored. Of three with one
+/// lost, nobody leads without its vote.
 #[test]
 fn s5_a_blank_node_that_promised_before_has_a_vote() {
     let mut tail = blank_tail(2, RING);
@@ -359,7 +353,7 @@ fn misses_deaf(node: &mut Node, log: &mut Log, over: u32) -> bool {
     }
     node.events()
         .iter()
-        .any(|event| matches!(event, ReplicaEvent::LeaderSuspected { why: Why::NoProgress, .. }))
+        .any(|event| matches!(event, ReplicaEvent::LeaderSuspected { why: LeaderLossReason::NoProgress, .. }))
 }
 
 #[test]
@@ -380,8 +374,8 @@ fn a_leader_that_refuses_those_over_their_share_is_not_missed_while_it_says_so()
     assert!(misses_deaf(&mut node, &mut log, 0), "it stamps nothing, for no reason that it says");
 }
 
-/// An epoch's start has room for sixteen that nobody committed. Leaders whose quorum has to catch up first must not
-/// use them up.
+/// An epoch's start has room for sixteen that nobody committed. Leaders whose quorum has to catch up first
+/// must not use them up.
 #[test]
 fn each_takeover_that_nobody_commits_gives_the_next_leader_twice_as_long() {
     let mut times = Vec::new();
@@ -413,8 +407,8 @@ fn each_takeover_that_nobody_commits_gives_the_next_leader_twice_as_long() {
     assert!(times.windows(2).skip(1).all(|pair| pair[1] > pair[0] * 3 / 2), "{times:?} ms");
 }
 
-/// What is uncommitted may be longer than the ring, where many takeovers or a full quorum's wait were in it. Started
-/// again it would stop again.
+/// The uncommitted part may be longer than the ring, where many takeovers or a full quorum's wait were in it.
+/// Started again it would stop again.
 #[test]
 fn a_log_whose_epoch_the_new_one_contains_is_kept_although_the_ring_has_lost_where_the_commit_is() {
     let mut log = Log::begun(5);
@@ -433,157 +427,11 @@ fn a_log_whose_epoch_the_new_one_contains_is_kept_although_the_ring_has_lost_whe
     let sent = node.hear(&log.frames[log.frames.len() - 1..]);
     assert_eq!(acks_in(&sent).last().map(Header::epoch), Some(epoch(2, 3)));
     assert_eq!((node.next(), node.replica.core.is_stopped()), (log.end.next, false));
-    // Whose log parts from ours where the ring has nothing any more, we cannot follow: that takes a new start.
+    // Whose log parts from ours where the ring has nothing any more, we cannot follow: that takes a new
+    // start.
     other.begin_with_rows(epoch(3, 1), &member_list(5), 1);
     node.hear(&other.frames[other.frames.len() - 1..]);
     assert!(node.replica.core.is_stopped());
-}
-
-/// Whom a receiver with so many repairers asks, one after the other, when nobody answers.
-fn asked(repairers: u32, prefer: SocketAddrV4, times: usize) -> Vec<SocketAddrV4> {
-    let mut log = Log::begun(3);
-    let (mut counters, mut events) = (Counters::default(), Events::default());
-    let limits = receiver_limits(Identity { replica: 2_000, incarnation: 5 }, repairers);
-    let mut receiver = Receiver::new(limits, Start::From(1));
-    receiver.check_history(&log.header(Kind::Heartbeat, identity(1))).unwrap();
-    receiver.on_frame(&FrameView::from_prefix(&log.frames[1]).unwrap(), None, &mut counters, &mut events);
-    log.push(&["x"]);
-    receiver.on_heartbeat(&log.header(Kind::Heartbeat, identity(1)), &mut counters, &mut events);
-    receiver.prefer = Some(prefer);
-    let mut out = [0; NACK_LEN_MAX];
-    let mut ask = |step: u64| {
-        receiver.poll_nack(step * 10 * MS, &mut 0, &mut out, &mut counters, &mut events).map(|(_, to)| to)
-    };
-    (1..1_000).filter_map(&mut ask).take(times).collect()
-}
-
-#[test]
-fn a_preferred_repairer_that_is_dead_keeps_none_of_the_others_from_being_asked() {
-    for repairers in 1..=6 {
-        let asked = asked(repairers, address(9), 4 * repairers as usize);
-        for number in 1..=repairers {
-            assert!(asked.contains(&address(number)), "{number} of {repairers} is never asked: {asked:?}");
-        }
-    }
-}
-
-#[test]
-fn a_subscription_is_abandoned_although_one_repairer_is_dead() {
-    let mut log = Log::begun(3);
-    let mut reader = Reader::new(Delivery::Stamped, Start::From(1));
-    reader.hear(&log.frames[1].clone());
-    reader.repair(log.repair(0, 2, 3));
-    log.push(&["gone"]);
-    reader.hear(&log.heartbeat());
-    for _ in 0..200 {
-        reader.wait(5 * MS);
-        for request in reader.requests() {
-            let from = u32::from(request.to.ip().octets()[3]);
-            if from != 3 {
-                reader.repair(log.answer(from, request.token, RepairReject::TooOld, 50));
-            }
-        }
-    }
-    assert_eq!(reader.told.last(), Some(&Told::Abandoned(3, 50)));
-}
-
-#[test]
-fn a_publisher_is_told_that_it_is_lost_although_one_repairer_is_dead() {
-    let mut log = Log::begun(3);
-    let (mut publisher, mut events) = connected(&mut log);
-    log.push(&["gone"]);
-    publisher.net_mut().groups.push_back(log.heartbeat());
-    for step in 1..400 {
-        publisher.poll(step * 5 * MS, 1, 9, |event| events.push(event));
-        for request in requests_in(&sent(publisher.net_mut())) {
-            let from = u32::from(request.to.ip().octets()[3]);
-            if from != 3 {
-                let answer = log.answer(from, request.token, RepairReject::TooOld, 40);
-                publisher.net_mut().unicast.push_back((answer, Some(request.to)));
-            }
-        }
-    }
-    assert_eq!(events, [PublisherEvent::OutcomesUnknown]);
-}
-
-#[test]
-fn a_reader_from_a_seq_hears_nothing_below_it_when_a_takeover_goes_back_further() {
-    for delivery in [Delivery::Stamped, Delivery::Committed] {
-        let mut log = Log::begun(3);
-        let mut next = log.clone();
-        let lost = log.push(&["a", "b", "c"]);
-        let mut reader = Reader::new(delivery, Start::From(5));
-        reader.hear(&log.frames[1].clone());
-        reader.hear(&lost);
-        reader.hear(&next.begin(epoch(2, 2), &member_list(3)));
-        for text in ["below", "first"] {
-            reader.hear(&next.push(&[text]));
-        }
-        next.commit_next = next.end.next;
-        reader.hear(&next.heartbeat());
-        let retracts: Vec<_> = reader.told.iter().filter(|told| matches!(told, Told::Retract(_))).collect();
-        let expected: &[&Told] = if delivery == Delivery::Stamped { &[&Told::Retract(5)] } else { &[] };
-        assert_eq!(retracts, expected, "{delivery:?}");
-        assert_eq!(reader.stream(), [(5, "first".to_string())], "{delivery:?}");
-    }
-}
-
-/// A replica that is cut off goes on telling what was: nobody may depend on it alone.
-#[test]
-fn a_publisher_whose_open_comes_to_nothing_looks_its_name_up_at_another_replica() {
-    let mut log = Log::begun(3);
-    let (mut publisher, mut events) = connected(&mut log);
-    publisher.core.open("orders", [1, 1]);
-    let mut asked = Vec::new();
-    for step in 2..40 {
-        publisher.poll(step * MS, 1, 9, |event| events.push(event));
-        for (to, bytes) in sent(publisher.net_mut()) {
-            let (To::Unicast(to), Ok(Datagram::Query(_, question, _))) =
-                (to, Datagram::decode(&bytes, CLUSTER))
-            else {
-                continue;
-            };
-            asked.push(to);
-            let from = identity(u32::from(to.ip().octets()[3]));
-            let mut body: QueryReplyBody = bytemuck::Zeroable::zeroed();
-            (body.token, body.topic) = (question.token, QueryKind::Publisher as u32);
-            let header = Header { commit_next: log.end.next, ..log.header(Kind::QueryReply, from) };
-            let reply = written(|out| write_reply(out, header, body));
-            publisher.net_mut().unicast.push_back((reply, Some(to)));
-        }
-    }
-    assert!(asked.len() >= 3, "it opens, in vain, and looks again: {asked:?}");
-    for number in 1..=3 {
-        assert!(asked[..3].contains(&address(number)), "{asked:?}");
-    }
-}
-
-/// By S3 the log of who acknowledges is the leader's as far as it says: that is as good as its beat.
-#[test]
-fn a_live_reader_that_hears_no_leader_begins_where_the_furthest_of_some_acks_says_that_the_log_ends() {
-    let mut log = Log::begun(3);
-    let chain = |log: &Log| log.end.chain;
-    let mut reader = Reader::new(Delivery::Stamped, Start::Live);
-    reader.hear(&log.ack_with(2, log.end.next, |header, _| header.chain = 1));
-    assert_eq!(reader.subscriber.core.deliver_next(), 0, "nothing of an epoch whose start is not held (S10)");
-    reader.hear(&log.frames[1].clone());
-    let (behind, behind_at) = (log.end.next, chain(&log));
-    let unheard = log.push(&["before"]);
-    (0..64).for_each(|_| reader.hear(&log.clone().ack(2, 3)));
-    assert_eq!(reader.subscriber.core.deliver_next(), 0, "below its sender's end an ack carries no chain");
-    let (end, at) = (log.end.next, chain(&log));
-    reader.hear(&log.ack_with(2, end, |header, _| header.chain = at));
-    for _ in 0..14 {
-        reader.hear(&log.ack_with(3, behind, |header, _| header.chain = behind_at));
-        assert_eq!(reader.subscriber.core.deliver_next(), 0, "who lags is not taken at once");
-    }
-    reader.hear(&log.ack_with(3, behind, |header, _| header.chain = behind_at));
-    assert_eq!(reader.subscriber.core.deliver_next(), end);
-    reader.hear(&unheard);
-    let frame = log.push(&["after"]);
-    reader.hear(&frame);
-    assert_eq!(reader.messages(), ["after"]);
-    assert_eq!(reader.subscriber.core.commit_next(), 1, "who votes there, only a leader has told so far");
 }
 
 /// Polls for `ms`, and hears an ack of `next` each time.

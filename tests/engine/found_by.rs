@@ -1,5 +1,5 @@
-//! The stories and the tests of the engines prove themselves: with each of these rules broken on purpose, one of them
-//! fails.
+//! The stories and the tests of the engines prove themselves: with each of these rules broken on purpose, one
+//! of them fails.
 //!
 //! `RUSTFLAGS="--cfg lockstep_planted" cargo test --test engine --test proof -- planted`
 
@@ -34,7 +34,8 @@ fn every_planted_bug_breaks_its_story() {
     planted::each_is_found(Some("scripts::each_story_of_the_rules_goes_as_it_is_written"), FOUND);
 }
 
-/// Each mutation that a test of the engines finds, and the test; explorer and simulator find it late or not at all.
+/// Each mutation that a test of the engines finds, and the test; explorer and simulator find it late or not
+/// at all.
 const HELD: &[(Mutation, &str)] = &[
     (Mutation::OpenFrameKept, "found::s8_what_a_deposed_leader_had_in_its_open_frame_is_forgotten_with_it"),
     (

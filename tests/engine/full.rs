@@ -1,5 +1,5 @@
-//! Journals without room, for long: whoever stores nothing blames nobody else for it, asks for nothing, and goes on by
-//! itself; and however many takeovers nobody committed, the next one can.
+//! Journals without room, for long: whoever stores nothing blames nobody else for it, asks for nothing, and
+//! goes on by itself; and however many takeovers nobody committed, the next one can.
 
 use super::log::{Log, messages, written};
 use super::replica::decoded;
@@ -136,8 +136,8 @@ fn who_has_no_room_votes_and_asks_for_nothing_until_it_has() {
     assert!(kinds(&asked).contains(&(Kind::PreVote as u8)), "it has room, and nobody leads");
 }
 
-/// Each repair would be dropped for want of room and asked for again, at the pace of the network, for as long as the disk is
-/// full.
+/// Each repair would be dropped for want of room and asked for again, at the pace of the network, for as long
+/// as the disk is full.
 #[test]
 fn nack_1_who_has_no_room_asks_for_no_repair_until_it_has() {
     let (mut node, mut log) = full_standby();
@@ -168,8 +168,8 @@ fn nack_1_who_has_no_room_asks_for_no_repair_until_it_has() {
     assert_eq!(node.next(), log.end.next, "and stores what it is given");
 }
 
-/// A log of as many takeovers behind the first epoch that nobody committed, all by replica 1; each start lists as many
-/// of the epochs before it as there is room for.
+/// A log of as many takeovers behind the first epoch that nobody committed, all by replica 1; each start
+/// lists as many of the epochs before it as there is room for.
 fn long_row(takeovers: u32) -> Log {
     let mut log = Log::begun(3);
     let members = member_list(3);
@@ -251,8 +251,8 @@ fn s10_who_lacks_more_than_a_start_lists_takes_it_from_who_has_that_log() {
     assert_eq!(node.count(Counter::FramesUnowned), 1);
 }
 
-/// A majority of the disks was full while one leader followed the other: there is room again, and only one replica
-/// has the log of all of them.
+/// A majority of the disks was full while one leader followed the other: there is room again, and only one
+/// replica has the log of all of them.
 #[test]
 fn after_forty_takeovers_without_a_commit_any_healed_majority_goes_on() {
     for away in [2, 3] {

@@ -1,30 +1,26 @@
-//! A history is founded on what is left of another one: who goes on in it, who is told that it lost something, and
-//! who stops (LINEAGE-1, LINEAGE-2, S12).
+//! A history is founded on what is left of another one: who goes on in it, who is told that it lost
+//! something, and who stops (LINEAGE-1, LINEAGE-2, S12).
 
 use super::log::{Log, written};
 use super::subscriber::{Reader, Told};
 use super::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
-use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::receiver::{Start, UNLED_NS};
 use lockstep_core::engine::replay::ReplayLimits;
 use lockstep_core::engine::subscriber::Delivery;
-use lockstep_core::proto::commit::Durability;
-use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::log::LogEnd;
-use lockstep_core::proto::window::Window;
 use lockstep_replica::journal::memory::MemoryTail;
-use lockstep_replica::journal::{Founding, Tail, TailLabel};
-use lockstep_replica::replica::{ReplicaEngine, ReplicaLimits};
+use lockstep_replica::journal::{Tail, TailLabel};
+use lockstep_replica::replica::ReplicaLimits;
 use lockstep_wire::*;
 
-const RING: usize = 256 << 10;
-const MS: Nanos = 1_000_000;
-const LATER: u64 = 0xb2;
+pub const RING: usize = 256 << 10;
+pub const MS: Nanos = 1_000_000;
+pub const LATER: u64 = 0xb2;
 
 /// Replica `number` under the incarnation that `recover` draws for it.
-fn founder(number: u32) -> Identity {
+pub fn founder(number: u32) -> Identity {
     Identity { replica: number, incarnation: 0x900 + number }
 }
 
@@ -42,7 +38,8 @@ fn reader(delivery: Delivery) -> (Log, Reader) {
     (log, reader)
 }
 
-/// Time passes in which `reader` asks, and is answered out of `log` by a replica that knows all of it to be committed.
+/// Time passes in which `reader` asks, and is answered out of `log` by a replica that knows all of it to be
+/// committed.
 fn answer(reader: &mut Reader, log: &Log, rounds: usize) {
     for _ in 0..rounds {
         reader.wait(MS);
@@ -127,8 +124,8 @@ fn lineage_2_a_reader_that_was_told_more_than_the_new_history_has_is_told_how_mu
 
 #[test]
 fn lineage_2_a_reader_of_another_log_than_the_founded_one_is_no_part_of_it() {
-    // The founder holds another log than what was committed. Its table does not tell, as it begins behind that; and its
-    // frames end where the reader's do, or elsewhere.
+    // The founder holds another log than what was committed. Its table does not tell, as it begins behind
+    // that; and its frames end where the reader's do, or elsewhere.
     for texts in [&["x", "y"][..], &["x, y"]] {
         let (mut log, mut reader) = reader(Delivery::Committed);
         reader.hear(&log.ack(2, 5));
@@ -216,7 +213,8 @@ fn lineage_1_frames_of_a_former_history_count_where_a_giver_of_the_present_one_g
     reader.hear(later.frames.last().unwrap());
     assert_eq!(reader.subscriber.core.history(), LATER, "the first that is heard");
     answer(&mut reader, &later, 0);
-    // What lies above the founding, in the words of whoever was left behind; and what lies below it, in the same words.
+    // What lies above the founding, in the words of whoever was left behind; and what lies below it, in the
+    // same words.
     reader.hear(&later.at(4));
     reader.repair(log.repair(3, 3, 5));
     reader.repair(log.repair(2, 3, 5));
@@ -362,7 +360,7 @@ fn a_whole_replay_through_two_foundings_tells_of_both() {
 // ------------------------------------------------------------------------ replicas
 
 /// A tail of `identity` that holds these frames.
-fn tail_of(identity: Identity, frames: &[Vec<u8>]) -> Tail<MemoryTail> {
+pub fn tail_of(identity: Identity, frames: &[Vec<u8>]) -> Tail<MemoryTail> {
     let label = TailLabel {
         cluster: CLUSTER,
         identity,
@@ -377,7 +375,7 @@ fn tail_of(identity: Identity, frames: &[Vec<u8>]) -> Tail<MemoryTail> {
     tail
 }
 
-fn limits(identity: Identity) -> ReplicaLimits {
+pub fn limits(identity: Identity) -> ReplicaLimits {
     let mut limits = replica_limits(identity.replica, 3);
     limits.receiver.me = identity;
     limits
@@ -540,7 +538,7 @@ fn s9_acks_and_promises_of_the_former_history_count_for_nothing_in_the_later_one
         alone.wait(MS);
     }
     let led = alone.replica.tail().end().epoch;
-    // Whoever was left behind asks for promises high above everything.
+    // A member that was left behind asks for promises high above everything.
     let ballot = Epoch::new(led.round() + 500, identity(3));
     let body = BallotBody { process_nonce: 3, ballot: ballot.0, about: 0 };
     alone.hear(&[written(|out| write_ballot(out, log.header(Kind::Prepare, identity(3)), body))]);
@@ -549,111 +547,3 @@ fn s9_acks_and_promises_of_the_former_history_count_for_nothing_in_the_later_one
 }
 
 // ------------------------------------------------------------------------ a whole cluster
-
-/// The log that a replica holds.
-fn frames_of(replica: &ReplicaEngine<TestPorts>) -> Vec<Vec<u8>> {
-    let tail = replica.tail();
-    let spans = std::iter::successors(tail.find(1), |span| tail.after(*span));
-    spans.map(|span| tail.frame(span).unwrap().bytes.to_vec()).collect()
-}
-
-/// All replicas are lost. A history is founded on what replica `number` holds, without its last `less` frames, and a
-/// blank replica takes each other's place. Returns where it was founded.
-fn recover(cluster: &mut Cluster, number: u32, less: usize) -> Seq {
-    let mut frames = frames_of(&cluster.replicas[number as usize - 1]);
-    frames.truncate(frames.len() - less);
-    let last = FrameView::from_prefix(frames.last().unwrap()).unwrap();
-    let end = LogEnd {
-        next: last.header.next_seq(),
-        epoch: last.header.epoch(),
-        chain: last.chain_after(),
-        timestamp: last.header.timestamp,
-    };
-    let member = MemberBody::full(founder(number), address(number));
-    let founding = Founding {
-        cluster: CLUSTER,
-        history: LATER,
-        ancestor: &Lineage::of(HISTORY),
-        end,
-        epochs: &[EpochBase { epoch: end.epoch.0, base: 2 }],
-        promised: end.epoch,
-        member,
-        window: Window { entries: 1_000, bytes: 100_000 },
-        durability: Durability::Process,
-        wall: 0,
-    };
-    frames.push(founding.frame().unwrap());
-    for other in 1..=cluster.replicas.len() as u32 {
-        let held: &[Vec<u8>] = if other == number { &frames } else { &[] };
-        let replica = start(tail_of(founder(other), held), limits(founder(other))).unwrap();
-        cluster.replicas[other as usize - 1] = replica;
-    }
-    end.next
-}
-
-#[test]
-fn a_cluster_that_lost_its_quorum_goes_on_in_a_new_history_and_every_message_stands_in_it_once() {
-    let mut cluster = Cluster::new(3, |_| {});
-    let publisher = cluster.add_publisher(|_| {});
-    let id = cluster.open(publisher, "orders", [1, 1]);
-    cluster.publishers[publisher].publish(id, &["a", "b", "c"]);
-    assert!(cluster.run_until(|cluster| cluster.publishers[0].publisher.core.is_drained()));
-    // Stamped by the leader, heard by nobody who is left.
-    cluster.lost = |from, to, _| from == 1 && matches!(to, 2 | 3);
-    cluster.publishers[publisher].publish(id, &["d", "e"]);
-    cluster.run(20);
-    cluster.lost = |_, _, _| false;
-    let founded = recover(&mut cluster, 2, 0);
-    assert!(
-        cluster.run_until(|cluster| cluster.publishers[0].publisher.core.is_drained()),
-        "{:?}",
-        cluster.publishers[0].events
-    );
-    let events = &cluster.publishers[publisher].events;
-    assert!(events.contains(&PublisherEvent::Founded { history: LATER, seq: founded }), "{events:?}");
-    let unstamped = |event: &&PublisherEvent| matches!(event, PublisherEvent::Unstamped { .. });
-    assert_eq!(events.iter().filter(unstamped).count(), 2, "what was lost is known to be");
-    let numbers: Vec<_> =
-        cluster.publishers[publisher].committed().iter().map(|(number, _)| *number).collect();
-    assert_eq!(numbers, [1, 2, 3, 4, 5]);
-    // The others have learnt everything, and have no vote yet.
-    let caught_up = cluster.run_until(|cluster| {
-        let end = cluster.replicas[1].tail().end();
-        cluster.replicas.iter().all(|replica| replica.tail().end() == end)
-    });
-    assert!(caught_up);
-    assert_eq!(cluster.replicas[0].role(), Role::Learner);
-    let texts: Vec<String> = frames_of(&cluster.replicas[0])
-        .iter()
-        .flat_map(|bytes| {
-            let frame = FrameView::from_prefix(bytes).unwrap();
-            let messages = frame.entries().filter(|entry| entry.kind() == EntryKind::Message);
-            messages.map(|entry| String::from_utf8(entry.payload.to_vec()).unwrap()).collect::<Vec<_>>()
-        })
-        .collect();
-    assert_eq!(texts, ["a", "b", "c", "d", "e"]);
-}
-
-#[test]
-fn a_publisher_that_was_told_of_a_commit_that_is_lost_is_told_so_and_learns_what_is_left_of_it() {
-    let mut cluster = Cluster::new(3, |_| {});
-    let publisher = cluster.add_publisher(|_| {});
-    let id = cluster.open(publisher, "orders", [1, 1]);
-    for text in ["a", "b", "c"] {
-        cluster.publishers[publisher].publish(id, &[text]);
-        assert!(cluster.run_until(|cluster| cluster.publishers[0].publisher.core.is_drained()));
-    }
-    let have = cluster.replicas[1].tail().end().next;
-    let founded = recover(&mut cluster, 2, 2);
-    let lost = cluster
-        .run_until(|cluster| cluster.publishers[0].events.last() == Some(&PublisherEvent::OutcomesUnknown));
-    let events = &cluster.publishers[publisher].events;
-    assert!(lost, "{events:?}");
-    let told = PublisherEvent::HistoryLost { history: LATER, next: founded, have };
-    assert_eq!(events[events.len() - 2], told);
-    // Whoever opens the name anew is told that two of the three are gone.
-    let again = cluster.add_publisher(|_| {});
-    assert_eq!(cluster.open(again, "orders", [2, 2]), id);
-    let opened = PublisherEvent::Opened { ticket: 0, publisher: id, publisher_seq: 2, last: 1 };
-    assert!(cluster.publishers[again].events.contains(&opened), "{:?}", cluster.publishers[again].events);
-}

@@ -12,8 +12,8 @@ const BEAT_NS: Nanos = 500_000;
 /// The ladder behind the last datagram, a stop's look.
 const FEW: u64 = 8;
 
-/// Calls the node whenever it wants to be called, for `lasting`, and lets it hear what `hears` says at each beat.
-/// Returns how often it woke by itself.
+/// Calls the node whenever it wants to be called, for `lasting`, and lets it hear what `hears` says at each
+/// beat. Returns how often it woke by itself.
 fn wakes(node: &mut Node, lasting: Nanos, mut hears: impl FnMut() -> Vec<Vec<u8>>) -> u64 {
     node.poll();
     let (begun, mut beat_at, mut wakes) = (node.now, node.now, 0);
@@ -38,7 +38,7 @@ fn wakes(node: &mut Node, lasting: Nanos, mut hears: impl FnMut() -> Vec<Vec<u8>
     wakes
 }
 
-/// What is heard before `due`.
+/// The datagrams that are received before `due`.
 fn hears_at(
     beat_at: &mut Nanos,
     due: Nanos,

@@ -4,11 +4,10 @@ use super::world::*;
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::publisher::{PublishError, PublisherEvent};
 use lockstep_core::engine::receiver::Start;
-use lockstep_core::engine::subscriber::{
-    Delivery, Flow, SubscriberEngine, SubscriberEvent, SubscriberLimits,
-};
+use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
 use lockstep_sim::net::SimNet;
 use lockstep_wire::*;
+use std::ops::ControlFlow;
 
 const A: [u64; 2] = [1, 1];
 const B: [u64; 2] = [2, 2];
@@ -57,12 +56,12 @@ fn read(cluster: &Cluster, delivery: Delivery) -> Vec<(Seq, PublisherSeq, Vec<u8
             if let SubscriberEvent::Message(message) = event {
                 told.push((message.seq, message.publisher_seq, message.payload.to_vec()));
             }
-            Flow::Continue
+            ControlFlow::Continue(())
         });
     }
     reader.poll(1_000_000_000, 1_000, |event| {
         assert!(!matches!(event, SubscriberEvent::Message(_)), "told late: {event:?}");
-        Flow::Continue
+        ControlFlow::Continue(())
     });
     // A start of an epoch is told of as such and as a membership.
     seqs.dedup();

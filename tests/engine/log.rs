@@ -90,8 +90,8 @@ impl Log {
         bytes
     }
 
-    /// A change of the membership after that of `after`: `member` joins or leaves, and `members` are listed from
-    /// then on. Returns its frame.
+    /// A change of the membership after that of `after`: `member` joins or leaves, and `members` are listed
+    /// from then on. Returns its frame.
     pub fn push_change(
         &mut self,
         after: Seq,

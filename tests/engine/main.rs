@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod abandoned;
 mod ahead;
 mod alive;
 mod bounds;
@@ -29,9 +30,11 @@ mod publisher;
 mod readers;
 mod receiver;
 mod redundancy;
+mod refounded;
 mod repair;
 mod replayed;
 mod replica;
+mod roles;
 mod scripts;
 mod shipped;
 mod store;

@@ -387,8 +387,8 @@ fn member_2_one_of_two_that_left_tells_a_candidate_that_its_removal_is_committed
     assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
 }
 
-/// Seed 656278571: whoever was left of two was stopped before anything was stamped behind the removal of the other,
-/// did not know any more that it was committed, and asked the one that had left for ever.
+/// Seed 656278571: whoever was left of two was stopped before anything was stamped behind the removal of the
+/// other, did not know any more that it was committed, and asked the one that had left for ever.
 #[test]
 fn member_2_the_one_that_is_left_of_two_leads_alone_after_a_restart() {
     let (mut cluster, id) = cluster(2, 0);
@@ -456,6 +456,28 @@ fn member_2_the_word_is_good_again_after_the_survivor_stopped_behind_the_removal
     }
     assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
     assert!(publish(&mut cluster, id, &["d"]), "{}", describe(&cluster));
+}
+
+/// The vote of a survivor counts from the turn in which its promise has reached the device: it wins in the
+/// first look of that turn, and the second look forgot the operator's word. Then it led two members alone,
+/// and committed nothing.
+#[test]
+fn member_2_a_survivor_removes_the_dead_however_long_its_device_takes_to_store_the_promise() {
+    let mut cluster = Cluster::new(2, |limits| limits.durability = Durability::Power);
+    cluster.add_publisher(|_| {});
+    let id = cluster.open(0, "gateway", [1, 1]);
+    cluster.dead = vec![1];
+    cluster.run(20_000);
+    cluster.flushing = false;
+    let promised = cluster.replicas[1].tail().promised();
+    assert_eq!(order(&mut cluster, 2, QueryKind::DeclareDead, Some(identity(1))), Ok(()));
+    let is_candidate = |cluster: &Cluster| cluster.replicas[1].tail().promised() > promised;
+    assert!(cluster.run_until(is_candidate), "{}", describe(&cluster));
+    cluster.run(20);
+    cluster.flushing = true;
+    assert!(cluster.run_until(|cluster| leader(cluster) == Some(2)), "{}", describe(&cluster));
+    assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
+    assert_eq!(status(&mut cluster, 2).2.len(), 1, "the dead one is no member any more");
 }
 
 /// The kind of the entry at `seq` in the log of replica `number`.

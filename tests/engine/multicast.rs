@@ -52,12 +52,12 @@ fn publish(cluster: &mut Cluster, id: PublisherId, count: usize) {
 /// Whether no group leads from one node to the other, and which replicas lack somebody by it.
 type Way = (fn(u32, u32) -> bool, [bool; 3]);
 
-/// MCAST-1: whichever way the groups fail, everybody who is deaf says so within a second, nothing is suspected,
-/// nobody else leads, and what is published is committed and stored everywhere.
+/// MCAST-1: whichever way the groups fail, everybody who is deaf says so within a second, nothing is
+/// suspected, nobody else leads, and what is published is committed and stored everywhere.
 #[test]
 fn mcast_1_when_only_multicast_dies_it_is_named_nobody_is_replaced_and_the_stream_goes_on() {
-    // Everything, what the replicas send to each other, what the leader sends, what it hears, what one standby
-    // hears.
+    // Everything, what the replicas send to each other, what the leader sends, what it hears, what one
+    // standby hears.
     let ways: [Way; 5] = [
         (|_, _| true, [true, true, true]),
         (|from, to| from < 100 && to < 100, [true, true, true]),
@@ -121,8 +121,8 @@ fn mcast_1_a_wedged_leader_does_not_answer_and_is_replaced() {
     assert!(cluster.run_until(replaced));
 }
 
-/// A publisher hears everything, and no group leads from it to the leader: nobody can tell it, for whoever is not
-/// heard looks like one who says nothing.
+/// A publisher hears everything, and no group leads from it to the leader: nobody can tell it, for whoever is
+/// not heard looks like one who says nothing.
 #[test]
 fn a_publisher_whose_group_alone_is_dead_reaches_the_leader_by_unicast() {
     let (mut cluster, id) = cluster();
@@ -137,7 +137,8 @@ fn a_publisher_whose_group_alone_is_dead_reaches_the_leader_by_unicast() {
     assert!(cluster.now < began + 200_000_000, "{} ns", cluster.now - began);
 }
 
-/// A publisher that no group brings the leader works by unicast, and says so: its groups, or its interface, are wrong.
+/// A publisher that no group brings the leader works by unicast, and says so: its groups, or its interface,
+/// are wrong.
 #[test]
 fn a_publisher_whose_groups_bring_nobody_tells_so_and_tells_when_they_do() {
     let (mut cluster, id) = cluster();
@@ -159,8 +160,8 @@ fn a_publisher_whose_groups_bring_nobody_tells_so_and_tells_when_they_do() {
     assert_eq!(told(&cluster), [true, false]);
 }
 
-/// A leader whose `timing.beat` is a second is heard once a second: a reader that knows that asks nobody for it, takes no
-/// journal instead, and calls no group lost.
+/// A leader whose `timing.beat` is a second is heard once a second: a reader that knows that asks nobody for
+/// it, takes no journal instead, and calls no group lost.
 #[test]
 fn mcast_1_beats_that_are_seldom_by_configuration_are_no_silence() {
     let mut log = Log::begun(3);

@@ -1,6 +1,9 @@
 //! One name, opened more than once on one handle: the newer process is the same one.
 
+use super::log::{Log, messages, open_submission, submission};
+use super::replica::{decoded, leader, texts};
 use super::world::*;
+use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_replica::replica::ReplicaLimits;
 use lockstep_wire::*;
@@ -65,7 +68,8 @@ fn s8_a_second_open_that_a_takeover_takes_back_leaves_the_first_one_as_it_was() 
     assert_eq!(taken, Ok(2), "the first one is open again");
     let committed = cluster.run_until(|cluster| cluster.publishers[0].committed().len() == 2);
     assert!(committed, "{:?}", cluster.publishers[0].events);
-    // At last it gets there: the first one is told which of its messages are in the stream, and the second one goes on.
+    // At last it gets there: the first one is told which of its messages are in the stream, and the second
+    // one goes on.
     cluster.lost = |_, _, _| false;
     await_event(&mut cluster, PublisherEvent::Fenced { publisher: id, publisher_seq: 3 });
     await_event(&mut cluster, PublisherEvent::Opened { ticket: 1, publisher: id, publisher_seq: 3, last: 2 });
@@ -92,4 +96,51 @@ fn s8_an_open_under_a_ticket_that_has_ended_leaves_the_one_that_is_open_as_it_is
     await_event(&mut cluster, PublisherEvent::Fenced { publisher: id, publisher_seq: 2 });
     let opened = PublisherEvent::Opened { ticket: 0, publisher: id, publisher_seq: 2, last: 1 };
     await_event(&mut cluster, opened);
+}
+
+/// It was sent under the former open, and comes behind a later one of the same name.
+#[test]
+fn s8_a_close_of_a_former_incarnation_ends_nothing() {
+    let mut node = leader(3, |_| {});
+    node.hear(&[open_submission("a", [4, 4], 0), messages(1, 1, 3)]);
+    let close = submission(&[(EntryKind::Close, 1, 3, 1, b"")]);
+    node.hear(&[open_submission("a", [5, 5], 1)]);
+    let next = node.next();
+    node.hear(&[close]);
+    assert_eq!((node.next(), node.count(Counter::SubmissionsFenced)), (next, 1));
+    let order = submission(&[(EntryKind::Message, 1, 3, 2, b"of the later one")]);
+    assert_eq!(texts(&node.hear(&[order])), ["of the later one"]);
+}
+
+#[test]
+fn s8_a_question_is_answered_by_what_is_committed_and_a_closed_name_is_nobodys() {
+    let mut node = leader(3, |_| {});
+    let mut log = Log::begun(3);
+    let question = || {
+        super::log::written(|out| {
+            let header = Header { cluster: CLUSTER, history: HISTORY, ..Header::new(Kind::Query) };
+            write_query(out, header, 8, QueryKind::Publisher, "a")
+        })
+    };
+    let told = |node: &mut Node| {
+        let sent = node.ask(9, question());
+        let replies: Vec<_> = decoded(&sent)
+            .into_iter()
+            .filter_map(
+                |datagram| if let Datagram::QueryReply(_, body) = datagram { Some(body) } else { None },
+            )
+            .collect();
+        assert_eq!((replies.len(), replies[0].token), (1, 8));
+        (replies[0].publisher, replies[0].incarnation, replies[0].publisher_seq, replies[0].nonce)
+    };
+    node.hear(&[log.ack(2, 3), open_submission("a", [4, 4], 0)]);
+    assert_eq!(told(&mut node), (0, 0, 0, [0, 0]), "its open is not committed");
+    node.hear(&[log.ack(2, 4), messages(1, 1, 4)]);
+    assert_eq!(told(&mut node), (1, 1, 0, [4, 4]));
+    node.hear(&[log.ack(2, 7)]);
+    assert_eq!(told(&mut node), (1, 1, 3, [4, 4]));
+    node.hear(&[submission(&[(EntryKind::Close, 1, 4, 1, b"")])]);
+    assert_eq!(told(&mut node), (1, 1, 3, [4, 4]));
+    node.hear(&[log.ack(2, 8)]);
+    assert_eq!(told(&mut node), (1, 1, 4, [0, 0]));
 }

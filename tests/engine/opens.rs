@@ -1,4 +1,5 @@
-//! The table of publishers: who finds no room in it, what is told of it, and in whose configuration its size stands.
+//! The table of publishers: who finds no room in it, what is told of it, and in whose configuration its size
+//! stands.
 
 use super::log::{Log, open_submission, written};
 use super::replica::{leader, standby};
@@ -85,7 +86,7 @@ fn room_comes_with_a_leader_that_takes_more_names_and_no_configuration_unmakes_w
     assert_eq!(try_open(&mut cluster, "ccc"), Err(2));
     // A rolling restart with a larger table: replica 2 has it already.
     let now = cluster.now;
-    assert!(cluster.replicas[0].core.start_handover(now, Some(identity(2))));
+    assert!(cluster.replicas[0].start_handover(now, Some(identity(2))));
     assert!(cluster.run_until(|cluster| cluster.replicas[1].role() == Role::Leader));
     for (name, id) in [("ccc", 3), ("dddd", 4), ("eeeee", 5)] {
         assert_eq!(try_open(&mut cluster, name), Ok(id));

@@ -1,4 +1,5 @@
-//! An application in several copies: whatever starts late, dies and begins again, each output is stamped once.
+//! An application in several copies: whatever starts late, dies and begins again, each output is stamped
+//! once.
 
 use super::world::*;
 use lockstep_core::engine::outputs::{Divergence, Outputs, OutputsEnd};
@@ -44,7 +45,7 @@ impl Told {
     }
 }
 
-/// What is committed, messages in parts joined.
+/// The committed messages, those in parts joined.
 fn committed(cluster: &Cluster) -> Vec<Told> {
     let replica = &cluster.replicas[0];
     let (tail, mut told, mut span) = (replica.tail(), Vec::new(), replica.tail().find(1));

@@ -164,7 +164,8 @@ fn s10_late_frames_of_a_lower_epoch_are_not_used() {
 }
 
 /// S10: evidence of a higher epoch without its start.
-/// Seed 620234808: a blank replica asked one that had lost its commit, and it alone, for the first entry, for ever.
+/// Seed 620234808: a blank replica asked one that had lost its commit, and it alone, for the first entry, for
+/// ever.
 #[test]
 fn s10_a_repairer_whose_frames_may_not_be_used_is_followed_by_the_next_one() {
     let mut log = Log::begun(3);
@@ -225,7 +226,8 @@ fn s10_words_of_an_election_are_no_news() {
     assert_eq!(reader.subscriber.core.epoch(), epoch(1, 1));
 }
 
-/// S10: below the table only what a repairer calls committed is taken, or gives from a log that ends in this epoch.
+/// S10: below the table only what a repairer calls committed is taken, or gives from a log that ends in this
+/// epoch.
 #[test]
 fn s10_what_lies_below_the_new_table_is_forgotten_and_taken_from_who_has_that_log() {
     let (mut log, mut reader) = begun(Delivery::Stamped);
@@ -500,7 +502,7 @@ impl Half {
         self.receiver.learn_start(&frame, &mut self.counters, &mut self.events);
     }
 
-    /// Whom it asks now, if it asks.
+    /// The repairer that it asks now, if it asks.
     fn asks(&mut self, now: Nanos) -> Option<std::net::SocketAddrV4> {
         let mut out = [0; NACK_LEN_MAX];
         let Self { receiver, counters, events } = self;
@@ -543,13 +545,15 @@ fn s10_a_replica_cuts_its_own_log_and_keeps_only_what_follows_it() {
     let mut next = log.clone();
     let lost = [log.push(&["lost"]), log.push(&["lost"])];
     for bytes in [&kept, &lost[0]] {
-        let Placement::Next(end) = half.hear(bytes) else { panic!("it follows") };
-        half.receiver.pass(end);
+        let Placement::Next(next) = half.hear(bytes) else { panic!("it follows") };
+        let end = *next.end();
+        half.receiver.accept(next, &mut half.counters);
         half.receiver.on_stored(&end);
     }
     // This one waits for room in the journal.
-    let Placement::Next(end) = half.hear(&lost[1]) else { panic!("it follows") };
-    assert!(half.receiver.buffer(&FrameView::from_prefix(&lost[1]).unwrap(), end, &mut half.counters));
+    let Placement::Next(last) = half.hear(&lost[1]) else { panic!("it follows") };
+    let frame = FrameView::from_prefix(&lost[1]).unwrap();
+    assert!(half.receiver.buffer(last, &frame, &mut half.counters));
     let cut = next.end;
     next.begin(epoch(2, 2), &member_list(3));
     let behind = next.push(&["of epoch 2"]);
@@ -561,9 +565,8 @@ fn s10_a_replica_cuts_its_own_log_and_keeps_only_what_follows_it() {
     assert_eq!((half.receiver.end(), half.receiver.has_ready()), (Some(cut), false));
     assert_eq!(half.hear(&third), Placement::Stored);
     assert_eq!(half.hear(&behind), Placement::Stored);
-    let Placement::Next(end) = half.hear(&next.at(4)) else { panic!("it follows") };
-    half.receiver.pass(end);
-    half.receiver.extend(&mut half.counters);
+    let Placement::Next(first) = half.hear(&next.at(4)) else { panic!("it follows") };
+    half.receiver.accept(first, &mut half.counters);
     assert_eq!(half.receiver.end(), Some(next.end), "with all that was kept");
 }
 

@@ -159,7 +159,8 @@ fn a_lost_tail_shows_at_the_next_heartbeat() {
     assert_eq!(reader.messages(), ["lost"]);
 }
 
-/// An ack may come sooner than the leader's copy; but what comes behind that, or says that it has left, does not.
+/// An ack may come sooner than the leader's copy; but what comes behind that, or says that it has left, does
+/// not.
 #[test]
 fn by_unicast_what_only_an_ack_tells_of_may_be_late_until_the_leader_says_that_it_has_left() {
     const APART_NS: Nanos = 10 * GUARD_NS;
@@ -241,7 +242,8 @@ fn a_reader_gives_up_when_each_repairer_has_said_that_it_is_too_old() {
     assert_eq!(reader.messages(), Vec::<&str>::new());
 }
 
-/// The refused range began earlier: what has come of it meanwhile was too old, and what is missing still is not.
+/// The refused range began earlier: what has come of it meanwhile was too old, and what is missing still is
+/// not.
 #[test]
 fn a_reader_goes_on_while_what_it_misses_is_not_below_what_a_repairer_holds() {
     for oldest in [4, 3] {
@@ -402,9 +404,9 @@ fn s10_nothing_of_a_new_epoch_is_used_before_its_start_is_held() {
     assert_eq!(reader.messages(), ["of epoch 2"]);
 }
 
-/// Seed 655595288: the only node that had the new epoch's start was gone. Whoever else had heard of it asked for that
-/// start alone from then on, also a learner whose own addition lay in what it missed of the epoch before, and whose
-/// vote was needed.
+/// Seed 655595288: the only node that had the new epoch's start was gone. Every other node that had heard of
+/// it asked for that start alone from then on, also a learner whose own addition lay in what it missed of the
+/// epoch before, and whose vote was needed.
 #[test]
 fn a_start_that_nobody_gives_keeps_a_reader_from_nothing_of_the_epoch_that_it_follows() {
     let mut log = Log::begun(3);

@@ -81,7 +81,7 @@ fn who_leads_no_more_says_nothing_of_redundancy() {
     cluster.dead.clear();
     cluster.run(1_000);
     let now = cluster.now;
-    assert!(cluster.replicas[0].core.start_handover(now, Some(identity(2))));
+    assert!(cluster.replicas[0].start_handover(now, Some(identity(2))));
     assert!(cluster.run_until(|cluster| cluster.replicas[1].role() == Role::Leader));
     assert!(!cluster.replicas[0].core.conditions.holds(Condition::RedundancyLost));
     cluster.run(100_000);

@@ -10,7 +10,7 @@ use lockstep_core::proto::requesters::BudgetLimits;
 use lockstep_sim::net::To;
 use lockstep_wire::*;
 
-/// Readers `who` ask for these ranges, all in one batch. What is sent in eight turns.
+/// Readers `who` ask for these ranges, all in one batch. The datagrams that are sent in eight turns.
 fn ask_together(
     node: &mut Node,
     who: impl Iterator<Item = u32>,
@@ -19,7 +19,7 @@ fn ask_together(
     hear_together(node, who.map(|reader| (reader, nack(epoch(1, 1), HISTORY, 5, ranges))))
 }
 
-/// These requests wait in the socket, by who sent them. What is sent in eight turns.
+/// These requests wait in the socket, by who sent them. The datagrams that are sent in eight turns.
 fn hear_together(node: &mut Node, requests: impl Iterator<Item = (u32, Vec<u8>)>) -> Vec<(To, Vec<u8>)> {
     for (from, request) in requests {
         node.replica.net_mut().unicast.push_back((request, Some(address(from))));
@@ -159,8 +159,8 @@ fn nack_of_member(member: u32, token: u64, ranges: &[(Seq, Seq)]) -> Vec<u8> {
     super::log::written(|out| write_nack(out, header, token, &ranges))
 }
 
-/// REPAIR-7: without it, a network with no multicast at all brought a busy leader a queue of requests that took
-/// longer to answer than to ask again, and it heard nobody for seconds.
+/// REPAIR-7: without it, a network with no multicast at all brought a busy leader a queue of requests that
+/// took longer to answer than to ask again, and it heard nobody for seconds.
 #[test]
 fn repair_7_the_requests_that_a_member_repeated_while_we_stalled_are_answered_once_for_the_newest() {
     let mut node = leader_with(BudgetLimits::default());

@@ -241,7 +241,7 @@ fn a_blank_replica_stores_what_is_replayed_waits_for_room_and_follows() {
     assert_eq!(replica.tail().end(), log.end);
 }
 
-/// What is repaired meanwhile, and who leads meanwhile, changes nothing of what every ring has lost.
+/// Repairs and takeovers meanwhile change nothing of what every ring has lost.
 #[test]
 fn a_journal_is_asked_for_what_the_rings_have_lost_although_repairs_of_the_rest_go_on_and_one_is_silent() {
     let mut log = Log::begun(3);
@@ -320,8 +320,8 @@ fn a_replica_that_stands_still_at_the_end_of_its_source_asks_the_next_one() {
     );
 }
 
-/// S2: what is committed is in the log of every epoch that may follow. Who promised and lies behind every ring would
-/// wait for a leader, and perhaps none comes to be without it.
+/// S2: what is committed is in the log of every epoch that may follow. A node that promised and lies behind
+/// every ring would wait for a leader, and perhaps none comes to be without it.
 #[test]
 fn s2_a_replica_stores_what_is_committed_below_its_promise_and_acknowledges_nothing_of_it() {
     let mut log = Log::begun(3);

@@ -1,6 +1,6 @@
-//! The rules as stories: each file of `tests/testdata/rules` drives replicas, a publisher and readers step by step, and
-//! holds what is seen after each step. `REWRITE=1 cargo test --test engine scripts` writes what is seen into the files;
-//! `git diff` then shows what a change of the code changes.
+//! The rules as stories: each file of `tests/testdata/rules` drives replicas, a publisher and readers step by
+//! step, and holds what is seen after each step. `REWRITE=1 cargo test --test engine scripts` writes what is
+//! seen into the files; `git diff` then shows what a change of the code changes.
 //!
 //! ```text
 //!   cluster members=3        so many replicas, of which replica 1 leads (names=N: their table takes so many publishers;
@@ -49,7 +49,7 @@ use datadriven::{TestCase, walk};
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::publisher::{PublisherEvent, PublisherLimits};
 use lockstep_core::engine::receiver::Start;
-use lockstep_core::engine::subscriber::{Delivery, Flow, SubscriberEngine, SubscriberLimits};
+use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberLimits};
 use lockstep_core::proto::commit::Durability;
 use lockstep_replica::journal::Tail;
 use lockstep_replica::journal::memory::MemoryTail;
@@ -58,6 +58,7 @@ use lockstep_sim::net::{SimNet, To};
 use lockstep_wire::*;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 use words::{datagram_words, epoch_words, heard_words, kind, told_words, words};
 
 const MEMBERS_MAX: u32 = 5;
@@ -381,7 +382,7 @@ impl Stage {
                 if let Some(words) = owned(&event).and_then(|heard| heard_words(&heard, reading.delivery)) {
                     writeln!(out, "{name}: {words}").expect("room");
                 }
-                Flow::Continue
+                ControlFlow::Continue(())
             });
             said.push((name.clone(), sent(reading.subscriber.net_mut())));
         }

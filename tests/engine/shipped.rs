@@ -5,7 +5,7 @@ use crate::log::Log;
 use crate::world::*;
 use lockstep_core::engine::event::Role;
 use lockstep_core::proto::commit::{Commit, Durability};
-use lockstep_core::proto::election::{Election, ElectionLimits, ElectionStep, Promise, Why};
+use lockstep_core::proto::election::{Election, ElectionLimits, ElectionStep, Promise};
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::membership::{Electorate, Membership, PendingChange, judge_change};
 use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
@@ -129,7 +129,7 @@ fn a_leader_that_stops_by_itself_is_followed_before_anybody_would_have_missed_it
     cluster.publishers[0].publish(id, &["a"]);
     committed(&mut cluster, 1);
     let begun = cluster.now;
-    cluster.replicas[0].core.start_drain(begun);
+    cluster.replicas[0].start_drain(begun);
     assert!(cluster.run_until(|cluster| leaders(cluster).iter().any(|number| *number != 1)));
     let timeout_ns = replica_limits(1, 3).failure_detector.timeout_ns;
     assert!(cluster.now - begun < timeout_ns, "{} ns, the timeout is {timeout_ns}", cluster.now - begun);
@@ -192,7 +192,7 @@ fn nothing_is_acknowledged_before_it_is_where_the_ack_says_that_it_is() {
 
 fn candidate() -> (Election, Epoch) {
     let mut election = Election::new(ElectionLimits::default(), identity(2));
-    election.on_missed(0, Why::Down, 0);
+    election.on_missed(0, LeaderLossReason::Down, 0);
     let members = Membership::collect(member_list(3), 1);
     assert!(election.poll(0, epoch(4, 1), &members, 0, true).is_some());
     let ballot = election.ballot().expect("it asks");

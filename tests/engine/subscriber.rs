@@ -6,11 +6,10 @@ use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::replay::ReplayStep;
-use lockstep_core::engine::subscriber::{
-    Delivery, Flow, SubscriberEngine, SubscriberEvent, SubscriberLimits,
-};
+use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
 use lockstep_sim::net::SimNet;
 use lockstep_wire::*;
+use std::ops::ControlFlow;
 
 /// An event, owned.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -111,10 +110,10 @@ impl Reader {
     pub fn poll(&mut self) {
         let Self { subscriber, told, limit, stop_at, now, sent: requests } = self;
         subscriber.poll(*now, *limit, |event| {
-            let Some(event) = owned(&event) else { return Flow::Continue };
+            let Some(event) = owned(&event) else { return ControlFlow::Continue(()) };
             let stops = matches!((&event, *stop_at), (Told::Message(_, text), Some(stop)) if text == stop);
             told.push(event);
-            if stops { Flow::Stop } else { Flow::Continue }
+            if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         subscriber.core.invariants();
         requests.extend(requests_in(&sent(subscriber.net_mut())));
@@ -125,11 +124,11 @@ impl Reader {
         let Self { subscriber, told, now, .. } = self;
         subscriber.core.on_replay(*now, bytes, |event| {
             told.extend(owned(&event));
-            Flow::Continue
+            ControlFlow::Continue(())
         })
     }
 
-    /// What is to be done with the connection to a journal.
+    /// The next step of the connection to a journal.
     pub fn step(&mut self) -> Option<ReplayStep> {
         self.poll();
         self.subscriber.core.poll_replay(self.now)
@@ -384,7 +383,7 @@ fn times_of_messages_are_those_of_their_stamps() {
         if let SubscriberEvent::Message(message) = event {
             times.push(message.timestamp);
         }
-        Flow::Continue
+        ControlFlow::Continue(())
     });
     assert_eq!(times, [5_000]);
 }

@@ -5,8 +5,8 @@ use crate::replica::standby;
 use crate::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
-use lockstep_core::proto::election::Why;
 use lockstep_core::proto::window::Window;
+use lockstep_wire::LeaderLossReason;
 use lockstep_wire::*;
 
 /// A cluster of three with one open publisher.
@@ -127,7 +127,8 @@ fn a_leader_that_is_stalled_before_each_of_its_turns_stamps_all_the_same() {
     assert_eq!(leader(&cluster), Some(1));
 }
 
-/// A leader under a flood was stalled, put aside what waited until nothing more would, and forgot the first of it.
+/// A leader under a flood was stalled, put aside what waited until nothing more would, and forgot the first
+/// of it.
 #[test]
 fn a_leader_that_is_stalled_in_a_flood_speaks_again_and_has_lost_nothing() {
     let mut cluster = Cluster::new(1, |limits| limits.window = Window { entries: 10_000, bytes: 1 << 20 });
@@ -227,7 +228,7 @@ fn who_was_cut_off_misses_the_next_leader_no_later_than_the_one_before() {
         cluster.run(20_000);
         assert_eq!(cluster.replicas[old as usize - 1].role(), Role::Standby, "{}", describe(&cluster));
         cluster.lost = |_, _, _| false;
-        // What is heard of the new epoch first is one of its frames.
+        // The first datagram of the new epoch is one of its frames.
         cluster.publishers[0].publish(id, &["a"]);
         let follows = |cluster: &Cluster| {
             let end = cluster.replicas[0].tail().end();
@@ -256,7 +257,7 @@ fn a_leader_that_stops_is_missed_only_by_those_who_follow_the_epoch_that_it_led(
     assert_eq!(stops(epoch(3, 1)), None, "so does the one that is followed here");
     assert_eq!(
         stops(epoch(2, 3)),
-        Some(ReplicaEvent::LeaderSuspected { epoch: epoch(2, 3), why: Why::StepDown })
+        Some(ReplicaEvent::LeaderSuspected { epoch: epoch(2, 3), why: LeaderLossReason::StepDown })
     );
 }
 
@@ -289,10 +290,10 @@ fn a_leader_that_has_handed_over_misses_nothing_of_what_it_stamped() {
         describe(&cluster)
     );
     let before = leader(&cluster).expect("somebody leads");
-    let core = &mut cluster.replicas[before as usize - 1].core;
-    while core.events.pop().is_some() {}
+    let replica = &mut cluster.replicas[before as usize - 1];
+    while replica.core.events.pop().is_some() {}
     let now = cluster.now;
-    assert!(core.start_handover(now, None));
+    assert!(replica.start_handover(now, None));
     let after = 5 - before;
     assert!(cluster.run_until(|cluster| leader(cluster) != Some(before)), "{}", describe(&cluster));
     // Its successor takes its time.

@@ -162,8 +162,8 @@ fn what_the_leader_misses_is_sent_again_at_once_and_nothing_else_is() {
     assert!(send(&mut window, 2_021, &mut number, 9).is_empty(), "it was just sent");
 }
 
-/// A leader that is stalled for some milliseconds has everything, and stamps it when it goes on. It was sent all of
-/// it again, by each publisher, and was busy with that.
+/// A leader that is stalled for some milliseconds has everything, and stamps it when it goes on. It was sent
+/// all of it again, by each publisher, and was busy with that.
 #[test]
 fn what_a_stalled_leader_may_have_is_sent_again_a_few_at_a_time_more_where_that_helps_and_less_where_not() {
     let mut window = in_flight(256, 256, 1_024);

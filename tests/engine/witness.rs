@@ -227,7 +227,8 @@ fn a_takeover_waits_for_who_stored_what_the_witnesss_ring_has_lost_and_says_so()
     assert!(from < oldest, "{from} {oldest}");
     assert_eq!((witness, holder), (identity(WITNESS), identity(1)));
 
-    // Who stored it is back, and nothing was lost. (Its ring is as short: in this test there are no segments.)
+    // The replica that stored it is back, and nothing was lost. (Its ring is as short: in this test there are
+    // no segments.)
     cluster.dead.clear();
     assert!(cluster.run_until(|cluster| leader(cluster) == Some(1)), "{}", describe(&cluster));
     publish(&mut cluster, id, 1);

@@ -38,8 +38,8 @@ impl Drop for Capture {
 }
 
 impl Capture {
-    /// Captures what these ports (of `tcp` or `udp`) of the loopback interface say, to be read by this dissector;
-    /// `None` where that cannot be, which is said.
+    /// Captures what these ports (of `tcp` or `udp`) of the loopback interface say, to be read by this
+    /// dissector; `None` where that cannot be, which is said.
     pub fn start(file: &Path, transport: &str, dissector: &str, ports: &[u16]) -> Option<Self> {
         let skip = |why: &str| println!("SKIPPED: a capture on the loopback interface needs {why}");
         if !is_root() {

@@ -12,7 +12,8 @@ const INSTALL_S: u32 = 50;
 const BUILD_S: u32 = 400;
 /// Written when all of a client is there: half an installation is made anew.
 const WHOLE: &str = "whole";
-/// Tests run side by side; each client is installed once, and what cannot be had is tried once: its name, and why.
+/// Tests run side by side; each client is installed once, and what cannot be had is tried once: its name, and
+/// why.
 static REFUSED: Mutex<Vec<(&str, String)>> = Mutex::new(Vec::new());
 
 /// A client that is installed.
@@ -99,7 +100,8 @@ fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop").join(name)
 }
 
-/// The program of `mold_client.rs`, around the crate `moldudp`; `None` where that cannot be had, which is said.
+/// The program of `mold_client.rs`, around the crate `moldudp`; `None` where that cannot be had, which is
+/// said.
 pub fn mold_client() -> Option<PathBuf> {
     let cargo = |seconds, args: &[&str], folder: &Path| {
         let args = [args, &["--quiet", "--target-dir", "target"]].concat();

@@ -1,4 +1,5 @@
-//! What tshark's own dissector of MoldUDP64 reads in a capture, beside what our codec reads in the same bytes.
+//! What tshark's own dissector of MoldUDP64 reads in a capture, beside what our codec reads in the same
+//! bytes.
 
 use crate::capture::Captured;
 use moldudp64::packet::{COUNT_END, Downstream, Request};

@@ -1,22 +1,25 @@
-//! One receiver of a feed with the client of the crate `moldudp` (crates.io, Unlicense): see tests/interop.rs for
-//! what it must do.
+//! One receiver of a feed with the client of the crate `moldudp` (crates.io, Unlicense): see tests/interop.rs
+//! for what it must do.
 //!
 //! usage: mold_client GROUP:PORT REQUESTS SESSION
 //!
-//! Receives SESSION from its first message to its end, and asks REQUESTS for what is missing. Prints what it has, a
-//! line for each message, in order, and how often it had to ask a second time.
+//! Receives SESSION from its first message to its end, and asks REQUESTS for what is missing. Prints what it
+//! has, a line for each message, in order, and how often it had to ask a second time.
 //!
 //! What this client does in its own way:
 //!
-//! * It hands datagrams over as they come, those of the feed and answers alike: their order, and each message once, is
-//!   left to whoever uses it. So here messages are kept by number.
-//! * It asks for a gap once, when it sees it. If the request or its answer is lost, or the answer has fewer messages
-//!   than it asked for, as answers may, it does not ask again. So here it is told to, by the queue that it has for it.
-//! * A session is ten bytes: `20261121` with its blanks. Those of other sessions are not dropped, as its documentation
-//!   has it: it goes along with whatever it sees, and a session that is no UTF-8 ends its thread by a panic.
-//! * It counts on from any datagram: a late one sets it back, and it asks again for what it has; the end of a session
-//!   (65,535 in the place of the count) sets it that far ahead, and it sees no gap any more.
-//! * A gap of 65,535 and more it asks for by that same number, which is no count. Our server reads it as one less.
+//! * It hands datagrams over as they come, those of the feed and answers alike: their order, and each message
+//!   once, is left to whoever uses it. So here messages are kept by number.
+//! * It asks for a gap once, when it sees it. If the request or its answer is lost, or the answer has fewer
+//!   messages than it asked for, as answers may, it does not ask again. So here it is told to, by the queue
+//!   that it has for it.
+//! * A session is ten bytes: `20261121` with its blanks. Those of other sessions are not dropped, as its
+//!   documentation has it: it goes along with whatever it sees, and a session that is no UTF-8 ends its
+//!   thread by a panic.
+//! * It counts on from any datagram: a late one sets it back, and it asks again for what it has; the end of a
+//!   session (65,535 in the place of the count) sets it that far ahead, and it sees no gap any more.
+//! * A gap of 65,535 and more it asks for by that same number, which is no count. Our server reads it as one
+//!   less.
 //! * Of what its user does not take in time, 1,024 datagrams wait, and the rest is dropped.
 
 use moldudp::{MoldUDP64, Packet, PacketKind, RetransmissionPacket, RetransmissionRequest};

@@ -161,7 +161,8 @@ fn devices_of_one_host_hear_each_other_once_and_those_without_memory_not_at_all(
         memory,
     };
     let open = |memory| Device::open(settings(memory)).unwrap_or_else(|error| panic!("{error}"));
-    // Who is opened last knows the others from the start; the one before it learns of it, and misses nothing.
+    // The process opened last knows the others from the start; the one before it learns of it, and misses
+    // nothing.
     let (mut deaf, mut a, mut b) =
         (open(MemorySharing::Off), open(MemorySharing::Beside), open(MemorySharing::Beside));
     assert_eq!(b.send_group(Group::Data, &single(b"once")), 1);

@@ -1,5 +1,5 @@
-//! What the owner of a card hands on to the other processes of its host: by its ring alone, and on a veth pair
-//! with real programs, where every datagram of the far end really crosses the wire.
+//! What the owner of a card hands on to the other processes of its host: by its ring alone, and on a veth
+//! pair with real programs, where every datagram of the far end really crosses the wire.
 
 use crate::beside::{Noted, groups};
 use crate::xdp::{KINDS, Pair, SAID_AT_ONCE, Speaker, UNICAST_PORT, all};
@@ -123,7 +123,7 @@ fn all_processes_of_a_host_hear_a_card_that_one_of_them_owns_and_hear_on_when_th
         assert_eq!([far.ask("send 1 30 100"), far.ask("hear 30")], ["30".to_owned(), all(30)]);
         assert_eq!(near[0].ask("hear 0"), all(0));
         assert_eq!([1, 2].map(|index: usize| near[index].ask("hear 30")), [all(30), all(30)]);
-        // What is said here is heard here by memory, there by the wire, each once.
+        // A message sent here is heard here by memory, there by the wire, each once.
         for speaker in 0..near.len() {
             assert_eq!(near[speaker].ask("send 2 20 90"), "20");
             assert_eq!(far.ask("hear 20"), all(20));

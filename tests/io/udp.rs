@@ -85,8 +85,8 @@ fn a_burst_arrives_split_and_whole_whether_it_travels_cut_or_uncut() {
             let after = receiver.counts();
             let full = |counts: &UdpCounts| counts.group_receives - counts.empty_receives;
             if gso && gro {
-                // 46 datagrams of 1416 bytes fill a message: three messages and two singles at most, of which a socket
-                // that was empty asks for the first one alone.
+                // 46 datagrams of 1416 bytes fill a message: three messages and two singles at most, of which
+                // a socket that was empty asks for the first one alone.
                 assert!(full(&after) - full(&before) <= 2);
             }
             assert_eq!(after.bytes_in - before.bytes_in, bytes.len() as u64 + 9);

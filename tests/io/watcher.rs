@@ -240,7 +240,8 @@ fn every_end_of_the_stamping_thread_is_announced_and_then_the_watcher_is_gone() 
         let mut victim = Victim::start();
         victim.signal(signal);
         if signal == "SEGV" {
-            // The first one only takes away std's handler, which looks for a stack's end; two at once are one.
+            // The first one only takes away std's handler, which looks for a stack's end; two at once are
+            // one.
             let process = victim.child.id();
             wait_for("the victim's end", || {
                 let _ = Command::new("kill").args(["-s", signal, &process.to_string()]).status();
@@ -279,7 +280,7 @@ fn what_is_left_of_the_dead_steps_back_once_its_death_is_announced() {
     // Its stamping thread ends; the rest of it lives on, as one does whose memory is torn down.
     victim.tell("return");
     assert_announced(&mut victim, "return");
-    // Who was further back already may not be brought forward.
+    // A deadline that was further back already may not be brought forward.
     assert_eq!(niceness(process), before.max(10));
     victim.end();
 }

@@ -1,9 +1,10 @@
-//! Two lines under real nodes: what one line loses, or the loss of a whole one, reaches nobody but its counters.
+//! Two lines under real nodes: what one line loses, or the loss of a whole one, reaches nobody but its
+//! counters.
 
 use super::support::Cluster;
 use lockstep::config::Config;
 use lockstep_client::{
-    Delivery, Endpoint, Flow, Publisher, PublisherEvent, Start, StreamDigest, Subscriber, SubscriberEvent,
+    Delivery, Publisher, PublisherEvent, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
 use lockstep_core::engine::counters::Counter;
 use lockstep_io::counters::CountersReader;
@@ -11,6 +12,7 @@ use lockstep_io::device::MemorySharing;
 use lockstep_node::{EVENT_KINDS, Node, NodeSettings, journal_digest};
 use lockstep_process::events::Recorder;
 use std::collections::BTreeMap;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -65,7 +67,7 @@ pub(super) fn run_in(cluster: &Cluster, memory: MemorySharing, messages: u64, at
                 node.run(stop, recorder).unwrap_or_else(|error| panic!("{error}"));
             });
         }
-        let endpoint = Endpoint { memory, ..cluster.endpoint() };
+        let endpoint = cluster.endpoint().with_memory(memory);
         let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1)).unwrap();
         let mut publisher = Publisher::connect(&endpoint).unwrap();
         let orders =
@@ -84,7 +86,7 @@ pub(super) fn run_in(cluster: &Cluster, memory: MemorySharing, messages: u64, at
                 if let SubscriberEvent::Message(message) = event {
                     digest.add(&message);
                 }
-                Flow::Continue
+                ControlFlow::Continue(())
             });
             std::thread::yield_now();
         }
@@ -127,7 +129,7 @@ fn the_loss_of_a_whole_line_is_an_alarm_and_nothing_else() {
     assert!(outcome.log.contains("line 2 brings nothing, and the other does"), "{}", outcome.log);
 }
 
-/// What is lost on both is repaired, what is lost on one is not missed.
+/// A datagram lost on both is repaired, what is lost on one is not missed.
 #[test]
 fn what_both_lines_lose_is_repaired_and_nothing_is_delivered_twice() {
     let outcome = run("[rehearse]\nloss = \"20%\"\nduplication = \"2%\"\n", 5_000, Duration::ZERO);

@@ -9,12 +9,12 @@ use std::time::Duration;
 fn nodes_and_clients_of_one_host_work_by_memory_and_next_to_nothing_comes_by_the_network() {
     let cluster = Cluster::new(3, &format!("{SETTINGS}[network]\nshm = true\n"));
     assert_eq!(
-        (cluster.node(1).memory, cluster.endpoint().memory),
+        (cluster.node(1).memory, cluster.endpoint().device(&[]).memory),
         (MemorySharing::Beside, MemorySharing::Beside)
     );
     let outcome = run_in(&cluster, MemorySharing::Beside, 5_000, Duration::ZERO);
     let (by_memory, by_network) = (outcome.sum("shm_datagrams_in"), outcome.sum("udp_datagrams_in"));
-    // What is for a process that has come within the last milliseconds goes by the network still.
+    // A datagram for a process that has come within the last milliseconds goes by the network still.
     assert!(by_memory > 100 && by_network < by_memory / 10, "{by_memory} and {by_network}: {}", outcome.log);
     assert_eq!((outcome.sum("shm_broken_rings"), outcome.sum("shm_refused_members")), (0, 0));
     assert_eq!(outcome.sum("candidacies"), 0);

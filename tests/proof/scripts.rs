@@ -1,10 +1,11 @@
-//! The proof of completeness as stories: each file of `tests/testdata/proof` takes one journal through runs and losses,
-//! step by step, and holds what is seen after each step. `REWRITE=1 cargo test --test proof scripts` writes what is seen
-//! into the files; `git diff` then shows what a change of the code changes.
+//! The proof of completeness as stories: each file of `tests/testdata/proof` takes one journal through runs
+//! and losses, step by step, and holds what is seen after each step. `REWRITE=1 cargo test --test proof
+//! scripts` writes what is seen into the files; `git diff` then shows what a change of the code changes.
 //!
-//! The journal is that of a replica on which a history was born; it was stopped in order, and its log ends at 8. Files
-//! have a cache, which forgets when the power goes. `A` and `B` are two paths for its tail, the memory that survives a
-//! process and not a machine. `process` and `power` are what the durability is configured to be.
+//! The journal is that of a replica on which a history was born; it was stopped in order, and its log ends at
+//! 8. Files have a cache, which forgets when the power goes. `A` and `B` are two paths for its tail, the
+//! memory that survives a process and not a machine. `process` and `power` are what the durability is
+//! configured to be.
 //!
 //! ```text
 //!   start process|power      a run begins (tail=B: with its tail at B; follows=power: the epoch asks for the device;
@@ -29,8 +30,8 @@
 //!   look process|power       would a start with this configuration call it complete, and why not (tail=B)
 //! ```
 //!
-//! Whatever calls itself complete is compared with all that was said: `S9: it calls itself complete, ...` in a script
-//! is a bug.
+//! Whatever calls itself complete is compared with all that was said: `S9: it calls itself complete, ...` in
+//! a script is a bug.
 
 use datadriven::walk;
 use lockstep_core::proto::commit::Durability;

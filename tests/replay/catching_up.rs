@@ -3,13 +3,14 @@
 use super::support::Cluster;
 use super::{PATIENCE, wait_until};
 use lockstep_client::{
-    Cursor, Delivery, Flow, Publisher, PublisherEvent, ReplayEndReason, Start, StreamDigest, Subscriber,
+    Cursor, Delivery, Publisher, PublisherEvent, ReplayEndReason, Start, StreamDigest, Subscriber,
     SubscriberEvent,
 };
 use lockstep_core::engine::counters::Counter;
 use lockstep_node::{EVENT_KINDS, Node, journal_digest};
 use lockstep_process::events::Recorder;
 use lockstep_wire::Seq;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
@@ -109,7 +110,7 @@ fn read(cluster: &Cluster, start: Start, messages: u64, limit: usize, mut each: 
                 }
                 _ => {}
             }
-            Flow::Continue
+            ControlFlow::Continue(())
         });
         each(read.digest.messages());
         if work == 0 {
@@ -230,7 +231,7 @@ impl Joiner {
                 SubscriberEvent::Abandoned { from, why, .. } => panic!("abandoned at {from}: {why:?}"),
                 _ => {}
             }
-            Flow::Continue
+            ControlFlow::Continue(())
         })
     }
 }
@@ -333,7 +334,7 @@ fn a_replica_behind_every_ring_catches_up_from_another_ones_journal() {
     // The third one has never heard a word.
     nodes.push(Running::start(&cluster, 3));
     publish(&cluster, "more", 10);
-    let mut state = lockstep_client::QueryClient::open(&cluster.endpoint()).unwrap();
+    let mut state = lockstep_client::internal::QueryClient::open(&cluster.endpoint()).unwrap();
     let addresses: Vec<_> = (1..=3).map(|id| cluster.node(id).unicast).collect();
     wait_until("the third one has everything", || {
         let answers = state.nodes(&addresses, Duration::from_millis(200));

@@ -437,8 +437,8 @@ fn while_the_stream_moves_all_readers_together_have_their_rate_and_while_it_stan
     let next = place.tail.end().next;
     place.commit(next);
     let bytes = place.log(1, next).len() as f64;
-    // What is measured is a ratio: the time that the rate allows, and the time that it took. A machine that
-    // is slow makes both longer, so only the limit is judged.
+    // The measured quantity is a ratio: the time that the rate allows, and the time that it took. A machine
+    // that is slow makes both longer, so only the limit is judged.
     let mut reader = place.ask(1, REPLAY_STAY);
     let began = Instant::now();
     let stop = std::sync::atomic::AtomicBool::new(false);

@@ -2,6 +2,7 @@
 //! directory.
 
 use lockstep::config::Config;
+use lockstep::config::NodeConfig;
 use lockstep_client::Endpoint;
 use lockstep_io::udp::free_port;
 use lockstep_node::NodeSettings;
@@ -50,7 +51,7 @@ impl Cluster {
     }
 
     pub fn endpoint(&self) -> Endpoint {
-        self.config.endpoint()
+        Endpoint::from_config(&self.config)
     }
 }
 

@@ -1,4 +1,5 @@
-//! A rule that is broken on purpose, in a process of its own: what is planted is planted for the whole process.
+//! A rule that is broken on purpose, in a process of its own: what is planted is planted for the whole
+//! process.
 
 use lockstep_core::proto::planted::{Mutation, plant};
 use std::process::Command;
@@ -13,8 +14,8 @@ pub fn plant_what_is_asked() {
     }
 }
 
-/// Each of `found` is a mutation with the test of this program that finds it, or with the script for the test `walks`:
-/// the test passes with nothing planted, and fails with the mutation.
+/// Each of `found` is a mutation with the test of this program that finds it, or with the script for the test
+/// `walks`: the test passes with nothing planted, and fails with the mutation.
 pub fn each_is_found(walks: Option<&str>, found: &[(Mutation, &str)]) {
     let mut missed = Vec::new();
     for &(mutation, by) in found {

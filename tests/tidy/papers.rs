@@ -36,7 +36,8 @@ fn crates_without_reason(manifest: &str) -> (usize, Vec<String>) {
     (seen, bare)
 }
 
-/// A package of this workspace, whose manifest says what it is for; or one that the workspace's table gives a reason for.
+/// A package of this workspace, whose manifest says what it is for; or one that the workspace's table gives a
+/// reason for.
 fn is_ours(line: &str) -> bool {
     ["path = ", "workspace = true"].iter().any(|mark| line.contains(mark))
 }
@@ -201,8 +202,8 @@ fn first_columns(text: &str) -> Vec<(&str, Vec<String>)> {
     sections.map(|section| (section.lines().next().unwrap_or_default(), column(section))).collect()
 }
 
-/// What is wrong with a glossary whose last table has the retired words: a term in two places or out of order, a
-/// retired word that is a term as well.
+/// The errors of a glossary whose last table has the retired words: a term in two places or out of
+/// order, a retired word that is a term as well.
 fn wrong_terms(glossary: &str) -> Vec<String> {
     let (mut wrong, mut terms) = (Vec::new(), Vec::new());
     for (heading, column) in first_columns(glossary) {
@@ -238,7 +239,8 @@ fn blocks(text: &str) -> Vec<(&str, &str)> {
 #[test]
 fn readme_has_exactly_two_commands_and_ci_runs_the_second() {
     let readme = read(&root().join("README.md"));
-    // Commands stand in `sh` blocks and nowhere else: a block without a language would hide them from this test.
+    // Commands stand in `sh` blocks and nowhere else: a block without a language would hide them from this
+    // test.
     let known = |(language, _): &(&str, &str)| matches!(*language, "sh" | "rust" | "text");
     assert!(blocks(&readme).iter().all(known), "README.md: a fenced block is sh, rust or text");
     let shell = blocks(&readme).into_iter().filter(|(language, _)| *language == "sh");

@@ -1,11 +1,31 @@
-//! What the checks see of a source text: its code without comments and strings, its paths, its tests.
+//! The checks' view of a source text: its code without comments and strings, its comments, paths and tests.
+
+use std::ops::Range;
 
 /// One blank per byte of comments, strings and characters; everything else, and each line break,
 /// stays where it was, so that an offset means the same in both texts.
 pub fn code_only(text: &str) -> String {
+    let mut code = text.as_bytes().to_vec();
+    for span in not_code(text) {
+        for byte in &mut code[span] {
+            if *byte != b'\n' {
+                *byte = b' ';
+            }
+        }
+    }
+    String::from_utf8(code).expect("comments and strings are blanked whole")
+}
+
+/// The line comments of a text, each to the end of its line; `//` in a string is none.
+pub fn line_comments(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let spans = not_code(text).into_iter().map(|span| (span.start, &text[span]));
+    spans.filter(|(_, span)| span.starts_with("//"))
+}
+
+/// The comments, strings and characters of a text, in their order.
+fn not_code(text: &str) -> Vec<Range<usize>> {
     let bytes = text.as_bytes();
-    let mut code = bytes.to_vec();
-    let mut at = 0;
+    let (mut at, mut spans) = (0, Vec::new());
     while at < bytes.len() {
         let end = match bytes[at] {
             b'/' if bytes[at..].starts_with(b"//") => line_end(bytes, at),
@@ -15,14 +35,12 @@ pub fn code_only(text: &str) -> String {
             b'\'' => char_end(bytes, at),
             _ => at,
         };
-        for byte in &mut code[at..end] {
-            if *byte != b'\n' {
-                *byte = b' ';
-            }
+        if end > at {
+            spans.push(at..end);
         }
         at = end.max(at + 1);
     }
-    String::from_utf8(code).expect("comments and strings are blanked whole")
+    spans
 }
 
 fn line_end(bytes: &[u8], at: usize) -> usize {

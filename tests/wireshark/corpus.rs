@@ -56,12 +56,14 @@ fn words(push: &mut impl FnMut(String, Vec<u8>)) {
         changed("join", 0, &groups.to_le_bytes());
     }
     for told in numbers.clone().filter(|&number| PublisherNotice::from_u32(number).is_some()) {
-        // Who finds no room has no id yet.
+        // A publisher without room has no id yet.
         let publisher = u32::from(told != PublisherNotice::TableFull as u32);
         let row = NoticeRow { publisher, incarnation: 1, from: 1, to: 2, notice: told, reserved: 0 };
         changed("notice", 0, bytemuck::bytes_of(&row));
     }
-    for suspicion in (0..=u8::MAX).filter(|&number| LeaderLossReason::from_u8(number).is_some()) {
+    for suspicion in
+        (0..=u8::MAX).filter(|&number| number == 0 || LeaderLossReason::from_u8(number).is_some())
+    {
         changed("status", 85, &[suspicion]);
     }
     // The first of its two conditions, which is graver than the other one in every order of them.
@@ -97,8 +99,8 @@ fn drawn(rng: &mut Rng, length: u64) -> Vec<u8> {
     (0..length).map(|_| rng.next_u64() as u8).collect()
 }
 
-/// What is wrong in one way or another, as a broken network or a foreign peer makes it; some of it is right
-/// by chance. None is empty: without bytes Wireshark asks nobody.
+/// Datagrams that are wrong in one way or another, as a broken network or a foreign peer makes it; some of it
+/// is right by chance. None is empty: without bytes Wireshark asks nobody.
 pub fn spoilt() -> Vec<Case> {
     let rng = &mut Rng::new(0x10c5);
     let mut cases: Vec<Case> = Vec::new();

@@ -1,8 +1,8 @@
 //! # cards: nodes that take their datagrams from a card by xdp, and are killed
 //!
-//! The questions: is anything left on the card, does the interface work on, is the node back at once; and does
-//! everybody else on the host hear on? Orders cross the wire (veth pairs of namespaces) while the nodes are
-//! killed, and [`Scene::end`] judges what became of them.
+//! The questions: is anything left on the card, does the interface work on, is the node back at once; and
+//! does everybody else on the host hear on? Orders cross the wire (veth pairs of namespaces) while the nodes
+//! are killed, and [`Scene::end`] judges what became of them.
 
 use crate::netns::{Cut, Namespace, Network};
 use crate::processes::{PATIENCE, Process};
@@ -67,8 +67,8 @@ impl fmt::Display for Killed {
 /// Kills a node that is alone in its cluster `times` times, with orders in flight that come by its card.
 ///
 /// # Panics
-/// Something is left on the card, the interface brings nothing to an ordinary socket, or the node does not come
-/// back by xdp.
+/// Something is left on the card, the interface brings nothing to an ordinary socket, or the node does not
+/// come back by xdp.
 pub fn killed(times: u32) -> Killed {
     let network = Network::new(2);
     let mut scene = Scene::on(network.ground_on(&[1], 2).by_xdp());
@@ -121,9 +121,9 @@ fn await_word(process: &Process, word: &str, started: Instant) -> Duration {
     started.elapsed()
 }
 
-/// Two replicas and readers on one card, a third replica, the publishers and readers on another one, and a wire
-/// between them that loses so many of a thousand packets. The owner of the first card is killed `times` times and
-/// comes back; whoever was served by it hears on.
+/// Two replicas and readers on one card, a third replica, the publishers and readers on another one, and a
+/// wire between them that loses so many of a thousand packets. The owner of the first card is killed `times`
+/// times and comes back; whoever was served by it hears on.
 pub fn shared(network: &Network, lost: u16, times: u32) -> Shown {
     let mut scene = Scene::on(network.ground_on(&[1, 1, 2], 2).by_xdp().with_memory());
     scene.add_clients(network.node(1).place(), "near");
@@ -140,7 +140,8 @@ pub fn shared(network: &Network, lost: u16, times: u32) -> Shown {
         });
         scene.kill(owner);
         scene.await_flow();
-        // Whoever starts first has the card: the one that is served goes on with what it has until then.
+        // The node that starts first has the card: the one that is served goes on with what it has until
+        // then.
         scene.restart(owner);
         assert!(has_card(&scene, &owner), "{}", scene.replica(owner).log());
         scene.await_flow();

@@ -1,8 +1,9 @@
 //! What the simulator alone reaches of the product, by lines and by branches, and what it never does.
 //!
-//! The program is built with the compiler's own counters (`-C instrument-coverage`) in a target folder of its own, runs
-//! seeds, and the toolchain's `llvm-profdata` and `llvm-cov` say which lines were run and which ways each condition went.
-//! Branches are counted by an option that the compiler calls unstable (`-Z coverage-options=branch`): this build alone asks for it.
+//! The program is built with the compiler's own counters (`-C instrument-coverage`) in a target folder of its
+//! own, runs seeds, and the toolchain's `llvm-profdata` and `llvm-cov` say which lines were run and which
+//! ways each condition went. Branches are counted by an option that the compiler calls unstable (`-Z
+//! coverage-options=branch`): this build alone asks for it.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +21,8 @@ const ROOMS: [(&str, &str); 5] = [
 /// Lines of one file that hold code, and whether each was run.
 type Lines = BTreeMap<usize, bool>;
 
-/// The ways that the conditions of one file can go, by line, block and number, and whether one of the copies of the code went there.
+/// The ways that the conditions of one file can go, by line, block and number, and whether one of the copies
+/// of the code went there.
 type Branches = BTreeMap<(usize, usize, usize), bool>;
 
 /// What was counted of one file.
@@ -140,8 +142,8 @@ fn table(files: &BTreeMap<String, Counted>) -> String {
     text
 }
 
-/// The functions of a file with lines that no seed reached, or with conditions that went one way alone: where, how many, and the
-/// first of them.
+/// The functions of a file with lines that no seed reached, or with conditions that went one way alone:
+/// where, how many, and the first of them.
 fn never_reached(file: &str, counted: &Counted) -> Result<String, String> {
     let source = std::fs::read_to_string(file).map_err(|error| format!("reading {file}: {error}"))?;
     let source: Vec<&str> = source.lines().collect();

@@ -1,9 +1,9 @@
 //! # durability: it is changed while orders flow
 //!
-//! The question: can a running cluster be brought from `process` to `power` and back, as OPERATIONS says, with
-//! replicas that die in between, and is what a replica may have forgotten judged rightly at each place? First the
-//! standbys are restarted with the new configuration, one by one; then one of them is handed the leadership, and from
-//! its epoch on acks mean the new one; then the former leader is restarted.
+//! The question: can a running cluster be brought from `process` to `power` and back, as OPERATIONS says,
+//! with replicas that die in between, and is what a replica may have forgotten judged rightly at each place?
+//! First the standbys are restarted with the new configuration, one by one; then one of them is handed the
+//! leadership, and from its epoch on acks mean the new one; then the former leader is restarted.
 
 use crate::processes::{Ground, last_words, signal_all};
 use crate::takeover::{Scene, Shown};

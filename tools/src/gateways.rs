@@ -4,6 +4,7 @@ use crate::exchange::{Heard, acknowledge};
 use crate::processes::{Cluster, Process};
 use crate::trader::Trader;
 use lockstep::config::Config;
+use lockstep_client::Endpoint;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -34,7 +35,8 @@ pub fn start(cluster: &Cluster, name: &str) -> Running {
     Running { process, address }
 }
 
-/// Starts a gateway with a listener for each of these flags, and waits until clients may log in; their addresses.
+/// Starts a gateway with a listener for each of these flags, and waits until clients may log in; their
+/// addresses.
 #[track_caller]
 pub fn start_on<const N: usize>(
     cluster: &Cluster,
@@ -60,8 +62,8 @@ pub fn start_on<const N: usize>(
     (process, addresses)
 }
 
-/// Alice is sent more by `bob` than the kernel's buffers and her gateway's hold, and reads nothing: she is cut, and has
-/// the rest by its number at her next login.
+/// Alice is sent more by `bob` than the kernel's buffers and her gateway's hold, and reads nothing: she is
+/// cut, and has the rest by its number at her next login.
 #[track_caller]
 pub fn is_cut_and_resumes_who_reads_nothing(
     gateway: &mut Process,
@@ -87,7 +89,7 @@ pub fn is_cut_and_resumes_who_reads_nothing(
 /// Runs `scene` beside an application that acknowledges every message, and returns what that heard.
 pub fn with_exchange(cluster: &Cluster, scene: impl FnOnce()) -> Heard {
     let config = Config::load(Some(&cluster.config()), &[]).unwrap_or_else(|errors| panic!("{errors}"));
-    let (endpoint, stop) = (config.endpoint(), AtomicBool::new(false));
+    let (endpoint, stop) = (Endpoint::from_config(&config), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let exchange = scope.spawn(|| acknowledge(&endpoint, &stop));
         let outcome = catch_unwind(AssertUnwindSafe(scene));

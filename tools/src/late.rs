@@ -2,8 +2,8 @@
 //!
 //! Orders flow over a network that loses, doubles and reorders, and now and then the leader is killed and
 //! started again. Meanwhile a reader begins at a random place of the stream, follows it to its commit of that
-//! moment and ends. The tails are small: for most places it needs a replay, which it has to join with what is live.
-//! Each reader's messages must be the very ones that all journals hold in the end.
+//! moment and ends. The tails are small: for most places it needs a replay, which it has to join with what is
+//! live. Each reader's messages must be the very ones that all journals hold in the end.
 
 use crate::flow::{Feed, Stream};
 use crate::processes::{Cluster, Ground};

@@ -75,7 +75,8 @@ enum Chore {
         #[arg(long, value_enum, default_value_t = By::Udp)]
         by: By,
     },
-    /// Kill a node that uses xdp while orders flow: nothing is left on its card, and the next one has it at once.
+    /// Kill a node that uses xdp while orders flow: nothing is left on its card, and the next one has it at
+    /// once.
     KillXdp {
         /// How often.
         #[arg(long, default_value_t = 1_000)]
@@ -99,7 +100,8 @@ enum Chore {
         #[arg(long, default_value_t = 100)]
         clients: usize,
     },
-    /// Change the configuration of one replica after the other while orders flow, by SIGTERM, kill or loss of power.
+    /// Change the configuration of one replica after the other while orders flow, by SIGTERM, kill or loss of
+    /// power.
     Rolling {
         /// How often.
         #[arg(long, default_value_t = 200)]
@@ -189,7 +191,8 @@ fn sanitize() -> Result<(), String> {
         .args(["--test", "io", "--test", "conformance", "--test", "node"])
         .args(["--target", &target, "--target-dir", "target/sanitize"])
         // The sanitizer reserves terabytes of shadow, which cannot be locked into memory.
-        // Nor can a process 1 of its own be stopped from outside, as who looks for leaks does with every thread.
+        // Nor can a process 1 of its own be stopped from outside, as who looks for leaks does with every
+        // thread.
         .args(["--", "--skip", "each_setting_of_the_machine", "--skip", "process_1_collects_orphans"])
         .env("RUSTC_BOOTSTRAP", "1")
         .env("RUSTFLAGS", "-Zsanitizer=address");

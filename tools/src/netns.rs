@@ -7,7 +7,8 @@
 //!        ──┴─ p1 ──────────── p2 ──────────── p3 ──         br0, in a namespace of its own:
 //!                   nftables: table bridge lockstep         all cuts are here
 //! ```
-//! A network of two lines has all of that twice: `eth1`, 10.78.0.0/24, `q1` to `q3` and `br1`. Cuts are of the first.
+//! A network of two lines has all of that twice: `eth1`, 10.78.0.0/24, `q1` to `q3` and `br1`. Cuts are of
+//! the first.
 //!
 //! No namespace has a name. Each is held by a child that waits for its stdin to end, which it does when
 //! this process ends, however it ends; with it go its devices, rules and mounts. So nothing has to be
@@ -159,7 +160,7 @@ impl Namespace {
 
 impl Drop for Namespace {
     fn drop(&mut self) {
-        // Whoever still runs inside keeps it; those are children with handles of their own.
+        // A process that still runs inside keeps it; those are children with handles of their own.
         let _ = self.holder.kill();
         let _ = self.holder.wait();
     }
@@ -344,7 +345,8 @@ impl Network {
         self.ground_on(&nodes, replicas as usize + 1)
     }
 
-    /// The ground of a cluster whose replicas are on these nodes, some perhaps on one, and its clients on that one.
+    /// The ground of a cluster whose replicas are on these nodes, some perhaps on one, and its clients on
+    /// that one.
     pub fn ground_on(&self, nodes: &[usize], clients: usize) -> Ground {
         let addresses = |line: Line| nodes.iter().map(|number| line.address(*number)).collect();
         Ground {

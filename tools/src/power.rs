@@ -18,6 +18,7 @@ use crate::processes::{
 };
 use crate::takeover::leads;
 use lockstep::config::Config;
+use lockstep::config::NodeConfig;
 use lockstep_sim::rng::Rng;
 use serde_json::Value;
 use std::fmt;
@@ -113,8 +114,8 @@ impl Outage {
             (1..).zip(&disks).map(|(id, disk)| disk.picture(folder.path().join(format!("after-{id}"))));
         let pictures: Vec<Disk> = pictures.collect();
         view.await_quiet(QUIET);
-        // The kernel wakes a group of processes whose last parent in the session ends: what they do then is not in
-        // the pictures.
+        // The kernel wakes a group of processes whose last parent in the session ends: what they do then is
+        // not in the pictures.
         if let Some(name) = moving(&replicas) {
             panic!("{name} was let go on while pictures were taken: run this in the foreground");
         }
@@ -231,7 +232,8 @@ impl Outage {
     /// Replica `id` comes back as a new member, on a new disk.
     fn rejoin(&mut self, id: u32) -> Process {
         self.journals[id as usize - 1].clone_from(&self.cluster.path(&format!("again-{id}")));
-        let _ = std::fs::remove_file(self.cluster.path(&format!("tail-{id}"))); // the reboot may have taken it
+        // The reboot may have taken it.
+        let _ = std::fs::remove_file(self.cluster.path(&format!("tail-{id}")));
         let identity = self.run_at(id, &["format"]).with_code(0).out.trim().to_owned();
         let mut replica = self.start(id);
         replica.await_log("-> learner");
@@ -307,9 +309,9 @@ impl fmt::Display for Founded {
     }
 }
 
-/// One loss of power under `durability = "process"`: each replica says what it may have forgotten and does not vote;
-/// the operator founds a history on the longest of the disks. It has exactly what that disk held, a reader goes on by its
-/// cursor or is told what is gone, and the others come back as new members.
+/// One loss of power under `durability = "process"`: each replica says what it may have forgotten and does
+/// not vote; the operator founds a history on the longest of the disks. It has exactly what that disk held, a
+/// reader goes on by its cursor or is told what is gone, and the others come back as new members.
 pub fn says_what_is_lost(rng: &mut Rng) -> Founded {
     let mut outage = Outage::at_random("process", rng);
     outage.judge_refusals();

@@ -1,13 +1,15 @@
 //! # rolling: configurations are changed one replica at a time while orders flow
 //!
-//! The question: is there a configuration that `check` takes, an end of a process, and an order of both, by which
-//! something acknowledged is lost or a replica cannot come back? Each change picks a replica, ends it (SIGTERM, a kill, a
-//! loss of its machine's power), draws it another configuration (durability, sizes, timeouts, window …), and starts it.
-//! Orders must flow before the next change. A replica may refuse for two reasons, and only for these:
+//! The question: is there a configuration that `check` takes, an end of a process, and an order of both, by
+//! which something acknowledged is lost or a replica cannot come back? Each change picks a replica, ends it
+//! (SIGTERM, a kill, a loss of its machine's power), draws it another configuration (durability, sizes,
+//! timeouts, window …), and starts it. Orders must flow before the next change. A replica may refuse for two
+//! reasons, and only for these:
 //!
-//! * the configuration does not fit its journal: then it must start with the one that it had before, as a start that
-//!   fails has changed nothing;
-//! * its power was lost, and it had acknowledged from memory: then it says so and is replaced, as an operator does it.
+//! * the configuration does not fit its journal: then it must start with the one that it had before, as a
+//!   start that fails has changed nothing;
+//! * its power was lost, and it had acknowledged from memory: then it says so and is replaced, as an operator
+//!   does it.
 
 use crate::flow::{Feed, Stream, View};
 use crate::images::{self, Cache, Disk};
@@ -27,7 +29,8 @@ const PER_SECOND: u64 = 500;
 const LOOK: Duration = Duration::from_millis(2);
 /// New messages that show that orders flow.
 const FLOWING: usize = 50;
-/// No operator changes the next replica before this one has caught up; most of the time ours waits so long at least.
+/// No operator changes the next replica before this one has caught up; most of the time ours waits so long at
+/// least.
 const REST_MS: u64 = 300;
 
 /// What a configuration is drawn from.
@@ -95,7 +98,8 @@ struct Seat {
     disk: Option<Disk>,
     process: Process,
     settings: Vec<String>,
-    /// Every run since its journal was formatted, or since the last clean end, acknowledged from the device alone.
+    /// Every run since its journal was formatted, or since the last clean end, acknowledged from the device
+    /// alone.
     is_powered: bool,
 }
 
@@ -239,7 +243,8 @@ impl Scene<'_> {
         Ok(())
     }
 
-    /// A member that may have forgotten something is replaced: a new journal, the old identity leaves, the new one joins.
+    /// A member that may have forgotten something is replaced: a new journal, the old identity leaves, the
+    /// new one joins.
     fn replace(&mut self, at: usize) {
         self.shown.replaced += 1;
         self.count += 1;

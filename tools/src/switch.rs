@@ -1,8 +1,9 @@
 //! # switch: a network whose datagrams come late and in another order
 //!
-//! A kernel without `netem` delays nothing, so this does: the bridge lets no multicast pass from node to node, but
-//! to a node that only carries it on. There one thread for each group holds every datagram for a time of its own,
-//! drawn from a seed, and sends it to the group; what was held shorter overtakes. Unicast passes the bridge as ever.
+//! A kernel without `netem` delays nothing, so this does: the bridge lets no multicast pass from node to
+//! node, but to a node that only carries it on. There one thread for each group holds every datagram for a
+//! time of its own, drawn from a seed, and sends it to the group; what was held shorter overtakes. Unicast
+//! passes the bridge as ever.
 //!
 //! ```text
 //!   node 1 ─ multicast ─▶ node N: held for `delay_us` and up to `jitter_us` more ─▶ everybody, node 1 too

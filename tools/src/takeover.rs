@@ -365,7 +365,8 @@ pub fn multicast_dead(network: &Network) -> Shown {
     scene.end()
 }
 
-/// Multicast is cut until `deaf` have said so, the operator was told of each of them, and `meanwhile` is over.
+/// Multicast is cut until `deaf` have said so, the operator was told of each of them, and `meanwhile` is
+/// over.
 fn without_multicast(
     network: &Network,
     scene: &mut Scene,
@@ -394,8 +395,9 @@ fn without_multicast(
     assert_eq!(scene.epoch(), (round, leader), "{}", scene.logs());
 }
 
-/// Takes a whole line away, first one and then the other, and then a single cable of the leader: every replica
-/// that lacks a line says so, and nothing else happens. A publisher and readers that come meanwhile take part.
+/// Takes a whole line away, first one and then the other, and then a single cable of the leader: every
+/// replica that lacks a line says so, and nothing else happens. A publisher and readers that come meanwhile
+/// take part.
 pub fn line_lost(network: &Network) -> Shown {
     let mut scene = Scene::with(network.ground(REPLICAS), VERY_PATIENT);
     let (round, leader) = scene.await_leader();
@@ -426,8 +428,8 @@ pub fn line_lost(network: &Network) -> Shown {
         let counted = |name: &str| scene.counted(*id, name);
         let names = ["suspicions", "candidacies", "multicast_lost"];
         assert_eq!(names.map(counted), [0; 3], "replica {id}: {}", scene.logs());
-        // A machine that stalls between the two lines' queues may ask for a frame that waits in one of them. A
-        // stream that had one line only would have lost nearly all of them.
+        // A machine that stalls between the two lines' queues may ask for a frame that waits in one of them.
+        // A stream that had one line only would have lost nearly all of them.
         let missed = counted("loss_gaps") - counted("loss_came_late");
         println!("replica {id} asked for {missed} gaps before seq {}", counted("commit_next"));
         let losses = || scene.cluster.run(&["losses"], b"").out;

@@ -1,5 +1,5 @@
-//! A client of a gateway as a trading firm would write it: SoupBinTCP over a socket, or over what encrypts for
-//! one, with what it was sent.
+//! A client of a gateway as a trading firm would write it: SoupBinTCP over a socket, or over what encrypts
+//! for one, with what it was sent.
 
 use crate::processes::PATIENCE;
 use soupbintcp::Field;

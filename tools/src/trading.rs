@@ -1,16 +1,17 @@
 //! # trading: gateways and leaders die while clients trade
 //!
 //! Scripted clients send numbered orders through two gateways and count the answers of an application that
-//! acknowledges each. Now and then a gateway is killed, or the leader. A client whose connection ends logs in at the
-//! other gateway with the number that it expects next, is told the last of its own numbers that is committed, and
-//! sends on from there. In the end each has exactly one answer to each of its orders, in order, and the stream has
-//! each order once.
+//! acknowledges each. Now and then a gateway is killed, or the leader. A client whose connection ends logs in
+//! at the other gateway with the number that it expects next, is told the last of its own numbers that is
+//! committed, and sends on from there. In the end each has exactly one answer to each of its orders, in
+//! order, and the stream has each order once.
 
 use crate::exchange::{Heard, acknowledge};
 use crate::gateways::{self, Running};
 use crate::processes::Cluster;
 use crate::trader::{Trader, login_of};
 use lockstep::config::Config;
+use lockstep_client::Endpoint;
 use lockstep_sim::rng::Rng;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -125,8 +126,8 @@ pub fn trade(rng: &mut Rng, clients: usize, gateways: u32, leaders: u32) -> Show
         gateways::add_user(&cluster, &format!("c{number}"), "secret", &["--numbered", "--grace-ms", "200"]);
     }
     let mut running: Vec<Running> = ["1", "2"].map(|name| gateways::start(&cluster, name)).into();
-    let endpoint =
-        Config::load(Some(&cluster.config()), &[]).unwrap_or_else(|error| panic!("{error}")).endpoint();
+    let config = Config::load(Some(&cluster.config()), &[]).unwrap_or_else(|error| panic!("{error}"));
+    let endpoint = Endpoint::from_config(&config);
     let stop = AtomicBool::new(false);
     let mut traders: Vec<Client> = (0..clients).map(Client::new).collect();
     let (mut killed, mut longest, mut until) = ([0, 0], Duration::ZERO, 0);

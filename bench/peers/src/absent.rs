@@ -1,4 +1,5 @@
-//! In place of adapters whose client could not be built here: they say what is missing, and nothing is measured.
+//! In place of adapters whose client could not be built here: they say what is missing, and nothing is
+//! measured.
 
 #[cfg(not(feature = "aeron"))]
 pub mod aeron {

@@ -58,7 +58,7 @@ impl Steps {
             command.args(std::env::args_os().skip(1)).args(["--holders", &holders.join(",")]);
             return command.status().map(Some).map_err(fails);
         }
-        // Whoever enters a mount namespace stands at its root.
+        // A program that enters a mount namespace stands at its root.
         std::env::set_current_dir(from).map_err(|error| format!("going to {}: {error}", from.display()))?;
         Ok(None)
     }
@@ -101,7 +101,8 @@ impl Ground {
         std::array::from_fn(|index| format!("{}:{port}", Self::address(index + 1)))
     }
 
-    /// `program` on a node, without arguments yet. It dies with the thread that starts it, and its id is the child's.
+    /// `program` on a node, without arguments yet. It dies with the thread that starts it, and its id is the
+    /// child's.
     pub fn command(&self, node: usize, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]);

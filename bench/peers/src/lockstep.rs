@@ -1,15 +1,17 @@
 //! lockstep itself: the sequencer that production runs, three of them, and the handles that applications use.
 
+use lockstep_client::Endpoint;
+use lockstep::config::NodeConfig;
 use crate::daemons::Daemons;
 use crate::ground::{Ground, NODES};
 use crate::peer::{Adapter, CLIENT, Payload, Peer, System, Tuning};
 use ::lockstep::config::Config;
-use lockstep_client::{
-    Delivery, Flow, NodeState, PublishError, Publisher, Questioner, Start, Subscriber, SubscriberEvent,
-};
+use lockstep_client::{Delivery, PublishError, Publisher, Questioner, Start, Subscriber, SubscriberEvent};
+use lockstep_client::internal::NodeState;
 use lockstep_core::engine::event::Role;
 use lockstep_io::idle::{Idle, Waiter};
 use lockstep_wire::{MemberBody, PublisherId};
+use std::ops::ControlFlow;
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
@@ -98,7 +100,7 @@ fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
         .collect();
     let mut daemons = Daemons::new(ground, crate::daemons::again(commands));
     daemons.start_all()?;
-    let endpoint = config.endpoint();
+    let endpoint = Endpoint::from_config(&config);
     let fails = |error: lockstep_io::IoError| error.to_string();
     let subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1)).map_err(fails)?;
     let mut publisher = Publisher::connect(&endpoint).map_err(fails)?;
@@ -144,7 +146,7 @@ impl Peer for Lockstep {
                     deliver(message.payload);
                     came = true;
                 }
-                Flow::Continue
+                ControlFlow::Continue(())
             });
             let work = work + self.publisher.poll(usize::MAX, |_| {});
             let now = Instant::now();

@@ -1,8 +1,8 @@
 //! # lockstep-peers: lockstep beside what people would pick instead
 //!
 //! The same work for every system, on the same three nodes, in one run: a client submits 64 B and waits until
-//! it sees it delivered in the total order. Closed loop, open loop, as much as goes through, and the gap after
-//! `kill -9` of the leader; each system with the settings that it comes with and with the best that its
+//! it sees it delivered in the total order. Closed loop, open loop, as much as goes through, and the gap
+//! after `kill -9` of the leader; each system with the settings that it comes with and with the best that its
 //! documents tell. `README.md` beside this has the settings and how to read the table.
 
 mod absent;
@@ -134,7 +134,7 @@ struct Bench<'a> {
     systems: Vec<System>,
     results: Results,
     began: Instant,
-    /// What is not measured any more, and the line that says so.
+    /// A measure that no longer runs, and the line that says so.
     skipped: BTreeMap<String, String>,
 }
 

@@ -151,7 +151,7 @@ pub fn forward(spins: bool) -> Result<(), String> {
             // A floor repairs nothing: what finds no room is lost, and the measurement says so.
             Ok((len, from)) => drop(socket.send_to(&datagram[..len], from)),
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => std::hint::spin_loop(),
-            // Whoever sent the last one is gone.
+            // The sender of the last one is gone.
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionRefused => {}
             Err(error) => return Err(fails(error)),
         }

@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 const ALARMS: f64 = 0.01;
 /// The figures of subjects that are judged, where both have them; the first that a floor has is its control.
 const JUDGED: [&str; 3] = ["p50", "p99", VALUE];
-/// What is measured where nothing else is asked for: a turn takes some 0.4 seconds.
+/// The default measures, where nothing else is asked for: a turn takes some 0.4 seconds.
 const MEASURE: [&str; 10] =
     ["latency", "--closed", "--only", "stamped", "--seconds", "0.03", "--warm-up", "0.02", "--rounds", "1"];
 
@@ -315,7 +315,7 @@ fn conclude(results: &mut Results, compared: &[Compared], judged: &[Judged]) -> 
     verdict
 }
 
-/// What is said of one figure.
+/// The statement about one figure.
 fn words(one: &Compared, judged: &Judged) -> String {
     let Judged { shift, .. } = *judged;
     let sign = if shift.estimate >= 1.0 { 100.0 } else { -100.0 };

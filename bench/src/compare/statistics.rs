@@ -1,10 +1,10 @@
 //! # statistics: whether B differs from A, from ratios of what ran side by side
 //!
 //! A shared machine gets faster and slower in steps of a third, so absolute times say nothing; the two runs
-//! of a pair are neighbours in time, and mostly stand on one step. What is judged is the logarithm of B/A,
-//! pair by pair. Where both are the same program, and orders alternate, either sign of it is as likely: that
-//! is all that the signed-rank test (Wilcoxon) assumes. It bears the pairs that a step went through, which a
-//! mean does not.
+//! of a pair are neighbours in time, and mostly stand on one step. The quantity under judgement is the
+//! logarithm of B/A, pair by pair. Where both are the same program, and orders alternate, either sign of it
+//! is as likely: that is all that the signed-rank test (Wilcoxon) assumes. It bears the pairs that a step
+//! went through, which a mean does not.
 //!
 //! ```text
 //!   ln(B/A) of the subject                   small where the machine is quiet
@@ -54,7 +54,7 @@ impl Shift {
 pub struct Compared {
     /// What was done.
     pub case: String,
-    /// Who did it.
+    /// The author.
     pub subject: String,
     /// Which figure of it.
     pub figure: String,
@@ -87,7 +87,7 @@ pub enum Found {
     NotComparable,
 }
 
-/// What is said of one figure.
+/// The statement about one figure.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Judged {
     /// How far B lies from A.

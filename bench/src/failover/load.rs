@@ -5,12 +5,13 @@
 use crate::check::{Checker, Faults, Kept, Optimist, compare, due};
 use crate::load::{OPEN_TIMEOUT, Publishing};
 use crate::worker::Worker;
-use lockstep_client::{Delivery, Endpoint, Flow, Start, Subscriber, SubscriberEvent};
+use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
 use lockstep_core::engine::counters::Counter;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
 use lockstep_process::cpu;
 use lockstep_wire::{Epoch, Nanos, Seq};
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Instant;
@@ -22,7 +23,7 @@ const DRAIN_NS: Nanos = 10_000_000_000;
 /// A copy that comes so long after the last message is still seen.
 const LINGER_NS: Nanos = 100_000_000;
 
-/// What is due comes every 50 us.
+/// A message is due every 50 us.
 const SLACK_NS: u64 = 1_000;
 
 /// One poll of the `committed` subscriber that delivered something.
@@ -90,11 +91,11 @@ pub struct Ended {
     pub next: Seq,
 }
 
-/// One turn of a subscriber that nobody listens to yet: whether everything that is stamped from now on will be
-/// delivered to it. That it has heard the stream is not enough: an ack tells how far the stream is stamped, and
-/// a live subscription begins only where the leader says that the log ends.
+/// One turn of a subscriber that nobody listens to yet: whether everything that is stamped from now on will
+/// be delivered to it. That it has heard the stream is not enough: an ack tells how far the stream is
+/// stamped, and a live subscription begins only where the leader says that the log ends.
 fn has_begun(subscriber: &mut Subscriber) -> bool {
-    subscriber.poll(usize::MAX, |_| Flow::Continue);
+    subscriber.poll(usize::MAX, |_| ControlFlow::Continue(()));
     subscriber.has_begun()
 }
 
@@ -105,8 +106,8 @@ pub struct Load {
 }
 
 impl Load {
-    /// Begins to publish `rate` messages a second, and to read the stream from `start` on. Returns once the name is
-    /// open and both subscriptions have begun.
+    /// Begins to publish `rate` messages a second, and to read the stream from `start` on. Returns once the
+    /// name is open and both subscriptions have begun.
     ///
     /// # Errors
     /// In words, what could not be opened.
@@ -143,7 +144,7 @@ impl Load {
             seen: Seen::default(),
             wrong: None,
             to,
-            idle: endpoint.idle,
+            idle: endpoint.idle(),
         };
         Ok(Self { worker: Worker::start("load", move |ending| desk.run(ending))?, seen })
     }
@@ -251,7 +252,7 @@ impl Desk {
                 }
                 event => *wrong = wrong.take().or_else(|| end_of(&event)),
             }
-            Flow::Continue
+            ControlFlow::Continue(())
         });
         seen.delivered.extend(first);
         work += stamped.poll(usize::MAX, |event| {
@@ -267,7 +268,7 @@ impl Desk {
                 }
                 event => *wrong = wrong.take().or_else(|| end_of(&event)),
             }
-            Flow::Continue
+            ControlFlow::Continue(())
         });
         work
     }

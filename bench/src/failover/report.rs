@@ -7,7 +7,7 @@ use crate::stats::Latencies;
 use lockstep_wire::Nanos;
 use std::fmt;
 
-/// Who is struck, and who tells what the machine does by itself.
+/// The process struck, and who tells what the machine does by itself.
 const SUBJECT: &str = "lockstep";
 const CALM: &str = "calm";
 
@@ -18,7 +18,7 @@ pub struct Takeover {
     pub at: Nanos,
     /// When the window before it began.
     pub calm_from: Nanos,
-    /// Who was struck; 0 for nobody.
+    /// The process struck; 0 for nobody.
     pub victim: u32,
     /// The largest gap in committed delivery around it.
     pub gap_ns: Nanos,
@@ -219,7 +219,7 @@ impl Found {
         (totals.faults.missing + behind).max(short(totals.committed))
     }
 
-    /// What is wrong, whatever the limits are; and that the digests are equal, where they are.
+    /// The errors found, whatever the limits are; and that the digests are equal, where they are.
     fn judge(&self, results: &mut Results) {
         let told = ["lost", "duplicated", "reordered"].map(|name| (name, results.counts[name]));
         let told = told.into_iter().filter(|(_, count)| *count > 0);

@@ -1,12 +1,13 @@
-//! What a destination more costs whoever sends by unicast: the send alone, with nothing of the stream around it.
+//! What a destination more costs whoever sends by unicast: the send alone, with nothing of the stream around
+//! it.
 //!
 //! ```text
 //!   io/fanout, or sendto for each ──▶ socket 1 … socket K, all emptied by one thread on another core
 //! ```
 //!
-//! Closed loop: a send begins when the last has ended, so the rate is what one thread carries. On the loopback a send
-//! also is the receipt: the kernel puts each copy into its socket before the call returns. A card takes that away from the
-//! sender, and gives it its own work instead.
+//! Closed loop: a send begins when the last has ended, so the rate is what one thread carries. On the
+//! loopback a send also is the receipt: the kernel puts each copy into its socket before the call returns. A
+//! card takes that away from the sender, and gives it its own work instead.
 
 use super::{Arguments, MESSAGE_LEN};
 use crate::environment;

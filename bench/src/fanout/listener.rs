@@ -6,7 +6,8 @@ use crate::contestant::Contestant;
 use crate::floor::{MESSAGE_LEN_MIN, intended, number};
 use crate::plain;
 use lockstep::config::Config;
-use lockstep_client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
+use lockstep_client::Endpoint;
+use lockstep_client::{Delivery, Start, Subscriber, SubscriberEvent};
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::ports::Group;
 use lockstep_io::clock::Clock;
@@ -14,6 +15,7 @@ use lockstep_io::idle::Idle;
 use lockstep_process::cpu;
 use lockstep_wire::Nanos;
 use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -128,7 +130,8 @@ pub fn listen(arguments: &ListenerArguments) -> Result<(), String> {
 fn of_lockstep(arguments: &ListenerArguments, config: &Config, mut ear: Ear) -> Result<Heard, String> {
     let fails = |error: lockstep_io::IoError| error.to_string();
     let mut subscriber =
-        Subscriber::connect(&config.endpoint(), Delivery::Stamped, Start::From(1)).map_err(fails)?;
+        Subscriber::connect(&Endpoint::from_config(config), Delivery::Stamped, Start::From(1))
+            .map_err(fails)?;
     let mut waiter = arguments.idle.waiter(&subscriber.net().sockets()).map_err(fails)?;
     let began = Instant::now();
     let (mut ready, mut before) = (false, None);
@@ -137,7 +140,7 @@ fn of_lockstep(arguments: &ListenerArguments, config: &Config, mut ear: Ear) -> 
             if let SubscriberEvent::Message(message) = event {
                 ear.take(message.payload);
             }
-            Flow::Continue
+            ControlFlow::Continue(())
         });
         let (seen, read) = (subscriber.stamped_next(), subscriber.deliver_next());
         if !ready && seen > 1 && read >= seen {

@@ -6,10 +6,10 @@
 //!   feed   frame with the entry passes ─▶ the feed's datagram   floor: MoldUDP64 to MoldUDP64
 //!   trip   client's write ─▶ client has its own message         floor: TCP echo; there is no stream in it
 //! ```
-//! Who is not measured stands still (SIGSTOP), but for the replica, which idles beside everybody. The load is open:
-//! it waits for no answer, and a message that came behind a stall counts from when it came itself. A cluster of one
-//! replica has committed an entry when its frame is out. Times are the kernel's, but for the client's write, which
-//! counts from the call.
+//! Who is not measured stands still (SIGSTOP), but for the replica, which idles beside everybody. The load is
+//! open: it waits for no answer, and a message that came behind a stall counts from when it came itself. A
+//! cluster of one replica has committed an entry when its frame is out. Times are the kernel's, but for the
+//! client's write, which counts from the call.
 
 use super::relay::{Way, packer};
 use super::site::{Process, Site, log_in, users};
@@ -34,13 +34,13 @@ use std::time::{Duration, Instant};
 
 /// Share of a segment's messages before those that count.
 const WARM_UP: f64 = 0.2;
-/// Who goes on has everything by then.
+/// A client that goes on has everything by then.
 const PATIENCE_NS: Nanos = 30_000_000_000;
 /// Between two attempts to be heard.
 const AGAIN_NS: Nanos = 500_000_000;
 /// How long a name may take to be opened.
 const OPEN: Duration = Duration::from_secs(10);
-/// What is due comes every 10 us.
+/// A message is due every 10 us.
 const SLACK_NS: u64 = 1_000;
 
 /// Replica, contestant, load.
@@ -90,7 +90,7 @@ enum By {
     Stream,
 }
 
-/// Who runs meanwhile.
+/// The programs that run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Who {
     Relay(Way),
@@ -98,8 +98,8 @@ enum Who {
     Feed,
 }
 
-/// Something that is told: its case, whose first word is what `--fail-if` calls it and stands in no other, who it is
-/// of, and in words.
+/// Something that is told: its case, whose first word is what `--fail-if` calls it and stands in no other,
+/// who it is of, and in words.
 struct Told {
     case: &'static str,
     subject: &'static str,
@@ -248,7 +248,7 @@ impl<'a> Scene<'a> {
         args.extend(["--set".into(), format!("gateway.spool={}", site.path.with_file_name("").display())]);
         let (feed, _) = Process::start("the feed", &args, &site.log)?;
         let fails = |error: lockstep_io::IoError| error.to_string();
-        let speaker = |at| multicast::sender(group(at), &site.endpoint.udp.interface, 0).map_err(fails);
+        let speaker = |at| multicast::sender(group(at), &site.interface, 0).map_err(fails);
         let (to_relay_out, to_relay_feed) = (speaker(At::ToRelayOut)?, speaker(At::ToRelayFeed)?);
         let mut taps = Vec::new();
         for at in At::GROUPS {

@@ -1,9 +1,10 @@
 //! Clients that do not trade: those who are quiet, and those who storm.
 //!
-//! A storm: each of its clients connects, logs in, drops its connection when it is answered, and begins again. A
-//! flood: connections that log in as nobody with a wrong password, again as soon as they are answered, each from an
-//! address that has not failed yet. The gateway has to hash what they give, and these few keep it hashing without
-//! pause: more of them would wait longer, and still be hashed when others are measured.
+//! A storm: each of its clients connects, logs in, drops its connection when it is answered, and begins
+//! again. A flood: connections that log in as nobody with a wrong password, again as soon as they are
+//! answered, each from an address that has not failed yet. The gateway has to hash what they give, and these
+//! few keep it hashing without pause: more of them would wait longer, and still be hashed when others are
+//! measured.
 
 use super::site::{PASSWORD, answer, begin_login};
 use crate::worker::Worker;

@@ -1,17 +1,19 @@
-//! The application behind the gateway, on handles of its own: it answers each message of a client to that client,
-//! and times the stream itself by messages of its own, from when each is due to its delivery as committed.
+//! The application behind the gateway, on handles of its own: it answers each message of a client to that
+//! client, and times the stream itself by messages of its own, from when each is due to its delivery as
+//! committed.
 
 use crate::check::{due, write_message};
 use crate::stats::Latencies;
 use crate::taps::SIZE_MIN;
 use crate::worker::Worker;
 use lockstep_client::{
-    Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
+    Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
 use lockstep_gateway::gateway::clients::Clients;
 use lockstep_process::cpu;
 use lockstep_wire::{Nanos, PublisherId};
 use std::collections::VecDeque;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -20,7 +22,7 @@ use std::time::Duration;
 const INTERVAL_NS: Nanos = 1_000_000;
 /// How long its name may take to be opened.
 const OPEN: Duration = Duration::from_secs(10);
-/// What is due comes every 10 us.
+/// A message is due every 10 us.
 const SLACK_NS: u64 = 1_000;
 
 /// The running application.
@@ -48,7 +50,7 @@ impl Market {
         Ok(Self { worker: Worker::start("market", work)?, window })
     }
 
-    /// What is delivered from now on belongs to this window.
+    /// A message that is delivered from now on belongs to this window.
     pub fn set_window(&self, window: usize) {
         self.window.store(window, Ordering::Release);
     }
@@ -79,7 +81,8 @@ fn run(
     cpu::short_slice();
     let clock = *publisher.clock();
     let sockets = publisher.net().sockets().into_iter().chain(subscriber.net().sockets());
-    let mut waiter = endpoint.idle.waiter(&sockets.collect::<Vec<_>>()).map_err(|error| error.to_string())?;
+    let mut waiter =
+        endpoint.idle().waiter(&sockets.collect::<Vec<_>>()).map_err(|error| error.to_string())?;
     let mut clients = Clients::default();
     let mut answers: VecDeque<(PublisherId, Vec<u8>)> = VecDeque::new();
     let (mut message, mut due_at, mut number) = ([0; SIZE_MIN], clock.now(), 0);
@@ -96,7 +99,7 @@ fn run(
                     answers.push_back((message.publisher, message.payload.to_vec()));
                 }
             }
-            Flow::Continue
+            ControlFlow::Continue(())
         });
         let now = clock.now();
         if now >= due_at {

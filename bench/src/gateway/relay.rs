@@ -23,7 +23,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What is relayed to what.
+/// Which protocol is relayed to which.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Way {
     /// A client's bytes back to it.
@@ -131,7 +131,7 @@ pub fn relay(arguments: &RelayArguments) -> Result<(), String> {
     });
     let fails = |error: io::Error| format!("the relay: {error}");
     let RelayArguments { way, config, idle, from, to } = arguments;
-    let interface = load(config)?.endpoint().udp.interface;
+    let interface = load(config)?.udp().interface;
     let heard = from.map(join).transpose()?.map(|socket| End::Heard(UdpSocket::from_std(socket)));
     let spoken = to.map(|group| multicast::sender(group, &interface, 0).map(End::Spoken));
     let spoken = spoken.transpose().map_err(|error| error.to_string())?;

@@ -10,6 +10,7 @@ use lockstep_gateway::gateway::passwords;
 use lockstep_gateway::gateway::users::{Recipient, User, Users};
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
+use lockstep_io::udp::Interface;
 use lockstep_process::signal::Signal;
 use lockstep_wire::Nanos;
 use soupbintcp::{ClientEnd, ClientEvent, ClientLimits, ClientState, Connection};
@@ -86,6 +87,8 @@ pub struct Site {
     pub config: Config,
     /// ... and what handles need to know.
     pub endpoint: Endpoint,
+    /// The card that carries the groups.
+    pub interface: Interface,
     /// Where submissions and frames pass.
     pub submit: SocketAddrV4,
     /// See [`Site::submit`].
@@ -95,8 +98,8 @@ pub struct Site {
     fleet: Fleet,
 }
 
-/// The users of a site: one hash for all `alike`, so that they log in without delay, and one for each of `apart`.
-/// The messages of those who are alike are for `destination`.
+/// The users of a site: one hash for all `alike`, so that they log in without delay, and one for each of
+/// `apart`. The messages of those who are alike are for `destination`.
 ///
 /// # Errors
 /// There is no memory for a hash.
@@ -122,7 +125,7 @@ impl Site {
     pub fn start(users: &Users, idle: Idle, between: impl FnOnce()) -> Result<Self, String> {
         let cluster = Cluster::on(&Ground::loopback(1), idle)?;
         let (path, config) = (cluster.path(), cluster.config.clone());
-        let (endpoint, line) = (config.endpoint(), config.lines[0].clone());
+        let (endpoint, line) = (Endpoint::from_config(&config), config.lines[0].clone());
         let folder = path.with_file_name("");
         let (log, file) = (folder.join("gateway.log"), folder.join("users.toml"));
         let written = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&file);
@@ -147,6 +150,7 @@ impl Site {
             gateway,
             address,
             path,
+            interface: config.udp().interface,
             config,
             endpoint,
             submit: line.submit,

@@ -6,8 +6,9 @@
 //!
 //!   ── quiet ──┬── storm ──┬── flood ──┬── quiet ──┬── storm …
 //! ```
-//! One run; each ratio is that of neighbours. The load is open: an order waits for no answer. Its latency runs
-//! from its write, or from when it was due if the gateway held it up, until the kernel has the answer for its client.
+//! One run; each ratio is that of neighbours. The load is open: an order waits for no answer. Its latency
+//! runs from its write, or from when it was due if the gateway held it up, until the kernel has the answer
+//! for its client.
 
 use super::crowd::{Answer, Answers, Crowd, Storm, Weather};
 use super::market::Market;
@@ -37,7 +38,7 @@ const WARM_UPS_MAX: usize = 30;
 const BETWEEN_NS: Nanos = 2_500_000_000;
 /// How long the last answers may take.
 const DRAIN_NS: Nanos = 10_000_000_000;
-/// What is due comes every 10 us.
+/// A message is due every 10 us.
 const SLACK_NS: u64 = 1_000;
 
 /// Replica, gateway, application, traders, storm.
@@ -64,7 +65,7 @@ pub fn measure(plan: &Plan, run: &mut Run) -> Result<(), String> {
     let storm = Storm::start(site.address, storm, plan.logins)?;
     run.show(&format!("storm: {} clients are connected", quiet + traders.len()));
     let mut desk = Desk::open(plan, traders, windows)?;
-    // Who storms has logged in before, like any client that comes back.
+    // A client of the storm has logged in before, like any client that comes back.
     storm.set(Weather::Storm);
     for _ in 0..WARM_UPS_MAX {
         desk.trade(0, WARM_UP_NS)?;

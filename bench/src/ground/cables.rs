@@ -1,8 +1,8 @@
-//! The same hops between hosts with a cable between them, by the kernel's sockets and past them by AF_XDP: what a
-//! transport is worth, in one run.
+//! The same hops between hosts with a cable between them, by the kernel's sockets and past them by AF_XDP:
+//! what a transport is worth, in one run.
 //!
-//! The hosts are namespaces: for two hops a direct veth pair, for three a bridge of three ports. The sockets of each
-//! host are one, as a card of xdp has one owner.
+//! The hosts are namespaces: for two hops a direct veth pair, for three a bridge of three ports. The sockets
+//! of each host are one, as a card of xdp has one owner.
 
 use super::{Plan, hops};
 use crate::cluster::{Cluster, MESSAGE_LEN, Site};
@@ -17,7 +17,7 @@ use lockstep_io::idle::Idle;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-/// Who forwards: udp by plain calls and by lockstep's own, which are the floors of xdp.
+/// The forwarders: udp by plain calls and by lockstep's own, which are the floors of xdp.
 const WAYS: [(Contestant, Transport, &str, &str); 3] = [
     (Contestant::Plain, Transport::Udp, "plain", "udp (recv, sendto)"),
     (Contestant::Io, Transport::Udp, "io", "udp (lockstep's io)"),

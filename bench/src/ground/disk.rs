@@ -9,7 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// What is written at once.
+/// The bytes of one write.
 const BLOCK: [u8; 4096] = [0x5a; 4096];
 /// Blocks of the file, which are written before they count: a new block costs the file system more.
 const BLOCKS: u64 = 1024;

@@ -1,5 +1,5 @@
-//! Who takes a core away from a thread that never lets go of it, and for how long: the kernel's ticks, interrupts,
-//! other processes, and a hypervisor beneath all of them.
+//! The threads that take a core away from a thread that never lets go of it, and for how long: the kernel's
+//! ticks, interrupts, other processes, and a hypervisor beneath all of them.
 
 use super::Plan;
 use crate::harness::{Run, pin};
@@ -31,7 +31,8 @@ impl Spun {
     }
 }
 
-/// All cores at once, as every core has its own ticks, and what spins on one must not send others' work to the next.
+/// All cores at once, as every core has its own ticks, and what spins on one must not send others' work to
+/// the next.
 pub fn turn(run: &mut Run, plan: &Plan) -> Result<(), String> {
     let at = Instant::now();
     let start = Barrier::new(plan.cores.len());
@@ -63,7 +64,8 @@ pub fn turn(run: &mut Run, plan: &Plan) -> Result<(), String> {
     Ok(())
 }
 
-/// The loop. Where nothing is a hiccup, the greatest gap is the one sample, so that there is something to judge.
+/// The loop. Where nothing is a hiccup, the greatest gap is the one sample, so that there is something to
+/// judge.
 fn spin(turn: Duration) -> Result<Spun, String> {
     let clock = Clock::start();
     let (mut gaps, mut hiccups, mut stalls, mut stolen_ns, mut greatest) = (Latencies::new()?, 0, 0, 0, 0);

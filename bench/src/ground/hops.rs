@@ -6,8 +6,8 @@
 //!   3 hops   client ─▶ forwarder ─▶ forwarder ─▶ client
 //! ```
 //!
-//! Who spins never sleeps: processes bound to cores, as lockstep's. Who sleeps is woken by the kernel for each
-//! datagram, in threads with the plainest sockets.
+//! A thread that spins never sleeps: processes bound to cores, as lockstep's. A thread that sleeps is woken
+//! by the kernel for each datagram, in threads with the plainest sockets.
 
 use super::Plan;
 use crate::client::{Client, Measure};
@@ -20,6 +20,7 @@ use crate::results::{Round, Row, Unit};
 use crate::stats::Latencies;
 use crate::ways::Way;
 use lockstep_client::Delivery;
+use lockstep_client::Endpoint;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_io::idle::Idle;
 use lockstep_io::udp::{Udp, UdpSettings};
@@ -65,7 +66,8 @@ pub fn turn(run: &mut Run, plan: &Plan, interface: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// There and back, again and again, one datagram at a time; to the first forwarder alone as well, by wall clocks.
+/// There and back, again and again, one datagram at a time; to the first forwarder alone as well, by wall
+/// clocks.
 fn trips(plan: &Plan, idle: Idle) -> Rally {
     let turn_ns = plan.turn.as_nanos() as Nanos;
     let warm_up_ns = WARM_UP_NS.min(turn_ns / 2);
@@ -88,8 +90,8 @@ fn echo(contestant: Contestant, cluster: &Cluster, plan: &Plan, idle: Idle) -> R
     }
 }
 
-/// One contestant with its forwarders: one in a cluster of one, two in a greater one. All look for datagrams all the
-/// time.
+/// One contestant with its forwarders: one in a cluster of one, two in a greater one. All look for datagrams
+/// all the time.
 pub fn awake(
     contestant: Contestant,
     way: &Way,
@@ -97,7 +99,7 @@ pub fn awake(
     plan: &Plan,
     idle: Idle,
 ) -> Result<Found, String> {
-    let has_standby = cluster.config.endpoint().replicas.len() > 1;
+    let has_standby = Endpoint::from_config(&cluster.config).replicas().len() > 1;
     let delivery = if has_standby { Delivery::Committed } else { Delivery::Stamped };
     let stage = Stage::of(contestant, way, delivery, [plan.cores[1], third(plan)]);
     stage.play(cluster, MESSAGE_LEN, |_| Ok(trips(plan, idle))).map(|(found, _)| found)

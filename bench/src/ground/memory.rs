@@ -49,7 +49,8 @@ fn datagram(run: &mut Run, plan: &Plan) -> Result<(), String> {
         let settings = ShmSettings::new(group, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0));
         Shm::open(ShmSettings { joins: vec![hears], ..settings }).map_err(|error| error.to_string())
     };
-    // Who is opened last knows the other; the first question waits until the other knows it as well.
+    // The side that is opened last knows the other; the first question waits until the other knows it as
+    // well.
     let (theirs, ours) = (open(Group::Submit)?, open(Group::Data)?);
     let (here, there) = (plan.cores[0], plan.cores[1]);
     let over = Arc::new(AtomicBool::new(false));
@@ -76,8 +77,8 @@ fn add(
     Ok(())
 }
 
-/// Round trips, one behind the other, for a turn. `once` makes one that begins at the time that it is told, and returns
-/// whether there was an answer: without one there is no more to ask.
+/// Round trips, one behind the other, for a turn. `once` makes one that begins at the time that it is told,
+/// and returns whether there was an answer: without one there is no more to ask.
 fn trips(
     turn: Duration,
     mut once: impl FnMut(&Clock, Nanos) -> Result<bool, String>,

@@ -1,6 +1,6 @@
-//! What each stage of a leader's turn takes alone, in cycles of the CPU's counter (TSC): the same calls in a loop,
-//! everything in the cache. Beside them the whole turn of a replica, which is what counts: a stage alone has no other one
-//! to run beside it, so their sum may be more than the turn, or less.
+//! What each stage of a leader's turn takes alone, in cycles of the CPU's counter (TSC): the same calls in a
+//! loop, everything in the cache. Beside them the whole turn of a replica, which is what counts: a stage
+//! alone has no other one to run beside it, so their sum may be more than the turn, or less.
 
 use super::desk::Desk;
 use super::stages::Stage;
@@ -91,7 +91,8 @@ pub fn of(counter: &Counter, pattern: Pattern) -> Result<(Vec<(Stage, f64)>, f64
         Some((_, sum)) => *sum += per_message(ticks),
         None => stages.push((stage, per_message(ticks))),
     };
-    // What is alike for all submissions of so many messages is measured once and counted as often as they come.
+    // Work that is alike for all submissions of so many messages is measured once and counted as often as
+    // they come.
     let mut sizes: Vec<usize> = pattern.datagrams.to_vec();
     sizes.sort_unstable();
     sizes.dedup();

@@ -1,8 +1,8 @@
 //! # stages: where a leader's instructions go
 //!
-//! Callgrind counts each instruction of a leader's turn by its address, and the line tables of the release build tell
-//! in which function an address lies, and into which others that one was inlined (`addr2line -i`). The innermost
-//! function that belongs to a stage has the instruction:
+//! Callgrind counts each instruction of a leader's turn by its address, and the line tables of the release
+//! build tell in which function an address lies, and into which others that one was inlined (`addr2line -i`).
+//! The innermost function that belongs to a stage has the instruction:
 //!
 //! ```text
 //!   receive view   a datagram's header and entries, looked at where they lie; the device's lending
@@ -59,8 +59,8 @@ impl Stage {
     }
 }
 
-/// Whose a function is: the end of a part of its file's path, functions in there (none: all), the stage. The first one
-/// that fits counts.
+/// Whose a function is: the end of a part of its file's path, functions in there (none: all), the stage. The
+/// first one that fits counts.
 const RULES: &[(&str, &[&str], Stage)] = &[
     ("/crc32c-", &[], Stage::Checksum),
     ("crates/lockstep-io/src/crc", &[], Stage::Checksum),
@@ -81,18 +81,19 @@ const RULES: &[(&str, &[&str], Stage)] = &[
     ("src/instructions/desk.rs", &["send_group", "send_unicast"], Stage::Send),
     ("src/instructions/desk.rs", &[], Stage::ReceiveView),
     (
-        "crates/lockstep-replica/src/replica/lead.rs",
-        &["on_leader_datagram", "check_history"],
+        "crates/lockstep-replica/src/replica/leading.rs",
+        &["on_leader_datagram", "check_submitter"],
         Stage::ReceiveView,
     ),
-    ("crates/lockstep-replica/src/replica/lead.rs", &["stamp_run", "submit"], Stage::Ingress),
+    ("crates/lockstep-replica/src/replica/stamping.rs", &["on_submission"], Stage::ReceiveView),
+    ("crates/lockstep-replica/src/replica/stamping.rs", &["stamp_run", "submit"], Stage::Ingress),
     (
-        "crates/lockstep-replica/src/replica/lead.rs",
+        "crates/lockstep-replica/src/replica/stamping.rs",
         &["stamp", "write", "append_entry", "close_frame", "close_and_report"],
         Stage::Stamp,
     ),
     (
-        "crates/lockstep-replica/src/replica/lead.rs",
+        "crates/lockstep-replica/src/replica/sending.rs",
         &["send_frames", "offer_bursts", "burst", "run_of_equal", "on_taken"],
         Stage::Send,
     ),
@@ -255,9 +256,9 @@ mod tests {
                     cfn=memcpy\ncalls=5 0x10 1\n0x104 8 500\ncfn=seal\ncalls=5 0x200 1\n0x108 9 60\nfn=seal\n0x200 3 60\n";
         let counted = read(text, "/bench");
         assert_eq!(counted.own.values().sum::<u64>(), 130);
-        let told = "0x100\nnext<u8>\n/rustc/core/slice.rs:4\non_leader_datagram<M>\n/crates/lockstep-replica/src/replica/lead.rs:90\n\
+        let told = "0x100\nnext<u8>\n/rustc/core/slice.rs:4\non_leader_datagram<M>\n/crates/lockstep-replica/src/replica/leading.rs:90\n\
                     0x104\nlockstep_core::proto::sequence::Sequencer::stamp\n/x/sequence.rs:100\non_leader_datagram\n\
-                    /crates/lockstep-replica/src/replica/lead.rs:91\n0x200\nseal\n/crates/lockstep-wire/src/header.rs:231\n";
+                    /crates/lockstep-replica/src/replica/leading.rs:91\n0x200\nseal\n/crates/lockstep-wire/src/header.rs:231\n";
         let stages = attribute(&counted, &answers(told));
         let all = [(Stage::ReceiveView, 30), (Stage::Stamp, 540), (Stage::Checksum, 60)];
         assert_eq!(stages, BTreeMap::from(all));

@@ -15,9 +15,7 @@ use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
-use lockstep_core::engine::subscriber::{
-    Delivery, Flow, SubscriberEngine, SubscriberEvent, SubscriberLimits,
-};
+use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::ElectionLimits;
 use lockstep_core::proto::nack::NackLimits;
@@ -37,6 +35,7 @@ use lockstep_wire::{
 use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::ops::ControlFlow;
 
 /// Members; the third is stopped.
 const REPLICAS: u32 = 3;
@@ -260,8 +259,8 @@ impl World {
         let (now, wall) = (self.now, self.now + WALL);
         self.leader.replica.poll(now, wall);
         self.standby.replica.poll(now, wall);
-        self.stamped.poll(now, usize::MAX, |_| Flow::Continue);
-        self.committed.poll(now, usize::MAX, |_| Flow::Continue);
+        self.stamped.poll(now, usize::MAX, |_| ControlFlow::Continue(()));
+        self.committed.poll(now, usize::MAX, |_| ControlFlow::Continue(()));
         let id = &mut self.id;
         self.publisher.poll(now, wall, usize::MAX, |event| {
             if let PublisherEvent::Opened { publisher, .. } = event {
@@ -503,10 +502,10 @@ fn lockstep_bench_publisher_turn(
 }
 
 #[inline]
-fn count_message(event: &SubscriberEvent<'_>, delivered: &mut u64) -> Flow {
+fn count_message(event: &SubscriberEvent<'_>, delivered: &mut u64) -> ControlFlow<()> {
     if let SubscriberEvent::Message(message) = event {
         *delivered += 1;
         black_box(message.payload);
     }
-    Flow::Continue
+    ControlFlow::Continue(())
 }

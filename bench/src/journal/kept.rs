@@ -1,5 +1,5 @@
-//! How long it takes until a frame is written, and until it is on the device. Frames come at intended times, and
-//! each one's time runs from its own, however late its turn was.
+//! How long it takes until a frame is written, and until it is on the device. Frames come at intended times,
+//! and each one's time runs from its own, however late its turn was.
 
 use super::append::plain_file;
 use super::open::{Journal, Takes};
@@ -21,7 +21,7 @@ const LOST_NS: Nanos = 20_000_000_000;
 /// Bytes of the floor's file, which are written before they count and then again and again.
 const FILE_LEN: u64 = 16 << 20;
 
-/// What is waited for.
+/// The condition waited for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kept {
     Written,

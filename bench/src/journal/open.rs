@@ -23,7 +23,7 @@ pub const ME: Identity = Identity { replica: 1, incarnation: 1 };
 /// No step takes nearly so long.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Who takes frames.
+/// The side that takes frames.
 pub trait Takes {
     /// Takes a frame; none where there is no room now.
     fn take(&mut self, frame: &Frame) -> bool;
@@ -46,7 +46,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Makes a journal with segments below `folder`, which are packed once they are full if `packs` says so. The side thread that it starts runs where this thread may run.
+    /// Makes a journal with segments below `folder`, which are packed once they are full if `packs` says so.
+    /// The side thread that it starts runs where this thread may run.
     ///
     /// # Errors
     /// In words, what could not be made.

@@ -22,8 +22,8 @@ pub fn is_saturated(found: &Found) -> bool {
     found.target().is_some_and(|target| found.achieved() < target * KEPT_UP)
 }
 
-/// Marks the greatest rate of each subject that it carried without its median latency doubling, where a greater one
-/// was tried, and says so.
+/// Marks the greatest rate of each subject that it carried without its median latency doubling, where a
+/// greater one was tried, and says so.
 pub fn mark_knees(results: &mut Results) {
     let family = |row: &Row| {
         (

@@ -1,4 +1,5 @@
-//! A publisher beside readers: it hands over each message when it is due, however things stand, and counts outcomes.
+//! A publisher beside readers: it hands over each message when it is due, however things stand, and counts
+//! outcomes.
 
 use crate::check::write_message;
 use lockstep_client::{Endpoint, PublishError, Publisher, PublisherEvent};
@@ -71,8 +72,8 @@ impl Publishing {
         self.began + self.published * self.interval_ns
     }
 
-    /// Hands over what is due, each message with its number, its time and what `mark` writes; a full window makes it late,
-    /// never skipped. Returns how many.
+    /// Hands over what is due, each message with its number, its time and what `mark` writes; a full window
+    /// makes it late, never skipped. Returns how many.
     ///
     /// # Errors
     /// A message that is not taken for another reason.
@@ -103,7 +104,8 @@ impl Publishing {
         Ok(taken)
     }
 
-    /// One turn of the publisher: each message has one outcome, and they come in order. Returns the work done.
+    /// One turn of the publisher: each message has one outcome, and they come in order. Returns the work
+    /// done.
     ///
     /// # Errors
     /// The name is lost.

@@ -19,7 +19,7 @@ struct After {
     took: Nanos,
 }
 
-/// What is kept for that. Its memory is made before.
+/// The copy buffered for that is kept for that. Its memory is made before.
 pub struct Recovery {
     burst: Burst,
     /// What was due neither in a burst nor watched behind one.
@@ -52,8 +52,8 @@ impl Recovery {
         }
     }
 
-    /// For each burst, how long after its end it was over: behind the last slow piece before [`CALM_PIECES`] in a
-    /// row that were not. One whose median is above the p99 of the calm is slow.
+    /// For each burst, how long after its end it was over: behind the last slow piece before [`CALM_PIECES`]
+    /// in a row that were not. One whose median is above the p99 of the calm is slow.
     ///
     /// # Errors
     /// A histogram cannot be made.
@@ -89,8 +89,8 @@ mod tests {
         for number in 0..30_000 {
             let at = number * 100_000;
             let behind = at % SECOND_NS;
-            // Behind the first burst it takes 7 ms, behind the second nothing; single ones are always slow, and so is a
-            // piece long behind both.
+            // Behind the first burst it takes 7 ms, behind the second nothing; single ones are always slow,
+            // and so is a piece long behind both.
             let slow = (at / SECOND_NS == 1 && behind < 7_000_000)
                 || number % 200 == 7
                 || (300_000_000..301_000_000).contains(&behind);

@@ -1,6 +1,6 @@
-//! When the kernel had what the client was told: a socket beside the client's own that hears the stream, on which
-//! the kernel notes the time of each datagram as it comes in. It splits a latency into the way there, the wire and
-//! the leader included, and the way from the kernel through us to the application.
+//! When the kernel had what the client was told: a socket beside the client's own that hears the stream, on
+//! which the kernel notes the time of each datagram as it comes in. It splits a latency into the way there,
+//! the wire and the leader included, and the way from the kernel through us to the application.
 //!
 //! It is one more member of the group, for every contestant alike, and costs the sender as much as any.
 
@@ -43,7 +43,7 @@ impl KernelTimes {
     /// In words, what the kernel refused.
     pub fn open(ground: Ground<'_>, contestant: Contestant) -> Result<Self, String> {
         let lockstep = contestant == Contestant::Lockstep;
-        let udp = if lockstep { ground.config.endpoint().udp } else { ground.floor(&[]) };
+        let udp = if lockstep { ground.config.udp() } else { ground.floor(&[]) };
         let group = SocketAddrV4::new(udp.groups[Group::Data as usize], udp.port);
         let address = address_of(&udp.interface).map_err(|error| error.to_string())?;
         Ok(Self {
@@ -62,7 +62,8 @@ impl KernelTimes {
         }
     }
 
-    /// Takes the kernel's notes, and what they tell of the messages that were delivered: those of `publisher`.
+    /// Takes the kernel's notes, and what they tell of the messages that were delivered: those of
+    /// `publisher`.
     ///
     /// # Errors
     /// The socket failed.

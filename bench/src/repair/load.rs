@@ -1,5 +1,5 @@
-//! The load of the measure: one thread that publishes each message when it is due, and tells in it which window
-//! it belongs to.
+//! The load of the measure: one thread that publishes each message when it is due, and tells in it which
+//! window it belongs to.
 
 use super::write_window;
 use crate::load::Publishing;
@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 const DRAIN_NS: Nanos = 20_000_000_000;
 /// Longest wait between two polls.
 const PAUSE_NS: Nanos = 1_000_000;
-/// What is due comes every 10 us.
+/// A message is due every 10 us.
 const SLACK_NS: u64 = 1_000;
 
 /// What the load's thread and its owner know of each other.
@@ -53,7 +53,7 @@ impl Load {
         Ok(Self { worker: Worker::start("load", work)?, shared })
     }
 
-    /// What is published from now on belongs to this window.
+    /// A message published from now on belongs to this window.
     pub fn set_window(&self, window: usize) {
         self.shared.window.store(window, Ordering::Release);
     }
@@ -83,7 +83,7 @@ fn run(
     cpu::short_slice();
     let clock = *publishing.publisher().clock();
     let sockets = publishing.publisher().net().sockets();
-    let mut waiter = endpoint.idle.waiter(&sockets).map_err(|error| error.to_string())?;
+    let mut waiter = endpoint.idle().waiter(&sockets).map_err(|error| error.to_string())?;
     publishing.begin(clock.now());
     let mut ending_at = None;
     loop {

@@ -6,11 +6,13 @@ use crate::check::{Checker, Faults, Kept, due};
 use crate::child::report_value;
 use crate::stats::Latencies;
 use lockstep::config::Config;
-use lockstep_client::{Delivery, Flow, Start, Subscriber, SubscriberEvent};
+use lockstep_client::Endpoint;
+use lockstep_client::{Delivery, Start, Subscriber, SubscriberEvent};
 use lockstep_core::engine::counters::Counter;
 use lockstep_process::cpu;
 use lockstep_wire::{Nanos, Seq};
 use serde::{Deserialize, Serialize};
+use std::ops::ControlFlow;
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, TryRecvError, channel};
 
@@ -68,11 +70,11 @@ pub(super) struct Read {
 pub fn read(arguments: &ReaderArguments) -> Result<(), String> {
     let fails = |error: lockstep_io::IoError| error.to_string();
     let config = Config::load(Some(&arguments.config), &[]).map_err(|errors| errors.to_string())?;
-    let endpoint = config.endpoint();
+    let endpoint = Endpoint::from_config(&config);
     cpu::short_slice();
     let mut subscriber =
         Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1)).map_err(fails)?;
-    let mut waiter = endpoint.idle.waiter(&subscriber.net().sockets()).map_err(fails)?;
+    let mut waiter = endpoint.idle().waiter(&subscriber.net().sockets()).map_err(fails)?;
     let lines = lines()?;
     report_value(&Said::Ready)?;
     let mut checker = Checker::default();
@@ -99,7 +101,7 @@ pub fn read(arguments: &ReaderArguments) -> Result<(), String> {
                 SubscriberEvent::Diverged { seq } => wrong = Some(format!("the logs diverge at {seq}")),
                 _ => {}
             }
-            Flow::Continue
+            ControlFlow::Continue(())
         });
         if let Some(wrong) = wrong {
             return Err(wrong);

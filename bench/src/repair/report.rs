@@ -9,7 +9,7 @@ use lockstep_core::engine::counters::Counter;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// What is told of each replica.
+/// The report of each replica.
 pub(super) const COUNTED: [(&str, Counter); 7] = [
     ("requests heard", Counter::NacksIn),
     ("frames repaired", Counter::RepairsOut),

@@ -38,7 +38,7 @@ const WARM_UP: u64 = 2_000;
 /// A run that takes longer is ended: the machine is too busy to say anything.
 const RUN_NS: Nanos = 120_000_000_000;
 
-/// Who reads beside the live one, and how fast it may: `None` is nobody.
+/// The readers beside the live one, and how fast it may: `None` is nobody.
 const ROWS: [(&str, Option<&str>); 5] = [
     ("nobody", None),
     ("16MiB/s", Some("16MiB")),
@@ -101,7 +101,7 @@ pub fn run(shared: &Shared, messages: u64, rate: u64) -> Result<Verdict, String>
     run.finish(&shared.output)
 }
 
-/// Whom errands are given to, and who tells of them.
+/// The threads that errands go to, and who tells of them.
 type Reader<'a> = (&'a Sender<Errand>, &'a Receiver<Result<f64, String>>);
 
 /// One run, and the bytes per second that the reader had.
@@ -121,7 +121,7 @@ fn one(
     let orders = Orders {
         messages,
         rate: rate.max(1),
-        idle: cluster.config.endpoint().idle,
+        idle: cluster.config.idle(),
         reads: reads.map(|(errands, _)| (errand, errands)),
     };
     let way = Way::default();

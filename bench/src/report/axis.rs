@@ -143,7 +143,7 @@ pub fn amount(value: f64, unit: Unit) -> String {
         let text = format!("{value:.3}");
         return text.trim_end_matches('0').trim_end_matches('.').to_owned();
     }
-    // What is rounded to a thousand is one of the next unit.
+    // A number rounded to a thousand is one of the next unit.
     let fits = steps.iter().find(|(by, _)| value.abs() >= by * 0.9995).or(steps.last());
     fits.map_or_else(String::new, |(by, name)| format!("{}{name}", number(value / by)))
 }

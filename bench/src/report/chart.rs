@@ -44,7 +44,7 @@ const COLOURS: [RGBColor; 6] = [
 const GREYS: [RGBColor; 3] =
     [RGBColor(0x70, 0x76, 0x7d), RGBColor(0xa4, 0xaa, 0xb2), RGBColor(0x4a, 0x4f, 0x55)];
 
-/// Who a line is of: places in their palettes.
+/// The subject of a line: places in their palettes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Pen {
     /// A subject's colour.

@@ -45,7 +45,7 @@ pub fn render(sections: &[Section]) -> Result<String, String> {
     Ok(page.into_string())
 }
 
-/// What is on the page, with what is wrong with it.
+/// The content of the page, with what is wrong with it.
 fn contents(sections: &[Section]) -> Markup {
     html! {
         table.contents {

@@ -117,7 +117,7 @@ struct Family<'a> {
     all: &'a [Row],
 }
 
-/// What is left of a case's name without its place on `axis`.
+/// The rest of a case's name without its place on `axis`.
 fn without(row: &Row, axis: &str) -> String {
     let value = row.axes.get(axis).copied().unwrap_or_default();
     let places = |part: &str| {
@@ -166,8 +166,8 @@ fn others<'a>(row: &'a Row, axis: &'a str) -> impl Iterator<Item = (&'a String, 
 }
 
 impl Family<'_> {
-    /// Where a row lies: of load, what was offered. What is carried falls again beyond the knee, and a curve over it
-    /// would turn back on itself.
+    /// Where a row lies: of load, what was offered. The carried load falls again beyond the knee, and a curve
+    /// over it would turn back on itself.
     fn place(&self, row: &Row) -> f64 {
         row.axes[self.axis]
     }
@@ -195,7 +195,7 @@ impl Family<'_> {
                 subjects.push(row);
             }
         }
-        // What is compared comes first.
+        // The compared systems come first.
         subjects.sort_by_key(|row| row.floor);
         let mut lines = Vec::new();
         for subject in &subjects {

@@ -27,7 +27,8 @@ pub struct Output {
     /// Writes every histogram to a log (V2) that HdrHistogram's tools open, tagged with case and subject.
     #[arg(long, value_name = "FILE")]
     hdr: Option<PathBuf>,
-    /// A limit that makes this fail (exit code 3), like `p99>20us`, `ratio.p99>1.3`, `lost>0`; as many as you like.
+    /// A limit that makes this fail (exit code 3), like `p99>20us`, `ratio.p99>1.3`, `lost>0`; as many as you
+    /// like.
     #[arg(long, value_name = "CONDITION")]
     fail_if: Vec<Condition>,
 }
@@ -56,8 +57,8 @@ impl Output {
     /// Gives the results out, and judges them.
     ///
     /// # Errors
-    /// A file that cannot be written; something that is wrong whatever the limits are; a condition that speaks of
-    /// nothing measured.
+    /// A file that cannot be written; something that is wrong whatever the limits are; a condition that
+    /// speaks of nothing measured.
     pub fn give(&self, results: &Results) -> Result<Verdict, String> {
         let standard = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new(STANDARD));
         if standard(&self.json) && standard(&self.csv) {

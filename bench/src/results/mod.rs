@@ -1,9 +1,9 @@
 //! # results: what a measurement found, as one object
 //!
-//! Every measure fills the same [`Results`]: rows of rounds, each row a case and a subject. Those subjects of a
-//! case that are its floor are what the others are compared with, round by round. The table on the screen, JSON,
-//! CSV, HdrHistogram logs, the page of `report`, the verdicts of `--fail-if` and `compare`: all of them are made
-//! from this object and nothing else, so none can say what another does not.
+//! Every measure fills the same [`Results`]: rows of rounds, each row a case and a subject. Those subjects of
+//! a case that are its floor are what the others are compared with, round by round. The table on the screen,
+//! JSON, CSV, HdrHistogram logs, the page of `report`, the verdicts of `--fail-if` and `compare`: all of them
+//! are made from this object and nothing else, so none can say what another does not.
 //!
 //! ```text
 //!   case "stamped, 64 B, 20000/s"
@@ -143,9 +143,9 @@ impl Round {
 pub struct Row {
     /// What was done: rows of one case are compared.
     pub case: String,
-    /// Who did it, in a word.
+    /// The author in a word.
     pub subject: String,
-    /// Who that is, in words.
+    /// The author in words.
     pub words: String,
     /// Whether the others are compared with this one.
     pub floor: bool,
@@ -189,8 +189,8 @@ impl Row {
         self.rounds.iter().map(|round| round.figures.get(figure).copied()).collect()
     }
 
-    /// A figure's spread over the rounds; `None` where a round that has figures lacks this one. Medians of different
-    /// rounds are not compared: a p99.9 of three rounds may lie below a p99 of five.
+    /// A figure's spread over the rounds; `None` where a round that has figures lacks this one. Medians of
+    /// different rounds are not compared: a p99.9 of three rounds may lie below a p99 of five.
     pub fn spread(&self, figure: &str) -> Option<Spread> {
         let told = self.rounds.iter().filter(|round| !round.figures.is_empty());
         let column: Option<Vec<f64>> = told.map(|round| round.figures.get(figure).copied()).collect();
@@ -239,13 +239,14 @@ impl Row {
 pub struct Ratio {
     /// The case of both.
     pub case: String,
-    /// Who is compared.
+    /// The contestants.
     pub subject: String,
     /// With whom.
     pub floor: String,
     /// Ratios of figures that were measured side by side.
     pub figures: BTreeMap<&'static str, Spread>,
-    /// And their differences, in the unit of the row: where a floor takes next to nothing, a ratio says little.
+    /// And their differences, in the unit of the row: where a floor takes next to nothing, a ratio says
+    /// little.
     pub differences: BTreeMap<&'static str, Spread>,
 }
 
@@ -294,7 +295,7 @@ pub struct Results {
     /// What must be said beside the figures.
     #[serde(default)]
     pub notes: Vec<String>,
-    /// What is wrong whatever the limits are: a message lost, two digests that differ.
+    /// The errors that count whatever the limits are: a message lost, two digests that differ.
     #[serde(default)]
     pub wrongs: Vec<String>,
 }
@@ -342,8 +343,8 @@ impl Results {
         self.method.insert(name.to_owned(), value.to_string());
     }
 
-    /// Says what is aimed at, and in which cases it is met. `is_missed` judges what a subject is of a floor; `None`: the
-    /// aim does not speak of it.
+    /// Says what is aimed at, and in which cases it is met. `is_missed` judges what a subject is of a floor;
+    /// `None`: the aim does not speak of it.
     pub fn aim(&mut self, words: &str, is_missed: impl Fn(&Ratio) -> Option<bool>) {
         let (mut judged, mut missed) = (0, Vec::new());
         for ratio in self.ratios() {

@@ -1,4 +1,5 @@
-//! The words for what is amiss at a node: one sentence each, for its log and for `lockstep status`, with what to do.
+//! The words for what is amiss at a node: one sentence each, for its log and for `lockstep status`, with what
+//! to do.
 
 use lockstep_wire::{Condition, ConditionRow, Epoch};
 use std::fmt;
@@ -7,9 +8,9 @@ use std::time::Duration;
 /// A condition that holds at a node. Prints as what is wrong and what to do.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ActiveCondition {
-    /// What.
+    /// The condition.
     pub condition: Condition,
-    /// For how long, in whole seconds.
+    /// Its age, in whole seconds.
     pub age: Duration,
     /// Its first number, as [`Condition`] has it.
     pub a: u64,
@@ -30,7 +31,7 @@ impl ActiveCondition {
         format!("LS{:04}", self.condition as u16)
     }
 
-    /// What is wrong, in a few words.
+    /// The problem, in a few words.
     pub fn what(&self) -> String {
         let Self { a, b, .. } = *self;
         match self.condition {
@@ -106,7 +107,7 @@ impl ActiveCondition {
         }
     }
 
-    /// What follows from it, and what to do.
+    /// The consequence, and the remedy.
     pub fn advice(&self) -> &'static str {
         match self.condition {
             Condition::JournalFull => {

@@ -1,5 +1,5 @@
-//! The counters of a process with handles, in shared memory as a replica's are: `lockstep counters` reads them while the
-//! process is busy, hung or dead.
+//! The counters of a process with handles, in shared memory as a replica's are: `lockstep counters` reads
+//! them while the process is busy, hung or dead.
 
 use super::{Endpoint, Publisher, Subscriber};
 use lockstep_core::engine::counters::Counter;
@@ -17,10 +17,12 @@ pub const PUBLISHER: &str = "publisher_";
 /// How the names of a subscriber's counters begin.
 pub const SUBSCRIBER: &str = "subscriber_";
 
-/// A process's counters file. It is removed when this is dropped; of a process that was killed it stays.
+/// A counters file of the caller's process, which `lockstep counters` shows. Dropping it removes the file;
+/// the file of a killed process stays.
 ///
 /// ```no_run
-/// use lockstep_client::{Counted, Delivery, Endpoint, Flow, Start, Subscriber};
+/// use lockstep_client::{Counted, Delivery, Endpoint, Start, Subscriber};
+/// use std::ops::ControlFlow;
 ///
 /// fn count(endpoint: &Endpoint) -> Result<(), Box<dyn std::error::Error>> {
 ///     let mut subscriber = Subscriber::connect(endpoint, Delivery::Committed, Start::Live)?;
@@ -29,9 +31,9 @@ pub const SUBSCRIBER: &str = "subscriber_";
 ///     loop {
 ///         subscriber.poll(64, |_| {
 ///             orders += 1;
-///             Flow::Continue
+///             ControlFlow::Continue(())
 ///         });
-///         counted.publish(subscriber.clock().now(), &[orders], None, Some(&subscriber));
+///         counted.publish(subscriber.now(), &[orders], None, Some(&subscriber));
 ///     }
 /// }
 /// ```
@@ -51,11 +53,11 @@ fn handle_names(whose: &str, losses: bool) -> impl Iterator<Item = String> {
 }
 
 impl Counted {
-    /// The file of the process called `process` (letters, digits, `-`, `_`, `.`) of this cluster, with these counters of its
-    /// own and those of its handles. One that was there is replaced.
+    /// Creates the file of the process called `process` (letters, digits, `-`, `_`, `.`), with the process's
+    /// own counters and those of its handles. It replaces a file of the same name.
     ///
     /// # Errors
-    /// Another letter in `process`, a name that is too long, or the file cannot be made.
+    /// Another letter in `process`, a name that is too long, or a file that cannot be made.
     pub fn create(
         endpoint: &Endpoint,
         process: &str,
@@ -79,12 +81,14 @@ impl Counted {
         Ok(Self { file, path, names: names.len(), values: Vec::with_capacity(names.len()), due: 0 })
     }
 
-    /// Where the file of `process` lies: beside those of the replicas.
+    /// The path of the file of `process` in the folder of counters files.
     pub fn path(folder: &Path, cluster: u64, process: &str) -> PathBuf {
         folder.join(format!("lockstep-{cluster}-{process}.counters"))
     }
 
-    /// Stores all values, at most ten times a second. The handles are those with which it was created.
+    /// Stores all values, at most ten times a second. `now` is [`Subscriber::now`] or [`Publisher::now`];
+    /// `own` has the values of the own counters in the order of their names. The handles are those with which
+    /// the file was created.
     #[inline]
     pub fn publish(
         &mut self,

@@ -5,8 +5,9 @@ use lockstep_core::engine::subscriber::Message;
 use lockstep_wire::{Destination, PublisherId, PublisherSeq, Seq};
 use sha2::{Digest, Sha256};
 
-/// SHA-256 over (seq, publisher, publisher_seq, destination, length, payload) of each application message.
-/// It is not the chain: that one covers frames and epochs too.
+/// SHA-256 over (seq, publisher, publisher_seq, destination, length, payload) of each message of the stream.
+/// Equal digests are equal streams, whoever delivered them. It is not the chain, which covers frames and
+/// epochs too.
 #[derive(Clone, Default)]
 pub struct StreamDigest {
     hasher: Sha256,
@@ -14,12 +15,12 @@ pub struct StreamDigest {
 }
 
 impl StreamDigest {
-    /// Of nothing yet.
+    /// The digest of no message.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The next message of the stream.
+    /// Adds the next message of the stream.
     pub fn add(&mut self, message: &Message<'_>) {
         self.add_parts(
             message.seq,
@@ -30,7 +31,7 @@ impl StreamDigest {
         );
     }
 
-    /// The same from its parts: a journal's entry.
+    /// Adds the next message by its parts, e.g. from a store of one's own.
     pub fn add_parts(
         &mut self,
         seq: Seq,
@@ -50,12 +51,12 @@ impl StreamDigest {
         self.messages += 1;
     }
 
-    /// Messages so far.
+    /// The number of messages added.
     pub fn messages(&self) -> u64 {
         self.messages
     }
 
-    /// The digest so far, in hex.
+    /// The digest so far, 64 hexadecimal digits.
     pub fn hex(&self) -> String {
         self.hasher.clone().finalize().iter().map(|byte| format!("{byte:02x}")).collect()
     }

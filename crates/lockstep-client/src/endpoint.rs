@@ -1,4 +1,4 @@
-//! Where a cluster is, and how a handle talks to it: what the cluster's file says to its clients.
+//! Where a cluster is, and how a handle talks to it.
 
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::receiver::ReceiverLimits;
@@ -14,91 +14,144 @@ use lockstep_io::{IoError, idle::Idle};
 use lockstep_wire::{Destination, Identity, Nanos, frame_len_max};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Everything that a handle needs to know: `Config::endpoint` builds it from the cluster's file.
+/// Where a cluster is, and how a handle talks to it: addresses, devices, buffers, timers.
+///
+/// [`Endpoint::builder`] takes addresses from the program. With the feature `config`, [`Endpoint::from_env`]
+/// and [`Endpoint::from_file`] read the cluster's file. An endpoint opens nothing; one may serve any number
+/// of handles.
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     /// The cluster's id.
-    pub cluster: u64,
-    /// The line's device; `joins` and `unicast_port` are the handle's business.
-    pub udp: UdpSettings,
-    /// How its datagrams go, for handles that hear the stream.
-    pub transport: TransportSettings,
-    /// The second line's, if there is one.
-    pub second: Option<SecondLine>,
-    /// What is spoilt on purpose, if anything is.
-    pub rehearse: Option<FaultSettings>,
-    /// What the memory of this host is used for.
-    pub memory: MemorySharing,
-    /// The MTU of the line.
-    pub mtu: usize,
+    pub(crate) cluster: u64,
+    /// Sockets of the first line; `joins` and `unicast_port` are chosen for each handle.
+    pub(crate) udp: UdpSettings,
+    /// Transport of handles that read the stream.
+    pub(crate) transport: TransportSettings,
+    /// The second line, if there is one.
+    pub(crate) second: Option<SecondLine>,
+    /// Faults that are injected, if any.
+    pub(crate) rehearse: Option<FaultSettings>,
+    /// Whether processes of this host exchange datagrams by memory.
+    pub(crate) memory: MemorySharing,
+    /// Bytes of the largest IP packet.
+    pub(crate) mtu: usize,
     /// Unicast addresses of the replicas.
-    pub replicas: Vec<SocketAddrV4>,
-    /// Unicast addresses of those who have journals to be replayed, archivers first.
-    pub sources: Vec<SocketAddrV4>,
-    /// Who repairs.
-    pub repairers: Vec<Repairer>,
+    pub(crate) replicas: Vec<SocketAddrV4>,
+    /// Unicast addresses of the nodes that replay their journals, archivers first.
+    pub(crate) sources: Vec<SocketAddrV4>,
+    /// Nodes that repair gaps.
+    pub(crate) repairers: Vec<Repairer>,
     /// Timers of requests.
-    pub nack: NackLimits,
-    /// A subscriber's memory for frames that wait.
-    pub subscriber_buffer_bytes: usize,
-    /// A subscriber's memory for messages that are larger than a datagram and not whole yet.
-    pub subscriber_parts_bytes: usize,
+    pub(crate) nack: NackLimits,
+    /// Bytes of frames that a subscriber buffers.
+    pub(crate) subscriber_buffer_bytes: usize,
+    /// Bytes of incomplete messages that a subscriber buffers.
+    pub(crate) subscriber_parts_bytes: usize,
     /// Bytes of the longest message.
-    pub message_len_max: usize,
-    /// The same for destinations that take less: channels.
-    pub message_len_max_of: BTreeMap<Destination, usize>,
-    /// Most messages of a publisher without a fate.
-    pub window_entries: u32,
-    /// A publisher's memory for them.
-    pub publisher_buffer_bytes: usize,
+    pub(crate) message_len_max: usize,
+    /// The same for the channels that have a smaller one.
+    pub(crate) message_len_max_of: BTreeMap<Destination, usize>,
+    /// Most messages of a publisher without an outcome.
+    pub(crate) window_entries: u32,
+    /// Bytes of a publisher's messages without an outcome.
+    pub(crate) publisher_buffer_bytes: usize,
     /// Shortest wait before a message is sent again.
-    pub resend_ns_min: Nanos,
-    /// Longest wait.
-    pub resend_ns_max: Nanos,
-    /// How often an idle leader beats.
-    pub beat_ns: Nanos,
-    /// What to do when there is nothing to do, for loops that the handle runs itself.
-    pub idle: Idle,
+    pub(crate) resend_ns_min: Nanos,
+    /// Longest wait before a message is sent again.
+    pub(crate) resend_ns_max: Nanos,
+    /// Time between heartbeats of an idle leader.
+    pub(crate) beat_ns: Nanos,
+    /// Idle strategy of loops that the handle runs itself.
+    pub(crate) idle: Idle,
     /// Directory of counters files, on a tmpfs.
-    pub counters: PathBuf,
+    pub(crate) counters: PathBuf,
 }
 
 impl Endpoint {
-    /// Opens a device that hears the stream.
-    pub(super) fn open(&self, joins: &[Group]) -> Result<Device, IoError> {
-        self.open_by(joins, self.transport.clone(), self.second.clone())
+    /// The cluster's number.
+    pub fn cluster(&self) -> u64 {
+        self.cluster
     }
 
-    /// Opens one that asks and is answered, by unicast alone: by the kernel's sockets, as a card has one owner,
-    /// and an operator asks from where the node runs.
-    pub(super) fn open_query(&self) -> Result<Device, IoError> {
+    /// Unicast addresses of the replicas, in the order of the file or of the builder's calls.
+    pub fn replicas(&self) -> &[SocketAddrV4] {
+        &self.replicas
+    }
+
+    /// Unicast addresses of the nodes that replay their journals, archivers first.
+    pub fn sources(&self) -> &[SocketAddrV4] {
+        &self.sources
+    }
+
+    /// Bytes of the largest IP packet.
+    pub fn mtu(&self) -> usize {
+        self.mtu
+    }
+
+    /// Bytes of the longest message for `destination`: of the channel's, where it has a limit of its own,
+    /// else of the stream's.
+    pub fn message_len_max_for(&self, destination: Destination) -> usize {
+        self.message_len_max_of
+            .get(&destination)
+            .map_or(self.message_len_max, |own| self.message_len_max.min(*own))
+    }
+
+    /// The configured idle strategy.
+    pub fn idle(&self) -> Idle {
+        self.idle
+    }
+
+    /// The folder of counters files.
+    pub fn counters_folder(&self) -> &Path {
+        &self.counters
+    }
+
+    /// The same, with another use of this host's memory.
+    #[doc(hidden)]
+    pub fn with_memory(self, memory: MemorySharing) -> Self {
+        Self { memory, ..self }
+    }
+
+    /// Settings of a device that receives `joins`, for a publisher and a subscriber that share it.
+    #[doc(hidden)]
+    pub fn device(&self, joins: &[Group]) -> DeviceSettings {
+        self.device_by(joins, self.transport.clone(), self.second.clone())
+    }
+
+    /// Opens a device that reads the stream.
+    pub(crate) fn open(&self, joins: &[Group]) -> Result<Device, IoError> {
+        Device::open(self.device(joins))
+    }
+
+    /// Opens a device for queries. It uses unicast by the kernel's sockets alone: a card has one owner, and
+    /// an operator queries from the machine on which the node runs.
+    pub(crate) fn open_query(&self) -> Result<Device, IoError> {
         let second = self
             .second
             .clone()
             .map(|second| SecondLine { transport: second.transport.clone().for_queries(), ..second });
-        self.open_by(&[], self.transport.clone().for_queries(), second)
+        Device::open(self.device_by(&[], self.transport.clone().for_queries(), second))
     }
 
-    fn open_by(
+    fn device_by(
         &self,
         joins: &[Group],
         transport: TransportSettings,
         second: Option<SecondLine>,
-    ) -> Result<Device, IoError> {
+    ) -> DeviceSettings {
         let udp = UdpSettings { joins: joins.to_vec(), unicast_port: 0, ..self.udp.clone() };
-        let (rehearse, memory) = (self.rehearse, self.memory);
-        Device::open(DeviceSettings { udp, transport, second, rehearse, memory })
+        DeviceSettings { udp, transport, second, rehearse: self.rehearse, memory: self.memory }
     }
 
-    /// Whom to ask for what no ring holds, under the name of the receiver.
-    pub(super) fn replay(&self, me: Identity) -> ReplayLimits {
+    /// Where a receiver named `me` requests what no node has in memory.
+    pub(crate) fn replay(&self, me: Identity) -> ReplayLimits {
         ReplayLimits::new(self.cluster, me, self.sources.clone())
     }
 
-    /// A random identity for a handle, and what its receiver needs.
-    pub(super) fn receiver(&self, store_bytes: usize) -> Result<ReceiverLimits, IoError> {
+    /// A random identity for a handle, and the limits of its receiver.
+    pub(crate) fn receiver(&self, store_bytes: usize) -> Result<ReceiverLimits, IoError> {
         let me = draw_handle()?;
         Ok(ReceiverLimits {
             cluster: self.cluster,
@@ -113,8 +166,8 @@ impl Endpoint {
     }
 }
 
-/// A random identity for a handle, above every replica's number, so that nobody takes it for one.
-pub(super) fn draw_handle() -> Result<Identity, IoError> {
+/// A random identity for a handle, above every replica's number.
+pub(crate) fn draw_handle() -> Result<Identity, IoError> {
     let drawn = random_u64()?;
     Ok(Identity { replica: (drawn >> 32) as u32 | 1 << 31, incarnation: drawn as u32 })
 }

@@ -1,7 +1,7 @@
-//! How a cluster does, judged from what its nodes answer: one verdict, and each reason for it.
+//! The health of a cluster, judged from the answers of its nodes: one verdict, and each reason for it.
 //!
-//! What is listed counts for nothing here: a member that does not answer may be dead for a month. So redundancy is
-//! counted from those that answer, and of these the leader's word says how many hold the log.
+//! Being listed counts for nothing here: a member that does not answer may be dead for a month. Redundancy is
+//! counted from the members that answer; of these the leader reports how many store the log.
 
 use super::conditions::ActiveCondition;
 use super::status::{MemberStatus, NodeStatus, leader_of};
@@ -19,22 +19,23 @@ pub struct QueryResult {
     pub number: Option<u32>,
     /// Whether it is an archiver of the file, and so never a member.
     pub is_archiver: bool,
-    /// What it answered.
+    /// Its answer.
     pub status: Option<NodeStatus>,
 }
 
 /// The verdict, the best first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum ClusterHealth {
-    /// Somebody leads, every member answers and holds the log, and nothing is amiss.
+    /// A replica leads, every member answers and stores the log, and no condition holds.
     Healthy,
-    /// The stream goes on, and something is amiss.
+    /// The stream continues, and a condition holds or a member is silent.
     Degraded,
-    /// Enough members answer, and nobody leads: for some milliseconds, or because they do not hear each other.
+    /// Enough members answer, and none leads: for some milliseconds, or because they do not receive each
+    /// other's datagrams.
     NoLeader,
     /// Too few members answer for anything to be committed.
     NoQuorum,
-    /// No node that answers holds a history.
+    /// No node that answers has a history.
     NoHistory,
 }
 
@@ -56,7 +57,7 @@ impl ClusterHealth {
 pub enum Reason {
     /// A member, or a node of the file, does not answer.
     Silent {
-        /// Who is listed there.
+        /// The member that is listed there.
         identity: Option<Identity>,
         /// Its number, where the file has it.
         number: Option<u32>,
@@ -103,7 +104,7 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What was judged.
+/// The verdict with its reasons.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Health {
     /// In a word.
@@ -112,7 +113,8 @@ pub struct Health {
     pub listed: usize,
     /// How many of them answer and hold the log.
     pub there: usize,
-    /// The listed ones that do not answer, by number: some of them are to be started where there is no quorum.
+    /// The listed ones that do not answer, by number: some of them are to be started where there is no
+    /// quorum.
     pub silent: Vec<u32>,
     /// Everything that is amiss.
     pub reasons: Vec<Reason>,
@@ -222,7 +224,7 @@ impl fmt::Display for Health {
     }
 }
 
-/// Whom to start, where so many of these are needed: `1`, `1 or 2`, `1 and 2`, `2 of 1, 2, 3`.
+/// The replicas to start, where so many of these are needed: `1`, `1 or 2`, `1 and 2`, `2 of 1, 2, 3`.
 fn start(silent: &[u32], lacks: usize) -> Option<String> {
     let names: Vec<_> = silent.iter().map(u32::to_string).collect();
     match (lacks, names.len()) {

@@ -1,65 +1,109 @@
-//! # client: handles for applications
+//! Publish into a lockstep cluster's stream, and subscribe to it.
 //!
-//! A [`Publisher`] and a [`Subscriber`] on the kernel's UDP: poll-style, one thread each, no thread of
-//! their own, nothing allocated after they have begun. The rules are the engine's.
+//! lockstep is a multicast sequencer: it turns messages of many publishers into one stream, which every
+//! subscriber reads in the same order. This crate is what a program of yours depends on. It has no thread and
+//! no runtime: a [`Publisher`] and a [`Subscriber`] do their work when they are polled.
 //!
-//! Between two polls that found nothing a thread sleeps by [`Publisher::wait`] or [`Subscriber::wait`], which a
-//! datagram ends; who has a loop of its own watches [`Subscriber::sockets`] and polls again after
-//! [`Subscriber::due`] at the latest; who spins calls `poll` alone.
+//! # Publish, subscribe, resume
+//!
+//! The program publishes a message, reads the stream until it is delivered, and prints the cursor with which
+//! another run continues. It needs a running cluster: `lockstep dev` runs one on loopback and prints its
+//! file, `docs/DEPLOY.md` founds one on three hosts.
 //!
 //! ```no_run
-//! use lockstep_client::{Endpoint, Publisher, PublisherEvent};
-//! use std::error::Error;
+//! use lockstep_client::{Cursor, Delivery, EVERYBODY, Endpoint, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};
+//! use std::net::{Ipv4Addr, SocketAddrV4};
+//! use std::ops::ControlFlow;
 //! use std::time::Duration;
 //!
-//! fn publish(endpoint: &Endpoint) -> Result<(), Box<dyn Error>> {
-//!     let mut publisher = Publisher::connect(endpoint)?;
-//!     let orders = publisher.open("orders", Duration::from_secs(1))?;
-//!     publisher.try_publish(orders, 0, b"buy 100 at 42")?;
-//!     while !publisher.is_drained() {
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     // The addresses of the cluster's file. With the feature `config`, Endpoint::from_env() reads that file.
+//!     let group = |last| Ipv4Addr::new(239, 77, 1, last);
+//!     let endpoint = Endpoint::builder()
+//!         .cluster(1)
+//!         .interface("lo")
+//!         .ttl(0)
+//!         .groups([group(1), group(2), group(3)], 7700)
+//!         .member(1, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7701))
+//!         .member(2, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7702))
+//!         .member(3, SocketAddrV4::new(Ipv4Addr::LOCALHOST, 7703))
+//!         .build()?;
+//!     let start = match std::env::args().nth(1) {
+//!         Some(cursor) => Start::Cursor(cursor.parse::<Cursor>()?), // what an earlier run printed
+//!         None => Start::From(1),
+//!     };
+//!     let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, start)?;
+//!     let mut publisher = Publisher::connect(&endpoint)?;
+//!     let orders = publisher.open("orders", Duration::from_secs(5))?;
+//!     let number = publisher.try_publish(orders, EVERYBODY, b"buy 100 at 42")?;
+//!     let mut delivered = false;
+//!     while !delivered {
 //!         let work = publisher.poll(64, |event| {
 //!             if let PublisherEvent::Committed { seq, .. } = event {
-//!                 println!("its place is {seq}");
+//!                 println!("committed at seq {seq}");
 //!             }
+//!         }) + subscriber.poll(64, |event| {
+//!             if let SubscriberEvent::Message(message) = event {
+//!                 println!("{}: {}", message.seq, String::from_utf8_lossy(message.payload));
+//!                 delivered |= (message.publisher, message.publisher_seq) == (orders, number);
+//!             }
+//!             ControlFlow::Continue(())
 //!         });
 //!         if work == 0 {
-//!             publisher.wait(Duration::from_millis(10))?;
+//!             subscriber.wait(Duration::from_millis(1))?;
 //!         }
 //!     }
+//!     println!("resume with {}", subscriber.cursor().expect("it has begun"));
 //!     Ok(())
 //! }
 //! ```
 //!
+//! The guide
+//! [`docs/APPLICATION.md`](https://github.com/lockstep-sequencer/lockstep/blob/main/docs/APPLICATION.md) goes
+//! on from here: state with snapshots, outputs that are published once, gateways, threads, waiting, async.
+//!
 //! # When the leader changes
 //!
-//! Handles find the new leader by themselves: there is nothing to reconnect. A `committed` subscriber hears
-//! of it by [`SubscriberEvent::Epoch`] at its place in the stream and by nothing else. A `stamped` one may
-//! be told [`SubscriberEvent::Retract`] first: forget what came from that seq on, it goes on from there.
-//! It is always told how far the stream is final ([`SubscriberEvent::Committed`]), so it knows what it
-//! must be able to undo. A publisher sends again what has no place in the new leader's log; each message
-//! has one fate, [`PublisherEvent::Committed`], [`PublisherEvent::Fenced`] or [`PublisherEvent::Closed`],
-//! and a place that was told before may be lost by [`PublisherEvent::Unstamped`] on the way there.
+//! Handles find the new leader by themselves; nothing is reconnected. A `committed` subscriber receives
+//! [`SubscriberEvent::Epoch`] at its place in the stream and nothing else. A `stamped` one may receive
+//! [`SubscriberEvent::Retract`] first: everything from that seq on is void, and the stream continues there.
+//! [`SubscriberEvent::Committed`] bounds what it must be able to undo. A publisher resends what the new
+//! leader's log lacks. Each message has one outcome: [`PublisherEvent::Committed`],
+//! [`PublisherEvent::Fenced`] or [`PublisherEvent::Closed`]. A reported place may be lost by
+//! [`PublisherEvent::Unstamped`] before that.
 //!
-//! # Coming late, and coming back
+//! # Where a subscription begins
 //!
-//! [`Start::From`] begins with any seq, [`Start::Oldest`] with the oldest that a journal holds. What replicas
-//! have in memory is repaired; what they have not is read from a journal over TCP
-//! ([`SubscriberEvent::Replaying`]), and live goes on behind it without a hole or a repeat
-//! ([`SubscriberEvent::CaughtUp`]). A subscription that falls behind does the same by itself. What is read
-//! from a journal is committed, so nothing of it is ever retracted.
+//! [`Start::From`] begins at a seq, [`Start::Oldest`] at the oldest that a journal stores, [`Start::Cursor`]
+//! where an earlier subscription stood. Entries that replicas no longer have in memory are read from a
+//! journal over TCP ([`SubscriberEvent::Replaying`]); live entries follow without a hole or a repeat
+//! ([`SubscriberEvent::CaughtUp`]). A subscription that falls behind does the same by itself. Replayed
+//! entries are committed and never retracted.
 //!
-//! [`Subscriber::cursor`] is a place to come back to by [`Start::Cursor`]: it names history, seq and chain, and
-//! against another stream it is refused ([`SubscriberEvent::Refused`]).
+//! [`Start::Live`] begins at the end of the log as it is at the first heartbeat that a poll receives, and not
+//! when the handle is made. A program that publishes before its first poll never reads that message.
+//! [`Subscriber::begin`] polls until the position is known.
 //!
-//! # Applications: what is published once
+//! [`Subscriber::cursor`] names history, seq and chain; against another stream it is refused
+//! ([`SubscriberEvent::Refused`]).
 //!
-//! An application whose publishing follows from what it reads keeps it in [`Outputs`]: copies of it may run at the same
-//! time, start late, die, and begin again from the stream's beginning or from a snapshot, and each output is stamped
-//! once. `docs/APPLICATIONS.md` has the pattern, `examples/application.rs` runs it.
+//! # Units
+//!
+//! Times in fields are nanoseconds ([`Nanos`]): of the monotonic clock where they are called `now`, since the
+//! Unix epoch where they are timestamps. Watermarks are exclusive bounds and called `…_next`. Seqs count from
+//! 1.
+//!
+//! # Features
+//!
+//! * `config`: `Endpoint::from_env` and `Endpoint::from_file` read the cluster's file; adds a TOML parser.
+//! * `tracing`: devices write what they do to `tracing` as well as to their counters.
 
 #![forbid(unsafe_code)]
 
+mod builder;
 mod conditions;
+#[cfg(feature = "config")]
+mod config;
 mod counted;
 mod digest;
 mod endpoint;
@@ -70,18 +114,40 @@ mod sleep;
 mod status;
 mod subscriber;
 
-pub use conditions::ActiveCondition;
-pub use counted::{Counted, PUBLISHER as PUBLISHER_COUNTERS, SUBSCRIBER as SUBSCRIBER_COUNTERS};
+pub use builder::{EndpointBuilder, EndpointError};
+pub use counted::Counted;
 pub use digest::StreamDigest;
 pub use endpoint::Endpoint;
-pub use health::{ClusterHealth, Health, QueryResult, Reason};
+#[cfg(feature = "config")]
+pub use lockstep_config::{Config, ConfigErrors};
+pub use lockstep_core::engine::counters::Counters;
+pub use lockstep_core::engine::losses::Losses;
 pub use lockstep_core::engine::outputs::{Divergence, Outputs, OutputsEnd};
 pub use lockstep_core::engine::parts::PartsBound;
 pub use lockstep_core::engine::publisher::{PublishError, PublisherEvent};
 pub use lockstep_core::engine::receiver::Start;
-pub use lockstep_core::engine::subscriber::{Delivery, Flow, Message, SubscriberEvent};
-pub use lockstep_wire::{Cursor, ReplayEndReason};
+pub use lockstep_core::engine::subscriber::{Delivery, Message, SubscriberEvent};
+pub use lockstep_io::IoError;
+pub use lockstep_io::idle::Idle;
+pub use lockstep_wire::{
+    CHANNELS, Cursor, DayMark, Destination, EVERYBODY, EntryKind, Epoch, Nanos, PublisherId, PublisherSeq,
+    RepairReject, ReplayEndReason, Seq,
+};
 pub use publisher::{OpenError, Publisher};
-pub use questions::{NodeState, QueryClient};
-pub use status::{MemberStatus, NodeStatus, RejectedCommand, SuspectedLeader, leader_of};
 pub use subscriber::Subscriber;
+
+/// For the programs of this repository: queries of nodes, their status, and the cluster's health. It may
+/// change in any release.
+#[doc(hidden)]
+pub mod internal {
+    pub use crate::conditions::ActiveCondition;
+    pub use crate::counted::{PUBLISHER as PUBLISHER_COUNTERS, SUBSCRIBER as SUBSCRIBER_COUNTERS};
+    pub use crate::health::{ClusterHealth, Health, QueryResult, Reason};
+    pub use crate::questions::{NodeState, QueryClient};
+    pub use crate::status::{MemberStatus, NodeStatus, RejectedCommand, SuspectedLeader, leader_of};
+}
+
+/// The code of the guide compiles.
+#[cfg(all(doctest, feature = "config"))]
+#[doc = include_str!("../../../docs/APPLICATION.md")]
+struct Guide;

@@ -12,20 +12,22 @@ use lockstep_io::IoError;
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_io::device::Device;
 use lockstep_io::idle::Idle;
-use lockstep_wire::{DayMark, Destination, NAME_LEN_MAX, PublisherId, PublisherSeq, frame_len_max};
+use lockstep_io::ready::ReadySet;
+use lockstep_wire::{DayMark, Destination, NAME_LEN_MAX, Nanos, PublisherId, PublisherSeq, frame_len_max};
 use std::fmt;
-use std::os::fd::BorrowedFd;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 /// Most names that one handle opens: a gateway's clients.
 const NAMES_MAX: u32 = 65_536;
 /// How long an open or a look-up waits for its answer before it is sent again.
 const QUERY_RETRY_NS: u64 = 20_000_000;
-/// Bytes that the kernel counts for a datagram in a socket beside its MTU. It grants twice what is asked for, so that
-/// with this half of a leader's socket stays free for others.
+/// Bytes that the kernel counts for a datagram in a socket beside its MTU. It grants twice what is requested:
+/// with this, half of a leader's socket stays free for others.
 const DATAGRAM_OVERHEAD: usize = 832;
 
 /// Why a name could not be opened.
+#[non_exhaustive]
 pub enum OpenError {
     /// The name is empty or longer than [`NAME_LEN_MAX`] bytes, or the handle has too many.
     Name(String),
@@ -33,7 +35,7 @@ pub enum OpenError {
     TimedOut(String, Duration),
     /// The cluster's table of publishers is full: the name, and how many names it takes.
     TableFull(String, u32),
-    /// The kernel gives no random number.
+    /// The kernel returned no random number.
     Io(IoError),
 }
 
@@ -67,33 +69,47 @@ impl fmt::Display for OpenError {
     }
 }
 
-impl std::error::Error for OpenError {}
+impl std::error::Error for OpenError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Io(error) => Some(error),
+            Self::Name(_) | Self::TimedOut(..) | Self::TableFull(..) => None,
+        }
+    }
+}
 
-/// Hands messages to the cluster. See [`crate`] for its use.
+/// Publishes messages into the stream, under one or more names.
+///
+/// A handle belongs to one thread at a time and has no thread of its own: [`Publisher::poll`] or
+/// [`Publisher::wait`] sends, resends and receives. See [`crate`] for an example, [`PublisherEvent`] for
+/// outcomes.
 #[derive(Debug)]
 pub struct Publisher<N = Device> {
     engine: Engine<N>,
     clock: Clock,
     idle: Idle,
     sleep: Sleep,
+    ready: ReadySet,
 }
 
 impl Publisher<Device> {
-    /// Joins the groups; nothing is published before a name is open.
+    /// Opens the sockets and joins the groups. A name must be opened before anything is published.
     ///
     /// # Errors
     /// The device cannot be opened: which interface, which call, and what to do.
     pub fn connect(endpoint: &Endpoint) -> Result<Self, IoError> {
         let device = endpoint.open(&[Group::Data, Group::Control])?;
-        Self::over(device, endpoint)
+        let handle = Self::over(device, endpoint)?;
+        handle.ready.watch(&handle.sockets())?;
+        Ok(handle)
     }
 
-    /// Sends what is written, and sleeps: until a datagram comes, until something is to be sent again or asked for, or
-    /// until `timeout` is over, whichever is first. It may end earlier; poll again whatever it returns, which is
-    /// whether something can be read.
+    /// Sends what is written, and sleeps until a datagram arrives, until a message or request is due, or
+    /// until `timeout` is over, whichever is first. It may return earlier. Returns whether something can be
+    /// read; poll in either case.
     ///
     /// # Errors
-    /// File descriptors are used up: the first call needs a few.
+    /// No file descriptor is left: the first call needs one for each socket and two more.
     pub fn wait(&mut self, timeout: Duration) -> Result<bool, IoError> {
         self.flush();
         let due = self.due();
@@ -101,32 +117,49 @@ impl Publisher<Device> {
         sleep.pass(engine.net().sockets(), due.min(timeout))
     }
 
-    /// The sockets that bring it something, for a poll of the caller's own, which watches them level-triggered.
-    /// Datagrams that come by shared memory none of them tells of.
+    /// The sockets of this handle, for a poll of the caller's own, level-triggered. [`AsFd`] is one
+    /// descriptor for all of them. Datagrams that arrive by shared memory make none of them readable.
     pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
         self.engine.net().sockets()
     }
 
-    /// When it is to be polled again at the latest although nothing came, from now on.
+    /// The time until the handle must be polled again, although nothing arrives: for resending, requests and
+    /// opens.
     pub fn due(&self) -> Duration {
         until(self.engine.core.next_deadline(), self.clock.now())
     }
 }
 
-/// Passes a moment of waiting for a name: it is looked up, opened and committed once in the life of a process.
-#[allow(clippy::disallowed_methods)] // nobody's message waits for it
+/// Sleeps between two looks while a name is opened: that happens once in the life of a process.
+#[allow(clippy::disallowed_methods)] // no message waits for it
 fn pause() {
     std::thread::sleep(Duration::from_millis(1));
 }
 
+/// One descriptor that is readable while one of the handle's sockets is: for epoll, mio, tokio's `AsyncFd`.
+/// Poll the handle when it is readable until a poll returns 0, and after [`Publisher::due`] at the latest.
+impl AsFd for Publisher<Device> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ready.as_fd()
+    }
+}
+
+/// As [`AsFd`], for libraries that take a number.
+impl AsRawFd for Publisher<Device> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.ready.as_fd().as_raw_fd()
+    }
+}
+
 impl<N: Net> Publisher<N> {
-    /// The same over a device of the caller's.
+    /// The same over a device of the caller's. Its descriptor ([`AsFd`]) watches nothing.
     ///
     /// # Errors
     /// The kernel gives no random number.
+    #[doc(hidden)]
     pub fn over(net: N, endpoint: &Endpoint) -> Result<Self, IoError> {
         let frame_len_max = frame_len_max(endpoint.mtu);
-        // A publisher reads for its fates only; what it must keep is what came out of order.
+        // A publisher reads for outcomes only; it buffers what arrived out of order.
         let receiver = endpoint.receiver(1 << 20)?;
         let limits = PublisherLimits {
             receiver,
@@ -143,10 +176,12 @@ impl<N: Net> Publisher<N> {
             message_len_max_of: endpoint.message_len_max_of.clone(),
         };
         let (engine, clock) = (Engine::new(net, limits), Clock::start());
-        Ok(Self { engine, clock, idle: endpoint.idle, sleep: Sleep::default() })
+        Ok(Self { engine, clock, idle: endpoint.idle, sleep: Sleep::default(), ready: ReadySet::new()? })
     }
 
-    /// Opens `name` and waits for its id. Fences whoever has it open.
+    /// Opens `name` (1 to [`NAME_LEN_MAX`] bytes) and polls until its id arrives, at most for `timeout`.
+    /// Another process that has the name open is fenced: none of its later messages is stamped. Events of
+    /// other names are dropped meanwhile; use [`Publisher::begin_open`] on a handle with several names.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -155,8 +190,8 @@ impl<N: Net> Publisher<N> {
         self.open_as(name, nonce, timeout)
     }
 
-    /// Opens `name` under a nonce that copies of a deterministic application share: they publish the same
-    /// messages, and each is stamped once.
+    /// As [`Publisher::open`], under a nonce that the copies of a deterministic application share: they do
+    /// not fence each other, publish the same messages, and each message is stamped once.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -179,8 +214,8 @@ impl<N: Net> Publisher<N> {
         opened.ok_or_else(|| OpenError::Name(name.to_owned()))
     }
 
-    /// Opens the name of an application's outputs under the nonce that its copies share; then
-    /// [`Publisher::hand_in`].
+    /// Opens the name of an application's outputs under the nonce that its copies share.
+    /// [`Publisher::hand_in`] publishes them.
     ///
     /// # Errors
     /// See [`OpenError`].
@@ -200,7 +235,7 @@ impl<N: Net> Publisher<N> {
         })
     }
 
-    /// Polls until `is_open` says so of what is told.
+    /// Polls until `is_open` returns true for an event.
     fn wait_for_open(
         &mut self,
         name: &str,
@@ -231,21 +266,20 @@ impl<N: Net> Publisher<N> {
         Ok(())
     }
 
-    /// Hands in what of an application's outputs the stream may lack, as far as the window takes it; each is stamped
-    /// once, however many copies of the application run and however often they begin again. Returns how many.
+    /// Publishes the outputs that the stream may lack, as far as the window takes them, and returns how many.
+    /// Each is stamped once, however many copies of the application run and however often they start again.
     ///
     /// # Errors
-    /// See [`PublishError`]; a full window is none.
+    /// See [`PublishError`]. A full window is no error: the rest follows with the next call.
     pub fn hand_in(&mut self, outputs: &mut Outputs) -> Result<usize, PublishError> {
         outputs.hand_in(&mut self.engine.core)
     }
 
-    /// Takes a message whose number follows from the application's state: see
-    /// [`PublisherCore::try_publish_at`](lockstep_core::engine::publisher::PublisherCore::try_publish_at).
-    /// [`Outputs`] derives the numbers.
+    /// Publishes a message whose number the caller derives from its own state. The stream skips a number that
+    /// it has. `number` is that of the message's first part. [`Outputs`] derives the numbers.
     ///
     /// # Errors
-    /// As [`Publisher::try_publish`].
+    /// As [`Publisher::try_publish`], and [`PublishError::Ahead`] if numbers before it are missing.
     pub fn try_publish_at(
         &mut self,
         publisher: PublisherId,
@@ -256,19 +290,23 @@ impl<N: Net> Publisher<N> {
         self.engine.core.try_publish_at(publisher, number, destination, payload)
     }
 
-    /// Begins to open `name`; [`PublisherEvent::Opened`] with the returned ticket brings its id. `None`:
-    /// the name is not valid, or one too many.
+    /// Begins to open `name` and returns a ticket. [`PublisherEvent::Opened`] with this ticket has the id.
+    /// `nonce` distinguishes this process from others that open the name; draw it at random. `None`: the name
+    /// is not valid, or the handle has too many.
     pub fn begin_open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
         self.engine.core.open(name, nonce)
     }
 
-    /// Takes a message: copied once into the open datagram, which leaves when it is full or at the next
-    /// `flush` or `poll`. Returns its number; its fate comes by `poll`. A message longer than
-    /// [`Publisher::part_len_max`] goes out in parts, each with a number of its own: the one that is returned,
-    /// and whose fate is told, is the last part's.
+    /// Copies a message into the open datagram and returns its number, from 1 for each name. The next
+    /// `flush`, `poll` or `wait` sends it; its outcome is an event of `poll`. A message longer than
+    /// [`Publisher::part_len_max`] goes out in parts, each with a number: the returned number and the outcome
+    /// are those of the last part.
+    ///
+    /// `publisher` is what [`Publisher::open`] returned. `destination` is [`EVERYBODY`](crate::EVERYBODY), a
+    /// publisher's id, or [`CHANNELS`](crate::CHANNELS) plus the number of a channel.
     ///
     /// # Errors
-    /// See [`PublishError`]; [`PublishError::Backpressure`] passes.
+    /// See [`PublishError`]. After [`PublishError::Backpressure`], poll and try again.
     #[inline]
     pub fn try_publish(
         &mut self,
@@ -279,7 +317,8 @@ impl<N: Net> Publisher<N> {
         self.engine.core.try_publish(publisher, destination, payload)
     }
 
-    /// Takes a message of `len` bytes, at most [`Publisher::part_len_max`], that the caller writes in place.
+    /// As [`Publisher::try_publish`], for a message of `len` bytes, at most [`Publisher::part_len_max`], that
+    /// the caller writes into the returned memory before the next call.
     ///
     /// # Errors
     /// As [`Publisher::try_publish`].
@@ -293,8 +332,8 @@ impl<N: Net> Publisher<N> {
         self.engine.core.try_claim(publisher, destination, len)
     }
 
-    /// Closes a publisher behind all of its messages; `said` goes to whoever reads the stream
-    /// ([`SubscriberEvent::Closed`](super::SubscriberEvent::Closed)).
+    /// Closes a publisher behind all of its messages. Readers receive `said` with
+    /// [`SubscriberEvent::Closed`](super::SubscriberEvent::Closed).
     ///
     /// # Errors
     /// As [`Publisher::try_publish`].
@@ -302,7 +341,7 @@ impl<N: Net> Publisher<N> {
         self.engine.core.try_close(publisher, said)
     }
 
-    /// Marks the begin or the end of a trading day; its fate comes like a message's.
+    /// Marks the start or the end of a trading day. The mark has a number and an outcome like a message.
     ///
     /// # Errors
     /// As [`Publisher::try_publish`].
@@ -314,61 +353,71 @@ impl<N: Net> Publisher<N> {
         self.engine.core.try_day(publisher, mark)
     }
 
-    /// The rules without device and clock, for those that are written over them.
+    /// The engine without device and clock.
+    #[doc(hidden)]
     pub fn core_mut(&mut self) -> &mut PublisherCore {
         &mut self.engine.core
     }
 
-    /// Sends what is written, in one call. Returns the datagrams sent.
+    /// Sends what is written, in one system call if the kernel takes it. Returns the number of datagrams
+    /// sent.
     pub fn flush(&mut self) -> usize {
         let now = self.clock.now();
         self.engine.flush(now, self.clock.wall(now))
     }
 
-    /// One turn: sends what is written, reads the stream, reports at most `limit` committed fates (and
-    /// everything else that happened). Never blocks. Returns the work done.
+    /// One turn: sends what is written, receives, and calls `f` for at most `limit` outcomes and for every
+    /// other event. Never blocks. Returns the work done: 0 is an idle turn.
     pub fn poll(&mut self, limit: usize, f: impl FnMut(PublisherEvent)) -> usize {
         let now = self.clock.now();
         self.engine.poll(now, self.clock.wall(now), limit, f)
     }
 
-    /// Whether every message that was taken has its fate.
+    /// Whether every published message has its outcome.
     pub fn is_drained(&self) -> bool {
         self.engine.core.is_drained()
     }
 
-    /// Whether the stream is heard and followed.
+    /// Whether the handle receives and follows a leader's stream.
     pub fn is_connected(&self) -> bool {
         self.engine.core.is_connected()
     }
 
-    /// The longest message that is taken: `stream.message_len_max`, or less where the window holds less.
+    /// Bytes of the longest message: `stream.message_len_max`, or less if the handle's window is smaller.
     pub fn message_len_max(&self) -> usize {
         self.engine.core.message_len_max()
     }
 
-    /// The longest message for `destination` that is taken: a channel's may be shorter
+    /// Bytes of the longest message for `destination`: a channel may have a smaller limit
     /// (`channels.*.message_len_max`).
     pub fn message_len_max_for(&self, destination: Destination) -> usize {
         self.engine.core.message_len_max_for(destination)
     }
 
-    /// The longest message that can be claimed in place, and that goes out as a whole: what one frame takes.
+    /// Bytes of the longest message that one frame takes: such a message is not cut into parts, and can be
+    /// claimed in place.
     pub fn part_len_max(&self) -> usize {
         self.engine.core.part_len_max()
     }
 
-    /// What was counted.
+    /// Counters of this handle since it was made.
     pub fn counters(&self) -> &Counters {
         &self.engine.core.counters
     }
 
     /// The device.
+    #[doc(hidden)]
     pub fn net(&self) -> &N {
         self.engine.net()
     }
 
+    /// Nanoseconds of the monotonic clock that times this handle.
+    pub fn now(&self) -> Nanos {
+        self.clock.now()
+    }
+
     /// The clock that times this handle.
+    #[doc(hidden)]
     pub fn clock(&self) -> &Clock {
         &self.clock
     }

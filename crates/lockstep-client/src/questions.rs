@@ -17,12 +17,12 @@ use lockstep_wire::{
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-/// What a node said of itself.
+/// A node's answer about itself.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct NodeState {
     /// Where it answered from.
     pub address: SocketAddrV4,
-    /// Who it is.
+    /// Its identity.
     pub identity: Identity,
     /// The history of its log; 0 if it is blank.
     pub history: u64,
@@ -32,11 +32,11 @@ pub struct NodeState {
     pub accept_next: Seq,
     /// How far it knows it committed.
     pub commit_next: Seq,
-    /// What it does.
+    /// Its role.
     pub role: Role,
 }
 
-/// Asks nodes, and sleeps until they answer. It hears no group.
+/// Queries nodes, and sleeps until they answer. It joins no group.
 pub struct QueryClient {
     net: Device,
     parker: Parker,
@@ -47,7 +47,7 @@ pub struct QueryClient {
     token: u64,
 }
 
-/// A question is repeated this often until it is answered.
+/// Time between two datagrams of an unanswered query.
 const AGAIN_NS: u64 = 20_000_000;
 
 impl QueryClient {
@@ -69,18 +69,18 @@ impl QueryClient {
         })
     }
 
-    /// Asks the nodes at `addresses` until all have answered or `timeout` is over. Returns the answers by
-    /// address, in the order asked.
+    /// Queries the nodes at `addresses` until all have answered or `timeout` is over. Returns the answers in
+    /// the order of the addresses.
     pub fn nodes(&mut self, addresses: &[SocketAddrV4], timeout: Duration) -> Vec<Option<NodeState>> {
         self.query_all(addresses, QueryKind::Node, "", timeout, read_reply)
     }
 
-    /// Asks them how things stand; as [`QueryClient::nodes`].
+    /// Queries their status; as [`QueryClient::nodes`].
     pub fn statuses(&mut self, addresses: &[SocketAddrV4], timeout: Duration) -> Vec<Option<NodeStatus>> {
         self.query_all(addresses, QueryKind::Status, "", timeout, NodeStatus::read)
     }
 
-    /// Gives one of them an order about `identity` (or about nobody in particular). `None`: no answer.
+    /// Sends one of them a command about `identity` (or about no node in particular). `None`: no answer.
     pub fn send_command(
         &mut self,
         address: SocketAddrV4,
@@ -92,8 +92,8 @@ impl QueryClient {
         self.query_all(&[address], topic, &name, timeout, read_command_result).pop().flatten()
     }
 
-    /// Submits a change of the membership that follows the one at `after` in `history`, once. Its fate is seen
-    /// in the status.
+    /// Submits a change of the membership that follows the one at `after` in `history`, once. The status
+    /// shows its outcome.
     pub fn submit(&mut self, history: u64, after: Seq, change: Change, member: MemberBody) {
         let mut payload = [0; MEMBERSHIP_LEN_MAX];
         let length = write_membership(&mut payload, after, change, member, &[]);

@@ -7,12 +7,12 @@ use lockstep_wire::Nanos;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// While a journal is read over TCP the connection is looked at this often: it comes and goes, and a sleep waits for
-/// the sockets that it began with.
+/// While a journal is read over TCP the connection is looked at this often: it comes and goes, and a sleep
+/// waits for the sockets that it began with.
 pub(super) const REPLAY_POLL: Duration = Duration::from_millis(1);
 
-/// A deadline that is older than this was looked at by the poll before, which could do nothing about it: what is to be
-/// done waits for something else, ...
+/// A deadline that is older than this was looked at by the poll before, which could do nothing about it: what
+/// is to be done waits for something else, ...
 const OVERDUE_NS: Nanos = 200_000;
 /// ... and is looked at again after this.
 const OVERDUE_POLL_NS: Nanos = 1_000_000;
@@ -32,8 +32,8 @@ pub(super) fn until(deadline: Nanos, now: Nanos) -> Duration {
 pub(super) struct Sleep(Option<Parker>);
 
 impl Sleep {
-    /// Sleeps until one of `sockets`, always the same ones, has something to read, at most for `time`. Returns whether
-    /// something can be read; of no time at all that is not known.
+    /// Sleeps until one of `sockets`, always the same ones, has something to read, at most for `time`.
+    /// Returns whether something can be read; of no time at all that is not known.
     pub(super) fn pass(&mut self, sockets: Vec<BorrowedFd<'_>>, time: Duration) -> Result<bool, IoError> {
         if time.is_zero() {
             return Ok(false);

@@ -10,24 +10,24 @@ use lockstep_wire::{
 use std::net::SocketAddrV4;
 use std::time::Duration;
 
-/// What a node said of itself and of those that it sees.
+/// A node's answer about itself and the members that it sees.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NodeStatus {
     /// Where it answered from.
     pub address: SocketAddrV4,
-    /// Who it is.
+    /// Its identity.
     pub identity: Identity,
     /// The history of its log; 0 if it is blank.
     pub history: u64,
-    /// What it does.
+    /// Its role.
     pub role: Role,
-    /// Whom it follows, or itself if it leads.
+    /// The leader that it follows, or itself if it leads.
     pub leader: Option<Identity>,
     /// The epoch of its log.
     pub accepted: Epoch,
     /// When the start of the epoch that it follows was stamped, nanoseconds since the Unix epoch; 0: unknown.
     pub epoch_since: Nanos,
-    /// The vow to refuse lower epochs.
+    /// The epoch below which it promised to refuse.
     pub promised: Epoch,
     /// Where its log ends.
     pub accept_next: Seq,
@@ -37,11 +37,12 @@ pub struct NodeStatus {
     pub membership_seq: Seq,
     /// Those members.
     pub members: Vec<MemberStatus>,
-    /// What an ack of the followed epoch survives.
+    /// The failures that an ack of the followed epoch survives.
     pub durability: Durability,
-    /// What is amiss with it, the gravest first; at most [`STATUS_CONDITIONS_MAX`](lockstep_wire::STATUS_CONDITIONS_MAX).
+    /// Conditions that hold at it, the gravest first; at most
+    /// [`STATUS_CONDITIONS_MAX`](lockstep_wire::STATUS_CONDITIONS_MAX).
     pub conditions: Vec<ActiveCondition>,
-    /// Whom it suspected last.
+    /// The leader that it suspected last.
     pub suspected: Option<SuspectedLeader>,
     /// The last change of the membership that it did not make, if it leads.
     pub denied: Option<RejectedCommand>,
@@ -50,18 +51,18 @@ pub struct NodeStatus {
 /// A member, as a node sees it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct MemberStatus {
-    /// Who, where, and as what.
+    /// Identity, address and role.
     pub member: MemberBody,
-    /// The greatest bound that it acknowledged in this epoch; 0: none was heard.
+    /// The greatest bound that it acknowledged in this epoch; 0: none was received.
     pub acked_next: Seq,
-    /// How long ago it was heard; the leader alone keeps that.
+    /// Time since its last datagram; only the leader reports it.
     pub last_contact: Option<Duration>,
 }
 
 /// A suspicion.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SuspectedLeader {
-    /// Whom.
+    /// The suspected leader.
     pub identity: Identity,
     /// Why.
     pub why: LeaderLossReason,
@@ -72,7 +73,7 @@ pub struct SuspectedLeader {
 /// A change that was not made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RejectedCommand {
-    /// Whose.
+    /// The node that the command was about.
     pub identity: Identity,
     /// Why.
     pub why: CommandReject,
@@ -90,8 +91,7 @@ impl NodeStatus {
             last_contact: ago(row.acked_age_ns),
         };
         let suspected = || {
-            let why =
-                LeaderLossReason::from_u8(body.suspicion).filter(|why| *why != LeaderLossReason::None)?;
+            let why = LeaderLossReason::from_u8(body.suspicion)?;
             Some(SuspectedLeader {
                 identity: identity(body.suspected)?,
                 why,
@@ -127,7 +127,7 @@ impl NodeStatus {
         Some((body.token, status))
     }
 
-    /// What it tells of a condition, if that holds there.
+    /// The condition as it reported it, if it holds there.
     pub fn conditions(&self, condition: Condition) -> Option<&ActiveCondition> {
         self.conditions.iter().find(|amiss| amiss.condition == condition)
     }

@@ -9,14 +9,16 @@ use lockstep_core::engine::ports::{Group, Net};
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::replay::ReplayStep;
 use lockstep_core::engine::subscriber::{
-    Delivery, Flow, SubscriberEngine as Engine, SubscriberEvent, SubscriberLimits,
+    Delivery, SubscriberEngine as Engine, SubscriberEvent, SubscriberLimits,
 };
 use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
 use lockstep_io::device::Device;
+use lockstep_io::ready::ReadySet;
 use lockstep_io::source::{Polled, ReplayConnection};
 use lockstep_wire::{Cursor, Epoch, Nanos, SMALL_LEN_MAX, Seq};
-use std::os::fd::BorrowedFd;
+use std::ops::ControlFlow;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::time::Duration;
 
 /// A lag of the commit is reported when it lasts this long.
@@ -25,7 +27,8 @@ const LAG_REPORT_NS: u64 = 100_000_000;
 /// Delivers the stream to the caller of [`Subscriber::poll`].
 ///
 /// ```no_run
-/// use lockstep_client::{Delivery, Endpoint, Flow, Start, Subscriber, SubscriberEvent};
+/// use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
+/// use std::ops::ControlFlow;
 /// use std::time::Duration;
 ///
 /// fn read(endpoint: &Endpoint) -> Result<(), Box<dyn std::error::Error>> {
@@ -35,7 +38,7 @@ const LAG_REPORT_NS: u64 = 100_000_000;
 ///             if let SubscriberEvent::Message(message) = event {
 ///                 println!("{} {:?}", message.seq, message.payload);
 ///             }
-///             Flow::Continue
+///             ControlFlow::Continue(())
 ///         });
 ///         if work == 0 {
 ///             subscriber.wait(Duration::from_millis(10))?;
@@ -49,37 +52,69 @@ pub struct Subscriber<N = Device> {
     source: ReplayConnection,
     clock: Clock,
     sleep: Sleep,
+    ready: ReadySet,
 }
 
 impl Subscriber<Device> {
-    /// Joins the groups and begins at `start`.
+    /// Opens the sockets and joins the groups. Delivery begins at `start` with the first poll; see
+    /// [`Subscriber::begin`] for [`Start::Live`].
     ///
     /// # Errors
     /// The device cannot be opened: which interface, which call, and what to do.
     pub fn connect(endpoint: &Endpoint, delivery: Delivery, start: Start) -> Result<Self, IoError> {
         let device = endpoint.open(&[Group::Data, Group::Control])?;
-        Self::over(device, endpoint, delivery, start)
+        let handle = Self::over(device, endpoint, delivery, start)?;
+        handle.ready.watch(&handle.sockets())?;
+        Ok(handle)
     }
 
-    /// Sleeps after a poll that found nothing: until a datagram comes, until the subscription has something to ask
-    /// for, or until `timeout` is over, whichever is first. It may end earlier; poll again whatever it returns,
-    /// which is whether something can be read. No datagram is waited past, and an idle reader costs next to nothing.
+    /// Sleeps after a poll that returned 0: until a datagram arrives, until a request is due, or until
+    /// `timeout` is over, whichever is first. It may return earlier. Returns whether something can be read;
+    /// poll in either case. An idle reader that waits costs next to nothing.
     ///
     /// # Errors
-    /// File descriptors are used up: the first call needs a few.
+    /// No file descriptor is left: the first call needs one for each socket and two more.
     pub fn wait(&mut self, timeout: Duration) -> Result<bool, IoError> {
         let due = self.due();
         let Self { engine, sleep, .. } = self;
         sleep.pass(engine.net().sockets(), due.min(timeout))
     }
 
-    /// The sockets that bring it something, for a poll of the caller's own, which watches them level-triggered.
-    /// Datagrams that come by shared memory none of them tells of.
+    /// The sockets of this handle, for a poll of the caller's own, level-triggered. [`AsFd`] is one
+    /// descriptor for all of them. Datagrams that arrive by shared memory make none of them readable.
     pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
         self.engine.net().sockets()
     }
 
-    /// When it is to be polled again at the latest although nothing came, from now on.
+    /// Polls until the subscription has its position, at most for `timeout`; `f` receives the events of these
+    /// polls. With [`Start::Live`], messages that are published after it are delivered; the other starts have
+    /// their position at once.
+    ///
+    /// # Errors
+    /// No leader was heard in time: none runs, or interface and groups are not the cluster's.
+    pub fn begin(
+        &mut self,
+        timeout: Duration,
+        mut f: impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
+    ) -> Result<(), IoError> {
+        let deadline = self.clock.now() + timeout.as_nanos() as Nanos;
+        while !self.has_begun() {
+            let work = self.poll(64, &mut f);
+            if !self.has_begun() && self.clock.now() >= deadline {
+                let doing = format!("begin the subscription within {timeout:?}");
+                let why = "no leader was heard on the data group; check that the sequencers run and that interface and \
+                           groups are theirs";
+                return Err(IoError::because(doing, std::io::ErrorKind::TimedOut, why));
+            }
+            if work == 0 {
+                self.wait(timeout)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The time until the handle must be polled again, although nothing arrives: for requests, and for a
+    /// journal that is read over TCP.
     pub fn due(&self) -> Duration {
         if self.source.is_open() {
             return REPLAY_POLL;
@@ -88,11 +123,27 @@ impl Subscriber<Device> {
     }
 }
 
+/// One descriptor that is readable while one of the handle's sockets is: for epoll, mio, tokio's `AsyncFd`.
+/// Poll the handle when it is readable until a poll returns 0, and after [`Subscriber::due`] at the latest.
+impl AsFd for Subscriber<Device> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.ready.as_fd()
+    }
+}
+
+/// As [`AsFd`], for libraries that take a number.
+impl AsRawFd for Subscriber<Device> {
+    fn as_raw_fd(&self) -> RawFd {
+        self.ready.as_fd().as_raw_fd()
+    }
+}
+
 impl<N: Net> Subscriber<N> {
-    /// The same over a device of the caller's.
+    /// The same over a device of the caller's. Its descriptor ([`AsFd`]) watches nothing.
     ///
     /// # Errors
     /// The kernel gives no random number.
+    #[doc(hidden)]
     pub fn over(net: N, endpoint: &Endpoint, delivery: Delivery, start: Start) -> Result<Self, IoError> {
         let receiver = endpoint.receiver(endpoint.subscriber_buffer_bytes)?;
         let replay = endpoint.replay(receiver.me);
@@ -107,20 +158,25 @@ impl<N: Net> Subscriber<N> {
             source: ReplayConnection::default(),
             clock: Clock::start(),
             sleep: Sleep::default(),
+            ready: ReadySet::new()?,
         })
     }
 
-    /// One turn: receives what is there and delivers at most `limit` messages. Never blocks. Payloads are
-    /// borrowed for the time of the call; `Flow::Stop` leaves the rest for the next poll. Returns the
-    /// work done: 0 is an idle turn.
-    pub fn poll(&mut self, limit: usize, mut f: impl FnMut(SubscriberEvent<'_>) -> Flow) -> usize {
+    /// One turn: receives, and calls `f` for at most `limit` messages and for every other event, in the order
+    /// of the stream. Never blocks. Payloads are borrowed for the time of the call. `ControlFlow::Break(())`
+    /// leaves the rest for the next poll. Returns the work done: 0 is an idle turn.
+    pub fn poll(&mut self, limit: usize, mut f: impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) -> usize {
         let now = self.clock.now();
         let work = self.engine.poll(now, limit, &mut f);
         work + self.poll_source(now, &mut f)
     }
 
-    /// Looks at the connection to a journal, if there is one.
-    fn poll_source(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) -> usize {
+    /// Reads from the connection to a journal, if there is one.
+    fn poll_source(
+        &mut self,
+        now: Nanos,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
+    ) -> usize {
         let Self { engine, source, .. } = self;
         let core = &mut engine.core;
         match core.poll_replay(now) {
@@ -146,68 +202,75 @@ impl<N: Net> Subscriber<N> {
         }
     }
 
-    /// Where this subscription stands, to be taken up again later by [`Start::Cursor`]: everything below its
-    /// seq was delivered. `None` before it has begun. Of a `stamped` one it may lie in what is not final, and
-    /// is refused if that did not survive.
+    /// The position behind the last delivered event, for [`Start::Cursor`] of a later subscription; `None`
+    /// before the subscription has begun. The cursor of a `stamped` subscription may lie in what is not
+    /// final, and is refused if that did not survive.
     pub fn cursor(&self) -> Option<Cursor> {
         self.engine.core.cursor()
     }
 
-    /// Whether the place is known where the subscription begins. A program that reads its own messages from
-    /// [`Start::Live`] publishes the first one after this returns true: a message that is stamped before is not
-    /// delivered to it, although [`Subscriber::stamped_next`] may count it.
+    /// Whether the subscription has its position; see [`Subscriber::begin`]. A message that is stamped before
+    /// a [`Start::Live`] subscription has begun is not delivered to it.
     pub fn has_begun(&self) -> bool {
         self.engine.core.has_begun()
     }
 
-    /// The next seq to be delivered; 0 before a live subscription has begun.
+    /// The next seq to be delivered; 0 before a [`Start::Live`] subscription has begun.
     pub fn deliver_next(&self) -> Seq {
         self.engine.core.deliver_next()
     }
 
-    /// From where a subscription must begin that is to miss nothing of what this one has not delivered: below
-    /// [`Subscriber::deliver_next`] while a message larger than a datagram is not whole. What is delivered
-    /// again then has a seq below that.
+    /// The seq from which another subscription must begin to miss nothing that this one has not delivered. It
+    /// is below [`Subscriber::deliver_next`] while a message in parts is incomplete; entries between the two
+    /// are then delivered again.
     pub fn resume_next(&self) -> Seq {
         self.engine.core.resume_next()
     }
 
-    /// The exclusive bound of what is final, as far as it is held here.
+    /// The exclusive bound of what is final, as far as it was received here.
     pub fn commit_next(&self) -> Seq {
         self.engine.core.commit_next()
     }
 
-    /// The exclusive bound of what was seen stamped.
+    /// The exclusive bound of what was received as stamped.
     pub fn stamped_next(&self) -> Seq {
         self.engine.core.stamped_next()
     }
 
-    /// The epoch that is followed.
+    /// The epoch of the leader that is followed.
     pub fn epoch(&self) -> Epoch {
         self.engine.core.epoch()
     }
 
-    /// Whether the subscription has ended (abandoned or diverged).
+    /// Whether the subscription has ended: the event before said why ([`SubscriberEvent::Abandoned`],
+    /// `Refused` or `Diverged`).
     pub fn is_ended(&self) -> bool {
         self.engine.core.is_ended()
     }
 
-    /// What was counted.
+    /// Counters of this handle since it was made.
     pub fn counters(&self) -> &Counters {
         &self.engine.core.counters
     }
 
-    /// What was missing, why, and who repaired it.
+    /// Gaps of this handle: their causes, repairers and durations.
     pub fn losses(&self) -> &Losses {
         &self.engine.core.losses
     }
 
     /// The device.
+    #[doc(hidden)]
     pub fn net(&self) -> &N {
         self.engine.net()
     }
 
+    /// Nanoseconds of the monotonic clock that times this handle.
+    pub fn now(&self) -> Nanos {
+        self.clock.now()
+    }
+
     /// The clock that times this handle.
+    #[doc(hidden)]
     pub fn clock(&self) -> &Clock {
         &self.clock
     }

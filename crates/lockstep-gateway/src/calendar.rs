@@ -1,8 +1,9 @@
 //! # calendar: whoever marks where a trading day begins and ends
 //!
-//! Days are marked by one publisher, in turns: its odd numbers begin a day and its even ones end one. So its last number
-//! tells whether a day is open, whoever asks, and a mark that is sent again is stamped once. An operator who gives an order
-//! twice is told so: of two that mark at the same moment the later open fences the other one.
+//! Days are marked by one publisher, in turns: its odd numbers begin a day and its even ones end one. So its
+//! last number tells whether a day is open, whoever asks, and a mark that is sent again is stamped once. An
+//! operator who gives an order twice is told so: of two that mark at the same moment the later open fences
+//! the other one.
 //!
 //! ```text
 //!   begin ─▶ opening ──▶ the last number says: open or not ─▶ refused
@@ -39,8 +40,8 @@ pub struct DayMarkRequest {
 }
 
 impl DayMarkRequest {
-    /// A day of this name begins; or the open one ends, without a name. `nonce` is drawn. `None`: the handle has no room for
-    /// the name.
+    /// A day of this name begins; or the open one ends, without a name. `nonce` is drawn. `None`: the handle
+    /// has no room for the name.
     pub fn begin(publisher: &mut PublisherCore, name: Option<&str>, nonce: [u64; 2]) -> Option<Self> {
         let ticket = publisher.open(CALENDAR, nonce)?;
         let (begins, name) = (name.is_some(), name.unwrap_or_default().to_owned());

@@ -1,9 +1,9 @@
 //! # exchange: the simplest application behind a gateway
 //!
-//! It acknowledges each message of a client to that client, and so shows what an application does: it reads the committed
-//! stream, and publishes for whoever is to hear. What it publishes is a function of what it reads, and its number follows
-//! from that too ([`Outputs`]): so copies that run at the same time publish the same, one that starts late or again hands
-//! in what the stream lacks, and each answer is stamped once.
+//! It acknowledges each message of a client to that client, and so shows what an application does: it reads
+//! the committed stream, and publishes for whoever is to hear. What it publishes is a function of what it
+//! reads, and its number follows from that too ([`Outputs`]): so copies that run at the same time publish the
+//! same, one that starts late or again hands in what the stream lacks, and each answer is stamped once.
 //!
 //! This is the application without its handles; a clone of it is a snapshot.
 

@@ -1,15 +1,16 @@
 //! # feed: the committed stream as MoldUDP64
 //!
-//! A feed gives the messages of one source (everything, a destination, a channel) the numbers 1, 2, 3 … since the
-//! trading day began, and multicasts them under the day's name as their session. Numbers are a function of the stream:
-//! a feed that restarts goes on at the same number, two feeds beside each other emit the same ones (A/B), and what was
-//! missed meanwhile is asked for. Its request server answers for the open day and the one before.
+//! A feed gives the messages of one source (everything, a destination, a channel) the numbers 1, 2, 3 … since
+//! the trading day began, and multicasts them under the day's name as their session. Numbers are a function
+//! of the stream: a feed that restarts goes on at the same number, two feeds beside each other emit the same
+//! ones (A/B), and what was missed meanwhile is asked for. Its request server answers for the open day and
+//! the one before.
 //!
-//! What a datagram does not take has no number, in any feed of the same datagram length: it is passed over and
-//! counted. `channels.*.message_len_max` refuses it where it is published.
+//! What a datagram does not take has no number, in any feed of the same datagram length: it is passed over
+//! and counted. `channels.*.message_len_max` refuses it where it is published.
 //!
-//! A block holds the message as it is, or what an application makes of it: [`Feed::with_mapping`]. As the mapping sees
-//! nothing but the message, numbers stay a function of the stream.
+//! A block holds the message as it is, or what an application makes of it: [`Feed::with_mapping`]. As the
+//! mapping sees nothing but the message, numbers stay a function of the stream.
 //!
 //! ```no_run
 //! use lockstep_core::engine::ports::MemoryBacklog;
@@ -157,8 +158,8 @@ pub struct Feed<B> {
 }
 
 impl<B: Backlog> Feed<B> {
-    /// A feed of `source` in datagrams of at most `len_max` bytes, over a stream that is read from its first entry on
-    /// if `whole`; one spool for the open day, and one for the day before.
+    /// A feed of `source` in datagrams of at most `len_max` bytes, over a stream that is read from its first
+    /// entry on if `whole`; one spool for the open day, and one for the day before.
     ///
     /// # Errors
     /// `len_max` takes no message.
@@ -194,12 +195,13 @@ impl<B: Backlog> Feed<B> {
         })
     }
 
-    /// The same feed with blocks that `mapping` makes of the messages which the source carries. It writes a message's
-    /// block, which may be empty, into memory that is empty, and returns `true`; or `false`, and the message is passed
-    /// over and has no number.
+    /// The same feed with blocks that `mapping` makes of the messages which the source carries. It writes a
+    /// message's block, which may be empty, into memory that is empty, and returns `true`; or `false`, and
+    /// the message is passed over and has no number.
     ///
-    /// Feeds emit the same numbers if they have the same mapping, and if it makes the same of equal messages wherever
-    /// and whenever it is called. So change it between two trading days only, in all feeds of a group.
+    /// Feeds emit the same numbers if they have the same mapping, and if it makes the same of equal messages
+    /// wherever and whenever it is called. So change it between two trading days only, in all feeds of a
+    /// group.
     #[must_use]
     pub fn with_mapping(
         mut self,
@@ -327,7 +329,8 @@ impl<B: Backlog> Feed<B> {
         }
     }
 
-    /// Behind a batch of the stream: sends what is open, or a heartbeat if one is due, or that the session is over.
+    /// Behind a batch of the stream: sends what is open, or a heartbeat if one is due, or that the session is
+    /// over.
     pub fn turn(&mut self, now: Nanos, send: &mut impl FnMut(&[u8])) {
         self.flush(now, send);
         if !self.caught_up || self.sent_at != 0 && now < self.sent_at + self.heartbeat_ns {

@@ -1,16 +1,17 @@
 //! # auto: the best transport that works here, and unicast from whom multicast does not come
 //!
 //! The question: how does a node choose for itself what all must agree upon? It does not have to. Everybody
-//! multicasts, past the kernel where that works, and everybody listens. Whom a node does not hear by multicast it asks
-//! for a lease (`io/fanout`), and gives it back when it does. So each pair settles it alone: a wrong guess costs
-//! copies that are thrown away, never a datagram.
+//! multicasts, past the kernel where that works, and everybody listens. A node asks another that a node does
+//! not hear by multicast it asks for a lease (`io/fanout`), and gives it back when it does. So each pair
+//! settles it alone: a wrong guess costs copies that are thrown away, never a datagram.
 //!
 //! ```text
 //!   heard by multicast within a second ──▶ nothing to do
 //!   silent there, answers a join ────────▶ sends to us by unicast as well, until it is heard
 //! ```
 //!
-//! A handle that hears a replica by lease alone also submits to it by unicast: what does not come may not go either.
+//! A handle that hears a replica by lease alone also submits to it by unicast: what does not come may not go
+//! either.
 
 #[cfg(test)]
 mod tests;
@@ -32,13 +33,13 @@ use lockstep_wire::{Header, Kind, Nanos, REPLICA_MAX};
 use std::net::SocketAddrV4;
 use std::os::fd::BorrowedFd;
 
-/// Who has not been heard for so long is not heard: replicas speak every few milliseconds.
+/// A node that has not been heard for so long is not heard: replicas speak every few milliseconds.
 const SILENT_NS: Nanos = 1_000_000_000;
 
 /// How to open one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AutoSettings {
-    /// Who is asked for leases, and gives them.
+    /// The nodes asked for leases, and gives them.
     pub fanout: FanoutSettings,
     /// The only queue of the card that xdp uses; none: all.
     pub queue: Option<u32>,
@@ -56,7 +57,7 @@ pub struct Auto {
     unicast: Vec<u16>,
     unicast_aside: Aside,
     groups_aside: Aside,
-    /// Who gives to us.
+    /// The nodes that send copies to us.
     givers: Vec<libc::sockaddr_in>,
     has_received: bool,
     /// What the last receive found on the socket that leases come by.
@@ -68,8 +69,8 @@ pub struct Auto {
     obtained: Vec<Effective>,
 }
 
-/// Opens the best of xdp, udp and unicast that there is, and says why it is no better one. With a `relay` whoever
-/// owns the card hands on what it receives.
+/// Opens the best of xdp, udp and unicast that there is, and says why it is no better one. With a `relay`
+/// whoever owns the card hands on what it receives.
 ///
 /// # Errors
 /// As of the last of them.
@@ -123,8 +124,8 @@ pub fn open(
     })))
 }
 
-/// The card, if it takes a program: behind the kernel's own gathering (generic mode) xdp is no better than udp, and
-/// loses what this host's own senders hand over uncut.
+/// The card, if it takes a program: behind the kernel's own gathering (generic mode) xdp is no better than
+/// udp, and loses what this host's own senders hand over uncut.
 fn xdp(
     udp: &UdpSettings,
     queue: Option<u32>,
@@ -263,7 +264,7 @@ impl Auto {
     }
 }
 
-/// Whom copies go to.
+/// The destinations of copies.
 #[derive(Clone, Copy)]
 enum CopySource {
     /// Members of this group, by lease.
@@ -389,7 +390,7 @@ fn taken_of<'a>(bursts: &[Burst<'a>], taken: usize, out: &mut [Burst<'a>; SENT_B
     used
 }
 
-/// Who gives to us is told that we leave.
+/// A node that sends copies to us is told that we leave.
 impl Drop for Auto {
     fn drop(&mut self) {
         for reply in self.leasing.leave() {

@@ -61,7 +61,8 @@ impl fmt::Display for Utc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (seconds, micros) = (self.0 / 1_000_000_000, self.0 % 1_000_000_000 / 1_000);
         let (days, second) = (seconds / 86_400, seconds % 86_400);
-        // Years that begin in March, so that the leap day is the last one: H. Hinnant, days_from_civil, turned round.
+        // Years that begin in March, so that the leap day is the last one: H. Hinnant, days_from_civil,
+        // turned round.
         let shifted = days + 719_468;
         let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
         let year_of_era =

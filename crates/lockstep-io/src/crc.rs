@@ -6,7 +6,8 @@
 //! its input. (Gopal et al., "Fast CRC Computation for iSCSI Polynomial Using CRC32 Instruction", Intel
 //! 2011; the join by `PCLMULQDQ` and one `CRC32` is from there too.)
 
-/// Looks what this CPU has, and lets the wire use it. Where it has nothing (or is no x86), the crate's way stays.
+/// Looks what this CPU has, and lets the wire use it. Where it has nothing (or is no x86), the crate's way
+/// stays.
 pub fn choose() {
     #[cfg(target_arch = "x86_64")]
     if x86::is_there() {
@@ -117,8 +118,8 @@ mod x86 {
             !is_there()
         }
 
-        /// The CPU's way and the crate's give the same checksum, whatever the length, the place in memory, and
-        /// what was covered before.
+        /// The CPU's way and the crate's give the same checksum, whatever the length, the place in memory,
+        /// and what was covered before.
         #[test]
         fn every_length_and_alignment_gives_the_checksum_of_the_crate() {
             if is_missing() {

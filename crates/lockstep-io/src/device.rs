@@ -1,8 +1,8 @@
 //! # device: what a process speaks and listens through
 //!
-//! A transport; the same behind a rehearsal of a bad network; or two of either, one for each line. Or memory, rehearsed
-//! or not, beside any of these or alone. Which one it is, is decided when it is opened: an ordinary process pays for the
-//! choice with a branch that always goes the same way, and with nothing else.
+//! A transport; the same behind a rehearsal of a bad network; or two of either, one for each line. Or memory,
+//! rehearsed or not, beside any of these or alone. Which one it is, is decided when it is opened: an ordinary
+//! process pays for the choice with a branch that always goes the same way, and with nothing else.
 
 use crate::crc;
 use crate::fanout::FanoutCounts;
@@ -26,14 +26,14 @@ pub struct DeviceSettings {
     pub transport: TransportSettings,
     /// Those of the second line, if there is one.
     pub second: Option<SecondLine>,
-    /// What is rehearsed; nothing, as a rule.
+    /// The injected faults; nothing, as a rule.
     pub rehearse: Option<FaultSettings>,
     /// Whether memory carries datagrams between the processes of this host.
     pub memory: MemorySharing,
 }
 
-/// What the memory of a host is used for. All of a cluster's processes there use it alike: those of one kind do
-/// not hear those of another.
+/// What the memory of a host is used for. All of a cluster's processes there use it alike: those of one kind
+/// do not hear those of another.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum MemorySharing {
     /// Nothing: the network carries everything, also from process to process.
@@ -52,7 +52,7 @@ pub struct SecondLine {
     pub udp: UdpSettings,
     /// How its datagrams go.
     pub transport: TransportSettings,
-    /// Who answers by unicast on both lines, and where.
+    /// The nodes that answer by unicast on both lines, and where.
     pub nodes: Vec<Addresses>,
 }
 
@@ -72,8 +72,9 @@ pub enum Device {
 }
 
 impl Device {
-    /// Opens the sockets of each line, and puts the rehearsal around them if there is one. Its losses follow from
-    /// the seed and the port, so that two devices of a host, and two lines, lose independently of each other.
+    /// Opens the sockets of each line, and puts the rehearsal around them if there is one. Its losses follow
+    /// from the seed and the port, so that two devices of a host, and two lines, lose independently of each
+    /// other.
     ///
     /// # Errors
     /// As [`Transport::open`] and [`Shm::open`].

@@ -1,9 +1,9 @@
 //! # fanout: groups by unicast, for networks without multicast
 //!
-//! The question: how does one datagram reach many where no switch copies it, as in clouds and overlays? The sender
-//! copies it itself: what goes to a group goes to each address of a list. Replicas and archivers of the file
-//! stand in it for ever, everybody else by lease: a join each second, to every node, and three seconds
-//! after the last one it is over.
+//! The question: how does one datagram reach many where no switch copies it, as in clouds and overlays? The
+//! sender copies it itself: what goes to a group goes to each address of a list. Replicas and archivers of
+//! the file stand in it for ever, everybody else by lease: a join each second, to every node, and three
+//! seconds after the last one it is over.
 //!
 //! ```text
 //!   engine ── send_group ──▶ list of the group ──▶ one call: each message to each member (UDP_SEGMENT)
@@ -12,9 +12,9 @@
 //!                          └─ joins, leases ────────▶ here, no engine sees them
 //! ```
 //!
-//! A node has one socket and one port: what a firewall must let pass is what it lets pass for repairs, and the
-//! answer to a join comes back the way that the stream will. Which group a datagram was for, nobody asks: its
-//! kind tells what it is.
+//! A node has one socket and one port: what a firewall must let pass is what it lets pass for repairs, and
+//! the answer to a join comes back the way that the stream will. Which group a datagram was for, nobody asks:
+//! its kind tells what it is.
 
 pub(super) mod aside;
 mod counts;
@@ -50,7 +50,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 pub(super) const UNICAST_ASIDE: (usize, usize) = (1 << 20, 2048);
 /// Room for what groups were told while only unicast is received.
 pub(super) const GROUPS_ASIDE: (usize, usize) = (256 << 10, 1024);
-/// Who receives much looks at the clock once in so many receives.
+/// A busy receiver looks at the clock once in so many receives.
 pub(super) const CLOCK_MASK: u32 = 63;
 
 /// How to open a [`Fanout`].
@@ -58,7 +58,8 @@ pub(super) const CLOCK_MASK: u32 = 63;
 pub struct FanoutSettings {
     /// The cluster's id: joins of others are no business of ours.
     pub cluster: u64,
-    /// The nodes of the file, who are sent to without a join, and whom joins go to. Our own may be among them.
+    /// The nodes of the file, who are sent to without a join, and whom joins go to. Our own may be among
+    /// them.
     pub nodes: Vec<FanoutNode>,
     /// Most leases.
     pub members_max: usize,
@@ -362,13 +363,13 @@ impl Net for Fanout {
         by_kernel + self.groups_aside.dropped + self.unicast_aside.dropped
     }
 
-    /// The nodes hear of it with a join at the next receive. What is still sent is lent all the same.
+    /// The nodes hear of it with a join at the next receive. A datagram on its way is lent all the same.
     fn set_joined(&mut self, group: Group, joined: bool) {
         self.leasing.set_joined(group, joined);
     }
 }
 
-/// Who gives to us is told that we leave.
+/// A node that sends copies to us is told that we leave.
 impl Drop for Fanout {
     fn drop(&mut self) {
         for reply in self.leasing.leave() {

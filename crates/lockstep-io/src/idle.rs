@@ -4,10 +4,10 @@
 //! * `yield` lets others have it between two looks: right when threads outnumber cores.
 //! * `park` sleeps until a datagram or a deadline comes: ten times the latency, and no power.
 //!
-//! Who yields is runnable all the same: the kernel sees nothing but busy cores, moves nobody between them,
-//! and whoever has offered its share so often waits for a whole tick (4 ms) behind the first thread that works
-//! in earnest, such as the end of a leader whose memory is torn down. Who parks is woken by its datagram, on
-//! the core that is free or before whoever works.
+//! A thread that yields is runnable all the same: the kernel sees nothing but busy cores, moves nobody
+//! between them, and whoever has offered its share so often waits for a whole tick (4 ms) behind the first
+//! thread that works in earnest, such as the end of a leader whose memory is torn down. A thread that parks
+//! is woken by its datagram, on the core that is free or before whoever works.
 //!
 //! A park waits in a `mio::Poll`. Two things about that deserve care. Its timeout is whole milliseconds,
 //! too coarse for heartbeats some 50 µs apart: a timer in the same poll gives nanoseconds. And it

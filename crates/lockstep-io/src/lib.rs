@@ -24,6 +24,7 @@ pub mod fanout;
 pub mod idle;
 pub mod lines;
 pub mod multicast;
+pub mod ready;
 pub mod rehearse;
 pub mod shm;
 pub mod source;

@@ -1,19 +1,19 @@
 //! # lines: two networks, one stream
 //!
-//! The question: how does a cable, a card or a switch die without anybody noticing but the operator? Everything
-//! for a group is sent on both lines, and everybody hears both; of each datagram the first copy wins, and the
-//! second is thrown away here, before an engine would judge it again.
+//! The question: how does a cable, a card or a switch die without anybody noticing but the operator?
+//! Everything for a group is sent on both lines, and everybody hears both; of each datagram the first copy
+//! wins, and the second is thrown away here, before an engine would judge it again.
 //!
 //! ```text
 //!  line A ─▶ brought by B already? ─ no ─▶ lent, remembered until B brings it too ┐
 //!  line B ─▶ brought by A already? ─ yes ─▶ thrown away; how long after A?        ┘─ never: lost on B
 //! ```
 //!
-//! What two datagrams are copies by is their header and their end (sender, number, tag). A wrong guess loses one
-//! datagram or lets one through twice, and the engines live with both. Who is unsure, lends it.
+//! What two datagrams are copies by is their header and their end (sender, number, tag). A wrong guess loses
+//! one datagram or lets one through twice, and the engines live with both. An unsure caller lends it.
 //!
-//! Unicast goes by the first line, and to who has an address on the second one (`unicast_b`) by both. What we said
-//! ourselves comes back from our own host whatever became of the cable: it is no sign of a line's life.
+//! Unicast goes by the first line, and to who has an address on the second one (`unicast_b`) by both. What we
+//! said ourselves comes back from our own host whatever became of the cable: it is no sign of a line's life.
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +31,7 @@ use unicast::UnicastRoutes;
 
 /// Datagrams of one line that wait for their copy on the other: 5 ms of lag at 200,000 a second.
 const WAITING_MAX: usize = 1024;
-/// What is not there after so long is lost.
+/// A datagram that is not there after so long is lost.
 const WAITING_NS: Nanos = 500_000_000;
 /// A copy that overtakes more than so many others has not overtaken them: they are lost.
 const OVERTAKEN_MAX: usize = 16;
@@ -209,7 +209,7 @@ struct CopyFilter {
     /// Brought by this line, oldest first.
     waiting: [VecDeque<Waiting>; 2],
     counts: [LineCounts; 2],
-    /// Who we are, once we have said anything.
+    /// Our own identity, once we have said anything.
     own: Option<Identity>,
     /// What each line has brought of others.
     others: [u64; 2],
@@ -280,14 +280,14 @@ impl CopyFilter {
     }
 }
 
-/// Who says this; nobody in particular where it may be another's words, as a frame that is given again.
+/// The sender of this; nobody in particular where it may be another's words, as a frame that is given again.
 fn speaker(bytes: &[u8]) -> Option<Identity> {
     let header = Header::peek(bytes)?;
     (header.kind != Kind::Frame as u8).then(|| header.identity())
 }
 
-/// What tells a datagram from others: its header's seal and place, and its last bytes, which tell a repair from
-/// the frame that it repeats.
+/// What tells a datagram from others: its header's seal and place, and its last bytes, which tell a repair
+/// from the frame that it repeats.
 fn mark(bytes: &[u8]) -> Option<u64> {
     let header = Header::peek(bytes)?;
     let end: [u8; 8] = bytes.get(bytes.len().max(HEADER_LEN) - 8..)?.try_into().ok()?;

@@ -1,13 +1,15 @@
 //! # multicast: a plain sender to somebody else's group
 //!
-//! What lockstep's own datagrams need is in [`super::udp`]; a feed of another protocol sends one datagram at a time.
+//! What lockstep's own datagrams need is in [`super::udp`]; a feed of another protocol sends one datagram at
+//! a time.
 
 use super::IoError;
 use super::udp::Interface;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
 
-/// A socket that sends to `group` out of `interface`, through `ttl` routers less one, and to this host's members.
+/// A socket that sends to `group` out of `interface`, through `ttl` routers less one, and to this host's
+/// members.
 ///
 /// # Errors
 /// There is no such interface, or the kernel refuses.

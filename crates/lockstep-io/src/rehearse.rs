@@ -37,7 +37,7 @@ const LENT_MAX: usize = 2048;
 /// A share of one is this many millionths.
 const MILLION: u64 = 1_000_000;
 
-/// What is rehearsed. Shares are millionths of all datagrams received.
+/// The injected faults. Shares are millionths of all datagrams received.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct FaultSettings {
     /// How many are lost.
@@ -166,7 +166,7 @@ impl<N: Net, T: Time> FaultInjector<N, T> {
         self.counts
     }
 
-    /// What is rehearsed, as a setting that nobody should overlook.
+    /// The injected faults, as a setting that nobody should overlook.
     pub fn obtained(&self) -> Effective {
         let FaultSettings { loss_ppm, duplication_ppm, reordering_ppm, delay_ns, seed, .. } =
             self.chance.settings;

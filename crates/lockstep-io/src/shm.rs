@@ -14,8 +14,8 @@
 //! * A reader skips what is for groups that it has not joined, and what is for others. It never writes to a
 //!   ring, so a slow, stopped or dead one harms nobody: it is overtaken, and counts what it lost
 //!   ([`Net::dropped`]).
-//! * What is lent is a copy, since the writer overwrites its ring whenever it likes.
-//! * Who comes late hears what is said from then on, as one who joins a group does. Nobody misses what a
+//! * A lent datagram is a copy, since the writer overwrites its ring whenever it likes.
+//! * A late process hears what is said from then on, as one who joins a group does. Nobody misses what a
 //!   newcomer says first.
 //! * No descriptor tells that memory has changed. A thread that parks therefore sleeps for a tenth of a
 //!   millisecond at most once its process has such a device (`io::idle`): a wake-up would cost each writer a

@@ -1,8 +1,8 @@
 //! # spool: a file for what is larger than memory and may be lost
 //!
-//! The question: where does an edge keep a day's messages, which the stream has anyway? In a file that has no name,
-//! so that nothing is left of it whatever ends the process. Records are gathered in memory and written in one call;
-//! what is not written yet is read from there.
+//! The question: where does an edge keep a day's messages, which the stream has anyway? In a file that has no
+//! name, so that nothing is left of it whatever ends the process. Records are gathered in memory and written
+//! in one call; what is not written yet is read from there.
 
 use super::IoError;
 use lockstep_core::engine::ports::{Backlog, BacklogError};

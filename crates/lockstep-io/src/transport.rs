@@ -1,7 +1,7 @@
 //! # transport: how one line's datagrams go
 //!
-//! By the kernel's sockets or past them: the datagrams are the same, so each node chooses for itself. Or by unicast
-//! to each who wants them, where there is no multicast: all nodes of a line alike.
+//! By the kernel's sockets or past them: the datagrams are the same, so each node chooses for itself. Or by
+//! unicast to each who wants them, where there is no multicast: all nodes of a line alike.
 
 use super::auto::{self, Auto, AutoSettings};
 use super::fanout::{Fanout, FanoutCounts, FanoutSettings};
@@ -33,7 +33,8 @@ impl TransportSettings {
         !matches!(self, Self::Unicast(_))
     }
 
-    /// Who speaks in the place of the node at `own` tells these, where a group may not bring it to all.
+    /// A process that speaks in the place of the node at `own` tells these, where a group may not bring it to
+    /// all.
     pub fn is_unicast_fanout(&self, own: SocketAddrV4) -> Vec<SocketAddrV4> {
         match self {
             Self::Udp | Self::Xdp(_) => Vec::new(),
@@ -44,8 +45,8 @@ impl TransportSettings {
         }
     }
 
-    /// The same for who asks, and shares the host with a node: a card has one owner. What it submits goes to each
-    /// replica where multicast may not come.
+    /// The same for who asks, and shares the host with a node: a card has one owner. What it submits goes to
+    /// each replica where multicast may not come.
     pub fn for_queries(self) -> Self {
         match self {
             Self::Xdp(_) => Self::Udp,
@@ -124,8 +125,8 @@ impl Transport {
         Self::open_with(udp, settings, None)
     }
 
-    /// The same where the processes of a host share memory: the owner of a card hands on what it receives, and
-    /// everybody else hears it, whether they asked for xdp or not.
+    /// The same where the processes of a host share memory: the owner of a card hands on what it receives,
+    /// and everybody else hears it, whether they asked for xdp or not.
     ///
     /// # Errors
     /// As [`Transport::open`], and of the memory.

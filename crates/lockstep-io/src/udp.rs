@@ -234,7 +234,7 @@ impl UdpCounts {
     }
 }
 
-/// What is known of UDP_SEGMENT on the way to the groups.
+/// The state of UDP_SEGMENT on the way to the groups.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Segmenting {
     Untried,

@@ -15,8 +15,8 @@
 //! card filters by it. It brings what does not come by the card: datagrams of this host's own processes. And
 //! it takes unicast for whom no card address is known yet.
 //!
-//! What is sent here is not heard on this host, and what arrives here no other process of this host gets: a
-//! card has one owner. With shared memory it hands on what it receives, and others are served that way
+//! A datagram sent here is not heard on this host, and what arrives here no other process of this host gets:
+//! a card has one owner. With shared memory it hands on what it receives, and others are served that way
 //! ([`super::shm::Relay`]).
 
 mod card;
@@ -170,8 +170,8 @@ pub struct Xdp {
     obtained: Vec<Effective>,
     side: XdpSideThread,
     attached: Attached,
-    /// The program sends us what is ours. Before the first receive it takes nothing away from anybody: who opens a
-    /// card may have a journal to read first.
+    /// The program sends us what is ours. Before the first receive it takes nothing away from anybody: who
+    /// opens a card may have a journal to read first.
     is_taking: bool,
     /// Where the other processes of this host hear what the card brings.
     relay: Option<Relay>,
@@ -186,7 +186,8 @@ pub enum CardSharing {
     Served(u32),
 }
 
-/// The index of an interface that xdp can be on, as it is an Ethernet card's; none of any other, as the loopback.
+/// The index of an interface that xdp can be on, as it is an Ethernet card's; none of any other, as the
+/// loopback.
 ///
 /// # Errors
 /// There is no such interface.
@@ -209,8 +210,8 @@ impl Xdp {
         }
     }
 
-    /// The same where the processes of a host share memory: the owner makes the ring of `relay`, and who finds
-    /// the card taken by one that did is served, whatever rights it has.
+    /// The same where the processes of a host share memory: the owner makes the ring of `relay`, and who
+    /// finds the card taken by one that did is served, whatever rights it has.
     ///
     /// # Errors
     /// As [`Xdp::open`], and of the ring; or the owner does not hand on what is for this cluster.

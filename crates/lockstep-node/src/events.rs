@@ -1,14 +1,14 @@
 //! The words for what a node's engine tells: stable codes, one line each. The hot thread pushes numbers;
 //! a side thread writes these sentences.
 
-use lockstep_client::ActiveCondition;
+use lockstep_client::internal::ActiveCondition;
 use lockstep_core::engine::event::{ReplicaEvent, Role, StepDownReason};
-use lockstep_core::proto::election::Why;
 use lockstep_core::proto::redundancy::UnavailableReason;
 use lockstep_core::proto::rounds;
 use lockstep_io::fanout::FanoutCounts;
 use lockstep_process::events::{EventKind, EventRecord as Record};
 use lockstep_process::watcher::{self, Readiness};
+use lockstep_wire::LeaderLossReason;
 use lockstep_wire::{Condition, Epoch, Identity, Nanos, Reject};
 use std::fmt::{self, Display as _};
 use std::os::unix::process::ExitStatusExt;
@@ -77,7 +77,10 @@ const HAPPENINGS: &[EventKind] = &[
         code: LEADER_SUSPECTED,
         level: Level::WARN,
         format: |event, f| {
-            let why = Why::from_u32(u32::from(event.small)).map_or("?", Why::name);
+            let why = u8::try_from(event.small)
+                .ok()
+                .and_then(LeaderLossReason::from_u8)
+                .map_or("?", LeaderLossReason::name);
             let (epoch, leader) = (Epoch(event.a), Epoch(event.a).leader());
             write!(f, "the leader {leader} of epoch {epoch} is missed: {why}")
         },
@@ -303,7 +306,7 @@ const HAPPENINGS: &[EventKind] = &[
     EventKind { code: watcher::DIED, level: Level::WARN, format: format_watcher_died },
 ];
 
-/// What is amiss begins (its small number is 1), or is over after `c` nanoseconds.
+/// A condition begins (its small number is 1), or is over after `c` nanoseconds.
 fn format_condition(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(condition) = Condition::from_u16(event.code) else { return f.write_str("?") };
     let amiss = ActiveCondition { condition, age: Duration::ZERO, a: event.a, b: event.b };

@@ -80,7 +80,7 @@ pub struct NodeSettings {
     pub transport: TransportSettings,
     /// The second line's, if there is one.
     pub second: Option<SecondLine>,
-    /// What is spoilt on purpose, if anything is.
+    /// The injected faults, if there are any.
     pub rehearse: Option<FaultSettings>,
     /// What the memory of this host is used for.
     pub memory: MemorySharing,
@@ -228,7 +228,7 @@ pub fn bootstrap(settings: &NodeSettings, members: &[MemberBody]) -> Result<u64,
     let refused =
         |what: String| NodeError::Refused(format!("journal {}: {what}", settings.journal.display()));
     let history = random_u64()?.max(1);
-    // What is said is said when the device has it, whatever the configuration.
+    // A report is made when the device has it, whatever the configuration.
     let looked = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
     let (journal, side) = looked.start(|looked| {
         may_bootstrap(&looked.end(), looked.superblock().identity, members).map_err(refused)?;

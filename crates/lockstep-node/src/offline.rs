@@ -1,4 +1,4 @@
-//! What is done with a journal that nobody runs on: reading all of it.
+//! Work on a journal that nobody runs on: reading all of it.
 
 use super::{NodeError, NodeSettings};
 use crate::io::journal_files::{self, JournalConfig, OpenJournal};

@@ -39,9 +39,9 @@ pub fn survey_at(dir: &Path) -> Result<RecoverySurvey, NodeError> {
     Ok(journal_files::survey(dir, None)?)
 }
 
-/// Founds a history on this replica's journal, or on a copy of the one in `from`, by the operator's word. The replica is
-/// its only member, under an identity that is drawn here; its sequencer then starts as usual. A crash leaves the former
-/// journal or the new one.
+/// Founds a history on this replica's journal, or on a copy of the one in `from`, by the operator's word. The
+/// replica is its only member, under an identity that is drawn here; its sequencer then starts as usual. A
+/// crash leaves the former journal or the new one.
 ///
 /// # Errors
 /// The journal is in use, another's, or empty; with `from`, this replica has one already; or the files fail.

@@ -29,8 +29,8 @@ const DEVICE_PATIENCE_NS: Nanos = 2_000_000_000;
 const DRAIN_NS: Nanos = 1_000_000_000;
 /// A node that has something to send wants to be called at least this often.
 const BUSY_POLL_NS: Nanos = 50_000;
-/// A node that is replayed to looks this often whether something has come: a thread brings it, which no descriptor
-/// tells of. As long as something comes it is called again at once.
+/// A node that is replayed to looks this often whether something has come: a thread brings it, which no
+/// descriptor tells of. As long as something comes it is called again at once.
 const REPLAYING_NS: Nanos = 2_000_000;
 /// Frames of a replay that are stored in one turn: some dozens of microseconds.
 const REPLAYED_PER_TURN: usize = 64;
@@ -108,7 +108,7 @@ impl Node {
         self.replica.role()
     }
 
-    /// Who the node is.
+    /// The node's identity.
     pub fn identity(&self) -> Identity {
         self.identity
     }
@@ -148,7 +148,7 @@ impl Node {
     fn prepare_notice(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         let mut notice = [0; NOTICE_LEN_MAX];
-        let len = self.replica.core.death_notice(&mut notice);
+        let len = self.replica.death_notice(&mut notice);
         watcher.set_notice(&notice[..len]);
     }
 
@@ -168,7 +168,7 @@ impl Node {
                     halt.store(true, Ordering::Release);
                 } else if stop.load(Ordering::Acquire) {
                     let since = *draining.get_or_insert(now);
-                    self.replica.core.start_drain(now);
+                    self.replica.start_drain(now);
                     if self.replica.is_drained() || now > since + DRAIN_NS {
                         halt.store(true, Ordering::Release);
                     }
@@ -241,14 +241,14 @@ impl Node {
         (self.is_refused, self.lessors) = (is_refused, counts.lessors);
     }
 
-    /// What is amiss outside the engine: disk, lines, leases, watcher.
+    /// Conditions outside the engine: disk, lines, leases, watcher.
     fn poll_conditions(&mut self, now: Nanos) {
         let (net, side) = (self.replica.net(), &self.side);
         let fanout = net.fanout_counts();
         let lines = net.lines();
         // One of two at most: a line is down where the other one brings something.
         let down = lines.iter().position(|counts| counts.is_down);
-        // What is over is told of the line that it was about.
+        // The end of a condition is told of the line that it was about.
         self.line_down = down.unwrap_or(self.line_down);
         let lost = lines.get(self.line_down).map_or(0, |counts| counts.missing);
         let gone = self.watcher.as_ref().map_or(0, |watcher| u64::from(watcher.given_up()));
@@ -307,7 +307,7 @@ impl Node {
                 self.prepare_notice();
                 std::mem::replace(&mut self.role_since, now)
             }
-            // Who was elected has something to announce once its epoch has begun, a turn after its role.
+            // An elected node has something to announce once its epoch has begun, a turn after its role.
             ReplicaEvent::Epoch { .. } => {
                 self.prepare_notice();
                 now

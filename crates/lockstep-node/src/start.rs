@@ -66,13 +66,14 @@ impl Node {
     /// its core. Nothing is said to anybody yet.
     ///
     /// # Errors
-    /// What does not open, and what to do; or why this replica must not start (S9, S12). The journal is as it was.
+    /// What does not open, and what to do; or why this replica must not start (S9, S12). The journal is as it
+    /// was.
     pub fn open(settings: &NodeSettings) -> Result<Self, NodeError> {
         Self::open_watched(settings, || Ok(None))
     }
 
-    /// The same; `watch` starts the watcher of the calling thread, where there is to be one. The journal is used
-    /// when it waits.
+    /// The same; `watch` starts the watcher of the calling thread, where there is to be one. The journal is
+    /// used when it waits.
     ///
     /// # Errors
     /// As [`Node::open`], and those of `watch`.

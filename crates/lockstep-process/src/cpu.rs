@@ -110,8 +110,9 @@ pub fn schedule(class: SchedulingClass) -> Effective {
 const SLICE_NS: u64 = 100_000;
 
 /// Asks for the shortest slice for this thread in the fair class (Linux 6.12 and later, by `sched_runtime` of
-/// sched_setattr(2)); its share stays what it was. Who has a short slice is due again soon after it yielded, and
-/// need not wait, when it wakes, until one that computes has had a long one. Older kernels take no notice.
+/// sched_setattr(2)); its share stays what it was. A thread that has a short slice is due again soon after it
+/// yielded, and need not wait, when it wakes, until one that computes has had a long one. Older kernels take
+/// no notice.
 pub fn short_slice() -> Effective {
     // SAFETY: plain integers; all zero is a value of it.
     let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
@@ -137,16 +138,17 @@ pub fn short_slice() -> Effective {
 /// The niceness of a process at its end: a tenth of the share of one that works.
 const ENDING_NICENESS: i32 = 10;
 
-/// Puts every thread of `process` into the fair class, and behind all others there: for one that dies or has done
-/// what it was in haste for. Its memory is torn down on a core that others wait for; those who are runnable all
-/// the same, as they yield, would wait for a whole tick, but a class or niceness that changes makes the kernel choose
-/// anew at once.
+/// Puts every thread of `process` into the fair class, and behind all others there: for one that dies or has
+/// done what it was in haste for. Its memory is torn down on a core that others wait for; those who are
+/// runnable all the same, as they yield, would wait for a whole tick, but a class or niceness that changes
+/// makes the kernel choose anew at once.
 pub fn lower_priority(process: u32) {
     // SAFETY: plain integers; all zero is a value of it.
     let parameters: libc::sched_param = unsafe { std::mem::zeroed() };
     let threads = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
     for thread in threads.filter_map(|thread| thread.file_name().to_str()?.parse::<u32>().ok()) {
-        // SAFETY: `parameters` lives across the call. A thread that has ended meanwhile is an error, and none.
+        // SAFETY: `parameters` lives across the call. A thread that has ended meanwhile is an error, and
+        // none.
         unsafe {
             libc::sched_setscheduler(thread as i32, libc::SCHED_OTHER, &raw const parameters);
             let niceness = libc::getpriority(libc::PRIO_PROCESS, thread).max(ENDING_NICENESS);
@@ -193,8 +195,8 @@ pub fn yield_to_others() {
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 10) };
 }
 
-/// This thread computes only when nobody else does (`SCHED_IDLE`): where logins are checked in a flood of them, the
-/// stream goes first. A kernel that refuses leaves it as it is.
+/// This thread computes only when nobody else does (`SCHED_IDLE`): where logins are checked in a flood of
+/// them, the stream goes first. A kernel that refuses leaves it as it is.
 pub fn idle_only() {
     // SAFETY: plain integers; all zero is a value of it.
     let parameters: libc::sched_param = unsafe { std::mem::zeroed() };

@@ -13,7 +13,7 @@
 //! ```
 //!
 //! A slot of the ring carries a version: odd while it is written, and twice the number of its event
-//! afterwards. Who reads a slot reads the version before and after, and so knows what is whole.
+//! afterwards. A reader of a slot reads the version before and after, and so knows what is whole.
 
 use bytemuck::{Pod, Zeroable};
 use crossbeam::queue::ArrayQueue;
@@ -149,8 +149,8 @@ impl Recorder {
         numbers.filter_map(|number| self.shared.ring[number as usize % RING_EVENTS].read(number)).collect()
     }
 
-    /// The flight recorder as text, one line per event, oldest first. Times are wall times, as the log's own: an event's
-    /// log line stands up to the pause of that thread behind it, and has the same `at_ns`.
+    /// The flight recorder as text, one line per event, oldest first. Times are wall times, as the log's own:
+    /// an event's log line stands up to the pause of that thread behind it, and has the same `at_ns`.
     pub fn recent_text(&self) -> String {
         let (events, clock) = (self.recent(), Clock::start());
         let mut text = format!("flight recorder: the last {} events, newest at the end\n", events.len());

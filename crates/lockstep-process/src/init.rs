@@ -12,7 +12,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-/// What is handed on to the child.
+/// The part handed on to the child.
 const FORWARDED: [i32; 6] =
     [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
 /// How long those who are left, a watcher that speaks, may take after the child's end.
@@ -72,7 +72,7 @@ fn exit_code(status: i32) -> u8 {
     code.clamp(0, 255) as u8
 }
 
-/// Whom a collection found.
+/// The processes that a collection found.
 struct Collected {
     /// The raw wait status of the child that matters.
     child: Option<i32>,

@@ -1,8 +1,9 @@
 //! # lockstep-process: what a daemon needs of its machine
 //!
-//! Sequencers, gateways, feeds and archivers pin a thread ([`cpu`]), run its duty cycle ([`duty`]), hand their events to a side
-//! thread that writes the log ([`events`]), end on a signal ([`stop`], [`signal`]), and are watched by a process that announces their death ([`watcher`]).
-//! A program that publishes or reads the stream needs none of it.
+//! Sequencers, gateways, feeds and archivers pin a thread ([`cpu`]), run its duty cycle ([`duty`]), hand
+//! their events to a side thread that writes the log ([`events`]), end on a signal ([`stop`], [`signal`]),
+//! and are watched by a process that announces their death ([`watcher`]). A program that publishes or reads
+//! the stream needs none of it.
 
 #![allow(unsafe_code, clippy::disallowed_methods)]
 

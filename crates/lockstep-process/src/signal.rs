@@ -46,7 +46,7 @@ impl Signal {
     }
 }
 
-/// Who started a process.
+/// The starter of a process.
 fn parent(pid: u32) -> Option<u32> {
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(") ")?;

@@ -1,8 +1,8 @@
 //! How a process is asked to stop: SIGTERM or SIGINT once, and once more by whoever means it.
 //!
-//! Who stops a process often asks twice at once: `timeout` and supervisors signal the process and its group.
-//! So a second request counts only when it comes a second after the first; it ends the process where it is,
-//! and says what that skips.
+//! An operator who stops a process often asks twice at once: `timeout` and supervisors signal the process and
+//! its group. So a second request counts only when it comes a second after the first; it ends the process
+//! where it is, and says what that skips.
 
 use lockstep_io::IoError;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// A request that comes sooner behind the first one is the first one.
 pub const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// What is said of what an end at once skips.
+/// The message about what an end at once skips.
 type Skips = Box<dyn Fn() -> String + Send>;
 
 /// What a request to stop means, by when it comes.
@@ -25,7 +25,7 @@ struct Requests {
     first: Option<Duration>,
 }
 
-/// What is to be done about a request.
+/// The reaction to a request.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Meaning {
     /// Stop in order.
@@ -64,8 +64,8 @@ impl fmt::Debug for Stop {
 }
 
 impl Stop {
-    /// Listens to SIGTERM and SIGINT from now on, on a thread of its own. A second request ends the process with
-    /// 128 and the signal's number, as a shell has it.
+    /// Listens to SIGTERM and SIGINT from now on, on a thread of its own. A second request ends the process
+    /// with 128 and the signal's number, as a shell has it.
     ///
     /// # Errors
     /// There is no handler or no thread to be had.

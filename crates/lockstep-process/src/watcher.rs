@@ -45,7 +45,7 @@ pub const DIED: u16 = 1402;
 /// What a sequencer needs to have a watcher.
 #[derive(Clone, Debug)]
 pub struct WatcherSettings {
-    /// What is executed, and calls [`watch`] with its stdin and stdout.
+    /// The program to execute; it calls [`watch`] with its stdin and stdout.
     pub program: PathBuf,
     /// With which arguments.
     pub arguments: Vec<OsString>,
@@ -53,7 +53,7 @@ pub struct WatcherSettings {
     pub udp: UdpSettings,
     /// Whether the control group is told.
     pub by_group: bool,
-    /// Who is told one by one, where multicast may not come.
+    /// The nodes one by one, where multicast may not come.
     pub targets: Vec<SocketAddrV4>,
     /// Where the watcher may run: not on the stamping thread's own core, which a dying process keeps busy.
     /// Empty is everywhere.

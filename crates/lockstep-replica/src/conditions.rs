@@ -1,7 +1,8 @@
-//! What is amiss at this node and does not end it: the one place that its log, its status and its counters read.
+//! A condition at this node that does not end it: the one place that its log, its status and its counters
+//! read.
 //!
-//! Whoever finds that a [`Condition`] holds, or does no more, says so here as often as it looks. What begins and what
-//! ends is an event, once.
+//! A part that finds a [`Condition`] holds, or does no more, says so here as often as it looks. What begins
+//! and what ends is an event, once.
 
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::proto::planted::{Mutation, planted};

@@ -1,7 +1,8 @@
-//! Looking ahead: from no state that a run reaches may a healed majority be unable to go on (liveness). At a few moments
-//! of some runs the world is copied; in the copy the faults are over, as they are at the end of the run: a random quorum
-//! is healed, whose disks have room, and the rest stays broken for ever. The copy runs until it has committed something
-//! new, or the run fails with this moment. The run itself goes on as if nobody had looked.
+//! Looking ahead: from no state that a run reaches may a healed majority be unable to go on (liveness). At a
+//! few moments of some runs the world is copied; in the copy the faults are over, as they are at the end of
+//! the run: a random quorum is healed, whose disks have room, and the rest stays broken for ever. The copy
+//! runs until it has committed something new, or the run fails with this moment. The run itself goes on as if
+//! nobody had looked.
 //!
 //! ```text
 //!   storm ──────┬───────────────┬──────────────▶ calm ─▶ done

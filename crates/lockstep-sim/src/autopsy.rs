@@ -9,8 +9,8 @@ use lockstep_replica::journal::{Checkpoint, read_segments, verify};
 use lockstep_wire::{Header, Nanos};
 
 impl World {
-    /// Opens every machine's files that nobody damaged: those of a process that runs after a stop in order, the others
-    /// as they are.
+    /// Opens every machine's files that nobody damaged: those of a process that runs after a stop in order,
+    /// the others as they are.
     pub(super) fn dissect(&mut self) -> Result<(), Violation> {
         (0..self.plan.replicas).try_for_each(|index| self.dissect_one(index))
     }

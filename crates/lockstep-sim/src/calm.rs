@@ -30,7 +30,8 @@ impl World {
                 self.oracle.coverage.count_all(machine.reconfigure());
             }
         }
-        // What has left a witness's ring is nowhere where the others do not hold it: the takeover waits for them.
+        // What has left a witness's ring is nowhere where the others do not hold it: the takeover waits for
+        // them.
         let oldest = self.oldest_of_witnesses();
         let kept = self.stored_by_all();
         let archiver = (0..replicas).find(|index| {
@@ -80,7 +81,8 @@ impl World {
         Ok(())
     }
 
-    /// From here on nobody's retention removes anything: what was stamped on the open trading day. 1 without retention.
+    /// From here on nobody's retention removes anything: what was stamped on the open trading day. 1 without
+    /// retention.
     fn stored_by_all(&self) -> Seq {
         if self.plan.retention == Retention::default() {
             return 1;
@@ -109,8 +111,8 @@ impl World {
         rings.max().unwrap_or(1)
     }
 
-    /// Whether a takeover waits for who is broken for ever: it led on meanwhile, half connected, and what has left the
-    /// rings of the witnesses that heard it is with nobody who is healed and stores.
+    /// Whether a takeover waits for who is broken for ever: it led on meanwhile, half connected, and what has
+    /// left the rings of the witnesses that heard it is with nobody who is healed and stores.
     pub(super) fn waits_for_the_broken(&self, healthy: NodeSet) -> bool {
         let (witnesses, oldest) = (self.witnesses(), self.oldest_of_witnesses());
         let holds = |index: usize| match &self.nodes[index].actor {

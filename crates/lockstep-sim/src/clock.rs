@@ -1,8 +1,9 @@
-//! What clocks show. The run has a time of its own, which nobody sees. Each machine's monotonic clock began with it
-//! and runs at a rate of its own: the crystals of two machines differ by up to 200 ppm, and in some runs one of them
-//! is broken and differs by 5 %. Wall clocks follow that rate, and are stepped besides.
+//! What clocks show. The run has a time of its own, which nobody sees. Each machine's monotonic clock began
+//! with it and runs at a rate of its own: the crystals of two machines differ by up to 200 ppm, and in some
+//! runs one of them is broken and differs by 5 %. Wall clocks follow that rate, and are stepped besides.
 //!
-//! Only one machine's own times are ever compared with one another, so nothing may depend on the rates but patience.
+//! Only one machine's own times are ever compared with one another, so nothing may depend on the rates but
+//! patience.
 
 use super::plan::Plan;
 use super::rng::Rng;

@@ -1,5 +1,6 @@
-//! What each process of a replica is configured with. Members of a cluster may differ, and one that is started again may
-//! come back with another configuration, or with another file for its tail: nothing that was said depends on it.
+//! What each process of a replica is configured with. Members of a cluster may differ, and one that is
+//! started again may come back with another configuration, or with another file for its tail: nothing that
+//! was said depends on it.
 //!
 //! ```text
 //!   drawn by the plan ─▶ process ── killed, or stopped in order ──▶ process with another durability, ring,
@@ -7,8 +8,8 @@
 //!                           └───────── and back again ◀───────────┘
 //! ```
 //!
-//! What is drawn obeys the relations of `lockstep check`, up to a factor of size: `tests/sim.rs` has each of them
-//! checked. A relation that is missing there would show here.
+//! A drawn configuration obeys the relations of `lockstep check`, up to a factor of size: `tests/sim.rs` has
+//! each of them checked. A relation that is missing there would show here.
 
 use super::plan::{EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::rng::Rng;
@@ -75,8 +76,8 @@ impl Configured {
         (self.ring_bytes / WINDOWS_OF_A_RING) as u32
     }
 
-    /// Another one than `self` of the same cluster. Its ring is never smaller than the cluster's smallest, and its
-    /// times are of the same order: what a leader beats slower than, its standbys cannot wait for.
+    /// Another one than `self` of the same cluster. Its ring is never smaller than the cluster's smallest,
+    /// and its times are of the same order: what a leader beats slower than, its standbys cannot wait for.
     fn draw(&self, rng: &mut Rng) -> Self {
         let mut other = *self;
         for _ in 0..1 + rng.below(3) {

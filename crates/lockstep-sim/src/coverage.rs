@@ -4,7 +4,7 @@ use lockstep_wire::{Header, Kind};
 
 macro_rules! events {
     ($($name:ident $text:literal,)*) => {
-        /// What is counted.
+        /// The counted events.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         #[repr(usize)]
         pub enum Event { $(#[doc = $text] $name,)* }

@@ -1,14 +1,15 @@
-//! Long runs: virtual days, in which times pass that no short run reaches. Two things make them long, and both bound the
-//! number of events.
+//! Long runs: virtual days, in which times pass that no short run reaches. Two things make them long, and
+//! both bound the number of events.
 //!
-//! *Pace*: leaders beat once a second instead of a thousand times, and every time that is configured is as much longer, as
-//! `lockstep check` allows it. Who has nothing to do sleeps until its next deadline, at most for as long as a parked node
-//! does: a deadline that is missing shows here. What the cores do after seconds of their own (whoever was silent is asked
-//! again, a requester is sent to replay, an answer is too late, a reader is certain) happens in the middle of these runs.
+//! *Pace*: leaders beat once a second instead of a thousand times, and every time that is configured is as
+//! much longer, as `lockstep check` allows it. An idle process sleeps until its next deadline, at most
+//! for as long as a parked node does: a deadline that is missing shows here. What the cores do after seconds
+//! of their own (whoever was silent is asked again, a requester is sent to replay, an answer is too late, a
+//! reader is certain) happens in the middle of these runs.
 //!
-//! *Nights*: everything stands still for minutes to days. Either all processes are suspended, so that every timer is due
-//! at once when they go on, or all replicas end (killed, stopped in order, stopped and without power) and begin in the
-//! morning. Days turn meanwhile, and what is older than the day may be removed.
+//! *Nights*: everything stands still for minutes to days. Either all processes are suspended, so that every
+//! timer is due at once when they go on, or all replicas end (killed, stopped in order, stopped and without
+//! power) and begin in the morning. Days turn meanwhile, and what is older than the day may be removed.
 //!
 //! ```text
 //!   awake ~~~~~│ night │~~~~~~~~~~~~~│      night      │~~~~~~│ night │ calm
@@ -169,7 +170,8 @@ impl World {
         Ok(())
     }
 
-    /// Whether it is night, and what is down stays so until the morning: then that is when `index` is looked at again.
+    /// Whether it is night, and what is down stays so until the morning: then that is when `index` is looked
+    /// at again.
     pub(super) fn sleeps_on(&mut self, index: usize) -> bool {
         let is_night = self.now < self.dawn;
         if is_night {

@@ -1,6 +1,6 @@
-//! Faults of one process's device: it takes fewer datagrams than it is offered, or none; it hears a group that was not
-//! joined; it drops a burst; it is a ring in memory that overruns its reader; and what was sent long ago comes back to
-//! its sender, or from another cluster.
+//! Faults of one process's device: it takes fewer datagrams than it is offered, or none; it hears a group
+//! that was not joined; it drops a burst; it is a ring in memory that overruns its reader; and what was sent
+//! long ago comes back to its sender, or from another cluster.
 
 use super::coverage::Event;
 use super::plan::{FaultTarget, Plan, PlannedFault};
@@ -56,7 +56,8 @@ impl SimDevice {
         }
     }
 
-    /// Why a datagram that arrives is lost, if it is; `waiting` wait already. With the last, all of these are lost too.
+    /// Why a datagram that arrives is lost, if it is; `waiting` wait already. With the last, all of these are
+    /// lost too.
     pub(super) fn loses(&mut self, now: Nanos, group: Option<Group>, waiting: usize) -> Option<Event> {
         match (self.fault(now)?, group) {
             (DeviceFault::Unjoined(unjoined), Some(group)) if unjoined == group => Some(Event::Unjoined),

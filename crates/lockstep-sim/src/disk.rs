@@ -12,8 +12,8 @@
 //!                                  ▼ cached are lost, in any order; a sector is old or new
 //! ```
 //!
-//! Any call can be made the one in which the process dies, or the device fails ([`SimDisk::arm`]). Who chooses
-//! is the caller: a seed, or an exploration of all choices.
+//! Any call can be made the one in which the process dies, or the device fails ([`SimDisk::arm`]). The caller
+//! chooses: a seed, or an exploration of all choices.
 
 use lockstep_replica::journal::BLOCK_LEN;
 use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault};
@@ -135,8 +135,8 @@ impl SimDisk {
         self.names.values().map(|inode| self.inodes[inode].bytes.len() as u64).sum()
     }
 
-    /// `trouble` befalls the call after the next `calls` ones that it may befall. `salt` says how much of that
-    /// call is done: equal numbers, equal parts.
+    /// `trouble` befalls the call after the next `calls` ones that it may befall. `salt` says how much of
+    /// that call is done: equal numbers, equal parts.
     pub fn arm(&mut self, trouble: DiskFault, calls: u64, salt: u64) {
         self.armed.set(Some((trouble, calls, salt)));
     }
@@ -182,8 +182,8 @@ impl SimDisk {
         self.names.iter().any(|(file, inode)| is_meant(*file) && self.inodes[inode].is_stale())
     }
 
-    /// The power goes: of what the device lacks, `draw` chooses what it got all the same. It is asked for numbers
-    /// below its argument, 0 always being "lost". Returns whether anything was lost.
+    /// The power goes: of what the device lacks, `draw` chooses what it got all the same. It is asked for
+    /// numbers below its argument, 0 always being "lost". Returns whether anything was lost.
     pub fn lose_power(&mut self, draw: &mut impl FnMut(u64) -> u64) -> bool {
         let mut lost = false;
         let mood = if self.changes.is_empty() { 0 } else { draw(3) };
@@ -209,7 +209,8 @@ impl SimDisk {
         lost
     }
 
-    /// The power goes: of the files that `loses` chooses what the device lacks is lost, of all others nothing.
+    /// The power goes: of the files that `loses` chooses what the device lacks is lost, of all others
+    /// nothing.
     pub fn lose_power_of(&mut self, loses: impl Fn(FileName) -> bool) {
         for change in std::mem::take(&mut self.changes) {
             change.apply(&mut self.device_names);

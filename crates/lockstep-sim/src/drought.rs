@@ -1,5 +1,6 @@
-//! Droughts: the disks of a majority are full for long, and whoever has room leads, dies, and leads again. Nothing is
-//! committed, and each leadership adds an epoch to its log. Then there is room, and the cluster goes on by itself.
+//! Droughts: the disks of a majority are full for long, and whoever has room leads, dies, and leads again.
+//! Nothing is committed, and each leadership adds an epoch to its log. Then there is room, and the cluster
+//! goes on by itself.
 //!
 //! ```text
 //!   room for one:   leads ─ dies ─ leads ─ dies ─ leads ─ …           (an epoch each, without a commit)
@@ -13,8 +14,8 @@ use super::plan::{EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::rng::Rng;
 use super::wire::NetworkModel;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
-use lockstep_core::proto::election::Why;
 use lockstep_core::proto::window::Window;
+use lockstep_wire::LeaderLossReason;
 use lockstep_wire::{Condition, Header, Kind, Nanos};
 
 /// One seed in so many is a drought.
@@ -40,7 +41,7 @@ impl Plan {
             return false;
         }
         (self.messages, self.ring_bytes, self.publishers) = (150, 32 << 10, 2);
-        // What is not committed stays in the ring, whoever leads: nobody gives what has left it.
+        // An entry that is not committed stays in the ring, whoever leads: nobody gives what has left it.
         self.window = Window { entries: 32, bytes: 2_000 };
         self.network = NetworkModel { delay_ns: self.network.delay_ns, ..NetworkModel::default() };
         self.fault_phase_ns = FILLED_NS + (DEATHS + 2) * APART * self.timeout_ns;
@@ -63,8 +64,8 @@ impl Plan {
     }
 }
 
-/// What a replica whose journal takes nothing has done in its turn: it asks nobody to be elected (ELECT-3), and does not
-/// take a leader for deaf because its own log does not grow (SUSPECT-3).
+/// What a replica whose journal takes nothing has done in its turn: it asks nobody to be elected (ELECT-3),
+/// and does not take a leader for deaf because its own log does not grow (SUSPECT-3).
 pub(super) fn judge(machine: &Machine, index: usize, events: &[NodeEvent]) -> Result<(), Violation> {
     let Some(replica) = machine.replica() else { return Ok(()) };
     if !replica.core.conditions.holds(Condition::JournalFull) || replica.tail().has_room() {
@@ -75,7 +76,10 @@ pub(super) fn judge(machine: &Machine, index: usize, events: &[NodeEvent]) -> Re
     if kinds.into_iter().any(asks) {
         return Err(format!("ELECT-3: replica {index} has no room for an epoch's start, and asks to lead"));
     }
-    if events.iter().any(|event| matches!(event, NodeEvent::LeaderSuspected { why: Why::NoProgress, .. })) {
+    if events
+        .iter()
+        .any(|event| matches!(event, NodeEvent::LeaderSuspected { why: LeaderLossReason::NoProgress, .. }))
+    {
         return Err(format!("SUSPECT-3: replica {index} stores nothing itself, and calls its leader deaf"));
     }
     Ok(())

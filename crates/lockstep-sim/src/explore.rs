@@ -29,7 +29,7 @@ use lockstep_wire::Change;
 use std::fmt;
 use system::{System, SystemStep};
 
-/// What is explored.
+/// The explored configuration.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ExploreScope {
     /// Replicas.
@@ -113,7 +113,7 @@ pub struct Explored {
     pub datagrams: u64,
     /// States from which it was tried whether everything comes to be committed.
     pub settled: u64,
-    /// What is wrong, with the shortest story that shows it.
+    /// The violation, with the shortest story that shows it.
     pub story: Option<Trace>,
 }
 

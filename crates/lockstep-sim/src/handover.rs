@@ -1,5 +1,6 @@
-//! A handover is a promise: it ends within its time, by the named one's lead or by going on; until then nothing is
-//! stamped. That the named one holds everything is judged where the leader says that it stops (`check::answers`).
+//! A handover is a promise: it ends within its time, by the named one's lead or by going on; until then
+//! nothing is stamped. That the named one holds everything is judged where the leader says that it stops
+//! (`check::answers`).
 
 use super::check::Violation;
 use super::world::{Actor, SimNode, World};
@@ -25,7 +26,7 @@ impl World {
         let Actor::Replica(machine) = &self.nodes[index].actor else { return };
         let until = machine.clock.at(self.now) + TIMEOUTS * machine.configured.timeout_ns;
         let Some(replica) = machine.replica() else { return };
-        let end = replica.core.tables().map(|_| replica.tail().end().next);
+        let end = replica.tables().map(|_| replica.tail().end().next);
         let led = replica.tail().end().epoch;
         self.oracle.on_handover(index, to);
         self.nodes[index].draining = Some(Draining { led, end, until, late: None });
@@ -41,7 +42,7 @@ impl World {
             return Ok(());
         };
         let end = replica.tail().end();
-        if !replica.core.hands_over() || end.epoch != drain.led {
+        if !replica.hands_over() || end.epoch != drain.led {
             *draining = None;
             return Ok(());
         }

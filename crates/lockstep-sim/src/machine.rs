@@ -332,8 +332,8 @@ impl Machine {
         self.forgot |= !self.is_on_device();
     }
 
-    /// Whether its journal was rolled back and its ring is gone with the machine's power, before it began again: nobody can tell
-    /// an older copy from the newest then, and nobody may start it.
+    /// Whether its journal was rolled back and its ring is gone with the machine's power, before it began
+    /// again: nobody can tell an older copy from the newest then, and nobody may start it.
     pub(super) fn is_unknowable(&self) -> bool {
         self.rolled_back && self.has_rebooted() && self.is_on_device()
     }
@@ -348,8 +348,8 @@ impl Machine {
         (self.other_tail, self.is_tail_elsewhere, self.moves_tail) = (None, false, false);
     }
 
-    /// Whether the process dies, or its device fails, while the journal is opened, and how: then what that leaves is
-    /// there, the tail's memory too.
+    /// Whether the process dies, or its device fails, while the journal is opened, and how: then what that
+    /// leaves is there, the tail's memory too.
     fn fails_to_open(&mut self, settings: Settings) -> Option<Started> {
         if !self.store.is_armed() {
             return None;
@@ -377,8 +377,8 @@ impl Machine {
         self.damaged || self.harmed || self.forgot || self.failed || !self.rotten.is_empty()
     }
 
-    /// The oldest seq that it can repair, or could if it began again now: a ring that is recovered begins with
-    /// a block or a segment.
+    /// The oldest seq that it can repair, or could if it began again now: a ring that is recovered begins
+    /// with a block or a segment.
     pub(super) fn oldest_seq(&self) -> Option<Seq> {
         match &self.state {
             MachineState::Up(replica) => Some(replica.tail().oldest_seq()),

@@ -17,8 +17,8 @@ pub struct Tally {
     pub failures: Vec<RunFailure>,
 }
 
-/// Runs the seeds from `first` on, `seeds` of them, on `jobs` threads, for as long as `goes_on` says so of what was
-/// done until then. Ends early after `failures_max` failures.
+/// Runs the seeds from `first` on, `seeds` of them, on `jobs` threads, for as long as `goes_on` says so of
+/// what was done until then. Ends early after `failures_max` failures.
 pub fn run_many(
     first: u64,
     seeds: u64,

@@ -1,9 +1,10 @@
 //! # netsim: what loss costs, in virtual time
 //!
-//! The question: a receiver loses some of what it is sent. How long does it wait for it, and what does that cost
-//! the network? A leader, two standbys and a publisher on a network that loses nothing, and receivers on
-//! links that do: the production engines, over a network whose delay and loss are those of a [`Cell`]. Each cell of the
-//! table is a function of itself alone, so that a test recomputes some of them and compares the text.
+//! The question: a receiver loses some of what it is sent. How long does it wait for it, and what does that
+//! cost the network? A leader, two standbys and a publisher on a network that loses nothing, and receivers on
+//! links that do: the production engines, over a network whose delay and loss are those of a [`Cell`]. Each
+//! cell of the table is a function of itself alone, so that a test recomputes some of them and compares the
+//! text.
 //!
 //! ```text
 //!   publisher ──▶ leader ──data──┬──▶ standbys ──acks──▶ all
@@ -54,7 +55,8 @@ impl Cell {
         cells
     }
 
-    /// Messages of its run: enough for some hundred lost datagrams, and no more than a table of a minute allows.
+    /// Messages of its run: enough for some hundred lost datagrams, and no more than a table of a minute
+    /// allows.
     pub(super) fn messages(&self) -> u64 {
         let most = match self.receivers {
             1 => 20_000,

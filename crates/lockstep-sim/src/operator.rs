@@ -27,11 +27,11 @@ pub(super) const OPERATOR: usize = 31;
 /// One thing that an operator does; the next one waits for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum OperatorStep {
-    /// Who runs at this seat becomes a member; first it holds the stream, if the last says so.
+    /// The identity at this node becomes a member; first it holds the stream, if the last says so.
     Add { seat: usize, witness: bool, patient: bool },
     /// This one is no member any more.
     Remove(Identity),
-    /// Who runs at this seat takes the place of the identity that this replica had.
+    /// The identity at this node takes the place of the identity that this replica had.
     Swap { seat: usize, patient: bool },
     /// The journal at this seat is formatted anew.
     Renew(usize),

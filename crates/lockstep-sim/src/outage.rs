@@ -21,8 +21,8 @@ use lockstep_wire::Nanos;
 const QUERIES_MAX: u32 = 32;
 
 impl World {
-    /// Whether the machine may lose its memory: in `process` its identity is lost with it, unless it was stopped in
-    /// order.
+    /// Whether the machine may lose its memory: in `process` its identity is lost with it, unless it was
+    /// stopped in order.
     fn may_forget(&self, index: usize) -> bool {
         let is_safe = match &self.nodes[index].actor {
             Actor::Replica(machine) => machine.is_on_device(),
@@ -31,7 +31,8 @@ impl World {
         is_safe || self.may_lose(index)
     }
 
-    /// Whether the machine may lose its memory at any time from now on: all that it ever says is on the device.
+    /// Whether the machine may lose its memory at any time from now on: all that it ever says is on the
+    /// device.
     fn is_safe_for_good(&self, index: usize) -> bool {
         let later = self.plan.faults.iter().filter_map(|fault| match fault.what {
             FaultTarget::Reconfigure(_, configured, ..) => Some(configured),
@@ -106,7 +107,8 @@ impl World {
         }
     }
 
-    /// The power goes, `within` a call of the side thread or between two; the tail lies on a disk if `with_tail`.
+    /// The power goes, `within` a call of the side thread or between two; the tail lies on a disk if
+    /// `with_tail`.
     pub(super) fn lose_power(&mut self, index: usize, (within, with_tail): (bool, bool), lasting: Nanos) {
         let is_born = self.oracle.log_next(index) == 2 && self.oracle.durable_next(index) == 1;
         let led = self.nodes[index].led.is_some();
@@ -149,7 +151,7 @@ impl World {
             let Actor::Replica(machine) = &mut self.nodes[index].actor else { continue };
             let shown = machine.clock.at(now);
             if let Some(replica) = machine.replica_mut() {
-                replica.core.start_drain(shown);
+                replica.start_drain(shown);
                 machine.stopping = Some((deadline, now + lasting));
                 machine.darkens = Some(lasting);
                 self.watch_handover(index, None);

@@ -41,7 +41,8 @@ pub struct Outcome {
     pub recovery_ns: Nanos,
     /// What was generated.
     pub coverage: Coverage,
-    /// Digest of everything that was sent: equal seeds, equal traces. Of several runs: the sum, whatever their order.
+    /// Digest of everything that was sent: equal seeds, equal traces. Of several runs: the sum, whatever
+    /// their order.
     pub trace_digest: u64,
     /// What happened, if it was asked for.
     pub story: super::story::Story,

@@ -1,4 +1,4 @@
-//! Who is there when a run begins.
+//! The processes when a run begins.
 
 use super::check::{Oracle, Violation};
 use super::configured::Configured;
@@ -313,7 +313,7 @@ impl World {
                         self.oracle.on_tables_recovered(seat, tables)?;
                         if let Some(replica) = machine.replica().filter(|_| !damaged) {
                             replica.invariants();
-                            self.oracle.check_tables(seat, replica.tail(), &replica.core)?;
+                            self.oracle.check_tables(seat, replica)?;
                         }
                         "starts".to_string()
                     }
@@ -345,7 +345,8 @@ impl World {
         let (identity, is_lost) = (machine.identity, machine.is_lost());
         if is_lost {
             self.lost |= 1 << seat;
-            // A member that is lost was none of the quorum that is healed; of one that only learns nobody knew it.
+            // A member that is lost was none of the quorum that is healed; of one that only learns nobody
+            // knew it.
             if !self.members_in_force().contains(&identity) {
                 self.await_no_more(seat);
             }

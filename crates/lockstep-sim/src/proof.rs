@@ -11,8 +11,8 @@
 //!     └── judged, and lost: tail, tail of before, unsynced sectors, a copy of the superblock, the machine ◀──┘
 //! ```
 //!
-//! What is at rest is told apart by what it is judged by (`Kind`); one of each kind begins a second run, behind which
-//! everything may be lost again. What was said is remembered over both (`ghost`).
+//! States at rest are told apart by what it is judged by (`Kind`); one of each kind begins a second run,
+//! behind which everything may be lost again. What was said is remembered over both (`ghost`).
 //!
 //! | | first run | later runs |
 //! |---|---|---|
@@ -22,8 +22,8 @@
 //! | ends | each | each so-many-th ([`ProofScope::stride`]), another one for each state |
 //! | a start that fails; what is lost | all | all |
 //!
-//! Not covered: three runs that need each other; what only a state shows that is told apart from no other one of its
-//! kind; retention and packing; a membership, which one journal has no votes to count for.
+//! Not covered: three runs that need each other; what only a state shows that is told apart from no other one
+//! of its kind; retention and packing; a membership, which one journal has no votes to count for.
 
 mod frames;
 mod ghost;
@@ -55,16 +55,17 @@ pub type ProofViolation = String;
 /// Violations that are gathered; more say no more.
 const VIOLATIONS_MAX: usize = 6;
 
-/// Messages of the log before the first run: so many that the ring ends between the frames that its exchange brings
-/// and the mark that makes them the log. So there are two groups to copy for what was acknowledged at once.
+/// Messages of the log before the first run: so many that the ring ends between the frames that its exchange
+/// brings and the mark that makes them the log. So there are two groups to copy for what was acknowledged at
+/// once.
 const CREATED_WITH: usize = 6;
 
 /// Four facts.
 type Facts = (bool, bool, bool, bool);
 /// What a look with the tail at one path says (complete, own ring, holds what was said), and what lies there.
 type Sight = (Option<(bool, bool, bool)>, Ahead);
-/// What a state is told apart by: what is seen with each path, whichever is which; its record; what was said; what
-/// became of it; whether the device lacks something of older segments.
+/// What a state is told apart by: what is seen with each path, whichever is which; its record; what was said;
+/// what became of it; whether the device lacks something of older segments.
 type Kind = ([Sight; 2], Option<(bool, Durability, u64, u64)>, Facts, Facts, bool);
 
 /// What segments lack of a ring.
@@ -141,9 +142,9 @@ impl Rest {
 pub struct ProofScope {
     /// Runs, one behind the other.
     pub generations: u32,
-    /// Behind the first generation each so-many-th call is tried in which a run may die, eight times as many of the
-    /// deeds behind which it is killed, and one at which it is stopped; each state begins with another one. Of the
-    /// first run all ends are tried.
+    /// Behind the first generation each so-many-th call is tried in which a run may die, eight times as many
+    /// of the deeds behind which it is killed, and one at which it is stopped; each state begins with another
+    /// one. Of the first run all ends are tried.
     pub stride: u64,
     /// Threads.
     pub jobs: usize,

@@ -1,5 +1,6 @@
-//! Quiet runs: nothing fails, and no leadership may end. In some of them the operator has the leader hand over once,
-//! early; then the network repeats old words, and watchers that nobody trusts announce deaths: nothing may come of it.
+//! Quiet runs: nothing fails, and no leadership may end. In some of them the operator has the leader hand
+//! over once, early; then the network repeats old words, and watchers that nobody trusts announce deaths:
+//! nothing may come of it.
 //!
 //! ```text
 //!   ──── handed over, or not ────│──── old words, forged notices ────▶ one leader, missed by nobody
@@ -15,8 +16,8 @@ use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 
 /// One seed in so many is quiet.
 const SELDOM: u64 = 64;
-/// Timeouts: how long such a run takes, when the leader hands over, and what that may take: it gives up after 16 of them,
-/// and is followed within a few.
+/// Timeouts: how long such a run takes, when the leader hands over, and what that may take: it gives up after
+/// 16 of them, and is followed within a few.
 const LONG: u64 = 60;
 const HANDOVER_AT: u64 = 4;
 const HANDED_OVER_AT: u64 = 32;

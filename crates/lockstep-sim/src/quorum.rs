@@ -1,4 +1,4 @@
-//! Who is healed when the storm is over: a random quorum, of every membership that may be in force.
+//! The nodes healed when the storm is over: a random quorum, of every membership that may be in force.
 
 use super::check::tree::TreeNode;
 use super::wire::NodeSet;
@@ -39,7 +39,8 @@ impl World {
                 Listed { seq: stem.members_seq, members, witnesses }
             })
             .collect();
-        // Who does not know that a change which needs both sides is committed needs both of them to lead (S5).
+        // A member that does not know that a change which needs both sides is committed needs both of them to
+        // lead (S5).
         for seat in (0..self.plan.replicas).filter(|seat| self.identity_at(*seat).is_some()) {
             let known = self.known_commit(seat);
             for change in tree.path(None, self.oracle.log_tip(seat)) {
@@ -78,7 +79,7 @@ impl World {
         found
     }
 
-    /// Who never leads, in any membership that may count.
+    /// The identities that never leads, in any membership that may count.
     pub(super) fn witnesses(&self) -> Vec<Identity> {
         self.memberships().into_iter().flat_map(|listed| listed.witnesses).collect()
     }
@@ -104,8 +105,8 @@ impl World {
         }
     }
 
-    /// One that may lead, and as many more as every membership needs; nothing, if these are too few. Then some
-    /// of those that only learn.
+    /// One that may lead, and as many more as every membership needs; nothing, if these are too few. Then
+    /// some of those that only learn.
     pub(super) fn draw_quorum(&mut self, mut alive: Vec<usize>) -> Option<NodeSet> {
         let memberships = self.memberships();
         let mut drawn = Vec::new();
@@ -115,14 +116,14 @@ impl World {
         let lists = |listed: &Listed, seat: usize| {
             self.identity_at(seat).is_some_and(|identity| listed.members.contains(&identity))
         };
-        // Of a birth alone others learn nothing: who promised the first epoch and has lost its start with its memory
-        // cannot lead it again, and nobody can vote for another.
+        // Of a birth alone others learn nothing: who promised the first epoch and has lost its start with its
+        // memory cannot lead it again, and nobody can vote for another.
         let begun = |seat: usize| {
             let next = self.left_of(seat, self.oracle.log_next(seat));
             next > 2 || next == 2 && self.oracle.promised(seat) == Epoch::NONE
         };
-        // Who lacks a committed change and has promised above it takes that from nobody but a leader (S2): alone
-        // with those who hold it and never lead, it waits for one more.
+        // A member that lacks a committed change and has promised above it takes that from nobody but a
+        // leader (S2): alone with those who hold it and never lead, it waits for one more.
         let tip = self.oracle.reference.tip().map(|tip| self.oracle.tree.stem(tip));
         let informed = |seat: usize| {
             tip.is_none_or(|tip| {

@@ -19,7 +19,7 @@ const MARK_NS: Nanos = 500_000;
 /// One reader's connection to a journal.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SimReplaySource {
-    /// Whom it reads from.
+    /// The replay source.
     giver: Option<usize>,
     order: Option<CatchUpPlan>,
     answered: bool,
@@ -39,8 +39,8 @@ pub(super) fn replay_limits(replicas: usize, me: Identity) -> ReplayLimits {
 }
 
 impl World {
-    /// Whatever the journal that the reader at `index` reads from has for it goes to `source.kept`; the caller hands
-    /// that to the reader.
+    /// Whatever the journal that the reader at `index` reads from has for it goes to `source.kept`; the
+    /// caller hands that to the reader.
     pub(super) fn read_journal(
         &mut self,
         index: usize,

@@ -1,8 +1,9 @@
 //! Replays between machines: what has left every ring is read from the segments of another one.
 //!
-//! The shelf that gives, the rules that ask and those that take are production's. Between them a connection is
-//! reliable: it lives while both run and neither way is broken, and what it brings was not altered on the way
-//! (on the disk it came from it may have been). It is answered after a while, in some runs after a long one.
+//! The shelf that gives, the rules that ask and those that take are production's. Between them a connection
+//! is reliable: it lives while both run and neither way is broken, and what it brings was not altered on the
+//! way (on the disk it came from it may have been). It is answered after a while, in some runs after a long
+//! one.
 
 use super::check::Violation;
 use super::coverage::Event;
@@ -29,7 +30,7 @@ const SILENCE_NS: Nanos = 200_000_000;
 pub(super) struct Fetching {
     order: CatchUpPlan,
     replay: ReplayReader,
-    /// Whom it reads from.
+    /// The replay source.
     giver: usize,
     /// When that one answers.
     answered_at: Nanos,

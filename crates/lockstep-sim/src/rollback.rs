@@ -1,7 +1,8 @@
-//! A journal is rolled back under a ring that stays: somebody copies the folder of a replica that runs, and puts the copy back
-//! after a kill, in the same boot of the machine. The ring is newer than the copy, or holds all that the copy lacks: so the
-//! replica refuses to start, or comes back whole (S9). Where no ring is left nobody can tell an older copy from the newest
-//! (`docs/OPERATIONS.md`), and nothing of the kind is drawn.
+//! A journal is rolled back under a ring that stays: somebody copies the folder of a replica that runs, and
+//! puts the copy back after a kill, in the same boot of the machine. The ring is newer than the copy, or
+//! holds all that the copy lacks: so the replica refuses to start, or comes back whole (S9). Where no ring is
+//! left nobody can tell an older copy from the newest (`docs/OPERATIONS.md`), and nothing of the kind is
+//! drawn.
 //!
 //! ```text
 //!   run 1 ── copy ──────── killed ─▶ copy put back, ring of run 1 there: whole, or refused

@@ -1,5 +1,6 @@
-//! Ruin: a quorum's journals are lost for good, and the operator founds a new history on what is left, with the code of
-//! `lockstep recover`. Others come back with old journals, and as new members; readers and publishers live on.
+//! Ruin: a quorum's journals are lost for good, and the operator founds a new history on what is left, with
+//! the code of `lockstep recover`. Others come back with old journals, and as new members; readers and
+//! publishers live on.
 //!
 //! ```text
 //!   storm ─▶ journals gone, power gone ─▶ look at all ─▶ a quorum is complete: start it
@@ -115,7 +116,8 @@ impl Survey {
 }
 
 impl Machine {
-    /// A look as `recover` takes it: with the ring where that proves the journal complete, else at the segments alone.
+    /// A look as `recover` takes it: with the ring where that proves the journal complete, else at the
+    /// segments alone.
     fn look(&self) -> Option<Inspection> {
         if self.is_damaged() || self.failed || !self.rotten.is_empty() {
             return None;
@@ -287,7 +289,8 @@ impl World {
         Ok(())
     }
 
-    /// The founding on the journal that was chosen. `None` where the command died before it was the founder's.
+    /// The founding on the journal that was chosen. `None` where the command died before it was the
+    /// founder's.
     fn try_to_found(
         &mut self,
         longest: &Survey,

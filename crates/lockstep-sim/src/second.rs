@@ -1,18 +1,19 @@
-//! The same identity twice: an operator copies the files of a replica to another machine, and starts them there while the
-//! first process runs on. The copy has its tail or not, is of a moment when the process ran or of its stop in order, and
-//! its wall clock may be behind.
+//! The same identity twice: an operator copies the files of a replica to another machine, and starts them
+//! there while the first process runs on. The copy has its tail or not, is of a moment when the process ran
+//! or of its stop in order, and its wall clock may be behind.
 //!
 //! ```text
 //!   first    ~~~~~~│ copied │~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~ runs on (or was stopped, and runs again)
 //!   second                        refused (S9), or: looks ─▶ finds the first (ALIVE-1) ─▶ stops; said nothing that counts
 //! ```
 //!
-//! A copy that cannot prove itself complete does not start. One that can looks before it votes (S12), finds the first
-//! one, and stops, whatever the clocks show; the first one runs on. That is all that is promised: where the two cannot
-//! hear each other for as long as the look takes, both vote, and nothing in two journals says which is the copy
-//! (`docs/OPERATIONS.md`). So what they say to each other arrives here, and the operator ends the second one where the
-//! first falls silent while it looks. What they say to others, and hear of them, has the run's weather. A member is reached
-//! at the address that the log lists, which is that of the first one; an answer goes to who asked.
+//! A copy that cannot prove itself complete does not start. One that can looks before it votes (S12), finds
+//! the first one, and stops, whatever the clocks show; the first one runs on. That is all that is promised:
+//! where the two cannot hear each other for as long as the look takes, both vote, and nothing in two journals
+//! says which is the copy (`docs/OPERATIONS.md`). So what they say to each other arrives here, and the
+//! operator ends the second one where the first falls silent while it looks. What they say to others, and
+//! hear of them, has the run's weather. A member is reached at the address that the log lists, which is that
+//! of the first one; an answer goes to who asked.
 
 use super::check::{SentDatagram, Violation};
 use super::coverage::Event;
@@ -253,8 +254,8 @@ impl World {
         }
     }
 
-    /// The second process, where it sits at `index`, is ended if the first one has fallen silent meanwhile: nobody could
-    /// tell it that it is the second.
+    /// The second process, where it sits at `index`, is ended if the first one has fallen silent meanwhile:
+    /// nobody could tell it that it is the second.
     pub(super) fn ends_second(&mut self, index: usize) -> bool {
         let (Actor::Second(_), Some(second)) = (&self.nodes[index].actor, self.second()) else {
             return false;
@@ -310,7 +311,8 @@ impl World {
         Ok(work)
     }
 
-    /// What the process at `index` says: a second process of an identity asks, and says nothing that counts (S12).
+    /// What the process at `index` says: a second process of an identity asks, and says nothing that counts
+    /// (S12).
     pub(super) fn check_datagram(&mut self, index: usize, said: &SentDatagram<'_>) -> Result<(), Violation> {
         let Actor::Second(_) = &self.nodes[index].actor else { return self.oracle.check_sent(index, said) };
         match Datagram::decode(said.bytes, CLUSTER) {

@@ -1,6 +1,7 @@
-//! Readers that sleep through an undone suffix: a `stamped` reader is given what a leader stamps that no quorum hears any
-//! more, and is stopped then. While it sleeps another one leads, that suffix is undone, and the stream goes on for longer
-//! than any ring. When it goes on it has to take back what it has, and to read what stands there now from a journal.
+//! Readers that sleep through an undone suffix: a `stamped` reader is given what a leader stamps that no
+//! quorum hears any more, and is stopped then. While it sleeps another one leads, that suffix is undone, and
+//! the stream goes on for longer than any ring. When it goes on it has to take back what it has, and to read
+//! what stands there now from a journal.
 //!
 //! ```text
 //!   leader:  ── cut off from the others, still heard by the reader ──┐
@@ -27,7 +28,8 @@ pub(super) struct SleepOutcome {
     since: Option<u64>,
     /// Somebody else led when it went on.
     takeover: bool,
-    /// What it has taken back from there on; whether it slept through that; and whether a journal was read since.
+    /// What it has taken back from there on; whether it slept through that; and whether a journal was read
+    /// since.
     undone: Option<(Seq, bool)>,
 }
 

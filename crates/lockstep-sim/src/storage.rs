@@ -90,7 +90,8 @@ impl Machine {
         else {
             return None;
         };
-        // Read before what is published is written: so it is the commit of the log that the segments will hold.
+        // Read before what is published is written: so it is the commit of the log that the segments will
+        // hold.
         let inputs = Inputs {
             now: shown,
             wall,
@@ -105,7 +106,8 @@ impl Machine {
         Some(next)
     }
 
-    /// A side thread that writes nothing any more: only what was made to fail may, and only damage that was done may be found.
+    /// A side thread that writes nothing any more: only what was made to fail may, and only damage that was
+    /// done may be found.
     fn judge_failure(&mut self, error: &WriteError) -> Result<Flushed, Violation> {
         if self.store.is_dead() {
             return Ok(Flushed::Died);
@@ -151,8 +153,8 @@ impl Machine {
         self.ordeal = Some(ordeal);
     }
 
-    /// The machine dies: memory is gone, and of what the disk had only cached, any part; `within` a call of the side
-    /// thread or between two. Returns whether something that was cached is lost.
+    /// The machine dies: memory is gone, and of what the disk had only cached, any part; `within` a call of
+    /// the side thread or between two. Returns whether something that was cached is lost.
     pub(super) fn lose_power(
         &mut self,
         now: Nanos,
@@ -220,7 +222,8 @@ impl Machine {
         }
     }
 
-    /// Whether the device has everything that was said, as the superblock has it: nothing is lost with the memory.
+    /// Whether the device has everything that was said, as the superblock has it: nothing is lost with the
+    /// memory.
     pub(super) fn is_on_device(&self) -> bool {
         matches!(Superblock::load(&self.store), Ok(Ok(copies))
             if copies.newest.run.clean || copies.newest.run.weakest_durability == Durability::Power)

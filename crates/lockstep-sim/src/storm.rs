@@ -43,7 +43,7 @@ impl World {
         self.oracle.coverage.count(event);
     }
 
-    /// Whom a fault is for; the leader of the newest epoch, if it is for the leader.
+    /// The target of a fault; the leader of the newest epoch, if it is for the leader.
     pub(super) fn resolve(&self, target: FaultTargetNode) -> Option<usize> {
         match target {
             FaultTargetNode::Replica(index) => Some(index),
@@ -287,7 +287,7 @@ impl World {
         if let Actor::Replica(machine) = &mut self.nodes[index].actor
             && let now = machine.clock.at(now)
             && let Some(replica) = machine.replica_mut()
-            && replica.core.start_handover(now, to)
+            && replica.start_handover(now, to)
         {
             self.watch_handover(index, to);
             self.count(Event::Handovers);
@@ -367,7 +367,7 @@ impl World {
             EndPlan::Stopped => {
                 let shown = machine.clock.at(now);
                 if let Some(replica) = machine.replica_mut() {
-                    replica.core.start_drain(shown);
+                    replica.start_drain(shown);
                     machine.stopping = Some((now + 20 * self.plan.timeout_ns, until));
                     self.watch_handover(index, None);
                 }

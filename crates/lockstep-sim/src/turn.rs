@@ -11,11 +11,12 @@ use super::world::{Actor, ReaderSlot, RunPhase, World, WorldWork};
 use crate::net::SimNet;
 use lockstep_core::engine::event::{ReplicaEvent as NodeEvent, Role};
 use lockstep_core::engine::publisher::{PublishError, PublisherEngine, PublisherEvent};
-use lockstep_core::engine::subscriber::{Flow, SubscriberEngine, SubscriberEvent};
+use lockstep_core::engine::subscriber::{SubscriberEngine, SubscriberEvent};
 use lockstep_core::proto::commit::Durability;
 use lockstep_replica::journal::side::SideEvent;
 use lockstep_wire::{Nanos, SMALL_LEN_MAX};
 use std::cell::Cell;
+use std::ops::ControlFlow;
 
 impl World {
     /// Calls the process at `index`. Returns the work that it did.
@@ -89,7 +90,7 @@ impl World {
         }
         // The watcher learns what a death is announced with where a node says so: with what happened.
         let mut notice = [0; SMALL_LEN_MAX];
-        let length = if events.is_empty() { None } else { Some(replica.core.death_notice(&mut notice)) };
+        let length = if events.is_empty() { None } else { Some(replica.death_notice(&mut notice)) };
         machine.led |= leads.is_some();
         if exchanges {
             machine.replaced_in = Some(machine.store.newest_segment());
@@ -196,7 +197,7 @@ impl World {
         let wall = shown + self.plan.wall_ns;
         let may_be_empty = !self.plan.has_rivals();
         let calm = self.phase != RunPhase::Storm;
-        // What is still handed in then must not bring small rings round: who is behind would never catch up.
+        // A message handed then must not bring small rings round: who is behind would never catch up.
         let may_be_large = !calm || self.plan.smallest_ring_bytes() >= 128 << 10;
         let Actor::Publisher(Some(process), work) = &mut self.nodes[index].actor else { return Ok(0) };
         if now >= work.next_at || calm {
@@ -418,7 +419,7 @@ fn read(
             failure.get_or_insert(violation);
         }
         stop = stop.wrapping_sub(1);
-        if stop == 0 { Flow::Stop } else { Flow::Continue }
+        if stop == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
     let mut work = process.poll(now, limit, &mut hear);
     by_replay.set(true);

@@ -1,12 +1,14 @@
 //! One run: processes, the network between them, the faults, and the two phases.
 
+mod actor;
+mod end;
+
 use super::check::{Oracle, Violation, digest};
-use super::clock::SimClock;
 use super::coverage::Event;
 use super::device::SimDevice;
 use super::edge::{EdgeSeat, Edges};
 use super::handover::Draining;
-use super::machine::{Machine, MachineState};
+use super::machine::Machine;
 use super::net::{SimNet, To};
 use super::operator::{OPERATOR, SimOperator, is_operator};
 use super::outcome::{Outcome, RunFailure};
@@ -23,10 +25,9 @@ use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::publisher::PublisherEngine;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine};
-use lockstep_wire::{Epoch, Identity, Nanos, PublisherId, Seq};
-use std::fmt::Write as _;
+use lockstep_wire::{Epoch, Nanos, PublisherId, Seq};
 
-/// Who sits somewhere.
+/// The process of a node.
 pub(super) enum Actor {
     /// A replica's machine.
     Replica(Box<Machine>),
@@ -267,7 +268,7 @@ impl World {
         }
     }
 
-    /// Who has its turn next, and when.
+    /// The node that has its turn next, and when.
     fn next_ready(&self) -> (usize, Nanos) {
         let ready = self.nodes.iter().enumerate().map(|(index, seat)| (index, seat.ready_at()));
         ready.min_by_key(|(_, at)| *at).unwrap_or((0, Nanos::MAX))
@@ -470,7 +471,7 @@ impl World {
                         if looks {
                             replica.invariants();
                         }
-                        self.oracle.check_tables(index, replica.tail(), &replica.core)
+                        self.oracle.check_tables(index, replica)
                     }
                     None => Ok(()),
                 }
@@ -507,169 +508,6 @@ impl World {
     pub(super) fn tell(&mut self, lane: usize, what: impl FnOnce() -> Happening) {
         if let Some(story) = &mut self.story {
             story.tell(self.now, lane, what());
-        }
-    }
-
-    /// Whether nothing happens any more for which a leader may be missed.
-    pub(super) fn is_quiet(&self) -> bool {
-        self.plan.quiet_from.is_some_and(|from| self.now >= BEGIN_NS + from)
-    }
-
-    /// Whether everything that the healthy ones have to do is done.
-    fn is_done(&self, healthy: NodeSet) -> bool {
-        self.nodes.iter().enumerate().filter(|(index, _)| healthy >> index & 1 == 1).all(|(index, seat)| {
-            match &seat.actor {
-                Actor::Publisher(Some(process), work) => {
-                    !self.oracle.lacks_datagram(index)
-                        && (work.fenced
-                            || work.left == 0
-                                && process.core.is_drained()
-                                && self.oracle.without_outcome(index) == 0)
-                }
-                Actor::Publisher(None, work) => work.restart_at == Nanos::MAX,
-                Actor::Subscriber(Some(_), reading) => reading.ended || self.oracle.has_delivered_all(index),
-                Actor::Subscriber(None, _) => false,
-                // What the edge lacks is asked for beside this.
-                Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => true,
-                Actor::Replica(machine) => machine.replica().is_some_and(|replica| {
-                    replica.core.commit_next() >= self.oracle.commit_next()
-                        || self.stays_behind(replica.tail().promised(), machine.identity, healthy)
-                }),
-            }
-        })
-    }
-
-    /// Who has promised above the epoch that is led follows nobody until a higher one begins (S2). The others need
-    /// not listen to it where it is no member (it asked for votes when it took itself for one), and a leader that
-    /// stays broken may never hear it: a quorum that hears that leader commits without it.
-    fn stays_behind(&self, promised: Epoch, identity: Identity, healthy: NodeSet) -> bool {
-        let led = self.oracle.reference.tip().map_or(Epoch::NONE, |tip| self.oracle.tree.stem(tip).epoch);
-        let leads = |seat: &SimNode| matches!(&seat.actor, Actor::Replica(machine) if machine.identity == led.leader());
-        let is_heard = self.nodes.iter().position(leads).is_some_and(|seat| healthy >> seat & 1 == 1);
-        promised > led && !(is_heard && self.members_in_force().contains(&identity))
-    }
-
-    fn describe_stuck(&self, healthy: NodeSet) -> Violation {
-        let mut out = format!(
-            "LIVENESS: a quorum is healed for {} ms and this is not done (committed below {}):",
-            self.live_ns() / 1_000_000,
-            self.oracle.commit_next()
-        );
-        for (index, seat) in self.nodes.iter().enumerate() {
-            let health = if healthy >> index & 1 == 1 { "healed" } else { "broken" };
-            let _ = match &seat.actor {
-                Actor::Replica(machine) => match &machine.state {
-                    MachineState::Up(replica) => write!(
-                        out,
-                        "\n  replica {index} ({health}): {} log {:?} promised {} commit {}",
-                        replica.role().name(),
-                        replica.tail().end(),
-                        replica.tail().promised(),
-                        replica.core.commit_next()
-                    ),
-                    MachineState::Down(..) => write!(out, "\n  replica {index} ({health}): down"),
-                    MachineState::Lost => write!(out, "\n  replica {index} ({health}): lost"),
-                },
-                Actor::Publisher(process, work) => write!(
-                    out,
-                    "\n  publisher {index} ({health}): {} left, id {:?}, {} without fate, drained {:?}",
-                    work.left,
-                    work.id,
-                    self.oracle.without_outcome(index),
-                    process.as_ref().map(|process| process.core.is_drained())
-                ),
-                Actor::Subscriber(Some(process), reading) => write!(
-                    out,
-                    "\n  subscriber {index} ({health}): {:?} next {} commit {} seen {}, done {}",
-                    reading.delivery,
-                    process.core.deliver_next(),
-                    process.core.commit_next(),
-                    process.core.stamped_next(),
-                    self.oracle.has_delivered_all(index)
-                ),
-                Actor::Subscriber(None, _) => write!(out, "\n  subscriber {index} ({health}): down"),
-                Actor::Edge(edge) => write!(out, "\n  {index} ({health}): {edge}"),
-                Actor::Handle(_) | Actor::Second(_) => Ok(()),
-            };
-        }
-        out
-    }
-}
-
-impl SimNode {
-    /// When it has its turn, or begins; never, if nothing will ever run here.
-    fn ready_at(&self) -> Nanos {
-        let at = match &self.actor {
-            Actor::Replica(machine) => match &machine.state {
-                MachineState::Up(_) => self.wake_at,
-                MachineState::Down(_, until) => *until,
-                MachineState::Lost => Nanos::MAX,
-            },
-            Actor::Publisher(None, work) => work.restart_at,
-            Actor::Subscriber(None, reading) => reading.restart_at,
-            Actor::Edge(edge) if edge.process.is_none() => edge.restart_at,
-            Actor::Edge(_) => self.wake_at,
-            Actor::Handle(_) | Actor::Second(None) => Nanos::MAX,
-            Actor::Second(Some(_)) => self.wake_at,
-            Actor::Publisher(..) | Actor::Subscriber(..) => self.wake_at,
-        };
-        at.max(self.paused_until)
-    }
-}
-
-impl Actor {
-    /// Whether a process runs.
-    pub(super) fn runs(&self) -> bool {
-        match self {
-            Self::Replica(machine) => machine.replica().is_some(),
-            Self::Publisher(process, _) => process.is_some(),
-            Self::Subscriber(process, _) => process.is_some(),
-            Self::Edge(edge) => edge.process.is_some(),
-            Self::Second(second) => second.is_some(),
-            Self::Handle(_) => false,
-        }
-    }
-
-    /// The device of its process: of its first handle, or of its second one.
-    fn net_mut(&mut self, handle: usize) -> Option<&mut SimNet> {
-        match self {
-            Self::Replica(machine) => machine.replica_mut().map(|replica| replica.net_mut()),
-            Self::Publisher(process, _) => process.as_mut().map(|process| process.net_mut()),
-            Self::Subscriber(process, _) => process.as_mut().map(|process| process.net_mut()),
-            Self::Edge(edge) => edge.net_mut(handle),
-            Self::Second(second) => second.as_mut().and_then(|second| second.net_mut()),
-            Self::Handle(_) => None,
-        }
-    }
-
-    /// Whether it is to be called again soon, whatever comes.
-    fn is_restless(&self) -> bool {
-        match self {
-            Self::Replica(machine) => machine.replica().is_some_and(|replica| replica.has_pending_work()),
-            _ => false,
-        }
-    }
-
-    /// When a client has something to do, whatever comes: to hand in, to ask or to send again.
-    fn client_deadline(&self, clock: SimClock) -> Option<Nanos> {
-        match self {
-            Self::Publisher(Some(process), work) => {
-                let hands_in = if work.left > 0 { work.next_at } else { Nanos::MAX };
-                Some(clock.reaches(process.core.next_deadline()).min(hands_in))
-            }
-            Self::Subscriber(Some(process), _) => Some(clock.reaches(process.core.next_deadline())),
-            _ => None,
-        }
-    }
-
-    /// When it must look at the latest.
-    fn next_deadline(&self) -> Option<Nanos> {
-        match self {
-            Self::Replica(machine) => {
-                machine.replica().map(|replica| machine.clock.reaches(replica.next_deadline()))
-            }
-            Self::Second(Some(second)) => second.next_deadline(),
-            _ => None,
         }
     }
 }

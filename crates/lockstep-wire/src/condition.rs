@@ -1,8 +1,8 @@
-//! What is amiss at a node that goes on all the same: for its status, its log and its counters.
+//! A condition at a node that goes on all the same: for its status, its log and its counters.
 //!
-//! A condition holds or does not; while it holds it has two numbers, and the time since when. Its number is the code
-//! of its log line (`1008` is printed as `LS1008`), so that a status, a log and an alarm of a monitoring system name
-//! the same thing by the same word. The words for it stand in `client::conditions`.
+//! A condition holds or does not; while it holds it has two numbers, and the time since when. Its number is
+//! the code of its log line (`1008` is printed as `LS1008`), so that a status, a log and an alarm of a
+//! monitoring system name the same thing by the same word. The words for it stand in `client::conditions`.
 
 use super::{HEADER_LEN, Header, MEMBERS_MAX, Reject, StatusBody, StatusMember};
 use bytemuck::{Pod, Zeroable};

@@ -57,7 +57,7 @@ impl MemberBody {
         self.role <= ROLE_WITNESS
     }
 
-    /// Who it is.
+    /// The identity.
     pub fn identity(&self) -> Identity {
         Identity { replica: self.replica, incarnation: self.incarnation }
     }
@@ -79,8 +79,8 @@ pub struct EpochBase {
     pub base: Seq,
 }
 
-/// A former history of the stream, and where the one after it was founded on it. What lies below `next` is the
-/// former one's; frames keep their bytes, and so its id.
+/// A former history of the stream, and where the one after it was founded on it. What lies below `next` is
+/// the former one's; frames keep their bytes, and so its id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct Ancestor {
@@ -92,8 +92,8 @@ pub struct Ancestor {
     pub chain: Chain,
 }
 
-/// Most former histories that an epoch start lists: so many times the newest ones are known by name. Beside seven
-/// members and [`EPOCHS_MAX`] epochs they fit the frame of the smallest network.
+/// Most former histories that an epoch start lists: so many times the newest ones are known by name. Beside
+/// seven members and [`EPOCHS_MAX`] epochs they fit the frame of the smallest network.
 pub const ANCESTORS_MAX: usize = 8;
 
 /// The fixed part of an epoch start's payload; members, epoch table and former histories follow.
@@ -127,8 +127,8 @@ pub struct EpochStartBody {
 const _: () = assert!(size_of::<EpochStartBody>() == 72 && size_of::<EpochBase>() == 16);
 const _: () = assert!(size_of::<Ancestor>() == 24);
 
-/// Most rows of an epoch table in an epoch start: takeovers between a commit and the next. The smallest network
-/// (`lines.mtu` 1100) carries them beside seven members and eight former histories.
+/// Most rows of an epoch table in an epoch start: takeovers between a commit and the next. The smallest
+/// network (`lines.mtu` 1100) carries them beside seven members and eight former histories.
 pub const EPOCHS_MAX: usize = 16;
 
 /// A checked epoch start, borrowed.
@@ -197,8 +197,8 @@ impl<'a> EpochStartView<'a> {
     }
 }
 
-/// Writes an epoch start's payload into `out` and returns its bytes. Counts in `body` are filled in here; `ancestors`
-/// are newest first. More rows than the limits are a caller's error and panic.
+/// Writes an epoch start's payload into `out` and returns its bytes. Counts in `body` are filled in here;
+/// `ancestors` are newest first. More rows than the limits are a caller's error and panic.
 pub fn write_epoch_start(
     out: &mut [u8],
     mut body: EpochStartBody,
@@ -260,8 +260,9 @@ impl Change {
 pub struct MembershipBody {
     /// Seq of the membership that this one follows: a late copy of an old order changes nothing.
     pub after: Seq,
-    /// Who joins or leaves. Of one that leaves only the identity is looked at. Where one life of a replica takes the place
-    /// of another: as submitted the one that joins, as stamped the one that leaves, and the other stands in the list.
+    /// The identity that joins or leaves. Of one that leaves only the identity is looked at. Where one life
+    /// of a replica takes the place of another: as submitted the one that joins, as stamped the one that
+    /// leaves, and the other stands in the list.
     pub member: MemberBody,
     /// A [`Change`].
     pub change: u8,
@@ -392,8 +393,8 @@ impl<'a> DayMark<'a> {
         (1..=DAY_LEN_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
     }
 
-    /// Judges the payload of a day's entry: one byte, 1 where the day begins and 2 where it ends, and the name of one
-    /// that begins.
+    /// Judges the payload of a day's entry: one byte, 1 where the day begins and 2 where it ends, and the
+    /// name of one that begins.
     pub fn parse(payload: &'a [u8]) -> Result<Self, Reject> {
         let (what, name) = payload.split_first().ok_or(Reject::Body)?;
         let begins = match what {

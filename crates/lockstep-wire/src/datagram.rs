@@ -1,13 +1,22 @@
 //! The small datagrams: heartbeat, submission, ack, nack, answer, question, reply, and the trailer
 //! that a repaired frame carries. Each is a [`Header`] and a fixed body; some have items behind it.
 
+mod repair;
+mod write;
+
 use super::{
     CommandReject, CommandResultBody, ConditionRow, ConditionRows, Entries, HEADER_LEN, Header, Identity,
-    IdentityProbeBody, JoinBody, Kind, LeaseBody, NAME_LEN_MAX, NOTICE_ROWS_MAX, NoticeRow, NoticeRows,
-    PublisherId, PublisherSeq, REPLAY_CHAIN, Reject, ReplayBody, ReplayRequestBody, Seq, StatusBody,
-    StatusMember, StatusMembers, crc, seal,
+    IdentityProbeBody, JoinBody, Kind, LeaseBody, NAME_LEN_MAX, NoticeRow, NoticeRows, PublisherId,
+    PublisherSeq, REPLAY_CHAIN, Reject, ReplayBody, ReplayRequestBody, Seq, StatusBody, StatusMember,
+    StatusMembers, seal,
 };
 use bytemuck::{Pod, Zeroable};
+use repair::open_trailer;
+pub use repair::{REPAIR_TRAILER_LEN, RepairTrailer, is_repair_for_one, repair_trailer};
+pub use write::{
+    write_ack, write_ballot, write_command_result, write_down, write_heartbeat, write_nack, write_notice,
+    write_presence, write_query, write_repair_reject, write_reply, write_status, write_step_down,
+};
 
 /// Behind a heartbeat's header.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
@@ -23,7 +32,8 @@ pub struct HeartbeatBody {
     pub oldest_seq: Seq,
     /// Entries that the window still takes; 0 tells publishers that they are throttled.
     pub credit_entries: u32,
-    /// Publishers that have used up their share of a scarce window: what they submit is refused for the present.
+    /// Publishers that have used up their share of a scarce window: what they submit is refused for the
+    /// present.
     pub shares_over: u32,
     /// Replica numbers, most caught up first; 0 is none.
     pub successors: [u8; 8],
@@ -45,8 +55,8 @@ pub struct NackBody {
     pub token: u64,
 }
 
-/// Flag of a promise or a grant: its sender's journal takes nothing more for the present, so that it acknowledges
-/// nothing whoever leads.
+/// Flag of a promise or a grant: its sender's journal takes nothing more for the present, so that it
+/// acknowledges nothing whoever leads.
 pub const BALLOT_JOURNAL_FULL: u16 = 1;
 /// Flag of a nack: it asks for the epoch start of `header.epoch` and has no ranges.
 pub const NACK_EPOCH_START: u16 = 1;
@@ -77,7 +87,8 @@ pub enum RepairReject {
     OtherHistory = 4,
     /// The requester asks too much; `retry_after_ns` says when again.
     Limited = 5,
-    /// Here, and left to others to give, who are to be asked: the giver stamps and others hold it, or it is a witness.
+    /// Here, and left to others to give, who are to be asked: the giver stamps and others hold it, or it is a
+    /// witness.
     Referred = 6,
     /// Too much for datagrams, for too long: it is to be read by replay.
     Replay = 7,
@@ -136,45 +147,6 @@ pub struct RepairRejectBody {
     /// Before this has passed, asking again is in vain; 0 if nothing is known of that.
     pub retry_after_ns: u32,
 }
-
-/// Behind a repaired frame: who gave it, and what the giver knows (S11).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
-#[repr(C)]
-pub struct RepairTrailer {
-    /// The giver's [`Identity`], packed in the low 36 bits; above it the low 28 bits of its history, whose commit is
-    /// told here ([`RepairTrailer::is_of`]).
-    pub repairer: u64,
-    /// The epoch of its log.
-    pub accepted: u64,
-    /// Its commit.
-    pub commit_next: Seq,
-    /// The request's token; 0 where nobody asked.
-    pub token: u64,
-    /// Like a header's tag, over the trailer and the frame's tag.
-    pub tag: [u64; 2],
-}
-
-impl RepairTrailer {
-    /// Who gives.
-    pub fn giver(&self) -> Identity {
-        Identity::from_packed(self.repairer)
-    }
-
-    /// Whether the giver speaks of this history. A frame may be of a former one: what is known of it to be committed
-    /// is so in one later history, and not in another that was founded on the same.
-    pub fn is_of(&self, history: u64) -> bool {
-        self.repairer >> IDENTITY_BITS == history & HISTORY_MASK
-    }
-}
-
-/// Bits of a packed identity.
-const IDENTITY_BITS: u32 = 36;
-/// What of a history's id stands above them.
-const HISTORY_MASK: u64 = u64::MAX >> IDENTITY_BITS;
-
-/// Bytes of a [`RepairTrailer`]. Frames are that much shorter than the largest datagram, so that
-/// every frame can be repaired in one.
-pub const REPAIR_TRAILER_LEN: usize = size_of::<RepairTrailer>();
 
 /// What a question asks.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -380,7 +352,7 @@ pub enum Datagram<'a> {
     ReplayMark(&'a Header, ReplayBody),
     /// What a leader tells publishers.
     PublisherNotice(&'a Header, NoticeRows<'a>),
-    /// Who lives under the sender's identity.
+    /// The process that lives under the sender's identity.
     IdentityProbe(&'a Header, IdentityProbeBody),
 }
 
@@ -550,132 +522,8 @@ impl<'a> Ranges<'a> {
     }
 }
 
-/// Writes a heartbeat into `out` (at least [`SMALL_LEN_MAX`]); returns its bytes.
-pub fn write_heartbeat(out: &mut [u8], header: Header, body: HeartbeatBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
-}
-
-/// Writes an ack; as [`write_heartbeat`].
-pub fn write_ack(out: &mut [u8], header: Header, body: AckBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
-}
-
-/// Writes a nack for `ranges`, or for the epoch start of `header.epoch` if there are none.
-pub fn write_nack(out: &mut [u8], mut header: Header, token: u64, ranges: &[SeqRange]) -> usize {
-    assert!(ranges.len() <= NACK_RANGES_MAX, "{} ranges, at most {NACK_RANGES_MAX}", ranges.len());
-    header.count = ranges.len() as u16;
-    header.flags = if ranges.is_empty() { NACK_EPOCH_START } else { 0 };
-    write(out, header, bytemuck::bytes_of(&NackBody { token }), bytemuck::cast_slice(ranges))
-}
-
-/// Writes an answer; as [`write_heartbeat`].
-pub fn write_repair_reject(out: &mut [u8], header: Header, body: RepairRejectBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
-}
-
-/// Writes a question about `name` (empty where the topic needs none).
-pub fn write_query(out: &mut [u8], header: Header, token: u64, topic: QueryKind, name: &str) -> usize {
-    let body = QueryBody { token, topic: topic as u32, name_len: name.len() as u32 };
-    write(out, header, bytemuck::bytes_of(&body), name.as_bytes())
-}
-
-/// Writes a reply; as [`write_heartbeat`].
-pub fn write_reply(out: &mut [u8], header: Header, body: QueryReplyBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
-}
-
-/// Writes a prepare, promise, refuse, pre-vote or grant, as `header.kind` says; as [`write_heartbeat`].
-pub fn write_ballot(out: &mut [u8], header: Header, body: BallotBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
-}
-
-/// Writes a watcher's notice; as [`write_heartbeat`].
-pub fn write_down(out: &mut [u8], header: Header, body: DeathNoticeBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
-}
-
-/// Writes a leader's farewell; as [`write_heartbeat`].
-pub fn write_step_down(out: &mut [u8], header: Header, body: StepDownBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
-}
-
-/// Writes a status, at most [`super::MEMBERS_MAX`] members and [`super::STATUS_CONDITIONS_MAX`] conditions into `out`
-/// (at least [`super::STATUS_LEN_MAX`]); returns its bytes.
-pub fn write_status(
-    out: &mut [u8],
-    mut header: Header,
-    mut body: StatusBody,
-    members: &[StatusMember],
-    conditions: &[ConditionRow],
-) -> usize {
-    header.count = members.len() as u16;
-    body.conditions = conditions.len() as u8;
-    let behind = HEADER_LEN + size_of::<StatusBody>() + size_of_val(members);
-    let end = behind + size_of_val(conditions);
-    out[behind..end].copy_from_slice(bytemuck::cast_slice(conditions));
-    write(&mut out[..behind], header, bytemuck::bytes_of(&body), bytemuck::cast_slice(members));
-    seal(&mut out[..end], header);
-    end
-}
-
-/// Writes a verdict; as [`write_heartbeat`].
-pub fn write_command_result(out: &mut [u8], header: Header, body: CommandResultBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
-}
-
-/// Writes a notice of at most [`NOTICE_ROWS_MAX`] `rows`; as [`write_heartbeat`].
-pub fn write_notice(out: &mut [u8], mut header: Header, rows: &[NoticeRow]) -> usize {
-    assert!(rows.len() <= NOTICE_ROWS_MAX, "{} rows, at most {NOTICE_ROWS_MAX}", rows.len());
-    header.count = rows.len() as u16;
-    write(out, header, &[], bytemuck::cast_slice(rows))
-}
-
-/// Writes a presence; as [`write_heartbeat`].
-pub fn write_presence(out: &mut [u8], header: Header, body: IdentityProbeBody) -> usize {
-    write(out, header, bytemuck::bytes_of(&body), &[])
-}
+/// Length of an ack.
+pub const ACK_LEN: usize = HEADER_LEN + size_of::<AckBody>();
 
 /// Room for any datagram that this file writes, statuses and submissions aside.
 pub const SMALL_LEN_MAX: usize = HEADER_LEN + size_of::<NackBody>() + NACK_RANGES_MAX * size_of::<SeqRange>();
-
-fn trailer_checksum(trailer: &[u8], frame: &Header) -> u64 {
-    u64::from(crc::append(crc::crc32c(bytemuck::bytes_of(&{ frame.tag })), &trailer[..32]))
-}
-
-/// The trailer for a repair of the frame with the (sealed) header `frame`, by `giver`, whose log is of `history`.
-pub fn repair_trailer(
-    (giver, history): (Identity, u64),
-    accepted: super::Epoch,
-    commit_next: Seq,
-    token: u64,
-    frame: &Header,
-) -> [u8; REPAIR_TRAILER_LEN] {
-    let giver = giver.packed() | (history & HISTORY_MASK) << IDENTITY_BITS;
-    let mut trailer =
-        RepairTrailer { repairer: giver, accepted: accepted.0, commit_next, token, tag: [0; 2] };
-    trailer.tag[0] = trailer_checksum(bytemuck::bytes_of(&trailer), frame);
-    bytemuck::cast(trailer)
-}
-
-/// Whether these bytes, which nobody has judged yet, are a frame with a trailer of which the token is somebody's
-/// request: a repair for one. One for all has none.
-#[inline]
-pub fn is_repair_for_one(datagram: &[u8]) -> bool {
-    const LENGTH: usize = std::mem::offset_of!(Header, length);
-    const TOKEN: usize = REPAIR_TRAILER_LEN - std::mem::offset_of!(RepairTrailer, token);
-    let Some(length) = datagram.get(LENGTH..LENGTH + 4) else { return false };
-    let length = bytemuck::pod_read_unaligned::<u32>(length) as usize;
-    if datagram.len() != length + REPAIR_TRAILER_LEN {
-        return false;
-    }
-    let token = &datagram[datagram.len() - TOKEN..][..8];
-    token.iter().any(|byte| *byte != 0)
-}
-
-fn open_trailer(bytes: &[u8], frame: &Header) -> Result<RepairTrailer, Reject> {
-    let trailer: RepairTrailer = bytemuck::pod_read_unaligned(bytes);
-    if trailer.tag != [trailer_checksum(bytes, frame), 0] {
-        return Err(Reject::Checksum);
-    }
-    Ok(trailer)
-}

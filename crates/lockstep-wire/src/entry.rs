@@ -24,7 +24,8 @@ pub enum EntryKind {
     Open = 2,
     /// A publisher is closed; the payload is what its owner says on closing it.
     Close = 3,
-    /// A trading day begins or ends: a message of its own kind, of whoever keeps the calendar ([`super::DayMark`]).
+    /// A trading day begins or ends: a message of its own kind, of whoever keeps the calendar
+    /// ([`super::DayMark`]).
     Day = 4,
     /// Entry 1 of a history: the identities that it begins with.
     Genesis = 16,
@@ -37,8 +38,8 @@ pub enum EntryKind {
 }
 
 impl EntryKind {
-    /// Whether entries of this kind carry a number of their publisher's, each the next: they are stamped once, in
-    /// its order (S8), and have a fate.
+    /// Whether entries of this kind carry a number of their publisher's, each the next: they are stamped
+    /// once, in its order (S8), and have a fate.
     pub fn is_numbered(self) -> bool {
         matches!(self, Self::Message | Self::Close | Self::Day)
     }
@@ -74,7 +75,7 @@ pub struct EntryHeader {
     pub publisher: PublisherId,
     /// The publisher's own number of it.
     pub publisher_seq: PublisherSeq,
-    /// Whom it is for.
+    /// The destination.
     pub destination: Destination,
     /// Stamped: nanoseconds since the frame's timestamp. In a submission: the publisher's incarnation.
     pub time_or_incarnation: u32,
@@ -138,8 +139,8 @@ pub fn write_entry(out: &mut [u8], header: EntryHeader, payload: &[u8]) -> Optio
     Some(length)
 }
 
-/// What an entry says, in 32 bits: whom it is for, its flags and its payload. Two that differ under one number
-/// are told apart by it; it finds accidents, it is no proof.
+/// What an entry says, in 32 bits: whom it is for, its flags and its payload. Two that differ under one
+/// number are told apart by it; it finds accidents, it is no proof.
 #[inline]
 pub fn entry_digest(header: &EntryHeader, payload: &[u8]) -> u32 {
     crc::append(header.destination ^ u32::from(header.flags) << 24, payload)

@@ -110,9 +110,9 @@ impl Kind {
     }
 }
 
-/// The first 104 bytes of everything. Little-endian, each field at a multiple of its size; but a datagram may lie
-/// anywhere in memory (behind 42 bytes of a card's frame), so the struct asks for no alignment, and is read where
-/// it lies.
+/// The first 104 bytes of everything. Little-endian, each field at a multiple of its size; but a datagram may
+/// lie anywhere in memory (behind 42 bytes of a card's frame), so the struct asks for no alignment, and is
+/// read where it lies.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C, packed)]
 pub struct Header {
@@ -236,7 +236,7 @@ fn checksum(header: &Header, datagram: &[u8]) -> u32 {
     crc::append(state, &datagram[24..])
 }
 
-/// Who submits in a datagram that nobody has judged yet, in one number; `None` for what is no submission.
+/// The publisher of a datagram that nobody has judged yet, in one number; `None` for what is no submission.
 #[inline]
 pub fn submitter(datagram: &[u8]) -> Option<u64> {
     const SENDER: usize = std::mem::offset_of!(Header, sender);

@@ -9,17 +9,20 @@ pub type Seq = u64;
 pub type PublisherSeq = u64;
 /// Whose message an entry is. 0 is nobody (entries of the cluster itself).
 pub type PublisherId = u32;
-/// Whom an entry is for: 0 everybody, a `PublisherId` that client, from [`CHANNELS`] on a channel.
+/// The destination of an entry: 0 everybody, a `PublisherId` that client, from [`CHANNELS`] on a channel.
 pub type Destination = u32;
-/// Nanoseconds: of the monotonic clock where it is called `now`, since the Unix epoch where it is a timestamp.
+/// Nanoseconds: of the monotonic clock where it is called `now`, since the Unix epoch where it is a
+/// timestamp.
 pub type Nanos = u64;
 /// The running digest over the frames of a log up to a seq.
 pub type Chain = u64;
 
+/// The destination of a message for all readers.
+pub const EVERYBODY: Destination = 0;
 /// Destinations from here on are channels, counted from 0.
 pub const CHANNELS: Destination = 1 << 31;
-/// The last channel is the gateways' own: there they tell each other that they live. Readers are told so by an event of
-/// its own, never by a message.
+/// The last channel is the gateways' own: there they tell each other that they live. Readers are told so by
+/// an event of its own, never by a message.
 pub const GATEWAYS: Destination = Destination::MAX;
 /// Most members that a membership may have; a quorum of seven survives three deaths.
 pub const MEMBERS_MAX: usize = 7;
@@ -32,7 +35,7 @@ pub const ROUND_MAX: u32 = (1 << 28) - 1;
 /// Longest publisher name, in bytes of UTF-8.
 pub const NAME_LEN_MAX: usize = 64;
 
-/// Who a replica is: its number and the random incarnation that `format` drew for its journal.
+/// The identity of a replica: its number and the random incarnation that `format` drew for its journal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Identity {
     /// 1 to 255, from the configuration.

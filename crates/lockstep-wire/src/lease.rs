@@ -1,5 +1,5 @@
-//! Fan-out by unicast: who wants the datagrams of which groups sent to it, and what it is told. These go between
-//! devices; engines see neither.
+//! Fan-out by unicast: who wants the datagrams of which groups sent to it, and what it is told. These go
+//! between devices; engines see neither.
 
 use super::datagram::write;
 use super::{Header, Reject};
@@ -57,9 +57,9 @@ pub struct LeaseBody {
     pub lasts_ms: u32,
     /// The join's.
     pub process_nonce: u64,
-    /// What is to be told back.
+    /// The answers to send.
     pub proof: u64,
-    /// Who is sent to at present.
+    /// The present destinations.
     pub members: u32,
     /// How many there may be.
     pub members_max: u32,

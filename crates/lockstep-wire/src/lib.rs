@@ -1,7 +1,7 @@
 //! # wire: bytes ⇄ typed views
 //!
-//! Everything that travels or is journaled begins with one [`Header`]. Explicit little-endian structs, each field
-//! at a multiple of its size; sizes and offsets are asserted beneath each. Decoding judges everything
+//! Everything that travels or is journaled begins with one [`Header`]. Explicit little-endian structs, each
+//! field at a multiple of its size; sizes and offsets are asserted beneath each. Decoding judges everything
 //! and returns borrowed views; what is wrong is a [`Reject`], which the engines count by reason.
 //! `docs/PROTOCOL.md` draws the bytes.
 //!

@@ -1,5 +1,6 @@
-//! What a leader tells publishers at once: which of their numbers it misses, whose share of the window is used up,
-//! and whose open finds no room. A hint that costs nothing if it is lost: their timers say the same later.
+//! What a leader tells publishers at once: which of their numbers it misses, whose share of the window is
+//! used up, and whose open finds no room. A hint that costs nothing if it is lost: their timers say the same
+//! later.
 
 use super::{HEADER_LEN, Header, PublisherId, PublisherSeq, Reject};
 use bytemuck::{Pod, Zeroable};
@@ -12,7 +13,8 @@ pub enum PublisherNotice {
     Missing = 1,
     /// From `from` on nothing was taken: the publisher's share of the window is used up.
     Throttled = 2,
-    /// The open with the nonce (`from`, `to`) was not taken: the table of publishers is full of `incarnation` names.
+    /// The open with the nonce (`from`, `to`) was not taken: the table of publishers is full of `incarnation`
+    /// names.
     TableFull = 3,
 }
 
@@ -32,7 +34,7 @@ impl PublisherNotice {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct NoticeRow {
-    /// Whom it concerns (0: who opens), ...
+    /// The publisher concerned (0: who opens), ...
     pub publisher: PublisherId,
     /// ... and in which incarnation.
     pub incarnation: u32,

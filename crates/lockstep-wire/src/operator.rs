@@ -4,31 +4,39 @@
 use super::{HEADER_LEN, Header, MEMBERS_MAX, MemberBody, Nanos, Reject, STATUS_CONDITIONS_MAX, Seq};
 use bytemuck::{Pod, Zeroable};
 
-/// Why a node last missed, or gave up, a leadership.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+/// Why a leader is missed, or gave up its epoch.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u8)]
 pub enum LeaderLossReason {
-    /// Nobody was suspected yet.
-    #[default]
-    None = 0,
     /// Its watcher announced its death.
     Down = 1,
-    /// It stepped down.
+    /// It announced that it steps down.
     StepDown = 2,
     /// It was silent.
     Silence = 3,
     /// It is heard and makes no progress: it does not hear us, or no quorum.
     NoProgress = 4,
-    /// A member refused its epoch.
+    /// We led, and a member refused our epoch or follows a higher one.
     Refused = 5,
 }
 
 impl LeaderLossReason {
     /// The one with this number, if there is one.
-    pub fn from_u8(suspicion: u8) -> Option<Self> {
-        [Self::None, Self::Down, Self::StepDown, Self::Silence, Self::NoProgress, Self::Refused]
+    pub fn from_u8(number: u8) -> Option<Self> {
+        [Self::Down, Self::StepDown, Self::Silence, Self::NoProgress, Self::Refused]
             .into_iter()
-            .find(|known| *known as u8 == suspicion)
+            .find(|known| *known as u8 == number)
+    }
+
+    /// The word for it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::StepDown => "step down",
+            Self::Silence => "silence",
+            Self::NoProgress => "deaf",
+            Self::Refused => "refused",
+        }
     }
 }
 
@@ -126,7 +134,7 @@ pub struct StatusBody {
     pub promised: u64,
     /// Seq of the entry that set the listed members.
     pub membership_seq: Seq,
-    /// Who was suspected last, packed.
+    /// The last suspect, packed.
     pub suspected: u64,
     /// How long ago; [`AGE_NEVER`] if nobody was.
     pub suspected_age_ns: Nanos,
@@ -138,7 +146,7 @@ pub struct StatusBody {
     pub denied: u32,
     /// The node's role, as in a reply.
     pub role: u8,
-    /// A [`LeaderLossReason`].
+    /// A [`LeaderLossReason`], or 0.
     pub suspicion: u8,
     /// 0 `process`, 1 `power`: of the followed epoch.
     pub durability: u8,
@@ -185,7 +193,7 @@ impl<'a> StatusMembers<'a> {
         }
         let at = HEADER_LEN + size_of::<StatusBody>();
         let rows = Self(&bytes[at..at + members * size_of::<StatusMember>()]);
-        let known = LeaderLossReason::from_u8(body.suspicion).is_some()
+        let known = (body.suspicion == 0 || LeaderLossReason::from_u8(body.suspicion).is_some())
             && (body.denied == 0 || CommandReject::from_u32(body.denied).is_some())
             && body.durability <= 1
             && rows.iter().all(|row| row.member.is_sound());

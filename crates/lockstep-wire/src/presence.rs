@@ -1,5 +1,6 @@
-//! Who lives under one identity: a question that only a living process can answer, as its number is drawn anew for
-//! each, and the answer. Two processes of one identity find out by it which of them began later.
+//! The processes that live under one identity: a question that only a living process can answer, as its
+//! number is drawn anew for each, and the answer. Two processes of one identity find out by it which of them
+//! began later.
 
 use super::Nanos;
 use bytemuck::{Pod, Zeroable};
@@ -10,8 +11,8 @@ use bytemuck::{Pod, Zeroable};
 pub struct IdentityProbeBody {
     /// The speaker's, as in a heartbeat.
     pub process_nonce: u64,
-    /// When the speaker's process began, by its own clock, in nanoseconds since the Unix epoch; `Nanos::MAX` until it has
-    /// looked whether another process of its identity lives.
+    /// When the speaker's process began, by its own clock, in nanoseconds since the Unix epoch; `Nanos::MAX`
+    /// until it has looked whether another process of its identity lives.
     pub started_at: Nanos,
     /// Drawn by who asks, for this question alone; echoed by who answers.
     pub token: u64,

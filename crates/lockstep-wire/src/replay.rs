@@ -31,11 +31,13 @@ pub struct ReplayRequestBody {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct ReplayBody {
-    /// The first seq of the frame that would follow next; with [`ReplayEndReason::BeyondCommit`] where the giver's history begins.
+    /// The first seq of the frame that would follow next; with [`ReplayEndReason::BeyondCommit`] where the
+    /// giver's history begins.
     pub next: Seq,
     /// The oldest seq that the giver holds.
     pub oldest_seq: Seq,
-    /// 0: frames follow. In a mark: none is there for the present. Else a [`ReplayEndReason`], and nothing follows.
+    /// 0: frames follow. In a mark: none is there for the present. Else a [`ReplayEndReason`], and nothing
+    /// follows.
     pub end: u32,
     /// Zero.
     pub reserved: u32,
@@ -46,6 +48,7 @@ const _: () = assert!(size_of::<ReplayRequestBody>() == 16 && size_of::<ReplayBo
 /// Why a replay ends, or does not begin.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u32)]
+#[non_exhaustive]
 pub enum ReplayEndReason {
     /// All of the range was given.
     Done = 1,
@@ -67,7 +70,8 @@ pub enum ReplayEndReason {
     Stopping = 9,
     /// What came is no request.
     Malformed = 10,
-    /// The asker read a former history beyond the seq at which the giver's was founded on it: `next` of the answer.
+    /// The asker read a former history beyond the seq at which the giver's was founded on it: `next` of the
+    /// answer.
     BeyondCommit = 11,
 }
 

@@ -1,4 +1,5 @@
-//! A feed and its request server on loopback UDP: a hundred messages, every seventh datagram lost, all delivered once and in order.
+//! A feed and its request server on loopback UDP: a hundred messages, every seventh datagram lost, all
+//! delivered once and in order.
 //!
 //! ```text
 //! cargo run -p moldudp64 --example feed

@@ -1,7 +1,7 @@
 //! A receiver: any feeds in, each message once and in order out.
 //!
 //! Whatever comes, from either feed or as an answer, goes into [`Client::on_datagram`]; copies are told by
-//! their numbers alone, as answers need not have the datagrams of the feed. What is ahead of a gap is kept;
+//! their numbers alone, as answers need not have the datagrams of the feed. A packet ahead of a gap is kept;
 //! the gap is asked for after a guard, which gives a second feed and reordering their time, and again when an
 //! answer does not come, at the next server, until it is given up and said so.
 //!
@@ -30,7 +30,7 @@ pub struct ClientLimits {
     pub servers: u32,
     /// Most messages of a request.
     pub count_max: u16,
-    /// How far ahead of a gap messages are kept. What is further is asked for again.
+    /// How far ahead of a gap messages are kept. A packet further ahead is asked for again.
     pub ahead_max: usize,
     /// Most bytes of messages that are kept.
     pub ahead_bytes_max: usize,

@@ -1,8 +1,8 @@
 //! # moldudp64: MoldUDP64 1.00, without IO
 //!
 //! Messages over UDP multicast. A datagram says its session and the number of its first message; the others
-//! follow from it. Who misses one asks a request server by unicast, and is answered with a datagram like the
-//! lost one, or not at all.
+//! follow from it. A receiver that misses one asks a request server by unicast, and is answered with a
+//! datagram like the lost one, or not at all.
 //!
 //! ```text
 //!  server ── messages, heartbeats, end of session ──▶ group ──▶ client
@@ -16,8 +16,8 @@
 //! A request and a heartbeat look alike: nothing on the wire tells them apart. So requests are taken on a
 //! port of their own, and only there.
 //!
-//! Times are nanoseconds of a monotonic clock that the owner reads. Nothing that a peer sends makes a machine panic or grow without a
-//! bound. There is no dependency and no `unsafe`.
+//! Times are nanoseconds of a monotonic clock that the owner reads. Nothing that a peer sends makes a machine
+//! panic or grow without a bound. There is no dependency and no `unsafe`.
 //!
 //! ```
 //! use moldudp64::{Client, ClientLimits, Event, Packer, Session, Start};

@@ -168,7 +168,7 @@ impl RequestServer {
         Self { limits, sessions, sources, total: Ration::default(), answered: 0, silences }
     }
 
-    /// What is kept of a session, new or known. Call it as often as that changes.
+    /// The state of a session, new or known. Call it as often as that changes.
     pub fn set_session(&mut self, bounds: SessionBounds) -> Result<(), TableFull> {
         let is_full = self.sessions.len() >= self.limits.sessions_max;
         match self.sessions.iter_mut().find(|known| known.session == bounds.session) {

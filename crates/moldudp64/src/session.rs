@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A session's name, without the blanks that pad it on the wire. Some peers pad on the left: both sides are trimmed.
+/// A session's name, without the blanks that pad it on the wire. Some peers pad on the left: both sides are
+/// trimmed.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Session {
     /// Behind the name zeros, so that equal names are equal bytes.
@@ -47,8 +48,8 @@ impl Session {
     /// No name: nothing but blanks on the wire.
     pub const BLANK: Self = Self { bytes: [0; Self::LEN], len: 0 };
 
-    /// The session of this name. The specification asks for letters and digits; other printable ASCII passes, as sessions
-    /// like `SIM-1` are in use.
+    /// The session of this name. The specification asks for letters and digits; other printable ASCII passes,
+    /// as sessions like `SIM-1` are in use.
     ///
     /// # Errors
     /// The name is too long, or has bytes that are not printable.

@@ -1,4 +1,5 @@
-//! A server and a client on loopback TCP: login, ten messages, a connection that breaks, and a login behind the last message.
+//! A server and a client on loopback TCP: login, ten messages, a connection that breaks, and a login behind
+//! the last message.
 //!
 //! ```text
 //! cargo run -p soupbintcp --example session
@@ -52,7 +53,8 @@ fn serve(listener: &TcpListener, begun: Instant) -> Result<(), Box<dyn Error + S
     Ok(())
 }
 
-/// Reads until the connection ends, and returns the login that goes on behind the last message, if the day is not over.
+/// Reads until the connection ends, and returns the login that goes on behind the last message, if the day is
+/// not over.
 fn read(to: SocketAddr, login: LoginRequest, begun: Instant) -> Result<Option<LoginRequest>, Box<dyn Error>> {
     let stream = TcpStream::connect(to)?;
     stream.set_nonblocking(true)?;

@@ -1,5 +1,5 @@
-//! A client's machine and its stream of bytes in one: what is to be sent is written as far as the stream takes it,
-//! and what comes is handed out as events. Nothing waits, so the stream must not block.
+//! A client's machine and its stream of bytes in one: what is to be sent is written as far as the stream
+//! takes it, and what comes is handed out as events. Nothing waits, so the stream must not block.
 
 use super::client::{Client, ClientEvent, ClientLimits, ClientRefused};
 use super::packet::LoginRequest;
@@ -15,7 +15,7 @@ pub struct Connection<S> {
     client: Client,
     /// What came and is no whole packet yet.
     inbox: Vec<u8>,
-    /// What is to be sent.
+    /// The bytes to send.
     out: Vec<u8>,
     buffer: Vec<u8>,
 }

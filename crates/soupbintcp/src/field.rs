@@ -1,7 +1,7 @@
 //! Blank-padded texts of a fixed width.
 //!
-//! SoupBinTCP pads a session on its left and names on their right, and some peers pad the other way. So a field is
-//! stored and compared without its blanks, and padded when it is written.
+//! SoupBinTCP pads a session on its left and names on their right, and some peers pad the other way. So a
+//! field is stored and compared without its blanks, and padded when it is written.
 
 use std::fmt;
 

@@ -13,9 +13,10 @@
 //! and two buffers: it hands over what came, sends what was appended, and closes when the machine has ended.
 //! [`connection`] is that owner for a client whose stream does not block.
 //!
-//! Times are nanoseconds of a monotonic clock that the owner reads. Nothing that a peer sends makes a machine panic or grow without a bound. Where the
-//! specification is silent and implementations disagree, this takes the stricter reading that still accepts what real peers send,
-//! and says so beside the code. There is no dependency, no `unsafe`, and nothing to configure.
+//! Times are nanoseconds of a monotonic clock that the owner reads. Nothing that a peer sends makes a machine
+//! panic or grow without a bound. Where the specification is silent and implementations disagree, this takes
+//! the stricter reading that still accepts what real peers send, and says so beside the code. There is no
+//! dependency, no `unsafe`, and nothing to configure.
 //!
 //! ```
 //! use soupbintcp::{Event, Field, LoginRequest, Server, ServerLimits, Client, ClientEvent, ClientLimits, Session, Timeout};

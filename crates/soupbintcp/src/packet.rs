@@ -79,7 +79,7 @@ pub enum SoupError {
     Field {
         /// Which.
         field: &'static str,
-        /// What is wrong.
+        /// The error.
         error: FieldError,
     },
     /// A payload beyond [`PAYLOAD_LEN_MAX`]: only where we write.
@@ -263,7 +263,7 @@ fn check_length(kind: u8, length: u16) -> Result<(), SoupError> {
     if fits { Ok(()) } else { Err(SoupError::Length { kind, length }) }
 }
 
-/// Decimal digits between blanks; `None` if there are none. What is beyond u64 is refused and never wrapped.
+/// Decimal digits between blanks; `None` if there are none. A number beyond u64 is refused and never wrapped.
 fn number(field: &'static str, bytes: &[u8]) -> Result<Option<u64>, SoupError> {
     let bytes = trimmed(bytes);
     if bytes.is_empty() {

@@ -46,8 +46,8 @@ impl Default for ServerLimits {
 pub enum State {
     /// Connected; the login request is not whole yet.
     AwaitingLogin,
-    /// The owner decides about the login. It takes the time that it needs, and meanwhile the client is told that it
-    /// waits, by the one packet that may stand before the login's answer: text for humans ("Debug").
+    /// The owner decides about the login. It takes the time that it needs, and meanwhile the client is told
+    /// that it waits, by the one packet that may stand before the login's answer: text for humans ("Debug").
     LoginPending,
     /// Logged in.
     Open,

@@ -44,7 +44,8 @@ pub struct DemoArgs {
 }
 
 impl DemoArgs {
-    /// Orders in all: a leader that is struck and what follows take up to two seconds, and a gateway likewise.
+    /// Orders in all: a leader that is struck and what follows take up to two seconds, and a gateway
+    /// likewise.
     pub fn messages(&self) -> u64 {
         self.messages.unwrap_or_else(|| self.needed().max(200_000))
     }

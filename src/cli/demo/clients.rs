@@ -1,7 +1,7 @@
-//! The clients of the demo's gateways: they know SoupBinTCP and nothing of lockstep. Each sends its share of the
-//! order flow, numbered, and counts its answers. One whose connection ends logs in at the other gateway with the
-//! number that it expects next, is told the last of its own numbers that the stream has, and sends again what
-//! follows it. Without a gateway nobody trades: meanwhile no order falls due.
+//! The clients of the demo's gateways: they know SoupBinTCP and nothing of lockstep. Each sends its share of
+//! the order flow, numbered, and counts its answers. One whose connection ends logs in at the other gateway
+//! with the number that it expects next, is told the last of its own numbers that the stream has, and sends
+//! again what follows it. Without a gateway nobody trades: meanwhile no order falls due.
 
 use super::args::DemoSenderArgs;
 use super::gateways::{PASSWORD, user_name};
@@ -49,7 +49,7 @@ const CONNECT: Duration = Duration::from_secs(1);
 /// Sends and receives until every order is answered, and prints a summary.
 pub fn run(args: &DemoSenderArgs) -> Result<u8, Failure> {
     // The clients take nothing else of the configuration.
-    let idle = Config::load(Some(&args.child.config), &[])?.endpoint().idle;
+    let idle = Config::load(Some(&args.child.config), &[])?.idle();
     if let Some(core) = args.child.core {
         cpu::pin(core);
     }

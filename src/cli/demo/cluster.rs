@@ -64,8 +64,8 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes the folders and the configuration, with these keys in `[rehearse]`. If `idle` spins, each replica
-    /// has the core of its turn.
+    /// Makes the folders and the configuration, with these keys in `[rehearse]`. If `idle` spins, each
+    /// replica has the core of its turn.
     pub fn create(
         wire: &Wire,
         idle: Idle,
@@ -177,7 +177,8 @@ control = "{}:{port}"
 }
 
 /// MiB of each tail, for a memory file system with so much room. A subscriber that finds no core to run on
-/// may fall as far behind as a tail reaches, so the more the better; a container's /dev/shm has 64 MiB in all.
+/// may fall as far behind as a tail reaches, so the more the better; a container's /dev/shm has 64 MiB in
+/// all.
 fn tail_mib(free_bytes: u64) -> u64 {
     let share_mib = (free_bytes >> 20) * 3 / 4 / u64::from(super::REPLICAS);
     if share_mib >= 64 { 64 } else { 16 }

@@ -5,6 +5,7 @@ use super::said::{ChildCommand, ChildReport};
 use crate::cli::Failure;
 use crate::cli::exchange::{DemoApplication, ExchangeEvent};
 use crate::config::Config;
+use lockstep_client::Endpoint;
 use lockstep_process::cpu;
 use lockstep_wire::Nanos;
 use std::sync::mpsc::TryRecvError;
@@ -14,7 +15,7 @@ const PAUSE_NS: Nanos = 1_000_000;
 
 /// Answers until stdin ends, and prints a summary.
 pub fn run(args: &DemoChildArgs) -> Result<u8, Failure> {
-    let endpoint = Config::load(Some(&args.config), &[])?.endpoint();
+    let endpoint = Endpoint::from_config(&Config::load(Some(&args.config), &[])?);
     if let Some(core) = args.core {
         cpu::pin(core);
     }
@@ -22,7 +23,7 @@ pub fn run(args: &DemoChildArgs) -> Result<u8, Failure> {
     let told = ChildCommand::listen()?;
     let mut exchange = DemoApplication::connect(&endpoint)?;
     ChildReport::Ready.say()?;
-    let mut waiter = endpoint.idle.waiter(&exchange.sockets())?;
+    let mut waiter = endpoint.idle().waiter(&exchange.sockets())?;
     let mut orders = 0;
     loop {
         let work =

@@ -1,8 +1,8 @@
 //! # demo: a whole cluster on this host
 //!
 //! The question: does everybody end with one digest, and does every client get each of its answers once? Nine
-//! processes give the answer, nothing is installed, and no datagram leaves the host unless another interface than
-//! the loopback is named.
+//! processes give the answer, nothing is installed, and no datagram leaves the host unless another interface
+//! than the loopback is named.
 //!
 //! ```text
 //!  demo ─┬─ sequencer ×3       leader and two standbys: the subcommand that production runs
@@ -14,15 +14,17 @@
 //!
 //! With `--direct` two `demo-publisher` stand in the place of gateways, clients and application.
 //!
-//! The children hold a pipe to this process and end when it does, however it ends. What they say, and are told,
-//! is one JSON object a line ([`said`]); their stderr goes to files in a temporary folder, and the last lines of
-//! one that dies early are shown.
+//! The children hold a pipe to this process and end when it does, however it ends. What they say, and are
+//! told, is one JSON object a line ([`said`]); their stderr goes to files in a temporary folder, and the last
+//! lines of one that dies early are shown.
 
 pub(super) mod args;
 pub(super) mod clients;
 mod cluster;
+pub(super) mod dev;
 pub(super) mod exchange;
 mod gateways;
+mod local;
 mod memory;
 mod process;
 pub(super) mod publisher;
@@ -33,29 +35,28 @@ mod strike;
 pub(super) mod subscriber;
 mod watch;
 
-use super::failure::{FAILED, INTEGRITY, NOT_READY, USAGE};
+use super::failure::{FAILED, INTEGRITY, USAGE};
 use super::{Failure, signals};
 use crate::config::Config;
+use crate::config::NodeConfig;
 use args::DemoArgs;
 use cluster::{Folder, Wire};
 use gateways::Killer;
-use lockstep_client::{NodeState, QueryClient};
-use lockstep_core::engine::event::Role;
+use local::LocalCluster;
+use lockstep_client::Endpoint;
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersReader;
 use lockstep_io::idle::Idle;
 use lockstep_process::cpu;
-use lockstep_wire::{MemberBody, Nanos, Seq};
+use lockstep_wire::{Nanos, Seq};
 use process::{Process, Wiring};
 use report::{JournalRow, ReplicaRow, Report};
 use std::io::{IsTerminal, Write};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use strike::FailureDriver;
 use watch::{Part, Watch};
 
-/// Who send the orders: publishers, or clients of the gateways.
+/// The senders of orders: publishers, or clients of the gateways.
 const PUBLISHERS: u16 = 2;
 /// Replicas of the demo.
 const REPLICAS: u32 = 3;
@@ -74,8 +75,8 @@ fn busy_threads(direct: bool) -> usize {
     REPLICAS as usize + 2 + if direct { usize::from(PUBLISHERS) } else { GATEWAYS + 2 }
 }
 
-/// What idle threads do. A gateway checks passwords on a core that nobody else wants: with gateways one core is
-/// left for that, or all threads sleep when they are idle.
+/// What idle threads do. A gateway checks passwords on a core that nobody else wants: with gateways one core
+/// is left for that, or all threads sleep when they are idle.
 fn idle(direct: bool, cores: usize) -> Idle {
     match Idle::for_machine(busy_threads(direct) + usize::from(!direct), cores) {
         Idle::Yield if !direct => Idle::Park,
@@ -93,7 +94,7 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let folder = Folder::create(&wire, idle, &cores, args.keep, &args.rehearse.keys())?;
     let config = Config::load(Some(&folder.config()), &[])?;
     say(&format!("{} in {}", if args.keep { "kept" } else { "temporary files" }, folder.disk().display()));
-    let report = Demo { args, stop, config, folder: &folder, cores, idle }.run()?;
+    let report = Demo { args, cluster: LocalCluster { stop, config, folder: &folder }, cores, idle }.run()?;
     let mut out = std::io::stdout();
     match args.json {
         true => writeln!(out, "{}", report.json())?,
@@ -116,9 +117,7 @@ fn say(line: &str) {
 
 struct Demo<'a> {
     args: &'a DemoArgs,
-    stop: Arc<AtomicBool>,
-    config: Config,
-    folder: &'a Folder,
+    cluster: LocalCluster<'a>,
     cores: Vec<usize>,
     idle: Idle,
 }
@@ -145,11 +144,12 @@ fn stop(processes: &mut Vec<Process>) -> Result<(), Failure> {
 
 impl Demo<'_> {
     fn run(&self) -> Result<Report, Failure> {
-        self.found_cluster()?;
-        let mut servers = Servers { replicas: self.start_replicas()?, gateways: Vec::new() };
-        let leader = self.await_roles(&mut servers)?;
+        self.cluster.found()?;
+        let mut servers = Servers { replicas: self.cluster.start_replicas()?, gateways: Vec::new() };
+        let leader = self.cluster.await_roles(&mut || servers.check_alive())?;
         say(&format!("replica {leader} leads, {} stand by", REPLICAS - 1));
-        let mut watch = Watch::new(self.args.messages(), self.stop.clone(), std::io::stderr().is_terminal());
+        let mut watch =
+            Watch::new(self.args.messages(), self.cluster.stop.clone(), std::io::stderr().is_terminal());
         for stamped in [true, false] {
             watch.add(self.start_subscriber(stamped)?, Part::Subscriber)?;
         }
@@ -165,7 +165,8 @@ impl Demo<'_> {
         let began = Clock::start().now() + HEAD_START_NS;
         watch.begin(began)?;
         let DemoArgs { kill_leader, kill_gateway, .. } = *self.args;
-        let striker = (kill_leader > 0).then(|| FailureDriver::new(self.config.endpoint(), kill_leader));
+        let striker = (kill_leader > 0)
+            .then(|| FailureDriver::new(Endpoint::from_config(&self.cluster.config), kill_leader));
         let mut striker = striker.transpose()?;
         let mut killer = (kill_gateway > 0).then(|| Killer::new(kill_gateway));
         watch.until_done(&mut servers, striker.as_mut(), killer.as_mut())?;
@@ -174,7 +175,7 @@ impl Demo<'_> {
             .iter()
             .map(|gateway| (gateway.name().to_owned(), watch.memory(gateway.pid())))
             .collect();
-        // Whoever publishes ends first: then the stream has an end, at which everybody is compared.
+        // The process that publishes ends first: then the stream has an end, at which everybody is compared.
         stop(&mut servers.gateways)?;
         watch.end_exchange(&mut servers)?;
         let next = self.await_still(&mut servers)?;
@@ -202,27 +203,6 @@ impl Demo<'_> {
         })
     }
 
-    /// Formats all journals and starts the history, as `format` and `bootstrap` do.
-    fn found_cluster(&self) -> Result<(), Failure> {
-        let mut members = Vec::new();
-        for replica in &self.config.replicas {
-            let identity = lockstep_node::format(&self.config.node(replica.id)?)?;
-            members.push(MemberBody::full(identity, replica.unicast));
-        }
-        lockstep_node::bootstrap(&self.config.node(1)?, &members)?;
-        Ok(())
-    }
-
-    fn start_replicas(&self) -> Result<Vec<Process>, Failure> {
-        let start = |id: u32| {
-            let mut args = vec!["sequencer".to_owned(), "--until-stdin-ends".to_owned()];
-            args.extend(["--config".to_owned(), self.folder.config().display().to_string()]);
-            args.extend(["--replica".to_owned(), id.to_string()]);
-            Process::start(&format!("replica-{id}"), &args, self.folder.disk(), Wiring::Silent)
-        };
-        self.config.replicas.iter().map(|replica| start(replica.id)).collect()
-    }
-
     /// The core for busy thread `index`, if each has one of its own.
     fn core_args(&self, index: usize) -> Vec<String> {
         let core = self.cores.get(index).filter(|_| self.idle == Idle::Spin);
@@ -231,14 +211,14 @@ impl Demo<'_> {
 
     fn child_args(&self, command: &str, index: usize) -> Vec<String> {
         let mut args = vec![command.to_owned()];
-        args.extend(["--config".to_owned(), self.folder.config().display().to_string()]);
+        args.extend(["--config".to_owned(), self.cluster.folder.config().display().to_string()]);
         args.extend(["--messages".to_owned(), self.args.messages().to_string()]);
         args.extend(self.core_args(REPLICAS as usize + index));
         args
     }
 
     fn start_child(&self, name: &str, args: &[String]) -> Result<Process, Failure> {
-        Process::start(name, args, self.folder.disk(), Wiring::Talking)
+        Process::start(name, args, self.cluster.folder.disk(), Wiring::Talking)
     }
 
     fn start_subscriber(&self, stamped: bool) -> Result<Process, Failure> {
@@ -257,11 +237,11 @@ impl Demo<'_> {
 
     /// Starts the gateways as production does, the application behind them and their clients.
     fn start_gateways(&self, servers: &mut Servers, watch: &mut Watch) -> Result<(), Failure> {
-        gateways::write_users(&self.folder.users())?;
+        gateways::write_users(&self.cluster.folder.users())?;
         watch.add(self.start_child("exchange", &self.child_args("demo-exchange", 2))?, Part::Exchange)?;
         for number in 0..GATEWAYS {
             let mut args = vec!["gateway".to_owned(), "--until-stdin-ends".to_owned()];
-            args.extend(["--config".to_owned(), self.folder.config().display().to_string()]);
+            args.extend(["--config".to_owned(), self.cluster.folder.config().display().to_string()]);
             args.extend(["--name".to_owned(), (number + 1).to_string()]);
             args.extend(["--listen".to_owned(), "127.0.0.1:0".to_owned()]);
             let mut gateway = self.start_child(&format!("gateway-{}", number + 1), &args)?;
@@ -276,68 +256,24 @@ impl Demo<'_> {
         Ok(())
     }
 
-    /// Waits for one leader and two standbys, and returns the leader's id.
-    fn await_roles(&self, servers: &mut Servers) -> Result<u32, Failure> {
-        let mut leader = None;
-        self.query_until(servers, "one leads and the others stand by", |states| {
-            let is = |role: Role| states.iter().filter(move |state| state.role == role);
-            leader = is(Role::Leader).next().map(|state| state.identity.replica);
-            leader.is_some() && is(Role::Standby).count() + 1 == REPLICAS as usize
-        })?;
-        leader.ok_or_else(|| Failure::new(FAILED, "no replica leads"))
-    }
-
-    /// Waits until every replica holds the same, and all of it is committed, and returns the seq behind it: as
-    /// nobody publishes any more, that is where the stream ends.
+    /// Waits until every replica holds the same, and all of it is committed, and returns the seq behind it:
+    /// as nobody publishes any more, that is where the stream ends.
     fn await_still(&self, servers: &mut Servers) -> Result<Seq, Failure> {
         let mut next = 0;
-        self.query_until(servers, "every replica holds the same, and all of it is committed", |states| {
-            next = states.iter().map(|state| state.accept_next).max().unwrap_or(0);
-            states.len() == REPLICAS as usize
-                && states.iter().all(|state| state.accept_next == next && state.commit_next == next)
-        })?;
+        self.cluster.query_until(
+            &mut || servers.check_alive(),
+            "every replica holds the same, and all of it is committed",
+            |states| {
+                next = states.iter().map(|state| state.accept_next).max().unwrap_or(0);
+                states.len() == REPLICAS as usize
+                    && states.iter().all(|state| state.accept_next == next && state.commit_next == next)
+            },
+        )?;
         Ok(next)
     }
 
-    fn query_until(
-        &self,
-        servers: &mut Servers,
-        what: &str,
-        mut is_so: impl FnMut(&[NodeState]) -> bool,
-    ) -> Result<(), Failure> {
-        let endpoint = self.config.endpoint();
-        let mut questioner = QueryClient::open(&endpoint)?;
-        let clock = Clock::start();
-        let deadline = clock.now() + PATIENCE.as_nanos() as Nanos;
-        loop {
-            let answers = questioner.nodes(&endpoint.replicas, QUERY_ROUND);
-            let states: Vec<_> = answers.into_iter().flatten().collect();
-            if is_so(&states) {
-                return Ok(());
-            }
-            check(&self.stop)?;
-            servers.check_alive()?;
-            if clock.now() > deadline {
-                let roles: Vec<_> = states
-                    .iter()
-                    .map(|state| {
-                        let NodeState { identity, accept_next, commit_next, .. } = state;
-                        let role = state.role.name();
-                        format!("{identity} {role}, holds up to {accept_next}, commit {commit_next}")
-                    })
-                    .collect();
-                let what = format!(
-                    "{PATIENCE:?} were not enough until {what}; the replicas say: {}",
-                    if roles.is_empty() { "nothing".to_owned() } else { roles.join("; ") }
-                );
-                return Err(Failure::new(NOT_READY, what));
-            }
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-
     fn replica_rows(&self, processes: &[Process], watch: &Watch) -> Vec<ReplicaRow> {
-        let rows = processes.iter().zip(&self.config.replicas);
+        let rows = processes.iter().zip(&self.cluster.config.replicas);
         rows.map(|(process, replica)| {
             let counters = CountersReader::open(&replica.counters).ok();
             let count = |name: &str| counters.as_ref().and_then(|counters| counters.value(name));
@@ -359,19 +295,12 @@ impl Demo<'_> {
 
     fn journals(&self, next: Seq) -> Result<Vec<JournalRow>, Failure> {
         let row = |id: u32| {
-            let (digest, reached) = lockstep_node::journal_digest(&self.config.node(id)?, Some(next))?;
+            let (digest, reached) =
+                lockstep_node::journal_digest(&self.cluster.config.node(id)?, Some(next))?;
             let name = format!("journal-{id}");
             Ok(JournalRow { name, messages: digest.messages(), next: reached, digest: digest.hex() })
         };
-        self.config.replicas.iter().map(|replica| row(replica.id)).collect()
-    }
-}
-
-/// Whether to go on: nobody said stop.
-fn check(stop: &AtomicBool) -> Result<(), Failure> {
-    match stop.load(Ordering::Acquire) {
-        true => Err(Failure::new(FAILED, "stopped before the end, as asked; all processes are ended")),
-        false => Ok(()),
+        self.cluster.config.replicas.iter().map(|replica| row(replica.id)).collect()
     }
 }
 

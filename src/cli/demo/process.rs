@@ -75,10 +75,20 @@ impl Process {
             Some(_) => {
                 let ended = self.child.wait();
                 ended.map_err(|error| IoError::new(format!("wait for the demo's {}", self.name), error))?;
-                *self = Self::start_over(&self.name, &self.args, self.stderr.clone(), self.wiring)?;
-                Ok(())
+                self.restart()
             }
         }
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>, Failure> {
+        self.status()
+    }
+
+    /// Starts it anew, with the same arguments, after it has ended.
+    pub fn restart(&mut self) -> Result<(), Failure> {
+        *self = Self::start_over(&self.name, &self.args, self.stderr.clone(), self.wiring)?;
+        Ok(())
     }
 
     /// What it is called.

@@ -6,7 +6,7 @@ use super::share::Share;
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, FENCED, NOT_READY};
 use crate::config::Config;
-use lockstep_client::{PublishError, Publisher, PublisherEvent};
+use lockstep_client::{Endpoint, PublishError, Publisher, PublisherEvent};
 use lockstep_core::engine::counters::Counter;
 use lockstep_process::cpu;
 use lockstep_wire::{Destination, Nanos, PublisherId};
@@ -17,13 +17,13 @@ use std::time::Duration;
 const OPEN_TIMEOUT: Duration = Duration::from_secs(15);
 /// The publisher gives up when nothing is committed for so long.
 const COMMIT_TIMEOUT_NS: Nanos = 25_000_000_000;
-/// Whom orders are for.
+/// The destination of orders.
 const EVERYBODY: Destination = 0;
 
 /// Publishes its share and prints a summary.
 pub fn run(args: &DemoPublisherArgs) -> Result<u8, Failure> {
     let DemoPublisherArgs { sender: DemoSenderArgs { child, rate }, number } = args;
-    let endpoint = Config::load(Some(&child.config), &[])?.endpoint();
+    let endpoint = Endpoint::from_config(&Config::load(Some(&child.config), &[])?);
     if let Some(core) = child.core {
         cpu::pin(core);
     }
@@ -33,7 +33,7 @@ pub fn run(args: &DemoPublisherArgs) -> Result<u8, Failure> {
     let mut publisher = Publisher::connect(&endpoint)?;
     let id = publisher.open(&format!("demo-{number}"), OPEN_TIMEOUT)?;
     ChildReport::Ready.say()?;
-    let mut waiter = endpoint.idle.waiter(&publisher.net().sockets())?;
+    let mut waiter = endpoint.idle().waiter(&publisher.net().sockets())?;
     loop {
         let work = publisher.poll(usize::MAX, |_| {});
         match told.try_recv() {

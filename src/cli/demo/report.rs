@@ -89,7 +89,7 @@ impl Report {
         self.wrongs().is_empty()
     }
 
-    /// What is wrong, or that nothing is.
+    /// The errors, or that nothing is.
     pub fn verdict(&self) -> String {
         let wrongs = self.wrongs();
         if !wrongs.is_empty() {
@@ -314,7 +314,7 @@ impl Report {
             writeln!(f)?;
         }
         if let Some(doubt) = self.doubt() {
-            writeln!(f, "  ({doubt})")?;
+            note(f, &format!("({doubt})"))?;
         }
         Ok(())
     }
@@ -325,7 +325,11 @@ impl Report {
         }
         let keys: Vec<_> = self.rehearse.iter().map(|(key, value)| format!("{key} = {value}")).collect();
         let lost: u64 = self.replicas.iter().filter_map(|row| row.rehearsed_lost).sum();
-        writeln!(f, "rehearsed at every process: {}; the replicas lost {lost} datagrams\n", keys.join(", "))
+        wrapped(
+            f,
+            &format!("faults at every process: {}; the replicas lost {lost} datagrams", keys.join(", ")),
+        )?;
+        writeln!(f)
     }
 
     fn write_takeovers(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -337,10 +341,8 @@ impl Report {
             writeln!(f, "  {what:<20}{:>10}{next:>10}{gap:>16}", strike.leader)?;
         }
         let retracted: u64 = self.said.delivered.iter().map(|(_, seen, _)| seen.retracted).sum();
-        writeln!(
-            f,
-            "  (gap: between two deliveries of committed messages; {retracted} stamped ones retracted)\n"
-        )
+        note(f, &format!("(gap: between two committed deliveries; {retracted} stamped ones retracted)"))?;
+        writeln!(f)
     }
 
     fn write_kills(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -349,36 +351,32 @@ impl Report {
             let name = self.gateways.get(kill.gateway).map_or("gateway", |(name, _)| name);
             writeln!(f, "  {name:<20}{:>20}", cell(self.wait_ns(index).map(ms)))?;
         }
-        writeln!(
+        note(
             f,
-            "  (wait: from an answer to the next one of a client that lost its gateway; meanwhile none of its orders falls due)\n"
-        )
+            "(wait: from an answer to the next one of a client that lost its gateway; meanwhile none of its \
+             orders falls due)",
+        )?;
+        writeln!(f)
     }
 
     /// From the orders that were sent to the answers that came.
     fn write_flow(&self, f: &mut fmt::Formatter<'_>, had: &Answered) -> fmt::Result {
         let Answered { clients, orders, answers, lost, duplicated, out_of_order, logins, resent, .. } = had;
-        let gateways = self.gateways.len();
-        writeln!(f, "{:<22}{:>12}", "order flow", "orders")?;
-        writeln!(f, "  {:<20}{orders:>12}  by {clients} clients at {gateways} gateways", "sent")?;
-        let faults = |[lost, duplicated, out_of_order]: [u64; 3]| {
-            format!("{lost} lost, {duplicated} duplicated, {out_of_order} out of order")
+        let header = format!("{clients} clients, {} gateways", self.gateways.len());
+        writeln!(f, "{header:<22}{:>12}{:>8}{:>12}{:>14}", "orders", "lost", "duplicated", "out of order")?;
+        writeln!(f, "  {:<20}{orders:>12}", "sent")?;
+        let mut row = |what: &str, count: u64, [lost, duplicated, out_of_order]: [u64; 3]| {
+            writeln!(f, "  {what:<20}{count:>12}{lost:>8}{duplicated:>12}{out_of_order:>14}")
         };
         let committed = self.said.delivered.iter().map(|(_, seen, _)| seen).find(|seen| !seen.stamped);
         if let Some(seen) = committed {
-            let stream = faults([seen.lost, seen.duplicated, seen.out_of_order]);
-            writeln!(
-                f,
-                "  {:<20}{:>12}  orders and answers in the stream: {stream}",
-                "stamped", seen.orders
-            )?;
+            row("in the stream", seen.orders, [seen.lost, seen.duplicated, seen.out_of_order])?;
         }
-        let clients = faults([*lost, *duplicated, *out_of_order]);
-        writeln!(f, "  {:<20}{answers:>12}  answers at their clients: {clients}", "answered")?;
+        row("answered", *answers, [*lost, *duplicated, *out_of_order])?;
         if self.kills_requested > 0 {
             writeln!(
                 f,
-                "  {:<20}{resent:>12}  by clients that had logged in again, {logins} times",
+                "  {:<20}{resent:>12}  by clients that logged in again, {logins} times",
                 "sent again"
             )?;
             let longest = cell(self.wait_ns_max().map(ms));
@@ -390,16 +388,16 @@ impl Report {
     fn write_processes(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:<22}{:>11}{:>11}{:>9}{:>9}{:>9}{:>9}{:>9}",
-            "process", "dgrams in", "out", "dropped", "repairs", "MiB 1st", "last", "growth"
+            "{:<22}{:>10}{:>10}{:>8}{:>8}{:>7}{:>7}{:>8}",
+            "process", "dgrams in", "out", "dropped", "repairs", "MiB", "last", "growth"
         )?;
         let mut row = |name: &str, counts: [Option<u64>; 4], memory: &Memory| {
             let [sent_in, sent_out, dropped, repairs] = counts.map(cell);
-            write!(f, "  {name:<20}{sent_in:>11}{sent_out:>11}{dropped:>9}{repairs:>9}")?;
+            write!(f, "  {name:<20}{sent_in:>10}{sent_out:>10}{dropped:>8}{repairs:>8}")?;
             let mib =
                 |bytes: Option<u64>| cell(bytes.map(|bytes| format!("{:.1}", bytes as f64 / 1_048_576.0)));
             let growth = cell(memory.growth_percent().map(|percent| format!("{percent:+.1} %")));
-            writeln!(f, "{:>9}{:>9}{growth:>9}", mib(memory.first_bytes()), mib(memory.last_bytes()))
+            writeln!(f, "{:>7}{:>7}{growth:>8}", mib(memory.first_bytes()), mib(memory.last_bytes()))
         };
         for replica in &self.replicas {
             let ReplicaRow { datagrams_in, datagrams_out, dropped, repairs_in, .. } = *replica;
@@ -431,12 +429,16 @@ impl fmt::Display for Report {
         let (seconds, rate) = (self.seconds(), self.messages as f64 / self.seconds());
         let asked =
             if self.rate == 0 { "as fast as possible".to_owned() } else { format!("{}/s", self.rate) };
-        writeln!(
+        let word = if self.is_right() { "all right" } else { "WRONG" };
+        wrapped(f, &format!("{word}: {}", self.verdict()))?;
+        wrapped(
             f,
-            "orders {}, {rate:.0}/s (asked: {asked}), {seconds:.2} s, by {}, idle threads {}",
-            self.messages,
-            self.transport.name(),
-            self.idle
+            &format!(
+                "orders {}, {rate:.0}/s (asked: {asked}), {seconds:.2} s, by {}, idle threads {}",
+                self.messages,
+                self.transport.name(),
+                self.idle
+            ),
         )?;
         if let Some((_, had, _)) = &self.said.answered {
             writeln!(f)?;
@@ -456,15 +458,52 @@ impl fmt::Display for Report {
         self.write_latencies(f)?;
         writeln!(f)?;
         self.write_processes(f)?;
-        writeln!(f, "\n{:<22}{:>10}  digest", "stream", "messages")?;
+        writeln!(f, "\n{:<22}{:>10}  digest, its first half", "stream", "messages")?;
         for (name, messages, digest) in self.digests() {
-            writeln!(f, "  {name:<20}{messages:>10}  {digest}")?;
+            let half = digest.get(..digest.len() / 2).unwrap_or_default();
+            writeln!(f, "  {name:<20}{messages:>10}  {half}")?;
         }
         if !self.direct {
             writeln!(f, "  (orders, answers, and the signs of life of the gateways)")?;
         }
-        writeln!(f, "\n{}", self.verdict())
+        writeln!(f, "\n{NEXT}")
     }
+}
+
+/// What to try behind this run.
+const NEXT: &str = "\
+next: lockstep demo --kill-leader 3   the same, its leader killed three times
+      lockstep dev                    a cluster to write programs against
+      docs/DEPLOY.md                  three hosts from nothing";
+
+/// Columns of a terminal that nobody has widened.
+const COLUMNS: usize = 80;
+
+/// Text in lines of at most [`COLUMNS`], broken between words.
+fn wrapped(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    lines(f, text, "", "  ")
+}
+
+/// The same, as a remark under a table.
+fn note(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    lines(f, text, "  ", "   ")
+}
+
+fn lines(f: &mut fmt::Formatter<'_>, text: &str, first: &str, rest: &str) -> fmt::Result {
+    let mut line = first.to_owned();
+    for word in text.split(' ') {
+        let is_empty = line.trim().is_empty();
+        if !is_empty && line.chars().count() + 1 + word.chars().count() > COLUMNS {
+            writeln!(f, "{line}")?;
+            line = format!("{rest}{word}");
+        } else if is_empty {
+            line.push_str(word);
+        } else {
+            line.push(' ');
+            line.push_str(word);
+        }
+    }
+    writeln!(f, "{line}")
 }
 
 /// Nanoseconds as milliseconds.

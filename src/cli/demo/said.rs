@@ -39,7 +39,7 @@ impl ChildCommand {
         Ok(serde_json::to_string(self).map_err(io::Error::other)? + "\n")
     }
 
-    /// What is told on stdin. The channel breaks when stdin ends: the demo is over, or gone.
+    /// The commands on stdin. The channel breaks when stdin ends: the demo is over, or gone.
     pub fn listen() -> Result<Receiver<Self>, Failure> {
         let (to, from) = channel();
         let read = move || {

@@ -9,7 +9,8 @@ use super::process::Process;
 use super::say;
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};
-use lockstep_client::{Endpoint, NodeState, QueryClient};
+use lockstep_client::Endpoint;
+use lockstep_client::internal::{NodeState, QueryClient};
 use lockstep_core::engine::event::Role;
 use lockstep_io::clock::Clock;
 use lockstep_process::signal::Signal;
@@ -27,7 +28,7 @@ const PATIENCE_NS: Nanos = 60_000_000_000;
 /// A standby that is no further behind follows.
 const BEHIND_MAX: u64 = 20_000;
 
-/// What is done to a leader.
+/// A strike against a leader.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum How {
     /// SIGKILL; started anew.
@@ -49,7 +50,7 @@ impl How {
 /// A strike.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct InjectedFailure {
-    /// Who led.
+    /// The leader.
     pub leader: u32,
     /// What was done to it.
     pub how: How,
@@ -146,7 +147,7 @@ impl FailureDriver {
     }
 
     fn ask(&mut self) -> Vec<Option<NodeState>> {
-        let states = self.questioner.nodes(&self.endpoint.replicas, QUERY_ROUND);
+        let states = self.questioner.nodes(self.endpoint.replicas(), QUERY_ROUND);
         self.asked_at = self.clock.now();
         states
     }
@@ -191,7 +192,7 @@ fn process(replicas: &mut [Process], id: u32) -> Result<&mut Process, Failure> {
     replicas.get_mut(id as usize - 1).ok_or_else(|| Failure::new(FAILED, format!("there is no replica {id}")))
 }
 
-/// Who leads, as the newest of the epochs that are led.
+/// The leader, as the newest of the epochs that are led.
 fn leader(states: &[Option<NodeState>]) -> Option<&NodeState> {
     let led = states.iter().flatten().filter(|state| state.role == Role::Leader);
     led.max_by_key(|state| state.accepted)

@@ -11,13 +11,14 @@ use crate::cli::orders::{Order, OrderFlow};
 use crate::config::Config;
 use hdrhistogram::Histogram;
 use lockstep_client::{
-    Delivery, Flow, Message, ReplayEndReason, Start, StreamDigest, Subscriber, SubscriberEvent,
+    Delivery, Endpoint, Message, ReplayEndReason, Start, StreamDigest, Subscriber, SubscriberEvent,
 };
 use lockstep_core::engine::counters::Counter;
 use lockstep_io::clock::Clock;
 use lockstep_process::cpu;
 use lockstep_wire::{Destination, Epoch, Nanos, PublisherId, PublisherSeq, Seq};
 use std::collections::{BTreeMap, VecDeque};
+use std::ops::ControlFlow;
 use std::sync::mpsc::TryRecvError;
 
 /// Most messages of one poll.
@@ -39,7 +40,7 @@ pub fn latencies() -> Result<Histogram<u64>, Failure> {
 /// Delivers until the demo says where the stream ends, and prints a summary.
 pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
     let flow = OrderFlow::recorded().map_err(|error| Failure::new(FAILED, error))?;
-    let endpoint = Config::load(Some(&args.child.config), &[])?.endpoint();
+    let endpoint = Endpoint::from_config(&Config::load(Some(&args.child.config), &[])?);
     if let Some(core) = args.child.core {
         cpu::pin(core);
     }
@@ -47,7 +48,7 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
     let told = ChildCommand::listen()?;
     let delivery = if args.stamped { Delivery::Stamped } else { Delivery::Committed };
     let mut subscriber = Subscriber::connect(&endpoint, delivery, Start::From(1))?;
-    let mut waiter = endpoint.idle.waiter(&subscriber.net().sockets())?;
+    let mut waiter = endpoint.idle().waiter(&subscriber.net().sockets())?;
     ChildReport::Ready.say()?;
     let mut seen = Seen::new(flow, *subscriber.clock(), args.stamped)?;
     let (mut told_at, mut end) = (subscriber.clock().now(), Seq::MAX);
@@ -210,7 +211,7 @@ impl Seen {
         })
     }
 
-    fn on_event(&mut self, event: SubscriberEvent<'_>) -> Flow {
+    fn on_event(&mut self, event: SubscriberEvent<'_>) -> ControlFlow<()> {
         match event {
             SubscriberEvent::Message(message) => self.on_told(&message),
             SubscriberEvent::Committed { next } => self.on_committed(next),
@@ -237,7 +238,7 @@ impl Seen {
             }
             _ => {}
         }
-        if self.failed.is_some() { Flow::Stop } else { Flow::Continue }
+        if self.failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     /// A message is delivered: final, or to be judged when it is.
@@ -309,7 +310,7 @@ mod tests {
     fn tell(seen: &mut Seen, seq: Seq, publisher: PublisherId, destination: Destination, payload: &[u8]) {
         let publisher_seq = seq;
         let message = Message { seq, publisher, publisher_seq, destination, timestamp: 0, payload };
-        seen.on_event(SubscriberEvent::Message(message));
+        let _ = seen.on_event(SubscriberEvent::Message(message));
     }
 
     /// Orders by publisher and number, and whether they are right; each is answered.
@@ -333,7 +334,7 @@ mod tests {
     #[test]
     fn what_was_published_in_its_order_is_found_faultless() {
         let mut seen = seen(&[(0, 1, true), (1, 1, true), (1, 2, true), (0, 2, true), (1, 3, true)]);
-        seen.on_event(SubscriberEvent::GatewayHeartbeat { seq: 11, publisher: 5 });
+        let _ = seen.on_event(SubscriberEvent::GatewayHeartbeat { seq: 11, publisher: 5 });
         assert_eq!(judged(&seen.orders), [5, 0, 0, 0, 0]);
         assert_eq!((judged(&seen.answers), seen.unexpected), ([5, 0, 0, 0, 0], 0));
     }
@@ -356,10 +357,10 @@ mod tests {
         tell(&mut seen, 1, 1);
         tell(&mut seen, 2, 2);
         assert_eq!(seen.orders.count, 0);
-        seen.on_event(SubscriberEvent::Committed { next: 2 });
-        seen.on_event(SubscriberEvent::Retract { from: 2 });
+        let _ = seen.on_event(SubscriberEvent::Committed { next: 2 });
+        let _ = seen.on_event(SubscriberEvent::Retract { from: 2 });
         tell(&mut seen, 3, 2);
-        seen.on_event(SubscriberEvent::Committed { next: 4 });
+        let _ = seen.on_event(SubscriberEvent::Committed { next: 4 });
         assert_eq!((judged(&seen.orders), seen.retracted), ([2, 0, 0, 0, 0], 1));
     }
 }

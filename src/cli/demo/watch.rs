@@ -2,11 +2,12 @@
 //! holds, and what they say at the end.
 
 use super::gateways::{Killer, Step};
+use super::local::check;
 use super::memory::Memory;
 use super::process::Process;
 use super::said::{Answered, ChildCommand, ChildReport, Delivered, Published, Whereabouts};
 use super::strike::FailureDriver;
-use super::{GATEWAYS, PATIENCE, Servers, check, say};
+use super::{GATEWAYS, PATIENCE, Servers, say};
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};
 use lockstep_io::clock::Clock;
@@ -209,8 +210,8 @@ impl Watch {
         self.children.iter_mut().filter(open).try_for_each(|child| child.process.tell(&line))
     }
 
-    /// Waits until everything is sent, and committed or answered. Meanwhile leaders and gateways are struck, if
-    /// somebody is there who does.
+    /// Waits until everything is sent, and committed or answered. Meanwhile leaders and gateways are struck,
+    /// if somebody is there who does.
     pub fn until_done(
         &mut self,
         servers: &mut Servers,
@@ -233,7 +234,7 @@ impl Watch {
         if self.is_terminal {
             eprint!("\r\x1b[K");
         }
-        // Whoever was struck last is to be back before journals are compared.
+        // The replica struck last is to be back before journals are compared.
         while let Some(striker) = striker.as_mut().filter(|striker| striker.is_under_way()) {
             striker.step(&mut servers.replicas)?;
             self.hear(servers)?;

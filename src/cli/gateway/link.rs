@@ -1,4 +1,5 @@
-//! A client's connection: in the clear, or by TLS. The loop reads and writes the client's bytes and knows no more.
+//! A client's connection: in the clear, or by TLS. The loop reads and writes the client's bytes and knows no
+//! more.
 
 use super::tls::Session;
 use lockstep_wire::Nanos;
@@ -6,8 +7,8 @@ use mio::net::TcpStream;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::SocketAddr;
 
-/// The first byte of a TLS connection, and so of a handshake's record. A login request in the clear begins with
-/// 0, as it is shorter than 256 bytes.
+/// The first byte of a TLS connection, and so of a handshake's record. A login request in the clear begins
+/// with 0, as it is shorter than 256 bytes.
 pub(super) const TLS_BEGINS: u8 = 0x16;
 /// Most lines in a second about clients that were cut for what they sent.
 const LINES_PER_SECOND: u32 = 8;
@@ -106,8 +107,8 @@ impl Link {
         }
     }
 
-    /// Says that nothing more will be sent. Returns whether the socket may be closed: it has everything, or it did
-    /// not take it for too long.
+    /// Says that nothing more will be sent. Returns whether the socket may be closed: it has everything, or
+    /// it did not take it for too long.
     pub fn part(&mut self, now: Nanos) -> bool {
         match self {
             Self::Plain { .. } => true,

@@ -39,8 +39,8 @@ pub struct GatewayArgs {
 pub struct RunArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
-    /// The gateway's name, of its own among all gateways of the cluster; this host's name and the port where clients
-    /// connect if it is not given
+    /// The gateway's name, of its own among all gateways of the cluster; this host's name and the port where
+    /// clients connect if it is not given
     #[arg(long, value_name = "NAME", env = "LOCKSTEP_GATEWAY")]
     pub name: Option<String>,
     /// Where clients connect in the clear; 127.0.0.1:9000 if neither this nor --listen-tls is given

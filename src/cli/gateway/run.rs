@@ -16,9 +16,7 @@ use crate::cli::failure::{FAILED, FENCED, USAGE};
 use crate::cli::sequencer::stop_with_stdin;
 use crate::cli::{Failure, counters_or_warning, log, signals};
 use crate::config::{self, Config};
-use lockstep_client::{
-    Counted, Delivery, Endpoint, Flow, PublishError, Publisher, PublisherEvent, Subscriber,
-};
+use lockstep_client::{Counted, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Subscriber};
 use lockstep_gateway::gateway::clients::GATEWAY;
 use lockstep_gateway::gateway::core::{Gateway, GatewayCounts, GatewayError, GatewayLimits, GatewayStream};
 use lockstep_gateway::gateway::ledger::Ledger;
@@ -35,6 +33,7 @@ use soupbintcp::ServerLimits;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
@@ -92,7 +91,8 @@ impl GatewayStream for Handle<'_> {
     }
 }
 
-/// The gateway's name: the one that was given, or one that no other process of the cluster has unless it was given so.
+/// The gateway's name: the one that was given, or one that no other process of the cluster has unless it was
+/// given so.
 fn name_of(args: &RunArgs) -> Result<String, Failure> {
     let len_max = NAME_LEN_MAX - GATEWAY.len();
     let Some(name) = args.name.clone() else {
@@ -218,7 +218,7 @@ impl Server {
         let name = &name_of(args)?;
         let users_path = user::path(args.users.as_deref(), config);
         let users = user::read(&users_path)?;
-        let endpoint: Endpoint = config.endpoint();
+        let endpoint: Endpoint = Endpoint::from_config(config);
         let limits = &config.gateway;
         let delivery = match limits.delivery {
             config::Delivery::Committed => Delivery::Committed,
@@ -289,7 +289,7 @@ impl Server {
             touched: Vec::new(),
             told: Vec::new(),
             clock: Clock::start(),
-            idle: endpoint.idle,
+            idle: endpoint.idle(),
             users: users_path,
             stops: false,
             buffer: vec![0; READ_LEN],
@@ -358,7 +358,11 @@ impl Server {
         work += subscriber.poll(BATCH, |event| {
             failed = failed.take().or_else(|| reading.on_event(&event));
             core.on_stream(now, &mut Handle(publisher), &event);
-            if failed.is_none() && !reading.lacks_beginning() { Flow::Continue } else { Flow::Stop }
+            if failed.is_none() && !reading.lacks_beginning() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         });
         failed.map_or(Ok(work), Err)
     }

@@ -1,5 +1,5 @@
-//! TLS 1.3 and 1.2 for clients, by `rustls`, which like the core owns no socket: what is read and written, and how
-//! much is kept meanwhile, is decided here.
+//! TLS 1.3 and 1.2 for clients, by `rustls`, which like the core owns no socket: what is read and written,
+//! and how much is kept meanwhile, is decided here.
 
 use super::link::{LinkInput, TLS_BEGINS};
 use super::{RunArgs, read_private};
@@ -19,8 +19,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Bytes that are encrypted ahead of the socket: one record. What does not fit stays with the core, which has a
-/// limit of its own and cuts who takes nothing.
+/// Bytes that are encrypted ahead of the socket: one record. What does not fit stays with the core, which has
+/// a limit of its own and cuts who takes nothing.
 const AHEAD_MAX: usize = 16 << 10;
 /// Calls of the socket in one turn: each brings 4 KiB at most, and a record is 16 KiB.
 const READS_PER_TURN: usize = 5;
@@ -99,7 +99,8 @@ fn read(certificate: &Path, key: &Path) -> Result<Arc<ServerConfig>, Failure> {
         .with_no_client_auth()
         .with_single_cert(chain, secret);
     let mut config = config.map_err(unusable)?;
-    // No session is resumed: another gateway could not, and what a ticket promises would outlive its certificate.
+    // No session is resumed: another gateway could not, and what a ticket promises would outlive its
+    // certificate.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     Ok(Arc::new(config))
@@ -165,7 +166,7 @@ impl Session {
         LinkInput::Again
     }
 
-    /// What is encrypted leaves before more is.
+    /// Encrypted bytes leave before more is.
     pub fn write(&mut self, out: &[u8]) -> io::Result<usize> {
         self.flush()?;
         let len = self.connection.writer().write(out)?;

@@ -67,18 +67,18 @@ pub struct AddArgs {
     /// The user: 1 to 6 letters and digits
     #[arg(value_name = "NAME")]
     pub name: String,
-    /// Whose messages are its sequence: self, everybody, client:NAME, channel:NUMBER; repeatable; self if none
-    /// is given
+    /// Whose messages are its sequence: self, everybody, client:NAME, channel:NUMBER; repeatable; self if
+    /// none is given
     #[arg(long, value_name = "WHOM")]
     pub hear: Vec<Recipient>,
-    /// Whom its messages are for
+    /// The destination of its messages
     #[arg(long, value_name = "WHOM", default_value = "everybody")]
     pub to: Recipient,
     /// Its messages begin with a number of its own, by which each is stamped exactly once
     #[arg(long)]
     pub numbered: bool,
-    /// It is sent each message when it is stamped too, as Unsequenced Data behind eight bytes with its number; needs
-    /// gateway.delivery = "stamped"
+    /// It is sent each message when it is stamped too, as Unsequenced Data behind eight bytes with its
+    /// number; needs gateway.delivery = "stamped"
     #[arg(long)]
     pub early: bool,
     /// How long it may be away before its disconnect is stamped, in milliseconds; 2000 if not given
@@ -199,8 +199,8 @@ pub(in crate::cli) fn hash(password: &[u8]) -> Result<String, Failure> {
     passwords::hash(password, salt).map_err(|what| Failure::new(FAILED, what))
 }
 
-/// Makes other changes of the file wait until this is dropped: each begins with what the one before has written. The
-/// folder is locked, as the file is another one after each change.
+/// Makes other changes of the file wait until this is dropped: each begins with what the one before has
+/// written. The folder is locked, as the file is another one after each change.
 fn lock(path: &Path) -> Result<File, Failure> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let locked = File::open(folder).and_then(|folder| folder.lock().map(|()| folder));

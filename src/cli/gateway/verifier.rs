@@ -1,6 +1,6 @@
-//! The threads that check passwords, behind a queue that is bounded: one of the lowest class, which takes what the cores
-//! have left, and one that takes a bounded share of a core from others, so that a login goes on however busy they are.
-//! A flood of logins waits for them, and nothing else does for long.
+//! The threads that check passwords, behind a queue that is bounded: one of the lowest class, which takes
+//! what the cores have left, and one that takes a bounded share of a core from others, so that a login goes
+//! on however busy they are. A flood of logins waits for them, and nothing else does for long.
 
 use crate::cli::Failure;
 use crate::cli::failure::FAILED;

@@ -17,7 +17,8 @@ pub struct Comparison {
 /// Judges journals of one cluster. The greatest (epoch, end) holds most (S5), of the latest history.
 ///
 /// # Errors
-/// They belong to different clusters, to histories of which none was founded on the other, or contradict each other.
+/// They belong to different clusters, to histories of which none was founded on the other, or contradict each
+/// other.
 pub fn judge(all: &[JournalHoldings]) -> Result<Comparison, String> {
     let Some(longest) = (0..all.len()).filter(|at| !all[*at].is_blank()).max_by_key(|at| {
         let held = &all[*at];

@@ -2,8 +2,8 @@
 //!
 //! The question: is each release and acquire of the tail, of the rings in shared memory and of the watcher's
 //! notices there where it must be? A test on one machine tries the orders that its CPU likes. Here loom tries
-//! all of them, over the very files that production compiles: they take their atomics from `lockstep_io::sync`,
-//! which is the standard library's there, and loom's here.
+//! all of them, over the very files that production compiles: they take their atomics from
+//! `lockstep_io::sync`, which is the standard library's there, and loom's here.
 //!
 //! A checker that never found anything proves nothing, so [`Weakened`] takes one ordering out of all
 //! of them at a time; `tests/models.rs` shows that it is found, or why it need not be.

@@ -1,5 +1,5 @@
-//! `models NAME WEAKENING`: tries every order of one model; ends badly where one breaks it. Loom's objects cannot be
-//! dropped behind a failure, so each failure is a process of its own.
+//! `models NAME WEAKENING`: tries every order of one model; ends badly where one breaks it. Loom's objects
+//! cannot be dropped behind a failure, so each failure is a process of its own.
 
 use models::{MODELS, WEAKENINGS, weaken};
 

@@ -7,8 +7,8 @@ use loom::thread;
 /// Words of a notice here.
 const WORDS: usize = 2;
 
-/// While notices are put in force one behind the other, each that is read is one of them, whole, and none is read
-/// behind a later one.
+/// While notices are put in force one behind the other, each that is read is one of them, whole, and none is
+/// read behind a later one.
 pub fn a_notice_is_whole_and_the_last_one() {
     let notices = Arc::new(Notices::<WORDS>::default());
     let theirs = Arc::clone(&notices);

@@ -22,8 +22,9 @@ impl Ring {
     }
 }
 
-/// The hot thread writes five records into a ring for two, as far as it is freed, and the side thread reads what is
-/// published: never both at one place, each record once and as it was written, and the seq is not behind its position.
+/// The hot thread writes five records into a ring for two, as far as it is freed, and the side thread reads
+/// what is published: never both at one place, each record once and as it was written, and the seq is not
+/// behind its position.
 pub fn the_ring_is_never_written_and_read_at_once() {
     let ring = Arc::new(Ring {
         published: AtomicU64::new(0),

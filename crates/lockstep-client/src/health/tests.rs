@@ -13,7 +13,7 @@ fn address(replica: u32) -> SocketAddrV4 {
     format!("10.0.0.{replica}:7003").parse().expect("an address")
 }
 
-/// What replica `number` of `members` answers; 1 leads.
+/// The answer of replica `number` of `members`; 1 leads.
 fn status(number: u32, members: u32) -> NodeStatus {
     let member = |replica| MemberStatus {
         member: MemberBody::full(identity(replica), address(replica)),
@@ -202,7 +202,8 @@ fn without_a_leader_the_newest_list_that_anybody_has_counts() {
     for later in [true, false] {
         let mut asked = cluster(3, &[1]);
         assert_eq!(verdict(&asked).0, ClusterHealth::NoLeader);
-        // Of two who answer, one knows of two members more: by a later epoch, or by a later change in the same one.
+        // Of two who answer, one knows of two members more: by a later epoch, or by a later change in the
+        // same one.
         let node = answer(&mut asked, 2);
         node.members = status(2, 5).members;
         match later {

@@ -3,7 +3,7 @@
 
 macro_rules! counters {
     ($($name:ident $text:literal $what:literal,)*) => {
-        /// What is counted.
+        /// The counted quantities.
         #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
         #[repr(usize)]
         pub enum Counter { $(#[doc = $what] $name,)* }

@@ -1,8 +1,8 @@
 //! What a node tells its operator: each change of role, epoch or health, as a small fixed value. The
 //! engine pushes them into a bounded queue of its own; the outside formats them, off the hot thread.
 
-use crate::proto::election::Why;
 use crate::proto::redundancy::UnavailableReason;
+use lockstep_wire::LeaderLossReason;
 use lockstep_wire::{Condition, Epoch, Identity, Nanos, Reject, Seq};
 use std::collections::VecDeque;
 
@@ -104,7 +104,7 @@ pub enum ReplicaEvent {
         /// The epoch that we follow.
         epoch: Epoch,
         /// Why.
-        why: Why,
+        why: LeaderLossReason,
     },
     /// The leader that was missed is heard again, before anybody followed it.
     LeaderReturned {
@@ -155,13 +155,13 @@ pub enum ReplicaEvent {
     CommitContradicted {
         /// The first seq that would have gone.
         from: Seq,
-        /// What is committed.
+        /// The committed stream.
         commit_next: Seq,
         /// For which epoch.
         epoch: Epoch,
     },
-    /// What was exchanged was longer than the ring, and has left it: the node stops, and reads its journal again
-    /// when it is started.
+    /// What was exchanged was longer than the ring, and has left it: the node stops, and reads its journal
+    /// again when it is started.
     Overrun {
         /// The first seq that was exchanged.
         from: Seq,
@@ -224,7 +224,8 @@ pub enum ReplicaEvent {
         /// The other's.
         seen: u64,
     },
-    /// Nobody of our history was heard, and another one goes on speaking under our cluster's id. The node stops.
+    /// Nobody of our history was heard, and another one goes on speaking under our cluster's id. The node
+    /// stops.
     OtherHistory {
         /// Ours.
         have: u64,
@@ -238,8 +239,8 @@ pub enum ReplicaEvent {
         /// Who.
         identity: Identity,
     },
-    /// A history was founded on the one that this node holds, at `next`. A learner goes on in it; a member stops, as
-    /// does a learner that knows more to be committed, or whose log parted before.
+    /// A history was founded on the one that this node holds, at `next`. A learner goes on in it; a member
+    /// stops, as does a learner that knows more to be committed, or whose log parted before.
     Founded {
         /// The later history.
         history: u64,
@@ -252,7 +253,8 @@ pub enum ReplicaEvent {
         /// Whether it goes on there; else it stops.
         goes_on: bool,
     },
-    /// Somebody named a round too far above those seen: it is not believed at once (told once; it is counted).
+    /// Somebody named a round too far above those seen: it is not believed at once (told once; it is
+    /// counted).
     RoundRefused {
         /// The epoch that was named.
         epoch: Epoch,

@@ -1,8 +1,8 @@
 //! # losses: which gaps there were, why, and who closed them
 //!
 //! The question of whoever runs the network: is it losing, or are we? A reader reports what it takes and what
-//! it hears of, and this watcher keeps every hole from the moment that it shows until it is closed. It decides
-//! nothing: no rule asks it, and two of them are always equal.
+//! it hears of, and this watcher keeps every hole from the moment that it shows until it is closed. It
+//! decides nothing: no rule asks it, and two of them are always equal.
 //!
 //! ```text
 //!   frame behind a hole ─▶ open: drops moved? ── no ──▶ line ──(a repairer lacks it too)──▶ unsent
@@ -23,7 +23,8 @@ use std::hash::{Hash, Hasher};
 const HOLES_MAX: usize = 64;
 /// Closed holes that are remembered one by one.
 pub const RECENT: usize = 16;
-/// A turn that comes so late was a stall: a queue of 4 MiB takes 1 ms of a flood of 10 Gbit/s and loses nothing.
+/// A turn that comes so late was a stall: a queue of 4 MiB takes 1 ms of a flood of 10 Gbit/s and loses
+/// nothing.
 const STALL_NS: Nanos = 1_000_000;
 /// What overflowed during a stall is seen within so long behind it: the full queue is read first.
 const STALL_SHOWS_NS: Nanos = 50_000_000;
@@ -288,8 +289,8 @@ impl Losses {
         }
     }
 
-    /// A turn ends: the device has dropped so much in all, and the reader lacks something, or holds everything
-    /// below `whole_to`.
+    /// A turn ends: the device has dropped so much in all, and the reader lacks something, or holds
+    /// everything below `whole_to`.
     #[inline]
     pub fn look(&mut self, now: Nanos, dropped: u64, whole_to: Option<Seq>) {
         if !self.holes.is_empty() {

@@ -1,12 +1,13 @@
 //! # outputs: what a deterministic application publishes, each message once
 //!
-//! The question: an application reads the stream, and what it publishes follows from what it read. Copies of it run at
-//! the same time, some start late, some die and start again from the beginning or from a snapshot, and the network and
-//! the cluster do what they do. How does each output get into the stream once?
+//! The question: an application reads the stream, and what it publishes follows from what it read. Copies of
+//! it run at the same time, some start late, some die and start again from the beginning or from a snapshot,
+//! and the network and the cluster do what they do. How does each output get into the stream once?
 //!
-//! The intuition: an output's number follows from the application's state, never from the wish to publish. The first
-//! output of a name is its message 1, the next one follows; the stream itself says how far the name is. So a copy hands
-//! in again whatever its state produces, and what the stream has already is skipped and compared.
+//! The intuition: an output's number follows from the application's state, never from the wish to publish.
+//! The first output of a name is its message 1, the next one follows; the stream itself says how far the name
+//! is. So a copy hands in again whatever its state produces, and what the stream has already is skipped and
+//! compared.
 //!
 //! ```text
 //!   produced by the state ─▶ │ 5 │ 6 │ 7 │ 8 │ 9 │
@@ -14,19 +15,21 @@
 //!        read in the stream, equal ┘       └ handed in to the present handle
 //! ```
 //! 1. The owner reads the committed stream, from its beginning or from a cursor, and gives each event to
-//!    [`Outputs::on_event`] before its own state takes it. An own message that stands there is compared with what this
-//!    state has produced: [`Divergence`] if it is another one.
+//!    [`Outputs::on_event`] before its own state takes it. An own message that stands there is compared with
+//!    what this state has produced: [`Divergence`] if it is another one.
 //! 2. What the state produces goes to [`Outputs::push`].
-//! 3. [`Outputs::hand_in`] gives to the publisher's handle what the stream may lack. Until this state has produced and
-//!    read all that the stream had when the name was opened, that is nothing.
-//! 4. A snapshot holds [`Outputs::save`] beside the application's own state: an output that was produced and not read
-//!    yet may never have been stamped. A subscription that is taken up again begins at the first part of a message that
-//!    was not whole, and tells once more what lies between: that is not news, and the state takes nothing of it.
+//! 3. [`Outputs::hand_in`] gives to the publisher's handle what the stream may lack. Until this state has
+//!    produced and read all that the stream had when the name was opened, that is nothing.
+//! 4. A snapshot holds [`Outputs::save`] beside the application's own state: an output that was produced and
+//!    not read yet may never have been stamped. A subscription that is taken up again begins at the first
+//!    part of a message that was not whole, and tells once more what lies between: that is not news, and the
+//!    state takes nothing of it.
 //!
-//! What it does not do: make a state deterministic. Time, randomness and configuration must come by the stream.
+//! What it does not do: make a state deterministic. Time, randomness and configuration must come by the
+//! stream.
 
 use super::publisher::{PublishError, PublisherCore, PublisherEvent};
-use super::subscriber::SubscriberEvent;
+use super::subscriber::{Message, SubscriberEvent};
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{Destination, PublisherId, PublisherSeq, Seq};
 use std::collections::VecDeque;
@@ -46,7 +49,8 @@ struct Output {
 
 /// The stream has something else under the application's name than its state has produced: the copies are not
 /// deterministic, or run different versions, or somebody else publishes under the name. The owner ends.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub struct Divergence {
     /// Where the stream's message stands.
     pub seq: Seq,
@@ -69,10 +73,18 @@ impl fmt::Display for Divergence {
     }
 }
 
+/// As [`Display`](fmt::Display): this is what a `main` prints that returns it.
+impl fmt::Debug for Divergence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
 impl std::error::Error for Divergence {}
 
 /// Why nothing is published under the name any more.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum OutputsEnd {
     /// Another process has opened the name under another nonce.
     Fenced,
@@ -131,8 +143,8 @@ impl Outputs {
         self.waiting.push_back(Output { destination, payload: payload.to_vec(), number: 0 });
     }
 
-    /// The committed subscription tells something, in its order. Returns whether it is news for the state: behind a
-    /// snapshot what the state has taken before may be told again, and must not be taken twice.
+    /// The committed subscription tells something, in its order. Returns whether it is news for the state:
+    /// behind a snapshot what the state has taken before may be told again, and must not be taken twice.
     ///
     /// # Errors
     /// The stream has other outputs than this state.
@@ -147,7 +159,7 @@ impl Outputs {
                 self.read_number = self.read_number.max(last);
                 self.rebase();
             }
-            SubscriberEvent::Message(message) if Some(message.publisher) == self.own => {
+            SubscriberEvent::Message(message) if self.is_own(&message) => {
                 let (seq, output) = (message.seq, self.count + 1);
                 let Some(own) = self.waiting.get_mut(self.read) else {
                     return Err(Divergence { seq, output, has_other: false });
@@ -162,6 +174,11 @@ impl Outputs {
             _ => {}
         }
         Ok(true)
+    }
+
+    /// Whether the application published `message` itself, in this copy or another.
+    pub fn is_own(&self, message: &Message<'_>) -> bool {
+        Some(message.publisher) == self.own
     }
 
     /// What was read needs not be handed in while no handle is open; and what is both is done with.
@@ -180,8 +197,8 @@ impl Outputs {
         (self.read, self.handed) = (self.read - done, self.handed - done);
     }
 
-    /// Begins to open the name in a new handle, under the nonce that all copies share. Returns whether the name is
-    /// valid and finds room there.
+    /// Begins to open the name in a new handle, under the nonce that all copies share. Returns whether the
+    /// name is valid and finds room there.
     pub fn begin_open(&mut self, publisher: &mut PublisherCore, nonce: [u64; 2]) -> bool {
         self.on_outcomes_unknown();
         self.ticket = publisher.open(&self.name, nonce);
@@ -210,14 +227,15 @@ impl Outputs {
         self.open.is_some_and(|(open, _)| open == publisher)
     }
 
-    /// The handle is of no more use: [`Outputs::begin_open`] with another one. What was handed in may be in the stream or
-    /// not, which is read there.
+    /// The handle is of no more use: [`Outputs::begin_open`] with another one. What was handed in may be in
+    /// the stream or not, which is read there.
     fn on_outcomes_unknown(&mut self) {
         (self.open, self.ticket) = (None, None);
         self.rebase();
     }
 
-    /// Hands in what the stream may lack, as far as the publisher's window takes it. Returns how many messages.
+    /// Hands in what the stream may lack, as far as the publisher's window takes it. Returns how many
+    /// messages.
     ///
     /// # Errors
     /// A message that is not taken for good: too long, or the name is not this handle's any more.
@@ -263,8 +281,9 @@ impl Outputs {
         Ok(count)
     }
 
-    /// Outputs that wait for room in the publisher's window. Where they are many, the owner reads no more until there
-    /// are fewer. It is 0 while the stream is still read up to where the name was when it was opened.
+    /// Outputs that wait for room in the publisher's window. Where they are many, the owner reads no more
+    /// until there are fewer. It is 0 while the stream is still read up to where the name was when it was
+    /// opened.
     pub fn backlog(&self) -> usize {
         match self.open {
             Some((_, last)) if self.next > last => self.waiting.len() - self.handed,
@@ -297,8 +316,8 @@ impl Outputs {
         &self.name
     }
 
-    /// Appends what a snapshot needs: taken where the subscription stands, with the application's own state. Every entry
-    /// below `deliver_next`, which the subscription says, was told to both.
+    /// Appends what a snapshot needs: taken where the subscription stands, with the application's own state.
+    /// Every entry below `deliver_next`, which the subscription says, was told to both.
     pub fn save(&self, deliver_next: Seq, out: &mut Vec<u8>) {
         let from = if planted(Mutation::SnapshotForgets) { self.waiting.len() } else { self.read };
         let unread = self.waiting.range(from..);
@@ -316,7 +335,8 @@ impl Outputs {
         }
     }
 
-    /// Those of an application that goes on from a snapshot; and what of `saved` lies behind them. `None`: it is none.
+    /// Those of an application that goes on from a snapshot; and what of `saved` lies behind them. `None`: it
+    /// is none.
     pub fn restore<'a>(name: &str, saved: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let mut rest = saved.strip_prefix(SAVED)?;
         let taken_next = Seq::from_le_bytes(take(&mut rest)?);

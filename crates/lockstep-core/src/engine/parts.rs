@@ -29,6 +29,7 @@ pub struct PartsLimits {
 
 /// Which bound a message met that is larger than a datagram, and was given up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum PartsBound {
     /// More messages are being joined than there is memory for (`subscriber.parts`), in bytes.
     Memory(usize),

@@ -1,10 +1,11 @@
-//! What the world must provide to an engine, in words. `io` is one such world (`io::udp`, `io::xdp`, `io::fanout`,
-//! `io::shm`), `sim` another.
+//! What the world must provide to an engine, in words. `io` is one such world (`io::udp`, `io::xdp`,
+//! `io::fanout`, `io::shm`), `sim` another.
 
 use lockstep_wire::Nanos;
 use std::net::SocketAddrV4;
 
-/// A thread that sleeps between the turns of an engine wakes at least this often, whatever deadline the engine names.
+/// A thread that sleeps between the turns of an engine wakes at least this often, whatever deadline the
+/// engine names.
 pub const PARK_NS_MAX: Nanos = 10_000_000;
 
 /// The three multicast groups of a cluster.
@@ -50,15 +51,15 @@ impl Burst<'_> {
 ///
 /// * It lends memory: what `recv_*` announced stays valid, and is read by index, until the next call
 ///   of the same `recv_*`. Nothing is copied for the caller.
-/// * It never blocks. `recv_*` is at most one system call, and so is `send_group`: one for each line, and where
-///   each member is sent to alone one for a thousand copies.
+/// * It never blocks. `recv_*` is at most one system call, and so is `send_group`: one for each line, and
+///   where each member is sent to alone one for a thousand copies.
 /// * Datagrams may be lost, repeated and reordered; one is delivered whole or not at all.
 /// * Own datagrams may come back: the engines drop them by sender.
 pub trait Net {
     /// One receive call on the socket of the joined groups. Returns how many datagrams are lent.
     fn recv_groups(&mut self) -> usize;
-    /// Whether the last [`Net::recv_groups`] took all that there was: it had room for more. How many it lent does
-    /// not say that: a device may ask for one only, and lend fewer than it took.
+    /// Whether the last [`Net::recv_groups`] took all that there was: it had room for more. How many it lent
+    /// does not say that: a device may ask for one only, and lend fewer than it took.
     fn is_drained(&self) -> bool;
     /// The `index`th datagram of the last [`Net::recv_groups`].
     fn group_datagram(&self, index: usize) -> &[u8];
@@ -72,7 +73,8 @@ pub trait Net {
     /// Sends one datagram made of two parts (the second may be empty). Returns whether the device
     /// took it; whoever asked asks again.
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool;
-    /// Datagrams that were thrown away unread because there was no room for them, since the device was opened.
+    /// Datagrams that were thrown away unread because there was no room for them, since the device was
+    /// opened.
     fn dropped(&self) -> u64 {
         0
     }
@@ -81,8 +83,8 @@ pub trait Net {
     fn set_joined(&mut self, _group: Group, _joined: bool) {}
 }
 
-/// Memory for more than a process holds: records in the order in which they were appended. It may be lost with the
-/// process, as the stream has everything. `io::spool` is one, in a file; [`MemoryBacklog`] another.
+/// Memory for more than a process holds: records in the order in which they were appended. It may be lost
+/// with the process, as the stream has everything. `io::spool` is one, in a file; [`MemoryBacklog`] another.
 pub trait Backlog {
     /// Where the next record begins.
     fn len(&self) -> u64;

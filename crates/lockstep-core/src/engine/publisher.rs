@@ -16,6 +16,7 @@
 
 mod claim;
 mod lines;
+mod outcomes;
 mod pulse;
 mod told;
 
@@ -25,12 +26,11 @@ use super::event::Events;
 use super::ports::{Burst, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start, Superseded};
 use super::window::{Flight, ResendTimer, SubmitWindow};
-use crate::proto::planted::{Mutation, planted};
 use crate::proto::pulse::{UnicastProbe, UnicastProbeLimits};
-use lines::{NameState, PayloadMatch, PublisherNames, StampedRun};
+use lines::{NameState, PublisherNames};
 use lockstep_wire::{
     Datagram, Destination, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX, Nanos, NoticeRows,
-    OpenFrame, PublisherNotice, QueryKind, Reject, Seq, write_open, write_query,
+    OpenFrame, PublisherNotice, QueryKind, Reject, write_open, write_query,
 };
 use pulse::submit;
 use std::collections::BTreeMap;
@@ -200,8 +200,8 @@ impl<N: Net> PublisherEngine<N> {
         self.send(now, wall, false)
     }
 
-    /// The same, and what is to be sent again if the sockets are `drained`: in what waits there it may be seen
-    /// stamped, and who was away for a while would send everything once more.
+    /// The same, and what is to be sent again if the sockets are `drained`: in what waits there it may be
+    /// seen stamped, and who was away for a while would send everything once more.
     #[inline]
     fn send(&mut self, now: Nanos, wall: Nanos, drained: bool) -> usize {
         let core = &mut self.core;
@@ -339,8 +339,8 @@ impl PublisherCore {
 
     /// Begins to open `name` under `nonce`; [`PublisherEvent::Opened`] brings the id. Copies of a
     /// deterministic application that publish the same messages share a nonce. Returns the ticket that
-    /// the event names, or `None` if the name is empty, longer than [`NAME_LEN_MAX`], or one too many. A name that was
-    /// fenced, closed or refused here can be opened again, under its old ticket.
+    /// the event names, or `None` if the name is empty, longer than [`NAME_LEN_MAX`], or one too many. A name
+    /// that was fenced, closed or refused here can be opened again, under its old ticket.
     pub fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
         let valid = (1..=NAME_LEN_MAX).contains(&name.len())
             && (self.lines.list.len() < self.limits.names_max as usize || self.lines.ended(name).is_some());
@@ -352,10 +352,11 @@ impl PublisherCore {
         self.window.is_empty()
     }
 
-    /// When it is to be called again if nothing arrives: something is to be asked for or sent again; `Nanos::MAX` if
-    /// nothing is.
+    /// When it is to be called again if nothing arrives: something is to be asked for or sent again;
+    /// `Nanos::MAX` if nothing is.
     pub fn next_deadline(&self) -> Nanos {
-        // In what is missing of the stream a message may be stamped: nothing is sent again before that is read.
+        // In what is missing of the stream a message may be stamped: nothing is sent again before that is
+        // read.
         let resend = if self.rx.is_whole() { self.window.next_deadline() } else { Nanos::MAX };
         self.rx.next_deadline().min(resend).min(self.pulse.next_deadline())
     }
@@ -433,11 +434,10 @@ impl PublisherCore {
                 if self.rx.follow.epoch() != self.epoch {
                     self.on_epoch(now, f);
                 }
-                if let Placement::Next(end) = placement {
+                if let Placement::Next(next) = placement {
                     self.counters.add(Counter::FramesAccepted, 1);
                     self.lines.read(now, &mut self.window, &frame, f);
-                    self.rx.pass(end);
-                    self.rx.extend(&mut self.counters);
+                    self.rx.accept(next, &mut self.counters);
                     self.read_ready(now, f);
                 }
             }
@@ -479,14 +479,14 @@ impl PublisherCore {
                     self.lines.on_reply(header, &body, end.next);
                 }
             }
-            // Not for readers: the groups are shared. Who votes for whom is no news of the stream (S10).
+            // Not for readers: the groups are shared. A vote is no news of the stream (S10).
             _ => {}
         }
         Ok(())
     }
 
-    /// The leader tells publishers, us among them perhaps, what it misses, that a share is used up, or that an open finds
-    /// no room.
+    /// The leader tells publishers, us among them perhaps, what it misses, that a share is used up, or that
+    /// an open finds no room.
     #[cold]
     fn on_notice(&mut self, now: Nanos, rows: NoticeRows<'_>, f: &mut impl FnMut(PublisherEvent)) {
         for row in rows.iter() {
@@ -520,124 +520,6 @@ impl PublisherCore {
             self.throttled = throttled;
             self.window.set_throttled(throttled);
             f(if throttled { PublisherEvent::Throttled } else { PublisherEvent::Unthrottled });
-        }
-    }
-
-    /// Another epoch is followed: what did not survive is taken back before anything of it is read.
-    #[cold]
-    fn on_epoch(&mut self, now: Nanos, f: &mut impl FnMut(PublisherEvent)) {
-        self.epoch = self.rx.follow.epoch();
-        let (history, before) = (self.rx.history(), self.history);
-        if history != before {
-            self.history = history;
-            if let Some(left) = self.rx.lineage().left_at(before) {
-                self.lines.on_founded(left.next);
-                f(PublisherEvent::Founded { history, seq: left.next });
-            }
-        }
-        (self.full, self.over_share, self.renewed) = (false, 0, true);
-        self.report_throttled(f);
-        if let Some(from) = self.rx.take_retracted() {
-            self.lost |= !self.lines.on_cut(from, f);
-            for line in &mut self.lines.list {
-                self.window.on_unstamped(&mut line.outstanding, line.stamped);
-            }
-        }
-        self.read_ready(now, f);
-    }
-
-    /// The new leader may have heard nothing of what the old one did not stamp: it is sent again now.
-    #[cold]
-    fn hurry(&mut self) {
-        self.lines.hurry();
-        for line in &self.lines.list {
-            self.window.hurry(&line.outstanding, line.stamped);
-        }
-    }
-
-    fn read_ready(&mut self, now: Nanos, f: &mut impl FnMut(PublisherEvent)) {
-        while self.rx.has_ready() {
-            let Self { rx, lines, window, .. } = self;
-            if let Some(frame) = rx.front(Seq::MAX) {
-                lines.read(now, window, &frame, f);
-            }
-            rx.pop_front();
-        }
-    }
-
-    /// What is committed now has its fate.
-    fn on_commit(&mut self, limit: usize, f: &mut impl FnMut(PublisherEvent)) {
-        let commit_next = self.rx.commit.commit_next();
-        let mut left = limit;
-        while left > 0
-            && let Some(&stamped) = self.lines.stamped.front()
-            && stamped.committed(commit_next) > 0
-        {
-            let StampedRun { seq, content, told, .. } = stamped;
-            let line = &mut self.lines.list[stamped.line as usize];
-            let (is_other, is_part) = match content {
-                PayloadMatch::Same => (false, !told),
-                PayloadMatch::Unknown => (false, self.window.is_part(&line.outstanding)),
-                PayloadMatch::Other => (true, self.window.is_part(&line.outstanding)),
-                PayloadMatch::Digest(digest) => {
-                    let is_other = self.window.digest(&line.outstanding) != Some(digest);
-                    (is_other, self.window.is_part(&line.outstanding))
-                }
-            };
-            line.diverged |= is_other;
-            let count = stamped.committed(commit_next).min(left as u64);
-            let fates = self.window.pop(&mut line.outstanding, count);
-            // The fate of a message in parts is that of its last one.
-            if !is_part && !fates.is_empty() {
-                left -= count as usize;
-                let publisher = line.id;
-                if std::mem::take(&mut line.diverged) {
-                    self.counters.add(Counter::Divergences, 1);
-                    f(PublisherEvent::Diverged { publisher, publisher_seq: fates.start, seq });
-                }
-                for (publisher_seq, seq) in fates.zip(seq..) {
-                    f(PublisherEvent::Committed { publisher, publisher_seq, seq });
-                }
-            }
-            self.lines.on_outcomes(count);
-        }
-        if self.lines.unopened > 0 || self.lines.ending > 0 {
-            self.resolve_names(commit_next, f);
-        }
-        self.counters.set(Counter::CommitNext, commit_next);
-        self.counters.set(Counter::StampedNext, self.rx.seen_next());
-    }
-
-    /// Opens and ends that are committed now.
-    fn resolve_names(&mut self, commit_next: Seq, f: &mut impl FnMut(PublisherEvent)) {
-        for (ticket, line) in self.lines.list.iter_mut().enumerate() {
-            match line.state {
-                NameState::Seen { at } if at < commit_next => {
-                    line.state = NameState::Open;
-                    self.lines.unopened -= 1;
-                    let (publisher, publisher_seq, last) = (line.id, line.next, line.next - 1);
-                    let last = last + u64::from(planted(Mutation::LastOff));
-                    f(PublisherEvent::Opened { ticket, publisher, publisher_seq, last });
-                }
-                // Behind the fates before it, which `limit` may have put off.
-                NameState::Ending { at, fenced, .. }
-                    if at < commit_next
-                        && !self.lines.stamped.iter().any(|next| next.line as usize == ticket) =>
-                {
-                    self.lines.ending -= 1;
-                    let first = self.window.oldest(&line.outstanding).unwrap_or(line.next);
-                    self.window.pop(&mut line.outstanding, u64::MAX);
-                    let publisher = line.id;
-                    if fenced {
-                        line.state = NameState::Fenced;
-                        f(PublisherEvent::Fenced { publisher, publisher_seq: first });
-                    } else {
-                        line.state = NameState::Closed;
-                        f(PublisherEvent::Closed { publisher, publisher_seq: first });
-                    }
-                }
-                _ => {}
-            }
         }
     }
 }

@@ -1,4 +1,5 @@
-//! What a handle does while no group brings it the leader (MCAST-1): it asks replicas by unicast, each in its turn.
+//! What a handle does while no group brings it the leader (MCAST-1): it asks replicas by unicast, each in its
+//! turn.
 
 use super::counters::{Counter, Counters};
 use super::ports::Net;

@@ -3,20 +3,19 @@
 //! what is done with a frame that is next is its owner's business.
 //!
 //! ```text
-//!   frame ─▶ history? ─▶ epoch known? ─▶ owned? ─▶ next?  ──yes──▶ owner takes it, `pass`
+//!   frame ─▶ history? ─▶ epoch known? ─▶ owned? ─▶ next?  ──yes──▶ owner takes it, `accept`
 //!              reject      ask for start   count     └─no, later─▶ store ──(gap filled)──▶ `extend`
 //! ```
 //! What is kept stands in `receiver::kept`, what is missing in `receiver::ask`; a takeover goes through
 //! `receiver::takeover`, another history through `receiver::histories`.
 
 mod ask;
+mod begin;
 mod histories;
 mod kept;
+mod placement;
 mod replayed;
 mod takeover;
-
-pub use ask::NACK_LEN_MAX;
-pub use histories::{Superseded, UNLED_NS};
 
 use super::counters::{Counter, Counters};
 use super::event::{Events, ReplicaEvent};
@@ -30,16 +29,20 @@ use crate::proto::membership::{Membership, change_in};
 use crate::proto::nack::NackLimits;
 use crate::proto::planted::{Mutation, planted};
 use crate::proto::repairers::Repairer;
+pub use ask::NACK_LEN_MAX;
 use ask::RepairRequests;
 use histories::OtherHistories;
+pub use histories::{Superseded, UNLED_NS};
 use lockstep_wire::{
     Chain, Cursor, Epoch, FrameView, Header, HeartbeatBody, Identity, Kind, Nanos, RepairTrailer, Seq,
     SeqRange,
 };
+pub use placement::{NextFrame, Placement};
 use std::net::SocketAddrV4;
 
 /// Where a reader begins.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
 pub enum Start {
     /// With what is stamped from now on.
     Live,
@@ -62,7 +65,7 @@ pub struct ReceiverLimits {
     pub history: u64,
     /// Under which name requests are sent (and own datagrams are dropped).
     pub me: Identity,
-    /// Who repairs; whom to ask first follows from NACK-3.
+    /// The repairers; whom to ask first follows from NACK-3.
     pub repairers: Vec<Repairer>,
     /// Timers of requests.
     pub nack: NackLimits,
@@ -76,18 +79,6 @@ pub struct ReceiverLimits {
 
 /// Acks that a live reader hears out before it begins without having heard a leader: some beats' worth.
 const ACKS_TRACKED: u8 = 16;
-
-/// What became of a frame.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Placement {
-    /// It is the next one: the log would end here with it. The owner takes it and calls
-    /// [`Receiver::pass`], buffers it with [`Receiver::buffer`], or leaves it to repair.
-    Next(LogEnd),
-    /// It is kept until what is missing before it has come.
-    Stored,
-    /// It is not used; the counters say why.
-    Dropped,
-}
 
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -105,7 +96,7 @@ pub struct Receiver {
     pub follow_floor: Epoch,
     /// Except this one, whose log a candidate adopts.
     pub adopting: Epoch,
-    /// Whom to ask first, and in every second try: a candidate asks who promised the best log.
+    /// The repairer to ask first, and in every second try: a candidate asks who promised the best log.
     pub prefer: Option<SocketAddrV4>,
     /// Where the passed frames above the own commit ended.
     delivered: DeliveredLog,
@@ -144,7 +135,7 @@ pub struct Receiver {
     is_led: bool,
     other_histories: OtherHistories,
     superseded: Option<Superseded>,
-    /// Who was last told to speak in a former history.
+    /// The member that was last told to speak in a former history.
     ancestor_reported: (u64, Identity),
 }
 
@@ -221,8 +212,8 @@ impl Receiver {
         self.seen_next
     }
 
-    /// The latest time of which is known that all that the stream had shown by then has been read: `now`, but for
-    /// what is missing.
+    /// The latest time of which is known that all that the stream had shown by then has been read: `now`, but
+    /// for what is missing.
     pub fn read_at(&mut self, now: Nanos) -> Nanos {
         let next = self.end.map_or(Seq::MAX, |end| end.next);
         if next >= self.seen_next {
@@ -314,8 +305,9 @@ impl Receiver {
         self.compare_chains(header, events);
     }
 
-    /// Whether what a header of the followed epoch tells of the stream's end is possible: no log of that epoch reaches
-    /// further beyond its commit than its window allows. What is impossible is asked for by nobody, and counted.
+    /// Whether what a header of the followed epoch tells of the stream's end is possible: no log of that
+    /// epoch reaches further beyond its commit than its window allows. An impossible seq is asked for by
+    /// nobody, and counted.
     #[inline]
     pub(super) fn believes(&self, header: &Header, led: bool, counters: &mut Counters) -> bool {
         header.first_seq <= self.seen_next || self.believes_new(header, led, counters)
@@ -369,7 +361,8 @@ impl Receiver {
         }
     }
 
-    /// Whether what `header` tells of the stream is a member's word, or the leader's, as far as is known here.
+    /// Whether what `header` tells of the stream is a member's word, or the leader's, as far as is known
+    /// here.
     fn lists(&self, header: &Header) -> bool {
         let from = header.identity();
         self.follow.membership.lists(from)
@@ -378,11 +371,12 @@ impl Receiver {
             || planted(Mutation::AnyBoundBelieved)
     }
 
-    /// An ack tells how far the stream is stamped: that of a member, or of the leader. One of whom the membership does
-    /// not list is remembered, as an entry that is still missing may list it, and tells nothing.
+    /// An ack tells how far the stream is stamped: that of a member, or of the leader. One of whom the
+    /// membership does not list is remembered, as an entry that is still missing may list it, and tells
+    /// nothing.
     #[inline]
     fn learn_of_end(&mut self, header: &Header, counters: &mut Counters) {
-        // What is held tells nothing new, whoever says it.
+        // A delivered frame brings nothing new, whoever says it.
         if self.end.is_none_or(|end| end.next < header.first_seq) {
             self.learn_of_new_end(header, counters);
         }
@@ -395,32 +389,6 @@ impl Receiver {
         if self.believes(header, false, counters) {
             self.seen_next = self.seen_next.max(header.first_seq);
             self.begin_by_acks(header);
-        }
-    }
-
-    /// What is stamped from now on follows the log that `header` describes.
-    fn begin_live(&mut self, header: &Header) {
-        if self.start == Start::Live && self.end.is_none() {
-            let (next, epoch) = (header.first_seq, header.epoch());
-            let anchor = LogEnd { next, epoch, chain: header.chain, timestamp: header.timestamp };
-            self.anchor(anchor, false);
-        }
-    }
-
-    /// Who cannot hear the leader begins where the acks say that the log ends: else it would never begin. Some
-    /// are heard out, and the furthest is taken: one of who lags would put the reader where nobody can repair.
-    /// An ack below its sender's end carries no chain.
-    fn begin_by_acks(&mut self, header: &Header) {
-        if self.start != Start::Live || self.end.is_some() || header.chain == 0 {
-            return;
-        }
-        let (count, best) = self.acked;
-        let said = (header.epoch(), header.first_seq);
-        let best = if said >= (best.epoch(), best.first_seq) { *header } else { best };
-        let count = if best.epoch() == self.acked.1.epoch() { count + 1 } else { 1 };
-        self.acked = (count, best);
-        if count >= ACKS_TRACKED {
-            self.begin_live(&best);
         }
     }
 
@@ -520,10 +488,11 @@ impl Receiver {
         match end.follow(frame) {
             Ok(end) => {
                 self.learn_change(change_in(frame));
-                Placement::Next(end)
+                Placement::Next(NextFrame { end })
             }
             Err(LogMismatch::Behind) => {
-                // Frames are atoms: what belongs to the log that is read and reaches across its end is of another log.
+                // Frames are atoms: what belongs to the log that is read and reaches across its end is of
+                // another log.
                 if header.next_seq() > end.next {
                     self.diverged = true;
                     let (have, seen) = (end.chain, frame.chain_after());
@@ -576,9 +545,27 @@ impl Receiver {
         self.commit.on_membership_announced(header.epoch(), body.membership_seq, header.first_seq);
     }
 
-    /// The owner took the frame after which the log ends at `end`; no kept frame may wait before it. A
-    /// replica's commit waits for [`Receiver::on_stored`].
-    pub fn pass(&mut self, end: LogEnd) {
+    /// The owner took the next frame; no buffered frame may wait before it. Those that follow it are ready
+    /// now. A replica's commit waits for [`Receiver::on_stored`].
+    #[inline]
+    pub fn accept(&mut self, next: NextFrame, counters: &mut Counters) {
+        self.pass(next.end);
+        self.extend(counters);
+    }
+
+    /// A leader's own frame is in its journal, which ends at `end` now.
+    #[inline]
+    pub fn on_stamped(&mut self, end: LogEnd) {
+        self.pass(end);
+        // The start of an epoch is not followed yet, and not counted by the epoch before: this replica may
+        // have led that one alone, by another durability (S4).
+        if self.follow.epoch() == end.epoch {
+            self.on_stored(&end);
+        }
+    }
+
+    #[inline]
+    pub(super) fn pass(&mut self, end: LogEnd) {
         self.end = Some(end);
         if !self.limits.count_when_accepted {
             self.commit.on_log_end(end.next);

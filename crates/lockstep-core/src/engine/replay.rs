@@ -29,7 +29,7 @@ pub struct ReplayLimits {
     pub cluster: u64,
     /// Under which name requests are made.
     pub me: Identity,
-    /// Who has journals: archivers and standbys first.
+    /// The sources with journals: archivers and standbys first.
     pub sources: Vec<SocketAddrV4>,
     /// With which of them to begin, so that readers spread.
     pub first: u32,
@@ -74,7 +74,8 @@ enum ReplayState {
     },
 }
 
-/// A reader that does not move for this long, although its source has given all that it has, asks the next one.
+/// A reader that does not move for this long, although its source has given all that it has, asks the next
+/// one.
 const STALL_NS: Nanos = 50_000_000;
 
 /// Where a reader stands, and since when.
@@ -85,9 +86,9 @@ pub struct StallDetector {
 }
 
 impl StallDetector {
-    /// A look: the reader is at `next`, and frames `come` or do not. Returns whether it has not moved for long. Then
-    /// what is missing is in no ring, and its source lies behind itself: two of those would read from each other for
-    /// ever.
+    /// A look: the reader is at `next`, and frames `come` or do not. Returns whether it has not moved for
+    /// long. Then what is missing is in no ring, and its source lies behind itself: two of those would read
+    /// from each other for ever.
     pub fn look(&mut self, now: Nanos, next: Seq, come: bool) -> bool {
         let lasts = !come && next == self.next && now >= self.since + STALL_NS;
         if come || lasts || next != self.next {
@@ -134,8 +135,9 @@ enum SourceAnswer {
 pub struct ReplayFailed {
     /// The reason; `None`: none of them can be reached.
     pub why: Option<ReplayEndReason>,
-    /// The oldest seq that one of them holds, where that is the reason; with [`ReplayEndReason::BeyondCommit`] the seq at which the
-    /// history begins that was founded on the one that was read.
+    /// The oldest seq that one of them holds, where that is the reason; with
+    /// [`ReplayEndReason::BeyondCommit`] the seq at which the history begins that was founded on the one that
+    /// was read.
     pub oldest_seq: Seq,
 }
 
@@ -242,9 +244,9 @@ impl ReplayReader {
         }
     }
 
-    /// Something is missing that no ring holds, whether or not one is under way. Where that is at the end of its source,
-    /// the source lies behind itself: the next one is asked, and where none helps the waits go on doubling. Returns
-    /// whether it begins from nothing.
+    /// Something is missing that no ring holds, whether or not one is under way. Where that is at the end of
+    /// its source, the source lies behind itself: the next one is asked, and where none helps the waits go on
+    /// doubling. Returns whether it begins from nothing.
     pub fn restart(&mut self, now: Nanos) -> bool {
         if self.is_at_end() {
             self.on_behind(now);
@@ -262,7 +264,7 @@ impl ReplayReader {
         self.at_end = false;
     }
 
-    /// What is to be done with the connection now.
+    /// The next step of the connection now.
     pub fn poll(&mut self, now: Nanos) -> Option<ReplayStep> {
         match self.state {
             ReplayState::Waiting { until } if now >= until => {
@@ -319,7 +321,7 @@ impl ReplayReader {
         if matches!(self.state, ReplayState::Opening { .. } | ReplayState::Reading { .. }) {
             let source = self.source();
             let rounds = if let SourceAnswer::Lost(rounds) = self.said[source] { rounds } else { 0 };
-            // Who was of use just now is not gone for long.
+            // A source that was of use just now is not gone for long.
             let lost = if self.is_reading() { SourceAnswer::Lost(0) } else { SourceAnswer::Lost(rounds + 1) };
             self.go_on(now, lost);
         }

@@ -168,7 +168,7 @@ impl FrameStore {
         });
     }
 
-    /// What is missing in `from..to`, looking only at frames from the `index`th on.
+    /// The range missing in `from..to`, looking only at frames from the `index`th on.
     pub fn missing(&self, index: usize, from: Seq, to: Seq) -> impl Iterator<Item = SeqRange> {
         let kept = self.order.iter().skip(index).map(|stored| (stored.first, stored.next));
         let ends = kept.chain(std::iter::once((to, to)));

@@ -6,7 +6,7 @@
 //!
 //! A takeover may take back what a `stamped` application was told and what is not committed. It hears so
 //! by [`SubscriberEvent::Retract`] before it hears anything of the new epoch; then the stream goes on
-//! from there. What is told as committed is never taken back (S6).
+//! from there. A message reported as committed is never taken back (S6).
 //!
 //! What no ring holds any more is read from a journal: `subscriber::replayed`.
 
@@ -32,7 +32,8 @@ use deliver::{DeliveryCursor, deliver};
 use lockstep_wire::{
     Datagram, Epoch, FrameView, Identity, Kind, Nanos, Reject, RepairReject, RepairTrailer, Seq,
 };
-pub use told::{Delivery, Flow, Message, SubscriberEvent};
+use std::ops::ControlFlow;
+pub use told::{Delivery, Message, SubscriberEvent};
 
 /// A subscriber's settings.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -60,7 +61,7 @@ pub struct SubscriberCore {
     /// When the stream was last heard on the groups, and when the present replay began.
     received_at: Nanos,
     replay_at: Nanos,
-    /// Who gives it, and in which history.
+    /// The source, and in which history.
     replayed_by: Identity,
     replay_of: u64,
     /// A replay is needed because no ring helps: the oldest seq that the rings told, 0 if none was asked.
@@ -118,7 +119,7 @@ impl<N: Net> SubscriberEngine<N> {
         &mut self,
         now: Nanos,
         limit: usize,
-        mut f: impl FnMut(SubscriberEvent<'_>) -> Flow,
+        mut f: impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) -> usize {
         let Self { net, core, scratch } = self;
         if !core.begin(limit, &mut f) {
@@ -159,7 +160,7 @@ impl<N: Net> SubscriberEngine<N> {
         }
         if core.pulse.is_lost() != core.multicast_reported {
             core.multicast_reported = core.pulse.is_lost();
-            f(SubscriberEvent::Multicast { lost: core.multicast_reported });
+            let _ = f(SubscriberEvent::Multicast { lost: core.multicast_reported });
         }
         work
     }
@@ -219,9 +220,9 @@ impl SubscriberCore {
         }
     }
 
-    /// Whether the place is known where the subscription begins. A live one begins when it hears where the log
-    /// ends, from the leader or from enough acks; a message that is stamped before that is not delivered to it,
-    /// although [`SubscriberCore::stamped_next`] may count it.
+    /// Whether the place is known where the subscription begins. A live one begins when it hears where the
+    /// log ends, from the leader or from enough acks; a message that is stamped before that is not delivered
+    /// to it, although [`SubscriberCore::stamped_next`] may count it.
     pub fn has_begun(&self) -> bool {
         self.cursor.next > 0
     }
@@ -278,7 +279,8 @@ impl SubscriberCore {
         (self.rx.end(), self.rx.committed_end())
     }
 
-    /// When it is to be called again if nothing arrives: something is to be asked for; `Nanos::MAX` if nothing is.
+    /// When it is to be called again if nothing arrives: something is to be asked for; `Nanos::MAX` if
+    /// nothing is.
     pub fn next_deadline(&self) -> Nanos {
         self.rx.next_deadline().min(self.pulse.next_deadline())
     }
@@ -296,7 +298,7 @@ impl SubscriberCore {
     }
 
     /// Delivers what an earlier poll left. Returns whether the subscription goes on.
-    fn begin(&mut self, limit: usize, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) -> bool {
+    fn begin(&mut self, limit: usize, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) -> bool {
         self.cursor.left = limit;
         self.cursor.stopped = limit == 0;
         if self.ended {
@@ -312,7 +314,7 @@ impl SubscriberCore {
         now: Nanos,
         bytes: &[u8],
         by_group: bool,
-        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) -> bool {
         self.counters.add(Counter::DatagramsIn, 1);
         let judged = self.judge(now, bytes, by_group, f);
@@ -328,7 +330,7 @@ impl SubscriberCore {
         now: Nanos,
         bytes: &[u8],
         by_group: bool,
-        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) -> Result<(), Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Frame(frame, trailer) => {
@@ -370,7 +372,7 @@ impl SubscriberCore {
                 self.rx.on_repair_reject(now, header, &body, &mut self.counters);
                 Ok(())
             }
-            // Not for readers: the groups are shared. Who votes for whom is no news of the stream (S10).
+            // Not for readers: the groups are shared. A vote is no news of the stream (S10).
             _ => Ok(()),
         }
     }
@@ -388,7 +390,7 @@ impl SubscriberCore {
         now: Nanos,
         frame: &FrameView<'_>,
         trailer: Option<&RepairTrailer>,
-        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) {
         let placement = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events);
         self.take(now, placement, frame, trailer.map(RepairTrailer::giver), f);
@@ -401,7 +403,7 @@ impl SubscriberCore {
         placement: Placement,
         frame: &FrameView<'_>,
         giver: Option<Identity>,
-        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) {
         if let Some(from) = self.rx.take_retracted() {
             self.take_back(from, f);
@@ -411,28 +413,30 @@ impl SubscriberCore {
             let leader = header.epoch().leader();
             self.losses.on_frame(now, header.first_seq, header.next_seq(), giver, leader);
         }
-        let Placement::Next(end) = placement else { return };
+        let Placement::Next(next) = placement else { return };
+        let &LogEnd { next: end_next, chain, .. } = next.end();
         // Held already by a quorum, or by the leader alone where it is a quorum.
         let may =
-            self.limits.delivery == Delivery::Stamped || self.rx.commit.commit_with(end.next) >= end.next;
+            self.limits.delivery == Delivery::Stamped || self.rx.commit.commit_with(end_next) >= end_next;
         let may = may || planted(Mutation::ToldBeforeCommit);
         let at_once = may && !self.rx.has_ready() && !self.cursor.stopped;
         if at_once && self.rx.has_spare() {
-            self.rx.pass(end);
-            if !deliver(&mut self.cursor, &mut self.parts, frame, end.chain, f) {
+            if deliver(&mut self.cursor, &mut self.parts, frame, chain, f) {
+                self.rx.accept(next, &mut self.counters);
+            } else {
                 // The application stopped in the middle: the frame waits with the cursor in it.
-                self.rx.buffer_front(frame);
+                let kept = self.rx.buffer(next, frame, &mut self.counters);
+                assert!(kept, "a frame at seq {} finds no room in the store", { frame.header.first_seq });
             }
-        } else if !self.rx.buffer(frame, end, &mut self.counters) {
+        } else if !self.rx.buffer(next, frame, &mut self.counters) {
             return;
         }
         self.counters.add(Counter::FramesAccepted, 1);
-        self.rx.extend(&mut self.counters);
         self.deliver_ready(f);
     }
 
     /// Nothing from `from` on survived a takeover: the stream goes on there.
-    fn take_back(&mut self, from: Seq, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+    fn take_back(&mut self, from: Seq, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
         let told_next = self.cursor.delivered_next;
         self.cursor.delivered_next = told_next.min(from);
         if self.cursor.next > from {
@@ -444,12 +448,12 @@ impl SubscriberCore {
         if told_next > from && !planted(Mutation::RetractNotTold) {
             let stamped = self.limits.delivery == Delivery::Stamped;
             assert!(stamped, "seq {from} is lost, and everything below {told_next} was told as final (S6)");
-            f(SubscriberEvent::Retract { from });
+            let _ = f(SubscriberEvent::Retract { from });
         }
     }
 
     #[inline]
-    fn deliver_ready(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+    fn deliver_ready(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
         if self.rx.has_ready() {
             self.deliver_buffered(f);
         }
@@ -457,7 +461,7 @@ impl SubscriberCore {
 
     /// Delivers what was kept and may be delivered now.
     #[inline(never)]
-    fn deliver_buffered(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+    fn deliver_buffered(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
         let bound = self.bound();
         while !self.cursor.stopped
             && let Some(frame) = self.rx.front(bound)
@@ -470,7 +474,7 @@ impl SubscriberCore {
     }
 
     /// Acks of this turn may have committed what is kept; then the application hears how things stand.
-    fn finish(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+    fn finish(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
         self.deliver_ready(f);
         let commit_next = self.rx.commit.commit_next();
         if !self.parts.is_empty() {
@@ -482,17 +486,17 @@ impl SubscriberCore {
             && self.cursor.next > 0
         {
             self.reported_commit = commit_next;
-            f(SubscriberEvent::Committed { next: commit_next });
+            let _ = f(SubscriberEvent::Committed { next: commit_next });
         }
         while let Some(event) = self.events.pop() {
             match event {
                 ReplicaEvent::Gap { from, to } => {
                     self.caught_up = false;
-                    f(SubscriberEvent::Gap { from, to });
+                    let _ = f(SubscriberEvent::Gap { from, to });
                 }
                 ReplicaEvent::Diverged { seq, .. } => {
                     self.ended = true;
-                    f(SubscriberEvent::Diverged { seq });
+                    let _ = f(SubscriberEvent::Diverged { seq });
                 }
                 _ => {}
             }
@@ -506,7 +510,7 @@ impl SubscriberCore {
         if !self.ended && delivered_all && !self.caught_up && self.rx.is_whole() {
             self.caught_up = true;
             let next = if planted(Mutation::CaughtUpEarly) { commit_next } else { self.cursor.next };
-            f(SubscriberEvent::CaughtUp { next });
+            let _ = f(SubscriberEvent::CaughtUp { next });
         }
         if !self.ended {
             self.watch_lag(now, seen_next.saturating_sub(commit_next), f);
@@ -516,7 +520,12 @@ impl SubscriberCore {
         self.counters.set(Counter::CommitNext, commit_next);
     }
 
-    fn watch_lag(&mut self, now: Nanos, entries: u64, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+    fn watch_lag(
+        &mut self,
+        now: Nanos,
+        entries: u64,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
+    ) {
         if entries == 0 {
             self.lag_since = None;
             return;
@@ -524,7 +533,7 @@ impl SubscriberCore {
         let since = *self.lag_since.get_or_insert(now);
         if now >= since + self.limits.lag_report_ns && now >= self.lag_reported + self.limits.lag_report_ns {
             self.lag_reported = now;
-            f(SubscriberEvent::Lag { entries, for_ns: now - since });
+            let _ = f(SubscriberEvent::Lag { entries, for_ns: now - since });
         }
     }
 }

@@ -1,11 +1,11 @@
 //! A publisher's window: the messages that are not yet known to be committed, in the very datagrams in
 //! which they were sent. Each datagram is built in its slot, sent from it, and sent again from it.
 //!
-//! What is sent again is only what is missing: a datagram whose time is over, or in which the leader names a
-//! number that it misses, and of which something was not seen stamped. How many go again follows what became of
-//! the ones before: one more for each that helped, half as many when one did not. So many in one turn of those that
-//! are named; and of those whose time is over, which a leader that was stalled may have, so many at all until they
-//! are seen stamped: it names the others.
+//! A resend carries only what is missing: a datagram whose time is over, or in which the leader names a
+//! number that it misses, and of which something was not seen stamped. How many go again follows what became
+//! of the ones before: one more for each that helped, half as many when one did not. So many in one turn of
+//! those that are named; and of those whose time is over, which a leader that was stalled may have, so many
+//! at all until they are seen stamped: it names the others.
 //!
 //! What was never sent waits while as much is under way as the leader's socket may hold: see [`Flight`].
 //!
@@ -16,6 +16,7 @@
 
 mod flight;
 mod invariants;
+mod resend;
 mod timer;
 
 use super::ports::Burst;
@@ -54,7 +55,8 @@ struct Slot {
     sent_at: Nanos,
 }
 
-/// Messages of one publisher that lie one behind the other in a datagram, at least one of them without a fate.
+/// Messages of one publisher that lie one behind the other in a datagram, at least one of them without a
+/// fate.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct MessageRun {
     /// The number of the first one; the others follow without a hole.
@@ -106,7 +108,7 @@ pub struct SubmitWindow {
     /// Slots are counted without end; [`place_in`] the list is where one stands.
     head: u64,
     unsent: u64,
-    /// What is prepared ends here.
+    /// The prepared part ends here.
     ready: u64,
     tail: u64,
     open: OpenFrame,
@@ -196,8 +198,8 @@ impl SubmitWindow {
     }
 
     /// Makes room for a message behind the others in the open datagram, or in the next one if it is full, and
-    /// returns its payload to be filled in; `None` where there is none ([`SubmitWindow::has_room`]). `is_stamped`
-    /// says that a copy of its publisher had it stamped already, and so all before it.
+    /// returns its payload to be filled in; `None` where there is none ([`SubmitWindow::has_room`]).
+    /// `is_stamped` says that a copy of its publisher had it stamped already, and so all before it.
     #[inline]
     pub fn claim(
         &mut self,
@@ -229,8 +231,8 @@ impl SubmitWindow {
         }))
     }
 
-    /// The next messages are those of `list`, from number `first` on, of which the first one has this length: they lie
-    /// in the open datagram, or in the next one. Returns whether there is room for it.
+    /// The next messages are those of `list`, from number `first` on, of which the first one has this length:
+    /// they lie in the open datagram, or in the next one. Returns whether there is room for it.
     #[inline(never)]
     fn begin_run(&mut self, list: &mut OutstandingMessage, first: PublisherSeq, payload_len: usize) -> bool {
         if !self.has_room(payload_len) {
@@ -270,55 +272,6 @@ impl SubmitWindow {
         self.head + behind_head < self.unsent
     }
 
-    /// A leader is gone that may have heard the messages of `list` numbered above `stamped`: what was sent
-    /// of them is sent again at the next turns, in order and a few at a time, and then as if for the
-    /// first time.
-    pub fn hurry(&mut self, list: &OutstandingMessage, stamped: PublisherSeq) {
-        self.timer.on_leader_changed();
-        let mut index = list.head;
-        while let Some(&run) = self.runs.get(index as usize) {
-            index = run.next;
-            if run.end() > stamped + 1 && self.is_sent(run.slot) {
-                self.make_due(run.slot);
-                self.slots[run.slot as usize].resends = 0;
-            }
-        }
-    }
-
-    /// The leader misses the messages of `list` numbered `from..to`: what was sent of them is sent again
-    /// at the next turns, unless it may still be under way.
-    pub fn on_missing(
-        &mut self,
-        now: Nanos,
-        list: &OutstandingMessage,
-        from: PublisherSeq,
-        to: PublisherSeq,
-    ) {
-        let guard_ns = self.timer.smoothed_ns() / 2;
-        let from = from.max(list.unstamped);
-        let mut index = list.unstamped_run;
-        while let Some(&run) = self.runs.get(index as usize)
-            && run.first < to
-        {
-            index = run.next;
-            let sent_at = self.slots[run.slot as usize].sent_at;
-            if run.end() > from && self.is_sent(run.slot) && now >= sent_at + guard_ns {
-                self.make_due(run.slot);
-                self.flight.on_loss(now, sent_at);
-            }
-        }
-    }
-
-    fn make_due(&mut self, place: u32) {
-        let slot = &mut self.slots[place as usize];
-        self.hurried += u32::from(!std::mem::replace(&mut slot.due, true));
-    }
-
-    /// Whether the cluster takes anything at present.
-    pub fn set_throttled(&mut self, throttled: bool) {
-        self.throttled = throttled;
-    }
-
     /// The messages of `list` up to number `stamped` were seen stamped: whoever leads holds them.
     #[inline]
     pub fn on_stamped(&mut self, now: Nanos, list: &mut OutstandingMessage, stamped: PublisherSeq) {
@@ -331,8 +284,9 @@ impl SubmitWindow {
         }
     }
 
-    /// The messages of `list` below number `to`, which lies in the first `run` with unstamped ones or ends it, need
-    /// not be stamped any more. Returns whether its datagram had no others, and was not due before its time.
+    /// The messages of `list` below number `to`, which lies in the first `run` with unstamped ones or ends
+    /// it, need not be stamped any more. Returns whether its datagram had no others, and was not due before
+    /// its time.
     #[inline]
     fn pass(&mut self, list: &mut OutstandingMessage, run: &MessageRun, to: PublisherSeq) -> bool {
         let count = to - list.unstamped;
@@ -373,8 +327,8 @@ impl SubmitWindow {
         }
     }
 
-    /// No message at this place has to be stamped any more: once for each datagram, and kept apart from what is done
-    /// for each run. Returns whether it was not due before its time.
+    /// No message at this place has to be stamped any more: once for each datagram, and kept apart from what
+    /// is done for each run. Returns whether it was not due before its time.
     #[inline(never)]
     fn land(&mut self, place: u32) -> bool {
         let slot = &mut self.slots[place as usize];
@@ -405,8 +359,8 @@ impl SubmitWindow {
         }
     }
 
-    /// The run of `list` with the message of this number, not below its oldest, and where the entry lies; no run if
-    /// there is no such message.
+    /// The run of `list` with the message of this number, not below its oldest, and where the entry lies; no
+    /// run if there is no such message.
     fn find(&self, list: &OutstandingMessage, number: PublisherSeq) -> (u32, u32) {
         let mut index = list.head;
         while let Some(run) = self.runs.get(index as usize) {
@@ -418,18 +372,9 @@ impl SubmitWindow {
         (NONE, 0)
     }
 
-    /// When something is to be sent again; `Nanos::MAX` while nothing waits for its fate.
-    pub fn next_deadline(&self) -> Nanos {
-        match () {
-            () if self.is_empty() => Nanos::MAX,
-            () if self.hurried > 0 => 0,
-            () => self.next_due,
-        }
-    }
-
-    /// Chooses what is to be sent now: datagrams never sent, as many as may be under way, and, if anything may be sent
-    /// `again`, those whose time was over at `now`. Returns how many they are; [`SubmitWindow::seal`] makes them ready,
-    /// and [`SubmitWindow::burst`] hands them out.
+    /// Chooses what is to be sent now: datagrams never sent, as many as may be under way, and, if anything
+    /// may be sent `again`, those whose time was over at `now`. Returns how many they are;
+    /// [`SubmitWindow::seal`] makes them ready, and [`SubmitWindow::burst`] hands them out.
     #[inline]
     pub fn prepare(&mut self, now: Nanos, again: bool) -> usize {
         self.resend.clear();
@@ -438,66 +383,6 @@ impl SubmitWindow {
         }
         self.ready = self.unsent + self.flight.admit(self.tail - self.unsent);
         self.resend.len() + (self.ready - self.unsent) as usize
-    }
-
-    /// Chooses what is sent again: what is due before its time; then those whose time is over for the first time,
-    /// and those whose time is over once more, as far as those that were sent again leave room.
-    #[cold]
-    fn choose_resends(&mut self, now: Nanos) {
-        self.next_due = Nanos::MAX;
-        let budget = if self.throttled { 1 } else { self.budget };
-        let mut under_way = 0;
-        for number in self.head..self.unsent {
-            let slot = self.slots[self.place(number)];
-            let due_at = self.due_at(&slot);
-            if slot.unstamped == 0 {
-                continue;
-            } else if slot.due && self.resend.len() < budget {
-                self.resend.push_back(number);
-            } else if slot.due {
-                self.next_due = now;
-            } else if now < due_at {
-                self.next_due = self.next_due.min(due_at);
-                under_way += usize::from(slot.resends > 0);
-            }
-        }
-        let mut timed_out: Option<u16> = None;
-        for once_more in [false, true] {
-            for number in self.head..self.unsent {
-                if under_way + self.resend.len() >= budget {
-                    break;
-                }
-                let slot = self.slots[self.place(number)];
-                let is_late = slot.unstamped > 0 && !slot.due && now >= self.due_at(&slot);
-                if is_late && (slot.resends > 0) == once_more {
-                    self.resend.push_back(number);
-                    self.flight.on_loss(now, slot.sent_at);
-                    timed_out = timed_out.max(Some(slot.resends));
-                }
-            }
-        }
-        self.resend.make_contiguous().sort_unstable();
-        if let Some(resends) = timed_out {
-            self.timer.on_timeout(resends);
-            if resends > 0 {
-                self.budget = (self.budget / 2).max(1);
-            }
-        }
-    }
-
-    /// When the time of a datagram that was sent is over.
-    fn due_at(&self, slot: &Slot) -> Nanos {
-        slot.sent_at + self.timer.delay_ns(slot.resends)
-    }
-
-    /// How often in a row something was sent again and not seen stamped, although the cluster takes more.
-    pub fn timeouts(&self) -> u16 {
-        if self.throttled { 0 } else { self.timer.timeouts() }
-    }
-
-    /// How many of the prepared datagrams are sent again.
-    pub fn resends(&self) -> usize {
-        self.resend.len()
     }
 
     /// Seals what is prepared under `header`, each with the next `number`.
@@ -576,8 +461,8 @@ impl SubmitWindow {
         }
     }
 
-    /// Has the place of the next datagram in the cache, as far as the last one reached in its own. Who writes to
-    /// memory just before a system call waits there until it has come.
+    /// Has the place of the next datagram in the cache, as far as the last one reached in its own. A thread
+    /// that writes to memory just before a system call waits there until it has come.
     fn warm(&mut self) {
         let is_free = self.open.is_empty() && self.tail - self.head < self.slots.len() as u64;
         if is_free && let Some(last) = self.tail.checked_sub(1) {
@@ -587,8 +472,8 @@ impl SubmitWindow {
         }
     }
 
-    /// Slots at the head whose messages all have their fate are free, and blank. One that was never sent waits for
-    /// that: a copy of this publisher had its messages stamped.
+    /// Slots at the head whose messages all have their fate are free, and blank. One that was never sent
+    /// waits for that: a copy of this publisher had its messages stamped.
     #[inline]
     fn free_slots(&mut self) {
         while self.head < self.unsent {
@@ -603,7 +488,8 @@ impl SubmitWindow {
         }
     }
 
-    /// The `count` oldest messages of `list`, or as many as there are, have their fate. Returns their numbers.
+    /// The `count` oldest messages of `list`, or as many as there are, have their fate. Returns their
+    /// numbers.
     #[inline]
     pub fn pop(&mut self, list: &mut OutstandingMessage, count: u64) -> Range<PublisherSeq> {
         let first = list.oldest;
@@ -634,8 +520,8 @@ impl SubmitWindow {
         first..list.oldest
     }
 
-    /// The oldest message of `list` that was not seen stamped, and those behind it that lie in the same datagram, as
-    /// they were handed in.
+    /// The oldest message of `list` that was not seen stamped, and those behind it that lie in the same
+    /// datagram, as they were handed in.
     #[inline]
     pub fn unstamped(&self, list: &OutstandingMessage) -> Entries<'_> {
         self.runs.get(list.unstamped_run as usize).map_or(Entries::NONE, |run| {

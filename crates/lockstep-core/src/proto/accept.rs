@@ -10,7 +10,7 @@ use super::log::LogEnd;
 use super::planted::{Mutation, planted};
 use lockstep_wire::{Epoch, Seq};
 
-/// What is to be answered to a candidate.
+/// The answer to a candidate.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum PrepareOutcome {
     /// A promise that must be stored first.
@@ -24,8 +24,8 @@ pub enum PrepareOutcome {
     },
 }
 
-/// What an ack rests on, for S9 as for S4: the stronger of what is configured at this replica, by which its next start is
-/// judged, and of what acks mean in the epoch (S4).
+/// What an ack rests on, for S9 as for S4: the stronger of what is configured at this replica, by which its
+/// next start is judged, and of what acks mean in the epoch (S4).
 #[inline]
 pub fn rests_on(configured: Durability, epochs: Durability) -> Durability {
     if planted(Mutation::OwnDurabilityIgnored) { epochs } else { configured.max(epochs) }
@@ -63,15 +63,15 @@ impl Acceptor {
         epoch < self.promised && !planted(Mutation::FollowsLowerEpoch)
     }
 
-    /// S2 (nothing below the promise): whether a frame of `epoch` is taken, if it follows the log's end. One of
-    /// an epoch below the promise is taken only where `owned` says that the log of an epoch at or above the
-    /// promise contains it: as it does whatever is committed.
+    /// S2 (nothing below the promise): whether a frame of `epoch` is taken, if it follows the log's end. One
+    /// of an epoch below the promise is taken only where `owned` says that the log of an epoch at or above
+    /// the promise contains it: as it does whatever is committed.
     #[inline]
     pub fn takes(&self, epoch: Epoch, owned: bool) -> bool {
         owned || !self.refuses(epoch)
     }
 
-    /// What is promised (S2): what a candidate that asks for `ballot` is answered. Only a higher ballot than
+    /// The promise (S2): what a candidate that asks for `ballot` is answered. Only a higher ballot than
     /// any before is promised, and a candidate is told again what it was told before.
     pub fn judge_prepare(&self, ballot: Epoch) -> PrepareOutcome {
         match ballot.cmp(&self.promised) {
@@ -84,8 +84,8 @@ impl Acceptor {
 
     /// S3 (what an ack means): the epoch and bound that may be acknowledged for a log that ends at `end`,
     /// stored up to `stored_next`. Nothing in an epoch below the promise, and nothing of round 0, whose
-    /// entries nobody leads. Who lacks the log of the epoch that it promised and follows holds nothing of it,
-    /// and says so with a bound of 1: its leader is to know that it is heard.
+    /// entries nobody leads. A member that lacks the log of the epoch that it promised and follows holds
+    /// nothing of it, and says so with a bound of 1: its leader is to know that it is heard.
     pub fn ack(&self, end: &LogEnd, stored_next: Seq, followed: Epoch) -> Option<(Epoch, Seq)> {
         if planted(Mutation::AckByLength) {
             return Some((self.promised.max(end.epoch), stored_next.min(end.next)));

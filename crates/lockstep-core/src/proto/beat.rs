@@ -4,8 +4,8 @@
 //! the beat. Under load a heartbeat is due at each beat all the same: frames alone do not tell a receiver
 //! where the epoch began.
 //!
-//! Between two frames a heartbeat may stand before a submission that comes in; right behind a frame, in the same call,
-//! nobody can have answered yet. So under load it goes with a frame, a little early.
+//! Between two frames a heartbeat may stand before a submission that comes in; right behind a frame, in the
+//! same call, nobody can have answered yet. So under load it goes with a frame, a little early.
 //!
 //! The rungs stand beside the times between messages of round rates. At 50, 100 and 200 µs a heartbeat was
 //! sent whenever the next of 20,000, 10,000 or 5,000 messages a second came in, and it waited for that.
@@ -68,8 +68,8 @@ impl HeartbeatTimer {
     }
 
     /// BEAT-1 (when to beat): on the ladder behind the last datagram, then at the beat, and at each beat
-    /// under load too, where it goes behind a frame that leaves anyway (`sends`) if it can. Returns whether a heartbeat is
-    /// due now, and counts it as sent.
+    /// under load too, where it goes behind a frame that leaves anyway (`sends`) if it can. Returns whether a
+    /// heartbeat is due now, and counts it as sent.
     #[inline]
     pub fn due(&mut self, now: Nanos, sends: bool) -> bool {
         let deadline = if sends { self.with_frame() } else { self.next_deadline() };
@@ -84,8 +84,8 @@ impl HeartbeatTimer {
         true
     }
 
-    /// When one is due if a frame leaves, which begins the ladder anew: at the beat or a little early, and never sooner
-    /// than a rung behind the last one.
+    /// When one is due if a frame leaves, which begins the ladder anew: at the beat or a little early, and
+    /// never sooner than a rung behind the last one.
     #[inline]
     fn with_frame(&self) -> Nanos {
         let early = self.steady.saturating_sub(self.limits.interval_ns / EARLY);

@@ -9,9 +9,9 @@
 //!   acks:             b=7   c=9        (a leads: it has what we have)
 //! ```
 //!
-//! Who votes may change along the log (S4): below a membership entry the members before it decide, from the
-//! entry itself on those behind it. As the next change waits until this one is committed, at most one change
-//! is open at a time, and two lists of members are all that is ever kept.
+//! The set of voters may change along the log (S4): below a membership entry the members before it decide,
+//! from the entry itself on those behind it. As the next change waits until this one is committed, at most
+//! one change is open at a time, and two lists of members are all that is ever kept.
 //!
 //! ```text
 //!   before ───────────▶│ after            m: the membership entry, counted with `after`
@@ -82,8 +82,8 @@ pub struct Commit {
     ahead: (Epoch, Seq),
     /// The greatest announcement within what we follow.
     announced: Seq,
-    /// What all but the owner's own prefix allows to be committed: the owner may hold more and more of the log, and
-    /// need not count again. `None` where it is to be counted anew.
+    /// What all but the owner's own prefix allows to be committed: the owner may hold more and more of the
+    /// log, and need not count again. `None` where it is to be counted anew.
     allowed: Option<Seq>,
 }
 
@@ -181,8 +181,8 @@ impl Commit {
         self.recount();
     }
 
-    /// Another history is followed, which was founded at `founded_next` on the one so far: what is final below stays so,
-    /// and everything else is heard anew.
+    /// Another history is followed, which was founded at `founded_next` on the one so far: what is final
+    /// below stays so, and everything else is heard anew.
     pub fn on_history(&mut self, founded_next: Seq) {
         let Self { log_from: held_from, have_next, commit_next, announced, .. } = *self;
         let announced = announced.min(founded_next).max(commit_next);
@@ -328,7 +328,8 @@ impl Commit {
         }
     }
 
-    /// Whether somebody said that the followed log is committed up to `next`, whoever counts, and whatever is held.
+    /// Whether somebody said that the followed log is committed up to `next`, whoever counts, and whatever is
+    /// held.
     pub fn is_final(&self, next: Seq) -> bool {
         next <= self.announced
     }
@@ -345,8 +346,9 @@ impl Commit {
     }
 
     fn recount(&mut self) {
-        // The leader's vote is what the owner holds, and so is the bound: where the one is left out, the other one
-        // gives the same. Across a change of the membership it is not so, as each side has its own bound.
+        // The leader's vote is what the owner holds, and so is the bound: where the one is left out, the
+        // other one gives the same. Across a change of the membership it is not so, as each side has its own
+        // bound.
         let settled = self.open.is_none() && self.have_next > self.base;
         self.allowed = (settled && !planted(Mutation::CommitPastOwnLog)).then(|| self.count(Seq::MAX));
         self.commit_next = match self.allowed {

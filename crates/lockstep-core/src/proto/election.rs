@@ -21,7 +21,7 @@ use super::planted::{Mutation, planted};
 use super::rounds::Rounds;
 use super::sequence::Leadership;
 use crate::proto::log::LogEnd;
-use lockstep_wire::{Chain, Epoch, Identity, MEMBERS_MAX, Nanos, ROUND_MAX, Seq};
+use lockstep_wire::{Chain, Epoch, Identity, LeaderLossReason, MEMBERS_MAX, Nanos, ROUND_MAX, Seq};
 
 /// An election's times.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -30,7 +30,7 @@ pub struct ElectionLimits {
     pub stagger_ns: Nanos,
     /// What was asked and not answered is asked again after this.
     pub again_ns: Nanos,
-    /// Who has no quorum by then gives up; who promised to another waits as long.
+    /// A candidate that has no quorum by then gives up; who promised to another waits as long.
     pub timeout_ns: Nanos,
     /// Where the doubling of the wait after a failure ends.
     pub backoff_ns_max: Nanos,
@@ -47,51 +47,15 @@ impl Default for ElectionLimits {
     }
 }
 
-/// Why a leader is missed.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-#[repr(u32)]
-pub enum Why {
-    /// Nothing was heard of it.
-    Silence = 1,
-    /// Its watcher announced its death.
-    Down = 2,
-    /// It said that it stops.
-    StepDown = 3,
-    /// It is heard, and stamps nothing of what it is sent.
-    NoProgress = 4,
-    /// We led, and were refused or superseded.
-    Refused = 5,
-}
-
-impl Why {
-    /// The word for it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Silence => "silence",
-            Self::Down => "down",
-            Self::StepDown => "step down",
-            Self::NoProgress => "deaf",
-            Self::Refused => "refused",
-        }
-    }
-
-    /// The reason with this number, as a reply carries it.
-    pub fn from_u32(why: u32) -> Option<Self> {
-        [Self::Silence, Self::Down, Self::StepDown, Self::NoProgress, Self::Refused]
-            .into_iter()
-            .find(|known| *known as u32 == why)
-    }
-
-    /// Whether the others must miss the leader as well before anybody is deposed.
-    fn needs_votes(self) -> bool {
-        !matches!(self, Self::Down | Self::StepDown)
-    }
+/// Whether the others must miss the leader as well before anybody is deposed.
+fn needs_votes(why: LeaderLossReason) -> bool {
+    !matches!(why, LeaderLossReason::Down | LeaderLossReason::StepDown)
 }
 
 /// What a promise describes: the log of the one who gave it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Promise {
-    /// Who gave it.
+    /// The voter.
     pub by: Identity,
     /// The epoch of its log's last frame.
     pub accepted: Epoch,
@@ -133,9 +97,9 @@ pub enum ElectionStep {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Phase {
     Idle,
-    Waiting { until: Nanos, why: Why },
-    PreVoting { since: Nanos, said_at: Nanos, why: Why },
-    Preparing { since: Nanos, said_at: Nanos, ballot: Epoch, why: Why },
+    Waiting { until: Nanos, why: LeaderLossReason },
+    PreVoting { since: Nanos, said_at: Nanos, why: LeaderLossReason },
+    Preparing { since: Nanos, said_at: Nanos, ballot: Epoch, why: LeaderLossReason },
 }
 
 /// One replica's candidacy.
@@ -169,8 +133,8 @@ impl Election {
         }
     }
 
-    /// Somebody speaks of an epoch: a candidate's round is above all of them. Returns whether it is believed: one whose
-    /// round is too far above what was seen is not.
+    /// Somebody speaks of an epoch: a candidate's round is above all of them. Returns whether it is believed:
+    /// one whose round is too far above what was seen is not.
     #[inline]
     pub fn on_heard(&mut self, now: Nanos, epoch: Epoch) -> bool {
         self.rounds.on_round(now, epoch.round())
@@ -208,7 +172,7 @@ impl Election {
     }
 
     /// Why the leader is missed; `None` while it is not.
-    pub fn missing(&self) -> Option<Why> {
+    pub fn missing(&self) -> Option<LeaderLossReason> {
         match self.phase {
             Phase::Idle => None,
             Phase::Waiting { why, .. } | Phase::PreVoting { why, .. } | Phase::Preparing { why, .. } => {
@@ -239,15 +203,15 @@ impl Election {
     /// The leader is missed; `rank` is our place among its successors, 0 the first. A known death outweighs
     /// mere silence, and nothing interrupts who collects promises already. A candidate that failed before
     /// asks first, also after a death (whoever is heard again lives).
-    pub fn on_missed(&mut self, now: Nanos, why: Why, rank: usize) {
+    pub fn on_missed(&mut self, now: Nanos, why: LeaderLossReason, rank: usize) {
         let until = now + rank as u64 * self.limits.stagger_ns;
         match self.phase {
             Phase::Idle => self.phase = Phase::Waiting { until, why },
-            Phase::Waiting { why: before, until: later } if before.needs_votes() && !why.needs_votes() => {
+            Phase::Waiting { why: before, until: later } if needs_votes(before) && !needs_votes(why) => {
                 let until = if self.failures == 0 { until } else { later };
                 self.phase = Phase::Waiting { until, why };
             }
-            Phase::PreVoting { why: before, .. } if before.needs_votes() && !why.needs_votes() => {
+            Phase::PreVoting { why: before, .. } if needs_votes(before) && !needs_votes(why) => {
                 self.phase = Phase::Waiting { until, why };
             }
             _ => {}
@@ -257,7 +221,7 @@ impl Election {
     /// The leader speaks: nobody is missed. A ballot that is asked for already is not taken back.
     #[inline]
     pub fn on_life(&mut self) {
-        if matches!(self.phase, Phase::Waiting { why, .. } | Phase::PreVoting { why, .. } if why.needs_votes())
+        if matches!(self.phase, Phase::Waiting { why, .. } | Phase::PreVoting { why, .. } if needs_votes(why))
         {
             self.phase = Phase::Idle;
         }
@@ -280,7 +244,7 @@ impl Election {
         let wait = self.patience_ns() + rank as u64 * self.limits.stagger_ns;
         let wait = if planted(Mutation::PromiseNeverGivenUp) { Nanos::MAX / 4 } else { wait };
         self.failures += 1;
-        self.phase = Phase::Waiting { until: now + wait, why: Why::Silence };
+        self.phase = Phase::Waiting { until: now + wait, why: LeaderLossReason::Silence };
     }
 
     /// Our ballot, or our leadership, was refused in favour of a higher promise, or nobody followed: later
@@ -288,15 +252,16 @@ impl Election {
     pub fn on_failed(&mut self, now: Nanos, rank: usize) {
         let wait = self.patience_ns() + rank as u64 * self.limits.stagger_ns;
         self.failures += 1;
-        self.phase = Phase::Waiting { until: now + wait, why: Why::Refused };
+        self.phase = Phase::Waiting { until: now + wait, why: LeaderLossReason::Refused };
     }
 
     /// ELECT-1 (what a candidate says): it waits for its turn; asks whether a quorum misses the leader too
     /// unless that leader is known to be gone (who failed before asks all the same); then asks for promises,
-    /// again and again, until it has won or its time is over. `promised` is our own promise, `rank` our place.
+    /// again and again, until it has won or its time is over. `promised` is our own promise, `rank` our
+    /// place.
     ///
-    /// ELECT-3 (who may lead): where the journal has no room (`has_room`), nobody is asked for anything: the epoch's
-    /// start would find none either. It votes, and waits.
+    /// ELECT-3 (who may lead): where the journal has no room (`has_room`), nobody is asked for anything: the
+    /// epoch's start would find none either. It votes, and waits.
     pub fn poll(
         &mut self,
         now: Nanos,
@@ -313,7 +278,7 @@ impl Election {
         {
             self.grants.clear();
             self.grants.push(self.me);
-            if why.needs_votes() || self.failures > 0 {
+            if needs_votes(why) || self.failures > 0 {
                 self.phase = Phase::PreVoting { since: now, said_at: 0, why };
             } else {
                 return self.prepare(now, promised, why);
@@ -324,7 +289,7 @@ impl Election {
             Phase::PreVoting { why, .. } if membership.is_quorum(&self.grants) => {
                 self.prepare(now, promised, why)
             }
-            // Who misses the leader alone goes on asking: the others may miss it yet.
+            // A standby that misses the leader alone goes on asking: the others may miss it yet.
             Phase::PreVoting { said_at, since, why } if now >= said_at + self.limits.again_ns => {
                 self.phase = Phase::PreVoting { since, said_at: now, why };
                 // Grants grow old: they are asked for anew, so that a quorum misses the leader at one time.
@@ -354,7 +319,7 @@ impl Election {
         }
     }
 
-    fn prepare(&mut self, now: Nanos, promised: Epoch, why: Why) -> Option<BallotRequest> {
+    fn prepare(&mut self, now: Nanos, promised: Epoch, why: LeaderLossReason) -> Option<BallotRequest> {
         let ballot = self.next_ballot(promised)?;
         self.promises.clear();
         self.rounds.on_proven(ballot.round());
@@ -398,8 +363,8 @@ impl Election {
         let own = promise_order(end.epoch, end.next);
         let best = self.promises.iter().max_by_key(|promise| promise_order(promise.accepted, promise.next));
         if let Some(best) = best.filter(|best| promise_order(best.accepted, best.next) > own) {
-            // A quorum of the membership that we know: fewer would make us fetch for nothing. But what is committed
-            // and not ours may be the change that makes those who promised one.
+            // A quorum of the membership that we know: fewer would make us fetch for nothing. But what is
+            // committed and not ours may be the change that makes those who promised one.
             let enough = electorate.elects(&self.promised_by(), commit_next) || best.commit_next > end.next;
             return if enough { ElectionStep::Adopt(*best) } else { ElectionStep::Wait };
         }
@@ -424,7 +389,7 @@ impl Election {
 
     /// Whether the successor of a handover goes without promises: it never does.
     fn skips_promises(&self) -> bool {
-        planted(Mutation::HandoverWithoutPromises) && self.missing() == Some(Why::StepDown)
+        planted(Mutation::HandoverWithoutPromises) && self.missing() == Some(LeaderLossReason::StepDown)
     }
 
     fn promised_by(&self) -> Vec<Identity> {

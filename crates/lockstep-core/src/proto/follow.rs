@@ -34,8 +34,8 @@ pub struct Follow {
     pub window_entries: u32,
 }
 
-/// Entries beyond the window that a log may hold uncommitted: starts of epochs, a change of the membership, what
-/// an epoch with a larger window left. More is believed of nobody but a leader.
+/// Entries beyond the window that a log may hold uncommitted: starts of epochs, a change of the membership,
+/// what an epoch with a larger window left. More is believed of nobody but a leader.
 const BEYOND_WINDOW: Seq = 4_096;
 /// The same for what a leader says.
 const BEYOND_WINDOW_LED: Seq = 1 << 20;
@@ -91,16 +91,17 @@ impl Follow {
         true
     }
 
-    /// GAP-3 (how far a word may reach): whether a log of the followed epoch may end at `next` while everything below
-    /// `commit_next` is known to be committed: its window stops its leader before. `led` says that the leader itself says so.
+    /// GAP-3 (how far a word may reach): whether a log of the followed epoch may end at `next` while
+    /// everything below `commit_next` is known to be committed: its window stops its leader before. `led`
+    /// says that the leader itself says so.
     pub fn is_within_window(&self, next: Seq, commit_next: Seq, led: bool) -> bool {
         let beyond = if led { BEYOND_WINDOW_LED } else { BEYOND_WINDOW };
         let window = Seq::from(self.window_entries) + beyond;
         next <= commit_next.saturating_add(window) || planted(Mutation::AnyBoundBelieved)
     }
 
-    /// As a recovered log has it: its epoch table, oldest first, and what the last start said. A log without a start
-    /// follows no epoch: a table of one log under the epoch of another would admit nothing of either.
+    /// As a recovered log has it: its epoch table, oldest first, and what the last start said. A log without
+    /// a start follows no epoch: a table of one log under the epoch of another would admit nothing of either.
     pub fn restore(&mut self, table: &[EpochBase], membership: Membership, durability: Durability) {
         let rows = &table[table.len().saturating_sub(EPOCHS_MAX)..];
         self.table[..rows.len()].copy_from_slice(rows);
@@ -155,8 +156,9 @@ impl Follow {
     }
 
     /// S10 (what may be used): whether a frame belongs to the log of the epoch that is followed: its epoch
-    /// owns its seqs, or it lies below the table and whoever gave it calls it committed, or gave it from a log that
-    /// ends in this very epoch (`given`: how far the giver calls its log committed, and in which epoch that ends).
+    /// owns its seqs, or it lies below the table and whoever gave it calls it committed, or gave it from a
+    /// log that ends in this very epoch (`given`: how far the giver calls its log committed, and in which
+    /// epoch that ends).
     pub fn admits(&self, header: &Header, given: Option<(Seq, Epoch)>) -> bool {
         match self.owner(header.first_seq) {
             Some(owner) => {
@@ -263,8 +265,9 @@ mod tests {
         );
     }
 
-    /// A candidate that holds the birth alone turns back to its own log. The epoch whose start it had heard is news
-    /// again: else the table of the one log stood under the epoch of the other, and nothing of either was admitted.
+    /// A candidate that holds the birth alone turns back to its own log. The epoch whose start it had heard
+    /// is news again: else the table of the one log stood under the epoch of the other, and nothing of either
+    /// was admitted.
     #[test]
     fn s10_who_turns_back_to_a_log_without_a_start_learns_the_start_anew() {
         let mut follow = followed();

@@ -4,20 +4,21 @@
 //! ranges in one request, the nearest first. A range that is found missing later has its own guard and its
 //! own retries, and waits for nobody.
 //!
-//! The owner knows what it holds, and says what is missing whenever that has changed ([`Gaps::sync`]): what was
-//! known keeps its timers, whatever it was split into; what is new begins with a guard.
+//! The owner knows what it holds, and says what is missing whenever that has changed ([`Gaps::sync`]): what
+//! was known keeps its timers, whatever it was split into; what is new begins with a guard.
 
 use super::nack::{NackLimits, RequestTimer, Rtt};
 use lockstep_wire::{NACK_RANGES_MAX, Nanos, Seq, SeqRange};
 
-/// Most ranges that are known at once: four requests full. At 30 % loss and 100,000 datagrams a second that is
-/// what is lost in four round trips of a millisecond. What lies beyond is found when the nearer ones are filled.
+/// Most ranges that are known at once: four requests full. At 30 % loss and 100,000 datagrams a second that
+/// is what is lost in four round trips of a millisecond. What lies beyond is found when the nearer ones are
+/// filled.
 pub const GAPS_MAX: usize = 4 * NACK_RANGES_MAX;
 
 /// A missing range and its requests.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Gap {
-    /// What is missing.
+    /// The missing range.
     pub range: SeqRange,
     /// When it is asked for.
     pub request: RequestTimer,
@@ -65,8 +66,8 @@ impl Gaps {
         self.list.iter().map(|gap| gap.request.deadline()).min().unwrap_or(Nanos::MAX)
     }
 
-    /// GAP-1 (what is missing): exactly these ranges, in order. What was known keeps its requests, whatever is
-    /// left of it; what was not begins with `fresh` of its first seq. At most [`GAPS_MAX`] are kept, the
+    /// GAP-1 (what is missing): exactly these ranges, in order. What was known keeps its requests, whatever
+    /// is left of it; what was not begins with `fresh` of its first seq. At most [`GAPS_MAX`] are kept, the
     /// nearest; from the half on what is new is joined to the range that it follows.
     pub fn sync(
         &mut self,
@@ -107,7 +108,8 @@ impl Gaps {
         std::mem::swap(list, next);
     }
 
-    /// What begins below `bound` is missing for certain: what was never asked for is, at `until` of its first seq.
+    /// What begins below `bound` is missing for certain: what was never asked for is, at `until` of its first
+    /// seq.
     pub fn hasten(&mut self, bound: Seq, until: impl Fn(Seq) -> Nanos) {
         for gap in self.list.iter_mut().take_while(|gap| gap.range.from < bound) {
             gap.request.hasten(until(gap.range.from));
@@ -142,8 +144,8 @@ impl Gaps {
     }
 
     /// GAP-2 (all at once): the ranges of one request that is due now, which go to the repairer at the
-    /// place that is returned; those of other repairers, and what finds no room, in the next one. Neighbours are
-    /// written as one. Places go round after `repairers` of them.
+    /// place that is returned; those of other repairers, and what finds no room, in the next one. Neighbours
+    /// are written as one. Places go round after `repairers` of them.
     pub fn take_due(
         &mut self,
         now: Nanos,
@@ -179,7 +181,7 @@ impl Gaps {
 /// A request that is due.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DueRanges {
-    /// Whom to ask, as a place in the order of repairers.
+    /// The repairer to ask, as a place in the order of repairers.
     pub place: u32,
     /// Requests for the first of them that brought nothing.
     pub tries: u32,

@@ -1,7 +1,7 @@
 //! # ingress: in which order submissions are taken, whose share is used up, and what came too early
 //!
-//! [`IngressRounds`] is the order within one receive, [`Shares`] the part of a scarce window that one publisher may
-//! have, [`HoldBack`] what waits for an earlier message of its publisher.
+//! [`IngressRounds`] is the order within one receive, [`Shares`] the part of a scarce window that one
+//! publisher may have, [`HoldBack`] what waits for an earlier message of its publisher.
 //!
 //! The network reorders and loses submissions; a publisher's messages are stamped in its order all the
 //! same. What comes too early waits here, in a pool of fixed size, until what it waits for has come.

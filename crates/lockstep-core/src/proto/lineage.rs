@@ -1,8 +1,9 @@
 //! # lineage: which history owns which seqs
 //!
-//! When a quorum is lost for good, the operator founds a new history on the longest journal that is left. The frames
-//! below the founding keep their bytes, and so the id of the history in which they were stamped; the first epoch
-//! start of the new history, and each one after it, lists the former histories and where each was left.
+//! When a quorum is lost for good, the operator founds a new history on the longest journal that is left. The
+//! frames below the founding keep their bytes, and so the id of the history in which they were stamped; the
+//! first epoch start of the new history, and each one after it, lists the former histories and where each was
+//! left.
 //!
 //! ```text
 //!   seq:       1 ───────────────── 700 ───────────── 950 ──────▶
@@ -80,8 +81,8 @@ impl Lineage {
         lineage
     }
 
-    /// The lineage of `history` that is founded on this one, whose log ends at `end`. Of more than [`ANCESTORS_MAX`]
-    /// former histories the oldest is no longer named.
+    /// The lineage of `history` that is founded on this one, whose log ends at `end`. Of more than
+    /// [`ANCESTORS_MAX`] former histories the oldest is no longer named.
     pub fn founded(&self, history: u64, end: &LogEnd) -> Self {
         let mut lineage = Self::of(history);
         let newest = Ancestor { history: self.history, next: end.next, chain: end.chain };
@@ -108,9 +109,9 @@ impl Lineage {
         self.ancestors().iter().find(|former| former.history == history).copied()
     }
 
-    /// LINEAGE-1 (what a former history owns): whether a frame is of the history that owns its seqs: the present one
-    /// from its founding on, a former one below the seq at which it was left and from its own founding on. What lies
-    /// below all that can be listed is owned by histories that are no longer named.
+    /// LINEAGE-1 (what a former history owns): whether a frame is of the history that owns its seqs: the
+    /// present one from its founding on, a former one below the seq at which it was left and from its own
+    /// founding on. What lies below all that can be listed is owned by histories that are no longer named.
     #[inline]
     pub fn owns(&self, header: &Header) -> bool {
         if header.history == self.history {
@@ -134,9 +135,9 @@ impl Lineage {
         }
     }
 
-    /// LINEAGE-2 (who goes on in a later history): whether a reader of a former history may follow this one. It may
-    /// where this one was founded on what it read, and at or above all that it takes for final. A reader that is ahead
-    /// was told entries that this history does not have: its application must hear so.
+    /// LINEAGE-2 (who goes on in a later history): whether a reader of a former history may follow this one.
+    /// It may where this one was founded on what it read, and at or above all that it takes for final. A
+    /// reader that is ahead was told entries that this history does not have: its application must hear so.
     pub fn judge(&self, reading: &ReadPosition) -> LineageCheck {
         let Some(left) = self.left_at(reading.history) else { return LineageCheck::Unrelated };
         match () {
@@ -149,8 +150,9 @@ impl Lineage {
     }
 }
 
-/// LINEAGE-3 (where a history changes): whether `frame` may stand behind a log of `history` (0: of any, where nothing is
-/// known). A history ends only where an epoch start says that the next one was founded on it, right there.
+/// LINEAGE-3 (where a history changes): whether `frame` may stand behind a log of `history` (0: of any, where
+/// nothing is known). A history ends only where an epoch start says that the next one was founded on it,
+/// right there.
 pub fn goes_on(history: u64, frame: &FrameView<'_>) -> bool {
     history == 0
         || frame.header.history == history

@@ -123,9 +123,9 @@ impl Membership {
         self.count == 2
     }
 
-    /// MEMBER-3 (both sides): whether the change from here to `after` needs a quorum of both until it is known to be
-    /// committed. From two members, as the operator may declare one of them dead; and where one takes the place of
-    /// another, as a quorum of one side need not meet one of the other.
+    /// MEMBER-3 (both sides): whether the change from here to `after` needs a quorum of both until it is
+    /// known to be committed. From two members, as the operator may declare one of them dead; and where one
+    /// takes the place of another, as a quorum of one side need not meet one of the other.
     pub fn needs_both(&self, after: &Self) -> bool {
         self.is_pair() || self.count == after.count && !planted(Mutation::SwapCountedOnce)
     }
@@ -136,7 +136,8 @@ impl Membership {
         room.then(|| Self::collect(self.members().iter().copied().chain([member]), self.seq))
     }
 
-    /// The same list with `member` at the place of the listed one of the same replica; `None` if there is none.
+    /// The same list with `member` at the place of the listed one of the same replica; `None` if there is
+    /// none.
     fn replacing(mut self, member: MemberBody) -> Option<Self> {
         let place = self.members().iter().position(|listed| listed.replica == member.replica)?;
         self.members[place] = member;
@@ -150,7 +151,7 @@ impl Membership {
     }
 }
 
-/// Who decides whether a log may be led (S5).
+/// The members whose votes decide whether a log may be led (S5).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Electorate {
     /// The membership at the log's end.
@@ -190,8 +191,8 @@ pub struct PendingChange<'a> {
 
 /// MEMBER-1 (one at a time): the membership behind a change, or why it is not made. The next change waits
 /// until this one is committed, the first of an epoch until the epoch start is. An identity is added only
-/// while none of the same replica is listed: a dead one is removed first, never afterwards, or replaced by its next
-/// life in one step. A leader is not removed while it leads, and the last full member never.
+/// while none of the same replica is listed: a dead one is removed first, never afterwards, or replaced by
+/// its next life in one step. A leader is not removed while it leads, and the last full member never.
 pub fn judge_change(
     standing: &PendingChange<'_>,
     asked: &MembershipView<'_>,
@@ -219,8 +220,9 @@ pub fn judge_change(
     }
 }
 
-/// One life of a replica takes the place of another. Of two members both must acknowledge it, the one that leaves as
-/// well; that one is dead most often, nothing behind the change would be committed, and the stream would stand still.
+/// One life of a replica takes the place of another. Of two members both must acknowledge it, the one that
+/// leaves as well; that one is dead most often, nothing behind the change would be committed, and the stream
+/// would stand still.
 fn judge_replacement(
     before: &Membership,
     member: MemberBody,
@@ -258,7 +260,7 @@ fn judge_removal(
 /// What a node knows of itself when it is told that the other of two members is dead.
 #[derive(Clone, Copy, Debug)]
 pub struct SurvivorEvidence<'a> {
-    /// Who it is.
+    /// The identity.
     pub identity: Identity,
     /// The membership at its commit.
     pub committed: &'a Membership,

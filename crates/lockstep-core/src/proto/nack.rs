@@ -1,10 +1,10 @@
 //! # nack: when one missing range is asked for
 //!
 //! The question: a range of seqs is missing; when to ask, whom, and when again? Reordering heals by itself
-//! within some twenty microseconds, so the first request waits that long. Then silence is followed by the next
-//! repairer after a delay that doubles, a reason by the next one sooner, and an answer that came in part by
-//! the same one once it has been quiet. Each range has an [`RequestTimer`] of its own ([`super::gap`]): none waits for
-//! the answer to another.
+//! within some twenty microseconds, so the first request waits that long. Then silence is followed by the
+//! next repairer after a delay that doubles, a reason by the next one sooner, and an answer that came in part
+//! by the same one once it has been quiet. Each range has an [`RequestTimer`] of its own ([`super::gap`]):
+//! none waits for the answer to another.
 //!
 //! ```text
 //!            guard over            retry over, or overtaken: next repairer
@@ -23,8 +23,9 @@ pub struct NackLimits {
     /// Wait for reordering only: 20 µs is some ten datagram times of a gigabit line, and what two queues of
     /// one NIC put between datagrams that were sent together. Up to half of it more is jitter.
     pub guard_ns: Nanos,
-    /// Wait for so much longer before what only acks tell of is asked for: where the leader sends to each alone, a
-    /// standby has its copy sooner than others, and its ack may overtake theirs. 0 where one send reaches all.
+    /// Wait for so much longer before what only acks tell of is asked for: where the leader sends to each
+    /// alone, a standby has its copy sooner than others, and its ack may overtake theirs. 0 where one send
+    /// reaches all.
     pub apart_ns: Nanos,
     /// Shortest first wait for an answer: 150 µs is three round trips of 20 µs each way with 10 µs of turns
     /// at the ends, so that a quiet LAN's first request is not repeated before it is measured.
@@ -44,8 +45,8 @@ impl Default for NackLimits {
 const RETRY_RTTS: u64 = 3;
 /// The smoothed round trip rises by an eighth of the difference, as TCP's (RFC 6298).
 const RISE: u64 = 8;
-/// It falls by a half of it: what one answer took, the next can take, and a retry that waits longer than it must
-/// is latency. So whatever delayed some answers is forgotten within a few of them.
+/// It falls by a half of it: what one answer took, the next can take, and a retry that waits longer than it
+/// must is latency. So whatever delayed some answers is forgotten within a few of them.
 const FALL: u64 = 2;
 /// A sample counts as this many smoothed ones at most: one outlier does no more than double the retry.
 const OUTLIER: u64 = 8;
@@ -53,9 +54,9 @@ const OUTLIER: u64 = 8;
 const RTT_NS_MAX: Nanos = 100_000_000;
 
 impl NackLimits {
-    /// The guard of a gap that begins at `from`. The jitter spreads the requests of receivers that lost the same
-    /// datagram over half a guard, some ten times what serving one takes. It is a function of both, so that
-    /// nothing is drawn, and differs from gap to gap, so that nobody is always the first.
+    /// The guard of a gap that begins at `from`. The jitter spreads the requests of receivers that lost the
+    /// same datagram over half a guard, some ten times what serving one takes. It is a function of both, so
+    /// that nothing is drawn, and differs from gap to gap, so that nobody is always the first.
     pub fn guard(&self, me: Identity, from: Seq) -> Nanos {
         let spread = self.guard_ns / 2 + 1;
         self.guard_ns + mix(u64::from(me.replica) << 32 | u64::from(me.incarnation), from) % spread
@@ -73,9 +74,9 @@ impl NackLimits {
         self.guard_ns.max(rtt.smoothed_ns / 2)
     }
 
-    /// How long it takes until the next of `repairers` is asked behind `refused` refusals and one more: a guard,
-    /// which doubles whenever all of them were asked, so that where nobody can help nobody is hammered, and no less
-    /// than the repairer demands.
+    /// How long it takes until the next of `repairers` is asked behind `refused` refusals and one more: a
+    /// guard, which doubles whenever all of them were asked, so that where nobody can help nobody is
+    /// hammered, and no less than the repairer demands.
     pub fn refused(&self, refused: u32, repairers: usize, retry_after_ns: Nanos) -> Nanos {
         let rounds = refused as usize / repairers.max(1);
         (self.guard_ns << rounds.min(16)).min(self.retry_ns_max).max(retry_after_ns)
@@ -206,8 +207,8 @@ impl RequestTimer {
         (self.place, self.asked) = (place, true);
     }
 
-    /// Frames came; `brought` says whether any of them is of this range. They answer the request and the place
-    /// `answered`, if they name one.
+    /// Frames came; `brought` says whether any of them is of this range. They answer the request and the
+    /// place `answered`, if they name one.
     pub fn on_frames(&mut self, answered: Option<(u64, u32)>, brought: bool) {
         if let RequestState::Requested { token, news, .. } = &mut self.state {
             let overtaken = answered.is_some_and(|(answered, by)| answered >= *token && by == self.place);
@@ -233,8 +234,8 @@ impl RequestTimer {
         }
     }
 
-    /// One of `repairers` gave a reason for request `refused`, and says when it may be asked again. An answer to an
-    /// older request changes nothing.
+    /// One of `repairers` gave a reason for request `refused`, and says when it may be asked again. An answer
+    /// to an older request changes nothing.
     pub fn on_refused(
         &mut self,
         now: Nanos,
@@ -313,8 +314,8 @@ impl Requests {
         token <= self.token && self.token - token < REQUESTS_MAX as u64
     }
 
-    /// Something answers the request `token`. Returns it, and the place of whom it was sent to, if it is one of
-    /// the newest.
+    /// Something answers the request `token`. Returns it, and the place of whom it was sent to, if it is one
+    /// of the newest.
     pub fn on_response(&mut self, token: u64) -> Option<(u64, u32)> {
         let slot = token as usize % REQUESTS_MAX;
         let request = self.ring.get_mut(slot).filter(|request| request.token == token && token > 0)?;
@@ -336,8 +337,8 @@ impl Requests {
     }
 
     /// NACK-2 (what is measured): the time from a request to its first answer, for each that was answered
-    /// since the last look. An answer names its request, so a repeated request is no ambiguity (Karn's): a late
-    /// answer to the first of two measures the first. Left out they would teach nothing of a network
+    /// since the last look. An answer names its request, so a repeated request is no ambiguity (Karn's): a
+    /// late answer to the first of two measures the first. Left out they would teach nothing of a network
     /// whose round trip is longer than the first retry. Calls `f` with place and time.
     pub fn measure(&mut self, now: Nanos, mut f: impl FnMut(u32, Nanos)) {
         if !std::mem::take(&mut self.news) {

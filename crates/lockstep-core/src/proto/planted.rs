@@ -1,9 +1,9 @@
 //! # planted: the rules, broken on purpose
 //!
-//! A checker that never found anything proves nothing. With `--cfg lockstep_planted` one of these mutations can
-//! be planted, and each is asked for at the one place whose rule it breaks: `tests/planted.rs` shows that
-//! the explorer or the simulator finds it. Without it [`planted`] is a constant `false`, and the
-//! compiler takes it out.
+//! A checker that never found anything proves nothing. With `--cfg lockstep_planted` one of these mutations
+//! can be planted, and each is asked for at the one place whose rule it breaks: `tests/planted.rs` shows that
+//! the explorer or the simulator finds it. Without it [`planted`] is a constant `false`, and the compiler
+//! takes it out.
 //!
 //! Most of them were shown to break safety in a model of the protocol; the others are bugs that somebody
 //! shipped, or leave a cluster stuck.

@@ -1,11 +1,11 @@
 //! # presence: is another process alive under our identity?
 //!
-//! The question: a datagram under our own identity has another process nonce. It may be one of our own from before a
-//! restart, which the network kept; or a second process has our journal, or a copy of it. The first must cost nothing,
-//! the second must end, and not both of the two.
+//! The question: a datagram under our own identity has another process nonce. It may be one of our own from
+//! before a restart, which the network kept; or a second process has our journal, or a copy of it. The first
+//! must cost nothing, the second must end, and not both of the two.
 //!
-//! A datagram proves that somebody spoke, not that it lives. So it is asked, under a number that was never said before,
-//! and only an answer with that number counts:
+//! A datagram proves that somebody spoke, not that it lives. So it is asked, under a number that was never
+//! said before, and only an answer with that number counts:
 //!
 //! ```text
 //!   stranger heard ──▶ ask (a fresh token) ──▶ answer with that token, to us, in time?
@@ -14,14 +14,14 @@
 //!                                 (born, nonce) greater than its? ── yes ─▶ we began later: we stop
 //!                                                                 └─ no ──▶ it began later: it stops by its own question
 //! ```
-//! Who is asked asks as well, as a question may be an echo like anything else. Both compare the same two pairs, so
-//! exactly one of them stops, whenever and in whatever order they find each other. Which one is later is decided by the
-//! processes' own clocks: a wrong clock chooses the wrong one, and never none.
+//! Who is asked asks as well, as a question may be an echo like anything else. Both compare the same two
+//! pairs, so exactly one of them stops, whenever and in whatever order they find each other. Which one is
+//! later is decided by the processes' own clocks: a wrong clock chooses the wrong one, and never none.
 //!
-//! A process that starts does not wait for a stranger. It asks at once, several times under one token, and has no vote
-//! until it has asked in vain: this is the *look*. While it looks it counts as later than every process that has
-//! looked, whatever the clocks show. So a process on a copy of a journal that hears the first one stops before it has
-//! said a word that counts.
+//! A process that starts does not wait for a stranger. It asks at once, several times under one token, and
+//! has no vote until it has asked in vain: this is the *look*. While it looks it counts as later than every
+//! process that has looked, whatever the clocks show. So a process on a copy of a journal that hears the
+//! first one stops before it has said a word that counts.
 //!
 //! ```text
 //!   start ─▶ ask ─▶ ask ─▶ ask ─▶ ask ─▶ nobody answered, all that came was heard: has looked, may vote
@@ -40,8 +40,8 @@ const PROBE_NS_MAX: Nanos = 100_000_000;
 /// What a process that looks names as its beginning: it is later than all that have looked.
 const PROBING_STARTED_AT: Nanos = Nanos::MAX;
 
-/// How long a process looks at its start, where a leader may be silent for `timeout_ns`: time for an answer, as it is for
-/// any other word.
+/// How long a process looks at its start, where a leader may be silent for `timeout_ns`: time for an answer,
+/// as it is for any other word.
 pub fn probe_period_ns(timeout_ns: Nanos) -> Nanos {
     timeout_ns.min(PROBE_NS_MAX)
 }
@@ -74,8 +74,8 @@ pub struct IdentityProbe {
 }
 
 impl IdentityProbe {
-    /// A process with this nonce that began at `born`; it asks at most once in `again_ns`. It looks for `look_ns` before
-    /// it has a vote; 0: not at all.
+    /// A process with this nonce that began at `born`; it asks at most once in `again_ns`. It looks for
+    /// `look_ns` before it has a vote; 0: not at all.
     pub fn new(nonce: u64, born: Nanos, again_ns: Nanos, look_ns: Nanos) -> Self {
         Self { nonce, started_at: born, asked: None, again_ns, look_ns, left: PROBES, looked: look_ns == 0 }
     }
@@ -92,8 +92,8 @@ impl IdentityProbe {
         self.looked || planted(Mutation::VotesUnlooked)
     }
 
-    /// The look of ALIVE-1. Returns the question that is due. `drained` says that all that had arrived was heard: only
-    /// then the look may end. `fresh` draws a token.
+    /// The look of ALIVE-1. Returns the question that is due. `drained` says that all that had arrived was
+    /// heard: only then the look may end. `fresh` draws a token.
     pub fn look(
         &mut self,
         now: Nanos,
@@ -120,8 +120,8 @@ impl IdentityProbe {
         }
     }
 
-    /// ALIVE-1 (what is asked): somebody spoke under our identity and another nonce. Returns what is to be asked now, if
-    /// it was not asked just before. `fresh` draws a token.
+    /// ALIVE-1 (what is asked): somebody spoke under our identity and another nonce. Returns what is to be
+    /// asked now, if it was not asked just before. `fresh` draws a token.
     pub fn on_foreign_nonce(&mut self, now: Nanos, fresh: impl FnOnce() -> u64) -> Option<IdentityProbeBody> {
         if self.asked.is_some_and(|(_, at)| now < at + self.again_ns) || !self.looked {
             return None;

@@ -8,7 +8,7 @@ use super::planted::{Mutation, planted};
 use lockstep_wire::{Entry, EntryKind, OpenView, PublisherId, PublisherSeq, Seq};
 use std::collections::{BTreeMap, VecDeque};
 
-/// What is to be done with a submitted message.
+/// The decision about a submitted message.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Admission {
     /// It is the next of its publisher: stamp it.
@@ -25,7 +25,7 @@ pub enum Admission {
     Closed,
 }
 
-/// What is to be done with a submitted open.
+/// The decision about a submitted open.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum OpenAdmission {
     /// Stamp it as this id, incarnation and last number.
@@ -43,7 +43,7 @@ struct Slot {
     closed: bool,
 }
 
-/// What is known of one publisher, for replies and checkpoints.
+/// The state of one publisher, for replies and checkpoints.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct PublisherState {
     /// Its id.
@@ -90,7 +90,8 @@ impl Publishers {
         self.slots.len() as u32 - 1
     }
 
-    /// How many names this replica takes while it leads. Those of other leaders' logs are kept, however many they are.
+    /// How many names this replica takes while it leads. Those of other leaders' logs are kept, however many
+    /// they are.
     pub fn publishers_max(&self) -> u32 {
         self.publishers_max
     }
@@ -125,7 +126,8 @@ impl Publishers {
             };
         };
         let slot = self.slots[id as usize];
-        // Who follows the current incarnation has seen it, and seen it closed if it is: no late copy.
+        // A reader that follows the current incarnation has seen it, and seen it closed if it is: no late
+        // copy.
         let follows = open.body.incarnation == slot.incarnation || planted(Mutation::LateOpenFences);
         if follows && (slot.closed || open.body.nonce != self.nonces[id as usize]) {
             OpenAdmission::Stamp(id, slot.incarnation + 1, slot.last)
@@ -262,9 +264,9 @@ impl Publishers {
         })
     }
 
-    /// A publisher as the *committed* log has it: what may be told to somebody. Everything below `commit_next` is
-    /// committed, whether [`Publishers::on_commit`] was told so or is told later in this turn; `uncommitted` are the
-    /// entries of the log from there on, in order.
+    /// A publisher as the *committed* log has it: what may be told to somebody. Everything below
+    /// `commit_next` is committed, whether [`Publishers::on_commit`] was told so or is told later in this
+    /// turn; `uncommitted` are the entries of the log from there on, in order.
     pub fn committed<'a>(
         &self,
         name: &str,
@@ -293,7 +295,8 @@ impl Publishers {
         (state.incarnation != 0).then_some(state)
     }
 
-    /// Opens and closes that are not known to be committed, newest first: the seq of each, and what was before it.
+    /// Opens and closes that are not known to be committed, newest first: the seq of each, and what was
+    /// before it.
     pub fn undo(&self) -> impl DoubleEndedIterator<Item = (Seq, PublisherState)> {
         self.changes.iter().rev().map(|change| (change.seq, change.before))
     }

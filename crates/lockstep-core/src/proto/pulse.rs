@@ -2,11 +2,11 @@
 //!
 //! The question: multicast dies and unicast lives, as when nobody asks for memberships any more and a switch
 //! forgets who listens (IGMP snooping without a querier), or when a rule drops groups on one port. A standby
-//! that took this for the leader's death would depose a leader that works, and its successor would be heard no
-//! better. So before the silence is long enough to be a suspicion, the one who is missed is asked by unicast,
-//! and its answer is the very datagram that the group should have brought: a leader's heartbeat, a standby's
-//! ack. Nothing else changes: an answer is life like any other, what it tells of is fetched by repair, and
-//! who is dead or wedged does not answer.
+//! that took this for the leader's death would depose a leader that works, and its successor would be heard
+//! no better. So before the silence is long enough to be a suspicion, the one who is missed is asked by
+//! unicast, and its answer is the very datagram that the group should have brought: a leader's heartbeat, a
+//! standby's ack. Nothing else changes: an answer is life like any other, what it tells of is fetched by
+//! repair, and who is dead or wedged does not answer.
 //!
 //! ```text
 //!            silent for half a timeout        answered, and the groups silent for long
@@ -29,8 +29,8 @@ pub struct UnicastProbeLimits {
 }
 
 impl UnicastProbeLimits {
-    /// For who replaces nobody and is in no hurry, where an idle leader beats once in `beat_ns`: silence of 20 ms is asked
-    /// about each 2 ms, and where beats are seldom, that of three of them at each.
+    /// For who replaces nobody and is in no hurry, where an idle leader beats once in `beat_ns`: silence of
+    /// 20 ms is asked about each 2 ms, and where beats are seldom, that of three of them at each.
     pub fn reader(beat_ns: Nanos) -> Self {
         Self {
             silence_ns: SILENCE_NS.max(SILENT_INTERVALS * beat_ns),

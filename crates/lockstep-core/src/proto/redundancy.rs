@@ -1,9 +1,9 @@
 //! # redundancy: which members hold the log, besides the leader
 //!
-//! A quorum that acknowledges says nothing about the others: a cluster of three commits on with two, and the next
-//! crash ends it. So a leader looks at each member: is it heard, and does it hold what was committed a while ago?
-//! What was committed a moment ago nobody needs to hold yet; a lag in entries would mean seconds on a slow stream and
-//! nothing on a fast one.
+//! A quorum that acknowledges says nothing about the others: a cluster of three commits on with two, and the
+//! next crash ends it. So a leader looks at each member: is it heard, and does it hold what was committed a
+//! while ago? What was committed a moment ago nobody needs to hold yet; a lag in entries would mean seconds
+//! on a slow stream and nothing on a fast one.
 //!
 //! ```text
 //!            not heard for `patience`, or what was committed `patience` ago is not acknowledged
@@ -73,7 +73,7 @@ struct Row {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Redundancy {
     patience_ns: Nanos,
-    /// Who is not heard yet may be so since then.
+    /// A member not heard yet may be so since then.
     since: Nanos,
     /// What was committed at some time, ...
     mark: Seq,
@@ -94,8 +94,8 @@ impl Redundancy {
         (self.mark, self.next_mark) = (0, (now, 0));
     }
 
-    /// Looks at the members but `me`. `heard` tells of each by its place in the list; `changed` is told who is away
-    /// from now on, or back. Returns how many are there, `me` included.
+    /// Looks at the members but `me`. `heard` tells of each by its place in the list; `changed` is told who
+    /// is away from now on, or back. Returns how many are there, `me` included.
     pub fn poll(
         &mut self,
         now: Nanos,

@@ -1,8 +1,9 @@
 //! # repair: what a replica gives to whom, and how often
 //!
-//! The question: somebody asks for frames. May it have them (S11)? Are they at hand (REPAIR-1)? Was it given them
-//! just now (REPAIR-2)? Do so many ask that all should hear the answer (REPAIR-3)? Should somebody else give
-//! them (REPAIR-6)? Has it asked again (REPAIR-7)? What it may cost is the business of [`super::requesters`].
+//! The question: somebody asks for frames. May it have them (S11)? Are they at hand (REPAIR-1)? Was it given
+//! them just now (REPAIR-2)? Do so many ask that all should hear the answer (REPAIR-3)? Should somebody else
+//! give them (REPAIR-6)? Has it asked again (REPAIR-7)? What it may cost is the business of
+//! [`super::requesters`].
 //!
 //! ```text
 //!   asked ─▶ granted? ─▶ referred? ─▶ afforded? ─▶ repeat? ──▶ first: at once
@@ -46,22 +47,22 @@ pub fn grant(holdings: &RepairRange, epoch: Epoch, range: SeqRange) -> Result<Se
     Ok(SeqRange { from: range.from, to: range.to.min(bound) })
 }
 
-/// REPAIR-1 (what is at hand): a duty cycle reads the tail alone. What has left it may be on a page that takes
-/// milliseconds to come: it is refused with the oldest seq that is held, and read by replay.
+/// REPAIR-1 (what is at hand): a duty cycle reads the tail alone. What has left it may be on a page that
+/// takes milliseconds to come: it is refused with the oldest seq that is held, and read by replay.
 pub fn is_resident(holdings: &RepairRange, seq: Seq) -> bool {
     seq >= holdings.oldest_seq
 }
 
-/// REPAIR-6 (who stamps does not repair): a leader refers a reader once to the members that are alive and have
-/// acknowledged what it asks for, below `others_next`. Who comes back within [`REFERRED_NS`] has found that
-/// none of them answers it, and is given, for [`led_cost`].
+/// REPAIR-6 (who stamps does not repair): a leader refers a reader once to the members that are alive and
+/// have acknowledged what it asks for, below `others_next`. A requester that comes back within
+/// [`REFERRED_NS`] has found that none of them answers it, and is given, for [`led_cost`].
 pub fn refers(now: Nanos, referred_at: Option<Nanos>, others_next: Seq, range: SeqRange) -> bool {
     let came_back = referred_at.is_some_and(|at| now < at + REFERRED_NS);
     range.to <= others_next && !came_back && !planted(Mutation::LeaderRepairs)
 }
 
-/// What a leader gives of what others hold costs this many times as much of a reader's budget. So who loses half of
-/// what it is sent, and asks everybody in turn, takes no more than a thirtieth of a stamping core.
+/// What a leader gives of what others hold costs this many times as much of a reader's budget. So who loses
+/// half of what it is sent, and asks everybody in turn, takes no more than a thirtieth of a stamping core.
 const LED_COST: u64 = 16;
 
 /// What `bytes` of a frame that ends at `next` cost a reader that a leader gives them to.
@@ -70,9 +71,10 @@ pub fn led_cost(bytes: u64, next: Seq, others_next: Seq) -> u64 {
     if others_hold { LED_COST * bytes } else { bytes }
 }
 
-/// REPAIR-7 (the newest request counts): whether a member's newer request, for `ranges`, takes the place of what it
-/// is owed of the frame at `first` for an older one. So a queue of repeats, behind a stall of ours, is answered
-/// once and not each: answering all of them takes longer than asking again, and the queue would never end.
+/// REPAIR-7 (the newest request counts): whether a member's newer request, for `ranges`, takes the place of
+/// what it is owed of the frame at `first` for an older one. So a queue of repeats, behind a stall of ours,
+/// is answered once and not each: answering all of them takes longer than asking again, and the queue would
+/// never end.
 pub fn supersedes(ranges: &[SeqRange], first: Seq) -> bool {
     ranges.iter().any(|range| range.from <= first && first < range.to)
 }
@@ -85,21 +87,21 @@ pub const REPAIR_HISTORY_MAX: usize = 128;
 /// So many requesters of one frame make it worth everybody's while.
 const SHARED: usize = 3;
 
-/// A frame that everybody was given so often, and that is still asked for, is given to each: at 30 % loss one reader
-/// in ten has not got it, or there are readers that no group reaches at all.
+/// A frame that everybody was given so often, and that is still asked for, is given to each: at 30 % loss one
+/// reader in ten has not got it, or there are readers that no group reaches at all.
 const IN_VAIN: u32 = 2;
 
 /// How long what was asked for is remembered.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct RepairHistoryLimits {
-    /// A repeat by the same requester is ignored for this long: a third of the shortest retry. Less than half of
-    /// it by a margin, so that no retry is ever taken for a copy.
+    /// A repeat by the same requester is ignored for this long: a third of the shortest retry. Less than half
+    /// of it by a margin, so that no retry is ever taken for a copy.
     pub ignore_ns: Nanos,
     /// Requests for one frame within this long are of one loss: the shortest retry, which is what receivers
     /// take for more than a round trip.
     pub shared_ns: Nanos,
-    /// The second requester waits this long for a third, and so does the first where the loss before was shared:
-    /// the jitter of a guard, within which receivers of one loss ask.
+    /// The second requester waits this long for a third, and so does the first where the loss before was
+    /// shared: the jitter of a guard, within which receivers of one loss ask.
     pub hold_ns: Nanos,
 }
 
@@ -123,7 +125,7 @@ pub enum RepairDecision {
 struct Slot {
     first: Seq,
     since: Nanos,
-    /// Who asked, and when last.
+    /// The requester that asked, and when last.
     asked: [(u64, Nanos); SHARED],
     count: usize,
     /// The loss before was shared.
@@ -181,7 +183,8 @@ impl RepairHistory {
         }
         let slot = &self.slots[at];
         if slot.first != first || now >= slot.since + self.limits.shared_ns {
-            // What many lost is mostly followed by more of the kind: a queue that is too full, a line that fades.
+            // What many lost is mostly followed by more of the kind: a queue that is too full, a line that
+            // fades.
             let expected = self.slots[self.newest].shared;
             let in_vain = if slot.first == first { slot.in_vain + u32::from(slot.shared) } else { 0 };
             self.newest = at;
@@ -190,8 +193,8 @@ impl RepairHistory {
         &mut self.slots[at]
     }
 
-    /// REPAIR-2 (once is enough): `who` asks for the frame at `first`. What it asked for just now is under way to
-    /// it, and what went to everybody is under way to everybody.
+    /// REPAIR-2 (once is enough): `who` asks for the frame at `first`. What it asked for just now is under
+    /// way to it, and what went to everybody is under way to everybody.
     pub fn on_request(&mut self, now: Nanos, who: u64, first: Seq) -> RepairDecision {
         let RepairHistoryLimits { ignore_ns, hold_ns, .. } = self.limits;
         let slot = self.slot(now, first);
@@ -216,9 +219,9 @@ impl RepairHistory {
         RepairDecision::At(if held { now + hold_ns } else { now })
     }
 
-    /// REPAIR-3 (many are one): whether the frame at `first` goes to everybody at once, as three have asked for it
-    /// within a round trip, or two where the loss before was shared. Once: then it has been given to whoever asked,
-    /// and those who ask again, whom no group may reach at all, get it each.
+    /// REPAIR-3 (many are one): whether the frame at `first` goes to everybody at once, as three have asked
+    /// for it within a round trip, or two where the loss before was shared. Once: then it has been given to
+    /// whoever asked, and those who ask again, whom no group may reach at all, get it each.
     pub fn is_shared(&self, first: Seq) -> bool {
         let slot = self.slots.get(first as usize % REPAIR_HISTORY_MAX).filter(|slot| slot.first == first);
         let many = |slot: &Slot| slot.count >= SHARED - usize::from(slot.expected);
@@ -246,6 +249,40 @@ mod tests {
 
     fn granted(epoch: Epoch, from: Seq, to: Seq) -> Result<(Seq, Seq), RepairReject> {
         grant(&holdings(), epoch, SeqRange { from, to }).map(|range| (range.from, range.to))
+    }
+
+    /// What a requester is given, by the epoch that it follows and the place that it asks for. The repairer
+    /// holds 10 to 29 of epoch 2, committed up to 19.
+    const GRANTS: &str = "
+asks for      no epoch      an older      the same      of a rival    a newer
+5..15         TooOld        TooOld        TooOld        TooOld        TooOld
+12..18        12..18        12..18        12..18        12..18        12..18
+15..25        15..20        15..20        15..25        15..20        15..20
+22..25        OtherEpoch    OtherEpoch    22..25        OtherEpoch    OtherEpoch
+25..40        OtherEpoch    OtherEpoch    25..30        OtherEpoch    OtherEpoch
+30..40        Ahead         Ahead         Ahead         Ahead         Ahead
+";
+
+    #[test]
+    fn s11_each_requester_is_given_what_the_table_says() {
+        let epochs = [Epoch::NONE, epoch(1, 1), epoch(2, 1), epoch(2, 2), epoch(3, 3)];
+        let mut table = String::from("\n");
+        let mut row = |cells: Vec<String>| {
+            let line: String = cells.iter().map(|cell| format!("{cell:<14}")).collect();
+            table.push_str(line.trim_end());
+            table.push('\n');
+        };
+        row(["asks for", "no epoch", "an older", "the same", "of a rival", "a newer"]
+            .map(str::to_owned)
+            .to_vec());
+        for (from, to) in [(5, 15), (12, 18), (15, 25), (22, 25), (25, 40), (30, 40)] {
+            let cells = epochs.map(|epoch| match granted(epoch, from, to) {
+                Ok((from, to)) => format!("{from}..{to}"),
+                Err(reject) => format!("{reject:?}"),
+            });
+            row(std::iter::once(format!("{from}..{to}")).chain(cells).collect());
+        }
+        assert_eq!(table, GRANTS, "the grants are now:\n{table}");
     }
 
     #[test]
@@ -313,7 +350,7 @@ mod tests {
             assert_eq!(given.on_request(10, who, 7), RepairDecision::Ignored);
         }
         assert!(given.share(10, 7));
-        // What is lost next is expected to be of that kind.
+        // The next loss is expected to be of that kind.
         assert_eq!((given.on_request(160, 5, 9), given.is_shared(9)), (RepairDecision::At(170), false));
         given.on_request(165, 6, 9);
         assert!(given.is_shared(9), "the loss before was shared: two are enough");

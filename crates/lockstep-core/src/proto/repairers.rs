@@ -2,15 +2,15 @@
 //!
 //! The question: who is asked first? Receivers are to spread over those that are not in a hurry, without
 //! knowing of each other: each orders archivers and standbys by a hash of itself and the repairer (rendezvous
-//! hashing: who joins or leaves moves only its own share), and the leader, which stamps, comes last. Who was silent
-//! several times is not asked first for a while.
+//! hashing: who joins or leaves moves only its own share), and the leader, which stamps, comes last. A
+//! repairer that was silent several times is not asked first for a while.
 
 use super::nack::mix;
 use super::planted::{Mutation, planted};
 use lockstep_wire::{Epoch, Identity, Nanos};
 use std::net::SocketAddrV4;
 
-/// Who gives repairs.
+/// The repairers.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum RepairerKind {
     /// It stores, and has no vote.
@@ -120,8 +120,8 @@ impl Repairers {
         }
     }
 
-    /// NACK-3 (whom to ask): archivers and standbys first, ordered by a hash of the receiver and the repairer,
-    /// the leader last.
+    /// NACK-3 (whom to ask): archivers and standbys first, ordered by a hash of the receiver and the
+    /// repairer, the leader last.
     fn sort(&mut self) {
         let Self { rows, me, leader, .. } = self;
         let me = u64::from(me.replica) << 32 | u64::from(me.incarnation);
@@ -136,7 +136,7 @@ impl Repairers {
         self.rows.iter().position(|row| now >= row.silent_until).unwrap_or(0) as u32
     }
 
-    /// Who has this place; places go round.
+    /// The repairer at this place; places go round.
     pub fn at(&self, place: u32) -> Option<&Repairer> {
         let place = place as usize % self.rows.len().max(1);
         self.rows.get(place).map(|row| &row.repairer)

@@ -1,9 +1,9 @@
 //! # requesters: what repairs may cost
 //!
-//! The question: how much of a repairer does one receiver get, and all of them together? Repairs take a tenth of
-//! what the stream takes, and a floor so that a quiet stream can be repaired as well; one receiver takes a quarter
-//! of that. Who asks for more is told when to ask again. Who does so for seconds loses everything it is sent, so
-//! that datagrams are the wrong way to reach it.
+//! The question: how much of a repairer does one receiver get, and all of them together? Repairs take a tenth
+//! of what the stream takes, and a floor so that a quiet stream can be repaired as well; one receiver takes a
+//! quarter of that. A requester that asks for more is told when to ask again. A requester that does so for
+//! seconds loses everything it is sent, so that datagrams are the wrong way to reach it.
 //!
 //! ```text
 //!            over budget            3 s without calm        10 s more, still asking
@@ -38,7 +38,8 @@ impl Default for BudgetLimits {
 const STREAM_SHARE: u64 = 10;
 /// Of all budgets, one receiver has one in so many: three may go wrong and the fourth is served.
 const REQUESTER_SHARE: u64 = 4;
-/// A receiver that was limited is calm when it has not been for this long: more than any wait that it is told.
+/// A receiver that was limited is calm when it has not been for this long: more than any wait that it is
+/// told.
 const CALM_NS: Nanos = 500_000_000;
 /// It may be limited for this long: what a burst of 96 MB takes by datagrams at the floor. After that it is
 /// sent to replay.
@@ -62,7 +63,7 @@ struct Row {
 /// What was decided about a request.
 pub type BudgetResult = Result<(), (RepairReject, Nanos)>;
 
-/// Who asks, and what all may cost.
+/// The requester, and what all may cost.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Requesters {
     limits: BudgetLimits,
@@ -113,7 +114,7 @@ impl Requesters {
         let ns = now.saturating_sub(self.reckoned_at).min(1_000_000_000);
         let by_time = u128::from(ns) * u128::from(self.limits.floor_bytes_per_s) / 1_000_000_000;
         let by_stream = stream_pos.saturating_sub(self.stream_pos) / STREAM_SHARE;
-        // What is less than a byte is earned by the next look.
+        // A fraction of a byte is earned by the next look.
         if by_time > 0 || by_stream > 0 {
             let earned = by_time as u64 + by_stream;
             (self.reckoned_at, self.stream_pos) = (now, stream_pos);
@@ -140,7 +141,7 @@ impl Requesters {
                     self.rows.push(row);
                     self.rows.len() - 1
                 } else {
-                    // Who was silent the longest is forgotten, of those that are calm first.
+                    // A requester that was silent the longest is forgotten, of those that are calm first.
                     let oldest = |(_, row): &(usize, &Row)| (row.limited.is_some(), row.seen_at);
                     let at = self.rows.iter().enumerate().min_by_key(oldest).map_or(0, |(at, _)| at);
                     self.rows[at] = row;
@@ -156,8 +157,8 @@ impl Requesters {
         row
     }
 
-    /// REPAIR-4 (what it may cost): whether `who` may be given `bytes` now; then they are paid for. If not, why,
-    /// and when it may ask again: when a quarter of its burst has been earned.
+    /// REPAIR-4 (what it may cost): whether `who` may be given `bytes` now; then they are paid for. If not,
+    /// why, and when it may ask again: when a quarter of its burst has been earned.
     pub fn charge(&mut self, now: Nanos, who: u64, bytes: u64) -> BudgetResult {
         let (all, floor) = (self.level, self.limits.floor_bytes_per_s);
         let burst = self.limits.burst_bytes;

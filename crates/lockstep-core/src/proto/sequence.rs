@@ -38,7 +38,7 @@ pub struct Stamp {
     pub publisher: PublisherId,
     /// The publisher's number of it.
     pub publisher_seq: PublisherSeq,
-    /// Whom it is for.
+    /// The destination.
     pub destination: Destination,
 }
 
@@ -48,8 +48,6 @@ pub struct Sequencer {
     leadership: Leadership,
     cluster: u64,
     history: u64,
-    /// Where the log ends without the open frame.
-    end: LogEnd,
     open: OpenFrame,
     /// Time of the open frame.
     timestamp: Nanos,
@@ -57,15 +55,9 @@ pub struct Sequencer {
 }
 
 impl Sequencer {
-    /// Stamps on behind `end`.
-    pub fn new(
-        leadership: Leadership,
-        cluster: u64,
-        history: u64,
-        end: LogEnd,
-        frame_len_max: usize,
-    ) -> Self {
-        Self { leadership, cluster, history, end, open: OpenFrame::default(), timestamp: 0, frame_len_max }
+    /// Stamps in one epoch of one history.
+    pub fn new(leadership: Leadership, cluster: u64, history: u64, frame_len_max: usize) -> Self {
+        Self { leadership, cluster, history, open: OpenFrame::default(), timestamp: 0, frame_len_max }
     }
 
     /// The epoch that it stamps in.
@@ -73,10 +65,10 @@ impl Sequencer {
         self.leadership.epoch()
     }
 
-    /// The next seq that it will give out.
+    /// The next seq that it will give out, in a log that ends at `end` without the open frame.
     #[inline]
-    pub fn stamp_next(&self) -> Seq {
-        self.end.next + u64::from(self.open.count())
+    pub fn stamp_next(&self, end: &LogEnd) -> Seq {
+        end.next + u64::from(self.open.count())
     }
 
     /// Whether a payload of this length fits the open frame.
@@ -91,15 +83,22 @@ impl Sequencer {
         self.open.is_empty()
     }
 
-    /// S1 (one frame per seq): writes the next entry into the open frame in `memory` and returns its seq.
-    /// `wall` is the time; a frame's time is that of its first entry and never falls along the stream.
-    /// `None` if the frame has no room for it ([`Sequencer::fits`]).
+    /// S1 (one frame per seq): writes the next entry into the open frame in `memory`, behind the log's `end`,
+    /// and returns its seq. `wall` is the time; a frame's time is that of its first entry and never falls
+    /// along the stream. `None` if the frame has no room for it ([`Sequencer::fits`]).
     #[inline]
-    pub fn stamp(&mut self, memory: &mut [u8], wall: Nanos, stamp: Stamp, payload: &[u8]) -> Option<Seq> {
+    pub fn stamp(
+        &mut self,
+        end: &LogEnd,
+        memory: &mut [u8],
+        wall: Nanos,
+        stamp: Stamp,
+        payload: &[u8],
+    ) -> Option<Seq> {
         if self.open.is_empty() {
-            self.timestamp = wall.max(self.end.timestamp);
+            self.timestamp = wall.max(end.timestamp);
         }
-        let seq = self.stamp_next();
+        let seq = self.stamp_next(end);
         let header = EntryHeader {
             kind: stamp.kind as u8,
             flags: stamp.flags,
@@ -114,9 +113,15 @@ impl Sequencer {
     }
 
     /// Closes the open frame, which has at least one entry: seals it, padded to `stride` bytes where that
-    /// is given. The journal keeps it before anybody sends it; then [`Sequencer::on_logged`].
+    /// is given. The journal keeps it before anybody sends it, and ends behind it from then on.
     #[inline]
-    pub fn close(&mut self, memory: &mut [u8], commit_next: Seq, stride: Option<usize>) -> Header {
+    pub fn close(
+        &mut self,
+        end: &LogEnd,
+        memory: &mut [u8],
+        commit_next: Seq,
+        stride: Option<usize>,
+    ) -> Header {
         let open = std::mem::take(&mut self.open);
         let identity = self.leadership.epoch().leader();
         let header = Header {
@@ -125,20 +130,14 @@ impl Sequencer {
             epoch: self.leadership.epoch().0,
             sender: identity.replica,
             incarnation: identity.incarnation,
-            first_seq: self.end.next,
+            first_seq: end.next,
             commit_next,
             timestamp: self.timestamp,
-            chain: self.end.chain,
+            chain: end.chain,
             ..Header::new(Kind::Frame)
         };
         let length = stride.map_or(open.len(), |stride| stride.max(open.len()));
         open.close(memory, header, length)
-    }
-
-    /// The journal kept the frame that was closed: the log ends there now.
-    #[inline]
-    pub fn on_logged(&mut self, end: LogEnd) {
-        self.end = end;
     }
 
     /// Bytes of the open frame so far.
@@ -156,19 +155,19 @@ mod tests {
     const STAMP: Stamp =
         Stamp { kind: EntryKind::Message, flags: 0, publisher: 3, publisher_seq: 8, destination: 5 };
 
-    fn sequencer(end: LogEnd) -> Sequencer {
-        Sequencer::new(Leadership::granted(epoch(1, 1)), 7, 9, end, 1424)
+    fn sequencer() -> Sequencer {
+        Sequencer::new(Leadership::granted(epoch(1, 1)), 7, 9, 1424)
     }
 
     #[test]
     fn s1_a_frame_says_whose_it_is_and_continues_the_log() {
         let end = begun();
-        let mut sequencer = sequencer(end);
+        let mut sequencer = sequencer();
         let mut memory = vec![0; 1424];
-        assert_eq!(sequencer.stamp(&mut memory, 1_000, STAMP, b"a"), Some(end.next));
-        assert_eq!(sequencer.stamp(&mut memory, 1_250, STAMP, b"bc"), Some(end.next + 1));
-        assert_eq!(sequencer.stamp_next(), end.next + 2);
-        let header = sequencer.close(&mut memory, 2, None);
+        assert_eq!(sequencer.stamp(&end, &mut memory, 1_000, STAMP, b"a"), Some(end.next));
+        assert_eq!(sequencer.stamp(&end, &mut memory, 1_250, STAMP, b"bc"), Some(end.next + 1));
+        assert_eq!(sequencer.stamp_next(&end), end.next + 2);
+        let header = sequencer.close(&end, &mut memory, 2, None);
         assert_eq!((header.cluster, header.history, header.epoch()), (7, 9, epoch(1, 1)));
         assert_eq!((header.identity(), header.commit_next), (epoch(1, 1).leader(), 2));
         let frame = view(&memory);
@@ -183,26 +182,25 @@ mod tests {
     #[test]
     fn s1_a_clock_that_steps_back_never_takes_the_stream_back() {
         let mut end = LogEnd { timestamp: 5_000, ..begun() };
-        let mut sequencer = sequencer(end);
+        let mut sequencer = sequencer();
         let mut memory = vec![0; 1424];
         for (walls, expected) in [([100, 50], 5_000), ([6_000, 5_500], 6_000), ([5_900, 7_000], 6_000)] {
             for wall in walls {
-                sequencer.stamp(&mut memory, wall, STAMP, b"x");
+                sequencer.stamp(&end, &mut memory, wall, STAMP, b"x");
             }
-            let header = sequencer.close(&mut memory, 1, None);
+            let header = sequencer.close(&end, &mut memory, 1, None);
             assert_eq!({ header.timestamp }, expected);
             end = end.follow(&view(&memory)).unwrap();
-            sequencer.on_logged(end);
         }
     }
 
     #[test]
     fn s1_padding_keeps_the_entries_and_gives_a_burst_one_size() {
         let end = begun();
-        let mut sequencer = sequencer(end);
+        let mut sequencer = sequencer();
         let mut memory = vec![0xff; 1424];
-        sequencer.stamp(&mut memory, 1, STAMP, b"one");
-        let header = sequencer.close(&mut memory, 1, Some(512));
+        sequencer.stamp(&end, &mut memory, 1, STAMP, b"one");
+        let header = sequencer.close(&end, &mut memory, 1, Some(512));
         assert_eq!({ header.length }, 512);
         assert_eq!(view(&memory).entries().count(), 1);
     }
@@ -215,7 +213,7 @@ mod tests {
             steps in prop::collection::vec((0usize..1_297, any::<bool>(), 0u64..100_000), 1..80),
         ) {
             let mut end = begun();
-            let mut sequencer = sequencer(end);
+            let mut sequencer = sequencer();
             let mut memory = vec![0; 1424];
             let (mut next, mut time) = (end.next, end.timestamp);
             for (length, closes, wall) in steps {
@@ -223,14 +221,13 @@ mod tests {
                 let full = !sequencer.fits(length);
                 prop_assert!(!(full && sequencer.is_drained()), "an empty frame takes any message");
                 if full || closes && !sequencer.is_drained() {
-                    let header = sequencer.close(&mut memory, 1, None);
+                    let header = sequencer.close(&end, &mut memory, 1, None);
                     prop_assert!(header.length <= 1424 && header.timestamp >= time);
                     time = header.timestamp;
                     end = end.follow(&view(&memory)).expect("it follows");
                     prop_assert_eq!(end.next, next);
-                    sequencer.on_logged(end);
                 }
-                prop_assert_eq!(sequencer.stamp(&mut memory, wall, STAMP, &payload), Some(next));
+                prop_assert_eq!(sequencer.stamp(&end, &mut memory, wall, STAMP, &payload), Some(next));
                 next += 1;
             }
         }

@@ -23,8 +23,8 @@ pub enum StartRole {
 }
 
 /// S12 (look before you speak): the role of `identity` whose log ends at `end` under `membership` and who
-/// promised `promised`. `before` lists the members before a change that may not be committed: who leaves by it
-/// votes until it is (MEMBER-1). Leading epoch 1 takes a log that holds the birth and nothing else, and no
+/// promised `promised`. `before` lists the members before a change that may not be committed: who leaves by
+/// it votes until it is (MEMBER-1). Leading epoch 1 takes a log that holds the birth and nothing else, and no
 /// promise: whoever promised may have stamped.
 pub fn role(
     identity: Identity,

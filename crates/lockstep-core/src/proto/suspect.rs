@@ -100,10 +100,10 @@ impl FailureDetector {
         }
     }
 
-    /// SUSPECT-1 (when silence counts): a silent beat counts only if we had drained our sockets in it and were
-    /// not stalled ourselves; silence of ten timeouts with one drained look counts whatever our stalls were.
-    /// Called once a turn, `drained` where the turn found less than a receive may lend. Returns whether the
-    /// voice is suspected now.
+    /// SUSPECT-1 (when silence counts): a silent beat counts only if we had drained our sockets in it and
+    /// were not stalled ourselves; silence of ten timeouts with one drained look counts whatever our stalls
+    /// were. Called once a turn, `drained` where the turn found less than a receive may lend. Returns whether
+    /// the voice is suspected now.
     #[inline]
     pub fn poll(&mut self, now: Nanos, drained: bool) -> bool {
         if self.polled_at == 0 {
@@ -159,20 +159,21 @@ impl FailureDetector {
     }
 }
 
-/// Nobody waits longer for a leader under whom nothing moves than so many times as long as usual: some half a minute
-/// at the default times.
+/// Nobody waits longer for a leader under whom nothing moves than so many times as long as usual: some half a
+/// minute at the default times.
 const PATIENCE_DOUBLINGS_MAX: usize = 10;
 
-/// How long a leader is given under whom nothing moves, where `ns` is usual and the log has so many epochs without a
-/// commit: each but the first makes it twice as long, so that they do not follow each other while a quorum catches up.
+/// How long a leader is given under whom nothing moves, where `ns` is usual and the log has so many epochs
+/// without a commit: each but the first makes it twice as long, so that they do not follow each other while a
+/// quorum catches up.
 pub fn patience(ns: Nanos, uncommitted_epochs: usize) -> Nanos {
     let doublings = uncommitted_epochs.saturating_sub(1);
     ns << doublings.min(PATIENCE_DOUBLINGS_MAX)
 }
 
-/// SUSPECT-3 (whose fault it is that nothing moves): a leader is heard, and nothing moves since `since`. That is said
-/// of it only after our `patience` with it, and only by who could have moved it: `hampered_at` is when our own
-/// journal took nothing, or our own device lagged, last.
+/// SUSPECT-3 (whose fault it is that nothing moves): a leader is heard, and nothing moves since `since`. That
+/// is said of it only after our `patience` with it, and only by who could have moved it: `hampered_at` is
+/// when our own journal took nothing, or our own device lagged, last.
 pub fn is_stuck(now: Nanos, since: Nanos, hampered_at: Nanos, patience: Nanos) -> bool {
     now > since.max(hampered_at) + patience
 }
@@ -310,5 +311,56 @@ mod tests {
     fn suspect_3_who_could_not_move_anything_itself_begins_to_count_when_it_can() {
         assert!(!is_stuck(120, 100, 0, 20) && is_stuck(121, 100, 0, 20));
         assert!(!is_stuck(5_020, 100, 5_000, 20) && is_stuck(5_021, 100, 5_000, 20));
+    }
+
+    /// What each kind of beat makes of the silent beats that are left before a suspicion, and of the timeout.
+    const TRANSITIONS: &str = "
+beat                          listening     one left      suspected
+life                          8 of 800      3 of 800      16 of 1600
+silent, sockets drained       7 of 800      suspected     suspected
+silent, sockets not drained   8 of 800      1 of 800      suspected
+silent, and we stalled        8 of 800      1 of 800      suspected
+ten timeouts of silence       suspected     suspected     suspected
+another voice is followed     8 of 800      8 of 800      8 of 800
+";
+
+    #[test]
+    fn suspect_1_each_beat_moves_the_detector_as_the_table_says() {
+        const NOW: Nanos = 20_000;
+        // The beat that is under way at NOW ends at NOW + 100.
+        let heard = || {
+            let mut detector = FailureDetector::new(LIMITS);
+            assert_eq!(listen(&mut detector, 10_000, NOW, Some(100)), None);
+            detector.restart(NOW);
+            detector
+        };
+        let one_left = || FailureDetector { score: 1, ..heard() };
+        let suspected = || FailureDetector { score: 0, suspected: true, ..heard() };
+        type Event = fn(&mut FailureDetector);
+        let events: [(&str, Event); 6] = [
+            ("life", |detector| {
+                detector.on_life(NOW + 50);
+                detector.poll(NOW + 100, true);
+            }),
+            ("silent, sockets drained", |detector| _ = detector.poll(NOW + 100, true)),
+            ("silent, sockets not drained", |detector| _ = detector.poll(NOW + 100, false)),
+            ("silent, and we stalled", |detector| _ = detector.poll(NOW + 500, true)),
+            ("ten timeouts of silence", |detector| _ = detector.poll(NOW + 8_000, true)),
+            ("another voice is followed", |detector| detector.restart(NOW + 100)),
+        ];
+        let shown = |detector: &FailureDetector| match detector.is_suspected() {
+            true => "suspected".to_owned(),
+            false => format!("{} of {}", detector.score, detector.timeout_ns()),
+        };
+        let mut table = format!("\n{:<30}{:<14}{:<14}suspected\n", "beat", "listening", "one left");
+        for (name, event) in events {
+            let after = [heard(), one_left(), suspected()].map(|mut detector| {
+                event(&mut detector);
+                format!("{:<14}", shown(&detector))
+            });
+            table.push_str(format!("{name:<30}{}", after.concat()).trim_end());
+            table.push('\n');
+        }
+        assert_eq!(table, TRANSITIONS, "the transitions are now:\n{table}");
     }
 }

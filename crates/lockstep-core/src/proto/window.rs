@@ -35,7 +35,7 @@ impl Window {
 }
 
 /// The frames above the commit, so that their bytes can be counted.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Uncommitted {
     /// (exclusive end, bytes) of each frame, oldest first.
     frames: VecDeque<(Seq, u32)>,
@@ -43,8 +43,8 @@ pub struct Uncommitted {
 }
 
 impl Uncommitted {
-    /// For a window of `entries` (a frame has one at least), and for the start of an epoch and a change of the
-    /// membership beyond it. Allocated once.
+    /// For a window of `entries` (a frame has one at least), and for the start of an epoch and a change of
+    /// the membership beyond it. Allocated once.
     pub fn new(entries: u32) -> Self {
         // Written once: memory that is only reserved comes page by page, as faults of the hot thread.
         let mut frames = VecDeque::from(vec![(Seq::MAX, u32::MAX); entries as usize + 3]);

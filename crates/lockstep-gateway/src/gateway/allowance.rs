@@ -17,7 +17,8 @@ impl Allowance {
         Self { credit: ONE, credited_at: now }
     }
 
-    /// Whether one more may be done now, at `rate` a second and a tenth of a second's at once; then it is counted.
+    /// Whether one more may be done now, at `rate` a second and a tenth of a second's at once; then it is
+    /// counted.
     pub fn take(&mut self, now: Nanos, rate: u32) -> bool {
         let rate = u64::from(rate);
         let earned =

@@ -1,10 +1,10 @@
 //! What the stream says of the gateway's clients: who is connected, by which gateway, and since which entry.
 //!
-//! A client is a publisher whose name begins with [`CLIENT`]. Its login stamps an open entry, so everybody sees it
-//! connect at one place of the order, and the gateway that had it before is fenced there. It leaves by a close entry
-//! that says why, stamped by the gateway that has it; or, where that gateway is gone, by another gateway's open entry,
-//! which fences whatever the dead one had under way, with a close behind it. A nonce tells which of these an open is,
-//! and which gateway wrote it.
+//! A client is a publisher whose name begins with [`CLIENT`]. Its login stamps an open entry, so everybody
+//! sees it connect at one place of the order, and the gateway that had it before is fenced there. It leaves
+//! by a close entry that says why, stamped by the gateway that has it; or, where that gateway is gone, by
+//! another gateway's open entry, which fences whatever the dead one had under way, with a close behind it. A
+//! nonce tells which of these an open is, and which gateway wrote it.
 //!
 //! All of this is a function of the stream: [`Clients`] tells it to gateways and applications alike.
 //!
@@ -135,14 +135,16 @@ pub struct GatewayClient {
     pub nonce: [u64; 2],
     /// Whether it is connected.
     pub connected: bool,
-    /// Whether its latest incarnation is not closed: a client that was taken away from a gateway is open until then.
+    /// Whether its latest incarnation is not closed: a client that was taken away from a gateway is open
+    /// until then.
     pub open: bool,
     /// The gateway that stamped its latest open, and that gateway's incarnation then.
     pub gateway: (PublisherId, u32),
-    /// The number that stands before the last message that it sent by a login of this trading day, if it numbers them.
+    /// The number that stands before the last message that it sent by a login of this trading day, if it
+    /// numbers them.
     pub last_number: u64,
-    /// Its latest open stands in this trading day: what it says is numbered within it. What an older login had under
-    /// way when the day began is numbered within the day before.
+    /// Its latest open stands in this trading day: what it says is numbered within it. What an older login
+    /// had under way when the day began is numbered within the day before.
     is_of_day: bool,
 }
 
@@ -234,7 +236,8 @@ impl Clients {
             client.connected = true;
             return Some(GatewayClientEvent::Connected { user: &client.user, publisher });
         }
-        // Whether its orders are to be cancelled stands in the close behind it; until then it is as good as gone.
+        // Whether its orders are to be cancelled stands in the close behind it; until then it is as good as
+        // gone.
         None
     }
 

@@ -8,7 +8,7 @@ use soupbintcp::Session;
 use soupbintcp::{Server, ServerLimits};
 use std::net::SocketAddr;
 
-/// What is asked for in a login that is being decided.
+/// The request in a login that is being decided.
 #[derive(Clone, Debug)]
 pub(super) struct LoginAttempt {
     pub user: String,

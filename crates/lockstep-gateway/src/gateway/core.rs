@@ -4,9 +4,9 @@
 //!  client bytes ─▶ soup ─▶ login: user ─▶ password ─▶ open entry ─ delivered ─▶ accepted at its number
 //!                     └──▶ message ─▶ publisher's window ─▶ stream ─▶ ledger ─▶ who hears it ─▶ soup ─▶ bytes
 //! ```
-//! The owner hands over bytes, events of its two handles and the verdicts of whoever checks passwords, all with `now`;
-//! and takes bytes, and the passwords to be checked. A connection's index is used again once it is closed, so each has
-//! a number too.
+//! The owner hands over bytes, events of its two handles and the verdicts of whoever checks passwords, all
+//! with `now`; and takes bytes, and the passwords to be checked. A connection's index is used again once it
+//! is closed, so each has a number too.
 
 #[cfg(test)]
 mod fuzz;
@@ -15,6 +15,7 @@ mod login;
 #[cfg(test)]
 mod model;
 mod own;
+mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -26,14 +27,13 @@ use super::ledger::Ledger;
 use super::locks::Locks;
 use super::pending::Pending;
 use super::users::Users;
-use lockstep_core::engine::ports::{Backlog, BacklogError};
+use lockstep_core::engine::ports::Backlog;
 use lockstep_core::engine::publisher::PublishError;
-use lockstep_core::engine::subscriber::Delivery;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Destination, Nanos, PublisherId, PublisherSeq, Seq};
 use own::GatewayName;
-use soupbintcp::Text;
-use soupbintcp::{End, Event, Packet, ServerLimits};
+pub use settings::{GatewayCounts, GatewayError, GatewayLimits};
+use soupbintcp::{End, Event, Packet, Text};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
@@ -65,29 +65,6 @@ pub trait GatewayStream {
     fn draw(&mut self) -> [u64; 2];
 }
 
-/// A gateway's settings.
-#[derive(Clone, Debug)]
-pub struct GatewayLimits {
-    /// What its subscription tells. Clients are told what is committed, whichever it is.
-    pub delivery: Delivery,
-    /// Most connections.
-    pub clients_max: usize,
-    /// Most that are accepted in a second.
-    pub accepts: u32,
-    /// Timers of the protocol.
-    pub soup: ServerLimits,
-    /// How long a client may take nothing of what waits for it.
-    pub stall_ns: Nanos,
-    /// Most logins whose passwords wait to be checked.
-    pub checks_max: usize,
-    /// Time between two looks at all timers; 10 ms.
-    pub scan_ns: Nanos,
-    /// Time between two signs of life to the other gateways.
-    pub heartbeat_ns: Nanos,
-    /// Another gateway is lost when so many of our own signs of life were delivered since its last.
-    pub lost_heartbeats: u32,
-}
-
 /// A password to be checked. It is printed nowhere.
 #[derive(Clone)]
 pub struct Check {
@@ -107,68 +84,6 @@ impl std::fmt::Debug for Check {
     }
 }
 
-/// What happened, in numbers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct GatewayCounts {
-    /// Logins that were accepted.
-    pub accepted: u64,
-    /// Logins that were refused.
-    pub rejected: u64,
-    /// Messages of clients that were submitted.
-    pub submitted: u64,
-    /// Messages of clients that were not taken, and told so.
-    pub refused: u64,
-    /// Numbered messages that were known already.
-    pub duplicates: u64,
-    /// Messages that were sent to clients.
-    pub sent: u64,
-    /// Messages that were sent to clients before they were final, in addition to `sent`.
-    pub early: u64,
-    /// Messages to clients that no packet takes: they have no number, at any gateway.
-    pub too_long: u64,
-    /// Connections that were cut by us.
-    pub cut: u64,
-    /// Times that a connection waited for the window or its rate.
-    pub blocked: u64,
-    /// Clients that were taken away from gateways that are gone.
-    pub reaped: u64,
-}
-
-impl GatewayCounts {
-    /// The names of [`GatewayCounts::values`], in their order.
-    pub const NAMES: [&'static str; 11] = [
-        "gateway_accepted",
-        "gateway_rejected",
-        "gateway_submitted",
-        "gateway_refused",
-        "gateway_duplicates",
-        "gateway_sent",
-        "gateway_early",
-        "gateway_too_long",
-        "gateway_cut",
-        "gateway_blocked",
-        "gateway_reaped",
-    ];
-
-    /// All counts, for a counters file.
-    pub fn values(&self) -> [u64; 11] {
-        let Self {
-            accepted,
-            rejected,
-            submitted,
-            refused,
-            duplicates,
-            sent,
-            early,
-            too_long,
-            cut,
-            blocked,
-            reaped,
-        } = *self;
-        [accepted, rejected, submitted, refused, duplicates, sent, early, too_long, cut, blocked, reaped]
-    }
-}
-
 /// A client whose connection is gone and whose disconnect is not stamped yet.
 #[derive(Clone, Copy, Debug)]
 struct Leaving {
@@ -185,46 +100,7 @@ struct Leaving {
     cancels: bool,
 }
 
-/// Why a gateway ends by itself.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum GatewayError {
-    /// Where its messages are kept: without that nothing can be counted.
-    Backlog(BacklogError),
-    /// Another gateway runs under its name.
-    NameTaken(String),
-    /// Another gateway was started under its name, and has it now.
-    Fenced(String),
-    /// Its name is a new one, and the cluster's table of publishers is full.
-    NoRoom(String),
-}
-
-impl std::fmt::Display for GatewayError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Backlog(error) => error.fmt(f),
-            Self::NameTaken(name) => write!(
-                f,
-                "another gateway runs under the name '{name}' and gives signs of life: two of one name would take each \
-                 other's clients; give each a --name of its own, or end the other one first"
-            ),
-            Self::NoRoom(name) => write!(
-                f,
-                "the gateway's name '{name}' is new to the cluster, whose table of publishers is full: raise \
-                 `stream.publishers_max` in the files of all replicas and restart them one by one, or give it a --name \
-                 that it had before"
-            ),
-            Self::Fenced(name) => write!(
-                f,
-                "another gateway was started under the name '{name}', and serves its clients from now on: give each \
-                 gateway a --name of its own"
-            ),
-        }
-    }
-}
-
-impl std::error::Error for GatewayError {}
-
-/// Whom an open is for.
+/// The purpose of an open.
 #[derive(Clone, Copy, Debug)]
 enum OpenFor {
     Own,
@@ -291,7 +167,8 @@ pub struct Gateway<B> {
 }
 
 impl<B: Backlog> Gateway<B> {
-    /// The gateway of this name, which must be its own among all gateways of the cluster. Nobody is connected.
+    /// The gateway of this name, which must be its own among all gateways of the cluster. Nobody is
+    /// connected.
     pub fn new(name: &str, limits: GatewayLimits, users: Users, ledger: Ledger<B>) -> Self {
         Self {
             limits,
@@ -348,8 +225,8 @@ impl<B: Backlog> Gateway<B> {
         self.failed.take()
     }
 
-    /// Whether the next connection may be accepted now; then it is counted. The others wait where they are, so that who
-    /// is served is not held up by who comes.
+    /// Whether the next connection may be accepted now; then it is counted. The others wait where they are,
+    /// so that who is served is not held up by who comes.
     pub fn may_accept(&mut self, now: Nanos) -> bool {
         self.allowance.take(now, self.limits.accepts)
     }
@@ -399,7 +276,7 @@ impl<B: Backlog> Gateway<B> {
         conn.is_some_and(|(_, conn)| !conn.blocked && !conn.is_over())
     }
 
-    /// What is to be sent.
+    /// The bytes to send.
     pub fn out(&self, index: usize) -> &[u8] {
         let conn = self.conns.get(index).and_then(Option::as_ref);
         conn.map_or(&[], |(_, conn)| &conn.out[conn.sent..])
@@ -559,8 +436,8 @@ impl<B: Backlog> Gateway<B> {
         self.leaving.is_empty() && !(self.own.stops && self.own.id.is_some())
     }
 
-    /// Does what is due: sends, timers, disconnects. Connections with something to send or to close are added to
-    /// `touched`.
+    /// Does what is due: sends, timers, disconnects. Connections with something to send or to close are added
+    /// to `touched`.
     pub fn turn(&mut self, now: Nanos, stream: &mut impl GatewayStream, touched: &mut Vec<usize>) {
         while let Some(index) = self.ready.pop_first() {
             self.fill(now, index);
@@ -658,7 +535,7 @@ impl<B: Backlog> Gateway<B> {
                 return false;
             }
             if has_it && !leaving.fenced && !leaving.closing && now >= leaving.due {
-                // What is not taken now is tried again, until the stream has told what became of it.
+                // Input not taken now is tried again, until the stream has told what became of it.
                 let said = close_payload(leaving.reason, leaving.cancels);
                 leaving.closing = stream.close(leaving.publisher, &said).is_ok();
             }

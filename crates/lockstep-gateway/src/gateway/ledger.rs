@@ -1,9 +1,10 @@
 //! The messages of the trading day, by whom they are addressed to: what a client's sequence is counted over.
 //!
-//! A client's sequence is the count of committed messages for the destinations that it hears, since the day began.
-//! So it follows from the stream alone, and any gateway gives any client any of its numbers. The messages lie in a
-//! [`Backlog`] in the order of the stream; of each destination a list says where. What is heard of several destinations
-//! is their lists merged, and as places rise with the stream, merging compares places.
+//! A client's sequence is the count of committed messages for the destinations that it hears, since the day
+//! began. So it follows from the stream alone, and any gateway gives any client any of its numbers. The
+//! messages lie in a [`Backlog`] in the order of the stream; of each destination a list says where. The
+//! stream of several destinations is their lists merged, and as places rise with the stream, merging compares
+//! places.
 //!
 //! ```text
 //!   backlog │ 7: to 3 │ 8: to 5 │ 12: to 3 │ 15: to 4 │ …       lists   3: [7, 12]   4: [15]   5: [8]
@@ -169,7 +170,8 @@ impl<B: Backlog> Ledger<B> {
         DeliveryPlace { heard: destinations.iter().map(behind).collect() }
     }
 
-    /// The next message from `place` on, read into `out`; then `place` stands behind it. `false`: there is none.
+    /// The next message from `place` on, read into `out`; then `place` stands behind it. `false`: there is
+    /// none.
     pub fn next(&self, place: &mut DeliveryPlace, out: &mut Vec<u8>) -> Result<bool, BacklogError> {
         let ahead = place.heard.iter_mut().filter_map(|(destination, behind)| {
             let at = *self.lists.get(destination)?.get(*behind)?;

@@ -1,4 +1,5 @@
-//! Who guesses passwords waits: after some failures of a user or from an address, each further one doubles the wait.
+//! A client that guesses passwords waits: after some failures of a user or from an address, each further one
+//! doubles the wait.
 
 use lockstep_wire::Nanos;
 use std::collections::BTreeMap;
@@ -9,7 +10,7 @@ const FREE: u32 = 5;
 const WAIT_NS: Nanos = 1_000_000_000;
 /// ... and the longest.
 const WAIT_NS_MAX: Nanos = 60_000_000_000;
-/// Who has not failed for so long is forgotten.
+/// A client that has not failed for so long is forgotten.
 const FORGOTTEN_NS: Nanos = 600_000_000_000;
 /// Users and addresses that are remembered; above it, whoever failed the longest ago is forgotten.
 const ROWS_MAX: usize = 4_096;

@@ -1,5 +1,5 @@
-//! Passwords: argon2id (RFC 9106), some twenty milliseconds each on purpose, and a memory of the logins that were
-//! right just now, so that a client that reconnects does not wait for it.
+//! Passwords: argon2id (RFC 9106), some twenty milliseconds each on purpose, and a memory of the logins that
+//! were right just now, so that a client that reconnects does not wait for it.
 
 use argon2::{Argon2, PasswordHasher, PasswordVerifier};
 use lockstep_wire::Nanos;
@@ -51,8 +51,8 @@ impl Passwords {
         Fingerprint(digest.finalize().into())
     }
 
-    /// Whether `password` is the one that `hash` was made of; without a hash it is not. The comparison is argon2's
-    /// own, in constant time.
+    /// Whether `password` is the one that `hash` was made of; without a hash it is not. The comparison is
+    /// argon2's own, in constant time.
     pub fn is_right(&self, password: &[u8], hash: Option<&str>) -> bool {
         let verified = Argon2::default().verify_password(password, hash.unwrap_or(&self.nobody)).is_ok();
         verified && hash.is_some()
@@ -85,8 +85,8 @@ const SHARE: Nanos = 4;
 /// What they may use at once after a pause, in the time that it takes to earn: some eight checks.
 const SHARE_BURST_NS: Nanos = 1_000_000_000;
 
-/// The part of a core that checks may take from others: so much that a login goes on however busy the cores are, and so
-/// little that a flood of logins leaves them three quarters.
+/// The part of a core that checks may take from others: so much that a login goes on however busy the cores
+/// are, and so little that a flood of logins leaves them three quarters.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PasswordCpuShare {
     /// When all that was used is earned again.

@@ -1,14 +1,15 @@
 //! What a `stamped` subscription has told and what is not final yet, in the order of the stream.
 //!
-//! A takeover may take it back, and no client of SoupBinTCP can be told to unsay a message: it counts. So nothing that
-//! rests on it leaves the gateway as final: no number, no answer to a login, no end of a session, no disconnect.
+//! A takeover may take it back, and no client of SoupBinTCP can be told to unsay a message: it counts. So
+//! nothing that rests on it leaves the gateway as final: no number, no answer to a login, no end of a
+//! session, no disconnect.
 //!
 //! ```text
 //!   stamped ─▶ pending ──Committed{next}──▶ what the gateway knows
 //!                 └──────Retract{from}────▶ forgotten; what takes its place follows
 //! ```
-//! It holds no more than the cluster's window (`stream.window…`) and what one poll brings: everything else is final
-//! when it is told.
+//! It holds no more than the cluster's window (`stream.window…`) and what one poll brings: everything else is
+//! final when it is told.
 
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_core::proto::planted::{Mutation, planted};
@@ -204,8 +205,8 @@ impl Pending {
         }
     }
 
-    /// Messages for `destination` that wait and that a packet takes; `None` while a trading day waits to begin or to end: then they have no
-    /// number yet.
+    /// Messages for `destination` that wait and that a packet takes; `None` while a trading day waits to
+    /// begin or to end: then they have no number yet.
     pub fn count(&self, destination: Destination) -> Option<u64> {
         (self.days == 0).then(|| self.counts.get(&destination).copied().unwrap_or(0))
     }

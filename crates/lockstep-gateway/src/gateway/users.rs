@@ -19,7 +19,7 @@ pub const USER_LEN_MAX: usize = 6;
 /// Most destinations that one user hears: merging looks at each.
 pub const RECIPIENTS_MAX: usize = 16;
 
-/// Whom messages are for, as a user's row names it.
+/// The destination of messages, as a user's row names it.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Recipient {
@@ -106,13 +106,14 @@ pub struct User {
     /// Whose messages are its sequence; `self` alone by default.
     #[serde(default = "only_self")]
     pub hear: Vec<Recipient>,
-    /// Whom its messages are for.
+    /// The destination of its messages.
     #[serde(default = "everybody")]
     pub destination: Recipient,
     /// Its messages begin with a number of its own, by which they are stamped exactly once.
     #[serde(default)]
     pub numbered: bool,
-    /// It is sent its messages as they are stamped too, without a number that counts (`gateway.delivery = "stamped"`).
+    /// It is sent its messages as they are stamped too, without a number that counts (`gateway.delivery =
+    /// "stamped"`).
     #[serde(default)]
     pub early: bool,
     /// How long it may be away before its disconnect is stamped, in milliseconds.

@@ -51,7 +51,8 @@ fn ack(sender: u32, number: u64) -> Vec<u8> {
     out[..length].to_vec()
 }
 
-/// Turns all, each time after `speak`, until `done` or for so long. Returns what the last one heard of groups.
+/// Turns all, each time after `speak`, until `done` or for so long. Returns what the last one heard of
+/// groups.
 fn turn(
     nets: &mut [&mut Transport],
     for_ns: Nanos,

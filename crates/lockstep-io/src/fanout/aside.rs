@@ -1,4 +1,5 @@
-//! Datagrams of one kind that came while the other kind was received: copied, in memory made once, and lent later.
+//! Datagrams of one kind that came while the other kind was received: copied, in memory made once, and lent
+//! later.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 

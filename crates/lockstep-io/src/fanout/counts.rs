@@ -3,7 +3,7 @@
 /// What a fan-out has done beside what [`UdpCounts`](crate::udp::UdpCounts) tell.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct FanoutCounts {
-    /// Who is sent to now: nodes of the file, and leases.
+    /// The present destinations: nodes of the file, and leases.
     pub members: u64,
     /// Leases alone.
     pub leases: u64,

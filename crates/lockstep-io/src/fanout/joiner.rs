@@ -4,10 +4,10 @@ use super::FanoutNode;
 use lockstep_wire::{LeaseReply, Nanos};
 use std::net::SocketAddrV4;
 
-/// Who is given to says so again after so long: three times in a lease.
+/// A recipient of copies says so again after so long: three times in a lease.
 const RENEW_NS: Nanos = 1_000_000_000;
-/// Who is not answered asks again after so long, then after twice that, up to the other: a node that starts has its
-/// members a moment later.
+/// A node without an answer asks again after so long, then after twice that, up to the other: a node that
+/// starts has its members a moment later.
 const AGAIN_NS: Nanos = 20_000_000;
 const AGAIN_NS_MAX: Nanos = 100_000_000;
 /// A node that is heard without a lease is looked at again after so long.
@@ -68,8 +68,8 @@ impl Joiner {
         self.lessors.iter_mut().for_each(|giver| giver.due = 0);
     }
 
-    /// A join that is due, if there is one; as long as there is one, there may be another. Whom `is_heard` knows by
-    /// its number needs none, and a lease of it is given back.
+    /// A join that is due, if there is one; as long as there is one, there may be another. A node that
+    /// `is_heard` knows by its number needs none, and a lease of it is given back.
     #[inline]
     pub fn poll(&mut self, now: Nanos, is_heard: impl Fn(u32) -> bool) -> Option<DueJoin> {
         if now < self.next { None } else { self.poll_all(now, is_heard) }
@@ -132,7 +132,7 @@ impl Joiner {
         self.lessors.iter().any(|giver| giver.address == address && given(giver))
     }
 
-    /// Who gives to us, and is told if we leave.
+    /// A node that sends copies to us and is told if we leave.
     pub fn given(&self, now: Nanos) -> impl Iterator<Item = DueJoin> {
         let given = self.lessors.iter().filter(move |giver| giver.term_at(now) == Some(LeaseReply::Granted));
         given.map(|giver| DueJoin { to: giver.address, proof: giver.proof, leaves: true })

@@ -72,8 +72,8 @@ impl Leasing {
         Self::made(settings, own, joins, skipped, settings.nodes.clone(), 0)
     }
 
-    /// For one that multicasts: nodes are sent to by lease as well, and nobody is asked for one before multicast has
-    /// had the time to come.
+    /// For one that multicasts: nodes are sent to by lease as well, and nobody is asked for one before
+    /// multicast has had the time to come.
     pub fn beside_multicast(
         settings: &FanoutSettings,
         own: SocketAddrV4,
@@ -92,7 +92,7 @@ impl Leasing {
         patience_ns: Nanos,
     ) -> Result<Self, IoError> {
         let leases_max = if settings.grants_leases { settings.members_max } else { 0 };
-        // Whom memory brings nobody has to ask.
+        // A node reached by memory needs no lease.
         let is_asked = |node: &FanoutNode| node.address != own && skipped != Some(*node.address.ip());
         let givers = settings.nodes.iter().copied().filter(is_asked);
         Ok(Self {
@@ -129,7 +129,7 @@ impl Leasing {
         self.counts.unsent += deliveries as u64;
     }
 
-    /// What is wanted from now on.
+    /// The leases wanted from now on.
     pub fn set_joined(&mut self, group: Group, joined: bool) {
         let before = self.wanted;
         self.wanted = if joined { before | bit(group) } else { before & !bit(group) };
@@ -138,8 +138,8 @@ impl Leasing {
         }
     }
 
-    /// Looks at what is over, now and then. Returns a join that is due; there may be another one. Whom `is_heard`
-    /// knows by its number needs none.
+    /// Looks at what is over, now and then. Returns a join that is due; there may be another one. A node that
+    /// `is_heard` knows by its number needs none.
     #[inline]
     pub fn poll(&mut self, now: Nanos, is_heard: impl Fn(u32) -> bool) -> Option<Reply> {
         if now >= self.poll_at {

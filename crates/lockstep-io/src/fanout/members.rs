@@ -1,7 +1,7 @@
-//! Who is sent to: nodes for ever, everybody else by lease.
+//! The destinations of copies: nodes for ever, everybody else by lease.
 //!
-//! The table is made once. Joins, ends and leaves write the three lists anew, in memory that is there already; a
-//! send reads one of them, nodes first: what replicas hear, a commit waits for.
+//! The table is made once. Joins, ends and leaves write the three lists anew, in memory that is there
+//! already; a send reads one of them, nodes first: what replicas hear, a commit waits for.
 
 use crate::udp::socket_address;
 use lockstep_wire::{GROUPS_ALL, Nanos};
@@ -148,8 +148,8 @@ impl Members {
         before - self.leases.len()
     }
 
-    /// Writes the lists anew. All nodes send in one order: an ack that is sent to each then comes behind its frame,
-    /// and not to some long before it.
+    /// Writes the lists anew. All nodes send in one order: an ack that is sent to each then comes behind its
+    /// frame, and not to some long before it.
     fn list(&mut self) {
         let Self { nodes, leases, skipped, targets, .. } = self;
         leases.sort_unstable_by_key(|lease| lease.address);

@@ -72,7 +72,8 @@ impl FanoutOutbox {
         }
     }
 
-    /// Sends `bursts` to each of `targets`. Bursts are within the limits of a datagram (the caller has checked).
+    /// Sends `bursts` to each of `targets`. Bursts are within the limits of a datagram (the caller has
+    /// checked).
     pub fn send(
         &mut self,
         socket: BorrowedFd<'_>,
@@ -103,8 +104,8 @@ impl FanoutOutbox {
                     }
                 }
             }
-            // SAFETY: the headers lead to `targets`, to slices that `bursts` borrows and to control messages of
-            // `self`, all alive across the call; the kernel only reads them. `written` is below `built`.
+            // SAFETY: the headers lead to `targets`, to slices that `bursts` borrows and to control messages
+            // of `self`, all alive across the call; the kernel only reads them. `written` is below `built`.
             let taken = unsafe {
                 libc::sendmmsg(
                     socket.as_raw_fd(),

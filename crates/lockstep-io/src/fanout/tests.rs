@@ -173,7 +173,7 @@ fn what_is_not_answered_is_asked_again_soon_at_first_and_ten_times_a_second_then
 #[test]
 fn a_join_in_anothers_name_of_another_cluster_or_malformed_gives_nothing_and_is_counted() {
     let mut giver = leasing(true, GIVER, 4, CLUSTER);
-    // Whoever writes another's address under a join does not hear the proof that goes there.
+    // A sender that writes another's address under a join does not hear the proof that goes there.
     let mut liar = leasing(false, JOINER, 0, CLUSTER);
     let join = liar.poll(0, |_| false).unwrap();
     let lease = giver.on_datagram(0, &join.bytes, at(66)).unwrap();
@@ -325,7 +325,7 @@ fn a_member_gets_every_datagram_of_every_burst_once_and_in_order_and_none_after_
     let bursts = [Burst { bytes: &many, stride }, Burst { bytes: &few, stride }];
     let mut taken = 0;
     while taken < 200 {
-        // What is beyond a call's messages stays with the caller.
+        // A datagram beyond a call's messages stays with the caller.
         let rest = |burst: &Burst<'_>, skip: usize| skip.min(burst.count());
         let first = rest(&bursts[0], taken);
         let second = taken - first;

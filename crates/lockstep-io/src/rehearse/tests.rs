@@ -73,7 +73,8 @@ fn number(datagram: &[u8]) -> u32 {
     u32::from_le_bytes(datagram.try_into().expect("four bytes"))
 }
 
-/// Numbers of what comes out when `count` datagrams come in, ten at a time, and the time then goes on for ever.
+/// Numbers of what comes out when `count` datagrams come in, ten at a time, and the time then goes on for
+/// ever.
 fn through(settings: FaultSettings, salt: u64, count: u32) -> (Vec<u32>, FaultCounts) {
     let (mut net, time) = rehearsed(settings, salt);
     let mut out = Vec::new();

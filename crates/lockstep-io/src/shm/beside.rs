@@ -6,7 +6,7 @@
 //!
 //! Asking the network is a system call, some twenty times what asking the memory costs. So it is asked once
 //! in two microseconds and not at every turn: that delays what comes from afar by one of them on average, and
-//! what comes from here hardly at all. Who turns slowly asks at every turn.
+//! what comes from here hardly at all. A slow process asks at every turn.
 
 use super::HostMemory;
 use crate::clock::Clock;

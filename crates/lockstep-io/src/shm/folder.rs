@@ -5,8 +5,8 @@
 //! removes it. All who make, look for or remove files hold the lock of the folder itself meanwhile: nobody
 //! sees a file that is not yet locked by its owner.
 //!
-//! The folder and its files are trusted when they are this user's and nobody else may touch them. Who can
-//! write into them could as well stop these processes or read their memory.
+//! The folder and its files are trusted when they are this user's and nobody else may touch them. A user who
+//! can write into them could as well stop these processes or read their memory.
 
 use super::ring::is_ring;
 use crate::IoError;
@@ -26,7 +26,8 @@ use std::time::Duration;
 
 /// Most processes of one cluster that share a folder.
 pub(super) const MEMBERS_MAX: usize = 64;
-/// The folder's lock is held for a listing or the making of a file. Whoever holds it so long is stopped.
+/// The folder's lock is held for a listing or the making of a file. A process that holds it so long is
+/// stopped.
 const LOCK_TRIES: u32 = 2000;
 const LOCK_TRY: Duration = Duration::from_millis(1);
 /// Addresses that exist in memory only have these ports, where sockets have theirs only for a short time.
@@ -73,7 +74,7 @@ pub(super) enum ShmRole {
     Member = 0,
     /// The owner of a card: it writes what that brings for groups, and hears nobody.
     Owner = 1,
-    /// Who hears owners: it writes nothing.
+    /// The readers of owners: it writes nothing.
     Listener = 2,
 }
 
@@ -158,7 +159,7 @@ pub(super) struct PeerFile {
 impl PeerFile {
     /// Whether its owner has died. Asked with the folder locked.
     pub fn is_dead(&self) -> bool {
-        // Who died holds no lock; a shared one keeps nobody else from asking the same.
+        // A process that died holds no lock; a shared one keeps nobody else from asking the same.
         self.file.try_lock_shared().is_ok_and(|()| self.file.unlock().is_ok())
     }
 

@@ -1,5 +1,5 @@
-//! The memory of a host as engines get it: as it is, or behind a rehearsal of one that loses, repeats and reorders.
-//! Which of the two is decided when it is opened, as with sockets (`io/device`).
+//! The memory of a host as engines get it: as it is, or behind a rehearsal of one that loses, repeats and
+//! reorders. Which of the two is decided when it is opened, as with sockets (`io/device`).
 
 use super::{Shm, ShmCounts};
 use crate::Effective;

@@ -1,5 +1,5 @@
-//! Who else is there: a thread beside the device maps the rings of those who come and unmaps those of who has
-//! left, so that a hot thread does neither. It sleeps until the folder changes (inotify): a file that is
+//! The other processes: a thread beside the device maps the rings of those who come and unmaps those of who
+//! has left, so that a hot thread does neither. It sleeps until the folder changes (inotify): a file that is
 //! made, removed, or closed by its owner's death.
 
 use super::folder::{MEMBERS_MAX, Mapped, OwnRings, PeerFile, Rings, ShmFolder, ShmRole, pack};

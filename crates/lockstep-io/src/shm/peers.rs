@@ -22,7 +22,7 @@ pub(super) struct Peers {
 impl Peers {
     /// Those that are there; `members` tells of who comes and leaves.
     pub fn new(members: ShmMembers, mut peers: Vec<ShmPeer>) -> Self {
-        // Who has left is read to the end beside whoever has come in its place.
+        // A process that has left is read to the end beside whoever has come in its place.
         peers.reserve(2 * MEMBERS_MAX);
         Self { peers, first: 0, leaving: 0, receives: 0, members }
     }

@@ -10,10 +10,10 @@
 //!  card ─▶ kernel ─────────────────────── sockets ─▶ the same, where no program is on the card
 //! ```
 //!
-//! A frame goes to the program or to the kernel, never to both: nobody hears it twice. Who listens keeps its
-//! sockets joined. So it hears on when the owner dies, as the program dies with it; and when a new owner comes,
-//! its ring is read from the beginning, whenever it is found. A folder of its own for each card and cluster says
-//! who is there, by the means of [`super::folder`].
+//! A frame goes to the program or to the kernel, never to both: nobody hears it twice. A process that listens
+//! keeps its sockets joined. So it hears on when the owner dies, as the program dies with it; and when a new
+//! owner comes, its ring is read from the beginning, whenever it is found. A folder of its own for each card
+//! and cluster says who is there, by the means of [`super::folder`].
 
 use super::folder::{Mapped, OwnRings, ShmFolder, ShmRole};
 use super::inbox::ShmInbox;
@@ -60,7 +60,8 @@ impl RelaySettings {
         ShmFolder::of_card(&self.parent, self.card, self.group)
     }
 
-    /// Who owns the card and hands on what it receives, by its number in its own namespace; none if nobody does.
+    /// The process that owns the card and hands on what it receives, by its number in its own namespace; none
+    /// if nobody does.
     pub fn owner(&self) -> Option<u32> {
         let folder = self.folder();
         let others = folder.lock_existing().and_then(|locked| locked.others(&[])).unwrap_or_default();

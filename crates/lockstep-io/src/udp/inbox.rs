@@ -1,4 +1,5 @@
-//! The receive side of a socket: one `recvmmsg`, or one `recvmsg` where one message is asked for; buffers for life.
+//! The receive side of a socket: one `recvmmsg`, or one `recvmsg` where one message is asked for; buffers for
+//! life.
 //!
 //! A receiver with UDP_GRO is handed whole bursts: several datagrams of one size, the last may be
 //! shorter, with the size in a control message. They are lent as slices of the same buffer.
@@ -177,7 +178,7 @@ impl UdpInbox {
         self.slots.get(index).map_or(&[], |slot| &self.bytes[slot.at..slot.at + slot.len])
     }
 
-    /// Who sent the `index`th datagram of the last receive; 0.0.0.0:0 beyond its end.
+    /// The sender of the `index`th datagram of the last receive; 0.0.0.0:0 beyond its end.
     pub fn sender(&self, index: usize) -> SocketAddrV4 {
         self.slots.get(index).map_or(SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0), |slot| {
             let name = &self.names[slot.message];

@@ -1,5 +1,5 @@
-//! The send side of a socket: one `sendmmsg`, headers for life, the caller's memory sent from; one `sendto` for a
-//! datagram alone.
+//! The send side of a socket: one `sendmmsg`, headers for life, the caller's memory sent from; one `sendto`
+//! for a datagram alone.
 //!
 //! Datagrams of one size, the last may be shorter, are one message that the kernel (or the card) cuts up:
 //! UDP_SEGMENT. They need not lie side by side: a message gathers bursts for as long as they go on so.
@@ -16,8 +16,8 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Most pieces of memory that one call sends from, and so most messages. What is beyond stays with the caller,
-/// who offers it again.
+/// Most pieces of memory that one call sends from, and so most messages. The rest stays with the
+/// caller, who offers it again.
 const PIECES_MAX: usize = 256;
 /// Most datagrams of one message: kernels before 6.9 stop at 64, later ones at 128.
 pub(crate) const SEGMENTS_MAX: usize = 64;
@@ -134,8 +134,8 @@ impl UdpOutbox {
         if built == 0 {
             return UdpSent::default();
         }
-        // SAFETY: the first `built` headers lead to `name`, to pieces and control messages of `self`, and those to
-        // slices that `bursts` borrows, all alive across the call; the kernel only reads them.
+        // SAFETY: the first `built` headers lead to `name`, to pieces and control messages of `self`, and
+        // those to slices that `bursts` borrows, all alive across the call; the kernel only reads them.
         let taken = unsafe {
             libc::sendmmsg(socket.as_raw_fd(), self.headers.as_mut_ptr(), built as _, libc::MSG_DONTWAIT as _)
         };
@@ -170,8 +170,8 @@ impl UdpOutbox {
         }
     }
 
-    /// Writes the front of `bytes` as a piece of the last message, or as the first one of another. There is room
-    /// for it. Returns how many bytes that is.
+    /// Writes the front of `bytes` as a piece of the last message, or as the first one of another. There is
+    /// room for it. Returns how many bytes that is.
     fn put(&mut self, bytes: &[u8], stride: usize, segmenting: bool, name: *mut libc::sockaddr_in) -> usize {
         let joined = self.messages.last().and_then(|last| Some((last.bytes, last.and(bytes, stride)?)));
         let (before, message) = joined.unwrap_or_else(|| (0, Message::new(bytes, stride, segmenting)));
@@ -217,8 +217,8 @@ impl UdpOutbox {
 /// One datagram alone, by the call that has the least to look at: `sendmmsg` takes a tenth longer.
 fn send_single(socket: BorrowedFd<'_>, to: SocketAddrV4, bytes: &[u8]) -> UdpSent {
     let name = socket_address(to);
-    // SAFETY: the name and the bytes are alive across the call, and their lengths are stated; the kernel only reads
-    // them.
+    // SAFETY: the name and the bytes are alive across the call, and their lengths are stated; the kernel only
+    // reads them.
     let taken = unsafe {
         libc::sendto(
             socket.as_raw_fd(),

@@ -149,7 +149,7 @@ fn receives_bursts(socket: &Socket, obtained: &mut Vec<Effective>) -> bool {
     asked.is_ok()
 }
 
-/// Joins a group on the card with this index, or leaves it. What is so already is no error.
+/// Joins a group on the card with this index, or leaves it. A setting that holds already is no error.
 pub(super) fn set_membership(
     socket: &Socket,
     group: Ipv4Addr,
@@ -342,11 +342,11 @@ static FREE_PORTS_WALKED: AtomicU64 = AtomicU64::new(0);
 
 /// A UDP port of `address` that nobody has at the moment, for a node or a demo that may use any.
 ///
-/// It may be bound long after it was found, and by then somebody else's who found it as well: so a process walks
-/// on from a random place, and finds no port twice.
+/// It may be bound long after it was found, and by then somebody else's who found it as well: so a process
+/// walks on from a random place, and finds no port twice.
 pub fn free_port(address: Ipv4Addr) -> Result<u16, IoError> {
     let begin = random_u64()? >> 1 | 1;
-    // Whoever is first sets the place, for all.
+    // The first process sets the place, for all.
     let _ = FREE_PORTS_WALKED.compare_exchange(0, begin, Ordering::Relaxed, Ordering::Relaxed);
     for _ in 0..FREE_PORT_TRIES {
         let step = FREE_PORTS_WALKED.fetch_add(1, Ordering::Relaxed) % FREE_PORTS.len() as u64;

@@ -16,9 +16,10 @@ const ETHTOOL_GCHANNELS: u32 = 0x3c;
 const QUEUES_MAX: u32 = 64;
 /// Between two looks whether a predecessor has gone.
 const PAUSE: Duration = Duration::from_millis(5);
-/// Who has been killed has lost its locks after so long, and is taken for nobody who serves us.
+/// A process that was been killed has lost its locks after so long, and is taken for nobody who serves us.
 const DEATH: Duration = Duration::from_millis(50);
-/// Processes that may ask an owner for its number: each leaves an entry in its queue, which it never looks at.
+/// Processes that may ask an owner for its number: each leaves an entry in its queue, which it never looks
+/// at.
 const ASKERS_MAX: i32 = 4096;
 
 /// What frames come by and leave by: the interface, or the one below it if that is a VLAN.
@@ -212,7 +213,7 @@ const SYS_ADMIN: u32 = 21;
 pub(super) fn demand_rights(card: &str) -> Result<(), IoError> {
     let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
     let held = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
-    // Who cannot be asked is judged by the kernel.
+    // An owner that cannot be asked is judged by the kernel.
     let Some(held) = held.and_then(|held| u64::from_str_radix(held.trim(), 16).ok()) else { return Ok(()) };
     let missing = missing(held);
     if missing.is_empty() {

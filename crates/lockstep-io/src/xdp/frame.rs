@@ -5,11 +5,11 @@
 //!  6  6     2    2    2    │ 20                                     │ 8               │
 //! ```
 //!
-//! **The UDP checksum** is left out when we send (0, which RFC 768 allows over IPv4): each datagram of ours is
-//! covered by its own, end to end, and a pass over the bytes would be a second one. It is not looked at when
-//! we receive, for the same reason and because it may not be there yet: frames of a local kernel's sockets
-//! carry half of it, for a card to complete. *Price:* a kernel's UDP_GRO takes frames without a checksum one
-//! by one.
+//! **The UDP checksum** is left out when we send (0, which RFC 768 allows over IPv4): each datagram of ours
+//! is covered by its own, end to end, and a pass over the bytes would be a second one. It is not looked at
+//! when we receive, for the same reason and because it may not be there yet: frames of a local kernel's
+//! sockets carry half of it, for a card to complete. *Price:* a kernel's UDP_GRO takes frames without a
+//! checksum one by one.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -23,7 +23,7 @@ pub(super) const TPID: u16 = 0x8100;
 pub(super) const IP_UDP_LEN: usize = 20 + 8;
 /// Bytes in front of an untagged datagram.
 pub(super) const HEADERS_LEN: usize = ETHERNET_LEN + IP_UDP_LEN;
-/// The shortest frame that Ethernet carries, its checksum not counted. What is shorter is filled up with
+/// The shortest frame that Ethernet carries, its checksum not counted. A shorter frame is filled up with
 /// zeros.
 const FRAME_LEN_MIN: usize = 60;
 /// Networks that a unicast datagram may cross: Linux's own default.
@@ -119,9 +119,9 @@ pub(super) struct RawDatagram {
     pub at: usize,
     /// How long it is, in bytes.
     pub len: usize,
-    /// Who sent it.
+    /// The sender.
     pub from: SocketAddrV4,
-    /// Whom to.
+    /// The receiver.
     pub to: SocketAddrV4,
 }
 
@@ -144,7 +144,7 @@ pub(super) fn parse(frame: &[u8], vlan: Option<u16>) -> Option<RawDatagram> {
         return None;
     }
     let (ip_len, udp_len) = (usize::from(word(2)), usize::from(word(24)));
-    // What is behind the packet fills a short frame up.
+    // The data behind the packet fills a short frame up.
     if udp_len < 8 || ip_len != 20 + udp_len || ip + ip_len > frame.len() {
         return None;
     }

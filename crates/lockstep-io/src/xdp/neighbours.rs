@@ -2,9 +2,9 @@
 //!
 //! The kernel finds neighbours (ARP), notices when they move, and tells in `/proc/net/arp`: a text, but all
 //! that is needed of it, without the right and the code that netlink wants, and read once a second by the
-//! side thread. The pinned thread only looks up. Whom it does not find there, and everybody every few seconds
-//! once, it reaches by the ordinary socket: so the kernel goes on asking whether the neighbour is there. Who
-//! is behind a router has no entry and is always reached that way.
+//! side thread. The pinned thread only looks up. A neighbour that it does not find there, and everybody every
+//! few seconds once, it reaches by the ordinary socket: so the kernel goes on asking whether the neighbour is
+//! there. A destination behind a router has no entry and is always reached that way.
 
 use super::frame::Mac;
 use std::net::Ipv4Addr;
@@ -35,7 +35,7 @@ struct Entry {
 /// The neighbours, shared by the pinned thread and the side thread.
 pub(super) struct Neighbours {
     entries: [Entry; NEIGHBOURS_MAX],
-    /// Whom the pinned thread did not find; 0 is nobody.
+    /// The destinations that the pinned thread did not find; 0 is nobody.
     wanted: AtomicU32,
 }
 

@@ -1,8 +1,8 @@
 //! The program that a card runs for each frame: is this one for us?
 //!
-//! Some thirty instructions, assembled here, so that neither a C compiler nor a file of bytes is needed. What
-//! is ours goes to the socket of the queue that it came by, everything else to the kernel as if we were not
-//! there: so does what is ours on a queue that has no socket.
+//! Some thirty instructions, assembled here, so that neither a C compiler nor a file of bytes is needed. A
+//! datagram of ours goes to the socket of the queue that it came by, everything else to the kernel as if we
+//! were not there: so does what is ours on a queue that has no socket.
 //!
 //! It is attached by a link, which is a file descriptor. The link ends with the process, however that ends,
 //! and the program with the link: nothing is ever left on a card.
@@ -12,7 +12,7 @@ use crate::IoError;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// What is ours.
+/// The datagrams of ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Match {
     /// The groups, and the port of all of them.

@@ -247,7 +247,8 @@ mod tests {
         assert!(putting.put(99) && !putting.put(100));
     }
 
-    /// The kernel fills a frame, tells of it in the other ring, and only then tells that it took it from this one.
+    /// The kernel fills a frame, tells of it in the other ring, and only then tells that it took it from this
+    /// one.
     #[test]
     fn a_frame_is_given_back_before_the_kernel_says_that_it_took_it() {
         let mut memory = [0; _];

@@ -29,8 +29,8 @@ const XDP_MAX_TX_SKB_BUDGET: libc::c_int = 9;
 const SENT_PER_CALL: u32 = 32;
 /// Frames that one busy poll takes from the card.
 const BUSY_POLL_BUDGET: libc::c_int = 64;
-/// A predecessor that was killed holds its queue some tens of milliseconds longer than it lives, and seconds on a host that
-/// is busy with other work.
+/// A predecessor that was killed holds its queue some tens of milliseconds longer than it lives, and seconds
+/// on a host that is busy with other work.
 pub(super) const BUSY_PATIENCE: Duration = Duration::from_secs(3);
 const BUSY_PAUSE: Duration = Duration::from_millis(5);
 
@@ -307,7 +307,8 @@ impl Queue {
             }
             before = kicked.waiting;
         }
-        // Behind the call nobody waits for it, and what goes out next is written where the cache still has it.
+        // Behind the call nobody waits for it, and what goes out next is written where the cache still has
+        // it.
         sender.reclaim();
         kicked
     }
@@ -328,8 +329,9 @@ fn frames(bytes: usize, frame_bytes: usize) -> u32 {
     (bytes / frame_bytes).clamp(FRAMES_MIN, FRAMES_MAX).next_power_of_two() as u32
 }
 
-/// Places of the fill ring of a queue that receives into so many frames. The kernel tells of a frame that it filled
-/// before it tells that it took it from the fill ring (`xsk_flush`): for that moment each frame may stand there twice.
+/// Places of the fill ring of a queue that receives into so many frames. The kernel tells of a frame that it
+/// filled before it tells that it took it from the fill ring (`xsk_flush`): for that moment each frame may
+/// stand there twice.
 fn fill_places(frames: u32) -> u32 {
     2 * frames
 }

@@ -4,8 +4,8 @@
 //!   written ─────── side reads ─────── published ─────── hot writes ─────── written + ring
 //! ```
 //!
-//! Neither word ever falls. Who raises one stores it with release behind the last access to what it gives away; who
-//! relies on it loads it with acquire before the first access.
+//! Neither word ever falls. The thread that raises one stores it with release behind the last access to what
+//! it gives away; who relies on it loads it with acquire before the first access.
 
 use lockstep_io::sync::{AtomicU64, Ordering};
 

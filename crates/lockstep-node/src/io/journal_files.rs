@@ -25,11 +25,11 @@ use std::path::{Path, PathBuf};
 pub struct JournalError {
     /// The journal's directory.
     pub dir: PathBuf,
-    /// What is wrong.
+    /// The error.
     pub why: JournalFailure,
 }
 
-/// What is wrong with a journal.
+/// The damage of a journal.
 #[derive(Debug)]
 pub enum JournalFailure {
     /// The journal itself.
@@ -207,12 +207,12 @@ pub fn open(config: &JournalConfig) -> Result<OpenJournal, JournalError> {
 }
 
 impl InspectedJournal {
-    /// The last part of a start: `outside` obtains all else that may fail, then the ring is made if there is none
-    /// to go on with, and at the very end the journal is marked as in use.
+    /// The last part of a start: `outside` obtains all else that may fail, then the ring is made if there is
+    /// none to go on with, and at the very end the journal is marked as in use.
     ///
     /// # Errors
-    /// Those of `outside`, and of the journal: it may have forgotten something (S9), there is no memory for the
-    /// ring, or the files fail. Whatever it is, the journal is judged by the next start as it was.
+    /// Those of `outside`, and of the journal: it may have forgotten something (S9), there is no memory for
+    /// the ring, or the files fail. Whatever it is, the journal is judged by the next start as it was.
     pub fn start<X, E: From<JournalError>>(
         self,
         outside: impl FnOnce(&Inspection) -> Result<X, E>,

@@ -20,7 +20,7 @@ pub use lockstep_replica::journal::side::SideSettings as ThreadSettings;
 /// What may keep a journal from its files, and pass.
 const STUCK: [StoreFault; 4] =
     [StoreFault::NoSpace, StoreFault::Descriptors, StoreFault::Memory, StoreFault::Passing];
-/// What is said about a thread that broke an invariant.
+/// The report on a thread that broke an invariant.
 const GONE: &str = "the journal's side thread panicked; nothing is written any more, the stop is not clean";
 /// Remarks that wait to be taken; older ones are dropped.
 const EVENTS_MAX: usize = 64;
@@ -111,8 +111,8 @@ impl Handle {
         std::mem::take(&mut self.shared.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The history of the log became known, or is another one: the superblock takes note, and whoever replays goes by
-    /// its former ones.
+    /// The history of the log became known, or is another one: the superblock takes note, and whoever replays
+    /// goes by its former ones.
     pub fn set_lineage(&self, lineage: Lineage) {
         *self.shared.lineage.lock().unwrap_or_else(PoisonError::into_inner) = lineage;
     }
@@ -132,7 +132,8 @@ impl Handle {
         }
     }
 
-    /// Whether the epoch that is followed asks for the device, whatever is configured here: its acks wait for it.
+    /// Whether the epoch that is followed asks for the device, whatever is configured here: its acks wait for
+    /// it.
     pub fn set_device(&self, device: bool) {
         self.shared.device.store(device, Ordering::Release);
     }
@@ -143,7 +144,7 @@ impl Handle {
         self.shared.leads.store(leads, Ordering::Release);
     }
 
-    /// What is written and committed, for a thread that replays. Two threads off the hot path share it.
+    /// The positions written and committed, for a thread that replays. Two threads off the hot path share it.
     pub fn written(&self) -> impl Fn() -> Written + Send + 'static {
         written(&self.shared)
     }
@@ -190,7 +191,7 @@ pub struct Waiting<S, T> {
 }
 
 impl<S: Store, T: TailSource> Waiting<S, T> {
-    /// What is written and committed, for a thread that replays: nothing yet.
+    /// The positions written and committed, for a thread that replays: nothing yet.
     pub fn written(&self) -> impl Fn() -> Written + Send + 'static {
         written(&self.shared)
     }
@@ -275,7 +276,7 @@ impl<S: Store, T: TailSource> Thread<S, T> {
             }
             let inputs = self.inputs(stop == 1);
             let next = self.side.turn(&mut self.store, &mut self.source, &inputs, &mut self.remarks);
-            // Whoever sees a flag or a count finds the words.
+            // A thread that sees a flag or a count finds the words.
             for remark in self.remarks.drain(..) {
                 match remark {
                     SideEvent::Packed { .. } | SideEvent::Mended(_) => tracing::info!("{remark}"),

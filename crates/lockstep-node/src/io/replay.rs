@@ -12,7 +12,7 @@
 //! A record of a segment *is* the frame as it was sent, so the kernel moves pages from the file to the
 //! socket, and no byte passes through this process (`sendfile`). Where that cannot be, one copy is made.
 //!
-//! Whoever connects costs little: as many readers as configured and a few that are told so, one request of
+//! A connection costs little: as many readers as configured and a few that are told so, one request of
 //! 120 bytes within two seconds, and who takes nothing for ten seconds is dropped. While the stream moves,
 //! all readers together get a rate; while it stands still, all that disk and network give.
 

@@ -124,8 +124,8 @@ fn fault_of(error: &io::Error) -> StoreFault {
     }
 }
 
-/// Waits by `sync` until the device has `what`. Whatever the kernel says instead, it may have thrown away what it could
-/// not write, and a second call would not say so: that is never tried again.
+/// Waits by `sync` until the device has `what`. Whatever the kernel says instead, it may have thrown away
+/// what it could not write, and a second call would not say so: that is never tried again.
 fn flushed(what: &dyn std::fmt::Display, sync: impl Fn() -> io::Result<()>) -> Result<(), StoreError> {
     loop {
         match sync() {
@@ -250,7 +250,7 @@ impl Store for DirStore {
     }
 
     fn sync(&mut self, file: FileName) -> Result<(), StoreError> {
-        // Whoever asks for what is not there makes nothing.
+        // A read of a missing file makes nothing.
         let path = self.path(file);
         let opened = File::open(&path).map_err(|e| self.error("opening", file, &e))?;
         flushed(&path.display(), || opened.sync_data())?;

@@ -101,8 +101,8 @@ enum Is {
     Labelled(u64),
 }
 
-/// The file at `path`, locked, and what it is; `None` if there is none. One that is no tail of ours is nobody's to
-/// touch.
+/// The file at `path`, locked, and what it is; `None` if there is none. One that is no tail of ours is
+/// nobody's to touch.
 fn inspect(path: &Path) -> Result<Option<(File, Is)>, IoError> {
     let shown = path.display();
     let file = match OpenOptions::new().read(true).write(true).open(path) {
@@ -151,8 +151,8 @@ impl MappedTail {
         whole.then(|| Self::map(file, path, ring_len)).transpose()
     }
 
-    /// Makes an empty ring of `ring_len` bytes at `path`; a tail of ours that lies there is gone then. It gets its
-    /// name when all of it is there.
+    /// Makes an empty ring of `ring_len` bytes at `path`; a tail of ours that lies there is gone then. It
+    /// gets its name when all of it is there.
     ///
     /// # Errors
     /// The file there is none of ours, the file system has not enough room, or it cannot be written.

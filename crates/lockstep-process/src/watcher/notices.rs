@@ -1,5 +1,6 @@
-//! The prepared datagram that the stamping thread leaves for its watcher: two of them, and a version whose lowest
-//! bit names the one in force. One writes, and may die between any two instructions; whoever reads gets a whole one.
+//! The prepared datagram that the stamping thread leaves for its watcher: two of them, and a version whose
+//! lowest bit names the one in force. One writes, and may die between any two instructions; whoever reads
+//! gets a whole one.
 
 use lockstep_io::sync::{AtomicU64, Ordering, fence};
 
@@ -19,8 +20,8 @@ pub(super) struct Notices<const WORDS: usize> {
 }
 
 impl<const WORDS: usize> Notices<WORDS> {
-    /// Puts a notice in force; an empty one says that there is nothing to announce. Longer ones than fit become
-    /// empty. One thread writes.
+    /// Puts a notice in force; an empty one says that there is nothing to announce. Longer ones than fit
+    /// become empty. One thread writes.
     #[inline]
     pub fn set(&self, bytes: &[u8]) {
         let version = self.version.load(Ordering::Relaxed) + 1;

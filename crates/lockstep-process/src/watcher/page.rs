@@ -44,7 +44,7 @@ struct Shared {
     ready: AtomicU32,
     /// Where the watcher may run; none set is everywhere.
     cores: [AtomicU64; CORE_WORDS],
-    /// Who is told one by one: address and port in one number, 0 ends them.
+    /// The nodes one by one: address and port in one number, 0 ends them.
     targets: [AtomicU64; TARGETS_MAX],
     notices: Notices<{ NOTICE_LEN_MAX / 8 }>,
 }
@@ -219,7 +219,7 @@ impl Page {
         (0..64 * CORE_WORDS).filter(|core| bit(*core) == 1).collect()
     }
 
-    /// Who is told one by one.
+    /// The nodes one by one.
     pub fn targets(self) -> Vec<SocketAddrV4> {
         let packed = self.0.targets.iter().map(|place| place.load(Ordering::Relaxed));
         let target = |packed: u64| SocketAddrV4::new(((packed >> 16) as u32).into(), packed as u16);

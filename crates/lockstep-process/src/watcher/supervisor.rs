@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{JoinHandle, park_timeout, sleep};
 use std::time::Duration;
 
-/// Who lived so long was well: what ended it is no fault of its start.
+/// A child that lived so long was well: what ended it is no fault of its start.
 const STABLE_NS: Nanos = 1_000_000_000;
 /// Pause after the second short life in a row; the next are twice as long each.
 const PAUSE_MIN: Duration = Duration::from_millis(10);

@@ -46,7 +46,7 @@ pub enum ProcessEnd {
     InOrder,
     /// The stamping thread is gone.
     ByDeath {
-        /// Who noticed.
+        /// The party that noticed.
         by: DeathSource,
         /// Bytes of the notice; 0 if there was nothing to announce.
         len: usize,
@@ -153,8 +153,8 @@ impl NoticeSender {
         let len = self.page.notice(&mut notice);
         let (first, later) = PAUSES.split_at(1);
         let (sent, error) = self.say(&notice[..len], first);
-        // Once the word is out: who is to take over has the core that the dead would keep. Of a process that has
-        // ended the number may be another's.
+        // Once the word is out: who is to take over has the core that the dead would keep. Of a process that
+        // has ended the number may be another's.
         if by == DeathSource::Mutex {
             cpu::lower_priority(self.page.process());
         }
@@ -174,8 +174,8 @@ impl NoticeSender {
     }
 }
 
-/// Sends `notice` once per pause, each time to where the socket leads and to all `targets`; nothing if it is empty. Returns how many datagrams
-/// left, and the last failure.
+/// Sends `notice` once per pause, each time to where the socket leads and to all `targets`; nothing if it is
+/// empty. Returns how many datagrams left, and the last failure.
 fn say(
     socket: BorrowedFd<'_>,
     leads_to_group: bool,
@@ -189,7 +189,8 @@ fn say(
             Some(target) => (std::ptr::from_ref(target).cast(), size_of::<libc::sockaddr_in>()),
             None => (std::ptr::null(), 0),
         };
-        // SAFETY: the notice and the address live across the call, which only reads them; their lengths are stated.
+        // SAFETY: the notice and the address live across the call, which only reads them; their lengths are
+        // stated.
         let taken = unsafe {
             libc::sendto(
                 socket.as_raw_fd(),

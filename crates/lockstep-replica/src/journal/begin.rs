@@ -104,7 +104,8 @@ impl Inspection {
         let Self { settings, mut superblock, mut state, numbers, .. } = self;
         reslot(&mut memory, &geometry, state.first_kept);
         let run = superblock.run;
-        // What was written by then is on the device, if all was that anybody was told; what is being filled goes on.
+        // What was written by then is on the device, if all was that anybody was told; what is being filled
+        // goes on.
         let newest = numbers.last().copied().unwrap_or(0);
         let filled = newest - u64::from(state.filling.as_ref().is_some_and(|filling| !filling.closed));
         let settled = (run.clean || run.weakest_durability == Durability::Power).then_some(filled);
@@ -125,8 +126,8 @@ impl Inspection {
         );
         let checkpoint = state.checkpoint;
         if !has_commit(&tail, &checkpoint) && drained(store, &mut tail, &mut writer) {
-            // Exchanges one behind the other have filled the ring with what is no log any more: it is made anew from
-            // the segments, as after an orderly stop.
+            // Exchanges one behind the other have filled the ring with what is no log any more: it is made
+            // anew from the segments, as after an orderly stop.
             superblock.promised = superblock.promised.max(tail.promised());
             writer.mark_clean(store, &mut superblock)?;
             let looked = inspect(store, None::<&M>, settings)?;
@@ -187,7 +188,8 @@ impl Inspection {
             superblock.run.synced_to,
         );
         if !superblock.run.clean {
-            // A run that died may have left its newest file in the cache, or the file's name: the record calls it stored.
+            // A run that died may have left its newest file in the cache, or the file's name: the record
+            // calls it stored.
             writer.sync_all(store)?;
         }
         superblock.run = run;
@@ -233,9 +235,9 @@ fn drained<S: Store, M: TailMemory>(store: &mut S, tail: &mut Tail<M>, writer: &
     }
 }
 
-/// The first of the segments that a new ring is filled from: the newest, the one before where it has too little
-/// to fill the ring, and however many it takes to reach the last commit. One may be full of what was staged and
-/// never won, and then hold little of the log.
+/// The first of the segments that a new ring is filled from: the newest, the one before where it has too
+/// little to fill the ring, and however many it takes to reach the last commit. One may be full of what was
+/// staged and never won, and then hold little of the log.
 fn refill_from<S: Store>(
     store: &S,
     numbers: &[u64],

@@ -53,15 +53,16 @@ pub struct Checkpoint {
     /// The last change of the membership, if no frame of the log has announced its commit: the seq of its
     /// entry, and the members before it, by whom it is counted too (S4).
     pub open_change: Option<(Seq, Membership)>,
-    /// The log's epochs from the one in force at `commit_next` on, oldest first: what lies below is owned for good.
-    /// They are no more than the entries above `commit_next`, and one.
+    /// The log's epochs from the one in force at `commit_next` on, oldest first: what lies below is owned for
+    /// good. They are no more than the entries above `commit_next`, and one.
     pub epochs: Vec<EpochBase>,
-    /// The frame of the last epoch start; empty if there is none. It says what an ack means, and newcomers ask for
-    /// it long after retention has removed its segment.
+    /// The frame of the last epoch start; empty if there is none. It says what an ack means, and newcomers
+    /// ask for it long after retention has removed its segment.
     pub start_frame: Vec<u8>,
     /// The greatest commit that a frame of the log has announced.
     pub commit_next: Seq,
-    /// What the opens and closes at or above that commit changed, oldest first: a takeover may take them back.
+    /// What the opens and closes at or above that commit changed, oldest first: a takeover may take them
+    /// back.
     pub changes: Vec<ChangeRow>,
 }
 
@@ -81,7 +82,7 @@ pub struct ChangeRow {
 pub struct Contradiction {
     /// The entry.
     pub seq: Seq,
-    /// What is wrong with it.
+    /// The error.
     pub what: String,
 }
 
@@ -107,7 +108,7 @@ impl Checkpoint {
                 // What it says is in the frame's header.
                 EntryKind::ChangeCommitted => {}
                 EntryKind::Message | EntryKind::Day => {
-                    // Who may publish is judged where frames are made and received, not here.
+                    // The right to publish is judged where frames are made and received, not here.
                     if let Some(row) = self.publishers.get_mut(&{ entry.header.publisher }) {
                         row.last = row.last.max(entry.header.publisher_seq);
                     }
@@ -151,7 +152,7 @@ impl Checkpoint {
                     }
                 }
                 EntryKind::Membership => {
-                    // Whoever counts commits looks at the first entry only.
+                    // A counter of commits looks at the first entry only.
                     let Some((before, after)) = change_in(frame).filter(|_| seq == first) else {
                         let what =
                             "a membership entry that is not the first of its frame, or without members";
@@ -191,7 +192,8 @@ impl Checkpoint {
         Self::compute_without(store, numbers, end, u64::MAX)
     }
 
-    /// The same from files of segments below `without` only; where none of them fits, from the first frame on.
+    /// The same from files of segments below `without` only; where none of them fits, from the first frame
+    /// on.
     pub(crate) fn compute_without<S: Store>(
         store: &S,
         numbers: &[u64],

@@ -1,4 +1,4 @@
-//! What is said about bytes that are not what was written.
+//! The report on bytes that are not what was written.
 
 use lockstep_wire::Seq;
 use std::fmt;

@@ -13,7 +13,8 @@ use crate::journal::walk::read_header;
 use lockstep_core::proto::log::LogEnd;
 
 /// What of the indices and checkpoints in `store` does not follow from its segments, which are whole.
-/// `end` is where their log ends. Where the first segments are gone, a checkpoint that follows from them is believed.
+/// `end` is where their log ends. Where the first segments are gone, a checkpoint that follows from them is
+/// believed.
 ///
 /// # Errors
 /// The store's.

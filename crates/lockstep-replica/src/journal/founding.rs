@@ -1,17 +1,19 @@
 //! # founding: a new history on what is left of an old one
 //!
-//! The question: a quorum of the members is lost for good; how does the stream go on with what one journal, or an
-//! archiver's, still holds? By one frame behind the log: an epoch start under a new history's id, with the founder, a
-//! new identity, as its only member. All that lies before it is final from then on, by the operator's word.
+//! The question: a quorum of the members is lost for good; how does the stream go on with what one journal,
+//! or an archiver's, still holds? By one frame behind the log: an epoch start under a new history's id, with
+//! the founder, a new identity, as its only member. All that lies before it is final from then on, by the
+//! operator's word.
 //!
 //! ```text
 //!   history a:  1 ────────────────────────────── end      (what a had beyond is in no later history)
 //!   history b:                                   └ epoch start: founded on (a, end, chain) ────▶
 //! ```
 //!
-//! The start's round is above everything that the journal has seen, and by a margin: what others of the former history
-//! may have seen is no higher, so that epochs rise along the log whatever is compared. The epoch is granted once, as
-//! round 0 of a birth: nobody stamps in it, and the founder's process wins the next one.
+//! The start's round is above everything that the journal has seen, and by a margin: what others of the
+//! former history may have seen is no higher, so that epochs rise along the log whatever is compared. The
+//! epoch is granted once, as round 0 of a birth: nobody stamps in it, and the founder's process wins the next
+//! one.
 
 use bytemuck::Zeroable;
 use lockstep_core::proto::commit::Durability;
@@ -23,8 +25,8 @@ use lockstep_wire::{
     Nanos, OpenFrame, ROUND_MAX, write_epoch_start,
 };
 
-/// Rounds between everything that the founder has seen and the founding: more takeovers than a journal that is worth
-/// founding on has missed. They last for 65,000 foundings.
+/// Rounds between everything that the founder has seen and the founding: more takeovers than a journal that
+/// is worth founding on has missed. They last for 65,000 foundings.
 pub const ROUNDS_ABOVE: u32 = 1 << 12;
 
 /// What a new history begins with.

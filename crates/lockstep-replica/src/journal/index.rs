@@ -154,8 +154,8 @@ impl Index {
         self.rows.iter().filter(inside).map(|row| row.offset).max().unwrap_or(from)
     }
 
-    /// The farthest row behind `from` and before `limit`, with a seq of at most `bound`, up to which there are
-    /// frames of the log and nothing else: (seq, offset). `from` and `limit` are inside one run.
+    /// The farthest row behind `from` and before `limit`, with a seq of at most `bound`, up to which there
+    /// are frames of the log and nothing else: (seq, offset). `from` and `limit` are inside one run.
     pub fn last_row(&self, from: u64, limit: u64, bound: Seq) -> Option<(Seq, u64)> {
         let is = |row: &Row, kind: RowKind| row.kind == kind as u64;
         // Frames that were staged have no rows, and the record that made them the log stands behind them.

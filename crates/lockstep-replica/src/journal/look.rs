@@ -99,7 +99,8 @@ pub fn inspect<S: Store, M: TailMemory>(
     };
     let counts = planted(Mutation::EvidenceIsLoss);
     if !counts && founding.is_some() && newest.run.clean && newest.high_next == state.log.end.next {
-        // What is damaged behind the log of the former history was never the founder's, who has not said a word.
+        // Damage behind the log of the former history was never the founder's, who has not said a
+        // word.
         sight.evidence.append(&mut sight.damage);
     }
     let newest_number = numbers.last().copied().unwrap_or(0);
@@ -153,9 +154,9 @@ pub fn inspect<S: Store, M: TailMemory>(
     })
 }
 
-/// The journal's own ring cannot be read with these segments, whose log ends at `end`. Where they lack what it knows them to
-/// hold, that is no damage of the ring: in one boot of the machine nothing takes it from them but an older copy of the folder,
-/// or a file system that was mounted again behind an error.
+/// The journal's own ring cannot be read with these segments, whose log ends at `end`. Where they lack what
+/// it knows them to hold, that is no damage of the ring: in one boot of the machine nothing takes it from
+/// them but an older copy of the folder, or a file system that was mounted again behind an error.
 fn rolled_back<M: TailMemory>(own: &M, end: LogEnd, numbers: &[u64]) -> Option<Damage> {
     let written = own.word(Word::WrittenSeq);
     if end.next >= written || planted(Mutation::OlderCopyIsTorn) {
@@ -200,8 +201,8 @@ impl<'a> Sight<'a> {
         }
     }
 
-    /// Numbers of rings that may have been given. A copy that cannot be read may have been that of a start that gave
-    /// one more, and labelled a ring with it: the number is not given again.
+    /// Numbers of rings that may have been given. A copy that cannot be read may have been that of a start
+    /// that gave one more, and labelled a ring with it: the number is not given again.
     fn rings(&self) -> u64 {
         self.older.map_or(0, |older| older.run.rings).max(self.newest.run.rings) + u64::from(self.half)
     }
@@ -237,8 +238,8 @@ impl<'a> Sight<'a> {
         }
     }
 
-    /// By which copy the journal is judged, and how. A start that was interrupted before both copies said so has
-    /// not begun: the one before is in force then.
+    /// By which copy the journal is judged, and how. A start that was interrupted before both copies said so
+    /// has not begun: the one before is in force then.
     fn judge(&self, ring: &RingEvidence, end: LogEnd, newest_number: u64) -> (Superblock, Completeness) {
         let found = JournalEvidence {
             ring,
@@ -314,7 +315,7 @@ impl Inspection {
         &self.state.checkpoint
     }
 
-    /// What is known of the ring at hand.
+    /// The state of the ring at hand.
     pub fn ring(&self) -> &RingEvidence {
         &self.ring
     }

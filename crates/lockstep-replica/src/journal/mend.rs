@@ -1,18 +1,18 @@
 //! # mend: a sealed segment gets back what it lost
 //!
-//! The question: bytes of a sealed segment have changed; how does it become what it was? Its good records stay
-//! where they are. What lies between them was frames of the log, and other journals hold the same frames, byte
-//! for byte: they are fetched, and each must follow the record before it by seq and chain. Then the next good
-//! record must follow the last of them, and the whole must end where the next segment begins. So nothing is
-//! believed because of who gave it.
+//! The question: bytes of a sealed segment have changed; how does it become what it was? Its good records
+//! stay where they are. What lies between them was frames of the log, and other journals hold the same
+//! frames, byte for byte: they are fetched, and each must follow the record before it by seq and chain. Then
+//! the next good record must follow the last of them, and the whole must end where the next segment begins.
+//! So nothing is believed because of who gave it.
 //!
 //! ```text
 //!  segment  │ header │ good │  hole: bad bytes   │ good │ hole │ end, as index or last group mark say
 //!                           └─ frames fetched: [from, next) ─┘ ─▶ written beside, synced, renamed, read back
 //! ```
 //!
-//! What was superseded by an exchange of the log's end (S7) no other journal holds the same way: such a hole is
-//! not mended, and that is said. Index and checkpoint follow from the segments, and are computed anew.
+//! What was superseded by an exchange of the log's end (S7) no other journal holds the same way: such a hole
+//! is not mended, and that is said. Index and checkpoint follow from the segments, and are computed anew.
 
 use crate::journal::BLOCK_LEN;
 use crate::journal::checkpoint::Checkpoint;
@@ -162,8 +162,8 @@ impl Mend {
         (self.at + 8..self.bytes.len()).step_by(8).find(is_good).unwrap_or(self.bytes.len())
     }
 
-    /// Puts what is whole now into the place of what was damaged, with its index and its checkpoint. `Err` says what
-    /// is not as it should be afterwards.
+    /// Puts what is whole now into the place of what was damaged, with its index and its checkpoint. `Err`
+    /// says what is not as it should be afterwards.
     ///
     /// # Errors
     /// The store's: what was there is there still.

@@ -1,7 +1,7 @@
 //! # packed: sealed segments, compressed
 //!
 //! The question: how does an archiver keep a year, and still read any seq of it at once? A sealed segment is
-//! cut into blocks of 64 KiB, each compressed by itself, with a table in front. Whoever reads a segment reads
+//! cut into blocks of 64 KiB, each compressed by itself, with a table in front. A reader of a segment reads
 //! the same bytes at the same offsets as before: indices, walks and replays know of no difference.
 //!
 //! ```text
@@ -10,9 +10,9 @@
 //!           offset, length, checksum of the bytes before compression and behind it
 //! ```
 //!
-//! The checksum is that of the plain bytes and then of the compressed ones, so it proves both: that the file is what
-//! it was, and that it unpacks to what it should. One of them would not do: where bytes repeat, LZ4 says the same in
-//! many ways. A packed file takes its segment's place only after all of it was read back.
+//! The checksum is that of the plain bytes and then of the compressed ones, so it proves both: that the file
+//! is what it was, and that it unpacks to what it should. One of them would not do: where bytes repeat, LZ4
+//! says the same in many ways. A packed file takes its segment's place only after all of it was read back.
 
 use crate::journal::damage::Damage;
 use crate::journal::layout::{FORMAT_VERSION, checksum_but_12};

@@ -60,8 +60,8 @@ impl RunRecord {
         Self { boot, clean: true, weakest_durability: Durability::Power, ring: 0, rings: 0, synced_to: 0 }
     }
 
-    /// A run begins that acknowledges and promises by `durability`, in the ring `ring`. `settled` says that the
-    /// device holds everything that was said before, and all segments up to `newest`.
+    /// A run begins that acknowledges and promises by `durability`, in the ring `ring`. `settled` says that
+    /// the device holds everything that was said before, and all segments up to `newest`.
     pub(crate) fn started(
         self,
         boot: [u64; 2],
@@ -91,7 +91,7 @@ pub enum Completeness {
     Incomplete(String),
 }
 
-/// What is known of the ring at hand.
+/// The state of the ring at hand.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RingEvidence {
     /// It is the one that the record names.
@@ -143,8 +143,8 @@ impl fmt::Display for RingMismatch {
     }
 }
 
-/// Whether the ring with this label is the one that `record` names, in this boot of the machine. `labelled` is
-/// `None` where there is no ring, or one that nobody has begun to use.
+/// Whether the ring with this label is the one that `record` names, in this boot of the machine. `labelled`
+/// is `None` where there is no ring, or one that nobody has begun to use.
 pub fn ring(
     record: &RunRecord,
     identity: Identity,
@@ -188,8 +188,8 @@ pub struct JournalEvidence<'a> {
     pub half: bool,
 }
 
-/// S9: whether everything that was said is still there, by the `record`, the high mark of the last stop in order
-/// (`high`), and what was found. Nothing else decides it.
+/// S9: whether everything that was said is still there, by the `record`, the high mark of the last stop in
+/// order (`high`), and what was found. Nothing else decides it.
 pub fn judge(record: &RunRecord, high: (Seq, Chain), found: &JournalEvidence<'_>) -> Completeness {
     let incomplete = |why: String| Completeness::Incomplete(why);
     if let Some(damage) = &found.damage {

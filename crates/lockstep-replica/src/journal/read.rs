@@ -136,7 +136,7 @@ impl<'s, S: Store> LogReader<'s, S> {
         Ok(true)
     }
 
-    /// Goes to the segment behind the one that ends here, with something `bad` or without. What is bad at
+    /// Goes to the segment behind the one that ends here, with something `bad` or without. Damage at
     /// a segment's end was judged when the next one was begun: that starts where the log really ended.
     fn go_on(&mut self, bad: Option<Reject>) -> Result<Option<Damage>, StoreError> {
         let (number, offset) = self.place();

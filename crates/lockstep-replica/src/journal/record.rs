@@ -6,8 +6,8 @@
 //! | Stage, epoch 0 | next of the log | 0: given up | | | | |
 //! | Switch | from | that adopts | at the new end | at the new end | | next of the new log |
 //!
-//! A Stage holds the whole log end at `from`, so that a reader needs nothing before it. A later epoch may go on
-//! with it: the Switch tells which one adopted what was staged.
+//! A Stage holds the whole log end at `from`, so that a reader needs nothing before it. A later epoch may go
+//! on with it: the Switch tells which one adopted what was staged.
 
 use crate::journal::layout::TailLabel;
 use lockstep_core::proto::log::LogEnd;

@@ -1,9 +1,10 @@
 //! # recovery: what a journal still holds, and a new history on it
 //!
-//! The question: a quorum is lost for good; which journal holds most, what may be missing from it, and how does it become
-//! the beginning of a new history so that a crash at any point leaves the old journal or the new one? [`found`] writes
-//! the founding beside the segments, and then one superblock: from that write on the journal is the founder's, and each
-//! look at it sees the founding behind the log, where the next run puts it.
+//! The question: a quorum is lost for good; which journal holds most, what may be missing from it, and how
+//! does it become the beginning of a new history so that a crash at any point leaves the old journal or the
+//! new one? [`found`] writes the founding beside the segments, and then one superblock: from that write on
+//! the journal is the founder's, and each look at it sees the founding behind the log, where the next run
+//! puts it.
 //!
 //! ```text
 //!  a's journal, segments synced ─▶ file `founding` ─▶ superblock: founder, history b, clean ─▶ open: log + founding
@@ -71,7 +72,7 @@ fn lineage_of(checkpoint: &Checkpoint, superblock: &Superblock) -> Lineage {
     last_start(checkpoint).map_or(Lineage::of(superblock.history), |(lineage, _)| lineage)
 }
 
-/// Who founds a history, and what it begins with.
+/// The replica that founds a history, and what it begins with.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Founder {
     /// The new history's id, drawn at random.
@@ -88,13 +89,13 @@ pub struct Founder {
     pub wall: Nanos,
 }
 
-/// Founds a history on the log that the segments in `store` hold; `former` is the superblock that says whose they are. A
-/// torn end is cleared, and everything is on the device before the one write that makes the journal the founder's. Returns
-/// the new superblock.
+/// Founds a history on the log that the segments in `store` hold; `former` is the superblock that says whose
+/// they are. A torn end is cleared, and everything is on the device before the one write that makes the
+/// journal the founder's. Returns the new superblock.
 ///
 /// # Errors
-/// The segments hold no log, a history was founded here already that nobody has begun to use, or the device fails. Then
-/// the journal is what it was.
+/// The segments hold no log, a history was founded here already that nobody has begun to use, or the device
+/// fails. Then the journal is what it was.
 pub fn found<S: Store>(
     store: &mut S,
     former: &Superblock,
@@ -127,7 +128,7 @@ pub fn found<S: Store>(
         wall: founder.wall,
     };
     let frame = founding.frame().map_err(JournalOpenError::Settings)?;
-    // What is packed was synced when it was packed.
+    // A packed segment was synced when it was packed.
     for number in numbers.iter().filter(|_| !planted(Mutation::FoundedOnUnsynced)) {
         match store.sync(FileName::Segment(*number)) {
             Ok(()) | Err(StoreError { fault: StoreFault::Missing, .. }) => {}
@@ -184,8 +185,8 @@ fn damaged(seq: Seq, what: &str) -> JournalOpenError {
     JournalOpenError::Damaged(Damage::new(FileName::Founding, 0, seq, what))
 }
 
-/// The founding of the history that the superblock names, if the log of the journal (it ends at `end`, in `history`) is
-/// still that of the former one: it is to be put behind it.
+/// The founding of the history that the superblock names, if the log of the journal (it ends at `end`, in
+/// `history`) is still that of the former one: it is to be put behind it.
 pub(crate) fn pending<S: Store>(
     store: &S,
     superblock: &Superblock,

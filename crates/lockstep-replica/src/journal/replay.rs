@@ -75,7 +75,7 @@ impl std::fmt::Display for Misplaced {
 pub struct LogRebuild<P> {
     /// The log's end.
     pub end: LogEnd,
-    /// What is held beside it.
+    /// The data held beside it.
     pub staging: Option<Staging<P>>,
     /// Where its frames lie.
     pub runs: Extents<P>,

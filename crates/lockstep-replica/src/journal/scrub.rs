@@ -279,7 +279,7 @@ pub struct Verified {
     pub records: u64,
     /// Bytes of these.
     pub bytes: u64,
-    /// What is damaged.
+    /// The damage.
     pub damage: Vec<Damage>,
 }
 

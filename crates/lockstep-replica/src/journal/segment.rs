@@ -182,8 +182,9 @@ pub fn group_mark(block: &[u8], number: u64) -> Option<GroupMark> {
     valid.then_some(GroupMark { before: mark.before, end: mark.end, blank: mark.blank })
 }
 
-/// How many sectors of `bytes` hold nothing but zeros between `from` and `until`: as they were before that part of
-/// segment `number` was written. The mark of a group that ended at `from` or before may still stand in one.
+/// How many sectors of `bytes` hold nothing but zeros between `from` and `until`: as they were before that
+/// part of segment `number` was written. The mark of a group that ended at `from` or before may still stand
+/// in one.
 pub fn blank_sectors(bytes: &[u8], number: u64, (from, until): (usize, usize), from_offset: u64) -> u32 {
     let is_blank = |at: &usize| {
         let sector = &bytes[*at..bytes.len().min(at + SECTOR_LEN)];

@@ -16,6 +16,8 @@
 //! * What failed is tried again from where it stopped; `WrittenPos` stands still meanwhile, the tail
 //!   fills, and the node refuses. When there is room again everything goes on by itself.
 
+mod keep;
+
 use crate::journal::BLOCK_LEN;
 use crate::journal::begin::NOTHING_DURABLE;
 use crate::journal::checkpoint::Checkpoint;
@@ -23,7 +25,7 @@ use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
 use crate::journal::index::Index;
 use crate::journal::layout::{Geometry, TailLabel};
-use crate::journal::packed::{file_of, pack};
+use crate::journal::packed::file_of;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailSource, Word};
 use crate::journal::proof::RunRecord;
 use crate::journal::read::numbers;
@@ -33,11 +35,11 @@ use crate::journal::segment::{
     GROUP_MARK_LEN, GroupMark, RECORDS_AT, SegmentHeader, blank_sectors, write_group_mark,
 };
 use crate::journal::superblock::Superblock;
-use crate::journal::walk::read_header;
+use keep::Sealed;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_wire::{HEADER_LEN, Header, Nanos, Seq};
+use lockstep_wire::{HEADER_LEN, Header, Nanos};
 use std::fmt;
 
 /// Most bytes that are copied as one group.
@@ -86,8 +88,6 @@ impl fmt::Display for WriteError {
     }
 }
 
-impl std::error::Error for WriteError {}
-
 /// The segment that is being filled.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(crate) struct Filling {
@@ -100,8 +100,8 @@ pub(crate) struct Filling {
     pub closed: bool,
     /// It was found damaged: its bytes are evidence and stay.
     pub evidence: bool,
-    /// A group may stand behind its end that was written in part, or whole and not taken note of: the call failed,
-    /// or the process died in it.
+    /// A group may stand behind its end that was written in part, or whole and not taken note of: the call
+    /// failed, or the process died in it.
     pub overwritten: bool,
     /// Index and checkpoint may stand beside it: it was to be sealed, and no other segment began.
     pub sealed: bool,
@@ -112,8 +112,8 @@ impl Filling {
         self.block_at + self.block.len() as u64
     }
 
-    /// More is to be written: an index that does not know of it would hide it from readers, an exchange of the log's end
-    /// too. Their removal is on the device before what they lack is.
+    /// More is to be written: an index that does not know of it would hide it from readers, an exchange of
+    /// the log's end too. Their removal is on the device before what they lack is.
     fn unseal<S: Store>(&mut self, store: &mut S) -> Result<(), StoreError> {
         let mut removed = false;
         for file in [FileName::Index(self.number), FileName::Checkpoint(self.number)] {
@@ -142,16 +142,6 @@ impl Filling {
     }
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Sealed {
-    number: u64,
-    len: u64,
-    timestamp: Nanos,
-    next_seq: Seq,
-    /// The lowest seq from which a record in it exchanges the log's end; [`Seq::MAX`] if none does.
-    switched_from: Seq,
-}
-
 /// Writes segments, one record behind the other.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SegmentWriter {
@@ -176,8 +166,8 @@ pub struct SegmentWriter {
 
 impl SegmentWriter {
     /// A writer behind everything that recovery found, for the tail and segment length of `sizes`:
-    /// `filling` is the newest segment, `log` what all of them say, and `pos` the tail's position there. The device
-    /// is known to have the sealed ones up to `synced_to`.
+    /// `filling` is the newest segment, `log` what all of them say, and `pos` the tail's position there. The
+    /// device is known to have the sealed ones up to `synced_to`.
     pub(crate) fn recovered(
         sizes: (TailLabel, Geometry, u64),
         filling: Option<Filling>,
@@ -219,8 +209,8 @@ impl SegmentWriter {
         self.synced_to
     }
 
-    /// Waits until the device has the oldest sealed segment of which that is not known. Returns whether there was
-    /// one. In `process` nothing else brings a segment to the device before the stop.
+    /// Waits until the device has the oldest sealed segment of which that is not known. Returns whether there
+    /// was one. In `process` nothing else brings a segment to the device before the stop.
     ///
     /// # Errors
     /// The store's.
@@ -459,129 +449,6 @@ impl SegmentWriter {
         self.spare_len = (done + len < self.segment_len).then_some(done + len);
         Ok(self.spare_len.is_none())
     }
-
-    /// The newest sealed segment whose checkpoint is of the log as it is, and ends at `limit` or below; 0 if there is
-    /// none. What an exchange took back behind a checkpoint makes that one of another log.
-    fn founded_at(&self, limit: Seq) -> u64 {
-        let mut agreed = self.filling.as_ref().map_or(Seq::MAX, |filling| filling.index.switched_from());
-        for one in self.sealed.iter().flatten().rev() {
-            if one.next_seq <= agreed.min(limit) {
-                return one.number;
-            }
-            agreed = agreed.min(one.switched_from);
-        }
-        0
-    }
-
-    /// Removes the oldest sealed segments that retention does not keep; returns their numbers. No frame
-    /// at or above `keep_from` goes (the open trading day, and what is not committed), never the newest segment, and
-    /// none without which the tables could not be computed: a checkpoint of the committed log stays.
-    pub fn retain<S: Store>(
-        &mut self,
-        store: &mut S,
-        retention: Retention,
-        now: Nanos,
-        keep_from: Seq,
-    ) -> Result<Vec<u64>, StoreError> {
-        if self.sealed.is_none() {
-            self.sealed = Some(self.find_sealed(store)?);
-        }
-        let founded_at = self.founded_at(keep_from);
-        let mut gone = Vec::new();
-        while let Some(sealed) = &mut self.sealed {
-            let total: u64 = sealed.iter().map(|one| one.len).sum();
-            let Some(oldest) = sealed.first().copied() else { break };
-            let too_much = retention.bytes_max != 0 && total > retention.bytes_max;
-            let age = now.saturating_sub(oldest.timestamp);
-            let too_old = retention.age_ns_max != 0 && age > retention.age_ns_max;
-            let newest = self.filling.is_none() && sealed.len() == 1;
-            let founds = oldest.number > founded_at && !planted(Mutation::FoundationRemoved);
-            if !(too_much || too_old) || oldest.next_seq > keep_from || founds || newest {
-                break;
-            }
-            sealed.remove(0);
-            store.remove(file_of(store, oldest.number))?;
-            gone.push(oldest.number);
-            // On the device, before a later one goes: else the power could leave a hole between those that are there.
-            match store.sync(FileName::Checkpoint(oldest.number)) {
-                Err(error) if error.fault == StoreFault::Missing => {}
-                synced => synced?,
-            }
-            // The checkpoint of the last one that went is what the first one that stays begins with.
-            for file in store.list()? {
-                let old = match file {
-                    // A packed one may have left its plain copy behind.
-                    FileName::Segment(number) | FileName::Packed(number) | FileName::Index(number) => {
-                        number <= oldest.number
-                    }
-                    FileName::Checkpoint(number) => number < oldest.number,
-                    _ => false,
-                };
-                if old {
-                    store.remove(file)?;
-                }
-            }
-        }
-        Ok(gone)
-    }
-
-    /// Packs the oldest sealed segment that is not packed, the newest one left out; returns its number, and
-    /// the bytes before and after. `None` if there is none. Takes about a second for each GiB.
-    pub fn pack<S: Store>(&mut self, store: &mut S) -> Result<Option<(u64, u64, u64)>, StoreError> {
-        if self.sealed.is_none() {
-            self.sealed = Some(self.find_sealed(store)?);
-        }
-        let Some(sealed) = &mut self.sealed else { return Ok(None) };
-        let older = sealed.len().saturating_sub(1);
-        for one in &mut sealed[..older] {
-            if self.packed_to.is_some_and(|done| one.number <= done) {
-                continue;
-            }
-            self.packed_to = Some(one.number);
-            if let Some((plain, packed)) = pack(store, one.number)? {
-                one.len = packed;
-                return Ok(Some((one.number, plain, packed)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// The first seq of the oldest sealed segment with a frame stamped at or after `time`; the log's end if
-    /// there is none.
-    pub fn first_seq_since<S: Store>(&mut self, store: &S, time: Nanos) -> Result<Seq, StoreError> {
-        if self.sealed.is_none() {
-            self.sealed = Some(self.find_sealed(store)?);
-        }
-        let sealed = self.sealed.as_deref().unwrap_or_default();
-        let older = sealed.partition_point(|one| one.timestamp < time);
-        Ok(match (older < sealed.len(), older.checked_sub(1)) {
-            (true, None) => 1,
-            (_, Some(before)) => sealed[before].next_seq,
-            (false, None) => self.log.end.next,
-        })
-    }
-
-    fn find_sealed<S: Store>(&self, store: &S) -> Result<Vec<Sealed>, StoreError> {
-        let numbers = numbers(store)?;
-        let mut sealed = Vec::new();
-        for (at, &number) in numbers.iter().enumerate() {
-            if self.filling.as_ref().is_some_and(|filling| filling.number == number) {
-                continue;
-            }
-            let next = numbers.get(at + 1).map(|next| read_header(store, *next)).transpose()?;
-            let next_seq = match next {
-                None => self.log.end.next,
-                Some(Ok(header)) => header.first_seq,
-                // Nobody knows what it holds: it stays.
-                Some(Err(_)) => Seq::MAX,
-            };
-            let index = Index::load(store, number, 0)?;
-            let (timestamp, switched_from) = (index.timestamp, index.switched_from());
-            let len = store.len(file_of(store, number))?;
-            sealed.push(Sealed { number, len, timestamp, next_seq, switched_from });
-        }
-        Ok(sealed)
-    }
 }
 
 /// Copies what is published and not yet written into the segments, one group at most; returns how many
@@ -616,8 +483,8 @@ pub fn copy_group<T: TailSource, S: Store>(
     Ok(end - start)
 }
 
-/// Stores the words that tell the hot thread what segments hold, the position last; `durable` says that the device
-/// has all of it.
+/// Stores the words that tell the hot thread what segments hold, the position last; `durable` says that the
+/// device has all of it.
 pub fn publish_position<T: TailSource>(source: &mut T, writer: &SegmentWriter, durable: bool) {
     let next = writer.log.end.next;
     // Before the position: it says of which log the seq is.

@@ -9,9 +9,9 @@
 //!  side thread ─▶ Written {segment, offset, commit} ─▶ refresh ─▶ runs ─▶ locate(seq) ─▶ stretch, stretch …
 //! ```
 //!
-//! What is named is committed *in the log that the segments hold*: the commit in [`Written`] was read before
-//! the records that are written now were published, so an exchange of the log's end that the hot thread has
-//! made, and the segments lack, cannot be overlooked.
+//! A named segment is committed *in the log that the segments hold*: the commit in [`Written`] was read
+//! before the records that are written now were published, so an exchange of the log's end that the hot
+//! thread has made, and the segments lack, cannot be overlooked.
 
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
@@ -48,8 +48,8 @@ pub struct Written {
     pub damaged: Unserved,
 }
 
-/// Segments of which nobody is given anything: they are damaged. A few are named; where there are more, all between
-/// the last one that is named and the newest of them count as damaged.
+/// Segments of which nobody is given anything: they are damaged. A few are named; where there are more, all
+/// between the last one that is named and the newest of them count as damaged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Unserved {
     named: [u64; UNSERVED_MAX],
@@ -125,7 +125,7 @@ pub struct SegmentPosition {
 pub enum SegmentIndexError {
     /// The files.
     Store(StoreError),
-    /// What is in them.
+    /// Their content.
     Damage(Damage),
 }
 
@@ -332,8 +332,8 @@ impl SegmentIndex {
         }
     }
 
-    /// Whether a reader may be given what is below `bound` from `seq` on, whose log has `chain` there where that is to
-    /// be compared. Returns where the first frame of it stands, if there is one yet, or why not.
+    /// Whether a reader may be given what is below `bound` from `seq` on, whose log has `chain` there where
+    /// that is to be compared. Returns where the first frame of it stands, if there is one yet, or why not.
     ///
     /// # Errors
     /// As [`SegmentIndex::refresh`].
@@ -401,7 +401,7 @@ impl SegmentIndex {
         Ok((next > seq).then_some(SegmentRange { number, offset, len: end - offset, next }))
     }
 
-    /// What is damaged is not given away, whatever of it is whole.
+    /// A damaged record is not given away, whatever of it is whole.
     fn judge(&self, number: u64, seq: Seq) -> Result<(), SegmentIndexError> {
         if self.damaged.contains(number) {
             return Err(damage(number, 0, seq, &"found before, and not mended yet"));

@@ -2,8 +2,8 @@
 
 use lockstep_wire::{Nanos, Seq};
 
-/// Looks whether the device goes on confirming what it is given. A call to a device that hangs never returns, so the thread that
-/// waits for it cannot tell: somebody else looks.
+/// Looks whether the device goes on confirming what it is given. A call to a device that hangs never returns,
+/// so the thread that waits for it cannot tell: somebody else looks.
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceWatch {
     patience_ns: Nanos,
@@ -18,8 +18,8 @@ impl DeviceWatch {
         Self { patience_ns, confirmed: 0, since: None }
     }
 
-    /// The device has `confirmed` what lies below that seq, of a log that ends at `held`. Returns for how long it has owed more,
-    /// if that is longer than it may take.
+    /// The device has `confirmed` what lies below that seq, of a log that ends at `held`. Returns for how
+    /// long it has owed more, if that is longer than it may take.
     pub fn poll(&mut self, now: Nanos, confirmed: Seq, held: Seq) -> Option<Nanos> {
         if confirmed != self.confirmed || confirmed >= held {
             self.since = None;

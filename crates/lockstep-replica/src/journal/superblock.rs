@@ -48,7 +48,7 @@ pub struct Copies {
     pub newest: Superblock,
     /// The one before; `None` if it cannot be read.
     pub older: Option<Superblock>,
-    /// What is wrong with the one that cannot be read.
+    /// The error of the one that cannot be read.
     pub damage: Option<Damage>,
 }
 
@@ -103,7 +103,8 @@ impl Superblock {
         Ok(())
     }
 
-    /// Writes both copies, one after the other: whichever is lost later, the other one says this, or what is newer.
+    /// Writes both copies, one after the other: whichever is lost later, the other one says this, or what is
+    /// newer.
     pub fn store_both<S: Store>(&mut self, store: &mut S) -> Result<(), StoreError> {
         self.store(store)?;
         self.store(store)

@@ -14,8 +14,9 @@
 //! is said about it. What the segments lack is never overwritten: then there is no room ([`Full`]).
 //! After construction nothing here allocates, locks, or calls the system.
 
+mod find;
+
 use crate::journal::BLOCK_LEN;
-use crate::journal::damage::Damage;
 use crate::journal::extents::{Extent, Extents};
 use crate::journal::layout::{Geometry, TailLabel};
 use crate::journal::ports::{TailMemory, Word};
@@ -24,7 +25,7 @@ use crate::journal::replay::{LogRebuild, Staging};
 use lockstep_core::proto::log::{LogEnd, LogMismatch};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::ring::place_in;
-use lockstep_wire::{Epoch, FrameView, HEADER_LEN, Header, Kind, Seq, chain_after};
+use lockstep_wire::{Epoch, FrameView, HEADER_LEN, Header, Seq, chain_after};
 use std::fmt;
 
 /// One record in the ring. Good until the ring has come round; [`Tail::frame`] tells.
@@ -158,7 +159,7 @@ impl<M: TailMemory> Tail<M> {
         Ok(())
     }
 
-    /// What is published may be overwritten: for a node that keeps only a ring, and never together with
+    /// A published record may be overwritten: for a node that keeps only a ring, and never together with
     /// a side thread.
     pub fn free_published(&mut self) {
         let next = self.log.end.next;
@@ -167,9 +168,10 @@ impl<M: TailMemory> Tail<M> {
         self.memory.set_word(Word::WrittenPos, self.head);
     }
 
-    /// A witness, which keeps no more than a ring, drops nothing that it does not know to be committed: frames
-    /// from `commit_next` on are not overwritten by what is appended; rather it is [`Full`]. `Seq::MAX` ends
-    /// that. What is staged may take their place, or an exchange could wait for ever: segments hold them.
+    /// A witness, which keeps no more than a ring, drops nothing that it does not know to be committed:
+    /// frames from `commit_next` on are not overwritten by what is appended; rather it is [`Full`].
+    /// `Seq::MAX` ends that. A staged record may take their place, or an exchange could wait for ever:
+    /// segments hold them.
     pub fn pin_from(&mut self, commit_next: Seq) {
         if commit_next < self.pinned_from {
             self.room_until = 0;
@@ -279,7 +281,7 @@ impl<M: TailMemory> Tail<M> {
     // ---- writing ----
 
     /// Room for one frame of [`Tail::frame_len_max`] bytes behind the log. Asking again gives the same
-    /// room. What is staged is given up.
+    /// room. The staging is given up.
     #[inline]
     pub fn room(&mut self) -> Result<&mut [u8], Full> {
         self.abandon_staged()?;
@@ -293,8 +295,8 @@ impl<M: TailMemory> Tail<M> {
         self.next_at + (MARK_LEN + self.frame_len_max()) as u64 <= self.update_room()
     }
 
-    /// Has the first `len` bytes of [`Tail::room`] in the cache: who writes to memory just before a system call
-    /// waits there until it has come. No frame may be under way in it.
+    /// Has the first `len` bytes of [`Tail::room`] in the cache: who writes to memory just before a system
+    /// call waits there until it has come. No frame may be under way in it.
     pub fn warm(&mut self, len: usize) {
         let Ok(room) = self.room() else { return };
         room.iter_mut().take(len).step_by(64).for_each(|byte| *byte = 0);
@@ -328,7 +330,8 @@ impl<M: TailMemory> Tail<M> {
         RingSpan { pos: at, len: header.length }
     }
 
-    /// Where the log ends behind the frame in [`Tail::room`], which begins an epoch: seldom, and the whole rule.
+    /// Where the log ends behind the frame in [`Tail::room`], which begins an epoch: seldom, and the whole
+    /// rule.
     #[cold]
     fn behind_start(&self, header: &Header) -> LogEnd {
         let end = self.log.end;
@@ -339,7 +342,7 @@ impl<M: TailMemory> Tail<M> {
         }
     }
 
-    /// Stores a received frame behind the log, byte by byte. What is staged is given up.
+    /// Stores a received frame behind the log, byte by byte. The staging is given up.
     pub fn append(&mut self, frame: &FrameView<'_>) -> Result<RingSpan, AppendError> {
         let behind = self.log.end.follow(frame).map_err(AppendError::Misfit)?;
         self.check_len(frame)?;
@@ -363,7 +366,8 @@ impl<M: TailMemory> Tail<M> {
         Ok(())
     }
 
-    /// The open staging goes on for `epoch`, if it `belongs` to that epoch's log as well: nothing is staged twice.
+    /// The open staging goes on for `epoch`, if it `belongs` to that epoch's log as well: nothing is staged
+    /// twice.
     pub fn stage_on(&mut self, epoch: Epoch, belongs: impl FnOnce(&Staging<u64>) -> bool) -> bool {
         let Some(staging) = self.log.staging.as_mut().filter(|staging| belongs(staging)) else {
             return false;
@@ -404,7 +408,8 @@ impl<M: TailMemory> Tail<M> {
         self.switched_from =
             if pending { self.switched_from.min(staging.base.next) } else { staging.base.next };
         self.switched_pos = at + MARK_LEN as u64;
-        // HighSeq is never above what the published records hold: where the new log is shorter it falls first.
+        // HighSeq is never above what the published records hold: where the new log is shorter it falls
+        // first.
         let next = self.log.end.next;
         if next < self.memory.word(Word::HighSeq) {
             self.memory.set_word(Word::HighSeq, next);
@@ -465,8 +470,8 @@ impl<M: TailMemory> Tail<M> {
         if self.log.staging.is_some() || self.pinned_from >= self.log.end.next {
             return written;
         }
-        // What has left the ring already leaves no room for more, until it is known to be committed. What is
-        // kept stays above the floor of what is surely there.
+        // What has left the ring already leaves no room for more, until it is known to be committed. The kept
+        // part stays above the floor of what is surely there.
         let kept = self.find(self.pinned_from).map_or(0, |kept| kept.pos + ring_len - 3 * record_len_max);
         kept.min(written)
     }
@@ -488,131 +493,6 @@ impl<M: TailMemory> Tail<M> {
     }
 
     // ---- reading ----
-
-    /// The oldest frame of the log that is surely in the ring; `end().next` if there is none.
-    pub fn oldest_seq(&self) -> Seq {
-        let floor = self.geometry.floor(self.head);
-        for run in self.log.runs.list() {
-            if run.at >= floor {
-                return run.first_seq;
-            }
-            let end = run.end.unwrap_or(self.head);
-            let blocks = floor / BLOCK_LEN as u64..=end / BLOCK_LEN as u64;
-            let oldest = blocks.filter_map(|block| self.slot(block, floor, end)).next();
-            if let Some((seq, _)) = oldest.filter(|(seq, _)| *seq < run.next_seq.min(self.log.end.next)) {
-                return seq;
-            }
-        }
-        self.log.end.next
-    }
-
-    /// The frame of the log that contains `seq`, if the ring still has it.
-    pub fn find(&self, seq: Seq) -> Option<RingSpan> {
-        if seq >= self.log.end.next {
-            return None;
-        }
-        let run = &self.log.runs.list()[self.log.runs.find(seq)?];
-        let floor = self.geometry.floor(self.head);
-        let (start, end) = (run.at.max(floor), run.end.unwrap_or(self.head));
-        let mut best = (run.at >= floor).then_some(run.at);
-        let (mut low, mut high) = (start / BLOCK_LEN as u64, end.div_ceil(BLOCK_LEN as u64));
-        while low < high {
-            let middle = low.midpoint(high);
-            // Blocks in which no record starts have no slot; they are few in a row.
-            let slots = (low..=middle).rev();
-            match slots.filter_map(|block| Some((block, self.slot(block, start, end)?))).next() {
-                Some((block, (first, _))) if first > seq => high = block,
-                Some((_, (_, pos))) => {
-                    best = Some(pos);
-                    low = middle + 1;
-                }
-                None => low = middle + 1,
-            }
-        }
-        self.walk(best?, end, seq)
-    }
-
-    /// The next frame of the log behind that of `span`.
-    pub fn after(&self, span: RingSpan) -> Option<RingSpan> {
-        let seq = Header::peek(self.bytes(span))?.next_seq();
-        if seq >= self.log.end.next {
-            return None;
-        }
-        let run = &self.log.runs.list()[self.log.runs.find(seq)?];
-        let end = run.end.unwrap_or(self.head);
-        let behind = self.geometry.place(span.pos + u64::from(span.len));
-        if run.at <= span.pos { self.walk(behind, end, seq) } else { self.walk(run.at, end, seq) }
-    }
-
-    /// Whether `next` lies right behind `before` in memory, so that one slice holds both.
-    pub fn is_adjacent(&self, before: RingSpan, next: RingSpan) -> bool {
-        let end = before.pos + u64::from(before.len);
-        next.pos == end && place_in(self.geometry.ring_len, end) != 0
-    }
-
-    /// Exactly the record's bytes.
-    pub fn bytes(&self, span: RingSpan) -> &[u8] {
-        self.memory.read(span.pos, span.len as usize)
-    }
-
-    /// The frame, judged again: memory is not above suspicion, and an old span may have been overwritten.
-    pub fn frame(&self, span: RingSpan) -> Result<FrameView<'_>, Damage> {
-        FrameView::from_prefix(self.bytes(span)).map_err(|reject| {
-            let seq = Header::peek(self.bytes(span)).map_or(0, |header| header.first_seq);
-            Damage::new("tail", span.pos, seq, reject)
-        })
-    }
-
-    /// The slot of an (absolute) block, if a record between `start` and `end` starts there.
-    fn slot(&self, block: u64, start: u64, end: u64) -> Option<(Seq, u64)> {
-        let place = place_in(self.geometry.ring_len, block * BLOCK_LEN as u64) / BLOCK_LEN as u64;
-        let (seq, pos) = self.memory.slot(place as usize);
-        (pos / BLOCK_LEN as u64 == block && (start..end).contains(&pos)).then_some((seq, pos))
-    }
-
-    /// The frame with `seq` at or behind the record at `at`, before `end`.
-    fn walk(&self, mut at: u64, end: u64, seq: Seq) -> Option<RingSpan> {
-        while at < end {
-            let header = Header::peek(self.memory.read(at, HEADER_LEN))?;
-            let len = u64::from(header.length);
-            if len < HEADER_LEN as u64 || len > self.geometry.record_len_max {
-                return None;
-            }
-            if header.kind == Kind::Frame as u8 && (header.first_seq..header.next_seq()).contains(&seq) {
-                return Some(RingSpan { pos: at, len: header.length });
-            }
-            at = self.geometry.place(at + len);
-        }
-        None
-    }
-
-    /// The log's end if it ended before `from`.
-    fn end_at(&self, from: Seq) -> Result<LogEnd, StageError> {
-        let end = self.log.end;
-        if from > end.next {
-            return Err(StageError::Ahead { next: end.next });
-        }
-        if from == end.next {
-            return Ok(end);
-        }
-        if from <= 1 {
-            return Ok(LogEnd::BLANK);
-        }
-        if let Some(staging) = self.log.staging.filter(|staging| staging.base.next == from) {
-            return Ok(staging.base); // the frame before it may have left the ring since
-        }
-        let too_old = StageError::TooOld { oldest: self.oldest_seq() };
-        let before = Header::peek(self.bytes(self.find(from - 1).ok_or(too_old)?)).ok_or(too_old)?;
-        if before.next_seq() != from {
-            return Err(StageError::InsideFrame);
-        }
-        Ok(LogEnd {
-            next: from,
-            epoch: before.epoch(),
-            chain: chain_after(&before),
-            timestamp: before.timestamp,
-        })
-    }
 
     /// What must hold between any two calls; for tests and the simulator.
     pub fn invariants(&self) {

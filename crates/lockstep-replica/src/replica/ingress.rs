@@ -1,9 +1,10 @@
 //! What the leader takes of whom, and what it tells publishers beside the heartbeat's credit.
 
-use super::{Nanos, ReplicaCore, Tail, send_small};
+use super::{Leading, Nanos, ReplicaCore, Tail, Turn, send_small};
 use crate::journal::ports::TailMemory;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::ports::{Group, Net};
+use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{
     Condition, EntryHeader, Kind, NOTICE_ROWS_MAX, NoticeRow, PublisherNotice, SMALL_LEN_MAX, write_notice,
@@ -14,19 +15,18 @@ const AGAIN_RUNGS: u64 = 8;
 /// From this part of the table of publishers on the operator is told that it fills.
 const FULL_PERCENT: u64 = 80;
 
-impl ReplicaCore {
+impl Leading {
     /// Whether this message's publisher has not had more than its share of a scarce window.
     #[inline]
-    pub(super) fn has_share(&mut self, header: &EntryHeader) -> bool {
-        let Some(sequencer) = &self.sequencer else { return false };
-        let (stamp_next, commit_next) = (sequencer.stamp_next(), self.commit_next());
-        let window = &self.limits.window;
+    pub(super) fn has_share(&mut self, core: &mut ReplicaCore, end: &LogEnd, header: &EntryHeader) -> bool {
+        let (stamp_next, commit_next) = (self.sequencer.stamp_next(end), core.commit_next());
+        let window = &core.limits.window;
         if window.half().credit(stamp_next, commit_next, self.uncommitted.bytes()) > 0 {
             return true;
         }
         let who = (header.publisher, header.time_or_incarnation);
         let has = self.shares.take(window, (stamp_next, commit_next), who, header.publisher_seq);
-        self.counters.add(Counter::SubmissionsOverShare, u64::from(!has));
+        core.counters.add(Counter::SubmissionsOverShare, u64::from(!has));
         has
     }
 
@@ -36,11 +36,11 @@ impl ReplicaCore {
         !self.hold.is_empty() || self.shares.has_throttled() || !self.opens_refused.is_empty()
     }
 
-    /// An open finds no room in the table of publishers: whoever opens is told. Who finds no room among those that are to
-    /// be told asks again.
+    /// An open finds no room in the table of publishers: whoever opens is told. A publisher that finds no
+    /// room among those that are to be notified asks again.
     #[cold]
-    pub(super) fn refuse_open(&mut self, nonce: [u64; 2]) {
-        self.counters.add(Counter::OpensRefused, 1);
+    pub(super) fn refuse_open(&mut self, core: &mut ReplicaCore, nonce: [u64; 2]) {
+        core.counters.add(Counter::OpensRefused, 1);
         if planted(Mutation::OpenerNotTold) {
             return;
         }
@@ -49,31 +49,21 @@ impl ReplicaCore {
         }
     }
 
-    /// Once a beat of a leader: how full its table of publishers is.
-    pub(super) fn check_publisher_table(&mut self, now: Nanos) {
-        let (used, max) = (self.log.publishers.used(), self.log.publishers.publishers_max());
-        self.counters.set(Counter::Publishers, u64::from(used));
-        let full = u64::from(used) * 100 >= u64::from(max) * FULL_PERCENT;
-        if full || self.conditions.holds(Condition::PublishersNearlyFull) {
-            let numbers = (u64::from(used), u64::from(max));
-            self.set_condition(Condition::PublishersNearlyFull, full, now, numbers);
-        }
-    }
-
-    /// Tells publishers whose open finds no room, which of their numbers are missing, and whose share is used up: once a
-    /// turn at the most, and not more often than the heartbeat's first rung.
+    /// Tells publishers whose open finds no room, which of their numbers are missing, and whose share is used
+    /// up: once a turn at the most, and not more often than the heartbeat's first rung.
     #[cold]
     pub(super) fn send_publisher_notices<M: TailMemory>(
         &mut self,
+        core: &mut ReplicaCore,
         net: &mut impl Net,
         tail: &Tail<M>,
-        now: Nanos,
-        wall: Nanos,
+        turn: &Turn,
     ) {
-        let rung_ns = self.limits.heartbeat.first_ns;
+        let Turn { now, wall, .. } = *turn;
+        let rung_ns = core.limits.heartbeat.first_ns;
         self.notice_at = now + rung_ns;
         let mut rows = [NoticeRow::default(); NOTICE_ROWS_MAX];
-        let publishers_max = self.log.publishers.publishers_max();
+        let publishers_max = core.log.publishers.publishers_max();
         let mut count = 0;
         for [from, to] in self.opens_refused.drain(..) {
             let told = PublisherNotice::TableFull as u32;
@@ -84,7 +74,7 @@ impl ReplicaCore {
         count += self.shares.drain_throttled(&mut rows[count..]);
         // While nothing is taken there is no use in sending it again.
         if !self.refusing {
-            let (publishers, shares) = (&self.log.publishers, &self.shares);
+            let (publishers, shares) = (&core.log.publishers, &self.shares);
             let last = |publisher, incarnation| {
                 let state = publishers.state(publisher)?;
                 let is_open = state.incarnation == incarnation && !state.closed;
@@ -93,12 +83,25 @@ impl ReplicaCore {
             count += self.hold.missing(now, AGAIN_RUNGS * rung_ns, last, &mut rows[count..]);
         }
         if count > 0 {
-            self.number += 1;
-            let header = self.header(Kind::PublisherNotice, wall, &tail.end());
+            core.outbox.number += 1;
+            let header = core.header(Kind::PublisherNotice, wall, &tail.end());
             let mut out = [0; SMALL_LEN_MAX];
             let length = write_notice(&mut out, header, &rows[..count]);
             send_small(net, Group::Control, &out[..length]);
-            self.counters.add(Counter::NoticesOut, count as u64);
+            core.counters.add(Counter::NoticesOut, count as u64);
+        }
+    }
+}
+
+impl ReplicaCore {
+    /// Once a beat of a leader: how full its table of publishers is.
+    pub(super) fn check_publisher_table(&mut self, now: Nanos) {
+        let (used, max) = (self.log.publishers.used(), self.log.publishers.publishers_max());
+        self.counters.set(Counter::Publishers, u64::from(used));
+        let full = u64::from(used) * 100 >= u64::from(max) * FULL_PERCENT;
+        if full || self.conditions.holds(Condition::PublishersNearlyFull) {
+            let numbers = (u64::from(used), u64::from(max));
+            self.set_condition(Condition::PublishersNearlyFull, full, now, numbers);
         }
     }
 }

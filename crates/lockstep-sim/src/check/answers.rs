@@ -1,5 +1,5 @@
-//! What is said beside the protocol: beats, statuses, replies, verdicts, refusals, notices. Each says what is so where its
-//! sender's log ends, or is committed.
+//! Messages beside the protocol: beats, statuses, replies, verdicts, refusals, notices. Each says what is
+//! so where its sender's log ends, or is committed.
 
 use super::replicas::ReplicaModel;
 use super::tree::Stem;

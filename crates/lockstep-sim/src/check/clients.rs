@@ -278,8 +278,8 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whether a message in parts is of the edge: it is, as it stands in some log under this number, joined rightly where
-    /// the books have it too.
+    /// Whether a message in parts is of the edge: it is, as it stands in some log under this number, joined
+    /// rightly where the books have it too.
     fn is_whole_of_edge(&self, message: &Message<'_>) -> bool {
         let logs = self.tree.containing(message.seq).map(|node| self.tree.stem(node));
         let is_of_edge = logs.into_iter().any(|stem| stem.is_of_edge(message.publisher));

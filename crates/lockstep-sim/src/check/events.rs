@@ -1,5 +1,5 @@
-//! What readers, publishers and operators are told: each event is of the right place, says what is so, and is told once.
-//! A new kind of event without a sentence here does not compile.
+//! What readers, publishers and operators are told: each event is of the right place, says what is so, and is
+//! told once. A new kind of event without a sentence here does not compile.
 
 use super::ghost::ReferenceModel;
 use super::tree::Fact;
@@ -7,8 +7,8 @@ use super::{Oracle, Violation};
 use lockstep_core::engine::event::{ReplicaEvent as NodeEvent, Role};
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEvent};
-use lockstep_core::proto::election::Why;
 use lockstep_core::proto::publishers::PublisherState;
+use lockstep_wire::LeaderLossReason;
 use lockstep_wire::{Condition, MEMBERS_MAX, PublisherId, RepairReject, Seq};
 use std::collections::BTreeSet;
 
@@ -248,8 +248,8 @@ impl Oracle {
             PublisherEvent::Fenced { publisher, .. } => {
                 // One that is fenced at once was never told that it is open.
                 let may_be = own.is_none() || is_own(publisher);
-                // A process that learns late of its first open, and of the one that fences it, may have opened the name
-                // once more.
+                // A process that learns late of its first open, and of the one that fences it, may have
+                // opened the name once more.
                 let is_behind = |before: PublisherState| before.id == publisher && before.nonce == nonce;
                 let mut before = tips().flatten().flat_map(|tip| self.tree.undo(tip, 1));
                 let is_fenced =
@@ -348,11 +348,14 @@ impl Oracle {
                 }
             }
             NodeEvent::LeaderSuspected { epoch, why } => {
-                // Only the leader of this very epoch says that it stops, and only its watcher that it is dead.
+                // Only the leader of this very epoch says that it stops, and only its watcher that it is
+                // dead.
                 let (rule, is_so) = match why {
-                    Why::StepDown => ("STABILITY", self.stopped.contains(&epoch)),
-                    Why::Down => ("SUSPECT-2", self.announced_dead.contains(&epoch)),
-                    Why::Silence | Why::NoProgress | Why::Refused => ("SUSPECT-1", true),
+                    LeaderLossReason::StepDown => ("STABILITY", self.stopped.contains(&epoch)),
+                    LeaderLossReason::Down => ("SUSPECT-2", self.announced_dead.contains(&epoch)),
+                    LeaderLossReason::Silence | LeaderLossReason::NoProgress | LeaderLossReason::Refused => {
+                        ("SUSPECT-1", true)
+                    }
                 };
                 if !is_so {
                     return broken(rule, log);

@@ -1,5 +1,6 @@
-//! A history that was founded on what was left of another one: LINEAGE-1 to LINEAGE-3 as sentences. What the former one
-//! had committed is kept, so that who lives in it is judged by it; nothing more is ever committed there.
+//! A history that was founded on what was left of another one: LINEAGE-1 to LINEAGE-3 as sentences. What the
+//! former one had committed is kept, so that who lives in it is judged by it; nothing more is ever committed
+//! there.
 
 use super::clients::ReaderModel;
 use super::ghost::ReferenceModel;
@@ -71,7 +72,8 @@ impl Oracle {
         self.is_left(self.tree.stem(node).history)
     }
 
-    /// Of all the journals that were looked at, none holds more of what is committed than the one that was chosen.
+    /// Of all the journals that were looked at, none holds more of what is committed than the one that was
+    /// chosen.
     pub fn check_longest(&self, all: &[LogEnd], chosen: &LogEnd) -> Result<(), Violation> {
         let holds = |end: &LogEnd| {
             let tip = self.known_end(end.next, end.chain);
@@ -131,7 +133,8 @@ impl Oracle {
         Err(format!("LINEAGE-3: {:x} is founded at {} by nobody's word", stem.history, stem.first))
     }
 
-    /// LINEAGE-1: nothing is committed any more in a history that was left, but for what is in the new one as well.
+    /// LINEAGE-1: nothing is committed any more in a history that was left, but for what is in the new one as
+    /// well.
     pub(super) fn on_ancestor_log(
         &mut self,
         identity: Identity,
@@ -187,7 +190,8 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whether the replica that sits there is of the present history: the founder, or formatted after the founding.
+    /// Whether the replica that sits there is of the present history: the founder, or formatted after the
+    /// founding.
     pub fn is_present(&self, who: usize) -> bool {
         let Some(founded) = &self.founding else { return true };
         self.replicas.get(&who).is_some_and(|voice| {
@@ -201,7 +205,8 @@ impl Oracle {
         voice.tip.is_some_and(|tip| self.tree.stem(tip).history == FIRST)
     }
 
-    /// LINEAGE-2, of one that has no vote: it stops for the new history only where it holds what that one lacks.
+    /// LINEAGE-2, of one that has no vote: it stops for the new history only where it holds what that one
+    /// lacks.
     pub fn check_left_behind(&mut self, who: usize, events: &[NodeEvent]) -> Result<(), Violation> {
         let Some(founded) = &self.founding else { return Ok(()) };
         let Some(voice) = self.replicas.get(&who) else { return Ok(()) };
@@ -312,7 +317,8 @@ impl Oracle {
         })
     }
 
-    /// A publisher's handle goes over to the new history: everything that it was told to be committed is there.
+    /// A publisher's handle goes over to the new history: everything that it was told to be committed is
+    /// there.
     pub fn on_publisher_went_over(&mut self, who: usize, history: u64, seq: Seq) -> Result<(), Violation> {
         let Some(writer) = self.writers.get_mut(&who) else { return Ok(()) };
         writer.past = true;
@@ -346,7 +352,8 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whether a publisher was told that something is committed which the new history lacks, and was told nothing since.
+    /// Whether a publisher was told that something is committed which the new history lacks, and was told
+    /// nothing since.
     pub fn lacks_datagram(&self, who: usize) -> bool {
         self.writers.get(&who).is_some_and(|writer| writer.misled && !writer.past)
     }

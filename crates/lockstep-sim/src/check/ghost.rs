@@ -6,10 +6,9 @@
 //!   committed in e: the greatest n > base(e) that a quorum of the members at n has held     (S4)
 //! ```
 //!
-//! A change whose two sides need not share a member in their majorities needs both, as one from two members does, and
-//! nothing behind it is committed before it. Whom the
-//! operator declared dead counts, in the epochs of the survivor only, as one that holds the epoch's start and
-//! its own removal right behind it.
+//! A change whose two sides need not share a member in their majorities needs both, as one from two members
+//! does, and nothing behind it is committed before it. A member declared dead counts, in the epochs
+//! of the survivor only, as one that holds the epoch's start and its own removal right behind it.
 
 use super::tree::{Stamped, Tree, TreeNode, needs_both};
 use super::{MessageKey, Violation};
@@ -41,8 +40,8 @@ pub struct ReferenceModel {
 }
 
 impl ReferenceModel {
-    /// What is committed in a history that is founded on the log which ends with `tip`: all of it, by the operator's
-    /// word. What a message lacks its beginning of is nobody's.
+    /// The committed prefix in a history that is founded on the log which ends with `tip`: all of it, by the
+    /// operator's word. What a message lacks its beginning of is nobody's.
     pub fn founded(tree: &Tree, tip: TreeNode) -> Self {
         let mut ghost = Self { tip: Some(tip), ..Self::default() };
         for node in tree.path(None, Some(tip)) {

@@ -4,7 +4,8 @@
 //! * [`tree`] holds every frame that was ever stamped: S1, S5's start, S8 in every single log.
 //! * [`ghost`] counts for itself what is committed, from what replicas really hold: S4, S5, S6.
 //! * `replicas` watches logs and promises, `words` what is said of them: S1, S2, S3, S7, S9, S11.
-//! * `answers` watches the contents of what is said beside the protocol: beats, statuses, replies, verdicts, notices.
+//! * `answers` watches the contents of what is said beside the protocol: beats, statuses, replies, verdicts,
+//!   notices.
 //! * `events` watches what readers, publishers and operators are told, and that it is told once.
 //! * `tables` folds each replica's log anew: S8.
 //! * `founding` knows which history is left, and what it had: LINEAGE-1 to LINEAGE-3.
@@ -54,9 +55,9 @@ pub struct Oracle {
     cluster: u64,
     /// Every frame.
     pub tree: Tree,
-    /// What is committed.
+    /// The committed stream.
     pub reference: ReferenceModel,
-    /// Who has ever been handed in what.
+    /// Every identity ever handed in.
     published: BTreeSet<MessageKey>,
     /// Digests of committed messages of the edge that came in parts.
     pub whole: BTreeSet<u64>,
@@ -83,7 +84,8 @@ pub struct Oracle {
     logs: BTreeMap<usize, Log>,
     /// To whom each replica was told to hand over last.
     handovers: BTreeMap<usize, Option<Identity>>,
-    /// Epochs whose leaders have said that they stop, and those whose leaders' watchers have announced a death.
+    /// Epochs whose leaders have said that they stop, and those whose leaders' watchers have announced a
+    /// death.
     stopped: BTreeSet<Epoch>,
     announced_dead: BTreeSet<Epoch>,
     /// What the operator has ordered: behind which membership, and of whom.

@@ -135,8 +135,9 @@ impl Oracle {
         self.tree.check_tables(voice.tip, tables).map_err(|why| format!("{why} (replica {who} starts)"))
     }
 
-    /// The run is over, and `frames` is what the files of replica `who` hold, from the oldest on: all of it is of one
-    /// log, which is that of the replica where it `has_all`, and else a beginning of it or of the one before.
+    /// The run is over, and `frames` is what the files of replica `who` hold, from the oldest on: all of it
+    /// is of one log, which is that of the replica where it `has_all`, and else a beginning of it or of the
+    /// one before.
     pub fn check_files(&mut self, who: usize, frames: &[Header], has_all: bool) -> Result<(), Violation> {
         let Some(voice) = self.replicas.get(&who).copied() else { return Ok(()) };
         let mut tip = None;
@@ -184,8 +185,8 @@ impl Oracle {
         self.replaced.remove(&who);
     }
 
-    /// The replica exchanged a log that ended before `next` in `epoch`. Whatever it stored in this turn before that
-    /// was in its log, may have been acknowledged, and counts (S4).
+    /// The replica exchanged a log that ended before `next` in `epoch`. Whatever it stored in this turn
+    /// before that was in its log, may have been acknowledged, and counts (S4).
     pub fn on_suffix_replaced(&mut self, who: usize, epoch: Epoch, next: Seq) -> Result<(), Violation> {
         let Some(voice) = self.replicas.get(&who).copied() else { return Ok(()) };
         let ends =
@@ -246,8 +247,8 @@ impl Oracle {
     }
 
     /// S2: below its promise nobody stores anything that the promised epoch, or a later one, did not begin
-    /// behind. Who stands for election fetches what it lacks before its epoch begins, and what is committed is in
-    /// the log of every epoch that may follow.
+    /// behind. A candidate fetches what it lacks before its epoch begins, and what is committed
+    /// is in the log of every epoch that may follow.
     fn check_promise(&self, who: usize, before: &ReplicaModel, now: &ReplicaModel) -> Result<(), Violation> {
         let (epoch, promised) = (now.end.epoch, before.promised);
         let stands = [promised, now.promised].iter().any(|ballot| ballot.leader() == before.identity);
@@ -313,8 +314,8 @@ impl Oracle {
         Ok(())
     }
 
-    /// What it takes before this voice counts as a holder in `epoch`: what it may acknowledge, or, where it leads the
-    /// epoch and that is of `process`, what it has stamped. It may be configured for `power` since.
+    /// What it takes before this voice counts as a holder in `epoch`: what it may acknowledge, or, where it
+    /// leads the epoch and that is of `process`, what it has stamped. It may be configured for `power` since.
     fn holds_by(&self, voice: &ReplicaModel, epoch: Epoch) -> Durability {
         match self.tree.durability(epoch) {
             Some(Durability::Process) if epoch.leader() == voice.identity => Durability::Process,
@@ -449,8 +450,8 @@ impl Oracle {
         Ok(node)
     }
 
-    /// MEMBER-1: a change was ordered behind the very membership that it follows, or the operator has said that the one
-    /// who leaves is dead.
+    /// MEMBER-1: a change was ordered behind the very membership that it follows, or the operator has said
+    /// that the one who leaves is dead.
     fn check_ordered(&self, change: TreeNode) -> Result<(), Violation> {
         let stem = self.tree.stem(change);
         let Some(before) = stem.parent.map(|parent| self.tree.stem(parent)) else { return Ok(()) };
@@ -550,8 +551,9 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whether an exchange above the commit is too long for the ring, so that a replica must stop and read its
-    /// journal: what it replaces and what it brings fill at least half of it, without the records between them.
+    /// Whether an exchange above the commit is too long for the ring, so that a replica must stop and read
+    /// its journal: what it replaces and what it brings fill at least half of it, without the records between
+    /// them.
     pub fn overruns(&mut self, who: usize, tail: &Tail<MemoryTail>, ring_bytes: usize) -> bool {
         let Some(before) = self.replicas.get(&who).copied() else { return false };
         let Ok(tip) = self.read_log(who, before.run, tail) else { return false };

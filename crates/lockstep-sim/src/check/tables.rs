@@ -1,24 +1,25 @@
-//! S8: what a replica has made of its log is what the log says: publishers and what undoes them, members, an open
-//! change, epochs.
+//! S8: what a replica has made of its log is what the log says: publishers and what undoes them, members, an
+//! open change, epochs.
 
 use super::{Oracle, Violation};
+use lockstep_core::proto::publishers::Publishers;
 use lockstep_replica::journal::Tail;
 use lockstep_replica::journal::memory::MemoryTail;
-use lockstep_replica::replica::{ReplicaCore, Tables};
+use lockstep_replica::ports::Ports;
+use lockstep_replica::replica::{ReplicaEngine, Tables};
 use lockstep_wire::{Entry, Epoch, MemberBody, Seq};
 use std::fmt::Debug;
 
 impl Oracle {
     /// The process at `who` has had its turn, or begins, and the oracle has read its log.
-    pub fn check_tables(
+    pub fn check_tables<P: Ports<Memory = MemoryTail>>(
         &mut self,
         who: usize,
-        tail: &Tail<MemoryTail>,
-        core: &ReplicaCore,
+        replica: &ReplicaEngine<P>,
     ) -> Result<(), Violation> {
-        let commit_next = core.commit_next();
+        let (tail, commit_next) = (replica.tail(), replica.core.commit_next());
         let now = (tail.end(), commit_next);
-        let Some(Tables { membership, change, epochs, publishers }) = core.tables() else {
+        let Some(Tables { membership, change, epochs, publishers }) = replica.tables() else {
             // An open frame has changed them; when it is gone, so is that.
             self.tabled.remove(&who);
             return Ok(());
@@ -78,7 +79,7 @@ impl Oracle {
             let log: Vec<_> = self.tree.undo(tip, from).collect();
             return broken("uncommitted opens and closes", &found, &log);
         }
-        self.check_committed(who, tail, core)
+        self.check_committed(who, tail, publishers, commit_next)
     }
 
     /// What would be told of publishers now is committed, whatever the table has further on.
@@ -86,10 +87,9 @@ impl Oracle {
         &self,
         who: usize,
         tail: &Tail<MemoryTail>,
-        core: &ReplicaCore,
+        publishers: &Publishers,
+        commit_next: Seq,
     ) -> Result<(), Violation> {
-        let Some(Tables { publishers, .. }) = core.tables() else { return Ok(()) };
-        let commit_next = core.commit_next();
         // Numbers are the same rule in each turn; what undoes an open is there seldom.
         if publishers.undo().next().is_none() && !commit_next.is_multiple_of(8) {
             return Ok(());

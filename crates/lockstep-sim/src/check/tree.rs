@@ -43,7 +43,7 @@ pub struct Stem {
     pub history: u64,
     /// Whether it founds that one on the log before it.
     pub founds: bool,
-    /// Who stamped it.
+    /// The leader that stamped it.
     pub epoch: Epoch,
     /// Its first seq.
     pub first: Seq,
@@ -77,9 +77,9 @@ pub struct Stem {
     pub parts: Vec<Stamped>,
     /// Where messages in parts began.
     pub begins: Vec<(Seq, Seq)>,
-    /// A part in it that does not go on with what its publisher began in this very log, in words. A leader that was
-    /// superseded and does not know it may stamp one: whoever took over a name counts behind what the log of its
-    /// successor has. It is never committed.
+    /// A part in it that does not go on with what its publisher began in this very log, in words. A leader
+    /// that was superseded and does not know it may stamp one: whoever took over a name counts behind what
+    /// the log of its successor has. It is never committed.
     pub torn: Option<String>,
     /// Whether it starts its epoch.
     pub starts: bool,
@@ -192,8 +192,8 @@ impl Tree {
         &self.stem(log).table
     }
 
-    /// The members before the last change in the log that ends with `log`, sorted, and the seq of the entry that lists
-    /// them.
+    /// The members before the last change in the log that ends with `log`, sorted, and the seq of the entry
+    /// that lists them.
     pub fn members_before_change(&self, log: TreeNode) -> Option<(Vec<Identity>, Seq)> {
         let before = self.stem(self.stem(self.stem(log).changed_by?).parent?);
         let mut members = before.members.clone();
@@ -218,8 +218,8 @@ impl Tree {
         Some(state(id, stem.lines.get(id as usize)?))
     }
 
-    /// The opens and closes at or above `from` in the log that ends with `log`, newest first, and what a log without
-    /// them says of their publishers.
+    /// The opens and closes at or above `from` in the log that ends with `log`, newest first, and what a log
+    /// without them says of their publishers.
     pub fn undo(&self, log: TreeNode, from: Seq) -> impl Iterator<Item = (Seq, PublisherState)> {
         let before = |node: &TreeNode| self.stem(self.stem(*node).parent?).undone_by;
         let frames = std::iter::successors(self.stem(log).undone_by, before);
@@ -464,8 +464,8 @@ impl Stem {
         }
     }
 
-    /// One identity joins or leaves, or one takes the place of another of the same replica: never a second one of a
-    /// replica, never the leader, never the last one that may lead.
+    /// One identity joins or leaves, or one takes the place of another of the same replica: never a second
+    /// one of a replica, never the leader, never the last one that may lead.
     fn change(&mut self, seq: Seq, payload: &[u8]) -> Result<(), Violation> {
         let view = MembershipView::parse(payload).map_err(|reject| format!("S4: membership: {reject}"))?;
         let now: Vec<_> = view.members().map(|member| member.identity()).collect();
@@ -581,8 +581,8 @@ fn state(id: PublisherId, line: &Line) -> PublisherState {
     PublisherState { id, incarnation, nonce, last, closed }
 }
 
-/// Whether majorities of both lists are needed for a change from one to the other, as one of each need not share a
-/// member: by counting, and from two members because one of them may be declared dead.
+/// Whether majorities of both lists are needed for a change from one to the other, as one of each need not
+/// share a member: by counting, and from two members because one of them may be declared dead.
 pub fn needs_both(before: &[Identity], after: &[Identity]) -> bool {
     let majority = |list: &[Identity]| list.len() / 2 + 1;
     let all = before.len() + after.iter().filter(|one| !before.contains(one)).count();

@@ -183,8 +183,8 @@ impl Oracle {
         held(voice.tip) || held(voice.tip_before) || self.replaced_by(who).iter().any(|old| held(Some(*old)))
     }
 
-    /// With what the log of this voice ended at some moment of its last turn: an ack may come between two frames,
-    /// or before an exchange.
+    /// With what the log of this voice ended at some moment of its last turn: an ack may come between two
+    /// frames, or before an exchange.
     fn ends(&self, who: usize, voice: &ReplicaModel) -> Vec<TreeNode> {
         let mut ends: Vec<TreeNode> = voice.tip_before.into_iter().collect();
         let mut before = voice.tip_before;

@@ -1,5 +1,5 @@
-//! What the committed log says of clients, days, answers and feeds: folded by the simulator itself, from the frames that the
-//! oracle counts as committed. No gateway, feed or application is believed.
+//! What the committed log says of clients, days, answers and feeds: folded by the simulator itself, from the
+//! frames that the oracle counts as committed. No gateway, feed or application is believed.
 
 use super::users::{self, USERS};
 use crate::check::tree::{Tree, TreeNode};

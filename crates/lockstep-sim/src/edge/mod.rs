@@ -1,16 +1,18 @@
 //! # edge: what surrounds the core, as processes of the simulated world
 //!
-//! Gateways with their clients, copies of an application, feeds with their receivers, and operators who mark days: the
-//! cores that production runs, over the handles that production has. A client's connection is two streams of bytes that
-//! may end at any byte; a receiver loses datagrams; each process dies and is started again, and is stopped in order.
+//! Gateways with their clients, copies of an application, feeds with their receivers, and operators who mark
+//! days: the cores that production runs, over the handles that production has. A client's connection is two
+//! streams of bytes that may end at any byte; a receiver loses datagrams; each process dies and is started
+//! again, and is stopped in order.
 //!
 //! ```text
 //!   traders ══ pipes ══▶ gateways ─▶ stream ─▶ copies ─▶ stream ─▶ gateways ══ pipes ══▶ traders
 //!                                       └─▶ feeds ── datagrams, some lost ──▶ receivers
 //!   books: a fold of what the oracle counts as committed; whatever clients and receivers are told is compared with it
 //! ```
-//! Judged end to end: each order stamped once and in its client's order, each answer once and in order at whichever
-//! gateway, feeds equal at all receivers, the outputs of all copies once, and who is gone disconnected in the stream.
+//! Judged end to end: each order stamped once and in its client's order, each answer once and in order at
+//! whichever gateway, feeds equal at all receivers, the outputs of all copies once, and who is gone
+//! disconnected in the stream.
 
 mod books;
 mod pipe;
@@ -243,7 +245,8 @@ impl World {
         }
     }
 
-    /// The operator begins a day, or ends the open one, as far as the operator knows; another one may do the same.
+    /// The operator begins a day, or ends the open one, as far as the operator knows; another one may do the
+    /// same.
     fn mark_day(&mut self, twice: bool) {
         let Some(edges) = &mut self.edges else { return };
         // The first day is nobody's: it is ended by the begin of another.
@@ -295,7 +298,8 @@ impl World {
         self.tell(seat, || Happening::Note("begins".to_string()));
     }
 
-    /// The storm is over: what is healed of the edge goes on, and the rest never comes back. `healthy` has a bit for each seat.
+    /// The storm is over: what is healed of the edge goes on, and the rest never comes back. `healthy` has a
+    /// bit for each seat.
     pub(super) fn heal_edges(&mut self, healthy: NodeSet) {
         let Some(edges) = &mut self.edges else { return };
         let (first, seats) = (edges.first, edges.plan.nodes());

@@ -1,4 +1,5 @@
-//! A TCP connection between a client and a gateway: two streams of bytes, each in order, each of which may end at any byte.
+//! A TCP connection between a client and a gateway: two streams of bytes, each in order, each of which may
+//! end at any byte.
 
 use crate::rng::Rng;
 use lockstep_wire::{Nanos, PublisherId};

@@ -1,4 +1,5 @@
-//! The processes of the edge: production's cores over production's handles, on seats of the simulated network.
+//! The processes of the edge: production's cores over production's handles, on seats of the simulated
+//! network.
 
 use super::plan::EdgePlan;
 use super::users;

@@ -1,8 +1,8 @@
-//! A client behind gateways: it knows nothing of lockstep, keeps numbers of its own, and goes to another gateway when its
-//! connection ends.
+//! A client behind gateways: it knows nothing of lockstep, keeps numbers of its own, and goes to another
+//! gateway when its connection ends.
 //!
-//! What it is told is compared with the books. What it has said it keeps itself: of a gateway it learns only how much of
-//! that the stream has, and that is judged too.
+//! What it is told is compared with the books. What it has said it keeps itself: of a gateway it learns only
+//! how much of that the stream has, and that is judged too.
 
 use super::books::EdgeModel;
 use super::users;
@@ -100,7 +100,8 @@ impl Trader {
 
     /// It has connected by this link: its login, to be sent.
     pub(super) fn log_in(&mut self, now: Nanos, link: u64, rng: &mut Rng) -> Result<Vec<u8>, Violation> {
-        // Mostly it goes on; now and then it has forgotten, and asks for all of its day, or for what comes next.
+        // Mostly it goes on; now and then it has forgotten, and asks for all of its day, or for what comes
+        // next.
         self.asked = match rng.below(16) {
             0 => (String::new(), 1),
             1 => (self.session.clone(), 1),

@@ -10,10 +10,11 @@ use crate::coverage::Event;
 use crate::story::Happening;
 use crate::world::{Actor, World};
 use lockstep_core::engine::publisher::PublisherEvent;
-use lockstep_core::engine::subscriber::{Flow, SubscriberEvent};
+use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_gateway::gateway::core::GatewayError;
 use lockstep_wire::Nanos;
 use std::net::SocketAddr;
+use std::ops::ControlFlow;
 
 /// Events of the stream in one turn.
 const BATCH: usize = 24;
@@ -28,8 +29,8 @@ enum Goes {
 }
 
 impl World {
-    /// Retention has removed what the process at `seat` was to begin with: it ends, and its successor asks for no whole
-    /// stream.
+    /// Retention has removed what the process at `seat` was to begin with: it ends, and its successor asks
+    /// for no whole stream.
     fn ends_without_beginning(&mut self, seat: usize) -> Goes {
         if let Actor::Edge(edge) = &mut self.nodes[seat].actor {
             edge.lacks_beginning = true;
@@ -123,7 +124,11 @@ impl World {
                 _ => {}
             }
             core.on_stream(now, &mut EdgeHandle(&mut publisher.core, rng), &event);
-            if ended.is_none() && !lacks_beginning { Flow::Continue } else { Flow::Stop }
+            if ended.is_none() && !lacks_beginning {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         };
         work += subscriber.poll(now, 1 + (draws[0] % BATCH as u64) as usize, &mut hear);
         let used = subscriber.core.on_replay(now, &source.kept, &mut hear);
@@ -256,7 +261,11 @@ impl World {
             if let Err(divergence) = state.on_event(&event, |_| {}) {
                 wrong = Some(format!("EDGE: a copy of the application differs: {divergence}"));
             }
-            if ended.is_none() && wrong.is_none() { Flow::Continue } else { Flow::Stop }
+            if ended.is_none() && wrong.is_none() {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         };
         let limit = if draws[0].is_multiple_of(8) { 1 } else { BATCH };
         let mut work = subscriber.poll(now, limit, &mut hear);
@@ -335,7 +344,11 @@ impl World {
             if let Err(error) = feed.on_stream(now, &event, &mut send) {
                 failed = Some(format!("EDGE: a feed fails: {error}"));
             }
-            if ended.is_none() && !lacks_beginning { Flow::Continue } else { Flow::Stop }
+            if ended.is_none() && !lacks_beginning {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
         };
         let mut work = subscriber.poll(now, 1 + (draws[0] % BATCH as u64) as usize, &mut hear);
         let used = subscriber.core.on_replay(now, &source.kept, &mut hear);

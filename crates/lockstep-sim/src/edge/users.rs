@@ -1,4 +1,4 @@
-//! Who the clients are.
+//! The clients.
 
 use lockstep_gateway::gateway::users::{Recipient, User, Users};
 use lockstep_wire::{CHANNELS, Destination, PublisherId};

@@ -6,9 +6,7 @@ use super::rules::Placed;
 use crate::net::{SimNet, To};
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
-use lockstep_core::engine::subscriber::{
-    Delivery, Flow, SubscriberEngine, SubscriberEvent, SubscriberLimits,
-};
+use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
 use lockstep_core::proto::beat::HeartbeatLimits;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::ElectionLimits;
@@ -29,6 +27,7 @@ use lockstep_wire::{
 };
 use std::hash::Hash;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Time stands still here. What waits for a timer waits for ever, unless an input says that it is due.
@@ -57,8 +56,8 @@ pub(super) fn address(node: usize) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8 + 1), 7_000)
 }
 
-/// Replica `node` in its first life; or, where those that are no members at birth are heirs of the `members`, the last
-/// member first, in the next life of that one.
+/// Replica `node` in its first life; or, where those that are no members at birth are heirs of the `members`,
+/// the last member first, in the next life of that one.
 pub(super) fn identity(node: usize, members: usize, heirs: bool) -> Identity {
     match node.checked_sub(members).filter(|_| heirs) {
         Some(heir) => Identity { replica: (members - heir) as u32, incarnation: 0x200 + node as u32 + 1 },
@@ -239,9 +238,9 @@ impl ExploredProcess {
             (Engine::Replica(replica), Input::Hear(bytes, from)) => hear(replica.net_mut(), bytes, from),
             (Engine::Reader(reader, _), Input::Hear(bytes, from)) => hear(reader.net_mut(), bytes, from),
             (Engine::Replica(replica), Input::Campaign { round_max }) => {
-                replica.core.campaign_now(NOW, round_max);
+                replica.campaign_now(NOW, round_max);
             }
-            (Engine::Replica(replica), Input::Beat) => replica.core.heartbeat_now(),
+            (Engine::Replica(replica), Input::Beat) => replica.heartbeat_now(),
             (Engine::Replica(replica), Input::Crash) => {
                 let memory = replica.tail().clone().into_memory();
                 **replica = start(self.node, self.identity, replicas, &self.store, memory)?;
@@ -279,7 +278,7 @@ impl ExploredProcess {
                         }
                         _ => {}
                     }
-                    Flow::Continue
+                    ControlFlow::Continue(())
                 });
             }
         }
@@ -349,7 +348,7 @@ impl ExploredProcess {
         match &self.engine {
             Engine::Replica(replica) => {
                 let tail = replica.tail();
-                replica.core.hash(&mut digest);
+                replica.hash_state(&mut digest);
                 // The chain stands for all frames before it.
                 (tail.end(), tail.promised(), tail.staged_end(), tail.oldest_seq()).hash(&mut digest);
             }
@@ -408,8 +407,8 @@ fn replica_facts(replica: &ReplicaEngine<ExploredPorts>, round_max: u32) -> Fact
         end: tail.end(),
         committed: (commit_next, chain, epoch),
         promised: tail.promised(),
-        leads: replica.core.leads(),
-        campaigns: replica.core.may_campaign(round_max),
+        leads: replica.leads(),
+        campaigns: replica.may_campaign(round_max),
         wrong,
     }
 }

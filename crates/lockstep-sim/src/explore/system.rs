@@ -502,7 +502,7 @@ impl System {
             To::Group(Group::Submit) if orders => (false, Whom::Leader),
             To::Group(Group::Submit) => (false, Whom::Replicas),
             To::Group(_) => (false, Whom::All),
-            // Whom a reader asks first is chance: anybody may be asked.
+            // The repairer that a reader asks first is chance: anybody may be asked.
             To::Unicast(_) if asks => (true, Whom::Replicas),
             To::Unicast(to) => (true, Whom::One((0..self.locals.len()).find(|node| address(*node) == to)?)),
         };

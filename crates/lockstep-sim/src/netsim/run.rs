@@ -9,9 +9,7 @@ use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
-use lockstep_core::engine::subscriber::{
-    Delivery, Flow, SubscriberEngine, SubscriberEvent, SubscriberLimits,
-};
+use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
 use lockstep_core::proto::beat::HeartbeatLimits;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::ElectionLimits;
@@ -30,6 +28,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddrV4};
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 /// Longest message, in bytes; all that are sent fit one datagram.
@@ -415,7 +414,7 @@ impl World {
                     {
                         *delivered = now;
                     }
-                    Flow::Continue
+                    ControlFlow::Continue(())
                 });
                 subscriber.core.next_deadline()
             }

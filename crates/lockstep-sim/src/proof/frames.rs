@@ -51,8 +51,8 @@ fn frame(end: &LogEnd, epoch: Epoch, kind: EntryKind, payload: &[u8]) -> Vec<u8>
     memory
 }
 
-/// A message of the epoch in which the log ends; every second one is long and consists of zeros. `salt` makes it
-/// another one than any that stood at its place before.
+/// A message of the epoch in which the log ends; every second one is long and consists of zeros. `salt` makes
+/// it another one than any that stood at its place before.
 pub(super) fn message(end: &LogEnd, salt: u8) -> Vec<u8> {
     match end.next % 2 {
         0 => frame(end, end.epoch, EntryKind::Message, &[[salt, 1].as_slice(), &[0; LONG]].concat()),

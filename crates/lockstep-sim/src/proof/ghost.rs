@@ -1,5 +1,5 @@
-//! What a replica has said, by somebody who only listens: every log that it ever had, how far it acknowledged them,
-//! what it promised, and whether the device has all of that.
+//! What a replica has said, by somebody who only listens: every log that it ever had, how far it acknowledged
+//! them, what it promised, and whether the device has all of that.
 
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{Epoch, Seq};
@@ -11,8 +11,8 @@ struct Known {
     before: usize,
 }
 
-/// See the module. What it knows holds over any number of runs: nothing is forgotten when one begins, because a log that
-/// was exchanged in memory may come back from the device in a later run.
+/// See the module. What it knows holds over any number of runs: nothing is forgotten when one begins, because
+/// a log that was exchanged in memory may come back from the device in a later run.
 #[derive(Clone, Debug)]
 pub(super) struct ProofModel {
     /// All logs that it ever had, as a tree: the place 0 is the blank log.
@@ -74,7 +74,8 @@ impl ProofModel {
         }
     }
 
-    /// What is wrong with a journal that calls itself complete and whose log ends at `end`, with this promise.
+    /// The error of a journal that calls itself complete and whose log ends at `end`, with this
+    /// promise.
     pub(super) fn judge(&self, end: &LogEnd, promised: Epoch) -> Result<(), String> {
         let acked = self.known[self.acked].end;
         let Some(place) = self.known.iter().position(|known| known.end == *end) else {
@@ -82,7 +83,8 @@ impl ProofModel {
                 "S9: it calls itself complete, and its log ends at {end:?}: it never had that one"
             ));
         };
-        // What was acknowledged of a log that was exchanged since binds nobody: the new one is of a higher epoch.
+        // What was acknowledged of a log that was exchanged since binds nobody: the new one is of a higher
+        // epoch.
         if end.epoch <= acked.epoch && !self.down_from(place).any(|below| below == self.acked) {
             return Err(format!(
                 "S9: it calls itself complete, its log ends at {end:?}, and it acknowledged up to {acked:?}"

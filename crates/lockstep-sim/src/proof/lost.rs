@@ -23,7 +23,7 @@ pub(super) fn all(rest: &Rest) -> Vec<Rest> {
         }
     }
     all.extend(power(rest));
-    // Whoever loses both copies loses the journal.
+    // A replica that loses both copies loses the journal.
     for copy in [0, 1].into_iter().filter(|_| !rest.half) {
         let what = format!("copy {copy} of the superblock is damaged");
         all.push(with(rest, &what, |lost| lost.damage_superblock(copy)));

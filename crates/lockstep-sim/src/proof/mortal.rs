@@ -34,7 +34,8 @@ impl CrashState {
         self.body.borrow_mut().take()
     }
 
-    /// A call that changes something: not made, if the process dies in it. That it died behind it is the next call.
+    /// A call that changes something: not made, if the process dies in it. That it died behind it is the next
+    /// call.
     fn call(&self, change: impl FnOnce()) {
         let Some(left) = self.left.get() else { return change() };
         if left == 0 {

@@ -1,5 +1,5 @@
-//! One run of a replica on its journal, to any of its ends. The journal's code is production's: look, begin, the
-//! tail, the side thread's turns. What speaks is played here, by the rule that the engine goes by.
+//! One run of a replica on its journal, to any of its ends. The journal's code is production's: look, begin,
+//! the tail, the side thread's turns. What speaks is played here, by the rule that the engine goes by.
 
 use super::frames::{CLUSTER, FRAME_LEN_MAX, ME, epoch, epoch_start, message};
 use super::mortal::{CrashState, CrashingStore, Died};
@@ -26,9 +26,10 @@ const SEGMENT_LEN: u64 = 12 << 10;
 /// How a replica is started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct StartConfig {
-    /// What is configured.
+    /// The configuration.
     pub(super) configured: Durability,
-    /// What acks mean in the epoch that it follows; in the second half of the run it is the other one, if `turns`.
+    /// What acks mean in the epoch that it follows; in the second half of the run it is the other one, if
+    /// `turns`.
     pub(super) follows: Durability,
     pub(super) turns: bool,
     /// At which of two paths its tail lies.
@@ -44,8 +45,8 @@ pub(super) enum RunEnd {
     Killed(usize),
     /// It is stopped in order after so many of its deeds.
     Stopped(usize),
-    /// It dies in its `call`th call that changes files, at its start, while it runs or while it is stopped in order;
-    /// `salt` says how much of that call is done.
+    /// It dies in its `call`th call that changes files, at its start, while it runs or while it is stopped in
+    /// order; `salt` says how much of that call is done.
     InFiles { call: u64, salt: u64 },
     /// It dies in a call that changes the words or the label of its memory, at its start.
     InMemory { call: u64 },
@@ -305,7 +306,7 @@ impl ProofRun {
                 }
             }
             RunAction::Copy => {
-                // What is urgent, and the rest.
+                // Urgent work, and the rest.
                 for _ in 0..2 {
                     match self.turn(disk, false) {
                         SideStep::Failed(_) if disk.is_dead() => return Ok(false),

@@ -1,5 +1,6 @@
-//! A journal by hand: one run behind the other, each step of it and each loss as it is told. The code is that of the
-//! exploration, and so is the judge, who remembers everything that was said. For the scripts of `tests/testdata/proof`.
+//! A journal by hand: one run behind the other, each step of it and each loss as it is told. The code is that
+//! of the exploration, and so is the judge, who remembers everything that was said. For the scripts of
+//! `tests/testdata/proof`.
 
 use super::lost::{change_last_group, lose_power};
 use super::mortal::{CrashState, CrashingStore};
@@ -13,7 +14,8 @@ use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{Completeness, Inspection, JournalOpenError};
 use std::rc::Rc;
 
-/// How much is done of the call in which a process dies (see [`SimDisk::arm`]): of a single block nothing, of more a part.
+/// How much is done of the call in which a process dies (see [`SimDisk::arm`]): of a single block nothing, of
+/// more a part.
 const PART_DONE: u64 = 6;
 
 /// See the module.
@@ -35,7 +37,7 @@ struct Running {
 /// How a run begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Begin {
-    /// What is configured.
+    /// The configuration.
     pub configured: Durability,
     /// What acks mean in the epoch that is followed.
     pub follows: Durability,
@@ -125,8 +127,9 @@ impl Stage {
         self.act(RunAction::Append(count)).map(drop)
     }
 
-    /// The side thread copies to the files `times` times, one group each, and does what comes with it; or the process dies
-    /// in the call that changes a file after `dies`, with a part of it done. Returns whether it lives.
+    /// The side thread copies to the files `times` times, one group each, and does what comes with it; or the
+    /// process dies in the call that changes a file after `dies`, with a part of it done. Returns whether it
+    /// lives.
     ///
     /// # Errors
     /// Nothing runs, or the side thread fails.
@@ -187,8 +190,8 @@ impl Stage {
         Ok(())
     }
 
-    /// It stops in order, or is killed while it does: in the call that changes a file after `dies`. Returns whether it
-    /// got to the end.
+    /// It stops in order, or is killed while it does: in the call that changes a file after `dies`. Returns
+    /// whether it got to the end.
     ///
     /// # Errors
     /// Nothing runs, or the stop fails.
@@ -215,7 +218,8 @@ impl Stage {
         Ok(())
     }
 
-    /// The machine is restarted: its memory is gone; with `power`, all that the files hold in the cache alone as well.
+    /// The machine is restarted: its memory is gone; with `power`, all that the files hold in the cache alone
+    /// as well.
     pub fn restart(&mut self, power: bool) {
         if let Some(Running { run, .. }) = self.run.take() {
             drop(run);
@@ -262,7 +266,8 @@ impl Stage {
         change_last_group(&mut self.rest.disk)
     }
 
-    /// What a start with this configuration and path would make of the journal, in words; and what is wrong with that.
+    /// What a start with this configuration and path would make of the journal, in words; and what is wrong
+    /// with that.
     ///
     /// # Errors
     /// The journal contradicts itself.

@@ -1,4 +1,4 @@
-//! What is told of losses, from what a reader reports.
+//! The report of losses, from what a reader reports.
 
 use super::*;
 

@@ -19,8 +19,8 @@ impl PublisherCore {
         self.limits.receiver.frame_len_max - HEADER_LEN - ENTRY_HEADER_LEN
     }
 
-    /// The longest message for `destination` that is taken: less than [`PublisherCore::message_len_max`] where it
-    /// has a limit of its own.
+    /// The longest message for `destination` that is taken: less than [`PublisherCore::message_len_max`]
+    /// where it has a limit of its own.
     pub fn message_len_max_for(&self, destination: Destination) -> usize {
         let max = self.message_len_max();
         self.limits.message_len_max_of.get(&destination).map_or(max, |own| max.min(*own))
@@ -61,12 +61,14 @@ impl PublisherCore {
         Ok(publisher_seq)
     }
 
-    /// The same for a message whose number follows from the application's state: that of its first part is `number`.
-    /// What the stream has already, or what was handed in here before, is not handed in again; of a message of which
-    /// the stream has the first parts, the others are. So whoever begins anew may hand in everything once more.
+    /// The same for a message whose number follows from the application's state: that of its first part is
+    /// `number`. What the stream has already, or what was handed in here before, is not handed in again; of a
+    /// message of which the stream has the first parts, the others are. So whoever begins anew may hand in
+    /// everything once more.
     ///
-    /// Where `number` lies behind the next one, the publisher goes on there if nothing of it is under way: the caller
-    /// has read what lies between as committed. [`crate::engine::outputs::Outputs`] derives the numbers.
+    /// Where `number` lies behind the next one, the publisher goes on there if nothing of it is under way:
+    /// the caller has read what lies between as committed. [`crate::engine::outputs::Outputs`] derives the
+    /// numbers.
     pub fn try_publish_at(
         &mut self,
         publisher: PublisherId,
@@ -94,8 +96,8 @@ impl PublisherCore {
         (len.div_ceil(part_len(len, self.part_len_max())) as u64).max(1)
     }
 
-    /// Takes a message that some destination does not take, or that goes out in parts: all of them behind the first
-    /// `skipped`, or none.
+    /// Takes a message that some destination does not take, or that goes out in parts: all of them behind the
+    /// first `skipped`, or none.
     #[cold]
     fn publish_long(
         &mut self,
@@ -149,8 +151,8 @@ impl PublisherCore {
         self.claim((EntryKind::Message, 0), publisher, destination, len)
     }
 
-    /// Closes a publisher: a message of its own kind behind all of its others, which says `said` to whoever reads
-    /// the stream, at most [`CLOSE_LEN_MAX`] bytes. Its fate is [`super::PublisherEvent::Closed`].
+    /// Closes a publisher: a message of its own kind behind all of its others, which says `said` to whoever
+    /// reads the stream, at most [`CLOSE_LEN_MAX`] bytes. Its fate is [`super::PublisherEvent::Closed`].
     pub fn try_close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError> {
         if said.len() > CLOSE_LEN_MAX {
             return Err(PublishError::TooLong { len: said.len(), max: CLOSE_LEN_MAX });
@@ -160,8 +162,8 @@ impl PublisherCore {
         Ok(())
     }
 
-    /// Marks the begin or the end of a trading day, at its place in the publisher's order. Its fate comes like a
-    /// message's.
+    /// Marks the begin or the end of a trading day, at its place in the publisher's order. Its fate comes
+    /// like a message's.
     pub fn try_day(
         &mut self,
         publisher: PublisherId,
@@ -207,7 +209,8 @@ impl PublisherCore {
     }
 }
 
-/// Bytes of each part but the last. Of one length: datagrams of one size leave uncut, here and as the leader's frames.
+/// Bytes of each part but the last. Of one length: datagrams of one size leave uncut, here and as the
+/// leader's frames.
 fn part_len(len: usize, part_len_max: usize) -> usize {
     len.div_ceil(len.div_ceil(part_len_max).max(1)).max(1)
 }

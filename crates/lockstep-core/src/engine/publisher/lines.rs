@@ -244,8 +244,8 @@ impl PublisherNames {
         self.by_id[id as usize] = line as u32;
     }
 
-    /// The line has its id no more, which may become another name's. Where this handle has opened the name more than
-    /// once, the id goes back to the newest of the others that is not over.
+    /// The line has its id no more, which may become another name's. Where this handle has opened the name
+    /// more than once, the id goes back to the newest of the others that is not over.
     fn unbind(&mut self, line: usize) {
         let Self { list, by_id, .. } = self;
         let id = list[line].id;
@@ -361,8 +361,8 @@ impl PublisherNames {
         }
     }
 
-    /// Reads the message `entry` of the line at `index`, and takes out of `entries` those behind it that are ours like
-    /// it. Returns how many they are.
+    /// Reads the message `entry` of the line at `index`, and takes out of `entries` those behind it that are
+    /// ours like it. Returns how many they are.
     #[inline]
     fn read_messages(
         &mut self,

@@ -1,5 +1,5 @@
-//! What a publisher does besides while no group brings it the leader (MCAST-1): what it submits goes by unicast too,
-//! to the one that answers as the leader: where no group comes from it, none may lead to it.
+//! What a publisher does besides while no group brings it the leader (MCAST-1): what it submits goes by
+//! unicast too, to the one that answers as the leader: where no group comes from it, none may lead to it.
 
 use super::PublisherCore;
 use crate::engine::ports::{Burst, Group, Net};
@@ -7,8 +7,8 @@ use crate::engine::pulse::ask_for_pulse;
 use lockstep_wire::{Header, Kind, Nanos};
 use std::net::SocketAddrV4;
 
-/// After so many resends in a row a submission goes to the leader alone as well: a loss of 30 % does that once in a
-/// hundred times.
+/// After so many resends in a row a submission goes to the leader alone as well: a loss of 30 % does that
+/// once in a hundred times.
 const UNHEARD_TIMEOUTS: u16 = 4;
 
 impl PublisherCore {
@@ -21,8 +21,8 @@ impl PublisherCore {
         self.leader_at = from;
     }
 
-    /// Where the leader is, if it is heard and stamps nothing of what it is sent again and again: its group may bring
-    /// us everything and ours it nothing.
+    /// Where the leader is, if it is heard and stamps nothing of what it is sent again and again: its group
+    /// may bring us everything and ours it nothing.
     #[inline]
     pub(super) fn leader_silence_ns(&self) -> Option<SocketAddrV4> {
         if self.window.timeouts() < UNHEARD_TIMEOUTS {
@@ -43,8 +43,8 @@ impl PublisherCore {
     }
 }
 
-/// Offers submissions to the group, and to the leader alone where only unicast brings it. Returns how many the
-/// group's device took.
+/// Offers submissions to the group, and to the leader alone where only unicast brings it. Returns how many
+/// the group's device took.
 #[inline]
 pub(super) fn submit(net: &mut impl Net, leader_at: Option<SocketAddrV4>, bursts: &[Burst<'_>]) -> usize {
     if let Some(leader) = leader_at {

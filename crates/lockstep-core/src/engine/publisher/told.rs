@@ -4,6 +4,7 @@ use lockstep_wire::{CHANNELS, Destination, PublisherId, PublisherSeq, Seq};
 
 /// Why a message was not taken.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum PublishError {
     /// The window is full: poll, and try again.
     Backpressure,
@@ -18,7 +19,7 @@ pub enum PublishError {
     },
     /// The message is longer than what its destination takes, however many parts it would go out in.
     TooLongFor {
-        /// Whom it is for.
+        /// The destination.
         destination: Destination,
         /// Its bytes.
         len: usize,
@@ -100,8 +101,8 @@ pub enum PublisherEvent {
         /// that begins anew knows by it how much of its predecessor's is in the stream for ever.
         last: PublisherSeq,
     },
-    /// The leader's table of publishers is full: the name was not opened, and is not tried again by itself. Room comes only
-    /// by a larger `stream.publishers_max`; after that the name can be opened again.
+    /// The leader's table of publishers is full: the name was not opened, and is not tried again by itself.
+    /// Room comes only by a larger `stream.publishers_max`; after that the name can be opened again.
     Refused {
         /// Which name.
         ticket: usize,
@@ -136,8 +137,9 @@ pub enum PublisherEvent {
         /// Its place; 0 where a copy had it stamped longer ago than this handle remembers.
         seq: Seq,
     },
-    /// No group brings the leader, and replicas answer by unicast: or the groups bring it again. What is published goes
-    /// by unicast meanwhile, slower. Groups or interface of this process are wrong, or the network has lost them.
+    /// No group brings the leader, and replicas answer by unicast: or the groups bring it again. A message
+    /// published then goes by unicast meanwhile, slower. Groups or interface of this process are wrong, or
+    /// the network has lost them.
     Multicast {
         /// Whether that begins.
         lost: bool,
@@ -171,17 +173,19 @@ pub enum PublisherEvent {
         /// The first number without a place.
         publisher_seq: PublisherSeq,
     },
-    /// A new history was founded at `seq` on the one in which this handle published: a quorum was lost for good. Whatever
-    /// was told as committed is in it; what has no place there is sent again by itself, under its number.
+    /// A new history was founded at `seq` on the one in which this handle published: a quorum was lost for
+    /// good. Whatever was told as committed is in it; what has no place there is sent again by itself, under
+    /// its number.
     Founded {
         /// The new history.
         history: u64,
         /// Its first seq.
         seq: Seq,
     },
-    /// A new history was founded at `next`, and this handle knew everything below `have` to be committed: messages that
-    /// were told as committed at `next` or above are lost. [`OutcomesUnknown`](PublisherEvent::OutcomesUnknown) follows; whoever opens the
-    /// names anew is told the last number of each that is in the stream ([`Opened`](PublisherEvent::Opened)).
+    /// A new history was founded at `next`, and this handle knew everything below `have` to be committed:
+    /// messages that were told as committed at `next` or above are lost.
+    /// [`OutcomesUnknown`](PublisherEvent::OutcomesUnknown) follows; whoever opens the names anew is told the
+    /// last number of each that is in the stream ([`Opened`](PublisherEvent::Opened)).
     HistoryLost {
         /// The new history.
         history: u64,
@@ -192,7 +196,7 @@ pub enum PublisherEvent {
     },
     /// Fates are unknown, and the handle is of no more use; open the names anew. The handle fell further
     /// behind the stream than any replica remembers; or a takeover took back more of what a copy published
-    /// than this handle remembers; or what it read contradicts the cluster's log; or a new history was founded on less
-    /// than this handle knew to be committed.
+    /// than this handle remembers; or what it read contradicts the cluster's log; or a new history was
+    /// founded on less than this handle knew to be committed.
     OutcomesUnknown,
 }

@@ -15,18 +15,18 @@ use std::net::SocketAddrV4;
 
 /// Most addresses that are asked for repairs: four memberships of them.
 const REPAIRERS_MAX: usize = 4 * MEMBERS_MAX;
-/// A repairer that has not said anything for so many of the longest waits, while others said that they give nothing,
-/// counts as gone: some hundreds of milliseconds, more than a restart takes.
+/// A repairer that has not said anything for so many of the longest waits, while others said that they give
+/// nothing, counts as gone: some hundreds of milliseconds, more than a restart takes.
 const SILENT_WAITS: Nanos = 64;
 /// And after so many a journal is asked: that costs little, and what the silent one has in its ring is young.
 const SILENT_WAITS_REPLAY: Nanos = 8;
 /// Room for a request of a receiver.
 pub const NACK_LEN_MAX: usize = HEADER_LEN + 8 + NACK_RANGES_MAX * 16;
 
-/// What is known of the kept frames and their bounds: while it stays the same, so does what is missing.
+/// The state of the kept frames and their bounds: while it stays the same, so does what is missing.
 type Outline = (Seq, Seq, u64, usize);
 
-/// What is asked for, of whom, and since when.
+/// The outstanding requests: of whom, and since when.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct RepairRequests {
     limits: NackLimits,
@@ -39,7 +39,7 @@ pub(super) struct RepairRequests {
     start: Option<RequestTimer>,
     /// When the gaps were last compared with what is kept.
     synced: Option<Outline>,
-    /// Who has said that it gives nothing of what is missing first, and why.
+    /// The repairers that has said that it gives nothing of what is missing first, and why.
     abandoned: Vec<Abandoned>,
     /// The oldest seq that the last of them holds.
     oldest_seq: Seq,
@@ -47,8 +47,8 @@ pub(super) struct RepairRequests {
     abandoned_at: (Nanos, Nanos),
 }
 
-/// A ring does not come back to what it has lost: this holds for as long as the same is missing first, whatever else
-/// is repaired meanwhile, and whoever leads.
+/// A ring does not come back to what it has lost: this holds for as long as the same is missing first,
+/// whatever else is repaired meanwhile, and whoever leads.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Abandoned {
     by: Identity,
@@ -94,7 +94,7 @@ impl RepairRequests {
         self.repairers.forget_silence();
     }
 
-    /// What is missing is something else now, and no answer to an earlier request brings it.
+    /// The range that is missing is something else now, and no answer to an earlier request brings it.
     pub(super) fn restart(&mut self) {
         self.gaps.clear();
         self.start = None;
@@ -106,7 +106,7 @@ impl RepairRequests {
         self.synced = None;
     }
 
-    /// Whoever gave nothing may be asked again.
+    /// A repairer that gave nothing may be asked again.
     pub(super) fn forget_refusals(&mut self) {
         self.abandoned.clear();
         (self.oldest_seq, self.abandoned_at) = (0, (0, 0));
@@ -139,8 +139,9 @@ impl RepairRequests {
         self.repairers.on_epoch(epoch);
     }
 
-    /// A frame of `range` came as an answer to the request `token`, or as one to everybody. One that may not be used
-    /// (who gave it does not know it to be committed) brings nothing: the next repairer may know more.
+    /// A frame of `range` came as an answer to the request `token`, or as one to everybody. One that may not
+    /// be used (who gave it does not know it to be committed) brings nothing: the next repairer may know
+    /// more.
     pub(super) fn on_repair(&mut self, giver: Identity, token: u64, range: SeqRange, admitted: bool) {
         let answered = self.requests.on_response(token);
         if answered.is_none() {
@@ -165,7 +166,7 @@ impl RepairRequests {
         self.repairers.first(now)
     }
 
-    /// Whom `ask` asks now, if it is due, and under which token.
+    /// The repairer to ask now, if it is due, and under which token.
     pub(super) fn request_from_any(
         &mut self,
         now: Nanos,
@@ -216,12 +217,12 @@ impl Receiver {
         self.requests.rtt.smoothed_ns()
     }
 
-    /// Whom it asks, in its order.
+    /// The repairers, in its order.
     pub fn repairers(&self) -> &Repairers {
         &self.requests.repairers
     }
 
-    /// Who may be asked for anything at all, in turn.
+    /// The repairers that may be asked for anything at all, in turn.
     pub fn address_at(&self, turn: u64) -> Option<SocketAddrV4> {
         let count = self.requests.repairers.len().max(1) as u64;
         self.requests.repairers.at((turn % count) as u32).map(|repairer| repairer.address)
@@ -255,8 +256,8 @@ impl Receiver {
             && self.requests.is_at_rest()
     }
 
-    /// Writes a request into `out` if one is due, and returns its bytes and whom to ask. More may be due: they
-    /// go in the next turn.
+    /// Writes a request into `out` if one is due, and returns its bytes and whom to ask. More may be due:
+    /// they go in the next turn.
     #[inline]
     pub fn poll_nack(
         &mut self,
@@ -299,7 +300,7 @@ impl Receiver {
             self.requests.synced = None;
             return None;
         };
-        // What is found in this turn is asked for in a later one, even without a guard.
+        // A gap in this turn is asked for in a later one, even without a guard.
         let is_due = now >= self.requests.gaps.next_deadline();
         let bound = self.seen_next.max(from + 1);
         self.sync(now, from, bound);
@@ -309,7 +310,7 @@ impl Receiver {
         let RepairRequests { limits, rtt, gaps, requests, repairers, .. } = &mut self.requests;
         let mut ranges = [SeqRange { from: 0, to: 0 }; NACK_RANGES_MAX];
         let mut token = 0;
-        // Who was silent has its turn all the same: it may be the only one that holds it.
+        // A repairer that was silent has its turn all the same: it may be the only one that holds it.
         let due = gaps.take_due(now, repairers.len() as u32, &mut ranges, |ask, place| {
             if token == 0 {
                 token = requests.next(now, place);
@@ -330,7 +331,7 @@ impl Receiver {
         Some((write_nack(out, header, token, &ranges[..due.count]), to))
     }
 
-    /// What is missing may have changed.
+    /// The missing range may have changed.
     fn sync(&mut self, now: Nanos, from: Seq, bound: Seq) {
         let outline = (from, bound, self.store.version(), self.ready);
         if self.requests.synced != Some(outline) {
@@ -348,8 +349,8 @@ impl Receiver {
         }
     }
 
-    /// Where that begins of which nothing but acks tells: behind all frames that came, and behind what was said to
-    /// have left.
+    /// Where that begins of which nothing but acks tells: behind all frames that came, and behind what was
+    /// said to have left.
     fn unconfirmed_from(&self, from: Seq, bound: Seq) -> Seq {
         if self.limits.nack.apart_ns == 0 {
             return Seq::MAX;
@@ -386,15 +387,16 @@ impl Receiver {
         Some((write_nack(out, header, token, &[]), to))
     }
 
-    /// Whether everybody was asked for that start in vain: who heard of it may be the only one that has it, and gone.
-    /// Then what is missing of the followed epoch is asked for as well, as by who never heard of another: a learner
-    /// may find itself listed there, and its vote wanted. Who promised asks for nothing below that (S2).
+    /// Whether everybody was asked for that start in vain: who heard of it may be the only one that has it,
+    /// and gone. Then what is missing of the followed epoch is asked for as well, as by who never heard of
+    /// another: a learner may find itself listed there, and its vote wanted. A member that promised asks for
+    /// nothing below that (S2).
     fn is_start_refused(&self) -> bool {
         let tries = self.requests.start.map_or(0, |ask| ask.tries());
         self.follow_floor <= self.follow.epoch() && tries as usize > self.requests.repairers.len()
     }
 
-    /// Who is preferred has every second turn, and each of the others one of those between.
+    /// The repairer that is preferred has every second turn, and each of the others one of those between.
     fn choose_repairer(&self, place: u32, tries: u32) -> Option<SocketAddrV4> {
         let repairers = &self.requests.repairers;
         let in_turn = |place| repairers.at(place).map(|repairer| repairer.address);
@@ -444,8 +446,8 @@ impl Receiver {
         if header.history == history {
             commit.on_announced(header.epoch(), header.commit_next);
             let reason = RepairReject::from_u32(body.reason).filter(|reason| reason.is_final());
-            // A late answer about what has come meanwhile says nothing of what is missing now; and what is too old begins
-            // a range whose rest its giver may hold.
+            // A late answer about what has come meanwhile says nothing of what is missing now; and what is
+            // too old begins a range whose rest its giver may hold.
             let concerns = |why, missing: Seq| match why {
                 RepairReject::TooOld => body.oldest_seq > missing,
                 _ => (body.range.from..body.range.to).contains(&missing),
@@ -466,8 +468,8 @@ impl Receiver {
         }
     }
 
-    /// What no repairer gives any more: (first missing, oldest that one of them holds, why), once each of them
-    /// has said so. One that never says anything is not waited for for ever.
+    /// What no repairer gives any more: (first missing, oldest that one of them holds, why), once each of
+    /// them has said so. One that never says anything is not waited for for ever.
     #[inline]
     pub fn abandoned(&self) -> Option<(Seq, Seq, RepairReject)> {
         self.abandon_reason(SILENT_WAITS)

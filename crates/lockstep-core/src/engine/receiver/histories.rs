@@ -1,5 +1,5 @@
-//! A reader's part in a founding: another history is heard than the one that is read. It may have been founded on
-//! that one; its epoch starts say so, and where.
+//! A reader's part in a founding: another history is heard than the one that is read. It may have been
+//! founded on that one; its epoch starts say so, and where.
 //!
 //! ```text
 //!   another history speaks ─▶ is the own one silent? ─▶ ask for the start of its epoch ─▶ judge (LINEAGE-2)
@@ -8,8 +8,9 @@
 //!                              goes on: read on behind the founding, as behind a takeover
 //!                              ahead, parted: the owner ends, and says by how much
 //! ```
-//! A history that is led goes before one that was founded on it: that one was founded in error, and the operator is
-//! told by both. What a journal gives needs no such proof: its server has compared where the reader stands.
+//! A history that is led goes before one that was founded on it: that one was founded in error, and the
+//! operator is told by both. What a journal gives needs no such proof: its server has compared where the
+//! reader stands.
 
 use super::takeover::start_in;
 use super::{Receiver, Start};
@@ -28,8 +29,8 @@ use std::net::SocketAddrV4;
 pub const UNLED_NS: Nanos = 50_000_000;
 /// Rounds of repairers that are asked for the start of another history's epoch before there is a pause.
 const ROUNDS_MAX: usize = 4;
-/// The first pause; each one is twice as long as the one before. A founder is alone at first, and the network may have
-/// lost what was asked of it or what it gave.
+/// The first pause; each one is twice as long as the one before. A founder is alone at first, and the network
+/// may have lost what was asked of it or what it gave.
 const PAUSE_NS: Nanos = 4 * UNLED_NS;
 /// So often the pause doubles.
 const DOUBLINGS: u8 = 6;
@@ -49,7 +50,7 @@ pub struct Superseded {
     pub diverged: bool,
 }
 
-/// What is known of another history that is heard.
+/// The state of another history that is heard.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct OtherHistories {
     /// It, and the greatest of its epochs that was heard; 0 while there is none.
@@ -156,9 +157,9 @@ impl Receiver {
         }
     }
 
-    /// Whether a frame, live or repaired, is of the history that is read, or of a former one where a giver of this one
-    /// gives it (LINEAGE-1). One that starts an epoch of a later history may tell that ours was left: the owner looks
-    /// at [`Receiver::take_succession`] where a frame is refused.
+    /// Whether a frame, live or repaired, is of the history that is read, or of a former one where a giver of
+    /// this one gives it (LINEAGE-1). One that starts an epoch of a later history may tell that ours was
+    /// left: the owner looks at [`Receiver::take_succession`] where a frame is refused.
     #[inline]
     pub fn check_frame(
         &mut self,
@@ -238,8 +239,8 @@ impl Receiver {
         self.other_histories.lineage_check.take()
     }
 
-    /// For a reader: as [`Receiver::check_frame`], and it goes over to the later history where it may. Else the
-    /// reader is superseded.
+    /// For a reader: as [`Receiver::check_frame`], and it goes over to the later history where it may. Else
+    /// the reader is superseded.
     #[inline]
     pub fn admit_frame(
         &mut self,
@@ -272,9 +273,9 @@ impl Receiver {
         self.superseded
     }
 
-    /// From now on the later history is read, which was founded where `left` says: what is final stays so, and the
-    /// rest is judged by the start that is learned next, as after any takeover. Epochs are not compared with those of
-    /// the former history.
+    /// From now on the later history is read, which was founded where `left` says: what is final stays so,
+    /// and the rest is judged by the start that is learned next, as after any takeover. Epochs are not
+    /// compared with those of the former history.
     pub fn go_over(&mut self, lineage: Lineage, left: Ancestor) {
         self.lineage = lineage;
         self.other_histories = OtherHistories::default();
@@ -303,9 +304,9 @@ impl Receiver {
         }
     }
 
-    /// Whether a frame that a journal of `given` gives is of the log that is read. Such a journal holds what lies below
-    /// its founding under the ids of former histories, and has compared where the reader stands. A start among the
-    /// frames that begins a later history is followed.
+    /// Whether a frame that a journal of `given` gives is of the log that is read. Such a journal holds what
+    /// lies below its founding under the ids of former histories, and has compared where the reader stands. A
+    /// start among the frames that begins a later history is followed.
     pub fn check_replayed(&mut self, frame: &FrameView<'_>, given: u64) -> Result<(), Reject> {
         let (own, seen) = (self.lineage.history(), frame.header.history);
         if seen == own || given == own {

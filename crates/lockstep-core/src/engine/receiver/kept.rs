@@ -1,31 +1,24 @@
 //! Frames that a receiver keeps: what follows its log and waits for the owner (`ready`, in front), and what
 //! waits for something that is missing before it.
 
-use super::Receiver;
+use super::{NextFrame, Receiver};
 use crate::engine::counters::{Counter, Counters};
-use crate::proto::log::{LogEnd, LogMismatch};
+use crate::proto::log::LogMismatch;
 use crate::proto::membership::change_in;
 use lockstep_wire::{FrameView, Seq};
 
 impl Receiver {
-    /// Keeps the next frame for later, behind the ready ones. Returns whether there was room.
-    pub fn buffer(&mut self, frame: &FrameView<'_>, end: LogEnd, counters: &mut Counters) -> bool {
+    /// Keeps the next frame for later, behind the ready ones; those that follow it are ready as well. Returns
+    /// whether there was room.
+    pub fn buffer(&mut self, next: NextFrame, frame: &FrameView<'_>, counters: &mut Counters) -> bool {
         let kept = self.store.insert(frame, self.ready);
         if kept {
             self.ready += 1;
-            self.pass(end);
+            self.accept(next, counters);
         } else {
             counters.add(Counter::FramesDropped, 1);
         }
         kept
-    }
-
-    /// Keeps a frame that was passed but not used up. There is room: nothing was ready before it, and
-    /// [`Receiver::has_spare`] was asked.
-    pub fn buffer_front(&mut self, frame: &FrameView<'_>) {
-        let kept = self.store.insert(frame, self.ready);
-        assert!(kept, "a passed frame at seq {} finds no room in the store", { frame.header.first_seq });
-        self.ready += 1;
     }
 
     /// Whether the next frame could be kept: there is room, or a frame that cannot be used yet makes it.
@@ -36,7 +29,7 @@ impl Receiver {
 
     /// Takes kept frames into the log for as long as they follow its end.
     #[inline]
-    pub fn extend(&mut self, counters: &mut Counters) {
+    pub(super) fn extend(&mut self, counters: &mut Counters) {
         if self.store.len() > self.ready {
             counters.add(Counter::FramesDuplicate, self.advance());
         }

@@ -92,7 +92,8 @@ impl Receiver {
         }
     }
 
-    /// A ballot tells where its sender's log ends: what of it is missing here is asked for, as far as that log may reach.
+    /// A ballot tells where its sender's log ends: what of it is missing here is asked for, as far as that
+    /// log may reach.
     pub fn on_ballot(&mut self, header: &Header, counters: &mut Counters) {
         if header.epoch() != self.follow.epoch() || self.believes(header, false, counters) {
             self.on_announced_end(header.epoch(), header.first_seq);
@@ -122,8 +123,8 @@ impl Receiver {
         self.epoch_update.0 != Epoch::NONE
     }
 
-    /// For an owner that holds nothing: whatever was followed is forgotten, and only `epoch` may be followed until
-    /// [`Receiver::raise_floor`] is called. Somebody says that its log ends at `next`.
+    /// For an owner that holds nothing: whatever was followed is forgotten, and only `epoch` may be followed
+    /// until [`Receiver::raise_floor`] is called. Somebody says that its log ends at `next`.
     pub fn follow_only(&mut self, epoch: Epoch, next: Seq) {
         self.follow = Follow::default();
         self.cut_to(LogEnd::BLANK, LogEnd::BLANK.next);
@@ -171,15 +172,16 @@ impl Receiver {
         self.requests.restart();
     }
 
-    /// The first seq of those that the owner was given and that a takeover has taken back, once. Whoever is
-    /// given frames asks behind each [`Receiver::on_frame`], before it looks at the placement.
+    /// The first seq of those that the owner was given and that a takeover has taken back, once. A caller
+    /// that receives frames asks behind each [`Receiver::on_frame`], before it looks at the placement.
     pub fn take_retracted(&mut self) -> Option<Seq> {
         self.retract_from.take()
     }
 
-    /// For an owner that knows its log (a replica): what it holds of the followed epoch's log ends at `end` now. Its
-    /// own log is that one below `same_to`, the rest waits beside it and is neither acknowledged nor committed here.
-    /// Kept frames that the followed epoch does not own are forgotten; what follows `end` of the others is ready anew.
+    /// For an owner that knows its log (a replica): what it holds of the followed epoch's log ends at `end`
+    /// now. Its own log is that one below `same_to`, the rest waits beside it and is neither acknowledged nor
+    /// committed here. Kept frames that the followed epoch does not own are forgotten; what follows `end` of
+    /// the others is ready anew.
     ///
     /// # Panics
     /// If `same_to` lies below the own commit (S6): the owner looks before it cuts.

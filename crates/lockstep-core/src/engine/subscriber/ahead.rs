@@ -1,15 +1,16 @@
 //! A reader that has read what the cluster does not have.
 //!
-//! Every leader's log holds everything that was ever committed. So a leader whose log ends before the place up to which a
-//! reader has read says that something final is gone, or that the reader's cursor is another cluster's: that reader
-//! must not wait until the stream has passed its place, and then go on in another one. What a lagging replica says
-//! counts for nothing here, and one heartbeat may be late, or be that of a leader whose time is over: it takes a second
-//! of them, all of the newest epoch that is heard.
+//! Every leader's log holds everything that was ever committed. So a leader whose log ends before the place
+//! up to which a reader has read says that something final is gone, or that the reader's cursor is another
+//! cluster's: that reader must not wait until the stream has passed its place, and then go on in another one.
+//! What a lagging replica says counts for nothing here, and one heartbeat may be late, or be that of a leader
+//! whose time is over: it takes a second of them, all of the newest epoch that is heard.
 
 use super::{Delivery, SubscriberCore, SubscriberEvent};
 use crate::engine::ports::Net;
 use crate::engine::receiver::Start;
 use lockstep_wire::{Epoch, Header, Kind, Nanos, QueryKind, SMALL_LEN_MAX, Seq, write_query};
+use std::ops::ControlFlow;
 
 /// Heartbeats that say so for this long, ...
 const CERTAIN_NS: Nanos = 1_000_000_000;
@@ -28,8 +29,8 @@ pub(super) struct Ahead {
 }
 
 impl Ahead {
-    /// A heartbeat at `now`: the log of `epoch`'s leader ends at `end`, and this reader has read up to `read_next`.
-    /// Returns whether it is certain from now on that this is too far.
+    /// A heartbeat at `now`: the log of `epoch`'s leader ends at `end`, and this reader has read up to
+    /// `read_next`. Returns whether it is certain from now on that this is too far.
     fn on_beat(&mut self, now: Nanos, epoch: Epoch, end: Seq, read_next: Seq) -> bool {
         if epoch < self.epoch {
             return false;
@@ -49,7 +50,8 @@ impl Ahead {
 }
 
 impl SubscriberCore {
-    /// The exclusive bound of what was read of this stream, in this process or in the one whose cursor it goes on from.
+    /// The exclusive bound of what was read of this stream, in this process or in the one whose cursor it
+    /// goes on from.
     fn read_next(&self) -> Seq {
         let begun = match self.limits.start {
             Start::Cursor(cursor) => cursor.seq,
@@ -69,13 +71,14 @@ impl SubscriberCore {
         }
     }
 
-    /// A leader's heartbeat: where the subscription is ahead of the stream, it ends, and the application hears why.
+    /// A leader's heartbeat: where the subscription is ahead of the stream, it ends, and the application
+    /// hears why.
     #[inline]
     pub(super) fn poll_ahead(
         &mut self,
         now: Nanos,
         header: &Header,
-        f: &mut impl FnMut(SubscriberEvent<'_>) -> super::Flow,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) {
         let (epoch, end, next) = (header.epoch(), header.first_seq, self.read_next());
         if self.ahead.on_beat(now, epoch, end, next) && !self.ended {
@@ -83,7 +86,7 @@ impl SubscriberCore {
             // The cursor of a `stamped` reader may lie behind what a takeover took back: that is no loss.
             let is_final = self.limits.delivery == Delivery::Committed || end < self.final_next();
             self.ahead.is_news = is_final;
-            f(SubscriberEvent::Ahead { next, end, epoch });
+            let _ = f(SubscriberEvent::Ahead { next, end, epoch });
         }
     }
 

@@ -1,12 +1,13 @@
 //! What a frame's entries tell the application, from where delivery stands on.
 
-use super::{Flow, Message, SubscriberEvent};
+use super::{Message, SubscriberEvent};
 use crate::engine::parts::{Joined, Reassembly};
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
     Chain, DayMark, Entry, EntryKind, EpochStartView, FrameView, GATEWAYS, Header, MembershipView, Nanos,
     OpenView, Seq,
 };
+use std::ops::ControlFlow;
 
 /// Where delivery stands.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -22,15 +23,15 @@ pub(super) struct DeliveryCursor {
     pub stopped: bool,
 }
 
-/// Delivers the entries of one frame, behind which the chain is `chain_after`, from the cursor on. Returns whether the
-/// frame is done.
+/// Delivers the entries of one frame, behind which the chain is `chain_after`, from the cursor on. Returns
+/// whether the frame is done.
 #[inline]
 pub(super) fn deliver(
     cursor: &mut DeliveryCursor,
     parts: &mut Reassembly,
     frame: &FrameView<'_>,
     chain_after: Chain,
-    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+    f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
 ) -> bool {
     let (first, next) = (frame.header.first_seq, frame.header.next_seq());
     if next > cursor.next {
@@ -46,7 +47,7 @@ pub(super) fn deliver(
         if let Some((flow, is_message)) = told {
             cursor.delivered_next = seq + 1;
             cursor.left -= usize::from(is_message);
-            cursor.stopped = flow == Flow::Stop;
+            cursor.stopped = flow.is_break();
         }
         cursor.stopped |= cursor.left == 0;
     }
@@ -63,8 +64,8 @@ fn deliver_entry(
     frame: &Header,
     entry: &Entry<'_>,
     parts: &mut Reassembly,
-    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
-) -> Option<(Flow, bool)> {
+    f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
+) -> Option<(ControlFlow<()>, bool)> {
     if entry.kind() == EntryKind::Message && entry.header.flags == 0 && entry.header.destination != GATEWAYS {
         let message = message(seq, frame.timestamp, entry, entry.payload);
         return Some((f(SubscriberEvent::Message(message)), true));
@@ -72,15 +73,15 @@ fn deliver_entry(
     deliver_control(seq, frame, entry, parts, f)
 }
 
-/// What is no message in one piece.
+/// An entry that is no message in one piece.
 #[cold]
 fn deliver_control(
     seq: Seq,
     frame: &Header,
     entry: &Entry<'_>,
     parts: &mut Reassembly,
-    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
-) -> Option<(Flow, bool)> {
+    f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
+) -> Option<(ControlFlow<()>, bool)> {
     let flow = match entry.kind() {
         EntryKind::Message if entry.header.destination == GATEWAYS => {
             f(SubscriberEvent::GatewayHeartbeat { seq, publisher: entry.header.publisher })
@@ -94,11 +95,11 @@ fn deliver_control(
                 .founded_on()
                 .map(|left| f(SubscriberEvent::Founded { history, seq, former: left.history }));
             let flows = [
-                founded.unwrap_or(Flow::Continue),
+                founded.unwrap_or(ControlFlow::Continue(())),
                 f(SubscriberEvent::Epoch { epoch: start.epoch(), seq }),
                 f(SubscriberEvent::Membership { seq, members }),
             ];
-            if flows.contains(&Flow::Stop) { Flow::Stop } else { Flow::Continue }
+            flows.into_iter().find(ControlFlow::is_break).unwrap_or(ControlFlow::Continue(()))
         }
         EntryKind::Membership => {
             let changed = MembershipView::parse(entry.payload).ok()?;
@@ -136,8 +137,8 @@ fn deliver_part(
     frame: &Header,
     entry: &Entry<'_>,
     parts: &mut Reassembly,
-    f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
-) -> (Flow, bool) {
+    f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
+) -> (ControlFlow<()>, bool) {
     match parts.on_part(seq, frame.chain, entry) {
         Joined::Waits => (f(SubscriberEvent::Filtered { seq, kind: EntryKind::Message }), false),
         Joined::Abandoned(publisher, from, bound) => {

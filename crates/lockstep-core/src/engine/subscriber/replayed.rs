@@ -10,14 +10,15 @@
 //! them, and what comes twice is dropped by its seq. Repairers are asked for nothing meanwhile, until the
 //! journal has given all that it has; the rest is young enough for their rings.
 
-use super::{Flow, SubscriberCore, SubscriberEvent};
+use super::{SubscriberCore, SubscriberEvent};
 use crate::engine::counters::Counter;
 use crate::engine::receiver::{Start, Superseded};
 use crate::engine::replay::{ReplayItem, ReplayLimits, ReplayReader, ReplayStep, piece};
 use lockstep_wire::{Cursor, FrameView, Nanos, REPLAY_STAY, RepairReject, ReplayEndReason, Seq};
+use std::ops::ControlFlow;
 
-/// Groups that are silent for this long, and for so many beats, carry no stream. What can still be had is read from
-/// journals, until they are heard again.
+/// Groups that are silent for this long, and for so many beats, carry no stream. What can still be had is
+/// read from journals, until they are heard again.
 const DEAF_NS: Nanos = 500_000_000;
 const SILENT_INTERVALS: u64 = 10;
 
@@ -27,16 +28,16 @@ impl SubscriberCore {
         self.replay = ReplayReader::new(limits);
     }
 
-    /// Where this subscription can be taken up again by [`Start::Cursor`]: at [`SubscriberCore::resume_next`], so
-    /// that a message of which some parts were heard is heard whole. `None` before it has begun, or where a
-    /// takeover has just taken back what was delivered.
+    /// Where this subscription can be taken up again by [`Start::Cursor`]: at
+    /// [`SubscriberCore::resume_next`], so that a message of which some parts were heard is heard whole.
+    /// `None` before it has begun, or where a takeover has just taken back what was delivered.
     pub fn cursor(&self) -> Option<Cursor> {
         let place = (self.cursor.next, self.cursor.chain?);
         let (next, chain) = self.parts.oldest().map_or(place, |oldest| oldest.min(place));
         self.rx.cursor(next, chain)
     }
 
-    /// What is to be done with the connection to a journal.
+    /// The next step of the connection to a journal.
     pub fn poll_replay(&mut self, now: Nanos) -> Option<ReplayStep> {
         self.replay.poll(now)
     }
@@ -58,7 +59,7 @@ impl SubscriberCore {
         &mut self,
         now: Nanos,
         bytes: &[u8],
-        mut f: impl FnMut(SubscriberEvent<'_>) -> Flow,
+        mut f: impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) -> usize {
         let mut at = 0;
         while !self.cursor.stopped && !self.ended && self.replay.is_active() {
@@ -82,7 +83,7 @@ impl SubscriberCore {
         &mut self,
         now: Nanos,
         piece: ReplayItem<'_>,
-        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) {
         match piece {
             ReplayItem::Answer(header, body) => {
@@ -91,7 +92,7 @@ impl SubscriberCore {
                     self.caught_up = false;
                     self.rx.on_replay_answer(header.history);
                     self.replayed_by = header.identity();
-                    f(SubscriberEvent::Replaying { from: body.next });
+                    let _ = f(SubscriberEvent::Replaying { from: body.next });
                 }
             }
             ReplayItem::Mark(_, body) => self.replay.on_mark(now, &body),
@@ -107,7 +108,7 @@ impl SubscriberCore {
         &mut self,
         now: Nanos,
         frame: &FrameView<'_>,
-        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) {
         if let Err(reject) = self.rx.admit_replayed(frame, self.replay_of) {
             self.counters.reject(reject);
@@ -121,7 +122,11 @@ impl SubscriberCore {
     }
 
     /// Begins a replay where nothing else helps, and ends one that is needed no more.
-    pub(super) fn look_for_replay(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+    pub(super) fn look_for_replay(
+        &mut self,
+        now: Nanos,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
+    ) {
         if self.ended {
             return;
         }
@@ -140,7 +145,7 @@ impl SubscriberCore {
         } else {
             let lacks = self.rx.needs_replay();
             let wanted = matches!(self.rx.start(), Start::Oldest) || lacks.is_some();
-            // Who was told to stop has not listened.
+            // A source that was told to stop has not listened.
             let silent = now > self.received_at + self.deaf_ns() && !self.cursor.stopped;
             let deaf = silent && self.rx.replay_from().is_some();
             if wanted || deaf {
@@ -158,13 +163,13 @@ impl SubscriberCore {
         DEAF_NS.max(SILENT_INTERVALS * self.limits.beat_ns)
     }
 
-    fn go_on(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+    fn go_on(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
         // Whole with respect to what is heard: a silent group tells nothing.
         let is_live = self.received_at >= self.replay_at && now < self.received_at + self.deaf_ns();
         if is_live && self.rx.end().is_some() && self.rx.is_whole() {
             return self.replay.finish();
         }
-        // Who hears no group knows of more than any source has committed yet, all the time.
+        // A reader without a group knows of more than any source has committed yet, all the time.
         let next = self.rx.end().map_or(0, |end| end.next);
         let stands_still = self.standstill.look(now, next, !is_live || !self.replay.is_at_end());
         if stands_still && !self.rx.is_whole() {
@@ -199,7 +204,7 @@ impl SubscriberCore {
         from: Seq,
         oldest: Seq,
         why: RepairReject,
-        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) {
         self.end(SubscriberEvent::Abandoned { from, oldest, why }, f);
     }
@@ -208,7 +213,7 @@ impl SubscriberCore {
     pub(super) fn end_superseded(
         &mut self,
         superseded: &Superseded,
-        f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) {
         let &Superseded { history, left, have_next: have, diverged: parted } = superseded;
         match (self.ended, parted) {
@@ -219,13 +224,17 @@ impl SubscriberCore {
     }
 
     /// The subscription is over, for this reason.
-    fn end(&mut self, why: SubscriberEvent<'_>, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+    fn end(&mut self, why: SubscriberEvent<'_>, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
         self.ended = true;
         self.replay.finish();
-        f(why);
+        let _ = f(why);
     }
 
-    fn refuse(&mut self, why: Option<ReplayEndReason>, f: &mut impl FnMut(SubscriberEvent<'_>) -> Flow) {
+    fn refuse(
+        &mut self,
+        why: Option<ReplayEndReason>,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
+    ) {
         self.end(SubscriberEvent::Refused { why, next: self.cursor.next }, f);
     }
 }

@@ -16,25 +16,16 @@ pub enum Delivery {
     Committed,
 }
 
-/// Whether the application takes more now.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Flow {
-    /// Go on.
-    Continue,
-    /// Leave the rest for the next poll.
-    Stop,
-}
-
 /// A message of the stream, borrowed for the time of the call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Message<'a> {
     /// Its place in the total order.
     pub seq: Seq,
-    /// Who published it.
+    /// The publisher.
     pub publisher: PublisherId,
     /// The publisher's number of it.
     pub publisher_seq: PublisherSeq,
-    /// Whom it is for.
+    /// The destination.
     pub destination: Destination,
     /// When it was stamped: nanoseconds since the Unix epoch, never falling along the stream.
     pub timestamp: Nanos,
@@ -42,7 +33,9 @@ pub struct Message<'a> {
     pub payload: &'a [u8],
 }
 
-/// What a subscriber is told, in the order of the stream.
+/// What a subscriber is told, in the order of the stream. The callback's answer counts for events that stand
+/// for an entry of the stream; for the others (`Retract`, `Lag`, what concerns replay, the end) there is
+/// nothing to leave for the next poll.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum SubscriberEvent<'a> {
@@ -55,7 +48,8 @@ pub enum SubscriberEvent<'a> {
     },
     /// What was told from here on, messages, epochs and memberships, did not survive a takeover
     /// (`stamped` readers only). Told before anything of the new epoch, at once, also to an application
-    /// that has said [`Flow::Stop`]; what takes the place of the messages follows, from `from` on.
+    /// that has said [`ControlFlow::Break`](std::ops::ControlFlow::Break); what takes the place of the
+    /// messages follows, from `from` on.
     Retract {
         /// The first seq that is taken back.
         from: Seq,
@@ -80,7 +74,7 @@ pub enum SubscriberEvent<'a> {
         seq: Seq,
         /// The name's id, for the life of the stream.
         publisher: PublisherId,
-        /// Whoever has a lower one is fenced.
+        /// A publisher that has a lower one is fenced.
         incarnation: u32,
         /// What its opener drew, or was configured with.
         nonce: [u64; 2],
@@ -105,8 +99,8 @@ pub enum SubscriberEvent<'a> {
         /// The gateway's id.
         publisher: PublisherId,
     },
-    /// An entry that tells an application nothing: one of the cluster's own, or a part of a message whose last part is
-    /// still to come. With it each seq is told of once, by this or by another event.
+    /// An entry that tells an application nothing: one of the cluster's own, or a part of a message whose
+    /// last part is still to come. With it each seq is told of once, by this or by another event.
     Filtered {
         /// Its seq.
         seq: Seq,
@@ -156,7 +150,7 @@ pub enum SubscriberEvent<'a> {
         /// The next seq.
         next: Seq,
     },
-    /// What is missing is no longer in anybody's memory: it is read from a journal, from this seq on. Live
+    /// The missing range is no longer in anybody's memory: it is read from a journal, from this seq on. Live
     /// goes on behind it without a hole or a repeat; [`SubscriberEvent::CaughtUp`] tells when.
     Replaying {
         /// The first seq that is read.
@@ -170,9 +164,9 @@ pub enum SubscriberEvent<'a> {
         /// The next seq that was wanted.
         next: Seq,
     },
-    /// From `seq` on the stream is of a new history: a quorum of the former one was lost for good, and the operator
-    /// founded this one on what was left. What was delivered below `seq` stays; what the former history had at or above
-    /// it, and was not delivered, is not in the stream.
+    /// From `seq` on the stream is of a new history: a quorum of the former one was lost for good, and the
+    /// operator founded this one on what was left. What was delivered below `seq` stays; what the former
+    /// history had at or above it, and was not delivered, is not in the stream.
     Founded {
         /// The new history.
         history: u64,
@@ -181,9 +175,9 @@ pub enum SubscriberEvent<'a> {
         /// The former history.
         former: u64,
     },
-    /// A new history was founded on an earlier part of the one that was read: everything below `have` was told as
-    /// final, and nothing from `next` on is in the new one. This is the alarm of an operator's recovery that lost
-    /// entries which this application has seen. The subscription ends here.
+    /// A new history was founded on an earlier part of the one that was read: everything below `have` was
+    /// told as final, and nothing from `next` on is in the new one. This is the alarm of an operator's
+    /// recovery that lost entries which this application has seen. The subscription ends here.
     HistoryLost {
         /// The new history.
         history: u64,
@@ -192,8 +186,8 @@ pub enum SubscriberEvent<'a> {
         /// The exclusive bound of what was final here.
         have: Seq,
     },
-    /// The leader's log ends before the place up to which this reader has read: the cluster has lost what was final, or
-    /// the cursor is of another one. The subscription ends, and the operator must hear of it.
+    /// The leader's log ends before the place up to which this reader has read: the cluster has lost what was
+    /// final, or the cursor is of another one. The subscription ends, and the operator must hear of it.
     Ahead {
         /// The seq that would be next here.
         next: Seq,

@@ -1,10 +1,10 @@
 //! How many datagrams may be under way: sent, and not seen stamped.
 //!
-//! A window may hold more than the leader's socket does. Sent at once, most of it would be lost there, sent again,
-//! and lost again, and the more was offered, the less was carried. So what is under way is bounded by what a socket
-//! of this network takes; and as others publish into the same one, by what becomes of it: a loss halves the bound,
-//! once for all that was under way, and each time that as much as the bound was stamped while more waited, it grows
-//! by an eighth.
+//! A window may hold more than the leader's socket does. Sent at once, most of it would be lost there, sent
+//! again, and lost again, and the more was offered, the less was carried. So what is under way is bounded by
+//! what a socket of this network takes; and as others publish into the same one, by what becomes of it: a
+//! loss halves the bound, once for all that was under way, and each time that as much as the bound was
+//! stamped while more waited, it grows by an eighth.
 
 use lockstep_wire::Nanos;
 
@@ -65,8 +65,8 @@ impl Flight {
         }
     }
 
-    /// One that was sent at `sent_at` was lost, as far as anybody can tell. What was sent before the last halving
-    /// says nothing of what came of it.
+    /// One that was sent at `sent_at` was lost, as far as anybody can tell. What was sent before the last
+    /// halving says nothing of what came of it.
     pub(super) fn on_loss(&mut self, now: Nanos, sent_at: Nanos) {
         if sent_at >= self.lost_at {
             self.lost_at = now;

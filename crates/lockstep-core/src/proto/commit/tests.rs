@@ -415,7 +415,7 @@ proptest! {
             0 => after.push(8),
             _ if size == 1 => after.push(8),
             1 => after.retain(|number| *number != 1 + leaving % size),
-            // Whoever leads is never replaced.
+            // A replica that leads is never replaced.
             _ => after[1 + (leaving % (size - 1)) as usize] = 8,
         }
         let durability = if is_power { Durability::Power } else { Durability::Process };

@@ -20,7 +20,7 @@ fn poll(election: &mut Election, now: Nanos) -> Option<BallotRequest> {
 /// Replica 2, which collects promises for round 5.
 fn preparing() -> Election {
     let mut election = calm();
-    election.on_missed(0, Why::Down, 0);
+    election.on_missed(0, LeaderLossReason::Down, 0);
     assert_eq!(poll(&mut election, 0), Some(BallotRequest::Prepare(epoch(5, 2))));
     election
 }
@@ -45,7 +45,7 @@ fn won(verdict: &ElectionStep) -> Option<Seq> {
 #[test]
 fn elect_1_who_misses_a_silent_leader_asks_the_others_first() {
     let mut election = calm();
-    election.on_missed(1_000, Why::Silence, 0);
+    election.on_missed(1_000, LeaderLossReason::Silence, 0);
     assert_eq!(poll(&mut election, 1_000), Some(BallotRequest::PreVote(epoch(5, 2))));
     assert_eq!(poll(&mut election, 1_004), None, "not again so soon");
     assert_eq!(poll(&mut election, 1_005), Some(BallotRequest::PreVote(epoch(5, 2))));
@@ -57,7 +57,7 @@ fn elect_1_who_misses_a_silent_leader_asks_the_others_first() {
 
 #[test]
 fn elect_1_a_known_death_needs_no_votes() {
-    for why in [Why::Down, Why::StepDown] {
+    for why in [LeaderLossReason::Down, LeaderLossReason::StepDown] {
         let mut election = calm();
         election.on_missed(0, why, 0);
         assert_eq!(poll(&mut election, 0), Some(BallotRequest::Prepare(epoch(5, 2))), "{why:?}");
@@ -67,7 +67,7 @@ fn elect_1_a_known_death_needs_no_votes() {
 #[test]
 fn elect_1_successors_begin_one_after_the_other() {
     let mut election = calm();
-    election.on_missed(0, Why::Down, 2);
+    election.on_missed(0, LeaderLossReason::Down, 2);
     assert_eq!(election.next_deadline(), Some(20));
     assert_eq!(election.poll(19, epoch(4, 1), &membership(3), 2, true), None);
     assert_eq!(
@@ -79,7 +79,7 @@ fn elect_1_successors_begin_one_after_the_other() {
 #[test]
 fn elect_1_grants_of_who_is_not_listed_do_not_count() {
     let mut election = calm();
-    election.on_missed(0, Why::Silence, 0);
+    election.on_missed(0, LeaderLossReason::Silence, 0);
     poll(&mut election, 0);
     election.on_grant(identity(9));
     election.on_grant(Identity { incarnation: 1, ..identity(3) });
@@ -91,7 +91,7 @@ fn elect_1_grants_grow_old() {
     let mut election = Election::new(LIMITS, identity(2));
     let five = membership(5);
     let poll = |election: &mut Election, now| election.poll(now, epoch(4, 1), &five, 0, true);
-    election.on_missed(1_000, Why::Silence, 0);
+    election.on_missed(1_000, LeaderLossReason::Silence, 0);
     poll(&mut election, 1_000);
     election.on_grant(identity(1));
     assert!(matches!(poll(&mut election, 1_100), Some(BallotRequest::PreVote(_))), "a timeout has passed");
@@ -104,14 +104,14 @@ fn elect_1_grants_grow_old() {
 #[test]
 fn elect_1_a_leader_that_speaks_again_is_not_deposed() {
     let mut election = calm();
-    election.on_missed(0, Why::Silence, 1);
+    election.on_missed(0, LeaderLossReason::Silence, 1);
     election.on_life();
     assert!(election.is_calm());
-    election.on_missed(0, Why::Silence, 0);
+    election.on_missed(0, LeaderLossReason::Silence, 0);
     poll(&mut election, 0);
     election.on_life();
     assert!(election.is_calm(), "not while we only ask either");
-    election.on_missed(0, Why::Down, 1);
+    election.on_missed(0, LeaderLossReason::Down, 1);
     election.on_life();
     assert!(!election.is_calm(), "the dead do not speak: what comes was under way");
     let mut asked = preparing();
@@ -122,13 +122,13 @@ fn elect_1_a_leader_that_speaks_again_is_not_deposed() {
 #[test]
 fn elect_1_a_known_death_outweighs_silence() {
     let mut election = calm();
-    election.on_missed(0, Why::Silence, 0);
+    election.on_missed(0, LeaderLossReason::Silence, 0);
     poll(&mut election, 0);
-    election.on_missed(3, Why::Down, 0);
-    assert_eq!(election.missing(), Some(Why::Down));
+    election.on_missed(3, LeaderLossReason::Down, 0);
+    assert_eq!(election.missing(), Some(LeaderLossReason::Down));
     assert_eq!(poll(&mut election, 3), Some(BallotRequest::Prepare(epoch(5, 2))));
-    election.on_missed(4, Why::Silence, 0);
-    assert_eq!(election.missing(), Some(Why::Down), "and nothing weaker replaces it");
+    election.on_missed(4, LeaderLossReason::Silence, 0);
+    assert_eq!(election.missing(), Some(LeaderLossReason::Down), "and nothing weaker replaces it");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn elect_1_who_fails_waits_longer_each_time_and_then_asks_first() {
     assert_eq!(poll(&mut election, now), None, "no quorum within the timeout");
     for wait in [100, 200, 400, 800, 1_000, 1_000] {
         assert_eq!(election.next_deadline(), Some(now + wait));
-        election.on_missed(now, Why::Down, 0);
+        election.on_missed(now, LeaderLossReason::Down, 0);
         now += wait;
         assert!(
             matches!(poll(&mut election, now), Some(BallotRequest::PreVote(_))),
@@ -153,7 +153,7 @@ fn elect_1_who_fails_waits_longer_each_time_and_then_asks_first() {
         assert_eq!(poll(&mut election, now), None);
     }
     election.on_started();
-    election.on_missed(now, Why::Down, 0);
+    election.on_missed(now, LeaderLossReason::Down, 0);
     assert!(
         matches!(poll(&mut election, now), Some(BallotRequest::Prepare(_))),
         "a new leader begins a new count"
@@ -163,7 +163,7 @@ fn elect_1_who_fails_waits_longer_each_time_and_then_asks_first() {
 #[test]
 fn elect_1_who_promised_to_another_waits_a_full_timeout() {
     let mut election = calm();
-    election.on_missed(0, Why::Silence, 0);
+    election.on_missed(0, LeaderLossReason::Silence, 0);
     election.on_preempted(7, 1);
     assert_eq!(election.next_deadline(), Some(7 + 100 + 10));
     assert_eq!(poll(&mut election, 116), None);
@@ -264,7 +264,7 @@ fn s5_the_quorum_is_that_of_the_membership_at_the_end_of_the_chosen_log() {
 #[test]
 fn s5_a_candidate_that_the_chosen_log_does_not_list_gives_up() {
     let mut election = Election::new(LIMITS, identity(4));
-    election.on_missed(0, Why::Down, 0);
+    election.on_missed(0, LeaderLossReason::Down, 0);
     assert!(election.poll(0, epoch(4, 1), &membership(3), 0, true).is_some());
     let ballot = election.ballot().expect("it asks");
     election.on_promise(ballot, promise(1, epoch(4, 1), 10, 1));
@@ -312,7 +312,7 @@ fn s5_what_a_promise_calls_committed_is_fetched_whoever_gave_it() {
 #[test]
 fn elect_3_who_has_no_room_asks_for_nothing_and_begins_as_soon_as_it_has() {
     let mut election = Election::new(LIMITS, identity(2));
-    election.on_missed(0, Why::Down, 0);
+    election.on_missed(0, LeaderLossReason::Down, 0);
     for now in (0..10 * LIMITS.timeout_ns).step_by(7) {
         assert_eq!(election.poll(now, epoch(4, 1), &membership(3), 0, false), None, "{now}");
         assert!(election.next_deadline().is_some_and(|due| due > now), "no deadline in the past");
@@ -325,4 +325,95 @@ fn elect_3_who_has_no_room_asks_for_nothing_and_begins_as_soon_as_it_has() {
     // It was full in the middle of a candidacy: that is over.
     assert_eq!(election.poll(now + 1, epoch(5, 2), &membership(3), 0, false), None);
     assert_eq!(election.ballot(), None);
+}
+
+/// Why the leader is missed in a phase, and what it asks for.
+fn phase(election: &Election) -> String {
+    match election.phase {
+        Phase::Idle => "follows".to_owned(),
+        Phase::Waiting { why, .. } => format!("waits ({})", why.name()),
+        Phase::PreVoting { .. } => "pre-vote".to_owned(),
+        Phase::Preparing { .. } => "prepare".to_owned(),
+    }
+}
+
+/// What each event makes of each phase of a candidacy. "its turn" is when what it waits
+/// for is over, "a quorum" when the others have granted the pre-vote.
+const TRANSITIONS: &str = "
+event               follows             waits (silence)     waits (down)        pre-vote            prepare
+silence             waits (silence)     waits (silence)     waits (down)        pre-vote            prepare
+death notice        waits (down)        waits (down)        waits (down)        waits (down)        prepare
+stepped down        waits (step down)   waits (step down)   waits (down)        waits (step down)   prepare
+leader heard        follows             follows             waits (down)        follows             prepare
+new epoch           follows             follows             follows             follows             follows
+promised another    waits (silence)     waits (silence)     waits (silence)     waits (silence)     waits (silence)
+refused             waits (refused)     waits (refused)     waits (refused)     waits (refused)     waits (refused)
+its turn            follows             pre-vote            prepare             pre-vote            prepare
+a quorum            follows             waits (silence)     waits (down)        prepare             prepare
+its time is over    follows             pre-vote            prepare             pre-vote            waits (refused)
+journal full        follows             waits (silence)     waits (down)        waits (silence)     waits (down)
+";
+
+#[test]
+fn elect_1_each_event_moves_each_phase_as_the_table_says() {
+    const NOW: Nanos = 1_000;
+    type Make = fn() -> Election;
+    type Event = fn(&mut Election);
+    let phases: [Make; 5] = [
+        calm,
+        || {
+            let mut election = calm();
+            election.on_missed(NOW, LeaderLossReason::Silence, 3);
+            election
+        },
+        || {
+            let mut election = calm();
+            election.on_missed(NOW, LeaderLossReason::Down, 3);
+            election
+        },
+        || {
+            let mut election = calm();
+            election.on_missed(NOW, LeaderLossReason::Silence, 0);
+            assert!(matches!(poll(&mut election, NOW), Some(BallotRequest::PreVote(_))));
+            election
+        },
+        || {
+            let mut election = calm();
+            election.on_missed(NOW, LeaderLossReason::Down, 0);
+            assert!(matches!(poll(&mut election, NOW), Some(BallotRequest::Prepare(_))));
+            election
+        },
+    ];
+    let events: [(&str, Event); 11] = [
+        ("silence", |election| election.on_missed(NOW, LeaderLossReason::Silence, 0)),
+        ("death notice", |election| election.on_missed(NOW, LeaderLossReason::Down, 0)),
+        ("stepped down", |election| election.on_missed(NOW, LeaderLossReason::StepDown, 0)),
+        ("leader heard", Election::on_life),
+        ("new epoch", Election::on_started),
+        ("promised another", |election| election.on_preempted(NOW, 0)),
+        ("refused", |election| election.on_failed(NOW, 0)),
+        ("its turn", |election| _ = poll(election, NOW + 3 * LIMITS.stagger_ns)),
+        ("a quorum", |election| {
+            election.on_grant(identity(3));
+            _ = poll(election, NOW + 1);
+        }),
+        ("its time is over", |election| _ = poll(election, NOW + 10 * LIMITS.backoff_ns_max)),
+        ("journal full", |election| _ = election.poll(NOW + 1, epoch(4, 1), &membership(3), 0, false)),
+    ];
+    let mut table = String::from("\n");
+    let mut row = |cells: Vec<String>| {
+        let line: String = cells.iter().map(|cell| format!("{cell:<20}")).collect();
+        table.push_str(line.trim_end());
+        table.push('\n');
+    };
+    row(std::iter::once("event".to_owned()).chain(phases.map(|make| phase(&make()))).collect());
+    for (name, event) in events {
+        let after = phases.map(|make| {
+            let mut election = make();
+            event(&mut election);
+            phase(&election)
+        });
+        row(std::iter::once(name.to_owned()).chain(after).collect());
+    }
+    assert_eq!(table, TRANSITIONS, "the transitions are now:\n{table}");
 }

@@ -1,8 +1,8 @@
 //! In which order the datagrams of one receive are taken.
 //!
-//! Whoever floods fills the receives; in the order of arrival the others would wait behind all of it. So a
-//! batch is taken in rounds: the first datagram of each sender, then the second of each, and so on, within a
-//! round in the order of arrival. A sender's own order stays as it is. Nothing is dropped, copied or
+//! A publisher that floods fills the receives; in the order of arrival the others would wait behind all of
+//! it. So a batch is taken in rounds: the first datagram of each sender, then the second of each, and so on,
+//! within a round in the order of arrival. A sender's own order stays as it is. Nothing is dropped, copied or
 //! allocated; a batch of one sender, which is the rule under load, is taken as it came.
 
 /// Datagrams of a batch that are put in order; what lies behind them comes behind them.

@@ -2,8 +2,8 @@
 //!
 //! A quorum that lags fills the window, and whoever submits most would have all that is left of it. While
 //! less than half of it is used, nobody is counted. Beyond that each publisher may stamp one share until what
-//! was uncommitted when counting began is committed; then it begins anew. What is above the share stays with
-//! its publisher, which is told.
+//! was uncommitted when counting began is committed; then it begins anew. A message above the share stays
+//! with its publisher, which is told.
 
 use crate::proto::window::Window;
 use lockstep_wire::{NoticeRow, PublisherId, PublisherNotice, PublisherSeq, Seq};
@@ -44,8 +44,8 @@ impl Default for Shares {
 }
 
 impl Shares {
-    /// INGRESS-3 (who is over its share): whether the message `publisher_seq` may be stamped, although more than
-    /// half of `window` is used.
+    /// INGRESS-3 (who is over its share): whether the message `publisher_seq` may be stamped, although more
+    /// than half of `window` is used.
     #[cold]
     pub fn take(
         &mut self,
@@ -82,8 +82,8 @@ impl Shares {
         self.rows[..self.used].iter().any(|row| row.publisher == publisher && row.over)
     }
 
-    /// How many publishers were refused something in this period. There is none once what was uncommitted when it
-    /// began is committed.
+    /// How many publishers were refused something in this period. There is none once what was uncommitted
+    /// when it began is committed.
     pub fn over(&self, commit_next: Seq) -> u32 {
         let rows = if commit_next < self.until { self.used } else { 0 };
         self.rows[..rows].iter().filter(|row| row.over).count() as u32

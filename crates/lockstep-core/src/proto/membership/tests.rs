@@ -1,4 +1,4 @@
-//! Who votes, who is elected, and which change is made.
+//! Tests of voters, candidates, and which change is made.
 
 use super::*;
 use crate::proto::log::LogEnd;

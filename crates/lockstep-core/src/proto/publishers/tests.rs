@@ -126,7 +126,8 @@ fn s8_numbers_go_on_across_incarnations() {
     assert_eq!(world.message(1, 2, 3), Admission::Stamp);
 }
 
-/// What is committed in a turn is counted before the table forgets what was before it, and a reply may fall between.
+/// An entry that is committed in a turn is counted before the table forgets what was before it, and a reply
+/// may fall between.
 #[test]
 fn s8_what_is_committed_is_told_before_the_table_hears_of_it() {
     let mut world = World::new(4);

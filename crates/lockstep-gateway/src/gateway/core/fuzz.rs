@@ -5,19 +5,18 @@
 //!    ▲                                                   │       ▲                       │
 //!    └────────────── as many as are taken ───────────────┘       └── the stream, late ◀──┘
 //! ```
-//! One gateway reads what is committed, the other one what is stamped; and takeovers take back what is not committed.
-//! Each peer's numbers are its own: of a gateway it learns which of its messages the stream has, and that is judged.
+//! One gateway reads what is committed, the other one what is stamped; and takeovers take back what is not
+//! committed. Each peer's numbers are its own: of a gateway it learns which of its messages the stream has,
+//! and that is judged.
 
-use super::model::{BOB, Entry, Handle, Log, MESSAGE_LEN_MAX, NOBODY, Sent, USERS};
+mod place;
+
+use super::model::{BOB, Log, MESSAGE_LEN_MAX, NOBODY, Sent, USERS};
 use super::*;
 use crate::gateway::ledger::FIRST_DAY;
-use crate::gateway::users::{Recipient, User};
-use lockstep_core::engine::ports::MemoryBacklog;
-use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
-use lockstep_wire::DayMark;
-use soupbintcp::Field;
-use soupbintcp::packet::PACKET_LEN_MAX;
-use soupbintcp::{Client, ClientEnd, ClientEvent, ClientLimits, ClientState, LoginRequest, Timeout};
+use lockstep_core::engine::subscriber::Delivery;
+use place::{Place, users};
+use soupbintcp::{Client, ClientEnd, ClientEvent, ClientLimits, ClientState, Field, LoginRequest, Timeout};
 use std::cell::Cell;
 use std::panic::{catch_unwind, set_hook, take_hook};
 
@@ -28,166 +27,6 @@ const PIECE_MAX: usize = 70_000;
 const PEERS: [usize; 7] = [0, 0, 1, 1, 2, 3, 3];
 const CHECKS_MAX: usize = 3;
 const CLIENTS_MAX: usize = 6;
-
-fn users(carol_is_disabled: bool) -> Users {
-    let mut users = Users::default();
-    for name in USERS {
-        let mut user = User::new(name.into(), "secret".into());
-        match name {
-            "bob" => (user.numbered, user.early, user.grace_ms) = (true, true, 0),
-            "carol" => {
-                user.early = true;
-                user.hear =
-                    vec![Recipient::Everybody, Recipient::Client("alice".into()), Recipient::Channel(7)];
-                (user.destination, user.disabled) = (Recipient::Channel(7), carol_is_disabled);
-            }
-            "mally" => user.destination = Recipient::Client("alice".into()),
-            _ => user.cancel_on_disconnect = true,
-        }
-        users.insert(user);
-    }
-    users
-}
-
-/// One gateway: its core, its handle, and how far it has read.
-struct Place {
-    core: Gateway<MemoryBacklog>,
-    handle: Handle,
-    delivery: Delivery,
-    read: usize,
-    /// What it was told to be committed, if that is told.
-    told: usize,
-    /// A takeover has taken back what it read from there on, and it has not heard so.
-    cut: Option<usize>,
-    touched: Vec<usize>,
-}
-
-impl Place {
-    fn new(place: usize, number: u64) -> Self {
-        let delivery = [Delivery::Committed, Delivery::Stamped][place];
-        let limits = GatewayLimits {
-            delivery,
-            clients_max: CLIENTS_MAX,
-            accepts: 500,
-            soup: ServerLimits::default(),
-            stall_ns: 1_000 * MS,
-            checks_max: CHECKS_MAX,
-            scan_ns: 10 * MS,
-            heartbeat_ns: 50 * MS,
-            lost_heartbeats: 6,
-        };
-        let ledger = Ledger::new(MemoryBacklog::new(1 << 26), true, true);
-        let core = Gateway::new(["1", "2"][place], limits, users(false), ledger);
-        let handle = Handle::new(number);
-        Self { core, handle, delivery, read: 0, told: 0, cut: None, touched: Vec::new() }
-    }
-
-    /// The handle reads so many entries, and tells what it found.
-    fn read_outcomes(&mut self, now: Nanos, log: &Log, count: usize) {
-        self.apply_takeover(now);
-        let entries = &log.entries[self.handle.read..];
-        for event in self.handle.read(&entries[..count.min(entries.len())], log.committed) {
-            self.core.on_publisher(now, &mut self.handle, &event);
-        }
-    }
-
-    /// Whether a takeover has taken back what it read.
-    fn on_takeover(&mut self, from: usize) {
-        self.cut = Some(self.cut.map_or(from, |cut| cut.min(from)));
-    }
-
-    fn apply_takeover(&mut self, now: Nanos) {
-        let Some(from) = self.cut.take() else { return };
-        self.handle.cut(from);
-        if self.read > from {
-            self.read = from;
-            let retract = SubscriberEvent::Retract { from: from as u64 + 1 };
-            self.core.on_stream(now, &mut self.handle, &retract);
-        }
-    }
-
-    /// So many entries are delivered.
-    fn read_stream(&mut self, now: Nanos, log: &Log, count: usize) {
-        self.apply_takeover(now);
-        let end = if self.delivery == Delivery::Stamped { log.entries.len() } else { log.committed };
-        for entry in log.entries[..end].iter().skip(self.read).take(count) {
-            self.read += 1;
-            let seq = self.read as u64;
-            let event = match entry {
-                Entry::Opened { publisher, incarnation, nonce, name } => SubscriberEvent::Opened {
-                    seq,
-                    publisher: *publisher,
-                    incarnation: *incarnation,
-                    nonce: *nonce,
-                    last: 0,
-                    name,
-                },
-                Entry::Closed { publisher, said } => {
-                    SubscriberEvent::Closed { seq, publisher: *publisher, said }
-                }
-                Entry::Message { publisher, destination, payload } => SubscriberEvent::Message(Message {
-                    seq,
-                    publisher: *publisher,
-                    publisher_seq: 1,
-                    destination: *destination,
-                    timestamp: 0,
-                    payload,
-                }),
-                Entry::Day(name) => {
-                    let mark = DayMark { is_start: name.is_some(), name: name.as_deref().unwrap_or("") };
-                    SubscriberEvent::Day { seq, mark }
-                }
-            };
-            self.core.on_stream(now, &mut self.handle, &event);
-        }
-        if self.delivery == Delivery::Stamped && log.committed > self.told {
-            self.told = log.committed;
-            let next = self.told as u64 + 1;
-            self.core.on_stream(now, &mut self.handle, &SubscriberEvent::Committed { next });
-        }
-        if self.read == end {
-            let next = self.read as u64 + 1;
-            self.core.on_stream(now, &mut self.handle, &SubscriberEvent::CaughtUp { next });
-        }
-    }
-
-    fn check_passwords(&mut self, now: Nanos) {
-        while let Some(check) = self.core.next_check() {
-            let is_right = check.hash.as_deref().map(str::as_bytes) == Some(&check.password[..]);
-            self.core.on_checked(now, &mut self.handle, &check, is_right);
-        }
-    }
-
-    fn turn(&mut self, now: Nanos) {
-        self.core.turn(now, &mut self.handle, &mut self.touched);
-        self.touched.clear();
-    }
-
-    /// Nothing that clients or the stream do makes it grow.
-    fn assert_bounded(&self) {
-        let core = &self.core;
-        assert!(!matches!(core.failed, Some(GatewayError::Backlog(_) | GatewayError::Fenced(_))));
-        assert!(core.conns.len() <= CLIENTS_MAX);
-        assert!(core.checks.len() <= CHECKS_MAX && core.checking <= CHECKS_MAX);
-        assert!(
-            core.pending.len() <= 2 * self.read.saturating_sub(self.told) + 1,
-            "what is committed waits no more"
-        );
-        for (_, conn) in core.conns.iter().flatten() {
-            assert!(conn.inbox.len() <= PACKET_LEN_MAX + PIECE_MAX, "{} bytes came", conn.inbox.len());
-            // What waits, what was sent and is not given back yet, and a word for each message refused.
-            assert!(conn.out.len() <= 4 * OUT_MAX, "{} bytes to be sent", conn.out.len());
-        }
-        let served: BTreeSet<usize> = core.by_publisher.values().copied().collect();
-        assert_eq!(served.len(), core.by_publisher.len(), "one client, one connection");
-        let open = |index: &usize| matches!(&core.conns[*index], Some((_, conn)) if conn.is_open());
-        assert!(served.iter().all(open), "who is served is logged in");
-        assert!(
-            core.subscribed.values().flatten().all(|index| served.contains(index)),
-            "and nobody else hears"
-        );
-    }
-}
 
 /// A connection, from the client's side.
 struct Link {
@@ -281,7 +120,7 @@ impl World {
             let Some(number) = link.payload else { return };
             let orders = self.orders.entry(link.session.clone()).or_default();
             if number as usize > orders.len() {
-                // What is refused for its length would have no number.
+                // A message that is refused for its length would have no number.
                 let len = len.min(MESSAGE_LEN_MAX - 8);
                 orders.push([&number.to_be_bytes()[..], &vec![b'm'; len]].concat());
             }
@@ -410,7 +249,8 @@ impl World {
         }
     }
 
-    /// The leader dies, and what follows from `from` on dies with it; each who waits for some of it sends it again.
+    /// The leader dies, and what follows from `from` on dies with it; each who waits for some of it sends it
+    /// again.
     fn retract(&mut self, from: usize) {
         for (owner, sent) in self.log.retract(from).into_iter().rev() {
             match self.places.iter_mut().find(|place| place.handle.number == owner) {
@@ -586,7 +426,7 @@ fn play(steps: &[Step]) {
         assert!(place.core.leaving.is_empty(), "{:?}", place.core.leaving);
         assert_eq!(place.core.clients().connected().count(), 0);
     }
-    // Whoever comes then has all of the day, from either gateway.
+    // A client that connects then has all of the day, from either gateway.
     if world.log.day().is_none() {
         world.log.stamp(NOBODY, Sent::Day(Some("LAST".into())));
     }

@@ -135,7 +135,8 @@ impl<B: Backlog> Gateway<B> {
         (conn.place, conn.last_number, conn.phase) = (place, last, Phase::Open { publisher, nonce });
         conn.stalled_at = now;
         if conn.user.as_ref().is_some_and(|user| user.numbered) {
-            let _ = conn.soup.unsequenced(now, &last.to_be_bytes(), &mut conn.out); // it is open: eight bytes fit
+            // The session is open, and eight bytes fit.
+            let _ = conn.soup.unsequenced(now, &last.to_be_bytes(), &mut conn.out);
         }
         self.counts.accepted += 1;
         self.leaving.retain(|leaving| leaving.publisher != publisher);
@@ -249,13 +250,8 @@ impl<B: Backlog> Gateway<B> {
                 self.refuse(now, index, why);
                 true
             }
-            // The stream says so in its own time.
-            Err(
-                PublishError::Fenced
-                | PublishError::Closed
-                | PublishError::NotOpen
-                | PublishError::Ahead { .. },
-            ) => {
+            // Fenced, closed or not open: the stream reports it too, later.
+            Err(_) => {
                 self.supersede(now, index);
                 self.forget(index);
                 true

@@ -1,5 +1,5 @@
-//! The stream in small, for tests of whatever may happen to gateways: names with incarnations, what is under way to
-//! them, the log with its committed part, and what follows from that for each user.
+//! The stream in small, for tests of whatever may happen to gateways: names with incarnations, what is under
+//! way to them, the log with its committed part, and what follows from that for each user.
 
 use super::GatewayStream;
 use crate::gateway::clients::CLIENT;
@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 pub(super) const USERS: [&str; 4] = ["alice", "bob", "carol", "mally"];
 /// The one of them who numbers what he says.
 pub(super) const BOB: usize = 1;
-/// Who answers.
+/// The party that answers.
 pub(super) const APPLICATION: PublisherId = 1_000;
 pub(super) const MESSAGE_LEN_MAX: usize = 50_000;
 /// Submissions of one gateway that may be under way.
@@ -25,7 +25,7 @@ pub(super) enum Entry {
     Day(Option<String>),
 }
 
-/// What is under way to the stream; but for an open, of an incarnation.
+/// The submissions on their way to the stream; but for an open, of an incarnation.
 #[derive(Clone, Debug)]
 pub(super) enum Sent {
     /// Sent again for as long as somebody waits for it; what is left of it then is good behind `after` alone.
@@ -112,8 +112,8 @@ impl Handle {
         }
     }
 
-    /// Reads on, `entries` behind those that were read; everything below `committed` is final. What it tells. An open
-    /// that is fenced in the same piece is not told as opened.
+    /// Reads on, `entries` behind those that were read; everything below `committed` is final. What it tells.
+    /// An open that is fenced in the same piece is not told as opened.
     pub(super) fn read(&mut self, entries: &[Entry], committed: usize) -> Vec<PublisherEvent> {
         for (at, entry) in (self.read..).zip(entries) {
             match entry {
@@ -244,7 +244,8 @@ pub(super) struct State {
     login_day: [String; USERS.len()],
     /// The session that is open, or was open last.
     session: String,
-    /// Each login of a user and each open that took it away: the gateway, and how much the user had said in that day.
+    /// Each login of a user and each open that took it away: the gateway, and how much the user had said in
+    /// that day.
     pub(super) opens: Vec<(usize, PublisherId, u64)>,
     /// Messages of clients, and whose.
     orders: Vec<(PublisherId, Vec<u8>)>,
@@ -365,7 +366,7 @@ impl Log {
         self.stamped.incarnation(name)
     }
 
-    /// What is under way comes in; what an incarnation that is gone has said is not stamped.
+    /// Submissions under way come in; what an incarnation that is gone has said is not stamped.
     pub(super) fn stamp(&mut self, owner: u64, sent: Sent) {
         let entry = match sent.clone() {
             Sent::Open { name, nonce, after } => {
@@ -417,8 +418,8 @@ impl Log {
         self.committed = to;
     }
 
-    /// A takeover: nothing from `from` on survived, which is not committed. Whose it was, and what: each sends it again
-    /// as long as it waits for it. The application does so at once, in its order.
+    /// A takeover: nothing from `from` on survived, which is not committed. Whose it was, and what: each
+    /// sends it again as long as it waits for it. The application does so at once, in its order.
     pub(super) fn retract(&mut self, from: usize) -> Vec<(u64, Sent)> {
         let from = from.max(self.committed);
         self.stamped = self.fixed.clone();

@@ -1,4 +1,5 @@
-//! The gateway's own name: opened once nobody else lives under it, kept by signs of life, given back at the end.
+//! The gateway's own name: opened once nobody else lives under it, kept by signs of life, given back at the
+//! end.
 //!
 //! ```text
 //!   reading ──at the stream's end──▶ listening ──silence──▶ opening ──▶ open ──stop──▶ closed
@@ -6,9 +7,9 @@
 //!                                       ▼                                 ▼
 //!                                  name taken                          fenced
 //! ```
-//! A gateway whose name is closed in the stream, or was never opened, is not waited for. One that died is silent, and
-//! its successor of the same name begins behind three beats of silence; should that one live after all, it is fenced and
-//! ends.
+//! A gateway whose name is closed in the stream, or was never opened, is not waited for. One that died is
+//! silent, and its successor of the same name begins behind three beats of silence; should that one live
+//! after all, it is fenced and ends.
 
 use super::{Gateway, GatewayError, GatewayStream, OpenFor, PendingOpen};
 use crate::gateway::clients::GATEWAY;
@@ -97,8 +98,8 @@ impl<B: Backlog> Gateway<B> {
         self.own.listens_since.is_some() && !self.own.begun
     }
 
-    /// A gateway has shown that it lives: another one of this name, if it is heard while this one listens, at two
-    /// moments. One alone may be what is left of one that died.
+    /// A gateway has shown that it lives: another one of this name, if it is heard while this one listens, at
+    /// two moments. One alone may be what is left of one that died.
     pub(super) fn on_former_incarnation(&mut self, now: Nanos, gateway: PublisherId) {
         if !self.is_listening() || self.clients.gateway_of(&self.own.name) != Some(gateway) {
             return;

@@ -1,5 +1,5 @@
-//! What the stream tells: of our opens, of other gateways, of messages for our clients; and the clients of gateways
-//! that are gone.
+//! What the stream tells: of our opens, of other gateways, of messages for our clients; and the clients of
+//! gateways that are gone.
 
 use super::{
     FULL, Gateway, GatewayError, GatewayStream, Leaving, OTHER_DAY, OUT_MAX, OpenFor, PendingOpen, SUPERSEDED,
@@ -29,8 +29,9 @@ impl<B: Backlog> Gateway<B> {
             _ => return,
         };
         let Some(PendingOpen { nonce, whom, .. }) = self.opens.remove(&ticket) else { return };
-        // The reader may not have come to this open yet; but what an earlier login of ours hands in from here on, the
-        // handle would send under the later one, and numbers that the client was never told would follow each other.
+        // The reader may not have come to this open yet; but what an earlier login of ours hands in from here
+        // on, the handle would send under the later one, and numbers that the client was never told would
+        // follow each other.
         if let Some(&earlier) = self.by_publisher.get(&publisher) {
             self.supersede(now, earlier);
             self.forget(earlier);
@@ -62,10 +63,10 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The handle has told that `publisher` is open under `nonce`, and does everything under that open from now on. What
-    /// this gateway did under earlier opens of the name is over, although the reader may not have come to the later
-    /// one: a login that waits for its entry is refused, and a disconnect that is due is not stamped, as its close
-    /// would end the later open.
+    /// The handle has told that `publisher` is open under `nonce`, and does everything under that open from
+    /// now on. What this gateway did under earlier opens of the name is over, although the reader may not
+    /// have come to the later one: a login that waits for its entry is refused, and a disconnect that is due
+    /// is not stamped, as its close would end the later open.
     fn fence_earlier(&mut self, now: Nanos, publisher: PublisherId, nonce: [u64; 2]) {
         for earlier in &mut self.leaving {
             earlier.fenced |= earlier.publisher == publisher && earlier.nonce != nonce;
@@ -82,7 +83,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The cluster has no room for another name: whoever waits for it is told. A name that is to be reaped exists.
+    /// The cluster has no room for another name: whoever waits for it is told. A name that is to be reaped
+    /// exists.
     fn on_no_room(&mut self, now: Nanos, ticket: usize) {
         let Some(PendingOpen { whom, .. }) = self.opens.remove(&ticket) else { return };
         if let OpenFor::Own = whom {
@@ -122,8 +124,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The subscription tells something, in the order of the stream. What a `stamped` one tells waits until it is
-    /// final: clients count what they are sent, and cannot be told to unsay it.
+    /// The subscription tells something, in the order of the stream. What a `stamped` one tells waits until
+    /// it is final: clients count what they are sent, and cannot be told to unsay it.
     pub fn on_stream(&mut self, now: Nanos, stream: &mut impl GatewayStream, event: &SubscriberEvent<'_>) {
         if self.limits.delivery == Delivery::Committed || planted(Mutation::StampedIsFinal) {
             return self.on_final(now, stream, event);
@@ -146,8 +148,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// A message is stamped: whoever asked for it has it now, under the number that it will have if no takeover takes
-    /// it back. It is none of the client's sequence, and may be left out.
+    /// A message is stamped: whoever asked for it has it now, under the number that it will have if no
+    /// takeover takes it back. It is none of the client's sequence, and may be left out.
     fn send_early(&mut self, now: Nanos, message: &Message<'_>) {
         let Self { conns, subscribed: hearers, ledger, pending, counts, .. } = self;
         let is_final = message.seq < self.final_next;
@@ -156,7 +158,7 @@ impl<B: Backlog> Gateway<B> {
         }
         for index in hearers.get(&message.destination).into_iter().flatten() {
             let Some((_, conn)) = conns.get_mut(*index).and_then(Option::as_mut) else { continue };
-            // Who has not taken all that comes before would not know what to make of it.
+            // A client that has not taken all that comes before would not know what to make of it.
             let is_wanted = conn.user.as_ref().is_some_and(|user| user.early);
             if !is_wanted || conn.waiting() >= OUT_MAX || !ledger.is_at_end(&conn.place) {
                 continue;
@@ -221,7 +223,7 @@ impl<B: Backlog> Gateway<B> {
 
     fn on_day(&mut self, now: Nanos, mark: &DayMark<'_>) -> Result<(), BacklogError> {
         if mark.is_start {
-            // Who has not taken all of the day before is cut: its messages are kept no longer.
+            // A client that has not taken all of the day before is cut: its messages are kept no longer.
             let why = "another trading day has begun";
             for index in 0..self.conns.len() {
                 let Some((_, conn)) = self.conns[index].as_ref() else { continue };
@@ -250,8 +252,8 @@ impl<B: Backlog> Gateway<B> {
         self.ledger.on_day(mark)
     }
 
-    /// An open entry was delivered: one of ours is accepted from here on, and one of another gateway's takes a client
-    /// away. Whoever hears it by name hears it from now on.
+    /// An open entry was delivered: one of ours is accepted from here on, and one of another gateway's takes
+    /// a client away. A client that hears it by name hears it from now on.
     fn on_opened(
         &mut self,
         now: Nanos,
@@ -311,8 +313,8 @@ impl<B: Backlog> Gateway<B> {
         by_name.into_iter().for_each(|(index, own)| self.listen(index, own));
     }
 
-    /// An open of ours whose entry was delivered before this one of the same name is fenced by it: the handle may
-    /// never tell that it was open.
+    /// An open of ours whose entry was delivered before this one of the same name is fenced by it: the handle
+    /// may never tell that it was open.
     fn drop_fenced(&mut self, now: Nanos, publisher: PublisherId, nonce: [u64; 2]) {
         for leaving in self.leaving.iter_mut().filter(|leaving| leaving.nonce == nonce) {
             leaving.seen = true;
@@ -358,8 +360,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// Clients whose gateway is gone are disconnected by who notices: first by the gateway with the least id that is
-    /// left, the others a beat later each, should it die as well.
+    /// Clients whose gateway is gone are disconnected by who notices: first by the gateway with the least id
+    /// that is left, the others a beat later each, should it die as well.
     pub(super) fn reap(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
         let Some(own) = self.own.id.filter(|_| self.caught_up) else { return };
         // One at a time; the others keep the time that they have been waiting for.
@@ -388,7 +390,7 @@ impl<B: Backlog> Gateway<B> {
             let served = self.by_publisher.contains_key(&publisher)
                 || opened.contains(&publisher)
                 || self.leaving.iter().any(|leaving| leaving.publisher == publisher);
-            // What is our own and nobody's connection was left behind.
+            // An open of our own and nobody's connection was left behind.
             let is_gone = gateway == own || self.clients.gateway(gateway) != incarnation || is_lost(gateway);
             if is_gone && !served && !opening.contains(&client.nonce) {
                 let since = self.orphans.get(&publisher).filter(|(nonce, _)| *nonce == client.nonce);

@@ -4,8 +4,10 @@ use super::*;
 use crate::gateway::users::{Recipient, User};
 use lockstep_core::engine::ports::MemoryBacklog;
 use lockstep_core::engine::publisher::PublisherEvent;
+use lockstep_core::engine::subscriber::Delivery;
 use lockstep_core::engine::subscriber::SubscriberEvent;
 use lockstep_wire::{CHANNELS, DayMark};
+use soupbintcp::ServerLimits;
 
 /// A stream whose answers the test gives.
 #[derive(Default)]
@@ -206,7 +208,8 @@ fn the_clients_of_a_gateway_that_is_gone_wait_out_their_grace_together() {
     }
 }
 
-/// An entry and what its publisher's handle tells may come in any order, and fenced opens are never told as open.
+/// An entry and what its publisher's handle tells may come in any order, and fenced opens are never told as
+/// open.
 #[test]
 fn of_two_logins_of_a_user_that_are_under_way_the_first_is_refused_once_the_second_stands_in_the_stream() {
     let (mut gateway, mut stream, first) = opening();
@@ -219,8 +222,8 @@ fn of_two_logins_of_a_user_that_are_under_way_the_first_is_refused_once_the_seco
     assert!(gateway.opens.is_empty());
 }
 
-/// What the first one handed in then would stand under the second one's open, behind numbers that nobody was told:
-/// simulator seeds 20261122001393 and 20261122009622.
+/// What the first one handed in then would stand under the second one's open, behind numbers that nobody was
+/// told: simulator seeds 20261122001393 and 20261122009622.
 #[test]
 fn a_login_whose_user_is_open_anew_hands_in_nothing_more_although_the_entry_was_not_delivered_yet() {
     let (mut gateway, mut stream, first) = opening();
@@ -236,7 +239,8 @@ fn a_login_whose_user_is_open_anew_hands_in_nothing_more_although_the_entry_was_
     assert_eq!(gateway.out(second), b"\0\x1fA     FIRST                   1");
 }
 
-/// The handle sends a close under the latest open of a name, which is the later login's before the reader comes to it.
+/// The handle sends a close under the latest open of a name, which is the later login's before the reader
+/// comes to it.
 #[test]
 fn a_disconnect_that_is_due_does_not_end_a_later_open_whose_entry_was_not_delivered_yet() {
     let (mut gateway, mut stream, first) = opening();
@@ -257,7 +261,8 @@ fn a_disconnect_that_is_due_does_not_end_a_later_open_whose_entry_was_not_delive
     assert_eq!(stream.closes, [ALICE], "its own disconnect ends it");
 }
 
-/// The reader lies behind both opens: what the first connection handed in would stand under the second one's open.
+/// The reader lies behind both opens: what the first connection handed in would stand under the second one's
+/// open.
 #[test]
 fn of_two_logins_that_are_open_the_first_is_refused_before_either_entry_is_delivered() {
     let (mut gateway, mut stream, first) = opening();

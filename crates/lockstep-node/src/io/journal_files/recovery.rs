@@ -1,9 +1,9 @@
 //! A journal that is looked at for recovery, and a new history that is founded on one (see
 //! [`lockstep_replica::journal::found`]).
 //!
-//! The copy of another node's journal becomes a journal of its own with its superblock, which is written last. Until
-//! then the folder holds a mark: whatever is there belongs to a recovery that did not get to its end, and the next one
-//! begins it anew.
+//! The copy of another node's journal becomes a journal of its own with its superblock, which is written
+//! last. Until then the folder holds a mark: whatever is there belongs to a recovery that did not get to its
+//! end, and the next one begins it anew.
 
 use super::{JournalConfig, JournalError, JournalFailure, boot, lock, look as look_for_a_run, superblock_of};
 use crate::io::journal_thread::{self, ThreadSettings};
@@ -50,8 +50,8 @@ impl RecoverySurvey {
     }
 }
 
-/// Looks at the journal in `dir`, whosesoever it is, with the tail's file if that is known. Changes nothing but the lock,
-/// which is held meanwhile.
+/// Looks at the journal in `dir`, whosesoever it is, with the tail's file if that is known. Changes nothing
+/// but the lock, which is held meanwhile.
 ///
 /// # Errors
 /// There is no journal, or it is in use, or it cannot be read at all.
@@ -97,8 +97,9 @@ fn survey_of(
     Ok(RecoverySurvey { holdings: holdings(store, &looked)?, cut: looked.cut(), looked })
 }
 
-/// Founds a history on the replica's own journal: what a proven tail holds beyond the segments is written there first, and
-/// a journal that is incomplete gives what its segments hold. A crash leaves the old journal or the new one.
+/// Founds a history on the replica's own journal: what a proven tail holds beyond the segments is written
+/// there first, and a journal that is incomplete gives what its segments hold. A crash leaves the old journal
+/// or the new one.
 ///
 /// # Errors
 /// The journal is in use, not this replica's, or empty; or the files fail. Then it is the former one.
@@ -128,8 +129,8 @@ pub fn found(config: &JournalConfig, founder: &Founder) -> Result<Superblock, Jo
     work().map_err(|why| JournalError { dir: config.dir.clone(), why })
 }
 
-/// The same on a copy of what the segments in `from` hold, which stays as it is. `config.dir` is empty, or holds what a
-/// recovery left that did not get to its end.
+/// The same on a copy of what the segments in `from` hold, which stays as it is. `config.dir` is empty, or
+/// holds what a recovery left that did not get to its end.
 ///
 /// # Errors
 /// As [`found`]; or there is a journal already, or no room for the copy.

@@ -21,7 +21,7 @@ use std::net::{Shutdown, SocketAddr};
 
 /// A request comes within this time.
 const REQUEST_NS: Nanos = 2_000_000_000;
-/// Who takes nothing for this long is gone, or might as well be.
+/// A reader that takes nothing for this long is gone, or might as well be.
 const STUCK_NS: Nanos = 10_000_000_000;
 /// A reader that has everything hears that it was not forgotten this often.
 const MARK_NS: Nanos = 1_000_000_000;
@@ -98,7 +98,7 @@ pub(super) struct ReplayServerConnection {
     to: Seq,
     /// Where the next frame lies, if it is known.
     place: Option<(u64, u64)>,
-    /// What is left of the present stretch.
+    /// The rest of the present stretch.
     left: u64,
     file: Option<(u64, Option<File>)>,
     pub sent_bytes: u64,
@@ -131,7 +131,8 @@ impl ReplayServerConnection {
         }
     }
 
-    /// Counts towards the most readers. One that was refused, or had its last word, does not: it only lingers.
+    /// Counts towards the most readers. One that was refused, or had its last word, does not: it only
+    /// lingers.
     pub fn takes_a_place(&self) -> bool {
         !self.doomed && !matches!(self.state, ReplayServerState::Closing { .. })
     }

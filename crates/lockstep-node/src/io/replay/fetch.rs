@@ -35,7 +35,7 @@ struct Shared {
     stop: AtomicBool,
     /// What the source does, with the order of which it does so: see [`packed`].
     supply: AtomicU64,
-    /// Who gives, in one number, and in which history.
+    /// The source, in one number, and in which history.
     giver: AtomicU64,
     history: AtomicU64,
     /// With the order that they belong to, which may have been withdrawn.
@@ -89,7 +89,7 @@ impl Fetch {
         Self { shared, thread, ordered: false, number: 0, chunk: Vec::new(), at: 0 }
     }
 
-    /// Who gave last, and in which history.
+    /// The last source, and in which history.
     pub fn source(&self) -> (Identity, u64) {
         let identity = Identity::from_packed(self.shared.giver.load(Ordering::Acquire));
         (identity, self.shared.history.load(Ordering::Acquire))
@@ -106,7 +106,7 @@ impl Fetch {
         })
     }
 
-    /// Asks for a replay, or for none any more. What is under way is thrown away.
+    /// Asks for a replay, or for none any more. A transfer under way is thrown away.
     pub fn request(&mut self, order: Option<CatchUpPlan>) {
         (self.ordered, self.number) = (order.is_some(), self.number + 1);
         *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner) = (self.number, order);
@@ -336,8 +336,8 @@ mod tests {
         bytemuck::bytes_of(&header).to_vec()
     }
 
-    /// A busy host answers after a while. A reader that stood still meanwhile began anew every 50 ms, and a slower source
-    /// never came to answer.
+    /// A busy host answers after a while. A reader that stood still meanwhile began anew every 50 ms, and a
+    /// slower source never came to answer.
     #[test]
     fn a_source_that_has_not_answered_yet_is_not_at_its_end() {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -364,8 +364,8 @@ mod tests {
         await_supply(&fetch, SourceState::AtEnd);
     }
 
-    /// What is mended from another journal is fetched hole by hole: a frame that the order before this one brought late
-    /// fits nowhere.
+    /// A range mended from another journal is fetched hole by hole: a frame that the order before this one
+    /// brought late fits nowhere.
     #[test]
     fn what_an_earlier_order_brings_late_is_thrown_away() {
         let mut fetch = Fetch::of(Arc::new(Shared::new()), None);

@@ -256,7 +256,7 @@ impl Room {
             }
             turned != TurnOutcome::Gone
         });
-        // Whoever came last in this turn comes first in the next one.
+        // The connection that came last in this turn comes first in the next one.
         if !connections.is_empty() {
             connections.rotate_left(1);
         }

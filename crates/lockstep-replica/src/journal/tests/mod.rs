@@ -230,12 +230,12 @@ impl Journal {
         (self.store, self.opened.tail.into_memory())
     }
 
-    /// What is left when the process is killed.
+    /// The data left when the process is killed.
     pub fn kill(self) -> (MemoryStore, MemoryTail) {
         (self.store, self.opened.tail.into_memory())
     }
 
-    /// What is left when the machine is restarted.
+    /// The data left when the machine is restarted.
     pub fn reboot(self) -> (MemoryStore, MemoryTail) {
         (self.store, MemoryTail::new(RING_LEN))
     }

@@ -129,8 +129,8 @@ impl Model {
             checkpoint.apply(&FrameView::from_prefix(frame).unwrap()).unwrap();
         }
         assert_eq!(self.journal.opened.checkpoint, checkpoint);
-        // A ring that is recovered may begin behind the commit; it is made anew then, without what was staged in it.
-        // That is fetched again.
+        // A ring that is recovered may begin behind the commit; it is made anew then, without what was staged
+        // in it. That is fetched again.
         if reboot || self.journal.opened.tail.staged_end().is_none() {
             self.staged = None;
         }

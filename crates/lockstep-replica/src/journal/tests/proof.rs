@@ -88,7 +88,8 @@ fn s9_a_number_that_a_damaged_copy_of_the_superblock_knew_is_given_to_no_second_
     let mut journal = Journal::begun();
     journal.grow(5, 3, 100);
     let (mut store, _) = journal.stop();
-    // A start at another path labels a ring with the next number, which one copy knows, and is interrupted there.
+    // A start at another path labels a ring with the next number, which one copy knows, and is interrupted
+    // there.
     let (_, labelled) = Journal::open(store.clone(), MemoryTail::new(RING_LEN), settings()).kill();
     let before = store.file_mut(FileName::Superblock).unwrap().clone();
     let mut superblock = *looked(&store, None, settings()).superblock();
@@ -108,8 +109,9 @@ fn s9_a_number_that_a_damaged_copy_of_the_superblock_knew_is_given_to_no_second_
     assert!(!is_complete(&left), "nothing was ever said in this ring: {left:?}");
 }
 
-/// An older copy of the segments under the ring of the very run in which it was made: the ring begins behind what they hold,
-/// and cannot be read. In `power` a ring is needed for nothing, but this one proves that more was on the device.
+/// An older copy of the segments under the ring of the very run in which it was made: the ring begins behind
+/// what they hold, and cannot be read. In `power` a ring is needed for nothing, but this one proves that more
+/// was on the device.
 #[test]
 fn s9_segments_that_lack_what_their_own_ring_knows_them_to_hold_are_refused() {
     for copied_first in [true, false] {

@@ -169,7 +169,8 @@ fn tables_after_a_switch_are_those_of_the_new_log_also_when_it_reaches_into_a_se
     assert_eq!(verify(&journal.store).unwrap().damage, []);
 }
 
-/// Simulator seed 20261122009483: the run died in a roll, and the next one was configured with longer segments.
+/// Simulator seed 20261122009483: the run died in a roll, and the next one was configured with longer
+/// segments.
 #[test]
 fn what_a_seal_left_without_a_roll_is_taken_away_before_the_segment_grows() {
     let journal = grown(100);
@@ -328,8 +329,8 @@ fn the_next_segment_can_be_prepared_ahead() {
 
 #[test]
 fn what_a_killed_process_wrote_in_part_does_not_stay_behind_the_end_of_a_sealed_segment() {
-    // Seed 8305: the group was offered again with more records, did not fit any more, and went to the next segment.
-    // The ring does not end where the segment does.
+    // Seed 8305: the group was offered again with more records, did not fit any more, and went to the next
+    // segment. The ring does not end where the segment does.
     let settings = Settings { segment_len: settings().segment_len - (24 << 10), ..settings() };
     let (store, memory) = Journal::begun().kill();
     let mut journal = Journal::open(store, memory, settings);

@@ -30,8 +30,8 @@ pub enum Fact {
 }
 
 impl Fact {
-    /// What the entry of a frame of this time tells; `whole` says that it is a message, or the last part of one that has
-    /// all others in its log.
+    /// What the entry of a frame of this time tells; `whole` says that it is a message, or the last part of
+    /// one that has all others in its log.
     pub(super) fn of_entry(frame_time: Nanos, entry: &Entry<'_>, whole: bool) -> Self {
         let header = entry.header;
         match entry.kind() {

@@ -8,8 +8,8 @@ use lockstep_replica::journal::checkpoint::PublisherRow;
 use lockstep_wire::{Epoch, FrameView, MemberBody, PublisherId};
 
 impl Tree {
-    /// S8: a replica's tables at the end of the log that ends with `node` say what its frames say; of epochs, from the
-    /// one in force at the commit on that the log announces.
+    /// S8: a replica's tables at the end of the log that ends with `node` say what its frames say; of epochs,
+    /// from the one in force at the commit on that the log announces.
     pub fn check_tables(&self, node: Option<TreeNode>, tables: &Checkpoint) -> Result<(), Violation> {
         let Some(stem) = node.map(|node| self.stem(node)) else {
             let is_blank = *tables == Checkpoint::default();
@@ -45,8 +45,8 @@ impl Tree {
         self.check_open_part(node, tables)
     }
 
-    /// S8: the same of what is not known to be committed: what undoes an open or a close, the members before a change;
-    /// and of the frame that starts the epoch.
+    /// S8: the same of what is not known to be committed: what undoes an open or a close, the members before
+    /// a change; and of the frame that starts the epoch.
     fn check_open_part(&self, node: Option<TreeNode>, tables: &Checkpoint) -> Result<(), Violation> {
         let Some((node, stem)) = node.map(|node| (node, self.stem(node))) else { return Ok(()) };
         let broken = |what: &str, have: &dyn std::fmt::Debug, log: &dyn std::fmt::Debug| {

@@ -46,7 +46,7 @@ impl System {
         told: &mut Vec<SystemStep>,
     ) -> Result<(), String> {
         if !self.scope.changes.is_empty() {
-            // Who is needed, and who may lead, is another question in each state.
+            // The needed set, and who may lead, is another question in each state.
             return Ok(());
         }
         let mut state = self.quiet(state, told)?;
@@ -68,7 +68,7 @@ impl System {
         Err(format!("stuck: {}", self.describe(&state)))
     }
 
-    /// All members hold all values as committed. Who lost its machine has no vote, and need not.
+    /// All members hold all values as committed. A replica that lost its machine has no vote, and need not.
     fn is_settled(&self, state: &SystemState) -> bool {
         let values = |node: usize| {
             let facts = self.facts(state, node);

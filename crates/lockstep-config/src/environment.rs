@@ -1,0 +1,80 @@
+//! What the environment says: which file, and what is laid over it.
+
+use super::{Config, ConfigErrors, Origin, Override, schema};
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+/// Names the cluster's file.
+const FILE_VARIABLE: &str = "LOCKSTEP_CONFIG";
+/// Where it lies if nobody says so.
+const FILE: &str = "/etc/lockstep/lockstep.toml";
+
+impl Config {
+    /// The configuration as every command of `lockstep` reads it. The file is the one that the variable
+    /// `LOCKSTEP_CONFIG` names, else `/etc/lockstep/lockstep.toml`. Over it lie the variables `LOCKSTEP_…` of
+    /// this process: one for each key, named by [`variable`], e.g. `LOCKSTEP_LINES_1_INTERFACE=eth2` for the
+    /// interface of the first line.
+    ///
+    /// ```no_run
+    /// let config = lockstep_config::Config::from_env()?;
+    /// # Ok::<(), lockstep_config::ConfigErrors>(())
+    /// ```
+    ///
+    /// # Errors
+    /// All problems at once, with the lines of the file. A misspelt variable is one of them.
+    pub fn from_env() -> Result<Self, ConfigErrors> {
+        let path = std::env::var_os(FILE_VARIABLE).map_or_else(|| PathBuf::from(FILE), PathBuf::from);
+        Self::load(Some(&path), &from_this_process())
+    }
+
+    /// The configuration in the file at `path`, with the variables `LOCKSTEP_…` of this process laid over it
+    /// as by [`Config::from_env`]. Only `LOCKSTEP_CONFIG` is not read.
+    ///
+    /// # Errors
+    /// As [`Config::from_env`].
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigErrors> {
+        Self::load(Some(path.as_ref()), &from_this_process())
+    }
+}
+
+/// The overrides of this process's environment.
+pub fn from_this_process() -> Vec<Override> {
+    from_environment(std::env::vars_os())
+}
+
+/// The variable that sets `key`: `stream.durability` is `LOCKSTEP_STREAM_DURABILITY`, `replicas.2.core`
+/// is `LOCKSTEP_REPLICAS_2_CORE`.
+pub fn variable(key: &str) -> String {
+    format!("LOCKSTEP_{}", key.replace('.', "_").to_uppercase())
+}
+
+/// The overrides that an environment contains. A variable counts as ours if it is the name of a
+/// top-level key or begins with a table's name; whether the rest of it is a key is judged with the
+/// file, so that a misspelt variable is refused and a foreign one (`LOCKSTEP_CONFIG`, or what an
+/// orchestrator adds for a service of this name) is left alone. Where name or value is not UTF-8,
+/// U+FFFD stands, which no key and no value has: it is refused with the file as well.
+pub fn from_environment<T: AsRef<OsStr>>(variables: impl IntoIterator<Item = (T, T)>) -> Vec<Override> {
+    let mut found: Vec<_> = variables
+        .into_iter()
+        .filter_map(|(name, text)| {
+            let name = name.as_ref().to_string_lossy().into_owned();
+            let key = key_of_variable(name.strip_prefix("LOCKSTEP_")?)?;
+            Some((key, text.as_ref().to_string_lossy().into_owned(), Origin::Env(name)))
+        })
+        .collect();
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    found
+}
+
+fn key_of_variable(name: &str) -> Option<String> {
+    let name = name.to_lowercase();
+    if schema::row(&name).is_some() {
+        return Some(name);
+    }
+    let (table, rest) = name.split_once('_')?;
+    if schema::SECTIONS.contains(&table) {
+        return Some(format!("{table}.{rest}"));
+    }
+    let (item, key) = rest.split_once('_')?;
+    schema::LISTS.contains(&table).then(|| format!("{table}.{item}.{key}"))
+}

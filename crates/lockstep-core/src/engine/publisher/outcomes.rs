@@ -1,0 +1,128 @@
+//! What the stream brings to a publisher's names: commits, epochs, outcomes.
+
+use super::PublisherCore;
+use super::lines::{NameState, PayloadMatch, StampedRun};
+use super::told::PublisherEvent;
+use crate::engine::counters::Counter;
+use crate::proto::planted::{Mutation, planted};
+use lockstep_wire::{Nanos, Seq};
+
+impl PublisherCore {
+    /// Another epoch is followed: what did not survive is taken back before anything of it is read.
+    #[cold]
+    pub(super) fn on_epoch(&mut self, now: Nanos, f: &mut impl FnMut(PublisherEvent)) {
+        self.epoch = self.rx.follow.epoch();
+        let (history, before) = (self.rx.history(), self.history);
+        if history != before {
+            self.history = history;
+            if let Some(left) = self.rx.lineage().left_at(before) {
+                self.lines.on_founded(left.next);
+                f(PublisherEvent::Founded { history, seq: left.next });
+            }
+        }
+        (self.full, self.over_share, self.renewed) = (false, 0, true);
+        self.report_throttled(f);
+        if let Some(from) = self.rx.take_retracted() {
+            self.lost |= !self.lines.on_cut(from, f);
+            for line in &mut self.lines.list {
+                self.window.on_unstamped(&mut line.outstanding, line.stamped);
+            }
+        }
+        self.read_ready(now, f);
+    }
+
+    /// The new leader may have heard nothing of what the old one did not stamp: it is sent again now.
+    #[cold]
+    pub(super) fn hurry(&mut self) {
+        self.lines.hurry();
+        for line in &self.lines.list {
+            self.window.hurry(&line.outstanding, line.stamped);
+        }
+    }
+
+    pub(super) fn read_ready(&mut self, now: Nanos, f: &mut impl FnMut(PublisherEvent)) {
+        while self.rx.has_ready() {
+            let Self { rx, lines, window, .. } = self;
+            if let Some(frame) = rx.front(Seq::MAX) {
+                lines.read(now, window, &frame, f);
+            }
+            rx.pop_front();
+        }
+    }
+
+    /// A message that is committed now has its fate.
+    pub(super) fn on_commit(&mut self, limit: usize, f: &mut impl FnMut(PublisherEvent)) {
+        let commit_next = self.rx.commit.commit_next();
+        let mut left = limit;
+        while left > 0
+            && let Some(&stamped) = self.lines.stamped.front()
+            && stamped.committed(commit_next) > 0
+        {
+            let StampedRun { seq, content, told, .. } = stamped;
+            let line = &mut self.lines.list[stamped.line as usize];
+            let (is_other, is_part) = match content {
+                PayloadMatch::Same => (false, !told),
+                PayloadMatch::Unknown => (false, self.window.is_part(&line.outstanding)),
+                PayloadMatch::Other => (true, self.window.is_part(&line.outstanding)),
+                PayloadMatch::Digest(digest) => {
+                    let is_other = self.window.digest(&line.outstanding) != Some(digest);
+                    (is_other, self.window.is_part(&line.outstanding))
+                }
+            };
+            line.diverged |= is_other;
+            let count = stamped.committed(commit_next).min(left as u64);
+            let fates = self.window.pop(&mut line.outstanding, count);
+            // The fate of a message in parts is that of its last one.
+            if !is_part && !fates.is_empty() {
+                left -= count as usize;
+                let publisher = line.id;
+                if std::mem::take(&mut line.diverged) {
+                    self.counters.add(Counter::Divergences, 1);
+                    f(PublisherEvent::Diverged { publisher, publisher_seq: fates.start, seq });
+                }
+                for (publisher_seq, seq) in fates.zip(seq..) {
+                    f(PublisherEvent::Committed { publisher, publisher_seq, seq });
+                }
+            }
+            self.lines.on_outcomes(count);
+        }
+        if self.lines.unopened > 0 || self.lines.ending > 0 {
+            self.resolve_names(commit_next, f);
+        }
+        self.counters.set(Counter::CommitNext, commit_next);
+        self.counters.set(Counter::StampedNext, self.rx.seen_next());
+    }
+
+    /// Opens and ends that are committed now.
+    fn resolve_names(&mut self, commit_next: Seq, f: &mut impl FnMut(PublisherEvent)) {
+        for (ticket, line) in self.lines.list.iter_mut().enumerate() {
+            match line.state {
+                NameState::Seen { at } if at < commit_next => {
+                    line.state = NameState::Open;
+                    self.lines.unopened -= 1;
+                    let (publisher, publisher_seq, last) = (line.id, line.next, line.next - 1);
+                    let last = last + u64::from(planted(Mutation::LastOff));
+                    f(PublisherEvent::Opened { ticket, publisher, publisher_seq, last });
+                }
+                // Behind the fates before it, which `limit` may have put off.
+                NameState::Ending { at, fenced, .. }
+                    if at < commit_next
+                        && !self.lines.stamped.iter().any(|next| next.line as usize == ticket) =>
+                {
+                    self.lines.ending -= 1;
+                    let first = self.window.oldest(&line.outstanding).unwrap_or(line.next);
+                    self.window.pop(&mut line.outstanding, u64::MAX);
+                    let publisher = line.id;
+                    if fenced {
+                        line.state = NameState::Fenced;
+                        f(PublisherEvent::Fenced { publisher, publisher_seq: first });
+                    } else {
+                        line.state = NameState::Closed;
+                        f(PublisherEvent::Closed { publisher, publisher_seq: first });
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+}

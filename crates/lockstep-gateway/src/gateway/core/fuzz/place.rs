@@ -1,0 +1,170 @@
+//! One gateway of the model: its engine, its stream, its check of passwords.
+
+use super::*;
+use crate::gateway::core::model::{Entry, Handle, Log, USERS};
+use crate::gateway::users::{Recipient, User};
+use lockstep_core::engine::ports::MemoryBacklog;
+use lockstep_core::engine::subscriber::{Delivery, Message, SubscriberEvent};
+use lockstep_wire::DayMark;
+use soupbintcp::ServerLimits;
+use soupbintcp::packet::PACKET_LEN_MAX;
+
+pub(super) fn users(carol_is_disabled: bool) -> Users {
+    let mut users = Users::default();
+    for name in USERS {
+        let mut user = User::new(name.into(), "secret".into());
+        match name {
+            "bob" => (user.numbered, user.early, user.grace_ms) = (true, true, 0),
+            "carol" => {
+                user.early = true;
+                user.hear =
+                    vec![Recipient::Everybody, Recipient::Client("alice".into()), Recipient::Channel(7)];
+                (user.destination, user.disabled) = (Recipient::Channel(7), carol_is_disabled);
+            }
+            "mally" => user.destination = Recipient::Client("alice".into()),
+            _ => user.cancel_on_disconnect = true,
+        }
+        users.insert(user);
+    }
+    users
+}
+
+/// One gateway: its core, its handle, and how far it has read.
+pub(super) struct Place {
+    pub(super) core: Gateway<MemoryBacklog>,
+    pub(super) handle: Handle,
+    pub(super) delivery: Delivery,
+    pub(super) read: usize,
+    /// What it was told to be committed, if that is told.
+    pub(super) told: usize,
+    /// A takeover has taken back what it read from there on, and it has not heard so.
+    pub(super) cut: Option<usize>,
+    pub(super) touched: Vec<usize>,
+}
+
+impl Place {
+    pub(super) fn new(place: usize, number: u64) -> Self {
+        let delivery = [Delivery::Committed, Delivery::Stamped][place];
+        let limits = GatewayLimits {
+            delivery,
+            clients_max: CLIENTS_MAX,
+            accepts: 500,
+            soup: ServerLimits::default(),
+            stall_ns: 1_000 * MS,
+            checks_max: CHECKS_MAX,
+            scan_ns: 10 * MS,
+            heartbeat_ns: 50 * MS,
+            lost_heartbeats: 6,
+        };
+        let ledger = Ledger::new(MemoryBacklog::new(1 << 26), true, true);
+        let core = Gateway::new(["1", "2"][place], limits, users(false), ledger);
+        let handle = Handle::new(number);
+        Self { core, handle, delivery, read: 0, told: 0, cut: None, touched: Vec::new() }
+    }
+
+    /// The handle reads so many entries, and tells what it found.
+    pub(super) fn read_outcomes(&mut self, now: Nanos, log: &Log, count: usize) {
+        self.apply_takeover(now);
+        let entries = &log.entries[self.handle.read..];
+        for event in self.handle.read(&entries[..count.min(entries.len())], log.committed) {
+            self.core.on_publisher(now, &mut self.handle, &event);
+        }
+    }
+
+    /// Whether a takeover has taken back what it read.
+    pub(super) fn on_takeover(&mut self, from: usize) {
+        self.cut = Some(self.cut.map_or(from, |cut| cut.min(from)));
+    }
+
+    fn apply_takeover(&mut self, now: Nanos) {
+        let Some(from) = self.cut.take() else { return };
+        self.handle.cut(from);
+        if self.read > from {
+            self.read = from;
+            let retract = SubscriberEvent::Retract { from: from as u64 + 1 };
+            self.core.on_stream(now, &mut self.handle, &retract);
+        }
+    }
+
+    /// So many entries are delivered.
+    pub(super) fn read_stream(&mut self, now: Nanos, log: &Log, count: usize) {
+        self.apply_takeover(now);
+        let end = if self.delivery == Delivery::Stamped { log.entries.len() } else { log.committed };
+        for entry in log.entries[..end].iter().skip(self.read).take(count) {
+            self.read += 1;
+            let seq = self.read as u64;
+            let event = match entry {
+                Entry::Opened { publisher, incarnation, nonce, name } => SubscriberEvent::Opened {
+                    seq,
+                    publisher: *publisher,
+                    incarnation: *incarnation,
+                    nonce: *nonce,
+                    last: 0,
+                    name,
+                },
+                Entry::Closed { publisher, said } => {
+                    SubscriberEvent::Closed { seq, publisher: *publisher, said }
+                }
+                Entry::Message { publisher, destination, payload } => SubscriberEvent::Message(Message {
+                    seq,
+                    publisher: *publisher,
+                    publisher_seq: 1,
+                    destination: *destination,
+                    timestamp: 0,
+                    payload,
+                }),
+                Entry::Day(name) => {
+                    let mark = DayMark { is_start: name.is_some(), name: name.as_deref().unwrap_or("") };
+                    SubscriberEvent::Day { seq, mark }
+                }
+            };
+            self.core.on_stream(now, &mut self.handle, &event);
+        }
+        if self.delivery == Delivery::Stamped && log.committed > self.told {
+            self.told = log.committed;
+            let next = self.told as u64 + 1;
+            self.core.on_stream(now, &mut self.handle, &SubscriberEvent::Committed { next });
+        }
+        if self.read == end {
+            let next = self.read as u64 + 1;
+            self.core.on_stream(now, &mut self.handle, &SubscriberEvent::CaughtUp { next });
+        }
+    }
+
+    pub(super) fn check_passwords(&mut self, now: Nanos) {
+        while let Some(check) = self.core.next_check() {
+            let is_right = check.hash.as_deref().map(str::as_bytes) == Some(&check.password[..]);
+            self.core.on_checked(now, &mut self.handle, &check, is_right);
+        }
+    }
+
+    pub(super) fn turn(&mut self, now: Nanos) {
+        self.core.turn(now, &mut self.handle, &mut self.touched);
+        self.touched.clear();
+    }
+
+    /// Nothing that clients or the stream do makes it grow.
+    pub(super) fn assert_bounded(&self) {
+        let core = &self.core;
+        assert!(!matches!(core.failed, Some(GatewayError::Backlog(_) | GatewayError::Fenced(_))));
+        assert!(core.conns.len() <= CLIENTS_MAX);
+        assert!(core.checks.len() <= CHECKS_MAX && core.checking <= CHECKS_MAX);
+        assert!(
+            core.pending.len() <= 2 * self.read.saturating_sub(self.told) + 1,
+            "what is committed waits no more"
+        );
+        for (_, conn) in core.conns.iter().flatten() {
+            assert!(conn.inbox.len() <= PACKET_LEN_MAX + PIECE_MAX, "{} bytes came", conn.inbox.len());
+            // What waits, what was sent and is not given back yet, and a word for each message refused.
+            assert!(conn.out.len() <= 4 * OUT_MAX, "{} bytes to be sent", conn.out.len());
+        }
+        let served: BTreeSet<usize> = core.by_publisher.values().copied().collect();
+        assert_eq!(served.len(), core.by_publisher.len(), "one client, one connection");
+        let open = |index: &usize| matches!(&core.conns[*index], Some((_, conn)) if conn.is_open());
+        assert!(served.iter().all(open), "who is served is logged in");
+        assert!(
+            core.subscribed.values().flatten().all(|index| served.contains(index)),
+            "and nobody else hears"
+        );
+    }
+}

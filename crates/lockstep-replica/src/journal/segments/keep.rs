@@ -1,0 +1,147 @@
+//! Retention and packing of sealed segments.
+
+use super::{Retention, SegmentWriter};
+use crate::journal::index::Index;
+use crate::journal::packed::{file_of, pack};
+use crate::journal::ports::{FileName, Store, StoreError, StoreFault};
+use crate::journal::read::numbers;
+use crate::journal::walk::read_header;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{Nanos, Seq};
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Sealed {
+    pub(super) number: u64,
+    pub(super) len: u64,
+    pub(super) timestamp: Nanos,
+    pub(super) next_seq: Seq,
+    /// The lowest seq from which a record in it exchanges the log's end; [`Seq::MAX`] if none does.
+    pub(super) switched_from: Seq,
+}
+
+impl SegmentWriter {
+    /// The newest sealed segment whose checkpoint is of the log as it is, and ends at `limit` or below; 0 if
+    /// there is none. What an exchange took back behind a checkpoint makes that one of another log.
+    fn founded_at(&self, limit: Seq) -> u64 {
+        let mut agreed = self.filling.as_ref().map_or(Seq::MAX, |filling| filling.index.switched_from());
+        for one in self.sealed.iter().flatten().rev() {
+            if one.next_seq <= agreed.min(limit) {
+                return one.number;
+            }
+            agreed = agreed.min(one.switched_from);
+        }
+        0
+    }
+
+    /// Removes the oldest sealed segments that retention does not keep; returns their numbers. No frame
+    /// at or above `keep_from` goes (the open trading day, and what is not committed), never the newest
+    /// segment, and none without which the tables could not be computed: a checkpoint of the committed log
+    /// stays.
+    pub fn retain<S: Store>(
+        &mut self,
+        store: &mut S,
+        retention: Retention,
+        now: Nanos,
+        keep_from: Seq,
+    ) -> Result<Vec<u64>, StoreError> {
+        if self.sealed.is_none() {
+            self.sealed = Some(self.find_sealed(store)?);
+        }
+        let founded_at = self.founded_at(keep_from);
+        let mut gone = Vec::new();
+        while let Some(sealed) = &mut self.sealed {
+            let total: u64 = sealed.iter().map(|one| one.len).sum();
+            let Some(oldest) = sealed.first().copied() else { break };
+            let too_much = retention.bytes_max != 0 && total > retention.bytes_max;
+            let age = now.saturating_sub(oldest.timestamp);
+            let too_old = retention.age_ns_max != 0 && age > retention.age_ns_max;
+            let newest = self.filling.is_none() && sealed.len() == 1;
+            let founds = oldest.number > founded_at && !planted(Mutation::FoundationRemoved);
+            if !(too_much || too_old) || oldest.next_seq > keep_from || founds || newest {
+                break;
+            }
+            sealed.remove(0);
+            store.remove(file_of(store, oldest.number))?;
+            gone.push(oldest.number);
+            // On the device, before a later one goes: else the power could leave a hole between those that
+            // are there.
+            match store.sync(FileName::Checkpoint(oldest.number)) {
+                Err(error) if error.fault == StoreFault::Missing => {}
+                synced => synced?,
+            }
+            // The checkpoint of the last one that went is what the first one that stays begins with.
+            for file in store.list()? {
+                let old = match file {
+                    // A packed one may have left its plain copy behind.
+                    FileName::Segment(number) | FileName::Packed(number) | FileName::Index(number) => {
+                        number <= oldest.number
+                    }
+                    FileName::Checkpoint(number) => number < oldest.number,
+                    _ => false,
+                };
+                if old {
+                    store.remove(file)?;
+                }
+            }
+        }
+        Ok(gone)
+    }
+
+    /// Packs the oldest sealed segment that is not packed, the newest one left out; returns its number, and
+    /// the bytes before and after. `None` if there is none. Takes about a second for each GiB.
+    pub fn pack<S: Store>(&mut self, store: &mut S) -> Result<Option<(u64, u64, u64)>, StoreError> {
+        if self.sealed.is_none() {
+            self.sealed = Some(self.find_sealed(store)?);
+        }
+        let Some(sealed) = &mut self.sealed else { return Ok(None) };
+        let older = sealed.len().saturating_sub(1);
+        for one in &mut sealed[..older] {
+            if self.packed_to.is_some_and(|done| one.number <= done) {
+                continue;
+            }
+            self.packed_to = Some(one.number);
+            if let Some((plain, packed)) = pack(store, one.number)? {
+                one.len = packed;
+                return Ok(Some((one.number, plain, packed)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first seq of the oldest sealed segment with a frame stamped at or after `time`; the log's end if
+    /// there is none.
+    pub fn first_seq_since<S: Store>(&mut self, store: &S, time: Nanos) -> Result<Seq, StoreError> {
+        if self.sealed.is_none() {
+            self.sealed = Some(self.find_sealed(store)?);
+        }
+        let sealed = self.sealed.as_deref().unwrap_or_default();
+        let older = sealed.partition_point(|one| one.timestamp < time);
+        Ok(match (older < sealed.len(), older.checked_sub(1)) {
+            (true, None) => 1,
+            (_, Some(before)) => sealed[before].next_seq,
+            (false, None) => self.log.end.next,
+        })
+    }
+
+    fn find_sealed<S: Store>(&self, store: &S) -> Result<Vec<Sealed>, StoreError> {
+        let numbers = numbers(store)?;
+        let mut sealed = Vec::new();
+        for (at, &number) in numbers.iter().enumerate() {
+            if self.filling.as_ref().is_some_and(|filling| filling.number == number) {
+                continue;
+            }
+            let next = numbers.get(at + 1).map(|next| read_header(store, *next)).transpose()?;
+            let next_seq = match next {
+                None => self.log.end.next,
+                Some(Ok(header)) => header.first_seq,
+                // Nobody knows what it holds: it stays.
+                Some(Err(_)) => Seq::MAX,
+            };
+            let index = Index::load(store, number, 0)?;
+            let (timestamp, switched_from) = (index.timestamp, index.switched_from());
+            let len = store.len(file_of(store, number))?;
+            sealed.push(Sealed { number, len, timestamp, next_seq, switched_from });
+        }
+        Ok(sealed)
+    }
+}

@@ -1,0 +1,184 @@
+//! Work of the side thread that may wait: scrubbing, mending, packing, retention.
+
+use super::{DAY_NS, EVENTS_MAX, IDLE_ZEROS_LEN, Inputs, MEND_ATTEMPTS, SideEvent, SideThread};
+use crate::journal::damage::Damage;
+use crate::journal::mend::Mend;
+use crate::journal::ports::{Store, TailSource};
+use crate::journal::segments::{RUN_LEN_MAX, Retention, WriteError};
+use crate::journal::shelf::Unserved;
+use lockstep_wire::Nanos;
+
+impl SideThread {
+    /// Work that can wait; the next segment becomes so when this one is half full.
+    pub(super) fn chores<S: Store, T: TailSource>(
+        &mut self,
+        store: &mut S,
+        source: &T,
+        inputs: &Inputs,
+        idle: bool,
+        remarks: &mut Vec<SideEvent>,
+    ) -> Result<(), WriteError> {
+        let now = inputs.now;
+        if idle || self.writer.is_spare_due() {
+            // Under load as much as one group may be: so it is ready when this one is full.
+            let len = if idle { IDLE_ZEROS_LEN } else { RUN_LEN_MAX };
+            let prepared = match self.settings.power {
+                true => self.writer.prepare(store, len).map(|_ready| ()),
+                false => self.writer.reserve(store),
+            };
+            match prepared {
+                // It is not needed yet: no room for it is no trouble yet.
+                Err(error) if !error.fault.may_pass() => return Err(error.into()),
+                Err(_) | Ok(()) => {}
+            }
+        }
+        // One a turn: so a stop has little left to wait for.
+        self.writer.sync_sealed(store)?;
+        if now >= self.retention_due {
+            self.retain(store, source, inputs, remarks)?;
+            self.retention_due = now + self.settings.retention_period_ns;
+        }
+        if self.settings.packs && now >= self.pack_due {
+            self.pack(store, remarks)?;
+            self.pack_due = now + self.settings.pack_period_ns;
+        }
+        if now >= self.scrub_due && self.settings.scrub_bytes_per_s > 0 {
+            let period_ns = self.settings.scrub_period_ns;
+            let budget = self.settings.scrub_bytes_per_s * period_ns / 1_000_000_000;
+            self.check_sealed(store, budget, remarks)?;
+            self.scrub_due = now + period_ns;
+        }
+        self.mend(store, now, remarks)?;
+        Ok(())
+    }
+
+    /// The scrub reads on. What it finds is told once.
+    fn check_sealed<S: Store>(
+        &mut self,
+        store: &S,
+        budget: u64,
+        remarks: &mut Vec<SideEvent>,
+    ) -> Result<(), WriteError> {
+        let mut found: Vec<Damage> = Vec::new();
+        self.scrub.step(store, self.writer.number(), budget, &mut found)?;
+        for damage in found {
+            let told = &mut self.damaged.entry(self.scrub.number()).or_default().found;
+            if told.len() < EVENTS_MAX && !told.contains(&damage) {
+                told.push(damage.clone());
+                remarks.push(SideEvent::Damaged(damage));
+            }
+        }
+        if let Some((number, true)) = self.scrub.finished()
+            && self.damaged.remove(&number).is_some()
+        {
+            remarks.push(SideEvent::Mended(number));
+        }
+        self.serve();
+        Ok(())
+    }
+
+    /// Those who replay learn of what they must not give away.
+    fn serve(&mut self) {
+        self.written.damaged = Unserved::of(self.damaged.keys().copied());
+    }
+
+    /// A damaged segment gets back what it lacks; see `mend`.
+    pub(super) fn mend<S: Store>(
+        &mut self,
+        store: &mut S,
+        now: Nanos,
+        remarks: &mut Vec<SideEvent>,
+    ) -> Result<(), WriteError> {
+        if let Some(why) = self.mend_failures.take()
+            && let Some(mend) = self.mend.take()
+        {
+            self.put_off(mend.number(), now, why, remarks);
+        }
+        if self.mend.is_none() && now >= self.mend_due {
+            let next = self.damaged.iter().find(|(_, wound)| wound.tries < MEND_ATTEMPTS);
+            let Some(number) = next.map(|(number, _)| *number) else { return Ok(()) };
+            match Mend::begin(store, number) {
+                Ok(Ok(mend)) => self.mend = Some(mend),
+                Ok(Err(why)) => self.put_off(number, now, why, remarks),
+                Err(error) => self.put_off(number, now, error.to_string(), remarks),
+            }
+        }
+        let Some(mend) = self.mend.take_if(|mend| mend.missing().is_none()) else { return Ok(()) };
+        let number = mend.number();
+        if !self.damaged.contains_key(&number) {
+            return Ok(());
+        }
+        match mend.finish(store) {
+            Ok(Ok(())) => {
+                self.damaged.remove(&number);
+                remarks.push(SideEvent::Mended(number));
+                self.serve();
+            }
+            Ok(Err(why)) => self.put_off(number, now, why, remarks),
+            Err(error) if error.fault.may_pass() => self.put_off(number, now, error.to_string(), remarks),
+            Err(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// A segment was not mended, and is tried again later if it was not tried too often.
+    fn put_off(&mut self, number: u64, now: Nanos, why: String, remarks: &mut Vec<SideEvent>) {
+        self.mend = None;
+        self.mend_due = now + self.settings.mend_period_ns;
+        let Some(wound) = self.damaged.get_mut(&number) else { return };
+        wound.tries += 1;
+        remarks.push(SideEvent::NotMended { number, left: MEND_ATTEMPTS - wound.tries, why });
+    }
+
+    /// Packs one sealed segment. It takes some hundredths of a second, in which the ring fills a little. No
+    /// room for it is no trouble: it is tried again.
+    fn pack<S: Store>(&mut self, store: &mut S, remarks: &mut Vec<SideEvent>) -> Result<(), WriteError> {
+        match self.writer.pack(store) {
+            Ok(Some((number, plain, packed))) => remarks.push(SideEvent::Packed { number, plain, packed }),
+            Err(error) if !error.fault.may_pass() => return Err(error.into()),
+            Ok(None) | Err(_) => {}
+        }
+        Ok(())
+    }
+
+    fn retain<S: Store, T: TailSource>(
+        &mut self,
+        store: &mut S,
+        source: &T,
+        inputs: &Inputs,
+        remarks: &mut Vec<SideEvent>,
+    ) -> Result<(), WriteError> {
+        // The open trading day is the UTC day of the newest frame, until entries of the stream delimit days.
+        let newest = self.writer.end().timestamp;
+        let (retention, keep_from) = if inputs.ring_only {
+            (Retention { bytes_max: source.ring_len(), age_ns_max: 0 }, self.written.commit_next)
+        } else {
+            let today = self.writer.first_seq_since(store, newest - newest % DAY_NS)?;
+            // An entry that is not committed in the log that segments hold may be taken back, and then be
+            // needed.
+            (self.settings.retention, today.min(self.written.commit_next))
+        };
+        for number in self.writer.retain(store, retention, inputs.wall, keep_from)? {
+            remarks.push(SideEvent::Removed(number));
+            self.written.oldest = number + 1;
+            self.damaged.remove(&number);
+            self.mend.take_if(|mend| mend.number() == number);
+        }
+        self.serve();
+        Ok(())
+    }
+
+    /// No room: what retention may remove goes at once.
+    pub(super) fn make_room<S: Store, T: TailSource>(
+        &mut self,
+        store: &mut S,
+        source: &T,
+        inputs: &Inputs,
+        remarks: &mut Vec<SideEvent>,
+    ) {
+        match self.retain(store, source, inputs, remarks) {
+            Err(error) if error.passing().is_none() => remarks.push(SideEvent::NotRemoved(error)),
+            Ok(()) | Err(_) => {}
+        }
+    }
+}

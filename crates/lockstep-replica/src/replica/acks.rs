@@ -1,0 +1,116 @@
+//! What a replica acknowledges, and when: an ack is a promise to have stored, by memory or by the device
+//! (S4).
+
+use super::{FollowerRole, Following, ReplicaCore, Turn, send_small};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::ports::{Group, Net};
+use lockstep_core::proto::accept::{NOTHING, rests_on};
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{ACK_LEN, AckBody, Condition, Epoch, Header, Kind, Nanos, Seq, write_ack};
+
+impl Following {
+    /// Says where the log stands: when something new is stored, when the leader's beat shows a commit
+    /// below it (our ack may be lost), and now and then.
+    pub(super) fn ack<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        turn: &Turn,
+        beaten: Option<Seq>,
+    ) {
+        let Turn { now, wall, .. } = *turn;
+        // A node that knows its removal to be committed sends nothing more, but for the ack that the leader
+        // misses: of two members both must have acknowledged it.
+        let misses = |leaders_commit: Seq| leaders_commit <= core.log.membership.seq;
+        let leaves = self.role == FollowerRole::Learner
+            && core.last_ack.acked.0 == tail.end().epoch
+            && beaten.is_some_and(misses);
+        if self.role != FollowerRole::Standby && !leaves || core.stopped {
+            return;
+        }
+        let Some((epoch, next)) = core.may_ack(tail) else { return };
+        let news = (epoch, next) > core.last_ack.acked;
+        let owed = beaten.is_some_and(|leaders_commit| leaders_commit < next);
+        if !news && !owed && now < core.last_ack.at + core.limits.ack_again_ns {
+            return;
+        }
+        (core.last_ack.acked, core.last_ack.at) = ((epoch, next), now);
+        let mut out = [0; ACK_LEN];
+        let length = core.write_ack_of(tail, wall, (epoch, next), &mut out);
+        if send_small(net, Group::Control, &out[..length]) {
+            core.counters.add(Counter::AcksOut, 1);
+        }
+    }
+}
+
+impl ReplicaCore {
+    /// What may be acknowledged now: an epoch, and how far.
+    fn may_ack<M: TailMemory>(&self, tail: &Tail<M>) -> Option<(Epoch, Seq)> {
+        if !self.identity_watch.probe.may_vote() {
+            return None;
+        }
+        let end = tail.end();
+        let stored = match self.ack_durability() {
+            Durability::Process => end.next,
+            Durability::Power => tail.durable_next(),
+        };
+        let early = planted(Mutation::AcceptedBeforeLog).then(|| (self.rx.follow.epoch(), stored));
+        let acked = early.or_else(|| self.acceptor.ack(&end, stored, self.rx.follow.epoch()));
+        let may_say = |&(_, next): &(Epoch, Seq)| next != NOTHING || self.is_promise_stored(tail);
+        acked.filter(may_say)
+    }
+
+    /// What an ack rests on.
+    pub(super) fn ack_durability(&self) -> Durability {
+        rests_on(self.limits.durability, self.rx.commit.durability())
+    }
+
+    /// Whether the epoch that is followed asks for the device.
+    pub fn follows_power(&self) -> bool {
+        self.rx.commit.durability() == Durability::Power
+    }
+
+    /// A replica that is configured otherwise than the leader whom it follows is safe, and says so.
+    pub(super) fn check_durability(&mut self) {
+        let (own, epochs) = (self.limits.durability, self.rx.follow.durability);
+        let mixed = own != epochs && !self.standing.is_archiver && self.rx.follow.epoch().round() > 0;
+        self.set_condition(
+            Condition::DurabilityMixed,
+            mixed,
+            self.turns.polled_at,
+            (own as u64, epochs as u64),
+        );
+    }
+
+    /// Writes our ack into `out`, if there is anything that may be acknowledged.
+    pub(super) fn write_own_ack<M: TailMemory>(
+        &mut self,
+        tail: &Tail<M>,
+        wall: Nanos,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let acked = self.may_ack(tail)?;
+        Some(self.write_ack_of(tail, wall, acked, out))
+    }
+
+    #[inline]
+    fn write_ack_of<M: TailMemory>(
+        &mut self,
+        tail: &Tail<M>,
+        wall: Nanos,
+        (epoch, next): (Epoch, Seq),
+        out: &mut [u8],
+    ) -> usize {
+        let end = tail.end();
+        self.rx.commit.on_ack(self.identity(), epoch, next);
+        self.outbox.number += 1;
+        // The chain is that of the log's end; below it an ack carries none.
+        let chain = if next == end.next { end.chain } else { 0 };
+        let header = Header { epoch: epoch.0, first_seq: next, chain, ..self.header(Kind::Ack, wall, &end) };
+        write_ack(out, header, AckBody { process_nonce: self.limits.process_nonce })
+    }
+}

@@ -1,0 +1,74 @@
+//! What a candidate, a voter or a leader that stops says, and what announces a leader's death.
+
+use super::{ReplicaCore, ReplicaEngine, send_small};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use crate::ports::Ports;
+use lockstep_core::engine::ports::{Group, Net};
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::suspect;
+use lockstep_wire::{
+    BallotBody, DeathNoticeBody, Epoch, Header, Identity, Kind, Nanos, SMALL_LEN_MAX, StepDownBody,
+    write_ballot, write_down, write_step_down,
+};
+
+impl ReplicaCore {
+    pub(super) fn send_ballot<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        wall: Nanos,
+        kind: Kind,
+        ballot: Epoch,
+        about: Epoch,
+    ) {
+        self.outbox.number += 1;
+        let process_nonce = match planted(Mutation::NonceRedrawn) {
+            true => self.limits.process_nonce ^ self.outbox.number,
+            false => self.limits.process_nonce,
+        };
+        let body = BallotBody { process_nonce, ballot: ballot.0, about: about.0 };
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = write_ballot(&mut out, self.header(kind, wall, &tail.end()), body);
+        send_small(net, Group::Control, &out[..length]);
+    }
+
+    /// The leader stops stamping and says who is to follow.
+    pub(super) fn send_step_down<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        wall: Nanos,
+        successor: Option<Identity>,
+    ) {
+        self.outbox.number += 1;
+        let body = StepDownBody {
+            process_nonce: self.limits.process_nonce,
+            successor: successor.map_or(0, Identity::packed),
+        };
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = write_step_down(&mut out, self.header(Kind::StepDown, wall, &tail.end()), body);
+        // Twice: a lost one costs a timeout.
+        send_small(net, Group::Control, &out[..length]);
+        send_small(net, Group::Control, &out[..length]);
+    }
+}
+
+impl<P: Ports> ReplicaEngine<P> {
+    /// The notice that this leader's watcher is to send once the stamping thread is gone; 0 bytes while
+    /// there is nothing to announce.
+    pub fn death_notice(&self, out: &mut [u8]) -> usize {
+        let core = &self.core;
+        let is_followed = core.rx.follow.epoch().leader() == core.identity();
+        let Some(epoch) = self.leads().filter(|_| is_followed) else { return 0 };
+        let header = Header {
+            cluster: core.limits.receiver.cluster,
+            history: core.rx.history(),
+            epoch: epoch.0,
+            sender: core.identity().replica,
+            incarnation: core.identity().incarnation,
+            ..Header::new(Kind::DeathNotice)
+        };
+        write_down(out, header, DeathNoticeBody { secret: suspect::secret(&core.limits.secret_seed, epoch) })
+    }
+}

@@ -1,0 +1,120 @@
+//! How a replica that lies behind every ring catches up: committed frames, which a journal gives, go into its
+//! own journal by the rules of [`super::following`]. Until they have reached what repairers still hold,
+//! nobody is asked for repairs.
+
+use super::{Following, ReplicaCore, ReplicaEngine, RoleState};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use crate::ports::Ports;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::receiver::Placement;
+use lockstep_core::engine::replay::SourceState;
+use lockstep_wire::{Chain, FrameView, Identity, Nanos, Seq};
+
+/// What a node lacks that only journals have.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct CatchUpPlan {
+    /// The history that is read; 0 for any.
+    pub history: u64,
+    /// The first seq.
+    pub from: Seq,
+    /// The chain there, where it is known.
+    pub chain: Option<Chain>,
+}
+
+/// The next step of a node's replay.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CatchUpRequest {
+    /// One is to begin, with the next source if one was under way.
+    Begin(CatchUpPlan),
+    /// The one that is under way is to end: nothing is missing any more.
+    End,
+    /// Everything is to go on as it is.
+    GoOn,
+}
+
+impl<P: Ports> ReplicaEngine<P> {
+    /// Whether a replay is to begin or to end. `supply` is that of the one under way, if there is one. While
+    /// it gives, repairers are left alone, for the rest is young enough for them; if it is not, the next
+    /// source is asked. A source that has not answered yet is waited for.
+    pub fn poll_catch_up(&mut self, now: Nanos, supply: Option<SourceState>) -> CatchUpRequest {
+        let leads = self.role.leading().is_some();
+        let core = &mut self.core;
+        let next = core.rx.end().map_or(0, |end| end.next);
+        let stands_still = core.stall_detector.look(now, next, supply != Some(SourceState::AtEnd));
+        if leads || core.stopped || core.rx.is_whole() {
+            core.rx.set_replaying(false);
+            return if supply.is_some() { CatchUpRequest::End } else { CatchUpRequest::GoOn };
+        }
+        let wanted = if supply.is_some() { stands_still } else { core.rx.needs_replay().is_some() };
+        let Some((from, chain)) = core.rx.replay_from().filter(|_| wanted) else {
+            core.rx.set_replaying(supply == Some(SourceState::Sending));
+            return CatchUpRequest::GoOn;
+        };
+        core.counters.add(Counter::Replays, 1);
+        core.rx.set_replaying(true);
+        CatchUpRequest::Begin(CatchUpPlan { history: core.rx.history(), from, chain })
+    }
+
+    /// A frame of a replay, by `giver` of `history`. Returns whether it was dealt with; if not, the journal
+    /// has no room for it now, and it is to be given again.
+    pub fn on_replayed(
+        &mut self,
+        now: Nanos,
+        (giver, history): (Identity, u64),
+        frame: &FrameView<'_>,
+    ) -> bool {
+        let Self { tail, core, role, .. } = self;
+        let RoleState::Following(following) = role else { return true };
+        following.on_replayed(core, tail, now, (giver, history), frame)
+    }
+}
+
+impl Following {
+    fn on_replayed<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        (giver, history): (Identity, u64),
+        frame: &FrameView<'_>,
+    ) -> bool {
+        if core.stopped {
+            return true;
+        }
+        core.rx.on_replay_answer(history);
+        if let Err(reject) = self.check_replayed(core, tail, frame, history) {
+            core.reject(reject);
+            return true;
+        }
+        core.rx.learn_start(frame, &mut core.counters, &mut core.events);
+        let may_place = self.reconcile_log(core, tail, now);
+        if core.stopped {
+            return true;
+        }
+        if !may_place {
+            return false; // it is given again when the journal has room
+        }
+        let placement = core.rx.on_replayed(frame, &mut core.counters, &mut core.events);
+        core.stop_if_diverged();
+        if placement != Placement::Dropped {
+            let header = frame.header;
+            let leader = header.epoch().leader();
+            core.losses.on_frame(now, header.first_seq, header.next_seq(), Some(giver), leader);
+        }
+        let Placement::Next(next) = placement else { return true };
+        match self.store_next(core, tail, now, frame, next) {
+            Ok(()) => true,
+            // Others wait for room before it; else the journal keeps it, and gives it again.
+            Err(next) => core.rx.has_ready() && core.rx.buffer(next, frame, &mut core.counters),
+        }
+    }
+}
+
+impl ReplicaCore {
+    /// This node is an archiver: it stores, repairs and replays, and never votes, whatever a membership says.
+    pub fn become_archiver(&mut self) {
+        self.standing.is_archiver = true;
+        self.check_durability();
+    }
+}

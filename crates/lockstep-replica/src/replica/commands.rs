@@ -1,0 +1,363 @@
+//! What operators order and ask: a change of the membership, a handover, a death; and how things stand.
+//!
+//! Orders are rare. Each is judged by a rule of `proto::membership`, and answered with a verdict or seen in
+//! the status: taken, or why not.
+
+use super::{Leading, ReplicaCore, Role, RoleState, Turn};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use bytemuck::Zeroable;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::ReplicaEvent;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::election::Promise;
+use lockstep_core::proto::membership::{
+    Membership, PendingChange, SurvivorEvidence, judge_change, judge_death,
+};
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::redundancy;
+use lockstep_core::proto::sequence::Stamp;
+use lockstep_core::proto::suspect::FailureDetectorLimits;
+use lockstep_wire::{
+    AGE_NEVER, Change, CommandReject, Condition, ConditionRow, Entry, EntryKind, Epoch, Header, Identity,
+    Kind, MEMBERS_MAX, MEMBERSHIP_LEN_MAX, MemberBody, MembershipView, Nanos, Reject, STATUS_CONDITIONS_MAX,
+    StatusBody, StatusMember, write_membership, write_status,
+};
+
+/// A member that is not heard for so many timeouts is away, ...
+const UNAVAILABLE_TIMEOUTS: u64 = 16;
+/// ... but not before this: a core that is shared keeps a thread waiting for some dozens of milliseconds.
+const UNAVAILABLE_NS_MIN: Nanos = 250_000_000;
+
+/// How long a member may be silent, or behind, before it is called away.
+pub(super) fn redundancy_patience(suspect: &FailureDetectorLimits) -> Nanos {
+    (UNAVAILABLE_TIMEOUTS * suspect.timeout_ns).max(UNAVAILABLE_NS_MIN)
+}
+
+/// A change that this leader did not make.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) struct LastRejectedCommand {
+    /// Whose.
+    member: Identity,
+    why: CommandReject,
+    /// By the wall clock.
+    at: Nanos,
+}
+
+impl Leading {
+    /// A submitted change: judged, and stamped if it may be.
+    #[cold]
+    pub(super) fn submit_change<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        entry: &Entry<'_>,
+    ) {
+        let Ok(asked) = MembershipView::parse(entry.payload) else { return core.reject(Reject::Body) };
+        let (change, member) = (asked.change(), asked.body.member);
+        let standing = PendingChange {
+            leader: core.identity(),
+            membership: &core.log.membership,
+            start_committed: core.commit_next() > core.rx.follow.base(),
+            change_committed: core.log.change.is_none(),
+        };
+        match judge_change(&standing, &asked) {
+            Ok(after) => {
+                self.stamp_change(core, tail, wall, change, member, &after);
+            }
+            // A copy of an order that was carried out.
+            Err(CommandReject::Stale)
+                if core.log.membership.lists(member.identity()) == (change != Change::Remove) => {}
+            Err(why) => {
+                self.rejected_command = Some(LastRejectedCommand { member: member.identity(), why, at: wall })
+            }
+        }
+    }
+
+    /// Stamps a change as the first entry of a frame of its own. The new members count from it on. It may lie
+    /// one entry beyond the window: the next change waits for its commit.
+    pub(super) fn stamp_change<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        change: Change,
+        member: MemberBody,
+        after: &Membership,
+    ) -> bool {
+        let before = core.log.membership;
+        // Of one that leaves the entry says all: a reader takes the change back by it.
+        let leaves = |listed: &&MemberBody| match change {
+            Change::Replace => listed.replica == member.replica,
+            Change::Add | Change::Remove => listed.identity() == member.identity(),
+        };
+        let listed = before.members().iter().find(leaves).copied();
+        let mut payload = [0; MEMBERSHIP_LEN_MAX];
+        let member = listed.unwrap_or(member);
+        let length = write_membership(&mut payload, before.seq, change, member, after.members());
+        let stamp =
+            Stamp { kind: EntryKind::Membership, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
+        self.close_frame(core, tail, false);
+        let Some(seq) = self.append_entry(core, tail, wall, stamp, &payload[..length]) else { return false };
+        let after = Membership::collect(after.members().iter().copied(), seq);
+        core.log.on_change(before, after);
+        core.rx.commit.on_membership(seq, before, after);
+        self.close_frame(core, tail, false);
+        // Both go by places in the list.
+        self.quorum_contacts = 0;
+        self.member_contact = [0; MEMBERS_MAX];
+        self.redundancy.restart(core.turns.polled_at);
+        true
+    }
+
+    /// MEMBER-2, MEMBER-3: a change that needs both sides takes a quorum of both until it is known to be
+    /// committed. The one that is left may be started anew, and knows what its journal knows: so the journal
+    /// is told, by an entry behind the change.
+    #[cold]
+    pub(super) fn stamp_change_committed<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+    ) {
+        let stamp = Stamp {
+            kind: EntryKind::ChangeCommitted,
+            flags: 0,
+            publisher: 0,
+            publisher_seq: 0,
+            destination: 0,
+        };
+        // Without room it is stamped at a later turn.
+        self.uncommitted_change = self.append_entry(core, tail, wall, stamp, &[]).is_none();
+        self.close_frame(core, tail, false);
+    }
+
+    /// Right behind the epoch start, before anything else is stamped: the removal of whom the operator
+    /// declared dead, the one change that waits for nothing, and its acks of both. They stand for nothing
+    /// between the two. Returns whether that is done; the journal may have no room.
+    pub(super) fn remove_declared_dead<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+    ) -> bool {
+        let Some(dead) = core.declared_dead else { return true };
+        let (epoch, base) = (core.rx.follow.epoch(), core.rx.follow.base());
+        core.rx.commit.on_ack(dead, epoch, base + 1);
+        self.poll_commit(core);
+        let members = core.log.membership;
+        if let Some(position) = members.position(dead) {
+            let member = members.members()[position];
+            let after = members.without(dead);
+            if !self.stamp_change(core, tail, wall, Change::Remove, member, &after) {
+                return false;
+            }
+        }
+        core.rx.commit.on_ack(dead, epoch, core.log.membership.seq + 1);
+        core.declared_dead = None;
+        // If the dead one lives and was told the same of us, it leads too: we listen for it.
+        self.removed_dead = Some(dead);
+        core.outbox.rejoins = true;
+        true
+    }
+
+    /// Two survivors were told of each other that the other is dead: there are two streams now, and nothing
+    /// but stopping makes it one again. The operator keeps one of the journals.
+    /// Returns whether it is so; the last beat of this node tells the other.
+    pub(super) fn has_diverged(&mut self, core: &mut ReplicaCore, header: &Header) -> bool {
+        // One that only lives, cut off, is where it was: it follows us. The first epoch of a history asks
+        // nobody.
+        let epoch = header.epoch();
+        let parted =
+            self.removed_dead == Some(header.identity()) && epoch > self.before_led && epoch.round() > 1;
+        if parted && !self.diverged {
+            self.diverged = true;
+            core.events.push(ReplicaEvent::DeclaredDeadBoth { other: header.epoch(), own: core.led });
+        }
+        parted
+    }
+
+    /// Which members hold the log: the cluster commits on without a minority of them, and somebody must know.
+    pub(super) fn check_redundancy(&mut self, core: &mut ReplicaCore, now: Nanos) {
+        let (me, members) = (core.identity(), core.log.membership);
+        let listed = members.members().len();
+        let Self { redundancy, member_contact, .. } = self;
+        let ReplicaCore { rx, events, counters, .. } = core;
+        let heard = |place: usize| redundancy::MemberContact {
+            at: member_contact[place],
+            acked_next: rx.commit.acked(place),
+        };
+        let mut changes = [None; MEMBERS_MAX];
+        let mut count = 0;
+        let there = redundancy.poll(now, (me, &members), rx.commit.commit_next(), heard, |change| {
+            changes[count] = Some(change);
+            count += 1;
+        });
+        for redundancy::AvailabilityChange { identity, unavailable: away, lasted } in
+            changes.into_iter().flatten()
+        {
+            counters.add(Counter::MembersAway, u64::from(away.is_some()));
+            events.push(ReplicaEvent::Member {
+                identity,
+                away,
+                there: there as u8,
+                listed: listed as u8,
+                lasted,
+            });
+        }
+        counters.set(Counter::MembersThere, there as u64);
+        let numbers = (there as u64, listed as u64);
+        core.set_condition(Condition::RedundancyLost, there < listed, now, numbers);
+    }
+}
+
+impl ReplicaCore {
+    /// Hands over to `to`, or to whoever holds most. In words why not.
+    pub(super) fn on_handover_command(
+        &self,
+        role: &mut RoleState,
+        now: Nanos,
+        to: Option<Identity>,
+    ) -> Result<(), CommandReject> {
+        let RoleState::Leading(leading) = role else { return Err(CommandReject::NotLeader) };
+        if leading.handover.is_some_and(|handover| to.is_none() || handover.to == to) {
+            return Ok(());
+        }
+        if leading.draining {
+            return Err(CommandReject::Busy);
+        }
+        let members = &self.log.membership;
+        match to {
+            Some(to) if to == self.identity() => return Err(CommandReject::Leads),
+            Some(to) if !members.lists(to) => return Err(CommandReject::NotListed),
+            Some(to) if !members.may_lead(to) => return Err(CommandReject::Witness),
+            _ => {}
+        }
+        let me = self.identity();
+        if !members.members().iter().any(|member| member.identity() != me && !member.is_witness()) {
+            return Err(CommandReject::LastMember);
+        }
+        leading.start_handover(self, now, to);
+        Ok(())
+    }
+
+    /// The other of two members is dead, by the operator's word: from now on that word stands for its grant
+    /// and its promise here, and then for its acks of our start and of its removal. In words why not.
+    pub(super) fn on_declare_dead_command(
+        &mut self,
+        role: Role,
+        dead: Identity,
+    ) -> Result<(), CommandReject> {
+        if self.declared_dead != Some(dead) {
+            self.check_declare_dead(role, dead)?;
+            self.declared_dead = Some(dead);
+        }
+        Ok(())
+    }
+
+    /// Whether the operator may be believed that `dead` is dead, as things stand now.
+    fn check_declare_dead(&self, role: Role, dead: Identity) -> Result<(), CommandReject> {
+        let me = self.identity();
+        let committed = self.log.change.map_or(self.log.membership, |(_, before)| before);
+        // We stopped after we had stamped its removal: the same word again is the way on.
+        let is_same = committed.is_pair() && self.log.membership.members().len() == 1;
+        let survivor = SurvivorEvidence {
+            identity: me,
+            committed: &committed,
+            has_change: self.log.change.is_some() && !(is_same && self.log.membership.lists(me)),
+            // An incomplete journal does not start as a member (S9).
+            is_complete: role == Role::Standby || role == Role::Leader,
+            other_is_alive: role == Role::Leader || self.election.is_calm(),
+        };
+        judge_death(&survivor, dead).map(|_| ())
+    }
+
+    /// What the operator's word is worth in an election: nothing any more, once a leader is heard again or
+    /// the members are others than those two. There a promise in its name would be one of a quorum without
+    /// it.
+    pub(super) fn count_declared_dead(&mut self) {
+        let Some(by) = self.declared_dead else { return };
+        if self.check_declare_dead(Role::Standby, by).is_err() {
+            self.declared_dead = None;
+            return;
+        }
+        self.election.on_grant(by);
+        if let Some(ballot) = self.election.ballot() {
+            let nothing = Promise { by, accepted: Epoch::NONE, next: 1, chain: 0, commit_next: 1 };
+            self.election.on_promise(ballot, nothing);
+        }
+    }
+
+    /// Whether a full standby holds what a witness may have dropped. Rings are of one size in a cluster: what
+    /// has left ours has left that of the witness. A member that has sent nothing in our epoch is believed to
+    /// end where that began.
+    pub(super) fn check_exposure<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos) {
+        let members = self.log.membership;
+        let has_witness = members.members().iter().any(|member| member.is_witness());
+        let best = self.successor(None).map_or(0, |(_, acked)| acked.max(self.rx.follow.base()));
+        // Most often they hold what is committed, and the ring need not be looked into.
+        let exposed = has_witness && best < self.commit_next() && best < tail.oldest_seq();
+        self.set_condition(Condition::Exposed, exposed, now, (best, 0));
+    }
+
+    /// How things stand here.
+    pub(super) fn write_status_to<M: TailMemory>(
+        &mut self,
+        role: &RoleState,
+        tail: &Tail<M>,
+        turn: &Turn,
+        token: u64,
+        out: &mut [u8],
+    ) -> usize {
+        let Turn { now, wall, .. } = *turn;
+        let (is, leading) = (role.role(), role.leading());
+        let follows = matches!(is, Role::Standby | Role::Learner)
+            && self.rx.follow.epoch().round() > 0
+            && self.election.is_calm();
+        let leader = match () {
+            () if leading.is_some() => self.identity().packed(),
+            () if follows => self.rx.follow.epoch().leader().packed(),
+            () => 0,
+        };
+        let suspected = self.suspicion();
+        let rejected = leading.and_then(|leading| leading.rejected_command);
+        let body = StatusBody {
+            token,
+            process_nonce: self.limits.process_nonce,
+            leader,
+            epoch_since: Header::peek(&self.log.start_frame).map_or(0, |header| header.timestamp),
+            promised: match planted(Mutation::StatusOfPromise) {
+                true => tail.end().epoch.0,
+                false => self.acceptor.promised().0,
+            },
+            membership_seq: self.log.membership.seq,
+            suspected: suspected.map_or(0, |suspicion| suspicion.epoch.leader().packed()),
+            suspected_age_ns: suspected.map_or(AGE_NEVER, |suspicion| now.saturating_sub(suspicion.at)),
+            rejected_member: rejected.map_or(0, |denial| denial.member.packed()),
+            rejected_age_ns: rejected.map_or(AGE_NEVER, |denial| wall.saturating_sub(denial.at)),
+            denied: rejected.map_or(0, |denial| denial.why as u32),
+            role: is as u8,
+            suspicion: suspected.map_or(0, |suspicion| suspicion.why as u8),
+            durability: (self.log.durability == Durability::Power) as u8,
+            conditions: 0,
+        };
+        let mut rows = [StatusMember::zeroed(); MEMBERS_MAX];
+        let members = self.log.membership.members();
+        for (position, (row, member)) in rows.iter_mut().zip(members).enumerate() {
+            let own = member.identity() == self.identity();
+            let contact = leading.map_or(0, |leading| leading.member_contact[position]);
+            let heard = if own { now } else { contact };
+            let acked = self.rx.commit.acked_by(member.identity());
+            let acked_age_ns = if heard == 0 { AGE_NEVER } else { now.saturating_sub(heard) };
+            let is_end = own && !planted(Mutation::StatusOwnAck);
+            let acked_next = if is_end { tail.end().next } else { acked };
+            *row = StatusMember { member: *member, acked_next, acked_age_ns };
+        }
+        self.outbox.number += 1;
+        let mut amiss = [ConditionRow::zeroed(); STATUS_CONDITIONS_MAX];
+        let told = self.conditions.rows(now, &mut amiss);
+        let header = self.header(Kind::Status, wall, &tail.end());
+        write_status(out, header, body, &rows[..members.len()], &amiss[..told])
+    }
+}

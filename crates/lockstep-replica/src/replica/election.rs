@@ -1,0 +1,360 @@
+//! The half of a replica that finds out that the leader is gone, votes, and takes over.
+//!
+//! Replies are queued during a turn and sent at its end: a promise only once it is
+//! stored (S2), and one answer for many copies of a question.
+
+use super::{FollowerRole, Following, ReplicaCore, ReplicaEngine, RoleState, Turn, send_small};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use crate::ports::Ports;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::{ReplicaEvent, Role, StepDownReason};
+use lockstep_core::engine::ports::{Group, Net};
+use lockstep_core::proto::accept::PrepareOutcome;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::election::Promise;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::rounds;
+use lockstep_wire::{
+    BallotBody, Condition, Datagram, Epoch, Header, Identity, IdentityProbeBody, Kind, Nanos, ROUND_MAX,
+    Reject, SMALL_LEN_MAX, write_presence,
+};
+
+/// What a replica is to send at the end of its turn.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub(super) struct Outbox {
+    /// The number of the last datagram.
+    pub(super) number: u64,
+    /// Our promise, once it is stored.
+    promise: bool,
+    /// A refusal of this epoch.
+    refuse: Option<Epoch>,
+    /// A grant to who asked about this (ballot, epoch).
+    grant: Option<(Epoch, Epoch)>,
+    /// What we hold beyond the log of this candidate.
+    salvage: Option<Header>,
+    /// A question to whoever lives under our identity, ...
+    pub(super) probe_due: Option<IdentityProbeBody>,
+    /// ... and our answer to one.
+    pub(super) probe_reply_due: Option<IdentityProbeBody>,
+    /// When a refusal was last sent.
+    pub(super) refused_at: Nanos,
+    /// The node led: its device is to join the leader's group again.
+    pub(super) rejoins: bool,
+}
+
+impl Outbox {
+    /// Whether nothing is to be sent, as in most turns.
+    #[inline]
+    fn is_empty(&self) -> bool {
+        let votes = self.promise || self.refuse.is_some() || self.grant.is_some() || self.salvage.is_some();
+        !votes && !self.rejoins && self.probe_due.is_none() && self.probe_reply_due.is_none()
+    }
+}
+
+impl<P: Ports> ReplicaEngine<P> {
+    /// Looks whether the leader is missed, votes, and goes on with a candidacy. `drained` says that this
+    /// turn found less than was there to be found.
+    pub(super) fn poll_election(&mut self, turn: &Turn) {
+        let Turn { now, drained, .. } = *turn;
+        let Self { net, tail, core, role, .. } = self;
+        let RoleState::Following(following) = role else { return };
+        let mut won = None;
+        if following.role == FollowerRole::Blank || !core.identity_watch.probe.may_vote() {
+            core.failure_detector.poll(now, drained);
+        } else if following.role == FollowerRole::Standby {
+            // A standby that never leads misses the leader all the same, and grants what others ask for.
+            following.poll_failure_detector(core, now, drained);
+            if core.standing.may_lead && (core.declared_dead.is_some() || !core.election.is_calm()) {
+                won = following.poll_takeover(core, net, tail, turn);
+            }
+        }
+        if let Some((leadership, commit_won)) = won {
+            role.become_leader(core, net, tail, now, leadership, commit_won);
+        }
+        core.flush_reply(net, tail, turn);
+    }
+
+    /// A leader owes answers as well.
+    #[inline]
+    pub(super) fn flush_pending_replies(&mut self, turn: &Turn) {
+        let Self { net, tail, core, .. } = self;
+        core.flush_reply(net, tail, turn);
+    }
+}
+
+impl Following {
+    /// Somebody speaks below our promise: it is told so.
+    pub(super) fn queue_refuse(&mut self, core: &mut ReplicaCore, about: Epoch) {
+        if core.has_vote(self.role.into())
+            && core.identity_watch.probe.may_vote()
+            && about < core.acceptor.promised()
+            && about.round() > 0
+        {
+            core.outbox.refuse = Some(about);
+        }
+    }
+}
+
+impl ReplicaCore {
+    /// What an election says, on the control group. Everybody votes by the same rules, the leader as well.
+    pub(super) fn on_election<M: TailMemory>(
+        &mut self,
+        role: &mut RoleState,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        datagram: &Datagram<'_>,
+    ) -> Result<(), Reject> {
+        match datagram {
+            Datagram::Prepare(header, body)
+            | Datagram::Promise(header, body)
+            | Datagram::Refuse(header, body)
+            | Datagram::PreVote(header, body)
+            | Datagram::Grant(header, body) => {
+                self.rx.check_history(header)?;
+                if !self.is_own_identity(header, body.process_nonce) {
+                    // The epoch of a pre-vote is no ballot yet: two that miss a leader alone would drive
+                    // each other's rounds up, a thousand a second, until there are none left.
+                    let asks = matches!(datagram, Datagram::PreVote(..) | Datagram::Grant(..));
+                    let believed = self.observe_round(now, header.epoch());
+                    if !believed || !asks && !self.observe_round(now, Epoch(body.ballot)) {
+                        return Ok(()); // and climbed towards it: who means it says it again
+                    }
+                    if self.declared_dead == Some(header.identity()) {
+                        self.declared_dead = None; // it lives
+                    }
+                    self.on_ballot(role, tail, now, header, body);
+                }
+            }
+            Datagram::DeathNotice(header, body) => {
+                self.rx.check_history(header)?;
+                if let RoleState::Following(following) = role {
+                    following.on_down(self, now, header, body);
+                }
+            }
+            // Whatever history it has: it has our name.
+            Datagram::IdentityProbe(header, body) => self.on_presence(header, body),
+            Datagram::StepDown(header, body) => {
+                self.rx.check_history(header)?;
+                if !self.is_own_identity(header, body.process_nonce)
+                    && let RoleState::Following(following) = role
+                {
+                    following.on_step_down(self, now, header, body);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_ballot<M: TailMemory>(
+        &mut self,
+        role: &mut RoleState,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        header: &Header,
+        body: &BallotBody,
+    ) {
+        let (from, ballot, about) = (header.identity(), Epoch(body.ballot), Epoch(body.about));
+        // The ballot is nobody's news, the sender's log is: without it a quorum may never come about. It may
+        // hold the very entry that lists us, or that says whose votes are enough.
+        let now_role = role.role();
+        let lacks = match now_role {
+            Role::Blank | Role::Learner => true,
+            Role::Standby => self.election.ballot().is_none() && header.epoch() == self.rx.follow.epoch(),
+            Role::Leader => false,
+        };
+        if lacks {
+            self.rx.on_ballot(header, &mut self.counters);
+        }
+        match Kind::from_u8(header.kind) {
+            // A ballot is asked for by nobody but the one who would lead it.
+            Some(Kind::Prepare) if ballot.leader() != from => {}
+            // S12: another process of this identity may live. A candidate asks again.
+            Some(Kind::Prepare | Kind::PreVote) if !self.identity_watch.probe.may_vote() => {}
+            Some(Kind::Prepare) if self.has_vote(now_role) => self.on_prepare(role, tail, now, ballot),
+            Some(Kind::Prepare) => self.outbox.salvage = Some(*header),
+            Some(Kind::Promise) => self.election.on_promise(
+                ballot,
+                Promise {
+                    by: from,
+                    accepted: header.epoch(),
+                    next: header.first_seq,
+                    chain: header.chain,
+                    commit_next: header.commit_next,
+                },
+            ),
+            Some(Kind::Refuse) if self.counts(from) => {
+                self.on_refuse(role, tail, now, ballot, about);
+            }
+            Some(Kind::PreVote) if self.misses_leader(now_role) => {
+                self.outbox.grant = Some((ballot, about));
+            }
+            Some(Kind::Grant) if ballot.leader() == self.identity() => self.election.on_grant(from),
+            _ => {}
+        }
+    }
+
+    /// Somebody speaks of an epoch. Returns whether its round is believed.
+    #[inline]
+    pub(super) fn observe_round(&mut self, now: Nanos, epoch: Epoch) -> bool {
+        let seen = self.election.round_seen();
+        let believed = self.election.on_heard(now, epoch);
+        if !believed {
+            self.on_round_refused(epoch, seen);
+        }
+        believed
+    }
+
+    #[cold]
+    fn on_round_refused(&mut self, epoch: Epoch, seen: u32) {
+        if self.counters.get(Counter::RoundsRefused) == 0 {
+            self.events.push(ReplicaEvent::RoundRefused { epoch, seen });
+        }
+        self.counters.add(Counter::RoundsRefused, 1);
+    }
+
+    /// Half of all rounds are used up: the operator is told.
+    fn check_rounds(&mut self, promised: Epoch) {
+        let numbers = (u64::from(promised.round()), u64::from(ROUND_MAX));
+        let high = promised.round() >= rounds::ALARM;
+        self.set_condition(Condition::RoundsHigh, high, self.turns.polled_at, numbers);
+    }
+
+    /// Whether `from` is a member on either side of the last change: of two, one that leaves still has to
+    /// acknowledge that, and one that refuses will not.
+    pub(super) fn counts(&self, from: Identity) -> bool {
+        self.log.membership.lists(from) || self.log.change.is_some_and(|(_, before)| before.lists(from))
+    }
+
+    /// Whether this replica promises and grants. A blank node does so if it promised before: its log
+    /// never reached the device, so it acknowledged nothing of it, and its promise is all that the others
+    /// need.
+    pub(super) fn has_vote(&self, role: Role) -> bool {
+        match role {
+            Role::Standby | Role::Leader => true,
+            Role::Blank => self.acceptor.promised() > Epoch::NONE,
+            Role::Learner => !self.standing.is_archiver && self.acceptor.promised() > self.rx.follow.epoch(),
+        }
+    }
+
+    /// Whether we would follow another leader: a pre-vote is granted then.
+    pub(super) fn misses_leader(&self, role: Role) -> bool {
+        role != Role::Leader
+            && self.has_vote(role)
+            && (!self.election.is_calm() || self.failure_detector.is_suspected())
+    }
+
+    fn on_prepare<M: TailMemory>(
+        &mut self,
+        role: &mut RoleState,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        ballot: Epoch,
+    ) {
+        match self.acceptor.judge_prepare(ballot) {
+            PrepareOutcome::Promise => {
+                // What was handed to the network lies inside the log that the promise describes.
+                if !planted(Mutation::StampsAfterPromise) {
+                    role.step_down(self, tail, now, StepDownReason::Promised);
+                }
+                self.promise(tail, ballot);
+                self.promised_others = self.promised_others.max(ballot);
+                let rank = role.rank(self);
+                self.election.on_preempted(now, rank);
+                self.failure_detector.restart(now);
+                self.outbox.promise = true;
+            }
+            PrepareOutcome::Repeat => self.outbox.promise = true,
+            PrepareOutcome::Refuse { .. } => self.outbox.refuse = Some(ballot),
+        }
+    }
+
+    /// S2: the promise is a word in the tail before anything is said of it; nothing lower is followed.
+    pub(super) fn promise<M: TailMemory>(&mut self, tail: &mut Tail<M>, epoch: Epoch) {
+        if epoch > self.acceptor.promised() {
+            if !planted(Mutation::PromiseNotStored) {
+                tail.promise(epoch);
+            }
+            self.acceptor.on_promised(epoch);
+            self.election.on_proven(epoch);
+            self.check_rounds(epoch);
+            if !planted(Mutation::FollowsLowerEpoch) {
+                self.rx.raise_floor(epoch);
+            }
+        }
+    }
+
+    /// A member told that it promised `promised`, and so refuses `about`.
+    fn on_refuse<M: TailMemory>(
+        &mut self,
+        role: &mut RoleState,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        promised: Epoch,
+        about: Epoch,
+    ) {
+        let leads = role.leading().is_some_and(|leading| leading.epoch() == about);
+        if leads && promised > about {
+            role.step_down(self, tail, now, StepDownReason::Refused);
+        } else if self.election.ballot() == Some(about) && promised > about {
+            let rank = role.rank(self);
+            self.election.on_failed(now, rank);
+        }
+    }
+
+    /// In `power` the promise must have reached the device before anything is said in it.
+    pub(super) fn is_promise_stored<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
+        self.limits.durability == Durability::Process || tail.promise_stored() >= self.acceptor.promised()
+    }
+
+    /// Says what is owed.
+    #[inline]
+    fn flush_reply<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, turn: &Turn) {
+        if !self.outbox.is_empty() {
+            self.flush_all(net, tail, turn);
+        }
+    }
+
+    #[cold]
+    fn flush_all<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, turn: &Turn) {
+        let Turn { now, wall, .. } = *turn;
+        if std::mem::take(&mut self.outbox.rejoins) {
+            net.set_joined(Group::Data, true);
+        }
+        self.send_identity_probe(net, tail, wall);
+        let promised = self.acceptor.promised();
+        if self.outbox.promise && self.is_promise_stored(tail) {
+            self.outbox.promise = false;
+            self.send_ballot(net, tail, wall, Kind::Promise, promised, Epoch::NONE);
+        }
+        if let Some(candidate) = self.outbox.salvage.take() {
+            self.salvage(tail, wall, &candidate);
+        }
+        if let Some((ballot, about)) = self.outbox.grant.take() {
+            self.send_ballot(net, tail, wall, Kind::Grant, ballot, about);
+        }
+        if let Some(about) = self.outbox.refuse.take()
+            && now >= self.outbox.refused_at + self.limits.heartbeat.interval_ns
+            && self.is_promise_stored(tail)
+        {
+            self.outbox.refused_at = now;
+            self.send_ballot(net, tail, wall, Kind::Refuse, promised, about);
+        }
+    }
+
+    pub(super) fn send_identity_probe<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        wall: Nanos,
+    ) {
+        let owed = [self.outbox.probe_due.take(), self.outbox.probe_reply_due.take()];
+        for body in owed.into_iter().flatten() {
+            self.outbox.number += 1;
+            let mut out = [0; SMALL_LEN_MAX];
+            let length = write_presence(&mut out, self.header(Kind::IdentityProbe, wall, &tail.end()), body);
+            send_small(net, Group::Control, &out[..length]);
+        }
+    }
+}

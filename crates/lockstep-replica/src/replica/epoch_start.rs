@@ -1,0 +1,132 @@
+//! How a leader begins its epoch: nothing is stamped before its start, nor between that and the removal of
+//! whom the operator declared dead.
+//!
+//! ```text
+//!   promise stored ─▶ epoch start ─▶ (removal of the dead) ─▶ what was heard of submissions ─▶ everything else
+//! ```
+
+use super::pending_submissions::PendingSubmissions;
+use super::{Leading, OUTGOING_SEND, ReplicaCore, Turn};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use bytemuck::Zeroable;
+use lockstep_core::engine::event::ReplicaEvent;
+use lockstep_core::engine::ports::Net;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::sequence::Stamp;
+use lockstep_core::proto::suspect;
+use lockstep_wire::{
+    Datagram, EPOCH_START_LEN_MAX, EntryKind, EpochBase, EpochStartBody, Nanos, write_epoch_start,
+};
+
+impl Leading {
+    /// Whether the start of the epoch that is led stands in the log.
+    #[inline]
+    fn has_started<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
+        self.epoch() == tail.end().epoch
+    }
+
+    /// The same, and right behind it the removal of whom the operator declared dead.
+    #[inline]
+    pub(super) fn has_epoch_begun<M: TailMemory>(&self, core: &ReplicaCore, tail: &Tail<M>) -> bool {
+        core.declared_dead.is_none() && self.has_started(tail)
+    }
+
+    /// Stamps the epoch start, and behind it what was heard of submissions already. Returns whether the
+    /// epoch has begun; the journal may have no room, in `power` the promise not be on the device, or the
+    /// process look still whether another one of its identity lives (S12).
+    #[cold]
+    pub(super) fn poll_epoch_start<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        turn: &Turn,
+    ) -> bool {
+        let Turn { now, wall, .. } = *turn;
+        if !core.identity_watch.probe.may_vote() {
+            return false;
+        }
+        let started =
+            self.has_started(tail) || core.is_promise_stored(tail) && self.start_epoch(core, tail, wall);
+        if !started || !self.remove_declared_dead(core, tail, wall) {
+            return false;
+        }
+        core.turns.at = now;
+        self.redundancy.restart(now);
+        self.stamp_pending_submissions(core, net, tail, turn);
+        true
+    }
+
+    /// Stamps what was heard of submissions while nothing might be stamped.
+    pub(super) fn stamp_pending_submissions<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        turn: &Turn,
+    ) {
+        let now = turn.now;
+        // Put aside while its datagrams are stamped; one without room allocates nothing.
+        let cluster = core.limits.receiver.cluster;
+        let mut heard = std::mem::replace(&mut core.pending_submissions, PendingSubmissions::new(0));
+        let mut index = 0;
+        while let Some(bytes) = heard.get(index) {
+            index += 1;
+            if let Ok(Datagram::Submission(header, entries)) = Datagram::decode(bytes, cluster) {
+                let _ = self.on_submission(core, tail, turn, bytes, header, entries);
+            }
+            if self.outgoing_frames.len() >= OUTGOING_SEND {
+                self.send_frames(core, net, tail, now, &[]);
+            }
+        }
+        heard.clear();
+        core.pending_submissions = heard;
+    }
+
+    /// Stamps the epoch start, before anything else of the epoch. Returns whether the journal took it.
+    fn start_epoch<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+    ) -> bool {
+        let end = tail.end();
+        let commit_next = core.commit_next().max(self.commit_won.min(end.next));
+        let epoch = self.epoch();
+        let secret = suspect::secret(&core.limits.secret_seed, epoch);
+        let body = EpochStartBody {
+            epoch: epoch.0,
+            base: end.next,
+            chain_at_base: end.chain,
+            secret_hash: suspect::secret_hash(&secret),
+            window_entries: core.limits.window.entries,
+            window_bytes: core.limits.window.bytes,
+            durability: (core.limits.durability == Durability::Power) as u8,
+            ..EpochStartBody::zeroed()
+        };
+        let members = core.log.membership;
+        let mut table = core.log.table(commit_next);
+        table.push(EpochBase { epoch: epoch.0, base: end.next });
+        let mut payload = [0; EPOCH_START_LEN_MAX];
+        let length =
+            write_epoch_start(&mut payload, body, members.members(), &table, core.log.lineage.ancestors());
+        let stamp =
+            Stamp { kind: EntryKind::EpochStart, flags: 0, publisher: 0, publisher_seq: 0, destination: 0 };
+        let Ok(memory) = tail.room() else { return false };
+        let written = self.sequencer.stamp(&end, memory, wall, stamp, &payload[..length]);
+        assert!(written.is_some(), "S7: an epoch's start of {length} bytes fits the frame that it opens");
+        // What lies below the table is given as committed only: who holds this frame must know that it is.
+        self.close_and_report(core, tail, false, commit_next);
+        if let Some(&span) = self.outgoing_frames.last() {
+            core.log.on_start(end.next, tail.bytes(span), &payload[..length]);
+        }
+        core.rx.restore(&table, core.log.membership, core.limits.durability);
+        core.check_durability();
+        (core.rx.follow.secret_hash, core.rx.follow.window_entries) = (body.secret_hash, body.window_entries);
+        core.rx.on_stored(&tail.end());
+        core.rx.commit.on_announced(epoch, self.commit_won);
+        core.events.push(ReplicaEvent::Epoch { epoch, base: end.next });
+        true
+    }
+}

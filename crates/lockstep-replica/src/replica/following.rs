@@ -1,0 +1,419 @@
+//! The standby's half: frames into the journal, acks out.
+
+use super::replica_log::{LogRefusal, StoreOutcome};
+use super::{
+    BLANK_TIMEOUTS, FollowerRole, Following, ReplicaCore, ReplicaEngine, RoleState, Turn, WEDGED_TIMEOUTS,
+};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use crate::ports::Ports;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::ReplicaEvent;
+use lockstep_core::engine::ports::Net;
+use lockstep_core::engine::receiver::{NextFrame, Placement};
+use lockstep_core::proto::log::LogEnd;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::repairers::Repairer;
+use lockstep_wire::{
+    Condition, Datagram, Epoch, FrameView, Header, HeartbeatBody, MemberBody, Nanos, Reject, RepairReject,
+    RepairRejectBody, RepairTrailer, Seq,
+};
+
+impl<P: Ports> ReplicaEngine<P> {
+    /// One turn of a node that does not lead; `count` datagrams are lent.
+    pub(super) fn poll_standby(&mut self, count: usize, turn: &Turn) {
+        let now = turn.now;
+        let Self { net, tail, core, role, .. } = self;
+        let mut beaten = None;
+        if let RoleState::Following(following) = role {
+            following.check_journal(core, tail, now);
+        }
+        for index in 0..count {
+            match core.on_standby_datagram(role, tail, now, net.group_datagram(index)) {
+                Ok(beat) => beaten = beat.or(beaten),
+                Err(reject) => core.reject(reject),
+            }
+        }
+        if let RoleState::Following(following) = role {
+            following.waits_for_room = false;
+            following.apply_ready(core, tail, now);
+            let stream = tail.end().timestamp.max(following.clock_announced);
+            core.check_clock(stream, turn, false);
+            core.log.on_commit(core.rx.commit.commit_next());
+            following.assign_role(core, &tail.end());
+            tail.pin_from(if core.standing.is_witness { core.commit_next() } else { Seq::MAX });
+            following.ack(core, net, tail, turn, beaten);
+        }
+        self.poll_election(turn);
+        let Self { net, core, role, scratch, .. } = self;
+        let waits_for_room = matches!(role, RoleState::Following(following) if following.waits_for_room);
+        if !waits_for_room || planted(Mutation::AsksWithoutRoom) {
+            let request = core.rx.poll_nack(
+                now,
+                &mut core.outbox.number,
+                scratch,
+                &mut core.counters,
+                &mut core.events,
+            );
+            if let Some((length, to)) = request {
+                net.send_unicast(to, [&scratch[..length], &[]]);
+            }
+        }
+        let whole_to = core.rx.is_whole().then(|| core.rx.seen_next());
+        core.losses.look(now, net.dropped(), whole_to);
+    }
+}
+
+impl Following {
+    /// A leader's heartbeat. A repeated one is no sign of life, and neither is one of a leader under whom
+    /// nothing has moved for long although there is something to commit.
+    pub(super) fn on_heartbeat(
+        &mut self,
+        core: &mut ReplicaCore,
+        now: Nanos,
+        header: &Header,
+        body: &HeartbeatBody,
+    ) {
+        let epoch = header.epoch();
+        core.observe_round(now, epoch);
+        if epoch < core.acceptor.promised() {
+            self.queue_refuse(core, epoch);
+            return core.counters.add(Counter::FramesStale, 1);
+        }
+        let moved =
+            (epoch, header.commit_next) > self.heartbeat_seen || header.commit_next >= header.first_seq;
+        if moved {
+            self.heartbeat_seen = (epoch, header.commit_next);
+            self.moved_at = now;
+        }
+        let wedged = self.is_stuck(core, now, self.moved_at, WEDGED_TIMEOUTS);
+        if header.number > self.heartbeat_number || epoch > core.rx.follow.epoch() {
+            self.heartbeat_number = header.number;
+            if !wedged {
+                self.on_leader_alive(core, now, epoch);
+            }
+        }
+        if epoch == core.rx.follow.epoch() {
+            self.clock_announced = header.timestamp;
+        }
+        self.successors_announced = body.successors;
+        self.credit_announced = body.credit_entries > 0 && body.shares_over == 0;
+        core.rx.on_heartbeat(header, &mut core.counters, &mut core.events);
+        if epoch == core.rx.follow.epoch() {
+            core.losses.on_seen(now, header.first_seq);
+        }
+    }
+
+    /// A frame, live or repaired.
+    pub(super) fn on_frame<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        frame: &FrameView<'_>,
+        trailer: Option<&RepairTrailer>,
+    ) -> Result<(), Reject> {
+        self.check_frame(core, tail, frame, trailer)?;
+        let epoch = frame.header.epoch();
+        core.observe_round(now, epoch);
+        let live = trailer.is_none();
+        if live && core.acceptor.refuses(epoch) && epoch != core.rx.adopting {
+            self.queue_refuse(core, epoch);
+            core.counters.add(Counter::FramesStale, 1);
+            return Ok(());
+        }
+        let listed = core.log.membership.lists(epoch.leader()) || self.role == FollowerRole::Blank;
+        if planted(Mutation::UnlistedLeaderDropped) && !listed {
+            return Ok(());
+        }
+        if live && core.is_beyond_salvage(frame) && !planted(Mutation::SalvageFromAnyEpoch) {
+            return Ok(());
+        }
+        // Before the frame is placed: an own log that parts from the new epoch's is no divergence.
+        core.rx.learn_start(frame, &mut core.counters, &mut core.events);
+        let may_place = self.reconcile_log(core, tail, now);
+        if core.stopped {
+            return Ok(());
+        }
+        if !may_place {
+            // The journal has no room to begin the exchange. A frame that is placed behind a log that is to
+            // go would be a divergence.
+            core.counters.add(Counter::FramesDropped, 1);
+            if live && epoch >= core.acceptor.promised() {
+                self.on_leader_alive(core, now, epoch);
+            }
+            return Ok(());
+        }
+        let placement = core.rx.on_frame(frame, trailer, &mut core.counters, &mut core.events);
+        core.stop_if_diverged();
+        if placement != Placement::Dropped {
+            let (header, giver) = (frame.header, trailer.map(RepairTrailer::giver));
+            core.losses.on_frame(now, header.first_seq, header.next_seq(), giver, epoch.leader());
+        }
+        if live && epoch >= core.acceptor.promised() && placement != Placement::Dropped {
+            self.on_leader_alive(core, now, epoch);
+        }
+        if let Placement::Next(next) = placement {
+            // One that finds no room is stored when there is room, and nobody has to give it again.
+            if let Err(next) = self.store_next(core, tail, now, frame, next) {
+                core.rx.buffer(next, frame, &mut core.counters);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next frame goes into the journal. It is returned where there is no room for it, or others wait for
+    /// room before it.
+    pub(super) fn store_next<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        frame: &FrameView<'_>,
+        next: NextFrame,
+    ) -> Result<(), NextFrame> {
+        if core.rx.has_ready() {
+            return Err(next);
+        }
+        let admitted = core.is_admitted() || core.rx.commit.is_final(frame.header.next_seq());
+        match core.log.store(&core.acceptor, admitted, tail, frame) {
+            Ok(stored) => {
+                core.rx.accept(next, &mut core.counters);
+                self.on_stored(core, tail, now, stored, frame.header.next_seq(), frame.header.commit_next);
+                Ok(())
+            }
+            Err(refused) => {
+                self.on_refused(core, tail, refused);
+                if refused == LogRefusal::Full { Err(next) } else { Ok(()) }
+            }
+        }
+    }
+
+    /// Frames that were kept while something was missing follow as soon as it has come.
+    pub(super) fn apply_ready<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        now: Nanos,
+    ) {
+        self.reconcile_log(core, tail, now);
+        let admitted = core.is_admitted();
+        while let Some(frame) = core.rx.front(Seq::MAX) {
+            let admitted = admitted || core.rx.commit.is_final(frame.header.next_seq());
+            // The tail judges the frame against its own end; the store lends it meanwhile.
+            match core.log.store(&core.acceptor, admitted, tail, &frame) {
+                Ok(stored) => {
+                    let (next, committed) = (frame.header.next_seq(), frame.header.commit_next);
+                    core.rx.pop_front();
+                    self.on_stored(core, tail, now, stored, next, committed);
+                }
+                Err(refused) => return self.on_refused(core, tail, refused),
+            }
+        }
+    }
+
+    /// A frame that ends before `next` is in the journal. Its leader had counted everything below
+    /// `committed`.
+    fn on_stored<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        stored: StoreOutcome,
+        next: Seq,
+        committed: Seq,
+    ) {
+        core.counters.add(Counter::FramesAccepted, 1);
+        core.on_journal_free(next);
+        self.advanced_at = now;
+        let end = tail.end();
+        if let StoreOutcome::Replaced { from, old } = stored {
+            core.counters.add(Counter::Exchanges, 1);
+            let (old_epoch, old_next) = (old.epoch, old.next);
+            core.events.push(ReplicaEvent::SuffixReplaced { from, epoch: end.epoch, old_epoch, old_next });
+        }
+        if stored != StoreOutcome::Staged {
+            if let Some((seq, before)) = core.log.change {
+                core.rx.commit.on_membership(seq, before, core.log.membership);
+            }
+            core.rx.on_stored(&end);
+            // It is in the log now, and so is all that its epoch's log has before it (S6), whichever is
+            // followed.
+            core.rx.commit.on_final(committed);
+            let was_blank = self.role == FollowerRole::Blank;
+            core.report_history();
+            self.assign_role(core, &end);
+            if was_blank {
+                core.promise(tail, core.rx.follow.epoch());
+                core.rx.raise_floor(core.acceptor.promised());
+            }
+        }
+    }
+
+    /// Where the membership at the log's end has changed: may we vote? Who joins may once that is in its
+    /// log, who leaves until it is committed (MEMBER-1).
+    #[inline]
+    pub(super) fn assign_role(&mut self, core: &mut ReplicaCore, end: &LogEnd) {
+        let by = (core.log.membership.seq, core.log.change.is_some());
+        if by != core.standing.listed_by {
+            core.standing.listed_by = by;
+            self.assign_new_role(core, end);
+        }
+    }
+
+    #[cold]
+    fn assign_new_role(&mut self, core: &mut ReplicaCore, end: &LogEnd) {
+        let me = core.identity();
+        let listed = core.counts(me) && !core.standing.is_archiver;
+        core.standing.may_lead = !core.standing.is_archiver && core.log.membership.may_lead(me);
+        core.standing.is_witness = core.log.membership.is_witness(me);
+        let others = core.log.membership;
+        let stores = |member: &&MemberBody| member.identity() != me && !member.is_witness();
+        let others = others.members().iter().filter(stores);
+        core.rx.add_repairers(others.filter_map(|member| {
+            member.address().map(|address| Repairer::replica(member.identity().replica, address))
+        }));
+        let role = if listed { FollowerRole::Standby } else { FollowerRole::Learner };
+        if role != self.role {
+            self.transition(core, role, end);
+        }
+    }
+
+    pub(super) fn on_refused<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &Tail<M>,
+        refused: LogRefusal,
+    ) {
+        match refused {
+            LogRefusal::Rule => core.counters.add(Counter::FramesStale, 1),
+            LogRefusal::Full => {
+                self.waits_for_room = true;
+                core.on_journal_full(tail.end().next);
+            }
+            LogRefusal::Overrun => {
+                core.events
+                    .push(ReplicaEvent::Overrun { from: core.commit_next(), oldest: tail.oldest_seq() });
+                core.stopped = true;
+            }
+        }
+    }
+
+    /// A repairer's reason. Where a witness that holds the best log has dropped what a candidate lacks,
+    /// nobody but who stored it can help: the operator is told whom the takeover waits for.
+    pub(super) fn on_answer(
+        &mut self,
+        core: &mut ReplicaCore,
+        now: Nanos,
+        header: &Header,
+        body: &RepairRejectBody,
+    ) {
+        let (by, holder) = (header.identity(), core.rx.adopting.leader());
+        // What a witness has, and leaves to others to give, is not lost.
+        let is_there = body.reason == RepairReject::Referred as u32;
+        let waits = (body.reason == RepairReject::TooOld as u32
+            || is_there && planted(Mutation::WaitsForWhatIsThere))
+            && core.log.membership.is_witness(by)
+            && core.election.ballot().is_some()
+            && core.rx.adopting != Epoch::NONE
+            && self.takeover_wait_reported != core.rx.adopting;
+        if waits {
+            self.takeover_wait_reported = core.rx.adopting;
+            let (from, oldest) = (body.range.from, body.oldest_seq);
+            core.events.push(ReplicaEvent::TakeoverWaits { from, oldest, witness: by, holder });
+        }
+        if body.reason == RepairReject::Ahead as u32 {
+            core.losses.on_ahead();
+        }
+        core.rx.on_repair_reject(now, header, body, &mut core.counters);
+        self.try_other_epoch(core, now, header);
+    }
+
+    /// A node that holds nothing is refused for long: of the epoch that it follows, or waits for, those who
+    /// have heard of it may all be gone. It follows the log of who answers, and nothing else for a while;
+    /// then it looks again.
+    fn try_other_epoch(&mut self, core: &mut ReplicaCore, now: Nanos, header: &Header) {
+        let long = BLANK_TIMEOUTS * core.failure_detector.timeout_ns();
+        let epoch = header.epoch();
+        let tries =
+            self.role == FollowerRole::Blank && epoch.round() > 0 && epoch >= core.acceptor.promised();
+        if !tries || header.history != core.rx.history() || now < self.advanced_at + long {
+            return;
+        }
+        self.advanced_at = now;
+        if core.rx.adopting == Epoch::NONE && (epoch != core.rx.follow.epoch() || core.rx.awaits_start()) {
+            core.rx.follow_only(epoch, header.first_seq);
+            self.reconciling_epoch = Epoch::NONE;
+        } else {
+            core.rx.raise_floor(core.acceptor.promised());
+        }
+    }
+}
+
+impl ReplicaCore {
+    /// A datagram from the groups. Returns the leader's commit if it was a heartbeat.
+    fn on_standby_datagram<M: TailMemory>(
+        &mut self,
+        role: &mut RoleState,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        bytes: &[u8],
+    ) -> Result<Option<Seq>, Reject> {
+        let RoleState::Following(following) = role else { return Ok(None) };
+        match Datagram::decode(bytes, self.limits.receiver.cluster)? {
+            Datagram::Frame(frame, trailer) => {
+                if !self.is_own_repair(now, frame.header.first_seq, trailer.as_ref()) {
+                    following.on_frame(self, tail, now, &frame, trailer.as_ref())?;
+                    if trailer.is_none() && frame.header.epoch() == self.rx.follow.epoch() {
+                        self.on_multicast_received(now);
+                    }
+                }
+            }
+            Datagram::Heartbeat(header, body) => {
+                self.check_group(following.role.into(), header)?;
+                if !self.is_own_identity(header, body.process_nonce) {
+                    following.on_heartbeat(self, now, header, &body);
+                    if header.epoch() == self.rx.follow.epoch() {
+                        self.on_multicast_received(now);
+                    }
+                    self.stop_if_diverged();
+                    return Ok(Some(header.commit_next));
+                }
+            }
+            Datagram::Submission(header, _) => {
+                if header.history == 0 || header.history == self.rx.history() {
+                    self.pending_submissions.push(bytes, now);
+                }
+            }
+            Datagram::Ack(header, body) => {
+                self.check_group(following.role.into(), header)?;
+                if !self.is_own_identity(header, body.process_nonce) {
+                    self.observe_round(now, header.epoch());
+                    self.rx.on_ack(header, &mut self.counters, &mut self.events);
+                }
+            }
+            datagram => self.on_election(role, tail, now, &datagram)?,
+        }
+        Ok(None)
+    }
+
+    #[cold]
+    pub(super) fn on_journal_full(&mut self, seq: Seq) {
+        if !self.conditions.holds(Condition::JournalFull) {
+            self.set_condition(Condition::JournalFull, true, self.turns.polled_at, (seq, 0));
+        }
+    }
+
+    #[inline]
+    pub(super) fn on_journal_free(&mut self, seq: Seq) {
+        if self.conditions.holds(Condition::JournalFull) {
+            self.set_condition(Condition::JournalFull, false, self.turns.polled_at, (seq, 0));
+        }
+    }
+
+    pub(super) fn stop_if_diverged(&mut self) {
+        if self.rx.has_diverged() {
+            self.stopped = true;
+        }
+    }
+}

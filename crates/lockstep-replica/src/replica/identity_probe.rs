@@ -1,0 +1,163 @@
+//! Other users of our name: another process of our identity (ALIVE-1), or another life of the stream
+//! under our cluster's id (S12). Neither is believed on one datagram: the network may have kept it from
+//! before a restart.
+
+use super::{ReplicaCore, ReplicaEngine, ReplicaLimits, Turn};
+use crate::ports::Ports;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::ReplicaEvent;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::presence::{DuplicateIdentity, IdentityProbe};
+use lockstep_core::proto::suspect;
+use lockstep_wire::{Datagram, Epoch, Header, IdentityProbeBody, Nanos};
+
+/// Another history, and in how many beats it was heard.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+struct ForeignHistory {
+    history: u64,
+    heartbeats: u32,
+    at: Nanos,
+}
+
+/// The other users of our identity, or of our cluster's id.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct IdentityWatch {
+    /// Whether another process has our identity.
+    pub(super) probe: IdentityProbe,
+    /// Tokens that were drawn for probes.
+    pub(super) tokens: u64,
+    /// Another history that was heard before our own.
+    foreign_history: ForeignHistory,
+    /// Another node of our history was heard.
+    pub(super) own_history_seen: bool,
+}
+
+impl IdentityWatch {
+    pub(super) fn new(limits: &ReplicaLimits) -> Self {
+        let (again_ns, probe_ns) = (limits.failure_detector.timeout_ns / 2, limits.identity_probe_ns);
+        Self {
+            probe: IdentityProbe::new(limits.process_nonce, limits.started_at, again_ns, probe_ns),
+            tokens: 0,
+            foreign_history: ForeignHistory::default(),
+            own_history_seen: false,
+        }
+    }
+}
+
+/// So many beats in which another history speaks, and ours is silent: a group that lives, and no echo.
+const FOREIGN_HEARTBEATS: u32 = 16;
+
+impl<P: Ports> ReplicaEngine<P> {
+    /// S12: a process that begins looks whether another one of its identity lives. It sends what is due at
+    /// once.
+    #[cold]
+    pub(super) fn poll_identity_probe(&mut self, turn: &Turn) {
+        let Turn { now, wall, drained } = *turn;
+        let Self { net, tail, core, .. } = self;
+        if core.stopped {
+            return;
+        }
+        let tokens = core.identity_watch.tokens + 1;
+        let fresh = || token(&core.limits.secret_seed, tokens);
+        if let Some(question) = core.identity_watch.probe.look(now, drained, fresh) {
+            core.identity_watch.tokens = tokens;
+            core.outbox.probe_due = Some(question);
+            core.send_identity_probe(net, tail, wall);
+        }
+    }
+}
+
+impl ReplicaCore {
+    /// Another history speaks, and nobody of our own was heard. A node that goes on hearing it is out of
+    /// place (S12).
+    #[cold]
+    pub(super) fn on_foreign_history(&mut self, have: u64, seen: u64) {
+        let now = self.turns.polled_at;
+        let foreign = &mut self.identity_watch.foreign_history;
+        if foreign.history != seen {
+            *foreign = ForeignHistory { history: seen, heartbeats: 0, at: 0 };
+        }
+        if foreign.heartbeats == 0 || now >= foreign.at + self.limits.heartbeat.interval_ns {
+            (foreign.heartbeats, foreign.at) = (foreign.heartbeats + 1, now);
+        }
+        if foreign.heartbeats >= FOREIGN_HEARTBEATS {
+            self.stop_for_foreign_history(have, seen);
+        }
+    }
+
+    /// S12: the group lives in another history than ours.
+    pub(super) fn stop_for_foreign_history(&mut self, have: u64, seen: u64) {
+        self.events.push(ReplicaEvent::OtherHistory { have, seen });
+        self.stopped = true;
+    }
+
+    /// Whether a datagram bears our own identity: our own, looped back or of a process before this one, or of
+    /// another process that lives. It is used for nothing.
+    pub(super) fn is_own_identity(&mut self, header: &Header, process_nonce: u64) -> bool {
+        let own = header.identity() == self.identity();
+        if own && process_nonce != self.limits.process_nonce {
+            self.on_duplicate_identity();
+        }
+        own
+    }
+
+    #[cold]
+    fn on_duplicate_identity(&mut self) {
+        self.counters.add(Counter::StrangersIn, 1);
+        if planted(Mutation::EchoIsImpostor) {
+            self.events.push(ReplicaEvent::DuplicateIdentityOlder { identity: self.identity() });
+            self.stopped = true;
+        }
+        let (seed, tokens) = (&self.limits.secret_seed, self.identity_watch.tokens + 1);
+        if let Some(question) =
+            self.identity_watch.probe.on_foreign_nonce(self.turns.polled_at, || token(seed, tokens))
+        {
+            self.identity_watch.tokens = tokens;
+            self.outbox.probe_due = Some(question);
+        }
+    }
+
+    /// A leader that looks before it begins its epoch hears nothing but whether another process of its
+    /// identity lives.
+    #[cold]
+    pub(super) fn on_identity_probe(&mut self, bytes: &[u8]) {
+        if let Ok(Datagram::IdentityProbe(header, body)) =
+            Datagram::decode(bytes, self.limits.receiver.cluster)
+        {
+            self.on_presence(header, &body);
+        }
+    }
+
+    /// Whether it has looked for another process of its identity: before that it has no vote (S12).
+    pub fn has_probed(&self) -> bool {
+        self.identity_watch.probe.is_complete()
+    }
+
+    /// Somebody under our identity asks whether we live, or answers that it does.
+    pub(super) fn on_presence(&mut self, header: &Header, said: &IdentityProbeBody) {
+        if header.identity() != self.identity() || said.process_nonce == self.limits.process_nonce {
+            return;
+        }
+        if said.is_query() {
+            self.outbox.probe_reply_due = Some(self.identity_watch.probe.write_reply(said));
+            return self.on_duplicate_identity();
+        }
+        match self.identity_watch.probe.on_answer(self.turns.polled_at, said) {
+            DuplicateIdentity::Nothing => {}
+            DuplicateIdentity::Earlier if planted(Mutation::TwinStays) => {}
+            DuplicateIdentity::Earlier => {
+                self.events.push(ReplicaEvent::DuplicateIdentityOlder { identity: self.identity() });
+                self.stopped = true;
+            }
+            DuplicateIdentity::Later => {
+                self.events.push(ReplicaEvent::DuplicateIdentity { identity: self.identity() })
+            }
+        }
+    }
+}
+
+/// The token of a question, by its number: from what nobody else knows, and no other secret.
+fn token(seed: &[u8; 32], number: u64) -> u64 {
+    let secret = suspect::secret(seed, Epoch(!number));
+    u64::from_le_bytes(std::array::from_fn(|index| secret[index]))
+}

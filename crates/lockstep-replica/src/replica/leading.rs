@@ -1,0 +1,315 @@
+//! The leader's half: submissions in, frames out.
+
+use super::{Handover, Leading, OUTGOING_SEND, ReplicaCore, ReplicaEngine, RoleState, Turn, send_small};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use crate::ports::Ports;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::StepDownReason;
+use lockstep_core::engine::ports::{Group, Net};
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::ingress::IngressRounds;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::suspect::patience;
+use lockstep_wire::{
+    AckBody, Datagram, Header, Identity, Kind, Nanos, Reject, SMALL_LEN_MAX, Seq, submitter, write_ack,
+};
+use std::cmp::Ordering;
+
+/// Fewer datagrams than these are stamped before an order among them is found.
+const ROUNDS_MIN: usize = 8;
+
+impl<P: Ports> ReplicaEngine<P> {
+    /// One turn of a leader; `count` datagrams are lent.
+    pub(super) fn poll_leader(&mut self, count: usize, turn: &Turn) {
+        let now = turn.now;
+        let Self { net, tail, core, role, .. } = self;
+        let RoleState::Leading(leading) = role else { return };
+        if !leading.has_epoch_begun(core, tail) && !leading.poll_epoch_start(core, net, tail, turn) {
+            if !core.identity_watch.probe.is_complete() {
+                (0..count).for_each(|index| core.on_identity_probe(net.group_datagram(index)));
+            }
+            return;
+        }
+        let late = now > core.turns.at + core.limits.failure_detector.timeout_ns / 2;
+        leading.must_drain |= late && !planted(Mutation::StalledLeaderSpeaks);
+        let rounds = (count >= ROUNDS_MIN)
+            .then(|| IngressRounds::of(count, |index| submitter(net.group_datagram(index))))
+            .flatten();
+        for place in 0..count {
+            let index = rounds.as_ref().map_or(place, |rounds| rounds.index(place));
+            let bytes = net.group_datagram(index);
+            if let Err(reject) = core.on_leader_datagram(role, tail, turn, bytes) {
+                core.reject(reject);
+            }
+            if let RoleState::Leading(leading) = role
+                && leading.outgoing_frames.len() >= OUTGOING_SEND
+            {
+                leading.send_frames(core, net, tail, now, &[]);
+            }
+        }
+        // It may have stepped down for what it received.
+        let RoleState::Leading(leading) = role else { return };
+        if let Some(why) = leading.finish_turn(core, net, tail, turn) {
+            role.step_down(core, tail, now, why);
+        }
+    }
+}
+
+impl Leading {
+    /// What follows the datagrams of a turn: what they made is closed, committed, and sent. Returns why it is
+    /// to step down, if it is.
+    #[inline]
+    fn finish_turn<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        turn: &Turn,
+    ) -> Option<StepDownReason> {
+        let Turn { now, wall, drained } = *turn;
+        if self.diverged {
+            self.send_heartbeat(core, net, tail, turn);
+            core.stopped = true;
+            return None;
+        }
+        if self.must_drain {
+            // A stalled leader speaks once it has heard all that waited: perhaps it leads no more. Half of
+            // what is kept for that is more than a socket holds: what came meanwhile is no reason to be
+            // silent.
+            self.must_drain = !drained && !core.pending_submissions.is_half_full();
+            if self.must_drain {
+                return None;
+            }
+            self.stamp_pending_submissions(core, net, tail, turn);
+        }
+        self.close_frame(core, tail, false);
+        self.poll_commit(core);
+        if self.uncommitted_change {
+            self.stamp_change_committed(core, tail, wall);
+        }
+        if self.has_notices() && now >= self.notice_at {
+            self.send_publisher_notices(core, net, tail, turn);
+        }
+        if core.limits.durability == Durability::Power {
+            core.acknowledge_own_log(net, tail, turn);
+        }
+        if self.heartbeat_timer.due(now, !self.outgoing_frames.is_empty()) {
+            if let Some(why) = self.poll_epoch(core, net, tail, turn) {
+                return Some(why);
+            }
+            self.send_heartbeat(core, net, tail, turn);
+        } else if let Some(last) = self.outgoing_frames.last() {
+            let len = last.len as usize;
+            self.send_frames(core, net, tail, now, &[]);
+            // The next frame is as long, probably.
+            if self.sequencer.is_drained() {
+                tail.warm(len);
+            }
+        }
+        None
+    }
+
+    /// A replica speaks in an epoch: in ours, and it counts as heard; in a higher one, and ours is over.
+    /// Returns why it is to step down, if it is.
+    pub(super) fn on_member(
+        &mut self,
+        core: &mut ReplicaCore,
+        now: Nanos,
+        header: &Header,
+    ) -> Option<StepDownReason> {
+        match header.epoch().cmp(&self.epoch()) {
+            Ordering::Equal => {
+                if let Some(position) = core.log.membership.position(header.identity()) {
+                    self.quorum_contacts |= 1 << position;
+                    self.member_contact[position] = now;
+                }
+            }
+            // One that no member list names supersedes nobody; a leader whose members all follow another one
+            // hears no quorum either.
+            Ordering::Greater if core.counts(header.identity()) => return Some(StepDownReason::Superseded),
+            Ordering::Greater => core.counters.add(Counter::AcksUnlisted, 1),
+            // It lags, or follows a leader that leads no more.
+            Ordering::Less => {}
+        }
+        None
+    }
+
+    /// Once a beat: a leader that has heard no quorum for long stops, and one that is to hand over does so
+    /// when its successor holds everything. Returns why it is to step down, if it is.
+    fn poll_epoch<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        turn: &Turn,
+    ) -> Option<StepDownReason> {
+        let Turn { now, wall, drained } = *turn;
+        let own = core.log.membership.position(core.identity()).map_or(0, |position| 1 << position);
+        if (self.quorum_contacts | own).count_ones() as usize >= core.log.membership.quorum() {
+            self.quorum_contacts = 0;
+            self.had_quorum = true;
+            self.quorum.on_life(now);
+        }
+        // The first leader of a history may be started long before the others.
+        let suspected = self.quorum.poll(now, drained) && !planted(Mutation::DeafLeaderStays);
+        let patience = patience(self.quorum.timeout_ns(), core.log.uncommitted_epochs());
+        if suspected && now >= self.won_at + patience && (self.had_quorum || core.led.round() > 1) {
+            core.send_step_down(net, tail, wall, None);
+            return Some(StepDownReason::NoQuorum);
+        }
+        core.check_exposure(tail, now);
+        core.check_clock(tail.end().timestamp, turn, true);
+        core.check_publisher_table(now);
+        self.check_redundancy(core, now);
+        core.check_epochs();
+        let Handover { to, until } = self.handover?;
+        let end = tail.end();
+        let any = planted(Mutation::HandoverToLaggard);
+        let ready = core.successor(to).filter(|(_, acked)| *acked >= end.next || any);
+        if let Some((successor, _)) = ready.filter(|_| self.outgoing_frames.is_empty()) {
+            core.send_step_down(net, tail, wall, Some(successor));
+            return Some(StepDownReason::Handover);
+        }
+        if now >= until {
+            // Nobody has caught up: we go on, unless we are to stop.
+            self.handover = None;
+            self.draining = core.stopping;
+        }
+        None
+    }
+
+    /// What lies below the commit is final: undone no more, and no part of the window.
+    #[inline]
+    pub(super) fn poll_commit(&mut self, core: &mut ReplicaCore) {
+        if core.commit_next() != self.commit_seen {
+            self.on_commit_moved(core);
+        }
+    }
+
+    fn on_commit_moved(&mut self, core: &mut ReplicaCore) {
+        let commit_next = core.commit_next();
+        self.commit_seen = commit_next;
+        self.uncommitted.on_commit(commit_next);
+        let members = &core.log.membership;
+        let needed_both = core.log.change.as_ref().is_some_and(|(_, before)| {
+            before.needs_both(members) && (before.is_pair() || !planted(Mutation::SwapNotSettled))
+        });
+        core.log.on_commit(commit_next);
+        self.uncommitted_change |= needed_both && core.log.change.is_none();
+    }
+}
+
+impl ReplicaCore {
+    /// A datagram from the groups, in a turn that began as a leader's. After a step-down in this turn
+    /// submissions are left to be sent again.
+    #[inline]
+    pub(super) fn on_leader_datagram<M: TailMemory>(
+        &mut self,
+        role: &mut RoleState,
+        tail: &mut Tail<M>,
+        turn: &Turn,
+        bytes: &[u8],
+    ) -> Result<(), Reject> {
+        let now = turn.now;
+        match Datagram::decode(bytes, self.limits.receiver.cluster)? {
+            Datagram::Submission(header, entries) => {
+                if let RoleState::Leading(leading) = role {
+                    leading.on_submission(self, tail, turn, bytes, header, entries)?;
+                }
+            }
+            Datagram::Ack(header, body) => {
+                self.check_group(role.role(), header)?;
+                if !self.is_own_identity(header, body.process_nonce) {
+                    self.on_ack(role, tail, now, header);
+                    self.on_multicast_received(now);
+                }
+            }
+            Datagram::Heartbeat(header, body) => {
+                self.check_group(role.role(), header)?;
+                if !self.is_own_identity(header, body.process_nonce) {
+                    self.on_other_leader(role, tail, now, header);
+                }
+            }
+            datagram => self.on_election(role, tail, now, &datagram)?,
+        }
+        Ok(())
+    }
+
+    /// A member's ack: it counts, and it shows the epoch that the member follows.
+    pub(super) fn on_ack<M: TailMemory>(
+        &mut self,
+        role: &mut RoleState,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        header: &Header,
+    ) {
+        self.rx.on_ack(header, &mut self.counters, &mut self.events);
+        let RoleState::Leading(leading) = role else { return };
+        if let Some(why) = leading.on_member(self, now, header) {
+            role.step_down(self, tail, now, why);
+        }
+    }
+
+    /// Another leader's heartbeat.
+    fn on_other_leader<M: TailMemory>(
+        &mut self,
+        role: &mut RoleState,
+        tail: &mut Tail<M>,
+        now: Nanos,
+        header: &Header,
+    ) {
+        let RoleState::Leading(leading) = role else { return };
+        if !leading.has_diverged(self, header)
+            && let Some(why) = leading.on_member(self, now, header)
+        {
+            role.step_down(self, tail, now, why);
+        }
+    }
+
+    /// The successor: the one that was named, or the most caught-up that may lead; and what it holds.
+    pub(super) fn successor(&self, to: Option<Identity>) -> Option<(Identity, Seq)> {
+        let members = self.log.membership;
+        let may_lead = |member: &&lockstep_wire::MemberBody| {
+            member.role == 0
+                && member.identity() != self.identity()
+                && to.is_none_or(|to| to == member.identity() || planted(Mutation::HandoverToAnother))
+        };
+        let acked =
+            |identity| members.position(identity).map_or(0, |position| self.rx.commit.acked(position));
+        members
+            .members()
+            .iter()
+            .filter(may_lead)
+            .map(|member| (member.identity(), acked(member.identity())))
+            .max_by_key(|(identity, acked)| (*acked, std::cmp::Reverse(*identity)))
+    }
+
+    /// In `power` the leader acknowledges like everybody, when flushed (S4).
+    fn acknowledge_own_log<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, turn: &Turn) {
+        let Turn { now, wall, .. } = *turn;
+        let end = tail.end();
+        let Some((epoch, next)) = self.acceptor.ack(&end, tail.durable_next(), end.epoch) else { return };
+        if (epoch, next) <= self.last_ack.acked {
+            return;
+        }
+        (self.last_ack.acked, self.last_ack.at) = ((epoch, next), now);
+        self.rx.commit.on_ack(self.identity(), epoch, next);
+        self.outbox.number += 1;
+        let header = Header { first_seq: next, chain: 0, ..self.header(Kind::Ack, wall, &end) };
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = write_ack(&mut out, header, AckBody { process_nonce: self.limits.process_nonce });
+        send_small(net, Group::Control, &out[..length]);
+        self.counters.add(Counter::AcksOut, 1);
+    }
+
+    /// A handle that has not heard the stream yet submits under history 0: its opens are welcome.
+    pub(super) fn check_submitter(&mut self, header: &Header) -> Result<(), Reject> {
+        if header.history == 0 { Ok(()) } else { self.rx.check_history(header) }
+    }
+
+    #[cold]
+    pub(super) fn drop_one(&mut self, counter: Counter) {
+        self.counters.add(counter, 1);
+    }
+}

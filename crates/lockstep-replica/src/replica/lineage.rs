@@ -1,0 +1,159 @@
+//! Which history a replica lives in, and what it does when it hears another one.
+//!
+//! ```text
+//!   heard                        member                          learner, archiver, blank
+//!   a former history of ours     told, refused                   told, refused
+//!   one founded on ours          stops: it was left behind       goes on there, or stops if it holds more
+//!   any other, before our own    stops after a while (S12)       waits; refused
+//!   any other, after it          refused and counted             refused and counted
+//! ```
+
+use super::{FollowerRole, Following, ReplicaCore};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use lockstep_core::engine::event::{ReplicaEvent, Role};
+use lockstep_core::proto::lineage::{Lineage, LineageCheck};
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{Ancestor, Epoch, FrameView, Header, Kind, Reject, RepairTrailer};
+
+impl Following {
+    /// Whether a frame is of our history, or of a former one as a giver of ours gives it. One that shows that
+    /// ours was left is dealt with: then it is refused, or is of the history in which we go on.
+    #[inline]
+    pub(super) fn check_frame<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        frame: &FrameView<'_>,
+        trailer: Option<&RepairTrailer>,
+    ) -> Result<(), Reject> {
+        core.rx
+            .check_frame(frame, trailer)
+            .or_else(|reject| self.follow_succession(core, tail, frame, reject))
+    }
+
+    /// The same, of a frame that a journal of `given` gives.
+    pub(super) fn check_replayed<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        frame: &FrameView<'_>,
+        given: u64,
+    ) -> Result<(), Reject> {
+        core.rx
+            .check_replayed(frame, given)
+            .or_else(|reject| self.follow_succession(core, tail, frame, reject))
+    }
+
+    #[cold]
+    fn follow_succession<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        frame: &FrameView<'_>,
+        reject: Reject,
+    ) -> Result<(), Reject> {
+        let Some((lineage, succession)) = core.rx.take_succession() else { return Err(reject) };
+        let (left, goes_on) = match succession {
+            LineageCheck::Continues { left } => (left, self.may_switch_history(core, tail, frame)),
+            LineageCheck::Ahead { left } | LineageCheck::Diverged { left } => (left, false),
+            LineageCheck::Unrelated => {
+                // The answer to our own question, and nobody of our history was heard before: we are out of
+                // place.
+                if !core.identity_watch.own_history_seen {
+                    core.stop_for_foreign_history(core.rx.history(), lineage.history());
+                }
+                return Err(reject);
+            }
+        };
+        let (history, own_next, commit_next) = (lineage.history(), tail.end().next, core.commit_next());
+        core.events.push(ReplicaEvent::Founded { history, next: left.next, own_next, commit_next, goes_on });
+        if !goes_on {
+            core.stopped = true;
+            return Err(reject);
+        }
+        self.switch_history(core, lineage, left);
+        Ok(())
+    }
+
+    /// S12 (who was left behind): a member of the former history stops. What it holds above the founding may
+    /// have been acknowledged, and its word counts for nothing in the new history. A node without a vote goes
+    /// on, if the new history's epochs are above its own: rounds go on above everything that the founder had
+    /// seen.
+    fn may_switch_history<M: TailMemory>(
+        &self,
+        core: &ReplicaCore,
+        tail: &Tail<M>,
+        frame: &FrameView<'_>,
+    ) -> bool {
+        let epoch = frame.header.epoch();
+        let member = core.has_vote(self.role.into()) && self.role != FollowerRole::Blank;
+        (!member || planted(Mutation::MemberGoesOver))
+            && epoch > tail.end().epoch
+            && epoch >= core.acceptor.promised()
+    }
+
+    /// We go on in the history that was founded on ours. The start of its epoch, which is learned next, says
+    /// what of our log is its own.
+    fn switch_history(&mut self, core: &mut ReplicaCore, lineage: Lineage, left: Ancestor) {
+        core.rx.go_over(lineage, left);
+        core.log.abandon();
+        self.reconciling_epoch = Epoch::NONE;
+        core.identity_watch.own_history_seen = true;
+        (self.heartbeat_seen, self.heartbeat_number) = ((Epoch::NONE, 0), 0);
+        core.last_ack.acked = (Epoch::NONE, 0);
+    }
+}
+
+impl ReplicaCore {
+    /// S12: which life of the stream does the group live? A member that has heard nobody of its own history
+    /// yet, and hears another, is the one that is out of place; later the others are noise, refused and
+    /// counted. A node without a vote may find that its own history was left, and waits for the proof. A
+    /// former history is no place to be: but where it is led, ours was founded in error, and does not begin.
+    #[inline]
+    pub(super) fn check_group(&mut self, role: Role, header: &Header) -> Result<(), Reject> {
+        if header.history == self.rx.history() {
+            self.identity_watch.own_history_seen |= header.identity() != self.identity();
+            return Ok(());
+        }
+        self.check_other_group(role, header)
+    }
+
+    #[cold]
+    fn check_other_group(&mut self, role: Role, header: &Header) -> Result<(), Reject> {
+        let have = self.rx.history();
+        let judged = self.rx.check_history(header);
+        match judged {
+            Ok(()) => self.identity_watch.own_history_seen |= header.identity() != self.identity(),
+            Err(Reject::History { seen }) if !self.identity_watch.own_history_seen && seen != 0 => {
+                let is_former = self.rx.report_ancestor(header, &mut self.events);
+                let is_led = header.kind == Kind::Heartbeat as u8 && self.led == Epoch::NONE;
+                match is_former {
+                    _ if role == Role::Leader => {}
+                    // One datagram is enough: a founder that waits for more leads beside the former group by
+                    // then, and one that stopped for an old datagram is started again.
+                    true if is_led => self.stop_for_foreign_history(have, seen),
+                    false if self.has_vote(role) => self.on_foreign_history(have, seen),
+                    _ => {}
+                }
+            }
+            Err(_) => _ = self.rx.report_ancestor(header, &mut self.events),
+        }
+        judged
+    }
+
+    /// The log's history has become another one, or is known for the first time: the journal takes note.
+    #[inline]
+    pub(super) fn report_history(&mut self) {
+        let history = self.log.lineage.history();
+        if history != self.history_reported && history != 0 {
+            self.history_reported = history;
+            self.events.push(ReplicaEvent::History { history });
+        }
+    }
+
+    /// The history of the log in the journal, and its former ones.
+    pub fn lineage(&self) -> Lineage {
+        self.log.lineage
+    }
+}

@@ -1,0 +1,211 @@
+//! What a standby has heard of submissions: the newest datagrams, kept until all that they carry has its
+//! place. A new leader stamps them without waiting for anybody to send them again.
+
+use lockstep_core::engine::store::touched;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::publishers::{Admission, OpenAdmission, Publishers};
+use lockstep_wire::{Datagram, EntryKind, Nanos, OpenView, Seq};
+use std::collections::VecDeque;
+use std::hash::{Hash, Hasher};
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+struct PendingSubmission {
+    at: usize,
+    len: usize,
+    received_at: Nanos,
+}
+
+/// See the module. Two are equal if they keep the same datagrams, wherever in memory.
+#[derive(Clone, Debug)]
+pub(super) struct PendingSubmissions {
+    memory: Vec<u8>,
+    /// Oldest first.
+    submissions: VecDeque<PendingSubmission>,
+    /// Where the next one goes.
+    next_at: usize,
+    /// With which log, oldest and newest it was last judged, ...
+    judged: (Seq, PendingSubmission, PendingSubmission),
+    /// ... and what came of it.
+    waits_since: Option<Nanos>,
+}
+
+/// The shortest submission is a header and an entry: more than this many never fit.
+fn most(bytes: usize) -> usize {
+    bytes / 128
+}
+
+/// Datagrams that are looked at where the oldest waits for a later one: what is missed is sent again.
+const NEWEST: usize = 16;
+
+impl PartialEq for PendingSubmissions {
+    fn eq(&self, other: &Self) -> bool {
+        self.all().eq(other.all())
+    }
+}
+
+impl Eq for PendingSubmissions {}
+
+impl Hash for PendingSubmissions {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.submissions.len().hash(state);
+        self.all().for_each(|kept| kept.hash(state));
+    }
+}
+
+impl PendingSubmissions {
+    fn all(&self) -> impl Iterator<Item = (Nanos, &[u8])> {
+        self.submissions.iter().map(|kept| (kept.received_at, self.bytes(kept)))
+    }
+
+    /// Room for datagrams of `bytes` in all.
+    pub(super) fn new(bytes: usize) -> Self {
+        Self {
+            memory: touched(bytes),
+            submissions: VecDeque::with_capacity(most(bytes)),
+            next_at: 0,
+            judged: (0, PendingSubmission::default(), PendingSubmission::default()),
+            waits_since: None,
+        }
+    }
+
+    /// Holds always. Panics with the rule that is broken.
+    pub(super) fn invariants(&self) {
+        let (count, bytes) =
+            (self.submissions.len(), self.submissions.iter().map(|kept| kept.len).sum::<usize>());
+        let room = self.memory.len();
+        assert!(
+            count <= most(room) && bytes <= room,
+            "{count} datagrams of {bytes} bytes are kept in {room}"
+        );
+        let mut places: Vec<_> = self.submissions.iter().map(|kept| (kept.at, kept.at + kept.len)).collect();
+        places.sort_unstable();
+        let apart = places.windows(2).all(|pair| pair[0].1 <= pair[1].0);
+        assert!(
+            apart && places.last().is_none_or(|last| last.1 <= room),
+            "each has its own memory: {places:?}"
+        );
+    }
+
+    /// Keeps a datagram; the oldest make room.
+    pub(super) fn push(&mut self, datagram: &[u8], now: Nanos) {
+        let len = datagram.len();
+        if len > self.memory.len() || most(self.memory.len()) == 0 {
+            return;
+        }
+        let at = if self.next_at + len > self.memory.len() { 0 } else { self.next_at };
+        // What lies between the write position and the end of the new datagram is overwritten.
+        let (next_at, end) = (self.next_at, at + len);
+        let is_overwritten = |kept: &PendingSubmission| {
+            if at < next_at { kept.at >= next_at || kept.at < end } else { (next_at..end).contains(&kept.at) }
+        };
+        while self.submissions.front().is_some_and(is_overwritten) && !planted(Mutation::HeardOverwritten) {
+            self.submissions.pop_front();
+        }
+        // Never by the queue's capacity: a copy of it has another.
+        if self.submissions.len() == most(self.memory.len()) {
+            self.submissions.pop_front();
+        }
+        self.memory[at..at + len].copy_from_slice(datagram);
+        self.submissions.push_back(PendingSubmission { at, len, received_at: now });
+        self.next_at = at + len;
+    }
+
+    /// Forgets the oldest for as long as all that they carry has its place or never will. `log_next` is where
+    /// the log ends, of which `publishers` is a function. Returns since when something has waited that could
+    /// be stamped now: the oldest, or one of the newest where the oldest waits for what came later.
+    pub(super) fn drop_committed(
+        &mut self,
+        log_next: Seq,
+        cluster: u64,
+        publishers: &Publishers,
+    ) -> Option<Nanos> {
+        while let Some(&oldest) = self.submissions.front() {
+            let newest = self.submissions.back().copied().unwrap_or_default();
+            let same_log = self.judged.0 == log_next;
+            if self.judged == (log_next, oldest, newest) || same_log && self.waits_since.is_some() {
+                return self.waits_since;
+            }
+            let (keep, now) = self.has_deliverable(&oldest, cluster, publishers);
+            if keep {
+                let newer = self.submissions.iter().rev().take(NEWEST);
+                let waiting = |kept: &&PendingSubmission| self.has_deliverable(kept, cluster, publishers).1;
+                let found = if now { Some(oldest) } else { newer.copied().find(|kept| waiting(&kept)) };
+                self.waits_since = found.map(|kept| kept.received_at);
+                self.judged = (log_next, oldest, newest);
+                return self.waits_since;
+            }
+            self.submissions.pop_front();
+        }
+        None
+    }
+
+    /// Whether something in it may still be stamped, and whether it could be now.
+    fn has_deliverable(
+        &self,
+        kept: &PendingSubmission,
+        cluster: u64,
+        publishers: &Publishers,
+    ) -> (bool, bool) {
+        let Ok(Datagram::Submission(_, entries)) = Datagram::decode(self.bytes(kept), cluster) else {
+            return (false, false);
+        };
+        let mut waits = (false, false);
+        for entry in entries {
+            let header = &entry.header;
+            let verdict = match entry.kind() {
+                EntryKind::Message | EntryKind::Close | EntryKind::Day => {
+                    publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq)
+                }
+                EntryKind::Open => {
+                    match OpenView::parse(entry.payload).map(|open| publishers.judge_open(&open)) {
+                        Ok(OpenAdmission::Stamp(..)) => Admission::Stamp,
+                        _ => Admission::Duplicate,
+                    }
+                }
+                _ => Admission::Duplicate,
+            };
+            waits.0 |= matches!(verdict, Admission::Stamp | Admission::Hold);
+            waits.1 |= verdict == Admission::Stamp;
+        }
+        waits
+    }
+
+    fn bytes(&self, kept: &PendingSubmission) -> &[u8] {
+        &self.memory[kept.at..kept.at + kept.len]
+    }
+
+    /// Whether what is kept takes half of the room: none of it is overwritten before.
+    pub(super) fn is_half_full(&self) -> bool {
+        let oldest = self.submissions.front().map_or(self.next_at, |kept| kept.at);
+        let bytes = if oldest < self.next_at {
+            self.next_at - oldest
+        } else {
+            self.memory.len() - oldest + self.next_at
+        };
+        !self.submissions.is_empty()
+            && (bytes >= self.memory.len() / 2 || self.submissions.len() >= most(self.memory.len()) / 2)
+    }
+
+    /// The `index`th from the oldest.
+    pub(super) fn get(&self, index: usize) -> Option<&[u8]> {
+        self.submissions.get(index).map(|kept| self.bytes(kept))
+    }
+
+    /// Forgets copies: for an explorer, to whom a datagram heard twice is one.
+    pub(super) fn forget_copies(&mut self) {
+        let all: Vec<_> = self.all().map(|(at, bytes)| (at, bytes.to_vec())).collect();
+        self.clear();
+        for (index, (at, bytes)) in all.iter().enumerate() {
+            if !all[..index].iter().any(|(_, before)| before == bytes) {
+                self.push(bytes, *at);
+            }
+        }
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.submissions.clear();
+        self.next_at = 0;
+        self.judged = (0, PendingSubmission::default(), PendingSubmission::default());
+    }
+}

@@ -1,0 +1,387 @@
+//! What a replica does for others on its unicast port: repairs, reasons, replies.
+
+use super::repair::RefusedRange;
+use super::replica_log::frames;
+use super::{ReplicaCore, ReplicaEngine, RoleState, Turn};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use crate::ports::Ports;
+use bytemuck::Zeroable;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::Role;
+use lockstep_core::engine::ports::Net;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::repair::{RepairRange, grant};
+use lockstep_wire::{
+    CommandReject, CommandResultBody, Condition, Datagram, Entry, FrameView, Header, Identity, Kind,
+    LeaseBody, LeaseReply, NACK_RANGES_MAX, Nanos, QueryBody, QueryKind, QueryReplyBody, Ranges, Reject,
+    RepairReject, RepairRejectBody, SMALL_LEN_MAX, STATUS_LEN_MAX, SeqRange, repair_trailer,
+    write_command_result, write_lease, write_repair_reject, write_reply,
+};
+use std::net::SocketAddrV4;
+
+impl<P: Ports> ReplicaEngine<P> {
+    /// Looks at the unicast socket. Returns the datagrams found there.
+    pub(super) fn on_unicast(&mut self, turn: &Turn) -> usize {
+        let now = turn.now;
+        let Self { net, tail, core, role, .. } = self;
+        let count = net.recv_unicast();
+        core.counters.add(Counter::UnicastIn, count as u64);
+        for index in 0..count {
+            if let Err(reject) = core.unicast(role, net, tail, turn, index) {
+                core.reject(reject);
+            }
+        }
+        if count > 0
+            && let RoleState::Following(following) = role
+        {
+            following.apply_ready(core, tail, now);
+        }
+        self.flush_repairs(now);
+        count
+    }
+}
+
+/// The requester, its token, and the time.
+#[derive(Clone, Copy)]
+pub(super) struct UnicastRequest {
+    pub(super) from: SocketAddrV4,
+    pub(super) token: u64,
+    pub(super) now: Nanos,
+    pub(super) wall: Nanos,
+}
+
+impl ReplicaCore {
+    fn unicast<M: TailMemory>(
+        &mut self,
+        role: &mut RoleState,
+        net: &mut impl Net,
+        tail: &mut Tail<M>,
+        turn: &Turn,
+        index: usize,
+    ) -> Result<(), Reject> {
+        let Turn { now, wall, .. } = *turn;
+        let (bytes, from) = net.unicast_datagram(index);
+        match (Datagram::decode(bytes, self.limits.receiver.cluster)?, &mut *role) {
+            (Datagram::Frame(frame, trailer), RoleState::Following(following)) => {
+                following.on_frame(self, tail, now, &frame, trailer.as_ref())?;
+            }
+            (Datagram::RepairReject(header, body), RoleState::Following(following)) => {
+                following.on_answer(self, now, header, &body);
+            }
+            // What a group should have brought: MCAST-1.
+            (Datagram::Heartbeat(header, body), RoleState::Following(following)) => {
+                self.check_group(following.role.into(), header)?;
+                if !self.is_own_identity(header, body.process_nonce) {
+                    following.on_heartbeat(self, now, header, &body);
+                    self.unicast_probe.on_answer();
+                    self.stop_if_diverged();
+                }
+            }
+            (Datagram::Ack(header, body), RoleState::Leading(_)) => {
+                self.check_group(Role::Leader, header)?;
+                if !self.is_own_identity(header, body.process_nonce) {
+                    self.on_ack(role, tail, now, header);
+                    self.unicast_probe.on_answer();
+                }
+            }
+            // Of a publisher that no group brings us, nor us to it: MCAST-1.
+            (Datagram::Submission(header, entries), RoleState::Leading(leading))
+                if leading.has_epoch_begun(self, tail) =>
+            {
+                let judged = leading.on_submission(self, tail, turn, bytes, header, entries);
+                leading.close_frame(self, tail, false);
+                judged?;
+            }
+            (Datagram::Nack(header, body, ranges), _) => {
+                // They are lent by the device that the repairs are sent through.
+                let (header, (wanted, count)) = (*header, copied(&ranges));
+                let request = UnicastRequest { from, token: body.token, now, wall };
+                self.on_nack(role, net, tail, request, &header, &wanted[..count]);
+            }
+            (Datagram::Query(header, body, _), _) if body.topic == QueryKind::Probe as u32 => {
+                self.observe_reader(role.role(), tail, header);
+                self.on_unicast_probe(role, net, tail, wall, from);
+            }
+            (Datagram::Query(header, body, name), _) => {
+                self.observe_reader(role.role(), tail, header);
+                let mut out = [0; STATUS_LEN_MAX];
+                if let Some(length) = self.write_answer_to(role, tail, turn, &body, name, &mut out) {
+                    net.send_unicast(from, [&out[..length], &[]]);
+                }
+            }
+            (Datagram::Join(_, asked), _) => {
+                let mut out = [0; SMALL_LEN_MAX];
+                let length = self.write_multicast_lease_to(tail, wall, asked.process_nonce, &mut out);
+                net.send_unicast(from, [&out[..length], &[]]);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Does what a query or command asks for, and writes the answer; `None` if it is withheld.
+    fn write_answer_to<M: TailMemory>(
+        &mut self,
+        role: &mut RoleState,
+        tail: &Tail<M>,
+        turn: &Turn,
+        asked: &QueryBody,
+        name: &str,
+        out: &mut [u8],
+    ) -> Option<usize> {
+        let Turn { now, wall, .. } = *turn;
+        let identity = name.parse::<Identity>().ok();
+        let length = match QueryKind::from_u32(asked.topic) {
+            Some(QueryKind::Status) => self.write_status_to(role, tail, turn, asked.token, out),
+            Some(QueryKind::Handover) => {
+                let verdict = self.on_handover_command(role, now, identity);
+                self.write_command_result_to(tail, wall, asked, verdict, out)
+            }
+            Some(QueryKind::DeclareDead) => {
+                let verdict = self.on_declare_dead_command(role.role(), identity.unwrap_or_default());
+                self.write_command_result_to(tail, wall, asked, verdict, out)
+            }
+            Some(QueryKind::Publisher) if !self.knows_committed(tail) => {
+                self.counters.add(Counter::RepliesWithheld, 1);
+                return None;
+            }
+            _ => self.write_query_reply_to(role.role(), tail, wall, asked, name, out),
+        };
+        self.counters.add(Counter::QuestionsIn, 1);
+        Some(length)
+    }
+
+    /// A device that wants groups by unicast asks one that sends them by multicast: its own device would have
+    /// taken the join otherwise.
+    fn write_multicast_lease_to<M: TailMemory>(
+        &self,
+        tail: &Tail<M>,
+        wall: Nanos,
+        process_nonce: u64,
+        out: &mut [u8],
+    ) -> usize {
+        let term = LeaseReply::Multicast as u32;
+        let body = LeaseBody { term, process_nonce, ..LeaseBody::zeroed() };
+        write_lease(out, self.header(Kind::Lease, wall, &tail.end()), body)
+    }
+
+    /// A reader that follows our own epoch says that it has read the committed stream up to `commit_next`. A
+    /// leader holds everything that is committed: where its log ends before that, something final is gone,
+    /// and the operator must know. A reader that follows a later epoch may well know more than a leader whose
+    /// time is over.
+    fn observe_reader<M: TailMemory>(&mut self, role: Role, tail: &Tail<M>, header: &Header) {
+        let end = tail.end().next;
+        let is_ours = header.history != 0 && header.history == self.rx.history();
+        let is_present = header.epoch() == tail.end().epoch;
+        if role == Role::Leader && is_ours && is_present && header.commit_next > end {
+            let numbers = (header.commit_next - 1, end - 1);
+            self.set_condition(Condition::ReaderAhead, true, self.turns.polled_at, numbers);
+        }
+    }
+
+    fn on_nack<M: TailMemory>(
+        &mut self,
+        role: &RoleState,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        request: UnicastRequest,
+        header: &Header,
+        ranges: &[SeqRange],
+    ) {
+        self.counters.add(Counter::NacksIn, 1);
+        let holdings = self.holdings(tail);
+        let history = self.rx.history();
+        let known = history != 0 && (header.history == 0 || header.history == history);
+        if ranges.is_empty() {
+            let reason = match FrameView::from_prefix(&self.log.start_frame) {
+                _ if !known => RepairReject::OtherHistory,
+                Ok(frame) if frame.header.epoch == header.epoch => {
+                    let sent =
+                        give(net, self.repair_trailer(), &holdings, request.from, request.token, &frame);
+                    return self.on_repaired(role.leading().is_some(), u64::from(sent));
+                }
+                _ if header.epoch() > holdings.end.epoch => RepairReject::Ahead,
+                _ => RepairReject::OtherEpoch,
+            };
+            return self.write_repair_reject(
+                net,
+                &holdings,
+                request,
+                SeqRange { from: 0, to: 0 },
+                (reason, 0),
+            );
+        }
+        let member = self.log.membership.lists(header.identity()) || self.is_candidate(header.identity());
+        let last_to = ranges.iter().map(|range| range.to).max().unwrap_or(0);
+        let mut left = self.limits.repairs_per_request;
+        if member {
+            self.drop_queued(request.from, ranges);
+        }
+        for &range in ranges {
+            let granted = match grant(&holdings, header.epoch(), range) {
+                _ if !known => Err(RepairReject::OtherHistory),
+                Ok(_) if self.standing.is_witness && !self.is_served(role.role(), header.identity()) => {
+                    Err(RepairReject::Referred)
+                }
+                granted => granted,
+            };
+            match granted {
+                Ok(range) => {
+                    let owed = match member {
+                        true => self.enqueue_for_member(tail, request, range, &mut left),
+                        false => self.enqueue(role.leading(), tail, request, range, &mut left),
+                    };
+                    if let Err((from, (why, wait))) = owed {
+                        // The rest would be refused as well: one answer for all of it.
+                        self.on_limited(why);
+                        let rest = SeqRange { from, to: last_to };
+                        return self.write_repair_reject(net, &holdings, request, rest, (why, wait));
+                    }
+                }
+                Err(reason) => self.write_repair_reject(net, &holdings, request, range, (reason, 0)),
+            }
+        }
+    }
+
+    /// Whether we, a witness, give what we have to `identity`. We may drop it at any moment, so all others
+    /// are referred to a replica that stores it. Where nobody leads it may be nowhere else, and who asks may
+    /// become the candidate by it. What we do not have is refused as every replica refuses it.
+    fn is_served(&self, role: Role, identity: Identity) -> bool {
+        self.is_candidate(identity) || self.misses_leader(role)
+    }
+
+    /// Whether we promised `identity` an epoch that has not begun here.
+    fn is_candidate(&self, identity: Identity) -> bool {
+        let promised = self.acceptor.promised();
+        promised.leader() == identity && promised > self.rx.follow.epoch()
+    }
+
+    /// Salvage: a candidate's log is shorter than ours and of the same epoch, and no promise of ours will
+    /// tell it so, as we have no vote. It gets the rest unasked, and takes it if it has not won yet.
+    pub(super) fn salvage<M: TailMemory>(&mut self, tail: &Tail<M>, wall: Nanos, candidate: &Header) {
+        let end = tail.end();
+        // A candidate that does not know a change from two members to be committed asks us in vain for a vote
+        // that we have no more: the frame in which that commit ends tells it.
+        let commit_next = self.commit_next();
+        let news = if commit_next > candidate.commit_next { commit_next - 1 } else { end.next };
+        let range = SeqRange { from: candidate.first_seq.min(news), to: end.next };
+        let member =
+            self.log.membership.members().iter().find(|member| member.identity() == candidate.identity());
+        let Some(from) = member.and_then(|member| member.address()) else { return };
+        if end.epoch != candidate.epoch() || range.from >= range.to {
+            return;
+        }
+        self.drop_queued(from, &[range]);
+        let request = UnicastRequest { from, token: 0, now: 0, wall };
+        // What finds no room is asked for.
+        let _ = self.enqueue_for_member(tail, request, range, &mut self.limits.repairs_per_request.clone());
+    }
+
+    fn write_repair_reject(
+        &mut self,
+        net: &mut impl Net,
+        holdings: &RepairRange,
+        request: UnicastRequest,
+        range: SeqRange,
+        (reason, retry_after_ns): RefusedRange,
+    ) {
+        self.outbox.number += 1;
+        let body = RepairRejectBody {
+            token: request.token,
+            range,
+            oldest_seq: holdings.oldest_seq,
+            reason: reason as u32,
+            retry_after_ns: retry_after_ns.try_into().unwrap_or(u32::MAX),
+        };
+        let mut out = [0; SMALL_LEN_MAX];
+        let length =
+            write_repair_reject(&mut out, self.header(Kind::RepairReject, request.wall, &holdings.end), body);
+        net.send_unicast(request.from, [&out[..length], &[]]);
+        self.counters.add(Counter::RefusalsOut, 1);
+    }
+
+    fn write_command_result_to<M: TailMemory>(
+        &mut self,
+        tail: &Tail<M>,
+        wall: Nanos,
+        asked: &QueryBody,
+        verdict: Result<(), CommandReject>,
+        out: &mut [u8],
+    ) -> usize {
+        self.outbox.number += 1;
+        let denied = verdict.err().map_or(0, |why| why as u32);
+        let body = CommandResultBody { token: asked.token, topic: asked.topic, reject: denied };
+        write_command_result(out, self.header(Kind::CommandResult, wall, &tail.end()), body)
+    }
+
+    /// Whether what is committed of a publisher can be told: what is not lies in the ring, and is taken back
+    /// from what the table says. After a restart, with more uncommitted than the ring holds, or with damage
+    /// there, it cannot; then another is asked.
+    fn knows_committed<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
+        let (commit_next, end) = (self.commit_next(), tail.end().next);
+        let read_to = || frames(tail, commit_next).last().map_or(0, |frame| frame.header.next_seq());
+        commit_next >= end || read_to() >= end || planted(Mutation::ReplyFromHalfARing)
+    }
+
+    fn write_query_reply_to<M: TailMemory>(
+        &mut self,
+        role: Role,
+        tail: &Tail<M>,
+        wall: Nanos,
+        asked: &QueryBody,
+        name: &str,
+        out: &mut [u8],
+    ) -> usize {
+        self.outbox.number += 1;
+        let mut body = QueryReplyBody {
+            token: asked.token,
+            topic: asked.topic,
+            role: role as u32,
+            process_nonce: self.limits.process_nonce,
+            ..QueryReplyBody::zeroed()
+        };
+        if asked.topic == QueryKind::Publisher as u32
+            && let commit_next = self.commit_next()
+            && let Some(state) =
+                self.log.publishers.committed(name, commit_next, uncommitted(tail, commit_next))
+        {
+            body.publisher = state.id;
+            body.incarnation = state.incarnation;
+            body.publisher_seq = state.last;
+            // Closed, it is nobody's: whoever opens it anew follows this incarnation.
+            body.nonce =
+                if state.closed && !planted(Mutation::ReplyKeepsNonce) { [0; 2] } else { state.nonce };
+        }
+        write_reply(out, self.header(Kind::QueryReply, wall, &tail.end()), body)
+    }
+}
+
+/// The ranges of a nack and their count, apart from the datagram that they came in.
+fn copied(ranges: &Ranges<'_>) -> ([SeqRange; NACK_RANGES_MAX], usize) {
+    let mut wanted = [SeqRange { from: 0, to: 0 }; NACK_RANGES_MAX];
+    let mut count = 0;
+    for (place, range) in wanted.iter_mut().zip(ranges.iter()) {
+        *place = range;
+        count += 1;
+    }
+    (wanted, count)
+}
+
+/// The entries of the log from `commit_next` on.
+fn uncommitted<M: TailMemory>(tail: &Tail<M>, commit_next: u64) -> impl Iterator<Item = Entry<'_>> {
+    frames(tail, commit_next).flat_map(|frame| frame.entries())
+}
+
+/// One frame, and whose word it is in which history.
+pub(super) fn give(
+    net: &mut impl Net,
+    giver: (Identity, u64),
+    holdings: &RepairRange,
+    to: SocketAddrV4,
+    token: u64,
+    frame: &FrameView<'_>,
+) -> bool {
+    let trailer = repair_trailer(giver, holdings.end.epoch, holdings.commit_next, token, frame.header);
+    net.send_unicast(to, [frame.bytes, &trailer])
+}

@@ -1,0 +1,324 @@
+//! What a replica repairs: at most so many frames a turn, so that the duty cycle goes on meanwhile. Members
+//! are given theirs first and without a budget: they gate the commit, and are few. Readers have budgets.
+//!
+//! ```text
+//!   a member's ranges ─▶ owed, in the place of what it is owed of them already ───▶ to it
+//!   a reader's ranges ─▶ referred? afforded? repeat? ─▶ owed ──(so many a turn)──▶ to the one who asked
+//!                               └──▶ a reason                └─(three asked)──▶ to everybody, once
+//! ```
+
+use super::queries::{UnicastRequest, give};
+use super::{Leading, ReplicaCore, ReplicaEngine};
+use crate::journal::ports::TailMemory;
+use crate::journal::{RingSpan, Tail};
+use crate::ports::Ports;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_core::proto::repair::{
+    RepairDecision, RepairHistory, RepairHistoryLimits, RepairRange, led_cost, refers, supersedes,
+};
+use lockstep_core::proto::requesters::{BudgetLimits, Requesters};
+use lockstep_wire::{
+    Epoch, FrameView, Identity, MEMBERS_MAX, Nanos, RepairReject, RepairTrailer, Seq, SeqRange,
+    repair_trailer,
+};
+use std::net::SocketAddrV4;
+
+/// Frames that wait to be given: a socket's worth of requests for a handful each. More are limited.
+const REPAIRS_QUEUED_MAX: usize = 1024;
+/// The same for members: each may have four requests under way, which is all that it keeps of what it misses.
+const MEMBER_REPAIRS_QUEUED_MAX: usize = 4 * 64 * MEMBERS_MAX;
+/// Frames given in one turn: some 20 µs of sending, less than a standby's ack may wait unnoticed, ...
+const REPAIRS_PER_TURN: usize = 16;
+/// ... and by a leader, which stamps meanwhile.
+const LED_PER_TURN: usize = 4;
+/// When to ask again where too many frames wait: what giving them takes at a turn of 10 µs for each sixteen.
+const BUSY_RETRY_NS: Nanos = 1_000_000;
+
+/// A frame that somebody is to be given.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Owed {
+    span: RingSpan,
+    first: Seq,
+    to: SocketAddrV4,
+    token: u64,
+    /// Not before this.
+    at: Nanos,
+}
+
+impl Owed {
+    /// `None` once it has left the ring: whoever asked asks again, and is told.
+    fn frame<'t, M: TailMemory>(&self, tail: &'t Tail<M>) -> Option<FrameView<'t>> {
+        tail.frame(self.span).ok().filter(|frame| frame.header.first_seq == self.first)
+    }
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct RepairQueue {
+    requesters: Requesters,
+    history: RepairHistory,
+    queued: Vec<Owed>,
+    queued_members: Vec<Owed>,
+    /// The epoch of the log that they are owed of.
+    epoch: Epoch,
+}
+
+/// Why a range is refused, and when it may be asked for again.
+pub(super) type RefusedRange = (RepairReject, Nanos);
+
+impl RepairQueue {
+    pub(super) fn new(budget: BudgetLimits, given: RepairHistoryLimits) -> Self {
+        Self {
+            requesters: Requesters::new(budget),
+            history: RepairHistory::new(given),
+            queued: Vec::with_capacity(REPAIRS_QUEUED_MAX),
+            queued_members: Vec::with_capacity(MEMBER_REPAIRS_QUEUED_MAX),
+            epoch: Epoch::NONE,
+        }
+    }
+
+    /// Holds always. Panics with the rule that is broken.
+    pub(super) fn invariants(&self) {
+        self.requesters.invariants();
+        self.history.invariants();
+        let (owed, members) = (self.queued.len(), self.queued_members.len());
+        assert!(
+            owed <= REPAIRS_QUEUED_MAX,
+            "REPAIR-4: {owed} frames wait to be given, at most {REPAIRS_QUEUED_MAX}"
+        );
+        assert!(
+            members <= MEMBER_REPAIRS_QUEUED_MAX,
+            "REPAIR-7: members wait for {members}, at most {MEMBER_REPAIRS_QUEUED_MAX}"
+        );
+    }
+
+    /// Forgets who asked for what.
+    pub(super) fn clear(&mut self) {
+        self.requesters.clear();
+        self.history.clear();
+        self.queued.clear();
+        self.queued_members.clear();
+    }
+
+    /// S11: what was granted was granted to a follower of the log's epoch. In another one it may not have it,
+    /// and a frame that was exchanged is nobody's: whoever asked asks again, and is judged anew.
+    fn of_epoch(&mut self, epoch: Epoch) {
+        if self.epoch != epoch {
+            self.queued.clear();
+            self.queued_members.clear();
+            self.epoch = epoch;
+        }
+    }
+
+    /// Whether frames wait to be given.
+    #[inline]
+    pub(super) fn has_queued(&self) -> bool {
+        !self.queued.is_empty() || !self.queued_members.is_empty()
+    }
+
+    /// Another repairer gave the frame at `first` to everybody (REPAIR-3).
+    pub(super) fn on_shared(&mut self, now: Nanos, first: Seq) {
+        self.history.share(now, first);
+    }
+}
+
+/// The requester, in one word.
+fn key(address: SocketAddrV4) -> u64 {
+    u64::from(u32::from(*address.ip())) << 16 | u64::from(address.port())
+}
+
+impl<P: Ports> ReplicaEngine<P> {
+    /// Gives what is owed, as much as one turn may.
+    #[inline]
+    pub(super) fn flush_repairs(&mut self, now: Nanos) {
+        if self.core.repairs.has_queued() {
+            self.send_batch(now);
+        }
+    }
+
+    #[cold]
+    fn send_batch(&mut self, now: Nanos) {
+        let Self { net, tail, core, role, scratch } = self;
+        let leads = role.leading().is_some();
+        let max = if leads { LED_PER_TURN } else { REPAIRS_PER_TURN };
+        let holdings = core.holdings(tail);
+        core.repairs.of_epoch(holdings.end.epoch);
+        let for_members = core.repairs.queued_members.len().min(max);
+        for index in 0..for_members {
+            if let Some(frame) = core.repairs.queued_members[index].frame(tail) {
+                let Owed { to, token, .. } = core.repairs.queued_members[index];
+                let taken = give(net, core.repair_trailer(), &holdings, to, token, &frame);
+                core.on_repaired(leads, u64::from(taken));
+            }
+        }
+        core.repairs.queued_members.drain(..for_members);
+        let (mut sent, mut kept) = (for_members, 0);
+        for index in 0..core.repairs.queued.len() {
+            let owed = core.repairs.queued[index];
+            let is_shared = core.repairs.history.is_shared(owed.first);
+            if sent == max || owed.at > now && !is_shared {
+                core.repairs.queued[kept] = owed;
+                kept += 1;
+                continue;
+            }
+            let Some(frame) = owed.frame(tail) else { continue };
+            let giver = core.repair_trailer();
+            let taken = if is_shared && frame.header.next_seq() <= holdings.commit_next {
+                if core.repairs.history.share(now, owed.first) {
+                    continue;
+                }
+                let (accepted, commit_next) = (holdings.end.epoch, holdings.commit_next);
+                let trailer = repair_trailer(giver, accepted, commit_next, 0, frame.header);
+                let length = frame.bytes.len() + trailer.len();
+                scratch[..frame.bytes.len()].copy_from_slice(frame.bytes);
+                scratch[frame.bytes.len()..length].copy_from_slice(&trailer);
+                core.counters.add(Counter::RepairsMulticast, 1);
+                net.send_group(Group::Data, &[Burst { bytes: &scratch[..length], stride: length }]) == 1
+            } else {
+                give(net, giver, &holdings, owed.to, owed.token, &frame)
+            };
+            sent += 1;
+            core.on_repaired(leads, u64::from(taken));
+        }
+        core.repairs.queued.truncate(kept);
+    }
+}
+
+impl Leading {
+    /// What other members that are alive and store are known to hold.
+    pub(super) fn members_next(&self, core: &ReplicaCore, now: Nanos) -> Seq {
+        let members = core.log.membership.members().iter().zip(&self.member_contact);
+        let alive = members.filter(|(member, heard)| {
+            let silent = now.saturating_sub(**heard);
+            **heard > 0 && silent < core.limits.failure_detector.timeout_ns && !member.is_witness()
+        });
+        let acked = alive.map(|(member, _)| core.rx.commit.acked_by(member.identity()));
+        acked.max().unwrap_or(0)
+    }
+}
+
+impl ReplicaCore {
+    /// The repairer, and its history.
+    pub(super) fn repair_trailer(&self) -> (Identity, u64) {
+        (self.identity(), self.rx.history())
+    }
+
+    /// What it has to give.
+    pub(super) fn holdings<M: TailMemory>(&self, tail: &Tail<M>) -> RepairRange {
+        RepairRange { end: tail.end(), commit_next: self.commit_next(), oldest_seq: tail.oldest_seq() }
+    }
+
+    /// Counts frames that were given.
+    pub(super) fn on_repaired(&mut self, leads: bool, frames: u64) {
+        self.counters.add(Counter::RepairsOut, frames);
+        if leads {
+            self.counters.add(Counter::RepairsLed, frames);
+        }
+    }
+
+    /// A frame that was repaired to everybody: our own, come back, is no news. Returns whether it is.
+    pub(super) fn is_own_repair(&mut self, now: Nanos, first: Seq, trailer: Option<&RepairTrailer>) -> bool {
+        let Some(trailer) = trailer else { return false };
+        self.repairs.on_shared(now, first);
+        trailer.giver() == self.identity()
+    }
+
+    /// A member asks for `ranges`: what it is owed of them already is owed for this request (REPAIR-7).
+    pub(super) fn drop_queued(&mut self, member: SocketAddrV4, ranges: &[SeqRange]) {
+        self.repairs.queued_members.retain(|owed| owed.to != member || !supersedes(ranges, owed.first));
+    }
+
+    /// A member asks for `range`, which it may have: its frames are owed from now on, at most `left` of them.
+    /// Otherwise why not, and from which seq on.
+    pub(super) fn enqueue_for_member<M: TailMemory>(
+        &mut self,
+        tail: &Tail<M>,
+        request: UnicastRequest,
+        range: SeqRange,
+        left: &mut usize,
+    ) -> Result<(), (Seq, RefusedRange)> {
+        self.repairs.of_epoch(tail.end().epoch);
+        let UnicastRequest { from: to, token, now: at, .. } = request;
+        let mut span = tail.find(range.from);
+        while let Some(found) = span
+            && *left > 0
+        {
+            let Ok(frame) = tail.frame(found) else { return Ok(()) };
+            let first = frame.header.first_seq;
+            if first >= range.to {
+                break;
+            }
+            if self.repairs.queued_members.len() == MEMBER_REPAIRS_QUEUED_MAX {
+                return Err((first.max(range.from), (RepairReject::Limited, BUSY_RETRY_NS)));
+            }
+            self.repairs.queued_members.push(Owed { span: found, first, to, token, at });
+            *left -= 1;
+            span = tail.after(found);
+        }
+        Ok(())
+    }
+
+    /// A reader asks for `range`, which it may have: its frames are owed from now on, at most `left` of them.
+    /// Otherwise why not, and from which seq on.
+    pub(super) fn enqueue<M: TailMemory>(
+        &mut self,
+        leading: Option<&Leading>,
+        tail: &Tail<M>,
+        request: UnicastRequest,
+        range: SeqRange,
+        left: &mut usize,
+    ) -> Result<(), (Seq, RefusedRange)> {
+        let (now, who) = (request.now, key(request.from));
+        self.repairs.of_epoch(tail.end().epoch);
+        self.repairs.requesters.on_stream(now, tail.grown_bytes());
+        let others_next = leading.map_or(0, |leading| leading.members_next(self, now));
+        let leads = leading.is_some();
+        if leads {
+            let referred_at = self.repairs.requesters.referred_at(now, who);
+            if refers(now, referred_at, others_next, range) {
+                self.repairs.requesters.on_referred(now, who);
+                self.counters.add(Counter::NacksReferred, 1);
+                return Err((range.from, (RepairReject::Referred, 0)));
+            }
+        }
+        let mut span = tail.find(range.from);
+        while let Some(found) = span
+            && *left > 0
+        {
+            // Damage in memory is not repaired from here; whoever asked asks the next one.
+            let Ok(frame) = tail.frame(found) else { return Ok(()) };
+            let first = frame.header.first_seq;
+            if first >= range.to {
+                break;
+            }
+            let crowded = self.repairs.queued.len() == REPAIRS_QUEUED_MAX;
+            match self.repairs.history.on_request(now, who, first) {
+                RepairDecision::Ignored => self.counters.add(Counter::NacksIgnored, 1),
+                RepairDecision::At(_) if crowded => {
+                    return Err((first, (RepairReject::Limited, BUSY_RETRY_NS)));
+                }
+                RepairDecision::At(at) => {
+                    let bytes = frame.bytes.len() as u64;
+                    let bytes =
+                        if leads { led_cost(bytes, frame.header.next_seq(), others_next) } else { bytes };
+                    let afforded = self.repairs.requesters.charge(now, who, bytes);
+                    afforded.map_err(|refused| (first.max(range.from), refused))?;
+                    let UnicastRequest { from: to, token, .. } = request;
+                    self.repairs.queued.push(Owed { span: found, first, to, token, at });
+                }
+            }
+            *left -= 1;
+            span = tail.after(found);
+        }
+        Ok(())
+    }
+
+    /// It has been refused for its budget.
+    pub(super) fn on_limited(&mut self, why: RepairReject) {
+        if why != RepairReject::Referred {
+            self.counters.add(Counter::NacksLimited, 1);
+            self.counters.set(Counter::RequestersDropped, self.repairs.requesters.dropped());
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! A replica's own log: the journal's tail, and what its entries have decided so far. Grown by one frame at
+//! a time, or exchanged from a seq on for the log of a new epoch, in one step (S7).
+//!
+//! ```text
+//!   own:    ── committed ──│── owned ──│── not owned ──▶         the log until the switch
+//!                                      └ cut
+//!   staged:                            │── fetched ──│ start of e ──▶ switch: this is the log now
+//! ```
+
+use super::Recovered;
+use crate::journal::ports::TailMemory;
+use crate::journal::{AppendError, StageError, SwitchError, Tail};
+use lockstep_core::proto::accept::Acceptor;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::follow::Follow;
+use lockstep_core::proto::lineage::Lineage;
+use lockstep_core::proto::log::LogEnd;
+use lockstep_core::proto::membership::{Electorate, Membership, change_in};
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::publishers::Publishers;
+use lockstep_wire::{
+    EPOCHS_MAX, Entry, EntryHeader, EntryKind, Epoch, EpochBase, EpochStartView, FrameView, Header, Seq,
+};
+use std::collections::VecDeque;
+
+/// Why a frame was not stored.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum LogRefusal {
+    /// A rule forbids it.
+    Rule,
+    /// The journal has no room.
+    Full,
+    /// The exchange was longer than the ring: the tables cannot run again over what has left it.
+    Overrun,
+}
+
+/// What storing a frame has done.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(super) enum StoreOutcome {
+    /// The log ends behind it.
+    Appended,
+    /// It waits beside the log until its epoch's start is there as well.
+    Staged,
+    /// The log was exchanged from this seq on, and ends behind it.
+    Replaced {
+        /// The first seq that is another's now.
+        from: Seq,
+        /// Where the log ended before.
+        old: LogEnd,
+    },
+}
+
+/// See the module.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct ReplicaLog {
+    /// The publishers at the log's end.
+    pub publishers: Publishers,
+    /// The membership at the log's end.
+    pub membership: Membership,
+    /// The last change of it that may not be committed: the seq of its entry, and the members before it.
+    pub change: Option<(Seq, Membership)>,
+    /// What the log's last epoch start says that an ack means.
+    pub durability: Durability,
+    /// The frame that starts the log's epoch: every newcomer asks for it, long after it left the tail.
+    pub start_frame: Vec<u8>,
+    /// The log's history, and the former ones on which it was founded, as that frame says.
+    pub lineage: Lineage,
+    /// The log's epochs from the one in force at the commit on.
+    epochs: VecDeque<EpochBase>,
+    /// The epoch for which frames are staged, and from where.
+    staging: Option<(Epoch, Seq)>,
+    /// The epoch of whose log all is that was staged last, since this process began.
+    staged_for: Epoch,
+}
+
+impl ReplicaLog {
+    /// As it was recovered. The epochs before the commit are no open takeovers any more.
+    pub(super) fn recovered(recovered: Recovered) -> Self {
+        let mut log = Self {
+            publishers: recovered.publishers,
+            membership: recovered.membership,
+            change: recovered.open_change,
+            durability: recovered.durability,
+            start_frame: recovered.start_frame,
+            lineage: recovered.lineage,
+            epochs: recovered.epochs.into(),
+            staging: None,
+            staged_for: Epoch::NONE,
+        };
+        log.on_commit(recovered.commit_next);
+        log
+    }
+
+    /// The members that decide whether this log may be led.
+    pub(super) fn electorate(&self) -> Electorate {
+        Electorate { at_end: self.membership, change: self.change }
+    }
+
+    /// The epochs of this log from the one in force at `commit_next` on, oldest first: what a new epoch's
+    /// start says before its own row. Of too many takeovers that nobody committed it names the newest; what
+    /// lies below those is given by who has this log (S10).
+    pub(super) fn table(&self, commit_next: Seq) -> Vec<EpochBase> {
+        let behind = self.epochs.iter().skip(1).take_while(|row| row.base < commit_next).count();
+        let behind = if planted(Mutation::TableLosesRows) { self.epochs.len().max(1) - 1 } else { behind };
+        let room = EPOCHS_MAX - 1;
+        self.epochs.iter().copied().skip(behind.max(self.epochs.len().saturating_sub(room))).collect()
+    }
+
+    /// Holds of a log that ends at `next` in `epoch`. Panics with the rule that is broken.
+    pub(super) fn invariants(&self, epoch: Epoch, next: Seq) {
+        let rows = &self.epochs;
+        let mut pairs = rows.iter().zip(rows.iter().skip(1));
+        let rises = pairs.all(|(a, b)| a.epoch < b.epoch && a.base < b.base);
+        assert!(rises, "S8: epochs and their first seqs rise along the log: {rows:?}");
+        let last = rows.back().map_or(Epoch::NONE, |row| Epoch(row.epoch));
+        assert!(last == epoch, "S8: the log ends in {epoch}, and its table in {last}");
+        let listed = self.membership.seq;
+        assert!(listed < next, "S8: the members are those of {listed}, and the log ends at {next}");
+        self.publishers.invariants();
+    }
+
+    /// The epochs of this log from the one in force at the commit on.
+    pub(super) fn epochs(&self) -> &VecDeque<EpochBase> {
+        &self.epochs
+    }
+
+    /// Epochs of this log that nobody is known to have committed. After a start the count is known with the
+    /// commit.
+    pub(super) fn uncommitted_epochs(&self) -> usize {
+        self.epochs.len().saturating_sub(1)
+    }
+
+    /// What lies below `commit_next` is final: it is undone no more.
+    pub(super) fn on_commit(&mut self, commit_next: Seq) {
+        self.publishers.on_commit(commit_next);
+        let early = planted(Mutation::ChangeForgotten);
+        if self.change.as_ref().is_some_and(|(seq, _)| *seq < commit_next || early) {
+            self.change = None;
+        }
+        let early = planted(Mutation::EpochsForgotten);
+        while self.epochs.len() > 1 && (self.epochs[1].base < commit_next || early) {
+            self.epochs.pop_front();
+        }
+    }
+
+    /// Remembers the frame that starts an epoch, and what it says.
+    pub(super) fn on_start(&mut self, seq: Seq, frame_bytes: &[u8], payload: &[u8]) {
+        if self.start_frame.is_empty() || !planted(Mutation::StartFrameKept) {
+            self.start_frame.clear();
+            self.start_frame.extend_from_slice(frame_bytes);
+        }
+        if let Ok(start) = EpochStartView::parse(payload) {
+            self.epochs.push_back(EpochBase { epoch: start.body.epoch, base: seq });
+            self.membership = Membership::of_start(&start, seq);
+            self.durability = Durability::from_wire(start.body.durability);
+            let history = Header::look(frame_bytes).map_or(0, |header| header.history);
+            self.lineage = Lineage::of_start(history, &start);
+        }
+    }
+
+    /// A membership entry is in the log.
+    pub(super) fn on_change(&mut self, before: Membership, after: Membership) {
+        self.change = Some((after.seq, before));
+        self.membership = after;
+    }
+
+    fn on_frame(&mut self, frame: &FrameView<'_>) {
+        if let Some((before, after)) = change_in(frame) {
+            self.on_change(before, after);
+        }
+        for (seq, entry) in (frame.header.first_seq..).zip(frame.entries()) {
+            let kind = entry.kind();
+            if kind == EntryKind::Message {
+                self.publishers.on_message(entry.header.publisher, entry.header.publisher_seq);
+                continue;
+            }
+            self.publishers.on_entry(seq, &entry);
+            match kind {
+                EntryKind::Genesis => {
+                    self.epochs.push_back(EpochBase { epoch: frame.header.epoch, base: seq });
+                    self.lineage = Lineage::of(frame.header.history);
+                    if let Some(membership) = Membership::of_genesis(entry.payload) {
+                        self.membership = membership;
+                    }
+                }
+                EntryKind::EpochStart => self.on_start(seq, frame.bytes, entry.payload),
+                _ => {}
+            }
+        }
+    }
+
+    /// Where the own log and that of the epoch that is followed part: the first frame above `commit_next`
+    /// whose epoch does not own its seqs by that epoch's table; `None` if all of it is that epoch's. What
+    /// lies below the table is that epoch's where our log contains the start that is the table's oldest row:
+    /// a start fixes everything before it. Otherwise it is proven by nothing, and goes as well. An error
+    /// where that epoch does not contain what is committed here (S6).
+    pub(super) fn cut<M: TailMemory>(
+        tail: &Tail<M>,
+        follow: &Follow,
+        commit_next: Seq,
+    ) -> Result<Option<Seq>, Seq> {
+        follow.contains(commit_next)?;
+        let mut span = tail.find(commit_next);
+        let end = tail.end();
+        if span.is_none() && commit_next < end.next {
+            // The ring has lost what would be looked through. Where that log contains the start of the epoch
+            // in which ours ends, the two are the same as far as that epoch goes in it.
+            let same_to = follow.lists(end.epoch).then(|| follow.succeeded_at(end.epoch).unwrap_or(Seq::MAX));
+            let from = same_to.filter(|same_to| *same_to >= commit_next).unwrap_or(commit_next);
+            return Ok((from < end.next).then_some(from));
+        }
+        let begins = |row: &EpochBase| {
+            let frame = tail.find(row.base).and_then(|found| tail.frame(found).ok());
+            frame.is_some_and(|frame| (frame.header.epoch, frame.header.first_seq) == (row.epoch, row.base))
+        };
+        let proven_to = follow.oldest().filter(begins).map_or(0, |row| row.base);
+        while let Some(found) = span {
+            // Damage in memory proves nothing either.
+            let Ok(frame) = tail.frame(found) else { return Ok(Some(commit_next)) };
+            let first = frame.header.first_seq;
+            let unproven = planted(Mutation::PrefixKeptWithoutProof) && follow.owner(first).is_none();
+            let kept = unproven || first < proven_to || planted(Mutation::SuffixKept);
+            if follow.owner(first) != Some(frame.header.epoch()) && !kept {
+                return if first < commit_next { Err(first) } else { Ok(Some(first)) };
+            }
+            span = tail.after(found);
+        }
+        Ok(None)
+    }
+
+    /// From here on frames are staged that replace the log from `from` on, in the followed epoch. Frames that
+    /// are staged from there for another one may be of that log as well (S7): where one takeover follows the
+    /// other faster than a suffix is fetched, each would fill the ring with it again. It is, where the new
+    /// log contains the start of the epoch for which it was staged, or of the one in which it ends: either
+    /// fixes everything before it.
+    pub(super) fn stage<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        from: Seq,
+        follow: &Follow,
+    ) -> Result<(), StageError> {
+        let (epoch, staged_for) = (follow.epoch(), self.staged_for);
+        let goes_on = tail.stage_on(epoch, |staging| {
+            let reaches = |epoch| {
+                let succeeded_at = follow.succeeded_at(epoch).unwrap_or(Seq::MAX);
+                follow.lists(epoch) && staging.end.next <= succeeded_at
+            };
+            let same_log = reaches(staged_for) || reaches(staging.end.epoch);
+            staging.base.next == from && staging.end.epoch != epoch && same_log
+        });
+        if !goes_on {
+            tail.stage(from, epoch)?;
+        }
+        (self.staging, self.staged_for) = (Some((epoch, from)), epoch);
+        Ok(())
+    }
+
+    /// Nothing is exchanged any more: the log stays as it is.
+    pub(super) fn abandon(&mut self) {
+        self.staging = None;
+    }
+
+    /// Stores the next frame: behind the log, or among those that are to replace its end.
+    pub(super) fn store<M: TailMemory>(
+        &mut self,
+        acceptor: &Acceptor,
+        admitted: bool,
+        tail: &mut Tail<M>,
+        frame: &FrameView<'_>,
+    ) -> Result<StoreOutcome, LogRefusal> {
+        let takes = acceptor.takes(frame.header.epoch(), admitted);
+        let Some((epoch, from)) = self.staging else {
+            if !takes {
+                return Err(LogRefusal::Rule);
+            }
+            tail.append(frame).map_err(refused)?;
+            self.on_frame(frame);
+            return Ok(StoreOutcome::Appended);
+        };
+        let end = tail.staged_end().ok_or(LogRefusal::Rule)?;
+        if end.epoch != epoch {
+            if !takes {
+                return Err(LogRefusal::Rule);
+            }
+            tail.stage_frame(frame).map_err(refused)?;
+            if frame.header.epoch() != epoch && !planted(Mutation::CutThenFill) {
+                return Ok(StoreOutcome::Staged);
+            }
+        }
+        self.replace_suffix(tail, from)
+    }
+
+    /// S8: the tables go back to where the logs part, and run again over what is the log now.
+    fn replace_suffix<M: TailMemory>(
+        &mut self,
+        tail: &mut Tail<M>,
+        from: Seq,
+    ) -> Result<StoreOutcome, LogRefusal> {
+        let had = from >= tail.end().next || tail.find(from).is_some();
+        let old = tail.end();
+        let gone: Vec<EntryHeader> =
+            frames(tail, from).flat_map(|frame| frame.entries()).map(|entry| *entry.header).collect();
+        match tail.switch() {
+            Ok(()) => {}
+            Err(SwitchError::Full(_)) => return Err(LogRefusal::Full),
+            Err(_) => return Err(LogRefusal::Rule),
+        }
+        self.staging = None;
+        if !had || tail.find(from).is_none() {
+            return Err(LogRefusal::Overrun);
+        }
+        let gone = gone.iter().map(|header| Entry { header, payload: &[] });
+        if !planted(Mutation::NotUndone) {
+            self.publishers.on_cut(from, gone);
+        }
+        self.change = self.change.filter(|(seq, _)| *seq < from || planted(Mutation::ChangeNotUndone));
+        while self.epochs.back().is_some_and(|row| row.base >= from && !planted(Mutation::EpochsNotUndone)) {
+            self.epochs.pop_back();
+        }
+        for frame in frames(tail, from) {
+            self.on_frame(&frame);
+        }
+        Ok(StoreOutcome::Replaced { from, old })
+    }
+}
+
+/// The frames of the log from the one that contains `from` on.
+pub(super) fn frames<M: TailMemory>(tail: &Tail<M>, from: Seq) -> impl Iterator<Item = FrameView<'_>> {
+    std::iter::successors(tail.find(from), |span| tail.after(*span)).map_while(|span| tail.frame(span).ok())
+}
+
+fn refused(error: AppendError) -> LogRefusal {
+    if let AppendError::Full(_) = error { LogRefusal::Full } else { LogRefusal::Rule }
+}

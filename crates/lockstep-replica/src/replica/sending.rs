@@ -1,0 +1,163 @@
+//! How a leader sends: frames as bursts, and the heartbeat behind them.
+
+use super::{BURSTS_MAX, Leading, ReplicaCore, Turn};
+use crate::journal::ports::TailMemory;
+use crate::journal::{RingSpan, Tail};
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::ports::{Burst, Group, Net};
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_wire::{HeartbeatBody, Kind, Nanos, SMALL_LEN_MAX, write_heartbeat};
+
+impl Leading {
+    /// Sends the frames that wait, and `last` behind them, in one call.
+    pub(super) fn send_frames<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        now: Nanos,
+        last: &[u8],
+    ) {
+        let waiting = self.outgoing_frames.len();
+        if last.is_empty() && waiting > 0 && run_of_equal(tail, &self.outgoing_frames) == waiting {
+            // The rule: what a batch stamped is one burst, and the device takes it.
+            let burst = burst(tail, &self.outgoing_frames);
+            let bytes = burst.bytes.len() as u64;
+            let taken = net.send_group(Group::Data, &[burst]);
+            if taken == waiting {
+                self.outgoing_frames.clear();
+                core.counters.add(Counter::FramesOut, taken as u64);
+                core.counters.add(Counter::BytesOut, bytes);
+                return self.heartbeat_timer.on_sent(now);
+            }
+            self.on_taken(core, now, waiting, taken, false);
+        } else {
+            let (frames, taken) = offer_bursts(net, tail, &self.outgoing_frames, last);
+            self.on_taken(core, now, frames, taken, !last.is_empty());
+        }
+    }
+
+    /// The device took the first `taken` of `frames` frames and, perhaps, the heartbeat behind them.
+    #[cold]
+    fn on_taken(&mut self, core: &mut ReplicaCore, now: Nanos, frames: usize, taken: usize, beats: bool) {
+        let offered = frames + usize::from(beats);
+        let sent = taken.min(frames);
+        let bytes: u64 = self.outgoing_frames[..sent].iter().map(|span| u64::from(span.len)).sum();
+        self.outgoing_frames.drain(..sent);
+        core.counters.add(Counter::FramesOut, sent as u64);
+        core.counters.add(Counter::BytesOut, bytes);
+        core.counters.add(Counter::SendsShort, (offered - taken) as u64);
+        if sent > 0 {
+            self.heartbeat_timer.on_sent(now);
+        }
+        if beats && taken == offered {
+            core.counters.add(Counter::HeartbeatsOut, 1);
+        }
+    }
+
+    pub(super) fn send_heartbeat<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        turn: &Turn,
+    ) {
+        let Turn { now, wall, .. } = *turn;
+        let mut beat = [0; SMALL_LEN_MAX];
+        let length = self.write_heartbeat(core, tail, wall, &mut beat);
+        self.send_frames(core, net, tail, now, &beat[..length]);
+    }
+
+    pub(super) fn write_heartbeat<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &Tail<M>,
+        wall: Nanos,
+        out: &mut [u8],
+    ) -> usize {
+        core.outbox.number += 1;
+        let commit_next = core.commit_next();
+        let end = tail.end();
+        let credit = core.limits.window.credit(end.next, commit_next, self.uncommitted.bytes());
+        self.refused = std::mem::take(&mut self.refusing);
+        let credit_entries = if self.refused { 0 } else { credit };
+        let body = HeartbeatBody {
+            membership_seq: core.log.membership.seq,
+            epoch_start_seq: if planted(Mutation::BeatOldStart) { 1 } else { core.rx.follow.base() },
+            process_nonce: core.limits.process_nonce,
+            oldest_seq: tail.oldest_seq(),
+            credit_entries,
+            shares_over: self.shares.over(commit_next),
+            successors: core.successors(),
+        };
+        write_heartbeat(out, core.header(Kind::Heartbeat, wall, &end), body)
+    }
+}
+
+impl ReplicaCore {
+    /// The other members, most caught up first, ties by number.
+    fn successors(&self) -> [u8; 8] {
+        let members = self.log.membership;
+        let mut ranked = [(0, 0); lockstep_wire::MEMBERS_MAX];
+        let mut count = 0;
+        for (position, member) in members.members().iter().enumerate() {
+            if member.identity() != self.identity() || planted(Mutation::SuccessorsOff) {
+                ranked[count] = (u64::MAX - self.rx.commit.acked(position), member.replica);
+                count += 1;
+            }
+        }
+        ranked[..count].sort_unstable();
+        let mut out = [0; 8];
+        for (place, &(_, replica)) in out.iter_mut().zip(&ranked[..count]) {
+            *place = replica as u8;
+        }
+        out
+    }
+}
+
+/// Offers the frames in as many bursts as they need, and `last` behind them. Returns how many frames were
+/// offered, and how many datagrams were taken.
+#[cold]
+fn offer_bursts<M: TailMemory>(
+    net: &mut impl Net,
+    tail: &Tail<M>,
+    spans: &[RingSpan],
+    last: &[u8],
+) -> (usize, usize) {
+    let mut bursts = [Burst { bytes: &[], stride: 0 }; BURSTS_MAX];
+    let (mut used, mut frames) = (0, 0);
+    while used < BURSTS_MAX - 1 && frames < spans.len() {
+        let run = run_of_equal(tail, &spans[frames..]);
+        bursts[used] = burst(tail, &spans[frames..frames + run]);
+        used += 1;
+        frames += run;
+    }
+    if !last.is_empty() {
+        bursts[used] = Burst { bytes: last, stride: last.len() };
+        used += 1;
+    }
+    (frames, net.send_group(Group::Data, &bursts[..used]))
+}
+
+/// Spans that [`run_of_equal`] found to be a run, as one burst.
+#[inline]
+fn burst<'t, M: TailMemory>(tail: &'t Tail<M>, run: &[RingSpan]) -> Burst<'t> {
+    let len = run.iter().map(|span| span.len).sum();
+    Burst { bytes: tail.bytes(RingSpan { pos: run[0].pos, len }), stride: run[0].len as usize }
+}
+
+/// How many spans from the front lie one behind the other with equal lengths (the last may be shorter).
+#[inline]
+fn run_of_equal<M: TailMemory>(tail: &Tail<M>, spans: &[RingSpan]) -> usize {
+    let Some(first) = spans.first() else { return 0 };
+    let mut run = 1;
+    while let Some(next) = spans.get(run) {
+        let before = spans[run - 1];
+        let fits = before.len == first.len && next.len <= first.len && tail.is_adjacent(before, *next);
+        if !fits {
+            break;
+        }
+        run += 1;
+    }
+    run
+}

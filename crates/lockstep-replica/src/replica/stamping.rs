@@ -1,0 +1,295 @@
+//! How a leader stamps: each submitted entry is written into the open frame at the journal's head, held back,
+//! or dropped with a count; the frame is closed when the batch is drained or the datagram is full.
+
+use super::{Leading, PADDING_MAX, ReplicaCore, Turn};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::publishers::{Admission, OpenAdmission};
+use lockstep_core::proto::sequence::Stamp;
+use lockstep_wire::{
+    Entries, Entry, EntryHeader, EntryKind, Header, NAME_LEN_MAX, Nanos, OpenBody, OpenView, Reject, Seq,
+    write_open,
+};
+
+impl Leading {
+    /// A submission of these entries: each is stamped, held back, or dropped with a count. `bytes` is all of
+    /// it.
+    #[inline(always)]
+    pub(super) fn on_submission<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        turn: &Turn,
+        bytes: &[u8],
+        header: &Header,
+        mut entries: Entries<'_>,
+    ) -> Result<(), Reject> {
+        let Turn { now, wall, .. } = *turn;
+        if self.draining && !planted(Mutation::StampsWhileDraining) {
+            self.refusing = true;
+            return Ok(());
+        }
+        if self.must_drain {
+            // A leader that is stalled again and again would stamp nothing at all if it dropped these.
+            core.pending_submissions.push(bytes, now);
+            return Ok(());
+        }
+        core.check_submitter(header)?;
+        loop {
+            self.stamp_run(core, tail, wall, &mut entries);
+            let Some(entry) = entries.next() else { return Ok(()) };
+            self.submit(core, tail, wall, &entry);
+        }
+    }
+
+    /// Stamps messages one behind the other, into one piece of memory and with one look at the window, for
+    /// as long as nothing is special: each the next of its publisher, nobody waiting, room for it. The next
+    /// of `entries`, if there is one, is the first that needs a closer look.
+    #[inline]
+    fn stamp_run<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        entries: &mut Entries<'_>,
+    ) {
+        let commit_next = core.commit_next();
+        if !self.hold.is_empty() {
+            return;
+        }
+        let sequencer = &mut self.sequencer;
+        let end = tail.end();
+        let first = sequencer.stamp_next(&end);
+        // Beyond half of the window each message needs a closer look.
+        let window = core.limits.window.half();
+        let credit = window.credit(first, commit_next, self.uncommitted.bytes());
+        let Ok(memory) = tail.room() else { return };
+        let mut behind = *entries;
+        for _ in 0..credit {
+            let Some(Entry { header, payload }) = behind.next() else { break };
+            let EntryHeader {
+                kind, flags, publisher, publisher_seq, destination, time_or_incarnation, ..
+            } = *header;
+            let stamp = Stamp { kind: EntryKind::Message, flags, publisher, publisher_seq, destination };
+            let stamped = kind == EntryKind::Message as u8
+                && core.log.publishers.judge(publisher, time_or_incarnation, publisher_seq)
+                    == Admission::Stamp
+                && sequencer.stamp(&end, memory, wall, stamp, payload).is_some();
+            if !stamped {
+                break;
+            }
+            core.log.publishers.on_message(publisher, publisher_seq);
+            *entries = behind;
+        }
+        core.counters.add(Counter::Stamped, sequencer.stamp_next(&end) - first);
+    }
+
+    /// One submitted entry: stamped, held back, or dropped with a count.
+    #[inline]
+    fn submit<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        entry: &Entry<'_>,
+    ) {
+        match entry.kind() {
+            EntryKind::Message | EntryKind::Close | EntryKind::Day => {}
+            EntryKind::Open => return self.submit_open(core, tail, wall, entry),
+            EntryKind::Membership => return self.submit_change(core, tail, wall, entry),
+            EntryKind::Genesis | EntryKind::EpochStart | EntryKind::ChangeCommitted => {
+                return core.drop_one(Counter::SubmissionsDropped);
+            }
+        }
+        let header = entry.header;
+        match core.log.publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq) {
+            Admission::Stamp => {
+                if self.stamp(core, tail, wall, entry) && !self.hold.is_empty() {
+                    self.release(core, tail, wall, header.publisher, header.publisher_seq);
+                }
+            }
+            Admission::Duplicate => core.drop_one(Counter::SubmissionsDuplicate),
+            Admission::Hold => {
+                let kept = self.hold.hold(header, entry.payload);
+                core.drop_one(if kept { Counter::SubmissionsHeld } else { Counter::SubmissionsDropped });
+            }
+            Admission::Fenced => core.drop_one(Counter::SubmissionsFenced),
+            Admission::Unknown | Admission::Closed => core.drop_one(Counter::SubmissionsUnknown),
+        }
+    }
+
+    /// Writes a message or close into the open frame. Returns whether share, window and journal took it.
+    #[inline]
+    fn stamp<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        entry: &Entry<'_>,
+    ) -> bool {
+        let header = entry.header;
+        if !self.has_share(core, &tail.end(), header) {
+            return false;
+        }
+        let stamp = Stamp {
+            kind: entry.kind(),
+            flags: header.flags,
+            publisher: header.publisher,
+            publisher_seq: header.publisher_seq,
+            destination: header.destination,
+        };
+        let Some(seq) = self.write(core, tail, wall, stamp, entry.payload) else { return false };
+        if stamp.kind == EntryKind::Message {
+            core.log.publishers.on_message(stamp.publisher, stamp.publisher_seq);
+        } else {
+            core.log.publishers.on_entry(seq, entry);
+        }
+        true
+    }
+
+    /// Writes one entry into the open frame and returns its seq; `None` if window or journal are full.
+    #[inline]
+    fn write<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        stamp: Stamp,
+        payload: &[u8],
+    ) -> Option<u64> {
+        if !self.sequencer.fits(payload.len()) {
+            self.close_frame(core, tail, true);
+        }
+        let stamp_next = self.sequencer.stamp_next(&tail.end());
+        if core.limits.window.credit(stamp_next, core.commit_next(), self.uncommitted.bytes()) == 0 {
+            self.refuse(core);
+            return None;
+        }
+        self.append_entry(core, tail, wall, stamp, payload)
+    }
+
+    /// The same, whatever the window says.
+    #[inline]
+    pub(super) fn append_entry<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        stamp: Stamp,
+        payload: &[u8],
+    ) -> Option<u64> {
+        let end = tail.end();
+        let Ok(memory) = tail.room() else {
+            self.refuse(core);
+            core.on_journal_full(tail.end().next);
+            return None;
+        };
+        let seq = self.sequencer.stamp(&end, memory, wall, stamp, payload);
+        match seq {
+            Some(_) => core.counters.add(Counter::Stamped, 1),
+            // Longer than a frame: whoever sent it did not ask its own limit.
+            None => core.drop_one(Counter::SubmissionsDropped),
+        }
+        seq
+    }
+
+    #[cold]
+    fn refuse(&mut self, core: &mut ReplicaCore) {
+        if !self.refusing && !self.refused {
+            self.heartbeat_timer.hasten();
+        }
+        self.refusing = true;
+        core.counters.add(Counter::WindowFull, 1);
+    }
+
+    /// Stamps what waited for `publisher_seq` of `publisher`, for as long as it is in order.
+    #[cold]
+    fn release<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        publisher: u32,
+        mut publisher_seq: u64,
+    ) {
+        // A held payload is at most one frame: it is put aside while the frame is written.
+        let mut payload = [0; lockstep_wire::DATAGRAM_LEN_MAX];
+        loop {
+            publisher_seq += 1;
+            let Some((header, held)) = self.hold.take(publisher, publisher_seq) else { return };
+            let length = held.len();
+            payload[..length].copy_from_slice(held);
+            let verdict = core.log.publishers.judge(publisher, header.time_or_incarnation, publisher_seq);
+            let entry = Entry { header: &header, payload: &payload[..length] };
+            if verdict != Admission::Stamp || !self.stamp(core, tail, wall, &entry) {
+                return;
+            }
+        }
+    }
+
+    #[cold]
+    fn submit_open<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        wall: Nanos,
+        entry: &Entry<'_>,
+    ) {
+        let Ok(open) = OpenView::parse(entry.payload) else { return core.reject(Reject::Body) };
+        let (id, incarnation, last) = match core.log.publishers.judge_open(&open) {
+            OpenAdmission::Stamp(id, incarnation, last) => (id, incarnation, last),
+            OpenAdmission::Stale => return core.drop_one(Counter::SubmissionsDuplicate),
+            OpenAdmission::Full => return self.refuse_open(core, open.body.nonce),
+        };
+        let mut payload = [0; size_of::<OpenBody>() + NAME_LEN_MAX];
+        let length = write_open(&mut payload, open.body.nonce, incarnation, open.name);
+        let stamp =
+            Stamp { kind: EntryKind::Open, flags: 0, publisher: id, publisher_seq: last, destination: 0 };
+        if let Some(seq) = self.write(core, tail, wall, stamp, &payload[..length]) {
+            let header = EntryHeader { publisher: id, publisher_seq: last, ..*entry.header };
+            core.log.publishers.on_entry(seq, &Entry { header: &header, payload: &payload[..length] });
+        }
+    }
+
+    /// Closes the open frame, if it has entries: the journal keeps it, and it waits to be sent. `full`
+    /// says that more of the batch follows; then it may be padded to the size of its burst.
+    #[inline]
+    pub(super) fn close_frame<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        full: bool,
+    ) {
+        self.close_and_report(core, tail, full, core.commit_next());
+    }
+
+    /// The same; its header tells that everything below `commit_next` is committed.
+    #[inline]
+    pub(super) fn close_and_report<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &mut Tail<M>,
+        full: bool,
+        commit_next: Seq,
+    ) {
+        let sequencer = &mut self.sequencer;
+        if sequencer.is_drained() {
+            return;
+        }
+        let frame_len_max = tail.frame_len_max();
+        let stride = self.outgoing_frames.last().map_or(frame_len_max, |last| last.len as usize);
+        let length = sequencer.open_len();
+        let padded = (full && length <= stride && stride - length <= PADDING_MAX).then_some(stride);
+        // The room was there when the frame was opened, and is its memory still.
+        let end = tail.end();
+        let Ok(memory) = tail.room() else { return };
+        let header = sequencer.close(&end, memory, commit_next, padded);
+        let span = tail.pin(&header);
+        self.uncommitted.on_closed(header.next_seq(), header.length);
+        self.outgoing_frames.push(span);
+        core.on_journal_free(header.first_seq);
+        core.rx.on_stamped(tail.end());
+    }
+}

@@ -1,0 +1,184 @@
+//! When a node that does not lead misses its leader, and when it believes in it again.
+
+use super::{Following, ReplicaCore};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::event::ReplicaEvent;
+use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::planted::{Mutation, planted};
+use lockstep_core::proto::suspect;
+use lockstep_wire::LeaderLossReason;
+use lockstep_wire::{Condition, DeathNoticeBody, EPOCHS_MAX, Epoch, Header, Identity, Nanos, StepDownBody};
+
+/// A leader that stamps nothing of what is received, for this many timeouts, is deaf.
+const DEAF_PATIENCE: u64 = 10;
+/// So many epochs of the log without a commit are an alarm: half of what an epoch's start can list.
+const EPOCHS_ALARM: usize = EPOCHS_MAX / 2;
+
+/// When and why a leader was last missed, for who asks.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct CurrentSuspicion {
+    /// The epoch whose leader was missed.
+    pub epoch: Epoch,
+    /// Why.
+    pub why: LeaderLossReason,
+    /// When, on the node's own clock.
+    pub at: Nanos,
+}
+
+impl Following {
+    /// Our place among the successors, as the leader ranked them last; by membership where it did not.
+    pub(super) fn rank(&self, core: &ReplicaCore) -> usize {
+        let me = core.identity();
+        let ranked = self.successors_announced.iter().position(|replica| u32::from(*replica) == me.replica);
+        ranked.or_else(|| core.log.membership.position(me)).unwrap_or(0)
+    }
+
+    fn suspect_leader(&mut self, core: &mut ReplicaCore, now: Nanos, why: LeaderLossReason, rank: usize) {
+        let epoch = core.rx.follow.epoch();
+        if core.election.missing() != Some(why) {
+            core.suspicion = Some(CurrentSuspicion { epoch, why, at: now });
+            self.missed_since.get_or_insert(now);
+            core.events.push(ReplicaEvent::LeaderSuspected { epoch, why });
+            core.counters.add(Counter::Suspicions, 1);
+        }
+        core.election.on_missed(now, why, rank);
+    }
+
+    pub(super) fn on_down(
+        &mut self,
+        core: &mut ReplicaCore,
+        now: Nanos,
+        header: &Header,
+        body: &DeathNoticeBody,
+    ) {
+        let follow = &core.rx.follow;
+        let dead = header.identity() == follow.epoch().leader()
+            && suspect::is_down(follow.epoch(), &follow.secret_hash, header.epoch(), &body.secret);
+        if dead {
+            let rank = self.rank(core);
+            self.suspect_leader(core, now, LeaderLossReason::Down, rank);
+        }
+    }
+
+    pub(super) fn on_step_down(
+        &mut self,
+        core: &mut ReplicaCore,
+        now: Nanos,
+        header: &Header,
+        body: &StepDownBody,
+    ) {
+        if header.epoch() != core.rx.follow.epoch() && !planted(Mutation::OldStepDownObeyed)
+            || header.identity() != header.epoch().leader()
+        {
+            return;
+        }
+        let successor = Identity::from_packed(body.successor);
+        let rank = match () {
+            () if successor == core.identity() => 0,
+            // The chosen one goes first.
+            () if body.successor != 0 => self.rank(core) + 1,
+            () => self.rank(core),
+        };
+        self.suspect_leader(core, now, LeaderLossReason::StepDown, rank);
+    }
+
+    /// A sign of life of the leader of `epoch`, which we may follow. The leader of an epoch that is new to us
+    /// was never missed: that its predecessor was is no mistake of ours, and doubles no timeout.
+    pub(super) fn on_leader_alive(&mut self, core: &mut ReplicaCore, now: Nanos, epoch: Epoch) {
+        if self.no_progress {
+            return;
+        }
+        if epoch > core.rx.follow.epoch() {
+            core.failure_detector.restart(now);
+        } else {
+            core.failure_detector.on_life(now);
+        }
+        core.election.on_life();
+        if self.missed_since.is_some() && core.election.is_calm() {
+            self.on_leader_returned(core, now, epoch);
+        }
+    }
+
+    /// The leader that we missed speaks, and nobody took over meanwhile.
+    #[cold]
+    fn on_leader_returned(&mut self, core: &mut ReplicaCore, now: Nanos, epoch: Epoch) {
+        let lasted = self.missed_since.take().map_or(0, |since| now.saturating_sub(since));
+        core.events.push(ReplicaEvent::LeaderReturned { epoch, lasted });
+    }
+
+    /// SUSPECT-1, and the leader that is heard but deaf: it stamps nothing although we have heard, long ago,
+    /// what could be stamped, and it tells no lack of credit, neither of all nor of some.
+    pub(super) fn poll_failure_detector(&mut self, core: &mut ReplicaCore, now: Nanos, drained: bool) {
+        let waits_since = core.pending_submissions.drop_committed(
+            core.rx.end().map_or(1, |end| end.next),
+            core.limits.receiver.cluster,
+            &core.log.publishers,
+        );
+        let since = waits_since.map(|since| since.max(self.advanced_at));
+        self.no_progress = since.is_some_and(|since| self.is_stuck(core, now, since, DEAF_PATIENCE))
+            && self.credit_announced
+            && !core.rx.is_waiting();
+        let suspected = core.failure_detector.poll(now, drained);
+        if core.election.is_calm() && (suspected || self.no_progress) {
+            let rank = self.rank(core);
+            self.suspect_leader(
+                core,
+                now,
+                if suspected { LeaderLossReason::Silence } else { LeaderLossReason::NoProgress },
+                rank,
+            );
+        }
+    }
+
+    /// Whether nothing has moved since `since`, for so many `timeouts` and longer, and that is not our own
+    /// journal's doing.
+    pub(super) fn is_stuck(&self, core: &ReplicaCore, now: Nanos, since: Nanos, timeouts: u64) -> bool {
+        let usual = timeouts * core.failure_detector.timeout_ns();
+        suspect::is_stuck(
+            now,
+            since,
+            self.device_blocked_at,
+            suspect::patience(usual, core.log.uncommitted_epochs()),
+        )
+    }
+
+    /// Looks whether our own journal keeps up with what is heard: it has no room, or its device lags. What
+    /// has no commit then says nothing of the leader.
+    pub(super) fn check_journal<M: TailMemory>(
+        &mut self,
+        core: &mut ReplicaCore,
+        tail: &Tail<M>,
+        now: Nanos,
+    ) {
+        let full = core.conditions.holds(Condition::JournalFull);
+        let has_room = full && tail.has_room();
+        if has_room {
+            core.on_journal_free(tail.end().next);
+        }
+        let lags = core.ack_durability() == Durability::Power
+            && (tail.durable_next() < tail.end().next || !core.is_promise_stored(tail));
+        if (full && !has_room || lags) && !planted(Mutation::FullMissesLeader) {
+            self.device_blocked_at = now;
+        }
+        core.check_epochs();
+    }
+}
+
+impl ReplicaCore {
+    /// Takeovers follow each other and nothing is committed: the operator is told.
+    pub(super) fn check_epochs(&mut self) {
+        let count = self.log.uncommitted_epochs();
+        let holds = self.conditions.holds(Condition::EpochsUncommitted);
+        if holds || count >= EPOCHS_ALARM {
+            let numbers = (count as u64, self.commit_next());
+            self.set_condition(
+                Condition::EpochsUncommitted,
+                count >= EPOCHS_ALARM,
+                self.turns.polled_at,
+                numbers,
+            );
+        }
+    }
+}

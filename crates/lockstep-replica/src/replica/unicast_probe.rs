@@ -1,0 +1,118 @@
+//! What a replica does while the groups do not bring it whom it should hear: it asks by unicast, and answers
+//! who asks it (MCAST-1).
+
+use super::{FollowerRole, ReplicaCore, ReplicaEngine, RoleState, Turn};
+use crate::journal::Tail;
+use crate::journal::ports::TailMemory;
+use crate::ports::Ports;
+use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::ports::Net;
+use lockstep_core::proto::pulse::UnicastProbeLimits;
+use lockstep_core::proto::suspect::FailureDetectorLimits;
+use lockstep_wire::{Condition, Identity, Kind, Nanos, QueryKind, SMALL_LEN_MAX, write_query};
+use std::net::SocketAddrV4;
+
+/// Groups that are silent for so many timeouts, while unicast is answered, are lost: some 60 ms by default.
+const MULTICAST_LOST_TIMEOUTS: u64 = 8;
+/// It is known within a second whatever the timeouts are, unless beats are that seldom: then after so many of
+/// them.
+const MULTICAST_LOST_NS_MAX: Nanos = 750_000_000;
+const MULTICAST_LOST_INTERVALS: u64 = 10;
+/// Long timeouts or not, who is missed is asked after a quarter of a second, or behind the next beat but one.
+const SILENCE_NS_MAX: Nanos = 250_000_000;
+const SILENT_INTERVALS: u64 = 2;
+
+/// Asked early enough for three answers before the silence is a suspicion; told when it has lasted a little.
+pub(super) fn unicast_probe_limits(suspect: &FailureDetectorLimits) -> UnicastProbeLimits {
+    UnicastProbeLimits {
+        silence_ns: (suspect.timeout_ns / 2).min(SILENCE_NS_MAX.max(SILENT_INTERVALS * suspect.beat_ns)),
+        again_ns: suspect.beat_ns,
+        lost_ns: (MULTICAST_LOST_TIMEOUTS * suspect.timeout_ns)
+            .min(MULTICAST_LOST_NS_MAX.max(MULTICAST_LOST_INTERVALS * suspect.beat_ns)),
+    }
+}
+
+impl<P: Ports> ReplicaEngine<P> {
+    /// Asks those that no group brings, when it is time. `drained` says that no voice waits in the socket.
+    #[inline]
+    pub(super) fn poll_unicast_probe(&mut self, turn: &Turn) {
+        let Turn { now, drained, .. } = *turn;
+        if drained && !self.core.stopped && self.core.unicast_probe.poll(now) {
+            self.send_unicast_probe(turn);
+        }
+    }
+
+    #[cold]
+    fn send_unicast_probe(&mut self, turn: &Turn) {
+        let Turn { now, wall, .. } = *turn;
+        let Self { net, tail, core, role, .. } = self;
+        let epoch = core.rx.follow.epoch();
+        if epoch.round() == 0 {
+            return;
+        }
+        let leads = role.leading().is_some();
+        let missed = |identity: Identity| leads || identity == epoch.leader();
+        let members = core.log.membership;
+        for member in members.members() {
+            let identity = member.identity();
+            if identity == core.identity() || !missed(identity) {
+                continue;
+            }
+            let Some(address) = member.address() else { continue };
+            core.outbox.number += 1;
+            let mut out = [0; SMALL_LEN_MAX];
+            let header = core.header(Kind::Query, wall, &tail.end());
+            let length = write_query(&mut out, header, 0, QueryKind::Probe, "");
+            net.send_unicast(address, [&out[..length], &[]]);
+            core.counters.add(Counter::PulsesOut, 1);
+        }
+        if core.unicast_probe.detects_loss(now) {
+            core.counters.add(Counter::MulticastLost, 1);
+            core.set_condition(Condition::MulticastLost, true, now, (epoch.0, 0));
+        }
+    }
+}
+
+impl ReplicaCore {
+    /// A group brought whom we listen for.
+    #[inline]
+    pub(super) fn on_multicast_received(&mut self, now: Nanos) {
+        self.unicast_probe.on_group(now);
+        // A new role listens anew; what was lost before it is lost still.
+        if self.conditions.holds(Condition::MulticastLost) {
+            self.set_condition(Condition::MulticastLost, false, now, (self.rx.follow.epoch().0, 0));
+        }
+    }
+
+    /// Somebody whom no group brings us asks whether we live: what the group should have brought it.
+    pub(super) fn on_unicast_probe<M: TailMemory>(
+        &mut self,
+        role: &mut RoleState,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        wall: Nanos,
+        from: SocketAddrV4,
+    ) {
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = match role {
+            // Silenced, by unicast as well.
+            _ if self.stopped => None,
+            // A leader that looks before it speaks, or has not begun, says nothing by the group either.
+            RoleState::Leading(leading) if !leading.must_drain && leading.has_epoch_begun(self, tail) => {
+                // A lack of credit is announced by the next beat of the group all the same.
+                let refusing = leading.refusing;
+                let length = leading.write_heartbeat(self, tail, wall, &mut out);
+                leading.refusing = refusing;
+                Some(length)
+            }
+            RoleState::Following(following) if following.role == FollowerRole::Standby => {
+                self.write_own_ack(tail, wall, &mut out)
+            }
+            _ => None,
+        };
+        if let Some(length) = length {
+            net.send_unicast(from, [&out[..length], &[]]);
+            self.counters.add(Counter::PulsesIn, 1);
+        }
+    }
+}

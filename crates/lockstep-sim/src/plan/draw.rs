@@ -1,0 +1,259 @@
+//! Draws the faults of a seed: which, against whom, how often.
+
+use super::{
+    DAY_MS, DAY_NS, DiskPlan, EndPlan, FaultKind, FaultTarget, FaultTargetNode, Plan, PlannedFault, WALL_NS,
+};
+use crate::disk::DiskFault;
+use crate::edge;
+use crate::rng::Rng;
+use crate::wire::{ALL_TRAFFIC, NodeSet};
+use lockstep_replica::journal::Retention;
+
+impl Plan {
+    /// What side threads do beside writing; nothing in most runs.
+    pub(super) fn draw_chores(&mut self, rng: &mut Rng) {
+        if rng.below(4) == 0 {
+            self.scrub_bytes_per_s = rng.pick(&[1 << 20, 16 << 20]);
+        }
+        if rng.below(6) > 0 {
+            return;
+        }
+        self.archivers = 1;
+        self.replicas += 1;
+        self.packs = rng.below(3) > 0;
+        self.segment_len = 32 << 10;
+        if rng.below(3) > 0 {
+            let bytes_max = rng.pick(&[0, 1, 64 << 10]);
+            let age_ns_max = if bytes_max == 0 { 1_000_000 } else { rng.pick(&[0, 5_000_000]) };
+            self.retention = Retention { bytes_max, age_ns_max };
+            // What retention may remove is older than the day, which turns in the middle of the storm.
+            self.wall_ns = WALL_NS - WALL_NS % DAY_NS - self.fault_phase_ns / 2;
+        }
+    }
+
+    /// What the operator orders.
+    pub(super) fn draw_changes(&mut self, rng: &mut Rng) {
+        for _ in 0..1 + rng.below(4) {
+            let at_ns = rng.below(self.fault_phase_ns);
+            let any = rng.below(self.replicas as u64) as usize;
+            let target =
+                if rng.below(4) == 0 { FaultTargetNode::Leader } else { FaultTargetNode::Replica(any) };
+            let spares = self.replicas - self.archivers - self.founders;
+            let spare = self.founders + rng.below(spares as u64) as usize;
+            let what = match rng.below(12) {
+                0..4 => FaultTarget::Add(spare, rng.below(4) == 0, rng.below(4) > 0),
+                4 => FaultTarget::Add(any, rng.below(4) == 0, rng.below(4) > 0),
+                5 | 6 => FaultTarget::Remove(target),
+                7 | 8 => FaultTarget::Replace(target),
+                9 => FaultTarget::TwoOrders(spare, target),
+                10 => FaultTarget::LateOrder,
+                _ => FaultTarget::Remove(FaultTargetNode::Leader),
+            };
+            self.faults.push(PlannedFault { at_ns, what });
+        }
+        if self.founders == 2 && rng.below(2) == 0 {
+            let what = FaultTarget::Bury(rng.below(2) == 0, rng.below(2) == 0);
+            self.faults.push(PlannedFault { at_ns: rng.below(self.fault_phase_ns / 2), what });
+        }
+    }
+
+    pub(super) fn draw_faults(&mut self, rng: &mut Rng) {
+        // One seed in eight is quiet but for the weather.
+        let classes = if rng.below(8) == 0 { 0 } else { 1 + rng.below(5) };
+        for _ in 0..classes {
+            let class = rng.below(18);
+            for _ in 0..1 + rng.below(4) {
+                let at_ns = rng.below(self.fault_phase_ns);
+                let what = self.draw(rng, class);
+                self.faults.push(PlannedFault { at_ns, what });
+            }
+        }
+        self.draw_edge_faults();
+        self.faults.sort_by_key(|fault| fault.at_ns);
+    }
+
+    /// What befalls the edge, and names that are closed: drawn beside the rest, so that it changes no other
+    /// seed.
+    fn draw_edge_faults(&mut self) {
+        let mut rng = Rng::new(self.seed ^ 0xfa17);
+        if rng.below(6) == 0 {
+            for _ in 0..1 + rng.below(3) {
+                let publisher = self.replicas + rng.below(self.publishers as u64) as usize;
+                self.faults.push(PlannedFault {
+                    at_ns: rng.below(self.fault_phase_ns),
+                    what: FaultTarget::Close(publisher),
+                });
+            }
+        }
+        let Some(edges) = &self.edges else { return };
+        for _ in 0..rng.below(5) {
+            let class = rng.below(edge::CLASSES);
+            for _ in 0..1 + rng.below(3) {
+                let lasting = rng.log_uniform(self.timeout_ns / 8, self.timeout_ns * 8);
+                let what = FaultTarget::Edge(edges.draw(&mut rng, class, lasting));
+                self.faults.push(PlannedFault { at_ns: rng.below(self.fault_phase_ns), what });
+            }
+        }
+    }
+
+    /// What befalls disks, and machines with them; nothing in most runs.
+    pub(super) fn draw_disks(&mut self, rng: &mut Rng) {
+        if rng.below(3) > 0 {
+            return;
+        }
+        for _ in 0..1 + rng.below(2) {
+            let class = rng.below(11);
+            if class == 10 {
+                // What nobody looks at is not found, and the segment that is being filled is not looked at.
+                (self.scrub_bytes_per_s, self.segment_len) = (16 << 20, 32 << 10);
+            }
+            for _ in 0..1 + rng.below(4) {
+                let at_ns = rng.below(self.fault_phase_ns);
+                let what = self.draw_disk(rng, class);
+                self.faults.push(PlannedFault { at_ns, what });
+            }
+        }
+    }
+
+    fn draw_disk(&self, rng: &mut Rng, class: u64) -> FaultTarget {
+        let target = self.draw_target(rng);
+        let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
+        let calls = rng.log_uniform(1, 256) - 1;
+        let all = (1 << self.replicas) - 1;
+        match class {
+            0 | 1 => FaultTarget::Last(target, calls, false, lasting),
+            2 => FaultTarget::Last(target, calls, true, lasting),
+            3 => FaultTarget::Power(all, lasting),
+            4 => FaultTarget::Power(rng.next_u64() as NodeSet & all, lasting),
+            5 => FaultTarget::Dark(all, lasting),
+            6 => FaultTarget::Dark(rng.next_u64() as NodeSet & all, lasting),
+            7 | 8 => {
+                let trouble = rng.pick(&[DiskFault::ReadError, DiskFault::WriteError, DiskFault::SyncError]);
+                FaultTarget::DiskFails(target, trouble, calls, lasting)
+            }
+            10 => FaultTarget::Rot(target),
+            _ => FaultTarget::DiskFull(
+                target,
+                rng.log_uniform(self.timeout_ns, self.fault_phase_ns.max(self.timeout_ns * 2)),
+            ),
+        }
+    }
+
+    /// What has a moment of its own, in few runs.
+    pub(super) fn draw_rare(&mut self, rng: &mut Rng) {
+        let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
+        if rng.below(256) == 0 {
+            // The first machine dies between the birth of the history and the first flush of it.
+            let at_ns = rng.pick(&[0, 0, 5_000, 50_000]);
+            let disk = rng.pick(&[DiskPlan::Kept, DiskPlan::Torn]);
+            self.faults.push(PlannedFault {
+                at_ns,
+                what: FaultTarget::Reboot(FaultTargetNode::Replica(0), disk, lasting),
+            });
+        }
+        if rng.below(12) == 0 {
+            // A tail on a disk survives the boot that it is of.
+            for _ in 0..1 + rng.below(2) {
+                let at_ns = rng.below(self.fault_phase_ns);
+                let target = self.draw_target(rng);
+                self.faults.push(PlannedFault {
+                    at_ns,
+                    what: FaultTarget::Reboot(target, DiskPlan::WithTail, lasting),
+                });
+            }
+        }
+        if rng.below(8) == 0 {
+            // Publishers open their names anew while the leader dies.
+            for publisher in 0..self.publishers {
+                let at_ns = rng.below(self.fault_phase_ns);
+                let what = FaultTarget::ClientCrash(self.replicas + publisher);
+                self.faults.push(PlannedFault { at_ns, what });
+                let at_ns = at_ns + rng.below(self.timeout_ns);
+                let what = FaultTarget::Crash(
+                    FaultTargetNode::Leader,
+                    EndPlan::MidTurn(rng.below(4) as u32),
+                    lasting,
+                );
+                self.faults.push(PlannedFault { at_ns, what });
+            }
+        }
+        self.faults.sort_by_key(|fault| fault.at_ns);
+    }
+
+    fn draw_target(&self, rng: &mut Rng) -> FaultTargetNode {
+        if rng.below(2) == 0 {
+            FaultTargetNode::Leader
+        } else {
+            FaultTargetNode::Replica(rng.below(self.replicas as u64) as usize)
+        }
+    }
+
+    fn draw(&self, rng: &mut Rng, class: u64) -> FaultTarget {
+        let target = self.draw_target(rng);
+        let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
+        let client = self.replicas + rng.below((self.publishers + self.subscribers) as u64) as usize;
+        let all = (1 << self.nodes()) - 1;
+        match class {
+            0 | 1 => {
+                let end = match rng.below(6) {
+                    0 | 1 => EndPlan::Clean,
+                    2 | 3 => EndPlan::MidTurn(rng.below(4) as u32),
+                    4 => EndPlan::TornTail,
+                    _ => EndPlan::Stopped,
+                };
+                FaultTarget::Crash(target, end, lasting)
+            }
+            2 => FaultTarget::Reboot(target, rng.pick(&[DiskPlan::Kept, DiskPlan::Torn]), lasting),
+            3 => FaultTarget::Amnesia(target, lasting),
+            4 => {
+                let harm = rng.pick(&[
+                    FaultKind::TailBit,
+                    FaultKind::TailBit,
+                    FaultKind::SegmentBit,
+                    FaultKind::StaleBlock,
+                ]);
+                FaultTarget::Damage(target, harm, lasting)
+            }
+            5 => FaultTarget::Pause(target, lasting),
+            6 => FaultTarget::PauseClient(client, lasting),
+            7 => {
+                let side = rng.next_u64() as NodeSet & all;
+                FaultTarget::Cut(side, all & !side, ALL_TRAFFIC, rng.below(3) > 0, lasting)
+            }
+            8 => match rng.below(3) {
+                0 => FaultTarget::Isolate(target, true, true, lasting),
+                1 => FaultTarget::Isolate(target, true, false, lasting),
+                _ => FaultTarget::Isolate(target, false, true, lasting),
+            },
+            9 => {
+                // Between two of them only, and perhaps only one group: partial, half-deaf.
+                let one = 1 << rng.below(self.replicas as u64);
+                let other = if rng.below(2) == 0 { 1 << rng.below(self.replicas as u64) } else { all };
+                let traffic = if rng.below(2) == 0 { ALL_TRAFFIC } else { 1 << rng.below(4) };
+                FaultTarget::Cut(other, one, traffic, rng.below(2) == 0, lasting)
+            }
+            10 => {
+                FaultTarget::Clog(rng.next_u64() as NodeSet & all, rng.next_u64() as NodeSet & all, lasting)
+            }
+            11 => match rng.below(2) {
+                0 => FaultTarget::DiskFull(target, lasting),
+                _ => FaultTarget::SlowFlush(target, lasting),
+            },
+            12 => FaultTarget::ClockStep(
+                target,
+                rng.pick(&[-DAY_MS, -3_600_000, -1_000, -1, 1, 1_000, 3_600_000, DAY_MS]),
+            ),
+            13 => FaultTarget::Replay(1 + rng.below(8)),
+            14 | 15 if rng.below(4) == 0 => FaultTarget::OldDown,
+            14 | 15 if rng.below(4) == 0 => FaultTarget::ForgedDown,
+            14 | 15 => {
+                let to = rng.below(self.replicas as u64 + 1) as usize;
+                FaultTarget::Handover((to < self.replicas).then_some(to))
+            }
+            _ if rng.below(3) == 0 => {
+                FaultTarget::Fence(self.replicas + rng.below(self.publishers as u64) as usize)
+            }
+            _ => FaultTarget::ClientCrash(client),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! The process of a node: its next deadline, whether it runs, its ports.
+
+use super::{Actor, SimNode};
+use crate::clock::SimClock;
+use crate::machine::MachineState;
+use crate::net::SimNet;
+use lockstep_wire::Nanos;
+
+impl SimNode {
+    /// When it has its turn, or begins; never, if nothing will ever run here.
+    pub(super) fn ready_at(&self) -> Nanos {
+        let at = match &self.actor {
+            Actor::Replica(machine) => match &machine.state {
+                MachineState::Up(_) => self.wake_at,
+                MachineState::Down(_, until) => *until,
+                MachineState::Lost => Nanos::MAX,
+            },
+            Actor::Publisher(None, work) => work.restart_at,
+            Actor::Subscriber(None, reading) => reading.restart_at,
+            Actor::Edge(edge) if edge.process.is_none() => edge.restart_at,
+            Actor::Edge(_) => self.wake_at,
+            Actor::Handle(_) | Actor::Second(None) => Nanos::MAX,
+            Actor::Second(Some(_)) => self.wake_at,
+            Actor::Publisher(..) | Actor::Subscriber(..) => self.wake_at,
+        };
+        at.max(self.paused_until)
+    }
+}
+
+impl Actor {
+    /// Whether a process runs.
+    pub(crate) fn runs(&self) -> bool {
+        match self {
+            Self::Replica(machine) => machine.replica().is_some(),
+            Self::Publisher(process, _) => process.is_some(),
+            Self::Subscriber(process, _) => process.is_some(),
+            Self::Edge(edge) => edge.process.is_some(),
+            Self::Second(second) => second.is_some(),
+            Self::Handle(_) => false,
+        }
+    }
+
+    /// The device of its process: of its first handle, or of its second one.
+    pub(super) fn net_mut(&mut self, handle: usize) -> Option<&mut SimNet> {
+        match self {
+            Self::Replica(machine) => machine.replica_mut().map(|replica| replica.net_mut()),
+            Self::Publisher(process, _) => process.as_mut().map(|process| process.net_mut()),
+            Self::Subscriber(process, _) => process.as_mut().map(|process| process.net_mut()),
+            Self::Edge(edge) => edge.net_mut(handle),
+            Self::Second(second) => second.as_mut().and_then(|second| second.net_mut()),
+            Self::Handle(_) => None,
+        }
+    }
+
+    /// Whether it is to be called again soon, whatever comes.
+    pub(super) fn is_restless(&self) -> bool {
+        match self {
+            Self::Replica(machine) => machine.replica().is_some_and(|replica| replica.has_pending_work()),
+            _ => false,
+        }
+    }
+
+    /// When a client has something to do, whatever comes: to hand in, to ask or to send again.
+    pub(super) fn client_deadline(&self, clock: SimClock) -> Option<Nanos> {
+        match self {
+            Self::Publisher(Some(process), work) => {
+                let hands_in = if work.left > 0 { work.next_at } else { Nanos::MAX };
+                Some(clock.reaches(process.core.next_deadline()).min(hands_in))
+            }
+            Self::Subscriber(Some(process), _) => Some(clock.reaches(process.core.next_deadline())),
+            _ => None,
+        }
+    }
+
+    /// When it must look at the latest.
+    pub(super) fn next_deadline(&self) -> Option<Nanos> {
+        match self {
+            Self::Replica(machine) => {
+                machine.replica().map(|replica| machine.clock.reaches(replica.next_deadline()))
+            }
+            Self::Second(Some(second)) => second.next_deadline(),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! The end of a run: whether it has settled, and what it waits for if it has not.
+
+use super::{Actor, BEGIN_NS, SimNode, World};
+use crate::check::Violation;
+use crate::machine::MachineState;
+use crate::wire::NodeSet;
+use lockstep_wire::{Epoch, Identity, Nanos};
+use std::fmt::Write as _;
+
+impl World {
+    /// Whether nothing happens any more for which a leader may be missed.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.plan.quiet_from.is_some_and(|from| self.now >= BEGIN_NS + from)
+    }
+
+    /// Whether everything that the healthy ones have to do is done.
+    pub(super) fn is_done(&self, healthy: NodeSet) -> bool {
+        self.nodes.iter().enumerate().filter(|(index, _)| healthy >> index & 1 == 1).all(|(index, seat)| {
+            match &seat.actor {
+                Actor::Publisher(Some(process), work) => {
+                    !self.oracle.lacks_datagram(index)
+                        && (work.fenced
+                            || work.left == 0
+                                && process.core.is_drained()
+                                && self.oracle.without_outcome(index) == 0)
+                }
+                Actor::Publisher(None, work) => work.restart_at == Nanos::MAX,
+                Actor::Subscriber(Some(_), reading) => reading.ended || self.oracle.has_delivered_all(index),
+                Actor::Subscriber(None, _) => false,
+                // What the edge lacks is asked for beside this.
+                Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => true,
+                Actor::Replica(machine) => machine.replica().is_some_and(|replica| {
+                    replica.core.commit_next() >= self.oracle.commit_next()
+                        || self.stays_behind(replica.tail().promised(), machine.identity, healthy)
+                }),
+            }
+        })
+    }
+
+    /// A member that has promised above the epoch that is led follows nobody until a higher one begins (S2).
+    /// The others need not listen to it where it is no member (it asked for votes when it took itself for
+    /// one), and a leader that stays broken may never hear it: a quorum that hears that leader commits
+    /// without it.
+    fn stays_behind(&self, promised: Epoch, identity: Identity, healthy: NodeSet) -> bool {
+        let led = self.oracle.reference.tip().map_or(Epoch::NONE, |tip| self.oracle.tree.stem(tip).epoch);
+        let leads = |seat: &SimNode| matches!(&seat.actor, Actor::Replica(machine) if machine.identity == led.leader());
+        let is_heard = self.nodes.iter().position(leads).is_some_and(|seat| healthy >> seat & 1 == 1);
+        promised > led && !(is_heard && self.members_in_force().contains(&identity))
+    }
+
+    pub(super) fn describe_stuck(&self, healthy: NodeSet) -> Violation {
+        let mut out = format!(
+            "LIVENESS: a quorum is healed for {} ms and this is not done (committed below {}):",
+            self.live_ns() / 1_000_000,
+            self.oracle.commit_next()
+        );
+        for (index, seat) in self.nodes.iter().enumerate() {
+            let health = if healthy >> index & 1 == 1 { "healed" } else { "broken" };
+            let _ = match &seat.actor {
+                Actor::Replica(machine) => match &machine.state {
+                    MachineState::Up(replica) => write!(
+                        out,
+                        "\n  replica {index} ({health}): {} log {:?} promised {} commit {}",
+                        replica.role().name(),
+                        replica.tail().end(),
+                        replica.tail().promised(),
+                        replica.core.commit_next()
+                    ),
+                    MachineState::Down(..) => write!(out, "\n  replica {index} ({health}): down"),
+                    MachineState::Lost => write!(out, "\n  replica {index} ({health}): lost"),
+                },
+                Actor::Publisher(process, work) => write!(
+                    out,
+                    "\n  publisher {index} ({health}): {} left, id {:?}, {} without fate, drained {:?}",
+                    work.left,
+                    work.id,
+                    self.oracle.without_outcome(index),
+                    process.as_ref().map(|process| process.core.is_drained())
+                ),
+                Actor::Subscriber(Some(process), reading) => write!(
+                    out,
+                    "\n  subscriber {index} ({health}): {:?} next {} commit {} seen {}, done {}",
+                    reading.delivery,
+                    process.core.deliver_next(),
+                    process.core.commit_next(),
+                    process.core.stamped_next(),
+                    self.oracle.has_delivered_all(index)
+                ),
+                Actor::Subscriber(None, _) => write!(out, "\n  subscriber {index} ({health}): down"),
+                Actor::Edge(edge) => write!(out, "\n  {index} ({health}): {edge}"),
+                Actor::Handle(_) | Actor::Second(_) => Ok(()),
+            };
+        }
+        out
+    }
+}

@@ -1,0 +1,87 @@
+//! The trailer of a repair: who sent it, in which history, and its checksum.
+
+use crate::{Epoch, Header, Identity, Reject, Seq, crc};
+use bytemuck::{Pod, Zeroable};
+
+/// Behind a repaired frame: who gave it, and what the giver knows (S11).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
+#[repr(C)]
+pub struct RepairTrailer {
+    /// The giver's [`Identity`], packed in the low 36 bits; above it the low 28 bits of its history, whose
+    /// commit is told here ([`RepairTrailer::is_of`]).
+    pub repairer: u64,
+    /// The epoch of its log.
+    pub accepted: u64,
+    /// Its commit.
+    pub commit_next: Seq,
+    /// The request's token; 0 where nobody asked.
+    pub token: u64,
+    /// Like a header's tag, over the trailer and the frame's tag.
+    pub tag: [u64; 2],
+}
+
+impl RepairTrailer {
+    /// The repairer.
+    pub fn giver(&self) -> Identity {
+        Identity::from_packed(self.repairer)
+    }
+
+    /// Whether the giver speaks of this history. A frame may be of a former one: what is known of it to be
+    /// committed is so in one later history, and not in another that was founded on the same.
+    pub fn is_of(&self, history: u64) -> bool {
+        self.repairer >> IDENTITY_BITS == history & HISTORY_MASK
+    }
+}
+
+/// Bits of a packed identity.
+const IDENTITY_BITS: u32 = 36;
+
+/// What of a history's id stands above them.
+const HISTORY_MASK: u64 = u64::MAX >> IDENTITY_BITS;
+
+/// Bytes of a [`RepairTrailer`]. Frames are that much shorter than the largest datagram, so that
+/// every frame can be repaired in one.
+pub const REPAIR_TRAILER_LEN: usize = size_of::<RepairTrailer>();
+
+fn trailer_checksum(trailer: &[u8], frame: &Header) -> u64 {
+    u64::from(crc::append(crc::crc32c(bytemuck::bytes_of(&{ frame.tag })), &trailer[..32]))
+}
+
+/// The trailer for a repair of the frame with the (sealed) header `frame`, by `giver`, whose log is of
+/// `history`.
+pub fn repair_trailer(
+    (giver, history): (Identity, u64),
+    accepted: Epoch,
+    commit_next: Seq,
+    token: u64,
+    frame: &Header,
+) -> [u8; REPAIR_TRAILER_LEN] {
+    let giver = giver.packed() | (history & HISTORY_MASK) << IDENTITY_BITS;
+    let mut trailer =
+        RepairTrailer { repairer: giver, accepted: accepted.0, commit_next, token, tag: [0; 2] };
+    trailer.tag[0] = trailer_checksum(bytemuck::bytes_of(&trailer), frame);
+    bytemuck::cast(trailer)
+}
+
+/// Whether these bytes, which nobody has judged yet, are a frame with a trailer of which the token is
+/// somebody's request: a repair for one. One for all has none.
+#[inline]
+pub fn is_repair_for_one(datagram: &[u8]) -> bool {
+    const LENGTH: usize = std::mem::offset_of!(Header, length);
+    const TOKEN: usize = REPAIR_TRAILER_LEN - std::mem::offset_of!(RepairTrailer, token);
+    let Some(length) = datagram.get(LENGTH..LENGTH + 4) else { return false };
+    let length = bytemuck::pod_read_unaligned::<u32>(length) as usize;
+    if datagram.len() != length + REPAIR_TRAILER_LEN {
+        return false;
+    }
+    let token = &datagram[datagram.len() - TOKEN..][..8];
+    token.iter().any(|byte| *byte != 0)
+}
+
+pub(super) fn open_trailer(bytes: &[u8], frame: &Header) -> Result<RepairTrailer, Reject> {
+    let trailer: RepairTrailer = bytemuck::pod_read_unaligned(bytes);
+    if trailer.tag != [trailer_checksum(bytes, frame), 0] {
+        return Err(Reject::Checksum);
+    }
+    Ok(trailer)
+}

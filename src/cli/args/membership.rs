@@ -1,0 +1,90 @@
+//! Arguments of the operator's commands on the membership.
+
+use super::OperatorArgs;
+use clap::{Args, Subcommand};
+use lockstep_wire::Identity;
+use std::net::SocketAddrV4;
+
+/// What `membership` does.
+#[derive(Args, Debug)]
+pub struct MembershipArgs {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: MembershipCommand,
+}
+
+/// The subcommands of `membership`.
+#[derive(Subcommand, Debug)]
+pub enum MembershipCommand {
+    /// Lists the members
+    Show(OperatorArgs),
+    /// Adds an identity, once its sequencer runs and holds the stream
+    Add(MembershipAddArgs),
+    /// Removes an identity
+    Remove(MembershipRemoveArgs),
+    /// Puts the next life of a replica into the place of the one before, in one step
+    Replace(MembershipReplaceArgs),
+}
+
+/// Flags of `membership add`.
+#[derive(Args, Debug)]
+pub struct MembershipAddArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// What its `format` printed, like 2:0a3f9c1
+    #[arg(value_name = "IDENTITY")]
+    pub identity: Identity,
+    /// Where it answers; as the file has its replica, unless told
+    #[arg(long, value_name = "IP:PORT")]
+    pub address: Option<SocketAddrV4>,
+    /// It votes and acknowledges, keeps only a ring, and never leads; as the file has its replica, unless
+    /// told
+    #[arg(long)]
+    pub witness: bool,
+}
+
+/// Flags of `membership replace`.
+#[derive(Args, Debug)]
+pub struct MembershipReplaceArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// Which, as `membership show` prints it
+    #[arg(value_name = "OLD")]
+    pub old: Identity,
+    /// What the `format` of the same replica printed last
+    #[arg(value_name = "NEW")]
+    pub new: Identity,
+    /// Where the new one answers; where the old one did, unless told
+    #[arg(long, value_name = "IP:PORT")]
+    pub address: Option<SocketAddrV4>,
+}
+
+/// Flags of `membership remove`.
+#[derive(Args, Debug)]
+pub struct MembershipRemoveArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// Which, as `membership show` prints it
+    #[arg(value_name = "IDENTITY")]
+    pub identity: Identity,
+}
+
+/// Flags of `handover`.
+#[derive(Args, Debug)]
+pub struct HandoverArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// The replica that is to lead; whoever holds most if nobody is named
+    #[arg(long, value_name = "REPLICA")]
+    pub to: Option<u32>,
+}
+
+/// Flags of `declare-dead`.
+#[derive(Args, Debug)]
+pub struct DeclareDeadArgs {
+    #[command(flatten)]
+    pub operator: OperatorArgs,
+    /// Which of the two, as `membership show` prints it
+    #[arg(value_name = "IDENTITY")]
+    pub identity: Identity,
+}

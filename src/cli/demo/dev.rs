@@ -1,0 +1,93 @@
+//! # dev: a cluster to write programs against
+//!
+//! Three replicas on this host until Ctrl-C. It prints the path of the cluster's file and what to try. A
+//! replica that ends, by a `kill -9` for instance, is started again after a second, so that a takeover and a
+//! return can be watched.
+
+use super::args::WireArgs;
+use super::cluster::{Folder, Wire};
+use super::local::LocalCluster;
+use super::process::Process;
+use crate::cli::sequencer::stop_with_stdin;
+use crate::cli::{Failure, signals};
+use crate::config::Config;
+use clap::Args;
+use lockstep_io::idle::Idle;
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+/// Between two looks at the replicas.
+const LOOK: Duration = Duration::from_millis(50);
+/// From a replica's end to its next start.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Flags of `dev`.
+#[derive(Args, Debug)]
+pub struct DevArgs {
+    #[command(flatten)]
+    pub wire: WireArgs,
+    /// Keeps the folder with configuration, journals and logs
+    #[arg(long)]
+    pub keep: bool,
+    /// Ends when stdin does: for a parent that must not leave it behind
+    #[arg(long)]
+    pub until_stdin_ends: bool,
+}
+
+/// Runs the cluster until SIGTERM or SIGINT, or until stdin ends.
+pub fn run(args: &DevArgs) -> Result<u8, Failure> {
+    let stop = signals::stop_flag()?;
+    if args.until_stdin_ends {
+        stop_with_stdin(Arc::clone(&stop))?;
+    }
+    let wire = Wire::of(&args.wire)?;
+    let folder = Folder::create(&wire, Idle::Park, &[], args.keep, &[])?;
+    let config = Config::load(Some(&folder.config()), &[])?;
+    let cluster = LocalCluster { stop, config, folder: &folder };
+    cluster.found()?;
+    let mut replicas = cluster.start_replicas()?;
+    let leader = cluster.await_roles(&mut || replicas.iter_mut().try_for_each(Process::check_alive))?;
+    show(&cluster, &replicas, leader)?;
+    while !cluster.stop.load(Ordering::Acquire) {
+        std::thread::sleep(LOOK);
+        for replica in &mut replicas {
+            if let Some(status) = replica.ended()?
+                && !cluster.stop.load(Ordering::Acquire)
+            {
+                eprintln!("dev: {} ended ({status}); it is started again", replica.name());
+                std::thread::sleep(AGAIN);
+                replica.restart()?;
+                eprintln!("dev: {} is process {} now", replica.name(), replica.pid());
+            }
+        }
+    }
+    eprintln!("dev: stopping");
+    replicas.iter_mut().for_each(Process::close_stdin);
+    // One that was struck in the last moment ends by a signal: it is over all the same.
+    let _ = replicas.iter_mut().try_for_each(|replica| replica.await_good_end(super::PATIENCE));
+    if args.keep {
+        eprintln!("dev: kept: {}", folder.disk().display());
+    }
+    Ok(0)
+}
+
+/// Prints the file and what to try.
+fn show(cluster: &LocalCluster<'_>, replicas: &[Process], leader: u32) -> Result<(), Failure> {
+    let pid = replicas.get(leader as usize - 1).map_or(0, Process::pid);
+    let mut out = std::io::stdout().lock();
+    writeln!(
+        out,
+        "three replicas run, replica {leader} leads; Ctrl-C ends them\n\n  \
+         export LOCKSTEP_CONFIG={}\n\n\
+         in another terminal, after that line:\n  \
+         lockstep status                          health, leader, replicas\n  \
+         lockstep subscribe                       prints the stream\n  \
+         echo hello | lockstep publish --name me  publishes a line\n  \
+         kill -9 {pid:<32} kills the leader; it is started again",
+        cluster.folder.config().display()
+    )?;
+    out.flush()?;
+    Ok(())
+}

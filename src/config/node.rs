@@ -1,0 +1,138 @@
+//! Settings of the nodes of this machine: the one place that turns the file's values into them.
+
+use super::{Compression, Config, ConfigError, Durability, Role, Scheduling, Transport};
+use lockstep_core::proto::beat::HeartbeatLimits;
+use lockstep_core::proto::commit;
+use lockstep_core::proto::window::Window;
+use lockstep_node::{NodeSettings, ReplaySettings};
+use lockstep_process::cpu::SchedulingClass;
+use lockstep_replica::journal::packed::PACKED_LEN_MAX;
+use lockstep_replica::journal::{Retention, SEGMENT_LEN_MIN};
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
+
+// The file's reader refuses what the journal could not pack.
+const _: () = assert!(lockstep_config::PACKED_LEN_MAX == PACKED_LEN_MAX);
+
+/// Settings of the nodes in a file.
+pub trait NodeConfig {
+    /// Settings of the node of replica `id`.
+    ///
+    /// # Errors
+    /// There is no such replica; the error names those that there are.
+    fn node(&self, id: u32) -> Result<NodeSettings, Box<ConfigError>>;
+
+    /// Settings of the node of archiver `id`.
+    ///
+    /// # Errors
+    /// There is no such archiver; the error names those that there are.
+    fn archiver_node(&self, id: u32) -> Result<NodeSettings, Box<ConfigError>>;
+}
+
+impl NodeConfig for Config {
+    fn node(&self, id: u32) -> Result<NodeSettings, Box<ConfigError>> {
+        let replica = self.replica(id)?;
+        let is_full = replica.role == Role::Full;
+        // Where nobody else stores there is nobody else to ask.
+        let alone = self.storing().count() + self.archivers.len() == 1;
+        Ok(NodeSettings {
+            segment_bytes: match replica.role {
+                Role::Full => self.journal.segment_size_bytes,
+                // It keeps a ring's worth, and segments go as a whole.
+                Role::Witness => {
+                    let quarter = (self.journal.tail_size_bytes / 4).max(SEGMENT_LEN_MIN);
+                    self.journal.segment_size_bytes.min(quarter)
+                }
+            },
+            retention: Retention {
+                bytes_max: self.journal.retention_size_bytes.unwrap_or(0),
+                age_ns_max: self.journal.retention_age_ns.unwrap_or(0),
+            },
+            journal: replica.journal.clone(),
+            tail: replica.tail.clone(),
+            counters: replica.counters.clone(),
+            core: replica.core,
+            replay: replay_settings(self, self.replay.by_leader || alone).filter(|_| is_full),
+            ..any_node(self, id, (replica.unicast, replica.unicast_b), replica.transport)
+        })
+    }
+
+    fn archiver_node(&self, id: u32) -> Result<NodeSettings, Box<ConfigError>> {
+        let archiver = self.archiver(id)?;
+        Ok(NodeSettings {
+            is_archiver: true,
+            packs: archiver.compression == Compression::Lz4,
+            retention: Retention {
+                bytes_max: archiver.retention_size_bytes.unwrap_or(0),
+                age_ns_max: archiver.retention_age_ns.unwrap_or(0),
+            },
+            journal: archiver.journal.clone(),
+            tail: archiver.tail.clone(),
+            counters: archiver.counters.clone(),
+            core: archiver.core,
+            ..any_node(self, id, (archiver.unicast, None), archiver.transport)
+        })
+    }
+}
+
+/// Settings of every node that answers at these addresses, one for each line, and has chosen its transport
+/// or not; with the files still to be named.
+fn any_node(
+    config: &Config,
+    id: u32,
+    (unicast, unicast_b): (SocketAddrV4, Option<SocketAddrV4>),
+    chosen: Option<Transport>,
+) -> NodeSettings {
+    NodeSettings {
+        replica: id,
+        is_archiver: false,
+        cluster: config.cluster,
+        udp: config.udp(),
+        transport: config.transport(0, chosen, true),
+        second: config.second(unicast_b, chosen, true),
+        rehearse: config.fault_injection(),
+        memory: config.memory(),
+        mtu: config.mtu(),
+        unicast,
+        peers: config.repairers().filter(|other| other.address != unicast).collect(),
+        sources: config.sources().filter(|other| *other != unicast).collect(),
+        replay: replay_settings(config, true),
+        journal: PathBuf::new(),
+        tail: PathBuf::new(),
+        tail_bytes: config.journal.tail_size_bytes,
+        segment_bytes: config.journal.segment_size_bytes,
+        retention: Retention::default(),
+        packs: false,
+        flush_interval_ns: config.journal.flush_interval_ns,
+        durability: match config.stream.durability {
+            Durability::Process => commit::Durability::Process,
+            Durability::Power => commit::Durability::Power,
+        },
+        window: Window { entries: config.stream.window_entries, bytes: config.stream.window_bytes as u32 },
+        publishers_max: config.stream.publishers_max,
+        beat: HeartbeatLimits {
+            first_ns: config.timing.heartbeat_first_ns,
+            interval_ns: config.timing.beat_ns,
+        },
+        failure_timeout_ns: config.timing.failure_timeout_ns,
+        failure_timeout_ns_max: config.timing.failure_timeout_max_ns,
+        nack: config.nack(),
+        counters: PathBuf::new(),
+        core: None,
+        scheduling: match config.runtime.scheduling {
+            Scheduling::Other => SchedulingClass::Other,
+            Scheduling::Fifo(priority) => SchedulingClass::Fifo(priority),
+        },
+        lock_memory: config.runtime.mlock,
+        timer_slack_ns: config.runtime.timer_slack_ns,
+        idle: config.idle(),
+    }
+}
+
+fn replay_settings(config: &Config, by_leader: bool) -> Option<ReplaySettings> {
+    (config.replay.readers_max > 0).then_some(ReplaySettings {
+        readers_max: config.replay.readers_max as usize,
+        rate_bytes_per_s: config.replay.rate_bytes_per_s,
+        by_leader,
+    })
+}
