@@ -47,7 +47,7 @@ impl Leading {
     /// Stamps messages one behind the other, into one piece of memory and with one look at the window, for
     /// as long as nothing is special: each the next of its publisher, nobody waiting, room for it. The next
     /// of `entries`, if there is one, is the first that needs a closer look.
-    #[inline]
+    #[inline(always)]
     fn stamp_run<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
