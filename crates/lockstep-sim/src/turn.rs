@@ -390,7 +390,7 @@ fn read(
             }
             SubscriberEvent::Diverged { seq } if oracle.parts_at(seq) => {
                 told.push(format!("has another log below {seq} than the new history"));
-                oracle.coverage.count(Event::ReadersParted);
+                oracle.coverage.count(Event::ReadersDiverged);
                 oracle.on_subscription_ended(who);
                 ended = true;
                 Ok(())
