@@ -458,7 +458,7 @@ impl ReaderTurn<'_> {
                 self.end(format!("is ahead: at {next}, the log ends at {end}"))
             }
             SubscriberEvent::Diverged { seq } if oracle.parts_at(seq) => {
-                oracle.coverage.count(Event::ReadersParted);
+                oracle.coverage.count(Event::ReadersDiverged);
                 self.end(format!("has another log below {seq} than the new history"))
             }
             // Nothing that was committed is lost: a reader to which this is reported is misled.

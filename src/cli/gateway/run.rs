@@ -141,7 +141,7 @@ fn gateway_limits(config: &Config, delivery: Delivery) -> GatewayLimits {
         stall_ns: limits.stall_ns,
         checks_max: CHECKS_MAX,
         scan_ns: SCAN_NS,
-        heartbeat_ns: limits.beat_ns,
+        heartbeat_ns: limits.heartbeat_interval_ns,
         lost_heartbeats: LOST_HEARTBEATS,
     }
 }

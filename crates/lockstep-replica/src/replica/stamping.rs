@@ -113,7 +113,7 @@ impl Leading {
             Admission::Duplicate => core.drop_one(Counter::SubmissionsDuplicate),
             Admission::Hold => {
                 let kept = self.hold.hold(header, entry.payload);
-                core.drop_one(if kept { Counter::SubmissionsHeld } else { Counter::SubmissionsDropped });
+                core.drop_one(if kept { Counter::SubmissionsBuffered } else { Counter::SubmissionsDropped });
             }
             Admission::Fenced => core.drop_one(Counter::SubmissionsFenced),
             Admission::Unknown | Admission::Closed => core.drop_one(Counter::SubmissionsUnknown),

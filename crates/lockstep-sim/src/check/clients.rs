@@ -143,7 +143,7 @@ impl Oracle {
                 ));
             }
             writer.doomed.insert(key);
-            self.coverage.count(Event::FatesFenced);
+            self.coverage.count(Event::OutcomesFenced);
         }
         Ok(())
     }
