@@ -61,7 +61,7 @@ pub(super) fn check(layers: &mut Layers<'_>) {
         layers,
         "timing.heartbeat_first",
         "timing.heartbeat_interval",
-        "heartbeats start often and slow down to the beat",
+        "heartbeats start often and slow down to the heartbeat interval",
     );
     ordered(
         layers,
@@ -69,7 +69,12 @@ pub(super) fn check(layers: &mut Layers<'_>) {
         "timing.nack_retry_max",
         "the wait between retries grows up to it",
     );
-    ordered(layers, "timing.heartbeat_interval", "timing.failure_timeout", "silence is counted in beats");
+    ordered(
+        layers,
+        "timing.heartbeat_interval",
+        "timing.failure_timeout",
+        "silence is counted in heartbeat intervals",
+    );
     ordered(
         layers,
         "timing.failure_timeout",

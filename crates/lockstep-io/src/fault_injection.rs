@@ -137,14 +137,15 @@ pub struct FaultInjector<N, T = Clock> {
 }
 
 impl<N: Net> FaultInjector<N> {
-    /// A rehearsal by the machine's clock. `salt` tells devices of one seed apart: they lose independently.
+    /// Fault injection by the machine's clock. `salt` tells devices of one seed apart: they lose
+    /// independently.
     pub fn new(inner: N, settings: FaultSettings, salt: u64, datagram_len_max: usize) -> Self {
         Self::timed(inner, settings, salt, datagram_len_max, Clock::start())
     }
 }
 
 impl<N: Net, T: Time> FaultInjector<N, T> {
-    /// A rehearsal by this clock. All memory is made and touched here.
+    /// Fault injection by this clock. All memory is made and touched here.
     pub fn timed(inner: N, settings: FaultSettings, salt: u64, datagram_len_max: usize, time: T) -> Self {
         Self {
             inner,

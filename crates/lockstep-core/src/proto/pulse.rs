@@ -29,7 +29,8 @@ pub struct UnicastProbeLimits {
 }
 
 impl UnicastProbeLimits {
-    /// For who replaces nobody and is in no hurry, where an idle leader beats once in `heartbeat_interval_ns`: silence of
+    /// For who replaces nobody and is in no hurry, where an idle leader beats once in
+    /// `heartbeat_interval_ns`: silence of
     /// 20 ms is asked about each 2 ms, and where beats are seldom, that of three of them at each.
     pub fn reader(heartbeat_interval_ns: Nanos) -> Self {
         Self {

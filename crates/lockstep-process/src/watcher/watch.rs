@@ -223,7 +223,7 @@ fn say(
 /// there.
 fn prepare(page: Page) -> Result<(), IoError> {
     let (near, far) = UnixDatagram::pair()
-        .map_err(|error| IoError::new("open the two sockets of the watcher's rehearsal", error))?;
+        .map_err(|error| IoError::new("open the two sockets of the watcher's self-test", error))?;
     let mut notice = [0; NOTICE_LEN_MAX];
     page.notice(&mut notice);
     say(near.as_fd(), true, &[], &notice[..64], &[Duration::from_micros(1)]);
