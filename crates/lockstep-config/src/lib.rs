@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod choices;
 mod environment;
 mod file;
 mod layers;
@@ -29,15 +30,14 @@ mod schema;
 mod topology;
 mod units;
 mod value;
-mod words;
 
-pub use environment::{from_environment, from_this_process, variable};
-pub use problem::{Code, ConfigError, ConfigErrors};
-pub use schema::{key_paths, reference};
-pub use words::{
+pub use choices::{
     Compression, Delivery, Durability, Gso, Idle, InterfaceSetting, LogFormat, LogLevel, Profile, Role,
     Scheduling, Transport, XdpMode,
 };
+pub use environment::{from_environment, from_this_process, variable};
+pub use problem::{Code, ConfigError, ConfigErrors};
+pub use schema::{key_paths, reference};
 
 pub use relations::PACKED_LEN_MAX;
 

@@ -4,12 +4,12 @@
 //! themselves and returns early (`None`) when one of its keys has a problem already, so that a typing
 //! error never hides a wrong window, and one cause makes one problem.
 
+use super::choices::{Compression, Durability, Idle, Profile, Scheduling};
 use super::layers::{At, Layers, labels, nodes};
 use super::problem::Code;
 use super::schema::{ARCHIVERS_MAX, LINES_MAX, REPLICAS_MAX};
 use super::topology::{self, is_profile};
 use super::value::Value;
-use super::words::{Compression, Durability, Idle, Profile, Scheduling};
 
 /// Bytes of the IPv4 and UDP headers and of a repair's trailer, which a frame leaves room for.
 const AROUND_FRAME_LEN: u64 = 28 + 48;

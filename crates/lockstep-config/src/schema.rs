@@ -4,10 +4,10 @@
 //! reference in `docs/CONFIGURATION.md` is printed, so that none of them can forget a key. In a path
 //! `*` stands for a line's number, or the id of a replica, an archiver or a channel.
 
-use super::value::Kind::{self, *};
-use super::words::{
+use super::choices::{
     Compression, Delivery, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role, Transport, XdpMode,
 };
+use super::value::Kind::{self, *};
 
 /// One key.
 #[derive(Clone, Copy, Debug)]

@@ -4,10 +4,10 @@
 //! same on every machine, and multicast goes only as far as interface and TTL let it.
 
 use super::Origin;
+use super::choices::{Idle, InterfaceSetting, Profile, Transport};
 use super::layers::{Layers, labels, nodes, tables};
 use super::problem::Code;
 use super::value::Value;
-use super::words::{Idle, InterfaceSetting, Profile, Transport};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 

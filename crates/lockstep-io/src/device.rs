@@ -156,21 +156,21 @@ impl Device {
     }
 
     /// Each setting with the value in force, line by line; fault injection is one of them.
-    pub fn obtained(&self) -> Vec<Effective> {
+    pub fn effective(&self) -> Vec<Effective> {
         match self {
-            Self::Plain(transport) => transport.obtained().to_vec(),
+            Self::Plain(transport) => transport.effective().to_vec(),
             Self::FaultInjected(injector) => {
-                let mut obtained = injector.inner().obtained().to_vec();
-                obtained.push(injector.obtained());
-                obtained
+                let mut effective = injector.inner().effective().to_vec();
+                effective.push(injector.effective());
+                effective
             }
-            Self::Lines(lines) => lines.each().iter().flat_map(Self::obtained).collect(),
+            Self::Lines(lines) => lines.each().iter().flat_map(Self::effective).collect(),
             Self::Beside(beside) => {
-                let mut obtained = beside.network().obtained();
-                obtained.extend(beside.memory().obtained());
-                obtained
+                let mut effective = beside.network().effective();
+                effective.extend(beside.memory().effective());
+                effective
             }
-            Self::Memory(memory) => memory.obtained(),
+            Self::Memory(memory) => memory.effective(),
         }
     }
 

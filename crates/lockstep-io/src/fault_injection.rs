@@ -168,7 +168,7 @@ impl<N: Net, T: Time> FaultInjector<N, T> {
     }
 
     /// The injected faults, as a setting that nobody should overlook.
-    pub fn obtained(&self) -> Effective {
+    pub fn effective(&self) -> Effective {
         let FaultSettings { loss_ppm, duplication_ppm, reordering_ppm, delay_ns, seed, .. } =
             self.chance.settings;
         let percent = |ppm: u32| f64::from(ppm) / 10_000.0;

@@ -184,7 +184,7 @@ pub struct Shm {
     address: SocketAddrV4,
     datagram_len_max: usize,
     counts: ShmCounts,
-    obtained: Vec<Effective>,
+    effective: Vec<Effective>,
 }
 
 impl Shm {
@@ -218,7 +218,7 @@ impl Shm {
             address: rings.address,
             datagram_len_max: len_max,
             counts: ShmCounts::default(),
-            obtained: vec![
+            effective: vec![
                 Effective::granted("shm", path),
                 Effective::granted("shm_rings", format!("{} KiB", words.iter().sum::<usize>() / 128)),
             ],
@@ -226,8 +226,8 @@ impl Shm {
     }
 
     /// Each setting with the value in force.
-    pub fn obtained(&self) -> &[Effective] {
-        &self.obtained
+    pub fn effective(&self) -> &[Effective] {
+        &self.effective
     }
 
     /// What was done so far.

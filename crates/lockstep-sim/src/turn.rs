@@ -2,9 +2,9 @@
 
 use super::check::{Oracle, Violation};
 use super::coverage::Event;
-use super::drought;
+use super::full_disks;
 use super::payload;
-use super::ruin::is_left_behind;
+use super::quorum_loss::is_left_behind;
 use super::storage::Flushed;
 use super::story::Happening;
 use super::world::{Actor, ReaderSlot, RunPhase, World, WorldWork};
@@ -82,7 +82,7 @@ impl World {
                 exchanges = true;
                 self.oracle.on_suffix_replaced(index, old_epoch, old_next)?;
             }
-            if let Some(event) = drought::count(&event) {
+            if let Some(event) = full_disks::count(&event) {
                 self.oracle.coverage.count(event);
             }
             self.events.push(event);
@@ -95,13 +95,13 @@ impl World {
         if exchanges {
             machine.replaced_in = Some(machine.store.newest_segment());
         }
-        drought::judge(machine, index, &events)?;
-        let seat = &mut self.nodes[index];
-        let changed = std::mem::replace(&mut seat.led, leads) != leads;
+        full_disks::judge(machine, index, &events)?;
+        let node = &mut self.nodes[index];
+        let changed = std::mem::replace(&mut node.led, leads) != leads;
         if let Some(length) = length
-            && seat.notice != notice[..length]
+            && node.notice != notice[..length]
         {
-            let old = std::mem::replace(&mut seat.notice, notice[..length].to_vec());
+            let old = std::mem::replace(&mut node.notice, notice[..length].to_vec());
             if !old.is_empty() {
                 self.old_notices.push((index, old));
             }
@@ -242,11 +242,11 @@ impl World {
         reading.slept.go_on(takeovers);
         let mut source = std::mem::take(&mut reading.source);
         self.read_journal(index, &mut process.core, &mut source);
-        let Actor::Subscriber(seat, reading) = &mut self.nodes[index].actor else { return Ok(0) };
+        let Actor::Subscriber(node, reading) = &mut self.nodes[index].actor else { return Ok(0) };
         reading.source = source;
         let limit = 1 + (draws[0] % 8) as usize;
         let outcome = read(index, now, &mut process, reading, &mut self.oracle, limit, draws[1] % 16);
-        *seat = Some(process);
+        *node = Some(process);
         let (done, told) = outcome?;
         for line in told {
             self.tell(index, || Happening::Note(line));

@@ -204,14 +204,14 @@ impl Losses {
         self.turned_at = now;
     }
 
-    /// A frame of seqs from `from` to below `to` is of use: it was live, or `giver` repaired it.
+    /// A frame of seqs from `from` to below `to` is of use: it was live, or `repairer` repaired it.
     #[inline]
-    pub fn on_frame(&mut self, now: Nanos, from: Seq, to: Seq, giver: Option<Identity>, leader: Identity) {
+    pub fn on_frame(&mut self, now: Nanos, from: Seq, to: Seq, repairer: Option<Identity>, leader: Identity) {
         if from == self.high || !self.joined {
             self.high = self.high.max(to);
             return;
         }
-        self.on_frame_elsewhere(now, from, to, giver, leader);
+        self.on_frame_elsewhere(now, from, to, repairer, leader);
     }
 
     fn on_frame_elsewhere(
@@ -219,7 +219,7 @@ impl Losses {
         now: Nanos,
         from: Seq,
         to: Seq,
-        giver: Option<Identity>,
+        repairer: Option<Identity>,
         leader: Identity,
     ) {
         self.on_seen(now, from);
@@ -234,7 +234,7 @@ impl Losses {
             let right = Hole { from: to, entries: 0, ..hole };
             match (hole.from < from, to < hole.to) {
                 (false, false) => {
-                    let closed = giver.map_or(GapEnd::Late, GapEnd::Repaired);
+                    let closed = repairer.map_or(GapEnd::Late, GapEnd::Repaired);
                     self.close(index, now, closed, leader);
                     continue;
                 }

@@ -46,12 +46,12 @@ impl HostMemory {
     }
 
     /// Each setting with the value in force; fault injection is one of them.
-    pub fn obtained(&self) -> Vec<Effective> {
-        let mut obtained = self.shm().obtained().to_vec();
+    pub fn effective(&self) -> Vec<Effective> {
+        let mut effective = self.shm().effective().to_vec();
         if let Self::FaultInjected(injector) = self {
-            obtained.push(injector.obtained());
+            effective.push(injector.effective());
         }
-        obtained
+        effective
     }
 
     /// What memory has done.

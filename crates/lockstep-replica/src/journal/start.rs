@@ -13,8 +13,8 @@
 
 use crate::journal::BLOCK_LEN;
 use crate::journal::checkpoint::Checkpoint;
+use crate::journal::inspect::{Inspection, inspect};
 use crate::journal::layout::{Geometry, TailLabel};
-use crate::journal::look::{Inspection, inspect};
 use crate::journal::open::{JournalOpenError, Settings};
 use crate::journal::ports::{FileName, Store, StoreError, TailMemory, Word};
 use crate::journal::proof::Completeness;
