@@ -192,7 +192,7 @@ fn all_problems_are_told_at_once_in_the_order_of_the_file() {
              more (c.toml:18:16)",
             "LS0102: timing.heartbeet_interval: is not a key; did you mean heartbeat_interval? (c.toml:20:1)",
             "LS0105: timing.heartbeat_interval: 1 has no unit, and a duration needs one; write \"1us\", \"1ms\" or \"1s\" \
-             (c.toml:21:8)",
+             (c.toml:21:22)",
             "LS0106: stream.durability: \"paper\" is not a choice; write \"process\" or \"power\" (flag \
              --some-flag)",
         ]

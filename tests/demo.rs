@@ -200,9 +200,9 @@ fn on_a_shared_card_that_loses_repeats_and_reorders_nothing_is_lost_doubled_or_o
 /// The fault asked for happens (the replicas lost something, and were repaired), and nobody's stream shows
 /// it.
 fn weathers_losses(place: &Place, by: &[&str]) {
-    let weather = ["--loss", "1%", "--duplicate", "1%", "--reorder", "5%", "--loss-seed", "7"];
+    let network_model = ["--loss", "1%", "--duplicate", "1%", "--reorder", "5%", "--loss-seed", "7"];
     let mut args = vec!["--messages", "10000", "--rate", "5000", "--json"];
-    args.extend(weather.iter().chain(by));
+    args.extend(network_model.iter().chain(by));
     let output = demo_at(place, &args);
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(0), "{told}");
@@ -349,7 +349,7 @@ fn a_demo_that_is_told_to_stop_leaves_nothing_behind() {
 #[test]
 fn a_process_that_dies_early_is_named_with_its_last_words() {
     for (name, args, last_words) in [
-        ("replica-2", "--replica 2", "obtained idle"),
+        ("replica-2", "--replica 2", "effective idle"),
         ("subscriber-stamped", "--stamped", "(none)"),
         ("gateway-1", "--name 1", ""),
     ] {

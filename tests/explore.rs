@@ -32,7 +32,7 @@ fn no_interleaving_breaks_a_rule_for_a_reader() {
 fn no_random_walk_breaks_a_rule() {
     let scope = ExploreScope {
         reader: Some(Delivery::Stamped),
-        beats: true,
+        heartbeats: true,
         crashes: 2,
         losses: 1,
         ..ExploreScope::default()
@@ -49,7 +49,7 @@ fn no_walk_through_changes_of_the_membership_breaks_a_rule() {
             members,
             changes: changes.to_vec(),
             values: 1,
-            beats: true,
+            heartbeats: true,
             ..ExploreScope::default()
         };
         clean("changes", explore(&ExploreScope { depth: 5, crashes: 0, ..scope.clone() }));
@@ -71,7 +71,7 @@ fn member_3_no_walk_through_a_replacement_breaks_a_rule() {
             changes,
             heirs: true,
             values: 1,
-            beats: true,
+            heartbeats: true,
             ..ExploreScope::default()
         };
         clean("a replacement", explore(&ExploreScope { depth: 5, crashes: 0, ..scope.clone() }));

@@ -143,8 +143,8 @@ fn wireshark_reads_what_gateways_and_a_client_say_and_counts_as_they_do() {
     }
     assert_eq!((told.numbers(streams[0]).1.len(), told.numbers(streams[3]).1.len()), (20, 70));
     // While nothing was said for three seconds both sides told that they live.
-    let beats = |letter| told.kinds(streams[0], letter == 'H').matches(letter).count();
-    assert!(beats('H') >= 2 && beats('R') >= 1, "{} and {}", beats('H'), beats('R'));
+    let heartbeats = |letter| told.kinds(streams[0], letter == 'H').matches(letter).count();
+    assert!(heartbeats('H') >= 2 && heartbeats('R') >= 1, "{} and {}", heartbeats('H'), heartbeats('R'));
     let orders: usize = streams.iter().map(|stream| told.kinds(*stream, false).matches('U').count()).sum();
     assert_eq!(orders, 70);
 }

@@ -26,17 +26,17 @@ fn member() -> MemberBody {
     MemberBody::full(LEADER, "127.0.0.1:7000".parse().expect("an address"))
 }
 
-fn birth() -> Vec<u8> {
+fn genesis() -> Vec<u8> {
     frame(LogEnd::BLANK, Epoch::new(0, LEADER), EntryKind::Genesis, bytemuck::bytes_of(&member()))
 }
 
-/// The start of `epoch` behind `end`, with one thing changed by `spoil`.
-fn start(end: LogEnd, epoch: Epoch, spoil: impl Fn(&mut EpochStartBody, &mut Vec<EpochBase>)) -> Vec<u8> {
+/// The start of `epoch` behind `end`, with one thing changed by `inject`.
+fn start(end: LogEnd, epoch: Epoch, inject: impl Fn(&mut EpochStartBody, &mut Vec<EpochBase>)) -> Vec<u8> {
     let mut body: EpochStartBody = bytemuck::Zeroable::zeroed();
     (body.epoch, body.base, body.chain_at_base) = (epoch.0, end.next, end.chain);
     let mut table =
         vec![EpochBase { epoch: end.epoch.0, base: 1 }, EpochBase { epoch: epoch.0, base: end.next }];
-    spoil(&mut body, &mut table);
+    inject(&mut body, &mut table);
     let mut payload = [0; EPOCH_START_LEN_MAX];
     let length = write_epoch_start(&mut payload, body, &[member()], &table, &[]);
     frame(end, epoch, EntryKind::EpochStart, &payload[..length])
@@ -44,7 +44,7 @@ fn start(end: LogEnd, epoch: Epoch, spoil: impl Fn(&mut EpochStartBody, &mut Vec
 
 /// A log of a birth and the start of epoch 1.
 fn begun() -> (LogEnd, Epoch) {
-    let end = follow(LogEnd::BLANK, &birth()).expect("a birth begins a log");
+    let end = follow(LogEnd::BLANK, &genesis()).expect("a birth begins a log");
     let epoch = Epoch::new(1, LEADER);
     (follow(end, &start(end, epoch, |_, _| {})).expect("epoch 1 follows the birth"), epoch)
 }
@@ -90,8 +90,8 @@ fn s7_a_log_ends_where_a_start_does_not_fit_what_lies_before_it() {
         |_, table| table[0].base = 3,
         |_, table| table.truncate(1),
     ];
-    for (index, spoil) in spoilt.into_iter().enumerate() {
-        assert_eq!(follow(end, &start(end, next, spoil)), Err(LogMismatch::StartMisfits), "start {index}");
+    for (index, inject) in spoilt.into_iter().enumerate() {
+        assert_eq!(follow(end, &start(end, next, inject)), Err(LogMismatch::StartMisfits), "start {index}");
     }
 }
 
@@ -100,7 +100,7 @@ fn s7_a_hole_a_repetition_and_another_history_are_told_apart() {
     let (end, epoch) = begun();
     let ahead = LogEnd { next: end.next + 1, ..end };
     assert_eq!(follow(end, &frame(ahead, epoch, EntryKind::Message, b"x")), Err(LogMismatch::Ahead));
-    assert_eq!(follow(end, &birth()), Err(LogMismatch::Behind));
+    assert_eq!(follow(end, &genesis()), Err(LogMismatch::Behind));
     let other = LogEnd { chain: end.chain ^ 1, ..end };
     let misfit = follow(end, &frame(other, epoch, EntryKind::Message, b"x"));
     assert_eq!(misfit, Err(LogMismatch::Chain { have: end.chain, seen: other.chain }));

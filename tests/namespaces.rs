@@ -6,7 +6,7 @@ use tools::cards;
 use tools::flow::{Feed, Stream, View};
 use tools::netns::{self, Cut, Network};
 use tools::processes::Cluster;
-use tools::switch::{Switch, Weather};
+use tools::switch::{NetworkModel, Switch};
 use tools::takeover::{
     cut_off, half_deaf, kill_leader, line_lost, multicast_dead, multicast_lost, stale_leader,
 };
@@ -162,13 +162,13 @@ fn over_a_switch_that_delays_and_reorders_every_reader_has_every_message_in_one_
     // A heartbeat may come 3 ms after it was due: no reason to miss anybody.
     let patient = "\n[timing]\nfailure_timeout = \"500ms\"\nfailure_timeout_max = \"500ms\"\n";
     let cluster = Cluster::on(network.ground(REPLICAS.len() as u32), patient);
-    let weather = Weather { delay_us: 200, jitter_us: 3_000, seed: SWITCH_SEED };
-    let switch = Switch::start(&network, &cluster.groups(), weather);
+    let network_model = NetworkModel { delay_us: 200, jitter_us: 3_000, seed: SWITCH_SEED };
+    let switch = Switch::start(&network, &cluster.groups(), network_model);
     let _replicas = cluster.found();
     read_near_and_far(&network, &cluster, || {
         let carried = switch.carried();
         println!("{carried:?}");
-        assert!(carried.overtaken > 100 && network.swallowed()[0] > 100, "{carried:?} in {weather:?}");
+        assert!(carried.overtaken > 100 && network.swallowed()[0] > 100, "{carried:?} in {network_model:?}");
     });
 }
 
@@ -183,7 +183,7 @@ fn a_cluster_whose_nodes_use_different_transports_gives_every_reader_every_messa
     std::fs::write(cluster.config(), config).expect("writing the configuration");
     let mut replicas = cluster.found();
     for by_xdp in [0, 2] {
-        replicas[by_xdp].await_log("obtained transport xdp native on eth0");
+        replicas[by_xdp].await_log("effective transport xdp native on eth0");
     }
     read_near_and_far(&network, &cluster, || {});
 }

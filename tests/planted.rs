@@ -34,7 +34,7 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
         "no reader of 500 runs that found a history is given such a frame; the tests of proto/lineage.rs",
     ),
     (
-        Mutation::OtherGiversWordTaken,
+        Mutation::OtherRepairersReportTaken,
         "no reader of the runs that found a history among 10,000 seeds is given one; engine/histories.rs",
     ),
     (Mutation::PromisedCommitLost, "the first commit of the new epoch makes up for it; engine/found.rs"),
@@ -93,13 +93,13 @@ const OF_FOUNDING: &[Mutation] = &[
 const OF_DROUGHT: &[Mutation] = &[Mutation::TableEnds, Mutation::FullMissesLeader, Mutation::FullCampaigns];
 
 /// What only a run that lasts for days can find.
-const OF_DAYS: &[Mutation] = &[Mutation::BeatsMadeUp];
+const OF_DAYS: &[Mutation] = &[Mutation::HeartbeatsMadeUp];
 
 /// What only a journal that is rolled back can find.
 const OF_COPIES: &[Mutation] = &[Mutation::OlderCopyIsTorn];
 
 /// What only a second process of an identity can find.
-const OF_SECONDS: &[Mutation] = &[Mutation::TwinStays, Mutation::VotesUnlooked];
+const OF_SECONDS: &[Mutation] = &[Mutation::DuplicateStays, Mutation::VotesUnlooked];
 
 /// Rules whose judges the explorer does not call: it would look in vain.
 const SIMULATED: &[&str] =
@@ -161,7 +161,7 @@ fn walks() -> Option<Found> {
     readers.into_iter().enumerate().find_map(|(seed, reader)| {
         let scope = ExploreScope {
             reader,
-            beats: true,
+            heartbeats: true,
             crashes: 2,
             losses: 1,
             round_max: 4,
@@ -192,7 +192,7 @@ fn changes() -> Option<Found> {
         };
         let all = explore(&ExploreScope { depth: 7, ..small.clone() });
         in_story("explorer", all, false).or_else(|| {
-            let wide = ExploreScope { beats: true, crashes: 1, round_max: 5, ..small };
+            let wide = ExploreScope { heartbeats: true, crashes: 1, round_max: 5, ..small };
             in_story("walks", walk(&wide, seed as u64, WALK_STEPS), true)
         })
     })

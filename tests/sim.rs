@@ -126,10 +126,11 @@ const SCALE: u64 = 64;
 
 /// The lines of a cluster's file that say what `configured` does, in sizes that a file may have.
 fn file_of(configured: &Configured) -> String {
-    let Configured { durability, ring_bytes, segment_len, window, beat, timeout_ns, timeout_ns_max, .. } =
-        *configured;
+    let Configured {
+        durability, ring_bytes, segment_len, window, heartbeat, timeout_ns, timeout_ns_max, ..
+    } = *configured;
     let durability = if durability == Durability::Power { "power" } else { "process" };
-    let (first_ns, heartbeat_interval_ns) = (beat.first_ns, beat.interval_ns);
+    let (first_ns, heartbeat_interval_ns) = (heartbeat.first_ns, heartbeat.interval_ns);
     let sizes = [ring_bytes as u64, segment_len].map(|bytes| bytes * SCALE);
     let window_bytes = u64::from(window.bytes) * SCALE;
     format!(
@@ -163,7 +164,7 @@ fn what_replicas_are_configured_with_is_what_check_allows() {
             }
             tried += 1;
             widest += usize::from(configured.window.bytes as usize * 4 == configured.ring_bytes);
-            tightest += usize::from(configured.beat.first_ns == configured.beat.interval_ns);
+            tightest += usize::from(configured.heartbeat.first_ns == configured.heartbeat.interval_ns);
         }
     }
     // Both ends of what two relations allow.

@@ -68,7 +68,7 @@ impl Attached {
             start: Start::Live,
             transport: Transport::Udp,
             shares: false,
-            fates: false,
+            outcomes: false,
         }
     }
 

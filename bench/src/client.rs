@@ -78,7 +78,7 @@ pub struct Ground<'a> {
     /// Whether publisher and subscriber have one device together.
     pub shares: bool,
     /// Whether there is no subscriber: delivered is what the publisher is told is committed.
-    pub fates: bool,
+    pub outcomes: bool,
 }
 
 impl<'a> Ground<'a> {
@@ -91,7 +91,7 @@ impl<'a> Ground<'a> {
             start: Start::From(1),
             transport: Transport::Udp,
             shares: false,
-            fates: false,
+            outcomes: false,
         }
     }
 
@@ -151,7 +151,7 @@ pub fn measure<M: Measure>(
     let awaits_ack = delivery == Delivery::Committed;
     let plain = || Plain::open(&ground.floor(&JOINS));
     let udp = || ground.transport.open(ground.config, ground.floor(&JOINS));
-    let is_one = ground.shares || ground.fates;
+    let is_one = ground.shares || ground.outcomes;
     match (contestant, ground.transport) {
         (Contestant::Plain, Transport::Unicast) => {
             let socket = plain::of_client(ground.config, &ground.floor(&[]))?;
@@ -168,7 +168,7 @@ pub fn measure<M: Measure>(
         (Contestant::Lockstep, _) => {
             let endpoint = ground.endpoint();
             let fails = |error: IoError| error.to_string();
-            if ground.fates {
+            if ground.outcomes {
                 let publisher = Publisher::over(ground.device(&endpoint)?, &endpoint).map_err(fails)?;
                 measure.with(PublisherClient::open(publisher)?)
             } else if ground.shares {

@@ -70,7 +70,7 @@ pub struct Stage<'a> {
     pub stall_ns: Nanos,
     /// Whether the client has no subscriber: what counts as delivered is what its publisher is told is
     /// committed.
-    pub fates: bool,
+    pub outcomes: bool,
 }
 
 /// The processes of a turn, by name.
@@ -80,7 +80,7 @@ impl<'a> Stage<'a> {
     /// An ordinary turn.
     pub fn of(contestant: Contestant, way: &'a Way, delivery: Delivery, cores: [usize; 2]) -> Self {
         let scheduling = SchedulingClass::Other;
-        Self { contestant, way, delivery, cores, scheduling, stalls: false, stall_ns: 0, fates: false }
+        Self { contestant, way, delivery, cores, scheduling, stalls: false, stall_ns: 0, outcomes: false }
     }
 
     /// Starts leader and standby, measures with a client on its host, and returns what it found and the
@@ -108,7 +108,7 @@ impl<'a> Stage<'a> {
         }
         let _entered = hosts.enter()?;
         let _scheduled = Scheduled::new(scheduling)?;
-        let ground = Ground { fates: self.fates, ..Ground::over(cluster, hosts, transport) };
+        let ground = Ground { outcomes: self.outcomes, ..Ground::over(cluster, hosts, transport) };
         Ok((measure(contestant, ground, delivery, message_len, load(ground)?)?, nodes))
     }
 }
@@ -168,8 +168,8 @@ impl Scheduled {
     /// # Errors
     /// The system does not let it, and what would.
     pub fn new(class: SchedulingClass) -> Result<Self, String> {
-        let obtained = cpu::schedule(class);
-        if obtained.got == obtained.requested { Ok(Self(())) } else { Err(obtained.to_string()) }
+        let effective = cpu::schedule(class);
+        if effective.got == effective.requested { Ok(Self(())) } else { Err(effective.to_string()) }
     }
 }
 

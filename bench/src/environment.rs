@@ -85,8 +85,8 @@ pub fn with_device(config: Option<&Config>) -> Result<Facts, String> {
     let settings = cluster::device(config, &[Group::Data]);
     let name = settings.interface.to_string();
     let udp = Udp::open(settings).map_err(|error| error.to_string())?;
-    let obtained: Vec<String> = udp.obtained().iter().map(ToString::to_string).collect();
+    let effective: Vec<String> = udp.effective().iter().map(ToString::to_string).collect();
     facts.insert("interface".to_owned(), interface(&name));
-    facts.insert("device".to_owned(), obtained.join(", "));
+    facts.insert("device".to_owned(), effective.join(", "));
     Ok(facts)
 }

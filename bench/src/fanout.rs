@@ -140,7 +140,7 @@ fn one(
         ..Rally::probe(MESSAGE_LEN, time_of(arguments.messages), idle)
     };
     let (way, mut listeners, mut at) = (Way::default(), None, Instant::now());
-    let stage = Stage { fates: true, ..Stage::of(contestant, &way, Delivery::Stamped, [cores[1]; 2]) };
+    let stage = Stage { outcomes: true, ..Stage::of(contestant, &way, Delivery::Stamped, [cores[1]; 2]) };
     let (sent, _leader) = stage.play(&cluster, MESSAGE_LEN, |_| {
         listeners = Some(Listeners::start((0..subscribers).map(which))?);
         at = Instant::now();

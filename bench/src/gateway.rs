@@ -8,7 +8,7 @@
 //!   somebody floods the gateway with wrong passwords.
 
 mod added;
-mod crowd;
+mod client_pool;
 mod market;
 mod relay;
 mod site;

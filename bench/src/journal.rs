@@ -13,7 +13,7 @@
 //! timed is when it is told.
 
 mod append;
-mod kept;
+mod flushed;
 pub mod open;
 
 use crate::environment;
@@ -87,7 +87,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     run.rounds(arguments.shared.rounds, |run, _| {
         PER_FRAME.into_iter().try_for_each(|per_frame| {
             append::turn(run, arguments, &cores, per_frame)?;
-            kept::turn(run, arguments, &cores, per_frame)
+            flushed::turn(run, arguments, &cores, per_frame)
         })
     })?;
     run.finish(&arguments.shared.output)

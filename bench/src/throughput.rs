@@ -193,8 +193,8 @@ fn family(run: &mut Run, field: &mut Field, arguments: &Arguments, family: &Fami
         };
         // Never real time: it would starve the threads that write the segments, and the journal would be
         // full.
-        let fates = mode == Mode::Alone;
-        let stage = Stage { fates, ..Stage::of(*contestant, way, mode.delivery(), cores) };
+        let outcomes = mode == Mode::Alone;
+        let stage = Stage { outcomes, ..Stage::of(*contestant, way, mode.delivery(), cores) };
         let site = Site { gso: family.batching == Batching::Batches, ..Site::loopback(0) };
         let ([messages, datagrams], _) = field.turn(run, &stage, (site, idle, message_len), |_| Ok(flood))?;
         let bytes = match contestant {

@@ -286,9 +286,9 @@ pub struct PublishArgs {
     /// Prints a line for each message that is committed, as soon as it is: its number in the input, counted
     /// from 1, and its seq
     #[arg(long)]
-    pub fates: bool,
+    pub outcomes: bool,
     /// One JSON object for each of those
-    #[arg(long, requires = "fates")]
+    #[arg(long, requires = "outcomes")]
     pub json: bool,
     /// How long to wait for the name to be opened, and then for the next message to be committed
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = config::duration, env = "LOCKSTEP_TIMEOUT")]

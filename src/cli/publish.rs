@@ -22,7 +22,7 @@ const BATCH: usize = 256;
 const PAUSE_NS: Nanos = 1_000_000;
 /// Time between two lines about how far it is.
 const REPORT_NS: Nanos = 5_000_000_000;
-/// The version of a line of `--fates --json`.
+/// The version of a line of `--outcomes --json`.
 const SCHEMA: &str = "lockstep.committed/1";
 
 /// Publishes all and prints the counts on stderr.
@@ -53,7 +53,7 @@ pub fn run(args: &PublishArgs) -> Result<u8, Failure> {
         next: None,
         ended: None,
         told: Told::default(),
-        outcomes: args.fates.then(|| BufWriter::new(io::stdout())),
+        outcomes: args.outcomes.then(|| BufWriter::new(io::stdout())),
     };
     let began = run.publisher.clock().now();
     let outcome = run.until_committed(&stop);
@@ -173,14 +173,14 @@ impl Run<'_> {
     }
 
     fn poll(&mut self) -> Result<usize, Failure> {
-        let Self { publisher, told, id, outcomes: fates, args, .. } = self;
+        let Self { publisher, told, id, outcomes, args, .. } = self;
         let mut printed = Ok(());
         let work = publisher.poll(usize::MAX, |event| match event {
             PublisherEvent::Committed { publisher, seq, .. } if publisher == *id => {
                 told.committed += 1;
                 told.first.get_or_insert(seq);
                 told.last = Some(seq);
-                if let (Some(out), Ok(())) = (fates.as_mut(), &printed) {
+                if let (Some(out), Ok(())) = (outcomes.as_mut(), &printed) {
                     let number = told.committed;
                     printed = match args.json {
                         true => {
@@ -197,7 +197,7 @@ impl Run<'_> {
             _ => {}
         });
         printed?;
-        if let Some(out) = fates {
+        if let Some(out) = outcomes {
             out.flush()?;
         }
         Ok(work)

@@ -6,14 +6,14 @@
 //! ```
 
 mod compare;
-mod held;
+mod journal_report;
 
 use super::Failure;
 use super::args::RecoverArgs;
 use super::failure::{FAILED, INTEGRITY, USAGE};
 use crate::config::NodeConfig;
 use crate::config::{Config, Role as Part};
-use held::{JournalHoldings, SCHEMA};
+use journal_report::{JournalHoldings, SCHEMA};
 use lockstep_client::Endpoint;
 use lockstep_client::internal::QueryClient;
 use lockstep_core::engine::event::Role;

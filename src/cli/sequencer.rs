@@ -97,8 +97,8 @@ fn watcher(
     let by_group = settings.transport.multicasts();
     let wanted = WatcherSettings { by_group, targets, ..wanted };
     let watcher = Watcher::start(wanted, recorder)?;
-    let knell = watcher.death_notice();
-    recorder.abort_on_panic(move || knell.toll());
+    let death_notice = watcher.death_notice();
+    recorder.abort_on_panic(move || death_notice.toll());
     Ok(watcher)
 }
 
@@ -114,15 +114,15 @@ fn banner(config: &Config, who: &str, node: &Node) {
     let set = settings.iter().filter(|(.., origin)| !matches!(origin, Origin::Default(_)));
     let set: Vec<_> = set.map(|(key, value, origin)| format!("{key} = {value} ({origin})")).collect();
     tracing::info!("settings that are not the default (all: log.level = \"debug\"): {}", set.join(", "));
-    for obtained in node.obtained() {
-        log_effective(obtained);
+    for effective in node.effective() {
+        log_effective(effective);
     }
 }
 
-pub(super) fn log_effective(obtained: &Effective) {
-    match obtained.note {
-        None => tracing::info!("obtained {obtained}"),
-        Some(_) => tracing::warn!("obtained {obtained}"),
+pub(super) fn log_effective(effective: &Effective) {
+    match effective.note {
+        None => tracing::info!("effective {effective}"),
+        Some(_) => tracing::warn!("effective {effective}"),
     }
 }
 

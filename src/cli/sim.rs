@@ -42,7 +42,7 @@ fn explore(args: &SimArgs) -> Result<u8, Failure> {
         };
         let scope = ExploreScope { reader, depth: args.depth, ..ExploreScope::default() };
         report_explored(what, "all interleavings", explore::explore(&scope))?;
-        let wide = ExploreScope { beats: true, crashes: 2, losses: 1, round_max: 4, ..scope };
+        let wide = ExploreScope { heartbeats: true, crashes: 2, losses: 1, round_max: 4, ..scope };
         report_explored(what, "random walks", explore::walk(&wide, new_seed(), args.walk))?;
     }
     Ok(0)

@@ -103,8 +103,8 @@ fn as_text(
         )?;
     }
     for status in statuses.iter().flatten() {
-        for amiss in &status.conditions {
-            writeln!(out, "\n{} for {}: {amiss} ({})", status.identity, age(amiss.age), amiss.code())?;
+        for active in &status.conditions {
+            writeln!(out, "\n{} for {}: {active} ({})", status.identity, age(active.age), active.code())?;
         }
     }
     for (status, suspected) in suspicions(statuses) {
@@ -193,15 +193,15 @@ fn as_json(health: &Health, asked: &[QueryResult], statuses: &[Option<NodeStatus
     })
 }
 
-fn conditions_json(amiss: &ActiveCondition) -> Value {
+fn conditions_json(active: &ActiveCondition) -> Value {
     json!({
-        "name": amiss.condition.name(),
-        "code": amiss.code(),
-        "age_s": amiss.age.as_secs(),
-        "what": amiss.what(),
-        "advice": amiss.advice(),
-        "a": amiss.a,
-        "b": amiss.b,
+        "name": active.condition.name(),
+        "code": active.code(),
+        "age_s": active.age.as_secs(),
+        "what": active.what(),
+        "advice": active.advice(),
+        "a": active.a,
+        "b": active.b,
     })
 }
 

@@ -1,8 +1,8 @@
 //! Settings of the nodes of this machine: the one place that turns the file's values into them.
 
 use super::{Compression, Config, ConfigError, Durability, Role, Scheduling, Transport};
-use lockstep_core::proto::beat::HeartbeatLimits;
 use lockstep_core::proto::commit;
+use lockstep_core::proto::heartbeat::HeartbeatLimits;
 use lockstep_core::proto::window::Window;
 use lockstep_node::{NodeSettings, ReplaySettings};
 use lockstep_process::cpu::SchedulingClass;
@@ -110,7 +110,7 @@ fn any_node(
         },
         window: Window { entries: config.stream.window_entries, bytes: config.stream.window_bytes as u32 },
         publishers_max: config.stream.publishers_max,
-        beat: HeartbeatLimits {
+        heartbeat: HeartbeatLimits {
             first_ns: config.timing.heartbeat_first_ns,
             interval_ns: config.timing.heartbeat_interval_ns,
         },

@@ -15,7 +15,7 @@ struct Done {
     /// Datagrams that woke it, at the most.
     datagrams: u64,
     /// Heartbeats that it said, or heard and waited for.
-    beats: u64,
+    heartbeats: u64,
 }
 
 impl Done {
@@ -26,7 +26,7 @@ impl Done {
         Self {
             turns: value("duty_cycles"),
             datagrams: value("datagrams_in") + value("unicast_in"),
-            beats: value("heartbeats_in") + value("heartbeats_out"),
+            heartbeats: value("heartbeats_in") + value("heartbeats_out"),
         }
     }
 
@@ -34,7 +34,7 @@ impl Done {
         Self {
             turns: self.turns - before.turns,
             datagrams: self.datagrams - before.datagrams,
-            beats: self.beats - before.beats,
+            heartbeats: self.heartbeats - before.heartbeats,
         }
     }
 }
@@ -55,10 +55,10 @@ fn a_leader_its_standbys_and_an_archiver_wake_no_more_often_than_their_leader_be
     for ((id, before), after) in ids.into_iter().zip(before).zip(after) {
         let done = after.since(before);
         println!("node {id}: {done:?}");
-        assert!(done.beats > 0, "node {id} hears and says no heartbeat: {done:?}");
+        assert!(done.heartbeats > 0, "node {id} hears and says no heartbeat: {done:?}");
         // A datagram is followed by a turn that finds no more. A leader beats by itself, a standby looks once
         // a beat whether it does; an archiver waits for nobody.
-        let own = if id == 9 { done.beats / 8 } else { 2 * done.beats };
+        let own = if id == 9 { done.heartbeats / 8 } else { 2 * done.heartbeats };
         assert!(done.turns <= 2 * done.datagrams + own, "node {id} wakes without a cause: {done:?}");
     }
 }

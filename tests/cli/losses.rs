@@ -3,7 +3,7 @@
 use crate::cluster::Cluster;
 use serde_json::Value;
 
-/// Half of the trouble is rehearsed, none of it reaches a reader, and all of it can be looked up.
+/// Half of the loss is injected, none of it reaches a reader, and all of it can be looked up.
 #[test]
 fn what_the_replicas_lost_is_told_with_its_cause_its_repairer_and_its_time() {
     let cluster = Cluster::new(3, "[fault_injection]\nloss = \"10%\"\nseed = 3\n");

@@ -148,8 +148,8 @@ pub struct Ether(Wire);
 impl promises::Ether for Ether {
     type Net = Null;
 
-    fn open(&mut self, seat: usize) -> Null {
-        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1 + seat as u16);
+    fn open(&mut self, node: usize) -> Null {
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1 + node as u16);
         let (groups, unicast) = Default::default();
         self.0.borrow_mut().push(Card { address, joined: [true; 3], groups, unicast, dropped: 0 });
         Null { wire: self.0.clone(), address, lent_groups: Vec::new(), lent_unicast: Vec::new() }
@@ -159,7 +159,7 @@ impl promises::Ether for Ether {
         net.address
     }
 
-    fn stranger_says(&mut self, bytes: &[u8]) {
+    fn outsider_says(&mut self, bytes: &[u8]) {
         // No card takes more than its buffers hold.
         if bytes.len() <= LEN_MAX {
             let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);

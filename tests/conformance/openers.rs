@@ -1,6 +1,6 @@
 //! The networks of this host: where devices are opened, and by whom strangers speak.
 
-use super::promises::{BUFFER_BYTES, Ether, KIND_AT, LEN_MAX, SEATS};
+use super::promises::{BUFFER_BYTES, Ether, KIND_AT, LEN_MAX, NODES};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_io::IoError;
 use lockstep_io::clock::random_u64;
@@ -35,7 +35,7 @@ fn settings(interface: Interface, port: u16, unicast_port: u16, groups: [Ipv4Add
 }
 
 /// An ordinary socket that sends to groups by the card with this address.
-fn stranger(address: Ipv4Addr) -> UdpSocket {
+fn outsider(address: Ipv4Addr) -> UdpSocket {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None).expect("a socket");
     socket.set_multicast_if_v4(&address).expect("IP_MULTICAST_IF");
     socket.into()
@@ -46,7 +46,7 @@ pub struct Kernel {
     port: u16,
     unicast: Vec<u16>,
     groups: [Ipv4Addr; 3],
-    stranger: UdpSocket,
+    outsider: UdpSocket,
 }
 
 impl Kernel {
@@ -54,23 +54,23 @@ impl Kernel {
         let port = || free_port(Ipv4Addr::LOCALHOST).expect("a free port");
         Self {
             port: port(),
-            unicast: (0..SEATS).map(|_| port()).collect(),
+            unicast: (0..NODES).map(|_| port()).collect(),
             groups: groups(),
-            stranger: stranger(Ipv4Addr::LOCALHOST),
+            outsider: outsider(Ipv4Addr::LOCALHOST),
         }
     }
 
-    fn settings(&self, seat: usize) -> UdpSettings {
+    fn settings(&self, node: usize) -> UdpSettings {
         let interface = Interface::Address(Ipv4Addr::LOCALHOST);
-        UdpSettings { ttl: 0, ..settings(interface, self.port, self.unicast[seat], self.groups) }
+        UdpSettings { ttl: 0, ..settings(interface, self.port, self.unicast[node], self.groups) }
     }
 }
 
 impl Ether for Kernel {
     type Net = Udp;
 
-    fn open(&mut self, seat: usize) -> Udp {
-        Udp::open(self.settings(seat)).unwrap_or_else(|error| panic!("{error}"))
+    fn open(&mut self, node: usize) -> Udp {
+        Udp::open(self.settings(node)).unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn address(&self, net: &Udp) -> SocketAddrV4 {
@@ -82,8 +82,8 @@ impl Ether for Kernel {
         Some(refused.err().map(|error| error.to_string()).unwrap_or_default())
     }
 
-    fn stranger_says(&mut self, bytes: &[u8]) {
-        self.stranger.send_to(bytes, (self.groups[Group::Data as usize], self.port)).expect("sent");
+    fn outsider_says(&mut self, bytes: &[u8]) {
+        self.outsider.send_to(bytes, (self.groups[Group::Data as usize], self.port)).expect("sent");
     }
 }
 
@@ -91,27 +91,27 @@ impl Ether for Kernel {
 /// there for ever, and to those above it by lease.
 pub struct Copies {
     ports: Vec<u16>,
-    stranger: UdpSocket,
+    outsider: UdpSocket,
 }
 
 impl Copies {
     pub fn new() -> Self {
-        let ports = (0..SEATS).map(|_| free_port(Ipv4Addr::LOCALHOST).expect("a free port")).collect();
-        Self { ports, stranger: stranger(Ipv4Addr::LOCALHOST) }
+        let ports = (0..NODES).map(|_| free_port(Ipv4Addr::LOCALHOST).expect("a free port")).collect();
+        Self { ports, outsider: outsider(Ipv4Addr::LOCALHOST) }
     }
 
-    fn at(&self, seat: usize) -> SocketAddrV4 {
-        SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.ports[seat])
+    fn at(&self, node: usize) -> SocketAddrV4 {
+        SocketAddrV4::new(Ipv4Addr::LOCALHOST, self.ports[node])
     }
 
-    fn try_open(&self, seat: usize, datagram_len_max: usize) -> Result<Fanout, IoError> {
+    fn try_open(&self, node: usize, datagram_len_max: usize) -> Result<Fanout, IoError> {
         let udp = UdpSettings {
             datagram_len_max,
-            ..settings(Interface::Address(Ipv4Addr::LOCALHOST), PORT, self.ports[seat], groups())
+            ..settings(Interface::Address(Ipv4Addr::LOCALHOST), PORT, self.ports[node], groups())
         };
-        let node = |seat| FanoutNode { id: seat as u32, address: self.at(seat), groups: GROUPS_ALL };
-        let nodes = (0..seat).map(node).collect();
-        Fanout::open(udp, &FanoutSettings { cluster: 1, nodes, members_max: SEATS, grants_leases: true })
+        let listed = |index| FanoutNode { id: index as u32, address: self.at(index), groups: GROUPS_ALL };
+        let nodes = (0..node).map(listed).collect();
+        Fanout::open(udp, &FanoutSettings { cluster: 1, nodes, members_max: NODES, grants_leases: true })
     }
 }
 
@@ -120,8 +120,8 @@ impl Ether for Copies {
     /// It sorts what comes by its kind.
     const LEN_MIN: usize = KIND_AT + 1;
 
-    fn open(&mut self, seat: usize) -> Fanout {
-        self.try_open(seat, LEN_MAX).unwrap_or_else(|error| panic!("{error}"))
+    fn open(&mut self, node: usize) -> Fanout {
+        self.try_open(node, LEN_MAX).unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn address(&self, net: &Fanout) -> SocketAddrV4 {
@@ -148,9 +148,9 @@ impl Ether for Copies {
     }
 
     /// To each, as a group's datagram would go.
-    fn stranger_says(&mut self, bytes: &[u8]) {
-        for seat in 0..SEATS {
-            self.stranger.send_to(bytes, self.at(seat)).expect("sent");
+    fn outsider_says(&mut self, bytes: &[u8]) {
+        for node in 0..NODES {
+            self.outsider.send_to(bytes, self.at(node)).expect("sent");
         }
     }
 }
@@ -160,7 +160,7 @@ pub struct Cards {
     network: Network,
     mode: Mode,
     groups: [Ipv4Addr; 3],
-    stranger: UdpSocket,
+    outsider: UdpSocket,
 }
 
 const PORT: u16 = 7700;
@@ -172,19 +172,19 @@ impl Cards {
             println!("SKIPPED: {reason}");
             return None;
         }
-        let network = Network::new(SEATS + 1);
-        let far = SEATS + 1;
-        let stranger = network.node(far).within(move || stranger(Network::address(far)));
-        Some(Self { network, mode, groups: groups(), stranger })
+        let network = Network::new(NODES + 1);
+        let far = NODES + 1;
+        let outsider = network.node(far).within(move || outsider(Network::address(far)));
+        Some(Self { network, mode, groups: groups(), outsider })
     }
 
-    fn try_open(&self, seat: usize, datagram_len_max: usize) -> Result<Xdp, String> {
+    fn try_open(&self, node: usize, datagram_len_max: usize) -> Result<Xdp, String> {
         let udp = UdpSettings {
             datagram_len_max,
             ..settings(Interface::Name("eth0".into()), PORT, UNICAST_PORT, self.groups)
         };
         let xdp = XdpSettings { mode: Some(self.mode), queue: None };
-        let opened = self.network.node(seat + 1).within(move || Xdp::open(udp, xdp));
+        let opened = self.network.node(node + 1).within(move || Xdp::open(udp, xdp));
         opened.map_err(|error| error.to_string())
     }
 }
@@ -192,8 +192,8 @@ impl Cards {
 impl Ether for Cards {
     type Net = Xdp;
 
-    fn open(&mut self, seat: usize) -> Xdp {
-        self.try_open(seat, LEN_MAX).unwrap_or_else(|error| panic!("{error}"))
+    fn open(&mut self, node: usize) -> Xdp {
+        self.try_open(node, LEN_MAX).unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn address(&self, net: &Xdp) -> SocketAddrV4 {
@@ -204,8 +204,8 @@ impl Ether for Cards {
         Some(self.try_open(0, datagram_len_max).err().unwrap_or_default())
     }
 
-    fn stranger_says(&mut self, bytes: &[u8]) {
-        self.stranger.send_to(bytes, (self.groups[Group::Data as usize], PORT)).expect("sent");
+    fn outsider_says(&mut self, bytes: &[u8]) {
+        self.outsider.send_to(bytes, (self.groups[Group::Data as usize], PORT)).expect("sent");
     }
 }
 
@@ -219,9 +219,9 @@ impl Host {
         Self { parent: TempDir::new().expect("a temporary folder") }
     }
 
-    fn settings(&self, seat: usize) -> ShmSettings {
+    fn settings(&self, node: usize) -> ShmSettings {
         let group = SocketAddrV4::new(Ipv4Addr::new(239, 1, 2, 3), PORT);
-        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, UNICAST_PORT + seat as u16);
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, UNICAST_PORT + node as u16);
         ShmSettings {
             parent: self.parent.path().into(),
             datagram_len_max: LEN_MAX,
@@ -235,8 +235,8 @@ impl Host {
 impl Ether for Host {
     type Net = Shm;
 
-    fn open(&mut self, seat: usize) -> Shm {
-        Shm::open(self.settings(seat)).unwrap_or_else(|error| panic!("{error}"))
+    fn open(&mut self, node: usize) -> Shm {
+        Shm::open(self.settings(node)).unwrap_or_else(|error| panic!("{error}"))
     }
 
     fn address(&self, net: &Shm) -> SocketAddrV4 {
@@ -257,13 +257,13 @@ type Letters = VecDeque<(Option<Group>, SocketAddrV4, Vec<u8>)>;
 pub struct SimEther(Rc<RefCell<Vec<(SocketAddrV4, Letters)>>>);
 
 /// One of them: what it sends goes to all others, and what has come to it arrives when it looks.
-pub struct SimSeat {
+pub struct SimNode {
     net: SimNet,
     address: SocketAddrV4,
     wire: Rc<RefCell<Vec<(SocketAddrV4, Letters)>>>,
 }
 
-impl SimSeat {
+impl SimNode {
     fn arrive(&mut self) {
         let mut wire = self.wire.borrow_mut();
         let own = wire.iter_mut().find(|(address, _)| *address == self.address).expect("an open device");
@@ -289,13 +289,13 @@ impl SimSeat {
     }
 }
 
-impl Drop for SimSeat {
+impl Drop for SimNode {
     fn drop(&mut self) {
         self.wire.borrow_mut().retain(|(address, _)| *address != self.address);
     }
 }
 
-impl Net for SimSeat {
+impl Net for SimNode {
     fn recv_groups(&mut self) -> usize {
         self.arrive();
         self.net.recv_groups()
@@ -342,21 +342,21 @@ impl Net for SimSeat {
 }
 
 impl Ether for SimEther {
-    type Net = SimSeat;
+    type Net = SimNode;
     /// The simulator counts losses where it makes them.
     const COUNTS_LOSSES: bool = false;
 
-    fn open(&mut self, seat: usize) -> SimSeat {
-        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1 + seat as u16);
+    fn open(&mut self, node: usize) -> SimNode {
+        let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 1 + node as u16);
         self.0.borrow_mut().push((address, Letters::new()));
-        SimSeat { net: SimNet::carrying(LEN_MAX), address, wire: self.0.clone() }
+        SimNode { net: SimNet::carrying(LEN_MAX), address, wire: self.0.clone() }
     }
 
-    fn address(&self, net: &SimSeat) -> SocketAddrV4 {
+    fn address(&self, net: &SimNode) -> SocketAddrV4 {
         net.address
     }
 
-    fn stranger_says(&mut self, bytes: &[u8]) {
+    fn outsider_says(&mut self, bytes: &[u8]) {
         let nobody = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
         for (_, letters) in self.0.borrow_mut().iter_mut().filter(|_| bytes.len() <= LEN_MAX) {
             letters.push_back((Some(Group::Data), nobody, bytes.to_vec()));

@@ -16,7 +16,7 @@ pub const LEN_MAX: usize = 1472;
 /// Bytes that wait to be received at least, in every device here.
 pub const BUFFER_BYTES: usize = 256 << 10;
 /// Devices that a network has room for at least.
-pub const SEATS: usize = 3;
+pub const NODES: usize = 3;
 /// What does not come by then never will.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What comes once more comes by then.
@@ -37,7 +37,7 @@ pub trait Ether {
     /// Whether a device counts what it throws away for want of room.
     const COUNTS_LOSSES: bool = true;
     /// Opens the device of this seat, which has the same address each time. The one before is gone by then.
-    fn open(&mut self, seat: usize) -> Self::Net;
+    fn open(&mut self, node: usize) -> Self::Net;
     /// Where a device is reached.
     fn address(&self, net: &Self::Net) -> SocketAddrV4;
     /// Where senders have to be told who wants what: lets two devices turn until they know. Elsewhere nothing
@@ -49,7 +49,7 @@ pub trait Ether {
         None
     }
     /// Somebody else says this to the group of data; nobody can where only devices of ours speak.
-    fn stranger_says(&mut self, _bytes: &[u8]) {}
+    fn outsider_says(&mut self, _bytes: &[u8]) {}
 }
 
 /// The `number`th datagram of this length and kind.
@@ -290,7 +290,7 @@ pub fn what_others_send_there_is_handed_up_as_it_was_or_not_at_all(ether: &mut i
     let kinds = [Kind::Stage, Kind::Frame, FOR_GROUPS, FOR_ONE, Kind::Join, Kind::Lease];
     let strange: Vec<Vec<u8>> = kinds.iter().flat_map(|kind| lens.map(|len| strange(*kind, len))).collect();
     for (number, bytes) in (0..).zip(&strange) {
-        ether.stranger_says(bytes);
+        ether.outsider_says(bytes);
         count_up(&mut a, Group::Data, number..number + 1, 77);
     }
     let ours = |bytes: &Vec<u8>| bytes.len() == 77;

@@ -18,7 +18,7 @@ const SEEDS: u64 = 20_000;
 // ---------------------------------------------------------------------------- what is sent
 
 /// Changes, doubles, drops and adds bytes, mostly where the lengths are.
-fn spoil(rng: &mut Rng, bytes: &mut Vec<u8>) {
+fn inject(rng: &mut Rng, bytes: &mut Vec<u8>) {
     for _ in 0..rng.pick(&[0, 0, 0, 1, 1, 2, 5]) {
         let near = if rng.chance(500_000) { 24 } else { bytes.len() as u64 };
         let at = rng.below(near.min(bytes.len() as u64)) as usize;
@@ -62,7 +62,7 @@ fn soup_stream(rng: &mut Rng, letters: &[u8]) -> Vec<u8> {
     for _ in 0..1 + rng.below(6) {
         let mut packet = soup_packet(rng, letters);
         if rng.chance(200_000) {
-            spoil(rng, &mut packet);
+            inject(rng, &mut packet);
         }
         bytes.extend(packet);
     }
@@ -82,7 +82,7 @@ fn mold_datagram(rng: &mut Rng) -> Vec<u8> {
         bytes.extend((0..len).map(|_| rng.below(3) as u8));
     }
     if rng.chance(400_000) {
-        spoil(rng, &mut bytes);
+        inject(rng, &mut bytes);
     }
     bytes
 }
@@ -252,7 +252,7 @@ fn packets_are_taken_exactly_where_the_specification_allows_them() {
     for seed in 0..SEEDS {
         let mut rng = Rng::new(seed);
         let mut bytes = soup_packet(&mut rng, b"+AJSUHZLRO");
-        spoil(&mut rng, &mut bytes);
+        inject(&mut rng, &mut bytes);
         let ours = Packet::decode(&bytes);
         match (soup_reads(&bytes), &ours) {
             (Read::More, Ok(None)) => drop(kinds.insert(b'.')),

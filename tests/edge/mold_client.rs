@@ -311,15 +311,15 @@ fn what_is_not_read_is_not_delivered_and_comes_again() {
 
 /// What a network does with the datagrams of a step.
 #[derive(Clone, Debug)]
-enum Fate {
+enum Outcome {
     Arrives,
     Lost,
     Twice,
     Late,
 }
 
-fn fates() -> impl Strategy<Value = Fate> {
-    use Fate::{Arrives, Late, Lost, Twice};
+fn outcomes() -> impl Strategy<Value = Outcome> {
+    use Outcome::{Arrives, Late, Lost, Twice};
     prop_oneof![4 => Just(Arrives), 2 => Just(Lost), 1 => Just(Twice), 1 => Just(Late)]
 }
 
@@ -349,8 +349,8 @@ proptest! {
     /// Two feeds that lose, double and delay, and a request server behind a network that does the same.
     #[test]
     fn over_a_bad_network_everything_comes_once_and_in_order(
-        feed in vec((1..6u64, fates(), fates()), 1..60),
-        answers in vec(fates(), 200),
+        feed in vec((1..6u64, outcomes(), outcomes()), 1..60),
+        answers in vec(outcomes(), 200),
         patience in 3..20u32,
     ) {
         let mut client = Client::new(None, Start::At(1), ClientLimits { tries_max: patience, ..LIMITS });
@@ -364,11 +364,11 @@ proptest! {
             prop_assert!(rounds < 10_000, "it comes to an end");
             now += 7;
             let mut arriving = Vec::new();
-            let mut meet = |fate: Fate, bytes: Vec<u8>| match fate {
-                Fate::Arrives => arriving.push(bytes),
-                Fate::Lost => {}
-                Fate::Twice => arriving.extend([bytes.clone(), bytes]),
-                Fate::Late => late.push_back(bytes),
+            let mut meet = |outcome: Outcome, bytes: Vec<u8>| match outcome {
+                Outcome::Arrives => arriving.push(bytes),
+                Outcome::Lost => {}
+                Outcome::Twice => arriving.extend([bytes.clone(), bytes]),
+                Outcome::Late => late.push_back(bytes),
             };
             match feed.next() {
                 Some((count, a, b)) => {
@@ -377,7 +377,7 @@ proptest! {
                     (seq..seq + count).for_each(|seq| meet(b.clone(), datagram(seq, 1)));
                     seq += count;
                 }
-                None => meet(Fate::Arrives, end(seq)),
+                None => meet(Outcome::Arrives, end(seq)),
             }
             server.set_session(SessionBounds { session: session("S1"), first: 1, next: seq }).unwrap();
             if let Some((place, bytes)) = client.on_timer(now) {
@@ -386,7 +386,7 @@ proptest! {
                 let answer = server.on_request(now, asker, &bytes);
                 let answer = answer.expect("nobody asks for what is not there");
                 let count = (answer.to - answer.from).min(4);
-                meet(answers.next().unwrap_or(Fate::Arrives), datagram(answer.from, count));
+                meet(answers.next().unwrap_or(Outcome::Arrives), datagram(answer.from, count));
             }
             all.extend(says(&mut client, now));
             if rounds % 3 == 0 {

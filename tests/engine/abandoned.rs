@@ -114,15 +114,14 @@ fn a_publisher_whose_open_comes_to_nothing_looks_its_name_up_at_another_replica(
     for step in 2..40 {
         publisher.poll(step * MS, 1, 9, |event| events.push(event));
         for (to, bytes) in sent(publisher.net_mut()) {
-            let (To::Unicast(to), Ok(Datagram::Query(_, question, _))) =
-                (to, Datagram::decode(&bytes, CLUSTER))
+            let (To::Unicast(to), Ok(Datagram::Query(_, query, _))) = (to, Datagram::decode(&bytes, CLUSTER))
             else {
                 continue;
             };
             asked.push(to);
             let from = identity(u32::from(to.ip().octets()[3]));
             let mut body: QueryReplyBody = bytemuck::Zeroable::zeroed();
-            (body.token, body.topic) = (question.token, QueryKind::Publisher as u32);
+            (body.token, body.query_kind) = (query.token, QueryKind::Publisher as u32);
             let header = Header { commit_next: log.end.next, ..log.header(Kind::QueryReply, from) };
             let reply = written(|out| write_reply(out, header, body));
             publisher.net_mut().unicast.push_back((reply, Some(to)));

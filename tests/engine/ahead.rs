@@ -94,9 +94,9 @@ fn a_leader_reports_a_reader_that_has_read_more_than_it_has() {
             commit_next,
             ..Header::new(Kind::Query)
         };
-        let question = written(|out| write_query(out, header, 0, QueryKind::Node, ""));
+        let query = written(|out| write_query(out, header, 0, QueryKind::Node, ""));
         for replica in &mut cluster.replicas {
-            replica.net_mut().unicast.push_back((question.clone(), Some(address(9))));
+            replica.net_mut().unicast.push_back((query.clone(), Some(address(9))));
         }
         cluster.run(100);
         holds(&cluster)

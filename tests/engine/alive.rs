@@ -188,14 +188,14 @@ fn s12_a_second_process_on_a_copy_stops_before_it_has_voted_whatever_the_clocks_
         let mut node = newcomer(&log);
         let header = log.header(Kind::IdentityProbe, identity(2));
         let asked = std::cell::Cell::new(0);
-        let first = |question: &IdentityProbeBody| {
-            assert_eq!(question.started_at, Nanos::MAX, "who looks is later than all others");
+        let first = |query: &IdentityProbeBody| {
+            assert_eq!(query.started_at, Nanos::MAX, "who looks is later than all others");
             asked.set(asked.get() + 1);
             let body = IdentityProbeBody {
                 process_nonce: 1,
                 started_at: Nanos::MAX - 1,
-                token: question.token,
-                echoed_token: question.process_nonce,
+                token: query.token,
+                echoed_token: query.process_nonce,
             };
             (asked.get() > lost).then(|| written(|out| write_presence(out, header, body)))
         };

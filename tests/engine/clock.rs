@@ -8,7 +8,7 @@ use lockstep_wire::*;
 
 const WALL: Nanos = 1_700_000_000_000_000_000;
 const HOUR: Nanos = 3_600_000_000_000;
-const BEAT: Nanos = 1_000_000;
+const HEARTBEAT: Nanos = 1_000_000;
 
 /// What was told of the clock: whether it is ahead, by how much, and whether the stream's time stands still.
 fn told(node: &mut Node) -> Vec<(bool, Nanos, u64)> {
@@ -26,7 +26,10 @@ fn a_leader_whose_clock_is_far_ahead_is_told_by_its_standbys_until_their_clocks_
     let wall = WALL + node.now;
     node.hear(&[log.heartbeat_with(|header, _| header.timestamp = wall + HOUR)]);
     let begun = told(&mut node);
-    assert!(matches!(begun[..], [(true, ahead, 0)] if (HOUR - BEAT..=HOUR).contains(&ahead)), "{begun:?}");
+    assert!(
+        matches!(begun[..], [(true, ahead, 0)] if (HOUR - HEARTBEAT..=HOUR).contains(&ahead)),
+        "{begun:?}"
+    );
     node.hear(&[log.heartbeat_with(|header, _| header.timestamp = wall + HOUR + 5)]);
     assert!(told(&mut node).is_empty(), "once");
     node.now += HOUR;
@@ -40,7 +43,7 @@ fn a_stamp_of_the_future_is_told_though_its_leader_is_gone() {
     let mut node = standby(&log, |_| {});
     log.end.timestamp = WALL + node.now + HOUR;
     node.hear(&[log.push(&["a"])]);
-    assert!(matches!(told(&mut node)[..], [(true, ahead, 0)] if ahead > HOUR - BEAT));
+    assert!(matches!(told(&mut node)[..], [(true, ahead, 0)] if ahead > HOUR - HEARTBEAT));
 }
 
 #[test]
@@ -49,7 +52,7 @@ fn clocks_that_differ_by_less_than_a_tenth_of_a_second_are_no_news() {
     let mut node = standby(&log, |_| {});
     for step in 0..100 {
         let wall = WALL + node.now;
-        node.hear(&[log.heartbeat_with(|header, _| header.timestamp = wall + step * BEAT - BEAT)]);
+        node.hear(&[log.heartbeat_with(|header, _| header.timestamp = wall + step * HEARTBEAT - HEARTBEAT)]);
     }
     assert!(told(&mut node).is_empty());
 }
@@ -58,17 +61,17 @@ fn clocks_that_differ_by_less_than_a_tenth_of_a_second_are_no_news() {
 fn a_leader_behind_the_streams_time_tells_that_it_stands_still_and_for_how_long() {
     let mut node = leader(1, |_| {});
     let ahead = node.now + 2 * HOUR;
-    node.replica.poll(node.now + BEAT, WALL + ahead);
+    node.replica.poll(node.now + HEARTBEAT, WALL + ahead);
     let open = super::log::open_submission("a", [1, 1], 0);
     node.replica.net_mut().groups.push_back(open);
-    node.replica.poll(node.now + 2 * BEAT, WALL + ahead);
-    node.now += 3 * BEAT;
+    node.replica.poll(node.now + 2 * HEARTBEAT, WALL + ahead);
+    node.now += 3 * HEARTBEAT;
     node.events();
     // Its clock was set right.
-    node.wait(BEAT);
+    node.wait(HEARTBEAT);
     let begun = told(&mut node);
     assert!(matches!(begun[..], [(true, left, 1)] if left > HOUR), "{begun:?}");
     node.now += 2 * HOUR;
-    node.wait(BEAT);
+    node.wait(HEARTBEAT);
     assert!(matches!(told(&mut node)[..], [(false, ..)]));
 }

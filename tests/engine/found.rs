@@ -347,9 +347,9 @@ fn standby() -> (Node, Log) {
 /// Whether it misses a leader as deaf that beats on and tells of `over` publishers over their share.
 fn misses_deaf(node: &mut Node, log: &mut Log, over: u32) -> bool {
     for _ in 0..200 {
-        let beat = log.heartbeat_with(|_, body| body.shares_over = over);
+        let heartbeat = log.heartbeat_with(|_, body| body.shares_over = over);
         node.now += MS;
-        node.hear(&[beat]);
+        node.hear(&[heartbeat]);
     }
     node.events()
         .iter()
@@ -397,9 +397,9 @@ fn each_takeover_that_nobody_commits_gives_the_next_leader_twice_as_long() {
             node.events().iter().any(|event| matches!(event, ReplicaEvent::LeaderSuspected { .. }))
         };
         let long = (1..10_000).find(|_| {
-            let beat = log.heartbeat();
+            let heartbeat = log.heartbeat();
             node.now += MS;
-            node.hear(&[beat]);
+            node.hear(&[heartbeat]);
             missed(&mut node)
         });
         times.push(long.expect("a leader under whom nothing moves is no sign of life"));

@@ -42,7 +42,7 @@ const HELD: &[(Mutation, &str)] = &[
         Mutation::OutgoingKept,
         "found::s1_what_the_device_did_not_take_is_not_sent_once_another_leader_is_promised",
     ),
-    (Mutation::EndingLeaks, "fates::s8_a_fence_that_did_not_survive_fences_nobody"),
+    (Mutation::EndingLeaks, "outcomes::s8_a_fence_that_did_not_survive_fences_nobody"),
     (
         Mutation::OldStepDownObeyed,
         "takeover::a_leader_that_stops_is_missed_only_by_those_who_follow_the_epoch_that_it_led",
@@ -52,7 +52,7 @@ const HELD: &[(Mutation, &str)] = &[
         "exchange::s7_what_lies_below_the_table_of_a_new_epoch_is_kept_only_where_the_log_proves_it",
     ),
     (
-        Mutation::OtherGiversWordTaken,
+        Mutation::OtherRepairersReportTaken,
         "histories::lineage_1_what_a_giver_of_a_former_history_calls_committed_counts_for_nothing_in_the_later_one",
     ),
     (

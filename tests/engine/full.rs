@@ -15,7 +15,7 @@ use lockstep_wire::*;
 const RING: usize = 32 << 10;
 const HEARTBEAT_INTERVAL_NS: Nanos = 1_000_000;
 /// Hours, at the timeouts of these tests.
-const LONG_BEATS: u64 = 20_000;
+const LONG_HEARTBEATS: u64 = 20_000;
 
 /// Replica 2 of three, which holds `log` in a small ring. The open of publisher 1 is in it.
 fn standby(durability: Durability) -> (Node, Log) {
@@ -52,12 +52,12 @@ fn misses(node: &mut Node) -> Vec<ReplicaEvent> {
 }
 
 /// The leader beats on, and nothing is committed.
-fn beats(node: &mut Node, log: &mut Log, count: u64) -> Vec<(To, Vec<u8>)> {
+fn heartbeats(node: &mut Node, log: &mut Log, count: u64) -> Vec<(To, Vec<u8>)> {
     let mut all = Vec::new();
     for _ in 0..count {
         node.now += HEARTBEAT_INTERVAL_NS;
-        let beat = log.heartbeat();
-        all.extend(node.hear(&[beat]));
+        let heartbeat = log.heartbeat();
+        all.extend(node.hear(&[heartbeat]));
     }
     all
 }
@@ -77,7 +77,7 @@ fn a_standby_without_room_takes_its_leader_neither_for_silent_nor_for_deaf() {
     let (mut node, mut log) = full_standby();
     // What it hears of submissions is not in its own log, whoever stamped it.
     node.hear(&[messages(1, 1, 3)]);
-    beats(&mut node, &mut log, LONG_BEATS);
+    heartbeats(&mut node, &mut log, LONG_HEARTBEATS);
     assert_eq!(misses(&mut node), []);
     // There is room, and the leader lets nothing be committed all the same: that is the leader's doing.
     for _ in 0..20 {
@@ -93,7 +93,7 @@ fn a_standby_without_room_takes_its_leader_neither_for_silent_nor_for_deaf() {
     }
     assert_eq!(node.next(), log.end.next, "it goes on by itself");
     assert!(!node.replica.core.conditions.holds(Condition::JournalFull));
-    beats(&mut node, &mut log, LONG_BEATS);
+    heartbeats(&mut node, &mut log, LONG_HEARTBEATS);
     assert!(!misses(&mut node).is_empty());
 }
 
@@ -104,10 +104,10 @@ fn a_standby_whose_device_lags_blames_nobody_for_what_is_not_committed() {
     node.flush();
     let frame = log.push(&["a"]);
     node.hear(&[frame]);
-    beats(&mut node, &mut log, LONG_BEATS);
+    heartbeats(&mut node, &mut log, LONG_HEARTBEATS);
     assert_eq!(misses(&mut node), []);
     node.flush();
-    beats(&mut node, &mut log, LONG_BEATS);
+    heartbeats(&mut node, &mut log, LONG_HEARTBEATS);
     assert!(!misses(&mut node).is_empty());
 }
 

@@ -2,8 +2,8 @@
 //! over a network that loses, repeats and reorders: whatever they hear on the way, in the end they have the
 //! one log that came to be, and what was called final on the way was it.
 
-use super::fates::Writer;
 use super::log::Log;
+use super::outcomes::Writer;
 use super::subscriber::{Reader, Told};
 use super::world::*;
 use lockstep_core::engine::publisher::PublisherEvent;
@@ -306,7 +306,7 @@ proptest! {
         let last = &reigns.last().unwrap().log;
         let numbers = 1..next_number(last);
         let places: Vec<_> = numbers.zip(texts(last)).map(|(number, (seq, _))| (number, seq)).collect();
-        let (mut fates, mut stamped) = (Vec::new(), BTreeMap::new());
+        let (mut outcomes, mut stamped) = (Vec::new(), BTreeMap::new());
         for event in &writer.events {
             match *event {
                 PublisherEvent::Stamped { publisher_seq, seq, .. } => {
@@ -318,11 +318,11 @@ proptest! {
                 }
                 PublisherEvent::Committed { publisher_seq, seq, .. } => {
                     prop_assert_eq!(stamped.get(&publisher_seq), Some(&seq));
-                    fates.push((publisher_seq, seq));
+                    outcomes.push((publisher_seq, seq));
                 }
                 ref other => prop_assert!(false, "{:?}", other),
             }
         }
-        prop_assert_eq!(fates, places);
+        prop_assert_eq!(outcomes, places);
     }
 }

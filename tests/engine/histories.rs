@@ -165,12 +165,12 @@ fn lineage_2_while_its_own_history_is_led_a_reader_takes_no_other_one() {
 #[test]
 fn lineage_2_a_history_that_was_not_founded_on_ours_is_passed_over() {
     let (_, mut reader) = reader(Delivery::Committed);
-    let mut stranger = Log::of_history(3, 0xdead);
-    hear_of(&mut reader, &mut stranger);
+    let mut outsider = Log::of_history(3, 0xdead);
+    hear_of(&mut reader, &mut outsider);
     assert_eq!((reader.subscriber.core.history(), reader.subscriber.core.is_ended()), (HISTORY, false));
     reader.requests();
     for _ in 0..100 {
-        reader.hear(&stranger.heartbeat());
+        reader.hear(&outsider.heartbeat());
         reader.wait(MS);
     }
     assert_eq!(reader.requests(), [], "it was judged once");
@@ -500,8 +500,8 @@ fn lineage_2_a_learner_that_knows_more_to_be_committed_stops_and_says_so() {
 fn s12_a_learner_that_begins_among_strangers_stops() {
     let (log, _) = later();
     let mut learner = node(Identity { replica: 9, incarnation: 0x109 }, &log.frames);
-    let mut stranger = Log::of_history(3, 0xdead);
-    show(&mut learner, &mut stranger);
+    let mut outsider = Log::of_history(3, 0xdead);
+    show(&mut learner, &mut outsider);
     assert!(learner.replica.core.is_stopped());
     assert!(learner.events().contains(&ReplicaEvent::OtherHistory { have: HISTORY, seen: 0xdead }));
 }

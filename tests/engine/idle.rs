@@ -16,11 +16,11 @@ const FEW: u64 = 8;
 /// beat. Returns how often it woke by itself.
 fn wakes(node: &mut Node, lasting: Nanos, mut hears: impl FnMut() -> Vec<Vec<u8>>) -> u64 {
     node.poll();
-    let (begun, mut beat_at, mut wakes) = (node.now, node.now, 0);
+    let (begun, mut heartbeat_at, mut wakes) = (node.now, node.now, 0);
     while node.now < begun + lasting {
         let due = node.replica.next_deadline();
         assert!(due > node.now, "a deadline of the past: {due} at {}", node.now);
-        let heard = hears_at(&mut beat_at, due.min(node.now + PARK_NS_MAX), &mut hears);
+        let heard = hears_at(&mut heartbeat_at, due.min(node.now + PARK_NS_MAX), &mut hears);
         node.now = match heard {
             Some((at, bytes)) => {
                 node.replica.net_mut().groups.extend(bytes);
@@ -40,21 +40,21 @@ fn wakes(node: &mut Node, lasting: Nanos, mut hears: impl FnMut() -> Vec<Vec<u8>
 
 /// The datagrams that are received before `due`.
 fn hears_at(
-    beat_at: &mut Nanos,
+    heartbeat_at: &mut Nanos,
     due: Nanos,
     hears: &mut impl FnMut() -> Vec<Vec<u8>>,
 ) -> Option<(Nanos, Vec<Vec<u8>>)> {
-    let at = *beat_at + HEARTBEAT_INTERVAL_NS;
+    let at = *heartbeat_at + HEARTBEAT_INTERVAL_NS;
     if at > due {
         return None;
     }
-    *beat_at = at;
+    *heartbeat_at = at;
     let heard = hears();
     (!heard.is_empty()).then_some((at, heard))
 }
 
 const SECOND: Nanos = 1_000_000_000;
-const BEATS: u64 = SECOND / HEARTBEAT_INTERVAL_NS;
+const HEARTBEATS: u64 = SECOND / HEARTBEAT_INTERVAL_NS;
 
 fn nothing() -> Vec<Vec<u8>> {
     Vec::new()
@@ -64,7 +64,7 @@ fn nothing() -> Vec<Vec<u8>> {
 fn a_leader_that_has_nothing_to_stamp_wakes_once_a_beat() {
     let mut node = leader(1, |_| {});
     let woken = wakes(&mut node, SECOND, nothing);
-    assert!((BEATS - 1..=BEATS + FEW).contains(&woken), "{woken} in {BEATS} beats");
+    assert!((HEARTBEATS - 1..=HEARTBEATS + FEW).contains(&woken), "{woken} in {HEARTBEATS} beats");
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_leader_whose_journal_has_no_room_for_its_start_does_not_spin() {
         woken += 1;
     }
     assert_eq!((node.replica.role(), node.next()), (Role::Leader, 2));
-    assert!(woken <= BEATS + FEW, "{woken} in {BEATS} beats");
+    assert!(woken <= HEARTBEATS + FEW, "{woken} in {HEARTBEATS} beats");
 }
 
 #[test]
@@ -91,11 +91,11 @@ fn a_standby_wakes_once_a_beat_whether_it_hears_its_leader_or_not() {
     let mut log = Log::begun(3);
     let mut node = standby(&log, |_| {});
     let woken = wakes(&mut node, SECOND, || vec![log.heartbeat()]);
-    assert!(woken <= BEATS + FEW, "{woken} in {BEATS} beats");
+    assert!(woken <= HEARTBEATS + FEW, "{woken} in {HEARTBEATS} beats");
     let mut alone = standby(&Log::begun(3), |_| {});
     let woken = wakes(&mut alone, SECOND, nothing);
     // It asks who misses the leader too, once a beat.
-    assert!(woken <= 3 * BEATS + FEW, "{woken} in {BEATS} beats");
+    assert!(woken <= 3 * HEARTBEATS + FEW, "{woken} in {HEARTBEATS} beats");
 }
 
 #[test]
@@ -126,12 +126,12 @@ fn a_witness_that_misses_its_leader_does_not_spin() {
     }
     assert!(node.replica.core.is_witness(), "{}", node.replica.role().name());
     let woken = wakes(&mut node, SECOND, nothing);
-    assert!(woken <= BEATS + 16 * FEW, "{woken} in {BEATS} beats");
+    assert!(woken <= HEARTBEATS + 16 * FEW, "{woken} in {HEARTBEATS} beats");
 }
 
 #[test]
 fn a_blank_node_that_hears_nobody_wakes_once_a_beat() {
     let mut node = blank(|_| {});
     let woken = wakes(&mut node, SECOND, nothing);
-    assert!(woken <= BEATS + FEW, "{woken} in {BEATS} beats");
+    assert!(woken <= HEARTBEATS + FEW, "{woken} in {HEARTBEATS} beats");
 }

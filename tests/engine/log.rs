@@ -262,11 +262,11 @@ impl Log {
         written(|out| write_ack(out, header, body))
     }
 
-    /// Frame `index` as replica `giver` repairs it, whose commit is `commit_next`.
-    pub fn repair(&self, index: usize, giver: u32, commit_next: Seq) -> Vec<u8> {
+    /// Frame `index` as replica `repairer` repairs it, whose commit is `commit_next`.
+    pub fn repair(&self, index: usize, repairer: u32, commit_next: Seq) -> Vec<u8> {
         let frame = &self.frames[index];
         let header = Header::peek(frame).unwrap();
-        let trailer = repair_trailer((identity(giver), self.history), self.epoch, commit_next, 0, &header);
+        let trailer = repair_trailer((identity(repairer), self.history), self.epoch, commit_next, 0, &header);
         [frame.as_slice(), &trailer].concat()
     }
 

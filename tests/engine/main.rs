@@ -9,7 +9,6 @@ mod alive;
 mod bounds;
 mod clock;
 mod exchange;
-mod fates;
 mod found;
 #[cfg(lockstep_planted)]
 mod found_by;
@@ -25,6 +24,7 @@ mod multicast;
 mod names;
 mod notices;
 mod opens;
+mod outcomes;
 mod outputs;
 mod publisher;
 mod readers;

@@ -46,10 +46,10 @@ fn leader(cluster: &Cluster) -> Option<u32> {
 }
 
 /// What the operator is told by replica `number`.
-fn ask(cluster: &mut Cluster, number: u32, topic: QueryKind, name: &str) -> Vec<u8> {
+fn ask(cluster: &mut Cluster, number: u32, query_kind: QueryKind, name: &str) -> Vec<u8> {
     let mut out = vec![0; SMALL_LEN_MAX];
     let header = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Query) };
-    let length = write_query(&mut out, header, 5, topic, name);
+    let length = write_query(&mut out, header, 5, query_kind, name);
     out.truncate(length);
     let net = cluster.replicas[number as usize - 1].net_mut();
     net.unicast.push_back((out, Some(address(OPERATOR))));
@@ -71,11 +71,11 @@ fn status(cluster: &mut Cluster, number: u32) -> (Header, StatusBody, Vec<Status
 fn order(
     cluster: &mut Cluster,
     number: u32,
-    topic: QueryKind,
+    query_kind: QueryKind,
     about: Option<Identity>,
 ) -> Result<(), CommandReject> {
     let name = about.map_or_else(String::new, |identity| identity.to_string());
-    let bytes = ask(cluster, number, topic, &name);
+    let bytes = ask(cluster, number, query_kind, &name);
     let Ok(Datagram::CommandResult(_, body)) = Datagram::decode(&bytes, CLUSTER) else { panic!("a verdict") };
     CommandReject::from_u32(body.reject).map_or(Ok(()), Err)
 }
@@ -529,8 +529,8 @@ fn member_2_the_operators_word_is_worth_nothing_any_more_once_the_dead_one_is_he
     }
     let header = Header { cluster: CLUSTER, sender: OPERATOR, ..Header::new(Kind::Query) };
     let dead = identity(1).to_string();
-    let question = written(|out| write_query(out, header, 5, QueryKind::DeclareDead, &dead));
-    node.replica.net_mut().unicast.push_back((question, Some(address(OPERATOR))));
+    let query = written(|out| write_query(out, header, 5, QueryKind::DeclareDead, &dead));
+    node.replica.net_mut().unicast.push_back((query, Some(address(OPERATOR))));
     let verdict = (0..8).find_map(|_| {
         let sent = node.poll();
         let found =
@@ -544,10 +544,10 @@ fn member_2_the_operators_word_is_worth_nothing_any_more_once_the_dead_one_is_he
     assert_eq!(body.reject, 0, "it is believed");
     // In the same batch its leader beats again, and adds a third.
     log.commit_next = log.end.next;
-    let beat = log.heartbeat();
+    let heartbeat = log.heartbeat();
     let change = log.push_change(2, Change::Add, member(3), &member_list(3));
     let next = log.end.next;
-    node.hear(&[beat, change]);
+    node.hear(&[heartbeat, change]);
     log.commit_next = next;
     node.hear(&[log.ack(3, next), log.heartbeat()]);
     assert_eq!((node.replica.role(), node.replica.core.commit_next()), (Role::Standby, next));

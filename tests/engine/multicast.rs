@@ -160,8 +160,8 @@ fn a_publisher_whose_groups_bring_nobody_tells_so_and_tells_when_they_do() {
     assert_eq!(told(&cluster), [true, false]);
 }
 
-/// A leader whose `timing.heartbeat_interval` is a second is heard once a second: a reader that knows that asks nobody for
-/// it, takes no journal instead, and calls no group lost.
+/// A leader whose `timing.heartbeat_interval` is a second is heard once a second: a reader that knows that
+/// asks nobody for it, takes no journal instead, and calls no group lost.
 #[test]
 fn mcast_1_beats_that_are_seldom_by_configuration_are_no_silence() {
     let mut log = Log::begun(3);

@@ -116,14 +116,14 @@ fn s8_a_close_of_a_former_incarnation_ends_nothing() {
 fn s8_a_question_is_answered_by_what_is_committed_and_a_closed_name_is_nobodys() {
     let mut node = leader(3, |_| {});
     let mut log = Log::begun(3);
-    let question = || {
+    let query = || {
         super::log::written(|out| {
             let header = Header { cluster: CLUSTER, history: HISTORY, ..Header::new(Kind::Query) };
             write_query(out, header, 8, QueryKind::Publisher, "a")
         })
     };
     let told = |node: &mut Node| {
-        let sent = node.ask(9, question());
+        let sent = node.ask(9, query());
         let replies: Vec<_> = decoded(&sent)
             .into_iter()
             .filter_map(

@@ -113,7 +113,7 @@ fn what_is_not_committed_is_told_to_nobody_though_the_ring_has_lost_where_it_beg
     node.hear(&[opened, log.ack(3, 4), log.heartbeat_with(|header, _| header.commit_next = 4)]);
     assert_eq!(node.replica.core.commit_next(), 4);
     let ask = |node: &mut Node, token: u64| {
-        let question = written(|out| {
+        let query = written(|out| {
             write_query(
                 out,
                 Header { cluster: CLUSTER, ..Header::new(Kind::Query) },
@@ -122,7 +122,7 @@ fn what_is_not_committed_is_told_to_nobody_though_the_ring_has_lost_where_it_beg
                 "a",
             )
         });
-        let sent = node.ask(9, question);
+        let sent = node.ask(9, query);
         sent.iter().find_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
             Ok(Datagram::QueryReply(header, body)) => Some(({ header.commit_next }, body.publisher_seq)),
             _ => None,

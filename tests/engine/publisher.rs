@@ -171,8 +171,8 @@ fn copies_that_share_a_nonce_publish_each_message_once_and_both_learn_its_place(
     drain(&mut cluster, right);
     let places: Vec<_> = stamped(&cluster).into_iter().map(|(seq, _, number, _)| (number, seq)).collect();
     assert_eq!(places.len(), 3);
-    for twin in [left, right] {
-        assert_eq!(cluster.publishers[twin].committed(), places);
+    for duplicate in [left, right] {
+        assert_eq!(cluster.publishers[duplicate].committed(), places);
     }
 }
 
@@ -402,8 +402,8 @@ fn a_publisher_is_told_once_that_the_cluster_takes_no_more() {
     let mut log = Log::begun(3);
     let (mut publisher, mut events) = connected(&mut log);
     for credit in [0, 0, 5, 0] {
-        let beat = log.heartbeat_with(|_, body| body.credit_entries = credit);
-        publisher.net_mut().groups.push_back(beat);
+        let heartbeat = log.heartbeat_with(|_, body| body.credit_entries = credit);
+        publisher.net_mut().groups.push_back(heartbeat);
         publisher.poll(1_100_000, 1, 9, |event| events.push(event));
     }
     use PublisherEvent::{Throttled, Unthrottled};
@@ -437,7 +437,8 @@ fn a_node_of_another_history_tells_a_publisher_nothing() {
     let reply = |log: &Log| {
         let header = Header { commit_next: log.end.next, ..log.header(Kind::QueryReply, identity(2)) };
         let mut body: QueryReplyBody = bytemuck::Zeroable::zeroed();
-        (body.token, body.topic, body.publisher, body.incarnation) = (1, QueryKind::Publisher as u32, 3, 1);
+        (body.token, body.query_kind, body.publisher, body.incarnation) =
+            (1, QueryKind::Publisher as u32, 3, 1);
         (body.nonce, body.publisher_seq) = (A, 9);
         written(|out| write_reply(out, header, body))
     };

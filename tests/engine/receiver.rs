@@ -352,10 +352,10 @@ fn a_heartbeat_over_another_chain_ends_the_subscription() {
 fn a_frame_over_another_chain_ends_the_subscription() {
     let mut log = Log::begun(3);
     let mut reader = begun(&log);
-    let mut twin = Log::begun(3);
+    let mut duplicate = Log::begun(3);
     reader.hear(&log.push(&["a"]));
-    twin.push(&["b"]);
-    reader.hear(&twin.push(&["c"]));
+    duplicate.push(&["b"]);
+    reader.hear(&duplicate.push(&["c"]));
     assert_eq!(reader.told.last(), Some(&Told::Diverged(4)));
 }
 

@@ -2,7 +2,7 @@
 //! where it leads.
 
 use super::log::{Log, nack, open_submission};
-use super::replica::{Repair, answers, decoded, giver, giver_of, leader};
+use super::replica::{Repair, answers, decoded, leader, repairer, repairer_of};
 use super::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::ports::Group;
@@ -41,7 +41,7 @@ fn receivers(sent: &[(To, Vec<u8>)]) -> Vec<To> {
 /// REPAIR-2.
 #[test]
 fn repair_2_a_request_that_the_network_repeats_is_answered_once() {
-    let (mut node, _) = giver();
+    let (mut node, _) = repairer();
     let sent = ask_together(&mut node, [9, 9, 9].into_iter(), &[(3, 5)]);
     assert_eq!(seqs(&answers(&sent).0), [3, 4]);
     assert_eq!(node.count(Counter::NacksIgnored), 4);
@@ -54,7 +54,7 @@ fn repair_2_a_request_that_the_network_repeats_is_answered_once() {
 #[test]
 fn repair_3_a_frame_that_a_hundred_readers_lost_is_given_to_all_of_them_at_once() {
     for readers in [3, 10, 100] {
-        let (mut node, _) = giver();
+        let (mut node, _) = repairer();
         let sent = ask_together(&mut node, 100..100 + readers, &[(7, 8)]);
         assert_eq!(receivers(&sent), [To::Group(Group::Data)], "{readers} readers");
         assert_eq!((node.count(Counter::RepairsOut), node.count(Counter::RepairsMulticast)), (1, 1));
@@ -64,7 +64,7 @@ fn repair_3_a_frame_that_a_hundred_readers_lost_is_given_to_all_of_them_at_once(
 /// REPAIR-3.
 #[test]
 fn repair_3_whoever_asks_one_after_the_other_costs_one_copy_and_one_for_all() {
-    let (mut node, _) = giver();
+    let (mut node, _) = repairer();
     let mut all = Vec::new();
     for reader in 100..110 {
         node.replica
@@ -85,7 +85,7 @@ fn repair_3_whoever_asks_one_after_the_other_costs_one_copy_and_one_for_all() {
 /// REPAIR-3, S11.
 #[test]
 fn repair_3_what_is_not_committed_is_given_to_nobody_who_did_not_ask() {
-    let (mut node, log) = giver_of(5);
+    let (mut node, log) = repairer_of(5);
     let commit_next = node.replica.core.commit_next();
     assert!(commit_next < log.end.next);
     let sent = ask_together(&mut node, 100..110, &[(commit_next, commit_next + 1)]);
@@ -96,7 +96,7 @@ fn repair_3_what_is_not_committed_is_given_to_nobody_who_did_not_ask() {
 /// REPAIR-3.
 #[test]
 fn repair_3_what_another_repairer_gave_to_everybody_is_not_given_again() {
-    let (mut node, log) = giver();
+    let (mut node, log) = repairer();
     node.hear(&[log.repair(6, 3, 41)]);
     let sent = ask_together(&mut node, 100..110, &[(7, 8)]);
     assert!(receivers(&sent).is_empty());
@@ -105,7 +105,7 @@ fn repair_3_what_another_repairer_gave_to_everybody_is_not_given_again() {
 /// REPAIR-4.
 #[test]
 fn repair_4_a_reader_that_asks_too_much_is_told_when_to_ask_again_and_costs_the_others_nothing() {
-    let (mut node, _) = giver();
+    let (mut node, _) = repairer();
     let mut refusals = Vec::new();
     for round in 0..400 {
         node.wait(51_000);
@@ -224,7 +224,7 @@ fn repair_6_a_leader_refers_readers_to_a_standby_that_holds_it_and_gives_nothing
 /// S11.
 #[test]
 fn s11_what_is_owed_to_a_follower_of_an_epoch_is_not_given_in_the_next_one() {
-    let (mut node, log) = giver_of(5);
+    let (mut node, log) = repairer_of(5);
     let commit_next = node.replica.core.commit_next();
     for reader in 100..110 {
         let request = nack(epoch(1, 1), HISTORY, 5, &[(commit_next, log.end.next)]);

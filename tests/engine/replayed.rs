@@ -223,10 +223,10 @@ fn a_blank_replica_stores_what_is_replayed_waits_for_room_and_follows() {
     }
     let mut replica = start(blank_tail(3, 64 << 10), replica_limits(3, 3)).expect("it starts");
     assert_eq!(replica.role(), Role::Blank);
-    let (mut waited, giver) = (0, (identity(2), HISTORY));
+    let (mut waited, repairer) = (0, (identity(2), HISTORY));
     for (now, bytes) in (1_000_000..).step_by(1_000).zip(&log.frames) {
         let frame = FrameView::from_prefix(bytes).unwrap();
-        while !replica.on_replayed(now, giver, &frame) {
+        while !replica.on_replayed(now, repairer, &frame) {
             flush(replica.tail_mut().memory_mut());
             waited += 1;
             assert!(waited < 1_000);
@@ -237,7 +237,7 @@ fn a_blank_replica_stores_what_is_replayed_waits_for_room_and_follows() {
     assert_eq!(replica.core.commit_next(), log.end.next, "all of it is committed");
     // What comes twice is dealt with, and changes nothing.
     let frame = FrameView::from_prefix(&log.frames[5]).unwrap();
-    assert!(replica.on_replayed(9_000_000, giver, &frame));
+    assert!(replica.on_replayed(9_000_000, repairer, &frame));
     assert_eq!(replica.tail().end(), log.end);
 }
 
@@ -282,20 +282,20 @@ fn a_replica_that_stands_still_at_the_end_of_its_source_asks_the_next_one() {
     log.push(&["b"]);
     let mut node = Node::new(start(blank_tail(3, 64 << 10), replica_limits(3, 3)).unwrap());
     node.hear(&log.frames[1..2]);
-    let giver = (identity(2), HISTORY);
+    let repairer = (identity(2), HISTORY);
     let wish = |node: &mut Node, supply| node.replica.poll_catch_up(node.now, supply);
     assert_eq!(wish(&mut node, None), CatchUpRequest::GoOn, "the rings are asked first");
     for bytes in &log.frames[..3] {
         let now = node.now;
-        assert!(node.replica.on_replayed(now, giver, &FrameView::from_prefix(bytes).unwrap()));
+        assert!(node.replica.on_replayed(now, repairer, &FrameView::from_prefix(bytes).unwrap()));
     }
     assert_eq!(
         wish(&mut node, Some(SourceState::Sending)),
         CatchUpRequest::End,
         "nothing that was heard of is missing"
     );
-    let beat = log.heartbeat();
-    node.hear(&[beat]);
+    let heartbeat = log.heartbeat();
+    node.hear(&[heartbeat]);
     assert_eq!(wish(&mut node, Some(SourceState::Sending)), CatchUpRequest::GoOn, "it gives");
     node.now += 60_000_000;
     assert_eq!(wish(&mut node, Some(SourceState::Sending)), CatchUpRequest::GoOn, "it still does");

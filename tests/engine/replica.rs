@@ -64,11 +64,11 @@ pub fn texts(sent: &[(To, Vec<u8>)]) -> Vec<String> {
 }
 
 fn heartbeats(sent: &[(To, Vec<u8>)]) -> Vec<(Header, HeartbeatBody)> {
-    let beats = decoded(sent).into_iter().filter_map(|datagram| match datagram {
+    let heartbeats = decoded(sent).into_iter().filter_map(|datagram| match datagram {
         Datagram::Heartbeat(header, body) => Some((*header, body)),
         _ => None,
     });
-    beats.collect()
+    heartbeats.collect()
 }
 
 /// A repaired frame's first seq, and its giver's identity, accepted epoch and commit.
@@ -293,9 +293,9 @@ fn successors_are_ranked_by_how_far_they_are() {
     let mut node = leader(5, |_| {});
     let mut log = Log::begun(5);
     node.hear(&[open_submission("a", [1, 1], 0), log.ack(4, 3), log.ack(3, 4)]);
-    let beat = heartbeats(&node.wait(1_000_000))[0].1;
-    assert_eq!(beat.successors, [3, 4, 2, 5, 0, 0, 0, 0]);
-    assert_eq!((beat.epoch_start_seq, beat.membership_seq), (2, 2));
+    let heartbeat = heartbeats(&node.wait(1_000_000))[0].1;
+    assert_eq!(heartbeat.successors, [3, 4, 2, 5, 0, 0, 0, 0]);
+    assert_eq!((heartbeat.epoch_start_seq, heartbeat.membership_seq), (2, 2));
 }
 
 // ---------------------------------------------------------------------------- standby
@@ -364,10 +364,10 @@ fn s4_in_power_mode_a_standby_acknowledges_what_is_on_the_device() {
     leader.flush();
     let started = leader.poll().into_iter().map(|(_, bytes)| bytes);
     let started: Vec<_> = started.filter(|bytes| bytes[5] == Kind::Frame as u8).collect();
-    let birth = leader.ask(2, nack(epoch(1, 1), HISTORY, 1, &[(1, 2)]));
+    let genesis = leader.ask(2, nack(epoch(1, 1), HISTORY, 1, &[(1, 2)]));
     let mut node = blank(|_| {});
     node.hear(&started);
-    let repair = birth.into_iter().find(|(to, _)| *to == To::Unicast(address(2))).expect("a repair").1;
+    let repair = genesis.into_iter().find(|(to, _)| *to == To::Unicast(address(2))).expect("a repair").1;
     node.ask(1, repair);
     assert_eq!((node.next(), node.count(Counter::AcksOut)), (3, 1));
     let acks = acks_in(&node.wait(10_000_000));
@@ -444,8 +444,8 @@ fn s12_a_node_whose_log_does_not_list_it_starts_without_a_vote() {
 fn a_standby_whose_log_differs_stops_and_says_where() {
     let mut log = Log::begun(3);
     let mut node = standby(&log, |_| {});
-    let beat = log.heartbeat_with(|header, _| header.chain ^= 1);
-    assert!(acks_in(&node.hear(&[beat])).is_empty());
+    let heartbeat = log.heartbeat_with(|header, _| header.chain ^= 1);
+    assert!(acks_in(&node.hear(&[heartbeat])).is_empty());
     assert!(node.replica.core.is_stopped());
     let seen = log.end.chain ^ 1;
     assert!(node.events().contains(&ReplicaEvent::Diverged { seq: 3, have: log.end.chain, seen }));
@@ -482,12 +482,12 @@ fn a_standby_asks_for_what_it_misses() {
 // ---------------------------------------------------------------------------- for others
 
 /// A standby of a log of 40 frames of one entry each; the leader called everything below 20 committed.
-pub fn giver() -> (Node, Log) {
-    giver_of(3)
+pub fn repairer() -> (Node, Log) {
+    repairer_of(3)
 }
 
 /// The same among so many members: of three, its own word and the leader's commit all of it.
-pub fn giver_of(members: u32) -> (Node, Log) {
+pub fn repairer_of(members: u32) -> (Node, Log) {
     let mut log = Log::begun(members);
     log.commit_next = 20;
     let mut node = Node::new(start(blank_tail(2, RING), replica_limits(2, members)).unwrap());
@@ -506,20 +506,20 @@ pub fn giver_of(members: u32) -> (Node, Log) {
 
 #[test]
 fn s11_a_request_is_answered_up_to_its_budget_and_under_the_givers_word() {
-    let (mut node, _) = giver();
+    let (mut node, _) = repairer();
     let commit_next = node.replica.core.commit_next();
     let (repairs, refusals) = answers(&node.ask(9, nack(epoch(1, 1), HISTORY, 5, &[(1, 3), (5, 41)])));
     assert!(refusals.is_empty());
     let expected: Vec<Seq> = (1..3).chain(5..19).collect();
     assert_eq!(repairs.iter().map(|repair| repair.0).collect::<Vec<_>>(), expected, "sixteen and no more");
-    for (_, giver, accepted, committed) in repairs {
-        assert_eq!((giver, accepted, committed), (identity(2), epoch(1, 1), commit_next));
+    for (_, repairer, accepted, committed) in repairs {
+        assert_eq!((repairer, accepted, committed), (identity(2), epoch(1, 1), commit_next));
     }
 }
 
 #[test]
 fn s11_each_request_that_brings_nothing_is_answered_by_the_reason() {
-    let (mut node, _) = giver();
+    let (mut node, _) = repairer();
     let mut reasons = |epoch, history, ranges: &[(Seq, Seq)]| {
         let (repairs, refusals) = answers(&node.ask(9, nack(epoch, history, 5, ranges)));
         (repairs.len(), refusals.into_iter().map(|(reason, _)| reason).collect::<Vec<_>>())

@@ -40,7 +40,7 @@
 
 mod faults;
 mod founding;
-mod words;
+mod sentences;
 
 use crate::subscriber::owned;
 use crate::world::Told;
@@ -56,17 +56,17 @@ use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::replica::ReplicaEngine;
 use lockstep_sim::net::{SimNet, To};
 use lockstep_wire::*;
+use sentences::{datagram_words, epoch_words, heard_words, kind, told_words, words};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
-use words::{datagram_words, epoch_words, heard_words, kind, told_words, words};
 
 const MEMBERS_MAX: u32 = 5;
 const RING: usize = 256 << 10;
 const PUBLISHER: &str = "publisher";
 
 /// A replica's process, or what is left of it.
-enum Seat {
+enum Node {
     Up(Box<ReplicaEngine<TestPorts>>),
     Down(Box<Tail<MemoryTail>>),
     Empty,
@@ -89,7 +89,7 @@ struct Publishing {
 struct Stage {
     now: Nanos,
     members: u32,
-    seats: BTreeMap<u32, Seat>,
+    seats: BTreeMap<u32, Node>,
     /// The incarnation of a replica whose journal was formatted anew.
     incarnations: BTreeMap<u32, u32>,
     publishers: BTreeMap<String, Publishing>,
@@ -157,7 +157,7 @@ impl Stage {
                 self.ring = number("ring").unwrap_or(0) as usize * 1024;
                 self.begin(number("members").expect("members=N"));
             }
-            "learner" => numbers().for_each(|number| self.seat(number, blank_tail(number, self.ring_len()))),
+            "learner" => numbers().for_each(|number| self.node(number, blank_tail(number, self.ring_len()))),
             "open" => self.open(plain[0], value("by").as_deref().unwrap_or(PUBLISHER)),
             "reader" => {
                 self.join(plain[0], &value("of").expect("of=stamped or of=committed"), number("has"));
@@ -179,7 +179,7 @@ impl Stage {
                 self.lost.clear();
                 self.groupless.clear();
             }
-            "stranger" => self.hear_stranger(plain[1].parse().expect("a seq")),
+            "stranger" => self.hear_outsider(plain[1].parse().expect("a seq")),
             "disk" => self.set_disk(plain[0].parse().expect("a number"), plain[1]),
             "clock" => self.set_clock(plain[0].parse().expect("a number"), plain[1]),
             "depose" => self.depose(plain[0].parse().expect("a number")),
@@ -213,7 +213,7 @@ impl Stage {
         for number in 1..=members {
             let ring = self.ring_len();
             let tail = if number == 1 { born_tail(1, members, ring) } else { blank_tail(number, ring) };
-            self.seat(number, tail);
+            self.node(number, tail);
         }
     }
 
@@ -222,7 +222,7 @@ impl Stage {
     }
 
     /// A process of replica `number` starts on `tail`.
-    fn seat(&mut self, number: u32, tail: Tail<MemoryTail>) {
+    fn node(&mut self, number: u32, tail: Tail<MemoryTail>) {
         let mut limits = replica_limits(number, self.members);
         if let Some(incarnation) = self.incarnations.get(&number) {
             limits.receiver.me.incarnation = *incarnation;
@@ -233,26 +233,26 @@ impl Stage {
             limits.publishers_max = self.names;
         }
         let replica = start(tail, limits).expect("it may start");
-        self.seats.insert(number, Seat::Up(Box::new(replica)));
+        self.seats.insert(number, Node::Up(Box::new(replica)));
     }
 
     fn crash(&mut self, number: u32) {
-        match std::mem::replace(self.seats.get_mut(&number).expect("a replica"), Seat::Empty) {
-            Seat::Up(replica) => _ = self.seats.insert(number, Seat::Down(Box::new(replica.into_tail()))),
+        match std::mem::replace(self.seats.get_mut(&number).expect("a replica"), Node::Empty) {
+            Node::Up(replica) => _ = self.seats.insert(number, Node::Down(Box::new(replica.into_tail()))),
             _ => panic!("replica {number} does not run"),
         }
     }
 
     fn restart(&mut self, number: u32) {
-        match std::mem::replace(self.seats.get_mut(&number).expect("a replica"), Seat::Empty) {
-            Seat::Down(tail) => self.seat(number, *tail),
+        match std::mem::replace(self.seats.get_mut(&number).expect("a replica"), Node::Empty) {
+            Node::Down(tail) => self.node(number, *tail),
             _ => panic!("replica {number} has no tail to start on"),
         }
     }
 
     fn replace(&mut self, number: u32, incarnation: u32) {
         let tail = self.blank_life(number, incarnation);
-        self.seat(number, tail);
+        self.node(number, tail);
     }
 
     /// A blank tail of replica `number` in the life `incarnation`, which is its own from here on.
@@ -351,8 +351,8 @@ impl Stage {
         self.now += TURN_NS;
         let wall = self.now + 1_700_000_000_000_000_000;
         let mut said = Vec::new();
-        for (number, seat) in &mut self.seats {
-            let Seat::Up(replica) = seat else { continue };
+        for (number, node) in &mut self.seats {
+            let Node::Up(replica) = node else { continue };
             if !self.stopped_disks.contains(number) {
                 flush(replica.tail_mut().memory_mut());
             }
@@ -418,7 +418,7 @@ impl Stage {
             let group = if let To::Group(group) = to { Some(group) } else { None };
             let net = match name.parse::<u32>() {
                 Ok(number) => match self.seats.get_mut(&number) {
-                    Some(Seat::Up(replica)) => replica.net_mut(),
+                    Some(Node::Up(replica)) => replica.net_mut(),
                     _ => continue,
                 },
                 Err(_) => match self.publishers.get_mut(&name) {
@@ -443,7 +443,7 @@ impl Stage {
 
     fn up(&mut self, number: u32) -> &mut ReplicaEngine<TestPorts> {
         match self.seats.get_mut(&number) {
-            Some(Seat::Up(replica)) => replica,
+            Some(Node::Up(replica)) => replica,
             _ => panic!("replica {number} does not run"),
         }
     }
@@ -458,14 +458,14 @@ impl Stage {
         };
         let incarnation = incarnation.unwrap_or_else(|| identity(number).incarnation);
         let member = MemberBody::full(Identity { replica: number, incarnation }, address(number));
-        let after = self.seats.values().filter_map(|seat| match seat {
-            Seat::Up(replica) => Some(membership_seq(replica.tail())),
+        let after = self.seats.values().filter_map(|node| match node {
+            Node::Up(replica) => Some(membership_seq(replica.tail())),
             _ => None,
         });
         let after = after.max().expect("somebody runs");
         let bytes = submitted_change(99, after, change, member);
-        for seat in self.seats.values_mut() {
-            if let Seat::Up(replica) = seat {
+        for node in self.seats.values_mut() {
+            if let Node::Up(replica) = node {
                 replica.net_mut().groups.push_back(bytes.clone());
             }
         }
@@ -485,9 +485,9 @@ impl Stage {
     }
 
     fn print_state(&mut self) {
-        for (number, seat) in &self.seats {
-            let line = match seat {
-                Seat::Up(replica) => {
+        for (number, node) in &self.seats {
+            let line = match node {
+                Node::Up(replica) => {
                     let end = replica.tail().end();
                     let stopped = if replica.core.is_stopped() { "stopped " } else { "" };
                     format!(
@@ -499,8 +499,8 @@ impl Stage {
                         epoch_words(replica.tail().promised())
                     )
                 }
-                Seat::Down(tail) => format!("down, log ends at {}", tail.end().next),
-                Seat::Empty => "down, without a journal".to_owned(),
+                Node::Down(tail) => format!("down, log ends at {}", tail.end().next),
+                Node::Empty => "down, without a journal".to_owned(),
             };
             writeln!(self.out, "{number}: {line}").expect("room");
         }
@@ -508,9 +508,9 @@ impl Stage {
 
     fn print_log(&mut self, number: u32) {
         let tail = match &self.seats[&number] {
-            Seat::Up(replica) => replica.tail(),
-            Seat::Down(tail) => tail,
-            Seat::Empty => panic!("replica {number} has no journal"),
+            Node::Up(replica) => replica.tail(),
+            Node::Down(tail) => tail,
+            Node::Empty => panic!("replica {number} has no journal"),
         };
         let (mut span, mut line) = (tail.find(1), String::new());
         while let Some(found) = span {

@@ -288,7 +288,7 @@ fn what_a_takeover_made_due_is_sent_once_before_its_time_and_nothing_else_is() {
 enum Step {
     Publish { publisher: u32, len: usize },
     Send { taken: usize },
-    Fate { publisher: u32, count: usize },
+    Outcome { publisher: u32, count: usize },
     Wait { ns: u64 },
     Hurry { publisher: u32, stamped: u64 },
     Stamp { publisher: u32, count: u64 },
@@ -301,7 +301,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => (1u32..4, prop_oneof![Just(64usize), Just(0), Just(240)])
             .prop_map(|(publisher, len)| Step::Publish { publisher, len }),
         2 => (0usize..6).prop_map(|taken| Step::Send { taken }),
-        2 => (1u32..4, 1usize..5).prop_map(|(publisher, count)| Step::Fate { publisher, count }),
+        2 => (1u32..4, 1usize..5).prop_map(|(publisher, count)| Step::Outcome { publisher, count }),
         1 => (1u64..20_000).prop_map(|ns| Step::Wait { ns }),
         1 => (1u32..4, 0u64..30).prop_map(|(publisher, stamped)| Step::Hurry { publisher, stamped }),
         2 => (1u32..4, 1u64..5).prop_map(|(publisher, count)| Step::Stamp { publisher, count }),
@@ -324,7 +324,7 @@ proptest! {
         let mut next: BTreeMap<u32, u64> = BTreeMap::new();
         let mut sent: BTreeMap<(u32, u64), u32> = BTreeMap::new();
         let mut stamped: BTreeMap<u32, u64> = BTreeMap::new();
-        let (mut now, mut number, mut fates) = (1_000, 0, 0);
+        let (mut now, mut number, mut outcomes) = (1_000, 0, 0);
         for step in steps {
             match step {
                 Step::Publish { publisher, len } => {
@@ -350,13 +350,13 @@ proptest! {
                         *sent.entry(*message).or_default() += 1;
                     }
                 }
-                Step::Fate { publisher, count } => {
+                Step::Outcome { publisher, count } => {
                     for _ in 0..count {
                         let list = lists.entry(publisher).or_default();
                         let expected = waiting.entry(publisher).or_default().pop_front();
                         prop_assert_eq!(window.oldest(list), expected);
                         prop_assert_eq!(pop(&mut window, list), expected);
-                        fates += u64::from(expected.is_some());
+                        outcomes += u64::from(expected.is_some());
                     }
                 }
                 Step::Wait { ns } => now += ns,
@@ -395,10 +395,10 @@ proptest! {
         for (publisher, list) in &mut lists {
             while let Some(publisher_seq) = pop(&mut window, list) {
                 prop_assert_eq!(waiting.entry(*publisher).or_default().pop_front(), Some(publisher_seq));
-                fates += 1;
+                outcomes += 1;
             }
         }
-        prop_assert_eq!(fates, next.values().map(|next| next - 1).sum::<u64>());
+        prop_assert_eq!(outcomes, next.values().map(|next| next - 1).sum::<u64>());
         prop_assert!(window.is_empty() && window.has_room(240));
     }
 }

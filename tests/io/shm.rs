@@ -289,19 +289,19 @@ fn the_last_one_to_leave_leaves_nothing_behind() {
 
 #[test]
 fn files_of_other_releases_and_damaged_ones_are_refused_in_words_and_dead_ones_are_removed() {
-    type Spoil = fn(&mut File, &Path);
+    type Inject = fn(&mut File, &Path);
     let parent = parent();
     let mut living = open(settings(parent.path()));
-    let spoilt: [(&str, Spoil); 5] = [
+    let spoilt: [(&str, Inject); 5] = [
         ("no ring file of lockstep", |file, _| overwrite(file, 0, b"something")),
         ("its version is 9, ours is 1", |file, _| overwrite(file, 8, &9_u32.to_le_bytes())),
         ("are not what it says", |file, _| file.set_len(4096).unwrap()),
         ("are not what it says", |file, _| overwrite(file, 24, &[0xff; 16])),
         ("mode 644", |_, path| std::fs::set_permissions(path, Permissions::from_mode(0o644)).unwrap()),
     ];
-    for (words, spoil) in spoilt {
+    for (words, inject) in spoilt {
         let (mut file, path) = forged(parent.path(), 77);
-        spoil(&mut file, &path);
+        inject(&mut file, &path);
         let text = refusal(settings(parent.path()));
         assert!(text.contains(words) && text.contains("ring-000000000000004d"), "{text}");
         if words != "mode 644" {

@@ -215,22 +215,22 @@ fn a_buffer_that_the_kernel_cuts_is_reported_with_its_sysctl() {
     ] {
         let granted = std::fs::read_to_string(format!("/proc/sys/{}", sysctl.replace('.', "/"))).unwrap();
         let granted: usize = granted.trim().parse().unwrap();
-        let obtained = udp.obtained().iter().find(|obtained| obtained.what == what).unwrap();
+        let effective = udp.effective().iter().find(|effective| effective.what == what).unwrap();
         if granted >= asked {
             println!("SKIPPED: {sysctl} is {granted} here, so nothing is cut");
-            assert_eq!(obtained.note, None);
+            assert_eq!(effective.note, None);
             continue;
         }
-        assert_eq!(obtained.got, format!("{granted} B"));
-        let note = obtained.note.as_deref().unwrap();
+        assert_eq!(effective.got, format!("{granted} B"));
+        let note = effective.note.as_deref().unwrap();
         assert!(note.contains(&format!("sysctl -w {sysctl}={asked}")), "{note}");
     }
     let modest = open(&UdpSettings { receive_buffer_bytes: 8192, ..settings() });
     assert!(
         modest
-            .obtained()
+            .effective()
             .iter()
-            .all(|obtained| !obtained.what.contains("receive") || obtained.note.is_none())
+            .all(|effective| !effective.what.contains("receive") || effective.note.is_none())
     );
 }
 

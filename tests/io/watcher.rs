@@ -83,7 +83,7 @@ fn stamp(recorder: &Recorder) {
     let mut watcher = Watcher::start(watcher_settings(place()), recorder).unwrap();
     watcher.set_notice(b"of an epoch before");
     watcher.set_notice(&notice());
-    let knell = watcher.death_notice();
+    let death_notice = watcher.death_notice();
     loop {
         let mut line = String::new();
         std::io::stdin().read_line(&mut line).unwrap();
@@ -92,7 +92,7 @@ fn stamp(recorder: &Recorder) {
             "abort" => std::process::abort(),
             "panic" => panic!("told to"),
             "panic and abort" => {
-                recorder.abort_on_panic(move || knell.toll());
+                recorder.abort_on_panic(move || death_notice.toll());
                 panic!("told to");
             }
             "overflow" => println!("{}", deeper(1)),
@@ -101,7 +101,7 @@ fn stamp(recorder: &Recorder) {
                 std::thread::spawn(|| panic!("{}", Command::new("sleep").arg("60").exec()));
             }
             "panic elsewhere" => {
-                recorder.abort_on_panic(move || knell.toll());
+                recorder.abort_on_panic(move || death_notice.toll());
                 let elsewhere = std::thread::spawn(|| panic!("not the one that stamps"));
                 assert!(elsewhere.join().is_err());
                 println!("\nWENT ON");

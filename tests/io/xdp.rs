@@ -181,7 +181,7 @@ fn speaker() {
         Ok(net) => net,
         Err(error) => return say(format!("refused {error}")),
     };
-    let told: Vec<String> = net.obtained().iter().map(ToString::to_string).collect();
+    let told: Vec<String> = net.effective().iter().map(ToString::to_string).collect();
     say(format!("open udp {}", told.join(" | ")));
     // Each of a host has another one.
     let other_port = OTHER_PORT + 100 * (port - UNICAST_PORT);

@@ -20,7 +20,7 @@ fn nodes_and_clients_of_one_host_work_by_memory_and_next_to_nothing_comes_by_the
     assert_eq!(outcome.sum("candidacies"), 0);
 }
 
-/// By memory everything may be lost that a network loses, if that is to be rehearsed.
+/// By memory everything may be lost that a network loses, if faults are injected.
 #[test]
 fn what_memory_loses_and_repeats_on_purpose_is_repaired_and_nothing_is_delivered_twice() {
     let faulty = "[fault_injection]\nloss = \"10%\"\nduplication = \"2%\"\nreordering = \"5%\"\n";

@@ -33,13 +33,13 @@ struct Place {
 /// A frame behind `end`, stamped `step_ns` later.
 fn frame(end: &LogEnd, payload_len: usize, step_ns: Nanos) -> Vec<u8> {
     let mut memory = vec![0; LEN_MAX];
-    let birth = end.next == 1;
-    let kind = if birth { EntryKind::Genesis } else { EntryKind::Message };
+    let genesis = end.next == 1;
+    let kind = if genesis { EntryKind::Genesis } else { EntryKind::Message };
     let entry = EntryHeader {
         kind: kind as u8,
         flags: 0,
         length: 0,
-        publisher: u32::from(!birth),
+        publisher: u32::from(!genesis),
         publisher_seq: end.next,
         destination: 0,
         time_or_incarnation: 0,
@@ -53,8 +53,8 @@ fn frame(end: &LogEnd, payload_len: usize, step_ns: Nanos) -> Vec<u8> {
     let message: Vec<u8> =
         (0..payload_len as u64).map(|at| if at < half { noise(at) as u8 } else { 7 }).collect();
     let mut open = OpenFrame::default();
-    assert!(open.push(&mut memory, entry, if birth { bytemuck::bytes_of(&member) } else { &message }));
-    if !birth {
+    assert!(open.push(&mut memory, entry, if genesis { bytemuck::bytes_of(&member) } else { &message }));
+    if !genesis {
         // Two entries, so that a seq may lie within a frame.
         assert!(open.push(&mut memory, entry, b"second"));
     }

@@ -26,12 +26,12 @@ fn read_all(bytes: &[u8]) -> Option<Reject> {
         Ok(Datagram::Submission(_, entries)) => of_entries(entries),
         Ok(Datagram::Nack(_, _, ranges)) => assert!(ranges.iter().all(|range| range.from < range.to)),
         Ok(Datagram::Query(_, _, name)) => assert!(name.len() <= NAME_LEN_MAX),
-        Ok(Datagram::Status(_, body, members, amiss)) => {
+        Ok(Datagram::Status(_, body, members, active)) => {
             assert!(
                 members.iter().len() <= MEMBERS_MAX
                     && (body.suspicion == 0 || LeaderLossReason::from_u8(body.suspicion).is_some())
             );
-            assert!(amiss.iter().all(|row| Condition::from_u16(row.code).is_some()));
+            assert!(active.iter().all(|row| Condition::from_u16(row.code).is_some()));
         }
         Ok(_) => {}
     }
@@ -44,9 +44,9 @@ fn read_payload(payload: &[u8]) -> usize {
         EpochStartView::parse(payload).map_or(0, |start| start.members().len() + start.epochs().len());
     let changed = MembershipView::parse(payload)
         .map_or(0, |changed| changed.members().len() + changed.change() as usize);
-    let birth =
+    let genesis =
         parse_genesis(payload).map_or(0, |members| members.filter_map(|member| member.address()).count());
-    start + changed + birth + OpenView::parse(payload).map_or(0, |open| open.name.len())
+    start + changed + genesis + OpenView::parse(payload).map_or(0, |open| open.name.len())
 }
 
 /// Writes what was decoded once more.
@@ -56,10 +56,10 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
             let entries: Vec<_> = view.entries().map(|entry| (*entry.header, entry.payload)).collect();
             let mut bytes = frame(*view.header, &entries, view.bytes.len());
             if let Some(trailer) = trailer {
-                let giver = Identity::from_packed(trailer.repairer);
+                let repairer = Identity::from_packed(trailer.repairer);
                 let accepted = Epoch(trailer.accepted);
                 bytes.extend(repair_trailer(
-                    (giver, trailer.repairer >> 36),
+                    (repairer, trailer.repairer >> 36),
                     accepted,
                     trailer.commit_next,
                     trailer.token,
@@ -78,8 +78,8 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
         }
         Datagram::RepairReject(header, body) => small(|out| write_repair_reject(out, *header, body)),
         Datagram::Query(header, body, name) => {
-            let topic = QueryKind::from_u32(body.topic).expect("judged");
-            small(|out| write_query(out, *header, body.token, topic, name))
+            let query_kind = QueryKind::from_u32(body.query_kind).expect("judged");
+            small(|out| write_query(out, *header, body.token, query_kind, name))
         }
         Datagram::QueryReply(header, body) => small(|out| write_reply(out, *header, body)),
         Datagram::Prepare(header, body)
@@ -89,9 +89,9 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
         | Datagram::Grant(header, body) => small(|out| write_ballot(out, *header, body)),
         Datagram::DeathNotice(header, body) => small(|out| write_down(out, *header, body)),
         Datagram::StepDown(header, body) => small(|out| write_step_down(out, *header, body)),
-        Datagram::Status(header, body, members, amiss) => {
-            let (members, amiss) = (members.iter().collect::<Vec<_>>(), amiss.iter().collect::<Vec<_>>());
-            small(|out| write_status(out, *header, body, &members, &amiss))
+        Datagram::Status(header, body, members, active) => {
+            let (members, active) = (members.iter().collect::<Vec<_>>(), active.iter().collect::<Vec<_>>());
+            small(|out| write_status(out, *header, body, &members, &active))
         }
         Datagram::PublisherNotice(header, rows) => {
             small(|out| write_notice(out, *header, &rows.iter().collect::<Vec<_>>()))
@@ -257,7 +257,7 @@ proptest! {
         prop_assert_eq!(seen, entries);
         let told = trailer.map(|trailer| (trailer.accepted, trailer.commit_next, trailer.token));
         prop_assert_eq!(told, repair);
-        prop_assert!(trailer.is_none_or(|trailer| trailer.is_of(history) && trailer.giver() == samples::STANDBY));
+        prop_assert!(trailer.is_none_or(|trailer| trailer.is_of(history) && trailer.repairer() == samples::STANDBY));
         prop_assert!(trailer.is_none_or(|trailer| !trailer.is_of(history ^ 1)));
     }
 
@@ -334,7 +334,7 @@ proptest! {
         which in 0..6usize,
     ) {
         let identity = Identity { replica: about.0, incarnation: about.1 }.to_string();
-        let (topic, name) = [
+        let (query_kind, name) = [
             (QueryKind::Node, String::new()),
             (QueryKind::Publisher, name),
             (QueryKind::Status, String::new()),
@@ -343,9 +343,9 @@ proptest! {
             (QueryKind::Handover, identity.clone()),
             (QueryKind::DeclareDead, identity),
         ][which].clone();
-        let bytes = small(|out| write_query(out, header, token, topic, &name));
+        let bytes = small(|out| write_query(out, header, token, query_kind, &name));
         let Datagram::Query(seen, read, asked) = decoded(&bytes) else { panic!("a question") };
-        prop_assert_eq!((free(*seen), read.token, read.topic), (free(header), token, topic as u32));
+        prop_assert_eq!((free(*seen), read.token, read.query_kind), (free(header), token, query_kind as u32));
         prop_assert_eq!(asked, name);
     }
 
@@ -402,7 +402,7 @@ proptest! {
         denied in 0..=16u32,
         bytes in (any::<u8>(), 0..=5u8, 0..=1u8),
         rows in vec((any::<u32>(), any::<(u64, u64)>()), 0..=MEMBERS_MAX),
-        amiss in vec((any::<u32>(), any::<(u64, u64)>()), 0..=STATUS_CONDITIONS_MAX),
+        active in vec((any::<u32>(), any::<(u64, u64)>()), 0..=STATUS_CONDITIONS_MAX),
     ) {
         let [token, process_nonce, leader, epoch_since, promised, membership_seq, ..] = words;
         let [.., suspected, suspected_age_ns, rejected_member, rejected_age_ns] = words;
@@ -410,20 +410,20 @@ proptest! {
         let body = StatusBody {
             token, process_nonce, leader, epoch_since, promised, membership_seq, suspected, suspected_age_ns,
             rejected_member, rejected_age_ns, denied, role, suspicion, durability,
-            conditions: amiss.len() as u8,
+            conditions: active.len() as u8,
         };
         let member = |incarnation| samples::member(Identity { replica: 4, incarnation });
         let row = |(incarnation, (acked_next, acked_age_ns))| {
             StatusMember { member: member(incarnation), acked_next, acked_age_ns }
         };
         let rows: Vec<_> = rows.into_iter().map(row).collect();
-        let conditions = Condition::ALL.iter().zip(amiss);
-        let amiss: Vec<_> = conditions
+        let conditions = Condition::ALL.iter().zip(active);
+        let active: Vec<_> = conditions
             .map(|(code, (age_s, (a, b)))| ConditionRow { code: *code as u16, reserved: 0, age_s, a, b })
             .collect();
-        let bytes = small(|out| write_status(out, header, body, &rows, &amiss));
+        let bytes = small(|out| write_status(out, header, body, &rows, &active));
         let Datagram::Status(seen, read, members, told) = decoded(&bytes) else { panic!("a status") };
-        prop_assert_eq!(told.iter().collect::<Vec<_>>(), amiss);
+        prop_assert_eq!(told.iter().collect::<Vec<_>>(), active);
         prop_assert_eq!((free(*seen), read), (free(header), body));
         prop_assert_eq!(members.iter().collect::<Vec<_>>(), rows);
     }
@@ -432,10 +432,10 @@ proptest! {
     fn a_verdict_is_what_was_written(
         header in any_header(Kind::CommandResult),
         token in any::<u64>(),
-        topic in 4..=5u32,
+        query_kind in 4..=5u32,
         denied in 0..=16u32,
     ) {
-        let body = CommandResultBody { token, topic, reject: denied };
+        let body = CommandResultBody { token, query_kind, reject: denied };
         let bytes = small(|out| write_command_result(out, header, body));
         let Datagram::CommandResult(seen, read) = decoded(&bytes) else { panic!("a verdict") };
         prop_assert_eq!((free(*seen), read), (free(header), body));

@@ -90,7 +90,7 @@ pub fn membership(change: Change, members: &[MemberBody]) -> Vec<u8> {
 
 /// Every kind of entry with a payload such as it has.
 pub fn entries() -> Vec<(&'static str, EntryHeader, Vec<u8>)> {
-    let birth = [member(LEADER), member(STANDBY)];
+    let genesis = [member(LEADER), member(STANDBY)];
     vec![
         ("message", entry(EntryKind::Message), b"buy 100".to_vec()),
         (
@@ -102,10 +102,10 @@ pub fn entries() -> Vec<(&'static str, EntryHeader, Vec<u8>)> {
         ("close", entry(EntryKind::Close), vec![]),
         ("close that says why", entry(EntryKind::Close), vec![2]),
         ("a day begins", entry(EntryKind::Day), b"\x0120261121".to_vec()),
-        ("birth", entry(EntryKind::Genesis), bytemuck::cast_slice(&birth).to_vec()),
+        ("birth", entry(EntryKind::Genesis), bytemuck::cast_slice(&genesis).to_vec()),
         ("epoch start", entry(EntryKind::EpochStart), epoch_start()),
         ("epoch start that founds a history", entry(EntryKind::EpochStart), founding()),
-        ("membership", entry(EntryKind::Membership), membership(Change::Add, &birth)),
+        ("membership", entry(EntryKind::Membership), membership(Change::Add, &genesis)),
         ("settled", entry(EntryKind::ChangeCommitted), vec![]),
         ("membership as submitted", entry(EntryKind::Membership), membership(Change::Remove, &[])),
     ]
@@ -187,7 +187,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
     };
     let reply = QueryReplyBody {
         token: 0x8786_8584_8382_8180,
-        topic: QueryKind::Publisher as u32,
+        query_kind: QueryKind::Publisher as u32,
         publisher: 0x8f8e_8d8c,
         incarnation: 0x9392_9190,
         role: 2,
@@ -225,7 +225,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         durability: 1,
         conditions: 2,
     };
-    let amiss = [
+    let active = [
         ConditionRow {
             code: Condition::Exposed as u16,
             reserved: 0,
@@ -242,7 +242,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
     };
     let verdict = CommandResultBody {
         token,
-        topic: QueryKind::DeclareDead as u32,
+        query_kind: QueryKind::DeclareDead as u32,
         reject: CommandReject::NotTwo as u32,
     };
     let join = JoinBody {
@@ -314,7 +314,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ("grant", ballots(Kind::Grant)),
         ("down", small(|out| write_down(out, header(Kind::DeathNotice), down))),
         ("step-down", small(|out| write_step_down(out, header(Kind::StepDown), step_down))),
-        ("status", small(|out| write_status(out, header(Kind::Status), status, &[seen], &amiss))),
+        ("status", small(|out| write_status(out, header(Kind::Status), status, &[seen], &active))),
         ("verdict", small(|out| write_command_result(out, header(Kind::CommandResult), verdict))),
         ("join", small(|out| write_join(out, header(Kind::Join), join))),
         ("lease", small(|out| write_lease(out, header(Kind::Lease), lease))),

@@ -78,14 +78,14 @@ fn words(push: &mut impl FnMut(String, Vec<u8>)) {
         changed("status", 86, &[durability]);
     }
     changed("status", 88 + 26, &[ROLE_WITNESS]);
-    for topic in numbers.filter_map(QueryKind::from_u32) {
-        let name = match topic {
+    for query_kind in numbers.filter_map(QueryKind::from_u32) {
+        let name = match query_kind {
             QueryKind::Node | QueryKind::Status | QueryKind::Probe => "",
             QueryKind::Publisher => "risk-é",
             QueryKind::Handover | QueryKind::DeclareDead => "3:0b4e8d2",
         };
-        let asked = |out: &mut [u8]| write_query(out, header(Kind::Query), 7, topic, name);
-        push(format!("question {topic:?}"), small(asked));
+        let asked = |out: &mut [u8]| write_query(out, header(Kind::Query), 7, query_kind, name);
+        push(format!("question {query_kind:?}"), small(asked));
     }
 }
 
@@ -188,8 +188,8 @@ fn payloads() -> Vec<Case> {
     }
     let rows = |count: usize| bytemuck::cast_slice(&vec![member(STANDBY); count]).to_vec();
     for count in 0..10 {
-        let birth = [(samples::entry(EntryKind::Genesis), &rows(count)[..])];
-        cases.push((format!("a birth of {count}"), frame(header(Kind::Frame), &birth, 0)));
+        let genesis = [(samples::entry(EntryKind::Genesis), &rows(count)[..])];
+        cases.push((format!("a birth of {count}"), frame(header(Kind::Frame), &genesis, 0)));
     }
     cases
 }
@@ -228,20 +228,20 @@ fn names() -> Vec<Case> {
         " 1:1",
         "1:0g",
     ];
-    let asked = |topic: QueryKind, name: &[u8]| {
+    let asked = |query_kind: QueryKind, name: &[u8]| {
         let mut bytes = vec![0; HEADER_LEN + 16 + name.len().next_multiple_of(8)];
-        let body = QueryBody { token: 1, topic: topic as u32, name_len: name.len() as u32 };
+        let body = QueryBody { token: 1, query_kind: query_kind as u32, name_len: name.len() as u32 };
         bytes[HEADER_LEN..][..16].copy_from_slice(bytemuck::bytes_of(&body));
         bytes[HEADER_LEN + 16..][..name.len()].copy_from_slice(name);
         seal(&mut bytes, header(Kind::Query));
-        (format!("{topic:?} {}", name.escape_ascii()), bytes)
+        (format!("{query_kind:?} {}", name.escape_ascii()), bytes)
     };
     let long = [b'x'; NAME_LEN_MAX + 1];
     let mut cases = vec![asked(QueryKind::Publisher, &long), asked(QueryKind::Publisher, &long[1..])];
     cases.extend(texts.map(|text| asked(QueryKind::Publisher, text)));
-    for topic in [QueryKind::Handover, QueryKind::DeclareDead] {
-        cases.extend(orders.map(|order| asked(topic, order.as_bytes())));
-        cases.push(asked(topic, b""));
+    for query_kind in [QueryKind::Handover, QueryKind::DeclareDead] {
+        cases.extend(orders.map(|order| asked(query_kind, order.as_bytes())));
+        cases.push(asked(query_kind, b""));
     }
     cases
 }

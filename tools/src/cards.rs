@@ -12,7 +12,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::time::{Duration, Instant};
 
 /// What a replica says that has the card.
-const HAS_CARD: &str = "obtained transport xdp ";
+const HAS_CARD: &str = "effective transport xdp ";
 /// Between two looks at a log or a card.
 const LOOK: Duration = Duration::from_micros(200);
 

@@ -91,7 +91,7 @@ impl fmt::Display for Shown {
 }
 
 /// A replica, its machine, and what it runs with.
-struct Seat {
+struct Node {
     id: u32,
     identity: String,
     machine: Namespace,
@@ -106,7 +106,7 @@ struct Seat {
 struct Scene<'a> {
     cluster: Cluster,
     folder: &'a Path,
-    seats: Vec<Seat>,
+    seats: Vec<Node>,
     view: View,
     shown: Shown,
     /// Numbers pictures and boots.
@@ -136,7 +136,7 @@ pub fn rolling(rng: &mut Rng, changes: u32) -> Shown {
     let seats = seats.map(|(((machine, disk), mut process), id)| {
         process.await_log("identity=");
         let identity = identity_in(&process.log());
-        Seat { id, identity, machine, disk, process, settings: Vec::new(), is_powered: false }
+        Node { id, identity, machine, disk, process, settings: Vec::new(), is_powered: false }
     });
     let seats = seats.collect();
     let mut scene = Scene { cluster, folder: folder.path(), seats, view, shown: Shown::default(), count: 0 };
@@ -185,9 +185,9 @@ impl Scene<'_> {
                 }
             }
         }
-        let seat = &mut self.seats[at];
-        let is_new_run_powered = is_power(&seat.settings);
-        seat.is_powered = is_new_run_powered && (was_powered || way == 0);
+        let node = &mut self.seats[at];
+        let is_new_run_powered = is_power(&node.settings);
+        node.is_powered = is_new_run_powered && (was_powered || way == 0);
     }
 
     fn terminate(&mut self, at: usize) {
@@ -208,15 +208,15 @@ impl Scene<'_> {
         freeze(std::slice::from_ref(&self.seats[at].process));
         self.count += 1;
         let picture = self.folder.join(format!("picture-{}", self.count));
-        let seat = &mut self.seats[at];
-        let disk = seat.disk.as_ref().expect("a disk").picture(picture);
-        seat.process.signal("KILL");
-        seat.process.wait();
-        seat.machine = Namespace::of_mounts();
-        boot(&seat.machine, &self.cluster.path(&format!("boot-{}", self.count)), u64::from(self.count));
-        disk.mount(&seat.machine, &self.cluster.path(&format!("journal-{}", seat.id)));
-        seat.disk = Some(disk);
-        let tail = self.cluster.path(&format!("tail-{}", seat.id));
+        let node = &mut self.seats[at];
+        let disk = node.disk.as_ref().expect("a disk").picture(picture);
+        node.process.signal("KILL");
+        node.process.wait();
+        node.machine = Namespace::of_mounts();
+        boot(&node.machine, &self.cluster.path(&format!("boot-{}", self.count)), u64::from(self.count));
+        disk.mount(&node.machine, &self.cluster.path(&format!("journal-{}", node.id)));
+        node.disk = Some(disk);
+        let tail = self.cluster.path(&format!("tail-{}", node.id));
         std::fs::remove_file(tail).expect("a tail");
     }
 
@@ -226,18 +226,18 @@ impl Scene<'_> {
     /// It has ended before it had a role: what it said.
     fn start(&mut self, at: usize) -> Result<(), String> {
         self.count += 1;
-        let seat = &mut self.seats[at];
-        let id = seat.id.to_string();
+        let node = &mut self.seats[at];
+        let id = node.id.to_string();
         let mut args = vec!["sequencer", "--replica", &id];
-        args.extend(seat.settings.iter().flat_map(|set| ["--set", set]));
-        let command = self.cluster.command_at(seat.machine.place(), &args);
-        seat.process = self.cluster.start_command(&format!("replica-{id}-{}", self.count), command);
+        args.extend(node.settings.iter().flat_map(|set| ["--set", set]));
+        let command = self.cluster.command_at(node.machine.place(), &args);
+        node.process = self.cluster.start_command(&format!("replica-{id}-{}", self.count), command);
         let began = Instant::now();
-        while !seat.process.log().contains(" -> ") {
-            if seat.process.ended().is_some() {
-                return Err(seat.process.log());
+        while !node.process.log().contains(" -> ") {
+            if node.process.ended().is_some() {
+                return Err(node.process.log());
             }
-            assert!(began.elapsed() < PATIENCE, "it has no role:\n{}", seat.process.log());
+            assert!(began.elapsed() < PATIENCE, "it has no role:\n{}", node.process.log());
             std::thread::sleep(LOOK);
         }
         Ok(())
@@ -248,20 +248,20 @@ impl Scene<'_> {
     fn replace(&mut self, at: usize) {
         self.shown.replaced += 1;
         self.count += 1;
-        let seat = &mut self.seats[at];
+        let node = &mut self.seats[at];
         // A new disk: what the old one holds is kept for whoever wants to look.
-        seat.machine = Namespace::of_mounts();
-        seat.disk = Some(disk(&self.cluster, self.folder, &seat.machine, seat.id, self.count));
-        let id = seat.id;
+        node.machine = Namespace::of_mounts();
+        node.disk = Some(disk(&self.cluster, self.folder, &node.machine, node.id, self.count));
+        let id = node.id;
         let format = ["format", "--replica", &id.to_string()];
-        let told = run(self.cluster.command_at(seat.machine.place(), &format), b"").with_code(0);
+        let told = run(self.cluster.command_at(node.machine.place(), &format), b"").with_code(0);
         let identity = told.out.trim().to_owned();
-        let old = std::mem::replace(&mut seat.identity, identity.clone());
+        let old = std::mem::replace(&mut node.identity, identity.clone());
         self.start(at).unwrap_or_else(|log| panic!("a new journal for replica {id}:\n{log}"));
         self.order(&["membership", "remove", &old]);
         self.order(&["membership", "add", &identity]);
-        let seat = &mut self.seats[at];
-        seat.is_powered = is_power(&seat.settings);
+        let node = &mut self.seats[at];
+        node.is_powered = is_power(&node.settings);
     }
 
     fn order(&self, args: &[&str]) {
@@ -272,7 +272,7 @@ impl Scene<'_> {
     }
 
     fn logs(&self) -> String {
-        self.seats.iter().map(|seat| last_words(std::slice::from_ref(&seat.process))).collect()
+        self.seats.iter().map(|node| last_words(std::slice::from_ref(&node.process))).collect()
     }
 
     fn await_flow(&mut self) {
@@ -303,11 +303,11 @@ impl Scene<'_> {
             assert_eq!(stream.count_of(name), *count, "lines of '{name}'");
         }
         let mut whole = 0;
-        for seat in &self.seats {
-            let journal: PathBuf = self.cluster.path(&format!("journal-{}", seat.id));
-            let journal = Stream::of_journal(&seat.machine.outside(&journal));
-            journal.judge().unwrap_or_else(|why| panic!("journal {}: {why}", seat.id));
-            journal.agrees_with(&stream).unwrap_or_else(|why| panic!("journal {}: {why}", seat.id));
+        for node in &self.seats {
+            let journal: PathBuf = self.cluster.path(&format!("journal-{}", node.id));
+            let journal = Stream::of_journal(&node.machine.outside(&journal));
+            journal.judge().unwrap_or_else(|why| panic!("journal {}: {why}", node.id));
+            journal.agrees_with(&stream).unwrap_or_else(|why| panic!("journal {}: {why}", node.id));
             whole += usize::from(journal.messages.len() == stream.messages.len());
         }
         assert!(whole > self.seats.len() / 2, "{whole} journals hold all {messages} messages");

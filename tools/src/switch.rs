@@ -30,7 +30,7 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// How long it holds what it carries.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Weather {
+pub struct NetworkModel {
     /// Every datagram, at least.
     pub delay_us: u64,
     /// And up to so much more, each for itself.
@@ -66,7 +66,7 @@ pub struct Switch {
 
 impl Switch {
     /// All multicast between the nodes of `network` goes by its last node from now on, to these groups.
-    pub fn start(network: &Network, groups: &[SocketAddrV4], weather: Weather) -> Self {
+    pub fn start(network: &Network, groups: &[SocketAddrV4], network_model: NetworkModel) -> Self {
         let node = network.len();
         let others: Vec<usize> = (1..node).collect();
         let place = network.node(node);
@@ -78,8 +78,8 @@ impl Switch {
             let socket = place.within(move || open(group, node));
             let socket = socket.unwrap_or_else(|error| panic!("{group} of the switch: {error}"));
             threads.push(std::thread::spawn(move || {
-                let rng = Rng::new(weather.seed.wrapping_add(index));
-                carry(&socket, group, weather, rng, &stop, &counts);
+                let rng = Rng::new(network_model.seed.wrapping_add(index));
+                carry(&socket, group, network_model, rng, &stop, &counts);
             }));
         }
         network.cut(&[Cut::one_way(&others, &others).of_multicast()]);
@@ -117,7 +117,7 @@ type Held = Reverse<(Instant, u64, Vec<u8>)>;
 fn carry(
     socket: &UdpSocket,
     group: SocketAddrV4,
-    weather: Weather,
+    network_model: NetworkModel,
     mut rng: Rng,
     stop: &AtomicBool,
     counts: &Counts,
@@ -143,7 +143,7 @@ fn carry(
         let Ok(length) = socket.recv(&mut bytes) else { continue };
         number += 1;
         counts.taken.fetch_add(1, Ordering::Relaxed);
-        let held_us = weather.delay_us + rng.below(weather.jitter_us + 1);
+        let held_us = network_model.delay_us + rng.below(network_model.jitter_us + 1);
         if held.len() < HELD_MAX {
             let due = Instant::now() + Duration::from_micros(held_us);
             held.push(Reverse((due, number, bytes[..length].to_vec())));

@@ -174,9 +174,9 @@ impl Peer for Lockstep {
         }
         let node = leader.identity.replica as usize;
         if node == CLIENT {
-            let topic = lockstep_wire::Topic::Handover;
+            let query_kind = lockstep_wire::QueryKind::Handover;
             // Refused or unanswered, it is asked again with the next look.
-            let _ = self.questioner.order(addresses[CLIENT - 1], topic, None, ASK_FOR);
+            let _ = self.questioner.order(addresses[CLIENT - 1], query_kind, None, ASK_FOR);
             return Ok(None);
         }
         Ok(Some(node))

@@ -52,7 +52,7 @@ pub struct Totals {
     /// Of them with the fate `Committed`.
     pub committed: u64,
     /// Fates that were told twice, or out of order.
-    pub fates_wrong: u64,
+    pub outcomes_wrong: u64,
     /// Messages delivered to the two subscribers that are final.
     pub delivered: [u64; 2],
     /// What was wrong with them.
@@ -278,7 +278,7 @@ impl Desk {
         let (totals, publishing) = (&mut self.seen.totals, &self.publishing);
         totals.published = publishing.published;
         totals.committed = publishing.committed;
-        totals.fates_wrong = publishing.disordered;
+        totals.outcomes_wrong = publishing.disordered;
         totals.backpressure = publishing.backpressure;
         totals.equal += compare(&mut self.checker, &mut self.optimist.checker, totals.equal)?;
         totals.delivered = [self.checker.messages(), self.optimist.checker.messages()];

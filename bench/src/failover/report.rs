@@ -163,7 +163,7 @@ impl Found {
             ("retracted", totals.retracted),
             ("lost", self.lost()),
             ("duplicated", totals.faults.duplicated),
-            ("reordered", totals.faults.reordered + totals.fates_wrong),
+            ("reordered", totals.faults.reordered + totals.outcomes_wrong),
             ("takeovers", takeovers),
             ("unasked", self.unasked),
             ("gaps", totals.gaps),

@@ -10,7 +10,7 @@
 //! runs from its write, or from when it was due if the gateway held it up, until the kernel has the answer
 //! for its client.
 
-use super::crowd::{Answer, Answers, Crowd, Storm, Weather};
+use super::client_pool::{Answer, Answers, ClientPool, NetworkModel, Storm};
 use super::market::Market;
 use super::site::{Site, log_in, users};
 use super::{AIM, Plan};
@@ -43,7 +43,7 @@ const SLACK_NS: u64 = 1_000;
 
 /// Replica, gateway, application, traders, storm.
 pub const THREADS: usize = 5;
-const WEATHERS: [Weather; 3] = [Weather::Calm, Weather::Storm, Weather::Flood];
+const WEATHERS: [NetworkModel; 3] = [NetworkModel::Calm, NetworkModel::Storm, NetworkModel::Flood];
 
 /// Measures, and tells what was found.
 ///
@@ -59,27 +59,27 @@ pub fn measure(plan: &Plan, run: &mut Run) -> Result<(), String> {
     let windows = 1 + plan.rounds as usize * WEATHERS.len();
     let market = Market::start(&site.endpoint, windows)?;
     let mut traders = log_in(site.address, &quiet)?;
-    let crowd = traders.split_off(TRADERS.min(traders.len()));
-    let quiet = crowd.len();
-    let crowd = Crowd::start(crowd)?;
+    let client_pool = traders.split_off(TRADERS.min(traders.len()));
+    let quiet = client_pool.len();
+    let client_pool = ClientPool::start(client_pool)?;
     let storm = Storm::start(site.address, storm, plan.logins)?;
     run.show(&format!("storm: {} clients are connected", quiet + traders.len()));
     let mut desk = Desk::open(plan, traders, windows)?;
     // A client of the storm has logged in before, like any client that comes back.
-    storm.set(Weather::Storm);
+    storm.set(NetworkModel::Storm);
     for _ in 0..WARM_UPS_MAX {
         desk.trade(0, WARM_UP_NS)?;
         if storm.answers()[Answer::Accepted as usize] >= 2 * plan.storm as u64 {
             break;
         }
     }
-    storm.set(Weather::Calm);
+    storm.set(NetworkModel::Calm);
     let mut answers = [Answers::default(); WEATHERS.len()];
     for round in 0..plan.rounds as usize {
-        for (place, weather) in WEATHERS.into_iter().enumerate() {
+        for (place, network_model) in WEATHERS.into_iter().enumerate() {
             let window = 1 + round * WEATHERS.len() + place;
             desk.trade(0, BETWEEN_NS)?;
-            storm.set(weather);
+            storm.set(network_model);
             desk.trade(0, BETWEEN_NS / 5)?;
             let before = storm.answers();
             desk.began_s.push(run.at_s());
@@ -89,7 +89,7 @@ pub fn measure(plan: &Plan, run: &mut Run) -> Result<(), String> {
             for (count, (now, before)) in answers[place].iter_mut().zip(storm.answers().iter().zip(before)) {
                 *count += now - before;
             }
-            storm.set(Weather::Calm);
+            storm.set(NetworkModel::Calm);
         }
         site.check_alive()?;
         if market.has_ended() {
@@ -105,7 +105,7 @@ pub fn measure(plan: &Plan, run: &mut Run) -> Result<(), String> {
     desk.drain()?;
     storm.end()?;
     let stream = market.end()?;
-    let left = crowd.end()?;
+    let left = client_pool.end()?;
     if left < quiet {
         return Err(format!("{} of {quiet} quiet clients were cut", quiet - left));
     }
@@ -263,7 +263,7 @@ impl<'a> Desk<'a> {
             (&self.late, "load, from due to written"),
         ] {
             for (window, (at_s, latencies)) in self.began_s.iter().zip(&windows[1..]).enumerate() {
-                let weather = WEATHERS[window % WEATHERS.len()];
+                let network_model = WEATHERS[window % WEATHERS.len()];
                 let mut round = Round { at_s: *at_s, seconds, ..Round::of(latencies)? };
                 if case.starts_with("orders") {
                     let orders =
@@ -271,24 +271,24 @@ impl<'a> Desk<'a> {
                     round = round.sent(rate as f64, orders as f64 / seconds);
                 }
                 let axes = [("clients", clients as f64), ("rate", rate as f64), ("bytes", size as f64)];
-                let words = &words[weather as usize];
-                let row = Row::new(case, weather.key(), words, Unit::Nanos).over(axes);
-                results.add(row.as_floor(weather == Weather::Calm), round);
+                let words = &words[network_model as usize];
+                let row = Row::new(case, network_model.key(), words, Unit::Nanos).over(axes);
+                results.add(row.as_floor(network_model == NetworkModel::Calm), round);
             }
         }
         let words =
             format!("p99 of orders in the storm, and of the stream in the flood, at most {AIM} of quiet");
         results.aim(&words, |ratio| {
-            let speaks = [("orders", Weather::Storm), ("stream", Weather::Flood)]
-                .iter()
-                .any(|(case, weather)| ratio.case.starts_with(case) && ratio.subject == weather.key());
+            let speaks = [("orders", NetworkModel::Storm), ("stream", NetworkModel::Flood)].iter().any(
+                |(case, network_model)| ratio.case.starts_with(case) && ratio.subject == network_model.key(),
+            );
             ratio.median("p99").filter(|_| speaks).map(|p99| p99 > AIM)
         });
         results.series.push(self.over_time());
         let per_second = |count: u64| count as f64 / (rounds as f64 * seconds);
-        for (weather, answers) in WEATHERS.into_iter().zip(answers).skip(1) {
+        for (network_model, answers) in WEATHERS.into_iter().zip(answers).skip(1) {
             let [accepted, refused, turned_away, _] = answers;
-            let key = weather.key();
+            let key = network_model.key();
             for (what, count) in [("accepted", accepted), ("refused", refused), ("turned_away", turned_away)]
             {
                 results.counts.insert(format!("{key}_{what}_per_second"), per_second(count).round() as u64);

@@ -203,10 +203,10 @@ fn frames(program: &Path, addresses: impl Iterator<Item = u64>) -> Result<HashMa
         .stdout(Stdio::piped())
         .spawn()
         .map_err(|error| fails(&error))?;
-    let questions: String = addresses.map(|address| format!("{address:#x}\n")).collect();
+    let queries: String = addresses.map(|address| format!("{address:#x}\n")).collect();
     let mut to = child.stdin.take().ok_or_else(|| fails(&"it has no input"))?;
     // It answers while it is asked: a thread asks, and we listen.
-    let asked = std::thread::spawn(move || to.write_all(questions.as_bytes()));
+    let asked = std::thread::spawn(move || to.write_all(queries.as_bytes()));
     let output = child.wait_with_output().map_err(|error| fails(&error))?;
     asked.join().map_err(|_| fails(&"the asking thread panicked"))?.map_err(|error| fails(&error))?;
     Ok(answers(&String::from_utf8_lossy(&output.stdout)))

@@ -18,10 +18,10 @@ use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::ElectionLimits;
+use lockstep_core::proto::failure_detector::FailureDetectorLimits;
 use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_core::proto::requesters::BudgetLimits;
-use lockstep_core::proto::suspect::FailureDetectorLimits;
 use lockstep_io::idle::Idle;
 use lockstep_node::io::journal_files::{self, JournalConfig, Lock};
 use lockstep_node::io::tail::TailReader;
@@ -87,7 +87,7 @@ pub struct World {
     next: u64,
     acks: u64,
     delivered: [u64; 2],
-    fates: u64,
+    outcomes: u64,
 }
 
 fn address(process: usize) -> SocketAddrV4 {
@@ -138,7 +138,7 @@ fn replica(cluster: &Cluster, process: usize) -> Result<Desked, String> {
     let recovered = Recovered::of_journal(&journal.opened, settings.publishers_max);
     let limits = ReplicaLimits {
         receiver: receiver(cluster, process),
-        heartbeat: settings.beat,
+        heartbeat: settings.heartbeat,
         window: settings.window,
         durability: Durability::Process,
         publishers_max: settings.publishers_max,
@@ -217,7 +217,7 @@ impl World {
             next: 1,
             acks: 1 << 32,
             delivered: [0; 2],
-            fates: 0,
+            outcomes: 0,
         };
         for _ in 0..STEPS_TO_MEET {
             if world.id != 0 && world.has_met() {
@@ -331,7 +331,7 @@ impl World {
         let [stamped, committed] = &mut self.delivered;
         lockstep_bench_stamped_turn(&mut self.stamped, now, stamped);
         lockstep_bench_committed_turn(&mut self.committed, now, committed);
-        lockstep_bench_publisher_turn(&mut self.publisher, now, wall, &mut self.fates);
+        lockstep_bench_publisher_turn(&mut self.publisher, now, wall, &mut self.outcomes);
     }
 
     /// A submission of `count` messages, as a publisher sends it.
@@ -412,7 +412,7 @@ impl World {
     /// In words, who has seen how many.
     pub fn check(&self, messages: u64, datagrams_sent: usize) -> Result<(), String> {
         let accepted = self.standby.replica.tail().end().next == self.leader.replica.tail().end().next;
-        let seen = [self.delivered[0], self.delivered[1], self.fates];
+        let seen = [self.delivered[0], self.delivered[1], self.outcomes];
         if !accepted || seen != [messages; 3] || self.leader.replica.net().taken() < datagrams_sent {
             return Err(format!(
                 "of {messages} messages {} were delivered stamped, {} committed, {} confirmed; the leader's log \
@@ -492,11 +492,11 @@ fn lockstep_bench_publisher_turn(
     publisher: &mut PublisherEngine<Desk>,
     now: Nanos,
     wall: Nanos,
-    fates: &mut u64,
+    outcomes: &mut u64,
 ) -> usize {
     publisher.poll(now, wall, usize::MAX, |event| {
         if let PublisherEvent::Committed { .. } = event {
-            *fates += 1;
+            *outcomes += 1;
         }
     })
 }

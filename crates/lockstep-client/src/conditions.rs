@@ -195,9 +195,9 @@ mod tests {
     #[test]
     fn every_condition_has_words_that_fit_behind_each_other() {
         for condition in Condition::ALL {
-            let amiss = ActiveCondition { condition: *condition, age: Duration::ZERO, a: 1, b: 2 };
-            assert!(!amiss.what().ends_with('.') && !amiss.advice().ends_with('.'), "{amiss}");
-            assert!(!amiss.what().contains("  ") && !amiss.advice().contains("  "), "{amiss}");
+            let active = ActiveCondition { condition: *condition, age: Duration::ZERO, a: 1, b: 2 };
+            assert!(!active.what().ends_with('.') && !active.advice().ends_with('.'), "{active}");
+            assert!(!active.what().contains("  ") && !active.advice().contains("  "), "{active}");
         }
     }
 }

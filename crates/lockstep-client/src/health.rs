@@ -93,7 +93,7 @@ impl fmt::Display for Reason {
                 write!(f, " does not answer at {address}")?;
                 if *is_heard { f.write_str(", though the leader hears it") } else { Ok(()) }
             }
-            Self::Condition(identity, amiss) => write!(f, "{identity}: {}", amiss.what()),
+            Self::Condition(identity, active) => write!(f, "{identity}: {}", active.what()),
             Self::OtherHistory(identity, history) => {
                 write!(f, "{identity} holds another history, {history:016x}")
             }
@@ -138,7 +138,7 @@ impl Health {
         // The leader knows who of those that live holds the log.
         let holding = leader
             .and_then(|leader| leader.conditions(Condition::RedundancyLost))
-            .map(|amiss| amiss.a as usize);
+            .map(|active| active.a as usize);
         let there = answering.min(holding.unwrap_or(listed));
         let silent: Vec<_> = members
             .iter()
@@ -271,7 +271,7 @@ fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reas
                 _ => Reason::NoMember(identity),
             });
         }
-        reasons.extend(status.conditions.iter().map(|amiss| Reason::Condition(identity, *amiss)));
+        reasons.extend(status.conditions.iter().map(|active| Reason::Condition(identity, *active)));
     }
     // Members that nobody asked, as no address of theirs is known.
     for listed in &source.members {

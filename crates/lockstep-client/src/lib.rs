@@ -109,7 +109,7 @@ mod digest;
 mod endpoint;
 mod health;
 mod publisher;
-mod questions;
+mod queries;
 mod sleep;
 mod status;
 mod subscriber;
@@ -143,7 +143,7 @@ pub mod internal {
     pub use crate::conditions::ActiveCondition;
     pub use crate::counted::{PUBLISHER as PUBLISHER_COUNTERS, SUBSCRIBER as SUBSCRIBER_COUNTERS};
     pub use crate::health::{ClusterHealth, Health, QueryResult, Reason};
-    pub use crate::questions::{NodeState, QueryClient};
+    pub use crate::queries::{NodeState, QueryClient};
     pub use crate::status::{MemberStatus, NodeStatus, RejectedCommand, SuspectedLeader, leader_of};
 }
 

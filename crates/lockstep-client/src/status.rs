@@ -83,7 +83,7 @@ pub struct RejectedCommand {
 
 impl NodeStatus {
     pub(super) fn read(datagram: &Datagram<'_>, from: SocketAddrV4) -> Option<(u64, Self)> {
-        let Datagram::Status(header, body, members, amiss) = datagram else { return None };
+        let Datagram::Status(header, body, members, active) = datagram else { return None };
         let identity = |packed| (packed != 0).then(|| Identity::from_packed(packed));
         let member = |row: StatusMember| MemberStatus {
             member: row.member,
@@ -120,7 +120,7 @@ impl NodeStatus {
             membership_seq: body.membership_seq,
             members: members.iter().map(member).collect(),
             durability: if body.durability == 0 { Durability::Process } else { Durability::Power },
-            conditions: amiss.iter().filter_map(ActiveCondition::read).collect(),
+            conditions: active.iter().filter_map(ActiveCondition::read).collect(),
             suspected: suspected(),
             denied: denied(),
         };
@@ -129,7 +129,7 @@ impl NodeStatus {
 
     /// The condition as it reported it, if it holds there.
     pub fn conditions(&self, condition: Condition) -> Option<&ActiveCondition> {
-        self.conditions.iter().find(|amiss| amiss.condition == condition)
+        self.conditions.iter().find(|active| active.condition == condition)
     }
 
     /// The listed member with this replica number.

@@ -3,12 +3,12 @@
 //! Nothing is judged here: the layers filled in every key that is not optional, with a value of its
 //! kind and in its range. What does not fit that is a defect of the schema, and told in words.
 
+use super::choices::{
+    Compression, Delivery, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role, Transport, XdpMode,
+};
 use super::layers::{Item, Layers};
 use super::schema;
 use super::value::Value;
-use super::words::{
-    Compression, Delivery, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role, Transport, XdpMode,
-};
 use super::{
     Archiver, Channel, Config, FaultInjection, GatewayConfig, JournalSection, LineConfig, LogConfig,
     NetworkConfig, PublisherConfig, ReplayConfig, ReplicaConfig, RuntimeConfig, StreamConfig,

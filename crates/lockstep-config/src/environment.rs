@@ -71,10 +71,16 @@ fn key_of_variable(name: &str) -> Option<String> {
     if schema::row(&name).is_some() {
         return Some(name);
     }
-    let (table, rest) = name.split_once('_')?;
-    if schema::SECTIONS.contains(&table) {
-        return Some(format!("{table}.{rest}"));
+    let table = schema::SECTIONS.iter().find(|table| behind(&name, table).is_some());
+    if let Some(table) = table {
+        return Some(format!("{table}.{}", behind(&name, table)?));
     }
+    let (table, rest) = name.split_once('_')?;
     let (item, key) = rest.split_once('_')?;
     schema::LISTS.contains(&table).then(|| format!("{table}.{item}.{key}"))
+}
+
+/// The part of a variable's name that follows the name of this table, which may contain `_` itself.
+fn behind<'a>(name: &'a str, table: &str) -> Option<&'a str> {
+    name.strip_prefix(table)?.strip_prefix('_')
 }

@@ -19,6 +19,7 @@
 #![forbid(unsafe_code)]
 
 mod build;
+mod choices;
 mod environment;
 mod file;
 mod layers;
@@ -29,15 +30,14 @@ mod schema;
 mod topology;
 mod units;
 mod value;
-mod words;
 
-pub use environment::{from_environment, from_this_process, variable};
-pub use problem::{Code, ConfigError, ConfigErrors};
-pub use schema::{key_paths, reference};
-pub use words::{
+pub use choices::{
     Compression, Delivery, Durability, Gso, Idle, InterfaceSetting, LogFormat, LogLevel, Profile, Role,
     Scheduling, Transport, XdpMode,
 };
+pub use environment::{from_environment, from_this_process, variable};
+pub use problem::{Code, ConfigError, ConfigErrors};
+pub use schema::{key_paths, reference};
 
 pub use relations::PACKED_LEN_MAX;
 
@@ -118,7 +118,7 @@ pub struct Config {
     pub gateway: GatewayConfig,
     /// How the pinned thread runs.
     pub runtime: RuntimeConfig,
-    /// The faults that are injected on purpose; nothing, as a rule.
+    /// The injected faults; none by default.
     pub fault_injection: FaultInjection,
     /// The log: what it contains, and how.
     pub log: LogConfig,
@@ -253,7 +253,7 @@ pub struct TimingConfig {
     pub failure_timeout_ns: u64,
     /// Where the doubling of it ends.
     pub failure_timeout_max_ns: u64,
-    /// From a datagram to the first heartbeat behind it; at most the beat.
+    /// From a datagram to the first heartbeat behind it; at most the heartbeat interval.
     pub heartbeat_first_ns: u64,
     /// From a gap to the first request; at most `nack_retry_min_ns`.
     pub nack_delay_ns: u64,
@@ -337,7 +337,7 @@ pub struct GatewayConfig {
     pub silence_ns: u64,
     /// How long a client may take nothing of what waits for it.
     pub stall_ns: u64,
-    /// Between two signs of life in the stream.
+    /// Time between a gateway's heartbeats in the stream.
     pub heartbeat_interval_ns: u64,
     /// Directory of the unnamed file of the day's messages.
     pub spool: PathBuf,
@@ -361,7 +361,7 @@ pub struct RuntimeConfig {
     pub watcher: bool,
 }
 
-/// A network worse than the real one: what is received is spoilt on purpose. Shares are millionths.
+/// A network worse than the real one: faults are injected into what is received. Shares are millionths.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct FaultInjection {
@@ -375,7 +375,7 @@ pub struct FaultInjection {
     pub delay_ns: u64,
     /// Decides which they are.
     pub seed: u64,
-    /// Which of two lines is spoilt, 1 or 2; 0 is both, and shared memory.
+    /// The line that the faults apply to, 1 or 2; 0 is both, and shared memory.
     pub line: u8,
 }
 

@@ -4,12 +4,12 @@
 //! themselves and returns early (`None`) when one of its keys has a problem already, so that a typing
 //! error never hides a wrong window, and one cause makes one problem.
 
+use super::choices::{Compression, Durability, Idle, Profile, Scheduling};
 use super::layers::{At, Layers, labels, nodes};
 use super::problem::Code;
 use super::schema::{ARCHIVERS_MAX, LINES_MAX, REPLICAS_MAX};
 use super::topology::{self, is_profile};
 use super::value::Value;
-use super::words::{Compression, Durability, Idle, Profile, Scheduling};
 
 /// Bytes of the IPv4 and UDP headers and of a repair's trailer, which a frame leaves room for.
 const AROUND_FRAME_LEN: u64 = 28 + 48;
@@ -61,7 +61,7 @@ pub(super) fn check(layers: &mut Layers<'_>) {
         layers,
         "timing.heartbeat_first",
         "timing.heartbeat_interval",
-        "heartbeats start often and slow down to the beat",
+        "heartbeats start often and slow down to the heartbeat interval",
     );
     ordered(
         layers,
@@ -69,7 +69,12 @@ pub(super) fn check(layers: &mut Layers<'_>) {
         "timing.nack_retry_max",
         "the wait between retries grows up to it",
     );
-    ordered(layers, "timing.heartbeat_interval", "timing.failure_timeout", "silence is counted in beats");
+    ordered(
+        layers,
+        "timing.heartbeat_interval",
+        "timing.failure_timeout",
+        "silence is counted in heartbeat intervals",
+    );
     ordered(
         layers,
         "timing.failure_timeout",

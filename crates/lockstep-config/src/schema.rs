@@ -4,10 +4,10 @@
 //! reference in `docs/CONFIGURATION.md` is printed, so that none of them can forget a key. In a path
 //! `*` stands for a line's number, or the id of a replica, an archiver or a channel.
 
-use super::value::Kind::{self, *};
-use super::words::{
+use super::choices::{
     Compression, Delivery, Durability, Gso, Idle, LogFormat, LogLevel, Profile, Role, Transport, XdpMode,
 };
+use super::value::Kind::{self, *};
 
 /// One key.
 #[derive(Clone, Copy, Debug)]
@@ -167,11 +167,11 @@ pub(super) const KEYS: &[Key] = &[
     key("timing.heartbeat_interval", Duration(100 * US, S), Fixed("1ms"),
         "Time between heartbeats of an idle leader."),
     key("timing.failure_timeout", Duration(MS, 60 * S), Fixed("7ms"),
-        "Silence after which standbys ask each other whether the leader is gone; at least three beats."),
+        "Silence after which standbys ask each other whether the leader is gone; at least three heartbeat intervals."),
     key("timing.failure_timeout_max", Duration(MS, 60 * S), Fixed("64ms"),
         "Each false suspicion doubles `timing.failure_timeout` up to this; calm shrinks it again."),
     key("timing.heartbeat_first", Duration(10 * US, 100 * MS), Fixed("70us"),
-        "First heartbeat after a datagram; the next follow after 2, 4 … times as long, until the beat."),
+        "First heartbeat after a datagram; the next follow after 2, 4 … times as long, up to `timing.heartbeat_interval`."),
     key("timing.nack_delay", Duration(0, 10 * MS), Fixed("20us"),
         "How long a gap may be mere reordering before it is asked for."),
     key("timing.nack_retry_min", Duration(50 * US, S), Fixed("150us"),
@@ -229,7 +229,7 @@ pub(super) const KEYS: &[Key] = &[
     key("gateway.stall", Duration(100 * MS, 3600 * S), Fixed("10s"),
         "How long a client may take nothing of what waits for it; then it is cut, and resumes by number."),
     key("gateway.heartbeat_interval", Duration(10 * MS, 10 * S), Fixed("500ms"),
-        "Time between two signs of life of a gateway in the stream; a gateway that misses six is lost."),
+        "Time between heartbeats of a gateway in the stream; a gateway that misses six is lost."),
     key("gateway.spool", Path, Fixed("/var/tmp"),
         "Directory of the unnamed file that holds the day's messages to clients; a disk, not memory."),
     key("gateway.spool_size", Size(MIB, 16 * TIB), Fixed("16GiB"),
@@ -247,7 +247,7 @@ pub(super) const KEYS: &[Key] = &[
         "Whether a second process announces the death of this one; without it the others wait for silence."),
 
     key("fault_injection.loss", Share(1_000_000), Fixed("0%"),
-        "Share of what is received that is lost on purpose. Refused in production, like all of this table."),
+        "Share of what is received that is lost by fault injection. Refused in production, like all of this table."),
     key("fault_injection.duplication", Share(1_000_000), Fixed("0%"),
         "Share of what is received that is received twice."),
     key("fault_injection.reordering", Share(1_000_000), Fixed("0%"),
@@ -257,7 +257,7 @@ pub(super) const KEYS: &[Key] = &[
     key("fault_injection.seed", Integer(0, i64::MAX as u64), Fixed("1"),
         "Decides, with the unicast port, which datagrams those are."),
     key("fault_injection.line", Integer(0, 2), Fixed("0"),
-        "Which of two lines is spoilt; 0 is both, the only one, and shared memory too."),
+        "The line that the faults apply to; 0 is both, the only one, and shared memory too."),
 
     key("log.format", Word(LogFormat::WORDS), Fixed("text"),
         "How log lines look."),

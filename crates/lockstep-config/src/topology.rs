@@ -4,10 +4,10 @@
 //! same on every machine, and multicast goes only as far as interface and TTL let it.
 
 use super::Origin;
+use super::choices::{Idle, InterfaceSetting, Profile, Transport};
 use super::layers::{Layers, labels, nodes, tables};
 use super::problem::Code;
 use super::value::Value;
-use super::words::{Idle, InterfaceSetting, Profile, Transport};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
@@ -175,7 +175,7 @@ fn named_interface(layers: &mut Layers<'_>, label: &str) -> Option<()> {
     Some(())
 }
 
-/// Loopback with a TTL looks like a rehearsal that was meant to become a network.
+/// Loopback with a TTL looks like a test that was meant to become a network.
 fn production_loopback(layers: &mut Layers<'_>, label: &str) -> Option<()> {
     let (key, ttl_key) = (format!("lines.{label}.interface"), format!("lines.{label}.ttl"));
     let Value::Interface(interface) = &layers.cells.get(&key)?.value else { return None };

@@ -3,9 +3,9 @@
 //! A file and a flag meet here. In a file a number has no quotes, and a duration or size has them,
 //! because it has a unit; a flag or variable is always text ([`Raw::Loose`]).
 
+use super::choices::{InterfaceSetting, Scheduling};
 use super::problem::Code;
 use super::units::{self, quoted_list};
-use super::words::{InterfaceSetting, Scheduling};
 use std::fmt::{self, Display, Formatter};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;

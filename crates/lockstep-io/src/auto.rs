@@ -58,7 +58,7 @@ pub struct Auto {
     unicast_aside: Aside,
     groups_aside: Aside,
     /// The nodes that send copies to us.
-    givers: Vec<libc::sockaddr_in>,
+    repairers: Vec<libc::sockaddr_in>,
     has_received: bool,
     /// What the last receive found on the socket that leases come by.
     by_lease: usize,
@@ -66,7 +66,7 @@ pub struct Auto {
     clock: Clock,
     now: Nanos,
     counts: UdpCounts,
-    obtained: Vec<Effective>,
+    effective: Vec<Effective>,
 }
 
 /// Opens the best of xdp, udp and unicast that there is, and says why it is no better one. With a `relay`
@@ -99,8 +99,8 @@ pub fn open(
         }
         _ => "udp; by lease from whom its multicast does not come",
     };
-    let mut obtained = line.obtained().to_vec();
-    obtained.push(told(what, why));
+    let mut effective = line.effective().to_vec();
+    effective.push(told(what, why));
     let own = line.unicast_address();
     let skipped = (!udp.multicast_loop).then_some(*own.ip());
     let leasing = Leasing::beside_multicast(&settings.fanout, own, &udp.joins, skipped)?;
@@ -112,7 +112,7 @@ pub fn open(
         unicast: Vec::with_capacity(UNICAST_ASIDE.1),
         unicast_aside: Aside::new(UNICAST_ASIDE.0, UNICAST_ASIDE.1),
         groups_aside: Aside::new(GROUPS_ASIDE.0, GROUPS_ASIDE.1),
-        givers: Vec::with_capacity(settings.fanout.nodes.len()),
+        repairers: Vec::with_capacity(settings.fanout.nodes.len()),
         leasing,
         has_received: false,
         by_lease: 0,
@@ -120,7 +120,7 @@ pub fn open(
         clock: Clock::start(),
         now: 0,
         counts: UdpCounts::default(),
-        obtained,
+        effective,
     })))
 }
 
@@ -158,8 +158,8 @@ fn told(got: &str, why: Vec<String>) -> Effective {
 
 impl Auto {
     /// Each setting with the value in force, and which transport it is.
-    pub fn obtained(&self) -> &[Effective] {
-        &self.obtained
+    pub fn effective(&self) -> &[Effective] {
+        &self.effective
     }
 
     /// The line that multicasts.
@@ -209,7 +209,7 @@ impl Auto {
     /// Asks for leases, and gives them back.
     fn look(&mut self) {
         self.now = self.clock.now();
-        let Self { leasing, heard, now, line, givers, .. } = self;
+        let Self { leasing, heard, now, line, repairers, .. } = self;
         let is_heard = |id: u32| {
             let at = heard.get(id as usize).copied().unwrap_or(0);
             at > 0 && *now < at + SILENT_NS
@@ -217,8 +217,8 @@ impl Auto {
         while let Some(reply) = leasing.poll(*now, is_heard) {
             say(line, &reply);
         }
-        givers.clear();
-        givers.extend(leasing.given().take(givers.capacity()).map(socket_address));
+        repairers.clear();
+        repairers.extend(leasing.given().take(repairers.capacity()).map(socket_address));
     }
 
     /// Takes what came by unicast, while some of it may be what groups were told.
@@ -244,7 +244,7 @@ impl Auto {
         loop {
             let targets = match to {
                 CopySource::Members(group) => self.leasing.members.targets(group as usize),
-                CopySource::Lessors => &self.givers,
+                CopySource::Lessors => &self.repairers,
             };
             let Some(socket) = self.line.unicast_socket() else { return };
             let sent = self.outbox.send(socket, targets, bursts, self.segmenting);
@@ -280,7 +280,7 @@ fn say(line: &mut Transport, reply: &Reply) {
 
 impl Net for Auto {
     fn recv_groups(&mut self) -> usize {
-        self.by_lease = if self.givers.is_empty() { 0 } else { self.pump() };
+        self.by_lease = if self.repairers.is_empty() { 0 } else { self.pump() };
         let kept = self.groups_aside.lend();
         let count = self.line.recv_groups();
         for index in 0..count {
@@ -310,7 +310,7 @@ impl Net for Auto {
 
     fn recv_unicast(&mut self) -> usize {
         self.unicast.clear();
-        if !self.givers.is_empty() {
+        if !self.repairers.is_empty() {
             if !std::mem::take(&mut self.has_received) {
                 let _all_is_kept = self.pump();
                 self.look();
@@ -343,7 +343,7 @@ impl Net for Auto {
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         let taken = self.line.send_group(group, bursts);
         let has_members = !self.leasing.members.targets(group as usize).is_empty();
-        let by_lease = group == Group::Submit && !self.givers.is_empty();
+        let by_lease = group == Group::Submit && !self.repairers.is_empty();
         if taken > 0 && (has_members || by_lease) {
             let mut own = [Burst { bytes: &[], stride: 1 }; SENT_BURSTS_MAX];
             let used = taken_of(bursts, taken, &mut own);

@@ -1,8 +1,8 @@
 //! # device: what a process speaks and listens through
 //!
-//! A transport; the same behind a rehearsal of a bad network; or two of either, one for each line. Or memory,
-//! rehearsed or not, beside any of these or alone. Which one it is, is decided when it is opened: an ordinary
-//! process pays for the choice with a branch that always goes the same way, and with nothing else.
+//! A transport; the same behind fault injection; or two of either, one for each line. Or memory,
+//! with faults or not, beside any of these or alone. Which one it is, is decided when it is opened: an
+//! ordinary process pays for the choice with a branch that always goes the same way, and with nothing else.
 
 use crate::crc;
 use crate::fanout::FanoutCounts;
@@ -72,9 +72,9 @@ pub enum Device {
 }
 
 impl Device {
-    /// Opens the sockets of each line, and puts the rehearsal around them if there is one. Its losses follow
-    /// from the seed and the port, so that two devices of a host, and two lines, lose independently of each
-    /// other.
+    /// Opens the sockets of each line, and puts the fault injection around them if there is one. Its losses
+    /// follow from the seed and the port, so that two devices of a host, and two lines, lose independently of
+    /// each other.
     ///
     /// # Errors
     /// As [`Transport::open`] and [`Shm::open`].
@@ -155,22 +155,22 @@ impl Device {
         })
     }
 
-    /// Each setting with the value in force, line by line; a rehearsal is one of them.
-    pub fn obtained(&self) -> Vec<Effective> {
+    /// Each setting with the value in force, line by line; fault injection is one of them.
+    pub fn effective(&self) -> Vec<Effective> {
         match self {
-            Self::Plain(transport) => transport.obtained().to_vec(),
+            Self::Plain(transport) => transport.effective().to_vec(),
             Self::FaultInjected(injector) => {
-                let mut obtained = injector.inner().obtained().to_vec();
-                obtained.push(injector.obtained());
-                obtained
+                let mut effective = injector.inner().effective().to_vec();
+                effective.push(injector.effective());
+                effective
             }
-            Self::Lines(lines) => lines.each().iter().flat_map(Self::obtained).collect(),
+            Self::Lines(lines) => lines.each().iter().flat_map(Self::effective).collect(),
             Self::Beside(beside) => {
-                let mut obtained = beside.network().obtained();
-                obtained.extend(beside.memory().obtained());
-                obtained
+                let mut effective = beside.network().effective();
+                effective.extend(beside.memory().effective());
+                effective
             }
-            Self::Memory(memory) => memory.obtained(),
+            Self::Memory(memory) => memory.effective(),
         }
     }
 
@@ -216,7 +216,7 @@ impl Device {
         }
     }
 
-    /// What was spoilt on purpose; nothing without a rehearsal.
+    /// What was injected; nothing without fault injection.
     pub fn with_faults(&self) -> FaultCounts {
         match self {
             Self::Plain(_) => FaultCounts::default(),

@@ -137,7 +137,7 @@ pub struct Fanout {
     turns: u32,
     clock: Clock,
     counts: UdpCounts,
-    obtained: Vec<Effective>,
+    effective: Vec<Effective>,
 }
 
 impl Fanout {
@@ -146,7 +146,7 @@ impl Fanout {
     /// # Errors
     /// As [`super::udp::Udp::open`], but for what concerns multicast.
     pub fn open(udp: UdpSettings, settings: &FanoutSettings) -> Result<Self, IoError> {
-        let Alone { socket, address, gro, mut obtained } = open_alone(&udp)?;
+        let Alone { socket, address, gro, mut effective } = open_alone(&udp)?;
         // Where memory carries what is for this host, nobody there is sent to.
         let skipped = (!udp.multicast_loop).then_some(*address.ip());
         let leasing = Leasing::new(settings, address, &udp.joins, skipped)?;
@@ -163,7 +163,7 @@ impl Fanout {
             0 => format!("unicast at {address}: leases of {nodes} nodes"),
             most => format!("unicast at {address}: to {nodes} nodes, and {most} leases at most"),
         };
-        obtained.push(Effective::granted("transport", told));
+        effective.push(Effective::granted("transport", told));
         Ok(Self {
             address,
             datagram_len_max: udp.datagram_len_max,
@@ -180,19 +180,19 @@ impl Fanout {
             turns: 0,
             clock: Clock::start(),
             counts: UdpCounts::default(),
-            obtained,
+            effective,
             socket,
         })
     }
 
     /// Each setting with the value in force.
-    pub fn obtained(&self) -> &[Effective] {
-        &self.obtained
+    pub fn effective(&self) -> &[Effective] {
+        &self.effective
     }
 
     /// One setting more, of who opened it.
-    pub(super) fn tell(&mut self, obtained: Effective) {
-        self.obtained.push(obtained);
+    pub(super) fn tell(&mut self, effective: Effective) {
+        self.effective.push(effective);
     }
 
     /// What was done so far.

@@ -75,11 +75,11 @@ impl FaultSettings {
 counter_group! {
     /// What a [`FaultInjector`] has done.
     pub struct FaultCounts {
-        lost count "fault_injection_lost" "Datagrams lost on purpose.",
-        duplicated count "fault_injection_duplicated" "Datagrams repeated on purpose.",
-        reordered count "fault_injection_reordered" "Datagrams set aside on purpose for others to pass.",
-        delayed count "fault_injection_delayed" "Datagrams delayed on purpose.",
-        overflowed count "fault_injection_overflowed" "Datagrams to be delayed that found no room: lost as well.",
+        lost count "fault_injection_lost" "Datagrams lost by fault injection.",
+        duplicated count "fault_injection_duplicated" "Datagrams duplicated by fault injection.",
+        reordered count "fault_injection_reordered" "Datagrams reordered by fault injection.",
+        delayed count "fault_injection_delayed" "Datagrams delayed by fault injection.",
+        overflowed count "fault_injection_overflowed" "Datagrams to be delayed that found no room and were lost.",
     }
 }
 
@@ -107,14 +107,15 @@ pub struct FaultInjector<N, T = Clock> {
 }
 
 impl<N: Net> FaultInjector<N> {
-    /// A rehearsal by the machine's clock. `salt` tells devices of one seed apart: they lose independently.
+    /// Fault injection by the machine's clock. `salt` tells devices of one seed apart: they lose
+    /// independently.
     pub fn new(inner: N, settings: FaultSettings, salt: u64, datagram_len_max: usize) -> Self {
         Self::timed(inner, settings, salt, datagram_len_max, Clock::start())
     }
 }
 
 impl<N: Net, T: Time> FaultInjector<N, T> {
-    /// A rehearsal by this clock. All memory is made and touched here.
+    /// Fault injection by this clock. All memory is made and touched here.
     pub fn timed(inner: N, settings: FaultSettings, salt: u64, datagram_len_max: usize, time: T) -> Self {
         Self {
             inner,
@@ -137,7 +138,7 @@ impl<N: Net, T: Time> FaultInjector<N, T> {
     }
 
     /// The injected faults, as a setting that nobody should overlook.
-    pub fn obtained(&self) -> Effective {
+    pub fn effective(&self) -> Effective {
         let FaultSettings { loss_ppm, duplication_ppm, reordering_ppm, delay_ns, seed, .. } =
             self.chance.settings;
         let percent = |ppm: u32| f64::from(ppm) / 10_000.0;

@@ -122,7 +122,7 @@ counter_group! {
         datagrams_out count "shm_datagrams_out" "Datagrams put into our rings.",
         bytes_in count "shm_in_bytes" "Bytes received by memory.",
         bytes_out count "shm_out_bytes" "Bytes put into our rings.",
-        dropped count "shm_dropped" "Datagrams overwritten before we read them, whomever they were for.",
+        dropped count "shm_dropped" "Datagrams overwritten before they were read, whatever their destination.",
         truncated count "shm_truncated" "Datagrams longer than any of ours may be.",
         forbidden_sends count "shm_forbidden_sends" "Sends that broke a limit and were not made: a bug of the caller.",
         members gauge "shm_members" "Other processes whose rings we read.",
@@ -142,7 +142,7 @@ pub struct Shm {
     address: SocketAddrV4,
     datagram_len_max: usize,
     counts: ShmCounts,
-    obtained: Vec<Effective>,
+    effective: Vec<Effective>,
 }
 
 impl Shm {
@@ -176,7 +176,7 @@ impl Shm {
             address: rings.address,
             datagram_len_max: len_max,
             counts: ShmCounts::default(),
-            obtained: vec![
+            effective: vec![
                 Effective::granted("shm", path),
                 Effective::granted("shm_rings", format!("{} KiB", words.iter().sum::<usize>() / 128)),
             ],
@@ -184,8 +184,8 @@ impl Shm {
     }
 
     /// Each setting with the value in force.
-    pub fn obtained(&self) -> &[Effective] {
-        &self.obtained
+    pub fn effective(&self) -> &[Effective] {
+        &self.effective
     }
 
     /// What was done so far.

@@ -74,20 +74,20 @@ pub enum Transport {
 /// One that hears the owner of its card.
 pub struct Served {
     relayed: Relayed<Udp>,
-    obtained: Vec<Effective>,
+    effective: Vec<Effective>,
 }
 
 impl Served {
     /// Listens on the card of `relay`; `owner` has it if we asked for it ourselves.
     fn open(udp: UdpSettings, relay: &RelaySettings, owner: Option<u32>) -> Result<Transport, IoError> {
         let udp = Udp::open(udp)?;
-        let mut obtained = udp.obtained().to_vec();
-        obtained.extend(owner.map(|pid| {
+        let mut effective = udp.effective().to_vec();
+        effective.extend(owner.map(|pid| {
             let why = format!("xdp: served by pid {pid} through shared memory; it owns the interface");
             Effective::short("transport", "xdp", "udp", why)
         }));
         let relayed = Relayed::open(relay, udp)?;
-        Ok(Transport::Relayed(Box::new(Self { relayed, obtained })))
+        Ok(Transport::Relayed(Box::new(Self { relayed, effective })))
     }
 
     fn udp(&self) -> &Udp {
@@ -164,13 +164,13 @@ impl Transport {
     }
 
     /// Each setting with the value in force.
-    pub fn obtained(&self) -> &[Effective] {
+    pub fn effective(&self) -> &[Effective] {
         match self {
-            Self::Udp(udp) => udp.obtained(),
-            Self::Xdp(xdp) => xdp.obtained(),
-            Self::Relayed(served) => &served.obtained,
-            Self::Unicast(fanout) => fanout.obtained(),
-            Self::Auto(auto) => auto.obtained(),
+            Self::Udp(udp) => udp.effective(),
+            Self::Xdp(xdp) => xdp.effective(),
+            Self::Relayed(served) => &served.effective,
+            Self::Unicast(fanout) => fanout.effective(),
+            Self::Auto(auto) => auto.effective(),
         }
     }
 

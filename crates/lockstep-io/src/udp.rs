@@ -177,12 +177,12 @@ pub struct Udp {
     unicast_inbox: UdpInbox,
     outbox: UdpOutbox,
     counts: UdpCounts,
-    obtained: Vec<Effective>,
+    effective: Vec<Effective>,
 }
 
 impl Udp {
     /// Opens both sockets and joins the groups. What the kernel grants less of is no error but told
-    /// by [`Udp::obtained`].
+    /// by [`Udp::effective`].
     ///
     /// # Errors
     /// A missing, downed or multicast-less interface, one of a smaller MTU, a unicast port that
@@ -207,13 +207,13 @@ impl Udp {
             unicast_inbox: UdpInbox::new(DATAGRAMS_PER_RECEIVE, settings.datagram_len_max, 1, true),
             outbox: UdpOutbox::new(),
             counts: UdpCounts::default(),
-            obtained: opened.obtained,
+            effective: opened.effective,
         })
     }
 
     /// Each setting with the value in force.
-    pub fn obtained(&self) -> &[Effective] {
-        &self.obtained
+    pub fn effective(&self) -> &[Effective] {
+        &self.effective
     }
 
     /// What was done so far.

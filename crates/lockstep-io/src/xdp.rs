@@ -167,7 +167,7 @@ pub struct Xdp {
     unsent: bool,
     counts: UdpCounts,
     own: XdpCounts,
-    obtained: Vec<Effective>,
+    effective: Vec<Effective>,
     side: XdpSideThread,
     attached: Attached,
     /// The program sends us what is ours. Before the first receive it takes nothing away from anybody: who
@@ -263,12 +263,12 @@ impl Xdp {
         };
         let OpenedCard { mode, attached, queues, worse } =
             best(&what, &port, &numbers, &queue, settings.mode)?;
-        let mut obtained = sockets.obtained().to_vec();
-        obtained.push(told(settings.mode, mode, &port, &numbers, worse));
+        let mut effective = sockets.effective().to_vec();
+        effective.push(told(settings.mode, mode, &port, &numbers, worse));
         if let Some(us) = busy_poll_us {
-            obtained.push(busy_poll_report(us, queues.iter().all(|used| used.queue.polls_busily())));
+            effective.push(busy_poll_report(us, queues.iter().all(|used| used.queue.polls_busily())));
         }
-        obtained.extend(relay.as_ref().map(|relay| relay.obtained().clone()));
+        effective.extend(relay.as_ref().map(|relay| relay.effective().clone()));
         let fds = queues.iter().map(|used| used.queue.socket()).collect();
         let side = XdpSideThread::start(port.interface.clone(), sockets.sockets(), fds)?;
         let targets = udp.groups.map(|group| SocketAddrV4::new(group, udp.port));
@@ -289,7 +289,7 @@ impl Xdp {
             unsent: false,
             counts: UdpCounts::default(),
             own: XdpCounts { mode: mode.number(), queues: numbers.len() as u64, ..XdpCounts::default() },
-            obtained,
+            effective,
             side,
             udp: sockets,
             attached,
@@ -300,8 +300,8 @@ impl Xdp {
     }
 
     /// Each setting with the value in force.
-    pub fn obtained(&self) -> &[Effective] {
-        &self.obtained
+    pub fn effective(&self) -> &[Effective] {
+        &self.effective
     }
 
     /// What was done so far, by the card and by the ordinary sockets together.

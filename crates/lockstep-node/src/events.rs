@@ -309,10 +309,10 @@ const HAPPENINGS: &[EventKind] = &[
 /// A condition begins (its small number is 1), or is over after `c` nanoseconds.
 fn format_condition(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(condition) = Condition::from_u16(event.code) else { return f.write_str("?") };
-    let amiss = ActiveCondition { condition, age: Duration::ZERO, a: event.a, b: event.b };
+    let active = ActiveCondition { condition, age: Duration::ZERO, a: event.a, b: event.b };
     match event.small {
-        0 => write!(f, "over: {} (it lasted {:.1?})", amiss.what(), Duration::from_nanos(event.c)),
-        _ => amiss.fmt(f),
+        0 => write!(f, "over: {} (it lasted {:.1?})", active.what(), Duration::from_nanos(event.c)),
+        _ => active.fmt(f),
     }
 }
 

@@ -23,8 +23,8 @@ use crate::io::journal_files::{
 };
 use crate::io::journal_thread::{self, ThreadSettings};
 use crate::io::tail::MappedTail;
-use lockstep_core::proto::beat::HeartbeatLimits;
 use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::heartbeat::HeartbeatLimits;
 use lockstep_core::proto::lineage::Lineage;
 use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::repairers::Repairer;
@@ -115,7 +115,7 @@ pub struct NodeSettings {
     /// Most names of publishers.
     pub publishers_max: u32,
     /// When a leader beats.
-    pub beat: HeartbeatLimits,
+    pub heartbeat: HeartbeatLimits,
     /// Silence after which a leader is suspected.
     pub failure_timeout_ns: Nanos,
     /// Where the doubling of that ends when suspicions are false.

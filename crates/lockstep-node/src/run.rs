@@ -45,7 +45,7 @@ pub struct Node {
     clock: Clock,
     waiter: Waiter,
     counters: CountersFile,
-    obtained: Vec<Effective>,
+    effective: Vec<Effective>,
     /// Counter values as they are published, device and engine.
     values: Vec<u64>,
     slow_due: Nanos,
@@ -72,7 +72,7 @@ impl Node {
         (clock, waiter): (Clock, Waiter),
         (counters, values): (CountersFile, Vec<u64>),
         (server, fetch): (Option<ReplayServer>, Option<Fetch>),
-        obtained: Vec<Effective>,
+        effective: Vec<Effective>,
     ) -> Self {
         Self {
             identity,
@@ -83,7 +83,7 @@ impl Node {
             clock,
             waiter,
             counters,
-            obtained,
+            effective,
             values,
             slow_due: 0,
             clock_due: 0,
@@ -99,8 +99,8 @@ impl Node {
     }
 
     /// Each setting with the value that was obtained.
-    pub fn obtained(&self) -> &[Effective] {
-        &self.obtained
+    pub fn effective(&self) -> &[Effective] {
+        &self.effective
     }
 
     /// What the node is.
@@ -262,9 +262,11 @@ impl Node {
         let tail = self.replica.tail();
         let confirmed =
             if self.replica.core.follows_power() { tail.durable_next() } else { side.written_seq() };
-        let owes = !side.disk_full() && refused == 0 && !self.replica.core.is_witness();
-        let stalled_ns =
-            self.device.poll(now, confirmed, if owes { tail.end().next } else { confirmed }).unwrap_or(0);
+        let has_pending = !side.disk_full() && refused == 0 && !self.replica.core.is_witness();
+        let stalled_ns = self
+            .device
+            .poll(now, confirmed, if has_pending { tail.end().next } else { confirmed })
+            .unwrap_or(0);
         let looked = [
             (Condition::Damaged, damaged > 0, (first, damaged)),
             (Condition::DiskFull, side.disk_full(), (side.written_seq(), 0)),
@@ -293,9 +295,9 @@ impl Node {
     fn take_replayed(&mut self, now: Nanos) -> usize {
         let Self { fetch, replica, .. } = self;
         let Some(fetch) = fetch else { return 0 };
-        let giver = fetch.source();
+        let repairer = fetch.source();
         fetch.take(REPLAYED_PER_TURN, |bytes| match FrameView::from_prefix(bytes) {
-            Ok(frame) => replica.on_replayed(now, giver, &frame),
+            Ok(frame) => replica.on_replayed(now, repairer, &frame),
             // It was judged when it came: whatever this is, nobody gives it twice.
             Err(_) => true,
         })

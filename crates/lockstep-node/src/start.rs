@@ -15,10 +15,10 @@ use lockstep_core::engine::receiver::ReceiverLimits;
 use lockstep_core::engine::replay::ReplayLimits;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::ElectionLimits;
+use lockstep_core::proto::failure_detector::FailureDetectorLimits;
 use lockstep_core::proto::presence::probe_period_ns;
 use lockstep_core::proto::requesters::BudgetLimits;
 use lockstep_core::proto::start::{self, StartRole};
-use lockstep_core::proto::suspect::FailureDetectorLimits;
 use lockstep_io::Effective;
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_io::counters::CountersFile;
@@ -58,7 +58,7 @@ struct Resources {
     server: Option<ReplayServer>,
     fetch: Option<Fetch>,
     watcher: Option<Watcher>,
-    obtained: Vec<Effective>,
+    effective: Vec<Effective>,
 }
 
 impl Node {
@@ -96,8 +96,8 @@ impl Node {
         })?;
         let OpenJournal { opened, reader, store, lock, remarks } = journal;
         let Resources { net, recovered, limits, waiter, counters, server, fetch, watcher, .. } = outside;
-        let mut obtained = outside.obtained;
-        obtained.extend(remarks.into_iter().map(|remark| Effective::granted("journal", remark)));
+        let mut effective = outside.effective;
+        effective.extend(remarks.into_iter().map(|remark| Effective::granted("journal", remark)));
         let side = outside.side.begin(store, reader, opened.writer, opened.superblock);
         side.set_lineage(recovered.lineage);
         let directory = settings.journal.display();
@@ -106,7 +106,7 @@ impl Node {
         if settings.is_archiver {
             replica.core.become_archiver();
         }
-        obtained.extend(configure_thread(settings));
+        effective.extend(configure_thread(settings));
         let values = Vec::with_capacity(outside.values_len);
         let mut node = Self::new(
             (identity, settings.durability == Durability::Power),
@@ -114,7 +114,7 @@ impl Node {
             (clock, waiter),
             (counters, values),
             (server, fetch),
-            obtained,
+            effective,
         );
         if let Some(watcher) = watcher {
             node.watched_by(watcher);
@@ -166,7 +166,7 @@ impl Resources {
         let (end, promised) = (looked.end(), looked.promised());
         let role = start::role(identity, &end, &recovered.membership, before, promised);
         let net = open_device(settings, matches!(role, StartRole::Lead(_)))?;
-        let mut obtained = net.obtained();
+        let mut effective = net.effective();
         let power = settings.durability == Durability::Power;
         let usual = ThreadSettings {
             retention: settings.retention,
@@ -176,7 +176,7 @@ impl Resources {
         let thread = ThreadSettings { idle_ns: settings.flush_interval_ns.unwrap_or(usual.idle_ns), ..usual };
         let side = journal_thread::prepare(thread)?;
         let (server, served) = start_server(settings, identity, &side);
-        obtained.extend(served);
+        effective.extend(served);
         let replay = ReplayLimits::new(settings.cluster, identity, settings.sources.clone());
         let side = side.mended_from(replay.clone());
         let fetch = (!settings.sources.is_empty()).then(|| Fetch::start(replay)).transpose()?;
@@ -198,7 +198,7 @@ impl Resources {
             server,
             fetch,
             watcher,
-            obtained,
+            effective,
         })
     }
 }
@@ -278,25 +278,25 @@ fn replica_limits(settings: &NodeSettings, me: Identity, born: Nanos) -> Result<
             frame_len_max: frame_len_max(settings.mtu),
             count_when_accepted: true,
         },
-        heartbeat: settings.beat,
+        heartbeat: settings.heartbeat,
         window: settings.window,
         durability: settings.durability,
         publishers_max: settings.publishers_max,
         hold_back: HOLD_BACK,
-        ack_again_ns: ACK_REPEAT_HEARTBEATS * settings.beat.interval_ns,
+        ack_again_ns: ACK_REPEAT_HEARTBEATS * settings.heartbeat.interval_ns,
         process_nonce: random_u64()?,
         started_at: born,
         identity_probe_ns: probe_period_ns(settings.failure_timeout_ns),
         repairs_per_request: REPAIRS_PER_REQUEST,
         budget: BudgetLimits::default(),
         failure_detector: FailureDetectorLimits {
-            heartbeat_interval_ns: settings.beat.interval_ns,
+            heartbeat_interval_ns: settings.heartbeat.interval_ns,
             timeout_ns: settings.failure_timeout_ns,
             timeout_ns_max: settings.failure_timeout_ns_max,
         },
         election: ElectionLimits {
-            stagger_ns: settings.beat.interval_ns.min(settings.failure_timeout_ns / 4),
-            again_ns: settings.beat.interval_ns.min(settings.failure_timeout_ns / 8),
+            stagger_ns: settings.heartbeat.interval_ns.min(settings.failure_timeout_ns / 4),
+            again_ns: settings.heartbeat.interval_ns.min(settings.failure_timeout_ns / 8),
             timeout_ns: settings.failure_timeout_ns,
             backoff_ns_max: BACKOFF_TIMEOUTS * settings.failure_timeout_ns,
         },
@@ -317,16 +317,16 @@ fn random_seed() -> Result<[u8; 32], NodeError> {
 
 /// Core, scheduling class, memory and timers of the calling thread, each with what was obtained.
 fn configure_thread(settings: &NodeSettings) -> Vec<Effective> {
-    let mut obtained = vec![cpu::timer_slack(settings.timer_slack_ns), cpu::schedule(settings.scheduling)];
+    let mut effective = vec![cpu::timer_slack(settings.timer_slack_ns), cpu::schedule(settings.scheduling)];
     if settings.scheduling == cpu::SchedulingClass::Other {
-        obtained.push(cpu::short_slice());
+        effective.push(cpu::short_slice());
     }
     if let Some(core) = settings.core {
-        obtained.push(cpu::pin(core));
+        effective.push(cpu::pin(core));
     }
     if settings.lock_memory {
-        obtained.push(cpu::lock_memory());
+        effective.push(cpu::lock_memory());
     }
-    obtained.push(Effective::granted("idle", settings.idle));
-    obtained
+    effective.push(Effective::granted("idle", settings.idle));
+    effective
 }

@@ -99,11 +99,11 @@ pub fn schedule(class: SchedulingClass) -> Effective {
         let note = format!("{error}; give the process CAP_SYS_NICE or LimitRTPRIO={priority}");
         return Effective::short("scheduling", class, got, note);
     }
-    let mut obtained = Effective::granted("scheduling", class);
+    let mut effective = Effective::granted("scheduling", class);
     if policy == libc::SCHED_FIFO {
-        obtained.note = throttling();
+        effective.note = throttling();
     }
-    obtained
+    effective
 }
 
 /// The shortest slice of the fair class that the kernel gives, in nanoseconds; usual are some 3 ms.

@@ -68,7 +68,7 @@ impl World {
 
     /// The same world, with chance of its own; `None` where something cannot be copied.
     fn copied(&self, salt: u64) -> Option<Self> {
-        let actor = |seat: &SimNode| match &seat.actor {
+        let actor = |node: &SimNode| match &node.actor {
             Actor::Replica(machine) => Some(Actor::Replica(machine.clone())),
             Actor::Publisher(process, work) => Some(Actor::Publisher(process.clone(), work.clone())),
             Actor::Subscriber(process, reading) => Some(Actor::Subscriber(process.clone(), reading.clone())),
@@ -79,7 +79,7 @@ impl World {
         let seats = self
             .nodes
             .iter()
-            .map(|seat| Some(SimNode { actor: actor(seat)?, notice: seat.notice.clone(), ..*seat }));
+            .map(|node| Some(SimNode { actor: actor(node)?, notice: node.notice.clone(), ..*node }));
         Some(Self {
             plan: self.plan.clone(),
             rng: Rng::new(self.plan.seed ^ salt),

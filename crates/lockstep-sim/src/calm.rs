@@ -23,10 +23,10 @@ impl World {
         self.wire.heal();
         self.end_second("the storm is over");
         self.leave_ancestor();
-        self.nodes.iter_mut().for_each(|seat| seat.device = SimDevice::default());
+        self.nodes.iter_mut().for_each(|node| node.device = SimDevice::default());
         let replicas = self.plan.replicas;
-        for seat in &mut self.nodes {
-            if let Actor::Replica(machine) = &mut seat.actor {
+        for node in &mut self.nodes {
+            if let Actor::Replica(machine) = &mut node.actor {
                 self.oracle.coverage.count_all(machine.reconfigure());
             }
         }
@@ -89,9 +89,9 @@ impl World {
         }
         let tree = &self.oracle.tree;
         let day = |node| tree.stem(node).timestamp / DAY_NS;
-        let logs = (0..self.plan.replicas).filter_map(|seat| self.oracle.log_tip(seat));
+        let logs = (0..self.plan.replicas).filter_map(|node| self.oracle.log_tip(node));
         // The day may turn with the first frame of the calm, whoever leads then.
-        let walls = self.nodes.iter().filter_map(|seat| match &seat.actor {
+        let walls = self.nodes.iter().filter_map(|node| match &node.actor {
             Actor::Replica(machine) => Some(machine.wall(self.now) / DAY_NS),
             _ => None,
         });
@@ -104,7 +104,7 @@ impl World {
     /// What every witness has in its ring, or will have when it begins again.
     fn oldest_of_witnesses(&self) -> Seq {
         let witnesses = self.witnesses();
-        let rings = self.nodes.iter().filter_map(|seat| match &seat.actor {
+        let rings = self.nodes.iter().filter_map(|node| match &node.actor {
             Actor::Replica(machine) if witnesses.contains(&machine.identity) => machine.oldest_seq(),
             _ => None,
         });
@@ -127,9 +127,9 @@ impl World {
 
     fn heal(&mut self, index: usize) {
         let (now, short_ns) = (self.now, self.short_ns());
-        let seat = &mut self.nodes[index];
-        (seat.paused_until, seat.wake_at) = (0, now);
-        match &mut seat.actor {
+        let node = &mut self.nodes[index];
+        (node.paused_until, node.wake_at) = (0, now);
+        match &mut node.actor {
             Actor::Replica(machine) => {
                 (machine.disk_full_until, machine.disk_slow_until) = (0, 0);
                 if let MachineState::Down(_, until) = &mut machine.state {

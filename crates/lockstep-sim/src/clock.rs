@@ -67,8 +67,8 @@ impl Plan {
     }
 
     /// The clock at a seat.
-    pub(super) fn clock(&self, seat: usize) -> SimClock {
-        self.clocks.get(seat).copied().unwrap_or_default()
+    pub(super) fn clock(&self, node: usize) -> SimClock {
+        self.clocks.get(node).copied().unwrap_or_default()
     }
 }
 

@@ -13,8 +13,8 @@
 
 use super::plan::{EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::rng::Rng;
-use lockstep_core::proto::beat::HeartbeatLimits;
 use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::heartbeat::HeartbeatLimits;
 use lockstep_core::proto::window::Window;
 use lockstep_wire::Nanos;
 
@@ -41,7 +41,7 @@ pub struct Configured {
     /// The window.
     pub window: Window,
     /// When it beats while it leads.
-    pub beat: HeartbeatLimits,
+    pub heartbeat: HeartbeatLimits,
     /// How long a leader may be silent.
     pub timeout_ns: Nanos,
     /// Up to this false suspicions double it.
@@ -60,7 +60,7 @@ impl Configured {
             ring_bytes: plan.ring_bytes,
             segment_len: plan.segment_len,
             window: plan.window,
-            beat: HeartbeatLimits {
+            heartbeat: HeartbeatLimits {
                 first_ns: (50_000 * plan.pace).min(HEARTBEAT_FIRST_NS_MAX),
                 interval_ns: plan.heartbeat_interval_ns(),
             },
@@ -98,10 +98,10 @@ impl Configured {
                 5 => {
                     other.timeout_ns = self.timeout_ns * rng.pick(&[1, 2, 3]);
                     other.timeout_ns_max = (other.timeout_ns * rng.pick(&[4, 8])).min(TIMEOUT_NS_MAX);
-                    let heartbeat_interval_ns = self.beat.interval_ns / rng.pick(&[1, 2, 4]);
+                    let heartbeat_interval_ns = self.heartbeat.interval_ns / rng.pick(&[1, 2, 4]);
                     let first_ns =
                         rng.pick(&[10_000, 50_000, heartbeat_interval_ns]).min(HEARTBEAT_FIRST_NS_MAX);
-                    other.beat = HeartbeatLimits { first_ns, interval_ns: heartbeat_interval_ns };
+                    other.heartbeat = HeartbeatLimits { first_ns, interval_ns: heartbeat_interval_ns };
                 }
                 _ => {
                     other.publishers_max = PUBLISHERS_MAX * rng.pick(&[1, 2, 64]);

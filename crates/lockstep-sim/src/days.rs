@@ -18,9 +18,9 @@
 
 use super::check::Violation;
 use super::coverage::Event;
+use super::fault_phase::ms;
 use super::plan::{DAY_NS, EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::rng::Rng;
-use super::storm::ms;
 use super::story::Happening;
 use super::world::{Actor, IDLE_NS_MAX, LIVE_NS, World};
 use lockstep_core::engine::ports::PARK_NS_MAX;
@@ -98,9 +98,9 @@ impl Plan {
             return;
         }
         let nights = 1 + rng.below(SUSPENSIONS_MAX);
-        for night in 0..nights {
+        for long_suspension in 0..nights {
             // The last one may end with the storm: a quorum that wakes up is healed, and must go on.
-            let at_ns = match night {
+            let at_ns = match long_suspension {
                 0 if rng.below(2) == 0 => self.fault_phase_ns - 1,
                 _ => rng.below(self.fault_phase_ns),
             };
@@ -112,7 +112,7 @@ impl Plan {
                 Suspension::Dark,
             ]);
             let lasting = rng.log_uniform(SUSPENSION_NS_MIN, SUSPENSION_NS_MAX);
-            self.faults.push(PlannedFault { at_ns, what: FaultTarget::Night(how, lasting) });
+            self.faults.push(PlannedFault { at_ns, what: FaultTarget::LongSuspension(how, lasting) });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
@@ -151,8 +151,8 @@ impl World {
             let late = self.rng.below(DAWN * self.plan.timeout_ns);
             let is_replica = matches!(self.nodes[index].actor, Actor::Replica(_));
             if how == Suspension::Asleep || !is_replica {
-                let seat = &mut self.nodes[index];
-                seat.paused_until = seat.paused_until.max(dawn + late);
+                let node = &mut self.nodes[index];
+                node.paused_until = node.paused_until.max(dawn + late);
                 continue;
             }
             match how {
@@ -173,10 +173,10 @@ impl World {
     /// Whether it is night, and what is down stays so until the morning: then that is when `index` is looked
     /// at again.
     pub(super) fn sleeps_on(&mut self, index: usize) -> bool {
-        let is_night = self.now < self.dawn;
-        if is_night {
+        let is_long_suspension = self.now < self.dawn;
+        if is_long_suspension {
             self.nodes[index].paused_until = self.dawn;
         }
-        is_night
+        is_long_suspension
     }
 }

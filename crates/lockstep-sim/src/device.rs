@@ -3,9 +3,9 @@
 //! long ago comes back to its sender, or from another cluster.
 
 use super::coverage::Event;
+use super::fault_phase::ms;
 use super::plan::{FaultTarget, Plan, PlannedFault};
 use super::rng::Rng;
-use super::storm::ms;
 use super::story::Happening;
 use super::wire::Route;
 use super::world::World;
@@ -40,7 +40,7 @@ pub(super) struct SimDevice {
 
 impl SimDevice {
     fn fault(&self, now: Nanos) -> Option<DeviceFault> {
-        self.fault.filter(|(_, until)| now < *until).map(|(ailment, _)| ailment)
+        self.fault.filter(|(_, until)| now < *until).map(|(device_fault, _)| device_fault)
     }
 
     /// Whether nothing ails it.
@@ -80,12 +80,12 @@ impl Plan {
         for _ in 0..1 + rng.below(3) {
             let class = rng.below(6);
             for _ in 0..1 + rng.below(3) {
-                let seat = match rng.below(3) {
+                let node = match rng.below(3) {
                     0 => rng.below(self.nodes() as u64) as usize,
                     _ => rng.below(self.replicas as u64) as usize,
                 };
                 let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 8);
-                let ail = |ailment| FaultTarget::Ail(seat, ailment, lasting);
+                let ail = |device_fault| FaultTarget::Ail(node, device_fault, lasting);
                 let what = match class {
                     0 => ail(DeviceFault::Takes(rng.pick(&[0, 0, 1, 2]))),
                     1 => ail(DeviceFault::Unjoined(rng.pick(&Group::ALL))),
@@ -103,9 +103,9 @@ impl Plan {
 
 impl World {
     /// The device at this seat fails for a while.
-    pub(super) fn inject(&mut self, seat: usize, ailment: DeviceFault, lasting: Nanos) {
-        self.nodes[seat].device.fault = Some((ailment, self.now + lasting));
-        self.tell(seat, || Happening::Fault(format!("device: {ailment:?} {}", ms(lasting))));
+    pub(super) fn inject(&mut self, node: usize, device_fault: DeviceFault, lasting: Nanos) {
+        self.nodes[node].device.fault = Some((device_fault, self.now + lasting));
+        self.tell(node, || Happening::Fault(format!("device: {device_fault:?} {}", ms(lasting))));
     }
 
     /// Datagrams of the past come back to who sent them.

@@ -135,10 +135,10 @@ impl SimDisk {
         self.names.values().map(|inode| self.inodes[inode].bytes.len() as u64).sum()
     }
 
-    /// `trouble` befalls the call after the next `calls` ones that it may befall. `salt` says how much of
+    /// `disk_fault` befalls the call after the next `calls` ones that it may befall. `salt` says how much of
     /// that call is done: equal numbers, equal parts.
-    pub fn arm(&mut self, trouble: DiskFault, calls: u64, salt: u64) {
-        self.armed.set(Some((trouble, calls, salt)));
+    pub fn arm(&mut self, disk_fault: DiskFault, calls: u64, salt: u64) {
+        self.armed.set(Some((disk_fault, calls, salt)));
     }
 
     /// Nothing befalls any call any more.
@@ -238,8 +238,8 @@ impl SimDisk {
         if self.dead.get() {
             return Err(fails(StoreFault::Failed, DEAD, None));
         }
-        let Some((trouble, calls, salt)) = self.armed.get() else { return Ok(()) };
-        let befalls = match trouble {
+        let Some((disk_fault, calls, salt)) = self.armed.get() else { return Ok(()) };
+        let befalls = match disk_fault {
             DiskFault::Death => call != Call::Read,
             DiskFault::ReadError => call == Call::Read,
             DiskFault::WriteError => matches!(call, Call::Write | Call::Change),
@@ -249,12 +249,12 @@ impl SimDisk {
             return Ok(());
         }
         if calls > 0 {
-            self.armed.set(Some((trouble, calls - 1, salt)));
+            self.armed.set(Some((disk_fault, calls - 1, salt)));
             return Ok(());
         }
         self.armed.set(None);
         self.struck.set(true);
-        if trouble == DiskFault::Death {
+        if disk_fault == DiskFault::Death {
             self.dead.set(true);
             return Err(fails(StoreFault::Failed, DEAD, Some(salt)));
         }

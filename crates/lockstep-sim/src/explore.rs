@@ -51,7 +51,7 @@ pub struct ExploreScope {
     /// Machines that are lost with all they held, together.
     pub losses: u8,
     /// Whether leaders beat.
-    pub beats: bool,
+    pub heartbeats: bool,
     /// Steps in a row.
     pub depth: u32,
     /// No more states than this.
@@ -70,7 +70,7 @@ impl Default for ExploreScope {
             values: 3,
             crashes: 1,
             losses: 0,
-            beats: false,
+            heartbeats: false,
             depth: 8,
             states_max: 50_000_000,
         }

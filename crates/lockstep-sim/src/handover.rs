@@ -58,7 +58,7 @@ impl World {
         let now = machine.clock.at(self.now);
         if now >= drain.until {
             let late = *drain.late.get_or_insert(now);
-            if now > late + 4 * machine.configured.beat.interval_ns {
+            if now > late + 4 * machine.configured.heartbeat.interval_ns {
                 return Err(format!("HANDOVER: replica {index} still hands over at {now}: {drain:?}"));
             }
         }

@@ -224,7 +224,7 @@ impl Machine {
     pub(super) fn start(
         &mut self,
         plan: &Plan,
-        seat: usize,
+        node: usize,
         limits: ReplicaLimits,
     ) -> Result<Started, Violation> {
         let settings = self.settings();
@@ -266,7 +266,7 @@ impl Machine {
         let recovered = Recovered::of_journal(&opened, self.configured.publishers_max);
         let tables = Box::new(opened.checkpoint);
         let mut replica = ReplicaEngine::new(SimNet::default().sparing(), opened.tail, recovered, limits)?;
-        if plan.is_archiver(seat) {
+        if plan.is_archiver(node) {
             replica.core.become_archiver();
         }
         self.harmed |= self.damaged;
@@ -275,7 +275,7 @@ impl Machine {
         self.side = Some(SideThread::new(
             opened.writer,
             opened.superblock,
-            side_settings(plan, settings.power, plan.is_archiver(seat)),
+            side_settings(plan, settings.power, plan.is_archiver(node)),
         ));
         (self.fetching, self.giving) = (None, ReplayServing::default());
         self.starts += 1;

@@ -2,7 +2,7 @@
 //! until the members show it; the death of one of two is a question to the other. How things stand the
 //! operator sees in the status, here in the leader's own log.
 
-use super::check::tree::Stem;
+use super::check::log_tree::Stem;
 use super::coverage::Event;
 use super::machine::{CLUSTER, Machine, MachineState};
 use super::plan::{EndPlan, FaultTargetNode};
@@ -28,11 +28,11 @@ pub(super) const OPERATOR: usize = 31;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum OperatorStep {
     /// The identity at this node becomes a member; first it holds the stream, if the last says so.
-    Add { seat: usize, witness: bool, patient: bool },
+    Add { node: usize, witness: bool, patient: bool },
     /// This one is no member any more.
     Remove(Identity),
     /// The identity at this node takes the place of the identity that this replica had.
-    Swap { seat: usize, patient: bool },
+    Swap { node: usize, patient: bool },
     /// The journal at this seat is formatted anew.
     Renew(usize),
     /// The survivor (a seat) goes on without the dead one.
@@ -67,8 +67,8 @@ impl SimOperator {
     }
 
     /// Whether the journal at a seat is to be formatted anew.
-    pub(super) fn renews(&self, seat: usize) -> bool {
-        self.errands.iter().any(|errand| errand.steps.contains(&OperatorStep::Renew(seat)))
+    pub(super) fn renews(&self, node: usize) -> bool {
+        self.errands.iter().any(|errand| errand.steps.contains(&OperatorStep::Renew(node)))
     }
 
     /// Nothing more is ordered.
@@ -110,19 +110,19 @@ impl World {
     /// Does what is to be done for a step now. Returns whether it is over.
     fn try_step(&mut self, step: OperatorStep) -> Result<bool, Violation> {
         match step {
-            OperatorStep::Renew(seat) => self.renew(seat).map(|()| true),
+            OperatorStep::Renew(node) => self.renew(node).map(|()| true),
             OperatorStep::Declare { survivor, dead, truly } => Ok(self.declare(survivor, dead, truly)),
             OperatorStep::Remove(identity) => Ok(self.change(Change::Remove, identity, false, 0)),
-            OperatorStep::Swap { seat, patient } => {
-                let Some(identity) = self.identity_at(seat) else { return Ok(true) };
-                if patient && self.stored_next(seat) < self.oracle.commit_next() {
+            OperatorStep::Swap { node, patient } => {
+                let Some(identity) = self.identity_at(node) else { return Ok(true) };
+                if patient && self.stored_next(node) < self.oracle.commit_next() {
                     return Ok(false);
                 }
                 Ok(self.change(Change::Replace, identity, false, 0))
             }
-            OperatorStep::Add { seat, witness, patient } => {
-                let Some(identity) = self.identity_at(seat) else { return Ok(true) };
-                let holds = self.stored_next(seat) >= self.oracle.commit_next();
+            OperatorStep::Add { node, witness, patient } => {
+                let Some(identity) = self.identity_at(node) else { return Ok(true) };
+                let holds = self.stored_next(node) >= self.oracle.commit_next();
                 if patient && !holds {
                     return Ok(false);
                 }
@@ -132,16 +132,16 @@ impl World {
     }
 
     /// The identity of a seat that is not lost.
-    pub(super) fn identity_at(&self, seat: usize) -> Option<Identity> {
-        match &self.nodes[seat].actor {
-            Actor::Replica(machine) if self.lost >> seat & 1 == 0 => Some(machine.identity),
+    pub(super) fn identity_at(&self, node: usize) -> Option<Identity> {
+        match &self.nodes[node].actor {
+            Actor::Replica(machine) if self.lost >> node & 1 == 0 => Some(machine.identity),
             _ => None,
         }
     }
 
     /// Where this identity sits, if it is not lost.
     pub(super) fn node_of(&self, identity: Identity) -> Option<usize> {
-        (0..self.plan.replicas).find(|seat| self.identity_at(*seat) == Some(identity))
+        (0..self.plan.replicas).find(|node| self.identity_at(*node) == Some(identity))
     }
 
     /// The end of the leader's log.
@@ -257,50 +257,50 @@ impl World {
     }
 
     /// A new journal, with a new incarnation, for a machine whose old one is gone for good.
-    fn renew(&mut self, seat: usize) -> Result<(), Violation> {
+    fn renew(&mut self, node: usize) -> Result<(), Violation> {
         let (plan, now) = (&self.plan, self.now);
-        let Actor::Replica(machine) = &mut self.nodes[seat].actor else { return Ok(()) };
+        let Actor::Replica(machine) = &mut self.nodes[node].actor else { return Ok(()) };
         self.oracle.on_forgotten(machine.identity);
-        self.oracle.on_renewed(seat);
+        self.oracle.on_renewed(node);
         let old = machine.identity;
         **machine =
             Machine::new(plan, machine.configured, Identity { incarnation: old.incarnation + 0x100, ..old })?;
         if let MachineState::Down(_, until) = &mut machine.state {
             *until = now + plan.timeout_ns / 2;
         }
-        self.lost &= !(1 << seat);
-        (self.nodes[seat].led, self.nodes[seat].notice) = (None, Vec::new());
-        self.tell(seat, || Happening::Fault(format!("is formatted anew, it was {old}")));
+        self.lost &= !(1 << node);
+        (self.nodes[node].led, self.nodes[node].notice) = (None, Vec::new());
+        self.tell(node, || Happening::Fault(format!("is formatted anew, it was {old}")));
         Ok(())
     }
 
     /// The journal of a member is gone, or was: its next incarnation takes its place.
     pub(super) fn replace(&mut self, target: FaultTargetNode) {
-        let Some(seat) = self.resolve(target).filter(|seat| !self.plan.is_archiver(*seat)) else { return };
-        if self.lost >> seat & 1 == 0 {
+        let Some(node) = self.resolve(target).filter(|node| !self.plan.is_archiver(*node)) else { return };
+        if self.lost >> node & 1 == 0 {
             self.forget(target);
         }
-        let Actor::Replica(machine) = &self.nodes[seat].actor else { return };
-        if self.lost >> seat & 1 == 1 {
+        let Actor::Replica(machine) = &self.nodes[node].actor else { return };
+        if self.lost >> node & 1 == 1 {
             let patient = self.rng.below(4) > 0;
             let old = machine.identity;
             if self.rng.below(2) == 0 {
-                return self.order(&[OperatorStep::Renew(seat), OperatorStep::Swap { seat, patient }], 0);
+                return self.order(&[OperatorStep::Renew(node), OperatorStep::Swap { node, patient }], 0);
             }
-            let add = OperatorStep::Add { seat, witness: false, patient };
-            self.order(&[OperatorStep::Remove(old), OperatorStep::Renew(seat), add], 0);
+            let add = OperatorStep::Add { node, witness: false, patient };
+            self.order(&[OperatorStep::Remove(old), OperatorStep::Renew(node), add], 0);
         }
     }
 
     /// A member, whoever that is, leaves.
     pub(super) fn remove(&mut self, target: FaultTargetNode) {
-        if let Some(identity) = self.resolve(target).and_then(|seat| self.identity_at(seat)) {
+        if let Some(identity) = self.resolve(target).and_then(|node| self.identity_at(node)) {
             self.order(&[OperatorStep::Remove(identity)], 0);
         }
     }
 
     /// Of two members one dies for long, or is cut off; and the other is told that it is dead.
-    pub(super) fn bury(&mut self, first: bool, truly: bool) -> Result<(), Violation> {
+    pub(super) fn remove_declared_dead(&mut self, first: bool, truly: bool) -> Result<(), Violation> {
         let members = self.members_in_force();
         let seats: Vec<_> = members.iter().filter_map(|member| self.node_of(*member)).collect();
         let &[one, other] = &seats[..] else { return Ok(()) };
@@ -310,7 +310,7 @@ impl World {
         if truly {
             self.crash(FaultTargetNode::Replica(gone), EndPlan::Clean, 30 * timeout_ns)?;
             self.lost |= 1 << gone;
-            let add = OperatorStep::Add { seat: gone, witness: false, patient: true };
+            let add = OperatorStep::Add { node: gone, witness: false, patient: true };
             self.order(&[declare, OperatorStep::Renew(gone), add], 2 * timeout_ns);
             return Ok(());
         }

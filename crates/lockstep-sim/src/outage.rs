@@ -4,10 +4,10 @@
 use super::check::Violation;
 use super::coverage::Event;
 use super::disk::DiskFault;
+use super::fault_phase::ms;
 use super::machine::{CLUSTER, MachineState};
 use super::plan::{DiskPlan, EndPlan, FaultTarget, FaultTargetNode};
 use super::storage::StorageFault;
-use super::storm::ms;
 use super::story::Happening;
 use super::wire::NodeSet;
 use super::world::{Actor, World};
@@ -189,23 +189,23 @@ impl World {
     pub(super) fn arm_failure(
         &mut self,
         target: FaultTargetNode,
-        trouble: DiskFault,
+        disk_fault: DiskFault,
         calls: u64,
         lasting: Nanos,
     ) {
         // It may refuse to go on then.
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
         self.lost |= 1 << index;
-        self.arm(index, trouble, calls, StorageFault { power: false, lasting });
+        self.arm(index, disk_fault, calls, StorageFault { power: false, lasting });
     }
 
-    fn arm(&mut self, index: usize, trouble: DiskFault, calls: u64, ordeal: StorageFault) {
+    fn arm(&mut self, index: usize, disk_fault: DiskFault, calls: u64, ordeal: StorageFault) {
         let salt = self.rng.next_u64();
         if let Actor::Replica(machine) = &mut self.nodes[index].actor
             && !machine.is_lost()
         {
-            machine.arm(trouble, calls, salt, ordeal);
-            self.tell(index, || Happening::Fault(format!("{trouble:?} after {calls} calls, {ordeal:?}")));
+            machine.arm(disk_fault, calls, salt, ordeal);
+            self.tell(index, || Happening::Fault(format!("{disk_fault:?} after {calls} calls, {ordeal:?}")));
         }
     }
 
@@ -255,9 +255,9 @@ impl World {
             _ => None,
         };
         let Some(wanted) = missing(self) else { return };
-        let giver = self.rng.below(self.plan.replicas as u64) as usize;
+        let repairer = self.rng.below(self.plan.replicas as u64) as usize;
         let order = CatchUpPlan { history: 0, from: wanted.from, chain: Some(wanted.chain) };
-        let bytes = self.request(index, giver, &order);
+        let bytes = self.request(index, repairer, &order);
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         let Some(side) = &mut machine.side else { return };
         machine.asked += 1;

@@ -121,7 +121,7 @@ pub enum FaultTarget {
     /// An order of the past comes again.
     LateOrder,
     /// Of two members the first or the other is told that its peer is dead; which is so, or is only cut off.
-    Bury(bool, bool),
+    RemoveDeclaredDead(bool, bool),
     /// The leader is told to hand over, to this replica or to whoever holds most.
     Handover(Option<usize>),
     /// A watcher's notice of an epoch of the past, or of one that is led, comes again.
@@ -147,7 +147,7 @@ pub enum FaultTarget {
     /// The journals of the first are gone for good, the second lose their power; and the operator recovers.
     Ruin(NodeSet, NodeSet),
     /// Everything stands still.
-    Night(Suspension, Nanos),
+    LongSuspension(Suspension, Nanos),
     /// The folder of a journal is copied.
     Copy(FaultTargetNode),
     /// A process dies, and its journal is the copy that was made last.
@@ -181,7 +181,7 @@ impl FaultTarget {
             | Self::DiskFails(.., lasting)
             | Self::SlowFlush(.., lasting)
             | Self::Ail(.., lasting)
-            | Self::Night(.., lasting)
+            | Self::LongSuspension(.., lasting)
             | Self::RollBack(.., lasting) => Some(lasting),
             Self::Rot(_)
             | Self::ClockStep(..)
@@ -190,7 +190,7 @@ impl FaultTarget {
             | Self::Replace(_)
             | Self::TwoOrders(..)
             | Self::LateOrder
-            | Self::Bury(..)
+            | Self::RemoveDeclaredDead(..)
             | Self::Handover(_)
             | Self::OldDown
             | Self::ForgedDown
@@ -299,7 +299,7 @@ impl Plan {
         let founders = if changes { rng.pick(&[1, 2, 2, 2, 3, 3, 3, 4, 5]) } else { replicas };
         let replicas = if changes { founders + 1 + rng.below(2) as usize } else { replicas };
         let witness = changes && founders > 1 && rng.below(4) == 0;
-        let weather = NetworkModel {
+        let network_model = NetworkModel {
             loss: rng.pick(&[0, 0, 1_000, 20_000, 150_000]),
             duplication: rng.pick(&[0, 0, 1_000, 50_000, 200_000]),
             lateness: rng.pick(&[0, 10_000, 100_000, 300_000]),
@@ -324,7 +324,7 @@ impl Plan {
             scrub_bytes_per_s: 0,
             wall_ns: WALL_NS,
             window: Window { entries: rng.pick(&[4, 32, 1024]), bytes: rng.pick(&[2_000, 16_000, 16_000]) },
-            network: weather,
+            network: network_model,
             turn_ns: rng.pick(&[2_000, 8_000, 30_000]),
             loopback: rng.below(2) == 0,
             timeout_ns: rng.pick(&[2_000_000, 2_000_000, 4_000_000]),
@@ -419,21 +419,21 @@ impl Plan {
     }
 
     /// Whether an archiver sits there.
-    pub fn is_archiver(&self, seat: usize) -> bool {
-        (self.replicas - self.archivers..self.replicas).contains(&seat)
+    pub fn is_archiver(&self, node: usize) -> bool {
+        (self.replicas - self.archivers..self.replicas).contains(&node)
     }
 
     /// The founder at a seat.
-    pub fn member(&self, seat: usize, identity: Identity, address: SocketAddrV4) -> MemberBody {
-        match self.witness && seat + 1 == self.founders {
+    pub fn member(&self, node: usize, identity: Identity, address: SocketAddrV4) -> MemberBody {
+        match self.witness && node + 1 == self.founders {
             true => MemberBody::witness(identity, address),
             false => MemberBody::full(identity, address),
         }
     }
 
     /// The same run without a kind of weather. Returns whether there was any.
-    pub fn healed(&mut self, weather: &str) -> bool {
-        let chance = match weather {
+    pub fn healed(&mut self, network_model: &str) -> bool {
+        let chance = match network_model {
             "loss" => &mut self.network.loss,
             "duplication" => &mut self.network.duplication,
             "lateness" => &mut self.network.lateness,

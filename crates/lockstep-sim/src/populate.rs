@@ -19,11 +19,11 @@ use lockstep_core::engine::publisher::{PublisherEngine, PublisherLimits};
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberLimits};
 use lockstep_core::proto::election::ElectionLimits;
+use lockstep_core::proto::failure_detector::FailureDetectorLimits;
 use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::presence::probe_period_ns;
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_core::proto::requesters::BudgetLimits;
-use lockstep_core::proto::suspect::FailureDetectorLimits;
 use lockstep_replica::bootstrap::bootstrap;
 use lockstep_replica::replica::ReplicaLimits;
 use lockstep_wire::{Identity, Nanos, Seq, frame_len_max};
@@ -35,24 +35,24 @@ pub(super) const HISTORY: u64 = 0xb1;
 /// Longer than any message of a publisher.
 const MESSAGE_LEN_MAX: usize = 8 << 10;
 
-pub(super) fn address(seat: usize) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, seat as u8 + 1), 7_000)
+pub(super) fn address(node: usize) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8 + 1), 7_000)
 }
 
-fn identity(seat: usize) -> Identity {
-    Identity { replica: seat as u32 + 1, incarnation: 0x100 + seat as u32 }
+fn identity(node: usize) -> Identity {
+    Identity { replica: node as u32 + 1, incarnation: 0x100 + node as u32 }
 }
 
-fn repairer(seat: usize) -> Repairer {
-    Repairer::replica(seat as u32 + 1, address(seat))
+fn repairer(node: usize) -> Repairer {
+    Repairer::replica(node as u32 + 1, address(node))
 }
 
-fn receiver(plan: &Plan, seat: usize, me: Identity) -> ReceiverLimits {
+fn receiver(plan: &Plan, node: usize, me: Identity) -> ReceiverLimits {
     ReceiverLimits {
         cluster: CLUSTER,
         history: 0,
         me,
-        repairers: (0..plan.replicas).filter(|other| *other != seat).map(repairer).collect(),
+        repairers: (0..plan.replicas).filter(|other| *other != node).map(repairer).collect(),
         nack: NackLimits::default(),
         store_bytes: 64 << 10,
         frame_len_max: frame_len_max(MTU),
@@ -62,15 +62,15 @@ fn receiver(plan: &Plan, seat: usize, me: Identity) -> ReceiverLimits {
 
 pub(super) fn replica_limits(
     plan: &Plan,
-    seat: usize,
+    node: usize,
     (configured, me): (&Configured, Identity),
     started_at: Nanos,
     rng: &mut Rng,
 ) -> ReplicaLimits {
-    let Configured { timeout_ns, beat, .. } = *configured;
+    let Configured { timeout_ns, heartbeat, .. } = *configured;
     ReplicaLimits {
-        receiver: receiver(plan, seat, me),
-        heartbeat: beat,
+        receiver: receiver(plan, node, me),
+        heartbeat,
         window: configured.window,
         durability: configured.durability,
         publishers_max: configured.publishers_max,
@@ -82,7 +82,7 @@ pub(super) fn replica_limits(
         repairs_per_request: 16,
         budget: BudgetLimits::default(),
         failure_detector: FailureDetectorLimits {
-            heartbeat_interval_ns: beat.interval_ns,
+            heartbeat_interval_ns: heartbeat.interval_ns,
             timeout_ns,
             timeout_ns_max: configured.timeout_ns_max,
         },
@@ -98,10 +98,10 @@ pub(super) fn replica_limits(
 }
 
 /// A publisher's handle without a name.
-pub(super) fn plain_publisher(plan: &Plan, seat: usize, rng: &mut Rng) -> Box<PublisherEngine<SimNet>> {
-    let me = Identity { replica: 1_000 + seat as u32, incarnation: rng.next_u64() as u32 };
+pub(super) fn plain_publisher(plan: &Plan, node: usize, rng: &mut Rng) -> Box<PublisherEngine<SimNet>> {
+    let me = Identity { replica: 1_000 + node as u32, incarnation: rng.next_u64() as u32 };
     let limits = PublisherLimits {
-        receiver: receiver(plan, seat, me),
+        receiver: receiver(plan, node, me),
         window_entries: 16,
         window_datagrams: 8,
         flight_datagrams: 4,
@@ -119,11 +119,11 @@ pub(super) fn plain_publisher(plan: &Plan, seat: usize, rng: &mut Rng) -> Box<Pu
 /// A publisher's process that opens the name of `work`.
 pub(super) fn publisher(
     plan: &Plan,
-    seat: usize,
+    node: usize,
     work: &mut WorldWork,
     rng: &mut Rng,
 ) -> Box<PublisherEngine<SimNet>> {
-    let mut publisher = plain_publisher(plan, seat, rng);
+    let mut publisher = plain_publisher(plan, node, rng);
     work.nonce = [rng.next_u64(), rng.next_u64()];
     publisher.core.open(&work.name, work.nonce);
     publisher
@@ -132,15 +132,15 @@ pub(super) fn publisher(
 /// A subscriber's process that begins at `start`, and reads journals if it `replays`.
 pub(super) fn subscriber(
     plan: &Plan,
-    seat: usize,
+    node: usize,
     delivery: Delivery,
     start: Start,
     replays: bool,
     rng: &mut Rng,
 ) -> Box<SubscriberEngine<SimNet>> {
-    let me = Identity { replica: 2_000 + seat as u32, incarnation: rng.next_u64() as u32 };
+    let me = Identity { replica: 2_000 + node as u32, incarnation: rng.next_u64() as u32 };
     let limits = SubscriberLimits {
-        receiver: receiver(plan, seat, me),
+        receiver: receiver(plan, node, me),
         delivery,
         start,
         parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 512 * MESSAGE_LEN_MAX },
@@ -195,14 +195,14 @@ impl World {
         world.oracle.tree.keeps_bytes = plan.edges.is_some();
         world.count_clocks();
         let members: Vec<_> =
-            (0..plan.founders).map(|seat| plan.member(seat, identity(seat), address(seat))).collect();
-        for seat in 0..plan.replicas {
-            let mut machine = Machine::new(plan, plan.configured[seat], identity(seat))?;
-            if seat == 0 {
+            (0..plan.founders).map(|node| plan.member(node, identity(node), address(node))).collect();
+        for node in 0..plan.replicas {
+            let mut machine = Machine::new(plan, plan.configured[node], identity(node))?;
+            if node == 0 {
                 machine.bear(|tail| bootstrap(tail, HISTORY, &members, 1_000))?;
             }
-            world.seat(Actor::Replica(Box::new(machine)), format!("replica {}", seat + 1));
-            world.start_replica(seat)?;
+            world.node(Actor::Replica(Box::new(machine)), format!("replica {}", node + 1));
+            world.start_replica(node)?;
         }
         for index in 0..plan.publishers {
             let work = WorldWork::new(
@@ -210,11 +210,11 @@ impl World {
                 plan.messages,
                 plan.first_act_ns() / plan.messages.max(1),
             );
-            world.seat(Actor::Publisher(None, work), format!("publisher {index}"));
+            world.node(Actor::Publisher(None, work), format!("publisher {index}"));
             world.start_client(plan.replicas + index);
         }
         for index in 0..plan.subscribers {
-            let seat = world.nodes.len();
+            let node = world.nodes.len();
             let delivery = if index % 2 == 0 { Delivery::Committed } else { Delivery::Stamped };
             let start = match world.clients_rng.below(4) {
                 0 => Start::Live,
@@ -225,8 +225,8 @@ impl World {
             let slept = SleepOutcome::default();
             let reading = ReaderSlot { delivery, start, restart_at: 0, ended: false, source, slept };
             let word = if delivery == Delivery::Committed { "committed" } else { "stamped" };
-            world.seat(Actor::Subscriber(None, reading), format!("{word} {index}"));
-            world.start_client(seat);
+            world.node(Actor::Subscriber(None, reading), format!("{word} {index}"));
+            world.start_client(node);
         }
         world.place_edges();
         for fault in &plan.faults {
@@ -236,7 +236,7 @@ impl World {
                     restart_at: Nanos::MAX,
                     ..WorldWork::new(name, plan.messages / 2 + 1, 100_000)
                 };
-                world.seat(Actor::Publisher(None, work), format!("rival of {}", owner - plan.replicas));
+                world.node(Actor::Publisher(None, work), format!("rival of {}", owner - plan.replicas));
             }
         }
         world.place_second();
@@ -252,7 +252,7 @@ impl World {
         coverage.count_all(broken.map(|_| Event::ClocksBroken));
     }
 
-    pub(super) fn seat(&mut self, actor: Actor, name: String) {
+    pub(super) fn node(&mut self, actor: Actor, name: String) {
         if let Some(story) = &mut self.story {
             story.lanes.push(name);
         }
@@ -269,12 +269,12 @@ impl World {
     }
 
     /// A replica's process begins on what its machine has.
-    pub(super) fn start_replica(&mut self, seat: usize) -> Result<(), Violation> {
-        let Actor::Replica(machine) = &mut self.nodes[seat].actor else { return Ok(()) };
+    pub(super) fn start_replica(&mut self, node: usize) -> Result<(), Violation> {
+        let Actor::Replica(machine) = &mut self.nodes[node].actor else { return Ok(()) };
         if machine.is_unknowable() {
             machine.forget();
             self.oracle.on_forgotten(machine.identity);
-            self.tell(seat, || {
+            self.tell(node, || {
                 Happening::Note("is not started: rolled back, and its ring is gone".to_string())
             });
             return Ok(());
@@ -284,8 +284,8 @@ impl World {
         let damaged = machine.is_damaged();
         let (configured, identity) = (machine.configured, machine.identity);
         let wall = machine.wall(self.now);
-        let limits = replica_limits(&self.plan, seat, (&configured, identity), wall, &mut self.rng);
-        let started = machine.start(&self.plan, seat, limits)?;
+        let limits = replica_limits(&self.plan, node, (&configured, identity), wall, &mut self.rng);
+        let started = machine.start(&self.plan, node, limits)?;
         self.runs += 1;
         let what = match &started {
             Started::Ran => return Ok(()),
@@ -295,10 +295,10 @@ impl World {
                 }
                 let shortened = machine
                     .replica()
-                    .is_some_and(|replica| self.oracle.is_shortened(seat, replica.tail(), kept));
+                    .is_some_and(|replica| self.oracle.is_shortened(node, replica.tail(), kept));
                 let judged = machine.replica().map_or(Ok(()), |replica| {
                     let found = (configured.durability, replica.tail());
-                    self.oracle.on_replica_started(seat, identity, self.runs, found, kept)
+                    self.oracle.on_replica_started(node, identity, self.runs, found, kept)
                 });
                 match judged {
                     // The disk lied, and so this replica would.
@@ -310,22 +310,22 @@ impl World {
                     }
                     judged => {
                         judged?;
-                        self.oracle.on_tables_recovered(seat, tables)?;
+                        self.oracle.on_tables_recovered(node, tables)?;
                         if let Some(replica) = machine.replica().filter(|_| !damaged) {
                             replica.invariants();
-                            self.oracle.check_tables(seat, replica)?;
+                            self.oracle.check_tables(node, replica)?;
                         }
                         "starts".to_string()
                     }
                 }
             }
             Started::Died => {
-                self.on_died(seat);
+                self.on_died(node);
                 return Ok(());
             }
             Started::Failed(why) => {
                 let why = why.clone();
-                self.on_device_failed(seat, why);
+                self.on_device_failed(node, why);
                 return Ok(());
             }
             Started::Silent(why) => {
@@ -344,40 +344,40 @@ impl World {
         };
         let (identity, is_lost) = (machine.identity, machine.is_lost());
         if is_lost {
-            self.lost |= 1 << seat;
+            self.lost |= 1 << node;
             // A member that is lost was none of the quorum that is healed; of one that only learns nobody
             // knew it.
             if !self.members_in_force().contains(&identity) {
-                self.await_no_more(seat);
+                self.await_no_more(node);
             }
         }
-        self.nodes[seat].wake_at = self.now;
-        self.tell(seat, || Happening::Note(what));
+        self.nodes[node].wake_at = self.now;
+        self.tell(node, || Happening::Note(what));
         Ok(())
     }
 
     /// A publisher's or subscriber's process begins.
-    pub(super) fn start_client(&mut self, seat: usize) {
+    pub(super) fn start_client(&mut self, node: usize) {
         let rng = &mut self.clients_rng;
-        match &mut self.nodes[seat].actor {
+        match &mut self.nodes[node].actor {
             Actor::Publisher(process, work) => {
                 work.begin();
-                *process = Some(publisher(&self.plan, seat, work, rng));
-                self.oracle.on_publisher_started(seat);
+                *process = Some(publisher(&self.plan, node, work, rng));
+                self.oracle.on_publisher_started(node);
             }
             Actor::Subscriber(process, reading) => {
                 reading.restart_at = 0;
                 let (delivery, start) = (reading.delivery, reading.start);
-                *process = Some(subscriber(&self.plan, seat, delivery, start, self.plan.replays, rng));
+                *process = Some(subscriber(&self.plan, node, delivery, start, self.plan.replays, rng));
                 (reading.source, reading.slept) = (SimReplaySource::default(), SleepOutcome::default());
                 let cursor = match reading.start {
                     Start::Cursor(cursor) => Some(cursor),
                     _ => None,
                 };
-                self.oracle.on_subscriber_started(seat, reading.delivery, named(reading.start), cursor);
+                self.oracle.on_subscriber_started(node, reading.delivery, named(reading.start), cursor);
             }
             Actor::Replica(_) | Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => {}
         }
-        self.nodes[seat].wake_at = self.now;
+        self.nodes[node].wake_at = self.now;
     }
 }

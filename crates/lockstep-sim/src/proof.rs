@@ -12,7 +12,7 @@
 //! ```
 //!
 //! States at rest are told apart by what it is judged by (`Kind`); one of each kind begins a second run,
-//! behind which everything may be lost again. What was said is remembered over both (`ghost`).
+//! behind which everything may be lost again. What was said is remembered over both (`reference_model`).
 //!
 //! | | first run | later runs |
 //! |---|---|---|
@@ -26,15 +26,14 @@
 //! of its kind; retention and packing; a membership, which one journal has no votes to count for.
 
 mod frames;
-mod ghost;
 mod lost;
 mod mortal;
+mod reference_model;
 mod run;
 mod stage;
 
 use crate::disk::SimDisk;
 use frames::{CLUSTER, HISTORY, ME, member, message};
-use ghost::ProofModel;
 use lockstep_core::proto::commit::Durability;
 use lockstep_replica::bootstrap::bootstrap;
 use lockstep_replica::journal::memory::MemoryTail;
@@ -42,6 +41,7 @@ use lockstep_replica::journal::ports::{FileName, TailSource, Word};
 use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{Completeness, Inspection, format, open};
 use lockstep_wire::FrameView;
+use reference_model::ProofModel;
 use run::{RING_LEN, RunEnd, StartConfig, deeds_count, looked, run, settings};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -199,13 +199,13 @@ fn created() -> Result<Rest, ProofViolation> {
     let mut opened =
         open(&mut disk, MemoryTail::new(RING_LEN), settings(1, Durability::Power)).map_err(words)?;
     bootstrap(&mut opened.tail, HISTORY, &[member()], 1)?;
-    let mut ghost = ProofModel::new();
-    ghost.on_appended(opened.tail.end());
+    let mut reference_model = ProofModel::new();
+    reference_model.on_appended(opened.tail.end());
     for _ in 0..CREATED_WITH {
         let bytes = message(&opened.tail.end(), 0);
         let frame = FrameView::from_prefix(&bytes).map_err(|reject| reject.to_string())?;
         opened.tail.append(&frame).map_err(|error| format!("the tail refuses a frame: {error:?}"))?;
-        ghost.on_appended(opened.tail.end());
+        reference_model.on_appended(opened.tail.end());
     }
     let copied =
         lockstep_replica::journal::copy_behind(opened.tail.memory_mut(), &mut opened.writer, &mut disk, true);
@@ -223,7 +223,7 @@ fn created() -> Result<Rest, ProofViolation> {
         is_changed: false,
         is_rolled_back: false,
         is_interrupted: false,
-        reference: ghost,
+        reference: reference_model,
         story: Vec::new(),
     })
 }

@@ -1,6 +1,6 @@
 //! The nodes healed when the storm is over: a random quorum, of every membership that may be in force.
 
-use super::check::tree::TreeNode;
+use super::check::log_tree::TreeNode;
 use super::wire::NodeSet;
 use super::world::{Actor, World};
 use lockstep_wire::{Change, Epoch, Identity, Seq};
@@ -17,7 +17,7 @@ impl World {
     pub(super) fn members_in_force(&self) -> Vec<Identity> {
         match self.oracle.reference.tip() {
             Some(tip) => self.oracle.tree.stem(tip).members.clone(),
-            None => (0..self.plan.founders).filter_map(|seat| self.identity_at(seat)).collect(),
+            None => (0..self.plan.founders).filter_map(|node| self.identity_at(node)).collect(),
         }
     }
 
@@ -25,7 +25,7 @@ impl World {
     /// behind a change that was ordered for one of them and may still be stamped.
     fn memberships(&self) -> Vec<Listed> {
         let (tree, tip) = (&self.oracle.tree, self.oracle.reference.tip());
-        let logs = (0..self.plan.replicas).map(|seat| self.oracle.log_tip(seat));
+        let logs = (0..self.plan.replicas).map(|node| self.oracle.log_tip(node));
         // A log of a former history counts for nobody.
         let history = self.oracle.history();
         let is_present = |log: &Option<TreeNode>| log.is_none_or(|log| tree.stem(log).history == history);
@@ -41,9 +41,9 @@ impl World {
             .collect();
         // A member that does not know that a change which needs both sides is committed needs both of them to
         // lead (S5).
-        for seat in (0..self.plan.replicas).filter(|seat| self.identity_at(*seat).is_some()) {
-            let known = self.known_commit(seat);
-            for change in tree.path(None, self.oracle.log_tip(seat)) {
+        for node in (0..self.plan.replicas).filter(|node| self.identity_at(*node).is_some()) {
+            let known = self.known_commit(node);
+            for change in tree.path(None, self.oracle.log_tip(node)) {
                 let stem = tree.stem(change);
                 let before = stem.parent.map(|parent| tree.stem(parent));
                 if let Some(before) = before.filter(|_| stem.changes && stem.next > known)
@@ -85,21 +85,21 @@ impl World {
     }
 
     /// How far a seat holds what is committed, or will when its process has begun again.
-    pub(super) fn stored_next(&self, seat: usize) -> Seq {
-        self.left_of(seat, self.oracle.agreed_next(seat))
+    pub(super) fn stored_next(&self, node: usize) -> Seq {
+        self.left_of(node, self.oracle.agreed_next(node))
     }
 
     /// How much is left of a seat's log up to `next` when its process has begun again.
-    fn left_of(&self, seat: usize, next: Seq) -> Seq {
-        match &self.nodes[seat].actor {
-            Actor::Replica(machine) if machine.has_rebooted() => next.min(self.oracle.durable_next(seat)),
+    fn left_of(&self, node: usize, next: Seq) -> Seq {
+        match &self.nodes[node].actor {
+            Actor::Replica(machine) if machine.has_rebooted() => next.min(self.oracle.durable_next(node)),
             _ => next,
         }
     }
 
     /// What a process knows to be committed; one that is down may have to find it out anew.
-    fn known_commit(&self, seat: usize) -> Seq {
-        match &self.nodes[seat].actor {
+    fn known_commit(&self, node: usize) -> Seq {
+        match &self.nodes[node].actor {
             Actor::Replica(machine) => machine.replica().map_or(1, |replica| replica.core.commit_next()),
             _ => 1,
         }
@@ -113,50 +113,50 @@ impl World {
         while !alive.is_empty() {
             drawn.push(alive.swap_remove(self.rng.below(alive.len() as u64) as usize));
         }
-        let lists = |listed: &Listed, seat: usize| {
-            self.identity_at(seat).is_some_and(|identity| listed.members.contains(&identity))
+        let lists = |listed: &Listed, node: usize| {
+            self.identity_at(node).is_some_and(|identity| listed.members.contains(&identity))
         };
         // Of a birth alone others learn nothing: who promised the first epoch and has lost its start with its
         // memory cannot lead it again, and nobody can vote for another.
-        let begun = |seat: usize| {
-            let next = self.left_of(seat, self.oracle.log_next(seat));
-            next > 2 || next == 2 && self.oracle.promised(seat) == Epoch::NONE
+        let begun = |node: usize| {
+            let next = self.left_of(node, self.oracle.log_next(node));
+            next > 2 || next == 2 && self.oracle.promised(node) == Epoch::NONE
         };
         // A member that lacks a committed change and has promised above it takes that from nobody but a
         // leader (S2): alone with those who hold it and never lead, it waits for one more.
         let tip = self.oracle.reference.tip().map(|tip| self.oracle.tree.stem(tip));
-        let informed = |seat: usize| {
+        let informed = |node: usize| {
             tip.is_none_or(|tip| {
-                self.oracle.agreed_next(seat) > tip.members_seq || self.oracle.promised(seat) <= tip.epoch
+                self.oracle.agreed_next(node) > tip.members_seq || self.oracle.promised(node) <= tip.epoch
             })
         };
-        let leads = |seat: usize| {
-            begun(seat)
-                && informed(seat)
+        let leads = |node: usize| {
+            begun(node)
+                && informed(node)
                 && memberships.iter().all(|listed| {
-                    let witness = self.identity_at(seat).is_some_and(|one| listed.witnesses.contains(&one));
-                    lists(listed, seat) && !witness
+                    let witness = self.identity_at(node).is_some_and(|one| listed.witnesses.contains(&one));
+                    lists(listed, node) && !witness
                 })
         };
-        let first = drawn.iter().copied().find(|seat| leads(*seat))?;
+        let first = drawn.iter().copied().find(|node| leads(*node))?;
         let mut quorum: NodeSet = 1 << first;
         for listed in &memberships {
             let votes = |quorum: NodeSet| {
-                (0..self.plan.replicas).filter(|seat| quorum >> seat & 1 == 1 && lists(listed, *seat)).count()
+                (0..self.plan.replicas).filter(|node| quorum >> node & 1 == 1 && lists(listed, *node)).count()
             };
-            for seat in drawn.iter().filter(|seat| lists(listed, **seat)) {
+            for node in drawn.iter().filter(|node| lists(listed, **node)) {
                 if votes(quorum) <= listed.members.len() / 2 {
-                    quorum |= 1 << seat;
+                    quorum |= 1 << node;
                 }
             }
             if votes(quorum) <= listed.members.len() / 2 {
                 return None;
             }
         }
-        let learners = |seat: &&usize| !memberships.iter().any(|listed| lists(listed, **seat));
-        for seat in drawn.iter().filter(learners).copied().collect::<Vec<_>>() {
+        let learners = |node: &&usize| !memberships.iter().any(|listed| lists(listed, **node));
+        for node in drawn.iter().filter(learners).copied().collect::<Vec<_>>() {
             if self.rng.below(2) == 0 {
-                quorum |= 1 << seat;
+                quorum |= 1 << node;
             }
         }
         Some(quorum)

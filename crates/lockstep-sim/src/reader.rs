@@ -20,7 +20,7 @@ const MARK_NS: Nanos = 500_000;
 #[derive(Clone, Debug, Default)]
 pub(super) struct SimReplaySource {
     /// The replay source.
-    giver: Option<usize>,
+    repairer: Option<usize>,
     order: Option<CatchUpPlan>,
     answered: bool,
     marked_at: Nanos,
@@ -52,12 +52,12 @@ impl World {
             Some(ReplayStep::Open(to)) => {
                 let mut request = [0; SMALL_LEN_MAX];
                 let request = core.write_replay_request(&mut request).map(|len| request[..len].to_vec());
-                let giver = (0..self.plan.replicas).find(|seat| address(*seat) == to);
+                let repairer = (0..self.plan.replicas).find(|node| address(*node) == to);
                 *source = SimReplaySource::default();
                 match request.as_deref().map(|bytes| Datagram::decode(bytes, CLUSTER)) {
                     Some(Ok(Datagram::ReplayRequest(header, body))) => {
                         let chain = (header.flags & REPLAY_CHAIN != 0).then_some(header.chain);
-                        source.giver = giver;
+                        source.repairer = repairer;
                         source.order = Some(CatchUpPlan { history: header.history, from: body.from, chain });
                     }
                     _ => return core.on_replay_lost(shown),
@@ -66,30 +66,30 @@ impl World {
             Some(ReplayStep::Close) => *source = SimReplaySource::default(),
             None => {}
         }
-        let (Some(giver), Some(order)) = (source.giver, source.order) else { return };
+        let (Some(repairer), Some(order)) = (source.repairer, source.order) else { return };
         if !source.kept.is_empty() {
             return;
         }
-        match self.ask(index, giver, &order) {
+        match self.ask(index, repairer, &order) {
             None => {
                 *source = SimReplaySource::default();
                 core.on_replay_lost(shown);
             }
             Some(ReplayChunk::Denied(end, oldest)) => {
                 self.oracle.coverage.count(Event::ReplaysDenied);
-                source.say(self.sent_by(giver), (order.from, oldest), Some(end));
-                source.giver = None;
+                source.say(self.sent_by(repairer), (order.from, oldest), Some(end));
+                source.repairer = None;
             }
             Some(ReplayChunk::Frames(bytes)) => {
                 if !source.answered {
                     self.oracle.coverage.count(Event::ReaderReplays);
-                    source.say(self.sent_by(giver), (order.from, 0), None);
+                    source.say(self.sent_by(repairer), (order.from, 0), None);
                     source.answered = true;
                 }
                 match next_request(&bytes) {
                     Some(order) => source.order = Some(order),
                     None if now >= source.marked_at + MARK_NS => {
-                        source.say(self.sent_by(giver), (order.from, 0), None);
+                        source.say(self.sent_by(repairer), (order.from, 0), None);
                         source.marked_at = now;
                     }
                     None => {}
@@ -102,8 +102,8 @@ impl World {
 
 impl World {
     /// The giver, and the history of its log.
-    fn sent_by(&self, giver: usize) -> (Identity, u64) {
-        match &self.nodes[giver].actor {
+    fn sent_by(&self, repairer: usize) -> (Identity, u64) {
+        match &self.nodes[repairer].actor {
             Actor::Replica(machine) => {
                 (machine.identity, machine.replica().map_or(0, |replica| replica.core.lineage().history()))
             }
@@ -115,7 +115,7 @@ impl World {
 impl SimReplaySource {
     fn say(
         &mut self,
-        (giver, history): (Identity, u64),
+        (repairer, history): (Identity, u64),
         (next, oldest_seq): (Seq, Seq),
         end: Option<ReplayEndReason>,
     ) {
@@ -123,8 +123,8 @@ impl SimReplaySource {
         let header = Header {
             cluster: CLUSTER,
             history,
-            sender: giver.replica,
-            incarnation: giver.incarnation,
+            sender: repairer.replica,
+            incarnation: repairer.incarnation,
             first_seq: next,
             ..Header::new(kind)
         };

@@ -31,14 +31,14 @@ pub(super) struct Fetching {
     order: CatchUpPlan,
     replay: ReplayReader,
     /// The replay source.
-    giver: usize,
+    repairer: usize,
     /// When that one answers.
     answered_at: Nanos,
 }
 
 /// The address under which a seat's journal is read: only its last number counts.
-fn address(seat: usize) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, seat as u8), 1)
+fn address(node: usize) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8), 1)
 }
 
 impl Fetching {
@@ -50,7 +50,7 @@ impl Fetching {
             silence_ns: SILENCE_NS,
             ..ReplayLimits::new(CLUSTER, me, seats.map(address).collect())
         };
-        Self { order, replay: ReplayReader::new(limits), giver: 0, answered_at: 0 }
+        Self { order, replay: ReplayReader::new(limits), repairer: 0, answered_at: 0 }
     }
 
     /// What its rules make of what the source has said.
@@ -141,7 +141,7 @@ impl World {
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         match replica.poll_catch_up(shown, supply) {
             CatchUpRequest::Begin(order) => {
-                let others = (0..self.plan.replicas).filter(|seat| *seat != index);
+                let others = (0..self.plan.replicas).filter(|node| *node != index);
                 let fetching =
                     machine.fetching.get_or_insert_with(|| Fetching::new(me, order, others, draw as u32));
                 fetching.order = order;
@@ -164,7 +164,7 @@ impl World {
     fn fetch(&mut self, index: usize, fetching: &mut Fetching) -> Result<usize, Violation> {
         let now = self.now;
         if let Some(ReplayStep::Open(to)) = fetching.replay.poll(now) {
-            fetching.giver = usize::from(to.ip().octets()[3]);
+            fetching.repairer = usize::from(to.ip().octets()[3]);
             fetching.answered_at = now + self.plan.replay_opens_ns;
         }
         if fetching.replay.failed().is_some() {
@@ -174,17 +174,19 @@ impl World {
         if !(fetching.replay.is_reading() || fetching.replay.is_opening() && now >= fetching.answered_at) {
             return Ok(0);
         }
-        let giver = fetching.giver;
-        let given = self.ask(index, giver, &fetching.order);
+        let repairer = fetching.repairer;
+        let given = self.ask(index, repairer, &fetching.order);
         fetching.on_given(now, &given);
         let Some(ReplayChunk::Frames(bytes)) = given else {
             if let Some(ReplayChunk::Denied(why, _)) = given {
                 self.oracle.coverage.count(Event::ReplaysDenied);
-                self.tell(index, || Happening::Note(format!("seat {giver} gives no replay: {}", why.name())));
+                self.tell(index, || {
+                    Happening::Note(format!("seat {repairer} gives no replay: {}", why.name()))
+                });
             }
             return Ok(0);
         };
-        let Actor::Replica(machine) = &self.nodes[giver].actor else { return Ok(0) };
+        let Actor::Replica(machine) = &self.nodes[repairer].actor else { return Ok(0) };
         let by = (machine.identity, machine.replica().map_or(0, |replica| replica.core.lineage().history()));
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(0) };
         let shown = machine.clock.at(now);
@@ -206,23 +208,23 @@ impl World {
         Ok(taken)
     }
 
-    /// Frames that seat `giver` gives to seat `index`, none if it gives nothing.
-    pub(super) fn request(&mut self, index: usize, giver: usize, order: &CatchUpPlan) -> Vec<u8> {
-        match self.ask(index, giver, order) {
+    /// Frames that seat `repairer` gives to seat `index`, none if it gives nothing.
+    pub(super) fn request(&mut self, index: usize, repairer: usize, order: &CatchUpPlan) -> Vec<u8> {
+        match self.ask(index, repairer, order) {
             Some(ReplayChunk::Frames(bytes)) => bytes,
             Some(ReplayChunk::Denied(..)) | None => Vec::new(),
         }
     }
 
-    /// What seat `giver` gives to seat `index`; `None` if it cannot be reached, or does not serve.
-    pub(super) fn ask(&mut self, index: usize, giver: usize, order: &CatchUpPlan) -> Option<ReplayChunk> {
-        if giver == index || self.nodes[giver].paused_until > self.now {
+    /// What seat `repairer` gives to seat `index`; `None` if it cannot be reached, or does not serve.
+    pub(super) fn ask(&mut self, index: usize, repairer: usize, order: &CatchUpPlan) -> Option<ReplayChunk> {
+        if repairer == index || self.nodes[repairer].paused_until > self.now {
             return None;
         }
-        if !self.wire.connects(self.now, index, giver) {
+        if !self.wire.connects(self.now, index, repairer) {
             return None;
         }
-        let Actor::Replica(machine) = &mut self.nodes[giver].actor else { return None };
+        let Actor::Replica(machine) = &mut self.nodes[repairer].actor else { return None };
         if machine.replica().is_none_or(|replica| replica.core.is_witness()) {
             return None;
         }

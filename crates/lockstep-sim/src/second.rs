@@ -129,12 +129,12 @@ impl World {
     /// The place of a second process, where the plan has one.
     pub(super) fn place_second(&mut self) {
         if self.plan.has_second() {
-            self.seat(Actor::Second(None), "second process".to_string());
+            self.node(Actor::Second(None), "second process".to_string());
         }
     }
 
     fn second_node(&self) -> Option<usize> {
-        self.nodes.iter().rposition(|seat| matches!(seat.actor, Actor::Second(_)))
+        self.nodes.iter().rposition(|node| matches!(node.actor, Actor::Second(_)))
     }
 
     fn second(&self) -> Option<&Second> {
@@ -145,8 +145,8 @@ impl World {
     }
 
     /// Whether a replica's process sits there, the first one or a second one: it hears what is submitted.
-    pub(super) fn is_replica(&self, seat: usize) -> bool {
-        seat < self.plan.replicas || matches!(self.nodes[seat].actor, Actor::Second(_))
+    pub(super) fn is_replica(&self, node: usize) -> bool {
+        node < self.plan.replicas || matches!(self.nodes[node].actor, Actor::Second(_))
     }
 
     /// Whether one of these is the second process of the other's identity.
@@ -176,8 +176,8 @@ impl World {
 
     /// The process at `index` runs, hears, and is heard.
     fn is_well(&self, index: usize) -> bool {
-        let seat = &self.nodes[index];
-        seat.actor.runs() && seat.paused_until <= self.now && seat.device.is_well(self.now)
+        let node = &self.nodes[index];
+        node.actor.runs() && node.paused_until <= self.now && node.device.is_well(self.now)
     }
 
     /// A second process begins on what was copied.
@@ -187,7 +187,7 @@ impl World {
         with_ring: bool,
         ahead_ms: i64,
     ) -> Result<(), Violation> {
-        let (Some(first), Some(seat), None) = (self.resolve(target), self.second_node(), self.second())
+        let (Some(first), Some(node), None) = (self.resolve(target), self.second_node(), self.second())
         else {
             return Ok(());
         };
@@ -230,15 +230,15 @@ impl World {
                 }
                 let until = self.now + PROBES_MAX * look_ns;
                 let second = Second { machine: other, first, start, until };
-                self.nodes[seat].actor = Actor::Second(Some(Box::new(second)));
-                let place = &mut self.nodes[seat];
+                self.nodes[node].actor = Actor::Second(Some(Box::new(second)));
+                let place = &mut self.nodes[node];
                 // A night that the one before it slept through is not its own.
                 (place.wake_at, place.idle_ns, place.paused_until) = (self.now, 0, self.now);
-                self.tell(seat, || Happening::Fault(format!("begins as {identity}, {ahead_ms} ms ahead")));
+                self.tell(node, || Happening::Fault(format!("begins as {identity}, {ahead_ms} ms ahead")));
             }
             Started::Silent(why) | Started::Damaged(why) => {
                 self.count(Event::SecondsRefused);
-                self.tell(seat, || Happening::Note(format!("does not start as {identity}: {why}")));
+                self.tell(node, || Happening::Note(format!("does not start as {identity}: {why}")));
             }
             Started::Ran | Started::Died | Started::Failed(_) => {}
         }
@@ -247,10 +247,10 @@ impl World {
 
     /// The operator ends the second process, if there is one.
     pub(super) fn end_second(&mut self, why: &str) {
-        if let (Some(seat), Some(_)) = (self.second_node(), self.second()) {
-            self.nodes[seat].actor = Actor::Second(None);
+        if let (Some(node), Some(_)) = (self.second_node(), self.second()) {
+            self.nodes[node].actor = Actor::Second(None);
             self.count(Event::SecondsLeft);
-            self.tell(seat, || Happening::Fault(format!("is ended: {why}")));
+            self.tell(node, || Happening::Fault(format!("is ended: {why}")));
         }
     }
 

@@ -28,8 +28,8 @@ impl RunRecipe {
     /// The plan.
     pub fn plan(&self) -> Plan {
         let mut plan = Plan::of_seed(self.seed);
-        for weather in &self.healed {
-            plan.healed(weather);
+        for network_model in &self.healed {
+            plan.healed(network_model);
         }
         if let Some(faults) = &self.faults {
             plan.faults = faults.iter().filter_map(|index| plan.faults.get(*index).copied()).collect();
@@ -61,10 +61,10 @@ impl fmt::Display for RunRecipe {
 pub fn shrink(failure: &RunFailure, tries: usize) -> (RunRecipe, RunFailure) {
     let mut shrinker =
         Shrinker { best: RunRecipe::of_seed(failure.seed), failure: failure.clone(), left: tries };
-    for weather in NETWORK_MODELS {
+    for network_model in NETWORK_MODELS {
         let mut calmer = shrinker.best.clone();
-        if calmer.plan().healed(weather) {
-            calmer.healed.push(weather.to_owned());
+        if calmer.plan().healed(network_model) {
+            calmer.healed.push(network_model.to_owned());
             shrinker.try_out(calmer);
         }
     }

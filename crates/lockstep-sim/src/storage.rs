@@ -147,9 +147,9 @@ impl Machine {
         self.disk_full_bytes = self.store.used_bytes() + ROOM[(lasting % ROOM.len() as u64) as usize];
     }
 
-    /// `trouble` befalls the call of the disk after the next `calls`.
-    pub(super) fn arm(&mut self, trouble: DiskFault, calls: u64, salt: u64, ordeal: StorageFault) {
-        self.store.arm(trouble, calls, salt);
+    /// `disk_fault` befalls the call of the disk after the next `calls`.
+    pub(super) fn arm(&mut self, disk_fault: DiskFault, calls: u64, salt: u64, ordeal: StorageFault) {
+        self.store.arm(disk_fault, calls, salt);
         self.ordeal = Some(ordeal);
     }
 

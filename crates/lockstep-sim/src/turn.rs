@@ -2,9 +2,9 @@
 
 use super::check::{Oracle, Violation};
 use super::coverage::Event;
-use super::drought;
+use super::full_disks;
 use super::payload;
-use super::ruin::is_left_behind;
+use super::quorum_loss::is_left_behind;
 use super::sleeper::SleepOutcome;
 use super::storage::Flushed;
 use super::story::Happening;
@@ -100,7 +100,7 @@ impl World {
                 replaced = true;
                 self.oracle.on_suffix_replaced(index, old_epoch, old_next)?;
             }
-            if let Some(event) = drought::count(&event) {
+            if let Some(event) = full_disks::count(&event) {
                 self.oracle.coverage.count(event);
             }
             self.events.push(event);
@@ -109,7 +109,7 @@ impl World {
             machine.replaced_in = Some(machine.store.newest_segment());
         }
         let events = self.events.clone();
-        drought::judge(machine, index, &events)?;
+        full_disks::judge(machine, index, &events)?;
         Ok(events)
     }
 
@@ -264,11 +264,11 @@ impl World {
         reading.slept.go_on(takeovers);
         let mut source = std::mem::take(&mut reading.source);
         self.read_journal(index, &mut process.core, &mut source);
-        let Actor::Subscriber(seat, reading) = &mut self.nodes[index].actor else { return Ok(0) };
+        let Actor::Subscriber(node, reading) = &mut self.nodes[index].actor else { return Ok(0) };
         reading.source = source;
         let limit = 1 + (draws[0] % 8) as usize;
         let outcome = read(index, now, &mut process, reading, &mut self.oracle, limit, draws[1] % 16);
-        *seat = Some(process);
+        *node = Some(process);
         let (done, told) = outcome?;
         for line in told {
             self.tell(index, || Happening::Note(line));

@@ -138,13 +138,13 @@ impl SimNetwork {
     /// Sends one copy of the newest datagram from process to process.
     pub fn send(
         &mut self,
-        weather: &NetworkModel,
+        network_model: &NetworkModel,
         now: u64,
         route: Route,
         bytes: &[u8],
         coverage: &mut Coverage,
     ) {
-        if self.rng.chance(weather.loss) {
+        if self.rng.chance(network_model.loss) {
             return coverage.count(Event::Lost);
         }
         let mut clogged_until = now;
@@ -155,14 +155,14 @@ impl SimNetwork {
             coverage.count(Event::Clogged);
             clogged_until = clogged_until.max(broken.until);
         }
-        let copies = 1 + u64::from(self.rng.chance(weather.duplication));
+        let copies = 1 + u64::from(self.rng.chance(network_model.duplication));
         for copy in 0..copies {
-            let mut delay = weather.delay_ns + self.rng.below(weather.delay_ns / 4 + 1);
-            if copy > 0 || self.rng.chance(weather.lateness) {
-                delay += self.lateness(weather.late_ns);
+            let mut delay = network_model.delay_ns + self.rng.below(network_model.delay_ns / 4 + 1);
+            if copy > 0 || self.rng.chance(network_model.lateness) {
+                delay += self.lateness(network_model.late_ns);
             }
             let mut bytes = bytes.to_vec();
-            if self.rng.chance(weather.corruption) && !bytes.is_empty() {
+            if self.rng.chance(network_model.corruption) && !bytes.is_empty() {
                 let bit = self.rng.below(bytes.len() as u64 * 8);
                 bytes[(bit / 8) as usize] ^= 1 << (bit % 8);
                 coverage.count(Event::Corrupted);

@@ -6,7 +6,7 @@ mod end;
 use super::check::{Oracle, Violation, digest};
 use super::coverage::Event;
 use super::device::SimDevice;
-use super::edge::{EdgeSeat, Edges};
+use super::edge::{EdgeNode, Edges};
 use super::handover::Draining;
 use super::machine::Machine;
 use super::net::{SimNet, To};
@@ -36,7 +36,7 @@ pub(super) enum Actor {
     /// A subscriber's process, if it runs.
     Subscriber(Option<Box<SubscriberEngine<SimNet>>>, ReaderSlot),
     /// A process of the edge, if it runs.
-    Edge(Box<EdgeSeat>),
+    Edge(Box<EdgeNode>),
     /// The second handle of the process at this seat.
     Handle(usize),
     /// A second process of a replica's identity, if it runs.
@@ -232,7 +232,7 @@ impl World {
         if self.steps > STEPS_MAX {
             return Err(format!("LIVENESS: {STEPS_MAX} turns, and it is only {} ns", self.now));
         }
-        let (seat, ready_at) = self.next_ready();
+        let (node, ready_at) = self.next_ready();
         let arrival = self.wire.next_arrival().unwrap_or(Nanos::MAX);
         let fault = self.next_fault_at();
         let edge = self.next_edge_at();
@@ -246,7 +246,7 @@ impl World {
         } else if edge <= self.now {
             self.act_edges()?;
         } else if ready_at <= self.now {
-            self.act(seat)?;
+            self.act(node)?;
         }
         match self.phase {
             RunPhase::Storm => Ok(false),
@@ -270,7 +270,7 @@ impl World {
 
     /// The node that has its turn next, and when.
     fn next_ready(&self) -> (usize, Nanos) {
-        let ready = self.nodes.iter().enumerate().map(|(index, seat)| (index, seat.ready_at()));
+        let ready = self.nodes.iter().enumerate().map(|(index, node)| (index, node.ready_at()));
         ready.min_by_key(|(_, at)| *at).unwrap_or((0, Nanos::MAX))
     }
 
@@ -294,8 +294,8 @@ impl World {
             let from = route.group.is_none().then(|| address(route.from));
             let is_joined = route.group.is_none_or(|group| net.joins(group));
             if net.arrive(bytes, from, route.group) {
-                let seat = &mut self.nodes[owner];
-                seat.wake_at = seat.wake_at.min(wakes);
+                let node = &mut self.nodes[owner];
+                node.wake_at = node.wake_at.min(wakes);
                 let from = route.from;
                 if from == OPERATOR {
                     continue;
@@ -349,17 +349,17 @@ impl World {
         if self.has_second_handle(index) {
             has_arrivals |= self.net_mut(index + 1).is_some_and(|net| net.has_arrivals());
         }
-        let seat = &mut self.nodes[index];
+        let node = &mut self.nodes[index];
         // A reader whose subscription is over takes nothing any more, and would be called without end.
-        let is_over = is_long && matches!(&seat.actor, Actor::Subscriber(_, reading) if reading.ended);
-        let busy = work > 0 || has_arrivals && !is_over || is_long && seat.actor.is_restless();
-        seat.idle_ns = if busy { turn_ns } else { (seat.idle_ns * growth).clamp(turn_ns, idle_ns_max) };
-        seat.wake_at = self.now + 1 + seat.idle_ns / 2 + self.rng.below(seat.idle_ns / 2 + 1);
-        if is_long && let Some(deadline) = seat.actor.client_deadline(clock).filter(|at| *at > self.now) {
-            seat.wake_at = seat.wake_at.min(deadline);
+        let is_over = is_long && matches!(&node.actor, Actor::Subscriber(_, reading) if reading.ended);
+        let busy = work > 0 || has_arrivals && !is_over || is_long && node.actor.is_work_pending();
+        node.idle_ns = if busy { turn_ns } else { (node.idle_ns * growth).clamp(turn_ns, idle_ns_max) };
+        node.wake_at = self.now + 1 + node.idle_ns / 2 + self.rng.below(node.idle_ns / 2 + 1);
+        if is_long && let Some(deadline) = node.actor.client_deadline(clock).filter(|at| *at > self.now) {
+            node.wake_at = node.wake_at.min(deadline);
         }
-        if let Some(deadline) = seat.actor.next_deadline() {
-            seat.wake_at = seat.wake_at.min(deadline.max(self.now + 1 + turn_ns / 8));
+        if let Some(deadline) = node.actor.next_deadline() {
+            node.wake_at = node.wake_at.min(deadline.max(self.now + 1 + turn_ns / 8));
         }
     }
 
@@ -373,7 +373,7 @@ impl World {
             self.oracle.coverage.count(event);
         }
         sent.truncate(count);
-        let weather = match self.phase {
+        let network_model = match self.phase {
             RunPhase::Storm => self.plan.network,
             _ => NetworkModel { delay_ns: self.plan.network.delay_ns, ..NetworkModel::default() },
         };
@@ -404,9 +404,9 @@ impl World {
                 } else if self.is_pair(index, other) {
                     // What the two of one identity say to each other arrives: see `second`.
                     let letter = SimPacket { route, number, sent_at: self.now, bytes: bytes.clone() };
-                    self.wire.post(self.now + weather.delay_ns, letter);
+                    self.wire.post(self.now + network_model.delay_ns, letter);
                 } else if group != Some(Group::Submit) || self.is_replica(other) {
-                    self.wire.send(&weather, self.now, route, bytes, &mut self.oracle.coverage);
+                    self.wire.send(&network_model, self.now, route, bytes, &mut self.oracle.coverage);
                 }
             }
         }

@@ -168,8 +168,8 @@ pub enum QueryKind {
 
 impl QueryKind {
     /// The topic with this number, if there is one.
-    pub fn from_u32(topic: u32) -> Option<Self> {
-        Some(match topic {
+    pub fn from_u32(query_kind: u32) -> Option<Self> {
+        Some(match query_kind {
             1 => Self::Node,
             2 => Self::Publisher,
             3 => Self::Status,
@@ -203,7 +203,7 @@ pub struct QueryBody {
     /// Echoed in the reply.
     pub token: u64,
     /// A [`QueryKind`].
-    pub topic: u32,
+    pub query_kind: u32,
     /// Bytes of the name; 0 where the topic needs none.
     pub name_len: u32,
 }
@@ -215,7 +215,7 @@ pub struct QueryReplyBody {
     /// The question's.
     pub token: u64,
     /// The question's.
-    pub topic: u32,
+    pub query_kind: u32,
     /// The publisher's id; 0: no such name up to `commit_next`.
     pub publisher: PublisherId,
     /// Its current incarnation; 0: never opened.
@@ -412,14 +412,14 @@ impl<'a> Datagram<'a> {
             Kind::Query => {
                 let asked: QueryBody = body(bytes)?;
                 let len = asked.name_len as usize;
-                let topic = QueryKind::from_u32(asked.topic).ok_or(Reject::Body)?;
-                if !topic.takes_len(len) {
+                let query_kind = QueryKind::from_u32(asked.query_kind).ok_or(Reject::Body)?;
+                if !query_kind.takes_len(len) {
                     return Err(Reject::Body);
                 }
                 ends(header, size_of::<QueryBody>() + len.next_multiple_of(8), 0)?;
                 let start = HEADER_LEN + size_of::<QueryBody>();
                 let name = std::str::from_utf8(&bytes[start..start + len]).map_err(|_| Reject::Body)?;
-                if !topic.takes(name) {
+                if !query_kind.takes(name) {
                     return Err(Reject::Body);
                 }
                 Self::Query(header, asked, name)
@@ -465,7 +465,7 @@ impl<'a> Datagram<'a> {
                 ends(header, size_of::<CommandResultBody>(), 0)?;
                 let said: CommandResultBody = body(bytes)?;
                 let is_order = matches!(
-                    QueryKind::from_u32(said.topic),
+                    QueryKind::from_u32(said.query_kind),
                     Some(QueryKind::Handover | QueryKind::DeclareDead)
                 );
                 if !is_order || said.reject != 0 && CommandReject::from_u32(said.reject).is_none() {

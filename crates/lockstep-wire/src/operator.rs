@@ -111,7 +111,7 @@ pub struct CommandResultBody {
     /// The question's.
     pub token: u64,
     /// The question's.
-    pub topic: u32,
+    pub query_kind: u32,
     /// 0: the order is taken; else a [`CommandReject`].
     pub reject: u32,
 }

@@ -5,7 +5,7 @@
 
 use super::args::DemoSenderArgs;
 use super::gateways::{PASSWORD, user_name};
-use super::said::{Answered, ChildCommand, ChildReport, Latency, Whereabouts, abandoned};
+use super::report_lines::{Answered, ChildCommand, ChildReport, Latency, Whereabouts, abandoned};
 use super::share::Share;
 use super::subscriber::latencies;
 use super::{GATEWAYS, PUBLISHERS};

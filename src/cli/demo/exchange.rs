@@ -1,7 +1,7 @@
 //! The application of the demo: it acknowledges each order to the client that sent it.
 
 use super::args::DemoChildArgs;
-use super::said::{ChildCommand, ChildReport};
+use super::report_lines::{ChildCommand, ChildReport};
 use crate::cli::Failure;
 use crate::cli::exchange::{DemoApplication, ExchangeEvent};
 use crate::config::Config;

@@ -6,7 +6,7 @@
 //! ```
 
 use super::process::Process;
-use super::said::Whereabouts;
+use super::report_lines::Whereabouts;
 use super::{GATEWAYS, PUBLISHERS, say};
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};

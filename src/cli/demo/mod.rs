@@ -24,14 +24,14 @@ mod cluster;
 pub(super) mod dev;
 pub(super) mod exchange;
 mod gateways;
+mod leader_faults;
 mod local;
 mod memory;
 mod process;
 pub(super) mod publisher;
 mod report;
-mod said;
+mod report_lines;
 mod share;
-mod strike;
 pub(super) mod subscriber;
 mod watch;
 
@@ -42,6 +42,7 @@ use crate::config::NodeConfig;
 use args::DemoArgs;
 use cluster::{Folder, Wire};
 use gateways::Killer;
+use leader_faults::FailureDriver;
 use local::LocalCluster;
 use lockstep_client::Endpoint;
 use lockstep_io::clock::Clock;
@@ -53,7 +54,6 @@ use process::{Process, Wiring};
 use report::{JournalRow, ReplicaRow, Report};
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
-use strike::FailureDriver;
 use watch::{Part, Watch};
 
 /// The senders of orders: publishers, or clients of the gateways.

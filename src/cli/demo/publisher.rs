@@ -1,7 +1,7 @@
 //! A publisher of the demo (`--direct`): its share of the order flow, each order when it is due.
 
 use super::args::{DemoPublisherArgs, DemoSenderArgs};
-use super::said::{ChildCommand, ChildReport, Published, abandoned};
+use super::report_lines::{ChildCommand, ChildReport, Published, abandoned};
 use super::share::Share;
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, FENCED, NOT_READY};

@@ -2,9 +2,9 @@
 
 use super::args::Carrier;
 use super::gateways::Kill;
+use super::leader_faults::InjectedFailure;
 use super::memory::Memory;
-use super::said::{Answered, Delivered, Latency};
-use super::strike::InjectedFailure;
+use super::report_lines::{Answered, Delivered, Latency};
 use super::watch::Summaries;
 use super::{PUBLISHERS, busy_threads};
 use lockstep_io::idle::Idle;

@@ -3,7 +3,7 @@
 
 use super::PUBLISHERS;
 use super::args::DemoSubscriberArgs;
-use super::said::{ChildCommand, ChildReport, Delivered, Latency, abandoned};
+use super::report_lines::{ChildCommand, ChildReport, Delivered, Latency, abandoned};
 use crate::cli::Failure;
 use crate::cli::exchange::ACKNOWLEDGED;
 use crate::cli::failure::{FAILED, INTEGRITY};

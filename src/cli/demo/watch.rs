@@ -2,11 +2,11 @@
 //! holds, and what they say at the end.
 
 use super::gateways::{Killer, Step};
+use super::leader_faults::FailureDriver;
 use super::local::check;
 use super::memory::Memory;
 use super::process::Process;
-use super::said::{Answered, ChildCommand, ChildReport, Delivered, Published, Whereabouts};
-use super::strike::FailureDriver;
+use super::report_lines::{Answered, ChildCommand, ChildReport, Delivered, Published, Whereabouts};
 use super::{GATEWAYS, PATIENCE, Servers, say};
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};

@@ -1,6 +1,6 @@
 //! Which of several journals holds most: the one on which a history is to be founded.
 
-use super::held::JournalHoldings;
+use super::journal_report::JournalHoldings;
 use std::collections::BTreeSet;
 
 /// What a comparison says.
@@ -131,7 +131,7 @@ fn absent(all: &[JournalHoldings], members: &BTreeSet<&str>) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::recover::held::{AncestorRow, SCHEMA};
+    use crate::cli::recover::journal_report::{AncestorRow, SCHEMA};
 
     fn held(identity: &str, epoch: u64, next: u64) -> JournalHoldings {
         JournalHoldings {
@@ -208,8 +208,8 @@ mod tests {
         };
         let all = [held("1:0000001", 4, 90), later.clone()];
         assert_eq!(judge(&all).expect("a verdict").longest, 1);
-        let stranger = JournalHoldings { history: 0xb3, former: Vec::new(), ..later };
-        let error = judge(&[all[0].clone(), stranger]).expect_err("two streams");
+        let outsider = JournalHoldings { history: 0xb3, former: Vec::new(), ..later };
+        let error = judge(&[all[0].clone(), outsider]).expect_err("two streams");
         assert!(error.contains("neither was founded on the other"), "{error}");
     }
 

@@ -28,24 +28,24 @@ impl Stage {
     }
 
     /// An ack in the epoch of the newest log from somebody whom nobody lists, for everybody.
-    pub(super) fn hear_stranger(&mut self, next: Seq) {
-        let replicas = self.seats.values().filter_map(|seat| match seat {
-            Seat::Up(replica) => Some(replica.tail().end().epoch),
+    pub(super) fn hear_outsider(&mut self, next: Seq) {
+        let replicas = self.seats.values().filter_map(|node| match node {
+            Node::Up(replica) => Some(replica.tail().end().epoch),
             _ => None,
         });
-        let stranger = identity(9);
+        let outsider = identity(9);
         let header = Header {
             cluster: CLUSTER,
             history: HISTORY,
             epoch: replicas.max().expect("somebody runs").0,
-            sender: stranger.replica,
-            incarnation: stranger.incarnation,
+            sender: outsider.replica,
+            incarnation: outsider.incarnation,
             first_seq: next,
             ..Header::new(Kind::Ack)
         };
         let ack = written(|out| write_ack(out, header, AckBody { process_nonce: 9 }));
-        for seat in self.seats.values_mut() {
-            if let Seat::Up(replica) = seat {
+        for node in self.seats.values_mut() {
+            if let Node::Up(replica) = node {
                 replica.net_mut().groups.push_back(ack.clone());
             }
         }
@@ -55,11 +55,11 @@ impl Stage {
     }
 
     fn leader(&self) -> Option<u32> {
-        let leads = |seat: &Seat| matches!(seat, Seat::Up(replica) if replica.role() == Role::Leader);
+        let leads = |node: &Node| matches!(node, Node::Up(replica) if replica.role() == Role::Leader);
         let epoch =
-            |seat: &Seat| if let Seat::Up(replica) = seat { replica.tail().end().epoch } else { Epoch::NONE };
-        let leaders = self.seats.iter().filter(|(_, seat)| leads(seat));
-        leaders.max_by_key(|(_, seat)| epoch(seat)).map(|(number, _)| *number)
+            |node: &Node| if let Node::Up(replica) = node { replica.tail().end().epoch } else { Epoch::NONE };
+        let leaders = self.seats.iter().filter(|(_, node)| leads(node));
+        leaders.max_by_key(|(_, node)| epoch(node)).map(|(number, _)| *number)
     }
 
     pub(super) fn depose(&mut self, times: u32) {
@@ -96,8 +96,8 @@ impl Stage {
 
     pub(super) fn ask(&mut self, number: u32, name: &str) {
         let header = Header { cluster: CLUSTER, ..Header::new(Kind::Query) };
-        let question = written(|out| write_query(out, header, 5, QueryKind::Publisher, name));
-        self.up(number).net_mut().unicast.push_back((question, Some(address(99))));
+        let query = written(|out| write_query(out, header, 5, QueryKind::Publisher, name));
+        self.up(number).net_mut().unicast.push_back((query, Some(address(99))));
         let before = self.said.len();
         self.wait("200us");
         let mut replies =

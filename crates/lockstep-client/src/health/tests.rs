@@ -55,7 +55,7 @@ fn answer(asked: &mut [QueryResult], number: usize) -> &mut NodeStatus {
     asked[number - 1].status.as_mut().expect("it answers")
 }
 
-fn amiss(condition: Condition, a: u64, b: u64) -> ActiveCondition {
+fn active(condition: Condition, a: u64, b: u64) -> ActiveCondition {
     ActiveCondition { condition, age: Duration::from_secs(3), a, b }
 }
 
@@ -92,7 +92,7 @@ fn a_member_that_does_not_answer_is_a_reason_and_no_redundancy() {
 #[test]
 fn a_member_that_answers_and_lacks_the_log_is_no_redundancy_either() {
     let mut asked = cluster(3, &[]);
-    answer(&mut asked, 1).conditions.push(amiss(Condition::RedundancyLost, 2, 3));
+    answer(&mut asked, 1).conditions.push(active(Condition::RedundancyLost, 2, 3));
     let (found, said) = verdict(&asked);
     assert_eq!(found, ClusterHealth::Degraded);
     assert!(said.contains("2 of 3 members answer and hold the log, no crash is survived"), "{said}");
@@ -129,7 +129,7 @@ fn a_quorum_without_a_leader_is_no_outage_of_members() {
 #[test]
 fn a_leader_that_hears_no_quorum_is_none() {
     let mut asked = cluster(3, &[]);
-    answer(&mut asked, 1).conditions.push(amiss(Condition::RedundancyLost, 1, 3));
+    answer(&mut asked, 1).conditions.push(active(Condition::RedundancyLost, 1, 3));
     let (found, said) = verdict(&asked);
     assert!(found == ClusterHealth::NoQuorum && said.contains("look at the network"), "{said}");
 }
@@ -141,7 +141,7 @@ fn each_thing_that_is_amiss_anywhere_is_a_reason() {
             continue;
         }
         let mut asked = cluster(3, &[]);
-        let told = amiss(*condition, 7, 9);
+        let told = active(*condition, 7, 9);
         answer(&mut asked, number).conditions.push(told);
         let (found, said) = verdict(&asked);
         assert_eq!(found, ClusterHealth::Degraded, "{condition:?}");

@@ -38,8 +38,11 @@ pub const SUM_ROWS: [CounterRow; 18] = [
     CounterRow::count("loss_entries", "Entries in them."),
     CounterRow::gauge("loss_open", "Holes that are open."),
     CounterRow::count("loss_by_line", "Holes whose entries did not arrive: a wire, a switch, a card."),
-    CounterRow::count("loss_by_socket", "Holes because our socket was full although we looked all the time."),
-    CounterRow::count("loss_by_stall", "Holes because our socket was full while we were away."),
+    CounterRow::count(
+        "loss_by_socket",
+        "Holes because the socket was full although it was polled all the time.",
+    ),
+    CounterRow::count("loss_by_stall", "Holes because the socket was full while the hot thread stalled."),
     CounterRow::count(
         "loss_by_unsent",
         "Holes that a repairer has too: not sent, or lost before the ways part.",
@@ -216,14 +219,14 @@ impl Losses {
         self.turned_at = now;
     }
 
-    /// A frame of seqs from `from` to below `to` is of use: it was live, or `giver` repaired it.
+    /// A frame of seqs from `from` to below `to` is of use: it was live, or `repairer` repaired it.
     #[inline]
-    pub fn on_frame(&mut self, now: Nanos, from: Seq, to: Seq, giver: Option<Identity>, leader: Identity) {
+    pub fn on_frame(&mut self, now: Nanos, from: Seq, to: Seq, repairer: Option<Identity>, leader: Identity) {
         if from == self.high || !self.joined {
             self.high = self.high.max(to);
             return;
         }
-        self.on_frame_elsewhere(now, from, to, giver, leader);
+        self.on_frame_elsewhere(now, from, to, repairer, leader);
     }
 
     fn on_frame_elsewhere(
@@ -231,7 +234,7 @@ impl Losses {
         now: Nanos,
         from: Seq,
         to: Seq,
-        giver: Option<Identity>,
+        repairer: Option<Identity>,
         leader: Identity,
     ) {
         self.on_seen(now, from);
@@ -246,7 +249,7 @@ impl Losses {
             let right = Hole { from: to, entries: 0, ..hole };
             match (hole.from < from, to < hole.to) {
                 (false, false) => {
-                    let closed = giver.map_or(GapEnd::Late, GapEnd::Repaired);
+                    let closed = repairer.map_or(GapEnd::Late, GapEnd::Repaired);
                     self.close(index, now, closed, leader);
                     continue;
                 }

@@ -12,11 +12,11 @@ pub mod outputs;
 pub mod parts;
 pub mod ports;
 pub mod publisher;
-mod pulse;
 pub mod receiver;
 pub mod replay;
 pub mod store;
 pub mod subscriber;
+mod unicast_probe;
 pub mod window;
 
 /// A hot thread looks at its unicast socket every so many turns, and at each turn while it awaits

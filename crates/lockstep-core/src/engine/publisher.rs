@@ -16,9 +16,9 @@
 
 mod claim;
 mod lines;
+mod notifications;
 mod outcomes;
-mod pulse;
-mod told;
+mod unicast_probe;
 
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
@@ -26,16 +26,16 @@ use super::event::Events;
 use super::ports::{Burst, Net};
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start, Superseded};
 use super::window::{Flight, ResendTimer, SubmitWindow};
-use crate::proto::pulse::{UnicastProbe, UnicastProbeLimits};
+use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
 use lines::{NameState, PublisherNames};
 use lockstep_wire::{
     Datagram, Destination, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX, Nanos, NoticeRows,
     OpenFrame, PublisherNotice, QueryKind, Reject, write_open, write_query,
 };
-use pulse::submit;
+pub use notifications::{PublishError, PublisherEvent};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
-pub use told::{PublishError, PublisherEvent};
+use unicast_probe::submit;
 
 /// A publisher's settings.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -88,7 +88,7 @@ pub struct PublisherCore {
     /// Another leadership has begun in this turn: what it may not have heard is due.
     renewed: bool,
     /// Whether the groups bring the leader, and where it answers by unicast while they do not.
-    pulse: UnicastProbe,
+    unicast_probe: UnicastProbe,
     leader_at: Option<SocketAddrV4>,
     /// The application was told that the groups do not bring it.
     multicast_told: bool,
@@ -182,11 +182,11 @@ impl<N: Net> PublisherEngine<N> {
             net.send_unicast(to, [&scratch[..length], &[]]);
         }
         while core.events.pop().is_some() {}
-        if core.pulse.poll(now) {
+        if core.unicast_probe.poll(now) {
             core.send_unicast_probe(net, now, wall);
         }
-        if core.pulse.is_lost() != core.multicast_told {
-            core.multicast_told = core.pulse.is_lost();
+        if core.unicast_probe.is_lost() != core.multicast_told {
+            core.multicast_told = core.unicast_probe.is_lost();
             f(PublisherEvent::Multicast { lost: core.multicast_told });
         }
         if core.lines.unopened > 0 {
@@ -324,7 +324,7 @@ impl PublisherCore {
             history: 0,
             epoch: Epoch::NONE,
             renewed: false,
-            pulse: UnicastProbe::new(UnicastProbeLimits::reader(limits.heartbeat_interval_ns)),
+            unicast_probe: UnicastProbe::new(UnicastProbeLimits::reader(limits.heartbeat_interval_ns)),
             leader_at: None,
             multicast_told: false,
             number: 0,
@@ -358,7 +358,7 @@ impl PublisherCore {
         // In what is missing of the stream a message may be stamped: nothing is sent again before that is
         // read.
         let resend = if self.rx.is_whole() { self.window.next_deadline() } else { Nanos::MAX };
-        self.rx.next_deadline().min(resend).min(self.pulse.next_deadline())
+        self.rx.next_deadline().min(resend).min(self.unicast_probe.next_deadline())
     }
 
     /// Whether the stream is heard and followed.
@@ -465,7 +465,7 @@ impl PublisherCore {
                 self.rx.check_history(header)?;
                 self.rx.on_ack(header, &mut self.counters, &mut self.events);
                 if from.is_some() {
-                    self.pulse.on_answer();
+                    self.unicast_probe.on_answer();
                 }
             }
             Datagram::RepairReject(header, body) => {
@@ -473,7 +473,7 @@ impl PublisherCore {
             }
             Datagram::QueryReply(header, body) => {
                 // A node that holds nothing knows no name; another one is asked.
-                let holds = header.first_seq > 1 && body.topic == QueryKind::Publisher as u32;
+                let holds = header.first_seq > 1 && body.query_kind == QueryKind::Publisher as u32;
                 if let Some(end) = self.rx.end().filter(|_| holds) {
                     self.rx.check_history(header)?;
                     self.lines.on_reply(header, &body, end.next);

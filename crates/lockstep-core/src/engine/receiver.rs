@@ -10,9 +10,9 @@
 //! `receiver::takeover`, another history through `receiver::histories`.
 
 mod ask;
-mod begin;
+mod buffered;
 mod histories;
-mod kept;
+mod join;
 mod placement;
 mod replayed;
 mod takeover;
@@ -21,8 +21,8 @@ use super::counters::{Counter, Counters};
 use super::event::{Events, ReplicaEvent};
 use super::store::FrameStore;
 use crate::proto::commit::Commit;
+use crate::proto::delivered_log::DeliveredLog;
 use crate::proto::follow::Follow;
-use crate::proto::held::DeliveredLog;
 use crate::proto::lineage::Lineage;
 use crate::proto::log::{LogEnd, LogMismatch};
 use crate::proto::membership::{Membership, change_in};
@@ -452,7 +452,7 @@ impl Receiver {
         let admitted = self.follow.admits(frame.header, given);
         if let Some(trailer) = trailer {
             let range = SeqRange { from: frame.header.first_seq, to: frame.header.next_seq() };
-            self.requests.on_repair(trailer.giver(), trailer.token, range, admitted);
+            self.requests.on_repair(trailer.repairer(), trailer.token, range, admitted);
         }
         if !admitted {
             counters.add(Counter::FramesUnowned, 1);

@@ -12,8 +12,8 @@
 
 mod ahead;
 mod deliver;
+mod notifications;
 mod replayed;
-mod told;
 
 use super::UNICAST_TURNS;
 use super::counters::{Counter, Counters};
@@ -21,19 +21,19 @@ use super::event::{Events, ReplicaEvent};
 use super::losses::Losses;
 use super::parts::{PartsLimits, Reassembly};
 use super::ports::Net;
-use super::pulse::ask_for_pulse;
 use super::receiver::{NACK_LEN_MAX, Placement, Receiver, ReceiverLimits, Start};
 use super::replay::{ReplayReader, StallDetector};
+use super::unicast_probe::ask_for_unicast_probe;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};
-use crate::proto::pulse::{UnicastProbe, UnicastProbeLimits};
+use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
 use ahead::Ahead;
 use deliver::{DeliveryCursor, deliver};
 use lockstep_wire::{
     Datagram, Epoch, FrameView, Identity, Kind, Nanos, Reject, RepairReject, RepairTrailer, Seq,
 };
+pub use notifications::{Delivery, Message, SubscriberEvent};
 use std::ops::ControlFlow;
-pub use told::{Delivery, Message, SubscriberEvent};
 
 /// A subscriber's settings.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -67,7 +67,7 @@ pub struct SubscriberCore {
     /// A replay is needed because no ring helps: the oldest seq that the rings told, 0 if none was asked.
     needed: Option<Seq>,
     /// Where it stands while it is replayed to.
-    standstill: StallDetector,
+    stall_detector: StallDetector,
     cursor: DeliveryCursor,
     parts: Reassembly,
     reported_commit: Seq,
@@ -75,7 +75,7 @@ pub struct SubscriberCore {
     lag_since: Option<Nanos>,
     lag_reported: Nanos,
     /// Whether the groups bring the leader, and whether the application was told that they do not.
-    pulse: UnicastProbe,
+    unicast_probe: UnicastProbe,
     multicast_reported: bool,
     ahead: Ahead,
     ended: bool,
@@ -153,13 +153,13 @@ impl<N: Net> SubscriberEngine<N> {
         }
         let whole_to = core.rx.is_whole().then(|| core.rx.seen_next());
         core.losses.look(now, net.dropped(), whole_to);
-        if core.pulse.poll(now) {
+        if core.unicast_probe.poll(now) {
             core.number += 1;
             let header = core.rx.header(Kind::Query, core.number);
-            ask_for_pulse(net, now, &core.rx, &mut core.pulse, &mut core.counters, header);
+            ask_for_unicast_probe(net, now, &core.rx, &mut core.unicast_probe, &mut core.counters, header);
         }
-        if core.pulse.is_lost() != core.multicast_reported {
-            core.multicast_reported = core.pulse.is_lost();
+        if core.unicast_probe.is_lost() != core.multicast_reported {
+            core.multicast_reported = core.unicast_probe.is_lost();
             let _ = f(SubscriberEvent::Multicast { lost: core.multicast_reported });
         }
         work
@@ -178,7 +178,7 @@ impl<N: Net> SubscriberEngine<N> {
 
 impl SubscriberCore {
     fn new(limits: SubscriberLimits) -> Self {
-        let pulse = UnicastProbe::new(UnicastProbeLimits::reader(limits.heartbeat_interval_ns));
+        let unicast_probe = UnicastProbe::new(UnicastProbeLimits::reader(limits.heartbeat_interval_ns));
         // An application that begins behind a log was told of that log.
         let (next, told_next) = match limits.start {
             Start::Live => (0, 0),
@@ -202,13 +202,13 @@ impl SubscriberCore {
             replayed_by: Identity::default(),
             replay_of: 0,
             needed: None,
-            standstill: StallDetector::default(),
+            stall_detector: StallDetector::default(),
             cursor: DeliveryCursor { next, delivered_next: told_next, chain, left: 0, stopped: false },
             reported_commit: 1,
             caught_up: false,
             lag_since: None,
             lag_reported: 0,
-            pulse,
+            unicast_probe,
             multicast_reported: false,
             ahead: Ahead::default(),
             ended: false,
@@ -265,10 +265,10 @@ impl SubscriberCore {
         self.number = 0;
         self.turns = UNICAST_TURNS - 1;
         self.caught_up = false;
-        (self.received_at, self.replay_at, self.standstill) = (0, 0, StallDetector::default());
+        (self.received_at, self.replay_at, self.stall_detector) = (0, 0, StallDetector::default());
         self.lag_since = None;
         self.lag_reported = 0;
-        self.pulse = UnicastProbe::new(UnicastProbeLimits::reader(self.limits.heartbeat_interval_ns));
+        self.unicast_probe = UnicastProbe::new(UnicastProbeLimits::reader(self.limits.heartbeat_interval_ns));
         self.ahead = Ahead::default();
         self.counters = Counters::default();
         self.events = Events::default();
@@ -282,7 +282,7 @@ impl SubscriberCore {
     /// When it is to be called again if nothing arrives: something is to be asked for; `Nanos::MAX` if
     /// nothing is.
     pub fn next_deadline(&self) -> Nanos {
-        self.rx.next_deadline().min(self.pulse.next_deadline())
+        self.rx.next_deadline().min(self.unicast_probe.next_deadline())
     }
 
     /// Whether the subscription has ended (abandoned, refused, diverged, ahead).
@@ -336,7 +336,7 @@ impl SubscriberCore {
             Datagram::Frame(frame, trailer) => {
                 self.rx.admit_frame(&frame, trailer.as_ref())?;
                 if by_group && trailer.is_none() {
-                    self.pulse.on_group(now);
+                    self.unicast_probe.on_group(now);
                 }
                 self.on_frame(now, &frame, trailer.as_ref(), f);
                 Ok(())
@@ -344,8 +344,8 @@ impl SubscriberCore {
             Datagram::Heartbeat(header, body) => {
                 self.rx.check_history(header)?;
                 match by_group {
-                    true => _ = self.pulse.on_group(now),
-                    false => self.pulse.on_answer(),
+                    true => _ = self.unicast_probe.on_group(now),
+                    false => self.unicast_probe.on_answer(),
                 }
                 self.rx.on_heartbeat(header, &mut self.counters, &mut self.events);
                 self.rx.on_membership_told(header, &body);
@@ -359,7 +359,7 @@ impl SubscriberCore {
             Datagram::Ack(header, _) => {
                 self.rx.check_history(header)?;
                 if !by_group {
-                    self.pulse.on_answer();
+                    self.unicast_probe.on_answer();
                 }
                 self.rx.on_ack(header, &mut self.counters, &mut self.events);
                 self.begin_live();
@@ -393,16 +393,16 @@ impl SubscriberCore {
         f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) {
         let placement = self.rx.on_frame(frame, trailer, &mut self.counters, &mut self.events);
-        self.take(now, placement, frame, trailer.map(RepairTrailer::giver), f);
+        self.take(now, placement, frame, trailer.map(RepairTrailer::repairer), f);
     }
 
-    /// What becomes of a frame that was judged: it was live, or `giver` repaired or replayed it.
+    /// What becomes of a frame that was judged: it was live, or `repairer` repaired or replayed it.
     fn take(
         &mut self,
         now: Nanos,
         placement: Placement,
         frame: &FrameView<'_>,
-        giver: Option<Identity>,
+        repairer: Option<Identity>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) {
         if let Some(from) = self.rx.take_retracted() {
@@ -411,7 +411,7 @@ impl SubscriberCore {
         if placement != Placement::Dropped {
             let header = frame.header;
             let leader = header.epoch().leader();
-            self.losses.on_frame(now, header.first_seq, header.next_seq(), giver, leader);
+            self.losses.on_frame(now, header.first_seq, header.next_seq(), repairer, leader);
         }
         let Placement::Next(next) = placement else { return };
         let &LogEnd { next: end_next, chain, .. } = next.end();

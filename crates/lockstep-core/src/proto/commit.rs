@@ -295,8 +295,8 @@ impl Commit {
         });
         let others = before.iter().filter(|heard| heard.next > 0 && !self.membership.lists(heard.identity));
         let mut heard = [AckRow::default(); HEARD_MAX];
-        for (seat, taken) in heard.iter_mut().zip(seated.chain(others.copied())) {
-            *seat = taken;
+        for (node, taken) in heard.iter_mut().zip(seated.chain(others.copied())) {
+            *node = taken;
         }
         self.acked = heard;
         let sight = self.durability == Durability::Process;

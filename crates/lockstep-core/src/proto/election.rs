@@ -158,8 +158,8 @@ impl Election {
 
     /// Holds always. Panics with the rule that is broken.
     pub fn invariants(&self, promised: Epoch) {
-        let voices = self.grants.len().max(self.promises.len());
-        assert!(voices <= VOTERS_MAX, "ELECT-1: {voices} voices, at most {VOTERS_MAX}");
+        let replica_models = self.grants.len().max(self.promises.len());
+        assert!(replica_models <= VOTERS_MAX, "ELECT-1: {replica_models} voices, at most {VOTERS_MAX}");
         for (at, promise) in self.promises.iter().enumerate() {
             let twice = self.promises[..at].iter().any(|other| other.by == promise.by);
             assert!(!twice, "S5: each identity promises once: {:?}", self.promises);

@@ -235,23 +235,23 @@ mod tests {
     #[test]
     fn s10_below_the_table_only_what_is_called_committed_is_taken() {
         let follow = followed();
-        let birth = header(epoch(0, 1), 1, 1);
-        assert!(!follow.admits(&birth, None));
-        assert!(!follow.admits(&birth, called(1)), "the whole frame must be committed");
-        assert!(follow.admits(&birth, called(2)));
+        let genesis = header(epoch(0, 1), 1, 1);
+        assert!(!follow.admits(&genesis, None));
+        assert!(!follow.admits(&genesis, called(1)), "the whole frame must be committed");
+        assert!(follow.admits(&genesis, called(2)));
     }
 
     #[test]
     fn s10_below_the_table_it_is_enough_that_the_givers_log_is_the_one_that_is_followed() {
         let follow = followed();
-        let birth = header(epoch(0, 1), 1, 1);
-        assert!(follow.admits(&birth, Some((1, epoch(3, 2)))));
-        assert!(!follow.admits(&birth, Some((1, epoch(4, 1)))), "a later epoch may have another log");
+        let genesis = header(epoch(0, 1), 1, 1);
+        assert!(follow.admits(&genesis, Some((1, epoch(3, 2)))));
+        assert!(!follow.admits(&genesis, Some((1, epoch(4, 1)))), "a later epoch may have another log");
         assert!(
             !follow.admits(&header(epoch(2, 3), 10, 1), Some((1, epoch(3, 2)))),
             "the table has said whose it is"
         );
-        assert!(!Follow::default().admits(&birth, Some((1, Epoch::NONE))));
+        assert!(!Follow::default().admits(&genesis, Some((1, Epoch::NONE))));
     }
 
     #[test]
@@ -271,8 +271,8 @@ mod tests {
     #[test]
     fn s10_who_turns_back_to_a_log_without_a_start_learns_the_start_anew() {
         let mut follow = followed();
-        let birth = EpochBase { epoch: epoch(0, 1).0, base: 1 };
-        follow.restore(&[birth], membership(3), Durability::Process);
+        let genesis = EpochBase { epoch: epoch(0, 1).0, base: 1 };
+        follow.restore(&[genesis], membership(3), Durability::Process);
         assert_eq!((follow.epoch(), follow.base()), (Epoch::NONE, 0));
         assert!(follow.is_newer(epoch(3, 2)), "or it is never asked for again");
     }

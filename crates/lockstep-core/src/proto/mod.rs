@@ -7,12 +7,13 @@
 #![forbid(unsafe_code)]
 
 pub mod accept;
-pub mod beat;
 pub mod commit;
+pub mod delivered_log;
 pub mod election;
+pub mod failure_detector;
 pub mod follow;
 pub mod gap;
-pub mod held;
+pub mod heartbeat;
 pub mod ingress;
 pub mod lineage;
 pub mod log;
@@ -21,7 +22,6 @@ pub mod nack;
 pub mod planted;
 pub mod presence;
 pub mod publishers;
-pub mod pulse;
 pub mod redundancy;
 pub mod repair;
 pub mod repairers;
@@ -29,7 +29,7 @@ pub mod requesters;
 pub mod rounds;
 pub mod sequence;
 pub mod start;
-pub mod suspect;
 #[cfg(test)]
 mod tests;
+pub mod unicast_probe;
 pub mod window;

@@ -145,8 +145,8 @@ impl IdentityProbe {
     }
 
     /// The answer to a question of another process.
-    pub fn write_reply(&self, question: &IdentityProbeBody) -> IdentityProbeBody {
-        let IdentityProbeBody { process_nonce, token, .. } = *question;
+    pub fn write_reply(&self, query: &IdentityProbeBody) -> IdentityProbeBody {
+        let IdentityProbeBody { process_nonce, token, .. } = *query;
         IdentityProbeBody {
             process_nonce: self.nonce,
             started_at: self.reported_start(),

@@ -78,9 +78,9 @@ pub(super) fn start_payload_of(
 
 /// A log of a birth and the start of epoch 1 under replica 1: where it ends.
 pub(super) fn begun() -> LogEnd {
-    let birth =
+    let genesis =
         frame(&LogEnd::BLANK, epoch(0, 1), &[(EntryKind::Genesis, bytemuck::cast_slice(&members(3)))]);
-    let end = LogEnd::BLANK.follow(&view(&birth)).expect("a birth begins a log");
+    let end = LogEnd::BLANK.follow(&view(&genesis)).expect("a birth begins a log");
     let first = epoch(1, 1);
     let table = [EpochBase { epoch: end.epoch.0, base: 1 }, EpochBase { epoch: first.0, base: end.next }];
     let start = frame(&end, first, &[(EntryKind::EpochStart, &start_payload(first, &end, &table))]);

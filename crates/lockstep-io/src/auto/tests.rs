@@ -81,7 +81,7 @@ fn turn(
 fn on_the_loopback_it_is_udp_and_says_why_it_is_no_better() {
     let site = Site::new();
     let net = site.open(1, &[Group::Control]);
-    let told = net.obtained().iter().find(|told| told.what == "transport").expect("it is told").to_string();
+    let told = net.effective().iter().find(|told| told.what == "transport").expect("it is told").to_string();
     assert!(told.starts_with("transport udp;") && told.contains("(asked auto): xdp: the loopback"), "{told}");
 }
 

@@ -50,7 +50,7 @@ pub(super) struct Joiner {
 impl Joiner {
     /// Nobody has been asked yet.
     pub fn new(nodes: impl Iterator<Item = FanoutNode>, patience_ns: Nanos) -> Self {
-        let giver = |FanoutNode { id, address, .. }| Lessor {
+        let repairer = |FanoutNode { id, address, .. }| Lessor {
             id,
             address,
             proof: 0,
@@ -59,13 +59,13 @@ impl Joiner {
             wait_ns: AGAIN_NS,
             reported_until: 0,
         };
-        Self { lessors: nodes.map(giver).collect(), next: 0, patience_ns, has_begun: false }
+        Self { lessors: nodes.map(repairer).collect(), next: 0, patience_ns, has_begun: false }
     }
 
     /// The wish has changed: everybody is told at once.
     pub fn hurry(&mut self) {
         self.next = 0;
-        self.lessors.iter_mut().for_each(|giver| giver.due = 0);
+        self.lessors.iter_mut().for_each(|repairer| repairer.due = 0);
     }
 
     /// A join that is due, if there is one; as long as there is one, there may be another. A node that
@@ -78,22 +78,22 @@ impl Joiner {
     #[cold]
     fn poll_all(&mut self, now: Nanos, is_heard: impl Fn(u32) -> bool) -> Option<DueJoin> {
         if !std::mem::replace(&mut self.has_begun, true) {
-            self.lessors.iter_mut().for_each(|giver| giver.due = now + self.patience_ns);
+            self.lessors.iter_mut().for_each(|repairer| repairer.due = now + self.patience_ns);
         }
-        while let Some(giver) = self.lessors.iter_mut().find(|giver| giver.due <= now) {
-            let (to, proof) = (giver.address, giver.proof);
-            if !is_heard(giver.id) {
-                let longest = if giver.term_at(now).is_some() { RENEW_NS } else { AGAIN_NS_MAX };
-                giver.due = now + giver.wait_ns.min(longest);
-                giver.wait_ns = (giver.wait_ns * 2).min(longest);
+        while let Some(repairer) = self.lessors.iter_mut().find(|repairer| repairer.due <= now) {
+            let (to, proof) = (repairer.address, repairer.proof);
+            if !is_heard(repairer.id) {
+                let longest = if repairer.term_at(now).is_some() { RENEW_NS } else { AGAIN_NS_MAX };
+                repairer.due = now + repairer.wait_ns.min(longest);
+                repairer.wait_ns = (repairer.wait_ns * 2).min(longest);
                 return Some(DueJoin { to, proof, leaves: false });
             }
-            (giver.due, giver.wait_ns) = (now + RECEIVED_NS, AGAIN_NS);
-            if giver.term.take() == Some(LeaseReply::Granted) {
+            (repairer.due, repairer.wait_ns) = (now + RECEIVED_NS, AGAIN_NS);
+            if repairer.term.take() == Some(LeaseReply::Granted) {
                 return Some(DueJoin { to, proof, leaves: true });
             }
         }
-        self.next = self.lessors.iter().map(|giver| giver.due).min().unwrap_or(Nanos::MAX);
+        self.next = self.lessors.iter().map(|repairer| repairer.due).min().unwrap_or(Nanos::MAX);
         None
     }
 
@@ -106,36 +106,37 @@ impl Joiner {
         proof: u64,
         lasts_ns: Nanos,
     ) -> Option<LeaseReply> {
-        let giver = self.lessors.iter_mut().find(|giver| giver.address == from)?;
-        let is_news = giver.term_at(now) != Some(term);
-        giver.term = Some(term);
-        giver.reported_until = now + lasts_ns.max(2 * RENEW_NS);
+        let repairer = self.lessors.iter_mut().find(|repairer| repairer.address == from)?;
+        let is_news = repairer.term_at(now) != Some(term);
+        repairer.term = Some(term);
+        repairer.reported_until = now + lasts_ns.max(2 * RENEW_NS);
         if term != LeaseReply::Prove {
-            (giver.due, giver.wait_ns) = (now + RENEW_NS, RENEW_NS);
-        } else if proof != giver.proof {
+            (repairer.due, repairer.wait_ns) = (now + RENEW_NS, RENEW_NS);
+        } else if proof != repairer.proof {
             // Shown at once. Where it asks for the same one again, that is on its way.
-            (giver.due, giver.wait_ns) = (now, AGAIN_NS);
+            (repairer.due, repairer.wait_ns) = (now, AGAIN_NS);
         }
-        giver.proof = proof;
-        self.next = self.next.min(giver.due);
+        repairer.proof = proof;
+        self.next = self.next.min(repairer.due);
         is_news.then_some(term)
     }
 
     /// How many nodes say this at present.
     pub fn count(&self, now: Nanos, term: LeaseReply) -> usize {
-        self.lessors.iter().filter(|giver| giver.term_at(now) == Some(term)).count()
+        self.lessors.iter().filter(|repairer| repairer.term_at(now) == Some(term)).count()
     }
 
     /// Whether the node at `address` gives to us at present.
     pub fn has_lease_from(&self, now: Nanos, address: SocketAddrV4) -> bool {
-        let given = |giver: &Lessor| giver.term_at(now) == Some(LeaseReply::Granted);
-        self.lessors.iter().any(|giver| giver.address == address && given(giver))
+        let given = |repairer: &Lessor| repairer.term_at(now) == Some(LeaseReply::Granted);
+        self.lessors.iter().any(|repairer| repairer.address == address && given(repairer))
     }
 
     /// A node that sends copies to us and is told if we leave.
     pub fn given(&self, now: Nanos) -> impl Iterator<Item = DueJoin> {
-        let given = self.lessors.iter().filter(move |giver| giver.term_at(now) == Some(LeaseReply::Granted));
-        given.map(|giver| DueJoin { to: giver.address, proof: giver.proof, leaves: true })
+        let given =
+            self.lessors.iter().filter(move |repairer| repairer.term_at(now) == Some(LeaseReply::Granted));
+        given.map(|repairer| DueJoin { to: repairer.address, proof: repairer.proof, leaves: true })
     }
 }
 

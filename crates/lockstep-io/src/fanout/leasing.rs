@@ -94,11 +94,11 @@ impl Leasing {
         let leases_max = if settings.grants_leases { settings.members_max } else { 0 };
         // A node reached by memory needs no lease.
         let is_asked = |node: &FanoutNode| node.address != own && skipped != Some(*node.address.ip());
-        let givers = settings.nodes.iter().copied().filter(is_asked);
+        let repairers = settings.nodes.iter().copied().filter(is_asked);
         Ok(Self {
             cluster: settings.cluster,
             gives: settings.grants_leases,
-            joiner: Joiner::new(givers, patience_ns),
+            joiner: Joiner::new(repairers, patience_ns),
             members: Members::new(nodes, own, leases_max, skipped),
             wanted: joins.iter().fold(0, |all, group| all | bit(*group)),
             process_nonce: random_u64()?,

@@ -74,22 +74,25 @@ fn nobody_of_a_host_that_memory_reaches_is_sent_to() {
 
 /// Two ends that talk over a wire which forgets nothing, and lies about nothing unless it is told to.
 struct Talk {
-    giver: Leasing,
+    repairer: Leasing,
     joiner: Leasing,
 }
 
-const GIVER: u16 = 1;
+const REPAIRER: u16 = 1;
 const JOINER: u16 = 9;
 
 fn leasing(gives: bool, own: u16, members_max: usize, cluster: u64) -> Leasing {
-    let settings = FanoutSettings { cluster, nodes: vec![node(GIVER)], members_max, grants_leases: gives };
+    let settings = FanoutSettings { cluster, nodes: vec![node(REPAIRER)], members_max, grants_leases: gives };
     let joins: &[Group] = if gives { &[] } else { &[Group::Data, Group::Control] };
     Leasing::new(&settings, at(own), joins, None).unwrap()
 }
 
 impl Talk {
     fn new(members_max: usize) -> Self {
-        Self { giver: leasing(true, GIVER, members_max, CLUSTER), joiner: leasing(false, JOINER, 0, CLUSTER) }
+        Self {
+            repairer: leasing(true, REPAIRER, members_max, CLUSTER),
+            joiner: leasing(false, JOINER, 0, CLUSTER),
+        }
     }
 
     /// Delivers what is due, until nothing is.
@@ -97,19 +100,19 @@ impl Talk {
         while let Some(join) = self.joiner.poll(now, |_| false) {
             self.say(now, &join);
         }
-        assert!(self.giver.poll(now, |_| false).is_none(), "it asks nobody");
+        assert!(self.repairer.poll(now, |_| false).is_none(), "it asks nobody");
     }
 
     fn say(&mut self, now: Nanos, join: &Reply) {
-        assert_eq!(join.to, at(GIVER));
-        if let Some(lease) = self.giver.on_datagram(now, &join.bytes, at(JOINER)) {
+        assert_eq!(join.to, at(REPAIRER));
+        if let Some(lease) = self.repairer.on_datagram(now, &join.bytes, at(JOINER)) {
             assert_eq!(lease.to, at(JOINER), "an answer goes to where the join came from");
-            assert!(self.joiner.on_datagram(now, &lease.bytes, at(GIVER)).is_none());
+            assert!(self.joiner.on_datagram(now, &lease.bytes, at(REPAIRER)).is_none());
         }
     }
 
     fn counts(&self) -> [FanoutCounts; 2] {
-        [self.giver.counts(), self.joiner.counts()]
+        [self.repairer.counts(), self.joiner.counts()]
     }
 }
 
@@ -117,36 +120,36 @@ impl Talk {
 fn a_lease_begins_with_a_proof_is_kept_by_saying_so_and_ends_in_silence_or_with_a_word() {
     let mut talk = Talk::new(4);
     talk.go(0);
-    let [giver, joiner] = talk.counts();
-    assert_eq!((giver.leases, giver.joins, giver.unproven, joiner.lessors), (1, 1, 1, 1));
+    let [repairer, joiner] = talk.counts();
+    assert_eq!((repairer.leases, repairer.joins, repairer.unproven, joiner.lessors), (1, 1, 1, 1));
     for now in 1..=20 {
         talk.go(now * SECOND / 2);
     }
-    let [giver, _] = talk.counts();
-    assert_eq!((giver.leases, giver.joins, giver.expired, giver.unproven), (1, 1, 0, 1));
-    assert!(talk.giver.poll(10 * SECOND + LEASE_NS, |_| false).is_none());
-    let [giver, _] = talk.counts();
-    assert_eq!((giver.leases, giver.expired), (0, 1));
+    let [repairer, _] = talk.counts();
+    assert_eq!((repairer.leases, repairer.joins, repairer.expired, repairer.unproven), (1, 1, 0, 1));
+    assert!(talk.repairer.poll(10 * SECOND + LEASE_NS, |_| false).is_none());
+    let [repairer, _] = talk.counts();
+    assert_eq!((repairer.leases, repairer.expired), (0, 1));
 
     talk.go(14 * SECOND);
     assert_eq!(talk.counts()[0].leases, 1, "it is back");
     let words = talk.joiner.leave();
     words.iter().for_each(|word| talk.say(15 * SECOND, word));
-    let [giver, _] = talk.counts();
-    assert_eq!((words.len(), giver.leases, giver.leaves), (1, 0, 1));
+    let [repairer, _] = talk.counts();
+    assert_eq!((words.len(), repairer.leases, repairer.leaves), (1, 0, 1));
 }
 
 #[test]
 fn a_full_table_says_so_at_both_ends_until_there_is_room() {
     let mut talk = Talk::new(0);
     talk.go(0);
-    let [giver, joiner] = talk.counts();
-    assert_eq!((giver.leases, giver.refused, giver.is_refusing), (0, 1, 1));
+    let [repairer, joiner] = talk.counts();
+    assert_eq!((repairer.leases, repairer.refused, repairer.is_refusing), (0, 1, 1));
     assert_eq!((joiner.refused_by, joiner.refusals, joiner.lessors), (1, 1, 0));
     talk.go(SECOND);
-    let [giver, joiner] = talk.counts();
-    assert_eq!((giver.refused, joiner.refusals), (2, 1), "it asks again, and hears nothing new");
-    assert!(talk.giver.poll(SECOND + LEASE_NS, |_| false).is_none());
+    let [repairer, joiner] = talk.counts();
+    assert_eq!((repairer.refused, joiner.refusals), (2, 1), "it asks again, and hears nothing new");
+    assert!(talk.repairer.poll(SECOND + LEASE_NS, |_| false).is_none());
     assert_eq!(talk.counts()[0].is_refusing, 0);
 }
 
@@ -154,7 +157,7 @@ fn a_full_table_says_so_at_both_ends_until_there_is_room() {
 fn a_giver_that_was_restarted_gives_again_with_the_next_join() {
     let mut talk = Talk::new(4);
     talk.go(0);
-    talk.giver = leasing(true, GIVER, 4, CLUSTER);
+    talk.repairer = leasing(true, REPAIRER, 4, CLUSTER);
     talk.go(SECOND);
     assert_eq!(talk.counts().map(|counts| (counts.leases, counts.lessors)), [(1, 0), (0, 1)]);
 }
@@ -172,25 +175,25 @@ fn what_is_not_answered_is_asked_again_soon_at_first_and_ten_times_a_second_then
 
 #[test]
 fn a_join_in_anothers_name_of_another_cluster_or_malformed_gives_nothing_and_is_counted() {
-    let mut giver = leasing(true, GIVER, 4, CLUSTER);
+    let mut repairer = leasing(true, REPAIRER, 4, CLUSTER);
     // A sender that writes another's address under a join does not hear the proof that goes there.
     let mut liar = leasing(false, JOINER, 0, CLUSTER);
     let join = liar.poll(0, |_| false).unwrap();
-    let lease = giver.on_datagram(0, &join.bytes, at(66)).unwrap();
+    let lease = repairer.on_datagram(0, &join.bytes, at(66)).unwrap();
     assert_eq!(lease.to, at(66));
     assert!(lease.bytes.len() <= join.bytes.len(), "nobody is sent more than was sent");
-    assert_eq!((giver.counts().leases, giver.counts().unproven), (0, 1));
+    assert_eq!((repairer.counts().leases, repairer.counts().unproven), (0, 1));
 
     let mut other = leasing(false, JOINER, 0, CLUSTER + 1);
     let join = other.poll(0, |_| false).unwrap();
-    assert!(giver.on_datagram(0, &join.bytes, at(JOINER)).is_none());
+    assert!(repairer.on_datagram(0, &join.bytes, at(JOINER)).is_none());
     let mut wrong = [0; CONTROL_LEN];
     let body = JoinBody { groups: GROUPS_ALL + 1, reserved: 0, process_nonce: 1, proof: 0, padding: 0 };
     write_join(&mut wrong, Header { cluster: CLUSTER, ..Header::new(Kind::Join) }, body);
-    assert!(giver.on_datagram(0, &wrong, at(JOINER)).is_none());
-    assert!(giver.on_datagram(0, &wrong[..50], at(JOINER)).is_none());
-    assert!(giver.on_datagram(0, &lease.bytes, at(JOINER)).is_none(), "a lease that we did not ask for");
-    assert_eq!((giver.counts().leases, giver.counts().unexpected), (0, 4));
+    assert!(repairer.on_datagram(0, &wrong, at(JOINER)).is_none());
+    assert!(repairer.on_datagram(0, &wrong[..50], at(JOINER)).is_none());
+    assert!(repairer.on_datagram(0, &lease.bytes, at(JOINER)).is_none(), "a lease that we did not ask for");
+    assert_eq!((repairer.counts().leases, repairer.counts().unexpected), (0, 4));
 }
 
 #[test]
@@ -212,7 +215,7 @@ fn a_node_that_sends_by_multicast_alone_refuses_a_lease_by_name() {
     };
     let mut lease = [0; CONTROL_LEN];
     lockstep_wire::write_lease(&mut lease, Header { cluster: CLUSTER, ..Header::new(Kind::Lease) }, body);
-    joiner.on_datagram(0, &lease, at(GIVER));
+    joiner.on_datagram(0, &lease, at(REPAIRER));
     assert_eq!((joiner.counts().refused_by, joiner.counts().lessors), (1, 0));
 }
 
@@ -256,7 +259,7 @@ fn ack(number: u64) -> Vec<u8> {
     out[..length].to_vec()
 }
 
-fn question() -> Vec<u8> {
+fn query() -> Vec<u8> {
     let mut out = [0; 256];
     let header = Header { cluster: CLUSTER, ..Header::new(Kind::Query) };
     let length = write_query(&mut out, header, 3, QueryKind::Node, "");
@@ -269,17 +272,17 @@ fn one_socket_tells_groups_from_unicast_by_kind_whichever_is_received_first() {
     let [a, b] = [free_port(Ipv4Addr::LOCALHOST).unwrap(), free_port(Ipv4Addr::LOCALHOST).unwrap()];
     let mut sender = open(true, a, &[a, b], &[]);
     let mut hears = open(true, b, &[a, b], &[]);
-    let (ack, question) = (ack(1), question());
+    let (ack, query) = (ack(1), query());
     for by_unicast_first in [false, true] {
         assert_eq!(sender.send_group(Group::Control, &[Burst { bytes: &ack, stride: ack.len() }]), 1);
-        assert!(sender.send_unicast(at(b), [&question, &[]]));
+        assert!(sender.send_unicast(at(b), [&query, &[]]));
         if by_unicast_first {
             while hears.recv_unicast() == 0 {}
-            assert_eq!(hears.unicast_datagram(0), (&question[..], at(a)));
+            assert_eq!(hears.unicast_datagram(0), (&query[..], at(a)));
             assert_eq!(hears.recv_groups(), 1);
             assert_eq!(hears.group_datagram(0), ack);
         } else {
-            assert_eq!(receive(&mut hears, &mut [], 2), [vec![ack.clone()], vec![question.clone()]]);
+            assert_eq!(receive(&mut hears, &mut [], 2), [vec![ack.clone()], vec![query.clone()]]);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a rehearsal promises, over a device of memory and a clock of ours.
+//! The promises of fault injection, over a device of memory and a clock of ours.
 
 use super::*;
 use std::cell::Cell;

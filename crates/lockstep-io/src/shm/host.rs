@@ -1,4 +1,4 @@
-//! The memory of a host as engines get it: as it is, or behind a rehearsal of one that loses, repeats and
+//! The memory of a host as engines get it: as it is, or behind fault injection that loses, repeats and
 //! reorders. Which of the two is decided when it is opened, as with sockets (`io/device`).
 
 use super::{Shm, ShmCounts};
@@ -20,7 +20,7 @@ pub enum HostMemory {
 }
 
 impl HostMemory {
-    /// `shm`, behind a rehearsal if there is one that spoils memory.
+    /// `shm`, behind fault injection if it includes memory.
     pub fn new(shm: Shm, fault_injection: Option<FaultSettings>) -> Self {
         match fault_injection.filter(FaultSettings::injects_memory) {
             None => Self::Plain(shm),
@@ -45,13 +45,13 @@ impl HostMemory {
         }
     }
 
-    /// Each setting with the value in force; a rehearsal is one of them.
-    pub fn obtained(&self) -> Vec<Effective> {
-        let mut obtained = self.shm().obtained().to_vec();
+    /// Each setting with the value in force; fault injection is one of them.
+    pub fn effective(&self) -> Vec<Effective> {
+        let mut effective = self.shm().effective().to_vec();
         if let Self::FaultInjected(injector) = self {
-            obtained.push(injector.obtained());
+            effective.push(injector.effective());
         }
-        obtained
+        effective
     }
 
     /// What memory has done.
@@ -59,7 +59,7 @@ impl HostMemory {
         self.shm().counts()
     }
 
-    /// What was spoilt on purpose; nothing without a rehearsal.
+    /// What was injected; nothing without fault injection.
     pub fn faulty(&self) -> FaultCounts {
         match self {
             Self::Plain(_) => FaultCounts::default(),

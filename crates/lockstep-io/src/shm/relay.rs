@@ -77,7 +77,7 @@ pub struct Relay {
     ring: Writer<Mapped, 0>,
     folder: ShmFolder,
     own: OwnRings,
-    obtained: Effective,
+    effective: Effective,
 }
 
 impl Relay {
@@ -91,13 +91,13 @@ impl Relay {
         let locked = folder.lock()?;
         let (own, rings) = locked.make(ShmRole::Owner, NOWHERE, &locked.all_others()?, words)?;
         drop(locked);
-        let obtained = Effective::granted("relay", folder.path().display());
-        Ok(Self { ring: Writer::new(rings.groups), folder, own, obtained })
+        let effective = Effective::granted("relay", folder.path().display());
+        Ok(Self { ring: Writer::new(rings.groups), folder, own, effective })
     }
 
     /// Where it is.
-    pub fn obtained(&self) -> &Effective {
-        &self.obtained
+    pub fn effective(&self) -> &Effective {
+        &self.effective
     }
 
     /// Hands a datagram on; a longer one than the settings say is not for anybody.

@@ -19,20 +19,20 @@ pub(super) struct OpenedSocket {
     /// The card's index.
     pub card: u32,
     pub gro: bool,
-    pub obtained: Vec<Effective>,
+    pub effective: Vec<Effective>,
 }
 
 /// Checks `settings` against themselves and the machine, and opens both sockets.
 pub(super) fn open(settings: &UdpSettings) -> Result<OpenedSocket, IoError> {
     check(settings)?;
     let card = interface::find(&settings.interface)?;
-    let mut obtained = vec![effective_interface(&settings.interface, &card)];
+    let mut effective = vec![effective_interface(&settings.interface, &card)];
     let group = socket("group")?;
     fits_mtu(settings, &card, group.as_fd())?;
-    let gro = open_group(&group, settings, &card, &mut obtained)?;
+    let gro = open_group(&group, settings, &card, &mut effective)?;
     let unicast = socket("unicast")?;
-    let unicast_address = open_unicast(&unicast, settings, &card, &mut obtained)?;
-    Ok(OpenedSocket { group, unicast, unicast_address, card: card.index, gro, obtained })
+    let unicast_address = open_unicast(&unicast, settings, &card, &mut effective)?;
+    Ok(OpenedSocket { group, unicast, unicast_address, card: card.index, gro, effective })
 }
 
 /// One socket for everything.
@@ -40,19 +40,19 @@ pub(crate) struct Alone {
     pub socket: Socket,
     pub address: SocketAddrV4,
     pub gro: bool,
-    pub obtained: Vec<Effective>,
+    pub effective: Vec<Effective>,
 }
 
 /// The unicast socket alone, which also hears what groups are told: for networks without multicast.
 pub(crate) fn open_alone(settings: &UdpSettings) -> Result<Alone, IoError> {
     check(settings)?;
     let card = interface::find_for_unicast(&settings.interface)?;
-    let mut obtained = vec![effective_interface(&settings.interface, &card)];
+    let mut effective = vec![effective_interface(&settings.interface, &card)];
     let socket = socket("unicast")?;
     fits_mtu(settings, &card, socket.as_fd())?;
-    let address = open_unicast(&socket, settings, &card, &mut obtained)?;
-    let gro = settings.gro && receives_bursts(&socket, &mut obtained);
-    Ok(Alone { socket, address, gro, obtained })
+    let address = open_unicast(&socket, settings, &card, &mut effective)?;
+    let gro = settings.gro && receives_bursts(&socket, &mut effective);
+    Ok(Alone { socket, address, gro, effective })
 }
 
 /// Settings that no machine can serve.
@@ -108,7 +108,7 @@ fn open_group(
     socket: &Socket,
     settings: &UdpSettings,
     card: &Card,
-    obtained: &mut Vec<Effective>,
+    effective: &mut Vec<Effective>,
 ) -> Result<bool, IoError> {
     let doing = |what: &str| format!("{what} of the group socket on {}", card.name);
     let fails = |what: &'static str| move |error| IoError::new(doing(what), error);
@@ -133,16 +133,16 @@ fn open_group(
         })?;
     }
     sends_multicast_by(socket, settings, card)?;
-    obtained.push(Effective::granted("ttl", settings.ttl));
-    common(socket, settings, "group", card, obtained)?;
+    effective.push(Effective::granted("ttl", settings.ttl));
+    common(socket, settings, "group", card, effective)?;
     count_drops(socket)?;
-    Ok(settings.gro && receives_bursts(socket, obtained))
+    Ok(settings.gro && receives_bursts(socket, effective))
 }
 
 /// Asks for bursts uncut (UDP_GRO). Returns whether they come so.
-fn receives_bursts(socket: &Socket, obtained: &mut Vec<Effective>) -> bool {
+fn receives_bursts(socket: &Socket, effective: &mut Vec<Effective>) -> bool {
     let asked = take_bursts_whole(socket.as_fd());
-    obtained.push(match &asked {
+    effective.push(match &asked {
         Ok(()) => Effective::granted("gro", "on"),
         Err(error) => Effective::short("gro", "on", "off", format!("{error}: bursts arrive one by one")),
     });
@@ -225,7 +225,7 @@ fn open_unicast(
     socket: &Socket,
     settings: &UdpSettings,
     card: &Card,
-    obtained: &mut Vec<Effective>,
+    effective: &mut Vec<Effective>,
 ) -> Result<SocketAddrV4, IoError> {
     let wanted = SocketAddrV4::new(card.address, settings.unicast_port);
     // No SO_REUSEADDR: with it, the process bound last would take the datagrams of the one before.
@@ -238,7 +238,7 @@ fn open_unicast(
         };
         IoError::new(format!("bind the unicast port {wanted}{remedy}"), error)
     })?;
-    common(socket, settings, "unicast", card, obtained)?;
+    common(socket, settings, "unicast", card, effective)?;
     count_drops(socket)?;
     let address = socket.local_addr().map_err(|error| IoError::new("ask for our unicast address", error))?;
     Ok(address.as_socket_ipv4().unwrap_or(wanted))
@@ -258,17 +258,17 @@ fn common(
     settings: &UdpSettings,
     which: &'static str,
     card: &Card,
-    obtained: &mut Vec<Effective>,
+    effective: &mut Vec<Effective>,
 ) -> Result<(), IoError> {
     // PROBE sets "don't fragment" as DO does, and heeds no forged ICMP that claims a smaller path.
     let doing = format!("set IP_MTU_DISCOVER of the {which} socket on {}", card.name);
     set_option(socket.as_fd(), libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, libc::IP_PMTUDISC_PROBE, &doing)?;
-    obtained.push(receive_buffer(socket, settings.receive_buffer_bytes, which)?);
-    obtained.push(send_buffer(socket, settings.send_buffer_bytes, which)?);
+    effective.push(receive_buffer(socket, settings.receive_buffer_bytes, which)?);
+    effective.push(send_buffer(socket, settings.send_buffer_bytes, which)?);
     if let Some(us) = settings.busy_poll_us {
         let value = us.min(i32::MAX as u32) as i32;
         let set = set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_BUSY_POLL, value, "set SO_BUSY_POLL");
-        obtained.push(match set {
+        effective.push(match set {
             Ok(()) => Effective::granted("busy_poll_us", us),
             Err(error) => Effective::short(
                 "busy_poll_us",

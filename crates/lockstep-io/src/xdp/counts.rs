@@ -16,7 +16,7 @@ counter_group! {
         relayed_out count "xdp_relayed_out" "Datagrams handed on to the other processes of this host.",
         relayed_in count "xdp_relayed_in" "Datagrams that the owner of the card has handed on to us.",
         relay_dropped count "xdp_relay_dropped" "Of those the ones that were overwritten before we read them.",
-        owners gauge "xdp_owners" "Owners that we hear: on each line one or none.",
+        owners gauge "xdp_owners" "Owners that this process receives from: on each line one or none.",
     }
 }
 

@@ -227,7 +227,7 @@ impl InspectedJournal {
         remarks.extend(looked.findings().iter().cloned());
         let failed = |why: JournalFailure| E::from(JournalError { dir: config.dir.clone(), why });
         let obtain = |looked: &Inspection| -> Result<(MappedTail, X), StartPhase<E>> {
-            let obtained = outside(looked).map_err(StartPhase::Outside)?;
+            let effective = outside(looked).map_err(StartPhase::Outside)?;
             let fits = |ring: &MappedTail| looked.ring() == &RingEvidence::Own || ring.ring_len() == wanted;
             let memory = match ring.filter(fits) {
                 Some(ring) => ring,
@@ -235,10 +235,10 @@ impl InspectedJournal {
                     MappedTail::create(&config.tail, wanted).map_err(|e| StartPhase::Journal(e.into()))?
                 }
             };
-            Ok((memory, obtained))
+            Ok((memory, effective))
         };
         let started = looked.start(&mut store, obtain);
-        let (mut opened, obtained) = started.map_err(|error| match error {
+        let (mut opened, effective) = started.map_err(|error| match error {
             StartPhase::Outside(error) => error,
             StartPhase::Journal(why) => failed(why),
         })?;
@@ -250,7 +250,7 @@ impl InspectedJournal {
         }
         let reader = opened.tail.memory_mut().reader();
         remarks.push(format!("the tail has {tail_len} bytes in {}", config.tail.display()));
-        Ok((OpenJournal { opened, reader, store, lock, remarks }, obtained))
+        Ok((OpenJournal { opened, reader, store, lock, remarks }, effective))
     }
 }
 

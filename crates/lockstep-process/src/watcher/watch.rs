@@ -96,7 +96,7 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<ProcessEnd, IoError> {
     leave_hot_core();
     prepare(page)?;
     let (tell, told) = channel();
-    let voice = Arc::new(NoticeSender {
+    let replica_model = Arc::new(NoticeSender {
         page,
         socket,
         leads_to_group,
@@ -105,9 +105,9 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<ProcessEnd, IoError> {
         spoken: AtomicBool::new(false),
     });
     page.set_readiness(Some(readiness));
-    start_wait(&voice, "lockstep-mutex", Page::await_hand_over, DeathSource::Mutex)?;
-    start_wait(&voice, "lockstep-process", await_process, DeathSource::Process)?;
-    drop(voice);
+    start_wait(&replica_model, "lockstep-mutex", Page::await_hand_over, DeathSource::Mutex)?;
+    start_wait(&replica_model, "lockstep-process", await_process, DeathSource::Process)?;
+    drop(replica_model);
     let ended = told.recv();
     cpu::lower_priority(std::process::id());
     ended.map_err(|_| {
@@ -122,10 +122,10 @@ fn start_wait(
     wait: fn(Page) -> MutexHandover,
     source: DeathSource,
 ) -> Result<(), IoError> {
-    let voice = Arc::clone(notice_sender);
-    let work = move || match wait(voice.page) {
-        MutexHandover::InOrder => voice.end(ProcessEnd::InOrder),
-        MutexHandover::ByDeath => voice.speak(source),
+    let replica_model = Arc::clone(notice_sender);
+    let work = move || match wait(replica_model.page) {
+        MutexHandover::InOrder => replica_model.end(ProcessEnd::InOrder),
+        MutexHandover::ByDeath => replica_model.speak(source),
     };
     let thread = std::thread::Builder::new().name(name.into()).stack_size(STACK_BYTES).spawn(work);
     thread.map_err(|error| IoError::new("start the watcher's threads", error))?;
@@ -223,7 +223,7 @@ fn say(
 /// there.
 fn prepare(page: Page) -> Result<(), IoError> {
     let (near, far) = UnixDatagram::pair()
-        .map_err(|error| IoError::new("open the two sockets of the watcher's rehearsal", error))?;
+        .map_err(|error| IoError::new("open the two sockets of the watcher's self-test", error))?;
     let mut notice = [0; NOTICE_LEN_MAX];
     page.notice(&mut notice);
     say(near.as_fd(), true, &[], &notice[..64], &[Duration::from_micros(1)]);
@@ -260,7 +260,7 @@ fn settle(cores: &[usize]) -> Readiness {
     if !cores.is_empty() {
         cpu::allow(cores);
     }
-    let granted = |obtained: Effective| obtained.got == obtained.requested;
+    let granted = |effective: Effective| effective.got == effective.requested;
     let mut bits = Readiness::WAITS;
     if granted(cpu::schedule(SchedulingClass::Fifo(1))) {
         bits |= Readiness::REAL_TIME;

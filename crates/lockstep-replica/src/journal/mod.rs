@@ -24,15 +24,14 @@
 
 #![forbid(unsafe_code)]
 
-mod begin;
 pub mod checkpoint;
 mod damage;
 mod derived;
 mod extents;
 mod founding;
 mod index;
+mod inspect;
 mod layout;
-mod look;
 pub mod memory;
 pub(crate) mod mend;
 mod open;
@@ -50,18 +49,18 @@ pub mod segments;
 pub mod shelf;
 pub mod side;
 pub mod stall;
+mod start;
 pub mod superblock;
 mod tail;
 mod torn;
 mod walk;
 
-pub use begin::{OpenedJournal, open};
 pub use checkpoint::Checkpoint;
 pub use damage::Damage;
 pub use derived::check_derived;
 pub use founding::{Founding, ROUNDS_ABOVE};
+pub use inspect::{Inspection, inspect};
 pub use layout::{Geometry, LABEL_LEN, SEGMENT_LEN_MIN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT};
-pub use look::{Inspection, inspect};
 pub use mend::Missing;
 pub use open::{Cut, JournalOpenError, Settings, format};
 pub use proof::Completeness;
@@ -69,6 +68,7 @@ pub use read::{LogReader, read_segments};
 pub use recovery::{Founder, JournalSummary, found, holdings};
 pub use scrub::{Scrub, Verified, verify};
 pub use segments::{Retention, SegmentWriter, WriteError, copy_behind, copy_group, publish_position};
+pub use start::{OpenedJournal, open};
 pub use superblock::Superblock;
 pub use tail::{AppendError, Full, RingSpan, StageError, SwitchError, Tail};
 

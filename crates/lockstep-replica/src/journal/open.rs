@@ -1,5 +1,5 @@
 //! What a journal is opened with, what may be wrong with it, and how one is created. Looking at one stands in
-//! [`super::look`], using it in [`super::begin`].
+//! [`super::inspect`], using it in [`super::start`].
 
 use crate::journal::damage::Damage;
 use crate::journal::layout::FORMAT_VERSION;
@@ -151,8 +151,8 @@ impl From<StoreError> for JournalOpenError {
 }
 
 impl From<RecoverError> for JournalOpenError {
-    fn from(trouble: RecoverError) -> Self {
-        match trouble {
+    fn from(disk_fault: RecoverError) -> Self {
+        match disk_fault {
             RecoverError::Store(error) => Self::Store(error),
             RecoverError::Damage(damage) => Self::Damaged(damage),
         }

@@ -13,15 +13,15 @@
 //!
 //! Nothing of the log is rewritten. Segments keep the identity in whose life they were written.
 
-use crate::journal::begin::clear;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::founding::Founding;
-use crate::journal::look::Inspection;
+use crate::journal::inspect::Inspection;
 use crate::journal::open::JournalOpenError;
 use crate::journal::ports::{FileName, Store, StoreError, StoreFault, TailMemory, read_whole};
 use crate::journal::read::numbers;
 use crate::journal::recover::{self, RecoveredState};
+use crate::journal::start::clear;
 use crate::journal::superblock::Superblock;
 use crate::journal::tail::Tail;
 use crate::journal::walk::read_header;

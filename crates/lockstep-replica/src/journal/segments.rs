@@ -16,10 +16,9 @@
 //! * What failed is tried again from where it stopped; `WrittenPos` stands still meanwhile, the tail
 //!   fills, and the node refuses. When there is room again everything goes on by itself.
 
-mod keep;
+mod retention;
 
 use crate::journal::BLOCK_LEN;
-use crate::journal::begin::NOTHING_DURABLE;
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
@@ -34,12 +33,13 @@ use crate::journal::replay::{LogRebuild, RebuildStep};
 use crate::journal::segment::{
     GROUP_MARK_LEN, GroupMark, RECORDS_AT, SegmentHeader, blank_sectors, write_group_mark,
 };
+use crate::journal::start::NOTHING_DURABLE;
 use crate::journal::superblock::Superblock;
-use keep::Sealed;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{HEADER_LEN, Header, Nanos};
+use retention::Sealed;
 use std::fmt;
 
 /// Most bytes that are copied as one group.

@@ -22,7 +22,6 @@
 
 mod chores;
 
-use crate::journal::begin::NOTHING_DURABLE;
 use crate::journal::damage::Damage;
 use crate::journal::mend::{Mend, Missing};
 use crate::journal::ports::{Store, StoreFault, TailSource, Word};
@@ -31,6 +30,7 @@ use crate::journal::segments::{
     RUN_LEN_MAX, Retention, SegmentWriter, WriteError, copy_group, publish_position,
 };
 use crate::journal::shelf::Written;
+use crate::journal::start::NOTHING_DURABLE;
 use crate::journal::superblock::Superblock;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::lineage::Lineage;

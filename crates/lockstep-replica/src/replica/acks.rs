@@ -34,8 +34,8 @@ impl Following {
         }
         let Some((epoch, next)) = core.may_ack(tail) else { return };
         let news = (epoch, next) > core.last_ack.acked;
-        let owed = beaten.is_some_and(|leaders_commit| leaders_commit < next);
-        if !news && !owed && now < core.last_ack.at + core.limits.ack_again_ns {
+        let pending = beaten.is_some_and(|leaders_commit| leaders_commit < next);
+        if !news && !pending && now < core.last_ack.at + core.limits.ack_again_ns {
             return;
         }
         (core.last_ack.acked, core.last_ack.at) = ((epoch, next), now);

@@ -5,8 +5,8 @@ use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
 use crate::ports::Ports;
 use lockstep_core::engine::ports::{Group, Net};
+use lockstep_core::proto::failure_detector;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_core::proto::suspect;
 use lockstep_wire::{
     BallotBody, DeathNoticeBody, Epoch, Header, Identity, Kind, Nanos, SMALL_LEN_MAX, StepDownBody,
     write_ballot, write_down, write_step_down,
@@ -69,6 +69,10 @@ impl<P: Ports> ReplicaEngine<P> {
             incarnation: core.identity().incarnation,
             ..Header::new(Kind::DeathNotice)
         };
-        write_down(out, header, DeathNoticeBody { secret: suspect::secret(&core.limits.secret_seed, epoch) })
+        write_down(
+            out,
+            header,
+            DeathNoticeBody { secret: failure_detector::secret(&core.limits.secret_seed, epoch) },
+        )
     }
 }

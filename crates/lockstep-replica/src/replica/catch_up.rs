@@ -56,17 +56,17 @@ impl<P: Ports> ReplicaEngine<P> {
         CatchUpRequest::Begin(CatchUpPlan { history: core.rx.history(), from, chain })
     }
 
-    /// A frame of a replay, by `giver` of `history`. Returns whether it was dealt with; if not, the journal
-    /// has no room for it now, and it is to be given again.
+    /// A frame of a replay, by `repairer` of `history`. Returns whether it was dealt with; if not, the
+    /// journal has no room for it now, and it is to be given again.
     pub fn on_replayed(
         &mut self,
         now: Nanos,
-        (giver, history): (Identity, u64),
+        (repairer, history): (Identity, u64),
         frame: &FrameView<'_>,
     ) -> bool {
         let Self { tail, core, role, .. } = self;
         let RoleState::Following(following) = role else { return true };
-        following.on_replayed(core, tail, now, (giver, history), frame)
+        following.on_replayed(core, tail, now, (repairer, history), frame)
     }
 }
 
@@ -76,7 +76,7 @@ impl Following {
         core: &mut ReplicaCore,
         tail: &mut Tail<M>,
         now: Nanos,
-        (giver, history): (Identity, u64),
+        (repairer, history): (Identity, u64),
         frame: &FrameView<'_>,
     ) -> bool {
         if core.stopped {
@@ -100,7 +100,7 @@ impl Following {
         if placement != Placement::Dropped {
             let header = frame.header;
             let leader = header.epoch().leader();
-            core.losses.on_frame(now, header.first_seq, header.next_seq(), Some(giver), leader);
+            core.losses.on_frame(now, header.first_seq, header.next_seq(), Some(repairer), leader);
         }
         let Placement::Next(next) = placement else { return true };
         match self.store_next(core, tail, now, frame, next) {

@@ -11,13 +11,13 @@ use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::Promise;
+use lockstep_core::proto::failure_detector::FailureDetectorLimits;
 use lockstep_core::proto::membership::{
     Membership, PendingChange, SurvivorEvidence, judge_change, judge_death,
 };
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::redundancy;
 use lockstep_core::proto::sequence::Stamp;
-use lockstep_core::proto::suspect::FailureDetectorLimits;
 use lockstep_wire::{
     AGE_NEVER, Change, CommandReject, Condition, ConditionRow, Entry, EntryKind, Epoch, Header, Identity,
     Kind, MEMBERS_MAX, MEMBERSHIP_LEN_MAX, MemberBody, MembershipView, Nanos, Reject, STATUS_CONDITIONS_MAX,
@@ -30,8 +30,8 @@ const UNAVAILABLE_TIMEOUTS: u64 = 16;
 const UNAVAILABLE_NS_MIN: Nanos = 250_000_000;
 
 /// How long a member may be silent, or behind, before it is called away.
-pub(super) fn redundancy_patience(suspect: &FailureDetectorLimits) -> Nanos {
-    (UNAVAILABLE_TIMEOUTS * suspect.timeout_ns).max(UNAVAILABLE_NS_MIN)
+pub(super) fn redundancy_patience(failure_detector: &FailureDetectorLimits) -> Nanos {
+    (UNAVAILABLE_TIMEOUTS * failure_detector.timeout_ns).max(UNAVAILABLE_NS_MIN)
 }
 
 /// A change that this leader did not make.
@@ -355,9 +355,9 @@ impl ReplicaCore {
             *row = StatusMember { member: *member, acked_next, acked_age_ns };
         }
         self.outbox.number += 1;
-        let mut amiss = [ConditionRow::zeroed(); STATUS_CONDITIONS_MAX];
-        let told = self.conditions.rows(now, &mut amiss);
+        let mut active = [ConditionRow::zeroed(); STATUS_CONDITIONS_MAX];
+        let told = self.conditions.rows(now, &mut active);
         let header = self.header(Kind::Status, wall, &tail.end());
-        write_status(out, header, body, &rows[..members.len()], &amiss[..told])
+        write_status(out, header, body, &rows[..members.len()], &active[..told])
     }
 }

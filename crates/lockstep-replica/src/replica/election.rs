@@ -349,8 +349,8 @@ impl ReplicaCore {
         tail: &Tail<M>,
         wall: Nanos,
     ) {
-        let owed = [self.outbox.probe_due.take(), self.outbox.probe_reply_due.take()];
-        for body in owed.into_iter().flatten() {
+        let pending = [self.outbox.probe_due.take(), self.outbox.probe_reply_due.take()];
+        for body in pending.into_iter().flatten() {
             self.outbox.number += 1;
             let mut out = [0; SMALL_LEN_MAX];
             let length = write_presence(&mut out, self.header(Kind::IdentityProbe, wall, &tail.end()), body);

@@ -13,8 +13,8 @@ use bytemuck::Zeroable;
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::engine::ports::Net;
 use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::failure_detector;
 use lockstep_core::proto::sequence::Stamp;
-use lockstep_core::proto::suspect;
 use lockstep_wire::{
     Datagram, EPOCH_START_LEN_MAX, EntryKind, EpochBase, EpochStartBody, Nanos, write_epoch_start,
 };
@@ -94,12 +94,12 @@ impl Leading {
         let end = tail.end();
         let commit_next = core.commit_next().max(self.commit_won.min(end.next));
         let epoch = self.epoch();
-        let secret = suspect::secret(&core.limits.secret_seed, epoch);
+        let secret = failure_detector::secret(&core.limits.secret_seed, epoch);
         let body = EpochStartBody {
             epoch: epoch.0,
             base: end.next,
             chain_at_base: end.chain,
-            secret_hash: suspect::secret_hash(&secret),
+            secret_hash: failure_detector::secret_hash(&secret),
             window_entries: core.limits.window.entries,
             window_bytes: core.limits.window.bytes,
             durability: (core.limits.durability == Durability::Power) as u8,

@@ -30,7 +30,7 @@ impl<P: Ports> ReplicaEngine<P> {
         }
         for index in 0..count {
             match core.on_standby_datagram(role, tail, now, net.group_datagram(index)) {
-                Ok(beat) => beaten = beat.or(beaten),
+                Ok(heartbeat) => beaten = heartbeat.or(beaten),
                 Err(reject) => core.reject(reject),
             }
         }
@@ -147,8 +147,8 @@ impl Following {
         let placement = core.rx.on_frame(frame, trailer, &mut core.counters, &mut core.events);
         core.stop_if_diverged();
         if placement != Placement::Dropped {
-            let (header, giver) = (frame.header, trailer.map(RepairTrailer::giver));
-            core.losses.on_frame(now, header.first_seq, header.next_seq(), giver, epoch.leader());
+            let (header, repairer) = (frame.header, trailer.map(RepairTrailer::repairer));
+            core.losses.on_frame(now, header.first_seq, header.next_seq(), repairer, epoch.leader());
         }
         if live && epoch >= core.acceptor.promised() && placement != Placement::Dropped {
             self.on_leader_alive(core, now, epoch);

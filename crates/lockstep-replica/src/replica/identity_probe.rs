@@ -6,9 +6,9 @@ use super::{ReplicaCore, ReplicaEngine, ReplicaLimits, Turn};
 use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::ReplicaEvent;
+use lockstep_core::proto::failure_detector;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::presence::{DuplicateIdentity, IdentityProbe};
-use lockstep_core::proto::suspect;
 use lockstep_wire::{Datagram, Epoch, Header, IdentityProbeBody, Nanos};
 
 /// Another history, and in how many beats it was heard.
@@ -59,9 +59,9 @@ impl<P: Ports> ReplicaEngine<P> {
         }
         let tokens = core.identity_watch.tokens + 1;
         let fresh = || token(&core.limits.secret_seed, tokens);
-        if let Some(question) = core.identity_watch.probe.look(now, drained, fresh) {
+        if let Some(query) = core.identity_watch.probe.look(now, drained, fresh) {
             core.identity_watch.tokens = tokens;
-            core.outbox.probe_due = Some(question);
+            core.outbox.probe_due = Some(query);
             core.send_identity_probe(net, tail, wall);
         }
     }
@@ -109,11 +109,11 @@ impl ReplicaCore {
             self.stopped = true;
         }
         let (seed, tokens) = (&self.limits.secret_seed, self.identity_watch.tokens + 1);
-        if let Some(question) =
+        if let Some(query) =
             self.identity_watch.probe.on_foreign_nonce(self.turns.polled_at, || token(seed, tokens))
         {
             self.identity_watch.tokens = tokens;
-            self.outbox.probe_due = Some(question);
+            self.outbox.probe_due = Some(query);
         }
     }
 
@@ -144,7 +144,7 @@ impl ReplicaCore {
         }
         match self.identity_watch.probe.on_answer(self.turns.polled_at, said) {
             DuplicateIdentity::Nothing => {}
-            DuplicateIdentity::Earlier if planted(Mutation::TwinStays) => {}
+            DuplicateIdentity::Earlier if planted(Mutation::DuplicateStays) => {}
             DuplicateIdentity::Earlier => {
                 self.events.push(ReplicaEvent::DuplicateIdentityOlder { identity: self.identity() });
                 self.stopped = true;
@@ -158,6 +158,6 @@ impl ReplicaCore {
 
 /// The token of a question, by its number: from what nobody else knows, and no other secret.
 fn token(seed: &[u8; 32], number: u64) -> u64 {
-    let secret = suspect::secret(seed, Epoch(!number));
+    let secret = failure_detector::secret(seed, Epoch(!number));
     u64::from_le_bytes(std::array::from_fn(|index| secret[index]))
 }

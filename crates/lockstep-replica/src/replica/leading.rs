@@ -8,9 +8,9 @@ use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::StepDownReason;
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::failure_detector::patience;
 use lockstep_core::proto::ingress::IngressRounds;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_core::proto::suspect::patience;
 use lockstep_wire::{
     AckBody, Datagram, Header, Identity, Kind, Nanos, Reject, SMALL_LEN_MAX, Seq, submitter, write_ack,
 };

@@ -61,15 +61,15 @@ use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, ReceiverLimits, Start};
 use lockstep_core::engine::replay::StallDetector;
 use lockstep_core::proto::accept::Acceptor;
-use lockstep_core::proto::beat::{HeartbeatLimits, HeartbeatTimer};
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::{Election, ElectionLimits};
+use lockstep_core::proto::failure_detector::{FailureDetector, FailureDetectorLimits};
+use lockstep_core::proto::heartbeat::{HeartbeatLimits, HeartbeatTimer};
 use lockstep_core::proto::log::LogEnd;
-use lockstep_core::proto::pulse::UnicastProbe;
 use lockstep_core::proto::repair::RepairHistoryLimits;
 use lockstep_core::proto::requesters::BudgetLimits;
 use lockstep_core::proto::start::{self, StartRole};
-use lockstep_core::proto::suspect::{FailureDetector, FailureDetectorLimits};
+use lockstep_core::proto::unicast_probe::UnicastProbe;
 use lockstep_core::proto::window::Window;
 use lockstep_wire::{
     Condition, ENTRY_HEADER_LEN, Epoch, HEADER_LEN, Header, Identity, Kind, Nanos, REPAIR_TRAILER_LEN,

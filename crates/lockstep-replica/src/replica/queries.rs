@@ -99,7 +99,7 @@ impl ReplicaCore {
                 let request = UnicastRequest { from, token: body.token, now, wall };
                 self.on_nack(role, net, tail, request, &header, &wanted[..count]);
             }
-            (Datagram::Query(header, body, _), _) if body.topic == QueryKind::Probe as u32 => {
+            (Datagram::Query(header, body, _), _) if body.query_kind == QueryKind::Probe as u32 => {
                 self.observe_reader(role.role(), tail, header);
                 self.on_unicast_probe(role, net, tail, wall, from);
             }
@@ -132,7 +132,7 @@ impl ReplicaCore {
     ) -> Option<usize> {
         let Turn { now, wall, .. } = *turn;
         let identity = name.parse::<Identity>().ok();
-        let length = match QueryKind::from_u32(asked.topic) {
+        let length = match QueryKind::from_u32(asked.query_kind) {
             Some(QueryKind::Status) => self.write_status_to(role, tail, turn, asked.token, out),
             Some(QueryKind::Handover) => {
                 let verdict = self.on_handover_command(role, now, identity);
@@ -228,11 +228,11 @@ impl ReplicaCore {
             };
             match granted {
                 Ok(range) => {
-                    let owed = match member {
+                    let pending = match member {
                         true => self.enqueue_for_member(tail, request, range, &mut left),
                         false => self.enqueue(role.leading(), tail, request, range, &mut left),
                     };
-                    if let Err((from, (why, wait))) = owed {
+                    if let Err((from, (why, wait))) = pending {
                         // The rest would be refused as well: one answer for all of it.
                         self.on_limited(why);
                         let rest = SeqRange { from, to: last_to };
@@ -311,7 +311,7 @@ impl ReplicaCore {
     ) -> usize {
         self.outbox.number += 1;
         let denied = verdict.err().map_or(0, |why| why as u32);
-        let body = CommandResultBody { token: asked.token, topic: asked.topic, reject: denied };
+        let body = CommandResultBody { token: asked.token, query_kind: asked.query_kind, reject: denied };
         write_command_result(out, self.header(Kind::CommandResult, wall, &tail.end()), body)
     }
 
@@ -336,12 +336,12 @@ impl ReplicaCore {
         self.outbox.number += 1;
         let mut body = QueryReplyBody {
             token: asked.token,
-            topic: asked.topic,
+            query_kind: asked.query_kind,
             role: role as u32,
             process_nonce: self.limits.process_nonce,
             ..QueryReplyBody::zeroed()
         };
-        if asked.topic == QueryKind::Publisher as u32
+        if asked.query_kind == QueryKind::Publisher as u32
             && let commit_next = self.commit_next()
             && let Some(state) =
                 self.log.publishers.committed(name, commit_next, uncommitted(tail, commit_next))
@@ -376,12 +376,12 @@ fn uncommitted<M: TailMemory>(tail: &Tail<M>, commit_next: u64) -> impl Iterator
 /// One frame, and whose word it is in which history.
 pub(super) fn give(
     net: &mut impl Net,
-    giver: (Identity, u64),
+    repairer: (Identity, u64),
     holdings: &RepairRange,
     to: SocketAddrV4,
     token: u64,
     frame: &FrameView<'_>,
 ) -> bool {
-    let trailer = repair_trailer(giver, holdings.end.epoch, holdings.commit_next, token, frame.header);
+    let trailer = repair_trailer(repairer, holdings.end.epoch, holdings.commit_next, token, frame.header);
     net.send_unicast(to, [frame.bytes, &trailer])
 }

@@ -37,7 +37,7 @@ const BUSY_RETRY_NS: Nanos = 1_000_000;
 
 /// A frame that somebody is to be given.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Owed {
+struct PendingRepair {
     span: RingSpan,
     first: Seq,
     to: SocketAddrV4,
@@ -46,7 +46,7 @@ struct Owed {
     at: Nanos,
 }
 
-impl Owed {
+impl PendingRepair {
     /// `None` once it has left the ring: whoever asked asks again, and is told.
     fn frame<'t, M: TailMemory>(&self, tail: &'t Tail<M>) -> Option<FrameView<'t>> {
         tail.frame(self.span).ok().filter(|frame| frame.header.first_seq == self.first)
@@ -58,8 +58,8 @@ impl Owed {
 pub(super) struct RepairQueue {
     requesters: Requesters,
     history: RepairHistory,
-    queued: Vec<Owed>,
-    queued_members: Vec<Owed>,
+    queued: Vec<PendingRepair>,
+    queued_members: Vec<PendingRepair>,
     /// The epoch of the log that they are owed of.
     epoch: Epoch,
 }
@@ -82,10 +82,10 @@ impl RepairQueue {
     pub(super) fn invariants(&self) {
         self.requesters.invariants();
         self.history.invariants();
-        let (owed, members) = (self.queued.len(), self.queued_members.len());
+        let (pending, members) = (self.queued.len(), self.queued_members.len());
         assert!(
-            owed <= REPAIRS_QUEUED_MAX,
-            "REPAIR-4: {owed} frames wait to be given, at most {REPAIRS_QUEUED_MAX}"
+            pending <= REPAIRS_QUEUED_MAX,
+            "REPAIR-4: {pending} frames wait to be given, at most {REPAIRS_QUEUED_MAX}"
         );
         assert!(
             members <= MEMBER_REPAIRS_QUEUED_MAX,
@@ -147,7 +147,7 @@ impl<P: Ports> ReplicaEngine<P> {
         let for_members = core.repairs.queued_members.len().min(max);
         for index in 0..for_members {
             if let Some(frame) = core.repairs.queued_members[index].frame(tail) {
-                let Owed { to, token, .. } = core.repairs.queued_members[index];
+                let PendingRepair { to, token, .. } = core.repairs.queued_members[index];
                 let taken = give(net, core.repair_trailer(), &holdings, to, token, &frame);
                 core.on_repaired(leads, u64::from(taken));
             }
@@ -155,28 +155,28 @@ impl<P: Ports> ReplicaEngine<P> {
         core.repairs.queued_members.drain(..for_members);
         let (mut sent, mut kept) = (for_members, 0);
         for index in 0..core.repairs.queued.len() {
-            let owed = core.repairs.queued[index];
-            let is_shared = core.repairs.history.is_shared(owed.first);
-            if sent == max || owed.at > now && !is_shared {
-                core.repairs.queued[kept] = owed;
+            let pending = core.repairs.queued[index];
+            let is_shared = core.repairs.history.is_shared(pending.first);
+            if sent == max || pending.at > now && !is_shared {
+                core.repairs.queued[kept] = pending;
                 kept += 1;
                 continue;
             }
-            let Some(frame) = owed.frame(tail) else { continue };
-            let giver = core.repair_trailer();
+            let Some(frame) = pending.frame(tail) else { continue };
+            let repairer = core.repair_trailer();
             let taken = if is_shared && frame.header.next_seq() <= holdings.commit_next {
-                if core.repairs.history.share(now, owed.first) {
+                if core.repairs.history.share(now, pending.first) {
                     continue;
                 }
                 let (accepted, commit_next) = (holdings.end.epoch, holdings.commit_next);
-                let trailer = repair_trailer(giver, accepted, commit_next, 0, frame.header);
+                let trailer = repair_trailer(repairer, accepted, commit_next, 0, frame.header);
                 let length = frame.bytes.len() + trailer.len();
                 scratch[..frame.bytes.len()].copy_from_slice(frame.bytes);
                 scratch[frame.bytes.len()..length].copy_from_slice(&trailer);
                 core.counters.add(Counter::RepairsMulticast, 1);
                 net.send_group(Group::Data, &[Burst { bytes: &scratch[..length], stride: length }]) == 1
             } else {
-                give(net, giver, &holdings, owed.to, owed.token, &frame)
+                give(net, repairer, &holdings, pending.to, pending.token, &frame)
             };
             sent += 1;
             core.on_repaired(leads, u64::from(taken));
@@ -221,12 +221,14 @@ impl ReplicaCore {
     pub(super) fn is_own_repair(&mut self, now: Nanos, first: Seq, trailer: Option<&RepairTrailer>) -> bool {
         let Some(trailer) = trailer else { return false };
         self.repairs.on_shared(now, first);
-        trailer.giver() == self.identity()
+        trailer.repairer() == self.identity()
     }
 
     /// A member asks for `ranges`: what it is owed of them already is owed for this request (REPAIR-7).
     pub(super) fn drop_queued(&mut self, member: SocketAddrV4, ranges: &[SeqRange]) {
-        self.repairs.queued_members.retain(|owed| owed.to != member || !supersedes(ranges, owed.first));
+        self.repairs
+            .queued_members
+            .retain(|pending| pending.to != member || !supersedes(ranges, pending.first));
     }
 
     /// A member asks for `range`, which it may have: its frames are owed from now on, at most `left` of them.
@@ -252,7 +254,7 @@ impl ReplicaCore {
             if self.repairs.queued_members.len() == MEMBER_REPAIRS_QUEUED_MAX {
                 return Err((first.max(range.from), (RepairReject::Limited, BUSY_RETRY_NS)));
             }
-            self.repairs.queued_members.push(Owed { span: found, first, to, token, at });
+            self.repairs.queued_members.push(PendingRepair { span: found, first, to, token, at });
             *left -= 1;
             span = tail.after(found);
         }
@@ -305,7 +307,7 @@ impl ReplicaCore {
                     let afforded = self.repairs.requesters.charge(now, who, bytes);
                     afforded.map_err(|refused| (first.max(range.from), refused))?;
                     let UnicastRequest { from: to, token, .. } = request;
-                    self.repairs.queued.push(Owed { span: found, first, to, token, at });
+                    self.repairs.queued.push(PendingRepair { span: found, first, to, token, at });
                 }
             }
             *left -= 1;

@@ -11,13 +11,13 @@ use crate::journal::ports::TailMemory;
 use crate::journal::{RingSpan, Tail};
 use crate::replica::replica_log::frames;
 use lockstep_core::engine::event::{ReplicaEvent, Role, StepDownReason};
-use lockstep_core::proto::beat::HeartbeatTimer;
+use lockstep_core::proto::failure_detector::{FailureDetector, FailureDetectorLimits};
+use lockstep_core::proto::heartbeat::HeartbeatTimer;
 use lockstep_core::proto::ingress::{HoldBack, Shares};
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::redundancy::Redundancy;
 use lockstep_core::proto::sequence::{Leadership, Sequencer};
-use lockstep_core::proto::suspect::{FailureDetector, FailureDetectorLimits};
 use lockstep_core::proto::window::Uncommitted;
 use lockstep_wire::{Entries, Epoch, HEADER_LEN, Identity, MEMBERS_MAX, NOTICE_ROWS_MAX, Nanos, Seq};
 

@@ -39,8 +39,15 @@ impl Leading {
 
     /// The device took the first `taken` of `frames` frames and, perhaps, the heartbeat behind them.
     #[cold]
-    fn on_taken(&mut self, core: &mut ReplicaCore, now: Nanos, frames: usize, taken: usize, beats: bool) {
-        let offered = frames + usize::from(beats);
+    fn on_taken(
+        &mut self,
+        core: &mut ReplicaCore,
+        now: Nanos,
+        frames: usize,
+        taken: usize,
+        heartbeats: bool,
+    ) {
+        let offered = frames + usize::from(heartbeats);
         let sent = taken.min(frames);
         let bytes: u64 = self.outgoing_frames[..sent].iter().map(|span| u64::from(span.len)).sum();
         self.outgoing_frames.drain(..sent);
@@ -50,7 +57,7 @@ impl Leading {
         if sent > 0 {
             self.heartbeat_timer.on_sent(now);
         }
-        if beats && taken == offered {
+        if heartbeats && taken == offered {
             core.counters.add(Counter::HeartbeatsOut, 1);
         }
     }
@@ -63,9 +70,9 @@ impl Leading {
         turn: &Turn,
     ) {
         let Turn { now, wall, .. } = *turn;
-        let mut beat = [0; SMALL_LEN_MAX];
-        let length = self.write_heartbeat(core, tail, wall, &mut beat);
-        self.send_frames(core, net, tail, now, &beat[..length]);
+        let mut heartbeat = [0; SMALL_LEN_MAX];
+        let length = self.write_heartbeat(core, tail, wall, &mut heartbeat);
+        self.send_frames(core, net, tail, now, &heartbeat[..length]);
     }
 
     pub(super) fn write_heartbeat<M: TailMemory>(
@@ -83,7 +90,7 @@ impl Leading {
         let credit_entries = if self.refused { 0 } else { credit };
         let body = HeartbeatBody {
             membership_seq: core.log.membership.seq,
-            epoch_start_seq: if planted(Mutation::BeatOldStart) { 1 } else { core.rx.follow.base() },
+            epoch_start_seq: if planted(Mutation::HeartbeatOldStart) { 1 } else { core.rx.follow.base() },
             process_nonce: core.limits.process_nonce,
             oldest_seq: tail.oldest_seq(),
             credit_entries,

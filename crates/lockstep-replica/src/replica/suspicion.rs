@@ -6,8 +6,8 @@ use crate::journal::ports::TailMemory;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::proto::commit::Durability;
+use lockstep_core::proto::failure_detector;
 use lockstep_core::proto::planted::{Mutation, planted};
-use lockstep_core::proto::suspect;
 use lockstep_wire::LeaderLossReason;
 use lockstep_wire::{Condition, DeathNoticeBody, EPOCHS_MAX, Epoch, Header, Identity, Nanos, StepDownBody};
 
@@ -55,7 +55,7 @@ impl Following {
     ) {
         let follow = &core.rx.follow;
         let dead = header.identity() == follow.epoch().leader()
-            && suspect::is_down(follow.epoch(), &follow.secret_hash, header.epoch(), &body.secret);
+            && failure_detector::is_down(follow.epoch(), &follow.secret_hash, header.epoch(), &body.secret);
         if dead {
             let rank = self.rank(core);
             self.suspect_leader(core, now, LeaderLossReason::Down, rank);
@@ -136,11 +136,11 @@ impl Following {
     /// journal's doing.
     pub(super) fn is_stuck(&self, core: &ReplicaCore, now: Nanos, since: Nanos, timeouts: u64) -> bool {
         let usual = timeouts * core.failure_detector.timeout_ns();
-        suspect::is_stuck(
+        failure_detector::is_stuck(
             now,
             since,
             self.device_blocked_at,
-            suspect::patience(usual, core.log.uncommitted_epochs()),
+            failure_detector::patience(usual, core.log.uncommitted_epochs()),
         )
     }
 

@@ -7,8 +7,8 @@ use crate::journal::ports::TailMemory;
 use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::ports::Net;
-use lockstep_core::proto::pulse::UnicastProbeLimits;
-use lockstep_core::proto::suspect::FailureDetectorLimits;
+use lockstep_core::proto::failure_detector::FailureDetectorLimits;
+use lockstep_core::proto::unicast_probe::UnicastProbeLimits;
 use lockstep_wire::{Condition, Identity, Kind, Nanos, QueryKind, SMALL_LEN_MAX, write_query};
 use std::net::SocketAddrV4;
 
@@ -23,13 +23,14 @@ const SILENCE_NS_MAX: Nanos = 250_000_000;
 const SILENT_INTERVALS: u64 = 2;
 
 /// Asked early enough for three answers before the silence is a suspicion; told when it has lasted a little.
-pub(super) fn unicast_probe_limits(suspect: &FailureDetectorLimits) -> UnicastProbeLimits {
+pub(super) fn unicast_probe_limits(failure_detector: &FailureDetectorLimits) -> UnicastProbeLimits {
     UnicastProbeLimits {
-        silence_ns: (suspect.timeout_ns / 2)
-            .min(SILENCE_NS_MAX.max(SILENT_INTERVALS * suspect.heartbeat_interval_ns)),
-        again_ns: suspect.heartbeat_interval_ns,
-        lost_ns: (MULTICAST_LOST_TIMEOUTS * suspect.timeout_ns)
-            .min(MULTICAST_LOST_NS_MAX.max(MULTICAST_LOST_INTERVALS * suspect.heartbeat_interval_ns)),
+        silence_ns: (failure_detector.timeout_ns / 2)
+            .min(SILENCE_NS_MAX.max(SILENT_INTERVALS * failure_detector.heartbeat_interval_ns)),
+        again_ns: failure_detector.heartbeat_interval_ns,
+        lost_ns: (MULTICAST_LOST_TIMEOUTS * failure_detector.timeout_ns).min(
+            MULTICAST_LOST_NS_MAX.max(MULTICAST_LOST_INTERVALS * failure_detector.heartbeat_interval_ns),
+        ),
     }
 }
 

@@ -1,9 +1,9 @@
 //! Messages beside the protocol: beats, statuses, replies, verdicts, refusals, notices. Each says what is
 //! so where its sender's log ends, or is committed.
 
+use super::datagrams::SentDatagram;
+use super::log_tree::Stem;
 use super::replicas::ReplicaModel;
-use super::tree::Stem;
-use super::words::SentDatagram;
 use super::{Oracle, Violation};
 use crate::net::To;
 use lockstep_core::engine::event::Role;
@@ -25,10 +25,10 @@ impl Oracle {
     pub(super) fn check_nonce(
         &mut self,
         who: usize,
-        voice: &ReplicaModel,
+        replica_model: &ReplicaModel,
         nonce: u64,
     ) -> Result<(), Violation> {
-        let first = *self.process_nonces.entry(voice.run).or_insert(nonce);
+        let first = *self.process_nonces.entry(replica_model.run).or_insert(nonce);
         if first == nonce {
             return Ok(());
         }
@@ -39,18 +39,18 @@ impl Oracle {
     pub(super) fn check_announced(
         &self,
         who: usize,
-        voice: &ReplicaModel,
+        replica_model: &ReplicaModel,
         header: &Header,
     ) -> Result<(), Violation> {
-        if header.commit_next <= voice.commit_next {
+        if header.commit_next <= replica_model.commit_next {
             return Ok(());
         }
-        broken("S4", who, "calls committed all below", &{ header.commit_next }, &voice.commit_next)
+        broken("S4", who, "calls committed all below", &{ header.commit_next }, &replica_model.commit_next)
     }
 
     /// The frame behind which the sender's log ends by this header.
-    fn stands_behind(&self, voice: &ReplicaModel, header: &Header) -> Option<&Stem> {
-        let logs = [voice.tip, voice.tip_before];
+    fn stands_behind(&self, replica_model: &ReplicaModel, header: &Header) -> Option<&Stem> {
+        let logs = [replica_model.tip, replica_model.tip_before];
         let ends = logs.into_iter().filter_map(|log| self.tree.cut(log, header.first_seq));
         ends.map(|node| self.tree.stem(node)).find(|stem| {
             (stem.epoch, stem.next, stem.chain) == (header.epoch(), header.first_seq, header.chain)
@@ -61,11 +61,11 @@ impl Oracle {
     pub(super) fn check_heartbeat(
         &self,
         who: usize,
-        voice: &ReplicaModel,
+        replica_model: &ReplicaModel,
         header: &Header,
         body: &HeartbeatBody,
     ) -> Result<(), Violation> {
-        let Some(stem) = self.stands_behind(voice, header) else { return Ok(()) };
+        let Some(stem) = self.stands_behind(replica_model, header) else { return Ok(()) };
         let (members_seq, start) = (stem.members_seq, stem.started_at());
         if (body.membership_seq, body.epoch_start_seq) != (members_seq, start) {
             let said = (body.membership_seq, body.epoch_start_seq);
@@ -78,7 +78,7 @@ impl Oracle {
         let (successors, rest) = body.successors.split_at(named);
         let may_follow = |number: &u8| {
             let listed = stem.members.iter().any(|member| member.replica == u32::from(*number));
-            listed && u32::from(*number) != voice.identity.replica
+            listed && u32::from(*number) != replica_model.identity.replica
         };
         let twice = (1..named).any(|at| successors[..at].contains(&successors[at]));
         if !successors.iter().all(may_follow) || twice || rest.iter().any(|number| *number > 0) {
@@ -91,13 +91,13 @@ impl Oracle {
     pub(super) fn check_query(
         &self,
         who: usize,
-        voice: &ReplicaModel,
+        replica_model: &ReplicaModel,
         body: &BallotBody,
         asks: bool,
     ) -> Result<(), Violation> {
         let ballot = Epoch(body.ballot);
-        if (ballot.leader() == voice.identity) != asks || body.about >= body.ballot {
-            return broken("ELECT-1", who, "asks for, or grants,", body, &voice.identity);
+        if (ballot.leader() == replica_model.identity) != asks || body.about >= body.ballot {
+            return broken("ELECT-1", who, "asks for, or grants,", body, &replica_model.identity);
         }
         Ok(())
     }
@@ -114,18 +114,18 @@ impl Oracle {
     pub(super) fn check_reply(
         &self,
         who: usize,
-        voice: &ReplicaModel,
+        replica_model: &ReplicaModel,
         sent: &SentDatagram<'_>,
         header: &Header,
         body: &QueryReplyBody,
     ) -> Result<(), Violation> {
-        let (To::Unicast(to), true) = (sent.to, body.topic == QueryKind::Publisher as u32) else {
+        let (To::Unicast(to), true) = (sent.to, body.query_kind == QueryKind::Publisher as u32) else {
             return Ok(());
         };
         let Some(names) = self.queries.get(&(to, body.token)) else {
             return broken("OPENS", who, "replies to", body, &"a question that nobody asked");
         };
-        let cut = self.tree.cut(voice.tip, header.commit_next);
+        let cut = self.tree.cut(replica_model.tip, header.commit_next);
         if self.tree.next(cut) != { header.commit_next } {
             return Ok(());
         }
@@ -149,23 +149,23 @@ impl Oracle {
     pub(super) fn check_status(
         &self,
         who: usize,
-        voice: &ReplicaModel,
+        replica_model: &ReplicaModel,
         header: &Header,
         body: &StatusBody,
         rows: impl Iterator<Item = StatusMember>,
     ) -> Result<(), Violation> {
         let promised = Epoch(body.promised);
-        if promised < voice.level || promised > voice.promised {
-            return broken("STATUS", who, "tells as its promise", &promised, &voice.promised);
+        if promised < replica_model.level || promised > replica_model.promised {
+            return broken("STATUS", who, "tells as its promise", &promised, &replica_model.promised);
         }
         if body.denied != 0 && CommandReject::from_u32(body.denied).is_none() {
             return broken("STATUS", who, "tells as the reason of a denial", &body.denied, &"none");
         }
-        let Some(stem) = self.stands_behind(voice, header) else { return Ok(()) };
+        let Some(stem) = self.stands_behind(replica_model, header) else { return Ok(()) };
         let mut members = Vec::new();
         for row in rows {
             let identity = MemberBody::identity(&row.member);
-            if identity == voice.identity && row.acked_next != header.first_seq {
+            if identity == replica_model.identity && row.acked_next != header.first_seq {
                 return broken("STATUS", who, "tells of itself", &row, &{ header.first_seq });
             }
             if row.acked_next > header.first_seq && body.role == Role::Leader as u8 {
@@ -186,12 +186,12 @@ impl Oracle {
 
     /// An operator's order is taken, or denied for a reason that is one.
     pub(super) fn check_command_result(&self, who: usize, body: &CommandResultBody) -> Result<(), Violation> {
-        let topic = QueryKind::from_u32(body.topic);
-        let is_order = matches!(topic, Some(QueryKind::Handover | QueryKind::DeclareDead));
+        let query_kind = QueryKind::from_u32(body.query_kind);
+        let is_order = matches!(query_kind, Some(QueryKind::Handover | QueryKind::DeclareDead));
         if is_order && (body.reject == 0 || CommandReject::from_u32(body.reject).is_some()) {
             return Ok(());
         }
-        broken("STATUS", who, "gives as its verdict", body, &topic)
+        broken("STATUS", who, "gives as its verdict", body, &query_kind)
     }
 
     /// REPAIR-1: what is refused was asked for, and the reason is so.
@@ -249,12 +249,12 @@ impl Oracle {
     pub(super) fn check_step_down(
         &self,
         who: usize,
-        voice: &ReplicaModel,
+        replica_model: &ReplicaModel,
         header: &Header,
         body: &StepDownBody,
     ) -> Result<(), Violation> {
-        if header.epoch().leader() != voice.identity {
-            return broken("S1", who, "stops to lead", &header.epoch(), &voice.identity);
+        if header.epoch().leader() != replica_model.identity {
+            return broken("S1", who, "stops to lead", &header.epoch(), &replica_model.identity);
         }
         if body.successor == 0 {
             return Ok(());
@@ -264,9 +264,9 @@ impl Oracle {
             let to = named.copied().map(|to| to.is_none_or(|to| to == *identity));
             identity.packed() == body.successor && to == Some(true)
         };
-        let stem = self.stands_behind(voice, header);
+        let stem = self.stands_behind(replica_model, header);
         let successor = stem.and_then(|stem| {
-            let may_lead = |one: &&Identity| **one != voice.identity && !stem.witnesses.contains(one);
+            let may_lead = |one: &&Identity| **one != replica_model.identity && !stem.witnesses.contains(one);
             stem.members.iter().filter(may_lead).find(|one| is_named(one)).copied()
         });
         let Some(successor) = successor else {
@@ -278,7 +278,7 @@ impl Oracle {
                 &(named, stem.map(|stem| &stem.members)),
             );
         };
-        let all = self.tree.cut(voice.tip, header.first_seq);
+        let all = self.tree.cut(replica_model.tip, header.first_seq);
         let holds = |other: &ReplicaModel| {
             let has = |log| self.tree.begins_with(log, all);
             has(other.tip)
@@ -303,11 +303,11 @@ impl Oracle {
     pub(super) fn check_notice(
         &self,
         who: usize,
-        voice: &ReplicaModel,
+        replica_model: &ReplicaModel,
         header: &Header,
         rows: impl Iterator<Item = NoticeRow>,
     ) -> Result<(), Violation> {
-        let Some(stem) = self.stands_behind(voice, header) else { return Ok(()) };
+        let Some(stem) = self.stands_behind(replica_model, header) else { return Ok(()) };
         for row in rows {
             let line = stem.publisher(row.publisher);
             let is_so = match PublisherNotice::from_u32(row.notice) {

@@ -2,8 +2,8 @@
 
 use super::events::EventCheck;
 use super::founding::Founded;
-use super::ghost::ReferenceModel;
-use super::tree::{Tree, TreeNode};
+use super::log_tree::{Tree, TreeNode};
+use super::reference_model::ReferenceModel;
 use super::{MessageKey, Oracle, Violation, digest};
 use crate::coverage::Event;
 use crate::payload::{self, PART_LEN};
@@ -98,7 +98,7 @@ impl Oracle {
             ));
         };
         let former = self.founding.as_ref().filter(|_| !writer.past).map(Founded::former);
-        let stands = |ghost: &ReferenceModel| ghost.message(seq) == Some(key);
+        let stands = |reference_model: &ReferenceModel| reference_model.message(seq) == Some(key);
         if !stands(&self.reference) && !former.is_some_and(stands) {
             return Err(format!(
                 "FATE: process {who} is told that {number} stands at {seq}; there stands {:?}, and everything below \
@@ -226,7 +226,9 @@ impl Oracle {
         match reader.delivery {
             Delivery::Committed => {
                 let former = self.founding.as_ref().filter(|_| !reader.past).map(Founded::former);
-                let next = |ghost: &ReferenceModel| ghost.begun_from(after, from).next().copied();
+                let next = |reference_model: &ReferenceModel| {
+                    reference_model.begun_from(after, from).next().copied()
+                };
                 let expected = next(&self.reference);
                 if expected != Some((seq, key)) && former.and_then(next) != Some((seq, key)) {
                     return Err(format!(
@@ -316,18 +318,18 @@ impl Oracle {
             ));
         }
         reader.commit_next = commit_next;
-        let ghost = match &self.founding {
+        let reference_model = match &self.founding {
             Some(founding) if is_former => founding.former(),
             _ => &self.reference,
         };
-        ghost.check_claim(&self.tree, &format!("subscriber {who}"), commit_next, None)?;
+        reference_model.check_claim(&self.tree, &format!("subscriber {who}"), commit_next, None)?;
         while let Some((seq, key)) = reader.delivered.get(reader.compared)
             && *seq < commit_next
         {
-            if ghost.message(*seq) != Some(*key) {
+            if reference_model.message(*seq) != Some(*key) {
                 return Err(format!(
                     "AGREEMENT: subscriber {who} calls {seq} {key:?} committed, there stands {:?}",
-                    ghost.message(*seq)
+                    reference_model.message(*seq)
                 ));
             }
             reader.compared += 1;

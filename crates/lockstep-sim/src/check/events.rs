@@ -1,8 +1,8 @@
 //! What readers, publishers and operators are told: each event is of the right place, says what is so, and is
 //! told once. A new kind of event without a sentence here does not compile.
 
-use super::ghost::ReferenceModel;
-use super::tree::Fact;
+use super::log_tree::Fact;
+use super::reference_model::ReferenceModel;
 use super::{Oracle, Violation};
 use lockstep_core::engine::event::{ReplicaEvent as NodeEvent, Role};
 use lockstep_core::engine::publisher::PublisherEvent;
@@ -91,7 +91,8 @@ impl Oracle {
                 let delivery = self.readers.get(&who).map(|reader| reader.delivery());
                 let is_there = match delivery {
                     Some(Delivery::Committed) => tree.telling(seq, fact, from).any(|node| {
-                        self.reference_models().any(|ghost| tree.begins_with(ghost.tip(), Some(node)))
+                        self.reference_models()
+                            .any(|reference_model| tree.begins_with(reference_model.tip(), Some(node)))
                     }),
                     _ => tree.telling(seq, fact, from).next().is_some(),
                 };
@@ -106,7 +107,8 @@ impl Oracle {
                 ear.told = Some((from, seq + 1));
             }
             SubscriberEvent::Committed { next } => {
-                let is_committed = self.reference_models().any(|ghost| next <= tree.next(ghost.tip()));
+                let is_committed =
+                    self.reference_models().any(|reference_model| next <= tree.next(reference_model.tip()));
                 if next <= ear.committed || !is_committed {
                     return broken("S4");
                 }
@@ -281,11 +283,11 @@ impl Oracle {
         event: &NodeEvent,
         may_differ: bool,
     ) -> Result<(), Violation> {
-        let Some(voice) = self.replicas.get(&who).copied() else { return Ok(()) };
+        let Some(replica_model) = self.replicas.get(&who).copied() else { return Ok(()) };
         let is_founded = self.founding().is_some();
         let log = self.logs.entry(who).or_default();
         let broken = |rule: &str, log: &Log| {
-            Err(format!("{rule}: replica {who} ({}) tells {event:?} after {log:?}", voice.identity))
+            Err(format!("{rule}: replica {who} ({}) tells {event:?} after {log:?}", replica_model.identity))
         };
         match *event {
             NodeEvent::Role { from, to, .. } => {
@@ -310,17 +312,17 @@ impl Oracle {
                 }
             }
             NodeEvent::Candidate { ballot } => {
-                if ballot.leader() != voice.identity {
+                if ballot.leader() != replica_model.identity {
                     return broken("S5", log);
                 }
             }
             NodeEvent::SteppedDown { epoch, seq, .. } => {
-                if epoch.leader() != voice.identity || seq > self.tree.stamped_next() {
+                if epoch.leader() != replica_model.identity || seq > self.tree.stamped_next() {
                     return broken("S1", log);
                 }
             }
             NodeEvent::Member { identity, there, listed, .. } => {
-                if there > listed || usize::from(listed) > MEMBERS_MAX || identity == voice.identity {
+                if there > listed || usize::from(listed) > MEMBERS_MAX || identity == replica_model.identity {
                     return broken("REDUNDANCY", log);
                 }
             }

@@ -3,9 +3,9 @@
 //! there.
 
 use super::clients::ReaderModel;
-use super::ghost::ReferenceModel;
+use super::log_tree::TreeNode;
+use super::reference_model::ReferenceModel;
 use super::replicas::ReplicaModel;
-use super::tree::TreeNode;
 use super::{Oracle, Violation};
 use crate::coverage::Event;
 use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
@@ -162,7 +162,8 @@ impl Oracle {
         next: Seq,
         log: Option<Option<TreeNode>>,
     ) -> Result<(), Violation> {
-        let claim = |ghost: &ReferenceModel| ghost.check_claim(&self.tree, who, next, log);
+        let claim =
+            |reference_model: &ReferenceModel| reference_model.check_claim(&self.tree, who, next, log);
         let former = self.founding.as_ref().map(|founded| claim(&founded.former));
         if former == Some(Ok(())) { Ok(()) } else { claim(&self.reference) }
     }
@@ -194,23 +195,25 @@ impl Oracle {
     /// founding.
     pub fn is_present(&self, who: usize) -> bool {
         let Some(founded) = &self.founding else { return true };
-        self.replicas.get(&who).is_some_and(|voice| {
+        self.replicas.get(&who).is_some_and(|replica_model| {
             let members = self.reference.tip().map_or(&[][..], |tip| &self.tree.stem(tip).members);
-            voice.identity == founded.founder
-                || members.contains(&voice.identity) && !self.is_left_behind(voice)
+            replica_model.identity == founded.founder
+                || members.contains(&replica_model.identity) && !self.is_left_behind(replica_model)
         })
     }
 
-    fn is_left_behind(&self, voice: &ReplicaModel) -> bool {
-        voice.tip.is_some_and(|tip| self.tree.stem(tip).history == FIRST)
+    fn is_left_behind(&self, replica_model: &ReplicaModel) -> bool {
+        replica_model.tip.is_some_and(|tip| self.tree.stem(tip).history == FIRST)
     }
 
     /// LINEAGE-2, of one that has no vote: it stops for the new history only where it holds what that one
     /// lacks.
     pub fn check_left_behind(&mut self, who: usize, events: &[NodeEvent]) -> Result<(), Violation> {
         let Some(founded) = &self.founding else { return Ok(()) };
-        let Some(voice) = self.replicas.get(&who) else { return Ok(()) };
-        let had_vote = voice.tip.is_some_and(|tip| self.tree.stem(tip).members.contains(&voice.identity));
+        let Some(replica_model) = self.replicas.get(&who) else { return Ok(()) };
+        let had_vote = replica_model
+            .tip
+            .is_some_and(|tip| self.tree.stem(tip).members.contains(&replica_model.identity));
         for event in events {
             let NodeEvent::Founded { history, next, commit_next, goes_on: false, .. } = event else {
                 continue;
@@ -221,8 +224,8 @@ impl Oracle {
                 ));
             }
             let tree = &self.tree;
-            let parted = !tree.begins_with(voice.tip, Some(founded.tip))
-                && !tree.begins_with(Some(founded.tip), voice.tip);
+            let parted = !tree.begins_with(replica_model.tip, Some(founded.tip))
+                && !tree.begins_with(Some(founded.tip), replica_model.tip);
             if !had_vote && *commit_next <= founded.next && !parted {
                 return Err(format!(
                     "LINEAGE-2: replica {who} has no vote, holds nothing that the new history lacks, and stops: {event:?}"

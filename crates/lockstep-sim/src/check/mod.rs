@@ -2,7 +2,7 @@
 //! It knows the rules as sentences, not the code that keeps them.
 //!
 //! * [`tree`] holds every frame that was ever stamped: S1, S5's start, S8 in every single log.
-//! * [`ghost`] counts for itself what is committed, from what replicas really hold: S4, S5, S6.
+//! * [`reference_model`] counts for itself what is committed, from what replicas really hold: S4, S5, S6.
 //! * `replicas` watches logs and promises, `words` what is said of them: S1, S2, S3, S7, S9, S11.
 //! * `answers` watches the contents of what is said beside the protocol: beats, statuses, replies, verdicts,
 //!   notices.
@@ -13,28 +13,28 @@
 
 mod answers;
 mod clients;
+mod datagrams;
 mod events;
 mod founding;
-pub mod ghost;
+pub mod log_tree;
+pub mod reference_model;
 mod replicas;
 mod tables;
-pub mod tree;
-mod words;
 
+pub use datagrams::SentDatagram;
 pub use founding::ReportedFounding;
-pub use words::SentDatagram;
 
 use super::coverage::Coverage;
 use clients::{PublisherModel, ReaderModel};
 use events::{EventCheck, Log, ReportedEvents};
 use founding::Founded;
-use ghost::ReferenceModel;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{Epoch, Identity, PublisherId, PublisherSeq, Seq};
+use log_tree::{Tree, TreeNode};
+use reference_model::ReferenceModel;
 use replicas::{Ballots, ReplicaModel};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
-use tree::{Tree, TreeNode};
 
 /// What went wrong, in words, with the rule's id in front.
 pub type Violation = String;

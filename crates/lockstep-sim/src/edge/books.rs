@@ -2,7 +2,7 @@
 //! frames that the oracle counts as committed. No gateway, feed or application is believed.
 
 use super::users::{self, USERS};
-use crate::check::tree::{Tree, TreeNode};
+use crate::check::log_tree::{Tree, TreeNode};
 use crate::check::{Violation, digest};
 use lockstep_gateway::exchange::{ACKNOWLEDGED, NAME};
 use lockstep_gateway::gateway::ledger::FIRST_DAY;

@@ -25,7 +25,7 @@ mod users;
 
 pub(super) use plan::CLASSES;
 pub use plan::{EdgeFault, EdgePlace, EdgePlan};
-pub(super) use process::EdgeSeat;
+pub(super) use process::EdgeNode;
 
 use super::check::Violation;
 use super::coverage::Event;
@@ -74,7 +74,7 @@ impl World {
         let kinds = kinds.chain((0..plan.copies).map(|_| What::Copy));
         let kinds: Vec<_> = kinds.chain((0..plan.feeds).map(What::Feed)).collect();
         for (number, what) in kinds.into_iter().enumerate() {
-            let seat = self.nodes.len();
+            let node = self.nodes.len();
             // The twin comes later, and so may a copy.
             let at = match what {
                 What::Gateway(gateway) if gateway == plan.stamped.len() => Nanos::MAX,
@@ -83,14 +83,14 @@ impl World {
                 }
                 _ => now,
             };
-            self.seat(Actor::Edge(Box::new(EdgeSeat::new(what, at))), format!("{what:?}"));
+            self.node(Actor::Edge(Box::new(EdgeNode::new(what, at))), format!("{what:?}"));
             if !matches!(what, What::Feed(_)) {
-                self.seat(Actor::Handle(seat), format!("{what:?}, its reader"));
+                self.node(Actor::Handle(node), format!("{what:?}, its reader"));
             }
         }
         for _ in 0..CALENDARS {
-            let seat = EdgeSeat::new(What::Calendar, Nanos::MAX);
-            self.seat(Actor::Edge(Box::new(seat)), "calendar".to_string());
+            let node = EdgeNode::new(What::Calendar, Nanos::MAX);
+            self.node(Actor::Edge(Box::new(node)), "calendar".to_string());
         }
         let traders = (0..plan.traders).map(|user| Trader::new(user, plan.orders, plan.every_ns)).collect();
         let feeds = plan.feeds;
@@ -167,10 +167,10 @@ impl World {
         Ok(())
     }
 
-    fn edge(&mut self, place: EdgePlace) -> Option<(usize, &mut EdgeSeat)> {
-        let seat = self.edges.as_ref()?.first + place;
-        match &mut self.nodes.get_mut(seat)?.actor {
-            Actor::Edge(edge) => Some((seat, edge)),
+    fn edge(&mut self, place: EdgePlace) -> Option<(usize, &mut EdgeNode)> {
+        let node = self.edges.as_ref()?.first + place;
+        match &mut self.nodes.get_mut(node)?.actor {
+            Actor::Edge(edge) => Some((node, edge)),
             _ => None,
         }
     }
@@ -181,11 +181,11 @@ impl World {
         self.tell(0, || Happening::Fault(format!("edge: {fault:?}")));
         match fault {
             EdgeFault::Kill(place, lasting) => {
-                if let Some((seat, edge)) = self.edge(place)
+                if let Some((node, edge)) = self.edge(place)
                     && edge.process.is_some()
                 {
                     let what = edge.what;
-                    self.end_process(seat, now + lasting);
+                    self.end_process(node, now + lasting);
                     let event = match what {
                         What::Gateway(_) => Some(Event::GatewaysKilled),
                         What::Copy => Some(Event::CopiesKilled),
@@ -207,10 +207,10 @@ impl World {
                     self.oracle.coverage.count(Event::GatewaysStopped);
                 }
             }
-            EdgeFault::Twin => {
+            EdgeFault::Duplicate => {
                 let Some(edges) = &self.edges else { return };
                 let place = edges.plan.gateway_nodes() - HANDLES;
-                if edges.plan.twin
+                if edges.plan.duplicate
                     && let Some((_, edge)) = self.edge(place)
                     && edge.process.is_none()
                 {
@@ -265,15 +265,15 @@ impl World {
         }
     }
 
-    /// The process at `seat` is no more; the next one begins then.
-    fn end_process(&mut self, seat: usize, restart_at: Nanos) {
+    /// The process at `node` is no more; the next one begins then.
+    fn end_process(&mut self, node: usize, restart_at: Nanos) {
         let now = self.now;
-        let Actor::Edge(edge) = &mut self.nodes[seat].actor else { return };
+        let Actor::Edge(edge) = &mut self.nodes[node].actor else { return };
         edge.process = None;
         edge.restart_at = restart_at;
         let run = edge.run;
         if let Some(edges) = &mut self.edges {
-            let is_of = |link: &Link| link.gateway == seat && link.run == run && !link.gateway_gone;
+            let is_of = |link: &Link| link.gateway == node && link.run == run && !link.gateway_gone;
             let gone: Vec<_> =
                 edges.links.iter().filter(|(_, link)| is_of(link)).map(|(at, _)| *at).collect();
             gone.into_iter().for_each(|link| edges.cut(now, link));
@@ -283,19 +283,19 @@ impl World {
     }
 
     /// A process of the edge begins.
-    pub(super) fn start_edge(&mut self, seat: usize) {
+    pub(super) fn start_edge(&mut self, node: usize) {
         let Some(mut edges) = self.edges.take() else { return };
-        if let Actor::Edge(edge) = &mut self.nodes[seat].actor {
+        if let Actor::Edge(edge) = &mut self.nodes[node].actor {
             // A day's name is used once: a late order, and one that is given again, has another.
             if let Some(Some(name)) = &mut edge.order {
                 edges.days += 1;
                 *name = format!("DAY{}", edges.days);
             }
-            edge.start(&self.plan, &edges.plan, seat, self.now, &mut edges.rng);
+            edge.start(&self.plan, &edges.plan, node, self.now, &mut edges.rng);
         }
         self.edges = Some(edges);
-        self.nodes[seat].wake_at = self.now;
-        self.tell(seat, || Happening::Note("begins".to_string()));
+        self.nodes[node].wake_at = self.now;
+        self.tell(node, || Happening::Note("begins".to_string()));
     }
 
     /// The storm is over: what is healed of the edge goes on, and the rest never comes back. `healthy` has a
@@ -308,11 +308,11 @@ impl World {
             trader.retry_at = trader.retry_at.min(self.now + 1_000_000);
         }
         let now = self.now;
-        for seat in first..first + seats {
-            let is_healthy = healthy >> seat & 1 == 1;
-            let Actor::Edge(edge) = &mut self.nodes[seat].actor else { continue };
+        for node in first..first + seats {
+            let is_healthy = healthy >> node & 1 == 1;
+            let Actor::Edge(edge) = &mut self.nodes[node].actor else { continue };
             match (is_healthy, edge.what) {
-                (false, _) => self.end_process(seat, Nanos::MAX),
+                (false, _) => self.end_process(node, Nanos::MAX),
                 (true, What::Calendar) => {}
                 (true, What::Gateway(_)) if edge.restart_at == Nanos::MAX => {}
                 (true, _) if edge.process.is_none() => edge.restart_at = now,
@@ -327,8 +327,8 @@ impl World {
         let (first, seats) = (edges.first, edges.plan.nodes());
         let mut healthy = 0;
         let (mut gateway, mut copy) = (false, false);
-        for seat in first..first + seats {
-            let bit = match &self.nodes[seat].actor {
+        for node in first..first + seats {
+            let bit = match &self.nodes[node].actor {
                 Actor::Edge(edge) => {
                     let is_first = match edge.what {
                         What::Gateway(_) => !std::mem::replace(&mut gateway, true),
@@ -341,7 +341,7 @@ impl World {
                 Actor::Handle(owner) => healthy >> owner & 1 == 1,
                 _ => false,
             };
-            healthy |= NodeSet::from(bit) << seat;
+            healthy |= NodeSet::from(bit) << node;
         }
         healthy
     }
@@ -357,7 +357,7 @@ impl World {
             Ok(lacks)
         });
         let first_feed = edges.first + edges.plan.nodes() - CALENDARS - edges.plan.feeds;
-        let feeds_live = (first_feed..first_feed + edges.plan.feeds).any(|seat| healthy >> seat & 1 == 1);
+        let feeds_live = (first_feed..first_feed + edges.plan.feeds).any(|node| healthy >> node & 1 == 1);
         let lacks = outcome.map(|lacks| {
             lacks.or_else(|| {
                 let channel = edges.plan.feeds_channel;
@@ -370,7 +370,7 @@ impl World {
             (edges.books.open_day().is_none(), edges.first + edges.plan.nodes() - CALENDARS);
         self.edges = Some(edges);
         // The last order of the storm may end a day.
-        let is_idle = |seat: usize| match &self.nodes[seat].actor {
+        let is_idle = |node: usize| match &self.nodes[node].actor {
             Actor::Edge(edge) => edge.process.is_none() && edge.restart_at == Nanos::MAX,
             _ => true,
         };
@@ -396,9 +396,9 @@ impl World {
             }
         }
         let (first, gateways) = (edges.first, edges.plan.gateway_nodes());
-        let runs = |seat: &usize| match &self.nodes[*seat].actor {
+        let runs = |node: &usize| match &self.nodes[*node].actor {
             Actor::Edge(edge) => {
-                healthy >> *seat & 1 == 1
+                healthy >> *node & 1 == 1
                     && matches!(&edge.process, Some(EdgeProcess::Gateway(gateway)) if gateway.core.is_ready())
             }
             _ => false,

@@ -12,7 +12,7 @@ pub struct EdgePlan {
     /// Whether each gateway reads what is only stamped.
     pub stamped: Vec<bool>,
     /// Whether a second process of the first gateway's name may be started.
-    pub twin: bool,
+    pub duplicate: bool,
     /// Copies of the application.
     pub copies: usize,
     /// Feeds, all of one source.
@@ -46,7 +46,7 @@ pub enum EdgeFault {
     /// A gateway is stopped in order, and started again after a while.
     Stop(EdgePlace, Nanos),
     /// A second process of the first gateway's name is started.
-    Twin,
+    Duplicate,
     /// A client's connection breaks, at some byte.
     Break(usize),
     /// A client reads nothing for so long.
@@ -67,7 +67,7 @@ impl EdgePlan {
         let gateways = rng.pick(&[1, 2, 2, 2]);
         Some(Self {
             stamped: (0..gateways).map(|_| rng.below(2) == 0).collect(),
-            twin: rng.below(4) == 0,
+            duplicate: rng.below(4) == 0,
             copies: rng.pick(&[1, 2, 2]),
             feeds: rng.pick(&[0, 1, 2, 2]),
             feeds_channel: rng.below(2) == 0,
@@ -82,7 +82,7 @@ impl EdgePlan {
 
     /// Seats of gateways, the twin's among them.
     pub(crate) fn gateway_nodes(&self) -> usize {
-        HANDLES * (self.stamped.len() + usize::from(self.twin))
+        HANDLES * (self.stamped.len() + usize::from(self.duplicate))
     }
 
     /// Seats in all.
@@ -115,7 +115,7 @@ impl EdgePlan {
                 _ => EdgeFault::Leave(trader, lasting),
             },
             5 => EdgeFault::Day(rng.below(3) == 0),
-            _ if self.twin => EdgeFault::Twin,
+            _ if self.duplicate => EdgeFault::Duplicate,
             _ => EdgeFault::Kill(self.gateway_nodes(), lasting),
         }
     }

@@ -47,7 +47,7 @@ pub(crate) enum What {
 }
 
 /// A seat of the edge, and the process there.
-pub(crate) struct EdgeSeat {
+pub(crate) struct EdgeNode {
     pub(crate) what: What,
     pub(crate) process: Option<EdgeProcess>,
     pub(crate) restart_at: Nanos,
@@ -178,14 +178,14 @@ fn gateway_limits(delivery: Delivery) -> GatewayLimits {
     }
 }
 
-impl EdgeSeat {
+impl EdgeNode {
     pub(super) fn new(what: What, restart_at: Nanos) -> Self {
         let (process, snapshot, order) = (None, None, None);
         Self { what, process, restart_at, run: 0, snapshot, lacks_beginning: false, order }
     }
 
-    /// A process begins. `seat` is its first one.
-    pub(super) fn start(&mut self, plan: &Plan, edge: &EdgePlan, seat: usize, now: Nanos, rng: &mut Rng) {
+    /// A process begins. `node` is its first one.
+    pub(super) fn start(&mut self, plan: &Plan, edge: &EdgePlan, node: usize, now: Nanos, rng: &mut Rng) {
         self.run += 1;
         let whole = !self.lacks_beginning;
         let start = if whole { Start::From(1) } else { Start::Oldest };
@@ -196,8 +196,8 @@ impl EdgeSeat {
                 let delivery = if edge.stamped[number] { Delivery::Stamped } else { Delivery::Committed };
                 let ledger = Ledger::new(MemoryBacklog::new(BACKLOG_BYTES), whole, true);
                 Some(EdgeProcess::Gateway(Box::new(GatewayProcess {
-                    publisher: plain_publisher(plan, seat, rng),
-                    subscriber: subscriber(plan, seat + 1, delivery, start, true, rng),
+                    publisher: plain_publisher(plan, node, rng),
+                    subscriber: subscriber(plan, node + 1, delivery, start, true, rng),
                     source: SimReplaySource::default(),
                     core: Gateway::new(&number.to_string(), gateway_limits(delivery), users::file(), ledger),
                     links: Vec::new(),
@@ -210,7 +210,7 @@ impl EdgeSeat {
                 })))
             }
             What::Copy => {
-                let mut publisher = plain_publisher(plan, seat, rng);
+                let mut publisher = plain_publisher(plan, node, rng);
                 // Now and then the disk is gone as well.
                 let snapshot = self.snapshot.as_ref().filter(|_| rng.below(4) > 0);
                 let restored = snapshot.and_then(|snapshot| {
@@ -223,7 +223,7 @@ impl EdgeSeat {
                 state.answers.begin_open(&mut publisher.core, NONCE);
                 Some(EdgeProcess::Copy(Box::new(CopyProcess {
                     publisher,
-                    subscriber: subscriber(plan, seat + 1, Delivery::Committed, start, true, rng),
+                    subscriber: subscriber(plan, node + 1, Delivery::Committed, start, true, rng),
                     source: SimReplaySource::default(),
                     state,
                     rng: rng.fork(),
@@ -239,7 +239,7 @@ impl EdgeSeat {
                 let feed = Feed::new(source, FEED_LEN_MAX, days, whole, server);
                 feed.ok().map(|feed| {
                     EdgeProcess::Feed(Box::new(FeedProcess {
-                        subscriber: subscriber(plan, seat, Delivery::Committed, start, true, rng),
+                        subscriber: subscriber(plan, node, Delivery::Committed, start, true, rng),
                         source: SimReplaySource::default(),
                         feed: feed.with_heartbeat(2_000_000),
                         whole,
@@ -248,7 +248,7 @@ impl EdgeSeat {
                 })
             }
             What::Calendar => self.order.as_ref().and_then(|order| {
-                let mut publisher = plain_publisher(plan, seat, rng);
+                let mut publisher = plain_publisher(plan, node, rng);
                 let nonce = [rng.next_u64(), rng.next_u64()];
                 let order = DayMarkRequest::begin(&mut publisher.core, order.as_deref(), nonce)?;
                 Some(EdgeProcess::Calendar(Box::new(CalendarProcess { publisher, order })))
@@ -270,7 +270,7 @@ impl EdgeSeat {
     }
 }
 
-impl fmt::Display for EdgeSeat {
+impl fmt::Display for EdgeNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:?}, runs {}", self.what, self.process.is_some())?;
         if let Some(EdgeProcess::Gateway(process)) = &self.process {

@@ -29,24 +29,24 @@ enum Goes {
 }
 
 impl World {
-    /// Retention has removed what the process at `seat` was to begin with: it ends, and its successor asks
+    /// Retention has removed what the process at `node` was to begin with: it ends, and its successor asks
     /// for no whole stream.
-    fn ends_without_beginning(&mut self, seat: usize) -> Goes {
-        if let Actor::Edge(edge) = &mut self.nodes[seat].actor {
+    fn ends_without_beginning(&mut self, node: usize) -> Goes {
+        if let Actor::Edge(edge) = &mut self.nodes[node].actor {
             edge.lacks_beginning = true;
         }
         Goes::Ends("the stream's beginning is gone".into())
     }
 
-    /// Calls the process of the edge at `seat`. Returns the work that it did.
-    pub(crate) fn turn_edge(&mut self, seat: usize, draws: [u64; 2]) -> Result<usize, Violation> {
+    /// Calls the process of the edge at `node`. Returns the work that it did.
+    pub(crate) fn turn_edge(&mut self, node: usize, draws: [u64; 2]) -> Result<usize, Violation> {
         let Some(mut edges) = self.edges.take() else { return Ok(0) };
-        let Actor::Edge(edge) = &mut self.nodes[seat].actor else { return Ok(0) };
+        let Actor::Edge(edge) = &mut self.nodes[node].actor else { return Ok(0) };
         let (run, mut process) = (edge.run, edge.process.take());
         let goes = match &mut process {
-            Some(EdgeProcess::Gateway(process)) => self.turn_gateway(&mut edges, (seat, run), process, draws),
-            Some(EdgeProcess::Copy(process)) => self.turn_copy(seat, process, draws),
-            Some(EdgeProcess::Feed(process)) => self.turn_feed(&mut edges, seat, process, draws),
+            Some(EdgeProcess::Gateway(process)) => self.turn_gateway(&mut edges, (node, run), process, draws),
+            Some(EdgeProcess::Copy(process)) => self.turn_copy(node, process, draws),
+            Some(EdgeProcess::Feed(process)) => self.turn_feed(&mut edges, node, process, draws),
             Some(EdgeProcess::Calendar(process)) => {
                 let (now, wall) = (self.now, self.now + self.plan.wall_ns);
                 let work = process.publisher.poll(now, wall, 8, |event| process.order.on_publisher(&event));
@@ -57,23 +57,23 @@ impl World {
             }
             None => Ok(Goes::On(0)),
         };
-        let Actor::Edge(edge) = &mut self.nodes[seat].actor else { return Ok(0) };
+        let Actor::Edge(edge) = &mut self.nodes[node].actor else { return Ok(0) };
         edge.process = process;
         self.edges = Some(edges);
         match goes? {
             Goes::On(work) => Ok(work),
             Goes::Ends(why) => {
-                self.send(seat, usize::MAX)?;
-                self.on_edge_ended(seat, why);
+                self.send(node, usize::MAX)?;
+                self.on_edge_ended(node, why);
                 Ok(0)
             }
         }
     }
 
     /// A process has ended by itself: whoever started it starts it again.
-    fn on_edge_ended(&mut self, seat: usize, why: String) {
+    fn on_edge_ended(&mut self, node: usize, why: String) {
         let (now, is_calm) = (self.now, self.is_calm());
-        let Actor::Edge(edge) = &mut self.nodes[seat].actor else { return };
+        let Actor::Edge(edge) = &mut self.nodes[node].actor else { return };
         let again = match edge.what {
             What::Calendar => {
                 let is_marked = !why.contains("Unknown");
@@ -87,19 +87,19 @@ impl World {
             What::Gateway(_) if why == STOPPED && !is_calm => edge.restart_at.max(now),
             _ => now + AGAIN_NS,
         };
-        self.end_process(seat, again);
-        self.tell(seat, || Happening::Note(format!("ends: {why}")));
+        self.end_process(node, again);
+        self.tell(node, || Happening::Note(format!("ends: {why}")));
     }
 
     fn turn_gateway(
         &mut self,
         edges: &mut Edges,
-        (seat, run): (usize, u64),
+        (node, run): (usize, u64),
         process: &mut GatewayProcess,
         draws: [u64; 2],
     ) -> Result<Goes, Violation> {
         let (now, wall) = (self.now, self.now + self.plan.wall_ns);
-        self.read_journal(seat, &mut process.subscriber.core, &mut process.source);
+        self.read_journal(node, &mut process.subscriber.core, &mut process.source);
         let GatewayProcess { publisher, subscriber, core, rng, source, whole, has_begun, .. } = process;
         let mut told = Vec::new();
         let mut work = publisher.poll(now, wall, BATCH, |event| told.push(event));
@@ -136,12 +136,12 @@ impl World {
         work += used;
         (0..retracts).for_each(|_| self.oracle.coverage.count(Event::GatewayRetracts));
         if lacks_beginning {
-            return Ok(self.ends_without_beginning(seat));
+            return Ok(self.ends_without_beginning(node));
         }
         if let Some(why) = ended {
             return Ok(Goes::Ends(why));
         }
-        self.serve(edges, (seat, run), process, draws)?;
+        self.serve(edges, (node, run), process, draws)?;
         let GatewayProcess { publisher, core, rng, touched, .. } = process;
         core.turn(now, &mut EdgeHandle(&mut publisher.core, rng), touched);
         work += self.write(edges, process);
@@ -166,7 +166,7 @@ impl World {
     fn serve(
         &mut self,
         edges: &mut Edges,
-        (seat, run): (usize, u64),
+        (node, run): (usize, u64),
         process: &mut GatewayProcess,
         draws: [u64; 2],
     ) -> Result<(), Violation> {
@@ -179,7 +179,7 @@ impl World {
             touched.push(check.conn.0);
         }
         for (number, link) in edges.links.iter_mut() {
-            if (link.gateway, link.run) != (seat, run) || link.gateway_gone {
+            if (link.gateway, link.run) != (node, run) || link.gateway_gone {
                 continue;
             }
             let Some(index) = link.conn else {
@@ -245,12 +245,12 @@ impl World {
 
     fn turn_copy(
         &mut self,
-        seat: usize,
+        node: usize,
         process: &mut CopyProcess,
         draws: [u64; 2],
     ) -> Result<Goes, Violation> {
         let (now, wall) = (self.now, self.now + self.plan.wall_ns);
-        self.read_journal(seat, &mut process.subscriber.core, &mut process.source);
+        self.read_journal(node, &mut process.subscriber.core, &mut process.source);
         let CopyProcess { publisher, subscriber, source, state, rng } = process;
         let mut ended = None;
         let mut wrong = None;
@@ -276,7 +276,7 @@ impl World {
             return Err(wrong);
         }
         if let Some(why) = ended {
-            if let Actor::Edge(edge) = &mut self.nodes[seat].actor {
+            if let Actor::Edge(edge) = &mut self.nodes[node].actor {
                 edge.snapshot = None;
             }
             return Ok(Goes::Ends(why));
@@ -301,7 +301,7 @@ impl World {
         publisher.flush(now, wall);
         if rng.below(256) == 0
             && let Some(snapshot) = Snapshot::of(process)
-            && let Actor::Edge(edge) = &mut self.nodes[seat].actor
+            && let Actor::Edge(edge) = &mut self.nodes[node].actor
         {
             edge.snapshot = Some(snapshot);
             self.oracle.coverage.count(Event::Snapshots);
@@ -312,12 +312,12 @@ impl World {
     fn turn_feed(
         &mut self,
         edges: &mut Edges,
-        seat: usize,
+        node: usize,
         process: &mut FeedProcess,
         draws: [u64; 2],
     ) -> Result<Goes, Violation> {
         let now = self.now;
-        self.read_journal(seat, &mut process.subscriber.core, &mut process.source);
+        self.read_journal(node, &mut process.subscriber.core, &mut process.source);
         let FeedProcess { subscriber, source, feed, whole, has_begun } = process;
         let is_calm = self.is_calm();
         let Edges { receivers, rng, plan, .. } = edges;
@@ -358,7 +358,7 @@ impl World {
             return Err(failed);
         }
         if lacks_beginning {
-            return Ok(self.ends_without_beginning(seat));
+            return Ok(self.ends_without_beginning(node));
         }
         if let Some(why) = ended {
             return Ok(Goes::Ends(why));
@@ -381,21 +381,21 @@ impl World {
             if now < trader.retry_at {
                 return Ok(());
             }
-            let seat = *first + super::HANDLES * (trader.gateway % gateways);
-            let run = match &self.nodes[seat].actor {
+            let node = *first + super::HANDLES * (trader.gateway % gateways);
+            let run = match &self.nodes[node].actor {
                 Actor::Edge(edge) => match &edge.process {
                     Some(EdgeProcess::Gateway(process)) if process.stops.is_none() => Some(edge.run),
                     _ => None,
                 },
                 _ => None,
             };
-            let Some(run) = run.filter(|_| self.nodes[seat].paused_until <= now) else {
+            let Some(run) = run.filter(|_| self.nodes[node].paused_until <= now) else {
                 trader.disconnect(now, gateways);
                 return Ok(());
             };
             *linked += 1;
             let out = trader.log_in(now, *linked, rng)?;
-            let mut link = Link::new(at, seat, run);
+            let mut link = Link::new(at, node, run);
             link.up.write(now, latency_ns, &out);
             links.insert(*linked, link);
             return Ok(());
@@ -445,9 +445,9 @@ impl World {
             self.oracle.coverage.count(Event::FeedMessages);
         }
         let Some((server, request)) = receiver.ask(now) else { return Ok(()) };
-        let seat = *first + plan.nodes() - super::CALENDARS - plan.feeds + server as usize;
+        let node = *first + plan.nodes() - super::CALENDARS - plan.feeds + server as usize;
         let reaches = is_calm || !rng.chance(plan.loss);
-        let Actor::Edge(edge) = &mut self.nodes[seat].actor else { return Ok(()) };
+        let Actor::Edge(edge) = &mut self.nodes[node].actor else { return Ok(()) };
         if let Some(EdgeProcess::Feed(process)) = &mut edge.process
             && reaches
         {

@@ -7,15 +7,15 @@ use crate::net::{SimNet, To};
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
-use lockstep_core::proto::beat::HeartbeatLimits;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::ElectionLimits;
+use lockstep_core::proto::failure_detector::FailureDetectorLimits;
+use lockstep_core::proto::heartbeat::HeartbeatLimits;
 use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_core::proto::requesters::BudgetLimits;
-use lockstep_core::proto::suspect::FailureDetectorLimits;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::bootstrap::bootstrap;
 use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
@@ -78,7 +78,7 @@ pub(super) enum Input<'a> {
     /// Whatever a standby waits for before it campaigns has passed.
     Campaign { round_max: u32 },
     /// A heartbeat is due.
-    Beat,
+    Heartbeat,
     /// The process dies and starts again; its log and promise are there.
     Crash,
     /// The machine is replaced: nothing is there, and the identity is another.
@@ -244,7 +244,7 @@ impl ExploredProcess {
             (Engine::Replica(replica), Input::Campaign { round_max }) => {
                 replica.campaign_now(NOW, round_max);
             }
-            (Engine::Replica(replica), Input::Beat) => replica.heartbeat_now(),
+            (Engine::Replica(replica), Input::Heartbeat) => replica.heartbeat_now(),
             (Engine::Replica(replica), Input::Crash) => {
                 let memory = replica.tail().clone().into_memory();
                 **replica = start(self.node, self.identity, replicas, &self.store, memory)?;

@@ -131,8 +131,9 @@ impl ClaimLog {
     }
 
     /// S6: what two processes ever called committed is one log. Returns the longer.
-    pub(super) fn agree(&self, ghost: Committed, seen: Committed) -> Result<Committed, String> {
-        let (short, long) = if ghost.next <= seen.next { (ghost, seen) } else { (seen, ghost) };
+    pub(super) fn agree(&self, reference_model: Committed, seen: Committed) -> Result<Committed, String> {
+        let (short, long) =
+            if reference_model.next <= seen.next { (reference_model, seen) } else { (seen, reference_model) };
         if !self.contains(long.chain, short.next, short.chain) {
             return Err(format!(
                 "S6: committed up to {} with chain {:#x} in {}, and up to {} in {} over another log",
@@ -145,11 +146,17 @@ impl ClaimLog {
     }
 
     /// S5: whoever begins to lead an epoch holds all that lower epochs committed.
-    pub(super) fn check_leader(&self, ghost: Committed, epoch: Epoch, chain: Chain) -> Result<(), String> {
-        if ghost.epoch < epoch && !self.contains(chain, ghost.next, ghost.chain) {
+    pub(super) fn check_leader(
+        &self,
+        reference_model: Committed,
+        epoch: Epoch,
+        chain: Chain,
+    ) -> Result<(), String> {
+        if reference_model.epoch < epoch && !self.contains(chain, reference_model.next, reference_model.chain)
+        {
             return Err(format!(
                 "S5: {epoch} is led without what {} committed up to {}",
-                ghost.epoch, ghost.next
+                reference_model.epoch, reference_model.next
             ));
         }
         Ok(())

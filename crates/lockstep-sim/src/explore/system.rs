@@ -1,7 +1,7 @@
 //! The cluster as a whole: the local states and what leads from one to the other, the datagrams, and the
 //! states that are made of them.
 
-mod settle;
+mod perfect_network;
 
 use super::digest::Digest;
 use super::process::{self, CLUSTER, ExploredProcess, Facts, HISTORY, Input, address};
@@ -240,7 +240,7 @@ impl System {
                 if facts.campaigns {
                     add(CAMPAIGN);
                 }
-                if self.scope.beats && facts.leads.is_some() {
+                if self.scope.heartbeats && facts.leads.is_some() {
                     add(HEARTBEAT);
                 }
                 if state.crashes > 0 {
@@ -279,7 +279,7 @@ impl System {
                 0..4 if may && self.facts(state, node).campaigns => return step(CAMPAIGN),
                 4 if may && state.crashes > 0 => return step(CRASH),
                 5 if may && state.losses > 0 => return step(LOSE),
-                6..9 if may && self.scope.beats && self.facts(state, node).leads.is_some() => {
+                6..9 if may && self.scope.heartbeats && self.facts(state, node).leads.is_some() => {
                     return step(HEARTBEAT);
                 }
                 9.. if rng.below(100) < bias[node] => {
@@ -419,7 +419,7 @@ impl System {
         let input = match input {
             CAMPAIGN => Input::Campaign { round_max },
             HEAL => Input::Campaign { round_max: round_max + HEALING_ROUNDS },
-            HEARTBEAT => Input::Beat,
+            HEARTBEAT => Input::Heartbeat,
             CRASH => Input::Crash,
             LOSE => Input::Lose,
             _ => {

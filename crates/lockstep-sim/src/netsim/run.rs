@@ -10,13 +10,13 @@ use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
 use lockstep_core::engine::receiver::{ReceiverLimits, Start};
 use lockstep_core::engine::subscriber::{Delivery, SubscriberEngine, SubscriberEvent, SubscriberLimits};
-use lockstep_core::proto::beat::HeartbeatLimits;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::ElectionLimits;
+use lockstep_core::proto::failure_detector::FailureDetectorLimits;
+use lockstep_core::proto::heartbeat::HeartbeatLimits;
 use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_core::proto::requesters::BudgetLimits;
-use lockstep_core::proto::suspect::FailureDetectorLimits;
 use lockstep_core::proto::window::Window;
 use lockstep_replica::bootstrap::bootstrap;
 use lockstep_replica::journal::memory::{MemoryStore, MemoryTail};
@@ -48,7 +48,7 @@ const PAYLOAD: [u8; 64] = [0x5a; 64];
 /// One turn of a loop that spins.
 const TURN_NS: Nanos = 500;
 /// How often somebody looks who waits for something without a deadline of its own.
-const RESTLESS_NS: Nanos = 2_000;
+const PENDING_WORK_NS: Nanos = 2_000;
 /// Datagrams take up to this much longer than the delay: less than an interval, so that nothing is reordered.
 const JITTER_NS: Nanos = 2_000;
 /// A message is affected if it was lost, or delivered this much after its frame arrived.
@@ -73,7 +73,7 @@ enum Engine {
     Receiver(Box<SubscriberEngine<SimNet>>),
 }
 
-struct Seat {
+struct Node {
     engine: Engine,
     wake_at: Nanos,
 }
@@ -99,7 +99,7 @@ struct Seen {
 struct World {
     cell: Cell,
     now: Nanos,
-    nodes: Vec<Seat>,
+    nodes: Vec<Node>,
     packets: BinaryHeap<Reverse<Letter>>,
     key: u64,
     links: Links,
@@ -145,22 +145,22 @@ pub fn run(cell: Cell) -> Result<Row, String> {
     Ok(world.judge())
 }
 
-fn address(seat: usize) -> SocketAddrV4 {
-    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, seat as u8 + 1), 7_000)
+fn address(node: usize) -> SocketAddrV4 {
+    SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8 + 1), 7_000)
 }
 
-fn identity(seat: usize) -> Identity {
-    Identity { replica: seat as u32 + 1, incarnation: 0x100 + seat as u32 }
+fn identity(node: usize) -> Identity {
+    Identity { replica: node as u32 + 1, incarnation: 0x100 + node as u32 }
 }
 
-fn receiver(seat: usize) -> ReceiverLimits {
+fn receiver(node: usize) -> ReceiverLimits {
     let client =
-        Identity { replica: 1_000 + seat as u32, incarnation: 0x9e37_79b9u32.wrapping_mul(seat as u32) };
-    let others = (0..REPLICAS).filter(|other| *other != seat);
+        Identity { replica: 1_000 + node as u32, incarnation: 0x9e37_79b9u32.wrapping_mul(node as u32) };
+    let others = (0..REPLICAS).filter(|other| *other != node);
     ReceiverLimits {
         cluster: CLUSTER,
         history: 0,
-        me: if seat < REPLICAS { identity(seat) } else { client },
+        me: if node < REPLICAS { identity(node) } else { client },
         repairers: others.map(|other| Repairer::replica(other as u32 + 1, address(other))).collect(),
         nack: NackLimits::default(),
         store_bytes: 1 << 20,
@@ -169,12 +169,12 @@ fn receiver(seat: usize) -> ReceiverLimits {
     }
 }
 
-fn replica(seat: usize) -> Result<ReplicaEngine<NetsimPorts>, String> {
+fn replica(node: usize) -> Result<ReplicaEngine<NetsimPorts>, String> {
     let mut store = MemoryStore::default();
-    format(&mut store, CLUSTER, identity(seat), [1, 1]).map_err(|error| error.to_string())?;
+    format(&mut store, CLUSTER, identity(node), [1, 1]).map_err(|error| error.to_string())?;
     let settings = Settings {
         cluster: CLUSTER,
-        replica: identity(seat).replica,
+        replica: identity(node).replica,
         boot: [1, 1],
         power: false,
         frame_len_max: frame_len_max(MTU),
@@ -182,22 +182,22 @@ fn replica(seat: usize) -> Result<ReplicaEngine<NetsimPorts>, String> {
     };
     let mut reopen = |memory| open(&mut store, memory, settings).map_err(|error| error.to_string());
     let mut opened = reopen(MemoryTail::new(RING_BYTES))?;
-    if seat == 0 {
+    if node == 0 {
         let members: Vec<_> =
-            (0..REPLICAS).map(|seat| MemberBody::full(identity(seat), address(seat))).collect();
+            (0..REPLICAS).map(|node| MemberBody::full(identity(node), address(node))).collect();
         bootstrap(&mut opened.tail, HISTORY, &members, WALL_NS)?;
         opened = reopen(opened.tail.into_memory())?;
     }
     let recovered = Recovered::of_journal(&opened, 4);
     let limits = ReplicaLimits {
-        receiver: receiver(seat),
+        receiver: receiver(node),
         heartbeat: HeartbeatLimits::default(),
         window: Window { entries: 1 << 16, bytes: 8 << 20 },
         durability: Durability::Process,
         publishers_max: 4,
         hold_back: 64,
         ack_again_ns: 1_000_000,
-        process_nonce: seat as u64 + 1,
+        process_nonce: node as u64 + 1,
         started_at: 0,
         identity_probe_ns: 0,
         repairs_per_request: 64,
@@ -209,17 +209,17 @@ fn replica(seat: usize) -> Result<ReplicaEngine<NetsimPorts>, String> {
         },
         election: ElectionLimits::default(),
         pending_submission_bytes: 1 << 20,
-        secret_seed: [seat as u8; 32],
+        secret_seed: [node as u8; 32],
     };
     ReplicaEngine::new(SimNet::default(), opened.tail, recovered, limits)
 }
 
-fn engine(seat: usize) -> Result<Engine, String> {
-    Ok(match seat {
-        0..REPLICAS => Engine::Replica(Box::new(replica(seat)?)),
+fn engine(node: usize) -> Result<Engine, String> {
+    Ok(match node {
+        0..REPLICAS => Engine::Replica(Box::new(replica(node)?)),
         PUBLISHER => {
             let limits = PublisherLimits {
-                receiver: receiver(seat),
+                receiver: receiver(node),
                 window_entries: 4_096,
                 window_datagrams: 4_096,
                 flight_datagrams: 1_024,
@@ -237,7 +237,7 @@ fn engine(seat: usize) -> Result<Engine, String> {
         }
         _ => {
             let limits = SubscriberLimits {
-                receiver: receiver(seat),
+                receiver: receiver(node),
                 delivery: Delivery::Stamped,
                 start: Start::From(1),
                 parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 4 * MESSAGE_LEN_MAX },
@@ -263,12 +263,12 @@ impl World {
     fn new(cell: Cell) -> Result<Self, String> {
         let seats = FIRST_RECEIVER + cell.receivers;
         let mut rng = Rng::new(u64::from(cell.loss) << 32 ^ cell.delay_ns << 8 ^ cell.receivers as u64);
-        let seat = |seat| -> Result<Seat, String> { Ok(Seat { engine: engine(seat)?, wake_at: BEGIN_NS }) };
+        let node = |node| -> Result<Node, String> { Ok(Node { engine: engine(node)?, wake_at: BEGIN_NS }) };
         let messages = cell.messages() as usize;
         let seen = || Seen { arrived: vec![0; messages], delivered: vec![0; messages] };
         Ok(Self {
             now: BEGIN_NS,
-            nodes: (0..seats).map(seat).collect::<Result<_, String>>()?,
+            nodes: (0..seats).map(node).collect::<Result<_, String>>()?,
             packets: BinaryHeap::new(),
             key: 0,
             // It loses nothing before the stream is open.
@@ -290,7 +290,7 @@ impl World {
             if self.now >= limit {
                 return Err(format!("{}: the publisher is not open after a second", self.cell.name()));
             }
-            self.step(self.now + RESTLESS_NS);
+            self.step(self.now + PENDING_WORK_NS);
         }
         self.first = self.end();
         self.row = Row::default();
@@ -308,7 +308,7 @@ impl World {
     }
 
     fn all_hold(&self, next: Seq) -> bool {
-        self.nodes.iter().all(|seat| match &seat.engine {
+        self.nodes.iter().all(|node| match &node.engine {
             Engine::Receiver(subscriber) => {
                 subscriber.core.deliver_next() >= next || subscriber.core.is_ended()
             }
@@ -342,8 +342,8 @@ impl World {
     /// What happens next, up to `limit`.
     fn step(&mut self, limit: Nanos) {
         let arrival = self.packets.peek().map_or(Nanos::MAX, |letter| letter.0.at);
-        let (seat, wake_at) = (0..self.nodes.len())
-            .map(|seat| (seat, self.nodes[seat].wake_at))
+        let (node, wake_at) = (0..self.nodes.len())
+            .map(|node| (node, self.nodes[node].wake_at))
             .min_by_key(|(_, at)| *at)
             .unwrap_or((0, Nanos::MAX));
         let next = arrival.min(wake_at);
@@ -355,7 +355,7 @@ impl World {
         if arrival <= wake_at {
             self.arrive();
         } else {
-            self.turn(seat);
+            self.turn(node);
         }
     }
 
@@ -366,9 +366,9 @@ impl World {
             self.on_arrived(receiver, &header);
         }
         let turn = self.links.jitter(TURN_NS);
-        let seat = &mut self.nodes[to];
-        if seat.engine.net().arrive(bytes.to_vec(), group.is_none().then(|| address(from)), group) {
-            seat.wake_at = seat.wake_at.min(self.now + turn);
+        let node = &mut self.nodes[to];
+        if node.engine.net().arrive(bytes.to_vec(), group.is_none().then(|| address(from)), group) {
+            node.wake_at = node.wake_at.min(self.now + turn);
         }
     }
 
@@ -388,14 +388,14 @@ impl World {
     fn turn(&mut self, index: usize) {
         let now = self.now;
         let Self { nodes: seats, publisher: opened, seen, first, .. } = self;
-        let seat = &mut seats[index];
-        let mut wake_at = match &mut seat.engine {
+        let node = &mut seats[index];
+        let mut wake_at = match &mut node.engine {
             Engine::Replica(replica) => {
                 replica.poll(now, now + WALL_NS);
                 replica.tail_mut().free_published();
-                let restless = replica.has_pending_work().then_some(now + RESTLESS_NS);
+                let pending_work = replica.has_pending_work().then_some(now + PENDING_WORK_NS);
                 while replica.core.events.pop().is_some() {}
-                replica.next_deadline().min(restless.unwrap_or(Nanos::MAX))
+                replica.next_deadline().min(pending_work.unwrap_or(Nanos::MAX))
             }
             Engine::Publisher(publisher) => {
                 publisher.poll(now, now + WALL_NS, usize::MAX, |event| {
@@ -403,7 +403,7 @@ impl World {
                         *opened = Some(publisher);
                     }
                 });
-                if opened.is_none() { now + RESTLESS_NS } else { now + 1_000_000 }
+                if opened.is_none() { now + PENDING_WORK_NS } else { now + 1_000_000 }
             }
             Engine::Receiver(subscriber) => {
                 let delivered = &mut seen[index - FIRST_RECEIVER].delivered;
@@ -419,12 +419,12 @@ impl World {
                 subscriber.core.next_deadline()
             }
         };
-        let net = seat.engine.net();
+        let net = node.engine.net();
         if net.has_arrivals() {
             wake_at = now;
         }
         let sent = std::mem::take(&mut net.sent);
-        seat.wake_at = wake_at.max(now + TURN_NS);
+        node.wake_at = wake_at.max(now + TURN_NS);
         for (to, bytes) in sent {
             self.send(index, to, bytes);
         }
@@ -443,17 +443,17 @@ impl World {
         let bytes = Rc::new(bytes);
         let others = match to {
             To::Unicast(to) => {
-                let seat = usize::from(to.ip().octets()[3]) - 1;
-                seat..seat + 1
+                let node = usize::from(to.ip().octets()[3]) - 1;
+                node..node + 1
             }
             To::Group(Group::Submit) => 0..REPLICAS,
             To::Group(_) => 0..self.nodes.len(),
         };
-        for to_seat in others.filter(|seat| *seat != from) {
+        for to_node in others.filter(|node| *node != from) {
             if from >= FIRST_RECEIVER && self.links.loses_from() {
                 continue;
             }
-            if let Some(receiver) = to_seat.checked_sub(FIRST_RECEIVER)
+            if let Some(receiver) = to_node.checked_sub(FIRST_RECEIVER)
                 && (lost_by_all || self.links.loses_to(receiver))
             {
                 self.row.lost += u64::from(at.is_some() && !lost_by_all);
@@ -462,7 +462,7 @@ impl World {
             let at = self.now + self.cell.delay_ns + self.links.jitter(JITTER_NS);
             self.key += 1;
             let group = if let To::Group(group) = to { Some(group) } else { None };
-            let letter = Letter { at, key: self.key, to: to_seat, from, group, bytes: Rc::clone(&bytes) };
+            let letter = Letter { at, key: self.key, to: to_node, from, group, bytes: Rc::clone(&bytes) };
             self.packets.push(Reverse(letter));
         }
     }

@@ -52,7 +52,7 @@ impl Plan {
             self.faults.push(PlannedFault { at_ns, what });
         }
         if self.founders == 2 && rng.below(2) == 0 {
-            let what = FaultTarget::Bury(rng.below(2) == 0, rng.below(2) == 0);
+            let what = FaultTarget::RemoveDeclaredDead(rng.below(2) == 0, rng.below(2) == 0);
             self.faults.push(PlannedFault { at_ns: rng.below(self.fault_phase_ns / 2), what });
         }
     }
@@ -128,8 +128,9 @@ impl Plan {
             5 => FaultTarget::Dark(all, lasting),
             6 => FaultTarget::Dark(rng.next_u64() as NodeSet & all, lasting),
             7 | 8 => {
-                let trouble = rng.pick(&[DiskFault::ReadError, DiskFault::WriteError, DiskFault::SyncError]);
-                FaultTarget::DiskFails(target, trouble, calls, lasting)
+                let disk_fault =
+                    rng.pick(&[DiskFault::ReadError, DiskFault::WriteError, DiskFault::SyncError]);
+                FaultTarget::DiskFails(target, disk_fault, calls, lasting)
             }
             10 => FaultTarget::Rot(target),
             _ => FaultTarget::DiskFull(

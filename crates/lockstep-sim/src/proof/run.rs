@@ -261,12 +261,12 @@ impl ProofRun {
         &mut self,
         end: RunEnd,
         disk: &mut SimDisk,
-        ghost: &mut super::ProofModel,
+        reference_model: &mut super::ProofModel,
     ) -> Result<bool, ProofViolation> {
         let all = deeds(self.generation);
         let count = if let RunEnd::Killed(count) | RunEnd::Stopped(count) = end { count } else { all.len() };
         for deed in &all[..count] {
-            if !self.act(*deed, disk, ghost)? {
+            if !self.act(*deed, disk, reference_model)? {
                 return Ok(true);
             }
         }
@@ -276,7 +276,7 @@ impl ProofRun {
         if !self.stop(disk)? {
             return Ok(true);
         }
-        ghost.settled = true;
+        reference_model.settled = true;
         Ok(matches!(end, RunEnd::Stopped(_)))
     }
 
@@ -309,13 +309,13 @@ impl ProofRun {
         &mut self,
         deed: RunAction,
         disk: &mut SimDisk,
-        ghost: &mut super::ProofModel,
+        reference_model: &mut super::ProofModel,
     ) -> Result<bool, ProofViolation> {
         match deed {
             RunAction::Append(count) => {
                 for _ in 0..count {
                     let end = self.append(message(&self.tail.end(), self.generation as u8))?;
-                    ghost.on_appended(end);
+                    reference_model.on_appended(end);
                 }
             }
             RunAction::Copy => {
@@ -329,15 +329,15 @@ impl ProofRun {
                 }
                 let (power, spoken) = (self.way.configured, self.side.superblock().run.weakest_durability);
                 if power == Durability::Power && spoken == Durability::Power {
-                    ghost.settled = true;
+                    reference_model.settled = true;
                 } else if power == Durability::Power && self.tail.durable_next() == self.tail.end().next {
                     let late = "a run in power has all of its log on the device, and does not say so";
                     return Err(late.to_string());
                 }
             }
-            RunAction::Speak => self.speak(ghost),
+            RunAction::Speak => self.speak(reference_model),
             RunAction::Promise => self.tail.promise(epoch(100 * self.generation)),
-            RunAction::Exchange => return self.exchange(ghost).map(|()| true),
+            RunAction::Exchange => return self.exchange(reference_model).map(|()| true),
             RunAction::Turn if self.way.turns => {
                 self.follows = match self.follows {
                     Durability::Process => Durability::Power,
@@ -369,10 +369,10 @@ impl ProofRun {
     }
 
     /// Says everything that may be said now.
-    fn speak(&self, ghost: &mut super::ProofModel) {
+    fn speak(&self, reference_model: &mut super::ProofModel) {
         let (acked, promised) = self.may_send();
-        ghost.on_acked(acked);
-        ghost.said = ghost.said.max(promised);
+        reference_model.on_acked(acked);
+        reference_model.said = reference_model.said.max(promised);
     }
 
     /// From here on acks mean this in the epoch that is followed.
@@ -381,8 +381,8 @@ impl ProofRun {
     }
 
     /// The last two frames are exchanged for those of a new epoch.
-    fn exchange(&mut self, ghost: &mut super::ProofModel) -> Result<(), ProofViolation> {
-        let from = ghost.back(2);
+    fn exchange(&mut self, reference_model: &mut super::ProofModel) -> Result<(), ProofViolation> {
+        let from = reference_model.back(2);
         let adopts: Epoch = epoch(100 * self.generation);
         self.tail.stage(from, adopts).map_err(|error| format!("no staging: {error:?}"))?;
         let mut ends = Vec::new();
@@ -398,7 +398,7 @@ impl ProofRun {
             ends.extend(self.tail.staged_end());
         }
         self.tail.switch().map_err(|error| format!("no exchange: {error:?}"))?;
-        ghost.on_suffix_replaced(from, ends);
+        reference_model.on_suffix_replaced(from, ends);
         Ok(())
     }
 }

@@ -71,7 +71,7 @@ impl Stage {
             return Ok("refused: damage leaves no log to go by".into());
         };
         let ring = ring_words(&seen);
-        let Rest { disk, rings, reference: ghost, .. } = &mut self.rest;
+        let Rest { disk, rings, reference: reference_model, .. } = &mut self.rest;
         disk.set_power(configured == Durability::Power);
         let grave = Rc::new(CrashState::default());
         let mut memory =
@@ -92,7 +92,7 @@ impl Stage {
         match started {
             Ok((opened, ())) => {
                 let end = opened.tail.end();
-                ghost.on_begun(&end)?;
+                reference_model.on_begun(&end)?;
                 self.runs += 1;
                 let way = StartConfig { configured, follows, turns: false, path, fails };
                 let run = ProofRun::new(opened, way, self.runs);
@@ -114,9 +114,9 @@ impl Stage {
     }
 
     fn act(&mut self, deed: RunAction) -> Result<bool, ProofViolation> {
-        let Self { rest: Rest { disk, reference: ghost, .. }, run, .. } = self;
+        let Self { rest: Rest { disk, reference: reference_model, .. }, run, .. } = self;
         let Some(running) = run else { return Err("nothing runs".into()) };
-        running.run.act(deed, disk, ghost)
+        running.run.act(deed, disk, reference_model)
     }
 
     /// So many messages are in its log, in memory.
@@ -285,8 +285,8 @@ impl Stage {
     }
 }
 
-fn judged(ghost: &ProofModel, looked: &Inspection) -> Result<(), ProofViolation> {
-    ghost.judge(&looked.end(), looked.promised())
+fn judged(reference_model: &ProofModel, looked: &Inspection) -> Result<(), ProofViolation> {
+    reference_model.judge(&looked.end(), looked.promised())
 }
 
 fn end_words(end: &LogEnd) -> String {

@@ -53,7 +53,7 @@ impl Actor {
     }
 
     /// Whether it is to be called again soon, whatever comes.
-    pub(super) fn is_restless(&self) -> bool {
+    pub(super) fn is_work_pending(&self) -> bool {
         match self {
             Self::Replica(machine) => machine.replica().is_some_and(|replica| replica.has_pending_work()),
             _ => false,

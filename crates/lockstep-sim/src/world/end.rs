@@ -15,8 +15,8 @@ impl World {
 
     /// Whether everything that the healthy ones have to do is done.
     pub(super) fn is_done(&self, healthy: NodeSet) -> bool {
-        self.nodes.iter().enumerate().filter(|(index, _)| healthy >> index & 1 == 1).all(|(index, seat)| {
-            match &seat.actor {
+        self.nodes.iter().enumerate().filter(|(index, _)| healthy >> index & 1 == 1).all(|(index, node)| {
+            match &node.actor {
                 Actor::Publisher(Some(process), work) => {
                     !self.oracle.lacks_datagram(index)
                         && (work.fenced
@@ -43,8 +43,8 @@ impl World {
     /// without it.
     fn stays_behind(&self, promised: Epoch, identity: Identity, healthy: NodeSet) -> bool {
         let led = self.oracle.reference.tip().map_or(Epoch::NONE, |tip| self.oracle.tree.stem(tip).epoch);
-        let leads = |seat: &SimNode| matches!(&seat.actor, Actor::Replica(machine) if machine.identity == led.leader());
-        let is_heard = self.nodes.iter().position(leads).is_some_and(|seat| healthy >> seat & 1 == 1);
+        let leads = |node: &SimNode| matches!(&node.actor, Actor::Replica(machine) if machine.identity == led.leader());
+        let is_heard = self.nodes.iter().position(leads).is_some_and(|node| healthy >> node & 1 == 1);
         promised > led && !(is_heard && self.members_in_force().contains(&identity))
     }
 
@@ -54,9 +54,9 @@ impl World {
             self.live_ns() / 1_000_000,
             self.oracle.commit_next()
         );
-        for (index, seat) in self.nodes.iter().enumerate() {
+        for (index, node) in self.nodes.iter().enumerate() {
             let health = if healthy >> index & 1 == 1 { "healed" } else { "broken" };
-            let _ = match &seat.actor {
+            let _ = match &node.actor {
                 Actor::Replica(machine) => match &machine.state {
                     MachineState::Up(replica) => write!(
                         out,

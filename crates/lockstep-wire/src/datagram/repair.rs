@@ -22,7 +22,7 @@ pub struct RepairTrailer {
 
 impl RepairTrailer {
     /// The repairer.
-    pub fn giver(&self) -> Identity {
+    pub fn repairer(&self) -> Identity {
         Identity::from_packed(self.repairer)
     }
 
@@ -47,18 +47,17 @@ fn trailer_checksum(trailer: &[u8], frame: &Header) -> u64 {
     u64::from(crc::append(crc::crc32c(bytemuck::bytes_of(&{ frame.tag })), &trailer[..32]))
 }
 
-/// The trailer for a repair of the frame with the (sealed) header `frame`, by `giver`, whose log is of
+/// The trailer for a repair of the frame with the (sealed) header `frame`, by `repairer`, whose log is of
 /// `history`.
 pub fn repair_trailer(
-    (giver, history): (Identity, u64),
+    (repairer, history): (Identity, u64),
     accepted: Epoch,
     commit_next: Seq,
     token: u64,
     frame: &Header,
 ) -> [u8; REPAIR_TRAILER_LEN] {
-    let giver = giver.packed() | (history & HISTORY_MASK) << IDENTITY_BITS;
-    let mut trailer =
-        RepairTrailer { repairer: giver, accepted: accepted.0, commit_next, token, tag: [0; 2] };
+    let repairer = repairer.packed() | (history & HISTORY_MASK) << IDENTITY_BITS;
+    let mut trailer = RepairTrailer { repairer, accepted: accepted.0, commit_next, token, tag: [0; 2] };
     trailer.tag[0] = trailer_checksum(bytemuck::bytes_of(&trailer), frame);
     bytemuck::cast(trailer)
 }

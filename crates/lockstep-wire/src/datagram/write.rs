@@ -33,8 +33,8 @@ pub fn write_repair_reject(out: &mut [u8], header: Header, body: RepairRejectBod
 }
 
 /// Writes a question about `name` (empty where the topic needs none).
-pub fn write_query(out: &mut [u8], header: Header, token: u64, topic: QueryKind, name: &str) -> usize {
-    let body = QueryBody { token, topic: topic as u32, name_len: name.len() as u32 };
+pub fn write_query(out: &mut [u8], header: Header, token: u64, query_kind: QueryKind, name: &str) -> usize {
+    let body = QueryBody { token, query_kind: query_kind as u32, name_len: name.len() as u32 };
     write(out, header, bytemuck::bytes_of(&body), name.as_bytes())
 }
 

@@ -2,7 +2,7 @@
 
 use super::PublisherCore;
 use super::lines::{NameState, PayloadMatch, StampedRun};
-use super::told::PublisherEvent;
+use super::notifications::PublisherEvent;
 use crate::engine::counters::Counter;
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{Nanos, Seq};
@@ -71,16 +71,16 @@ impl PublisherCore {
             };
             line.diverged |= is_other;
             let count = stamped.committed(commit_next).min(left as u64);
-            let fates = self.window.pop(&mut line.outstanding, count);
+            let outcomes = self.window.pop(&mut line.outstanding, count);
             // The fate of a message in parts is that of its last one.
-            if !is_part && !fates.is_empty() {
+            if !is_part && !outcomes.is_empty() {
                 left -= count as usize;
                 let publisher = line.id;
                 if std::mem::take(&mut line.diverged) {
                     self.counters.add(Counter::Divergences, 1);
-                    f(PublisherEvent::Diverged { publisher, publisher_seq: fates.start, seq });
+                    f(PublisherEvent::Diverged { publisher, publisher_seq: outcomes.start, seq });
                 }
-                for (publisher_seq, seq) in fates.zip(seq..) {
+                for (publisher_seq, seq) in outcomes.zip(seq..) {
                     f(PublisherEvent::Committed { publisher, publisher_seq, seq });
                 }
             }

@@ -142,10 +142,10 @@ impl RepairRequests {
     /// A frame of `range` came as an answer to the request `token`, or as one to everybody. One that may not
     /// be used (who gave it does not know it to be committed) brings nothing: the next repairer may know
     /// more.
-    pub(super) fn on_repair(&mut self, giver: Identity, token: u64, range: SeqRange, admitted: bool) {
+    pub(super) fn on_repair(&mut self, repairer: Identity, token: u64, range: SeqRange, admitted: bool) {
         let answered = self.requests.on_response(token);
         if answered.is_none() {
-            self.repairers.on_repair(giver.replica);
+            self.repairers.on_repair(repairer.replica);
         }
         self.gaps.on_frames(answered, if admitted { range } else { SeqRange { from: 0, to: 0 } });
         if let Some(ask) = &mut self.start {
@@ -335,16 +335,16 @@ impl Receiver {
     fn sync(&mut self, now: Nanos, from: Seq, bound: Seq) {
         let outline = (from, bound, self.store.version(), self.ready);
         if self.requests.synced != Some(outline) {
-            let hearsay = self.unconfirmed_from(from, bound);
+            let unconfirmed = self.unconfirmed_from(from, bound);
             let RepairRequests { limits, me, gaps, repairers, synced, .. } = &mut self.requests;
             *synced = Some(outline);
             let first = repairers.first(now);
             let missing = self.store.missing(self.ready, from, bound);
             let guard = |from| now + limits.guard(*me, from);
-            let apart_ns = |from| if from >= hearsay { limits.apart_ns } else { 0 };
+            let apart_ns = |from| if from >= unconfirmed { limits.apart_ns } else { 0 };
             gaps.sync(missing, |from| RequestTimer::new(guard(from) + apart_ns(from), first));
             if limits.apart_ns > 0 {
-                gaps.hasten(hearsay, guard);
+                gaps.hasten(unconfirmed, guard);
             }
         }
     }

@@ -137,13 +137,13 @@ impl Receiver {
 
     /// A replica speaks in another history. What it says is noted if that may have been founded on ours.
     fn on_other(&mut self, header: &Header) {
-        let is_voice = matches!(
+        let is_replica_model = matches!(
             Kind::from_u8(header.kind),
             Some(Kind::Frame | Kind::Heartbeat | Kind::Ack | Kind::PreVote | Kind::Prepare)
         );
         let (history, epoch) = (header.history, header.epoch());
         let others = &mut self.other_histories;
-        let is_new = is_voice
+        let is_new = is_replica_model
             && history != 0
             && epoch.round() > 0
             && self.lineage.left_at(history).is_none()
@@ -181,7 +181,7 @@ impl Receiver {
         if self.lineage.history() == 0 {
             self.lineage = Lineage::of(seen);
         }
-        let given = trailer.is_of(self.lineage.history()) || planted(Mutation::OtherGiversWordTaken);
+        let given = trailer.is_of(self.lineage.history()) || planted(Mutation::OtherRepairersReportTaken);
         if given && self.lineage.owns(frame.header) {
             return Ok(());
         }

@@ -9,8 +9,8 @@
 use super::{Receiver, Start};
 use crate::engine::counters::Counters;
 use crate::engine::event::{Events, ReplicaEvent};
+use crate::proto::delivered_log::SuffixCheck;
 use crate::proto::follow::Follow;
-use crate::proto::held::SuffixCheck;
 use crate::proto::lineage::Lineage;
 use crate::proto::log::LogEnd;
 use crate::proto::planted::{Mutation, planted};

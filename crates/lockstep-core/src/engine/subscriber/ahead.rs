@@ -23,7 +23,7 @@ pub(super) struct Ahead {
     epoch: Epoch,
     /// Since when all of them say that its log ends before our place, and how many do.
     since: Nanos,
-    beats: u32,
+    heartbeats: u32,
     /// Replicas are to be told of it.
     is_news: bool,
 }
@@ -31,7 +31,7 @@ pub(super) struct Ahead {
 impl Ahead {
     /// A heartbeat at `now`: the log of `epoch`'s leader ends at `end`, and this reader has read up to
     /// `read_next`. Returns whether it is certain from now on that this is too far.
-    fn on_beat(&mut self, now: Nanos, epoch: Epoch, end: Seq, read_next: Seq) -> bool {
+    fn on_heartbeat(&mut self, now: Nanos, epoch: Epoch, end: Seq, read_next: Seq) -> bool {
         if epoch < self.epoch {
             return false;
         }
@@ -41,11 +41,11 @@ impl Ahead {
         if end >= read_next {
             return false;
         }
-        self.beats = self.beats.saturating_add(1);
-        if self.beats == 1 {
+        self.heartbeats = self.heartbeats.saturating_add(1);
+        if self.heartbeats == 1 {
             self.since = now;
         }
-        self.beats >= CONFIRMING_HEARTBEATS && now >= self.since + CERTAIN_NS
+        self.heartbeats >= CONFIRMING_HEARTBEATS && now >= self.since + CERTAIN_NS
     }
 }
 
@@ -81,7 +81,7 @@ impl SubscriberCore {
         f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) {
         let (epoch, end, next) = (header.epoch(), header.first_seq, self.read_next());
-        if self.ahead.on_beat(now, epoch, end, next) && !self.ended {
+        if self.ahead.on_heartbeat(now, epoch, end, next) && !self.ended {
             self.ended = true;
             // The cursor of a `stamped` reader may lie behind what a takeover took back: that is no loss.
             let is_final = self.limits.delivery == Delivery::Committed || end < self.final_next();
@@ -123,7 +123,7 @@ mod tests {
 
     /// Heartbeats each millisecond from `from` to `to` ms; when it was certain first, in ms.
     fn certain(ahead: &mut Ahead, (from, to): (Nanos, Nanos), round: u32, end: Seq) -> Option<Nanos> {
-        (from..to).find(|ms| ahead.on_beat(ms * 1_000_000, epoch(round), end, 50))
+        (from..to).find(|ms| ahead.on_heartbeat(ms * 1_000_000, epoch(round), end, 50))
     }
 
     #[test]
@@ -144,7 +144,7 @@ mod tests {
         assert_eq!(certain(&mut ahead, (1_801, 9_000), 3, 49), None);
         // Three heartbeats in a second are too few.
         let mut slow = Ahead::default();
-        let beats = [0, 500, 1_100].map(|ms| slow.on_beat(ms * 1_000_000, epoch(3), 49, 50));
-        assert_eq!(beats, [false; 3]);
+        let heartbeats = [0, 500, 1_100].map(|ms| slow.on_heartbeat(ms * 1_000_000, epoch(3), 49, 50));
+        assert_eq!(heartbeats, [false; 3]);
     }
 }

@@ -171,7 +171,7 @@ impl SubscriberCore {
         }
         // A reader without a group knows of more than any source has committed yet, all the time.
         let next = self.rx.end().map_or(0, |end| end.next);
-        let stands_still = self.standstill.look(now, next, !is_live || !self.replay.is_at_end());
+        let stands_still = self.stall_detector.look(now, next, !is_live || !self.replay.is_at_end());
         if stands_still && !self.rx.is_whole() {
             self.replay.on_behind(now);
         }

@@ -201,8 +201,8 @@ fn s5_a_quorum_of_promises_is_needed_and_the_candidates_own_is_one() {
     election.on_promise(epoch(4, 2), promise(3, epoch(4, 1), 10, 1));
     assert_eq!(election.assess(&own, 1, &three()), ElectionStep::Wait, "a promise of another ballot");
     election.on_promise(epoch(5, 2), promise(9, epoch(4, 1), 10, 1));
-    let stranger = Identity { incarnation: 1, ..identity(3) };
-    election.on_promise(epoch(5, 2), Promise { by: stranger, ..promise(3, epoch(4, 1), 10, 1) });
+    let outsider = Identity { incarnation: 1, ..identity(3) };
+    election.on_promise(epoch(5, 2), Promise { by: outsider, ..promise(3, epoch(4, 1), 10, 1) });
     assert_eq!(election.assess(&own, 1, &three()), ElectionStep::Wait, "nobody who is listed");
     election.on_promise(epoch(5, 2), promise(3, epoch(4, 1), 10, 1));
     let verdict = election.assess(&own, 1, &three());

@@ -31,7 +31,7 @@ pub(super) struct GatewayName {
     begun: bool,
     /// Our open entry was delivered.
     seen: bool,
-    beat_at: Nanos,
+    heartbeat_at: Nanos,
     /// Since when it is listened whether somebody lives under the name.
     listens_since: Option<Nanos>,
     /// When the first sign of life of somebody else was heard.
@@ -49,7 +49,7 @@ impl GatewayName {
             nonce: [0; 2],
             begun: false,
             seen: false,
-            beat_at: 0,
+            heartbeat_at: 0,
             listens_since: None,
             heard_at: None,
             stops: false,
@@ -66,8 +66,8 @@ impl<B: Backlog> Gateway<B> {
             if self.leaving.is_empty() && self.opens.is_empty() && !self.own.closing {
                 self.own.closing = stream.close(own, b"").is_ok();
             }
-        } else if now >= self.own.beat_at && stream.publish(own, GATEWAYS, b"").is_ok() {
-            self.own.beat_at = now + self.limits.heartbeat_ns;
+        } else if now >= self.own.heartbeat_at && stream.publish(own, GATEWAYS, b"").is_ok() {
+            self.own.heartbeat_at = now + self.limits.heartbeat_ns;
         }
     }
 

@@ -35,14 +35,14 @@ counter_group! {
         accepted count "gateway_accepted" "Logins that were accepted.",
         rejected count "gateway_rejected" "Logins that were refused.",
         submitted count "gateway_submitted" "Messages of clients that were submitted.",
-        refused count "gateway_refused" "Messages of clients that were not taken, and told so.",
+        refused count "gateway_refused" "Messages of clients that were refused, with a reply.",
         duplicates count "gateway_duplicates" "Numbered messages that were known already.",
         sent count "gateway_sent" "Messages sent to clients.",
         early count "gateway_early" "Messages sent to clients before they were final, in addition.",
         too_long count "gateway_too_long" "Messages to clients that no packet takes.",
         cut count "gateway_cut" "Connections that the gateway cut.",
         blocked count "gateway_blocked" "Times that a connection waited for the window or its rate.",
-        reaped count "gateway_reaped" "Clients taken away from gateways that are gone.",
+        reaped count "gateway_reaped" "Clients removed from gateways that are lost.",
     }
 }
 

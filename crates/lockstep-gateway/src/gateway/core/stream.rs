@@ -354,7 +354,7 @@ impl<B: Backlog> Gateway<B> {
 
     fn on_sign_of_life(&mut self, publisher: PublisherId) {
         if Some(publisher) == self.own.id {
-            self.heartbeats_since.values_mut().for_each(|beats| *beats += 1);
+            self.heartbeats_since.values_mut().for_each(|heartbeats| *heartbeats += 1);
         } else if self.clients.gateway(publisher) != 0 {
             self.heartbeats_since.insert(publisher, 0);
         }
@@ -368,12 +368,13 @@ impl<B: Backlog> Gateway<B> {
         if self.opens.values().any(|open| matches!(open.whom, OpenFor::Reap { .. })) {
             return;
         }
-        let lost_beats = self.limits.lost_heartbeats;
+        let heartbeats_lost = self.limits.lost_heartbeats;
         let is_lost = |gateway: PublisherId| {
             if planted(Mutation::LivingReaped) {
                 return gateway != own;
             }
-            gateway != own && self.heartbeats_since.get(&gateway).is_some_and(|beats| *beats > lost_beats)
+            gateway != own
+                && self.heartbeats_since.get(&gateway).is_some_and(|heartbeats| *heartbeats > heartbeats_lost)
         };
         let known: BTreeSet<_> = self.clients.gateways().map(|(id, _)| id).collect();
         let rank = known.iter().filter(|id| **id < own && !is_lost(**id)).count() as u64;

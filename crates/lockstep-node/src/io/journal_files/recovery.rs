@@ -162,7 +162,7 @@ pub fn found_from(
             false => Err(JournalOpenError::Cluster { seen: superblock.cluster, want: config.cluster }.into()),
         }
     };
-    let (former, source, _giver) = giving().map_err(at(from))?;
+    let (former, source, _repairer) = giving().map_err(at(from))?;
     let taking = || -> Result<Superblock, JournalFailure> {
         let dir = &config.dir;
         make_room(dir)?;

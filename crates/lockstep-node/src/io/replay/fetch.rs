@@ -36,7 +36,7 @@ struct Shared {
     /// What the source does, with the order of which it does so: see [`packed`].
     supply: AtomicU64,
     /// The source, in one number, and in which history.
-    giver: AtomicU64,
+    repairer: AtomicU64,
     history: AtomicU64,
     /// With the order that they belong to, which may have been withdrawn.
     full: ArrayQueue<(u64, Vec<u8>)>,
@@ -62,7 +62,7 @@ impl Shared {
             changed: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             supply: AtomicU64::new(0),
-            giver: AtomicU64::new(0),
+            repairer: AtomicU64::new(0),
             history: AtomicU64::new(0),
             full: ArrayQueue::new(CHUNKS_MAX),
             empty: ArrayQueue::new(CHUNKS_MAX + 1),
@@ -91,7 +91,7 @@ impl Fetch {
 
     /// The last source, and in which history.
     pub fn source(&self) -> (Identity, u64) {
-        let identity = Identity::from_packed(self.shared.giver.load(Ordering::Acquire));
+        let identity = Identity::from_packed(self.shared.repairer.load(Ordering::Acquire));
         (identity, self.shared.history.load(Ordering::Acquire))
     }
 
@@ -309,7 +309,7 @@ fn take_piece(
     match piece {
         ReplayItem::Answer(header, body) => {
             if replay.on_answer(now, &body) {
-                shared.giver.store(header.identity().packed(), Ordering::Release);
+                shared.repairer.store(header.identity().packed(), Ordering::Release);
                 shared.history.store(header.history, Ordering::Release);
             }
         }

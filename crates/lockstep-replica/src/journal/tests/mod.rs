@@ -111,8 +111,8 @@ pub fn epoch_start(end: &LogEnd, epoch: Epoch, members: u32) -> Frame {
         |replica| MemberBody::full(Identity { replica, incarnation: 5 }, "127.0.0.1:7".parse().unwrap());
     let members: Vec<_> = (1..=members).map(member).collect();
     if end.next == 1 {
-        let birth = bytemuck::cast_slice(&members).to_vec();
-        return frame(end, epoch, &[(entry(EntryKind::Genesis, 0, 0), birth)]);
+        let genesis = bytemuck::cast_slice(&members).to_vec();
+        return frame(end, epoch, &[(entry(EntryKind::Genesis, 0, 0), genesis)]);
     }
     let body = EpochStartBody {
         epoch: epoch.0,
@@ -176,8 +176,8 @@ impl Journal {
     /// The same, run with these settings.
     pub fn begun_with(settings: Settings) -> Self {
         let mut journal = Self::fresh_with(settings);
-        let birth = epoch_start(&journal.end(), epoch(0), 3);
-        journal.append(&birth);
+        let genesis = epoch_start(&journal.end(), epoch(0), 3);
+        journal.append(&genesis);
         let start = epoch_start(&journal.end(), epoch(1), 3);
         journal.append(&start);
         let open = publisher_open(&journal.end(), 1, "gateway");

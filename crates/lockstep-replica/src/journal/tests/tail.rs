@@ -206,14 +206,14 @@ fn a_record_that_ends_exactly_where_the_ring_does_is_the_last_of_its_lap() {
     // 256 frames of the greatest length fill 89 blocks without a byte left.
     assert_eq!(LEN_MAX * 256, 89 * 4096);
     let mut journal = Journal::open(store, MemoryTail::new(89 * 4096), settings());
-    let birth = epoch_start(&LogEnd::BLANK, epoch(0), 1);
+    let genesis = epoch_start(&LogEnd::BLANK, epoch(0), 1);
     let padded = LEN_MAX - HEADER_LEN;
     let mut log: Vec<Frame> = Vec::new();
     for round in 0..700 {
         let bytes = if round == 0 {
-            let mut memory = birth.to_vec();
+            let mut memory = genesis.to_vec();
             memory.resize(HEADER_LEN + padded, 0);
-            let header = Header::peek(&birth).unwrap();
+            let header = Header::peek(&genesis).unwrap();
             seal(&mut memory, header);
             Frame(memory)
         } else {

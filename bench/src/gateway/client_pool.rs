@@ -31,9 +31,9 @@ const PAUSE: Duration = Duration::from_millis(2);
 const ANSWER_NS: Nanos = 5_000_000_000;
 
 /// Clients that are connected, and say nothing but that they live.
-pub struct Crowd(Worker<usize>);
+pub struct ClientPool(Worker<usize>);
 
-impl Crowd {
+impl ClientPool {
     /// Keeps these connections alive.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Crowd {
 /// What the storm's thread does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-pub enum Weather {
+pub enum NetworkModel {
     /// Nothing.
     Calm = 0,
     /// Right logins.
@@ -85,7 +85,7 @@ pub enum Weather {
     Flood = 2,
 }
 
-impl Weather {
+impl NetworkModel {
     /// As results call it.
     pub fn key(self) -> &'static str {
         match self {
@@ -119,7 +119,7 @@ pub type Answers = [u64; 4];
 
 #[derive(Default)]
 struct Shared {
-    weather: AtomicU8,
+    network_model: AtomicU8,
     answers: [AtomicU64; 4],
 }
 
@@ -148,8 +148,8 @@ impl Storm {
     }
 
     /// From now on.
-    pub fn set(&self, weather: Weather) {
-        self.shared.weather.store(weather as u8, Ordering::Release);
+    pub fn set(&self, network_model: NetworkModel) {
+        self.shared.network_model.store(network_model as u8, Ordering::Release);
     }
 
     /// How logins were answered so far.
@@ -193,23 +193,23 @@ impl Stormers {
     }
 
     fn run(mut self, shared: &Shared, ending: &AtomicBool) -> Result<(), String> {
-        let (mut events, mut before) = (Events::with_capacity(256), Weather::Calm);
+        let (mut events, mut before) = (Events::with_capacity(256), NetworkModel::Calm);
         while !ending.load(Ordering::Acquire) {
-            let weather = Weather::from_u8(shared.weather.load(Ordering::Acquire));
-            if weather != before {
+            let network_model = NetworkModel::from_u8(shared.network_model.load(Ordering::Acquire));
+            if network_model != before {
                 self.logins.iter_mut().for_each(|login| *login = None);
-                (before, self.next_at) = (weather, self.clock.now());
+                (before, self.next_at) = (network_model, self.clock.now());
             }
-            let count = match weather {
-                Weather::Calm => {
+            let count = match network_model {
+                NetworkModel::Calm => {
                     std::thread::sleep(PAUSE);
                     continue;
                 }
-                Weather::Storm => self.users.len(),
-                Weather::Flood => FLOODERS.min(self.users.len()),
+                NetworkModel::Storm => self.users.len(),
+                NetworkModel::Flood => FLOODERS.min(self.users.len()),
             };
             for index in 0..count {
-                self.begin(index, weather)?;
+                self.begin(index, network_model)?;
             }
             if let Err(error) = self.poll.poll(&mut events, Some(PAUSE))
                 && error.kind() != ErrorKind::Interrupted
@@ -231,13 +231,13 @@ impl Stormers {
     }
 
     /// Connects and logs in, where that has not begun and may.
-    fn begin(&mut self, index: usize, weather: Weather) -> Result<(), String> {
+    fn begin(&mut self, index: usize, network_model: NetworkModel) -> Result<(), String> {
         let now = self.clock.now();
         if self.logins[index].is_some() || now < self.next_at {
             return Ok(());
         }
         self.next_at += self.interval_ns;
-        let (from, user, password) = if weather == Weather::Flood {
+        let (from, user, password) = if network_model == NetworkModel::Flood {
             self.number += 1;
             let [_, a, b, c] = self.number.to_be_bytes();
             (Ipv4Addr::new(127, 64 | a & 63, b, c), format!("x{:05x}", self.number & 0xf_ffff), "wrong")

@@ -2,7 +2,7 @@
 //!
 //! The question: may this replica go on where it was, and what does it still know? A look reads superblock,
 //! segments and ring, and writes nothing: a start that fails afterwards, for whatever reason, leaves all as
-//! it was. Only [`Looked::start`] and [`Looked::begin`](super::begin) use what was found.
+//! it was. Only [`Looked::start`] and [`Looked::begin`](super::start) use what was found.
 
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;

@@ -4,16 +4,16 @@
 use super::counters::{Counter, Counters};
 use super::ports::Net;
 use super::receiver::Receiver;
-use crate::proto::pulse::UnicastProbe;
+use crate::proto::unicast_probe::UnicastProbe;
 use lockstep_wire::{Header, Nanos, QueryKind, SMALL_LEN_MAX, write_query};
 
 /// Asks the next replica under `header`.
 #[cold]
-pub(super) fn ask_for_pulse(
+pub(super) fn ask_for_unicast_probe(
     net: &mut impl Net,
     now: Nanos,
     rx: &Receiver,
-    pulse: &mut UnicastProbe,
+    unicast_probe: &mut UnicastProbe,
     counters: &mut Counters,
     header: Header,
 ) {
@@ -24,7 +24,7 @@ pub(super) fn ask_for_pulse(
         net.send_unicast(to, [&out[..length], &[]]);
         counters.add(Counter::UnicastProbesOut, 1);
     }
-    if pulse.detects_loss(now) {
+    if unicast_probe.detects_loss(now) {
         counters.add(Counter::MulticastLost, 1);
     }
 }

@@ -10,7 +10,7 @@
 //! does, and nothing behind it is committed before it. A member declared dead counts, in the epochs
 //! of the survivor only, as one that holds the epoch's start and its own removal right behind it.
 
-use super::tree::{Stamped, Tree, TreeNode, needs_both};
+use super::log_tree::{Stamped, Tree, TreeNode, needs_both};
 use super::{MessageKey, Violation};
 use lockstep_wire::{Epoch, Identity, Seq};
 use std::collections::BTreeMap;
@@ -43,12 +43,12 @@ impl ReferenceModel {
     /// The committed prefix in a history that is founded on the log which ends with `tip`: all of it, by the
     /// operator's word. What a message lacks its beginning of is nobody's.
     pub fn founded(tree: &Tree, tip: TreeNode) -> Self {
-        let mut ghost = Self { tip: Some(tip), ..Self::default() };
+        let mut reference_model = Self { tip: Some(tip), ..Self::default() };
         for node in tree.path(None, Some(tip)) {
-            ghost.messages.extend_from_slice(&tree.stem(node).messages);
-            ghost.begins.extend(tree.stem(node).begins.iter().copied());
+            reference_model.messages.extend_from_slice(&tree.stem(node).messages);
+            reference_model.begins.extend(tree.stem(node).begins.iter().copied());
         }
-        ghost
+        reference_model
     }
 
     /// Where the committed prefix ends.

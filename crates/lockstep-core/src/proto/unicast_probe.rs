@@ -29,7 +29,8 @@ pub struct UnicastProbeLimits {
 }
 
 impl UnicastProbeLimits {
-    /// For who replaces nobody and is in no hurry, where an idle leader beats once in `heartbeat_interval_ns`: silence of
+    /// For who replaces nobody and is in no hurry, where an idle leader beats once in
+    /// `heartbeat_interval_ns`: silence of
     /// 20 ms is asked about each 2 ms, and where beats are seldom, that of three of them at each.
     pub fn reader(heartbeat_interval_ns: Nanos) -> Self {
         Self {
@@ -135,13 +136,13 @@ mod tests {
     const LIMITS: UnicastProbeLimits = UnicastProbeLimits { silence_ns: 400, again_ns: 100, lost_ns: 6_400 };
 
     /// When questions are asked from `from` to `to`, looking each 10 ns; each is answered if `lives`.
-    fn on_probe_sent(pulse: &mut UnicastProbe, from: Nanos, to: Nanos, lives: bool) -> Vec<Nanos> {
+    fn on_probe_sent(unicast_probe: &mut UnicastProbe, from: Nanos, to: Nanos, lives: bool) -> Vec<Nanos> {
         let mut asked = Vec::new();
         for now in (from..to).step_by(10) {
-            if pulse.poll(now) {
+            if unicast_probe.poll(now) {
                 asked.push(now);
                 if lives {
-                    pulse.on_answer();
+                    unicast_probe.on_answer();
                 }
             }
         }
@@ -151,27 +152,30 @@ mod tests {
     /// MCAST-1.
     #[test]
     fn mcast_1_who_is_heard_by_the_groups_is_never_asked() {
-        let mut pulse = UnicastProbe::new(LIMITS);
+        let mut unicast_probe = UnicastProbe::new(LIMITS);
         for now in (1_000..100_000).step_by(100) {
-            pulse.on_group(now);
-            assert!(on_probe_sent(&mut pulse, now, now + 100, true).is_empty());
+            unicast_probe.on_group(now);
+            assert!(on_probe_sent(&mut unicast_probe, now, now + 100, true).is_empty());
         }
     }
 
     /// MCAST-1.
     #[test]
     fn mcast_1_silence_is_followed_by_a_question_at_each_beat_while_it_is_answered() {
-        let mut pulse = UnicastProbe::new(LIMITS);
-        pulse.on_group(1_000);
-        assert_eq!(on_probe_sent(&mut pulse, 1_000, 1_900, true), [1_400, 1_500, 1_600, 1_700, 1_800]);
+        let mut unicast_probe = UnicastProbe::new(LIMITS);
+        unicast_probe.on_group(1_000);
+        assert_eq!(
+            on_probe_sent(&mut unicast_probe, 1_000, 1_900, true),
+            [1_400, 1_500, 1_600, 1_700, 1_800]
+        );
     }
 
     /// MCAST-1.
     #[test]
     fn mcast_1_who_does_not_answer_is_asked_ever_more_seldom_but_thrice_before_it_is_suspected() {
-        let mut pulse = UnicastProbe::new(LIMITS);
-        pulse.on_group(1_000);
-        let asked = on_probe_sent(&mut pulse, 1_000, 100_000, false);
+        let mut unicast_probe = UnicastProbe::new(LIMITS);
+        unicast_probe.on_group(1_000);
+        let asked = on_probe_sent(&mut unicast_probe, 1_000, 100_000, false);
         assert_eq!(asked[..5], [1_400, 1_500, 1_700, 2_100, 2_900]);
         assert!(asked.iter().filter(|at| **at < 1_800).count() >= 3, "a timeout is 800");
         let last = asked.len() - 1;
@@ -191,21 +195,25 @@ mod tests {
     /// MCAST-1.
     #[test]
     fn mcast_1_multicast_is_lost_when_only_unicast_answers_and_it_is_told_once() {
-        let mut pulse = UnicastProbe::new(LIMITS);
-        pulse.on_group(1_000);
-        on_probe_sent(&mut pulse, 1_000, 7_390, true);
-        assert!(!pulse.detects_loss(7_390));
-        assert!(pulse.detects_loss(7_400) && !pulse.detects_loss(7_500) && pulse.is_lost());
-        assert!(pulse.on_group(7_600) && !pulse.is_lost(), "it is back");
-        assert!(!pulse.on_group(7_700), "told once");
+        let mut unicast_probe = UnicastProbe::new(LIMITS);
+        unicast_probe.on_group(1_000);
+        on_probe_sent(&mut unicast_probe, 1_000, 7_390, true);
+        assert!(!unicast_probe.detects_loss(7_390));
+        assert!(
+            unicast_probe.detects_loss(7_400)
+                && !unicast_probe.detects_loss(7_500)
+                && unicast_probe.is_lost()
+        );
+        assert!(unicast_probe.on_group(7_600) && !unicast_probe.is_lost(), "it is back");
+        assert!(!unicast_probe.on_group(7_700), "told once");
     }
 
     /// MCAST-1.
     #[test]
     fn mcast_1_a_silence_that_nobody_answers_is_no_loss_of_multicast() {
-        let mut pulse = UnicastProbe::new(LIMITS);
-        pulse.on_group(1_000);
-        on_probe_sent(&mut pulse, 1_000, 100_000, false);
-        assert!(!pulse.detects_loss(100_000));
+        let mut unicast_probe = UnicastProbe::new(LIMITS);
+        unicast_probe.on_group(1_000);
+        on_probe_sent(&mut unicast_probe, 1_000, 100_000, false);
+        assert!(!unicast_probe.detects_loss(100_000));
     }
 }

@@ -99,7 +99,7 @@ impl Plan {
 
 /// What a look at one machine's journal tells.
 struct Survey {
-    seat: usize,
+    node: usize,
     end: LogEnd,
     identity: Identity,
     complete: bool,
@@ -223,9 +223,9 @@ impl World {
     }
 
     fn stop_for_good(&mut self, index: usize) {
-        let seat = &mut self.nodes[index];
-        let notice = std::mem::take(&mut seat.notice);
-        (seat.led, seat.paused_until) = (None, 0);
+        let node = &mut self.nodes[index];
+        let notice = std::mem::take(&mut node.notice);
+        (node.led, node.paused_until) = (None, 0);
         if !notice.is_empty() {
             self.old_notices.push((index, notice));
         }
@@ -247,8 +247,8 @@ impl World {
     /// A look at every journal that is left.
     fn survey(&self) -> Vec<Survey> {
         let mut all = Vec::new();
-        for seat in 0..self.plan.replicas {
-            let Actor::Replica(machine) = &self.nodes[seat].actor else { continue };
+        for node in 0..self.plan.replicas {
+            let Actor::Replica(machine) = &self.nodes[node].actor else { continue };
             let Some(looked) = machine.look() else { continue };
             let complete = looked.completeness() == &Completeness::Complete;
             let members: Vec<_> = looked.checkpoint().members.iter().map(MemberBody::identity).collect();
@@ -256,7 +256,7 @@ impl World {
                 && members == [looked.superblock().identity]
                 && looked.high_next() <= looked.end().next;
             let identity = looked.superblock().identity;
-            all.push(Survey { seat, end: looked.end(), identity, complete, says_all, members });
+            all.push(Survey { node, end: looked.end(), identity, complete, says_all, members });
         }
         all
     }
@@ -280,11 +280,11 @@ impl World {
             self.oracle.check_longest(&all.iter().map(|one| one.end).collect::<Vec<_>>(), &longest.end)?;
             let history = LATER + tries;
             let said = ReportedFounding { history, end: longest.end, says_all: longest.says_all };
-            let Some((seat, founder)) = self.try_to_found(longest, history, tries < TRIES)? else {
+            let Some((node, founder)) = self.try_to_found(longest, history, tries < TRIES)? else {
                 self.count(Event::FoundersDied);
                 continue;
             };
-            return self.on_founded(seat, founder, said);
+            return self.on_founded(node, founder, said);
         }
         Ok(())
     }
@@ -297,35 +297,35 @@ impl World {
         history: u64,
         may_die: bool,
     ) -> Result<Option<(usize, Identity)>, Violation> {
-        let (chosen, now) = (longest.seat, self.now);
+        let (chosen, now) = (longest.node, self.now);
         let plan = self.plan.clone();
-        let seat = match plan.is_archiver(chosen) {
+        let node = match plan.is_archiver(chosen) {
             true => self.rng.below(plan.founders as u64) as usize,
             false => chosen,
         };
         let draws =
             [self.rng.below(3), self.rng.log_uniform(1, 64) - 1, self.rng.next_u64(), self.rng.below(2)];
-        let Some(machine) = self.machine(seat) else { return Ok(None) };
+        let Some(machine) = self.machine(node) else { return Ok(None) };
         let old = machine.identity;
         let identity = Identity { incarnation: old.incarnation + FOUNDERS + history as u32, ..old };
         let founder = Founder {
             history,
-            member: MemberBody::full(identity, address(seat)),
+            member: MemberBody::full(identity, address(node)),
             boot: [machine.boot, machine.boot],
             window: plan.window,
             durability: plan.durability,
             wall: machine.wall(now),
         };
         let dies = may_die && draws[0] == 0;
-        let founded = if seat == chosen {
+        let founded = if node == chosen {
             if dies {
                 machine.store.arm(DiskFault::Death, draws[1], draws[2]);
             }
             machine.found(&founder)
         } else {
-            self.found_from(chosen, seat, &founder, dies.then_some((draws[1], draws[2])))
+            self.found_from(chosen, node, &founder, dies.then_some((draws[1], draws[2])))
         };
-        let Some(machine) = self.machine(seat) else { return Ok(None) };
+        let Some(machine) = self.machine(node) else { return Ok(None) };
         let died = machine.store.is_dead();
         machine.store.revive();
         machine.store.disarm();
@@ -334,25 +334,25 @@ impl World {
         {
             return Err(format!("RECOVER: no history is founded on the journal of {old}: {error}"));
         }
-        if died && draws[3] == 1 && seat == chosen {
-            self.lose_power(seat, (false, false), Nanos::MAX / 2);
-            self.stop_for_good(seat);
+        if died && draws[3] == 1 && node == chosen {
+            self.lose_power(node, (false, false), Nanos::MAX / 2);
+            self.stop_for_good(node);
         }
-        let Some(machine) = self.machine(seat) else { return Ok(None) };
+        let Some(machine) = self.machine(node) else { return Ok(None) };
         let is_founders = machine.owner() == Some(identity);
-        if !is_founders && seat != chosen {
+        if !is_founders && node != chosen {
             // Half a copy, which the next try begins anew, here or elsewhere.
             machine.forget();
             machine.store = SimDisk::default();
         }
-        Ok(is_founders.then_some((seat, identity)))
+        Ok(is_founders.then_some((node, identity)))
     }
 
     /// `recover --from`, with a copy of the archiver's journal, which was stopped in order.
     fn found_from(
         &mut self,
         chosen: usize,
-        seat: usize,
+        node: usize,
         founder: &Founder,
         dies: Option<(u64, u64)>,
     ) -> Result<(), JournalOpenError> {
@@ -360,9 +360,9 @@ impl World {
         archiver.settle(founder.wall)?;
         let Some(looked) = archiver.look() else { return Ok(()) };
         let (former, files) = (*looked.superblock(), archiver.store.clone());
-        let old = self.machine(seat).map(|machine| machine.identity);
+        let old = self.machine(node).map(|machine| machine.identity);
         old.into_iter().for_each(|old| self.oracle.on_forgotten(old));
-        let Some(machine) = self.machine(seat) else { return Ok(()) };
+        let Some(machine) = self.machine(node) else { return Ok(()) };
         machine.take_files(files)?;
         if let Some((calls, salt)) = dies {
             machine.store.arm(DiskFault::Death, calls, salt);
@@ -373,22 +373,22 @@ impl World {
 
     fn on_founded(
         &mut self,
-        seat: usize,
+        node: usize,
         founder: Identity,
         said: ReportedFounding,
     ) -> Result<(), Violation> {
         let (timeout_ns, now) = (self.plan.timeout_ns, self.now);
         self.oracle.on_founding(founder, &said)?;
-        self.tell(seat, || Happening::Fault(format!("{founder} founds a history at {}", said.end.next)));
+        self.tell(node, || Happening::Fault(format!("{founder} founds a history at {}", said.end.next)));
         self.lost = 0;
         for index in 0..self.plan.replicas {
             let Some(machine) = self.machine(index) else { continue };
-            if index != seat && machine.look().is_none() {
+            if index != node && machine.look().is_none() {
                 // It holds nothing, or was set aside: nobody starts it.
                 machine.forget();
             }
             let (identity, is_lost) = (machine.identity, machine.is_lost());
-            if index == seat {
+            if index == node {
                 machine.become_founder(founder);
                 self.oracle.on_forgotten(identity);
                 self.oracle.on_renewed(index);
@@ -406,7 +406,7 @@ impl World {
                 self.restart_within(index, 20);
             }
             let after = (REPLACED + self.rng.below(20)) * timeout_ns;
-            let add = OperatorStep::Add { seat: index, witness: false, patient: self.rng.below(4) > 0 };
+            let add = OperatorStep::Add { node: index, witness: false, patient: self.rng.below(4) > 0 };
             self.command_until(&[OperatorStep::Renew(index), add], after, now + AFTERMATH * timeout_ns);
         }
         for index in self.plan.replicas..self.plan.replicas + self.plan.publishers + self.plan.subscribers {
@@ -450,7 +450,7 @@ impl World {
         (self.nodes[index].led, self.nodes[index].notice) = (None, Vec::new());
         self.oracle.on_renewed(index);
         if !self.plan.is_archiver(index) && !self.operator.renews(index) {
-            let add = OperatorStep::Add { seat: index, witness: false, patient: true };
+            let add = OperatorStep::Add { node: index, witness: false, patient: true };
             self.command_until(&[OperatorStep::Renew(index), add], timeout_ns, now + AFTERMATH * timeout_ns);
         }
         self.await_no_more(index);
@@ -458,9 +458,9 @@ impl World {
     }
 
     /// Nothing is expected of this seat any more.
-    pub(super) fn await_no_more(&mut self, seat: usize) {
+    pub(super) fn await_no_more(&mut self, node: usize) {
         if let RunPhase::Calm(healthy, since) = self.phase {
-            self.phase = RunPhase::Calm(healthy & !(1 << seat), since);
+            self.phase = RunPhase::Calm(healthy & !(1 << node), since);
         }
     }
 

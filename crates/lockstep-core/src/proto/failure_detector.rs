@@ -61,7 +61,7 @@ pub struct FailureDetector {
 impl FailureDetector {
     /// Begins to listen at the first look.
     pub fn new(limits: FailureDetectorLimits) -> Self {
-        let mut suspect = Self {
+        let mut failure_detector = Self {
             timeout_ns: limits.timeout_ns,
             limits,
             score: 0,
@@ -74,8 +74,8 @@ impl FailureDetector {
             stalled: false,
             suspected: false,
         };
-        suspect.score = suspect.silent_intervals();
-        suspect
+        failure_detector.score = failure_detector.silent_intervals();
+        failure_detector
     }
 
     fn silent_intervals(&self) -> u64 {
@@ -113,7 +113,7 @@ impl FailureDetector {
         self.polled_at = now;
         self.drained |= drained;
         let heartbeat_interval_ns =
-            self.limits.heartbeat_interval_ns / if planted(Mutation::BeatsCountedDouble) { 4 } else { 1 };
+            self.limits.heartbeat_interval_ns / if planted(Mutation::HeartbeatsCountedTwice) { 4 } else { 1 };
         if now >= self.interval_at + heartbeat_interval_ns {
             self.end_interval(now);
         }
@@ -208,16 +208,16 @@ mod tests {
 
     /// Looks each 10 ns from `from` to `to`; returns when it was suspected first.
     fn listen(
-        suspect: &mut FailureDetector,
+        failure_detector: &mut FailureDetector,
         from: Nanos,
         to: Nanos,
         life_each: Option<Nanos>,
     ) -> Option<Nanos> {
         for now in (from..to).step_by(10) {
             if life_each.is_some_and(|each| now % each == 0) {
-                suspect.on_life(now);
+                failure_detector.on_life(now);
             }
-            if suspect.poll(now, true) {
+            if failure_detector.poll(now, true) {
                 return Some(now);
             }
         }
@@ -227,22 +227,22 @@ mod tests {
     /// SUSPECT-1.
     #[test]
     fn suspect_1_a_voice_that_falls_silent_is_suspected_after_the_timeout() {
-        let mut suspect = FailureDetector::new(LIMITS);
-        assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
-        let at = listen(&mut suspect, 20_000, 30_000, None).expect("silence");
+        let mut failure_detector = FailureDetector::new(LIMITS);
+        assert_eq!(listen(&mut failure_detector, 10_000, 20_000, Some(100)), None);
+        let at = listen(&mut failure_detector, 20_000, 30_000, None).expect("silence");
         assert!((20_700..=21_000).contains(&at), "{at}");
     }
 
     /// SUSPECT-1.
     #[test]
     fn suspect_1_our_own_stalls_are_not_counted_against_others() {
-        let mut suspect = FailureDetector::new(LIMITS);
-        assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
+        let mut failure_detector = FailureDetector::new(LIMITS);
+        assert_eq!(listen(&mut failure_detector, 10_000, 20_000, Some(100)), None);
         // Each look comes more than half a timeout after the one before.
         for now in (20_000..27_000).step_by(450) {
-            assert!(!suspect.poll(now, true), "{now}");
+            assert!(!failure_detector.poll(now, true), "{now}");
         }
-        let mut busy = suspect;
+        let mut busy = failure_detector;
         for now in (27_000..27_900).step_by(10) {
             assert!(!busy.poll(now, false), "what waits in the socket may be a heartbeat");
         }
@@ -251,40 +251,42 @@ mod tests {
     /// SUSPECT-1.
     #[test]
     fn suspect_1_silence_of_ten_timeouts_counts_whatever_our_stalls_were() {
-        let mut suspect = FailureDetector::new(LIMITS);
-        assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
-        let at = (20_000..40_000).step_by(450).find(|now| suspect.poll(*now, true)).expect("certain");
+        let mut failure_detector = FailureDetector::new(LIMITS);
+        assert_eq!(listen(&mut failure_detector, 10_000, 20_000, Some(100)), None);
+        let at =
+            (20_000..40_000).step_by(450).find(|now| failure_detector.poll(*now, true)).expect("certain");
         assert!((27_900..28_600).contains(&at), "{at}");
     }
 
     /// SUSPECT-1.
     #[test]
     fn suspect_1_a_pause_of_some_beats_counts_as_one_of_them() {
-        let mut suspect = FailureDetector::new(LIMITS);
-        assert_eq!(listen(&mut suspect, 10_000, 20_000, Some(100)), None);
-        let at = (20_000..40_000).step_by(300).find(|now| suspect.poll(*now, true)).expect("silence");
+        let mut failure_detector = FailureDetector::new(LIMITS);
+        assert_eq!(listen(&mut failure_detector, 10_000, 20_000, Some(100)), None);
+        let at =
+            (20_000..40_000).step_by(300).find(|now| failure_detector.poll(*now, true)).expect("silence");
         assert!((22_100..22_800).contains(&at), "eight looks, each of them one silent beat: {at}");
     }
 
     #[test]
     fn a_false_suspicion_doubles_the_timeout_up_to_the_ceiling_and_calm_shrinks_it() {
-        let mut suspect = FailureDetector::new(LIMITS);
+        let mut failure_detector = FailureDetector::new(LIMITS);
         let mut now = 10_000;
         for expected in [1_600, 3_200, 3_200] {
-            now = listen(&mut suspect, now, now + 100_000, None).expect("silence");
-            suspect.on_life(now);
-            assert!(!suspect.is_suspected());
-            assert_eq!(suspect.timeout_ns(), expected);
+            now = listen(&mut failure_detector, now, now + 100_000, None).expect("silence");
+            failure_detector.on_life(now);
+            assert!(!failure_detector.is_suspected());
+            assert_eq!(failure_detector.timeout_ns(), expected);
         }
-        assert_eq!(listen(&mut suspect, now, now + 4_000_000, Some(100)), None);
-        assert!(suspect.timeout_ns() < 900, "{}", suspect.timeout_ns());
-        assert!(suspect.timeout_ns() >= LIMITS.timeout_ns);
+        assert_eq!(listen(&mut failure_detector, now, now + 4_000_000, Some(100)), None);
+        assert!(failure_detector.timeout_ns() < 900, "{}", failure_detector.timeout_ns());
+        assert!(failure_detector.timeout_ns() >= LIMITS.timeout_ns);
     }
 
     #[test]
     fn a_voice_that_is_heard_in_every_other_beat_is_not_suspected() {
-        let mut suspect = FailureDetector::new(LIMITS);
-        assert_eq!(listen(&mut suspect, 10_000, 200_000, Some(200)), None);
+        let mut failure_detector = FailureDetector::new(LIMITS);
+        assert_eq!(listen(&mut failure_detector, 10_000, 200_000, Some(200)), None);
     }
 
     /// SUSPECT-2.

@@ -3,7 +3,7 @@
 
 use super::PublisherCore;
 use crate::engine::ports::{Burst, Group, Net};
-use crate::engine::pulse::ask_for_pulse;
+use crate::engine::unicast_probe::ask_for_unicast_probe;
 use lockstep_wire::{Header, Kind, Nanos};
 use std::net::SocketAddrV4;
 
@@ -15,8 +15,8 @@ impl PublisherCore {
     /// The leader was heard: by a group, or by unicast from an address.
     pub(super) fn on_leader(&mut self, now: Nanos, from: Option<SocketAddrV4>) {
         match from {
-            None => _ = self.pulse.on_group(now),
-            Some(_) => self.pulse.on_answer(),
+            None => _ = self.unicast_probe.on_group(now),
+            Some(_) => self.unicast_probe.on_answer(),
         }
         self.leader_at = from;
     }
@@ -39,7 +39,7 @@ impl PublisherCore {
     pub(super) fn send_unicast_probe(&mut self, net: &mut impl Net, now: Nanos, wall: Nanos) {
         self.number += 1;
         let header = Header { number: self.number, ..self.header(Kind::Query, wall) };
-        ask_for_pulse(net, now, &self.rx, &mut self.pulse, &mut self.counters, header);
+        ask_for_unicast_probe(net, now, &self.rx, &mut self.unicast_probe, &mut self.counters, header);
     }
 }
 

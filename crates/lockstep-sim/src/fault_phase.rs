@@ -143,8 +143,8 @@ impl World {
             FaultTarget::Power(machines, lasting) => self.black_out(machines, lasting),
             FaultTarget::Dark(machines, lasting) => self.stop_and_darken(machines, lasting),
             FaultTarget::Last(target, calls, power, lasting) => self.arm_death(target, calls, power, lasting),
-            FaultTarget::DiskFails(target, trouble, calls, lasting) => {
-                self.arm_failure(target, trouble, calls, lasting);
+            FaultTarget::DiskFails(target, disk_fault, calls, lasting) => {
+                self.arm_failure(target, disk_fault, calls, lasting);
             }
             FaultTarget::Rot(target) => self.rot(target),
             FaultTarget::ClockStep(target, by_ms) => {
@@ -158,24 +158,24 @@ impl World {
                 }
                 self.tell(index, || Happening::Fault(format!("clock steps by {by_ms} ms")));
             }
-            FaultTarget::Add(seat, ..) if self.plan.is_archiver(seat) => {}
-            FaultTarget::Add(seat, witness, patient) => {
-                self.order(&[OperatorStep::Add { seat, witness, patient }], 0)
+            FaultTarget::Add(node, ..) if self.plan.is_archiver(node) => {}
+            FaultTarget::Add(node, witness, patient) => {
+                self.order(&[OperatorStep::Add { node, witness, patient }], 0)
             }
             FaultTarget::Remove(target) => self.remove(target),
             FaultTarget::Replace(target) => self.replace(target),
-            FaultTarget::TwoOrders(seat, target) => {
+            FaultTarget::TwoOrders(node, target) => {
                 self.count(Event::OrdersTwo);
-                self.order(&[OperatorStep::Add { seat, witness: false, patient: false }], 0);
+                self.order(&[OperatorStep::Add { node, witness: false, patient: false }], 0);
                 self.remove(target);
             }
             FaultTarget::LateOrder => self.command_late(),
-            FaultTarget::Bury(first, truly) => return self.bury(first, truly),
+            FaultTarget::RemoveDeclaredDead(first, truly) => return self.remove_declared_dead(first, truly),
             FaultTarget::Handover(to) => self.hand_over(to),
             FaultTarget::OldDown => {
                 // One of a leader that lives is a watcher's error; one of the past is an old datagram.
-                let living = self.nodes.iter().enumerate().filter(|(_, seat)| !seat.notice.is_empty());
-                let mut notices: Vec<_> = living.map(|(index, seat)| (index, seat.notice.clone())).collect();
+                let living = self.nodes.iter().enumerate().filter(|(_, node)| !node.notice.is_empty());
+                let mut notices: Vec<_> = living.map(|(index, node)| (index, node.notice.clone())).collect();
                 notices.extend(self.old_notices.iter().cloned());
                 if let Some((index, notice)) = notices.get(self.rng.below(notices.len() as u64) as usize) {
                     self.count(Event::DownsOld);
@@ -203,11 +203,11 @@ impl World {
                 }
             }
             FaultTarget::Edge(fault) => self.befall(fault),
-            FaultTarget::Ail(seat, ailment, lasting) => self.inject(seat, ailment, lasting),
+            FaultTarget::Ail(node, device_fault, lasting) => self.inject(node, device_fault, lasting),
             FaultTarget::Echo(count) => self.echo(count),
             FaultTarget::OtherCluster(count) => self.speak_as_other_cluster(count),
             FaultTarget::Ruin(gone, dark) => return self.ruin(gone, dark),
-            FaultTarget::Night(how, lasting) => return self.fall_asleep(how, lasting),
+            FaultTarget::LongSuspension(how, lasting) => return self.fall_asleep(how, lasting),
             FaultTarget::Copy(target) => self.copy_journal(target),
             FaultTarget::RollBack(target, lasting) => return self.roll_back(target, lasting),
             FaultTarget::Carry(target) => self.carry(target),
@@ -218,7 +218,7 @@ impl World {
                 let rival = self.plan.nodes() + self.fences;
                 self.fences += 1;
                 if let Some(Actor::Publisher(None, work)) =
-                    self.nodes.get_mut(rival).map(|seat| &mut seat.actor)
+                    self.nodes.get_mut(rival).map(|node| &mut node.actor)
                 {
                     work.restart_at = now;
                     self.count(Event::Fences);
@@ -231,7 +231,7 @@ impl World {
 
     /// The watcher of `index` says what it has prepared, three times.
     fn announce(&mut self, index: usize, notice: &[u8], after_ns: Nanos) {
-        let weather = self.plan.network;
+        let network_model = self.plan.network;
         for copy in 0..3 {
             let number = self.wire.next_number();
             let at = self.now + after_ns + 100_000 * copy;
@@ -240,7 +240,7 @@ impl World {
             }
             for other in (0..self.plan.replicas).filter(|other| *other != index) {
                 let route = Route { from: index, to: other, group: Some(Group::Control) };
-                self.wire.send(&weather, at, route, notice, &mut self.oracle.coverage);
+                self.wire.send(&network_model, at, route, notice, &mut self.oracle.coverage);
             }
         }
     }
@@ -272,7 +272,7 @@ impl World {
 
     /// A leader dies: opens may be under way.
     fn count_opens(&mut self) {
-        let opens = |seat: &&SimNode| matches!(&seat.actor, Actor::Publisher(Some(_), work) if work.id.is_none() && !work.fenced);
+        let opens = |node: &&SimNode| matches!(&node.actor, Actor::Publisher(Some(_), work) if work.id.is_none() && !work.fenced);
         let opening = self.nodes.iter().filter(opens).count();
         (0..opening).for_each(|_| self.count(Event::OpensInterrupted));
     }
@@ -332,9 +332,9 @@ impl World {
 
     fn pause(&mut self, index: usize, lasting: Nanos) {
         let takeovers = self.takeovers();
-        let seat = &mut self.nodes[index];
-        seat.paused_until = seat.paused_until.max(self.now + lasting);
-        if let Actor::Subscriber(_, reading) = &mut seat.actor {
+        let node = &mut self.nodes[index];
+        node.paused_until = node.paused_until.max(self.now + lasting);
+        if let Actor::Subscriber(_, reading) = &mut node.actor {
             reading.slept.begin(takeovers);
         }
         self.tell(index, || Happening::Fault(format!("paused {}", ms(lasting))));
@@ -395,7 +395,7 @@ impl World {
             return false;
         }
         let members = self.members_in_force();
-        let is_lost = |member: &&Identity| self.node_of(**member).is_none_or(|seat| seat == index);
+        let is_lost = |member: &&Identity| self.node_of(**member).is_none_or(|node| node == index);
         let lost = members.iter().filter(is_lost).count();
         lost < members.len().div_ceil(2)
     }

@@ -84,12 +84,12 @@ impl QueryClient {
     pub fn send_command(
         &mut self,
         address: SocketAddrV4,
-        topic: QueryKind,
+        query_kind: QueryKind,
         identity: Option<Identity>,
         timeout: Duration,
     ) -> Option<Result<(), CommandReject>> {
         let name = identity.map_or_else(String::new, |identity| identity.to_string());
-        self.query_all(&[address], topic, &name, timeout, read_command_result).pop().flatten()
+        self.query_all(&[address], query_kind, &name, timeout, read_command_result).pop().flatten()
     }
 
     /// Submits a change of the membership that follows the one at `after` in `history`, once. The status
@@ -109,7 +109,7 @@ impl QueryClient {
     fn query_all<T: Clone>(
         &mut self,
         addresses: &[SocketAddrV4],
-        topic: QueryKind,
+        query_kind: QueryKind,
         name: &str,
         timeout: Duration,
         read: impl Fn(&Datagram<'_>, SocketAddrV4) -> Option<(u64, T)>,
@@ -126,7 +126,7 @@ impl QueryClient {
                 asked_at = now;
                 for (index, &address) in addresses.iter().enumerate() {
                     if found[index].is_none() {
-                        self.query(address, first + index as u64, topic, name);
+                        self.query(address, first + index as u64, query_kind, name);
                     }
                 }
             }
@@ -159,10 +159,10 @@ impl QueryClient {
         }
     }
 
-    fn query(&mut self, to: SocketAddrV4, token: u64, topic: QueryKind, name: &str) {
+    fn query(&mut self, to: SocketAddrV4, token: u64, query_kind: QueryKind, name: &str) {
         let header = self.header(Kind::Query);
         let mut out = [0; SMALL_LEN_MAX];
-        let length = write_query(&mut out, header, token, topic, name);
+        let length = write_query(&mut out, header, token, query_kind, name);
         self.net.send_unicast(to, [&out[..length], &[]]);
     }
 }

@@ -69,7 +69,7 @@ impl Writer {
     fn reply(&mut self, log: &Log, change: impl Fn(&mut QueryReplyBody)) {
         let header = Header { commit_next: log.commit_next, ..log.header(Kind::QueryReply, identity(2)) };
         let mut body: QueryReplyBody = bytemuck::Zeroable::zeroed();
-        (body.token, body.topic) = (1, QueryKind::Publisher as u32);
+        (body.token, body.query_kind) = (1, QueryKind::Publisher as u32);
         change(&mut body);
         let bytes = written(|out| write_reply(out, header, body));
         self.publisher.net_mut().unicast.push_back((bytes, Some(address(2))));
@@ -166,8 +166,8 @@ fn what_was_stamped_and_lost_is_sent_again_at_once_and_has_one_fate() {
     writer.hear(&[&next.ack(3, 6)]);
     writer.hear(&[&next.ack(3, 9)]);
     let places = [stamped(2, 6), stamped(3, 7), stamped(4, 8)];
-    let fates = [committed(1, 4), committed(2, 6), committed(3, 7), committed(4, 8)];
-    assert_eq!(writer.told(), [places.as_slice(), &fates].concat());
+    let outcomes = [committed(1, 4), committed(2, 6), committed(3, 7), committed(4, 8)];
+    assert_eq!(writer.told(), [places.as_slice(), &outcomes].concat());
     assert!(writer.publisher.core.is_drained() && writer.sent().is_empty());
 }
 

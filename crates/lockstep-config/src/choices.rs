@@ -35,7 +35,7 @@ words! {
     Profile {
         /// Own machines, own cores: everything for latency, nothing that can hide a fault.
         Production = "production",
-        /// Machines shared with other work, rehearsals, one host for all: patient and polite.
+        /// Machines shared with other work, tests, one host for all: patient and polite.
         Shared = "shared",
     }
 

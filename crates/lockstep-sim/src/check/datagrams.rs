@@ -1,7 +1,7 @@
 //! What replicas say: it must be so, and they must not have vowed the contrary.
 
+use super::log_tree::{Tree, TreeNode};
 use super::replicas::ReplicaModel;
-use super::tree::{Tree, TreeNode};
 use super::{Oracle, Violation};
 use crate::net::To;
 use lockstep_core::proto::accept::NOTHING;
@@ -33,7 +33,7 @@ impl Oracle {
             Datagram::Query(_, body, name) => self.on_query(sent, body.token, name),
             _ => {}
         }
-        let Some(mut voice) = self.replicas.get(&who).copied() else {
+        let Some(mut replica_model) = self.replicas.get(&who).copied() else {
             return match datagram {
                 Datagram::Submission(_, entries) => self.check_submission(who, entries),
                 Datagram::Nack(..) | Datagram::Query(..) => Ok(()),
@@ -42,15 +42,15 @@ impl Oracle {
                 }
             };
         };
-        self.check_datagram(who, &mut voice, sent, &datagram)?;
-        self.replicas.insert(who, voice);
+        self.check_datagram(who, &mut replica_model, sent, &datagram)?;
+        self.replicas.insert(who, replica_model);
         Ok(())
     }
 
     fn check_datagram(
         &mut self,
         who: usize,
-        voice: &mut ReplicaModel,
+        replica_model: &mut ReplicaModel,
         sent: &SentDatagram<'_>,
         datagram: &Datagram<'_>,
     ) -> Result<(), Violation> {
@@ -58,92 +58,102 @@ impl Oracle {
             datagram,
             Datagram::Ack(..) | Datagram::Promise(..) | Datagram::Prepare(..) | Datagram::Frame(_, None)
         );
-        if votes && self.forgotten.contains(&voice.identity) {
+        if votes && self.forgotten.contains(&replica_model.identity) {
             return Err(format!(
                 "S9: replica {who} may have forgotten something, and speaks as {}",
-                voice.identity
+                replica_model.identity
             ));
         }
         match datagram {
             Datagram::Ack(header, body) => {
-                self.check_announced(who, voice, header)?;
-                self.check_nonce(who, voice, body.process_nonce)?;
-                self.check_ack(who, voice, header)?;
+                self.check_announced(who, replica_model, header)?;
+                self.check_nonce(who, replica_model, body.process_nonce)?;
+                self.check_ack(who, replica_model, header)?;
             }
-            Datagram::Frame(frame, Some(trailer)) => self.check_repair(who, voice, sent, frame, trailer)?,
+            Datagram::Frame(frame, Some(trailer)) => {
+                self.check_repair(who, replica_model, sent, frame, trailer)?
+            }
             Datagram::Frame(frame, None) => {
                 let epoch = frame.header.epoch();
-                self.check_level(who, voice, epoch, "sent a frame")?;
+                self.check_level(who, replica_model, epoch, "sent a frame")?;
                 let node = self.tree.find(epoch, frame.header.first_seq);
                 let kept = node.is_some_and(|node| self.tree.stem(node).tag == { frame.header.tag });
-                if !kept || !self.was_logged(who, voice, node) {
+                if !kept || !self.was_logged(who, replica_model, node) {
                     return Err(format!(
                         "S1: replica {who} sent the frame at {} of {epoch}, which is not in its log",
                         { frame.header.first_seq }
                     ));
                 }
-                voice.said = voice.said.max(epoch);
+                replica_model.said = replica_model.said.max(epoch);
             }
             Datagram::Heartbeat(header, body) => {
-                self.check_level(who, voice, header.epoch(), "beat")?;
-                self.check_position(who, voice, header, "beats")?;
-                self.check_announced(who, voice, header)?;
-                self.check_nonce(who, voice, body.process_nonce)?;
-                self.check_heartbeat(who, voice, header, body)?;
+                self.check_level(who, replica_model, header.epoch(), "beat")?;
+                self.check_position(who, replica_model, header, "beats")?;
+                self.check_announced(who, replica_model, header)?;
+                self.check_nonce(who, replica_model, body.process_nonce)?;
+                self.check_heartbeat(who, replica_model, header, body)?;
             }
             Datagram::Prepare(header, body) | Datagram::Promise(header, body) => {
-                self.check_announced(who, voice, header)?;
-                self.check_nonce(who, voice, body.process_nonce)?;
-                self.check_ballot(who, voice, header, body, matches!(datagram, Datagram::Prepare(..)))?;
+                self.check_announced(who, replica_model, header)?;
+                self.check_nonce(who, replica_model, body.process_nonce)?;
+                self.check_ballot(
+                    who,
+                    replica_model,
+                    header,
+                    body,
+                    matches!(datagram, Datagram::Prepare(..)),
+                )?;
             }
-            Datagram::Refuse(_, body) if Epoch(body.ballot) > voice.promised || body.about >= body.ballot => {
+            Datagram::Refuse(_, body)
+                if Epoch(body.ballot) > replica_model.promised || body.about >= body.ballot =>
+            {
                 return Err(format!(
                     "S2: replica {who} refuses {} by {}, it promised {}",
                     Epoch(body.about),
                     Epoch(body.ballot),
-                    voice.promised
+                    replica_model.promised
                 ));
             }
-            Datagram::Refuse(_, body) => self.check_nonce(who, voice, body.process_nonce)?,
+            Datagram::Refuse(_, body) => self.check_nonce(who, replica_model, body.process_nonce)?,
             Datagram::PreVote(header, body) | Datagram::Grant(header, body) => {
-                self.check_announced(who, voice, header)?;
-                self.check_position(who, voice, header, "asks for votes, or grants one, and says")?;
-                self.check_nonce(who, voice, body.process_nonce)?;
-                self.check_query(who, voice, body, matches!(datagram, Datagram::PreVote(..)))?;
+                self.check_announced(who, replica_model, header)?;
+                self.check_position(who, replica_model, header, "asks for votes, or grants one, and says")?;
+                self.check_nonce(who, replica_model, body.process_nonce)?;
+                self.check_query(who, replica_model, body, matches!(datagram, Datagram::PreVote(..)))?;
             }
             Datagram::StepDown(header, body) => {
-                self.check_announced(who, voice, header)?;
-                self.check_position(who, voice, header, "stops, and says")?;
-                self.check_nonce(who, voice, body.process_nonce)?;
-                self.check_step_down(who, voice, header, body)?;
+                self.check_announced(who, replica_model, header)?;
+                self.check_position(who, replica_model, header, "stops, and says")?;
+                self.check_nonce(who, replica_model, body.process_nonce)?;
+                self.check_step_down(who, replica_model, header, body)?;
                 self.stopped.insert(header.epoch());
             }
             Datagram::QueryReply(header, body) => {
-                self.check_announced(who, voice, header)?;
-                self.check_position(who, voice, header, "replies")?;
-                self.check_nonce(who, voice, body.process_nonce)?;
-                self.check_reply(who, voice, sent, header, body)?;
+                self.check_announced(who, replica_model, header)?;
+                self.check_position(who, replica_model, header, "replies")?;
+                self.check_nonce(who, replica_model, body.process_nonce)?;
+                self.check_reply(who, replica_model, sent, header, body)?;
             }
             Datagram::Status(header, body, members, _) => {
-                self.check_announced(who, voice, header)?;
-                self.check_position(who, voice, header, "tells as its status")?;
-                self.check_nonce(who, voice, body.process_nonce)?;
-                self.check_status(who, voice, header, body, members.iter())?;
+                self.check_announced(who, replica_model, header)?;
+                self.check_position(who, replica_model, header, "tells as its status")?;
+                self.check_nonce(who, replica_model, body.process_nonce)?;
+                self.check_status(who, replica_model, header, body, members.iter())?;
             }
             Datagram::CommandResult(header, body) => {
-                self.check_announced(who, voice, header)?;
+                self.check_announced(who, replica_model, header)?;
                 self.check_command_result(who, body)?;
             }
             Datagram::RepairReject(header, body) => {
-                self.check_announced(who, voice, header)?;
-                self.check_position(who, voice, header, "refuses, and says")?;
+                self.check_announced(who, replica_model, header)?;
+                self.check_position(who, replica_model, header, "refuses, and says")?;
                 self.check_repair_reject(who, sent, header, body)?;
             }
             Datagram::PublisherNotice(header, rows) => {
-                self.check_announced(who, voice, header)?;
-                self.check_notice(who, voice, header, rows.iter())?;
+                self.check_announced(who, replica_model, header)?;
+                self.check_notice(who, replica_model, header, rows.iter())?;
             }
-            Datagram::IdentityProbe(_, body) => self.check_nonce(who, voice, body.process_nonce)?,
+            Datagram::IdentityProbe(_, body) => self.check_nonce(who, replica_model, body.process_nonce)?,
             // A request is judged where it is answered.
             Datagram::Nack(..) | Datagram::Query(..) => {}
             // Said by clients and watchers, asked of a device that has no groups, or carried by connections.
@@ -167,28 +177,30 @@ impl Oracle {
     fn check_level(
         &self,
         who: usize,
-        voice: &ReplicaModel,
+        replica_model: &ReplicaModel,
         epoch: Epoch,
         what: &str,
     ) -> Result<(), Violation> {
-        if epoch < voice.level {
-            return Err(format!("S2: replica {who} {what} in {epoch}, it promised {}", voice.level));
+        if epoch < replica_model.level {
+            return Err(format!("S2: replica {who} {what} in {epoch}, it promised {}", replica_model.level));
         }
         Ok(())
     }
 
     /// Whether a node was in the log of this voice at some moment of its last turn.
-    fn was_logged(&self, who: usize, voice: &ReplicaModel, node: Option<TreeNode>) -> bool {
+    fn was_logged(&self, who: usize, replica_model: &ReplicaModel, node: Option<TreeNode>) -> bool {
         let held = |log: Option<TreeNode>| self.tree.begins_with(log, node);
-        held(voice.tip) || held(voice.tip_before) || self.replaced_by(who).iter().any(|old| held(Some(*old)))
+        held(replica_model.tip)
+            || held(replica_model.tip_before)
+            || self.replaced_by(who).iter().any(|old| held(Some(*old)))
     }
 
     /// With what the log of this voice ended at some moment of its last turn: an ack may come between two
     /// frames, or before an exchange.
-    fn ends(&self, who: usize, voice: &ReplicaModel) -> Vec<TreeNode> {
-        let mut ends: Vec<TreeNode> = voice.tip_before.into_iter().collect();
-        let mut before = voice.tip_before;
-        for now in self.replaced_by(who).iter().copied().map(Some).chain([voice.tip]) {
+    fn ends(&self, who: usize, replica_model: &ReplicaModel) -> Vec<TreeNode> {
+        let mut ends: Vec<TreeNode> = replica_model.tip_before.into_iter().collect();
+        let mut before = replica_model.tip_before;
+        for now in self.replaced_by(who).iter().copied().map(Some).chain([replica_model.tip]) {
             ends.extend(self.tree.path(self.tree.common(before, now), now));
             before = now;
         }
@@ -201,15 +213,15 @@ impl Oracle {
     }
 
     /// Whether the log of this voice ended in `epoch` at some moment of its last turn.
-    fn has_accepted(&self, who: usize, voice: &ReplicaModel, epoch: Epoch) -> bool {
-        self.ends(who, voice).iter().any(|&node| self.tree.stem(node).epoch == epoch)
+    fn has_accepted(&self, who: usize, replica_model: &ReplicaModel, epoch: Epoch) -> bool {
+        self.ends(who, replica_model).iter().any(|&node| self.tree.stem(node).epoch == epoch)
     }
 
     /// The header tells where the sender's log stands: it must have stood there in this turn.
     fn check_position(
         &self,
         who: usize,
-        voice: &ReplicaModel,
+        replica_model: &ReplicaModel,
         header: &Header,
         what: &str,
     ) -> Result<(), Violation> {
@@ -222,7 +234,11 @@ impl Oracle {
             found == (header.epoch(), header.first_seq, header.chain)
         };
         let exchanged = self.replaced_by(who).iter().copied().map(Some);
-        if [voice.tip, voice.tip_before].into_iter().chain(exchanged).any(|log| stands(&self.tree, log)) {
+        if [replica_model.tip, replica_model.tip_before]
+            .into_iter()
+            .chain(exchanged)
+            .any(|log| stands(&self.tree, log))
+        {
             return Ok(());
         }
         Err(format!(
@@ -230,22 +246,27 @@ impl Oracle {
             { header.first_seq },
             header.epoch(),
             { header.chain },
-            voice.end
+            replica_model.end
         ))
     }
 
     /// S2, S3: an ack names exactly the log of its epoch.
-    fn check_ack(&self, who: usize, voice: &mut ReplicaModel, header: &Header) -> Result<(), Violation> {
+    fn check_ack(
+        &self,
+        who: usize,
+        replica_model: &mut ReplicaModel,
+        header: &Header,
+    ) -> Result<(), Violation> {
         let (epoch, next) = (header.epoch(), header.first_seq);
-        self.check_level(who, voice, epoch, "acknowledged")?;
-        let stored = match voice.configured {
-            Durability::Process => voice.promised,
-            Durability::Power => voice.promise_stored,
+        self.check_level(who, replica_model, epoch, "acknowledged")?;
+        let stored = match replica_model.configured {
+            Durability::Process => replica_model.promised,
+            Durability::Power => replica_model.promise_stored,
         };
         if next == NOTHING && stored >= epoch {
             return Ok(()); // it follows, and holds nothing of it yet
         }
-        let log = self.ends(who, voice).into_iter().find(|node| {
+        let log = self.ends(who, replica_model).into_iter().find(|node| {
             let stem = self.tree.stem(*node);
             stem.epoch == epoch && stem.next >= next
         });
@@ -256,18 +277,18 @@ impl Oracle {
             return Err(format!(
                 "S3: replica {who} acknowledged {epoch} up to {next} with chain {:#x}, its log ends at {:?}",
                 { header.chain },
-                voice.end
+                replica_model.end
             ));
         }
-        let durable = voice.durable.max(voice.durable_before);
-        if self.rests_on(voice, epoch) == Durability::Power && next > durable {
+        let durable = replica_model.durable.max(replica_model.durable_before);
+        if self.rests_on(replica_model, epoch) == Durability::Power && next > durable {
             return Err(format!(
                 "S3: replica {who} acknowledged {next}, its disk has everything below {durable}"
             ));
         }
-        voice.acked = at;
+        replica_model.acked = at;
         if at.is_some_and(|at| self.tree.stem(at).epoch == epoch) {
-            voice.said = voice.said.max(epoch);
+            replica_model.said = replica_model.said.max(epoch);
         }
         Ok(())
     }
@@ -276,30 +297,30 @@ impl Oracle {
     fn check_ballot(
         &mut self,
         who: usize,
-        voice: &mut ReplicaModel,
+        replica_model: &mut ReplicaModel,
         header: &Header,
         body: &BallotBody,
         prepares: bool,
     ) -> Result<(), Violation> {
         let ballot = Epoch(body.ballot);
-        self.check_level(who, voice, ballot, if prepares { "prepared" } else { "promised" })?;
-        let stored = match voice.configured {
-            Durability::Process => voice.promised,
-            Durability::Power => voice.promise_stored,
+        self.check_level(who, replica_model, ballot, if prepares { "prepared" } else { "promised" })?;
+        let stored = match replica_model.configured {
+            Durability::Process => replica_model.promised,
+            Durability::Power => replica_model.promise_stored,
         };
         if stored < ballot {
             return Err(format!("S2: replica {who} speaks in {ballot}, but has stored {stored}"));
         }
-        if prepares && ballot.leader() != voice.identity {
+        if prepares && ballot.leader() != replica_model.identity {
             return Err(format!("S1: replica {who} prepares {ballot}"));
         }
-        self.check_position(who, voice, header, "promises")?;
-        voice.level = ballot;
-        voice.said = voice.said.max(ballot);
+        self.check_position(who, replica_model, header, "promises")?;
+        replica_model.level = ballot;
+        replica_model.said = replica_model.said.max(ballot);
         let log = (header.epoch(), header.first_seq);
         let promises = &mut self.ballots.entry(ballot).or_default().promises;
         // Repeated, its log may have grown by salvage only: the first word is what counts.
-        promises.entry(voice.identity).or_insert(log);
+        promises.entry(replica_model.identity).or_insert(log);
         Ok(())
     }
 
@@ -307,7 +328,7 @@ impl Oracle {
     fn check_repair(
         &self,
         who: usize,
-        voice: &ReplicaModel,
+        replica_model: &ReplicaModel,
         sent: &SentDatagram<'_>,
         frame: &FrameView<'_>,
         trailer: &RepairTrailer,
@@ -315,7 +336,7 @@ impl Oracle {
         let header = frame.header;
         let node = self.tree.find(header.epoch(), header.first_seq);
         let same = node.is_some_and(|node| self.tree.stem(node).tag == { header.tag });
-        if !same || !self.was_logged(who, voice, node) {
+        if !same || !self.was_logged(who, replica_model, node) {
             return Err(format!(
                 "S11: replica {who} repaired a frame at {} of {} that is not in its log",
                 { header.first_seq },
@@ -323,7 +344,8 @@ impl Oracle {
             ));
         }
         let accepted = Epoch(trailer.accepted);
-        if trailer.commit_next > voice.commit_next || !self.has_accepted(who, voice, accepted) {
+        if trailer.commit_next > replica_model.commit_next || !self.has_accepted(who, replica_model, accepted)
+        {
             return Err(format!(
                 "S11: replica {who} repaired under ({accepted}, {}), which is not its own word",
                 trailer.commit_next

@@ -79,7 +79,7 @@ impl HeartbeatTimer {
         while self.rung < RUNGS && now >= self.last_datagram + (self.limits.first_ns << self.rung) {
             self.rung += 1;
         }
-        let from = if planted(Mutation::BeatsMadeUp) && self.steady > 0 { self.steady } else { now };
+        let from = if planted(Mutation::HeartbeatsMadeUp) && self.steady > 0 { self.steady } else { now };
         (self.last_heartbeat_at, self.steady) = (now, from + self.limits.interval_ns);
         true
     }
@@ -107,19 +107,19 @@ mod tests {
 
     /// When a leader beats that looks each 10 ns until `until`, and sends frames at these times.
     fn timeline(sent: &[Nanos], until: Nanos) -> Vec<Nanos> {
-        let mut beat = HeartbeatTimer::new(LIMITS);
-        (beat.last_heartbeat_at, beat.steady) = (10_000, 11_000);
-        let mut beats = Vec::new();
+        let mut heartbeat = HeartbeatTimer::new(LIMITS);
+        (heartbeat.last_heartbeat_at, heartbeat.steady) = (10_000, 11_000);
+        let mut heartbeats = Vec::new();
         for now in (10_000..until).step_by(10) {
             let sends = sent.contains(&now);
-            if beat.due(now, sends) {
-                beats.push(now);
+            if heartbeat.due(now, sends) {
+                heartbeats.push(now);
             }
             if sends {
-                beat.on_sent(now);
+                heartbeat.on_sent(now);
             }
         }
-        beats
+        heartbeats
     }
 
     /// BEAT-1.
@@ -133,8 +133,11 @@ mod tests {
         for rate in [1_000, 2_000, 2_500, 4_000, 5_000, 8_000, 10_000, 20_000, 25_000, 40_000, 50_000] {
             let period = 1_000_000_000 / rate;
             for rung in 0..RUNGS {
-                let beat = HeartbeatLimits::default().first_ns << rung;
-                assert!(beat.abs_diff(period) > 10_000, "{rate}/s: a beat {beat} ns behind each message");
+                let heartbeat = HeartbeatLimits::default().first_ns << rung;
+                assert!(
+                    heartbeat.abs_diff(period) > 10_000,
+                    "{rate}/s: a beat {heartbeat} ns behind each message"
+                );
             }
         }
     }
@@ -146,7 +149,7 @@ mod tests {
         assert_eq!(timeline(&load, 12_600), [10_760, 11_520, 12_280], "behind a frame, a quarter early");
         let pause: Vec<_> = load.into_iter().filter(|sent| !(10_700..11_100).contains(sent)).collect();
         assert!(
-            timeline(&pause, 11_100).iter().all(|beat| *beat < 11_000),
+            timeline(&pause, 11_100).iter().all(|heartbeat| *heartbeat < 11_000),
             "by the ladder where none leaves"
         );
     }
@@ -166,18 +169,18 @@ mod tests {
 
     #[test]
     fn a_late_look_beats_once_for_all_that_was_missed() {
-        let mut beat = HeartbeatTimer::new(LIMITS);
-        assert!(beat.due(50_000, false) && !beat.due(50_001, false));
-        assert_eq!(beat.next_deadline(), 51_000);
+        let mut heartbeat = HeartbeatTimer::new(LIMITS);
+        assert!(heartbeat.due(50_000, false) && !heartbeat.due(50_001, false));
+        assert_eq!(heartbeat.next_deadline(), 51_000);
     }
 
     #[test]
     fn beat_1_news_comes_a_rung_behind_the_last_beat_and_not_more_often() {
-        let mut beat = HeartbeatTimer::new(LIMITS);
-        assert!(beat.due(10_000, false));
-        beat.hasten();
-        assert_eq!(beat.next_deadline(), 10_050);
-        assert!(!beat.due(10_049, true) && beat.due(10_050, true));
-        assert_eq!(beat.next_deadline(), 11_050, "once");
+        let mut heartbeat = HeartbeatTimer::new(LIMITS);
+        assert!(heartbeat.due(10_000, false));
+        heartbeat.hasten();
+        assert_eq!(heartbeat.next_deadline(), 10_050);
+        assert!(!heartbeat.due(10_049, true) && heartbeat.due(10_050, true));
+        assert_eq!(heartbeat.next_deadline(), 11_050, "once");
     }
 }
