@@ -90,7 +90,8 @@ const OF_FOUNDING: &[Mutation] = &[
 ];
 
 /// What only full disks of a majority can find.
-const OF_DROUGHT: &[Mutation] = &[Mutation::TableEnds, Mutation::FullMissesLeader, Mutation::FullCampaigns];
+const OF_FULL_DISKS: &[Mutation] =
+    &[Mutation::TableEnds, Mutation::FullMissesLeader, Mutation::FullCampaigns];
 
 /// What only a run that lasts for days can find.
 const OF_DAYS: &[Mutation] = &[Mutation::HeartbeatsMadeUp];
@@ -243,7 +244,7 @@ fn needs(mutation: Mutation, rule: &str) -> Option<Seeds> {
         _ if rule.starts_with("LINEAGE") || OF_FOUNDING.contains(&mutation) => {
             Some(("with a founding", Plan::may_found))
         }
-        _ if OF_DROUGHT.contains(&mutation) => Some(("of a drought", Plan::is_drought)),
+        _ if OF_FULL_DISKS.contains(&mutation) => Some(("of a drought", Plan::has_full_disks)),
         _ if OF_COPIES.contains(&mutation) => Some(("with journals that are rolled back", Plan::rolls_back)),
         _ if OF_SECONDS.contains(&mutation) => Some(("with a second process", Plan::has_second)),
         _ if OF_DAYS.contains(&mutation) => Some(("that last for days", Plan::is_long)),

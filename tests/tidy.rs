@@ -15,6 +15,8 @@ mod prose;
 mod sizes;
 #[path = "tidy/source.rs"]
 mod source;
+#[path = "tidy/words.rs"]
+mod words;
 
 use source::{code_only, is_name_char, line_of, paths_from, test_parts, word_offsets};
 use std::collections::{BTreeMap, BTreeSet};

@@ -89,7 +89,7 @@ struct Publishing {
 struct Stage {
     now: Nanos,
     members: u32,
-    seats: BTreeMap<u32, Node>,
+    nodes: BTreeMap<u32, Node>,
     /// The incarnation of a replica whose journal was formatted anew.
     incarnations: BTreeMap<u32, u32>,
     publishers: BTreeMap<String, Publishing>,
@@ -233,18 +233,18 @@ impl Stage {
             limits.publishers_max = self.names;
         }
         let replica = start(tail, limits).expect("it may start");
-        self.seats.insert(number, Node::Up(Box::new(replica)));
+        self.nodes.insert(number, Node::Up(Box::new(replica)));
     }
 
     fn crash(&mut self, number: u32) {
-        match std::mem::replace(self.seats.get_mut(&number).expect("a replica"), Node::Empty) {
-            Node::Up(replica) => _ = self.seats.insert(number, Node::Down(Box::new(replica.into_tail()))),
+        match std::mem::replace(self.nodes.get_mut(&number).expect("a replica"), Node::Empty) {
+            Node::Up(replica) => _ = self.nodes.insert(number, Node::Down(Box::new(replica.into_tail()))),
             _ => panic!("replica {number} does not run"),
         }
     }
 
     fn restart(&mut self, number: u32) {
-        match std::mem::replace(self.seats.get_mut(&number).expect("a replica"), Node::Empty) {
+        match std::mem::replace(self.nodes.get_mut(&number).expect("a replica"), Node::Empty) {
             Node::Down(tail) => self.node(number, *tail),
             _ => panic!("replica {number} has no tail to start on"),
         }
@@ -318,7 +318,7 @@ impl Stage {
     }
 
     fn nodes(&self) -> Vec<String> {
-        let replicas = self.seats.keys().map(u32::to_string);
+        let replicas = self.nodes.keys().map(u32::to_string);
         let others = self.publishers.keys().chain(self.readers.keys());
         replicas.chain(others.cloned()).collect()
     }
@@ -351,7 +351,7 @@ impl Stage {
         self.now += TURN_NS;
         let wall = self.now + 1_700_000_000_000_000_000;
         let mut said = Vec::new();
-        for (number, node) in &mut self.seats {
+        for (number, node) in &mut self.nodes {
             let Node::Up(replica) = node else { continue };
             if !self.stopped_disks.contains(number) {
                 flush(replica.tail_mut().memory_mut());
@@ -417,7 +417,7 @@ impl Stage {
             }
             let group = if let To::Group(group) = to { Some(group) } else { None };
             let net = match name.parse::<u32>() {
-                Ok(number) => match self.seats.get_mut(&number) {
+                Ok(number) => match self.nodes.get_mut(&number) {
                     Some(Node::Up(replica)) => replica.net_mut(),
                     _ => continue,
                 },
@@ -442,7 +442,7 @@ impl Stage {
     }
 
     fn up(&mut self, number: u32) -> &mut ReplicaEngine<TestPorts> {
-        match self.seats.get_mut(&number) {
+        match self.nodes.get_mut(&number) {
             Some(Node::Up(replica)) => replica,
             _ => panic!("replica {number} does not run"),
         }
@@ -458,13 +458,13 @@ impl Stage {
         };
         let incarnation = incarnation.unwrap_or_else(|| identity(number).incarnation);
         let member = MemberBody::full(Identity { replica: number, incarnation }, address(number));
-        let after = self.seats.values().filter_map(|node| match node {
+        let after = self.nodes.values().filter_map(|node| match node {
             Node::Up(replica) => Some(membership_seq(replica.tail())),
             _ => None,
         });
         let after = after.max().expect("somebody runs");
         let bytes = submitted_change(99, after, change, member);
-        for node in self.seats.values_mut() {
+        for node in self.nodes.values_mut() {
             if let Node::Up(replica) = node {
                 replica.net_mut().groups.push_back(bytes.clone());
             }
@@ -485,7 +485,7 @@ impl Stage {
     }
 
     fn print_state(&mut self) {
-        for (number, node) in &self.seats {
+        for (number, node) in &self.nodes {
             let line = match node {
                 Node::Up(replica) => {
                     let end = replica.tail().end();
@@ -507,7 +507,7 @@ impl Stage {
     }
 
     fn print_log(&mut self, number: u32) {
-        let tail = match &self.seats[&number] {
+        let tail = match &self.nodes[&number] {
             Node::Up(replica) => replica.tail(),
             Node::Down(tail) => tail,
             Node::Empty => panic!("replica {number} has no journal"),

@@ -106,7 +106,7 @@ struct Node {
 struct Scene<'a> {
     cluster: Cluster,
     folder: &'a Path,
-    seats: Vec<Node>,
+    nodes: Vec<Node>,
     view: View,
     shown: Shown,
     /// Numbers pictures and boots.
@@ -132,14 +132,14 @@ pub fn rolling(rng: &mut Rng, changes: u32) -> Shown {
     let host = cluster.clients().clone();
     let view = View::start(&cluster, &host, "reader", &[]);
     let feeds = ["a", "b"].map(|name| Feed::start(&cluster, &host, name, PER_SECOND, COMMIT_WITHIN));
-    let seats = machines.into_iter().zip(disks).zip(replicas).zip(1..);
-    let seats = seats.map(|(((machine, disk), mut process), id)| {
+    let nodes = machines.into_iter().zip(disks).zip(replicas).zip(1..);
+    let nodes = nodes.map(|(((machine, disk), mut process), id)| {
         process.await_log("identity=");
         let identity = identity_in(&process.log());
         Node { id, identity, machine, disk, process, settings: Vec::new(), is_powered: false }
     });
-    let seats = seats.collect();
-    let mut scene = Scene { cluster, folder: folder.path(), seats, view, shown: Shown::default(), count: 0 };
+    let nodes = nodes.collect();
+    let mut scene = Scene { cluster, folder: folder.path(), nodes, view, shown: Shown::default(), count: 0 };
     scene.await_flow();
     for _ in 0..changes {
         scene.change(rng);
@@ -158,8 +158,8 @@ impl Scene<'_> {
     fn change(&mut self, rng: &mut Rng) {
         let at = rng.below(u64::from(REPLICAS)) as usize;
         let settings = draw(rng);
-        let way = rng.below(if self.seats[at].disk.is_some() { 3 } else { 2 }) as usize;
-        let was_powered = self.seats[at].is_powered;
+        let way = rng.below(if self.nodes[at].disk.is_some() { 3 } else { 2 }) as usize;
+        let was_powered = self.nodes[at].is_powered;
         let story = format!("replica {} ended by way {way}, then {settings:?}", at + 1);
         match way {
             0 => self.terminate(at),
@@ -167,7 +167,7 @@ impl Scene<'_> {
             _ => self.cut_power(at),
         }
         (self.shown.changes, self.shown.ends[way]) = (self.shown.changes + 1, self.shown.ends[way] + 1);
-        let before = std::mem::replace(&mut self.seats[at].settings, settings);
+        let before = std::mem::replace(&mut self.nodes[at].settings, settings);
         match self.start(at) {
             Ok(()) => {}
             Err(log) if log.contains("must not vote under its old identity") => {
@@ -176,7 +176,7 @@ impl Scene<'_> {
             }
             Err(log) => {
                 self.shown.refused += 1;
-                self.seats[at].settings = before;
+                self.nodes[at].settings = before;
                 if let Err(again) = self.start(at) {
                     if again.contains("must not vote under its old identity") && way == 2 && !was_powered {
                         return self.replace(at);
@@ -185,30 +185,30 @@ impl Scene<'_> {
                 }
             }
         }
-        let node = &mut self.seats[at];
+        let node = &mut self.nodes[at];
         let is_new_run_powered = is_power(&node.settings);
         node.is_powered = is_new_run_powered && (was_powered || way == 0);
     }
 
     fn terminate(&mut self, at: usize) {
-        let process = &mut self.seats[at].process;
+        let process = &mut self.nodes[at].process;
         process.signal("TERM");
         let status = process.wait();
         assert!(status.success(), "SIGTERM: {status}\n{}", process.log());
     }
 
     fn kill(&mut self, at: usize) {
-        let process = &mut self.seats[at].process;
+        let process = &mut self.nodes[at].process;
         process.signal("KILL");
         process.wait();
     }
 
     /// Its machine stands still, a picture of its disk is taken, and it starts as another boot on that.
     fn cut_power(&mut self, at: usize) {
-        freeze(std::slice::from_ref(&self.seats[at].process));
+        freeze(std::slice::from_ref(&self.nodes[at].process));
         self.count += 1;
         let picture = self.folder.join(format!("picture-{}", self.count));
-        let node = &mut self.seats[at];
+        let node = &mut self.nodes[at];
         let disk = node.disk.as_ref().expect("a disk").picture(picture);
         node.process.signal("KILL");
         node.process.wait();
@@ -226,7 +226,7 @@ impl Scene<'_> {
     /// It has ended before it had a role: what it said.
     fn start(&mut self, at: usize) -> Result<(), String> {
         self.count += 1;
-        let node = &mut self.seats[at];
+        let node = &mut self.nodes[at];
         let id = node.id.to_string();
         let mut args = vec!["sequencer", "--replica", &id];
         args.extend(node.settings.iter().flat_map(|set| ["--set", set]));
@@ -248,7 +248,7 @@ impl Scene<'_> {
     fn replace(&mut self, at: usize) {
         self.shown.replaced += 1;
         self.count += 1;
-        let node = &mut self.seats[at];
+        let node = &mut self.nodes[at];
         // A new disk: what the old one holds is kept for whoever wants to look.
         node.machine = Namespace::of_mounts();
         node.disk = Some(disk(&self.cluster, self.folder, &node.machine, node.id, self.count));
@@ -260,7 +260,7 @@ impl Scene<'_> {
         self.start(at).unwrap_or_else(|log| panic!("a new journal for replica {id}:\n{log}"));
         self.order(&["membership", "remove", &old]);
         self.order(&["membership", "add", &identity]);
-        let node = &mut self.seats[at];
+        let node = &mut self.nodes[at];
         node.is_powered = is_power(&node.settings);
     }
 
@@ -272,7 +272,7 @@ impl Scene<'_> {
     }
 
     fn logs(&self) -> String {
-        self.seats.iter().map(|node| last_words(std::slice::from_ref(&node.process))).collect()
+        self.nodes.iter().map(|node| last_words(std::slice::from_ref(&node.process))).collect()
     }
 
     fn await_flow(&mut self) {
@@ -294,7 +294,7 @@ impl Scene<'_> {
         }
         let messages: u64 = counts.values().sum();
         self.view.await_count(messages as usize);
-        for at in 0..self.seats.len() {
+        for at in 0..self.nodes.len() {
             self.terminate(at);
         }
         let stream = self.view.finish();
@@ -303,14 +303,14 @@ impl Scene<'_> {
             assert_eq!(stream.count_of(name), *count, "lines of '{name}'");
         }
         let mut whole = 0;
-        for node in &self.seats {
+        for node in &self.nodes {
             let journal: PathBuf = self.cluster.path(&format!("journal-{}", node.id));
             let journal = Stream::of_journal(&node.machine.outside(&journal));
             journal.judge().unwrap_or_else(|why| panic!("journal {}: {why}", node.id));
             journal.agrees_with(&stream).unwrap_or_else(|why| panic!("journal {}: {why}", node.id));
             whole += usize::from(journal.messages.len() == stream.messages.len());
         }
-        assert!(whole > self.seats.len() / 2, "{whole} journals hold all {messages} messages");
+        assert!(whole > self.nodes.len() / 2, "{whole} journals hold all {messages} messages");
         Shown { messages, ..self.shown }
     }
 }

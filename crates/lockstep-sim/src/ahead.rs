@@ -76,7 +76,7 @@ impl World {
             Actor::Second(second) => Some(Actor::Second(second.clone())),
             Actor::Edge(_) => None,
         };
-        let seats = self
+        let nodes = self
             .nodes
             .iter()
             .map(|node| Some(SimNode { actor: actor(node)?, notice: node.notice.clone(), ..*node }));
@@ -85,7 +85,7 @@ impl World {
             rng: Rng::new(self.plan.seed ^ salt),
             clients_rng: self.clients_rng.clone(),
             wire: self.wire.clone(),
-            nodes: seats.collect::<Option<_>>()?,
+            nodes: nodes.collect::<Option<_>>()?,
             oracle: self.oracle.clone(),
             operator: self.operator.clone(),
             old_notices: self.old_notices.clone(),

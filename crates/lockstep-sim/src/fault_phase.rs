@@ -65,7 +65,7 @@ impl World {
             FaultTarget::Crash(target, end, lasting) => return self.crash(target, end, lasting),
             FaultTarget::Reboot(target, disk, lasting) => return self.reboot(target, disk, lasting),
             FaultTarget::Amnesia(target, _) => self.forget(target),
-            FaultTarget::Damage(target, harm, lasting) => self.damage(target, harm, lasting),
+            FaultTarget::Damage(target, disk_fault, lasting) => self.damage(target, disk_fault, lasting),
             FaultTarget::Pause(target, lasting) => {
                 let Some(index) = self.resolve(target) else { return Ok(()) };
                 self.count(Event::Pauses);
@@ -206,7 +206,7 @@ impl World {
             FaultTarget::Ail(node, device_fault, lasting) => self.inject(node, device_fault, lasting),
             FaultTarget::Echo(count) => self.echo(count),
             FaultTarget::OtherCluster(count) => self.speak_as_other_cluster(count),
-            FaultTarget::Ruin(gone, dark) => return self.ruin(gone, dark),
+            FaultTarget::QuorumLoss(gone, dark) => return self.quorum_loss(gone, dark),
             FaultTarget::LongSuspension(how, lasting) => return self.fall_asleep(how, lasting),
             FaultTarget::Copy(target) => self.copy_journal(target),
             FaultTarget::RollBack(target, lasting) => return self.roll_back(target, lasting),
@@ -412,20 +412,20 @@ impl World {
         self.tell(index, || Happening::Fault("its journal is gone".to_string()));
     }
 
-    fn damage(&mut self, target: FaultTargetNode, harm: FaultKind, lasting: Nanos) {
+    fn damage(&mut self, target: FaultTargetNode, disk_fault: FaultKind, lasting: Nanos) {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
         let (until, rng) = (self.now + lasting, &mut self.rng);
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         machine.kill_if_up(until);
-        let harmed = machine.inject(harm, rng);
+        let harmed = machine.inject(disk_fault, rng);
         self.announce_death(index);
         if !harmed {
             return;
         }
         // Found or not, it may be lost.
         self.lost |= 1 << index;
-        self.count(if harm == FaultKind::StaleBlock { Event::StaleBlocks } else { Event::Damages });
-        self.tell(index, || Happening::Fault(format!("killed, {harm:?} {}", ms(lasting))));
+        self.count(if disk_fault == FaultKind::StaleBlock { Event::StaleBlocks } else { Event::Damages });
+        self.tell(index, || Happening::Fault(format!("killed, {disk_fault:?} {}", ms(lasting))));
     }
 
     pub(super) fn crash_client(&mut self, index: usize) {

@@ -29,14 +29,14 @@ const FILLED_NS: Nanos = 60_000_000;
 
 impl Plan {
     /// Whether disks are full for twice as long as the storm lasts: nothing else draws that.
-    pub fn is_drought(&self) -> bool {
+    pub fn has_full_disks(&self) -> bool {
         self.faults.iter().any(
             |fault| matches!(fault.what, FaultTarget::DiskFull(_, lasting) if lasting == 2 * self.fault_phase_ns),
         )
     }
 
     /// A drought instead of everything else, in few runs. Returns whether it is one.
-    pub(super) fn draw_drought(&mut self, rng: &mut Rng) -> bool {
+    pub(super) fn draw_full_disks(&mut self, rng: &mut Rng) -> bool {
         if rng.below(SELDOM) > 0 || self.founders < 3 || self.founders != self.replicas || self.witness {
             return false;
         }

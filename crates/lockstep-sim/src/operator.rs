@@ -302,8 +302,8 @@ impl World {
     /// Of two members one dies for long, or is cut off; and the other is told that it is dead.
     pub(super) fn remove_declared_dead(&mut self, first: bool, truly: bool) -> Result<(), Violation> {
         let members = self.members_in_force();
-        let seats: Vec<_> = members.iter().filter_map(|member| self.node_of(*member)).collect();
-        let &[one, other] = &seats[..] else { return Ok(()) };
+        let nodes: Vec<_> = members.iter().filter_map(|member| self.node_of(*member)).collect();
+        let &[one, other] = &nodes[..] else { return Ok(()) };
         let (survivor, gone) = if first { (one, other) } else { (other, one) };
         let (Some(dead), timeout_ns) = (self.identity_at(gone), self.plan.timeout_ns) else { return Ok(()) };
         let declare = OperatorStep::Declare { survivor, dead, truly };

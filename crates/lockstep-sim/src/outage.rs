@@ -239,8 +239,8 @@ impl World {
     /// A bit of a sealed segment changes while its replica runs.
     pub(super) fn rot(&mut self, target: FaultTargetNode) {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
-        let Self { nodes: seats, rng, .. } = self;
-        let Actor::Replica(machine) = &mut seats[index].actor else { return };
+        let Self { nodes, rng, .. } = self;
+        let Actor::Replica(machine) = &mut nodes[index].actor else { return };
         let Some(number) = machine.rot(rng) else { return };
         // It may be read before it is mended, and then the replica may refuse to go on.
         self.lost |= 1 << index;

@@ -145,7 +145,7 @@ pub enum FaultTarget {
     /// So many datagrams of the past come as another cluster's.
     OtherCluster(u64),
     /// The journals of the first are gone for good, the second lose their power; and the operator recovers.
-    Ruin(NodeSet, NodeSet),
+    QuorumLoss(NodeSet, NodeSet),
     /// Everything stands still.
     LongSuspension(Suspension, Nanos),
     /// The folder of a journal is copied.
@@ -201,7 +201,7 @@ impl FaultTarget {
             | Self::Edge(_)
             | Self::Echo(_)
             | Self::OtherCluster(_)
-            | Self::Ruin(..)
+            | Self::QuorumLoss(..)
             | Self::Copy(_)
             | Self::Carry(_)
             | Self::Second(..) => None,
@@ -364,19 +364,19 @@ impl Plan {
         plan.draw_disks(&mut Rng::new(seed ^ 0xd15c));
         plan.faults.sort_by_key(|fault| fault.at_ns);
         plan.draw_devices(&mut Rng::new(seed ^ 0x4ac4));
-        plan.draw_ruin(&mut Rng::new(seed ^ 0x104a));
+        plan.draw_quorum_loss(&mut Rng::new(seed ^ 0x104a));
         plan.draw_copies(&mut Rng::new(seed ^ 0xc09e));
         plan.draw_sleeper(&mut Rng::new(seed ^ 0x51ee));
-        let is_drought = plan.draw_drought(&mut Rng::new(seed ^ 0xd407));
+        let has_full_disks = plan.draw_full_disks(&mut Rng::new(seed ^ 0xd407));
         plan.draw_quiet(&mut Rng::new(seed ^ 0x91e7));
         let is_quiet = plan.quiet_from.is_some();
         plan.draw_pace(&mut Rng::new(seed ^ 0x9ace));
-        plan.draw_configured(&mut Rng::new(seed ^ 0xc0f1), is_drought || is_quiet);
+        plan.draw_configured(&mut Rng::new(seed ^ 0xc0f1), has_full_disks || is_quiet);
         plan.draw_clocks(&mut Rng::new(seed ^ 0xc10c));
-        if !is_drought && !is_quiet {
+        if !has_full_disks && !is_quiet {
             plan.draw_rare(&mut Rng::new(seed ^ 0x4a4e));
         }
-        if !is_drought && !is_quiet {
+        if !has_full_disks && !is_quiet {
             plan.draw_seconds(&mut Rng::new(seed ^ 0x2bad));
         }
         if !is_quiet {
@@ -415,7 +415,7 @@ impl Plan {
 
     /// Whether the stream may go on in a history that is founded on it.
     pub fn may_found(&self) -> bool {
-        self.faults.iter().any(|fault| matches!(fault.what, FaultTarget::Ruin(..)))
+        self.faults.iter().any(|fault| matches!(fault.what, FaultTarget::QuorumLoss(..)))
     }
 
     /// Whether an archiver sits there.

@@ -49,12 +49,12 @@ const TRIES: u64 = 4;
 impl Plan {
     /// How long the first act takes: what follows a ruin is the second.
     pub(super) fn first_act_ns(&self) -> Nanos {
-        let ruin = self.faults.iter().find(|fault| matches!(fault.what, FaultTarget::Ruin(..)));
-        ruin.map_or(self.fault_phase_ns, |ruin| ruin.at_ns)
+        let quorum_loss = self.faults.iter().find(|fault| matches!(fault.what, FaultTarget::QuorumLoss(..)));
+        quorum_loss.map_or(self.fault_phase_ns, |quorum_loss| quorum_loss.at_ns)
     }
 
     /// In few runs a quorum is lost when the storm is over, and a second act follows.
-    pub(super) fn draw_ruin(&mut self, rng: &mut Rng) {
+    pub(super) fn draw_quorum_loss(&mut self, rng: &mut Rng) {
         let is_plain = self.edges.is_none() && !self.witness && self.retention == Retention::default();
         if rng.below(SELDOM) > 0 || !is_plain || self.founders + self.archivers != self.replicas {
             return;
@@ -73,7 +73,7 @@ impl Plan {
         };
         let at_ns = self.fault_phase_ns;
         self.fault_phase_ns += AFTERMATH * self.timeout_ns;
-        self.faults.push(PlannedFault { at_ns, what: FaultTarget::Ruin(gone, dark) });
+        self.faults.push(PlannedFault { at_ns, what: FaultTarget::QuorumLoss(gone, dark) });
         for _ in 0..rng.below(6) {
             let at_ns = at_ns + (4 + rng.below(AFTERMATH - 30)) * self.timeout_ns;
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
@@ -192,7 +192,7 @@ impl Machine {
 
 impl World {
     /// Journals are gone, machines without power, and the operator has stopped whatever still ran.
-    pub(super) fn ruin(&mut self, gone: NodeSet, dark: NodeSet) -> Result<(), Violation> {
+    pub(super) fn quorum_loss(&mut self, gone: NodeSet, dark: NodeSet) -> Result<(), Violation> {
         if self.oracle.founding().is_some() {
             return Ok(());
         }

@@ -42,13 +42,13 @@ fn address(node: usize) -> SocketAddrV4 {
 }
 
 impl Fetching {
-    fn new(me: Identity, order: CatchUpPlan, seats: impl Iterator<Item = usize>, first: u32) -> Self {
+    fn new(me: Identity, order: CatchUpPlan, nodes: impl Iterator<Item = usize>, first: u32) -> Self {
         let limits = ReplayLimits {
             first,
             retry_ns_min: AGAIN_NS,
             retry_ns_max: AGAIN_NS_MAX,
             silence_ns: SILENCE_NS,
-            ..ReplayLimits::new(CLUSTER, me, seats.map(address).collect())
+            ..ReplayLimits::new(CLUSTER, me, nodes.map(address).collect())
         };
         Self { order, replay: ReplayReader::new(limits), repairer: 0, answered_at: 0 }
     }

@@ -230,9 +230,9 @@ impl Machine {
     }
 
     /// Something in the journal changes while nobody looks. Returns whether there was anything.
-    pub(super) fn inject(&mut self, harm: FaultKind, rng: &mut Rng) -> bool {
+    pub(super) fn inject(&mut self, disk_fault: FaultKind, rng: &mut Rng) -> bool {
         let MachineState::Down(memory, _) = &mut self.state else { return false };
-        let harmed = match (harm, memory) {
+        let harmed = match (disk_fault, memory) {
             (FaultKind::TailBit, Some(memory)) => {
                 let published = memory.word(Word::PublishedPos).min(memory.ring_len());
                 let bit = rng.below(published * 8);
@@ -252,7 +252,7 @@ impl Machine {
                 let Some(bytes) = self.store.file_mut(file).filter(|bytes| !bytes.is_empty()) else {
                     return false;
                 };
-                match harm {
+                match disk_fault {
                     FaultKind::StaleBlock if bytes.len() >= 8_192 => {
                         let blocks = bytes.len() as u64 / 4_096;
                         let (from, to) = (rng.below(blocks) as usize, rng.below(blocks) as usize);

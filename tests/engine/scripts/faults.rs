@@ -29,7 +29,7 @@ impl Stage {
 
     /// An ack in the epoch of the newest log from somebody whom nobody lists, for everybody.
     pub(super) fn hear_outsider(&mut self, next: Seq) {
-        let replicas = self.seats.values().filter_map(|node| match node {
+        let replicas = self.nodes.values().filter_map(|node| match node {
             Node::Up(replica) => Some(replica.tail().end().epoch),
             _ => None,
         });
@@ -44,7 +44,7 @@ impl Stage {
             ..Header::new(Kind::Ack)
         };
         let ack = written(|out| write_ack(out, header, AckBody { process_nonce: 9 }));
-        for node in self.seats.values_mut() {
+        for node in self.nodes.values_mut() {
             if let Node::Up(replica) = node {
                 replica.net_mut().groups.push_back(ack.clone());
             }
@@ -58,7 +58,7 @@ impl Stage {
         let leads = |node: &Node| matches!(node, Node::Up(replica) if replica.role() == Role::Leader);
         let epoch =
             |node: &Node| if let Node::Up(replica) = node { replica.tail().end().epoch } else { Epoch::NONE };
-        let leaders = self.seats.iter().filter(|(_, node)| leads(node));
+        let leaders = self.nodes.iter().filter(|(_, node)| leads(node));
         leaders.max_by_key(|(_, node)| epoch(node)).map(|(number, _)| *number)
     }
 

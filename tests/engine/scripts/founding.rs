@@ -8,7 +8,7 @@ use lockstep_replica::journal::Founding;
 impl Stage {
     /// The journal that is left of replica `number` founds a history that it alone is a member of, and runs.
     pub(super) fn recover(&mut self, number: u32, incarnation: u32) {
-        let Some(Node::Down(old)) = self.seats.remove(&number) else { panic!("crash {number} first") };
+        let Some(Node::Down(old)) = self.nodes.remove(&number) else { panic!("crash {number} first") };
         let mut tail = self.blank_life(number, incarnation);
         let (mut lineage, mut epochs) = (Lineage::default(), Vec::new());
         let mut span = old.find(1);

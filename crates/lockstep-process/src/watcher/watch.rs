@@ -96,7 +96,7 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<ProcessEnd, IoError> {
     leave_hot_core();
     prepare(page)?;
     let (tell, told) = channel();
-    let replica_model = Arc::new(NoticeSender {
+    let sender = Arc::new(NoticeSender {
         page,
         socket,
         leads_to_group,
@@ -105,9 +105,9 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<ProcessEnd, IoError> {
         spoken: AtomicBool::new(false),
     });
     page.set_readiness(Some(readiness));
-    start_wait(&replica_model, "lockstep-mutex", Page::await_hand_over, DeathSource::Mutex)?;
-    start_wait(&replica_model, "lockstep-process", await_process, DeathSource::Process)?;
-    drop(replica_model);
+    start_wait(&sender, "lockstep-mutex", Page::await_hand_over, DeathSource::Mutex)?;
+    start_wait(&sender, "lockstep-process", await_process, DeathSource::Process)?;
+    drop(sender);
     let ended = told.recv();
     cpu::lower_priority(std::process::id());
     ended.map_err(|_| {
@@ -122,10 +122,10 @@ fn start_wait(
     wait: fn(Page) -> MutexHandover,
     source: DeathSource,
 ) -> Result<(), IoError> {
-    let replica_model = Arc::clone(notice_sender);
-    let work = move || match wait(replica_model.page) {
-        MutexHandover::InOrder => replica_model.end(ProcessEnd::InOrder),
-        MutexHandover::ByDeath => replica_model.speak(source),
+    let sender = Arc::clone(notice_sender);
+    let work = move || match wait(sender.page) {
+        MutexHandover::InOrder => sender.end(ProcessEnd::InOrder),
+        MutexHandover::ByDeath => sender.speak(source),
     };
     let thread = std::thread::Builder::new().name(name.into()).stack_size(STACK_BYTES).spawn(work);
     thread.map_err(|error| IoError::new("start the watcher's threads", error))?;

@@ -107,7 +107,7 @@ impl Oracle {
             Some(before) if before.identity == identity => (before.acked, before.said),
             _ => (None, Epoch::NONE),
         };
-        let replica_model = ReplicaModel {
+        let model = ReplicaModel {
             identity,
             run,
             configured,
@@ -124,24 +124,22 @@ impl Oracle {
             said,
             commit_next: 1,
         };
-        self.replicas.insert(who, replica_model);
+        self.replicas.insert(who, model);
         // What was flushed while it stopped counts as well.
-        tip.filter(|tip| !self.is_ancestor(*tip)).map_or(Ok(()), |tip| self.on_holding(&replica_model, tip))
+        tip.filter(|tip| !self.is_ancestor(*tip)).map_or(Ok(()), |tip| self.on_holding(&model, tip))
     }
 
     /// What a replica recovered beside its log: the tables that the log has decided.
     pub fn on_tables_recovered(&mut self, who: usize, tables: &Checkpoint) -> Result<(), Violation> {
-        let Some(replica_model) = self.replicas.get(&who) else { return Ok(()) };
-        self.tree
-            .check_tables(replica_model.tip, tables)
-            .map_err(|why| format!("{why} (replica {who} starts)"))
+        let Some(model) = self.replicas.get(&who) else { return Ok(()) };
+        self.tree.check_tables(model.tip, tables).map_err(|why| format!("{why} (replica {who} starts)"))
     }
 
     /// The run is over, and `frames` is what the files of replica `who` hold, from the oldest on: all of it
     /// is of one log, which is that of the replica where it `has_all`, and else a beginning of it or of the
     /// one before.
     pub fn check_files(&mut self, who: usize, frames: &[Header], has_all: bool) -> Result<(), Violation> {
-        let Some(replica_model) = self.replicas.get(&who).copied() else { return Ok(()) };
+        let Some(model) = self.replicas.get(&who).copied() else { return Ok(()) };
         let mut tip = None;
         for header in frames {
             let found = self.tree.find(header.epoch(), header.first_seq);
@@ -153,16 +151,12 @@ impl Oracle {
             tip = Some(node);
         }
         let begins = |log| self.tree.begins_with(log, tip);
-        let is_its_own = if has_all {
-            tip == replica_model.tip
-        } else {
-            begins(replica_model.tip) || begins(replica_model.replaced)
-        };
+        let is_its_own = if has_all { tip == model.tip } else { begins(model.tip) || begins(model.replaced) };
         if !is_its_own {
             return Err(format!(
                 "S7: the files of replica {who} hold a log up to {}, it has another one up to {}",
                 self.tree.next(tip),
-                self.tree.next(replica_model.tip)
+                self.tree.next(model.tip)
             ));
         }
         Ok(())
@@ -176,12 +170,12 @@ impl Oracle {
 
     /// The disk of a replica has its log up to `durable`, before its next turn.
     pub fn on_flushed(&mut self, who: usize, durable: Seq) -> Result<(), Violation> {
-        let Some(replica_model) = self.replicas.get_mut(&who) else { return Ok(()) };
-        replica_model.durable_before = durable;
-        replica_model.level = replica_model.promised;
-        let (replica_model, changed) = (*replica_model, replica_model.durable != durable);
-        match replica_model.tip.filter(|_| changed) {
-            Some(tip) => self.on_holding(&ReplicaModel { durable, ..replica_model }, tip),
+        let Some(model) = self.replicas.get_mut(&who) else { return Ok(()) };
+        model.durable_before = durable;
+        model.level = model.promised;
+        let (model, changed) = (*model, model.durable != durable);
+        match model.tip.filter(|_| changed) {
+            Some(tip) => self.on_holding(&ReplicaModel { durable, ..model }, tip),
             None => Ok(()),
         }
     }
@@ -194,14 +188,14 @@ impl Oracle {
     /// The replica exchanged a log that ended before `next` in `epoch`. Whatever it stored in this turn
     /// before that was in its log, may have been acknowledged, and counts (S4).
     pub fn on_suffix_replaced(&mut self, who: usize, epoch: Epoch, next: Seq) -> Result<(), Violation> {
-        let Some(replica_model) = self.replicas.get(&who).copied() else { return Ok(()) };
+        let Some(model) = self.replicas.get(&who).copied() else { return Ok(()) };
         let ends =
             |node: &TreeNode| self.tree.stem(*node).epoch == epoch && self.tree.next(Some(*node)) == next;
         let Some(old) = self.tree.containing(next - 1).find(ends) else {
             return Err(format!("S1: replica {who} had a log of {epoch} up to {next} that nobody stamped"));
         };
         self.replaced.entry(who).or_default().push(old);
-        self.on_holding(&replica_model, old)
+        self.on_holding(&model, old)
     }
 
     /// S1, S2, S4, S6, S7: the replica had its turn.
@@ -298,12 +292,12 @@ impl Oracle {
 
     /// S4: what a replica holds counts for its epoch, unless it may have forgotten something, or has got it
     /// for another: a candidate's adopted log counts from its own start on.
-    fn on_holding(&mut self, replica_model: &ReplicaModel, tip: TreeNode) -> Result<(), Violation> {
-        let (identity, durable) = (replica_model.identity, replica_model.durable);
-        if self.forgotten.contains(&identity) || replica_model.level > self.tree.stem(tip).epoch {
+    fn on_holding(&mut self, model: &ReplicaModel, tip: TreeNode) -> Result<(), Violation> {
+        let (identity, durable) = (model.identity, model.durable);
+        if self.forgotten.contains(&identity) || model.level > self.tree.stem(tip).epoch {
             return Ok(());
         }
-        let next = match self.holds_by(replica_model, self.tree.stem(tip).epoch) {
+        let next = match self.holds_by(model, self.tree.stem(tip).epoch) {
             Durability::Process => self.tree.next(Some(tip)),
             Durability::Power => durable.min(self.tree.next(Some(tip))),
         };
@@ -322,19 +316,17 @@ impl Oracle {
 
     /// What it takes before this voice counts as a holder in `epoch`: what it may acknowledge, or, where it
     /// leads the epoch and that is of `process`, what it has stamped. It may be configured for `power` since.
-    fn holds_by(&self, replica_model: &ReplicaModel, epoch: Epoch) -> Durability {
+    fn holds_by(&self, model: &ReplicaModel, epoch: Epoch) -> Durability {
         match self.tree.durability(epoch) {
-            Some(Durability::Process) if epoch.leader() == replica_model.identity => Durability::Process,
-            _ => self.rests_on(replica_model, epoch),
+            Some(Durability::Process) if epoch.leader() == model.identity => Durability::Process,
+            _ => self.rests_on(model, epoch),
         }
     }
 
     /// What it takes before this voice may acknowledge in `epoch`: its own next start is judged by what it is
     /// configured with (S9), and the others count what the epoch's start says (S4).
-    pub(super) fn rests_on(&self, replica_model: &ReplicaModel, epoch: Epoch) -> Durability {
-        self.tree
-            .durability(epoch)
-            .map_or(replica_model.configured, |epochs| epochs.max(replica_model.configured))
+    pub(super) fn rests_on(&self, model: &ReplicaModel, epoch: Epoch) -> Durability {
+        self.tree.durability(epoch).map_or(model.configured, |epochs| epochs.max(model.configured))
     }
 
     /// Where the log in `tail` ends in the tree. Frames that are new must come from their leader.
@@ -413,11 +405,11 @@ impl Oracle {
         }
         let node = self.tree.grow(parent, frame)?;
         if self.tree.stem(node).changes {
-            if let Some((replica_model, parent)) = self.replicas.get(&who).copied().zip(parent)
-                && self.rests_on(&replica_model, epoch) == Durability::Process
+            if let Some((model, parent)) = self.replicas.get(&who).copied().zip(parent)
+                && self.rests_on(&model, epoch) == Durability::Process
             {
                 // In one turn a leader may see its start committed, by itself alone, and go on.
-                self.on_holding(&replica_model, parent)?;
+                self.on_holding(&model, parent)?;
             }
             self.reference.check_change(&self.tree, node)?;
             self.check_ordered(node)?;
@@ -579,27 +571,27 @@ impl Oracle {
 
     /// How far a replica's log is the committed one, as last seen.
     pub fn agreed_next(&self, who: usize) -> Seq {
-        let common = |replica_model: &ReplicaModel| self.tree.common(replica_model.tip, self.reference.tip());
-        self.replicas.get(&who).map_or(1, |replica_model| self.tree.next(common(replica_model)))
+        let common = |model: &ReplicaModel| self.tree.common(model.tip, self.reference.tip());
+        self.replicas.get(&who).map_or(1, |model| self.tree.next(common(model)))
     }
 
     /// What a replica has on its disk, as last seen.
     pub fn durable_next(&self, who: usize) -> Seq {
-        self.replicas.get(&who).map_or(1, |replica_model| replica_model.durable)
+        self.replicas.get(&who).map_or(1, |model| model.durable)
     }
 
     /// What a replica has promised, as last seen.
     pub fn promised(&self, who: usize) -> Epoch {
-        self.replicas.get(&who).map_or(Epoch::NONE, |replica_model| replica_model.promised)
+        self.replicas.get(&who).map_or(Epoch::NONE, |model| model.promised)
     }
 
     /// The last frame of a replica's log, as last seen.
     pub fn log_tip(&self, who: usize) -> Option<TreeNode> {
-        self.replicas.get(&who).and_then(|replica_model| replica_model.tip)
+        self.replicas.get(&who).and_then(|model| model.tip)
     }
 
     /// The exclusive end of a replica's log, as last seen.
     pub fn log_next(&self, who: usize) -> Seq {
-        self.replicas.get(&who).map_or(1, |replica_model| self.tree.next(replica_model.tip))
+        self.replicas.get(&who).map_or(1, |model| self.tree.next(model.tip))
     }
 }

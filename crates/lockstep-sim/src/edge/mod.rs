@@ -302,13 +302,13 @@ impl World {
     /// bit for each seat.
     pub(super) fn heal_edges(&mut self, healthy: NodeSet) {
         let Some(edges) = &mut self.edges else { return };
-        let (first, seats) = (edges.first, edges.plan.nodes());
+        let (first, nodes) = (edges.first, edges.plan.nodes());
         for trader in &mut edges.traders {
             (trader.left, trader.deaf_until) = (trader.left.min(LEFT_MAX) + 1, 0);
             trader.retry_at = trader.retry_at.min(self.now + 1_000_000);
         }
         let now = self.now;
-        for node in first..first + seats {
+        for node in first..first + nodes {
             let is_healthy = healthy >> node & 1 == 1;
             let Actor::Edge(edge) = &mut self.nodes[node].actor else { continue };
             match (is_healthy, edge.what) {
@@ -324,10 +324,10 @@ impl World {
     /// Which seats of the edge are healed: at least a gateway, a copy and a calendar.
     pub(super) fn draw_healthy_edges(&mut self) -> NodeSet {
         let Some(edges) = &self.edges else { return 0 };
-        let (first, seats) = (edges.first, edges.plan.nodes());
+        let (first, nodes) = (edges.first, edges.plan.nodes());
         let mut healthy = 0;
         let (mut gateway, mut copy) = (false, false);
-        for node in first..first + seats {
+        for node in first..first + nodes {
             let bit = match &self.nodes[node].actor {
                 Actor::Edge(edge) => {
                     let is_first = match edge.what {

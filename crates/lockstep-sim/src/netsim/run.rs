@@ -261,14 +261,14 @@ impl Engine {
 
 impl World {
     fn new(cell: Cell) -> Result<Self, String> {
-        let seats = FIRST_RECEIVER + cell.receivers;
+        let nodes = FIRST_RECEIVER + cell.receivers;
         let mut rng = Rng::new(u64::from(cell.loss) << 32 ^ cell.delay_ns << 8 ^ cell.receivers as u64);
         let node = |node| -> Result<Node, String> { Ok(Node { engine: engine(node)?, wake_at: BEGIN_NS }) };
         let messages = cell.messages() as usize;
         let seen = || Seen { arrived: vec![0; messages], delivered: vec![0; messages] };
         Ok(Self {
             now: BEGIN_NS,
-            nodes: (0..seats).map(node).collect::<Result<_, String>>()?,
+            nodes: (0..nodes).map(node).collect::<Result<_, String>>()?,
             packets: BinaryHeap::new(),
             key: 0,
             // It loses nothing before the stream is open.
@@ -387,8 +387,8 @@ impl World {
 
     fn turn(&mut self, index: usize) {
         let now = self.now;
-        let Self { nodes: seats, publisher: opened, seen, first, .. } = self;
-        let node = &mut seats[index];
+        let Self { nodes, publisher: opened, seen, first, .. } = self;
+        let node = &mut nodes[index];
         let mut wake_at = match &mut node.engine {
             Engine::Replica(replica) => {
                 replica.poll(now, now + WALL_NS);

@@ -207,13 +207,13 @@ impl Plan {
             2 => FaultTarget::Reboot(target, rng.pick(&[DiskPlan::Kept, DiskPlan::Torn]), lasting),
             3 => FaultTarget::Amnesia(target, lasting),
             4 => {
-                let harm = rng.pick(&[
+                let disk_fault = rng.pick(&[
                     FaultKind::TailBit,
                     FaultKind::TailBit,
                     FaultKind::SegmentBit,
                     FaultKind::StaleBlock,
                 ]);
-                FaultTarget::Damage(target, harm, lasting)
+                FaultTarget::Damage(target, disk_fault, lasting)
             }
             5 => FaultTarget::Pause(target, lasting),
             6 => FaultTarget::PauseClient(client, lasting),
