@@ -12,7 +12,7 @@ const LINES_MAX: usize = 600;
 const FUNCTION_MAX: usize = 70;
 
 /// Longer functions, each with the reason why it is one: file, function, reason.
-const LONG_FUNCTIONS: [(&str, &str, &str); 38] = [
+const LONG_FUNCTIONS: [(&str, &str, &str); 34] = [
     ("crates/lockstep-client/src/conditions.rs", "what", "one arm for each condition"),
     (
         "tests/engine/window.rs",
@@ -42,7 +42,6 @@ const LONG_FUNCTIONS: [(&str, &str, &str); 38] = [
         "one story, in its order",
     ),
     ("src/cli/recover/compare.rs", "judge", "not split yet"),
-    ("bench/src/gateway/added.rs", "open", "not split yet"),
     ("tests/io/xdp.rs", "speaker", "one child process, in its order"),
     ("crates/lockstep-sim/src/check/events.rs", "judge_publisher_event", "one arm for each event"),
     ("crates/lockstep-sim/src/turn.rs", "turn_replica", "not split yet"),
@@ -54,16 +53,13 @@ const LONG_FUNCTIONS: [(&str, &str, &str); 38] = [
     ("bench/src/cluster.rs", "text", "one text: the configuration of a cluster"),
     ("crates/lockstep-sim/src/check/clients.rs", "on_delivered", "not split yet"),
     ("src/cli/demo/report.rs", "json", "one document with all its fields"),
-    ("bench/src/report/chart.rs", "draw", "not split yet"),
     ("src/cli/gateway/run.rs", "open", "not split yet"),
     ("crates/lockstep-replica/src/journal/checkpoint.rs", "apply", "one arm for each kind of entry"),
     ("crates/lockstep-replica/src/journal/recover.rs", "warm", "not split yet"),
     ("crates/lockstep-sim/src/populate.rs", "new", "one constructor with all fields of a world"),
     ("crates/lockstep-node/src/events.rs", "record", "one arm for each event"),
-    ("bench/peers/src/zookeeper.rs", "start", "not split yet"),
     ("src/cli/feed.rs", "serve", "not split yet"),
     ("crates/lockstep-io/src/fanout/outbox.rs", "send", "not split yet"),
-    ("bench/src/gateway/storm.rs", "fill", "not split yet"),
     ("crates/lockstep-sim/src/proof/run.rs", "run", "not split yet"),
     ("crates/lockstep-sim/src/edge/process.rs", "start", "one constructor with all settings of a gateway"),
     ("crates/lockstep-gateway/src/gateway/core/fuzz.rs", "step", "one arm for each kind of step"),

@@ -43,6 +43,8 @@ const SLACK_NS: u64 = 1_000;
 
 /// Replica, gateway, application, traders, storm.
 pub const THREADS: usize = 5;
+/// The case that has as many samples as there were orders.
+const ORDERS: &str = "orders, to their answers";
 const WEATHERS: [Weather; 3] = [Weather::Calm, Weather::Storm, Weather::Flood];
 
 /// Measures, and tells what was found.
@@ -244,7 +246,31 @@ impl<'a> Desk<'a> {
         answers: [Answers; WEATHERS.len()],
         results: &mut Results,
     ) -> Result<(), String> {
-        let Plan { rounds, clients, storm, rate, size, seconds, logins, idle, .. } = *self.plan;
+        self.tell(results);
+        for (windows, case) in [
+            (&self.latencies[..], ORDERS),
+            (stream, "stream, publish to committed"),
+            (&self.late, "load, from due to written"),
+        ] {
+            self.add_rows(windows, case, results)?;
+        }
+        let words =
+            format!("p99 of orders in the storm, and of the stream in the flood, at most {AIM} of quiet");
+        results.aim(&words, |ratio| {
+            let speaks = [("orders", Weather::Storm), ("stream", Weather::Flood)]
+                .iter()
+                .any(|(case, weather)| ratio.case.starts_with(case) && ratio.subject == weather.key());
+            ratio.median("p99").filter(|_| speaks).map(|p99| p99 > AIM)
+        });
+        results.series.push(self.over_time());
+        results.counts.insert("orders".to_owned(), self.orders.len() as u64);
+        self.count_answers(answers, results);
+        Ok(())
+    }
+
+    /// The conditions of the measure.
+    fn tell(&self, results: &mut Results) {
+        let Plan { clients, storm, rate, size, seconds, logins, idle, .. } = *self.plan;
         let limit = logins.map_or_else(String::new, |logins| format!(", at most {logins} logins a second"));
         results.tell(
             "storm",
@@ -256,50 +282,41 @@ impl<'a> Desk<'a> {
         results.tell("storm, cores", format!("{THREADS} threads on {}", cpu::cores().len()));
         results.tell("storm, idle", idle);
         results.tell("storm, warm-up", "until every stormer has logged in twice, 30 s at most");
+    }
+
+    /// A row for each window of a case; the first of `windows` is that which counts nothing.
+    fn add_rows(&self, windows: &[Latencies], case: &str, results: &mut Results) -> Result<(), String> {
+        let Plan { clients, storm, rate, size, seconds, .. } = *self.plan;
         let words = ["quiet".to_owned(), format!("{storm} storm"), "wrong passwords flood".to_owned()];
-        for (windows, case) in [
-            (&self.latencies[..], "orders, to their answers"),
-            (stream, "stream, publish to committed"),
-            (&self.late, "load, from due to written"),
-        ] {
-            for (window, (at_s, latencies)) in self.began_s.iter().zip(&windows[1..]).enumerate() {
-                let weather = WEATHERS[window % WEATHERS.len()];
-                let mut round = Round { at_s: *at_s, seconds, ..Round::of(latencies)? };
-                if case.starts_with("orders") {
-                    let orders =
-                        self.orders.iter().filter(|(_, its)| usize::from(*its) == window + 1).count();
-                    round = round.sent(rate as f64, orders as f64 / seconds);
-                }
-                let axes = [("clients", clients as f64), ("rate", rate as f64), ("bytes", size as f64)];
-                let words = &words[weather as usize];
-                let row = Row::new(case, weather.key(), words, Unit::Nanos).over(axes);
-                results.add(row.as_floor(weather == Weather::Calm), round);
+        let axes = [("clients", clients as f64), ("rate", rate as f64), ("bytes", size as f64)];
+        for (window, (at_s, latencies)) in self.began_s.iter().zip(&windows[1..]).enumerate() {
+            let weather = WEATHERS[window % WEATHERS.len()];
+            let mut round = Round { at_s: *at_s, seconds, ..Round::of(latencies)? };
+            if case == ORDERS {
+                let orders = self.orders.iter().filter(|(_, its)| usize::from(*its) == window + 1).count();
+                round = round.sent(rate as f64, orders as f64 / seconds);
             }
+            let row = Row::new(case, weather.key(), &words[weather as usize], Unit::Nanos).over(axes);
+            results.add(row.as_floor(weather == Weather::Calm), round);
         }
-        let words =
-            format!("p99 of orders in the storm, and of the stream in the flood, at most {AIM} of quiet");
-        results.aim(&words, |ratio| {
-            let speaks = [("orders", Weather::Storm), ("stream", Weather::Flood)]
-                .iter()
-                .any(|(case, weather)| ratio.case.starts_with(case) && ratio.subject == weather.key());
-            ratio.median("p99").filter(|_| speaks).map(|p99| p99 > AIM)
-        });
-        results.series.push(self.over_time());
+        Ok(())
+    }
+
+    /// What became of the logins, and whether there was a storm and a flood at all.
+    fn count_answers(&self, answers: [Answers; WEATHERS.len()], results: &mut Results) {
+        let Plan { rounds, seconds, .. } = *self.plan;
         let per_second = |count: u64| count as f64 / (rounds as f64 * seconds);
         for (weather, answers) in WEATHERS.into_iter().zip(answers).skip(1) {
-            let [accepted, refused, turned_away, _] = answers;
             let key = weather.key();
-            for (what, count) in [("accepted", accepted), ("refused", refused), ("turned_away", turned_away)]
-            {
-                results.counts.insert(format!("{key}_{what}_per_second"), per_second(count).round() as u64);
-            }
             let [accepted, refused, turned_away, unanswered] = answers.map(per_second);
+            for (what, rate) in [("accepted", accepted), ("refused", refused), ("turned_away", turned_away)] {
+                results.counts.insert(format!("{key}_{what}_per_second"), rate.round() as u64);
+            }
             results.notes.push(format!(
                 "{key}: logins a second: {accepted:.0} accepted, {refused:.0} refused, {turned_away:.0} turned \
                  away as too many waited, {unanswered:.1} not answered"
             ));
         }
-        results.counts.insert("orders".to_owned(), self.orders.len() as u64);
         let [_, stormed, flooded] = answers;
         for (what, is_wrong) in [
             ("nobody of the storm was accepted", stormed[Answer::Accepted as usize] == 0),
@@ -310,7 +327,6 @@ impl<'a> Desk<'a> {
                 results.wrongs.push(format!("{what}: {why}"));
             }
         }
-        Ok(())
     }
 
     /// The median order of each window; the weather is marked.
