@@ -191,7 +191,11 @@ fn a_sequencer_ends_with_the_pipe_that_it_was_told_to_watch_and_prints_its_event
     // What was set is one line; a start's log has what happens, and not ninety settings.
     let log = replica.log();
     let lines = |word: &str| log.lines().filter(|line| line.contains(word)).count();
-    assert_eq!((lines("settings that are not the default"), lines("timing.beat")), (1, 0), "{log}");
+    assert_eq!(
+        (lines("settings that are not the default"), lines("timing.heartbeat_interval")),
+        (1, 0),
+        "{log}"
+    );
     assert!(log.contains("journal.segment_size = 1MiB (") && log.lines().count() < 40, "{log}");
     replica.signal("USR1");
     replica.await_log("flight recorder");
@@ -307,9 +311,9 @@ fn the_examples_say_what_is_wrong_with_a_configuration_and_hear_the_same_variabl
         command.arg(cluster.config()).env(name, value);
         run(command, b"").with_code(1)
     };
-    let told = with("LOCKSTEP_TIMING_BEAT", "5");
+    let told = with("LOCKSTEP_TIMING_HEARTBEAT_INTERVAL", "5");
     assert!(told.err.starts_with("Error: the configuration is refused\n"), "{}", told.err);
-    told.saying(&["LS0105", "timing.beat", "env LOCKSTEP_TIMING_BEAT"]);
+    told.saying(&["LS0105", "timing.heartbeat_interval", "env LOCKSTEP_TIMING_HEARTBEAT_INTERVAL"]);
     let told = with("LOCKSTEP_LINES_1_INTERFACE", "nowhere7");
     assert!(told.err.contains("nowhere7") && !told.err.contains("Os {"), "{}", told.err);
 }
@@ -317,9 +321,14 @@ fn the_examples_say_what_is_wrong_with_a_configuration_and_hear_the_same_variabl
 #[test]
 fn check_reads_the_file_and_the_same_layers_as_every_command() {
     let cluster = Cluster::new(1, "");
-    let good = cluster.run(&["check", "--effective", "--set", "timing.beat=7ms"], b"").with_code(0).out;
+    let good = cluster
+        .run(&["check", "--effective", "--set", "timing.heartbeat_interval=7ms"], b"")
+        .with_code(0)
+        .out;
     assert!(
-        good.contains("timing.beat") && good.contains("7ms") && good.contains("flag --set timing.beat"),
+        good.contains("timing.heartbeat_interval")
+            && good.contains("7ms")
+            && good.contains("flag --set timing.heartbeat_interval"),
         "{good}"
     );
     assert!(good.ends_with("profile shared, replicas 1\n"), "{good}");

@@ -172,7 +172,10 @@ fn all_problems_are_told_at_once_in_the_order_of_the_file() {
             ("cluster = 7", "cluster = \"seven\""),
             ("239.77.1.2:7700", "10.0.0.1:7700"),
             ("id = 2", "id = 1"),
-            ("[stream]", "[stream]\nwindow_bytes = \"1GiB\"\n[timing]\nbeet = \"1ms\"\nbeat = 1"),
+            (
+                "[stream]",
+                "[stream]\nwindow_bytes = \"1GiB\"\n[timing]\nheartbeet_interval = \"1ms\"\nheartbeat_interval = 1",
+            ),
         ],
     );
     assert_eq!(
@@ -187,8 +190,8 @@ fn all_problems_are_told_at_once_in_the_order_of_the_file() {
             "LS0118: stream.window_bytes: a window of 1GiB needs a tail of four times its size, and \
              journal.tail_size is 256MiB; write window_bytes = \"64MiB\" or less, or tail_size = \"4GiB\" or \
              more (c.toml:18:16)",
-            "LS0102: timing.beet: is not a key; did you mean beat? (c.toml:20:1)",
-            "LS0105: timing.beat: 1 has no unit, and a duration needs one; write \"1us\", \"1ms\" or \"1s\" \
+            "LS0102: timing.heartbeet_interval: is not a key; did you mean heartbeat_interval? (c.toml:20:1)",
+            "LS0105: timing.heartbeat_interval: 1 has no unit, and a duration needs one; write \"1us\", \"1ms\" or \"1s\" \
              (c.toml:21:8)",
             "LS0106: stream.durability: \"paper\" is not a choice; write \"process\" or \"power\" (flag \
              --some-flag)",
@@ -346,7 +349,7 @@ fn defaults_follow_from_profile_and_other_keys_and_say_so() {
     let config = accepted(PRODUCTION, &[]);
     for (key, told) in [
         ("runtime.idle", "spin from default (profile production)"),
-        ("timing.beat", "1ms from default"),
+        ("timing.heartbeat_interval", "1ms from default"),
         ("runtime.mlock", "true from default (profile production)"),
         ("journal.tail_size", "256MiB from default"),
         ("stream.message_len_max", "65536 from default (what a publisher holds, at most 65536)"),
@@ -485,7 +488,7 @@ fn check_effective_prints_each_value_with_its_origin() {
     let row = |key: &str| text.lines().find(|line| line.starts_with(key)).unwrap_or_default().to_string();
     let words: Vec<_> = row("log.level ").split_whitespace().map(str::to_string).collect();
     assert_eq!(words, ["log.level", "debug", "env", "LOCKSTEP_LOG_LEVEL"]);
-    assert!(row("timing.beat ").contains("configs/demo.toml:"), "{text}");
+    assert!(row("timing.heartbeat_interval ").contains("configs/demo.toml:"), "{text}");
 }
 
 #[test]

@@ -208,13 +208,13 @@ fn weathers_losses(place: &Place, by: &[&str]) {
     assert_eq!(output.status.code(), Some(0), "{told}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
     assert_eq!(report["ok"], true, "{report}");
-    let rehearsed = ["loss = \"1%\"", "duplication = \"1%\"", "reordering = \"5%\"", "seed = 7"];
-    assert_eq!(report["rehearse"], Value::from(rehearsed.to_vec()));
+    let faulty = ["loss = \"1%\"", "duplication = \"1%\"", "reordering = \"5%\"", "seed = 7"];
+    assert_eq!(report["fault_injection"], Value::from(faulty.to_vec()));
     let sum = |key: &str| -> u64 {
         let rows = report["replicas"].as_array().cloned().unwrap_or_default();
         rows.iter().map(|row| row[key].as_u64().unwrap_or(0)).sum()
     };
-    assert!(sum("rehearsed_lost") > 0 && sum("repairs_in") > 0, "{report}");
+    assert!(sum("fault_injection_lost") > 0 && sum("repairs_in") > 0, "{report}");
     if !by.contains(&"--direct") {
         assert_faultless(&report, 10_000);
     }

@@ -25,7 +25,7 @@ use support::Cluster;
 /// is for a channel, whose limit is looked up, as another one has less.
 const SMALL: &str = "[[channels]]\nid = 1\nmessage_len_max = 8\n[[channels]]\nid = 7\nmessage_len_max = 64\n\
     [journal]\ntail_size = \"8MiB\"\nsegment_size = \"16MiB\"\n[stream]\nwindow_bytes = \"1MiB\"\n\
-    [timing]\nsuspect = \"30s\"\nsuspect_max = \"30s\"\n";
+    [timing]\nfailure_timeout = \"30s\"\nfailure_timeout_max = \"30s\"\n";
 const MESSAGES: u64 = 100_000;
 const WARM_UP: u64 = 5_000;
 

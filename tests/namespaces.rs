@@ -160,7 +160,7 @@ fn over_a_switch_that_delays_and_reorders_every_reader_has_every_message_in_one_
     // The last node is the switch.
     let network = Network::new(NODES + 1);
     // A heartbeat may come 3 ms after it was due: no reason to miss anybody.
-    let patient = "\n[timing]\nsuspect = \"500ms\"\nsuspect_max = \"500ms\"\n";
+    let patient = "\n[timing]\nfailure_timeout = \"500ms\"\nfailure_timeout_max = \"500ms\"\n";
     let cluster = Cluster::on(network.ground(REPLICAS.len() as u32), patient);
     let weather = Weather { delay_us: 200, jitter_us: 3_000, seed: SWITCH_SEED };
     let switch = Switch::start(&network, &cluster.groups(), weather);

@@ -129,7 +129,7 @@ fn file_of(configured: &Configured) -> String {
     let Configured { durability, ring_bytes, segment_len, window, beat, timeout_ns, timeout_ns_max, .. } =
         *configured;
     let durability = if durability == Durability::Power { "power" } else { "process" };
-    let (first_ns, beat_ns) = (beat.first_ns, beat.interval_ns);
+    let (first_ns, heartbeat_interval_ns) = (beat.first_ns, beat.interval_ns);
     let sizes = [ring_bytes as u64, segment_len].map(|bytes| bytes * SCALE);
     let window_bytes = u64::from(window.bytes) * SCALE;
     format!(
@@ -139,8 +139,8 @@ fn file_of(configured: &Configured) -> String {
          [[replicas]]\nid = 1\nunicast = \"127.0.0.1:9101\"\njournal = \"/var/tmp/j\"\n\
          [stream]\ndurability = \"{durability}\"\nwindow_bytes = \"{window_bytes}B\"\npublishers_max = {}\n\
          [journal]\ntail_size = \"{}B\"\nsegment_size = \"{}B\"\n\
-         [timing]\nbeat = \"{beat_ns}ns\"\nheartbeat_first = \"{first_ns}ns\"\nsuspect = \"{timeout_ns}ns\"\n\
-         suspect_max = \"{timeout_ns_max}ns\"\n",
+         [timing]\nheartbeat_interval = \"{heartbeat_interval_ns}ns\"\nheartbeat_first = \"{first_ns}ns\"\nfailure_timeout = \"{timeout_ns}ns\"\n\
+         failure_timeout_max = \"{timeout_ns_max}ns\"\n",
         configured.publishers_max, sizes[0], sizes[1]
     )
 }

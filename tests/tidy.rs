@@ -5,6 +5,8 @@
 //! crate without a reason, a configuration that no document mentions, a dead link. Each check is a
 //! function of text, and each is shown to fail on bad input beside the test that runs it.
 
+#[path = "tidy/licences.rs"]
+mod licences;
 #[path = "tidy/papers.rs"]
 mod papers;
 #[path = "tidy/prose.rs"]

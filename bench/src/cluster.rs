@@ -256,7 +256,7 @@ idle = "{idle}"
     )
     .map_err(|error| error.to_string())?;
     if !site.loss.is_empty() {
-        write!(text, "\n[rehearse]\nloss = \"{}\"\n", site.loss).map_err(|error| error.to_string())?;
+        write!(text, "\n[fault_injection]\nloss = \"{}\"\n", site.loss).map_err(|error| error.to_string())?;
     }
     if !site.replay_rate.is_empty() {
         write!(text, "\n[replay]\nrate = \"{}\"\n", site.replay_rate).map_err(|error| error.to_string())?;

@@ -83,7 +83,8 @@ impl Transport {
             Self::Udp | Self::Shm | Self::ShmBeside => TransportSettings::Udp,
             Self::Unicast | Self::Xdp => config.transport(0, None, false),
         };
-        let settings = DeviceSettings { udp, transport, second: None, rehearse: None, memory: self.memory() };
+        let settings =
+            DeviceSettings { udp, transport, second: None, fault_injection: None, memory: self.memory() };
         Device::open(settings).map_err(|error| error.to_string())
     }
 }

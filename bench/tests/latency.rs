@@ -1,6 +1,7 @@
 //! The latency bench, short: what it tells is whole, on a cluster of its own and on one that runs already.
 
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Output, Stdio};
 use tools::processes::Cluster;
 
@@ -136,6 +137,21 @@ fn a_limit_that_holds_ends_with_exit_code_3_and_says_what_was_measured() {
 /// A reflector, ended with this.
 struct Reflector(Child);
 
+impl Reflector {
+    /// Starts one, and waits until it says that it has joined the floor's groups: what is measured before
+    /// that may find a floor that begins to reflect in the middle of it.
+    fn start(config: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
+        command.args(["reflect", config, "--seconds=60"]).stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut started = Self(command.spawn().expect("a reflector"));
+        let mut line = String::new();
+        let stdout = started.0.stdout.as_mut().expect("a pipe");
+        BufReader::new(stdout).read_line(&mut line).expect("a line");
+        assert_eq!(line.trim_end(), "ready");
+        started
+    }
+}
+
 impl Drop for Reflector {
     fn drop(&mut self) {
         let _ = self.0.kill();
@@ -154,15 +170,10 @@ fn a_cluster_that_runs_already_is_measured_beside_the_floor_that_reflects() {
     let Some(alone) = results(&alone) else { return };
     assert!(alone["notes"].to_string().contains("nobody reflects"), "{}", alone["notes"]);
     assert_eq!(row(&alone, "stamped, 64 B, 1000/s", "lockstep")["rounds"].as_array().map(Vec::len), Some(2));
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
-    command.args(["reflect", &config, "--seconds=60"]).stderr(Stdio::null());
-    let _reflector = Reflector(command.spawn().expect("a reflector"));
-    // It needs a moment to join; until then nobody reflects.
-    let beside = (0..10).map(|_| bench(&[&["latency"], &flags[..]].concat())).find_map(|output| {
-        let results = results(&output)?;
-        (results["ratios"].as_array().map(Vec::len) == Some(1)).then_some(results)
-    });
-    let beside = beside.expect("a floor");
+    let _reflector = Reflector::start(&config);
+    let beside = bench(&[&["latency"], &flags[..]].concat());
+    let beside = results(&beside).unwrap_or_else(|| panic!("{}", told(&beside)));
+    assert_eq!(beside["ratios"].as_array().map(Vec::len), Some(1), "{}", beside["notes"]);
     assert_eq!(row(&beside, "stamped, 64 B, 1000/s", "plain")["floor"], true);
 }
 

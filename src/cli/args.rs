@@ -97,7 +97,7 @@ pub struct ClusterArgs {
     /// The cluster's configuration
     #[arg(long, value_name = "FILE", env = "LOCKSTEP_CONFIG", default_value = "/etc/lockstep/lockstep.toml")]
     pub config: PathBuf,
-    /// Sets a key of the configuration, e.g. timing.beat=5ms; repeatable
+    /// Sets a key of the configuration, e.g. timing.heartbeat_interval=5ms; repeatable
     #[arg(long, value_name = "KEY=VALUE")]
     pub set: Vec<String>,
     /// Network interface of all groups (lines.1.interface)
@@ -137,7 +137,7 @@ impl ClusterArgs {
         all.extend(more.iter().map(|(name, key, value)| flag(name, key, value)));
         for set in &self.set {
             let (key, value) = set.split_once('=').ok_or_else(|| {
-                let how = "write --set KEY=VALUE, like --set timing.beat=5ms";
+                let how = "write --set KEY=VALUE, like --set timing.heartbeat_interval=5ms";
                 Failure::new(USAGE, format!("--set {set} has no '=': {how}"))
             })?;
             all.push(flag(&format!("--set {key}"), key, value));

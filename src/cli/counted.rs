@@ -23,7 +23,7 @@ const GROUPS: [(&str, &str); 12] = [
     ("condition_", "conditions"),
     ("loss_", "losses"),
     ("udp_", "udp"),
-    ("rehearsed_", "rehearse"),
+    ("fault_injection_", "faults"),
     ("line_", "lines"),
     ("shm_", "memory"),
     ("xdp_", "xdp"),
@@ -42,8 +42,8 @@ const OTHERS: &[(&str, bool, &str)] = &[
     ("udp_unicast_sends", false, "Send calls to single nodes."),
     ("udp_datagrams_in", false, "Datagrams received."),
     ("udp_datagrams_out", false, "Datagrams that the device took."),
-    ("udp_bytes_in", false, "Bytes received, headers of IP and UDP not counted."),
-    ("udp_bytes_out", false, "Bytes that the device took, likewise."),
+    ("udp_in_bytes", false, "Bytes received, headers of IP and UDP not counted."),
+    ("udp_out_bytes", false, "Bytes that the device took, likewise."),
     ("udp_empty_receives", false, "Receives that found nothing (EAGAIN)."),
     ("udp_failed_receives", false, "Receives that failed for another reason."),
     ("udp_full_sends", false, "Sends that the device had no room for (EAGAIN, ENOBUFS)."),
@@ -58,11 +58,11 @@ const OTHERS: &[(&str, bool, &str)] = &[
     ("udp_truncated", false, "Datagrams longer than any of ours may be."),
     ("udp_refused_joins", false, "Groups that could not be joined or left."),
     ("udp_last_errno", true, "The last error of a call; 0 none."),
-    ("rehearsed_lost", false, "Datagrams lost on purpose."),
-    ("rehearsed_duplicated", false, "Datagrams repeated on purpose."),
-    ("rehearsed_reordered", false, "Datagrams set aside on purpose for others to pass."),
-    ("rehearsed_delayed", false, "Datagrams delayed on purpose."),
-    ("rehearsed_overflowed", false, "Datagrams to be delayed that found no room: lost as well."),
+    ("fault_injection_lost", false, "Datagrams lost on purpose."),
+    ("fault_injection_duplicated", false, "Datagrams repeated on purpose."),
+    ("fault_injection_reordered", false, "Datagrams set aside on purpose for others to pass."),
+    ("fault_injection_delayed", false, "Datagrams delayed on purpose."),
+    ("fault_injection_overflowed", false, "Datagrams to be delayed that found no room: lost as well."),
     ("line_a_datagrams_in", false, "Datagrams that line 1 brought."),
     ("line_a_first", false, "Of them those that it brought first."),
     ("line_a_lost", false, "Datagrams that line 2 brought and line 1 did not."),
@@ -79,8 +79,8 @@ const OTHERS: &[(&str, bool, &str)] = &[
     ("line_b_is_down", true, "1 while line 2 is down."),
     ("shm_datagrams_in", false, "Datagrams received by memory."),
     ("shm_datagrams_out", false, "Datagrams put into our rings."),
-    ("shm_bytes_in", false, "Bytes received by memory."),
-    ("shm_bytes_out", false, "Bytes put into our rings."),
+    ("shm_in_bytes", false, "Bytes received by memory."),
+    ("shm_out_bytes", false, "Bytes put into our rings."),
     ("shm_dropped", false, "Datagrams overwritten before we read them, whomever they were for."),
     ("shm_truncated", false, "Datagrams longer than any of ours may be."),
     ("shm_forbidden_sends", false, "Sends that broke a limit and were not made: a bug of the caller."),
@@ -91,7 +91,7 @@ const OTHERS: &[(&str, bool, &str)] = &[
     ("xdp_queues", true, "Queues that are used."),
     ("xdp_busiest_queue", true, "The queue by which most datagrams came."),
     ("xdp_busiest_queue_in", false, "How many those were."),
-    ("xdp_strange_in", false, "Frames that were no whole datagram, or of a group that is not joined."),
+    ("xdp_rejected_in", false, "Frames that were no whole datagram, or of a group that is not joined."),
     ("xdp_kernel_in", false, "Datagrams that came by the ordinary sockets."),
     ("xdp_kernel_out", false, "Datagrams that left by them."),
     ("xdp_neighbours", true, "Neighbours whose card address is known."),
@@ -107,9 +107,9 @@ const OTHERS: &[(&str, bool, &str)] = &[
     ("fanout_refused", false, "Joins that found no room."),
     ("fanout_is_refusing", true, "1 while that has happened in the last seconds."),
     ("fanout_unproven", false, "Joins from an address that was not proven yet."),
-    ("fanout_strange", false, "Joins and leases of another cluster, malformed, or not for us."),
+    ("fanout_rejected", false, "Joins and leases of another cluster, malformed, or not for us."),
     ("fanout_unsent", false, "Datagrams for single members that the device did not take."),
-    ("fanout_given_by", true, "Nodes that send to us by lease now."),
+    ("fanout_lessors", true, "Nodes that send to us by lease now."),
     ("fanout_refused_by", true, "Nodes that refuse to, now."),
     ("fanout_refusals", false, "Times that a node began to refuse."),
     ("replay_readers", true, "Readers that are connected now."),
@@ -126,13 +126,13 @@ const OTHERS: &[(&str, bool, &str)] = &[
     ("loss_repaired_by_leader", false, "Holes that the leader repaired."),
     ("loss_repaired_by_others", false, "Holes that others repaired."),
     ("loss_gone", false, "Holes that were never closed."),
-    ("loss_took_ns", false, "Time that all holes were open, together."),
-    ("loss_took_ns_max", true, "The longest that one was open."),
-    ("loss_took_100us", false, "Holes closed within 100 us."),
-    ("loss_took_1ms", false, "Holes closed within 1 ms, and later than 100 us."),
-    ("loss_took_10ms", false, "Holes closed within 10 ms, and later than 1 ms."),
-    ("loss_took_100ms", false, "Holes closed within 100 ms, and later than 10 ms."),
-    ("loss_took_longer", false, "Holes closed later than that."),
+    ("loss_repair_ns", false, "Time that all holes were open, together."),
+    ("loss_repair_ns_max", true, "The longest that one was open."),
+    ("loss_repair_100us", false, "Holes closed within 100 us."),
+    ("loss_repair_1ms", false, "Holes closed within 1 ms, and later than 100 us."),
+    ("loss_repair_10ms", false, "Holes closed within 10 ms, and later than 1 ms."),
+    ("loss_repair_100ms", false, "Holes closed within 100 ms, and later than 10 ms."),
+    ("loss_repair_longer", false, "Holes closed later than that."),
     ("gateway_accepted", false, "Logins that were accepted."),
     ("gateway_rejected", false, "Logins that were refused."),
     ("gateway_submitted", false, "Messages of clients that were submitted."),
@@ -245,10 +245,10 @@ mod tests {
             (group, unit, is_gauge)
         };
         assert_eq!(told("repair_rtt_ns"), ("engine".to_owned(), "ns", true));
-        assert_eq!(told("bytes_out"), ("engine".to_owned(), "B", false));
+        assert_eq!(told("frames_out_bytes"), ("engine".to_owned(), "B", false));
         assert_eq!(told("condition_disk_full"), ("conditions".to_owned(), "", true));
         assert_eq!(told("condition_disk_full_begun"), ("conditions".to_owned(), "", false));
-        assert_eq!(told("subscriber_udp_bytes_in"), ("subscriber, udp".to_owned(), "B", false));
+        assert_eq!(told("subscriber_udp_in_bytes"), ("subscriber, udp".to_owned(), "B", false));
         assert_eq!(told("publishers"), ("engine".to_owned(), "", true), "no publisher's");
         assert_eq!(describe("risk_orders").meaning, "", "an application's own has the meaning that it knows");
     }

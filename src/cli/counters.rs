@@ -187,14 +187,14 @@ impl Process {
 
 /// The counters that are the classes of one histogram in Prometheus, with their upper bounds in seconds.
 const REPAIR_CLASSES: [(&str, &str); 5] = [
-    ("loss_took_100us", "0.0001"),
-    ("loss_took_1ms", "0.001"),
-    ("loss_took_10ms", "0.01"),
-    ("loss_took_100ms", "0.1"),
-    ("loss_took_longer", "+Inf"),
+    ("loss_repair_100us", "0.0001"),
+    ("loss_repair_1ms", "0.001"),
+    ("loss_repair_10ms", "0.01"),
+    ("loss_repair_100ms", "0.1"),
+    ("loss_repair_longer", "+Inf"),
 ];
 /// The counter that is its sum.
-const REPAIR_SUM: &str = "loss_took_ns";
+const REPAIR_SUM: &str = "loss_repair_ns";
 
 /// The text format of Prometheus, version 0.0.4: all samples of one metric stand together, behind its help
 /// and type. Names have its conventions: `_total` for counters, seconds for times, buckets for a histogram.
@@ -268,16 +268,16 @@ mod tests {
             rows,
         };
         let seen = [
-            process("replica-1", vec![row("bytes_out", 7), row("condition_disk_full", 1)]),
-            process("replica-2", vec![row("bytes_out", 9)]),
+            process("replica-1", vec![row("frames_out_bytes", 7), row("condition_disk_full", 1)]),
+            process("replica-2", vec![row("frames_out_bytes", 9)]),
         ];
         let text = prometheus(&seen);
         assert!(
             text.starts_with(
-                "# HELP lockstep_bytes_out_total Bytes of frames sent to the data group.\n\
-                 # TYPE lockstep_bytes_out_total counter\n\
-                 lockstep_bytes_out_total{process=\"replica-1\"} 7\n\
-                 lockstep_bytes_out_total{process=\"replica-2\"} 9\n"
+                "# HELP lockstep_frames_out_bytes_total Bytes of frames sent to the data group.\n\
+                 # TYPE lockstep_frames_out_bytes_total counter\n\
+                 lockstep_frames_out_bytes_total{process=\"replica-1\"} 7\n\
+                 lockstep_frames_out_bytes_total{process=\"replica-2\"} 9\n"
             ),
             "{text}"
         );
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn prometheus_has_times_in_seconds_and_repair_times_as_buckets() {
-        let mut rows: Vec<_> = [("repair_rtt_ns", 1_500), ("loss_took_ns", 2_000_000_000)].to_vec();
+        let mut rows: Vec<_> = [("repair_rtt_ns", 1_500), ("loss_repair_ns", 2_000_000_000)].to_vec();
         rows.extend(REPAIR_CLASSES.iter().zip(1..).map(|((name, _), count)| (*name, count)));
         let rows = rows.into_iter().map(|(name, value)| (name.to_owned(), value, describe(name))).collect();
         let process = Process { name: "r".to_owned(), pid: 1, lives: true, age: Duration::ZERO, rows };

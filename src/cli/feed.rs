@@ -114,6 +114,50 @@ fn judge_lengths(source: &FeedSource, config: &Config, takes: usize) -> Result<(
     Ok(())
 }
 
+/// The feed, with room on disk for two sessions.
+fn open_feed(
+    args: &FeedArgs,
+    config: &Config,
+    mtu: usize,
+    reading: &ReadingEnd,
+) -> Result<Feed<Spool>, Failure> {
+    let (spool, len) = (&config.gateway.spool, config.gateway.spool_size_bytes);
+    let spools = [Spool::open(spool, len)?, Spool::open(spool, len)?];
+    let server = RequestServer::new(ServerLimits::default());
+    // IPv4 and UDP.
+    let len_max = mtu - 28;
+    let feed = Feed::new(args.of.0.clone(), len_max, spools, reading.is_whole(), server).map_err(failed)?;
+    judge_lengths(&args.of.0, config, feed.message_len_max())?;
+    Ok(feed)
+}
+
+/// What was reported already: each is reported once.
+#[derive(Default)]
+struct Reported {
+    live: bool,
+    too_long: bool,
+}
+
+impl Reported {
+    fn report(&mut self, args: &FeedArgs, feed: &Feed<Spool>, requests: &UdpSocket) {
+        if !self.too_long && feed.counts.too_long > 0 {
+            self.too_long = true;
+            tracing::warn!("a message is longer than a datagram takes: it and its like have no number");
+        }
+        if !self.live && feed.is_live() {
+            self.live = true;
+            let at = feed.next_number().map_or_else(String::new, |(session, next)| {
+                format!(" session {} next {next}", String::from_utf8_lossy(session.as_bytes()))
+            });
+            println!(
+                "feeding {} requests {}{at}",
+                args.group,
+                requests.local_addr().unwrap_or(args.requests)
+            );
+        }
+    }
+}
+
 /// Serves until it is told to stop, or `reading` is over.
 fn serve(
     args: &FeedArgs,
@@ -126,14 +170,7 @@ fn serve(
     let ttl = config.lines.first().map_or(1, |line| line.ttl);
     let group = multicast::sender(args.group, &config.udp().interface, ttl)?;
     let requests = multicast::requests(args.requests)?;
-    let (spool, len) = (&config.gateway.spool, config.gateway.spool_size_bytes);
-    let spools = [Spool::open(spool, len)?, Spool::open(spool, len)?];
-    let server = RequestServer::new(ServerLimits::default());
-    // IPv4 and UDP.
-    let len_max = endpoint.mtu() - 28;
-    let source = args.of.0.clone();
-    let mut feed = Feed::new(source, len_max, spools, reading.is_whole(), server).map_err(failed)?;
-    judge_lengths(&args.of.0, config, feed.message_len_max())?;
+    let mut feed = open_feed(args, config, endpoint.mtu(), reading)?;
     let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, reading.start())?;
     let mut sockets = subscriber.net().sockets();
     sockets.push(requests.as_fd());
@@ -147,7 +184,7 @@ fn serve(
     };
     let name = format!("feed-{}-{}", args.group.ip(), args.group.port());
     let mut counted = counted(Counted::create(&endpoint, &name, &FeedCounts::NAMES, None, Some(&subscriber)));
-    let (clock, mut buffer, mut told_live, mut told_long) = (Clock::start(), [0; 64], false, false);
+    let (clock, mut buffer, mut reported) = (Clock::start(), [0; 64], Reported::default());
     while !stop.load(Ordering::Acquire) {
         let now = clock.now();
         let mut failure = None;
@@ -171,21 +208,7 @@ fn serve(
         if let Some(counted) = &mut counted {
             counted.publish(now, &feed.counts.values(), None, Some(&subscriber));
         }
-        if !told_long && feed.counts.too_long > 0 {
-            told_long = true;
-            tracing::warn!("a message is longer than a datagram takes: it and its like have no number");
-        }
-        if !told_live && feed.is_live() {
-            told_live = true;
-            let at = feed.next_number().map_or_else(String::new, |(session, next)| {
-                format!(" session {} next {next}", String::from_utf8_lossy(session.as_bytes()))
-            });
-            println!(
-                "feeding {} requests {}{at}",
-                args.group,
-                requests.local_addr().unwrap_or(args.requests)
-            );
-        }
+        reported.report(args, &feed, &requests);
         if work == 0 && endpoint.idle() != Idle::Spin {
             waiter.wait(PAUSE_NS);
         }

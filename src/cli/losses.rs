@@ -18,7 +18,7 @@ use std::time::Duration;
 const SCHEMA: &str = "lockstep.losses/1";
 
 /// Counters beside the sums that say where something was lost.
-const BESIDE: [&str; 3] = ["udp_dropped", "rehearsed_lost", "rehearsed_overflowed"];
+const BESIDE: [&str; 3] = ["udp_dropped", "fault_injection_lost", "fault_injection_overflowed"];
 
 /// Prints them. Exits 4 if no replica has run here.
 pub fn run(args: &LossesArgs) -> Result<u8, Failure> {
@@ -155,12 +155,12 @@ impl Seen {
                 format!("{name}{class} {}", sum(&format!("loss_took_{class}")))
             })
             .collect();
-        writeln!(out, "  after   {}; longest {}", after.join(", "), short(sum("loss_took_ns_max")))?;
+        writeln!(out, "  after   {}; longest {}", after.join(", "), short(sum("loss_repair_ns_max")))?;
         let [dropped, lost, overflowed] = self.beside;
         writeln!(out, "  sockets dropped {}", dropped.unwrap_or(0))?;
-        let rehearsed = lost.unwrap_or(0) + overflowed.unwrap_or(0);
-        if rehearsed > 0 {
-            writeln!(out, "  lost on purpose (rehearse): {rehearsed} datagrams, counted above as line")?;
+        let faulty = lost.unwrap_or(0) + overflowed.unwrap_or(0);
+        if faulty > 0 {
+            writeln!(out, "  lost on purpose (fault injection): {faulty} datagrams, counted above as line")?;
         }
         if !self.recent.is_empty() {
             writeln!(

@@ -177,7 +177,7 @@ fn as_json(health: &Health, asked: &[QueryResult], statuses: &[Option<NodeStatus
         "says": health.to_string(),
         "reasons": health.reasons.iter().map(Reason::to_string).collect::<Vec<_>>(),
         "members_listed": health.listed,
-        "members_there": health.there,
+        "members_available": health.there,
         "quorum": health.quorum(),
         "may_crash": health.may_crash(),
         "leader": leader.map(|leader| leader.identity.to_string()),

@@ -90,7 +90,7 @@ fn any_node(
         udp: config.udp(),
         transport: config.transport(0, chosen, true),
         second: config.second(unicast_b, chosen, true),
-        rehearse: config.fault_injection(),
+        fault_injection: config.fault_injection(),
         memory: config.memory(),
         mtu: config.mtu(),
         unicast,
@@ -112,7 +112,7 @@ fn any_node(
         publishers_max: config.stream.publishers_max,
         beat: HeartbeatLimits {
             first_ns: config.timing.heartbeat_first_ns,
-            interval_ns: config.timing.beat_ns,
+            interval_ns: config.timing.heartbeat_interval_ns,
         },
         failure_timeout_ns: config.timing.failure_timeout_ns,
         failure_timeout_ns_max: config.timing.failure_timeout_max_ns,

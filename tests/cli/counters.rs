@@ -24,7 +24,10 @@ fn what_every_process_counts_is_told_by_group_with_unit_and_meaning_also_of_a_de
     assert_eq!((&processes[0]["process"], &processes[0]["lives"]), (&"replica-2".into(), &false.into()));
     let counters = processes[0]["counters"].as_array().expect("counters");
     let named = |name: &str| counters.iter().find(|row| row["name"] == name).expect("a counter");
-    assert_eq!((&named("bytes_out")["unit"], &named("bytes_out")["kind"]), (&"B".into(), &"counter".into()));
+    assert_eq!(
+        (&named("frames_out_bytes")["unit"], &named("frames_out_bytes")["kind"]),
+        (&"B".into(), &"counter".into())
+    );
     assert_eq!(named("condition_disk_full")["kind"], "gauge");
     assert!(counters.iter().all(|row| row["meaning"].as_str().is_some_and(|text| !text.is_empty())));
 

@@ -24,7 +24,7 @@ impl Done {
         let file = file.unwrap_or_else(|error| panic!("{error}"));
         let value = |name| file.value(name).unwrap_or_else(|| panic!("no counter {name}"));
         Self {
-            turns: value("turns"),
+            turns: value("duty_cycles"),
             datagrams: value("datagrams_in") + value("unicast_in"),
             beats: value("heartbeats_in") + value("heartbeats_out"),
         }

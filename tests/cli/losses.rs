@@ -6,7 +6,7 @@ use serde_json::Value;
 /// Half of the trouble is rehearsed, none of it reaches a reader, and all of it can be looked up.
 #[test]
 fn what_the_replicas_lost_is_told_with_its_cause_its_repairer_and_its_time() {
-    let cluster = Cluster::new(3, "[rehearse]\nloss = \"10%\"\nseed = 3\n");
+    let cluster = Cluster::new(3, "[fault_injection]\nloss = \"10%\"\nseed = 3\n");
     let _replicas = cluster.found();
     let text: String = (1..=500).map(|number| format!("order {number}\n")).collect();
     (0..4).for_each(|_| drop(cluster.publish(&text)));
@@ -19,7 +19,7 @@ fn what_the_replicas_lost_is_told_with_its_cause_its_repairer_and_its_time() {
     assert_eq!(replicas.len(), 3);
     let sum =
         |name: &str| -> u64 { replicas.iter().map(|row| row["sums"][name].as_u64().unwrap_or(0)).sum() };
-    assert!(sum("rehearsed_lost") > 0 && sum("loss_gaps") > 0, "{report}");
+    assert!(sum("fault_injection_lost") > 0 && sum("loss_gaps") > 0, "{report}");
     let closed = ["loss_repaired_by_others", "loss_repaired_by_leader", "loss_came_late", "loss_gone"];
     let causes = ["loss_by_line", "loss_by_socket", "loss_by_stall", "loss_by_unsent"];
     let [closed, by_cause] = [&closed, &causes].map(|names| names.iter().map(|name| sum(name)).sum::<u64>());

@@ -63,49 +63,49 @@ refused! {
     a_list_that_must_be_a_table_is_told_so: SHARED, ["[stream]" => "[[stream]]"];
         "LS0104: stream: is a table, not a TOML array; write [stream] (c.toml:17:3)";
 
-    a_duration_without_a_unit_is_told_so: SHARED, ["[stream]" => "[timing]\nbeat = 10"];
-        "LS0105: timing.beat: 10 has no unit, and a duration needs one; write \"10us\", \"10ms\" or \
+    a_duration_without_a_unit_is_told_so: SHARED, ["[stream]" => "[timing]\nheartbeat_interval = 10"];
+        "LS0105: timing.heartbeat_interval: 10 has no unit, and a duration needs one; write \"10us\", \"10ms\" or \
          \"10s\" (c.toml:18:8)";
 
-    a_duration_in_quotes_without_a_unit_is_told_so: SHARED, ["[stream]" => "[timing]\nbeat = \"10\""];
-        "LS0105: timing.beat: 10 has no unit, and a duration needs one; write \"10us\", \"10ms\" or \
+    a_duration_in_quotes_without_a_unit_is_told_so: SHARED, ["[stream]" => "[timing]\nheartbeat_interval = \"10\""];
+        "LS0105: timing.heartbeat_interval: 10 has no unit, and a duration needs one; write \"10us\", \"10ms\" or \
          \"10s\" (c.toml:18:8)";
 
-    a_duration_with_a_foreign_unit_is_told_ours: SHARED, ["[stream]" => "[timing]\nbeat = \"10msec\""];
-        "LS0105: timing.beat: \"msec\" is not a unit of a duration (they are ns, us, ms, s, min, h, d); \
+    a_duration_with_a_foreign_unit_is_told_ours: SHARED, ["[stream]" => "[timing]\nheartbeat_interval = \"10msec\""];
+        "LS0105: timing.heartbeat_interval: \"msec\" is not a unit of a duration (they are ns, us, ms, s, min, h, d); \
          write \"10ms\" (c.toml:18:8)";
 
-    a_duration_with_the_unit_of_a_size_is_told_so: SHARED, ["[stream]" => "[timing]\nbeat = \"10KiB\""];
-        "LS0105: timing.beat: \"KiB\" is not a unit of a duration (they are ns, us, ms, s, min, h, d); \
+    a_duration_with_the_unit_of_a_size_is_told_so: SHARED, ["[stream]" => "[timing]\nheartbeat_interval = \"10KiB\""];
+        "LS0105: timing.heartbeat_interval: \"KiB\" is not a unit of a duration (they are ns, us, ms, s, min, h, d); \
          write \"10us\", \"10ms\" or \"10s\" (c.toml:18:8)";
 
-    a_fraction_of_a_unit_is_refused: SHARED, ["[stream]" => "[timing]\nbeat = \"1.5ms\""];
-        "LS0105: timing.beat: \"1.5ms\" is not a duration; write \"10us\", \"10ms\" or \"10s\": a whole \
+    a_fraction_of_a_unit_is_refused: SHARED, ["[stream]" => "[timing]\nheartbeat_interval = \"1.5ms\""];
+        "LS0105: timing.heartbeat_interval: \"1.5ms\" is not a duration; write \"10us\", \"10ms\" or \"10s\": a whole \
          number and a unit (ns, us, ms, s, min, h, d) (c.toml:18:8)";
 
-    a_duration_out_of_range_is_told_the_range: SHARED, ["[stream]" => "[timing]\nbeat = \"2s\""];
-        "LS0107: timing.beat: 2s is out of range; write a value from 100us to 1s (c.toml:18:8)";
+    a_duration_out_of_range_is_told_the_range: SHARED, ["[stream]" => "[timing]\nheartbeat_interval = \"2s\""];
+        "LS0107: timing.heartbeat_interval: 2s is out of range; write a value from 100us to 1s (c.toml:18:8)";
 
-    a_share_without_percent_is_told_so: SHARED, ["[stream]" => "[rehearse]\nloss = 1"];
-        "LS0105: rehearse.loss: 1 has no unit, and a share needs one; write \"1%\" (c.toml:18:8)";
+    a_share_without_percent_is_told_so: SHARED, ["[stream]" => "[fault_injection]\nloss = 1"];
+        "LS0105: fault_injection.loss: 1 has no unit, and a share needs one; write \"1%\" (c.toml:18:8)";
 
-    a_share_in_words_is_told_how_to_write_it: SHARED, ["[stream]" => "[rehearse]\nloss = \"1 in 100\""];
-        "LS0105: rehearse.loss: \"1 in 100\" is not a share: it has no %; write percent: \"1%\" or \"0.01%\" \
+    a_share_in_words_is_told_how_to_write_it: SHARED, ["[stream]" => "[fault_injection]\nloss = \"1 in 100\""];
+        "LS0105: fault_injection.loss: \"1 in 100\" is not a share: it has no %; write percent: \"1%\" or \"0.01%\" \
          (c.toml:18:8)";
 
-    a_share_finer_than_a_millionth_is_refused: SHARED, ["[stream]" => "[rehearse]\nloss = \"0.00001%\""];
-        "LS0105: rehearse.loss: \"0.00001%\" is not a share; write percent: \"1%\" or \"0.01%\" \
+    a_share_finer_than_a_millionth_is_refused: SHARED, ["[stream]" => "[fault_injection]\nloss = \"0.00001%\""];
+        "LS0105: fault_injection.loss: \"0.00001%\" is not a share; write percent: \"1%\" or \"0.01%\" \
          (c.toml:18:8)";
 
     a_share_of_more_than_everything_is_out_of_range: SHARED,
-        ["[stream]" => "[rehearse]\nloss = \"100.0001%\""];
-        "LS0107: rehearse.loss: 100.0001% is out of range; write a value from 0% to 100% (c.toml:18:8)";
+        ["[stream]" => "[fault_injection]\nloss = \"100.0001%\""];
+        "LS0107: fault_injection.loss: 100.0001% is out of range; write a value from 0% to 100% (c.toml:18:8)";
 
     a_rehearsal_is_refused_in_production: PRODUCTION,
-        ["[stream]" => "[rehearse]\nloss = \"0.01%\"\ndelay = \"20us\"\nseed = 2"];
-        "LS0121: rehearse.loss: production does not lose, repeat, reorder or delay on purpose; leave [rehearse] \
+        ["[stream]" => "[fault_injection]\nloss = \"0.01%\"\ndelay = \"20us\"\nseed = 2"];
+        "LS0121: fault_injection.loss: production does not lose, repeat, reorder or delay on purpose; leave [fault_injection] \
          out, or write profile = \"shared\" where nothing depends on it (c.toml:18:8)",
-        "LS0121: rehearse.delay: production does not lose, repeat, reorder or delay on purpose; leave [rehearse] \
+        "LS0121: fault_injection.delay: production does not lose, repeat, reorder or delay on purpose; leave [fault_injection] \
          out, or write profile = \"shared\" where nothing depends on it (c.toml:19:9)";
 
     a_size_without_a_unit_is_told_so: SHARED, ["[stream]" => "[subscriber]\nbuffer = 1048576"];
@@ -312,8 +312,8 @@ refused! {
 
     a_first_heartbeat_behind_the_beat_is_refused: SHARED,
         ["[stream]" => "[timing]\nheartbeat_first = \"11ms\""];
-        "LS0119: timing.heartbeat_first: 11ms is more than timing.beat = 1ms, and heartbeats start often \
-         and slow down to the beat; write timing.heartbeat_first = \"1ms\" or less, or raise timing.beat \
+        "LS0119: timing.heartbeat_first: 11ms is more than timing.heartbeat_interval = 1ms, and heartbeats start often \
+         and slow down to the beat; write timing.heartbeat_first = \"1ms\" or less, or raise timing.heartbeat_interval \
          (c.toml:18:19)";
 
     a_shortest_retry_above_the_longest_is_refused: SHARED,

@@ -8,7 +8,7 @@ use super::*;
 fn values_arrive_in_the_units_that_their_names_tell() {
     let text = r#"
 [timing]
-beat = "2ms"
+heartbeat_interval = "2ms"
 [journal]
 retention_age = "7d"
 retention_size = "1GiB"
@@ -24,7 +24,7 @@ durability = "power"
 window_entries = 0x1_0000"#;
     let config = accepted(&changed(SHARED, &[("[stream]", text), ("id = 2", "id = 0x02")]), &[]);
     assert_eq!((config.cluster, config.profile), (7, Profile::Shared));
-    assert_eq!(config.timing.beat_ns, 2_000_000);
+    assert_eq!(config.timing.heartbeat_interval_ns, 2_000_000);
     assert_eq!(config.journal.retention_age_ns, Some(7 * 86_400_000_000_000));
     assert_eq!(config.journal.retention_size_bytes, Some(1 << 30));
     assert_eq!(config.publisher.window_entries, 1_000);

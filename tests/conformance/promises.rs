@@ -5,7 +5,7 @@
 //! network may look at it.
 
 use lockstep_core::engine::ports::{Burst, Group, Net};
-use lockstep_io::rehearse::{FaultInjector, FaultSettings};
+use lockstep_io::fault_injection::{FaultInjector, FaultSettings};
 use lockstep_wire::{Header, Kind};
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;

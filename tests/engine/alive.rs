@@ -107,7 +107,7 @@ fn own_datagrams_of_the_past_cost_a_leader_a_question_and_nothing_else() {
     assert!(!node.replica.core.is_stopped());
     let asked = presences(&sent).iter().filter(|body| body.is_query()).count();
     assert!((1..=2).contains(&asked), "asked {asked} times within a millisecond");
-    assert!(node.count(Counter::StrangersIn) >= 300);
+    assert!(node.count(Counter::DuplicateIdentityIn) >= 300);
 }
 
 /// ALIVE-1.

@@ -13,7 +13,7 @@ use lockstep_wire::*;
 
 /// A ring of some thirty frames of a thousand bytes.
 const RING: usize = 32 << 10;
-const BEAT_NS: Nanos = 1_000_000;
+const HEARTBEAT_INTERVAL_NS: Nanos = 1_000_000;
 /// Hours, at the timeouts of these tests.
 const LONG_BEATS: u64 = 20_000;
 
@@ -55,7 +55,7 @@ fn misses(node: &mut Node) -> Vec<ReplicaEvent> {
 fn beats(node: &mut Node, log: &mut Log, count: u64) -> Vec<(To, Vec<u8>)> {
     let mut all = Vec::new();
     for _ in 0..count {
-        node.now += BEAT_NS;
+        node.now += HEARTBEAT_INTERVAL_NS;
         let beat = log.heartbeat();
         all.extend(node.hear(&[beat]));
     }

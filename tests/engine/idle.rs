@@ -8,7 +8,7 @@ use lockstep_core::engine::ports::PARK_NS_MAX;
 use lockstep_wire::*;
 
 /// A leader beats this often in these tests.
-const BEAT_NS: Nanos = 500_000;
+const HEARTBEAT_INTERVAL_NS: Nanos = 500_000;
 /// The ladder behind the last datagram, a stop's look.
 const FEW: u64 = 8;
 
@@ -44,7 +44,7 @@ fn hears_at(
     due: Nanos,
     hears: &mut impl FnMut() -> Vec<Vec<u8>>,
 ) -> Option<(Nanos, Vec<Vec<u8>>)> {
-    let at = *beat_at + BEAT_NS;
+    let at = *beat_at + HEARTBEAT_INTERVAL_NS;
     if at > due {
         return None;
     }
@@ -54,7 +54,7 @@ fn hears_at(
 }
 
 const SECOND: Nanos = 1_000_000_000;
-const BEATS: u64 = SECOND / BEAT_NS;
+const BEATS: u64 = SECOND / HEARTBEAT_INTERVAL_NS;
 
 fn nothing() -> Vec<Vec<u8>> {
     Vec::new()

@@ -44,7 +44,7 @@ fn read(cluster: &Cluster, delivery: Delivery) -> Vec<(Seq, PublisherSeq, Vec<u8
         start: Start::From(1),
         parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 1 << 20 },
         lag_report_ns: 1_000_000,
-        beat_ns: 1_000_000,
+        heartbeat_interval_ns: 1_000_000,
     };
     let mut reader = SubscriberEngine::new(SimNet::default(), limits);
     let (mut told, mut seqs) = (Vec::new(), Vec::new());

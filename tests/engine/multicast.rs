@@ -11,7 +11,7 @@ use lockstep_core::engine::replay::ReplayLimits;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_wire::*;
 
-/// The longest `timing.beat` that a file may have.
+/// The longest `timing.heartbeat_interval` that a file may have.
 const SECOND: Nanos = 1_000_000_000;
 
 /// A cluster of three with one open publisher, running for a while.
@@ -160,12 +160,13 @@ fn a_publisher_whose_groups_bring_nobody_tells_so_and_tells_when_they_do() {
     assert_eq!(told(&cluster), [true, false]);
 }
 
-/// A leader whose `timing.beat` is a second is heard once a second: a reader that knows that asks nobody for
+/// A leader whose `timing.heartbeat_interval` is a second is heard once a second: a reader that knows that asks nobody for
 /// it, takes no journal instead, and calls no group lost.
 #[test]
 fn mcast_1_beats_that_are_seldom_by_configuration_are_no_silence() {
     let mut log = Log::begun(3);
-    let mut reader = Reader::with(Delivery::Stamped, Start::Live, |limits| limits.beat_ns = SECOND);
+    let mut reader =
+        Reader::with(Delivery::Stamped, Start::Live, |limits| limits.heartbeat_interval_ns = SECOND);
     let me = Identity { replica: 2_000, incarnation: 5 };
     reader.subscriber.core.set_replay(ReplayLimits::new(CLUSTER, me, vec![address(8)]));
     reader.hear(&log.frames[1].clone());
@@ -176,9 +177,9 @@ fn mcast_1_beats_that_are_seldom_by_configuration_are_no_silence() {
             assert!(reader.step().is_none(), "a journal is read");
         }
     }
-    assert_eq!((reader.count(Counter::PulsesOut), reader.count(Counter::Replays)), (0, 0));
+    assert_eq!((reader.count(Counter::UnicastProbesOut), reader.count(Counter::Replays)), (0, 0));
     assert!(!reader.told.contains(&Told::Multicast(true)));
     // Three beats that do not come are silence.
     reader.wait(4 * SECOND);
-    assert_eq!(reader.count(Counter::PulsesOut), 1);
+    assert_eq!(reader.count(Counter::UnicastProbesOut), 1);
 }

@@ -51,11 +51,14 @@ fn a_leader_tells_once_that_a_member_is_gone_and_once_that_it_is_back() {
     publish_for(&mut cluster, id, 1_000);
     assert_eq!(told(&mut cluster), (vec![(3, Some(UnavailableReason::Silent))], vec![(true, 2, 3)]));
     let counted = |cluster: &Cluster, counter| cluster.replicas[0].core.counters.get(counter);
-    assert_eq!(counted(&cluster, Counter::MembersThere), 2);
+    assert_eq!(counted(&cluster, Counter::MembersAvailable), 2);
     cluster.dead.clear();
     publish_for(&mut cluster, id, 1_000);
     assert_eq!(told(&mut cluster), (vec![(3, None)], vec![(false, 3, 3)]));
-    assert_eq!((counted(&cluster, Counter::MembersThere), counted(&cluster, Counter::MembersAway)), (3, 1));
+    assert_eq!(
+        (counted(&cluster, Counter::MembersAvailable), counted(&cluster, Counter::MembersUnavailable)),
+        (3, 1)
+    );
 }
 
 #[test]

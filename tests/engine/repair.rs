@@ -206,11 +206,11 @@ fn repair_6_a_leader_refers_readers_to_a_standby_that_holds_it_and_gives_nothing
     let mut log = Log::begun(3);
     let ask = |node: &mut Node| answers(&node.ask(9, nack(epoch(1, 1), HISTORY, 5, &[(2, 3)])));
     assert_eq!(ask(&mut node).0.len(), 1, "nobody else is known to hold it");
-    assert_eq!(node.count(Counter::RepairsLed), 1);
+    assert_eq!(node.count(Counter::RepairsByLeader), 1);
     node.wait(60_000);
     node.hear(&[log.ack(2, 3)]);
     assert_eq!(ask(&mut node), (vec![], vec![(RepairReject::Referred, 1)]));
-    assert_eq!((node.count(Counter::RepairsLed), node.count(Counter::NacksReferred)), (1, 1));
+    assert_eq!((node.count(Counter::RepairsByLeader), node.count(Counter::NacksReferred)), (1, 1));
     // It comes back: the standby does not answer it.
     node.wait(1_000_000);
     assert_eq!(ask(&mut node).0.len(), 1);

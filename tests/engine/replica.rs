@@ -138,7 +138,7 @@ fn s8_submissions_are_stamped_once_and_in_their_publishers_order() {
     assert_eq!(texts(&sent), ["2", "3"]);
     let sent = node.hear(&[numbered(4)]);
     assert_eq!(texts(&sent), ["4", "5"]);
-    assert_eq!((node.count(Counter::SubmissionsDuplicate), node.count(Counter::SubmissionsHeld)), (2, 2));
+    assert_eq!((node.count(Counter::SubmissionsDuplicate), node.count(Counter::SubmissionsBuffered)), (2, 2));
     let unknown = submission(&[(EntryKind::Message, 9, 1, 1, b"x"), (EntryKind::Message, 1, 6, 2, b"x")]);
     assert!(texts(&node.hear(&[unknown])).is_empty());
     assert_eq!(node.count(Counter::SubmissionsUnknown), 2);
@@ -164,7 +164,7 @@ fn a_full_window_refuses_says_so_and_takes_again_after_a_commit() {
     let sent = node.hear(&[messages(1, 1, 20)]);
     assert_eq!(texts(&sent).len(), 7, "the open is one of the eight");
     // The next one is refused, and those behind it come before their turn: four find a place.
-    assert_eq!((node.count(Counter::WindowFull), node.count(Counter::SubmissionsHeld)), (1, 4));
+    assert_eq!((node.count(Counter::WindowFull), node.count(Counter::SubmissionsBuffered)), (1, 4));
     let sent = node.wait(1_000_000);
     assert_eq!(heartbeats(&sent)[0].1.credit_entries, 0);
     let next = node.next();

@@ -311,7 +311,7 @@ impl Stage {
             start: has.map_or(Start::From(1), cursor),
             parts,
             lag_report_ns: 1_000_000_000,
-            beat_ns: 1_000_000,
+            heartbeat_interval_ns: 1_000_000,
         };
         let subscriber = SubscriberEngine::new(SimNet::of_client(), limits);
         self.readers.insert(name.to_owned(), Reading { subscriber, delivery });

@@ -93,7 +93,7 @@ impl Reader {
             start,
             parts,
             lag_report_ns: 1_000_000,
-            beat_ns: 1_000_000,
+            heartbeat_interval_ns: 1_000_000,
         };
         change(&mut limits);
         Self {

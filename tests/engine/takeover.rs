@@ -150,7 +150,7 @@ fn a_leader_that_is_stalled_in_a_flood_speaks_again_and_has_lost_nothing() {
     }
     let core = &cluster.replicas[0].core;
     assert!(core.counters.get(Counter::Stamped) > 1_000, "{}", core.counters.get(Counter::Stamped));
-    assert_eq!(core.counters.get(Counter::SubmissionsHeld), 0, "none of them came before its turn");
+    assert_eq!(core.counters.get(Counter::SubmissionsBuffered), 0, "none of them came before its turn");
 }
 
 #[test]

@@ -311,7 +311,7 @@ impl Cluster {
             resend_ns_min: 300_000,
             resend_ns_max: 5_000_000,
             query_retry_ns: 1_000_000,
-            beat_ns: 1_000_000,
+            heartbeat_interval_ns: 1_000_000,
             names_max: 4,
             message_len_max: MESSAGE_LEN_MAX,
             message_len_max_of: BTreeMap::new(),

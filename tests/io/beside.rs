@@ -3,7 +3,7 @@
 use crate::{LOCALHOST, settings as udp_settings, single};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_io::device::{Device, DeviceSettings, MemorySharing};
-use lockstep_io::rehearse::Time;
+use lockstep_io::fault_injection::Time;
 use lockstep_io::shm::{Beside, HostMemory, Shm, ShmSettings};
 use lockstep_io::transport::TransportSettings;
 use lockstep_wire::Nanos;
@@ -157,7 +157,7 @@ fn devices_of_one_host_hear_each_other_once_and_those_without_memory_not_at_all(
         udp: udp.clone(),
         transport: TransportSettings::Udp,
         second: None,
-        rehearse: None,
+        fault_injection: None,
         memory,
     };
     let open = |memory| Device::open(settings(memory)).unwrap_or_else(|error| panic!("{error}"));

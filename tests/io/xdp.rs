@@ -176,7 +176,7 @@ fn speaker() {
         gso: transport != "udp-cut",
         ..UdpSettings::new(Interface::Name("eth0".into()), PORT, GROUPS)
     };
-    let settings = DeviceSettings { udp, transport: by, second: None, rehearse: None, memory };
+    let settings = DeviceSettings { udp, transport: by, second: None, fault_injection: None, memory };
     let mut net = match Device::open(settings) {
         Ok(net) => net,
         Err(error) => return say(format!("refused {error}")),

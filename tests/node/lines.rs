@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 /// Nobody takes over here, however long the machine keeps a thread waiting: that is another test's.
 pub(super) const SETTINGS: &str = "[journal]\ntail_size = \"8MiB\"\nsegment_size = \"1MiB\"\n[stream]\nwindow_bytes = \"1MiB\"\n\
-    [timing]\nsuspect = \"30s\"\nsuspect_max = \"30s\"\n";
+    [timing]\nfailure_timeout = \"30s\"\nfailure_timeout_max = \"30s\"\n";
 
 /// A second line beside the first of `config`: its groups, one octet higher.
 pub(super) fn second_line(config: &Config) -> String {
@@ -49,8 +49,8 @@ impl Outcome {
 }
 
 /// Three nodes, a publisher and a subscriber on two lines; everything arrives, once and in order.
-fn run(rehearse: &str, messages: u64, at_least: Duration) -> Outcome {
-    let cluster = Cluster::on_lines(3, &format!("{SETTINGS}{rehearse}"), second_line);
+fn run(fault_injection: &str, messages: u64, at_least: Duration) -> Outcome {
+    let cluster = Cluster::on_lines(3, &format!("{SETTINGS}{fault_injection}"), second_line);
     run_in(&cluster, MemorySharing::Off, messages, at_least)
 }
 
@@ -117,7 +117,7 @@ fn sums(cluster: &Cluster) -> BTreeMap<String, u64> {
 /// No takeover, no repair: an event and a counter.
 #[test]
 fn the_loss_of_a_whole_line_is_an_alarm_and_nothing_else() {
-    let lost = "[rehearse]\nloss = \"100%\"\nline = 2\n";
+    let lost = "[fault_injection]\nloss = \"100%\"\nline = 2\n";
     let outcome = run(lost, 5_000, Duration::from_millis(1_500));
     let counted = |name| outcome.sum(name);
     assert_eq!(counted("line_b_datagrams_in"), 0);
@@ -132,7 +132,7 @@ fn the_loss_of_a_whole_line_is_an_alarm_and_nothing_else() {
 /// A datagram lost on both is repaired, what is lost on one is not missed.
 #[test]
 fn what_both_lines_lose_is_repaired_and_nothing_is_delivered_twice() {
-    let outcome = run("[rehearse]\nloss = \"20%\"\nduplication = \"2%\"\n", 5_000, Duration::ZERO);
+    let outcome = run("[fault_injection]\nloss = \"20%\"\nduplication = \"2%\"\n", 5_000, Duration::ZERO);
     let counted = |name| outcome.sum(name);
     let (first, lost) = (counted("line_a_first") + counted("line_b_first"), counted("line_a_lost"));
     assert!(lost > 0 && counted("line_b_lost") > 0 && first > lost, "{first} first, {lost} lost");

@@ -23,13 +23,16 @@ fn nodes_and_clients_of_one_host_work_by_memory_and_next_to_nothing_comes_by_the
 /// By memory everything may be lost that a network loses, if that is to be rehearsed.
 #[test]
 fn what_memory_loses_and_repeats_on_purpose_is_repaired_and_nothing_is_delivered_twice() {
-    let rehearsed = "[rehearse]\nloss = \"10%\"\nduplication = \"2%\"\nreordering = \"5%\"\n";
+    let faulty = "[fault_injection]\nloss = \"10%\"\nduplication = \"2%\"\nreordering = \"5%\"\n";
     for memory in [MemorySharing::Beside, MemorySharing::Alone] {
-        let cluster = Cluster::new(3, &format!("{SETTINGS}{rehearsed}"));
+        let cluster = Cluster::new(3, &format!("{SETTINGS}{faulty}"));
         let outcome = run_in(&cluster, memory, 2_000, Duration::ZERO);
         let counted = |name| outcome.sum(name);
         assert!(counted("shm_datagrams_in") > 100, "{memory:?}: {}", outcome.log);
-        assert!(counted("rehearsed_lost") > 0 && counted("rehearsed_duplicated") > 0, "{memory:?}");
+        assert!(
+            counted("fault_injection_lost") > 0 && counted("fault_injection_duplicated") > 0,
+            "{memory:?}"
+        );
         assert!(counted("repairs_in") > 0, "{memory:?}: {}", outcome.log);
     }
 }

@@ -14,7 +14,7 @@ fn by_unicast_everything_arrives_once_and_in_order_at_members_by_lease() {
     let counted = |name| outcome.sum(name);
     // Publisher and subscriber, at each node; and each node sends to two others.
     assert_eq!((counted("fanout_leases"), counted("fanout_members")), (6, 12), "{}", outcome.log);
-    assert_eq!((counted("fanout_refused"), counted("fanout_strange")), (0, 0));
+    assert_eq!((counted("fanout_refused"), counted("fanout_rejected")), (0, 0));
     assert_eq!((counted("multicast_lost"), counted("candidacies")), (0, 0));
 }
 

@@ -10,7 +10,7 @@ use crate::takeover::{Scene, Shown};
 use std::fs;
 
 /// Ample for flushes on a busy machine: takeovers are asked for here, and not tried.
-const PATIENT: &str = "\n[timing]\nsuspect = \"500ms\"\nsuspect_max = \"1s\"\n";
+const PATIENT: &str = "\n[timing]\nfailure_timeout = \"500ms\"\nfailure_timeout_max = \"1s\"\n";
 /// What a replica says whose configuration is not its leader's.
 const MIXED: &str = "this replica is configured with durability";
 

@@ -19,7 +19,7 @@ const NAMES: [&str; 2] = ["a", "b"];
 const PER_SECOND: u64 = 1_000;
 /// Tails of some seconds, and what every process does to what it receives.
 const MORE: &str = "\n[journal]\ntail_size = \"1MiB\"\nsegment_size = \"1MiB\"\n\n[stream]\nwindow_bytes = \"256KiB\"\n\n\
-                    [rehearse]\nloss = \"1%\"\nduplication = \"1%\"\nreordering = \"5%\"\n";
+                    [fault_injection]\nloss = \"1%\"\nduplication = \"1%\"\nreordering = \"5%\"\n";
 /// Between two readers, at most.
 const PAUSE_MS: u64 = 300;
 /// After so many readers the leader is killed.

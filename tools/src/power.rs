@@ -43,7 +43,7 @@ const GIVE_UP: &str = "4s";
 
 /// A flush through two file systems and two loop devices takes long on a busy machine, and a promise waits
 /// for some: a takeover is not what is tried here.
-const PATIENT: &str = "\n[timing]\nsuspect = \"200ms\"\nsuspect_max = \"1s\"\n";
+const PATIENT: &str = "\n[timing]\nfailure_timeout = \"200ms\"\nfailure_timeout_max = \"1s\"\n";
 /// Between two looks at what the replicas say.
 const LOOK: Duration = Duration::from_millis(5);
 /// What a cluster had said, and the disks that it left behind.

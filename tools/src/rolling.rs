@@ -39,9 +39,9 @@ const KEYS: &[(&str, &[&str])] = &[
     ("stream.window_entries", &["1024", "65536"]),
     ("stream.window_bytes", &["256KiB", "1MiB", "4MiB"]),
     ("stream.publishers_max", &["16", "1000", "100000"]),
-    ("timing.beat", &["500us", "1ms", "2ms"]),
-    ("timing.suspect", &["20ms", "50ms", "100ms"]),
-    ("timing.suspect_max", &["100ms", "1s"]),
+    ("timing.heartbeat_interval", &["500us", "1ms", "2ms"]),
+    ("timing.failure_timeout", &["20ms", "50ms", "100ms"]),
+    ("timing.failure_timeout_max", &["100ms", "1s"]),
     ("timing.nack_delay", &["0us", "20us", "1ms"]),
     ("journal.tail_size", &["4MiB", "16MiB", "32MiB"]),
     // Each start begins a segment: the disks are small.

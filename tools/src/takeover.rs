@@ -31,7 +31,7 @@ const LOOK: Duration = Duration::from_millis(2);
 pub(crate) const SIZES: &str =
     "\n[journal]\ntail_size = \"32MiB\"\nsegment_size = \"16MiB\"\n\n[stream]\nwindow_bytes = \"4MiB\"\n";
 /// Far beyond any stall of this machine: a takeover would be the fault's doing.
-const VERY_PATIENT: &str = "\n[timing]\nsuspect = \"500ms\"\nsuspect_max = \"500ms\"\n";
+const VERY_PATIENT: &str = "\n[timing]\nfailure_timeout = \"500ms\"\nfailure_timeout_max = \"500ms\"\n";
 /// How long a publisher waits for its next commit: no takeover takes nearly so long.
 pub(crate) const COMMIT_WITHIN: &str = "50s";
 
@@ -308,7 +308,7 @@ pub fn two_of_five(rng: &mut Rng, ground: Ground, times: u32) -> Shown {
 /// two readers as well: what is stamped for them there, and never committed, is given back and stamped
 /// again.
 pub fn cut_off(network: &Network, cuts: impl Fn(&[usize], &[usize]) -> Vec<Cut>) -> Shown {
-    let patient = "\n[timing]\nsuspect = \"100ms\"\nsuspect_max = \"200ms\"\n";
+    let patient = "\n[timing]\nfailure_timeout = \"100ms\"\nfailure_timeout_max = \"200ms\"\n";
     let mut scene = Scene::with(network.ground(REPLICAS), patient);
     let (near, client) = (network.len(), network.len() - 1);
     scene.add_clients(network.node(near).place(), "near");

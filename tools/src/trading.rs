@@ -26,7 +26,7 @@ const ORDERS_BETWEEN: u64 = 20;
 /// How long anything is waited for.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Small tails are no burden, and gateways notice each other's death soon.
-const MORE: &str = "\n[gateway]\nbeat = \"100ms\"\nspool_size = \"1GiB\"\n";
+const MORE: &str = "\n[gateway]\nheartbeat_interval = \"100ms\"\nspool_size = \"1GiB\"\n";
 
 /// What was shown.
 #[derive(Clone, PartialEq, Eq, Debug)]

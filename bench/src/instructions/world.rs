@@ -166,7 +166,7 @@ fn subscriber(cluster: &Cluster, process: usize, delivery: Delivery) -> Subscrib
         start: Start::From(1),
         parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 1 << 20 },
         lag_report_ns: 1 << 40,
-        beat_ns: 1_000_000,
+        heartbeat_interval_ns: 1_000_000,
     };
     SubscriberEngine::new(Desk::carrying(), limits)
 }
@@ -198,7 +198,7 @@ impl World {
                 resend_ns_min: 1_000_000,
                 resend_ns_max: 5_000_000,
                 query_retry_ns: 1_000_000,
-                beat_ns: 1_000_000,
+                heartbeat_interval_ns: 1_000_000,
                 names_max: 1,
                 message_len_max: MESSAGE_LEN_MAX,
                 message_len_max_of: BTreeMap::new(),

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub(super) const COUNTED: [(&str, Counter); 7] = [
     ("requests heard", Counter::NacksIn),
     ("frames repaired", Counter::RepairsOut),
-    ("of them by a leader", Counter::RepairsLed),
+    ("of them by a leader", Counter::RepairsByLeader),
     ("of them to all at once", Counter::RepairsMulticast),
     ("ranges referred", Counter::NacksReferred),
     ("ranges limited", Counter::NacksLimited),

@@ -86,7 +86,7 @@ pub struct EndpointBuilder {
     publisher_buffer_bytes: usize,
     subscriber_buffer_bytes: usize,
     subscriber_parts_bytes: usize,
-    beat_ns: Nanos,
+    heartbeat_interval_ns: Nanos,
     idle: Idle,
     counters: PathBuf,
 }
@@ -119,7 +119,7 @@ impl Endpoint {
             publisher_buffer_bytes: 1 << 20,
             subscriber_buffer_bytes: 8 << 20,
             subscriber_parts_bytes: 16 << 20,
-            beat_ns: 1_000_000,
+            heartbeat_interval_ns: 1_000_000,
             idle: Idle::Yield,
             counters: PathBuf::from("/dev/shm"),
         }
@@ -191,7 +191,7 @@ impl EndpointBuilder {
         self
     }
 
-    /// Exchanges datagrams with the processes of this host by shared memory. Default false (`network.shm`).
+    /// SuffixReplacements datagrams with the processes of this host by shared memory. Default false (`network.shm`).
     pub fn shared_memory(mut self, shared: bool) -> Self {
         self.shared_memory = shared;
         self
@@ -266,7 +266,7 @@ impl EndpointBuilder {
             udp,
             transport,
             second: None,
-            rehearse: None,
+            fault_injection: None,
             memory: if self.shared_memory { MemorySharing::Beside } else { MemorySharing::Off },
             mtu: self.mtu,
             replicas: self.members.iter().map(|member| member.address).collect(),
@@ -289,7 +289,7 @@ impl EndpointBuilder {
             publisher_buffer_bytes: self.publisher_buffer_bytes,
             resend_ns_min: 1_000_000,
             resend_ns_max: 100_000_000,
-            beat_ns: self.beat_ns,
+            heartbeat_interval_ns: self.heartbeat_interval_ns,
             idle: self.idle,
             counters: self.counters.clone(),
         })

@@ -37,7 +37,7 @@ impl Endpoint {
             udp: config.udp(),
             transport: config.transport(0, None, false),
             second: config.second(None, None, false),
-            rehearse: config.fault_injection(),
+            fault_injection: config.fault_injection(),
             memory: config.memory(),
             mtu: config.mtu(),
             replicas: config.replicas.iter().map(|replica| replica.unicast).collect(),
@@ -55,7 +55,7 @@ impl Endpoint {
             publisher_buffer_bytes: config.publisher.buffer_bytes as usize,
             resend_ns_min: config.timing.resend_min_ns,
             resend_ns_max: config.timing.resend_max_ns,
-            beat_ns: config.timing.beat_ns,
+            heartbeat_interval_ns: config.timing.heartbeat_interval_ns,
             idle: config.idle(),
             counters: config.counters_folder(),
         }

@@ -7,7 +7,7 @@ use lockstep_core::proto::nack::NackLimits;
 use lockstep_core::proto::repairers::Repairer;
 use lockstep_io::clock::random_u64;
 use lockstep_io::device::{Device, DeviceSettings, MemorySharing, SecondLine};
-use lockstep_io::rehearse::FaultSettings;
+use lockstep_io::fault_injection::FaultSettings;
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::UdpSettings;
 use lockstep_io::{IoError, idle::Idle};
@@ -32,7 +32,7 @@ pub struct Endpoint {
     /// The second line, if there is one.
     pub(crate) second: Option<SecondLine>,
     /// Faults that are injected, if any.
-    pub(crate) rehearse: Option<FaultSettings>,
+    pub(crate) fault_injection: Option<FaultSettings>,
     /// Whether processes of this host exchange datagrams by memory.
     pub(crate) memory: MemorySharing,
     /// Bytes of the largest IP packet.
@@ -62,7 +62,7 @@ pub struct Endpoint {
     /// Longest wait before a message is sent again.
     pub(crate) resend_ns_max: Nanos,
     /// Time between heartbeats of an idle leader.
-    pub(crate) beat_ns: Nanos,
+    pub(crate) heartbeat_interval_ns: Nanos,
     /// Idle strategy of loops that the handle runs itself.
     pub(crate) idle: Idle,
     /// Directory of counters files, on a tmpfs.
@@ -142,7 +142,7 @@ impl Endpoint {
         second: Option<SecondLine>,
     ) -> DeviceSettings {
         let udp = UdpSettings { joins: joins.to_vec(), unicast_port: 0, ..self.udp.clone() };
-        DeviceSettings { udp, transport, second, rehearse: self.rehearse, memory: self.memory }
+        DeviceSettings { udp, transport, second, fault_injection: self.fault_injection, memory: self.memory }
     }
 
     /// Where a receiver named `me` requests what no node has in memory.

@@ -170,7 +170,7 @@ impl<N: Net> Publisher<N> {
             resend_ns_min: endpoint.resend_ns_min,
             resend_ns_max: endpoint.resend_ns_max,
             query_retry_ns: QUERY_RETRY_NS,
-            beat_ns: endpoint.beat_ns,
+            heartbeat_interval_ns: endpoint.heartbeat_interval_ns,
             names_max: NAMES_MAX,
             message_len_max: endpoint.message_len_max,
             message_len_max_of: endpoint.message_len_max_of.clone(),

@@ -149,8 +149,9 @@ impl<N: Net> Subscriber<N> {
         let replay = endpoint.replay(receiver.me);
         let parts =
             PartsLimits { message_len_max: endpoint.message_len_max, bytes: endpoint.subscriber_parts_bytes };
-        let (lag_report_ns, beat_ns) = (LAG_REPORT_NS, endpoint.beat_ns);
-        let limits = SubscriberLimits { receiver, delivery, start, parts, lag_report_ns, beat_ns };
+        let (lag_report_ns, heartbeat_interval_ns) = (LAG_REPORT_NS, endpoint.heartbeat_interval_ns);
+        let limits =
+            SubscriberLimits { receiver, delivery, start, parts, lag_report_ns, heartbeat_interval_ns };
         let mut engine = Engine::new(net, limits);
         engine.core.set_replay(replay);
         Ok(Self {

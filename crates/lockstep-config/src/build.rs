@@ -44,7 +44,7 @@ pub(super) fn config(layers: &Layers<'_>) -> Config {
         },
         gateway: gateway(&table("gateway")),
         runtime: runtime(&table("runtime")),
-        rehearse: rehearse(&table("rehearse")),
+        fault_injection: fault_injection(&table("fault_injection")),
         log: LogConfig {
             format: table("log").word("format", LogFormat::from_word),
             level: table("log").word("level", LogLevel::from_word),
@@ -120,9 +120,9 @@ fn stream(values: &Values<'_, '_>) -> StreamConfig {
 
 fn timing(values: &Values<'_, '_>) -> TimingConfig {
     TimingConfig {
-        beat_ns: values.number("beat"),
-        failure_timeout_ns: values.number("suspect"),
-        failure_timeout_max_ns: values.number("suspect_max"),
+        heartbeat_interval_ns: values.number("heartbeat_interval"),
+        failure_timeout_ns: values.number("failure_timeout"),
+        failure_timeout_max_ns: values.number("failure_timeout_max"),
         heartbeat_first_ns: values.number("heartbeat_first"),
         nack_delay_ns: values.number("nack_delay"),
         nack_retry_min_ns: values.number("nack_retry_min"),
@@ -161,7 +161,7 @@ fn gateway(values: &Values<'_, '_>) -> GatewayConfig {
         login_timeout_ns: values.number("login_timeout"),
         silence_ns: values.number("silence"),
         stall_ns: values.number("stall"),
-        beat_ns: values.number("beat"),
+        heartbeat_interval_ns: values.number("heartbeat_interval"),
         spool: values.path("spool"),
         spool_size_bytes: values.number("spool_size"),
     }
@@ -180,7 +180,7 @@ fn runtime(values: &Values<'_, '_>) -> RuntimeConfig {
     }
 }
 
-fn rehearse(values: &Values<'_, '_>) -> FaultInjection {
+fn fault_injection(values: &Values<'_, '_>) -> FaultInjection {
     FaultInjection {
         loss_ppm: values.narrow("loss"),
         duplication_ppm: values.narrow("duplication"),

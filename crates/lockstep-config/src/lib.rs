@@ -119,7 +119,7 @@ pub struct Config {
     /// How the pinned thread runs.
     pub runtime: RuntimeConfig,
     /// The faults that are injected on purpose; nothing, as a rule.
-    pub rehearse: FaultInjection,
+    pub fault_injection: FaultInjection,
     /// The log: what it contains, and how.
     pub log: LogConfig,
     effective: Vec<(String, String, Origin)>,
@@ -248,7 +248,7 @@ pub struct StreamConfig {
 #[non_exhaustive]
 pub struct TimingConfig {
     /// Between heartbeats of an idle leader.
-    pub beat_ns: u64,
+    pub heartbeat_interval_ns: u64,
     /// Silence after which a leader is suspected.
     pub failure_timeout_ns: u64,
     /// Where the doubling of it ends.
@@ -338,7 +338,7 @@ pub struct GatewayConfig {
     /// How long a client may take nothing of what waits for it.
     pub stall_ns: u64,
     /// Between two signs of life in the stream.
-    pub beat_ns: u64,
+    pub heartbeat_interval_ns: u64,
     /// Directory of the unnamed file of the day's messages.
     pub spool: PathBuf,
     /// Bytes of that file at most.

@@ -8,7 +8,7 @@ use lockstep_core::proto::repairers::Repairer;
 use lockstep_io::auto::AutoSettings;
 use lockstep_io::device::{MemorySharing, SecondLine};
 use lockstep_io::fanout::{FanoutNode, FanoutSettings, bit};
-use lockstep_io::rehearse::FaultSettings;
+use lockstep_io::fault_injection::FaultSettings;
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::UdpSettings;
 use lockstep_io::xdp::{Mode, XdpSettings};
@@ -75,14 +75,14 @@ impl Config {
 
     /// The faults that are injected; `None`, as a rule.
     pub fn fault_injection(&self) -> Option<FaultSettings> {
-        let rehearse = &self.rehearse;
+        let fault_injection = &self.fault_injection;
         let settings = FaultSettings {
-            loss_ppm: rehearse.loss_ppm,
-            duplication_ppm: rehearse.duplication_ppm,
-            reordering_ppm: rehearse.reordering_ppm,
-            delay_ns: rehearse.delay_ns,
-            seed: rehearse.seed,
-            line: rehearse.line,
+            loss_ppm: fault_injection.loss_ppm,
+            duplication_ppm: fault_injection.duplication_ppm,
+            reordering_ppm: fault_injection.reordering_ppm,
+            delay_ns: fault_injection.delay_ns,
+            seed: fault_injection.seed,
+            line: fault_injection.line,
         };
         (!settings.is_off()).then_some(settings)
     }

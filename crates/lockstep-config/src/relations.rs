@@ -60,7 +60,7 @@ pub(super) fn check(layers: &mut Layers<'_>) {
     ordered(
         layers,
         "timing.heartbeat_first",
-        "timing.beat",
+        "timing.heartbeat_interval",
         "heartbeats start often and slow down to the beat",
     );
     ordered(
@@ -69,8 +69,13 @@ pub(super) fn check(layers: &mut Layers<'_>) {
         "timing.nack_retry_max",
         "the wait between retries grows up to it",
     );
-    ordered(layers, "timing.beat", "timing.suspect", "silence is counted in beats");
-    ordered(layers, "timing.suspect", "timing.suspect_max", "false suspicions double it up to that");
+    ordered(layers, "timing.heartbeat_interval", "timing.failure_timeout", "silence is counted in beats");
+    ordered(
+        layers,
+        "timing.failure_timeout",
+        "timing.failure_timeout_max",
+        "false suspicions double it up to that",
+    );
     ordered(layers, "timing.resend_min", "timing.resend_max", "the wait between resends grows up to it");
     ordered(
         layers,
@@ -322,11 +327,17 @@ fn production_fault_injection(layers: &mut Layers<'_>) {
     if !is_profile(layers, Profile::Production) {
         return;
     }
-    for key in ["rehearse.loss", "rehearse.duplication", "rehearse.reordering", "rehearse.delay"] {
+    for key in [
+        "fault_injection.loss",
+        "fault_injection.duplication",
+        "fault_injection.reordering",
+        "fault_injection.delay",
+    ] {
         if layers.number(key).is_some_and(|value| value > 0) {
             let rule = "production does not lose, repeat, reorder or delay on purpose".into();
             let hint =
-                "leave [rehearse] out, or write profile = \"shared\" where nothing depends on it".into();
+                "leave [fault_injection] out, or write profile = \"shared\" where nothing depends on it"
+                    .into();
             layers.blame(Code::Profile, &[key], rule, hint);
         }
     }

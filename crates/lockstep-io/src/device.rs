@@ -6,8 +6,8 @@
 
 use crate::crc;
 use crate::fanout::FanoutCounts;
+use crate::fault_injection::{FaultCounts, FaultInjector, FaultSettings};
 use crate::lines::{Addresses, LineCounts, TwoLines};
-use crate::rehearse::{FaultCounts, FaultInjector, FaultSettings};
 use crate::shm::{Beside, HostMemory, Shm, ShmCounts, ShmSettings, is_unused};
 use crate::transport::{Transport, TransportSettings};
 use crate::udp::{UdpCounts, UdpSettings, address_of};
@@ -27,7 +27,7 @@ pub struct DeviceSettings {
     /// Those of the second line, if there is one.
     pub second: Option<SecondLine>,
     /// The injected faults; nothing, as a rule.
-    pub rehearse: Option<FaultSettings>,
+    pub fault_injection: Option<FaultSettings>,
     /// Whether memory carries datagrams between the processes of this host.
     pub memory: MemorySharing,
 }
@@ -82,7 +82,7 @@ impl Device {
         crc::choose();
         let udp = settings.udp.clone();
         let group = SocketAddrV4::new(udp.groups[0], udp.port);
-        let rehearse = settings.rehearse;
+        let fault_injection = settings.fault_injection;
         let memory = |address| -> Result<HostMemory, IoError> {
             let shm = Shm::open(ShmSettings {
                 joins: udp.joins.clone(),
@@ -90,7 +90,7 @@ impl Device {
                 ring_bytes: udp.receive_buffer_bytes,
                 ..ShmSettings::new(group, address)
             })?;
-            Ok(HostMemory::new(shm, rehearse))
+            Ok(HostMemory::new(shm, fault_injection))
         };
         Ok(match settings.memory {
             MemorySharing::Off => {
@@ -120,12 +120,12 @@ impl Device {
     }
 
     fn open_network(settings: DeviceSettings) -> Result<Self, IoError> {
-        let DeviceSettings { udp, transport, second, rehearse, memory } = settings;
-        let Some(second) = second else { return Self::open_line(1, udp, transport, rehearse, memory) };
+        let DeviceSettings { udp, transport, second, fault_injection, memory } = settings;
+        let Some(second) = second else { return Self::open_line(1, udp, transport, fault_injection, memory) };
         let joins = udp.joins.clone();
-        let first = Self::open_line(1, udp, transport, rehearse, memory)?;
+        let first = Self::open_line(1, udp, transport, fault_injection, memory)?;
         let udp = UdpSettings { joins, ..second.udp };
-        let lines = [first, Self::open_line(2, udp, second.transport, rehearse, memory)?];
+        let lines = [first, Self::open_line(2, udp, second.transport, fault_injection, memory)?];
         Ok(Self::Lines(Box::new(TwoLines::new(lines, second.nodes))))
     }
 
@@ -133,7 +133,7 @@ impl Device {
         line: u8,
         udp: UdpSettings,
         transport: TransportSettings,
-        rehearse: Option<FaultSettings>,
+        fault_injection: Option<FaultSettings>,
         memory: MemorySharing,
     ) -> Result<Self, IoError> {
         let datagram_len_max = udp.datagram_len_max;
@@ -141,11 +141,16 @@ impl Device {
             MemorySharing::Beside => Transport::open_shared(udp, transport)?,
             MemorySharing::Off | MemorySharing::Alone => Transport::open(udp, transport)?,
         };
-        Ok(match rehearse.filter(|rehearse| rehearse.injects(line)) {
+        Ok(match fault_injection.filter(|fault_injection| fault_injection.injects(line)) {
             None => Self::Plain(transport),
-            Some(rehearse) => {
+            Some(fault_injection) => {
                 let salt = u64::from(transport.unicast_address().port());
-                Self::FaultInjected(Box::new(FaultInjector::new(transport, rehearse, salt, datagram_len_max)))
+                Self::FaultInjected(Box::new(FaultInjector::new(
+                    transport,
+                    fault_injection,
+                    salt,
+                    datagram_len_max,
+                )))
             }
         })
     }
@@ -154,9 +159,9 @@ impl Device {
     pub fn obtained(&self) -> Vec<Effective> {
         match self {
             Self::Plain(transport) => transport.obtained().to_vec(),
-            Self::FaultInjected(rehearsal) => {
-                let mut obtained = rehearsal.inner().obtained().to_vec();
-                obtained.push(rehearsal.obtained());
+            Self::FaultInjected(injector) => {
+                let mut obtained = injector.inner().obtained().to_vec();
+                obtained.push(injector.obtained());
                 obtained
             }
             Self::Lines(lines) => lines.each().iter().flat_map(Self::obtained).collect(),
@@ -173,7 +178,7 @@ impl Device {
     pub fn counts(&self) -> UdpCounts {
         match self {
             Self::Plain(transport) => transport.counts(),
-            Self::FaultInjected(rehearsal) => rehearsal.inner().counts(),
+            Self::FaultInjected(injector) => injector.inner().counts(),
             Self::Lines(lines) => lines.each()[0].counts().and(&lines.each()[1].counts()),
             Self::Beside(beside) => beside.network().counts(),
             Self::Memory(_) => UdpCounts::default(),
@@ -193,7 +198,7 @@ impl Device {
     pub fn xdp_counts(&self) -> XdpCounts {
         match self {
             Self::Plain(transport) => transport.xdp_counts(),
-            Self::FaultInjected(rehearsal) => rehearsal.inner().xdp_counts(),
+            Self::FaultInjected(injector) => injector.inner().xdp_counts(),
             Self::Lines(lines) => lines.each()[0].xdp_counts().and(&lines.each()[1].xdp_counts()),
             Self::Beside(beside) => beside.network().xdp_counts(),
             Self::Memory(_) => XdpCounts::default(),
@@ -204,7 +209,7 @@ impl Device {
     pub fn fanout_counts(&self) -> FanoutCounts {
         match self {
             Self::Plain(transport) => transport.fanout_counts(),
-            Self::FaultInjected(rehearsal) => rehearsal.inner().fanout_counts(),
+            Self::FaultInjected(injector) => injector.inner().fanout_counts(),
             Self::Lines(lines) => lines.each()[0].fanout_counts().and(&lines.each()[1].fanout_counts()),
             Self::Beside(beside) => beside.network().fanout_counts(),
             Self::Memory(_) => FanoutCounts::default(),
@@ -215,10 +220,10 @@ impl Device {
     pub fn with_faults(&self) -> FaultCounts {
         match self {
             Self::Plain(_) => FaultCounts::default(),
-            Self::FaultInjected(rehearsal) => rehearsal.counts(),
+            Self::FaultInjected(injector) => injector.counts(),
             Self::Lines(lines) => lines.each()[0].with_faults().and(&lines.each()[1].with_faults()),
-            Self::Beside(beside) => beside.network().with_faults().and(&beside.memory().rehearsed()),
-            Self::Memory(memory) => memory.rehearsed(),
+            Self::Beside(beside) => beside.network().with_faults().and(&beside.memory().faulty()),
+            Self::Memory(memory) => memory.faulty(),
         }
     }
 
@@ -235,7 +240,7 @@ impl Device {
     pub fn unicast_address(&self) -> SocketAddrV4 {
         match self {
             Self::Plain(transport) => transport.unicast_address(),
-            Self::FaultInjected(rehearsal) => rehearsal.inner().unicast_address(),
+            Self::FaultInjected(injector) => injector.inner().unicast_address(),
             Self::Lines(lines) => lines.each()[0].unicast_address(),
             Self::Beside(beside) => beside.network().unicast_address(),
             Self::Memory(memory) => memory.unicast_address(),
@@ -246,7 +251,7 @@ impl Device {
     pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
         match self {
             Self::Plain(transport) => transport.sockets(),
-            Self::FaultInjected(rehearsal) => rehearsal.inner().sockets().to_vec(),
+            Self::FaultInjected(injector) => injector.inner().sockets().to_vec(),
             Self::Lines(lines) => lines.each().iter().flat_map(Self::sockets).collect(),
             Self::Beside(beside) => beside.network().sockets(),
             Self::Memory(_) => Vec::new(),
@@ -266,7 +271,7 @@ impl Net for Device {
     fn recv_groups(&mut self) -> usize {
         match self {
             Self::Plain(transport) => transport.recv_groups(),
-            Self::FaultInjected(rehearsal) => rehearsal.recv_groups(),
+            Self::FaultInjected(injector) => injector.recv_groups(),
             Self::Lines(lines) => lines.recv_groups(),
             Self::Beside(beside) => beside.recv_groups(),
             Self::Memory(memory) => memory.recv_groups(),
@@ -277,7 +282,7 @@ impl Net for Device {
     fn is_drained(&self) -> bool {
         match self {
             Self::Plain(transport) => transport.is_drained(),
-            Self::FaultInjected(rehearsal) => rehearsal.is_drained(),
+            Self::FaultInjected(injector) => injector.is_drained(),
             Self::Lines(lines) => lines.is_drained(),
             Self::Beside(beside) => beside.is_drained(),
             Self::Memory(memory) => memory.is_drained(),
@@ -288,7 +293,7 @@ impl Net for Device {
     fn group_datagram(&self, index: usize) -> &[u8] {
         match self {
             Self::Plain(transport) => transport.group_datagram(index),
-            Self::FaultInjected(rehearsal) => rehearsal.group_datagram(index),
+            Self::FaultInjected(injector) => injector.group_datagram(index),
             Self::Lines(lines) => lines.group_datagram(index),
             Self::Beside(beside) => beside.group_datagram(index),
             Self::Memory(memory) => memory.group_datagram(index),
@@ -299,7 +304,7 @@ impl Net for Device {
     fn recv_unicast(&mut self) -> usize {
         match self {
             Self::Plain(transport) => transport.recv_unicast(),
-            Self::FaultInjected(rehearsal) => rehearsal.recv_unicast(),
+            Self::FaultInjected(injector) => injector.recv_unicast(),
             Self::Lines(lines) => lines.recv_unicast(),
             Self::Beside(beside) => beside.recv_unicast(),
             Self::Memory(memory) => memory.recv_unicast(),
@@ -310,7 +315,7 @@ impl Net for Device {
     fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
         match self {
             Self::Plain(transport) => transport.unicast_datagram(index),
-            Self::FaultInjected(rehearsal) => rehearsal.unicast_datagram(index),
+            Self::FaultInjected(injector) => injector.unicast_datagram(index),
             Self::Lines(lines) => lines.unicast_datagram(index),
             Self::Beside(beside) => beside.unicast_datagram(index),
             Self::Memory(memory) => memory.unicast_datagram(index),
@@ -321,7 +326,7 @@ impl Net for Device {
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         match self {
             Self::Plain(transport) => transport.send_group(group, bursts),
-            Self::FaultInjected(rehearsal) => rehearsal.send_group(group, bursts),
+            Self::FaultInjected(injector) => injector.send_group(group, bursts),
             Self::Lines(lines) => lines.send_group(group, bursts),
             Self::Beside(beside) => beside.send_group(group, bursts),
             Self::Memory(memory) => memory.send_group(group, bursts),
@@ -332,7 +337,7 @@ impl Net for Device {
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
         match self {
             Self::Plain(transport) => transport.send_unicast(to, parts),
-            Self::FaultInjected(rehearsal) => rehearsal.send_unicast(to, parts),
+            Self::FaultInjected(injector) => injector.send_unicast(to, parts),
             Self::Lines(lines) => lines.send_unicast(to, parts),
             Self::Beside(beside) => beside.send_unicast(to, parts),
             Self::Memory(memory) => memory.send_unicast(to, parts),
@@ -343,7 +348,7 @@ impl Net for Device {
     fn dropped(&self) -> u64 {
         match self {
             Self::Plain(transport) => transport.dropped(),
-            Self::FaultInjected(rehearsal) => rehearsal.dropped(),
+            Self::FaultInjected(injector) => injector.dropped(),
             Self::Lines(lines) => lines.dropped(),
             Self::Beside(beside) => beside.dropped(),
             Self::Memory(memory) => memory.dropped(),
@@ -353,7 +358,7 @@ impl Net for Device {
     fn set_joined(&mut self, group: Group, joined: bool) {
         match self {
             Self::Plain(transport) => transport.set_joined(group, joined),
-            Self::FaultInjected(rehearsal) => rehearsal.set_joined(group, joined),
+            Self::FaultInjected(injector) => injector.set_joined(group, joined),
             Self::Lines(lines) => lines.set_joined(group, joined),
             Self::Beside(beside) => beside.set_joined(group, joined),
             Self::Memory(memory) => memory.set_joined(group, joined),

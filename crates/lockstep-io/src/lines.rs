@@ -21,7 +21,7 @@ mod unicast;
 
 pub use unicast::Addresses;
 
-use super::rehearse::Time;
+use super::fault_injection::Time;
 use crate::clock::Clock;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_wire::{HEADER_LEN, Header, Identity, Kind, Nanos};

@@ -144,8 +144,8 @@ impl ShmCounts {
     pub const NAMES: [&'static str; 10] = [
         "shm_datagrams_in",
         "shm_datagrams_out",
-        "shm_bytes_in",
-        "shm_bytes_out",
+        "shm_in_bytes",
+        "shm_out_bytes",
         "shm_dropped",
         "shm_truncated",
         "shm_forbidden_sends",

@@ -32,8 +32,8 @@ use lockstep_core::proto::window::Window;
 use lockstep_io::IoError;
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_io::device::{Device, MemorySharing, SecondLine};
+use lockstep_io::fault_injection::FaultSettings;
 use lockstep_io::idle::Idle;
-use lockstep_io::rehearse::FaultSettings;
 use lockstep_io::transport::TransportSettings;
 use lockstep_io::udp::UdpSettings;
 use lockstep_process::cpu::SchedulingClass;
@@ -81,7 +81,7 @@ pub struct NodeSettings {
     /// The second line's, if there is one.
     pub second: Option<SecondLine>,
     /// The injected faults, if there are any.
-    pub rehearse: Option<FaultSettings>,
+    pub fault_injection: Option<FaultSettings>,
     /// What the memory of this host is used for.
     pub memory: MemorySharing,
     /// The MTU of the line.

@@ -24,9 +24,9 @@ use lockstep_io::clock::{Clock, random_u64};
 use lockstep_io::counters::CountersFile;
 use lockstep_io::device::{Device, DeviceSettings};
 use lockstep_io::fanout::FanoutCounts;
+use lockstep_io::fault_injection::FaultCounts;
 use lockstep_io::idle::Waiter;
 use lockstep_io::lines::LineCounts;
-use lockstep_io::rehearse::FaultCounts;
 use lockstep_io::shm::ShmCounts;
 use lockstep_io::udp::{UdpCounts, UdpSettings};
 use lockstep_io::xdp::XdpCounts;
@@ -247,9 +247,10 @@ fn open_device(settings: &NodeSettings, leads: bool) -> Result<Device, NodeError
         vec![Group::Submit, Group::Data, Group::Control]
     };
     let udp = UdpSettings { joins, unicast_port: settings.unicast.port(), ..settings.udp.clone() };
-    let (second, rehearse, memory) = (settings.second.clone(), settings.rehearse, settings.memory);
+    let (second, fault_injection, memory) =
+        (settings.second.clone(), settings.fault_injection, settings.memory);
     let transport = settings.transport.clone();
-    Ok(Device::open(DeviceSettings { udp, transport, second, rehearse, memory })?)
+    Ok(Device::open(DeviceSettings { udp, transport, second, fault_injection, memory })?)
 }
 
 fn replica_limits(settings: &NodeSettings, me: Identity, born: Nanos) -> Result<ReplicaLimits, NodeError> {
@@ -276,7 +277,7 @@ fn replica_limits(settings: &NodeSettings, me: Identity, born: Nanos) -> Result<
         repairs_per_request: REPAIRS_PER_REQUEST,
         budget: BudgetLimits::default(),
         failure_detector: FailureDetectorLimits {
-            beat_ns: settings.beat.interval_ns,
+            heartbeat_interval_ns: settings.beat.interval_ns,
             timeout_ns: settings.failure_timeout_ns,
             timeout_ns_max: settings.failure_timeout_ns_max,
         },

@@ -56,7 +56,7 @@ impl World {
         }
         loop {
             match over {
-                Ok(true) => return Ok(Event::LookedAhead),
+                Ok(true) => return Ok(Event::LivenessChecks),
                 Ok(false) => over = copy.step(),
                 Err(violation) => {
                     self.story = copy.story;

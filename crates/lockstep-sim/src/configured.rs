@@ -18,11 +18,11 @@ use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::window::Window;
 use lockstep_wire::Nanos;
 
-/// See [`Plan::beat_ns`]; in a run of the usual pace.
+/// See [`Plan::heartbeat_interval_ns`]; in a run of the usual pace.
 const HEARTBEAT_NS: Nanos = 500_000;
 /// What `timing.heartbeat_first` may be.
 const HEARTBEAT_FIRST_NS_MAX: Nanos = 100_000_000;
-/// What `timing.suspect_max` may be.
+/// What `timing.failure_timeout_max` may be.
 const TIMEOUT_NS_MAX: Nanos = 60_000_000_000;
 /// Names that every configuration has room for.
 const PUBLISHERS_MAX: u32 = 16;
@@ -62,7 +62,7 @@ impl Configured {
             window: plan.window,
             beat: HeartbeatLimits {
                 first_ns: (50_000 * plan.pace).min(HEARTBEAT_FIRST_NS_MAX),
-                interval_ns: plan.beat_ns(),
+                interval_ns: plan.heartbeat_interval_ns(),
             },
             timeout_ns: plan.timeout_ns,
             timeout_ns_max: (8 * plan.timeout_ns).min(TIMEOUT_NS_MAX),
@@ -98,9 +98,10 @@ impl Configured {
                 5 => {
                     other.timeout_ns = self.timeout_ns * rng.pick(&[1, 2, 3]);
                     other.timeout_ns_max = (other.timeout_ns * rng.pick(&[4, 8])).min(TIMEOUT_NS_MAX);
-                    let beat_ns = self.beat.interval_ns / rng.pick(&[1, 2, 4]);
-                    let first_ns = rng.pick(&[10_000, 50_000, beat_ns]).min(HEARTBEAT_FIRST_NS_MAX);
-                    other.beat = HeartbeatLimits { first_ns, interval_ns: beat_ns };
+                    let heartbeat_interval_ns = self.beat.interval_ns / rng.pick(&[1, 2, 4]);
+                    let first_ns =
+                        rng.pick(&[10_000, 50_000, heartbeat_interval_ns]).min(HEARTBEAT_FIRST_NS_MAX);
+                    other.beat = HeartbeatLimits { first_ns, interval_ns: heartbeat_interval_ns };
                 }
                 _ => {
                     other.publishers_max = PUBLISHERS_MAX * rng.pick(&[1, 2, 64]);
@@ -116,7 +117,7 @@ impl Configured {
 
 impl Plan {
     /// An idle leader beats this often, where nothing else is configured.
-    pub(super) fn beat_ns(&self) -> Nanos {
+    pub(super) fn heartbeat_interval_ns(&self) -> Nanos {
         HEARTBEAT_NS * self.pace
     }
 

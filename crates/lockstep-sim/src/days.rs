@@ -32,7 +32,7 @@ const SELDOM: u64 = 64;
 const AWAKE_NS_MAX: Nanos = 60_000_000_000;
 /// ... and at least.
 const AWAKE_NS_MIN: Nanos = 10_000_000_000;
-/// The beat of the slowest runs is just below the second that `timing.beat` may be.
+/// The beat of the slowest runs is just below the second that `timing.heartbeat_interval` may be.
 const PACE_MAX: u64 = 1_800;
 /// Times that are no part of the cluster's timing (resends, questions) are this much longer at most.
 const PATIENCE_MAX: u64 = 200;
@@ -142,10 +142,10 @@ impl World {
         (self.slept_ns, self.dawn) = (self.slept_ns + lasting, dawn);
         self.tell(0, || Happening::Fault(format!("night ({how:?}) {}", ms(lasting))));
         self.count(match how {
-            Suspension::Asleep => Event::NightsAsleep,
-            Suspension::Killed => Event::NightsKilled,
-            Suspension::Stopped => Event::NightsStopped,
-            Suspension::Dark => Event::NightsDark,
+            Suspension::Asleep => Event::Suspensions,
+            Suspension::Killed => Event::SuspensionsKilled,
+            Suspension::Stopped => Event::SuspensionsStopped,
+            Suspension::Dark => Event::SuspensionsDark,
         });
         for index in 0..self.nodes.len() {
             let late = self.rng.below(DAWN * self.plan.timeout_ns);

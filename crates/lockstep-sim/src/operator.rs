@@ -228,7 +228,7 @@ impl World {
             _ => 0,
         };
         match CommandReject::from_u32(denied) {
-            Some(CommandReject::Leads) => coverage.count(Event::LeadersKept),
+            Some(CommandReject::Leads) => coverage.count(Event::LeaderRemovalsDenied),
             Some(_) => coverage.count(Event::OrdersDenied),
             None => {}
         }

@@ -133,7 +133,7 @@ impl World {
             self.count(Event::TailsOfOldBoots);
         }
         if is_born {
-            self.count(Event::BirthsLost);
+            self.count(Event::GenesisLost);
         }
         (self.nodes[index].led, self.nodes[index].notice) = (None, Vec::new());
         self.tell(index, || {

@@ -82,7 +82,7 @@ pub(super) fn replica_limits(
         repairs_per_request: 16,
         budget: BudgetLimits::default(),
         failure_detector: FailureDetectorLimits {
-            beat_ns: beat.interval_ns,
+            heartbeat_interval_ns: beat.interval_ns,
             timeout_ns,
             timeout_ns_max: configured.timeout_ns_max,
         },
@@ -108,7 +108,7 @@ pub(super) fn plain_publisher(plan: &Plan, seat: usize, rng: &mut Rng) -> Box<Pu
         resend_ns_min: plan.patient(300_000),
         resend_ns_max: plan.patient(5_000_000),
         query_retry_ns: plan.patient(1_000_000),
-        beat_ns: plan.beat_ns(),
+        heartbeat_interval_ns: plan.heartbeat_interval_ns(),
         names_max: 64,
         message_len_max: MESSAGE_LEN_MAX,
         message_len_max_of: BTreeMap::new(),
@@ -145,7 +145,7 @@ pub(super) fn subscriber(
         start,
         parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 512 * MESSAGE_LEN_MAX },
         lag_report_ns: 1_000_000,
-        beat_ns: plan.beat_ns(),
+        heartbeat_interval_ns: plan.heartbeat_interval_ns(),
     };
     let mut subscriber = SubscriberEngine::new(SimNet::of_client().sparing(), limits);
     if replays {

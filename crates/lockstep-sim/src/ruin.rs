@@ -436,7 +436,7 @@ impl World {
         let (now, timeout_ns) = (self.now, self.plan.timeout_ns);
         self.oracle.check_left_behind(index, events)?;
         let is_present = self.oracle.is_present(index);
-        self.count(if is_present { Event::PresentStopped } else { Event::FormerStopped });
+        self.count(if is_present { Event::PresentStopped } else { Event::AncestorsStopped });
         self.tell(index, || Happening::Note(format!("stops: {events:?}")));
         let Some(machine) = self.machine(index) else { return Ok(()) };
         if is_present {

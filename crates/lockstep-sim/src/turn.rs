@@ -5,6 +5,7 @@ use super::coverage::Event;
 use super::drought;
 use super::payload;
 use super::ruin::is_left_behind;
+use super::sleeper::SleepOutcome;
 use super::storage::Flushed;
 use super::story::Happening;
 use super::world::{Actor, ReaderSlot, RunPhase, World, WorldWork};
@@ -14,7 +15,7 @@ use lockstep_core::engine::publisher::{PublishError, PublisherEngine, PublisherE
 use lockstep_core::engine::subscriber::{SubscriberEngine, SubscriberEvent};
 use lockstep_core::proto::commit::Durability;
 use lockstep_replica::journal::side::SideEvent;
-use lockstep_wire::{Nanos, SMALL_LEN_MAX};
+use lockstep_wire::{Epoch, Nanos, SMALL_LEN_MAX, Seq};
 use std::cell::Cell;
 use std::ops::ControlFlow;
 
@@ -40,32 +41,13 @@ impl World {
         }
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(0) };
         let (wall, shown) = (machine.wall(now), machine.clock.at(now));
-        let (configured, ring_bytes) = (machine.configured, machine.ring_bytes);
+        let configured = machine.configured;
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         (replica.net_mut().sends, replica.net_mut().data_sends) = (0, 0);
         self.oracle.on_turn(index);
-        let mut work = replica.poll(shown, wall);
+        let work = replica.poll(shown, wall);
         if replica.core.is_stopped() {
-            let (mut why, mut overran, mut said) = (String::new(), false, Vec::new());
-            while let Some(event) = replica.core.events.pop() {
-                overran |= matches!(event, NodeEvent::Overrun { .. });
-                why = format!("{why} {event:?}");
-                said.push(event);
-            }
-            if is_left_behind(&said) && self.oracle.founding().is_some() {
-                return self.on_left_behind(index, &said).map(|()| 0);
-            }
-            // A ring that was recovered may begin where the commit is: what lies before it is read anew.
-            let begins_late = replica.tail().oldest_seq() >= replica.core.commit_next();
-            let overran = overran && (begins_late || self.oracle.overruns(index, replica.tail(), ring_bytes));
-            if machine.harmed {
-                self.on_damage_noticed(index, why);
-                return Ok(0);
-            }
-            if overran {
-                return self.on_overrun(index, why);
-            }
-            return Err(format!("STOPPED: replica {index} stopped by itself:{why}"));
+            return self.on_replica_stopped(index).map(|()| 0);
         }
         if replica.net().data_sends > 1 && configured.durability == Durability::Process {
             return Err(format!(
@@ -74,36 +56,78 @@ impl World {
             ));
         }
         let leads = (replica.role() == Role::Leader).then(|| replica.tail().end().epoch);
-        let (mut events, mut exchanges) = (Vec::new(), false);
+        let events = self.take_replica_events(index)?;
+        self.note_replica_turn(index, leads, events);
+        Ok(work + self.replay(index, draws[1])?)
+    }
+
+    /// A replica stopped by itself: for a reason that the world gave it, or the run ends here.
+    fn on_replica_stopped(&mut self, index: usize) -> Result<(), Violation> {
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
+        let (harmed, ring_bytes) = (machine.harmed, machine.ring_bytes);
+        let Some(replica) = machine.replica_mut() else { return Ok(()) };
+        let (mut why, mut overran, mut events) = (String::new(), false, Vec::new());
+        while let Some(event) = replica.core.events.pop() {
+            overran |= matches!(event, NodeEvent::Overrun { .. });
+            why = format!("{why} {event:?}");
+            events.push(event);
+        }
+        if is_left_behind(&events) && self.oracle.founding().is_some() {
+            return self.on_left_behind(index, &events);
+        }
+        // A ring that was recovered may begin where the commit is: what lies before it is read anew.
+        let begins_late = replica.tail().oldest_seq() >= replica.core.commit_next();
+        let overran = overran && (begins_late || self.oracle.overruns(index, replica.tail(), ring_bytes));
+        if harmed {
+            self.on_damage_noticed(index, why);
+            return Ok(());
+        }
+        if overran {
+            return self.on_overrun(index, why);
+        }
+        Err(format!("STOPPED: replica {index} stopped by itself:{why}"))
+    }
+
+    /// What a replica reported in this turn, counted and judged.
+    fn take_replica_events(&mut self, index: usize) -> Result<Vec<NodeEvent>, Violation> {
         // A turn in which a process died was judged by nobody.
         self.events.clear();
+        let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(Vec::new()) };
+        let Some(replica) = machine.replica_mut() else { return Ok(Vec::new()) };
+        let mut replaced = false;
         while let Some(event) = replica.core.events.pop() {
             if let NodeEvent::SuffixReplaced { old_epoch, old_next, .. } = event {
-                exchanges = true;
+                replaced = true;
                 self.oracle.on_suffix_replaced(index, old_epoch, old_next)?;
             }
             if let Some(event) = drought::count(&event) {
                 self.oracle.coverage.count(event);
             }
             self.events.push(event);
-            events.push(event);
         }
-        // The watcher learns what a death is announced with where a node says so: with what happened.
-        let mut notice = [0; SMALL_LEN_MAX];
-        let length = if events.is_empty() { None } else { Some(replica.death_notice(&mut notice)) };
-        machine.led |= leads.is_some();
-        if exchanges {
+        if replaced {
             machine.replaced_in = Some(machine.store.newest_segment());
         }
+        let events = self.events.clone();
         drought::judge(machine, index, &events)?;
-        let seat = &mut self.nodes[index];
-        let changed = std::mem::replace(&mut seat.led, leads) != leads;
-        if let Some(length) = length
-            && seat.notice != notice[..length]
-        {
-            let old = std::mem::replace(&mut seat.notice, notice[..length].to_vec());
-            if !old.is_empty() {
-                self.old_notices.push((index, old));
+        Ok(events)
+    }
+
+    /// Whether it led in this turn, the notice of its death for its watcher, and the lines of the story.
+    fn note_replica_turn(&mut self, index: usize, leads: Option<Epoch>, events: Vec<NodeEvent>) {
+        let node = &mut self.nodes[index];
+        let changed = std::mem::replace(&mut node.led, leads) != leads;
+        let Actor::Replica(machine) = &mut node.actor else { return };
+        machine.led |= leads.is_some();
+        // The watcher learns what a death is announced with where a node says so: with what happened.
+        if let Some(replica) = machine.replica_mut().filter(|_| !events.is_empty()) {
+            let mut notice = [0; SMALL_LEN_MAX];
+            let length = replica.death_notice(&mut notice);
+            if node.notice != notice[..length] {
+                let old = std::mem::replace(&mut node.notice, notice[..length].to_vec());
+                if !old.is_empty() {
+                    self.old_notices.push((index, old));
+                }
             }
         }
         if self.story.is_some() {
@@ -114,8 +138,6 @@ impl World {
                 self.tell(index, || Happening::Leads(leads));
             }
         }
-        work += self.replay(index, draws[1])?;
-        Ok(work)
     }
 
     /// The side thread of a replica has its turn; the process may end in it.
@@ -179,7 +201,7 @@ impl World {
     }
 
     /// An exchange was longer than the ring: the replica is started again, and reads its journal.
-    fn on_overrun(&mut self, index: usize, why: String) -> Result<usize, Violation> {
+    fn on_overrun(&mut self, index: usize, why: String) -> Result<(), Violation> {
         let until = self.now + self.plan.timeout_ns / 2;
         if let Actor::Replica(machine) = &mut self.nodes[index].actor {
             if let Some(replica) = machine.replica() {
@@ -189,7 +211,7 @@ impl World {
         }
         self.oracle.coverage.count(Event::Overruns);
         self.tell(index, || Happening::Note(format!("stops:{why}")));
-        Ok(0)
+        Ok(())
     }
 
     fn turn_publisher(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
@@ -349,89 +371,118 @@ fn read(
     limit: usize,
     mut stop: u64,
 ) -> Result<(usize, Vec<String>), Violation> {
-    let mut failure = None;
-    let mut told = Vec::new();
-    let (mut last, mut ended) = (None, false);
     let by_replay = Cell::new(false);
-    let slept = &mut reading.slept;
-    let mut hear = |event: SubscriberEvent<'_>| {
-        let told_rightly = oracle.check_subscriber_event(who, &event);
-        let judged = match event {
-            SubscriberEvent::Message(message) => {
-                last = Some(message.seq);
-                oracle.coverage.count_all(slept.take(message.seq, by_replay.get()));
-                oracle.on_delivered(who, &message)
-            }
-            SubscriberEvent::Retract { from } => {
-                told.push(format!("retracts from {from} on"));
-                oracle.coverage.count(Event::Retracts);
-                slept.retract(from);
-                oracle.on_retracted(who, from)
-            }
-            SubscriberEvent::Abandoned { from, oldest, .. } => {
-                // A small ring forgets: said, and the subscription is over.
-                told.push(format!("abandoned at {from}, the oldest that anybody holds is {oldest}"));
-                oracle.coverage.count(Event::Abandoned);
-                oracle.on_subscription_ended(who);
-                ended = true;
-                Ok(())
-            }
-            SubscriberEvent::Founded { history, seq, .. } => oracle.on_went_over(who, history, seq),
-            SubscriberEvent::HistoryLost { history, next, have } => {
-                told.push(format!("is ahead: has all below {have}, history {history:x} begins at {next}"));
-                ended = true;
-                oracle.on_history_lost(who, history, next, have)
-            }
-            SubscriberEvent::Ahead { next, end, .. } if oracle.may_be_ahead(next) => {
-                told.push(format!("is ahead: at {next}, the log ends at {end}"));
-                oracle.on_subscription_ended(who);
-                ended = true;
-                Ok(())
-            }
-            SubscriberEvent::Diverged { seq } if oracle.parts_at(seq) => {
-                told.push(format!("has another log below {seq} than the new history"));
-                oracle.coverage.count(Event::ReadersParted);
-                oracle.on_subscription_ended(who);
-                ended = true;
-                Ok(())
-            }
-            SubscriberEvent::Ahead { next, end, epoch } => {
-                // Nothing that was committed is lost: whoever is told this was told it wrongly.
-                Err(format!(
-                    "AGREEMENT: subscriber {who}, at {next}, is said to be ahead of {epoch}, which ends at {end}"
-                ))
-            }
-            SubscriberEvent::Diverged { seq } => {
-                Err(format!("AGREEMENT: subscriber {who} finds another log than its own at {seq}"))
-            }
-            SubscriberEvent::Refused { why: None, .. } => {
-                told.push("refused: no journal can be reached".to_string());
-                oracle.on_subscription_ended(who);
-                ended = true;
-                Ok(())
-            }
-            SubscriberEvent::Refused { why, next } => {
-                Err(format!("AGREEMENT: subscriber {who} is refused at {next}: {why:?}"))
-            }
-            _ => Ok(()),
-        };
-        if let Err(violation) = judged.and(told_rightly) {
-            failure.get_or_insert(violation);
-        }
+    let mut turn = ReaderTurn {
+        who,
+        oracle,
+        slept: &mut reading.slept,
+        by_replay: &by_replay,
+        lines: Vec::new(),
+        last: None,
+        ended: false,
+        failure: None,
+    };
+    let mut on_event = |event: SubscriberEvent<'_>| {
+        turn.on_event(&event);
         stop = stop.wrapping_sub(1);
         if stop == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     };
-    let mut work = process.poll(now, limit, &mut hear);
+    let mut work = process.poll(now, limit, &mut on_event);
     by_replay.set(true);
-    let used = process.core.on_replay(now, &reading.source.kept, &mut hear);
+    let used = process.core.on_replay(now, &reading.source.kept, &mut on_event);
     reading.source.kept.drain(..used);
-    reading.ended |= ended;
     work += used;
+    let ReaderTurn { lines, last, ended, failure, .. } = turn;
+    reading.ended |= ended;
     failure.map_or(Ok(()), Err)?;
     if let (Some(last), lockstep_core::engine::subscriber::Delivery::Committed) = (last, reading.delivery)
         && last >= process.core.commit_next()
     {
         return Err(format!("AGREEMENT: subscriber {who} delivered {last} before it was committed"));
     }
-    Ok((work, told))
+    Ok((work, lines))
+}
+
+/// What a subscriber reports in one turn, as it is judged.
+struct ReaderTurn<'a> {
+    who: usize,
+    oracle: &'a mut Oracle,
+    slept: &'a mut SleepOutcome,
+    /// Whether what is delivered came by replay.
+    by_replay: &'a Cell<bool>,
+    /// For the story.
+    lines: Vec<String>,
+    /// The last message delivered.
+    last: Option<Seq>,
+    /// The subscription is over.
+    ended: bool,
+    failure: Option<Violation>,
+}
+
+impl ReaderTurn<'_> {
+    fn on_event(&mut self, event: &SubscriberEvent<'_>) {
+        let is_allowed = self.oracle.check_subscriber_event(self.who, event);
+        if let Err(violation) = self.judge(event).and(is_allowed) {
+            self.failure.get_or_insert(violation);
+        }
+    }
+
+    fn judge(&mut self, event: &SubscriberEvent<'_>) -> Result<(), Violation> {
+        let Self { who, oracle, .. } = self;
+        let who = *who;
+        match *event {
+            SubscriberEvent::Message(ref message) => {
+                self.last = Some(message.seq);
+                oracle.coverage.count_all(self.slept.take(message.seq, self.by_replay.get()));
+                oracle.on_delivered(who, message)
+            }
+            SubscriberEvent::Retract { from } => {
+                self.lines.push(format!("retracts from {from} on"));
+                oracle.coverage.count(Event::Retracts);
+                self.slept.retract(from);
+                oracle.on_retracted(who, from)
+            }
+            SubscriberEvent::Abandoned { from, oldest, .. } => {
+                // A small ring forgets: it is reported, and the subscription is over.
+                oracle.coverage.count(Event::Abandoned);
+                self.end(format!("abandoned at {from}, the oldest that anybody holds is {oldest}"))
+            }
+            SubscriberEvent::Founded { history, seq, .. } => oracle.on_went_over(who, history, seq),
+            SubscriberEvent::HistoryLost { history, next, have } => {
+                self.lines
+                    .push(format!("is ahead: has all below {have}, history {history:x} begins at {next}"));
+                self.ended = true;
+                oracle.on_history_lost(who, history, next, have)
+            }
+            SubscriberEvent::Ahead { next, end, .. } if oracle.may_be_ahead(next) => {
+                self.end(format!("is ahead: at {next}, the log ends at {end}"))
+            }
+            SubscriberEvent::Diverged { seq } if oracle.parts_at(seq) => {
+                oracle.coverage.count(Event::ReadersDiverged);
+                self.end(format!("has another log below {seq} than the new history"))
+            }
+            // Nothing that was committed is lost: a reader to which this is reported is misled.
+            SubscriberEvent::Ahead { next, end, epoch } => Err(format!(
+                "AGREEMENT: subscriber {who}, at {next}, is said to be ahead of {epoch}, which ends at {end}"
+            )),
+            SubscriberEvent::Diverged { seq } => {
+                Err(format!("AGREEMENT: subscriber {who} finds another log than its own at {seq}"))
+            }
+            SubscriberEvent::Refused { why: None, .. } => {
+                self.end("refused: no journal can be reached".to_string())
+            }
+            SubscriberEvent::Refused { ref why, next } => {
+                Err(format!("AGREEMENT: subscriber {who} is refused at {next}: {why:?}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The subscription is over, for this reason.
+    fn end(&mut self, line: String) -> Result<(), Violation> {
+        self.lines.push(line);
+        self.ended = true;
+        self.oracle.on_subscription_ended(self.who);
+        Ok(())
+    }
 }

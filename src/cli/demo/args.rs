@@ -21,7 +21,7 @@ pub struct DemoArgs {
     #[command(flatten)]
     pub wire: WireArgs,
     #[command(flatten)]
-    pub rehearse: RehearseArgs,
+    pub fault_injection: FaultInjectionArgs,
     /// Takes the leader away so many times while orders flow: by turns kill -9 and restart, stop and resume
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub kill_leader: u32,
@@ -119,26 +119,26 @@ pub struct WireArgs {
 
 /// A network that is worse than the loopback.
 #[derive(Args, Debug)]
-pub struct RehearseArgs {
-    /// Every process loses this share of what it receives (rehearse.loss)
+pub struct FaultInjectionArgs {
+    /// Every process loses this share of what it receives (fault_injection.loss)
     #[arg(long, value_name = "PERCENT", value_parser = config::share)]
     pub loss: Option<String>,
-    /// receives this share twice (rehearse.duplication)
+    /// receives this share twice (fault_injection.duplication)
     #[arg(long, value_name = "PERCENT", value_parser = config::share)]
     pub duplicate: Option<String>,
-    /// receives this share behind later ones (rehearse.reordering)
+    /// receives this share behind later ones (fault_injection.reordering)
     #[arg(long, value_name = "PERCENT", value_parser = config::share)]
     pub reorder: Option<String>,
-    /// and everything so late (rehearse.delay)
+    /// and everything so late (fault_injection.delay)
     #[arg(long, value_name = "TIME", value_parser = config::duration)]
     pub delay: Option<Duration>,
-    /// Decides which datagrams those are (rehearse.seed)
+    /// Decides which datagrams those are (fault_injection.seed)
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub loss_seed: Option<u64>,
 }
 
-impl RehearseArgs {
-    /// The keys of `[rehearse]` that are asked for, each with its value as a file has it.
+impl FaultInjectionArgs {
+    /// The keys of `[fault_injection]` that are asked for, each with its value as a file has it.
     pub fn keys(&self) -> Vec<(&'static str, String)> {
         let delay = self.delay.map(|delay| format!("{}ns", delay.as_nanos()));
         let shares = [("loss", &self.loss), ("duplication", &self.duplicate), ("reordering", &self.reorder)];

@@ -64,14 +64,14 @@ pub struct Folder {
 }
 
 impl Folder {
-    /// Makes the folders and the configuration, with these keys in `[rehearse]`. If `idle` spins, each
+    /// Makes the folders and the configuration, with these keys in `[fault_injection]`. If `idle` spins, each
     /// replica has the core of its turn.
     pub fn create(
         wire: &Wire,
         idle: Idle,
         cores: &[usize],
         keep: bool,
-        rehearse: &[(&str, String)],
+        fault_injection: &[(&str, String)],
     ) -> Result<Self, Failure> {
         let name = format!("lockstep-demo-{}-{:08x}", std::process::id(), random_u64()? as u32);
         let disk = std::env::temp_dir().join(&name);
@@ -86,7 +86,7 @@ impl Folder {
                 )
             })?;
         }
-        let text = folder.config_text(wire, idle, cores, rehearse)?;
+        let text = folder.config_text(wire, idle, cores, fault_injection)?;
         let path = folder.config();
         fs::write(&path, text).map_err(|error| IoError::new(format!("write {}", path.display()), error))?;
         Ok(folder)
@@ -112,7 +112,7 @@ impl Folder {
         wire: &Wire,
         idle: Idle,
         cores: &[usize],
-        rehearse: &[(&str, String)],
+        fault_injection: &[(&str, String)],
     ) -> Result<String, Failure> {
         let cluster = (random_u64()? >> 1).max(1);
         let [.., a, b, c] = random_u64()?.to_le_bytes();
@@ -166,10 +166,10 @@ control = "{}:{port}"
             self.disk.display().to_string(),
         );
         text.push_str(wire.network());
-        if !rehearse.is_empty() {
-            text.push_str("\n[rehearse]\n");
+        if !fault_injection.is_empty() {
+            text.push_str("\n[fault_injection]\n");
         }
-        for (key, value) in rehearse {
+        for (key, value) in fault_injection {
             let _ = writeln!(text, "{key} = {value}");
         }
         Ok(text)

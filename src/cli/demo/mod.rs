@@ -91,7 +91,7 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
     let cores = cpu::cores();
     let idle = idle(args.direct, cores.len());
     let wire = Wire::of(&args.wire)?;
-    let folder = Folder::create(&wire, idle, &cores, args.keep, &args.rehearse.keys())?;
+    let folder = Folder::create(&wire, idle, &cores, args.keep, &args.fault_injection.keys())?;
     let config = Config::load(Some(&folder.config()), &[])?;
     say(&format!("{} in {}", if args.keep { "kept" } else { "temporary files" }, folder.disk().display()));
     let report = Demo { args, cluster: LocalCluster { stop, config, folder: &folder }, cores, idle }.run()?;
@@ -188,7 +188,7 @@ impl Demo<'_> {
             rate: self.args.rate,
             direct: self.args.direct,
             transport: self.args.wire.transport,
-            rehearse: self.args.rehearse.keys(),
+            fault_injection: self.args.fault_injection.keys(),
             failures_requested: kill_leader,
             strikes: striker.map_or_else(Vec::new, FailureDriver::into_strikes),
             kills_requested: kill_gateway,
@@ -284,7 +284,7 @@ impl Demo<'_> {
                 datagrams_in: by_both("datagrams_in"),
                 datagrams_out: by_both("datagrams_out"),
                 dropped: by_both("dropped"),
-                rehearsed_lost: count("rehearsed_lost"),
+                fault_injection_lost: count("fault_injection_lost"),
                 repairs_in: count("repairs_in"),
                 repairs_out: count("repairs_out"),
                 memory: watch.memory(process.pid()),

@@ -26,7 +26,7 @@ pub struct ReplicaRow {
     /// Thrown away unread, as there was no room for them.
     pub dropped: Option<u64>,
     /// Lost on purpose.
-    pub rehearsed_lost: Option<u64>,
+    pub fault_injection_lost: Option<u64>,
     /// Frames repaired to it.
     pub repairs_in: Option<u64>,
     /// Frames repaired to others.
@@ -57,8 +57,8 @@ pub struct Report {
     pub direct: bool,
     /// What carried the datagrams.
     pub transport: Carrier,
-    /// How the network was to be worse than it is: keys of `[rehearse]`.
-    pub rehearse: Vec<(&'static str, String)>,
+    /// How the network was to be worse than it is: keys of `[fault_injection]`.
+    pub fault_injection: Vec<(&'static str, String)>,
     /// How often the leader was to be struck.
     pub failures_requested: u32,
     /// What was done to leaders.
@@ -246,7 +246,7 @@ impl Report {
                 "datagrams_in": row.datagrams_in,
                 "datagrams_out": row.datagrams_out,
                 "dropped": row.dropped,
-                "rehearsed_lost": row.rehearsed_lost,
+                "fault_injection_lost": row.fault_injection_lost,
                 "repairs_in": row.repairs_in,
                 "repairs_out": row.repairs_out,
                 "memory": memory(&row.memory),
@@ -284,7 +284,7 @@ impl Report {
             "idle": self.idle.to_string(),
             "doubt": self.doubt(),
             "transport": self.transport.name(),
-            "rehearse": self.rehearse.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Value>(),
+            "fault_injection": self.fault_injection.iter().map(|(key, value)| format!("{key} = {value}")).collect::<Value>(),
             "direct": self.direct,
             "takeovers": takeovers.collect::<Value>(),
             "gateway_kills": kills.collect::<Value>(),
@@ -320,11 +320,12 @@ impl Report {
     }
 
     fn write_fault_injection(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.rehearse.is_empty() {
+        if self.fault_injection.is_empty() {
             return Ok(());
         }
-        let keys: Vec<_> = self.rehearse.iter().map(|(key, value)| format!("{key} = {value}")).collect();
-        let lost: u64 = self.replicas.iter().filter_map(|row| row.rehearsed_lost).sum();
+        let keys: Vec<_> =
+            self.fault_injection.iter().map(|(key, value)| format!("{key} = {value}")).collect();
+        let lost: u64 = self.replicas.iter().filter_map(|row| row.fault_injection_lost).sum();
         wrapped(
             f,
             &format!("faults at every process: {}; the replicas lost {lost} datagrams", keys.join(", ")),

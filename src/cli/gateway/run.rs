@@ -28,7 +28,7 @@ use lockstep_io::spool::Spool;
 use lockstep_process::cpu;
 use lockstep_wire::{Destination, NAME_LEN_MAX, Nanos, PublisherId, PublisherSeq};
 use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token, Waker};
+use mio::{Events, Interest, Poll, Registry, Token, Waker};
 use soupbintcp::ServerLimits;
 use std::collections::BTreeSet;
 use std::io::ErrorKind;
@@ -107,6 +107,43 @@ fn name_of(args: &RunArgs) -> Result<String, Failure> {
         return Err(Failure::new(USAGE, what));
     }
     Ok(name)
+}
+
+/// Watches the sockets of both handles: what comes ends the wait.
+fn watch_handles(
+    registry: &Registry,
+    publisher: &Publisher,
+    subscriber: &Subscriber,
+) -> Result<Vec<OwnedFd>, IoError> {
+    let sockets = publisher.net().sockets().into_iter().chain(subscriber.net().sockets());
+    let handles = sockets.map(|socket| socket.try_clone_to_owned()).collect::<Result<Vec<_>, _>>();
+    let handles = handles.map_err(|error| IoError::new("share the handles' sockets", error))?;
+    for (index, socket) in handles.iter().enumerate() {
+        let source = &mut SourceFd(&socket.as_raw_fd());
+        let registered = registry.register(source, Token(HANDLES + index), Interest::READABLE);
+        registered.map_err(|error| IoError::new("watch the handles' sockets", error))?;
+    }
+    Ok(handles)
+}
+
+/// The limits of the cluster's file, and those that no file sets.
+fn gateway_limits(config: &Config, delivery: Delivery) -> GatewayLimits {
+    let limits = &config.gateway;
+    GatewayLimits {
+        delivery,
+        clients_max: limits.clients_max as usize,
+        accepts: limits.accepts,
+        soup: ServerLimits {
+            login_ns: limits.login_timeout_ns,
+            silence_ns: limits.silence_ns,
+            ..ServerLimits::default()
+        },
+        stall_ns: limits.stall_ns,
+        checks_max: CHECKS_MAX,
+        scan_ns: SCAN_NS,
+        heartbeat_ns: limits.heartbeat_interval_ns,
+        lost_heartbeats: LOST_HEARTBEATS,
+    }
 }
 
 /// Runs until it is told to stop.
@@ -239,32 +276,8 @@ impl Server {
         let listeners = Listener::open_all(args, config, poll.registry())?;
         let publisher = Publisher::connect(&endpoint)?;
         let subscriber = Subscriber::connect(&endpoint, delivery, reading.start())?;
-        let sockets = publisher.net().sockets().into_iter().chain(subscriber.net().sockets());
-        let handles = sockets.map(|socket| socket.try_clone_to_owned()).collect::<Result<Vec<_>, _>>();
-        let handles = handles.map_err(|error| IoError::new("share the handles' sockets", error))?;
-        for (index, socket) in handles.iter().enumerate() {
-            let source = &mut SourceFd(&socket.as_raw_fd());
-            let registered = poll.registry().register(source, Token(HANDLES + index), Interest::READABLE);
-            registered.map_err(|error| IoError::new("watch the handles' sockets", error))?;
-        }
-        let clients_max = limits.clients_max as usize;
-        let soup = ServerLimits {
-            login_ns: limits.login_timeout_ns,
-            silence_ns: limits.silence_ns,
-            ..ServerLimits::default()
-        };
-        let core = GatewayLimits {
-            delivery,
-            clients_max,
-            accepts: limits.accepts,
-            soup,
-            stall_ns: limits.stall_ns,
-            checks_max: CHECKS_MAX,
-            scan_ns: SCAN_NS,
-            heartbeat_ns: limits.beat_ns,
-            lost_heartbeats: LOST_HEARTBEATS,
-        };
-        let core = Gateway::new(name, core, users, ledger);
+        let handles = watch_handles(poll.registry(), &publisher, &subscriber)?;
+        let core = Gateway::new(name, gateway_limits(config, delivery), users, ledger);
         let process: String =
             name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
         let process = format!("gateway-{process}");

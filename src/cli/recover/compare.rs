@@ -28,31 +28,7 @@ pub fn judge(all: &[JournalHoldings]) -> Result<Comparison, String> {
     };
     let most = &all[longest];
     for held in all.iter().filter(|held| !held.is_blank()) {
-        let name = &held.journal;
-        if held.cluster != most.cluster {
-            return Err(format!(
-                "{name} is of cluster {:#x}, {} of cluster {:#x}: compare the journals of one cluster",
-                held.cluster, most.journal, most.cluster
-            ));
-        }
-        let left = most.former.iter().find(|former| former.history == held.history);
-        if held.history != most.history && left.is_none() {
-            return Err(format!(
-                "{name} is of history {:016x}, {} of {:016x}, and neither was founded on the other: decide which \
-                 stream goes on, and compare its journals only",
-                held.history, most.journal, most.history
-            ));
-        }
-        if (held.epoch, held.next) == (most.epoch, most.next) && held.chain != most.chain {
-            return Err(format!(
-                "{name} and {} end at seq {} of one epoch with different chains ({:016x}, {:016x}): one of them is \
-                 damaged; read both with `format --verify`",
-                most.journal,
-                most.next - 1,
-                held.chain,
-                most.chain
-            ));
-        }
+        check_pair(held, most)?;
     }
     let members: BTreeSet<&str> = most.members.iter().map(String::as_str).collect();
     let complete: BTreeSet<&str> = all
@@ -78,36 +54,78 @@ pub fn judge(all: &[JournalHoldings]) -> Result<Comparison, String> {
             members.len(),
             names.join(", ")
         ));
-        return Ok(Comparison { longest, remarks, has_quorum });
+    } else {
+        remarks.push(format!(
+            "{} of {} members are complete, a quorum is {}",
+            complete.len(),
+            members.len(),
+            most.quorum()
+        ));
+        remarks.extend(loss(all, most));
+        remarks.extend(absent(all, &members));
     }
-    remarks.push(format!(
-        "{} of {} members are complete, a quorum is {}",
-        complete.len(),
-        members.len(),
-        most.quorum()
-    ));
+    Ok(Comparison { longest, remarks, has_quorum })
+}
+
+/// Whether `held` and the longest journal are of one cluster and one line of histories, and do not contradict
+/// each other.
+fn check_pair(held: &JournalHoldings, most: &JournalHoldings) -> Result<(), String> {
+    let name = &held.journal;
+    if held.cluster != most.cluster {
+        return Err(format!(
+            "{name} is of cluster {:#x}, {} of cluster {:#x}: compare the journals of one cluster",
+            held.cluster, most.journal, most.cluster
+        ));
+    }
+    let is_ancestor = most.former.iter().any(|former| former.history == held.history);
+    if held.history != most.history && !is_ancestor {
+        return Err(format!(
+            "{name} is of history {:016x}, {} of {:016x}, and neither was founded on the other: decide which stream \
+             goes on, and compare its journals only",
+            held.history, most.journal, most.history
+        ));
+    }
+    if (held.epoch, held.next) == (most.epoch, most.next) && held.chain != most.chain {
+        return Err(format!(
+            "{name} and {} end at seq {} of one epoch with different chains ({:016x}, {:016x}): one of them is damaged; \
+             read both with `format --verify`",
+            most.journal,
+            most.next - 1,
+            held.chain,
+            most.chain
+        ));
+    }
+    Ok(())
+}
+
+/// What a history that is founded on the longest journal will lack.
+fn loss(all: &[JournalHoldings], most: &JournalHoldings) -> Option<String> {
     let of_this = || all.iter().filter(|held| held.history == most.history);
     let committed = of_this().map(|held| held.commit_next).max().unwrap_or(1);
     let reached = of_this().map(|held| held.high_next).max().unwrap_or(1);
     if committed > most.next {
-        remarks.push(format!(
+        Some(format!(
             "seqs {} to {} were committed and are in none of these journals' longest log: they will be lost",
             most.next,
             committed - 1
-        ));
+        ))
     } else if reached > most.next {
-        remarks.push(format!(
+        Some(format!(
             "seqs {} to {} were stored somewhere and may have been committed: they will be lost",
             most.next,
             reached - 1
-        ));
+        ))
+    } else {
+        None
     }
-    let absent: Vec<&str> =
-        members.iter().copied().filter(|member| all.iter().all(|held| held.identity != *member)).collect();
-    if !absent.is_empty() {
-        remarks.push(format!("not compared: {}; a journal of theirs may hold more", absent.join(", ")));
-    }
-    Ok(Comparison { longest, remarks, has_quorum })
+}
+
+/// Members of which no journal was compared.
+fn absent(all: &[JournalHoldings], members: &BTreeSet<&str>) -> Option<String> {
+    let is_absent = |member: &&str| all.iter().all(|held| held.identity != *member);
+    let absent: Vec<&str> = members.iter().copied().filter(is_absent).collect();
+    (!absent.is_empty())
+        .then(|| format!("not compared: {}; a journal of theirs may hold more", absent.join(", ")))
 }
 
 #[cfg(test)]

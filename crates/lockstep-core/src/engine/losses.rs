@@ -44,13 +44,13 @@ pub const SUM_NAMES: [&str; 18] = [
     "loss_repaired_by_leader",
     "loss_repaired_by_others",
     "loss_gone",
-    "loss_took_ns",
-    "loss_took_ns_max",
-    "loss_took_100us",
-    "loss_took_1ms",
-    "loss_took_10ms",
-    "loss_took_100ms",
-    "loss_took_longer",
+    "loss_repair_ns",
+    "loss_repair_ns_max",
+    "loss_repair_100us",
+    "loss_repair_1ms",
+    "loss_repair_10ms",
+    "loss_repair_100ms",
+    "loss_repair_longer",
 ];
 /// What the file has of each of the last losses, behind `loss_N_`.
 pub const LOSS_NAMES: [&str; 7] = ["at_ns", "from", "entries", "cause", "closed", "by", "took_ns"];

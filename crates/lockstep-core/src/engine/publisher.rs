@@ -55,7 +55,7 @@ pub struct PublisherLimits {
     /// How long an open or a look-up waits for its answer.
     pub query_retry_ns: Nanos,
     /// How often an idle leader beats: the silence of the groups is measured by it.
-    pub beat_ns: Nanos,
+    pub heartbeat_interval_ns: Nanos,
     /// Most names that one handle opens.
     pub names_max: u32,
     /// Bytes of the longest message; one that is longer than a datagram goes out in parts.
@@ -324,7 +324,7 @@ impl PublisherCore {
             history: 0,
             epoch: Epoch::NONE,
             renewed: false,
-            pulse: UnicastProbe::new(UnicastProbeLimits::reader(limits.beat_ns)),
+            pulse: UnicastProbe::new(UnicastProbeLimits::reader(limits.heartbeat_interval_ns)),
             leader_at: None,
             multicast_told: false,
             number: 0,

@@ -19,10 +19,10 @@ pub(super) fn ask_for_pulse(
 ) {
     let mut out = [0; SMALL_LEN_MAX];
     let length = write_query(&mut out, header, 0, QueryKind::Probe, "");
-    let asked = counters.get(Counter::PulsesOut);
+    let asked = counters.get(Counter::UnicastProbesOut);
     if let Some(to) = rx.address_at(asked) {
         net.send_unicast(to, [&out[..length], &[]]);
-        counters.add(Counter::PulsesOut, 1);
+        counters.add(Counter::UnicastProbesOut, 1);
     }
     if pulse.detects_loss(now) {
         counters.add(Counter::MulticastLost, 1);

@@ -49,7 +49,7 @@ pub struct SubscriberLimits {
     /// A lag of the commit is reported when it lasts this long, and then as often.
     pub lag_report_ns: Nanos,
     /// How often an idle leader beats: the silence of the groups is measured by it.
-    pub beat_ns: Nanos,
+    pub heartbeat_interval_ns: Nanos,
 }
 
 /// The rules of a subscriber without its device.
@@ -178,7 +178,7 @@ impl<N: Net> SubscriberEngine<N> {
 
 impl SubscriberCore {
     fn new(limits: SubscriberLimits) -> Self {
-        let pulse = UnicastProbe::new(UnicastProbeLimits::reader(limits.beat_ns));
+        let pulse = UnicastProbe::new(UnicastProbeLimits::reader(limits.heartbeat_interval_ns));
         // An application that begins behind a log was told of that log.
         let (next, told_next) = match limits.start {
             Start::Live => (0, 0),
@@ -268,7 +268,7 @@ impl SubscriberCore {
         (self.received_at, self.replay_at, self.standstill) = (0, 0, StallDetector::default());
         self.lag_since = None;
         self.lag_reported = 0;
-        self.pulse = UnicastProbe::new(UnicastProbeLimits::reader(self.limits.beat_ns));
+        self.pulse = UnicastProbe::new(UnicastProbeLimits::reader(self.limits.heartbeat_interval_ns));
         self.ahead = Ahead::default();
         self.counters = Counters::default();
         self.events = Events::default();

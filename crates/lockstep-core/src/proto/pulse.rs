@@ -29,13 +29,13 @@ pub struct UnicastProbeLimits {
 }
 
 impl UnicastProbeLimits {
-    /// For who replaces nobody and is in no hurry, where an idle leader beats once in `beat_ns`: silence of
+    /// For who replaces nobody and is in no hurry, where an idle leader beats once in `heartbeat_interval_ns`: silence of
     /// 20 ms is asked about each 2 ms, and where beats are seldom, that of three of them at each.
-    pub fn reader(beat_ns: Nanos) -> Self {
+    pub fn reader(heartbeat_interval_ns: Nanos) -> Self {
         Self {
-            silence_ns: SILENCE_NS.max(SILENT_INTERVALS * beat_ns),
-            again_ns: AGAIN_NS.max(beat_ns),
-            lost_ns: LOST_NS.max(LOST_INTERVALS * beat_ns),
+            silence_ns: SILENCE_NS.max(SILENT_INTERVALS * heartbeat_interval_ns),
+            again_ns: AGAIN_NS.max(heartbeat_interval_ns),
+            lost_ns: LOST_NS.max(LOST_INTERVALS * heartbeat_interval_ns),
         }
     }
 }

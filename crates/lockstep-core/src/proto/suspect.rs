@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct FailureDetectorLimits {
     /// A leader beats this often.
-    pub beat_ns: Nanos,
+    pub heartbeat_interval_ns: Nanos,
     /// Silence that makes a suspicion; at least three beats are waited for.
     pub timeout_ns: Nanos,
     /// Where the doubling ends.
@@ -28,7 +28,7 @@ pub struct FailureDetectorLimits {
 
 impl Default for FailureDetectorLimits {
     fn default() -> Self {
-        Self { beat_ns: 1_000_000, timeout_ns: 8_000_000, timeout_ns_max: 64_000_000 }
+        Self { heartbeat_interval_ns: 1_000_000, timeout_ns: 8_000_000, timeout_ns_max: 64_000_000 }
     }
 }
 
@@ -79,7 +79,7 @@ impl FailureDetector {
     }
 
     fn silent_intervals(&self) -> u64 {
-        (self.timeout_ns / self.limits.beat_ns.max(1)).max(3)
+        (self.timeout_ns / self.limits.heartbeat_interval_ns.max(1)).max(3)
     }
 
     /// Another voice is listened to from now on: the new leader's. The timeout that was learned stays.
@@ -112,8 +112,9 @@ impl FailureDetector {
         self.stalled |= now > self.polled_at + self.timeout_ns / STALL_PART;
         self.polled_at = now;
         self.drained |= drained;
-        let beat_ns = self.limits.beat_ns / if planted(Mutation::BeatsCountedDouble) { 4 } else { 1 };
-        if now >= self.interval_at + beat_ns {
+        let heartbeat_interval_ns =
+            self.limits.heartbeat_interval_ns / if planted(Mutation::BeatsCountedDouble) { 4 } else { 1 };
+        if now >= self.interval_at + heartbeat_interval_ns {
             self.end_interval(now);
         }
         self.suspected
@@ -155,7 +156,7 @@ impl FailureDetector {
 
     /// When the next beat ends: the node is to be called by then.
     pub fn next_deadline(&self) -> Nanos {
-        self.interval_at + self.limits.beat_ns
+        self.interval_at + self.limits.heartbeat_interval_ns
     }
 }
 
@@ -203,7 +204,7 @@ mod tests {
     use crate::proto::tests::epoch;
 
     const LIMITS: FailureDetectorLimits =
-        FailureDetectorLimits { beat_ns: 100, timeout_ns: 800, timeout_ns_max: 3_200 };
+        FailureDetectorLimits { heartbeat_interval_ns: 100, timeout_ns: 800, timeout_ns_max: 3_200 };
 
     /// Looks each 10 ns from `from` to `to`; returns when it was suspected first.
     fn listen(

@@ -42,9 +42,9 @@ impl FanoutCounts {
         "fanout_refused",
         "fanout_is_refusing",
         "fanout_unproven",
-        "fanout_strange",
+        "fanout_rejected",
         "fanout_unsent",
-        "fanout_given_by",
+        "fanout_lessors",
         "fanout_refused_by",
         "fanout_refusals",
     ];

@@ -8,6 +8,7 @@
 use crate::udp::outbox::{Control, MESSAGE_BYTES_MAX, SEGMENTS_MAX, set_segment};
 use lockstep_core::engine::ports::Burst;
 use std::io;
+use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Most headers of one call: what the kernel takes (`UIO_MAXIOV`).
@@ -50,6 +51,13 @@ fn iovec(bytes: &[u8]) -> libc::iovec {
     libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() }
 }
 
+/// One message to one target, by their places.
+#[derive(Default)]
+struct Delivery {
+    message: usize,
+    target: usize,
+}
+
 /// Headers of the messages of one call, made once and filled for each.
 pub(crate) struct FanoutOutbox {
     headers: Vec<libc::mmsghdr>,
@@ -89,64 +97,84 @@ impl FanoutOutbox {
             return sent;
         }
         let whole = self.messages.len() * targets.len();
-        // The place of the next delivery, and the first that is not written into a header yet.
-        let (mut at, mut built, mut written) = (0, 0, 0);
-        let (mut message, mut target) = (0, 0);
+        let mut next = Delivery::default();
+        // The place of the next delivery, and the headers that are written and not sent yet.
+        let (mut at, mut written) = (0, 0..0);
         while at < whole {
-            if written == built {
-                (built, written) = (0, 0);
-                while built < HEADERS_MAX && message < self.messages.len() {
-                    self.write(built, message, &targets[target]);
-                    built += 1;
-                    target += 1;
-                    if target == targets.len() {
-                        (message, target) = (message + 1, 0);
+            if written.is_empty() {
+                written = 0..self.write_headers(&mut next, targets);
+            }
+            match self.call(socket, written.clone(), &mut sent) {
+                Ok(taken) => {
+                    written.start += taken;
+                    at += taken;
+                }
+                Err(error) => match error.raw_os_error() {
+                    Some(libc::EAGAIN | libc::ENOBUFS | libc::EINTR) => {
+                        sent.is_full = true;
+                        break;
                     }
-                }
-            }
-            // SAFETY: the headers lead to `targets`, to slices that `bursts` borrows and to control messages
-            // of `self`, all alive across the call; the kernel only reads them. `written` is below `built`.
-            let taken = unsafe {
-                libc::sendmmsg(
-                    socket.as_raw_fd(),
-                    self.headers.as_mut_ptr().add(written),
-                    (built - written) as _,
-                    libc::MSG_DONTWAIT as _,
-                )
-            };
-            sent.calls += 1;
-            if taken > 0 {
-                for header in &self.headers[written..written + taken as usize] {
-                    // SAFETY: `write` has set it to a vector of `messages`.
-                    sent.delivered_bytes += unsafe { (*header.msg_hdr.msg_iov).iov_len };
-                }
-                written += taken as usize;
-                at += taken as usize;
-                continue;
-            }
-            let error = io::Error::last_os_error();
-            match error.raw_os_error() {
-                Some(libc::EAGAIN | libc::ENOBUFS | libc::EINTR) => {
-                    sent.is_full = true;
-                    break;
-                }
-                Some(libc::EIO | libc::EINVAL | libc::EOPNOTSUPP)
-                    if at == 0 && self.messages[0].segment.is_some() =>
-                {
-                    sent.segment_refused = true;
-                    return sent;
-                }
-                // One destination that cannot be reached holds up nobody else.
-                _ => {
-                    sent.refused = Some(error);
-                    sent.refusals += 1;
-                    written += 1;
-                    at += 1;
-                }
+                    Some(libc::EIO | libc::EINVAL | libc::EOPNOTSUPP)
+                        if at == 0 && self.messages[0].segment.is_some() =>
+                    {
+                        sent.segment_refused = true;
+                        return sent;
+                    }
+                    // One destination that cannot be reached holds up nobody else.
+                    _ => {
+                        sent.refused = Some(error);
+                        sent.refusals += 1;
+                        written.start += 1;
+                        at += 1;
+                    }
+                },
             }
         }
         self.add_up(&mut sent, at, targets.len());
         sent
+    }
+
+    /// Writes a header for each delivery from `next` on, as many as there are. Returns how many.
+    fn write_headers(&mut self, next: &mut Delivery, targets: &[libc::sockaddr_in]) -> usize {
+        let mut built = 0;
+        while built < HEADERS_MAX && next.message < self.messages.len() {
+            self.write(built, next.message, &targets[next.target]);
+            built += 1;
+            next.target += 1;
+            if next.target == targets.len() {
+                *next = Delivery { message: next.message + 1, target: 0 };
+            }
+        }
+        built
+    }
+
+    /// One system call for the headers of `written`. Returns how many of them the kernel took.
+    fn call(
+        &mut self,
+        socket: BorrowedFd<'_>,
+        written: Range<usize>,
+        sent: &mut FanoutSent,
+    ) -> io::Result<usize> {
+        let headers = &mut self.headers[written];
+        // SAFETY: the headers lead to the targets and the slices of bursts that the caller of `send` borrows,
+        // and to control messages of `self`, all alive across the call; the kernel only reads them.
+        let taken = unsafe {
+            libc::sendmmsg(
+                socket.as_raw_fd(),
+                headers.as_mut_ptr(),
+                headers.len() as _,
+                libc::MSG_DONTWAIT as _,
+            )
+        };
+        sent.calls += 1;
+        if taken <= 0 {
+            return Err(io::Error::last_os_error());
+        }
+        for header in &headers[..taken as usize] {
+            // SAFETY: `write` has set it to a vector of `messages`.
+            sent.delivered_bytes += unsafe { (*header.msg_hdr.msg_iov).iov_len };
+        }
+        Ok(taken as usize)
     }
 
     /// Finds the messages of a send.

@@ -10,7 +10,7 @@
 
 use super::HostMemory;
 use crate::clock::Clock;
-use crate::rehearse::Time;
+use crate::fault_injection::Time;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_wire::Nanos;
 use std::net::SocketAddrV4;

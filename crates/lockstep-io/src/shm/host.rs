@@ -3,7 +3,7 @@
 
 use super::{Shm, ShmCounts};
 use crate::Effective;
-use crate::rehearse::{FaultCounts, FaultInjector, FaultSettings};
+use crate::fault_injection::{FaultCounts, FaultInjector, FaultSettings};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use std::net::SocketAddrV4;
 
@@ -16,18 +16,23 @@ pub enum HostMemory {
     /// As it is.
     Plain(Shm),
     /// A worse one.
-    Rehearsed(Box<FaultInjector<Shm>>),
+    FaultInjected(Box<FaultInjector<Shm>>),
 }
 
 impl HostMemory {
     /// `shm`, behind a rehearsal if there is one that spoils memory.
-    pub fn new(shm: Shm, rehearse: Option<FaultSettings>) -> Self {
-        match rehearse.filter(FaultSettings::injects_memory) {
+    pub fn new(shm: Shm, fault_injection: Option<FaultSettings>) -> Self {
+        match fault_injection.filter(FaultSettings::injects_memory) {
             None => Self::Plain(shm),
-            Some(rehearse) => {
+            Some(fault_injection) => {
                 let salt = SALT | u64::from(shm.unicast_address().port());
                 let datagram_len_max = shm.datagram_len_max;
-                Self::Rehearsed(Box::new(FaultInjector::new(shm, rehearse, salt, datagram_len_max)))
+                Self::FaultInjected(Box::new(FaultInjector::new(
+                    shm,
+                    fault_injection,
+                    salt,
+                    datagram_len_max,
+                )))
             }
         }
     }
@@ -36,15 +41,15 @@ impl HostMemory {
     fn shm(&self) -> &Shm {
         match self {
             Self::Plain(shm) => shm,
-            Self::Rehearsed(rehearsal) => rehearsal.inner(),
+            Self::FaultInjected(injector) => injector.inner(),
         }
     }
 
     /// Each setting with the value in force; a rehearsal is one of them.
     pub fn obtained(&self) -> Vec<Effective> {
         let mut obtained = self.shm().obtained().to_vec();
-        if let Self::Rehearsed(rehearsal) = self {
-            obtained.push(rehearsal.obtained());
+        if let Self::FaultInjected(injector) = self {
+            obtained.push(injector.obtained());
         }
         obtained
     }
@@ -55,10 +60,10 @@ impl HostMemory {
     }
 
     /// What was spoilt on purpose; nothing without a rehearsal.
-    pub fn rehearsed(&self) -> FaultCounts {
+    pub fn faulty(&self) -> FaultCounts {
         match self {
             Self::Plain(_) => FaultCounts::default(),
-            Self::Rehearsed(rehearsal) => rehearsal.counts(),
+            Self::FaultInjected(injector) => injector.counts(),
         }
     }
 
@@ -79,7 +84,7 @@ impl Net for HostMemory {
     fn recv_groups(&mut self) -> usize {
         match self {
             Self::Plain(shm) => shm.recv_groups(),
-            Self::Rehearsed(rehearsal) => rehearsal.recv_groups(),
+            Self::FaultInjected(injector) => injector.recv_groups(),
         }
     }
 
@@ -87,7 +92,7 @@ impl Net for HostMemory {
     fn is_drained(&self) -> bool {
         match self {
             Self::Plain(shm) => shm.is_drained(),
-            Self::Rehearsed(rehearsal) => rehearsal.is_drained(),
+            Self::FaultInjected(injector) => injector.is_drained(),
         }
     }
 
@@ -95,7 +100,7 @@ impl Net for HostMemory {
     fn group_datagram(&self, index: usize) -> &[u8] {
         match self {
             Self::Plain(shm) => shm.group_datagram(index),
-            Self::Rehearsed(rehearsal) => rehearsal.group_datagram(index),
+            Self::FaultInjected(injector) => injector.group_datagram(index),
         }
     }
 
@@ -103,7 +108,7 @@ impl Net for HostMemory {
     fn recv_unicast(&mut self) -> usize {
         match self {
             Self::Plain(shm) => shm.recv_unicast(),
-            Self::Rehearsed(rehearsal) => rehearsal.recv_unicast(),
+            Self::FaultInjected(injector) => injector.recv_unicast(),
         }
     }
 
@@ -111,7 +116,7 @@ impl Net for HostMemory {
     fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
         match self {
             Self::Plain(shm) => shm.unicast_datagram(index),
-            Self::Rehearsed(rehearsal) => rehearsal.unicast_datagram(index),
+            Self::FaultInjected(injector) => injector.unicast_datagram(index),
         }
     }
 
@@ -119,7 +124,7 @@ impl Net for HostMemory {
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         match self {
             Self::Plain(shm) => shm.send_group(group, bursts),
-            Self::Rehearsed(rehearsal) => rehearsal.send_group(group, bursts),
+            Self::FaultInjected(injector) => injector.send_group(group, bursts),
         }
     }
 
@@ -127,7 +132,7 @@ impl Net for HostMemory {
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
         match self {
             Self::Plain(shm) => shm.send_unicast(to, parts),
-            Self::Rehearsed(rehearsal) => rehearsal.send_unicast(to, parts),
+            Self::FaultInjected(injector) => injector.send_unicast(to, parts),
         }
     }
 
@@ -139,7 +144,7 @@ impl Net for HostMemory {
     fn set_joined(&mut self, group: Group, joined: bool) {
         match self {
             Self::Plain(shm) => shm.set_joined(group, joined),
-            Self::Rehearsed(rehearsal) => rehearsal.set_joined(group, joined),
+            Self::FaultInjected(injector) => injector.set_joined(group, joined),
         }
     }
 }

@@ -36,7 +36,7 @@ impl XdpCounts {
         "xdp_queues",
         "xdp_busiest_queue",
         "xdp_busiest_queue_in",
-        "xdp_strange_in",
+        "xdp_rejected_in",
         "xdp_kernel_in",
         "xdp_kernel_out",
         "xdp_neighbours",

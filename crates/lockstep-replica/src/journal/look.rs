@@ -64,50 +64,28 @@ pub fn inspect<S: Store, M: TailMemory>(
     let mut sight = Sight::new(&newest, older.as_ref(), damage.is_some());
     let label = memory.and_then(|memory| memory.label());
     let mut ring = sight.ring(label.as_ref(), &settings)?;
-    let mut own = None;
-    if let (RingEvidence::Own, Some(memory), Some(label)) = (&ring, memory, label) {
-        let geometry =
-            Geometry::new(memory.ring_len(), settings.frame_len_max).map_err(JournalOpenError::Settings)?;
-        // The word is the newer one of the two, whatever else is wrong.
-        sight.promised = sight.promised.max(Epoch(memory.word(Word::Promised)));
-        sight.high_next = memory.word(Word::HighSeq);
-        match recover::warm(store, memory, &label, &geometry, &numbers) {
-            Ok(state) => own = Some((state, label, geometry)),
-            Err(RecoverError::Store(error)) => return Err(JournalOpenError::Store(error)),
-            Err(RecoverError::Damage(found)) => {
-                ring = RingEvidence::Other(RingMismatch::Damaged);
-                sight.ring_damage = Some(found);
-            }
+    let recovered = match (&ring, memory, label) {
+        (RingEvidence::Own, Some(memory), Some(label)) => {
+            sight.read_ring(store, memory, label, &settings, &numbers)?
         }
+        _ => None,
+    };
+    if sight.ring_damage.is_some() {
+        ring = RingEvidence::Other(RingMismatch::Damaged);
     }
-    let (mut state, own, torn) = match own {
+    let (mut state, own, torn) = match recovered {
         Some((state, label, geometry)) => (state, Some((label, geometry)), None),
         None => {
-            let (state, found, torn) = recover::cold(store, &numbers)?;
-            sight.damage.extend(found);
-            let own = memory.filter(|_| sight.ring_damage.is_some());
-            sight.damage.extend(own.and_then(|own| rolled_back(own, state.log.end, &numbers)));
+            let (state, torn) = sight.read_segments(store, memory, &numbers)?;
             (state, None, torn)
         }
     };
-    let founding = match recovery::pending(store, &newest, &state.log.end, state.checkpoint.history) {
-        Err(JournalOpenError::Damaged(found)) => {
-            sight.damage.push(found);
-            None
-        }
-        pending => pending?,
-    };
-    let counts = planted(Mutation::EvidenceIsLoss);
-    if !counts && founding.is_some() && newest.run.clean && newest.high_next == state.log.end.next {
-        // Damage behind the log of the former history was never the founder's, who has not said a
-        // word.
-        sight.evidence.append(&mut sight.damage);
-    }
+    let founding = sight.founding(store, &state)?;
     let newest_number = numbers.last().copied().unwrap_or(0);
     let (in_force, completeness) = sight.judge(&ring, state.log.end, newest_number);
     if completeness != Completeness::Complete {
         sight.name_short_log(&state, &numbers);
-        // Whatever is wrong with memory that is needed is no remark.
+        // Memory that is needed and damaged is no remark.
         sight.damage.extend(sight.ring_damage.take());
     }
     let superblock = Superblock {
@@ -117,26 +95,9 @@ pub fn inspect<S: Store, M: TailMemory>(
         run: proof::RunRecord { rings: sight.rings(), ..in_force.run },
         ..in_force
     };
-    let mut remarks: Vec<String> = sight
-        .ring_damage
-        .iter()
-        .map(|damage| {
-            format!(
-                "{damage}; nothing that was said is in it alone, and the tail is made anew from the segments"
-            )
-        })
-        .collect();
-    remarks.extend(sight.evidence.iter().map(|damage| {
-        format!("{damage}; it lies behind the log on which this history was founded, and is kept as evidence")
-    }));
+    let findings = sight.remarks(damage, &completeness);
     if let Some(founding) = &founding {
         founding.apply(&mut state.checkpoint)?;
-    }
-    match (damage, &completeness) {
-        (Some(damage), Completeness::Complete) => {
-            remarks.push(format!("{damage}; nothing of it is missing, and it is written anew"));
-        }
-        (damage, _) => sight.damage.extend(damage),
     }
     Ok(Inspection {
         settings,
@@ -150,7 +111,7 @@ pub fn inspect<S: Store, M: TailMemory>(
         high_next: sight.high_next,
         completeness,
         damage: sight.damage,
-        findings: remarks,
+        findings,
     })
 }
 
@@ -236,6 +197,90 @@ impl<'a> Sight<'a> {
             ))),
             other => Ok(other),
         }
+    }
+
+    /// The log as the ring of the last run has it: none where the ring is damaged, which is noted.
+    fn read_ring<S: Store, M: TailMemory>(
+        &mut self,
+        store: &S,
+        memory: &M,
+        label: TailLabel,
+        settings: &Settings,
+        numbers: &[u64],
+    ) -> Result<Option<(RecoveredState, TailLabel, Geometry)>, JournalOpenError> {
+        let geometry =
+            Geometry::new(memory.ring_len(), settings.frame_len_max).map_err(JournalOpenError::Settings)?;
+        // The word is the newer one of the two, whatever else is wrong.
+        self.promised = self.promised.max(Epoch(memory.word(Word::Promised)));
+        self.high_next = memory.word(Word::HighSeq);
+        match recover::warm(store, memory, &label, &geometry, numbers) {
+            Ok(state) => Ok(Some((state, label, geometry))),
+            Err(RecoverError::Store(error)) => Err(JournalOpenError::Store(error)),
+            Err(RecoverError::Damage(found)) => {
+                self.ring_damage = Some(found);
+                Ok(None)
+            }
+        }
+    }
+
+    /// The log as the segments alone have it.
+    fn read_segments<S: Store, M: TailMemory>(
+        &mut self,
+        store: &S,
+        memory: Option<&M>,
+        numbers: &[u64],
+    ) -> Result<(RecoveredState, Option<Torn>), JournalOpenError> {
+        let (state, found, torn) = recover::cold(store, numbers)?;
+        self.damage.extend(found);
+        let own = memory.filter(|_| self.ring_damage.is_some());
+        self.damage.extend(own.and_then(|own| rolled_back(own, state.log.end, numbers)));
+        Ok((state, torn))
+    }
+
+    /// The founding that goes behind the log in the first run of a new history. Damage behind the log of the
+    /// former one was never the founder's, which has sent nothing yet: it becomes evidence.
+    fn founding<S: Store>(
+        &mut self,
+        store: &S,
+        state: &RecoveredState,
+    ) -> Result<Option<PendingFounding>, JournalOpenError> {
+        let newest = self.newest;
+        let founding = match recovery::pending(store, newest, &state.log.end, state.checkpoint.history) {
+            Err(JournalOpenError::Damaged(found)) => {
+                self.damage.push(found);
+                None
+            }
+            pending => pending?,
+        };
+        let counts = planted(Mutation::EvidenceIsLoss);
+        if !counts && founding.is_some() && newest.run.clean && newest.high_next == state.log.end.next {
+            self.evidence.append(&mut self.damage);
+        }
+        Ok(founding)
+    }
+
+    /// Damage that is no loss, for the operator; that of a `copy` of the superblock is one where anything
+    /// else is missing.
+    fn remarks(&mut self, copy: Option<Damage>, completeness: &Completeness) -> Vec<String> {
+        let ring = self.ring_damage.iter().map(|damage| {
+            format!(
+                "{damage}; nothing that was acknowledged is in it alone, and the tail is made anew from the \
+                 segments"
+            )
+        });
+        let evidence = self.evidence.iter().map(|damage| {
+            format!(
+                "{damage}; it lies behind the log on which this history was founded, and is kept as evidence"
+            )
+        });
+        let mut remarks: Vec<String> = ring.chain(evidence).collect();
+        match copy {
+            Some(copy) if *completeness == Completeness::Complete => {
+                remarks.push(format!("{copy}; nothing of it is missing, and it is written anew"));
+            }
+            copy => self.damage.extend(copy),
+        }
+        remarks
     }
 
     /// By which copy the journal is judged, and how. A start that was interrupted before both copies said so

@@ -225,35 +225,13 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
         let what = format!("its words contradict each other: written {written}, published {published}");
         return Err(Damage::new("tail", published, 0, what).into());
     }
-    let floor = geometry.floor(published);
     let newest = newest_header(store, numbers)?;
-    let (mut builder, filling, start, older_history) = match newest
-        .filter(|header| header.tail_generation == label.generation)
-    {
-        Some(header) => {
-            let before = header.before();
-            let window = Window { label, geometry, floor, until: header.first_pos, end: before };
-            let (log, first) = window.read(store, memory, numbers)?;
-            let base = Checkpoint::compute(store, but_last(numbers), before)??;
-            let mut builder = Builder::new(log, base, floor, first);
-            let found = scan(store, &header, Some(written), |pos, record| builder.on_record(pos, record))?;
-            found.reached(&header)?;
-            (builder, Some(filling(store, &header, found.index, false)?), before, header.history)
-        }
-        None => {
-            // The tail is newer than every segment: nothing was written behind it yet.
-            let (end, checkpoint, filling, history) = match &newest {
-                Some(header) => {
-                    let (state, found) = scan_whole(store, header, but_last(numbers))?;
-                    let filling = filling(store, header, found.index, true)?;
-                    (state.log.end, state.checkpoint, Some(filling), state.history)
-                }
-                None => (LogEnd::BLANK, Checkpoint::default(), None, 0),
-            };
-            let window = Window { label, geometry, floor, until: written, end };
-            let (log, first) = window.read(store, memory, numbers)?;
-            (Builder::new(log, checkpoint, floor, first), filling, end, history)
-        }
+    // Without one the tail is newer than every segment: nothing was written behind it yet.
+    let header = newest.filter(|header| header.tail_generation == label.generation);
+    let ring = Ring { memory, label, geometry, floor: geometry.floor(published), written };
+    let WrittenPart { mut builder, filling, start, older_history } = match &header {
+        Some(header) => ring.behind_its_segment(store, header, numbers)?,
+        None => ring.behind_older_segments(store, newest.as_ref(), numbers)?,
     };
     let written_log = builder.log.clone();
     let written_checkpoint = (!builder.stale).then(|| builder.checkpoint.clone());
@@ -268,7 +246,6 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
         return Err(Damage::new("tail", published, builder.log.end.next, what).into());
     }
     if let Some(base) = lowest {
-        let header = newest.filter(|header| header.tail_generation == label.generation);
         let older = if header.is_some() { but_last(numbers) } else { numbers };
         builder.checkpoint = recompute(store, older, start, &builder.log, base, |apply| {
             if let Some(header) = &header {
@@ -290,6 +267,71 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
         history,
         first_kept: first_kept.unwrap_or(published),
     })
+}
+
+/// A ring that a last run left, and what the segments have of it.
+struct Ring<'a, M> {
+    memory: &'a M,
+    label: &'a TailLabel,
+    geometry: &'a Geometry,
+    /// Where it is not overwritten yet.
+    floor: u64,
+    /// Up to here the side thread has written it into segments.
+    written: u64,
+}
+
+/// The log up to where the side thread has written it.
+struct WrittenPart {
+    builder: Builder,
+    /// The newest segment, which is not full.
+    filling: Option<Filling>,
+    /// Where the log of the older segments ends.
+    start: LogEnd,
+    /// The history of that log.
+    older_history: u64,
+}
+
+impl<M: TailMemory> Ring<'_, M> {
+    /// The newest segment was written from this ring.
+    fn behind_its_segment<S: Store>(
+        &self,
+        store: &S,
+        header: &SegmentHeader,
+        numbers: &[u64],
+    ) -> Result<WrittenPart, RecoverError> {
+        let before = header.before();
+        let (log, first) = self.window(header.first_pos, before).read(store, self.memory, numbers)?;
+        let base = Checkpoint::compute(store, but_last(numbers), before)??;
+        let mut builder = Builder::new(log, base, self.floor, first);
+        let found = scan(store, header, Some(self.written), |pos, record| builder.on_record(pos, record))?;
+        found.reached(header)?;
+        let filling = Some(filling(store, header, found.index, false)?);
+        Ok(WrittenPart { builder, filling, start: before, older_history: header.history })
+    }
+
+    /// All segments were written from rings before this one.
+    fn behind_older_segments<S: Store>(
+        &self,
+        store: &S,
+        newest: Option<&SegmentHeader>,
+        numbers: &[u64],
+    ) -> Result<WrittenPart, RecoverError> {
+        let (start, checkpoint, filling, older_history) = match newest {
+            Some(header) => {
+                let (state, found) = scan_whole(store, header, but_last(numbers))?;
+                let filling = filling(store, header, found.index, true)?;
+                (state.log.end, state.checkpoint, Some(filling), state.history)
+            }
+            None => (LogEnd::BLANK, Checkpoint::default(), None, 0),
+        };
+        let (log, first) = self.window(self.written, start).read(store, self.memory, numbers)?;
+        let builder = Builder::new(log, checkpoint, self.floor, first);
+        Ok(WrittenPart { builder, filling, start, older_history })
+    }
+
+    fn window(&self, until: u64, end: LogEnd) -> Window<'_> {
+        Window { label: self.label, geometry: self.geometry, floor: self.floor, until, end }
+    }
 }
 
 /// The part of the log that ring and older segments have in common, so that repairs reach behind the

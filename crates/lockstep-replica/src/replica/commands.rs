@@ -197,7 +197,7 @@ impl Leading {
         for redundancy::AvailabilityChange { identity, unavailable: away, lasted } in
             changes.into_iter().flatten()
         {
-            counters.add(Counter::MembersAway, u64::from(away.is_some()));
+            counters.add(Counter::MembersUnavailable, u64::from(away.is_some()));
             events.push(ReplicaEvent::Member {
                 identity,
                 away,
@@ -206,7 +206,7 @@ impl Leading {
                 lasted,
             });
         }
-        counters.set(Counter::MembersThere, there as u64);
+        counters.set(Counter::MembersAvailable, there as u64);
         let numbers = (there as u64, listed as u64);
         core.set_condition(Condition::RedundancyLost, there < listed, now, numbers);
     }

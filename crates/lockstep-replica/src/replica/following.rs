@@ -228,7 +228,7 @@ impl Following {
         self.advanced_at = now;
         let end = tail.end();
         if let StoreOutcome::Replaced { from, old } = stored {
-            core.counters.add(Counter::Exchanges, 1);
+            core.counters.add(Counter::SuffixReplacements, 1);
             let (old_epoch, old_next) = (old.epoch, old.next);
             core.events.push(ReplicaEvent::SuffixReplaced { from, epoch: end.epoch, old_epoch, old_next });
         }

@@ -103,7 +103,7 @@ impl ReplicaCore {
 
     #[cold]
     fn on_duplicate_identity(&mut self) {
-        self.counters.add(Counter::StrangersIn, 1);
+        self.counters.add(Counter::DuplicateIdentityIn, 1);
         if planted(Mutation::EchoIsImpostor) {
             self.events.push(ReplicaEvent::DuplicateIdentityOlder { identity: self.identity() });
             self.stopped = true;

@@ -577,7 +577,7 @@ impl ReplicaCore {
     }
 
     fn gauge(&mut self, end: &LogEnd) {
-        self.counters.add(Counter::Turns, 1);
+        self.counters.add(Counter::DutyCycles, 1);
         self.counters.set(Counter::EventsDropped, self.events.dropped());
         self.counters.set(Counter::AcceptNext, end.next);
         self.counters.set(Counter::CommitNext, self.commit_next());

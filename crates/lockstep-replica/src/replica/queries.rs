@@ -148,7 +148,7 @@ impl ReplicaCore {
             }
             _ => self.write_query_reply_to(role.role(), tail, wall, asked, name, out),
         };
-        self.counters.add(Counter::QuestionsIn, 1);
+        self.counters.add(Counter::QueriesIn, 1);
         Some(length)
     }
 

@@ -213,7 +213,7 @@ impl ReplicaCore {
     pub(super) fn on_repaired(&mut self, leads: bool, frames: u64) {
         self.counters.add(Counter::RepairsOut, frames);
         if leads {
-            self.counters.add(Counter::RepairsLed, frames);
+            self.counters.add(Counter::RepairsByLeader, frames);
         }
     }
 

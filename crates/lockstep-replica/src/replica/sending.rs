@@ -27,7 +27,7 @@ impl Leading {
             if taken == waiting {
                 self.outgoing_frames.clear();
                 core.counters.add(Counter::FramesOut, taken as u64);
-                core.counters.add(Counter::BytesOut, bytes);
+                core.counters.add(Counter::FramesOutBytes, bytes);
                 return self.heartbeat_timer.on_sent(now);
             }
             self.on_taken(core, now, waiting, taken, false);
@@ -45,7 +45,7 @@ impl Leading {
         let bytes: u64 = self.outgoing_frames[..sent].iter().map(|span| u64::from(span.len)).sum();
         self.outgoing_frames.drain(..sent);
         core.counters.add(Counter::FramesOut, sent as u64);
-        core.counters.add(Counter::BytesOut, bytes);
+        core.counters.add(Counter::FramesOutBytes, bytes);
         core.counters.add(Counter::SendsShort, (offered - taken) as u64);
         if sent > 0 {
             self.heartbeat_timer.on_sent(now);

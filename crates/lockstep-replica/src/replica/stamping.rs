@@ -47,7 +47,7 @@ impl Leading {
     /// Stamps messages one behind the other, into one piece of memory and with one look at the window, for
     /// as long as nothing is special: each the next of its publisher, nobody waiting, room for it. The next
     /// of `entries`, if there is one, is the first that needs a closer look.
-    #[inline]
+    #[inline(always)]
     fn stamp_run<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
@@ -113,7 +113,7 @@ impl Leading {
             Admission::Duplicate => core.drop_one(Counter::SubmissionsDuplicate),
             Admission::Hold => {
                 let kept = self.hold.hold(header, entry.payload);
-                core.drop_one(if kept { Counter::SubmissionsHeld } else { Counter::SubmissionsDropped });
+                core.drop_one(if kept { Counter::SubmissionsBuffered } else { Counter::SubmissionsDropped });
             }
             Admission::Fenced => core.drop_one(Counter::SubmissionsFenced),
             Admission::Unknown | Admission::Closed => core.drop_one(Counter::SubmissionsUnknown),

@@ -25,10 +25,11 @@ const SILENT_INTERVALS: u64 = 2;
 /// Asked early enough for three answers before the silence is a suspicion; told when it has lasted a little.
 pub(super) fn unicast_probe_limits(suspect: &FailureDetectorLimits) -> UnicastProbeLimits {
     UnicastProbeLimits {
-        silence_ns: (suspect.timeout_ns / 2).min(SILENCE_NS_MAX.max(SILENT_INTERVALS * suspect.beat_ns)),
-        again_ns: suspect.beat_ns,
+        silence_ns: (suspect.timeout_ns / 2)
+            .min(SILENCE_NS_MAX.max(SILENT_INTERVALS * suspect.heartbeat_interval_ns)),
+        again_ns: suspect.heartbeat_interval_ns,
         lost_ns: (MULTICAST_LOST_TIMEOUTS * suspect.timeout_ns)
-            .min(MULTICAST_LOST_NS_MAX.max(MULTICAST_LOST_INTERVALS * suspect.beat_ns)),
+            .min(MULTICAST_LOST_NS_MAX.max(MULTICAST_LOST_INTERVALS * suspect.heartbeat_interval_ns)),
     }
 }
 
@@ -64,7 +65,7 @@ impl<P: Ports> ReplicaEngine<P> {
             let header = core.header(Kind::Query, wall, &tail.end());
             let length = write_query(&mut out, header, 0, QueryKind::Probe, "");
             net.send_unicast(address, [&out[..length], &[]]);
-            core.counters.add(Counter::PulsesOut, 1);
+            core.counters.add(Counter::UnicastProbesOut, 1);
         }
         if core.unicast_probe.detects_loss(now) {
             core.counters.add(Counter::MulticastLost, 1);
@@ -112,7 +113,7 @@ impl ReplicaCore {
         };
         if let Some(length) = length {
             net.send_unicast(from, [&out[..length], &[]]);
-            self.counters.add(Counter::PulsesIn, 1);
+            self.counters.add(Counter::UnicastProbesIn, 1);
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::events::EventCheck;
 use super::founding::Founded;
 use super::ghost::ReferenceModel;
-use super::tree::TreeNode;
+use super::tree::{Tree, TreeNode};
 use super::{MessageKey, Oracle, Violation, digest};
 use crate::coverage::Event;
 use crate::payload::{self, PART_LEN};
@@ -143,7 +143,7 @@ impl Oracle {
                 ));
             }
             writer.doomed.insert(key);
-            self.coverage.count(Event::FatesFenced);
+            self.coverage.count(Event::OutcomesFenced);
         }
         Ok(())
     }
@@ -237,33 +237,7 @@ impl Oracle {
                 reader.delivered.clear();
             }
             Delivery::Stamped => {
-                let tree = &self.tree;
-                let frames: Vec<TreeNode> = tree
-                    .containing(seq)
-                    .filter(|node| {
-                        let stem = tree.stem(*node);
-                        if !stem.messages.contains(&(seq, key)) {
-                            return false;
-                        }
-                        // Nothing lies between: from the last delivered message to this one it is one log.
-                        let mut at = Some(*node);
-                        let mut skipped = 0;
-                        while let Some(node) = at {
-                            let stem = tree.stem(node);
-                            // Of what began before it no reader delivers anything.
-                            let between = stem.messages.iter().filter(|(at, _)| (after..seq).contains(at));
-                            skipped += between.filter(|(at, _)| stem.begin_of(*at) >= from).count();
-                            if reader.frames.contains(&node) {
-                                return skipped == 0;
-                            }
-                            if stem.first < after && reader.frames.is_empty() {
-                                break;
-                            }
-                            at = stem.parent;
-                        }
-                        skipped == 0 && reader.frames.is_empty()
-                    })
-                    .collect();
+                let frames = frames_behind(&self.tree, reader, from, after, (seq, key));
                 if frames.is_empty() {
                     return Err(format!(
                         "S10: subscriber {who} delivers {seq} {key:?}: no log has it behind what it delivered before \
@@ -398,4 +372,38 @@ impl Oracle {
         let reader = self.readers.get(&who)?;
         reader.delivered.last().map(|(seq, _)| seq + 1).or(reader.from)
     }
+}
+
+/// The frames with `message` whose logs have it behind what the reader delivered before: nothing of what
+/// began at `from` or later lies between `after`, where the reader was, and the message.
+fn frames_behind(
+    tree: &Tree,
+    reader: &ReaderModel,
+    from: Seq,
+    after: Seq,
+    message: (Seq, MessageKey),
+) -> Vec<TreeNode> {
+    let seq = message.0;
+    let is_behind = |node: &TreeNode| {
+        if !tree.stem(*node).messages.contains(&message) {
+            return false;
+        }
+        let mut at = Some(*node);
+        let mut skipped = 0;
+        while let Some(node) = at {
+            let stem = tree.stem(node);
+            // Of what began before it no reader delivers anything.
+            let between = stem.messages.iter().filter(|(at, _)| (after..seq).contains(at));
+            skipped += between.filter(|(at, _)| stem.begin_of(*at) >= from).count();
+            if reader.frames.contains(&node) {
+                return skipped == 0;
+            }
+            if stem.first < after && reader.frames.is_empty() {
+                break;
+            }
+            at = stem.parent;
+        }
+        skipped == 0 && reader.frames.is_empty()
+    };
+    tree.containing(seq).filter(is_behind).collect()
 }

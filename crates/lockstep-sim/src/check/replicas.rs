@@ -286,7 +286,7 @@ impl Oracle {
         let last = self.replaced.get(&who).and_then(|ended| ended.last().copied());
         now.replaced = last.or(before.tip);
         self.check_over(before.identity, before.tip, now.tip)?;
-        self.coverage.count(Event::Exchanges);
+        self.coverage.count(Event::SuffixReplacements);
         Ok(())
     }
 
@@ -490,7 +490,7 @@ impl Oracle {
             (!joins && !swapped, Event::MembersRemoved),
             (pair, Event::ChangesFromTwo),
             (renewed, Event::MembersReplaced),
-            (buries, Event::DeadBuried),
+            (buries, Event::DeclaredDeadRemoved),
         ];
         for (_, event) in events.into_iter().filter(|(is, _)| *is) {
             self.coverage.count(event);

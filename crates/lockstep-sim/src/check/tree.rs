@@ -1,6 +1,7 @@
 //! Every frame that was ever stamped, as a tree: logs differ by whole frames only, so a log is a path from
 //! the root, and two logs have one common prefix.
 
+mod entries;
 mod facts;
 mod sealed;
 
@@ -10,10 +11,7 @@ use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::publishers::PublisherState;
 use lockstep_gateway::exchange::NAME;
 use lockstep_gateway::gateway::clients::CLIENT;
-use lockstep_wire::{
-    Chain, EPOCHS_MAX, EntryKind, Epoch, EpochStartView, FrameView, GATEWAYS, Identity, MemberBody,
-    MembershipView, Nanos, OpenView, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq, parse_genesis,
-};
+use lockstep_wire::{Chain, Epoch, FrameView, Identity, Nanos, PublisherId, PublisherSeq, Seq};
 use std::collections::BTreeMap;
 
 /// One frame's place in the tree.
@@ -264,20 +262,57 @@ impl Tree {
 
     /// A frame that follows `parent`. In words which rule it breaks.
     pub fn grow(&mut self, parent: Option<TreeNode>, frame: &FrameView<'_>) -> Result<TreeNode, Violation> {
-        let header = frame.header;
-        let epoch = header.epoch();
         let before = parent.map(|parent| self.stem(parent));
-        let mut stem = Stem {
+        let bytes = if self.keeps_bytes { frame.bytes.to_vec() } else { Vec::new() };
+        let mut stem = Stem { parent, bytes, ..Stem::behind(before, frame) };
+        stem.check_order(before)?;
+        for (index, entry) in frame.entries().enumerate() {
+            let seq = stem.first + index as u64;
+            stem.take_entry(seq, &entry, before, frame)?;
+            let is_whole = stem.messages.last().is_some_and(|(at, _)| *at == seq);
+            stem.facts.push(Fact::of_entry(stem.timestamp, &entry, is_whole));
+        }
+        stem.check_history(before)?;
+        self.insert(stem)
+    }
+
+    /// S1: the only frame of its epoch at its place.
+    fn insert(&mut self, mut stem: Stem) -> Result<TreeNode, Violation> {
+        let node = TreeNode(self.stems.len() as u32);
+        if !stem.undo.is_empty() {
+            stem.undone_by = Some(node);
+        }
+        if stem.changes {
+            stem.changed_by = Some(node);
+        }
+        if self.by_place.insert((stem.first, stem.epoch), node).is_some() {
+            return Err(format!("S1: two frames of {} begin at {}", stem.epoch, stem.first));
+        }
+        if stem.starts {
+            self.durabilities.insert(stem.epoch, stem.durability);
+        }
+        self.stamped_next = self.stamped_next.max(stem.next);
+        self.names_most = self.names_most.max(stem.names.len());
+        self.stems.push(stem);
+        Ok(node)
+    }
+}
+
+impl Stem {
+    /// The stem of `frame` behind `before`, without its entries: what they change is as it was.
+    fn behind(before: Option<&Self>, frame: &FrameView<'_>) -> Self {
+        let header = frame.header;
+        Self {
             history: header.history,
             founds: false,
-            epoch,
+            epoch: header.epoch(),
             first: header.first_seq,
             next: header.next_seq(),
             chain: frame.chain_after(),
             tag: header.tag,
             length: header.length,
             timestamp: header.timestamp,
-            parent,
+            parent: None,
             members: before.map(|before| before.members.clone()).unwrap_or_default(),
             witnesses: before.map(|before| before.witnesses.clone()).unwrap_or_default(),
             members_seq: before.map_or(0, |before| before.members_seq),
@@ -290,7 +325,7 @@ impl Tree {
             torn: None,
             starts: false,
             durability: before.map_or(Durability::Process, |before| before.durability),
-            bytes: if self.keeps_bytes { frame.bytes.to_vec() } else { Vec::new() },
+            bytes: Vec::new(),
             lines: before.map(|before| before.lines.clone()).unwrap_or_default(),
             names: before.map(|before| before.names.clone()).unwrap_or_default(),
             table: before.map(|before| before.table.clone()).unwrap_or_default(),
@@ -298,150 +333,33 @@ impl Tree {
             undone_by: before.and_then(|before| before.undone_by),
             announced: before.map_or(0, |before| before.announced).max(header.commit_next),
             facts: Vec::with_capacity(usize::from(header.count)),
-        };
-        if let Some(before) = before {
-            if header.timestamp < before.timestamp {
-                return Err(format!(
-                    "TIME: the frame at {} is of {}, the one before it of {}",
-                    stem.first,
-                    { header.timestamp },
-                    before.timestamp
-                ));
-            }
-            if epoch < before.epoch {
-                return Err(format!("S7: a frame of {epoch} follows one of {}", before.epoch));
-            }
         }
-        for (index, entry) in frame.entries().enumerate() {
-            let seq = stem.first + index as u64;
-            let begins = index == 0 && before.is_none_or(|before| before.epoch < epoch);
-            match entry.kind() {
-                EntryKind::Genesis if seq == 1 => {
-                    let members =
-                        parse_genesis(entry.payload).map_err(|reject| format!("S5: birth: {reject}"))?;
-                    stem.list(seq, members);
-                    stem.table.push((epoch, 1));
-                }
-                EntryKind::EpochStart if begins => stem.begin(entry.payload, before, header.commit_next)?,
-                EntryKind::Genesis | EntryKind::EpochStart => {
-                    return Err(format!("S5: {:?} at {seq} within epoch {epoch}", entry.kind()));
-                }
-                _ if begins => return Err(format!("S5: {epoch} begins at {seq} without its start")),
-                EntryKind::Message if entry.header.destination != GATEWAYS => {
-                    let key =
-                        (entry.header.publisher, entry.header.publisher_seq, super::digest(entry.payload));
-                    stem.take_number(seq, key.0, key.1)?;
-                    stem.place(seq, key, entry.header.flags);
-                }
-                // A day is no message, and neither is a gateway's sign of life.
-                EntryKind::Message | EntryKind::Day => {
-                    stem.take_number(seq, entry.header.publisher, entry.header.publisher_seq)?;
-                }
-                EntryKind::Close => {
-                    stem.remember(seq, entry.header.publisher);
-                    stem.take_number(seq, entry.header.publisher, entry.header.publisher_seq)?;
-                    let line = stem.line(entry.header.publisher);
-                    (line.closed, line.begun) = (true, None);
-                }
-                EntryKind::Open => {
-                    let open =
-                        OpenView::parse(entry.payload).map_err(|reject| format!("S8: open: {reject}"))?;
-                    stem.open(seq, entry.header.publisher, &open)?;
-                }
-                EntryKind::ChangeCommitted
-                    if stem.changed_at > 0 && frame.header.commit_next > stem.changed_at => {}
-                EntryKind::ChangeCommitted => {
-                    return Err(format!(
-                        "S4: the change before {seq} is called committed, and is not told to be"
-                    ));
-                }
-                EntryKind::Membership if frame.entries().count() == 1 => stem.change(seq, entry.payload)?,
-                EntryKind::Membership => {
-                    return Err(format!("S4: the change of the membership at {seq} shares its frame"));
-                }
-            }
-            let is_whole = stem.messages.last().is_some_and(|(at, _)| *at == seq);
-            stem.facts.push(Fact::of_entry(header.timestamp, &entry, is_whole));
-        }
-        if let Some(before) = before
-            && before.history != stem.history
-            && !stem.founds
-        {
-            return Err(format!(
-                "LINEAGE-3: a frame of history {:x} at {} follows one of {:x}, and founds nothing",
-                stem.history, stem.first, before.history
-            ));
-        }
-        let node = TreeNode(self.stems.len() as u32);
-        if !stem.undo.is_empty() {
-            stem.undone_by = Some(node);
-        }
-        if stem.changes {
-            stem.changed_by = Some(node);
-        }
-        if self.by_place.insert((stem.first, epoch), node).is_some() {
-            return Err(format!("S1: two frames of {epoch} begin at {}", stem.first));
-        }
-        if stem.starts {
-            self.durabilities.insert(epoch, stem.durability);
-        }
-        self.stamped_next = self.stamped_next.max(stem.next);
-        self.names_most = self.names_most.max(stem.names.len());
-        self.stems.push(stem);
-        Ok(node)
     }
-}
 
-impl Stem {
-    /// S5: what an epoch start says must be so.
-    fn begin(&mut self, payload: &[u8], before: Option<&Self>, commit_next: Seq) -> Result<(), Violation> {
-        let start = EpochStartView::parse(payload).map_err(|reject| format!("S5: start: {reject}"))?;
-        self.starts = true;
-        self.durability = Durability::from_wire(start.body.durability);
-        let members: Vec<_> = start.members().map(|member| member.identity()).collect();
-        self.founds = start.founded_on().is_some();
-        if self.founds {
-            let left = before.map(|before| (before.history, before.next, before.chain));
-            let named = start.founded_on().map(|left| (left.history, left.next, left.chain));
-            if left != named || members != [self.epoch.leader()] {
-                return Err(format!(
-                    "LINEAGE-3: {:x} is founded by {members:?} in {} on {named:?}, and follows {left:?}",
-                    self.history, self.epoch
-                ));
-            }
-        } else if members != self.members {
+    /// Neither time nor epoch goes back along a log.
+    fn check_order(&self, before: Option<&Self>) -> Result<(), Violation> {
+        let Some(before) = before else { return Ok(()) };
+        if self.timestamp < before.timestamp {
             return Err(format!(
-                "S5: the start of {} lists {members:?}, its log {:?}",
-                self.epoch, self.members
+                "TIME: the frame at {} is of {}, the one before it of {}",
+                self.first, self.timestamp, before.timestamp
             ));
         }
-        if start.epoch() != self.epoch
-            || start.body.base != self.first
-            || before.is_some_and(|before| before.chain != start.body.chain_at_base)
-        {
-            return Err(format!(
-                "S5: the start of {} stands at {}: {:?}",
-                self.epoch, self.first, start.body
-            ));
-        }
-        self.list(self.first, start.members());
-        self.table.push((self.epoch, self.first));
-        let rows: Vec<_> = start.epochs().map(|row| (Epoch(row.epoch), row.base)).collect();
-        if !self.table.ends_with(&rows) {
-            return Err(format!(
-                "S5: the table in the start of {} is {rows:?}, its log has {:?}",
-                self.epoch, self.table
-            ));
-        }
-        // From the epoch in force at the commit on, or as many as there is room for.
-        let reaches = rows.first().is_some_and(|&(_, base)| base < commit_next.max(2));
-        if !reaches && rows.len() < EPOCHS_MAX {
-            return Err(format!(
-                "S5: the table in the start of {} is {rows:?}, and all below {commit_next} is committed",
-                self.epoch
-            ));
+        if self.epoch < before.epoch {
+            return Err(format!("S7: a frame of {} follows one of {}", self.epoch, before.epoch));
         }
         Ok(())
+    }
+
+    /// The history changes only where one is founded.
+    fn check_history(&self, before: Option<&Self>) -> Result<(), Violation> {
+        match before {
+            Some(before) if before.history != self.history && !self.founds => Err(format!(
+                "LINEAGE-3: a frame of history {:x} at {} follows one of {:x}, and founds nothing",
+                self.history, self.first, before.history
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// Where its epoch begins.
@@ -454,99 +372,6 @@ impl Stem {
         self.lines.get(id as usize).filter(|line| line.incarnation > 0).map(|line| state(id, line))
     }
 
-    fn list(&mut self, seq: Seq, members: impl Iterator<Item = MemberBody>) {
-        (self.members, self.witnesses, self.members_seq) = (Vec::new(), Vec::new(), seq);
-        for member in members {
-            self.members.push(member.identity());
-            if member.is_witness() {
-                self.witnesses.push(member.identity());
-            }
-        }
-    }
-
-    /// One identity joins or leaves, or one takes the place of another of the same replica: never a second
-    /// one of a replica, never the leader, never the last one that may lead.
-    fn change(&mut self, seq: Seq, payload: &[u8]) -> Result<(), Violation> {
-        let view = MembershipView::parse(payload).map_err(|reject| format!("S4: membership: {reject}"))?;
-        let now: Vec<_> = view.members().map(|member| member.identity()).collect();
-        let differs = |a: &[Identity], b: &[Identity]| a.iter().filter(|member| !b.contains(member)).count();
-        let (joined, left) = (differs(&now, &self.members), differs(&self.members, &now));
-        let swapped = joined == 1 && left == 1 && {
-            let numbers = |list: &[Identity]| list.iter().map(|one| one.replica).collect::<Vec<_>>();
-            numbers(&now) == numbers(&self.members)
-        };
-        if joined + left != 1 && !swapped {
-            return Err(format!("S4: the members change from {:?} to {now:?} at {seq}", self.members));
-        }
-        let twice = |one: &Identity| now.iter().filter(|other| other.replica == one.replica).count() > 1;
-        let leader = self.epoch.leader();
-        let leaves = self.members.contains(&leader) && !now.contains(&leader);
-        self.list(seq, view.members());
-        self.changed_at = seq;
-        if now.iter().any(twice) || leaves || self.members.len() == self.witnesses.len() {
-            return Err(format!("S4: {leader} changes the members to {now:?} at {seq}"));
-        }
-        self.changes = true;
-        Ok(())
-    }
-
-    fn line(&mut self, publisher: PublisherId) -> &mut Line {
-        let index = publisher as usize;
-        if self.lines.len() <= index {
-            self.lines.resize(index + 1, Line::default());
-        }
-        &mut self.lines[index]
-    }
-
-    /// The entry at `seq` opens or closes a publisher, of which the log before it says this.
-    fn remember(&mut self, seq: Seq, publisher: PublisherId) {
-        let before = state(publisher, self.line(publisher));
-        self.undo.push((seq, before));
-    }
-
-    /// S8: at most once, and in its publisher's order, in this very log.
-    fn take_number(
-        &mut self,
-        seq: Seq,
-        publisher: PublisherId,
-        number: PublisherSeq,
-    ) -> Result<(), Violation> {
-        let line = self.line(publisher);
-        if line.incarnation == 0 || line.closed {
-            return Err(format!("S8: a message of publisher {publisher} at {seq}, which is not open"));
-        }
-        if number != line.last + 1 {
-            return Err(format!("S8: {number} of publisher {publisher} at {seq} follows its {}", line.last));
-        }
-        line.last = number;
-        Ok(())
-    }
-
-    /// A message, or a part of one: it goes on with what its publisher began in this very log.
-    fn place(&mut self, seq: Seq, key: MessageKey, flags: u8) {
-        let (goes_on, more) = (flags & PART_NEXT != 0, flags & PART_MORE != 0);
-        let line = self.line(key.0);
-        let begun = line.begun;
-        if goes_on != begun.is_some() {
-            // Nobody joins what lacks its beginning, and so nobody is given it.
-            line.headless = goes_on;
-            self.torn = Some(format!("{key:?} at {seq} with flags {flags} follows {begun:?}"));
-        }
-        let first = begun.unwrap_or(seq);
-        let line = self.line(key.0);
-        line.headless &= goes_on;
-        line.begun = more.then_some(first);
-        let headless = line.headless;
-        if more {
-            self.parts.push((seq, key));
-        } else if !headless {
-            self.messages.push((seq, key));
-            if goes_on {
-                self.begins.push((seq, first));
-            }
-        }
-    }
-
     /// Whether a publisher is a process of the edge, whose messages are judged by the books.
     pub fn is_of_edge(&self, publisher: PublisherId) -> bool {
         let name = self.names.iter().find(|(_, id)| **id == publisher).map(|(name, _)| name.as_str());
@@ -556,23 +381,6 @@ impl Stem {
     /// Where the message began that stands at `seq`.
     pub fn begin_of(&self, seq: Seq) -> Seq {
         self.begins.iter().find(|(at, _)| *at == seq).map_or(seq, |(_, begun)| *begun)
-    }
-
-    /// A name keeps its id for ever, and its incarnation rises by one.
-    fn open(&mut self, seq: Seq, id: PublisherId, open: &OpenView<'_>) -> Result<(), Violation> {
-        let known = *self.names.entry(open.name.to_owned()).or_insert(id);
-        let shared = self.names.iter().any(|(name, other)| name != open.name && *other == id);
-        self.remember(seq, id);
-        let line = self.line(id);
-        if known != id || shared || open.body.incarnation != line.incarnation + 1 {
-            return Err(format!(
-                "S8: {} opens at {seq} as {id}, incarnation {}, after {known}, {}",
-                open.name, open.body.incarnation, line.incarnation
-            ));
-        }
-        (line.incarnation, line.nonce) = (open.body.incarnation, open.body.nonce);
-        (line.closed, line.begun) = (false, None);
-        Ok(())
     }
 }
 

@@ -215,7 +215,7 @@ impl World {
                     && edge.process.is_none()
                 {
                     edge.restart_at = now;
-                    self.oracle.coverage.count(Event::Twins);
+                    self.oracle.coverage.count(Event::GatewayDuplicates);
                 }
             }
             EdgeFault::Break(trader) => {

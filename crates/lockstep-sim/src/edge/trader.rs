@@ -137,115 +137,164 @@ impl Trader {
         now >= self.deaf_until
     }
 
-    /// Bytes came. `own` is the id of the gateway that it is connected to, as the books have it.
-    pub(super) fn hear(
+    /// Bytes came. `own` is the id of the gateway that it is connected to, as the model has it.
+    pub(super) fn on_bytes(
         &mut self,
         now: Nanos,
         bytes: &[u8],
         books: &EdgeModel,
         own: Option<PublisherId>,
         rng: &mut Rng,
-        mut told: impl FnMut(TraderEvent),
+        mut notify: impl FnMut(TraderEvent),
     ) -> Result<(), Violation> {
-        self.inbox.extend_from_slice(bytes);
-        let Self { user, client: Some(client), inbox, session, next, asked, moved_at, .. } = self else {
-            return Ok(());
-        };
-        let who = users::name(*user);
-        loop {
-            let taken = client.on_bytes(now, inbox);
-            match taken.event {
-                None => {
-                    inbox.drain(..taken.len);
-                    return Ok(());
+        let mut inbox = std::mem::take(&mut self.inbox);
+        inbox.extend_from_slice(bytes);
+        let mut used = 0;
+        while let Some(client) = &mut self.client {
+            let taken = client.on_bytes(now, &inbox[used..]);
+            let is_last = taken.event.is_none();
+            used += taken.len;
+            let event = match taken.event {
+                None => None,
+                Some(ClientEvent::Accepted { session, next_seq, .. }) => {
+                    Some(self.on_accepted(now, session.as_bytes(), next_seq, books)?)
                 }
-                Some(ClientEvent::Accepted { session: named, next_seq, .. }) => {
-                    let named = String::from_utf8_lossy(named.as_bytes()).into_owned();
-                    let (wanted, seq) = &*asked;
-                    let is_other = !wanted.is_empty() && *wanted != named || *seq != 0 && *seq != next_seq;
-                    let day = books.day_of(&named);
-                    let known = day.map_or(0, |day| books.all_delivered(day, *user).count() as u64) + 1;
-                    if is_other || day.is_none() || next_seq > known {
-                        return Err(format!(
-                            "EDGE: {who} asks for {asked:?} and is accepted at {next_seq} of {named:?}, of which it \
-                             has {known}"
-                        ));
-                    }
-                    (*session, *next, *moved_at) = (named, next_seq, now);
-                    if !users::is_numbered(*user) {
-                        self.payload = Some(0);
-                    }
-                    told(TraderEvent::Accepted);
-                }
-                Some(ClientEvent::Message { seq, bytes }) => {
-                    let day = books.day_of(session);
-                    let expected = day.and_then(|day| books.heard(day, *user, *next));
-                    if seq != *next || expected != Some(bytes) {
-                        return Err(format!(
-                            "EDGE: {who} is sent {seq} of {session}, it counts {next}: {:?}, and there stands {:?}",
-                            shown(bytes),
-                            expected.map(shown)
-                        ));
-                    }
-                    (*next, *moved_at) = (*next + 1, now);
-                    told(TraderEvent::Message);
-                }
+                Some(ClientEvent::Message { seq, bytes }) => Some(self.on_message(now, seq, bytes, books)?),
                 Some(ClientEvent::Unsequenced(bytes)) if self.payload.is_none() => {
-                    let last = bytes.try_into().map(u64::from_be_bytes).ok();
-                    let made = self.made.get(session).map_or(0, Vec::len) as u64;
-                    let opens =
-                        books.opens.iter().filter(|open| open.user == *user && Some(open.gateway) == own);
-                    let is_known = opens.map(|open| open.said).any(|said| Some(said) == last);
-                    let Some(last) = last.filter(|last| is_known && *last <= made) else {
-                        return Err(format!(
-                            "EDGE: {who} is told that the stream has {last:?} of the {made} that it said in {session}"
-                        ));
-                    };
+                    let last = self.confirmed(bytes, books, own)?;
                     // Now and then some of it again.
                     self.payload = Some(last.saturating_sub(rng.below(3)) + 1);
+                    None
                 }
-                Some(ClientEvent::Unsequenced(bytes)) => {
-                    let number = bytes.first_chunk().map(|number| u64::from_be_bytes(*number));
-                    if number.is_none_or(|number| number < *next) {
-                        return Err(format!("EDGE: {who} is told {number:?} early and counts {next}"));
-                    }
-                    told(TraderEvent::Early);
-                }
-                Some(ClientEvent::Debug(text)) => {
-                    let text = Text(text).to_string();
-                    if text.contains("no such number") && *asked == (session.clone(), *next) {
-                        return Err(format!("EDGE: {who} counts {next} in {session}, and is told: {text}"));
-                    }
-                }
-                Some(ClientEvent::Ended(ClientEnd::EndOfSession)) => {
-                    let day = books.day_of(session);
-                    let all = day.map_or(0, |day| books.all_delivered(day, *user).count() as u64);
-                    let is_over = day.is_some_and(|day| books.days[day].is_over);
-                    if !is_over || *next != all + 1 {
-                        return Err(format!(
-                            "EDGE: the session {session} of {who} ends, it counts {next} of {all}, over: {is_over}"
-                        ));
-                    }
-                    (*session, *next) = (String::new(), 1);
-                    told(TraderEvent::SessionEnded);
-                }
-                Some(ClientEvent::Ended(ClientEnd::Rejected(reason))) => {
-                    // Its session may be over; then the open one begins anew.
-                    let is_open = books.open_day().is_some_and(|day| books.days[day].name == *session);
-                    if reason == RejectReason::NotAuthorized {
-                        return Err(format!("EDGE: {who} is not let in"));
-                    }
-                    if !is_open {
-                        (*session, *next) = (String::new(), 1);
-                    }
-                    told(TraderEvent::Refused);
-                }
-                Some(ClientEvent::Ended(ClientEnd::Fault(fault))) => {
-                    return Err(format!("EDGE: what {who} is sent is no SoupBinTCP: {fault}"));
-                }
-                Some(ClientEvent::Ended(_)) => {}
+                Some(ClientEvent::Unsequenced(bytes)) => Some(self.on_early(bytes)?),
+                Some(ClientEvent::Debug(text)) => self.on_debug(&Text(text).to_string()).map(|()| None)?,
+                Some(ClientEvent::Ended(end)) => self.on_end(&end, books)?,
+            };
+            event.map(&mut notify);
+            if is_last {
+                break;
             }
-            inbox.drain(..taken.len);
+        }
+        inbox.drain(..used);
+        self.inbox = inbox;
+        Ok(())
+    }
+
+    /// Messages that the model has for it in this day.
+    fn delivered(&self, day: Option<usize>, books: &EdgeModel) -> u64 {
+        day.map_or(0, |day| books.all_delivered(day, self.user).count() as u64)
+    }
+
+    fn on_accepted(
+        &mut self,
+        now: Nanos,
+        session: &[u8],
+        next_seq: u64,
+        books: &EdgeModel,
+    ) -> Result<TraderEvent, Violation> {
+        let session = String::from_utf8_lossy(session).into_owned();
+        let (wanted, seq) = &self.asked;
+        let is_other = !wanted.is_empty() && *wanted != session || *seq != 0 && *seq != next_seq;
+        let day = books.day_of(&session);
+        let known = self.delivered(day, books) + 1;
+        if is_other || day.is_none() || next_seq > known {
+            return Err(format!(
+                "EDGE: {} asks for {:?} and is accepted at {next_seq} of {session:?}, of which it has {known}",
+                users::name(self.user),
+                self.asked
+            ));
+        }
+        (self.session, self.next, self.moved_at) = (session, next_seq, now);
+        if !users::is_numbered(self.user) {
+            self.payload = Some(0);
+        }
+        Ok(TraderEvent::Accepted)
+    }
+
+    fn on_message(
+        &mut self,
+        now: Nanos,
+        seq: u64,
+        bytes: &[u8],
+        books: &EdgeModel,
+    ) -> Result<TraderEvent, Violation> {
+        let day = books.day_of(&self.session);
+        let expected = day.and_then(|day| books.heard(day, self.user, self.next));
+        if seq != self.next || expected != Some(bytes) {
+            return Err(format!(
+                "EDGE: {} is sent {seq} of {}, it counts {}: {:?}, and the model has {:?}",
+                users::name(self.user),
+                self.session,
+                self.next,
+                shown(bytes),
+                expected.map(shown)
+            ));
+        }
+        (self.next, self.moved_at) = (self.next + 1, now);
+        Ok(TraderEvent::Message)
+    }
+
+    /// How much of what it has sent the stream has, as its gateway reports it.
+    fn confirmed(&self, bytes: &[u8], books: &EdgeModel, own: Option<PublisherId>) -> Result<u64, Violation> {
+        let last = bytes.try_into().map(u64::from_be_bytes).ok();
+        let made = self.made.get(&self.session).map_or(0, Vec::len) as u64;
+        let opens = books.opens.iter().filter(|open| open.user == self.user && Some(open.gateway) == own);
+        let is_known = opens.map(|open| open.said).any(|said| Some(said) == last);
+        last.filter(|last| is_known && *last <= made).ok_or_else(|| {
+            format!(
+                "EDGE: the gateway of {} reports that the stream has {last:?} of the {made} that it sent in {}",
+                users::name(self.user),
+                self.session
+            )
+        })
+    }
+
+    fn on_early(&self, bytes: &[u8]) -> Result<TraderEvent, Violation> {
+        let number = bytes.first_chunk().map(|number| u64::from_be_bytes(*number));
+        match number {
+            Some(number) if number >= self.next => Ok(TraderEvent::Early),
+            _ => Err(format!(
+                "EDGE: {} is sent {number:?} early and counts {}",
+                users::name(self.user),
+                self.next
+            )),
+        }
+    }
+
+    fn on_debug(&self, text: &str) -> Result<(), Violation> {
+        if text.contains("no such number") && self.asked == (self.session.clone(), self.next) {
+            let who = users::name(self.user);
+            return Err(format!("EDGE: {who} counts {} in {}, and is sent: {text}", self.next, self.session));
+        }
+        Ok(())
+    }
+
+    fn on_end(&mut self, end: &ClientEnd, books: &EdgeModel) -> Result<Option<TraderEvent>, Violation> {
+        let who = users::name(self.user);
+        match end {
+            ClientEnd::EndOfSession => {
+                let day = books.day_of(&self.session);
+                let all = self.delivered(day, books);
+                let is_over = day.is_some_and(|day| books.days[day].is_over);
+                if !is_over || self.next != all + 1 {
+                    return Err(format!(
+                        "EDGE: the session {} of {who} ends, it counts {} of {all}, over: {is_over}",
+                        self.session, self.next
+                    ));
+                }
+                (self.session, self.next) = (String::new(), 1);
+                Ok(Some(TraderEvent::SessionEnded))
+            }
+            ClientEnd::Rejected(RejectReason::NotAuthorized) => Err(format!("EDGE: {who} is not let in")),
+            ClientEnd::Rejected(_) => {
+                // Its session may be over; then the open one begins anew.
+                if books.open_day().is_none_or(|day| books.days[day].name != self.session) {
+                    (self.session, self.next) = (String::new(), 1);
+                }
+                Ok(Some(TraderEvent::Refused))
+            }
+            ClientEnd::Fault(fault) => Err(format!("EDGE: what {who} is sent is no SoupBinTCP: {fault}")),
+            _ => Ok(None),
         }
     }
 

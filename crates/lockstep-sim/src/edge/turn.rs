@@ -408,7 +408,7 @@ impl World {
         if trader.reads(now) {
             let most = if rng.below(4) == 0 { 1 + rng.below(40) as usize } else { 16 << 10 };
             let bytes = link.down.read(now, most);
-            trader.hear(now, &bytes, books, link.own, rng, |told| {
+            trader.on_bytes(now, &bytes, books, link.own, rng, |told| {
                 coverage.count(match told {
                     TraderEvent::Accepted => Event::Logins,
                     TraderEvent::Refused => Event::LoginsRefused,

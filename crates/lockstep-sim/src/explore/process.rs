@@ -150,7 +150,11 @@ fn limits(me: Identity, node: usize, replicas: usize) -> ReplicaLimits {
         identity_probe_ns: 0,
         repairs_per_request: 16,
         budget: BudgetLimits::default(),
-        failure_detector: FailureDetectorLimits { beat_ns: NEVER, timeout_ns: NEVER, timeout_ns_max: NEVER },
+        failure_detector: FailureDetectorLimits {
+            heartbeat_interval_ns: NEVER,
+            timeout_ns: NEVER,
+            timeout_ns_max: NEVER,
+        },
         election: ElectionLimits { stagger_ns: 0, again_ns: NEVER, timeout_ns: NEVER, backoff_ns_max: NEVER },
         pending_submission_bytes: 2 << 10,
         secret_seed: [node as u8; 32],
@@ -220,7 +224,7 @@ impl ExploredProcess {
             start: Start::From(1),
             parts: PartsLimits { message_len_max: FRAME_LEN_MAX, bytes: FRAME_LEN_MAX },
             lag_report_ns: NEVER,
-            beat_ns: 1_000_000,
+            heartbeat_interval_ns: 1_000_000,
         };
         Self {
             engine: Engine::Reader(Box::new(SubscriberEngine::new(SimNet::default(), limits)), delivery),

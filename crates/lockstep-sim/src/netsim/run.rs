@@ -226,7 +226,7 @@ fn engine(seat: usize) -> Result<Engine, String> {
                 resend_ns_min: 20_000_000,
                 resend_ns_max: 100_000_000,
                 query_retry_ns: 10_000_000,
-                beat_ns: 1_000_000,
+                heartbeat_interval_ns: 1_000_000,
                 names_max: 1,
                 message_len_max: MESSAGE_LEN_MAX,
                 message_len_max_of: BTreeMap::new(),
@@ -242,7 +242,7 @@ fn engine(seat: usize) -> Result<Engine, String> {
                 start: Start::From(1),
                 parts: PartsLimits { message_len_max: MESSAGE_LEN_MAX, bytes: 4 * MESSAGE_LEN_MAX },
                 lag_report_ns: NEVER_NS,
-                beat_ns: 1_000_000,
+                heartbeat_interval_ns: 1_000_000,
             };
             Engine::Receiver(Box::new(SubscriberEngine::new(SimNet::of_client(), limits)))
         }
@@ -505,7 +505,7 @@ impl World {
         let at = |per_mille: usize| latencies.get(latencies.len() * per_mille / 1_000).copied().unwrap_or(0);
         self.row.latency_ns = [at(500), at(990), at(999)];
         if let Engine::Replica(leader) = &self.nodes[0].engine {
-            self.row.led = leader.core.counters.get(Counter::RepairsLed);
+            self.row.led = leader.core.counters.get(Counter::RepairsByLeader);
         }
         self.row
     }

@@ -176,46 +176,13 @@ pub(super) fn run(
         after.saved_ring = Some(ring.clone());
     }
     let ring = after.rings[way.path].take().unwrap_or_else(|| MemoryTail::new(RING_LEN));
-    let mut memory = Some(CrashingStore::new(ring, &grave));
-    let fails = way.fails;
-    let record = seen.superblock().run;
-    let is_known = record.clean || record.weakest_durability == Durability::Power;
-    let Rest { disk, reference: ghost, run_path, is_interrupted, half, .. } = &mut after;
-    let started = catch_unwind(AssertUnwindSafe(|| {
-        seen.start(disk, |_| match memory.take() {
-            Some(memory) if !fails => Ok((memory, ())),
-            kept => {
-                drop(kept);
-                Err(JournalOpenError::Settings("no port".into()))
-            }
-        })
-    }));
-    let reached_in_memory = matches!(end, RunEnd::InMemory { .. }) && !grave.is_armed();
-    let died = match started {
-        // At its start or never.
-        Ok(Ok(_)) if matches!(end, RunEnd::InMemory { .. }) => return Ok(None),
-        Ok(Ok((opened, ()))) => {
-            ghost.on_begun(&opened.tail.end())?;
-            // A copy of the superblock that was damaged may have been the one that knew it.
-            ghost.settled &= way.configured == Durability::Power && (is_known || !*half);
-            *run_path = Some(way.path);
-            (*is_interrupted, *half) = (false, false);
-            let mut run = ProofRun::new(opened, *way, generation);
-            if !run.to(end, disk, ghost)? {
-                return Ok(None);
-            }
-            drop(run);
-            false
-        }
-        Ok(Err(_)) if matches!(end, RunEnd::InFiles { .. }) && disk.is_dead() => true,
-        Ok(Err(_)) if fails => false,
-        Ok(Err(error)) => return Err(format!("a start that nothing hinders fails: {error}")),
-        Err(panic) if panic.is::<Died>() && reached_in_memory => true,
-        Err(panic) => std::panic::resume_unwind(panic),
+    let memory = CrashingStore::new(ring, &grave);
+    let Some(died) = begin_and_run(&mut after, seen, memory, way, end, generation, &grave)? else {
+        return Ok(None);
     };
     if died && !is_own {
         // What was at that path is overwritten, or not: it is no memory of a run any more.
-        *run_path = run_path.filter(|path| *path != way.path);
+        after.run_path = after.run_path.filter(|path| *path != way.path);
     }
     after.rings[way.path] = grave.take();
     after.disk.revive();
@@ -223,6 +190,52 @@ pub(super) fn run(
         note_interrupted(&mut after, way)?;
     }
     Ok(Some(after))
+}
+
+/// A start from what was `seen`, with the ring in `memory`, and the run behind it. Whether the process died
+/// in its start; `None` where `end` is not reached.
+fn begin_and_run(
+    after: &mut Rest,
+    seen: Inspection,
+    memory: CrashingStore,
+    way: &StartConfig,
+    end: RunEnd,
+    generation: u32,
+    crash: &CrashState,
+) -> Result<Option<bool>, ProofViolation> {
+    let fails = way.fails;
+    let record = seen.superblock().run;
+    let is_known = record.clean || record.weakest_durability == Durability::Power;
+    let Rest { disk, reference, run_path, is_interrupted, half, .. } = after;
+    let mut memory = Some(memory);
+    let started = catch_unwind(AssertUnwindSafe(|| {
+        seen.start(disk, |_| match memory.take() {
+            Some(memory) if !fails => Ok((memory, ())),
+            unused => {
+                drop(unused);
+                Err(JournalOpenError::Settings("no port".into()))
+            }
+        })
+    }));
+    let reached_in_memory = matches!(end, RunEnd::InMemory { .. }) && !crash.is_armed();
+    match started {
+        // At its start or never.
+        Ok(Ok(_)) if matches!(end, RunEnd::InMemory { .. }) => Ok(None),
+        Ok(Ok((opened, ()))) => {
+            reference.on_begun(&opened.tail.end())?;
+            // A copy of the superblock that was damaged may have been the one that knew it.
+            reference.settled &= way.configured == Durability::Power && (is_known || !*half);
+            *run_path = Some(way.path);
+            (*is_interrupted, *half) = (false, false);
+            let mut run = ProofRun::new(opened, *way, generation);
+            Ok(run.to(end, disk, reference)?.then_some(false))
+        }
+        Ok(Err(_)) if matches!(end, RunEnd::InFiles { .. }) && disk.is_dead() => Ok(Some(true)),
+        Ok(Err(_)) if fails => Ok(Some(false)),
+        Ok(Err(error)) => Err(format!("a start that nothing hinders fails: {error}")),
+        Err(panic) if panic.is::<Died>() && reached_in_memory => Ok(Some(true)),
+        Err(panic) => std::panic::resume_unwind(panic),
+    }
 }
 
 /// A process.

@@ -160,7 +160,7 @@ impl SubscriberCore {
 
     /// Groups that are silent for this long carry no stream.
     fn deaf_ns(&self) -> Nanos {
-        DEAF_NS.max(SILENT_INTERVALS * self.limits.beat_ns)
+        DEAF_NS.max(SILENT_INTERVALS * self.limits.heartbeat_interval_ns)
     }
 
     fn go_on(&mut self, now: Nanos, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {

@@ -56,11 +56,11 @@ impl Time for Rc<Cell<Nanos>> {
     }
 }
 
-type Rehearsed = FaultInjector<Memory, Rc<Cell<Nanos>>>;
+type FaultInjected = FaultInjector<Memory, Rc<Cell<Nanos>>>;
 
 const LEN_MAX: usize = 64;
 
-fn rehearsed(settings: FaultSettings, salt: u64) -> (Rehearsed, Rc<Cell<Nanos>>) {
+fn faulty(settings: FaultSettings, salt: u64) -> (FaultInjected, Rc<Cell<Nanos>>) {
     let time = Rc::new(Cell::new(1));
     (FaultInjector::timed(Memory::default(), settings, salt, LEN_MAX, Rc::clone(&time)), time)
 }
@@ -76,7 +76,7 @@ fn number(datagram: &[u8]) -> u32 {
 /// Numbers of what comes out when `count` datagrams come in, ten at a time, and the time then goes on for
 /// ever.
 fn through(settings: FaultSettings, salt: u64, count: u32) -> (Vec<u32>, FaultCounts) {
-    let (mut net, time) = rehearsed(settings, salt);
+    let (mut net, time) = faulty(settings, salt);
     let mut out = Vec::new();
     for from in (0..count).step_by(10) {
         net.inner.arrived = (from..count.min(from + 10)).map(datagram).collect();
@@ -166,7 +166,7 @@ fn what_is_reordered_is_passed_by_a_few_and_nothing_is_lost_by_it() {
 
 #[test]
 fn the_last_datagram_comes_although_nothing_passes_it() {
-    let (mut net, time) = rehearsed(FaultSettings { reordering_ppm: 1_000_000, ..CALM }, 1);
+    let (mut net, time) = faulty(FaultSettings { reordering_ppm: 1_000_000, ..CALM }, 1);
     net.inner.arrived = vec![datagram(1)];
     assert_eq!(net.recv_groups(), 0);
     time.set(time.get() + ASIDE_NS - 1);
@@ -178,7 +178,7 @@ fn the_last_datagram_comes_although_nothing_passes_it() {
 
 #[test]
 fn a_delayed_datagram_comes_at_its_time_in_order_with_its_bytes_and_its_sender() {
-    let (mut net, time) = rehearsed(FaultSettings { delay_ns: 100, ..CALM }, 1);
+    let (mut net, time) = faulty(FaultSettings { delay_ns: 100, ..CALM }, 1);
     for at in 0..10 {
         time.set(1 + 10 * at);
         net.inner.arrived = vec![datagram(at as u32)];
@@ -195,7 +195,7 @@ fn a_delayed_datagram_comes_at_its_time_in_order_with_its_bytes_and_its_sender()
 
 #[test]
 fn what_waits_is_bounded_and_what_finds_no_room_is_counted_as_lost() {
-    let (mut net, time) = rehearsed(FaultSettings { delay_ns: 100, ..CALM }, 1);
+    let (mut net, time) = faulty(FaultSettings { delay_ns: 100, ..CALM }, 1);
     for round in 0..3 {
         net.inner.arrived = (0..GROUP_POOL as u32 + 50).map(datagram).collect();
         assert_eq!(net.recv_groups(), 0);
@@ -212,7 +212,7 @@ fn what_waits_is_bounded_and_what_finds_no_room_is_counted_as_lost() {
 
 #[test]
 fn what_is_sent_is_left_alone() {
-    let (mut net, _time) = rehearsed(FaultSettings { loss_ppm: 1_000_000, ..CALM }, 1);
+    let (mut net, _time) = faulty(FaultSettings { loss_ppm: 1_000_000, ..CALM }, 1);
     assert_eq!(net.send_group(Group::Data, &[Burst { bytes: b"frame", stride: 5 }]), 1);
     assert!(net.send_unicast(sender(&[1]), [b"ask", b"ed"]));
     assert_eq!(net.inner().sent, [b"frame".to_vec(), b"asked".to_vec()]);

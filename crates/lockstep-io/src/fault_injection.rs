@@ -1,4 +1,4 @@
-//! # rehearse: a network that is worse than the real one
+//! # fault_injection: a network that is worse than the real one
 //!
 //! The question: how does everything above the device behave when the network loses, repeats, reorders and
 //! delays? A [`FaultInjector`] is a device around a device. What the inner one receives is judged datagram by
@@ -89,11 +89,11 @@ pub struct FaultCounts {
 impl FaultCounts {
     /// The names of [`FaultCounts::values`], in their order.
     pub const NAMES: [&'static str; 5] = [
-        "rehearsed_lost",
-        "rehearsed_duplicated",
-        "rehearsed_reordered",
-        "rehearsed_delayed",
-        "rehearsed_overflowed",
+        "fault_injection_lost",
+        "fault_injection_duplicated",
+        "fault_injection_reordered",
+        "fault_injection_delayed",
+        "fault_injection_overflowed",
     ];
 
     /// These and those of another device together.
@@ -178,7 +178,12 @@ impl<N: Net, T: Time> FaultInjector<N, T> {
             percent(reordering_ppm),
             delay_ns / 1_000
         );
-        Effective::short("rehearse", "nothing else", got, "this process spoils what it receives, on purpose")
+        Effective::short(
+            "fault_injection",
+            "nothing else",
+            got,
+            "this process spoils what it receives, on purpose",
+        )
     }
 }
 
