@@ -373,7 +373,7 @@ impl Bench<'_> {
         }
         let replicas = self.fleet.counters()?;
         let counts = |counter: Counter| -> Vec<u64> {
-            let name = Counter::NAMES[counter as usize];
+            let name = counter.name();
             replicas.iter().map(|replica| replica.value(name).unwrap_or(0)).collect()
         };
         let counted = COUNTED.map(|(_, counter)| counts(counter));

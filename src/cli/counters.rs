@@ -273,7 +273,7 @@ mod tests {
         ];
         let text = prometheus(&seen);
         assert!(
-            text.starts_with(
+            text.contains(
                 "# HELP lockstep_frames_out_bytes_total Bytes of frames sent to the data group.\n\
                  # TYPE lockstep_frames_out_bytes_total counter\n\
                  lockstep_frames_out_bytes_total{process=\"replica-1\"} 7\n\

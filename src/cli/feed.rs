@@ -9,6 +9,7 @@ use crate::config::{Channel, Config};
 use clap::Args;
 use lockstep_client::Endpoint;
 use lockstep_client::{Counted, Delivery, Subscriber};
+use lockstep_core::engine::counters::CounterRow;
 use lockstep_gateway::feed::{Feed, FeedCounts, FeedError, FeedSource};
 use lockstep_gateway::gateway::users::Recipient;
 use lockstep_io::clock::Clock;
@@ -183,7 +184,13 @@ fn serve(
         }
     };
     let name = format!("feed-{}-{}", args.group.ip(), args.group.port());
-    let mut counted = counted(Counted::create(&endpoint, &name, &FeedCounts::NAMES, None, Some(&subscriber)));
+    let mut counted = counted(Counted::create(
+        &endpoint,
+        &name,
+        &CounterRow::names(FeedCounts::ROWS),
+        None,
+        Some(&subscriber),
+    ));
     let (clock, mut buffer, mut reported) = (Clock::start(), [0; 64], Reported::default());
     while !stop.load(Ordering::Acquire) {
         let now = clock.now();

@@ -5,7 +5,7 @@ use super::Failure;
 use super::args::LossesArgs;
 use super::failure::{FAILED, NOT_READY};
 use super::operator::age;
-use lockstep_core::engine::losses::{Cause, LOSS_NAMES, RECENT, SUM_NAMES};
+use lockstep_core::engine::losses::{Cause, LOSS_ROWS, RECENT, SUM_ROWS};
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersReader;
 use lockstep_wire::{Identity, Nanos};
@@ -65,11 +65,11 @@ struct Seen {
     name: String,
     pid: u32,
     now: Nanos,
-    /// By the names of [`SUM_NAMES`].
-    sums: [u64; SUM_NAMES.len()],
+    /// By the names of [`SUM_ROWS`].
+    sums: [u64; SUM_ROWS.len()],
     beside: [Option<u64>; BESIDE.len()],
-    /// Newest first, by the names of [`LOSS_NAMES`].
-    recent: Vec<[u64; LOSS_NAMES.len()]>,
+    /// Newest first, by the names of [`LOSS_ROWS`].
+    recent: Vec<[u64; LOSS_ROWS.len()]>,
 }
 
 impl Seen {
@@ -86,15 +86,15 @@ impl Seen {
                 Failure::new(FAILED, what)
             })
         };
-        let mut sums = [0; SUM_NAMES.len()];
-        for (sum, name) in sums.iter_mut().zip(SUM_NAMES) {
-            *sum = known(name)?;
+        let mut sums = [0; SUM_ROWS.len()];
+        for (sum, row) in sums.iter_mut().zip(SUM_ROWS) {
+            *sum = known(row.name)?;
         }
         let mut recent = Vec::new();
         for index in 0..RECENT {
-            let mut row = [0; LOSS_NAMES.len()];
-            for (cell, name) in row.iter_mut().zip(LOSS_NAMES) {
-                *cell = known(&format!("loss_{index}_{name}"))?;
+            let mut row = [0; LOSS_ROWS.len()];
+            for (cell, field) in row.iter_mut().zip(LOSS_ROWS) {
+                *cell = known(&format!("loss_{index}_{}", field.name))?;
             }
             recent.push(row);
         }
@@ -104,12 +104,12 @@ impl Seen {
     }
 
     fn sum(&self, name: &str) -> u64 {
-        SUM_NAMES.iter().position(|known| *known == name).map_or(0, |index| self.sums[index])
+        SUM_ROWS.iter().position(|row| row.name == name).map_or(0, |index| self.sums[index])
     }
 
     fn json(&self) -> Value {
         let mut sums: Map<String, Value> =
-            SUM_NAMES.iter().zip(self.sums).map(|(name, sum)| ((*name).to_owned(), sum.into())).collect();
+            SUM_ROWS.iter().zip(self.sums).map(|(row, sum)| (row.name.to_owned(), sum.into())).collect();
         sums.extend(BESIDE.iter().zip(self.beside).map(|(name, sum)| ((*name).to_owned(), sum.into())));
         let recent = self.recent.iter().map(|row| {
             let [at, from, entries, cause, closed, by, took_ns] = *row;

@@ -1,6 +1,7 @@
 //! Clock, core, memory, idling, and the guard over a hot thread's system calls.
 
 use crate::{KINDS, burst, child_of, is_child_of, open, said, settings, single};
+use lockstep_core::engine::counters::CounterRow;
 use lockstep_core::engine::ports::{Burst, Group, Net, PARK_NS_MAX};
 use lockstep_io::Effective;
 use lockstep_io::clock::{self, Clock};
@@ -161,7 +162,8 @@ fn guarded_child() -> ! {
     let counters = folder.path().join("counters");
     std::thread::spawn(move || {
         let (mut udp, recorder) = (open(&settings()), Recorder::new(KINDS, 16));
-        let mut counters = CountersFile::create(&counters, &UdpCounts::NAMES).expect("a file");
+        let mut counters =
+            CountersFile::create(&counters, &CounterRow::names(UdpCounts::ROWS)).expect("a file");
         let (clock, stop, bytes) = (Clock::start(), AtomicBool::new(false), burst(5, 1000));
         let mut waiter = Idle::Yield.waiter(&[]).expect("a waiter");
         let to = udp.unicast_address();

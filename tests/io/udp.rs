@@ -27,7 +27,6 @@ fn datagrams_go_round_through_every_group_and_by_unicast() {
     let counts = b.counts();
     assert_eq!((counts.datagrams_in, counts.bytes_in), (5, 6 + 4 + 7 + 13 + 4));
     assert_eq!((counts.unicast_receives, counts.dropped, counts.truncated), (2, 0, 0));
-    assert_eq!(counts.values().len(), UdpCounts::NAMES.len());
 }
 
 #[test]

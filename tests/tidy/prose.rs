@@ -121,7 +121,10 @@ fn doubles(files: &[(String, String)]) -> Vec<String> {
                 ["struct ", "enum ", "trait ", "union "].iter().find_map(|kind| item.strip_prefix(kind));
             let Some(named) = named else { continue };
             let end = named.find(|c: char| !super::is_name_char(c)).unwrap_or(named.len());
-            places.entry(named[..end].to_owned()).or_default().push(file);
+            // In a macro's pattern the name is still to come.
+            if end > 0 {
+                places.entry(named[..end].to_owned()).or_default().push(file);
+            }
         }
     }
     let twice = places.into_iter().filter(|(_, files)| files.len() > 1);

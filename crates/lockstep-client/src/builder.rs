@@ -191,7 +191,7 @@ impl EndpointBuilder {
         self
     }
 
-    /// SuffixReplacements datagrams with the processes of this host by shared memory. Default false (`network.shm`).
+    /// Exchanges datagrams with the processes of this host by shared memory. Default false (`network.shm`).
     pub fn shared_memory(mut self, shared: bool) -> Self {
         self.shared_memory = shared;
         self

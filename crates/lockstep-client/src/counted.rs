@@ -3,7 +3,7 @@
 
 use super::{Endpoint, Publisher, Subscriber};
 use lockstep_core::engine::counters::Counter;
-use lockstep_core::engine::losses::SUM_NAMES;
+use lockstep_core::engine::losses::SUM_ROWS;
 use lockstep_io::IoError;
 use lockstep_io::counters::CountersFile;
 use lockstep_io::udp::UdpCounts;
@@ -47,9 +47,9 @@ pub struct Counted {
 
 /// The names of what a handle counts.
 fn handle_names(whose: &str, losses: bool) -> impl Iterator<Item = String> {
-    let sums = losses.then_some(SUM_NAMES).into_iter().flatten();
-    let names = Counter::NAMES.iter().chain(&UdpCounts::NAMES).copied().chain(sums);
-    names.map(move |name| format!("{whose}{name}"))
+    let sums: &[_] = if losses { &SUM_ROWS } else { &[] };
+    let rows = Counter::ROWS.iter().chain(UdpCounts::ROWS).chain(sums);
+    rows.map(move |row| format!("{whose}{}", row.name))
 }
 
 impl Counted {
@@ -115,7 +115,7 @@ impl Counted {
         if let Some(subscriber) = subscriber {
             values.extend_from_slice(subscriber.counters().values());
             values.extend_from_slice(&subscriber.net().counts().values());
-            let sums = values.len() + SUM_NAMES.len();
+            let sums = values.len() + SUM_ROWS.len();
             subscriber.losses().values(values);
             values.truncate(sums);
         }

@@ -39,6 +39,7 @@
 use super::gateway::clients::Clients;
 use super::gateway::ledger::{Ledger, LedgerDay};
 use super::gateway::users::Recipient;
+use lockstep_core::engine::counters::counter_group;
 use lockstep_core::engine::ports::{Backlog, BacklogError};
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_core::proto::planted::{Mutation, planted};
@@ -108,30 +109,14 @@ impl From<PackError> for FeedError {
     }
 }
 
-/// What happened, in numbers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct FeedCounts {
-    /// Messages with a number, of all days.
-    pub messages: u64,
-    /// Datagrams that were multicast, heartbeats and ends of sessions among them.
-    pub datagrams: u64,
-    /// Messages that were passed over: their blocks are longer than a datagram takes.
-    pub too_long: u64,
-    /// Messages that were passed over: the mapping gave them no block.
-    pub unmapped: u64,
-    /// Requests that were answered.
-    pub requests_answered: u64,
-}
-
-impl FeedCounts {
-    /// The names of [`FeedCounts::values`], in their order.
-    pub const NAMES: [&'static str; 5] =
-        ["feed_messages", "feed_datagrams", "feed_too_long", "feed_unmapped", "feed_answered"];
-
-    /// All counts, for a counters file.
-    pub fn values(&self) -> [u64; 5] {
-        let Self { messages, datagrams, too_long, unmapped, requests_answered: answered } = *self;
-        [messages, datagrams, too_long, unmapped, answered]
+counter_group! {
+    /// What happened, in numbers.
+    pub struct FeedCounts {
+        messages count "feed_messages" "Messages with a number, of all days.",
+        datagrams count "feed_datagrams" "Datagrams multicast, heartbeats and ends of sessions among them.",
+        too_long count "feed_too_long" "Messages passed over: longer than a datagram takes.",
+        unmapped count "feed_unmapped" "Messages passed over: the mapping gave them no block.",
+        requests_answered count "feed_answered" "Requests that were answered.",
     }
 }
 

@@ -210,7 +210,7 @@ impl Device {
         match self {
             Self::Plain(transport) => transport.fanout_counts(),
             Self::FaultInjected(injector) => injector.inner().fanout_counts(),
-            Self::Lines(lines) => lines.each()[0].fanout_counts().and(&lines.each()[1].fanout_counts()),
+            Self::Lines(lines) => lines.each()[0].fanout_counts().sum(&lines.each()[1].fanout_counts()),
             Self::Beside(beside) => beside.network().fanout_counts(),
             Self::Memory(_) => FanoutCounts::default(),
         }
@@ -221,8 +221,8 @@ impl Device {
         match self {
             Self::Plain(_) => FaultCounts::default(),
             Self::FaultInjected(injector) => injector.counts(),
-            Self::Lines(lines) => lines.each()[0].with_faults().and(&lines.each()[1].with_faults()),
-            Self::Beside(beside) => beside.network().with_faults().and(&beside.memory().faulty()),
+            Self::Lines(lines) => lines.each()[0].with_faults().sum(&lines.each()[1].with_faults()),
+            Self::Beside(beside) => beside.network().with_faults().sum(&beside.memory().faulty()),
             Self::Memory(memory) => memory.faulty(),
         }
     }

@@ -19,6 +19,7 @@ mod tests;
 
 use crate::Effective;
 use crate::clock::Clock;
+use lockstep_core::engine::counters::counter_group;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_wire::Nanos;
 use std::collections::VecDeque;
@@ -71,45 +72,14 @@ impl FaultSettings {
     }
 }
 
-/// What a [`FaultInjector`] has done.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct FaultCounts {
-    /// Datagrams that were lost on purpose.
-    pub lost: u64,
-    /// Datagrams that were repeated on purpose.
-    pub duplicated: u64,
-    /// Datagrams that were set aside for others to pass.
-    pub reordered: u64,
-    /// Datagrams that were delayed.
-    pub delayed: u64,
-    /// Datagrams that were to be late and found no room: lost as well.
-    pub overflowed: u64,
-}
-
-impl FaultCounts {
-    /// The names of [`FaultCounts::values`], in their order.
-    pub const NAMES: [&'static str; 5] = [
-        "fault_injection_lost",
-        "fault_injection_duplicated",
-        "fault_injection_reordered",
-        "fault_injection_delayed",
-        "fault_injection_overflowed",
-    ];
-
-    /// These and those of another device together.
-    pub fn and(&self, other: &Self) -> Self {
-        Self {
-            lost: self.lost + other.lost,
-            duplicated: self.duplicated + other.duplicated,
-            reordered: self.reordered + other.reordered,
-            delayed: self.delayed + other.delayed,
-            overflowed: self.overflowed + other.overflowed,
-        }
-    }
-
-    /// All counts, for a counters file.
-    pub fn values(&self) -> [u64; 5] {
-        [self.lost, self.duplicated, self.reordered, self.delayed, self.overflowed]
+counter_group! {
+    /// What a [`FaultInjector`] has done.
+    pub struct FaultCounts {
+        lost count "fault_injection_lost" "Datagrams lost on purpose.",
+        duplicated count "fault_injection_duplicated" "Datagrams repeated on purpose.",
+        reordered count "fault_injection_reordered" "Datagrams set aside on purpose for others to pass.",
+        delayed count "fault_injection_delayed" "Datagrams delayed on purpose.",
+        overflowed count "fault_injection_overflowed" "Datagrams to be delayed that found no room: lost as well.",
     }
 }
 

@@ -23,6 +23,7 @@ pub use unicast::Addresses;
 
 use super::fault_injection::Time;
 use crate::clock::Clock;
+use lockstep_core::engine::counters::counter_group;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_wire::{HEADER_LEN, Header, Identity, Kind, Nanos};
 use std::collections::VecDeque;
@@ -42,48 +43,16 @@ const SILENT_NS: Nanos = 200_000_000;
 /// A few may be a burst that this line still carries.
 const SILENT_MIN: u64 = 8;
 
-/// What one line has done.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct LineCounts {
-    /// Datagrams that it brought.
-    pub datagrams_in: u64,
-    /// Of them those that it brought first.
-    pub first: u64,
-    /// Datagrams that the other line brought and this one did not.
-    pub missing: u64,
-    /// How far it was behind the other at the last copy that it brought second.
-    pub lag_ns: Nanos,
-    /// The most of that.
-    pub lag_ns_max: Nanos,
-    /// How often it was found to be down.
-    pub alarms: u64,
-    /// Whether it is down.
-    pub is_down: bool,
-}
-
-impl LineCounts {
-    /// The names of [`LineCounts::values`] of both lines, in their order.
-    pub const NAMES: [&'static str; 14] = [
-        "line_a_datagrams_in",
-        "line_a_first",
-        "line_a_lost",
-        "line_a_lag_ns",
-        "line_a_lag_ns_max",
-        "line_a_alarms",
-        "line_a_is_down",
-        "line_b_datagrams_in",
-        "line_b_first",
-        "line_b_lost",
-        "line_b_lag_ns",
-        "line_b_lag_ns_max",
-        "line_b_alarms",
-        "line_b_is_down",
-    ];
-
-    /// All counts of one line, for a counters file.
-    pub fn values(&self) -> [u64; 7] {
-        let Self { datagrams_in, first, missing: lost, lag_ns, lag_ns_max, alarms, is_down } = *self;
-        [datagrams_in, first, lost, lag_ns, lag_ns_max, alarms, u64::from(is_down)]
+counter_group! {
+    /// What one line has done.
+    pub struct LineCounts {
+        datagrams_in count "datagrams_in" "Datagrams that the line brought.",
+        first count "first" "Of them those that it brought first.",
+        missing count "lost" "Datagrams that the other line brought and the line did not.",
+        lag_ns gauge "lag_ns" "How far the line was behind at the last copy that it brought second.",
+        lag_ns_max gauge "lag_ns_max" "The most of that.",
+        alarms count "alarms" "Times that the line was found to be down.",
+        is_down gauge "is_down" "1 while the line is down.",
     }
 }
 
@@ -180,7 +149,7 @@ impl<N: Net, T: Time> Net for TwoLines<N, T> {
 
     /// What one of them took is on its way.
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
-        let way = self.ways.to(to, self.copies.counts[0].is_down);
+        let way = self.ways.to(to, self.copies.counts[0].is_down != 0);
         let [a, b] = &mut self.lines;
         let by_first = way.first.is_some_and(|to| a.send_unicast(to, parts));
         let by_second = way.second.is_some_and(|to| b.send_unicast(to, parts));
@@ -273,9 +242,9 @@ impl CopyFilter {
             let (at, others) = self.heard[line];
             let is_down = now > at + SILENT_NS && self.others[other] >= others + SILENT_MIN;
             let counts = &mut self.counts[line];
-            counts.alarms += u64::from(is_down && !counts.is_down);
+            counts.alarms += u64::from(is_down && counts.is_down == 0);
             // A line that brought something since then is up; silence of both says nothing new.
-            counts.is_down = is_down || counts.is_down && now > at + SILENT_NS;
+            counts.is_down = u64::from(is_down || counts.is_down != 0 && now > at + SILENT_NS);
         }
     }
 }

@@ -38,6 +38,7 @@ use crate::idle;
 use crate::{Effective, IoError};
 use folder::{Mapped, ShmFolder, ShmRole, pack, unpack};
 use inbox::ShmInbox;
+use lockstep_core::engine::counters::counter_group;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use members::ShmMembers;
 use peers::Peers;
@@ -114,62 +115,19 @@ impl ShmSettings {
     }
 }
 
-/// What a [`Shm`] has done since it was opened.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct ShmCounts {
-    /// Datagrams received.
-    pub datagrams_in: u64,
-    /// Datagrams put into our rings.
-    pub datagrams_out: u64,
-    /// Bytes received.
-    pub bytes_in: u64,
-    /// Bytes put into our rings.
-    pub bytes_out: u64,
-    /// Overwritten before we read them, whomever they were for.
-    pub dropped: u64,
-    /// Received and longer than any datagram of ours may be.
-    pub truncated: u64,
-    /// Sends of ours that broke a limit: a bug of the caller, sent nothing.
-    pub forbidden_sends: u64,
-    /// Other processes whose rings we read.
-    pub members: u64,
-    /// Files of the folder that cannot be used: of another release, or damaged.
-    pub refused_members: u64,
-    /// Rings that made no sense and are read no more.
-    pub broken_rings: u64,
-}
-
-impl ShmCounts {
-    /// The names of [`ShmCounts::values`], in their order.
-    pub const NAMES: [&'static str; 10] = [
-        "shm_datagrams_in",
-        "shm_datagrams_out",
-        "shm_in_bytes",
-        "shm_out_bytes",
-        "shm_dropped",
-        "shm_truncated",
-        "shm_forbidden_sends",
-        "shm_members",
-        "shm_refused_members",
-        "shm_broken_rings",
-    ];
-
-    /// All counts, for a counters file.
-    pub fn values(&self) -> [u64; 10] {
-        let Self { datagrams_in, datagrams_out, bytes_in, bytes_out, dropped, .. } = *self;
-        let Self { truncated, forbidden_sends, members, refused_members, broken_rings, .. } = *self;
-        [
-            datagrams_in,
-            datagrams_out,
-            bytes_in,
-            bytes_out,
-            dropped,
-            truncated,
-            forbidden_sends,
-            members,
-            refused_members,
-            broken_rings,
-        ]
+counter_group! {
+    /// What a [`Shm`] has done since it was opened.
+    pub struct ShmCounts {
+        datagrams_in count "shm_datagrams_in" "Datagrams received by memory.",
+        datagrams_out count "shm_datagrams_out" "Datagrams put into our rings.",
+        bytes_in count "shm_in_bytes" "Bytes received by memory.",
+        bytes_out count "shm_out_bytes" "Bytes put into our rings.",
+        dropped count "shm_dropped" "Datagrams overwritten before we read them, whomever they were for.",
+        truncated count "shm_truncated" "Datagrams longer than any of ours may be.",
+        forbidden_sends count "shm_forbidden_sends" "Sends that broke a limit and were not made: a bug of the caller.",
+        members gauge "shm_members" "Other processes whose rings we read.",
+        refused_members gauge "shm_refused_members" "Files of the folder that cannot be used: of another release, or damaged.",
+        broken_rings count "shm_broken_rings" "Rings that made no sense and are read no more.",
     }
 }
 

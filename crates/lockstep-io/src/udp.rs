@@ -35,6 +35,7 @@ pub fn address_of(interface: &Interface) -> Result<std::net::Ipv4Addr, super::Io
 
 use crate::{Effective, IoError};
 use inbox::UdpInbox;
+use lockstep_core::engine::counters::counter_group;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use outbox::{UdpOutbox, UdpSent};
 use socket2::Socket;
@@ -104,92 +105,35 @@ impl UdpSettings {
     }
 }
 
-/// What a [`Udp`] has done since it was opened.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct UdpCounts {
-    /// Receive calls on the group socket.
-    pub group_receives: u64,
-    /// Receive calls on the unicast socket.
-    pub unicast_receives: u64,
-    /// Send calls to groups.
-    pub group_sends: u64,
-    /// Send calls to single nodes.
-    pub unicast_sends: u64,
-    /// Datagrams received.
-    pub datagrams_in: u64,
-    /// Datagrams that the device took.
-    pub datagrams_out: u64,
-    /// Bytes received, headers of IP and UDP not counted.
-    pub bytes_in: u64,
-    /// Bytes that the device took, likewise.
-    pub bytes_out: u64,
-    /// Receives that found nothing (EAGAIN).
-    pub empty_receives: u64,
-    /// Receives that failed for another reason.
-    pub failed_receives: u64,
-    /// Sends that the device had no room for (EAGAIN, ENOBUFS).
-    pub full_sends: u64,
-    /// Sends that the kernel refused for another reason; see `last_errno`.
-    pub refused_sends: u64,
-    /// Sends of ours that broke a limit (size, or unicast to a group): a bug of the caller, sent nothing.
-    pub forbidden_sends: u64,
-    /// Times that UDP_SEGMENT was refused; from then on each datagram is a message of its own.
-    pub segment_refused: u64,
-    /// Thrown away by the kernel because our socket was full, in buffers (a burst is one).
-    pub dropped: u64,
-    /// Received and longer than any datagram of ours may be.
-    pub truncated: u64,
-    /// Groups that could not be joined or left.
-    pub refused_joins: u64,
-    /// The last error of a call that was not "nothing there" or "no room".
-    pub last_errno: u64,
+counter_group! {
+    /// What a [`Udp`] has done since it was opened.
+    pub struct UdpCounts {
+        group_receives count "udp_group_receives" "Receive calls on the group socket.",
+        unicast_receives count "udp_unicast_receives" "Receive calls on the unicast socket.",
+        group_sends count "udp_group_sends" "Send calls to groups.",
+        unicast_sends count "udp_unicast_sends" "Send calls to single nodes.",
+        datagrams_in count "udp_datagrams_in" "Datagrams received.",
+        datagrams_out count "udp_datagrams_out" "Datagrams that the device took.",
+        bytes_in count "udp_in_bytes" "Bytes received, headers of IP and UDP not counted.",
+        bytes_out count "udp_out_bytes" "Bytes that the device took, likewise.",
+        empty_receives count "udp_empty_receives" "Receives that found nothing (EAGAIN).",
+        failed_receives count "udp_failed_receives" "Receives that failed for another reason.",
+        full_sends count "udp_full_sends" "Sends that the device had no room for (EAGAIN, ENOBUFS).",
+        refused_sends count "udp_refused_sends" "Sends that the kernel refused for another reason.",
+        forbidden_sends count "udp_forbidden_sends" "Sends that broke a limit and were not made: a bug of the caller.",
+        segment_refused count "udp_segment_refused" "Times that UDP_SEGMENT was refused; from then on each datagram goes alone.",
+        dropped count "udp_dropped" "Bursts that the kernel threw away because our socket was full.",
+        truncated count "udp_truncated" "Datagrams longer than any of ours may be.",
+        refused_joins count "udp_refused_joins" "Groups that could not be joined or left.",
+        last_errno gauge "udp_last_errno" "The last error of a call; 0 none.",
+    }
 }
 
 impl UdpCounts {
-    /// The names of [`UdpCounts::values`], in their order.
-    pub const NAMES: [&'static str; 18] = [
-        "udp_group_receives",
-        "udp_unicast_receives",
-        "udp_group_sends",
-        "udp_unicast_sends",
-        "udp_datagrams_in",
-        "udp_datagrams_out",
-        "udp_in_bytes",
-        "udp_out_bytes",
-        "udp_empty_receives",
-        "udp_failed_receives",
-        "udp_full_sends",
-        "udp_refused_sends",
-        "udp_forbidden_sends",
-        "udp_segment_refused",
-        "udp_dropped",
-        "udp_truncated",
-        "udp_refused_joins",
-        "udp_last_errno",
-    ];
-
     /// These and those of another device together; the last error is ours, if we had any.
     pub fn and(&self, other: &Self) -> Self {
-        Self {
-            group_receives: self.group_receives + other.group_receives,
-            unicast_receives: self.unicast_receives + other.unicast_receives,
-            group_sends: self.group_sends + other.group_sends,
-            unicast_sends: self.unicast_sends + other.unicast_sends,
-            datagrams_in: self.datagrams_in + other.datagrams_in,
-            datagrams_out: self.datagrams_out + other.datagrams_out,
-            bytes_in: self.bytes_in + other.bytes_in,
-            bytes_out: self.bytes_out + other.bytes_out,
-            empty_receives: self.empty_receives + other.empty_receives,
-            failed_receives: self.failed_receives + other.failed_receives,
-            full_sends: self.full_sends + other.full_sends,
-            refused_sends: self.refused_sends + other.refused_sends,
-            forbidden_sends: self.forbidden_sends + other.forbidden_sends,
-            segment_refused: self.segment_refused + other.segment_refused,
-            dropped: self.dropped + other.dropped,
-            truncated: self.truncated + other.truncated,
-            refused_joins: self.refused_joins + other.refused_joins,
-            last_errno: if self.last_errno == 0 { other.last_errno } else { self.last_errno },
-        }
+        let last_errno = if self.last_errno == 0 { other.last_errno } else { self.last_errno };
+        Self { last_errno, ..self.sum(other) }
     }
 
     /// Adds up what the device took.
@@ -207,30 +151,6 @@ impl UdpCounts {
                 self.last_errno = errno.unwrap_or(0) as u64;
             }
         }
-    }
-
-    /// All counts, for a counters file.
-    pub fn values(&self) -> [u64; 18] {
-        [
-            self.group_receives,
-            self.unicast_receives,
-            self.group_sends,
-            self.unicast_sends,
-            self.datagrams_in,
-            self.datagrams_out,
-            self.bytes_in,
-            self.bytes_out,
-            self.empty_receives,
-            self.failed_receives,
-            self.full_sends,
-            self.refused_sends,
-            self.forbidden_sends,
-            self.segment_refused,
-            self.dropped,
-            self.truncated,
-            self.refused_joins,
-            self.last_errno,
-        ]
     }
 }
 

@@ -16,7 +16,7 @@ pub use events::EVENT_KINDS;
 pub use offline::{journal_digest, verify};
 pub use recovery::{found_history, survey, survey_at};
 pub use run::Node;
-pub use start::counter_names;
+pub use start::{COUNTER_GROUPS, counter_names};
 
 use crate::io::journal_files::{
     self, JournalConfig, JournalError, JournalFailure, OpenJournal, draw_incarnation,

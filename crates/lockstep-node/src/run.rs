@@ -247,7 +247,7 @@ impl Node {
         let fanout = net.fanout_counts();
         let lines = net.lines();
         // One of two at most: a line is down where the other one brings something.
-        let down = lines.iter().position(|counts| counts.is_down);
+        let down = lines.iter().position(|counts| counts.is_down != 0);
         // The end of a condition is told of the line that it was about.
         self.line_down = down.unwrap_or(self.line_down);
         let lost = lines.get(self.line_down).map_or(0, |counts| counts.missing);
@@ -333,7 +333,7 @@ impl Node {
         self.values.extend_from_slice(&net.memory().values());
         self.values.extend_from_slice(&net.xdp_counts().values());
         self.values.extend_from_slice(&net.fanout_counts().values());
-        let served = self.server.as_ref().map_or([0; 3], |server| server.stats().values());
+        let served = self.server.as_ref().map(ReplayServer::counts).unwrap_or_default().values();
         self.values.extend_from_slice(&served);
         self.replica.core.losses.values(&mut self.values);
         self.replica.core.conditions.values(&mut self.values);

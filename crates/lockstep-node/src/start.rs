@@ -5,10 +5,10 @@ use super::run::Node;
 use super::{NodeError, NodeSettings};
 use crate::io::journal_files::{self, OpenJournal};
 use crate::io::journal_thread::{self, ThreadSettings, Waiting};
-use crate::io::replay::{Fetch, ReplayServer, ServerSettings, ServerStats};
+use crate::io::replay::{Fetch, ReplayCounts, ReplayServer, ServerSettings};
 use crate::io::store::DirStore;
 use crate::io::tail::TailReader;
-use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::counters::{Counter, CounterRow};
 use lockstep_core::engine::losses::Losses;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::receiver::ReceiverLimits;
@@ -203,12 +203,25 @@ impl Resources {
     }
 }
 
+/// The groups of a node's counters, each with its prefix, in the order in which it publishes them; behind
+/// them come losses and conditions.
+pub const COUNTER_GROUPS: [(&str, &[CounterRow]); 9] = [
+    ("", Counter::ROWS),
+    ("", UdpCounts::ROWS),
+    ("", FaultCounts::ROWS),
+    ("line_a_", LineCounts::ROWS),
+    ("line_b_", LineCounts::ROWS),
+    ("", ShmCounts::ROWS),
+    ("", XdpCounts::ROWS),
+    ("", FanoutCounts::ROWS),
+    ("", ReplayCounts::ROWS),
+];
+
 /// The names of a node's counters, in the order in which it publishes them.
 pub fn counter_names() -> Vec<String> {
-    let names = Counter::NAMES.iter().chain(&UdpCounts::NAMES).chain(&FaultCounts::NAMES);
-    let names = names.chain(&LineCounts::NAMES).chain(&ShmCounts::NAMES).chain(&XdpCounts::NAMES);
-    let names = names.chain(&FanoutCounts::NAMES).chain(&ServerStats::NAMES);
-    names.map(|name| (*name).to_owned()).chain(Losses::names()).chain(ConditionSet::names()).collect()
+    let rows = COUNTER_GROUPS.iter().flat_map(|(prefix, rows)| rows.iter().map(move |row| (prefix, row)));
+    let names = rows.map(|(prefix, row)| format!("{prefix}{}", row.name));
+    names.chain(Losses::names()).chain(ConditionSet::names()).collect()
 }
 
 /// Begins to serve this journal to readers. A port that is taken is no reason not to run: others serve.

@@ -17,6 +17,7 @@ use crate::cli::sequencer::stop_with_stdin;
 use crate::cli::{Failure, counters_or_warning, log, signals};
 use crate::config::{self, Config};
 use lockstep_client::{Counted, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Subscriber};
+use lockstep_core::engine::counters::CounterRow;
 use lockstep_gateway::gateway::clients::GATEWAY;
 use lockstep_gateway::gateway::core::{Gateway, GatewayCounts, GatewayError, GatewayLimits, GatewayStream};
 use lockstep_gateway::gateway::ledger::Ledger;
@@ -281,8 +282,13 @@ impl Server {
         let process: String =
             name.chars().map(|letter| if letter.is_ascii_alphanumeric() { letter } else { '-' }).collect();
         let process = format!("gateway-{process}");
-        let counted =
-            Counted::create(&endpoint, &process, &GatewayCounts::NAMES, Some(&publisher), Some(&subscriber));
+        let counted = Counted::create(
+            &endpoint,
+            &process,
+            &CounterRow::names(GatewayCounts::ROWS),
+            Some(&publisher),
+            Some(&subscriber),
+        );
         let counted = counters_or_warning(counted);
         Ok(Self {
             name: name.clone(),

@@ -16,6 +16,7 @@
 #[cfg(test)]
 mod tests;
 
+use crate::engine::counters::CounterRow;
 use lockstep_wire::{Identity, Nanos, Seq};
 use std::hash::{Hash, Hasher};
 
@@ -32,28 +33,39 @@ const STALL_SHOWS_NS: Nanos = 50_000_000;
 const CLASSES_NS: [Nanos; 4] = [100_000, 1_000_000, 10_000_000, 100_000_000];
 
 /// Sums as they stand in the counters file.
-pub const SUM_NAMES: [&str; 18] = [
-    "loss_gaps",
-    "loss_entries",
-    "loss_open",
-    "loss_by_line",
-    "loss_by_socket",
-    "loss_by_stall",
-    "loss_by_unsent",
-    "loss_came_late",
-    "loss_repaired_by_leader",
-    "loss_repaired_by_others",
-    "loss_gone",
-    "loss_repair_ns",
-    "loss_repair_ns_max",
-    "loss_repair_100us",
-    "loss_repair_1ms",
-    "loss_repair_10ms",
-    "loss_repair_100ms",
-    "loss_repair_longer",
+pub const SUM_ROWS: [CounterRow; 18] = [
+    CounterRow::count("loss_gaps", "Holes in what was received."),
+    CounterRow::count("loss_entries", "Entries in them."),
+    CounterRow::gauge("loss_open", "Holes that are open."),
+    CounterRow::count("loss_by_line", "Holes whose entries did not arrive: a wire, a switch, a card."),
+    CounterRow::count("loss_by_socket", "Holes because our socket was full although we looked all the time."),
+    CounterRow::count("loss_by_stall", "Holes because our socket was full while we were away."),
+    CounterRow::count(
+        "loss_by_unsent",
+        "Holes that a repairer has too: not sent, or lost before the ways part.",
+    ),
+    CounterRow::count("loss_came_late", "Holes that were closed by what came late."),
+    CounterRow::count("loss_repaired_by_leader", "Holes that the leader repaired."),
+    CounterRow::count("loss_repaired_by_others", "Holes that others repaired."),
+    CounterRow::count("loss_gone", "Holes that were never closed."),
+    CounterRow::count("loss_repair_ns", "Time that all holes were open, together."),
+    CounterRow::gauge("loss_repair_ns_max", "The longest that one was open."),
+    CounterRow::count("loss_repair_100us", "Holes closed within 100 us."),
+    CounterRow::count("loss_repair_1ms", "Holes closed within 1 ms, and later than 100 us."),
+    CounterRow::count("loss_repair_10ms", "Holes closed within 10 ms, and later than 1 ms."),
+    CounterRow::count("loss_repair_100ms", "Holes closed within 100 ms, and later than 10 ms."),
+    CounterRow::count("loss_repair_longer", "Holes closed later than that."),
 ];
 /// What the file has of each of the last losses, behind `loss_N_`.
-pub const LOSS_NAMES: [&str; 7] = ["at_ns", "from", "entries", "cause", "closed", "by", "took_ns"];
+pub const LOSS_ROWS: [CounterRow; 7] = [
+    CounterRow::gauge("at_ns", "When it was found, by the monotonic clock."),
+    CounterRow::gauge("from", "Its first seq."),
+    CounterRow::gauge("entries", "How many entries."),
+    CounterRow::gauge("cause", "0 line, 1 socket, 2 stall, 3 unsent."),
+    CounterRow::gauge("closed", "1 came late, 2 repaired, 3 gone."),
+    CounterRow::gauge("by", "Who repaired it."),
+    CounterRow::gauge("took_ns", "How long it was open."),
+];
 
 /// Why something is missing.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -338,9 +350,9 @@ impl Losses {
 
     /// Names of [`Losses::values`], in their order.
     pub fn names() -> Vec<String> {
-        let mut names: Vec<String> = SUM_NAMES.map(str::to_owned).into();
+        let mut names: Vec<String> = SUM_ROWS.map(|row| row.name.to_owned()).into();
         for index in 0..RECENT {
-            names.extend(LOSS_NAMES.map(|name| format!("loss_{index}_{name}")));
+            names.extend(LOSS_ROWS.map(|row| format!("loss_{index}_{}", row.name)));
         }
         names
     }
@@ -364,7 +376,7 @@ impl Losses {
         out.extend([late, by_leader, by_others, gone, took_ns, took_ns_max]);
         out.extend(classes);
         for loss in &self.recent {
-            out.extend(loss.map_or([0; LOSS_NAMES.len()], |loss| {
+            out.extend(loss.map_or([0; LOSS_ROWS.len()], |loss| {
                 let (closed, by) = match loss.closed {
                     GapEnd::Late => (1, 0),
                     GapEnd::Repaired(by) => (2, by.packed()),

@@ -22,7 +22,7 @@ mod sendfile;
 mod server;
 
 pub use fetch::Fetch;
-pub use server::{ReplayServer, ServerSettings, ServerStats};
+pub use server::{ReplayCounts, ReplayServer, ServerSettings};
 
 /// Before sources that could not help a replica are asked anew.
 const AGAIN_NS: lockstep_wire::Nanos = 5_000_000_000;

@@ -1,5 +1,6 @@
 //! The gateway's limits, counts and errors.
 
+use lockstep_core::engine::counters::counter_group;
 use lockstep_core::engine::ports::BacklogError;
 use lockstep_core::engine::subscriber::Delivery;
 use lockstep_wire::Nanos;
@@ -28,65 +29,20 @@ pub struct GatewayLimits {
     pub lost_heartbeats: u32,
 }
 
-/// What happened, in numbers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct GatewayCounts {
-    /// Logins that were accepted.
-    pub accepted: u64,
-    /// Logins that were refused.
-    pub rejected: u64,
-    /// Messages of clients that were submitted.
-    pub submitted: u64,
-    /// Messages of clients that were not taken, and told so.
-    pub refused: u64,
-    /// Numbered messages that were known already.
-    pub duplicates: u64,
-    /// Messages that were sent to clients.
-    pub sent: u64,
-    /// Messages that were sent to clients before they were final, in addition to `sent`.
-    pub early: u64,
-    /// Messages to clients that no packet takes: they have no number, at any gateway.
-    pub too_long: u64,
-    /// Connections that were cut by us.
-    pub cut: u64,
-    /// Times that a connection waited for the window or its rate.
-    pub blocked: u64,
-    /// Clients that were taken away from gateways that are gone.
-    pub reaped: u64,
-}
-
-impl GatewayCounts {
-    /// The names of [`GatewayCounts::values`], in their order.
-    pub const NAMES: [&'static str; 11] = [
-        "gateway_accepted",
-        "gateway_rejected",
-        "gateway_submitted",
-        "gateway_refused",
-        "gateway_duplicates",
-        "gateway_sent",
-        "gateway_early",
-        "gateway_too_long",
-        "gateway_cut",
-        "gateway_blocked",
-        "gateway_reaped",
-    ];
-
-    /// All counts, for a counters file.
-    pub fn values(&self) -> [u64; 11] {
-        let Self {
-            accepted,
-            rejected,
-            submitted,
-            refused,
-            duplicates,
-            sent,
-            early,
-            too_long,
-            cut,
-            blocked,
-            reaped,
-        } = *self;
-        [accepted, rejected, submitted, refused, duplicates, sent, early, too_long, cut, blocked, reaped]
+counter_group! {
+    /// What happened, in numbers.
+    pub struct GatewayCounts {
+        accepted count "gateway_accepted" "Logins that were accepted.",
+        rejected count "gateway_rejected" "Logins that were refused.",
+        submitted count "gateway_submitted" "Messages of clients that were submitted.",
+        refused count "gateway_refused" "Messages of clients that were not taken, and told so.",
+        duplicates count "gateway_duplicates" "Numbered messages that were known already.",
+        sent count "gateway_sent" "Messages sent to clients.",
+        early count "gateway_early" "Messages sent to clients before they were final, in addition.",
+        too_long count "gateway_too_long" "Messages to clients that no packet takes.",
+        cut count "gateway_cut" "Connections that the gateway cut.",
+        blocked count "gateway_blocked" "Times that a connection waited for the window or its rate.",
+        reaped count "gateway_reaped" "Clients taken away from gateways that are gone.",
     }
 }
 

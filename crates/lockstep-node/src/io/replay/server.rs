@@ -2,6 +2,7 @@
 
 use super::connection::{ReplayContext, ReplayServerConnection, TurnOutcome};
 use crate::io::store::DirStore;
+use lockstep_core::engine::counters::counter_group;
 use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
 use lockstep_replica::journal::shelf::{SegmentIndex, Written};
@@ -34,22 +35,21 @@ pub struct ServerSettings {
     pub by_leader: bool,
 }
 
-/// What a server has done so far.
+counter_group! {
+    /// What a server has done so far.
+    pub struct ReplayCounts {
+        readers gauge "replay_readers" "Readers that are connected now.",
+        served count "replay_served" "Readers in all.",
+        sent_bytes count "replay_sent_bytes" "Bytes of frames sent to them.",
+    }
+}
+
+/// The same, as the server's thread counts.
 #[derive(Debug, Default)]
-pub struct ServerStats {
+struct ServerStats {
     readers: AtomicU64,
     served: AtomicU64,
     sent_bytes: AtomicU64,
-}
-
-impl ServerStats {
-    /// Names of [`ServerStats::values`], as they stand in the counters file.
-    pub const NAMES: [&'static str; 3] = ["replay_readers", "replay_served", "replay_sent_bytes"];
-
-    /// Readers that are connected now, readers in all, bytes of frames sent.
-    pub fn values(&self) -> [u64; 3] {
-        [&self.readers, &self.served, &self.sent_bytes].map(|value| value.load(Ordering::Acquire))
-    }
 }
 
 /// A running server; dropped, it tells its readers and ends.
@@ -137,9 +137,12 @@ impl ReplayServer {
         self.address
     }
 
-    /// What it has done so far, for who counts.
-    pub fn stats(&self) -> &ServerStats {
-        &self.stats
+    /// What it has done so far.
+    pub fn counts(&self) -> ReplayCounts {
+        let ServerStats { readers, served, sent_bytes } = &*self.stats;
+        let [readers, served, sent_bytes] =
+            [readers, served, sent_bytes].map(|value| value.load(Ordering::Acquire));
+        ReplayCounts { readers, served, sent_bytes }
     }
 }
 
