@@ -4,6 +4,7 @@
 //! here, by its own id, also when the measure fails half-way. What it reports is a line each: JSON where it
 //! is more than a word.
 
+use lockstep_process::child::await_end;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// The first line of a process that is ready; longer ones are none.
 const FIRST_LINE_MAX: u64 = 256;
@@ -105,12 +106,8 @@ impl Own {
 impl Drop for Own {
     fn drop(&mut self) {
         self.end_input();
-        let began = Instant::now();
-        while began.elapsed() < self.patience {
-            match self.child.try_wait() {
-                Ok(None) => std::thread::sleep(Duration::from_millis(2)),
-                Ok(Some(_)) | Err(_) => return,
-            }
+        if !matches!(await_end(&mut self.child, self.patience), Ok(None)) {
+            return;
         }
         // It may have ended. It is our own child and not yet waited for, so the id is its own still.
         let _ = self.child.kill();

@@ -9,16 +9,16 @@ use lockstep_client::internal::{NodeState, QueryClient};
 use lockstep_core::engine::event::Role;
 use lockstep_io::clock::Clock;
 use lockstep_io::counters::CountersReader;
+use lockstep_process::child::{LoggedChild, await_end};
 use lockstep_process::signal::Signal;
 use lockstep_wire::{Nanos, QueryKind, Seq};
-use std::fs::File;
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 use tools::processes::command_of;
 
 /// How long replicas may take to agree, to stop, and to start.
 const PATIENCE_NS: Nanos = 20_000_000_000;
+const PATIENCE: Duration = Duration::from_nanos(PATIENCE_NS);
 /// How long a round of questions waits for the last replica.
 const ASK_ROUND: Duration = Duration::from_millis(100);
 /// How long an order waits for its answer.
@@ -30,17 +30,12 @@ const BEHIND_MAX: u64 = 1_000;
 /// Lines of a replica's log that are shown when something is wrong.
 const LAST_LINES: usize = 15;
 
-/// A running replica.
-struct Running {
-    child: Child,
-    stopped: bool,
-}
-
 /// See the module.
 pub struct Fleet {
+    /// Before the others: processes end before their folders and places go.
+    running: Vec<Option<LoggedChild>>,
     cluster: Cluster,
     places: Vec<Place>,
-    running: Vec<Option<Running>>,
     questioner: QueryClient,
     clock: Clock,
 }
@@ -61,25 +56,21 @@ impl Fleet {
         Ok(fleet)
     }
 
-    fn log(&self, id: u32) -> PathBuf {
-        self.cluster.path().with_file_name(format!("replica-{id}.log"))
-    }
-
     fn launch(&mut self, id: u32) -> Result<(), String> {
         let fails = |error: std::io::Error| format!("starting replica {id}: {error}");
-        let log = File::options().create(true).append(true).open(self.log(id)).map_err(fails)?;
         let itself = std::env::current_exe().map_err(fails)?;
         let args = ["sequencer", "--until-stdin-ends", "--replica", &id.to_string(), "--config"];
         let mut command = command_of(self.places[id as usize - 1].command(&itself), &args);
-        command.arg(self.cluster.path()).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(log);
-        let child = command.spawn().map_err(fails)?;
-        self.running[id as usize - 1] = Some(Running { child, stopped: false });
+        command.arg(self.cluster.path());
+        let log = self.cluster.path().with_file_name(format!("replica-{id}.log"));
+        let process = LoggedChild::start(command, Stdio::null(), log).map_err(fails)?;
+        self.running[id as usize - 1] = Some(process);
         Ok(())
     }
 
     /// The processes, replica 1 first.
     pub fn pids(&self) -> Vec<u32> {
-        self.running.iter().flatten().map(|running| running.child.id()).collect()
+        self.running.iter().flatten().map(|running| running.child().id()).collect()
     }
 
     /// Where the replicas' counters are, replica 1 first.
@@ -157,11 +148,7 @@ impl Fleet {
 
     /// The last lines of a replica's log.
     fn last_words(&self, id: u32) -> String {
-        let text = std::fs::read(self.log(id)).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<_> = text.lines().collect();
-        let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
-        last.iter().map(|line| format!("\n  {line}")).collect()
+        self.running[id as usize - 1].as_ref().map_or_else(String::new, last_lines)
     }
 
     /// What every replica says of itself now, in words: for an error.
@@ -177,24 +164,21 @@ impl Fleet {
     pub fn strike(&mut self, id: u32, how: How) -> Result<Nanos, String> {
         let fails = |error: lockstep_io::IoError| error.to_string();
         let running =
-            self.running[id as usize - 1].as_mut().ok_or_else(|| format!("replica {id} is not running"))?;
+            self.running[id as usize - 1].as_ref().ok_or_else(|| format!("replica {id} is not running"))?;
         let watchers = match how {
-            How::KillBoth => children(running.child.id()),
+            How::KillBoth => children(running.child().id()),
             _ => Vec::new(),
         };
         let at = self.clock.now();
         match how {
-            How::Kill => Signal::Kill.send(&running.child).map_err(fails)?,
+            How::Kill => Signal::Kill.send(running.child()).map_err(fails)?,
             How::KillBoth => {
                 for watcher in watchers {
-                    Signal::Kill.send_to_child_of(&running.child, watcher).map_err(fails)?;
+                    Signal::Kill.send_to_child_of(running.child(), watcher).map_err(fails)?;
                 }
-                Signal::Kill.send(&running.child).map_err(fails)?;
+                Signal::Kill.send(running.child()).map_err(fails)?;
             }
-            How::Silence => {
-                Signal::Stop.send(&running.child).map_err(fails)?;
-                running.stopped = true;
-            }
+            How::Silence => Signal::Stop.send(running.child()).map_err(fails)?,
             How::Handover => {
                 let address = self.cluster.node(id)?.unicast;
                 let answer = self.questioner.send_command(address, QueryKind::Handover, None, ORDER);
@@ -202,7 +186,7 @@ impl Fleet {
                     .ok_or_else(|| format!("replica {id} does not answer"))?
                     .map_err(|why| format!("replica {id} does not hand over: {why:?}"))?;
             }
-            How::Stop => Signal::Terminate.send(&running.child).map_err(fails)?,
+            How::Stop => Signal::Terminate.send(running.child()).map_err(fails)?,
             How::Partition => self.places[id as usize - 1].cut()?,
             How::None => {}
         }
@@ -217,19 +201,16 @@ impl Fleet {
         let place = id as usize - 1;
         let running = self.running[place].as_mut().ok_or_else(|| format!("replica {id} is not running"))?;
         match how {
-            How::Silence => {
-                running.stopped = false;
-                Signal::Continue.send(&running.child).map_err(|error| error.to_string())
-            }
+            How::Silence => Signal::Continue.send(running.child()).map_err(|error| error.to_string()),
             How::Partition => self.places[place].heal(),
             How::Handover | How::None => Ok(()),
             How::Kill | How::KillBoth | How::Stop => {
-                let ended = wait(&mut running.child, &self.clock);
+                let ended = await_end(running.child_mut(), PATIENCE).ok().flatten();
                 let status = ended.ok_or_else(|| {
-                    format!("replica {id} did not end when it was to{}", self.last_words(id))
+                    format!("replica {id} did not end when it was to{}", last_lines(running))
                 })?;
                 if how == How::Stop && !status.success() {
-                    return Err(format!("replica {id} ended with {status}{}", self.last_words(id)));
+                    return Err(format!("replica {id} ended with {status}{}", last_lines(running)));
                 }
                 self.launch(id)
             }
@@ -243,9 +224,9 @@ impl Fleet {
     pub fn check_alive(&mut self) -> Result<(), String> {
         for index in 0..self.running.len() {
             let Some(running) = &mut self.running[index] else { continue };
-            if let Ok(Some(status)) = running.child.try_wait() {
+            if let Ok(Some(status)) = running.child_mut().try_wait() {
                 let id = index as u32 + 1;
-                return Err(format!("replica {id} ended by itself ({status}){}", self.last_words(id)));
+                return Err(format!("replica {id} ended by itself ({status}){}", last_lines(running)));
             }
         }
         Ok(())
@@ -257,21 +238,17 @@ impl Fleet {
     /// In words: one that did not end in order, or whose journal cannot be read.
     pub fn end(mut self, next: Seq) -> Result<Vec<String>, String> {
         for running in self.running.iter_mut().flatten() {
-            drop(running.child.stdin.take());
+            drop(running.child_mut().stdin.take());
         }
         let mut digests = Vec::new();
-        for id in 1..=self.running.len() as u32 {
-            if let Some(mut running) = self.running[id as usize - 1].take() {
-                let status = wait(&mut running.child, &self.clock);
-                if !status.is_some_and(|status| status.success()) {
-                    return Err(format!(
-                        "replica {id} did not end in order: {status:?}{}",
-                        self.last_words(id)
-                    ));
-                }
+        for (id, running) in (1..).zip(&mut self.running) {
+            let Some(mut running) = running.take() else { continue };
+            let status = await_end(running.child_mut(), PATIENCE).ok().flatten();
+            if !status.is_some_and(|status| status.success()) {
+                return Err(format!("replica {id} did not end in order: {status:?}{}", last_lines(&running)));
             }
         }
-        for id in 1..=self.running.len() as u32 {
+        for id in 1..=self.places.len() as u32 {
             let settings = self.cluster.node(id)?;
             let (digest, _) =
                 lockstep_node::journal_digest(&settings, Some(next)).map_err(|error| error.to_string())?;
@@ -281,14 +258,9 @@ impl Fleet {
     }
 }
 
-impl Drop for Fleet {
-    fn drop(&mut self) {
-        for running in self.running.iter_mut().flatten() {
-            // One that stands still ends by this as well. It may have ended before.
-            let _ = running.child.kill();
-            let _ = running.child.wait();
-        }
-    }
+/// The last lines of a replica's log.
+fn last_lines(running: &LoggedChild) -> String {
+    running.last_lines(LAST_LINES, "  ")
 }
 
 /// The leader's number, if one leads and all others follow it closely.
@@ -301,18 +273,6 @@ fn leader_of_whole(states: &[Option<NodeState>]) -> Option<u32> {
             && state.accept_next + BEHIND_MAX >= leader.accept_next
     };
     (states.iter().filter(follows).count() + 1 == states.len()).then_some(leader.identity.replica)
-}
-
-/// Waits for the end of a process; none if it does not come.
-fn wait(child: &mut Child, clock: &Clock) -> Option<std::process::ExitStatus> {
-    let deadline = clock.now() + PATIENCE_NS;
-    while clock.now() < deadline {
-        if let Ok(Some(status)) = child.try_wait() {
-            return Some(status);
-        }
-        std::thread::sleep(Duration::from_millis(1));
-    }
-    None
 }
 
 /// The processes that `pid` has started.

@@ -8,6 +8,7 @@
 use crate::netns::Place;
 use lockstep::config::Config;
 use lockstep_io::udp::free_port;
+use lockstep_process::child::{await_end, clear_settings};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read, Write};
@@ -80,9 +81,7 @@ pub fn command(args: &[&str]) -> Command {
 /// The same behind another program (`unshare …`).
 pub fn command_of(mut command: Command, args: &[impl AsRef<OsStr>]) -> Command {
     command.args(args);
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_")) {
-        command.env_remove(name);
-    }
+    clear_settings(&mut command);
     command
 }
 
@@ -207,14 +206,8 @@ impl Process {
 
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.ended() {
-                return status;
-            }
-            assert!(began.elapsed() < PATIENCE, "{} does not end:\n{}", self.name, self.log());
-            std::thread::sleep(LOOK);
-        }
+        let ended = await_end(&mut self.child, PATIENCE).expect("a child");
+        ended.unwrap_or_else(|| panic!("{} does not end:\n{}", self.name, self.log()))
     }
 
     /// Ends it as an operator does, and returns its exit code.

@@ -11,9 +11,12 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::pin::Pin;
+use std::process::Command;
 use std::time::{Duration, Instant};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use zookeeper_client::{Acls, AddWatchMode, Client, CreateMode, Error, EventType, SessionState, Stat};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use zookeeper_client::{
+    Acls, AddWatchMode, Client, CreateMode, Error, EventType, PersistentWatcher, SessionState, Stat,
+};
 
 /// See [`crate::peer::ADAPTERS`].
 pub const ADAPTER: Adapter = Adapter { name: "zookeeper", version, systems };
@@ -75,6 +78,30 @@ fn systems() -> Vec<System> {
 }
 
 fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
+    let mut daemons = Daemons::new(ground, again(commands(ground, tuning)?));
+    daemons.start_all()?;
+    let began = Instant::now();
+    while modes().iter().any(Option::is_none) {
+        daemons.check()?;
+        if began.elapsed() > PATIENCE {
+            return Err(format!("no ensemble within {PATIENCE:?}{}", daemons.all_last_words()));
+        }
+        std::thread::sleep(PAUSE);
+    }
+    let turns = Turns::new()?;
+    let address = format!("{}:{PORT}", Ground::address(CLIENT));
+    let opened = turns.finish(PATIENCE, "opening a session", open(&address))?;
+    let client = opened.map_err(|error| format!("opening a session: {error}{}", daemons.all_last_words()))?;
+    let watched =
+        turns.finish(PATIENCE, "watching", client.watch(ROOT, AddWatchMode::PersistentRecursive))?;
+    let watcher = watched.map_err(|error| format!("watching: {error}"))?;
+    let (to, changes) = unbounded_channel();
+    turns.runtime().spawn(follow(client.clone(), watcher, to));
+    Ok(Box::new(ZooKeeper { client, changes, reads: VecDeque::new(), slot: 0, turns, daemons }))
+}
+
+/// The commands of the servers, whose files are written.
+fn commands(ground: &Ground, tuning: Tuning) -> Result<Vec<Command>, String> {
     let tuned = tuning == Tuning::Tuned;
     let folder = if tuned { ground.memory() } else { ground.disk() };
     let limits = if tuned {
@@ -108,46 +135,29 @@ fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
         command.arg("org.apache.zookeeper.server.quorum.QuorumPeerMain").arg(path);
         commands.push(command);
     }
-    let mut daemons = Daemons::new(ground, again(commands));
-    daemons.start_all()?;
-    let began = Instant::now();
-    while modes().iter().any(Option::is_none) {
-        daemons.check()?;
-        if began.elapsed() > PATIENCE {
-            return Err(format!("no ensemble within {PATIENCE:?}{}", daemons.all_last_words()));
-        }
-        std::thread::sleep(PAUSE);
-    }
-    let turns = Turns::new()?;
-    let address = format!("{}:{PORT}", Ground::address(CLIENT));
-    let opened = turns.finish(PATIENCE, "opening a session", open(&address))?;
-    let client = opened.map_err(|error| format!("opening a session: {error}{}", daemons.all_last_words()))?;
-    let watched =
-        turns.finish(PATIENCE, "watching", client.watch(ROOT, AddWatchMode::PersistentRecursive))?;
-    let mut watcher = watched.map_err(|error| format!("watching: {error}"))?;
-    let (to, changes) = unbounded_channel();
-    let reader = client.clone();
-    turns.runtime().spawn(async move {
-        loop {
-            let event = watcher.changed().await;
-            if event.event_type == EventType::NodeDataChanged {
-                // The request leaves with this call, its answer is waited for by whoever measures.
-                let change: Change = Box::pin(reader.get_data(&event.path));
-                if to.send(change).is_err() {
-                    return;
-                }
-            } else if event.session_state.is_terminated() {
+    Ok(commands)
+}
+
+/// Begins a read of each node that the watch names, until the session or whoever measures ends.
+async fn follow(reader: Client, mut watcher: PersistentWatcher, to: UnboundedSender<Change>) {
+    loop {
+        let event = watcher.changed().await;
+        if event.event_type == EventType::NodeDataChanged {
+            // The request leaves with this call, its answer is waited for by whoever measures.
+            let change: Change = Box::pin(reader.get_data(&event.path));
+            if to.send(change).is_err() {
                 return;
-            } else if event.event_type == EventType::Session
-                && event.session_state == SessionState::SyncConnected
-                && let Ok(anew) = reader.watch(ROOT, AddWatchMode::PersistentRecursive).await
-            {
-                // The client re-arms other watches by itself on a new connection, but not this kind (0.11.2).
-                watcher = anew;
             }
+        } else if event.session_state.is_terminated() {
+            return;
+        } else if event.event_type == EventType::Session
+            && event.session_state == SessionState::SyncConnected
+            && let Ok(anew) = reader.watch(ROOT, AddWatchMode::PersistentRecursive).await
+        {
+            // The client re-arms other watches by itself on a new connection, but not this kind (0.11.2).
+            watcher = anew;
         }
-    });
-    Ok(Box::new(ZooKeeper { client, changes, reads: VecDeque::new(), slot: 0, turns, daemons }))
+    }
 }
 
 /// A session, and the nodes of the tree.

@@ -204,6 +204,86 @@ impl Times {
     }
 }
 
+/// Where the processes of a scene find each other.
+struct Place<'a> {
+    site: &'a Site,
+    /// Of the relays' groups.
+    port: u16,
+}
+
+impl Place<'_> {
+    fn group(&self, at: At) -> SocketAddrV4 {
+        let block = std::process::id() as u8;
+        match at {
+            At::Submit => self.site.submit,
+            At::Data => self.site.data,
+            at => SocketAddrV4::new(Ipv4Addr::new(239, 78, block, at as u8 + 1), self.port),
+        }
+    }
+
+    /// A relay, and where it listens.
+    fn start_relay(
+        &self,
+        plan: &Plan,
+        way: Way,
+        from: Option<At>,
+        to: Option<At>,
+    ) -> Result<(Process, String), String> {
+        let way_name = clap::ValueEnum::to_possible_value(&way).map(|value| value.get_name().to_owned());
+        let mut args = vec![String::from("relay"), way_name.unwrap_or_default()];
+        args.extend(["--config".into(), self.site.path.display().to_string()]);
+        args.extend(["--idle".into(), plan.idle.to_string()]);
+        for (flag, at) in [("--from", from), ("--to", to)] {
+            args.extend(at.into_iter().flat_map(|at| [flag.to_owned(), self.group(at).to_string()]));
+        }
+        Process::start("a relay", &args, &self.site.log)
+    }
+
+    fn start_feed(&self) -> Result<Process, String> {
+        let path = &self.site.path;
+        let requests = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut args: Vec<String> = ["lockstep", "feed", "--until-stdin-ends"].map(String::from).into();
+        args.extend(["--config".into(), path.display().to_string()]);
+        args.extend(["--group".into(), self.group(At::Feed).to_string()]);
+        args.extend(["--requests".into(), requests.to_string()]);
+        args.extend(["--set".into(), format!("gateway.spool={}", path.with_file_name("").display())]);
+        Process::start("the feed", &args, &self.site.log).map(|(feed, _)| feed)
+    }
+
+    /// A socket that sends to a relay.
+    fn speaker(&self, at: At) -> Result<UdpSocket, String> {
+        multicast::sender(self.group(at), &self.site.interface, 0).map_err(|error| error.to_string())
+    }
+
+    /// What listens to every group, and to the clients' connections.
+    fn taps(
+        &self,
+        echo: &TcpStream,
+        relay_out: TcpStream,
+        gateway: &TcpStream,
+    ) -> Result<Vec<(At, Tap)>, String> {
+        let mut taps = Vec::new();
+        for at in At::GROUPS {
+            taps.push((at, Tap::group(self.group(at))?));
+        }
+        let shared =
+            |socket: &TcpStream| socket.try_clone().map_err(|error| format!("sharing a socket: {error}"));
+        taps.push((At::Echo, Tap::wire(shared(echo)?)?));
+        taps.push((At::RelayOut, Tap::wire(relay_out)?));
+        taps.push((At::Gateway, Tap::wire(shared(gateway)?)?));
+        Ok(taps)
+    }
+}
+
+/// A client of a relay.
+fn connect(listens: &str) -> Result<TcpStream, String> {
+    let fails = |error: std::io::Error| format!("connecting to a relay at {listens}: {error}");
+    let socket = TcpStream::connect(listens).map_err(fails)?;
+    socket.set_nodelay(true).map_err(fails)?;
+    socket.set_nonblocking(true).map_err(fails)?;
+    Ok(socket)
+}
+
 impl<'a> Scene<'a> {
     fn open(plan: &'a Plan, cores: &[usize]) -> Result<Self, String> {
         let name = String::from("probe");
@@ -212,53 +292,18 @@ impl<'a> Scene<'a> {
                 cpu::allow(cores);
             })?;
         let port = free_port(Ipv4Addr::LOCALHOST).map_err(|error| error.to_string())?;
-        let group = |at: At| match at {
-            At::Submit => site.submit,
-            At::Data => site.data,
-            at => SocketAddrV4::new(Ipv4Addr::new(239, 78, std::process::id() as u8, at as u8 + 1), port),
-        };
-        let start = |way: Way, from: Option<At>, to: Option<At>| {
-            let way_name = clap::ValueEnum::to_possible_value(&way).map(|value| value.get_name().to_owned());
-            let mut args = vec![String::from("relay"), way_name.unwrap_or_default()];
-            args.extend(["--config".into(), site.path.display().to_string()]);
-            args.extend(["--idle".into(), plan.idle.to_string()]);
-            for (flag, at) in [("--from", from), ("--to", to)] {
-                args.extend(at.into_iter().flat_map(|at| [flag.to_owned(), group(at).to_string()]));
-            }
-            Process::start("a relay", &args, &site.log)
-        };
-        let client = |listens: String| {
-            let fails = |error: std::io::Error| format!("connecting to a relay at {listens}: {error}");
-            let socket = TcpStream::connect(&listens).map_err(fails)?;
-            socket.set_nodelay(true).map_err(fails)?;
-            socket.set_nonblocking(true).map_err(fails)?;
-            Ok::<_, String>(socket)
-        };
-        let (echo_relay, echo) = start(Way::Echo, None, None)?;
-        let (in_relay, relay_in) = start(Way::In, None, Some(At::RelayIn))?;
-        let (out_relay, relay_out) = start(Way::Out, Some(At::ToRelayOut), None)?;
-        let (feed_relay, _) = start(Way::Feed, Some(At::ToRelayFeed), Some(At::RelayFeed))?;
-        let (echo, relay_in, relay_out) = (client(echo)?, client(relay_in)?, client(relay_out)?);
+        let place = Place { site: &site, port };
+        let (echo_relay, echo) = place.start_relay(plan, Way::Echo, None, None)?;
+        let (in_relay, relay_in) = place.start_relay(plan, Way::In, None, Some(At::RelayIn))?;
+        let (out_relay, relay_out) = place.start_relay(plan, Way::Out, Some(At::ToRelayOut), None)?;
+        let (feed_relay, _) =
+            place.start_relay(plan, Way::Feed, Some(At::ToRelayFeed), Some(At::RelayFeed))?;
+        let (echo, relay_in, relay_out) = (connect(&echo)?, connect(&relay_in)?, connect(&relay_out)?);
         let gateway = log_in(site.address, &[name])?.pop().ok_or("nobody has logged in")?;
-        let requests = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let mut args: Vec<String> = ["lockstep", "feed", "--until-stdin-ends"].map(String::from).into();
-        args.extend(["--config".into(), site.path.display().to_string()]);
-        args.extend(["--group".into(), group(At::Feed).to_string()]);
-        args.extend(["--requests".into(), requests.to_string()]);
-        args.extend(["--set".into(), format!("gateway.spool={}", site.path.with_file_name("").display())]);
-        let (feed, _) = Process::start("the feed", &args, &site.log)?;
+        let feed = place.start_feed()?;
+        let (to_relay_out, to_relay_feed) = (place.speaker(At::ToRelayOut)?, place.speaker(At::ToRelayFeed)?);
+        let taps = place.taps(&echo, relay_out, &gateway)?;
         let fails = |error: lockstep_io::IoError| error.to_string();
-        let speaker = |at| multicast::sender(group(at), &site.interface, 0).map_err(fails);
-        let (to_relay_out, to_relay_feed) = (speaker(At::ToRelayOut)?, speaker(At::ToRelayFeed)?);
-        let mut taps = Vec::new();
-        for at in At::GROUPS {
-            taps.push((at, Tap::group(group(at))?));
-        }
-        let shared =
-            |socket: &TcpStream| socket.try_clone().map_err(|error| format!("sharing a socket: {error}"));
-        taps.push((At::Echo, Tap::wire(shared(&echo)?)?));
-        taps.push((At::RelayOut, Tap::wire(relay_out)?));
-        taps.push((At::Gateway, Tap::wire(shared(&gateway)?)?));
         let mut publisher = Publisher::connect(&site.endpoint).map_err(fails)?;
         let id = publisher.open("bench", OPEN).map_err(|error| error.to_string())?;
         let relays = vec![
@@ -267,11 +312,9 @@ impl<'a> Scene<'a> {
             (Way::Out, out_relay),
             (Way::Feed, feed_relay),
         ];
-        for (_, relay) in &relays {
-            relay.stand_still()?;
+        for process in relays.iter().map(|(_, relay)| relay).chain([&feed, &site.gateway]) {
+            process.stand_still()?;
         }
-        feed.stand_still()?;
-        site.gateway.stand_still()?;
         Ok(Self {
             plan,
             relays,

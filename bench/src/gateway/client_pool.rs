@@ -76,7 +76,7 @@ impl ClientPool {
 /// What the storm's thread does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[repr(u8)]
-pub enum NetworkModel {
+pub enum LoginLoad {
     /// Nothing.
     Calm = 0,
     /// Right logins.
@@ -85,7 +85,7 @@ pub enum NetworkModel {
     Flood = 2,
 }
 
-impl NetworkModel {
+impl LoginLoad {
     /// As results call it.
     pub fn key(self) -> &'static str {
         match self {
@@ -119,7 +119,7 @@ pub type Answers = [u64; 4];
 
 #[derive(Default)]
 struct Shared {
-    network_model: AtomicU8,
+    login_load: AtomicU8,
     answers: [AtomicU64; 4],
 }
 
@@ -148,8 +148,8 @@ impl Storm {
     }
 
     /// From now on.
-    pub fn set(&self, network_model: NetworkModel) {
-        self.shared.network_model.store(network_model as u8, Ordering::Release);
+    pub fn set(&self, login_load: LoginLoad) {
+        self.shared.login_load.store(login_load as u8, Ordering::Release);
     }
 
     /// How logins were answered so far.
@@ -193,23 +193,23 @@ impl Stormers {
     }
 
     fn run(mut self, shared: &Shared, ending: &AtomicBool) -> Result<(), String> {
-        let (mut events, mut before) = (Events::with_capacity(256), NetworkModel::Calm);
+        let (mut events, mut before) = (Events::with_capacity(256), LoginLoad::Calm);
         while !ending.load(Ordering::Acquire) {
-            let network_model = NetworkModel::from_u8(shared.network_model.load(Ordering::Acquire));
-            if network_model != before {
+            let login_load = LoginLoad::from_u8(shared.login_load.load(Ordering::Acquire));
+            if login_load != before {
                 self.logins.iter_mut().for_each(|login| *login = None);
-                (before, self.next_at) = (network_model, self.clock.now());
+                (before, self.next_at) = (login_load, self.clock.now());
             }
-            let count = match network_model {
-                NetworkModel::Calm => {
+            let count = match login_load {
+                LoginLoad::Calm => {
                     std::thread::sleep(PAUSE);
                     continue;
                 }
-                NetworkModel::Storm => self.users.len(),
-                NetworkModel::Flood => FLOODERS.min(self.users.len()),
+                LoginLoad::Storm => self.users.len(),
+                LoginLoad::Flood => FLOODERS.min(self.users.len()),
             };
             for index in 0..count {
-                self.begin(index, network_model)?;
+                self.begin(index, login_load)?;
             }
             if let Err(error) = self.poll.poll(&mut events, Some(PAUSE))
                 && error.kind() != ErrorKind::Interrupted
@@ -231,13 +231,13 @@ impl Stormers {
     }
 
     /// Connects and logs in, where that has not begun and may.
-    fn begin(&mut self, index: usize, network_model: NetworkModel) -> Result<(), String> {
+    fn begin(&mut self, index: usize, login_load: LoginLoad) -> Result<(), String> {
         let now = self.clock.now();
         if self.logins[index].is_some() || now < self.next_at {
             return Ok(());
         }
         self.next_at += self.interval_ns;
-        let (from, user, password) = if network_model == NetworkModel::Flood {
+        let (from, user, password) = if login_load == LoginLoad::Flood {
             self.number += 1;
             let [_, a, b, c] = self.number.to_be_bytes();
             (Ipv4Addr::new(127, 64 | a & 63, b, c), format!("x{:05x}", self.number & 0xf_ffff), "wrong")

@@ -10,7 +10,7 @@
 //! runs from its write, or from when it was due if the gateway held it up, until the kernel has the answer
 //! for its client.
 
-use super::client_pool::{Answer, Answers, ClientPool, NetworkModel, Storm};
+use super::client_pool::{Answer, Answers, ClientPool, LoginLoad, Storm};
 use super::market::Market;
 use super::site::{Site, log_in, users};
 use super::{AIM, Plan};
@@ -43,7 +43,9 @@ const SLACK_NS: u64 = 1_000;
 
 /// Replica, gateway, application, traders, storm.
 pub const THREADS: usize = 5;
-const WEATHERS: [NetworkModel; 3] = [NetworkModel::Calm, NetworkModel::Storm, NetworkModel::Flood];
+/// The case that has as many samples as there were orders.
+const ORDERS: &str = "orders, to their answers";
+const LOGIN_LOADS: [LoginLoad; 3] = [LoginLoad::Calm, LoginLoad::Storm, LoginLoad::Flood];
 
 /// Measures, and tells what was found.
 ///
@@ -56,7 +58,7 @@ pub fn measure(plan: &Plan, run: &mut Run) -> Result<(), String> {
     let storm: Vec<_> = (0..plan.storm).map(|number| name('s', number)).collect();
     let mut site = Site::start(&users(&quiet, &Recipient::Everybody, &storm)?, plan.idle, || {})?;
     run.results.configure(&site.config);
-    let windows = 1 + plan.rounds as usize * WEATHERS.len();
+    let windows = 1 + plan.rounds as usize * LOGIN_LOADS.len();
     let market = Market::start(&site.endpoint, windows)?;
     let mut traders = log_in(site.address, &quiet)?;
     let client_pool = traders.split_off(TRADERS.min(traders.len()));
@@ -66,20 +68,20 @@ pub fn measure(plan: &Plan, run: &mut Run) -> Result<(), String> {
     run.show(&format!("storm: {} clients are connected", quiet + traders.len()));
     let mut desk = Desk::open(plan, traders, windows)?;
     // A client of the storm has logged in before, like any client that comes back.
-    storm.set(NetworkModel::Storm);
+    storm.set(LoginLoad::Storm);
     for _ in 0..WARM_UPS_MAX {
         desk.trade(0, WARM_UP_NS)?;
         if storm.answers()[Answer::Accepted as usize] >= 2 * plan.storm as u64 {
             break;
         }
     }
-    storm.set(NetworkModel::Calm);
-    let mut answers = [Answers::default(); WEATHERS.len()];
+    storm.set(LoginLoad::Calm);
+    let mut answers = [Answers::default(); LOGIN_LOADS.len()];
     for round in 0..plan.rounds as usize {
-        for (place, network_model) in WEATHERS.into_iter().enumerate() {
-            let window = 1 + round * WEATHERS.len() + place;
+        for (place, login_load) in LOGIN_LOADS.into_iter().enumerate() {
+            let window = 1 + round * LOGIN_LOADS.len() + place;
             desk.trade(0, BETWEEN_NS)?;
-            storm.set(network_model);
+            storm.set(login_load);
             desk.trade(0, BETWEEN_NS / 5)?;
             let before = storm.answers();
             desk.began_s.push(run.at_s());
@@ -89,7 +91,7 @@ pub fn measure(plan: &Plan, run: &mut Run) -> Result<(), String> {
             for (count, (now, before)) in answers[place].iter_mut().zip(storm.answers().iter().zip(before)) {
                 *count += now - before;
             }
-            storm.set(NetworkModel::Calm);
+            storm.set(LoginLoad::Calm);
         }
         site.check_alive()?;
         if market.has_ended() {
@@ -241,10 +243,34 @@ impl<'a> Desk<'a> {
     fn fill(
         &self,
         stream: &[Latencies],
-        answers: [Answers; WEATHERS.len()],
+        answers: [Answers; LOGIN_LOADS.len()],
         results: &mut Results,
     ) -> Result<(), String> {
-        let Plan { rounds, clients, storm, rate, size, seconds, logins, idle, .. } = *self.plan;
+        self.tell(results);
+        for (windows, case) in [
+            (&self.latencies[..], ORDERS),
+            (stream, "stream, publish to committed"),
+            (&self.late, "load, from due to written"),
+        ] {
+            self.add_rows(windows, case, results)?;
+        }
+        let words =
+            format!("p99 of orders in the storm, and of the stream in the flood, at most {AIM} of quiet");
+        results.aim(&words, |ratio| {
+            let speaks = [("orders", LoginLoad::Storm), ("stream", LoginLoad::Flood)]
+                .iter()
+                .any(|(case, login_load)| ratio.case.starts_with(case) && ratio.subject == login_load.key());
+            ratio.median("p99").filter(|_| speaks).map(|p99| p99 > AIM)
+        });
+        results.series.push(self.over_time());
+        results.counts.insert("orders".to_owned(), self.orders.len() as u64);
+        self.count_answers(answers, results);
+        Ok(())
+    }
+
+    /// The conditions of the measure.
+    fn tell(&self, results: &mut Results) {
+        let Plan { clients, storm, rate, size, seconds, logins, idle, .. } = *self.plan;
         let limit = logins.map_or_else(String::new, |logins| format!(", at most {logins} logins a second"));
         results.tell(
             "storm",
@@ -256,50 +282,41 @@ impl<'a> Desk<'a> {
         results.tell("storm, cores", format!("{THREADS} threads on {}", cpu::cores().len()));
         results.tell("storm, idle", idle);
         results.tell("storm, warm-up", "until every stormer has logged in twice, 30 s at most");
+    }
+
+    /// A row for each window of a case; the first of `windows` is that which counts nothing.
+    fn add_rows(&self, windows: &[Latencies], case: &str, results: &mut Results) -> Result<(), String> {
+        let Plan { clients, storm, rate, size, seconds, .. } = *self.plan;
         let words = ["quiet".to_owned(), format!("{storm} storm"), "wrong passwords flood".to_owned()];
-        for (windows, case) in [
-            (&self.latencies[..], "orders, to their answers"),
-            (stream, "stream, publish to committed"),
-            (&self.late, "load, from due to written"),
-        ] {
-            for (window, (at_s, latencies)) in self.began_s.iter().zip(&windows[1..]).enumerate() {
-                let network_model = WEATHERS[window % WEATHERS.len()];
-                let mut round = Round { at_s: *at_s, seconds, ..Round::of(latencies)? };
-                if case.starts_with("orders") {
-                    let orders =
-                        self.orders.iter().filter(|(_, its)| usize::from(*its) == window + 1).count();
-                    round = round.sent(rate as f64, orders as f64 / seconds);
-                }
-                let axes = [("clients", clients as f64), ("rate", rate as f64), ("bytes", size as f64)];
-                let words = &words[network_model as usize];
-                let row = Row::new(case, network_model.key(), words, Unit::Nanos).over(axes);
-                results.add(row.as_floor(network_model == NetworkModel::Calm), round);
+        let axes = [("clients", clients as f64), ("rate", rate as f64), ("bytes", size as f64)];
+        for (window, (at_s, latencies)) in self.began_s.iter().zip(&windows[1..]).enumerate() {
+            let login_load = LOGIN_LOADS[window % LOGIN_LOADS.len()];
+            let mut round = Round { at_s: *at_s, seconds, ..Round::of(latencies)? };
+            if case == ORDERS {
+                let orders = self.orders.iter().filter(|(_, its)| usize::from(*its) == window + 1).count();
+                round = round.sent(rate as f64, orders as f64 / seconds);
             }
+            let row = Row::new(case, login_load.key(), &words[login_load as usize], Unit::Nanos).over(axes);
+            results.add(row.as_floor(login_load == LoginLoad::Calm), round);
         }
-        let words =
-            format!("p99 of orders in the storm, and of the stream in the flood, at most {AIM} of quiet");
-        results.aim(&words, |ratio| {
-            let speaks = [("orders", NetworkModel::Storm), ("stream", NetworkModel::Flood)].iter().any(
-                |(case, network_model)| ratio.case.starts_with(case) && ratio.subject == network_model.key(),
-            );
-            ratio.median("p99").filter(|_| speaks).map(|p99| p99 > AIM)
-        });
-        results.series.push(self.over_time());
+        Ok(())
+    }
+
+    /// What became of the logins, and whether there was a storm and a flood at all.
+    fn count_answers(&self, answers: [Answers; LOGIN_LOADS.len()], results: &mut Results) {
+        let Plan { rounds, seconds, .. } = *self.plan;
         let per_second = |count: u64| count as f64 / (rounds as f64 * seconds);
-        for (network_model, answers) in WEATHERS.into_iter().zip(answers).skip(1) {
-            let [accepted, refused, turned_away, _] = answers;
-            let key = network_model.key();
-            for (what, count) in [("accepted", accepted), ("refused", refused), ("turned_away", turned_away)]
-            {
-                results.counts.insert(format!("{key}_{what}_per_second"), per_second(count).round() as u64);
-            }
+        for (login_load, answers) in LOGIN_LOADS.into_iter().zip(answers).skip(1) {
+            let key = login_load.key();
             let [accepted, refused, turned_away, unanswered] = answers.map(per_second);
+            for (what, rate) in [("accepted", accepted), ("refused", refused), ("turned_away", turned_away)] {
+                results.counts.insert(format!("{key}_{what}_per_second"), rate.round() as u64);
+            }
             results.notes.push(format!(
                 "{key}: logins a second: {accepted:.0} accepted, {refused:.0} refused, {turned_away:.0} turned \
                  away as too many waited, {unanswered:.1} not answered"
             ));
         }
-        results.counts.insert("orders".to_owned(), self.orders.len() as u64);
         let [_, stormed, flooded] = answers;
         for (what, is_wrong) in [
             ("nobody of the storm was accepted", stormed[Answer::Accepted as usize] == 0),
@@ -310,15 +327,14 @@ impl<'a> Desk<'a> {
                 results.wrongs.push(format!("{what}: {why}"));
             }
         }
-        Ok(())
     }
 
-    /// The median order of each window; the weather is marked.
+    /// The median order of each window; the login_load is marked.
     fn over_time(&self) -> Series {
         let (mut points, mut marks) = (Vec::new(), Vec::new());
         for (window, (at_s, latencies)) in self.began_s.iter().zip(&self.latencies[1..]).enumerate() {
             points.extend(latencies.at(50.0).map(|ns| (*at_s, ns as f64)));
-            marks.push((*at_s, WEATHERS[window % WEATHERS.len()].key().to_owned()));
+            marks.push((*at_s, LOGIN_LOADS[window % LOGIN_LOADS.len()].key().to_owned()));
         }
         Series { name: "p50 of orders in each window".to_owned(), unit: Unit::Nanos, points, marks }
     }

@@ -2,6 +2,7 @@
 
 use super::axis::Axis;
 use plotters::coord::Shift;
+use plotters::coord::cartesian::Cartesian2d;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
@@ -61,11 +62,12 @@ impl Pen {
         }
     }
 
-    fn width(self) -> u32 {
-        match self {
+    fn style(self) -> ShapeStyle {
+        let width = match self {
             Self::Subject(_) => 2 * FINE,
             Self::Floor(_) => FINE + FINE / 2,
-        }
+        };
+        self.colour().stroke_width(width)
     }
 }
 
@@ -106,6 +108,8 @@ pub struct Chart {
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+/// What the axes span.
+type Plotted<'a> = DrawingArea<SVGBackend<'a>, Cartesian2d<Axis, Axis>>;
 
 fn text_width(text: &str, size: u32) -> u32 {
     (text.chars().count() as f64 * f64::from(size) * LETTER_WIDTH).ceil() as u32
@@ -179,16 +183,22 @@ impl Chart {
         legend: &[Vec<&Line>],
         height: u32,
     ) -> Result<(), Box<dyn std::error::Error>> {
-        let width = self.width();
-        let room = width - 2 * MARGIN;
+        let room = self.width() - 2 * MARGIN;
         root.fill(&WHITE)?;
         root.draw_text(&fit(&self.title, room, LETTER + 2), &font(LETTER + 2, &INK), at(MARGIN, MARGIN))?;
         root.draw_text(&fit(&self.subtitle, room, LETTER), &font(LETTER, &SOFT), at(MARGIN, MARGIN + ROW))?;
         let (_, below) = root.split_vertically(((MARGIN + 2 * ROW) * FINE) as i32);
         let plot_height = height - MARGIN - 2 * ROW - legend.len() as u32 * ROW - MARGIN;
         let (plot, _) = below.split_vertically((plot_height * FINE) as i32);
+        let plotted = self.draw_lines(&plot)?;
+        self.draw_marks(root, &plotted)?;
+        self.draw_legend(root, legend, height)
+    }
+
+    /// The axes and the lines; returns the area that they span.
+    fn draw_lines<'a>(&self, plot: &Area<'a>) -> Result<Plotted<'a>, Box<dyn std::error::Error>> {
         let top = if self.marks.is_empty() { GAP } else { MARK_ROWS as u32 * ROW };
-        let mut chart = ChartBuilder::on(&plot)
+        let mut chart = ChartBuilder::on(plot)
             .margin_left(MARGIN * FINE)
             .margin_right(2 * MARGIN * FINE)
             .margin_top(top * FINE)
@@ -207,26 +217,30 @@ impl Chart {
             .draw()?;
         // The first of the legend lies above the others.
         for line in self.lines.iter().rev() {
-            let style = line.pen.colour().stroke_width(line.pen.width());
+            let points = line.points.iter().copied();
             if line.dashed {
-                chart.draw_series(DashedLineSeries::new(line.points.iter().copied(), DASH, DASH, style))?;
+                chart.draw_series(DashedLineSeries::new(points.clone(), DASH, DASH, line.pen.style()))?;
             } else {
-                chart.draw_series(LineSeries::new(line.points.iter().copied(), style))?;
+                chart.draw_series(LineSeries::new(points.clone(), line.pen.style()))?;
             }
             if line.dots {
-                let dot =
-                    |point: &(f64, f64)| Circle::new(*point, (3 * FINE) as i32, line.pen.colour().filled());
-                chart.draw_series(line.points.iter().map(dot))?;
+                let dot = |point| Circle::new(point, (3 * FINE) as i32, line.pen.colour().filled());
+                chart.draw_series(points.map(dot))?;
             }
         }
-        let (ys, area) = (chart.plotting_area().get_pixel_range().1, chart.plotting_area());
+        Ok(chart.plotting_area().clone())
+    }
+
+    /// A line for each mark, and its label in the first row that has room.
+    fn draw_marks(&self, root: &Area<'_>, plotted: &Plotted<'_>) -> Result<(), Box<dyn std::error::Error>> {
+        let ys = plotted.get_pixel_range().1;
         // Where the last label of each row ends.
         let mut ends = [i32::MIN; MARK_ROWS];
-        let right = ((width - MARGIN) * FINE) as i32;
+        let right = ((self.width() - MARGIN) * FINE) as i32;
         for (x, label) in &self.marks {
-            let x = area.map_coordinate(&(*x, 0.0)).0;
+            let x = plotted.map_coordinate(&(*x, 0.0)).0;
             root.draw(&PathElement::new([(x, ys.start), (x, ys.end)], MARK.mix(0.6).stroke_width(FINE / 2)))?;
-            let label = fit(label, width / 3, LETTER);
+            let label = fit(label, self.width() / 3, LETTER);
             let half = (text_width(&label, LETTER) * FINE / 2) as i32;
             let middle = x.clamp(half, (right - half).max(half));
             let free = ends.iter().position(|end| *end + (GAP * FINE) as i32 <= middle - half);
@@ -237,15 +251,24 @@ impl Chart {
             let style = font(LETTER, &MARK).pos(Pos::new(HPos::Center, VPos::Bottom));
             root.draw_text(&label, &style, (middle, y))?;
         }
+        Ok(())
+    }
+
+    fn draw_legend(
+        &self,
+        root: &Area<'_>,
+        legend: &[Vec<&Line>],
+        height: u32,
+    ) -> Result<(), Box<dyn std::error::Error>> {
+        let room = self.width() - 2 * MARGIN;
         for (index, row) in legend.iter().enumerate() {
             let y = height - MARGIN / 2 - (legend.len() - index) as u32 * ROW + ROW / 2;
             let mut x = MARGIN;
             for line in row {
-                let style = line.pen.colour().stroke_width(line.pen.width());
                 let pieces: &[(u32, u32)] =
                     if line.dashed { &[(0, 7), (10, 17), (20, 26)] } else { &[(0, SAMPLE)] };
                 for (from, to) in pieces {
-                    root.draw(&PathElement::new([at(x + from, y), at(x + to, y)], style))?;
+                    root.draw(&PathElement::new([at(x + from, y), at(x + to, y)], line.pen.style()))?;
                 }
                 let label = fit(&line.name, room / 2, LETTER);
                 let left = font(LETTER, &INK).pos(Pos::new(HPos::Left, VPos::Center));

@@ -2,11 +2,12 @@
 //!
 //! Sequencers, gateways, feeds and archivers pin a thread ([`cpu`]), run its duty cycle ([`duty`]), hand
 //! their events to a side thread that writes the log ([`events`]), end on a signal ([`stop`], [`signal`]),
-//! and are watched by a process that announces their death ([`watcher`]). A program that publishes or reads
-//! the stream needs none of it.
+//! and are watched by a process that announces their death ([`watcher`]). Programs that start, kill and
+//! restart them use [`child`]. A program that publishes or reads the stream needs none of it.
 
 #![allow(unsafe_code, clippy::disallowed_methods)]
 
+pub mod child;
 pub mod cpu;
 pub mod duty;
 pub mod events;

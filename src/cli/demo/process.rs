@@ -3,13 +3,11 @@
 use crate::cli::Failure;
 use crate::cli::failure::{FAILED, NOT_READY};
 use lockstep_io::IoError;
-use lockstep_io::clock::Clock;
+use lockstep_process::child::{LoggedChild, await_end, clear_settings};
 use lockstep_process::signal::Signal;
-use lockstep_wire::Nanos;
-use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 /// Lines of a dead child's stderr that are shown.
@@ -29,10 +27,9 @@ pub struct Process {
     name: String,
     args: Vec<String>,
     wiring: Wiring,
-    child: Child,
+    child: LoggedChild,
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
-    stderr: PathBuf,
     /// What was done to it on purpose, until it is back.
     struck: Option<Signal>,
 }
@@ -47,33 +44,29 @@ impl Process {
     /// The same; what was said before stays in the log.
     fn start_over(name: &str, args: &[String], stderr: PathBuf, wiring: Wiring) -> Result<Self, Failure> {
         let fails = |error| IoError::new(format!("start the demo's {name}"), error);
-        let log = File::options().create(true).append(true).open(&stderr).map_err(fails)?;
         let mut command = Command::new(std::env::current_exe().map_err(fails)?);
-        command.args(args).stdin(Stdio::piped()).stderr(log);
-        command.stdout(if wiring == Wiring::Talking { Stdio::piped() } else { Stdio::null() });
-        let ours = |name: &std::ffi::OsString| name.to_string_lossy().starts_with("LOCKSTEP_");
-        for (name, _) in std::env::vars_os().filter(|(name, _)| ours(name)) {
-            command.env_remove(name);
-        }
-        let mut child = command.spawn().map_err(fails)?;
-        let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
+        command.args(args);
+        clear_settings(&mut command);
+        let stdout = if wiring == Wiring::Talking { Stdio::piped() } else { Stdio::null() };
+        let mut child = LoggedChild::start(command, stdout, stderr).map_err(fails)?;
+        let (stdin, stdout) = (child.child_mut().stdin.take(), child.child_mut().stdout.take());
         let (name, args) = (name.to_owned(), args.to_vec());
-        Ok(Self { name, args, wiring, child, stdin, stdout, stderr, struck: None })
+        Ok(Self { name, args, wiring, child, stdin, stdout, struck: None })
     }
 
     /// Kills it, or stops it where it is: until it is back it counts as alive.
     pub fn strike(&mut self, signal: Signal) -> Result<(), Failure> {
         self.struck = Some(signal);
-        Ok(signal.send(&self.child)?)
+        Ok(signal.send(self.child.child())?)
     }
 
     /// Brings it back: resumed if it was stopped, else started anew with the same arguments.
     pub fn revive(&mut self) -> Result<(), Failure> {
         match self.struck.take() {
             None => Ok(()),
-            Some(Signal::Stop) => Ok(Signal::Continue.send(&self.child)?),
+            Some(Signal::Stop) => Ok(Signal::Continue.send(self.child.child())?),
             Some(_) => {
-                let ended = self.child.wait();
+                let ended = self.child.child_mut().wait();
                 ended.map_err(|error| IoError::new(format!("wait for the demo's {}", self.name), error))?;
                 self.restart()
             }
@@ -82,12 +75,12 @@ impl Process {
 
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Result<Option<ExitStatus>, Failure> {
-        self.status()
+        self.status(Duration::ZERO)
     }
 
     /// Starts it anew, with the same arguments, after it has ended.
     pub fn restart(&mut self) -> Result<(), Failure> {
-        *self = Self::start_over(&self.name, &self.args, self.stderr.clone(), self.wiring)?;
+        *self = Self::start_over(&self.name, &self.args, self.child.log_path().to_owned(), self.wiring)?;
         Ok(())
     }
 
@@ -98,7 +91,7 @@ impl Process {
 
     /// Its number.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.child().id()
     }
 
     /// What it says, once.
@@ -119,7 +112,7 @@ impl Process {
 
     /// An error if it has ended; nobody told it to.
     pub fn check_alive(&mut self) -> Result<(), Failure> {
-        match self.status()? {
+        match self.status(Duration::ZERO)? {
             None => Ok(()),
             Some(_) if self.struck.is_some() => Ok(()),
             Some(status) => Err(self.died(status)),
@@ -128,19 +121,13 @@ impl Process {
 
     /// Waits until it ends, and for nothing less than exit code 0.
     pub fn await_good_end(&mut self, patience: Duration) -> Result<(), Failure> {
-        let clock = Clock::start();
-        let deadline = clock.now() + patience.as_nanos() as Nanos;
-        loop {
-            match self.status()? {
-                Some(status) if status.success() => return Ok(()),
-                Some(status) => return Err(self.died(status)),
-                None if clock.now() > deadline => {
-                    let last = self.stderr_tail();
-                    let what =
-                        format!("{} did not end within {patience:?}; its last words:\n{last}", self.name);
-                    return Err(Failure::new(NOT_READY, what));
-                }
-                None => std::thread::sleep(Duration::from_millis(5)),
+        match self.status(patience)? {
+            Some(status) if status.success() => Ok(()),
+            Some(status) => Err(self.died(status)),
+            None => {
+                let last = self.stderr_tail();
+                let what = format!("{} did not end within {patience:?}; its last words:{last}", self.name);
+                Err(Failure::new(NOT_READY, what))
             }
         }
     }
@@ -151,37 +138,27 @@ impl Process {
             Err(failure) => failure,
             Ok(()) => {
                 let what =
-                    format!("{} ended without a summary; its last words:\n{}", self.name, self.stderr_tail());
+                    format!("{} ended without a summary; its last words:{}", self.name, self.stderr_tail());
                 Failure::new(FAILED, what)
             }
         }
     }
 
-    fn status(&mut self) -> Result<Option<ExitStatus>, Failure> {
-        let status = self.child.try_wait();
+    /// How it ended, if it does within `patience`.
+    fn status(&mut self, patience: Duration) -> Result<Option<ExitStatus>, Failure> {
+        let status = await_end(self.child.child_mut(), patience);
         Ok(status.map_err(|error| IoError::new(format!("look after the demo's {}", self.name), error))?)
     }
 
     /// Its own code says why it ended; one that a signal ended has none.
     fn died(&self, status: ExitStatus) -> Failure {
         let code = status.code().and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
-        let what = format!("{} ended early ({status}); its last words:\n{}", self.name, self.stderr_tail());
+        let what = format!("{} ended early ({status}); its last words:{}", self.name, self.stderr_tail());
         Failure::new(code.unwrap_or(FAILED), what)
     }
 
     fn stderr_tail(&self) -> String {
-        let text = fs::read(&self.stderr).unwrap_or_default();
-        let text = String::from_utf8_lossy(&text);
-        let lines: Vec<_> = text.lines().collect();
-        let last = &lines[lines.len().saturating_sub(LAST_LINES)..];
-        if last.is_empty() { "  (none)".to_owned() } else { format!("  {}", last.join("\n  ")) }
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // It may have ended before: then there is nothing to kill.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        let last = self.child.last_lines(LAST_LINES, "  ");
+        if last.is_empty() { "\n  (none)".to_owned() } else { last }
     }
 }

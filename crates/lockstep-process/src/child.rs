@@ -1,0 +1,123 @@
+//! Our own children: a process whose log is a file, which is waited for at most for a while and which ends
+//! with its handle.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+/// Between two looks at a process that is to end.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// Keeps the variables that configure lockstep out of a command: its configuration is its own.
+pub fn clear_settings(command: &mut Command) {
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_")) {
+        command.env_remove(name);
+    }
+}
+
+/// Waits for the end of a process; none if it does not come in time.
+///
+/// # Errors
+/// The system cannot tell.
+pub fn await_end(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
+    let began = Instant::now();
+    loop {
+        let status = child.try_wait()?;
+        if status.is_some() || began.elapsed() >= patience {
+            return Ok(status);
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+/// A process whose stderr is appended to a file. Dropping it ends it.
+#[derive(Debug)]
+pub struct LoggedChild {
+    child: Child,
+    log: PathBuf,
+}
+
+impl LoggedChild {
+    /// Starts `command`, whose stdin is a pipe; what the log has stays in it.
+    ///
+    /// # Errors
+    /// The log cannot be opened, or the process does not start.
+    pub fn start(mut command: Command, stdout: Stdio, log: PathBuf) -> io::Result<Self> {
+        let file = File::options().create(true).append(true).open(&log)?;
+        let child = command.stdin(Stdio::piped()).stdout(stdout).stderr(file).spawn()?;
+        Ok(Self { child, log })
+    }
+
+    /// The process, for a signal.
+    pub fn child(&self) -> &Child {
+        &self.child
+    }
+
+    /// The process, for its pipes and its end.
+    pub fn child_mut(&mut self) -> &mut Child {
+        &mut self.child
+    }
+
+    /// The file with its stderr.
+    pub fn log_path(&self) -> &Path {
+        &self.log
+    }
+
+    /// Its stderr so far.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+    }
+
+    /// The last `count` lines of its log, each behind a line break and `indent`.
+    pub fn last_lines(&self, count: usize, indent: &str) -> String {
+        let log = self.log();
+        let lines: Vec<&str> = log.lines().collect();
+        let last = &lines[lines.len().saturating_sub(count)..];
+        last.iter().map(|line| format!("\n{indent}{line}")).collect()
+    }
+}
+
+impl Drop for LoggedChild {
+    fn drop(&mut self) {
+        // It is not waited for yet, so the id is its own still; one that stands still ends by this as well.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shell(script: &str, log: &Path) -> LoggedChild {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        LoggedChild::start(command, Stdio::null(), log.to_owned()).expect("a shell")
+    }
+
+    #[test]
+    fn the_log_goes_on_over_restarts_and_its_last_lines_are_shown() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let log = folder.path().join("log");
+        for script in ["echo a >&2; echo b >&2", "echo c >&2"] {
+            let mut process = shell(script, &log);
+            let status = await_end(process.child_mut(), Duration::from_secs(60)).expect("a child");
+            assert!(status.is_some_and(|status| status.success()));
+        }
+        let process = shell("", &log);
+        assert_eq!((process.log().as_str(), process.last_lines(2, "  ")), ("a\nb\nc\n", "\n  b\n  c".into()));
+    }
+
+    #[test]
+    fn a_process_that_does_not_end_in_time_ends_with_its_handle() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut process = shell("exec cat", &folder.path().join("log"));
+        assert_eq!(await_end(process.child_mut(), Duration::ZERO).expect("a child"), None);
+        let folder = PathBuf::from(format!("/proc/{}", process.child().id()));
+        assert!(folder.exists());
+        drop(process);
+        assert!(!folder.exists());
+    }
+}
