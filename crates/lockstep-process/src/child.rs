@@ -1,5 +1,5 @@
-//! Our own children: a process whose log is a file, which is waited for at most for a while and which ends with
-//! its handle.
+//! Our own children: a process whose log is a file, which is waited for at most for a while and which ends
+//! with its handle.
 
 use std::fs::File;
 use std::io;
