@@ -2,7 +2,7 @@
 //!
 //! Sequencers, gateways, feeds and archivers pin a thread ([`cpu`]), run its duty cycle ([`duty`]), hand
 //! their events to a side thread that writes the log ([`events`]), end on a signal ([`stop`], [`signal`]),
-//! and are watched by a process that announces their death ([`watcher`]). Programs that start, kill and restart
+//! and are watched by a process that announces their death ([`watcher`]). Programs that start and kill
 //! them use [`child`]. A program that publishes or reads the stream needs none of it.
 
 #![allow(unsafe_code, clippy::disallowed_methods)]
