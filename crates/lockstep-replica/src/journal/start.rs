@@ -126,8 +126,8 @@ impl Inspection {
         );
         let checkpoint = state.checkpoint;
         if !has_commit(&tail, &checkpoint) && drained(store, &mut tail, &mut writer) {
-            // Suffix replacements one behind the other have filled the ring with what is no log any more: it is made
-            // anew from the segments, as after an orderly stop.
+            // Suffix replacements one behind the other have filled the ring with what is no log any more: it
+            // is made anew from the segments, as after an orderly stop.
             superblock.promised = superblock.promised.max(tail.promised());
             writer.mark_clean(store, &mut superblock)?;
             let looked = inspect(store, None::<&M>, settings)?;

@@ -57,8 +57,7 @@ pub fn repair_trailer(
     frame: &Header,
 ) -> [u8; REPAIR_TRAILER_LEN] {
     let repairer = repairer.packed() | (history & HISTORY_MASK) << IDENTITY_BITS;
-    let mut trailer =
-        RepairTrailer { repairer: repairer, accepted: accepted.0, commit_next, token, tag: [0; 2] };
+    let mut trailer = RepairTrailer { repairer, accepted: accepted.0, commit_next, token, tag: [0; 2] };
     trailer.tag[0] = trailer_checksum(bytemuck::bytes_of(&trailer), frame);
     bytemuck::cast(trailer)
 }
