@@ -70,7 +70,7 @@ pub(super) fn replica_limits(
     let Configured { timeout_ns, heartbeat, .. } = *configured;
     ReplicaLimits {
         receiver: receiver(plan, node, me),
-        heartbeat: heartbeat,
+        heartbeat,
         window: configured.window,
         durability: configured.durability,
         publishers_max: configured.publishers_max,
