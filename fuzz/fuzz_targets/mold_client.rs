@@ -1,6 +1,6 @@
-//! A MoldUDP64 feed that loses, repeats and reorders, two sessions in one group, bytes that are no packet, and
-//! time between them: what is delivered or given up is contiguous, each message has the bytes of its number,
-//! and what is buffered stays within its limits.
+//! A MoldUDP64 feed that loses, repeats and reorders, two sessions in one group, bytes that are no packet,
+//! and time between them: what is delivered or given up is contiguous, each message has the bytes of its
+//! number, and what is buffered stays within its limits.
 #![no_main]
 
 use arbitrary::Arbitrary;
