@@ -86,7 +86,7 @@ fn an_application_in_several_copies_that_begins_again_answers_each_order_once() 
 
 #[test]
 fn the_second_gateway_of_a_name_is_refused_and_one_that_follows_a_dead_one_is_not() {
-    let cluster = Cluster::new(1, "\n[gateway]\nbeat = \"100ms\"\n");
+    let cluster = Cluster::new(1, "\n[gateway]\nheartbeat_interval = \"100ms\"\n");
     let _replicas = cluster.found();
     add_user(&cluster, "alice", "secret", &["--grace-ms", "0"]);
     let first = start(&cluster, "one");
@@ -132,7 +132,7 @@ fn a_login_that_cannot_be_is_refused_by_its_letter_and_says_why() {
 
 #[test]
 fn a_client_whose_gateway_is_killed_loses_and_repeats_nothing_at_the_other_one() {
-    let cluster = Cluster::new(3, "\n[gateway]\nbeat = \"50ms\"\n");
+    let cluster = Cluster::new(3, "\n[gateway]\nheartbeat_interval = \"50ms\"\n");
     let _replicas = cluster.found();
     add_user(&cluster, "alice", "secret", &["--numbered", "--grace-ms", "0"]);
     add_user(&cluster, "bob", "secret", &["--cancel-on-disconnect", "--grace-ms", "0"]);

@@ -18,7 +18,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// The version of what `--json` prints.
 const SCHEMA: &str = "lockstep.status/2";
 
-/// Prints how things stand, and exits with what the verdict means.
+/// Prints how things stand, and exits with the code of the cluster's health.
 pub fn run(args: &StatusArgs) -> Result<u8, Failure> {
     let mut operator = CommandClient::open(&args.cluster, args.timeout)?;
     let mut statuses = Vec::new();
@@ -66,7 +66,7 @@ fn as_text(
             let (quorum, may_crash) = (health.quorum(), health.may_crash());
             writeln!(
                 out,
-                "members  {listed}, of which {there} are there, {quorum} decide, {may_crash} may crash"
+                "members  {listed}, {there} available, {quorum} are a quorum, {may_crash} may crash"
             )?;
         }
         None => writeln!(out, "leader   none")?,
@@ -138,7 +138,7 @@ fn suspicion(why: LeaderLossReason) -> &'static str {
         LeaderLossReason::Down => "its watcher announced its death",
         LeaderLossReason::StepDown => "it stepped down",
         LeaderLossReason::Silence => "it was silent",
-        LeaderLossReason::NoProgress => "it was heard, and made no progress",
+        LeaderLossReason::NoProgress => "it made no progress",
         LeaderLossReason::Refused => "a member had promised a higher epoch",
     }
 }
@@ -148,7 +148,7 @@ fn suspicion_name(why: LeaderLossReason) -> &'static str {
         LeaderLossReason::Down => "down",
         LeaderLossReason::StepDown => "step_down",
         LeaderLossReason::Silence => "silence",
-        LeaderLossReason::NoProgress => "deaf",
+        LeaderLossReason::NoProgress => "no_progress",
         LeaderLossReason::Refused => "refused",
     }
 }
@@ -173,8 +173,8 @@ fn as_json(health: &Health, asked: &[QueryResult], statuses: &[Option<NodeStatus
         .collect();
     json!({
         "schema": SCHEMA,
-        "verdict": health.health.name(),
-        "says": health.to_string(),
+        "health": health.health.name(),
+        "summary": health.to_string(),
         "reasons": health.reasons.iter().map(Reason::to_string).collect::<Vec<_>>(),
         "members_listed": health.listed,
         "members_available": health.there,

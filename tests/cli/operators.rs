@@ -24,12 +24,12 @@ fn leader(cluster: &Cluster) -> String {
     status(cluster)["leader"].as_str().expect("somebody leads").to_owned()
 }
 
-/// What `status` tells programs, whatever the verdict.
+/// What `status` tells programs, whatever the health.
 fn status(cluster: &Cluster) -> Value {
     let told = cluster.run(&["status", "--json"], b"");
     let value: Value =
         serde_json::from_str(&told.out).unwrap_or_else(|error| panic!("{error}: {}", told.out));
-    let code = match value["verdict"].as_str() {
+    let code = match value["health"].as_str() {
         Some("healthy") => 0,
         Some("degraded") => 6,
         _ => 4,
@@ -85,7 +85,7 @@ fn a_leader_hands_over_and_a_dead_member_is_replaced_while_messages_flow() {
     assert!(first.contains(&format!("{dead} does not answer at {its_address}")), "{told}");
     assert!(told.contains(&format!("{dead:<11} does not answer")), "{told}");
     replicas[1]
-        .await_log(&format!("member {dead} is away: it is not heard; 2 of 3 members hold the log now"));
+        .await_log(&format!("member {dead} is unavailable: it is silent; 2 of 3 members hold the log now"));
     replicas[1].await_log("LS1011");
     cluster.publish("one is dead\n");
     let new = format_anew(&cluster, 3);
@@ -247,7 +247,7 @@ fn a_witness_keeps_a_rings_worth_comes_back_with_it_and_gives_its_vote() {
     witness.await_log("role=\"standby\"");
     cluster.publish("with it\n");
     // It counts when it was heard for a while.
-    let is_healthy = (0..500).any(|_| status(&cluster)["verdict"] == "healthy");
+    let is_healthy = (0..500).any(|_| status(&cluster)["health"] == "healthy");
     assert!(is_healthy, "{}", status(&cluster));
     kill(replicas.remove(0));
     cluster.publish("by its vote\n");

@@ -37,7 +37,7 @@ names.ends = {
     [10] = "malformed", [11] = "beyond",
 }
 names.suspicions = {
-    [0] = "never", [1] = "down", [2] = "step-down", [3] = "silence", [4] = "deaf", [5] = "refused",
+    [0] = "never", [1] = "down", [2] = "step-down", [3] = "silence", [4] = "no progress", [5] = "refused",
 }
 names.told = { [1] = "missing", [2] = "throttled", [3] = "table full" }
 names.changes = { [1] = "joins", [2] = "leaves", [3] = "is replaced" }

@@ -207,7 +207,7 @@ const HAPPENINGS: &[EventKind] = &[
         format: |event, f| {
             write!(
                 f,
-                "the log was exchanged from seq {} on, and the tail holds nothing below {} any more: the node is silent \
+                "the log was replaced from seq {} on, and the tail holds nothing below {} any more: the node is silent \
                  from now on; start it again, and it reads its journal",
                 event.a, event.b
             )
@@ -286,7 +286,7 @@ const HAPPENINGS: &[EventKind] = &[
             write!(
                 f,
                 "epoch {epoch} is not believed: its round is more than {} above {}, the greatest that was seen here \
-                 (told once; counter rounds_refused); a replica that was away climbs to it by itself, and anything else \
+                 (reported once; counter rounds_refused); a replica that was away climbs to it by itself, and anything else \
                  comes from a broken host or another cluster: look at replica {}",
                 rounds::JUMP_MAX,
                 event.b,
@@ -328,7 +328,7 @@ fn format_watcher_died(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Resul
 fn format_member(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let (member, listed) = (Identity::from_packed(event.a), event.b);
     match UnavailableReason::from_u32(u32::from(event.small)) {
-        Some(why) => write!(f, "member {member} is away: it {}", why.name())?,
+        Some(why) => write!(f, "member {member} is unavailable: it {}", why.name())?,
         None => write!(f, "member {member} is back after {:.1?}", Duration::from_nanos(event.c))?,
     }
     write!(f, "; {} of {listed} members hold the log now", event.e)
@@ -377,15 +377,15 @@ fn format_left_behind(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result
 }
 
 fn format_rejected(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let told_once = "(told once; the counters go on)";
+    let reported_once = "(reported once; the counters go on)";
     let reject = match Reject::NAMES.get(usize::from(event.small)) {
         Some(&"version") => Reject::Version { seen: event.a as u8 },
         Some(&"cluster") => Reject::Cluster { seen: event.a },
         Some(&"history") => Reject::History { seen: event.a },
-        Some(name) => return write!(f, "datagrams are refused: {name} {told_once}"),
-        None => return write!(f, "datagrams are refused {told_once}"),
+        Some(name) => return write!(f, "datagrams are refused: {name} {reported_once}"),
+        None => return write!(f, "datagrams are refused {reported_once}"),
     };
-    write!(f, "datagrams are refused: {reject} {told_once}")
+    write!(f, "datagrams are refused: {reject} {reported_once}")
 }
 
 /// Other nodes refuse to send to us, or do no longer.

@@ -65,7 +65,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node of what [`Node::open`] has obtained.
+    /// A node of what [`Node::open`] has acquired.
     pub(super) fn new(
         (identity, power): (Identity, bool),
         (replica, side, lock): (ReplicaEngine<RealPorts>, Handle, Lock),
@@ -98,7 +98,7 @@ impl Node {
         }
     }
 
-    /// Each setting with the value that was obtained.
+    /// Each setting with its effective value.
     pub fn effective(&self) -> &[Effective] {
         &self.effective
     }

@@ -315,7 +315,7 @@ fn random_seed() -> Result<[u8; 32], NodeError> {
     Ok(seed)
 }
 
-/// Core, scheduling class, memory and timers of the calling thread, each with what was obtained.
+/// Core, scheduling class, memory and timers of the calling thread, each with the value in effect.
 fn configure_thread(settings: &NodeSettings) -> Vec<Effective> {
     let mut effective = vec![cpu::timer_slack(settings.timer_slack_ns), cpu::schedule(settings.scheduling)];
     if settings.scheduling == cpu::SchedulingClass::Other {

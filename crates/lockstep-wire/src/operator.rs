@@ -34,7 +34,7 @@ impl LeaderLossReason {
             Self::Down => "down",
             Self::StepDown => "step down",
             Self::Silence => "silence",
-            Self::NoProgress => "deaf",
+            Self::NoProgress => "no progress",
             Self::Refused => "refused",
         }
     }

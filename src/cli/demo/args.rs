@@ -196,4 +196,7 @@ pub struct DemoSubscriberArgs {
     /// Whether each order is answered.
     #[arg(long)]
     pub answered: bool,
+    /// So many orders come first, at a low rate.
+    #[arg(long)]
+    pub quiet: u64,
 }

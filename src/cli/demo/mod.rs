@@ -52,6 +52,7 @@ use lockstep_process::cpu;
 use lockstep_wire::{Nanos, Seq};
 use process::{Process, Wiring};
 use report::{JournalRow, ReplicaRow, Report};
+use share::QuietPart;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 use watch::{Part, Watch};
@@ -225,6 +226,8 @@ impl Demo<'_> {
         let mut args = self.child_args("demo-subscriber", usize::from(stamped));
         args.extend(stamped.then(|| "--stamped".to_owned()));
         args.extend((!self.args.direct).then(|| "--answered".to_owned()));
+        let quiet = QuietPart::of(self.args.messages(), self.args.rate);
+        args.extend(["--quiet".to_owned(), quiet.orders.to_string()]);
         self.start_child(if stamped { "subscriber-stamped" } else { "subscriber-committed" }, &args)
     }
 

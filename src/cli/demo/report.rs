@@ -5,6 +5,7 @@ use super::gateways::Kill;
 use super::leader_faults::InjectedFailure;
 use super::memory::Memory;
 use super::report_lines::{Answered, Delivered, Latency};
+use super::share::{QUIET_RATE, QuietPart};
 use super::watch::Summaries;
 use super::{PUBLISHERS, busy_threads};
 use lockstep_io::idle::Idle;
@@ -197,10 +198,20 @@ impl Report {
         seen.chain(self.journals.iter().map(|row| (&row.name[..], row.messages, &row.digest[..])))
     }
 
-    /// From the first due order to the last order's delivery, in seconds.
+    /// From the first due order under load to the last order's delivery, in seconds.
     fn seconds(&self) -> f64 {
-        let last = self.said.delivered.iter().map(|(_, seen, _)| seen.last_at).max().unwrap_or(self.began);
-        last.saturating_sub(self.began).max(1) as f64 / 1e9
+        let began = self.began + self.quiet().lasts_ns;
+        let last = self.said.delivered.iter().map(|(_, seen, _)| seen.last_at).max().unwrap_or(began);
+        last.saturating_sub(began).max(1) as f64 / 1e9
+    }
+
+    /// Orders a second, under load.
+    fn rate_achieved(&self) -> f64 {
+        (self.messages - self.quiet().orders) as f64 / self.seconds()
+    }
+
+    fn quiet(&self) -> QuietPart {
+        QuietPart::of(self.messages, self.rate)
     }
 
     /// Why the latencies say little, if they do.
@@ -277,7 +288,8 @@ impl Report {
             "verdict": self.verdict(),
             "messages": self.messages,
             "rate_asked": self.rate,
-            "rate": self.messages as f64 / self.seconds(),
+            "rate": self.rate_achieved(),
+            "quiet_orders": self.quiet().orders,
             "seconds": self.seconds(),
             "cores": self.cores,
             "busy_threads": busy_threads(self.direct),
@@ -302,16 +314,24 @@ impl Report {
     fn write_latencies(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let header = "from order due until";
         writeln!(f, "{header:<22}{:>12}{:>12}{:>12}{:>12}  us", "p50", "p99", "p99.9", "max")?;
-        let delivered = self.said.delivered.iter().map(|(_, Delivered { stamped, latency, .. }, _)| {
-            (if *stamped { "stamped" } else { "committed" }, *latency)
-        });
-        let answered = self.said.answered.iter().map(|(_, had, _)| ("answered", had.latency));
-        for (what, Latency { p50_ns, p99_ns, p999_ns, max_ns }) in delivered.chain(answered) {
+        let name = |stamped: bool| if stamped { "stamped" } else { "committed" };
+        let delivered =
+            self.said.delivered.iter().map(|(_, seen, _)| (name(seen.stamped).to_owned(), seen.latency));
+        let quiet =
+            self.said.delivered.iter().filter_map(|(_, seen, _)| {
+                Some((format!("{}, quiet", name(seen.stamped)), seen.quiet_latency?))
+            });
+        let answered = self.said.answered.iter().map(|(_, had, _)| ("answered".to_owned(), had.latency));
+        for (what, Latency { p50_ns, p99_ns, p999_ns, max_ns }) in quiet.chain(delivered).chain(answered) {
             write!(f, "  {what:<20}")?;
             for value in [p50_ns, p99_ns, p999_ns, max_ns] {
                 write!(f, "{:>12}", cell(value.map(|ns| format!("{:.1}", ns as f64 / 1e3))))?;
             }
             writeln!(f)?;
+        }
+        let QuietPart { orders, .. } = self.quiet();
+        if orders > 0 {
+            note(f, &format!("(quiet: the first {orders} orders, {QUIET_RATE}/s)"))?;
         }
         if let Some(doubt) = self.doubt() {
             note(f, &format!("({doubt})"))?;
@@ -427,7 +447,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (seconds, rate) = (self.seconds(), self.messages as f64 / self.seconds());
+        let (seconds, rate) = (self.seconds(), self.rate_achieved());
         let asked =
             if self.rate == 0 { "as fast as possible".to_owned() } else { format!("{}/s", self.rate) };
         let word = if self.is_right() { "all right" } else { "WRONG" };

@@ -212,8 +212,10 @@ pub struct Delivered {
     pub datagrams_out: u64,
     /// Received by the kernel and thrown away, because the socket was full.
     pub dropped: u64,
-    /// From the moment that an order was due to its delivery.
+    /// From the moment that an order was due to its delivery, under load.
     pub latency: Latency,
+    /// The same while the stream was quiet, if it was.
+    pub quiet_latency: Option<Latency>,
 }
 
 /// Latencies in nanoseconds; a percentile with fewer than [`SAMPLES_ABOVE_MIN`] samples above it is none.

@@ -6,6 +6,32 @@ use crate::cli::failure::FAILED;
 use crate::cli::orders::{Order, OrderFlow};
 use lockstep_wire::Nanos;
 
+/// Orders of a second while the stream is quiet.
+pub const QUIET_RATE: u64 = 500;
+/// Most orders at that rate: two seconds, and enough of them for a p99.
+const QUIET_ORDERS_MAX: u64 = 1_000;
+/// The part of the flow that is quiet at most.
+const QUIET_PART: u64 = 20;
+
+/// The first orders of a flow are sent at a low rate, so that the latency of a quiet stream stands beside that
+/// of the loaded one. None where the flow is hardly faster.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct QuietPart {
+    /// How many orders.
+    pub orders: u64,
+    /// How long they take.
+    pub lasts_ns: Nanos,
+}
+
+impl QuietPart {
+    /// That of so many messages at this rate; 0 is as fast as possible.
+    pub fn of(messages: u64, rate: u64) -> Self {
+        let is_slow = (1..=2 * QUIET_RATE).contains(&rate);
+        let orders = if is_slow { 0 } else { (messages / QUIET_PART).min(QUIET_ORDERS_MAX) };
+        Self { orders, lasts_ns: orders * 1_000_000_000 / QUIET_RATE }
+    }
+}
+
 /// What one publisher, or one client, sends.
 pub struct Share {
     flow: OrderFlow,
@@ -53,16 +79,23 @@ impl Share {
 
     /// When the next order is due; at rate 0 at once.
     pub fn due(&self) -> Nanos {
-        // In 128 bits: a long run's index times a thousand million does not fit in 64.
-        let after = (u128::from(self.index) * 1_000_000_000).checked_div(u128::from(self.rate));
-        self.began.map_or(Nanos::MAX, |began| began.saturating_add(after.unwrap_or(0) as Nanos))
+        let quiet = QuietPart::of(self.messages, self.rate);
+        let after = if self.index < quiet.orders {
+            self.index * 1_000_000_000 / QUIET_RATE
+        } else {
+            // In 128 bits: a long run's index times a thousand million does not fit in 64.
+            let loaded = u128::from(self.index - quiet.orders) * 1_000_000_000;
+            quiet.lasts_ns + loaded.checked_div(u128::from(self.rate)).unwrap_or(0) as Nanos
+        };
+        self.began.map_or(Nanos::MAX, |began| began.saturating_add(after))
     }
 
     /// The next order, if it is due.
     pub fn next(&self, now: Nanos) -> Option<Order> {
         let due = self.due();
         (!self.is_over() && now >= due).then(|| {
-            let sent_ns = if self.rate == 0 { now } else { due };
+            let is_quiet = self.index < QuietPart::of(self.messages, self.rate).orders;
+            let sent_ns = if self.rate == 0 && !is_quiet { now } else { due };
             Order { sent_ns, ..self.flow.message(self.index) }
         })
     }
@@ -105,5 +138,24 @@ mod tests {
         assert_eq!(shares.iter().map(|share| share.number() - 1).sum::<u64>(), 1_000);
         due.sort_unstable();
         assert_eq!(due, (0..1_000).map(|index| 5 + index * 1_000_000).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn the_first_orders_of_a_fast_flow_are_quiet() {
+        assert_eq!(QuietPart::of(100_000, 1_000), QuietPart { orders: 0, lasts_ns: 0 }, "hardly faster");
+        let quiet = QuietPart { orders: 1_000, lasts_ns: 2_000_000_000 };
+        assert_eq!([QuietPart::of(100_000, 0), QuietPart::of(1 << 40, 50_000)], [quiet; 2]);
+        let mut due = Vec::new();
+        for publisher in 0..PUBLISHERS {
+            let mut share = Share::new(200, 100_000, publisher).expect("a day");
+            share.begin(5);
+            while !share.is_over() {
+                due.push(share.next(share.due()).expect("it is due").sent_ns);
+                share.take();
+            }
+        }
+        due.sort_unstable();
+        let loaded = (0..190).map(|index| 20_000_005 + index * 10_000);
+        assert_eq!(due, (0..10).map(|index| 5 + index * 2_000_000).chain(loaded).collect::<Vec<_>>());
     }
 }

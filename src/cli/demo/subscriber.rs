@@ -50,7 +50,7 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
     let mut subscriber = Subscriber::connect(&endpoint, delivery, Start::From(1))?;
     let mut waiter = endpoint.idle().waiter(&subscriber.net().sockets())?;
     ChildReport::Ready.say()?;
-    let mut seen = Seen::new(flow, *subscriber.clock(), args.stamped)?;
+    let mut seen = Seen::new(flow, *subscriber.clock(), args.stamped, args.quiet)?;
     let (mut told_at, mut end) = (subscriber.clock().now(), Seq::MAX);
     while subscriber.deliver_next() < end || subscriber.commit_next() < end || !seen.pending.is_empty() {
         let work = subscriber.poll(BATCH, |event| seen.on_event(event));
@@ -97,6 +97,7 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
         datagrams_out: counts.datagrams_out,
         dropped: counts.dropped,
         latency: Latency::of(&seen.latency),
+        quiet_latency: (args.quiet > 0).then(|| Latency::of(&seen.quiet_latency)),
     };
     ChildReport::Delivered(summary).say()?;
     Ok(0)
@@ -160,6 +161,9 @@ struct Seen {
     clock: Clock,
     digest: StreamDigest,
     latency: Histogram<u64>,
+    /// Of the orders of the quiet part, which come first; and how many of them are still to come.
+    quiet_latency: Histogram<u64>,
+    quiet_left: u64,
     /// By publisher.
     orders: Lines,
     /// By destination.
@@ -191,12 +195,14 @@ struct Pending {
 }
 
 impl Seen {
-    fn new(flow: OrderFlow, clock: Clock, stamped: bool) -> Result<Self, Failure> {
+    fn new(flow: OrderFlow, clock: Clock, stamped: bool, quiet: u64) -> Result<Self, Failure> {
         Ok(Self {
             flow,
             clock,
             digest: StreamDigest::new(),
             latency: latencies()?,
+            quiet_latency: latencies()?,
+            quiet_left: quiet,
             orders: Lines::default(),
             answers: Lines::default(),
             unexpected: 0,
@@ -250,7 +256,9 @@ impl Seen {
         self.last_at = now;
         if let Some((_, order)) = Order::from_numbered(message.payload) {
             self.last_order_at = now;
-            self.latency.saturating_record(now.saturating_sub(order.sent_ns).max(1));
+            let latency = if self.quiet_left > 0 { &mut self.quiet_latency } else { &mut self.latency };
+            latency.saturating_record(now.saturating_sub(order.sent_ns).max(1));
+            self.quiet_left = self.quiet_left.saturating_sub(1);
         }
         if !self.stamped {
             return self.on_message(message);
@@ -316,7 +324,7 @@ mod tests {
     /// Orders by publisher and number, and whether they are right; each is answered.
     fn seen(orders: &[(u16, u64, bool)]) -> Seen {
         let flow = OrderFlow::recorded().expect("the recorded day");
-        let mut seen = Seen::new(flow.clone(), Clock::start(), false).expect("a histogram");
+        let mut seen = Seen::new(flow.clone(), Clock::start(), false, 0).expect("a histogram");
         for (index, &(publisher, number, is_right)) in orders.iter().enumerate() {
             let mut order = order(&flow, publisher, number);
             order.quantity += u32::from(!is_right);
@@ -350,7 +358,7 @@ mod tests {
     #[test]
     fn what_is_stamped_is_judged_when_it_is_final_and_what_is_taken_back_never() {
         let flow = OrderFlow::recorded().expect("the recorded day");
-        let mut seen = Seen::new(flow.clone(), Clock::start(), true).expect("a histogram");
+        let mut seen = Seen::new(flow.clone(), Clock::start(), true, 0).expect("a histogram");
         let tell = |seen: &mut Seen, seq: Seq, number: u64| {
             tell(seen, seq, 7, 0, &order(&flow, 0, number).numbered(number));
         };

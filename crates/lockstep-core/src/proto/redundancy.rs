@@ -15,13 +15,13 @@
 use crate::proto::membership::Membership;
 use lockstep_wire::{Identity, MEMBERS_MAX, Nanos, Seq};
 
-/// Why a member is away.
+/// Why a member is unavailable.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u32)]
 pub enum UnavailableReason {
-    /// Nothing was heard of it.
+    /// Nothing was received from it.
     Silent = 1,
-    /// It is heard, and lacks what was committed long ago.
+    /// It lacks entries that were committed long ago.
     Behind = 2,
 }
 
@@ -34,8 +34,8 @@ impl UnavailableReason {
     /// The words for it.
     pub fn name(self) -> &'static str {
         match self {
-            Self::Silent => "is not heard",
-            Self::Behind => "is heard, and lacks what was committed long ago",
+            Self::Silent => "is silent",
+            Self::Behind => "lacks entries that were committed long ago",
         }
     }
 }

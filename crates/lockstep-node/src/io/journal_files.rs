@@ -119,7 +119,7 @@ pub struct OpenJournal {
     pub store: DirStore,
     /// Nobody else opens the journal while this lives.
     pub lock: Lock,
-    /// What was obtained, for the log.
+    /// Effective settings, for the log.
     pub remarks: Vec<String>,
 }
 

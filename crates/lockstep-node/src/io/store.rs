@@ -65,7 +65,7 @@ impl DirStore {
         File::open(self.path(FileName::Segment(number))).ok()
     }
 
-    /// Whether O_DIRECT was obtained.
+    /// Whether O_DIRECT is in effect.
     pub fn is_direct(&self) -> bool {
         self.direct
     }
