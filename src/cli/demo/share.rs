@@ -13,8 +13,8 @@ const QUIET_ORDERS_MAX: u64 = 1_000;
 /// The part of the flow that is quiet at most.
 const QUIET_PART: u64 = 20;
 
-/// The first orders of a flow are sent at a low rate, so that the latency of a quiet stream stands beside that
-/// of the loaded one. None where the flow is hardly faster.
+/// The first orders of a flow are sent at a low rate, so that the latency of a quiet stream stands beside
+/// that of the loaded one. None where the flow is hardly faster.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct QuietPart {
     /// How many orders.
