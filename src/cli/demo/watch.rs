@@ -81,7 +81,7 @@ struct Child {
 
 /// What was heard.
 enum Heard {
-    Said(usize, ChildReport),
+    Said(usize, Box<ChildReport>),
     /// A line of a child's that is none of ours, and why.
     Unknown(usize, String),
     /// A child says no more: it has ended, rightly or not.
@@ -300,7 +300,7 @@ impl Watch {
     /// Takes what was said, or looks after the servers when nothing is.
     fn hear(&mut self, servers: &mut Servers) -> Result<(), Failure> {
         match self.heard.recv_timeout(POLL_PERIOD) {
-            Ok(Heard::Said(index, said)) => self.on_said(index, said),
+            Ok(Heard::Said(index, said)) => self.on_said(index, *said),
             Ok(Heard::Unknown(index, line)) => {
                 let name = self.children[index].process.name();
                 return Err(Failure::new(FAILED, format!("{name} said what nobody understands: {line}")));
@@ -402,7 +402,7 @@ impl Watch {
 fn listen(index: usize, stdout: ChildStdout, to: &Sender<Heard>) {
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
         let heard = match serde_json::from_str(&line) {
-            Ok(said) => Heard::Said(index, said),
+            Ok(said) => Heard::Said(index, Box::new(said)),
             Err(error) => Heard::Unknown(index, format!("{line} ({error})")),
         };
         if to.send(heard).is_err() {
