@@ -1,15 +1,15 @@
 //! The checkers: an oracle outside the system that sees every log, every datagram and every delivery.
 //! It knows the rules as sentences, not the code that keeps them.
 //!
-//! * [`tree`] holds every frame that was ever stamped: S1, S5's start, S8 in every single log.
-//! * [`reference_model`] counts for itself what is committed, from what replicas really hold: S4, S5, S6.
-//! * `replicas` watches logs and promises, `words` what is said of them: S1, S2, S3, S7, S9, S11.
-//! * `answers` watches the contents of what is said beside the protocol: beats, statuses, replies, verdicts,
-//!   notices.
-//! * `events` watches what readers, publishers and operators are told, and that it is told once.
+//! * [`log_tree`] holds every frame that was ever stamped: S1, S5's start, S8 in every single log.
+//! * [`reference_model`] counts for itself what is committed, from what replicas really store: S4, S5, S6.
+//! * `replicas` watches logs and promises, `datagrams` what is sent of them: S1, S2, S3, S7, S9, S11.
+//! * `answers` watches the contents of datagrams beside the protocol: heartbeats, statuses, replies, results of
+//!   commands, notices.
+//! * `events` watches the events of readers, publishers and operators, and that each is reported once.
 //! * `tables` folds each replica's log anew: S8.
-//! * `founding` knows which history is left, and what it had: LINEAGE-1 to LINEAGE-3.
-//! * `clients` watches what is delivered and which fates are told: S10 and the four promises.
+//! * `founding` knows which history is an ancestor, and what it had: LINEAGE-1 to LINEAGE-3.
+//! * `clients` watches what is delivered and which outcomes are reported: S10 and the four promises.
 
 mod answers;
 mod clients;
