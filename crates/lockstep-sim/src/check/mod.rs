@@ -4,8 +4,8 @@
 //! * [`log_tree`] holds every frame that was ever stamped: S1, S5's start, S8 in every single log.
 //! * [`reference_model`] counts for itself what is committed, from what replicas really store: S4, S5, S6.
 //! * `replicas` watches logs and promises, `datagrams` what is sent of them: S1, S2, S3, S7, S9, S11.
-//! * `answers` watches the contents of datagrams beside the protocol: heartbeats, statuses, replies, results of
-//!   commands, notices.
+//! * `answers` watches the contents of datagrams beside the protocol: heartbeats, statuses, replies, results
+//!   of commands, notices.
 //! * `events` watches the events of readers, publishers and operators, and that each is reported once.
 //! * `tables` folds each replica's log anew: S8.
 //! * `founding` knows which history is an ancestor, and what it had: LINEAGE-1 to LINEAGE-3.
