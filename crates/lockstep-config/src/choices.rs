@@ -2,6 +2,9 @@
 //!
 //! The words stand once: the schema lists them, the reader looks them up, the printer writes them.
 
+use super::build::FromValue;
+use super::value::Value;
+
 /// Declares an enum whose variants are words of the file.
 macro_rules! words {
     ($($(#[$outer:meta])* $name:ident { $($(#[$inner:meta])* $variant:ident = $word:literal,)+ })+) => { $(
@@ -25,6 +28,15 @@ macro_rules! words {
         impl std::fmt::Display for $name {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(match self { $(Self::$variant => $word),+ })
+            }
+        }
+
+        impl FromValue for $name {
+            fn from_value(value: Option<&Value>) -> Option<Self> {
+                match value? {
+                    Value::Word(word) => Self::from_word(word),
+                    _ => None,
+                }
             }
         }
     )+ };

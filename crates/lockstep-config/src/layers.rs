@@ -128,7 +128,7 @@ impl<'a> Layers<'a> {
             Some(Value::Word(word)) => Profile::from_word(word),
             _ => None,
         };
-        for row in schema::KEYS {
+        for row in schema::keys() {
             for item in self.instances(row) {
                 let key =
                     item.as_ref().map_or(row.path.to_string(), |item| row.path.replace('*', &item.label));

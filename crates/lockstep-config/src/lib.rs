@@ -9,7 +9,7 @@
 //!  flags ───────────────────────┘                                    └──────▶ ConfigErrors: all at once
 //! ```
 //!
-//! * `schema` is the one table of keys; what it does not list is an unknown key.
+//! * `tables` declares each key once, with its field, kind, default and meaning; any other key is unknown.
 //! * The strongest layer wins: flag > variable > file > default. Every value knows its [`Origin`].
 //! * `network` turns the values into settings of devices. What concerns handles alone is in `lockstep-client`
 //!   (feature `config`), what concerns nodes alone in the program.
@@ -27,6 +27,7 @@ mod network;
 mod problem;
 mod relations;
 mod schema;
+mod tables;
 mod topology;
 mod units;
 mod value;
@@ -38,12 +39,16 @@ pub use choices::{
 pub use environment::{from_environment, from_this_process, variable};
 pub use problem::{Code, ConfigError, ConfigErrors};
 pub use schema::{key_paths, reference};
+pub use tables::{
+    Archiver, Channel, FaultInjection, GatewayConfig, JournalSection, LineConfig, LogConfig, NetworkConfig,
+    PublisherConfig, ReplayConfig, ReplicaConfig, RuntimeConfig, StreamConfig, SubscriberConfig,
+    TimingConfig,
+};
 
 pub use relations::PACKED_LEN_MAX;
 
 use layers::Layers;
 use std::fmt::{self, Display, Formatter};
-use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -123,270 +128,6 @@ pub struct Config {
     /// The log: what it contains, and how.
     pub log: LogConfig,
     effective: Vec<(String, String, Origin)>,
-}
-
-/// One network.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct LineConfig {
-    /// Group of submissions. All three groups have the same port and different addresses.
-    pub submit: SocketAddrV4,
-    /// Group of frames and heartbeats.
-    pub data: SocketAddrV4,
-    /// Group of acknowledgements.
-    pub control: SocketAddrV4,
-    /// The network interface of all groups.
-    pub interface: InterfaceSetting,
-    /// Routers that a datagram may pass, plus one.
-    pub ttl: u8,
-    /// Bytes of the largest IP packet, 1100 to 9000.
-    pub mtu: u16,
-    /// Kernel memory of a receiving socket.
-    pub receive_buffer_bytes: u64,
-    /// Kernel memory of a sending socket.
-    pub send_buffer_bytes: u64,
-    /// How long a receive call polls the device; whole microseconds, 0 is off.
-    pub busy_poll_ns: u64,
-    /// Whether bursts leave as one segmented send.
-    pub gso: Gso,
-    /// How datagrams go.
-    pub transport: Transport,
-    /// Most members beside those of the file that a node sends to by unicast.
-    pub fanout_members: u32,
-    /// How xdp uses the card.
-    pub xdp_mode: XdpMode,
-    /// The only queue that xdp uses; none is all.
-    pub xdp_queue: Option<u32>,
-}
-
-/// What all lines have in common.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct NetworkConfig {
-    /// Whether the processes of one host exchange datagrams by memory.
-    pub shm: bool,
-}
-
-/// One replica.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct ReplicaConfig {
-    /// 1 to 255.
-    pub id: u32,
-    /// Its address for repairs and questions, never on the groups' port.
-    pub unicast: SocketAddrV4,
-    /// The same on the second line; without it, a first line that dies takes questions and repairs along.
-    pub unicast_b: Option<SocketAddrV4>,
-    /// What it may become.
-    pub role: Role,
-    /// Directory of its segments.
-    pub journal: PathBuf,
-    /// File of its tail.
-    pub tail: PathBuf,
-    /// Core of its pinned thread; none leaves it to the kernel.
-    pub core: Option<usize>,
-    /// How its datagrams go; none is as its lines say.
-    pub transport: Option<Transport>,
-    /// File of its counters.
-    pub counters: PathBuf,
-}
-
-/// One archiver: it keeps the stream, repairs and replays it, and is never a member.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Archiver {
-    /// 1 to 255, none of the replicas'.
-    pub id: u32,
-    /// Its address for repairs, questions and replays, never on the groups' port.
-    pub unicast: SocketAddrV4,
-    /// Directory of its segments.
-    pub journal: PathBuf,
-    /// File of its tail.
-    pub tail: PathBuf,
-    /// Core of its pinned thread; none leaves it to the kernel.
-    pub core: Option<usize>,
-    /// How its datagrams go; none is as its lines say.
-    pub transport: Option<Transport>,
-    /// File of its counters.
-    pub counters: PathBuf,
-    /// Oldest segments go above this; none keeps all.
-    pub retention_size_bytes: Option<u64>,
-    /// Segments older than this go; none keeps all.
-    pub retention_age_ns: Option<u64>,
-    /// How sealed segments are kept.
-    pub compression: Compression,
-}
-
-/// A destination that feeds carry: what is published for it fits their datagrams.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct Channel {
-    /// Its number, from 0.
-    pub id: u32,
-    /// Bytes of the largest message for it; at most the stream's.
-    pub message_len_max: u32,
-}
-
-/// The promises about the stream.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct StreamConfig {
-    /// What an acknowledgement means.
-    pub durability: Durability,
-    /// Entries that may be uncommitted.
-    pub window_entries: u32,
-    /// Bytes that may be uncommitted; at most a quarter of the tail.
-    pub window_bytes: u64,
-    /// Most publishers in the life of the stream.
-    pub publishers_max: u32,
-    /// Bytes of the largest message; what one frame does not hold goes out in parts.
-    pub message_len_max: u32,
-}
-
-/// Times of the protocol, all in nanoseconds.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct TimingConfig {
-    /// Between heartbeats of an idle leader.
-    pub heartbeat_interval_ns: u64,
-    /// Silence after which a leader is suspected.
-    pub failure_timeout_ns: u64,
-    /// Where the doubling of it ends.
-    pub failure_timeout_max_ns: u64,
-    /// From a datagram to the first heartbeat behind it; at most the heartbeat interval.
-    pub heartbeat_first_ns: u64,
-    /// From a gap to the first request; at most `nack_retry_min_ns`.
-    pub nack_delay_ns: u64,
-    /// Shortest wait between requests.
-    pub nack_retry_min_ns: u64,
-    /// Longest wait between requests; at least the shortest.
-    pub nack_retry_max_ns: u64,
-    /// Shortest wait before a submission is sent again.
-    pub resend_min_ns: u64,
-    /// Longest wait before a submission is sent again; at least the shortest.
-    pub resend_max_ns: u64,
-}
-
-/// Sizes and times of the journal.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct JournalSection {
-    /// Bytes of the tail, a multiple of 4096.
-    pub tail_size_bytes: u64,
-    /// Bytes of a segment, a multiple of 4096.
-    pub segment_size_bytes: u64,
-    /// Oldest segments go above this; none keeps all.
-    pub retention_size_bytes: Option<u64>,
-    /// Segments older than this go; none keeps all.
-    pub retention_age_ns: Option<u64>,
-    /// Longest time that frames are gathered for one write; none chooses by the durability.
-    pub flush_interval_ns: Option<u64>,
-}
-
-/// How journals are replayed to readers.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct ReplayConfig {
-    /// Most readers of one journal; 0 is none.
-    pub readers_max: u32,
-    /// Bytes per second for all of them while the stream moves; without limit while it stands still.
-    pub rate_bytes_per_s: u64,
-    /// Whether a replica serves them while it leads.
-    pub by_leader: bool,
-}
-
-/// Limits of a publisher.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct PublisherConfig {
-    /// Entries that may be uncommitted; at most the stream's.
-    pub window_entries: u32,
-    /// Bytes kept for resending.
-    pub buffer_bytes: u64,
-}
-
-/// Limits of a subscriber.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct SubscriberConfig {
-    /// Bytes of frames held behind a gap or before they are committed.
-    pub buffer_bytes: u64,
-    /// Bytes of messages larger than a frame whose parts have not all come.
-    pub parts_bytes: u64,
-}
-
-/// Limits of a gateway.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct GatewayConfig {
-    /// File of the users.
-    pub users: PathBuf,
-    /// File of the certificate and its chain.
-    pub tls_certificate: Option<PathBuf>,
-    /// File of the certificate's key.
-    pub tls_key: Option<PathBuf>,
-    /// When clients get their messages.
-    pub delivery: Delivery,
-    /// Most connections.
-    pub clients_max: u32,
-    /// Most that are accepted in a second.
-    pub accepts: u32,
-    /// From a connection to its whole login request.
-    pub login_timeout_ns: u64,
-    /// Silence after which a client is gone.
-    pub silence_ns: u64,
-    /// How long a client may take nothing of what waits for it.
-    pub stall_ns: u64,
-    /// Time between a gateway's heartbeats in the stream.
-    pub heartbeat_interval_ns: u64,
-    /// Directory of the unnamed file of the day's messages.
-    pub spool: PathBuf,
-    /// Bytes of that file at most.
-    pub spool_size_bytes: u64,
-}
-
-/// How the pinned thread runs.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct RuntimeConfig {
-    /// What it does when there is nothing to do.
-    pub idle: Idle,
-    /// Its scheduling class.
-    pub scheduling: Scheduling,
-    /// Whether memory is locked.
-    pub mlock: bool,
-    /// How late the kernel may wake a sleeping thread.
-    pub timer_slack_ns: u64,
-    /// Whether a watcher announces the sequencer's death.
-    pub watcher: bool,
-}
-
-/// A network worse than the real one: faults are injected into what is received. Shares are millionths.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct FaultInjection {
-    /// How many datagrams are lost.
-    pub loss_ppm: u32,
-    /// How many come twice.
-    pub duplication_ppm: u32,
-    /// How many others pass.
-    pub reordering_ppm: u32,
-    /// How late each is.
-    pub delay_ns: u64,
-    /// Decides which they are.
-    pub seed: u64,
-    /// The line that the faults apply to, 1 or 2; 0 is both, and shared memory.
-    pub line: u8,
-}
-
-/// The log: what it contains, and how.
-#[derive(Clone, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub struct LogConfig {
-    /// How lines look.
-    pub format: LogFormat,
-    /// The least important line that is written.
-    pub level: LogLevel,
 }
 
 impl LogConfig {

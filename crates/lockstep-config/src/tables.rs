@@ -1,0 +1,312 @@
+//! Every key of the file: where it stands in the [`Config`](super::Config), what it takes, its default, what it
+//! means.
+//!
+//! The one table from which files are read, flags and variables are named, defaults are taken, the structs are
+//! built and the reference in `docs/CONFIGURATION.md` is printed, so that none of them can forget a key. In a
+//! path `*` stands for a line's number, or the id of a replica, an archiver or a channel.
+
+use super::build::Values;
+use super::choices::{
+    Compression, Delivery, Durability, Gso, Idle, InterfaceSetting, LogFormat, LogLevel, Profile, Role,
+    Scheduling as SchedulingClass, Transport, XdpMode,
+};
+use super::schema::Preset::{self, *};
+use super::schema::{CHANNEL_MAX, GIB, KIB, Key, MIB, MS, MTU_MAX, MTU_MIN, REPLICA_ID_MAX, S, TIB, US};
+use super::value::Kind::{self, *};
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
+
+/// Declares the structs of tables: one line for each field, with its type and the name, kind, default and
+/// meaning of its key.
+macro_rules! tables {
+    ($(
+        $(#[$attribute:meta])*
+        pub struct $name:ident in $table:literal {
+            $($field:ident: $type:ty = $key:literal, $kind:expr, $preset:expr, $meaning:literal;)*
+        }
+    )*) => { $(
+        $(#[$attribute])*
+        #[derive(Clone, PartialEq, Eq, Debug)]
+        #[non_exhaustive]
+        pub struct $name { $(#[doc = $meaning] pub $field: $type,)* }
+
+        impl $name {
+            pub(super) const KEYS: &'static [Key] =
+                &[$(key(concat!($table, ".", $key), $kind, $preset, $meaning),)*];
+
+            /// From the checked values of one table or item.
+            pub(super) fn build(values: &Values<'_, '_>) -> Self {
+                Self { $($field: values.get($key),)* }
+            }
+        }
+    )* };
+}
+
+const fn key(path: &'static str, kind: Kind, preset: Preset, meaning: &'static str) -> Key {
+    Key { path, kind, preset, meaning }
+}
+
+/// The keys outside all tables.
+#[rustfmt::skip]
+pub(super) const TOP_KEYS: &[Key] = &[
+    key("cluster", Integer(1, i64::MAX as u64), Required,
+        "Number of this cluster, in every datagram: two clusters that share a network differ here."),
+    key("profile", Word(Profile::WORDS), Required,
+        "What kind of machines these are; chooses defaults, and what is refused."),
+];
+
+/// The keys of each table, in the order in which they are printed.
+pub(super) const TABLES: &[&[Key]] = &[
+    TOP_KEYS,
+    LineConfig::KEYS,
+    NetworkConfig::KEYS,
+    ReplicaConfig::KEYS,
+    Archiver::KEYS,
+    Channel::KEYS,
+    StreamConfig::KEYS,
+    TimingConfig::KEYS,
+    JournalSection::KEYS,
+    ReplayConfig::KEYS,
+    PublisherConfig::KEYS,
+    SubscriberConfig::KEYS,
+    GatewayConfig::KEYS,
+    RuntimeConfig::KEYS,
+    FaultInjection::KEYS,
+    LogConfig::KEYS,
+];
+
+tables! {
+    /// One network.
+    pub struct LineConfig in "lines.*" {
+        submit: SocketAddrV4 = "submit", Group, Required,
+            "Group of submissions, publishers to replicas.";
+        data: SocketAddrV4 = "data", Group, Required,
+            "Group of frames and heartbeats, leader to all. Same port as `submit`.";
+        control: SocketAddrV4 = "control", Group, Required,
+            "Group of acknowledgements, replicas to all. Same port as `submit`.";
+        interface: InterfaceSetting = "interface", Interface, Required,
+            "Network interface of all groups. A name can be the same on every machine.";
+        ttl: u8 = "ttl", Integer(0, 255), Fixed("1"),
+            "Routers that a datagram may pass, plus one; 0 never leaves the host.";
+        mtu: u16 = "mtu", Integer(MTU_MIN, MTU_MAX), Fixed("1500"),
+            "Bytes of the largest IP packet. Datagrams are built to fit and never fragmented.";
+        receive_buffer_bytes: u64 = "receive_buffer", Size(64 * KIB, GIB), Fixed("4MiB"),
+            "Kernel memory of each receiving socket; a burst beyond it is lost.";
+        send_buffer_bytes: u64 = "send_buffer", Size(64 * KIB, GIB), Fixed("4MiB"),
+            "Kernel memory of each sending socket.";
+        busy_poll_ns: u64 = "busy_poll", Duration(0, 10 * MS), Fixed("0us"),
+            "How long a receive call polls the device itself, in whole microseconds; 0us is off.";
+        gso: Gso = "gso", Word(Gso::WORDS), Fixed("auto"),
+            "Whether bursts leave as one segmented send.";
+        transport: Transport = "transport", Word(Transport::WORDS), Fixed("udp"),
+            "How datagrams go: by the kernel's sockets, past them by AF_XDP, by unicast to each where there is no multicast, or by the best that works. All nodes use unicast or none; else they may differ.";
+        fanout_members: u32 = "fanout_members", Integer(1, 4096), Fixed("256"),
+            "With `unicast` and `auto`: most members that a node sends to beside those of this file. Each costs the leader a send for each datagram.";
+        xdp_mode: XdpMode = "xdp_mode", Word(XdpMode::WORDS), Fixed("auto"),
+            "How xdp uses the card: the best mode that there is, or this one and none other.";
+        xdp_queue: Option<u32> = "xdp_queue", Integer(0, 1023), Absent("all"),
+            "The only queue of the card that xdp uses; what comes by others comes by the kernel, later.";
+    }
+
+    /// What all lines have in common.
+    pub struct NetworkConfig in "network" {
+        shm: bool = "shm", Bool, Fixed("false"),
+            "Whether the processes of one host exchange datagrams by memory, and others by the network: the same on all of a host's.";
+    }
+
+    /// One replica.
+    pub struct ReplicaConfig in "replicas.*" {
+        id: u32 = "id", Integer(1, REPLICA_ID_MAX), Required,
+            "Number of the replica; its name in flags, logs and datagrams.";
+        unicast: SocketAddrV4 = "unicast", Unicast, Required,
+            "Address for repairs and questions. Its port differs from the groups'.";
+        unicast_b: Option<SocketAddrV4> = "unicast_b", Unicast, Absent("none"),
+            "The same on the second line, where there is one: questions and repairs then outlive the first.";
+        role: Role = "role", Word(Role::WORDS), Fixed("full"),
+            "What `bootstrap` lists the replica as: `full` may lead, `witness` votes and never leads.";
+        journal: PathBuf = "journal", Path, Required,
+            "Directory of the segments, on a disk.";
+        tail: PathBuf = "tail", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.tail"),
+            "File of the newest frames, on a tmpfs or hugetlbfs.";
+        core: Option<usize> = "core", Integer(0, 4095), Absent("not pinned"),
+            "Core that the replica's pinned thread has for itself.";
+        transport: Option<Transport> = "transport", Word(Transport::WORDS), Absent("the line's"),
+            "As `lines.*.transport`, for this replica on each of its lines.";
+        counters: PathBuf = "counters", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.counters"),
+            "File of the counters, on a tmpfs.";
+    }
+
+    /// One archiver: it keeps the stream, repairs and replays it, and is never a member.
+    pub struct Archiver in "archivers.*" {
+        id: u32 = "id", Integer(1, REPLICA_ID_MAX), Required,
+            "Number of the archiver, of the same kind as a replica's and none of theirs. It is never a member.";
+        unicast: SocketAddrV4 = "unicast", Unicast, Required,
+            "Address for repairs, questions and replays. Its port differs from the groups'.";
+        journal: PathBuf = "journal", Path, Required,
+            "Directory of the segments, on a disk.";
+        tail: PathBuf = "tail", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.tail"),
+            "File of the newest frames, on a tmpfs or hugetlbfs.";
+        core: Option<usize> = "core", Integer(0, 4095), Absent("not pinned"),
+            "Core that the archiver's pinned thread has for itself.";
+        transport: Option<Transport> = "transport", Word(Transport::WORDS), Absent("the line's"),
+            "As `lines.*.transport`, for this archiver on each of its lines.";
+        counters: PathBuf = "counters", Path, Derived("/dev/shm/lockstep-CLUSTER-ID.counters"),
+            "File of the counters, on a tmpfs.";
+        retention_size_bytes: Option<u64> = "retention_size", Size(MIB, 1024 * TIB), Absent("keep all"),
+            "Oldest segments go when all are larger than this; as `journal.retention_size`, for this archiver.";
+        retention_age_ns: Option<u64> = "retention_age", Duration(60 * S, 36_500 * 86_400 * S), Absent("keep all"),
+            "Segments older than this go; as `journal.retention_age`, for this archiver.";
+        compression: Compression = "compression", Word(Compression::WORDS), Fixed("none"),
+            "How sealed segments are kept: `none` replays without a copy, `lz4` takes a third to a half of the room.";
+    }
+
+    /// A destination that feeds carry: what is published for it fits their datagrams.
+    pub struct Channel in "channels.*" {
+        id: u32 = "id", Integer(0, CHANNEL_MAX), Required,
+            "Number of a channel, as `channel:NUMBER` names it. Its destination is 2^31 more. Feeds carry it.";
+        message_len_max: u32 = "message_len_max", Integer(1, 65_536), Derived("what a feed's datagram takes: `mtu` - 50"),
+            "Bytes of the largest message for it; what is longer is refused where it is published. At most `stream.message_len_max`.";
+    }
+
+    /// The promises about the stream.
+    pub struct StreamConfig in "stream" {
+        durability: Durability = "durability", Word(Durability::WORDS), Fixed("process"),
+            "What an acknowledgement means: in memory that survives the process, or on the device.";
+        window_entries: u32 = "window_entries", Integer(16, 1 << 24), Fixed("65536"),
+            "Entries that may be uncommitted before the leader takes no more.";
+        window_bytes: u64 = "window_bytes", Size(64 * KIB, 16 * GIB), Fixed("16MiB"),
+            "Bytes that may be uncommitted before the leader takes no more; at most `journal.tail_size` / 4.";
+        publishers_max: u32 = "publishers_max", Integer(1, 1_000_000), Fixed("100000"),
+            "Most publishers in the life of the stream; their table is allocated at start.";
+        message_len_max: u32 = "message_len_max", Integer(1, 65_536), Derived("what a publisher holds, at most 65536"),
+            "Bytes of the largest message. What one frame does not hold (1296 at mtu 1500, 8792 at 9000) goes out in parts.";
+    }
+
+    /// Times of the protocol, all in nanoseconds.
+    pub struct TimingConfig in "timing" {
+        heartbeat_interval_ns: u64 = "heartbeat_interval", Duration(100 * US, S), Fixed("1ms"),
+            "Time between heartbeats of an idle leader.";
+        failure_timeout_ns: u64 = "failure_timeout", Duration(MS, 60 * S), Fixed("7ms"),
+            "Silence after which standbys ask each other whether the leader is gone; at least three heartbeat intervals.";
+        failure_timeout_max_ns: u64 = "failure_timeout_max", Duration(MS, 60 * S), Fixed("64ms"),
+            "Each false suspicion doubles `timing.failure_timeout` up to this; calm shrinks it again.";
+        heartbeat_first_ns: u64 = "heartbeat_first", Duration(10 * US, 100 * MS), Fixed("70us"),
+            "First heartbeat after a datagram; the next follow after 2, 4 … times as long, up to `timing.heartbeat_interval`.";
+        nack_delay_ns: u64 = "nack_delay", Duration(0, 10 * MS), Fixed("20us"),
+            "How long a gap may be mere reordering before it is asked for.";
+        nack_retry_min_ns: u64 = "nack_retry_min", Duration(50 * US, S), Fixed("150us"),
+            "Shortest wait for a repair before asking again; doubles.";
+        nack_retry_max_ns: u64 = "nack_retry_max", Duration(100 * US, 10 * S), Fixed("5ms"),
+            "Longest wait for a repair before asking again.";
+        resend_min_ns: u64 = "resend_min", Duration(100 * US, S), Fixed("1ms"),
+            "Shortest wait for a commit before a submission is sent again; adapts and doubles.";
+        resend_max_ns: u64 = "resend_max", Duration(MS, 60 * S), Fixed("100ms"),
+            "Longest wait before a submission is sent again.";
+    }
+
+    /// Sizes and times of the journal.
+    pub struct JournalSection in "journal" {
+        tail_size_bytes: u64 = "tail_size", Size(MIB, TIB), Fixed("256MiB"),
+            "Memory of the newest frames, and so the window of repairs; a multiple of 4KiB.";
+        segment_size_bytes: u64 = "segment_size", Size(MIB, 16 * GIB), Fixed("64MiB"),
+            "Bytes of one segment file; a multiple of 4KiB.";
+        retention_size_bytes: Option<u64> = "retention_size", Size(MIB, 1024 * TIB), Absent("keep all"),
+            "Oldest segments go when all are larger than this; never those of the open trading day, which is the newest frame's UTC day.";
+        retention_age_ns: Option<u64> = "retention_age", Duration(60 * S, 36_500 * 86_400 * S), Absent("keep all"),
+            "Segments older than this go; never those of the open trading day, which is the newest frame's UTC day.";
+        flush_interval_ns: Option<u64> = "flush_interval", Duration(10 * US, S), Absent("20ms with durability process, 20us with power"),
+            "Longest time that the side thread gathers frames for one write; less where the tail would fill.";
+    }
+
+    /// How journals are replayed to readers.
+    pub struct ReplayConfig in "replay" {
+        readers_max: u32 = "readers", Integer(0, 1024), Fixed("32"),
+            "Readers of a journal over TCP at a time, at the port number of `unicast`; 0 serves nobody.";
+        rate_bytes_per_s: u64 = "rate", Size(MIB, TIB), Fixed("256MiB"),
+            "Bytes per second for all readers of a journal together while the stream moves; without limit while it stands still.";
+        by_leader: bool = "by_leader", Bool, ByProfile("false", "true"),
+            "Whether a replica serves readers of its journal while it leads. The only replica of a cluster does.";
+    }
+
+    /// Limits of a publisher.
+    pub struct PublisherConfig in "publisher" {
+        window_entries: u32 = "window", Integer(1, 1 << 24), Fixed("1024"),
+            "Entries that one publisher may have uncommitted; at most `stream.window_entries`.";
+        buffer_bytes: u64 = "buffer", Size(64 * KIB, 16 * GIB), Fixed("1MiB"),
+            "Memory of a publisher's uncommitted messages, kept for resending.";
+    }
+
+    /// Limits of a subscriber.
+    pub struct SubscriberConfig in "subscriber" {
+        buffer_bytes: u64 = "buffer", Size(64 * KIB, 16 * GIB), Fixed("8MiB"),
+            "Memory of frames that a subscriber holds behind a gap or before they are committed.";
+        parts_bytes: u64 = "parts", Size(64 * KIB, 16 * GIB), Fixed("16MiB"),
+            "Most memory of messages larger than a frame whose parts have not all come; taken when it is needed.";
+    }
+
+    /// Limits of a gateway.
+    pub struct GatewayConfig in "gateway" {
+        users: PathBuf = "users", Path, Fixed("/etc/lockstep/users.toml"),
+            "File of the gateways' users; `lockstep gateway user` writes it. Nobody but its owner may read it.";
+        tls_certificate: Option<PathBuf> = "tls_certificate", Path, Absent("no TLS"),
+            "File of a gateway's certificate and its chain, as PEM; for `--listen-tls`.";
+        tls_key: Option<PathBuf> = "tls_key", Path, Absent("no TLS"),
+            "File of the certificate's key, as PEM. Nobody but its owner may read it.";
+        delivery: Delivery = "delivery", Word(Delivery::WORDS), Fixed("committed"),
+            "What a gateway reads. Clients count what is committed either way; with `stamped`, those who ask for it are told early too.";
+        clients_max: u32 = "clients", Integer(1, 60_000), Fixed("4096"),
+            "Most connections of one gateway.";
+        accepts: u32 = "accepts", Integer(1, 100_000), Fixed("500"),
+            "Connections that a gateway accepts in a second; the others wait, and who is served is not held up by them.";
+        login_timeout_ns: u64 = "login_timeout", Duration(100 * MS, 300 * S), Fixed("30s"),
+            "From a connection to its whole login request.";
+        silence_ns: u64 = "silence", Duration(2 * S, 300 * S), Fixed("15s"),
+            "Silence after which a client is gone, where its login names no time of its own.";
+        stall_ns: u64 = "stall", Duration(100 * MS, 3600 * S), Fixed("10s"),
+            "How long a client may take nothing of what waits for it; then it is cut, and resumes by number.";
+        heartbeat_interval_ns: u64 = "heartbeat_interval", Duration(10 * MS, 10 * S), Fixed("500ms"),
+            "Time between heartbeats of a gateway in the stream; a gateway that misses six is lost.";
+        spool: PathBuf = "spool", Path, Fixed("/var/tmp"),
+            "Directory of the unnamed file that holds the day's messages to clients; a disk, not memory.";
+        spool_size_bytes: u64 = "spool_size", Size(MIB, 16 * TIB), Fixed("16GiB"),
+            "Bytes of that file at most. A day that is larger ends all logins of this gateway.";
+    }
+
+    /// How the pinned thread runs.
+    pub struct RuntimeConfig in "runtime" {
+        idle: Idle = "idle", Word(Idle::WORDS), ByProfile("spin", "yield"),
+            "What the pinned thread does when there is nothing to do.";
+        scheduling: SchedulingClass = "scheduling", Scheduling, Fixed("other"),
+            "Scheduling class of the pinned thread.";
+        mlock: bool = "mlock", Bool, ByProfile("true", "false"),
+            "Whether memory is locked, so that it is never paged out.";
+        timer_slack_ns: u64 = "timer_slack", Duration(1, 10 * MS), Fixed("50us"),
+            "How late the kernel may wake a sleeping thread.";
+        watcher: bool = "watcher", Bool, Fixed("true"),
+            "Whether a second process announces the death of this one; without it the others wait for silence.";
+    }
+
+    /// A network worse than the real one: faults are injected into what is received. Shares are millionths.
+    pub struct FaultInjection in "fault_injection" {
+        loss_ppm: u32 = "loss", Share(1_000_000), Fixed("0%"),
+            "Share of what is received that is lost by fault injection. Refused in production, like all of this table.";
+        duplication_ppm: u32 = "duplication", Share(1_000_000), Fixed("0%"),
+            "Share of what is received that is received twice.";
+        reordering_ppm: u32 = "reordering", Share(1_000_000), Fixed("0%"),
+            "Share of what is received that up to eight later datagrams pass, for 200us at most.";
+        delay_ns: u64 = "delay", Duration(0, S), Fixed("0us"),
+            "How late everything is received; at most 4096 datagrams wait, what comes on top is lost.";
+        seed: u64 = "seed", Integer(0, i64::MAX as u64), Fixed("1"),
+            "Decides, with the unicast port, which datagrams those are.";
+        line: u8 = "line", Integer(0, 2), Fixed("0"),
+            "The line that the faults apply to; 0 is both, the only one, and shared memory too.";
+    }
+
+    /// The log: what it contains, and how.
+    pub struct LogConfig in "log" {
+        format: LogFormat = "format", Word(LogFormat::WORDS), Fixed("text"),
+            "How log lines look.";
+        level: LogLevel = "level", Word(LogLevel::WORDS), Fixed("info"),
+            "The least important line that is written.";
+    }
+}
