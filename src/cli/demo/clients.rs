@@ -432,7 +432,7 @@ mod tests {
         share.begin(0);
         let mut client = Client::new(0, share).expect("a client");
         for _ in 0..count {
-            let order = client.share.next(1).expect("it is due");
+            let order = client.share.next(client.share.due()).expect("it is due");
             let message = order.numbered(client.share.number());
             client.share.take();
             client.open.push_back(Open { message, sent_ns: 1 });
@@ -463,7 +463,7 @@ mod tests {
         client.on_answer(9, b"ack", &mut latency);
         client.on_answer(
             9,
-            &[ACKNOWLEDGED, &Order::numbered(&client.share.next(1).unwrap(), 5)].concat(),
+            &[ACKNOWLEDGED, &Order::numbered(&client.share.next(client.share.due()).unwrap(), 5)].concat(),
             &mut latency,
         );
         assert_eq!((client.counts.answers, client.counts.altered), (1, 3));
