@@ -1,9 +1,9 @@
-//! Every key of the file: where it stands in the [`Config`](super::Config), what it takes, its default, what it
-//! means.
+//! Every key of the file: where it stands in the [`Config`](super::Config), what it takes, its default, what
+//! it means.
 //!
-//! The one table from which files are read, flags and variables are named, defaults are taken, the structs are
-//! built and the reference in `docs/CONFIGURATION.md` is printed, so that none of them can forget a key. In a
-//! path `*` stands for a line's number, or the id of a replica, an archiver or a channel.
+//! The one table from which files are read, flags and variables are named, defaults are taken, the structs
+//! are built and the reference in `docs/CONFIGURATION.md` is printed, so that none of them can forget a key.
+//! In a path `*` stands for a line's number, or the id of a replica, an archiver or a channel.
 
 use super::build::Values;
 use super::choices::{
