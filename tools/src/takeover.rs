@@ -382,11 +382,13 @@ fn without_multicast(
     scene.await_that("nobody says that multicast is lost", |scene| say(scene, lost));
     println!("multicast is named as lost by all who lost it after {:.0?}", began.elapsed());
     meanwhile(scene);
-    let told = scene.cluster.run(&["status"], b"");
-    assert_eq!(told.code, Some(6), "{}\n{}\n{}", told.out, told.err, scene.logs());
-    let status = told.out;
-    let verdict = status.lines().next().unwrap_or_default();
-    assert!(verdict.starts_with("degraded: ") && verdict.matches(lost).count() == deaf.len(), "{status}");
+    // A replica that finds no core for a moment does not answer in time: the operator asks again.
+    scene.await_that("the status does not name each of them", |scene| {
+        let status = scene.cluster.run(&["status"], b"");
+        let health = status.out.lines().next().unwrap_or_default();
+        let names_each = health.starts_with("degraded: ") && health.matches(lost).count() == deaf.len();
+        names_each && status.code == Some(6)
+    });
     assert_eq!(scene.epoch(), (round, leader), "{}", scene.logs());
     assert!(network.swallowed()[0] > 0, "the cut swallowed something");
     network.cut(&[]);
