@@ -1,4 +1,4 @@
-//! A flipped bit anywhere is found, and named: file, offset, seq.
+//! A flipped bit anywhere is found, and reported: file, offset, seq.
 
 use super::*;
 use crate::journal::ports::Store;

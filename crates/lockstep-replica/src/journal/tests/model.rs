@@ -1,5 +1,4 @@
-//! The journal against a list of frames: whatever is done to it, in whatever order it dies and comes
-//! back, it is that list.
+//! The journal against a list of frames: under any operations, crashes and restarts, it equals that list.
 
 use super::*;
 use crate::journal::{Checkpoint, Retention, verify};

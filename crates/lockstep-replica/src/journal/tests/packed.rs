@@ -93,7 +93,7 @@ fn a_flipped_bit_in_a_packed_segment_is_named_with_its_file_and_nothing_else_is_
     }
 }
 
-/// LZ4 says the same in many ways: where bytes repeat, a flipped bit may unpack to what it did before.
+/// LZ4 has many encodings: where bytes repeat, a flipped bit may unpack to the same bytes as before.
 #[test]
 fn any_flipped_bit_in_a_packed_segment_is_found_though_it_unpacks_to_the_same() {
     let mut store = MemoryStore::default();
