@@ -9,7 +9,7 @@ use lockstep_wire::{EntryHeader, EntryKind, Epoch, Header, Identity, Kind, Membe
 /// Whether a history with these members may begin on the journal of `identity`, whose log ends at `end`.
 ///
 /// # Errors
-/// In words, why not.
+/// The reason why not.
 pub fn may_bootstrap(end: &LogEnd, identity: Identity, members: &[MemberBody]) -> Result<(), String> {
     if end.next != 1 {
         return Err(format!(

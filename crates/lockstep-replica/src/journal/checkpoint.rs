@@ -152,7 +152,7 @@ impl Checkpoint {
                     }
                 }
                 EntryKind::Membership => {
-                    // A counter of commits looks at the first entry only.
+                    // A counter of commits reads the first entry only.
                     let Some((before, after)) = change_in(frame).filter(|_| seq == first) else {
                         let what =
                             "a membership entry that is not the first of its frame, or without members";
@@ -337,7 +337,7 @@ impl Checkpoint {
         bytes
     }
 
-    /// The inverse of [`Checkpoint::to_bytes`], or what is wrong.
+    /// The inverse of [`Checkpoint::to_bytes`], or the fault found.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, &'static str> {
         let mut rest = bytes;
         let head: Head = take(&mut rest).ok_or("too short")?;

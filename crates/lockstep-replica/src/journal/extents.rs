@@ -79,7 +79,7 @@ impl<P: Copy + Ord> Extents<P> {
         }
     }
 
-    /// Staged frames from `from` on, which start at `at`, replace what the log had there.
+    /// Staged frames from `from` on, which start at `at`, replace the log's frames there.
     pub fn replace(&mut self, from: Seq, at: P) {
         while self.list.last().is_some_and(|last| last.first_seq >= from) {
             self.list.pop();

@@ -48,7 +48,7 @@ impl std::fmt::Debug for Inspection {
 /// Inspects the journal in `store`, with the ring in `memory` if there is one.
 ///
 /// # Errors
-/// There is no journal, it is another's, it cannot be read, or damage leaves no log to go by.
+/// There is no journal, it belongs to another replica, it cannot be read, or damage leaves no usable log.
 pub fn inspect<S: Store, M: TailMemory>(
     store: &S,
     memory: Option<&M>,
@@ -321,7 +321,7 @@ impl<'a> Sight<'a> {
 }
 
 impl Inspection {
-    /// Whether its replica may go on under its identity.
+    /// Whether its replica may continue under its identity.
     pub fn completeness(&self) -> &Completeness {
         &self.completeness
     }

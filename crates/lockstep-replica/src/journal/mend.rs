@@ -59,7 +59,7 @@ impl Mend {
     /// Reads what segment `number` still holds. `Err` is the reason why it cannot be mended from frames.
     ///
     /// # Errors
-    /// The store's, but for what the device cannot read of the segment itself: that counts as damaged.
+    /// The store's, except for unreadable parts of the segment itself: these count as damaged.
     pub fn begin<S: Store>(store: &S, number: u64) -> Result<Result<Self, String>, StoreError> {
         let header = match read_header(store, number)? {
             Ok(header) => header,
@@ -167,7 +167,7 @@ impl Mend {
     /// remaining difference afterwards.
     ///
     /// # Errors
-    /// The store's: what was there is there still.
+    /// The store's: the old bytes are still there then.
     pub fn finish<S: Store>(mut self, store: &mut S) -> Result<Result<(), String>, StoreError> {
         let number = self.number;
         let end = self.bytes.len();

@@ -11,7 +11,7 @@ pub enum Word {
     /// Hot: records below this position are complete. The high mark: raised before anything is acknowledged
     /// or sent.
     PublishedPos = 0,
-    /// Hot: the next seq of the log. Never above what the published records hold, so that a lost
+    /// Hot: the next seq of the log. Never above the end of the published records, so that a lost
     /// `PublishedPos` shows.
     HighSeq = 1,
     /// Hot: the highest promised epoch.
@@ -51,7 +51,7 @@ pub trait TailSource {
 /// The ring as the hot thread sees it.
 ///
 /// * It is plain memory: nothing here allocates, locks or calls the system.
-/// * `write` is for what lies between the published end and what the segments have freed. An
+/// * `write` is for positions between the published end and the end of the freed space. An
 ///   implementation that is shared with a side thread refuses anything else.
 pub trait TailMemory: TailSource {
     /// The `len` bytes at `pos`, to be written.

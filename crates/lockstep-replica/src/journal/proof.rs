@@ -184,7 +184,7 @@ pub struct JournalEvidence<'a> {
     pub end: (Seq, Chain),
     /// The number of the newest segment; 0 if there is none.
     pub newest: u64,
-    /// Damage in what was read, in words.
+    /// Damage in the data that was read, as text.
     pub damage: Option<String>,
     /// One copy of the superblock cannot be read.
     pub half: bool,

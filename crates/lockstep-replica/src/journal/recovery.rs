@@ -46,7 +46,7 @@ pub struct JournalSummary {
 /// The start of a journal's log, and the histories to which it belongs.
 ///
 /// # Errors
-/// The files' trouble.
+/// Those of the files.
 pub fn holdings<S: Store>(store: &S, looked: &Inspection) -> Result<JournalSummary, JournalOpenError> {
     let checkpoint = looked.checkpoint();
     let oldest_seq = match numbers(store)?.first() {
@@ -94,8 +94,8 @@ pub struct Founder {
 /// journal the founder's. Returns the new superblock.
 ///
 /// # Errors
-/// The segments hold no log, a history was founded here already that nobody has begun to use, or the device
-/// fails. Then the journal is what it was.
+/// The segments hold no log, a history was founded here already that no run has begun to use, or the device
+/// fails. Then the journal is unchanged.
 pub fn found<S: Store>(
     store: &mut S,
     former: &Superblock,

@@ -40,9 +40,9 @@ pub enum RebuildStep {
     Grown,
     /// A frame was staged.
     Staged,
-    /// A staging began or was given up: the log is what it was.
+    /// A staging began or was given up: the log is unchanged.
     Marked,
-    /// The staged frames replaced what the log had from here on.
+    /// The staged frames replaced the log's frames from here on.
     Switched {
         /// The first replaced seq.
         from: Seq,

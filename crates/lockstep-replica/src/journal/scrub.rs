@@ -61,7 +61,7 @@ pub struct Scrub {
 
 impl Scrub {
     /// Reads about `budget_bytes` more, of segments below `limit` only (the one that is being filled is
-    /// read when it is sealed). Pushes what is damaged. True when all were read; the next step begins
+    /// read when it is sealed). Pushes the damage. True when all were read; the next step begins
     /// anew.
     pub fn step<S: Store>(
         &mut self,

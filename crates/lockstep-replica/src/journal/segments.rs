@@ -453,7 +453,7 @@ impl SegmentWriter {
 }
 
 /// Copies published records that are not yet written into the segments, one group at most; returns how many
-/// bytes were copied. `tell` follows.
+/// bytes were copied. [`publish_position`] is called next.
 ///
 /// # Errors
 /// The store's, or the tail's memory is damaged: nothing has changed then.

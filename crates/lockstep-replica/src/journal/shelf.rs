@@ -204,7 +204,7 @@ impl SegmentIndex {
     /// The cost is that of the new records; the first call costs the indices of all segments.
     ///
     /// # Errors
-    /// The files cannot be read, or hold what cannot be.
+    /// The files cannot be read, or their content is invalid.
     pub fn refresh<S: Store>(&mut self, store: &S, to: &Written) -> Result<(), SegmentIndexError> {
         if self.firsts.first_key_value().is_some_and(|(number, _)| *number < to.oldest) {
             self.forget_below(to.oldest);

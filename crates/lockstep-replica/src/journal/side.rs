@@ -252,7 +252,7 @@ pub struct SideThread {
 }
 
 impl SideThread {
-    /// A side thread behind what [`super::open`] found.
+    /// A side thread behind the state that [`super::open`] found.
     pub fn new(writer: SegmentWriter, superblock: Superblock, settings: SideSettings) -> Self {
         let mut side = Self {
             settings,

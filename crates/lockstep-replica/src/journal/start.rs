@@ -30,7 +30,7 @@ use lockstep_wire::Epoch;
 /// A journal in use.
 #[derive(Debug)]
 pub struct OpenedJournal<M> {
-    /// The tail, whose log is what was recovered.
+    /// The tail, with the recovered log.
     pub tail: Tail<M>,
     /// The writer of the segments behind it.
     pub writer: SegmentWriter,

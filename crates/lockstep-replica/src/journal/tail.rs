@@ -113,7 +113,7 @@ pub enum SwitchError {
 /// the ring.
 pub(crate) const RUNS_MAX: usize = 64;
 
-/// The list of runs that a tail keeps.
+/// The list of runs that a tail stores.
 pub(crate) fn no_runs() -> Extents<u64> {
     Extents::bounded(RUNS_MAX)
 }
@@ -411,7 +411,7 @@ impl<M: TailMemory> Tail<M> {
         self.switched_from =
             if pending { self.switched_from.min(staging.base.next) } else { staging.base.next };
         self.switched_pos = at + MARK_LEN as u64;
-        // HighSeq is never above what the published records hold: where the new log is shorter it falls
+        // HighSeq is never above the end of the published records: where the new log is shorter it falls
         // first.
         let next = self.log.end.next;
         if next < self.memory.word(Word::HighSeq) {

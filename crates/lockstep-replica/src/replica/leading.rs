@@ -48,7 +48,7 @@ impl<P: Ports> ReplicaEngine<P> {
                 leading.send_frames(core, net, tail, now, &[]);
             }
         }
-        // It may have stepped down for what it received.
+        // It may have stepped down for a received datagram.
         let RoleState::Leading(leading) = role else { return };
         if let Some(why) = leading.finish_turn(core, net, tail, turn) {
             role.step_down(core, tail, now, why);

@@ -1,9 +1,9 @@
 //! The history in which a replica lives, and its reaction when it receives another one.
 //!
 //! ```text
-//!   heard                        member                          learner, archiver, blank
-//!   a former history of ours     told, refused                   told, refused
-//!   one founded on ours          stops: it was left behind       goes on there, or stops if it holds more
+//!   received                     member                          learner, archiver, blank
+//!   an ancestor of ours          notified, refused               notified, refused
+//!   one founded on ours          stops: it was left behind       continues there, or stops if it holds more
 //!   any other, before our own    stops after a while (S12)       waits; refused
 //!   any other, after it          refused and counted             refused and counted
 //! ```

@@ -386,7 +386,7 @@ impl<P: Ports> ReplicaEngine<P> {
         due.min(core.identity_watch.probe.next_probe()).max(core.turns.at + PAUSE_NS_MIN)
     }
 
-    /// From now on nothing more is stamped: the node is about to stop, and hands over what it leads.
+    /// From now on nothing more is stamped: the node is about to stop, and hands over its leadership.
     pub fn start_drain(&mut self, now: Nanos) {
         if !self.core.stopping {
             self.core.stopping = true;

@@ -3,9 +3,9 @@
 //! budgets.
 //!
 //! ```text
-//!   a member's ranges ─▶ owed, in the place of what it is owed of them already ───▶ to it
-//!   a reader's ranges ─▶ referred? afforded? repeat? ─▶ owed ──(so many a turn)──▶ to the one who asked
-//!                               └──▶ a reason                └─(three asked)──▶ to everybody, once
+//!   a member's ranges ─▶ queued, in place of the queued repairs of the same range ─▶ to it
+//!   a reader's ranges ─▶ referred? afforded? repeat? ─▶ queued ──(so many a turn)──▶ to the requester
+//!                               └──▶ a refusal                 └─(three asked)──▶ to everybody, once
 //! ```
 
 use super::queries::{UnicastRequest, give};
@@ -227,7 +227,7 @@ impl ReplicaCore {
         trailer.repairer() == self.identity()
     }
 
-    /// A member asks for `ranges`: frames that already wait for it count as requested by this request
+    /// A member asks for `ranges`: this request supersedes frames of these ranges that already wait for it
     /// (REPAIR-7).
     pub(super) fn drop_queued(&mut self, member: SocketAddrV4, ranges: &[SeqRange]) {
         self.repairs

@@ -125,8 +125,7 @@ impl ReplicaLog {
         &self.epochs
     }
 
-    /// Epochs of this log that nobody is known to have committed. After a start the count is known with the
-    /// commit.
+    /// Epochs of this log without a known commit. After a start the count is known with the commit.
     pub(super) fn uncommitted_epochs(&self) -> usize {
         self.epochs.len().saturating_sub(1)
     }

@@ -74,7 +74,7 @@ pub(super) struct Following {
     /// When the leader's commit last moved or had nothing to do, and when our log last grew.
     pub(super) moved_at: Nanos,
     pub(super) advanced_at: Nanos,
-    /// When our own journal last had no room for what was received, or its device lagged.
+    /// When our own journal last had no room for a received frame, or its device lagged.
     pub(super) device_blocked_at: Nanos,
     /// The leader stamps none of the submissions that we receive.
     pub(super) no_progress: bool,
@@ -435,7 +435,7 @@ impl RoleState {
         std::mem::replace(self, Self::Following(nothing))
     }
 
-    /// Stops stamping: what is open or unsent is dropped, and this node is a standby.
+    /// Stops stamping: open and unsent frames are dropped, and this node is a standby.
     pub(super) fn step_down<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,

@@ -185,7 +185,7 @@ impl Journal {
         journal
     }
 
-    /// A run on what is there, which is complete.
+    /// A run on the present journal, which is complete.
     pub fn open(mut store: MemoryStore, memory: MemoryTail, settings: Settings) -> Self {
         let opened = open(&mut store, memory, settings).unwrap();
         Self { store, opened }

@@ -42,7 +42,7 @@ struct Model {
     journal: Journal,
     settings: Settings,
     log: Vec<Frame>,
-    /// The log's length in frames below the staging, and what is staged.
+    /// The log's length in frames below the staging, and the staged frames.
     staged: Option<(usize, Vec<Frame>)>,
     round: u32,
 }

@@ -87,7 +87,7 @@ impl Grown {
         prop_assert_eq!(left.end(), end_of(&kept));
         let bytes = RECORDS_AT + kept.iter().map(|frame| frame.len()).sum::<usize>();
         prop_assert!(bytes >= self.before, "{} was on the device, {bytes} are left", self.before);
-        // And what was torn is out of the way of what comes next.
+        // And the torn part does not disturb later records.
         left.grow(3, 2, 60);
         left.drain();
         let (end, store) = (left.end(), left.reboot().0);
