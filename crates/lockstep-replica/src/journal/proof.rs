@@ -1,6 +1,6 @@
 //! # proof: does a journal still hold everything that its replica acknowledged or promised?
 //!
-//! S9 asks whether this replica may vote under its identity, or may have forgotten something that it
+//! Rule S9 asks whether this replica may vote under its identity, or may have forgotten something that it
 //! acknowledged or promised. One record in the superblock answers that, together with the evidence found.
 //! The record is written and flushed before the first datagram of a run, and [`judge`] is the only place
 //! that compares it with anything. The *present* configuration is no evidence of *earlier*
