@@ -65,7 +65,7 @@ impl<P: Ports> ReplicaEngine<P> {
 }
 
 impl Following {
-    /// A leader's heartbeat. A repeated heartbeat is no sign of progress. Neither is the heartbeat of a
+    /// A leader's heartbeat. A repeated heartbeat is no sign of life. Neither is the heartbeat of a
     /// leader under which nothing has moved for long although something is to be committed.
     pub(super) fn on_heartbeat(
         &mut self,

@@ -245,7 +245,7 @@ impl ReplicaCore {
     }
 
     /// Whether we, a witness, repair our frames to `identity`. We may drop a frame at any moment, so we
-    /// refer all requesters to a replica that stores it. While no node leads, the frame may be nowhere
+    /// refer all others to a replica that stores it. While no node leads, the frame may be nowhere
     /// else, and the requester may become the candidate through it. For frames that we lack we refuse like
     /// every replica.
     fn is_served(&self, role: Role, identity: Identity) -> bool {
