@@ -1,4 +1,4 @@
-//! The birth of a history: entry 1, written once, on one node, before anybody leads.
+//! The genesis of a history: entry 1, written once, on one node, before any node leads.
 
 use crate::journal::Tail;
 use crate::journal::ports::TailMemory;
@@ -9,7 +9,7 @@ use lockstep_wire::{EntryHeader, EntryKind, Epoch, Header, Identity, Kind, Membe
 /// Whether a history with these members may begin on the journal of `identity`, whose log ends at `end`.
 ///
 /// # Errors
-/// In words, why not.
+/// The reason why not.
 pub fn may_bootstrap(end: &LogEnd, identity: Identity, members: &[MemberBody]) -> Result<(), String> {
     if end.next != 1 {
         return Err(format!(
@@ -23,7 +23,8 @@ pub fn may_bootstrap(end: &LogEnd, identity: Identity, members: &[MemberBody]) -
     Ok(())
 }
 
-/// Writes the birth of `history` with these members into an empty log. In words why not.
+/// Writes the genesis of `history` with these members into an empty log. The error is the reason for a
+/// refusal.
 pub fn bootstrap<M: TailMemory>(
     tail: &mut Tail<M>,
     history: u64,

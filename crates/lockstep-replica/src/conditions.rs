@@ -1,14 +1,14 @@
-//! A condition at this node that does not end it: the one place that its log, its status and its counters
-//! read.
+//! The conditions of a node, which do not end it. Its log, its status and its counters read them from this
+//! one place.
 //!
-//! A part that finds a [`Condition`] holds, or does no more, says so here as often as it looks. What begins
-//! and what ends is an event, once.
+//! A part that checks a [`Condition`] reports here, at each check, whether it is active. Each beginning and
+//! each end is one event.
 
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Condition, ConditionRow, Nanos, STATUS_CONDITIONS_MAX};
 
-/// A condition that holds.
+/// An active condition.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Held {
     condition: Condition,
@@ -20,7 +20,7 @@ struct Held {
 /// See the module.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ConditionSet {
-    /// The gravest first; room for all of them.
+    /// Gravest first; room for all of them.
     active: Vec<Held>,
     /// How often each one began.
     begun: [u64; Condition::COUNT],
@@ -33,13 +33,14 @@ impl Default for ConditionSet {
 }
 
 impl ConditionSet {
-    /// Whether it holds.
+    /// Whether it is active.
     #[inline]
     pub fn holds(&self, condition: Condition) -> bool {
         self.active.iter().any(|held| held.condition == condition)
     }
 
-    /// At `now` it `holds`, with its two numbers, or does not. The event, if that is news.
+    /// At `now` the condition is active if `holds`, with its two numbers. Returns the event, if that is a
+    /// change.
     pub fn set(
         &mut self,
         condition: Condition,
@@ -67,12 +68,12 @@ impl ConditionSet {
         Some(ReplicaEvent::Condition { condition, holds, a, b, lasted: now.saturating_sub(since) })
     }
 
-    /// Nobody looks any more whether it holds.
+    /// No part checks any more whether it is active.
     pub fn forget(&mut self, condition: Condition) {
         self.active.retain(|held| held.condition != condition);
     }
 
-    /// The gravest of those that hold, for a status at `now`: how many rows of `out` are used.
+    /// The gravest active conditions, for a status at `now`: how many rows of `out` are used.
     pub fn rows(&self, now: Nanos, out: &mut [ConditionRow; STATUS_CONDITIONS_MAX]) -> usize {
         let mut count = 0;
         for (row, held) in out.iter_mut().zip(&self.active) {
@@ -98,7 +99,7 @@ impl ConditionSet {
         Condition::ALL.iter().flat_map(names).collect()
     }
 
-    /// Whether each holds (1 or 0), and how often it began.
+    /// Whether each is active (1 or 0), and how often it began.
     pub fn values(&self, out: &mut Vec<u64>) {
         for (condition, begun) in Condition::ALL.iter().zip(self.begun) {
             out.extend([u64::from(self.holds(*condition)), begun]);

@@ -1,9 +1,9 @@
-//! What the world must provide to a replica: one device, and the memory of its journal's tail.
+//! The ports of a replica: one device, and the memory of its journal's tail.
 
 use crate::journal::ports::TailMemory;
 use lockstep_core::engine::ports::Net;
 
-/// The world of a replica: its device and the memory of its journal's tail.
+/// The ports of a replica: its device and the memory of its journal's tail.
 pub trait Ports {
     /// The device.
     type Net: Net;

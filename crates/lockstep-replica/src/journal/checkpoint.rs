@@ -1,10 +1,10 @@
-//! # checkpoint: what a log has decided, without the log
+//! # checkpoint: the tables that a log has determined, without the log
 //!
-//! The question: what must be known to go on behind a segment without reading everything before it?
-//! Publishers, members, epochs, and the log's end (S8: all a function of the whole log, committed or
-//! not). The side thread computes it from the one before and the segment's frames, so that 100,000
-//! publishers cost the hot thread nothing. It is derived data with no `Seq` of its own: a missing or
-//! damaged one is computed again.
+//! A checkpoint holds the state that is needed to continue behind a segment without reading everything
+//! before it: publishers, members, epochs, and the log's end (S8: all a function of the whole log,
+//! committed or not). The side thread computes it from the previous checkpoint and the segment's frames, so
+//! that 100,000 publishers cost the hot thread nothing. It is derived data with no `Seq` of its own: a
+//! missing or damaged checkpoint is computed again.
 
 use crate::journal::damage::Damage;
 use crate::journal::layout::{FORMAT_VERSION, checksum_but_12};
@@ -22,7 +22,7 @@ use lockstep_wire::{
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// What a log says about one publisher.
+/// The log's state of one publisher.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct PublisherRow {
     /// The name bound to the id.
@@ -37,7 +37,7 @@ pub struct PublisherRow {
     pub closed: bool,
 }
 
-/// What a log has decided up to its end.
+/// The tables that a log has determined up to its end.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Checkpoint {
     /// The log's end.
@@ -51,29 +51,28 @@ pub struct Checkpoint {
     /// The seq of the entry that set it; 0 before any.
     pub membership_seq: Seq,
     /// The last change of the membership, if no frame of the log has announced its commit: the seq of its
-    /// entry, and the members before it, by whom it is counted too (S4).
+    /// entry, and the members before it, whose quorum counts too (S4).
     pub open_change: Option<(Seq, Membership)>,
-    /// The log's epochs from the one in force at `commit_next` on, oldest first: what lies below is owned for
-    /// good. They are no more than the entries above `commit_next`, and one.
+    /// The log's epochs from the one in force at `commit_next` on, oldest first: the owners of lower seqs
+    /// are final. The rows are at most one more than the entries above `commit_next`.
     pub epochs: Vec<EpochBase>,
-    /// The frame of the last epoch start; empty if there is none. It says what an ack means, and newcomers
-    /// ask for it long after retention has removed its segment.
+    /// The frame of the last epoch start; empty if there is none. It determines the durability of acks, and
+    /// newcomers ask for it long after retention has removed its segment.
     pub start_frame: Vec<u8>,
     /// The greatest commit that a frame of the log has announced.
     pub commit_next: Seq,
-    /// What the opens and closes at or above that commit changed, oldest first: a takeover may take them
-    /// back.
+    /// The changes of the opens and closes at or above that commit, oldest first: a takeover may undo them.
     pub changes: Vec<ChangeRow>,
 }
 
-/// An open or close that is not known to be committed, and what was before it.
+/// An open or close that is not known to be committed, and the state before it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ChangeRow {
     /// Its seq.
     pub seq: Seq,
-    /// Whose it is.
+    /// Its publisher.
     pub publisher: PublisherId,
-    /// What a log without it says; incarnation 0 if the name was never opened.
+    /// The publisher's state in a log without it; incarnation 0 if the name was never opened.
     pub before: PublisherRow,
 }
 
@@ -93,7 +92,8 @@ impl fmt::Display for Contradiction {
 }
 
 impl Checkpoint {
-    /// Applies the next frame of the log. On an error nothing has changed that a caller may use.
+    /// Applies the next frame of the log. On an error the checkpoint has not changed in any way that a
+    /// caller may use.
     pub fn apply(&mut self, frame: &FrameView<'_>) -> Result<(), Contradiction> {
         let first = frame.header.first_seq;
         let wrong = |seq, what: &dyn fmt::Debug| Contradiction { seq, what: format!("{what:?}") };
@@ -105,7 +105,7 @@ impl Checkpoint {
         }
         for (seq, entry) in (first..).zip(frame.entries()) {
             match entry.kind() {
-                // What it says is in the frame's header.
+                // Its content is in the frame's header.
                 EntryKind::ChangeCommitted => {}
                 EntryKind::Message | EntryKind::Day => {
                     // The right to publish is judged where frames are made and received, not here.
@@ -152,7 +152,7 @@ impl Checkpoint {
                     }
                 }
                 EntryKind::Membership => {
-                    // A counter of commits looks at the first entry only.
+                    // A counter of commits reads the first entry only.
                     let Some((before, after)) = change_in(frame).filter(|_| seq == first) else {
                         let what =
                             "a membership entry that is not the first of its frame, or without members";
@@ -182,8 +182,8 @@ impl Checkpoint {
         self.epochs.push(EpochBase { epoch: epoch.0, base });
     }
 
-    /// The checkpoint of the log that ends at `end`: the newest file that fits, and the frames behind it
-    /// in the segments `numbers`.
+    /// The checkpoint of the log that ends at `end`: the newest file that fits, and the frames behind it in
+    /// the segments `numbers`.
     pub(crate) fn compute<S: Store>(
         store: &S,
         numbers: &[u64],
@@ -226,7 +226,7 @@ impl Checkpoint {
         numbers: &[u64],
         end: LogEnd,
     ) -> Result<Result<Self, Damage>, StoreError> {
-        // Most often the checkpoint asked for is the one at hand, and no segment need be opened.
+        // Most often the checkpoint asked for is in memory, and no segment need be opened.
         if self.end.next < end.next {
             let mut reader = LogReader::over(store, numbers, self.end.next)?;
             while self.end.next < end.next {
@@ -337,7 +337,7 @@ impl Checkpoint {
         bytes
     }
 
-    /// The inverse of [`Checkpoint::to_bytes`], or what is wrong.
+    /// The inverse of [`Checkpoint::to_bytes`], or the fault found.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, &'static str> {
         let mut rest = bytes;
         let head: Head = take(&mut rest).ok_or("too short")?;

@@ -1,4 +1,4 @@
-//! The report on bytes that are not what was written.
+//! The report on bytes that differ from those written.
 
 use lockstep_wire::Seq;
 use std::fmt;

@@ -1,8 +1,8 @@
-//! # derived: do index and checkpoint say what the segments say?
+//! # derived: checks index and checkpoint against the segments
 //!
-//! The question: a checksum proves that a file is what was written; was it right when it was written? Index
-//! and checkpoint are computed while segments are filled, across exchanges of the log's end, restarts and
-//! retries. Here each is computed again, from the records alone, and compared.
+//! A checksum proves that a file holds what was written, but not that this was right when it was written.
+//! Index and checkpoint are computed while segments are filled, across suffix replacements, restarts and
+//! retries. This module computes each again, from the records alone, and compares.
 
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
@@ -12,9 +12,9 @@ use crate::journal::read::numbers;
 use crate::journal::walk::read_header;
 use lockstep_core::proto::log::LogEnd;
 
-/// What of the indices and checkpoints in `store` does not follow from its segments, which are whole.
-/// `end` is where their log ends. Where the first segments are gone, a checkpoint that follows from them is
-/// believed.
+/// The indices and checkpoints in `store` that do not follow from its segments, which are undamaged. `end`
+/// is where their log ends. Where the first segments have been removed, a checkpoint that follows from them
+/// is trusted.
 ///
 /// # Errors
 /// The store's.
@@ -45,7 +45,7 @@ pub fn check_derived<S: Store>(store: &S, end: LogEnd) -> Result<Vec<Damage>, St
                 Ok(sealed) => difference(&sealed, &computed),
                 Err(what) => what.to_string(),
             },
-            // What it follows from is in segments that retention has removed.
+            // It follows from segments that retention has removed.
             Err(_) if numbers[0] > 1 => continue,
             Err(damage) => damage.to_string(),
         };
@@ -54,7 +54,7 @@ pub fn check_derived<S: Store>(store: &S, end: LogEnd) -> Result<Vec<Damage>, St
     Ok(wrong)
 }
 
-/// Which part of a checkpoint is not what the frames say.
+/// The part of a checkpoint that differs from the frames.
 fn difference(sealed: &Checkpoint, computed: &Checkpoint) -> String {
     let parts = [
         ("log's end", sealed.end != computed.end),

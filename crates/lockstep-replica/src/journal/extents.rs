@@ -1,11 +1,11 @@
-//! Where the log lies: a list of runs, because superseded frames stay where they were written.
+//! The position of the log: a list of runs, because superseded frames stay where they were written.
 //!
-//! A run is broken by a staging only, so the list is short. Places are positions of the ring, or
-//! (segment, offset) for the cold readers: anything that grows.
+//! Only a staging breaks a run, so the list is short. Places are positions of the ring, or (segment,
+//! offset) for the cold readers: anything that grows.
 
 use lockstep_wire::Seq;
 
-/// A run of records whose frames all belong to the log, one behind the other.
+/// A run of records: contiguous frames that all belong to the log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Extent<P> {
     /// Seq of its first frame.
@@ -14,7 +14,7 @@ pub struct Extent<P> {
     pub next_seq: Seq,
     /// Where its first frame starts.
     pub at: P,
-    /// Nothing of it starts from here on; `None` while it grows.
+    /// No frame of it starts from here on; `None` while it grows.
     pub end: Option<P>,
 }
 
@@ -79,7 +79,7 @@ impl<P: Copy + Ord> Extents<P> {
         }
     }
 
-    /// Staged frames from `from` on, which start at `at`, replace what the log had there.
+    /// Staged frames from `from` on, which start at `at`, replace the log's frames there.
     pub fn replace(&mut self, from: Seq, at: P) {
         while self.list.last().is_some_and(|last| last.first_seq >= from) {
             self.list.pop();

@@ -1,18 +1,18 @@
-//! # founding: a new history on what is left of an old one
+//! # founding: a new history on the rest of an old one
 //!
-//! The question: a quorum of the members is lost for good; how does the stream go on with what one journal,
-//! or an archiver's, still holds? By one frame behind the log: an epoch start under a new history's id, with
-//! the founder, a new identity, as its only member. All that lies before it is final from then on, by the
-//! operator's word.
+//! After a quorum of the members is lost for good, the stream continues with the log that one journal, or
+//! an archiver's, still holds. The founding is one frame behind that log: an epoch start under a new
+//! history's id, with the founder, a new identity, as its only member. Everything before it is final from
+//! then on, by the operator's command.
 //!
 //! ```text
 //!   history a:  1 ────────────────────────────── end      (what a had beyond is in no later history)
 //!   history b:                                   └ epoch start: founded on (a, end, chain) ────▶
 //! ```
 //!
-//! The start's round is above everything that the journal has seen, and by a margin: what others of the
-//! former history may have seen is no higher, so that epochs rise along the log whatever is compared. The
-//! epoch is granted once, as round 0 of a birth: nobody stamps in it, and the founder's process wins the next
+//! The start's round exceeds, by a margin, every round that the journal has seen. No other node of the
+//! ancestor history has seen a higher one, so epochs rise along every log that is compared. The epoch is
+//! granted once, as round 0 of a genesis: no node stamps in it, and the founder's process wins the next
 //! one.
 
 use bytemuck::Zeroable;
@@ -29,14 +29,14 @@ use lockstep_wire::{
 /// is worth founding on has missed. They last for 65,000 foundings.
 pub const ROUNDS_ABOVE: u32 = 1 << 12;
 
-/// What a new history begins with.
+/// The input of a founding.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Founding<'a> {
     /// The cluster's id.
     pub cluster: u64,
     /// The new history, drawn at random.
     pub history: u64,
-    /// The former history.
+    /// The ancestor history.
     pub ancestor: &'a Lineage,
     /// Where its log ends.
     pub end: LogEnd,
@@ -46,16 +46,17 @@ pub struct Founding<'a> {
     pub promised: Epoch,
     /// The only member of the new history, under an incarnation that was drawn for it.
     pub member: MemberBody,
-    /// How much may be stamped and not committed.
+    /// How much may be stamped and not yet committed.
     pub window: Window,
-    /// What an ack means.
+    /// The durability of acks.
     pub durability: Durability,
-    /// The time; the stream's own where that is later.
+    /// The time; the stream's own time if that is later.
     pub wall: Nanos,
 }
 
 impl Founding<'_> {
-    /// The frame that founds the history, sealed; it follows the log's end. In words why there is none.
+    /// The frame that founds the history, sealed; it follows the log's end. The error is the reason why
+    /// there is none.
     pub fn frame(&self) -> Result<Vec<u8>, String> {
         let Self { end, member, .. } = self;
         let Some(in_force) = self.epochs.last().filter(|row| row.epoch == end.epoch.0 && end.next > 1) else {
@@ -64,7 +65,7 @@ impl Founding<'_> {
             );
         };
         let seen = self.promised.round().max(end.epoch.round());
-        // Near the end of the rounds a founding takes fewer: what comes next is above it anyway.
+        // Near the end of the rounds a founding takes fewer: the next epoch exceeds it anyway.
         let round = seen.saturating_add(ROUNDS_ABOVE).min(ROUND_MAX - 1);
         if round <= seen {
             return Err(format!("round {seen} leaves no room for another: rounds end at {ROUND_MAX}"));
@@ -96,7 +97,7 @@ impl Founding<'_> {
             sender: member.replica,
             incarnation: member.incarnation,
             first_seq: end.next,
-            // By the operator's word.
+            // By the operator's command.
             commit_next: end.next,
             timestamp: self.wall.max(end.timestamp),
             chain: end.chain,

@@ -1,5 +1,5 @@
-//! The index of a sealed segment: where some of its frames lie, and where the log was broken.
-//! Derived data: rebuilt from the segment if missing or damaged.
+//! The index of a sealed segment: the offsets of some of its frames, and the breaks of the log. Derived
+//! data: rebuilt from the segment if missing or damaged.
 
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
@@ -12,13 +12,13 @@ use bytemuck::{Pod, Zeroable};
 use lockstep_wire::{Nanos, Seq};
 
 const INDEX_MAGIC: u64 = u64::from_le_bytes(*b"LKSINDX\0");
-/// Bytes of a segment for one row: what a reader walks at most to find a seq.
+/// Bytes of a segment for one row: a reader walks at most this far to find a seq.
 const STRIDE: u64 = 64 << 10;
 
 /// A place in the segments: (number, offset).
 pub type FramePosition = (u64, u64);
 
-/// What a row says.
+/// The content of a row.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[repr(u64)]
 enum RowKind {
@@ -26,7 +26,7 @@ enum RowKind {
     Frame = 0,
     /// A staging begins at `offset`; the log ended at `seq`.
     Stage = 1,
-    /// It was given up.
+    /// The staging was given up.
     Abandon = 2,
     /// The frames from `offset` on replace the log from `seq` on.
     Switch = 3,
@@ -61,9 +61,9 @@ pub struct Index {
     pub end_offset: u64,
     /// The newest timestamp of its frames; 0 without frames.
     pub timestamp: Nanos,
-    /// Where the last frame row lies.
+    /// The offset of the last frame row.
     last_row: Option<u64>,
-    /// The staged frames' first offset, while there is a staging.
+    /// The first offset of the staged frames, while there is a staging.
     staged: Option<Option<u64>>,
     next_seq: Seq,
 }
@@ -82,7 +82,7 @@ impl Index {
         }
     }
 
-    /// Takes note of the record at `offset`, which has `len` bytes.
+    /// Records the record at `offset`, which has `len` bytes.
     pub fn on_record(&mut self, offset: u64, record: &Record<'_>, len: usize) {
         let mut row = |kind: RowKind, seq, offset| self.rows.push(Row { kind: kind as u64, seq, offset });
         match record {
@@ -122,12 +122,13 @@ impl Index {
         self.end_offset = offset + len as u64;
     }
 
-    /// The log's next seq behind what it was told.
+    /// The log's next seq behind the records applied.
     pub fn next_seq(&self) -> Seq {
         self.next_seq
     }
 
-    /// The lowest seq from which a record of this segment exchanges the log's end; [`Seq::MAX`] if none does.
+    /// The lowest seq from which a record of this segment replaces the log's suffix; [`Seq::MAX`] if none
+    /// does.
     pub fn switched_from(&self) -> Seq {
         let switches = self.rows.iter().filter(|row| row.kind == RowKind::Switch as u64);
         switches.map(|row| row.seq).min().unwrap_or(Seq::MAX)
@@ -158,7 +159,7 @@ impl Index {
     /// are frames of the log and nothing else: (seq, offset). `from` and `limit` are inside one run.
     pub fn last_row(&self, from: u64, limit: u64, bound: Seq) -> Option<(Seq, u64)> {
         let is = |row: &Row, kind: RowKind| row.kind == kind as u64;
-        // Frames that were staged have no rows, and the record that made them the log stands behind them.
+        // Frames that were staged have no rows, and the record that made them the log lies behind them.
         let pairs = self.rows.iter().zip(self.rows.iter().skip(1).map(Some).chain([None]));
         let mut staged = pairs.filter(|(row, _)| is(row, RowKind::Switch) && row.offset <= from);
         if staged.any(|(_, next)| next.is_none_or(|next| from < next.offset)) {
@@ -188,7 +189,7 @@ impl Index {
         bytes
     }
 
-    /// The index in `bytes`, for readers: it does not grow any more.
+    /// The index in `bytes`, for readers: it no longer grows.
     pub fn from_bytes(bytes: &[u8], number: u64) -> Result<Self, Damage> {
         let damage = |what: &str| Damage::new(FileName::Index(number), 0, 0, what);
         let head = bytes.get(..size_of::<Head>()).ok_or_else(|| damage("too short"))?;
@@ -211,7 +212,7 @@ impl Index {
         })
     }
 
-    /// The index of segment `number`: its file, or what the segment itself says up to its end or its
+    /// The index of segment `number`: from its file, or computed from the segment up to its end or its
     /// first damage.
     pub fn load<S: Store>(store: &S, number: u64, first_seq: Seq) -> Result<Self, StoreError> {
         match read_whole(store, FileName::Index(number)) {

@@ -1,8 +1,9 @@
-//! # look: what a journal holds, before anything is changed
+//! # inspect: the content of a journal, before anything is changed
 //!
-//! The question: may this replica go on where it was, and what does it still know? A look reads superblock,
-//! segments and ring, and writes nothing: a start that fails afterwards, for whatever reason, leaves all as
-//! it was. Only [`Looked::start`] and [`Looked::begin`](super::start) use what was found.
+//! An inspection determines whether this replica may continue, and what its journal still holds. It reads
+//! superblock, segments and ring, and writes nothing: a start that fails afterwards, for whatever reason,
+//! leaves everything as it was. Only [`Inspection::start`] and [`Inspection::begin`](super::start) use the
+//! findings.
 
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
@@ -18,18 +19,18 @@ use lockstep_core::proto::log::LogEnd;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Epoch, Seq};
 
-/// A journal that was looked at.
+/// A journal that was inspected.
 pub struct Inspection {
     pub(super) settings: Settings,
-    /// The copy of the superblock that is in force, with what the other one knows better.
+    /// The copy of the superblock that is in force, updated with the newer fields of the other one.
     pub(super) superblock: Superblock,
     pub(super) numbers: Vec<u64>,
     pub(super) state: RecoveredState,
     pub(super) ring: RingEvidence,
-    /// The label of the ring, and how its positions follow each other, where it is the journal's own.
+    /// The label of the ring, and its layout, where the ring is the journal's own.
     pub(super) own: Option<(TailLabel, Geometry)>,
     pub(super) torn: Option<Torn>,
-    /// What goes behind the log in the first run of a history that was founded on it.
+    /// The founding that goes behind the log in the first run of a history that was founded on it.
     pub(super) founding: Option<PendingFounding>,
     pub(super) high_next: Seq,
     completeness: Completeness,
@@ -44,10 +45,10 @@ impl std::fmt::Debug for Inspection {
     }
 }
 
-/// Looks at the journal in `store`, with the ring in `memory` if there is one.
+/// Inspects the journal in `store`, with the ring in `memory` if there is one.
 ///
 /// # Errors
-/// There is no journal, it is another's, it cannot be read, or damage leaves no log to go by.
+/// There is no journal, it belongs to another replica, it cannot be read, or damage leaves no usable log.
 pub fn inspect<S: Store, M: TailMemory>(
     store: &S,
     memory: Option<&M>,
@@ -115,9 +116,9 @@ pub fn inspect<S: Store, M: TailMemory>(
     })
 }
 
-/// The journal's own ring cannot be read with these segments, whose log ends at `end`. Where they lack what
-/// it knows them to hold, that is no damage of the ring: in one boot of the machine nothing takes it from
-/// them but an older copy of the folder, or a file system that was mounted again behind an error.
+/// The journal's own ring cannot be read with these segments, whose log ends at `end`. If they lack records
+/// that it knows them to hold, the ring is not damaged: within one boot of the machine only an older copy
+/// of the folder, or a file system that was mounted again after an error, loses them.
 fn rolled_back<M: TailMemory>(own: &M, end: LogEnd, numbers: &[u64]) -> Option<Damage> {
     let written = own.word(Word::WrittenSeq);
     if end.next >= written || planted(Mutation::OlderCopyIsTorn) {
@@ -132,7 +133,7 @@ fn rolled_back<M: TailMemory>(own: &M, end: LogEnd, numbers: &[u64]) -> Option<D
     Some(Damage::new(file, 0, end.next, what))
 }
 
-/// What the copies of the superblock say, and what was found so far.
+/// The content of the superblock's copies, and the findings so far.
 struct Sight<'a> {
     newest: &'a Superblock,
     older: Option<&'a Superblock>,
@@ -142,7 +143,7 @@ struct Sight<'a> {
     /// Damage of the ring, which may not be needed.
     ring_damage: Option<Damage>,
     damage: Vec<Damage>,
-    /// Damage that the founder of this history found behind the former log.
+    /// Damage that the founder of this history found behind the ancestor's log.
     evidence: Vec<Damage>,
 }
 
@@ -162,8 +163,8 @@ impl<'a> Sight<'a> {
         }
     }
 
-    /// Numbers of rings that may have been given. A copy that cannot be read may have been that of a start
-    /// that gave one more, and labelled a ring with it: the number is not given again.
+    /// Numbers of rings that may have been assigned. An unreadable copy may be that of a start that
+    /// assigned one more, and labelled a ring with it: that number is not assigned again.
     fn rings(&self) -> u64 {
         self.older.map_or(0, |older| older.run.rings).max(self.newest.run.rings) + u64::from(self.half)
     }
@@ -199,7 +200,7 @@ impl<'a> Sight<'a> {
         }
     }
 
-    /// The log as the ring of the last run has it: none where the ring is damaged, which is noted.
+    /// The log by the ring of the last run: none where the ring is damaged, which is recorded.
     fn read_ring<S: Store, M: TailMemory>(
         &mut self,
         store: &S,
@@ -210,7 +211,7 @@ impl<'a> Sight<'a> {
     ) -> Result<Option<(RecoveredState, TailLabel, Geometry)>, JournalOpenError> {
         let geometry =
             Geometry::new(memory.ring_len(), settings.frame_len_max).map_err(JournalOpenError::Settings)?;
-        // The word is the newer one of the two, whatever else is wrong.
+        // The word is the newer of the two, whatever else is wrong.
         self.promised = self.promised.max(Epoch(memory.word(Word::Promised)));
         self.high_next = memory.word(Word::HighSeq);
         match recover::warm(store, memory, &label, &geometry, numbers) {
@@ -223,7 +224,7 @@ impl<'a> Sight<'a> {
         }
     }
 
-    /// The log as the segments alone have it.
+    /// The log by the segments alone.
     fn read_segments<S: Store, M: TailMemory>(
         &mut self,
         store: &S,
@@ -237,8 +238,8 @@ impl<'a> Sight<'a> {
         Ok((state, torn))
     }
 
-    /// The founding that goes behind the log in the first run of a new history. Damage behind the log of the
-    /// former one was never the founder's, which has sent nothing yet: it becomes evidence.
+    /// The founding that goes behind the log in the first run of a new history. Damage behind the
+    /// ancestor's log was never the founder's, which has sent nothing yet: it is retained as evidence.
     fn founding<S: Store>(
         &mut self,
         store: &S,
@@ -259,7 +260,7 @@ impl<'a> Sight<'a> {
         Ok(founding)
     }
 
-    /// Damage that is no loss, for the operator; that of a `copy` of the superblock is one where anything
+    /// Damage that is no loss, for the operator; that of a `copy` of the superblock is a loss if anything
     /// else is missing.
     fn remarks(&mut self, copy: Option<Damage>, completeness: &Completeness) -> Vec<String> {
         let ring = self.ring_damage.iter().map(|damage| {
@@ -283,8 +284,8 @@ impl<'a> Sight<'a> {
         remarks
     }
 
-    /// By which copy the journal is judged, and how. A start that was interrupted before both copies said so
-    /// has not begun: the one before is in force then.
+    /// The copy by which the journal is judged, and the result. A start that was interrupted before both
+    /// copies recorded it has not begun: the previous record is in force then.
     fn judge(&self, ring: &RingEvidence, end: LogEnd, newest_number: u64) -> (Superblock, Completeness) {
         let found = JournalEvidence {
             ring,
@@ -303,7 +304,7 @@ impl<'a> Sight<'a> {
         }
     }
 
-    /// A log that ends elsewhere than it was stopped at is damage, and named like any other.
+    /// A log that does not end where it was stopped is damaged, and reported like any other damage.
     fn name_short_log(&mut self, state: &RecoveredState, numbers: &[u64]) {
         let (end, high) = (state.log.end, (self.newest.high_next, self.newest.high_chain));
         if !self.newest.run.clean || (end.next, end.chain) == high || !self.damage.is_empty() {
@@ -320,17 +321,17 @@ impl<'a> Sight<'a> {
 }
 
 impl Inspection {
-    /// Whether its replica may go on under its identity.
+    /// Whether its replica may continue under its identity.
     pub fn completeness(&self) -> &Completeness {
         &self.completeness
     }
 
-    /// Damage that was found, but for what is no loss.
+    /// Damage that was found, except damage that is no loss.
     pub fn damage(&self) -> &[Damage] {
         &self.damage
     }
 
-    /// What the log should have, for the operator.
+    /// The required end of the log, for the operator.
     pub fn findings(&self) -> &[String] {
         &self.findings
     }
@@ -355,12 +356,12 @@ impl Inspection {
         self.superblock.promised
     }
 
-    /// What the log has decided.
+    /// The tables that the log has determined.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.state.checkpoint
     }
 
-    /// The state of the ring at hand.
+    /// The state of the present ring.
     pub fn ring(&self) -> &RingEvidence {
         &self.ring
     }

@@ -1,5 +1,5 @@
-//! Where things lie: the tail's header page, positions in its ring, and the rule that keeps every
-//! record in one piece.
+//! The layout: the tail's header page, positions in its ring, and the rule that keeps every record
+//! contiguous.
 //!
 //! ```text
 //!  tail file   header page (label, words) │ slots: 16 bytes per block │ ring
@@ -7,7 +7,7 @@
 //!              bytes before the ring's end: then the position jumps to the ring's start
 //! ```
 //!
-//! The rule needs no skip record: whoever knows a record's end knows where the next one starts.
+//! The rule needs no skip record: the end of a record determines where the next one starts.
 
 use crate::journal::{BLOCK_LEN, ports::Word};
 use bytemuck::{Pod, Zeroable};
@@ -20,13 +20,13 @@ pub const FORMAT_VERSION: u32 = 2;
 pub const WORDS_AT: usize = 1024;
 /// Bytes from one word to the next: a cache line each, so that the threads do not disturb each other.
 pub const WORD_STRIDE: usize = 64;
-/// Smallest segment of a configuration: what a group takes at most (256 KiB), several times. Tests may
-/// take less; a group that is longer than a segment has one for itself.
+/// Smallest segment of a configuration: the largest group (256 KiB), several times. Tests may use less; a
+/// group that is longer than a segment gets one for itself.
 pub const SEGMENT_LEN_MIN: u64 = 1 << 20;
 
 const _: () = assert!(WORDS_AT + Word::COUNT * WORD_STRIDE <= BLOCK_LEN);
 
-/// How positions follow each other in a ring.
+/// The succession of positions in a ring.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Geometry {
     /// Bytes of the ring.
@@ -39,7 +39,7 @@ impl Geometry {
     /// Rings hold at least this many of the largest records; fewer would leave no repair window.
     pub const RECORDS_MIN: u64 = 8;
 
-    /// A ring of `ring_len` bytes, or in words what is wrong with it.
+    /// A ring of `ring_len` bytes, or the reason why it is invalid.
     pub fn new(ring_len: u64, record_len_max: usize) -> Result<Self, String> {
         let record_len_max = record_len_max as u64;
         let least = (record_len_max * Self::RECORDS_MIN).next_multiple_of(BLOCK_LEN as u64);
@@ -63,23 +63,23 @@ impl Geometry {
         if left < self.record_len_max { end + left } else { end }
     }
 
-    /// Positions below this may be overwritten once the log's head is `head`: room for a record is
-    /// given there, and one more may go before it.
+    /// Positions below this may be overwritten once the log's head is `head`: room for a record is assigned
+    /// there, and one more may precede it.
     pub fn floor(&self, head: u64) -> u64 {
         (self.place(head) + 2 * self.record_len_max).saturating_sub(self.ring_len)
     }
 }
 
-/// Whose ring a tail file is.
+/// The owner of a tail file.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct TailLabel {
     /// The cluster.
     pub cluster: u64,
     /// The replica and its incarnation.
     pub identity: Identity,
-    /// The boot in which it was created: memory does not outlive it.
+    /// The boot in which it was created: memory does not outlive a boot.
     pub boot: [u64; 2],
-    /// Which tail of this journal it is; segments name the one that they were copied from.
+    /// The number of this tail within the journal; segments name the tail that they were copied from.
     pub generation: u64,
     /// Most bytes of a record.
     pub record_len_max: u32,

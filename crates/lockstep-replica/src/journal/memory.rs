@@ -1,5 +1,5 @@
-//! The journal's ports in plain memory: for the simulator and for property tests. A value like any
-//! other: it can be cloned, compared, hashed, cut at any byte and told to fail.
+//! The journal's ports in plain memory, for the simulator and for property tests. A store is a plain value:
+//! it can be cloned, compared, hashed, cut at any byte and made to fail.
 
 use crate::journal::BLOCK_LEN;
 use crate::journal::layout::TailLabel;
@@ -120,7 +120,7 @@ impl Default for MemoryStore {
 }
 
 impl MemoryStore {
-    /// The device holds this many bytes from now on; what is there stays.
+    /// The device holds this many bytes from now on; the existing files stay.
     pub fn set_capacity_bytes(&mut self, capacity_bytes: u64) {
         self.capacity_bytes = capacity_bytes;
     }
@@ -130,12 +130,12 @@ impl MemoryStore {
         self.failing = failing;
     }
 
-    /// Listing fails for want of a descriptor from now on (or works again); files that are open stay so.
+    /// Listing fails for want of a descriptor from now on (or works again); open files stay open.
     pub fn set_unlisted(&mut self, unlisted: bool) {
         self.unlisted = unlisted;
     }
 
-    /// A file's bytes, to be damaged, cut or looked at.
+    /// A file's bytes, to be damaged, cut or inspected.
     pub fn file_mut(&mut self, file: FileName) -> Option<&mut Vec<u8>> {
         self.files.get_mut(&file)
     }

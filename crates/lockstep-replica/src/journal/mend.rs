@@ -1,18 +1,19 @@
-//! # mend: a sealed segment gets back what it lost
+//! # mend: restores the damaged bytes of a sealed segment
 //!
-//! The question: bytes of a sealed segment have changed; how does it become what it was? Its good records
-//! stay where they are. What lies between them was frames of the log, and other journals hold the same
-//! frames, byte for byte: they are fetched, and each must follow the record before it by seq and chain. Then
-//! the next good record must follow the last of them, and the whole must end where the next segment begins.
-//! So nothing is believed because of who gave it.
+//! Bytes of a sealed segment have changed. Mending restores the original bytes. The good records stay where
+//! they are. Frames of the log lay between them, and other journals hold the same frames, byte for byte.
+//! They are fetched, and each must follow the record before it by seq and chain. Then the next good record
+//! must follow the last of them, and the whole must end where the next segment begins. So no frame is
+//! trusted because of its source.
 //!
 //! ```text
 //!  segment  │ header │ good │  hole: bad bytes   │ good │ hole │ end, as index or last group mark say
 //!                           └─ frames fetched: [from, next) ─┘ ─▶ written beside, synced, renamed, read back
 //! ```
 //!
-//! What was superseded by an exchange of the log's end (S7) no other journal holds the same way: such a hole
-//! is not mended, and that is said. Index and checkpoint follow from the segments, and are computed anew.
+//! Frames that a suffix replacement superseded (S7) are in no other journal in the same form: such a hole
+//! is not mended, and that is reported. Index and checkpoint follow from the segments, and are computed
+//! anew.
 
 use crate::journal::BLOCK_LEN;
 use crate::journal::checkpoint::Checkpoint;
@@ -28,7 +29,7 @@ use crate::journal::walk::{Walk, read_header};
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{Chain, FrameView, Seq};
 
-/// Frames that a segment lacks: those from here on, behind this chain.
+/// Frames that a segment lacks: from this seq on, behind this chain.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Missing {
     /// The segment's number.
@@ -45,20 +46,20 @@ pub(crate) struct Mend {
     number: u64,
     /// Its bytes up to the end of its records, as far as they could be read.
     bytes: Vec<u8>,
-    /// What its records say up to `at`.
+    /// The state that its records determine up to `at`.
     log: LogRebuild<u64>,
     at: usize,
-    /// Where the next good record is, if bad bytes stand at `at`.
+    /// The next good record, if bad bytes lie at `at`.
     hole_end: Option<usize>,
     /// Where the next segment begins.
     after: LogEnd,
 }
 
 impl Mend {
-    /// Reads what segment `number` still has. `Err` says why it cannot be mended from frames.
+    /// Reads what segment `number` still holds. `Err` is the reason why it cannot be mended from frames.
     ///
     /// # Errors
-    /// The store's, but for what the device cannot read of the segment itself: that counts as damaged.
+    /// The store's, except for unreadable parts of the segment itself: these count as damaged.
     pub fn begin<S: Store>(store: &S, number: u64) -> Result<Result<Self, String>, StoreError> {
         let header = match read_header(store, number)? {
             Ok(header) => header,
@@ -101,13 +102,13 @@ impl Mend {
         self.number
     }
 
-    /// The frames that are to come next; `None` when nothing is missing any more.
+    /// The next missing frames; `None` when nothing is missing any more.
     pub fn missing(&self) -> Option<Missing> {
         let LogEnd { next: from, chain, .. } = self.log.end;
         self.hole_end.map(|_| Missing { number: self.number, from, chain })
     }
 
-    /// A frame that was fetched. `Err` says why it cannot have stood here.
+    /// A frame that was fetched. `Err` is the reason why it cannot belong here.
     pub fn take(&mut self, bytes: &[u8]) -> Result<(), String> {
         let Some(hole_end) = self.hole_end else { return Ok(()) };
         let frame = FrameView::from_prefix(bytes).map_err(|reject| format!("no frame: {reject}"))?;
@@ -132,7 +133,7 @@ impl Mend {
         self.advance()
     }
 
-    /// Goes over the good records to the next hole, or to the end.
+    /// Passes the good records up to the next hole, or to the end.
     fn advance(&mut self) -> Result<(), String> {
         while self.at < self.bytes.len() {
             let Ok((record, len)) = Record::parse(&self.bytes[self.at..]) else {
@@ -162,11 +163,11 @@ impl Mend {
         (self.at + 8..self.bytes.len()).step_by(8).find(is_good).unwrap_or(self.bytes.len())
     }
 
-    /// Puts what is whole now into the place of what was damaged, with its index and its checkpoint. `Err`
-    /// says what is not as it should be afterwards.
+    /// Replaces the damaged segment with the mended one, with its index and its checkpoint. `Err` is the
+    /// remaining difference afterwards.
     ///
     /// # Errors
-    /// The store's: what was there is there still.
+    /// The store's: the old bytes are still there then.
     pub fn finish<S: Store>(mut self, store: &mut S) -> Result<Result<(), String>, StoreError> {
         let number = self.number;
         let end = self.bytes.len();
@@ -202,7 +203,7 @@ impl Mend {
 fn read_what_can_be<S: Store>(store: &S, number: u64, len: usize) -> Result<Vec<u8>, StoreError> {
     let mut bytes = vec![0; len];
     let mut at = 0;
-    // As much as possible at once; block by block where something cannot be read.
+    // As much as possible at once; block by block where a read fails.
     let mut most = len;
     while at < len {
         let until = len.min(at + most);

@@ -1,9 +1,9 @@
-//! # journal: what a replica must not forget
+//! # journal: the durable state of a replica
 //!
-//! The question: how does a log survive, without the stamping thread ever waiting for a disk? In two
-//! parts. The **tail** is a ring in memory that outlives the process: frames are built, received and
-//! repaired there. The **segments** are files that a side thread writes behind it. Both hold the same
-//! bytes in the same order, so recovery is one reading of records from the segments into the tail.
+//! The journal makes a log survive without the stamping thread ever waiting for a disk. It has two parts.
+//! The **tail** is a ring in memory that outlives the process: frames are built, received and repaired
+//! there. The **segments** are files that a side thread writes behind it. Both hold the same bytes in the
+//! same order, so recovery reads the records once, from the segments into the tail.
 //!
 //! ```text
 //!  hot thread ─▶ Tail (room, keep, append, stage, switch) ─▶ ring ─▶ SegmentWriter ─▶ segments
@@ -12,15 +12,16 @@
 //!                                                       LogReader, Scrub (cold)
 //! ```
 //!
-//! Everything is a *record*: it begins with `wire::Header`, is sealed, and is a multiple of 8 bytes.
-//! Most are frames; a [`record::Record::Stage`] says that the next frames are held beside the log, a
-//! [`record::Record::Switch`] that they are the log from now on (S7). Nothing is ever cut: a crash at
-//! any byte leaves the old log or the new one.
+//! Everything is a *record*: it begins with `wire::Header`, is sealed, and is a multiple of 8 bytes. Most
+//! are frames. A [`record::Record::Stage`] marks the next frames as staged beside the log, a
+//! [`record::Record::Switch`] makes them the log from then on (S7). Nothing is ever cut: a crash at any
+//! byte leaves the old log or the new one.
 //!
-//! What the side thread does, and in which order, is [`side`]: a thread and the simulator drive the same.
+//! [`side`] defines the work of the side thread and its order: a thread and the simulator drive the same
+//! code.
 //!
-//! This room is sans-IO. It knows two ports ([`ports::TailMemory`], [`ports::Store`]), which
-//! [`memory`] and `io` implement.
+//! This module is sans-IO. It knows two ports ([`ports::TailMemory`], [`ports::Store`]), which [`memory`]
+//! and `io` implement.
 
 #![forbid(unsafe_code)]
 
@@ -72,7 +73,7 @@ pub use start::{OpenedJournal, open};
 pub use superblock::Superblock;
 pub use tail::{AppendError, Full, RingSpan, StageError, SwitchError, Tail};
 
-/// Bytes of a block: what a store writes at least, and the distance of two slots of the tail.
+/// Bytes of a block: the smallest write of a store, and the distance of two slots of the tail.
 pub const BLOCK_LEN: usize = 4096;
 
 #[cfg(test)]

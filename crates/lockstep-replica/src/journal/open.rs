@@ -1,5 +1,5 @@
-//! What a journal is opened with, what may be wrong with it, and how one is created. Looking at one stands in
-//! [`super::inspect`], using it in [`super::start`].
+//! The parameters with which a journal is opened, the errors of an opening, and the creation of a journal.
+//! [`super::inspect`] inspects one, [`super::start`] uses it.
 
 use crate::journal::damage::Damage;
 use crate::journal::layout::FORMAT_VERSION;
@@ -10,7 +10,7 @@ use lockstep_core::proto::commit::Durability;
 use lockstep_wire::Identity;
 use std::fmt;
 
-/// What the caller knows about the journal that it wants.
+/// The caller's expectations of the journal.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Settings {
     /// The cluster's id.
@@ -19,7 +19,8 @@ pub struct Settings {
     pub replica: u32,
     /// The machine's present boot.
     pub boot: [u64; 2],
-    /// Durability `power` is configured for this run: it acknowledges and promises what the device has.
+    /// Durability `power` is configured for this run: the replica acknowledges and promises what the device
+    /// holds.
     pub power: bool,
     /// Most bytes of a frame.
     pub frame_len_max: usize,
@@ -28,29 +29,29 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// What a run with these settings speaks by, at worst.
+    /// The weakest durability by which a run with these settings acknowledges.
     pub(super) fn durability(&self) -> Durability {
         if self.power { Durability::Power } else { Durability::Process }
     }
 }
 
-/// A torn end that was cut: no word was said about what it was to become.
+/// A torn end that was cut: the replica never acknowledged or promised anything by it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Cut {
     /// The segment.
     pub file: String,
     /// Where it ends now.
     pub offset: u64,
-    /// Bytes of the group that did not get there; 0 if unknown.
+    /// Bytes of the incomplete group; 0 if unknown.
     pub len: u64,
 }
 
 /// Why a journal was not opened, or not created.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum JournalOpenError {
-    /// Nothing is there.
+    /// There is no journal.
     Missing,
-    /// `format` found something.
+    /// `format` found a journal.
     NotEmpty(String),
     /// Another cluster's journal.
     Cluster {
@@ -75,13 +76,13 @@ pub enum JournalOpenError {
         /// Its replica.
         identity: Identity,
     },
-    /// Sizes that do not work, or not now.
+    /// Sizes that are invalid, or invalid now.
     Settings(String),
-    /// Damage that leaves no log to go by.
+    /// Damage that leaves no usable log.
     Damaged(Damage),
-    /// It may have forgotten something that its replica said (S9), and why.
+    /// The journal may have forgotten something that its replica acknowledged or promised (S9), and why.
     Incomplete(String),
-    /// The files' trouble.
+    /// The error of the files.
     Store(StoreError),
 }
 
@@ -159,7 +160,8 @@ impl From<RecoverError> for JournalOpenError {
     }
 }
 
-/// Creates the journal of a replica that has never said a word. `identity` was drawn by the caller.
+/// Creates the journal of a replica that has never acknowledged or promised anything. The caller drew
+/// `identity`.
 pub fn format<S: Store>(
     store: &mut S,
     cluster: u64,

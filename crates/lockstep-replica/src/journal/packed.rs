@@ -1,8 +1,8 @@
 //! # packed: sealed segments, compressed
 //!
-//! The question: how does an archiver keep a year, and still read any seq of it at once? A sealed segment is
-//! cut into blocks of 64 KiB, each compressed by itself, with a table in front. A reader of a segment reads
-//! the same bytes at the same offsets as before: indices, walks and replays know of no difference.
+//! An archiver keeps a year of segments compressed, and still reads any seq of them at once. A sealed
+//! segment is cut into blocks of 64 KiB, each compressed by itself, behind a table. A reader of a segment
+//! reads the same bytes at the same offsets as before: indices, walks and replays see no difference.
 //!
 //! ```text
 //!  0      40                 40 + 16 × blocks
@@ -10,9 +10,9 @@
 //!           offset, length, checksum of the bytes before compression and behind it
 //! ```
 //!
-//! The checksum is that of the plain bytes and then of the compressed ones, so it proves both: that the file
-//! is what it was, and that it unpacks to what it should. One of them would not do: where bytes repeat, LZ4
-//! says the same in many ways. A packed file takes its segment's place only after all of it was read back.
+//! The checksum covers the plain bytes and then the compressed ones, so it proves both: that the file is
+//! unchanged, and that it unpacks correctly. One of them would not suffice: where bytes repeat, LZ4 has
+//! many encodings of the same bytes. A packed file replaces its segment only after all of it was read back.
 
 use crate::journal::damage::Damage;
 use crate::journal::layout::{FORMAT_VERSION, checksum_but_12};
@@ -21,9 +21,9 @@ use bytemuck::{Pod, Zeroable};
 use lockstep_wire::crc;
 
 const PACK_MAGIC: u64 = u64::from_le_bytes(*b"LKSPACK\0");
-/// Bytes that are compressed as one: what a reader of one seq unpacks.
+/// Bytes that are compressed as one unit: a reader of one seq unpacks this many.
 const UNIT_LEN: usize = 64 << 10;
-/// Longest segment that is packed: it is held in memory, twice, while that is done.
+/// Longest segment that is packed: packing holds it in memory twice.
 pub const PACKED_LEN_MAX: u64 = 256 << 20;
 
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -31,7 +31,7 @@ pub const PACKED_LEN_MAX: u64 = 256 << 20;
 struct Head {
     magic: u64,
     version: u32,
-    /// Of head and table.
+    /// The checksum of head and table.
     checksum: u32,
     number: u64,
     /// Bytes of the segment.
@@ -77,7 +77,7 @@ pub(crate) fn packed(number: u64, segment: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// What the head of a packed file says.
+/// The content of a packed file's head.
 fn open<S: Store>(store: &S, number: u64) -> Result<Result<(u64, Vec<Row>), Damage>, StoreError> {
     let file = FileName::Packed(number);
     let damage = |what: &str| Ok(Err(Damage::new(file, 0, 0, what)));
@@ -101,8 +101,8 @@ fn open<S: Store>(store: &S, number: u64) -> Result<Result<(u64, Vec<Row>), Dama
     Ok(Ok((head.len, rows.map(bytemuck::pod_read_unaligned).collect())))
 }
 
-/// Reads up to `out.len()` bytes at `offset` of the packed segment `number`. Before what is damaged fewer
-/// bytes are read, and it is named where nothing is.
+/// Reads up to `out.len()` bytes at `offset` of the packed segment `number`. In front of damage it returns
+/// fewer bytes, and reports the damage if it returns none.
 fn read_packed<S: Store>(
     store: &S,
     number: u64,
@@ -141,7 +141,7 @@ fn read_packed<S: Store>(
 }
 
 /// Reads up to `out.len()` bytes at `offset` of segment `number`, packed or not; fewer only at its end, or
-/// before what is damaged, which is named where nothing can be read.
+/// in front of damage, which is reported if nothing can be read.
 ///
 /// # Errors
 /// The store's.
@@ -161,7 +161,7 @@ pub fn read_segment<S: Store>(
     }
 }
 
-/// The file that segment `number` is in.
+/// The file that holds segment `number`.
 pub(crate) fn file_of<S: Store>(store: &S, number: u64) -> FileName {
     let plain = FileName::Segment(number);
     if store.len(plain).is_err() && store.len(FileName::Packed(number)).is_ok() {
@@ -189,7 +189,7 @@ pub(crate) fn pack<S: Store>(store: &mut S, number: u64) -> Result<Option<(u64, 
     segment.truncate(taken);
     let bytes = packed(number, &segment);
     store.replace(FileName::Packed(number), &bytes)?;
-    // What takes the place of the only copy is read back, all of it.
+    // A file that replaces the only copy is read back, all of it.
     let mut back = vec![0; segment.len()];
     let same = match read_packed(store, number, 0, &mut back)? {
         Ok(read) => read == segment.len() && back == segment,

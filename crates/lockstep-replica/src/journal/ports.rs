@@ -1,4 +1,4 @@
-//! What the journal needs from the world, in words. `memory` and `io` provide it.
+//! The ports of the journal: its shared words, its memory and its files. `memory` and `io` implement them.
 
 use crate::journal::layout::TailLabel;
 use lockstep_wire::Seq;
@@ -8,9 +8,10 @@ use std::fmt;
 /// Each has one writer. Stores are releases, loads are acquires.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Word {
-    /// Hot: records below this position are complete. The high mark: raised before anything is said.
+    /// Hot: records below this position are complete. The high mark: raised before anything is acknowledged
+    /// or sent.
     PublishedPos = 0,
-    /// Hot: the next seq of the log. Never above what the published records hold, so that a lost
+    /// Hot: the next seq of the log. Never above the end of the published records, so that a lost
     /// `PublishedPos` shows.
     HighSeq = 1,
     /// Hot: the highest promised epoch.
@@ -19,7 +20,7 @@ pub enum Word {
     WrittenPos = 3,
     /// Side: the next seq of the log that segments hold.
     WrittenSeq = 4,
-    /// Side: the same, and the device has said so (`power`).
+    /// Side: the same, confirmed by the device (`power`).
     DurableSeq = 5,
     /// Side: the highest promised epoch that a superblock holds.
     PromisedStored = 6,
@@ -37,7 +38,7 @@ impl Word {
 pub trait TailSource {
     /// Bytes of the ring; a multiple of the block.
     fn ring_len(&self) -> u64;
-    /// Whose ring it is; `None` while nobody has said so.
+    /// The owner of the ring; `None` while it has no label.
     fn label(&self) -> Option<TailLabel>;
     /// The `len` bytes at `pos`.
     fn read(&self, pos: u64, len: usize) -> &[u8];
@@ -50,7 +51,7 @@ pub trait TailSource {
 /// The ring as the hot thread sees it.
 ///
 /// * It is plain memory: nothing here allocates, locks or calls the system.
-/// * `write` is for what lies between the published end and what the segments have freed. An
+/// * `write` is for positions between the published end and the end of the freed space. An
 ///   implementation that is shared with a side thread refuses anything else.
 pub trait TailMemory: TailSource {
     /// The `len` bytes at `pos`, to be written.
@@ -61,7 +62,8 @@ pub trait TailMemory: TailSource {
     fn set_slot(&mut self, block: usize, slot: (Seq, u64));
     /// Forgets everything: words and slots zero, no label.
     fn reset(&mut self);
-    /// Says whose ring it is. Stored last when one is created: without it there is no tail.
+    /// Labels the ring with its owner. Stored last when a ring is created: without a label there is no
+    /// tail.
     fn set_label(&mut self, label: TailLabel);
 }
 
@@ -87,7 +89,7 @@ impl<M: TailSource> TailSource for &mut M {
     }
 }
 
-/// Memory that stays with its owner, whatever becomes of the journal that was opened on it.
+/// Memory that stays with its owner, independent of the journal that was opened on it.
 impl<M: TailMemory> TailMemory for &mut M {
     fn write(&mut self, pos: u64, len: usize) -> &mut [u8] {
         (**self).write(pos, len)
@@ -144,7 +146,7 @@ impl fmt::Display for FileName {
 }
 
 impl FileName {
-    /// The inverse of its display, for whoever lists a directory.
+    /// The inverse of its display, for a caller that lists a directory.
     pub fn parse(path: &str) -> Option<Self> {
         match path {
             "superblock" => return Some(Self::Superblock),
@@ -164,10 +166,10 @@ impl FileName {
     }
 }
 
-/// What kind of trouble a store has.
+/// The kind of a store's error.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum StoreFault {
-    /// No room on the device. It may come back.
+    /// No room on the device. It may pass.
     NoSpace,
     /// The file is not there.
     Missing,
@@ -175,31 +177,31 @@ pub enum StoreFault {
     Exists,
     /// The directory may not be written.
     ReadOnly,
-    /// The process, or the machine, may open no more files. It may come back.
+    /// The process, or the machine, may open no more files. It may pass.
     Descriptors,
-    /// The kernel has no memory for it. It may come back.
+    /// The kernel has no memory for it. It may pass.
     Memory,
     /// The call was interrupted, or would have had to wait. It may be tried again.
     Passing,
-    /// The device failed. What it was told may be lost: nobody retries, the replica falls silent.
+    /// The device failed. Earlier writes may be lost: no retry follows, the replica falls silent.
     Failed,
 }
 
 impl StoreFault {
-    /// Whether it says nothing of the device, and may pass by itself: the call is tried again.
+    /// Whether the error proves nothing about the device, and may pass by itself: the call is tried again.
     pub fn may_pass(self) -> bool {
         matches!(self, Self::NoSpace | Self::Descriptors | Self::Memory | Self::Passing)
     }
 }
 
-/// A store could not do what it was told.
+/// A store could not carry out a call.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct StoreError {
-    /// What was being done, to which file.
+    /// The attempted operation, and its file.
     pub doing: String,
-    /// What kind of trouble.
+    /// The kind of the error.
     pub fault: StoreFault,
-    /// The system's words.
+    /// The system's message.
     pub why: String,
 }
 

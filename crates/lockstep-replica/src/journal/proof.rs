@@ -1,34 +1,34 @@
-//! # proof: does a journal still hold everything that its replica said?
+//! # proof: does a journal still hold everything that its replica acknowledged or promised?
 //!
-//! The question (S9): may this replica vote under its identity, or may it have forgotten something that it
-//! acknowledged or promised? One record in the superblock answers it, together with what is found. The
-//! record is written and flushed before the first word of a run, and [`judge`] is the only place where it is
-//! compared with anything. What the configuration says *now* is no evidence of what was said *then*, and no
-//! part of it.
+//! Rule S9 asks whether this replica may vote under its identity, or may have forgotten something that it
+//! acknowledged or promised. One record in the superblock answers that, together with the evidence found.
+//! The record is written and flushed before the first datagram of a run, and [`judge`] is the only place
+//! that compares it with anything. The *present* configuration is no evidence of *earlier*
+//! acknowledgements, and no part of it.
 //!
 //! ```text
-//!  format ─▶ clean ──begin (both copies)──▶ in use: ring g, spoken process | power
+//!  format ─▶ clean ──begin (both copies)──▶ in use: ring g, acks by process | power
 //!              ▲                                   │    │   │
 //!              │◀── a start that fails changes ────┘    │   └─ power, and all of before is on the device:
-//!              │    nothing that is judged              │      spoken power
+//!              │    nothing that is judged              │      acks by power
 //!              └───────────── stop in order ────────────┘
-//!                 (all segments synced, then said)
+//!                 (all segments synced, then recorded)
 //! ```
 //!
-//! | the ring at hand | the record | the journal is |
+//! | the present ring | the record | the journal is |
 //! |---|---|---|
-//! | the one that the record names | any | complete: memory holds all that was said |
+//! | the one that the record names | any | complete: memory holds all that was acknowledged or promised |
 //! | no such ring | clean, and the log ends where it ended then | complete |
-//! | no such ring | in use, spoken `power` | complete: nothing was said that the device lacks |
-//! | no such ring | in use, spoken `process` | incomplete |
+//! | no such ring | in use, acks by `power` | complete: the device lacks nothing of that |
+//! | no such ring | in use, acks by `process` | incomplete |
 //! | a ring that is newer than the record | any | incomplete: the journal is an older copy of itself |
 //! | any | segments that were on the device are missing, or damage | incomplete |
 //! | the one that the record names | the segments lack what it knows them to hold | incomplete, as damage |
 //!
 //! A record becomes *weaker* (from clean to in use, from `power` to `process`) only when a run begins, and
-//! then both copies of the superblock are written before the first word. It becomes *stronger* (on the
-//! device, clean) when that is so, by one copy. So the stronger one of the two copies is in force: the
-//! weaker one alone is a start that was interrupted before it spoke.
+//! then both copies of the superblock are written before the run sends anything. It becomes *stronger* (on
+//! the device, clean) once that is true, by one copy. So the stronger one of the two copies is in force:
+//! the weaker one alone is a start that was interrupted before it sent anything.
 
 use crate::journal::layout::TailLabel;
 use lockstep_core::proto::commit::Durability;
@@ -36,32 +36,34 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Chain, Identity, Seq};
 use std::fmt;
 
-/// What was said by a replica, and where it is held. Part of the superblock.
+/// The record of a replica's acknowledgements and promises, and of where they are stored. Part of the
+/// superblock.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct RunRecord {
     /// The machine's boot in which the last run began.
     pub boot: [u64; 2],
-    /// It stopped in order: the device holds everything that was said, and the log ends at the superblock's
-    /// high mark.
+    /// It stopped in order: the device holds everything that was acknowledged or promised, and the log ends
+    /// at the superblock's high mark.
     pub clean: bool,
-    /// The weakest durability under which anything was said that the device is not known to hold since.
+    /// The weakest durability of an acknowledgement or promise that the device is not known to hold since.
     pub weakest_durability: Durability,
-    /// The number of the ring that this run uses: its label bears the same one. 0 before the first run.
+    /// The number of the ring that this run uses: its label has the same number. 0 before the first run.
     pub ring: u64,
-    /// Numbers of rings that were given so far, the last one included.
+    /// Numbers of rings that were assigned so far, the last one included.
     pub rings: u64,
     /// Sealed segments up to this one are on the device as a whole.
     pub synced_to: u64,
 }
 
 impl RunRecord {
-    /// That of a replica that has not said a word.
+    /// The record of a replica that has acknowledged and promised nothing.
     pub fn fresh(boot: [u64; 2]) -> Self {
         Self { boot, clean: true, weakest_durability: Durability::Power, ring: 0, rings: 0, synced_to: 0 }
     }
 
-    /// A run begins that acknowledges and promises by `durability`, in the ring `ring`. `settled` says that
-    /// the device holds everything that was said before, and all segments up to `newest`.
+    /// A run begins that acknowledges and promises by `durability`, in the ring `ring`. `settled` means
+    /// that the device holds everything that was acknowledged or promised before, and all segments up to
+    /// `newest`.
     pub(crate) fn started(
         self,
         boot: [u64; 2],
@@ -82,7 +84,7 @@ impl RunRecord {
     }
 }
 
-/// Whether the journal still holds everything that its replica said.
+/// Whether the journal still holds everything that its replica acknowledged or promised.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Completeness {
     /// It does.
@@ -91,7 +93,7 @@ pub enum Completeness {
     Incomplete(String),
 }
 
-/// The state of the ring at hand.
+/// The state of the present ring.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RingEvidence {
     /// It is the one that the record names.
@@ -100,7 +102,7 @@ pub enum RingEvidence {
     Other(RingMismatch),
 }
 
-/// Why the ring at hand is not the one that the record names.
+/// Why the present ring is not the one that the record names.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RingMismatch {
     /// There is none.
@@ -115,7 +117,7 @@ pub enum RingMismatch {
     Newer(u64, u64),
     /// Its memory was damaged.
     Damaged,
-    /// It has other sizes than are wanted, and is not needed.
+    /// Its sizes differ from the configured ones, and it is not needed.
     Unfit,
 }
 
@@ -144,7 +146,7 @@ impl fmt::Display for RingMismatch {
 }
 
 /// Whether the ring with this label is the one that `record` names, in this boot of the machine. `labelled`
-/// is `None` where there is no ring, or one that nobody has begun to use.
+/// is `None` where there is no ring, or one that no run has used.
 pub fn ring(
     record: &RunRecord,
     identity: Identity,
@@ -173,16 +175,16 @@ pub fn ring(
     })
 }
 
-/// What was found beside the record.
+/// The evidence beside the record.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JournalEvidence<'a> {
-    /// The ring at hand.
+    /// The present ring.
     pub ring: &'a RingEvidence,
     /// Where the log that was recovered ends, and its chain there.
     pub end: (Seq, Chain),
     /// The number of the newest segment; 0 if there is none.
     pub newest: u64,
-    /// Damage in what was read, in words.
+    /// Damage in the data that was read, as text.
     pub damage: Option<String>,
     /// One copy of the superblock cannot be read.
     pub half: bool,
@@ -203,7 +205,7 @@ pub fn judge(record: &RunRecord, high: (Seq, Chain), found: &JournalEvidence<'_>
     }
     let lost = match found.ring {
         RingEvidence::Own => return Completeness::Complete,
-        // A copy that cannot be read may have known of more rings.
+        // An unreadable copy may have known of more rings.
         RingEvidence::Other(newer @ RingMismatch::Newer(..)) if !found.half => {
             return incomplete(newer.to_string());
         }

@@ -1,5 +1,5 @@
-//! Reading the log back from the segments, at one's own pace: `verify`, digests, replay. A cold path:
-//! it allocates, and it reads what no hot thread waits for.
+//! Reads the log back from the segments, at the reader's pace: `verify`, digests, replay. A cold path: it
+//! allocates, and it reads data for which no hot thread waits.
 
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
@@ -23,12 +23,12 @@ pub(crate) fn numbers<S: Store>(store: &S) -> Result<Vec<u64>, StoreError> {
         })
         .collect();
     numbers.sort_unstable();
-    // Both are there for a moment.
+    // Both exist for a moment.
     numbers.dedup();
     Ok(numbers)
 }
 
-/// A reader over the frames of the log from the one with `from` on, as far as segments hold them.
+/// A reader over the frames of the log from the one with `from` on, up to the end of the segments.
 pub fn read_segments<S: Store>(store: &S, from: Seq) -> Result<LogReader<'_, S>, StoreError> {
     LogReader::over(store, &numbers(store)?, from)
 }
@@ -53,7 +53,7 @@ impl<'s, S: Store> LogReader<'s, S> {
     pub(crate) fn over(store: &'s S, numbers: &[u64], from: Seq) -> Result<Self, StoreError> {
         let mut runs = Extents::unbounded();
         for &number in numbers {
-            // A damaged header hides where the segment begins; its frames tell as well.
+            // A damaged header hides the start of the segment; its frames show it as well.
             let first = read_header(store, number)?.map_or(0, |header| header.first_seq);
             Index::load(store, number, first)?.replay(&mut runs);
         }
@@ -75,13 +75,13 @@ impl<'s, S: Store> LogReader<'s, S> {
         self.runs.list().first().map(|run| run.first_seq)
     }
 
-    /// Where the next record is looked for: (segment, offset).
+    /// The position where the search for the next record starts: (segment, offset).
     fn place(&self) -> FramePosition {
         (self.number, self.walk.as_ref().map_or(0, Walk::offset))
     }
 
-    /// The next frame; `None` at the end of what the segments hold. After damage nothing more comes. The
-    /// first one is the frame that contains the seq asked for, or the oldest one.
+    /// The next frame; `None` at the end of the segments' log. After damage nothing more comes. The first
+    /// frame is the one that contains the requested seq, or the oldest one.
     #[expect(clippy::should_implement_trait, reason = "what it returns borrows the reader's buffer")]
     pub fn next(&mut self) -> Result<Option<Result<FrameView<'_>, Damage>>, StoreError> {
         while !self.failed {
@@ -136,8 +136,8 @@ impl<'s, S: Store> LogReader<'s, S> {
         Ok(true)
     }
 
-    /// Goes to the segment behind the one that ends here, with something `bad` or without. Damage at
-    /// a segment's end was judged when the next one was begun: that starts where the log really ended.
+    /// Continues in the segment behind the one that ends here, with something `bad` or without. Damage at a
+    /// segment's end was judged when the next one was begun: that starts where the log really ended.
     fn go_on(&mut self, bad: Option<Reject>) -> Result<Option<Damage>, StoreError> {
         let (number, offset) = self.place();
         let damage =
@@ -155,8 +155,8 @@ impl<'s, S: Store> LogReader<'s, S> {
         Ok(None)
     }
 
-    /// Hands out the frame that the walk has just passed; the next one is looked for in the run that
-    /// holds it.
+    /// Returns the frame that the walk has just passed; the search for the next one continues in the run
+    /// that holds it.
     fn deliver(&mut self, offset: u64, header: &Header) -> Result<FrameView<'_>, Damage> {
         let damage = |what: &str| Damage::new(FileName::Segment(self.number), offset, header.first_seq, what);
         let mut ends = self.runs.list().iter().map(|run| run.next_seq);

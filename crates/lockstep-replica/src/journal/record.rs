@@ -1,4 +1,4 @@
-//! Records: what the journal is made of. Frames, and two of our own that are a header only.
+//! Records, the units of the journal: frames, and two kinds of our own that are a header only.
 //!
 //! | record | `first_seq` | `epoch` | `chain` | `timestamp` | `number` | `commit_next` |
 //! |---|---|---|---|---|---|---|
@@ -6,8 +6,8 @@
 //! | Stage, epoch 0 | next of the log | 0: given up | | | | |
 //! | Switch | from | that adopts | at the new end | at the new end | | next of the new log |
 //!
-//! A Stage holds the whole log end at `from`, so that a reader needs nothing before it. A later epoch may go
-//! on with it: the Switch tells which one adopted what was staged.
+//! A Stage holds the whole log end at `from`, so that a reader needs nothing before it. A later epoch may
+//! continue it: the Switch names the epoch that adopted the staged frames.
 
 use crate::journal::layout::TailLabel;
 use lockstep_core::proto::log::LogEnd;
@@ -37,7 +37,7 @@ pub enum Record<'a> {
 }
 
 impl<'a> Record<'a> {
-    /// Judges the record in front of `bytes`; also returns how many bytes it is.
+    /// Checks the record in front of `bytes`; also returns its length.
     pub fn parse(bytes: &'a [u8]) -> Result<(Self, usize), Reject> {
         let header = open_prefix(bytes)?;
         let record = match Kind::from_u8(header.kind) {

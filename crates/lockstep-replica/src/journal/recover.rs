@@ -1,8 +1,8 @@
-//! # recover: what a crash left
+//! # recover: the log after a crash
 //!
-//! The question: which log does this journal hold? The records say it themselves: they are replayed
-//! from the newest segment's header on, out of the file as far as the segments were written, out of
-//! the ring behind that. Both are the same sequence of bytes.
+//! Recovery determines the log that this journal holds. The records determine it themselves: they are
+//! replayed from the newest segment's header on, from the file up to the end of its written records, and
+//! from the ring behind that. Both are the same sequence of bytes.
 //!
 //! ```text
 //!  warm (the ring is there):  newest segment's header ─▶ its records up to `written`
@@ -10,8 +10,8 @@
 //!  cold (it is not):          newest segment's header ─▶ its records, a torn group cut
 //! ```
 //!
-//! Below a high mark nothing is torn, only damaged: `written` and `published` while the ring is there,
-//! a clean stop afterwards; else `torn` says which it is.
+//! Below a high mark nothing is torn, only damaged: the marks are `written` and `published` while the ring
+//! is there, and a clean stop afterwards. Without a mark `torn` decides between the two.
 
 use crate::journal::BLOCK_LEN;
 use crate::journal::checkpoint::Checkpoint;
@@ -29,7 +29,7 @@ use crate::journal::walk::{Walk, WalkItem, read_header};
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{HEADER_LEN, Header, Kind, Seq};
 
-/// What recovery may run into: the store's trouble, or damage that leaves no log at all.
+/// The errors of recovery: the store's, or damage that leaves no log at all.
 pub(crate) enum RecoverError {
     Store(StoreError),
     Damage(Damage),
@@ -47,19 +47,19 @@ impl From<Damage> for RecoverError {
     }
 }
 
-/// What the records said.
+/// The result of replaying the records.
 pub(crate) struct RecoveredState {
     /// The log, placed by positions of the ring (warm) or of the segment (cold).
     pub log: LogRebuild<u64>,
-    /// The log as far as segments hold it.
+    /// The log up to the end of the segments.
     pub written: LogRebuild<u64>,
     /// The tables at the log's end, ...
     pub checkpoint: Checkpoint,
-    /// ... and at the end of what segments hold, where that needed no second look.
+    /// ... and at the end of the segments' log, where that needed no second pass.
     pub written_checkpoint: Option<Checkpoint>,
     /// The newest segment.
     pub filling: Option<Filling>,
-    /// The lowest seq that a switch replaced which segments do not hold.
+    /// The lowest seq that a switch replaced and segments do not hold.
     pub switched_from: Seq,
     /// The history of the newest frame that was read; 0 if none was.
     pub history: u64,
@@ -68,7 +68,7 @@ pub(crate) struct RecoveredState {
 }
 
 impl RecoveredState {
-    /// What segments alone say.
+    /// The state by the segments alone.
     fn of_segments(log: LogRebuild<u64>, checkpoint: Checkpoint) -> Self {
         Self {
             written: log.clone(),
@@ -83,15 +83,15 @@ impl RecoveredState {
     }
 }
 
-/// Records, applied one behind the other.
+/// Records, applied in sequence.
 struct Builder {
     log: LogRebuild<u64>,
     checkpoint: Checkpoint,
-    /// Where the ring is not overwritten yet, ...
+    /// From here on the ring is not overwritten yet, ...
     floor: u64,
     /// ... and the first record there.
     first_kept: Option<u64>,
-    /// Where the log ends below the present staging, ...
+    /// The end of the log below the present staging, ...
     base: LogEnd,
     /// ... and the lowest such end that a switch went back to, ...
     undone: Option<LogEnd>,
@@ -130,7 +130,7 @@ impl Builder {
     }
 }
 
-/// Where a scan of a segment ended.
+/// The end of a scan of a segment.
 enum RecoverStop {
     Reached,
     Blank,
@@ -144,7 +144,7 @@ struct Scan {
 }
 
 impl Scan {
-    /// Nothing, if it got as far as it should; else why not.
+    /// Nothing, if it reached the required end; else the reason.
     fn reached(&self, header: &SegmentHeader) -> Result<(), RecoverError> {
         let what = match &self.stop {
             RecoverStop::Reached => return Ok(()),
@@ -156,7 +156,7 @@ impl Scan {
     }
 }
 
-/// Reads segment `header.number` into `visit`, up to the position `until` or as far as it goes.
+/// Reads segment `header.number` into `visit`, up to the position `until` or as far as possible.
 fn scan<S: Store>(
     store: &S,
     header: &SegmentHeader,
@@ -212,7 +212,7 @@ fn scan_ring<T: TailSource>(
     Ok(())
 }
 
-/// The log of a journal whose ring is there; damage means: not with this ring.
+/// The log of a journal whose ring is there; damage means that this ring cannot be used.
 pub(crate) fn warm<S: Store, M: TailMemory>(
     store: &S,
     memory: &M,
@@ -269,12 +269,12 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
     })
 }
 
-/// A ring that a last run left, and what the segments have of it.
+/// A ring that a last run left, and the segments' state of it.
 struct Ring<'a, M> {
     memory: &'a M,
     label: &'a TailLabel,
     geometry: &'a Geometry,
-    /// Where it is not overwritten yet.
+    /// From here on it is not overwritten yet.
     floor: u64,
     /// Up to here the side thread has written it into segments.
     written: u64,
@@ -285,7 +285,7 @@ struct WrittenPart {
     builder: Builder,
     /// The newest segment, which is not full.
     filling: Option<Filling>,
-    /// Where the log of the older segments ends.
+    /// The end of the older segments' log.
     start: LogEnd,
     /// The history of that log.
     older_history: u64,
@@ -334,9 +334,9 @@ impl<M: TailMemory> Ring<'_, M> {
     }
 }
 
-/// The part of the log that ring and older segments have in common, so that repairs reach behind the
-/// newest segment: from the oldest segment's start that the ring still holds, up to `until`, where the
-/// log must end at `end`. If that cannot be read, the window begins at `until`.
+/// The part of the log that ring and older segments have in common, so that repairs reach behind the newest
+/// segment: from the oldest segment's start that the ring still holds, up to `until`, where the log must
+/// end at `end`. If that cannot be read, the window begins at `until`.
 struct Window<'a> {
     label: &'a TailLabel,
     geometry: &'a Geometry,
@@ -367,8 +367,9 @@ impl Window<'_> {
         Ok((LogRebuild::from_end(self.end, Extents::unbounded()), None))
     }
 
-    /// The first record that a slot names, if it is a frame: what came before it is in its header. A wrong
-    /// slot, or a frame that was only staged, is found out: reading on from there misses the log's end.
+    /// The first record that a slot names, if it is a frame: its header describes the log before it. A
+    /// wrong slot, or a frame that was only staged, is detected: reading on from there misses the log's
+    /// end.
     fn first_frame<M: TailMemory>(&self, memory: &M) -> Option<(u64, LogEnd)> {
         let block_len = BLOCK_LEN as u64;
         let blocks = self.floor / block_len..self.until.div_ceil(block_len);
@@ -411,7 +412,7 @@ impl Window<'_> {
     }
 }
 
-/// Everything that a segment says, and where it ends. Nothing staged survives: the next segment begins
+/// Everything that a segment determines, and its end. Nothing staged survives: the next segment begins
 /// behind the log.
 fn scan_whole<S: Store>(
     store: &S,
@@ -434,8 +435,8 @@ fn scan_whole<S: Store>(
     Ok((RecoveredState { history, ..RecoveredState::of_segments(log, checkpoint) }, found))
 }
 
-/// The tables at the end of `log` after a switch went back to `base`: what was undone is read again,
-/// up to `start` from the segments `older`, behind it by `again`.
+/// The tables at the end of `log` after a switch went back to `base`: the undone part is read again, up to
+/// `start` from the segments `older`, behind it by `again`.
 fn recompute<S: Store>(
     store: &S,
     older: &[u64],
@@ -462,7 +463,7 @@ fn recompute<S: Store>(
     Ok(checkpoint)
 }
 
-/// The slots of the ring's records from `at` on, written again: they are no part of what survives.
+/// The slots of the ring's records from `at` on, written again: they are not part of the surviving memory.
 pub(crate) fn reslot<M: TailMemory>(memory: &mut M, geometry: &Geometry, mut at: u64) {
     let published = memory.word(Word::PublishedPos);
     let mut slotted = None;
@@ -483,7 +484,7 @@ pub(crate) fn reslot<M: TailMemory>(memory: &mut M, geometry: &Geometry, mut at:
     }
 }
 
-/// The log of a journal whose ring is gone, and what is wrong with its end.
+/// The log of a journal whose ring is gone, and the fault at its end.
 pub(crate) fn cold<S: Store>(
     store: &S,
     numbers: &[u64],
@@ -516,7 +517,7 @@ pub(crate) fn cold<S: Store>(
     Ok((state, damage, torn))
 }
 
-/// A group that did not reach the device as a whole.
+/// A group that did not reach the device completely.
 pub(crate) struct Torn {
     pub number: u64,
     pub offset: u64,
@@ -534,7 +535,7 @@ fn but_last(numbers: &[u64]) -> &[u64] {
     numbers.split_last().map_or(&[], |(_, older)| older)
 }
 
-/// The segment as a writer goes on with it.
+/// The segment as a writer continues it.
 fn filling<S: Store>(
     store: &S,
     header: &SegmentHeader,
@@ -546,6 +547,6 @@ fn filling<S: Store>(
     store.read_at(FileName::Segment(header.number), block_at, &mut block)?;
     block.truncate((index.end_offset - block_at) as usize);
     let number = header.number;
-    // A run may have died in its last group, and behind a seal.
+    // A run may have died in its last group, or behind a seal.
     Ok(Filling { number, block, block_at, index, closed, evidence: false, overwritten: true, sealed: true })
 }

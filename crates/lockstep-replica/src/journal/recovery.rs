@@ -1,17 +1,17 @@
-//! # recovery: what a journal still holds, and a new history on it
+//! # recovery: the content of a journal, and a new history on it
 //!
-//! The question: a quorum is lost for good; which journal holds most, what may be missing from it, and how
-//! does it become the beginning of a new history so that a crash at any point leaves the old journal or the
-//! new one? [`found`] writes the founding beside the segments, and then one superblock: from that write on
-//! the journal is the founder's, and each look at it sees the founding behind the log, where the next run
-//! puts it.
+//! After a quorum is lost, recovery compares journals: which one holds most, and what may be missing from
+//! it. It then makes that journal the beginning of a new history, so that a crash at any point leaves the
+//! old journal or the new one. [`found`] writes the founding beside the segments, and then one superblock.
+//! From that write on the journal is the founder's, and each inspection sees the founding behind the log,
+//! where the next run puts it.
 //!
 //! ```text
-//!  a's journal, segments synced ─▶ file `founding` ─▶ superblock: founder, history b, clean ─▶ open: log + founding
-//!       crash: a's                  crash: a's                        crash: b's, and the same again
+//!  a's journal, synced ─▶ file `founding` ─▶ superblock: founder, history b, clean ─▶ log + founding
+//!       crash: a's         crash: a's                        crash: b's, and the same again
 //! ```
 //!
-//! Nothing of the log is rewritten. Segments keep the identity in whose life they were written.
+//! Nothing of the log is rewritten. Segments keep the identity under which they were written.
 
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
@@ -32,21 +32,21 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::window::Window;
 use lockstep_wire::{EpochStartView, FrameView, MemberBody, Nanos, Seq};
 
-/// What a look at a journal tells beside completeness and end.
+/// The findings of an inspection beside completeness and end.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JournalSummary {
-    /// The history of its log, and the former ones.
+    /// The history of its log, and its ancestors.
     pub lineage: Lineage,
     /// The oldest seq that its segments hold; the log's end if they hold none.
     pub oldest_seq: Seq,
-    /// What its last epoch start says that an ack means; `None` before the first.
+    /// The durability of acks by its last epoch start; `None` before the first.
     pub durability: Option<Durability>,
 }
 
-/// Where the log of a journal begins, and to which histories it belongs.
+/// The start of a journal's log, and the histories to which it belongs.
 ///
 /// # Errors
-/// The files' trouble.
+/// Those of the files.
 pub fn holdings<S: Store>(store: &S, looked: &Inspection) -> Result<JournalSummary, JournalOpenError> {
     let checkpoint = looked.checkpoint();
     let oldest_seq = match numbers(store)?.first() {
@@ -60,7 +60,7 @@ pub fn holdings<S: Store>(store: &S, looked: &Inspection) -> Result<JournalSumma
     })
 }
 
-/// The last epoch start of a log: its history's lineage, and what it says that an ack means.
+/// The last epoch start of a log: its history's lineage, and the durability of acks.
 fn last_start(checkpoint: &Checkpoint) -> Option<(Lineage, Durability)> {
     let frame = FrameView::from_prefix(&checkpoint.start_frame).ok()?;
     let start = EpochStartView::parse(frame.entries().next()?.payload).ok()?;
@@ -72,7 +72,7 @@ fn lineage_of(checkpoint: &Checkpoint, superblock: &Superblock) -> Lineage {
     last_start(checkpoint).map_or(Lineage::of(superblock.history), |(lineage, _)| lineage)
 }
 
-/// The replica that founds a history, and what it begins with.
+/// The replica that founds a history, and its initial state.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Founder {
     /// The new history's id, drawn at random.
@@ -81,21 +81,21 @@ pub struct Founder {
     pub member: MemberBody,
     /// The machine's present boot.
     pub boot: [u64; 2],
-    /// How much may be stamped and not committed.
+    /// How much may be stamped and not yet committed.
     pub window: Window,
-    /// What an ack means.
+    /// The durability of acks.
     pub durability: Durability,
     /// The time.
     pub wall: Nanos,
 }
 
-/// Founds a history on the log that the segments in `store` hold; `former` is the superblock that says whose
-/// they are. A torn end is cleared, and everything is on the device before the one write that makes the
+/// Founds a history on the log that the segments in `store` hold; `former` is the superblock that names
+/// their owner. A torn end is cleared, and everything is on the device before the one write that makes the
 /// journal the founder's. Returns the new superblock.
 ///
 /// # Errors
-/// The segments hold no log, a history was founded here already that nobody has begun to use, or the device
-/// fails. Then the journal is what it was.
+/// The segments hold no log, a history was founded here already that no run has begun to use, or the device
+/// fails. Then the journal is unchanged.
 pub fn found<S: Store>(
     store: &mut S,
     former: &Superblock,
@@ -107,7 +107,7 @@ pub fn found<S: Store>(
         clear(store, torn)?;
     }
     let RecoveredState { log, checkpoint, .. } = state;
-    // One that is damaged, which nobody ever heard of, is made anew.
+    // A damaged one, which no other node ever received, is made anew.
     if let Ok(Some(_)) = pending(store, former, &log.end, checkpoint.history) {
         return Err(JournalOpenError::Settings(format!(
             "history {:016x} was founded on this journal already, and nobody has used it yet: start its sequencer",
@@ -138,7 +138,7 @@ pub fn found<S: Store>(
     let mut superblock = Superblock {
         generation: former.generation,
         history: founder.history,
-        // Of an epoch of the former history; everything of this one is above it.
+        // Of an epoch of the ancestor history; everything of this one is above it.
         promised: former.promised,
         high_next: log.end.next,
         high_chain: log.end.chain,
@@ -151,7 +151,7 @@ pub fn found<S: Store>(
         superblock.run = former.run;
     }
     store.replace(FileName::Founding, &frame)?;
-    // The second copy names the former owner, or nobody.
+    // The second copy names the former owner, or no owner.
     superblock.store_both(store)?;
     Ok(superblock)
 }
@@ -169,12 +169,12 @@ impl PendingFounding {
         FrameView::from_prefix(&self.bytes).expect("it was read when it was found")
     }
 
-    /// The tables know it.
+    /// The tables contain it.
     pub fn apply(&self, checkpoint: &mut Checkpoint) -> Result<(), JournalOpenError> {
         checkpoint.apply(&self.frame()).map_err(|wrong| damaged(self.end.next - 1, &wrong.to_string()))
     }
 
-    /// It goes behind the log of the former history.
+    /// It goes behind the log of the ancestor.
     pub fn put<M: TailMemory>(&self, tail: &mut Tail<M>) -> Result<(), JournalOpenError> {
         let unfit = |what| JournalOpenError::Settings(format!("the founding of the history: {what:?}"));
         tail.append(&self.frame()).map_err(unfit).map(drop)
@@ -186,7 +186,7 @@ fn damaged(seq: Seq, what: &str) -> JournalOpenError {
 }
 
 /// The founding of the history that the superblock names, if the log of the journal (it ends at `end`, in
-/// `history`) is still that of the former one: it is to be put behind it.
+/// `history`) is still the ancestor's: it is to be put behind that log.
 pub(crate) fn pending<S: Store>(
     store: &S,
     superblock: &Superblock,
@@ -204,7 +204,7 @@ pub(crate) fn pending<S: Store>(
     };
     let frame = FrameView::from_prefix(&bytes).map_err(|reject| damaged(end.next, &reject.to_string()))?;
     let header = frame.header;
-    // One of a recovery that did not get as far as its superblock is nobody's.
+    // One of a recovery that did not reach its superblock belongs to no history.
     let is_ours = header.history == superblock.history && header.identity() == superblock.identity;
     if !is_ours && !planted(Mutation::AnyFoundingIsOurs) {
         return Ok(None);

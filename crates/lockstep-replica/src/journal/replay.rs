@@ -1,7 +1,7 @@
-//! # replay: what a sequence of records means
+//! # replay: the meaning of a sequence of records
 //!
-//! One state machine for both directions: the tail feeds it what it writes, recovery what it reads.
-//! So a log that was written and a log that is read back cannot differ.
+//! One state machine serves both directions: the tail feeds it the records that it writes, recovery those
+//! that it reads. So a log that was written and a log that is read back cannot differ.
 //!
 //! ```text
 //!            Stage               Switch: the staged frames are the log
@@ -20,39 +20,39 @@ use lockstep_core::proto::log::{LogEnd, LogMismatch};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Epoch, FrameView, Seq};
 
-/// Frames held beside the log.
+/// Frames staged beside the log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Staging<P> {
     /// The log before the first of them.
     pub base: LogEnd,
     /// The epoch that will adopt them.
     pub epoch: Epoch,
-    /// Where log and staged frames end together.
+    /// The common end of log and staged frames.
     pub end: LogEnd,
     /// Where the first one lies; `None` while there is none.
     pub first: Option<P>,
 }
 
-/// What a record did.
+/// The effect of a record.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum RebuildStep {
     /// The log grew by this frame.
     Grown,
     /// A frame was staged.
     Staged,
-    /// A staging began or was given up: the log is what it was.
+    /// A staging began or was given up: the log is unchanged.
     Marked,
-    /// The staged frames replaced what the log had from here on.
+    /// The staged frames replaced the log's frames from here on.
     Switched {
         /// The first replaced seq.
         from: Seq,
     },
 }
 
-/// Why a record cannot stand where it stands.
+/// Why a record is invalid at its place.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Misplaced {
-    /// The frame follows neither the log nor what is staged.
+    /// The frame follows neither the log nor the staged frames.
     Frame(LogMismatch),
     /// A Stage begins where the log has no such end.
     Stage,
@@ -70,19 +70,19 @@ impl std::fmt::Display for Misplaced {
     }
 }
 
-/// A log and where it lies.
+/// A log and the places of its frames.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct LogRebuild<P> {
     /// The log's end.
     pub end: LogEnd,
-    /// The data held beside it.
+    /// The frames staged beside it.
     pub staging: Option<Staging<P>>,
-    /// Where its frames lie.
+    /// The places of its frames.
     pub runs: Extents<P>,
 }
 
 impl<P: Copy + Ord> LogRebuild<P> {
-    /// A log that ends at `end`; `runs` says how many places are remembered.
+    /// A log that ends at `end`; `runs` limits the places that are remembered.
     pub fn from_end(end: LogEnd, runs: Extents<P>) -> Self {
         Self { end, staging: None, runs }
     }

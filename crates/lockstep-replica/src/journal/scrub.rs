@@ -1,8 +1,8 @@
-//! # scrub: looking at what nobody reads
+//! # scrub: checks sealed segments that no reader reads
 //!
-//! The question: are the bytes of a year ago still what was written? Records carry their seal, so it
-//! is enough to read them. The side thread does so slowly; [`verify`] does it at once for a journal
-//! that nobody has open. Behind damage the reading goes on at the next good record.
+//! The scrub checks whether old bytes are still those that were written. Records carry their seal, so it is
+//! enough to read them. The side thread does so slowly; [`verify`] does it at once for a journal that no
+//! process has open. Behind damage the scrub continues at the next good record.
 
 use crate::journal::checkpoint::Checkpoint;
 use crate::journal::damage::Damage;
@@ -28,7 +28,7 @@ use lockstep_core::proto::log::LogEnd;
 struct Current {
     header: SegmentHeader,
     offset: u64,
-    /// What the records said so far; `None` behind damage: then only their seals are looked at.
+    /// The log by the records so far; `None` behind damage: then only their seals are checked.
     log: Option<LogRebuild<u64>>,
     /// The history of the last frame that went behind the log; 0 before any.
     history: u64,
@@ -49,7 +49,7 @@ pub struct Scrub {
     pub bytes: u64,
     /// Segments finished.
     pub segments: u64,
-    /// Where the newest finished segment's log ends, if it could be told.
+    /// The end of the newest finished segment's log, if it is known.
     end: Option<LogEnd>,
     /// The history of the newest frame in finished segments, where it is known.
     history: u64,
@@ -61,7 +61,7 @@ pub struct Scrub {
 
 impl Scrub {
     /// Reads about `budget_bytes` more, of segments below `limit` only (the one that is being filled is
-    /// read when it is sealed). Pushes what is damaged. True when all were read; the next step begins
+    /// read when it is sealed). Pushes the damage. True when all were read; the next step begins
     /// anew.
     pub fn step<S: Store>(
         &mut self,
@@ -78,7 +78,7 @@ impl Scrub {
                 self.current = None;
                 Ok(false)
             }
-            // What the device cannot read is damaged, and no other segment is for it.
+            // An unreadable part is damaged; no other segment is damaged by it.
             Err(error) if error.fault == StoreFault::Failed && self.number > 0 => {
                 let offset = self.current.take().map_or(0, |current| current.offset);
                 found.push(Damage::new(file_of(store, self.number), offset, 0, error));
@@ -98,7 +98,7 @@ impl Scrub {
         self.number
     }
 
-    /// The segment that the last step finished, and whether all of it was whole.
+    /// The segment that the last step finished, and whether all of it was undamaged.
     pub fn finished(&self) -> Option<(u64, bool)> {
         self.finished
     }
@@ -132,7 +132,7 @@ impl Scrub {
             let (offset, what, is_bad) = bad;
             let sealed = (limit > current.header.number && limit != u64::MAX)
                 || numbers(store)?.last().is_some_and(|newest| *newest > current.header.number);
-            // What was packed was whole: nothing of it was ever torn.
+            // A packed segment was whole when it was packed: nothing of it was ever torn.
             let is_packed = matches!(file, FileName::Packed(_));
             let is_damage = is_bad && is_packed
                 || match torn::classify(store, current.header.number, offset, is_bad)? {
@@ -189,7 +189,7 @@ impl Scrub {
         Ok(true)
     }
 
-    /// Looks at what stands beside a segment that was read to its end at `offset`.
+    /// Checks the derived files of a segment that was read to its end at `offset`.
     fn end_of<S: Store>(
         &mut self,
         store: &S,
@@ -232,7 +232,7 @@ impl Scrub {
     }
 }
 
-/// Whether the record stands where it may.
+/// Whether the record is valid at its place.
 fn judge(current: &mut Current, offset: u64, record: &Record<'_>, found: &mut Vec<Damage>) {
     let Some(log) = current.log.as_mut() else { return };
     let judged = log.on_record(offset, record).map_err(|why| why.to_string());
@@ -248,7 +248,7 @@ fn judge(current: &mut Current, offset: u64, record: &Record<'_>, found: &mut Ve
             current.staged = frame.header.history;
             Ok(())
         }
-        // What was staged is the log now: its history is that of its last frame.
+        // The staged frames are the log now: its history is that of its last frame.
         (Ok(RebuildStep::Switched { .. }), _) => {
             current.history = current.staged;
             Ok(())
@@ -270,7 +270,7 @@ fn present<S: Store>(store: &S, file: FileName) -> Result<Option<Vec<u8>>, Store
     }
 }
 
-/// What [`verify`] found.
+/// The findings of [`verify`].
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Verified {
     /// Segments read.
@@ -283,7 +283,7 @@ pub struct Verified {
     pub damage: Vec<Damage>,
 }
 
-/// Reads everything that a journal has on disk, for one that nobody has open.
+/// Reads everything that a journal has on disk, for a journal that no process has open.
 pub fn verify<S: Store>(store: &S) -> Result<Verified, StoreError> {
     let mut damage = Vec::new();
     let superblock = match Superblock::load(store)? {

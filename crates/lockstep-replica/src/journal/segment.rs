@@ -1,14 +1,14 @@
-//! What a segment file is: a header block, then records, then zeros.
+//! The format of a segment file: a header block, then records, then zeros.
 //!
 //! ```text
 //!  0        4096                                             end      block's end
 //!  │ header │ record │ record │ ... │ record │ 0 ... 0 │ mark │
 //! ```
 //!
-//! Segments are written in groups of whole blocks; the next group writes the last block again. The
-//! last bytes of a group are its *mark*: where the group before ended, so only the last group may be torn,
-//! and whatever is bad below its mark is damage; and how many of its sectors are blank, so that one which
-//! never got there is told from one that was meant to be zeros.
+//! Segments are written in groups of whole blocks; the next group writes the last block again. The last
+//! bytes of a group are its *mark*. It holds the end of the previous group: only the last group may be
+//! torn, and anything bad below its mark is damage. It also holds how many of the group's sectors are
+//! blank, which distinguishes a sector that was never written from one that should be zeros.
 
 use crate::journal::BLOCK_LEN;
 use crate::journal::damage::Damage;
@@ -34,7 +34,7 @@ pub struct SegmentHeader {
     pub cluster: u64,
     /// The history of its first record; 0 if that is a mark before any frame.
     pub history: u64,
-    /// Whose journal it is, packed.
+    /// The owner of the journal, packed.
     pub identity: u64,
     /// Its number: 1, 2, 3 ...
     pub number: u64,
@@ -50,7 +50,7 @@ pub struct SegmentHeader {
     pub tail_generation: u64,
     /// ... the position of its first record there, ...
     pub first_pos: u64,
-    /// ... and how positions follow each other.
+    /// ... and the succession of positions.
     pub ring_len: u64,
     /// Most bytes of a record.
     pub record_len_max: u32,
@@ -92,7 +92,7 @@ impl SegmentHeader {
         }
     }
 
-    /// How the positions of its records follow each other.
+    /// The succession of its records' positions.
     pub fn geometry(&self) -> Geometry {
         Geometry { ring_len: self.ring_len, record_len_max: u64::from(self.record_len_max) }
     }
@@ -134,7 +134,7 @@ impl SegmentHeader {
     }
 }
 
-/// What a device writes as a whole, or not at all, in bytes.
+/// The bytes that a device writes as a whole, or not at all.
 pub(crate) const SECTOR_LEN: usize = 512;
 
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -149,7 +149,7 @@ struct MarkBytes {
     reserved: u32,
 }
 
-/// What the last bytes of a group say of it.
+/// The content of a group's mark, in its last bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct GroupMark {
     /// Where the group before it ended.
@@ -182,9 +182,8 @@ pub fn group_mark(block: &[u8], number: u64) -> Option<GroupMark> {
     valid.then_some(GroupMark { before: mark.before, end: mark.end, blank: mark.blank })
 }
 
-/// How many sectors of `bytes` hold nothing but zeros between `from` and `until`: as they were before that
-/// part of segment `number` was written. The mark of a group that ended at `from` or before may still stand
-/// in one.
+/// How many sectors of `bytes` hold nothing but zeros between `from` and `until`, as before that part of
+/// segment `number` was written. The mark of a group that ended at `from` or before may still lie in one.
 pub fn blank_sectors(bytes: &[u8], number: u64, (from, until): (usize, usize), from_offset: u64) -> u32 {
     let is_blank = |at: &usize| {
         let sector = &bytes[*at..bytes.len().min(at + SECTOR_LEN)];

@@ -1,10 +1,9 @@
 //! # segments: the log in files, written behind the tail
 //!
-//! The question: how do records get from the ring to the disk, so that rolling over, checkpoints,
-//! retention and a full disk cost the hot thread nothing? A side thread feeds whole records to a
-//! [`SegmentWriter`], in order. It writes groups of whole blocks into a file whose blocks were all
-//! written before (so the file system has nothing to note down), and seals it when it is full: index,
-//! checkpoint, next file.
+//! Records get from the ring to the disk so that rolling over, checkpoints, retention and a full disk cost
+//! the hot thread nothing. A side thread feeds whole records to a [`SegmentWriter`], in order. The writer
+//! writes groups of whole blocks into a file whose blocks were all written before (so the file system has
+//! no metadata to update). It seals a full file: index, checkpoint, next file.
 //!
 //! ```text
 //!            write: record fits                     write: does not fit
@@ -13,8 +12,8 @@
 //! ```
 //!
 //! * A staging never spans two segments: so every segment can be read from its header on (S7).
-//! * What failed is tried again from where it stopped; `WrittenPos` stands still meanwhile, the tail
-//!   fills, and the node refuses. When there is room again everything goes on by itself.
+//! * A failed write is tried again from where it stopped; `WrittenPos` stands still meanwhile, the tail
+//!   fills, and the node refuses. When there is room again everything continues by itself.
 
 mod retention;
 
@@ -45,16 +44,16 @@ use std::fmt;
 /// Most bytes that are copied as one group.
 pub const RUN_LEN_MAX: u64 = 256 << 10;
 
-/// How much is kept. 0 means: no limit.
+/// The amount that is retained. 0 means: no limit.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Retention {
     /// Most bytes of sealed segments.
     pub bytes_max: u64,
-    /// Segments whose newest frame is older than this go, in nanoseconds.
+    /// Segments whose newest frame is older than this are removed, in nanoseconds.
     pub age_ns_max: Nanos,
 }
 
-/// Why records were not written. Nothing has changed; offer them again.
+/// Why records were not written. Nothing has changed; the caller offers them again.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum WriteError {
     /// The store.
@@ -64,7 +63,7 @@ pub enum WriteError {
 }
 
 impl WriteError {
-    /// The store's trouble that may pass by itself, if it is that.
+    /// The store's error, if it may pass by itself.
     pub fn passing(&self) -> Option<StoreFault> {
         match self {
             Self::Store(error) => Some(error.fault).filter(|fault| fault.may_pass()),
@@ -96,14 +95,14 @@ pub(crate) struct Filling {
     pub block: Vec<u8>,
     pub block_at: u64,
     pub index: Index,
-    /// Nothing may be added: it belongs to another tail.
+    /// Nothing may be added: the segment belongs to another tail.
     pub closed: bool,
-    /// It was found damaged: its bytes are evidence and stay.
+    /// The segment was found damaged: its bytes are evidence and stay.
     pub evidence: bool,
-    /// A group may stand behind its end that was written in part, or whole and not taken note of: the call
-    /// failed, or the process died in it.
+    /// Behind its end a group may lie that was written in part, or whole and not recorded: the call failed,
+    /// or the process died in it.
     pub overwritten: bool,
-    /// Index and checkpoint may stand beside it: it was to be sealed, and no other segment began.
+    /// Index and checkpoint may exist beside it: it was to be sealed, and no other segment began.
     pub sealed: bool,
 }
 
@@ -112,8 +111,9 @@ impl Filling {
         self.block_at + self.block.len() as u64
     }
 
-    /// More is to be written: an index that does not know of it would hide it from readers, an exchange of
-    /// the log's end too. Their removal is on the device before what they lack is.
+    /// More is to be written: an index that does not cover it would hide it from readers, and a suffix
+    /// replacement too. The removal of index and checkpoint is on the device before the records that they
+    /// lack.
     fn unseal<S: Store>(&mut self, store: &mut S) -> Result<(), StoreError> {
         let mut removed = false;
         for file in [FileName::Index(self.number), FileName::Checkpoint(self.number)] {
@@ -130,7 +130,7 @@ impl Filling {
         Ok(())
     }
 
-    /// The last block is what it should be: nothing stands behind the end but a mark that says where that is.
+    /// The last block is as it should be: behind the end lies nothing but a mark that names that end.
     fn clear_behind<S: Store>(&mut self, store: &mut S) -> Result<(), StoreError> {
         let mut block = self.block.clone();
         block.resize((block.len() + GROUP_MARK_LEN).next_multiple_of(BLOCK_LEN), 0);
@@ -166,8 +166,8 @@ pub struct SegmentWriter {
 
 impl SegmentWriter {
     /// A writer behind everything that recovery found, for the tail and segment length of `sizes`:
-    /// `filling` is the newest segment, `log` what all of them say, and `pos` the tail's position there. The
-    /// device is known to have the sealed ones up to `synced_to`.
+    /// `filling` is the newest segment, `log` the log of all of them, and `pos` the tail's position there.
+    /// The device is known to have the sealed ones up to `synced_to`.
     pub(crate) fn recovered(
         sizes: (TailLabel, Geometry, u64),
         filling: Option<Filling>,
@@ -194,7 +194,7 @@ impl SegmentWriter {
         }
     }
 
-    /// The log's end as far as segments hold it.
+    /// The log's end by the segments.
     pub fn end(&self) -> LogEnd {
         self.log.end
     }
@@ -209,8 +209,8 @@ impl SegmentWriter {
         self.synced_to
     }
 
-    /// Waits until the device has the oldest sealed segment of which that is not known. Returns whether there
-    /// was one. In `process` nothing else brings a segment to the device before the stop.
+    /// Waits until the device has the oldest sealed segment that is not known to be there. Returns whether
+    /// there was one. In `process` nothing else brings a segment to the device before the stop.
     ///
     /// # Errors
     /// The store's.
@@ -229,7 +229,7 @@ impl SegmentWriter {
         Ok(next.is_some())
     }
 
-    /// The store writes through to the device, and did so since all of before was there.
+    /// The store writes through to the device, and has done so since all earlier writes were there.
     pub fn is_through(&mut self) {
         self.synced_to = self.filling.as_ref().map_or(self.last_number, |filling| filling.number - 1);
     }
@@ -249,7 +249,8 @@ impl SegmentWriter {
         }
     }
 
-    /// An orderly stop: what was written is brought to the device, and then the superblock says so.
+    /// An orderly stop: everything that was written is brought to the device, and then the superblock
+    /// records it.
     ///
     /// # Errors
     /// The store's: the stop is not clean.
@@ -287,7 +288,7 @@ impl SegmentWriter {
         assert_eq!(pos, self.geometry.place(self.pos), "records are written in their order");
         self.judge(pos, run)?;
         let fits = |filling: &Filling| {
-            // In an empty one everything fits: the next would be as empty. A staging stays in one piece.
+            // In an empty one everything fits: the next would be as empty. A staging stays in one segment.
             let stays = filling.end() == RECORDS_AT || self.log.staging.is_some();
             let len = run.len() as u64 + (BLOCK_LEN + GROUP_MARK_LEN) as u64;
             !filling.closed && (stays || filling.end() + len <= self.segment_len)
@@ -323,7 +324,7 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Every record of `run` is whole: what is written once is believed for years.
+    /// Every record of `run` is undamaged: bytes that are written once are trusted for years.
     fn judge(&self, pos: u64, run: &[u8]) -> Result<(), WriteError> {
         let mut at = 0;
         while at < run.len() {
@@ -391,7 +392,7 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Index and checkpoint beside the segment that is full. Done again as a whole if it fails.
+    /// Writes index and checkpoint beside the segment that is full. Repeated as a whole if it fails.
     fn seal<S: Store>(&mut self, store: &mut S) -> Result<(), WriteError> {
         let Some(filling) = &mut self.filling else { return Ok(()) };
         let number = filling.number;
@@ -427,8 +428,8 @@ impl SegmentWriter {
         half && self.spare_len.is_some()
     }
 
-    /// Reserves the file that will be the next segment, so that rolling over has nothing left to do. That is
-    /// all that `process` needs.
+    /// Reserves the file that will be the next segment, so that rolling over has nothing left to do.
+    /// `process` needs no more than that.
     pub fn reserve<S: Store>(&mut self, store: &mut S) -> Result<(), StoreError> {
         if self.spare_len == Some(0) {
             store.reserve(FileName::Spare, self.segment_len)?;
@@ -451,8 +452,8 @@ impl SegmentWriter {
     }
 }
 
-/// Copies what is published and not yet written into the segments, one group at most; returns how many
-/// bytes went. `tell` is to follow.
+/// Copies published records that are not yet written into the segments, one group at most; returns how many
+/// bytes were copied. [`publish_position`] is called next.
 ///
 /// # Errors
 /// The store's, or the tail's memory is damaged: nothing has changed then.
@@ -483,11 +484,11 @@ pub fn copy_group<T: TailSource, S: Store>(
     Ok(end - start)
 }
 
-/// Stores the words that tell the hot thread what segments hold, the position last; `durable` says that the
-/// device has all of it.
+/// Stores the words that report the end of the segments to the hot thread, the position last; `durable`
+/// means that the device has all of it.
 pub fn publish_position<T: TailSource>(source: &mut T, writer: &SegmentWriter, durable: bool) {
     let next = writer.log.end.next;
-    // Before the position: it says of which log the seq is.
+    // Before the position: it determines the log to which the seq belongs.
     let on_device = if durable { next } else { NOTHING_DURABLE };
     if source.word(Word::DurableSeq) != on_device {
         source.set_word(Word::DurableSeq, on_device);

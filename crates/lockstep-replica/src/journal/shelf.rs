@@ -1,17 +1,17 @@
-//! # shelf: where the committed log lies in the segments, in stretches that a file can be sent from
+//! # shelf: the places of the committed log in the segments, in stretches that can be sent from a file
 //!
-//! The question: which bytes of which segment are the frames from a seq on, when superseded frames stay
-//! where they were written (S7)? The shelf reads what the side thread says it has written, once, and keeps
-//! the runs of the log; from them and the sparse indices it names stretches of bytes that hold whole frames
-//! of the log and nothing else. Nobody has to look at a byte between two rows of an index.
+//! The shelf finds the bytes of the segments that hold the frames from a seq on, although superseded frames
+//! stay where they were written (S7). It reads the records that the side thread reports as written, once,
+//! and stores the runs of the log. From the runs and the sparse indices it names stretches of bytes that
+//! hold whole frames of the log and nothing else. No byte between two rows of an index need be read.
 //!
 //! ```text
 //!  side thread ─▶ Written {segment, offset, commit} ─▶ refresh ─▶ runs ─▶ locate(seq) ─▶ stretch, stretch …
 //! ```
 //!
 //! A named segment is committed *in the log that the segments hold*: the commit in [`Written`] was read
-//! before the records that are written now were published, so an exchange of the log's end that the hot
-//! thread has made, and the segments lack, cannot be overlooked.
+//! before the records that are written now were published. So a suffix replacement that the hot thread has
+//! made, and the segments lack, cannot be overlooked.
 
 use crate::journal::damage::Damage;
 use crate::journal::extents::Extents;
@@ -29,7 +29,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 
-/// What the side thread has written, told behind each of its turns.
+/// The progress of the side thread, reported after each of its turns.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Written {
     /// The segment that is being filled; 0 before the first.
@@ -38,29 +38,29 @@ pub struct Written {
     pub offset: u64,
     /// Everything below is committed, in the log that segments hold up to here.
     pub commit_next: Seq,
-    /// The history of the log, and the former ones; history 0 while none is known.
+    /// The history of the log, and its ancestors; history 0 while none is known.
     pub lineage: Lineage,
     /// The hot thread leads.
     pub leads: bool,
     /// Retention has removed the segments below; 0 if none.
     pub oldest: u64,
-    /// Of these nobody is given anything.
+    /// Segments that are not served.
     pub damaged: Unserved,
 }
 
-/// Segments of which nobody is given anything: they are damaged. A few are named; where there are more, all
-/// between the last one that is named and the newest of them count as damaged.
+/// Damaged segments, which are not served. A few are named; if there are more, all between the last one
+/// that is named and the newest of them count as damaged.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct Unserved {
     named: [u64; UNSERVED_MAX],
     to: u64,
 }
 
-/// Damaged segments that are told apart.
+/// Damaged segments that are named one by one.
 const UNSERVED_MAX: usize = 8;
 
 impl Unserved {
-    /// Those with these numbers, which rise.
+    /// The segments with these numbers, in rising order.
     pub fn of(numbers: impl Iterator<Item = u64>) -> Self {
         let mut unserved = Self::default();
         for (place, number) in numbers.enumerate() {
@@ -80,8 +80,9 @@ impl Unserved {
 }
 
 impl Written {
-    /// Whether a reader of `history` (0: of any) may be given this log from `from` on. If not, why, and with
-    /// [`ReplayEndReason::BeyondCommit`] the seq at which a later history was founded on the reader's.
+    /// Whether a reader of `history` (0: of any) may be served this log from `from` on. If not, the reason,
+    /// and with [`ReplayEndReason::BeyondCommit`] the seq at which a later history was founded on the
+    /// reader's.
     pub fn admits(&self, history: u64, from: Seq) -> Result<(), (ReplayEndReason, Seq)> {
         let own = self.lineage.history();
         match self.lineage.left_at(history) {
@@ -94,7 +95,7 @@ impl Written {
     }
 }
 
-/// Bytes of one segment that hold whole frames of the log, one behind the other.
+/// Bytes of one segment that hold whole, contiguous frames of the log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SegmentRange {
     /// The segment.
@@ -107,7 +108,7 @@ pub struct SegmentRange {
     pub next: Seq,
 }
 
-/// Where a frame stands.
+/// The place of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct SegmentPosition {
     /// The segment.
@@ -120,17 +121,17 @@ pub struct SegmentPosition {
     pub chain: Chain,
 }
 
-/// Why a shelf cannot say.
+/// Why a lookup failed.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SegmentIndexError {
-    /// The files.
+    /// The files could not be read.
     Store(StoreError),
-    /// Their content.
+    /// Their content is damaged.
     Damage(Damage),
 }
 
 impl SegmentIndexError {
-    /// Whether it is only that retention has removed what was looked for.
+    /// Whether retention has merely removed the range.
     pub fn is_gone(&self) -> bool {
         matches!(self, Self::Store(error) if error.fault == StoreFault::Missing)
     }
@@ -151,7 +152,7 @@ impl fmt::Display for SegmentIndexError {
     }
 }
 
-/// Indices of sealed segments that are kept: one for each place that readers are at, for a few of them.
+/// Indices of sealed segments in the cache: one for each place of a reader, for a few readers.
 const INDICES_MAX: usize = 8;
 
 /// See the module.
@@ -183,7 +184,7 @@ impl Default for SegmentIndex {
 }
 
 impl SegmentIndex {
-    /// Where the log ends that was read so far.
+    /// The end of the log that was read so far.
     pub fn end(&self) -> LogEnd {
         self.log.end
     }
@@ -200,10 +201,10 @@ impl SegmentIndex {
     }
 
     /// Reads what was written since the last call, up to `to`, and forgets segments that retention removed.
-    /// Costs what is new; the first call costs the indices of all segments.
+    /// The cost is that of the new records; the first call costs the indices of all segments.
     ///
     /// # Errors
-    /// The files cannot be read, or hold what cannot be.
+    /// The files cannot be read, or their content is invalid.
     pub fn refresh<S: Store>(&mut self, store: &S, to: &Written) -> Result<(), SegmentIndexError> {
         if self.firsts.first_key_value().is_some_and(|(number, _)| *number < to.oldest) {
             self.forget_below(to.oldest);
@@ -238,12 +239,13 @@ impl SegmentIndex {
         self.log.runs.forget_below((oldest, 0));
     }
 
-    /// Segments up to `newest` have begun; those below are sealed, and their indices tell what they hold.
+    /// Segments up to `newest` have begun; those below are sealed, and their indices describe them.
     fn take_sealed<S: Store>(&mut self, store: &S, newest: u64) -> Result<(), SegmentIndexError> {
         let present: Vec<u64> = numbers(store)?.into_iter().filter(|number| *number <= newest).collect();
         let oldest = present.first().copied().unwrap_or(newest);
         self.forget_below(oldest);
-        // What was read of the newest one so far is read again from its index, as it is sealed now.
+        // The part of the newest one that was read so far is read again from its index, as the segment is
+        // sealed now.
         let known = self.number;
         let mut log =
             std::mem::replace(&mut self.log, LogRebuild::from_end(LogEnd::BLANK, Extents::unbounded()));
@@ -332,8 +334,9 @@ impl SegmentIndex {
         }
     }
 
-    /// Whether a reader may be given what is below `bound` from `seq` on, whose log has `chain` there where
-    /// that is to be compared. Returns where the first frame of it stands, if there is one yet, or why not.
+    /// Whether a reader may be served the frames below `bound` from `seq` on. Its log has `chain` there,
+    /// which is compared if it is known. Returns the place of the first frame, if there is one yet, or the
+    /// reason.
     ///
     /// # Errors
     /// As [`SegmentIndex::refresh`].
@@ -385,7 +388,7 @@ impl SegmentIndex {
         if let Some((next, end)) = self.index(store, number)?.last_row(offset, limit, bound) {
             return Ok(Some(SegmentRange { number, offset, len: end - offset, next }));
         }
-        // Less than a row is left: frame by frame, up to the bound.
+        // Less than a row remains: frame by frame, up to the bound.
         let mut walk = Walk::new(store, number, offset);
         let (mut next, mut end) = (seq, offset);
         while end < limit {
@@ -401,7 +404,7 @@ impl SegmentIndex {
         Ok((next > seq).then_some(SegmentRange { number, offset, len: end - offset, next }))
     }
 
-    /// A damaged record is not given away, whatever of it is whole.
+    /// A damaged record is not served, not even in part.
     fn judge(&self, number: u64, seq: Seq) -> Result<(), SegmentIndexError> {
         if self.damaged.contains(number) {
             return Err(damage(number, 0, seq, &"found before, and not mended yet"));

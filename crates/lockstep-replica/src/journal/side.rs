@@ -1,24 +1,25 @@
-//! # side: everything of a journal that takes time, one turn after the other
+//! # side: the slow work of a journal, one turn after the other
 //!
-//! The question: in which order do promises, records, segments and the superblock reach the files? That
-//! order is written here, and only here. A turn reads the words that the hot thread stored, does one
-//! thing with the store, stores the words that tell the hot thread, and returns. A thread calls it in a
-//! loop (`io/journal_thread`), the simulator from its own.
+//! The order in which promises, records, segments and the superblock reach the files is defined here, and
+//! only here. A turn reads the words that the hot thread stored, does one operation on the store, stores
+//! the words that report the progress to the hot thread, and returns. A thread calls it in a loop
+//! (`io/journal_thread`), the simulator from its own loop.
 //!
 //! ```text
 //!           ┌────────────────────────── again ──────────────────────────┐
 //!           ▼                                                           │
-//!  promise and history ─▶ one group of records (roll, seal, checkpoint) ─┤ stop: nothing left ─▶ marked clean
+//!  promise and history ─▶ one group of records (roll, seal, checkpoint) ─┤ stop: none left ─▶ clean
 //!                                                                       ▼
 //!              next segment, sealed ones to the device, retention, pack, scrub ─▶ pause
 //! ```
 //!
-//! What may pass by itself (no room, no descriptors, no memory) is tried again until it has. What may not (a
-//! device that fails, memory that was damaged) ends the writing: the replica must fall silent.
+//! An error that may pass by itself (no room, no descriptors, no memory) is retried until it has passed.
+//! Any other error (a device that fails, memory that was damaged) ends the writing: the replica must fall
+//! silent.
 //!
-//! What the device has is told by one word, [`Word::DurableSeq`], and acks in `power` rest on it. It counts
-//! nothing before *all* segments are on the device, those of earlier runs included; and it is taken back
-//! before anything is written that the device need not have.
+//! One word, [`Word::DurableSeq`], reports the device's progress, and acks in `power` rest on it. It counts
+//! nothing before *all* segments are on the device, those of earlier runs included; and it is reset before
+//! anything is written that the device need not have.
 
 mod chores;
 
@@ -39,14 +40,14 @@ use lockstep_wire::{Nanos, Seq};
 use std::collections::BTreeMap;
 use std::fmt;
 
-/// How the side thread works.
+/// The settings of the side thread.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct SideSettings {
     /// Durability `power` is configured: the store writes through, so groups are on the device when written,
     /// and acks wait for them.
     pub power: bool,
     /// Longest pause when there is nothing to copy, in nanoseconds. In `power` it is part of every ack. In
-    /// `process` nobody waits for it, and each wake-up takes a core from somebody; it is shorter only
+    /// `process` no ack waits for it, and each wake-up takes a core from another thread; it is shorter only
     /// while the ring fills fast.
     pub idle_ns: Nanos,
     /// The retention.
@@ -55,19 +56,19 @@ pub struct SideSettings {
     pub packs: bool,
     /// Bytes of sealed segments that are read again per second.
     pub scrub_bytes_per_s: u64,
-    /// How often retention looks, ...
+    /// The interval at which retention runs, ...
     pub retention_period_ns: Nanos,
     /// ... one segment is packed, ...
     pub pack_period_ns: Nanos,
-    /// ... the scrub reads on, ...
+    /// ... the scrub continues, ...
     pub scrub_period_ns: Nanos,
-    /// ... and what could not be mended is tried again.
+    /// ... and a failed mend is tried again.
     pub mend_period_ns: Nanos,
 }
 
 impl SideSettings {
-    /// The usual ones: lazy in `process`, prompt in `power`; nothing is removed; 4 MiB/s of scrub (100 GB
-    /// in 7 hours).
+    /// The defaults: long pauses in `process`, short ones in `power`; nothing is removed; 4 MiB/s of scrub
+    /// (100 GB in 7 hours).
     pub fn new(power: bool) -> Self {
         let idle_ns = if power { 20_000 } else { 20_000_000 };
         Self {
@@ -89,33 +90,33 @@ impl SideSettings {
 const IDLE_ZEROS_LEN: u64 = 64 << 10;
 /// Shorter pauses cost more than the copying.
 const PAUSE_NS_MIN: Nanos = 50_000;
-/// Pause before what may pass is tried again.
+/// Pause before an operation is retried whose error may pass.
 const STUCK_PAUSE_NS: Nanos = 20_000_000;
-/// So often, with a pause each, a stop is tried again where something that may pass is in its way.
+/// A stop is retried this often, with a pause each, while an error that may pass blocks it.
 const TRIES_TO_STOP: u32 = 250;
-/// So often a damaged segment is tried to be mended.
+/// A damaged segment is mended in at most this many tries.
 const MEND_ATTEMPTS: u32 = 5;
-/// Damage of one segment that is told, place by place.
+/// Damage of one segment that is reported place by place.
 const EVENTS_MAX: usize = 16;
-/// A trading day, as retention knows it.
+/// A trading day, for retention.
 const DAY_NS: Nanos = 86_400 * 1_000_000_000;
 
-/// What a turn is told.
+/// The input of a turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Inputs {
     /// A clock that only rises, in nanoseconds.
     pub now: Nanos,
     /// Nanoseconds since the Unix epoch, for retention by age.
     pub wall: Nanos,
-    /// The hot thread has published its last record: what is left is copied, and the stop marked as clean.
+    /// The hot thread has published its last record: the rest is copied, and the stop marked as clean.
     pub stop: bool,
-    /// The history of the log in the tail, and its former ones; history 0 while it is unknown.
+    /// The history of the log in the tail, and its ancestors; history 0 while it is unknown.
     pub lineage: Lineage,
-    /// How far the log is committed that the tail held at some moment before this turn.
+    /// The commit of the log that the tail held at some moment before this turn.
     pub committed: Seq,
-    /// A witness: segments are kept for a ring's worth of bytes only, of what is committed.
+    /// A witness: committed segments are retained for a ring's worth of bytes only.
     pub ring_only: bool,
-    /// The epoch that is followed asks for the device, whatever is configured: its acks wait for it.
+    /// The followed epoch requires the device, whatever is configured: its acks wait for it.
     pub device: bool,
 }
 
@@ -128,16 +129,16 @@ pub enum SideStep {
     Pause(Nanos),
     /// Nothing: the journal is marked clean.
     Stopped,
-    /// Nothing is written any more: the replica falls silent. A stop that was wished is not clean.
+    /// Nothing is written any more: the replica falls silent. A requested stop is not clean.
     Failed(WriteError),
 }
 
-/// What happened in a turn, for the log.
+/// An event of a turn, for the log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum SideEvent {
-    /// Something that may pass keeps the journal from its files; it waits.
+    /// An error that may pass blocks the journal's files; it waits.
     Stuck(WriteError),
-    /// The journal goes on.
+    /// The journal continues.
     GoesOn,
     /// Retention has removed a segment.
     Removed(u64),
@@ -152,13 +153,13 @@ pub enum SideEvent {
     },
     /// The scrub found damage.
     Damaged(Damage),
-    /// A segment that was damaged is whole.
+    /// A damaged segment was mended.
     Mended(u64),
     /// A damaged segment was not mended.
     NotMended {
         /// Its number.
         number: u64,
-        /// Tries that are left; with 0 it stays damaged until the next start.
+        /// Tries that remain; with 0 it stays damaged until the next start.
         left: u32,
         /// Why.
         why: String,
@@ -200,17 +201,17 @@ struct Wound {
 /// Which half of the work is next.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Half {
-    /// What somebody waits for: promise, history, records.
+    /// Work for which acks or promises wait: promise, history, records.
     Urgent,
     /// The rest, after so many bytes were copied.
     Chores(u64),
 }
 
-/// What keeps the journal from its files, and may pass.
+/// An error that blocks the journal's files, and may pass.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 struct Stuck {
     fault: StoreFault,
-    /// It was met in [`Half::Chores`]: it is over when the next chores are done.
+    /// It occurred in [`Half::Chores`]: it has ended when the next chores are done.
     in_chore: bool,
 }
 
@@ -228,29 +229,30 @@ pub struct SideThread {
     scrub_due: Nanos,
     retention_due: Nanos,
     pack_due: Nanos,
-    /// A commit that may be told once the segments reach this position: everything that was published when
-    /// it was read, and so the log in which it is one.
+    /// A commit that may be reported once the segments reach this position: everything that was published
+    /// when the commit was read, and so the log in which it is a commit.
     pending: Option<(Seq, u64)>,
     written: Written,
-    /// What keeps the journal from its files, if something does.
+    /// The error that blocks the journal's files, if there is one.
     stuck: Option<Stuck>,
-    /// How often a stop was tried again.
+    /// How often a stop was retried.
     tries_to_stop: u32,
     /// By number.
     damaged: BTreeMap<u64, Wound>,
     /// The one of them that is being mended.
     mend: Option<Mend>,
     mend_due: Nanos,
-    /// Why what was brought could not be used, until the next turn tells it.
+    /// Why the fetched frames could not be used, until the next turn reports it.
     mend_failures: Option<String>,
-    /// The device has everything that was written, and gets what is.
+    /// The device has everything that was written, and receives every further write.
     on_device: bool,
-    /// What was published when this run began: what runs before it said lies below.
+    /// The published end when this run began: everything that earlier runs acknowledged or promised lies
+    /// below.
     published_pos: Option<u64>,
 }
 
 impl SideThread {
-    /// A side thread behind what [`super::open`] found.
+    /// A side thread behind the state that [`super::open`] found.
     pub fn new(writer: SegmentWriter, superblock: Superblock, settings: SideSettings) -> Self {
         let mut side = Self {
             settings,
@@ -278,18 +280,18 @@ impl SideThread {
         side
     }
 
-    /// What segments hold and what of it is committed, for those who replay. Whether the node leads is not
-    /// known here.
+    /// The content of the segments and its commit, for replay sources. Whether the node leads is not known
+    /// here.
     pub fn written(&self) -> Written {
         self.written
     }
 
-    /// Exclusive bound of what segments hold.
+    /// Exclusive bound of the segments' log.
     pub fn written_seq(&self) -> Seq {
         self.writer.end().next
     }
 
-    /// What kept the journal from its files in the last turn, if something did that may pass.
+    /// The error that blocked the journal's files in the last turn, if there was one that may pass.
     pub fn stuck(&self) -> Option<StoreFault> {
         self.stuck.map(|stuck| stuck.fault)
     }
@@ -300,12 +302,12 @@ impl SideThread {
         (self.damaged.len() as u64, first.map_or(0, |damage| damage.seq))
     }
 
-    /// Frames of the log that are to be brought from another journal, so that a segment can be mended.
+    /// Frames of the log to be fetched from another journal, so that a segment can be mended.
     pub fn missing(&self) -> Option<Missing> {
         self.mend.as_ref().filter(|_| self.mend_failures.is_none()).and_then(Mend::missing)
     }
 
-    /// A frame that was brought, the next one of those that are missing. Returns whether more are.
+    /// A fetched frame, the next of the missing ones. Returns whether more are missing.
     pub fn bring(&mut self, frame: &[u8]) -> bool {
         let taken = self.mend.as_mut().map_or(Ok(()), |mend| mend.take(frame));
         match taken {
@@ -317,7 +319,7 @@ impl SideThread {
         }
     }
 
-    /// The missing range could not be brought: it is tried again later, some times.
+    /// The missing range could not be fetched: it is tried again later, a bounded number of times.
     pub fn bring_nothing(&mut self, why: String) {
         self.mend_failures = Some(why);
     }
@@ -327,7 +329,7 @@ impl SideThread {
         self.superblock
     }
 
-    /// One turn. Pushes what happened to `remarks`.
+    /// One turn. Pushes its events to `remarks`.
     pub fn turn<S: Store, T: TailSource>(
         &mut self,
         store: &mut S,
@@ -345,7 +347,7 @@ impl SideThread {
         };
         match worked {
             Ok(next) => {
-                // Records that are written prove nothing about a chore that the same lack stopped.
+                // Records that are written prove nothing about a chore that the same error stopped.
                 if self.stuck.take_if(|stuck| is_chore || !stuck.in_chore).is_some() {
                     remarks.push(SideEvent::GoesOn);
                 }
@@ -381,7 +383,7 @@ impl SideThread {
         let bytes = copy_group(source, &mut self.writer, store)?;
         if bytes > 0 {
             if self.on_device && !self.settings.power {
-                // Until that is done, nothing is told: it is tried again as a whole.
+                // Until that is done, nothing is reported: it is tried again as a whole.
                 self.on_device = false;
                 self.writer.sync_all(store)?;
                 self.on_device = true;
@@ -399,8 +401,8 @@ impl SideThread {
         Ok(SideStep::Again)
     }
 
-    /// Where acks wait for the device, it gets what was written before, by whomever; where they do no more,
-    /// the hot thread learns first that nothing is known of it.
+    /// If acks wait for the device, all earlier writes are brought to the device, of whichever run; if they
+    /// no longer do, the hot thread is notified first that nothing is known of the device.
     fn reach_device<S: Store, T: TailSource>(
         &mut self,
         store: &mut S,
@@ -424,7 +426,8 @@ impl SideThread {
         Ok(())
     }
 
-    /// A run in `power` has brought to the device all that runs before it said: the superblock says so.
+    /// A run in `power` has brought to the device everything that earlier runs acknowledged or promised:
+    /// the superblock records it.
     fn prove<S: Store, T: TailSource>(&mut self, store: &mut S, source: &mut T) -> Result<(), WriteError> {
         let said = self.published_pos.unwrap_or(u64::MAX);
         let proven = self.on_device && self.writer.pos() >= said || planted(Mutation::ProvenTooEarly);
@@ -436,8 +439,8 @@ impl SideThread {
         self.store_superblock(store, source, wanted)
     }
 
-    /// A commit is told to those who replay when the segments hold the log of which it was said: records that
-    /// were published before it was read, an exchange of the log's end among them.
+    /// A commit is reported to replay sources when the segments hold the log to which it belongs: the
+    /// records that were published before it was read, suffix replacements among them.
     fn take_commit<T: TailSource>(&mut self, source: &T, inputs: &Inputs) {
         let mut commit_next = 1;
         if let Some((pending, pos)) = self.pending
@@ -458,7 +461,7 @@ impl SideThread {
         self.written = Written { number, offset, commit_next, ..self.written };
     }
 
-    /// What the superblock must know: promise and history.
+    /// The state that the superblock must record: promise and history.
     fn store_words<S: Store, T: TailSource>(
         &mut self,
         store: &mut S,
@@ -490,12 +493,12 @@ impl SideThread {
     }
 
     /// After `bytes` were copied: a pause until there is probably something to copy again. Half as long as
-    /// before while a sixteenth of the ring comes in between two pauses, so that segments never lag by much
-    /// of it, else twice as long.
+    /// before while a sixteenth of the ring fills between two pauses, so that segments never lag by much of
+    /// it; else twice as long.
     fn rest<T: TailSource>(&mut self, source: &T, bytes: u64) -> SideStep {
         self.copied += bytes;
-        // What came in while a group was written is a small one. In `power` somebody waits for it; else it
-        // may grow.
+        // The records that arrived while a group was written make a small group. In `power` an ack waits
+        // for it; else it may grow.
         let is_small = if self.settings.power { bytes == 0 } else { bytes < RUN_LEN_MAX / 2 };
         if !is_small {
             return SideStep::Again;

@@ -1,25 +1,25 @@
-//! When a journal's device is called stalled.
+//! The detector of a stalled journal device.
 
 use lockstep_wire::{Nanos, Seq};
 
-/// Looks whether the device goes on confirming what it is given. A call to a device that hangs never returns,
-/// so the thread that waits for it cannot tell: somebody else looks.
+/// Checks whether the device continues to confirm its writes. A call to a device that hangs never returns,
+/// so the thread that waits for it cannot report it: another thread checks.
 #[derive(Clone, Copy, Debug)]
 pub struct DeviceWatch {
     patience_ns: Nanos,
     confirmed: Seq,
-    /// Since when the device owes a confirmation, and has given none.
+    /// Since when a confirmation of the device is outstanding.
     since: Option<Nanos>,
 }
 
 impl DeviceWatch {
-    /// A device that confirms nothing for so long is stalled.
+    /// A device that confirms nothing for this long is stalled.
     pub fn new(patience_ns: Nanos) -> Self {
         Self { patience_ns, confirmed: 0, since: None }
     }
 
-    /// The device has `confirmed` what lies below that seq, of a log that ends at `held`. Returns for how
-    /// long it has owed more, if that is longer than it may take.
+    /// The device has `confirmed` everything below that seq, of a log that ends at `held`. Returns how long
+    /// the rest has been outstanding, if that exceeds the limit.
     pub fn poll(&mut self, now: Nanos, confirmed: Seq, held: Seq) -> Option<Nanos> {
         if confirmed != self.confirmed || confirmed >= held {
             self.since = None;

@@ -1,12 +1,12 @@
-//! # begin: a run of a replica on its journal
+//! # start: a run of a replica on its journal
 //!
-//! The question: when is a journal in use? From its mark in the superblock on, and that is the last thing of
-//! a start. Everything that may fail outside (a port, a device, memory) comes before, and each step before
-//! the mark leaves a journal that is judged as it was:
+//! A journal is in use from its mark in the superblock on, and the mark is the last step of a start.
+//! Everything outside the journal that may fail (a port, a device, memory) comes before, and each step
+//! before the mark leaves a journal that is judged as before:
 //!
 //! ```text
-//!  look ─▶ all that is outside ─▶ torn end cut ─▶ a number for the ring ─▶ ring filled ─▶ its label ─▶ the mark
-//!                                 └──────────── only where there is no ring of ours ───────────────┘  both copies
+//!  inspect ─▶ outside ─▶ torn end cut ─▶ a number for the ring ─▶ ring filled ─▶ its label ─▶ the mark
+//!                        └──────────── only where there is no ring of ours ───────────────┘  both copies
 //! ```
 
 use crate::journal::BLOCK_LEN;
@@ -30,17 +30,17 @@ use lockstep_wire::Epoch;
 /// A journal in use.
 #[derive(Debug)]
 pub struct OpenedJournal<M> {
-    /// The tail, whose log is what was recovered.
+    /// The tail, with the recovered log.
     pub tail: Tail<M>,
-    /// What writes segments behind it.
+    /// The writer of the segments behind it.
     pub writer: SegmentWriter,
     /// The superblock as it now is on the device: in use.
     pub superblock: Superblock,
-    /// What the log has decided.
+    /// The tables that the log has determined.
     pub checkpoint: Checkpoint,
 }
 
-/// Looks at a journal and uses it at once: for those who need nothing else to start.
+/// Inspects a journal and uses it at once: for callers that need nothing else to start.
 ///
 /// # Errors
 /// Those of [`inspect`] and [`Inspection::begin`].
@@ -53,8 +53,8 @@ pub fn open<S: Store, M: TailMemory>(
 }
 
 impl Inspection {
-    /// A start, in its order: `outside` obtains the ring's memory and everything else that may fail; then the
-    /// journal is used. Whatever fails leaves a journal that is judged as it was.
+    /// A start, in its order: `outside` obtains the ring's memory and everything else that may fail; then
+    /// the journal is used. Any failure leaves a journal that is judged as before.
     ///
     /// # Errors
     /// Those of `outside` and of [`Inspection::begin`].
@@ -73,8 +73,8 @@ impl Inspection {
         Ok((self.begin(store, memory)?, outside))
     }
 
-    /// Marks the journal as in use by a run with this look's settings, in `memory`: that is the ring that was
-    /// looked at, if it was the journal's own, else any. From here on words may be said.
+    /// Marks the journal as in use by a run with this inspection's settings, in `memory`: the inspected
+    /// ring, if it was the journal's own, else any. From here on the replica may acknowledge and promise.
     ///
     /// # Errors
     /// It may have forgotten something (S9), the memory does not fit, or the store fails.
@@ -104,8 +104,8 @@ impl Inspection {
         let Self { settings, mut superblock, mut state, numbers, .. } = self;
         reslot(&mut memory, &geometry, state.first_kept);
         let run = superblock.run;
-        // What was written by then is on the device, if all was that anybody was told; what is being filled
-        // goes on.
+        // All that was written by then is on the device, if every acknowledgement rested on the device; the
+        // segment that is being filled continues.
         let newest = numbers.last().copied().unwrap_or(0);
         let filled = newest - u64::from(state.filling.as_ref().is_some_and(|filling| !filling.closed));
         let settled = (run.clean || run.weakest_durability == Durability::Power).then_some(filled);
@@ -126,8 +126,8 @@ impl Inspection {
         );
         let checkpoint = state.checkpoint;
         if !has_commit(&tail, &checkpoint) && drained(store, &mut tail, &mut writer) {
-            // Suffix replacements one behind the other have filled the ring with what is no log any more: it
-            // is made anew from the segments, as after an orderly stop.
+            // Successive suffix replacements have filled the ring with superseded records: it is made anew
+            // from the segments, as after an orderly stop.
             superblock.promised = superblock.promised.max(tail.promised());
             writer.mark_clean(store, &mut superblock)?;
             let looked = inspect(store, None::<&M>, settings)?;
@@ -151,7 +151,7 @@ impl Inspection {
         if let Some(torn) = &torn {
             clear(store, torn)?;
         }
-        // A number is given once: a ring that was labelled, and never used, is never taken for another.
+        // A number is assigned once: a ring that was labelled, and never used, is never taken for another.
         superblock.run.rings += 1;
         if !planted(Mutation::RingNumberTwice) {
             superblock.store(store)?;
@@ -188,8 +188,8 @@ impl Inspection {
             superblock.run.synced_to,
         );
         if !superblock.run.clean {
-            // A run that died may have left its newest file in the cache, or the file's name: the record
-            // calls it stored.
+            // A run that died may have left its newest file, or the file's name, in the cache: the record
+            // counts it as stored.
             writer.sync_all(store)?;
         }
         superblock.run = run;
@@ -198,10 +198,10 @@ impl Inspection {
     }
 }
 
-/// The word [`Word::DurableSeq`] where it is not known what the device has: an ack that names nothing.
+/// The word [`Word::DurableSeq`] while the device's progress is unknown: an ack that names nothing.
 pub(super) const NOTHING_DURABLE: u64 = 1;
 
-/// The journal is in use from now on: both copies say so, and the words know the promise.
+/// The journal is in use from now on: both copies record it, and the words contain the promise.
 fn mark<S: Store, M: TailMemory>(
     store: &mut S,
     superblock: &mut Superblock,
@@ -218,12 +218,12 @@ fn mark<S: Store, M: TailMemory>(
     Ok(())
 }
 
-/// Whether the ring reaches back to the last commit: it may be that the log is exchanged from there on (S7).
+/// Whether the ring reaches back to the last commit: the log's suffix may be replaced from there on (S7).
 fn has_commit<M: TailMemory>(tail: &Tail<M>, checkpoint: &Checkpoint) -> bool {
     checkpoint.commit_next <= 1 || tail.find(checkpoint.commit_next - 1).is_some()
 }
 
-/// Writes what segments lack. False where that cannot be done now: then the ring stays as it is.
+/// Writes the records that segments lack. False if that cannot be done now: then the ring stays as it is.
 fn drained<S: Store, M: TailMemory>(store: &mut S, tail: &mut Tail<M>, writer: &mut SegmentWriter) -> bool {
     let end = tail.end();
     loop {
@@ -235,9 +235,9 @@ fn drained<S: Store, M: TailMemory>(store: &mut S, tail: &mut Tail<M>, writer: &
     }
 }
 
-/// The first of the segments that a new ring is filled from: the newest, the one before where it has too
-/// little to fill the ring, and however many it takes to reach the last commit. One may be full of what was
-/// staged and never won, and then hold little of the log.
+/// The first of the segments that fill a new ring: the newest, the one before where it has too little to
+/// fill the ring, and however many it takes to reach the last commit. A segment may be full of staged
+/// frames that never won, and then hold little of the log.
 fn refill_from<S: Store>(
     store: &S,
     numbers: &[u64],
@@ -289,7 +289,7 @@ fn refilled<S: Store, M: TailMemory>(
     }
     let mut tail = match (tail, memory) {
         (Some(tail), _) if tail.end() == end => tail,
-        // What the segments say last is no frame, or cannot be read: an empty ring behind the log.
+        // The last record of the segments is no frame, or cannot be read: an empty ring behind the log.
         (Some(tail), _) => Tail::blank(tail.into_memory(), label, end).map_err(JournalOpenError::Settings)?,
         (None, Some(memory)) => Tail::blank(memory, label, end).map_err(JournalOpenError::Settings)?,
         (None, None) => unreachable!("the memory is in the tail or at hand"),

@@ -1,6 +1,6 @@
-//! The superblock: who this journal is, and what it may say about itself. Two copies in blocks of
-//! their own, written in turn, so that a torn write leaves the other. What a start must not get wrong is
-//! written to both ([`Superblock::store_both`]): the loss of either copy takes nothing of it back.
+//! The superblock: the identity of this journal, and the record of its last run. It has two copies in
+//! blocks of their own, written in turn, so that a torn write leaves the other. The state on which a start
+//! depends is written to both ([`Superblock::store_both`]): the loss of either copy undoes nothing of it.
 
 use crate::journal::BLOCK_LEN;
 use crate::journal::damage::Damage;
@@ -11,28 +11,29 @@ use bytemuck::{Pod, Zeroable};
 use lockstep_core::proto::commit::Durability;
 use lockstep_wire::{Chain, Epoch, Identity, Seq};
 
-/// What a superblock says.
+/// The content of a superblock.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Superblock {
     /// Counts writes; the greater of two copies is in force.
     pub generation: u64,
     /// The cluster.
     pub cluster: u64,
-    /// The life of its stream; 0 until bootstrap, or until it is learned.
+    /// The history of its stream; 0 until bootstrap, or until it is learned.
     pub history: u64,
     /// The replica and its incarnation.
     pub identity: Identity,
-    /// What was said, and where it is held: by this a start judges whether anything may be forgotten.
+    /// The record of acknowledgements and promises: by this a start judges whether anything may be
+    /// forgotten.
     pub run: RunRecord,
     /// The highest promised epoch.
     pub promised: Epoch,
-    /// High mark of the last stop: where the log ended, ...
+    /// High mark of the last stop: the end of the log, ...
     pub high_next: Seq,
     /// ... and its chain there.
     pub high_chain: Chain,
 }
 
-/// Why there is no superblock to go by.
+/// Why there is no usable superblock.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum NoSuperblock {
     /// No copy is readable.
@@ -79,7 +80,7 @@ const WEAKEST_PROCESS: u64 = 2;
 const _: () = assert!(size_of::<Bytes>() == 120 && size_of::<Bytes>() <= 512);
 
 impl Superblock {
-    /// The superblock of a replica that has not said a word.
+    /// The superblock of a replica that has acknowledged and promised nothing.
     pub fn fresh(cluster: u64, identity: Identity, boot: [u64; 2]) -> Self {
         Self {
             generation: 0,
@@ -93,7 +94,7 @@ impl Superblock {
         }
     }
 
-    /// Writes the older copy and waits for the device. What it says may be relied upon on return.
+    /// Writes the older copy and waits for the device. On return its content may be relied upon.
     pub fn store<S: Store>(&mut self, store: &mut S) -> Result<(), StoreError> {
         let mut next = *self;
         next.generation += 1;
@@ -103,8 +104,8 @@ impl Superblock {
         Ok(())
     }
 
-    /// Writes both copies, one after the other: whichever is lost later, the other one says this, or what is
-    /// newer.
+    /// Writes both copies, one after the other: whichever is lost later, the other one holds this content,
+    /// or newer content.
     pub fn store_both<S: Store>(&mut self, store: &mut S) -> Result<(), StoreError> {
         self.store(store)?;
         self.store(store)
@@ -167,7 +168,7 @@ impl Superblock {
         if bytes.checksum != checksum_but_12(block) {
             return Err(NoSuperblock::Damaged(damage("checksum")));
         }
-        // A foreign version is believed only if its checksum is right: a flipped bit is no version.
+        // An unknown version is accepted only if its checksum is right: a flipped bit is no version.
         if bytes.version != FORMAT_VERSION {
             return Err(NoSuperblock::Version(bytes.version));
         }

@@ -1,8 +1,8 @@
 //! # tail: the newest records, in memory that outlives the process
 //!
-//! The question: where does a frame live from the moment it is stamped or received, so that nothing
-//! copies it again? Here. The leader builds the open frame in [`Tail::room`] and [`Tail::keep`]s it, a
-//! standby [`Tail::append`]s what it received, a repair is a [`RingSpan`] of it.
+//! A frame lives here from the moment it is stamped or received, so that nothing copies it again. The
+//! leader builds the open frame in [`Tail::room`] and [`Tail::keep`]s it, a standby [`Tail::append`]s a
+//! received frame, a repair is a [`RingSpan`] of it.
 //!
 //! ```text
 //!  0        floor            written               published = head      + room
@@ -10,8 +10,8 @@
 //!                                                     └ never beyond written + ring_len
 //! ```
 //!
-//! Records below `published` are complete: the word is released behind each of them, before anything
-//! is said about it. What the segments lack is never overwritten: then there is no room ([`Full`]).
+//! Records below `published` are complete: the word is released behind each of them, before anything about
+//! it is sent. Records that the segments lack are never overwritten: then there is no room ([`Full`]).
 //! After construction nothing here allocates, locks, or calls the system.
 
 mod find;
@@ -28,7 +28,7 @@ use lockstep_core::ring::place_in;
 use lockstep_wire::{Epoch, FrameView, HEADER_LEN, Header, Seq, chain_after};
 use std::fmt;
 
-/// One record in the ring. Good until the ring has come round; [`Tail::frame`] tells.
+/// One record in the ring. Valid until the ring overwrites it; [`Tail::frame`] checks that.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct RingSpan {
     /// Its position.
@@ -37,7 +37,8 @@ pub struct RingSpan {
     pub len: u32,
 }
 
-/// The segments lag: taking more would overwrite what they lack. It passes when they have caught up.
+/// The segments lag: storing more would overwrite records that they lack. It passes when they have caught
+/// up.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Full {
     /// Bytes in the tail that no segment holds.
@@ -62,7 +63,7 @@ pub enum AppendError {
     Misfit(LogMismatch),
     /// No room.
     Full(Full),
-    /// It is longer than this journal's records: the sender's MTU is another.
+    /// It is longer than this journal's records: the sender has another MTU.
     TooLong {
         /// The frame's bytes.
         len: usize,
@@ -88,11 +89,11 @@ pub enum StageError {
         /// The oldest frame that is.
         oldest: Seq,
     },
-    /// No frame of the log begins there; frames are atoms.
+    /// No frame of the log begins there; frames are indivisible.
     InsideFrame,
 }
 
-/// Why the log was not switched. It is the old one still.
+/// Why the log was not switched. It is still the old one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum SwitchError {
     /// No room.
@@ -108,10 +109,11 @@ pub enum SwitchError {
     },
 }
 
-/// Runs of a log that the tail remembers. Each staging may break one; they leave with the ring.
+/// Runs of a log that the tail remembers. Each staging may break one; they are forgotten when they leave
+/// the ring.
 pub(crate) const RUNS_MAX: usize = 64;
 
-/// The list of runs that a tail keeps.
+/// The list of runs that a tail stores.
 pub(crate) fn no_runs() -> Extents<u64> {
     Extents::bounded(RUNS_MAX)
 }
@@ -126,10 +128,10 @@ pub struct Tail<M> {
     head: u64,
     /// Where the next record starts.
     next_at: u64,
-    /// The position up to which there is room, as last looked at: the side thread's cache line is left alone
+    /// The position up to which there is room, as last checked: the side thread's cache line is not read
     /// while it suffices.
     room_until: u64,
-    /// The log's frames from here on stay in the ring, whatever segments hold.
+    /// The log's frames from here on stay in the ring, whatever the segments hold.
     pinned_from: Seq,
     /// The block of the last slot.
     slotted: Option<u64>,
@@ -141,8 +143,8 @@ pub struct Tail<M> {
 }
 
 impl<M: TailMemory> Tail<M> {
-    /// An empty tail behind a log that ends at `end`. Whatever `memory` held is forgotten. Errors in
-    /// words if the memory is too small for the label's records.
+    /// An empty tail behind a log that ends at `end`. The content of `memory` is lost. The error is the
+    /// reason if the memory is too small for the label's records.
     pub fn blank(mut memory: M, label: TailLabel, end: LogEnd) -> Result<Self, String> {
         let geometry = Geometry::new(memory.ring_len(), label.record_len_max as usize)?;
         memory.reset();
@@ -152,15 +154,15 @@ impl<M: TailMemory> Tail<M> {
         Ok(Self::recovered(memory, label, geometry, LogRebuild::from_end(end, no_runs()), end.next))
     }
 
-    /// Takes a frame that segments hold already: after a reboot the ring is filled from them.
+    /// Stores a frame that segments already hold: after a reboot the ring is filled from them.
     pub(crate) fn refill(&mut self, frame: &FrameView<'_>) -> Result<(), AppendError> {
         self.append(frame)?;
         self.free_published();
         Ok(())
     }
 
-    /// A published record may be overwritten: for a node that keeps only a ring, and never together with
-    /// a side thread.
+    /// A published record may be overwritten: for a node that stores only a ring, and never together with a
+    /// side thread.
     pub fn free_published(&mut self) {
         let next = self.log.end.next;
         self.memory.set_word(Word::WrittenSeq, next);
@@ -168,10 +170,10 @@ impl<M: TailMemory> Tail<M> {
         self.memory.set_word(Word::WrittenPos, self.head);
     }
 
-    /// A witness, which keeps no more than a ring, drops nothing that it does not know to be committed:
-    /// frames from `commit_next` on are not overwritten by what is appended; rather it is [`Full`].
-    /// `Seq::MAX` ends that. A staged record may take their place, or an exchange could wait for ever:
-    /// segments hold them.
+    /// A witness, which stores no more than a ring, drops only frames that it knows to be committed:
+    /// appended records do not overwrite frames from `commit_next` on; rather it is [`Full`]. `Seq::MAX`
+    /// ends that. A staged record may overwrite them, or a suffix replacement could wait for ever: segments
+    /// hold them.
     pub fn pin_from(&mut self, commit_next: Seq) {
         if commit_next < self.pinned_from {
             self.room_until = 0;
@@ -179,15 +181,15 @@ impl<M: TailMemory> Tail<M> {
         self.pinned_from = commit_next;
     }
 
-    /// What was freed beside a staging need not be so for what is appended.
+    /// Space freed for a staging need not be free for an append.
     fn refresh(&mut self) {
         if self.pinned_from != Seq::MAX {
             self.room_until = 0;
         }
     }
 
-    /// A tail as recovery found it: what is published means `log`, and the switches among what no
-    /// segment holds reach down to `switched_from`.
+    /// A tail as recovery found it: the published records mean `log`, and the switches among the records
+    /// that no segment holds reach down to `switched_from`.
     pub(crate) fn recovered(
         memory: M,
         label: TailLabel,
@@ -211,13 +213,13 @@ impl<M: TailMemory> Tail<M> {
         }
     }
 
-    /// Where the log ends.
+    /// The end of the log.
     #[inline]
     pub fn end(&self) -> LogEnd {
         self.log.end
     }
 
-    /// Whose tail it is.
+    /// The owner of the tail.
     pub fn label(&self) -> &TailLabel {
         &self.label
     }
@@ -250,12 +252,12 @@ impl<M: TailMemory> Tail<M> {
         seen.min(self.log.end.next)
     }
 
-    /// Exclusive bound of what the segments hold. Informs; acks go by [`Tail::durable_next`].
+    /// Exclusive bound of the segments' log. For information; acks rest on [`Tail::durable_next`].
     pub fn written_next(&self) -> Seq {
         self.memory.word(Word::WrittenSeq)
     }
 
-    /// Raises the promised epoch (S2); a lower one changes nothing. In `power` it may be spoken of when
+    /// Raises the promised epoch (S2); a lower one changes nothing. In `power` it may be sent when
     /// [`Tail::promise_stored`] has reached it.
     pub fn promise(&mut self, epoch: Epoch) {
         if epoch > self.promised() {
@@ -295,8 +297,8 @@ impl<M: TailMemory> Tail<M> {
         self.next_at + (MARK_LEN + self.frame_len_max()) as u64 <= self.update_room()
     }
 
-    /// Has the first `len` bytes of [`Tail::room`] in the cache: who writes to memory just before a system
-    /// call waits there until it has come. No frame may be under way in it.
+    /// Brings the first `len` bytes of [`Tail::room`] into the cache: a write to memory just before a
+    /// system call waits there until they have come. No frame may be under construction in it.
     pub fn warm(&mut self, len: usize) {
         let Ok(room) = self.room() else { return };
         room.iter_mut().take(len).step_by(64).for_each(|byte| *byte = 0);
@@ -304,7 +306,8 @@ impl<M: TailMemory> Tail<M> {
 
     /// The sealed frame in [`Tail::room`] becomes part of the log. Panics if it does not follow: a
     /// leader stamps behind its own log only.
-    // Inlined by force, like what seals the frame: its header need not lie in memory once more.
+    // Inlined by force, like the code that seals the frame: its header need not be stored to memory once
+    // more.
     #[inline(always)]
     pub fn pin(&mut self, header: &Header) -> RingSpan {
         let end = self.log.end;
@@ -330,7 +333,7 @@ impl<M: TailMemory> Tail<M> {
         RingSpan { pos: at, len: header.length }
     }
 
-    /// Where the log ends behind the frame in [`Tail::room`], which begins an epoch: seldom, and the whole
+    /// The end of the log behind the frame in [`Tail::room`], which begins an epoch: rare, and the whole
     /// rule.
     #[cold]
     fn behind_start(&self, header: &Header) -> LogEnd {
@@ -366,8 +369,8 @@ impl<M: TailMemory> Tail<M> {
         Ok(())
     }
 
-    /// The open staging goes on for `epoch`, if it `belongs` to that epoch's log as well: nothing is staged
-    /// twice.
+    /// The open staging continues for `epoch`, if it `belongs` to that epoch's log as well: nothing is
+    /// staged twice.
     pub fn stage_on(&mut self, epoch: Epoch, belongs: impl FnOnce(&Staging<u64>) -> bool) -> bool {
         let Some(staging) = self.log.staging.as_mut().filter(|staging| belongs(staging)) else {
             return false;
@@ -387,7 +390,7 @@ impl<M: TailMemory> Tail<M> {
         Ok(RingSpan { pos: at, len: frame.header.length })
     }
 
-    /// Where log and staged frames end together; `None` while nothing is being staged.
+    /// The common end of log and staged frames; `None` while nothing is being staged.
     pub fn staged_end(&self) -> Option<LogEnd> {
         self.log.staging.as_ref().map(|staging| staging.end)
     }
@@ -408,7 +411,7 @@ impl<M: TailMemory> Tail<M> {
         self.switched_from =
             if pending { self.switched_from.min(staging.base.next) } else { staging.base.next };
         self.switched_pos = at + MARK_LEN as u64;
-        // HighSeq is never above what the published records hold: where the new log is shorter it falls
+        // HighSeq is never above the end of the published records: where the new log is shorter it falls
         // first.
         let next = self.log.end.next;
         if next < self.memory.word(Word::HighSeq) {
@@ -419,7 +422,7 @@ impl<M: TailMemory> Tail<M> {
         Ok(())
     }
 
-    /// Closes an open staging without using it; there seldom is one.
+    /// Closes an open staging without using it; there rarely is one.
     #[inline]
     fn abandon_staged(&mut self) -> Result<(), Full> {
         if self.log.staging.is_none() { Ok(()) } else { self.abandon() }
@@ -446,14 +449,14 @@ impl<M: TailMemory> Tail<M> {
         Ok(at)
     }
 
-    /// Where `len` bytes may be written, if the segments hold what lay there and nobody needs it.
+    /// Room for `len` bytes, if the segments hold the records that lay there and no reader needs them.
     #[inline]
     fn claim(&mut self, len: usize) -> Result<u64, Full> {
         let end = self.next_at + len as u64;
         if end <= self.room_until { Ok(self.next_at) } else { self.claim_freed(end) }
     }
 
-    /// The same, up to `end`, where there was no room when one last looked.
+    /// The same, up to `end`, where there was no room at the last check.
     #[cold]
     fn claim_freed(&mut self, end: u64) -> Result<u64, Full> {
         self.room_until = self.update_room();
@@ -463,20 +466,20 @@ impl<M: TailMemory> Tail<M> {
         Ok(self.next_at)
     }
 
-    /// The position up to which nothing is overwritten that segments lack, or that is to be kept.
+    /// The position up to which records that segments lack, or that must stay, are not overwritten.
     fn update_room(&self) -> u64 {
         let Geometry { ring_len, record_len_max, .. } = self.geometry;
         let written = self.memory.word(Word::WrittenPos) + ring_len;
         if self.log.staging.is_some() || self.pinned_from >= self.log.end.next {
             return written;
         }
-        // What has left the ring already leaves no room for more, until it is known to be committed. The kept
-        // part stays above the floor of what is surely there.
+        // If pinned frames have left the ring already there is no more room, until they are known to be
+        // committed. The pinned part stays above the floor of frames that are surely there.
         let kept = self.find(self.pinned_from).map_or(0, |kept| kept.pos + ring_len - 3 * record_len_max);
         kept.min(written)
     }
 
-    /// The record at `at` is complete: its slot, then the words, then the world may know.
+    /// The record at `at` is complete: first its slot, then the words, then it is published.
     #[inline]
     fn publish(&mut self, at: u64, len: usize, slot_seq: Seq) {
         let block = at / BLOCK_LEN as u64;
@@ -494,7 +497,7 @@ impl<M: TailMemory> Tail<M> {
 
     // ---- reading ----
 
-    /// What must hold between any two calls; for tests and the simulator.
+    /// The invariants between any two calls; for tests and the simulator.
     pub fn invariants(&self) {
         assert!(
             self.head - self.memory.word(Word::WrittenPos) <= self.geometry.ring_len,

@@ -1,24 +1,25 @@
-//! # torn: where a segment's records stop, was it the power or the years?
+//! # torn: is a segment's end torn by a power failure, or damaged?
 //!
-//! The question: behind the last good record lies something that is none. May it be cut, or is it evidence
-//! that stays, and a replica that must not vote? When the power goes in the middle of a group, any of its
-//! sectors may be new and the others old. So good records behind a bad one prove nothing by themselves:
-//! they may be of the same group. But three things tell damage from a torn group for certain.
+//! Bytes that are no record lie behind the last good one. They may be cut if they are the rest of a torn
+//! group. If they are damage, they are evidence that stays, and the replica must not vote. When the power
+//! fails in the middle of a group, any of its sectors may be new and the others old. So good records behind
+//! a bad one prove nothing by themselves: they may be of the same group. But these facts tell damage from a
+//! torn group for certain.
 //!
 //! ```text
 //!   ── on the device ──│── the last group: any of its sectors, or all ──│
 //!                    before                                            end ─▶ only zeros
 //! ```
 //!
-//! * A mark says where the group before its own ended: up to there all was on the device (`before`).
-//! * Records behind a marked end, or further away than a group is long, are of a group that was begun when
-//!   the one in question was on the device.
+//! * A mark names the end of the group before its own: up to there everything was on the device (`before`).
+//! * Records behind a marked end, or further away than a group is long, belong to a group that was begun
+//!   when the one in question was on the device.
 //! * A torn record lacks a sector. Old sectors of a group that is written for the first time are zeros, or
 //!   the mark of the group before. A bad record all of whose sectors hold something was written as a whole,
 //!   perhaps acknowledged, and has changed since.
-//! * A record may hold a sector's worth of zeros of its own. So the group's mark says how many of its sectors
-//!   are blank: where no more are found, and no old mark where the group lies, none is missing, and what is
-//!   bad has changed. Where the mark itself is not there, the group never was there as a whole.
+//! * A record may hold a sector's worth of zeros of its own. So the group's mark counts its blank sectors:
+//!   if no more are found, and no old mark lies within the group, no sector is missing, and the bad bytes
+//!   have changed. Where the mark itself is missing, the group was never there as a whole.
 
 use crate::journal::BLOCK_LEN;
 use crate::journal::packed::read_segment;
@@ -32,19 +33,20 @@ use lockstep_wire::{DATAGRAM_LEN_MAX, HEADER_LEN, Header};
 /// Longest group: the record that makes it long enough is its last.
 const GROUP_LEN_MAX: u64 = RUN_LEN_MAX + DATAGRAM_LEN_MAX as u64;
 
-/// How a segment's records stop.
+/// How a segment's records end.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) enum TailEnd {
     /// Nothing was written behind them.
     Clean,
-    /// The last group did not get there as a whole. It was to end at this offset, if its mark did get there.
+    /// The last group did not reach the device as a whole. It was to end at this offset, if its mark did
+    /// reach the device.
     Torn(Option<u64>),
-    /// What was on the device has changed; how that is known.
+    /// Bytes that were on the device have changed; the text gives the proof.
     Damage(String),
 }
 
-/// Looks at segment `number` from `offset` on, where its good records stop. `bad` says that something else
-/// than nothing stands there.
+/// Checks segment `number` from `offset` on, where its good records end. `bad` means that something else
+/// than nothing lies there.
 pub(crate) fn classify<S: Store>(
     store: &S,
     number: u64,
@@ -65,7 +67,7 @@ pub(crate) fn classify<S: Store>(
         return Ok(TailEnd::Damage(what));
     }
     let group_end = marked_end.unwrap_or(offset + GROUP_LEN_MAX);
-    // A search begins 8 bytes behind where it is told to.
+    // A search begins 8 bytes behind the offset that it is passed.
     if let Some(later) = Walk::new(store, number, group_end - 8).resync()? {
         return Ok(TailEnd::Damage(format!(
             "and good records of a later group behind it from byte {later} on"
@@ -81,7 +83,7 @@ pub(crate) fn classify<S: Store>(
     Ok(TailEnd::Torn(marked_end))
 }
 
-/// Whether no sector of the group with this mark is missing: none is blank that was not.
+/// Whether no sector of the group with this mark is missing: no sector is blank that was not meant to be.
 fn is_whole<S: Store>(store: &S, number: u64, mark: &GroupMark) -> Result<bool, StoreError> {
     let start = mark.before / BLOCK_LEN as u64 * BLOCK_LEN as u64;
     let len = (mark.end - start).next_multiple_of(BLOCK_LEN as u64);
@@ -99,7 +101,7 @@ fn is_whole<S: Store>(store: &S, number: u64, mark: &GroupMark) -> Result<bool, 
 }
 
 /// Whether a sector of the bad record at `offset` looks as it did before its group was written. `behind` is
-/// where the next good record lies; the record's group ends at `group_end` or before.
+/// the next good record; the record's group ends at `group_end` or before.
 fn lacks_sector<S: Store>(
     store: &S,
     number: u64,

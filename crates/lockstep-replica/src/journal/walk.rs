@@ -1,4 +1,4 @@
-//! Reading a segment from front to back, record by record, through a buffer.
+//! Reads a segment from front to back, record by record, through a buffer.
 
 use crate::journal::BLOCK_LEN;
 use crate::journal::damage::Damage;
@@ -20,7 +20,7 @@ pub fn read_header<S: Store>(store: &S, number: u64) -> Result<Result<SegmentHea
     })
 }
 
-/// What stands at a place of a segment.
+/// The content at a place of a segment.
 #[derive(Debug)]
 pub enum WalkItem<'a> {
     /// A good record, and its bytes.
@@ -70,14 +70,15 @@ impl<'s, S: Store> Walk<'s, S> {
         Ok((self.at - self.chunk_at) as usize)
     }
 
-    /// Whether what was read ends at `end` because something behind it is damaged, and not the segment.
+    /// Whether the buffer ends at `end` because something behind it is damaged, and not because the segment
+    /// ends.
     fn peek_next(&self, end: u64, damaged: bool) -> Result<Option<u64>, StoreError> {
         let is_damaged = damaged
             || self.chunk.len() < CHUNK_LEN && read_segment(self.store, self.number, end, &mut [0])?.is_err();
         Ok(is_damaged.then_some(end))
     }
 
-    /// The record here, and goes behind it. Stays where it is at the end and at something bad.
+    /// The record here; moves behind it. Does not move at the end and at something bad.
     pub fn step(&mut self) -> Result<WalkItem<'_>, StoreError> {
         let start = self.fill()?;
         let here = self.at;
@@ -99,14 +100,14 @@ impl<'s, S: Store> Walk<'s, S> {
         FrameView::parse(self.chunk.get(start as usize..)?).ok()
     }
 
-    /// Goes to the next good record behind something bad; `None` if there is none.
+    /// Moves to the next good record behind something bad; `None` if there is none.
     pub fn resync(&mut self) -> Result<Option<u64>, StoreError> {
         self.at += 8;
         loop {
             let start = self.fill()?;
             let bytes = self.chunk.get(start..).unwrap_or_default();
-            // Where a record might reach beyond what was read, it is looked for after the next reading;
-            // after the last one every place with room for a header is one.
+            // A record that might reach beyond the buffer is searched after the next read; after the last
+            // read every place with room for a header is one.
             let more = bytes.len().checked_sub(DATAGRAM_LEN_MAX).filter(|more| *more > 0);
             let places = more.unwrap_or_else(|| bytes.len().saturating_sub(HEADER_LEN - 1));
             let is_good = |at: &usize| {

@@ -1,5 +1,5 @@
-//! What a replica acknowledges, and when: an ack is a promise to have stored, by memory or by the device
-//! (S4).
+//! What a replica acknowledges, and when. An ack is a promise to have stored the log, in memory or on the
+//! device (S4).
 
 use super::{FollowerRole, Following, ReplicaCore, Turn, send_small};
 use crate::journal::Tail;
@@ -12,8 +12,8 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{ACK_LEN, AckBody, Condition, Epoch, Header, Kind, Nanos, Seq, write_ack};
 
 impl Following {
-    /// Says where the log stands: when something new is stored, when the leader's beat shows a commit
-    /// below it (our ack may be lost), and now and then.
+    /// Acknowledges the end of the log: when something new is stored, when the leader's heartbeat shows a
+    /// commit below it (our ack may be lost), and at intervals.
     pub(super) fn ack<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
@@ -23,8 +23,8 @@ impl Following {
         beaten: Option<Seq>,
     ) {
         let Turn { now, wall, .. } = *turn;
-        // A node that knows its removal to be committed sends nothing more, but for the ack that the leader
-        // misses: of two members both must have acknowledged it.
+        // A node that knows that its removal is committed sends nothing more, except the ack that the
+        // leader lacks: of two members both must have acknowledged the removal.
         let misses = |leaders_commit: Seq| leaders_commit <= core.log.membership.seq;
         let leaves = self.role == FollowerRole::Learner
             && core.last_ack.acked.0 == tail.end().epoch
@@ -48,7 +48,7 @@ impl Following {
 }
 
 impl ReplicaCore {
-    /// What may be acknowledged now: an epoch, and how far.
+    /// The epoch and the bound that may be acknowledged now.
     fn may_ack<M: TailMemory>(&self, tail: &Tail<M>) -> Option<(Epoch, Seq)> {
         if !self.identity_watch.probe.may_vote() {
             return None;
@@ -64,17 +64,17 @@ impl ReplicaCore {
         acked.filter(may_say)
     }
 
-    /// What an ack rests on.
+    /// The basis of an ack.
     pub(super) fn ack_durability(&self) -> Durability {
         rests_on(self.limits.durability, self.rx.commit.durability())
     }
 
-    /// Whether the epoch that is followed asks for the device.
+    /// Whether the epoch that this replica follows requires the device.
     pub fn follows_power(&self) -> bool {
         self.rx.commit.durability() == Durability::Power
     }
 
-    /// A replica that is configured otherwise than the leader whom it follows is safe, and says so.
+    /// A replica whose configured durability differs from that of its leader is safe, and reports it.
     pub(super) fn check_durability(&mut self) {
         let (own, epochs) = (self.limits.durability, self.rx.follow.durability);
         let mixed = own != epochs && !self.standing.is_archiver && self.rx.follow.epoch().round() > 0;
@@ -86,7 +86,7 @@ impl ReplicaCore {
         );
     }
 
-    /// Writes our ack into `out`, if there is anything that may be acknowledged.
+    /// Writes our ack into `out`, if anything may be acknowledged.
     pub(super) fn write_own_ack<M: TailMemory>(
         &mut self,
         tail: &Tail<M>,

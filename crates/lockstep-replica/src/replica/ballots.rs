@@ -1,4 +1,4 @@
-//! What a candidate, a voter or a leader that stops says, and what announces a leader's death.
+//! The datagrams of a candidate, a voter and a leader that steps down, and the death notice of a leader.
 
 use super::{ReplicaCore, ReplicaEngine, send_small};
 use crate::journal::Tail;
@@ -33,7 +33,7 @@ impl ReplicaCore {
         send_small(net, Group::Control, &out[..length]);
     }
 
-    /// The leader stops stamping and says who is to follow.
+    /// The leader stops stamping and names its successor.
     pub(super) fn send_step_down<M: TailMemory>(
         &mut self,
         net: &mut impl Net,
@@ -55,8 +55,8 @@ impl ReplicaCore {
 }
 
 impl<P: Ports> ReplicaEngine<P> {
-    /// The notice that this leader's watcher is to send once the stamping thread is gone; 0 bytes while
-    /// there is nothing to announce.
+    /// The notice that this leader's watcher sends once the stamping thread is gone; 0 bytes while there is
+    /// nothing to announce.
     pub fn death_notice(&self, out: &mut [u8]) -> usize {
         let core = &self.core;
         let is_followed = core.rx.follow.epoch().leader() == core.identity();

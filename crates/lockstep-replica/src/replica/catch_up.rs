@@ -1,6 +1,6 @@
-//! How a replica that lies behind every ring catches up: committed frames, which a journal gives, go into its
-//! own journal by the rules of [`super::following`]. Until they have reached what repairers still hold,
-//! nobody is asked for repairs.
+//! How a replica that lies behind every ring catches up. It replays committed frames from another node's
+//! journal into its own, by the rules of [`super::following`]. Until the replay has reached the frames that
+//! repairers still store, the replica requests no repairs.
 
 use super::{Following, ReplicaCore, ReplicaEngine, RoleState};
 use crate::journal::Tail;
@@ -11,10 +11,10 @@ use lockstep_core::engine::receiver::Placement;
 use lockstep_core::engine::replay::SourceState;
 use lockstep_wire::{Chain, FrameView, Identity, Nanos, Seq};
 
-/// What a node lacks that only journals have.
+/// The frames that a node lacks and only journals store.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct CatchUpPlan {
-    /// The history that is read; 0 for any.
+    /// The history that is replayed; 0 for any.
     pub history: u64,
     /// The first seq.
     pub from: Seq,
@@ -25,18 +25,19 @@ pub struct CatchUpPlan {
 /// The next step of a node's replay.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum CatchUpRequest {
-    /// One is to begin, with the next source if one was under way.
+    /// A replay begins, from the next source if one was under way.
     Begin(CatchUpPlan),
-    /// The one that is under way is to end: nothing is missing any more.
+    /// The replay under way ends: nothing is missing any more.
     End,
-    /// Everything is to go on as it is.
+    /// Everything continues unchanged.
     GoOn,
 }
 
 impl<P: Ports> ReplicaEngine<P> {
-    /// Whether a replay is to begin or to end. `supply` is that of the one under way, if there is one. While
-    /// it gives, repairers are left alone, for the rest is young enough for them; if it is not, the next
-    /// source is asked. A source that has not answered yet is waited for.
+    /// Whether a replay begins or ends. `supply` is the state of the replay under way, if there is one.
+    /// While it delivers frames, the replica requests no repairs: what remains at its end is young enough
+    /// for the repairers. If it is not, the replica asks the next source. It waits for a source that has
+    /// not answered yet.
     pub fn poll_catch_up(&mut self, now: Nanos, supply: Option<SourceState>) -> CatchUpRequest {
         let leads = self.role.leading().is_some();
         let core = &mut self.core;
@@ -56,8 +57,8 @@ impl<P: Ports> ReplicaEngine<P> {
         CatchUpRequest::Begin(CatchUpPlan { history: core.rx.history(), from, chain })
     }
 
-    /// A frame of a replay, by `repairer` of `history`. Returns whether it was dealt with; if not, the
-    /// journal has no room for it now, and it is to be given again.
+    /// A frame of a replay, from `repairer` of `history`. Returns whether it was processed; if not, the
+    /// journal has no room for it now, and the caller offers it again.
     pub fn on_replayed(
         &mut self,
         now: Nanos,
@@ -93,7 +94,7 @@ impl Following {
             return true;
         }
         if !may_place {
-            return false; // it is given again when the journal has room
+            return false; // the caller offers it again when the journal has room
         }
         let placement = core.rx.on_replayed(frame, &mut core.counters, &mut core.events);
         core.stop_if_diverged();
@@ -105,14 +106,16 @@ impl Following {
         let Placement::Next(next) = placement else { return true };
         match self.store_next(core, tail, now, frame, next) {
             Ok(()) => true,
-            // Others wait for room before it; else the journal keeps it, and gives it again.
+            // If others wait for room before it, it is buffered with them; otherwise its source retains it
+            // and offers it again.
             Err(next) => core.rx.has_ready() && core.rx.buffer(next, frame, &mut core.counters),
         }
     }
 }
 
 impl ReplicaCore {
-    /// This node is an archiver: it stores, repairs and replays, and never votes, whatever a membership says.
+    /// This node is an archiver: it stores, repairs and replays, and never votes, whatever a membership
+    /// lists.
     pub fn become_archiver(&mut self) {
         self.standing.is_archiver = true;
         self.check_durability();

@@ -1,17 +1,18 @@
-//! The stream's time beside this node's clock. Time never falls along the stream, so a leader whose clock is
-//! far ahead takes it there for good: then it stands still at every leader until that leader's clock is past
-//! it (DECISIONS 24). No rule looks at a clock; the operator is told, by how much and how long it will take.
+//! The stream's time compared with this node's clock. Time never decreases along the stream. So a leader
+//! whose clock is far ahead moves the stream's time ahead for good: at every later leader it stands still
+//! until that leader's clock has passed it (DECISIONS 24). No rule reads a clock. The operator is notified
+//! of the difference and of how long it will last.
 
 use super::{ReplicaCore, Turn};
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Condition, Nanos};
 
-/// The stream's time may be this far ahead of a node's clock: far more than clocks differ that something
-/// disciplines.
+/// The stream's time may be this far ahead of a node's clock: far more than disciplined clocks differ.
 const AHEAD_NS: Nanos = 100_000_000;
 
 impl ReplicaCore {
-    /// Once a turn of a standby or learner, once a beat of a leader: `stream` is the stream's time.
+    /// Called once per turn of a standby or learner, and once per heartbeat of a leader. `stream` is the
+    /// stream's time.
     #[inline]
     pub(super) fn check_clock(&mut self, stream: Nanos, turn: &Turn, leads: bool) {
         let Turn { now, wall, .. } = *turn;
@@ -20,7 +21,7 @@ impl ReplicaCore {
         }
     }
 
-    /// What has begun ends at half of what begins it.
+    /// A condition that has begun ends at half of the limit at which it begins.
     #[cold]
     fn report_clock_ahead(&mut self, now: Nanos, ahead: Nanos, leads: bool) {
         let bound = if self.clock_ahead { AHEAD_NS / 2 } else { AHEAD_NS };

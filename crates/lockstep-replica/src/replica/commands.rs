@@ -1,7 +1,8 @@
-//! What operators order and ask: a change of the membership, a handover, a death; and how things stand.
+//! The commands and queries of operators: a membership change, a handover, a declaration of death, and the
+//! status.
 //!
-//! Orders are rare. Each is judged by a rule of `proto::membership`, and answered with a verdict or seen in
-//! the status: taken, or why not.
+//! Commands are rare. A rule of `proto::membership` judges each one. The result, accepted or the reason for
+//! the rejection, is sent back or shown in the status.
 
 use super::{Leading, ReplicaCore, Role, RoleState, Turn};
 use crate::journal::Tail;
@@ -24,12 +25,12 @@ use lockstep_wire::{
     StatusBody, StatusMember, write_membership, write_status,
 };
 
-/// A member that is not heard for so many timeouts is away, ...
+/// A member without contact for this many timeouts is unavailable, ...
 const UNAVAILABLE_TIMEOUTS: u64 = 16;
-/// ... but not before this: a core that is shared keeps a thread waiting for some dozens of milliseconds.
+/// ... but not before this: a thread on a shared core may wait for some dozens of milliseconds.
 const UNAVAILABLE_NS_MIN: Nanos = 250_000_000;
 
-/// How long a member may be silent, or behind, before it is called away.
+/// How long a member may be silent, or behind, before it counts as unavailable.
 pub(super) fn redundancy_patience(failure_detector: &FailureDetectorLimits) -> Nanos {
     (UNAVAILABLE_TIMEOUTS * failure_detector.timeout_ns).max(UNAVAILABLE_NS_MIN)
 }
@@ -37,7 +38,7 @@ pub(super) fn redundancy_patience(failure_detector: &FailureDetectorLimits) -> N
 /// A change that this leader did not make.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct LastRejectedCommand {
-    /// Whose.
+    /// The member of the change.
     member: Identity,
     why: CommandReject,
     /// By the wall clock.
@@ -66,7 +67,7 @@ impl Leading {
             Ok(after) => {
                 self.stamp_change(core, tail, wall, change, member, &after);
             }
-            // A copy of an order that was carried out.
+            // A copy of a command that was carried out.
             Err(CommandReject::Stale)
                 if core.log.membership.lists(member.identity()) == (change != Change::Remove) => {}
             Err(why) => {
@@ -75,8 +76,8 @@ impl Leading {
         }
     }
 
-    /// Stamps a change as the first entry of a frame of its own. The new members count from it on. It may lie
-    /// one entry beyond the window: the next change waits for its commit.
+    /// Stamps a change as the first entry of a frame of its own. The new members count from this entry on.
+    /// It may lie one entry beyond the window, as the next change waits for its commit.
     pub(super) fn stamp_change<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
@@ -87,7 +88,7 @@ impl Leading {
         after: &Membership,
     ) -> bool {
         let before = core.log.membership;
-        // Of one that leaves the entry says all: a reader takes the change back by it.
+        // For a member that leaves, the entry contains everything: a reader undoes the change by it.
         let leaves = |listed: &&MemberBody| match change {
             Change::Replace => listed.replica == member.replica,
             Change::Add | Change::Remove => listed.identity() == member.identity(),
@@ -104,7 +105,7 @@ impl Leading {
         core.log.on_change(before, after);
         core.rx.commit.on_membership(seq, before, after);
         self.close_frame(core, tail, false);
-        // Both go by places in the list.
+        // Both are indexed by the place in the list.
         self.quorum_contacts = 0;
         self.member_contact = [0; MEMBERS_MAX];
         self.redundancy.restart(core.turns.polled_at);
@@ -112,8 +113,8 @@ impl Leading {
     }
 
     /// MEMBER-2, MEMBER-3: a change that needs both sides takes a quorum of both until it is known to be
-    /// committed. The one that is left may be started anew, and knows what its journal knows: so the journal
-    /// is told, by an entry behind the change.
+    /// committed. The one that is left may be started anew, and knows what its journal knows: so the
+    /// journal is told, by an entry behind the change.
     #[cold]
     pub(super) fn stamp_change_committed<M: TailMemory>(
         &mut self,
@@ -133,9 +134,10 @@ impl Leading {
         self.close_frame(core, tail, false);
     }
 
-    /// Right behind the epoch start, before anything else is stamped: the removal of whom the operator
-    /// declared dead, the one change that waits for nothing, and its acks of both. They stand for nothing
-    /// between the two. Returns whether that is done; the journal may have no room.
+    /// Directly behind the epoch start, before anything else is stamped: the removal of the member that the
+    /// operator declared dead (the one change that waits for nothing) and that member's acks of both
+    /// entries. These acks count for nothing between the two. Returns whether that is done; the journal may
+    /// have no room.
     pub(super) fn remove_declared_dead<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
@@ -156,18 +158,18 @@ impl Leading {
         }
         core.rx.commit.on_ack(dead, epoch, core.log.membership.seq + 1);
         core.declared_dead = None;
-        // If the dead one lives and was told the same of us, it leads too: we listen for it.
+        // If the removed member lives and was informed that we are dead, it leads too: we listen for it.
         self.removed_dead = Some(dead);
         core.outbox.rejoins = true;
         true
     }
 
-    /// Two survivors were told of each other that the other is dead: there are two streams now, and nothing
-    /// but stopping makes it one again. The operator keeps one of the journals.
-    /// Returns whether it is so; the last beat of this node tells the other.
+    /// The operator declared each of two survivors dead to the other. Two streams exist now, and only a
+    /// stop prevents that they diverge further. The operator retains one of the journals. Returns whether
+    /// that is so; the last heartbeat of this node notifies the other.
     pub(super) fn has_diverged(&mut self, core: &mut ReplicaCore, header: &Header) -> bool {
-        // One that only lives, cut off, is where it was: it follows us. The first epoch of a history asks
-        // nobody.
+        // A member that lives and was only cut off is unchanged: it follows us. The first epoch of a
+        // history needs no other member.
         let epoch = header.epoch();
         let parted =
             self.removed_dead == Some(header.identity()) && epoch > self.before_led && epoch.round() > 1;
@@ -178,7 +180,8 @@ impl Leading {
         parted
     }
 
-    /// Which members hold the log: the cluster commits on without a minority of them, and somebody must know.
+    /// Which members hold the log. The cluster still commits without a minority of them, and the operator
+    /// must know.
     pub(super) fn check_redundancy(&mut self, core: &mut ReplicaCore, now: Nanos) {
         let (me, members) = (core.identity(), core.log.membership);
         let listed = members.members().len();
@@ -213,7 +216,7 @@ impl Leading {
 }
 
 impl ReplicaCore {
-    /// Hands over to `to`, or to whoever holds most. In words why not.
+    /// Hands over to `to`, or to the member that holds most. The error is the reason for a refusal.
     pub(super) fn on_handover_command(
         &self,
         role: &mut RoleState,
@@ -242,8 +245,9 @@ impl ReplicaCore {
         Ok(())
     }
 
-    /// The other of two members is dead, by the operator's word: from now on that word stands for its grant
-    /// and its promise here, and then for its acks of our start and of its removal. In words why not.
+    /// The operator declares the other of two members dead. From now on the declaration replaces its grant
+    /// and its promise here, and then its acks of our epoch start and of its removal. The error is the
+    /// reason for a refusal.
     pub(super) fn on_declare_dead_command(
         &mut self,
         role: Role,
@@ -256,11 +260,11 @@ impl ReplicaCore {
         Ok(())
     }
 
-    /// Whether the operator may be believed that `dead` is dead, as things stand now.
+    /// Whether the declaration that `dead` is dead may be accepted in the present state.
     fn check_declare_dead(&self, role: Role, dead: Identity) -> Result<(), CommandReject> {
         let me = self.identity();
         let committed = self.log.change.map_or(self.log.membership, |(_, before)| before);
-        // We stopped after we had stamped its removal: the same word again is the way on.
+        // We stopped after we had stamped its removal: the same declaration lets us continue.
         let is_same = committed.is_pair() && self.log.membership.members().len() == 1;
         let survivor = SurvivorEvidence {
             identity: me,
@@ -273,9 +277,9 @@ impl ReplicaCore {
         judge_death(&survivor, dead).map(|_| ())
     }
 
-    /// What the operator's word is worth in an election: nothing any more, once a leader is heard again or
-    /// the members are others than those two. There a promise in its name would be one of a quorum without
-    /// it.
+    /// The weight of the operator's declaration in an election. It has none once a leader is received again
+    /// or the members are others than those two: a promise in the dead member's name would then belong to a
+    /// quorum without it.
     pub(super) fn count_declared_dead(&mut self) {
         let Some(by) = self.declared_dead else { return };
         if self.check_declare_dead(Role::Standby, by).is_err() {
@@ -289,19 +293,19 @@ impl ReplicaCore {
         }
     }
 
-    /// Whether a full standby holds what a witness may have dropped. Rings are of one size in a cluster: what
-    /// has left ours has left that of the witness. A member that has sent nothing in our epoch is believed to
-    /// end where that began.
+    /// Whether a full standby holds what a witness may have dropped. Rings have one size in a cluster: a
+    /// frame that has left our ring has left that of the witness. A member that has sent nothing in our
+    /// epoch is assumed to end where that epoch began.
     pub(super) fn check_exposure<M: TailMemory>(&mut self, tail: &Tail<M>, now: Nanos) {
         let members = self.log.membership;
         let has_witness = members.members().iter().any(|member| member.is_witness());
         let best = self.successor(None).map_or(0, |(_, acked)| acked.max(self.rx.follow.base()));
-        // Most often they hold what is committed, and the ring need not be looked into.
+        // Most often the standbys hold everything that is committed, and the ring need not be inspected.
         let exposed = has_witness && best < self.commit_next() && best < tail.oldest_seq();
         self.set_condition(Condition::Exposed, exposed, now, (best, 0));
     }
 
-    /// How things stand here.
+    /// The status of this node.
     pub(super) fn write_status_to<M: TailMemory>(
         &mut self,
         role: &RoleState,

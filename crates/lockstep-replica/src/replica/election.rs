@@ -1,7 +1,7 @@
-//! The half of a replica that finds out that the leader is gone, votes, and takes over.
+//! The half of a replica that detects the loss of the leader, votes, and takes over.
 //!
-//! Replies are queued during a turn and sent at its end: a promise only once it is
-//! stored (S2), and one answer for many copies of a question.
+//! Replies are queued during a turn and sent at its end: a promise only once it is stored (S2), and one
+//! reply to many copies of a request.
 
 use super::{FollowerRole, Following, ReplicaCore, ReplicaEngine, RoleState, Turn, send_small};
 use crate::journal::Tail;
@@ -29,13 +29,13 @@ pub(super) struct Outbox {
     promise: bool,
     /// A refusal of this epoch.
     refuse: Option<Epoch>,
-    /// A grant to who asked about this (ballot, epoch).
+    /// A grant to the candidate that asked about this (ballot, epoch).
     grant: Option<(Epoch, Epoch)>,
-    /// What we hold beyond the log of this candidate.
+    /// The frames that we hold beyond the log of this candidate.
     salvage: Option<Header>,
-    /// A question to whoever lives under our identity, ...
+    /// A probe for another process under our identity, ...
     pub(super) probe_due: Option<IdentityProbeBody>,
-    /// ... and our answer to one.
+    /// ... and our reply to such a probe.
     pub(super) probe_reply_due: Option<IdentityProbeBody>,
     /// When a refusal was last sent.
     pub(super) refused_at: Nanos,
@@ -53,8 +53,8 @@ impl Outbox {
 }
 
 impl<P: Ports> ReplicaEngine<P> {
-    /// Looks whether the leader is missed, votes, and goes on with a candidacy. `drained` says that this
-    /// turn found less than was there to be found.
+    /// Checks whether the leader is missed, votes, and advances a candidacy. `drained` reports that this
+    /// turn received everything that waited.
     pub(super) fn poll_election(&mut self, turn: &Turn) {
         let Turn { now, drained, .. } = *turn;
         let Self { net, tail, core, role, .. } = self;
@@ -63,7 +63,7 @@ impl<P: Ports> ReplicaEngine<P> {
         if following.role == FollowerRole::Blank || !core.identity_watch.probe.may_vote() {
             core.failure_detector.poll(now, drained);
         } else if following.role == FollowerRole::Standby {
-            // A standby that never leads misses the leader all the same, and grants what others ask for.
+            // A standby that never leads misses the leader as well, and grants pre-votes.
             following.poll_failure_detector(core, now, drained);
             if core.standing.may_lead && (core.declared_dead.is_some() || !core.election.is_calm()) {
                 won = following.poll_takeover(core, net, tail, turn);
@@ -75,7 +75,7 @@ impl<P: Ports> ReplicaEngine<P> {
         core.flush_reply(net, tail, turn);
     }
 
-    /// A leader owes answers as well.
+    /// A leader has pending replies as well.
     #[inline]
     pub(super) fn flush_pending_replies(&mut self, turn: &Turn) {
         let Self { net, tail, core, .. } = self;
@@ -84,7 +84,7 @@ impl<P: Ports> ReplicaEngine<P> {
 }
 
 impl Following {
-    /// Somebody speaks below our promise: it is told so.
+    /// A sender acts below our promise: it is refused.
     pub(super) fn queue_refuse(&mut self, core: &mut ReplicaCore, about: Epoch) {
         if core.has_vote(self.role.into())
             && core.identity_watch.probe.may_vote()
@@ -97,7 +97,8 @@ impl Following {
 }
 
 impl ReplicaCore {
-    /// What an election says, on the control group. Everybody votes by the same rules, the leader as well.
+    /// A datagram of an election, on the control group. Every voter uses the same rules, the leader
+    /// included.
     pub(super) fn on_election<M: TailMemory>(
         &mut self,
         role: &mut RoleState,
@@ -113,12 +114,13 @@ impl ReplicaCore {
             | Datagram::Grant(header, body) => {
                 self.rx.check_history(header)?;
                 if !self.is_own_identity(header, body.process_nonce) {
-                    // The epoch of a pre-vote is no ballot yet: two that miss a leader alone would drive
-                    // each other's rounds up, a thousand a second, until there are none left.
+                    // The epoch of a pre-vote is no ballot yet. Otherwise two nodes that miss a leader
+                    // alone would raise each other's rounds, a thousand per second, until no rounds are
+                    // left.
                     let asks = matches!(datagram, Datagram::PreVote(..) | Datagram::Grant(..));
                     let believed = self.observe_round(now, header.epoch());
                     if !believed || !asks && !self.observe_round(now, Epoch(body.ballot)) {
-                        return Ok(()); // and climbed towards it: who means it says it again
+                        return Ok(()); // and raised our round towards it: a real candidate asks again
                     }
                     if self.declared_dead == Some(header.identity()) {
                         self.declared_dead = None; // it lives
@@ -132,7 +134,7 @@ impl ReplicaCore {
                     following.on_down(self, now, header, body);
                 }
             }
-            // Whatever history it has: it has our name.
+            // Whatever its history: it has our identity.
             Datagram::IdentityProbe(header, body) => self.on_presence(header, body),
             Datagram::StepDown(header, body) => {
                 self.rx.check_history(header)?;
@@ -156,8 +158,9 @@ impl ReplicaCore {
         body: &BallotBody,
     ) {
         let (from, ballot, about) = (header.identity(), Epoch(body.ballot), Epoch(body.about));
-        // The ballot is nobody's news, the sender's log is: without it a quorum may never come about. It may
-        // hold the very entry that lists us, or that says whose votes are enough.
+        // The ballot is of no use to us, but the sender's log position is: without it a quorum may never
+        // form. That log may contain the very entry that lists us, or the one that decides whose votes
+        // suffice.
         let now_role = role.role();
         let lacks = match now_role {
             Role::Blank | Role::Learner => true,
@@ -168,7 +171,7 @@ impl ReplicaCore {
             self.rx.on_ballot(header, &mut self.counters);
         }
         match Kind::from_u8(header.kind) {
-            // A ballot is asked for by nobody but the one who would lead it.
+            // Only the candidate that would lead a ballot asks for it.
             Some(Kind::Prepare) if ballot.leader() != from => {}
             // S12: another process of this identity may live. A candidate asks again.
             Some(Kind::Prepare | Kind::PreVote) if !self.identity_watch.probe.may_vote() => {}
@@ -195,7 +198,7 @@ impl ReplicaCore {
         }
     }
 
-    /// Somebody speaks of an epoch. Returns whether its round is believed.
+    /// A datagram names an epoch. Returns whether its round is accepted.
     #[inline]
     pub(super) fn observe_round(&mut self, now: Nanos, epoch: Epoch) -> bool {
         let seen = self.election.round_seen();
@@ -214,22 +217,21 @@ impl ReplicaCore {
         self.counters.add(Counter::RoundsRefused, 1);
     }
 
-    /// Half of all rounds are used up: the operator is told.
+    /// Half of all rounds are used up: the operator is notified.
     fn check_rounds(&mut self, promised: Epoch) {
         let numbers = (u64::from(promised.round()), u64::from(ROUND_MAX));
         let high = promised.round() >= rounds::ALARM;
         self.set_condition(Condition::RoundsHigh, high, self.turns.polled_at, numbers);
     }
 
-    /// Whether `from` is a member on either side of the last change: of two, one that leaves still has to
-    /// acknowledge that, and one that refuses will not.
+    /// Whether `from` is a member on either side of the last change. Of two members, one that leaves still
+    /// has to acknowledge its removal; one that refuses will not.
     pub(super) fn counts(&self, from: Identity) -> bool {
         self.log.membership.lists(from) || self.log.change.is_some_and(|(_, before)| before.lists(from))
     }
 
-    /// Whether this replica promises and grants. A blank node does so if it promised before: its log
-    /// never reached the device, so it acknowledged nothing of it, and its promise is all that the others
-    /// need.
+    /// Whether this replica promises and grants. A blank node does so if it promised before: its log never
+    /// reached the device, so it acknowledged nothing of it, and the others need only its promise.
     pub(super) fn has_vote(&self, role: Role) -> bool {
         match role {
             Role::Standby | Role::Leader => true,
@@ -238,7 +240,7 @@ impl ReplicaCore {
         }
     }
 
-    /// Whether we would follow another leader: a pre-vote is granted then.
+    /// Whether we would follow another leader: then we grant a pre-vote.
     pub(super) fn misses_leader(&self, role: Role) -> bool {
         role != Role::Leader
             && self.has_vote(role)
@@ -254,7 +256,7 @@ impl ReplicaCore {
     ) {
         match self.acceptor.judge_prepare(ballot) {
             PrepareOutcome::Promise => {
-                // What was handed to the network lies inside the log that the promise describes.
+                // Everything that was passed to the network lies inside the log that the promise describes.
                 if !planted(Mutation::StampsAfterPromise) {
                     role.step_down(self, tail, now, StepDownReason::Promised);
                 }
@@ -285,7 +287,7 @@ impl ReplicaCore {
         }
     }
 
-    /// A member told that it promised `promised`, and so refuses `about`.
+    /// A member reports that it promised `promised`, and so refuses `about`.
     fn on_refuse<M: TailMemory>(
         &mut self,
         role: &mut RoleState,
@@ -303,12 +305,12 @@ impl ReplicaCore {
         }
     }
 
-    /// In `power` the promise must have reached the device before anything is said in it.
+    /// In `power` the promise must have reached the device before anything is sent in its epoch.
     pub(super) fn is_promise_stored<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
         self.limits.durability == Durability::Process || tail.promise_stored() >= self.acceptor.promised()
     }
 
-    /// Says what is owed.
+    /// Sends the pending replies.
     #[inline]
     fn flush_reply<M: TailMemory>(&mut self, net: &mut impl Net, tail: &Tail<M>, turn: &Turn) {
         if !self.outbox.is_empty() {

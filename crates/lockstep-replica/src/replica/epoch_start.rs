@@ -1,8 +1,8 @@
-//! How a leader begins its epoch: nothing is stamped before its start, nor between that and the removal of
-//! whom the operator declared dead.
+//! How a leader begins its epoch. It stamps nothing before the epoch start, and nothing between that and
+//! the removal of the member that the operator declared dead.
 //!
 //! ```text
-//!   promise stored ─▶ epoch start ─▶ (removal of the dead) ─▶ what was heard of submissions ─▶ everything else
+//!   promise stored ─▶ epoch start ─▶ (removal of the dead) ─▶ pending submissions ─▶ everything else
 //! ```
 
 use super::pending_submissions::PendingSubmissions;
@@ -20,21 +20,21 @@ use lockstep_wire::{
 };
 
 impl Leading {
-    /// Whether the start of the epoch that is led stands in the log.
+    /// Whether the log contains the start of the epoch that this node leads.
     #[inline]
     fn has_started<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
         self.epoch() == tail.end().epoch
     }
 
-    /// The same, and right behind it the removal of whom the operator declared dead.
+    /// The same, and directly behind it the removal of the member that the operator declared dead.
     #[inline]
     pub(super) fn has_epoch_begun<M: TailMemory>(&self, core: &ReplicaCore, tail: &Tail<M>) -> bool {
         core.declared_dead.is_none() && self.has_started(tail)
     }
 
-    /// Stamps the epoch start, and behind it what was heard of submissions already. Returns whether the
-    /// epoch has begun; the journal may have no room, in `power` the promise not be on the device, or the
-    /// process look still whether another one of its identity lives (S12).
+    /// Stamps the epoch start, and behind it the pending submissions. Returns whether the epoch has begun.
+    /// It has not if the journal has no room, if in `power` the promise is not on the device yet, or while
+    /// the process still checks for another process of its identity (S12).
     #[cold]
     pub(super) fn poll_epoch_start<M: TailMemory>(
         &mut self,
@@ -58,7 +58,7 @@ impl Leading {
         true
     }
 
-    /// Stamps what was heard of submissions while nothing might be stamped.
+    /// Stamps the submissions that were received while nothing could be stamped.
     pub(super) fn stamp_pending_submissions<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
@@ -67,7 +67,7 @@ impl Leading {
         turn: &Turn,
     ) {
         let now = turn.now;
-        // Put aside while its datagrams are stamped; one without room allocates nothing.
+        // Moved out while its datagrams are stamped; a queue without room allocates nothing.
         let cluster = core.limits.receiver.cluster;
         let mut heard = std::mem::replace(&mut core.pending_submissions, PendingSubmissions::new(0));
         let mut index = 0;
@@ -84,7 +84,7 @@ impl Leading {
         core.pending_submissions = heard;
     }
 
-    /// Stamps the epoch start, before anything else of the epoch. Returns whether the journal took it.
+    /// Stamps the epoch start, before anything else of the epoch. Returns whether the journal stored it.
     fn start_epoch<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
@@ -116,7 +116,8 @@ impl Leading {
         let Ok(memory) = tail.room() else { return false };
         let written = self.sequencer.stamp(&end, memory, wall, stamp, &payload[..length]);
         assert!(written.is_some(), "S7: an epoch's start of {length} bytes fits the frame that it opens");
-        // What lies below the table is given as committed only: who holds this frame must know that it is.
+        // Frames below the table are repaired only as committed: a node that holds this frame must know
+        // that they are.
         self.close_and_report(core, tail, false, commit_next);
         if let Some(&span) = self.outgoing_frames.last() {
             core.log.on_start(end.next, tail.bytes(span), &payload[..length]);

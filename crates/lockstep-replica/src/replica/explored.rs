@@ -1,6 +1,6 @@
-//! What an explorer of all interleavings needs of a replica: time stands still for it, so whatever only
-//! counts or measures is forgotten after each turn, and what a timer would do is done when it says so.
-//! States that differ in nothing that a rule looks at are then one state.
+//! What an explorer of all interleavings needs of a replica. Time stands still for the explorer: state that
+//! only counts or measures is cleared after each turn, and the explorer triggers the work of timers. States
+//! that differ in nothing that a rule reads then become one state.
 
 use super::{
     Events, Following, HeartbeatTimer, LeaderMemory, Leading, Nanos, ReplicaCore, ReplicaEngine, RoleState,
@@ -17,7 +17,8 @@ use lockstep_wire::{Epoch, Seq};
 use std::hash::{Hash, Hasher};
 
 impl<P: Ports> ReplicaEngine<P> {
-    /// Forgets what is no part of the protocol's state. The next turn looks at the unicast socket too.
+    /// Clears everything that is no part of the protocol's state. The next turn polls the unicast socket
+    /// too.
     pub fn forget_times(&mut self, now: Nanos) {
         self.core.forget_times(now);
         match &mut self.role {
@@ -26,21 +27,21 @@ impl<P: Ports> ReplicaEngine<P> {
         }
     }
 
-    /// All that decides what this replica does next, but its journal and its device.
+    /// All that decides the next actions of this replica, except its journal and its device.
     pub fn hash_state(&self, state: &mut impl Hasher) {
         self.core.hash(state);
         self.role.hash(state);
     }
 
-    /// The leader is to beat in its next turn.
+    /// The leader sends a heartbeat in its next turn.
     pub fn heartbeat_now(&mut self) {
         if let RoleState::Leading(leading) = &mut self.role {
             leading.heartbeat_timer = HeartbeatTimer::new(self.core.limits.heartbeat);
         }
     }
 
-    /// Whatever a timer waits for has passed: a standby is to ask for promises in its next turn, unless the
-    /// round would be above `round_max`.
+    /// Every timer has expired: a standby asks for promises in its next turn, unless the round would exceed
+    /// `round_max`.
     pub fn campaign_now(&mut self, now: Nanos, round_max: u32) {
         if self.may_campaign(round_max) {
             self.core.election.on_started();
@@ -71,11 +72,11 @@ impl Leading {
         self.rejected_command = None;
         self.quorum_contacts = 0;
         (self.refusing, self.refused) = (false, false);
-        // Nothing waits for a notice: a publisher's timer may be over at any moment.
+        // Nothing waits for a notice: a publisher's timer may expire at any moment.
         self.notice_at = Nanos::MAX;
         self.quorum.restart(now);
         self.heartbeat_timer = HeartbeatTimer::new(core.limits.heartbeat);
-        // Counted as sent: not due again before it is said so.
+        // Counted as sent: no heartbeat is due before the explorer asks for one.
         self.heartbeat_timer.due(now, false);
     }
 }

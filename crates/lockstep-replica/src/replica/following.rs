@@ -1,4 +1,4 @@
-//! The standby's half: frames into the journal, acks out.
+//! The standby's half: it stores received frames in the journal and sends acks.
 
 use super::replica_log::{LogRefusal, StoreOutcome};
 use super::{
@@ -20,7 +20,7 @@ use lockstep_wire::{
 };
 
 impl<P: Ports> ReplicaEngine<P> {
-    /// One turn of a node that does not lead; `count` datagrams are lent.
+    /// One turn of a node that does not lead. It borrows `count` datagrams.
     pub(super) fn poll_standby(&mut self, count: usize, turn: &Turn) {
         let now = turn.now;
         let Self { net, tail, core, role, .. } = self;
@@ -65,8 +65,8 @@ impl<P: Ports> ReplicaEngine<P> {
 }
 
 impl Following {
-    /// A leader's heartbeat. A repeated one is no sign of life, and neither is one of a leader under whom
-    /// nothing has moved for long although there is something to commit.
+    /// A leader's heartbeat. A repeated heartbeat is no sign of life. Neither is the heartbeat of a
+    /// leader under which nothing has moved for long although something is to be committed.
     pub(super) fn on_heartbeat(
         &mut self,
         core: &mut ReplicaCore,
@@ -129,15 +129,15 @@ impl Following {
         if live && core.is_beyond_salvage(frame) && !planted(Mutation::SalvageFromAnyEpoch) {
             return Ok(());
         }
-        // Before the frame is placed: an own log that parts from the new epoch's is no divergence.
+        // Before the frame is placed: a replica log that differs from the new epoch's log is no divergence.
         core.rx.learn_start(frame, &mut core.counters, &mut core.events);
         let may_place = self.reconcile_log(core, tail, now);
         if core.stopped {
             return Ok(());
         }
         if !may_place {
-            // The journal has no room to begin the exchange. A frame that is placed behind a log that is to
-            // go would be a divergence.
+            // The journal has no room to begin the suffix replacement. A frame placed behind a log that is
+            // to be replaced would be a divergence.
             core.counters.add(Counter::FramesDropped, 1);
             if live && epoch >= core.acceptor.promised() {
                 self.on_leader_alive(core, now, epoch);
@@ -154,7 +154,8 @@ impl Following {
             self.on_leader_alive(core, now, epoch);
         }
         if let Placement::Next(next) = placement {
-            // One that finds no room is stored when there is room, and nobody has to give it again.
+            // A frame that finds no room is stored when there is room, and no repairer has to send it
+            // again.
             if let Err(next) = self.store_next(core, tail, now, frame, next) {
                 core.rx.buffer(next, frame, &mut core.counters);
             }
@@ -162,8 +163,8 @@ impl Following {
         Ok(())
     }
 
-    /// The next frame goes into the journal. It is returned where there is no room for it, or others wait for
-    /// room before it.
+    /// Stores the next frame in the journal. Returns the frame if there is no room for it, or if others
+    /// wait for room before it.
     pub(super) fn store_next<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
@@ -189,7 +190,7 @@ impl Following {
         }
     }
 
-    /// Frames that were kept while something was missing follow as soon as it has come.
+    /// Frames that were buffered behind a gap follow as soon as the gap is filled.
     pub(super) fn apply_ready<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
@@ -200,7 +201,7 @@ impl Following {
         let admitted = core.is_admitted();
         while let Some(frame) = core.rx.front(Seq::MAX) {
             let admitted = admitted || core.rx.commit.is_final(frame.header.next_seq());
-            // The tail judges the frame against its own end; the store lends it meanwhile.
+            // The tail compares the frame with its own end; the buffer lends the frame meanwhile.
             match core.log.store(&core.acceptor, admitted, tail, &frame) {
                 Ok(stored) => {
                     let (next, committed) = (frame.header.next_seq(), frame.header.commit_next);
@@ -213,7 +214,7 @@ impl Following {
     }
 
     /// A frame that ends before `next` is in the journal. Its leader had counted everything below
-    /// `committed`.
+    /// `committed` as committed.
     fn on_stored<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
@@ -237,8 +238,8 @@ impl Following {
                 core.rx.commit.on_membership(seq, before, core.log.membership);
             }
             core.rx.on_stored(&end);
-            // It is in the log now, and so is all that its epoch's log has before it (S6), whichever is
-            // followed.
+            // It is in the log now, and so is everything that precedes it in its epoch's log (S6),
+            // whichever epoch is followed.
             core.rx.commit.on_final(committed);
             let was_blank = self.role == FollowerRole::Blank;
             core.report_history();
@@ -250,8 +251,8 @@ impl Following {
         }
     }
 
-    /// Where the membership at the log's end has changed: may we vote? Who joins may once that is in its
-    /// log, who leaves until it is committed (MEMBER-1).
+    /// Called where the membership at the log's end has changed: may this node vote? A new member may once
+    /// the entry is in its log, a leaving member until the entry is committed (MEMBER-1).
     #[inline]
     pub(super) fn assign_role(&mut self, core: &mut ReplicaCore, end: &LogEnd) {
         let by = (core.log.membership.seq, core.log.change.is_some());
@@ -299,8 +300,8 @@ impl Following {
         }
     }
 
-    /// A repairer's reason. Where a witness that holds the best log has dropped what a candidate lacks,
-    /// nobody but who stored it can help: the operator is told whom the takeover waits for.
+    /// A repairer's refusal. If a witness that holds the best log has dropped what a candidate lacks, only
+    /// a replica that stored it can help. The operator is notified which replica the takeover waits for.
     pub(super) fn on_answer(
         &mut self,
         core: &mut ReplicaCore,
@@ -309,7 +310,7 @@ impl Following {
         body: &RepairRejectBody,
     ) {
         let (by, holder) = (header.identity(), core.rx.adopting.leader());
-        // What a witness has, and leaves to others to give, is not lost.
+        // A range that a witness holds and leaves to others to repair is not lost.
         let is_there = body.reason == RepairReject::Referred as u32;
         let waits = (body.reason == RepairReject::TooOld as u32
             || is_there && planted(Mutation::WaitsForWhatIsThere))
@@ -329,9 +330,9 @@ impl Following {
         self.try_other_epoch(core, now, header);
     }
 
-    /// A node that holds nothing is refused for long: of the epoch that it follows, or waits for, those who
-    /// have heard of it may all be gone. It follows the log of who answers, and nothing else for a while;
-    /// then it looks again.
+    /// A node that stores nothing has been refused for long: the nodes that knew of the epoch that it
+    /// follows, or waits for, may all be gone. For a while it follows only the log of the node that
+    /// answers; then it checks again.
     fn try_other_epoch(&mut self, core: &mut ReplicaCore, now: Nanos, header: &Header) {
         let long = BLANK_TIMEOUTS * core.failure_detector.timeout_ns();
         let epoch = header.epoch();

@@ -1,6 +1,5 @@
-//! Other users of our name: another process of our identity (ALIVE-1), or another life of the stream
-//! under our cluster's id (S12). Neither is believed on one datagram: the network may have kept it from
-//! before a restart.
+//! Other users of our name: another process of our identity (ALIVE-1), or another history under our
+//! cluster's id (S12). One datagram proves neither: the network may have delayed it from before a restart.
 
 use super::{ReplicaCore, ReplicaEngine, ReplicaLimits, Turn};
 use crate::ports::Ports;
@@ -11,7 +10,7 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::presence::{DuplicateIdentity, IdentityProbe};
 use lockstep_wire::{Datagram, Epoch, Header, IdentityProbeBody, Nanos};
 
-/// Another history, and in how many beats it was heard.
+/// Another history, and the number of heartbeats in which it was received.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 struct ForeignHistory {
     history: u64,
@@ -26,9 +25,9 @@ pub(super) struct IdentityWatch {
     pub(super) probe: IdentityProbe,
     /// Tokens that were drawn for probes.
     pub(super) tokens: u64,
-    /// Another history that was heard before our own.
+    /// Another history was received before our own.
     foreign_history: ForeignHistory,
-    /// Another node of our history was heard.
+    /// Another node of our history was received.
     pub(super) own_history_seen: bool,
 }
 
@@ -44,7 +43,7 @@ impl IdentityWatch {
     }
 }
 
-/// So many beats in which another history speaks, and ours is silent: a group that lives, and no echo.
+/// This many heartbeats of another history while ours is silent prove a live group, and no echo.
 const FOREIGN_HEARTBEATS: u32 = 16;
 
 impl<P: Ports> ReplicaEngine<P> {
@@ -68,8 +67,8 @@ impl<P: Ports> ReplicaEngine<P> {
 }
 
 impl ReplicaCore {
-    /// Another history speaks, and nobody of our own was heard. A node that goes on hearing it is out of
-    /// place (S12).
+    /// Another history is received, and no node of our own was. A node that continues to receive it is out
+    /// of place (S12).
     #[cold]
     pub(super) fn on_foreign_history(&mut self, have: u64, seen: u64) {
         let now = self.turns.polled_at;
@@ -91,8 +90,8 @@ impl ReplicaCore {
         self.stopped = true;
     }
 
-    /// Whether a datagram bears our own identity: our own, looped back or of a process before this one, or of
-    /// another process that lives. It is used for nothing.
+    /// Whether a datagram has our own identity: our own datagram looped back, one of a process before this
+    /// one, or one of another process that lives. Its content is ignored.
     pub(super) fn is_own_identity(&mut self, header: &Header, process_nonce: u64) -> bool {
         let own = header.identity() == self.identity();
         if own && process_nonce != self.limits.process_nonce {
@@ -117,8 +116,8 @@ impl ReplicaCore {
         }
     }
 
-    /// A leader that looks before it begins its epoch hears nothing but whether another process of its
-    /// identity lives.
+    /// A leader that probes before it begins its epoch processes only answers about another process of its
+    /// identity.
     #[cold]
     pub(super) fn on_identity_probe(&mut self, bytes: &[u8]) {
         if let Ok(Datagram::IdentityProbe(header, body)) =
@@ -128,12 +127,13 @@ impl ReplicaCore {
         }
     }
 
-    /// Whether it has looked for another process of its identity: before that it has no vote (S12).
+    /// Whether it has finished the probe for another process of its identity: before that it has no vote
+    /// (S12).
     pub fn has_probed(&self) -> bool {
         self.identity_watch.probe.is_complete()
     }
 
-    /// Somebody under our identity asks whether we live, or answers that it does.
+    /// A process under our identity asks whether we live, or answers that it does.
     pub(super) fn on_presence(&mut self, header: &Header, said: &IdentityProbeBody) {
         if header.identity() != self.identity() || said.process_nonce == self.limits.process_nonce {
             return;
@@ -156,7 +156,8 @@ impl ReplicaCore {
     }
 }
 
-/// The token of a question, by its number: from what nobody else knows, and no other secret.
+/// The token of a probe, by its number: derived from a value that no other node knows, and distinct
+/// from every other secret.
 fn token(seed: &[u8; 32], number: u64) -> u64 {
     let secret = failure_detector::secret(seed, Epoch(!number));
     u64::from_le_bytes(std::array::from_fn(|index| secret[index]))

@@ -1,4 +1,5 @@
-//! What the leader takes of whom, and what it tells publishers beside the heartbeat's credit.
+//! Which submissions the leader accepts, and which notices publishers receive beside the heartbeat's
+//! credit.
 
 use super::{Leading, Nanos, ReplicaCore, Tail, Turn, send_small};
 use crate::journal::ports::TailMemory;
@@ -10,13 +11,14 @@ use lockstep_wire::{
     Condition, EntryHeader, Kind, NOTICE_ROWS_MAX, NoticeRow, PublisherNotice, SMALL_LEN_MAX, write_notice,
 };
 
-/// A gap is told again after so many first rungs of the heartbeat: by then what was sent again has come.
+/// A gap is reported again after this many first rungs of the heartbeat: by then retransmissions have
+/// arrived.
 const AGAIN_RUNGS: u64 = 8;
-/// From this part of the table of publishers on the operator is told that it fills.
+/// From this fill level of the table of publishers on the operator is notified.
 const FULL_PERCENT: u64 = 80;
 
 impl Leading {
-    /// Whether this message's publisher has not had more than its share of a scarce window.
+    /// Whether this message's publisher has not used up its share of a scarce window.
     #[inline]
     pub(super) fn has_share(&mut self, core: &mut ReplicaCore, end: &LogEnd, header: &EntryHeader) -> bool {
         let (stamp_next, commit_next) = (self.sequencer.stamp_next(end), core.commit_next());
@@ -30,14 +32,14 @@ impl Leading {
         has
     }
 
-    /// Whether publishers are to be told something.
+    /// Whether a notice to publishers is due.
     #[inline]
     pub(super) fn has_notices(&self) -> bool {
         !self.hold.is_empty() || self.shares.has_throttled() || !self.opens_refused.is_empty()
     }
 
-    /// An open finds no room in the table of publishers: whoever opens is told. A publisher that finds no
-    /// room among those that are to be notified asks again.
+    /// An open finds no room in the table of publishers: its publisher is notified. A publisher that finds
+    /// no room in the list of notifications asks again.
     #[cold]
     pub(super) fn refuse_open(&mut self, core: &mut ReplicaCore, nonce: [u64; 2]) {
         core.counters.add(Counter::OpensRefused, 1);
@@ -49,8 +51,8 @@ impl Leading {
         }
     }
 
-    /// Tells publishers whose open finds no room, which of their numbers are missing, and whose share is used
-    /// up: once a turn at the most, and not more often than the heartbeat's first rung.
+    /// Notifies publishers whose open finds no room, whose numbers are missing (with the numbers), and
+    /// whose share is used up: at most once per turn, and not more often than the heartbeat's first rung.
     #[cold]
     pub(super) fn send_publisher_notices<M: TailMemory>(
         &mut self,
@@ -72,7 +74,7 @@ impl Leading {
             count += 1;
         }
         count += self.shares.drain_throttled(&mut rows[count..]);
-        // While nothing is taken there is no use in sending it again.
+        // While nothing is accepted a retransmission is of no use.
         if !self.refusing {
             let (publishers, shares) = (&core.log.publishers, &self.shares);
             let last = |publisher, incarnation| {
@@ -94,7 +96,7 @@ impl Leading {
 }
 
 impl ReplicaCore {
-    /// Once a beat of a leader: how full its table of publishers is.
+    /// Called once per heartbeat of a leader: the fill level of its table of publishers.
     pub(super) fn check_publisher_table(&mut self, now: Nanos) {
         let (used, max) = (self.log.publishers.used(), self.log.publishers.publishers_max());
         self.counters.set(Counter::Publishers, u64::from(used));

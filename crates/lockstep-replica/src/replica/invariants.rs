@@ -1,4 +1,4 @@
-//! What holds of a replica after each of its turns, in the words of the rules.
+//! The invariants of a replica after each of its turns, in the words of the rules.
 
 use super::{ReplicaEngine, RoleState};
 use crate::ports::Ports;
@@ -7,11 +7,11 @@ use lockstep_core::proto::publishers::Publishers;
 use lockstep_wire::{EpochBase, Seq};
 use std::collections::VecDeque;
 
-/// What a replica has made of its log (S8): all of it is a function of the log, whoever computed it.
+/// The state that a replica derives from its log (S8): a function of the log alone, equal at every node.
 pub struct Tables<'r> {
     /// The members at the log's end.
     pub membership: Membership,
-    /// A change of them that may not be committed.
+    /// A membership change that may not be committed.
     pub change: Option<(Seq, Membership)>,
     /// The epochs from the one in force at the commit on, or from further below.
     pub epochs: &'r VecDeque<EpochBase>,
@@ -20,7 +20,7 @@ pub struct Tables<'r> {
 }
 
 impl<P: Ports> ReplicaEngine<P> {
-    /// Holds after each turn. Panics with the rule that is broken.
+    /// Checked after each turn. Panics with the rule that is broken.
     pub fn invariants(&self) {
         let (core, end) = (&self.core, self.tail.end());
         core.rx.invariants();
@@ -40,8 +40,8 @@ impl<P: Ports> ReplicaEngine<P> {
         }
     }
 
-    /// Whether the tables are those of the log as it stands: an open frame has changed them before it is in
-    /// the log, and a replica that has stopped may have exchanged more than its ring can run again over.
+    /// Whether the tables are those of the log as it stands. An open frame changes them before it is in the
+    /// log, and a replica that has stopped may have replaced a longer suffix than its ring can read again.
     pub(super) fn has_tables(&self) -> bool {
         !self.core.stopped && self.role.leading().is_none_or(|leading| leading.sequencer.is_drained())
     }

@@ -1,4 +1,4 @@
-//! The leader's half: submissions in, frames out.
+//! The leader's half: it receives submissions and sends frames.
 
 use super::{Handover, Leading, OUTGOING_SEND, ReplicaCore, ReplicaEngine, RoleState, Turn, send_small};
 use crate::journal::Tail;
@@ -16,11 +16,11 @@ use lockstep_wire::{
 };
 use std::cmp::Ordering;
 
-/// Fewer datagrams than these are stamped before an order among them is found.
+/// Fewer datagrams than these are stamped without sorting them into rounds.
 const ROUNDS_MIN: usize = 8;
 
 impl<P: Ports> ReplicaEngine<P> {
-    /// One turn of a leader; `count` datagrams are lent.
+    /// One turn of a leader. It borrows `count` datagrams.
     pub(super) fn poll_leader(&mut self, count: usize, turn: &Turn) {
         let now = turn.now;
         let Self { net, tail, core, role, .. } = self;
@@ -48,7 +48,7 @@ impl<P: Ports> ReplicaEngine<P> {
                 leading.send_frames(core, net, tail, now, &[]);
             }
         }
-        // It may have stepped down for what it received.
+        // It may have stepped down for a received datagram.
         let RoleState::Leading(leading) = role else { return };
         if let Some(why) = leading.finish_turn(core, net, tail, turn) {
             role.step_down(core, tail, now, why);
@@ -57,8 +57,8 @@ impl<P: Ports> ReplicaEngine<P> {
 }
 
 impl Leading {
-    /// What follows the datagrams of a turn: what they made is closed, committed, and sent. Returns why it is
-    /// to step down, if it is.
+    /// The end of a turn: the frames that its datagrams filled are closed, committed, and sent. Returns why
+    /// the leader steps down, if it does.
     #[inline]
     fn finish_turn<M: TailMemory>(
         &mut self,
@@ -74,9 +74,9 @@ impl Leading {
             return None;
         }
         if self.must_drain {
-            // A stalled leader speaks once it has heard all that waited: perhaps it leads no more. Half of
-            // what is kept for that is more than a socket holds: what came meanwhile is no reason to be
-            // silent.
+            // A stalled leader sends only after it has received all that waited: it may have been
+            // superseded. Half of the buffer for that exceeds the capacity of a socket: what arrived
+            // meanwhile is no reason to stay silent.
             self.must_drain = !drained && !core.pending_submissions.is_half_full();
             if self.must_drain {
                 return None;
@@ -102,7 +102,7 @@ impl Leading {
         } else if let Some(last) = self.outgoing_frames.last() {
             let len = last.len as usize;
             self.send_frames(core, net, tail, now, &[]);
-            // The next frame is as long, probably.
+            // The next frame probably has the same length.
             if self.sequencer.is_drained() {
                 tail.warm(len);
             }
@@ -110,8 +110,8 @@ impl Leading {
         None
     }
 
-    /// A replica speaks in an epoch: in ours, and it counts as heard; in a higher one, and ours is over.
-    /// Returns why it is to step down, if it is.
+    /// A replica sends in an epoch: in ours, which counts as contact; or in a higher one, which ends ours.
+    /// Returns why the leader steps down, if it does.
     pub(super) fn on_member(
         &mut self,
         core: &mut ReplicaCore,
@@ -125,18 +125,18 @@ impl Leading {
                     self.member_contact[position] = now;
                 }
             }
-            // One that no member list names supersedes nobody; a leader whose members all follow another one
-            // hears no quorum either.
+            // A node that no membership lists supersedes no leader. A leader whose members all follow
+            // another one receives no quorum either.
             Ordering::Greater if core.counts(header.identity()) => return Some(StepDownReason::Superseded),
             Ordering::Greater => core.counters.add(Counter::AcksUnlisted, 1),
-            // It lags, or follows a leader that leads no more.
+            // It lags, or follows a leader that no longer leads.
             Ordering::Less => {}
         }
         None
     }
 
-    /// Once a beat: a leader that has heard no quorum for long stops, and one that is to hand over does so
-    /// when its successor holds everything. Returns why it is to step down, if it is.
+    /// Once per heartbeat: a leader that has received no quorum for long stops, and a leader that hands
+    /// over does so when its successor holds everything. Returns why it steps down, if it does.
     fn poll_epoch<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
@@ -172,14 +172,14 @@ impl Leading {
             return Some(StepDownReason::Handover);
         }
         if now >= until {
-            // Nobody has caught up: we go on, unless we are to stop.
+            // No successor has caught up: we continue, unless this node is to stop.
             self.handover = None;
             self.draining = core.stopping;
         }
         None
     }
 
-    /// What lies below the commit is final: undone no more, and no part of the window.
+    /// Entries below the commit are final: they can no longer be undone, and have left the window.
     #[inline]
     pub(super) fn poll_commit(&mut self, core: &mut ReplicaCore) {
         if core.commit_next() != self.commit_seen {
@@ -202,7 +202,7 @@ impl Leading {
 
 impl ReplicaCore {
     /// A datagram from the groups, in a turn that began as a leader's. After a step-down in this turn
-    /// submissions are left to be sent again.
+    /// submissions are left for their publishers to send again.
     #[inline]
     pub(super) fn on_leader_datagram<M: TailMemory>(
         &mut self,
@@ -236,7 +236,7 @@ impl ReplicaCore {
         Ok(())
     }
 
-    /// A member's ack: it counts, and it shows the epoch that the member follows.
+    /// A member's ack: it is counted, and it shows the epoch that the member follows.
     pub(super) fn on_ack<M: TailMemory>(
         &mut self,
         role: &mut RoleState,
@@ -267,7 +267,8 @@ impl ReplicaCore {
         }
     }
 
-    /// The successor: the one that was named, or the most caught-up that may lead; and what it holds.
+    /// The successor, and its log position: the one that was named, or the most caught-up member that may
+    /// lead.
     pub(super) fn successor(&self, to: Option<Identity>) -> Option<(Identity, Seq)> {
         let members = self.log.membership;
         let may_lead = |member: &&lockstep_wire::MemberBody| {
@@ -303,7 +304,7 @@ impl ReplicaCore {
         self.counters.add(Counter::AcksOut, 1);
     }
 
-    /// A handle that has not heard the stream yet submits under history 0: its opens are welcome.
+    /// A handle that has not received the stream yet submits under history 0: its opens are accepted.
     pub(super) fn check_submitter(&mut self, header: &Header) -> Result<(), Reject> {
         if header.history == 0 { Ok(()) } else { self.rx.check_history(header) }
     }

@@ -1,9 +1,9 @@
-//! Which history a replica lives in, and what it does when it hears another one.
+//! The history in which a replica lives, and its reaction when it receives another one.
 //!
 //! ```text
-//!   heard                        member                          learner, archiver, blank
-//!   a former history of ours     told, refused                   told, refused
-//!   one founded on ours          stops: it was left behind       goes on there, or stops if it holds more
+//!   received                     member                          learner, archiver, blank
+//!   an ancestor of ours          notified, refused               notified, refused
+//!   one founded on ours          stops: it was left behind       continues there, or stops if it holds more
 //!   any other, before our own    stops after a while (S12)       waits; refused
 //!   any other, after it          refused and counted             refused and counted
 //! ```
@@ -17,8 +17,9 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{Ancestor, Epoch, FrameView, Header, Kind, Reject, RepairTrailer};
 
 impl Following {
-    /// Whether a frame is of our history, or of a former one as a giver of ours gives it. One that shows that
-    /// ours was left is dealt with: then it is refused, or is of the history in which we go on.
+    /// Whether a frame is of our history, or of an ancestor and sent by a repairer of our history. A frame
+    /// which shows that our history was left is processed here: then it is refused, or it is of the history
+    /// in which we continue.
     #[inline]
     pub(super) fn check_frame<M: TailMemory>(
         &mut self,
@@ -32,7 +33,7 @@ impl Following {
             .or_else(|reject| self.follow_succession(core, tail, frame, reject))
     }
 
-    /// The same, of a frame that a journal of `given` gives.
+    /// The same for a frame from a journal of history `given`.
     pub(super) fn check_replayed<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
@@ -58,8 +59,8 @@ impl Following {
             LineageCheck::Continues { left } => (left, self.may_switch_history(core, tail, frame)),
             LineageCheck::Ahead { left } | LineageCheck::Diverged { left } => (left, false),
             LineageCheck::Unrelated => {
-                // The answer to our own question, and nobody of our history was heard before: we are out of
-                // place.
+                // The answer to our own request, and no node of our history was received before: we are out
+                // of place.
                 if !core.identity_watch.own_history_seen {
                     core.stop_for_foreign_history(core.rx.history(), lineage.history());
                 }
@@ -93,8 +94,8 @@ impl Following {
             && epoch >= core.acceptor.promised()
     }
 
-    /// We go on in the history that was founded on ours. The start of its epoch, which is learned next, says
-    /// what of our log is its own.
+    /// We continue in the history that was founded on ours. The start of its epoch, which is learned next,
+    /// decides how much of our log belongs to it.
     fn switch_history(&mut self, core: &mut ReplicaCore, lineage: Lineage, left: Ancestor) {
         core.rx.go_over(lineage, left);
         core.log.abandon();
@@ -130,8 +131,8 @@ impl ReplicaCore {
                 let is_led = header.kind == Kind::Heartbeat as u8 && self.led == Epoch::NONE;
                 match is_former {
                     _ if role == Role::Leader => {}
-                    // One datagram is enough: a founder that waits for more leads beside the former group by
-                    // then, and one that stopped for an old datagram is started again.
+                    // One datagram is enough: a founder that waits for more leads beside the ancestor's
+                    // group by then, and a founder that stopped for an old datagram is started again.
                     true if is_led => self.stop_for_foreign_history(have, seen),
                     false if self.has_vote(role) => self.on_foreign_history(have, seen),
                     _ => {}
@@ -142,7 +143,7 @@ impl ReplicaCore {
         judged
     }
 
-    /// The log's history has become another one, or is known for the first time: the journal takes note.
+    /// The log's history has changed, or is known for the first time: the journal records it.
     #[inline]
     pub(super) fn report_history(&mut self) {
         let history = self.log.lineage.history();
@@ -152,7 +153,7 @@ impl ReplicaCore {
         }
     }
 
-    /// The history of the log in the journal, and its former ones.
+    /// The history of the log in the journal, and its ancestors.
     pub fn lineage(&self) -> Lineage {
         self.log.lineage
     }

@@ -8,8 +8,8 @@
 //!              ▲ removed ──────────────────┘
 //! ```
 //!
-//! What must happen before what, in one turn: stored in the journal's tail, then counted, then said. A
-//! frame is kept before it is sent, an append is published before it is acknowledged.
+//! The order within one turn: stored in the journal's tail, then counted, then sent. A frame is stored
+//! before it is sent, and an append is published before it is acknowledged.
 
 mod acks;
 mod ballots;
@@ -81,9 +81,9 @@ use lockstep_wire::{
 pub struct ReplicaLimits {
     /// The receiver's; `me` is this replica's identity, the repairers are the other replicas.
     pub receiver: ReceiverLimits,
-    /// When a leader beats.
+    /// When a leader sends heartbeats.
     pub heartbeat: HeartbeatLimits,
-    /// How much may be stamped and not committed.
+    /// How much may be stamped and not yet committed.
     pub window: Window,
     /// What an ack means.
     pub durability: Durability,
@@ -91,69 +91,70 @@ pub struct ReplicaLimits {
     pub publishers_max: u32,
     /// Most submissions that wait for an earlier one of their publisher.
     pub hold_back: u16,
-    /// A standby that has nothing new says where it stands this often.
+    /// A standby that has nothing new repeats its ack at this interval.
     pub ack_again_ns: Nanos,
     /// Drawn at each start of the process.
     pub process_nonce: u64,
     /// When the process began, by its own clock: of two processes of one identity the later one stops.
     pub started_at: Nanos,
-    /// For so long a process looks, at its start, whether another one of its identity lives, and has no vote;
-    /// 0: not at all.
+    /// For this long after its start a process probes for another process of its identity, and has no vote;
+    /// 0: no probe.
     pub identity_probe_ns: Nanos,
-    /// Most frames that one request is answered with: more are asked for again.
+    /// Most frames that are sent in answer to one request: the requester asks again for more.
     pub repairs_per_request: usize,
-    /// What repairs to readers may cost.
+    /// Limits of the repairs to readers.
     pub budget: BudgetLimits,
-    /// When silence becomes a suspicion.
+    /// The silence that becomes a suspicion.
     pub failure_detector: FailureDetectorLimits,
-    /// An election's times.
+    /// The times of an election.
     pub election: ElectionLimits,
-    /// Bytes of submissions that a standby keeps, to stamp them when it takes over, and a leader that was
-    /// stalled, while it looks whether it leads still: twice what may have waited in a socket.
+    /// Bytes of submissions that a standby buffers to stamp them when it takes over, and that a stalled
+    /// leader buffers while it checks whether it still leads: twice what may have waited in a socket.
     pub pending_submission_bytes: usize,
-    /// Drawn at each start of the process: the secrets of its epochs' watchers follow from it.
+    /// Drawn at each start of the process: the secrets of its epochs' watchers are derived from it.
     pub secret_seed: [u8; 32],
 }
 
-/// A leader under whom nothing moves for this many timeouts, although something is to be committed, is
-/// heard and yet no sign of life.
+/// After this many timeouts in which nothing moves although something is to be committed, the leader's
+/// heartbeats no longer count as a sign of life.
 const WEDGED_TIMEOUTS: u64 = 4;
-/// A node that holds nothing, and gets nothing of the epoch that it follows for so many timeouts, turns to
-/// another one.
+/// A node that stores nothing, and receives nothing of the epoch that it follows for this many timeouts,
+/// turns to another epoch.
 const BLANK_TIMEOUTS: u64 = 4;
-/// A leader that is to hand over waits this many timeouts for a successor that holds everything.
+/// A leader that hands over waits this many timeouts for a successor that holds everything.
 const HANDOVER_TIMEOUTS: u64 = 16;
-/// A leader that hears no quorum stops after this many timeouts of its standbys: they are to miss it first.
+/// A leader that receives no quorum stops after this many timeouts of its standbys: they should miss it
+/// first.
 const DEAF_TIMEOUTS: u64 = 2;
-/// Frames that were kept and not yet taken by the device.
+/// Frames that are stored in the journal, and not yet taken by the device.
 const OUTGOING_MAX: usize = 512;
-/// Nobody wants to be called again sooner than this after a turn: a shorter sleep costs more than it spares.
+/// No node needs its next turn sooner than this after a turn: a shorter sleep costs more than it saves.
 const PAUSE_NS_MIN: Nanos = 20_000;
 /// Most bursts of one send call.
 const BURSTS_MAX: usize = 64;
-/// Frames that wait before a long batch is interrupted by a send.
+/// Frames that wait before a send interrupts a long batch.
 const OUTGOING_SEND: usize = 256;
-/// A frame is padded to the size of its burst for at most this many bytes: what one more datagram of a
-/// burst costs less than a send of its own.
+/// A frame is padded to the size of its burst with at most this many bytes: one more datagram of a burst is
+/// that much cheaper than a send of its own.
 const PADDING_MAX: usize = 128;
 
-/// A leader that is to hand over.
+/// A leader that hands over.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Handover {
-    /// To whom; whoever holds most where nobody is named.
+    /// The successor; the member that holds most where none is named.
     to: Option<Identity>,
-    /// Then it goes on.
+    /// Then the leader continues.
     until: Nanos,
 }
 
-/// When a turn of the duty cycle takes place, and whether it received all that waited.
+/// The time of a turn of the duty cycle, and whether the turn received all that waited.
 #[derive(Clone, Copy, Debug)]
 struct Turn {
     /// Monotonic, of this process.
     now: Nanos,
     /// Since the Unix epoch.
     wall: Nanos,
-    /// It found less than a receive may lend.
+    /// It received less than one receive may lend.
     drained: bool,
 }
 
@@ -161,7 +162,7 @@ struct Turn {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 struct Turns {
     count: u64,
-    /// When the last one ended; a leader whose turn comes late looks before it speaks.
+    /// When the last one ended; a leader whose turn comes late checks for newer epochs before it sends.
     at: Nanos,
     /// When this one began.
     polled_at: Nanos,
@@ -170,10 +171,10 @@ struct Turns {
 /// What the membership makes of this node.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Standing {
-    /// The entry by which its role was last found, and whether that was uncommitted.
+    /// The entry from which its role was last derived, and whether that entry was uncommitted.
     listed_by: (Seq, bool),
     may_lead: bool,
-    /// It keeps no more than a ring, and serves candidates only.
+    /// It stores no more than a ring, and serves candidates only.
     is_witness: bool,
     /// No membership makes it vote.
     is_archiver: bool,
@@ -192,7 +193,7 @@ impl Default for LastAck {
     }
 }
 
-/// What all roles of a replica share; what belongs to one of them stands in `role`.
+/// The state that all roles of a replica share; the state of one role is in `role`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ReplicaCore {
     limits: ReplicaLimits,
@@ -203,19 +204,20 @@ pub struct ReplicaCore {
     failure_detector: FailureDetector,
     election: Election,
     suspicion: Option<CurrentSuspicion>,
-    /// Whether the groups bring whom we listen for: a leader its standbys, everybody else the leader.
+    /// Whether the groups bring the nodes that we listen for: to a leader its standbys, to every other node
+    /// the leader.
     unicast_probe: UnicastProbe,
     outbox: Outbox,
     identity_watch: IdentityWatch,
     standing: Standing,
-    /// Where it stands while it is replayed to.
+    /// Its progress while it replays.
     stall_detector: StallDetector,
-    /// The member that the operator declared dead; until its removal is stamped.
+    /// The member that the operator declared dead, until its removal is stamped.
     declared_dead: Option<Identity>,
     /// The greatest epoch that was promised to another, or accepted before this process began.
     promised_others: Epoch,
     turns: Turns,
-    /// The log's history, as it was told last.
+    /// The log's history as it was last reported.
     history_reported: u64,
     /// The last epoch that this process led.
     led: Epoch,
@@ -225,13 +227,13 @@ pub struct ReplicaCore {
     stopping: bool,
     stopped: bool,
     repairs: RepairQueue,
-    /// What was counted.
+    /// The counters.
     pub counters: Counters,
-    /// What was missing, and why.
+    /// The gaps, and their causes.
     pub losses: Losses,
-    /// The conditions that hold; set by [`ReplicaCore::set_condition`].
+    /// The active conditions; set by [`ReplicaCore::set_condition`].
     pub conditions: ConditionSet,
-    /// What happened.
+    /// The events.
     pub events: Events,
 }
 
@@ -239,7 +241,7 @@ pub struct ReplicaCore {
 pub struct ReplicaEngine<P: Ports> {
     net: P::Net,
     tail: Tail<P::Memory>,
-    /// What all roles share.
+    /// The state that all roles share.
     pub core: ReplicaCore,
     role: RoleState,
     scratch: Vec<u8>,
@@ -262,7 +264,7 @@ where
 }
 
 impl<P: Ports> ReplicaEngine<P> {
-    /// A replica over a recovered journal. In words why it must not start (S12).
+    /// A replica over a recovered journal. The error is the reason why it must not start (S12).
     pub fn new(
         net: P::Net,
         tail: Tail<P::Memory>,
@@ -340,7 +342,7 @@ impl<P: Ports> ReplicaEngine<P> {
         &self.tail
     }
 
-    /// The journal's tail, for a world that copies behind it on the same thread.
+    /// The journal's tail, for a caller that copies behind it on the same thread.
     pub fn tail_mut(&mut self) -> &mut Tail<P::Memory> {
         &mut self.tail
     }
@@ -350,14 +352,14 @@ impl<P: Ports> ReplicaEngine<P> {
         &self.net
     }
 
-    /// The device, for those who run it.
+    /// The device, for the code that drives it.
     pub fn net_mut(&mut self) -> &mut P::Net {
         &mut self.net
     }
 
-    /// Whether the node may stop: it follows somebody else, or all it stamped is committed and nobody could
-    /// follow it. A node that has handed over stays until its successor has begun, which may need its
-    /// promise.
+    /// Whether the node may stop: it follows another leader, or everything that it stamped is committed and
+    /// no other node could follow it. A node that has handed over stays until its successor has begun, as
+    /// the successor may need its promise.
     pub fn is_drained(&self) -> bool {
         let core = &self.core;
         if let Some(leading) = self.role.leading() {
@@ -366,14 +368,14 @@ impl<P: Ports> ReplicaEngine<P> {
         core.led == Epoch::NONE || core.rx.follow.epoch() > core.led
     }
 
-    /// Whether something waits to be sent: the node is to be called again soon.
+    /// Whether something waits to be sent: the next turn should come soon.
     pub fn has_pending_work(&self) -> bool {
         let sends = self.role.leading().is_some_and(|leading| !leading.outgoing_frames.is_empty());
         sends || self.core.repairs.has_queued()
     }
 
-    /// When the node is to be called again at the latest, though no datagram comes: always later than its
-    /// last turn.
+    /// When the next turn is due at the latest, even if no datagram arrives: always later than the last
+    /// turn.
     pub fn next_deadline(&self) -> Nanos {
         let core = &self.core;
         let due = match &self.role {
@@ -384,7 +386,7 @@ impl<P: Ports> ReplicaEngine<P> {
         due.min(core.identity_watch.probe.next_probe()).max(core.turns.at + PAUSE_NS_MIN)
     }
 
-    /// From now on nothing more is stamped: the node is about to stop, and hands over what it leads.
+    /// From now on nothing more is stamped: the node is about to stop, and hands over its leadership.
     pub fn start_drain(&mut self, now: Nanos) {
         if !self.core.stopping {
             self.core.stopping = true;
@@ -392,9 +394,8 @@ impl<P: Ports> ReplicaEngine<P> {
         }
     }
 
-    /// The leader is to hand over to `to`, or to the member that holds most: it stops stamping, and steps
-    /// down once its successor holds everything. Returns whether it leads, and there is somebody else to do
-    /// so.
+    /// The leader hands over to `to`, or to the member that holds most: it stops stamping, and steps down
+    /// once its successor holds everything. Returns whether it leads, and another member can take over.
     pub fn start_handover(&mut self, now: Nanos, to: Option<Identity>) -> bool {
         match &mut self.role {
             RoleState::Leading(leading) => leading.start_handover(&self.core, now, to),
@@ -412,7 +413,7 @@ impl<P: Ports> ReplicaEngine<P> {
         self.role.leading().map(Leading::epoch)
     }
 
-    /// What this replica has made of its log; `None` while that is not the log as it stands.
+    /// The state that this replica derived from its log; `None` while that state is not the log's.
     pub fn tables(&self) -> Option<Tables<'_>> {
         let core = &self.core;
         self.has_tables().then(|| Tables {
@@ -423,7 +424,7 @@ impl<P: Ports> ReplicaEngine<P> {
         })
     }
 
-    /// Takes the replica apart: what survives its process is the tail.
+    /// Takes the replica apart: the tail survives its process.
     pub fn into_tail(self) -> Tail<P::Memory> {
         self.tail
     }
@@ -498,7 +499,7 @@ impl ReplicaCore {
         self.limits.receiver.me
     }
 
-    /// The exclusive bound of what is final, never past the own log (S4).
+    /// The exclusive bound of the final entries, never past the replica log (S4).
     #[inline]
     pub fn commit_next(&self) -> Seq {
         self.rx.commit.commit_next()
@@ -514,17 +515,17 @@ impl ReplicaCore {
         self.suspicion
     }
 
-    /// Whether this replica is a witness, which keeps no more than its ring's worth.
+    /// Whether this replica is a witness, which stores no more than its ring's worth.
     pub fn is_witness(&self) -> bool {
         self.standing.is_witness
     }
 
-    /// Leading: whether its only full standbys lie behind the ring of a witness.
+    /// On a leader: whether its only full standbys lie behind the ring of a witness.
     pub fn is_exposed(&self) -> bool {
         self.conditions.holds(Condition::Exposed)
     }
 
-    /// Whether a divergence or an impostor has silenced the node.
+    /// Whether a divergence or a duplicate identity has silenced the node.
     pub fn is_stopped(&self) -> bool {
         self.stopped
     }
@@ -533,11 +534,11 @@ impl ReplicaCore {
         self.turns.at + self.limits.heartbeat.interval_ns
     }
 
-    /// The role has become another one.
+    /// The role has changed.
     fn on_role_changed(&mut self, from: Role, to: Role, end: &LogEnd) {
         self.losses.leave();
         if from == Role::Leader {
-            // Only a leader looks.
+            // Only a leader checks this.
             self.conditions.forget(Condition::Exposed);
             self.conditions.forget(Condition::RedundancyLost);
             self.conditions.forget(Condition::PublishersNearlyFull);
@@ -569,7 +570,7 @@ impl ReplicaCore {
         }
     }
 
-    /// From now on a condition holds, with its two numbers, or does not. A change becomes an event.
+    /// From now on a condition is active, with its two numbers, or is not. A change becomes an event.
     pub fn set_condition(&mut self, condition: Condition, holds: bool, now: Nanos, numbers: (u64, u64)) {
         if let Some(event) = self.conditions.set(condition, holds, now, numbers) {
             self.events.push(event);

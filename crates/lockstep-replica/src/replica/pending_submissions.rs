@@ -1,5 +1,5 @@
-//! What a standby has heard of submissions: the newest datagrams, kept until all that they carry has its
-//! place. A new leader stamps them without waiting for anybody to send them again.
+//! A standby's pending submissions: the newest datagrams, buffered until all entries in them have their
+//! place in the log. A new leader stamps them without waiting until publishers send them again.
 
 use lockstep_core::engine::store::touched;
 use lockstep_core::proto::planted::{Mutation, planted};
@@ -15,17 +15,17 @@ struct PendingSubmission {
     received_at: Nanos,
 }
 
-/// See the module. Two are equal if they keep the same datagrams, wherever in memory.
+/// See the module. Two are equal if they buffer the same datagrams, wherever in memory.
 #[derive(Clone, Debug)]
 pub(super) struct PendingSubmissions {
     memory: Vec<u8>,
     /// Oldest first.
     submissions: VecDeque<PendingSubmission>,
-    /// Where the next one goes.
+    /// Where the next one is written.
     next_at: usize,
-    /// With which log, oldest and newest it was last judged, ...
+    /// The log's end, the oldest and the newest datagram at the last check, ...
     judged: (Seq, PendingSubmission, PendingSubmission),
-    /// ... and what came of it.
+    /// ... and its result.
     waits_since: Option<Nanos>,
 }
 
@@ -34,7 +34,8 @@ fn most(bytes: usize) -> usize {
     bytes / 128
 }
 
-/// Datagrams that are looked at where the oldest waits for a later one: what is missed is sent again.
+/// Datagrams that are checked where the oldest waits for a later one: a publisher sends a missing number
+/// again.
 const NEWEST: usize = 16;
 
 impl PartialEq for PendingSubmissions {
@@ -86,7 +87,7 @@ impl PendingSubmissions {
         );
     }
 
-    /// Keeps a datagram; the oldest make room.
+    /// Buffers a datagram; the oldest make room.
     pub(super) fn push(&mut self, datagram: &[u8], now: Nanos) {
         let len = datagram.len();
         if len > self.memory.len() || most(self.memory.len()) == 0 {
@@ -101,7 +102,7 @@ impl PendingSubmissions {
         while self.submissions.front().is_some_and(is_overwritten) && !planted(Mutation::HeardOverwritten) {
             self.submissions.pop_front();
         }
-        // Never by the queue's capacity: a copy of it has another.
+        // Not bounded by the queue's capacity: a copy of it has another.
         if self.submissions.len() == most(self.memory.len()) {
             self.submissions.pop_front();
         }
@@ -110,9 +111,10 @@ impl PendingSubmissions {
         self.next_at = at + len;
     }
 
-    /// Forgets the oldest for as long as all that they carry has its place or never will. `log_next` is where
-    /// the log ends, of which `publishers` is a function. Returns since when something has waited that could
-    /// be stamped now: the oldest, or one of the newest where the oldest waits for what came later.
+    /// Drops the oldest for as long as all entries in them have their place in the log, or never will.
+    /// `log_next` is the end of the log, of which `publishers` is a function. Returns since when something
+    /// has waited that could be stamped now: the oldest, or one of the newest where the oldest waits for a
+    /// later arrival.
     pub(super) fn drop_committed(
         &mut self,
         log_next: Seq,
@@ -174,7 +176,7 @@ impl PendingSubmissions {
         &self.memory[kept.at..kept.at + kept.len]
     }
 
-    /// Whether what is kept takes half of the room: none of it is overwritten before.
+    /// Whether the buffered datagrams take half of the room: none of them is overwritten before.
     pub(super) fn is_half_full(&self) -> bool {
         let oldest = self.submissions.front().map_or(self.next_at, |kept| kept.at);
         let bytes = if oldest < self.next_at {
@@ -191,7 +193,7 @@ impl PendingSubmissions {
         self.submissions.get(index).map(|kept| self.bytes(kept))
     }
 
-    /// Forgets copies: for an explorer, to whom a datagram heard twice is one.
+    /// Drops copies: to an explorer a datagram that was received twice is one.
     pub(super) fn forget_copies(&mut self) {
         let all: Vec<_> = self.all().map(|(at, bytes)| (at, bytes.to_vec())).collect();
         self.clear();
@@ -202,7 +204,7 @@ impl PendingSubmissions {
         }
     }
 
-    /// Forgets all.
+    /// Drops all.
     pub(super) fn clear(&mut self) {
         self.submissions.clear();
         self.next_at = 0;

@@ -1,4 +1,4 @@
-//! What a replica does for others on its unicast port: repairs, reasons, replies.
+//! The service of a replica on its unicast port: repairs, refusals, query replies.
 
 use super::repair::RefusedRange;
 use super::replica_log::frames;
@@ -21,7 +21,7 @@ use lockstep_wire::{
 use std::net::SocketAddrV4;
 
 impl<P: Ports> ReplicaEngine<P> {
-    /// Looks at the unicast socket. Returns the datagrams found there.
+    /// Polls the unicast socket. Returns the datagrams found there.
     pub(super) fn on_unicast(&mut self, turn: &Turn) -> usize {
         let now = turn.now;
         let Self { net, tail, core, role, .. } = self;
@@ -69,7 +69,7 @@ impl ReplicaCore {
             (Datagram::RepairReject(header, body), RoleState::Following(following)) => {
                 following.on_answer(self, now, header, &body);
             }
-            // What a group should have brought: MCAST-1.
+            // A datagram that a group should have brought: MCAST-1.
             (Datagram::Heartbeat(header, body), RoleState::Following(following)) => {
                 self.check_group(following.role.into(), header)?;
                 if !self.is_own_identity(header, body.process_nonce) {
@@ -85,7 +85,7 @@ impl ReplicaCore {
                     self.unicast_probe.on_answer();
                 }
             }
-            // Of a publisher that no group brings us, nor us to it: MCAST-1.
+            // From a publisher that the groups do not connect with us: MCAST-1.
             (Datagram::Submission(header, entries), RoleState::Leading(leading))
                 if leading.has_epoch_begun(self, tail) =>
             {
@@ -94,7 +94,7 @@ impl ReplicaCore {
                 judged?;
             }
             (Datagram::Nack(header, body, ranges), _) => {
-                // They are lent by the device that the repairs are sent through.
+                // The device that sends the repairs lends them.
                 let (header, (wanted, count)) = (*header, copied(&ranges));
                 let request = UnicastRequest { from, token: body.token, now, wall };
                 self.on_nack(role, net, tail, request, &header, &wanted[..count]);
@@ -120,7 +120,7 @@ impl ReplicaCore {
         Ok(())
     }
 
-    /// Does what a query or command asks for, and writes the answer; `None` if it is withheld.
+    /// Carries out a query or command, and writes the reply; `None` if it is withheld.
     fn write_answer_to<M: TailMemory>(
         &mut self,
         role: &mut RoleState,
@@ -152,8 +152,8 @@ impl ReplicaCore {
         Some(length)
     }
 
-    /// A device that wants groups by unicast asks one that sends them by multicast: its own device would have
-    /// taken the join otherwise.
+    /// A device that wants groups by unicast asks a node that sends them by multicast: otherwise its own
+    /// device would have handled the join.
     fn write_multicast_lease_to<M: TailMemory>(
         &self,
         tail: &Tail<M>,
@@ -166,10 +166,10 @@ impl ReplicaCore {
         write_lease(out, self.header(Kind::Lease, wall, &tail.end()), body)
     }
 
-    /// A reader that follows our own epoch says that it has read the committed stream up to `commit_next`. A
-    /// leader holds everything that is committed: where its log ends before that, something final is gone,
-    /// and the operator must know. A reader that follows a later epoch may well know more than a leader whose
-    /// time is over.
+    /// A reader that follows our own epoch reports that it has read the committed stream up to
+    /// `commit_next`. A leader holds everything that is committed. If its log ends before that, something
+    /// final is lost, and the operator must know. A reader that follows a later epoch may well know more
+    /// than a leader that was superseded.
     fn observe_reader<M: TailMemory>(&mut self, role: Role, tail: &Tail<M>, header: &Header) {
         let end = tail.end().next;
         let is_ours = header.history != 0 && header.history == self.rx.history();
@@ -233,7 +233,7 @@ impl ReplicaCore {
                         false => self.enqueue(role.leading(), tail, request, range, &mut left),
                     };
                     if let Err((from, (why, wait))) = pending {
-                        // The rest would be refused as well: one answer for all of it.
+                        // The rest would be refused as well: one refusal for all of it.
                         self.on_limited(why);
                         let rest = SeqRange { from, to: last_to };
                         return self.write_repair_reject(net, &holdings, request, rest, (why, wait));
@@ -244,9 +244,10 @@ impl ReplicaCore {
         }
     }
 
-    /// Whether we, a witness, give what we have to `identity`. We may drop it at any moment, so all others
-    /// are referred to a replica that stores it. Where nobody leads it may be nowhere else, and who asks may
-    /// become the candidate by it. What we do not have is refused as every replica refuses it.
+    /// Whether we, a witness, repair our frames to `identity`. We may drop a frame at any moment, so we
+    /// refer all others to a replica that stores it. While no node leads, the frame may be nowhere
+    /// else, and the requester may become the candidate through it. For frames that we lack we refuse like
+    /// every replica.
     fn is_served(&self, role: Role, identity: Identity) -> bool {
         self.is_candidate(identity) || self.misses_leader(role)
     }
@@ -257,12 +258,13 @@ impl ReplicaCore {
         promised.leader() == identity && promised > self.rx.follow.epoch()
     }
 
-    /// Salvage: a candidate's log is shorter than ours and of the same epoch, and no promise of ours will
-    /// tell it so, as we have no vote. It gets the rest unasked, and takes it if it has not won yet.
+    /// Salvage: a candidate's log is shorter than ours and of the same epoch. As we have no vote, no
+    /// promise of ours will show that to the candidate. We send it the rest unasked, and it takes the rest
+    /// if it has not won yet.
     pub(super) fn salvage<M: TailMemory>(&mut self, tail: &Tail<M>, wall: Nanos, candidate: &Header) {
         let end = tail.end();
-        // A candidate that does not know a change from two members to be committed asks us in vain for a vote
-        // that we have no more: the frame in which that commit ends tells it.
+        // A candidate that does not know that a change from two members is committed asks us in vain for a
+        // vote that we no longer have. The frame in which that commit ends shows it.
         let commit_next = self.commit_next();
         let news = if commit_next > candidate.commit_next { commit_next - 1 } else { end.next };
         let range = SeqRange { from: candidate.first_seq.min(news), to: end.next };
@@ -274,7 +276,7 @@ impl ReplicaCore {
         }
         self.drop_queued(from, &[range]);
         let request = UnicastRequest { from, token: 0, now: 0, wall };
-        // What finds no room is asked for.
+        // The candidate asks for frames that find no room.
         let _ = self.enqueue_for_member(tail, request, range, &mut self.limits.repairs_per_request.clone());
     }
 
@@ -315,9 +317,9 @@ impl ReplicaCore {
         write_command_result(out, self.header(Kind::CommandResult, wall, &tail.end()), body)
     }
 
-    /// Whether what is committed of a publisher can be told: what is not lies in the ring, and is taken back
-    /// from what the table says. After a restart, with more uncommitted than the ring holds, or with damage
-    /// there, it cannot; then another is asked.
+    /// Whether the committed state of a publisher can be derived. The uncommitted entries lie in the ring,
+    /// and are subtracted from the table. After a restart, with more uncommitted entries than the ring
+    /// holds, or with damage there, that fails; then the requester asks another node.
     fn knows_committed<M: TailMemory>(&self, tail: &Tail<M>) -> bool {
         let (commit_next, end) = (self.commit_next(), tail.end().next);
         let read_to = || frames(tail, commit_next).last().map_or(0, |frame| frame.header.next_seq());
@@ -349,7 +351,7 @@ impl ReplicaCore {
             body.publisher = state.id;
             body.incarnation = state.incarnation;
             body.publisher_seq = state.last;
-            // Closed, it is nobody's: whoever opens it anew follows this incarnation.
+            // A closed publisher belongs to no handle: the next open follows this incarnation.
             body.nonce =
                 if state.closed && !planted(Mutation::ReplyKeepsNonce) { [0; 2] } else { state.nonce };
         }
@@ -357,7 +359,7 @@ impl ReplicaCore {
     }
 }
 
-/// The ranges of a nack and their count, apart from the datagram that they came in.
+/// The ranges of a NACK and their count, copied out of its datagram.
 fn copied(ranges: &Ranges<'_>) -> ([SeqRange; NACK_RANGES_MAX], usize) {
     let mut wanted = [SeqRange { from: 0, to: 0 }; NACK_RANGES_MAX];
     let mut count = 0;
@@ -373,7 +375,7 @@ fn uncommitted<M: TailMemory>(tail: &Tail<M>, commit_next: u64) -> impl Iterator
     frames(tail, commit_next).flat_map(|frame| frame.entries())
 }
 
-/// One frame, and whose word it is in which history.
+/// Sends one frame as a repair, with the repairer and its history.
 pub(super) fn give(
     net: &mut impl Net,
     repairer: (Identity, u64),

@@ -1,5 +1,5 @@
-//! How a replica's log becomes that of a new epoch: where the two part, the suffix is replaced in one step
-//! (S7).
+//! How a replica's log becomes the log of a new epoch: from the point where the two diverge, the suffix is
+//! replaced in one step (S7).
 
 use super::replica_log::{LogRefusal, ReplicaLog};
 use super::{FollowerRole, Following, ReplicaCore};
@@ -10,9 +10,9 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{EntryKind, Epoch, FrameView, Nanos};
 
 impl Following {
-    /// The start of an epoch that is to be followed is known: where the own log and that epoch's part, the
-    /// exchange begins (S7). Returns whether frames of that epoch's log may be placed: not while the journal
-    /// has no room for the exchange.
+    /// The start of an epoch that is to be followed is known: from the point where the replica log and that
+    /// epoch's log diverge, the suffix replacement begins (S7). Returns whether frames of that epoch's log
+    /// may be placed: not while the journal has no room for the replacement.
     #[inline]
     pub(super) fn reconcile_log<M: TailMemory>(
         &mut self,
@@ -67,8 +67,9 @@ impl Following {
         core.check_durability();
         core.rx.cut_to(cut, same_to);
         if followed >= core.acceptor.promised() {
-            // Somebody has won: nothing below is followed, or promised, any more. A blank node waits with
-            // that: the log that everybody else agrees on may be a lower one, and this one nowhere to be had.
+            // A candidate has won: this node no longer follows or promises anything lower. A blank node
+            // waits with that: the log on which all others agree may be a lower one, and no node may have
+            // this one.
             if self.role != FollowerRole::Blank {
                 core.promise(tail, followed);
             }
@@ -84,14 +85,15 @@ impl Following {
 }
 
 impl ReplicaCore {
-    /// Salvage stops before a membership entry (S5): who elects is decided by what promises describe.
+    /// Salvage stops before a membership entry (S5): the promises describe, and so decide, which members
+    /// elect.
     pub(super) fn is_beyond_salvage(&self, frame: &FrameView<'_>) -> bool {
         frame.header.epoch() < self.acceptor.promised()
             && frame.entries().any(|entry| entry.kind() == EntryKind::Membership)
     }
 
-    /// Whether what is followed may enter the log: it is of the promised epoch or a higher one, or what a
-    /// candidate adopts. Committed entries always may: the log of every later epoch contains it.
+    /// Whether a frame may enter the log: it is of the promised epoch or a higher one, or of the log that a
+    /// candidate adopts. Committed entries always may: the log of every later epoch contains them.
     pub(super) fn is_admitted(&self) -> bool {
         let followed = self.rx.follow.epoch();
         !self.acceptor.refuses(followed)

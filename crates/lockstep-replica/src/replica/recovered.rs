@@ -1,4 +1,4 @@
-//! What a replica knows when it starts, beside the log itself.
+//! The knowledge of a replica at its start, beside the log itself.
 
 use crate::journal::checkpoint::{Checkpoint, PublisherRow};
 use crate::journal::ports::TailMemory;
@@ -13,7 +13,7 @@ use lockstep_wire::{EpochBase, EpochStartView, FrameView, Seq};
 /// What recovery found.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Recovered {
-    /// The history and its former ones; history 0 on a blank node.
+    /// The history and its ancestors; history 0 on a blank node.
     pub lineage: Lineage,
     /// The members in force at the log's end.
     pub membership: Membership,
@@ -21,7 +21,7 @@ pub struct Recovered {
     pub open_change: Option<(Seq, Membership)>,
     /// The log's epochs, oldest first.
     pub epochs: Vec<EpochBase>,
-    /// What the last epoch start said.
+    /// The content of the last epoch start.
     pub durability: Durability,
     /// The publishers at the log's end.
     pub publishers: Publishers,
@@ -37,7 +37,7 @@ impl Recovered {
         Self::of(&opened.checkpoint, opened.superblock.history, opened.tail.end().next, publishers_max)
     }
 
-    /// From a journal that was only looked at.
+    /// From a journal that was only inspected.
     pub fn of_inspection(looked: &Inspection, publishers_max: u32) -> Self {
         let history = looked.superblock().history;
         Self::of(looked.checkpoint(), history, looked.end().next, publishers_max)

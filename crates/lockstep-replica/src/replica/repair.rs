@@ -1,10 +1,11 @@
-//! What a replica repairs: at most so many frames a turn, so that the duty cycle goes on meanwhile. Members
-//! are given theirs first and without a budget: they gate the commit, and are few. Readers have budgets.
+//! The repairs of a replica: a bounded number of frames per turn, so that the duty cycle continues
+//! meanwhile. Members come first and have no budget: they gate the commit, and are few. Readers have
+//! budgets.
 //!
 //! ```text
-//!   a member's ranges ─▶ owed, in the place of what it is owed of them already ───▶ to it
-//!   a reader's ranges ─▶ referred? afforded? repeat? ─▶ owed ──(so many a turn)──▶ to the one who asked
-//!                               └──▶ a reason                └─(three asked)──▶ to everybody, once
+//!   a member's ranges ─▶ queued, in place of the queued repairs of the same range ─▶ to it
+//!   a reader's ranges ─▶ referred? afforded? repeat? ─▶ queued ──(so many a turn)──▶ to the requester
+//!                               └──▶ a refusal                 └─(three asked)──▶ to everybody, once
 //! ```
 
 use super::queries::{UnicastRequest, give};
@@ -24,18 +25,19 @@ use lockstep_wire::{
 };
 use std::net::SocketAddrV4;
 
-/// Frames that wait to be given: a socket's worth of requests for a handful each. More are limited.
+/// Frames in the repair queue: a socket's worth of requests for a handful each. Further requests are
+/// refused as limited.
 const REPAIRS_QUEUED_MAX: usize = 1024;
-/// The same for members: each may have four requests under way, which is all that it keeps of what it misses.
+/// The same for members: each may have four requests under way, the limit of the gaps that it tracks.
 const MEMBER_REPAIRS_QUEUED_MAX: usize = 4 * 64 * MEMBERS_MAX;
-/// Frames given in one turn: some 20 µs of sending, less than a standby's ack may wait unnoticed, ...
+/// Frames repaired in one turn: some 20 µs of sending, less than a standby's ack may wait unnoticed, ...
 const REPAIRS_PER_TURN: usize = 16;
 /// ... and by a leader, which stamps meanwhile.
 const LED_PER_TURN: usize = 4;
-/// When to ask again where too many frames wait: what giving them takes at a turn of 10 µs for each sixteen.
+/// When to ask again if too many frames wait: the time to send them, at a turn of 10 µs for each sixteen.
 const BUSY_RETRY_NS: Nanos = 1_000_000;
 
-/// A frame that somebody is to be given.
+/// A frame that waits to be repaired.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct PendingRepair {
     span: RingSpan,
@@ -47,7 +49,7 @@ struct PendingRepair {
 }
 
 impl PendingRepair {
-    /// `None` once it has left the ring: whoever asked asks again, and is told.
+    /// `None` once it has left the ring: the requester asks again, and is refused.
     fn frame<'t, M: TailMemory>(&self, tail: &'t Tail<M>) -> Option<FrameView<'t>> {
         tail.frame(self.span).ok().filter(|frame| frame.header.first_seq == self.first)
     }
@@ -60,7 +62,7 @@ pub(super) struct RepairQueue {
     history: RepairHistory,
     queued: Vec<PendingRepair>,
     queued_members: Vec<PendingRepair>,
-    /// The epoch of the log that they are owed of.
+    /// The epoch of the log from which the queued frames come.
     epoch: Epoch,
 }
 
@@ -93,7 +95,7 @@ impl RepairQueue {
         );
     }
 
-    /// Forgets who asked for what.
+    /// Forgets all requesters and their requests.
     pub(super) fn clear(&mut self) {
         self.requesters.clear();
         self.history.clear();
@@ -111,25 +113,25 @@ impl RepairQueue {
         }
     }
 
-    /// Whether frames wait to be given.
+    /// Whether frames wait to be repaired.
     #[inline]
     pub(super) fn has_queued(&self) -> bool {
         !self.queued.is_empty() || !self.queued_members.is_empty()
     }
 
-    /// Another repairer gave the frame at `first` to everybody (REPAIR-3).
+    /// Another repairer sent the frame at `first` to everybody (REPAIR-3).
     pub(super) fn on_shared(&mut self, now: Nanos, first: Seq) {
         self.history.share(now, first);
     }
 }
 
-/// The requester, in one word.
+/// The requester, in one integer.
 fn key(address: SocketAddrV4) -> u64 {
     u64::from(u32::from(*address.ip())) << 16 | u64::from(address.port())
 }
 
 impl<P: Ports> ReplicaEngine<P> {
-    /// Gives what is owed, as much as one turn may.
+    /// Sends pending repairs, as many as one turn may.
     #[inline]
     pub(super) fn flush_repairs(&mut self, now: Nanos) {
         if self.core.repairs.has_queued() {
@@ -186,7 +188,7 @@ impl<P: Ports> ReplicaEngine<P> {
 }
 
 impl Leading {
-    /// What other members that are alive and store are known to hold.
+    /// The highest log position that another live member with storage is known to hold.
     pub(super) fn members_next(&self, core: &ReplicaCore, now: Nanos) -> Seq {
         let members = core.log.membership.members().iter().zip(&self.member_contact);
         let alive = members.filter(|(member, heard)| {
@@ -204,12 +206,12 @@ impl ReplicaCore {
         (self.identity(), self.rx.history())
     }
 
-    /// What it has to give.
+    /// The range that it can repair.
     pub(super) fn holdings<M: TailMemory>(&self, tail: &Tail<M>) -> RepairRange {
         RepairRange { end: tail.end(), commit_next: self.commit_next(), oldest_seq: tail.oldest_seq() }
     }
 
-    /// Counts frames that were given.
+    /// Counts frames that were repaired.
     pub(super) fn on_repaired(&mut self, leads: bool, frames: u64) {
         self.counters.add(Counter::RepairsOut, frames);
         if leads {
@@ -217,22 +219,24 @@ impl ReplicaCore {
         }
     }
 
-    /// A frame that was repaired to everybody: our own, come back, is no news. Returns whether it is.
+    /// A frame that was repaired to everybody. Our own frame, looped back, brings nothing new. Returns
+    /// whether it is our own.
     pub(super) fn is_own_repair(&mut self, now: Nanos, first: Seq, trailer: Option<&RepairTrailer>) -> bool {
         let Some(trailer) = trailer else { return false };
         self.repairs.on_shared(now, first);
         trailer.repairer() == self.identity()
     }
 
-    /// A member asks for `ranges`: what it is owed of them already is owed for this request (REPAIR-7).
+    /// A member asks for `ranges`: this request supersedes frames of these ranges that already wait for it
+    /// (REPAIR-7).
     pub(super) fn drop_queued(&mut self, member: SocketAddrV4, ranges: &[SeqRange]) {
         self.repairs
             .queued_members
             .retain(|pending| pending.to != member || !supersedes(ranges, pending.first));
     }
 
-    /// A member asks for `range`, which it may have: its frames are owed from now on, at most `left` of them.
-    /// Otherwise why not, and from which seq on.
+    /// A member asks for `range`, which it may have: its frames are queued from now on, at most `left` of
+    /// them. Otherwise returns the refusal, and its first seq.
     pub(super) fn enqueue_for_member<M: TailMemory>(
         &mut self,
         tail: &Tail<M>,
@@ -261,8 +265,8 @@ impl ReplicaCore {
         Ok(())
     }
 
-    /// A reader asks for `range`, which it may have: its frames are owed from now on, at most `left` of them.
-    /// Otherwise why not, and from which seq on.
+    /// A reader asks for `range`, which it may have: its frames are queued from now on, at most `left` of
+    /// them. Otherwise returns the refusal, and its first seq.
     pub(super) fn enqueue<M: TailMemory>(
         &mut self,
         leading: Option<&Leading>,
@@ -288,7 +292,7 @@ impl ReplicaCore {
         while let Some(found) = span
             && *left > 0
         {
-            // Damage in memory is not repaired from here; whoever asked asks the next one.
+            // Damage in memory is not repaired from here; the requester asks the next repairer.
             let Ok(frame) = tail.frame(found) else { return Ok(()) };
             let first = frame.header.first_seq;
             if first >= range.to {
@@ -316,7 +320,7 @@ impl ReplicaCore {
         Ok(())
     }
 
-    /// It has been refused for its budget.
+    /// It was refused for its budget.
     pub(super) fn on_limited(&mut self, why: RepairReject) {
         if why != RepairReject::Referred {
             self.counters.add(Counter::NacksLimited, 1);

@@ -1,5 +1,5 @@
-//! A replica's own log: the journal's tail, and what its entries have decided so far. Grown by one frame at
-//! a time, or exchanged from a seq on for the log of a new epoch, in one step (S7).
+//! A replica's log: the journal's tail, and the tables that its entries have determined so far. It grows by
+//! one frame at a time, or its suffix is replaced with the log of a new epoch, in one step (S7).
 //!
 //! ```text
 //!   own:    ── committed ──│── owned ──│── not owned ──▶         the log until the switch
@@ -30,20 +30,21 @@ pub(super) enum LogRefusal {
     Rule,
     /// The journal has no room.
     Full,
-    /// The exchange was longer than the ring: the tables cannot run again over what has left it.
+    /// The suffix replacement was longer than the ring: the tables cannot be computed again over frames
+    /// that have left it.
     Overrun,
 }
 
-/// What storing a frame has done.
+/// The effect of storing a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) enum StoreOutcome {
     /// The log ends behind it.
     Appended,
-    /// It waits beside the log until its epoch's start is there as well.
+    /// It is staged beside the log until its epoch's start is there as well.
     Staged,
-    /// The log was exchanged from this seq on, and ends behind it.
+    /// The suffix of the log was replaced from this seq on, and the log ends behind it.
     Replaced {
-        /// The first seq that is another's now.
+        /// The first seq that holds another entry now.
         from: Seq,
         /// Where the log ended before.
         old: LogEnd,
@@ -59,22 +60,22 @@ pub(super) struct ReplicaLog {
     pub membership: Membership,
     /// The last change of it that may not be committed: the seq of its entry, and the members before it.
     pub change: Option<(Seq, Membership)>,
-    /// What the log's last epoch start says that an ack means.
+    /// The durability of acks, by the log's last epoch start.
     pub durability: Durability,
-    /// The frame that starts the log's epoch: every newcomer asks for it, long after it left the tail.
+    /// The frame that starts the log's epoch: every newcomer asks for it, long after it has left the tail.
     pub start_frame: Vec<u8>,
-    /// The log's history, and the former ones on which it was founded, as that frame says.
+    /// The log's history, and the ancestors on which it was founded, as that frame lists them.
     pub lineage: Lineage,
     /// The log's epochs from the one in force at the commit on.
     epochs: VecDeque<EpochBase>,
-    /// The epoch for which frames are staged, and from where.
+    /// The epoch for which frames are staged, and their start.
     staging: Option<(Epoch, Seq)>,
-    /// The epoch of whose log all is that was staged last, since this process began.
+    /// The epoch to whose log all frames belong that were staged last, since this process began.
     staged_for: Epoch,
 }
 
 impl ReplicaLog {
-    /// As it was recovered. The epochs before the commit are no open takeovers any more.
+    /// As it was recovered. The epochs before the commit no longer count as open takeovers.
     pub(super) fn recovered(recovered: Recovered) -> Self {
         let mut log = Self {
             publishers: recovered.publishers,
@@ -96,9 +97,9 @@ impl ReplicaLog {
         Electorate { at_end: self.membership, change: self.change }
     }
 
-    /// The epochs of this log from the one in force at `commit_next` on, oldest first: what a new epoch's
-    /// start says before its own row. Of too many takeovers that nobody committed it names the newest; what
-    /// lies below those is given by who has this log (S10).
+    /// The epochs of this log from the one in force at `commit_next` on, oldest first: the rows of a new
+    /// epoch's start before its own. Of too many uncommitted takeovers it names the newest; frames below
+    /// those are repaired by nodes that have this log (S10).
     pub(super) fn table(&self, commit_next: Seq) -> Vec<EpochBase> {
         let behind = self.epochs.iter().skip(1).take_while(|row| row.base < commit_next).count();
         let behind = if planted(Mutation::TableLosesRows) { self.epochs.len().max(1) - 1 } else { behind };
@@ -124,13 +125,12 @@ impl ReplicaLog {
         &self.epochs
     }
 
-    /// Epochs of this log that nobody is known to have committed. After a start the count is known with the
-    /// commit.
+    /// Epochs of this log without a known commit. After a start the count is known with the commit.
     pub(super) fn uncommitted_epochs(&self) -> usize {
         self.epochs.len().saturating_sub(1)
     }
 
-    /// What lies below `commit_next` is final: it is undone no more.
+    /// Entries below `commit_next` are final: they can no longer be undone.
     pub(super) fn on_commit(&mut self, commit_next: Seq) {
         self.publishers.on_commit(commit_next);
         let early = planted(Mutation::ChangeForgotten);
@@ -143,7 +143,7 @@ impl ReplicaLog {
         }
     }
 
-    /// Remembers the frame that starts an epoch, and what it says.
+    /// Stores the frame that starts an epoch, and its content.
     pub(super) fn on_start(&mut self, seq: Seq, frame_bytes: &[u8], payload: &[u8]) {
         if self.start_frame.is_empty() || !planted(Mutation::StartFrameKept) {
             self.start_frame.clear();
@@ -189,11 +189,11 @@ impl ReplicaLog {
         }
     }
 
-    /// Where the own log and that of the epoch that is followed part: the first frame above `commit_next`
-    /// whose epoch does not own its seqs by that epoch's table; `None` if all of it is that epoch's. What
-    /// lies below the table is that epoch's where our log contains the start that is the table's oldest row:
-    /// a start fixes everything before it. Otherwise it is proven by nothing, and goes as well. An error
-    /// where that epoch does not contain what is committed here (S6).
+    /// Where the replica log and that of the followed epoch diverge: the first frame above `commit_next`
+    /// whose epoch does not own its seqs by that epoch's table; `None` if all of it is that epoch's. Frames
+    /// below the table belong to that epoch if our log contains the start that is the table's oldest row: a
+    /// start fixes everything before it. Otherwise nothing proves it, and they are replaced as well. An
+    /// error where that epoch does not contain our committed entries (S6).
     pub(super) fn cut<M: TailMemory>(
         tail: &Tail<M>,
         follow: &Follow,
@@ -203,8 +203,8 @@ impl ReplicaLog {
         let mut span = tail.find(commit_next);
         let end = tail.end();
         if span.is_none() && commit_next < end.next {
-            // The ring has lost what would be looked through. Where that log contains the start of the epoch
-            // in which ours ends, the two are the same as far as that epoch goes in it.
+            // The ring has lost the frames to compare. If that log contains the start of the epoch in which
+            // ours ends, the two are equal as far as that epoch extends in it.
             let same_to = follow.lists(end.epoch).then(|| follow.succeeded_at(end.epoch).unwrap_or(Seq::MAX));
             let from = same_to.filter(|same_to| *same_to >= commit_next).unwrap_or(commit_next);
             return Ok((from < end.next).then_some(from));
@@ -228,11 +228,11 @@ impl ReplicaLog {
         Ok(None)
     }
 
-    /// From here on frames are staged that replace the log from `from` on, in the followed epoch. Frames that
-    /// are staged from there for another one may be of that log as well (S7): where one takeover follows the
-    /// other faster than a suffix is fetched, each would fill the ring with it again. It is, where the new
-    /// log contains the start of the epoch for which it was staged, or of the one in which it ends: either
-    /// fixes everything before it.
+    /// From here on frames are staged that replace the log from `from` on, in the followed epoch. Frames
+    /// that are staged from there for another epoch may belong to that log as well (S7): where takeovers
+    /// follow each other faster than a suffix is fetched, each would fill the ring with it again. They do
+    /// if the new log contains the start of the epoch for which they were staged, or of the one in which
+    /// they end: either fixes everything before it.
     pub(super) fn stage<M: TailMemory>(
         &mut self,
         tail: &mut Tail<M>,
@@ -255,12 +255,12 @@ impl ReplicaLog {
         Ok(())
     }
 
-    /// Nothing is exchanged any more: the log stays as it is.
+    /// The suffix replacement is given up: the log stays as it is.
     pub(super) fn abandon(&mut self) {
         self.staging = None;
     }
 
-    /// Stores the next frame: behind the log, or among those that are to replace its end.
+    /// Stores the next frame: behind the log, or among the staged frames that replace its end.
     pub(super) fn store<M: TailMemory>(
         &mut self,
         acceptor: &Acceptor,

@@ -1,9 +1,9 @@
 //! The roles of a replica, and the state that belongs to each.
 //!
-//! A leadership owns everything that is of no use to another one: [`Leading::new`] begins with nothing, and
+//! A leadership owns all state that is of no use to another one: [`Leading::new`] begins with nothing, and
 //! [`RoleState::step_down`] drops it. So no field has to be reset by hand at a takeover, and none can be
-//! forgotten. What the roles share stands in [`ReplicaCore`]: the log, the acceptor, the election, the
-//! observers.
+//! forgotten. The state that the roles share is in [`ReplicaCore`]: the log, the acceptor, the election,
+//! the observers.
 
 use super::commands::{LastRejectedCommand, redundancy_patience};
 use super::{DEAF_TIMEOUTS, HANDOVER_TIMEOUTS, Handover, OUTGOING_MAX, ReplicaCore, ReplicaLimits};
@@ -52,7 +52,7 @@ pub(super) enum RoleState {
     Leading(Leading),
 }
 
-/// What only a node has that does not lead.
+/// The state that only a node has that does not lead.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Following {
     pub(super) role: FollowerRole,
@@ -60,12 +60,12 @@ pub(super) struct Following {
     pub(super) missed_since: Option<Nanos>,
     /// The epoch that the log was last compared with.
     pub(super) reconciling_epoch: Epoch,
-    /// What a candidate has fetched so far.
+    /// The frames that a candidate has fetched so far.
     pub(super) fetched: (Epoch, Seq),
-    /// The candidacy that was reported to wait for what no ring has any more.
+    /// The candidacy that was reported as waiting for frames that no ring holds any more.
     pub(super) takeover_wait_reported: Epoch,
-    /// What the leader's last heartbeats announced: its ranking, whether it takes more, its clock, epoch and
-    /// commit, number.
+    /// The content of the leader's last heartbeats: its ranking, whether it takes more, its clock, epoch
+    /// and commit, number.
     pub(super) successors_announced: [u8; 8],
     pub(super) credit_announced: bool,
     pub(super) clock_announced: Nanos,
@@ -74,23 +74,23 @@ pub(super) struct Following {
     /// When the leader's commit last moved or had nothing to do, and when our log last grew.
     pub(super) moved_at: Nanos,
     pub(super) advanced_at: Nanos,
-    /// When our own journal last had no room for what was received, or its device lagged.
+    /// When our own journal last had no room for a received frame, or its device lagged.
     pub(super) device_blocked_at: Nanos,
-    /// The leader stamps nothing of what we receive.
+    /// The leader stamps none of the submissions that we receive.
     pub(super) no_progress: bool,
-    /// What comes next found no room in the journal in this turn: nothing more is asked for.
+    /// The next frame found no room in the journal in this turn: nothing more is requested.
     pub(super) waits_for_room: bool,
     /// For the next leadership.
     pub(super) memory: LeaderMemory,
 }
 
-/// What only a leader has. It begins with an epoch, and ends with it.
+/// The state that only a leader has. It begins with an epoch, and ends with it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Leading {
     pub(super) sequencer: Sequencer,
-    /// Since when.
+    /// The time of the election.
     pub(super) won_at: Nanos,
-    /// What the promises that elected us called committed.
+    /// The commit in the promises that elected us.
     pub(super) commit_won: Seq,
     /// The greatest epoch that we accepted before, or promised to another.
     pub(super) before_led: Epoch,
@@ -101,36 +101,36 @@ pub(super) struct Leading {
     pub(super) refusing: bool,
     /// ... and had done so before it.
     pub(super) refused: bool,
-    /// Publishers are told what is missed of them from then on.
+    /// The earliest time of the next notice to publishers about missing numbers.
     pub(super) notice_at: Nanos,
-    /// Opens that found the table of publishers full, by their nonces, until they are told.
+    /// Opens that found the table of publishers full, by their nonces, until they are notified.
     pub(super) opens_refused: Vec<[u64; 2]>,
 
     pub(super) heartbeat_timer: HeartbeatTimer,
     pub(super) uncommitted: Uncommitted,
-    /// The commit up to which `uncommitted` and the log were told.
+    /// The commit up to which `uncommitted` and the log were updated.
     pub(super) commit_seen: Seq,
     pub(super) outgoing_frames: Vec<RingSpan>,
 
-    /// The members that were heard since the last quorum of them, and how long that is ago.
+    /// The members that were received since the last quorum of them, and the time since that quorum.
     pub(super) quorum_contacts: u32,
     pub(super) quorum: FailureDetector,
-    /// It was heard once in this epoch.
+    /// A quorum was received once in this epoch.
     pub(super) had_quorum: bool,
-    /// When each member was last heard, by its place in the list; 0 for never.
+    /// When each member was last received, by its place in the list; 0 for never.
     pub(super) member_contact: [Nanos; MEMBERS_MAX],
     /// Which members hold the log.
     pub(super) redundancy: Redundancy,
     /// A turn came late: all that waits is received before anything is sent.
     pub(super) must_drain: bool,
 
-    /// A change that needs both sides is committed, and the journal does not know it yet.
+    /// A change that needs both sides is committed, and the journal does not record that yet.
     pub(super) uncommitted_change: bool,
-    /// The last change of the membership that was not made.
+    /// The last membership change that was rejected.
     pub(super) rejected_command: Option<LastRejectedCommand>,
     /// It stamps nothing more: it hands over, ...
     pub(super) draining: bool,
-    /// ... to this one.
+    /// ... to this member.
     pub(super) handover: Option<Handover>,
     /// The member that was removed because the operator declared it dead. If it leads as well, two streams
     /// have begun.
@@ -139,8 +139,8 @@ pub(super) struct Leading {
     pub(super) diverged: bool,
 }
 
-/// Memory of a leader, allocated when the process starts: a takeover allocates nothing. Beside it what was
-/// learned of how long a quorum may be silent.
+/// Memory of a leader, allocated when the process starts: a takeover allocates nothing. It also holds the
+/// learned bound of a quorum's silence.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct LeaderMemory {
     hold: HoldBack,
@@ -168,7 +168,7 @@ impl LeaderMemory {
         }
     }
 
-    /// None at all, while it is on its way from one role to the other.
+    /// No role, while the node changes from one role to the other.
     pub(super) fn none() -> Self {
         Self {
             hold: HoldBack::new(0, 0),
@@ -179,7 +179,7 @@ impl LeaderMemory {
         }
     }
 
-    /// For an explorer: it tells nothing apart by when a quorum was last heard.
+    /// For an explorer: states do not differ by the time of the last quorum.
     pub(super) fn forget_times(&mut self, now: Nanos) {
         self.quorum.restart(now);
     }
@@ -229,24 +229,24 @@ impl Following {
         }
     }
 
-    /// The only writer of the role of a node that does not lead.
+    /// The only place that sets the role of a node that does not lead.
     pub(super) fn transition(&mut self, core: &mut ReplicaCore, to: FollowerRole, end: &LogEnd) {
         let from = std::mem::replace(&mut self.role, to);
         core.on_role_changed(from.into(), to.into(), end);
     }
 
-    /// When it has something to do though no datagram comes.
+    /// When it has work even if no datagram arrives.
     pub(super) fn next_deadline(&self, core: &ReplicaCore) -> Nanos {
         let due = match self.role {
             FollowerRole::Blank => core.failure_detector.next_deadline(),
             FollowerRole::Learner => core.unicast_probe.next_deadline(),
-            // It watches its leader; one that may lead goes on with its candidacy.
+            // It watches its leader; a node that may lead also advances its candidacy.
             FollowerRole::Standby => {
                 let candidacy = core.election.next_deadline().filter(|_| core.standing.may_lead);
                 core.failure_detector.next_deadline().min(candidacy.unwrap_or(Nanos::MAX))
             }
         };
-        // A repair is to be requested, or the journal may have room for what waits.
+        // A repair is to be requested, or the journal may have room for waiting frames.
         let asks = if self.waits_for_room { core.next_heartbeat() } else { core.rx.next_deadline() };
         let stores = if core.rx.has_ready() { core.next_heartbeat() } else { Nanos::MAX };
         due.min(asks).min(stores)
@@ -263,7 +263,7 @@ impl Following {
 }
 
 impl Leading {
-    /// A leadership that begins at `now`, behind the log of `tail`, of which promises called everything below
+    /// A leadership that begins at `now`, behind the log of `tail`. The promises named everything below
     /// `commit_won` committed.
     pub(super) fn new<M: TailMemory>(
         core: &ReplicaCore,
@@ -309,15 +309,16 @@ impl Leading {
         }
     }
 
-    /// When it has something to do though no datagram comes.
+    /// When it has work even if no datagram arrives.
     pub(super) fn next_deadline<M: TailMemory>(&self, core: &ReplicaCore, tail: &Tail<M>) -> Nanos {
-        // Before its epoch has begun the journal may have room by then, or the promise be on the device.
+        // Before its epoch has begun: by then the journal may have room, or the promise may be on the
+        // device.
         let begun = self.has_epoch_begun(core, tail);
         let due = if begun { self.heartbeat_timer.next_deadline() } else { core.next_heartbeat() };
         if core.rx.has_ready() { due.min(core.next_heartbeat()) } else { due }
     }
 
-    /// The leader is to hand over. Returns whether there is somebody else to lead.
+    /// The leader hands over. Returns whether another member can lead.
     pub(super) fn start_handover(&mut self, core: &ReplicaCore, now: Nanos, to: Option<Identity>) -> bool {
         let alone = core.log.membership.members().len() <= 1;
         if to == Some(core.identity()) || alone && !core.stopping {
@@ -393,7 +394,8 @@ impl RoleState {
         if let Self::Leading(leading) = self { Some(leading) } else { None }
     }
 
-    /// Our place among the successors of the leader that we follow; a leader's is that in the membership.
+    /// Our rank among the successors of the leader that we follow; a leader's rank is that in the
+    /// membership.
     pub(super) fn rank(&self, core: &ReplicaCore) -> usize {
         match self {
             Self::Following(following) => following.rank(core),
@@ -433,7 +435,7 @@ impl RoleState {
         std::mem::replace(self, Self::Following(nothing))
     }
 
-    /// Stops stamping: what is open or unsent is dropped, and this node is a standby.
+    /// Stops stamping: open and unsent frames are dropped, and this node is a standby.
     pub(super) fn step_down<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,

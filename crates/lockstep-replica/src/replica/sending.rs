@@ -1,4 +1,4 @@
-//! How a leader sends: frames as bursts, and the heartbeat behind them.
+//! How a leader sends: frames as bursts, followed by the heartbeat.
 
 use super::{BURSTS_MAX, Leading, ReplicaCore, Turn};
 use crate::journal::ports::TailMemory;
@@ -20,7 +20,7 @@ impl Leading {
     ) {
         let waiting = self.outgoing_frames.len();
         if last.is_empty() && waiting > 0 && run_of_equal(tail, &self.outgoing_frames) == waiting {
-            // The rule: what a batch stamped is one burst, and the device takes it.
+            // The rule: the frames of a batch are one burst, and the device takes it.
             let burst = burst(tail, &self.outgoing_frames);
             let bytes = burst.bytes.len() as u64;
             let taken = net.send_group(Group::Data, &[burst]);
@@ -153,7 +153,7 @@ fn burst<'t, M: TailMemory>(tail: &'t Tail<M>, run: &[RingSpan]) -> Burst<'t> {
     Burst { bytes: tail.bytes(RingSpan { pos: run[0].pos, len }), stride: run[0].len as usize }
 }
 
-/// How many spans from the front lie one behind the other with equal lengths (the last may be shorter).
+/// How many spans from the front are contiguous and have equal lengths (the last may be shorter).
 #[inline]
 fn run_of_equal<M: TailMemory>(tail: &Tail<M>, spans: &[RingSpan]) -> usize {
     let Some(first) = spans.first() else { return 0 };

@@ -1,5 +1,5 @@
-//! How a leader stamps: each submitted entry is written into the open frame at the journal's head, held back,
-//! or dropped with a count; the frame is closed when the batch is drained or the datagram is full.
+//! How a leader stamps: it writes each submitted entry into the open frame at the journal's head, holds it
+//! back, or drops it with a count. It closes the frame when the batch is drained or the datagram is full.
 
 use super::{Leading, PADDING_MAX, ReplicaCore, Turn};
 use crate::journal::Tail;
@@ -14,8 +14,8 @@ use lockstep_wire::{
 };
 
 impl Leading {
-    /// A submission of these entries: each is stamped, held back, or dropped with a count. `bytes` is all of
-    /// it.
+    /// A submission of these entries: each is stamped, held back, or dropped with a count. `bytes` is the
+    /// whole datagram.
     #[inline(always)]
     pub(super) fn on_submission<M: TailMemory>(
         &mut self,
@@ -32,7 +32,7 @@ impl Leading {
             return Ok(());
         }
         if self.must_drain {
-            // A leader that is stalled again and again would stamp nothing at all if it dropped these.
+            // A leader that stalls again and again would stamp nothing at all if it dropped these.
             core.pending_submissions.push(bytes, now);
             return Ok(());
         }
@@ -44,9 +44,9 @@ impl Leading {
         }
     }
 
-    /// Stamps messages one behind the other, into one piece of memory and with one look at the window, for
-    /// as long as nothing is special: each the next of its publisher, nobody waiting, room for it. The next
-    /// of `entries`, if there is one, is the first that needs a closer look.
+    /// Stamps messages in sequence, into one piece of memory and with one check of the window, for as long
+    /// as nothing is special: each message is the next of its publisher, none is held back, and there is
+    /// room. The next of `entries`, if there is one, is the first that needs the full check.
     #[inline(always)]
     fn stamp_run<M: TailMemory>(
         &mut self,
@@ -62,7 +62,7 @@ impl Leading {
         let sequencer = &mut self.sequencer;
         let end = tail.end();
         let first = sequencer.stamp_next(&end);
-        // Beyond half of the window each message needs a closer look.
+        // Beyond half of the window each message needs the full check.
         let window = core.limits.window.half();
         let credit = window.credit(first, commit_next, self.uncommitted.bytes());
         let Ok(memory) = tail.room() else { return };
@@ -170,7 +170,7 @@ impl Leading {
         self.append_entry(core, tail, wall, stamp, payload)
     }
 
-    /// The same, whatever the window says.
+    /// The same without a check of the window.
     #[inline]
     pub(super) fn append_entry<M: TailMemory>(
         &mut self,
@@ -189,7 +189,7 @@ impl Leading {
         let seq = self.sequencer.stamp(&end, memory, wall, stamp, payload);
         match seq {
             Some(_) => core.counters.add(Counter::Stamped, 1),
-            // Longer than a frame: whoever sent it did not ask its own limit.
+            // Longer than a frame: the sender did not check its own limit.
             None => core.drop_one(Counter::SubmissionsDropped),
         }
         seq
@@ -204,7 +204,7 @@ impl Leading {
         core.counters.add(Counter::WindowFull, 1);
     }
 
-    /// Stamps what waited for `publisher_seq` of `publisher`, for as long as it is in order.
+    /// Stamps the entries that waited for `publisher_seq` of `publisher`, for as long as they are in order.
     #[cold]
     fn release<M: TailMemory>(
         &mut self,
@@ -214,7 +214,7 @@ impl Leading {
         publisher: u32,
         mut publisher_seq: u64,
     ) {
-        // A held payload is at most one frame: it is put aside while the frame is written.
+        // A buffered payload is at most one frame: it is moved out while the frame is written.
         let mut payload = [0; lockstep_wire::DATAGRAM_LEN_MAX];
         loop {
             publisher_seq += 1;
@@ -253,8 +253,8 @@ impl Leading {
         }
     }
 
-    /// Closes the open frame, if it has entries: the journal keeps it, and it waits to be sent. `full`
-    /// says that more of the batch follows; then it may be padded to the size of its burst.
+    /// Closes the open frame, if it has entries: the journal stores it, and it waits to be sent. `full`
+    /// means that more of the batch follows; then the frame may be padded to the size of its burst.
     #[inline]
     pub(super) fn close_frame<M: TailMemory>(
         &mut self,
@@ -265,7 +265,7 @@ impl Leading {
         self.close_and_report(core, tail, full, core.commit_next());
     }
 
-    /// The same; its header tells that everything below `commit_next` is committed.
+    /// The same; its header announces that everything below `commit_next` is committed.
     #[inline]
     pub(super) fn close_and_report<M: TailMemory>(
         &mut self,
@@ -282,7 +282,7 @@ impl Leading {
         let stride = self.outgoing_frames.last().map_or(frame_len_max, |last| last.len as usize);
         let length = sequencer.open_len();
         let padded = (full && length <= stride && stride - length <= PADDING_MAX).then_some(stride);
-        // The room was there when the frame was opened, and is its memory still.
+        // The room was there when the frame was opened, and still belongs to it.
         let end = tail.end();
         let Ok(memory) = tail.room() else { return };
         let header = sequencer.close(&end, memory, commit_next, padded);

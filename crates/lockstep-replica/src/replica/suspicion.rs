@@ -1,4 +1,4 @@
-//! When a node that does not lead misses its leader, and when it believes in it again.
+//! When a node that does not lead misses its leader, and when it accepts the leader again.
 
 use super::{Following, ReplicaCore};
 use crate::journal::Tail;
@@ -11,12 +11,12 @@ use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::LeaderLossReason;
 use lockstep_wire::{Condition, DeathNoticeBody, EPOCHS_MAX, Epoch, Header, Identity, Nanos, StepDownBody};
 
-/// A leader that stamps nothing of what is received, for this many timeouts, is deaf.
+/// A leader that stamps none of the submissions received for this many timeouts is deaf.
 const DEAF_PATIENCE: u64 = 10;
-/// So many epochs of the log without a commit are an alarm: half of what an epoch's start can list.
+/// This many epochs of the log without a commit raise an alarm: half of what an epoch's start can list.
 const EPOCHS_ALARM: usize = EPOCHS_MAX / 2;
 
-/// When and why a leader was last missed, for who asks.
+/// When and why a leader was last missed, for status queries.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct CurrentSuspicion {
     /// The epoch whose leader was missed.
@@ -77,15 +77,16 @@ impl Following {
         let successor = Identity::from_packed(body.successor);
         let rank = match () {
             () if successor == core.identity() => 0,
-            // The chosen one goes first.
+            // The chosen successor goes first.
             () if body.successor != 0 => self.rank(core) + 1,
             () => self.rank(core),
         };
         self.suspect_leader(core, now, LeaderLossReason::StepDown, rank);
     }
 
-    /// A sign of life of the leader of `epoch`, which we may follow. The leader of an epoch that is new to us
-    /// was never missed: that its predecessor was is no mistake of ours, and doubles no timeout.
+    /// A sign of life of the leader of `epoch`, which we may follow. The leader of an epoch that is new to
+    /// us was never missed: the suspicion of its predecessor was no mistake of ours, and doubles no
+    /// timeout.
     pub(super) fn on_leader_alive(&mut self, core: &mut ReplicaCore, now: Nanos, epoch: Epoch) {
         if self.no_progress {
             return;
@@ -101,7 +102,7 @@ impl Following {
         }
     }
 
-    /// The leader that we missed speaks, and nobody took over meanwhile.
+    /// The leader that we missed sends again, and no other node took over meanwhile.
     #[cold]
     fn on_leader_returned(&mut self, core: &mut ReplicaCore, now: Nanos, epoch: Epoch) {
         let lasted = self.missed_since.take().map_or(0, |since| now.saturating_sub(since));
@@ -132,8 +133,8 @@ impl Following {
         }
     }
 
-    /// Whether nothing has moved since `since`, for so many `timeouts` and longer, and that is not our own
-    /// journal's doing.
+    /// Whether nothing has moved since `since`, for more than `timeouts` timeouts, and our own journal is
+    /// not the cause.
     pub(super) fn is_stuck(&self, core: &ReplicaCore, now: Nanos, since: Nanos, timeouts: u64) -> bool {
         let usual = timeouts * core.failure_detector.timeout_ns();
         failure_detector::is_stuck(
@@ -144,8 +145,8 @@ impl Following {
         )
     }
 
-    /// Looks whether our own journal keeps up with what is heard: it has no room, or its device lags. What
-    /// has no commit then says nothing of the leader.
+    /// Checks whether our own journal keeps up with the frames received: it has no room, or its device
+    /// lags. Then a missing commit proves nothing about the leader.
     pub(super) fn check_journal<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
@@ -167,7 +168,7 @@ impl Following {
 }
 
 impl ReplicaCore {
-    /// Takeovers follow each other and nothing is committed: the operator is told.
+    /// Takeovers follow each other and nothing is committed: the operator is notified.
     pub(super) fn check_epochs(&mut self) {
         let count = self.log.uncommitted_epochs();
         let holds = self.conditions.holds(Condition::EpochsUncommitted);

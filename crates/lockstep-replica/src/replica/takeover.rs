@@ -1,5 +1,5 @@
 //! A takeover, as in the Synod protocol (Lamport, "The Part-Time Parliament", 1998): a standby asks for
-//! promises, gets the best log that they describe, and leads. What a leader does first stands in
+//! promises, fetches the best log that they describe, and leads. The first steps of a leader are in
 //! [`super::epoch_start`].
 
 use super::replica_log::frames;
@@ -18,7 +18,7 @@ impl Following {
     /// A takeover, one step at a turn, as in the Synod protocol. Returns the right to lead once it is won.
     ///
     /// ```text
-    ///   pre-vote granted ─▶ 1a: promise stored, Prepare ─▶ 1b: promises of a quorum ─▶ their best log is ours ─▶ won
+    ///   pre-vote granted ─▶ 1a: promise stored, Prepare ─▶ 1b: quorum of promises ─▶ best log fetched ─▶ won
     /// ```
     #[cold]
     pub(super) fn poll_takeover<M: TailMemory>(
@@ -29,7 +29,7 @@ impl Following {
         turn: &Turn,
     ) -> Option<(Leadership, Seq)> {
         let Turn { now, drained, .. } = *turn;
-        // Promises that came with this turn count before their time is found to be over.
+        // Promises that came with this turn count before the election timeout is checked.
         if let Some(won) = self.count_promises(core, tail, now) {
             return Some(won);
         }
@@ -40,7 +40,8 @@ impl Following {
         self.count_promises(core, tail, now)
     }
 
-    /// Sends what the candidacy asks for now: grants of a pre-vote, or promises (phase 1a).
+    /// Sends the requests of the candidacy that are due now: for grants of a pre-vote, or for promises
+    /// (phase 1a).
     fn ask_for_votes<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
@@ -75,7 +76,7 @@ impl Following {
         }
     }
 
-    /// Phase 1b, with the promises at hand: wait for more, get the best log that they describe, or lead.
+    /// Phase 1b, with the promises received: wait for more, fetch the best log that they describe, or lead.
     fn count_promises<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
@@ -101,7 +102,7 @@ impl Following {
         None
     }
 
-    /// The log that a promise describes is better than ours: it is followed as far as that.
+    /// The log that a promise describes is better than ours: it is followed up to the promised position.
     fn adopt_log<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
@@ -122,8 +123,8 @@ impl Following {
 }
 
 impl RoleState {
-    /// Phase 2 begins (S5): our log is the one that survives, and it is ours to extend. The epoch's start is
-    /// the first entry that is stamped.
+    /// Phase 2 begins (S5): our log survives, and is ours to extend. The epoch's start is the first entry
+    /// that is stamped.
     pub(super) fn become_leader<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
@@ -160,15 +161,16 @@ impl RoleState {
 }
 
 impl ReplicaCore {
-    /// Whether a candidate has waited long enough for its socket to be drained: in what waits there may be
-    /// the leader's life, or a Prepare of who goes first, and two candidates at once are slower than one.
+    /// Whether a candidate has waited long enough for its socket to be drained. The waiting datagrams may
+    /// contain the leader's sign of life, or a Prepare of the candidate that goes first; two candidates at
+    /// once are slower than one.
     fn is_overdue(&self, now: Nanos) -> bool {
         let due = self.election.next_deadline();
         due.is_some_and(|due| now >= due + self.limits.election.stagger_ns)
     }
 
-    /// A candidate follows nobody but its own log, and what promises describe. Frames of that log's epoch
-    /// which are still under way extend it (salvage).
+    /// A candidate follows only its own log, and the logs that promises describe. Frames of that log's
+    /// epoch which are still under way extend it (salvage).
     pub(super) fn follow_replica_log<M: TailMemory>(&mut self, tail: &Tail<M>) {
         let end = tail.end();
         self.log.abandon();

@@ -1,5 +1,5 @@
-//! What a replica does while the groups do not bring it whom it should hear: it asks by unicast, and answers
-//! who asks it (MCAST-1).
+//! The unicast probe. While the groups do not bring a replica the nodes that it listens for, it asks them
+//! by unicast; it also answers such probes (MCAST-1).
 
 use super::{FollowerRole, ReplicaCore, ReplicaEngine, RoleState, Turn};
 use crate::journal::Tail;
@@ -12,17 +12,20 @@ use lockstep_core::proto::unicast_probe::UnicastProbeLimits;
 use lockstep_wire::{Condition, Identity, Kind, Nanos, QueryKind, SMALL_LEN_MAX, write_query};
 use std::net::SocketAddrV4;
 
-/// Groups that are silent for so many timeouts, while unicast is answered, are lost: some 60 ms by default.
+/// Groups that are silent for this many timeouts, while unicast is answered, are lost: some 60 ms by
+/// default.
 const MULTICAST_LOST_TIMEOUTS: u64 = 8;
-/// It is known within a second whatever the timeouts are, unless beats are that seldom: then after so many of
-/// them.
+/// The loss is known within a second whatever the timeouts are, unless heartbeats are rarer than that: then
+/// after this many of them.
 const MULTICAST_LOST_NS_MAX: Nanos = 750_000_000;
 const MULTICAST_LOST_INTERVALS: u64 = 10;
-/// Long timeouts or not, who is missed is asked after a quarter of a second, or behind the next beat but one.
+/// Whatever the timeouts are, a missed node is probed after a quarter of a second, or behind the next
+/// heartbeat but one.
 const SILENCE_NS_MAX: Nanos = 250_000_000;
 const SILENT_INTERVALS: u64 = 2;
 
-/// Asked early enough for three answers before the silence is a suspicion; told when it has lasted a little.
+/// The probe starts early enough for three answers before the silence is a suspicion. The loss is reported
+/// when it has lasted a little.
 pub(super) fn unicast_probe_limits(failure_detector: &FailureDetectorLimits) -> UnicastProbeLimits {
     UnicastProbeLimits {
         silence_ns: (failure_detector.timeout_ns / 2)
@@ -35,7 +38,8 @@ pub(super) fn unicast_probe_limits(failure_detector: &FailureDetectorLimits) -> 
 }
 
 impl<P: Ports> ReplicaEngine<P> {
-    /// Asks those that no group brings, when it is time. `drained` says that no voice waits in the socket.
+    /// Probes the nodes that no group brings, when it is time. `drained` means that no datagram waits in
+    /// the socket.
     #[inline]
     pub(super) fn poll_unicast_probe(&mut self, turn: &Turn) {
         let Turn { now, drained, .. } = *turn;
@@ -76,17 +80,18 @@ impl<P: Ports> ReplicaEngine<P> {
 }
 
 impl ReplicaCore {
-    /// A group brought whom we listen for.
+    /// A group brought a node that we listen for.
     #[inline]
     pub(super) fn on_multicast_received(&mut self, now: Nanos) {
         self.unicast_probe.on_group(now);
-        // A new role listens anew; what was lost before it is lost still.
+        // A new role listens anew; a loss before it is still a loss.
         if self.conditions.holds(Condition::MulticastLost) {
             self.set_condition(Condition::MulticastLost, false, now, (self.rx.follow.epoch().0, 0));
         }
     }
 
-    /// Somebody whom no group brings us asks whether we live: what the group should have brought it.
+    /// A node that no group brings us asks whether we live: the reply is the datagram that the group should
+    /// have brought.
     pub(super) fn on_unicast_probe<M: TailMemory>(
         &mut self,
         role: &mut RoleState,
@@ -99,9 +104,9 @@ impl ReplicaCore {
         let length = match role {
             // Silenced, by unicast as well.
             _ if self.stopped => None,
-            // A leader that looks before it speaks, or has not begun, says nothing by the group either.
+            // A leader that checks before it sends, or has not begun, sends nothing to the group either.
             RoleState::Leading(leading) if !leading.must_drain && leading.has_epoch_begun(self, tail) => {
-                // A lack of credit is announced by the next beat of the group all the same.
+                // The next heartbeat to the group still announces a lack of credit.
                 let refusing = leading.refusing;
                 let length = leading.write_heartbeat(self, tail, wall, &mut out);
                 leading.refusing = refusing;

@@ -15,13 +15,13 @@ pub(super) struct Sealed {
     pub(super) len: u64,
     pub(super) timestamp: Nanos,
     pub(super) next_seq: Seq,
-    /// The lowest seq from which a record in it exchanges the log's end; [`Seq::MAX`] if none does.
+    /// The lowest seq from which a record in it replaces the log's suffix; [`Seq::MAX`] if none does.
     pub(super) switched_from: Seq,
 }
 
 impl SegmentWriter {
-    /// The newest sealed segment whose checkpoint is of the log as it is, and ends at `limit` or below; 0 if
-    /// there is none. What an exchange took back behind a checkpoint makes that one of another log.
+    /// The newest sealed segment whose checkpoint is of the present log, and ends at `limit` or below; 0 if
+    /// there is none. A suffix replacement that goes back behind a checkpoint makes it one of another log.
     fn founded_at(&self, limit: Seq) -> u64 {
         let mut agreed = self.filling.as_ref().map_or(Seq::MAX, |filling| filling.index.switched_from());
         for one in self.sealed.iter().flatten().rev() {
@@ -33,10 +33,10 @@ impl SegmentWriter {
         0
     }
 
-    /// Removes the oldest sealed segments that retention does not keep; returns their numbers. No frame
-    /// at or above `keep_from` goes (the open trading day, and what is not committed), never the newest
-    /// segment, and none without which the tables could not be computed: a checkpoint of the committed log
-    /// stays.
+    /// Removes the oldest sealed segments that retention does not keep; returns their numbers. It never
+    /// removes a frame at or above `keep_from` (the open trading day, and uncommitted entries), the newest
+    /// segment, or a segment without which the tables could not be computed: a checkpoint of the committed
+    /// log stays.
     pub fn retain<S: Store>(
         &mut self,
         store: &mut S,
@@ -63,13 +63,14 @@ impl SegmentWriter {
             sealed.remove(0);
             store.remove(file_of(store, oldest.number))?;
             gone.push(oldest.number);
-            // On the device, before a later one goes: else the power could leave a hole between those that
-            // are there.
+            // On the device, before a later one is removed: otherwise a power failure could leave a hole
+            // between the remaining ones.
             match store.sync(FileName::Checkpoint(oldest.number)) {
                 Err(error) if error.fault == StoreFault::Missing => {}
                 synced => synced?,
             }
-            // The checkpoint of the last one that went is what the first one that stays begins with.
+            // The checkpoint of the last removed segment is the state with which the first remaining one
+            // begins.
             for file in store.list()? {
                 let old = match file {
                     // A packed one may have left its plain copy behind.
@@ -134,7 +135,7 @@ impl SegmentWriter {
             let next_seq = match next {
                 None => self.log.end.next,
                 Some(Ok(header)) => header.first_seq,
-                // Nobody knows what it holds: it stays.
+                // Its content is unknown: it stays.
                 Some(Err(_)) => Seq::MAX,
             };
             let index = Index::load(store, number, 0)?;

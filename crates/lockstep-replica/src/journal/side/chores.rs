@@ -9,7 +9,7 @@ use crate::journal::shelf::Unserved;
 use lockstep_wire::Nanos;
 
 impl SideThread {
-    /// Work that can wait; the next segment becomes so when this one is half full.
+    /// Work that can wait; preparing the next segment can no longer wait when this one is half full.
     pub(super) fn chores<S: Store, T: TailSource>(
         &mut self,
         store: &mut S,
@@ -27,12 +27,12 @@ impl SideThread {
                 false => self.writer.reserve(store),
             };
             match prepared {
-                // It is not needed yet: no room for it is no trouble yet.
+                // It is not needed yet: a lack of room for it is no error yet.
                 Err(error) if !error.fault.may_pass() => return Err(error.into()),
                 Err(_) | Ok(()) => {}
             }
         }
-        // One a turn: so a stop has little left to wait for.
+        // One per turn: so a stop has little left to wait for.
         self.writer.sync_sealed(store)?;
         if now >= self.retention_due {
             self.retain(store, source, inputs, remarks)?;
@@ -52,7 +52,7 @@ impl SideThread {
         Ok(())
     }
 
-    /// The scrub reads on. What it finds is told once.
+    /// The scrub continues. Each finding is reported once.
     fn check_sealed<S: Store>(
         &mut self,
         store: &S,
@@ -77,12 +77,12 @@ impl SideThread {
         Ok(())
     }
 
-    /// Those who replay learn of what they must not give away.
+    /// Replay sources are notified of the segments that they must not serve.
     fn serve(&mut self) {
         self.written.damaged = Unserved::of(self.damaged.keys().copied());
     }
 
-    /// A damaged segment gets back what it lacks; see `mend`.
+    /// A damaged segment gets its missing frames; see `mend`.
     pub(super) fn mend<S: Store>(
         &mut self,
         store: &mut S,
@@ -121,7 +121,7 @@ impl SideThread {
         Ok(())
     }
 
-    /// A segment was not mended, and is tried again later if it was not tried too often.
+    /// A segment was not mended, and is tried again later unless its tries are used up.
     fn put_off(&mut self, number: u64, now: Nanos, why: String, remarks: &mut Vec<SideEvent>) {
         self.mend = None;
         self.mend_due = now + self.settings.mend_period_ns;
@@ -130,8 +130,8 @@ impl SideThread {
         remarks.push(SideEvent::NotMended { number, left: MEND_ATTEMPTS - wound.tries, why });
     }
 
-    /// Packs one sealed segment. It takes some hundredths of a second, in which the ring fills a little. No
-    /// room for it is no trouble: it is tried again.
+    /// Packs one sealed segment. It takes some hundredths of a second, in which the ring fills a little. A
+    /// lack of room is no error: packing is tried again.
     fn pack<S: Store>(&mut self, store: &mut S, remarks: &mut Vec<SideEvent>) -> Result<(), WriteError> {
         match self.writer.pack(store) {
             Ok(Some((number, plain, packed))) => remarks.push(SideEvent::Packed { number, plain, packed }),
@@ -154,7 +154,7 @@ impl SideThread {
             (Retention { bytes_max: source.ring_len(), age_ns_max: 0 }, self.written.commit_next)
         } else {
             let today = self.writer.first_seq_since(store, newest - newest % DAY_NS)?;
-            // An entry that is not committed in the log that segments hold may be taken back, and then be
+            // An entry that is not committed in the segments' log may be undone; an older one may then be
             // needed.
             (self.settings.retention, today.min(self.written.commit_next))
         };
@@ -168,7 +168,7 @@ impl SideThread {
         Ok(())
     }
 
-    /// No room: what retention may remove goes at once.
+    /// No room: segments that retention may remove are removed at once.
     pub(super) fn make_room<S: Store, T: TailSource>(
         &mut self,
         store: &mut S,

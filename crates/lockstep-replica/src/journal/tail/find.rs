@@ -75,7 +75,7 @@ impl<M: TailMemory> Tail<M> {
         self.memory.read(span.pos, span.len as usize)
     }
 
-    /// The frame, judged again: memory is not above suspicion, and an old span may have been overwritten.
+    /// The frame, checked again: memory may be damaged, and an old span may have been overwritten.
     pub fn frame(&self, span: RingSpan) -> Result<FrameView<'_>, Damage> {
         FrameView::from_prefix(self.bytes(span)).map_err(|reject| {
             let seq = Header::peek(self.bytes(span)).map_or(0, |header| header.first_seq);

@@ -1,4 +1,4 @@
-//! A flipped bit anywhere is found, and named: file, offset, seq.
+//! A flipped bit anywhere is found, and reported: file, offset, seq.
 
 use super::*;
 use crate::journal::ports::Store;
@@ -116,7 +116,7 @@ fn a_bad_record_below_the_mark_of_a_later_group_is_damage_even_with_nothing_good
     let used = 4096 + journal.frames_in_segments(1).iter().map(|b| b.len()).sum::<usize>();
     let (mut store, _) = journal.reboot();
     let file = store.file_mut(FileName::Segment(1)).unwrap();
-    // The last three frames are wiped out; the mark says that the first of them was on the device.
+    // The last three frames are wiped out; the mark shows that the first of them was on the device.
     file[used - 3 * 280..used].fill(0);
     let left = looked(&store, None, Settings { boot: [8, 8], power: true, ..settings() });
     assert!(!is_complete(&left));

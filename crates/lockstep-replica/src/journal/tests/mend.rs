@@ -1,4 +1,4 @@
-//! A damaged segment is named, not served, and becomes what it was, by frames that others have.
+//! A damaged segment is reported, not served, and restored by frames that other journals hold.
 
 use super::*;
 use crate::journal::packed::read_segment;
@@ -35,7 +35,7 @@ fn aside(packs: bool) -> Aside {
 }
 
 impl Aside {
-    /// Some turns, a tenth of a second apart; what is missing is brought from `others`.
+    /// Some turns, a tenth of a second apart; missing frames are fetched from `others`.
     fn turns(&mut self, count: usize, others: &[Frame]) -> Vec<SideEvent> {
         let mut said = Vec::new();
         for _ in 0..count {
@@ -109,7 +109,7 @@ fn frames_of_another_log_mend_nothing_and_the_tries_end() {
     let mut aside = aside(false);
     aside.store.file_mut(FileName::Segment(2)).unwrap()[30_000] ^= 1;
     let damaged = aside.bytes(2);
-    // The same seqs, and other messages: whoever gives them has another log.
+    // The same seqs, and other messages: the source has another log.
     let mut other = Journal::begun();
     other.grow(260, 1, 999);
     other.drain();

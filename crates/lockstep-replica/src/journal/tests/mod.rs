@@ -1,4 +1,4 @@
-//! The journal's promises, one test each, over memory. What needs files is tested in `tests/journal.rs`.
+//! The journal's guarantees, one test each, over memory. Tests that need files are in `tests/journal.rs`.
 
 mod damage;
 mod mend;
@@ -185,7 +185,7 @@ impl Journal {
         journal
     }
 
-    /// A run on what is there, which is complete.
+    /// A run on the present journal, which is complete.
     pub fn open(mut store: MemoryStore, memory: MemoryTail, settings: Settings) -> Self {
         let opened = open(&mut store, memory, settings).unwrap();
         Self { store, opened }
@@ -217,13 +217,13 @@ impl Journal {
         self.tail().invariants();
     }
 
-    /// Lets the segments catch up.
+    /// Runs the side thread until the segments catch up.
     pub fn drain(&mut self) {
         let (tail, writer) = (&mut self.opened.tail, &mut self.opened.writer);
         while copy_behind(tail.memory_mut(), writer, &mut self.store, false).unwrap() > 0 {}
     }
 
-    /// What the side thread does at a clean stop.
+    /// The side thread's work at a clean stop.
     pub fn stop(mut self) -> (MemoryStore, MemoryTail) {
         self.drain();
         self.opened.writer.mark_clean(&mut self.store, &mut self.opened.superblock).unwrap();
@@ -258,12 +258,12 @@ impl Journal {
     }
 }
 
-/// What a look finds, with a ring and without.
+/// The findings of an inspection, with a ring and without.
 pub fn looked(store: &MemoryStore, memory: Option<&MemoryTail>, settings: Settings) -> Inspection {
     inspect(store, memory, settings).unwrap()
 }
 
-/// Whether a look calls it complete.
+/// Whether an inspection finds it complete.
 pub fn is_complete(looked: &Inspection) -> bool {
     looked.completeness() == &Completeness::Complete
 }

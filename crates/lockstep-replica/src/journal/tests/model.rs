@@ -1,5 +1,4 @@
-//! The journal against a list of frames: whatever is done to it, in whatever order it dies and comes
-//! back, it is that list.
+//! The journal against a list of frames: under any operations, crashes and restarts, it equals that list.
 
 use super::*;
 use crate::journal::{Checkpoint, Retention, verify};
@@ -43,7 +42,7 @@ struct Model {
     journal: Journal,
     settings: Settings,
     log: Vec<Frame>,
-    /// The log's length in frames below the staging, and what is staged.
+    /// The log's length in frames below the staging, and the staged frames.
     staged: Option<(usize, Vec<Frame>)>,
     round: u32,
 }

@@ -117,7 +117,7 @@ fn after_a_reboot_without_a_clean_stop_a_replica_knows_that_it_may_have_forgotte
     assert!(refused.to_string().contains("must not vote under its old identity"), "{refused}");
     assert!(store == before, "and who is refused changes nothing");
 
-    // In `power` what the segments hold is all that was said.
+    // In `power` the segments hold everything that was acknowledged.
     let mut journal = Journal::begun_with(Settings { power: true, ..settings() });
     journal.grow(50, 3, 100);
     journal.drain();
@@ -195,12 +195,12 @@ fn a_ring_of_another_node_or_another_size_is_refused() {
     let refused = refusal(&mut other, memory.clone(), Settings { replica: 3, ..settings() });
     assert!(refused.to_string().contains("the tail file is that of replica 2"), "{refused}");
 
-    // The same replica, formatted anew: its former ring is nothing to it.
+    // The same replica, formatted anew: its former ring does not matter to it.
     let mut anew = MemoryStore::default();
     format(&mut anew, CLUSTER, Identity { incarnation: 0x78, ..IDENTITY }, BOOT).unwrap();
     assert_eq!(Journal::open(anew, memory.clone(), settings()).end(), LogEnd::BLANK);
 
-    // After a clean stop other sizes are welcome.
+    // After a clean stop other sizes are accepted.
     let journal = Journal::open(store, memory, settings());
     let end = journal.end();
     let (store, memory) = journal.stop();
@@ -271,14 +271,15 @@ fn a_ring_that_exchanges_have_filled_is_made_anew_from_the_segments_and_reaches_
 
 #[test]
 fn a_new_ring_reaches_the_commit_though_the_newest_segment_begins_behind_it() {
-    // Seed 651094067: the newest segment held the log from the commit on, and else what never won.
+    // Seed 651094067: the newest segment held the log from the commit on, and otherwise staged frames that
+    // never won.
     let mut journal = Journal::begun();
     while segment_files(&journal.store).len() < 2 {
         journal.grow(1, 1, 900);
         journal.drain();
     }
     let newest = journal.end().next - 1;
-    // A frame here says that what is three below it is committed.
+    // A frame here announces the commit of the frame three below it.
     journal.grow(3, 1, 30);
     for round in 2..100 {
         let end = journal.end();

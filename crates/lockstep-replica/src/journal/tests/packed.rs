@@ -87,13 +87,13 @@ fn a_flipped_bit_in_a_packed_segment_is_named_with_its_file_and_nothing_else_is_
                 None => break None,
             }
         };
-        // What stands behind the last record of a segment is read by nobody but `verify`.
+        // Only `verify` reads the bytes behind the last record of a segment.
         let named = found.as_ref().is_some_and(|found| found.file == "segments/0000000001.lz4");
         assert!(named || read == frames.len(), "byte {at}: {found:?} behind {read} frames");
     }
 }
 
-/// LZ4 says the same in many ways: where bytes repeat, a flipped bit may unpack to what it did before.
+/// LZ4 has many encodings: where bytes repeat, a flipped bit may unpack to the same bytes as before.
 #[test]
 fn any_flipped_bit_in_a_packed_segment_is_found_though_it_unpacks_to_the_same() {
     let mut store = MemoryStore::default();

@@ -1,4 +1,4 @@
-//! What a journal is judged by: the record of its last run, and nothing that is configured now.
+//! A journal is judged by the record of its last run, and not by the present configuration.
 
 use super::*;
 use crate::journal::JournalOpenError;
@@ -34,7 +34,7 @@ fn s9_an_older_tail_of_the_same_boot_is_not_the_last_one() {
     let (store, newer) = journal.kill();
     let left = looked(&store, Some(&older), settings());
     assert!(!is_complete(&left), "its log ends at {:?}", left.end());
-    // Nothing was changed by that: the right one is taken up where it was left.
+    // That changed nothing: the right ring is used again where it was left.
     assert_eq!(Journal::open(store, newer, settings()).end(), end);
 }
 
@@ -100,7 +100,7 @@ fn s9_a_number_that_a_damaged_copy_of_the_superblock_knew_is_given_to_no_second_
         (0..2).filter(|copy| bytes[copy * 4096..][..4096] != before[copy * 4096..][..4096]).collect();
     assert_eq!(copies.len(), 1, "a number is given in one copy");
     bytes[copies[0] * 4096 + 20] ^= 4;
-    // The next one begins at a third path, and says something.
+    // The next one begins at a third path, and acknowledges something.
     let mut journal = Journal::open(store, MemoryTail::new(RING_LEN), settings());
     journal.grow(5, 3, 100);
     let (store, used) = journal.kill();
@@ -109,9 +109,9 @@ fn s9_a_number_that_a_damaged_copy_of_the_superblock_knew_is_given_to_no_second_
     assert!(!is_complete(&left), "nothing was ever said in this ring: {left:?}");
 }
 
-/// An older copy of the segments under the ring of the very run in which it was made: the ring begins behind
-/// what they hold, and cannot be read. In `power` a ring is needed for nothing, but this one proves that more
-/// was on the device.
+/// An older copy of the segments under the ring of the very run in which it was made: the ring begins
+/// behind their end, and cannot be read. In `power` no ring is needed, but this one proves that more was on
+/// the device.
 #[test]
 fn s9_segments_that_lack_what_their_own_ring_knows_them_to_hold_are_refused() {
     for copied_first in [true, false] {

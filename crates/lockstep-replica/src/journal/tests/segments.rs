@@ -358,7 +358,8 @@ fn what_a_killed_process_wrote_in_part_does_not_stay_behind_the_end_of_a_sealed_
 
 #[test]
 fn retention_keeps_what_a_checkpoint_of_another_log_does_not_replace() {
-    // Seed 14130: an exchange went behind the end of the only sealed segment, which then was removed.
+    // Seed 14130: a suffix replacement went behind the end of the only sealed segment, which then was
+    // removed.
     let settings = Settings { segment_len: 64 << 10, ..settings() };
     let mut journal = Journal::begun_with(settings);
     while journal.opened.writer.number() < 2 {
@@ -382,7 +383,7 @@ fn retention_keeps_what_a_checkpoint_of_another_log_does_not_replace() {
         (looked.end(), looked.checkpoint().clone())
     };
     assert_eq!(recomputed(&journal).0, journal.end());
-    // What was sealed behind the exchange is of the log as it is now.
+    // The segment that was sealed behind the replacement belongs to the present log.
     while journal.opened.writer.number() < 3 {
         journal.grow(1, 1, 1_000);
         journal.drain();

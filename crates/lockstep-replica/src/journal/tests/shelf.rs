@@ -1,4 +1,4 @@
-//! What the shelf names are the frames of the committed log, one behind the other, and nothing else.
+//! The shelf names the frames of the committed log, contiguous, and nothing else.
 
 use super::*;
 use crate::journal::ports::Store;
@@ -7,7 +7,7 @@ use crate::journal::{Retention, read_segments};
 use lockstep_core::proto::lineage::Lineage;
 use proptest::prelude::*;
 
-/// What the side thread would say of this journal now.
+/// The side thread's report on this journal now.
 fn written(journal: &Journal, commit_next: Seq) -> Written {
     let (number, offset) = journal.opened.writer.place();
     Written { number, offset, commit_next, lineage: Lineage::of(9), leads: false, ..Written::default() }
@@ -43,7 +43,7 @@ fn served(shelf: &mut SegmentIndex, store: &MemoryStore, from: Seq, bound: Seq, 
     bytes
 }
 
-/// The same from the reader that looks at every record.
+/// The same from the reader that reads every record.
 fn read(store: &MemoryStore, from: Seq, bound: Seq) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut reader = read_segments(store, from).unwrap();
@@ -129,7 +129,7 @@ fn what_the_segments_lack_of_an_exchange_is_not_served_from_the_old_log() {
     let mut shelf = SegmentIndex::default();
     let before = written(&journal, 4);
     shelf.refresh(&journal.store, &before).unwrap();
-    // The hot thread has exchanged the end; the side thread has not written it and says so.
+    // The hot thread has replaced the suffix; the side thread has not written that and reports so.
     assert_eq!(before.commit_next, 4);
     let held = served(&mut shelf, &journal.store, 1, before.commit_next, 1 << 20);
     assert_eq!(held, read(&journal.store, 1, 4));

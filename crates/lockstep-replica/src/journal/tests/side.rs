@@ -1,10 +1,10 @@
-//! The side thread's turns, where something that may pass is in their way.
+//! The side thread's turns, while an error that may pass blocks them.
 
 use super::*;
 use crate::journal::ports::StoreFault;
 use crate::journal::side::{Inputs, SideEvent, SideSettings, SideThread};
 
-/// One lack is told once, and over once, although records are written all the while.
+/// One lack of room is reported once, and its end once, although records are written all the while.
 #[test]
 fn a_lack_that_stops_a_chore_lasts_until_that_chore_is_done() {
     let Journal { mut store, opened } = Journal::begun();

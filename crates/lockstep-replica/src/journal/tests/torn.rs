@@ -1,4 +1,4 @@
-//! The power goes in the middle of the last group: any of its sectors may be new, and the others old.
+//! The power fails in the middle of the last group: any of its sectors may be new, and the others old.
 
 use super::*;
 use crate::journal::segment::SECTOR_LEN;
@@ -77,8 +77,8 @@ impl Grown {
         panic!("byte {offset} is behind the records")
     }
 
-    /// Opens `store`, which must have lost nothing that was on the device before the last group, and calls
-    /// nothing damaged; returns how many frames are left.
+    /// Opens `store`, which must have lost nothing that was on the device before the last group, and
+    /// reports no damage; returns how many frames are left.
     fn recovers(&self, store: MemoryStore) -> Result<usize, TestCaseError> {
         prop_assert_eq!(verify(&store).unwrap().damage, []);
         let mut left = Journal::open(store, MemoryTail::new(RING_LEN), rebooted());
@@ -87,7 +87,7 @@ impl Grown {
         prop_assert_eq!(left.end(), end_of(&kept));
         let bytes = RECORDS_AT + kept.iter().map(|frame| frame.len()).sum::<usize>();
         prop_assert!(bytes >= self.before, "{} was on the device, {bytes} are left", self.before);
-        // And what was torn is out of the way of what comes next.
+        // And the torn part does not disturb later records.
         left.grow(3, 2, 60);
         left.drain();
         let (end, store) = (left.end(), left.reboot().0);
@@ -96,7 +96,8 @@ impl Grown {
         Ok(kept.len())
     }
 
-    /// Opens `store`, which has changed in the record at byte `offset`: it is named, and nothing is cut.
+    /// Opens `store`, which has changed in the record at byte `offset`: the damage is reported, and nothing
+    /// is cut.
     fn names(&self, mut store: MemoryStore, offset: usize) -> Result<(), TestCaseError> {
         let (start, seq) = self.record_at(offset);
         let found = verify(&store).unwrap().damage;
@@ -153,7 +154,7 @@ proptest! {
         grown.names(store, offset)?;
     }
 
-    /// Two faults at once. The length of a record is taken at its word, so that one is left out.
+    /// Two faults at once. The length of a record is trusted, so a fault in it is left out.
     #[test]
     fn a_bit_flipped_before_the_last_group_is_damage_when_that_group_is_torn_as_well(
         groups in groups(), part in 0.0f64..1.0, bit in 0u8..8, new in prop::collection::vec(any::<bool>(), 64),
@@ -173,7 +174,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// Payloads of zeros look like sectors that never got there, and are none.
+    /// Payloads of zeros look like sectors that were never written, and are none.
     #[test]
     fn a_bit_flipped_in_the_last_group_is_damage_also_where_a_payload_is_all_zeros(
         groups in groups(), zeros in 1u64..4, part in 0.0f64..1.0, bit in 0u8..8,
@@ -185,7 +186,7 @@ proptest! {
         grown.names(store, offset)?;
     }
 
-    /// And what never got there is told from them.
+    /// And sectors that were never written are told from them.
     #[test]
     fn s7_any_sectors_of_the_last_group_may_be_missing_also_where_payloads_are_all_zeros(
         groups in groups(), zeros in 1u64..4, new in prop::collection::vec(any::<bool>(), 64),
