@@ -1,8 +1,8 @@
 //! # io: the real world
 //!
-//! Sockets, clocks, threads, mapped files: everything that the engines reach only through ports. It has the
-//! system calls and the `unsafe` code, and contains no protocol rule: which datagram is right is decided in
-//! `wire` and `proto`.
+//! Sockets, clocks, threads, mapped files: everything that the engines reach only through ports. It is the
+//! only place with system calls and the only one with `unsafe`, and it contains no protocol rule: which
+//! datagram is right is decided in `wire` and `proto`.
 //!
 //! ```text
 //!  duty ──now──▶ a role's turn ──▶ device: udp (at most one receive and one send call) or xdp
