@@ -45,8 +45,8 @@ impl TransportSettings {
         }
     }
 
-    /// The same for a handle that shares the host with a node: a card has one owner. Its submissions go to
-    /// each replica where multicast may not arrive.
+    /// These settings for a process that sends queries, and shares the host with a node: a card has one
+    /// owner. Its submissions go to each replica where multicast may not arrive.
     pub fn for_queries(self) -> Self {
         match self {
             Self::Xdp(_) => Self::Udp,

@@ -79,7 +79,8 @@ pub(super) enum ShmRole {
 }
 
 impl ShmRole {
-    /// Whether a process of this role reads the rings of one of that role, given as the number in its file.
+    /// Whether a process of this role reads the rings of one of role `other`, which is the number in that
+    /// one's file.
     pub fn hears(self, other: u64) -> bool {
         match self {
             Self::Member => other == Self::Member as u64,
