@@ -23,7 +23,7 @@ const BUFFER_BYTES_MIN: usize = 64 << 10;
 /// acks show is requested.
 const APART_GUARDS: Nanos = 10;
 
-/// Why [`EndpointBuilder::build`] returned no endpoint. Prints what is wrong and what to write instead.
+/// Why [`EndpointBuilder::build`] returned no endpoint. Prints the problem and what to write instead.
 #[derive(Clone, PartialEq, Eq)]
 pub struct EndpointError(String);
 
@@ -44,10 +44,10 @@ impl std::error::Error for EndpointError {}
 
 /// Builds an [`Endpoint`] from addresses, without a file.
 ///
-/// Required are [`cluster`](Self::cluster), [`interface`](Self::interface), [`groups`](Self::groups) and one
-/// or more [`member`](Self::member)s. All else has the defaults of `docs/CONFIGURATION.md`. What the nodes'
-/// file says must be repeated here: the same MTU, transport and use of shared memory. A second network (line
-/// B) and AF_XDP need the file.
+/// Required are [`cluster`](Self::cluster), [`interface`](Self::interface), [`groups`](Self::groups) and
+/// one or more [`member`](Self::member)s. All else has the defaults of `docs/CONFIGURATION.md`. Settings of
+/// the nodes' file must be repeated here: the same MTU, transport and use of shared memory. A second
+/// network (line B) and AF_XDP need the file.
 ///
 /// ```
 /// use lockstep_client::Endpoint;
@@ -235,7 +235,7 @@ impl EndpointBuilder {
         self
     }
 
-    /// Checks what was given, and returns the endpoint.
+    /// Checks the settings, and returns the endpoint.
     ///
     /// # Errors
     /// Something required is missing, or values do not go together; the error names the call to change.
@@ -310,7 +310,7 @@ impl EndpointBuilder {
         }
     }
 
-    /// Interface, groups and port, if everything goes together; else what is wrong and what to do.
+    /// Interface, groups and port, if all settings agree; else the problem and its remedy.
     fn check(&self) -> Result<(String, [Ipv4Addr; 3], u16), String> {
         if self.cluster == 0 {
             return Err("it has no cluster number; call cluster(N) with the number of the nodes' file".into());

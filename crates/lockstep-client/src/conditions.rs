@@ -1,11 +1,11 @@
-//! The words for what is amiss at a node: one sentence each, for its log and for `lockstep status`, with what
-//! to do.
+//! The texts of a node's conditions: one sentence each, for its log and for `lockstep status`, with the
+//! remedy.
 
 use lockstep_wire::{Condition, ConditionRow, Epoch};
 use std::fmt;
 use std::time::Duration;
 
-/// A condition that holds at a node. Prints as what is wrong and what to do.
+/// A condition that holds at a node. Prints the problem and its remedy.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct ActiveCondition {
     /// The condition.
@@ -19,7 +19,7 @@ pub struct ActiveCondition {
 }
 
 impl ActiveCondition {
-    /// As a status tells it.
+    /// As a status reports it.
     pub(super) fn read(row: ConditionRow) -> Option<Self> {
         let ConditionRow { code, age_s, a, b, .. } = row;
         let age = Duration::from_secs(u64::from(age_s));

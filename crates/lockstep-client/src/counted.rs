@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 /// Between two times that values are stored.
 const PUBLISH_NS: Nanos = 100_000_000;
-/// How the names of a publisher's counters begin.
+/// Prefix of the names of a publisher's counters.
 pub const PUBLISHER: &str = "publisher_";
-/// How the names of a subscriber's counters begin.
+/// Prefix of the names of a subscriber's counters.
 pub const SUBSCRIBER: &str = "subscriber_";
 
 /// A counters file of the caller's process, which `lockstep counters` shows. Dropping it removes the file;
@@ -45,7 +45,7 @@ pub struct Counted {
     due: Nanos,
 }
 
-/// The names of what a handle counts.
+/// The names of a handle's counters.
 fn handle_names(whose: &str, losses: bool) -> impl Iterator<Item = String> {
     let sums: &[_] = if losses { &SUM_ROWS } else { &[] };
     let rows = Counter::ROWS.iter().chain(UdpCounts::ROWS).chain(sums);

@@ -1,13 +1,13 @@
-//! The digest of a delivered stream: equal digests, equal streams, whoever delivered them and however
-//! they were cut into frames.
+//! The digest of a delivered stream: equal digests mean equal streams, whichever reader delivered them and
+//! however they were cut into frames.
 
 use lockstep_core::engine::subscriber::Message;
 use lockstep_wire::{Destination, PublisherId, PublisherSeq, Seq};
 use sha2::{Digest, Sha256};
 
-/// SHA-256 over (seq, publisher, publisher_seq, destination, length, payload) of each message of the stream.
-/// Equal digests are equal streams, whoever delivered them. It is not the chain, which covers frames and
-/// epochs too.
+/// SHA-256 over (seq, publisher, publisher_seq, destination, length, payload) of each message of the
+/// stream. Equal digests mean equal streams, whichever reader delivered them. It is not the chain, which
+/// covers frames and epochs too.
 #[derive(Clone, Default)]
 pub struct StreamDigest {
     hasher: Sha256,

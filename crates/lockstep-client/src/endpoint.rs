@@ -145,7 +145,7 @@ impl Endpoint {
         DeviceSettings { udp, transport, second, fault_injection: self.fault_injection, memory: self.memory }
     }
 
-    /// Where a receiver named `me` requests what no node has in memory.
+    /// Where a receiver named `me` requests frames that no node has in memory.
     pub(crate) fn replay(&self, me: Identity) -> ReplayLimits {
         ReplayLimits::new(self.cluster, me, self.sources.clone())
     }

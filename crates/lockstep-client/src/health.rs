@@ -1,7 +1,7 @@
-//! The health of a cluster, judged from the answers of its nodes: one verdict, and each reason for it.
+//! The health of a cluster, judged from the answers of its nodes: one result, and each reason for it.
 //!
-//! Being listed counts for nothing here: a member that does not answer may be dead for a month. Redundancy is
-//! counted from the members that answer; of these the leader reports how many store the log.
+//! A listed member does not count by being listed: one that does not answer may have been dead for a month.
+//! Redundancy is counted from the members that answer; the leader reports how many of these store the log.
 
 use super::conditions::ActiveCondition;
 use super::status::{MemberStatus, NodeStatus, leader_of};
@@ -10,7 +10,7 @@ use lockstep_wire::{Condition, Identity};
 use std::fmt;
 use std::net::SocketAddrV4;
 
-/// A node that was asked.
+/// A node that was queried.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct QueryResult {
     /// Where.
@@ -35,12 +35,12 @@ pub enum ClusterHealth {
     NoLeader,
     /// Too few members answer for anything to be committed.
     NoQuorum,
-    /// No node that answers has a history.
+    /// None of the nodes that answer has a history.
     NoHistory,
 }
 
 impl ClusterHealth {
-    /// The word for programs.
+    /// The name for programs.
     pub fn name(self) -> &'static str {
         match self {
             Self::Healthy => "healthy",
@@ -61,20 +61,20 @@ pub enum Reason {
         identity: Option<Identity>,
         /// Its number, where the file has it.
         number: Option<u32>,
-        /// Where it was asked.
+        /// The address to which the query was sent.
         address: SocketAddrV4,
-        /// How long ago its leader heard it, if it did; then only we do not.
+        /// How long ago its leader last received from it, if it did; then it is silent only to us.
         is_heard: bool,
         /// It is an archiver.
         is_archiver: bool,
     },
-    /// Something is amiss at a node that answers.
+    /// A condition holds at a node that answers.
     Condition(Identity, ActiveCondition),
-    /// A node holds the stream of another history.
+    /// A node stores the stream of another history.
     OtherHistory(Identity, u64),
     /// A replica of the file that answers and is no member.
     NoMember(Identity),
-    /// A node that was formatted anew and waits to be let in.
+    /// A node that was formatted anew and waits to be admitted.
     Blank(Identity),
     /// A change of the membership is not committed yet.
     ChangePending,
@@ -107,11 +107,11 @@ impl fmt::Display for Reason {
 /// The verdict with its reasons.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Health {
-    /// In a word.
+    /// In one word.
     pub health: ClusterHealth,
     /// How many members are listed; without an answer, how many replicas the file has.
     pub listed: usize,
-    /// How many of them answer and hold the log.
+    /// How many of them answer and store the log.
     pub there: usize,
     /// The listed ones that do not answer, by number: some of them are to be started where there is no
     /// quorum.
@@ -121,7 +121,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Judges what was answered.
+    /// Judges the answers.
     pub fn judge(asked: &[QueryResult]) -> Self {
         let answers: Vec<_> = asked.iter().map(|node| node.status.clone()).collect();
         let leader = leader_of(&answers);
@@ -135,7 +135,7 @@ impl Health {
         };
         let answering = members.iter().filter(|listed| answers(listed.member.identity())).count();
         let listed = members.len();
-        // The leader knows who of those that live holds the log.
+        // The leader knows which of the live members store the log.
         let holding = leader
             .and_then(|leader| leader.conditions(Condition::RedundancyLost))
             .map(|active| active.a as usize);
@@ -148,7 +148,7 @@ impl Health {
         let reasons = reasons(asked, source, leader.is_some());
         let quorum = listed / 2 + 1;
         let verdict = match leader {
-            // A leader commits by whom it hears, whoever answers us.
+            // A leader commits by the members that it receives from, whichever of them answer us.
             Some(_) if holding.unwrap_or(listed) < quorum => ClusterHealth::NoQuorum,
             Some(_) if reasons.is_empty() && there == listed => ClusterHealth::Healthy,
             Some(_) => ClusterHealth::Degraded,
@@ -158,7 +158,7 @@ impl Health {
         Self { health: verdict, listed, there, silent, reasons }
     }
 
-    /// Nobody who answers knows of a member: all are blank, or nobody answers at all.
+    /// No node that answers knows of a member: all are blank, or no node answers at all.
     fn without_members(asked: &[QueryResult]) -> Self {
         let replicas = || asked.iter().filter(|node| !node.is_archiver);
         let there = replicas().filter(|node| node.status.is_some()).count();
@@ -174,7 +174,7 @@ impl Health {
         self.listed / 2 + 1
     }
 
-    /// How many of those that are there may crash, and the rest commits on.
+    /// How many of the available members may crash while the rest continues to commit.
     pub fn may_crash(&self) -> usize {
         self.there.saturating_sub(self.quorum())
     }
@@ -245,7 +245,7 @@ fn silent_node(node: &QueryResult, listed: Option<&MemberStatus>) -> Reason {
     }
 }
 
-/// Whether the leader has heard this member within the last second.
+/// Whether the leader has received from this member within the last second.
 fn is_reachable(listed: &MemberStatus) -> bool {
     listed.last_contact.is_some_and(|ago| ago.as_secs() == 0)
 }
@@ -258,7 +258,7 @@ fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reas
     for node in asked {
         let listed = source.members.iter().find(|listed| listed.member.address() == Some(node.address));
         let Some(status) = &node.status else {
-            // Of replicas that no membership lists the file alone knows.
+            // Replicas that no membership lists are known from the file alone.
             reasons.push(silent_node(node, listed));
             continue;
         };
@@ -273,7 +273,7 @@ fn reasons(asked: &[QueryResult], source: &NodeStatus, is_led: bool) -> Vec<Reas
         }
         reasons.extend(status.conditions.iter().map(|active| Reason::Condition(identity, *active)));
     }
-    // Members that nobody asked, as no address of theirs is known.
+    // Members that were not queried, as no address of theirs is known.
     for listed in &source.members {
         let known = |node: &QueryResult| listed.member.address() == Some(node.address);
         if !asked.iter().any(known)

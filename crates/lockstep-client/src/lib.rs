@@ -59,8 +59,9 @@
 //! ```
 //!
 //! The guide
-//! [`docs/APPLICATION.md`](https://github.com/lockstep-sequencer/lockstep/blob/main/docs/APPLICATION.md) goes
-//! on from here: state with snapshots, outputs that are published once, gateways, threads, waiting, async.
+//! [`docs/APPLICATION.md`](https://github.com/lockstep-sequencer/lockstep/blob/main/docs/APPLICATION.md)
+//! continues from here: state with snapshots, outputs that are published once, gateways, threads, waiting,
+//! async.
 //!
 //! # When the leader changes
 //!
@@ -74,11 +75,11 @@
 //!
 //! # Where a subscription begins
 //!
-//! [`Start::From`] begins at a seq, [`Start::Oldest`] at the oldest that a journal stores, [`Start::Cursor`]
-//! where an earlier subscription stood. Entries that replicas no longer have in memory are read from a
-//! journal over TCP ([`SubscriberEvent::Replaying`]); live entries follow without a hole or a repeat
-//! ([`SubscriberEvent::CaughtUp`]). A subscription that falls behind does the same by itself. Replayed
-//! entries are committed and never retracted.
+//! [`Start::From`] begins at a seq, [`Start::Oldest`] at the oldest that a journal stores,
+//! [`Start::Cursor`] at the position of an earlier subscription. Entries that replicas no longer have in
+//! memory are read from a journal over TCP ([`SubscriberEvent::Replaying`]); live entries follow without a
+//! hole or a repeat ([`SubscriberEvent::CaughtUp`]). A subscription that falls behind does the same by
+//! itself. Replayed entries are committed and never retracted.
 //!
 //! [`Start::Live`] begins at the end of the log as it is at the first heartbeat that a poll receives, and not
 //! when the handle is made. A program that publishes before its first poll never reads that message.

@@ -96,7 +96,7 @@ impl Publisher<Device> {
     /// Opens the sockets and joins the groups. A name must be opened before anything is published.
     ///
     /// # Errors
-    /// The device cannot be opened: which interface, which call, and what to do.
+    /// The device cannot be opened: which interface, which call, and the remedy.
     pub fn connect(endpoint: &Endpoint) -> Result<Self, IoError> {
         let device = endpoint.open(&[Group::Data, Group::Control])?;
         let handle = Self::over(device, endpoint)?;
@@ -105,8 +105,8 @@ impl Publisher<Device> {
     }
 
     /// Sends what is written, and sleeps until a datagram arrives, until a message or request is due, or
-    /// until `timeout` is over, whichever is first. It may return earlier. Returns whether something can be
-    /// read; poll in either case.
+    /// until `timeout` has elapsed, whichever is first. It may return earlier. Returns whether something
+    /// can be read; poll in either case.
     ///
     /// # Errors
     /// No file descriptor is left: the first call needs one for each socket and two more.
@@ -130,7 +130,7 @@ impl Publisher<Device> {
     }
 }
 
-/// Sleeps between two looks while a name is opened: that happens once in the life of a process.
+/// Sleeps between two polls while a name is opened: that happens once in the life of a process.
 #[allow(clippy::disallowed_methods)] // no message waits for it
 fn pause() {
     std::thread::sleep(Duration::from_millis(1));

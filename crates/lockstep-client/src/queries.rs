@@ -1,4 +1,4 @@
-//! Questions and orders to nodes, for commands that run once: who are you, how do things stand, hand over.
+//! Queries and commands to nodes, for programs that run once: identity, status, handover.
 
 use super::endpoint::{Endpoint, draw_handle};
 use super::status::NodeStatus;
@@ -20,7 +20,7 @@ use std::time::Duration;
 /// A node's answer about itself.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct NodeState {
-    /// Where it answered from.
+    /// The address that it answered from.
     pub address: SocketAddrV4,
     /// Its identity.
     pub identity: Identity,
@@ -30,7 +30,7 @@ pub struct NodeState {
     pub accepted: Epoch,
     /// Where its log ends.
     pub accept_next: Seq,
-    /// How far it knows it committed.
+    /// How far it knows the log to be committed.
     pub commit_next: Seq,
     /// Its role.
     pub role: Role,
@@ -69,8 +69,8 @@ impl QueryClient {
         })
     }
 
-    /// Queries the nodes at `addresses` until all have answered or `timeout` is over. Returns the answers in
-    /// the order of the addresses.
+    /// Queries the nodes at `addresses` until all have answered or `timeout` has elapsed. Returns the
+    /// answers in the order of the addresses.
     pub fn nodes(&mut self, addresses: &[SocketAddrV4], timeout: Duration) -> Vec<Option<NodeState>> {
         self.query_all(addresses, QueryKind::Node, "", timeout, read_reply)
     }
@@ -114,7 +114,8 @@ impl QueryClient {
         timeout: Duration,
         read: impl Fn(&Datagram<'_>, SocketAddrV4) -> Option<(u64, T)>,
     ) -> Vec<Option<T>> {
-        // Tokens never repeat, so that a late answer to an earlier question is none to this one.
+        // Tokens never repeat, so that a late answer to an earlier query is not taken for one to this
+        // query.
         let first = self.token;
         self.token += addresses.len() as u64;
         let mut found = vec![None; addresses.len()];

@@ -7,14 +7,14 @@ use lockstep_wire::Nanos;
 use std::os::fd::BorrowedFd;
 use std::time::Duration;
 
-/// While a journal is read over TCP the connection is looked at this often: it comes and goes, and a sleep
-/// waits for the sockets that it began with.
+/// While a journal is read over TCP the connection is polled this often: it is opened and closed, and a
+/// sleep waits only for the sockets that it began with.
 pub(super) const REPLAY_POLL: Duration = Duration::from_millis(1);
 
-/// A deadline that is older than this was looked at by the poll before, which could do nothing about it: what
-/// is to be done waits for something else, ...
+/// The previous poll has seen a deadline that is older than this and could do nothing about it: the work
+/// waits for something else, ...
 const OVERDUE_NS: Nanos = 200_000;
-/// ... and is looked at again after this.
+/// ... and is checked again after this.
 const OVERDUE_POLL_NS: Nanos = 1_000_000;
 
 /// How long it is from `now` to a handle's deadline.
@@ -27,13 +27,13 @@ pub(super) fn until(deadline: Nanos, now: Nanos) -> Duration {
     Duration::from_nanos(left)
 }
 
-/// See the module. Made at the first sleep: who never sleeps needs no descriptors for it.
+/// See the module. Made at the first sleep: a handle that never sleeps needs no descriptors for it.
 #[derive(Debug, Default)]
 pub(super) struct Sleep(Option<Parker>);
 
 impl Sleep {
     /// Sleeps until one of `sockets`, always the same ones, has something to read, at most for `time`.
-    /// Returns whether something can be read; of no time at all that is not known.
+    /// Returns whether something can be read; with a `time` of zero that is not known.
     pub(super) fn pass(&mut self, sockets: Vec<BorrowedFd<'_>>, time: Duration) -> Result<bool, IoError> {
         if time.is_zero() {
             return Ok(false);

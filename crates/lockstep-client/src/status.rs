@@ -1,4 +1,4 @@
-//! How things stand, as one node says it.
+//! The status of the cluster, as one node reports it.
 
 use super::conditions::ActiveCondition;
 use lockstep_core::engine::event::Role;
@@ -13,7 +13,7 @@ use std::time::Duration;
 /// A node's answer about itself and the members that it sees.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NodeStatus {
-    /// Where it answered from.
+    /// The address that it answered from.
     pub address: SocketAddrV4,
     /// Its identity.
     pub identity: Identity,
@@ -31,7 +31,7 @@ pub struct NodeStatus {
     pub promised: Epoch,
     /// Where its log ends.
     pub accept_next: Seq,
-    /// How far it knows it committed.
+    /// How far it knows the log to be committed.
     pub commit_next: Seq,
     /// Seq of the entry that set the members at its log's end.
     pub membership_seq: Seq,
@@ -152,7 +152,7 @@ fn ago(age_ns: Nanos) -> Option<Duration> {
     (age_ns != AGE_NEVER).then(|| Duration::from_nanos(age_ns))
 }
 
-/// Of what several nodes said, what the one says that leads in the highest epoch.
+/// Of several nodes' reports, that of the node that leads in the highest epoch.
 pub fn leader_of(statuses: &[Option<NodeStatus>]) -> Option<&NodeStatus> {
     let leads = |status: &&NodeStatus| status.role == Role::Leader;
     statuses.iter().flatten().filter(leads).max_by_key(|status| status.accepted)

@@ -60,7 +60,7 @@ impl Subscriber<Device> {
     /// [`Subscriber::begin`] for [`Start::Live`].
     ///
     /// # Errors
-    /// The device cannot be opened: which interface, which call, and what to do.
+    /// The device cannot be opened: which interface, which call, and the remedy.
     pub fn connect(endpoint: &Endpoint, delivery: Delivery, start: Start) -> Result<Self, IoError> {
         let device = endpoint.open(&[Group::Data, Group::Control])?;
         let handle = Self::over(device, endpoint, delivery, start)?;
@@ -69,8 +69,8 @@ impl Subscriber<Device> {
     }
 
     /// Sleeps after a poll that returned 0: until a datagram arrives, until a request is due, or until
-    /// `timeout` is over, whichever is first. It may return earlier. Returns whether something can be read;
-    /// poll in either case. An idle reader that waits costs next to nothing.
+    /// `timeout` has elapsed, whichever is first. It may return earlier. Returns whether something can be
+    /// read; poll in either case. An idle reader that waits costs next to nothing.
     ///
     /// # Errors
     /// No file descriptor is left: the first call needs one for each socket and two more.
@@ -91,7 +91,8 @@ impl Subscriber<Device> {
     /// their position at once.
     ///
     /// # Errors
-    /// No leader was heard in time: none runs, or interface and groups are not the cluster's.
+    /// Nothing was received from a leader in time: none runs, or interface and groups are not the
+    /// cluster's.
     pub fn begin(
         &mut self,
         timeout: Duration,
@@ -204,8 +205,8 @@ impl<N: Net> Subscriber<N> {
     }
 
     /// The position behind the last delivered event, for [`Start::Cursor`] of a later subscription; `None`
-    /// before the subscription has begun. The cursor of a `stamped` subscription may lie in what is not
-    /// final, and is refused if that did not survive.
+    /// before the subscription has begun. The cursor of a `stamped` subscription may lie behind the final
+    /// part of the stream, and is refused if that part did not survive.
     pub fn cursor(&self) -> Option<Cursor> {
         self.engine.core.cursor()
     }
@@ -221,19 +222,19 @@ impl<N: Net> Subscriber<N> {
         self.engine.core.deliver_next()
     }
 
-    /// The seq from which another subscription must begin to miss nothing that this one has not delivered. It
-    /// is below [`Subscriber::deliver_next`] while a message in parts is incomplete; entries between the two
-    /// are then delivered again.
+    /// The seq from which another subscription must begin to receive everything that this one has not
+    /// delivered. It is below [`Subscriber::deliver_next`] while a message in parts is incomplete; entries
+    /// between the two are then delivered again.
     pub fn resume_next(&self) -> Seq {
         self.engine.core.resume_next()
     }
 
-    /// The exclusive bound of what is final, as far as it was received here.
+    /// The exclusive bound of the final entries, as far as it was received here.
     pub fn commit_next(&self) -> Seq {
         self.engine.core.commit_next()
     }
 
-    /// The exclusive bound of what was received as stamped.
+    /// The exclusive bound of the entries received as stamped.
     pub fn stamped_next(&self) -> Seq {
         self.engine.core.stamped_next()
     }
@@ -243,8 +244,8 @@ impl<N: Net> Subscriber<N> {
         self.engine.core.epoch()
     }
 
-    /// Whether the subscription has ended: the event before said why ([`SubscriberEvent::Abandoned`],
-    /// `Refused` or `Diverged`).
+    /// Whether the subscription has ended: the event before gave the reason
+    /// ([`SubscriberEvent::Abandoned`], `Refused` or `Diverged`).
     pub fn is_ended(&self) -> bool {
         self.engine.core.is_ended()
     }

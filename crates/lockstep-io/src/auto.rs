@@ -1,8 +1,8 @@
 //! # auto: the best transport that works here, and unicast from whom multicast does not come
 //!
-//! The question: how does a node choose for itself what all must agree upon? It does not have to. Everybody
-//! multicasts, past the kernel where that works, and everybody listens. A node asks another that a node does
-//! not hear by multicast it asks for a lease (`io/fanout`), and gives it back when it does. So each pair
+//! The question: how does a node choose for itself what all must agree upon? It does not have to. All nodes
+//! multicast, past the kernel where that works, and all listen. A node that does not receive another by
+//! multicast asks it for a lease (`io/fanout`), and returns the lease when multicast arrives. So each pair
 //! settles it alone: a wrong guess costs copies that are thrown away, never a datagram.
 //!
 //! ```text
@@ -10,8 +10,8 @@
 //!   silent there, answers a join ────────▶ sends to us by unicast as well, until it is heard
 //! ```
 //!
-//! A handle that hears a replica by lease alone also submits to it by unicast: what does not come may not go
-//! either.
+//! A handle that receives a replica by lease alone also submits to it by unicast: multicast that fails in
+//! one direction may fail in the other.
 
 #[cfg(test)]
 mod tests;
@@ -33,34 +33,35 @@ use lockstep_wire::{Header, Kind, Nanos, REPLICA_MAX};
 use std::net::SocketAddrV4;
 use std::os::fd::BorrowedFd;
 
-/// A node that has not been heard for so long is not heard: replicas speak every few milliseconds.
+/// A node from which nothing was received for so long counts as not received: replicas send every few
+/// milliseconds.
 const SILENT_NS: Nanos = 1_000_000_000;
 
 /// How to open one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AutoSettings {
-    /// The nodes asked for leases, and gives them.
+    /// Asks nodes for leases, and grants them.
     pub fanout: FanoutSettings,
     /// The only queue of the card that xdp uses; none: all.
     pub queue: Option<u32>,
 }
 
-/// A line that multicasts, and what is asked and given beside that.
+/// A line that multicasts, with the leases that it requests and grants beside that.
 pub struct Auto {
     line: Transport,
     leasing: Leasing,
     outbox: FanoutOutbox,
     segmenting: bool,
-    /// When each number was last heard by multicast.
+    /// When each replica number was last received by multicast.
     heard: Box<[Nanos; REPLICA_MAX as usize + 1]>,
-    /// Of unicast what is lent in place, behind what was kept.
+    /// The unicast datagrams that are lent in place, after the buffered ones.
     unicast: Vec<u16>,
     unicast_aside: Aside,
     groups_aside: Aside,
     /// The nodes that send copies to us.
     repairers: Vec<libc::sockaddr_in>,
     has_received: bool,
-    /// What the last receive found on the socket that leases come by.
+    /// The result of the last receive on the socket that leases arrive on.
     by_lease: usize,
     turns: u32,
     clock: Clock,
@@ -69,8 +70,8 @@ pub struct Auto {
     effective: Vec<Effective>,
 }
 
-/// Opens the best of xdp, udp and unicast that there is, and says why it is no better one. With a `relay`
-/// whoever owns the card hands on what it receives.
+/// Opens the best available of xdp, udp and unicast, and reports why it is no better one. With a `relay`
+/// the process that owns the card hands on the datagrams that it receives.
 ///
 /// # Errors
 /// As of the last of them.
@@ -167,12 +168,12 @@ impl Auto {
         &self.line
     }
 
-    /// What was done so far, copies by lease among it.
+    /// The counts so far, including copies by lease.
     pub fn counts(&self) -> UdpCounts {
         UdpCounts { dropped: self.dropped(), ..self.counts.and(&self.line.counts()) }
     }
 
-    /// What only leases do.
+    /// The counts of leases alone.
     pub fn fanout_counts(&self) -> FanoutCounts {
         self.leasing.counts()
     }
@@ -187,7 +188,8 @@ impl Auto {
         self.line.sockets()
     }
 
-    /// Notes who speaks here. A frame that is given again is not said by whose number it bears.
+    /// Notes the sender of this datagram. A repaired frame is not sent by the replica whose number it
+    /// bears.
     #[inline]
     fn note_speaker(&mut self, index: usize) {
         const LENGTH: usize = std::mem::offset_of!(Header, length);
@@ -206,7 +208,7 @@ impl Auto {
         }
     }
 
-    /// Asks for leases, and gives them back.
+    /// Asks for leases, and returns them.
     fn look(&mut self) {
         self.now = self.clock.now();
         let Self { leasing, heard, now, line, repairers, .. } = self;
@@ -221,7 +223,7 @@ impl Auto {
         repairers.extend(leasing.given().take(repairers.capacity()).map(socket_address));
     }
 
-    /// Takes what came by unicast, while some of it may be what groups were told.
+    /// Takes the datagrams that came by unicast, while some of them may be copies of group datagrams.
     fn pump(&mut self) -> usize {
         let count = self.line.recv_unicast();
         for index in 0..count {
@@ -255,7 +257,7 @@ impl Auto {
             }
             self.counts.on_sent(sent.deliveries, sent.delivered_bytes);
             self.counts.refused_sends += sent.refusals as u64;
-            // What no copy of was taken lacks all of them.
+            // A datagram of which no copy was taken lacks all of them.
             let all: usize = bursts.iter().map(Burst::count).sum();
             let unsent = sent.unsent + (all - sent.datagrams) * targets.len();
             self.leasing.count_unsent(unsent);
@@ -269,7 +271,7 @@ impl Auto {
 enum CopySource {
     /// Members of this group, by lease.
     Members(Group),
-    /// Those whom we hear by lease.
+    /// The nodes that we receive by lease.
     Lessors,
 }
 
@@ -339,7 +341,8 @@ impl Net for Auto {
         }
     }
 
-    /// By multicast, and to whom that does not reach. What multicast took is on its way.
+    /// By multicast, and by unicast to those that it does not reach. Datagrams that multicast took are on
+    /// their way.
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         let taken = self.line.send_group(group, bursts);
         let has_members = !self.leasing.members.targets(group as usize).is_empty();
@@ -390,7 +393,7 @@ fn taken_of<'a>(bursts: &[Burst<'a>], taken: usize, out: &mut [Burst<'a>; SENT_B
     used
 }
 
-/// A node that sends copies to us is told that we leave.
+/// A node that sends copies to us is notified that we leave.
 impl Drop for Auto {
     fn drop(&mut self) {
         for reply in self.leasing.leave() {

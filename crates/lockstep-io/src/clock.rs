@@ -102,7 +102,7 @@ fn offset() -> Nanos {
     best.1
 }
 
-/// The random id of this boot of the machine: what lies in memory files is of no other one.
+/// The random id of this boot of the machine: the content of memory files belongs to no other one.
 ///
 /// # Errors
 /// `/proc` is not mounted, or does not tell.

@@ -26,7 +26,7 @@ const MAGIC: u64 = u64::from_le_bytes(*b"LKSTCNTR");
 const VERSION: u32 = 1;
 /// Bytes of a name's field, and so the longest name.
 pub const NAME_BYTES: usize = 48;
-/// More counters than any process has: what a reader believes.
+/// More counters than any process has: the most that a reader accepts.
 const COUNT_MAX: usize = 1 << 16;
 
 /// The first 64 bytes.
@@ -79,8 +79,8 @@ pub struct CountersFile {
 }
 
 impl CountersFile {
-    /// Makes the file at `path` with all values 0. One that was there is replaced as a whole, so that
-    /// who still reads it keeps the old one.
+    /// Makes the file at `path` with all values 0. One that was there is replaced as a whole, so that a
+    /// process that still reads it keeps the old one.
     ///
     /// # Errors
     /// A name longer than [`NAME_BYTES`], or the file cannot be made.
@@ -141,7 +141,7 @@ pub struct CountersReader {
 }
 
 impl CountersReader {
-    /// Opens the file at `path`, whether its writer lives or not.
+    /// Opens the file at `path`, whether its writer runs or not.
     ///
     /// # Errors
     /// It is missing, not a counters file, of another version, or cut short.

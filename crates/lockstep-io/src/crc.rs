@@ -6,8 +6,8 @@
 //! its input. (Gopal et al., "Fast CRC Computation for iSCSI Polynomial Using CRC32 Instruction", Intel
 //! 2011; the join by `PCLMULQDQ` and one `CRC32` is from there too.)
 
-/// Looks what this CPU has, and lets the wire use it. Where it has nothing (or is no x86), the crate's way
-/// stays.
+/// Detects the CPU's instructions, and lets the wire use them. Where there are none (or on a CPU that is no
+/// x86), the crate's method stays.
 pub fn choose() {
     #[cfg(target_arch = "x86_64")]
     if x86::is_there() {
@@ -29,8 +29,8 @@ mod x86 {
     /// Castagnoli's polynomial, bits reversed.
     const POLYNOMIAL: u32 = 0x82f6_3b78;
 
-    /// What a state is multiplied by, so that `CRC32` of the product is the state `bytes` zero bytes later:
-    /// x^(8 · bytes − 33), as the product has 33 bits more.
+    /// The factor of a state, so that `CRC32` of the product is the state `bytes` zero bytes later: x^(8 ·
+    /// bytes − 33), as the product has 33 bits more.
     const fn shift_by(bytes: u32) -> u32 {
         let (mut power, mut left) = (1 << 31, 8 * bytes - 33);
         while left > 0 {
@@ -47,7 +47,7 @@ mod x86 {
         std::arch::is_x86_feature_detected!("sse4.2") && std::arch::is_x86_feature_detected!("pclmulqdq")
     }
 
-    /// CRC-32C of what `crc` covers and `bytes` behind it. Only where it [`is_there`].
+    /// CRC-32C of the bytes that `crc` covers and of `bytes` after them. Only where it [`is_there`].
     pub(super) fn append(crc: u32, bytes: &[u8]) -> u32 {
         // SAFETY: only `choose` hands this function out, after it has found both features.
         unsafe { compute(crc, bytes) }
@@ -118,8 +118,8 @@ mod x86 {
             !is_there()
         }
 
-        /// The CPU's way and the crate's give the same checksum, whatever the length, the place in memory,
-        /// and what was covered before.
+        /// The CPU's method and the crate's return the same checksum for every length, every place in
+        /// memory, and every preceding state.
         #[test]
         fn every_length_and_alignment_gives_the_checksum_of_the_crate() {
             if is_missing() {

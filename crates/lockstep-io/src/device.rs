@@ -32,8 +32,8 @@ pub struct DeviceSettings {
     pub memory: MemorySharing,
 }
 
-/// What the memory of a host is used for. All of a cluster's processes there use it alike: those of one kind
-/// do not hear those of another.
+/// The use of a host's shared memory. All of a cluster's processes there use it alike: processes with
+/// different settings do not receive each other's datagrams.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub enum MemorySharing {
     /// Nothing: the network carries everything, also from process to process.
@@ -41,7 +41,7 @@ pub enum MemorySharing {
     Off,
     /// It reaches this host's processes, and the network the others.
     Beside,
-    /// It is all there is: every process of the cluster is on this host.
+    /// Everything: every process of the cluster is on this host.
     Alone,
 }
 
@@ -98,7 +98,8 @@ impl Device {
                 Self::open_network(settings)?
             }
             MemorySharing::Beside => {
-                // What memory has brought to this host's processes is not brought once more.
+                // Datagrams that memory has brought to this host's processes are not brought again by the
+                // network.
                 let quiet = |udp: &UdpSettings| UdpSettings { multicast_loop: false, ..udp.clone() };
                 let second = settings.second.as_ref();
                 let mut leaves_host = !address_of(&udp.interface)?.is_loopback();
@@ -174,7 +175,7 @@ impl Device {
         }
     }
 
-    /// What the sockets have done, those of both lines together; nothing without any.
+    /// The counts of the sockets of both lines together; zeros without any.
     pub fn counts(&self) -> UdpCounts {
         match self {
             Self::Plain(transport) => transport.counts(),
@@ -185,7 +186,7 @@ impl Device {
         }
     }
 
-    /// What memory has done; nothing without it.
+    /// The counts of shared memory; zeros without it.
     pub fn memory(&self) -> ShmCounts {
         match self {
             Self::Plain(_) | Self::FaultInjected(_) | Self::Lines(_) => ShmCounts::default(),
@@ -194,7 +195,7 @@ impl Device {
         }
     }
 
-    /// What only xdp does, on both lines together.
+    /// The counts of xdp alone, on both lines together.
     pub fn xdp_counts(&self) -> XdpCounts {
         match self {
             Self::Plain(transport) => transport.xdp_counts(),
@@ -205,7 +206,7 @@ impl Device {
         }
     }
 
-    /// What only a fan-out does, on both lines together.
+    /// The counts of a fan-out alone, on both lines together.
     pub fn fanout_counts(&self) -> FanoutCounts {
         match self {
             Self::Plain(transport) => transport.fanout_counts(),
@@ -216,7 +217,7 @@ impl Device {
         }
     }
 
-    /// What was injected; nothing without fault injection.
+    /// The injected faults; zeros without fault injection.
     pub fn with_faults(&self) -> FaultCounts {
         match self {
             Self::Plain(_) => FaultCounts::default(),
@@ -227,7 +228,7 @@ impl Device {
         }
     }
 
-    /// What each line has done; all zeros where there is one only.
+    /// The counts of each line; all zeros where there is only one.
     pub fn lines(&self) -> [LineCounts; 2] {
         match self {
             Self::Lines(lines) => lines.counts(),
@@ -247,7 +248,7 @@ impl Device {
         }
     }
 
-    /// All sockets, for a `Parker` to wait on. Memory has none: a parker looks there by itself.
+    /// All sockets, for a `Parker` to wait on. Memory has none: a parker polls it by itself.
     pub fn sockets(&self) -> Vec<BorrowedFd<'_>> {
         match self {
             Self::Plain(transport) => transport.sockets(),

@@ -1,9 +1,9 @@
 //! # fanout: groups by unicast, for networks without multicast
 //!
 //! The question: how does one datagram reach many where no switch copies it, as in clouds and overlays? The
-//! sender copies it itself: what goes to a group goes to each address of a list. Replicas and archivers of
-//! the file stand in it for ever, everybody else by lease: a join each second, to every node, and three
-//! seconds after the last one it is over.
+//! sender copies it itself: a datagram for a group goes to each address of a list. Replicas and archivers
+//! of the file are in it for ever, all other processes by lease: a join each second, to every node; the
+//! lease expires three seconds after the last one.
 //!
 //! ```text
 //!   engine ── send_group ──▶ list of the group ──▶ one call: each message to each member (UDP_SEGMENT)
@@ -12,9 +12,9 @@
 //!                          └─ joins, leases ────────▶ here, no engine sees them
 //! ```
 //!
-//! A node has one socket and one port: what a firewall must let pass is what it lets pass for repairs, and
-//! the answer to a join comes back the way that the stream will. Which group a datagram was for, nobody asks:
-//! its kind tells what it is.
+//! A node has one socket and one port: a firewall must let pass the same as for repairs, and the answer to
+//! a join takes the path that the stream will take. The group of a datagram is not needed: its kind
+//! determines it.
 
 pub(super) mod aside;
 mod counts;
@@ -46,9 +46,10 @@ use socket2::Socket;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsFd, BorrowedFd};
 
-/// Room for unicast until it is asked for, which is every few turns; what comes on top is asked for again.
+/// Room for unicast until it is received, which is every few turns; datagrams beyond that are requested
+/// again.
 pub(super) const UNICAST_ASIDE: (usize, usize) = (1 << 20, 2048);
-/// Room for what groups were told while only unicast is received.
+/// Room for group datagrams while only unicast is received.
 pub(super) const GROUPS_ASIDE: (usize, usize) = (256 << 10, 1024);
 /// A busy receiver looks at the clock once in so many receives.
 pub(super) const CLOCK_MASK: u32 = 63;
@@ -58,16 +59,16 @@ pub(super) const CLOCK_MASK: u32 = 63;
 pub struct FanoutSettings {
     /// The cluster's id: joins of others are no business of ours.
     pub cluster: u64,
-    /// The nodes of the file, who are sent to without a join, and whom joins go to. Our own may be among
-    /// them.
+    /// The nodes of the file. They receive copies without a join, and joins are sent to them. Our own may
+    /// be among them.
     pub nodes: Vec<FanoutNode>,
     /// Most leases.
     pub members_max: usize,
-    /// Whether leases are given: a node does, a handle does not.
+    /// Whether leases are granted: a node does, a handle does not.
     pub grants_leases: bool,
 }
 
-/// What a datagram is for.
+/// The use of a datagram.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum SendPath {
     Group,
@@ -75,7 +76,7 @@ pub(super) enum SendPath {
     Control,
 }
 
-/// By kind; what is none is the engine's to refuse.
+/// By kind; the engine refuses unknown kinds.
 const WAYS: [SendPath; 256] = {
     let mut ways = [SendPath::Unicast; 256];
     let groups = [
@@ -110,13 +111,13 @@ const KIND_AT: usize = std::mem::offset_of!(Header, kind);
 pub(super) fn way(datagram: &[u8]) -> SendPath {
     let Some(&kind) = datagram.get(KIND_AT) else { return SendPath::Unicast };
     match WAYS[kind as usize] {
-        // A repair goes to who asked for it, or to all.
+        // A repair goes to the reader that asked for it, or to all.
         SendPath::Group if kind == Kind::Frame as u8 && is_repair_for_one(datagram) => SendPath::Unicast,
         way => way,
     }
 }
 
-/// One socket, a list, and what came for the other receive.
+/// One socket, a list, and the datagrams that arrived for the other receive.
 pub struct Fanout {
     socket: Socket,
     address: SocketAddrV4,
@@ -124,15 +125,15 @@ pub struct Fanout {
     segmenting: bool,
     outbox: FanoutOutbox,
     leasing: Leasing,
-    /// Of [`Net::recv_groups`], and which of its datagrams are lent, behind those that were kept.
+    /// Of [`Net::recv_groups`], and which of its datagrams are lent, after the buffered ones.
     groups_inbox: UdpInbox,
     groups: Vec<u16>,
     groups_aside: Aside,
-    /// Of a [`Net::recv_unicast`] that nobody went before, and likewise.
+    /// Likewise, of a [`Net::recv_unicast`] without a receive of the groups before it.
     unicast_inbox: UdpInbox,
     unicast: Vec<u16>,
     unicast_aside: Aside,
-    /// A receive of the groups has brought what there was of unicast.
+    /// A receive of the groups has brought the pending unicast datagrams.
     has_received: bool,
     turns: u32,
     clock: Clock,
@@ -141,13 +142,13 @@ pub struct Fanout {
 }
 
 impl Fanout {
-    /// Opens the socket. Nothing is said before the first receive.
+    /// Opens the socket. Nothing is sent before the first receive.
     ///
     /// # Errors
-    /// As [`super::udp::Udp::open`], but for what concerns multicast.
+    /// As [`super::udp::Udp::open`], except for multicast.
     pub fn open(udp: UdpSettings, settings: &FanoutSettings) -> Result<Self, IoError> {
         let Alone { socket, address, gro, mut effective } = open_alone(&udp)?;
-        // Where memory carries what is for this host, nobody there is sent to.
+        // Where memory carries the datagrams for this host, no copy is sent to its processes.
         let skipped = (!udp.multicast_loop).then_some(*address.ip());
         let leasing = Leasing::new(settings, address, &udp.joins, skipped)?;
         let inbox = || {
@@ -190,18 +191,18 @@ impl Fanout {
         &self.effective
     }
 
-    /// One setting more, of who opened it.
+    /// One more setting, of the caller that opened it.
     pub(super) fn tell(&mut self, effective: Effective) {
         self.effective.push(effective);
     }
 
-    /// What was done so far.
+    /// The counts so far.
     pub fn counts(&self) -> UdpCounts {
         let truncated = self.groups_inbox.truncated + self.unicast_inbox.truncated;
         UdpCounts { dropped: self.dropped(), truncated, ..self.counts }
     }
 
-    /// What only a fan-out does.
+    /// The counts of a fan-out alone.
     pub fn fanout_counts(&self) -> FanoutCounts {
         self.leasing.counts()
     }
@@ -216,7 +217,7 @@ impl Fanout {
         vec![self.socket.as_fd()]
     }
 
-    /// Sends what is due.
+    /// Sends the joins and leases that are due.
     fn turn(&mut self, now: Nanos) {
         while let Some(reply) = self.leasing.poll(now, |_| false) {
             say(&self.socket, &reply, &mut self.counts);
@@ -318,8 +319,8 @@ impl Net for Fanout {
         }
     }
 
-    /// An oversized burst ends what is sent: it and all behind it stay with the caller. What has reached one
-    /// member is on its way; another that it did not reach asks for it.
+    /// An oversized burst ends what is sent: it and all behind it stay with the caller. A datagram that has
+    /// reached one member is on its way; a member that it did not reach requests it.
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         let fitting = bursts.iter().position(|burst| !self.fits(burst)).unwrap_or(bursts.len());
         if fitting < bursts.len() {
@@ -357,19 +358,19 @@ impl Net for Fanout {
         send_counted(self.socket.as_fd(), to, parts, &mut self.counts)
     }
 
-    /// The kernel counts for the whole socket, and each inbox hears it with what it receives.
+    /// The kernel counts for the whole socket, and each inbox reads it with the datagrams that it receives.
     fn dropped(&self) -> u64 {
         let by_kernel = self.groups_inbox.dropped.max(self.unicast_inbox.dropped);
         by_kernel + self.groups_aside.dropped + self.unicast_aside.dropped
     }
 
-    /// The nodes hear of it with a join at the next receive. A datagram on its way is lent all the same.
+    /// The nodes are notified by a join at the next receive. A datagram on its way is lent all the same.
     fn set_joined(&mut self, group: Group, joined: bool) {
         self.leasing.set_joined(group, joined);
     }
 }
 
-/// A node that sends copies to us is told that we leave.
+/// A node that sends copies to us is notified that we leave.
 impl Drop for Fanout {
     fn drop(&mut self) {
         for reply in self.leasing.leave() {

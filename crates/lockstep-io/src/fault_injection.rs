@@ -1,9 +1,9 @@
 //! # fault_injection: a network that is worse than the real one
 //!
 //! The question: how does everything above the device behave when the network loses, repeats, reorders and
-//! delays? A [`FaultInjector`] is a device around a device. What the inner one receives is judged datagram by
-//! datagram by a seeded generator: the same datagrams in the same order meet the same fate in every run.
-//! Only what is received is touched, by groups and by unicast: each receiver then loses its own, as
+//! delays? A [`FaultInjector`] is a device around a device. What the inner one receives is judged datagram
+//! by datagram by a seeded generator: the same datagrams in the same order have the same outcome in every
+//! run. Only what is received is touched, by groups and by unicast: each receiver then loses its own, as
 //! behind a switch, and what one sends to many is lost by some of them.
 //!
 //! ```text
@@ -11,8 +11,9 @@
 //!                 gone     twice         └─ delayed ─▶ copied into a pool, lent when its time has come
 //! ```
 //!
-//! It deliberately draws nothing for what is not asked for, and what is set aside is bounded: what finds the
-//! pool full is lost, and counted as that. It is not for production; the configuration refuses it there.
+//! It deliberately draws nothing for faults that are not configured, and the pool of delayed datagrams is
+//! bounded: a datagram that finds it full is lost, and counted as that. It is not for production; the
+//! configuration refuses it there.
 
 #[cfg(test)]
 mod tests;
@@ -43,15 +44,15 @@ const MILLION: u64 = 1_000_000;
 pub struct FaultSettings {
     /// How many are lost.
     pub loss_ppm: u32,
-    /// How many come twice.
+    /// The share of datagrams that arrive twice.
     pub duplication_ppm: u32,
-    /// How many come after some that were sent later.
+    /// The share of datagrams that arrive after some that were sent later.
     pub reordering_ppm: u32,
     /// By how much each is late.
     pub delay_ns: Nanos,
     /// Decides about each datagram.
     pub seed: u64,
-    /// Which of two lines is spoilt, 1 or 2; 0 is both, and what memory brings.
+    /// The line into which faults are injected, 1 or 2; 0 is both lines and shared memory.
     pub line: u8,
 }
 
@@ -61,19 +62,19 @@ impl FaultSettings {
         !self.is_off() && (self.line == 0 || self.line == line)
     }
 
-    /// Whether anything is done to what memory brings, which is of no line.
+    /// Whether faults are injected into shared memory, which belongs to no line.
     pub fn injects_memory(&self) -> bool {
         !self.is_off() && self.line == 0
     }
 
-    /// Whether nothing is done at all.
+    /// Whether no fault is injected at all.
     pub fn is_off(&self) -> bool {
         (self.loss_ppm, self.duplication_ppm, self.reordering_ppm, self.delay_ns) == (0, 0, 0, 0)
     }
 }
 
 counter_group! {
-    /// What a [`FaultInjector`] has done.
+    /// The counts of a [`FaultInjector`].
     pub struct FaultCounts {
         lost count "fault_injection_lost" "Datagrams lost by fault injection.",
         duplicated count "fault_injection_duplicated" "Datagrams duplicated by fault injection.",
@@ -83,7 +84,7 @@ counter_group! {
     }
 }
 
-/// What tells the time.
+/// The source of time.
 pub trait Time {
     /// Monotonic nanoseconds.
     fn now(&self) -> Nanos;
@@ -95,7 +96,7 @@ impl Time for Clock {
     }
 }
 
-/// A device that hears less, more, later and in another order than the one inside.
+/// A device that receives less, more, later and in another order than the one inside.
 #[derive(Debug)]
 pub struct FaultInjector<N, T = Clock> {
     inner: N,
@@ -107,7 +108,7 @@ pub struct FaultInjector<N, T = Clock> {
 }
 
 impl<N: Net> FaultInjector<N> {
-    /// Fault injection by the machine's clock. `salt` tells devices of one seed apart: they lose
+    /// Fault injection by the machine's clock. `salt` distinguishes devices of one seed: they lose
     /// independently.
     pub fn new(inner: N, settings: FaultSettings, salt: u64, datagram_len_max: usize) -> Self {
         Self::timed(inner, settings, salt, datagram_len_max, Clock::start())
@@ -132,12 +133,12 @@ impl<N: Net, T: Time> FaultInjector<N, T> {
         &self.inner
     }
 
-    /// What was done so far.
+    /// The counts so far.
     pub fn counts(&self) -> FaultCounts {
         self.counts
     }
 
-    /// The injected faults, as a setting that nobody should overlook.
+    /// The injected faults, as a setting that must not be overlooked.
     pub fn effective(&self) -> Effective {
         let FaultSettings { loss_ppm, duplication_ppm, reordering_ppm, delay_ns, seed, .. } =
             self.chance.settings;
@@ -216,10 +217,10 @@ impl<N: Net, T: Time> Net for FaultInjector<N, T> {
     }
 }
 
-/// The sender of a group's datagram, which the datagram itself tells.
+/// The sender of a group's datagram, as the datagram itself states it.
 const NOBODY: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
-/// What decides: SplitMix64, one draw for each thing that may happen.
+/// The random generator: SplitMix64, one draw for each possible fault.
 #[derive(Debug)]
 struct Chance {
     settings: FaultSettings,
@@ -247,7 +248,7 @@ impl Chance {
     }
 }
 
-/// What the last receive lends.
+/// The datagrams that the last receive lends.
 #[derive(Clone, Copy, Debug)]
 enum Lent {
     /// A datagram of the inner device, by its index.
@@ -266,7 +267,7 @@ struct Held {
     passed: u64,
 }
 
-/// What one socket's datagrams wait in.
+/// The pool in which one socket's datagrams wait.
 #[derive(Debug)]
 struct Aside {
     pool: Vec<u8>,
@@ -299,7 +300,7 @@ impl Aside {
         }
     }
 
-    /// What the last receive lent comes back.
+    /// The datagrams that the last receive lent return.
     fn begin(&mut self) {
         for lent in self.lent.drain(..) {
             if let Lent::Slot(slot) = lent {
@@ -308,7 +309,7 @@ impl Aside {
         }
     }
 
-    /// Decides what becomes of one datagram.
+    /// Decides the outcome of one datagram.
     fn judge(
         &mut self,
         chance: &mut Chance,
@@ -346,7 +347,7 @@ impl Aside {
         }
     }
 
-    /// Lends what has waited long enough. Returns how many datagrams are lent in all.
+    /// Lends the datagrams that have waited long enough. Returns how many datagrams are lent in all.
     fn release(&mut self, now: Nanos) -> usize {
         while self.lent.len() < LENT_MAX
             && let Some(held) = self.delayed.front().copied().filter(|held| held.due <= now)

@@ -1,19 +1,19 @@
 //! # idle: what a duty cycle does when there is nothing to do
 //!
 //! * `spin` keeps the core: the lowest latency, and right only with a core per hot thread.
-//! * `yield` lets others have it between two looks: right when threads outnumber cores.
+//! * `yield` yields it to other threads between two polls: right when threads outnumber cores.
 //! * `park` sleeps until a datagram or a deadline comes: ten times the latency, and no power.
 //!
-//! A thread that yields is runnable all the same: the kernel sees nothing but busy cores, moves nobody
-//! between them, and whoever has offered its share so often waits for a whole tick (4 ms) behind the first
-//! thread that works in earnest, such as the end of a leader whose memory is torn down. A thread that parks
-//! is woken by its datagram, on the core that is free or before whoever works.
+//! A thread that yields is runnable all the same: the kernel sees nothing but busy cores, moves no thread
+//! between them, and a thread that has yielded its share so often waits for a whole tick (4 ms) behind the
+//! first thread that computes, such as the end of a leader whose memory is torn down. A thread that parks
+//! is woken by its datagram, on a free core or before the working thread.
 //!
 //! A park waits in a `mio::Poll`. Two things about that deserve care. Its timeout is whole milliseconds,
-//! too coarse for heartbeats some 50 µs apart: a timer in the same poll gives nanoseconds. And it
-//! reports edges: a datagram that came before and was not yet read would not end the wait, and the
-//! unicast socket is read only every few turns. Registering anew before each wait makes the kernel
-//! look at what is there.
+//! too coarse for heartbeats some 50 µs apart: a timer in the same poll gives nanoseconds. And it reports
+//! edges: a datagram that came before and was not yet read would not end the wait, and the unicast socket
+//! is read only every few turns. Registering anew before each wait makes the kernel check for datagrams
+//! that are already there.
 
 use super::IoError;
 use lockstep_core::engine::ports::PARK_NS_MAX;
@@ -29,13 +29,13 @@ use std::time::Duration;
 /// A shorter sleep costs more than the wait that it spares.
 pub const PARK_NS_MIN: Nanos = 20_000;
 
-/// [`PARK_NS_MAX`] where datagrams come by memory, which no descriptor tells of.
+/// [`PARK_NS_MAX`] where datagrams arrive by memory, which no descriptor signals.
 pub const PARK_MEMORY_NS_MAX: Nanos = 100_000;
 
 /// How long a thread of this process parks at most.
 static PARK_NS: AtomicU64 = AtomicU64::new(PARK_NS_MAX);
 
-/// From now on a device of this process receives by memory: whoever parks looks there every
+/// From now on a device of this process receives by memory: a parked thread polls it every
 /// [`PARK_MEMORY_NS_MAX`].
 pub(super) fn watches_memory() {
     PARK_NS.store(PARK_MEMORY_NS_MAX, Ordering::Relaxed);
@@ -61,7 +61,7 @@ impl Idle {
         if hot_threads <= cores { Self::Spin } else { Self::Yield }
     }
 
-    /// What carries this strategy out for a thread that receives on `sockets`.
+    /// The object that carries out this strategy for a thread that receives on `sockets`.
     ///
     /// # Errors
     /// The poll or its timer cannot be made (file descriptors are used up).
@@ -97,7 +97,7 @@ impl FromStr for Idle {
     }
 }
 
-/// A strategy with what it needs.
+/// A strategy and its resources.
 pub enum Waiter {
     /// See [`Idle::Spin`].
     Spin,
@@ -108,7 +108,7 @@ pub enum Waiter {
 }
 
 impl Waiter {
-    /// Passes an idle moment: at most until a datagram comes or `wait_ns` are over.
+    /// Passes an idle moment: at most until a datagram arrives or `wait_ns` have elapsed.
     #[inline]
     pub fn wait(&mut self, wait_ns: Nanos) {
         match self {
@@ -121,13 +121,13 @@ impl Waiter {
     }
 }
 
-/// Sleeps until one of some sockets has something to read, or a time is over.
+/// Sleeps until one of some sockets has something to read, or a time has elapsed.
 #[derive(Debug)]
 pub struct Parker {
     poll: Poll,
     events: Events,
     timer: OwnedFd,
-    /// Duplicates of the caller's: they stay good whatever becomes of those.
+    /// Duplicates of the caller's: they stay valid even if those are closed.
     sockets: Vec<OwnedFd>,
 }
 

@@ -1,7 +1,7 @@
 //! # io: the real world
 //!
-//! Sockets, clocks, threads, mapped files: everything that the engines reach only through ports. It
-//! is the only room with system calls and the only one with `unsafe`, and it knows no rule: which
+//! Sockets, clocks, threads, mapped files: everything that the engines reach only through ports. It is the
+//! only place with system calls and the only one with `unsafe`, and it contains no protocol rule: which
 //! datagram is right is decided in `wire` and `proto`.
 //!
 //! ```text
@@ -10,8 +10,8 @@
 //!  idle            counters (stores), events (a queue and a ring) ──▶ side thread ──▶ tracing
 //! ```
 //!
-//! What the kernel grants is often less than what was asked. So every setting answers with
-//! [`Effective`], and a node prints them all when it starts.
+//! The kernel often grants less than was requested. So every setting returns an [`Effective`], and a node
+//! prints them all when it starts.
 
 #![allow(unsafe_code, clippy::disallowed_methods)]
 
@@ -36,11 +36,11 @@ pub mod xdp;
 
 use std::fmt;
 
-/// Something outside failed: what we were doing, in words with the remedy, and what the system said.
+/// An operation of the system failed: the operation as text with the remedy, and the system's error.
 pub struct IoError {
-    /// What was being done, to what, and what to do instead.
+    /// The operation, its object, and the remedy.
     pub doing: String,
-    /// The system's answer.
+    /// The system's error.
     pub source: std::io::Error,
 }
 
@@ -50,7 +50,7 @@ impl IoError {
         Self { doing: doing.into(), source }
     }
 
-    /// An error of binding an address while `doing`, which ends with what to do about it.
+    /// An error of binding an address while `doing`; its text ends with the remedy.
     pub fn of_bind(doing: impl Into<String>, source: std::io::Error) -> Self {
         let remedy = match source.kind() {
             std::io::ErrorKind::AddrInUse => {
@@ -97,7 +97,7 @@ impl std::error::Error for IoError {
     }
 }
 
-/// One setting: what was asked of the system, what it gave, and what to do if that is less.
+/// One setting: the requested value, the granted one, and the remedy if that is less.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Effective {
     /// Which setting, by its configuration word.
@@ -111,12 +111,12 @@ pub struct Effective {
 }
 
 impl Effective {
-    /// A setting that is as asked.
+    /// A setting that was granted as requested.
     pub fn granted(what: &'static str, value: impl fmt::Display) -> Self {
         Self { what, requested: value.to_string(), got: value.to_string(), note: None }
     }
 
-    /// A setting that is not as asked, and why.
+    /// A setting that was not granted as requested, and why.
     pub fn short(
         what: &'static str,
         asked: impl fmt::Display,

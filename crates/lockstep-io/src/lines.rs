@@ -1,19 +1,20 @@
 //! # lines: two networks, one stream
 //!
-//! The question: how does a cable, a card or a switch die without anybody noticing but the operator?
-//! Everything for a group is sent on both lines, and everybody hears both; of each datagram the first copy
-//! wins, and the second is thrown away here, before an engine would judge it again.
+//! The question: how does a cable, a card or a switch die without anybody noticing but the operator? Every
+//! datagram for a group is sent on both lines, and every node receives both; of each datagram the first
+//! copy wins, and the second is thrown away here, before an engine would judge it again.
 //!
 //! ```text
 //!  line A ─▶ brought by B already? ─ no ─▶ lent, remembered until B brings it too ┐
 //!  line B ─▶ brought by A already? ─ yes ─▶ thrown away; how long after A?        ┘─ never: lost on B
 //! ```
 //!
-//! What two datagrams are copies by is their header and their end (sender, number, tag). A wrong guess loses
-//! one datagram or lets one through twice, and the engines live with both. An unsure caller lends it.
+//! Two datagrams are copies if their header and their end (sender, number, tag) are equal. A wrong guess
+//! loses one datagram or lets one through twice, and the engines live with both. An unsure caller lends it.
 //!
-//! Unicast goes by the first line, and to who has an address on the second one (`unicast_b`) by both. What we
-//! said ourselves comes back from our own host whatever became of the cable: it is no sign of a line's life.
+//! Unicast goes by the first line, and by both to a node with an address on the second one (`unicast_b`).
+//! Our own datagrams come back from our own host even if the cable is broken: they do not show that a line
+//! works.
 
 #[cfg(test)]
 mod tests;
@@ -32,7 +33,7 @@ use unicast::UnicastRoutes;
 
 /// Datagrams of one line that wait for their copy on the other: 5 ms of lag at 200,000 a second.
 const WAITING_MAX: usize = 1024;
-/// A datagram that is not there after so long is lost.
+/// A datagram that has not arrived after so long is lost.
 const WAITING_NS: Nanos = 500_000_000;
 /// A copy that overtakes more than so many others has not overtaken them: they are lost.
 const OVERTAKEN_MAX: usize = 16;
@@ -44,7 +45,7 @@ const SILENT_NS: Nanos = 200_000_000;
 const SILENT_MIN: u64 = 8;
 
 counter_group! {
-    /// What one line has done.
+    /// The counts of one line.
     pub struct LineCounts {
         datagrams_in count "datagrams_in" "Datagrams that the line brought.",
         first count "first" "Of them those that it brought first.",
@@ -63,12 +64,12 @@ pub struct TwoLines<N, T = Clock> {
     copies: CopyFilter,
     ways: UnicastRoutes,
     time: T,
-    /// Line and index of what is lent.
+    /// Line and index of the lent datagrams.
     lent: Vec<(u8, u16)>,
 }
 
 impl<N: Net> TwoLines<N> {
-    /// Both lines, by the machine's clock, and who has an address on each of them.
+    /// Both lines, by the machine's clock, and the nodes with an address on each of them.
     pub fn new(lines: [N; 2], nodes: Vec<Addresses>) -> Self {
         Self::timed(lines, nodes, Clock::start())
     }
@@ -86,7 +87,7 @@ impl<N: Net, T: Time> TwoLines<N, T> {
         &self.lines
     }
 
-    /// What each line has done.
+    /// The counts of each line.
     pub fn counts(&self) -> [LineCounts; 2] {
         self.copies.counts
     }
@@ -138,7 +139,8 @@ impl<N: Net, T: Time> Net for TwoLines<N, T> {
         (self.lines[line].unicast_datagram(index).0, from)
     }
 
-    /// A send call for each line. What one of them took is on its way: the other's part may be lost.
+    /// A send call for each line. A datagram that one of them took is on its way: the other's copy may be
+    /// lost.
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         if self.copies.own.is_none() {
             self.copies.own = bursts.iter().find_map(|burst| speaker(burst.bytes));
@@ -178,9 +180,9 @@ struct CopyFilter {
     /// Brought by this line, oldest first.
     waiting: [VecDeque<Waiting>; 2],
     counts: [LineCounts; 2],
-    /// Our own identity, once we have said anything.
+    /// Our own identity, once we have sent anything.
     own: Option<Identity>,
-    /// What each line has brought of others.
+    /// The number of datagrams of others that each line has brought.
     others: [u64; 2],
     /// When each line last brought anything of others, and what the other had brought of them by then.
     heard: [(Nanos, u64); 2],
@@ -228,7 +230,7 @@ impl CopyFilter {
         false
     }
 
-    /// What has waited too long is lost, and a line that is silent alone is down.
+    /// A datagram that has waited too long is lost, and a line that alone is silent is down.
     fn look(&mut self, now: Nanos) {
         for line in 0..2 {
             let other = 1 - line;
@@ -243,20 +245,20 @@ impl CopyFilter {
             let is_down = now > at + SILENT_NS && self.others[other] >= others + SILENT_MIN;
             let counts = &mut self.counts[line];
             counts.alarms += u64::from(is_down && counts.is_down == 0);
-            // A line that brought something since then is up; silence of both says nothing new.
+            // A line that brought something since then is up; silence of both changes nothing.
             counts.is_down = u64::from(is_down || counts.is_down != 0 && now > at + SILENT_NS);
         }
     }
 }
 
-/// The sender of this; nobody in particular where it may be another's words, as a frame that is given again.
+/// The sender of this datagram; none where another node may have sent it, as with a repaired frame.
 fn speaker(bytes: &[u8]) -> Option<Identity> {
     let header = Header::peek(bytes)?;
     (header.kind != Kind::Frame as u8).then(|| header.identity())
 }
 
-/// What tells a datagram from others: its header's seal and place, and its last bytes, which tell a repair
-/// from the frame that it repeats.
+/// The part that distinguishes a datagram from others: its header's seal and place, and its last bytes,
+/// which tell a repair from the frame that it repeats.
 fn mark(bytes: &[u8]) -> Option<u64> {
     let header = Header::peek(bytes)?;
     let end: [u8; 8] = bytes.get(bytes.len().max(HEADER_LEN) - 8..)?.try_into().ok()?;

@@ -1,7 +1,7 @@
 //! # ready: one descriptor that stands for several sockets
 //!
 //! An epoll set is itself a descriptor that poll, epoll and their wrappers can watch: it is readable while
-//! one of its sockets is. The sockets are registered level-triggered, so nothing is lost between two looks.
+//! one of its sockets is. The sockets are registered level-triggered, so nothing is lost between two polls.
 
 use super::IoError;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};

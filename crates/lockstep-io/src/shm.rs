@@ -1,9 +1,9 @@
 //! # shm: the memory of one host as a [`Net`]
 //!
-//! Each process has two rings that it alone writes, one for groups and one for unicast, in a file of its own;
-//! all others map it and read. The datagrams are those that the network carries, so the engines notice
-//! nothing. What a datagram costs is to be copied in, to be copied out, and a cache line or two that go from
-//! core to core: no system call, no lock, and nobody waits.
+//! Each process has two rings that it alone writes, one for groups and one for unicast, in a file of its
+//! own; all others map it and read. The datagrams are those that the network carries, so the engines notice
+//! nothing. What a datagram costs is to be copied in, to be copied out, and a cache line or two that go
+//! from core to core: no system call, no lock, no waiting.
 //!
 //! ```text
 //!   process A                          /dev/shm/lockstep-rings-…            process B
@@ -11,15 +11,15 @@
 //!   recv_*  ◀──copy───── ring-b: groups │ unicast ◀─────copy─── send_*
 //! ```
 //!
-//! * A reader skips what is for groups that it has not joined, and what is for others. It never writes to a
-//!   ring, so a slow, stopped or dead one harms nobody: it is overtaken, and counts what it lost
-//!   ([`Net::dropped`]).
+//! * A reader skips datagrams for groups that it has not joined, and datagrams for others. It never writes
+//!   to a ring, so a slow, stopped or dead reader harms no other process: it is overtaken, and counts what
+//!   it lost ([`Net::dropped`]).
 //! * A lent datagram is a copy, since the writer overwrites its ring whenever it likes.
-//! * A late process hears what is said from then on, as one who joins a group does. Nobody misses what a
-//!   newcomer says first.
-//! * No descriptor tells that memory has changed. A thread that parks therefore sleeps for a tenth of a
-//!   millisecond at most once its process has such a device (`io::idle`): a wake-up would cost each writer a
-//!   fence and a look at each reader for each datagram, and those who care for latency do not park.
+//! * A late process receives what is sent from then on, as one that joins a group does. No process misses
+//!   the first datagrams of a newcomer.
+//! * No descriptor signals that memory has changed. A thread that parks therefore sleeps for a tenth of a
+//!   millisecond at most once its process has such a device (`io::idle`): a wake-up would cost each writer
+//!   a fence and a check of each reader for each datagram, and processes that need low latency do not park.
 
 mod beside;
 mod folder;
@@ -69,26 +69,27 @@ pub struct ShmSettings {
     pub parent: PathBuf,
     /// The cluster's first group and its port, which the folder is named after.
     pub group: SocketAddrV4,
-    /// Where we are reached by unicast; with port 0 a port that nobody here has.
+    /// Our unicast address; with port 0 a port that no process here has.
     pub address: SocketAddrV4,
     /// Which groups this node receives at first.
     pub joins: Vec<Group>,
     /// Largest datagram in bytes.
     pub datagram_len_max: usize,
-    /// Bytes of the group ring at least: how far a reader may lie behind. That of unicast has a quarter.
+    /// Bytes of the group ring at least: how far a reader may fall behind. That of unicast has a quarter.
     pub ring_bytes: usize,
 }
 
 /// Memory, as a file system.
 const PARENT: &str = "/dev/shm";
 
-/// Refuses a device without memory where other processes of the cluster use it: it would not hear them.
+/// Refuses a device without memory where other processes of the cluster use it: it would not receive from
+/// them.
 ///
 /// # Errors
 /// One of them lives.
 pub fn is_unused(group: SocketAddrV4) -> Result<(), IoError> {
     let folder = ShmFolder::new(PARENT.as_ref(), group);
-    // A folder that cannot be used is nobody's of this cluster, as far as one can tell.
+    // As far as one can tell, a folder that cannot be used belongs to no process of this cluster.
     let others = || folder.lock_existing().and_then(|locked| locked.others(&[])).unwrap_or_default();
     if !folder.path().exists() || others().is_empty() {
         return Ok(());
@@ -116,7 +117,7 @@ impl ShmSettings {
 }
 
 counter_group! {
-    /// What a [`Shm`] has done since it was opened.
+    /// The counts of a [`Shm`] since it was opened.
     pub struct ShmCounts {
         datagrams_in count "shm_datagrams_in" "Datagrams received by memory.",
         datagrams_out count "shm_datagrams_out" "Datagrams put into our rings.",
@@ -146,8 +147,8 @@ pub struct Shm {
 }
 
 impl Shm {
-    /// Makes our rings, and maps those of all who are there. From now on no thread of this process parks for
-    /// long.
+    /// Makes our rings, and maps those of all processes that run. From now on no thread of this process
+    /// parks for long.
     ///
     /// # Errors
     /// A folder that others may touch, that is full, or has no room; files in it that are not ours or of
@@ -188,7 +189,7 @@ impl Shm {
         &self.effective
     }
 
-    /// What was done so far.
+    /// The counts so far.
     pub fn counts(&self) -> ShmCounts {
         let [groups, unicast] = [&self.group_inbox, &self.unicast_inbox];
         ShmCounts {
@@ -250,7 +251,7 @@ impl Net for Shm {
         (self.unicast_inbox.datagram(index), unpack(self.unicast_inbox.from(index)))
     }
 
-    /// Takes all, whether anybody reads or not; an oversized burst ends what is sent.
+    /// Takes all datagrams, whether any process reads them or not; an oversized burst ends what is sent.
     #[inline]
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         let mut taken = 0;
@@ -269,7 +270,7 @@ impl Net for Shm {
         taken
     }
 
-    /// As UDP does, it takes what nobody may ever read.
+    /// As UDP does, it takes datagrams that may never be read.
     #[inline]
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool {
         let bytes = parts[0].len() + parts[1].len();

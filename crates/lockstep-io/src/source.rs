@@ -1,4 +1,5 @@
-//! A reader's connection to a journal. It never blocks, and it knows nothing of what comes.
+//! A reader's connection to a journal. It never blocks, and it does not interpret the bytes that it
+//! receives.
 
 use crate::IoError;
 use lockstep_core::engine::replay::REPLAY_BUFFER_LEN;
@@ -6,14 +7,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 use std::io::{ErrorKind, Read, Write};
 use std::net::SocketAddrV4;
 
-/// What a look at the connection brought.
+/// The result of polling the connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Polled {
-    /// There is none, or nothing has come.
+    /// There is no connection, or nothing has arrived.
     Nothing,
     /// Bytes came or were used up.
     Bytes(usize),
-    /// It is over.
+    /// It has ended.
     Lost,
 }
 
@@ -23,7 +24,7 @@ pub struct ReplayConnection {
     socket: Option<Socket>,
     request: Vec<u8>,
     buffer: Vec<u8>,
-    /// Bytes in the buffer that nobody has used up: from here ...
+    /// Unconsumed bytes in the buffer: from here ...
     start: usize,
     /// ... to here.
     end: usize,
@@ -31,10 +32,10 @@ pub struct ReplayConnection {
 }
 
 impl ReplayConnection {
-    /// Begins to connect to `to`, and will send `request`. Closes what was open.
+    /// Begins to connect to `to`, and will send `request`. Closes an open connection.
     ///
     /// # Errors
-    /// The system gives no socket.
+    /// The system grants no socket.
     pub fn open(&mut self, to: SocketAddrV4, request: &[u8]) -> Result<(), IoError> {
         self.close();
         let fails = |error| IoError::new(format!("connecting to the journal at {to}"), error);
@@ -59,14 +60,14 @@ impl ReplayConnection {
         self.socket.is_some()
     }
 
-    /// Closes the connection and forgets what came.
+    /// Closes the connection and drops the received bytes.
     pub fn close(&mut self) {
         self.socket = None;
         (self.start, self.end, self.over) = (0, 0, false);
     }
 
-    /// One look: sends what is left of the request, receives once, and hands out what is there; `f` returns
-    /// how many bytes it used up.
+    /// One poll: sends the rest of the request, receives once, and hands out the buffered bytes; `f`
+    /// returns how many it consumed.
     pub fn poll(&mut self, f: impl FnOnce(&[u8]) -> usize) -> Polled {
         if self.socket.is_none() {
             return Polled::Nothing;

@@ -1,8 +1,8 @@
 //! # spool: a file for what is larger than memory and may be lost
 //!
-//! The question: where does an edge keep a day's messages, which the stream has anyway? In a file that has no
-//! name, so that nothing is left of it whatever ends the process. Records are gathered in memory and written
-//! in one call; what is not written yet is read from there.
+//! The question: where does an edge store a day's messages, which the stream has anyway? In a file that has
+//! no name, so that nothing is left of it whatever ends the process. Records are gathered in memory and
+//! written in one call; records that are not written yet are read from there.
 
 use super::IoError;
 use lockstep_core::engine::ports::{Backlog, BacklogError};
@@ -17,7 +17,7 @@ const GATHERED: usize = 256 << 10;
 #[derive(Debug)]
 pub struct Spool {
     file: File,
-    /// Bytes in the file; what is gathered follows.
+    /// Bytes in the file; the gathered records follow.
     written: u64,
     gathered: Vec<u8>,
     len_max: u64,

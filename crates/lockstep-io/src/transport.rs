@@ -1,7 +1,7 @@
 //! # transport: how one line's datagrams go
 //!
 //! By the kernel's sockets or past them: the datagrams are the same, so each node chooses for itself. Or by
-//! unicast to each who wants them, where there is no multicast: all nodes of a line alike.
+//! unicast to each process that wants them, where there is no multicast: all nodes of a line alike.
 
 use super::auto::{self, Auto, AutoSettings};
 use super::fanout::{Fanout, FanoutCounts, FanoutSettings};
@@ -28,13 +28,13 @@ pub enum TransportSettings {
 }
 
 impl TransportSettings {
-    /// Whether what is said to a group reaches anybody.
+    /// Whether a datagram to a group reaches any process.
     pub fn multicasts(&self) -> bool {
         !matches!(self, Self::Unicast(_))
     }
 
-    /// A process that speaks in the place of the node at `own` tells these, where a group may not bring it to
-    /// all.
+    /// The destinations of a process that sends in the place of the node at `own`, where a group may not
+    /// reach all.
     pub fn is_unicast_fanout(&self, own: SocketAddrV4) -> Vec<SocketAddrV4> {
         match self {
             Self::Udp | Self::Xdp(_) => Vec::new(),
@@ -45,8 +45,8 @@ impl TransportSettings {
         }
     }
 
-    /// The same for who asks, and shares the host with a node: a card has one owner. What it submits goes to
-    /// each replica where multicast may not come.
+    /// These settings for a process that sends queries, and shares the host with a node: a card has one
+    /// owner. Its submissions go to each replica where multicast may not arrive.
     pub fn for_queries(self) -> Self {
         match self {
             Self::Xdp(_) => Self::Udp,
@@ -63,15 +63,15 @@ pub enum Transport {
     Udp(Udp),
     /// AF_XDP.
     Xdp(Box<Xdp>),
-    /// The kernel's UDP, and what the owner of the card receives by AF_XDP.
+    /// The kernel's UDP, and the datagrams that the owner of the card receives by AF_XDP.
     Relayed(Box<Served>),
     /// The kernel's UDP, without multicast.
     Unicast(Box<Fanout>),
-    /// One that multicasts, and leases from whom that does not come.
+    /// One that multicasts, and requests leases from nodes whose multicast does not arrive.
     Auto(Box<Auto>),
 }
 
-/// One that hears the owner of its card.
+/// One that reads the ring of the owner of its card.
 pub struct Served {
     relayed: Relayed<Udp>,
     effective: Vec<Effective>,
@@ -125,8 +125,8 @@ impl Transport {
         Self::open_with(udp, settings, None)
     }
 
-    /// The same where the processes of a host share memory: the owner of a card hands on what it receives,
-    /// and everybody else hears it, whether they asked for xdp or not.
+    /// The same where the processes of a host share memory: the owner of a card hands on the datagrams that
+    /// it receives, and all others read them, whether they requested xdp or not.
     ///
     /// # Errors
     /// As [`Transport::open`], and of the memory.
@@ -174,7 +174,7 @@ impl Transport {
         }
     }
 
-    /// What was done so far.
+    /// The counts so far.
     pub fn counts(&self) -> UdpCounts {
         match self {
             Self::Udp(udp) => udp.counts(),
@@ -185,7 +185,7 @@ impl Transport {
         }
     }
 
-    /// What only xdp does; all zeros without it.
+    /// The counts of xdp alone; all zeros without it.
     pub fn xdp_counts(&self) -> XdpCounts {
         match self {
             Self::Udp(_) | Self::Unicast(_) => XdpCounts::default(),
@@ -195,7 +195,7 @@ impl Transport {
         }
     }
 
-    /// What only a fan-out does; all zeros without it.
+    /// The counts of a fan-out alone; all zeros without it.
     pub fn fanout_counts(&self) -> FanoutCounts {
         match self {
             Self::Udp(_) | Self::Xdp(_) | Self::Relayed(_) => FanoutCounts::default(),

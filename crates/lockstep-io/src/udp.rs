@@ -1,14 +1,13 @@
 //! # udp: the kernel's UDP as a [`Net`]
 //!
-//! One socket receives all groups of a node, because one call then serves them all and one queue
-//! keeps their order. A second, unicast one carries repairs, questions and refusals: a unicast
-//! datagram to the shared group port would reach only the process bound last.
+//! One socket receives all groups of a node, because one call then serves them all and one queue keeps
+//! their order. A second, unicast one carries repairs, queries and refusals: a unicast datagram to the
+//! shared group port would reach only the process bound last.
 //!
-//! A system call costs more than all that lockstep does with a message. So a receive takes what
-//! is there (`recvmmsg`; bursts whole where the kernel has them whole: UDP_GRO), and a send
-//! is one `sendmmsg` of everything, bursts uncut (UDP_SEGMENT). Where one datagram is sent or asked for
-//! alone, `sendto` and `recvmsg` do it in less. The memory is made once: a received
-//! datagram is lent from our buffers, a sent one is read from the caller's.
+//! A system call costs more than all that lockstep does with a message. So a receive takes all that is
+//! there (`recvmmsg`; bursts whole where the kernel has them whole: UDP_GRO), and a send is one `sendmmsg`
+//! of everything, bursts uncut (UDP_SEGMENT). For a single datagram, `sendto` and `recvmsg` cost less. The
+//! memory is made once: a received datagram is lent from our buffers, a sent one is read from the caller's.
 //!
 //! The size of a datagram is checked here on every send, since the loopback carries 64 KiB and would
 //! hide what Ethernet then fragments.
@@ -63,11 +62,11 @@ pub struct UdpSettings {
     pub groups: [Ipv4Addr; 3],
     /// Which of them this node receives at first.
     pub joins: Vec<Group>,
-    /// The port of repairs and questions; 0 lets the kernel choose.
+    /// The port of repairs and queries; 0 lets the kernel choose.
     pub unicast_port: u16,
     /// Networks that a group may cross. 0 keeps it on this host, 1 on this network.
     pub ttl: u8,
-    /// Whether what is sent to a group comes back to this host, as its other processes need it to.
+    /// Whether datagrams to a group come back to this host, as its other processes need.
     pub multicast_loop: bool,
     /// Largest datagram in bytes: the MTU less 28.
     pub datagram_len_max: usize,
@@ -106,7 +105,7 @@ impl UdpSettings {
 }
 
 counter_group! {
-    /// What a [`Udp`] has done since it was opened.
+    /// The counts of a [`Udp`] since it was opened.
     pub struct UdpCounts {
         group_receives count "udp_group_receives" "Receive calls on the group socket.",
         unicast_receives count "udp_unicast_receives" "Receive calls on the unicast socket.",
@@ -136,7 +135,7 @@ impl UdpCounts {
         Self { last_errno, ..self.sum(other) }
     }
 
-    /// Adds up what the device took.
+    /// Counts the datagrams that the device took.
     pub(super) fn on_sent(&mut self, datagrams: usize, bytes: usize) {
         self.datagrams_out += datagrams as u64;
         self.bytes_out += bytes as u64;
@@ -181,8 +180,8 @@ pub struct Udp {
 }
 
 impl Udp {
-    /// Opens both sockets and joins the groups. What the kernel grants less of is no error but told
-    /// by [`Udp::effective`].
+    /// Opens both sockets and joins the groups. If the kernel grants less than requested, that is no error;
+    /// [`Udp::effective`] reports it.
     ///
     /// # Errors
     /// A missing, downed or multicast-less interface, one of a smaller MTU, a unicast port that
@@ -216,7 +215,7 @@ impl Udp {
         &self.effective
     }
 
-    /// What was done so far.
+    /// The counts so far.
     pub fn counts(&self) -> UdpCounts {
         UdpCounts {
             dropped: self.group_inbox.dropped + self.unicast_inbox.dropped,
@@ -246,7 +245,7 @@ impl Udp {
             || (burst.stride > 0 && burst.stride.min(burst.bytes.len()) <= self.datagram_len_max)
     }
 
-    /// Adds up one send to a group. Returns whether to go on with the same call: the kernel may have
+    /// Adds up one send to a group. Returns whether to continue with the same call: the kernel may have
     /// refused UDP_SEGMENT, which is found out once in a life.
     fn count_group_send(&mut self, sent: &UdpSent) -> bool {
         self.counts.group_sends += 1;
@@ -256,7 +255,7 @@ impl Udp {
         }
         let Some(at_segmented) = sent.stopped_at_segmented else { return false };
         let Some(error) = &sent.error else {
-            // It stopped half-way and cannot say why. Ask again if that may have been the reason.
+            // It stopped half-way without a reason. Try again if that may have been UDP_SEGMENT.
             return at_segmented && self.segmenting == Segmenting::Untried;
         };
         let refusal = matches!(error.raw_os_error(), Some(libc::EIO | libc::EINVAL | libc::EOPNOTSUPP));
@@ -354,8 +353,8 @@ impl Net for Udp {
         self.group_inbox.dropped + self.unicast_inbox.dropped
     }
 
-    /// One system call where something changes, none otherwise. What the kernel refuses is counted, and tried
-    /// again when it is asked for again.
+    /// One system call where something changes, none otherwise. A refusal of the kernel is counted, and the
+    /// change is tried again at the next request.
     fn set_joined(&mut self, group: Group, joined: bool) {
         if self.joined[group as usize] == joined {
             return;

@@ -1,9 +1,9 @@
 //! # xdp: a card's queues as a [`Net`], past the kernel's network stack
 //!
 //! The same datagrams as by [`super::udp`], so that a cluster may mix both node by node. A program of some
-//! thirty instructions on the card sends what is for this node to a socket of its own kind (AF_XDP), whose
-//! rings and memory are ours: a receive is a look at a ring, no system call, and a datagram is lent from
-//! where the card put it.
+//! thirty instructions on the card sends the datagrams for this node to a socket of its own kind (AF_XDP),
+//! whose rings and memory are ours: a receive polls a ring, without a system call, and a datagram is lent
+//! from where the card put it.
 //!
 //! ```text
 //!  card ─▶ program ─ ours ─▶ received ring ─▶ lent by index ─▶ fill ring        (no system call)
@@ -12,12 +12,12 @@
 //! ```
 //!
 //! An ordinary [`Udp`] stands behind it. It joins the groups, as the kernel answers for membership and the
-//! card filters by it. It brings what does not come by the card: datagrams of this host's own processes. And
-//! it takes unicast for whom no card address is known yet.
+//! card filters by it. It brings the datagrams that do not come by the card: those of this host's own
+//! processes. And it sends unicast to destinations whose card address is not known yet.
 //!
-//! A datagram sent here is not heard on this host, and what arrives here no other process of this host gets:
-//! a card has one owner. With shared memory it hands on what it receives, and others are served that way
-//! ([`super::shm::Relay`]).
+//! A datagram sent here is not received on this host, and no other process of this host gets the datagrams
+//! that arrive here: a card has one owner. With shared memory the owner hands on the datagrams that it
+//! receives, and others are served that way ([`super::shm::Relay`]).
 
 mod card;
 mod counts;
@@ -49,7 +49,7 @@ use std::sync::atomic::Ordering;
 /// Frames that one receive takes from a queue at most, and from all of them.
 const FRAMES_PER_QUEUE: usize = 64;
 const FRAMES_PER_RECEIVE: usize = 256;
-/// Datagrams of one kind that wait while only the other kind is received; what comes on top is thrown away.
+/// Datagrams of one kind that wait while only the other kind is received; more are thrown away.
 const WAITING_MAX: usize = 4 * FRAMES_PER_RECEIVE;
 
 /// How a card is used, best first.
@@ -93,7 +93,7 @@ impl fmt::Display for Mode {
     }
 }
 
-/// What an [`Xdp`] is told beside the settings of the sockets.
+/// The settings of an [`Xdp`] beside those of the sockets.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct XdpSettings {
     /// The mode demanded; none: the best that there is.
@@ -119,11 +119,11 @@ struct Taken {
     from: SocketAddrV4,
 }
 
-/// Received datagrams of one kind: those that are lent stand first.
+/// Received datagrams of one kind: the lent ones come first.
 struct Inbox {
     taken: Vec<Taken>,
     lent: usize,
-    /// What the ordinary socket lends behind those.
+    /// The datagrams that the ordinary socket lends after those.
     by_kernel: usize,
 }
 
@@ -132,7 +132,7 @@ impl Inbox {
         Self { taken: Vec::with_capacity(WAITING_MAX), lent: 0, by_kernel: 0 }
     }
 
-    /// Gives back what was lent.
+    /// Returns the lent frames.
     fn release(&mut self, queues: &mut [Used]) {
         for taken in self.taken.drain(..self.lent) {
             queues[taken.queue].queue.give_back(taken.bytes.at);
@@ -151,13 +151,13 @@ impl Inbox {
 pub struct Xdp {
     udp: Udp,
     queues: Vec<Used>,
-    /// The queue that was last looked at first.
+    /// The queue that was last polled first.
     first: usize,
     groups: Inbox,
     unicast: Inbox,
     targets: [SocketAddrV4; 3],
     joined: [bool; 3],
-    /// Whether the last look took all that the queues had.
+    /// Whether the last poll took all that the queues had.
     drained: bool,
     vlan: Option<u16>,
     to_groups: [Template; 3],
@@ -170,19 +170,19 @@ pub struct Xdp {
     effective: Vec<Effective>,
     side: XdpSideThread,
     attached: Attached,
-    /// The program sends us what is ours. Before the first receive it takes nothing away from anybody: who
-    /// opens a card may have a journal to read first.
+    /// The program sends us our datagrams. Before the first receive it takes nothing away from other
+    /// processes: the process that opens a card may have a journal to read first.
     is_taking: bool,
-    /// Where the other processes of this host hear what the card brings.
+    /// The ring in which the other processes of this host read the card's datagrams.
     relay: Option<Relay>,
     _owner: Owner,
 }
 
-/// What became of a wish for a card that processes may share.
+/// The result of a request for a card that processes may share.
 pub enum CardSharing {
     /// It is ours.
     Own(Box<Xdp>),
-    /// The process of this number has it, and hands on what it receives.
+    /// The process of this number has it, and hands on the datagrams that it receives.
     Served(u32),
 }
 
@@ -200,8 +200,8 @@ impl Xdp {
     /// Opens the sockets, takes the card, and attaches the program in the best mode that there is.
     ///
     /// # Errors
-    /// As [`Udp::open`]; and what lacks for xdp (rights, an Ethernet card, memory, a mode that is demanded),
-    /// or who has the card already.
+    /// As [`Udp::open`]; and what is missing for xdp (rights, an Ethernet card, memory, a mode that is
+    /// demanded), or who has the card already.
     pub fn open(udp: UdpSettings, settings: XdpSettings) -> Result<Self, IoError> {
         let port = Port::under(&interface::find(&udp.interface)?)?;
         match Owner::of(&port, || None)? {
@@ -210,11 +210,11 @@ impl Xdp {
         }
     }
 
-    /// The same where the processes of a host share memory: the owner makes the ring of `relay`, and who
-    /// finds the card taken by one that did is served, whatever rights it has.
+    /// The same where the processes of a host share memory: the owner makes the ring of `relay`, and a
+    /// process that finds the card taken by such an owner is served, whatever rights it has.
     ///
     /// # Errors
-    /// As [`Xdp::open`], and of the ring; or the owner does not hand on what is for this cluster.
+    /// As [`Xdp::open`], and of the ring; or the owner does not hand on the datagrams of this cluster.
     pub fn open_shared(
         udp: UdpSettings,
         settings: XdpSettings,
@@ -222,7 +222,7 @@ impl Xdp {
     ) -> Result<CardSharing, IoError> {
         let port = Port::under(&interface::find(&udp.interface)?)?;
         match Owner::of(&port, || relay.owner())? {
-            // At once: who asks meanwhile waits for it.
+            // At once: a process that asks meanwhile waits for it.
             Claim::Own(owner) => {
                 let xdp = Self::with(udp, settings, port, Some(Relay::open(relay)?), owner)?;
                 Ok(CardSharing::Own(Box::new(xdp)))
@@ -242,8 +242,8 @@ impl Xdp {
         card::demand_rights(&port.interface)?;
         let numbers = queue_numbers(&port, settings.queue)?;
         let (busy_poll_us, joins) = (udp.busy_poll_us, udp.joins.clone());
-        // The ordinary sockets bring what comes seldom. They ask for no bursts: the kernel would gather those
-        // in front of a program in generic mode.
+        // The ordinary sockets bring the rare datagrams. They ask for no bursts: the kernel would gather
+        // those in front of a program in generic mode.
         let sockets = Udp::open(UdpSettings { busy_poll_us: None, gro: false, ..udp.clone() })?;
         let own = sockets.unicast_address();
         let what = Match {
@@ -304,12 +304,12 @@ impl Xdp {
         &self.effective
     }
 
-    /// What was done so far, by the card and by the ordinary sockets together.
+    /// The counts so far, of the card and the ordinary sockets together.
     pub fn counts(&self) -> UdpCounts {
         UdpCounts { dropped: self.dropped(), ..self.counts.and(&self.udp.counts()) }
     }
 
-    /// What only xdp does.
+    /// The counts of xdp alone.
     pub fn xdp_counts(&self) -> XdpCounts {
         let busiest = self.queues.iter().max_by_key(|used| used.datagrams_in);
         XdpCounts {
@@ -335,7 +335,7 @@ impl Xdp {
         self.queues.iter().map(|used| used.queue.socket()).chain(self.udp.sockets()).collect()
     }
 
-    /// From now on the card's datagrams are ours. What fails is counted, and tried again.
+    /// From now on the card's datagrams are ours. A failure is counted, and tried again.
     #[cold]
     fn begin(&mut self) {
         for used in &self.queues {
@@ -348,8 +348,8 @@ impl Xdp {
         self.is_taking = true;
     }
 
-    /// Takes what has come by the card and sorts it: one look at each queue's ring, each time another one
-    /// first.
+    /// Takes the frames that have come by the card and sorts them: each queue's ring is polled once, each
+    /// time another one first.
     fn take_in(&mut self) {
         if !self.is_taking {
             self.begin();
@@ -419,7 +419,7 @@ impl Xdp {
         has
     }
 
-    /// What the ordinary socket of this kind has brought; there may be more of it.
+    /// The datagrams that the ordinary socket of this kind has brought; there may be more.
     fn count_from_kernel(&mut self, kind: usize, count: usize) {
         if count > 0 {
             self.own.kernel_in += count as u64;
@@ -432,7 +432,7 @@ impl Xdp {
         self.counts.bytes_in += bytes;
     }
 
-    /// Sends what was put, and returns how many calls that took.
+    /// Sends the frames that were put, and returns how many calls that took.
     fn kick(&mut self) -> u64 {
         let Some(used) = self.queues.first_mut() else { return 0 };
         let WakeOutcome { calls, error, waiting } = used.queue.wake_kernel();
@@ -537,7 +537,7 @@ impl Net for Xdp {
         let is_forbidden = bytes > self.datagram_len_max || to.ip().is_multicast();
         let is_remote = to.ip() != self.unicast_address().ip() && !is_forbidden;
         let mac = if is_remote { self.side.shared.neighbours.find(*to.ip()) } else { None };
-        // The ordinary socket also judges what is forbidden.
+        // The ordinary socket also handles forbidden sends.
         let Some(mac) = mac.filter(|_| to.port() != self.targets[0].port()) else {
             self.own.kernel_out += 1;
             return self.udp.send_unicast(to, parts);

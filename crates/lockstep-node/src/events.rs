@@ -1,5 +1,5 @@
-//! The words for what a node's engine tells: stable codes, one line each. The hot thread pushes numbers;
-//! a side thread writes these sentences.
+//! The texts of the events that a node's engine reports: stable codes, one line each. The hot thread pushes
+//! numbers; a side thread writes these sentences.
 
 use lockstep_client::internal::ActiveCondition;
 use lockstep_core::engine::event::{ReplicaEvent, Role, StepDownReason};
@@ -60,7 +60,7 @@ pub static EVENT_KINDS: &[EventKind] = &{
 
 const ALL_KINDS: usize = HAPPENINGS.len() + Condition::COUNT;
 
-/// What happens. What holds for a while is a [`Condition`], whose words stand in `client::conditions`.
+/// Events. A state that lasts is a [`Condition`], whose texts are in `client::conditions`.
 const HAPPENINGS: &[EventKind] = &[
     EventKind { code: ROLE, level: Level::INFO, format: format_role },
     EventKind {
@@ -306,7 +306,7 @@ const HAPPENINGS: &[EventKind] = &[
     EventKind { code: watcher::DIED, level: Level::WARN, format: format_watcher_died },
 ];
 
-/// A condition begins (its small number is 1), or is over after `c` nanoseconds.
+/// A condition begins (its small number is 1), or has ended after `c` nanoseconds.
 fn format_condition(event: &Record, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(condition) = Condition::from_u16(event.code) else { return f.write_str("?") };
     let active = ActiveCondition { condition, age: Duration::ZERO, a: event.a, b: event.b };
@@ -398,7 +398,7 @@ pub(super) fn leased_record(counts: &FanoutCounts, now: Nanos) -> Record {
     Record { at: now, code: LEASED, a: counts.lessors, ..Record::default() }
 }
 
-/// What happened as a record. `since` is when the state began that ends with it.
+/// An event as a record. `since` is the time at which the state began that ends with it.
 pub(super) fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
     let took = now.saturating_sub(since);
     let of = |code| Record { at: now, code, ..Record::default() };

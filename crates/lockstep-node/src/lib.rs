@@ -1,7 +1,7 @@
 //! # node: a replica on this machine
 //!
-//! Puts the engine's replica on a real device, journal and clock: one pinned thread for the duty cycle,
-//! one for the segments behind it. Opening says nothing to anybody; running does.
+//! Puts the engine's replica on a real device, journal and clock: one pinned thread for the duty cycle, one
+//! for the segments behind it. Opening sends nothing; running does.
 
 mod events;
 #[allow(unsafe_code, clippy::disallowed_methods)]
@@ -59,7 +59,7 @@ impl Ports for RealPorts {
 pub struct ReplaySettings {
     /// Most readers at a time.
     pub readers_max: usize,
-    /// Bytes per second for all of them while the stream moves; without limit while it stands still.
+    /// Bytes per second for all of them while the stream moves; without limit while it is idle.
     pub rate_bytes_per_s: u64,
     /// Whether they are served while the node leads.
     pub by_leader: bool,
@@ -70,7 +70,7 @@ pub struct ReplaySettings {
 pub struct NodeSettings {
     /// The replica's or archiver's number.
     pub replica: u32,
-    /// It keeps the stream and never votes, whatever a membership says.
+    /// It stores the stream and never votes, whatever a membership says.
     pub is_archiver: bool,
     /// The cluster's id.
     pub cluster: u64,
@@ -82,7 +82,7 @@ pub struct NodeSettings {
     pub second: Option<SecondLine>,
     /// The injected faults, if there are any.
     pub fault_injection: Option<FaultSettings>,
-    /// What the memory of this host is used for.
+    /// The use of this host's shared memory.
     pub memory: MemorySharing,
     /// The MTU of the line.
     pub mtu: usize,
@@ -102,23 +102,23 @@ pub struct NodeSettings {
     pub tail_bytes: u64,
     /// Bytes of a segment.
     pub segment_bytes: u64,
-    /// How much of the journal is kept.
+    /// The retention of the journal.
     pub retention: Retention,
     /// Whether sealed segments are packed.
     pub packs: bool,
     /// Longest time that frames are gathered for one write; none chooses by the durability.
     pub flush_interval_ns: Option<Nanos>,
-    /// What an ack means.
+    /// The meaning of an ack.
     pub durability: Durability,
     /// How much may be stamped and not committed.
     pub window: Window,
     /// Most names of publishers.
     pub publishers_max: u32,
-    /// When a leader beats.
+    /// The leader's heartbeat interval.
     pub heartbeat: HeartbeatLimits,
     /// Silence after which a leader is suspected.
     pub failure_timeout_ns: Nanos,
-    /// Where the doubling of that ends when suspicions are false.
+    /// Upper bound of its doubling after false suspicions.
     pub failure_timeout_ns_max: Nanos,
     /// Timers of requests.
     pub nack: NackLimits,
@@ -158,9 +158,9 @@ pub enum NodeError {
     Journal(JournalError),
     /// A call of the system failed.
     Io(IoError),
-    /// The node must not start, or had to stop: in words.
+    /// The node must not start, or had to stop: the reason as text.
     Refused(String),
-    /// The journal is damaged: in words, with file, offset and seq.
+    /// The journal is damaged: a text with file, offset and seq.
     Damaged(String),
 }
 
@@ -228,7 +228,7 @@ pub fn bootstrap(settings: &NodeSettings, members: &[MemberBody]) -> Result<u64,
     let refused =
         |what: String| NodeError::Refused(format!("journal {}: {what}", settings.journal.display()));
     let history = random_u64()?.max(1);
-    // A report is made when the device has it, whatever the configuration.
+    // The report is made once the device has stored it, whatever the configuration.
     let looked = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
     let (journal, side) = looked.start(|looked| {
         may_bootstrap(&looked.end(), looked.superblock().identity, members).map_err(refused)?;

@@ -1,4 +1,4 @@
-//! Work on a journal that nobody runs on: reading all of it.
+//! Work on a journal on which no process runs: reading all of it.
 
 use super::{NodeError, NodeSettings};
 use crate::io::journal_files::{self, JournalConfig, OpenJournal};
@@ -13,8 +13,8 @@ use lockstep_wire::{EntryKind, GATEWAYS, MESSAGE_LEN_MAX, Seq};
 const PARTS_BYTES: usize = 16 << 20;
 
 /// The digest of the application messages in this replica's journal below `to_next` (all of them if it is
-/// `None`), and the exclusive end of what was read. What a killed process left in the tail is written to
-/// the segments first.
+/// `None`), and the exclusive end of what was read. Frames that a killed process left in the tail are
+/// written to the segments first.
 ///
 /// # Errors
 /// The journal does not open, or is damaged.
@@ -22,7 +22,7 @@ pub fn journal_digest(
     settings: &NodeSettings,
     to_next: Option<Seq>,
 ) -> Result<(StreamDigest, Seq), NodeError> {
-    // Nothing is said to anybody but what the device has.
+    // Only data that the device has stored is reported.
     let looked = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
     let prepared = looked.start(|_| Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?));
     let (OpenJournal { opened, reader, store, lock: _lock, .. }, side) = prepared?;
@@ -64,7 +64,7 @@ pub fn journal_digest(
     Ok((digest, next))
 }
 
-/// Reads every record of this replica's journal and says how much there is.
+/// Reads every record of this replica's journal and returns how much there is.
 ///
 /// # Errors
 /// Damage, each with file, offset and seq; or the journal does not open.

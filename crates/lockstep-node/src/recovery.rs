@@ -1,4 +1,4 @@
-//! A way out of a lost quorum: what a journal still holds, and a new history on it.
+//! Recovery from the loss of a quorum: the content of a journal, and a new history founded on it.
 
 use super::{NodeError, NodeSettings};
 use crate::io::journal_files::{self, RecoverySurvey, boot, draw_incarnation};
@@ -7,7 +7,7 @@ use lockstep_replica::journal::{Founder, Superblock};
 use lockstep_wire::{Identity, MemberBody};
 use std::path::Path;
 
-/// Looks at this node's journal, with its tail. Nothing is changed; nobody may have it open.
+/// Inspects this node's journal, with its tail. Nothing is changed; no process may have it open.
 ///
 /// # Errors
 /// There is no journal, it is another's, or it cannot be read.
@@ -31,7 +31,7 @@ pub fn survey(settings: &NodeSettings) -> Result<RecoverySurvey, NodeError> {
     Ok(survey)
 }
 
-/// Looks at what the journal in `dir` has on disk, whosesoever it is.
+/// Inspects the journal in `dir` on disk, whichever node's it is.
 ///
 /// # Errors
 /// There is no journal, or it cannot be read.
@@ -39,9 +39,9 @@ pub fn survey_at(dir: &Path) -> Result<RecoverySurvey, NodeError> {
     Ok(journal_files::survey(dir, None)?)
 }
 
-/// Founds a history on this replica's journal, or on a copy of the one in `from`, by the operator's word. The
-/// replica is its only member, under an identity that is drawn here; its sequencer then starts as usual. A
-/// crash leaves the former journal or the new one.
+/// Founds a history on this replica's journal, or on a copy of the one in `from`, by the operator's
+/// command. The replica is its only member, under an identity that is drawn here; its sequencer then starts
+/// as usual. A crash leaves the old journal or the new one.
 ///
 /// # Errors
 /// The journal is in use, another's, or empty; with `from`, this replica has one already; or the files fail.

@@ -1,4 +1,4 @@
-//! The running node: opened, then turned until it is told to stop, then drained and closed clean.
+//! The running node: opened, then run until it is asked to stop, then drained and closed cleanly.
 
 use super::events::{join_record, leased_record, record};
 use super::{NodeError, RealPorts};
@@ -19,18 +19,18 @@ use lockstep_replica::replica::{CatchUpRequest, ReplicaEngine};
 use lockstep_wire::{Condition, FrameView, Identity, Nanos};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// Between two looks at what changes slowly: the counters file and the disk.
+/// Interval between two checks of state that changes slowly: the counters file and the disk.
 const SLOW_NS: Nanos = 10_000_000;
-/// Between two looks at the system's time of day, each some microseconds of clock readings.
+/// Interval between two checks of the system's time of day, each some microseconds of clock readings.
 const CLOCK_NS: Nanos = 1_000_000_000;
 /// A device that confirms nothing for so long is stalled: more than the longest `journal.flush_interval`.
 const DEVICE_PATIENCE_NS: Nanos = 2_000_000_000;
-/// How long a stopping leader waits for what it stamped to be committed.
+/// How long a stopping leader waits until all that it stamped is committed.
 const DRAIN_NS: Nanos = 1_000_000_000;
 /// A node that has something to send wants to be called at least this often.
 const BUSY_POLL_NS: Nanos = 50_000;
-/// A node that is replayed to looks this often whether something has come: a thread brings it, which no
-/// descriptor tells of. As long as something comes it is called again at once.
+/// A node that receives a replay checks for frames this often: a thread brings them, which no descriptor
+/// signals. As long as frames arrive it is called again at once.
 const REPLAYING_NS: Nanos = 2_000_000;
 /// Frames of a replay that are stored in one turn: some dozens of microseconds.
 const REPLAYED_PER_TURN: usize = 64;
@@ -118,7 +118,7 @@ impl Node {
         &self.replica
     }
 
-    /// What an end at once would skip now, in words: for whoever ends this process.
+    /// A text of what an immediate end would skip now: for the code that ends this process.
     pub fn skips(&self) -> impl Fn() -> String + Send + 'static {
         let (progress, power) = (self.side.progress(), self.power);
         move || {
@@ -144,7 +144,7 @@ impl Node {
         self.prepare_notice();
     }
 
-    /// Hands the watcher what a death in this role is announced with: no system call.
+    /// Hands the watcher the death notice of this role: no system call.
     fn prepare_notice(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
         let mut notice = [0; NOTICE_LEN_MAX];
@@ -152,7 +152,7 @@ impl Node {
         watcher.set_notice(&notice[..len]);
     }
 
-    /// Turns until `stop` is set, drains, and marks the stop as clean. What happens goes to `recorder`.
+    /// Turns until `stop` is set, drains, and marks the stop as clean. Events go to `recorder`.
     ///
     /// # Errors
     /// The node had to fall silent (divergence, impostor, a disk that fails), or could not stop clean.
@@ -192,7 +192,7 @@ impl Node {
         self.watcher.map_or(Ok(()), |watcher| watcher.stop().map_err(NodeError::Io))
     }
 
-    /// One turn of the duty cycle: what [`Node::run`] repeats.
+    /// One turn of the duty cycle: [`Node::run`] repeats it.
     pub fn turn(&mut self, now: Nanos, recorder: &Recorder) -> Turn {
         let mut work = self.replica.poll(now, self.clock.wall(now));
         if self.fetch.is_some() {
@@ -248,7 +248,7 @@ impl Node {
         let lines = net.lines();
         // One of two at most: a line is down where the other one brings something.
         let down = lines.iter().position(|counts| counts.is_down != 0);
-        // The end of a condition is told of the line that it was about.
+        // The end of a condition is reported for the line that it concerned.
         self.line_down = down.unwrap_or(self.line_down);
         let lost = lines.get(self.line_down).map_or(0, |counts| counts.missing);
         let gone = self.watcher.as_ref().map_or(0, |watcher| u64::from(watcher.given_up()));
@@ -281,7 +281,7 @@ impl Node {
         }
     }
 
-    /// What has left every ring is read from a journal; what has come of it goes into ours.
+    /// Frames that have left every ring are read from a journal; those that have arrived go into ours.
     fn poll_catch_up(&mut self, now: Nanos) {
         let Some(fetch) = &mut self.fetch else { return };
         match self.replica.poll_catch_up(now, fetch.supply()) {
@@ -298,7 +298,7 @@ impl Node {
         let repairer = fetch.source();
         fetch.take(REPLAYED_PER_TURN, |bytes| match FrameView::from_prefix(bytes) {
             Ok(frame) => replica.on_replayed(now, repairer, &frame),
-            // It was judged when it came: whatever this is, nobody gives it twice.
+            // It was judged when it came: whatever this is, no source sends it twice.
             Err(_) => true,
         })
     }

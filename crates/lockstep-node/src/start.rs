@@ -1,5 +1,5 @@
-//! How a node starts: it looks at its journal, obtains all else that it needs, and uses the journal last.
-//! Whatever is missing, nothing that a later start is judged by has changed.
+//! How a node starts: it inspects its journal, obtains all else that it needs, and uses the journal last.
+//! If anything is missing, nothing has changed by which a later start is judged.
 
 use super::run::Node;
 use super::{NodeError, NodeSettings};
@@ -39,14 +39,15 @@ use lockstep_wire::{Identity, Nanos, frame_len_max};
 
 /// Submissions that wait for an earlier one of their publisher.
 const HOLD_BACK: u16 = 1024;
-/// A standby that has nothing new says where it stands after so many beats: its leader must hear a quorum.
+/// A standby without news reports its position after so many heartbeats: its leader must receive from a
+/// quorum.
 const ACK_REPEAT_HEARTBEATS: u64 = 2;
-/// Where the doubling of the wait between candidacies that fail ends.
+/// Upper bound of the doubling wait between candidacies that fail.
 const BACKOFF_TIMEOUTS: u64 = 32;
 /// Most frames that one request is answered with.
 const REPAIRS_PER_REQUEST: usize = 64;
 
-/// What a node has beside its journal.
+/// The parts of a node beside its journal.
 struct Resources {
     recovered: Recovered,
     limits: ReplicaLimits,
@@ -62,12 +63,12 @@ struct Resources {
 }
 
 impl Node {
-    /// Opens device, counters and journal, and settles the calling thread, which is to call [`Node::run`], on
-    /// its core. Nothing is said to anybody yet.
+    /// Opens device, counters and journal, and settles the calling thread, which is to call [`Node::run`],
+    /// on its core. Nothing is sent yet.
     ///
     /// # Errors
-    /// What does not open, and what to do; or why this replica must not start (S9, S12). The journal is as it
-    /// was.
+    /// The part that does not open, and the remedy; or why this replica must not start (S9, S12). The
+    /// journal is as it was.
     pub fn open(settings: &NodeSettings) -> Result<Self, NodeError> {
         Self::open_watched(settings, || Ok(None))
     }
@@ -135,7 +136,7 @@ impl<E, N: Into<NodeError>> From<N> for StartFailed<E> {
     }
 }
 
-/// Whether this node may run on what its journal holds.
+/// Whether this node may run on the content of its journal.
 fn judge(settings: &NodeSettings, looked: &Inspection) -> Result<(), NodeError> {
     let directory = settings.journal.display();
     if let Some(damage) = looked.damage().first() {
@@ -224,7 +225,7 @@ pub fn counter_names() -> Vec<String> {
     names.chain(Losses::names()).chain(ConditionSet::names()).collect()
 }
 
-/// Begins to serve this journal to readers. A port that is taken is no reason not to run: others serve.
+/// Begins to serve this journal to readers. A port that is taken does not stop the node: others serve.
 fn start_server(
     settings: &NodeSettings,
     identity: Identity,
@@ -252,7 +253,7 @@ fn start_server(
     }
 }
 
-/// A leader does not join `data`: what it would hear there is itself.
+/// A leader does not join `data`: it would receive its own datagrams there.
 fn open_device(settings: &NodeSettings, leads: bool) -> Result<Device, NodeError> {
     let joins = if leads {
         vec![Group::Submit, Group::Control]
@@ -306,7 +307,7 @@ fn replica_limits(settings: &NodeSettings, me: Identity, born: Nanos) -> Result<
     })
 }
 
-/// What the secrets of this process's epochs follow from.
+/// The seed of the secrets of this process's epochs.
 fn random_seed() -> Result<[u8; 32], NodeError> {
     let mut seed = [0; 32];
     for word in seed.chunks_exact_mut(8) {

@@ -1,5 +1,5 @@
-//! Our own children: a process whose log is a file, which is waited for at most for a while and which ends
-//! with its handle.
+//! Our own children: processes whose log is a file, with a bounded wait for their end, and which end with
+//! their handle.
 
 use std::fs::File;
 use std::io;
@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-/// Between two looks at a process that is to end.
+/// Interval between two checks of a process that is to end.
 const LOOK: Duration = Duration::from_millis(2);
 
-/// Keeps the variables that configure lockstep out of a command: its configuration is its own.
+/// Removes the variables that configure lockstep from a command's environment: it has its own
+/// configuration.
 pub fn clear_settings(command: &mut Command) {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("LOCKSTEP_")) {
         command.env_remove(name);
@@ -20,7 +21,7 @@ pub fn clear_settings(command: &mut Command) {
 /// Waits for the end of a process; none if it does not come in time.
 ///
 /// # Errors
-/// The system cannot tell.
+/// The system reports an error.
 pub fn await_end(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
     let began = Instant::now();
     loop {
@@ -40,7 +41,7 @@ pub struct LoggedChild {
 }
 
 impl LoggedChild {
-    /// Starts `command`, whose stdin is a pipe; what the log has stays in it.
+    /// Starts `command`, whose stdin is a pipe; the present content of the log stays.
     ///
     /// # Errors
     /// The log cannot be opened, or the process does not start.
@@ -81,7 +82,7 @@ impl LoggedChild {
 
 impl Drop for LoggedChild {
     fn drop(&mut self) {
-        // It is not waited for yet, so the id is its own still; one that stands still ends by this as well.
+        // It is not waited for yet, so the id is its own still; a stopped process ends by this as well.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

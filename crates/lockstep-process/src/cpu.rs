@@ -1,8 +1,8 @@
 //! # cpu: the place and the class in which a thread runs, and the memory it holds
 //!
-//! A hot thread that is moved, preempted or paged out loses more time than all its work takes. Each
-//! of these settings may be refused; none of them is needed for correctness. So nothing here fails:
-//! it answers with [`Effective`], read back from the kernel, and with the remedy.
+//! A hot thread that is moved, preempted or paged out loses more time than all its work takes. Each of
+//! these settings may be refused; none of them is needed for correctness. So nothing here fails: each
+//! function returns an [`Effective`], read back from the kernel, with the remedy.
 
 use lockstep_io::Effective;
 use std::fmt;
@@ -109,10 +109,10 @@ pub fn schedule(class: SchedulingClass) -> Effective {
 /// The shortest slice of the fair class that the kernel gives, in nanoseconds; usual are some 3 ms.
 const SLICE_NS: u64 = 100_000;
 
-/// Asks for the shortest slice for this thread in the fair class (Linux 6.12 and later, by `sched_runtime` of
-/// sched_setattr(2)); its share stays what it was. A thread that has a short slice is due again soon after it
-/// yielded, and need not wait, when it wakes, until one that computes has had a long one. Older kernels take
-/// no notice.
+/// Asks for the shortest slice for this thread in the fair class (Linux 6.12 and later, by `sched_runtime`
+/// of sched_setattr(2)); its share is unchanged. A thread with a short slice is due again soon after it
+/// yielded, and when it wakes it need not wait until a computing thread has used up a long one. Older
+/// kernels ignore this.
 pub fn short_slice() -> Effective {
     // SAFETY: plain integers; all zero is a value of it.
     let mut attributes: libc::sched_attr = unsafe { std::mem::zeroed() };
@@ -135,12 +135,12 @@ pub fn short_slice() -> Effective {
     Effective { what: "slice", requested: format!("{}us", SLICE_NS / 1_000), got, note: None }
 }
 
-/// The niceness of a process at its end: a tenth of the share of one that works.
+/// The niceness of a process at its end: a tenth of the share of a working one.
 const ENDING_NICENESS: i32 = 10;
 
-/// Puts every thread of `process` into the fair class, and behind all others there: for one that dies or has
-/// done what it was in haste for. Its memory is torn down on a core that others wait for; those who are
-/// runnable all the same, as they yield, would wait for a whole tick, but a class or niceness that changes
+/// Puts every thread of `process` into the fair class, and behind all others there: for a process that dies
+/// or has finished its urgent work. Its memory is torn down on a core that others wait for; threads that
+/// yield are runnable all the same, and would wait for a whole tick, but a class or niceness that changes
 /// makes the kernel choose anew at once.
 pub fn lower_priority(process: u32) {
     // SAFETY: plain integers; all zero is a value of it.
@@ -188,14 +188,14 @@ fn throttling() -> Option<String> {
     })
 }
 
-/// This thread works for others than those who wait for microseconds: where cores are short it comes last. A
-/// kernel that refuses leaves it as it is.
+/// This thread does no latency-critical work: where cores are short it comes last. A kernel that refuses
+/// leaves it as it is.
 pub fn yield_to_others() {
     // SAFETY: plain integers; 0 is the calling thread.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, 10) };
 }
 
-/// This thread computes only when nobody else does (`SCHED_IDLE`): where logins are checked in a flood of
+/// This thread computes only when no other does (`SCHED_IDLE`): where logins are checked in a flood of
 /// them, the stream goes first. A kernel that refuses leaves it as it is.
 pub fn idle_only() {
     // SAFETY: plain integers; all zero is a value of it.
@@ -212,13 +212,13 @@ pub fn thread_time() -> u64 {
     if failed { 0 } else { used.tv_sec.unsigned_abs() * 1_000_000_000 + used.tv_nsec.unsigned_abs() }
 }
 
-/// Keeps all memory of this process, present and future, from being paged out.
+/// Prevents all memory of this process, present and future, from being paged out.
 pub fn lock_memory() -> Effective {
     lock(libc::MCL_CURRENT | libc::MCL_FUTURE)
 }
 
-/// Keeps what this process has touched, and what it will, from being paged out, and makes nothing resident
-/// that it never touches: for one that uses little of its program.
+/// Prevents pages that this process has touched or will touch from being paged out, and makes no other page
+/// resident: for a process that uses little of its program.
 pub fn lock_touched_memory() -> Effective {
     lock(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT)
 }
@@ -241,14 +241,14 @@ pub fn timer_slack(slack_ns: u64) -> Effective {
     unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, slack_ns as libc::c_ulong) };
     // SAFETY: likewise.
     let got = unsafe { libc::prctl(libc::PR_GET_TIMERSLACK) };
-    // A real-time thread has none: the kernel answers 0 and needs no asking.
+    // A real-time thread has none: the kernel returns 0, and no request is needed.
     if got == 0 || u64::try_from(got).is_ok_and(|got| got == slack_ns) {
         return Effective::granted("timer_slack_ns", got);
     }
     Effective::short("timer_slack_ns", slack_ns, got, "the kernel keeps its own; sleeps end later than asked")
 }
 
-/// Memory that the process `pid` has resident, in bytes; `None` if it is gone or another user's.
+/// Memory that the process `pid` has resident, in bytes; `None` if it has ended or is another user's.
 pub fn resident_bytes(pid: u32) -> Option<u64> {
     // The roll-up counts page by page. `statm` is a sum of per-core counters, stale by up to some
     // hundred KiB, and the fall-back of kernels without the former.

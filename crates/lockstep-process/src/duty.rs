@@ -1,7 +1,7 @@
 //! # duty: the loop of a hot thread
 //!
-//! One turn, one `now`: whatever a turn does, it does at one instant, so its decisions agree. A turn
-//! that worked is followed by the next at once; the idle strategy has its say only between.
+//! One turn, one `now`: whatever a turn does, it does at one instant, so its decisions agree. A turn that
+//! did work is followed by the next at once; the idle strategy acts only after an idle turn.
 
 use lockstep_core::engine::ports::PARK_NS_MAX;
 use lockstep_io::clock::Clock;
@@ -9,7 +9,7 @@ use lockstep_io::idle::Waiter;
 use lockstep_wire::Nanos;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What a turn tells the loop.
+/// The result of a turn.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Turn {
     /// How much it did: datagrams, messages, expired deadlines. 0 is "idle".
@@ -25,8 +25,8 @@ impl From<usize> for Turn {
     }
 }
 
-/// Calls `turn` until `stop` is set; after an idle turn `waiter` passes the time. The flag is looked at
-/// once per turn, and a parked thread returns within [`PARK_NS_MAX`]. Returns the number of turns.
+/// Calls `turn` until `stop` is set; after an idle turn `waiter` passes the time. The flag is checked once
+/// per turn, and a parked thread returns within [`PARK_NS_MAX`]. Returns the number of turns.
 pub fn run<T: Into<Turn>>(
     turn: &mut impl FnMut(Nanos) -> T,
     clock: &Clock,

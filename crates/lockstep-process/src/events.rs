@@ -1,10 +1,10 @@
 //! # events: what happened, told without stopping for it
 //!
-//! A formatted log line costs the hot thread as much as ten messages. So it pushes 48 bytes: a code
-//! and some numbers, into two places. A bounded queue leads to a side thread that makes the text and
-//! hands it to `tracing`; when it is full the event is lost there, counted, and the loss is logged.
-//! A ring always keeps the newest [`RING_EVENTS`]: the flight recorder, printed on a panic and on
-//! SIGUSR1, when it matters what came last and nobody can be asked.
+//! A formatted log line costs the hot thread as much as ten messages. So it pushes 48 bytes: a code and
+//! some numbers, into two places. A bounded queue leads to a side thread that makes the text and hands it
+//! to `tracing`; when it is full the event is lost there, counted, and the loss is logged. A ring always
+//! retains the newest [`RING_EVENTS`]: the flight recorder, printed on a panic and on SIGUSR1, when the
+//! last events matter and the process cannot be queried.
 //!
 //! ```text
 //!                  ┌─▶ queue ──▶ side thread ──▶ tracing (text or JSON, on stderr)
@@ -13,7 +13,8 @@
 //! ```
 //!
 //! A slot of the ring carries a version: odd while it is written, and twice the number of its event
-//! afterwards. A reader of a slot reads the version before and after, and so knows what is whole.
+//! afterwards. A reader of a slot reads the version before and after, and so knows whether the event is
+//! whole.
 
 use bytemuck::{Pod, Zeroable};
 use crossbeam::queue::ArrayQueue;
@@ -29,17 +30,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 use tracing::Level;
 
-/// Events that the flight recorder keeps; a power of two.
+/// Events that the flight recorder retains; a power of two.
 pub const RING_EVENTS: usize = 4096;
-/// The code under which the side thread itself says that events were lost.
+/// The code under which the side thread itself reports that events were lost.
 pub const LOST_CODE: u16 = 1;
-/// How long the side thread sleeps when there is nothing to format. Nobody wakes it: that would be a
-/// system call of the hot thread.
+/// How long the side thread sleeps when there is nothing to format. It is not woken: that would be a system
+/// call of the hot thread.
 const DRAIN_PAUSE: Duration = Duration::from_millis(50);
 /// 64-bit words of an [`EventRecord`].
 const WORDS: usize = size_of::<EventRecord>() / 8;
 
-/// Something that happened. What the numbers mean is the code's business.
+/// An event. The code determines the meaning of the numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct EventRecord {
@@ -63,7 +64,7 @@ pub struct EventRecord {
 
 const _: () = assert!(size_of::<EventRecord>() == 48 && align_of::<EventRecord>() == 8);
 
-/// What a code means: how grave it is, and its text.
+/// The meaning of a code: its severity, and its text.
 #[derive(Clone, Copy)]
 pub struct EventKind {
     /// The stable number.
@@ -113,7 +114,7 @@ pub struct Recorder {
 }
 
 impl Recorder {
-    /// A recorder whose codes mean `kinds`, with room for `queue_events` not yet formatted.
+    /// A recorder with the codes `kinds`, and room for `queue_events` not yet formatted.
     pub fn new(kinds: &'static [EventKind], queue_events: usize) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -142,7 +143,8 @@ impl Recorder {
         self.shared.lost.load(Ordering::Relaxed)
     }
 
-    /// The newest events, oldest first, at most [`RING_EVENTS`]; what is being written is left out.
+    /// The newest events, oldest first, at most [`RING_EVENTS`]; an event that is being written is left
+    /// out.
     pub fn recent(&self) -> Vec<EventRecord> {
         let head = self.shared.head.load(Ordering::Acquire);
         let numbers = head.saturating_sub(RING_EVENTS as u64)..head;
@@ -179,8 +181,8 @@ impl Recorder {
     }
 
     /// Ends the process on a panic of the thread for which `is_last` is true, after a dump: no destructor
-    /// runs, and no backtrace is made, which takes longer than all the rest. `is_last` is asked first of
-    /// all, and may tell others. A panic of any other thread goes to the hook that is in place.
+    /// runs, and no backtrace is made, which takes longer than all the rest. `is_last` is called first of
+    /// all, and may notify others. A panic of any other thread goes to the hook that is in place.
     pub fn abort_on_panic(&self, is_last: impl Fn() -> bool + Send + Sync + 'static) {
         let (recorder, hook) = (self.clone(), std::panic::take_hook());
         std::panic::set_hook(Box::new(move |panic| {
@@ -193,7 +195,7 @@ impl Recorder {
         }));
     }
 
-    /// Starts the side thread: formats what is queued, and dumps on SIGUSR1.
+    /// Starts the side thread: it formats queued events, and dumps on SIGUSR1.
     ///
     /// # Errors
     /// The thread or the signal's handler cannot be made.
@@ -210,7 +212,7 @@ impl Recorder {
         Ok(log)
     }
 
-    /// The side thread. What was recorded before `stop` was set is formatted still.
+    /// The side thread. Events that were recorded before `stop` was set are still formatted.
     fn format_until(&self, stop: &AtomicBool, dump_asked: &AtomicBool) {
         let mut lost_said = 0;
         loop {
@@ -307,7 +309,7 @@ impl Slot {
     }
 }
 
-/// The side thread's handle. Dropping it formats what is queued and ends the thread.
+/// The side thread's handle. Dropping it formats the queued events and ends the thread.
 pub struct EventLog {
     stop: Arc<AtomicBool>,
     signal: SigId,

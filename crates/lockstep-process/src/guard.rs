@@ -1,14 +1,12 @@
 //! # guard: proof that a hot thread makes no other system call
 //!
-//! A seccomp filter on one thread lets the calls named through and traps all others. The trap does
-//! not kill: it stores which call it was and holds the thread there, so that another thread, which
-//! has no filter, can name it. The thread cannot end any more (ending takes system calls):
-//! when it is done it sets a flag and idles, and the process exits around it. So a guarded run
-//! belongs into a process of its own.
+//! A seccomp filter on one thread lets the named calls through and traps all others. The trap does not
+//! kill: it stores which call it was and holds the thread there, so that another thread, which has no
+//! filter, can name it. The thread cannot end any more (ending takes system calls): when it is done it sets
+//! a flag and idles, and the process exits around it. So a guarded run needs a process of its own.
 //!
-//! What the filter cannot see: small allocations, which stay in user space (a counting allocator
-//! sees them), and the clocks of the vdso, which *become* calls under a poor clocksource
-//! ([`unsupported`] says so).
+//! The filter cannot see small allocations, which stay in user space (a counting allocator sees them), and
+//! the clocks of the vdso, which *become* calls under a poor clocksource ([`unsupported`] reports that).
 
 use lockstep_io::IoError;
 use std::io::ErrorKind;
@@ -16,13 +14,13 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 /// Most calls that a filter lets through; a hot thread needs two or three.
 const ALLOW_MAX: usize = 16;
-/// What `TRAPPED` holds before a trap.
+/// The value of `TRAPPED` before a trap.
 const NONE: i64 = -1;
 /// `si_code` of a signal that a filter raised.
 const SYS_SECCOMP: i32 = 1;
-/// Where `si_syscall` lies in a `siginfo_t` on 64-bit Linux.
+/// The offset of `si_syscall` in a `siginfo_t` on 64-bit Linux.
 const SI_SYSCALL_AT: usize = 24;
-/// Where the number of the call lies in a `seccomp_data`; the architecture lies behind it.
+/// The offset of the call's number in a `seccomp_data`; the architecture follows it.
 const NR_AT: u32 = 0;
 /// See [`NR_AT`].
 const ARCH_AT: u32 = 4;
@@ -38,13 +36,14 @@ const ARCHITECTURE: Option<u32> = None;
 
 /// The first call that was trapped, by any thread of the process.
 static TRAPPED: AtomicI64 = AtomicI64::new(NONE);
-/// Whether every guarded thread may give its core away, and so a trapped one, whichever it is.
+/// Whether every guarded thread, and so a trapped one, may yield its core.
 static MAY_YIELD: AtomicBool = AtomicBool::new(true);
 
-/// What a duty cycle over `udp` needs while it spins; `yield` needs [`libc::SYS_sched_yield`] as well.
+/// The calls that a duty cycle over `udp` needs while it spins; `yield` needs [`libc::SYS_sched_yield`] as
+/// well.
 pub const UDP_CALLS: [i64; 4] = [libc::SYS_recvmmsg, libc::SYS_recvmsg, libc::SYS_sendmmsg, libc::SYS_sendto];
 
-/// Why a guard proves nothing here, or cannot be had; `None` when all is well.
+/// Why a guard proves nothing here, or is not available; `None` if it works.
 pub fn unsupported() -> Option<String> {
     if ARCHITECTURE.is_none() {
         return Some(format!("no system call numbers are known for {}", std::env::consts::ARCH));
@@ -113,7 +112,7 @@ fn write_filter(filter: &mut [libc::sock_filter], architecture: u32, allow: &[i6
     end + 2
 }
 
-/// One instruction: what, how far to jump if true and if false, operand.
+/// One instruction: code, how far to jump if true and if false, operand.
 fn instruction(code: u32, jump_true: u8, jump_false: u8, operand: u32) -> libc::sock_filter {
     libc::sock_filter { code: code as u16, jt: jump_true, jf: jump_false, k: operand }
 }

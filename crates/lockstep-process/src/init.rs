@@ -1,10 +1,10 @@
 //! # init: what a program does that is process 1
 //!
 //! In a container the first process is the kernel's idea of `init`: when it dies, everything else of the
-//! namespace is killed with it, the watcher before it can speak; orphans become its children, and signals
-//! that it does not handle are not delivered. So a sequencer that finds itself to be process 1 stays just
-//! that, and runs itself again as its child: forwards signals, collects the dead, and ends with the child's
-//! exit code once nobody is left.
+//! namespace is killed with it, the watcher before it can send its notice; orphans become its children, and
+//! signals that it does not handle are not delivered. So a sequencer that is process 1 does only the work
+//! of `init`, and runs itself again as its child: it forwards signals, reaps ended processes, and ends with
+//! the child's exit code once no process is left.
 
 use lockstep_io::IoError;
 use std::io::Error;
@@ -15,9 +15,11 @@ use std::time::{Duration, Instant};
 /// The part handed on to the child.
 const FORWARDED: [i32; 6] =
     [libc::SIGTERM, libc::SIGINT, libc::SIGHUP, libc::SIGQUIT, libc::SIGUSR1, libc::SIGUSR2];
-/// How long those who are left, a watcher that speaks, may take after the child's end.
+/// How long the remaining processes, such as a watcher that sends its notice, may take after the child's
+/// end.
 const WATCHER_GRACE: Duration = Duration::from_secs(1);
-/// News of a child may go to a thread that ignores it, if the caller has others: it is looked for as well.
+/// The signal of a child's end may go to a thread that ignores it, if the caller has others: children are
+/// also polled.
 const POLL_PERIOD: Duration = Duration::from_millis(500);
 /// A shell's exit code for a process that a signal ended is 128 and its number.
 const BY_SIGNAL: i32 = 128;
@@ -27,16 +29,16 @@ pub fn is_init() -> bool {
     std::process::id() == 1
 }
 
-/// Runs `command` as the only child that matters, and returns its exit code when nobody is left.
+/// Runs `command` as the main child, and returns its exit code when no process is left.
 ///
 /// # Errors
 /// It cannot be started.
 pub fn run(mut command: Command) -> Result<u8, IoError> {
-    // Blocked signals wait for us, none is missed; only then is there a child to have news of.
+    // Blocked signals stay pending for us, none is lost; the child is started only then.
     let signals = signals(FORWARDED.into_iter().chain([libc::SIGCHLD]));
     let doing = "run the sequencer as the child of process 1 (is /proc mounted? runtime.watcher = false does without)";
     mask(libc::SIG_BLOCK, &signals).map_err(|error| IoError::new(doing, error))?;
-    // A group of its own: what a terminal says to ours is forwarded once, not heard twice.
+    // A group of its own: a terminal's signal to ours is forwarded once, not received twice.
     command.process_group(0);
     // SAFETY: between fork and exec only `pthread_sigmask` is called, which is safe there.
     unsafe { command.pre_exec(move || mask(libc::SIG_UNBLOCK, &signals)) };
@@ -79,7 +81,7 @@ struct Collected {
     nobody_left: bool,
 }
 
-/// Collects all who have ended.
+/// Reaps all processes that have ended.
 fn collect(child: libc::pid_t) -> Collected {
     let mut found = Collected { child: None, nobody_left: false };
     loop {
@@ -115,7 +117,7 @@ fn mask(how: i32, signals: &libc::sigset_t) -> Result<(), Error> {
     }
 }
 
-/// The next of `signals`, which are blocked; none if the time is over or the wait was interrupted.
+/// The next of `signals`, which are blocked; none if the time has elapsed or the wait was interrupted.
 fn await_signal(signals: &libc::sigset_t, limit: Duration) -> Option<i32> {
     let limit =
         libc::timespec { tv_sec: limit.as_secs() as libc::time_t, tv_nsec: limit.subsec_nanos() as _ };

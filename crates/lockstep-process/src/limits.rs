@@ -1,9 +1,9 @@
-//! What the kernel lets this process have, where a little more costs nobody anything.
+//! Limits of this process that can be raised without cost to others.
 
 use lockstep_io::Effective;
 
-/// Raises the number of files that this process may open to what it may raise it to. A journal opens some
-/// dozens, a gateway one for each client; a shell's default of 1024 is for programs that use `select`.
+/// Raises the number of files that this process may open to its hard limit. A journal opens some dozens, a
+/// gateway one for each client; a shell's default of 1024 is for programs that use `select`.
 pub fn descriptors() -> Effective {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a struct of ours, which lives during the call.

@@ -1,23 +1,23 @@
-//! Signals to our own children: how they are killed, stopped and resumed by those who try what happens then.
+//! Signals to our own children: how tests kill, stop and resume them.
 
 use lockstep_io::IoError;
 use std::process::Child;
 
-/// What a process is told.
+/// A signal to a process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Signal {
-    /// End now: nothing of it runs any more.
+    /// End now: no code of it runs any more.
     Kill,
-    /// Stand still, wherever it is.
+    /// Suspend, wherever it is.
     Stop,
-    /// Go on.
+    /// Resume.
     Continue,
     /// End in order.
     Terminate,
 }
 
 impl Signal {
-    /// Sends it to a child that nobody has waited for, so its number is still its own.
+    /// Sends it to a child that was not yet waited for, so its number is still its own.
     ///
     /// # Errors
     /// The system refused: it has ended and been waited for.

@@ -1,8 +1,8 @@
-//! How a process is asked to stop: SIGTERM or SIGINT once, and once more by whoever means it.
+//! How a process is asked to stop: SIGTERM or SIGINT once, and once more to end it at once.
 //!
-//! An operator who stops a process often asks twice at once: `timeout` and supervisors signal the process and
-//! its group. So a second request counts only when it comes a second after the first; it ends the process
-//! where it is, and says what that skips.
+//! An operator who stops a process often asks twice at once: `timeout` and supervisors signal the process
+//! and its group. So a second request counts only when it comes a second after the first; it ends the
+//! process where it is, and reports what that skips.
 
 use lockstep_io::IoError;
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -13,13 +13,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// A request that comes sooner behind the first one is the first one.
+/// A request that comes sooner after the first one counts as the first one.
 pub const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// The message about what an end at once skips.
+/// The message about the work that an immediate end skips.
 type Skips = Box<dyn Fn() -> String + Send>;
 
-/// What a request to stop means, by when it comes.
+/// The meaning of a request to stop, by its time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 struct Requests {
     first: Option<Duration>,
@@ -37,7 +37,7 @@ enum Meaning {
 }
 
 impl Requests {
-    /// A request comes, `now` behind some beginning.
+    /// A request arrives at `now`, measured from some beginning.
     fn on_request(&mut self, now: Duration) -> Meaning {
         match self.first {
             None => {
@@ -65,10 +65,10 @@ impl fmt::Debug for Stop {
 
 impl Stop {
     /// Listens to SIGTERM and SIGINT from now on, on a thread of its own. A second request ends the process
-    /// with 128 and the signal's number, as a shell has it.
+    /// with 128 and the signal's number, as in a shell.
     ///
     /// # Errors
-    /// There is no handler or no thread to be had.
+    /// No handler could be installed, or no thread started.
     pub fn by_signals() -> Result<Self, IoError> {
         let stop = Self { asked: Arc::default(), skips: Arc::default() };
         let mut signals =
@@ -94,7 +94,7 @@ impl Stop {
         &self.asked
     }
 
-    /// From now on a process that ends at once says these words of what that skips.
+    /// From now on a process that ends at once prints this text about the work that this skips.
     pub fn skips(&self, words: impl Fn() -> String + Send + 'static) {
         *self.skips.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(words));
     }

@@ -1,11 +1,11 @@
 //! # watcher: who announces the death of a leader
 //!
-//! How does a cluster learn within some ten microseconds that its leader is gone, whatever ended it?
-//! The dead cannot say it, and silence is only evidence after a while. So a sequencer starts a second,
-//! small process that waits for one thing: a robust mutex that the stamping thread holds for life. The kernel
-//! hands it over when that *thread* ends, be it by kill -9, a fault, a panic, a return, an
-//! `exit` or `execve` elsewhere, and it does so before it tears down the memory. The
-//! watcher then multicasts a datagram that the leader itself has prepared, and ends.
+//! How does a cluster learn within some ten microseconds that its leader has ended, for whatever reason? A
+//! dead process cannot report it, and silence is evidence only after a while. So a sequencer starts a
+//! second, small process that waits for one thing: a robust mutex that the stamping thread holds for life.
+//! The kernel hands it over when that *thread* ends, be it by kill -9, a fault, a panic, a return, an
+//! `exit` or `execve` elsewhere, and it does so before it tears down the memory. The watcher then
+//! multicasts a datagram that the leader itself has prepared, and ends.
 //!
 //! ```text
 //!   sequencer                              page                   watcher (another session)
@@ -14,8 +14,8 @@
 //!   keeper thread ── starts, again and again ──▶ process ── pidfd ─ thread ──┘
 //! ```
 //!
-//! What it does not do: it restarts nobody, it knows no rule, and it says nothing of a process that was
-//! merely stopped (SIGSTOP), nor after an orderly end.
+//! What it does not do: it restarts no process, it contains no protocol rule, and it sends nothing about a
+//! process that was merely stopped (SIGSTOP), nor after an orderly end.
 
 mod notices;
 mod page;
@@ -42,7 +42,7 @@ pub const STARTED: u16 = 1401;
 /// status, `c` how long it lived in nanoseconds, `d` the error of its start.
 pub const DIED: u16 = 1402;
 
-/// What a sequencer needs to have a watcher.
+/// The settings of a sequencer's watcher.
 #[derive(Clone, Debug)]
 pub struct WatcherSettings {
     /// The program to execute; it calls [`watch`] with its stdin and stdout.
@@ -51,9 +51,9 @@ pub struct WatcherSettings {
     pub arguments: Vec<OsString>,
     /// Where the groups are, and how they are reached.
     pub udp: UdpSettings,
-    /// Whether the control group is told.
+    /// Whether the notice goes to the control group.
     pub by_group: bool,
-    /// The nodes one by one, where multicast may not come.
+    /// The nodes one by one, where multicast may not arrive.
     pub targets: Vec<SocketAddrV4>,
     /// Where the watcher may run: not on the stamping thread's own core, which a dying process keeps busy.
     /// Empty is everywhere.
@@ -79,17 +79,17 @@ impl WatcherSettings {
     }
 }
 
-/// The sequencer's end of its watcher. Dropping it changes nothing: the mutex is held, and whoever holds it
-/// is watched, until the thread ends or says by [`Watcher::stop`] that it ends in order.
+/// The sequencer's end of its watcher. Dropping it changes nothing: the thread holds the mutex and is
+/// watched until it ends, or announces an orderly end by [`Watcher::stop`].
 pub struct Watcher {
     page: Page,
     supervisor: Supervisor,
 }
 
 impl Watcher {
-    /// Makes the calling thread the one that is watched, and starts the watcher. How that goes, and what
-    /// becomes of it later, is told to `recorder`: [`STARTED`], [`DIED`]; that no
-    /// more are started, by [`Watcher::given_up`].
+    /// Makes the calling thread the one that is watched, and starts the watcher. Its start and its later
+    /// end are reported to `recorder`: [`STARTED`], [`DIED`]; that no more are started, by
+    /// [`Watcher::given_up`].
     ///
     /// # Errors
     /// No page, no socket to the control group, no thread. A watcher that does not start is no error here.
@@ -103,8 +103,8 @@ impl Watcher {
         Ok(Self { page, supervisor })
     }
 
-    /// What the watcher is to send if this thread ends: no system call, no lock. Empty means that there is
-    /// nothing to announce, and so does anything longer than [`NOTICE_LEN_MAX`].
+    /// Sets the datagram that the watcher sends if this thread ends: no system call, no lock. Empty means
+    /// that there is nothing to announce, and so does anything longer than [`NOTICE_LEN_MAX`].
     pub fn set_notice(&mut self, notice: &[u8]) {
         self.page.set_notice(notice);
     }
@@ -119,7 +119,7 @@ impl Watcher {
         self.supervisor.given_up()
     }
 
-    /// For those who must speak before the thread is really gone.
+    /// For callers that must announce the death before the thread has really ended.
     pub fn death_notice(&self) -> DeathNotice {
         DeathNotice(self.page)
     }
@@ -141,20 +141,20 @@ impl Watcher {
     }
 }
 
-/// Announces the death of a thread that is about to die, but has something to do before: a panic that
-/// prints what came last.
+/// Announces the death of a thread that is about to die, but has work to do before: a panic that prints the
+/// last events.
 #[derive(Clone, Copy)]
 pub struct DeathNotice(Page);
 
 impl DeathNotice {
-    /// Has the watcher speak, and returns true, if the calling thread is the one watched; it must not stamp
-    /// again. Does nothing on any other thread.
+    /// Makes the watcher send its notice, and returns true, if the calling thread is the one watched; it
+    /// must not stamp again. Does nothing on any other thread.
     pub fn toll(&self) -> bool {
         self.0.let_go()
     }
 }
 
-/// Forbids core dumps of this process: the kernel lets go of a dead thread's mutex only after the dump is
+/// Forbids core dumps of this process: the kernel releases a dead thread's mutex only after the dump is
 /// written, which takes up to seconds.
 ///
 /// The limit alone would not do, since a dump that goes to a program (`core_pattern` with `|`) heeds none.

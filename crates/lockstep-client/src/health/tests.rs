@@ -71,7 +71,8 @@ fn all_answer_and_nothing_is_amiss() {
     assert_eq!(verdict(&cluster(1, &[])).0, ClusterHealth::Healthy, "one alone is all that there is to be");
 }
 
-/// O2: what may crash was counted from the list, so a cluster that the next crash ends was called well.
+/// O2: the members that may crash were counted from the list, so a cluster that the next crash ends was
+/// reported healthy.
 #[test]
 fn a_member_that_does_not_answer_is_a_reason_and_no_redundancy() {
     let (found, said) = verdict(&cluster(3, &[3]));
@@ -98,7 +99,7 @@ fn a_member_that_answers_and_lacks_the_log_is_no_redundancy_either() {
     assert!(said.contains("2 of 3 members answer and hold the log, no crash is survived"), "{said}");
 }
 
-/// O3: an outage says what is missing, and whom to start.
+/// O3: the report of an outage names the missing members, and those to start.
 #[test]
 fn without_a_quorum_it_says_how_many_are_needed_and_whom_to_start() {
     let mut four = cluster(4, &[1, 2]);
@@ -125,7 +126,7 @@ fn a_quorum_without_a_leader_is_no_outage_of_members() {
     assert!(said.starts_with("no leader: 2 of 3 members answer"), "{said}");
 }
 
-/// A leader that is heard by us and hears nobody itself commits nothing.
+/// A leader that we receive from, and that receives from no member itself, commits nothing.
 #[test]
 fn a_leader_that_hears_no_quorum_is_none() {
     let mut asked = cluster(3, &[]);
@@ -202,8 +203,8 @@ fn without_a_leader_the_newest_list_that_anybody_has_counts() {
     for later in [true, false] {
         let mut asked = cluster(3, &[1]);
         assert_eq!(verdict(&asked).0, ClusterHealth::NoLeader);
-        // Of two who answer, one knows of two members more: by a later epoch, or by a later change in the
-        // same one.
+        // Of two nodes that answer, one knows of two members more: by a later epoch, or by a later change
+        // in the same one.
         let node = answer(&mut asked, 2);
         node.members = status(2, 5).members;
         match later {

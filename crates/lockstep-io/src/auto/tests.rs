@@ -1,4 +1,4 @@
-//! A pair settles by itself how it is heard.
+//! A pair of nodes settles by itself how each receives the other.
 
 use super::*;
 use crate::fanout::FanoutNode;
@@ -51,8 +51,8 @@ fn ack(sender: u32, number: u64) -> Vec<u8> {
     out[..length].to_vec()
 }
 
-/// Turns all, each time after `speak`, until `done` or for so long. Returns what the last one heard of
-/// groups.
+/// Turns all, each time after `speak`, until `done` or for so long. Returns the group datagrams that the
+/// last one received.
 fn turn(
     nets: &mut [&mut Transport],
     for_ns: Nanos,
@@ -129,7 +129,7 @@ fn who_does_not_hear_multicast_gets_a_lease_and_loses_nothing_then() {
     let heard = turn(&mut [&mut one, &mut deaf], SECOND / 2, |_| {}, |_| false);
     assert_eq!(heard, all);
 
-    // Multicast is back: the lease is given back, without a gap.
+    // Multicast is back: the lease is returned, without a gap.
     let Transport::Auto(auto) = &mut deaf else { panic!("it is auto") };
     auto.line.set_joined(Group::Control, true);
     let mut number = 100;
@@ -157,7 +157,7 @@ fn what_a_handle_submits_goes_to_each_replica_that_it_hears_by_lease() {
     let mut one = site.open(1, &[]);
     let mut handle = site.open(0, &[Group::Control]);
     turn(&mut [&mut one, &mut handle], 5 * SECOND, |_| {}, |nets| nets[1].fanout_counts().lessors == 1);
-    // It looks who gives to it when nothing comes.
+    // It checks its leases when nothing arrives.
     handle.recv_groups();
     let submission = Header { cluster: CLUSTER, ..Header::new(Kind::Submission) };
     let mut bytes = vec![0; lockstep_wire::HEADER_LEN];

@@ -36,7 +36,7 @@ impl Half {
 pub(crate) struct Aside {
     lent: Half,
     filling: Half,
-    /// What found no room.
+    /// Datagrams for which there was no room.
     pub dropped: u64,
 }
 
@@ -46,7 +46,7 @@ impl Aside {
         Self { lent: Half::new(bytes, datagrams), filling: Half::new(bytes, datagrams), dropped: 0 }
     }
 
-    /// Keeps a copy.
+    /// Stores a copy.
     pub fn push(&mut self, datagram: &[u8], from: SocketAddrV4) {
         let half = &mut self.filling;
         let (at, end) = (half.filled, half.filled + datagram.len());
@@ -59,7 +59,7 @@ impl Aside {
         half.filled = end;
     }
 
-    /// Lends what was kept until the next call, and forgets what was lent. Returns how many.
+    /// Lends the stored datagrams until the next call, and drops those that were lent. Returns how many.
     #[inline]
     pub fn lend(&mut self) -> usize {
         if self.filling.slots.is_empty() {
@@ -77,7 +77,7 @@ impl Aside {
         self.lent.slots.len()
     }
 
-    /// The `index`th of those that are lent, and who sent it; nothing beyond their end.
+    /// The `index`th of those that are lent, and its sender; nothing beyond their end.
     pub fn datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {
         match self.lent.slots.get(index) {
             Some(slot) => (&self.lent.bytes[slot.at..slot.at + slot.len], slot.from),

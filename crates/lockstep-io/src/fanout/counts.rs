@@ -1,9 +1,9 @@
-//! What only a fan-out does, counted.
+//! The counters of a fan-out.
 
 use lockstep_core::engine::counters::counter_group;
 
 counter_group! {
-    /// What a fan-out has done beside what [`UdpCounts`](crate::udp::UdpCounts) tell.
+    /// The counts of a fan-out beside [`UdpCounts`](crate::udp::UdpCounts).
     pub struct FanoutCounts {
         members gauge "fanout_members" "Nodes that are sent to by unicast: those of the file, and leases.",
         leases gauge "fanout_leases" "Leases alone.",

@@ -1,30 +1,31 @@
-//! What a device that wants groups says to the nodes: when, to whom, and what it was told.
+//! The joins of a device that wants groups: when they are sent, to which nodes, and the leases that these
+//! answered with.
 
 use super::FanoutNode;
 use lockstep_wire::{LeaseReply, Nanos};
 use std::net::SocketAddrV4;
 
-/// A recipient of copies says so again after so long: three times in a lease.
+/// A recipient of copies renews its join after so long: three times in a lease.
 const RENEW_NS: Nanos = 1_000_000_000;
 /// A node without an answer asks again after so long, then after twice that, up to the other: a node that
 /// starts has its members a moment later.
 const AGAIN_NS: Nanos = 20_000_000;
 const AGAIN_NS_MAX: Nanos = 100_000_000;
-/// A node that is heard without a lease is looked at again after so long.
+/// A node that is received without a lease is checked again after so long.
 const RECEIVED_NS: Nanos = 250_000_000;
 
-/// A node, as far as it gives.
+/// A node and the lease that it grants.
 #[derive(Clone, Copy, Debug)]
 struct Lessor {
     id: u32,
     address: SocketAddrV4,
     /// What it wants to be told back.
     proof: u64,
-    /// What it said last.
+    /// Its last answer.
     term: Option<LeaseReply>,
     due: Nanos,
     wait_ns: Nanos,
-    /// What it said last is over then.
+    /// Its last answer expires then.
     reported_until: Nanos,
 }
 
@@ -33,7 +34,7 @@ struct Lessor {
 pub(super) struct DueJoin {
     pub to: SocketAddrV4,
     pub proof: u64,
-    /// Not to get anything, but to get nothing any more.
+    /// To end a lease, not to get one.
     pub leaves: bool,
 }
 
@@ -42,13 +43,13 @@ pub(super) struct Joiner {
     lessors: Vec<Lessor>,
     /// Nothing is due before.
     next: Nanos,
-    /// Nobody is asked for so long after the first look.
+    /// No node is asked for so long after the first check.
     patience_ns: Nanos,
     has_begun: bool,
 }
 
 impl Joiner {
-    /// Nobody has been asked yet.
+    /// No node has been asked yet.
     pub fn new(nodes: impl Iterator<Item = FanoutNode>, patience_ns: Nanos) -> Self {
         let repairer = |FanoutNode { id, address, .. }| Lessor {
             id,
@@ -62,14 +63,14 @@ impl Joiner {
         Self { lessors: nodes.map(repairer).collect(), next: 0, patience_ns, has_begun: false }
     }
 
-    /// The wish has changed: everybody is told at once.
+    /// The wanted groups have changed: all nodes are notified at once.
     pub fn hurry(&mut self) {
         self.next = 0;
         self.lessors.iter_mut().for_each(|repairer| repairer.due = 0);
     }
 
-    /// A join that is due, if there is one; as long as there is one, there may be another. A node that
-    /// `is_heard` knows by its number needs none, and a lease of it is given back.
+    /// A join that is due, if there is one; as long as there is one, there may be another. A node for whose
+    /// number `is_heard` is true needs none, and its lease is returned.
     #[inline]
     pub fn poll(&mut self, now: Nanos, is_heard: impl Fn(u32) -> bool) -> Option<DueJoin> {
         if now < self.next { None } else { self.poll_all(now, is_heard) }
@@ -97,7 +98,7 @@ impl Joiner {
         None
     }
 
-    /// A node has answered. Returns what it said if that is news.
+    /// A node has answered. Returns its answer if that has changed.
     pub fn on_lease(
         &mut self,
         now: Nanos,
@@ -121,18 +122,18 @@ impl Joiner {
         is_news.then_some(term)
     }
 
-    /// How many nodes say this at present.
+    /// How many nodes answer this at present.
     pub fn count(&self, now: Nanos, term: LeaseReply) -> usize {
         self.lessors.iter().filter(|repairer| repairer.term_at(now) == Some(term)).count()
     }
 
-    /// Whether the node at `address` gives to us at present.
+    /// Whether the node at `address` grants us a lease at present.
     pub fn has_lease_from(&self, now: Nanos, address: SocketAddrV4) -> bool {
         let given = |repairer: &Lessor| repairer.term_at(now) == Some(LeaseReply::Granted);
         self.lessors.iter().any(|repairer| repairer.address == address && given(repairer))
     }
 
-    /// A node that sends copies to us and is told if we leave.
+    /// A node that sends copies to us and is notified when we leave.
     pub fn given(&self, now: Nanos) -> impl Iterator<Item = DueJoin> {
         let given =
             self.lessors.iter().filter(move |repairer| repairer.term_at(now) == Some(LeaseReply::Granted));
@@ -141,7 +142,7 @@ impl Joiner {
 }
 
 impl Lessor {
-    /// What it said, as long as that holds.
+    /// Its answer, until that expires.
     fn term_at(&self, now: Nanos) -> Option<LeaseReply> {
         self.term.filter(|_| now < self.reported_until)
     }

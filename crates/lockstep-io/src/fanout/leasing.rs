@@ -1,4 +1,4 @@
-//! Joins and leases, both ends: what a device does with them, whichever way its datagrams go otherwise.
+//! Joins and leases, both ends: how a device handles them, whatever transport its datagrams otherwise use.
 //!
 //! ```text
 //!   joiner                              giver
@@ -24,9 +24,9 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// Bytes of a join, and of a lease.
 pub(super) const CONTROL_LEN: usize = HEADER_LEN + 32;
-/// Between two looks at what is over.
+/// Interval between two checks for expired leases.
 const POLL_NS: Nanos = 50_000_000;
-/// Replicas speak every few milliseconds: by then multicast has come, or does not.
+/// Replicas send every few milliseconds: by then multicast has arrived, or does not work.
 const PATIENCE_NS: Nanos = 300_000_000;
 /// A join that was refused is spoken of for so long.
 const REFUSING_NS: Nanos = LEASE_NS;
@@ -46,7 +46,7 @@ pub(crate) struct Leasing {
     /// The groups that are wanted, as bits.
     wanted: u32,
     process_nonce: u64,
-    /// What proofs are made of: nobody else knows it, and it goes with the process.
+    /// The secret of the proofs: no other process knows it, and it ends with the process.
     proofs: RandomState,
     /// Of the last datagram of ours.
     number: u64,
@@ -62,7 +62,7 @@ pub fn bit(group: Group) -> u32 {
 }
 
 impl Leasing {
-    /// For a device at `own` that wants `joins`. Nobody at `skipped` is sent to.
+    /// For a device at `own` that wants `joins`. Nothing is sent to addresses at `skipped`.
     pub fn new(
         settings: &FanoutSettings,
         own: SocketAddrV4,
@@ -72,8 +72,8 @@ impl Leasing {
         Self::made(settings, own, joins, skipped, settings.nodes.clone(), 0)
     }
 
-    /// For one that multicasts: nodes are sent to by lease as well, and nobody is asked for one before
-    /// multicast has had the time to come.
+    /// For one that multicasts: nodes receive copies by lease as well, and no lease is requested before
+    /// multicast has had the time to arrive.
     pub fn beside_multicast(
         settings: &FanoutSettings,
         own: SocketAddrV4,
@@ -111,7 +111,7 @@ impl Leasing {
         })
     }
 
-    /// What was done so far, and how it stands.
+    /// The counts so far, and the present state.
     pub fn counts(&self) -> FanoutCounts {
         let of = |term| self.joiner.count(self.now, term) as u64;
         FanoutCounts {
@@ -138,8 +138,8 @@ impl Leasing {
         }
     }
 
-    /// Looks at what is over, now and then. Returns a join that is due; there may be another one. A node that
-    /// `is_heard` knows by its number needs none.
+    /// Checks now and then for expired leases. Returns a join that is due; there may be another one. A node
+    /// for whose number `is_heard` is true needs none.
     #[inline]
     pub fn poll(&mut self, now: Nanos, is_heard: impl Fn(u32) -> bool) -> Option<Reply> {
         if now >= self.poll_at {
@@ -159,18 +159,18 @@ impl Leasing {
         self.refused_at = self.refused_at.filter(|at| now < at + REFUSING_NS);
     }
 
-    /// What to say to those who give to us when we leave.
+    /// The messages for the nodes that send copies to us, when we leave.
     pub fn leave(&mut self) -> Vec<Reply> {
         let given: Vec<DueJoin> = self.joiner.given(self.now).collect();
         given.into_iter().map(|due| self.join(due)).collect()
     }
 
-    /// Whether the node at `address` gives to us.
+    /// Whether the node at `address` sends copies to us.
     pub fn is_given_by(&self, address: SocketAddrV4) -> bool {
         self.joiner.has_lease_from(self.now, address)
     }
 
-    /// Where those are who give to us.
+    /// The addresses of the nodes that send copies to us.
     pub fn given(&self) -> impl Iterator<Item = SocketAddrV4> {
         self.joiner.given(self.now).map(|due| due.to)
     }

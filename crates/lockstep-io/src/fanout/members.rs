@@ -1,7 +1,7 @@
 //! The destinations of copies: nodes for ever, everybody else by lease.
 //!
-//! The table is made once. Joins, ends and leaves write the three lists anew, in memory that is there
-//! already; a send reads one of them, nodes first: what replicas hear, a commit waits for.
+//! The table is made once. Joins, ends and leaves write the three lists anew, in memory that is allocated
+//! already; a send reads one of them, nodes first: a commit waits for what replicas receive.
 
 use crate::udp::socket_address;
 use lockstep_wire::{GROUPS_ALL, Nanos};
@@ -10,18 +10,18 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 /// For how long a join counts.
 pub const LEASE_NS: Nanos = 3_000_000_000;
 
-/// A node of the cluster's file: it is sent to without being asked.
+/// A node of the cluster's file: it receives copies without a join.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FanoutNode {
-    /// Its number, by which what it says is known.
+    /// Its number, which identifies its datagrams.
     pub id: u32,
-    /// Where it answers, and hears its groups.
+    /// The address at which it answers, and receives its groups.
     pub address: SocketAddrV4,
     /// Which those are, as bits of [`GROUPS_ALL`].
     pub groups: u32,
 }
 
-/// Somebody who has joined.
+/// A process that has joined.
 #[derive(Clone, Copy, Debug)]
 struct Lease {
     address: SocketAddrV4,
@@ -30,14 +30,14 @@ struct Lease {
     ends_at: Nanos,
 }
 
-/// What a join has done.
+/// The effect of a join.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum JoinOutcome {
     /// A node, which needs no lease.
     Node,
-    /// It was not there before.
+    /// The member is new.
     New,
-    /// It goes on.
+    /// The lease is renewed.
     Renewed,
     /// It has left.
     Left,
@@ -50,7 +50,7 @@ pub(crate) struct Members {
     nodes: Vec<FanoutNode>,
     leases: Vec<Lease>,
     leases_max: usize,
-    /// Nobody there is sent to: another way reaches them.
+    /// No copies are sent to this host: another transport reaches it.
     skipped: Option<Ipv4Addr>,
     /// By group: where its datagrams go.
     targets: [Vec<libc::sockaddr_in>; 3],
@@ -95,7 +95,8 @@ impl Members {
         self.leases_max
     }
 
-    /// Somebody at `address` wants `groups` (none: leaves), and has proven that it is there.
+    /// A process at `address` wants `groups` (none: leaves), and has proven that it receives at that
+    /// address.
     pub fn on_join(
         &mut self,
         now: Nanos,
@@ -111,7 +112,7 @@ impl Members {
         let place = self.leases.iter().position(|lease| lease.address == address);
         match (place, groups) {
             (Some(place), 0) => {
-                // A word of the process that had this address before says nothing of who has it now.
+                // A message of the process that had this address before says nothing about the present one.
                 if self.leases[place].process_nonce == process_nonce {
                     self.leases.swap_remove(place);
                     self.list();
@@ -138,7 +139,7 @@ impl Members {
         }
     }
 
-    /// Ends what is over. Returns how many.
+    /// Removes expired leases. Returns how many.
     pub fn expire(&mut self, now: Nanos) -> usize {
         let before = self.leases.len();
         self.leases.retain(|lease| now < lease.ends_at);

@@ -11,12 +11,12 @@ use std::io;
 use std::ops::Range;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Most headers of one call: what the kernel takes (`UIO_MAXIOV`).
+/// Most headers of one call: the kernel's limit (`UIO_MAXIOV`).
 const HEADERS_MAX: usize = 1024;
-/// Most messages of one send; what is beyond stays with the caller, who offers it again.
+/// Most messages of one send; the rest stays with the caller, which offers it again.
 const MESSAGES_MAX: usize = 64;
 
-/// What became of one send.
+/// The result of one send.
 #[derive(Default, Debug)]
 pub(crate) struct FanoutSent {
     /// System calls.
@@ -38,7 +38,7 @@ pub(crate) struct FanoutSent {
     pub segment_refused: bool,
 }
 
-/// One message: where it lies, and how many datagrams it is.
+/// One message: its position, and its number of datagrams.
 #[derive(Clone, Copy)]
 struct FanoutMessage {
     iovec: libc::iovec,
@@ -92,7 +92,7 @@ impl FanoutOutbox {
         self.cut(bursts, segmenting);
         let mut sent = FanoutSent::default();
         if targets.is_empty() {
-            // Nobody listens, as in an empty group.
+            // No process listens, as in an empty group.
             sent.datagrams = self.messages.iter().map(|message| message.datagrams).sum();
             return sent;
         }
@@ -120,7 +120,7 @@ impl FanoutOutbox {
                         sent.segment_refused = true;
                         return sent;
                     }
-                    // One destination that cannot be reached holds up nobody else.
+                    // One destination that cannot be reached delays no other.
                     _ => {
                         sent.refused = Some(error);
                         sent.refusals += 1;
@@ -231,7 +231,7 @@ impl FanoutOutbox {
             sent.unsent += (targets - reached) * message.datagrams;
             left -= reached;
         }
-        // A refused one is a whole message, of which the size is not kept: most are single datagrams.
+        // A refused one is a whole message, of which the size is not stored: most are single datagrams.
         sent.unsent += sent.refusals;
         sent.deliveries -= sent.refusals.min(sent.deliveries);
     }

@@ -1,4 +1,4 @@
-//! The table and the talk about leases, without a socket; then both over the loopback.
+//! The table and the exchange of joins and leases, without a socket; then both over the loopback.
 
 use super::counts::FanoutCounts;
 use super::leasing::{CONTROL_LEN, Leasing, Reply, bit};
@@ -72,7 +72,7 @@ fn nobody_of_a_host_that_memory_reaches_is_sent_to() {
     assert_eq!((members.len(), ports(&members, Group::Data)), (3, vec![1]));
 }
 
-/// Two ends that talk over a wire which forgets nothing, and lies about nothing unless it is told to.
+/// Two ends that exchange datagrams over a wire that loses nothing, and forges nothing unless asked to.
 struct Talk {
     repairer: Leasing,
     joiner: Leasing,
@@ -176,7 +176,7 @@ fn what_is_not_answered_is_asked_again_soon_at_first_and_ten_times_a_second_then
 #[test]
 fn a_join_in_anothers_name_of_another_cluster_or_malformed_gives_nothing_and_is_counted() {
     let mut repairer = leasing(true, REPAIRER, 4, CLUSTER);
-    // A sender that writes another's address under a join does not hear the proof that goes there.
+    // A sender that writes another's address under a join does not receive the proof that goes there.
     let mut liar = leasing(false, JOINER, 0, CLUSTER);
     let join = liar.poll(0, |_| false).unwrap();
     let lease = repairer.on_datagram(0, &join.bytes, at(66)).unwrap();

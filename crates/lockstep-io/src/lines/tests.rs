@@ -1,4 +1,4 @@
-//! What two lines promise, over devices of memory and a clock of ours.
+//! The properties of two lines, over devices of memory and a clock of the test.
 
 use super::*;
 use lockstep_wire::{Kind, seal};
@@ -111,7 +111,7 @@ fn what_one_line_loses_the_other_brings_and_the_loss_is_counted_at_that_line() {
         heard.extend(receive(&mut both, [a, b]));
     }
     heard.sort_unstable();
-    // 10 and 7 divide 70: what both lose, nobody has.
+    // 10 and 7 divide 70: datagrams that both lines lose are lost.
     let expected: Vec<u64> = all.into_iter().filter(|number| number % 70 != 0).collect();
     assert_eq!(heard, expected);
     time.set(1_001 + WAITING_NS);

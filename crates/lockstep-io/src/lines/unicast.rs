@@ -1,5 +1,6 @@
-//! Unicast on two lines: whoever has an address on both is written to on both, and whoever wrote to us by the
-//! second line alone is answered there. What comes is told under one address, the one on the first line.
+//! Unicast on two lines: a node with an address on both receives on both, and a sender that reached us by
+//! the second line alone is answered there. Received datagrams are reported under one address, the one on
+//! the first line.
 
 use super::CopyFilter;
 use lockstep_wire::Nanos;
@@ -9,18 +10,19 @@ use std::net::SocketAddrV4;
 /// Where a node answers: its address on the first line, and the one on the second.
 pub type Addresses = (SocketAddrV4, SocketAddrV4);
 
-/// Handles whose last word came by the second line: more than ask in one beat; who is forgotten asks again.
+/// Handles whose last datagram came by the second line: more than ask in one heartbeat interval; one that
+/// was dropped from the table asks again.
 pub(super) const ASKERS_MAX: usize = 64;
 
 /// Which unicast goes where.
 #[derive(Debug)]
 pub(super) struct UnicastRoutes {
     nodes: Vec<Addresses>,
-    /// Addresses on the second line of who is no node, newest last.
+    /// Addresses on the second line of processes that are no nodes, newest last.
     requesters: VecDeque<SocketAddrV4>,
     /// Second copies end here, as those of the groups do; nothing of it is counted as the lines' own.
     copies: CopyFilter,
-    /// Line and index of what is lent, and the address that it is told under.
+    /// Line and index of the lent datagrams, and the address under which each is reported.
     lent: Vec<(u8, u16, SocketAddrV4)>,
 }
 
@@ -44,7 +46,7 @@ impl UnicastRoutes {
         }
     }
 
-    /// A new receive: what was lent is over.
+    /// A new receive: earlier loans have ended.
     pub(super) fn begin(&mut self, now: Nanos) {
         self.lent.clear();
         self.copies.look(now);
@@ -76,7 +78,7 @@ impl UnicastRoutes {
         self.lent.len()
     }
 
-    /// Line, index and address of what is lent.
+    /// Line, index and address of the lent datagrams.
     pub(super) fn lent(&self, index: usize) -> Option<(usize, usize, SocketAddrV4)> {
         self.lent.get(index).map(|(line, index, from)| (usize::from(*line), usize::from(*index), *from))
     }

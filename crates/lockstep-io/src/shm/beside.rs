@@ -1,12 +1,12 @@
-//! Memory beside a network: what is for a group goes both ways, local members hear it by memory and remote
-//! ones by the network. That network does not bring our own host's datagrams back (`multicast_loop` is off),
-//! so nobody hears anything twice. The loopback is the exception: it brings back everything and reaches
-//! nobody else, so nothing is said to groups there. Unicast goes by memory to whom it reaches, and by the
-//! network to everybody else.
+//! Memory beside a network: a datagram for a group goes both ways, local members receive it by memory and
+//! remote ones by the network. That network does not bring our own host's datagrams back (`multicast_loop`
+//! is off), so no member receives anything twice. The loopback is the exception: it brings back everything
+//! and reaches no other host, so nothing is sent to groups there. Unicast goes by memory to the processes
+//! that memory reaches, and by the network to all others.
 //!
-//! Asking the network is a system call, some twenty times what asking the memory costs. So it is asked once
-//! in two microseconds and not at every turn: that delays what comes from afar by one of them on average, and
-//! what comes from here hardly at all. A slow process asks at every turn.
+//! Polling the network is a system call, some twenty times as expensive as polling the memory. So it is
+//! polled once in two microseconds and not at every turn: that delays remote datagrams by one of them on
+//! average, and local ones hardly at all. A slow process polls at every turn.
 
 use super::HostMemory;
 use crate::clock::Clock;
@@ -15,15 +15,15 @@ use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_wire::Nanos;
 use std::net::SocketAddrV4;
 
-/// The network is asked again after so long.
+/// The network is polled again after so long.
 const NETWORK_NS: Nanos = 2_000;
 
-/// What one kind of receive has found.
+/// The result of one kind of receive.
 #[derive(Clone, Copy, Default, Debug)]
 struct Received {
-    /// Lent by memory; what the network lends comes behind it.
+    /// Lent by memory; the network's datagrams come after them.
     by_memory: usize,
-    /// When the network was asked last.
+    /// When the network was polled last.
     asked_at: Nanos,
 }
 
@@ -52,8 +52,8 @@ pub struct Beside<N, T = Clock> {
 }
 
 impl<N: Net> Beside<N> {
-    /// Memory beside `network`, whose unicast address memory has as well; groups are told by it if it leaves
-    /// this host.
+    /// Memory beside `network`, whose unicast address memory has as well; group datagrams are sent on it if
+    /// it leaves this host.
     pub fn new(memory: HostMemory, network: N, leaves_host: bool) -> Self {
         Self::timed(memory, network, leaves_host, Clock::start())
     }
@@ -110,7 +110,7 @@ impl<N: Net, T: Time> Net for Beside<N, T> {
         }
     }
 
-    /// Memory first: it is there sooner. What it took is on its way; the network's part may be lost.
+    /// Memory first: it is faster. A datagram that it took is on its way; the network's copy may be lost.
     #[inline]
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize {
         let by_memory = self.memory.send_group(group, bursts);

@@ -1,12 +1,12 @@
 //! The folder in which the processes of a cluster find each other's rings: one file for each of them.
 //!
-//! A file is its owner's for as long as the owner holds the lock (flock) on it, and the kernel takes that
-//! lock away from whoever dies. So a file with a free lock is a dead process's, and whoever comes next
-//! removes it. All who make, look for or remove files hold the lock of the folder itself meanwhile: nobody
-//! sees a file that is not yet locked by its owner.
+//! A file belongs to its owner as long as the owner holds the lock (flock) on it, and the kernel releases
+//! that lock when the owner dies. So a file with a free lock belongs to a dead process, and the next
+//! process that comes removes it. A process that makes, looks for or removes files holds the lock of the
+//! folder itself meanwhile: no process sees a file that is not yet locked by its owner.
 //!
-//! The folder and its files are trusted when they are this user's and nobody else may touch them. A user who
-//! can write into them could as well stop these processes or read their memory.
+//! The folder and its files are trusted when they belong to this user and no other user may touch them. A
+//! user who can write into them could as well stop these processes or read their memory.
 
 use super::ring::is_ring;
 use crate::IoError;
@@ -26,8 +26,8 @@ use std::time::Duration;
 
 /// Most processes of one cluster that share a folder.
 pub(super) const MEMBERS_MAX: usize = 64;
-/// The folder's lock is held for a listing or the making of a file. A process that holds it so long is
-/// stopped.
+/// The folder's lock is held for a listing or the making of a file. A process that holds it for so long has
+/// been suspended.
 const LOCK_TRIES: u32 = 2000;
 const LOCK_TRY: Duration = Duration::from_millis(1);
 /// Addresses that exist in memory only have these ports, where sockets have theirs only for a short time.
@@ -67,19 +67,20 @@ impl ShmHeader {
     }
 }
 
-/// What a file is there for.
+/// The purpose of a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum ShmRole {
-    /// A process of a cluster: it writes both rings, and hears all others.
+    /// A process of a cluster: it writes both rings, and receives from all others.
     Member = 0,
-    /// The owner of a card: it writes what that brings for groups, and hears nobody.
+    /// The owner of a card: it writes the group datagrams that the card brings, and reads no ring.
     Owner = 1,
     /// The readers of owners: it writes nothing.
     Listener = 2,
 }
 
 impl ShmRole {
-    /// Whether who is this hears who is that, whatever the latter is called in a file.
+    /// Whether a process of this role reads the rings of one of role `other`, which is the number in that
+    /// one's file.
     pub fn hears(self, other: u64) -> bool {
         match self {
             Self::Member => other == Self::Member as u64,
@@ -94,7 +95,7 @@ pub(super) fn pack(address: SocketAddrV4) -> u64 {
     u64::from(u32::from(*address.ip())) << 16 | u64::from(address.port())
 }
 
-/// The address that [`pack`] made a word of.
+/// The address that [`pack`] packed into a word.
 pub(super) fn unpack(word: u64) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::from((word >> 16) as u32), word as u16)
 }
@@ -130,7 +131,7 @@ impl Deref for Mapped {
 
 /// Both rings of one file.
 pub(super) struct Rings {
-    /// What they are for: see [`ShmRole`].
+    /// Their purpose: see [`ShmRole`].
     pub role: u64,
     pub address: SocketAddrV4,
     pub groups: Mapped,
@@ -157,9 +158,9 @@ pub(super) struct PeerFile {
 }
 
 impl PeerFile {
-    /// Whether its owner has died. Asked with the folder locked.
+    /// Whether its owner has died. Checked with the folder locked.
     pub fn is_dead(&self) -> bool {
-        // A process that died holds no lock; a shared one keeps nobody else from asking the same.
+        // A process that died holds no lock; a shared one does not prevent others from the same check.
         self.file.try_lock_shared().is_ok_and(|()| self.file.unlock().is_ok())
     }
 
@@ -172,7 +173,7 @@ impl PeerFile {
         Ok(Rings::new(map, &header))
     }
 
-    /// The process that owns a card and says so by this file, if it does.
+    /// The process that owns a card and states it in this file, if any.
     pub fn owner_of_card(&self) -> Option<u32> {
         let header = self.header().ok()?;
         (header.role == ShmRole::Owner as u64).then_some(header.pid)
@@ -183,7 +184,7 @@ impl PeerFile {
         self.header().map(|header| unpack(header.address))
     }
 
-    /// What it says of itself, if that can be true.
+    /// Its description of itself, if that is plausible.
     fn header(&self) -> Result<ShmHeader, IoError> {
         let doing = || format!("read the rings of another process in {}", self.path.display());
         let wrong = |why: String| Err(IoError::because(doing(), ErrorKind::InvalidData, why));
@@ -228,14 +229,15 @@ pub(super) struct ShmFolder {
 }
 
 impl ShmFolder {
-    /// The folder of the cluster whose first group is `group`, within `parent`. It is this network
-    /// namespace's: the same address is another machine's in another one. It is nobody's in particular, so
-    /// that two users of one cluster, who would not hear each other, are told.
+    /// The folder of the cluster whose first group is `group`, within `parent`. It belongs to this network
+    /// namespace: in another one the same address is another machine's. It belongs to no user in
+    /// particular, so that two users of one cluster, whose processes would not receive from each other, get
+    /// an error.
     pub fn new(parent: &Path, group: SocketAddrV4) -> Self {
         Self::named(parent, "rings", group)
     }
 
-    /// The folder of those who hear one cluster on the card with this index: what its owner receives.
+    /// The folder of the processes that receive one cluster through the owner of the card with this index.
     pub fn of_card(parent: &Path, card: u32, group: SocketAddrV4) -> Self {
         Self::named(parent, &format!("card-{card}"), group)
     }
@@ -255,7 +257,7 @@ impl ShmFolder {
         self.lock_or_make(true)
     }
 
-    /// The same of a folder that is there: whoever looks for others, or leaves, makes none anew.
+    /// The same for an existing folder: a process that looks for others, or leaves, makes no new one.
     ///
     /// # Errors
     /// As [`ShmFolder::lock`], or there is none.
@@ -291,7 +293,7 @@ impl ShmFolder {
                 }
                 Err(TryLockError::Error(error)) => return Err(fails(error)),
             }
-            // The last one to leave removes the folder: ours has to be the one that is there now.
+            // The last process to leave removes the folder: ours has to be the present one.
             let is_there = std::fs::metadata(&self.path)
                 .is_ok_and(|there| (there.dev(), there.ino()) == (metadata.dev(), metadata.ino()));
             if is_there {
@@ -352,7 +354,7 @@ impl Locked<'_> {
         self.folder.path.join(format!("{PREFIX}{id:016x}"))
     }
 
-    /// The file of this number; none if it is gone.
+    /// The file of this number; none if it was removed.
     fn open(&self, id: u64) -> Result<Option<PeerFile>, IoError> {
         let path = self.path(id);
         let doing = || format!("use {}: it has to be a plain file of this user alone", path.display());
@@ -373,7 +375,7 @@ impl Locked<'_> {
         Ok(Some(PeerFile { id, path, file }))
     }
 
-    /// Removes the file of this number, if it is there.
+    /// Removes the file of this number, if it exists.
     pub fn remove(&self, id: u64) {
         let _ = std::fs::remove_file(self.path(id)); // who removed it before us did the same
     }
@@ -384,7 +386,7 @@ impl Locked<'_> {
         let _ = std::fs::remove_dir(&self.folder.path); // others are in it, as a rule
     }
 
-    /// Makes this process's file, for an owner that is reached at `address` (port 0: any that nobody has).
+    /// Makes this process's file, for an owner that is reached at `address` (port 0: any free one).
     pub fn make(
         &self,
         role: ShmRole,
@@ -429,7 +431,7 @@ impl Locked<'_> {
         }
     }
 
-    /// `wanted`, or with port 0 an address there that nobody of these has.
+    /// `wanted`, or with port 0 an address there that none of these has.
     fn free_address(&self, wanted: SocketAddrV4, others: &[PeerFile]) -> Result<SocketAddrV4, IoError> {
         let taken = others.iter().map(PeerFile::address).collect::<Result<Vec<_>, _>>()?;
         let path = self.folder.path.display();
@@ -452,8 +454,8 @@ impl Locked<'_> {
     }
 }
 
-/// Locks and sizes a new file, says what it is, and maps it. All of its memory is there before anybody stores
-/// to it: a store into a hole of a full file system would kill us.
+/// Locks and sizes a new file, writes its description, and maps it. All of its memory is allocated before
+/// the first store to it: a store into a hole of a full file system would kill us.
 fn fill(file: &File, header: &ShmHeader, len: u64) -> Result<MmapRaw, Error> {
     file.try_lock().map_err(Error::from)?;
     // SAFETY: the descriptor is open across the call, and the call takes no pointers.
@@ -465,7 +467,7 @@ fn fill(file: &File, header: &ShmHeader, len: u64) -> Result<MmapRaw, Error> {
     MmapOptions::new().len(len as usize).populate().map_raw(file)
 }
 
-/// Refuses what others may touch.
+/// Refuses files that other users may touch.
 fn is_private(metadata: &Metadata, path: &Path) -> Result<(), IoError> {
     // SAFETY: a call without arguments that cannot fail.
     let user = unsafe { libc::geteuid() };
@@ -482,7 +484,7 @@ fn is_private(metadata: &Metadata, path: &Path) -> Result<(), IoError> {
     Err(IoError::because(doing, ErrorKind::PermissionDenied, "others may touch it"))
 }
 
-/// Lets others have the lock.
+/// Releases the lock.
 fn wait() {
     std::thread::sleep(LOCK_TRY);
 }

@@ -7,7 +7,7 @@ use crate::fault_injection::{FaultCounts, FaultInjector, FaultSettings};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use std::net::SocketAddrV4;
 
-/// Tells the draws of memory from those of the sockets, which are told apart by their ports.
+/// Separates the random draws of memory from those of the sockets, which are separated by their ports.
 const SALT: u64 = 1 << 16;
 
 /// Either of them.
@@ -54,12 +54,12 @@ impl HostMemory {
         effective
     }
 
-    /// What memory has done.
+    /// The counts of shared memory.
     pub fn counts(&self) -> ShmCounts {
         self.shm().counts()
     }
 
-    /// What was injected; nothing without fault injection.
+    /// The injected faults; zeros without fault injection.
     pub fn faulty(&self) -> FaultCounts {
         match self {
             Self::Plain(_) => FaultCounts::default(),

@@ -1,17 +1,18 @@
-//! Where a reader keeps what it has copied out of the rings: memory made once, lent until the next receive.
+//! The buffer for datagrams that a reader has copied out of the rings: memory made once, lent until the
+//! next receive.
 
-/// Where a datagram lies.
+/// The position of a datagram.
 #[derive(Clone, Copy, Debug)]
 struct Slot {
     /// In words.
     at: usize,
     /// In bytes.
     len: usize,
-    /// What its record's prefix began with.
+    /// The first word of its record's prefix.
     from: u64,
 }
 
-/// The copies of one receive, and what could not be copied.
+/// The copies of one receive, and the count of those that could not be made.
 #[derive(Debug)]
 pub(super) struct ShmInbox {
     words: Vec<u64>,
@@ -51,7 +52,7 @@ impl ShmInbox {
         }
     }
 
-    /// A new receive: what was lent is over.
+    /// A new receive: earlier loans have ended.
     pub fn clear(&mut self) {
         (self.used, self.bytes) = (0, 0);
         self.slots.clear();
@@ -78,7 +79,7 @@ impl ShmInbox {
         Some(&mut self.words[self.used..][..words])
     }
 
-    /// Lends what was copied to the last room.
+    /// Lends the datagram that was copied to the last room.
     #[inline]
     pub fn lend(&mut self, len: usize, from: u64) {
         if len > self.len_max {
@@ -99,7 +100,7 @@ impl ShmInbox {
         })
     }
 
-    /// What its record's prefix began with; 0 beyond the end.
+    /// The first word of its record's prefix; 0 beyond the end.
     pub fn from(&self, index: usize) -> u64 {
         self.slots.get(index).map_or(0, |slot| slot.from)
     }

@@ -1,6 +1,6 @@
-//! The other processes: a thread beside the device maps the rings of those who come and unmaps those of who
-//! has left, so that a hot thread does neither. It sleeps until the folder changes (inotify): a file that is
-//! made, removed, or closed by its owner's death.
+//! The other processes: a thread beside the device maps the rings of processes that come and unmaps those
+//! of processes that have left, so that a hot thread does neither. It sleeps until the folder changes
+//! (inotify): a file that is made, removed, or closed by its owner's death.
 
 use super::folder::{MEMBERS_MAX, Mapped, OwnRings, PeerFile, Rings, ShmFolder, ShmRole, pack};
 use super::ring::Reader;
@@ -18,8 +18,8 @@ use std::thread::JoinHandle;
 
 /// Changes that wait for a device that receives nothing.
 const CHANGES_MAX: usize = 4 * MEMBERS_MAX;
-/// The kernel tells of a death a moment before it takes the dead one's lock away: then it is looked for
-/// again.
+/// The kernel reports a death a moment before it releases the dead process's lock: the check is then
+/// repeated.
 const AGAIN_MS: i32 = 5;
 /// And, should anything have been overlooked, so often.
 const TICK_MS: i32 = 1000;
@@ -31,7 +31,7 @@ pub(super) struct ShmPeer {
     pub address: u64,
     pub groups: Reader<Mapped, 0>,
     pub unicast: Reader<Mapped, 2>,
-    /// It has left; what it said before is still read.
+    /// It has left; the datagrams that it sent before are still read.
     pub has_left: bool,
 }
 
@@ -48,19 +48,19 @@ impl ShmPeer {
     }
 }
 
-/// What a device is told.
+/// An event for a device.
 pub(super) enum ShmMemberChange {
     Joined(ShmPeer),
     /// The peer of this number.
     Left(u64),
 }
 
-/// What the device and its thread share.
+/// State that the device and its thread share.
 pub(super) struct Shared {
-    /// Whether there are changes: all that a receive looks at.
+    /// Whether there are changes: a receive checks only this.
     pub is_changed: CachePadded<AtomicBool>,
     pub changes: ArrayQueue<ShmMemberChange>,
-    /// Peers whose memory is to be given back.
+    /// Peers whose memory is to be unmapped.
     pub gone: ArrayQueue<ShmPeer>,
     /// Files of the folder that cannot be used.
     pub refused: AtomicU64,
@@ -68,7 +68,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// Tells the device. Returns false if it has not heard the last few hundred changes yet.
+    /// Notifies the device. Returns false if it has not taken the last few hundred changes yet.
     fn tell(&self, change: ShmMemberChange) -> bool {
         let told = self.changes.push(change).is_ok();
         self.is_changed.store(true, Ordering::Release);
@@ -85,8 +85,8 @@ pub(super) struct ShmMembers {
 }
 
 impl ShmMembers {
-    /// Makes our file, with rings of so many words, and finds whom `role` hears. Returns our rings and those
-    /// of the others.
+    /// Makes our file, with rings of so many words, and finds the processes that `role` receives from.
+    /// Returns our rings and those of the others.
     pub fn join(
         folder: ShmFolder,
         role: ShmRole,
@@ -126,8 +126,8 @@ impl ShmMembers {
 impl Drop for ShmMembers {
     fn drop(&mut self) {
         self.shared.stop.store(true, Ordering::Release);
-        // Our file's end is an event that the thread wakes from. Without the lock the file stays for who
-        // comes next.
+        // Our file's end is an event that the thread wakes from. Without the lock the file stays for the
+        // next process that comes.
         if let Ok(locked) = self.folder.lock_existing() {
             locked.leave(&self.own);
         }
@@ -137,14 +137,14 @@ impl Drop for ShmMembers {
     }
 }
 
-/// What the thread works on.
+/// The state of the thread.
 struct Watcher {
     shared: Arc<Shared>,
     folder: ShmFolder,
     /// Our own file.
     own: u64,
     role: ShmRole,
-    /// The others that the device knows, or is about to, and those that it does not hear.
+    /// The others that the device knows, or is about to, and those that it does not receive from.
     known: Vec<PeerFile>,
     events: OwnedFd,
 }
@@ -158,7 +158,7 @@ impl Watcher {
                 return;
             }
             while self.shared.gone.pop().is_some() {}
-            // What cannot be looked for now is looked for at the next tick.
+            // If the check is not possible now, it is repeated at the next tick.
             let _ = self.look();
         }
     }
@@ -175,7 +175,7 @@ impl Watcher {
         ready > 0
     }
 
-    /// Tells the device who has come and who has left.
+    /// Notifies the device of processes that have come or left.
     fn look(&mut self) -> Result<(), IoError> {
         let Self { shared, folder, own, role, known, .. } = self;
         let locked = folder.lock_existing()?;
@@ -210,7 +210,7 @@ impl Watcher {
     }
 }
 
-/// What tells when files of the folder are made, removed, or closed by who writes them.
+/// A descriptor that signals when files of the folder are made, removed, or closed by their writers.
 fn watch(path: &Path) -> Result<OwnedFd, IoError> {
     let doing = || {
         let path = path.display();

@@ -5,13 +5,13 @@ use super::inbox::ShmInbox;
 use super::members::{ShmMemberChange, ShmMembers, ShmPeer};
 use std::sync::atomic::Ordering;
 
-/// Of how many receives one looks whether an idle ring has overtaken us unnoticed, less one.
+/// One of so many receives (less one) checks whether an idle ring has overtaken us unnoticed.
 const POLL_MASK: u64 = 63;
 
-/// All others that are heard.
+/// All peers that are received from.
 pub(super) struct Peers {
     peers: Vec<ShmPeer>,
-    /// Which of them the next receive begins with: none is heard only after all others.
+    /// The peer that the next receive begins with: none is always read last.
     first: usize,
     /// Those of them that have left.
     leaving: usize,
@@ -20,9 +20,9 @@ pub(super) struct Peers {
 }
 
 impl Peers {
-    /// Those that are there; `members` tells of who comes and leaves.
+    /// The present peers; `members` reports those that come and leave.
     pub fn new(members: ShmMembers, mut peers: Vec<ShmPeer>) -> Self {
-        // A process that has left is read to the end beside whoever has come in its place.
+        // A process that has left is read to the end beside its successor.
         peers.reserve(2 * MEMBERS_MAX);
         Self { peers, first: 0, leaving: 0, receives: 0, members }
     }
@@ -37,13 +37,13 @@ impl Peers {
         self.members.shared.refused.load(Ordering::Relaxed)
     }
 
-    /// Whether one of this address, packed, is there.
+    /// Whether there is one of this address, packed.
     #[inline]
     pub fn have(&self, address: u64) -> bool {
         self.peers.iter().any(|peer| peer.address == address && !peer.has_left)
     }
 
-    /// Reads their group rings for what is for joined groups.
+    /// Reads datagrams for joined groups from their group rings.
     #[inline]
     pub fn read_groups(&mut self, joined: [bool; 3], inbox: &mut ShmInbox) {
         let wants = |kind: u8, []: [u64; 0]| joined.get(usize::from(kind.wrapping_sub(1))) == Some(&true);
@@ -52,8 +52,8 @@ impl Peers {
         });
     }
 
-    /// A receive: takes note of who has come and left, which is one load as a rule, and reads the rings in
-    /// turns, until all are read or the inbox is full.
+    /// A receive: takes note of peers that have come or left, which is one load as a rule, and reads the
+    /// rings in turns, until all are read or the inbox is full.
     #[inline]
     pub fn read(&mut self, inbox: &mut ShmInbox, mut read: impl FnMut(&mut ShmPeer, &mut ShmInbox)) {
         self.begin();
@@ -86,7 +86,7 @@ impl Peers {
 
     #[cold]
     fn change(&mut self) {
-        // What was told before this is found below; who tells anything afterwards sets it again.
+        // Changes that were reported before this are found below; a later report sets it again.
         self.members.shared.is_changed.swap(false, Ordering::AcqRel);
         while let Some(change) = self.members.shared.changes.pop() {
             match change {
@@ -106,8 +106,8 @@ impl Peers {
         }
     }
 
-    /// Behind a receive: who has left and said nothing that we have not read is given back. One with a ring
-    /// that never ends goes with the next who comes.
+    /// After a receive: a peer that has left and whose ring is read to the end is unmapped. One with a ring
+    /// that never ends is removed when the next peer comes.
     #[inline]
     pub fn dismiss(&mut self) {
         if self.leaving > 0 {

@@ -2,7 +2,7 @@
 //!
 //! The program on a card takes the datagrams of the groups away from every socket of the host. So the owner
 //! puts what it takes from the card into a ring that all others read, whatever groups it has joined itself;
-//! what comes by the kernel's sockets the others hear there as well, and is not said again.
+//! datagrams that come by the kernel's sockets reach the others there as well, and are not relayed.
 //!
 //! ```text
 //!  card ─▶ owner ─▶ its engine            /dev/shm/lockstep-card-…
@@ -10,10 +10,10 @@
 //!  card ─▶ kernel ─────────────────────── sockets ─▶ the same, where no program is on the card
 //! ```
 //!
-//! A frame goes to the program or to the kernel, never to both: nobody hears it twice. A process that listens
-//! keeps its sockets joined. So it hears on when the owner dies, as the program dies with it; and when a new
-//! owner comes, its ring is read from the beginning, whenever it is found. A folder of its own for each card
-//! and cluster says who is there, by the means of [`super::folder`].
+//! A frame goes to the program or to the kernel, never to both: no process receives it twice. A process
+//! that listens leaves its sockets joined. So it continues to receive when the owner dies, as the program
+//! dies with it; and when a new owner comes, its ring is read from the beginning, whenever it is found. A
+//! folder for each card and cluster lists the present processes, by the means of [`super::folder`].
 
 use super::folder::{Mapped, OwnRings, ShmFolder, ShmRole};
 use super::inbox::ShmInbox;
@@ -26,7 +26,7 @@ use lockstep_core::engine::ports::{Burst, Group, Net};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
-/// Which card's owner, and for whom.
+/// The card whose owner relays, and the cluster that it relays for.
 #[derive(Clone, Debug)]
 pub struct RelaySettings {
     /// Where the folders are; `/dev/shm` is memory.
@@ -35,11 +35,11 @@ pub struct RelaySettings {
     pub card: u32,
     /// The line's first group and its port, which the folder is named after as well.
     pub group: SocketAddrV4,
-    /// Which groups a listener hears at first.
+    /// The groups that a listener receives at first.
     pub joins: Vec<Group>,
     /// Largest datagram in bytes.
     pub datagram_len_max: usize,
-    /// Bytes of the owner's ring at least: how far a listener may lie behind.
+    /// Bytes of the owner's ring at least: how far a listener may fall behind.
     pub ring_bytes: usize,
 }
 
@@ -60,8 +60,8 @@ impl RelaySettings {
         ShmFolder::of_card(&self.parent, self.card, self.group)
     }
 
-    /// The process that owns the card and hands on what it receives, by its number in its own namespace; none
-    /// if nobody does.
+    /// The process that owns the card and hands on what it receives, by its number in its own namespace;
+    /// none if there is no such process.
     pub fn owner(&self) -> Option<u32> {
         let folder = self.folder();
         let others = folder.lock_existing().and_then(|locked| locked.others(&[])).unwrap_or_default();
@@ -69,7 +69,7 @@ impl RelaySettings {
     }
 }
 
-/// Nobody is reached by these files: an address there only tells them apart.
+/// No process is reached through these files: an address there only distinguishes them.
 const NOWHERE: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, 0);
 
 /// The owner's end.
@@ -100,7 +100,7 @@ impl Relay {
         &self.effective
     }
 
-    /// Hands a datagram on; a longer one than the settings say is not for anybody.
+    /// Hands a datagram on; one longer than the settings allow is dropped.
     #[inline]
     pub fn push(&mut self, group: Group, datagram: &[u8]) -> bool {
         self.ring.push(group_kind(group), [], [datagram, &[]])
@@ -109,14 +109,14 @@ impl Relay {
 
 impl Drop for Relay {
     fn drop(&mut self) {
-        // Without the lock the file stays for who comes next.
+        // Without the lock the file stays for the next process that comes.
         if let Ok(locked) = self.folder.lock_existing() {
             locked.leave(&self.own);
         }
     }
 }
 
-/// What a [`Relayed`] has heard of owners.
+/// The counts of a [`Relayed`] over owners.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct RelayCounts {
     /// Datagrams received.
@@ -125,11 +125,11 @@ pub struct RelayCounts {
     pub bytes_in: u64,
     /// Overwritten before they were read, whatever group they were for.
     pub dropped: u64,
-    /// Owners that are there: one or none, but for a moment.
+    /// Present owners: one or none, but for a moment.
     pub owners: u64,
 }
 
-/// A network, and what the owner of its card receives.
+/// A network, and the datagrams that the owner of its card receives.
 pub struct Relayed<N> {
     network: N,
     peers: Peers,
@@ -139,7 +139,7 @@ pub struct Relayed<N> {
 }
 
 impl<N: Net> Relayed<N> {
-    /// Listens to whoever owns the card of `network`, now or later.
+    /// Listens to the owner of the card of `network`, now or later.
     ///
     /// # Errors
     /// As [`super::Shm::open`].
@@ -161,7 +161,7 @@ impl<N: Net> Relayed<N> {
         &self.network
     }
 
-    /// What was heard of owners so far.
+    /// The counts over owners so far.
     pub fn relay_counts(&self) -> RelayCounts {
         RelayCounts { dropped: self.inbox.lost, owners: self.peers.there() as u64, ..self.counts }
     }

@@ -1,4 +1,4 @@
-//! A ring of datagrams that one writes and many read: nobody waits for anybody.
+//! A ring of datagrams with one writer and many readers: none waits for another.
 //!
 //! ```text
 //!   claimed │ block 0 … block 15 │        positions count words and never go back; a mask makes places
@@ -6,15 +6,16 @@
 //!             head │ prefix │ bytes │ …   a record begins on a cache line
 //! ```
 //!
-//! **Publishing.** A record's first word, its head, is stored last. Before that the place of the next head is
-//! cleared, so whoever has read all finds 0 there until there is more: a reader that waits looks at one cache
-//! line, which is that of the next record itself. Nothing that an older lap has left there is ever taken for
-//! a head, and a writer that dies half-way has published nothing.
+//! **Publishing.** A record's first word, its head, is stored last. Before that the place of the next head
+//! is cleared, so a reader that has read all finds 0 there until there is more: a reader that waits polls
+//! one cache line, which is that of the next record itself. Nothing that an older lap has left there is
+//! ever taken for a head, and a writer that dies half-way has published nothing.
 //!
-//! **Overwriting.** Before a writer enters a block, it claims it: what lay there a lap ago is void. A reader
-//! copies first and looks at the claim afterwards; what was claimed meanwhile is thrown away unread (a
-//! seqlock, with one version for sixteen blocks, so that the claim's line changes rarely). Such a reader goes
-//! on half a ring behind the writer, and the numbers in the heads tell it how many it has lost.
+//! **Overwriting.** Before a writer enters a block, it claims it: the records there of the previous lap are
+//! void. A reader copies first and checks the claim afterwards; data that was claimed meanwhile is
+//! discarded unread (a seqlock, with one version for sixteen blocks, so that the claim's line changes
+//! rarely). Such a reader continues half a ring behind the writer, and derives from the numbers in the
+//! heads how many it has lost.
 //!
 //! Both sides run in different processes, so every word is atomic. The pairs that matter: a head is stored
 //! with release and loaded with acquire; the claim stands before a release fence and is read behind an
@@ -37,12 +38,12 @@ const BLOCKS: u64 = 16;
 /// Most words of a ring's blocks: 1 GiB.
 const CAPACITY_MAX: u64 = 1 << 27;
 
-/// What fills the rest of a block.
+/// Padding that fills the rest of a block.
 const PAD: u8 = u8::MAX;
 /// Records are numbered by what a head has room for; the count wraps.
 const NUMBER_MASK: u64 = (1 << 40) - 1;
 
-/// How often a new reader tries to reach the end of a ring before it takes what comes.
+/// How often a new reader tries to reach the end of a ring before it takes the records that come.
 const WALKS_MAX: usize = 64;
 
 /// Words of a record of `len` bytes, in whole lines.
@@ -151,9 +152,9 @@ impl<M: Deref<Target = [AtomicU64]>, const PREFIX: usize> Writer<M, PREFIX> {
     fn turn_over(&mut self) {
         let (pad, next) = (self.next, self.claimed);
         self.claimed += self.ring.block;
-        // All of the older blocks is seen by whoever sees this claim ...
+        // A reader that sees this claim sees all of the older blocks ...
         self.ring.claimed().store(self.claimed, Ordering::Release);
-        // ... and this claim by whoever sees anything that is stored from here on.
+        // ... and a reader that sees anything stored from here on sees this claim.
         fence(Ordering::Release);
         self.ring.from(next)[0].store(0, Ordering::Relaxed);
         self.ring.from(pad)[0].store(u64::from(PAD), Ordering::Release);
@@ -204,7 +205,7 @@ pub(super) struct Reader<M, const PREFIX: usize> {
 }
 
 impl<M: Deref<Target = [AtomicU64]>, const PREFIX: usize> Reader<M, PREFIX> {
-    /// A reader of everything that the ring still holds and will hold.
+    /// A reader of all present and future records of the ring.
     pub fn of_all(memory: M) -> Self {
         Self { ring: Ring::new(memory), next: 0, number: Some(0), is_broken: false }
     }
@@ -226,7 +227,7 @@ impl<M: Deref<Target = [AtomicU64]>, const PREFIX: usize> Reader<M, PREFIX> {
         reader
     }
 
-    /// Copies what is there and `wants` asks for by kind and prefix, until nothing is left or `inbox` is
+    /// Copies the records for which `wants` is true by kind and prefix, until none is left or `inbox` is
     /// full. Returns whether nothing is left.
     #[inline]
     pub fn read(&mut self, wants: impl Fn(u8, [u64; PREFIX]) -> bool, inbox: &mut ShmInbox) -> bool {
@@ -251,7 +252,7 @@ impl<M: Deref<Target = [AtomicU64]>, const PREFIX: usize> Reader<M, PREFIX> {
                     lends = Some(prefix.first().copied().unwrap_or(0));
                 }
             }
-            // Whatever was read above and stored after a claim shows that claim here.
+            // If data read above was stored after a claim, that claim is visible here.
             fence(Ordering::Acquire);
             let claimed = self.ring.claimed().load(Ordering::Relaxed);
             if self.is_void(claimed) {
@@ -286,20 +287,20 @@ impl<M: Deref<Target = [AtomicU64]>, const PREFIX: usize> Reader<M, PREFIX> {
         self.next & (self.ring.block - 1) == 0
     }
 
-    /// Whether what lies at our place was overwritten, or is about to be.
+    /// Whether the record at our position was overwritten, or is about to be.
     fn is_void(&self, claimed: u64) -> bool {
         claimed > self.next.saturating_add(self.ring.mask + 1)
     }
 
-    /// Goes on half a ring behind the writer: what is older would be overwritten soon.
+    /// Continues half a ring behind the writer: older records would be overwritten soon.
     #[cold]
     fn catch_up(&mut self) {
         let claimed = self.ring.claimed().load(Ordering::Acquire);
         self.next = claimed.saturating_sub(self.ring.block * (BLOCKS / 2));
     }
 
-    /// Finds out whether the writer has overtaken us unnoticed: the word at our place may be 0 by chance, for
-    /// as long as that lap lasts. To be asked for now and then.
+    /// Finds out whether the writer has overtaken us unnoticed: the word at our place may be 0 by chance,
+    /// for as long as that lap lasts. To be called now and then.
     #[inline]
     pub fn look(&mut self) {
         if self.is_void(self.ring.claimed().load(Ordering::Relaxed)) {

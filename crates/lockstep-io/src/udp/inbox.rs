@@ -1,5 +1,4 @@
-//! The receive side of a socket: one `recvmmsg`, or one `recvmsg` where one message is asked for; buffers for
-//! life.
+//! The receive side of a socket: one `recvmmsg`, or one `recvmsg` for a single message; buffers for life.
 //!
 //! A receiver with UDP_GRO is handed whole bursts: several datagrams of one size, the last may be
 //! shorter, with the size in a control message. They are lent as slices of the same buffer.
@@ -11,7 +10,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// Room for the UDP_GRO size (24 bytes) and the count of drops (24 bytes), aligned as `cmsghdr` asks.
 type Control = [u64; 8];
 
-/// Where a datagram of the last receive lies.
+/// The position of a datagram of the last receive.
 #[derive(Clone, Copy)]
 struct Slot {
     at: usize,
@@ -33,14 +32,14 @@ pub(crate) struct UdpInbox {
     iovecs: Vec<libc::iovec>,
     headers: Vec<libc::mmsghdr>,
     slots: Vec<Slot>,
-    /// Messages that the next receive asks for: one where the last found one at most, else all that there is
-    /// room for. To look for a second one in vain costs the first one time.
+    /// Messages that the next receive asks for: one where the last found one at most, else all that there
+    /// is room for. Looking for a second one in vain delays the first.
     asked: usize,
     /// Whether the last receive took all that there was.
     pub drained: bool,
-    /// What the kernel threw away because this socket was full, in buffers, since it was opened.
+    /// Datagrams that the kernel threw away because this socket was full, in buffers, since it was opened.
     pub dropped: u64,
-    /// Datagrams longer than a buffer, or beyond what the slots hold: not lent.
+    /// Datagrams longer than a buffer, or more than there are slots: not lent.
     pub truncated: u64,
 }
 
@@ -48,9 +47,9 @@ pub(crate) struct UdpInbox {
 unsafe impl Send for UdpInbox {}
 
 impl UdpInbox {
-    /// Buffers for `messages` messages of `message_bytes`, each of at most `segments_max` datagrams.
-    /// All memory is touched here, so that no receive meets a page fault. Only a `named` inbox learns
-    /// who sent: it costs some 50 ns of a receive, and in a group the datagram itself says it.
+    /// Buffers for `messages` messages of `message_bytes`, each of at most `segments_max` datagrams. All
+    /// memory is touched here, so that no receive meets a page fault. Only a `named` inbox learns the
+    /// sender: that costs some 50 ns of a receive, and in a group the datagram itself names it.
     pub fn new(messages: usize, message_bytes: usize, segments_max: usize, named: bool) -> Self {
         // SAFETY: all of these are plain integers and pointers; all zero is a value of them.
         let (name, header): (libc::sockaddr_in, libc::mmsghdr) = unsafe { std::mem::zeroed() };
@@ -148,7 +147,7 @@ impl UdpInbox {
             match (control.cmsg_level, control.cmsg_type) {
                 (libc::SOL_UDP, libc::UDP_GRO) => segment = value().max(0) as usize,
                 (libc::SOL_SOCKET, libc::SO_RXQ_OVFL) => {
-                    // A 32-bit counter that wraps: add what it moved.
+                    // A 32-bit counter that wraps: add the difference.
                     let seen = value() as u32;
                     self.dropped += u64::from(seen.wrapping_sub(self.dropped as u32));
                 }
@@ -192,7 +191,7 @@ impl UdpInbox {
     }
 }
 
-/// Says again how much room there is: the kernel overwrote it with what it used.
+/// Sets the lengths again: the kernel overwrote them with the lengths that it used.
 fn rearm(header: &mut libc::msghdr) {
     let named = !header.msg_name.is_null();
     header.msg_namelen = if named { size_of::<libc::sockaddr_in>() as libc::socklen_t } else { 0 };

@@ -1,4 +1,4 @@
-//! Which network card: found by address or by name, and refused by name if it cannot do what is asked.
+//! Which network card: found by address or by name, and refused by name if it lacks a required property.
 
 use crate::IoError;
 use std::ffi::CStr;
@@ -43,7 +43,7 @@ impl fmt::Display for Interface {
 pub(crate) struct Card {
     pub name: String,
     pub index: u32,
-    /// The address asked for, or the first one.
+    /// The requested address, or the first one.
     pub address: Ipv4Addr,
 }
 
@@ -59,7 +59,7 @@ impl Row {
         self.flags & libc::IFF_LOOPBACK as u32 != 0
     }
 
-    /// Whether this row is the card asked for. Every 127/8 address is the loopback's.
+    /// Whether this row is the requested card. Every 127/8 address is the loopback's.
     fn answers(&self, asked: &Interface) -> bool {
         match asked {
             Interface::Name(name) => self.name == *name,
@@ -75,7 +75,7 @@ pub(crate) fn find(asked: &Interface) -> Result<Card, IoError> {
     find_interface(asked, true)
 }
 
-/// The same for who sends to nobody by multicast.
+/// The same for a process that sends nothing by multicast.
 pub(crate) fn find_for_unicast(asked: &Interface) -> Result<Card, IoError> {
     find_interface(asked, false)
 }

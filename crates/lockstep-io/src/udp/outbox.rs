@@ -16,8 +16,8 @@ use std::io;
 use std::net::SocketAddrV4;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// Most pieces of memory that one call sends from, and so most messages. The rest stays with the
-/// caller, who offers it again.
+/// Most pieces of memory that one call sends from, and so most messages. The rest stays with the caller,
+/// which offers it again.
 const PIECES_MAX: usize = 256;
 /// Most datagrams of one message: kernels before 6.9 stop at 64, later ones at 128.
 pub(crate) const SEGMENTS_MAX: usize = 64;
@@ -60,7 +60,8 @@ impl Message {
         if bytes.len() > stride && segmenting { empty.and(bytes, stride).unwrap_or(first) } else { first }
     }
 
-    /// This and as much of the front of `bytes` as it takes behind its own; nothing if it takes none.
+    /// This message and as much of the front of `bytes` as it takes after its own; nothing if it takes
+    /// none.
     fn and(self, bytes: &[u8], stride: usize) -> Option<Self> {
         let (datagrams, room) = (self.datagrams, MESSAGE_BYTES_MAX - self.bytes);
         let is_one = bytes.len() <= stride;
@@ -84,7 +85,7 @@ impl Message {
     }
 }
 
-/// What became of one call.
+/// The result of one call.
 #[derive(Default)]
 pub(super) struct UdpSent {
     /// Datagrams that the device took, counted from the first offered.
@@ -143,7 +144,7 @@ impl UdpOutbox {
         self.outcome(taken.max(0) as usize, error)
     }
 
-    /// Writes the messages of a call: whence, whither, and into what size they are to be cut.
+    /// Writes the messages of a call: source, destination, and the size into which they are to be cut.
     fn write(
         &mut self,
         bursts: &[Burst<'_>],
@@ -214,7 +215,7 @@ impl UdpOutbox {
     }
 }
 
-/// One datagram alone, by the call that has the least to look at: `sendmmsg` takes a tenth longer.
+/// One datagram alone, by the call with the least overhead: `sendmmsg` takes a tenth longer.
 fn send_single(socket: BorrowedFd<'_>, to: SocketAddrV4, bytes: &[u8]) -> UdpSent {
     let name = socket_address(to);
     // SAFETY: the name and the bytes are alive across the call, and their lengths are stated; the kernel only
@@ -236,7 +237,7 @@ fn send_single(socket: BorrowedFd<'_>, to: SocketAddrV4, bytes: &[u8]) -> UdpSen
     UdpSent { datagrams: 1, bytes: bytes.len(), ..UdpSent::default() }
 }
 
-/// Says by `control` into what size a message is to be cut.
+/// Sets in `control` the size into which a message is to be cut.
 pub(crate) fn set_segment(header: &mut libc::msghdr, control: &mut Control, segment: u16) {
     header.msg_control = control.as_mut_ptr().cast();
     header.msg_controllen = size_of::<Control>() as _;
@@ -301,7 +302,8 @@ pub fn socket_address(to: SocketAddrV4) -> libc::sockaddr_in {
 mod tests {
     use super::*;
 
-    /// What would be sent of these datagrams' sizes, each in a burst of its own: the sizes in each message.
+    /// The messages that would be sent for datagrams of these sizes, each in a burst of its own: the sizes
+    /// in each message.
     fn gathered(sizes: &[usize], segmenting: bool) -> Vec<Vec<usize>> {
         let memory = vec![0; 2048];
         let bursts: Vec<_> =

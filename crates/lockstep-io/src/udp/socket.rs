@@ -11,7 +11,7 @@ use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The two sockets, and what the kernel granted them.
+/// The two sockets, and the settings that the kernel granted them.
 pub(super) struct OpenedSocket {
     pub group: Socket,
     pub unicast: Socket,
@@ -43,7 +43,7 @@ pub(crate) struct Alone {
     pub effective: Vec<Effective>,
 }
 
-/// The unicast socket alone, which also hears what groups are told: for networks without multicast.
+/// The unicast socket alone, which also receives group datagrams: for networks without multicast.
 pub(crate) fn open_alone(settings: &UdpSettings) -> Result<Alone, IoError> {
     check(settings)?;
     let card = interface::find_for_unicast(&settings.interface)?;
@@ -79,7 +79,8 @@ fn check(settings: &UdpSettings) -> Result<(), IoError> {
     Ok(())
 }
 
-/// A card with a smaller MTU would refuse every full datagram: better said here than counted later.
+/// A card with a smaller MTU would refuse every full datagram: it is better reported here than counted
+/// later.
 fn fits_mtu(settings: &UdpSettings, card: &Card, socket: BorrowedFd<'_>) -> Result<(), IoError> {
     let (needed, have) = (settings.datagram_len_max + 28, interface::mtu(socket, card)?);
     if have >= needed {
@@ -112,7 +113,7 @@ fn open_group(
 ) -> Result<bool, IoError> {
     let doing = |what: &str| format!("{what} of the group socket on {}", card.name);
     let fails = |what: &'static str| move |error| IoError::new(doing(what), error);
-    // Several nodes may live on one host, and each receives every datagram of its groups.
+    // Several nodes may run on one host, and each receives every datagram of its groups.
     socket.set_reuse_address(true).map_err(fails("set SO_REUSEADDR"))?;
     // Without this a node also receives groups that only other processes have joined.
     socket.set_multicast_all_v4(false).map_err(fails("clear IP_MULTICAST_ALL"))?;
@@ -165,7 +166,8 @@ pub(super) fn set_membership(
     done.or_else(|error| if error.raw_os_error() == Some(already) { Ok(()) } else { Err(error) })
 }
 
-/// A socket that only sends, and only to `group` if one is named: for whoever speaks in a node's place.
+/// A socket that only sends, and only to `group` if one is named: for a process that sends in a node's
+/// place.
 ///
 /// # Errors
 /// As [`super::Udp::open`], of which it is a part.
@@ -252,7 +254,7 @@ pub fn take_bursts_whole(socket: BorrowedFd<'_>) -> Result<(), IoError> {
     set_option(socket, libc::SOL_UDP, libc::UDP_GRO, 1, "set UDP_GRO")
 }
 
-/// What both sockets have: no fragments, deep buffers, busy polling if asked for.
+/// The settings of both sockets: no fragments, deep buffers, busy polling if configured.
 fn common(
     socket: &Socket,
     settings: &UdpSettings,
@@ -293,10 +295,10 @@ fn send_buffer(socket: &Socket, asked: usize, which: &'static str) -> Result<Eff
     buffer(what, "net.core.wmem_max", asked, set)
 }
 
-/// Largest buffer that the option's `int` can ask for and answer, doubled.
+/// Largest buffer that the option's `int` can request and return, doubled.
 const BUFFER_MAX: usize = i32::MAX as usize / 2;
 
-/// The kernel doubles what it grants, for its own book-keeping: half of its answer is ours.
+/// The kernel doubles what it grants, for its own book-keeping: half of the value that it returns is ours.
 fn buffer(
     what: &'static str,
     sysctl: &str,
@@ -312,12 +314,13 @@ fn buffer(
     Ok(Effective::short(what, asked_bytes, got_bytes, note))
 }
 
-/// Each datagram then tells how many were thrown away before it because the socket was full.
+/// Each datagram then carries the number of those that were thrown away before it because the socket was
+/// full.
 fn count_drops(socket: &Socket) -> Result<(), IoError> {
     set_option(socket.as_fd(), libc::SOL_SOCKET, libc::SO_RXQ_OVFL, 1, "set SO_RXQ_OVFL")
 }
 
-/// Sets an integer option of a socket; `doing` says for what.
+/// Sets an integer option of a socket; `doing` states the purpose.
 fn set_option(
     socket: BorrowedFd<'_>,
     level: i32,
@@ -332,18 +335,18 @@ fn set_option(
     if failed { Err(IoError::last(doing)) } else { Ok(()) }
 }
 
-/// Below the ports that Linux gives to whoever asks for any (from 32768 on): one of those might be somebody
-/// else's by the time that a node binds it, or binds it again after a restart.
+/// Below the ephemeral ports of Linux (from 32768 on): another process might have one of those by the time
+/// that a node binds it, or binds it again after a restart.
 const FREE_PORTS: std::ops::Range<u16> = 10_000..32_768;
-/// Ports that are tried before any is taken that the kernel gives.
+/// Ports that are tried before an ephemeral port of the kernel is taken.
 const FREE_PORT_TRIES: usize = 64;
 /// How far this process has walked through them; 0 before its first step.
 static FREE_PORTS_WALKED: AtomicU64 = AtomicU64::new(0);
 
-/// A UDP port of `address` that nobody has at the moment, for a node or a demo that may use any.
+/// A UDP port of `address` that is free at the moment, for a node or a demo that may use any.
 ///
-/// It may be bound long after it was found, and by then somebody else's who found it as well: so a process
-/// walks on from a random place, and finds no port twice.
+/// It may be bound long after it was found, and by then another process may have found it as well: so a
+/// process walks on from a random place, and finds no port twice.
 pub fn free_port(address: Ipv4Addr) -> Result<u16, IoError> {
     let begin = random_u64()? >> 1 | 1;
     // The first process sets the place, for all.

@@ -1,4 +1,4 @@
-//! What only a real refusal of the kernel's can show.
+//! Behaviour that only a real refusal of the kernel can show.
 
 use super::*;
 use std::os::fd::AsRawFd;
@@ -85,7 +85,7 @@ fn a_refused_join_or_leave_is_counted_and_tried_again_when_asked_again() {
     for _ in 0..2 {
         udp.set_joined(Group::Data, false);
     }
-    // The kernel finds no membership by that card, which is what a leaver wants.
+    // The kernel finds no membership by that card, which is the result that a leaving device wants.
     assert_eq!((udp.counts().refused_joins, udp.joined[Group::Data as usize]), (0, false));
     for refused in 1..=2 {
         udp.set_joined(Group::Data, true);

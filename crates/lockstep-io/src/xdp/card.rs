@@ -1,4 +1,4 @@
-//! The card under an interface: its address, its queues, its VLAN, who has it, and what we may do with it.
+//! The card under an interface: its address, its queues, its VLAN, its owner, and our rights to it.
 
 use super::frame::Mac;
 use super::socket::BUSY_PATIENCE;
@@ -9,25 +9,26 @@ use std::io::ErrorKind;
 use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant};
 
-/// `SIOCETHTOOL` of `linux/sockios.h` and what is asked by it.
+/// `SIOCETHTOOL` of `linux/sockios.h` and its requests.
 const SIOCETHTOOL: libc::c_ulong = 0x8946;
 const ETHTOOL_GCHANNELS: u32 = 0x3c;
 /// An XDP socket for each of more queues would be too much memory, and no card of one flow needs them.
 const QUEUES_MAX: u32 = 64;
-/// Between two looks whether a predecessor has gone.
+/// Interval between two checks whether a predecessor has ended.
 const PAUSE: Duration = Duration::from_millis(5);
-/// A process that was been killed has lost its locks after so long, and is taken for nobody who serves us.
+/// A process that was been killed has lost its locks after so long, and is not taken for an owner that
+/// serves us.
 const DEATH: Duration = Duration::from_millis(50);
 /// Processes that may ask an owner for its number: each leaves an entry in its queue, which it never looks
 /// at.
 const ASKERS_MAX: i32 = 4096;
 
-/// What frames come by and leave by: the interface, or the one below it if that is a VLAN.
+/// The card by which frames come and leave: the interface, or the one below it if that is a VLAN.
 #[derive(Clone, Debug)]
 pub(super) struct Port {
-    /// What the interface is called.
+    /// The name of the interface.
     pub interface: String,
-    /// What the card is called.
+    /// The name of the card.
     pub name: String,
     pub index: u32,
     /// The address of the interface itself.
@@ -63,14 +64,14 @@ impl Port {
     }
 }
 
-/// Reads what the kernel says of a VLAN: the card below it and its number.
+/// Reads the kernel's description of a VLAN: the card below it and its number.
 fn vlan(text: &str) -> Option<(String, u16)> {
     let vlan = text.split("VID:").nth(1)?.split_whitespace().next()?.parse().ok()?;
     let below = text.lines().find_map(|line| line.strip_prefix("Device:"))?;
     Some((below.trim().to_owned(), vlan))
 }
 
-/// A socket to ask about cards by.
+/// A socket for requests about cards.
 fn requester() -> Result<Socket, IoError> {
     Socket::new(Domain::IPV4, Type::DGRAM, None)
         .map_err(|error| IoError::new("open a socket to ask about cards by", error))
@@ -120,7 +121,7 @@ struct Channels {
     combined: u32,
 }
 
-/// How many queues a card receives by; who cannot tell has one.
+/// How many queues a card receives by; a card that cannot report it has one.
 fn queues(name: &str) -> Result<u32, IoError> {
     let mut channels = Channels { command: ETHTOOL_GCHANNELS, ..Channels::default() };
     let (socket, mut request) = (requester()?, request(name));
@@ -131,7 +132,8 @@ fn queues(name: &str) -> Result<u32, IoError> {
     Ok(if failed { 1 } else { (channels.rx + channels.combined).max(1) })
 }
 
-/// The lock on a card: whoever has the program on it takes datagrams away from everybody else on this host.
+/// The lock on a card: the process whose program is on it takes datagrams away from all others on this
+/// host.
 ///
 /// It is a socket's name in the kernel's memory, valid for the network namespace that the card is in, and
 /// gone with the process however that ends.
@@ -140,7 +142,7 @@ pub(super) struct Owner {
     _name: Socket,
 }
 
-/// What became of a wish for the lock.
+/// The result of a request for the lock.
 pub(super) enum Claim {
     Own(Owner),
     /// The process of this number has it, and serves us.
@@ -148,11 +150,11 @@ pub(super) enum Claim {
 }
 
 impl Owner {
-    /// Takes the lock. A predecessor that has just been killed is waited for; one that lives may serve us, as
-    /// `served_by` tells.
+    /// Takes the lock. A predecessor that has just been killed is waited for; one that runs may serve us,
+    /// as `served_by` reports.
     ///
     /// # Errors
-    /// Another process has it, and does not serve us: which, and what to do.
+    /// Another process has it, and does not serve us: which, and the remedy.
     pub fn of(port: &Port, served_by: impl Fn() -> Option<u32>) -> Result<Claim, IoError> {
         let doing = |what: &str| format!("{what} the lock of {}", port.name);
         let socket = || Socket::new(Domain::UNIX, Type::STREAM.nonblocking(), None);

@@ -1,9 +1,9 @@
-//! What only xdp does, counted.
+//! The counters of xdp.
 
 use lockstep_core::engine::counters::counter_group;
 
 counter_group! {
-    /// What an [`Xdp`](super::Xdp) has done beside what [`UdpCounts`](crate::udp::UdpCounts) tell.
+    /// The counts of an [`Xdp`](super::Xdp) beside [`UdpCounts`](crate::udp::UdpCounts).
     pub struct XdpCounts {
         mode gauge "xdp_mode" "3 zero-copy, 2 native, 1 generic, 0 no xdp.",
         queues gauge "xdp_queues" "Queues that are used.",

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! **The UDP checksum** is left out when we send (0, which RFC 768 allows over IPv4): each datagram of ours
-//! is covered by its own, end to end, and a pass over the bytes would be a second one. It is not looked at
+//! is covered by its own, end to end, and a pass over the bytes would be a second one. It is not checked
 //! when we receive, for the same reason and because it may not be there yet: frames of a local kernel's
 //! sockets carry half of it, for a card to complete. *Price:* a kernel's UDP_GRO takes frames without a
 //! checksum one by one.
@@ -17,7 +17,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 pub(super) const ETHERNET_LEN: usize = 14;
 /// Bytes of a VLAN tag.
 pub(super) const TAG_LEN: usize = 4;
-/// What stands in front of a tag: 802.1Q.
+/// The type in front of a tag: 802.1Q.
 pub(super) const TPID: u16 = 0x8100;
 /// Bytes of an IPv4 header without options and of a UDP header.
 pub(super) const IP_UDP_LEN: usize = 20 + 8;
@@ -126,7 +126,7 @@ pub(super) struct RawDatagram {
 }
 
 /// Finds the datagram in a frame; nothing if it is not a whole one of IPv4 and UDP without options and
-/// fragments, tagged if and only if `vlan` says so. The program has looked at some of this; a frame that it
+/// fragments, tagged if and only if `vlan` says so. The program has checked some of this; a frame that it
 /// let through wrongly must not harm either.
 pub(super) fn parse(frame: &[u8], vlan: Option<u16>) -> Option<RawDatagram> {
     let ip = match vlan {

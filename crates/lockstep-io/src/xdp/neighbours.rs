@@ -1,22 +1,22 @@
-//! Which card address a unicast datagram goes to: what the kernel knows, kept at hand.
+//! The card address of a unicast datagram: a cache of the kernel's neighbour table.
 //!
-//! The kernel finds neighbours (ARP), notices when they move, and tells in `/proc/net/arp`: a text, but all
-//! that is needed of it, without the right and the code that netlink wants, and read once a second by the
-//! side thread. The pinned thread only looks up. A neighbour that it does not find there, and everybody every
-//! few seconds once, it reaches by the ordinary socket: so the kernel goes on asking whether the neighbour is
-//! there. A destination behind a router has no entry and is always reached that way.
+//! The kernel finds neighbours (ARP), notices when they move, and lists them in `/proc/net/arp`: a text,
+//! but sufficient, without the right and the code that netlink needs, and read once a second by the side
+//! thread. The pinned thread only looks up. A neighbour that it does not find there, and every neighbour
+//! once every few seconds, it reaches by the ordinary socket: so the kernel continues to probe whether the
+//! neighbour is there. A destination behind a router has no entry and is always reached that way.
 
 use super::frame::Mac;
 use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-/// Neighbours kept. All others are reached by the ordinary socket.
+/// Neighbours in the table. All others are reached by the ordinary socket.
 const NEIGHBOURS_MAX: usize = 64;
 /// Rounds of the side thread after which a neighbour is reached by the ordinary socket once.
 const CONFIRM_ROUNDS: u32 = 5;
-/// Rounds after which one to whom nothing was sent makes room.
+/// Rounds after which a neighbour to which nothing was sent is dropped from the table.
 const UNUSED_ROUNDS: u32 = 60;
-/// Above an address: there is one.
+/// Bit above an address: there is one.
 const KNOWN: u64 = 1 << 48;
 
 /// One neighbour, written by the side thread alone but for the two marks.
@@ -35,7 +35,7 @@ struct Entry {
 /// The neighbours, shared by the pinned thread and the side thread.
 pub(super) struct Neighbours {
     entries: [Entry; NEIGHBOURS_MAX],
-    /// The destinations that the pinned thread did not find; 0 is nobody.
+    /// The destinations that the pinned thread did not find; 0 is none.
     wanted: AtomicU32,
 }
 
@@ -95,7 +95,7 @@ impl Default for NeighbourThread {
 
 impl NeighbourThread {
     /// Brings `neighbours` up to date with `table`, the text of `/proc/net/arp`, as far as it is about
-    /// `card`. Returns whether somebody who is wanted is not known yet.
+    /// `card`. Returns whether a wanted neighbour is not known yet.
     pub fn look(&mut self, neighbours: &Neighbours, table: &str, card: &str) -> bool {
         let wanted = neighbours.wanted.swap(0, Ordering::Relaxed);
         let is_there = |entry: &Entry| entry.address.load(Ordering::Relaxed) == wanted;
@@ -139,7 +139,7 @@ fn packed(mac: Mac) -> u64 {
     u64::from_be_bytes([0, 0, a, b, c, d, e, f]) | KNOWN
 }
 
-/// What the table says of a neighbour by this card: address, type, flags, card address, mask, card.
+/// The table's row of a neighbour by this card: address, type, flags, card address, mask, card.
 fn mac_of(table: &str, address: Ipv4Addr, card: &str) -> Option<Mac> {
     let text = address.to_string();
     let mut rows = table.lines().skip(1).map(|row| row.split_whitespace().collect::<Vec<_>>());

@@ -1,4 +1,4 @@
-//! Opening a card: what can be served, and the best mode that there is.
+//! Opening a card: the queues that can be served, and the best mode that there is.
 
 use super::card::Port;
 use super::frame::{self, HEADERS_LEN, TAG_LEN};

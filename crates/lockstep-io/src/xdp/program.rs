@@ -2,7 +2,7 @@
 //!
 //! Some thirty instructions, assembled here, so that neither a C compiler nor a file of bytes is needed. A
 //! datagram of ours goes to the socket of the queue that it came by, everything else to the kernel as if we
-//! were not there: so does what is ours on a queue that has no socket.
+//! were not there; so does a datagram of ours on a queue without a socket.
 //!
 //! It is attached by a link, which is a file descriptor. The link ends with the process, however that ends,
 //! and the program with the link: nothing is ever left on a card.
@@ -24,7 +24,7 @@ pub(super) struct Match {
     pub vlan: Option<u16>,
 }
 
-/// Where in the card's way a program stands.
+/// The place of a program in the card's receive path.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum AttachMode {
     /// In the driver.
@@ -62,7 +62,7 @@ impl Attached {
         Ok(Self { _link: link, map })
     }
 
-    /// From now on what is ours on this queue goes to this socket.
+    /// From now on our datagrams on this queue go to this socket.
     pub fn serve(&self, queue: u32, socket: BorrowedFd<'_>) -> Result<(), IoError> {
         let value = socket.as_raw_fd();
         let attr = UpdateElement {
@@ -186,8 +186,8 @@ const R3: u8 = 3;
 const R4: u8 = 4;
 const R5: u8 = 5;
 
-/// The program: matches `what`, looks its sockets up in `map`, and answers `otherwise` for what is ours where
-/// there is no socket.
+/// The program: matches `what`, looks its sockets up in `map`, and returns `otherwise` for our datagrams
+/// where there is no socket.
 fn assemble(what: &Match, map: i32, otherwise: i32) -> Vec<Instruction> {
     let mut asm = Assembler::default();
     let tag = what.vlan.map_or(0, |_| TAG_LEN);
@@ -245,7 +245,7 @@ const BPF_XDP: u32 = 37;
 const XDP_FLAGS_SKB_MODE: u32 = 1 << 1;
 const XDP_FLAGS_DRV_MODE: u32 = 1 << 2;
 
-/// The members of `union bpf_attr` that are used; the kernel takes what lacks at the end as zero.
+/// The members of `union bpf_attr` that are used; the kernel takes missing members at the end as zero.
 #[repr(C)]
 struct MapCreate {
     map_type: u32,
@@ -297,7 +297,7 @@ unsafe fn bpf<T>(command: libc::c_int, attr: &T) -> std::io::Result<libc::c_long
     if done < 0 { Err(std::io::Error::last_os_error()) } else { Ok(done) }
 }
 
-/// What a successful `bpf(2)` made; the kernel sets close-on-exec on all of them.
+/// The descriptor that a successful `bpf(2)` made; the kernel sets close-on-exec on all of them.
 fn owned(descriptor: libc::c_long) -> OwnedFd {
     // SAFETY: the kernel has just made it, and it is nobody else's.
     unsafe { OwnedFd::from_raw_fd(descriptor as i32) }
@@ -334,7 +334,7 @@ fn load(code: &[Instruction]) -> Result<OwnedFd, IoError> {
         Ok(made) => return Ok(owned(made)),
         Err(error) => error,
     };
-    // Why, is asked for only now: the log has room for some words and no long talk.
+    // The reason is requested only now: the log has room for a short text only.
     (attr.log_level, attr.log_bytes, attr.log) = (1, log.len() as u32, log.as_mut_ptr() as u64);
     // SAFETY: as above.
     let again = unsafe { bpf(BPF_PROG_LOAD, &attr) };

@@ -1,4 +1,4 @@
-//! One ring shared with the kernel: one side puts, the other takes, and each says how far it is.
+//! One ring shared with the kernel: one side puts, the other takes, and each publishes its position.
 //!
 //! Of the four rings of a socket we put into two (fill, send) and take from two (received, completed). Both
 //! ends count in 32 bits that wrap; a place is its count under a mask.
@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// Where the parts of a ring lie in its memory.
+/// The offsets of a ring's parts in its memory.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Offsets {
     pub producer: usize,
@@ -90,7 +90,7 @@ impl<T: Copy> XdpRing<T> {
         unsafe { self.consumer.as_ref() }
     }
 
-    /// Whether the kernel wants to be called before it goes on with this ring.
+    /// Whether the kernel wants to be called before it continues with this ring.
     fn wants_call(&self) -> bool {
         // SAFETY: as above.
         unsafe { self.flags.as_ref() }.load(Ordering::Relaxed) & libc::XDP_RING_NEED_WAKEUP != 0
@@ -105,9 +105,9 @@ impl<T: Copy> XdpRing<T> {
 /// A ring that we put into.
 pub(super) struct Producer<T> {
     shared: XdpRing<T>,
-    /// What we have put, told or not.
+    /// The count of entries that we have put, published or not.
     next: u32,
-    /// What the kernel had taken when we last looked.
+    /// The count of entries that the kernel had taken at our last check.
     taken: u32,
 }
 
@@ -127,7 +127,7 @@ impl<T: Copy> Producer<T> {
         size - self.next.wrapping_sub(self.taken)
     }
 
-    /// Puts an entry, if there is room, which [`Producer::tell`] is to tell of.
+    /// Puts an entry, if there is room; [`Producer::tell`] publishes it.
     #[inline]
     pub fn put(&mut self, entry: T) -> bool {
         if self.room(1) == 0 {
@@ -139,13 +139,13 @@ impl<T: Copy> Producer<T> {
         true
     }
 
-    /// Tells the kernel of all that was put.
+    /// Publishes all entries that were put to the kernel.
     #[inline]
     pub fn tell(&mut self) {
         self.shared.producer().store(self.next, Ordering::Release);
     }
 
-    /// What was told of and not yet taken.
+    /// The count of entries that were published and not yet taken.
     #[inline]
     pub fn waiting(&mut self) -> u32 {
         self.taken = self.shared.consumer().load(Ordering::Acquire);
@@ -162,9 +162,9 @@ impl<T: Copy> Producer<T> {
 /// A ring that we take from.
 pub(super) struct Consumer<T> {
     shared: XdpRing<T>,
-    /// What we have taken, told or not.
+    /// The count of entries that we have taken, published or not.
     next: u32,
-    /// What the kernel had put when we last looked.
+    /// The count of entries that the kernel had put at our last check.
     put: u32,
 }
 
@@ -174,7 +174,7 @@ impl<T: Copy> Consumer<T> {
         Self { shared, next: 0, put: 0 }
     }
 
-    /// Takes the oldest entry, if there is one. [`Consumer::tell`] gives its place back.
+    /// Takes the oldest entry, if there is one. [`Consumer::tell`] releases its place.
     #[inline]
     pub fn take(&mut self) -> Option<T> {
         if self.next == self.put {
@@ -189,7 +189,7 @@ impl<T: Copy> Consumer<T> {
         Some(entry)
     }
 
-    /// Tells the kernel of all that was taken.
+    /// Publishes the count of all taken entries to the kernel.
     #[inline]
     pub fn tell(&mut self) {
         self.shared.consumer().store(self.next, Ordering::Release);
@@ -247,8 +247,8 @@ mod tests {
         assert!(putting.put(99) && !putting.put(100));
     }
 
-    /// The kernel fills a frame, tells of it in the other ring, and only then tells that it took it from this
-    /// one.
+    /// The kernel fills a frame, publishes it in the other ring, and only then publishes that it took it
+    /// from this one.
     #[test]
     fn a_frame_is_given_back_before_the_kernel_says_that_it_took_it() {
         let mut memory = [0; _];

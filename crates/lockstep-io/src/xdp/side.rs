@@ -1,8 +1,9 @@
-//! The side thread of an xdp device: what the pinned thread must not wait for.
+//! The side thread of an xdp device: work that the pinned thread must not wait for.
 //!
-//! It keeps the neighbours, reads how much was thrown away, and waits on the ordinary sockets, by which comes
-//! what did not come by the card: from processes of this host, or in a shape that the program leaves to the
-//! kernel. That is seldom, so the pinned thread reads them only when this one says that something is there.
+//! It maintains the neighbour table, reads how much was thrown away, and waits on the ordinary sockets,
+//! which bring the datagrams that did not come by the card: from processes of this host, or in a shape that
+//! the program leaves to the kernel. They are rare, so the pinned thread reads these sockets only when this
+//! thread reports that something is there.
 
 use super::neighbours::{NeighbourThread, Neighbours};
 use super::socket::dropped;
@@ -15,16 +16,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// Between two looks at the neighbours; shorter while one is wanted.
+/// Interval between two readings of the neighbours; shorter while one is wanted.
 const ROUND: Duration = Duration::from_secs(1);
-/// Between two looks at what was thrown away.
+/// Interval between two readings of the count of discarded frames.
 const POLL_PERIOD: Duration = Duration::from_millis(50);
 
-/// What both threads see.
+/// State that both threads share.
 #[derive(Default)]
 pub(super) struct XdpSideShared {
     pub neighbours: Neighbours,
-    /// Whether the ordinary sockets have something: groups, unicast. One is first looked at.
+    /// Whether the ordinary sockets have something: groups, unicast. At first they are checked once.
     pub by_kernel: [AtomicBool; 2],
     /// Frames thrown away for want of room since the device was opened.
     pub dropped: AtomicU64,
@@ -76,11 +77,11 @@ impl Drop for XdpSideThread {
     }
 }
 
-/// What the thread has.
+/// The state of the thread.
 struct Work {
     shared: Arc<XdpSideShared>,
     poll: Poll,
-    /// Duplicates of the device's: what is registered stays open.
+    /// Duplicates of the device's: the registered descriptors stay open.
     _ordinary: Vec<OwnedFd>,
     queues: Vec<OwnedFd>,
     card: String,

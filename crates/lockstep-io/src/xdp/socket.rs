@@ -15,7 +15,7 @@ use std::io::{Error, ErrorKind};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
 
-/// What the kernel keeps for itself in front of each received frame (`XDP_PACKET_HEADROOM`).
+/// The room that the kernel reserves in front of each received frame (`XDP_PACKET_HEADROOM`).
 const HEADROOM: usize = 256;
 /// Frames are of half a page or a whole one: the kernel takes powers of two up to its page.
 const FRAME_BYTES_MIN: usize = 2048;
@@ -92,7 +92,7 @@ pub(super) struct Queue {
     received: Consumer<libc::xdp_desc>,
     sender: Option<Sender>,
     polls_busily: bool,
-    /// Something was taken or given back that the kernel was not told of.
+    /// A frame was taken or returned that is not yet published to the kernel.
     untold: bool,
 }
 
@@ -106,12 +106,12 @@ struct Sender {
     calls_max: u32,
 }
 
-/// What became of the calls that send.
+/// The results of the calls that send.
 #[derive(Debug, Default)]
 pub(super) struct WakeOutcome {
     /// How many there were.
     pub calls: u64,
-    /// What the last one said, if it was no success.
+    /// The error of the last one, if it failed.
     pub error: Option<Error>,
     /// Frames that still wait in the ring: the next call takes them.
     pub waiting: u32,
@@ -121,7 +121,7 @@ impl Queue {
     /// Opens the socket of a queue and binds it. Nothing comes before the program knows it.
     ///
     /// # Errors
-    /// As the kernel says; a missing right, locked memory and an occupied queue with the remedy.
+    /// The kernel's error; a missing right, locked memory and an occupied queue with the remedy.
     pub fn open(settings: &QueueSettings, name: &str) -> Result<Self, IoError> {
         when_free(|| Self::try_open(settings, name), |error| error)
     }
@@ -191,7 +191,7 @@ impl Queue {
         self.polls_busily
     }
 
-    /// The oldest received frame, if there is one. It is ours until it is given back.
+    /// The oldest received frame, if there is one. It is ours until it is returned.
     #[inline]
     pub fn take(&mut self) -> Option<XdpFrame> {
         let entry = self.received.take()?;
@@ -199,7 +199,7 @@ impl Queue {
         Some(XdpFrame { at: entry.addr, len: entry.len })
     }
 
-    /// The bytes of a frame that was taken and not given back.
+    /// The bytes of a frame that was taken and not returned.
     #[inline]
     pub fn bytes(&self, frame: XdpFrame) -> &[u8] {
         self.slice(frame.at, frame.len as usize)
@@ -217,7 +217,7 @@ impl Queue {
         unsafe { std::slice::from_raw_parts(self.memory.as_ptr().add(at as usize), len) }
     }
 
-    /// Gives a received frame back to be filled again; [`Queue::tell`] tells the kernel.
+    /// Returns a received frame to be filled again; [`Queue::tell`] publishes it to the kernel.
     #[inline]
     pub fn give_back(&mut self, at: u64) {
         self.untold = true;
@@ -225,7 +225,8 @@ impl Queue {
         debug_assert!(put, "more frames than there are");
     }
 
-    /// Tells the kernel what was taken and given back: no system call, but where the card waits for one.
+    /// Publishes the taken and returned frames to the kernel: without a system call, except where the card
+    /// waits for one.
     #[inline]
     pub fn tell(&mut self) {
         if self.untold {
@@ -274,8 +275,8 @@ impl Queue {
         }
     }
 
-    /// Has the card send what was put. One call where it needs one, as a rule; more where a call takes but a
-    /// part of the ring.
+    /// Makes the card send the frames that were put. One call where it needs one, as a rule; more where a
+    /// call takes but a part of the ring.
     pub fn wake_kernel(&mut self) -> WakeOutcome {
         let Some(sender) = &mut self.sender else { return WakeOutcome::default() };
         sender.ring.tell();
@@ -307,15 +308,15 @@ impl Queue {
             }
             before = kicked.waiting;
         }
-        // Behind the call nobody waits for it, and what goes out next is written where the cache still has
-        // it.
+        // After the call nothing waits for it, and the next frame to send is written where the cache still
+        // has it.
         sender.reclaim();
         kicked
     }
 }
 
 impl Sender {
-    /// Takes back what has been sent: no system call.
+    /// Takes back the frames that have been sent: no system call.
     fn reclaim(&mut self) {
         while let Some(at) = self.completed.take() {
             self.free.push(at);
@@ -329,9 +330,9 @@ fn frames(bytes: usize, frame_bytes: usize) -> u32 {
     (bytes / frame_bytes).clamp(FRAMES_MIN, FRAMES_MAX).next_power_of_two() as u32
 }
 
-/// Places of the fill ring of a queue that receives into so many frames. The kernel tells of a frame that it
-/// filled before it tells that it took it from the fill ring (`xsk_flush`): for that moment each frame may
-/// stand there twice.
+/// Places of the fill ring of a queue that receives into so many frames. The kernel publishes a frame that
+/// it filled before it publishes that it took it from the fill ring (`xsk_flush`): for that moment each
+/// frame may stand there twice.
 fn fill_places(frames: u32) -> u32 {
     2 * frames
 }
@@ -448,7 +449,7 @@ pub(super) fn dropped(socket: BorrowedFd<'_>) -> std::io::Result<u64> {
     Ok(counts.rx_dropped + counts.rx_ring_full)
 }
 
-/// Sets an option of a socket; `doing` says for what.
+/// Sets an option of a socket; `doing` states the purpose.
 fn set<T>(
     socket: &OwnedFd,
     level: libc::c_int,

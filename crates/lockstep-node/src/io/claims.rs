@@ -1,38 +1,38 @@
-//! Which places of the tail's ring are whose: what lets two threads share memory without a lock.
+//! Which thread may access which part of the tail's ring, so that two threads share memory without a lock.
 //!
 //! ```text
 //!   written ─────── side reads ─────── published ─────── hot writes ─────── written + ring
 //! ```
 //!
-//! Neither word ever falls. The thread that raises one stores it with release behind the last access to what
-//! it gives away; who relies on it loads it with acquire before the first access.
+//! Neither word ever falls. The thread that raises one stores it with release after its last access to the
+//! part that it releases; the other thread loads it with acquire before its first access.
 
 use lockstep_io::sync::{AtomicU64, Ordering};
 
-/// Loads a word that the other thread stores, and all that it gave away with it.
+/// Loads a word that the other thread stores, and all that it released with it.
 #[inline]
 pub fn load(word: &AtomicU64) -> u64 {
     word.load(Ordering::Acquire)
 }
 
-/// Stores a word, and gives away what is below it.
+/// Stores a word, and releases the part below it.
 #[inline]
 pub fn store(word: &AtomicU64, value: u64) {
     word.store(value, Ordering::Release);
 }
 
-/// What the hot thread may write.
+/// The part that the hot thread may write.
 #[derive(Debug)]
 pub struct Claims {
     ring_len: u64,
     /// The word `PublishedPos`, which the hot thread alone stores.
     published: u64,
-    /// Up to where segments had freed the ring when one last looked.
+    /// Up to where segments had freed the ring at the last check.
     free_until: u64,
 }
 
 impl Claims {
-    /// Those of a ring of `ring_len` bytes whose words are these.
+    /// The claims of a ring of `ring_len` bytes with these words.
     pub fn new(ring_len: u64, published: &AtomicU64, written: &AtomicU64) -> Self {
         Self { ring_len, published: load(published), free_until: load(written) + ring_len }
     }
@@ -52,7 +52,7 @@ impl Claims {
         );
     }
 
-    /// The side thread may read what lies below `value`.
+    /// The side thread may read everything below `value`.
     #[inline]
     pub fn publish(&mut self, published: &AtomicU64, value: u64) {
         assert!(value >= self.published, "published falls from {} to {value}", self.published);
@@ -70,7 +70,7 @@ pub fn judge_read(written: &AtomicU64, published: &AtomicU64, pos: u64, len: u64
     );
 }
 
-/// The hot thread may write again to what lies below `value`.
+/// The hot thread may write again to everything below `value`.
 pub fn free(written: &AtomicU64, value: u64) {
     let before = load(written);
     assert!(value >= before, "written falls from {before} to {value}");

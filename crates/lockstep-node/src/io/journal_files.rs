@@ -1,4 +1,5 @@
-//! A journal by its paths: what the command line calls. Locks, maps, opens, and says whose fault it is.
+//! A journal by its paths: the interface of the command line. Locks, maps and opens it, and reports which
+//! part failed.
 
 mod recovery;
 
@@ -76,7 +77,7 @@ impl From<IoError> for JournalFailure {
     }
 }
 
-/// What the configuration says about a replica's journal.
+/// The configuration of a replica's journal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct JournalConfig {
     /// Its directory.
@@ -97,10 +98,10 @@ pub struct JournalConfig {
     pub frame_len_max: usize,
 }
 
-/// A journal that was looked at. The lock is held while it lives.
+/// A journal that was inspected. The lock is held as long as this value lives.
 #[derive(Debug)]
 pub struct InspectedJournal {
-    /// What was found.
+    /// The findings.
     pub looked: Inspection,
     ring: Option<MappedTail>,
     store: DirStore,
@@ -108,16 +109,16 @@ pub struct InspectedJournal {
     config: JournalConfig,
 }
 
-/// An open journal and what belongs to it. The lock is held while it lives.
+/// An open journal and its parts. The lock is held as long as this value lives.
 #[derive(Debug)]
 pub struct OpenJournal {
-    /// What was recovered; the tail goes to the hot thread.
+    /// The recovered state; the tail goes to the hot thread.
     pub opened: OpenedJournal<MappedTail>,
     /// The ring for the side thread.
     pub reader: TailReader,
     /// The files for the side thread.
     pub store: DirStore,
-    /// Nobody else opens the journal while this lives.
+    /// No other process opens the journal as long as this lives.
     pub lock: Lock,
     /// Effective settings, for the log.
     pub remarks: Vec<String>,
@@ -139,7 +140,7 @@ pub fn draw_incarnation() -> Result<u32, IoError> {
     }
 }
 
-/// This boot of the machine, as the journal keeps it.
+/// This boot of the machine, as the journal stores it.
 pub fn boot() -> Result<[u64; 2], IoError> {
     let id = boot_id()?;
     Ok([(id >> 64) as u64, id as u64])
@@ -161,10 +162,11 @@ pub fn format(dir: &Path, cluster: u64, identity: Identity) -> Result<Superblock
     work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
 }
 
-/// Looks at a replica's journal, and changes nothing that is ever judged. Nobody else opens it meanwhile.
+/// Inspects a replica's journal, and changes nothing that a later start judges. No other process opens it
+/// meanwhile.
 ///
 /// # Errors
-/// It is not there, another's, or in use; it cannot be read; or damage leaves no log to go by.
+/// It is missing, another replica's, or in use; it cannot be read; or damage leaves no usable log.
 pub fn look(config: &JournalConfig) -> Result<InspectedJournal, JournalError> {
     let work = || -> Result<InspectedJournal, JournalFailure> {
         if !config.dir.join("superblock").exists() {
@@ -188,7 +190,7 @@ pub fn look(config: &JournalConfig) -> Result<InspectedJournal, JournalError> {
             && looked.ring() == &RingEvidence::Own
             && looked.superblock().run.clean
         {
-            // The segments hold everything, and a new ring may have another length.
+            // The segments contain everything, and a new ring may have another length.
             looked = look_at_store(&store, None::<&MappedTail>, settings)?;
             ring = None;
         }
@@ -197,7 +199,7 @@ pub fn look(config: &JournalConfig) -> Result<InspectedJournal, JournalError> {
     work().map_err(|why| JournalError { dir: config.dir.clone(), why })
 }
 
-/// Opens a replica's journal: for those who need nothing else to start.
+/// Opens a replica's journal: for callers that need nothing else to start.
 ///
 /// # Errors
 /// Those of [`look`] and [`InspectedJournal::start`].
@@ -207,12 +209,12 @@ pub fn open(config: &JournalConfig) -> Result<OpenJournal, JournalError> {
 }
 
 impl InspectedJournal {
-    /// The last part of a start: `outside` obtains all else that may fail, then the ring is made if there is
-    /// none to go on with, and at the very end the journal is marked as in use.
+    /// The last part of a start: `outside` obtains all else that may fail, then the ring is made if there
+    /// is no usable one, and at the very end the journal is marked as in use.
     ///
     /// # Errors
     /// Those of `outside`, and of the journal: it may have forgotten something (S9), there is no memory for
-    /// the ring, or the files fail. Whatever it is, the journal is judged by the next start as it was.
+    /// the ring, or the files fail. In every case the next start judges the journal as it was.
     pub fn start<X, E: From<JournalError>>(
         self,
         outside: impl FnOnce(&Inspection) -> Result<X, E>,
@@ -258,7 +260,7 @@ fn wanted_ring_len(config: &JournalConfig) -> u64 {
     config.tail_len.next_multiple_of(BLOCK_LEN as u64)
 }
 
-/// Why a start did not go on: for what is outside, or for the journal.
+/// Why a start failed: because of `outside`, or because of the journal.
 enum StartPhase<E> {
     Outside(E),
     Journal(JournalFailure),
@@ -270,7 +272,7 @@ impl<E> From<JournalOpenError> for StartPhase<E> {
     }
 }
 
-/// Whose journal `dir` is, also while another process has it open.
+/// Which node's journal `dir` is, also while another process has it open.
 pub fn identity(dir: &Path) -> Result<Identity, JournalError> {
     let work = || -> Result<Identity, JournalFailure> {
         if !dir.join("superblock").exists() {
@@ -285,7 +287,7 @@ fn superblock_of(store: &DirStore) -> Result<Superblock, JournalFailure> {
     Ok(Superblock::load(store)?.map_err(JournalOpenError::from)?.newest)
 }
 
-/// Reads everything that the journal in `dir` has on disk. Nobody may have it open.
+/// Reads everything that the journal in `dir` has on disk. No process may have it open.
 pub fn verify(dir: &Path) -> Result<Verified, JournalError> {
     let work = || -> Result<Verified, JournalFailure> {
         if !dir.join("superblock").exists() {
@@ -310,7 +312,8 @@ fn check_sizes(config: &JournalConfig) -> Result<(), JournalFailure> {
     Ok(())
 }
 
-/// Takes the lock of the journal in `dir`; the file holds our process id for whoever comes second.
+/// Takes the lock of the journal in `dir`; the file contains our process id, for a second process that
+/// tries.
 fn lock(dir: &Path) -> Result<Lock, JournalFailure> {
     let path = dir.join("lock");
     let doing = |what: &str| format!("{what} {}", path.display());

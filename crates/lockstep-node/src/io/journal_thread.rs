@@ -1,5 +1,5 @@
-//! The side thread of a journal: a thread, a clock and what others see of it. What it does, and in which
-//! order, is `journal/side`.
+//! The side thread of a journal: a thread, a clock and the state that others see. Its work, and the order
+//! of it, is in `journal/side`.
 
 use crate::io::mender::Mender;
 use lockstep_core::engine::replay::ReplayLimits;
@@ -17,7 +17,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 pub use lockstep_replica::journal::side::SideSettings as ThreadSettings;
 
-/// What may keep a journal from its files, and pass.
+/// Temporary causes that prevent a journal from writing its files.
 const STUCK: [StoreFault; 4] =
     [StoreFault::NoSpace, StoreFault::Descriptors, StoreFault::Memory, StoreFault::Passing];
 /// The report on a thread that broke an invariant.
@@ -32,7 +32,7 @@ struct Shared {
     written_seq: AtomicU64,
     /// Where the tail's log ended at the last turn.
     stored_seq: AtomicU64,
-    /// 0, or one more than the place in [`STUCK`] of what keeps the journal from its files.
+    /// 0, or one more than the index in [`STUCK`] of the cause that prevents writing.
     stuck: AtomicU64,
     /// Sealed segments that are damaged, and the first seq that the oldest of them lacks.
     damage_count: AtomicU64,
@@ -72,12 +72,12 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Exclusive bound of what segments hold.
+    /// Exclusive bound of the frames in segments.
     pub fn written_seq(&self) -> Seq {
         self.shared.written_seq.load(Ordering::Acquire)
     }
 
-    /// What keeps the journal from its files at the moment, and may pass.
+    /// The temporary cause that prevents writing at the moment.
     pub fn stuck(&self) -> Option<StoreFault> {
         let place = self.shared.stuck.load(Ordering::Acquire).checked_sub(1)?;
         STUCK.get(place as usize).copied()
@@ -94,36 +94,37 @@ impl Handle {
         (count, self.shared.damage_seq.load(Ordering::Acquire))
     }
 
-    /// Why nothing is written any more; `None` while all is well. A replica with a failure falls silent.
+    /// Why nothing is written any more; `None` without a failure. A replica with a failure falls silent.
     pub fn failure(&self) -> Option<String> {
         let said = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let is_gone = self.thread.as_ref().is_some_and(JoinHandle::is_finished);
         said.or_else(|| is_gone.then(|| GONE.to_string()))
     }
 
-    /// Whether nothing is written any more, without looking why: for the hot thread.
+    /// Whether nothing is written any more, without the reason: for the hot thread.
     pub fn has_failed(&self) -> bool {
         self.shared.failed.load(Ordering::Acquire)
     }
 
-    /// What happened since the last call, for the log.
+    /// Events since the last call, for the log.
     pub fn take_events(&self) -> Vec<String> {
         std::mem::take(&mut self.shared.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The history of the log became known, or is another one: the superblock takes note, and whoever replays
-    /// goes by its former ones.
+    /// The history of the log became known or changed: the superblock records it, and the replay server
+    /// uses its ancestors.
     pub fn set_lineage(&self, lineage: Lineage) {
         *self.shared.lineage.lock().unwrap_or_else(PoisonError::into_inner) = lineage;
     }
 
-    /// Whether segments are kept for a ring's worth of bytes only, of what is committed: nothing else is
-    /// removed. For a witness.
+    /// Whether segments of committed frames are retained only for as many bytes as the ring has; nothing
+    /// else is removed. For a witness.
     pub fn set_ring_only(&self, ring_only: bool) {
         self.shared.ring_only.store(ring_only, Ordering::Release);
     }
 
-    /// How far segments hold the log, and the tail: exclusive bounds, as of the side thread's last turn.
+    /// The ends of the log in the segments and in the tail: exclusive bounds, as of the side thread's last
+    /// turn.
     pub fn progress(&self) -> impl Fn() -> (Seq, Seq) + Send + 'static {
         let shared = Arc::clone(&self.shared);
         move || {
@@ -132,13 +133,13 @@ impl Handle {
         }
     }
 
-    /// Whether the epoch that is followed asks for the device, whatever is configured here: its acks wait for
-    /// it.
+    /// Whether the epoch that is followed requires durability `power`, whatever is configured here: its
+    /// acks wait for the device.
     pub fn set_device(&self, device: bool) {
         self.shared.device.store(device, Ordering::Release);
     }
 
-    /// How far the log is committed that the tail holds, and whether this node leads: for those who replay.
+    /// How far the log in the tail is committed, and whether this node leads: for the replay server.
     pub fn set_committed(&self, commit_next: Seq, leads: bool) {
         self.shared.committed.store(commit_next, Ordering::Release);
         self.shared.leads.store(leads, Ordering::Release);
@@ -149,8 +150,8 @@ impl Handle {
         written(&self.shared)
     }
 
-    /// Copies what is left, marks the stop as clean, and ends. The hot thread has published its last
-    /// record. Errors in words if that was not possible: then the stop was not clean.
+    /// Copies the rest, marks the stop as clean, and ends. The hot thread has published its last record.
+    /// Returns an error text if that was not possible: then the stop was not clean.
     pub fn stop(mut self) -> Result<Superblock, String> {
         self.shared.stop.store(1, Ordering::Release);
         self.join()
@@ -174,13 +175,13 @@ impl Drop for Handle {
     fn drop(&mut self) {
         if self.thread.is_some() {
             self.shared.stop.store(2, Ordering::Release);
-            // Whether it could be stopped well was not asked.
+            // Whether it stopped cleanly was not asked.
             let _ = self.join();
         }
     }
 }
 
-/// A side thread that waits for its journal: whatever may fail about a thread has not.
+/// A side thread that waits for its journal: everything that may fail in starting a thread has succeeded.
 #[derive(Debug)]
 pub struct Waiting<S, T> {
     shared: Arc<Shared>,
@@ -191,12 +192,12 @@ pub struct Waiting<S, T> {
 }
 
 impl<S: Store, T: TailSource> Waiting<S, T> {
-    /// The positions written and committed, for a thread that replays: nothing yet.
+    /// The written and committed positions, for a replay thread: nothing yet.
     pub fn written(&self) -> impl Fn() -> Written + Send + 'static {
         written(&self.shared)
     }
 
-    /// What damaged segments lack is fetched from the sources of `limits`.
+    /// The missing parts of damaged segments are fetched from the sources of `limits`.
     #[must_use]
     pub fn mended_from(self, limits: ReplayLimits) -> Self {
         Self { mender: Some(Mender::new(limits)), ..self }
@@ -221,7 +222,7 @@ impl<S: Store, T: TailSource> Waiting<S, T> {
     }
 }
 
-/// Starts a side thread that waits for its journal. It ends when that is never given.
+/// Starts a side thread that waits for its journal. It ends if it never receives one.
 ///
 /// # Errors
 /// There is no room for another thread.
@@ -276,7 +277,7 @@ impl<S: Store, T: TailSource> Thread<S, T> {
             }
             let inputs = self.inputs(stop == 1);
             let next = self.side.turn(&mut self.store, &mut self.source, &inputs, &mut self.remarks);
-            // A thread that sees a flag or a count finds the words.
+            // A thread that sees a flag or a count also finds the text.
             for remark in self.remarks.drain(..) {
                 match remark {
                     SideEvent::Packed { .. } | SideEvent::Mended(_) => tracing::info!("{remark}"),

@@ -1,4 +1,4 @@
-//! What a damaged segment lacks is fetched from other journals, for the side thread that mends it.
+//! Fetches the missing parts of a damaged segment from other journals, for the side thread that mends it.
 //!
 //! A connection and its thread exist only while something is missing.
 
@@ -9,16 +9,16 @@ use lockstep_replica::journal::side::SideThread;
 use lockstep_replica::replica::CatchUpPlan;
 use lockstep_wire::{Header, Nanos};
 
-/// Other journals have so long to give what one hole lacks.
+/// Time limit for other journals to send the missing frames of one hole.
 const PATIENCE_NS: Nanos = 30_000_000_000;
-/// Frames that are taken in one turn: what is urgent waits for them.
+/// Frames that are taken in one turn: urgent work waits for them.
 const FRAMES_PER_TURN: usize = 256;
 
 /// See the module.
 pub(super) struct Mender {
     limits: ReplayLimits,
     fetch: Option<Fetch>,
-    /// What the fetching thread gives next.
+    /// The next result of the fetching thread.
     expected: Option<Missing>,
     until: Nanos,
 }
@@ -35,7 +35,7 @@ impl Mender {
         Self { limits, fetch: None, expected: None, until: 0 }
     }
 
-    /// Orders what `side` lacks, and brings what has come of it.
+    /// Requests the missing frames of `side`, and hands over those that have arrived.
     pub fn turn(&mut self, side: &mut SideThread, now: Nanos) {
         let Some(missing) = side.missing() else {
             (self.fetch, self.expected) = (None, None);
@@ -79,7 +79,7 @@ impl Mender {
                 self.fetch.insert(started)
             }
         };
-        // The chain proves the frames, whatever the history is called now.
+        // The chain proves the frames, whatever the history's present id is.
         let Missing { from, chain, .. } = missing;
         fetch.request(Some(CatchUpPlan { history: 0, from, chain: Some(chain) }));
         Ok(())

@@ -1,8 +1,8 @@
 //! # replay: journals over TCP
 //!
 //! A server beside each journal, in a thread of its own: it reads the segments that the side thread has
-//! written, and sends what is committed of them to whoever asks. The stamping thread knows nothing of it but
-//! one word in ten milliseconds. And the small half of a reader: one connection that never blocks.
+//! written, and sends their committed frames to each reader that asks. The stamping thread only stores one
+//! word for it every ten milliseconds. Also the small half of a reader: one connection that never blocks.
 //!
 //! ```text
 //!  side thread ──Written──▶ server ──sendfile──▶ socket ──▶ Source ──▶ engine::replay
@@ -12,9 +12,10 @@
 //! A record of a segment *is* the frame as it was sent, so the kernel moves pages from the file to the
 //! socket, and no byte passes through this process (`sendfile`). Where that cannot be, one copy is made.
 //!
-//! A connection costs little: as many readers as configured and a few that are told so, one request of
-//! 120 bytes within two seconds, and who takes nothing for ten seconds is dropped. While the stream moves,
-//! all readers together get a rate; while it stands still, all that disk and network give.
+//! A connection costs little: as many readers as configured and a few more that receive a refusal, and one
+//! request of 120 bytes within two seconds; a reader that takes nothing for ten seconds is dropped. While
+//! the stream moves, all readers together are limited to a rate; while it is idle, only by disk and
+//! network.
 
 mod connection;
 mod fetch;
@@ -24,5 +25,5 @@ mod server;
 pub use fetch::Fetch;
 pub use server::{ReplayCounts, ReplayServer, ServerSettings};
 
-/// Before sources that could not help a replica are asked anew.
+/// Pause before a replica asks sources again that could not help it.
 const AGAIN_NS: lockstep_wire::Nanos = 5_000_000_000;

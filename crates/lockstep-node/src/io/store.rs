@@ -40,7 +40,7 @@ impl DirStore {
             writers: BTreeMap::new(),
             buffer: vec![0; BUFFER_LEN + BLOCK_LEN],
         };
-        // Whether O_DIRECT works is not told by `open` alone: one block is tried.
+        // Whether O_DIRECT works, `open` alone does not show: one block is tried.
         let probe = dir.join("segments/probe");
         let tried = store.options(store.flags).open(&probe).and_then(|file| {
             let block = &aligned(&mut store.buffer)[..BLOCK_LEN];
@@ -55,12 +55,12 @@ impl DirStore {
         Ok(store)
     }
 
-    /// The files in `dir` for somebody who only reads; another thread or process writes them.
+    /// The files in `dir` for a reader; another thread or process writes them.
     pub fn reader(dir: &Path) -> Self {
         Self { dir: dir.to_path_buf(), flags: 0, direct: false, writers: BTreeMap::new(), buffer: Vec::new() }
     }
 
-    /// The file of segment `number`, as its bytes are: `None` if it is not there.
+    /// The bytes of the file of segment `number`: `None` if it does not exist.
     pub fn open_segment(&self, number: u64) -> Option<File> {
         File::open(self.path(FileName::Segment(number))).ok()
     }
@@ -105,12 +105,12 @@ impl DirStore {
     }
 }
 
-/// What the system said, as the journal understands it.
+/// The system's error, in the journal's terms.
 fn error_of(doing: &str, what: &dyn std::fmt::Display, error: &io::Error) -> StoreError {
     StoreError { doing: format!("{doing} {what}"), fault: fault_of(error), why: error.to_string() }
 }
 
-/// What kind of trouble the system's error is. Only what says nothing of the device may pass by itself.
+/// The class of a system error. Only an error that does not come from the device may pass by itself.
 fn fault_of(error: &io::Error) -> StoreFault {
     match (error.kind(), error.raw_os_error()) {
         (ErrorKind::NotFound, _) => StoreFault::Missing,
@@ -124,8 +124,8 @@ fn fault_of(error: &io::Error) -> StoreFault {
     }
 }
 
-/// Waits by `sync` until the device has `what`. Whatever the kernel says instead, it may have thrown away
-/// what it could not write, and a second call would not say so: that is never tried again.
+/// Waits by `sync` until the device has `what`. After any error the kernel may have thrown away the data
+/// that it could not write, and a second call would not report that: it is never tried again.
 fn flushed(what: &dyn std::fmt::Display, sync: impl Fn() -> io::Result<()>) -> Result<(), StoreError> {
     loop {
         match sync() {
@@ -185,7 +185,7 @@ impl Store for DirStore {
         if error.raw_os_error() != Some(libc::EOPNOTSUPP) {
             return Err(self.error("reserving room for", file, &error));
         }
-        // This file system reserves nothing: at least look.
+        // This file system reserves nothing: at least check the free space.
         let held = self.len(file)?;
         if len.saturating_sub(held) > free {
             let full = io::Error::from_raw_os_error(libc::ENOSPC);
@@ -250,7 +250,7 @@ impl Store for DirStore {
     }
 
     fn sync(&mut self, file: FileName) -> Result<(), StoreError> {
-        // A read of a missing file makes nothing.
+        // Reading a missing file does not create it.
         let path = self.path(file);
         let opened = File::open(&path).map_err(|e| self.error("opening", file, &e))?;
         flushed(&path.display(), || opened.sync_data())?;

@@ -35,7 +35,7 @@ struct Mapping {
     map: MmapRaw,
     ring_at: usize,
     ring_len: usize,
-    /// Keeps the lock: nobody else maps this file.
+    /// Holds the lock: no other process maps this file.
     _file: File,
 }
 
@@ -81,7 +81,7 @@ impl Mapping {
 #[derive(Debug)]
 pub struct MappedTail {
     mapping: Arc<Mapping>,
-    /// What this handle may write; it alone stores `PublishedPos`.
+    /// The part that this handle may write; it alone stores `PublishedPos`.
     claims: Claims,
     /// One thread at a time.
     _not_sync: PhantomData<Cell<()>>,
@@ -93,16 +93,16 @@ pub struct TailReader {
     mapping: Arc<Mapping>,
 }
 
-/// What a file is, by its first bytes.
+/// The kind of a file, by its first bytes.
 enum Is {
-    /// A tail of ours that nobody has begun to use, or that was given up.
+    /// A tail of ours that was never used, or that was abandoned.
     Unlabelled,
     /// A tail of ours with a ring of so many bytes.
     Labelled(u64),
 }
 
-/// The file at `path`, locked, and what it is; `None` if there is none. One that is no tail of ours is
-/// nobody's to touch.
+/// The file at `path`, locked, and what it is; `None` if there is none. A file that is no tail of ours is
+/// not touched.
 fn inspect(path: &Path) -> Result<Option<(File, Is)>, IoError> {
     let shown = path.display();
     let file = match OpenOptions::new().read(true).write(true).open(path) {
@@ -139,7 +139,7 @@ fn inspect(path: &Path) -> Result<Option<(File, Is)>, IoError> {
 }
 
 impl MappedTail {
-    /// Maps the ring that lies at `path`, and changes nothing of it; `None` if there is none to go on with.
+    /// Maps the ring that lies at `path`, and changes nothing of it; `None` if there is no usable one.
     ///
     /// # Errors
     /// The file is none of ours, or somebody else has it, or it cannot be opened.
@@ -151,8 +151,8 @@ impl MappedTail {
         whole.then(|| Self::map(file, path, ring_len)).transpose()
     }
 
-    /// Makes an empty ring of `ring_len` bytes at `path`; a tail of ours that lies there is gone then. It
-    /// gets its name when all of it is there.
+    /// Makes an empty ring of `ring_len` bytes at `path`; it replaces a tail of ours at that path. The file
+    /// gets its name when it is complete.
     ///
     /// # Errors
     /// The file there is none of ours, the file system has not enough room, or it cannot be written.
@@ -192,13 +192,13 @@ impl MappedTail {
                 .map(|()| tail)
         });
         if made.is_err() {
-            // It is ours, and worth nothing; whether it goes changes nothing.
+            // It is ours, and worthless; it does not matter whether the removal succeeds.
             let _ = std::fs::remove_file(&new);
         }
         made
     }
 
-    /// Gives a new file its length and its memory.
+    /// Sets the length of a new file and allocates its memory.
     fn fill(file: File, path: &Path, ring_len: u64) -> Result<Self, IoError> {
         let shown = path.display();
         lock(&file, path)?;
@@ -214,7 +214,7 @@ impl MappedTail {
             }
         }
         let tail = Self::map(file, path, ring_len)?;
-        // From now on it is known for a tail of ours.
+        // From now on it is recognised as a tail of ours.
         tail.mapping.atomic(0).store(TAIL_MAGIC, Ordering::Relaxed);
         Ok(tail)
     }
@@ -241,7 +241,7 @@ impl MappedTail {
     }
 }
 
-/// Nobody else maps this file while we do.
+/// No other process maps this file while we do.
 fn lock(file: &File, path: &Path) -> Result<(), IoError> {
     file.try_lock().map_err(|error| {
         let doing = format!("locking the tail {}: another node uses it, give each its own", path.display());
@@ -328,7 +328,7 @@ impl TailSource for MappedTail {
 
     #[inline]
     fn set_word(&mut self, word: Word, value: u64) {
-        // What the reader relies on: `published` never falls, and `written` is its own to store.
+        // The reader relies on this: `published` never falls, and `written` is its own to store.
         match word {
             Word::PublishedPos => return self.claims.publish(self.mapping.word(word), value),
             Word::WrittenPos => {
@@ -365,7 +365,7 @@ impl TailMemory for MappedTail {
 
     fn reset(&mut self) {
         assert_eq!(Arc::strong_count(&self.mapping), 1, "a tail is not forgotten while somebody copies it");
-        // That it is a tail of ours stays known.
+        // It stays recognisable as a tail of ours.
         for at in (8..self.mapping.ring_at).step_by(8) {
             self.mapping.atomic(at).store(0, Ordering::Relaxed);
         }

@@ -1,6 +1,6 @@
 //! The prepared datagram that the stamping thread leaves for its watcher: two of them, and a version whose
-//! lowest bit names the one in force. One writes, and may die between any two instructions; whoever reads
-//! gets a whole one.
+//! lowest bit names the one in force. One thread writes, and may die between any two instructions; a reader
+//! always gets a whole notice.
 
 use lockstep_io::sync::{AtomicU64, Ordering, fence};
 

@@ -27,7 +27,7 @@ pub const NOTICE_LEN_MAX: usize = 512;
 const PAGE_LEN: usize = 4096;
 /// First word of a page of this layout.
 const MAGIC: u64 = u64::from_le_bytes(*b"LKSTWAT1");
-/// Most addresses that a watcher tells: the replicas and archivers of a file are fewer.
+/// Most addresses that a watcher notifies: the replicas and archivers of a file are fewer.
 const TARGETS_MAX: usize = 32;
 /// 64-bit words of a set of cores: `CPU_SETSIZE` bits.
 const CORE_WORDS: usize = 16;
@@ -54,21 +54,21 @@ const _: () = assert!(size_of::<Shared>() <= PAGE_LEN);
 // SAFETY: everything but the mutex is atomic, and the mutex is only touched by the C library's own calls.
 unsafe impl Sync for Shared {}
 
-/// What a watcher was granted, as bits of one number.
+/// The settings that a watcher was granted, as bits of one number.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Readiness(pub u32);
 
 impl Readiness {
     /// It waits.
     pub const WAITS: u32 = 1;
-    /// In a real-time class: a dying process does not keep it from its core.
+    /// In a real-time class: a dying process does not block it from its core.
     pub const REAL_TIME: u32 = 2;
     /// Its memory is not paged out.
     pub const LOCKED: u32 = 4;
     /// Spared when memory runs out.
     pub const SPARED: u32 = 8;
 
-    /// What it lacks, in words; empty if nothing.
+    /// The missing settings as text; empty if none.
     pub fn lacks(self) -> String {
         let all = [
             (Self::REAL_TIME, "real-time class"),
@@ -84,9 +84,9 @@ impl Readiness {
 /// Why the wait for the mutex ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum MutexHandover {
-    /// The stamping thread has ended in order: nobody died.
+    /// The stamping thread has ended in order: there is no death.
     InOrder,
-    /// It is gone, or said itself that it will be.
+    /// It has ended, or has itself announced that it will.
     ByDeath,
 }
 
@@ -169,21 +169,21 @@ impl Page {
         }
     }
 
-    /// Lets go of the mutex without having ended in order: the watcher takes it for a death. Returns
-    /// whether this thread held it; any other changes nothing.
+    /// Releases the mutex without an orderly end: the watcher takes it for a death. Returns whether this
+    /// thread held it; any other changes nothing.
     pub fn let_go(self) -> bool {
         // SAFETY: as in `hold`. A robust mutex refuses whoever does not hold it (EPERM).
         unsafe { libc::pthread_mutex_unlock(self.0.mutex.get()) == 0 }
     }
 
-    /// Lets go of the mutex after an orderly end: the watcher says nothing. Returns whether this thread
-    /// held it.
+    /// Releases the mutex after an orderly end: the watcher sends nothing. Returns whether this thread held
+    /// it.
     pub fn stop(self) -> bool {
         self.0.stopped.store(1, Ordering::Release);
         self.let_go()
     }
 
-    /// Waits until the mutex is handed over, and keeps it.
+    /// Waits until the mutex is handed over, and holds it.
     pub fn await_hand_over(self) -> MutexHandover {
         // SAFETY: as in `hold`. Whatever it answers but 0 (EOWNERDEAD, or ENOTRECOVERABLE after another
         // watcher's death), the holder is gone.
@@ -226,19 +226,19 @@ impl Page {
         packed.take_while(|packed| *packed != 0).map(target).collect()
     }
 
-    /// What the watcher says of itself; none while it starts.
+    /// The watcher's own report of its state; none while it starts.
     pub fn readiness(self) -> Option<Readiness> {
         let bits = self.0.ready.load(Ordering::Acquire);
         (bits != 0).then_some(Readiness(bits))
     }
 
-    /// Says it; none is what a new watcher begins with.
+    /// Stores that report; a new watcher begins with none.
     pub fn set_readiness(self, readiness: Option<Readiness>) {
         self.0.ready.store(readiness.map_or(0, |readiness| readiness.0), Ordering::Release);
     }
 }
 
-/// The first of some calls' answers that is not 0.
+/// The first result of some calls that is not 0.
 fn first_error<const N: usize>(answers: [i32; N]) -> i32 {
     answers.into_iter().find(|answer| *answer != 0).unwrap_or(0)
 }

@@ -1,8 +1,8 @@
 //! Keeps one watcher alive: a side thread starts it, waits for its end, and starts the next.
 //!
-//! A watcher that ends by itself with success has done its work. Any other end is a loss that is made good at
-//! once, but never in a tight circle: short lives are paused between, longer each time, and after
-//! [`SHORT_LIVES_MAX`] of them in a row the sequencer goes on without one.
+//! A watcher that ends by itself with success has done its work. Any other end is a loss that is made good
+//! at once, but never in a tight circle: short lives are paused between, longer each time, and after
+//! [`SHORT_LIVES_MAX`] of them in a row the sequencer continues without one.
 
 use super::WatcherSettings;
 use super::page::{Page, Readiness};
@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread::{JoinHandle, park_timeout, sleep};
 use std::time::Duration;
 
-/// A child that lived so long was well: what ended it is no fault of its start.
+/// A child that ran for so long had started well: the cause of its end is not its start.
 const STABLE_NS: Nanos = 1_000_000_000;
 /// Pause after the second short life in a row; the next are twice as long each.
 const PAUSE_MIN: Duration = Duration::from_millis(10);
@@ -30,7 +30,7 @@ const PAUSE_MIN: Duration = Duration::from_millis(10);
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// So many short lives in a row, and watching is given up.
 const SHORT_LIVES_MAX: u32 = 10;
-/// How often a starting watcher is looked at, and for how long.
+/// How often a starting watcher is checked, and for how long.
 const POLL_PERIOD: Duration = Duration::from_millis(1);
 const STARTING_NS_MAX: Nanos = 5_000_000_000;
 /// How long an orderly stop waits for the watcher's end.
@@ -93,8 +93,8 @@ impl Supervisor {
         self.thread.thread().unpark();
     }
 
-    /// Waits a little for the watcher, which has been told to end. One that was stopped by a signal is left
-    /// behind: it ends when it goes on.
+    /// Waits a little for the watcher, which has been asked to end. One that was stopped by a signal is
+    /// left behind: it ends when it is resumed.
     pub fn await_end(self) {
         let looks = PATIENCE.as_millis() / POLL_PERIOD.as_millis();
         for _ in 0..looks {
@@ -107,7 +107,7 @@ impl Supervisor {
     }
 }
 
-/// What the thread works with.
+/// The state of the thread.
 struct WatcherThread {
     page: Page,
     file: File,
@@ -120,7 +120,7 @@ struct WatcherThread {
 
 impl WatcherThread {
     fn keep(self) {
-        // It was started by the stamping thread, whose core and class are not for the likes of it.
+        // It was started by the stamping thread, whose core and class it must not use.
         if !self.settings.cores.is_empty() {
             cpu::allow(&self.settings.cores);
         }
@@ -205,7 +205,7 @@ impl WatcherThread {
         self.shared.stopping.load(Ordering::Acquire)
     }
 
-    /// Until the time is over, or the sequencer stops.
+    /// Until the time has elapsed, or the sequencer stops.
     fn pause(&self, pause: Duration) {
         let end = self.clock.now() + pause.as_nanos() as Nanos;
         while !self.is_stopping() {

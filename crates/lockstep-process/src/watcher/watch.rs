@@ -1,9 +1,9 @@
-//! The watcher's own process: gets ready, waits, speaks, ends.
+//! The watcher's own process: it prepares, waits, sends the death notice, and ends.
 //!
-//! Two threads wait, one on the mutex and one for the end of the process, and whichever is first
-//! speaks. The mutex is told before the memory of the dead is torn down, and it also sees a thread end
-//! whose process lives on; the process's end is seen even if the mutex is not. Nothing is looked up,
-//! allocated or opened between the waiting and the first word.
+//! Two threads wait, one on the mutex and one for the end of the process, and the first to wake sends the
+//! notice. The mutex is handed over before the memory of the dead process is torn down, and it also sees a
+//! thread end whose process lives on; the process's end is seen even if the mutex is not. Nothing is looked
+//! up, allocated or opened between the wait and the first datagram.
 
 use super::page::{MutexHandover, NOTICE_LEN_MAX, Page, Readiness};
 use crate::cpu::{self, SchedulingClass};
@@ -25,15 +25,15 @@ use std::time::Duration;
 /// first. A datagram may be lost, and what a full queue drops is most often its neighbours.
 const PAUSES: [Duration; 5] =
     [Duration::ZERO, Duration::ZERO, Duration::from_micros(200), Duration::from_micros(800), Duration::ZERO];
-/// How often a kernel without pidfds is asked whether the process is there.
+/// How often a kernel without pidfds is asked whether the process still exists.
 const POLL_PERIOD: Duration = Duration::from_millis(50);
 /// Two threads that call half a dozen functions.
 const STACK_BYTES: usize = 128 << 10;
 
-/// Which of the two waits was over first.
+/// Which of the two waits ended first.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DeathSource {
-    /// The mutex was handed over: the stamping thread is gone.
+    /// The mutex was handed over: the stamping thread has ended.
     Mutex,
     /// The process has ended.
     Process,
@@ -115,7 +115,7 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<ProcessEnd, IoError> {
     })
 }
 
-/// Starts a thread that speaks when `wait` is over.
+/// Starts a thread that sends the notice when `wait` has ended.
 fn start_wait(
     notice_sender: &Arc<NoticeSender>,
     name: &str,
@@ -132,11 +132,11 @@ fn start_wait(
     Ok(())
 }
 
-/// What both threads speak with; the first one does.
+/// The sending end that both threads share; the first one sends.
 struct NoticeSender {
     page: Page,
     socket: UdpSocket,
-    /// Whether a group is told, and who is one by one.
+    /// Whether a group is notified, and which nodes are notified one by one.
     leads_to_group: bool,
     targets: Vec<libc::sockaddr_in>,
     tell: Sender<ProcessEnd>,
@@ -153,8 +153,8 @@ impl NoticeSender {
         let len = self.page.notice(&mut notice);
         let (first, later) = PAUSES.split_at(1);
         let (sent, error) = self.say(&notice[..len], first);
-        // Once the word is out: who is to take over has the core that the dead would keep. Of a process that
-        // has ended the number may be another's.
+        // Once the notice is sent: the process that takes over gets the core that the dead one would
+        // occupy. The number of a process that has ended may be another's.
         if by == DeathSource::Mutex {
             cpu::lower_priority(self.page.process());
         }
@@ -219,8 +219,7 @@ fn say(
     (sent, failed)
 }
 
-/// Does once what will be done, into a socket that nobody reads: its code is in memory then, and locked
-/// there.
+/// Does the later work once, into a socket without a reader: its code is then in memory, and locked there.
 fn prepare(page: Page) -> Result<(), IoError> {
     let (near, far) = UnixDatagram::pair()
         .map_err(|error| IoError::new("open the two sockets of the watcher's self-test", error))?;
@@ -231,8 +230,8 @@ fn prepare(page: Page) -> Result<(), IoError> {
     Ok(())
 }
 
-/// A session of its own, deaf to what a terminal or a service manager says to the sequencer's group:
-/// the watcher ends when the sequencer has, whoever ended that.
+/// A session of its own, which does not receive the signals of a terminal or a service manager to the
+/// sequencer's group: the watcher ends after the sequencer, whatever ended that.
 fn leave_hot_core() {
     let deaf = [
         libc::SIGTERM,
@@ -255,7 +254,7 @@ fn leave_hot_core() {
     }
 }
 
-/// Core, class, memory: none is needed, each may be refused. Says which were granted.
+/// Core, class, memory: none is needed, each may be refused. Reports which were granted.
 fn settle(cores: &[usize]) -> Readiness {
     if !cores.is_empty() {
         cpu::allow(cores);

@@ -5,7 +5,7 @@ use crate::xdp::frame::{Template, multicast_mac};
 use std::net::SocketAddrV4;
 
 const BPF_PROG_TEST_RUN: libc::c_int = 10;
-/// What the tested program answers for what is ours: its map has no socket.
+/// The tested program's result for our datagrams: its map has no socket.
 const OURS: i32 = 1;
 
 const GROUPS: [Ipv4Addr; 3] =

@@ -1,9 +1,9 @@
-//! A journal that is looked at for recovery, and a new history that is founded on one (see
+//! A journal that is inspected for recovery, and a new history that is founded on one (see
 //! [`lockstep_replica::journal::found`]).
 //!
 //! The copy of another node's journal becomes a journal of its own with its superblock, which is written
-//! last. Until then the folder holds a mark: whatever is there belongs to a recovery that did not get to its
-//! end, and the next one begins it anew.
+//! last. Until then the folder contains a mark: all its files belong to an unfinished recovery, and the
+//! next one starts from the beginning.
 
 use super::{JournalConfig, JournalError, JournalFailure, boot, lock, look as look_for_a_run, superblock_of};
 use crate::io::journal_thread::{self, ThreadSettings};
@@ -24,10 +24,10 @@ use std::path::Path;
 /// In the folder of a journal that is being copied.
 const MARK: &str = "recovering";
 
-/// What a journal holds that nobody runs on.
+/// The content of a journal on which no process runs.
 #[derive(Debug)]
 pub struct RecoverySurvey {
-    /// What was found. Where the journal is incomplete, what its segments hold: a founding takes no more.
+    /// The findings. If the journal is incomplete, the content of its segments: a founding takes no more.
     pub looked: Inspection,
     /// To which histories it belongs.
     pub holdings: JournalSummary,
@@ -36,7 +36,8 @@ pub struct RecoverySurvey {
 }
 
 impl RecoverySurvey {
-    /// Why the replica may have forgotten what it said; `None` if it proves that it has not.
+    /// Why the replica may have forgotten what it acknowledged or promised; `None` if the journal proves
+    /// that it has not.
     pub fn doubt(&self) -> Option<&str> {
         match self.looked.completeness() {
             Completeness::Complete => None,
@@ -50,18 +51,18 @@ impl RecoverySurvey {
     }
 }
 
-/// Looks at the journal in `dir`, whosesoever it is, with the tail's file if that is known. Changes nothing
-/// but the lock, which is held meanwhile.
+/// Inspects the journal in `dir`, whichever node's it is, with the tail's file if that is known. Changes
+/// nothing but the lock, which is held meanwhile.
 ///
 /// # Errors
-/// There is no journal, or it is in use, or it cannot be read at all.
+/// There is no journal, it is in use, or it cannot be read at all.
 pub fn survey(dir: &Path, tail: Option<&Path>) -> Result<RecoverySurvey, JournalError> {
     let work = || -> Result<RecoverySurvey, JournalFailure> {
         if !dir.join("superblock").exists() {
             return Err(JournalOpenError::Missing.into());
         }
         let _lock = match lock(dir) {
-            // Nobody writes there.
+            // No process writes there.
             Err(JournalFailure::Open(JournalOpenError::Store(StoreError {
                 fault: StoreFault::ReadOnly,
                 ..
@@ -97,12 +98,12 @@ fn survey_of(
     Ok(RecoverySurvey { holdings: holdings(store, &looked)?, cut: looked.cut(), looked })
 }
 
-/// Founds a history on the replica's own journal: what a proven tail holds beyond the segments is written
-/// there first, and a journal that is incomplete gives what its segments hold. A crash leaves the old journal
-/// or the new one.
+/// Founds a history on the replica's own journal: the part of a proven tail beyond the segments is written
+/// there first; of an incomplete journal only the segments are used. A crash leaves the old journal or the
+/// new one.
 ///
 /// # Errors
-/// The journal is in use, not this replica's, or empty; or the files fail. Then it is the former one.
+/// The journal is in use, not this replica's, or empty; or the files fail. Then the journal is unchanged.
 pub fn found(config: &JournalConfig, founder: &Founder) -> Result<Superblock, JournalError> {
     let work = || -> Result<Superblock, JournalFailure> {
         let looked = look_for_a_run(config).map_err(|error| error.why)?;
@@ -129,8 +130,8 @@ pub fn found(config: &JournalConfig, founder: &Founder) -> Result<Superblock, Jo
     work().map_err(|why| JournalError { dir: config.dir.clone(), why })
 }
 
-/// The same on a copy of what the segments in `from` hold, which stays as it is. `config.dir` is empty, or
-/// holds what a recovery left that did not get to its end.
+/// The same on a copy of the segments in `from`, which stay as they are. `config.dir` is empty, or contains
+/// the remains of an unfinished recovery.
 ///
 /// # Errors
 /// As [`found`]; or there is a journal already, or no room for the copy.
@@ -185,7 +186,7 @@ pub fn found_from(
     taking().map_err(at(&config.dir))
 }
 
-/// An empty folder with a mark, and what an earlier try left is gone.
+/// An empty folder with a mark, without the remains of an earlier attempt.
 fn make_room(dir: &Path) -> Result<(), JournalFailure> {
     let doing = || format!("creating {} (give a directory that this user may write)", dir.display());
     std::fs::create_dir_all(dir).map_err(|e| IoError::new(doing(), e))?;

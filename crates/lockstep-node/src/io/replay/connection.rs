@@ -19,22 +19,22 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr};
 
-/// A request comes within this time.
+/// A request must arrive within this time.
 const REQUEST_NS: Nanos = 2_000_000_000;
-/// A reader that takes nothing for this long is gone, or might as well be.
+/// A reader that takes nothing for this long is treated as disconnected.
 const STUCK_NS: Nanos = 10_000_000_000;
-/// A reader that has everything hears that it was not forgotten this often.
+/// A reader that has everything receives a sign that the connection is alive this often.
 const MARK_NS: Nanos = 1_000_000_000;
-/// After the last word the reader has this long to read it.
+/// The reader has this long to read the last message.
 const LINGER_NS: Nanos = 1_000_000_000;
-/// Bytes of a stretch: long enough that finding it costs nothing.
+/// Bytes of a stretch: long enough that the cost of finding it is negligible.
 const STRETCH_LEN: u64 = 4 << 20;
-/// Bytes that one reader is given before the next one has its turn.
+/// Bytes that are sent to one reader before the next one has its turn.
 const QUANTUM: u64 = 256 << 10;
-/// Reads of one turn: a request comes in one or two, and garbage has no end.
+/// Reads of one turn: a request needs one or two, and garbage may be endless.
 const READS_MAX: usize = 8;
 
-/// Where a connection stands.
+/// The state of a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum ReplayServerState {
     Asking,
@@ -42,22 +42,22 @@ enum ReplayServerState {
     Closing { until: Nanos },
 }
 
-/// What a turn came to.
+/// The result of a turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum TurnOutcome {
     /// It sent something and wants the next turn soon.
     Went,
-    /// The socket is full, or the request is awaited: an event tells.
+    /// The socket is full, or the request is awaited: an event wakes the server.
     Blocked,
     /// The budget is spent.
     Spent,
-    /// It has given all that there is.
+    /// It has sent all that there is.
     AtEnd,
     /// It is over.
     Gone,
 }
 
-/// What all connections of a server share.
+/// State that all connections of a server share.
 pub(super) struct ReplayContext<'a> {
     pub cluster: u64,
     pub identity: Identity,
@@ -68,12 +68,12 @@ pub(super) struct ReplayContext<'a> {
     pub now: Nanos,
     pub wall: Nanos,
     pub stopping: bool,
-    /// What was written cannot be read.
+    /// The written segments cannot be read.
     pub damaged: bool,
 }
 
 impl ReplayContext<'_> {
-    /// The exclusive bound of what may be given now.
+    /// The exclusive bound of the frames that may be sent now.
     fn bound(&self) -> Seq {
         self.written.commit_next.min(self.segment_index.end().next)
     }
@@ -83,7 +83,7 @@ impl ReplayContext<'_> {
 pub(super) struct ReplayServerConnection {
     pub stream: TcpStream,
     pub peer: SocketAddr,
-    /// It came when the house was full: it is told so and no more.
+    /// It arrived when the limit of readers was reached: it is sent that refusal and no more.
     doomed: bool,
     state: ReplayServerState,
     moved_at: Nanos,
@@ -91,12 +91,12 @@ pub(super) struct ReplayServerConnection {
     at_end: bool,
     asked: [u8; REPLAY_REQUEST_LEN],
     request_len: usize,
-    /// Bytes of our own words, or of a copy.
+    /// Bytes of a message of the server itself, or of a copy.
     out: Vec<u8>,
     out_at: usize,
     seq: Seq,
     to: Seq,
-    /// Where the next frame lies, if it is known.
+    /// The position of the next frame, if it is known.
     place: Option<(u64, u64)>,
     /// The rest of the present stretch.
     left: u64,
@@ -131,8 +131,8 @@ impl ReplayServerConnection {
         }
     }
 
-    /// Counts towards the most readers. One that was refused, or had its last word, does not: it only
-    /// lingers.
+    /// Counts towards the most readers. One that was refused, or was sent its last message, does not: it
+    /// only lingers.
     pub fn takes_a_place(&self) -> bool {
         !self.doomed && !matches!(self.state, ReplayServerState::Closing { .. })
     }
@@ -159,7 +159,7 @@ impl ReplayServerConnection {
             match self.state {
                 ReplayServerState::Asking => return self.blocked(desk),
                 ReplayServerState::Closing { until } if desk.now < until => {
-                    // The end of our words; whoever has read them leaves.
+                    // The end of the server's own message; a reader that has read it leaves.
                     let _ = self.stream.shutdown(Shutdown::Write);
                     return TurnOutcome::AtEnd;
                 }
@@ -196,7 +196,8 @@ impl ReplayServerConnection {
         if desk.now > self.moved_at + patience { TurnOutcome::Gone } else { TurnOutcome::Blocked }
     }
 
-    /// Reads the request; afterwards, whether the reader is still there. It has nothing more to say.
+    /// Reads the request; afterwards, checks whether the reader is still connected. It has nothing more to
+    /// send.
     fn listen(&mut self, desk: &mut ReplayContext<'_>) -> bool {
         for _ in 0..READS_MAX {
             let mut more = [0; 512];
@@ -223,7 +224,7 @@ impl ReplayServerConnection {
                 Err(_) => return false,
             }
         }
-        // Garbage need not be as long as a request to be told from one.
+        // Garbage need not be as long as a request to be recognised.
         let asked = &self.asked[..self.request_len.min(4)];
         if self.state == ReplayServerState::Asking && !lockstep_wire::MAGIC.to_le_bytes().starts_with(asked) {
             self.answer(desk, Some(ReplayEndReason::Malformed));
@@ -249,7 +250,7 @@ impl ReplayServerConnection {
         }
     }
 
-    /// Whether the range can be given; then where it begins is known.
+    /// Whether the range can be sent; then its beginning is known.
     fn judge(
         &mut self,
         desk: &mut ReplayContext<'_>,
@@ -296,7 +297,7 @@ impl ReplayServerConnection {
 
     fn finish(&mut self, desk: &ReplayContext<'_>, end: ReplayEndReason) {
         if self.left > 0 {
-            // In the middle of a frame there is nothing to be said that would be understood.
+            // In the middle of a frame the reader could not parse any other message.
             self.left = 0;
             self.state = ReplayServerState::Closing { until: desk.now };
         } else {
@@ -331,7 +332,7 @@ impl ReplayServerConnection {
         self.end = end.or(self.end);
     }
 
-    /// Sends our own words. Returns whether all are out.
+    /// Sends the server's own message. Returns whether all of it is sent.
     fn flush(&mut self, desk: &ReplayContext<'_>) -> std::io::Result<bool> {
         while self.out_at < self.out.len() {
             match self.stream.write(&self.out[self.out_at..]) {
@@ -350,7 +351,7 @@ impl ReplayServerConnection {
         Ok(true)
     }
 
-    /// Looks for the next stretch. Returns whether there is one, or something to be said.
+    /// Looks for the next stretch. Returns whether there is one, or a message to send.
     fn find(&mut self, desk: &mut ReplayContext<'_>) -> Result<bool, SegmentIndexError> {
         let bound = desk.bound().min(self.to);
         if self.seq >= self.to {
@@ -372,7 +373,7 @@ impl ReplayServerConnection {
             let Some(place) = self.place.take() else { break };
             let mut found = desk.segment_index.stretch(desk.store, place, self.seq, bound, STRETCH_LEN)?;
             if found.is_none() {
-                // Frames are atoms: the last one of a range is given whole.
+                // Frames are atoms: the last one of a range is sent whole.
                 found = desk.segment_index.stretch(desk.store, place, self.seq, desk.bound(), 1)?;
             }
             if let Some(found) = found {
@@ -390,7 +391,7 @@ impl ReplayServerConnection {
         Ok(false)
     }
 
-    /// Gives `most` bytes of the present stretch; 0 while the socket is full.
+    /// Sends at most `most` bytes of the present stretch; 0 while the socket is full.
     fn send(&mut self, desk: &ReplayContext<'_>, most: u64) -> std::io::Result<u64> {
         let Some((number, offset)) = self.place else { return Err(ErrorKind::InvalidInput.into()) };
         self.open(desk, number);

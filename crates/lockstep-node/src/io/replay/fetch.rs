@@ -1,5 +1,5 @@
-//! A replica's own replay: a thread reads what no ring holds any more, and the hot thread takes it from a
-//! bounded queue, a few frames a turn, without a system call.
+//! A replica's own replay: a thread reads the frames that no ring holds any more, and the hot thread takes
+//! them from a bounded queue, a few frames a turn, without a system call.
 //!
 //! ```text
 //!  hot thread ──order──▶ thread ──▶ Source ◀─TCP─ a standby or archiver
@@ -22,18 +22,18 @@ use std::time::Duration;
 const CHUNK_LEN: usize = 64 << 10;
 /// Chunks that wait for the hot thread: 4 MiB.
 const CHUNKS_MAX: usize = 64;
-/// While nothing comes, or the queue is full.
+/// Pause while nothing arrives, or the queue is full.
 const PAUSE: Duration = Duration::from_micros(200);
-/// While nothing is ordered.
+/// Pause while no replay is requested.
 const QUIET: Duration = Duration::from_millis(20);
 
-/// The numbers of orders rise from 1, so that what an earlier one brought late is known.
+/// The numbers of orders rise from 1, so that late frames of an earlier one are recognised.
 struct Shared {
     order: Mutex<(u64, Option<CatchUpPlan>)>,
     /// Another order, or none, than the thread is working on.
     changed: AtomicBool,
     stop: AtomicBool,
-    /// What the source does, with the order of which it does so: see [`packed`].
+    /// The state of the source, with the number of its order: see [`packed`].
     supply: AtomicU64,
     /// The source, in one number, and in which history.
     repairer: AtomicU64,
@@ -71,10 +71,10 @@ impl Shared {
 }
 
 impl Fetch {
-    /// Starts the thread, which does nothing before it is told to.
+    /// Starts the thread, which does nothing before the first order.
     ///
     /// # Errors
-    /// The system gives no thread.
+    /// The system starts no thread.
     pub fn start(limits: ReplayLimits) -> Result<Self, IoError> {
         let shared = Arc::new(Shared::new());
         let theirs = Arc::clone(&shared);
@@ -95,7 +95,7 @@ impl Fetch {
         (identity, self.shared.history.load(Ordering::Acquire))
     }
 
-    /// What the source does for the present; `None` while nothing is ordered.
+    /// The present state of the source; `None` while nothing is ordered.
     pub fn supply(&self) -> Option<SourceState> {
         self.ordered.then(|| {
             let said = self.shared.supply.load(Ordering::Acquire);
@@ -106,20 +106,20 @@ impl Fetch {
         })
     }
 
-    /// Asks for a replay, or for none any more. A transfer under way is thrown away.
+    /// Orders a replay, or cancels it. A transfer under way is thrown away.
     pub fn request(&mut self, order: Option<CatchUpPlan>) {
         (self.ordered, self.number) = (order.is_some(), self.number + 1);
         *self.shared.order.lock().unwrap_or_else(PoisonError::into_inner) = (self.number, order);
         self.shared.changed.store(true, Ordering::Release);
         self.drop_chunk();
-        // The thread may bring more of the order before this one until it looks.
+        // The thread may bring more frames of the order before this one until it checks.
         while let Some((_, chunk)) = self.shared.full.pop() {
             self.recycle(chunk);
         }
     }
 
-    /// Hands out frames, at most `most` of them; `f` says whether it took one, else it gets it again later.
-    /// Returns how many were taken.
+    /// Hands out frames, at most `most` of them; `f` returns whether it took one; else it gets that frame
+    /// again later. Returns how many were taken.
     pub fn take(&mut self, most: usize, mut f: impl FnMut(&[u8]) -> bool) -> usize {
         let mut taken = 0;
         while taken < most {
@@ -292,12 +292,12 @@ impl Worker {
     }
 }
 
-/// What the source of the order of that number does, in one word.
+/// The state of the source of that order, in one word.
 fn packed(order: u64, supply: SourceState) -> u64 {
     order << 2 | supply as u64
 }
 
-/// Frames go into the chunk; answers and marks tell how things stand.
+/// Frames go into the chunk; answers and marks set the state.
 fn take_piece(
     replay: &mut ReplayReader,
     now: Nanos,
@@ -316,7 +316,7 @@ fn take_piece(
         ReplayItem::Mark(_, body) => replay.on_mark(now, &body),
         ReplayItem::Frame(frame) if replay.on_frame(now) => {
             chunk.extend_from_slice(frame.bytes);
-            // Should this source be lost, the next one goes on here.
+            // Should this source be lost, the next one continues here.
             let (history, from) = (frame.header.history, frame.header.next_seq());
             *order = Some(CatchUpPlan { history, from, chain: Some(chain_after(frame.header)) });
         }
@@ -336,8 +336,8 @@ mod tests {
         bytemuck::bytes_of(&header).to_vec()
     }
 
-    /// A busy host answers after a while. A reader that stood still meanwhile began anew every 50 ms, and a
-    /// slower source never came to answer.
+    /// A busy host answers after a while. A reader without progress meanwhile began anew every 50 ms, and a
+    /// slower source never got to answer.
     #[test]
     fn a_source_that_has_not_answered_yet_is_not_at_its_end() {
         let server = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -375,7 +375,7 @@ mod tests {
             fetch.request(order(from));
             orders.push(fetch.shared.order.lock().unwrap().0);
         }
-        // The thread has not looked yet, and is at the end of the first one.
+        // The thread has not checked yet, and is at the end of the first one.
         assert!(fetch.shared.full.push((orders[0], frame(10))).is_ok());
         fetch.shared.supply.store(packed(orders[0], SourceState::AtEnd), Ordering::Release);
         assert_eq!(fetch.take(9, |_| panic!("it was withdrawn")), 0);

@@ -1,4 +1,4 @@
-//! The server's loop: accept, look at what was written, give each reader its turn.
+//! The server's loop: accept, check for newly written frames, serve each reader in turn.
 
 use super::connection::{ReplayContext, ReplayServerConnection, TurnOutcome};
 use crate::io::store::DirStore;
@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// What a server is to do.
+/// The settings of a server.
 #[derive(Clone, Debug)]
 pub struct ServerSettings {
     /// The cluster's id.
@@ -29,14 +29,14 @@ pub struct ServerSettings {
     pub journal: PathBuf,
     /// Most readers at a time.
     pub readers_max: usize,
-    /// Bytes per second for all readers together while the stream moves; without limit while it stands still.
+    /// Bytes per second for all readers together while the stream moves; without limit while it is idle.
     pub rate_bytes_per_s: u64,
     /// Whether it serves while its node leads.
     pub by_leader: bool,
 }
 
 counter_group! {
-    /// What a server has done so far.
+    /// The counts of a server so far.
     pub struct ReplayCounts {
         readers gauge "replay_readers" "Readers that are connected now.",
         served count "replay_served" "Readers in all.",
@@ -52,7 +52,7 @@ struct ServerStats {
     sent_bytes: AtomicU64,
 }
 
-/// A running server; dropped, it tells its readers and ends.
+/// A running server; dropped, it notifies its readers and ends.
 pub struct ReplayServer {
     stop: Arc<AtomicBool>,
     waker: Waker,
@@ -64,25 +64,26 @@ pub struct ReplayServer {
 const LISTENER: Token = Token(0);
 const WAKER: Token = Token(1);
 const FIRST: usize = 2;
-/// Readers beyond the limit that are told so at a time.
+/// Readers beyond the limit that receive a refusal at a time.
 const DOOMED_MAX: usize = 16;
-/// A stream of which nothing was written for so long stands still: the side thread looks every 20 ms.
+/// A stream of which nothing was written for so long is idle: the side thread checks every 20 ms.
 const STILL_NS: Nanos = 200_000_000;
-/// What a pause may save up of the rate: the length of a turn or two.
+/// How much of the rate a pause may save up: the length of a turn or two.
 const SAVED_NS: Nanos = 4_000_000;
-/// Before segments that could not be read are looked at again.
+/// Pause before segments that could not be read are tried again.
 const BROKEN_NS: Nanos = 5_000_000_000;
-/// Between two looks at what was written, while somebody stays; shorter than what the side thread gathers.
+/// Interval between two checks for written frames while a reader is connected; shorter than the side
+/// thread's interval.
 const STAY: Duration = Duration::from_millis(5);
-/// Turns in a row in which files may vanish while they are looked at.
+/// Turns in a row in which files may vanish while they are read.
 const GONE_MAX: u32 = 8;
 /// Between two turns while the budget is spent.
 const SPENT: Duration = Duration::from_millis(1);
-/// Between two looks at the clock while nothing is to be done.
+/// Interval between two readings of the clock while there is nothing to do.
 const QUIET: Duration = Duration::from_millis(250);
 
 impl ReplayServer {
-    /// Begins to listen. `written` tells what the journal's side thread has written.
+    /// Begins to listen. `written` reports how far the journal's side thread has written.
     ///
     /// # Errors
     /// The address cannot be had, or the directory not be read.
@@ -137,7 +138,7 @@ impl ReplayServer {
         self.address
     }
 
-    /// What it has done so far.
+    /// Its counts so far.
     pub fn counts(&self) -> ReplayCounts {
         let ServerStats { readers, served, sent_bytes } = &*self.stats;
         let [readers, served, sent_bytes] =
@@ -156,7 +157,7 @@ impl Drop for ReplayServer {
     }
 }
 
-/// What the thread has.
+/// The state of the thread.
 struct Room {
     settings: ServerSettings,
     poll: Poll,
@@ -168,7 +169,7 @@ struct Room {
     written: Box<dyn Fn() -> Written + Send>,
     last: Written,
     moved_at: Nanos,
-    /// The segments could not be read; until then nobody tries again.
+    /// The segments could not be read; until then they are not tried again.
     broken_until: Nanos,
     /// Turns in a row in which a file that was to be read was gone.
     gone: u32,
@@ -192,7 +193,7 @@ impl Room {
             self.accept();
             wait = self.turn(stopping);
             if stopping {
-                // Each had its last word, as far as its socket took it.
+                // Each was sent its last message, as far as its socket took it.
                 return;
             }
         }
@@ -216,7 +217,7 @@ impl Room {
         }
     }
 
-    /// Gives each reader its turn. Returns how long to wait for events.
+    /// Serves each reader in turn. Returns how long to wait for events.
     fn turn(&mut self, stopping: bool) -> Duration {
         if self.connections.is_empty() {
             return QUIET;
@@ -259,7 +260,7 @@ impl Room {
             }
             turned != TurnOutcome::Gone
         });
-        // The connection that came last in this turn comes first in the next one.
+        // The connection that was served last in this turn is served first in the next one.
         if !connections.is_empty() {
             connections.rotate_left(1);
         }
@@ -268,7 +269,7 @@ impl Room {
         wait
     }
 
-    /// What was written since the last look.
+    /// Checks what was written since the last time.
     fn look(&mut self, now: Nanos) {
         let written = (self.written)();
         if (written.number, written.offset) != (self.last.number, self.last.offset) {
@@ -284,7 +285,7 @@ impl Room {
         };
         self.segment_index = SegmentIndex::default();
         self.gone += 1;
-        // What retention removed just while it was read is not missed in the next turn.
+        // A segment that retention removed while it was read is no error in the next turn.
         if !error.is_gone() || self.gone > GONE_MAX {
             tracing::warn!("the journal cannot be replayed further: {error}");
             self.broken_until = now + BROKEN_NS;
