@@ -9,12 +9,12 @@
 //!  flags ───────────────────────┘                                    └──────▶ ConfigErrors: all at once
 //! ```
 //!
-//! * `schema` is the one table of keys; what it does not list is an unknown key.
+//! * `schema` is the one table of keys; a key that it does not list is unknown.
 //! * The strongest layer wins: flag > variable > file > default. Every value knows its [`Origin`].
-//! * `network` turns the values into settings of devices. What concerns handles alone is in `lockstep-client`
-//!   (feature `config`), what concerns nodes alone in the program.
+//! * `network` turns the values into settings of devices. Settings of handles alone are in
+//!   `lockstep-client` (feature `config`), those of nodes alone in the program.
 //!
-//! It reads the one file that it is given and the variables of the process, and no socket or clock.
+//! It reads one given file and the variables of the process, and no socket or clock.
 
 #![forbid(unsafe_code)]
 
@@ -47,10 +47,10 @@ use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where a value comes from.
+/// The origin of a value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Origin {
-    /// Nobody set it; the text says what it follows from, if from anything.
+    /// It was not set; the text names the keys that it follows from, if any.
     Default(String),
     /// The file, at this line and column (from 1; columns count characters).
     File {
@@ -79,22 +79,22 @@ impl Display for Origin {
     }
 }
 
-/// A flag or variable that sets a key: the key (e.g. `stream.durability`, `replicas.2.core`), the text,
-/// and who says so.
+/// A flag or variable that sets a key: the key (e.g. `stream.durability`, `replicas.2.core`), the text, and
+/// its origin.
 pub type Override = (String, String, Origin);
 
-/// A cluster's configuration. It is made by [`Config::load`] and [`Config::parse`] only, so whoever
-/// holds one need not check it.
+/// A cluster's configuration. It is made by [`Config::load`] and [`Config::parse`] only, so its user need
+/// not check it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Config {
     /// Number of the cluster, from 1.
     pub cluster: u64,
-    /// What kind of machines these are.
+    /// The kind of these machines.
     pub profile: Profile,
     /// The networks, one or two, with distinct groups and one MTU.
     pub lines: Vec<LineConfig>,
-    /// What carries datagrams beside them.
+    /// The transports beside them.
     pub network: NetworkConfig,
     /// The replicas in the order of the file, 1 to 7, with distinct ids.
     pub replicas: Vec<ReplicaConfig>,
@@ -159,7 +159,7 @@ pub struct LineConfig {
     pub xdp_queue: Option<u32>,
 }
 
-/// What all lines have in common.
+/// The settings common to all lines.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct NetworkConfig {
@@ -175,9 +175,10 @@ pub struct ReplicaConfig {
     pub id: u32,
     /// Its address for repairs and questions, never on the groups' port.
     pub unicast: SocketAddrV4,
-    /// The same on the second line; without it, a first line that dies takes questions and repairs along.
+    /// The same on the second line; without it, the failure of the first line also ends queries and
+    /// repairs.
     pub unicast_b: Option<SocketAddrV4>,
-    /// What it may become.
+    /// The role that it may take.
     pub role: Role,
     /// Directory of its segments.
     pub journal: PathBuf,
@@ -191,7 +192,7 @@ pub struct ReplicaConfig {
     pub counters: PathBuf,
 }
 
-/// One archiver: it keeps the stream, repairs and replays it, and is never a member.
+/// One archiver: it stores the stream, repairs and replays it, and is never a member.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Archiver {
@@ -231,7 +232,7 @@ pub struct Channel {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct StreamConfig {
-    /// What an acknowledgement means.
+    /// The meaning of an acknowledgement.
     pub durability: Durability,
     /// Entries that may be uncommitted.
     pub window_entries: u32,
@@ -239,7 +240,7 @@ pub struct StreamConfig {
     pub window_bytes: u64,
     /// Most publishers in the life of the stream.
     pub publishers_max: u32,
-    /// Bytes of the largest message; what one frame does not hold goes out in parts.
+    /// Bytes of the largest message; a message that does not fit in one frame is published in parts.
     pub message_len_max: u32,
 }
 
@@ -251,7 +252,7 @@ pub struct TimingConfig {
     pub heartbeat_interval_ns: u64,
     /// Silence after which a leader is suspected.
     pub failure_timeout_ns: u64,
-    /// Where the doubling of it ends.
+    /// Upper bound of its doubling.
     pub failure_timeout_max_ns: u64,
     /// From a datagram to the first heartbeat behind it; at most the heartbeat interval.
     pub heartbeat_first_ns: u64,
@@ -289,7 +290,7 @@ pub struct JournalSection {
 pub struct ReplayConfig {
     /// Most readers of one journal; 0 is none.
     pub readers_max: u32,
-    /// Bytes per second for all of them while the stream moves; without limit while it stands still.
+    /// Bytes per second for all of them while the stream moves; without limit while it is idle.
     pub rate_bytes_per_s: u64,
     /// Whether a replica serves them while it leads.
     pub by_leader: bool,
@@ -301,7 +302,7 @@ pub struct ReplayConfig {
 pub struct PublisherConfig {
     /// Entries that may be uncommitted; at most the stream's.
     pub window_entries: u32,
-    /// Bytes kept for resending.
+    /// Bytes buffered for resending.
     pub buffer_bytes: u64,
 }
 
@@ -309,7 +310,7 @@ pub struct PublisherConfig {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct SubscriberConfig {
-    /// Bytes of frames held behind a gap or before they are committed.
+    /// Bytes of frames buffered behind a gap or before they are committed.
     pub buffer_bytes: u64,
     /// Bytes of messages larger than a frame whose parts have not all come.
     pub parts_bytes: u64,
@@ -333,9 +334,9 @@ pub struct GatewayConfig {
     pub accepts: u32,
     /// From a connection to its whole login request.
     pub login_timeout_ns: u64,
-    /// Silence after which a client is gone.
+    /// Silence after which a client counts as disconnected.
     pub silence_ns: u64,
-    /// How long a client may take nothing of what waits for it.
+    /// How long a client may take none of the data that waits for it.
     pub stall_ns: u64,
     /// Time between a gateway's heartbeats in the stream.
     pub heartbeat_interval_ns: u64,
@@ -349,7 +350,7 @@ pub struct GatewayConfig {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct RuntimeConfig {
-    /// What it does when there is nothing to do.
+    /// Its behaviour without work.
     pub idle: Idle,
     /// Its scheduling class.
     pub scheduling: Scheduling,
@@ -367,7 +368,7 @@ pub struct RuntimeConfig {
 pub struct FaultInjection {
     /// How many datagrams are lost.
     pub loss_ppm: u32,
-    /// How many come twice.
+    /// The share of datagrams that arrive twice.
     pub duplication_ppm: u32,
     /// How many others pass.
     pub reordering_ppm: u32,
@@ -383,7 +384,7 @@ pub struct FaultInjection {
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct LogConfig {
-    /// How lines look.
+    /// The format of lines.
     pub format: LogFormat,
     /// The least important line that is written.
     pub level: LogLevel,
@@ -433,7 +434,7 @@ impl Config {
         }
     }
 
-    /// Checks `text` as [`Config::load`] does. `path` is what messages call it.
+    /// Checks `text` as [`Config::load`] does. `path` is its name in messages.
     pub fn parse(path: &Path, text: &str, overrides: &[Override]) -> Result<Self, ConfigErrors> {
         let mut layers = Layers::from_file(path, text);
         if layers.is_sound() {
