@@ -1,7 +1,7 @@
 //! From one checked value per key to the [`Config`].
 //!
-//! Nothing is judged here: the layers filled in every key that is not optional, with a value of its
-//! kind and in its range. What does not fit that is a defect of the schema, and told in words.
+//! Nothing is judged here: the layers filled in every key that is not optional, with a value of its kind
+//! and in its range. A value that does not fit is a defect of the schema, and reported as text.
 
 use super::choices::{InterfaceSetting, Scheduling};
 use super::layers::{Item, Layers};
@@ -12,7 +12,7 @@ use super::{Config, Origin};
 use std::net::SocketAddrV4;
 use std::path::PathBuf;
 
-/// The configuration that `layers` hold, in which no problem was found.
+/// The configuration in `layers`, in which no problem was found.
 pub(super) fn config(layers: &Layers<'_>) -> Config {
     let top = Values { layers, prefix: String::new() };
     let table = |name: &str| Values { layers, prefix: format!("{name}.") };

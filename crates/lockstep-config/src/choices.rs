@@ -1,6 +1,6 @@
 //! The closed sets of words that a key may take, one small enum each.
 //!
-//! The words stand once: the schema lists them, the reader looks them up, the printer writes them.
+//! The words are defined once: the schema lists them, the reader looks them up, the printer writes them.
 
 use super::build::FromValue;
 use super::value::Value;
@@ -43,7 +43,8 @@ macro_rules! words {
 }
 
 words! {
-    /// What kind of machines the cluster runs on. It chooses defaults, and what is refused.
+    /// The kind of machines that the cluster runs on. It chooses the defaults, and the settings that are
+    /// refused.
     Profile {
         /// Own machines, own cores: everything for latency, nothing that can hide a fault.
         Production = "production",
@@ -51,7 +52,7 @@ words! {
         Shared = "shared",
     }
 
-    /// What an acknowledgement means.
+    /// The meaning of an acknowledgement.
     Durability {
         /// In the tail: survives the death of processes, and loss of power on a minority.
         Process = "process",
@@ -59,7 +60,7 @@ words! {
         Power = "power",
     }
 
-    /// What a replica may become.
+    /// The roles that a replica may take.
     Role {
         /// Stores, votes, and may lead.
         Full = "full",
@@ -75,11 +76,11 @@ words! {
         Lz4 = "lz4",
     }
 
-    /// What the duty cycle does when it found nothing to do.
+    /// The behaviour of the duty cycle without work.
     Idle {
         /// Polls again at once: a core of its own, the lowest latency.
         Spin = "spin",
-        /// Gives the core away for a turn.
+        /// Yields the core for a turn.
         Yield = "yield",
         /// Sleeps until a socket wakes it: some 25 µs slower, and the sender pays for the wake-up.
         Park = "park",
@@ -125,7 +126,7 @@ words! {
         Generic = "generic",
     }
 
-    /// How log lines look.
+    /// The format of log lines.
     LogFormat {
         /// For people.
         Text = "text",
@@ -135,13 +136,13 @@ words! {
 
     /// The least important log line that is written.
     LogLevel {
-        /// What stopped working.
+        /// Failures.
         Error = "error",
-        /// What works worse than configured.
+        /// Functions that work worse than configured.
         Warn = "warn",
         /// Each change of role, epoch, membership or health.
         Info = "info",
-        /// What helps to follow a single node.
+        /// Details that help to follow a single node.
         Debug = "debug",
         /// Everything.
         Trace = "trace",

@@ -1,4 +1,4 @@
-//! What the environment says: which file, and what is laid over it.
+//! The configuration from the environment: the file, and the variables that override it.
 
 use super::{Config, ConfigErrors, Origin, Override, schema};
 use std::ffi::OsStr;
@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 /// Names the cluster's file.
 const FILE_VARIABLE: &str = "LOCKSTEP_CONFIG";
-/// Where it lies if nobody says so.
+/// Its default path.
 const FILE: &str = "/etc/lockstep/lockstep.toml";
 
 impl Config {
-    /// The configuration as every command of `lockstep` reads it. The file is the one that the variable
-    /// `LOCKSTEP_CONFIG` names, else `/etc/lockstep/lockstep.toml`. Over it lie the variables `LOCKSTEP_…` of
-    /// this process: one for each key, named by [`variable`], e.g. `LOCKSTEP_LINES_1_INTERFACE=eth2` for the
+    /// The configuration as every command of `lockstep` reads it. The variable `LOCKSTEP_CONFIG` names the
+    /// file, else it is `/etc/lockstep/lockstep.toml`. The variables `LOCKSTEP_…` of this process override
+    /// it: one for each key, named by [`variable`], e.g. `LOCKSTEP_LINES_1_INTERFACE=eth2` for the
     /// interface of the first line.
     ///
     /// ```no_run
@@ -48,11 +48,11 @@ pub fn variable(key: &str) -> String {
     format!("LOCKSTEP_{}", key.replace('.', "_").to_uppercase())
 }
 
-/// The overrides that an environment contains. A variable counts as ours if it is the name of a
-/// top-level key or begins with a table's name; whether the rest of it is a key is judged with the
-/// file, so that a misspelt variable is refused and a foreign one (`LOCKSTEP_CONFIG`, or what an
-/// orchestrator adds for a service of this name) is left alone. Where name or value is not UTF-8,
-/// U+FFFD stands, which no key and no value has: it is refused with the file as well.
+/// The overrides that an environment contains. A variable counts as ours if it is the name of a top-level
+/// key or begins with a table's name; whether the rest of it is a key is judged with the file, so that a
+/// misspelt variable is refused and an unrelated one (`LOCKSTEP_CONFIG`, or one that an orchestrator adds
+/// for a service of this name) is ignored. A part of name or value that is not UTF-8 becomes U+FFFD, which
+/// no key and no value has: it is refused with the file as well.
 pub fn from_environment<T: AsRef<OsStr>>(variables: impl IntoIterator<Item = (T, T)>) -> Vec<Override> {
     let mut found: Vec<_> = variables
         .into_iter()

@@ -1,7 +1,7 @@
 //! The file's layer: TOML with the position of everything in it.
 //!
-//! The parser recovers from what it cannot read, and so do we: an unknown key or a wrong value is noted
-//! and the reading goes on.
+//! The parser recovers from text that it cannot read, and so do we: an unknown key or a wrong value is
+//! noted and reading continues.
 
 use super::layers::{At, Cell, Item, Layers};
 use super::problem::Code;
@@ -155,7 +155,7 @@ fn number_of(number: &toml::de::DeInteger<'_>) -> Option<u64> {
     u64::from_str_radix(number.as_str(), number.radix()).ok()
 }
 
-/// Where an unknown key probably belongs, or what it was meant to be.
+/// The table in which an unknown key probably belongs, or the key that was probably meant.
 fn hint_for_unknown(name: &str, table: &str) -> String {
     let here: Vec<_> = if table.is_empty() {
         schema::names_in("").chain(SECTIONS.iter().chain(LISTS).copied()).collect()

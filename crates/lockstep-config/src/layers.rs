@@ -1,8 +1,8 @@
 //! From a file, flags and variables to one value per key, each with its origin.
 //!
-//! The layers are read from the weakest to the strongest, and the strongest value of a key stays:
-//! flag > `LOCKSTEP_…` > file > default. Each value is judged by itself here; what it means beside the
-//! others is the business of `relations`. Nothing stops at the first problem.
+//! The layers are read from the weakest to the strongest, and the strongest value of a key wins: flag >
+//! `LOCKSTEP_…` > file > default. Each value is checked by itself here; `relations` checks it against the
+//! others. Nothing stops at the first problem.
 
 use super::problem::{Code, ConfigError};
 use super::schema::{self, Key, Preset};
@@ -15,7 +15,7 @@ use std::path::Path;
 
 pub(super) type Span = Range<usize>;
 
-/// A value that stands, and where it comes from.
+/// The value in force, and its origin.
 #[derive(Clone, Debug)]
 pub(super) struct Cell {
     pub value: Value,
@@ -40,7 +40,7 @@ pub(super) enum At {
     Outside(Origin),
 }
 
-/// What has been read so far.
+/// The values read so far.
 #[derive(Debug)]
 pub(super) struct Layers<'a> {
     pub path: &'a Path,
@@ -73,7 +73,7 @@ impl<'a> Layers<'a> {
         layers
     }
 
-    /// Whether the file was TOML at all. What was guessed of a broken one is good for no conclusion.
+    /// Whether the file was TOML at all. Values guessed from a broken file allow no conclusion.
     pub fn is_sound(&self) -> bool {
         self.problems.iter().all(|problem| problem.code != Code::Syntax)
     }
@@ -122,7 +122,7 @@ impl<'a> Layers<'a> {
         }
     }
 
-    /// Fills in defaults, and tells what is required and missing.
+    /// Fills in defaults, and reports required keys that are missing.
     pub fn fill_in(&mut self) {
         let profile = match self.cells.get("profile").map(|cell| &cell.value) {
             Some(Value::Word(word)) => Profile::from_word(word),
@@ -177,7 +177,7 @@ impl<'a> Layers<'a> {
         self.cells.contains_key(key) || self.refused.contains(key)
     }
 
-    /// Whether nobody set this key.
+    /// Whether this key was not set.
     pub fn is_default(&self, key: &str) -> bool {
         self.cells.get(key).is_some_and(|cell| matches!(cell.origin, Origin::Default(_)))
     }
@@ -192,8 +192,8 @@ impl<'a> Layers<'a> {
         self.problems.push(ConfigError { code, key, value, rule, hint, origin, span, related: Vec::new() });
     }
 
-    /// Adds a problem between keys that are right by themselves: at the first that somebody set, with
-    /// the others that stand in the file beside it.
+    /// Adds a problem between keys that are right by themselves: at the first key that was set, with the
+    /// others that are in the file beside it.
     pub fn blame(&mut self, code: Code, keys: &[&str], rule: String, hint: String) {
         let set = keys.iter().find(|key| self.cells.contains_key(**key) && !self.is_default(key));
         let key = set.or(keys.first()).copied().unwrap_or_default();
@@ -285,7 +285,7 @@ pub(super) fn labels(items: &[Item]) -> Vec<String> {
     items.iter().map(|item| item.label.clone()).collect()
 }
 
-/// What the keys of each item of these lists begin with.
+/// The prefixes of the keys of each item of these lists.
 pub(super) fn tables(layers: &Layers<'_>, lists: &[&str]) -> Vec<String> {
     let of_list = |list: &&str| {
         let items = layers.items(list).iter();
@@ -294,12 +294,12 @@ pub(super) fn tables(layers: &Layers<'_>, lists: &[&str]) -> Vec<String> {
     lists.iter().flat_map(of_list).collect()
 }
 
-/// What the keys of each node begin with: replicas first, then archivers.
+/// The prefixes of the keys of each node: replicas first, then archivers.
 pub(super) fn nodes(layers: &Layers<'_>) -> Vec<String> {
     tables(layers, &["replicas", "archivers"])
 }
 
-/// What a required key might look like.
+/// An example of a required key.
 fn example(row: &Key) -> &'static str {
     match row.path {
         "cluster" => "1, the number of this cluster",

@@ -9,12 +9,16 @@
 //!  flags ───────────────────────┘                                    └──────▶ ConfigErrors: all at once
 //! ```
 //!
+<<<<<<< HEAD
 //! * `tables` declares each key once, with its field, kind, default and meaning; any other key is unknown.
+=======
+//! * `schema` is the one table of keys; a key that it does not list is unknown.
+>>>>>>> d23bc7cc769677fede582f0c341f0af1b16ec12e
 //! * The strongest layer wins: flag > variable > file > default. Every value knows its [`Origin`].
-//! * `network` turns the values into settings of devices. What concerns handles alone is in `lockstep-client`
-//!   (feature `config`), what concerns nodes alone in the program.
+//! * `network` turns the values into settings of devices. Settings of handles alone are in
+//!   `lockstep-client` (feature `config`), those of nodes alone in the program.
 //!
-//! It reads the one file that it is given and the variables of the process, and no socket or clock.
+//! It reads one given file and the variables of the process, and no socket or clock.
 
 #![forbid(unsafe_code)]
 
@@ -52,10 +56,10 @@ use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where a value comes from.
+/// The origin of a value.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Origin {
-    /// Nobody set it; the text says what it follows from, if from anything.
+    /// It was not set; the text names the keys that it follows from, if any.
     Default(String),
     /// The file, at this line and column (from 1; columns count characters).
     File {
@@ -84,22 +88,22 @@ impl Display for Origin {
     }
 }
 
-/// A flag or variable that sets a key: the key (e.g. `stream.durability`, `replicas.2.core`), the text,
-/// and who says so.
+/// A flag or variable that sets a key: the key (e.g. `stream.durability`, `replicas.2.core`), the text, and
+/// its origin.
 pub type Override = (String, String, Origin);
 
-/// A cluster's configuration. It is made by [`Config::load`] and [`Config::parse`] only, so whoever
-/// holds one need not check it.
+/// A cluster's configuration. It is made by [`Config::load`] and [`Config::parse`] only, so its user need
+/// not check it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub struct Config {
     /// Number of the cluster, from 1.
     pub cluster: u64,
-    /// What kind of machines these are.
+    /// The kind of these machines.
     pub profile: Profile,
     /// The networks, one or two, with distinct groups and one MTU.
     pub lines: Vec<LineConfig>,
-    /// What carries datagrams beside them.
+    /// The transports beside them.
     pub network: NetworkConfig,
     /// The replicas in the order of the file, 1 to 7, with distinct ids.
     pub replicas: Vec<ReplicaConfig>,
@@ -130,6 +134,274 @@ pub struct Config {
     effective: Vec<(String, String, Origin)>,
 }
 
+<<<<<<< HEAD
+=======
+/// One network.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct LineConfig {
+    /// Group of submissions. All three groups have the same port and different addresses.
+    pub submit: SocketAddrV4,
+    /// Group of frames and heartbeats.
+    pub data: SocketAddrV4,
+    /// Group of acknowledgements.
+    pub control: SocketAddrV4,
+    /// The network interface of all groups.
+    pub interface: InterfaceSetting,
+    /// Routers that a datagram may pass, plus one.
+    pub ttl: u8,
+    /// Bytes of the largest IP packet, 1100 to 9000.
+    pub mtu: u16,
+    /// Kernel memory of a receiving socket.
+    pub receive_buffer_bytes: u64,
+    /// Kernel memory of a sending socket.
+    pub send_buffer_bytes: u64,
+    /// How long a receive call polls the device; whole microseconds, 0 is off.
+    pub busy_poll_ns: u64,
+    /// Whether bursts leave as one segmented send.
+    pub gso: Gso,
+    /// How datagrams go.
+    pub transport: Transport,
+    /// Most members beside those of the file that a node sends to by unicast.
+    pub fanout_members: u32,
+    /// How xdp uses the card.
+    pub xdp_mode: XdpMode,
+    /// The only queue that xdp uses; none is all.
+    pub xdp_queue: Option<u32>,
+}
+
+/// The settings common to all lines.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct NetworkConfig {
+    /// Whether the processes of one host exchange datagrams by memory.
+    pub shm: bool,
+}
+
+/// One replica.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ReplicaConfig {
+    /// 1 to 255.
+    pub id: u32,
+    /// Its address for repairs and questions, never on the groups' port.
+    pub unicast: SocketAddrV4,
+    /// The same on the second line; without it, the failure of the first line also ends queries and
+    /// repairs.
+    pub unicast_b: Option<SocketAddrV4>,
+    /// The role that it may take.
+    pub role: Role,
+    /// Directory of its segments.
+    pub journal: PathBuf,
+    /// File of its tail.
+    pub tail: PathBuf,
+    /// Core of its pinned thread; none leaves it to the kernel.
+    pub core: Option<usize>,
+    /// How its datagrams go; none is as its lines say.
+    pub transport: Option<Transport>,
+    /// File of its counters.
+    pub counters: PathBuf,
+}
+
+/// One archiver: it stores the stream, repairs and replays it, and is never a member.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Archiver {
+    /// 1 to 255, none of the replicas'.
+    pub id: u32,
+    /// Its address for repairs, questions and replays, never on the groups' port.
+    pub unicast: SocketAddrV4,
+    /// Directory of its segments.
+    pub journal: PathBuf,
+    /// File of its tail.
+    pub tail: PathBuf,
+    /// Core of its pinned thread; none leaves it to the kernel.
+    pub core: Option<usize>,
+    /// How its datagrams go; none is as its lines say.
+    pub transport: Option<Transport>,
+    /// File of its counters.
+    pub counters: PathBuf,
+    /// Oldest segments go above this; none keeps all.
+    pub retention_size_bytes: Option<u64>,
+    /// Segments older than this go; none keeps all.
+    pub retention_age_ns: Option<u64>,
+    /// How sealed segments are kept.
+    pub compression: Compression,
+}
+
+/// A destination that feeds carry: what is published for it fits their datagrams.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct Channel {
+    /// Its number, from 0.
+    pub id: u32,
+    /// Bytes of the largest message for it; at most the stream's.
+    pub message_len_max: u32,
+}
+
+/// The promises about the stream.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct StreamConfig {
+    /// The meaning of an acknowledgement.
+    pub durability: Durability,
+    /// Entries that may be uncommitted.
+    pub window_entries: u32,
+    /// Bytes that may be uncommitted; at most a quarter of the tail.
+    pub window_bytes: u64,
+    /// Most publishers in the life of the stream.
+    pub publishers_max: u32,
+    /// Bytes of the largest message; a message that does not fit in one frame is published in parts.
+    pub message_len_max: u32,
+}
+
+/// Times of the protocol, all in nanoseconds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct TimingConfig {
+    /// Between heartbeats of an idle leader.
+    pub heartbeat_interval_ns: u64,
+    /// Silence after which a leader is suspected.
+    pub failure_timeout_ns: u64,
+    /// Upper bound of its doubling.
+    pub failure_timeout_max_ns: u64,
+    /// From a datagram to the first heartbeat behind it; at most the heartbeat interval.
+    pub heartbeat_first_ns: u64,
+    /// From a gap to the first request; at most `nack_retry_min_ns`.
+    pub nack_delay_ns: u64,
+    /// Shortest wait between requests.
+    pub nack_retry_min_ns: u64,
+    /// Longest wait between requests; at least the shortest.
+    pub nack_retry_max_ns: u64,
+    /// Shortest wait before a submission is sent again.
+    pub resend_min_ns: u64,
+    /// Longest wait before a submission is sent again; at least the shortest.
+    pub resend_max_ns: u64,
+}
+
+/// Sizes and times of the journal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct JournalSection {
+    /// Bytes of the tail, a multiple of 4096.
+    pub tail_size_bytes: u64,
+    /// Bytes of a segment, a multiple of 4096.
+    pub segment_size_bytes: u64,
+    /// Oldest segments go above this; none keeps all.
+    pub retention_size_bytes: Option<u64>,
+    /// Segments older than this go; none keeps all.
+    pub retention_age_ns: Option<u64>,
+    /// Longest time that frames are gathered for one write; none chooses by the durability.
+    pub flush_interval_ns: Option<u64>,
+}
+
+/// How journals are replayed to readers.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct ReplayConfig {
+    /// Most readers of one journal; 0 is none.
+    pub readers_max: u32,
+    /// Bytes per second for all of them while the stream moves; without limit while it is idle.
+    pub rate_bytes_per_s: u64,
+    /// Whether a replica serves them while it leads.
+    pub by_leader: bool,
+}
+
+/// Limits of a publisher.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct PublisherConfig {
+    /// Entries that may be uncommitted; at most the stream's.
+    pub window_entries: u32,
+    /// Bytes buffered for resending.
+    pub buffer_bytes: u64,
+}
+
+/// Limits of a subscriber.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct SubscriberConfig {
+    /// Bytes of frames buffered behind a gap or before they are committed.
+    pub buffer_bytes: u64,
+    /// Bytes of messages larger than a frame whose parts have not all come.
+    pub parts_bytes: u64,
+}
+
+/// Limits of a gateway.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct GatewayConfig {
+    /// File of the users.
+    pub users: PathBuf,
+    /// File of the certificate and its chain.
+    pub tls_certificate: Option<PathBuf>,
+    /// File of the certificate's key.
+    pub tls_key: Option<PathBuf>,
+    /// When clients get their messages.
+    pub delivery: Delivery,
+    /// Most connections.
+    pub clients_max: u32,
+    /// Most that are accepted in a second.
+    pub accepts: u32,
+    /// From a connection to its whole login request.
+    pub login_timeout_ns: u64,
+    /// Silence after which a client counts as disconnected.
+    pub silence_ns: u64,
+    /// How long a client may take none of the data that waits for it.
+    pub stall_ns: u64,
+    /// Time between a gateway's heartbeats in the stream.
+    pub heartbeat_interval_ns: u64,
+    /// Directory of the unnamed file of the day's messages.
+    pub spool: PathBuf,
+    /// Bytes of that file at most.
+    pub spool_size_bytes: u64,
+}
+
+/// How the pinned thread runs.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct RuntimeConfig {
+    /// Its behaviour without work.
+    pub idle: Idle,
+    /// Its scheduling class.
+    pub scheduling: Scheduling,
+    /// Whether memory is locked.
+    pub mlock: bool,
+    /// How late the kernel may wake a sleeping thread.
+    pub timer_slack_ns: u64,
+    /// Whether a watcher announces the sequencer's death.
+    pub watcher: bool,
+}
+
+/// A network worse than the real one: faults are injected into what is received. Shares are millionths.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct FaultInjection {
+    /// How many datagrams are lost.
+    pub loss_ppm: u32,
+    /// The share of datagrams that arrive twice.
+    pub duplication_ppm: u32,
+    /// How many others pass.
+    pub reordering_ppm: u32,
+    /// How late each is.
+    pub delay_ns: u64,
+    /// Decides which they are.
+    pub seed: u64,
+    /// The line that the faults apply to, 1 or 2; 0 is both, and shared memory.
+    pub line: u8,
+}
+
+/// The log: what it contains, and how.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[non_exhaustive]
+pub struct LogConfig {
+    /// The format of lines.
+    pub format: LogFormat,
+    /// The least important line that is written.
+    pub level: LogLevel,
+}
+
+>>>>>>> d23bc7cc769677fede582f0c341f0af1b16ec12e
 impl LogConfig {
     /// For a process without a file.
     pub fn new(format: LogFormat, level: LogLevel) -> Self {
@@ -174,7 +446,7 @@ impl Config {
         }
     }
 
-    /// Checks `text` as [`Config::load`] does. `path` is what messages call it.
+    /// Checks `text` as [`Config::load`] does. `path` is its name in messages.
     pub fn parse(path: &Path, text: &str, overrides: &[Override]) -> Result<Self, ConfigErrors> {
         let mut layers = Layers::from_file(path, text);
         if layers.is_sound() {

@@ -17,8 +17,8 @@ use lockstep_wire::GROUPS_ALL;
 use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
-/// By unicast, what only acks tell of waits for so many guards more: what a leader needs for copies to
-/// seventy others.
+/// By unicast, a gap that is known only from acks waits for so many more guards: the time that a leader
+/// needs for copies to seventy others.
 const APART_GUARDS: u64 = 10;
 
 // For the client and for nodes: the settings are types of lower crates.
@@ -142,8 +142,8 @@ impl Config {
         }
     }
 
-    /// The receivers on a line, counted from 0, that have not joined: replicas hear everything. Archivers
-    /// hear no submissions, and have no address on the second line: there they join.
+    /// The receivers on a line, counted from 0, that have not joined: replicas receive everything.
+    /// Archivers receive no submissions, and have no address on the second line: there they join.
     fn fanout(&self, place: usize, is_node: bool) -> FanoutSettings {
         let replica = |replica: &ReplicaConfig| {
             let address = if place == 0 { Some(replica.unicast) } else { replica.unicast_b };
@@ -162,8 +162,8 @@ impl Config {
         }
     }
 
-    /// Whose multicast is listened for, and who is asked for leases instead: replicas. Archivers say nothing
-    /// that has to be heard.
+    /// The nodes whose multicast is monitored, and that are asked for leases instead: replicas. Archivers
+    /// send nothing that must be received.
     fn auto(&self, place: usize, is_node: bool) -> AutoSettings {
         let mut fanout = self.fanout(place, is_node);
         fanout.nodes.retain(|node| node.groups == GROUPS_ALL);

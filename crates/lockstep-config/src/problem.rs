@@ -1,8 +1,8 @@
 //! The errors of a configuration, and how it is shown.
 //!
-//! A problem names the key, quotes the value, says the rule and what to write instead, and points at
-//! its place. Its code is stable: scripts and manuals may rely on it. Problems are collected, never
-//! returned one at a time, because a file is mended faster when all of them are seen.
+//! A problem names the key, quotes the value, states the rule and what to write instead, and points at its
+//! place. Its code is stable: scripts and manuals may rely on it. Problems are collected, never returned
+//! one at a time, because a file is corrected faster when all of them are seen.
 
 use super::Origin;
 use annotate_snippets::{AnnotationKind, Level, Origin as Place, Renderer, Snippet};
@@ -26,7 +26,7 @@ macro_rules! codes {
                 match self { $(Self::$name => $code),+ }
             }
 
-            /// What problems of this code have in common.
+            /// The common meaning of the problems of this code.
             pub fn meaning(self) -> &'static str {
                 match self { $(Self::$name => $meaning),+ }
             }
@@ -73,11 +73,11 @@ pub struct ConfigError {
     pub rule: String,
     /// What to write instead.
     pub hint: String,
-    /// Where the value comes from; none for the file as a whole.
+    /// The origin of the value; none for the file as a whole.
     pub origin: Option<Origin>,
     /// Bytes of the file that it is about.
     pub(super) span: Option<Range<usize>>,
-    /// Other bytes of the file that matter, with what they are.
+    /// Other relevant bytes of the file, each with a description.
     pub(super) related: Vec<(Range<usize>, String)>,
 }
 

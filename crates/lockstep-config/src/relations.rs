@@ -1,8 +1,8 @@
-//! What values mean beside each other: the relations without which a cluster cannot work.
+//! The relations between values without which a cluster cannot work.
 //!
-//! Each function is one relation and says the argument for it. It looks at values that are right by
-//! themselves and returns early (`None`) when one of its keys has a problem already, so that a typing
-//! error never hides a wrong window, and one cause makes one problem.
+//! Each function is one relation and states the argument for it. It checks values that are right by
+//! themselves and returns early (`None`) when one of its keys has a problem already, so that a typing error
+//! never hides a wrong window, and one cause makes one problem.
 
 use super::choices::{Compression, Durability, Idle, Profile, Scheduling};
 use super::layers::{At, Layers, labels, nodes};
@@ -42,7 +42,7 @@ pub(super) fn check(layers: &mut Layers<'_>) {
     for label in labels(&layers.lines) {
         busy_poll(layers, &label);
     }
-    // The smallest network decides; that they differ is told elsewhere.
+    // The smallest network decides; that they differ is reported elsewhere.
     let mtu = |label: &String| layers.number(&format!("lines.{label}.mtu")).unwrap_or(u64::MAX);
     if let Some(label) = labels(&layers.lines).into_iter().min_by_key(mtu) {
         message_len_max(layers, &label);
@@ -137,7 +137,7 @@ fn replica_count(layers: &mut Layers<'_>) {
     }
 }
 
-/// A reader that misses something asks each of them before it gives up.
+/// A reader with a gap asks each of them before it gives up.
 fn archiver_count(layers: &mut Layers<'_>) {
     if let Some(item) = layers.archivers.get(ARCHIVERS_MAX).cloned() {
         let rule =
@@ -159,7 +159,7 @@ fn packing(layers: &mut Layers<'_>, label: &str) -> Option<()> {
     Some(())
 }
 
-/// The tail and the counters lie in memory; their names tell clusters and replicas of one host apart.
+/// The tail and the counters lie in memory; their names distinguish the clusters and replicas of one host.
 fn memory_file(layers: &mut Layers<'_>, node: &str, name: &str) -> Option<()> {
     let key = format!("{node}.{name}");
     if layers.is_set(&key) {
@@ -189,7 +189,7 @@ fn message_len_max(layers: &mut Layers<'_>, label: &str) -> Option<()> {
     let (window, buffer) = (layers.number(window_key)?, layers.number(buffer_key)?);
     let part = message_len_fits(mtu);
     let datagrams = (buffer / (part + HEADERS_LEN)).max(2);
-    // One datagram more may be open with what came before.
+    // One more datagram may be open with earlier messages.
     let parts = window.min(datagrams - 1);
     let holds = parts * part;
     if !layers.is_set(key) {
@@ -234,8 +234,8 @@ fn channel_message_len_max(layers: &mut Layers<'_>, line: &str, channel: &str) -
     Some(())
 }
 
-/// The tail holds the uncommitted window, what standbys lack of it, and what is not yet in segments:
-/// with less than four windows a slow disk would stop the stream before the window does.
+/// The tail holds the uncommitted window, the frames that standbys still lack, and those not yet in
+/// segments: with less than four windows a slow disk would stop the stream before the window does.
 fn stream_window(layers: &mut Layers<'_>) -> Option<()> {
     let (window_key, tail_key) = ("stream.window_bytes", "journal.tail_size");
     let (window, tail) = (layers.number(window_key)?, layers.number(tail_key)?);
@@ -253,7 +253,7 @@ fn stream_window(layers: &mut Layers<'_>) -> Option<()> {
     Some(())
 }
 
-/// What one publisher may have uncommitted is part of what the stream may have.
+/// The uncommitted share of one publisher is part of the stream's window.
 fn publisher_window(layers: &mut Layers<'_>) -> Option<()> {
     let (own_key, stream_key) = ("publisher.window", "stream.window_entries");
     let (own, stream) = (layers.number(own_key)?, layers.number(stream_key)?);
@@ -274,7 +274,7 @@ fn whole_pages(layers: &mut Layers<'_>, key: &str) -> Option<()> {
     Some(())
 }
 
-/// The segment that is being written and the last sealed one are always kept.
+/// The segment that is being written and the last sealed one are always retained.
 fn retention(layers: &mut Layers<'_>, key: &str) -> Option<()> {
     let segment_key = "journal.segment_size";
     let (retention, segment) = (layers.number(key)?, layers.number(segment_key)?);
@@ -348,7 +348,7 @@ fn production_fault_injection(layers: &mut Layers<'_>) {
     }
 }
 
-/// A spinning FIFO thread leaves its core to nobody.
+/// A spinning FIFO thread never yields its core.
 fn shared_fifo(layers: &mut Layers<'_>) -> Option<()> {
     let idle = Idle::from_word(layers.word("runtime.idle")?)?;
     let Value::Scheduling(scheduling) = layers.cells.get("runtime.scheduling")?.value else { return None };

@@ -1,4 +1,12 @@
+<<<<<<< HEAD
 //! What a key is, and how keys are found; [`tables`](super::tables) declares them.
+=======
+//! The table of all keys: type, default, meaning.
+//!
+//! The one table from which files are read, flags and variables are named, defaults are taken and the
+//! reference in `docs/CONFIGURATION.md` is printed, so that none of them can forget a key. In a path
+//! `*` stands for a line's number, or the id of a replica, an archiver or a channel.
+>>>>>>> d23bc7cc769677fede582f0c341f0af1b16ec12e
 
 use super::tables::TABLES;
 use super::value::Kind;
@@ -8,26 +16,26 @@ use super::value::Kind;
 pub(super) struct Key {
     /// Its path, e.g. `stream.durability` or `replicas.*.core`.
     pub path: &'static str,
-    /// What it takes.
+    /// Its type.
     pub kind: Kind,
-    /// What it is when nobody sets it.
+    /// Its default.
     pub preset: Preset,
     /// One sentence for the reference.
     pub meaning: &'static str,
 }
 
-/// What a key is when nobody sets it.
+/// The value of a key that is not set.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Preset {
     /// An error.
     Required,
-    /// Nothing; the reference says what that means.
+    /// None; the reference states what that means.
     Absent(&'static str),
     /// The same in both profiles.
     Fixed(&'static str),
     /// Production, shared.
     ByProfile(&'static str, &'static str),
-    /// Follows from other keys, as this says.
+    /// Follows from other keys, as this text states.
     Derived(&'static str),
 }
 
@@ -84,7 +92,7 @@ pub(super) fn row(path: &str) -> Option<&'static Key> {
     keys().find(|key| key.path == path)
 }
 
-/// The row of a key whose line or replica is told by number, e.g. `replicas.2.core`, with that number.
+/// The row of a key whose line or replica is given by number, e.g. `replicas.2.core`, with that number.
 pub(super) fn row_of_instance(key: &str) -> Option<(&'static Key, Option<&str>)> {
     let mut parts = key.splitn(3, '.');
     match (parts.next(), parts.next(), parts.next()) {

@@ -1,7 +1,7 @@
-//! The places of nodes, and whether they can hear each other: relations of addresses, hosts and files.
+//! The places of nodes, and whether they can reach each other: relations of addresses, hosts and files.
 //!
-//! A replica's host is told by its unicast address. The rules follow from two facts: the file is the
-//! same on every machine, and multicast goes only as far as interface and TTL let it.
+//! A replica's unicast address identifies its host. The rules follow from two facts: the file is the same
+//! on every machine, and multicast goes only as far as interface and TTL let it.
 
 use super::Origin;
 use super::choices::{Idle, InterfaceSetting, Profile, Transport};
@@ -31,7 +31,7 @@ pub(super) fn check(layers: &mut Layers<'_>) {
     own_cores(layers);
 }
 
-/// Whether the file says this profile.
+/// Whether the file sets this profile.
 pub(super) fn is_profile(layers: &Layers<'_>, profile: Profile) -> bool {
     layers.word("profile").and_then(Profile::from_word) == Some(profile)
 }
@@ -49,7 +49,7 @@ fn groups(layers: &mut Layers<'_>, label: &str) {
         }
         seen.push((key, address));
     }
-    // The odd one out is to blame; if all differ, whoever differs from the first.
+    // The problem is reported at the odd one out; if all differ, at those that differ from the first.
     let votes = |port| seen.iter().filter(|(_, address)| address.port() == port).count();
     let Some((model, port)) =
         seen.iter().rev().map(|(key, a)| (*key, a.port())).max_by_key(|(_, port)| votes(*port))
@@ -63,7 +63,7 @@ fn groups(layers: &mut Layers<'_>, label: &str) {
     }
 }
 
-/// Both lines carry the same datagrams, and neither hears the other.
+/// Both lines carry the same datagrams, and neither receives the other's.
 fn two_lines(layers: &mut Layers<'_>) {
     let labels = labels(&layers.lines);
     let [first, second, ..] = &labels[..] else { return one_line(layers) };
@@ -95,7 +95,7 @@ fn two_lines(layers: &mut Layers<'_>) {
     }
 }
 
-/// An address on a line that is not there is reached by nobody.
+/// No node reaches an address on a line that does not exist.
 fn one_line(layers: &mut Layers<'_>) {
     for label in labels(&layers.replicas) {
         let key = format!("replicas.{label}.unicast_b");
@@ -194,8 +194,9 @@ fn transport(layers: &Layers<'_>, key: &str) -> Option<Transport> {
     layers.word(key).and_then(Transport::from_word)
 }
 
-/// A node that sends by multicast alone is not heard by who hears unicast alone, and the other way round: of
-/// a line's nodes there are not both. And whom a line's datagrams are sent to has an address there.
+/// A node that sends by multicast alone does not reach a node that receives unicast alone, and the other
+/// way round: a line does not have nodes of both kinds. And each destination of a line's datagrams has an
+/// address there.
 fn by_unicast(layers: &mut Layers<'_>, label: &str) -> Option<()> {
     let line_key = format!("lines.{label}.transport");
     let line = transport(layers, &line_key)?;
@@ -276,11 +277,11 @@ fn distinct_files(layers: &mut Layers<'_>) {
                 first.insert((host(*address.ip()), path), key);
                 continue;
             };
-            // Derived names are equal only if the ids are, and that has been told.
+            // Derived names are equal only if the ids are, and that has been reported.
             if layers.is_default(&key) && layers.is_default(&other) {
                 continue;
             }
-            // The part that set it is told; a default cannot be mistaken.
+            // The part that set it is reported; a default cannot be wrong.
             let (key, other) = if layers.is_default(&key) { (other, key) } else { (key, other) };
             let rule = format!("{path} is used by {other} already");
             layers.blame(Code::DuplicatePath, &[&key, &other], rule, "write another path".into());
@@ -288,7 +289,7 @@ fn distinct_files(layers: &mut Layers<'_>) {
     }
 }
 
-/// What one host's crash takes must not be a quorum: in production each replica has a host.
+/// The crash of one host must not take a quorum: in production each replica has a host.
 fn own_hosts(layers: &mut Layers<'_>) {
     if !is_profile(layers, Profile::Production) {
         return;

@@ -1,7 +1,8 @@
 //! Durations and sizes: whole numbers with a unit.
 //!
-//! Without a unit nobody knows whether 10 is microseconds or milliseconds, and a factor of a thousand in
-//! a timeout is found in production. So the unit is part of the value, and a wrong one is told ours.
+//! Without a unit it is unknown whether 10 is microseconds or milliseconds, and a factor of a thousand in a
+//! timeout is found in production. So the unit is part of the value, and the message for a wrong one lists
+//! the valid units.
 
 use super::problem::Code;
 use super::value::{Complaint, Raw, Value, wrong_type};

@@ -1,4 +1,4 @@
-//! One value: from text to a typed value, or to what is wrong with it.
+//! One value: from text to a typed value, or to a problem.
 //!
 //! A file and a flag meet here. In a file a number has no quotes, and a duration or size has them,
 //! because it has a unit; a flag or variable is always text ([`Raw::Loose`]).
@@ -10,7 +10,7 @@ use std::fmt::{self, Display, Formatter};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::PathBuf;
 
-/// What a key takes.
+/// The type of a key.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Kind {
     /// A plain number, from..=to.
@@ -98,7 +98,7 @@ impl Kind {
         }
     }
 
-    /// What it takes, in one cell of the reference.
+    /// Its type, in one cell of the reference.
     pub fn range(self) -> String {
         match self {
             Self::Integer(min, max) => format!("{min} … {max}"),

@@ -1,4 +1,4 @@
-//! # auto: the best transport that works here, and unicast from whom multicast does not come
+//! # auto: the best transport that works here, and unicast from nodes whose multicast does not arrive
 //!
 //! The question: how does a node choose for itself what all must agree upon? It does not have to. All nodes
 //! multicast, past the kernel where that works, and all listen. A node that does not receive another by

@@ -1,4 +1,4 @@
-//! # clock: what time it is, and what else only the kernel knows
+//! # clock: time, and other values that only the kernel knows
 //!
 //! Engines count in `now`, nanoseconds of the monotonic clock, which no administrator sets back; two
 //! processes of one host may compare theirs. Timestamps of the stream are wall time, made of the

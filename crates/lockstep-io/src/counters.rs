@@ -1,4 +1,4 @@
-//! # counters: what a process has counted, for others to read
+//! # counters: the counters of a process, for others to read
 //!
 //! A mapped file of named numbers. Publishing is one store per number and no call; reading needs
 //! nothing from the writer, so it works while that is busy, hung or dead. Put the file into memory

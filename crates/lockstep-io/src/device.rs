@@ -1,4 +1,4 @@
-//! # device: what a process speaks and listens through
+//! # device: the sending and receiving end of a process
 //!
 //! A transport; the same behind fault injection; or two of either, one for each line. Or memory,
 //! with faults or not, beside any of these or alone. Which one it is, is decided when it is opened: an

@@ -1,4 +1,4 @@
-//! # idle: what a duty cycle does when there is nothing to do
+//! # idle: the behaviour of a duty cycle without work
 //!
 //! * `spin` keeps the core: the lowest latency, and right only with a core per hot thread.
 //! * `yield` yields it to other threads between two polls: right when threads outnumber cores.

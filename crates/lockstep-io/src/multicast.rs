@@ -1,4 +1,4 @@
-//! # multicast: a plain sender to somebody else's group
+//! # multicast: a plain sender to a group of another protocol
 //!
 //! What lockstep's own datagrams need is in [`super::udp`]; a feed of another protocol sends one datagram at
 //! a time.

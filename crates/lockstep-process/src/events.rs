@@ -1,4 +1,4 @@
-//! # events: what happened, told without stopping for it
+//! # events: events, recorded without blocking
 //!
 //! A formatted log line costs the hot thread as much as ten messages. So it pushes 48 bytes: a code and
 //! some numbers, into two places. A bounded queue leads to a side thread that makes the text and hands it

@@ -1,4 +1,4 @@
-//! # init: what a program does that is process 1
+//! # init: the duties of a program that is process 1
 //!
 //! In a container the first process is the kernel's idea of `init`: when it dies, everything else of the
 //! namespace is killed with it, the watcher before it can send its notice; orphans become its children, and

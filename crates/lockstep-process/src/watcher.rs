@@ -1,4 +1,4 @@
-//! # watcher: who announces the death of a leader
+//! # watcher: announces the death of a leader
 //!
 //! How does a cluster learn within some ten microseconds that its leader has ended, for whatever reason? A
 //! dead process cannot report it, and silence is evidence only after a while. So a sequencer starts a

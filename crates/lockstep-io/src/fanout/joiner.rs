@@ -19,7 +19,7 @@ const RECEIVED_NS: Nanos = 250_000_000;
 struct Lessor {
     id: u32,
     address: SocketAddrV4,
-    /// What it wants to be told back.
+    /// The proof that it wants to be returned.
     proof: u64,
     /// Its last answer.
     term: Option<LeaseReply>,

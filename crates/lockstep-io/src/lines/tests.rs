@@ -233,7 +233,7 @@ fn a_first_line_that_is_down_is_not_written_to_where_the_second_one_leads_there_
     assert_eq!(sends(&mut both, address(2)), [vec![address(2)], vec![]], "there is no other way");
 }
 
-/// Each line brings this from that address; whom it is told to be from.
+/// Each line brings this from that address; the address that it is reported under.
 fn told(both: &mut Both, brought: [(&[u64], SocketAddrV4); 2]) -> Vec<(u64, SocketAddrV4)> {
     for (line, (numbers, from)) in both.lines.iter_mut().zip(brought) {
         line.arrived = numbers.iter().map(|number| heartbeat(*number)).collect();

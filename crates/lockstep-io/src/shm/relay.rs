@@ -1,4 +1,4 @@
-//! # relay: what an xdp owner receives, for the other processes of its host
+//! # relay: the datagrams of an xdp owner, for the other processes of its host
 //!
 //! The program on a card takes the datagrams of the groups away from every socket of the host. So the owner
 //! puts what it takes from the card into a ring that all others read, whatever groups it has joined itself;

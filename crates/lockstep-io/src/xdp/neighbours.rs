@@ -70,7 +70,7 @@ impl Neighbours {
         Some(mac)
     }
 
-    /// Whether somebody was not found since the last round.
+    /// Whether a neighbour was not found since the last round.
     pub fn is_wanted(&self) -> bool {
         self.wanted.load(Ordering::Relaxed) != 0
     }

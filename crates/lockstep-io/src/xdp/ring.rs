@@ -76,7 +76,7 @@ impl<T: Copy> XdpRing<T> {
         let memory = memory.map_err(|error| IoError::new(format!("map the {name} ring"), error))?;
         let base =
             NonNull::new(memory.as_mut_ptr()).ok_or_else(|| IoError::last(format!("map the {name} ring")))?;
-        // SAFETY: the kernel told the offsets of what it has mapped; the mapping lives in the ring.
+        // SAFETY: the kernel reported the offsets of what it has mapped; the mapping lives in the ring.
         Ok(unsafe { Self::over(base, offsets, count, Some(memory)) })
     }
 
@@ -133,7 +133,7 @@ impl<T: Copy> Producer<T> {
         if self.room(1) == 0 {
             return false;
         }
-        // SAFETY: the place lies inside of the ring, and is ours until it is told of.
+        // SAFETY: the place lies inside of the ring, and is ours until it is published.
         unsafe { self.shared.entry(self.next).write(entry) };
         self.next = self.next.wrapping_add(1);
         true

@@ -25,7 +25,7 @@ const POLL_PERIOD: Duration = Duration::from_millis(50);
 #[derive(Default)]
 pub(super) struct XdpSideShared {
     pub neighbours: Neighbours,
-    /// Whether the ordinary sockets have something: groups, unicast. At first they are checked once.
+    /// Whether the ordinary sockets have something: groups, unicast. One is first looked at.
     pub by_kernel: [AtomicBool; 2],
     /// Frames thrown away for want of room since the device was opened.
     pub dropped: AtomicU64,
@@ -92,7 +92,7 @@ impl Work {
         let mut events = Events::with_capacity(8);
         let (mut keeper, mut round) = (NeighbourThread::default(), Instant::now());
         while !self.shared.stop.load(Ordering::Acquire) {
-            // Edges: a socket is told of once for all that came before it was last empty or told of.
+            // Edges: a socket is reported once for all that came before it was last empty or reported.
             if self.poll.poll(&mut events, Some(POLL_PERIOD)).is_err() {
                 std::thread::sleep(POLL_PERIOD);
             }

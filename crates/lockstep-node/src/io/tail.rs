@@ -142,7 +142,7 @@ impl MappedTail {
     /// Maps the ring that lies at `path`, and changes nothing of it; `None` if there is no usable one.
     ///
     /// # Errors
-    /// The file is none of ours, or somebody else has it, or it cannot be opened.
+    /// The file is none of ours, or another process has it, or it cannot be opened.
     pub fn held(path: &Path) -> Result<Option<Self>, IoError> {
         let Some((file, Is::Labelled(ring_len))) = inspect(path)? else { return Ok(None) };
         let looking = |e| IoError::new(format!("looking at the tail {}", path.display()), e);

@@ -172,7 +172,7 @@ impl Page {
     /// Releases the mutex without an orderly end: the watcher takes it for a death. Returns whether this
     /// thread held it; any other changes nothing.
     pub fn let_go(self) -> bool {
-        // SAFETY: as in `hold`. A robust mutex refuses whoever does not hold it (EPERM).
+        // SAFETY: as in `hold`. A robust mutex refuses a thread that does not hold it (EPERM).
         unsafe { libc::pthread_mutex_unlock(self.0.mutex.get()) == 0 }
     }
 

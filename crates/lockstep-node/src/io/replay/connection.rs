@@ -53,7 +53,7 @@ pub(super) enum TurnOutcome {
     Spent,
     /// It has sent all that there is.
     AtEnd,
-    /// It is over.
+    /// It has ended.
     Gone,
 }
 
