@@ -1,12 +1,4 @@
-<<<<<<< HEAD
 //! What a key is, and how keys are found; [`tables`](super::tables) declares them.
-=======
-//! The table of all keys: type, default, meaning.
-//!
-//! The one table from which files are read, flags and variables are named, defaults are taken and the
-//! reference in `docs/CONFIGURATION.md` is printed, so that none of them can forget a key. In a path
-//! `*` stands for a line's number, or the id of a replica, an archiver or a channel.
->>>>>>> d23bc7cc769677fede582f0c341f0af1b16ec12e
 
 use super::tables::TABLES;
 use super::value::Kind;
