@@ -45,9 +45,9 @@ pub enum StepDownReason {
     Promised = 1,
     /// A member refused its epoch.
     Refused = 2,
-    /// A higher epoch was heard to be led.
+    /// A leader of a higher epoch was received.
     Superseded = 3,
-    /// It heard no quorum.
+    /// It received nothing from a quorum.
     NoQuorum = 4,
     /// It handed over.
     Handover = 5,
@@ -92,38 +92,38 @@ pub enum ReplicaEvent {
         /// Its id.
         history: u64,
     },
-    /// The start of an epoch is held and followed.
+    /// The start of an epoch is stored and followed.
     Epoch {
         /// Which.
         epoch: Epoch,
         /// Its start.
         base: Seq,
     },
-    /// The leader of this epoch is missed.
+    /// The leader of this epoch is suspected.
     LeaderSuspected {
         /// The epoch that we follow.
         epoch: Epoch,
         /// Why.
         why: LeaderLossReason,
     },
-    /// The leader that was missed is heard again, before anybody followed it.
+    /// The suspected leader is received again, before another leader took over.
     LeaderReturned {
         /// The epoch that we follow.
         epoch: Epoch,
-        /// For how long it was missed.
+        /// For how long it was suspected.
         lasted: Nanos,
     },
-    /// A member does not hold the log that we lead, or is not heard; or it does again.
+    /// A member does not hold the log that we lead, or is not received; or it does again.
     Member {
         /// Which.
         identity: Identity,
-        /// Why it is away; `None`: it is back.
+        /// Why it is unavailable; `None`: it is available again.
         away: Option<UnavailableReason>,
         /// How many hold the log now, we included, ...
         there: u8,
         /// ... of how many members.
         listed: u8,
-        /// How long it was away, where it is back.
+        /// How long it was unavailable, if it is available again.
         lasted: Nanos,
     },
     /// We ask to be promised this epoch.
@@ -140,7 +140,7 @@ pub enum ReplicaEvent {
         /// Where our log ends.
         seq: Seq,
     },
-    /// The log from here on was another epoch's: it was exchanged for that of `epoch` (S7).
+    /// The log from here on was another epoch's: it was replaced by that of `epoch` (S7).
     SuffixReplaced {
         /// The first seq.
         from: Seq,
@@ -160,10 +160,10 @@ pub enum ReplicaEvent {
         /// For which epoch.
         epoch: Epoch,
     },
-    /// What was exchanged was longer than the ring, and has left it: the node stops, and reads its journal
+    /// The replaced suffix was longer than the ring, and has left it: the node stops, and reads its journal
     /// again when it is started.
     Overrun {
-        /// The first seq that was exchanged.
+        /// The first seq that was replaced.
         from: Seq,
         /// The oldest that the ring holds.
         oldest: Seq,
@@ -192,7 +192,7 @@ pub enum ReplicaEvent {
         /// Whose log has it.
         holder: Identity,
     },
-    /// Two of two members were each told that the other is dead, and both lead: the node stops.
+    /// Each of two members was notified that the other is dead, and both lead: the node stops.
     DeclaredDeadBoth {
         /// The other's epoch.
         other: Epoch,
@@ -224,8 +224,8 @@ pub enum ReplicaEvent {
         /// The other's.
         seen: u64,
     },
-    /// Nobody of our history was heard, and another one goes on speaking under our cluster's id. The node
-    /// stops.
+    /// Nothing of our history was received, and another history continues to send under our cluster's id.
+    /// The node stops.
     OtherHistory {
         /// Ours.
         have: u64,
@@ -234,13 +234,13 @@ pub enum ReplicaEvent {
     },
     /// Somebody speaks in a history on which ours was founded: a replica that was left behind.
     AncestorHistory {
-        /// The former history.
+        /// The ancestor history.
         history: u64,
         /// Who.
         identity: Identity,
     },
-    /// A history was founded on the one that this node holds, at `next`. A learner goes on in it; a member
-    /// stops, as does a learner that knows more to be committed, or whose log parted before.
+    /// A history was founded on the one that this node holds, at `next`. A learner continues in it; a
+    /// member stops, as does a learner that knows more to be committed, or whose log diverged before.
     Founded {
         /// The later history.
         history: u64,
@@ -250,10 +250,10 @@ pub enum ReplicaEvent {
         own_next: Seq,
         /// Everything below is committed, as far as this node knows.
         commit_next: Seq,
-        /// Whether it goes on there; else it stops.
+        /// Whether it continues there; else it stops.
         goes_on: bool,
     },
-    /// Somebody named a round too far above those seen: it is not believed at once (told once; it is
+    /// A node named a round too far above those seen: it is not believed at once (reported once; it is
     /// counted).
     RoundRefused {
         /// The epoch that was named.

@@ -1,8 +1,8 @@
-//! # losses: which gaps there were, why, and who closed them
+//! # losses: which gaps there were, their cause, and which repairer closed them
 //!
-//! The question of whoever runs the network: is it losing, or are we? A reader reports what it takes and what
-//! it hears of, and this watcher keeps every hole from the moment that it shows until it is closed. It
-//! decides nothing: no rule asks it, and two of them are always equal.
+//! The operator of the network asks: does the network lose datagrams, or does this host? A reader reports
+//! what it takes and which seqs it learns of, and this monitor records every gap from its detection until
+//! it is closed. It decides nothing: no rule reads it, and any two of them compare equal.
 //!
 //! ```text
 //!   frame behind a hole ─▶ open: drops moved? ── no ──▶ line ──(a repairer lacks it too)──▶ unsent
@@ -10,8 +10,9 @@
 //!   frame into it ────────▶ closed: by whom (nobody: it came late), after how long
 //! ```
 //!
-//! What cannot be told apart from here: a card that dropped it and a switch that did (both are `line`), and a
-//! leader that never sent it and a wire beside it that lost it for all (both are `unsent`).
+//! Two pairs cannot be distinguished here: a drop by a network card and a drop by a switch (both are
+//! `line`); a leader that never sent the frame and a link at the leader that lost it for all (both are
+//! `unsent`).
 
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,7 @@ use crate::engine::counters::CounterRow;
 use lockstep_wire::{Identity, Nanos, Seq};
 use std::hash::{Hash, Hasher};
 
-/// Holes that are kept apart at most; what shows beyond is counted with the last one.
+/// The most gaps that are recorded separately; further ones are counted with the last one.
 const HOLES_MAX: usize = 64;
 /// Closed holes that are remembered one by one.
 pub const RECENT: usize = 16;
@@ -76,9 +77,9 @@ pub const LOSS_ROWS: [CounterRow; 7] = [
 pub enum Cause {
     /// It did not arrive: a wire, a switch, a card.
     Line = 0,
-    /// Our socket was full, although we looked all the time: a burst larger than it holds.
+    /// Our socket was full, although we polled all the time: a burst larger than its buffer.
     Socket = 1,
-    /// Our socket was full because we had been away.
+    /// Our socket was full because we had been stalled.
     Stall = 2,
     /// A repairer lacks it too: it was not sent, or lost before the ways part.
     Unsent = 3,
@@ -106,7 +107,7 @@ pub enum GapEnd {
     Late,
     /// This one repaired it, or the last of it.
     Repaired(Identity),
-    /// It is missed no more: a new epoch does without it, or the reader went on elsewhere.
+    /// It is no longer a gap: a new epoch does not contain it, or the reader continued elsewhere.
     Gone,
 }
 
@@ -158,14 +159,15 @@ struct Sums {
 /// See the module.
 #[derive(Clone, Debug)]
 pub struct Losses {
-    /// The reader held everything once: what it lacks before that is no loss, but its way into the stream.
+    /// The reader was complete once: a range that it lacked before that is no loss, but its join of the
+    /// stream.
     joined: bool,
     /// Everything below is taken, or in a hole.
     high: Seq,
     holes: Vec<Hole>,
     recent: [Option<Loss>; RECENT],
     sums: Sums,
-    /// Drops of the device at the last look.
+    /// Drops of the device at the last check.
     dropped: u64,
     turned_at: Nanos,
     stalled_at: Nanos,
@@ -196,7 +198,7 @@ impl Default for Losses {
     }
 }
 
-/// No part of the protocol's state: whoever compares states of readers sees no difference in it.
+/// Not part of the protocol's state: a comparison of readers' states finds no difference in it.
 impl PartialEq for Losses {
     fn eq(&self, _other: &Self) -> bool {
         true
@@ -256,12 +258,13 @@ impl Losses {
                 (true, false) => self.holes[index].to = from,
                 (false, true) => self.holes[index].from = to,
                 (true, true) if self.holes.len() < HOLES_MAX => {
-                    // One loss in two parts: it is told with the left one, and is open until both are closed.
+                    // One loss in two parts: it is reported with the left one, and is open until both are
+                    // closed.
                     self.holes[index].to = from;
                     self.holes.insert(index + 1, right);
                     index += 1;
                 }
-                // No room to keep the parts apart: the hole stays as large as it was.
+                // No room to record the parts separately: the gap stays as large as it was.
                 (true, true) => {}
             }
             index += 1;
@@ -297,7 +300,7 @@ impl Losses {
         }
     }
 
-    /// A repairer said that it does not hold what we ask for either.
+    /// A repairer reported that it does not hold the requested range either.
     pub fn on_ahead(&mut self) {
         for hole in self.holes.iter_mut().filter(|hole| hole.cause == Some(Cause::Line)) {
             hole.cause = Some(Cause::Unsent);

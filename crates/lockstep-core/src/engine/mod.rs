@@ -19,6 +19,6 @@ pub mod subscriber;
 mod unicast_probe;
 pub mod window;
 
-/// A hot thread looks at its unicast socket every so many turns, and at each turn while it awaits
-/// something there.
+/// A hot thread polls its unicast socket every so many turns, and at each turn while it awaits something
+/// there.
 pub const UNICAST_TURNS: u64 = 8;

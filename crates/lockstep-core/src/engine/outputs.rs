@@ -18,7 +18,7 @@
 //!    [`Outputs::on_event`] before its own state takes it. An own message that stands there is compared with
 //!    what this state has produced: [`Divergence`] if it is another one.
 //! 2. What the state produces goes to [`Outputs::push`].
-//! 3. [`Outputs::hand_in`] gives to the publisher's handle what the stream may lack. Until this state has
+//! 3. [`Outputs::hand_in`] passes to the publisher's handle what the stream may lack. Until this state has
 //!    produced and read all that the stream had when the name was opened, that is nothing.
 //! 4. A snapshot holds [`Outputs::save`] beside the application's own state: an output that was produced and
 //!    not read yet may never have been stamped. A subscription that is taken up again begins at the first
@@ -98,7 +98,7 @@ pub struct Outputs {
     name: String,
     /// The state has taken every entry below, as its snapshot says.
     taken_next: Seq,
-    /// The name's id, once an open entry of it was read or the handle told it.
+    /// The name's id, once an open entry of it was read or the handle reported it.
     own: Option<PublisherId>,
     /// Produced, in order, and not both read and handed in.
     waiting: VecDeque<Output>,
@@ -155,7 +155,7 @@ impl Outputs {
         match *event {
             SubscriberEvent::Opened { publisher, name, last, .. } if name == self.name => {
                 self.own = Some(publisher);
-                // What a former incarnation began and did not end has numbers, and is no message.
+                // Parts that an earlier incarnation began and did not end have numbers, and are no message.
                 self.read_number = self.read_number.max(last);
                 self.rebase();
             }
@@ -205,7 +205,7 @@ impl Outputs {
         self.ticket.is_some()
     }
 
-    /// The publisher's handle tells something: to be called with each of its events.
+    /// The publisher's handle reports an event: to be called with each of them.
     pub fn on_publisher(&mut self, event: &PublisherEvent) {
         match *event {
             PublisherEvent::Opened { ticket: opened, publisher, last, .. } if Some(opened) == self.ticket => {
@@ -335,8 +335,8 @@ impl Outputs {
         }
     }
 
-    /// Those of an application that goes on from a snapshot; and what of `saved` lies behind them. `None`: it
-    /// is none.
+    /// Those of an application that continues from a snapshot; and what of `saved` lies behind them.
+    /// `None`: it is none.
     pub fn restore<'a>(name: &str, saved: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let mut rest = saved.strip_prefix(SAVED)?;
         let taken_next = Seq::from_le_bytes(take(&mut rest)?);

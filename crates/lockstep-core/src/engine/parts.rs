@@ -12,8 +12,9 @@
 //!                 └───────────────────────────────┘        Retract: goes back to the parts that are left
 //! ```
 //!
-//! Memory is bounded: so many messages of the greatest length. It is taken when it is first needed and kept.
-//! When all of it is in use, the message that began first makes room, and the application is told.
+//! Memory is bounded: so many messages of the greatest length. It is allocated when it is first needed, and
+//! retained. When all of it is in use, the message that began first makes room, and the application is
+//! notified.
 
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{Chain, Entry, PART_MORE, PART_NEXT, PublisherId, PublisherSeq, Seq};
@@ -252,7 +253,7 @@ impl Reassembly {
         }
     }
 
-    /// Whether nothing is held, which is the rule.
+    /// Whether nothing is buffered, which is the normal case.
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
         self.list.is_empty()

@@ -70,16 +70,16 @@ pub trait Net {
     /// One send call of all `bursts`, in order. Returns how many datagrams the device took, counted
     /// from the front; the caller offers the rest again or leaves them to repair.
     fn send_group(&mut self, group: Group, bursts: &[Burst<'_>]) -> usize;
-    /// Sends one datagram made of two parts (the second may be empty). Returns whether the device
-    /// took it; whoever asked asks again.
+    /// Sends one datagram made of two parts (the second may be empty). Returns whether the device took it;
+    /// if not, the caller tries again.
     fn send_unicast(&mut self, to: SocketAddrV4, parts: [&[u8]; 2]) -> bool;
     /// Datagrams that were thrown away unread because there was no room for them, since the device was
     /// opened.
     fn dropped(&self) -> u64 {
         0
     }
-    /// From now on datagrams of `group` are received, or no longer: a leader does not hear what it sends
-    /// itself, a standby does. A device that cannot choose hears all of them.
+    /// From now on datagrams of `group` are received, or no longer: a leader does not receive what it sends
+    /// itself, a standby does. A device that cannot choose receives all groups.
     fn set_joined(&mut self, _group: Group, _joined: bool) {}
 }
 

@@ -1,18 +1,19 @@
-//! The publisher: hands messages of one or many publishers to the cluster, and learns the fate of each.
+//! The publisher: hands messages of one or many publishers to the cluster, and learns the outcome of each.
 //!
 //! ```text
 //!   open(name):  LookingUp ──reply──▶ Opening ──open entry committed──▶ Open ──▶ Fenced | Closed
 //!                    ▲ no reply: next replica     │ refused, lost: look again
 //!                    └────────────────────────────┘
 //! ```
-//! A message is kept, and sent again, until it is seen committed in the stream; so the publisher reads
-//! the stream, from the moment it began. Whatever it is told binds it only once what that rests on is
+//! A message is retained, and sent again, until it is seen committed in the stream; so the publisher reads
+//! the stream, from the moment it began. A reply binds it only once the entries that the reply rests on are
 //! committed.
 //!
 //! A takeover may take back what was stamped and is not committed: the publisher goes back to the cut,
-//! sends again at once whatever has no place in the new log, and learns its places anew. A message has
-//! exactly one fate: [`Committed`](PublisherEvent::Committed), [`Fenced`](PublisherEvent::Fenced) or
-//! [`Closed`](PublisherEvent::Closed). The leaders do their part: whatever is heard twice is stamped once.
+//! sends again at once every message that has no place in the new log, and learns its places anew. A
+//! message has exactly one outcome: [`Committed`](PublisherEvent::Committed),
+//! [`Fenced`](PublisherEvent::Fenced) or [`Closed`](PublisherEvent::Closed). The leaders do their part: a
+//! message that is received twice is stamped once.
 
 mod claim;
 mod lines;
@@ -42,7 +43,7 @@ use unicast_probe::submit;
 pub struct PublisherLimits {
     /// The receiver's; `me` is the handle's random identity.
     pub receiver: ReceiverLimits,
-    /// Most messages without a fate.
+    /// The most messages without an outcome.
     pub window_entries: u32,
     /// Most datagrams that hold them.
     pub window_datagrams: u32,
@@ -54,7 +55,7 @@ pub struct PublisherLimits {
     pub resend_ns_max: Nanos,
     /// How long an open or a look-up waits for its answer.
     pub query_retry_ns: Nanos,
-    /// How often an idle leader beats: the silence of the groups is measured by it.
+    /// The heartbeat interval of an idle leader: the silence of the groups is measured by it.
     pub heartbeat_interval_ns: Nanos,
     /// Most names that one handle opens.
     pub names_max: u32,
@@ -77,20 +78,20 @@ pub struct PublisherCore {
     full: bool,
     /// Our share was used up: over after so many heartbeats of the leader.
     over_share: u32,
-    /// `Throttled` was told, and not yet `Unthrottled`.
+    /// `Throttled` was reported, and not yet `Unthrottled`.
     throttled: bool,
     /// Questions so far.
     asked: usize,
     lost: bool,
-    /// The history and the epoch that were followed at the last look.
+    /// The history and the epoch that were followed at the last check.
     history: u64,
     epoch: Epoch,
-    /// Another leadership has begun in this turn: what it may not have heard is due.
+    /// Another leadership has begun in this turn: messages that it may not have received are due.
     renewed: bool,
     /// Whether the groups bring the leader, and where it answers by unicast while they do not.
     unicast_probe: UnicastProbe,
     leader_at: Option<SocketAddrV4>,
-    /// The application was told that the groups do not bring it.
+    /// The application was notified that the groups do not bring it.
     multicast_told: bool,
     number: u64,
     turns: u64,
@@ -131,8 +132,8 @@ impl<N: Net> PublisherEngine<N> {
         Self { net, core: PublisherCore::new(limits), scratch: vec![0; NACK_LEN_MAX] }
     }
 
-    /// One turn: reads the stream, reports to `f` at most `limit` committed fates and whatever else
-    /// happened, sends what is written. Returns the work done.
+    /// One turn: reads the stream, reports to `f` at most `limit` committed outcomes and all other events,
+    /// sends what is written. Returns the work done.
     pub fn poll(
         &mut self,
         now: Nanos,
@@ -240,7 +241,7 @@ impl<N: Net> PublisherEngine<N> {
                     if tries == 0 || now >= asked_at + core.limits.query_retry_ns =>
                 {
                     let repairers = &core.limits.receiver.repairers;
-                    // Always another one: a replica that is cut off goes on telling what was.
+                    // Always another one: a replica that is cut off continues to report an old state.
                     let asked = repairers.get(core.asked % repairers.len().max(1));
                     let Some(to) = asked.map(|repairer| repairer.address) else { continue };
                     core.asked += 1;
@@ -347,7 +348,7 @@ impl PublisherCore {
         valid.then(|| self.lines.add(name, nonce))
     }
 
-    /// Whether every message that was taken has its fate.
+    /// Whether every message that was taken has its outcome.
     pub fn is_drained(&self) -> bool {
         self.window.is_empty()
     }
@@ -361,7 +362,7 @@ impl PublisherCore {
         self.rx.next_deadline().min(resend).min(self.unicast_probe.next_deadline())
     }
 
-    /// Whether the stream is heard and followed.
+    /// Whether the stream is received and followed.
     pub fn is_connected(&self) -> bool {
         self.rx.end().is_some()
     }
@@ -448,7 +449,7 @@ impl PublisherCore {
                 if from.is_none() || header.epoch() >= self.epoch {
                     self.on_leader(now, from);
                 }
-                // A deposed leader's word is none.
+                // A notice of a deposed leader counts for nothing.
                 if header.epoch() == self.epoch {
                     self.full = body.credit_entries == 0;
                     self.over_share = self.over_share.saturating_sub(1);
@@ -485,8 +486,8 @@ impl PublisherCore {
         Ok(())
     }
 
-    /// The leader tells publishers, us among them perhaps, what it misses, that a share is used up, or that
-    /// an open finds no room.
+    /// The leader notifies publishers, us among them perhaps, which numbers it lacks, that a share is used
+    /// up, or that an open finds no room.
     #[cold]
     fn on_notice(&mut self, now: Nanos, rows: NoticeRows<'_>, f: &mut impl FnMut(PublisherEvent)) {
         for row in rows.iter() {

@@ -1,6 +1,6 @@
 //! The protocol half under every reader of the stream: standby, subscriber and publisher alike. It knows
-//! which epoch it follows, where its own log ends, what is missing, and how far the stream is committed;
-//! what is done with a frame that is next is its owner's business.
+//! which epoch it follows, where its log ends, what is missing, and how far the stream is committed; its
+//! owner decides what is done with the next frame.
 //!
 //! ```text
 //!   frame ─▶ history? ─▶ epoch known? ─▶ owned? ─▶ next?  ──yes──▶ owner takes it, `accept`
@@ -61,7 +61,7 @@ pub enum Start {
 pub struct ReceiverLimits {
     /// The cluster's id.
     pub cluster: u64,
-    /// The history, if it is known; 0 adopts the first one heard.
+    /// The history, if it is known; 0 adopts the first one received.
     pub history: u64,
     /// Under which name requests are sent (and own datagrams are dropped).
     pub me: Identity,
@@ -73,7 +73,7 @@ pub struct ReceiverLimits {
     pub store_bytes: usize,
     /// Largest frame.
     pub frame_len_max: usize,
-    /// Whether an epoch's acks count only when the own log has reached its start (replicas, S4).
+    /// Whether an epoch's acks count only when the replica log has reached its start (replicas, S4).
     pub count_when_accepted: bool,
 }
 
@@ -100,7 +100,7 @@ pub struct Receiver {
     pub prefer: Option<SocketAddrV4>,
     /// Where the passed frames above the own commit ended.
     delivered: DeliveredLog,
-    /// The first seq that the owner was given and that did not survive, until it looks.
+    /// The first seq that was passed to the owner and did not survive, until the owner takes it.
     retract_from: Option<Seq>,
     store: FrameStore,
     /// Kept frames at the front that the log contains already.
@@ -125,11 +125,11 @@ pub struct Receiver {
     divergent: Option<Identity>,
     /// The chain before the frame with which one begins, where a cursor tells it.
     chain_wanted: Option<Chain>,
-    /// What the cursor told is not the chain of this log.
+    /// The cursor's chain is not the chain of this log.
     chain_refused: bool,
     /// Nothing is asked of repairers: a replay brings what is missing.
     replaying: bool,
-    /// The history that is read, and the former ones.
+    /// The history that is read, and its ancestors.
     lineage: Lineage,
     /// Its leader was heard since another history was last looked at.
     is_led: bool,
@@ -197,7 +197,7 @@ impl Receiver {
         }
     }
 
-    /// The history that is read; 0 while none was heard.
+    /// The history that is read; 0 while none was received.
     pub fn history(&self) -> u64 {
         self.lineage.history()
     }
@@ -229,7 +229,7 @@ impl Receiver {
         self.start
     }
 
-    /// Whether everything that was seen is held.
+    /// Whether the reader holds everything that it has seen.
     pub fn is_whole(&self) -> bool {
         self.missing_from().is_none() && self.epoch_update.0 == Epoch::NONE
     }

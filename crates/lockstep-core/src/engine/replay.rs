@@ -1,8 +1,8 @@
-//! # replay: whom to ask for what no ring holds, and what to make of the answers
+//! # replay: which source is asked for frames that no ring holds, and what its answers mean
 //!
-//! What a reader misses and no repairer has in memory is read from a journal, over one TCP connection at a
-//! time. The question here is only which source to ask and when to give one up; the connection is the
-//! outside's, and the frames go through the reader's rules like any other.
+//! A range that a reader lacks and no repairer has in memory is read from a journal, over one TCP
+//! connection at a time. The question here is only which source to ask and when to give one up; the
+//! connection is the outside's, and the frames go through the reader's rules like any other.
 //!
 //! ```text
 //!        begin           time            answer: frames follow
@@ -11,9 +11,9 @@
 //!                 └── next source ─┴───────────────────────────────┘
 //! ```
 //!
-//! A source that dies in the middle is followed by the next one, which goes on behind the last frame that was
-//! taken: the request names the chain there. It fails only when every source has said why it cannot help, or
-//! cannot be reached for long.
+//! A source that dies in the middle is followed by the next one, which continues behind the last frame that
+//! was taken: the request names the chain there. It fails only when every source has reported why it cannot
+//! help, or cannot be reached for long.
 
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{
@@ -37,7 +37,7 @@ pub struct ReplayLimits {
     pub retry_ns_min: Nanos,
     /// The doubling ends here.
     pub retry_ns_max: Nanos,
-    /// A source that says nothing for this long is given up: some times the second of its marks.
+    /// A source that sends nothing for this long is given up: some times the second of its marks.
     pub silence_ns: Nanos,
 }
 
@@ -74,7 +74,7 @@ enum ReplayState {
     },
 }
 
-/// A reader that does not move for this long, although its source has given all that it has, asks the next
+/// A reader that does not move for this long, although its source has sent all that it has, asks the next
 /// one.
 const STALL_NS: Nanos = 50_000_000;
 
@@ -119,7 +119,7 @@ pub enum SourceState {
     AtEnd,
 }
 
-/// What a source said last.
+/// The last answer of a source.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 enum SourceAnswer {
     #[default]
@@ -220,7 +220,7 @@ impl ReplayReader {
         matches!(self.state, ReplayState::Reading { .. })
     }
 
-    /// Whether the source has given all that it has for the present.
+    /// Whether the source has sent all that it has for the present.
     pub fn is_at_end(&self) -> bool {
         self.at_end && self.is_reading()
     }
@@ -383,8 +383,8 @@ impl ReplayReader {
         self.state = ReplayState::Waiting { until: now + pause };
     }
 
-    /// Whether every source has said why it cannot help, and nothing that passes by itself. The most telling
-    /// reason stands for all.
+    /// Whether every source has reported why it cannot help, and nothing that passes by itself. The most
+    /// telling reason stands for all.
     pub fn failed(&self) -> Option<ReplayFailed> {
         if !self.is_active() || self.said.is_empty() {
             return None;

@@ -1,12 +1,12 @@
-//! Frames that a receiver keeps: some because something is missing before them, some because they are not
-//! committed yet or the application said stop. Sorted by seq, in memory of fixed size.
+//! Frames that a receiver buffers: some because of a gap before them, some because they are not committed
+//! yet or the application paused delivery. Sorted by seq, in memory of fixed size.
 
 use crate::proto::planted::{Mutation, planted};
 use lockstep_wire::{Epoch, FrameView, Seq, SeqRange};
 use std::collections::VecDeque;
 use std::hash::{Hash, Hasher};
 
-/// Where one kept frame is.
+/// The place of one buffered frame.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Stored {
     first: Seq,
@@ -15,7 +15,7 @@ struct Stored {
     slot: u32,
 }
 
-/// The frames. Two stores are equal if they keep the same frames, wherever in memory.
+/// The frames. Two stores are equal if they hold the same frames, wherever in memory.
 #[derive(Clone, Debug)]
 pub struct FrameStore {
     memory: Vec<u8>,
@@ -79,17 +79,17 @@ impl FrameStore {
         (0..self.order.len()).filter_map(|index| self.get(index)).map(|frame| frame.bytes)
     }
 
-    /// Frames that are kept.
+    /// The number of buffered frames.
     pub fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// Rises whenever a frame is kept or forgotten.
+    /// Rises whenever a frame is stored or forgotten.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// Whether none is kept.
+    /// Whether no frame is buffered.
     pub fn is_empty(&self) -> bool {
         self.order.is_empty()
     }

@@ -1,12 +1,12 @@
 //! The subscriber: delivers the stream to an application, as `stamped` or as `committed`.
 //!
 //! A frame that may be delivered when it arrives is delivered out of the receive buffer, without a copy.
-//! What must wait (for a gap, for its commit, for an application that said stop) is kept in memory of
-//! fixed size; what finds no room there is repaired later. Nothing here ever slows the stream.
+//! What must wait (for a gap, for its commit, for an application that paused delivery) is buffered in
+//! memory of fixed size; what finds no room there is repaired later. Nothing here ever slows the stream.
 //!
-//! A takeover may take back what a `stamped` application was told and what is not committed. It hears so
-//! by [`SubscriberEvent::Retract`] before it hears anything of the new epoch; then the stream goes on
-//! from there. A message reported as committed is never taken back (S6).
+//! A takeover may take back entries that were reported to a `stamped` application and are not committed.
+//! The application receives [`SubscriberEvent::Retract`] before any event of the new epoch; then the stream
+//! continues from there. A message reported as committed is never taken back (S6).
 //!
 //! What no ring holds any more is read from a journal: `subscriber::replayed`.
 
@@ -48,7 +48,7 @@ pub struct SubscriberLimits {
     pub parts: PartsLimits,
     /// A lag of the commit is reported when it lasts this long, and then as often.
     pub lag_report_ns: Nanos,
-    /// How often an idle leader beats: the silence of the groups is measured by it.
+    /// The heartbeat interval of an idle leader: the silence of the groups is measured by it.
     pub heartbeat_interval_ns: Nanos,
 }
 
@@ -58,7 +58,7 @@ pub struct SubscriberCore {
     limits: SubscriberLimits,
     rx: Receiver,
     replay: ReplayReader,
-    /// When the stream was last heard on the groups, and when the present replay began.
+    /// When the stream was last received on the groups, and when the present replay began.
     received_at: Nanos,
     replay_at: Nanos,
     /// The source, and in which history.
@@ -74,7 +74,7 @@ pub struct SubscriberCore {
     caught_up: bool,
     lag_since: Option<Nanos>,
     lag_reported: Nanos,
-    /// Whether the groups bring the leader, and whether the application was told that they do not.
+    /// Whether the groups bring the leader, and whether the application was notified that they do not.
     unicast_probe: UnicastProbe,
     multicast_reported: bool,
     ahead: Ahead,
@@ -297,7 +297,7 @@ impl SubscriberCore {
         }
     }
 
-    /// Delivers what an earlier poll left. Returns whether the subscription goes on.
+    /// Delivers what an earlier poll left. Returns whether the subscription continues.
     fn begin(&mut self, limit: usize, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) -> bool {
         self.cursor.left = limit;
         self.cursor.stopped = limit == 0;
@@ -435,7 +435,7 @@ impl SubscriberCore {
         self.deliver_ready(f);
     }
 
-    /// Nothing from `from` on survived a takeover: the stream goes on there.
+    /// Nothing from `from` on survived a takeover: the stream continues there.
     fn take_back(&mut self, from: Seq, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
         let told_next = self.cursor.delivered_next;
         self.cursor.delivered_next = told_next.min(from);
@@ -459,7 +459,7 @@ impl SubscriberCore {
         }
     }
 
-    /// Delivers what was kept and may be delivered now.
+    /// Delivers buffered frames that may be delivered now.
     #[inline(never)]
     fn deliver_buffered(&mut self, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
         let bound = self.bound();
@@ -506,7 +506,7 @@ impl SubscriberCore {
         }
         self.look_for_replay(now, f);
         let delivered_all = self.cursor.next >= seen_next && self.cursor.next > 0 && seen_next > 1;
-        // Behind the end of a subscription nothing is told.
+        // Behind the end of a subscription nothing is reported.
         if !self.ended && delivered_all && !self.caught_up && self.rx.is_whole() {
             self.caught_up = true;
             let next = if planted(Mutation::CaughtUpEarly) { commit_next } else { self.cursor.next };

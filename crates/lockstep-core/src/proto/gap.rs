@@ -138,7 +138,7 @@ impl Gaps {
         }
     }
 
-    /// Sets the timers by what came since the last look.
+    /// Sets the timers by what came since the last check.
     pub fn poll(&mut self, now: Nanos, limits: &NackLimits, rtt: &Rtt) {
         self.list.iter_mut().for_each(|gap| gap.request.poll(now, limits, rtt));
     }

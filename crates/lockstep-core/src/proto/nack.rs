@@ -219,8 +219,8 @@ impl RequestTimer {
         }
     }
 
-    /// Sets the timers by what came since the last look. What an answer has not brought once it is quiet is
-    /// lost: nobody waits out the retry for it.
+    /// Sets the timers by what came since the last check. What an answer has not brought once it is quiet
+    /// is lost: nobody waits out the retry for it.
     pub fn poll(&mut self, now: Nanos, limits: &NackLimits, rtt: &Rtt) {
         let RequestState::Requested { until, news, .. } = &mut self.state else { return };
         let quiet = now + limits.quiet(rtt);

@@ -45,9 +45,9 @@ impl UnavailableReason {
 pub struct AvailabilityChange {
     /// Who.
     pub identity: Identity,
-    /// Why it is away; `None`: it is back.
+    /// Why it is unavailable; `None`: it is available again.
     pub unavailable: Option<UnavailableReason>,
-    /// How long it was away, where it is back.
+    /// How long it was unavailable, if it is available again.
     pub lasted: Nanos,
 }
 

@@ -43,8 +43,9 @@ impl PublisherCore {
     /// Takes a message: it is written into the open datagram, which leaves when it is full or at the next
     /// `flush` or `poll`. Returns its number. The message is copied once; nothing is allocated.
     ///
-    /// One that is longer than [`PublisherCore::part_len_max`] goes out in parts, each an entry with a number
-    /// of its own; the number that is returned, and whose fate is told, is that of the last part.
+    /// One that is longer than [`PublisherCore::part_len_max`] goes out in parts, each an entry with a
+    /// number of its own; the number that is returned, and whose outcome is reported, is that of the last
+    /// part.
     #[inline]
     pub fn try_publish(
         &mut self,
@@ -62,9 +63,9 @@ impl PublisherCore {
     }
 
     /// The same for a message whose number follows from the application's state: that of its first part is
-    /// `number`. What the stream has already, or what was handed in here before, is not handed in again; of a
-    /// message of which the stream has the first parts, the others are. So whoever begins anew may hand in
-    /// everything once more.
+    /// `number`. What the stream has already, or what was handed in here before, is not handed in again; of
+    /// a message of which the stream has the first parts, the others are. So a process that begins anew may
+    /// hand in everything once more.
     ///
     /// Where `number` lies behind the next one, the publisher goes on there if nothing of it is under way:
     /// the caller has read what lies between as committed. [`crate::engine::outputs::Outputs`] derives the
@@ -152,7 +153,7 @@ impl PublisherCore {
     }
 
     /// Closes a publisher: a message of its own kind behind all of its others, which says `said` to whoever
-    /// reads the stream, at most [`CLOSE_LEN_MAX`] bytes. Its fate is [`super::PublisherEvent::Closed`].
+    /// reads the stream, at most [`CLOSE_LEN_MAX`] bytes. Its outcome is [`super::PublisherEvent::Closed`].
     pub fn try_close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError> {
         if said.len() > CLOSE_LEN_MAX {
             return Err(PublishError::TooLong { len: said.len(), max: CLOSE_LEN_MAX });
@@ -162,8 +163,8 @@ impl PublisherCore {
         Ok(())
     }
 
-    /// Marks the begin or the end of a trading day, at its place in the publisher's order. Its fate comes
-    /// like a message's.
+    /// Marks the begin or the end of a trading day, at its place in the publisher's order. Its outcome is
+    /// reported like a message's.
     pub fn try_day(
         &mut self,
         publisher: PublisherId,

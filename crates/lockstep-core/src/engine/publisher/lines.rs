@@ -1,8 +1,8 @@
-//! The names of one handle: what the stream says of each, in the order of the stream.
+//! The names of one handle: the state of each by the stream, in the order of the stream.
 //!
 //! Several processes may share a name and its nonce (copies of a deterministic application). Then the
 //! stream may hold a message before this process has handed it in: where it stands is remembered, and the
-//! message has its fate when it is handed in.
+//! message has its outcome when it is handed in.
 //!
 //! All of this is a function of the log that was read, committed or not. When a takeover cuts that log,
 //! what was learned above the cut is taken back, and learned anew from what is read in its place:
@@ -73,7 +73,7 @@ pub(super) struct PublisherName {
     forgotten: Seq,
     /// From this seq on its messages are watched, while it is being looked up; 0 before.
     watched_from: Seq,
-    /// Another part stands under a number of the message that waits for its fate.
+    /// Another part stands under a number of the message that waits for its outcome.
     pub(super) diverged: bool,
     pub(super) outstanding: OutstandingMessage,
 }
@@ -92,7 +92,7 @@ pub(super) struct StampedRun {
     pub(super) line: u32,
     /// What stands there, beside what was handed in.
     pub(super) content: PayloadMatch,
-    /// Whether `Stamped` was told of them.
+    /// Whether `Stamped` was reported of them.
     pub(super) told: bool,
 }
 
@@ -286,7 +286,7 @@ impl PublisherNames {
         self.copied.retain(|copied| copied.line as usize != index || copied.publisher_seq >= number);
     }
 
-    /// A message was handed in that a copy of us had stamped already: its fate is known.
+    /// A message was handed in that a copy of us had stamped already: its outcome is known.
     #[cold]
     pub(super) fn on_copied(&mut self, line: u32, publisher_seq: PublisherSeq) {
         let known = self
@@ -308,7 +308,8 @@ impl PublisherNames {
         });
     }
 
-    /// A replica told what is committed of a name; `end_next` is where our own reading of the stream ends.
+    /// A replica reported what is committed of a name; `end_next` is where our own reading of the stream
+    /// ends.
     pub(super) fn on_reply(&mut self, header: &Header, body: &QueryReplyBody, end_next: Seq) {
         let Some(index) = (body.token as usize).checked_sub(1).filter(|index| *index < self.list.len())
         else {
@@ -443,7 +444,7 @@ impl PublisherNames {
         self.copied.push_back(Copied { line: index as u32, publisher_seq, seq, digest });
     }
 
-    /// The first `count` of the oldest stamped messages have their fate.
+    /// The first `count` of the oldest stamped messages have their outcome.
     #[inline]
     pub(super) fn on_outcomes(&mut self, count: u64) {
         match self.stamped.front_mut() {
@@ -494,8 +495,8 @@ impl PublisherNames {
         self.ending += 1;
     }
 
-    /// A takeover took back everything that was read from `from` on. Returns whether it is known what
-    /// that was; else the fates of this handle's messages cannot be known any more.
+    /// A takeover took back everything that was read from `from` on. Returns whether it is known what that
+    /// was; else the outcomes of this handle's messages cannot be known any more.
     #[must_use]
     pub(super) fn on_cut(&mut self, from: Seq, f: &mut impl FnMut(PublisherEvent)) -> bool {
         let Self { list, stamped, copied, .. } = self;

@@ -1,4 +1,4 @@
-//! What a publisher's application is told: why a message was not taken, and what became of it.
+//! Notifications to a publisher's application: why a message was not taken, and its outcome.
 
 use lockstep_wire::{CHANNELS, Destination, PublisherId, PublisherSeq, Seq};
 
@@ -85,7 +85,7 @@ impl std::fmt::Display for PublishError {
 
 impl std::error::Error for PublishError {}
 
-/// What a publisher is told.
+/// An event that is reported to a publisher.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum PublisherEvent {
@@ -119,8 +119,8 @@ pub enum PublisherEvent {
         /// Its place.
         seq: Seq,
     },
-    /// The place that was told of a message did not survive a takeover. The message is sent again by
-    /// itself: there is nothing to do.
+    /// The reported place of a message did not survive a takeover. The message is sent again by itself:
+    /// there is nothing to do.
     Unstamped {
         /// Whose.
         publisher: PublisherId,
@@ -128,7 +128,7 @@ pub enum PublisherEvent {
         publisher_seq: PublisherSeq,
     },
     /// A message has its place for ever. Of one that a copy of this publisher had stamped before it was
-    /// handed in here, this is all that is told.
+    /// handed in here, this is the only report.
     Committed {
         /// Whose.
         publisher: PublisherId,

@@ -31,7 +31,7 @@ impl PublisherCore {
         self.read_ready(now, f);
     }
 
-    /// The new leader may have heard nothing of what the old one did not stamp: it is sent again now.
+    /// The new leader may have received nothing of what the old one did not stamp: it is sent again now.
     #[cold]
     pub(super) fn hurry(&mut self) {
         self.lines.hurry();
@@ -50,7 +50,7 @@ impl PublisherCore {
         }
     }
 
-    /// A message that is committed now has its fate.
+    /// A message that is committed now has its outcome.
     pub(super) fn on_commit(&mut self, limit: usize, f: &mut impl FnMut(PublisherEvent)) {
         let commit_next = self.rx.commit.commit_next();
         let mut left = limit;
@@ -72,7 +72,7 @@ impl PublisherCore {
             line.diverged |= is_other;
             let count = stamped.committed(commit_next).min(left as u64);
             let outcomes = self.window.pop(&mut line.outstanding, count);
-            // The fate of a message in parts is that of its last one.
+            // The outcome of a message in parts is that of its last one.
             if !is_part && !outcomes.is_empty() {
                 left -= count as usize;
                 let publisher = line.id;
@@ -104,7 +104,7 @@ impl PublisherCore {
                     let last = last + u64::from(planted(Mutation::LastOff));
                     f(PublisherEvent::Opened { ticket, publisher, publisher_seq, last });
                 }
-                // Behind the fates before it, which `limit` may have put off.
+                // Behind the outcomes before it, which `limit` may have put off.
                 NameState::Ending { at, fenced, .. }
                     if at < commit_next
                         && !self.lines.stamped.iter().any(|next| next.line as usize == ticket) =>

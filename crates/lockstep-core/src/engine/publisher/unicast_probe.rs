@@ -12,7 +12,7 @@ use std::net::SocketAddrV4;
 const UNHEARD_TIMEOUTS: u16 = 4;
 
 impl PublisherCore {
-    /// The leader was heard: by a group, or by unicast from an address.
+    /// The leader was received: by a group, or by unicast from an address.
     pub(super) fn on_leader(&mut self, now: Nanos, from: Option<SocketAddrV4>) {
         match from {
             None => _ = self.unicast_probe.on_group(now),

@@ -1,5 +1,5 @@
-//! What a receiver misses, and how it asks for it: it writes requests, hears answers, and says when nobody
-//! can help any more.
+//! The gaps of a receiver and its requests for them: it writes requests, takes answers, and reports when no
+//! repairer can help any more.
 
 use super::{Receiver, ReceiverLimits, Start};
 use crate::engine::counters::{Counter, Counters};
@@ -23,7 +23,7 @@ const SILENT_WAITS_REPLAY: Nanos = 8;
 /// Room for a request of a receiver.
 pub const NACK_LEN_MAX: usize = HEADER_LEN + 8 + NACK_RANGES_MAX * 16;
 
-/// The state of the kept frames and their bounds: while it stays the same, so does what is missing.
+/// The state of the buffered frames and their bounds: while it stays the same, so does what is missing.
 type Outline = (Seq, Seq, u64, usize);
 
 /// The outstanding requests: of whom, and since when.
@@ -37,7 +37,7 @@ pub(super) struct RepairRequests {
     gaps: Gaps,
     /// The start of an epoch that is heard of.
     start: Option<RequestTimer>,
-    /// When the gaps were last compared with what is kept.
+    /// When the gaps were last compared with the buffered frames.
     synced: Option<Outline>,
     /// The repairers that has said that it gives nothing of what is missing first, and why.
     abandoned: Vec<Abandoned>,
@@ -125,7 +125,7 @@ impl RepairRequests {
         (self.abandoned_at.1, self.oldest_seq) = (now, oldest_seq);
     }
 
-    /// Whether nothing is asked for, and no answer came since the last look.
+    /// Whether nothing is asked for, and no answer came since the last check.
     #[inline]
     fn is_at_rest(&self) -> bool {
         self.start.is_none()
@@ -153,7 +153,7 @@ impl RepairRequests {
         }
     }
 
-    /// The request `token` was answered by a giver of another history.
+    /// The request `token` was answered by a repairer of another history.
     pub(super) fn on_overheard_repair(&mut self, token: u64) {
         self.requests.on_response(token);
     }
@@ -181,7 +181,7 @@ impl RepairRequests {
         Some((token, to))
     }
 
-    /// Sets the timers by what came since the last look.
+    /// Sets the timers by what came since the last check.
     fn poll(&mut self, now: Nanos, counters: &mut Counters) {
         let Self { limits, requests, rtt, repairers, gaps, start, .. } = self;
         requests.measure(now, |place, ns| {

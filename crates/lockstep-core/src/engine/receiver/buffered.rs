@@ -1,5 +1,5 @@
-//! Frames that a receiver keeps: what follows its log and waits for the owner (`ready`, in front), and what
-//! waits for something that is missing before it.
+//! Frames that a receiver buffers: what follows its log and waits for the owner (`ready`, in front), and
+//! what waits for something that is missing before it.
 
 use super::{NextFrame, Receiver};
 use crate::engine::counters::{Counter, Counters};
@@ -21,13 +21,14 @@ impl Receiver {
         kept
     }
 
-    /// Whether the next frame could be kept: there is room, or a frame that cannot be used yet makes it.
+    /// Whether the next frame could be buffered: there is room, or a frame that cannot be used yet makes
+    /// it.
     #[inline]
     pub fn has_spare(&self) -> bool {
         self.store.has_room() || self.store.len() > self.ready
     }
 
-    /// Takes kept frames into the log for as long as they follow its end.
+    /// Takes buffered frames into the log for as long as they follow its end.
     #[inline]
     pub(super) fn extend(&mut self, counters: &mut Counters) {
         if self.store.len() > self.ready {
@@ -56,13 +57,13 @@ impl Receiver {
         useless
     }
 
-    /// Whether kept frames of the log wait for the owner.
+    /// Whether buffered frames of the log wait for the owner.
     #[inline]
     pub fn has_ready(&self) -> bool {
         self.ready > 0
     }
 
-    /// The first kept frame of the log that ends at or below `bound`.
+    /// The first buffered frame of the log that ends at or below `bound`.
     #[inline]
     pub fn front(&self, bound: Seq) -> Option<FrameView<'_>> {
         let is_there = self.ready > 0 && self.store.first_next().is_some_and(|next| next <= bound);

@@ -1,4 +1,4 @@
-//! A reader's part in a founding: another history is heard than the one that is read. It may have been
+//! A reader's part in a founding: it receives another history than the one that it reads. It may have been
 //! founded on that one; its epoch starts say so, and where.
 //!
 //! ```text
@@ -37,7 +37,7 @@ const DOUBLINGS: u8 = 6;
 /// Histories that are known to be none of ours. More of them under one cluster id are asked for again.
 const PASSED_OVER_MAX: usize = 4;
 
-/// Why a reader cannot go on in the history that took the place of its own.
+/// Why a reader cannot continue in the history that took the place of its own.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Superseded {
     /// The later history.
@@ -50,7 +50,7 @@ pub struct Superseded {
     pub diverged: bool,
 }
 
-/// The state of another history that is heard.
+/// The state of another history that is received.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct OtherHistories {
     /// It, and the greatest of its epochs that was heard; 0 while there is none.
@@ -63,7 +63,7 @@ pub(super) struct OtherHistories {
     given_up: u8,
     passed_over: [(u64, Epoch); PASSED_OVER_MAX],
     next_place: u8,
-    /// What the start said, until the owner looks.
+    /// The content of the start, until the owner takes it.
     lineage_check: Option<(Lineage, LineageCheck)>,
 }
 
@@ -85,7 +85,7 @@ impl OtherHistories {
         self.given_up = 0;
     }
 
-    /// Whether another history is heard.
+    /// Whether another history is received.
     #[inline]
     pub(super) fn is_any(&self) -> bool {
         self.seen.0 != 0
@@ -119,7 +119,7 @@ impl OtherHistories {
 }
 
 impl Receiver {
-    /// A datagram of another history is none of ours; the first one heard is adopted.
+    /// A datagram of another history is none of ours; the first one received is adopted.
     #[inline]
     pub fn check_history(&mut self, header: &Header) -> Result<(), Reject> {
         if header.history == self.lineage.history() { Ok(()) } else { self.check_other(header) }
@@ -267,7 +267,7 @@ impl Receiver {
         Err(reject)
     }
 
-    /// Why this reader cannot go on; `None` while it can.
+    /// Why this reader cannot continue; `None` while it can.
     #[inline]
     pub fn superseded(&self) -> Option<Superseded> {
         self.superseded
@@ -275,7 +275,7 @@ impl Receiver {
 
     /// From now on the later history is read, which was founded where `left` says: what is final stays so,
     /// and the rest is judged by the start that is learned next, as after any takeover. Epochs are not
-    /// compared with those of the former history.
+    /// compared with those of the ancestor history.
     pub fn go_over(&mut self, lineage: Lineage, left: Ancestor) {
         self.lineage = lineage;
         self.other_histories = OtherHistories::default();

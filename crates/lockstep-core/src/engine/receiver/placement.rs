@@ -23,7 +23,7 @@ impl NextFrame {
 pub enum Placement {
     /// It is the next one: the log would end behind it.
     Next(NextFrame),
-    /// It is kept until what is missing before it has come.
+    /// It is buffered until the gap before it is filled.
     Stored,
     /// It is not used; the counters say why.
     Dropped,

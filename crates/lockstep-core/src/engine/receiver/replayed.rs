@@ -1,4 +1,4 @@
-//! A reader's part in a replay: frames that a journal gives, all of them committed.
+//! A reader's part in a replay: frames that a journal sends, all of them committed.
 //!
 //! They come in order over one connection, from any replica or archiver. A committed entry is so in every
 //! log (S6), so nothing has to be known of the epoch that is followed now: each frame is taken where it

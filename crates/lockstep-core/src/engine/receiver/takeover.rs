@@ -1,5 +1,5 @@
 //! A reader's part in a takeover: it learns the start of a higher epoch, forgets what that epoch's log does
-//! not contain, and goes on from there.
+//! not contain, and continues from there.
 //!
 //! ```text
 //!   start of e ─▶ may it be followed? ─▶ follow ─▶ cut the log ─▶ forget kept frames ─▶ count e's acks

@@ -1,10 +1,10 @@
 //! A reader that has read what the cluster does not have.
 //!
 //! Every leader's log holds everything that was ever committed. So a leader whose log ends before the place
-//! up to which a reader has read says that something final is gone, or that the reader's cursor is another
-//! cluster's: that reader must not wait until the stream has passed its place, and then go on in another one.
-//! What a lagging replica says counts for nothing here, and one heartbeat may be late, or be that of a leader
-//! whose time is over: it takes a second of them, all of the newest epoch that is heard.
+//! up to which a reader has read shows that something final is gone, or that the reader's cursor is another
+//! cluster's: that reader must not wait until the stream has passed its place, and then continue in another
+//! one. A lagging replica's datagrams count for nothing here, and one heartbeat may be late, or come from a
+//! deposed leader: it takes a second of them, all of the newest epoch that is received.
 
 use super::{Delivery, SubscriberCore, SubscriberEvent};
 use crate::engine::ports::Net;
@@ -17,7 +17,7 @@ const CERTAIN_NS: Nanos = 1_000_000_000;
 /// ... and at least so many of them, are believed.
 const CONFIRMING_HEARTBEATS: u32 = 16;
 
-/// What the newest leader's heartbeats say of our place.
+/// The newest leader's heartbeats, compared with our place.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct Ahead {
     epoch: Epoch,
@@ -71,8 +71,8 @@ impl SubscriberCore {
         }
     }
 
-    /// A leader's heartbeat: where the subscription is ahead of the stream, it ends, and the application
-    /// hears why.
+    /// A leader's heartbeat: where the subscription is ahead of the stream, it ends, and the application is
+    /// notified why.
     #[inline]
     pub(super) fn poll_ahead(
         &mut self,

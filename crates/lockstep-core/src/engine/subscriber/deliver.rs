@@ -1,4 +1,4 @@
-//! What a frame's entries tell the application, from where delivery stands on.
+//! Delivery of a frame's entries to the application, from where delivery stands on.
 
 use super::{Message, SubscriberEvent};
 use crate::engine::parts::{Joined, Reassembly};
@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 pub(super) struct DeliveryCursor {
     /// The next seq to deliver; what lies before is skipped.
     pub next: Seq,
-    /// Behind the last entry that the application was told of.
+    /// Behind the last entry that was reported to the application.
     pub delivered_next: Seq,
     /// The chain before the frame that holds `next`, where it is known.
     pub chain: Option<Chain>,

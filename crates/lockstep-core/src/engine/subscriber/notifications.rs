@@ -1,4 +1,4 @@
-//! What a subscriber's application is told, and what it says to that.
+//! Notifications to a subscriber's application, and its answers.
 
 use crate::engine::parts::PartsBound;
 use lockstep_wire::{
@@ -33,9 +33,9 @@ pub struct Message<'a> {
     pub payload: &'a [u8],
 }
 
-/// What a subscriber is told, in the order of the stream. The callback's answer counts for events that stand
-/// for an entry of the stream; for the others (`Retract`, `Lag`, what concerns replay, the end) there is
-/// nothing to leave for the next poll.
+/// An event that is reported to a subscriber, in the order of the stream. The callback's answer counts for
+/// events that stand for an entry of the stream; for the others (`Retract`, `Lag`, what concerns replay,
+/// the end) there is nothing to leave for the next poll.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[non_exhaustive]
 pub enum SubscriberEvent<'a> {
@@ -46,10 +46,10 @@ pub enum SubscriberEvent<'a> {
         /// The exclusive bound.
         next: Seq,
     },
-    /// What was told from here on, messages, epochs and memberships, did not survive a takeover
-    /// (`stamped` readers only). Told before anything of the new epoch, at once, also to an application
-    /// that has said [`ControlFlow::Break`](std::ops::ControlFlow::Break); what takes the place of the
-    /// messages follows, from `from` on.
+    /// Messages, epochs and memberships that were reported from here on did not survive a takeover
+    /// (`stamped` readers only). Reported before any event of the new epoch, at once, also to an
+    /// application that has returned [`ControlFlow::Break`](std::ops::ControlFlow::Break); what takes the
+    /// place of the messages follows, from `from` on.
     Retract {
         /// The first seq that is taken back.
         from: Seq,
@@ -121,13 +121,13 @@ pub enum SubscriberEvent<'a> {
         /// The exclusive end of what was seen.
         to: Seq,
     },
-    /// No repairer gives what is missing: the subscription ends here.
+    /// No repairer sends the missing range: the subscription ends here.
     Abandoned {
         /// The first missing.
         from: Seq,
         /// The oldest seq that can still be had.
         oldest: Seq,
-        /// Why it is not given.
+        /// Why it is not sent.
         why: RepairReject,
     },
     /// A message that is larger than a datagram is given up, and nothing of it is delivered: it met a bound.
@@ -164,19 +164,19 @@ pub enum SubscriberEvent<'a> {
         /// The next seq that was wanted.
         next: Seq,
     },
-    /// From `seq` on the stream is of a new history: a quorum of the former one was lost for good, and the
-    /// operator founded this one on what was left. What was delivered below `seq` stays; what the former
-    /// history had at or above it, and was not delivered, is not in the stream.
+    /// From `seq` on the stream is of a new history: a quorum of the ancestor was lost for good, and the
+    /// operator founded this one on what was left. What was delivered below `seq` stays; what the ancestor
+    /// had at or above it, and was not delivered, is not in the stream.
     Founded {
         /// The new history.
         history: u64,
         /// Its first seq: that of the epoch start that founded it.
         seq: Seq,
-        /// The former history.
+        /// The ancestor history.
         former: u64,
     },
     /// A new history was founded on an earlier part of the one that was read: everything below `have` was
-    /// told as final, and nothing from `next` on is in the new one. This is the alarm of an operator's
+    /// reported as final, and nothing from `next` on is in the new one. This is the alarm of an operator's
     /// recovery that lost entries which this application has seen. The subscription ends here.
     HistoryLost {
         /// The new history.
@@ -186,8 +186,9 @@ pub enum SubscriberEvent<'a> {
         /// The exclusive bound of what was final here.
         have: Seq,
     },
-    /// The leader's log ends before the place up to which this reader has read: the cluster has lost what was
-    /// final, or the cursor is of another one. The subscription ends, and the operator must hear of it.
+    /// The leader's log ends before the place up to which this reader has read: the cluster has lost what
+    /// was final, or the cursor is of another one. The subscription ends, and the operator must be
+    /// notified.
     Ahead {
         /// The seq that would be next here.
         next: Seq,

@@ -17,8 +17,8 @@ use crate::engine::replay::{ReplayItem, ReplayLimits, ReplayReader, ReplayStep, 
 use lockstep_wire::{Cursor, FrameView, Nanos, REPLAY_STAY, RepairReject, ReplayEndReason, Seq};
 use std::ops::ControlFlow;
 
-/// Groups that are silent for this long, and for so many beats, carry no stream. What can still be had is
-/// read from journals, until they are heard again.
+/// Groups that are silent for this long, and for so many heartbeat intervals, carry no stream. The stream
+/// is read from journals, until the groups are received again.
 const DEAF_NS: Nanos = 500_000_000;
 const SILENT_INTERVALS: u64 = 10;
 
@@ -223,7 +223,7 @@ impl SubscriberCore {
         }
     }
 
-    /// The subscription is over, for this reason.
+    /// The subscription has ended, for this reason.
     fn end(&mut self, why: SubscriberEvent<'_>, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
         self.ended = true;
         self.replay.finish();
