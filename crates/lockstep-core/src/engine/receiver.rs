@@ -6,8 +6,8 @@
 //!   frame ─▶ history? ─▶ epoch known? ─▶ owned? ─▶ next?  ──yes──▶ owner takes it, `accept`
 //!              reject      ask for start   count     └─no, later─▶ store ──(gap filled)──▶ `extend`
 //! ```
-//! Buffered frames stand in `receiver::buffered`, requests for gaps in `receiver::ask`; a takeover goes through
-//! `receiver::takeover`, another history through `receiver::histories`.
+//! Buffered frames stand in `receiver::buffered`, requests for gaps in `receiver::ask`; a takeover goes
+//! through `receiver::takeover`, another history through `receiver::histories`.
 
 mod ask;
 mod buffered;
