@@ -248,7 +248,7 @@ pub struct Plan {
     pub segment_len: u64,
     /// The retention of replicas; archivers retain everything.
     pub retention: Retention,
-    /// Whether archivers compress what they store.
+    /// Whether archivers pack the segments that they store.
     pub packs: bool,
     /// Bytes of sealed segments that each replica reads again, per second.
     pub scrub_bytes_per_s: u64,

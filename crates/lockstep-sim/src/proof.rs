@@ -24,7 +24,7 @@
 //! | a start that fails; what is lost | all | all |
 //!
 //! Not covered: three runs that depend on each other; a difference between two states of one kind; retention
-//! and compression; a membership, as one journal has no votes to count for it.
+//! and packing; a membership, as one journal has no votes to count for it.
 
 mod frames;
 mod lost;
