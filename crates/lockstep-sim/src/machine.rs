@@ -1,5 +1,5 @@
-//! A replica's machine: its memory, its clock, and the process that runs there. What happens to its disk is
-//! `storage`.
+//! The machine of a replica: its memory, its clock, and the process that runs there. The faults of its disk
+//! are in `storage`.
 
 use super::check::Violation;
 use super::clock::SimClock;
@@ -26,7 +26,7 @@ use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{HEADER_LEN, Header, Identity, Nanos, Seq, frame_len_max};
 use std::collections::BTreeMap;
 
-/// The world of a simulated replica.
+/// The ports of a simulated replica.
 #[derive(Clone, Debug)]
 pub struct SimPorts;
 
@@ -37,19 +37,19 @@ impl Ports for SimPorts {
 
 /// The cluster's id.
 pub(super) const CLUSTER: u64 = 7;
-/// Between two looks at a chore of the side thread.
+/// The interval at which a chore of the side thread is polled.
 const CHORE_NS: Nanos = 1_000_000;
-/// What datagrams may be as long as.
+/// The longest datagram.
 pub(super) const MTU: usize = 1500;
 
-/// What runs on a machine.
+/// The state of a machine.
 #[derive(Clone)]
 pub(super) enum MachineState {
     /// The process.
     Up(Box<ReplicaEngine<SimPorts>>),
-    /// Nothing, until then; the tail's memory is still there, or is not.
+    /// Nothing, until then; with the tail's memory if that has survived.
     Down(Option<MemoryTail>, Nanos),
-    /// Nothing ever again: its journal is gone, damaged, or may have forgotten something.
+    /// Nothing ever again: its journal is lost, damaged, or may have forgotten something.
     Lost,
 }
 
@@ -57,19 +57,19 @@ pub(super) enum MachineState {
 #[derive(Clone)]
 pub(super) struct Machine {
     pub(super) identity: Identity,
-    /// What the process is configured with, or the next one is.
+    /// The configuration of the process, or of the next one.
     pub(super) configured: Configured,
-    /// What the next one is, if it is configured anew.
+    /// The configuration of the next process, if it changes.
     pub(super) next_configured: Option<Configured>,
-    /// The next one, if it is stopped in order, is given the tail's other path.
+    /// After a regular stop the next process is given the tail's other path.
     pub(super) moves_tail: bool,
-    /// What lies at the tail's other path.
+    /// The ring at the tail's other path.
     other_tail: Option<MemoryTail>,
-    /// The tail lies elsewhere than in the run before.
+    /// The tail is at another path than in the run before.
     pub(super) is_tail_elsewhere: bool,
-    /// Its process brings to the device what runs before it said from memory.
+    /// Its process writes to the device what earlier runs acknowledged or promised from memory.
     pub(super) proves: bool,
-    /// How often that was done, and is not counted yet.
+    /// How often that was done and is not counted yet.
     pub(super) proven: u32,
     /// Bytes of the ring that the process uses.
     pub(super) ring_bytes: usize,
@@ -80,17 +80,17 @@ pub(super) struct Machine {
     pub(super) boot: u64,
     /// Its monotonic clock.
     pub(super) clock: SimClock,
-    /// What wall clocks begin with, ...
+    /// The wall clocks at the start, ...
     wall_ns: Nanos,
-    /// ... and what this one is ahead of everybody's, in nanoseconds.
+    /// ... and the lead of this one over the others, in nanoseconds.
     pub(super) wall_ahead: i64,
     pub(super) disk_full_until: Nanos,
-    /// What it holds until then, in bytes.
+    /// Its room until then, in bytes.
     pub(super) disk_full_bytes: u64,
     pub(super) disk_slow_until: Nanos,
-    /// The journal was damaged while nobody looked.
+    /// The journal was damaged while no process ran.
     pub(super) damaged: bool,
-    /// It runs on a journal whose damage nobody has found yet.
+    /// It runs on a journal with damage that is not found yet.
     pub(super) harmed: bool,
     /// Memory that held the only copy of something is gone.
     pub(super) forgot: bool,
@@ -114,35 +114,35 @@ pub(super) struct Machine {
     pub(super) replaced_in: Option<u64>,
     /// A copy of its folder.
     pub(super) copy: Option<JournalCopy>,
-    /// Its journal is a copy that was put back, and nobody has begun to run on it.
+    /// Its journal is a restored copy on which no process has started yet.
     pub(super) rolled_back: bool,
     /// A copy of its folder and of its tail, for another machine; ...
     pub(super) carried: Option<Box<Carried>>,
     /// ... which is made anew if the process is stopped in order.
     pub(super) carries: bool,
-    /// Processes that have begun here.
+    /// Processes that have started here.
     pub(super) starts: u64,
-    /// What its side thread has said.
+    /// The events that its side thread has reported.
     pub(super) remarks: Vec<SideEvent>,
-    /// Segments of which a bit has changed while the process ran, and what they were.
+    /// Segments of which a bit has changed while the process ran, with their original bytes.
     pub(super) rotten: BTreeMap<u64, Vec<u8>>,
-    /// How often others were asked in vain for what a segment lacks.
+    /// How often other nodes were asked in vain for the missing part of a segment.
     pub(super) asked: u32,
 }
 
-/// How a start ended.
+/// The result of a start.
 pub(super) enum Started {
     /// It runs, with these tables.
     Runs(Box<Checkpoint>),
     /// It ran already.
     Ran,
-    /// It may have forgotten something, and stays silent; why.
+    /// It may have forgotten something and stays silent; the reason.
     Silent(String),
-    /// Its journal is damaged, and it says so.
+    /// Its journal is damaged, and it reports so.
     Damaged(String),
     /// The process died in a call of its disk.
     Died,
-    /// The device failed a call, as it was told to.
+    /// The device failed a call, as planned.
     Failed(String),
 }
 
@@ -206,7 +206,7 @@ impl Machine {
         }
     }
 
-    /// Does `first` to the tail before anybody leads: the birth of the history.
+    /// Applies `first` to the tail before any leader exists: the genesis of the history.
     pub(super) fn bear(
         &mut self,
         first: impl FnOnce(&mut lockstep_replica::journal::Tail<MemoryTail>) -> Result<(), String>,
@@ -220,7 +220,7 @@ impl Machine {
         Ok(())
     }
 
-    /// Starts the process on what is there.
+    /// Starts the process on the present disk and memory.
     pub(super) fn start(
         &mut self,
         plan: &Plan,
@@ -283,7 +283,7 @@ impl Machine {
         Ok(Started::Runs(tables))
     }
 
-    /// What the next process is configured with is in force, where none runs. Returns what of it is counted.
+    /// Puts the configuration of the next process in force, where none runs. Returns the events to count.
     pub(super) fn reconfigure(&mut self) -> Vec<Event> {
         let MachineState::Down(..) = self.state else { return Vec::new() };
         let mut events = Vec::new();
@@ -303,18 +303,18 @@ impl Machine {
         events
     }
 
-    /// A ring of another size than is configured is made anew where nothing that was said is in it alone, as
-    /// `io::journal_files` does.
+    /// Creates a ring anew where its size differs from the configured one and it is not the only copy of
+    /// anything acknowledged or promised, as `io::journal_files` does.
     fn resize_ring(&mut self) -> Option<Event> {
         let (settings, wanted) = (self.settings(), self.configured.ring_bytes as u64);
         let MachineState::Down(memory, _) = &mut self.state else { return None };
         let ring = memory.as_ref().filter(|ring| ring.ring_len() != wanted)?;
         let mut store = self.store.clone();
         store.disarm();
-        // What cannot be looked at is left to the start.
+        // A journal that cannot be inspected is left to the start.
         let is_needed = inspect(&store, Some(ring), settings).map_or(true, |looked| match looked.ring() {
             RingEvidence::Own => !looked.superblock().run.clean,
-            // It shows that the journal is an older copy, and is looked at before another one is made.
+            // The ring shows that the journal is an older copy; it is inspected before another one is made.
             RingEvidence::Other(_) => looked.completeness() != &Completeness::Complete,
         });
         if is_needed {
@@ -324,7 +324,7 @@ impl Machine {
         Some(Event::RingsResized)
     }
 
-    /// The next process is given the tail's other path: what lies there is not what the last one used.
+    /// The next process is given the tail's other path, with a ring that the last process did not use.
     pub(super) fn move_tail(&mut self) {
         let MachineState::Down(memory, _) = &mut self.state else { return };
         std::mem::swap(memory, &mut self.other_tail);
@@ -332,8 +332,8 @@ impl Machine {
         self.forgot |= !self.is_on_device();
     }
 
-    /// Whether its journal was rolled back and its ring is gone with the machine's power, before it began
-    /// again: nobody can tell an older copy from the newest then, and nobody may start it.
+    /// Whether its journal was rolled back and its ring was lost with the machine's power before a process
+    /// started again: then an older copy cannot be told from the newest, and no process may start on it.
     pub(super) fn is_unknowable(&self) -> bool {
         self.rolled_back && self.has_rebooted() && self.is_on_device()
     }
@@ -348,8 +348,8 @@ impl Machine {
         (self.other_tail, self.is_tail_elsewhere, self.moves_tail) = (None, false, false);
     }
 
-    /// Whether the process dies, or its device fails, while the journal is opened, and how: then what that
-    /// leaves is there, the tail's memory too.
+    /// Whether the process dies, or its device fails, while the journal is opened, and how. The result of
+    /// that attempt stays, the tail's memory too.
     fn fails_to_open(&mut self, settings: Settings) -> Option<Started> {
         if !self.store.is_armed() {
             return None;
@@ -367,7 +367,7 @@ impl Machine {
         Some(if died { Started::Died } else { Started::Failed(why.to_string()) })
     }
 
-    /// What its wall clock shows.
+    /// The time of its wall clock.
     pub(super) fn wall(&self, now: Nanos) -> Nanos {
         (self.clock.at(now) + self.wall_ns).saturating_add_signed(self.wall_ahead)
     }
@@ -377,8 +377,8 @@ impl Machine {
         self.damaged || self.harmed || self.forgot || self.failed || !self.rotten.is_empty()
     }
 
-    /// The oldest seq that it can repair, or could if it began again now: a ring that is recovered begins
-    /// with a block or a segment.
+    /// The oldest seq that it can repair, or could after a restart now: a recovered ring begins with a block
+    /// or a segment.
     pub(super) fn oldest_seq(&self) -> Option<Seq> {
         match &self.state {
             MachineState::Up(replica) => Some(replica.tail().oldest_seq()),
@@ -407,27 +407,27 @@ impl Machine {
         }
     }
 
-    /// Whether something in its journal has changed while nobody looked.
+    /// Whether something in its journal has changed while no process ran.
     pub(super) fn is_damaged(&self) -> bool {
         self.damaged || self.harmed
     }
 
-    /// Whether its next process finds on the disk what it finds.
+    /// Whether its next process finds only what the disk has.
     pub(super) fn has_rebooted(&self) -> bool {
         matches!(self.state, MachineState::Down(None, _)) || self.cold
     }
 
-    /// Whether nothing will ever run here again.
+    /// Whether no process will ever run here again.
     pub(super) fn is_lost(&self) -> bool {
         matches!(self.state, MachineState::Lost)
     }
 
-    /// What others may read, and the files that it is read from.
+    /// The replay server, and the files that it reads.
     pub(super) fn giving(&mut self) -> (&mut ReplayServing, &SimDisk) {
         (&mut self.giving, &self.store)
     }
 
-    /// The process dies; its tail's memory stays. Half a frame may lie behind the tail's end.
+    /// The process dies; its tail's memory stays. Half a frame may follow the tail's end.
     pub(super) fn kill(&mut self, until: Nanos, torn: Option<&mut Rng>) {
         self.stopping = None;
         self.store.revive();
@@ -439,7 +439,7 @@ impl Machine {
         if let Some(rng) = torn
             && let Ok(memory) = tail.room()
         {
-            // A header that looks right, and nothing behind it is.
+            // A valid header with an invalid rest.
             let length = HEADER_LEN as u64 + rng.below((bytes - HEADER_LEN) as u64);
             let header = Header {
                 length: length as u32,
@@ -458,7 +458,7 @@ impl Machine {
         self.state = MachineState::Down(Some(tail.into_memory()), until);
     }
 
-    /// Whatever runs, or was about to, ends; what the disk and the tail's memory hold stays.
+    /// Ends the process or the pending start; the disk and the tail's memory stay.
     pub(super) fn end(&mut self, until: Nanos) {
         self.kill_if_up(until);
         self.store.revive();
@@ -474,7 +474,7 @@ impl Machine {
         }
     }
 
-    /// The journal is gone.
+    /// The journal is lost.
     pub(super) fn forget(&mut self) {
         self.side = None;
         self.state = MachineState::Lost;

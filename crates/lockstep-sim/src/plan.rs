@@ -1,5 +1,5 @@
-//! What a seed means: who takes part, the weather, and every fault with its time. The faults are a list
-//! that is drawn before the run, so that a failing run can be tried again with a shorter one.
+//! The meaning of a seed: the nodes, the network model, and every fault with its time. The faults are a list
+//! that is drawn before the run, so that a failing run can be repeated with a shorter one.
 
 mod draw;
 
@@ -17,7 +17,7 @@ use lockstep_replica::journal::Retention;
 use lockstep_wire::{Identity, MemberBody, Nanos};
 use std::net::SocketAddrV4;
 
-/// The year 2023, where wall clocks begin.
+/// The year 2023: the start of wall clocks.
 const WALL_NS: Nanos = 1_700_000_000_000_000_000;
 /// A trading day.
 pub(super) const DAY_NS: Nanos = 86_400_000_000_000;
@@ -25,7 +25,7 @@ pub(super) const DAY_NS: Nanos = 86_400_000_000_000;
 /// The same, in milliseconds.
 pub(super) const DAY_MS: i64 = (DAY_NS / 1_000_000) as i64;
 
-/// Which replica a fault is for.
+/// The replica that a fault strikes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum FaultTargetNode {
     /// The leader at that time.
@@ -34,119 +34,122 @@ pub enum FaultTargetNode {
     Replica(usize),
 }
 
-/// How a process ends.
+/// The way in which a process ends.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum EndPlan {
     /// Between two turns.
     Clean,
-    /// Within a turn: only so many of its last datagrams had been handed out.
+    /// Within a turn: only so many of its last datagrams were sent.
     MidTurn(u32),
     /// Half a frame lies behind the tail's end.
     TornTail,
-    /// In order, by request: the journal is marked clean.
+    /// By a regular stop: the journal is marked clean.
     Stopped,
 }
 
-/// What of a machine is lost with its memory.
+/// The part of a machine that is lost with its memory.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum DiskPlan {
     /// Nothing.
     Kept,
-    /// Some sectors of what was being written.
+    /// Some sectors of the write under way.
     Torn,
-    /// Nothing, and the tail lay on a disk: it is there again, as it was before this boot or torn.
+    /// Nothing, and the tail was on a disk: it is there again, as it was before this boot or torn.
     WithTail,
 }
 
-/// The damage of a journal that was damaged while nobody looked.
+/// The damage of a journal while its process was down.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum FaultKind {
     /// A bit of the tail's memory.
     TailBit,
     /// A bit of a segment.
     SegmentBit,
-    /// A block of a segment is what lies elsewhere.
+    /// A block of a segment holds the content of another place.
     StaleBlock,
 }
 
-/// One fault. Times that begin with `for` are how long it lasts.
+/// One fault. A `Nanos` in it is its duration.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum FaultTarget {
     /// A process dies and is started again.
     Crash(FaultTargetNode, EndPlan, Nanos),
-    /// A machine dies, and its memory with it.
+    /// A machine loses its power, and its memory with it.
     Reboot(FaultTargetNode, DiskPlan, Nanos),
-    /// A journal is gone.
+    /// A journal is lost.
     Amnesia(FaultTargetNode, Nanos),
     /// A process dies, and its journal is damaged before it is started again.
     Damage(FaultTargetNode, FaultKind, Nanos),
-    /// A process stands still.
+    /// A process is paused.
     Pause(FaultTargetNode, Nanos),
-    /// A publisher or subscriber stands still.
+    /// A publisher or subscriber is paused.
     PauseClient(usize, Nanos),
-    /// A path is broken; both ways, if the last says so.
+    /// A path is cut; in both directions if the flag is set.
     Cut(NodeSet, NodeSet, Traffic, bool, Nanos),
-    /// The leader is cut off; both ways, or only what it hears, or only what it says.
+    /// The leader is cut off: in both directions, or only what it receives, or only what it sends.
     Isolate(FaultTargetNode, bool, bool, Nanos),
-    /// Packets of a path wait.
+    /// Packets of a path are delayed.
     Clog(NodeSet, NodeSet, Nanos),
-    /// A disk has no room.
+    /// A disk is full.
     DiskFull(FaultTargetNode, Nanos),
-    /// The power goes on all of these machines at once.
+    /// All of these machines lose power at once.
     Power(NodeSet, Nanos),
-    /// A process dies, or is stopped in order, and the next one is configured so.
+    /// A process dies or is stopped, and the next one starts with this configuration.
     Reconfigure(FaultTargetNode, Configured, EndPlan, Nanos),
-    /// A process dies, or is stopped in order, and the next one is given the tail's other path.
+    /// A process dies or is stopped, and the next one is given the tail's other path.
     OtherTail(FaultTargetNode, EndPlan, Nanos),
-    /// These processes are told to stop; the power of each goes when it has.
+    /// These processes are requested to stop; each machine loses power once its process has stopped.
     Dark(NodeSet, Nanos),
-    /// After so many calls of its disk a process dies within the next one, and the machine with it if so.
+    /// After so many calls of its disk a process dies within the next one, and with the flag the machine
+    /// too.
     Last(FaultTargetNode, u64, bool, Nanos),
-    /// After so many calls a device fails one.
+    /// After so many calls a device fails one call.
     DiskFails(FaultTargetNode, DiskFault, u64, Nanos),
     /// A bit of a sealed segment changes while its replica runs.
     Rot(FaultTargetNode),
-    /// A disk takes nothing for a while.
+    /// A disk accepts no write for a while.
     SlowFlush(FaultTargetNode, Nanos),
     /// A wall clock jumps by so many milliseconds.
     ClockStep(FaultTargetNode, i64),
-    /// The replica at this seat is to be a member: a witness or not, once it has caught up or at once.
+    /// The replica at this node is to become a member: as a witness or not, once it has caught up or at
+    /// once.
     Add(usize, bool, bool),
-    /// This one is to be no member any more.
+    /// This one is to leave the membership.
     Remove(FaultTargetNode),
-    /// The journal of this one is gone; its next incarnation takes its place.
+    /// The journal of this one is lost; its next incarnation takes its place.
     Replace(FaultTargetNode),
     /// One is to join and one is to leave at the same moment.
     TwoOrders(usize, FaultTargetNode),
-    /// An order of the past comes again.
+    /// A command of the past arrives again.
     LateOrder,
-    /// Of two members the first or the other is told that its peer is dead; which is so, or is only cut off.
+    /// One of two members receives the command that its peer is dead. The flags choose the member, and
+    /// whether the peer is dead or only cut off.
     RemoveDeclaredDead(bool, bool),
-    /// The leader is told to hand over, to this replica or to whoever holds most.
+    /// The leader is commanded to hand over, to this replica or to the one with the longest log.
     Handover(Option<usize>),
-    /// A watcher's notice of an epoch of the past, or of one that is led, comes again.
+    /// A watcher's notice of a past epoch, or of the present one, arrives again.
     OldDown,
-    /// Somebody announces the leader's death without knowing its secret.
+    /// A node announces the leader's death without knowing its secret.
     ForgedDown,
-    /// So many datagrams of the past come again.
+    /// So many datagrams of the past arrive again.
     Replay(u64),
     /// A publisher or subscriber dies and is started again.
     ClientCrash(usize),
-    /// Somebody else opens a publisher's name.
+    /// Another process opens a publisher's name.
     Fence(usize),
     /// A publisher closes its name, and opens it again.
     Close(usize),
-    /// Something of the edge.
+    /// A fault of the edge.
     Edge(EdgeFault),
-    /// The device at this seat fails.
+    /// The device of this node fails.
     Ail(usize, DeviceFault, Nanos),
-    /// So many datagrams of the past come back to who sent them.
+    /// So many datagrams of the past return to their senders.
     Echo(u64),
-    /// So many datagrams of the past come as another cluster's.
+    /// So many datagrams of the past arrive as another cluster's.
     OtherCluster(u64),
-    /// The journals of the first are gone for good, the second lose their power; and the operator recovers.
+    /// The journals of the first are lost for good, the second lose their power; and the operator recovers.
     QuorumLoss(NodeSet, NodeSet),
-    /// Everything stands still.
+    /// All processes are suspended.
     LongSuspension(Suspension, Nanos),
     /// The folder of a journal is copied.
     Copy(FaultTargetNode),
@@ -154,13 +157,13 @@ pub enum FaultTarget {
     RollBack(FaultTargetNode, Nanos),
     /// A journal and its tail are copied for another machine; once more if the process is stopped in order.
     Carry(FaultTargetNode),
-    /// A second process begins on what was copied for another machine: with the tail or without it, under a
-    /// wall clock that is ahead by so many milliseconds.
+    /// A second process starts on the copy that was made for another machine: with the tail or without it,
+    /// under a wall clock that is ahead by so many milliseconds.
     Second(FaultTargetNode, bool, i64),
 }
 
 impl FaultTarget {
-    /// How long it lasts, where it does.
+    /// The duration, of a fault that has one.
     pub(super) fn lasting_mut(&mut self) -> Option<&mut Nanos> {
         match self {
             Self::Crash(.., lasting)
@@ -209,23 +212,23 @@ impl FaultTarget {
     }
 }
 
-/// A fault and when it strikes, in nanoseconds from the beginning; nights are not counted.
+/// A fault and its time, in nanoseconds from the beginning; suspensions are not counted.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct PlannedFault {
-    /// When.
+    /// The time.
     pub at_ns: Nanos,
-    /// What.
+    /// The fault.
     pub what: FaultTarget,
 }
 
-/// What one seed means.
+/// The meaning of one seed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Plan {
     /// The seed.
     pub seed: u64,
     /// Members when the history begins: the first of the replicas.
     pub founders: usize,
-    /// Replicas in all, 1 to 7; those that are no members learn.
+    /// Replicas in all, 1 to 7; those that are not members are learners.
     pub replicas: usize,
     /// Whether the last founder is a witness.
     pub witness: bool,
@@ -235,62 +238,62 @@ pub struct Plan {
     pub publishers: usize,
     /// Subscribers.
     pub subscribers: usize,
-    /// Messages of each publisher; a few more follow when the faults are over.
+    /// Messages of each publisher; a few more follow once the faults have ended.
     pub messages: u64,
-    /// What an ack means.
+    /// The durability that an ack stands for.
     pub durability: Durability,
     /// Bytes of each tail's ring.
     pub ring_bytes: usize,
     /// Bytes of a segment.
     pub segment_len: u64,
-    /// What replicas keep of their journals; archivers keep all of it.
+    /// The retention of replicas; archivers retain everything.
     pub retention: Retention,
-    /// Whether archivers pack what they keep.
+    /// Whether archivers pack the segments that they store.
     pub packs: bool,
     /// Bytes of sealed segments that each replica reads again, per second.
     pub scrub_bytes_per_s: u64,
-    /// What wall clocks show when the run's own is 0, in nanoseconds since the Unix epoch.
+    /// The wall clocks at run time 0, in nanoseconds since the Unix epoch.
     pub wall_ns: Nanos,
     /// The window.
     pub window: Window,
-    /// While faults are on.
+    /// The network model of the fault phase.
     pub network: NetworkModel,
-    /// A process that has something to do is called again after at most this.
+    /// The longest time between two calls of a process with pending work.
     pub turn_ns: Nanos,
-    /// Whether senders hear themselves.
+    /// Whether senders receive their own multicast.
     pub loopback: bool,
-    /// How long a leader may be silent.
+    /// The leader timeout: the longest silence of a leader.
     pub timeout_ns: Nanos,
-    /// How long faults go on; nights are not counted.
+    /// The length of the fault phase; suspensions are not counted.
     pub fault_phase_ns: Nanos,
-    /// So many times slower than usual everything is that is configured; 1 in most runs.
+    /// The factor by which everything configured is slower than usual; 1 in most runs.
     pub pace: u64,
-    /// Whether readers read journals where no ring helps.
+    /// Whether readers read journals where no ring has what they lack.
     pub replays: bool,
-    /// What a connection to a journal takes until it is answered.
+    /// The time that opening a connection to a journal takes.
     pub replay_opens_ns: Nanos,
-    /// What each replica is configured with when it begins; what stands above is the cluster's.
+    /// The first configuration of each replica; the fields above are the cluster's.
     pub configured: Vec<Configured>,
-    /// Each seat's clock.
+    /// The clock of each node.
     pub clocks: Vec<SimClock>,
-    /// When the world is copied, and looked ahead from, in nanoseconds from the beginning.
+    /// The times at which the world is copied and run ahead, in nanoseconds from the beginning.
     pub moments: Vec<Nanos>,
-    /// What surrounds the core.
+    /// The edge around the core.
     pub edges: Option<EdgePlan>,
-    /// From then on nothing happens for which a leader may be missed, in a quiet run.
+    /// In a quiet run: from then on no fault makes a leader unavailable.
     pub quiet_from: Option<Nanos>,
-    /// Whether a process looks, before it votes, for another one of its identity, as every real one does. In
-    /// most runs it votes at once, and what follows a restart comes sooner.
+    /// Whether a process probes, before it votes, for another process of its identity, as every real one
+    /// does. In most runs it votes at once, so that the events after a restart come sooner.
     pub looks: bool,
     /// The faults, by time.
     pub faults: Vec<PlannedFault>,
 }
 
-/// Words for what can be switched off, in the order in which a failing run is made simpler.
+/// Names of the fault classes that can be switched off, in the order in which a failing run is made simpler.
 pub const NETWORK_MODELS: [&str; 4] = ["loss", "duplication", "lateness", "corruption"];
 
 impl Plan {
-    /// The mix that `seed` draws: every class of fault is off in most runs, so that others show.
+    /// The mix that `seed` draws: every class of fault is off in most runs, so that the others show.
     pub fn of_seed(seed: u64) -> Self {
         let mut rng = Rng::new(seed ^ 0x5eed);
         let replicas = rng.pick(&[1, 2, 3, 3, 3, 3, 3, 3, 4, 5, 5, 5, 6, 7]);
@@ -342,14 +345,14 @@ impl Plan {
             faults: Vec::new(),
         };
         plan.make_room_for_edges();
-        // From a stream of its own, so that runs without them are what they were. An edge takes the room of
-        // an archiver.
+        // From an RNG stream of its own, so that runs without them stay as they were. An edge takes the room
+        // of an archiver.
         if plan.edges.is_none() {
             plan.draw_chores(&mut Rng::new(seed ^ 0xa5c1));
         }
         if rng.below(16) == 0 {
-            // A stream many times as long as the rings: who sleeps through it finds that nobody holds what
-            // it missed.
+            // A stream many times as long as the rings: after a long pause a reader finds that no ring has
+            // what it lacks.
             (plan.messages, plan.ring_bytes) = (150, 32 << 10);
             let sleeper = plan.replicas + rng.below(plan.publishers as u64) as usize;
             let at_ns = plan.fault_phase_ns / 8;
@@ -360,7 +363,7 @@ impl Plan {
             plan.draw_changes(&mut rng);
         }
         plan.draw_faults(&mut rng);
-        // From a stream of its own: what is drawn above is what it was.
+        // From an RNG stream of its own: the draws above stay as they were.
         plan.draw_disks(&mut Rng::new(seed ^ 0xd15c));
         plan.faults.sort_by_key(|fault| fault.at_ns);
         plan.draw_devices(&mut Rng::new(seed ^ 0x4ac4));
@@ -391,7 +394,7 @@ impl Plan {
         self.replicas + self.publishers + self.subscribers + self.edges.as_ref().map_or(0, EdgePlan::nodes)
     }
 
-    /// An edge takes many seats, and much of the time that a run may take.
+    /// An edge takes many nodes, and much of the time that a run may take.
     fn make_room_for_edges(&mut self) {
         if self.edges.is_some() {
             let most = |count: &mut usize, most: usize| *count = (*count).min(most);
@@ -413,17 +416,17 @@ impl Plan {
             .any(|fault| matches!(fault.what, FaultTarget::ClientCrash(_) | FaultTarget::Fence(_)))
     }
 
-    /// Whether the stream may go on in a history that is founded on it.
+    /// Whether the stream may continue in a history that is founded on it.
     pub fn may_found(&self) -> bool {
         self.faults.iter().any(|fault| matches!(fault.what, FaultTarget::QuorumLoss(..)))
     }
 
-    /// Whether an archiver sits there.
+    /// Whether this node is an archiver.
     pub fn is_archiver(&self, node: usize) -> bool {
         (self.replicas - self.archivers..self.replicas).contains(&node)
     }
 
-    /// The founder at a seat.
+    /// The founder at a node.
     pub fn member(&self, node: usize, identity: Identity, address: SocketAddrV4) -> MemberBody {
         match self.witness && node + 1 == self.founders {
             true => MemberBody::witness(identity, address),
@@ -431,7 +434,7 @@ impl Plan {
         }
     }
 
-    /// The same run without a kind of weather. Returns whether there was any.
+    /// The same run without one class of network fault. Returns whether it had any.
     pub fn healed(&mut self, network_model: &str) -> bool {
         let chance = match network_model {
             "loss" => &mut self.network.loss,

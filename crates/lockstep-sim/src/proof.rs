@@ -1,9 +1,9 @@
 //! # proof: every way in which runs of a replica begin and end
 //!
-//! The question (S9): is a journal that calls itself complete complete, whatever was configured then and now,
-//! wherever a start failed or a run ended, and whatever was lost in between? And the other way round: is one
-//! that lost nothing never refused? All of it is tried, over the code that production runs and a disk whose
-//! cache forgets ([`super::disk`]).
+//! The question (S9): is a journal that calls itself complete really complete, whatever the configuration
+//! was then and is now, wherever a start failed or a run ended, and whatever was lost in between?
+//! Conversely: is a journal that lost nothing never refused? All combinations are tried, over the code that
+//! production runs and a disk that loses its cache ([`super::disk`]).
 //!
 //! ```text
 //!  at rest ── way: configured, followed, path of the tail, start fails ─▶ run ── end: killed, stopped, or ──▶ at rest
@@ -11,19 +11,20 @@
 //!     └── judged, and lost: tail, tail of before, unsynced sectors, a copy of the superblock, the machine ◀──┘
 //! ```
 //!
-//! States at rest are told apart by what it is judged by (`Kind`); one of each kind begins a second run,
-//! behind which everything may be lost again. What was said is remembered over both (`reference_model`).
+//! States at rest are distinguished by what the judgement depends on (`Kind`); one state of each kind begins
+//! a second run, after which everything may be lost again. The reference model remembers over both runs what
+//! was acknowledged and promised (`reference_model`).
 //!
 //! | | first run | later runs |
 //! |---|---|---|
 //! | configured | both | both |
-//! | epoch followed, path of the tail | all | the epochs that differ in what an ack rests on; each path that differs |
-//! | deeds | all, with rolls and an exchange while the ring wraps | each kind of them once |
+//! | epoch followed, path of the tail | all | the epochs that differ in an ack's durability; each such path |
+//! | deeds | all, with rolls and a suffix replacement while the ring wraps | each kind of them once |
 //! | ends | each | each so-many-th ([`ProofScope::stride`]), another one for each state |
 //! | a start that fails; what is lost | all | all |
 //!
-//! Not covered: three runs that need each other; what only a state shows that is told apart from no other one
-//! of its kind; retention and packing; a membership, which one journal has no votes to count for.
+//! Not covered: three runs that depend on each other; a difference between two states of one kind; retention
+//! and packing; a membership, as one journal has no votes to count for it.
 
 mod frames;
 mod lost;
@@ -49,31 +50,32 @@ use std::sync::Mutex;
 
 pub use stage::{Begin, Stage};
 
-/// What went wrong, in words, and how one gets there.
+/// The violation, in words, and the steps that lead to it.
 pub type ProofViolation = String;
 
-/// Violations that are gathered; more say no more.
+/// The most violations that are collected; further ones are dropped.
 const VIOLATIONS_MAX: usize = 6;
 
-/// Messages of the log before the first run: so many that the ring ends between the frames that its exchange
-/// brings and the mark that makes them the log. So there are two groups to copy for what was acknowledged at
-/// once.
+/// Messages of the log before the first run: so many that the ring ends between the frames of its suffix
+/// replacement and the mark that makes them the log. So there are two groups to copy for what was
+/// acknowledged at once.
 const CREATED_WITH: usize = 6;
 
 /// Four facts.
 type Facts = (bool, bool, bool, bool);
-/// What a look with the tail at one path says (complete, own ring, holds what was said), and what lies there.
+/// The result of an inspection with the tail at one path (complete, own ring, holds what was acknowledged),
+/// and what the segments lack.
 type Sight = (Option<(bool, bool, bool)>, Ahead);
-/// What a state is told apart by: what is seen with each path, whichever is which; its record; what was said;
-/// what became of it; whether the device lacks something of older segments.
+/// The key that distinguishes states: the result with each path, whichever is which; its record; what was
+/// acknowledged and promised; its faults; whether the device lacks something of older segments.
 type Kind = ([Sight; 2], Option<(bool, Durability, u64, u64)>, Facts, Facts, bool);
 
-/// What segments lack of a ring.
+/// The part of a ring that segments lack.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Ahead {
     NoRing,
     Nothing,
-    /// Records that one group brings.
+    /// Records of one group.
     Records,
     /// Records on both sides of the ring's end: two groups.
     Wrapped,
@@ -92,40 +94,40 @@ impl Ahead {
     }
 }
 
-/// A machine at rest: its files, and what is left of its memory.
+/// A machine at rest: its files, and the rest of its memory.
 #[derive(Clone)]
 struct Rest {
     disk: SimDisk,
-    /// What lies at two paths for a tail.
+    /// The rings at the two paths for a tail.
     rings: [Option<MemoryTail>; 2],
-    /// What lay there before the last run, ...
+    /// The ring before the last run, ...
     saved_ring: Option<MemoryTail>,
-    /// ... and what the files were then.
+    /// ... and the files then.
     saved_disk: Option<SimDisk>,
-    /// The path with the memory of the last run, as long as it is there as it was left.
+    /// The path with the memory of the last run, as long as that memory is unchanged.
     run_path: Option<usize>,
     boot: u64,
     /// A copy of the superblock was damaged.
     half: bool,
-    /// A bit of what is on the device has changed.
+    /// A bit on the device has changed.
     is_changed: bool,
     /// The files are older than the memory.
     is_rolled_back: bool,
-    /// The last start was interrupted before it was through.
+    /// The last start was interrupted before its end.
     is_interrupted: bool,
     reference: ProofModel,
     story: Vec<String>,
 }
 
 impl Rest {
-    /// The paths for a tail that differ: where nothing lies at either, one is like the other.
+    /// The paths for a tail that differ: where neither has a ring, they are alike.
     fn paths(&self) -> &'static [usize] {
         if self.rings.iter().all(Option::is_none) { &[0] } else { &[0, 1] }
     }
 
-    /// Errors with what it has that proves it complete, looked at with the tail at `path`.
+    /// Returns as an error the evidence that proves it complete, inspected with the tail at `path`.
     fn may_be_refused(&self, path: usize) -> Result<(), &'static str> {
-        // Two faults at once: the copy that is left may be that of the start that was interrupted.
+        // Two faults at once: the surviving copy may be that of the interrupted start.
         let is_excused = self.is_rolled_back || self.half && self.is_interrupted;
         if self.run_path == Some(path) && !is_excused {
             return Err("the memory of its last run");
@@ -137,29 +139,29 @@ impl Rest {
     }
 }
 
-/// How much is tried.
+/// The scope of the search.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ProofScope {
-    /// Runs, one behind the other.
+    /// Runs, one after the other.
     pub generations: u32,
-    /// Behind the first generation each so-many-th call is tried in which a run may die, eight times as many
-    /// of the deeds behind which it is killed, and one at which it is stopped; each state begins with another
+    /// After the first generation each so-many-th call is tried in which a run may die, eight times as many
+    /// of the deeds after which it is killed, and one at which it is stopped; each state begins with another
     /// one. Of the first run all ends are tried.
     pub stride: u64,
     /// Threads.
     pub jobs: usize,
 }
 
-/// How much was tried.
+/// The size of the search.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Tried {
     /// Runs.
     pub runs: u64,
-    /// States that were judged, each by both configurations and with the tail of each path.
+    /// States that were judged, each with both configurations and with the tail of each path.
     pub judged: u64,
-    /// Kinds of states that a next generation began with.
+    /// Kinds of states that began a next generation.
     pub kinds: u64,
-    /// Looks that found a complete journal, ...
+    /// Inspections that found a complete journal, ...
     pub complete: u64,
     /// ... and an incomplete one.
     pub incomplete: u64,
@@ -190,7 +192,7 @@ pub fn explore(scope: &ProofScope) -> Result<Tried, ProofViolation> {
     Ok(tried)
 }
 
-/// A journal that was formatted, and on which a history was born: a run of its own, in `power`.
+/// A formatted journal with the genesis of a history: a run of its own, in `power`.
 fn created() -> Result<Rest, ProofViolation> {
     let words = |error: lockstep_replica::journal::JournalOpenError| error.to_string();
     let mut disk = SimDisk::default();
@@ -228,7 +230,7 @@ fn created() -> Result<Rest, ProofViolation> {
     })
 }
 
-/// Every run from each of `frontier`, and what may be lost after it. Returns one state of each kind.
+/// Every run from each of `frontier`, and every loss after it. Returns one state of each kind.
 fn one_generation(
     frontier: &[Rest],
     generation: u32,
@@ -271,7 +273,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// What threads have found together.
+/// The common results of the threads.
 #[derive(Default)]
 struct Shared {
     tried: Tried,
@@ -280,7 +282,7 @@ struct Shared {
 }
 
 impl Shared {
-    /// Keeps one of each kind: the same one, whichever thread was faster.
+    /// Retains one of each kind: the same one, whichever thread was faster.
     fn keep(&mut self, kind: Kind, rest: Rest) {
         match self.kinds.entry(kind) {
             Entry::Vacant(place) => drop(place.insert(rest)),
@@ -301,7 +303,8 @@ fn ways(rest: &Rest, generation: u32) -> Vec<StartConfig> {
                     &[(Process, false), (Power, false), (Process, true), (Power, true)]
                 }
                 Process => &[(Power, false), (Process, true)],
-                // A run in `power` speaks alike in every epoch, if it is right: the first one shows that.
+                // A run in `power` acknowledges alike in every epoch, if it is right: the first one shows
+                // that.
                 Power if generation == 1 => &[(Process, false), (Power, false)],
                 Power => &[(Process, false)],
             };
@@ -335,7 +338,7 @@ fn all_ends(
         for lost in lost::all(&after) {
             let told = |why: ProofViolation| format!("{why}\n  {}", lost.story.join("\n  "));
             let kind = judge(&lost, &mut found.tried).map_err(told)?;
-            // What a machine does that was rolled back binds nobody.
+            // A machine that was rolled back has no binding acks or promises.
             if let Some(kind) = kind.filter(|_| !lost.is_rolled_back) {
                 found.keep(kind, lost);
             }
@@ -356,7 +359,7 @@ fn all_ends(
     if generation > 1 {
         to(RunEnd::Stopped(first as usize % (deeds + 1)))?;
     }
-    // Dead before anything of the call, behind all of it, or within.
+    // The process dies before the call had any effect, after all of it, or within.
     for salt in [0, 1, 6] {
         let mut call = (first + salt) % stride;
         while to(RunEnd::InFiles { call, salt })? {
@@ -385,7 +388,7 @@ fn judge(rest: &Rest, tried: &mut Tried) -> Result<Option<Kind>, ProofViolation>
             let holds = looked.as_ref().map(|looked| rest.reference.judge(&looked.end(), looked.promised()));
             if let Some(looked) = looked.as_ref().filter(|_| is_complete) {
                 tried.complete += 1;
-                // Files that were rolled back cannot tell, unless memory goes on where it was.
+                // Rolled-back files prove nothing, unless memory continues where it was.
                 let has_memory = rest.run_path == Some(path) && looked.ring() == &RingEvidence::Own;
                 if !rest.is_rolled_back || has_memory {
                     holds.clone().unwrap_or(Ok(()))?;
@@ -419,7 +422,7 @@ fn judge(rest: &Rest, tried: &mut Tried) -> Result<Option<Kind>, ProofViolation>
     Ok(may_begin.then_some((seen, record, rest.reference.class(), flags, is_older_dirty)))
 }
 
-/// Which of a journal's files hold segments.
+/// The files of a journal that hold segments.
 fn is_segment(file: &FileName) -> bool {
     matches!(file, FileName::Segment(_))
 }

@@ -1,5 +1,5 @@
-//! Messages beside the protocol: beats, statuses, replies, verdicts, refusals, notices. Each says what is
-//! so where its sender's log ends, or is committed.
+//! Datagrams beside the protocol: heartbeats, statuses, query replies, command results, refusals, notices.
+//! Each states facts about the end of its sender's log, or about what is committed.
 
 use super::datagrams::SentDatagram;
 use super::log_tree::Stem;
@@ -35,7 +35,7 @@ impl Oracle {
         broken("ALIVE-1", who, "says as its process", &nonce, &first)
     }
 
-    /// No more can be committed than the sender knows.
+    /// The announced commit is not above what the sender knows.
     pub(super) fn check_announced(
         &self,
         who: usize,
@@ -48,7 +48,7 @@ impl Oracle {
         broken("S4", who, "calls committed all below", &{ header.commit_next }, &replica_model.commit_next)
     }
 
-    /// The frame behind which the sender's log ends by this header.
+    /// The last frame of the sender's log by this header.
     fn stands_behind(&self, replica_model: &ReplicaModel, header: &Header) -> Option<&Stem> {
         let logs = [replica_model.tip, replica_model.tip_before];
         let ends = logs.into_iter().filter_map(|log| self.tree.cut(log, header.first_seq));
@@ -102,7 +102,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// A question of a client: its reply is judged by it.
+    /// A query of a client: its reply is judged by it.
     pub(super) fn on_query(&mut self, sent: &SentDatagram<'_>, token: u64, name: &str) {
         let names = self.queries.entry((sent.from, token)).or_default();
         if !names.iter().any(|known| known == name) {
@@ -224,7 +224,7 @@ impl Oracle {
                 body.retry_after_ns > 0
             }
             Some(RepairReject::Referred) => (body.oldest_seq..next).contains(&from),
-            // All are of one history; who has none yet gives nothing.
+            // All frames are of one history; a node that has none yet sends nothing.
             Some(RepairReject::OtherHistory) => true,
             None => false,
         };
@@ -234,7 +234,8 @@ impl Oracle {
         broken("REPAIR-1", who, "refuses", body, &(next, commit_next, epoch, asked))
     }
 
-    /// What `to` asked for under this token; or the one who answers, whose own words may come back to it.
+    /// The request of `to` with this token; or that of the replying node, as its own datagrams may return to
+    /// it.
     pub(super) fn queried_by(
         &self,
         to: SocketAddrV4,
@@ -312,7 +313,7 @@ impl Oracle {
             let line = stem.publisher(row.publisher);
             let is_so = match PublisherNotice::from_u32(row.notice) {
                 Some(PublisherNotice::Missing) => {
-                    // Of a fenced process something may wait still.
+                    // Something of a fenced process may still wait.
                     let misses = |line: PublisherState| {
                         line.last < row.from && line.incarnation == row.incarnation
                             || line.incarnation > row.incarnation

@@ -1,4 +1,4 @@
-//! What publishers are told and what subscribers deliver: S10, and the four promises.
+//! The events of publishers and the deliveries of subscribers: S10, and the four promises.
 
 use super::events::EventCheck;
 use super::founding::Founded;
@@ -11,16 +11,16 @@ use lockstep_core::engine::subscriber::{Delivery, Message};
 use lockstep_wire::{Cursor, PublisherId, PublisherSeq, Seq};
 use std::collections::{BTreeSet, VecDeque};
 
-/// A publisher's process: what it handed in and has no fate.
+/// A publisher's process: its messages without an outcome.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct PublisherModel {
     open: VecDeque<MessageKey>,
-    /// Told that these will never be stamped.
+    /// Reported as never to be stamped.
     doomed: BTreeSet<MessageKey>,
     pub(super) delivered_next: Seq,
-    /// It was told of a founding, or that it is ahead of one.
+    /// A founding, or that it is ahead of one, was reported to it.
     pub(super) past: bool,
-    /// It was told that something is committed which the history that was founded lacks.
+    /// An entry was reported to it as committed that the founded history lacks.
     pub(super) misled: bool,
 }
 
@@ -28,23 +28,23 @@ pub(super) struct PublisherModel {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct ReaderModel {
     pub(super) delivery: Delivery,
-    /// The first seq asked for; `None` before a live one has begun.
+    /// The first seq requested; `None` before a live one has begun.
     from: Option<Seq>,
-    /// It began with what was stamped then.
+    /// It began at the end of the stream of that moment.
     live: bool,
     /// Delivered and not retracted.
     pub(super) delivered: Vec<(Seq, MessageKey)>,
-    /// Frames of the last delivered message: in several logs it may stand at one place.
+    /// Frames of the last delivered message: several logs may have it at the same place.
     frames: Vec<TreeNode>,
     pub(super) commit_next: Seq,
-    /// Of `delivered`, so many were compared with what is committed.
+    /// The length of the part of `delivered` that was compared with the committed stream.
     compared: usize,
     pub(super) ended: bool,
     /// The history that it reads; 0 until it is known.
     pub(super) history: u64,
     /// It has passed a founding.
     pub(super) past: bool,
-    /// It came back with this much that was final, in its history.
+    /// The end of its final prefix when it resumed, in its history.
     pub(super) resumed: Seq,
 }
 
@@ -54,7 +54,7 @@ impl ReaderModel {
     }
 }
 
-/// More parts than any message has.
+/// A bound above the parts of any message.
 const PARTS: PublisherSeq = 3;
 
 impl Oracle {
@@ -62,7 +62,7 @@ impl Oracle {
 
     /// A publisher's process begins.
     pub fn on_publisher_started(&mut self, who: usize) {
-        // What the process before was told stays true.
+        // Reports to the process before remain true.
         let doomed = self.writers.remove(&who).map(|before| before.doomed).unwrap_or_default();
         self.writers.insert(who, PublisherModel { doomed, ..PublisherModel::default() });
         self.told.remove(&who);
@@ -82,7 +82,7 @@ impl Oracle {
         }
     }
 
-    /// A message has its place for ever.
+    /// A message has its final place.
     pub fn on_outcome_committed(
         &mut self,
         who: usize,
@@ -113,7 +113,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// A message has a place; there must be a log in which it has it.
+    /// A message has a place; there must be a log that has it there.
     pub fn on_stamped(&self, who: usize, number: PublisherSeq, seq: Seq) -> Result<(), Violation> {
         let Some(writer) = self.writers.get(&who) else { return Ok(()) };
         let key = writer.open.iter().find(|(_, open, _)| *open == number);
@@ -129,7 +129,7 @@ impl Oracle {
     /// Nothing from `number` on was or will be stamped.
     pub fn on_outcome_ended(&mut self, who: usize, number: PublisherSeq) -> Result<(), Violation> {
         let Some(writer) = self.writers.get_mut(&who) else { return Ok(()) };
-        // Of a message in parts the first ones may have a place.
+        // The first parts of a message may have a place.
         if writer.open.front().is_some_and(|(_, oldest, _)| number > *oldest || number + PARTS <= *oldest) {
             return Err(format!(
                 "FATE: process {who} is told that it ended at {number}, its oldest without a fate is {:?}",
@@ -148,12 +148,12 @@ impl Oracle {
         Ok(())
     }
 
-    /// Messages of a publisher's process that have no fate.
+    /// Messages of a publisher's process without an outcome.
     pub fn without_outcome(&self, who: usize) -> usize {
         self.writers.get(&who).map_or(0, |writer| writer.open.len())
     }
 
-    /// These frames are committed now: nothing in them was told to be lost.
+    /// These frames are committed now: nothing in them was reported as lost.
     pub(super) fn on_committed_frames(&self, new: &[TreeNode]) -> Result<(), Violation> {
         for (seq, key) in new.iter().flat_map(|node| &self.tree.stem(*node).messages) {
             if let Some((who, _)) = self.writers.iter().find(|(_, writer)| writer.doomed.contains(key)) {
@@ -207,7 +207,7 @@ impl Oracle {
             self.coverage.count(Event::MessagesInParts);
         }
         if reader.live {
-            // Where it began shows in what it joins.
+            // The place where it began shows in the parts that it joins.
             let begun = match reader.delivery {
                 Delivery::Committed => self.reference.begin_of(seq),
                 Delivery::Stamped => {
@@ -254,8 +254,8 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whether a message in parts is of the edge: it is, as it stands in some log under this number, joined
-    /// rightly where the books have it too.
+    /// Whether a message in parts is of the edge: it is as some log has it under this number, and joined as
+    /// the books have it, if they have it.
     fn is_whole_of_edge(&self, message: &Message<'_>) -> bool {
         let logs = self.tree.containing(message.seq).map(|node| self.tree.stem(node));
         let is_of_edge = logs.into_iter().any(|stem| stem.is_of_edge(message.publisher));
@@ -263,7 +263,7 @@ impl Oracle {
         is_of_edge && (!is_committed || self.whole.contains(&digest(message.payload)))
     }
 
-    /// A stamped subscriber takes back what it delivered from `from` on.
+    /// A stamped subscriber retracts what it delivered from `from` on.
     pub fn on_retracted(&mut self, who: usize, from: Seq) -> Result<(), Violation> {
         let Some(reader) = self.readers.get_mut(&who) else { return Ok(()) };
         if reader.delivery == Delivery::Committed {
@@ -278,7 +278,7 @@ impl Oracle {
             ));
         }
         if reader.live {
-            // What comes in its place is stamped later, even where it stands before.
+            // The replacement is stamped later, even where its place is earlier.
             reader.from = reader.from.map(|began| began.min(from));
         }
         while reader.delivered.last().is_some_and(|(seq, _)| *seq >= from) {
@@ -303,7 +303,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// A subscriber knows everything below `commit_next` to be final and to be held by it.
+    /// A subscriber takes everything below `commit_next` for final and delivered.
     pub fn check_subscriber(&mut self, who: usize, commit_next: Seq, history: u64) -> Result<(), Violation> {
         self.check_reading(who, history)?;
         let is_former = self.is_left(history);
@@ -342,7 +342,7 @@ impl Oracle {
         self.check_claim(&format!("publisher {who}"), commit_next, None)
     }
 
-    /// A subscriber was told that its subscription is over.
+    /// The end of its subscription was reported to a subscriber.
     pub fn on_subscription_ended(&mut self, who: usize) {
         if let Some(reader) = self.readers.get_mut(&who) {
             reader.ended = true;
@@ -369,14 +369,14 @@ impl Oracle {
             }
     }
 
-    /// Where a subscriber would go on: behind the last message that it delivered.
+    /// The seq at which a subscriber would resume: behind the last message that it delivered.
     pub fn delivered_next(&self, who: usize) -> Option<Seq> {
         let reader = self.readers.get(&who)?;
         reader.delivered.last().map(|(seq, _)| seq + 1).or(reader.from)
     }
 }
 
-/// The frames with `message` whose logs have it behind what the reader delivered before: nothing of what
+/// The frames with `message` whose logs have it behind what the reader delivered before: no message that
 /// began at `from` or later lies between `after`, where the reader was, and the message.
 fn frames_behind(
     tree: &Tree,
@@ -394,7 +394,7 @@ fn frames_behind(
         let mut skipped = 0;
         while let Some(node) = at {
             let stem = tree.stem(node);
-            // Of what began before it no reader delivers anything.
+            // A message that began before it is delivered by no reader.
             let between = stem.messages.iter().filter(|(at, _)| (after..seq).contains(at));
             skipped += between.filter(|(at, _)| stem.begin_of(*at) >= from).count();
             if reader.frames.contains(&node) {

@@ -1,4 +1,4 @@
-//! What replicas say: it must be so, and they must not have vowed the contrary.
+//! The datagrams of replicas: each must be true, and must not contradict a promise.
 
 use super::log_tree::{Tree, TreeNode};
 use super::replicas::ReplicaModel;
@@ -9,19 +9,19 @@ use lockstep_core::proto::commit::Durability;
 use lockstep_wire::{BallotBody, Datagram, Epoch, FrameView, Header, RepairTrailer};
 use std::net::SocketAddrV4;
 
-/// One datagram that a process sent, and to whom.
+/// One datagram that a process sent, and its destination.
 #[derive(Clone, Copy, Debug)]
 pub struct SentDatagram<'a> {
-    /// To whom.
+    /// The destination.
     pub to: To,
-    /// From which address.
+    /// The address of the sender.
     pub from: SocketAddrV4,
-    /// What.
+    /// The bytes.
     pub bytes: &'a [u8],
 }
 
 impl Oracle {
-    /// What process `who` sends. Of clients only requests matter.
+    /// A datagram of process `who`. Of clients only requests matter.
     pub fn check_sent(&mut self, who: usize, sent: &SentDatagram<'_>) -> Result<(), Violation> {
         let datagram = Datagram::decode(sent.bytes, self.cluster)
             .map_err(|reject| format!("WIRE: process {who} sent what it would refuse itself: {reject}"))?;
@@ -156,7 +156,8 @@ impl Oracle {
             Datagram::IdentityProbe(_, body) => self.check_nonce(who, replica_model, body.process_nonce)?,
             // A request is judged where it is answered.
             Datagram::Nack(..) | Datagram::Query(..) => {}
-            // Said by clients and watchers, asked of a device that has no groups, or carried by connections.
+            // Sent by clients and watchers, requested of a device that has no groups, or carried by
+            // connections.
             Datagram::Submission(..)
             | Datagram::DeathNotice(..)
             | Datagram::Join(..)
@@ -187,7 +188,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whether a node was in the log of this voice at some moment of its last turn.
+    /// Whether a node was in the log of this replica model at some moment of its last turn.
     fn was_logged(&self, who: usize, replica_model: &ReplicaModel, node: Option<TreeNode>) -> bool {
         let held = |log: Option<TreeNode>| self.tree.begins_with(log, node);
         held(replica_model.tip)
@@ -195,8 +196,8 @@ impl Oracle {
             || self.replaced_by(who).iter().any(|old| held(Some(*old)))
     }
 
-    /// With what the log of this voice ended at some moment of its last turn: an ack may come between two
-    /// frames, or before an exchange.
+    /// The ends of this replica model's log during its last turn: an ack may come between two frames, or
+    /// before a suffix replacement.
     fn ends(&self, who: usize, replica_model: &ReplicaModel) -> Vec<TreeNode> {
         let mut ends: Vec<TreeNode> = replica_model.tip_before.into_iter().collect();
         let mut before = replica_model.tip_before;
@@ -207,17 +208,17 @@ impl Oracle {
         ends
     }
 
-    /// Where the logs ended that it exchanged in its last turn.
+    /// The ends of the logs that it replaced in its last turn.
     fn replaced_by(&self, who: usize) -> &[TreeNode] {
         self.replaced.get(&who).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether the log of this voice ended in `epoch` at some moment of its last turn.
+    /// Whether the log of this replica model ended in `epoch` at some moment of its last turn.
     fn has_accepted(&self, who: usize, replica_model: &ReplicaModel, epoch: Epoch) -> bool {
         self.ends(who, replica_model).iter().any(|&node| self.tree.stem(node).epoch == epoch)
     }
 
-    /// The header tells where the sender's log stands: it must have stood there in this turn.
+    /// The header names the end of the sender's log: the log must have ended there in this turn.
     fn check_position(
         &self,
         who: usize,
@@ -264,7 +265,7 @@ impl Oracle {
             Durability::Power => replica_model.promise_stored,
         };
         if next == NOTHING && stored >= epoch {
-            return Ok(()); // it follows, and holds nothing of it yet
+            return Ok(()); // it follows, and stores nothing of it yet
         }
         let log = self.ends(who, replica_model).into_iter().find(|node| {
             let stem = self.tree.stem(*node);
@@ -319,7 +320,7 @@ impl Oracle {
         replica_model.said = replica_model.said.max(ballot);
         let log = (header.epoch(), header.first_seq);
         let promises = &mut self.ballots.entry(ballot).or_default().promises;
-        // Repeated, its log may have grown by salvage only: the first word is what counts.
+        // In a repeated promise the log may have grown by salvage only: the first promise counts.
         promises.entry(replica_model.identity).or_insert(log);
         Ok(())
     }

@@ -1,5 +1,5 @@
-//! What readers, publishers and operators are told: each event is of the right place, says what is so, and is
-//! told once. A new kind of event without a sentence here does not compile.
+//! The events of readers, publishers and operators: each event names the right place, is true, and is
+//! reported once. A new kind of event without a check here does not compile.
 
 use super::log_tree::Fact;
 use super::reference_model::ReferenceModel;
@@ -12,33 +12,33 @@ use lockstep_wire::LeaderLossReason;
 use lockstep_wire::{Condition, MEMBERS_MAX, PublisherId, RepairReject, Seq};
 use std::collections::BTreeSet;
 
-/// What a subscriber's process was told so far, beside messages.
+/// The events of a subscriber's process so far, beside messages.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct EventCheck {
-    /// The first seq that was told, and the next one.
+    /// The first seq that was reported, and the next one.
     told: Option<(Seq, Seq)>,
-    /// A leadership was told of at this seq: its members follow.
+    /// A leadership was reported at this seq: its members follow.
     begun_at: Seq,
     committed: Seq,
     multicast_lost: bool,
     ended: bool,
 }
 
-/// What a publisher's process was told so far, beside fates.
+/// The events of a publisher's process so far, beside outcomes.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct ReportedEvents {
     multicast_lost: bool,
     throttled: bool,
     lost: bool,
-    /// Numbers that were told to have a place, which was not taken back.
+    /// Numbers with a reported place that was not retracted.
     stamped: BTreeSet<(PublisherId, u64)>,
 }
 
-/// Conditions that only who leads looks at: who stops leading forgets them without a word.
+/// Conditions that only a leader checks: a leader that steps down drops them without an event.
 const OF_LEADERS: [Condition; 4] =
     [Condition::Exposed, Condition::RedundancyLost, Condition::PublishersNearlyFull, Condition::ReaderAhead];
 
-/// What a replica's process has told its operator.
+/// The events that a replica's process has reported to its operator.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Log {
     role: Option<Role>,
@@ -47,7 +47,7 @@ pub(super) struct Log {
 }
 
 impl Oracle {
-    /// A subscriber is told something.
+    /// A subscriber receives an event.
     pub fn check_subscriber_event(
         &mut self,
         who: usize,
@@ -83,7 +83,7 @@ impl Oracle {
                     return broken("ORDER");
                 };
                 let (from, next) = ear.told.unwrap_or((seq, seq));
-                // What a leadership begins with is told with it, at one place.
+                // The membership of a leadership is reported with it, at one place.
                 let goes_with = matches!(fact, Fact::Membership(_)) && ear.begun_at == seq && next == seq + 1;
                 if seq != next && !goes_with {
                     return broken("ORDER");
@@ -127,7 +127,7 @@ impl Oracle {
                 }
             }
             SubscriberEvent::Abandoned { from, oldest, why } => {
-                // Below what is held lies all that is too old.
+                // Everything below the oldest stored seq is too old.
                 if oldest > stamped_next || why == RepairReject::TooOld && from >= oldest {
                     return broken("AGREEMENT");
                 }
@@ -141,7 +141,7 @@ impl Oracle {
                 ear.multicast_lost = lost;
             }
             SubscriberEvent::CaughtUp { next } => {
-                // A reader that asked for what is not stamped yet waits for it, and has everything.
+                // A reader that requested an entry that is not stamped yet waits for it, and lacks nothing.
                 if ear.told.is_some_and(|(_, told)| told != next) {
                     return broken("ORDER");
                 }
@@ -156,9 +156,9 @@ impl Oracle {
                     return broken("WIN-1");
                 }
             }
-            // Longer messages than are published, and more at once.
+            // Messages longer than any published one, or more of them at once.
             SubscriberEvent::PartsAbandoned { .. } => return broken("AGREEMENT"),
-            // Judged by what was founded, if anything was: `founding`.
+            // Judged by the founding, if there was one: `founding`.
             SubscriberEvent::Founded { .. }
             | SubscriberEvent::HistoryLost { .. }
             | SubscriberEvent::Ahead { .. }
@@ -168,7 +168,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// A publisher that has opened `name` with `nonce`, as `own`, is told something.
+    /// A publisher that has opened `name` with `nonce`, as `own`, receives an event.
     pub fn check_publisher_event(
         &mut self,
         who: usize,
@@ -204,7 +204,7 @@ impl Oracle {
         match event {
             PublisherEvent::Opened { publisher, publisher_seq, last, .. } => {
                 let is_open = states().any(|state| {
-                    // A newer process may have it already, and have gone on.
+                    // A newer process may already own the name, and have published more.
                     let is_last = if state.nonce == nonce { last == state.last } else { last <= state.last };
                     state.id == publisher && state.incarnation > 0 && is_last
                 });
@@ -248,7 +248,7 @@ impl Oracle {
                 told.throttled = begins;
             }
             PublisherEvent::Fenced { publisher, .. } => {
-                // One that is fenced at once was never told that it is open.
+                // The open of a process that is fenced at once was never reported to it.
                 let may_be = own.is_none() || is_own(publisher);
                 // A process that learns late of its first open, and of the one that fences it, may have
                 // opened the name once more.
@@ -267,7 +267,7 @@ impl Oracle {
                 }
             }
             PublisherEvent::OutcomesUnknown => told.lost = true,
-            // Judged by what was founded, if anything was: `founding`.
+            // Judged by the founding, if there was one: `founding`.
             PublisherEvent::Founded { .. } | PublisherEvent::HistoryLost { .. } => {}
             // No copies publish under a publisher's nonce.
             PublisherEvent::Diverged { .. } => return Some("FATE"),
@@ -276,7 +276,8 @@ impl Oracle {
         None
     }
 
-    /// A replica tells its operator something; `may_differ`: its journal was damaged while nobody looked.
+    /// A replica reports an event to its operator; `may_differ`: its journal was damaged while no process
+    /// ran.
     pub fn check_node_event(
         &mut self,
         who: usize,
@@ -344,14 +345,14 @@ impl Oracle {
                 }
             }
             NodeEvent::Gap { from, to } => {
-                // What nobody stamped is missed by nobody.
+                // Entries that were never stamped are no gap.
                 if from >= to || to > self.tree.stamped_next() {
                     return broken("GAP-1", log);
                 }
             }
             NodeEvent::LeaderSuspected { epoch, why } => {
-                // Only the leader of this very epoch says that it stops, and only its watcher that it is
-                // dead.
+                // Only the leader of this very epoch reports that it steps down, and only its watcher
+                // reports its death.
                 let (rule, is_so) = match why {
                     LeaderLossReason::StepDown => ("STABILITY", self.stopped.contains(&epoch)),
                     LeaderLossReason::Down => ("SUSPECT-2", self.announced_dead.contains(&epoch)),
@@ -364,15 +365,15 @@ impl Oracle {
                 }
             }
             NodeEvent::LeaderReturned { .. } => {}
-            // Why a replica stops is judged where it does, ...
+            // The reason for which a replica stops is judged where it stops, ...
             NodeEvent::CommitContradicted { .. }
             | NodeEvent::Overrun { .. }
             | NodeEvent::DeclaredDeadBoth { .. }
             | NodeEvent::DuplicateIdentity { .. } => {}
-            // ... and what comes in the network, which only delays and repeats, is what somebody has sent.
+            // ... and a datagram in the network, which only delays and repeats, was sent by some node.
             NodeEvent::Rejected { .. } => {}
             NodeEvent::Diverged { .. } | NodeEvent::DivergentAck { .. } if may_differ => {}
-            // A replica of the former history is judged where it stops: `founding`.
+            // A replica of the ancestor history is judged where it stops: `founding`.
             NodeEvent::OtherHistory { .. }
             | NodeEvent::AncestorHistory { .. }
             | NodeEvent::Founded { .. }

@@ -1,6 +1,6 @@
-//! A history that was founded on what was left of another one: LINEAGE-1 to LINEAGE-3 as sentences. What the
-//! former one had committed is kept, so that who lives in it is judged by it; nothing more is ever committed
-//! there.
+//! A history that was founded on the rest of another one: LINEAGE-1 to LINEAGE-3 as sentences. The committed
+//! prefix of the ancestor is retained, so that the nodes that live in it are judged by it; nothing more is
+//! ever committed there.
 
 use super::clients::ReaderModel;
 use super::log_tree::TreeNode;
@@ -16,23 +16,23 @@ use lockstep_wire::{Identity, Seq};
 /// The first history of every run.
 const FIRST: u64 = crate::populate::HISTORY;
 
-/// What the operator was told, and has ordered.
+/// The report to the operator, and the operator's command.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReportedFounding {
     /// The new history.
     pub history: u64,
-    /// Where the log ends on which it is founded.
+    /// The end of the log on which it is founded.
     pub end: LogEnd,
-    /// The look said that nothing is missing.
+    /// The report states that nothing is missing.
     pub says_all: bool,
 }
 
-/// A founding, by the operator's word.
+/// A founding, by the operator's command.
 #[derive(Clone, Debug)]
 pub(super) struct Founded {
     history: u64,
     founder: Identity,
-    /// Where the former log was left.
+    /// The end of the ancestor log.
     tip: TreeNode,
     /// The seq of the founding.
     next: Seq,
@@ -40,7 +40,7 @@ pub(super) struct Founded {
 }
 
 impl Founded {
-    /// What the former history had committed.
+    /// The committed prefix of the ancestor history.
     pub(super) fn former(&self) -> &ReferenceModel {
         &self.former
     }
@@ -52,28 +52,27 @@ impl Oracle {
         self.founding.as_ref().map(|founded| founded.next)
     }
 
-    /// The history in which the stream goes on.
+    /// The present history.
     pub fn history(&self) -> u64 {
         self.founding.as_ref().map_or(FIRST, |founded| founded.history)
     }
 
-    /// The committed prefix of each history that somebody may live in.
+    /// The committed prefix of each history in which a node may live.
     pub(super) fn reference_models(&self) -> impl Iterator<Item = &ReferenceModel> {
         self.founding.iter().map(|founded| &founded.former).chain([&self.reference])
     }
 
-    /// Whether this history was left.
+    /// Whether this history is an ancestor.
     pub(super) fn is_left(&self, history: u64) -> bool {
         self.founding.is_some() && history == FIRST
     }
 
-    /// Whether the frame was stamped in a history that was left.
+    /// Whether the frame was stamped in an ancestor history.
     pub(super) fn is_ancestor(&self, node: TreeNode) -> bool {
         self.is_left(self.tree.stem(node).history)
     }
 
-    /// Of all the journals that were looked at, none holds more of what is committed than the one that was
-    /// chosen.
+    /// Of all the inspected journals, none has more of the committed prefix than the chosen one.
     pub fn check_longest(&self, all: &[LogEnd], chosen: &LogEnd) -> Result<(), Violation> {
         let holds = |end: &LogEnd| {
             let tip = self.known_end(end.next, end.chain);
@@ -144,7 +143,8 @@ impl Oracle {
         let Some(founded) = &mut self.founding else { return Ok(()) };
         let new = founded.former.on_held(&self.tree, identity, tip, next)?;
         match new.last() {
-            // What others held before they were lost counts on, and is in the new history as well.
+            // What other replicas stored before they were lost still counts, and is in the new history as
+            // well.
             None => Ok(()),
             Some(last) if self.tree.begins_with(Some(founded.tip), Some(*last)) => Ok(()),
             Some(last) => Err(format!(
@@ -191,8 +191,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whether the replica that sits there is of the present history: the founder, or formatted after the
-    /// founding.
+    /// Whether this replica is of the present history: the founder, or formatted after the founding.
     pub fn is_present(&self, who: usize) -> bool {
         let Some(founded) = &self.founding else { return true };
         self.replicas.get(&who).is_some_and(|replica_model| {
@@ -255,7 +254,7 @@ impl Oracle {
         }
     }
 
-    /// Whether a reader has for final what the new history lacks: it must be told so.
+    /// Whether a reader takes for final what the new history lacks: that must be reported to it.
     pub(super) fn must_end(&self, reader: &ReaderModel) -> bool {
         let had =
             reader.commit_next.max(if reader.delivery == Delivery::Committed { reader.resumed } else { 1 });
@@ -278,7 +277,7 @@ impl Oracle {
         }
     }
 
-    /// A subscriber is told that it is ahead of the new history, and ends.
+    /// A subscriber receives the event that it is ahead of the new history, and ends.
     pub fn on_history_lost(
         &mut self,
         who: usize,
@@ -305,7 +304,7 @@ impl Oracle {
         ))
     }
 
-    /// Whether a reader that goes on at `next` may have been told more than the new history has.
+    /// Whether entries beyond the new history may have been reported to a reader that continues at `next`.
     pub fn may_be_ahead(&self, next: Seq) -> bool {
         self.founding
             .as_ref()
@@ -320,8 +319,7 @@ impl Oracle {
         })
     }
 
-    /// A publisher's handle goes over to the new history: everything that it was told to be committed is
-    /// there.
+    /// A publisher's handle goes over to the new history: everything reported to it as committed is there.
     pub fn on_publisher_went_over(&mut self, who: usize, history: u64, seq: Seq) -> Result<(), Violation> {
         let Some(writer) = self.writers.get_mut(&who) else { return Ok(()) };
         writer.past = true;
@@ -339,7 +337,7 @@ impl Oracle {
         }
     }
 
-    /// A publisher's handle is told that it is ahead of the new history.
+    /// A publisher's handle receives the event that it is ahead of the new history.
     pub fn on_publisher_forgotten(
         &mut self,
         who: usize,
@@ -355,8 +353,8 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whether a publisher was told that something is committed which the new history lacks, and was told
-    /// nothing since.
+    /// Whether an entry was reported to a publisher as committed that the new history lacks, and nothing was
+    /// reported since.
     pub fn lacks_datagram(&self, who: usize) -> bool {
         self.writers.get(&who).is_some_and(|writer| writer.misled && !writer.past)
     }

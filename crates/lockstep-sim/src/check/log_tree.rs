@@ -21,14 +21,14 @@ pub struct TreeNode(u32);
 /// A message at a seq.
 pub type Stamped = (Seq, MessageKey);
 
-/// What a publisher's line looks like at the end of a log.
+/// The state of a publisher at the end of a log.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 struct Line {
     last: PublisherSeq,
     incarnation: u32,
     nonce: [u64; 2],
     closed: bool,
-    /// Where the message began of which parts are still to come.
+    /// The first seq of the message of which parts are still missing.
     begun: Option<Seq>,
     /// Whether its parts lack their beginning in this log.
     headless: bool,
@@ -37,9 +37,9 @@ struct Line {
 /// A frame of some log.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Stem {
-    /// In which history it was stamped.
+    /// The history in which it was stamped.
     pub history: u64,
-    /// Whether it founds that one on the log before it.
+    /// Whether it founds that history on the log before it.
     pub founds: bool,
     /// The leader that stamped it.
     pub epoch: Epoch,
@@ -63,39 +63,39 @@ pub struct Stem {
     pub witnesses: Vec<Identity>,
     /// The seq of the entry that lists them.
     pub members_seq: Seq,
-    /// Where the last change of them stands; 0 before the first.
+    /// The seq of the last change of the members; 0 before the first.
     changed_at: Seq,
     /// The frame of that change.
     changed_by: Option<TreeNode>,
     /// Whether it changes them.
     pub changes: bool,
-    /// Its messages; one in parts stands where its last part does.
+    /// Its messages; one in parts is placed at its last part.
     pub messages: Vec<Stamped>,
     /// Parts behind which others follow.
     pub parts: Vec<Stamped>,
-    /// Where messages in parts began.
+    /// The first seqs of messages in parts.
     pub begins: Vec<(Seq, Seq)>,
-    /// A part in it that does not go on with what its publisher began in this very log, in words. A leader
-    /// that was superseded and does not know it may stamp one: whoever took over a name counts behind what
-    /// the log of its successor has. It is never committed.
+    /// A part in it that does not continue what its publisher began in this very log, in words. A superseded
+    /// leader that does not know it yet may stamp one: a process that took over a name counts behind the log
+    /// of the successor. It is never committed.
     pub torn: Option<String>,
     /// Whether it starts its epoch.
     pub starts: bool,
-    /// What an ack means in its epoch.
+    /// The durability that an ack stands for in its epoch.
     pub durability: Durability,
-    /// The frame itself, where frames are kept.
+    /// The frame itself, where frames are retained.
     pub bytes: Vec<u8>,
     lines: Vec<Line>,
     names: BTreeMap<String, PublisherId>,
     /// The epoch table of the log that ends here.
     table: Vec<(Epoch, Seq)>,
-    /// Opens and closes in this frame, and what a log without them says.
+    /// Opens and closes in this frame, and the state in a log without them.
     undo: Vec<(Seq, PublisherState)>,
     /// The last frame up to this one that has any.
     undone_by: Option<TreeNode>,
     /// The greatest commit that a frame of the log that ends here has announced.
     announced: Seq,
-    /// What each of its entries tells a reader.
+    /// The fact that each of its entries reports to a reader.
     facts: Vec<Fact>,
 }
 
@@ -105,7 +105,7 @@ pub struct Tree {
     stems: Vec<Stem>,
     by_place: BTreeMap<(Seq, Epoch), TreeNode>,
     durabilities: BTreeMap<Epoch, Durability>,
-    /// Frames are kept: somebody folds what they say.
+    /// Frames are retained: a check folds their contents.
     pub keeps_bytes: bool,
     /// The greatest bound of any log, and the most names of one.
     stamped_next: Seq,
@@ -118,7 +118,7 @@ impl Tree {
         &self.stems[node.0 as usize]
     }
 
-    /// What an ack means in this epoch; `None` before its start was seen.
+    /// The durability that an ack stands for in this epoch; `None` before its start was seen.
     pub fn durability(&self, epoch: Epoch) -> Option<Durability> {
         self.durabilities.get(&epoch).copied()
     }
@@ -143,8 +143,8 @@ impl Tree {
         node.map_or(1, |node| self.stem(node).next)
     }
 
-    /// The log that ends with `node`, cut at `next`: where it ends then. Not at a frame's end: the one
-    /// before it.
+    /// The end of the log that ends with `node` and is cut at `next`. If that is no end of a frame: the
+    /// frame before it.
     pub fn cut(&self, mut node: Option<TreeNode>, next: Seq) -> Option<TreeNode> {
         while let Some(at) = node
             && self.stem(at).next > next
@@ -180,7 +180,7 @@ impl Tree {
         false
     }
 
-    /// Where the last change of the members stands in the log that ends with `log`; 0 before the first.
+    /// The seq of the last change of the members in the log that ends with `log`; 0 before the first.
     pub fn changed_at(&self, log: TreeNode) -> Seq {
         self.stem(log).changed_at
     }
@@ -216,8 +216,8 @@ impl Tree {
         Some(state(id, stem.lines.get(id as usize)?))
     }
 
-    /// The opens and closes at or above `from` in the log that ends with `log`, newest first, and what a log
-    /// without them says of their publishers.
+    /// The opens and closes at or above `from` in the log that ends with `log`, newest first, each with the
+    /// state of its publisher in a log without it.
     pub fn undo(&self, log: TreeNode, from: Seq) -> impl Iterator<Item = (Seq, PublisherState)> {
         let before = |node: &TreeNode| self.stem(self.stem(*node).parent?).undone_by;
         let frames = std::iter::successors(self.stem(log).undone_by, before);
@@ -227,7 +227,7 @@ impl Tree {
             .filter(move |(seq, _)| *seq >= from)
     }
 
-    /// Where two logs part.
+    /// The point at which two logs diverge.
     pub fn common(&self, mut a: Option<TreeNode>, mut b: Option<TreeNode>) -> Option<TreeNode> {
         while a != b {
             if self.next(a) >= self.next(b) {
@@ -260,7 +260,7 @@ impl Tree {
         frames.map(|(_, node)| *node).filter(move |node| self.stem(*node).next > seq)
     }
 
-    /// A frame that follows `parent`. In words which rule it breaks.
+    /// A frame that follows `parent`. An error names the rule that it breaks, in words.
     pub fn grow(&mut self, parent: Option<TreeNode>, frame: &FrameView<'_>) -> Result<TreeNode, Violation> {
         let before = parent.map(|parent| self.stem(parent));
         let bytes = if self.keeps_bytes { frame.bytes.to_vec() } else { Vec::new() };
@@ -299,7 +299,8 @@ impl Tree {
 }
 
 impl Stem {
-    /// The stem of `frame` behind `before`, without its entries: what they change is as it was.
+    /// The stem of `frame` behind `before`, without its entries: the state that they change is still the old
+    /// one.
     fn behind(before: Option<&Self>, frame: &FrameView<'_>) -> Self {
         let header = frame.header;
         Self {
@@ -351,7 +352,7 @@ impl Stem {
         Ok(())
     }
 
-    /// The history changes only where one is founded.
+    /// The history changes only at a founding.
     fn check_history(&self, before: Option<&Self>) -> Result<(), Violation> {
         match before {
             Some(before) if before.history != self.history && !self.founds => Err(format!(
@@ -362,7 +363,7 @@ impl Stem {
         }
     }
 
-    /// Where its epoch begins.
+    /// The first seq of its epoch.
     pub fn started_at(&self) -> Seq {
         self.table.last().map_or(0, |(_, base)| *base)
     }
@@ -378,7 +379,7 @@ impl Stem {
         name.is_some_and(|name| name.starts_with(CLIENT) || name == NAME)
     }
 
-    /// Where the message began that stands at `seq`.
+    /// The first seq of the message at `seq`.
     pub fn begin_of(&self, seq: Seq) -> Seq {
         self.begins.iter().find(|(at, _)| *at == seq).map_or(seq, |(_, begun)| *begun)
     }

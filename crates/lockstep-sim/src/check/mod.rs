@@ -36,10 +36,10 @@ use replicas::{Ballots, ReplicaModel};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddrV4;
 
-/// What went wrong, in words, with the rule's id in front.
+/// The violation, in words, with the rule's id in front.
 pub type Violation = String;
 
-/// A message: whose, its number, and a digest of its payload.
+/// A message: its publisher, its number, and a digest of its payload.
 pub type MessageKey = (PublisherId, PublisherSeq, u64);
 
 /// FNV-1a: enough to tell payloads apart in a test.
@@ -62,44 +62,45 @@ pub struct Oracle {
     /// Digests of committed messages of the edge that came in parts.
     pub whole: BTreeSet<u64>,
     replicas: BTreeMap<usize, ReplicaModel>,
-    /// Where logs ended that replicas exchanged in their last turn: what they said before is about these.
+    /// The ends of the logs that replicas replaced in their last turn: earlier acks and promises are about
+    /// these.
     replaced: BTreeMap<usize, Vec<TreeNode>>,
     writers: BTreeMap<usize, PublisherModel>,
     readers: BTreeMap<usize, ReaderModel>,
     ballots: BTreeMap<Epoch, Ballots>,
-    /// In which run of which process an epoch is stamped.
+    /// The run of a process in which each epoch is stamped.
     stamping: BTreeMap<Epoch, u64>,
     /// Identities that may have forgotten something.
     forgotten: BTreeSet<Identity>,
     /// Requests, by asker and token: the epoch that they follow, and whether they ask for a start.
     /// A process that begins anew counts its tokens from 1 again.
     asked: BTreeMap<(SocketAddrV4, u64), Vec<(Epoch, bool)>>,
-    /// Questions of clients, by asker and token: the names that they asked for.
+    /// Queries of clients, by asker and token: the names in them.
     queries: BTreeMap<(SocketAddrV4, u64), Vec<String>>,
-    /// What each run of a replica's process draws at its start.
+    /// The nonce that each run of a replica's process drew at its start.
     process_nonces: BTreeMap<u64, u64>,
-    /// What was told to each client, and by each replica to its operator.
+    /// The events reported to each client, and by each replica to its operator.
     ears: BTreeMap<usize, EventCheck>,
     told: BTreeMap<usize, ReportedEvents>,
     logs: BTreeMap<usize, Log>,
-    /// To whom each replica was told to hand over last.
+    /// The destination of the last handover command to each replica.
     handovers: BTreeMap<usize, Option<Identity>>,
-    /// Epochs whose leaders have said that they stop, and those whose leaders' watchers have announced a
+    /// Epochs whose leaders have reported that they stop, and those whose leaders' watchers have announced a
     /// death.
     stopped: BTreeSet<Epoch>,
     announced_dead: BTreeSet<Epoch>,
-    /// What the operator has ordered: behind which membership, and of whom.
+    /// The operator's commands: the membership that each follows, and its identity.
     orders: BTreeSet<(Seq, Identity)>,
-    /// Where logs and commits of replicas stood when their tables were last looked at.
+    /// The ends of logs and commits of replicas when their tables were last checked.
     tabled: BTreeMap<usize, (LogEnd, Seq)>,
-    /// The history that was founded on what was left of the first one.
+    /// The history that was founded on the rest of the first one.
     founding: Option<Founded>,
-    /// What was generated.
+    /// The coverage of what was generated.
     pub coverage: Coverage,
 }
 
 impl Oracle {
-    /// Of a run that has not begun.
+    /// The oracle of a run that has not begun.
     pub fn new(cluster: u64) -> Self {
         Self {
             cluster,
@@ -135,12 +136,12 @@ impl Oracle {
         self.announced_dead.insert(epoch);
     }
 
-    /// The operator orders a change of this identity, behind the membership that stands at `after`.
+    /// The operator commands a change of this identity, behind the membership at `after`.
     pub fn on_command(&mut self, after: Seq, identity: Identity) {
         self.orders.insert((after, identity));
     }
 
-    /// A leader was told to hand over, to this one or to whoever holds most.
+    /// A leader is commanded to hand over, to this identity or to the one with the longest log.
     pub fn on_handover(&mut self, who: usize, to: Option<Identity>) {
         self.handovers.insert(who, to);
     }

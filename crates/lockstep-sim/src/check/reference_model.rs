@@ -1,21 +1,22 @@
-//! The ghost: how far the stream is committed by the definition, counted from what replicas really hold.
-//! No process sees it. What a process calls committed must lie within it.
+//! The reference model: the committed prefix by the definition, counted from what replicas really store. No
+//! process sees it. What a process calls committed must lie within it.
 //!
 //! ```text
 //!   held[e][i]: how much of the log of e replica i has ever held while its log ended in e
 //!   committed in e: the greatest n > base(e) that a quorum of the members at n has held     (S4)
 //! ```
 //!
-//! A change whose two sides need not share a member in their majorities needs both, as one from two members
-//! does, and nothing behind it is committed before it. A member declared dead counts, in the epochs
-//! of the survivor only, as one that holds the epoch's start and its own removal right behind it.
+//! A change between memberships whose majorities need not share a member needs a majority of both, as one
+//! from two members does, and nothing behind it is committed before it. A member declared dead counts, in
+//! the epochs of the survivor only, as one that stores the epoch's start and its own removal right behind
+//! it.
 
 use super::log_tree::{Stamped, Tree, TreeNode, needs_both};
 use super::{MessageKey, Violation};
 use lockstep_wire::{Epoch, Identity, Seq};
 use std::collections::BTreeMap;
 
-/// One epoch as the ghost sees it.
+/// One epoch as the reference model sees it.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Reign {
     start: TreeNode,
@@ -31,17 +32,17 @@ struct Reign {
 pub struct ReferenceModel {
     reigns: BTreeMap<Epoch, Reign>,
     tip: Option<TreeNode>,
-    /// Survivor and dead, by the operator's word.
+    /// Survivor and dead, by the operator's command.
     declared: Vec<(Identity, Identity)>,
     /// The committed messages, in order.
     messages: Vec<Stamped>,
-    /// Where those in parts began.
+    /// The first seqs of those in parts.
     begins: BTreeMap<Seq, Seq>,
 }
 
 impl ReferenceModel {
     /// The committed prefix in a history that is founded on the log which ends with `tip`: all of it, by the
-    /// operator's word. What a message lacks its beginning of is nobody's.
+    /// operator's command. A message without its beginning is never delivered.
     pub fn founded(tree: &Tree, tip: TreeNode) -> Self {
         let mut reference_model = Self { tip: Some(tip), ..Self::default() };
         for node in tree.path(None, Some(tip)) {
@@ -51,7 +52,7 @@ impl ReferenceModel {
         reference_model
     }
 
-    /// Where the committed prefix ends.
+    /// The end of the committed prefix.
     pub fn tip(&self) -> Option<TreeNode> {
         self.tip
     }
@@ -66,7 +67,7 @@ impl ReferenceModel {
         self.messages_from(seq).iter().filter(move |(at, _)| self.begin_of(*at) >= from)
     }
 
-    /// Where the committed message began that stands at `seq`.
+    /// The first seq of the committed message at `seq`.
     pub fn begin_of(&self, seq: Seq) -> Seq {
         self.begins.get(&seq).copied().unwrap_or(seq)
     }
@@ -86,12 +87,12 @@ impl ReferenceModel {
         self.reigns.get(&epoch).is_some_and(|reign| reign.committed.is_some())
     }
 
-    /// The operator told `survivor` that `dead` is dead.
+    /// The operator declared `dead` dead to `survivor`.
     pub fn on_declared(&mut self, survivor: Identity, dead: Identity) {
         self.declared.push((survivor, dead));
     }
 
-    /// Whether the operator's word stands for `dead` where `survivor` leads.
+    /// Whether the operator declared `dead` dead where `survivor` leads.
     pub fn is_declared(&self, survivor: Identity, dead: Identity) -> bool {
         self.declared.contains(&(survivor, dead))
     }
@@ -168,7 +169,7 @@ impl ReferenceModel {
         Ok(())
     }
 
-    /// `identity` holds the log that ends with `tip` up to `next` for good. Returns the frames that are
+    /// `identity` has stored the log that ends with `tip` up to `next` for good. Returns the frames that are
     /// committed now and were not before.
     pub fn on_held(
         &mut self,
@@ -285,13 +286,13 @@ impl Reign {
         above.into_iter().all(|change| {
             let stem = tree.stem(change);
             let before = stem.parent.map_or(&[][..], |parent| &tree.stem(parent).members);
-            // An inherited change is committed by who holds the start of this epoch behind it.
+            // An inherited change is committed by the replicas that store the start of this epoch behind it.
             let held = if stem.next > self.base { change } else { self.start };
             !stem.changes || !needs_both(before, &stem.members) || self.is_quorum(tree, before, dead, held)
         })
     }
 
-    /// Whether more than half of these hold the log up to the end of `node`.
+    /// Whether more than half of these store the log up to the end of `node`.
     fn is_quorum(&self, tree: &Tree, members: &[Identity], dead: &[Identity], node: TreeNode) -> bool {
         let (stem, next) = (tree.stem(node), tree.next(Some(node)));
         let is_its_own = |one: &Identity| {

@@ -1,4 +1,4 @@
-//! What replicas hold and promise.
+//! The logs and the promises of replicas.
 
 use super::log_tree::{TreeNode, needs_both};
 use super::{Oracle, Violation};
@@ -10,52 +10,52 @@ use lockstep_replica::journal::{Checkpoint, Tail};
 use lockstep_wire::{Chain, Epoch, FrameView, Header, Identity, Seq, chain_after};
 use std::collections::BTreeMap;
 
-/// What one replica has shown so far.
+/// The observed state of one replica.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct ReplicaModel {
     pub(super) identity: Identity,
-    /// Which process of this journal speaks, ...
+    /// The run of the process of this journal, ...
     pub(super) run: u64,
     /// ... and the durability that it is configured with.
     pub(super) configured: Durability,
     pub(super) end: LogEnd,
     pub(super) tip: Option<TreeNode>,
-    /// Where its log ended before its last turn.
+    /// The end of its log before its last turn.
     pub(super) tip_before: Option<TreeNode>,
-    /// The log that the last exchange replaced.
+    /// The log that the last suffix replacement replaced.
     pub(super) replaced: Option<TreeNode>,
     pub(super) durable: Seq,
-    /// As it was when its last turn began: an ack may come before an exchange in that turn.
+    /// Its value when the last turn began: an ack may precede a suffix replacement in that turn.
     pub(super) durable_before: Seq,
     pub(super) promised: Epoch,
     pub(super) promise_stored: Epoch,
-    /// Below this it says nothing any more (S2): as it was before the turn, raised by what it says.
+    /// Below this it sends nothing any more (S2): the value before the turn, raised by what it sends.
     pub(super) level: Epoch,
     /// The newest ack: the log up to here must survive.
     pub(super) acked: Option<TreeNode>,
-    /// The newest epoch in which anything was said: the promise must survive.
+    /// The newest epoch of an ack or a promise: the promise must survive.
     pub(super) said: Epoch,
     pub(super) commit_next: Seq,
 }
 
 impl ReplicaModel {
-    /// What a turn may change: promise, stored promise, what is durable, the log's end, the commit.
+    /// The values that a turn may change: promise, stored promise, durable end, the log's end, the commit.
     fn sends(&self) -> (Epoch, Epoch, Seq, LogEnd, Seq) {
         (self.promised, self.promise_stored, self.durable, self.end, self.commit_next)
     }
 }
 
-/// What was said about one ballot.
+/// The promises for one ballot.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct Ballots {
-    /// Whose promise, with the log that it described.
+    /// The promising identities, each with the log that it described.
     pub(super) promises: BTreeMap<Identity, (Epoch, Seq)>,
 }
 
 impl Oracle {
-    /// Whether a damaged journal explains what came back: a bit that flips in the group that was written last
-    /// looks like a torn write (S9), so the log may end sooner. It is never another log, and the promise
-    /// lies elsewhere.
+    /// Whether damage of the journal explains the recovered log: a flipped bit in the group that was written
+    /// last looks like a torn write (S9), so the log may end sooner. It is never another log, and the
+    /// promise is stored elsewhere.
     pub fn is_shortened(&mut self, who: usize, tail: &Tail<MemoryTail>, memory_kept: bool) -> bool {
         let Some(before) = self.replicas.get(&who).copied() else { return false };
         let stored = if memory_kept { before.promised } else { before.promise_stored };
@@ -64,7 +64,8 @@ impl Oracle {
         tail.promised() >= stored && (ends_sooner(before.tip) || ends_sooner(before.replaced))
     }
 
-    /// A replica's process begins, as the `run`th of all. What it recovered must be what it said before.
+    /// A replica's process begins, as the `run`th of all. The recovered state must cover its acks and
+    /// promises.
     pub fn on_replica_started(
         &mut self,
         who: usize,
@@ -98,7 +99,7 @@ impl Oracle {
                 ));
             }
             let promise = if memory_kept { before.promised } else { before.said };
-            // A log of an epoch is a promise, too: it never goes below.
+            // A log of an epoch is a promise, too: the promise never falls below it.
             if promised.max(epoch(tip)) < promise {
                 return Err(format!("S2: replica {who} came back with promise {promised}, it was {promise}"));
             }
@@ -125,19 +126,19 @@ impl Oracle {
             commit_next: 1,
         };
         self.replicas.insert(who, model);
-        // What was flushed while it stopped counts as well.
+        // What was flushed during the stop counts as well.
         tip.filter(|tip| !self.is_ancestor(*tip)).map_or(Ok(()), |tip| self.on_holding(&model, tip))
     }
 
-    /// What a replica recovered beside its log: the tables that the log has decided.
+    /// The state that a replica recovered beside its log: the tables that the log decides.
     pub fn on_tables_recovered(&mut self, who: usize, tables: &Checkpoint) -> Result<(), Violation> {
         let Some(model) = self.replicas.get(&who) else { return Ok(()) };
         self.tree.check_tables(model.tip, tables).map_err(|why| format!("{why} (replica {who} starts)"))
     }
 
-    /// The run is over, and `frames` is what the files of replica `who` hold, from the oldest on: all of it
-    /// is of one log, which is that of the replica where it `has_all`, and else a beginning of it or of the
-    /// one before.
+    /// The run has ended, and `frames` are those in the files of replica `who`, from the oldest on: all of
+    /// them are of one log, which is the replica's log where it `has_all`, and else a beginning of it or of
+    /// the log before.
     pub fn check_files(&mut self, who: usize, frames: &[Header], has_all: bool) -> Result<(), Violation> {
         let Some(model) = self.replicas.get(&who).copied() else { return Ok(()) };
         let mut tip = None;
@@ -162,7 +163,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// Where the log is that ends with this chain at `next`, in the tree.
+    /// The place in the tree of the log that ends with this chain at `next`.
     pub fn check_sealed(&self, who: usize, tables: &Checkpoint) -> Result<(), Violation> {
         let node = self.known_end(tables.end.next, tables.end.chain);
         self.tree.check_tables(node, tables).map_err(|why| format!("{why} (sealed by replica {who})"))
@@ -180,12 +181,12 @@ impl Oracle {
         }
     }
 
-    /// The replica begins a turn: what it exchanged in the last one is gone.
+    /// The replica begins a turn: the logs replaced in the last one are dropped.
     pub fn on_turn(&mut self, who: usize) {
         self.replaced.remove(&who);
     }
 
-    /// The replica exchanged a log that ended before `next` in `epoch`. Whatever it stored in this turn
+    /// The replica replaced a log that ended before `next` in `epoch`. Whatever it stored in this turn
     /// before that was in its log, may have been acknowledged, and counts (S4).
     pub fn on_suffix_replaced(&mut self, who: usize, epoch: Epoch, next: Seq) -> Result<(), Violation> {
         let Some(model) = self.replicas.get(&who).copied() else { return Ok(()) };
@@ -314,8 +315,8 @@ impl Oracle {
         Ok(())
     }
 
-    /// What it takes before this voice counts as a holder in `epoch`: what it may acknowledge, or, where it
-    /// leads the epoch and that is of `process`, what it has stamped. It may be configured for `power` since.
+    /// The durability by which this replica model counts as a holder in `epoch`: that of its acks, or, where
+    /// it leads the epoch and that is of `process`, stamping alone. It may be configured for `power` since.
     fn holds_by(&self, model: &ReplicaModel, epoch: Epoch) -> Durability {
         match self.tree.durability(epoch) {
             Some(Durability::Process) if epoch.leader() == model.identity => Durability::Process,
@@ -323,13 +324,13 @@ impl Oracle {
         }
     }
 
-    /// What it takes before this voice may acknowledge in `epoch`: its own next start is judged by what it is
-    /// configured with (S9), and the others count what the epoch's start says (S4).
+    /// The durability that this replica model must reach before it acknowledges in `epoch`: its own next
+    /// start is judged by its configuration (S9), and the others count by the epoch's start (S4).
     pub(super) fn rests_on(&self, model: &ReplicaModel, epoch: Epoch) -> Durability {
         self.tree.durability(epoch).map_or(model.configured, |epochs| epochs.max(model.configured))
     }
 
-    /// Where the log in `tail` ends in the tree. Frames that are new must come from their leader.
+    /// The end of the log in `tail` as a place in the tree. New frames must come from their leader.
     fn read_log(
         &mut self,
         who: usize,
@@ -408,7 +409,7 @@ impl Oracle {
             if let Some((model, parent)) = self.replicas.get(&who).copied().zip(parent)
                 && self.rests_on(&model, epoch) == Durability::Process
             {
-                // In one turn a leader may see its start committed, by itself alone, and go on.
+                // In one turn a leader may commit its start, by itself alone, and continue.
                 self.on_holding(&model, parent)?;
             }
             self.reference.check_change(&self.tree, node)?;
@@ -529,7 +530,7 @@ impl Oracle {
                 || self.reference.is_declared(leader, **member)
                 || ballots.and_then(|ballots| ballots.get(member)).is_some_and(|log| *log <= own)
         };
-        // While a change that needs both sides stands in the log, those before it must agree as well.
+        // While a change that needs both sides is in the log, those before it must agree as well.
         let before = |node: TreeNode| {
             let change = self.tree.stem(node);
             let before = &self.tree.stem(change.parent?).members;
@@ -551,9 +552,9 @@ impl Oracle {
         Ok(())
     }
 
-    /// Whether an exchange above the commit is too long for the ring, so that a replica must stop and read
-    /// its journal: what it replaces and what it brings fill at least half of it, without the records between
-    /// them.
+    /// Whether a suffix replacement above the commit is too long for the ring, so that a replica must stop
+    /// and read its journal: the old and the new suffix fill at least half of it, without the records
+    /// between them.
     pub fn overruns(&mut self, who: usize, tail: &Tail<MemoryTail>, ring_bytes: usize) -> bool {
         let Some(before) = self.replicas.get(&who).copied() else { return false };
         let Ok(tip) = self.read_log(who, before.run, tail) else { return false };
@@ -564,23 +565,23 @@ impl Oracle {
         above(before.tip) + above(tip) >= ring_bytes / 2
     }
 
-    /// The journal of a replica is a new one: nothing of what was seen of the old one is in it.
+    /// The journal of a replica is a new one: nothing observed of the old one is in it.
     pub fn on_renewed(&mut self, who: usize) {
         self.replicas.remove(&who);
     }
 
-    /// How far a replica's log is the committed one, as last seen.
+    /// The end of the committed part of a replica's log, as last seen.
     pub fn agreed_next(&self, who: usize) -> Seq {
         let common = |model: &ReplicaModel| self.tree.common(model.tip, self.reference.tip());
         self.replicas.get(&who).map_or(1, |model| self.tree.next(common(model)))
     }
 
-    /// What a replica has on its disk, as last seen.
+    /// The durable end of a replica's log, as last seen.
     pub fn durable_next(&self, who: usize) -> Seq {
         self.replicas.get(&who).map_or(1, |model| model.durable)
     }
 
-    /// What a replica has promised, as last seen.
+    /// The promise of a replica, as last seen.
     pub fn promised(&self, who: usize) -> Epoch {
         self.replicas.get(&who).map_or(Epoch::NONE, |model| model.promised)
     }

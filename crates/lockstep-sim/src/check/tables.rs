@@ -20,7 +20,7 @@ impl Oracle {
         let (tail, commit_next) = (replica.tail(), replica.core.commit_next());
         let now = (tail.end(), commit_next);
         let Some(Tables { membership, change, epochs, publishers }) = replica.tables() else {
-            // An open frame has changed them; when it is gone, so is that.
+            // An open frame has changed them; when it is discarded, so are its changes.
             self.tabled.remove(&who);
             return Ok(());
         };
@@ -72,7 +72,7 @@ impl Oracle {
             let log: Vec<_> = self.tree.publishers(Some(tip)).collect();
             return broken("publishers", &found, &log);
         }
-        // What was counted in this turn may be forgotten in the next one.
+        // The undo information counted in this turn may be dropped in the next one.
         let from = publishers.undo().next_back().map_or(commit_next, |(seq, _)| seq.min(commit_next));
         if !publishers.undo().eq(self.tree.undo(tip, from)) {
             let found: Vec<_> = publishers.undo().collect();
@@ -82,7 +82,7 @@ impl Oracle {
         self.check_committed(who, tail, publishers, commit_next)
     }
 
-    /// What would be told of publishers now is committed, whatever the table has further on.
+    /// The publishers that would be reported now are committed, whatever the table has beyond.
     fn check_committed(
         &self,
         who: usize,
@@ -90,7 +90,7 @@ impl Oracle {
         publishers: &Publishers,
         commit_next: Seq,
     ) -> Result<(), Violation> {
-        // Numbers are the same rule in each turn; what undoes an open is there seldom.
+        // Numbers follow the same rule in each turn; undo information of an open is rare.
         if publishers.undo().next().is_none() && !commit_next.is_multiple_of(8) {
             return Ok(());
         }

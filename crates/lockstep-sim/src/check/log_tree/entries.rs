@@ -1,4 +1,4 @@
-//! What the entries of a frame change in the log that it ends.
+//! The effects of a frame's entries on the log that it ends.
 
 use super::{Line, Stem, state};
 use crate::check::{MessageKey, Violation};
@@ -36,7 +36,7 @@ impl Stem {
                 self.take_number(seq, publisher, number)?;
                 self.place(seq, (publisher, number, crate::check::digest(entry.payload)), entry.header.flags);
             }
-            // A day is no message, and neither is a gateway's heartbeat.
+            // A day is not a message, and neither is a gateway's heartbeat.
             EntryKind::Message | EntryKind::Day => self.take_number(seq, publisher, number)?,
             EntryKind::Close => {
                 self.remember(seq, publisher);
@@ -123,8 +123,8 @@ impl Stem {
         }
     }
 
-    /// One identity joins or leaves, or one takes the place of another of the same replica: never a second
-    /// one of a replica, never the leader, never the last one that may lead.
+    /// One identity joins or leaves, or one replaces another of the same replica: never a second one of a
+    /// replica, never the leader, never the last one that may lead.
     fn change(&mut self, seq: Seq, payload: &[u8]) -> Result<(), Violation> {
         let view = MembershipView::parse(payload).map_err(|reject| format!("S4: membership: {reject}"))?;
         let now: Vec<_> = view.members().map(|member| member.identity()).collect();
@@ -157,7 +157,7 @@ impl Stem {
         &mut self.lines[index]
     }
 
-    /// The entry at `seq` opens or closes a publisher, of which the log before it says this.
+    /// The entry at `seq` opens or closes a publisher; stores the publisher's state in the log before it.
     fn remember(&mut self, seq: Seq, publisher: PublisherId) {
         let before = state(publisher, self.line(publisher));
         self.undo.push((seq, before));
@@ -181,13 +181,13 @@ impl Stem {
         Ok(())
     }
 
-    /// A message, or a part of one: it goes on with what its publisher began in this very log.
+    /// A message, or a part of one: it continues what its publisher began in this very log.
     fn place(&mut self, seq: Seq, key: MessageKey, flags: u8) {
         let (goes_on, more) = (flags & PART_NEXT != 0, flags & PART_MORE != 0);
         let line = self.line(key.0);
         let begun = line.begun;
         if goes_on != begun.is_some() {
-            // Nobody joins what lacks its beginning, and so nobody is given it.
+            // No reader joins a message without its beginning, and so none delivers it.
             line.headless = goes_on;
             self.torn = Some(format!("{key:?} at {seq} with flags {flags} follows {begun:?}"));
         }
@@ -206,7 +206,7 @@ impl Stem {
         }
     }
 
-    /// A name keeps its id for ever, and its incarnation rises by one.
+    /// A name has one id for ever, and its incarnation rises by one.
     fn open(&mut self, seq: Seq, id: PublisherId, open: &OpenView<'_>) -> Result<(), Violation> {
         let known = *self.names.entry(open.name.to_owned()).or_insert(id);
         let shared = self.names.iter().any(|(name, other)| name != open.name && *other == id);

@@ -1,4 +1,4 @@
-//! What a reader must be told of each entry of a log.
+//! The fact that each entry of a log must report to a reader.
 
 use super::{Stem, Tree, TreeNode};
 use crate::check::digest;
@@ -8,20 +8,20 @@ use lockstep_wire::{
     PublisherId, PublisherSeq, Seq,
 };
 
-/// What an entry tells a reader, texts by their digests.
+/// The fact that an entry reports to a reader, texts by their digests.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Fact {
-    /// A message: whose, its number, whom it is for, and when it was stamped.
+    /// A message: its publisher, its number, its destination, and its timestamp.
     Message(PublisherId, PublisherSeq, Destination, Nanos),
-    /// A leadership begins, and with how many members.
+    /// A leadership begins, with so many members.
     Epoch(Epoch, usize),
     /// The membership, of so many.
     Membership(usize),
     /// A name is opened: its id, incarnation, nonce and last number, and the name.
     Opened(PublisherId, u32, [u64; 2], PublisherSeq, u64),
-    /// A name is closed, and with which words.
+    /// A name is closed, with this text.
     Closed(PublisherId, u64),
-    /// A gateway lives.
+    /// A gateway heartbeat.
     Alive(PublisherId),
     /// Nothing.
     Passed(EntryKind),
@@ -30,8 +30,8 @@ pub enum Fact {
 }
 
 impl Fact {
-    /// What the entry of a frame of this time tells; `whole` says that it is a message, or the last part of
-    /// one that has all others in its log.
+    /// The fact of the entry of a frame of this time; `whole`: it is a message, or the last part of one that
+    /// has all others in its log.
     pub(super) fn of_entry(frame_time: Nanos, entry: &Entry<'_>, whole: bool) -> Self {
         let header = entry.header;
         match entry.kind() {
@@ -62,7 +62,7 @@ impl Fact {
         }
     }
 
-    /// What an event tells of an entry; `None` of one that tells of something else.
+    /// The fact of an entry that an event reports; `None` for an event about something else.
     pub fn of_event(event: &SubscriberEvent<'_>) -> Option<Self> {
         match *event {
             SubscriberEvent::Message(message) => Some(Self::Message(
@@ -100,7 +100,8 @@ impl Fact {
 }
 
 impl Stem {
-    /// Whether this frame's entry at `seq` tells so to a reader that was told everything from `from` on.
+    /// Whether this frame's entry at `seq` reports this fact to a reader that received everything from
+    /// `from` on.
     fn tells(&self, seq: Seq, told: Fact, from: Seq) -> bool {
         let Some(&fact) = seq.checked_sub(self.first).and_then(|at| self.facts.get(at as usize)) else {
             return false;
@@ -108,7 +109,7 @@ impl Stem {
         match (told, fact) {
             (Fact::Epoch(told, _), Fact::Epoch(epoch, _)) => told == epoch,
             (Fact::Membership(told), Fact::Epoch(_, members)) => told == members,
-            // What began before a reader it cannot join.
+            // A reader cannot join a message that began before it.
             (Fact::Passed(EntryKind::Message), Fact::Message(..)) => self.begin_of(seq) < from,
             _ => told == fact,
         }
@@ -116,12 +117,14 @@ impl Stem {
 }
 
 impl Tree {
-    /// The frames whose entry at `seq` tells so to a reader that was told everything from `from` on.
+    /// The frames whose entry at `seq` reports this fact to a reader that received everything from `from`
+    /// on.
     pub fn telling(&self, seq: Seq, told: Fact, from: Seq) -> impl Iterator<Item = TreeNode> {
         self.containing(seq).filter(move |node| self.stem(*node).tells(seq, told, from))
     }
 
-    /// Whether the log that ends with `log` has nothing from `from` on but words that a change is committed.
+    /// Whether the log that ends with `log` has nothing from `from` on but entries that record the commit of
+    /// a change.
     pub fn only_records_commit(&self, log: Option<TreeNode>, from: Seq) -> bool {
         let settles = |fact: &Fact| *fact == Fact::Passed(EntryKind::ChangeCommitted);
         let frames = self.path(self.cut(log, from), log);

@@ -1,4 +1,4 @@
-//! What a log has decided, as a checkpoint of it must say.
+//! The state that a log decides, which a checkpoint of it must equal.
 
 use super::{Line, Tree, TreeNode};
 use crate::check::Violation;
