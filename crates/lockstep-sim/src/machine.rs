@@ -61,7 +61,7 @@ pub(super) struct Machine {
     pub(super) configured: Configured,
     /// The configuration of the next process, if it changes.
     pub(super) next_configured: Option<Configured>,
-    /// After a regular stop the next process is given the tail's other path.
+    /// After a clean stop the next process is given the tail's other path.
     pub(super) moves_tail: bool,
     /// The ring at the tail's other path.
     other_tail: Option<MemoryTail>,

@@ -43,7 +43,7 @@ pub enum EndPlan {
     MidTurn(u32),
     /// Half a frame lies behind the tail's end.
     TornTail,
-    /// By a regular stop: the journal is marked clean.
+    /// By a clean stop: the journal is marked clean.
     Stopped,
 }
 
