@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!   first    ~~~~~~│ copied │~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~ runs on (or was stopped, and runs again)
-//!   second                   refused (S9), or: probes ─▶ finds the first (ALIVE-1) ─▶ stops; nothing sent counts
+//!   second                        refused (S9), or: probes ─▶ finds the first (ALIVE-1) ─▶ stops; nothing sent counts
 //! ```
 //!
 //! A copy that cannot prove itself complete does not start. One that can probes before it votes (S12), finds
