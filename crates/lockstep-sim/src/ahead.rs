@@ -1,12 +1,12 @@
-//! Looking ahead: from no state that a run reaches may a healed majority be unable to go on (liveness). At a
-//! few moments of some runs the world is copied; in the copy the faults are over, as they are at the end of
+//! Runs ahead: from no state that a run reaches may a healed majority be unable to make progress (liveness).
+//! At a few moments of some runs the world is copied; in the copy the faults end as they do at the end of
 //! the run: a random quorum is healed, whose disks have room, and the rest stays broken for ever. The copy
-//! runs until it has committed something new, or the run fails with this moment. The run itself goes on as if
-//! nobody had looked.
+//! runs until it has committed something new, or the run fails with this moment. The run itself continues
+//! unchanged.
 //!
 //! ```text
-//!   storm ──────┬───────────────┬──────────────▶ calm ─▶ done
-//!               └▶ calm ─▶ done └▶ calm ─▶ done
+//!   faults ─────┬───────────────┬──────────────▶ healed ─▶ done
+//!               └▶ heal ─▶ done └▶ heal ─▶ done
 //! ```
 
 use super::check::Violation;
@@ -16,13 +16,14 @@ use super::rng::Rng;
 use super::world::{Actor, RunPhase, SimNode, World};
 use lockstep_wire::Nanos;
 
-/// One seed in so many is looked ahead from, ...
+/// One seed in so many is run ahead, ...
 const SELDOM: u64 = 8;
-/// ... at so many moments at most.
+/// ... from so many moments at most.
 const MOMENTS_MAX: u64 = 3;
 
 impl Plan {
-    /// When the world is copied; never in most runs, and never in those with an edge. Nights are not counted.
+    /// Draws the times at which the world is copied; none in most runs, and none in those with an edge.
+    /// Suspensions are not counted.
     pub(super) fn draw_moments(&mut self, rng: &mut Rng) {
         self.moments = Vec::new();
         if rng.below(SELDOM) > 0 || self.edges.is_some() {
@@ -34,7 +35,7 @@ impl Plan {
 }
 
 impl World {
-    /// Looks ahead, where the moment for it has come.
+    /// Runs a copy ahead, if the time for it has come.
     pub(super) fn look_ahead(&mut self) -> Result<(), Violation> {
         let since_begin = self.now.saturating_sub(super::world::BEGIN_NS + self.slept_ns);
         while let Some(moment) = self.plan.moments.get(self.next_moment).copied()
@@ -66,7 +67,7 @@ impl World {
         }
     }
 
-    /// The same world, with chance of its own; `None` where something cannot be copied.
+    /// The same world, with random numbers of its own; `None` where something cannot be copied.
     fn copied(&self, salt: u64) -> Option<Self> {
         let actor = |node: &SimNode| match &node.actor {
             Actor::Replica(machine) => Some(Actor::Replica(machine.clone())),

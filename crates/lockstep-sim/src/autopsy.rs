@@ -1,4 +1,4 @@
-//! When a run is over: every journal is read as a whole, and compared with what the oracle saw.
+//! The end of a run: every journal is read as a whole, and compared with what the oracle saw.
 
 use super::check::Violation;
 use super::coverage::Event;
@@ -9,8 +9,8 @@ use lockstep_replica::journal::{Checkpoint, read_segments, verify};
 use lockstep_wire::{Header, Nanos};
 
 impl World {
-    /// Opens every machine's files that nobody damaged: those of a process that runs after a stop in order,
-    /// the others as they are.
+    /// Opens the files of every machine that no fault damaged: those of a running process after a clean
+    /// stop, the others as they are.
     pub(super) fn dissect(&mut self) -> Result<(), Violation> {
         (0..self.plan.replicas).try_for_each(|index| self.dissect_one(index))
     }
@@ -25,7 +25,7 @@ impl World {
         if stops && !matches!(machine.stop(now, Nanos::MAX)?, Flushed::GoesOn) {
             return Ok(());
         }
-        // The power may have gone since the files were written; then they may end anywhere.
+        // The power may have been lost since the files were written; then they may end anywhere.
         let is_cold = machine.has_rebooted();
         let (store, identity) = (&machine.store, machine.identity);
         let broken = |what: &dyn std::fmt::Display| format!("S7: the files of {identity}: {what}");

@@ -1,4 +1,4 @@
-//! The faults are over: who is healed, and how the rest stays broken for ever.
+//! The faults have ended: the healed nodes, and how the rest stays broken for ever.
 
 use super::check::Violation;
 use super::coverage::Event;
@@ -12,13 +12,14 @@ use super::world::{Actor, RunPhase, World};
 use lockstep_replica::journal::Retention;
 use lockstep_wire::{Nanos, Seq};
 
-/// Messages that are left to hand in when the faults are over are cut down to this.
+/// The number to which the remaining messages are reduced when the faults have ended.
 const LEFT_MAX: u64 = 10;
-/// Messages that each healthy publisher hands in when the faults are over.
+/// Messages that each healthy publisher hands in when the faults have ended.
 const MORE: u64 = 3;
 
 impl World {
-    /// The storm is over: a quorum of replicas and some clients are healed, the rest is broken for ever.
+    /// The fault phase has ended: a quorum of replicas and some clients are healed, the rest is broken for
+    /// ever.
     pub(super) fn heal_cluster(&mut self) -> Result<(), Violation> {
         self.wire.heal();
         self.end_second("the storm is over");
@@ -30,8 +31,8 @@ impl World {
                 self.oracle.coverage.count_all(machine.reconfigure());
             }
         }
-        // What has left a witness's ring is nowhere where the others do not hold it: the takeover waits for
-        // them.
+        // Frames that have left a witness's ring are available only where other replicas store them: the
+        // takeover waits for those.
         let oldest = self.oldest_of_witnesses();
         let kept = self.stored_by_all();
         let archiver = (0..replicas).find(|index| {
@@ -41,7 +42,7 @@ impl World {
         let alive: Vec<usize> = (0..replicas)
             .filter(|index| self.lost >> index & 1 == 0 && self.stored_next(*index) >= oldest.max(kept))
             .collect();
-        // A history that nobody but the lost ones held is over.
+        // A history that only the lost replicas stored has ended.
         let born = alive.iter().any(|index| self.oracle.log_next(*index) > 1);
         self.operator.rest();
         let quorum = if born { self.draw_quorum(alive) } else { None };
@@ -60,7 +61,7 @@ impl World {
                 healthy |= 1 << index;
             }
         }
-        // A journal that lacks what the others have removed gets it from there.
+        // A journal that lacks what the others have removed gets it from the archiver.
         healthy |= archiver.map_or(0, |index| 1 << index);
         let edges = self.plan.edges.as_ref().map_or(0, EdgePlan::nodes);
         let first = self.plan.nodes() - edges;
@@ -81,8 +82,8 @@ impl World {
         Ok(())
     }
 
-    /// From here on nobody's retention removes anything: what was stamped on the open trading day. 1 without
-    /// retention.
+    /// The seq from which on no retention removes anything: the entries stamped on the open trading day. 1
+    /// without retention.
     fn stored_by_all(&self) -> Seq {
         if self.plan.retention == Retention::default() {
             return 1;
@@ -90,7 +91,7 @@ impl World {
         let tree = &self.oracle.tree;
         let day = |node| tree.stem(node).timestamp / DAY_NS;
         let logs = (0..self.plan.replicas).filter_map(|node| self.oracle.log_tip(node));
-        // The day may turn with the first frame of the calm, whoever leads then.
+        // The day may turn with the first frame of the healed phase, whichever replica leads then.
         let walls = self.nodes.iter().filter_map(|node| match &node.actor {
             Actor::Replica(machine) => Some(machine.wall(self.now) / DAY_NS),
             _ => None,
@@ -101,7 +102,7 @@ impl World {
         first.map_or(self.oracle.commit_next(), |node| tree.stem(node).first)
     }
 
-    /// What every witness has in its ring, or will have when it begins again.
+    /// The oldest seq that every witness has in its ring, or will have after its restart.
     fn oldest_of_witnesses(&self) -> Seq {
         let witnesses = self.witnesses();
         let rings = self.nodes.iter().filter_map(|node| match &node.actor {
@@ -111,8 +112,9 @@ impl World {
         rings.max().unwrap_or(1)
     }
 
-    /// Whether a takeover waits for who is broken for ever: it led on meanwhile, half connected, and what has
-    /// left the rings of the witnesses that heard it is with nobody who is healed and stores.
+    /// Whether a takeover waits for a replica that is broken for ever: it continued to lead, half connected,
+    /// and no healed replica that stores segments has the frames that have left the rings of the witnesses
+    /// that received from it.
     pub(super) fn waits_for_the_broken(&self, healthy: NodeSet) -> bool {
         let (witnesses, oldest) = (self.witnesses(), self.oldest_of_witnesses());
         let holds = |index: usize| match &self.nodes[index].actor {
@@ -135,7 +137,7 @@ impl World {
                 if let MachineState::Down(_, until) = &mut machine.state {
                     *until = now;
                 }
-                // Ordered in the storm: to die in a call, to stop, and to be without power then.
+                // Planned in the fault phase: to die in a call, to stop, and to lose power then.
                 if let Some(ordeal) = &mut machine.ordeal {
                     ordeal.lasting = ordeal.lasting.min(short_ns);
                 }
@@ -149,7 +151,7 @@ impl World {
                     work.restart_at = now;
                 }
                 if !work.fenced && work.restart_at != Nanos::MAX {
-                    // Not so much that the rings come round once more.
+                    // Not so many that the rings wrap once more.
                     work.left = work.left.min(LEFT_MAX) + MORE;
                 }
             }

@@ -1,4 +1,4 @@
-//! What clocks show. The run has a time of its own, which nobody sees. Each machine's monotonic clock began
+//! The clocks. The run has a time of its own, which no process sees. Each machine's monotonic clock began
 //! with it and runs at a rate of its own: the crystals of two machines differ by up to 200 ppm, and in some
 //! runs one of them is broken and differs by 5 %. Wall clocks follow that rate, and are stepped besides.
 //!
@@ -9,7 +9,7 @@ use super::plan::Plan;
 use super::rng::Rng;
 use lockstep_wire::Nanos;
 
-/// How many millionths a clock is too fast by, at most, where nothing is broken.
+/// The greatest error of a clock in millionths, where nothing is broken.
 const PPM_MAX: i64 = 200;
 /// One that is broken: 5 %.
 const PPM_BROKEN: i64 = 50_000;
@@ -24,7 +24,7 @@ pub struct SimClock {
 }
 
 impl SimClock {
-    /// What it shows at a time of the run.
+    /// Its reading at a time of the run.
     pub(super) fn at(self, now: Nanos) -> Nanos {
         if self.ppm == 0 || now == Nanos::MAX {
             return now;
@@ -32,7 +32,7 @@ impl SimClock {
         (i128::from(now) * (PPM_ONE + i128::from(self.ppm)) / PPM_ONE) as Nanos
     }
 
-    /// The time of the run at which it shows `shown`, or a moment later.
+    /// The time of the run at which it reads `shown`, or a moment later.
     pub(super) fn reaches(self, shown: Nanos) -> Nanos {
         if self.ppm == 0 || shown == Nanos::MAX {
             return shown;
@@ -53,7 +53,7 @@ impl SimClock {
 }
 
 impl Plan {
-    /// Each seat's clock; exact ones in most runs.
+    /// The clock of each node; exact ones in most runs.
     pub(super) fn draw_clocks(&mut self, rng: &mut Rng) {
         self.clocks = vec![SimClock::default(); self.nodes()];
         if rng.below(3) > 0 {
@@ -66,7 +66,7 @@ impl Plan {
         }
     }
 
-    /// The clock at a seat.
+    /// The clock of a node.
     pub(super) fn clock(&self, node: usize) -> SimClock {
         self.clocks.get(node).copied().unwrap_or_default()
     }

@@ -1,15 +1,15 @@
-//! What each process of a replica is configured with. Members of a cluster may differ, and one that is
-//! started again may come back with another configuration, or with another file for its tail: nothing that
-//! was said depends on it.
+//! The configuration of each process of a replica. Members of a cluster may differ, and a restarted one may
+//! return with another configuration, or with another file for its tail: no ack and no promise depends on
+//! it.
 //!
 //! ```text
-//!   drawn by the plan ─▶ process ── killed, or stopped in order ──▶ process with another durability, ring,
+//!   drawn by the plan ─▶ process ── killed, or stopped cleanly ───▶ process with another durability, ring,
 //!                           ▲                                       segment, window, times, limits
 //!                           └───────── and back again ◀───────────┘
 //! ```
 //!
-//! A drawn configuration obeys the relations of `lockstep check`, up to a factor of size: `tests/sim.rs` has
-//! each of them checked. A relation that is missing there would show here.
+//! A drawn configuration obeys the relations of `lockstep check`, up to a factor of size: `tests/sim.rs`
+//! checks each of them. A relation that is missing there would show here.
 
 use super::plan::{EndPlan, FaultTarget, FaultTargetNode, Plan, PlannedFault};
 use super::rng::Rng;
@@ -20,19 +20,19 @@ use lockstep_wire::Nanos;
 
 /// See [`Plan::heartbeat_interval_ns`]; in a run of the usual pace.
 const HEARTBEAT_NS: Nanos = 500_000;
-/// What `timing.heartbeat_first` may be.
+/// The greatest `timing.heartbeat_first`.
 const HEARTBEAT_FIRST_NS_MAX: Nanos = 100_000_000;
-/// What `timing.failure_timeout_max` may be.
+/// The greatest `timing.failure_timeout_max`.
 const TIMEOUT_NS_MAX: Nanos = 60_000_000_000;
 /// Names that every configuration has room for.
 const PUBLISHERS_MAX: u32 = 16;
-/// The tail holds so many windows at least.
+/// The fewest windows that the tail has room for.
 const WINDOWS_OF_A_RING: usize = 4;
 
-/// What one process of a replica is configured with.
+/// The configuration of one process of a replica.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Configured {
-    /// What an ack means.
+    /// The durability that an ack stands for.
     pub durability: Durability,
     /// Bytes of the tail's ring.
     pub ring_bytes: usize,
@@ -40,11 +40,11 @@ pub struct Configured {
     pub segment_len: u64,
     /// The window.
     pub window: Window,
-    /// When it beats while it leads.
+    /// The heartbeats while it leads.
     pub heartbeat: HeartbeatLimits,
-    /// How long a leader may be silent.
+    /// The longest silence of a leader.
     pub timeout_ns: Nanos,
-    /// Up to this false suspicions double it.
+    /// The bound up to which false suspicions double it.
     pub timeout_ns_max: Nanos,
     /// Most names of publishers.
     pub publishers_max: u32,
@@ -53,7 +53,7 @@ pub struct Configured {
 }
 
 impl Configured {
-    /// What the whole cluster of a plan is configured with.
+    /// The configuration of a plan's whole cluster.
     fn of(plan: &Plan) -> Self {
         Self {
             durability: plan.durability,
@@ -76,8 +76,9 @@ impl Configured {
         (self.ring_bytes / WINDOWS_OF_A_RING) as u32
     }
 
-    /// Another one than `self` of the same cluster. Its ring is never smaller than the cluster's smallest,
-    /// and its times are of the same order: what a leader beats slower than, its standbys cannot wait for.
+    /// Another configuration than `self` for the same cluster. Its ring is never smaller than the cluster's
+    /// smallest, and its times are of the same order: standbys cannot wait for a leader whose heartbeats are
+    /// slower than theirs allow.
     fn draw(&self, rng: &mut Rng) -> Self {
         let mut other = *self;
         for _ in 0..1 + rng.below(3) {
@@ -109,14 +110,14 @@ impl Configured {
                 }
             }
         }
-        // A smaller ring may have been drawn behind the window.
+        // A smaller ring may have been drawn after the window.
         other.window.bytes = other.window.bytes.min(other.window_bytes_most());
         other
     }
 }
 
 impl Plan {
-    /// An idle leader beats this often, where nothing else is configured.
+    /// The heartbeat interval of an idle leader, where nothing else is configured.
     pub(super) fn heartbeat_interval_ns(&self) -> Nanos {
         HEARTBEAT_NS * self.pace
     }
@@ -128,7 +129,7 @@ impl Plan {
         if is_uniform || rng.below(4) > 0 {
             return;
         }
-        // Elsewhere windows are larger than any file allows, which is harder on the rings.
+        // In other runs windows are larger than any file allows, which is harder on the rings.
         base.window.bytes = base.window.bytes.min(base.window_bytes_most());
         self.configured = vec![base; self.replicas];
         // Each differs in some runs, and in the others all begin alike.
@@ -153,7 +154,7 @@ impl Plan {
             };
             self.faults.push(PlannedFault { at_ns, what });
         }
-        // What was said by the former configuration is what a loss of power behind the change may take.
+        // A loss of power after the change may take what was acknowledged under the configuration before.
         for _ in 0..rng.below(3) {
             let at_ns = rng.below(self.fault_phase_ns);
             let any = rng.below(self.replicas as u64) as usize;
@@ -165,14 +166,14 @@ impl Plan {
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
 
-    /// Whether its configurations are drawn, and so are what `lockstep check` allows.
+    /// Whether its configurations are drawn, and thus allowed by `lockstep check`.
     pub fn varies(&self) -> bool {
         let is_other = |configured: &Configured| *configured != Configured::of(self);
         self.configured.iter().any(is_other)
             || self.faults.iter().any(|fault| matches!(fault.what, FaultTarget::Reconfigure(..)))
     }
 
-    /// The smallest ring of all that any replica ever has.
+    /// The smallest ring that any replica ever has.
     pub(super) fn smallest_ring_bytes(&self) -> usize {
         let later = self.faults.iter().filter_map(|fault| match fault.what {
             FaultTarget::Reconfigure(_, configured, ..) => Some(configured.ring_bytes),

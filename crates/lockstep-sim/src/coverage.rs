@@ -1,4 +1,4 @@
-//! What was really generated: a run that never made a fault proves nothing about it.
+//! The events that were really generated: a run without a fault proves nothing about that fault.
 
 use lockstep_wire::{Header, Kind};
 
@@ -12,7 +12,7 @@ macro_rules! events {
         impl Event {
             /// All of them, in order.
             pub const ALL: &'static [Self] = &[$(Self::$name,)*];
-            /// The words for them.
+            /// Their descriptions.
             pub const NAMES: &'static [&'static str] = &[$($text,)*];
         }
     };
@@ -202,17 +202,17 @@ impl Default for Coverage {
 }
 
 impl Coverage {
-    /// It happened.
+    /// Counts one event.
     pub fn count(&mut self, event: Event) {
         self.0[event as usize] += 1;
     }
 
-    /// All of these happened.
+    /// Counts all of these events.
     pub fn count_all(&mut self, events: impl IntoIterator<Item = Event>) {
         events.into_iter().for_each(|event| self.count(event));
     }
 
-    /// What a datagram tells of elections.
+    /// Counts a datagram of an election.
     pub fn count_kind(&mut self, bytes: &[u8]) {
         match Header::peek(bytes).and_then(|header| Kind::from_u8(header.kind)) {
             Some(Kind::PreVote) => self.count(Event::PreVotes),
@@ -223,12 +223,12 @@ impl Coverage {
         }
     }
 
-    /// How often it happened.
+    /// The count of an event.
     pub fn get(&self, event: Event) -> u64 {
         self.0[event as usize]
     }
 
-    /// The words for an event.
+    /// The description of an event.
     fn name(event: Event) -> &'static str {
         Event::NAMES[event as usize]
     }
@@ -240,7 +240,7 @@ impl Coverage {
         }
     }
 
-    /// What never happened, and should have.
+    /// The events that should have happened and never did.
     pub fn missing(&self) -> Vec<&'static str> {
         let zero = self.0.iter().zip(Event::NAMES).filter(|(count, _)| **count == 0);
         let rare = [

@@ -1,19 +1,19 @@
 //! Long runs: virtual days, in which times pass that no short run reaches. Two things make them long, and
 //! both bound the number of events.
 //!
-//! *Pace*: leaders beat once a second instead of a thousand times, and every time that is configured is as
-//! much longer, as `lockstep check` allows it. An idle process sleeps until its next deadline, at most
-//! for as long as a parked node does: a deadline that is missing shows here. What the cores do after seconds
-//! of their own (whoever was silent is asked again, a requester is sent to replay, an answer is too late, a
-//! reader is certain) happens in the middle of these runs.
+//! *Pace*: leaders send heartbeats once a second instead of a thousand times, and every configured time is
+//! as much longer, as `lockstep check` allows it. An idle process sleeps until its next deadline, at most
+//! for as long as a parked node does: a missing deadline shows here. The actions of the cores after seconds
+//! of their own (a silent repairer is asked again, a requester is sent to replay, an answer is too late, a
+//! reader is certain) happen in the middle of these runs.
 //!
-//! *Nights*: everything stands still for minutes to days. Either all processes are suspended, so that every
-//! timer is due at once when they go on, or all replicas end (killed, stopped in order, stopped and without
-//! power) and begin in the morning. Days turn meanwhile, and what is older than the day may be removed.
+//! *Suspensions*: nothing runs for minutes to days. Either all processes are suspended, so that every timer
+//! is due at once when they continue, or all replicas end (killed, stopped cleanly, stopped and without
+//! power) and start again afterwards. Days turn meanwhile, and segments older than a day may be removed.
 //!
 //! ```text
-//!   awake ~~~~~│ night │~~~~~~~~~~~~~│      night      │~~~~~~│ night │ calm
-//!   plan's time: at_ns counts what is awake ─▶ a plan with a night less is a shorter one
+//!   awake ~~~~~│ suspended │~~~~~~~~~~~~~│    suspended    │~~~~~~│ suspended │ healed
+//!   plan's time: at_ns counts only the time awake ─▶ a plan with one suspension less is a shorter one
 //! ```
 
 use super::check::Violation;
@@ -28,36 +28,37 @@ use lockstep_wire::Nanos;
 
 /// One seed in so many is long.
 const SELDOM: u64 = 64;
-/// How long it is awake at most, ...
+/// The longest time awake, ...
 const AWAKE_NS_MAX: Nanos = 60_000_000_000;
 /// ... and at least.
 const AWAKE_NS_MIN: Nanos = 10_000_000_000;
-/// The beat of the slowest runs is just below the second that `timing.heartbeat_interval` may be.
+/// The heartbeat interval of the slowest runs is just below the second that `timing.heartbeat_interval` may
+/// be.
 const PACE_MAX: u64 = 1_800;
-/// Times that are no part of the cluster's timing (resends, questions) are this much longer at most.
+/// The greatest factor of times that are no part of the cluster's timing (resends, queries).
 const PATIENCE_MAX: u64 = 200;
-/// Nights in one run at most.
+/// The most suspensions in one run.
 const SUSPENSIONS_MAX: u64 = 4;
-/// How long a night is, at least and at most.
+/// The length of a suspension, at least and at most.
 const SUSPENSION_NS_MIN: Nanos = 60_000_000_000;
 const SUSPENSION_NS_MAX: Nanos = 3 * DAY_NS;
-/// What lasts to the end of the storm lasts so long: longer than any run.
+/// The duration of a fault that lasts to the end of the fault phase: longer than any run.
 const TO_THE_END: Nanos = 365 * DAY_NS;
-/// What the cores wait for by seconds of their own is over after this.
+/// Every wait of the cores in seconds of their own has ended after this.
 const PATIENT_NS: Nanos = 60_000_000_000;
-/// Each process goes on in the morning within so many timeouts.
+/// Each process continues within so many timeouts after a suspension.
 const DAWN: u64 = 3;
 
-/// How everything stands still.
+/// The kind of a suspension.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Suspension {
-    /// All processes are suspended, and their timers are due at once when they go on.
+    /// All processes are suspended, and their timers are due at once when they continue.
     Asleep,
     /// All replicas are killed.
     Killed,
-    /// All replicas are stopped in order.
+    /// All replicas are stopped cleanly.
     Stopped,
-    /// They are stopped in order, and then without power.
+    /// They are stopped cleanly, and then without power.
     Dark,
 }
 
@@ -67,12 +68,12 @@ impl Plan {
         self.pace > 1
     }
 
-    /// A time that is no part of the cluster's timing, and longer in long runs all the same.
+    /// A time that is no part of the cluster's timing, and still longer in long runs.
     pub(super) fn patient(&self, ns: Nanos) -> Nanos {
         ns * self.pace.min(PATIENCE_MAX)
     }
 
-    /// All that was drawn until now goes slower, in few runs.
+    /// In few runs everything drawn so far becomes slower.
     pub(super) fn draw_pace(&mut self, rng: &mut Rng) {
         if rng.below(SELDOM) > 0 || self.edges.is_some() || self.quiet_from.is_some() {
             return;
@@ -92,14 +93,15 @@ impl Plan {
         self.fault_phase_ns *= pace * stretch;
     }
 
-    /// The nights of a long run.
+    /// The suspensions of a long run.
     pub(super) fn draw_suspensions(&mut self, rng: &mut Rng) {
         if !self.is_long() {
             return;
         }
         let nights = 1 + rng.below(SUSPENSIONS_MAX);
         for long_suspension in 0..nights {
-            // The last one may end with the storm: a quorum that wakes up is healed, and must go on.
+            // The last one may end with the fault phase: a quorum that wakes up is healed, and must make
+            // progress.
             let at_ns = match long_suspension {
                 0 if rng.below(2) == 0 => self.fault_phase_ns - 1,
                 _ => rng.below(self.fault_phase_ns),
@@ -119,23 +121,24 @@ impl Plan {
 }
 
 impl World {
-    /// What was ordered in the storm of a long run, and only begins behind it, lasts so long at most.
+    /// The longest duration of a fault that was planned in the fault phase of a long run and strikes only
+    /// after it.
     pub(super) fn short_ns(&self) -> Nanos {
         if self.plan.is_long() { self.plan.timeout_ns } else { Nanos::MAX }
     }
 
-    /// Nobody looks less often than this, and who is idle so many times less often at each turn.
+    /// The longest interval between two polls, and the factor by which it grows in each idle turn.
     pub(super) fn idleness(&self) -> (Nanos, Nanos) {
         if self.plan.is_long() { (PARK_NS_MAX, 16) } else { (IDLE_NS_MAX, 2) }
     }
 
-    /// A quorum that is healed must be done after this long.
+    /// A healed quorum must have finished after this long.
     pub(super) fn live_ns(&self) -> Nanos {
         let patient_ns = if self.plan.is_long() { PATIENT_NS } else { 0 };
         LIVE_NS * self.plan.pace + patient_ns
     }
 
-    /// Everything stands still.
+    /// All processes are suspended.
     pub(super) fn fall_asleep(&mut self, how: Suspension, lasting: Nanos) -> Result<(), Violation> {
         self.end_second("night falls");
         let dawn = self.now + lasting;
@@ -170,8 +173,8 @@ impl World {
         Ok(())
     }
 
-    /// Whether it is night, and what is down stays so until the morning: then that is when `index` is looked
-    /// at again.
+    /// Whether a suspension lasts, through which stopped processes stay down: then `index` is polled again
+    /// at its end.
     pub(super) fn sleeps_on(&mut self, index: usize) -> bool {
         let is_long_suspension = self.now < self.dawn;
         if is_long_suspension {

@@ -1,6 +1,6 @@
-//! Faults of one process's device: it takes fewer datagrams than it is offered, or none; it hears a group
-//! that was not joined; it drops a burst; it is a ring in memory that overruns its reader; and what was sent
-//! long ago comes back to its sender, or from another cluster.
+//! Faults of one process's device: it takes fewer datagrams than it is offered, or none; it does not receive
+//! a group that was not joined; it drops a burst; it is a ring in memory that overruns its reader; and old
+//! datagrams return to their sender, or come from another cluster.
 
 use super::coverage::Event;
 use super::fault_phase::ms;
@@ -14,7 +14,7 @@ use lockstep_wire::{Header, Nanos, seal};
 
 /// One seed in so many has devices that fail.
 const SELDOM: u64 = 4;
-/// How far old datagrams that come back are apart.
+/// The time between two old datagrams that return.
 const APART_NS: u64 = 200_000;
 /// The id of another cluster in the same group.
 const OTHER_CLUSTER: u64 = 8;
@@ -22,17 +22,17 @@ const OTHER_CLUSTER: u64 = 8;
 /// The fault of a device.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum DeviceFault {
-    /// A send call takes no more than so many datagrams; of none, it says that it has no buffers.
+    /// A send call takes no more than so many datagrams; of none, it reports that it has no buffers.
     Takes(usize),
     /// The group is not joined.
     Unjoined(Group),
     /// So many datagrams that arrive next are dropped.
     Drops(u32),
-    /// It is a ring in memory of so many datagrams: who is overrun has lost them all.
+    /// It is a ring in memory of so many datagrams: a reader that is overrun has lost them all.
     Ring(usize),
 }
 
-/// An ailment, and until when.
+/// A device with its fault, and the end of that fault.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub(super) struct SimDevice {
     fault: Option<(DeviceFault, Nanos)>,
@@ -43,7 +43,7 @@ impl SimDevice {
         self.fault.filter(|(_, until)| now < *until).map(|(device_fault, _)| device_fault)
     }
 
-    /// Whether nothing ails it.
+    /// Whether it has no fault.
     pub(super) fn is_well(&self, now: Nanos) -> bool {
         self.fault(now).is_none()
     }
@@ -56,8 +56,8 @@ impl SimDevice {
         }
     }
 
-    /// Why a datagram that arrives is lost, if it is; `waiting` wait already. With the last, all of these are
-    /// lost too.
+    /// The reason for which an arriving datagram is lost, if it is; `waiting` wait already. With the last
+    /// reason, all of these are lost too.
     pub(super) fn loses(&mut self, now: Nanos, group: Option<Group>, waiting: usize) -> Option<Event> {
         match (self.fault(now)?, group) {
             (DeviceFault::Unjoined(unjoined), Some(group)) if unjoined == group => Some(Event::Unjoined),
@@ -102,13 +102,13 @@ impl Plan {
 }
 
 impl World {
-    /// The device at this seat fails for a while.
+    /// The device of this node fails for a while.
     pub(super) fn inject(&mut self, node: usize, device_fault: DeviceFault, lasting: Nanos) {
         self.nodes[node].device.fault = Some((device_fault, self.now + lasting));
         self.tell(node, || Happening::Fault(format!("device: {device_fault:?} {}", ms(lasting))));
     }
 
-    /// Datagrams of the past come back to who sent them.
+    /// Datagrams of the past return to their senders.
     pub(super) fn echo(&mut self, count: u64) {
         for _ in 0..count {
             let Some(mut letter) = self.wire.old_packet() else { return };
@@ -123,7 +123,7 @@ impl World {
         }
     }
 
-    /// Another cluster in the same group says what this one said long ago.
+    /// Another cluster in the same group sends what this one sent long ago.
     pub(super) fn speak_as_other_cluster(&mut self, count: u64) {
         for _ in 0..count {
             let Some(mut letter) = self.wire.old_packet() else { return };

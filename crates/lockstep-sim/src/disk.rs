@@ -1,44 +1,44 @@
-//! # disk: files with a cache that forgets
+//! # disk: files with a cache that can be lost
 //!
-//! The question: what of a journal is still there when the power goes? `journal::memory::MemoryStore` is
-//! durable at once, so a missing sync, or one of the directory, would never be seen. Here every write,
-//! length and name is in a cache first, and reaches the device when a call says so. Nothing more is
-//! promised than [`Store`] promises; what the real files give beyond that is luck.
+//! The question: which part of a journal survives a loss of power? `journal::memory::MemoryStore` is durable
+//! at once, so a missing sync, of a file or of the directory, would never show. Here every write, length and
+//! name is in a cache first, and reaches the device when a call requires it. Nothing more is promised than
+//! [`Store`] promises; any further durability of the real files is luck.
 //!
 //! ```text
 //!   write, truncate ─▶ sectors of the cache ── sync, `power` ──▶ device
 //!   create, rename, remove ─▶ names of the cache ── sync ──▶ device
-//!                                  │ power goes: any of the sectors, lengths and names that are only
+//!                                  │ power lost: any of the sectors, lengths and names that are only
 //!                                  ▼ cached are lost, in any order; a sector is old or new
 //! ```
 //!
-//! Any call can be made the one in which the process dies, or the device fails ([`SimDisk::arm`]). The caller
-//! chooses: a seed, or an exploration of all choices.
+//! Any call can be made the one in which the process dies, or the device fails ([`SimDisk::arm`]). The
+//! caller chooses: a seed, or an exploration of all choices.
 
 use lockstep_replica::journal::BLOCK_LEN;
 use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault};
 use std::cell::Cell;
 use std::collections::BTreeMap;
 
-/// What a device writes as a whole, or not at all, in bytes.
+/// The unit that a device writes as a whole or not at all, in bytes.
 const SECTOR: usize = 512;
 
-/// What befalls a call.
+/// The fault of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum DiskFault {
-    /// The process dies in a call that changes something: none, some or all of it is done. No later call
-    /// does anything until [`SimDisk::revive`].
+    /// The process dies in a call that changes something: none, some or all of it is done. No later call has
+    /// an effect until [`SimDisk::revive`].
     Death,
     /// A reading call fails.
     ReadError,
     /// A writing call fails; any part of it is done.
     WriteError,
-    /// A sync fails. The device never gets what the cache held; the cache shows it all the same, and the
-    /// next sync succeeds.
+    /// A sync fails. The device never gets the cached data; the cache shows them all the same, and the next
+    /// sync succeeds.
     SyncError,
 }
 
-/// A file's content, and what of it the device lacks.
+/// A file's content, and the part of it that the device lacks.
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
 struct Inode {
     bytes: Vec<u8>,
@@ -50,7 +50,7 @@ struct Inode {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct Stale {
     old: Option<Box<[u8]>>,
-    /// A sync that failed has dropped it: no sync brings it to the device any more.
+    /// A failed sync has dropped it: no later sync brings it to the device.
     dropped: bool,
 }
 
@@ -73,7 +73,7 @@ pub struct SimDisk {
     names: BTreeMap<FileName, u32>,
     device_names: BTreeMap<FileName, u32>,
     changes: Vec<Change>,
-    /// After so many more calls of its kind; the number says how much of that call is done.
+    /// A fault after so many more calls of its kind; the last number decides how much of that call is done.
     armed: Cell<Option<(DiskFault, u64, u64)>>,
     dead: Cell<bool>,
     struck: Cell<bool>,
@@ -96,7 +96,7 @@ impl Default for SimDisk {
     }
 }
 
-/// What kind of call it is.
+/// The kind of a call.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Call {
     Read,
@@ -106,14 +106,14 @@ enum Call {
     Change,
 }
 
-/// A call that fails, and a number that says how much of it is done; none where nothing is.
+/// A call that fails, and a number that decides how much of it is done; `None` where nothing is.
 struct Struck {
     error: StoreError,
     salt: Option<u64>,
 }
 
 impl Struck {
-    /// Whether a call that is done as a whole or not at all is done.
+    /// Whether an atomic call is done.
     fn is_done(&self) -> bool {
         self.salt.is_some_and(|salt| salt & 1 == 1)
     }
@@ -125,7 +125,7 @@ impl SimDisk {
         self.power = power;
     }
 
-    /// The device holds this many bytes from now on; what is there stays.
+    /// Sets the capacity of the device in bytes; its contents stay.
     pub fn set_capacity_bytes(&mut self, capacity_bytes: u64) {
         self.capacity_bytes = capacity_bytes;
     }
@@ -135,18 +135,18 @@ impl SimDisk {
         self.names.values().map(|inode| self.inodes[inode].bytes.len() as u64).sum()
     }
 
-    /// `disk_fault` befalls the call after the next `calls` ones that it may befall. `salt` says how much of
-    /// that call is done: equal numbers, equal parts.
+    /// Plans `disk_fault` for the call after the next `calls` ones that it applies to. `salt` decides how
+    /// much of that call is done: equal numbers, equal parts.
     pub fn arm(&mut self, disk_fault: DiskFault, calls: u64, salt: u64) {
         self.armed.set(Some((disk_fault, calls, salt)));
     }
 
-    /// Nothing befalls any call any more.
+    /// Cancels a planned fault.
     pub fn disarm(&mut self) {
         self.armed.set(None);
     }
 
-    /// Whether trouble is still to come.
+    /// Whether a fault is still planned.
     pub fn is_armed(&self) -> bool {
         self.armed.get().is_some()
     }
@@ -156,34 +156,35 @@ impl SimDisk {
         self.dead.get()
     }
 
-    /// Whether trouble has befallen a call since this was asked last.
+    /// Whether a fault has struck a call since the last call of this function.
     pub fn take_struck(&mut self) -> bool {
         self.struck.take()
     }
 
-    /// The next process finds what the last one left.
+    /// Ends the death: the next process finds the files as the last one left them.
     pub fn revive(&mut self) {
         self.dead.set(false);
     }
 
-    /// A file's bytes, to be damaged or looked at. What the device lacks it lacks still.
+    /// A file's bytes, to be damaged or inspected. The device still lacks what it lacked.
     pub fn file_mut(&mut self, file: FileName) -> Option<&mut Vec<u8>> {
         let inode = self.names.get(&file)?;
         self.inodes.get_mut(inode).map(|inode| &mut inode.bytes)
     }
 
-    /// Whether the device lacks something of what the files are.
+    /// Whether the device lacks something of the files.
     pub fn is_dirty(&self) -> bool {
         !self.changes.is_empty() || self.is_dirty_where(|_| true)
     }
 
-    /// Whether the device lacks something of what one of those files holds.
+    /// Whether the device lacks something of one of those files.
     pub fn is_dirty_where(&self, is_meant: impl Fn(FileName) -> bool) -> bool {
         self.names.iter().any(|(file, inode)| is_meant(*file) && self.inodes[inode].is_stale())
     }
 
-    /// The power goes: of what the device lacks, `draw` chooses what it got all the same. It is asked for
-    /// numbers below its argument, 0 always being "lost". Returns whether anything was lost.
+    /// The power is lost: of the data that the device lacks, `draw` chooses the part that reached it all the
+    /// same. It is called for numbers below its argument, 0 always being "lost". Returns whether anything
+    /// was lost.
     pub fn lose_power(&mut self, draw: &mut impl FnMut(u64) -> u64) -> bool {
         let mut lost = false;
         let mood = if self.changes.is_empty() { 0 } else { draw(3) };
@@ -209,7 +210,7 @@ impl SimDisk {
         lost
     }
 
-    /// The power goes: of the files that `loses` chooses what the device lacks is lost, of all others
+    /// The power is lost: the files that `loses` chooses lose everything that the device lacks, all others
     /// nothing.
     pub fn lose_power_of(&mut self, loses: impl Fn(FileName) -> bool) {
         for change in std::mem::take(&mut self.changes) {
@@ -232,7 +233,7 @@ impl SimDisk {
         self.names.keys().map(number).max().unwrap_or(0)
     }
 
-    /// What befalls this call.
+    /// Whether a fault strikes this call.
     fn meet(&self, call: Call, doing: &str, file: FileName) -> Result<(), Struck> {
         let fails = |fault, why: &str, salt| Struck { error: error(doing, file, fault, why), salt };
         if self.dead.get() {
@@ -284,7 +285,7 @@ impl SimDisk {
         if len.saturating_sub(present) <= free { Ok(()) } else { Err(present + free) }
     }
 
-    /// The device has all names of the directory that `file` is in.
+    /// Brings all names of the directory of `file` to the device.
     fn sync_names(&mut self, file: FileName) {
         let beside = |other: FileName| is_above(other) == is_above(file);
         let (synced, left) = std::mem::take(&mut self.changes).into_iter().partition(|change| match change {
@@ -296,7 +297,7 @@ impl SimDisk {
         self.forget_unnamed();
     }
 
-    /// Files without a name, in the cache or on the device, are gone.
+    /// Drops files without a name, in the cache and on the device.
     fn forget_unnamed(&mut self) {
         let Self { inodes, names, device_names, changes, .. } = self;
         inodes.retain(|inode, _| {
@@ -325,7 +326,7 @@ impl Change {
     }
 }
 
-/// Whether the file lies in the journal's directory, and not in that of its segments.
+/// Whether the file is in the journal's directory, and not in that of its segments.
 fn is_above(file: FileName) -> bool {
     matches!(file, FileName::Superblock | FileName::Founding)
 }
@@ -340,7 +341,7 @@ fn full(doing: &str, file: FileName) -> StoreError {
     error(doing, file, StoreFault::NoSpace, "no space left on device")
 }
 
-/// Mixes a number: which parts of a call are done.
+/// Mixes a number: it decides which parts of a call are done.
 fn mix(salt: u64, index: u64) -> u64 {
     let mut z = salt ^ index.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -391,7 +392,7 @@ impl Inode {
         }
     }
 
-    /// The device has the bytes from `from` to below `to`.
+    /// Brings the bytes from `from` to below `to` to the device.
     fn flush(&mut self, from: u64, to: u64) {
         let sectors = from / SECTOR as u64..to.div_ceil(SECTOR as u64);
         let flushed: Vec<u64> = self.device.range(sectors).map(|(sector, _)| *sector).collect();
@@ -454,7 +455,7 @@ impl Store for SimDisk {
             if let Some(salt) = salt {
                 let sectors = (bytes.len() / SECTOR) as u64;
                 let inode = self.inode_mut(file);
-                // A process that dies has written a beginning; a device that fails, anything.
+                // A dying process has written a prefix; a failing device, any part.
                 let first = mix(salt, u64::MAX) % (sectors + 1);
                 inode.write(
                     offset,
@@ -466,7 +467,7 @@ impl Store for SimDisk {
         }
         let end = offset + bytes.len() as u64;
         if let Err(until) = self.room(file, end) {
-            // A short write: what there was room for.
+            // A short write: as much as there was room for.
             let fits =
                 (until.saturating_sub(offset)).min(bytes.len() as u64) as usize / BLOCK_LEN * BLOCK_LEN;
             if fits > 0 {

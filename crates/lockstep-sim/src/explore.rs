@@ -1,11 +1,11 @@
 //! # explore: every interleaving of a small cluster
 //!
-//! The question: do the rules hold whatever comes in whatever order, not only in what a seed happens to
-//! draw? The engines that production runs are taken as they are. Datagrams that were sent lie in a bag for
+//! The question: do the rules hold for every order of arrivals, not only for those that a seed happens to
+//! draw? The engines that production runs are taken as they are. Datagrams that were sent stay in a bag for
 //! ever: each may be delivered to each of its addressees at any time, any number of times, or never, which
-//! is loss, duplication, delay and reordering in one. Time stands still, and what a timer would start (a
-//! candidacy, a heartbeat) may happen at any moment. A process may crash and come back with what it stored,
-//! or lose its machine and come back as somebody else.
+//! is loss, duplication, delay and reordering in one. Time stands still, and every effect of a timer (a
+//! candidacy, a heartbeat) may happen at any moment. A process may crash and return with what it stored, or
+//! lose its machine and return under another identity.
 //!
 //! ```text
 //!   state = one local state per process + the bag + what was ever called committed
@@ -34,27 +34,27 @@ use system::{System, SystemStep};
 pub struct ExploreScope {
     /// Replicas.
     pub replicas: usize,
-    /// The first so many are members at birth; the others learn.
+    /// The number of members at genesis; the others are learners.
     pub members: usize,
-    /// Changes of the membership that an operator orders at any time, of these replicas (0 the first).
+    /// Changes of the membership that an operator commands at any time, of these replicas (0 the first).
     pub changes: Vec<(Change, usize)>,
-    /// Those that are no members at birth are the next lives of members, of the last one first.
+    /// Those that are not members at genesis are the next incarnations of members, of the last one first.
     pub heirs: bool,
     /// A reader of the stream, if any.
     pub reader: Option<Delivery>,
     /// Rounds up to this one: epoch 1 is led when the exploration begins.
     pub round_max: u32,
-    /// Messages that one publisher has submitted, each in a datagram of its own.
+    /// Messages that one publisher has submitted, each in its own datagram.
     pub values: u64,
     /// Crashes of processes, together.
     pub crashes: u8,
-    /// Machines that are lost with all they held, together.
+    /// Machines that are lost with all their data, together.
     pub losses: u8,
-    /// Whether leaders beat.
+    /// Whether leaders send heartbeats.
     pub heartbeats: bool,
     /// Steps in a row.
     pub depth: u32,
-    /// No more states than this.
+    /// The most states.
     pub states_max: u64,
 }
 
@@ -96,22 +96,22 @@ impl fmt::Display for Trace {
     }
 }
 
-/// What was found.
+/// The result of an exploration.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Explored {
     /// Different states, the first one included.
     pub states: u64,
     /// Steps that led to one of them.
     pub steps: u64,
-    /// Steps in a row up to which every interleaving was looked at.
+    /// Steps in a row up to which every interleaving was explored.
     pub depth: u32,
     /// Whether no state has a step that leads on: the whole space, whatever the depth.
     pub whole: bool,
-    /// Different states of single processes: what the engines were run for.
+    /// Different states of single processes: the number of engine runs depends on them.
     pub local_states: u64,
     /// Different datagrams.
     pub datagrams: u64,
-    /// States from which it was tried whether everything comes to be committed.
+    /// States from which the explorer checked that everything is committed in the end.
     pub settled: u64,
     /// The violation, with the shortest story that shows it.
     pub story: Option<Trace>,
@@ -133,7 +133,7 @@ impl fmt::Display for Explored {
     }
 }
 
-/// Every so many states it is tried whether a healed network brings everything to an end.
+/// In every so many states the explorer checks that a healed network brings everything to an end.
 const CHECK_EACH: u64 = 4_096;
 
 /// All interleavings, breadth first.
@@ -210,8 +210,8 @@ fn path(parents: &[(u32, SystemStep)], index: u32, step: SystemStep) -> Vec<Syst
 /// Steps of one random walk before the next one begins.
 const WALK_STEPS: u32 = 80;
 
-/// Random walks through the same space, for what lies deeper than all interleavings can be looked at. Each
-/// walk draws which of the processes hear well and which do not. A story that is found is made short.
+/// Random walks through the same space, for states deeper than all interleavings can be explored. Each walk
+/// draws which of the processes receive well and which do not. A story that is found is made short.
 ///
 /// # Errors
 /// As [`explore`].
@@ -250,7 +250,7 @@ pub fn walk(scope: &ExploreScope, seed: u64, steps_max: u64) -> Result<Explored,
     Ok(system.count(found))
 }
 
-/// Leaves out whatever the violation does not need.
+/// Removes every step that the violation does not need.
 fn shorten(
     system: &mut System,
     mut told: Vec<SystemStep>,

@@ -15,11 +15,11 @@ use lockstep_core::engine::subscriber::Delivery;
 use lockstep_replica::journal::Retention;
 use lockstep_wire::{DeathNoticeBody, Epoch, Header, Identity, Nanos, write_down};
 
-/// When the run's clock begins.
+/// The run's clock at the beginning.
 const BEGIN_NS: Nanos = 1_000_000;
 
 impl World {
-    /// When the next fault strikes, or the storm ends.
+    /// The time of the next fault, or of the end of the fault phase.
     pub(super) fn next_fault_at(&self) -> Nanos {
         if self.phase != RunPhase::Storm {
             return Nanos::MAX;
@@ -29,7 +29,7 @@ impl World {
         (BEGIN_NS + self.slept_ns + awake).min(self.operator.next_at())
     }
 
-    /// The next fault strikes, or the storm is over.
+    /// The next fault strikes, or the fault phase ends.
     pub(super) fn strike(&mut self) -> Result<(), Violation> {
         if self.operator.next_at() <= self.now {
             return self.operate();
@@ -173,7 +173,8 @@ impl World {
             FaultTarget::RemoveDeclaredDead(first, truly) => return self.remove_declared_dead(first, truly),
             FaultTarget::Handover(to) => self.hand_over(to),
             FaultTarget::OldDown => {
-                // One of a leader that lives is a watcher's error; one of the past is an old datagram.
+                // A notice about a live leader is a watcher's error; one about a past leader is an old
+                // datagram.
                 let living = self.nodes.iter().enumerate().filter(|(_, node)| !node.notice.is_empty());
                 let mut notices: Vec<_> = living.map(|(index, node)| (index, node.notice.clone())).collect();
                 notices.extend(self.old_notices.iter().cloned());
@@ -229,7 +230,7 @@ impl World {
         Ok(())
     }
 
-    /// The watcher of `index` says what it has prepared, three times.
+    /// The watcher of `index` sends its prepared notice, three times.
     fn announce(&mut self, index: usize, notice: &[u8], after_ns: Nanos) {
         let network_model = self.plan.network;
         for copy in 0..3 {
@@ -253,7 +254,7 @@ impl World {
         self.announce(index, notice, after_ns);
     }
 
-    /// The process of `index` is gone: its watcher may say so.
+    /// The process of `index` has ended: its watcher may announce it.
     pub(super) fn announce_death(&mut self, index: usize) {
         let notice = std::mem::take(&mut self.nodes[index].notice);
         if self.nodes[index].led.take().is_some() {
@@ -295,7 +296,7 @@ impl World {
         }
     }
 
-    /// A process that was told to stop does so when its duties are done, or after a while.
+    /// A process that was requested to stop does so when its duties are done, or after a while.
     pub(super) fn stop_if_drained(&mut self, index: usize) -> Result<(), Violation> {
         let now = self.now;
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
@@ -390,7 +391,7 @@ impl World {
 
     /// Whether one more identity may be lost.
     pub(super) fn may_lose(&self, index: usize) -> bool {
-        // What replicas have removed is with the archiver alone.
+        // Only the archiver has what replicas have removed.
         if self.plan.is_archiver(index) && self.plan.retention != Retention::default() {
             return false;
         }
@@ -422,7 +423,7 @@ impl World {
         if !harmed {
             return;
         }
-        // Found or not, it may be lost.
+        // Detected or not, it may be lost.
         self.lost |= 1 << index;
         self.count(if disk_fault == FaultKind::StaleBlock { Event::StaleBlocks } else { Event::Damages });
         self.tell(index, || Happening::Fault(format!("killed, {disk_fault:?} {}", ms(lasting))));
@@ -440,7 +441,7 @@ impl World {
             Actor::Subscriber(process @ Some(_), reading) => {
                 let cursor = process.take().and_then(|process| process.core.cursor());
                 (reading.restart_at, reading.ended) = (restart, false);
-                // Where a history may be founded, a seq alone does not say which stream it is of.
+                // Where a history may be founded, a seq alone does not identify its stream.
                 reading.start = match (reading.delivery, resume) {
                     (Delivery::Committed, Some(_)) if self.plan.may_found() => {
                         cursor.map_or(Start::From(1), Start::Cursor)

@@ -1,10 +1,10 @@
-//! Droughts: the disks of a majority are full for long, and whoever has room leads, dies, and leads again.
-//! Nothing is committed, and each leadership adds an epoch to its log. Then there is room, and the cluster
-//! goes on by itself.
+//! Full disks: the disks of a majority are full for long, and the replica that has room leads, dies, and
+//! leads again. Nothing is committed, and each leadership adds an epoch to its log. Then there is room, and
+//! the cluster continues by itself.
 //!
 //! ```text
 //!   room for one:   leads ─ dies ─ leads ─ dies ─ leads ─ …           (an epoch each, without a commit)
-//!   full, the rest: ── promise, hear, store nothing, blame nobody ────── room ─▶ a commit
+//!   full, the rest: ── promise, receive, store nothing, suspect nobody ─ room ─▶ a commit
 //! ```
 
 use super::check::Violation;
@@ -18,30 +18,30 @@ use lockstep_core::proto::window::Window;
 use lockstep_wire::LeaderLossReason;
 use lockstep_wire::{Condition, Header, Kind, Nanos};
 
-/// One seed in so many is a drought.
+/// One seed in so many has full disks.
 const SELDOM: u64 = 128;
-/// Leaders that die in it: more than an epoch's start can list.
+/// The deaths of leaders in it: more than an epoch's start can list.
 const DEATHS: u64 = 28;
-/// Between two deaths, in timeouts: the others miss the leader, and elect it again.
+/// The time between two deaths, in timeouts: the others suspect the leader, and elect it again.
 const APART: u64 = 14;
-/// The rings of the full ones take what is stamped until then.
+/// The rings of the replicas with full disks take the frames that are stamped until then.
 const FILLED_NS: Nanos = 60_000_000;
 
 impl Plan {
-    /// Whether disks are full for twice as long as the storm lasts: nothing else draws that.
+    /// Whether disks are full for twice as long as the fault phase lasts: nothing else draws that.
     pub fn has_full_disks(&self) -> bool {
         self.faults.iter().any(
             |fault| matches!(fault.what, FaultTarget::DiskFull(_, lasting) if lasting == 2 * self.fault_phase_ns),
         )
     }
 
-    /// A drought instead of everything else, in few runs. Returns whether it is one.
+    /// Full disks instead of everything else, in few runs. Returns whether this is one.
     pub(super) fn draw_full_disks(&mut self, rng: &mut Rng) -> bool {
         if rng.below(SELDOM) > 0 || self.founders < 3 || self.founders != self.replicas || self.witness {
             return false;
         }
         (self.messages, self.ring_bytes, self.publishers) = (150, 32 << 10, 2);
-        // An entry that is not committed stays in the ring, whoever leads: nobody gives what has left it.
+        // An uncommitted entry stays in the ring, whichever replica leads: no repairer has what has left it.
         self.window = Window { entries: 32, bytes: 2_000 };
         self.network = NetworkModel { delay_ns: self.network.delay_ns, ..NetworkModel::default() };
         self.fault_phase_ns = FILLED_NS + (DEATHS + 2) * APART * self.timeout_ns;
@@ -64,8 +64,8 @@ impl Plan {
     }
 }
 
-/// What a replica whose journal takes nothing has done in its turn: it asks nobody to be elected (ELECT-3),
-/// and does not take a leader for deaf because its own log does not grow (SUSPECT-3).
+/// Checks a turn of a replica whose journal is full: it does not ask to be elected (ELECT-3), and does not
+/// suspect a leader because its own log does not grow (SUSPECT-3).
 pub(super) fn judge(machine: &Machine, index: usize, events: &[NodeEvent]) -> Result<(), Violation> {
     let Some(replica) = machine.replica() else { return Ok(()) };
     if !replica.core.conditions.holds(Condition::JournalFull) || replica.tail().has_room() {
@@ -85,7 +85,7 @@ pub(super) fn judge(machine: &Machine, index: usize, events: &[NodeEvent]) -> Re
     Ok(())
 }
 
-/// What of it is counted.
+/// The coverage event of it.
 pub(super) fn count(event: &NodeEvent) -> Option<Event> {
     match event {
         NodeEvent::Condition { condition: Condition::EpochsUncommitted, holds, .. } => {

@@ -1,6 +1,6 @@
-//! A handover is a promise: it ends within its time, by the named one's lead or by going on; until then
-//! nothing is stamped. That the named one holds everything is judged where the leader says that it stops
-//! (`check::answers`).
+//! A handover is a promise: it ends within its time, either when the named replica leads or when the leader
+//! resumes; until then nothing is stamped. That the named replica has the whole log is checked where the
+//! leader reports that it steps down (`check::answers`).
 
 use super::check::Violation;
 use super::world::{Actor, SimNode, World};
@@ -13,7 +13,7 @@ const TIMEOUTS: u64 = 16;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Draining {
     led: Epoch,
-    /// Where its log ended; `None` where a frame was open, which is stamped all the same.
+    /// The end of its log; `None` where a frame was open, which is stamped all the same.
     end: Option<Seq>,
     until: Nanos,
     /// Its first turn after that.
@@ -21,7 +21,8 @@ pub(super) struct Draining {
 }
 
 impl World {
-    /// The replica at `index` was told to hand over, to this one or to whoever holds most.
+    /// The replica at `index` was commanded to hand over, to this identity or to the one with the longest
+    /// log.
     pub(super) fn watch_handover(&mut self, index: usize, to: Option<Identity>) {
         let Actor::Replica(machine) = &self.nodes[index].actor else { return };
         let until = machine.clock.at(self.now) + TIMEOUTS * machine.configured.timeout_ns;
@@ -46,7 +47,7 @@ impl World {
             *draining = None;
             return Ok(());
         }
-        // That a change is committed is told all the same.
+        // The entry that records the commit of a change may be stamped all the same.
         let stood = |stood: Seq| self.oracle.tree.only_records_commit(self.oracle.log_tip(index), stood);
         if drain.end.is_some_and(|end| !stood(end)) {
             return Err(format!(

@@ -2,14 +2,15 @@
 //!
 //! The engines that production runs, over a virtual network, clock, memory and disk. One seed decides
 //! everything: the faults and their times, the workload, every delay. After each step an oracle checks the
-//! rules ([`check`]). Then most faults stop: a quorum is healed, the rest stays broken for ever, and what
-//! the quorum's publishers hand in must be committed and delivered, or the run failed as well.
+//! rules ([`check`]). Then most faults stop: a quorum is healed, the other nodes stay broken for ever, and
+//! every message that the quorum's publishers submit must be committed and delivered; otherwise the run has
+//! failed as well.
 //!
 //! ```text
-//!   plan ──faults, by time──▶ world ◀──letters──▶ wire (loss, delay, partitions)
+//!   plan ──faults, by time──▶ world ◀──packets──▶ wire (loss, delay, partitions)
 //!    ▲                          │ turns
 //!    │ shorter                  ▼
-//!   shrink ◀──a failure── check (the oracle: tree of all frames, ghost of the committed prefix)
+//!   shrink ◀──a failure── check (the oracle: tree of all frames, model of the committed prefix)
 //! ```
 
 #![forbid(unsafe_code)]

@@ -61,7 +61,7 @@ pub(super) struct Machine {
     pub(super) configured: Configured,
     /// The configuration of the next process, if it changes.
     pub(super) next_configured: Option<Configured>,
-    /// After a regular stop the next process is given the tail's other path.
+    /// After a clean stop the next process is given the tail's other path.
     pub(super) moves_tail: bool,
     /// The ring at the tail's other path.
     other_tail: Option<MemoryTail>,
@@ -92,25 +92,25 @@ pub(super) struct Machine {
     pub(super) damaged: bool,
     /// It runs on a journal with damage that is not found yet.
     pub(super) harmed: bool,
-    /// Memory that held the only copy of something is gone.
+    /// Memory with the only copy of something is lost.
     pub(super) forgot: bool,
-    /// The device has failed a call once: the journal may refuse to go on, and must not forget.
+    /// The device has failed a call once: the journal may refuse to continue, and must not forget.
     pub(super) failed: bool,
-    /// What follows when the process dies in a call of its disk.
+    /// The consequence of a death of the process in a call of its disk.
     pub(super) ordeal: Option<StorageFault>,
-    /// The process was told to stop: how long it may take, and when it begins again.
+    /// The process was requested to stop: the time that it may take, and the time of its next start.
     pub(super) stopping: Option<(Nanos, Nanos)>,
-    /// When it has stopped in order its power goes, for so long.
+    /// After a clean stop the machine loses power for this long.
     pub(super) darkens: Option<Nanos>,
     /// Whether this identity has led.
     pub(super) led: bool,
-    /// What its process reads from the journals of others.
+    /// The replay that its process reads from the journals of others.
     pub(super) fetching: Option<Fetching>,
-    /// What others may read of its journal.
+    /// The replay server of its journal.
     pub(super) giving: ReplayServing,
-    /// No process has run on what a loss of power left; one may have died while it began to.
+    /// No process has run since a loss of power; one may have died during its start.
     pub(super) cold: bool,
-    /// The newest segment when a suffix was exchanged last in this run.
+    /// The newest segment at the last suffix replacement of this run.
     pub(super) replaced_in: Option<u64>,
     /// A copy of its folder.
     pub(super) copy: Option<JournalCopy>,
@@ -118,7 +118,7 @@ pub(super) struct Machine {
     pub(super) rolled_back: bool,
     /// A copy of its folder and of its tail, for another machine; ...
     pub(super) carried: Option<Box<Carried>>,
-    /// ... which is made anew if the process is stopped in order.
+    /// ... which is made anew if the process stops cleanly.
     pub(super) carries: bool,
     /// Processes that have started here.
     pub(super) starts: u64,

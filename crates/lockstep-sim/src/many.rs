@@ -6,19 +6,19 @@ use super::world::run;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What many runs said.
+/// The results of many runs.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
     /// Clean runs.
     pub runs: u64,
     /// Their sum.
     pub total: Outcome,
-    /// The failures of the smallest seeds that failed; a run after the first is the one that was under way.
+    /// The failures of the smallest seeds that failed; a run after the first one was already under way.
     pub failures: Vec<RunFailure>,
 }
 
-/// Runs the seeds from `first` on, `seeds` of them, on `jobs` threads, for as long as `goes_on` says so of
-/// what was done until then. Ends early after `failures_max` failures.
+/// Runs the seeds from `first` on, `seeds` of them, on `jobs` threads, for as long as `goes_on` returns true
+/// for the tally so far. Ends early after `failures_max` failures.
 pub fn run_many(
     first: u64,
     seeds: u64,

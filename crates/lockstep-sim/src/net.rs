@@ -1,11 +1,11 @@
-//! A process's device: what has arrived, and what it has sent in this turn.
+//! The device of a process: the datagrams that have arrived, and those that it has sent in this turn.
 
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_wire::{Header, Kind};
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 
-/// Where a datagram goes.
+/// The destination of a datagram.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum To {
     /// To all members of a group.
@@ -14,7 +14,7 @@ pub enum To {
     Unicast(SocketAddrV4),
 }
 
-/// One process's device: what has arrived, and what it has sent in this turn.
+/// The device of one process: the datagrams that have arrived, and those that it has sent in this turn.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SimNet {
     /// Arrived on groups, not yet received.
@@ -36,25 +36,25 @@ pub struct SimNet {
     /// Some were refused.
     pub refused: bool,
     joined: [bool; 3],
-    /// Whether the last receive took all that was there.
+    /// Whether the last receive drained the socket.
     drained: bool,
     /// Where that was one datagram at most, the next receive asks for one only, as that of `io::udp` does.
     sparing: bool,
-    /// It does.
+    /// The next receive does so.
     quiet: bool,
-    /// Bytes of a datagram at most.
+    /// The longest datagram, in bytes.
     datagram_len_max: usize,
 }
 
-/// What UDP carries.
+/// The longest datagram of UDP.
 const DATAGRAM_LEN_MAX: usize = 65_535 - 28;
-/// Datagrams that one receive call lends at most.
+/// The most datagrams that one receive call lends.
 const BATCH: usize = 16;
-/// Datagrams that wait on one socket at most; the kernel drops what comes on top.
+/// The most datagrams that wait on one socket; the kernel drops the others.
 const SOCKET_DATAGRAMS: usize = 512;
 
 impl Default for SimNet {
-    /// A device that hears all groups.
+    /// A device that receives all groups.
     fn default() -> Self {
         Self {
             groups: VecDeque::new(),
@@ -77,7 +77,7 @@ impl Default for SimNet {
 }
 
 impl SimNet {
-    /// A device that hears the stream and the replicas, not what is submitted.
+    /// A device that receives the stream and the replicas, but no submissions.
     pub fn of_client() -> Self {
         Self { joined: [false, true, true], ..Self::default() }
     }
@@ -87,12 +87,12 @@ impl SimNet {
         Self { sparing: true, ..self }
     }
 
-    /// A device of a network that carries datagrams of so many bytes.
+    /// A device of a network that carries datagrams of so many bytes at most.
     pub fn carrying(datagram_len_max: usize) -> Self {
         Self { datagram_len_max, ..Self::default() }
     }
 
-    /// Whether it hears a group.
+    /// Whether it receives a group.
     pub fn joins(&self, group: Group) -> bool {
         self.joined[group as usize]
     }

@@ -1,8 +1,8 @@
-//! # netsim: what loss costs, in virtual time
+//! # netsim: the cost of loss, in virtual time
 //!
-//! The question: a receiver loses some of what it is sent. How long does it wait for it, and what does that
-//! cost the network? A leader, two standbys and a publisher on a network that loses nothing, and receivers on
-//! links that do: the production engines, over a network whose delay and loss are those of a [`Cell`]. Each
+//! The question: a receiver loses some datagrams. How long does it wait for them, and what does that cost
+//! the network? A leader, two standbys and a publisher on a network that loses nothing, and receivers on
+//! lossy links: the production engines, over a network whose delay and loss are those of a [`Cell`]. Each
 //! cell of the table is a function of itself alone, so that a test recomputes some of them and compares the
 //! text.
 //!
@@ -19,16 +19,16 @@ pub use run::{Row, run};
 
 use lockstep_wire::Nanos;
 
-/// What a run is about.
+/// The parameters of a run.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Cell {
     /// Which datagrams are lost.
     pub pattern: Pattern,
-    /// How many of a million.
+    /// The loss, in parts of a million.
     pub loss: u32,
-    /// How long a datagram takes.
+    /// The delay of a datagram.
     pub delay_ns: Nanos,
-    /// Receivers with such links.
+    /// The number of receivers with such links.
     pub receivers: usize,
 }
 
@@ -70,7 +70,7 @@ impl Cell {
         (100_000_000 / (u64::from(self.loss) * links)).clamp(500, most)
     }
 
-    /// What the row is called.
+    /// The name of the row.
     pub fn name(&self) -> String {
         let percent = f64::from(self.loss) / 1e4;
         let (pattern, delay_us) = (self.pattern.name(), self.delay_ns / 1_000);
@@ -78,7 +78,7 @@ impl Cell {
     }
 }
 
-/// The words above the rows.
+/// The heading of the rows.
 pub const HEAD: &str = concat!(
     "                              │ affected │     repair latency, us    │ for each lost datagram  │ by the │     never\n",
     "loss        of     delay recv │ messages │     p50      p99    p99.9 │ nacks  repairs    bytes │ leader │ delivered",

@@ -1,6 +1,6 @@
-//! The operator: changes the membership as the commands do. A change is a submission to whoever leads, again
-//! until the members show it; the death of one of two is a question to the other. How things stand the
-//! operator sees in the status, here in the leader's own log.
+//! The operator: changes the membership as the commands do. A change is a submission to the present leader,
+//! repeated until the members show it; the death of one of two is a query to the other. The operator sees
+//! the present state in the status, here in the leader's own log.
 
 use super::check::log_tree::Stem;
 use super::coverage::Event;
@@ -21,25 +21,25 @@ use lockstep_wire::{
 use std::collections::VecDeque;
 use std::net::SocketAddrV4;
 
-/// Where the operator sits at the network: no process has this seat.
+/// The operator's node number in the network: no process has it.
 pub(super) const OPERATOR: usize = 31;
 
-/// One thing that an operator does; the next one waits for it.
+/// One step of an operator; the next one waits for it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum OperatorStep {
-    /// The identity at this node becomes a member; first it holds the stream, if the last says so.
+    /// The identity at this node becomes a member; with `patient`, it first stores the whole stream.
     Add { node: usize, witness: bool, patient: bool },
-    /// This one is no member any more.
+    /// This one leaves the membership.
     Remove(Identity),
     /// The identity at this node takes the place of the identity that this replica had.
     Swap { node: usize, patient: bool },
-    /// The journal at this seat is formatted anew.
+    /// The journal at this node is formatted anew.
     Renew(usize),
-    /// The survivor (a seat) goes on without the dead one.
+    /// The survivor (a node) continues without the dead one.
     Declare { survivor: usize, dead: Identity, truly: bool },
 }
 
-/// Steps in order, and how long anybody cares.
+/// Steps in order, and the time until which they are pursued.
 #[derive(Clone)]
 struct Errand {
     steps: VecDeque<OperatorStep>,
@@ -51,39 +51,39 @@ struct Errand {
 #[derive(Clone, Default)]
 pub(super) struct SimOperator {
     errands: Vec<Errand>,
-    /// Every change that was ever ordered: the membership that it follows, the change, the member, and the
+    /// Every change that was ever commanded: the membership that it follows, the change, the member, and the
     /// datagram.
     pub(super) commands: Vec<(Seq, Change, Identity, Vec<u8>)>,
-    /// Survivor and dead, as ordered.
+    /// Survivor and dead, as commanded.
     declared: Vec<(Identity, Identity)>,
-    /// By token: what was asked, and of a living one.
+    /// By token: whether the member declared dead was alive.
     asked: Vec<bool>,
 }
 
 impl SimOperator {
-    /// When there is something to do.
+    /// The time of the next action.
     pub(super) fn next_at(&self) -> Nanos {
         self.errands.iter().map(|errand| errand.next_at).min().unwrap_or(Nanos::MAX)
     }
 
-    /// Whether the journal at a seat is to be formatted anew.
+    /// Whether the journal at a node is to be formatted anew.
     pub(super) fn renews(&self, node: usize) -> bool {
         self.errands.iter().any(|errand| errand.steps.contains(&OperatorStep::Renew(node)))
     }
 
-    /// Nothing more is ordered.
+    /// Gives no more commands.
     pub(super) fn rest(&mut self) {
         self.errands.clear();
     }
 }
 
 impl World {
-    /// These steps from now on, first after a while.
+    /// Begins these steps, the first one after a while.
     pub(super) fn order(&mut self, steps: &[OperatorStep], after: Nanos) {
         self.command_until(steps, after, self.now + 40 * self.plan.timeout_ns);
     }
 
-    /// The same, and anybody cares until then.
+    /// The same, pursued until `until`.
     pub(super) fn command_until(&mut self, steps: &[OperatorStep], after: Nanos, until: Nanos) {
         self.tell(0, || Happening::Fault(format!("the operator begins {steps:?}")));
         let next_at = self.now + after;
@@ -107,7 +107,7 @@ impl World {
         Ok(())
     }
 
-    /// Does what is to be done for a step now. Returns whether it is over.
+    /// Takes the present action for a step. Returns whether the step has ended.
     fn try_step(&mut self, step: OperatorStep) -> Result<bool, Violation> {
         match step {
             OperatorStep::Renew(node) => self.renew(node).map(|()| true),
@@ -131,7 +131,7 @@ impl World {
         }
     }
 
-    /// The identity of a seat that is not lost.
+    /// The identity at a node that is not lost.
     pub(super) fn identity_at(&self, node: usize) -> Option<Identity> {
         match &self.nodes[node].actor {
             Actor::Replica(machine) if self.lost >> node & 1 == 0 => Some(machine.identity),
@@ -139,7 +139,7 @@ impl World {
         }
     }
 
-    /// Where this identity sits, if it is not lost.
+    /// The node of this identity, if it is not lost.
     pub(super) fn node_of(&self, identity: Identity) -> Option<usize> {
         (0..self.plan.replicas).find(|node| self.identity_at(*node) == Some(identity))
     }
@@ -179,7 +179,7 @@ impl World {
         false
     }
 
-    /// Copies of an order of the past arrive.
+    /// Copies of a past command arrive.
     pub(super) fn command_late(&mut self) {
         let at = self.rng.below(self.operator.commands.len() as u64) as usize;
         if let Some((.., bytes)) = self.operator.commands.get(at).cloned() {
@@ -209,7 +209,7 @@ impl World {
         self.wire.send(&self.plan.network, self.now, route, bytes, &mut self.oracle.coverage);
     }
 
-    /// What the operator is told.
+    /// A reply to the operator arrives.
     pub(super) fn answer(&mut self, bytes: &[u8]) {
         let coverage = &mut self.oracle.coverage;
         let denied = match Datagram::decode(bytes, CLUSTER) {
@@ -240,14 +240,15 @@ impl World {
         if tip.is_some_and(|stem| !stem.members.contains(&dead)) && self.nodes[survivor].led.is_some() {
             return true;
         }
-        // Told of each other that the other is dead, both stop: an operator may not do that.
+        // If each of two members received the command that the other is dead, both would stop: an operator
+        // may not do that.
         if self.operator.declared.contains(&(dead, one)) {
             return true;
         }
         if !self.operator.declared.contains(&(one, dead)) {
             self.operator.declared.push((one, dead));
         }
-        // Its verdict may be lost.
+        // Its command result may be lost.
         self.oracle.reference.on_declared(one, dead);
         let mut out = [0; SMALL_LEN_MAX];
         let (token, name) = (self.token(!truly), dead.to_string());
@@ -256,7 +257,7 @@ impl World {
         false
     }
 
-    /// A new journal, with a new incarnation, for a machine whose old one is gone for good.
+    /// A new journal, with a new incarnation, for a machine whose old one is lost for good.
     fn renew(&mut self, node: usize) -> Result<(), Violation> {
         let (plan, now) = (&self.plan, self.now);
         let Actor::Replica(machine) = &mut self.nodes[node].actor else { return Ok(()) };
@@ -274,7 +275,7 @@ impl World {
         Ok(())
     }
 
-    /// The journal of a member is gone, or was: its next incarnation takes its place.
+    /// The journal of a member is lost, or was: its next incarnation takes its place.
     pub(super) fn replace(&mut self, target: FaultTargetNode) {
         let Some(node) = self.resolve(target).filter(|node| !self.plan.is_archiver(*node)) else { return };
         if self.lost >> node & 1 == 0 {
@@ -292,14 +293,14 @@ impl World {
         }
     }
 
-    /// A member, whoever that is, leaves.
+    /// A member leaves, any one.
     pub(super) fn remove(&mut self, target: FaultTargetNode) {
         if let Some(identity) = self.resolve(target).and_then(|node| self.identity_at(node)) {
             self.order(&[OperatorStep::Remove(identity)], 0);
         }
     }
 
-    /// Of two members one dies for long, or is cut off; and the other is told that it is dead.
+    /// Of two members one dies for long, or is cut off; and the other receives the command that it is dead.
     pub(super) fn remove_declared_dead(&mut self, first: bool, truly: bool) -> Result<(), Violation> {
         let members = self.members_in_force();
         let nodes: Vec<_> = members.iter().filter_map(|member| self.node_of(*member)).collect();

@@ -1,5 +1,5 @@
-//! Faults of machines and disks: the power goes, on one machine or on many; a process dies in a call of its
-//! disk; a device fails, or is full.
+//! Faults of machines and disks: one machine or many lose power; a process dies in a call of its disk; a
+//! device fails, or is full.
 
 use super::check::Violation;
 use super::coverage::Event;
@@ -17,12 +17,12 @@ use lockstep_replica::journal::side::SideThread;
 use lockstep_replica::replica::CatchUpPlan;
 use lockstep_wire::Nanos;
 
-/// Others are asked so often in a row for what one segment lacks.
+/// The most consecutive queries to other nodes for the missing part of one segment.
 const QUERIES_MAX: u32 = 32;
 
 impl World {
     /// Whether the machine may lose its memory: in `process` its identity is lost with it, unless it was
-    /// stopped in order.
+    /// stopped cleanly.
     fn may_forget(&self, index: usize) -> bool {
         let is_safe = match &self.nodes[index].actor {
             Actor::Replica(machine) => machine.is_on_device(),
@@ -31,8 +31,8 @@ impl World {
         is_safe || self.may_lose(index)
     }
 
-    /// Whether the machine may lose its memory at any time from now on: all that it ever says is on the
-    /// device.
+    /// Whether the machine may lose its memory at any time from now on: all its acks and promises will be on
+    /// the device.
     fn is_safe_for_good(&self, index: usize) -> bool {
         let later = self.plan.faults.iter().filter_map(|fault| match fault.what {
             FaultTarget::Reconfigure(_, configured, ..) => Some(configured),
@@ -42,7 +42,7 @@ impl World {
         all_power.into_iter().all(|configured| configured.durability == Durability::Power)
     }
 
-    /// A process dies, or is stopped in order, and the next one is given the tail's other path.
+    /// A process dies or is stopped, and the next one is given the tail's other path.
     pub(super) fn move_tail(
         &mut self,
         target: FaultTargetNode,
@@ -62,7 +62,7 @@ impl World {
         Ok(())
     }
 
-    /// No process runs at `index`: the next one is given the tail's other path, if that was ordered.
+    /// No process runs at `index`: the next one is given the tail's other path, if that was planned.
     pub(super) fn moved_tail(&mut self, index: usize) {
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         if !std::mem::take(&mut machine.moves_tail) {
@@ -76,7 +76,7 @@ impl World {
         self.tell(index, || Happening::Fault("its tail is to lie at the other path".to_string()));
     }
 
-    /// The machine dies, and its memory with it.
+    /// The machine loses its power, and its memory with it.
     pub(super) fn reboot(
         &mut self,
         target: FaultTargetNode,
@@ -88,7 +88,7 @@ impl World {
         Ok(())
     }
 
-    /// The power goes on all of these at once.
+    /// All of these lose power at once.
     pub(super) fn black_out(&mut self, machines: NodeSet, lasting: Nanos) {
         let mut dark = 0;
         for index in (0..self.plan.replicas).filter(|index| machines >> index & 1 == 1) {
@@ -107,7 +107,7 @@ impl World {
         }
     }
 
-    /// The power goes, `within` a call of the side thread or between two; the tail lies on a disk if
+    /// The machine loses power, `within` a call of the side thread or between two; the tail is on a disk if
     /// `with_tail`.
     pub(super) fn lose_power(&mut self, index: usize, (within, with_tail): (bool, bool), lasting: Nanos) {
         let is_born = self.oracle.log_next(index) == 2 && self.oracle.durable_next(index) == 1;
@@ -144,7 +144,7 @@ impl World {
         });
     }
 
-    /// These are told to stop, and their power goes when they have.
+    /// These are requested to stop, and each loses power once it has.
     pub(super) fn stop_and_darken(&mut self, machines: NodeSet, lasting: Nanos) {
         let (now, deadline) = (self.now, self.now + 20 * self.plan.timeout_ns);
         for index in (0..self.plan.replicas).filter(|index| machines >> index & 1 == 1) {
@@ -162,7 +162,7 @@ impl World {
         });
     }
 
-    /// A machine was stopped in order: its power goes, if that was ordered.
+    /// A machine was stopped cleanly: it loses power, if that was planned.
     pub(super) fn darken(&mut self, index: usize) {
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         if let Some(lasting) = machine.darkens.take() {
@@ -193,7 +193,7 @@ impl World {
         calls: u64,
         lasting: Nanos,
     ) {
-        // It may refuse to go on then.
+        // It may refuse to continue then.
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return };
         self.lost |= 1 << index;
         self.arm(index, disk_fault, calls, StorageFault { power: false, lasting });
@@ -225,7 +225,7 @@ impl World {
         self.tell(index, || Happening::Note("dies in a call of its disk".to_string()));
     }
 
-    /// The device failed a call: the replica has fallen silent, and is started again later.
+    /// The device failed a call: the replica has become silent, and is started again later.
     pub(super) fn on_device_failed(&mut self, index: usize, why: String) {
         let now = self.now;
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
@@ -242,13 +242,13 @@ impl World {
         let Self { nodes, rng, .. } = self;
         let Actor::Replica(machine) = &mut nodes[index].actor else { return };
         let Some(number) = machine.rot(rng) else { return };
-        // It may be read before it is mended, and then the replica may refuse to go on.
+        // It may be read before it is mended, and then the replica may refuse to continue.
         self.lost |= 1 << index;
         self.count(Event::Rot);
         self.tell(index, || Happening::Fault(format!("a bit of its segment {number} changes")));
     }
 
-    /// What a damaged segment lacks is brought from another machine, if one gives it.
+    /// Fetches the missing part of a damaged segment from another machine, if one sends it.
     pub(super) fn bring(&mut self, index: usize) {
         let missing = |world: &Self| match &world.nodes[index].actor {
             Actor::Replica(machine) => machine.side.as_ref().and_then(SideThread::missing),
@@ -277,7 +277,7 @@ impl World {
         }
     }
 
-    /// The disk has hardly any room for a while.
+    /// The disk is nearly full for a while.
     pub(super) fn fill_disk(&mut self, target: FaultTargetNode, lasting: Nanos) {
         let Some(index) = self.resolve(target) else { return };
         let now = self.now;

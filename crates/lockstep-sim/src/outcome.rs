@@ -1,19 +1,19 @@
-//! What a run says when it is over.
+//! The result of a run.
 
 use super::check::Violation;
 use super::coverage::Coverage;
 use lockstep_wire::Nanos;
 
-/// Why a run failed.
+/// A failed run.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RunFailure {
     /// The seed.
     pub seed: u64,
     /// The step.
     pub step: u64,
-    /// In words, the rule's id in front.
+    /// The violation in words, the rule's id in front.
     pub violation: Violation,
-    /// What happened until then, if it was asked for.
+    /// The story until then, if it was requested.
     pub story: super::story::Story,
 }
 
@@ -30,26 +30,26 @@ impl std::fmt::Display for RunFailure {
     }
 }
 
-/// What a clean run did.
+/// The result of a clean run.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Outcome {
     /// Turns of processes.
     pub steps: u64,
-    /// How long it took in the run's own time, and of that after the faults were over.
+    /// Its length in the run's own time, and the part of that after the faults.
     pub virtual_ns: Nanos,
     /// See `virtual_ns`.
     pub recovery_ns: Nanos,
-    /// What was generated.
+    /// The coverage of what was generated.
     pub coverage: Coverage,
     /// Digest of everything that was sent: equal seeds, equal traces. Of several runs: the sum, whatever
     /// their order.
     pub trace_digest: u64,
-    /// What happened, if it was asked for.
+    /// The story, if it was requested.
     pub story: super::story::Story,
 }
 
 impl Outcome {
-    /// Adds another run's; stories are left out, and of recoveries the longest is kept.
+    /// Adds another run's; stories are left out, and the longest recovery is retained.
     pub fn add(&mut self, other: &Self) {
         self.steps += other.steps;
         self.virtual_ns += other.virtual_ns;

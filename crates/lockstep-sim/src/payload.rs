@@ -1,4 +1,4 @@
-//! What a simulated publisher says: payloads that tell whose they are, and how they go on.
+//! The payloads of simulated publishers: each shows its publisher and how it continues.
 
 use super::machine::MTU;
 use lockstep_wire::{ENTRY_HEADER_LEN, HEADER_LEN, frame_len_max};
@@ -7,7 +7,7 @@ use lockstep_wire::{ENTRY_HEADER_LEN, HEADER_LEN, frame_len_max};
 pub(super) const PART_LEN: usize = frame_len_max(MTU) - HEADER_LEN - ENTRY_HEADER_LEN;
 
 /// The `number`th payload of process `who`, in `len` bytes. In one of several parts each word follows from
-/// its place, so that whatever is joined wrongly is seen.
+/// its place, so that parts that are joined wrongly are detected.
 pub(super) fn of(who: usize, number: u64, len: usize) -> Vec<u8> {
     let mut payload = vec![number as u8; len];
     if len >= 16 {
@@ -32,13 +32,14 @@ pub(super) fn is_whole(payload: &[u8]) -> bool {
     payload == of(word(0) as usize, word(8), payload.len())
 }
 
-/// A payload as it goes out: whole, or in as few parts as can be, of one length but for the last.
+/// The parts in which a payload is sent: whole, or in as few parts as possible, all of one length but the
+/// last.
 pub(super) fn parts(payload: &[u8]) -> impl ExactSizeIterator<Item = &[u8]> {
     let count = payload.len().div_ceil(PART_LEN).max(1);
     payload.chunks(payload.len().div_ceil(count).max(1))
 }
 
-/// What of a payload stands in its last part.
+/// The last part of a payload.
 pub(super) fn last_part(payload: &[u8]) -> &[u8] {
     parts(payload).last().unwrap_or_default()
 }

@@ -43,7 +43,7 @@ pub enum EndPlan {
     MidTurn(u32),
     /// Half a frame lies behind the tail's end.
     TornTail,
-    /// By a regular stop: the journal is marked clean.
+    /// By a clean stop: the journal is marked clean.
     Stopped,
 }
 
@@ -155,7 +155,7 @@ pub enum FaultTarget {
     Copy(FaultTargetNode),
     /// A process dies, and its journal is the copy that was made last.
     RollBack(FaultTargetNode, Nanos),
-    /// A journal and its tail are copied for another machine; once more if the process is stopped in order.
+    /// A journal and its tail are copied for another machine; once more if the process stops cleanly.
     Carry(FaultTargetNode),
     /// A second process starts on the copy that was made for another machine: with the tail or without it,
     /// under a wall clock that is ahead by so many milliseconds.

@@ -1,4 +1,4 @@
-//! The processes when a run begins.
+//! The processes at the beginning of a run.
 
 use super::check::{Oracle, Violation};
 use super::configured::Configured;
@@ -30,7 +30,7 @@ use lockstep_wire::{Identity, Nanos, Seq, frame_len_max};
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
-/// The life of the stream.
+/// The id of the first history.
 pub(super) const HISTORY: u64 = 0xb1;
 /// Longer than any message of a publisher.
 const MESSAGE_LEN_MAX: usize = 8 << 10;
@@ -164,7 +164,7 @@ pub(super) fn named(start: Start) -> Option<Seq> {
 }
 
 impl World {
-    /// Everybody in place, at the beginning.
+    /// The world at the beginning, with all its nodes.
     pub(super) fn new(plan: &Plan, tells: bool) -> Result<Self, Violation> {
         let mut rng = Rng::new(plan.seed);
         let wire = SimNetwork::new(rng.fork());
@@ -243,7 +243,7 @@ impl World {
         Ok(world)
     }
 
-    /// What the plan says of clocks.
+    /// Counts the kinds of clocks in the plan.
     fn count_clocks(&mut self) {
         let coverage = &mut self.oracle.coverage;
         let uneven = self.plan.clocks.iter().filter(|clock| !clock.is_exact());
@@ -268,7 +268,7 @@ impl World {
         });
     }
 
-    /// A replica's process begins on what its machine has.
+    /// A replica's process starts on the files and memory of its machine.
     pub(super) fn start_replica(&mut self, node: usize) -> Result<(), Violation> {
         let Actor::Replica(machine) = &mut self.nodes[node].actor else { return Ok(()) };
         if machine.is_unknowable() {
@@ -301,7 +301,7 @@ impl World {
                     self.oracle.on_replica_started(node, identity, self.runs, found, kept)
                 });
                 match judged {
-                    // The disk lied, and so this replica would.
+                    // The damage is undetected: this replica would report less than it has acknowledged.
                     Err(why) if damaged && shortened => {
                         machine.forget();
                         self.oracle.on_forgotten(machine.identity);
@@ -345,8 +345,7 @@ impl World {
         let (identity, is_lost) = (machine.identity, machine.is_lost());
         if is_lost {
             self.lost |= 1 << node;
-            // A member that is lost was none of the quorum that is healed; of one that only learns nobody
-            // knew it.
+            // A lost member was not of the healed quorum; the loss of a learner was unknown until now.
             if !self.members_in_force().contains(&identity) {
                 self.await_no_more(node);
             }
@@ -356,7 +355,7 @@ impl World {
         Ok(())
     }
 
-    /// A publisher's or subscriber's process begins.
+    /// A publisher's or subscriber's process starts.
     pub(super) fn start_client(&mut self, node: usize) {
         let rng = &mut self.clients_rng;
         match &mut self.nodes[node].actor {

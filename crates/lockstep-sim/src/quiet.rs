@@ -1,9 +1,9 @@
 //! Quiet runs: nothing fails, and no leadership may end. In some of them the operator has the leader hand
-//! over once, early; then the network repeats old words, and watchers that nobody trusts announce deaths:
-//! nothing may come of it.
+//! over once, early; then the network repeats old datagrams, and forged death notices arrive: they must have
+//! no effect.
 //!
 //! ```text
-//!   ──── handed over, or not ────│──── old words, forged notices ────▶ one leader, missed by nobody
+//!   ──── handed over, or not ────│── old datagrams, forged notices ──▶ one leader, suspected by nobody
 //!                           quiet_from
 //! ```
 
@@ -16,12 +16,12 @@ use lockstep_core::engine::event::ReplicaEvent as NodeEvent;
 
 /// One seed in so many is quiet.
 const SELDOM: u64 = 64;
-/// Timeouts: how long such a run takes, when the leader hands over, and what that may take: it gives up after
-/// 16 of them, and is followed within a few.
+/// Times in timeouts: the length of such a run, the command to hand over, and the end of the handover: it is
+/// abandoned after 16 of them, and a follower leads within a few.
 const LONG: u64 = 60;
 const HANDOVER_AT: u64 = 4;
 const HANDED_OVER_AT: u64 = 32;
-/// Times that old words come, and of each so many.
+/// The number of times that old datagrams arrive, and of datagrams each time.
 const REPLAYS: u64 = 12;
 const REPLAYED: u64 = 64;
 

@@ -1,11 +1,12 @@
-//! The nodes healed when the storm is over: a random quorum, of every membership that may be in force.
+//! The nodes healed at the end of the fault phase: a random quorum, of every membership that may be in
+//! force.
 
 use super::check::log_tree::TreeNode;
 use super::wire::NodeSet;
 use super::world::{Actor, World};
 use lockstep_wire::{Change, Epoch, Identity, Seq};
 
-/// A membership that may count, with the seq of the entry that lists it, and who of it never leads.
+/// A membership that may count, with the seq of the entry that lists it, and its members that never lead.
 struct Listed {
     seq: Seq,
     members: Vec<Identity>,
@@ -21,12 +22,12 @@ impl World {
         }
     }
 
-    /// The members at the end of what is committed and of every log that goes further or elsewhere; and those
-    /// behind a change that was ordered for one of them and may still be stamped.
+    /// The members at the end of the committed prefix and of every log that goes further or diverges; and
+    /// those after a change that was commanded for one of them and may still be stamped.
     fn memberships(&self) -> Vec<Listed> {
         let (tree, tip) = (&self.oracle.tree, self.oracle.reference.tip());
         let logs = (0..self.plan.replicas).map(|node| self.oracle.log_tip(node));
-        // A log of a former history counts for nobody.
+        // A log of an ancestor history counts for no member.
         let history = self.oracle.history();
         let is_present = |log: &Option<TreeNode>| log.is_none_or(|log| tree.stem(log).history == history);
         let further = logs.filter(is_present).filter(|log| !tree.begins_with(tip, *log));
@@ -39,7 +40,7 @@ impl World {
                 Listed { seq: stem.members_seq, members, witnesses }
             })
             .collect();
-        // A member that does not know that a change which needs both sides is committed needs both of them to
+        // A member that does not know the commit of a change that needs both sides needs both of them to
         // lead (S5).
         for node in (0..self.plan.replicas).filter(|node| self.identity_at(*node).is_some()) {
             let known = self.known_commit(node);
@@ -72,24 +73,24 @@ impl World {
                     }
                 }
                 let witnesses = witnesses.clone();
-                // Nothing was ordered behind it, for nobody has seen it.
+                // No change was commanded behind it, as nobody has seen it.
                 found.push(Listed { seq: 0, members, witnesses });
             }
         }
         found
     }
 
-    /// The identities that never leads, in any membership that may count.
+    /// The identities that never lead, in any membership that may count.
     pub(super) fn witnesses(&self) -> Vec<Identity> {
         self.memberships().into_iter().flat_map(|listed| listed.witnesses).collect()
     }
 
-    /// How far a seat holds what is committed, or will when its process has begun again.
+    /// The end of the committed prefix that a node stores, or will after its restart.
     pub(super) fn stored_next(&self, node: usize) -> Seq {
         self.left_of(node, self.oracle.agreed_next(node))
     }
 
-    /// How much is left of a seat's log up to `next` when its process has begun again.
+    /// The part of a node's log up to `next` that is left after its restart.
     fn left_of(&self, node: usize, next: Seq) -> Seq {
         match &self.nodes[node].actor {
             Actor::Replica(machine) if machine.has_rebooted() => next.min(self.oracle.durable_next(node)),
@@ -97,7 +98,7 @@ impl World {
         }
     }
 
-    /// What a process knows to be committed; one that is down may have to find it out anew.
+    /// The commit that a process knows; one that is down may have to learn it again.
     fn known_commit(&self, node: usize) -> Seq {
         match &self.nodes[node].actor {
             Actor::Replica(machine) => machine.replica().map_or(1, |replica| replica.core.commit_next()),
@@ -105,8 +106,8 @@ impl World {
         }
     }
 
-    /// One that may lead, and as many more as every membership needs; nothing, if these are too few. Then
-    /// some of those that only learn.
+    /// One node that may lead, and as many more as every membership needs; `None` if these are too few. Then
+    /// some of the learners.
     pub(super) fn draw_quorum(&mut self, mut alive: Vec<usize>) -> Option<NodeSet> {
         let memberships = self.memberships();
         let mut drawn = Vec::new();
@@ -116,14 +117,14 @@ impl World {
         let lists = |listed: &Listed, node: usize| {
             self.identity_at(node).is_some_and(|identity| listed.members.contains(&identity))
         };
-        // Of a birth alone others learn nothing: who promised the first epoch and has lost its start with its
-        // memory cannot lead it again, and nobody can vote for another.
+        // From a genesis alone others learn nothing: a node that promised the first epoch and has lost its
+        // start with its memory cannot lead it again, and nobody can vote for another.
         let begun = |node: usize| {
             let next = self.left_of(node, self.oracle.log_next(node));
             next > 2 || next == 2 && self.oracle.promised(node) == Epoch::NONE
         };
         // A member that lacks a committed change and has promised above it takes that from nobody but a
-        // leader (S2): alone with those who hold it and never lead, it waits for one more.
+        // leader (S2): alone with the nodes that store it and never lead, it waits for one more.
         let tip = self.oracle.reference.tip().map(|tip| self.oracle.tree.stem(tip));
         let informed = |node: usize| {
             tip.is_none_or(|tip| {

@@ -1,12 +1,12 @@
-//! Ruin: a quorum's journals are lost for good, and the operator founds a new history on what is left, with
-//! the code of `lockstep recover`. Others come back with old journals, and as new members; readers and
-//! publishers live on.
+//! Loss of a quorum: a quorum's journals are lost for good, and the operator founds a new history on the
+//! rest, with the code of `lockstep recover`. Other replicas return with old journals, and as new members;
+//! readers and publishers live on.
 //!
 //! ```text
-//!   storm ─▶ journals gone, power gone ─▶ look at all ─▶ a quorum is complete: start it
+//!  faults ─▶ journals gone, power gone ─▶ inspect all ─▶ a quorum is complete: start it
 //!                                             │ it is not
 //!                                             ▼ (dies, and is tried again)
-//!              found on the one that holds most ─▶ founder leads ─▶ old ones stop, new ones are added ─▶ calm
+//!              found on the one with most ─▶ founder leads ─▶ old ones stop, new ones are added ─▶ healed
 //! ```
 
 use super::check::{ReportedFounding, Violation};
@@ -31,29 +31,29 @@ use lockstep_replica::journal::{
 };
 use lockstep_wire::{Identity, MemberBody, Nanos};
 
-/// One seed in so many is ruined, of those that may be.
+/// One seed in so many loses its quorum, of those that may.
 const SELDOM: u64 = 12;
 /// The history that is founded.
 const LATER: u64 = 0xb2;
-/// What a founder's incarnation is above the one before.
+/// The difference between a founder's incarnation and the one before.
 const FOUNDERS: u32 = 0x1000;
-/// What follows the ruin takes so long, in timeouts.
+/// The time after the loss of the quorum, in timeouts.
 const AFTERMATH: u64 = 100;
-/// From then on old members are replaced, in timeouts.
+/// The time from which old members are replaced, in timeouts.
 const REPLACED: u64 = 45;
-/// Publishers hand in so many messages more.
+/// The messages that publishers hand in after it.
 const MORE: u64 = 6;
-/// A recovery that dies is tried again so often at most, the last time it does not die.
+/// The most tries of a recovery that dies; the last one does not die.
 const TRIES: u64 = 4;
 
 impl Plan {
-    /// How long the first act takes: what follows a ruin is the second.
+    /// The length of the first act: the second follows the loss of the quorum.
     pub(super) fn first_act_ns(&self) -> Nanos {
         let quorum_loss = self.faults.iter().find(|fault| matches!(fault.what, FaultTarget::QuorumLoss(..)));
         quorum_loss.map_or(self.fault_phase_ns, |quorum_loss| quorum_loss.at_ns)
     }
 
-    /// In few runs a quorum is lost when the storm is over, and a second act follows.
+    /// In few runs a quorum is lost at the end of the fault phase, and a second act follows.
     pub(super) fn draw_quorum_loss(&mut self, rng: &mut Rng) {
         let is_plain = self.edges.is_none() && !self.witness && self.retention == Retention::default();
         if rng.below(SELDOM) > 0 || !is_plain || self.founders + self.archivers != self.replicas {
@@ -65,7 +65,7 @@ impl Plan {
             gone &= !(1 << rng.below(self.founders as u64));
         }
         let (gone, dark) = match rng.below(4) {
-            // In `process` nobody can prove that it has all; in `power` everybody can.
+            // In `process` no replica can prove that it has everything; in `power` each can.
             0 => (0, all),
             1 => (gone, rng.next_u64() as NodeSet & all),
             2 if self.archivers > 0 => (members, 0),
@@ -97,27 +97,27 @@ impl Plan {
     }
 }
 
-/// What a look at one machine's journal tells.
+/// The result of inspecting one machine's journal.
 struct Survey {
     node: usize,
     end: LogEnd,
     identity: Identity,
     complete: bool,
-    /// The log is known to have reached no further, and nobody else had a vote.
+    /// The log is known to have reached no further, and no other replica had a vote.
     says_all: bool,
     members: Vec<Identity>,
 }
 
 impl Survey {
-    /// What `recover --compare` goes by.
+    /// The order by which `recover --compare` ranks.
     fn reach(&self) -> (lockstep_wire::Epoch, u64, bool) {
         (self.end.epoch, self.end.next, self.complete)
     }
 }
 
 impl Machine {
-    /// A look as `recover` takes it: with the ring where that proves the journal complete, else at the
-    /// segments alone.
+    /// An inspection like that of `recover`: with the ring where that proves the journal complete, else of
+    /// the segments alone.
     fn look(&self) -> Option<Inspection> {
         if self.is_damaged() || self.failed || !self.rotten.is_empty() {
             return None;
@@ -133,7 +133,7 @@ impl Machine {
         Some(looked).filter(|looked| looked.damage().is_empty() && looked.end().next > 1)
     }
 
-    /// What a proven ring holds beyond the segments is written there, and the journal stopped in order.
+    /// Writes the part of a proven ring that the segments lack to them, and stops the journal cleanly.
     fn settle(&mut self, wall: Nanos) -> Result<(), JournalOpenError> {
         let Some(looked) = self.look() else { return Ok(()) };
         let MachineState::Down(Some(memory), _) = &mut self.state else { return Ok(()) };
@@ -163,7 +163,7 @@ impl Machine {
         found(&mut self.store, looked.superblock(), founder).map(drop)
     }
 
-    /// A copy of another journal's files, synced and without its superblock, takes the place of this one.
+    /// A copy of another journal's files, synced and without its superblock, replaces this journal.
     fn take_files(&mut self, files: SimDisk) -> Result<(), JournalOpenError> {
         (self.store, self.state) = (files, MachineState::Down(None, Nanos::MAX));
         for file in self.store.list()? {
@@ -180,7 +180,7 @@ impl Machine {
         Some(Superblock::load(&self.store).ok()?.ok()?.newest.identity)
     }
 
-    /// The journal is the founder's.
+    /// Makes the journal the founder's.
     fn become_founder(&mut self, founder: Identity) {
         if self.is_lost() {
             self.state = MachineState::Down(None, Nanos::MAX);
@@ -191,7 +191,7 @@ impl Machine {
 }
 
 impl World {
-    /// Journals are gone, machines without power, and the operator has stopped whatever still ran.
+    /// Journals are lost, machines without power, and the operator has stopped every process that still ran.
     pub(super) fn quorum_loss(&mut self, gone: NodeSet, dark: NodeSet) -> Result<(), Violation> {
         if self.oracle.founding().is_some() {
             return Ok(());
@@ -213,7 +213,7 @@ impl World {
         self.recover()
     }
 
-    /// The journal at this seat is gone for good.
+    /// The journal of this node is lost for good.
     fn erase(&mut self, index: usize) {
         self.lost |= 1 << index;
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
@@ -244,7 +244,7 @@ impl World {
         }
     }
 
-    /// A look at every journal that is left.
+    /// Inspects every remaining journal.
     fn survey(&self) -> Vec<Survey> {
         let mut all = Vec::new();
         for node in 0..self.plan.replicas {
@@ -261,7 +261,7 @@ impl World {
         all
     }
 
-    /// The operator recovers: what OPERATIONS says under "No quorum".
+    /// The operator recovers as OPERATIONS describes under "No quorum".
     fn recover(&mut self) -> Result<(), Violation> {
         for tries in 0.. {
             let all = self.survey();
@@ -289,7 +289,7 @@ impl World {
         Ok(())
     }
 
-    /// The founding on the journal that was chosen. `None` where the command died before it was the
+    /// The founding on the chosen journal. `None` where the command died before the journal was the
     /// founder's.
     fn try_to_found(
         &mut self,
@@ -341,14 +341,14 @@ impl World {
         let Some(machine) = self.machine(node) else { return Ok(None) };
         let is_founders = machine.owner() == Some(identity);
         if !is_founders && node != chosen {
-            // Half a copy, which the next try begins anew, here or elsewhere.
+            // Half a copy, which the next try starts again, here or elsewhere.
             machine.forget();
             machine.store = SimDisk::default();
         }
         Ok(is_founders.then_some((node, identity)))
     }
 
-    /// `recover --from`, with a copy of the archiver's journal, which was stopped in order.
+    /// `recover --from`, with a copy of the archiver's journal, which was stopped cleanly.
     fn found_from(
         &mut self,
         chosen: usize,
@@ -384,7 +384,7 @@ impl World {
         for index in 0..self.plan.replicas {
             let Some(machine) = self.machine(index) else { continue };
             if index != node && machine.look().is_none() {
-                // It holds nothing, or was set aside: nobody starts it.
+                // It is empty, or was set aside: no process starts on it.
                 machine.forget();
             }
             let (identity, is_lost) = (machine.identity, machine.is_lost());
@@ -400,7 +400,7 @@ impl World {
                 self.restart_within(index, 20);
                 continue;
             }
-            // It comes back with its old journal first, or not at all.
+            // It returns with its old journal first, or not at all.
             self.lost |= 1 << index;
             if self.rng.below(3) > 0 {
                 self.restart_within(index, 20);
@@ -422,7 +422,7 @@ impl World {
         Ok(())
     }
 
-    /// The process at this seat is started within so many timeouts.
+    /// The process at this node is started within so many timeouts.
     fn restart_within(&mut self, index: usize, timeouts: u64) {
         let at = self.now + self.rng.below(timeouts * self.plan.timeout_ns);
         let Some(machine) = self.machine(index) else { return };
@@ -431,7 +431,7 @@ impl World {
         }
     }
 
-    /// A replica has stopped because the group lives in another history, with `events` as its last words.
+    /// A replica has stopped because the group is in another history, with `events` as its last ones.
     pub(super) fn on_left_behind(&mut self, index: usize, events: &[NodeEvent]) -> Result<(), Violation> {
         let (now, timeout_ns) = (self.now, self.plan.timeout_ns);
         self.oracle.check_left_behind(index, events)?;
@@ -440,7 +440,7 @@ impl World {
         self.tell(index, || Happening::Note(format!("stops: {events:?}")));
         let Some(machine) = self.machine(index) else { return Ok(()) };
         if is_present {
-            // An old datagram of a leader that is no more: it is started again.
+            // The cause was an old datagram of a past leader: it is restarted.
             machine.kill(now + timeout_ns, None);
             self.announce_death(index);
             return Ok(());
@@ -457,14 +457,14 @@ impl World {
         Ok(())
     }
 
-    /// Nothing is expected of this seat any more.
+    /// No progress of this node is expected any more.
     pub(super) fn await_no_more(&mut self, node: usize) {
         if let RunPhase::Calm(healthy, since) = self.phase {
             self.phase = RunPhase::Calm(healthy & !(1 << node), since);
         }
     }
 
-    /// The storm is over: the operator stops who still runs in the former history.
+    /// The fault phase has ended: the operator stops every node that still runs in the ancestor history.
     pub(super) fn leave_ancestor(&mut self) {
         if self.oracle.founding().is_none() {
             return;
@@ -481,7 +481,7 @@ impl World {
     }
 }
 
-/// Whether a node's last words say that it was left behind.
+/// Whether the last events of a node report that it was left behind.
 pub(super) fn is_left_behind(events: &[NodeEvent]) -> bool {
     events.iter().any(|event| {
         matches!(event, NodeEvent::Founded { goes_on: false, .. } | NodeEvent::OtherHistory { .. })

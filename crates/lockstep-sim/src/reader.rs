@@ -1,4 +1,4 @@
-//! What readers read from journals: the other end of `engine::replay`, as a server of replays gives it.
+//! Replay from journals to readers: the other end of `engine::replay`, as a replay server sends it.
 
 use super::machine::CLUSTER;
 use super::populate::address;
@@ -13,7 +13,7 @@ use lockstep_wire::{
     SMALL_LEN_MAX, Seq, write_replay,
 };
 
-/// A reader that has everything hears that it was not forgotten this often.
+/// The interval at which a reader that has everything is notified that it is still served.
 const MARK_NS: Nanos = 500_000;
 
 /// One reader's connection to a journal.
@@ -24,11 +24,11 @@ pub(super) struct SimReplaySource {
     order: Option<CatchUpPlan>,
     answered: bool,
     marked_at: Nanos,
-    /// What came and was not taken yet.
+    /// Arrived and not taken yet.
     pub(super) kept: Vec<u8>,
 }
 
-/// How readers ask for replays.
+/// The limits of readers' replays.
 pub(super) fn replay_limits(replicas: usize, me: Identity) -> ReplayLimits {
     ReplayLimits {
         retry_ns_min: 500_000,
@@ -39,8 +39,8 @@ pub(super) fn replay_limits(replicas: usize, me: Identity) -> ReplayLimits {
 }
 
 impl World {
-    /// Whatever the journal that the reader at `index` reads from has for it goes to `source.kept`; the
-    /// caller hands that to the reader.
+    /// Moves everything that the source journal has for the reader at `index` to `source.kept`; the caller
+    /// hands that to the reader.
     pub(super) fn read_journal(
         &mut self,
         index: usize,
@@ -101,7 +101,7 @@ impl World {
 }
 
 impl World {
-    /// The giver, and the history of its log.
+    /// The repairer, and the history of its log.
     fn sent_by(&self, repairer: usize) -> (Identity, u64) {
         match &self.nodes[repairer].actor {
             Actor::Replica(machine) => {

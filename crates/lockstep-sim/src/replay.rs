@@ -1,8 +1,9 @@
-//! Replays between machines: what has left every ring is read from the segments of another one.
+//! Replays between machines: frames that are in no ring any more are read from the segments of another
+//! machine.
 //!
-//! The shelf that gives, the rules that ask and those that take are production's. Between them a connection
-//! is reliable: it lives while both run and neither way is broken, and what it brings was not altered on the
-//! way (on the disk it came from it may have been). It is answered after a while, in some runs after a long
+//! The code that serves, the rules that request and those that receive are production's. Between them a
+//! connection is reliable: it lives while both run and neither direction is broken, and nothing is altered
+//! on the way (the disk may have altered it before). It is answered after a while, in some runs after a long
 //! one.
 
 use super::check::Violation;
@@ -19,24 +20,24 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 /// About so many bytes are read at once.
 const STRETCH_LEN: u64 = 4 << 10;
-/// Runs are short: what waits for seconds waits for milliseconds here.
+/// Runs are short: a wait of seconds takes milliseconds here.
 const AGAIN_NS: Nanos = 1_000_000;
 const AGAIN_NS_MAX: Nanos = 4_000_000;
-/// A source that has not answered for so long is given up.
+/// A source that has not answered for so long is abandoned.
 const SILENCE_NS: Nanos = 200_000_000;
 
-/// What a machine reads from others.
+/// The replay that a machine reads from others.
 #[derive(Clone, Debug)]
 pub(super) struct Fetching {
     order: CatchUpPlan,
     replay: ReplayReader,
     /// The replay source.
     repairer: usize,
-    /// When that one answers.
+    /// The time at which that source answers.
     answered_at: Nanos,
 }
 
-/// The address under which a seat's journal is read: only its last number counts.
+/// The address under which a node's journal is read: only its last number counts.
 fn address(node: usize) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8), 1)
 }
@@ -53,7 +54,7 @@ impl Fetching {
         Self { order, replay: ReplayReader::new(limits), repairer: 0, answered_at: 0 }
     }
 
-    /// What its rules make of what the source has said.
+    /// Applies its rules to the source's reply.
     fn on_given(&mut self, now: Nanos, given: &Option<ReplayChunk>) {
         let mut body = ReplayBody { next: self.order.from, oldest_seq: 0, end: 0, reserved: 0 };
         let is_empty = match given {
@@ -73,28 +74,28 @@ impl Fetching {
     }
 }
 
-/// What others may read from a machine.
+/// The replay server of a machine.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ReplayServing {
     pub(super) segment_index: SegmentIndex,
     pub(super) written: Written,
 }
 
-/// What a source says.
+/// A reply of a source.
 pub(super) enum ReplayChunk {
-    /// Frames from there on, perhaps none for the present.
+    /// Frames from there on, perhaps none at present.
     Frames(Vec<u8>),
-    /// It cannot help; and the oldest seq that it has.
+    /// It cannot help; with the oldest seq that it has.
     Denied(ReplayEndReason, Seq),
 }
 
-/// What follows a frame.
+/// The request that follows a frame.
 fn behind(frame: &FrameView<'_>) -> CatchUpPlan {
     let header = frame.header;
     CatchUpPlan { history: header.history, from: header.next_seq(), chain: Some(chain_after(header)) }
 }
 
-/// What follows the frames in `bytes`; `None` if there is none.
+/// The request that follows the frames in `bytes`; `None` if there is none.
 pub(super) fn next_request(bytes: &[u8]) -> Option<CatchUpPlan> {
     let (mut at, mut order) = (0, None);
     while let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], CLUSTER) {
@@ -104,7 +105,7 @@ pub(super) fn next_request(bytes: &[u8]) -> Option<CatchUpPlan> {
 }
 
 impl Machine {
-    /// Committed frames from what is ordered on, as the server of replays gives them.
+    /// Committed frames from the requested seq on, as the replay server sends them.
     fn give(&mut self, order: &CatchUpPlan) -> Result<ReplayChunk, SegmentIndexError> {
         let (ReplayServing { segment_index: shelf, written }, store) = self.giving();
         shelf.refresh(store, written)?;
@@ -132,7 +133,7 @@ impl Machine {
 }
 
 impl World {
-    /// A replica's replay goes on, if it has one or wants one. Returns the work that was done.
+    /// A replica's replay continues, if it has one or needs one. Returns the work that was done.
     pub(super) fn replay(&mut self, index: usize, draw: u64) -> Result<usize, Violation> {
         let now = self.now;
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(0) };
@@ -193,7 +194,7 @@ impl World {
         let Some(replica) = machine.replica_mut() else { return Ok(0) };
         let (mut at, mut taken) = (0, 0);
         while at < bytes.len() {
-            // What its disk has made of a frame is seen by whom it is given to.
+            // The receiver detects a frame that the source's disk has damaged.
             let Ok(Some((ReplayItem::Frame(frame), len))) = piece(&bytes[at..], CLUSTER) else {
                 fetching.replay.on_lost(now);
                 break;
@@ -208,7 +209,7 @@ impl World {
         Ok(taken)
     }
 
-    /// Frames that seat `repairer` gives to seat `index`, none if it gives nothing.
+    /// Frames that node `repairer` sends to node `index`, none if it refuses.
     pub(super) fn request(&mut self, index: usize, repairer: usize, order: &CatchUpPlan) -> Vec<u8> {
         match self.ask(index, repairer, order) {
             Some(ReplayChunk::Frames(bytes)) => bytes,
@@ -216,7 +217,7 @@ impl World {
         }
     }
 
-    /// What seat `repairer` gives to seat `index`; `None` if it cannot be reached, or does not serve.
+    /// The reply of node `repairer` to node `index`; `None` if it cannot be reached, or does not serve.
     pub(super) fn ask(&mut self, index: usize, repairer: usize, order: &CatchUpPlan) -> Option<ReplayChunk> {
         if repairer == index || self.nodes[repairer].paused_until > self.now {
             return None;
@@ -230,7 +231,7 @@ impl World {
         }
         match machine.give(order) {
             Ok(given) => Some(given),
-            // It begins anew with what is there then, as the server of replays does.
+            // It starts again with the present segments, as the replay server does.
             Err(_) => {
                 machine.giving().0.segment_index = SegmentIndex::default();
                 Some(ReplayChunk::Denied(ReplayEndReason::Damaged, 0))

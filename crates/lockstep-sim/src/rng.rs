@@ -1,5 +1,5 @@
-//! The one source of chance: a seed decides everything. SplitMix64 (Steele, Lea, Flood 2014): small,
-//! known, and the same on every machine.
+//! The only source of random numbers: a seed decides everything. SplitMix64 (Steele, Lea, Flood 2014):
+//! small, known, and the same on every machine.
 
 /// A stream of numbers from one seed.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
@@ -37,7 +37,7 @@ impl Rng {
         low + self.below(low).min(to.saturating_sub(low))
     }
 
-    /// A stream of its own: what is drawn from it changes nothing here.
+    /// A stream of its own: draws from it change nothing here.
     pub fn fork(&mut self) -> Self {
         Self(self.next_u64() ^ 0xf0_f0f0)
     }

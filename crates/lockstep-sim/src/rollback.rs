@@ -1,8 +1,7 @@
-//! A journal is rolled back under a ring that stays: somebody copies the folder of a replica that runs, and
-//! puts the copy back after a kill, in the same boot of the machine. The ring is newer than the copy, or
-//! holds all that the copy lacks: so the replica refuses to start, or comes back whole (S9). Where no ring is
-//! left nobody can tell an older copy from the newest (`docs/OPERATIONS.md`), and nothing of the kind is
-//! drawn.
+//! A journal is rolled back under a ring that stays: an operator copies the folder of a running replica, and
+//! restores the copy after a kill, in the same boot of the machine. The ring is newer than the copy, or has
+//! everything that the copy lacks: so the replica refuses to start, or returns whole (S9). Without a ring an
+//! older copy cannot be told from the newest (`docs/OPERATIONS.md`), and no such case is drawn.
 //!
 //! ```text
 //!   run 1 ── copy ──────── killed ─▶ copy put back, ring of run 1 there: whole, or refused
@@ -21,7 +20,7 @@ use lockstep_wire::{Identity, Nanos};
 /// One seed in so many has journals that are rolled back.
 const SELDOM: u64 = 48;
 
-/// A copy of a journal's folder, of whom, and of which boot.
+/// A copy of a journal's folder, with its owner and boot.
 #[derive(Clone, Debug)]
 pub(super) struct JournalCopy {
     files: SimDisk,
@@ -35,7 +34,7 @@ impl Plan {
         self.faults.iter().any(|fault| matches!(fault.what, FaultTarget::RollBack(..)))
     }
 
-    /// Copies of journals, and when they are put back.
+    /// Copies of journals, and the times at which they are restored.
     pub(super) fn draw_copies(&mut self, rng: &mut Rng) {
         if rng.below(SELDOM) > 0 || self.replicas < 3 || self.edges.is_some() || self.may_found() {
             return;
@@ -65,7 +64,7 @@ impl World {
         self.tell(index, || Happening::Fault("its journal is copied".to_string()));
     }
 
-    /// The process is killed, and its journal is what was copied; its ring stays.
+    /// The process is killed, and its journal is replaced by the copy; its ring stays.
     pub(super) fn roll_back(&mut self, target: FaultTargetNode, lasting: Nanos) -> Result<(), Violation> {
         let Some(index) = self.resolve(target).filter(|index| self.may_lose(*index)) else { return Ok(()) };
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
@@ -80,7 +79,7 @@ impl World {
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         machine.store = copy.files;
         (machine.forgot, machine.rolled_back) = (true, true);
-        // Found out or not, nobody counts on it.
+        // Detected or not, no check relies on it any more.
         self.lost |= 1 << index;
         self.count(Event::RolledBack);
         self.tell(index, || Happening::Fault("its journal is what was copied".to_string()));

@@ -1,19 +1,19 @@
 //! The same identity twice: an operator copies the files of a replica to another machine, and starts them
 //! there while the first process runs on. The copy has its tail or not, is of a moment when the process ran
-//! or of its stop in order, and its wall clock may be behind.
+//! or of its clean stop, and its wall clock may be behind.
 //!
 //! ```text
 //!   first    ~~~~~~│ copied │~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~~ runs on (or was stopped, and runs again)
-//!   second                        refused (S9), or: looks ─▶ finds the first (ALIVE-1) ─▶ stops; said nothing that counts
+//!   second                        refused (S9), or: probes ─▶ finds the first (ALIVE-1) ─▶ stops; nothing sent counts
 //! ```
 //!
-//! A copy that cannot prove itself complete does not start. One that can looks before it votes (S12), finds
-//! the first one, and stops, whatever the clocks show; the first one runs on. That is all that is promised:
-//! where the two cannot hear each other for as long as the look takes, both vote, and nothing in two journals
-//! says which is the copy (`docs/OPERATIONS.md`). So what they say to each other arrives here, and the
-//! operator ends the second one where the first falls silent while it looks. What they say to others, and
-//! hear of them, has the run's weather. A member is reached at the address that the log lists, which is that
-//! of the first one; an answer goes to who asked.
+//! A copy that cannot prove itself complete does not start. One that can probes before it votes (S12), finds
+//! the first one, and stops, whatever the clocks show; the first one runs on. Nothing more is promised:
+//! where the two cannot reach each other while the second one probes, both vote, and nothing in two journals
+//! shows which is the copy (`docs/OPERATIONS.md`). So here every datagram between the two arrives, and the
+//! operator ends the second one where the first becomes silent while the second probes. Datagrams between
+//! either of them and the other nodes are subject to the run's network model. A member is reached at the
+//! address that the log lists, which is that of the first one; a reply goes to the node that asked.
 
 use super::check::{SentDatagram, Violation};
 use super::coverage::Event;
@@ -35,10 +35,10 @@ use lockstep_wire::{Datagram, Header, Identity, Kind, Nanos};
 const SELDOM: u64 = 24;
 /// Boots of the other machine are not those of the first.
 const OTHER_BOOT: u64 = 1 << 32;
-/// A second process that hears the first one has stopped after so many looks.
+/// A second process that receives from the first one has stopped after so many probes.
 const PROBES_MAX: u64 = 2;
 
-/// A copy of a journal and its tail, and whose.
+/// A copy of a journal and its tail, with its identity.
 #[derive(Clone, Debug)]
 pub(super) struct Carried {
     files: SimDisk,
@@ -50,10 +50,10 @@ pub(super) struct Carried {
 #[derive(Clone)]
 pub(super) struct Second {
     machine: Machine,
-    /// The seat of the first one, and which of its processes that is.
+    /// The node of the first one, and the number of its process.
     first: usize,
     start: u64,
-    /// By then it has stopped.
+    /// It has stopped by then.
     until: Nanos,
 }
 
@@ -79,7 +79,7 @@ impl Plan {
         self.faults.iter().any(|fault| matches!(fault.what, FaultTarget::Second(..)))
     }
 
-    /// Copies for another machine, and when they are started there.
+    /// Copies for another machine, and the times at which they are started there.
     pub(super) fn draw_seconds(&mut self, rng: &mut Rng) {
         if rng.below(SELDOM) > 0 || self.edges.is_some() || self.may_found() {
             return;
@@ -109,7 +109,7 @@ impl Plan {
 }
 
 impl Machine {
-    /// A copy for another machine, if its journal is as it was written.
+    /// Makes a copy for another machine, if its journal has no damage.
     fn carry(&mut self) -> bool {
         if self.may_refuse() || self.store.is_armed() {
             return false;
@@ -126,7 +126,7 @@ impl Machine {
 }
 
 impl World {
-    /// The place of a second process, where the plan has one.
+    /// Adds the node of a second process, where the plan has one.
     pub(super) fn place_second(&mut self) {
         if self.plan.has_second() {
             self.node(Actor::Second(None), "second process".to_string());
@@ -144,7 +144,7 @@ impl World {
         }
     }
 
-    /// Whether a replica's process sits there, the first one or a second one: it hears what is submitted.
+    /// Whether the node is a replica's process, the first one or a second one: it receives submissions.
     pub(super) fn is_replica(&self, node: usize) -> bool {
         node < self.plan.replicas || matches!(self.nodes[node].actor, Actor::Second(_))
     }
@@ -166,7 +166,7 @@ impl World {
         }
     }
 
-    /// A replica has stopped in order: its files are copied once more, if they were to be.
+    /// A replica has stopped cleanly: its files are copied once more, if that was planned.
     pub(super) fn carry_stopped(&mut self, index: usize) {
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return };
         if machine.carries && machine.carry() {
@@ -174,13 +174,13 @@ impl World {
         }
     }
 
-    /// The process at `index` runs, hears, and is heard.
+    /// The process at `index` runs, receives and sends.
     fn is_well(&self, index: usize) -> bool {
         let node = &self.nodes[index];
         node.actor.runs() && node.paused_until <= self.now && node.device.is_well(self.now)
     }
 
-    /// A second process begins on what was copied.
+    /// Starts a second process on the copied files.
     pub(super) fn begin_second(
         &mut self,
         target: FaultTargetNode,
@@ -206,7 +206,7 @@ impl World {
         other.store = carried.files;
         other.boot = OTHER_BOOT + machine.boot;
         other.wall_ahead = machine.wall_ahead + ahead_ms * 1_000_000;
-        // It may be called incomplete.
+        // It may be refused as incomplete.
         other.forgot = true;
         other.state = MachineState::Down(carried.ring.filter(|_| with_ring), self.now);
         let is_complete = other.is_on_device();
@@ -232,7 +232,7 @@ impl World {
                 let second = Second { machine: other, first, start, until };
                 self.nodes[node].actor = Actor::Second(Some(Box::new(second)));
                 let place = &mut self.nodes[node];
-                // A night that the one before it slept through is not its own.
+                // A suspension of the process before is not its own.
                 (place.wake_at, place.idle_ns, place.paused_until) = (self.now, 0, self.now);
                 self.tell(node, || Happening::Fault(format!("begins as {identity}, {ahead_ms} ms ahead")));
             }
@@ -254,8 +254,8 @@ impl World {
         }
     }
 
-    /// The second process, where it sits at `index`, is ended if the first one has fallen silent meanwhile:
-    /// nobody could tell it that it is the second.
+    /// Ends the second process, if it is at `index` and the first one has become silent meanwhile: no other
+    /// node could inform it that it is the second.
     pub(super) fn ends_second(&mut self, index: usize) -> bool {
         let (Actor::Second(_), Some(second)) = (&self.nodes[index].actor, self.second()) else {
             return false;
@@ -269,7 +269,7 @@ impl World {
         ends
     }
 
-    /// A turn of the second process. It stops as it finds the first one, in time.
+    /// A turn of the second process. It stops in time because it finds the first one.
     pub(super) fn turn_second(&mut self, index: usize) -> Result<usize, Violation> {
         let now = self.now;
         let Actor::Second(Some(second)) = &mut self.nodes[index].actor else { return Ok(0) };
@@ -311,8 +311,8 @@ impl World {
         Ok(work)
     }
 
-    /// What the process at `index` says: a second process of an identity asks, and says nothing that counts
-    /// (S12).
+    /// Checks a datagram of the process at `index`: a second process of an identity probes, and sends
+    /// nothing that counts (S12).
     pub(super) fn check_datagram(&mut self, index: usize, said: &SentDatagram<'_>) -> Result<(), Violation> {
         let Actor::Second(_) = &self.nodes[index].actor else { return self.oracle.check_sent(index, said) };
         match Datagram::decode(said.bytes, CLUSTER) {

@@ -1,26 +1,26 @@
-//! A failing run made simpler: weather is switched off, faults are left out, messages are fewer, for as long
-//! as the same rule is broken.
+//! A failing run made simpler: classes of network faults are switched off, faults are left out, messages are
+//! fewer, for as long as the same rule is broken.
 
 use super::many::caught;
 use super::outcome::RunFailure;
 use super::plan::{NETWORK_MODELS, Plan};
 use std::fmt;
 
-/// Which run: a seed, and what of its plan is left out. Displayed as the flags of `lockstep sim`.
+/// The recipe of a run: a seed, and the omitted parts of its plan. Displayed as the flags of `lockstep sim`.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RunRecipe {
     /// The seed.
     pub seed: u64,
-    /// Weather that is switched off.
+    /// Network faults that are switched off.
     pub healed: Vec<String>,
-    /// Which faults strike, by their place in the seed's list; `None` is all of them.
+    /// The faults that strike, by their place in the seed's list; `None` is all of them.
     pub faults: Option<Vec<usize>>,
     /// Messages of each publisher, if fewer.
     pub messages: Option<u64>,
 }
 
 impl RunRecipe {
-    /// The seed as it is.
+    /// The seed with its whole plan.
     pub fn of_seed(seed: u64) -> Self {
         Self { seed, healed: Vec::new(), faults: None, messages: None }
     }
@@ -100,7 +100,7 @@ struct Shrinker {
 }
 
 impl Shrinker {
-    /// Keeps `recipe` if it breaks the same rule. Returns whether it does.
+    /// Adopts `recipe` if it breaks the same rule. Returns whether it does.
     fn try_out(&mut self, recipe: RunRecipe) -> bool {
         if self.left == 0 {
             return false;

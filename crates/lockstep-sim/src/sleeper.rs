@@ -1,10 +1,10 @@
-//! Readers that sleep through an undone suffix: a `stamped` reader is given what a leader stamps that no
-//! quorum hears any more, and is stopped then. While it sleeps another one leads, that suffix is undone, and
-//! the stream goes on for longer than any ring. When it goes on it has to take back what it has, and to read
-//! what stands there now from a journal.
+//! Readers that are suspended while a suffix is undone: a `stamped` reader receives what a leader stamps
+//! after a quorum has lost contact with that leader, and is then stopped. Meanwhile another replica leads,
+//! that suffix is undone, and the stream continues for longer than any ring. When the reader continues it
+//! must retract the suffix, and read its replacement from a journal.
 //!
 //! ```text
-//!   leader:  ── cut off from the others, still heard by the reader ──┐
+//!   leader:  ── cut off from the others, its reader still receives ──┐
 //!   reader:  ──── a b x y │ asleep                                   ▼                │ retract x y ─ replay c d …
 //!   others:  ─────────────────────── elect ── c d e f g … (the rings come round) ─────────────────────────────────▶
 //! ```
@@ -21,15 +21,15 @@ const SELDOM: u64 = 64;
 /// Messages of each publisher: several rings of the smallest size.
 const MESSAGES: u64 = 150;
 
-/// What a reader has slept through.
+/// The events of a reader's suspension.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct SleepOutcome {
-    /// It was stopped, and has not gone on: takeovers until then.
+    /// It is suspended: takeovers until then.
     since: Option<u64>,
-    /// Somebody else led when it went on.
+    /// Another replica led when it continued.
     takeover: bool,
-    /// What it has taken back from there on; whether it slept through that; and whether a journal was read
-    /// since.
+    /// The seq from which on it retracted, while no journal was read since; and whether a suspension
+    /// preceded that.
     undone: Option<(Seq, bool)>,
 }
 
@@ -39,20 +39,20 @@ impl SleepOutcome {
         self.since.get_or_insert(takeovers);
     }
 
-    /// It has its turn, after so many takeovers.
+    /// It continues, after so many takeovers.
     pub(super) fn go_on(&mut self, takeovers: u64) {
         if let Some(since) = self.since.take() {
             self.takeover = takeovers > since;
         }
     }
 
-    /// It takes back what it has from `from` on.
+    /// It retracts everything from `from` on.
     pub(super) fn retract(&mut self, from: Seq) {
         let (first, slept) = self.undone.unwrap_or((from, false));
         self.undone = Some((first.min(from), slept || self.takeover));
     }
 
-    /// It is given the message at `seq`, from a journal or not. Returns what is counted.
+    /// It receives the message at `seq`, from a journal or not. Returns the event to count.
     pub(super) fn take(&mut self, seq: Seq, by_replay: bool) -> Option<Event> {
         self.takeover = false;
         let (_, slept) = self.undone.take_if(|(from, _)| seq >= *from)?;
@@ -65,7 +65,8 @@ impl SleepOutcome {
 }
 
 impl Plan {
-    /// A reader that sleeps, in few runs; in those that have one nothing else befalls leaders until then.
+    /// A reader that is suspended, in few runs; in those that have one no other fault strikes leaders until
+    /// then.
     pub(super) fn draw_sleeper(&mut self, rng: &mut Rng) {
         if rng.below(SELDOM) > 0
             || self.founders < 3

@@ -1,5 +1,5 @@
-//! What a machine's disk and its side thread go through: turns, calls in which the process dies or the device
-//! fails, loss of power, damage while nobody looks.
+//! The disk and the side thread of a machine: turns, calls in which the process dies or the device fails,
+//! loss of power, damage while no process runs.
 
 use super::check::Violation;
 use super::disk::DiskFault;
@@ -17,14 +17,14 @@ use lockstep_wire::Nanos;
 
 /// Turns of the side thread in which a loss of power may strike.
 const LAST_TURNS: u64 = 4;
-/// Calls among which it strikes.
+/// Calls among which it may strike.
 const LAST_CALLS: u64 = 8;
 /// Longest segment of any plan.
 const SEGMENT_LEN_MOST: usize = 128 << 10;
-/// What a full disk has room for all the same, in bytes.
+/// The room that a full disk still has, in bytes.
 const ROOM: [u64; 4] = [0, 0, 4_096, 20_000];
 
-/// What a disk has of a tail when the power goes: some blocks were never written to it.
+/// A tail that was on a disk, after a loss of power: some blocks were never written.
 fn torn(mut memory: MemoryTail, rng: &mut Rng) -> MemoryTail {
     if rng.below(2) == 0 {
         for block in memory.ring_mut().chunks_mut(BLOCK_LEN).filter(|_| rng.below(4) == 0) {
@@ -34,29 +34,29 @@ fn torn(mut memory: MemoryTail, rng: &mut Rng) -> MemoryTail {
     memory
 }
 
-/// How the side thread's work ended.
+/// The result of the side thread's work.
 pub(super) enum Flushed {
-    /// It goes on, or waits.
+    /// It continues, or waits.
     GoesOn,
     /// The process died in a call.
     Died,
-    /// The device failed, as it was told to, in these words: the replica falls silent.
+    /// The device failed, as planned, with this error: the replica becomes silent.
     Failed(String),
-    /// It found what had changed while nobody looked.
+    /// It found what had changed while no process ran.
     Damaged(String),
 }
 
-/// What follows when the process dies in a call of its disk.
+/// The consequence of the death of a process in a call of its disk.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct StorageFault {
-    /// The machine dies with it.
+    /// The machine loses its power with it.
     pub(super) power: bool,
-    /// How long nothing runs.
+    /// The time for which nothing runs.
     pub(super) lasting: Nanos,
 }
 
 impl Machine {
-    /// The side thread's turn: what is urgent, then the rest.
+    /// The side thread's turn: urgent work first, then the rest.
     pub(super) fn flush(&mut self, now: Nanos) -> Result<Flushed, Violation> {
         if now < self.disk_slow_until {
             return Ok(Flushed::GoesOn);
@@ -72,9 +72,9 @@ impl Machine {
             self.proves = false;
             self.proven += 1;
         }
-        // What the scrub cannot read is damaged for it, and the process goes on.
+        // A segment that the scrub cannot read counts as damaged, and the process continues.
         self.failed |= self.store.take_struck();
-        // What fails in a chore may be tried again; who is dead does nothing any more.
+        // A failed chore may be tried again; a dead process does nothing any more.
         Ok(if self.store.is_dead() { Flushed::Died } else { Flushed::GoesOn })
     }
 
@@ -90,8 +90,8 @@ impl Machine {
         else {
             return None;
         };
-        // Read before what is published is written: so it is the commit of the log that the segments will
-        // hold.
+        // Read before the published frames are written: so it is the commit of the log that the segments
+        // will have.
         let inputs = Inputs {
             now: shown,
             wall,
@@ -106,8 +106,8 @@ impl Machine {
         Some(next)
     }
 
-    /// A side thread that writes nothing any more: only what was made to fail may, and only damage that was
-    /// done may be found.
+    /// A side thread that writes nothing any more: the only allowed reasons are a planned failure and damage
+    /// that a fault caused.
     fn judge_failure(&mut self, error: &WriteError) -> Result<Flushed, Violation> {
         if self.store.is_dead() {
             return Ok(Flushed::Died);
@@ -125,7 +125,7 @@ impl Machine {
         }
     }
 
-    /// The process stops in order: the segments have everything, and the superblock says so.
+    /// The process stops cleanly: the segments have everything, and the superblock records it.
     pub(super) fn stop(&mut self, now: Nanos, until: Nanos) -> Result<Flushed, Violation> {
         (self.disk_full_until, self.disk_slow_until) = (now, now);
         loop {
@@ -141,20 +141,20 @@ impl Machine {
         }
     }
 
-    /// The disk has hardly any room until then.
+    /// The disk is nearly full until then.
     pub(super) fn fill_disk(&mut self, now: Nanos, lasting: Nanos) {
         self.disk_full_until = now + lasting;
         self.disk_full_bytes = self.store.used_bytes() + ROOM[(lasting % ROOM.len() as u64) as usize];
     }
 
-    /// `disk_fault` befalls the call of the disk after the next `calls`.
+    /// Plans `disk_fault` for the call of the disk after the next `calls`.
     pub(super) fn arm(&mut self, disk_fault: DiskFault, calls: u64, salt: u64, ordeal: StorageFault) {
         self.store.arm(disk_fault, calls, salt);
         self.ordeal = Some(ordeal);
     }
 
-    /// The machine dies: memory is gone, and of what the disk had only cached, any part; `within` a call of
-    /// the side thread or between two. Returns whether something that was cached is lost.
+    /// The machine loses its power: memory is lost, and any part of what the disk had only cached; `within`
+    /// a call of the side thread or between two. Returns whether something cached is lost.
     pub(super) fn lose_power(
         &mut self,
         now: Nanos,
@@ -207,7 +207,7 @@ impl Machine {
         Some(number)
     }
 
-    /// A segment was mended: is it what it was? The mark of its last group may be another one.
+    /// A segment was mended: it must equal the original. The mark of its last group may differ.
     pub(super) fn on_mended(&mut self, number: u64) -> Result<(), Violation> {
         let Some(was) = self.rotten.remove(&number) else { return Ok(()) };
         let mut is = vec![0; was.len()];
@@ -222,14 +222,14 @@ impl Machine {
         }
     }
 
-    /// Whether the device has everything that was said, as the superblock has it: nothing is lost with the
-    /// memory.
+    /// Whether the device has everything that was acknowledged or promised, by the superblock: nothing is
+    /// lost with the memory.
     pub(super) fn is_on_device(&self) -> bool {
         matches!(Superblock::load(&self.store), Ok(Ok(copies))
             if copies.newest.run.clean || copies.newest.run.weakest_durability == Durability::Power)
     }
 
-    /// Something in the journal changes while nobody looks. Returns whether there was anything.
+    /// Something in the journal changes while no process runs. Returns whether there was anything to change.
     pub(super) fn inject(&mut self, disk_fault: FaultKind, rng: &mut Rng) -> bool {
         let MachineState::Down(memory, _) = &mut self.state else { return false };
         let harmed = match (disk_fault, memory) {

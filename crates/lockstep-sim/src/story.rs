@@ -1,4 +1,4 @@
-//! What happened in one run, in order: for people. Written only when it is asked for.
+//! The events of one run, in order: for people. Recorded only on request.
 
 use super::net::To;
 use lockstep_wire::{
@@ -6,18 +6,18 @@ use lockstep_wire::{
 };
 use std::fmt::{self, Write as _};
 
-/// One thing that happened.
+/// One event.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Moment {
-    /// When.
+    /// Its time.
     pub at_ns: Nanos,
-    /// On which lane.
+    /// Its lane.
     pub lane: usize,
-    /// What.
+    /// The event itself.
     pub what: Happening,
 }
 
-/// What may happen.
+/// The kinds of events.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Happening {
     /// A datagram is sent.
@@ -28,29 +28,29 @@ pub enum Happening {
         kind: Option<Kind>,
         /// The epoch in its header.
         epoch: Epoch,
-        /// What it says, in short.
+        /// A short summary of it.
         text: String,
     },
     /// A datagram arrives.
     Arrived {
         /// Its number.
         number: u64,
-        /// From which lane.
+        /// The lane of its sender.
         from: usize,
-        /// When it was sent.
+        /// The time at which it was sent.
         sent_at: Nanos,
     },
     /// A fault strikes.
     Fault(String),
     /// Something else that is worth a line.
     Note(String),
-    /// A process leads this epoch from now on (or none any more).
+    /// A process leads this epoch from now on (or no epoch).
     Leads(Option<Epoch>),
     /// A rule is broken.
     Broken(String),
 }
 
-/// The lanes and what happened on them.
+/// The lanes and their events.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Story {
     /// Names of the processes.
@@ -65,12 +65,12 @@ pub fn short(epoch: Epoch) -> String {
 }
 
 impl Story {
-    /// Something happened.
+    /// Records an event.
     pub fn tell(&mut self, at_ns: Nanos, lane: usize, what: Happening) {
         self.moments.push(Moment { at_ns, lane, what });
     }
 
-    /// A datagram was sent.
+    /// Records a sent datagram.
     pub fn record_sent(&mut self, at_ns: Nanos, lane: usize, number: u64, to: &To, bytes: &[u8]) {
         let header = Header::peek(bytes);
         let kind = header.and_then(|header| Kind::from_u8(header.kind));

@@ -1,23 +1,23 @@
-//! A run as a picture: time goes down, each process is a lane, each datagram a line from lane to lane in
-//! the colour of its epoch. What arrived of a datagram is drawn, what was lost is a stub.
+//! A run as a picture: time goes down, each process is a lane, each datagram a line from lane to lane in the
+//! colour of its epoch. A datagram that arrived is drawn whole, a lost one as a stub.
 
 use super::story::{Happening, Moment, Story, short};
 use lockstep_wire::{Epoch, Kind, Nanos};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// Between two lanes.
+/// The distance between two lanes.
 const LANE: f64 = 150.0;
-/// Left of the first lane: the clock.
+/// The margin left of the first lane: the clock.
 const LEFT: f64 = 120.0;
-/// Above the first moment: the names.
+/// The margin above the first moment: the names.
 const TOP: f64 = 60.0;
-/// A quiet time is drawn as long as this at most, so that a story of milliseconds can be read.
+/// The greatest height of a quiet time, so that a story of milliseconds can be read.
 const QUIET: f64 = 24.0;
 /// One colour for each round, in turn.
 const COLOURS: [&str; 8] =
     ["#1f77b4", "#d62728", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf", "#8c564b", "#e377c2"];
-/// Most moments of one picture: the last ones.
+/// The most moments of one picture: the last ones.
 const MOMENTS_MAX: usize = 4_000;
 
 fn colour(epoch: Epoch) -> &'static str {
@@ -32,7 +32,7 @@ fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
-/// Where each moment lies: a nanosecond is a fixed height while something happens, a quiet time is short.
+/// The height of each moment: a nanosecond is a fixed height while something happens, a quiet time is short.
 fn heights(times: &[Nanos]) -> BTreeMap<Nanos, f64> {
     let mut heights = BTreeMap::new();
     let (mut y, mut last) = (TOP, None);
@@ -96,7 +96,7 @@ fn draw_clock(out: &mut String, times: &[Nanos], y: &dyn Fn(Nanos) -> f64) {
     }
 }
 
-/// A thick bar on the lane of whoever leads.
+/// A thick bar on the lane of the leader.
 fn draw_reigns(out: &mut String, story: &Story, moments: &[Moment], y: &dyn Fn(Nanos) -> f64, bottom: f64) {
     for lane in 0..story.lanes.len() {
         let mut leads: Option<(Epoch, f64)> = None;
@@ -162,7 +162,7 @@ fn draw_datagrams(out: &mut String, moments: &[Moment], y: &dyn Fn(Nanos) -> f64
     }
 }
 
-/// What was said and what happened, in the order of time; what would lie on top of another moves down.
+/// The texts of datagrams and events in the order of time; a text that would cover another moves down.
 fn draw_words(out: &mut String, moments: &[Moment], y: &dyn Fn(Nanos) -> f64) {
     let mut free: BTreeMap<usize, f64> = BTreeMap::new();
     for Moment { at_ns, lane, what } in moments {

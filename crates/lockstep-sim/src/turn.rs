@@ -35,7 +35,7 @@ impl World {
 
     fn turn_replica(&mut self, index: usize, draws: [u64; 2]) -> Result<usize, Violation> {
         let now = self.now;
-        // The side thread runs beside the hot one, at its own pace.
+        // The side thread runs beside the hot thread, at its own pace.
         if draws[0].is_multiple_of(4) || self.nodes[index].idle_ns > self.plan.turn_ns {
             self.flush(index)?;
         }
@@ -61,7 +61,7 @@ impl World {
         Ok(work + self.replay(index, draws[1])?)
     }
 
-    /// A replica stopped by itself: for a reason that the world gave it, or the run ends here.
+    /// A replica stopped by itself: either for a reason that the world caused, or the run ends here.
     fn on_replica_stopped(&mut self, index: usize) -> Result<(), Violation> {
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         let (harmed, ring_bytes) = (machine.harmed, machine.ring_bytes);
@@ -75,7 +75,7 @@ impl World {
         if is_left_behind(&events) && self.oracle.founding().is_some() {
             return self.on_left_behind(index, &events);
         }
-        // A ring that was recovered may begin where the commit is: what lies before it is read anew.
+        // A recovered ring may begin at the commit: everything before it is read again.
         let begins_late = replica.tail().oldest_seq() >= replica.core.commit_next();
         let overran = overran && (begins_late || self.oracle.overruns(index, replica.tail(), ring_bytes));
         if harmed {
@@ -88,9 +88,9 @@ impl World {
         Err(format!("STOPPED: replica {index} stopped by itself:{why}"))
     }
 
-    /// What a replica reported in this turn, counted and judged.
+    /// The events of a replica in this turn, counted and judged.
     fn take_replica_events(&mut self, index: usize) -> Result<Vec<NodeEvent>, Violation> {
-        // A turn in which a process died was judged by nobody.
+        // A turn in which a process died is not judged.
         self.events.clear();
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(Vec::new()) };
         let Some(replica) = machine.replica_mut() else { return Ok(Vec::new()) };
@@ -113,13 +113,13 @@ impl World {
         Ok(events)
     }
 
-    /// Whether it led in this turn, the notice of its death for its watcher, and the lines of the story.
+    /// Records whether it led in this turn, its death notice for the watcher, and the lines of the story.
     fn note_replica_turn(&mut self, index: usize, leads: Option<Epoch>, events: Vec<NodeEvent>) {
         let node = &mut self.nodes[index];
         let changed = std::mem::replace(&mut node.led, leads) != leads;
         let Actor::Replica(machine) = &mut node.actor else { return };
         machine.led |= leads.is_some();
-        // The watcher learns what a death is announced with where a node says so: with what happened.
+        // As in a node, the watcher learns the secret of the death notice together with an event.
         if let Some(replica) = machine.replica_mut().filter(|_| !events.is_empty()) {
             let mut notice = [0; SMALL_LEN_MAX];
             let length = replica.death_notice(&mut notice);
@@ -160,7 +160,7 @@ impl World {
         Ok(())
     }
 
-    /// What a side thread has to say: damage only where some was done.
+    /// The reports of a side thread: damage only where a fault caused some.
     fn on_side_events(
         &mut self,
         index: usize,
@@ -189,7 +189,7 @@ impl World {
         Ok(())
     }
 
-    /// A replica whose journal was damaged has found it out, and is silent.
+    /// A replica whose journal was damaged has found the damage, and is silent.
     fn on_damage_noticed(&mut self, index: usize, why: String) {
         if let Actor::Replica(machine) = &mut self.nodes[index].actor {
             machine.forget();
@@ -200,7 +200,7 @@ impl World {
         self.tell(index, || Happening::Note(format!("stops:{why}")));
     }
 
-    /// An exchange was longer than the ring: the replica is started again, and reads its journal.
+    /// A suffix replacement was longer than the ring: the replica is restarted, and reads its journal.
     fn on_overrun(&mut self, index: usize, why: String) -> Result<(), Violation> {
         let until = self.now + self.plan.timeout_ns / 2;
         if let Actor::Replica(machine) = &mut self.nodes[index].actor {
@@ -219,7 +219,8 @@ impl World {
         let wall = shown + self.plan.wall_ns;
         let may_be_empty = !self.plan.has_rivals();
         let calm = self.phase != RunPhase::Storm;
-        // A message handed then must not bring small rings round: who is behind would never catch up.
+        // Messages handed in then must not make small rings wrap: a node that is behind would never catch
+        // up.
         let may_be_large = !calm || self.plan.smallest_ring_bytes() >= 128 << 10;
         let Actor::Publisher(Some(process), work) = &mut self.nodes[index].actor else { return Ok(0) };
         if now >= work.next_at || calm {
@@ -244,7 +245,7 @@ impl World {
             process.core.open(&work.name, work.nonce);
         }
         if lost {
-            // It begins anew: what became of its messages, its successor learns from the stream.
+            // It starts again: its successor learns the outcomes of its messages from the stream.
             work.restart_at = now + 1;
             self.oracle.coverage.count(Event::PublishersLost);
             self.send(index, usize::MAX)?;
@@ -277,7 +278,7 @@ impl World {
     }
 }
 
-/// A publisher hands in a few messages, of lengths drawn from `draws`.
+/// A publisher submits a few messages, of lengths drawn from `draws`.
 fn publish(
     who: usize,
     process: &mut PublisherEngine<SimNet>,
@@ -302,7 +303,7 @@ fn publish(
         if work.left == 0 {
             return Ok(());
         }
-        // The last one goes out in three parts.
+        // The last one is sent in three parts.
         let kinds = if may_be_large { 6 } else { 5 };
         let length = [0, 16, 64, 200, 1_200, 3_600][((draws[1] >> (8 * count)) % kinds) as usize];
         let length = if may_be_empty { length } else { length.max(16) };
@@ -403,18 +404,18 @@ fn read(
     Ok((work, lines))
 }
 
-/// What a subscriber reports in one turn, as it is judged.
+/// The events of a subscriber in one turn, while they are judged.
 struct ReaderTurn<'a> {
     who: usize,
     oracle: &'a mut Oracle,
     slept: &'a mut SleepOutcome,
-    /// Whether what is delivered came by replay.
+    /// Whether the delivered messages came by replay.
     by_replay: &'a Cell<bool>,
-    /// For the story.
+    /// Lines of the story.
     lines: Vec<String>,
     /// The last message delivered.
     last: Option<Seq>,
-    /// The subscription is over.
+    /// The subscription has ended.
     ended: bool,
     failure: Option<Violation>,
 }
@@ -443,7 +444,7 @@ impl ReaderTurn<'_> {
                 oracle.on_retracted(who, from)
             }
             SubscriberEvent::Abandoned { from, oldest, .. } => {
-                // A small ring forgets: it is reported, and the subscription is over.
+                // A small ring has lost the range: that is reported, and the subscription ends.
                 oracle.coverage.count(Event::Abandoned);
                 self.end(format!("abandoned at {from}, the oldest that anybody holds is {oldest}"))
             }
@@ -461,7 +462,7 @@ impl ReaderTurn<'_> {
                 oracle.coverage.count(Event::ReadersDiverged);
                 self.end(format!("has another log below {seq} than the new history"))
             }
-            // Nothing that was committed is lost: a reader to which this is reported is misled.
+            // No committed entry is lost: a reader that receives this event is misled.
             SubscriberEvent::Ahead { next, end, epoch } => Err(format!(
                 "AGREEMENT: subscriber {who}, at {next}, is said to be ahead of {epoch}, which ends at {end}"
             )),
@@ -478,7 +479,7 @@ impl ReaderTurn<'_> {
         }
     }
 
-    /// The subscription is over, for this reason.
+    /// The subscription ends, for this reason.
     fn end(&mut self, line: String) -> Result<(), Violation> {
         self.lines.push(line);
         self.ended = true;

@@ -1,12 +1,12 @@
-//! What happens to datagrams between the processes: loss, duplication, delay and so reordering, damage,
-//! cut and clogged routes, and copies that come long after.
+//! The network between the processes: loss, duplication, delay and so reordering, damage, cut and clogged
+//! routes, and copies that arrive long after.
 
 use super::coverage::{Coverage, Event};
 use super::rng::Rng;
 use lockstep_core::engine::ports::Group;
 use std::collections::{BTreeMap, VecDeque};
 
-/// What the network does to datagrams, in chances per million and nanoseconds.
+/// The network model: the faults of datagrams, in chances per million and nanoseconds.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
 pub struct NetworkModel {
     /// A copy to one receiver is lost.
@@ -26,7 +26,7 @@ pub struct NetworkModel {
 /// A set of processes, by bit.
 pub type NodeSet = u32;
 
-/// From whom to whom a copy goes.
+/// The sender and the destination of a copy.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Route {
     /// Process that sent it.
@@ -37,7 +37,7 @@ pub struct Route {
     pub group: Option<Group>,
 }
 
-/// Which kinds of traffic a broken path breaks, by bit: the three groups, and unicast.
+/// The kinds of traffic that a broken path breaks, by bit: the three groups, and unicast.
 pub type Traffic = u8;
 /// Everything.
 pub const ALL_TRAFFIC: Traffic = 0b1111;
@@ -74,17 +74,17 @@ impl Broken {
 /// A copy under way.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct SimPacket {
-    /// From whom to whom.
+    /// The sender and the destination.
     pub route: Route,
     /// The number of the datagram; its copies share it.
     pub number: u64,
-    /// When it was sent.
+    /// The time at which it was sent.
     pub sent_at: u64,
     /// The datagram.
     pub bytes: Vec<u8>,
 }
 
-/// Old letters that are remembered for later.
+/// Old packets that are stored for later.
 const OLD_PACKETS_MAX: usize = 64;
 
 /// Datagrams under way, by the time of their arrival.
@@ -100,7 +100,7 @@ pub struct SimNetwork {
 }
 
 impl SimNetwork {
-    /// With a source of chance of its own.
+    /// With random numbers of its own.
     pub fn new(rng: Rng) -> Self {
         Self {
             rng,
@@ -118,12 +118,12 @@ impl SimNetwork {
         self.broken.push(broken);
     }
 
-    /// Every path works again; what was clogged comes now.
+    /// Every path works again; clogged packets arrive now.
     pub fn heal(&mut self) {
         self.broken.clear();
     }
 
-    /// Whether a connection between these two lives: whatever is lost on it is sent again.
+    /// Whether a connection between these two lives: everything lost on it is sent again.
     pub fn connects(&self, now: u64, one: usize, other: usize) -> bool {
         let ways = [(one, other), (other, one)].map(|(from, to)| Route { from, to, group: None });
         !self.broken.iter().any(|broken| ways.iter().any(|route| broken.breaks(now, *route)))
@@ -178,7 +178,7 @@ impl SimNetwork {
         }
     }
 
-    /// A heavy tail: mostly below `late_ns`, seldom far above.
+    /// A heavy tail: mostly below `late_ns`, rarely far above.
     fn lateness(&mut self, late_ns: u64) -> u64 {
         let mut bound = late_ns;
         while self.rng.below(8) == 0 && bound < 64 * late_ns {
@@ -187,7 +187,7 @@ impl SimNetwork {
         self.rng.below(bound + 1)
     }
 
-    /// A letter arrives at `at`, whatever the weather.
+    /// A packet arrives at `at`, whatever the network model.
     pub fn post(&mut self, at: u64, letter: SimPacket) {
         // Ties arrive in the order of sending.
         self.key += 1;
@@ -202,7 +202,7 @@ impl SimNetwork {
         self.kept.push_back(letter);
     }
 
-    /// Letters of the past arrive once more.
+    /// Packets of the past arrive once more.
     pub fn replay(&mut self, now: u64, count: u64, coverage: &mut Coverage) {
         for _ in 0..count.min(self.kept.len() as u64) {
             let letter = self.kept[self.rng.below(self.kept.len() as u64) as usize].clone();
@@ -212,7 +212,7 @@ impl SimNetwork {
         }
     }
 
-    /// One of the letters of the past.
+    /// One of the packets of the past.
     pub fn old_packet(&mut self) -> Option<SimPacket> {
         let at = self.rng.below(self.kept.len() as u64) as usize;
         self.kept.get(at).cloned()
@@ -231,7 +231,7 @@ impl SimNetwork {
         Some(letter)
     }
 
-    /// When the next copy arrives.
+    /// The arrival of the next copy.
     pub fn next_arrival(&self) -> Option<u64> {
         self.under_way.first_key_value().map(|(key, _)| key.0)
     }

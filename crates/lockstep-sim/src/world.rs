@@ -37,50 +37,50 @@ pub(super) enum Actor {
     Subscriber(Option<Box<SubscriberEngine<SimNet>>>, ReaderSlot),
     /// A process of the edge, if it runs.
     Edge(Box<EdgeNode>),
-    /// The second handle of the process at this seat.
+    /// The second handle of the process at this node.
     Handle(usize),
     /// A second process of a replica's identity, if it runs.
     Second(Option<Box<Second>>),
 }
 
-/// A place at the network.
+/// A node of the network.
 pub(super) struct SimNode {
     pub(super) actor: Actor,
-    /// Stopped (SIGSTOP) until then; its sockets go on filling.
+    /// Stopped (SIGSTOP) until then; its sockets continue to fill.
     pub(super) paused_until: Nanos,
     /// The fault of its device.
     pub(super) device: SimDevice,
     /// The next turn.
     pub(super) wake_at: Nanos,
-    /// It had nothing to do for this long, and so looks less often.
+    /// It had no work for this long, and so polls less often.
     pub(super) idle_ns: Nanos,
     /// The epoch that it leads, ...
     pub(super) led: Option<Epoch>,
     /// It is to hand over.
     pub(super) draining: Option<Draining>,
-    /// ... and what its watcher would say of its death.
+    /// ... and its watcher's death notice.
     pub(super) notice: Vec<u8>,
 }
 
-/// What a publisher has still to do.
+/// The remaining work of a publisher.
 #[derive(Clone)]
 pub(super) struct WorldWork {
     pub(super) name: String,
     pub(super) left: u64,
     pub(super) id: Option<PublisherId>,
-    /// The next message is handed in then, and so often.
+    /// The time at which the next message is handed in, and the interval.
     pub(super) next_at: Nanos,
     pub(super) every_ns: Nanos,
-    /// The exclusive bound of what it was told to be final.
+    /// The exclusive bound of what was reported to it as final.
     pub(super) delivered_next: Seq,
-    /// Somebody else has its name.
+    /// Another process has its name.
     pub(super) fenced: bool,
     pub(super) restart_at: Nanos,
     /// Makes payloads unique.
     pub(super) handed_in: u64,
     /// The nonce under which its name was opened last.
     pub(super) nonce: [u64; 2],
-    /// It is to close its name; it has; and it was told so, and opens it again.
+    /// It is to close its name; it has closed it; the close was reported to it, and it opens the name again.
     pub(super) closes: bool,
     pub(super) closing: bool,
     pub(super) closed: bool,
@@ -105,35 +105,35 @@ impl WorldWork {
         }
     }
 
-    /// A new process does it.
+    /// A new process takes over the work.
     pub(super) fn begin(&mut self) {
         (self.id, self.delivered_next, self.fenced, self.restart_at) = (None, 1, false, 0);
         (self.closes, self.closing, self.closed) = (false, false, false);
     }
 }
 
-/// What a subscriber is to do.
+/// The work of a subscriber.
 #[derive(Clone)]
 pub(super) struct ReaderSlot {
     pub(super) delivery: Delivery,
     pub(super) start: Start,
     pub(super) restart_at: Nanos,
-    /// Its subscription is over.
+    /// Its subscription has ended.
     pub(super) ended: bool,
     /// The journal that it reads from.
     pub(super) source: SimReplaySource,
-    /// What it has slept through.
+    /// Its long pauses.
     pub(super) slept: SleepOutcome,
 }
 
-/// First nothing bad, then something good.
+/// The phases of a run: first safety is checked, then liveness.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum RunPhase {
     /// Faults strike.
     Storm,
-    /// These seats are healed since then; the rest stays broken for ever.
+    /// These nodes are healed since then; the others stay broken for ever.
     Calm(NodeSet, Nanos),
-    /// As many identities are lost that there is no quorum: nothing may happen any more, since then.
+    /// So many identities are lost that there is no quorum: since then nothing may happen any more.
     Dead(Nanos),
 }
 
@@ -148,45 +148,45 @@ pub(super) struct World {
     pub(super) oracle: Oracle,
     pub(super) phase: RunPhase,
     pub(super) next_fault: usize,
-    /// Moments from which was looked ahead.
+    /// The next moment from which a copy is run ahead.
     pub(super) next_moment: usize,
-    /// Rivals that were let in.
+    /// Rivals that were started.
     pub(super) fences: usize,
     /// Replicas whose identity never counts again.
     pub(super) lost: NodeSet,
     pub(super) operator: SimOperator,
-    /// Notices of deaths that were prepared for epochs of the past, and whose.
+    /// Death notices that were prepared for past epochs, with their nodes.
     pub(super) old_notices: Vec<(usize, Vec<u8>)>,
-    /// What the replica that has its turn tells its operator.
+    /// The events that the replica reports to its operator in its turn.
     pub(super) events: Vec<NodeEvent>,
-    /// Processes of replicas that were started.
+    /// Processes of replicas that have started.
     pub(super) runs: u64,
     pub(super) steps: u64,
     pub(super) story: Option<Story>,
     pub(super) trace_digest: u64,
-    /// What surrounds the core, in some runs.
+    /// The edge around the core, in some runs.
     pub(super) edges: Option<Box<Edges>>,
-    /// How long all nights were that have begun.
+    /// The length of all suspensions that have begun.
     pub(super) slept_ns: Nanos,
-    /// When the last of them is over.
+    /// The end of the last of them.
     pub(super) dawn: Nanos,
 }
 
-/// When the run's clock begins.
+/// The run's clock at the beginning.
 pub(super) const BEGIN_NS: Nanos = 1_000_000;
-/// A quorum that is healed must be done after this long.
+/// A healed quorum must have finished after this long.
 pub(super) const LIVE_NS: Nanos = 1_000_000_000;
-/// Nobody looks less often than this.
+/// The longest interval between two polls.
 pub(super) const IDLE_NS_MAX: Nanos = 100_000;
-/// Invariants are looked at once in so many turns that did something, and in so many of all.
+/// Invariants are checked once in so many turns with work, and once in so many of all.
 const WORK_STEPS: u64 = 4;
 const CHECK_STEPS: u64 = 16;
 /// A cluster without a quorum is watched for this long.
 const DEAD_NS: Nanos = 20_000_000;
-/// More turns than any run takes: time does not pass, as somebody has something to do again and again.
+/// More turns than any run takes: time does not pass, as some process has work again and again.
 const STEPS_MAX: u64 = 5_000_000;
 
-/// Runs one plan to its end. `tells` keeps the story.
+/// Runs one plan to its end. `tells`: the story is recorded.
 pub fn run(plan: &Plan, tells: bool) -> Result<Outcome, RunFailure> {
     let fail = |step, violation, story: Option<Story>| RunFailure {
         seed: plan.seed,
@@ -226,7 +226,7 @@ pub fn run(plan: &Plan, tells: bool) -> Result<Outcome, RunFailure> {
 }
 
 impl World {
-    /// The next thing that happens, and everything that must hold after it. Returns whether the run is over.
+    /// The next event, and all checks after it. Returns whether the run has ended.
     pub(super) fn step(&mut self) -> Result<bool, Violation> {
         self.steps += 1;
         if self.steps > STEPS_MAX {
@@ -268,13 +268,13 @@ impl World {
         }
     }
 
-    /// The node that has its turn next, and when.
+    /// The node with the next turn, and its time.
     fn next_ready(&self) -> (usize, Nanos) {
         let ready = self.nodes.iter().enumerate().map(|(index, node)| (index, node.ready_at()));
         ready.min_by_key(|(_, at)| *at).unwrap_or((0, Nanos::MAX))
     }
 
-    /// What has arrived goes to the sockets.
+    /// Moves packets that have arrived to the sockets.
     fn receive(&mut self) {
         while let Some(letter) = self.wire.arrive(self.now, &mut self.oracle.coverage) {
             let SimPacket { route, number, sent_at, bytes } = letter;
@@ -307,7 +307,7 @@ impl World {
         }
     }
 
-    /// A process has its turn, or begins.
+    /// A process has its turn, or starts.
     fn act(&mut self, index: usize) -> Result<(), Violation> {
         if !self.nodes[index].actor.runs() {
             if self.sleeps_on(index) {
@@ -341,7 +341,7 @@ impl World {
         self.stop_if_drained(index)
     }
 
-    /// When the process looks again: soon after it had something to do, seldom when it is idle.
+    /// Sets the time of the next poll: soon after work, later when the process is idle.
     fn sleep(&mut self, index: usize, work: usize) {
         let (turn_ns, (idle_ns_max, growth)) = (self.plan.turn_ns, self.idleness());
         let (is_long, clock) = (self.plan.is_long(), self.plan.clock(index));
@@ -350,7 +350,7 @@ impl World {
             has_arrivals |= self.net_mut(index + 1).is_some_and(|net| net.has_arrivals());
         }
         let node = &mut self.nodes[index];
-        // A reader whose subscription is over takes nothing any more, and would be called without end.
+        // A reader whose subscription has ended receives nothing any more, and would be called without end.
         let is_over = is_long && matches!(&node.actor, Actor::Subscriber(_, reading) if reading.ended);
         let busy = work > 0 || has_arrivals && !is_over || is_long && node.actor.is_work_pending();
         node.idle_ns = if busy { turn_ns } else { (node.idle_ns * growth).clamp(turn_ns, idle_ns_max) };
@@ -363,8 +363,8 @@ impl World {
         }
     }
 
-    /// What the process sent, but for all after the first `count`, goes to the network; the oracle reads it
-    /// first.
+    /// Puts the datagrams that the process sent, up to the first `count`, into the network; the oracle reads
+    /// them first.
     pub(super) fn send(&mut self, index: usize, count: usize) -> Result<(), Violation> {
         let Some(net) = self.net_mut(index) else { return Ok(()) };
         let mut sent = std::mem::take(&mut net.sent);
@@ -402,7 +402,7 @@ impl World {
                 if other == index {
                     self.loop_back(index, group, bytes);
                 } else if self.is_pair(index, other) {
-                    // What the two of one identity say to each other arrives: see `second`.
+                    // A datagram between the two processes of one identity always arrives: see `second`.
                     let letter = SimPacket { route, number, sent_at: self.now, bytes: bytes.clone() };
                     self.wire.post(self.now + network_model.delay_ns, letter);
                 } else if group != Some(Group::Submit) || self.is_replica(other) {
@@ -422,7 +422,7 @@ impl World {
         }
     }
 
-    /// The seat of the process that has the handle at `index`.
+    /// The node of the process that has the handle at `index`.
     fn owner(&self, index: usize) -> usize {
         match self.nodes[index].actor {
             Actor::Handle(owner) => owner,
@@ -440,7 +440,7 @@ impl World {
         self.nodes[owner].actor.net_mut(index - owner)
     }
 
-    /// The log of a replica, before it says anything about it.
+    /// Checks the log of a replica before any of its datagrams about it.
     fn check_log(&mut self, index: usize) -> Result<(), Violation> {
         if let Actor::Replica(machine) = &self.nodes[index].actor
             && let Some(replica) = machine.replica()
@@ -450,9 +450,9 @@ impl World {
         Ok(())
     }
 
-    /// What holds of a process after its turn, and what it knows about the commit.
+    /// Checks the state of a process after its turn, and the commit that it knows.
     fn check(&mut self, index: usize, work: usize) -> Result<(), Violation> {
-        // Damage stays: a later look finds it.
+        // Damage stays: a later check finds it.
         let looks =
             work > 0 && self.steps.is_multiple_of(WORK_STEPS) || self.steps.is_multiple_of(CHECK_STEPS);
         match &self.nodes[index].actor {
@@ -465,7 +465,7 @@ impl World {
                 self.check_handover(index)?;
                 let Actor::Replica(machine) = &self.nodes[index].actor else { return Ok(()) };
                 match machine.replica() {
-                    // A ring in which a bit has flipped proves nothing.
+                    // A ring with a flipped bit is no evidence.
                     Some(_) if machine.is_damaged() => Ok(()),
                     Some(replica) => {
                         if looks {

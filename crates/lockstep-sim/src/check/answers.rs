@@ -184,7 +184,7 @@ impl Oracle {
         Ok(())
     }
 
-    /// An operator's order is taken, or denied for a reason that is one.
+    /// An operator's command is accepted, or denied for a valid reason.
     pub(super) fn check_command_result(&self, who: usize, body: &CommandResultBody) -> Result<(), Violation> {
         let query_kind = QueryKind::from_u32(body.query_kind);
         let is_order = matches!(query_kind, Some(QueryKind::Handover | QueryKind::DeclareDead));

@@ -1,4 +1,4 @@
-//! What the disk promises, and what it does not.
+//! The promises of the disk, and their limits.
 
 use super::{DiskFault, SimDisk};
 use crate::rng::Rng;
@@ -17,7 +17,7 @@ fn content(disk: &SimDisk, file: FileName) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
-/// All that may be there after the power went, over many draws.
+/// All contents that the file may have after a loss of power, over many draws.
 fn after_power(disk: &SimDisk, file: FileName) -> Vec<Option<Vec<u8>>> {
     let mut found: Vec<_> = (0..400)
         .map(|seed| {

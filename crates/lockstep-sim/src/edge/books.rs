@@ -1,4 +1,4 @@
-//! What the committed log says of clients, days, answers and feeds: folded by the simulator itself, from the
+//! The clients, days, answers and feeds by the committed log: folded by the simulator itself, from the
 //! frames that the oracle counts as committed. No gateway, feed or application is believed.
 
 use super::users::{self, USERS};
@@ -16,20 +16,20 @@ use std::collections::BTreeMap;
 pub(super) struct ModelDay {
     pub(super) name: String,
     pub(super) is_over: bool,
-    /// Its messages: where each stands, whom it is for, and what it says.
+    /// Its messages: seq, destination and content of each.
     pub(super) messages: Vec<(Seq, Destination, Vec<u8>)>,
 }
 
-/// A login, or the open by which a client was taken away.
+/// A login, or the open that ended a client's connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ModelOpen {
     pub(super) user: usize,
     pub(super) gateway: PublisherId,
-    /// What the user had said by then, by logins of that day.
+    /// The number of messages that the user had sent by then, by logins of that day.
     pub(super) said: u64,
 }
 
-/// A user as the log has it.
+/// A user by the log.
 #[derive(Clone, Copy, Debug, Default)]
 struct Client {
     connected: bool,
@@ -45,16 +45,16 @@ pub(super) struct EdgeModel {
     clients: [Client; USERS],
     pub(super) days: Vec<ModelDay>,
     pub(super) opens: Vec<ModelOpen>,
-    /// What each user said, by the day of its login: digests of its orders, in order.
+    /// The messages of each user, by the day of its login: digests of its orders, in order.
     said: BTreeMap<(usize, usize), Vec<u64>>,
-    /// Orders of all, and so many of them were answered.
+    /// Orders of all, and the number of them that were answered.
     orders: Vec<(PublisherId, Vec<u8>)>,
     pub(super) answers: usize,
-    /// Messages of which parts are still to come.
+    /// Messages of which parts are still missing.
     begun: BTreeMap<PublisherId, Vec<u8>>,
     /// Whole messages that are larger than a datagram.
     pub(super) large: Vec<u64>,
-    /// Clients that a gateway disconnected for a dead one.
+    /// Clients that a gateway disconnected in place of a dead gateway.
     pub(super) reaped: u64,
 }
 
@@ -136,7 +136,7 @@ impl EdgeModel {
         self.names.insert(open.name.to_owned(), id);
         let Some(user) = self.user(id) else { return };
         let day = self.days.len() - 1;
-        // The top byte of a nonce says whether it is a login.
+        // The top byte of a nonce shows whether it is a login.
         let is_login = open.body.nonce[0] >> 56 == 1;
         self.clients[user].connected |= is_login;
         self.clients[user].login_day = day;
@@ -155,7 +155,7 @@ impl EdgeModel {
         let last = self.days.len() - 1;
         let is_first = last == 0 && !self.days[0].is_over;
         if mark.is_start {
-            // Nobody began the first one.
+            // The first one was never begun.
             if !self.days[last].is_over && !is_first {
                 return Err(format!("EDGE: a day begins at {seq} in an open one"));
             }
@@ -197,7 +197,7 @@ impl EdgeModel {
         Ok(())
     }
 
-    /// What a user said by logins of a day, as digests.
+    /// The messages of a user by logins of a day, as digests.
     pub(super) fn said(&self, day: usize, user: usize) -> &[u64] {
         self.said.get(&(day, user)).map_or(&[], Vec::as_slice)
     }
@@ -213,19 +213,19 @@ impl EdgeModel {
         (!self.days[last].is_over).then_some(last)
     }
 
-    /// Message `number` of what a user hears of a day, counted from 1.
+    /// Message `number` of those that a user receives of a day, counted from 1.
     pub(super) fn heard(&self, day: usize, user: usize, number: u64) -> Option<&[u8]> {
         self.all_delivered(day, user).nth(usize::try_from(number).ok()?.checked_sub(1)?)
     }
 
-    /// What a user hears of a day.
+    /// The messages that a user receives of a day.
     pub(super) fn all_delivered(&self, day: usize, user: usize) -> impl Iterator<Item = &[u8]> {
         let heard = users::heard(user, |other| self.id(other));
         let messages = self.days[day].messages.iter();
         messages.filter(move |(_, to, _)| heard.contains(to)).map(|(.., payload)| &payload[..])
     }
 
-    /// What a feed carries of a day, in blocks of at most `len_max` bytes.
+    /// The messages that a feed carries of a day, in blocks of at most `len_max` bytes.
     pub(super) fn fed(
         &self,
         day: usize,
@@ -239,7 +239,7 @@ impl EdgeModel {
         carried.map(|(.., payload)| &payload[..])
     }
 
-    /// Whether the log has a user as connected.
+    /// Whether a user is connected by the log.
     pub(super) fn is_connected(&self, user: usize) -> bool {
         self.clients[user].connected
     }

@@ -1,18 +1,18 @@
-//! # edge: what surrounds the core, as processes of the simulated world
+//! # edge: the processes around the core, in the simulated world
 //!
 //! Gateways with their clients, copies of an application, feeds with their receivers, and operators who mark
 //! days: the cores that production runs, over the handles that production has. A client's connection is two
 //! streams of bytes that may end at any byte; a receiver loses datagrams; each process dies and is started
-//! again, and is stopped in order.
+//! again, and is stopped cleanly.
 //!
 //! ```text
 //!   traders ══ pipes ══▶ gateways ─▶ stream ─▶ copies ─▶ stream ─▶ gateways ══ pipes ══▶ traders
 //!                                       └─▶ feeds ── datagrams, some lost ──▶ receivers
-//!   books: a fold of what the oracle counts as committed; whatever clients and receivers are told is compared with it
+//!   books: a fold of the committed log; everything that clients and receivers receive is compared with it
 //! ```
-//! Judged end to end: each order stamped once and in its client's order, each answer once and in order at
-//! whichever gateway, feeds equal at all receivers, the outputs of all copies once, and who is gone
-//! disconnected in the stream.
+//! Judged end to end: each order is stamped once and in its client's order, each answer is sent once and in
+//! order by whichever gateway, feeds are equal at all receivers, the outputs of all copies appear once, and
+//! a client that is gone is disconnected in the stream.
 
 mod books;
 mod pipe;
@@ -42,28 +42,28 @@ use receiver::FeedReceiver;
 use std::collections::BTreeMap;
 use trader::Trader;
 
-/// Everything of the edge that is no process on the cluster's network.
+/// Everything of the edge that is not a process on the cluster's network.
 pub(super) struct Edges {
     plan: EdgePlan,
     rng: Rng,
-    /// The first seat of the edge.
+    /// The first node of the edge.
     first: usize,
     traders: Vec<Trader>,
     links: BTreeMap<u64, Link>,
     linked: u64,
     receivers: Vec<FeedReceiver>,
     books: EdgeModel,
-    /// Days that were ordered.
+    /// Days that were commanded.
     days: u64,
-    /// Everything else is done, and the clients are gone for good: they must be disconnected in the stream.
+    /// All other work is done, and the clients are gone for good: they must be disconnected in the stream.
     is_left: bool,
 }
 
-/// Orders of a client that are left when the storm is over.
+/// Orders of a client that are left at the end of the fault phase.
 const LEFT_MAX: u64 = 3;
 
 impl World {
-    /// The edge takes its seats.
+    /// Adds the nodes of the edge.
     pub(super) fn place_edges(&mut self) {
         let Some(plan) = self.plan.edges.clone() else { return };
         let mut rng = Rng::new(self.plan.seed ^ 0x5ea7);
@@ -75,7 +75,7 @@ impl World {
         let kinds: Vec<_> = kinds.chain((0..plan.feeds).map(What::Feed)).collect();
         for (number, what) in kinds.into_iter().enumerate() {
             let node = self.nodes.len();
-            // The twin comes later, and so may a copy.
+            // The duplicate starts later, and so may a copy.
             let at = match what {
                 What::Gateway(gateway) if gateway == plan.stamped.len() => Nanos::MAX,
                 What::Copy if number > gateways && rng.below(2) == 0 => {
@@ -110,7 +110,7 @@ impl World {
         }));
     }
 
-    /// When a client or a receiver has something to do.
+    /// The time of the next action of a client or a receiver.
     pub(super) fn next_edge_at(&self) -> Nanos {
         let Some(edges) = &self.edges else { return Nanos::MAX };
         let traders = edges.traders.iter().map(|trader| {
@@ -131,7 +131,7 @@ impl World {
         outcome
     }
 
-    /// The books have what is committed, if there are any.
+    /// Brings the books up to the committed log, if there are any.
     pub(super) fn check_model(&mut self) -> Result<(), Violation> {
         let Some(mut edges) = self.edges.take() else { return Ok(()) };
         let outcome = self.judge_books(&mut edges);
@@ -139,7 +139,7 @@ impl World {
         outcome
     }
 
-    /// The books have what is committed.
+    /// Brings the books up to the committed log.
     fn judge_books(&mut self, edges: &mut Edges) -> Result<(), Violation> {
         edges.books.fold(&self.oracle.tree, self.oracle.reference.tip())?;
         let large = edges.books.large.drain(..);
@@ -175,7 +175,7 @@ impl World {
         }
     }
 
-    /// Something befalls the edge.
+    /// A fault strikes the edge.
     pub(super) fn befall(&mut self, fault: EdgeFault) {
         let now = self.now;
         self.tell(0, || Happening::Fault(format!("edge: {fault:?}")));
@@ -190,7 +190,7 @@ impl World {
                         What::Gateway(_) => Some(Event::GatewaysKilled),
                         What::Copy => Some(Event::CopiesKilled),
                         What::Feed(_) => Some(Event::FeedsKilled),
-                        // Seldom: an order does not take long.
+                        // Rare, and not counted: a command does not take long.
                         What::Calendar => None,
                     };
                     event.into_iter().for_each(|event| self.oracle.coverage.count(event));
@@ -249,7 +249,7 @@ impl World {
     /// same.
     fn mark_day(&mut self, twice: bool) {
         let Some(edges) = &mut self.edges else { return };
-        // The first day is nobody's: it is ended by the begin of another.
+        // No operator began the first day: it ends when another begins.
         let begins = edges.books.open_day().is_none_or(|day| day == 0);
         let order = begins.then(String::new);
         let calendars = edges.first + edges.plan.nodes() - CALENDARS;
@@ -265,7 +265,7 @@ impl World {
         }
     }
 
-    /// The process at `node` is no more; the next one begins then.
+    /// The process at `node` has ended; the next one starts then.
     fn end_process(&mut self, node: usize, restart_at: Nanos) {
         let now = self.now;
         let Actor::Edge(edge) = &mut self.nodes[node].actor else { return };
@@ -282,11 +282,11 @@ impl World {
         }
     }
 
-    /// A process of the edge begins.
+    /// A process of the edge starts.
     pub(super) fn start_edge(&mut self, node: usize) {
         let Some(mut edges) = self.edges.take() else { return };
         if let Actor::Edge(edge) = &mut self.nodes[node].actor {
-            // A day's name is used once: a late order, and one that is given again, has another.
+            // A day's name is used once: a late command, and a repeated one, has another.
             if let Some(Some(name)) = &mut edge.order {
                 edges.days += 1;
                 *name = format!("DAY{}", edges.days);
@@ -298,8 +298,8 @@ impl World {
         self.tell(node, || Happening::Note("begins".to_string()));
     }
 
-    /// The storm is over: what is healed of the edge goes on, and the rest never comes back. `healthy` has a
-    /// bit for each seat.
+    /// The fault phase has ended: the healed part of the edge continues, and the rest never returns.
+    /// `healthy` has a bit for each node.
     pub(super) fn heal_edges(&mut self, healthy: NodeSet) {
         let Some(edges) = &mut self.edges else { return };
         let (first, nodes) = (edges.first, edges.plan.nodes());
@@ -321,7 +321,7 @@ impl World {
         }
     }
 
-    /// Which seats of the edge are healed: at least a gateway, a copy and a calendar.
+    /// The healed nodes of the edge: at least a gateway, a copy and a calendar.
     pub(super) fn draw_healthy_edges(&mut self) -> NodeSet {
         let Some(edges) = &self.edges else { return 0 };
         let (first, nodes) = (edges.first, edges.plan.nodes());
@@ -346,7 +346,7 @@ impl World {
         healthy
     }
 
-    /// What of the edge is not done yet, in words; `None` if everything is.
+    /// The work of the edge that is not done yet, in words; `None` if everything is.
     pub(super) fn edge_lacks(&mut self, healthy: NodeSet) -> Result<Option<String>, Violation> {
         let Some(mut edges) = self.edges.take() else { return Ok(None) };
         let outcome = self.judge_books(&mut edges).and_then(|()| {
@@ -369,7 +369,7 @@ impl World {
         let (needs_day, calendars) =
             (edges.books.open_day().is_none(), edges.first + edges.plan.nodes() - CALENDARS);
         self.edges = Some(edges);
-        // The last order of the storm may end a day.
+        // The last command of the fault phase may end a day.
         let is_idle = |node: usize| match &self.nodes[node].actor {
             Actor::Edge(edge) => edge.process.is_none() && edge.restart_at == Nanos::MAX,
             _ => true,
@@ -384,7 +384,7 @@ impl World {
         lacks
     }
 
-    /// All clients are gone for good, and a gateway with them, where another one runs.
+    /// All clients leave for good, and a gateway with them, where another one runs.
     fn leave_edges(&mut self, healthy: NodeSet) {
         let now = self.now;
         let Some(edges) = &mut self.edges else { return };
@@ -409,7 +409,7 @@ impl World {
         }
     }
 
-    /// What a process that reads all of the stream is in the storm or in the calm.
+    /// Whether the fault phase has ended.
     fn is_calm(&self) -> bool {
         self.phase != RunPhase::Storm
     }
@@ -425,7 +425,7 @@ impl Edges {
         }
     }
 
-    /// Links that nobody has any more are forgotten.
+    /// Drops links that neither side has any more.
     fn sweep(&mut self) {
         self.links.retain(|_, link| !(link.client_gone && link.gateway_gone));
     }

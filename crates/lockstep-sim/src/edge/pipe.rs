@@ -5,7 +5,7 @@ use crate::rng::Rng;
 use lockstep_wire::{Nanos, PublisherId};
 use std::collections::VecDeque;
 
-/// Bytes that one direction takes before its reader has read them.
+/// The bytes that one direction buffers before its reader has read them.
 const ROOM: usize = 6 << 10;
 
 /// One direction.
@@ -13,20 +13,20 @@ const ROOM: usize = 6 << 10;
 pub(super) struct Pipe {
     under_way: VecDeque<(Nanos, Vec<u8>)>,
     last_at: Nanos,
-    /// Came, and was not read.
+    /// Arrived and not read.
     came: VecDeque<u8>,
     held: usize,
-    /// The writer is gone; its reader is told behind what is under way, or never.
+    /// The writer is gone; its reader learns it behind the bytes under way, or never.
     end: Option<Nanos>,
 }
 
 impl Pipe {
-    /// Bytes that it takes now.
+    /// The bytes that it can take now.
     pub(super) fn room(&self) -> usize {
         if self.end.is_some() { 0 } else { ROOM.saturating_sub(self.held) }
     }
 
-    /// Takes bytes, for which there is room or not: a client's machine keeps nothing back.
+    /// Takes bytes, whether there is room or not: a client's machine does not hold bytes back.
     pub(super) fn write(&mut self, now: Nanos, latency_ns: Nanos, bytes: &[u8]) {
         if self.end.is_none() && !bytes.is_empty() {
             self.last_at = self.last_at.max(now + latency_ns);
@@ -35,7 +35,7 @@ impl Pipe {
         }
     }
 
-    /// At most `most` of what has come by now.
+    /// At most `most` of the bytes that have arrived.
     pub(super) fn read(&mut self, now: Nanos, most: usize) -> Vec<u8> {
         while self.under_way.front().is_some_and(|(at, _)| *at <= now)
             && let Some((_, bytes)) = self.under_way.pop_front()
@@ -55,7 +55,8 @@ impl Pipe {
         }
     }
 
-    /// It breaks: some of what is under way is lost, from some byte on; the reader may never hear so.
+    /// The connection breaks: some of the bytes under way are lost, from some byte on; the reader may never
+    /// learn it.
     pub(super) fn cut(&mut self, now: Nanos, latency_ns: Nanos, rng: &mut Rng) {
         let all: usize = self.under_way.iter().map(|(_, bytes)| bytes.len()).sum();
         let mut lost = rng.below(all as u64 + 1) as usize;
@@ -77,12 +78,12 @@ impl Pipe {
         }
     }
 
-    /// Whether everything was read, and its end is heard.
+    /// Whether everything was read, and its end was received.
     pub(super) fn is_over(&self, now: Nanos) -> bool {
         self.came.is_empty() && self.under_way.is_empty() && self.end.is_some_and(|end| end <= now)
     }
 
-    /// When something comes.
+    /// The time of the next arrival.
     pub(super) fn next_at(&self) -> Nanos {
         let come = if self.came.is_empty() { Nanos::MAX } else { 0 };
         let first = self.under_way.front().map_or(Nanos::MAX, |(at, _)| *at);
@@ -90,16 +91,16 @@ impl Pipe {
     }
 }
 
-/// Both directions, and whose they are.
+/// Both directions, and both ends.
 #[derive(Clone, Debug)]
 pub(super) struct Link {
     pub(super) trader: usize,
-    /// The gateway's seat, and which of its processes.
+    /// The gateway's node, and the number of its process.
     pub(super) gateway: usize,
     pub(super) run: u64,
     /// The gateway's index of it, once it has accepted it.
     pub(super) conn: Option<usize>,
-    /// Bytes to the gateway, and from there.
+    /// Bytes to the gateway, and from it.
     pub(super) up: Pipe,
     pub(super) down: Pipe,
     /// The client's end is closed, and the gateway's.

@@ -1,15 +1,15 @@
-//! What of the edge takes part in a run, and what befalls it.
+//! The edge of a run, and its faults.
 
 use crate::rng::Rng;
 use lockstep_wire::Nanos;
 
-/// Which seat an edge's process has, counted from the first of them.
+/// The node of a process of the edge, counted from the first of them.
 pub type EdgePlace = usize;
 
-/// What the edge of one run is.
+/// The edge of one run.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct EdgePlan {
-    /// Whether each gateway reads what is only stamped.
+    /// Whether each gateway reads in the mode `stamped`.
     pub stamped: Vec<bool>,
     /// Whether a second process of the first gateway's name may be started.
     pub duplicate: bool,
@@ -27,23 +27,23 @@ pub struct EdgePlan {
     pub orders: u64,
     /// Time between two orders of one.
     pub every_ns: Nanos,
-    /// A way between client and gateway takes about as long.
+    /// The approximate latency between client and gateway.
     pub latency_ns: Nanos,
-    /// Datagrams of feeds, requests and answers that are lost, in chances per million.
+    /// The loss of feeds' datagrams, requests and answers, in chances per million.
     pub loss: u32,
 }
 
-/// Seats of one gateway, and of one copy of the application: each of their handles has an address.
+/// Nodes of one gateway, and of one copy of the application: each of their handles has an address.
 pub(crate) const HANDLES: usize = 2;
 /// Operators who mark days.
 pub(crate) const CALENDARS: usize = 2;
 
-/// What befalls the edge.
+/// A fault of the edge.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum EdgeFault {
     /// A process dies, and is started again after a while.
     Kill(EdgePlace, Nanos),
-    /// A gateway is stopped in order, and started again after a while.
+    /// A gateway is stopped cleanly, and started again after a while.
     Stop(EdgePlace, Nanos),
     /// A second process of the first gateway's name is started.
     Duplicate,
@@ -51,9 +51,9 @@ pub enum EdgeFault {
     Break(usize),
     /// A client reads nothing for so long.
     Deaf(usize, Nanos),
-    /// A client logs out, and comes back later.
+    /// A client logs out, and returns later.
     Leave(usize, Nanos),
-    /// The operator begins a day, or ends the one that is open; twice, if the order is given twice.
+    /// The operator begins a day, or ends the one that is open; twice, if the command is repeated.
     Day(bool),
 }
 
@@ -80,12 +80,12 @@ impl EdgePlan {
         })
     }
 
-    /// Seats of gateways, the twin's among them.
+    /// Nodes of gateways, the duplicate's among them.
     pub(crate) fn gateway_nodes(&self) -> usize {
         HANDLES * (self.stamped.len() + usize::from(self.duplicate))
     }
 
-    /// Seats in all.
+    /// Nodes in all.
     pub fn nodes(&self) -> usize {
         self.gateway_nodes() + HANDLES * self.copies + self.feeds + CALENDARS
     }
@@ -101,7 +101,7 @@ impl EdgePlan {
         }
     }
 
-    /// One thing that befalls it, which lasts so long.
+    /// One fault of the edge, of this duration.
     pub(crate) fn draw(&self, rng: &mut Rng, class: u64, lasting: Nanos) -> EdgeFault {
         let trader = rng.below(self.traders as u64) as usize;
         let gateway = HANDLES * rng.below(self.stamped.len() as u64) as usize;
@@ -121,5 +121,5 @@ impl EdgePlan {
     }
 }
 
-/// Classes of what befalls an edge.
+/// Classes of the edge's faults.
 pub(crate) const CLASSES: u64 = 7;

@@ -1,4 +1,4 @@
-//! The processes of the edge: production's cores over production's handles, on seats of the simulated
+//! The processes of the edge: production's cores over production's handles, on nodes of the simulated
 //! network.
 
 use super::plan::EdgePlan;
@@ -26,17 +26,17 @@ use std::fmt;
 
 /// Bytes of a datagram of a feed.
 pub(crate) const FEED_LEN_MAX: usize = MTU - 28;
-/// What a block of it takes.
+/// The size of a block in it.
 pub(super) const BLOCK_LEN_MAX: usize = FEED_LEN_MAX - 22;
 /// Bytes of a day.
 const BACKLOG_BYTES: u64 = 16 << 20;
-/// Time between two signs of life of a gateway.
+/// The interval of gateway heartbeats.
 const HEARTBEAT_NS: Nanos = 1_500_000;
 
-/// What a process is.
+/// The kind of a process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum What {
-    /// A gateway, by number; the twin has the first one's name.
+    /// A gateway, by number; the duplicate has the first one's name.
     Gateway(usize),
     /// A copy of the application.
     Copy,
@@ -46,29 +46,30 @@ pub(crate) enum What {
     Calendar,
 }
 
-/// A seat of the edge, and the process there.
+/// A node of the edge, and its process.
 pub(crate) struct EdgeNode {
     pub(crate) what: What,
     pub(crate) process: Option<EdgeProcess>,
     pub(crate) restart_at: Nanos,
-    /// Processes that were started here.
+    /// Processes that have started here.
     pub(super) run: u64,
     /// A copy's disk.
     pub(super) snapshot: Option<Snapshot>,
-    /// A gateway could not have the stream's beginning: its next process begins with what there is.
+    /// A gateway could not get the stream's beginning: its next process begins with the oldest entry that is
+    /// available.
     pub(super) lacks_beginning: bool,
-    /// What a calendar is to mark next: a day of this name, or the end of one.
+    /// The next command of a calendar: a day of this name, or the end of one.
     pub(super) order: Option<Option<String>>,
 }
 
-/// An application's state, and where the stream goes on.
+/// An application's state, and the cursor of the stream.
 pub(super) struct Snapshot {
     cursor: Cursor,
     state: Exchange,
     outputs: Vec<u8>,
 }
 
-/// A process that runs.
+/// A running process.
 pub(crate) enum EdgeProcess {
     Gateway(Box<GatewayProcess>),
     Copy(Box<CopyProcess>),
@@ -88,7 +89,7 @@ pub(crate) struct GatewayProcess {
     pub(super) touched: Vec<usize>,
     pub(super) whole: bool,
     pub(super) has_begun: bool,
-    /// It was told to stop, and has so long.
+    /// It was requested to stop, and has so long.
     pub(super) stops: Option<Nanos>,
     pub(super) rng: Rng,
 }
@@ -115,7 +116,7 @@ pub(crate) struct CalendarProcess {
 }
 
 impl EdgeProcess {
-    /// Holds after each turn. Panics with the rule that is broken.
+    /// Checked after each turn. Panics with the rule that is broken.
     pub(crate) fn invariants(&self) {
         match self {
             Self::Gateway(process) => {
@@ -184,14 +185,14 @@ impl EdgeNode {
         Self { what, process, restart_at, run: 0, snapshot, lacks_beginning: false, order }
     }
 
-    /// A process begins. `node` is its first one.
+    /// A process starts. `node` is its first one.
     pub(super) fn start(&mut self, plan: &Plan, edge: &EdgePlan, node: usize, now: Nanos, rng: &mut Rng) {
         self.run += 1;
         let whole = !self.lacks_beginning;
         let start = if whole { Start::From(1) } else { Start::Oldest };
         self.process = match self.what {
             What::Gateway(number) => {
-                // The twin is the first one once more.
+                // The duplicate is the first one once more.
                 let number = if number == edge.stamped.len() { 0 } else { number };
                 let delivery = if edge.stamped[number] { Delivery::Stamped } else { Delivery::Committed };
                 let ledger = Ledger::new(MemoryBacklog::new(BACKLOG_BYTES), whole, true);
@@ -211,7 +212,7 @@ impl EdgeNode {
             }
             What::Copy => {
                 let mut publisher = plain_publisher(plan, node, rng);
-                // Now and then the disk is gone as well.
+                // Now and then the disk is lost as well.
                 let snapshot = self.snapshot.as_ref().filter(|_| rng.below(4) > 0);
                 let restored = snapshot.and_then(|snapshot| {
                     let (answers, _) = Outputs::restore(snapshot.state.answers.name(), &snapshot.outputs)?;
@@ -285,7 +286,7 @@ impl fmt::Display for EdgeNode {
 }
 
 impl Snapshot {
-    /// What a copy writes to its disk, between two events of its subscription.
+    /// The snapshot that a copy writes to its disk, between two events of its subscription.
     pub(super) fn of(process: &CopyProcess) -> Option<Self> {
         let cursor = process.subscriber.core.cursor()?;
         let mut outputs = Vec::new();

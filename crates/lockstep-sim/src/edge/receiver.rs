@@ -1,4 +1,4 @@
-//! A receiver of feeds: production's machine of MoldUDP64 behind a network that loses.
+//! A receiver of feeds: production's MoldUDP64 receiver behind a lossy network.
 
 use super::books::EdgeModel;
 use super::process::BLOCK_LEN_MAX;
@@ -9,7 +9,7 @@ use lockstep_wire::{CHANNELS, Destination, Nanos};
 use moldudp64::{Client, ClientLimits, Event, Start};
 use std::collections::VecDeque;
 
-/// Requests for one gap before it is given up: more than any run has time for.
+/// Requests for one gap before it is abandoned: more than any run has time for.
 const TRIES_MAX: u32 = 1 << 20;
 
 /// See the module.
@@ -23,7 +23,7 @@ pub(super) struct FeedReceiver {
     pub(super) heard: u64,
 }
 
-/// The destination that a feed of the channel carries.
+/// The destination that a feed carries, if it carries the channel.
 pub(super) fn carried(channel: bool) -> Option<Destination> {
     channel.then_some(CHANNELS + CHANNEL)
 }
@@ -53,13 +53,13 @@ impl FeedReceiver {
         self.under_way.insert(place, (at, bytes.to_vec()));
     }
 
-    /// When something comes, or is to be asked for.
+    /// The time of the next arrival or the next request.
     pub(super) fn next_at(&self) -> Nanos {
         let come = self.under_way.front().map_or(Nanos::MAX, |(at, _)| *at);
         come.min(self.client.next_deadline())
     }
 
-    /// Takes what has come. What it is given is compared with the books.
+    /// Takes the datagrams that have arrived. The delivered messages are compared with the books.
     pub(super) fn hear(&mut self, now: Nanos, books: &EdgeModel, channel: bool) -> Result<(), Violation> {
         while self.under_way.front().is_some_and(|(at, _)| *at <= now)
             && let Some((_, bytes)) = self.under_way.pop_front()
@@ -95,7 +95,7 @@ impl FeedReceiver {
                 }
             }
             drop(intake);
-            // One feed may be behind the other: it goes on to later days only.
+            // One feed may be behind the other: the receiver goes to later days only.
             if let Some(to) = changed
                 && books.day_of(&name_of(to.as_bytes())) > books.day_of(&session)
             {
@@ -107,7 +107,7 @@ impl FeedReceiver {
         Ok(())
     }
 
-    /// The request that is due, and to which feed.
+    /// The request that is due, and its feed.
     pub(super) fn ask(&mut self, now: Nanos) -> Option<(u32, Vec<u8>)> {
         let (server, request) = self.client.on_timer(now)?;
         (!planted(Mutation::GapNotSeen)).then(|| (server, request.to_vec()))

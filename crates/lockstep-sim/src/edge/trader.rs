@@ -1,8 +1,8 @@
-//! A client behind gateways: it knows nothing of lockstep, keeps numbers of its own, and goes to another
+//! A client behind gateways: it knows nothing of lockstep, counts its own numbers, and goes to another
 //! gateway when its connection ends.
 //!
-//! What it is told is compared with the books. What it has said it keeps itself: of a gateway it learns only
-//! how much of that the stream has, and that is judged too.
+//! The messages that it receives are compared with the books. It stores the messages that it sent itself: a
+//! gateway reports only how many of them the stream has, and that is judged too.
 
 use super::books::EdgeModel;
 use super::users;
@@ -16,18 +16,18 @@ use soupbintcp::{
 use soupbintcp::{Field, Text};
 use std::collections::BTreeMap;
 
-/// Between two tries to connect.
+/// The time between two tries to connect.
 const AGAIN_NS: Nanos = 1_000_000;
-/// A connection that brings no message for so long is given up: its gateway may hear no stream.
+/// A connection that brings no message for so long is closed: its gateway may receive no stream.
 const PATIENCE_NS: Nanos = 30_000_000;
-/// Messages that it says at once.
+/// The messages that it sends at once.
 const SENT_AT_ONCE: usize = 4;
 
-/// The timers of a client, as fast as the world is.
+/// The timers of a client, at the speed of the world.
 pub(super) const LIMITS: ClientLimits =
     ClientLimits { answer_ns: 40_000_000, silence_ns: 12_000_000, heartbeat_ns: 2_000_000 };
 
-/// What became of a login or a message, for whoever counts.
+/// The outcome of a login or a message, for the coverage counters.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum TraderEvent {
     Accepted,
@@ -45,27 +45,27 @@ pub(super) struct Trader {
     pub(super) link: Option<u64>,
     client: Option<Client>,
     inbox: Vec<u8>,
-    /// The session that it was in last, and the number that comes next there, as it counts.
+    /// The last session that it was in, and its next number there, as it counts.
     session: String,
     next: u64,
     asked: (String, u64),
-    /// Which gateway it tries next, and when.
+    /// The gateway that it tries next, and the time.
     pub(super) gateway: usize,
     pub(super) retry_at: Nanos,
-    /// What it has said, or wants to say, by session: for one that numbers its messages.
+    /// Its messages, sent or to be sent, by session: for one that numbers its messages.
     made: BTreeMap<String, Vec<Vec<u8>>>,
-    /// The number of its next message on this connection, once it knows what the stream has.
+    /// The number of its next message on this connection, once it knows how many the stream has.
     payload: Option<u64>,
-    /// One that does not: how many it has said, and which on this connection.
+    /// For one that does not: the number of messages sent, and those of this connection.
     count: u64,
     sent_here: Vec<u64>,
     pub(super) left: u64,
     every_ns: Nanos,
     order_at: Nanos,
     pub(super) deaf_until: Nanos,
-    /// It is to log out, and to come back then.
+    /// It is to log out, and to return then.
     pub(super) leaves_until: Option<Nanos>,
-    /// When a message came, or was said, last.
+    /// The time at which it last received or sent a message.
     moved_at: Nanos,
 }
 
@@ -98,10 +98,10 @@ impl Trader {
         }
     }
 
-    /// It has connected by this link: its login, to be sent.
+    /// It has connected by this link: returns the login to be sent.
     pub(super) fn log_in(&mut self, now: Nanos, link: u64, rng: &mut Rng) -> Result<Vec<u8>, Violation> {
-        // Mostly it goes on; now and then it has forgotten, and asks for all of its day, or for what comes
-        // next.
+        // Mostly it continues; now and then it has lost its place, and requests all of its day, or the next
+        // messages only.
         self.asked = match rng.below(16) {
             0 => (String::new(), 1),
             1 => (self.session.clone(), 1),
@@ -137,7 +137,7 @@ impl Trader {
         now >= self.deaf_until
     }
 
-    /// Bytes came. `own` is the id of the gateway that it is connected to, as the model has it.
+    /// Bytes arrived. `own` is the id of the gateway that it is connected to, as the model has it.
     pub(super) fn on_bytes(
         &mut self,
         now: Nanos,
@@ -234,7 +234,7 @@ impl Trader {
         Ok(TraderEvent::Message)
     }
 
-    /// How much of what it has sent the stream has, as its gateway reports it.
+    /// The number of its messages that the stream has, as its gateway reports it.
     fn confirmed(&self, bytes: &[u8], books: &EdgeModel, own: Option<PublisherId>) -> Result<u64, Violation> {
         let last = bytes.try_into().map(u64::from_be_bytes).ok();
         let made = self.made.get(&self.session).map_or(0, Vec::len) as u64;
@@ -287,7 +287,7 @@ impl Trader {
             }
             ClientEnd::Rejected(RejectReason::NotAuthorized) => Err(format!("EDGE: {who} is not let in")),
             ClientEnd::Rejected(_) => {
-                // Its session may be over; then the open one begins anew.
+                // Its session may have ended; then the open one begins anew.
                 if books.open_day().is_none_or(|day| books.days[day].name != self.session) {
                     (self.session, self.next) = (String::new(), 1);
                 }
@@ -298,7 +298,7 @@ impl Trader {
         }
     }
 
-    /// What it says now.
+    /// The messages that it sends now.
     pub(super) fn say(&mut self, now: Nanos, rng: &mut Rng) -> Result<Vec<u8>, Violation> {
         let mut out = Vec::new();
         let numbered = users::is_numbered(self.user);
@@ -316,7 +316,7 @@ impl Trader {
         else {
             return Ok(out);
         };
-        let _ = client.on_timer(now, &mut out); // the owner asks whether it has ended
+        let _ = client.on_timer(now, &mut out); // the owner checks whether it has ended
         if client.state() != ClientState::Open {
             return Ok(out);
         }
@@ -355,13 +355,13 @@ impl Trader {
         Ok(out)
     }
 
-    /// Why its connection is over, if it is.
+    /// The reason why its connection has ended, if it has.
     pub(super) fn ended(&self, now: Nanos) -> bool {
         let Some(client) = &self.client else { return false };
         client.ended().is_some() || now >= self.moved_at + PATIENCE_NS
     }
 
-    /// When it has something to do by itself.
+    /// The time of its next action without an arrival.
     pub(super) fn next_at(&self) -> Nanos {
         let Some(client) = &self.client else { return self.retry_at };
         let mut at = client.next_deadline().min(self.moved_at + PATIENCE_NS);
@@ -379,7 +379,7 @@ impl Trader {
         at
     }
 
-    /// Whether it is logged in, and has all that the books have for it, of what it said and of what it hears.
+    /// Whether it is logged in, and has everything that the books have for it, sent and received.
     pub(super) fn is_done(&self, books: &EdgeModel) -> Result<(), String> {
         let who = users::name(self.user);
         let Some(day) = books.open_day() else { return Err(format!("{who}: no day is open")) };
@@ -400,7 +400,7 @@ impl Trader {
         Ok(())
     }
 
-    /// What it said of each session stands in the stream in its order, each once.
+    /// Its messages of each session are in the stream in its order, each once.
     pub(super) fn judge(&self, books: &EdgeModel) -> Result<(), Violation> {
         let who = users::name(self.user);
         for (session, made) in &self.made {

@@ -21,7 +21,7 @@ const BATCH: usize = 24;
 /// A process that ends by itself is started again after so long.
 const AGAIN_NS: Nanos = 3_000_000;
 
-/// Whether a process goes on.
+/// Whether a process continues.
 enum Goes {
     On(usize),
     /// It ends by itself, for this reason.
@@ -29,8 +29,8 @@ enum Goes {
 }
 
 impl World {
-    /// Retention has removed what the process at `node` was to begin with: it ends, and its successor asks
-    /// for no whole stream.
+    /// Retention has removed the range with which the process at `node` was to begin: it ends, and its
+    /// successor requests no whole stream.
     fn ends_without_beginning(&mut self, node: usize) -> Goes {
         if let Actor::Edge(edge) = &mut self.nodes[node].actor {
             edge.lacks_beginning = true;
@@ -70,7 +70,7 @@ impl World {
         }
     }
 
-    /// A process has ended by itself: whoever started it starts it again.
+    /// A process has ended by itself: its supervisor starts it again.
     fn on_edge_ended(&mut self, node: usize, why: String) {
         let (now, is_calm) = (self.now, self.is_calm());
         let Actor::Edge(edge) = &mut self.nodes[node].actor else { return };
@@ -83,7 +83,7 @@ impl World {
                 }
                 if is_marked { Nanos::MAX } else { now + AGAIN_NS }
             }
-            // A stopped gateway begins again when its fault says so.
+            // A stopped gateway starts again at the time of its fault.
             What::Gateway(_) if why == STOPPED && !is_calm => edge.restart_at.max(now),
             _ => now + AGAIN_NS,
         };
@@ -199,7 +199,7 @@ impl World {
             };
             link.own = core.own().or(link.own);
             if core.wants(index) {
-                // In whatever pieces the network makes of it.
+                // In arbitrary pieces, as a network delivers them.
                 let most =
                     if draws[1].is_multiple_of(4) { 1 + (draws[1] >> 8) as usize % 40 } else { 16 << 10 };
                 let bytes = link.up.read(now, most);
@@ -219,7 +219,7 @@ impl World {
         Ok(())
     }
 
-    /// What the core has for its clients goes to them, as far as their connections take it.
+    /// Writes the core's data for its clients, as far as their connections take it.
     fn write(&mut self, edges: &mut Edges, process: &mut GatewayProcess) -> usize {
         let now = self.now;
         let GatewayProcess { core, links, .. } = process;
@@ -370,7 +370,7 @@ impl World {
         Ok(Goes::On(work))
     }
 
-    /// A client connects, reads, speaks, or finds its connection gone.
+    /// A client connects, reads, sends, or finds its connection gone.
     pub(super) fn turn_trader(&mut self, edges: &mut Edges, at: usize) -> Result<(), Violation> {
         let now = self.now;
         let gateways = edges.plan.gateway_nodes() / super::HANDLES;
@@ -433,7 +433,7 @@ impl World {
         Ok(())
     }
 
-    /// A receiver takes what has come, and asks for what it lacks.
+    /// A receiver takes the datagrams that have arrived, and requests those that it lacks.
     pub(super) fn turn_receiver(&mut self, edges: &mut Edges, at: usize) -> Result<(), Violation> {
         let now = self.now;
         let is_calm = self.is_calm();
@@ -464,10 +464,10 @@ impl World {
     }
 }
 
-/// Why a gateway ends that was told to stop.
+/// The reason for which a gateway ends that was requested to stop.
 const STOPPED: &str = "stopped in order";
 
-/// The gateway's end of a connection is closed: by the core's word, or as its client is gone.
+/// The gateway's end of a connection is closed: by the core, or because its client is gone.
 fn close(
     core: &mut lockstep_gateway::gateway::core::Gateway<lockstep_core::engine::ports::MemoryBacklog>,
     now: Nanos,

@@ -3,10 +3,10 @@
 use lockstep_gateway::gateway::users::{Recipient, User, Users};
 use lockstep_wire::{CHANNELS, Destination, PublisherId};
 
-/// So many.
+/// Their number.
 pub(super) const USERS: usize = 4;
 const NAMES: [&str; USERS] = ["alice", "bob", "carol", "dave"];
-/// The channel that some of them speak and hear on, and that feeds may carry.
+/// The channel on which some of them send and receive, and that feeds may carry.
 pub(super) const CHANNEL: u32 = 7;
 
 pub(super) fn name(user: usize) -> &'static str {
@@ -18,7 +18,7 @@ pub(super) fn is_numbered(user: usize) -> bool {
     matches!(NAMES[user], "alice" | "dave")
 }
 
-/// The destinations that a user hears; `id` gives that of a user's client.
+/// The destinations that a user receives; `id` gives that of a user's client.
 pub(super) fn heard(user: usize, id: impl Fn(usize) -> Option<PublisherId>) -> Vec<Destination> {
     match NAMES[user] {
         "carol" => [Some(0), id(0), Some(CHANNELS + CHANNEL)].into_iter().flatten().collect(),

@@ -1,5 +1,5 @@
-//! One process of the explored cluster: the production engine, a clock that stands still, and the facts
-//! that the rules are checked by. A turn is a function of the process and one input; nothing else.
+//! One process of the explored cluster: the production engine, a clock that stands still, and the facts that
+//! the rules check. A turn is a function of the process and one input; nothing else.
 
 use super::digest::Digest;
 use super::rules::Placed;
@@ -30,17 +30,17 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-/// Time stands still here. What waits for a timer waits for ever, unless an input says that it is due.
+/// Time stands still here. A wait for a timer lasts for ever, unless an input makes the timer due.
 pub(super) const NOW: Nanos = 1_000_000_000;
 const WALL: Nanos = 1_700_000_000_000_000_000;
 const NEVER: Nanos = 1 << 50;
 /// The explored cluster's id.
 pub(super) const CLUSTER: u64 = 7;
-/// Its history's.
+/// Its history's id.
 pub(super) const HISTORY: u64 = 0xb1;
 const FRAME_LEN_MAX: usize = 1024;
 const RING_BYTES: usize = 32 << 10;
-/// A replica that lost its disk comes back under another incarnation.
+/// A replica that lost its disk returns under another incarnation.
 const REBORN: u32 = 0x1000;
 
 #[derive(Clone, Debug)]
@@ -51,13 +51,13 @@ impl Ports for ExploredPorts {
     type Memory = MemoryTail;
 }
 
-/// Where node `node` (0 the first) answers.
+/// The address of node `node` (0 the first).
 pub(super) fn address(node: usize) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, node as u8 + 1), 7_000)
 }
 
-/// Replica `node` in its first life; or, where those that are no members at birth are heirs of the `members`,
-/// the last member first, in the next life of that one.
+/// Replica `node` in its first incarnation; or, where those that are not members at genesis are heirs of the
+/// `members`, the last member first, in the next incarnation of that one.
 pub(super) fn identity(node: usize, members: usize, heirs: bool) -> Identity {
     match node.checked_sub(members).filter(|_| heirs) {
         Some(heir) => Identity { replica: (members - heir) as u32, incarnation: 0x200 + node as u32 + 1 },
@@ -70,34 +70,34 @@ pub(super) fn member(node: usize, members: usize, heirs: bool) -> MemberBody {
     MemberBody::full(identity(node, members, heirs), address(node))
 }
 
-/// What happens to a process in one step.
+/// The input of a process in one step.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Input<'a> {
-    /// A datagram comes in, on a group or (from a node) on the unicast port.
+    /// A datagram arrives, on a group or (from a node) on the unicast port.
     Hear(&'a [u8], Option<usize>),
-    /// Whatever a standby waits for before it campaigns has passed.
+    /// Every wait of a standby before its candidacy has passed.
     Campaign { round_max: u32 },
     /// A heartbeat is due.
     Heartbeat,
-    /// The process dies and starts again; its log and promise are there.
+    /// The process dies and starts again; its log and promise survive.
     Crash,
-    /// The machine is replaced: nothing is there, and the identity is another.
+    /// The machine is replaced: everything is lost, and the identity is another.
     Lose,
 }
 
-/// What the rules look at.
+/// The facts that the rules check.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Facts {
-    /// Where the log ends.
+    /// The end of the log.
     pub end: LogEnd,
-    /// Where its committed part ends, and the epoch whose acks said so.
+    /// The end of its committed part, and the epoch whose acks committed it.
     pub committed: (Seq, u64, Epoch),
     pub promised: Epoch,
     /// The epoch that it stamps in.
     pub leads: Option<Epoch>,
     /// The rounds that it knows do not allow another candidacy, or it has no vote.
     pub campaigns: bool,
-    /// What the node says is wrong.
+    /// The error that the node reports.
     pub wrong: Option<String>,
 }
 
@@ -114,7 +114,7 @@ pub(super) struct ExploredProcess {
     node: usize,
     identity: Identity,
     store: Arc<MemoryStore>,
-    /// What a reader's application holds as delivered.
+    /// The messages that a reader's application has as delivered.
     pub delivered: Vec<(Seq, PublisherId, PublisherSeq)>,
     retracted_final: bool,
 }
@@ -187,17 +187,17 @@ fn start(
 }
 
 impl ExploredProcess {
-    /// Replica `node` of `replicas`, formatted; in the first one's journal the history has been born.
+    /// Replica `node` of `replicas`, formatted; the first one's journal has the genesis of the history.
     pub(super) fn replica(node: usize, replicas: usize, members: usize, heirs: bool) -> Result<Self, String> {
         let identity = identity(node, members, heirs);
         Self::formatted(node, identity, replicas, if node == 0 { members } else { 0 })
     }
 
-    /// On a fresh disk; with `members` a history of so many is born on it.
+    /// On a fresh disk; with `members`, it has the genesis of a history of so many.
     fn formatted(node: usize, identity: Identity, replicas: usize, members: usize) -> Result<Self, String> {
         let mut store = MemoryStore::default();
         format(&mut store, CLUSTER, identity, [1, 1]).map_err(|error| error.to_string())?;
-        // Its files then name its ring: every later start finds that.
+        // Its files then name its ring, and every later start finds that.
         let opened = open(&mut store, MemoryTail::new(RING_BYTES), settings(identity));
         let mut tail = opened.map_err(|error| error.to_string())?.tail;
         if members > 0 {
@@ -236,7 +236,7 @@ impl ExploredProcess {
         }
     }
 
-    /// One step: the input, then turns until what it leads to has been said. Returns what was sent.
+    /// One step: the input, then turns until all its consequences have been sent. Returns what was sent.
     pub(super) fn step(&mut self, input: Input<'_>, replicas: usize) -> Result<Vec<(To, Vec<u8>)>, String> {
         match (&mut self.engine, input) {
             (Engine::Replica(replica), Input::Hear(bytes, from)) => hear(replica.net_mut(), bytes, from),
@@ -257,8 +257,8 @@ impl ExploredProcess {
             }
             (Engine::Reader(..), _) => {}
         }
-        // The first turn takes the input in; the second says what follows from it: a winner stamps, and who
-        // misses something asks.
+        // The first turn takes the input in; the second sends the consequences: a winner stamps, and a
+        // process with a gap requests it.
         self.turn();
         self.turn();
         Ok(self.sent())
@@ -288,7 +288,7 @@ impl ExploredProcess {
         }
     }
 
-    /// Takes what was sent, and forgets what is no part of the state.
+    /// Takes what was sent, and drops what is no part of the state.
     fn sent(&mut self) -> Vec<(To, Vec<u8>)> {
         let net = match &mut self.engine {
             Engine::Replica(replica) => replica.net_mut(),
@@ -305,7 +305,7 @@ impl ExploredProcess {
         sent
     }
 
-    /// What the rules look at; `round_max` bounds the candidacies.
+    /// The facts that the rules check; `round_max` bounds the candidacies.
     pub(super) fn facts(&self, round_max: u32) -> Facts {
         match &self.engine {
             Engine::Replica(replica) => replica_facts(replica, round_max),
@@ -328,7 +328,7 @@ impl ExploredProcess {
         }
     }
 
-    /// Whether it reads, and then as what.
+    /// Whether it is a reader, and its delivery mode.
     pub(super) fn delivery(&self) -> Option<Delivery> {
         match &self.engine {
             Engine::Replica(_) => None,
@@ -344,7 +344,7 @@ impl ExploredProcess {
         spans.filter_map(|span| tail.frame(span).ok()).map(|frame| Placed::of(&frame)).collect()
     }
 
-    /// Two processes with the same digest do the same from now on.
+    /// Two processes with the same digest behave alike from now on.
     pub(super) fn digest(&self) -> u128 {
         let mut digest = Digest::default();
         self.identity.hash(&mut digest);
@@ -369,7 +369,7 @@ fn hear(net: &mut SimNet, bytes: &[u8], from: Option<usize>) {
     }
 }
 
-/// Numbers and tokens tell copies apart, which nothing here does: all copies are one.
+/// Clears numbers and tokens. They distinguish copies, which nothing here does: all copies are one.
 fn unnumber(bytes: &mut [u8]) {
     let Some(header) = Header::peek(bytes) else { return };
     let kind = Kind::from_u8(header.kind);

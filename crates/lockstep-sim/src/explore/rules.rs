@@ -1,4 +1,4 @@
-//! What must hold in every state, as sentences about logs and datagrams: the rules' purpose, not their code.
+//! The invariants of every state, as sentences about logs and datagrams: the rules' purpose, not their code.
 
 use super::process::Facts;
 use lockstep_core::proto::accept::NOTHING;
@@ -31,7 +31,7 @@ impl Placed {
     }
 }
 
-/// What the rules see of a datagram.
+/// The part of a datagram that the rules check.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) enum SentClaims {
     /// A frame, sent by its leader or repaired.
@@ -81,12 +81,12 @@ impl ClaimLog {
         std::iter::successors(self.0.get(&chain), |placed| self.0.get(&placed.before))
     }
 
-    /// Whether the log that ends with `chain` holds the one that ends before `next` with `prefix`.
+    /// Whether the log that ends with `chain` contains the one that ends before `next` with `prefix`.
     fn contains(&self, chain: Chain, next: Seq, prefix: Chain) -> bool {
         next == 1 || self.back(chain).any(|placed| placed.chain == prefix)
     }
 
-    /// The messages of the log that ends with `chain`, the first first; `None` if no replica ever held it.
+    /// The messages of the log that ends with `chain`, the first first; `None` if no replica ever had it.
     fn messages(&self, chain: Chain) -> Option<Vec<(Seq, PublisherId, PublisherSeq)>> {
         if chain != 0 && !self.0.contains_key(&chain) {
             return None;
@@ -96,7 +96,7 @@ impl ClaimLog {
         Some(frames.iter().flat_map(|placed| placed.messages.iter().copied()).collect())
     }
 
-    /// How many messages the log that ends with `chain` holds.
+    /// The number of messages in the log that ends with `chain`.
     pub(super) fn count_messages(&self, chain: Chain) -> u64 {
         self.back(chain).map(|placed| placed.messages.len() as u64).sum()
     }
@@ -115,7 +115,7 @@ impl ClaimLog {
         Ok(())
     }
 
-    /// What a reader's application holds is its log, or the committed part of it.
+    /// The messages that a reader's application has are its log, or the committed part of it.
     pub(super) fn check_delivered(
         &self,
         chain: Chain,
@@ -140,7 +140,7 @@ impl ClaimLog {
                 short.next, short.chain, short.epoch, long.next, long.epoch
             ));
         }
-        // Of two that say the same, the lower epoch said it first as far as leaders are concerned.
+        // Of two with the same end, the lower epoch committed it first as far as leaders are concerned.
         let epoch = if short.next == long.next { short.epoch.min(long.epoch) } else { long.epoch };
         Ok(Committed { epoch, ..long })
     }
@@ -163,7 +163,7 @@ impl ClaimLog {
     }
 }
 
-/// The greatest prefix that anybody ever called committed, and in which epoch.
+/// The greatest prefix that any process ever called committed, and in which epoch.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) struct Committed {
     pub next: Seq,
@@ -195,7 +195,7 @@ pub(super) fn check_claims(said: &SentClaims, facts: &Facts) -> Result<(), Strin
         SentClaims::Ack { epoch, .. } if *epoch < promised => {
             Err(format!("S2: an ack of {epoch} from who promised {promised}"))
         }
-        // It follows, and holds nothing of it yet.
+        // It follows, and stores nothing of it yet.
         SentClaims::Ack { epoch, next: NOTHING, .. } if *epoch == promised => Ok(()),
         SentClaims::Ack { epoch, next, chain } => {
             let own = *epoch == end.epoch && *next <= end.next;
@@ -223,8 +223,8 @@ pub(super) fn check_claims(said: &SentClaims, facts: &Facts) -> Result<(), Strin
     }
 }
 
-/// What a step may change of a process; `reborn` where it is another identity now, `restarted` where its
-/// process is another.
+/// The allowed changes of a process in a step; `reborn` where it is another identity now, `restarted` where
+/// its process is another.
 pub(super) fn check_step(before: &Facts, after: &Facts, restarted: bool, reborn: bool) -> Result<(), String> {
     if let Some(wrong) = &after.wrong {
         return Err(wrong.clone());

@@ -1,5 +1,5 @@
-//! The cluster as a whole: the local states and what leads from one to the other, the datagrams, and the
-//! states that are made of them.
+//! The cluster as a whole: the local states and the transitions between them, the datagrams, and the states
+//! that are made of them.
 
 mod perfect_network;
 
@@ -20,16 +20,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Most processes of a scope.
+/// The most processes of a scope.
 const NODES_MAX: usize = 6;
-/// Processes that are kept whole; the others are made again from the steps that led to them.
+/// Processes that are retained whole; the others are made again from the steps that led to them.
 const LIVE_MAX: usize = 4_096;
-/// An order may follow the membership of any of so many seqs.
+/// A command may follow the membership of any of so many seqs.
 const MEMBERSHIPS_MAX: u64 = 8;
 /// Rounds above the scope's that a healed network may need.
 const HEALING_ROUNDS: u32 = 6;
 
-/// One step: what happens to which process.
+/// One step: an input of one process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct SystemStep {
     node: u8,
@@ -42,7 +42,7 @@ const CRASH: u32 = 2;
 const LOSE: u32 = 3;
 /// A candidacy beyond the scope's rounds, to see whether a state is stuck.
 const HEAL: u32 = 4;
-/// From here on the number of a datagram.
+/// The number of a datagram is counted from here on.
 const RECEIVE: u32 = 5;
 
 impl SystemStep {
@@ -56,7 +56,7 @@ pub(super) struct SystemState {
     reference: Committed,
     crashes: u8,
     losses: u8,
-    /// What was sent, ascending.
+    /// The datagrams sent, ascending.
     bag: Vec<u32>,
 }
 
@@ -73,7 +73,7 @@ impl SystemState {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Whom {
     Replicas,
-    /// An operator's order: a standby that kept each of them would be another one by each.
+    /// An operator's command: a standby that stored each of them would be another local state by each.
     Leader,
     All,
     One(usize),
@@ -88,7 +88,7 @@ struct Sent {
     datagrams: String,
 }
 
-/// What a step leads to.
+/// The effect of a step.
 #[derive(Clone, Debug)]
 enum Effect {
     Nothing,
@@ -99,7 +99,7 @@ enum Effect {
 struct Local {
     facts: Facts,
     parent: (u32, u32),
-    /// By input, 0 where the engine was not asked yet.
+    /// By input, 0 where the engine has not run yet.
     effects: Vec<u32>,
 }
 
@@ -144,7 +144,7 @@ fn submission(kind: EntryKind, publisher: u32, number: u64, incarnation: u32, pa
 }
 
 impl System {
-    /// A cluster in which epoch 1 has begun, and a publisher is open, for all; then come the submissions.
+    /// A cluster in which epoch 1 has begun, and a publisher is open, for all; then the submissions follow.
     pub(super) fn new(scope: &ExploreScope) -> Result<Self, String> {
         let nodes = scope.replicas + usize::from(scope.reader.is_some());
         if scope.replicas == 0 || nodes > NODES_MAX {
@@ -182,7 +182,7 @@ impl System {
         let mut told = Vec::new();
         system.put(&mut state, nodes, To::Group(Group::Submit), open);
         for _ in 0..4 {
-            // The leader's heartbeat tells everybody what is committed.
+            // The leader's heartbeat announces the commit to everybody.
             state = system.quiet(&state, &mut told)?;
             for node in 0..scope.replicas {
                 state =
@@ -197,7 +197,7 @@ impl System {
         }
         for &(change, node) in &scope.changes {
             let member = process::member(node, scope.members, scope.heirs);
-            // An order names the membership that it follows: whatever that will be.
+            // A command names the membership that it follows, whichever that will be.
             for after in 2..2 + MEMBERSHIPS_MAX {
                 let mut payload = [0; MEMBERSHIP_LEN_MAX];
                 let length = write_membership(&mut payload, after, change, member, &[]);
@@ -225,7 +225,7 @@ impl System {
 
     // ---- steps ----
 
-    /// Everything that may happen next.
+    /// Every possible next step.
     pub(super) fn steps(&self, state: &SystemState, out: &mut Vec<SystemStep>) {
         out.clear();
         for node in 0..self.locals.len() {
@@ -264,12 +264,12 @@ impl System {
             }
     }
 
-    /// How willingly each process hears, in one walk.
+    /// The weight with which each process receives, in one walk.
     pub(super) fn draw_bias(&self, rng: &mut Rng) -> Vec<u64> {
         (0..self.locals.len()).map(|_| [1, 8, 30, 100][rng.below(4) as usize]).collect()
     }
 
-    /// A step that may lead on.
+    /// A step that may change the state.
     pub(super) fn draw(&mut self, rng: &mut Rng, state: &SystemState, bias: &[u64]) -> Option<SystemStep> {
         for _ in 0..200 {
             let node = rng.below(self.locals.len() as u64) as usize;
@@ -283,7 +283,7 @@ impl System {
                     return step(HEARTBEAT);
                 }
                 9.. if rng.below(100) < bias[node] => {
-                    // Newer datagrams more often than older ones: else old news fill the walk.
+                    // Newer datagrams more often than older ones: else old ones fill the walk.
                     let back =
                         rng.below(state.bag.len() as u64).min(rng.below(state.bag.len() as u64)) as usize;
                     let number = state.bag[state.bag.len() - 1 - back];
@@ -300,7 +300,7 @@ impl System {
         None
     }
 
-    /// The state behind a step; `None` if nothing changes, or in words which rule is broken.
+    /// The state after a step; `None` if nothing changes, or an error that names the broken rule.
     pub(super) fn apply(
         &mut self,
         state: &SystemState,
@@ -331,7 +331,7 @@ impl System {
         Some(self.check(state, &mut next, node).map(|()| next))
     }
 
-    /// What must hold between processes after a step of `node`.
+    /// Checks between processes after a step of `node`.
     fn check(&self, before: &SystemState, after: &mut SystemState, node: usize) -> Result<(), String> {
         for number in &after.bag {
             if before.bag.binary_search(number).is_err() {
@@ -385,7 +385,7 @@ impl System {
         effect
     }
 
-    /// Asks the engine.
+    /// Runs the engine.
     fn run(&mut self, node: usize, local: u32, input: u32) -> Effect {
         let mut process = self.process(node, local);
         let said = match self.turn(&mut process, input) {
@@ -437,7 +437,7 @@ impl System {
         })
     }
 
-    /// The process in this local state, made again from the steps that led to it if it is not at hand.
+    /// The process in this local state, made again from the steps that led to it if it is not retained.
     fn process(&mut self, node: usize, local: u32) -> ExploredProcess {
         let (mut at, mut again) = (local, Vec::new());
         while !self.locals[node].live.contains_key(&at) {
@@ -447,7 +447,7 @@ impl System {
         }
         let mut process = (*self.locals[node].live[&at]).clone();
         for (made, input) in again.into_iter().rev() {
-            // It went well the first time.
+            // The turn succeeded the first time.
             let _ = self.turn(&mut process, input);
             let known = self.locals[node].by_digest.get(&process.digest());
             assert_eq!(known, Some(&made), "a turn is no function of the process and its input");
@@ -459,7 +459,7 @@ impl System {
     fn keep(&mut self, node: usize, local: u32, process: ExploredProcess) {
         let locals = &mut self.locals[node];
         locals.live.insert(local, Box::new(process));
-        // The first one is where all others begin.
+        // The first one is the origin of all others.
         if local > 0 {
             locals.order.push_back(local);
         }
@@ -470,7 +470,7 @@ impl System {
         }
     }
 
-    /// The number of a local state; what a log must be is looked at once, here.
+    /// The number of a local state; its log is checked once, here.
     fn intern(&mut self, node: usize, process: ExploredProcess, parent: (u32, u32)) -> Result<u32, String> {
         let digest = process.digest();
         if let Some(&known) = self.locals[node].by_digest.get(&digest) {
@@ -492,7 +492,7 @@ impl System {
         Ok(number)
     }
 
-    /// The number of a datagram; `None` if nobody of this cluster hears it.
+    /// The number of a datagram; `None` if no process of this cluster receives it.
     fn number(&mut self, from: usize, to: To, bytes: Vec<u8>) -> Option<u32> {
         let header = Header::peek(&bytes)?;
         let asks = header.kind == Kind::Nack as u8;
@@ -502,7 +502,7 @@ impl System {
             To::Group(Group::Submit) if orders => (false, Whom::Leader),
             To::Group(Group::Submit) => (false, Whom::Replicas),
             To::Group(_) => (false, Whom::All),
-            // The repairer that a reader asks first is chance: anybody may be asked.
+            // The repairer that a reader asks first is random: any may be asked.
             To::Unicast(_) if asks => (true, Whom::Replicas),
             To::Unicast(to) => (true, Whom::One((0..self.locals.len()).find(|node| address(*node) == to)?)),
         };
@@ -559,7 +559,7 @@ impl System {
 
     // ---- stories ----
 
-    /// Walks these steps. Returns after how many of them which rule was broken.
+    /// Walks these steps. Returns the number of steps until a rule was broken, and the rule.
     pub(super) fn replay(&mut self, steps: &[SystemStep]) -> Option<(usize, String)> {
         let mut state = self.first();
         for (index, step) in steps.iter().enumerate() {

@@ -14,7 +14,7 @@ pub enum Pattern {
 }
 
 impl Pattern {
-    /// The word for it.
+    /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Independent => "independent",

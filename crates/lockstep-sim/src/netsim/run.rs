@@ -37,7 +37,7 @@ const CLUSTER: u64 = 7;
 const HISTORY: u64 = 0xb1;
 const MTU: usize = 1500;
 const REPLICAS: usize = 3;
-/// Seats: the replicas, the publisher, the receivers.
+/// Nodes: the replicas, the publisher, the receivers.
 const PUBLISHER: usize = REPLICAS;
 const FIRST_RECEIVER: usize = REPLICAS + 1;
 /// Room for all frames of a run.
@@ -47,13 +47,13 @@ const INTERVAL_NS: Nanos = 20_000;
 const PAYLOAD: [u8; 64] = [0x5a; 64];
 /// One turn of a loop that spins.
 const TURN_NS: Nanos = 500;
-/// How often somebody looks who waits for something without a deadline of its own.
+/// The poll interval of a node with pending work that has no deadline.
 const PENDING_WORK_NS: Nanos = 2_000;
 /// Datagrams take up to this much longer than the delay: less than an interval, so that nothing is reordered.
 const JITTER_NS: Nanos = 2_000;
 /// A message is affected if it was lost, or delivered this much after its frame arrived.
 const BUFFERED_NS: Nanos = 3_000;
-/// After the last message everybody has this long to get what it misses.
+/// After the last message everybody has this long to fill its gaps.
 const DRAIN_NS: Nanos = 1_000_000_000;
 const BEGIN_NS: Nanos = 1_000_000;
 const WALL_NS: Nanos = 1_700_000_000_000_000_000;
@@ -89,9 +89,9 @@ struct Letter {
     bytes: Rc<Vec<u8>>,
 }
 
-/// What one receiver saw of the stream.
+/// The stream as one receiver saw it.
 struct Seen {
-    /// When the first copy of each message's frame came; 0 if that copy was lost.
+    /// The arrival of the first copy of each message's frame; 0 if that copy was lost.
     arrived: Vec<Nanos>,
     delivered: Vec<Nanos>,
 }
@@ -107,18 +107,18 @@ struct World {
     /// The first measured seq; 0 before there is one.
     first: Seq,
     sent: u64,
-    /// When each message's frame was sent.
+    /// The time at which each message's frame was sent.
     sent_at: Vec<Nanos>,
     seen: Vec<Seen>,
     row: Row,
 }
 
-/// What a cell's run has shown.
+/// The results of a cell's run.
 #[derive(Clone, Default, Debug)]
 pub struct Row {
     /// Frames lost: on each link, or once where all lose together.
     pub lost: u64,
-    /// Messages that were lost, or held behind one that was, over all receivers.
+    /// Messages that were lost, or buffered behind one that was, over all receivers.
     pub affected: u64,
     /// How much later than without loss those were delivered: p50, p99, p99.9.
     pub latency_ns: [Nanos; 3],
@@ -128,9 +128,9 @@ pub struct Row {
     pub repairs: u64,
     /// Bytes of requests, repairs and reasons.
     pub bytes: u64,
-    /// Frames that the leader gave.
+    /// Frames that the leader repaired.
     pub led: u64,
-    /// Messages that somebody never got.
+    /// Messages that some receiver never got.
     pub missing: u64,
 }
 
@@ -283,7 +283,7 @@ impl World {
         })
     }
 
-    /// The publisher is open, and everybody holds what there is.
+    /// Opens the publisher, and runs until everybody stores the whole stream.
     fn open(&mut self) -> Result<(), String> {
         let limit = self.now + DRAIN_NS;
         while self.publisher.is_none() || self.end() > 0 && !self.all_hold(self.end()) {
@@ -299,7 +299,7 @@ impl World {
         Ok(())
     }
 
-    /// Where the leader's log ends.
+    /// The end of the leader's log.
     fn end(&self) -> Seq {
         match &self.nodes[0].engine {
             Engine::Replica(leader) => leader.tail().end().next,
@@ -339,7 +339,7 @@ impl World {
         }
     }
 
-    /// What happens next, up to `limit`.
+    /// The next event, up to `limit`.
     fn step(&mut self, limit: Nanos) {
         let arrival = self.packets.peek().map_or(Nanos::MAX, |letter| letter.0.at);
         let (node, wake_at) = (0..self.nodes.len())
@@ -379,7 +379,7 @@ impl World {
         }
     }
 
-    /// Which message a seq is.
+    /// The index of the message at a seq.
     fn index(&self, seq: Seq) -> Option<usize> {
         let at = seq.checked_sub(self.first).filter(|_| self.first > 0)? as usize;
         (at < self.sent_at.len()).then_some(at)
@@ -430,7 +430,7 @@ impl World {
         }
     }
 
-    /// Copies go to whom they are for; the links of receivers lose some.
+    /// Sends copies to the destinations; the links of receivers lose some.
     fn send(&mut self, from: usize, to: To, bytes: Vec<u8>) {
         self.count(from, &to, &bytes);
         let header = frame(&bytes).filter(|_| matches!(to, To::Group(_)));
@@ -467,7 +467,7 @@ impl World {
         }
     }
 
-    /// What repair costs.
+    /// Counts the cost of repair.
     fn count(&mut self, from: usize, to: &To, bytes: &[u8]) {
         let Some(header) = Header::peek(bytes) else { return };
         let to_receiver = match to {

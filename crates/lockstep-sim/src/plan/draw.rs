@@ -1,4 +1,4 @@
-//! Draws the faults of a seed: which, against whom, how often.
+//! Draws the faults of a seed: their kinds, targets and times.
 
 use super::{
     DAY_MS, DAY_NS, DiskPlan, EndPlan, FaultKind, FaultTarget, FaultTargetNode, Plan, PlannedFault, WALL_NS,
@@ -10,7 +10,7 @@ use crate::wire::{ALL_TRAFFIC, NodeSet};
 use lockstep_replica::journal::Retention;
 
 impl Plan {
-    /// What side threads do beside writing; nothing in most runs.
+    /// The chores of side threads beside writing; none in most runs.
     pub(super) fn draw_chores(&mut self, rng: &mut Rng) {
         if rng.below(4) == 0 {
             self.scrub_bytes_per_s = rng.pick(&[1 << 20, 16 << 20]);
@@ -26,12 +26,13 @@ impl Plan {
             let bytes_max = rng.pick(&[0, 1, 64 << 10]);
             let age_ns_max = if bytes_max == 0 { 1_000_000 } else { rng.pick(&[0, 5_000_000]) };
             self.retention = Retention { bytes_max, age_ns_max };
-            // What retention may remove is older than the day, which turns in the middle of the storm.
+            // Retention may remove segments older than the day, which turns in the middle of the fault
+            // phase.
             self.wall_ns = WALL_NS - WALL_NS % DAY_NS - self.fault_phase_ns / 2;
         }
     }
 
-    /// What the operator orders.
+    /// The commands of the operator.
     pub(super) fn draw_changes(&mut self, rng: &mut Rng) {
         for _ in 0..1 + rng.below(4) {
             let at_ns = rng.below(self.fault_phase_ns);
@@ -58,7 +59,7 @@ impl Plan {
     }
 
     pub(super) fn draw_faults(&mut self, rng: &mut Rng) {
-        // One seed in eight is quiet but for the weather.
+        // One seed in eight has no faults but those of the network model.
         let classes = if rng.below(8) == 0 { 0 } else { 1 + rng.below(5) };
         for _ in 0..classes {
             let class = rng.below(18);
@@ -72,8 +73,7 @@ impl Plan {
         self.faults.sort_by_key(|fault| fault.at_ns);
     }
 
-    /// What befalls the edge, and names that are closed: drawn beside the rest, so that it changes no other
-    /// seed.
+    /// Faults of the edge, and names that are closed: drawn beside the rest, so that no other seed changes.
     fn draw_edge_faults(&mut self) {
         let mut rng = Rng::new(self.seed ^ 0xfa17);
         if rng.below(6) == 0 {
@@ -96,7 +96,7 @@ impl Plan {
         }
     }
 
-    /// What befalls disks, and machines with them; nothing in most runs.
+    /// Faults of disks, and of machines with them; none in most runs.
     pub(super) fn draw_disks(&mut self, rng: &mut Rng) {
         if rng.below(3) > 0 {
             return;
@@ -104,7 +104,7 @@ impl Plan {
         for _ in 0..1 + rng.below(2) {
             let class = rng.below(11);
             if class == 10 {
-                // What nobody looks at is not found, and the segment that is being filled is not looked at.
+                // Only scrubbed segments are found damaged, and the open segment is not scrubbed.
                 (self.scrub_bytes_per_s, self.segment_len) = (16 << 20, 32 << 10);
             }
             for _ in 0..1 + rng.below(4) {
@@ -140,11 +140,11 @@ impl Plan {
         }
     }
 
-    /// What has a moment of its own, in few runs.
+    /// Rare faults with a time of their own, in few runs.
     pub(super) fn draw_rare(&mut self, rng: &mut Rng) {
         let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
         if rng.below(256) == 0 {
-            // The first machine dies between the birth of the history and the first flush of it.
+            // The first machine dies between the genesis of the history and the first flush of it.
             let at_ns = rng.pick(&[0, 0, 5_000, 50_000]);
             let disk = rng.pick(&[DiskPlan::Kept, DiskPlan::Torn]);
             self.faults.push(PlannedFault {
@@ -153,7 +153,7 @@ impl Plan {
             });
         }
         if rng.below(12) == 0 {
-            // A tail on a disk survives the boot that it is of.
+            // A tail on a disk survives its boot.
             for _ in 0..1 + rng.below(2) {
                 let at_ns = rng.below(self.fault_phase_ns);
                 let target = self.draw_target(rng);
@@ -227,7 +227,7 @@ impl Plan {
                 _ => FaultTarget::Isolate(target, false, true, lasting),
             },
             9 => {
-                // Between two of them only, and perhaps only one group: partial, half-deaf.
+                // Between two of them only, and perhaps only one group: a partial partition.
                 let one = 1 << rng.below(self.replicas as u64);
                 let other = if rng.below(2) == 0 { 1 << rng.below(self.replicas as u64) } else { all };
                 let traffic = if rng.below(2) == 0 { ALL_TRAFFIC } else { 1 << rng.below(4) };

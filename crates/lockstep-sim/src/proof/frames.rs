@@ -1,4 +1,5 @@
-//! Frames of a log that nobody else has: just enough of them for a journal to write, roll and exchange.
+//! Frames of a log that no other replica has: just enough of them for a journal to write, roll and replace a
+//! suffix.
 
 use bytemuck::Zeroable;
 use lockstep_core::proto::log::LogEnd;
@@ -10,19 +11,19 @@ use std::net::SocketAddrV4;
 
 pub(super) const CLUSTER: u64 = 7;
 pub(super) const HISTORY: u64 = 0xb1;
-/// The replica whose journal is explored.
+/// The replica with the explored journal.
 pub(super) const ME: Identity = Identity { replica: 1, incarnation: 0x51 };
-/// Most bytes of a frame.
+/// The longest frame, in bytes.
 pub(super) const FRAME_LEN_MAX: usize = 1424;
-/// A message that fills whole sectors: with zeros these look as if nobody had written them.
+/// A message that fills whole sectors: with zeros these look unwritten.
 const LONG: usize = 1_200;
 
-/// The epoch of round `round`, led by somebody else.
+/// The epoch of round `round`, led by another replica.
 pub(super) fn epoch(round: u32) -> Epoch {
     Epoch::new(round, Identity { replica: 2, incarnation: 0x52 })
 }
 
-/// The only member that is listed.
+/// The only listed member.
 pub(super) fn member() -> MemberBody {
     MemberBody::full(ME, SocketAddrV4::new([127, 0, 0, 1].into(), 7))
 }
@@ -51,8 +52,8 @@ fn frame(end: &LogEnd, epoch: Epoch, kind: EntryKind, payload: &[u8]) -> Vec<u8>
     memory
 }
 
-/// A message of the epoch in which the log ends; every second one is long and consists of zeros. `salt` makes
-/// it another one than any that stood at its place before.
+/// A message of the epoch in which the log ends; every second one is long and consists of zeros. `salt`
+/// makes it different from any earlier one at its place.
 pub(super) fn message(end: &LogEnd, salt: u8) -> Vec<u8> {
     match end.next % 2 {
         0 => frame(end, end.epoch, EntryKind::Message, &[[salt, 1].as_slice(), &[0; LONG]].concat()),

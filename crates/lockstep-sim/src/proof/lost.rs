@@ -1,18 +1,18 @@
-//! What may be lost of a machine at rest.
+//! The possible losses of a machine at rest.
 
 use super::{Rest, is_segment};
 use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::journal::ports::{FileName, Store, TailSource};
 use lockstep_replica::journal::segment::group_mark;
 
-/// Everything that may be lost, one after the other; nothing first.
+/// Every possible loss, one after the other; first none.
 pub(super) fn all(rest: &Rest) -> Vec<Rest> {
     let mut all = vec![with(rest, "nothing is lost", |_| {})];
     for path in [0, 1] {
         if rest.rings[path].is_some() {
             all.push(with(rest, &format!("the tail at path {path} is gone"), |lost| lost.lose_ring(path)));
         }
-        // The ring in use itself as it was before is a machine that was rolled back.
+        // An older state of the ring in use would be a rollback of the whole machine.
         if let Some(kept) = &rest.saved_ring
             && rest.rings.iter().flatten().all(|ring| number(ring) != number(kept))
         {
@@ -46,7 +46,7 @@ fn number(ring: &MemoryTail) -> Option<u64> {
     ring.label().map(|label| label.generation)
 }
 
-/// The machine loses power, and of what the device lacks it keeps nothing, all, or some.
+/// The machine loses power, and none, all or some of the data that the device lacks survives.
 fn power(rest: &Rest) -> Vec<Rest> {
     let mut all = vec![with(rest, "the power goes, and what was not synced", |lost| {
         lost.restart(|disk| lose_power(disk, &mut |_| 0));
@@ -91,7 +91,7 @@ fn power(rest: &Rest) -> Vec<Rest> {
     all
 }
 
-/// Whether anything was lost is not asked.
+/// Ignores whether anything was lost.
 pub(super) fn lose_power(disk: &mut super::SimDisk, draw: &mut impl FnMut(u64) -> u64) {
     let _ = disk.lose_power(draw);
 }

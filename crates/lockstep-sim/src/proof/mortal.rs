@@ -1,4 +1,5 @@
-//! Memory whose process may die at any call that changes it: what it held then is what the next one finds.
+//! Memory whose process may die at any call that changes it: the next process finds its content at that
+//! moment.
 
 use lockstep_replica::journal::TailLabel;
 use lockstep_replica::journal::memory::MemoryTail;
@@ -8,10 +9,10 @@ use std::cell::{Cell, RefCell};
 use std::panic::resume_unwind;
 use std::rc::Rc;
 
-/// What unwinds when the process dies in memory.
+/// The payload of the unwinding when the process dies in memory.
 pub(super) struct Died;
 
-/// The memory of a machine, while no process has it, and how long the present one lives.
+/// The memory of a machine, while no process has it, and the remaining life of the present one.
 #[derive(Default)]
 pub(super) struct CrashState {
     left: Cell<Option<u64>>,
@@ -29,13 +30,13 @@ impl CrashState {
         self.left.get().is_some()
     }
 
-    /// What the memory of the process was when it ended.
+    /// The memory of the process at its end.
     pub(super) fn take(&self) -> Option<MemoryTail> {
         self.body.borrow_mut().take()
     }
 
-    /// A call that changes something: not made, if the process dies in it. That it died behind it is the next
-    /// call.
+    /// A call that changes something: not made, if the process dies in it. A death after it is a death in
+    /// the next call.
     fn call(&self, change: impl FnOnce()) {
         let Some(left) = self.left.get() else { return change() };
         if left == 0 {
@@ -47,7 +48,7 @@ impl CrashState {
     }
 }
 
-/// See the module. Its memory goes to the grave when it is dropped.
+/// See the module. Its memory goes to the [`CrashState`] when it is dropped.
 pub(super) struct CrashingStore {
     memory: Option<MemoryTail>,
     crash_state: Rc<CrashState>,

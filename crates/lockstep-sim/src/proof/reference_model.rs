@@ -1,18 +1,18 @@
-//! What a replica has said, by somebody who only listens: every log that it ever had, how far it acknowledged
-//! them, what it promised, and whether the device has all of that.
+//! The acks and promises of a replica, recorded by an observer: every log that it ever had, how far it
+//! acknowledged them, what it promised, and whether the device has all of that.
 
 use lockstep_core::proto::log::LogEnd;
 use lockstep_wire::{Epoch, Seq};
 
-/// Where a log ends, and the place of the log with one frame less; the blank log is its own.
+/// The end of a log, and the place of the log with one frame less; the blank log is its own.
 #[derive(Clone, Copy, Debug)]
 struct Known {
     end: LogEnd,
     before: usize,
 }
 
-/// See the module. What it knows holds over any number of runs: nothing is forgotten when one begins, because
-/// a log that was exchanged in memory may come back from the device in a later run.
+/// See the module. Its records span any number of runs: nothing is dropped when one begins, because a log
+/// that was replaced in memory may return from the device in a later run.
 #[derive(Clone, Debug)]
 pub(super) struct ProofModel {
     /// All logs that it ever had, as a tree: the place 0 is the blank log.
@@ -21,20 +21,20 @@ pub(super) struct ProofModel {
     here: usize,
     /// The place of the newest ack: the log up to here must survive.
     acked: usize,
-    /// The newest promise that was said.
+    /// The newest promise that was sent.
     pub(super) said: Epoch,
-    /// The device has everything that was said, and the journal can know it.
+    /// The device has everything that was acknowledged and promised, and the journal can know it.
     pub(super) settled: bool,
 }
 
 impl ProofModel {
-    /// A replica whose log is blank, and that has not said a word.
+    /// A replica whose log is blank, and that has neither acknowledged nor promised.
     pub(super) fn new() -> Self {
         let blank = Known { end: LogEnd::BLANK, before: 0 };
         Self { known: vec![blank], here: 0, acked: 0, said: Epoch::NONE, settled: true }
     }
 
-    /// Where the log ends.
+    /// The end of the log.
     pub(super) fn end(&self) -> LogEnd {
         self.known[self.here].end
     }
@@ -59,7 +59,7 @@ impl ProofModel {
         self.here = self.known.len() - 1;
     }
 
-    /// The log from `from` on was exchanged for frames that end at `ends`.
+    /// The log from `from` on was replaced by frames that end at `ends`.
     pub(super) fn on_suffix_replaced(&mut self, from: Seq, ends: Vec<LogEnd>) {
         self.here = self.up_to(self.here, from);
         ends.into_iter().for_each(|end| self.on_appended(end));
@@ -83,8 +83,7 @@ impl ProofModel {
                 "S9: it calls itself complete, and its log ends at {end:?}: it never had that one"
             ));
         };
-        // What was acknowledged of a log that was exchanged since binds nobody: the new one is of a higher
-        // epoch.
+        // An ack of a log that was replaced since has no force: the new log is of a higher epoch.
         if end.epoch <= acked.epoch && !self.down_from(place).any(|below| below == self.acked) {
             return Err(format!(
                 "S9: it calls itself complete, its log ends at {end:?}, and it acknowledged up to {acked:?}"
@@ -109,7 +108,7 @@ impl ProofModel {
         Ok(())
     }
 
-    /// How the newest ack stands to the log, for telling states apart.
+    /// The relation of the newest ack to the log, to distinguish states.
     pub(super) fn class(&self) -> (bool, bool, bool, bool) {
         let is_held = self.down_from(self.here).any(|below| below == self.acked);
         (self.settled, self.acked == self.here, is_held, self.said > Epoch::NONE)

@@ -1,5 +1,6 @@
-//! One run of a replica on its journal, to any of its ends. The journal's code is production's: look, begin,
-//! the tail, the side thread's turns. What speaks is played here, by the rule that the engine goes by.
+//! One run of a replica on its journal, to any of its ends. The journal's code is production's: inspection,
+//! start, the tail, the side thread's turns. Acks and promises are simulated here, by the rule that the
+//! engine uses.
 
 use super::frames::{CLUSTER, FRAME_LEN_MAX, ME, epoch, epoch_start, message};
 use super::mortal::{CrashState, CrashingStore, Died};
@@ -23,36 +24,36 @@ pub(super) const RING_LEN: usize = 12 << 10;
 /// Bytes of a segment: two or three groups.
 const SEGMENT_LEN: u64 = 12 << 10;
 
-/// How a replica is started.
+/// The way in which a replica is started.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct StartConfig {
     /// The configuration.
     pub(super) configured: Durability,
-    /// What acks mean in the epoch that it follows; in the second half of the run it is the other one, if
-    /// `turns`.
+    /// The durability of acks in the epoch that it follows; in the second half of the run it is the other
+    /// one, if `turns`.
     pub(super) follows: Durability,
     pub(super) turns: bool,
-    /// At which of two paths its tail lies.
+    /// The path of its tail, of two.
     pub(super) path: usize,
     /// Something else that it needs is missing.
     pub(super) fails: bool,
 }
 
-/// How a run ends.
+/// The way in which a run ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum RunEnd {
     /// It is killed after so many of its deeds.
     Killed(usize),
-    /// It is stopped in order after so many of its deeds.
+    /// It is stopped cleanly after so many of its deeds.
     Stopped(usize),
-    /// It dies in its `call`th call that changes files, at its start, while it runs or while it is stopped in
-    /// order; `salt` says how much of that call is done.
+    /// It dies in its `call`th call that changes files, at its start, while it runs or while it stops
+    /// cleanly; `salt` decides how much of that call is done.
     InFiles { call: u64, salt: u64 },
     /// It dies in a call that changes the words or the label of its memory, at its start.
     InMemory { call: u64 },
 }
 
-/// What a run does.
+/// A deed of a run.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum RunAction {
     Append(usize),
@@ -87,7 +88,8 @@ const DEEDS: [RunAction; 20] = [
     RunAction::Speak,
 ];
 
-/// Those of a later run: it speaks of what it found, brings it to the files, and does each thing once more.
+/// Those of a later run: it acknowledges what it found, brings it to the files, and does each thing once
+/// more.
 const LATER_DEEDS: [RunAction; 12] = [
     RunAction::Speak,
     RunAction::Copy,
@@ -103,17 +105,17 @@ const LATER_DEEDS: [RunAction; 12] = [
     RunAction::Speak,
 ];
 
-/// What the run of this generation does.
+/// The deeds of the run of this generation.
 fn deeds(generation: u32) -> &'static [RunAction] {
     if generation == 1 { &DEEDS } else { &LATER_DEEDS }
 }
 
-/// How many deeds the run of this generation has.
+/// The number of deeds of the run of this generation.
 pub(super) fn deeds_count(generation: u32) -> usize {
     deeds(generation).len()
 }
 
-/// What a start is told.
+/// The settings of a start.
 pub(super) fn settings(boot: u64, configured: Durability) -> Settings {
     Settings {
         cluster: CLUSTER,
@@ -125,7 +127,7 @@ pub(super) fn settings(boot: u64, configured: Durability) -> Settings {
     }
 }
 
-/// Looks at what lies there, with the tail at `path`. `None`: it is damaged so that nothing can be told.
+/// Inspects the journal, with the tail at `path`. `None`: it is damaged beyond inspection.
 pub(super) fn looked(
     rest: &Rest,
     path: usize,
@@ -138,7 +140,7 @@ pub(super) fn looked(
     }
 }
 
-/// A start was interrupted: its mark may have got there all the same, and then it is the last run.
+/// A start was interrupted: its mark may be stored all the same, and then it is the last run.
 fn note_interrupted(after: &mut Rest, way: &StartConfig) -> Result<(), ProofViolation> {
     after.is_interrupted = true;
     let is_marked = looked(after, way.path, way.configured)?
@@ -171,7 +173,8 @@ pub(super) fn run(
         return Ok(None);
     };
     let is_own = seen.ring() == &RingEvidence::Own;
-    // A ring that goes on is nowhere as it was; one that is used anew may lie there again, in another tmpfs.
+    // A ring that continues exists nowhere in its old state; one that is reused may exist again in it, in
+    // another tmpfs.
     if !is_own && let Some(ring) = &rest.rings[way.path] {
         after.saved_ring = Some(ring.clone());
     }
@@ -181,7 +184,7 @@ pub(super) fn run(
         return Ok(None);
     };
     if died && !is_own {
-        // What was at that path is overwritten, or not: it is no memory of a run any more.
+        // The ring at that path is overwritten, or not: it is no memory of a run any more.
         after.run_path = after.run_path.filter(|path| *path != way.path);
     }
     after.rings[way.path] = grave.take();
@@ -192,8 +195,8 @@ pub(super) fn run(
     Ok(Some(after))
 }
 
-/// A start from what was `seen`, with the ring in `memory`, and the run behind it. Whether the process died
-/// in its start; `None` where `end` is not reached.
+/// A start after the inspection `seen`, with the ring in `memory`, and the run behind it. Returns whether
+/// the process died in its start; `None` where `end` is not reached.
 fn begin_and_run(
     after: &mut Rest,
     seen: Inspection,
@@ -223,7 +226,7 @@ fn begin_and_run(
         Ok(Ok(_)) if matches!(end, RunEnd::InMemory { .. }) => Ok(None),
         Ok(Ok((opened, ()))) => {
             reference.on_begun(&opened.tail.end())?;
-            // A copy of the superblock that was damaged may have been the one that knew it.
+            // A damaged copy of the superblock may have been the one that recorded it.
             reference.settled &= way.configured == Durability::Power && (is_known || !*half);
             *run_path = Some(way.path);
             (*is_interrupted, *half) = (false, false);
@@ -280,7 +283,7 @@ impl ProofRun {
         Ok(matches!(end, RunEnd::Stopped(_)))
     }
 
-    /// Stops in order. Returns whether it got to the end of that.
+    /// Stops cleanly. Returns whether it reached the end of that.
     pub(super) fn stop(&mut self, disk: &mut SimDisk) -> Result<bool, ProofViolation> {
         loop {
             match self.turn(disk, true) {
@@ -319,7 +322,7 @@ impl ProofRun {
                 }
             }
             RunAction::Copy => {
-                // Urgent work, and the rest.
+                // Urgent work, then the rest.
                 for _ in 0..2 {
                     match self.turn(disk, false) {
                         SideStep::Failed(_) if disk.is_dead() => return Ok(false),
@@ -355,7 +358,7 @@ impl ProofRun {
         Ok(self.tail.end())
     }
 
-    /// What may be said now: the bound of an ack, and a promise.
+    /// The permitted reports: the bound of an ack, and a promise.
     pub(super) fn may_send(&self) -> (Seq, Epoch) {
         let acked = match rests_on(self.way.configured, self.follows) {
             Durability::Process => self.tail.end().next,
@@ -368,19 +371,19 @@ impl ProofRun {
         (acked, promised)
     }
 
-    /// Says everything that may be said now.
+    /// Acknowledges and promises everything that is permitted now.
     fn speak(&self, reference_model: &mut super::ProofModel) {
         let (acked, promised) = self.may_send();
         reference_model.on_acked(acked);
         reference_model.said = reference_model.said.max(promised);
     }
 
-    /// From here on acks mean this in the epoch that is followed.
+    /// From here on acks have this durability in the epoch that is followed.
     pub(super) fn follow(&mut self, durability: Durability) {
         self.follows = durability;
     }
 
-    /// The last two frames are exchanged for those of a new epoch.
+    /// The last two frames are replaced by those of a new epoch.
     fn exchange(&mut self, reference_model: &mut super::ProofModel) -> Result<(), ProofViolation> {
         let from = reference_model.back(2);
         let adopts: Epoch = epoch(100 * self.generation);

@@ -1,5 +1,5 @@
-//! A journal by hand: one run behind the other, each step of it and each loss as it is told. The code is that
-//! of the exploration, and so is the judge, who remembers everything that was said. For the scripts of
+//! A journal by hand: one run after the other, with each step and each loss as commanded. The code is that
+//! of the exploration, and so is the judge, which remembers every ack and promise. For the scripts of
 //! `tests/testdata/proof`.
 
 use super::lost::{change_last_group, lose_power};
@@ -14,15 +14,15 @@ use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{Completeness, Inspection, JournalOpenError};
 use std::rc::Rc;
 
-/// How much is done of the call in which a process dies (see [`SimDisk::arm`]): of a single block nothing, of
-/// more a part.
+/// The part that is done of the call in which a process dies (see [`SimDisk::arm`]): of a single block
+/// nothing, of more a part.
 const PART_DONE: u64 = 6;
 
 /// See the module.
 pub struct Stage {
     rest: Rest,
     run: Option<Running>,
-    /// Runs so far: what each of them writes differs.
+    /// Runs so far: each of them writes other contents.
     runs: u32,
     saved_rings: [Option<MemoryTail>; 2],
     saved_disk: Option<SimDisk>,
@@ -34,14 +34,14 @@ struct Running {
     crash_state: Rc<CrashState>,
 }
 
-/// How a run begins.
+/// The way in which a run begins.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Begin {
     /// The configuration.
     pub configured: Durability,
-    /// What acks mean in the epoch that is followed.
+    /// The durability of acks in the epoch that is followed.
     pub follows: Durability,
-    /// At which of two paths its tail lies.
+    /// The path of its tail, of two.
     pub path: usize,
     /// Something else that the start needs is missing.
     pub fails: bool,
@@ -50,7 +50,7 @@ pub struct Begin {
 }
 
 impl Stage {
-    /// The journal of a replica on which a history was born, stopped in order.
+    /// The journal of a replica with the genesis of a history, stopped cleanly.
     ///
     /// # Errors
     /// The journal contradicts itself.
@@ -58,7 +58,7 @@ impl Stage {
         Ok(Self { rest: created()?, run: None, runs: 0, saved_rings: [None, None], saved_disk: None })
     }
 
-    /// A run begins. Returns what became of it, in words.
+    /// A run begins. Returns the result, in words.
     ///
     /// # Errors
     /// One runs already, or the journal contradicts itself.
@@ -119,7 +119,7 @@ impl Stage {
         running.run.act(deed, disk, reference_model)
     }
 
-    /// So many messages are in its log, in memory.
+    /// Appends so many messages to its log, in memory.
     ///
     /// # Errors
     /// Nothing runs, or the tail refuses them.
@@ -127,9 +127,9 @@ impl Stage {
         self.act(RunAction::Append(count)).map(drop)
     }
 
-    /// The side thread copies to the files `times` times, one group each, and does what comes with it; or the
-    /// process dies in the call that changes a file after `dies`, with a part of it done. Returns whether it
-    /// lives.
+    /// The side thread copies to the files `times` times, one group each, with all work that follows from
+    /// it; or the process dies in the call that changes a file after `dies`, with a part of it done. Returns
+    /// whether it lives.
     ///
     /// # Errors
     /// Nothing runs, or the side thread fails.
@@ -149,7 +149,7 @@ impl Stage {
         Ok(lives)
     }
 
-    /// Says everything that may be said now. Returns that, in words.
+    /// Acknowledges and promises everything that is permitted now. Returns that, in words.
     ///
     /// # Errors
     /// Nothing runs.
@@ -172,7 +172,7 @@ impl Stage {
         self.act(RunAction::Promise).map(drop)
     }
 
-    /// The last two frames are exchanged for those of a new epoch.
+    /// The last two frames are replaced by those of a new epoch.
     ///
     /// # Errors
     /// Nothing runs, or the tail refuses that.
@@ -180,7 +180,7 @@ impl Stage {
         self.act(RunAction::Exchange).map(drop)
     }
 
-    /// Acks mean this in the epoch that is followed now.
+    /// Sets the durability of acks in the epoch that is followed now.
     ///
     /// # Errors
     /// Nothing runs.
@@ -190,8 +190,8 @@ impl Stage {
         Ok(())
     }
 
-    /// It stops in order, or is killed while it does: in the call that changes a file after `dies`. Returns
-    /// whether it got to the end.
+    /// It stops cleanly, or is killed while it does: in the call that changes a file after `dies`. Returns
+    /// whether it reached the end.
     ///
     /// # Errors
     /// Nothing runs, or the stop fails.
@@ -218,8 +218,8 @@ impl Stage {
         Ok(())
     }
 
-    /// The machine is restarted: its memory is gone; with `power`, all that the files hold in the cache alone
-    /// as well.
+    /// The machine is restarted: its memory is lost; with `power`, everything that is only cached of the
+    /// files as well.
     pub fn restart(&mut self, power: bool) {
         if let Some(Running { run, .. }) = self.run.take() {
             drop(run);
@@ -227,30 +227,30 @@ impl Stage {
         self.rest.restart(|disk| lose_power(disk, &mut |_| u64::from(!power)));
     }
 
-    /// The tail at this path is gone.
+    /// The tail at this path is lost.
     pub fn lose_tail(&mut self, path: usize) {
         self.rest.lose_ring(path);
     }
 
-    /// The tail at this path as it is now is kept elsewhere, ...
+    /// Saves the tail at this path as it is now, ...
     pub fn save_tail(&mut self, path: usize) {
         self.saved_rings[path] = self.rest.rings[path].clone();
     }
 
-    /// ... and put back.
+    /// ... and restores it.
     pub fn put_back_tail(&mut self, path: usize) {
         self.rest.rings[path] = self.saved_rings[path].clone();
     }
 
-    /// The journal's files as they are now are kept elsewhere, ...
+    /// Saves the journal's files as they are now, ...
     pub fn save_files(&mut self) {
         self.saved_disk = Some(self.rest.disk.clone());
     }
 
-    /// ... and put back.
+    /// ... and restores them.
     ///
     /// # Errors
-    /// None were kept.
+    /// None were saved.
     pub fn put_back_files(&mut self) -> Result<(), ProofViolation> {
         self.rest.disk = self.saved_disk.clone().ok_or("no files were kept")?;
         Ok(())
@@ -266,8 +266,7 @@ impl Stage {
         change_last_group(&mut self.rest.disk)
     }
 
-    /// What a start with this configuration and path would make of the journal, in words; and what is wrong
-    /// with that.
+    /// The result of a start with this configuration and path, in words; and the violation in it, if any.
     ///
     /// # Errors
     /// The journal contradicts itself.

@@ -7,7 +7,7 @@ use crate::net::SimNet;
 use lockstep_wire::Nanos;
 
 impl SimNode {
-    /// When it has its turn, or begins; never, if nothing will ever run here.
+    /// The time of its next turn or its start; never, if no process will run here again.
     pub(super) fn ready_at(&self) -> Nanos {
         let at = match &self.actor {
             Actor::Replica(machine) => match &machine.state {
@@ -52,7 +52,7 @@ impl Actor {
         }
     }
 
-    /// Whether it is to be called again soon, whatever comes.
+    /// Whether it must be called again soon, whatever arrives.
     pub(super) fn is_work_pending(&self) -> bool {
         match self {
             Self::Replica(machine) => machine.replica().is_some_and(|replica| replica.has_pending_work()),
@@ -60,7 +60,7 @@ impl Actor {
         }
     }
 
-    /// When a client has something to do, whatever comes: to hand in, to ask or to send again.
+    /// The time at which a client must act, whatever arrives: to submit, to request or to resend.
     pub(super) fn client_deadline(&self, clock: SimClock) -> Option<Nanos> {
         match self {
             Self::Publisher(Some(process), work) => {
@@ -72,7 +72,7 @@ impl Actor {
         }
     }
 
-    /// When it must look at the latest.
+    /// The latest time of its next poll.
     pub(super) fn next_deadline(&self) -> Option<Nanos> {
         match self {
             Self::Replica(machine) => {

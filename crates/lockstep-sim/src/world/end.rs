@@ -1,4 +1,4 @@
-//! The end of a run: whether it has settled, and what it waits for if it has not.
+//! The end of a run: whether all work is done, and what it waits for if not.
 
 use super::{Actor, BEGIN_NS, SimNode, World};
 use crate::check::Violation;
@@ -8,12 +8,12 @@ use lockstep_wire::{Epoch, Identity, Nanos};
 use std::fmt::Write as _;
 
 impl World {
-    /// Whether nothing happens any more for which a leader may be missed.
+    /// Whether no fault makes a leader unavailable any more.
     pub(crate) fn is_quiet(&self) -> bool {
         self.plan.quiet_from.is_some_and(|from| self.now >= BEGIN_NS + from)
     }
 
-    /// Whether everything that the healthy ones have to do is done.
+    /// Whether the healthy nodes have finished all their work.
     pub(super) fn is_done(&self, healthy: NodeSet) -> bool {
         self.nodes.iter().enumerate().filter(|(index, _)| healthy >> index & 1 == 1).all(|(index, node)| {
             match &node.actor {
@@ -27,7 +27,7 @@ impl World {
                 Actor::Publisher(None, work) => work.restart_at == Nanos::MAX,
                 Actor::Subscriber(Some(_), reading) => reading.ended || self.oracle.has_delivered_all(index),
                 Actor::Subscriber(None, _) => false,
-                // What the edge lacks is asked for beside this.
+                // The edge is checked separately.
                 Actor::Edge(_) | Actor::Handle(_) | Actor::Second(_) => true,
                 Actor::Replica(machine) => machine.replica().is_some_and(|replica| {
                     replica.core.commit_next() >= self.oracle.commit_next()
@@ -37,10 +37,10 @@ impl World {
         })
     }
 
-    /// A member that has promised above the epoch that is led follows nobody until a higher one begins (S2).
-    /// The others need not listen to it where it is no member (it asked for votes when it took itself for
-    /// one), and a leader that stays broken may never hear it: a quorum that hears that leader commits
-    /// without it.
+    /// A member that has promised above the epoch of the leader follows no leader until a higher epoch
+    /// begins (S2). The others may ignore it where it is no member (it asked for votes when it took itself
+    /// for one), and a leader that stays broken may never receive from it: a quorum that receives from that
+    /// leader commits without it.
     fn stays_behind(&self, promised: Epoch, identity: Identity, healthy: NodeSet) -> bool {
         let led = self.oracle.reference.tip().map_or(Epoch::NONE, |tip| self.oracle.tree.stem(tip).epoch);
         let leads = |node: &SimNode| matches!(&node.actor, Actor::Replica(machine) if machine.identity == led.leader());

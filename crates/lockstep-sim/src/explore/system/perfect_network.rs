@@ -1,8 +1,9 @@
-//! What a perfect network would make of a state: everybody hears everything, and no state may be stuck.
+//! The future of a state under a perfect network: every process receives everything, and no state may be
+//! stuck.
 
 use super::{HEAL, HEARTBEAT, RECEIVE, System, SystemState, SystemStep};
 
-/// Everybody hears everything so often, and then nothing new may be said.
+/// Rounds in which every process receives everything; after them nothing new may be sent.
 const QUIET_ROUNDS: u32 = 64;
 
 impl System {
@@ -17,7 +18,7 @@ impl System {
         next
     }
 
-    /// Everything that was sent is heard by everybody, until nothing new is said.
+    /// Delivers everything that was sent to every process, until nothing new is sent.
     pub(super) fn quiet(
         &mut self,
         state: &SystemState,
@@ -39,14 +40,14 @@ impl System {
     }
 
     /// No state is stuck: once the network is whole and one replica after the other campaigns, all values
-    /// are committed everywhere. What was done for that is added to `told`.
+    /// are committed everywhere. The steps of this check are added to `told`.
     pub(in crate::explore) fn settle(
         &mut self,
         state: &SystemState,
         told: &mut Vec<SystemStep>,
     ) -> Result<(), String> {
         if !self.scope.changes.is_empty() {
-            // The needed set, and who may lead, is another question in each state.
+            // The needed set, and which members may lead, differ in each state.
             return Ok(());
         }
         let mut state = self.quiet(state, told)?;
@@ -68,7 +69,7 @@ impl System {
         Err(format!("stuck: {}", self.describe(&state)))
     }
 
-    /// All members hold all values as committed. A replica that lost its machine has no vote, and need not.
+    /// All members have all values as committed. A replica that lost its machine has no vote, and need not.
     fn is_settled(&self, state: &SystemState) -> bool {
         let values = |node: usize| {
             let facts = self.facts(state, node);
