@@ -54,10 +54,11 @@ pub fn is_resident(holdings: &RepairRange, seq: Seq) -> bool {
 }
 
 /// REPAIR-6 (who stamps does not repair): a leader refers a reader once to the members that are alive and
-/// have acknowledged what it asks for, below `others_next`. A requester that comes back within
-/// [`REFERRED_NS`] has found that none of them answers it, and is given, for [`led_cost`].
-pub fn refers(now: Nanos, referred_at: Option<Nanos>, others_next: Seq, range: SeqRange) -> bool {
-    let came_back = referred_at.is_some_and(|at| now < at + REFERRED_NS);
+/// have acknowledged the range, below `others_next`. A requester that requests something below the bound up to
+/// which it was referred has found that none of them answers, however long it waited for each, and is
+/// repaired, for [`led_cost`].
+pub fn refers(referred_next: Seq, others_next: Seq, range: SeqRange) -> bool {
+    let came_back = range.from < referred_next;
     range.to <= others_next && !came_back && !planted(Mutation::LeaderRepairs)
 }
 
@@ -78,9 +79,6 @@ pub fn led_cost(bytes: u64, next: Seq, others_next: Seq) -> u64 {
 pub fn supersedes(ranges: &[SeqRange], first: Seq) -> bool {
     ranges.iter().any(|range| range.from <= first && first < range.to)
 }
-
-/// Twice the longest retry: whoever was referred has asked each of two others by then.
-pub const REFERRED_NS: Nanos = 10_000_000;
 
 /// Frames that are remembered as given: what 300,000 requests a second ask for in half a millisecond.
 pub const REPAIR_HISTORY_MAX: usize = 128;
@@ -389,10 +387,10 @@ asks for      no epoch      an older      the same      of a rival    a newer
     #[test]
     fn repair_6_a_leader_refers_what_others_hold_and_gives_what_only_it_holds_or_who_comes_back() {
         let range = SeqRange { from: 5, to: 9 };
-        assert!(refers(0, None, 9, range));
-        assert!(!refers(0, None, 8, range), "nobody else is known to hold all of it");
-        assert!(!refers(REFERRED_NS, Some(1), 9, range), "it came back");
-        assert!(refers(REFERRED_NS + 1, Some(1), 9, range), "that was another loss");
+        assert!(refers(0, 9, range));
+        assert!(!refers(0, 8, range), "nobody else is known to hold all of it");
+        assert!(!refers(9, 9, range) && !refers(6, 9, range), "it came back");
+        assert!(refers(5, 9, range), "that was another loss");
         assert_eq!(
             (led_cost(100, 9, 9), led_cost(100, 10, 9)),
             (1_600, 100),

@@ -14,7 +14,7 @@
 //! Members are not in this table: they are few, gate the commit, and ask again only when answered.
 
 use super::planted::{Mutation, planted};
-use lockstep_wire::{Nanos, RepairReject};
+use lockstep_wire::{Nanos, RepairReject, Seq};
 
 /// What repairs may cost.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -56,7 +56,8 @@ struct Row {
     seen_at: Nanos,
     /// Since when it is over its budget, without calm; and when it was so last.
     limited: Option<(Nanos, Nanos)>,
-    referred_at: Option<Nanos>,
+    /// Below this a leader has referred it to others.
+    referred_next: Seq,
     dropped: bool,
 }
 
@@ -134,7 +135,7 @@ impl Requesters {
                     earned: self.earned,
                     seen_at: now,
                     limited: None,
-                    referred_at: None,
+                    referred_next: 0,
                     dropped: false,
                 };
                 if self.rows.len() < self.limits.requesters_max {
@@ -176,14 +177,14 @@ impl Requesters {
         Ok(())
     }
 
-    /// When a leader last referred `who` to others.
-    pub fn referred_at(&mut self, now: Nanos, who: u64) -> Option<Nanos> {
-        self.row(now, who).referred_at
+    /// The bound up to which a leader has referred `who` to others; 0 if it has not.
+    pub fn referred_next(&mut self, now: Nanos, who: u64) -> Seq {
+        self.row(now, who).referred_next
     }
 
-    /// It has referred it now.
-    pub fn on_referred(&mut self, now: Nanos, who: u64) {
-        self.row(now, who).referred_at = Some(now);
+    /// It has referred it to others for what lies below `next`.
+    pub fn on_referred(&mut self, now: Nanos, who: u64, next: Seq) {
+        self.row(now, who).referred_next = next;
     }
 
     /// How many are given nothing more.
@@ -306,8 +307,8 @@ mod tests {
     #[test]
     fn repair_6_who_was_referred_is_remembered() {
         let mut all = Requesters::new(LIMITS);
-        assert_eq!(all.referred_at(5, 1), None);
-        all.on_referred(5, 1);
-        assert_eq!((all.referred_at(9, 1), all.referred_at(9, 2)), (Some(5), None));
+        assert_eq!(all.referred_next(5, 1), 0);
+        all.on_referred(5, 1, 40);
+        assert_eq!((all.referred_next(9, 1), all.referred_next(9, 2)), (40, 0));
     }
 }

@@ -281,9 +281,9 @@ impl ReplicaCore {
         let others_next = leading.map_or(0, |leading| leading.members_next(self, now));
         let leads = leading.is_some();
         if leads {
-            let referred_at = self.repairs.requesters.referred_at(now, who);
-            if refers(now, referred_at, others_next, range) {
-                self.repairs.requesters.on_referred(now, who);
+            let referred_next = self.repairs.requesters.referred_next(now, who);
+            if refers(referred_next, others_next, range) {
+                self.repairs.requesters.on_referred(now, who, range.to);
                 self.counters.add(Counter::NacksReferred, 1);
                 return Err((range.from, (RepairReject::Referred, 0)));
             }
