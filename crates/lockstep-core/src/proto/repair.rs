@@ -54,8 +54,8 @@ pub fn is_resident(holdings: &RepairRange, seq: Seq) -> bool {
 }
 
 /// REPAIR-6 (who stamps does not repair): a leader refers a reader once to the members that are alive and
-/// have acknowledged the range, below `others_next`. A requester that requests something below the bound up to
-/// which it was referred has found that none of them answers, however long it waited for each, and is
+/// have acknowledged the range, below `others_next`. A requester that requests something below the bound up
+/// to which it was referred has found that none of them answers, however long it waited for each, and is
 /// repaired, for [`led_cost`].
 pub fn refers(referred_next: Seq, others_next: Seq, range: SeqRange) -> bool {
     let came_back = range.from < referred_next;
