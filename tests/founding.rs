@@ -187,8 +187,8 @@ fn check_founded(disk: &mut SimDisk, boot: u64, end: LogEnd) -> OpenedJournal<Me
 #[test]
 fn a_founded_journal_is_the_former_log_and_one_frame_and_goes_on() {
     let (mut disk, end) = stopped();
-    let former = superblock(&disk);
-    found(&mut disk, &former, &founder(1)).unwrap();
+    let previous = superblock(&disk);
+    found(&mut disk, &previous, &founder(1)).unwrap();
     // A start of the process, and a kill, before anything was written behind it: the founding is the same one
     // again.
     let mut opened = check_founded(&mut disk, 1, end);
@@ -216,13 +216,13 @@ fn s7_wherever_the_founder_dies_the_journal_is_the_former_one_or_the_founded_one
     let (mut deaths, mut old, mut new) = (0, 0, 0);
     for calls in 0.. {
         let (disk, end) = stopped();
-        let former = superblock(&disk);
+        let previous = superblock(&disk);
         let mut struck = false;
         for salt in 0..4 {
             for power_goes in [false, true] {
                 let mut disk = disk.clone();
                 disk.arm(DiskFault::Death, calls, salt);
-                let founded = found(&mut disk, &former, &founder(1));
+                let founded = found(&mut disk, &previous, &founder(1));
                 struck = disk.is_dead();
                 assert_eq!(founded.is_err(), struck);
                 disk.revive();
@@ -245,7 +245,7 @@ fn s7_wherever_the_founder_dies_the_journal_is_the_former_one_or_the_founded_one
                 let opened = open(&mut disk.clone(), MemoryTail::new(RING), settings(2, false)).unwrap();
                 assert_eq!((opened.tail.end(), opened.superblock.identity), (end, MEMBER));
                 // The next try finds nothing in its way.
-                found(&mut disk, &former, &founder(2)).unwrap();
+                found(&mut disk, &previous, &founder(2)).unwrap();
                 check_founded(&mut disk, 2, end);
             }
         }
@@ -262,8 +262,8 @@ fn s7_wherever_the_founder_dies_the_journal_is_the_former_one_or_the_founded_one
 #[test]
 fn s7_wherever_the_first_process_of_the_new_history_dies_the_founding_is_there_again() {
     let (mut disk, end) = stopped();
-    let former = superblock(&disk);
-    found(&mut disk, &former, &founder(1)).unwrap();
+    let previous = superblock(&disk);
+    found(&mut disk, &previous, &founder(1)).unwrap();
     let first = check_founded(&mut disk.clone(), 1, end).tail.end();
     for calls in 0.. {
         let mut disk = disk.clone();
@@ -334,8 +334,8 @@ fn a_journal_whose_end_is_torn_or_damaged_is_founded_on_up_to_there() {
         }
         let looked = look_in_boot(&disk, None, 2);
         assert_eq!((looked.damage().is_empty(), looked.cut().is_some()), (!damage, !damage));
-        let former = superblock(&disk);
-        let superblock = found(&mut disk, &former, &founder(2)).unwrap();
+        let previous = superblock(&disk);
+        let superblock = found(&mut disk, &previous, &founder(2)).unwrap();
         assert_eq!(superblock.high_next, looked.end().next);
         assert!(superblock.high_next < end.next);
         let mut opened = check_founded(&mut disk, 2, looked.end());
@@ -367,27 +367,27 @@ fn an_archivers_files_whose_oldest_segments_are_gone_are_founded_on_for_a_replic
     let looked = look_in_boot(&disk, None, 1);
     assert!(holdings(&disk, &looked).unwrap().oldest_seq > 1 && looked.end() == end, "{looked:?}");
     // It was another node's: the superblock alone says whose journal it is.
-    let former = lockstep_replica::journal::Superblock {
+    let previous = lockstep_replica::journal::Superblock {
         identity: Identity { replica: 101, incarnation: 0x55 },
         ..superblock(&disk)
     };
     disk.remove(FileName::Superblock).unwrap();
-    found(&mut disk, &former, &founder(2)).unwrap();
+    found(&mut disk, &previous, &founder(2)).unwrap();
     check_founded(&mut disk, 2, end);
 }
 
 #[test]
 fn a_damaged_founding_is_found_by_verify_and_is_made_anew() {
     let (mut disk, end) = stopped();
-    let former = superblock(&disk);
-    found(&mut disk, &former, &founder(1)).unwrap();
+    let previous = superblock(&disk);
+    found(&mut disk, &previous, &founder(1)).unwrap();
     assert!(verify(&disk).unwrap().damage.is_empty());
     disk.file_mut(FileName::Founding).unwrap()[100] ^= 1;
     let damage = verify(&disk).unwrap().damage;
     assert!(damage.len() == 1 && damage[0].file == "founding", "{damage:?}");
     assert!(open(&mut disk.clone(), MemoryTail::new(RING), settings(1, false)).is_err());
     // Nobody has heard of that history: the same one again.
-    found(&mut disk, &former, &founder(1)).unwrap();
+    found(&mut disk, &previous, &founder(1)).unwrap();
     check_founded(&mut disk, 1, end);
 }
 
@@ -396,8 +396,8 @@ fn a_damaged_founding_is_found_by_verify_and_is_made_anew() {
 #[test]
 fn a_founders_journal_that_ends_with_an_exchange_is_whole() {
     let (mut disk, end) = stopped();
-    let former = superblock(&disk);
-    found(&mut disk, &former, &founder(1)).unwrap();
+    let previous = superblock(&disk);
+    found(&mut disk, &previous, &founder(1)).unwrap();
     let mut opened = check_founded(&mut disk, 1, end);
     let founded = opened.tail.end();
     append(&mut opened.tail, founded.epoch, LATER, EntryKind::Message, &[7; 300]);
@@ -408,8 +408,8 @@ fn a_founders_journal_that_ends_with_an_exchange_is_whole() {
         chain_at_base: founded.chain,
         ..EpochStartBody::zeroed()
     };
-    let former_row = EpochBase { epoch: founded.epoch.0, base: founded.next - 1 };
-    let table = [former_row, EpochBase { epoch: next.0, base: founded.next }];
+    let previous_row = EpochBase { epoch: founded.epoch.0, base: founded.next - 1 };
+    let table = [previous_row, EpochBase { epoch: next.0, base: founded.next }];
     let mut payload = [0; EPOCH_START_LEN_MAX];
     let length = write_epoch_start(&mut payload, body_of, &[body(FOUNDER)], &table, &[]);
     let start = frame_behind(founded, next, LATER, EntryKind::EpochStart, &payload[..length]);
@@ -426,8 +426,8 @@ fn a_founders_journal_that_ends_with_an_exchange_is_whole() {
 fn nothing_is_founded_on_an_empty_journal() {
     let mut disk = SimDisk::default();
     format(&mut disk, CLUSTER, MEMBER, [1, 1]).unwrap();
-    let former = superblock(&disk);
-    let error = found(&mut disk, &former, &founder(1)).unwrap_err().to_string();
+    let previous = superblock(&disk);
+    let error = found(&mut disk, &previous, &founder(1)).unwrap_err().to_string();
     assert!(error.contains("bootstrap"), "{error}");
     assert_eq!(superblock(&disk).identity, MEMBER);
 }
@@ -435,10 +435,10 @@ fn nothing_is_founded_on_an_empty_journal() {
 #[test]
 fn a_founding_that_belongs_to_another_recovery_is_left_alone() {
     let (mut disk, end) = stopped();
-    let former = superblock(&disk);
+    let previous = superblock(&disk);
     // It got as far as the file, and then the operator went on with the old journal after all.
     let mut tried = disk.clone();
-    found(&mut tried, &former, &founder(1)).unwrap();
+    found(&mut tried, &previous, &founder(1)).unwrap();
     let mut bytes = vec![0; tried.len(FileName::Founding).unwrap() as usize];
     tried.read_at(FileName::Founding, 0, &mut bytes).unwrap();
     disk.replace(FileName::Founding, &bytes).unwrap();
@@ -452,10 +452,10 @@ fn s7_what_a_history_is_founded_on_is_on_the_device_before_it_is_the_founders() 
     let (disk, opened) = running(false, 0);
     assert!(disk.is_dirty());
     let end = opened.tail.end();
-    let former = superblock(&disk);
+    let previous = superblock(&disk);
     for seed in 0..20 {
         let (mut disk, mut rng) = (disk.clone(), Rng::new(seed));
-        found(&mut disk, &former, &founder(1)).unwrap();
+        found(&mut disk, &previous, &founder(1)).unwrap();
         disk.lose_power(&mut |bound| rng.below(bound));
         check_founded(&mut disk, 2, end);
     }
@@ -464,8 +464,8 @@ fn s7_what_a_history_is_founded_on_is_on_the_device_before_it_is_the_founders() 
 #[test]
 fn a_history_that_was_founded_and_not_used_is_not_founded_over() {
     let (mut disk, end) = stopped();
-    let former = superblock(&disk);
-    found(&mut disk, &former, &founder(1)).unwrap();
+    let previous = superblock(&disk);
+    found(&mut disk, &previous, &founder(1)).unwrap();
     let again = superblock(&disk);
     let error = found(&mut disk, &again, &Founder { history: 0xb3, ..founder(1) }).unwrap_err().to_string();
     assert!(error.contains("start its sequencer"), "{error}");

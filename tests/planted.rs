@@ -30,7 +30,7 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
         "nobody gives it (S11), and no other prefix fits the chain; engine/readers.rs",
     ),
     (
-        Mutation::FormerHistoryUnbounded,
+        Mutation::AncestorUnbounded,
         "no reader of 500 runs that found a history is given such a frame; the tests of proto/lineage.rs",
     ),
     (
@@ -51,13 +51,13 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
         "an exchange behind the only sealed segment, and its removal: one seed in ten thousand; journal/tests/segments.rs",
     ),
     (Mutation::OpenFrameKept, "no leader stops with an open frame in 500 seeds; engine/found.rs"),
-    (Mutation::WaitsForWhatIsThere, "one seed in ten thousand: regression 20261122423359 of tests/sim.rs"),
+    (Mutation::WaitsForRemembered, "one seed in ten thousand: regression 20261122423359 of tests/sim.rs"),
     (Mutation::LateOrderTaken, "not tried to the end; engine/membership.rs"),
     (Mutation::ReplicaListedTwice, "not tried to the end; engine/membership.rs"),
     (Mutation::LeaderRemoved, "not tried to the end; proto/membership/tests.rs"),
     (Mutation::LastMemberRemoved, "not tried to the end; proto/membership/tests.rs"),
     (
-        Mutation::AsksWithoutRoom,
+        Mutation::RequestsWithoutRoom,
         "a disk full for days, one seed in twenty thousand: regression 20261122738366; engine/full.rs",
     ),
     (Mutation::StalledLeaderSpeaks, "all others fence it; engine/shipped.rs"),
@@ -75,7 +75,7 @@ const OF_PROOF: &[Mutation] = &[
     Mutation::RingNumberTwice,
     Mutation::OlderNotSynced,
     Mutation::OlderCountedDurable,
-    Mutation::SpokenForgotten,
+    Mutation::DurabilityForgotten,
     Mutation::ProvenTooEarly,
 ];
 
@@ -116,8 +116,8 @@ const SEEDS_OF_SOME: u64 = 10_000;
 
 /// Seconds for the seeds of one mutation.
 fn seed_seconds() -> u64 {
-    let given = std::env::var("LOCKSTEP_PLANTED_SEED_SECONDS").ok();
-    given.and_then(|seconds| seconds.parse().ok()).unwrap_or(40)
+    let setting = std::env::var("LOCKSTEP_PLANTED_SEED_SECONDS").ok();
+    setting.and_then(|seconds| seconds.parse().ok()).unwrap_or(40)
 }
 
 struct Found {

@@ -22,14 +22,14 @@ use tools::processes::{Cluster, PATIENCE, Process};
 use tools::trader::{Trader, login_of};
 
 /// A file of `tests/tls`.
-fn given(name: &str) -> PathBuf {
+fn test_data(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/tls").join(name)
 }
 
 /// Puts a certificate and its key where the gateways of a cluster look for them.
 fn place(cluster: &Cluster, name: &str) {
-    fs::copy(given(&format!("{name}.pem")), cluster.path("gateway.pem")).unwrap();
-    fs::copy(given(&format!("{name}.key")), cluster.path("gateway.key")).unwrap();
+    fs::copy(test_data(&format!("{name}.pem")), cluster.path("gateway.pem")).unwrap();
+    fs::copy(test_data(&format!("{name}.key")), cluster.path("gateway.key")).unwrap();
     fs::set_permissions(cluster.path("gateway.key"), Permissions::from_mode(0o600)).unwrap();
 }
 
@@ -50,7 +50,7 @@ fn start_tls<const N: usize>(cluster: &Cluster, listeners: [&str; N]) -> (Proces
 /// A client's half of TLS, as yet without a connection.
 fn half(version: &'static SupportedProtocolVersion) -> ClientConnection {
     let mut trusted = RootCertStore::empty();
-    trusted.add(CertificateDer::from_pem_file(given("authority.pem")).unwrap()).unwrap();
+    trusted.add(CertificateDer::from_pem_file(test_data("authority.pem")).unwrap()).unwrap();
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[version])
         .unwrap()
@@ -84,7 +84,7 @@ fn shown(gateway: SocketAddr) -> CertificateDer<'static> {
 }
 
 fn certificate(name: &str) -> CertificateDer<'static> {
-    CertificateDer::from_pem_file(given(&format!("{name}.pem"))).unwrap()
+    CertificateDer::from_pem_file(test_data(&format!("{name}.pem"))).unwrap()
 }
 
 /// TLS that never waits, for a trader.
@@ -255,9 +255,9 @@ fn wrong_files_are_refused_with_what_to_do() {
     refused(&settings[..2], &["--listen-tls needs gateway.tls_key"]);
     refused(&settings, &["gateway.pem: No such file"]);
     place(&cluster, "first");
-    fs::copy(given("first.key"), cluster.path("gateway.pem")).unwrap();
+    fs::copy(test_data("first.key"), cluster.path("gateway.pem")).unwrap();
     refused(&settings, &["gateway.pem: no certificate is in it"]);
-    let torn = fs::read_to_string(given("first.pem")).unwrap().replace("-----END", "");
+    let torn = fs::read_to_string(test_data("first.pem")).unwrap().replace("-----END", "");
     fs::write(cluster.path("gateway.pem"), torn).unwrap();
     refused(&settings, &["gateway.pem: its PEM is damaged"]);
     place(&cluster, "first");
@@ -267,7 +267,7 @@ fn wrong_files_are_refused_with_what_to_do() {
     fs::write(cluster.path("gateway.key"), "nothing").unwrap();
     refused(&settings, &["gateway.key: no key is in it", "without a password"]);
     place(&cluster, "first");
-    fs::copy(given("second.pem"), cluster.path("gateway.pem")).unwrap();
+    fs::copy(test_data("second.pem"), cluster.path("gateway.pem")).unwrap();
     refused(&settings, &["gateway.pem: it does not go with the key in", "stands first"]);
     // Nobody listens in the clear because a flag was forgotten.
     let args: Vec<_> = ["gateway"].into_iter().chain(settings.iter().map(String::as_str)).collect();

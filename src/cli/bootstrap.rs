@@ -22,7 +22,7 @@ const SCHEMA: &str = "lockstep.bootstrap/1";
 pub fn run(args: &BootstrapArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
     let settings = config.node(args.replica)?;
-    let mut known = given(args, &config)?;
+    let mut known = identities_of_args(args, &config)?;
     let own = lockstep_node::identity(&settings)?;
     if let Some(other) = known.insert(args.replica, own).filter(|other| *other != own) {
         let what = format!(
@@ -69,7 +69,7 @@ pub fn run(args: &BootstrapArgs) -> Result<u8, Failure> {
 }
 
 /// Identities from the flags, by replica.
-fn given(args: &BootstrapArgs, config: &Config) -> Result<BTreeMap<u32, Identity>, Failure> {
+fn identities_of_args(args: &BootstrapArgs, config: &Config) -> Result<BTreeMap<u32, Identity>, Failure> {
     let mut known = BTreeMap::new();
     for &identity in &args.identity {
         config.replica(identity.replica)?;

@@ -173,9 +173,9 @@ impl<W: Write> Print<W> {
                 tracing::info!(from, "reading from a journal");
                 Ok(())
             }
-            SubscriberEvent::Founded { history, seq, former } => {
+            SubscriberEvent::Founded { history, seq, ancestor } => {
                 tracing::warn!(
-                    "history {history:016x} was founded at seq {seq} on what was left of {former:016x}"
+                    "history {history:016x} was founded at seq {seq} on what was left of {ancestor:016x}"
                 );
                 self.on_other(&event)
             }

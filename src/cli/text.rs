@@ -91,9 +91,9 @@ impl Form {
             SubscriberEvent::Epoch { epoch, seq } => {
                 ("epoch", seq, json!({ "epoch": epoch.to_string(), "leader": epoch.leader().to_string() }))
             }
-            SubscriberEvent::Founded { history, seq, former } => {
+            SubscriberEvent::Founded { history, seq, ancestor } => {
                 let more =
-                    json!({ "history": format!("{history:016x}"), "former": format!("{former:016x}") });
+                    json!({ "history": format!("{history:016x}"), "former": format!("{ancestor:016x}") });
                 ("founded", seq, more)
             }
             SubscriberEvent::Membership { seq, members } => {

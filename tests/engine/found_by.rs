@@ -16,17 +16,17 @@ const FOUND: &[(Mutation, &str)] = &[
     (Mutation::SwapCountedOnce, "member_3_the_next_life_of_a_replica_takes_its_place.txt"),
     (Mutation::SwapNotSettled, "member_3_the_next_life_of_a_replica_takes_its_place.txt"),
     (Mutation::DeliveredStays, "s10_a_reader_uses_nothing_of_an_epoch_before_its_start.txt"),
-    (Mutation::RetractNotTold, "s10_a_reader_uses_nothing_of_an_epoch_before_its_start.txt"),
+    (Mutation::RetractNotReported, "s10_a_reader_uses_nothing_of_an_epoch_before_its_start.txt"),
     (Mutation::OwnDurabilityIgnored, "s4_an_ack_rests_on_what_the_replica_itself_is_configured_to_hold.txt"),
     (Mutation::TableEnds, "s5_no_number_of_takeovers_ends_a_cluster.txt"),
     (Mutation::NoAdoption, "s5_a_candidate_adopts_the_longer_log_of_another.txt"),
     (Mutation::SuffixKept, "s7_a_suffix_is_exchanged_as_a_whole.txt"),
-    (Mutation::OpenerNotTold, "s8_a_name_that_finds_no_room_is_refused.txt"),
+    (Mutation::OpenerNotNotified, "s8_a_name_that_finds_no_room_is_refused.txt"),
     (Mutation::ReplyFromHalfARing, "s8_what_is_not_committed_is_told_to_nobody.txt"),
     (Mutation::OldIncarnationCounts, "s9_who_may_have_forgotten_does_not_vote.txt"),
     (Mutation::FullMissesLeader, "suspect_3_full_disks_of_a_majority_blame_nobody.txt"),
     (Mutation::FullCampaigns, "suspect_3_full_disks_of_a_majority_blame_nobody.txt"),
-    (Mutation::ClockNotLookedAt, "the_streams_time_that_stands_still_is_an_alarm.txt"),
+    (Mutation::ClockNotChecked, "the_streams_time_that_stands_still_is_an_alarm.txt"),
 ];
 
 #[test]
@@ -84,7 +84,7 @@ const HELD: &[(Mutation, &str)] = &[
         Mutation::ReplicaListedTwice,
         "membership::member_1_a_dead_member_is_replaced_by_removing_it_and_adding_its_successor",
     ),
-    (Mutation::AsksWithoutRoom, "full::nack_1_who_has_no_room_asks_for_no_repair_until_it_has"),
+    (Mutation::RequestsWithoutRoom, "full::nack_1_who_has_no_room_asks_for_no_repair_until_it_has"),
     (
         Mutation::StalledLeaderSpeaks,
         "shipped::a_leader_that_was_stalled_says_nothing_of_its_epoch_once_it_is_superseded",

@@ -59,8 +59,8 @@ impl Log {
         };
         self.epochs.push(EpochBase { epoch: epoch.0, base: self.end.next });
         let mut payload = vec![0; EPOCH_START_LEN_MAX];
-        let (table, former) = (&self.epochs[skipped..], self.lineage.ancestors());
-        let length = write_epoch_start(&mut payload, body, members, table, former);
+        let (table, ancestors) = (&self.epochs[skipped..], self.lineage.ancestors());
+        let length = write_epoch_start(&mut payload, body, members, table, ancestors);
         payload.truncate(length);
         self.epoch = epoch;
         self.push_entries(&[(EntryKind::EpochStart, payload)])

@@ -240,13 +240,13 @@ fn outputs_of_copies_that_die_start_late_and_begin_again_are_stamped_once_and_no
         let id = cluster.open(inputs, "inputs", [1, 1]);
         let mut copies: Vec<_> = (0..3).map(|_| Copy::new(&mut cluster)).collect();
         cluster.lost = lossy;
-        let (mut given, mut started) = (0, 10);
+        let (mut published, mut started) = (0, 10);
         for _ in 0..200 {
             let copy = rng.below(3) as usize;
             match rng.below(12) {
                 0..4 => {
-                    given += 1;
-                    let text = format!("input {given}");
+                    published += 1;
+                    let text = format!("input {published}");
                     let _ = cluster.publishers[inputs].publisher.core.try_publish(id, 0, text.as_bytes());
                 }
                 4 if !copies[copy].runs => {

@@ -238,11 +238,11 @@ fn s10_what_lies_below_the_new_table_is_forgotten_and_taken_from_who_has_that_lo
     let start = next.begin_with_rows(epoch(3, 3), &member_list(3), 2);
     reader.hear(&start);
     assert_eq!(reader.news(), [message(4, "perhaps"), Told::Retract(4)]);
-    let mut former = next.clone();
-    former.epoch = epoch(2, 2);
-    reader.repair(former.repair(3, 2, 4));
+    let mut previous = next.clone();
+    previous.epoch = epoch(2, 2);
+    reader.repair(previous.repair(3, 2, 4));
     assert_eq!(reader.news(), [], "the repairer has another log, and does not know it to be committed");
-    reader.repair(former.repair(3, 2, 5));
+    reader.repair(previous.repair(3, 2, 5));
     assert_eq!(reader.news(), [message(4, "perhaps"), Told::Committed(5)]);
     let (mut again, mut other) = begun(Delivery::Stamped);
     other.hear(&again.push(&["perhaps"]));

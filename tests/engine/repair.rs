@@ -188,8 +188,8 @@ fn a_leader_gives_a_member_that_lacks_many_frames_a_few_in_each_turn_and_all_in_
         node.hear(&[open_submission(&format!("b{number}"), [number, 1], 0)]);
     }
     node.replica.net_mut().unicast.push_back((nack_of_member(2, 5, &[(2, 10)]), Some(address(2))));
-    let given: Vec<_> = (0..16).map(|_| answers(&node.poll()).0.len()).collect();
-    assert!(given.iter().all(|count| *count <= 4) && given.iter().sum::<usize>() == 8, "{given:?}");
+    let repaired: Vec<_> = (0..16).map(|_| answers(&node.poll()).0.len()).collect();
+    assert!(repaired.iter().all(|count| *count <= 4) && repaired.iter().sum::<usize>() == 8, "{repaired:?}");
 }
 
 /// A leader of three that gives so much, and has stamped an open.
@@ -231,8 +231,8 @@ fn s11_what_is_owed_to_a_follower_of_an_epoch_is_not_given_in_the_next_one() {
         let request = nack(epoch(1, 1), HISTORY, 5, &[(commit_next, log.end.next)]);
         node.replica.net_mut().unicast.push_back((request, Some(address(reader))));
     }
-    let given = (0..8).map(|_| answers(&node.poll()).0.len()).find(|given| *given > 0);
-    assert_eq!(given, Some(16), "and more are owed");
+    let repaired = (0..8).map(|_| answers(&node.poll()).0.len()).find(|repaired| *repaired > 0);
+    assert_eq!(repaired, Some(16), "and more are owed");
     let mut next = log.before(30);
     let start = next.begin(epoch(2, 3), &member_list(5));
     let mut sent = node.hear(&[start]);

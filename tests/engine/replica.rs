@@ -545,8 +545,8 @@ fn s11_above_its_commit_a_node_repairs_only_to_who_follows_its_epoch() {
     assert!(repairs.is_empty());
     assert_eq!(refusals, [(RepairReject::OtherEpoch, 1)], "nothing is committed");
     // Given to a follower, they are called what they are: not committed.
-    let given = |seq| (seq, identity(1), epoch(1, 1), 1);
-    assert_eq!(of_epoch(epoch(1, 1)).0, [2, 3].map(given));
+    let expected_row = |seq| (seq, identity(1), epoch(1, 1), 1);
+    assert_eq!(of_epoch(epoch(1, 1)).0, [2, 3].map(expected_row));
 }
 
 #[test]

@@ -372,7 +372,7 @@ fn watchers_that_end_at_once_are_given_up_and_the_sequencer_goes_on() {
         let mut watcher = Watcher::start(settings, &recorder).unwrap();
         watcher.set_notice(&notice());
         let events = |code| recorder.recent().into_iter().filter(|event| event.code == code).count();
-        wait_for("the end of patience", || (watcher.given_up() == 10).then_some(()));
+        wait_for("the end of patience", || (watcher.abandoned_watchers() == 10).then_some(()));
         let text = recorder.recent_text();
         assert_eq!((events(DIED), watcher.process()), (10, None), "{text}");
         assert!(text.contains(why), "{text}");

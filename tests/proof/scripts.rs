@@ -54,7 +54,7 @@ fn every_planted_bug_of_the_proof_breaks_its_story() {
                 "s9_an_ack_rests_on_the_stronger_of_what_is_configured_and_what_the_epoch_asks.txt",
             ),
             (
-                Mutation::SpokenForgotten,
+                Mutation::DurabilityForgotten,
                 "s9_rebooted_in_process_behind_a_run_in_power_it_may_have_forgotten.txt",
             ),
             (Mutation::AnyRingIsOwn, "s9_an_older_tail_is_not_that_of_the_last_run.txt"),
@@ -66,7 +66,7 @@ fn every_planted_bug_of_the_proof_breaks_its_story() {
                 Mutation::OlderCountedDurable,
                 "s9_a_run_in_power_proves_nothing_of_what_an_earlier_one_left_in_the_cache.txt",
             ),
-            (Mutation::TornExchange, "s7_an_exchange_is_whole_or_has_not_been.txt"),
+            (Mutation::TornReplacement, "s7_an_exchange_is_whole_or_has_not_been.txt"),
         ],
     );
 }

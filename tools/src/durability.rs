@@ -60,8 +60,8 @@ fn change(scene: &mut Scene, from: &str, to: &str) {
     assert_eq!(text.matches(&line(from)).count(), 1, "{text}");
     fs::write(scene.cluster.config(), text.replace(&line(from), &line(to))).expect("the configuration");
 
-    let (_, former) = scene.await_leader();
-    let standbys = standbys(scene, former);
+    let (_, previous) = scene.await_leader();
+    let standbys = standbys(scene, previous);
     for (place, &id) in standbys.iter().enumerate() {
         // One is stopped in order, and one is killed.
         scene.replica(id).signal(["TERM", "KILL"][place % 2]);
@@ -90,16 +90,16 @@ fn change(scene: &mut Scene, from: &str, to: &str) {
     assert_ne!(leads, leader, "{}", last_words(&scene.replicas));
     scene.await_flow();
     scene.await_that("the former leader does not say that it is configured otherwise", |scene| {
-        scene.replica(former).log().contains(MIXED)
+        scene.replica(previous).log().contains(MIXED)
     });
     // It is killed in between as well, and comes back with the new configuration.
-    scene.kill(former);
-    scene.restart(former);
+    scene.kill(previous);
+    scene.restart(previous);
     scene.await_flow();
     let over = format!("over: {MIXED}");
     scene.await_that("who is configured as the leader is does not say so", |scene| {
         let log = |id: &usize| scene.replica(*id).log();
-        standbys.iter().all(|id| log(id).contains(&over)) && !log(&former).contains(MIXED)
+        standbys.iter().all(|id| log(id).contains(&over)) && !log(&previous).contains(MIXED)
     });
     let status = scene.cluster.run(&["status"], b"");
     assert!(!status.out.contains(MIXED), "{}\n{}", status.out, status.err);

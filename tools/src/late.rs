@@ -31,7 +31,7 @@ pub struct Shown {
     /// Readers that began, each somewhere else.
     pub readers: u32,
     /// Messages that they were given.
-    pub given: u64,
+    pub delivered: u64,
     /// Messages of the stream.
     pub messages: u64,
     /// Leaders killed meanwhile.
@@ -42,10 +42,10 @@ pub struct Shown {
 
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { readers, given, messages, killed, replays } = self;
+        let Self { readers, delivered, messages, killed, replays } = self;
         write!(
             f,
-            "{readers} readers began somewhere and were given {given} messages, the very ones that all journals hold \
+            "{readers} readers began somewhere and were given {delivered} messages, the very ones that all journals hold \
              ({messages} in all, {killed} leaders killed meanwhile, {replays} replays and more)"
         )
     }
@@ -91,7 +91,7 @@ pub fn joiners(rng: &mut Rng, ground: Ground, times: u32) -> Shown {
         journal.agrees_with(&journals[0]).unwrap_or_else(|why| panic!("{why}"));
     }
     let longest = journals.iter().max_by_key(|journal| journal.messages.len()).expect("three of them");
-    let mut given = 0;
+    let mut delivered = 0;
     for (from, read) in &reads {
         let begin = longest.messages.partition_point(|message| message.seq < *from);
         let expected = &longest.messages[begin..];
@@ -99,9 +99,9 @@ pub fn joiners(rng: &mut Rng, ground: Ground, times: u32) -> Shown {
             read.messages.len() <= expected.len() && read.messages == expected[..read.messages.len()],
             "a reader from seq {from} on was given something else"
         );
-        given += read.messages.len() as u64;
+        delivered += read.messages.len() as u64;
     }
     let messages = told.iter().map(|told| told.committed).sum();
     assert_eq!(longest.messages.len() as u64, messages, "what was committed is in a journal");
-    Shown { readers: times, given, messages, killed, replays }
+    Shown { readers: times, delivered, messages, killed, replays }
 }

@@ -129,7 +129,7 @@ pub struct Feed<B> {
     clients: Clients,
     today: Ledger<B>,
     /// The day before, and its session.
-    former: (Ledger<B>, Option<Session>),
+    previous: (Ledger<B>, Option<Session>),
     session: Session,
     packer: Packer,
     server: RequestServer,
@@ -160,7 +160,7 @@ impl<B: Backlog> Feed<B> {
         let packer = Packer::new(session, len_max)?;
         let clients = Clients::default();
         let mapping = Mapping(Box::new(as_it_is));
-        let (former, block) = ((before, None), Vec::new());
+        let (previous, block) = ((before, None), Vec::new());
         let (caught_up, sent_at, counts) = (false, 0, FeedCounts::default());
         Ok(Self {
             source,
@@ -168,7 +168,7 @@ impl<B: Backlog> Feed<B> {
             len_max,
             clients,
             today,
-            former,
+            previous,
             session,
             packer,
             server,
@@ -250,15 +250,15 @@ impl<B: Backlog> Feed<B> {
             SubscriberEvent::Day { mark, .. } => {
                 self.flush(now, send);
                 if mark.is_start {
-                    let former = match self.today.day() {
+                    let previous = match self.today.day() {
                         LedgerDay::Unknown => None,
                         _ => Some(self.session),
                     };
-                    if let Some(session) = self.former.1.take() {
+                    if let Some(session) = self.previous.1.take() {
                         self.server.forget_session(session);
                     }
-                    std::mem::swap(&mut self.today, &mut self.former.0);
-                    self.former.1 = former;
+                    std::mem::swap(&mut self.today, &mut self.previous.0);
+                    self.previous.1 = previous;
                     self.session = session_of(mark.name)?;
                     self.packer = Packer::new(self.session, self.len_max)?;
                 }
@@ -345,7 +345,7 @@ impl<B: Backlog> Feed<B> {
         bytes: &[u8],
     ) -> Result<Option<Vec<u8>>, FeedError> {
         let today = (*self.today.day() != LedgerDay::Unknown).then_some(self.session);
-        for (session, ledger) in [(today, &self.today), (self.former.1, &self.former.0)] {
+        for (session, ledger) in [(today, &self.today), (self.previous.1, &self.previous.0)] {
             if let Some(session) = session {
                 let bounds = SessionBounds { session, first: 1, next: ledger.next_number(&[0]) };
                 // Two sessions, and room for sixteen.
@@ -353,8 +353,8 @@ impl<B: Backlog> Feed<B> {
             }
         }
         let Ok(answer) = self.server.on_request(now, from, bytes) else { return Ok(None) };
-        let is_former = self.former.1 == Some(answer.session);
-        let ledger = if is_former { &self.former.0 } else { &self.today };
+        let is_previous = self.previous.1 == Some(answer.session);
+        let ledger = if is_previous { &self.previous.0 } else { &self.today };
         let mut packer = Packer::new(answer.session, self.len_max)?;
         let mut place = ledger.place(&[0], answer.from + u64::from(planted(Mutation::AnswerOff)));
         for number in answer.from..answer.to {

@@ -220,7 +220,7 @@ impl Auto {
             say(line, &reply);
         }
         repairers.clear();
-        repairers.extend(leasing.given().take(repairers.capacity()).map(socket_address));
+        repairers.extend(leasing.granted().take(repairers.capacity()).map(socket_address));
     }
 
     /// Takes the datagrams that came by unicast, while some of them may be copies of group datagrams.
@@ -234,7 +234,7 @@ impl Auto {
                         say(&mut self.line, &reply);
                     }
                 }
-                SendPath::Group if self.leasing.is_given_by(from) => self.groups_aside.push(datagram, from),
+                SendPath::Group if self.leasing.is_granted_by(from) => self.groups_aside.push(datagram, from),
                 _ => self.unicast_aside.push(datagram, from),
             }
         }

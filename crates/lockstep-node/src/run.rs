@@ -251,7 +251,7 @@ impl Node {
         // The end of a condition is reported for the line that it concerned.
         self.line_down = down.unwrap_or(self.line_down);
         let lost = lines.get(self.line_down).map_or(0, |counts| counts.missing);
-        let gone = self.watcher.as_ref().map_or(0, |watcher| u64::from(watcher.given_up()));
+        let gone = self.watcher.as_ref().map_or(0, |watcher| u64::from(watcher.abandoned_watchers()));
         let refused = match side.stuck() {
             None | Some(StoreFault::NoSpace) => 0,
             Some(StoreFault::Descriptors) => 1,

@@ -89,7 +89,7 @@ pub struct Watcher {
 impl Watcher {
     /// Makes the calling thread the one that is watched, and starts the watcher. Its start and its later
     /// end are reported to `recorder`: [`STARTED`], [`DIED`]; that no more are started, by
-    /// [`Watcher::given_up`].
+    /// [`Watcher::abandoned_watchers`].
     ///
     /// # Errors
     /// No page, no socket to the control group, no thread. A watcher that does not start is no error here.
@@ -115,8 +115,8 @@ impl Watcher {
     }
 
     /// How many watchers ended at once before no more were started; 0 while one is.
-    pub fn given_up(&self) -> u32 {
-        self.supervisor.given_up()
+    pub fn abandoned_watchers(&self) -> u32 {
+        self.supervisor.abandoned_watchers()
     }
 
     /// For callers that must announce the death before the thread has really ended.

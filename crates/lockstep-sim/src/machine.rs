@@ -291,11 +291,11 @@ impl Machine {
             events.push(Event::RestartsAfterRoll);
         }
         if let Some(next) = self.next_configured.take() {
-            let former = std::mem::replace(&mut self.configured, next);
-            if former != next {
+            let previous = std::mem::replace(&mut self.configured, next);
+            if previous != next {
                 events.push(Event::Reconfigured);
             }
-            if former.durability != next.durability {
+            if previous.durability != next.durability {
                 events.push(Event::DurabilityChanged);
             }
         }

@@ -359,7 +359,7 @@ impl World {
         let Some(archiver) = self.machine(chosen) else { return Ok(()) };
         archiver.settle(founder.wall)?;
         let Some(looked) = archiver.look() else { return Ok(()) };
-        let (former, files) = (*looked.superblock(), archiver.store.clone());
+        let (previous, files) = (*looked.superblock(), archiver.store.clone());
         let old = self.machine(node).map(|machine| machine.identity);
         old.into_iter().for_each(|old| self.oracle.on_forgotten(old));
         let Some(machine) = self.machine(node) else { return Ok(()) };
@@ -368,7 +368,7 @@ impl World {
             machine.store.arm(DiskFault::Death, calls, salt);
         }
         machine.store.set_power(true);
-        found(&mut machine.store, &former, founder).map(drop)
+        found(&mut machine.store, &previous, founder).map(drop)
     }
 
     fn on_founded(

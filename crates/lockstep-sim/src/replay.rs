@@ -13,7 +13,7 @@ use super::story::Happening;
 use super::world::{Actor, World};
 use lockstep_core::engine::replay::{ReplayItem, ReplayLimits, ReplayReader, ReplayStep, piece};
 use lockstep_replica::journal::packed::read_segment;
-use lockstep_replica::journal::shelf::{SegmentIndex, SegmentIndexError, Written};
+use lockstep_replica::journal::segment_index::{SegmentIndex, SegmentIndexError, Written};
 use lockstep_replica::replica::{CatchUpPlan, CatchUpRequest};
 use lockstep_wire::{FrameView, Identity, Nanos, ReplayBody, ReplayEndReason, Seq, chain_after};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -55,9 +55,9 @@ impl Fetching {
     }
 
     /// Applies its rules to the source's reply.
-    fn on_given(&mut self, now: Nanos, given: &Option<ReplayChunk>) {
+    fn on_chunk(&mut self, now: Nanos, chunk: &Option<ReplayChunk>) {
         let mut body = ReplayBody { next: self.order.from, oldest_seq: 0, end: 0, reserved: 0 };
-        let is_empty = match given {
+        let is_empty = match chunk {
             None => return self.replay.on_lost(now),
             Some(ReplayChunk::Denied(why, oldest)) => {
                 (body.end, body.oldest_seq) = (*why as u32, *oldest);
@@ -107,21 +107,21 @@ pub(super) fn next_request(bytes: &[u8]) -> Option<CatchUpPlan> {
 impl Machine {
     /// Committed frames from the requested seq on, as the replay server sends them.
     fn give(&mut self, order: &CatchUpPlan) -> Result<ReplayChunk, SegmentIndexError> {
-        let (ReplayServing { segment_index: shelf, written }, store) = self.giving();
-        shelf.refresh(store, written)?;
-        let bound = written.commit_next.min(shelf.end().next);
+        let (ReplayServing { segment_index, written }, store) = self.giving();
+        segment_index.refresh(store, written)?;
+        let bound = written.commit_next.min(segment_index.end().next);
         if let Err((why, at)) = written.admits(order.history, order.from) {
             return Ok(ReplayChunk::Denied(why, at));
         }
-        let oldest = shelf.oldest_seq();
+        let oldest = segment_index.oldest_seq();
         let from = if order.from == 0 { oldest } else { order.from };
-        let spot = match shelf.begin(store, from, order.chain, bound)? {
+        let spot = match segment_index.begin(store, from, order.chain, bound)? {
             Ok(Some(spot)) => spot,
             Ok(None) => return Ok(ReplayChunk::Frames(Vec::new())),
             Err(why) => return Ok(ReplayChunk::Denied(why, oldest)),
         };
         let place = (spot.number, spot.offset);
-        let Some(found) = shelf.stretch(store, place, spot.first_seq, bound, STRETCH_LEN)? else {
+        let Some(found) = segment_index.stretch(store, place, spot.first_seq, bound, STRETCH_LEN)? else {
             return Ok(ReplayChunk::Frames(Vec::new()));
         };
         let mut bytes = vec![0; found.len as usize];
@@ -176,10 +176,10 @@ impl World {
             return Ok(0);
         }
         let repairer = fetching.repairer;
-        let given = self.ask(index, repairer, &fetching.order);
-        fetching.on_given(now, &given);
-        let Some(ReplayChunk::Frames(bytes)) = given else {
-            if let Some(ReplayChunk::Denied(why, _)) = given {
+        let chunk = self.ask(index, repairer, &fetching.order);
+        fetching.on_chunk(now, &chunk);
+        let Some(ReplayChunk::Frames(bytes)) = chunk else {
+            if let Some(ReplayChunk::Denied(why, _)) = chunk {
                 self.oracle.coverage.count(Event::ReplaysDenied);
                 self.tell(index, || {
                     Happening::Note(format!("seat {repairer} gives no replay: {}", why.name()))
@@ -230,7 +230,7 @@ impl World {
             return None;
         }
         match machine.give(order) {
-            Ok(given) => Some(given),
+            Ok(chunk) => Some(chunk),
             // It starts again with the present segments, as the replay server does.
             Err(_) => {
                 machine.giving().0.segment_index = SegmentIndex::default();

@@ -160,11 +160,11 @@ impl<'a> EpochStartView<'a> {
     /// Each former history ended above the one before it, and the newest at or below this start.
     fn has_sound_ancestors(&self) -> bool {
         let mut later: Option<Seq> = None;
-        self.ancestors().all(|former| {
-            let falls = later.is_none_or(|later| former.next < later);
-            later = Some(former.next);
-            falls && former.history != 0 && former.next > 1 && former.next <= self.body.base
-        }) && self.founded_on().is_none_or(|former| former.chain == self.body.chain_at_base)
+        self.ancestors().all(|ancestor| {
+            let falls = later.is_none_or(|later| ancestor.next < later);
+            later = Some(ancestor.next);
+            falls && ancestor.history != 0 && ancestor.next > 1 && ancestor.next <= self.body.base
+        }) && self.founded_on().is_none_or(|ancestor| ancestor.chain == self.body.chain_at_base)
     }
 
     /// The epoch that starts.
@@ -193,7 +193,7 @@ impl<'a> EpochStartView<'a> {
 
     /// The history on which this start founds its own; `None` for a start within a history.
     pub fn founded_on(&self) -> Option<Ancestor> {
-        self.ancestors().next().filter(|former| former.next == self.body.base)
+        self.ancestors().next().filter(|ancestor| ancestor.next == self.body.base)
     }
 }
 

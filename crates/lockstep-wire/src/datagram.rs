@@ -431,17 +431,17 @@ impl<'a> Datagram<'a> {
             kind @ (Kind::Prepare | Kind::Promise | Kind::Refuse | Kind::PreVote | Kind::Grant) => {
                 let answers = matches!(kind, Kind::Promise | Kind::Grant);
                 ends(header, size_of::<BallotBody>(), if answers { BALLOT_JOURNAL_FULL } else { 0 })?;
-                let said: BallotBody = body(bytes)?;
+                let parsed: BallotBody = body(bytes)?;
                 // Nobody votes about round 0, which nobody leads.
-                if super::Epoch(said.ballot).round() == 0 {
+                if super::Epoch(parsed.ballot).round() == 0 {
                     return Err(Reject::Body);
                 }
                 match kind {
-                    Kind::Prepare => Self::Prepare(header, said),
-                    Kind::Promise => Self::Promise(header, said),
-                    Kind::Refuse => Self::Refuse(header, said),
-                    Kind::PreVote => Self::PreVote(header, said),
-                    _ => Self::Grant(header, said),
+                    Kind::Prepare => Self::Prepare(header, parsed),
+                    Kind::Promise => Self::Promise(header, parsed),
+                    Kind::Refuse => Self::Refuse(header, parsed),
+                    Kind::PreVote => Self::PreVote(header, parsed),
+                    _ => Self::Grant(header, parsed),
                 }
             }
             Kind::DeathNotice => {
@@ -453,25 +453,25 @@ impl<'a> Datagram<'a> {
                 Self::StepDown(header, body(bytes)?)
             }
             Kind::Status => {
-                let said: StatusBody = body(bytes).map_err(|_| Reject::Length)?;
+                let parsed: StatusBody = body(bytes).map_err(|_| Reject::Length)?;
                 let members = usize::from(header.count);
                 let rows = members * size_of::<StatusMember>()
-                    + usize::from(said.conditions) * size_of::<ConditionRow>();
+                    + usize::from(parsed.conditions) * size_of::<ConditionRow>();
                 ends(header, size_of::<StatusBody>() + rows, 0)?;
-                let listed = StatusMembers::check(header, &said, bytes)?;
-                Self::Status(header, said, listed, ConditionRows::check(header, members, bytes)?)
+                let listed = StatusMembers::check(header, &parsed, bytes)?;
+                Self::Status(header, parsed, listed, ConditionRows::check(header, members, bytes)?)
             }
             Kind::CommandResult => {
                 ends(header, size_of::<CommandResultBody>(), 0)?;
-                let said: CommandResultBody = body(bytes)?;
+                let parsed: CommandResultBody = body(bytes)?;
                 let is_order = matches!(
-                    QueryKind::from_u32(said.query_kind),
+                    QueryKind::from_u32(parsed.query_kind),
                     Some(QueryKind::Handover | QueryKind::DeclareDead)
                 );
-                if !is_order || said.reject != 0 && CommandReject::from_u32(said.reject).is_none() {
+                if !is_order || parsed.reject != 0 && CommandReject::from_u32(parsed.reject).is_none() {
                     return Err(Reject::Body);
                 }
-                Self::CommandResult(header, said)
+                Self::CommandResult(header, parsed)
             }
             Kind::Join => {
                 ends(header, size_of::<JoinBody>(), 0)?;
@@ -489,11 +489,11 @@ impl<'a> Datagram<'a> {
             }
             kind @ (Kind::ReplayAnswer | Kind::ReplayMark) => {
                 ends(header, size_of::<ReplayBody>(), 0)?;
-                let said = body(bytes)?;
-                super::replay::check_replay(&said)?;
+                let parsed = body(bytes)?;
+                super::replay::check_replay(&parsed)?;
                 match kind {
-                    Kind::ReplayAnswer => Self::ReplayAnswer(header, said),
-                    _ => Self::ReplayMark(header, said),
+                    Kind::ReplayAnswer => Self::ReplayAnswer(header, parsed),
+                    _ => Self::ReplayMark(header, parsed),
                 }
             }
             Kind::PublisherNotice => {

@@ -197,7 +197,10 @@ mod tests {
         assert_eq!(cursor.to_string(), "00000000000000b1:42:123456789abcdef0");
         assert_eq!(cursor.to_string().parse(), Ok(cursor));
         for wrong in ["", "1", "b1:0:1", "0:1:1", "b1:1:1:1", "b1:x:1", "b1:1:g"] {
-            assert!(wrong.parse::<Cursor>().is_err_and(|said| said.contains("HISTORY:SEQ:CHAIN")), "{wrong}");
+            assert!(
+                wrong.parse::<Cursor>().is_err_and(|error| error.contains("HISTORY:SEQ:CHAIN")),
+                "{wrong}"
+            );
         }
     }
 

@@ -61,17 +61,17 @@ impl DemoArgs {
     /// # Errors
     /// It would: with how many orders, or at which rate, it would not.
     pub fn check(&self) -> Result<(), String> {
-        let (given, needed) = (self.messages(), self.needed());
-        if given >= needed {
+        let (published, needed) = (self.messages(), self.needed());
+        if published >= needed {
             return Ok(());
         }
-        let slower = given * self.rate / needed;
+        let slower = published * self.rate / needed;
         let rate = if slower > 0 { format!(", or --rate {slower}") } else { String::new() };
         Err(format!(
-            "--messages {given} at --rate {} is over after {:.1} s, before the leader is taken away {} times and a gateway \
+            "--messages {published} at --rate {} is over after {:.1} s, before the leader is taken away {} times and a gateway \
              {} times: that takes 2 s each; give --messages {needed}{rate}",
             self.rate,
-            given as f64 / self.rate as f64,
+            published as f64 / self.rate as f64,
             self.kill_leader,
             self.kill_gateway
         ))

@@ -22,7 +22,7 @@ impl Acceptor {
             (gateway.tls_certificate.is_some(), "gateway.tls_certificate"),
             (gateway.tls_key.is_some(), "gateway.tls_key"),
         ];
-        let Some((_, name)) = asked.into_iter().find(|(is_given, _)| *is_given) else { return Ok(None) };
+        let Some((_, name)) = asked.into_iter().find(|(is_set, _)| *is_set) else { return Ok(None) };
         let what = format!(
             "{name}: this lockstep was built without TLS: build it with --features tls, or take {name} away"
         );

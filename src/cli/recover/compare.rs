@@ -77,7 +77,7 @@ fn check_pair(held: &JournalHoldings, most: &JournalHoldings) -> Result<(), Stri
             held.cluster, most.journal, most.cluster
         ));
     }
-    let is_ancestor = most.former.iter().any(|former| former.history == held.history);
+    let is_ancestor = most.ancestors.iter().any(|ancestors| ancestors.history == held.history);
     if held.history != most.history && !is_ancestor {
         return Err(format!(
             "{name} is of history {:016x}, {} of {:016x}, and neither was founded on the other: decide which stream \
@@ -140,7 +140,7 @@ mod tests {
             cluster: 7,
             identity: identity.into(),
             history: 0xb1,
-            former: Vec::new(),
+            ancestors: Vec::new(),
             epoch,
             oldest_seq: 1,
             next,
@@ -203,12 +203,12 @@ mod tests {
     fn a_later_history_goes_before_the_one_that_it_was_founded_on() {
         let later = JournalHoldings {
             history: 0xb2,
-            former: vec![AncestorRow { history: 0xb1, next: 60, chain: 0 }],
+            ancestors: vec![AncestorRow { history: 0xb1, next: 60, chain: 0 }],
             ..held("2:0000005", 4_100, 61)
         };
         let all = [held("1:0000001", 4, 90), later.clone()];
         assert_eq!(judge(&all).expect("a verdict").longest, 1);
-        let outsider = JournalHoldings { history: 0xb3, former: Vec::new(), ..later };
+        let outsider = JournalHoldings { history: 0xb3, ancestors: Vec::new(), ..later };
         let error = judge(&[all[0].clone(), outsider]).expect_err("two streams");
         assert!(error.contains("neither was founded on the other"), "{error}");
     }

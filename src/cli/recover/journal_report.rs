@@ -31,7 +31,8 @@ pub struct JournalHoldings {
     #[serde(with = "hex")]
     pub history: u64,
     /// Newest first.
-    pub former: Vec<AncestorRow>,
+    #[serde(rename = "former")]
+    pub ancestors: Vec<AncestorRow>,
     /// That of the last entry.
     #[serde(with = "hex")]
     pub epoch: u64,
@@ -61,7 +62,7 @@ impl JournalHoldings {
     pub fn of(survey: &RecoverySurvey, dir: &Path) -> Self {
         let (looked, holdings) = (&survey.looked, &survey.holdings);
         let (end, superblock, checkpoint) = (looked.end(), looked.superblock(), looked.checkpoint());
-        let former = holdings.lineage.ancestors().iter().map(|ancestor| AncestorRow {
+        let ancestors = holdings.lineage.ancestors().iter().map(|ancestor| AncestorRow {
             history: ancestor.history,
             next: ancestor.next,
             chain: ancestor.chain,
@@ -72,7 +73,7 @@ impl JournalHoldings {
             cluster: superblock.cluster,
             identity: superblock.identity.to_string(),
             history: holdings.lineage.history(),
-            former: former.collect(),
+            ancestors: ancestors.collect(),
             epoch: end.epoch.0,
             oldest_seq: holdings.oldest_seq,
             next: end.next,
@@ -110,8 +111,8 @@ impl JournalHoldings {
             return text;
         }
         line("history", format!("{:016x}", self.history));
-        for former in &self.former {
-            line("", format!("founded at seq {} on {:016x}", former.next, former.history));
+        for ancestors in &self.ancestors {
+            line("", format!("founded at seq {} on {:016x}", ancestors.next, ancestors.history));
         }
         let epoch = Epoch(self.epoch);
         line(

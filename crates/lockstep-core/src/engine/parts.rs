@@ -95,8 +95,11 @@ impl Reassembly {
     /// Holds always. Panics with the rule that is broken.
     pub(crate) fn invariants(&self) {
         let most = (self.limits.bytes / self.limits.message_len_max.max(1)).max(1);
-        let (held, spare) = (self.list.len(), self.spare.len());
-        assert!(held + spare <= most, "{held} messages are joined, {spare} places are free: at most {most}");
+        let (joined, spare) = (self.list.len(), self.spare.len());
+        assert!(
+            joined + spare <= most,
+            "{joined} messages are joined, {spare} places are free: at most {most}"
+        );
         for (at, one) in self.list.iter().enumerate() {
             let (bytes, parts) = (one.bytes.len(), one.parts.len());
             assert!(
@@ -127,11 +130,11 @@ impl Reassembly {
     /// The part of a message at `seq`, in a frame that has this chain before it.
     pub fn on_part(&mut self, seq: Seq, chain: Chain, entry: &Entry<'_>) -> Joined {
         let (publisher, number) = (entry.header.publisher, entry.header.publisher_seq);
-        let mut given_up = Joined::Waits;
+        let mut abandoned = Joined::Waits;
         if entry.header.flags & PART_NEXT == 0 {
             self.on_end(seq, publisher);
             if let Some((publisher, first)) = self.begin(publisher, number, chain) {
-                given_up = Joined::Abandoned(publisher, first, PartsBound::Memory(self.limits.bytes));
+                abandoned = Joined::Abandoned(publisher, first, PartsBound::Memory(self.limits.bytes));
             }
         }
         let Some(index) = self.building(publisher).filter(|index| self.list[*index].next == number) else {
@@ -157,7 +160,7 @@ impl Reassembly {
             one.ended_at = Some(seq);
             return Joined::Whole(index);
         }
-        given_up
+        abandoned
     }
 
     /// The whole message at `index`, as [`Joined::Whole`] told it.

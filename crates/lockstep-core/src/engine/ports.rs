@@ -154,9 +154,10 @@ impl Backlog for MemoryBacklog {
 
     fn read(&self, at: u64, out: &mut [u8]) -> Result<(), BacklogError> {
         let begin = usize::try_from(at).unwrap_or(usize::MAX);
-        let kept = self.bytes.get(begin..begin.saturating_add(out.len()));
-        let kept = kept.ok_or_else(|| BacklogError(format!("{} bytes at {at} are not kept", out.len())))?;
-        out.copy_from_slice(kept);
+        let stored = self.bytes.get(begin..begin.saturating_add(out.len()));
+        let stored =
+            stored.ok_or_else(|| BacklogError(format!("{} bytes at {at} are not kept", out.len())))?;
+        out.copy_from_slice(stored);
         Ok(())
     }
 

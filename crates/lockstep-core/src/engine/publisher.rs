@@ -92,7 +92,7 @@ pub struct PublisherCore {
     unicast_probe: UnicastProbe,
     leader_at: Option<SocketAddrV4>,
     /// The application was notified that the groups do not bring it.
-    multicast_told: bool,
+    multicast_lost_reported: bool,
     number: u64,
     turns: u64,
     /// What was counted.
@@ -186,9 +186,9 @@ impl<N: Net> PublisherEngine<N> {
         if core.unicast_probe.poll(now) {
             core.send_unicast_probe(net, now, wall);
         }
-        if core.unicast_probe.is_lost() != core.multicast_told {
-            core.multicast_told = core.unicast_probe.is_lost();
-            f(PublisherEvent::Multicast { lost: core.multicast_told });
+        if core.unicast_probe.is_lost() != core.multicast_lost_reported {
+            core.multicast_lost_reported = core.unicast_probe.is_lost();
+            f(PublisherEvent::Multicast { lost: core.multicast_lost_reported });
         }
         if core.lines.unopened > 0 {
             self.drive_opens(now, wall);
@@ -327,7 +327,7 @@ impl PublisherCore {
             renewed: false,
             unicast_probe: UnicastProbe::new(UnicastProbeLimits::reader(limits.heartbeat_interval_ns)),
             leader_at: None,
-            multicast_told: false,
+            multicast_lost_reported: false,
             number: 0,
             turns: 0,
             counters: Counters::default(),
@@ -445,7 +445,7 @@ impl PublisherCore {
             Datagram::Heartbeat(header, body) => {
                 self.rx.check_history(header)?;
                 self.rx.on_heartbeat(header, &mut self.counters, &mut self.events);
-                self.rx.on_membership_told(header, &body);
+                self.rx.on_announced_membership(header, &body);
                 if from.is_none() || header.epoch() >= self.epoch {
                     self.on_leader(now, from);
                 }

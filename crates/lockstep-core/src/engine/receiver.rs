@@ -440,16 +440,16 @@ impl Receiver {
             counters.add(Counter::FramesUnowned, 1);
             return Placement::Dropped;
         }
-        let mut given = None;
+        let mut attested = None;
         if let Some(trailer) = trailer {
             counters.add(Counter::RepairsIn, 1);
-            given = Some((trailer.commit_next, Epoch(trailer.accepted)));
+            attested = Some((trailer.commit_next, Epoch(trailer.accepted)));
             self.commit.on_announced(Epoch(trailer.accepted), trailer.commit_next);
             if planted(Mutation::RepairIsFinal) {
                 self.commit.on_announced(epoch, frame.header.next_seq());
             }
         }
-        let admitted = self.follow.admits(frame.header, given);
+        let admitted = self.follow.admits(frame.header, attested);
         if let Some(trailer) = trailer {
             let range = SeqRange { from: frame.header.first_seq, to: frame.header.next_seq() };
             self.requests.on_repair(trailer.repairer(), trailer.token, range, admitted);
@@ -541,7 +541,7 @@ impl Receiver {
 
     /// The leader says which membership is in force where its log ends: a reader that began in the middle
     /// of an epoch counts acks from then on.
-    pub fn on_membership_told(&mut self, header: &Header, body: &HeartbeatBody) {
+    pub fn on_announced_membership(&mut self, header: &Header, body: &HeartbeatBody) {
         self.commit.on_membership_announced(header.epoch(), body.membership_seq, header.first_seq);
     }
 

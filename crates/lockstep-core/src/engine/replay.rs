@@ -70,7 +70,7 @@ enum ReplayState {
         since: Nanos,
     },
     Reading {
-        heard_at: Nanos,
+        received_at: Nanos,
     },
 }
 
@@ -182,7 +182,7 @@ pub struct ReplayReader {
     target: u32,
     /// Sources asked since one of them was of use.
     tries: u32,
-    said: Vec<SourceAnswer>,
+    answers: Vec<SourceAnswer>,
     /// The source has nothing more for the present.
     at_end: bool,
     /// A connection is to be closed.
@@ -194,7 +194,7 @@ impl ReplayReader {
     pub fn new(limits: ReplayLimits) -> Self {
         Self {
             target: limits.first,
-            said: vec![SourceAnswer::Nothing; limits.sources.len()],
+            answers: vec![SourceAnswer::Nothing; limits.sources.len()],
             limits,
             ..Self::default()
         }
@@ -240,7 +240,7 @@ impl ReplayReader {
         if !self.is_active() && self.is_possible() {
             self.state = ReplayState::Waiting { until: now };
             self.tries = 0;
-            self.said.fill(SourceAnswer::Nothing);
+            self.answers.fill(SourceAnswer::Nothing);
         }
     }
 
@@ -272,7 +272,7 @@ impl ReplayReader {
                 self.state = ReplayState::Opening { since: now };
                 return Some(ReplayStep::Open(self.limits.sources[self.source()]));
             }
-            ReplayState::Opening { since: at } | ReplayState::Reading { heard_at: at }
+            ReplayState::Opening { since: at } | ReplayState::Reading { received_at: at }
                 if now > at + self.limits.silence_ns =>
             {
                 self.on_lost(now);
@@ -320,7 +320,7 @@ impl ReplayReader {
     pub fn on_lost(&mut self, now: Nanos) {
         if matches!(self.state, ReplayState::Opening { .. } | ReplayState::Reading { .. }) {
             let source = self.source();
-            let rounds = if let SourceAnswer::Lost(rounds) = self.said[source] { rounds } else { 0 };
+            let rounds = if let SourceAnswer::Lost(rounds) = self.answers[source] { rounds } else { 0 };
             // A source that was of use just now is not gone for long.
             let lost = if self.is_reading() { SourceAnswer::Lost(0) } else { SourceAnswer::Lost(rounds + 1) };
             self.go_on(now, lost);
@@ -338,17 +338,17 @@ impl ReplayReader {
             self.close = true;
             return false;
         }
-        self.state = ReplayState::Reading { heard_at: now };
+        self.state = ReplayState::Reading { received_at: now };
         self.at_end = false;
         let source = self.source();
-        self.said[source] = SourceAnswer::Nothing;
+        self.answers[source] = SourceAnswer::Nothing;
         true
     }
 
     /// A mark.
     pub fn on_mark(&mut self, now: Nanos, body: &ReplayBody) {
-        let ReplayState::Reading { heard_at } = &mut self.state else { return };
-        *heard_at = now;
+        let ReplayState::Reading { received_at } = &mut self.state else { return };
+        *received_at = now;
         self.at_end = true;
         if let Some(end) = ReplayEndReason::from_u32(body.end) {
             self.go_on(now, SourceAnswer::Refused(end, body.oldest_seq));
@@ -358,20 +358,20 @@ impl ReplayReader {
 
     /// A frame came. Returns whether it was asked for.
     pub fn on_frame(&mut self, now: Nanos) -> bool {
-        let ReplayState::Reading { heard_at } = &mut self.state else { return false };
-        *heard_at = now;
+        let ReplayState::Reading { received_at } = &mut self.state else { return false };
+        *received_at = now;
         self.at_end = false;
         // It was of use: whatever the others said before is asked anew.
         if self.tries > 0 {
             self.tries = 0;
-            self.said.fill(SourceAnswer::Nothing);
+            self.answers.fill(SourceAnswer::Nothing);
         }
         true
     }
 
-    fn go_on(&mut self, now: Nanos, said: SourceAnswer) {
+    fn go_on(&mut self, now: Nanos, answer: SourceAnswer) {
         let source = self.source();
-        self.said[source] = said;
+        self.answers[source] = answer;
         self.at_end = false;
         self.target = self.target.wrapping_add(1);
         self.tries += 1;
@@ -386,10 +386,10 @@ impl ReplayReader {
     /// Whether every source has reported why it cannot help, and nothing that passes by itself. The most
     /// telling reason stands for all.
     pub fn failed(&self) -> Option<ReplayFailed> {
-        if !self.is_active() || self.said.is_empty() {
+        if !self.is_active() || self.answers.is_empty() {
             return None;
         }
-        let is_final = |said: &SourceAnswer| match said {
+        let is_final = |answer: &SourceAnswer| match answer {
             SourceAnswer::Nothing => false,
             SourceAnswer::Lost(rounds) => *rounds >= LOST_ROUNDS,
             SourceAnswer::Refused(end, _) => !matches!(
@@ -400,10 +400,10 @@ impl ReplayReader {
                     | ReplayEndReason::Stopping
             ),
         };
-        if !self.said.iter().all(is_final) {
+        if !self.answers.iter().all(is_final) {
             return None;
         }
-        let refused = self.said.iter().filter_map(|said| match said {
+        let refused = self.answers.iter().filter_map(|answer| match answer {
             SourceAnswer::Refused(end, oldest) => Some((*end, *oldest)),
             _ => None,
         });

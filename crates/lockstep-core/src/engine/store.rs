@@ -159,19 +159,19 @@ impl FrameStore {
         *version += 1;
         let mut at = 0;
         order.retain(|stored| {
-            let kept = at < index || keep(stored.first, stored.epoch);
+            let retained = at < index || keep(stored.first, stored.epoch);
             at += 1;
-            if !kept && !planted(Mutation::ForgottenLeaks) {
+            if !retained && !planted(Mutation::ForgottenLeaks) {
                 free.push(stored.slot);
             }
-            kept
+            retained
         });
     }
 
     /// The range missing in `from..to`, looking only at frames from the `index`th on.
     pub fn missing(&self, index: usize, from: Seq, to: Seq) -> impl Iterator<Item = SeqRange> {
-        let kept = self.order.iter().skip(index).map(|stored| (stored.first, stored.next));
-        let ends = kept.chain(std::iter::once((to, to)));
+        let retained = self.order.iter().skip(index).map(|stored| (stored.first, stored.next));
+        let ends = retained.chain(std::iter::once((to, to)));
         ends.scan(from, move |at, (first, next)| {
             let hole = SeqRange { from: *at, to: first.min(to) };
             *at = next.max(*at);

@@ -180,7 +180,7 @@ impl SubscriberCore {
     fn new(limits: SubscriberLimits) -> Self {
         let unicast_probe = UnicastProbe::new(UnicastProbeLimits::reader(limits.heartbeat_interval_ns));
         // An application that begins behind a log was told of that log.
-        let (next, told_next) = match limits.start {
+        let (next, delivered_next) = match limits.start {
             Start::Live => (0, 0),
             Start::From(seq) => (seq, 0),
             Start::Behind(end, _) => (end.next, end.next),
@@ -203,7 +203,7 @@ impl SubscriberCore {
             replay_of: 0,
             needed: None,
             stall_detector: StallDetector::default(),
-            cursor: DeliveryCursor { next, delivered_next: told_next, chain, left: 0, stopped: false },
+            cursor: DeliveryCursor { next, delivered_next, chain, left: 0, stopped: false },
             reported_commit: 1,
             caught_up: false,
             lag_since: None,
@@ -348,7 +348,7 @@ impl SubscriberCore {
                     false => self.unicast_probe.on_answer(),
                 }
                 self.rx.on_heartbeat(header, &mut self.counters, &mut self.events);
-                self.rx.on_membership_told(header, &body);
+                self.rx.on_announced_membership(header, &body);
                 if header.epoch() == self.rx.follow.epoch() {
                     self.losses.on_seen(now, header.first_seq);
                 }
@@ -418,15 +418,15 @@ impl SubscriberCore {
         // Held already by a quorum, or by the leader alone where it is a quorum.
         let may =
             self.limits.delivery == Delivery::Stamped || self.rx.commit.commit_with(end_next) >= end_next;
-        let may = may || planted(Mutation::ToldBeforeCommit);
+        let may = may || planted(Mutation::DeliveredBeforeCommit);
         let at_once = may && !self.rx.has_ready() && !self.cursor.stopped;
         if at_once && self.rx.has_spare() {
             if deliver(&mut self.cursor, &mut self.parts, frame, chain, f) {
                 self.rx.accept(next, &mut self.counters);
             } else {
                 // The application stopped in the middle: the frame waits with the cursor in it.
-                let kept = self.rx.buffer(next, frame, &mut self.counters);
-                assert!(kept, "a frame at seq {} finds no room in the store", { frame.header.first_seq });
+                let inserted = self.rx.buffer(next, frame, &mut self.counters);
+                assert!(inserted, "a frame at seq {} finds no room in the store", { frame.header.first_seq });
             }
         } else if !self.rx.buffer(next, frame, &mut self.counters) {
             return;
@@ -437,17 +437,20 @@ impl SubscriberCore {
 
     /// Nothing from `from` on survived a takeover: the stream continues there.
     fn take_back(&mut self, from: Seq, f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>) {
-        let told_next = self.cursor.delivered_next;
-        self.cursor.delivered_next = told_next.min(from);
+        let delivered_next = self.cursor.delivered_next;
+        self.cursor.delivered_next = delivered_next.min(from);
         if self.cursor.next > from {
             self.cursor.next = from;
             self.cursor.chain = self.rx.end().filter(|end| end.next == from).map(|end| end.chain);
         }
         self.caught_up = false;
         self.parts.on_retract(from);
-        if told_next > from && !planted(Mutation::RetractNotTold) {
+        if delivered_next > from && !planted(Mutation::RetractNotReported) {
             let stamped = self.limits.delivery == Delivery::Stamped;
-            assert!(stamped, "seq {from} is lost, and everything below {told_next} was told as final (S6)");
+            assert!(
+                stamped,
+                "seq {from} is lost, and everything below {delivered_next} was told as final (S6)"
+            );
             let _ = f(SubscriberEvent::Retract { from });
         }
     }

@@ -119,7 +119,7 @@ pub struct SubmitWindow {
     runs: Vec<MessageRun>,
     free: Vec<u32>,
     /// Messages without a fate.
-    held: u32,
+    pending: u32,
     resend: VecDeque<u64>,
     /// Slots that are due before their time.
     hurried: u32,
@@ -160,7 +160,7 @@ impl SubmitWindow {
             open_run: NOBODYS,
             runs: vec![MessageRun::NONE; entries as usize],
             free: (0..entries).rev().collect(),
-            held: 0,
+            pending: 0,
             resend: VecDeque::with_capacity(BUDGET_MAX),
             hurried: 0,
             next_due: Nanos::MAX,
@@ -177,7 +177,7 @@ impl SubmitWindow {
 
     /// Whether a message of this length could be pushed now.
     pub fn has_room(&self, payload_len: usize) -> bool {
-        (self.held as usize) < self.runs.len() && (self.takes(payload_len) || self.has_slot())
+        (self.pending as usize) < self.runs.len() && (self.takes(payload_len) || self.has_slot())
     }
 
     /// Whether the open datagram has messages, and room for this one.
@@ -194,7 +194,7 @@ impl SubmitWindow {
     /// Whether a message of so many parts, each as long as a datagram allows, could be pushed now.
     pub fn has_room_for_parts(&self, parts: usize) -> bool {
         let free_slots = self.slots.len() as u64 - (self.tail - self.head);
-        self.runs.len() - self.held as usize >= parts && free_slots > parts as u64
+        self.runs.len() - self.pending as usize >= parts && free_slots > parts as u64
     }
 
     /// Makes room for a message behind the others in the open datagram, or in the next one if it is full, and
@@ -209,7 +209,7 @@ impl SubmitWindow {
         is_stamped: bool,
     ) -> Option<&mut [u8]> {
         let goes_on = list.tail == self.open_run && self.open.fits(payload_len, self.stride);
-        if self.held as usize == self.runs.len()
+        if self.pending as usize == self.runs.len()
             || !goes_on && !self.begin_run(list, entry.publisher_seq, payload_len)
         {
             return None;
@@ -224,7 +224,7 @@ impl SubmitWindow {
                 list.unstamped_at = self.open.len() as u32;
             }
         }
-        self.held += 1;
+        self.pending += 1;
         let memory = &mut self.memory[self.open_place * self.stride..][..self.stride];
         Some(self.open.claim(memory, entry, payload_len).unwrap_or_else(|| {
             panic!("a message of {payload_len} bytes does not fit a datagram of {}", self.stride)
@@ -504,7 +504,7 @@ impl SubmitWindow {
             }
             let popped = next - std::mem::replace(&mut list.oldest, next);
             left -= popped;
-            self.held -= popped as u32;
+            self.pending -= popped as u32;
             self.slots[run.slot as usize].left -= popped as u16;
             if next == run.end() {
                 let free = std::mem::replace(&mut list.head, run.next);
@@ -553,6 +553,6 @@ impl SubmitWindow {
 
     /// Whether nothing waits: no open datagram, nothing unsent, nothing without a fate.
     pub fn is_empty(&self) -> bool {
-        self.held == 0 && self.open.is_empty()
+        self.pending == 0 && self.open.is_empty()
     }
 }

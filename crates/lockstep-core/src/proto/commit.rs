@@ -48,7 +48,7 @@ struct AckRow {
 
 /// Identities whose acks are remembered: the members before and after a change, and as many that a change
 /// which is not held yet may list.
-const HEARD_MAX: usize = 2 * MEMBERS_MAX + 2;
+const ACK_ROWS_MAX: usize = 2 * MEMBERS_MAX + 2;
 
 /// A change of the membership that is not committed here.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -69,7 +69,7 @@ pub struct Commit {
     open: Option<Open>,
     /// By identity, so that an ack that came before the entry that lists its sender counts once that is
     /// held. The first ones are the members of `membership`, in its order.
-    acked: [AckRow; HEARD_MAX],
+    acked: [AckRow; ACK_ROWS_MAX],
     /// Where the epoch's leader stands in `membership`; beyond it if it is not listed or must acknowledge.
     leader: usize,
     /// The owner holds the log from here on.
@@ -102,9 +102,9 @@ impl Commit {
             "S4: the commit is {commit_next}, and the log is held up to {have_next}"
         );
         assert!(held_from <= have_next, "S4: the log is held from {held_from} to {have_next}");
-        let heard = self.acked.iter().filter(|heard| heard.next > 0);
-        for (at, one) in heard.clone().enumerate() {
-            let twice = heard.clone().skip(at + 1).any(|other| other.identity == one.identity);
+        let row = self.acked.iter().filter(|row| row.next > 0);
+        for (at, one) in row.clone().enumerate() {
+            let twice = row.clone().skip(at + 1).any(|other| other.identity == one.identity);
             assert!(!twice, "S4: each identity counts once: {:?}", self.acked);
         }
     }
@@ -137,7 +137,7 @@ impl Commit {
 
     /// What `identity` has acknowledged in this epoch, listed or not.
     pub fn acked_by(&self, identity: Identity) -> Seq {
-        self.acked.iter().find(|heard| heard.identity == identity).map_or(0, |heard| heard.next)
+        self.acked.iter().find(|row| row.identity == identity).map_or(0, |row| row.next)
     }
 
     /// Whether `identity` is a member on either side of a change that is not committed here.
@@ -169,7 +169,7 @@ impl Commit {
         self.membership = membership;
         self.durability = durability;
         if !planted(Mutation::AcksOutliveEpoch) {
-            self.acked = [AckRow::default(); HEARD_MAX];
+            self.acked = [AckRow::default(); ACK_ROWS_MAX];
         }
         self.confirmed = false;
         // A change at or above the base is the epoch's own only if its membership says so.
@@ -238,8 +238,8 @@ impl Commit {
     /// membership there is forgotten.
     pub fn on_cut(&mut self, next: Seq) {
         self.allowed = None;
-        let kept = if planted(Mutation::CutStaysHeld) { self.have_next } else { next };
-        self.have_next = self.have_next.min(kept).max(self.commit_next);
+        let retained = if planted(Mutation::CutStaysStored) { self.have_next } else { next };
+        self.have_next = self.have_next.min(retained).max(self.commit_next);
         self.log_from = self.log_from.min(self.have_next);
         if let Some(open) = self.open.filter(|open| open.seq >= next) {
             self.open = None;
@@ -257,15 +257,15 @@ impl Commit {
         if epoch != self.epoch && !planted(Mutation::AckOfAnyEpochCounts) {
             return;
         }
-        let heard = match self.acked.iter_mut().find(|heard| heard.identity == identity) {
-            Some(heard) => heard,
+        let row = match self.acked.iter_mut().find(|row| row.identity == identity) {
+            Some(row) => row,
             None => match self.spare() {
                 Some(spare) => spare,
                 None => return,
             },
         };
-        if next > heard.next {
-            *heard = AckRow { identity, next };
+        if next > row.next {
+            *row = AckRow { identity, next };
             // What a quorum holds already, one more vote makes no greater.
             if self.allowed.is_none_or(|allowed| next > allowed) {
                 self.recount();
@@ -276,11 +276,11 @@ impl Commit {
     /// A place for an identity that nobody lists so far: a free one, or that of the lowest ack.
     #[cold]
     fn spare(&mut self) -> Option<&mut AckRow> {
-        let kept = self.membership.members().len();
+        let retained = self.membership.members().len();
         let open = self.open;
         let before = |identity| open.is_some_and(|open: Open| open.before.lists(identity));
-        let unlisted = self.acked[kept..].iter_mut().filter(|heard| !before(heard.identity));
-        let lowest = unlisted.min_by_key(|heard| heard.next)?;
+        let unlisted = self.acked[retained..].iter_mut().filter(|row| !before(row.identity));
+        let lowest = unlisted.min_by_key(|row| row.next)?;
         lowest.next = 0;
         Some(lowest)
     }
@@ -290,15 +290,15 @@ impl Commit {
         let before = self.acked;
         let listed = self.membership.members().iter().map(MemberBody::identity);
         let seated = listed.map(|identity| {
-            let known = before.iter().find(|heard| heard.identity == identity);
+            let known = before.iter().find(|row| row.identity == identity);
             known.copied().unwrap_or(AckRow { identity, next: 0 })
         });
-        let others = before.iter().filter(|heard| heard.next > 0 && !self.membership.lists(heard.identity));
-        let mut heard = [AckRow::default(); HEARD_MAX];
-        for (node, taken) in heard.iter_mut().zip(seated.chain(others.copied())) {
+        let others = before.iter().filter(|row| row.next > 0 && !self.membership.lists(row.identity));
+        let mut row = [AckRow::default(); ACK_ROWS_MAX];
+        for (node, taken) in row.iter_mut().zip(seated.chain(others.copied())) {
             *node = taken;
         }
-        self.acked = heard;
+        self.acked = row;
         let sight = self.durability == Durability::Process;
         let leader = self.membership.position(self.epoch.leader()).filter(|_| sight);
         self.leader = leader.unwrap_or(MEMBERS_MAX);
@@ -400,8 +400,8 @@ impl Commit {
         let quorum = self.membership.quorum() - usize::from(planted(Mutation::MinorityCommits) && count > 1);
         // A handful of members, the greatest first: a general sort costs three times as much.
         let mut votes = [0; MEMBERS_MAX];
-        for (position, heard) in self.acked[..count].iter().enumerate() {
-            let vote = if position == self.leader { have_next } else { heard.next };
+        for (position, row) in self.acked[..count].iter().enumerate() {
+            let vote = if position == self.leader { have_next } else { row.next };
             let mut place = position.min(MEMBERS_MAX - 1);
             while place > 0 && votes[place - 1] < vote {
                 votes[place] = votes[place - 1];
@@ -420,8 +420,8 @@ impl Commit {
         for (vote, member) in votes.iter_mut().zip(open.before.members()) {
             let identity = member.identity();
             let is_leader = self.durability == Durability::Process && identity == self.epoch.leader();
-            let heard = self.acked.iter().find(|heard| heard.identity == identity);
-            *vote = if is_leader { have_next } else { heard.map_or(0, |heard| heard.next) };
+            let row = self.acked.iter().find(|row| row.identity == identity);
+            *vote = if is_leader { have_next } else { row.map_or(0, |row| row.next) };
         }
         votes.sort_unstable_by(|a, b| b.cmp(a));
         let before = if open.before.members().is_empty() { 0 } else { votes[open.before.quorum() - 1] };

@@ -97,18 +97,18 @@ impl DeliveredLog {
     /// boundary goes.
     #[cold]
     fn thin(&mut self) {
-        let (mut kept, mut skipped) = (0, true);
+        let (mut retained, mut skipped) = (0, true);
         for index in 0..self.marks.len() {
             let within = index > 0
                 && self.marks.get(index + 1).is_some_and(|next| next.epoch == self.marks[index].epoch);
             skipped = within && !skipped;
             if !skipped {
-                self.marks[kept] = self.marks[index];
-                kept += 1;
+                self.marks[retained] = self.marks[index];
+                retained += 1;
             }
         }
-        self.marks.truncate(kept);
-        if kept == MARKS_MAX {
+        self.marks.truncate(retained);
+        if retained == MARKS_MAX {
             self.marks.pop_front();
             self.by_frame = false;
         }
@@ -218,9 +218,9 @@ mod tests {
             (&[(2, 15), (3, 21)], 15, SuffixCheck::Intact),
             (&[(1, 2), (3, 12)], 15, SuffixCheck::Contradicted { at: 12 }),
         ];
-        for (rows, commit_next, verdict) in table {
+        for (rows, commit_next, check) in table {
             let held = held(&marks, 1);
-            assert_eq!(held.judge(&follow(rows), commit_next, 1), verdict, "{rows:?} at {commit_next}");
+            assert_eq!(held.judge(&follow(rows), commit_next, 1), check, "{rows:?} at {commit_next}");
         }
     }
 
@@ -234,8 +234,8 @@ mod tests {
             (&[(1, 2), (3, 6)], 8, cut(None, 8)),
             (&[(1, 2), (2, 4), (3, 9), (4, 11)], 10, cut(None, 10)),
         ];
-        for (rows, floor, verdict) in table {
-            assert_eq!(begun.judge(&follow(rows), 5, floor), verdict, "{rows:?} above {floor}");
+        for (rows, floor, check) in table {
+            assert_eq!(begun.judge(&follow(rows), 5, floor), check, "{rows:?} above {floor}");
         }
     }
 
@@ -269,9 +269,9 @@ mod tests {
             assert!(long.marks.len() <= MARKS_MAX);
         }
         for base in [2, 77, 5_000, 9_998] {
-            let verdict = long.judge(&follow(&[(1, 1), (2, base)]), 1, 1);
-            let SuffixCheck::Cut { end: Some(end), from } = verdict else { panic!("{verdict:?}") };
-            assert!(end.next <= base && from == base, "{verdict:?}");
+            let check = long.judge(&follow(&[(1, 1), (2, base)]), 1, 1);
+            let SuffixCheck::Cut { end: Some(end), from } = check else { panic!("{check:?}") };
+            assert!(end.next <= base && from == base, "{check:?}");
         }
         // Each frame of an epoch of its own: the oldest boundaries are given up.
         let mut many = held(&[(1, 0)], 1);

@@ -98,8 +98,8 @@ pub enum ElectionStep {
 enum Phase {
     Idle,
     Waiting { until: Nanos, why: LeaderLossReason },
-    PreVoting { since: Nanos, said_at: Nanos, why: LeaderLossReason },
-    Preparing { since: Nanos, said_at: Nanos, ballot: Epoch, why: LeaderLossReason },
+    PreVoting { since: Nanos, sent_at: Nanos, why: LeaderLossReason },
+    Preparing { since: Nanos, sent_at: Nanos, ballot: Epoch, why: LeaderLossReason },
 }
 
 /// One replica's candidacy.
@@ -194,8 +194,8 @@ impl Election {
         match self.phase {
             Phase::Idle => None,
             Phase::Waiting { until, .. } => Some(until),
-            Phase::PreVoting { said_at, .. } | Phase::Preparing { said_at, .. } => {
-                Some(said_at + self.limits.again_ns)
+            Phase::PreVoting { sent_at, .. } | Phase::Preparing { sent_at, .. } => {
+                Some(sent_at + self.limits.again_ns)
             }
         }
     }
@@ -242,7 +242,7 @@ impl Election {
     /// Another candidate was promised a ballot: it has its time.
     pub fn on_preempted(&mut self, now: Nanos, rank: usize) {
         let wait = self.patience_ns() + rank as u64 * self.limits.stagger_ns;
-        let wait = if planted(Mutation::PromiseNeverGivenUp) { Nanos::MAX / 4 } else { wait };
+        let wait = if planted(Mutation::PromiseNeverReleased) { Nanos::MAX / 4 } else { wait };
         self.failures += 1;
         self.phase = Phase::Waiting { until: now + wait, why: LeaderLossReason::Silence };
     }
@@ -279,7 +279,7 @@ impl Election {
             self.grants.clear();
             self.grants.push(self.me);
             if needs_votes(why) || self.failures > 0 {
-                self.phase = Phase::PreVoting { since: now, said_at: 0, why };
+                self.phase = Phase::PreVoting { since: now, sent_at: 0, why };
             } else {
                 return self.prepare(now, promised, why);
             }
@@ -290,12 +290,12 @@ impl Election {
                 self.prepare(now, promised, why)
             }
             // A standby that misses the leader alone goes on asking: the others may miss it yet.
-            Phase::PreVoting { said_at, since, why } if now >= said_at + self.limits.again_ns => {
-                self.phase = Phase::PreVoting { since, said_at: now, why };
+            Phase::PreVoting { sent_at, since, why } if now >= sent_at + self.limits.again_ns => {
+                self.phase = Phase::PreVoting { since, sent_at: now, why };
                 // Grants grow old: they are asked for anew, so that a quorum misses the leader at one time.
                 if now >= since + self.limits.timeout_ns {
                     self.grants.truncate(1);
-                    self.phase = Phase::PreVoting { since: now, said_at: now, why };
+                    self.phase = Phase::PreVoting { since: now, sent_at: now, why };
                 }
                 Some(BallotRequest::PreVote(self.next_ballot(promised)?))
             }
@@ -303,8 +303,8 @@ impl Election {
                 self.on_failed(now, rank);
                 None
             }
-            Phase::Preparing { said_at, ballot, since, why } if now >= said_at + self.limits.again_ns => {
-                self.phase = Phase::Preparing { since, said_at: now, ballot, why };
+            Phase::Preparing { sent_at, ballot, since, why } if now >= sent_at + self.limits.again_ns => {
+                self.phase = Phase::Preparing { since, sent_at: now, ballot, why };
                 Some(BallotRequest::Prepare(ballot))
             }
             _ => None,
@@ -323,7 +323,7 @@ impl Election {
         let ballot = self.next_ballot(promised)?;
         self.promises.clear();
         self.rounds.on_proven(ballot.round());
-        self.phase = Phase::Preparing { since: now, said_at: now, ballot, why };
+        self.phase = Phase::Preparing { since: now, sent_at: now, ballot, why };
         Some(BallotRequest::Prepare(ballot))
     }
 

@@ -157,15 +157,15 @@ impl Follow {
 
     /// S10 (what may be used): whether a frame belongs to the log of the epoch that is followed: its epoch
     /// owns its seqs, or it lies below the table and whoever gave it calls it committed, or gave it from a
-    /// log that ends in this very epoch (`given`: how far the giver calls its log committed, and in which
+    /// log that ends in this very epoch (`attested`: how far the giver calls its log committed, and in which
     /// epoch that ends).
-    pub fn admits(&self, header: &Header, given: Option<(Seq, Epoch)>) -> bool {
+    pub fn admits(&self, header: &Header, attested: Option<(Seq, Epoch)>) -> bool {
         match self.owner(header.first_seq) {
             Some(owner) => {
                 owner == header.epoch() || planted(Mutation::LowerEpochTaken) && header.epoch() < self.epoch
             }
             None if planted(Mutation::PrefixNotProven) => self.rows > 0,
-            None => given.is_some_and(|(committed_next, accepted)| {
+            None => attested.is_some_and(|(committed_next, accepted)| {
                 let same_log = accepted == self.epoch && !planted(Mutation::TableEnds);
                 self.rows > 0 && (header.next_seq() <= committed_next || same_log)
             }),

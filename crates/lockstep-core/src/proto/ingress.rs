@@ -22,7 +22,7 @@ use std::hash::{Hash, Hasher};
 
 /// One held-back message: where it stands.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-struct HeldSubmission {
+struct BufferedSubmission {
     publisher: PublisherId,
     publisher_seq: PublisherSeq,
     incarnation: u32,
@@ -40,7 +40,7 @@ struct HeldSubmission {
 #[derive(Clone, Debug)]
 pub struct HoldBack {
     /// Sorted by publisher and number.
-    held: Vec<HeldSubmission>,
+    buffered: Vec<BufferedSubmission>,
     free: Vec<u16>,
     memory: Vec<u8>,
     message_len_max: usize,
@@ -58,7 +58,7 @@ impl Eq for HoldBack {}
 
 impl Hash for HoldBack {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        self.held.len().hash(state);
+        self.buffered.len().hash(state);
         self.waiting().for_each(|waiting| waiting.hash(state));
     }
 }
@@ -72,7 +72,7 @@ impl HoldBack {
     /// Room for `slots` messages of at most `message_len_max` bytes.
     pub fn new(slots: u16, message_len_max: usize) -> Self {
         Self {
-            held: Vec::with_capacity(usize::from(slots)),
+            buffered: Vec::with_capacity(usize::from(slots)),
             free: (0..slots).collect(),
             // Not zero: zeroed pages would come one by one, as faults of the hot thread.
             memory: vec![0xa5; usize::from(slots) * message_len_max],
@@ -83,61 +83,62 @@ impl HoldBack {
 
     /// Whose, which, of which incarnation, and what it says.
     fn waiting(&self) -> impl Iterator<Item = (PublisherId, PublisherSeq, u32, &[u8])> {
-        self.held.iter().map(|held| {
-            let start = usize::from(held.slot) * self.message_len_max;
-            let payload = &self.memory[start..start + usize::from(held.length)];
-            (held.publisher, held.publisher_seq, held.incarnation, payload)
+        self.buffered.iter().map(|buffered| {
+            let start = usize::from(buffered.slot) * self.message_len_max;
+            let payload = &self.memory[start..start + usize::from(buffered.length)];
+            (buffered.publisher, buffered.publisher_seq, buffered.incarnation, payload)
         })
     }
 
     /// Holds always. Panics with the rule that is broken.
     pub fn invariants(&self) {
         let slots = self.memory.len().checked_div(self.message_len_max).unwrap_or(0);
-        let places = self.held.iter().map(|held| held.slot).chain(self.free.iter().copied());
+        let places = self.buffered.iter().map(|buffered| buffered.slot).chain(self.free.iter().copied());
         let mut left = vec![true; slots];
         let once = places.into_iter().all(|place| std::mem::take(&mut left[usize::from(place)]));
-        let all = self.held.len() + self.free.len() == slots;
+        let all = self.buffered.len() + self.free.len() == slots;
         assert!(once && all, "INGRESS-1: each of {slots} places of the pool is free or taken, once");
-        let key = |held: &HeldSubmission| (held.publisher, held.publisher_seq);
+        let key = |buffered: &BufferedSubmission| (buffered.publisher, buffered.publisher_seq);
         assert!(
-            self.held.windows(2).all(|pair| key(&pair[0]) < key(&pair[1])),
+            self.buffered.windows(2).all(|pair| key(&pair[0]) < key(&pair[1])),
             "INGRESS-1: what waits is sorted, and each number waits once",
         );
-        let within = |held: &HeldSubmission| self.buffered_of(held.publisher) <= self.share;
+        let within = |buffered: &BufferedSubmission| self.buffered_of(buffered.publisher) <= self.share;
         assert!(
-            self.held.iter().all(within),
+            self.buffered.iter().all(within),
             "INGRESS-1: a publisher has its share of the pool, and no more"
         );
     }
 
     fn buffered_of(&self, publisher: PublisherId) -> usize {
-        let below = |bound| self.held.partition_point(|held| held.publisher < bound);
+        let below = |bound| self.buffered.partition_point(|buffered| buffered.publisher < bound);
         below(publisher.saturating_add(1)) - below(publisher)
     }
 
     /// Whether nothing waits, which is the rule.
     #[inline]
     pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        self.buffered.is_empty()
     }
 
     /// Messages that wait.
     pub fn len(&self) -> usize {
-        self.held.len()
+        self.buffered.len()
     }
 
     /// Keeps a message that came too early. Returns whether it is kept (also if it was already).
     pub fn hold(&mut self, entry: &EntryHeader, payload: &[u8]) -> bool {
         let key = (entry.publisher, entry.publisher_seq);
-        let found = self.held.binary_search_by_key(&key, |held| (held.publisher, held.publisher_seq));
+        let found =
+            self.buffered.binary_search_by_key(&key, |buffered| (buffered.publisher, buffered.publisher_seq));
         if payload.len() > self.message_len_max {
             return false;
         }
         let at = match found {
             // Only a newer incarnation's message replaces one: the older process is fenced, or will be.
-            Ok(at) if self.held[at].incarnation >= entry.time_or_incarnation => return true,
+            Ok(at) if self.buffered[at].incarnation >= entry.time_or_incarnation => return true,
             Ok(at) => {
-                self.free.push(self.held.remove(at).slot);
+                self.free.push(self.buffered.remove(at).slot);
                 at
             }
             Err(_) if self.buffered_of(entry.publisher) >= self.share => return false,
@@ -146,9 +147,9 @@ impl HoldBack {
         let Some(slot) = self.free.pop() else { return false };
         let start = usize::from(slot) * self.message_len_max;
         self.memory[start..start + payload.len()].copy_from_slice(payload);
-        self.held.insert(
+        self.buffered.insert(
             at,
-            HeldSubmission {
+            BufferedSubmission {
                 publisher: entry.publisher,
                 publisher_seq: entry.publisher_seq,
                 incarnation: entry.time_or_incarnation,
@@ -171,30 +172,32 @@ impl HoldBack {
         publisher: PublisherId,
         publisher_seq: PublisherSeq,
     ) -> Option<(EntryHeader, &[u8])> {
-        let from = self.held.partition_point(|held| (held.publisher, held.publisher_seq) < (publisher, 0));
-        let to = self
-            .held
-            .partition_point(|held| (held.publisher, held.publisher_seq) < (publisher, publisher_seq));
-        for stale in self.held.drain(from..to) {
+        let from = self
+            .buffered
+            .partition_point(|buffered| (buffered.publisher, buffered.publisher_seq) < (publisher, 0));
+        let to = self.buffered.partition_point(|buffered| {
+            (buffered.publisher, buffered.publisher_seq) < (publisher, publisher_seq)
+        });
+        for stale in self.buffered.drain(from..to) {
             self.free.push(stale.slot);
         }
-        let held = *self.held.get(from)?;
-        if (held.publisher, held.publisher_seq) != (publisher, publisher_seq) {
+        let buffered = *self.buffered.get(from)?;
+        if (buffered.publisher, buffered.publisher_seq) != (publisher, publisher_seq) {
             return None;
         }
-        self.held.remove(from);
-        self.free.push(held.slot);
+        self.buffered.remove(from);
+        self.free.push(buffered.slot);
         let header = EntryHeader {
-            kind: held.kind,
-            flags: held.flags,
-            length: held.length,
+            kind: buffered.kind,
+            flags: buffered.flags,
+            length: buffered.length,
             publisher,
             publisher_seq,
-            destination: held.destination,
-            time_or_incarnation: held.incarnation,
+            destination: buffered.destination,
+            time_or_incarnation: buffered.incarnation,
         };
-        let start = usize::from(held.slot) * self.message_len_max;
-        Some((header, &self.memory[start..start + usize::from(held.length)]))
+        let start = usize::from(buffered.slot) * self.message_len_max;
+        Some((header, &self.memory[start..start + usize::from(buffered.length)]))
     }
 
     /// INGRESS-1 (what a publisher is told at once): writes the numbers that are missing before those that
@@ -210,26 +213,28 @@ impl HoldBack {
     ) -> usize {
         let mut rows = 0;
         let mut before: Option<(PublisherId, PublisherSeq)> = None;
-        for held in &mut self.held {
+        for buffered in &mut self.buffered {
             let behind = match before {
-                Some((publisher, publisher_seq)) if publisher == held.publisher => Some(publisher_seq),
-                _ => last(held.publisher, held.incarnation),
+                Some((publisher, publisher_seq)) if publisher == buffered.publisher => Some(publisher_seq),
+                _ => last(buffered.publisher, buffered.incarnation),
             };
-            before = Some((held.publisher, held.publisher_seq));
-            let Some(from) = behind.map(|behind| behind + 1).filter(|from| *from < held.publisher_seq) else {
+            before = Some((buffered.publisher, buffered.publisher_seq));
+            let Some(from) = behind.map(|behind| behind + 1).filter(|from| *from < buffered.publisher_seq)
+            else {
                 continue;
             };
-            let is_due = held.notices == 0 || now >= held.notified_at + (again_ns << held.notices);
-            if held.notices == NOTICES_MAX || !is_due {
+            let is_due =
+                buffered.notices == 0 || now >= buffered.notified_at + (again_ns << buffered.notices);
+            if buffered.notices == NOTICES_MAX || !is_due {
                 continue;
             }
             let Some(row) = out.get_mut(rows) else { return rows };
-            (held.notices, held.notified_at) = (held.notices + 1, now);
+            (buffered.notices, buffered.notified_at) = (buffered.notices + 1, now);
             *row = NoticeRow {
-                publisher: held.publisher,
-                incarnation: held.incarnation,
-                from: from - PublisherSeq::from(planted(Mutation::NoticeOfHeld)),
-                to: held.publisher_seq,
+                publisher: buffered.publisher,
+                incarnation: buffered.incarnation,
+                from: from - PublisherSeq::from(planted(Mutation::NoticeOfStamped)),
+                to: buffered.publisher_seq,
                 notice: PublisherNotice::Missing as u32,
                 reserved: 0,
             };
@@ -240,8 +245,8 @@ impl HoldBack {
 
     /// Forgets everything that waits: a node that stops leading.
     pub fn clear(&mut self) {
-        for held in self.held.drain(..).filter(|_| !planted(Mutation::HoldLeaks)) {
-            self.free.push(held.slot);
+        for buffered in self.buffered.drain(..).filter(|_| !planted(Mutation::HoldLeaks)) {
+            self.free.push(buffered.slot);
         }
     }
 }

@@ -74,8 +74,8 @@ impl Lineage {
     /// What an epoch start of `history` says.
     pub fn of_start(history: u64, start: &EpochStartView<'_>) -> Self {
         let mut lineage = Self::of(history);
-        for former in start.ancestors() {
-            lineage.ancestors[usize::from(lineage.count)] = former;
+        for ancestor in start.ancestors() {
+            lineage.ancestors[usize::from(lineage.count)] = ancestor;
             lineage.count += 1;
         }
         lineage
@@ -86,8 +86,8 @@ impl Lineage {
     pub fn founded(&self, history: u64, end: &LogEnd) -> Self {
         let mut lineage = Self::of(history);
         let newest = Ancestor { history: self.history, next: end.next, chain: end.chain };
-        for former in std::iter::once(newest).chain(self.ancestors().iter().copied()).take(ANCESTORS_MAX) {
-            lineage.ancestors[usize::from(lineage.count)] = former;
+        for ancestor in std::iter::once(newest).chain(self.ancestors().iter().copied()).take(ANCESTORS_MAX) {
+            lineage.ancestors[usize::from(lineage.count)] = ancestor;
             lineage.count += 1;
         }
         lineage
@@ -106,7 +106,7 @@ impl Lineage {
 
     /// Where `history` was left; `None` if it is no former history of this one.
     pub fn left_at(&self, history: u64) -> Option<Ancestor> {
-        self.ancestors().iter().find(|former| former.history == history).copied()
+        self.ancestors().iter().find(|ancestor| ancestor.history == history).copied()
     }
 
     /// LINEAGE-1 (what a former history owns): whether a frame is of the history that owns its seqs: the
@@ -122,16 +122,16 @@ impl Lineage {
 
     #[cold]
     fn is_owned_by_ancestor(&self, header: &Header) -> bool {
-        let former = self.ancestors();
-        if planted(Mutation::FormerHistoryUnbounded) && self.left_at(header.history).is_some() {
+        let ancestor = self.ancestors();
+        if planted(Mutation::AncestorUnbounded) && self.left_at(header.history).is_some() {
             return true;
         }
-        match former.iter().position(|former| former.history == header.history) {
+        match ancestor.iter().position(|ancestor| ancestor.history == header.history) {
             Some(at) => {
-                let begins_at = former.get(at + 1).map_or(1, |older| older.next);
-                header.first_seq >= begins_at && header.next_seq() <= former[at].next
+                let begins_at = ancestor.get(at + 1).map_or(1, |older| older.next);
+                header.first_seq >= begins_at && header.next_seq() <= ancestor[at].next
             }
-            None => former.len() == ANCESTORS_MAX && header.next_seq() <= former[ANCESTORS_MAX - 1].next,
+            None => ancestor.len() == ANCESTORS_MAX && header.next_seq() <= ancestor[ANCESTORS_MAX - 1].next,
         }
     }
 

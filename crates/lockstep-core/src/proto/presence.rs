@@ -66,30 +66,30 @@ pub struct IdentityProbe {
     asked: Option<(u64, Nanos)>,
     again_ns: Nanos,
     /// How long the look takes.
-    look_ns: Nanos,
+    probe_ns: Nanos,
     /// Questions of the look that are still to be asked, ...
     left: u32,
     /// ... or it is over, and nobody answered.
-    looked: bool,
+    probed: bool,
 }
 
 impl IdentityProbe {
     /// A process with this nonce that began at `born`; it asks at most once in `again_ns`. It looks for
-    /// `look_ns` before it has a vote; 0: not at all.
-    pub fn new(nonce: u64, born: Nanos, again_ns: Nanos, look_ns: Nanos) -> Self {
-        Self { nonce, started_at: born, asked: None, again_ns, look_ns, left: PROBES, looked: look_ns == 0 }
+    /// `probe_ns` before it has a vote; 0: not at all.
+    pub fn new(nonce: u64, born: Nanos, again_ns: Nanos, probe_ns: Nanos) -> Self {
+        Self { nonce, started_at: born, asked: None, again_ns, probe_ns, left: PROBES, probed: probe_ns == 0 }
     }
 
     /// Whether it has looked for others under its identity.
     #[inline]
     pub fn is_complete(&self) -> bool {
-        self.looked
+        self.probed
     }
 
     /// Whether it may say what counts: not before it has looked (S12).
     #[inline]
     pub fn may_vote(&self) -> bool {
-        self.looked || planted(Mutation::VotesUnlooked)
+        self.probed || planted(Mutation::VotesUnlooked)
     }
 
     /// The look of ALIVE-1. Returns the question that is due. `drained` says that all that had arrived was
@@ -100,11 +100,11 @@ impl IdentityProbe {
         drained: bool,
         fresh: impl FnOnce() -> u64,
     ) -> Option<IdentityProbeBody> {
-        if self.looked || now < self.next_probe() {
+        if self.probed || now < self.next_probe() {
             return None;
         }
         if self.left == 0 {
-            self.looked = drained;
+            self.probed = drained;
             return None;
         }
         self.left -= 1;
@@ -114,8 +114,8 @@ impl IdentityProbe {
     /// When the look goes on.
     pub fn next_probe(&self) -> Nanos {
         match self.asked {
-            _ if self.looked => Nanos::MAX,
-            Some((_, at)) => at + self.look_ns / Nanos::from(PROBES),
+            _ if self.probed => Nanos::MAX,
+            Some((_, at)) => at + self.probe_ns / Nanos::from(PROBES),
             None => 0,
         }
     }
@@ -123,7 +123,7 @@ impl IdentityProbe {
     /// ALIVE-1 (what is asked): somebody spoke under our identity and another nonce. Returns what is to be
     /// asked now, if it was not asked just before. `fresh` draws a token.
     pub fn on_foreign_nonce(&mut self, now: Nanos, fresh: impl FnOnce() -> u64) -> Option<IdentityProbeBody> {
-        if self.asked.is_some_and(|(_, at)| now < at + self.again_ns) || !self.looked {
+        if self.asked.is_some_and(|(_, at)| now < at + self.again_ns) || !self.probed {
             return None;
         }
         Some(self.ask(now, fresh))
@@ -132,7 +132,7 @@ impl IdentityProbe {
     /// A question under a fresh token. All questions of one look share one: an answer may be late.
     fn ask(&mut self, now: Nanos, fresh: impl FnOnce() -> u64) -> IdentityProbeBody {
         let token = match self.asked {
-            Some((token, _)) if !self.looked => token,
+            Some((token, _)) if !self.probed => token,
             _ => fresh(),
         };
         self.asked = Some((token, now));
@@ -157,14 +157,14 @@ impl IdentityProbe {
 
     /// When it began, for those who compare.
     fn reported_start(&self) -> Nanos {
-        if self.looked { self.started_at } else { PROBING_STARTED_AT }
+        if self.probed { self.started_at } else { PROBING_STARTED_AT }
     }
 
     /// An answer of another process under our identity.
-    pub fn on_answer(&mut self, now: Nanos, said: &IdentityProbeBody) -> DuplicateIdentity {
-        let ours = said.echoed_token == self.nonce
-            && self.asked.is_some_and(|(token, at)| said.token == token && now < at + ANSWER_NS);
-        match (said.started_at, said.process_nonce).cmp(&(self.reported_start(), self.nonce)) {
+    pub fn on_answer(&mut self, now: Nanos, body: &IdentityProbeBody) -> DuplicateIdentity {
+        let ours = body.echoed_token == self.nonce
+            && self.asked.is_some_and(|(token, at)| body.token == token && now < at + ANSWER_NS);
+        match (body.started_at, body.process_nonce).cmp(&(self.reported_start(), self.nonce)) {
             _ if !ours => DuplicateIdentity::Nothing,
             std::cmp::Ordering::Less => DuplicateIdentity::Earlier,
             std::cmp::Ordering::Greater => DuplicateIdentity::Later,

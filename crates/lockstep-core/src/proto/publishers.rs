@@ -274,7 +274,7 @@ impl Publishers {
         uncommitted: impl Iterator<Item = Entry<'a>>,
     ) -> Option<PublisherState> {
         let mut state = self.state(*self.ids.get(name)?)?;
-        if planted(Mutation::UncommittedToldOpen) {
+        if planted(Mutation::UncommittedOpenReported) {
             return Some(state);
         }
         let first = uncommitted

@@ -94,14 +94,14 @@ impl Redundancy {
         (self.mark, self.next_mark) = (0, (now, 0));
     }
 
-    /// Looks at the members but `me`. `heard` tells of each by its place in the list; `changed` is told who
-    /// is away from now on, or back. Returns how many are there, `me` included.
+    /// Looks at the members but `me`. `last_contact` tells of each by its place in the list; `changed` is
+    /// told who is away from now on, or back. Returns how many are there, `me` included.
     pub fn poll(
         &mut self,
         now: Nanos,
         (me, members): (Identity, &Membership),
         commit_next: Seq,
-        heard: impl Fn(usize) -> MemberContact,
+        last_contact: impl Fn(usize) -> MemberContact,
         mut changed: impl FnMut(AvailabilityChange),
     ) -> usize {
         if now >= self.next_mark.0 + self.patience_ns {
@@ -117,7 +117,7 @@ impl Redundancy {
                 there += 1;
                 continue;
             }
-            let MemberContact { at, acked_next } = heard(position);
+            let MemberContact { at, acked_next } = last_contact(position);
             let why = match () {
                 () if now > at.max(self.since) + self.patience_ns => Some(UnavailableReason::Silent),
                 () if acked_next < self.mark => Some(UnavailableReason::Behind),
@@ -170,11 +170,11 @@ mod tests {
         redundancy: &mut Redundancy,
         (from, to): (Nanos, Nanos),
         commit_next: impl Fn(Nanos) -> Seq,
-        heard: impl Fn(Nanos, u32) -> MemberContact,
+        last_contact: impl Fn(Nanos, u32) -> MemberContact,
     ) -> (Vec<(u32, Option<UnavailableReason>)>, usize) {
         let (members, mut changes, mut there) = (members(), Vec::new(), 0);
         for now in (from..to).step_by(10) {
-            let of = |position| heard(now, position as u32 + 1);
+            let of = |position| last_contact(now, position as u32 + 1);
             let tell =
                 |change: AvailabilityChange| changes.push((change.identity.replica, change.unavailable));
             there = redundancy.poll(now, (ME, &members), commit_next(now), of, tell);

@@ -100,13 +100,13 @@ pub struct RepairHistoryLimits {
     pub shared_ns: Nanos,
     /// The second requester waits this long for a third, and so does the first where the loss before was
     /// shared: the jitter of a guard, within which receivers of one loss ask.
-    pub hold_ns: Nanos,
+    pub delay_ns: Nanos,
 }
 
 impl RepairHistoryLimits {
     /// By the timers of those who ask.
     pub fn of(guard_ns: Nanos, retry_ns_min: Nanos) -> Self {
-        Self { ignore_ns: retry_ns_min / 3, shared_ns: retry_ns_min, hold_ns: guard_ns / 2 }
+        Self { ignore_ns: retry_ns_min / 3, shared_ns: retry_ns_min, delay_ns: guard_ns / 2 }
     }
 }
 
@@ -194,7 +194,7 @@ impl RepairHistory {
     /// REPAIR-2 (once is enough): `who` asks for the frame at `first`. What it asked for just now is under
     /// way to it, and what went to everybody is under way to everybody.
     pub fn on_request(&mut self, now: Nanos, who: u64, first: Seq) -> RepairDecision {
-        let RepairHistoryLimits { ignore_ns, hold_ns, .. } = self.limits;
+        let RepairHistoryLimits { ignore_ns, delay_ns, .. } = self.limits;
         let slot = self.slot(now, first);
         if slot.shared {
             return RepairDecision::Ignored;
@@ -213,8 +213,8 @@ impl RepairHistory {
             slot.count += 1;
         }
         // A second requester is a hint that it was lost by many, and so is a loss of that kind just before.
-        let held = (count == 1 || count == 0 && slot.expected) && slot.in_vain < IN_VAIN;
-        RepairDecision::At(if held { now + hold_ns } else { now })
+        let is_delayed = (count == 1 || count == 0 && slot.expected) && slot.in_vain < IN_VAIN;
+        RepairDecision::At(if is_delayed { now + delay_ns } else { now })
     }
 
     /// REPAIR-3 (many are one): whether the frame at `first` goes to everybody at once, as three have asked
@@ -310,7 +310,7 @@ asks for      no epoch      an older      the same      of a rival    a newer
         assert_eq!(grant(&blank, epoch(1, 1), SeqRange { from: 1, to: 2 }), Err(RepairReject::Ahead));
     }
 
-    const LIMITS: RepairHistoryLimits = RepairHistoryLimits { ignore_ns: 50, shared_ns: 150, hold_ns: 10 };
+    const LIMITS: RepairHistoryLimits = RepairHistoryLimits { ignore_ns: 50, shared_ns: 150, delay_ns: 10 };
 
     /// REPAIR-1.
     #[test]
@@ -321,13 +321,13 @@ asks for      no epoch      an older      the same      of a rival    a newer
     /// REPAIR-2.
     #[test]
     fn repair_2_a_repeat_is_ignored_for_less_than_half_the_shortest_retry() {
-        let mut given = RepairHistory::new(LIMITS);
-        assert_eq!(given.on_request(0, 1, 7), RepairDecision::At(0));
-        assert_eq!(given.on_request(49, 1, 7), RepairDecision::Ignored);
-        assert_eq!(given.on_request(49, 1, 8), RepairDecision::At(49), "another frame");
-        assert_eq!(given.on_request(50, 1, 7), RepairDecision::At(50));
-        assert_eq!(given.on_request(99, 1, 7), RepairDecision::Ignored, "since the last answer");
-        assert_eq!(given.on_request(150, 1, 7), RepairDecision::At(150));
+        let mut repairs = RepairHistory::new(LIMITS);
+        assert_eq!(repairs.on_request(0, 1, 7), RepairDecision::At(0));
+        assert_eq!(repairs.on_request(49, 1, 7), RepairDecision::Ignored);
+        assert_eq!(repairs.on_request(49, 1, 8), RepairDecision::At(49), "another frame");
+        assert_eq!(repairs.on_request(50, 1, 7), RepairDecision::At(50));
+        assert_eq!(repairs.on_request(99, 1, 7), RepairDecision::Ignored, "since the last answer");
+        assert_eq!(repairs.on_request(150, 1, 7), RepairDecision::At(150));
         let limits = RepairHistoryLimits::of(20_000, 150_000);
         assert!(limits.ignore_ns * 2 < 150_000);
     }
@@ -335,52 +335,60 @@ asks for      no epoch      an older      the same      of a rival    a newer
     /// REPAIR-3.
     #[test]
     fn repair_3_the_third_requester_within_a_round_trip_makes_it_everybodys_and_once() {
-        let mut given = RepairHistory::new(LIMITS);
-        assert_eq!((given.on_request(0, 1, 7), given.is_shared(7)), (RepairDecision::At(0), false));
+        let mut repairs = RepairHistory::new(LIMITS);
+        assert_eq!((repairs.on_request(0, 1, 7), repairs.is_shared(7)), (RepairDecision::At(0), false));
         assert_eq!(
-            (given.on_request(5, 2, 7), given.is_shared(7)),
+            (repairs.on_request(5, 2, 7), repairs.is_shared(7)),
             (RepairDecision::At(15), false),
             "held for a third"
         );
-        assert_eq!((given.on_request(9, 3, 7), given.is_shared(7)), (RepairDecision::At(9), true));
-        assert!(!given.share(9, 7), "nobody has been given it");
+        assert_eq!((repairs.on_request(9, 3, 7), repairs.is_shared(7)), (RepairDecision::At(9), true));
+        assert!(!repairs.share(9, 7), "nobody has been given it");
         for who in 1..100 {
-            assert_eq!(given.on_request(10, who, 7), RepairDecision::Ignored);
+            assert_eq!(repairs.on_request(10, who, 7), RepairDecision::Ignored);
         }
-        assert!(given.share(10, 7));
+        assert!(repairs.share(10, 7));
         // The next loss is expected to be of that kind.
-        assert_eq!((given.on_request(160, 5, 9), given.is_shared(9)), (RepairDecision::At(170), false));
-        given.on_request(165, 6, 9);
-        assert!(given.is_shared(9), "the loss before was shared: two are enough");
-        assert_eq!(given.on_request(400, 5, 8), RepairDecision::At(400), "that one went to nobody after all");
+        assert_eq!((repairs.on_request(160, 5, 9), repairs.is_shared(9)), (RepairDecision::At(170), false));
+        repairs.on_request(165, 6, 9);
+        assert!(repairs.is_shared(9), "the loss before was shared: two are enough");
+        assert_eq!(
+            repairs.on_request(400, 5, 8),
+            RepairDecision::At(400),
+            "that one went to nobody after all"
+        );
     }
 
     /// REPAIR-3.
     #[test]
     fn repair_3_readers_that_no_group_reaches_get_each_their_own_when_they_ask_again() {
-        let mut given = RepairHistory::new(LIMITS);
+        let mut repairs = RepairHistory::new(LIMITS);
         for (again, told) in [(0, true), (150, true), (300, false), (450, false)] {
             for who in 1..4 {
-                given.on_request(again, who, 7);
+                repairs.on_request(again, who, 7);
             }
-            assert_eq!(given.is_shared(7), told, "at {again}");
-            assert!(!told || !given.share(again, 7));
+            assert_eq!(repairs.is_shared(7), told, "at {again}");
+            assert!(!told || !repairs.share(again, 7));
         }
-        assert_eq!(given.on_request(600, 5, 7), RepairDecision::At(600), "nor does anybody wait for others");
+        assert_eq!(
+            repairs.on_request(600, 5, 7),
+            RepairDecision::At(600),
+            "nor does anybody wait for others"
+        );
     }
 
     /// REPAIR-3.
     #[test]
     fn repair_3_requests_of_one_requester_or_of_different_losses_are_not_many() {
-        let mut given = RepairHistory::new(LIMITS);
+        let mut repairs = RepairHistory::new(LIMITS);
         for now in [0, 50, 100] {
-            assert_eq!(given.on_request(now, 1, 7), RepairDecision::At(now));
+            assert_eq!(repairs.on_request(now, 1, 7), RepairDecision::At(now));
         }
-        assert!(!given.is_shared(7));
+        assert!(!repairs.is_shared(7));
         for now in [200, 400, 600] {
-            assert_eq!(given.on_request(now, now, 9), RepairDecision::At(now));
+            assert_eq!(repairs.on_request(now, now, 9), RepairDecision::At(now));
         }
-        assert!(!given.is_shared(9));
+        assert!(!repairs.is_shared(9));
     }
 
     /// REPAIR-6.

@@ -244,33 +244,33 @@ mod tests {
     #[test]
     fn repair_4_all_together_take_a_tenth_of_the_stream_and_the_floor() {
         let mut all = Requesters::new(BudgetLimits { requesters_max: 64, ..LIMITS });
-        let (mut given, mut now) = (0, 0);
+        let (mut granted, mut now) = (0, 0);
         for turn in 0..1_000u64 {
             now = turn * MS;
             // 10 MB/s of stream, of which a tenth is as much as the floor.
             all.on_stream(now, turn * 10_000);
             for who in 0..50 {
-                given += all.charge(now, who, 100).map_or(0, |()| 100u64);
+                granted += all.charge(now, who, 100).map_or(0, |()| 100u64);
             }
         }
         let earned = now / 1_000 + 10_000 * 999 / 10;
-        assert!(given <= earned + LIMITS.burst_bytes, "{given} of {earned}");
-        assert!(given >= earned * 9 / 10, "{given} of {earned}");
+        assert!(granted <= earned + LIMITS.burst_bytes, "{granted} of {earned}");
+        assert!(granted >= earned * 9 / 10, "{granted} of {earned}");
     }
 
     /// What a receiver is told that asks each 50 ms for more than it may have, at these times in ms.
     fn on_refused(asks: impl Iterator<Item = u64>) -> Vec<(u64, Option<RepairReject>)> {
         let mut all = Requesters::new(LIMITS);
-        let mut told = Vec::new();
+        let mut reported = Vec::new();
         for at in asks {
             all.on_stream(at * MS, 0);
             while all.charge(at * MS, 1, 1_000).is_ok() {}
             let why = all.charge(at * MS, 1, 1_000).err().map(|(why, _)| why);
-            if told.last().is_none_or(|(_, last)| *last != why) {
-                told.push((at, why));
+            if reported.last().is_none_or(|(_, last)| *last != why) {
+                reported.push((at, why));
             }
         }
-        told
+        reported
     }
 
     /// REPAIR-5.

@@ -129,15 +129,15 @@ impl Joiner {
 
     /// Whether the node at `address` grants us a lease at present.
     pub fn has_lease_from(&self, now: Nanos, address: SocketAddrV4) -> bool {
-        let given = |repairer: &Lessor| repairer.term_at(now) == Some(LeaseReply::Granted);
-        self.lessors.iter().any(|repairer| repairer.address == address && given(repairer))
+        let granted = |repairer: &Lessor| repairer.term_at(now) == Some(LeaseReply::Granted);
+        self.lessors.iter().any(|repairer| repairer.address == address && granted(repairer))
     }
 
     /// A node that sends copies to us and is notified when we leave.
-    pub fn given(&self, now: Nanos) -> impl Iterator<Item = DueJoin> {
-        let given =
+    pub fn granted(&self, now: Nanos) -> impl Iterator<Item = DueJoin> {
+        let granted =
             self.lessors.iter().filter(move |repairer| repairer.term_at(now) == Some(LeaseReply::Granted));
-        given.map(|repairer| DueJoin { to: repairer.address, proof: repairer.proof, leaves: true })
+        granted.map(|repairer| DueJoin { to: repairer.address, proof: repairer.proof, leaves: true })
     }
 }
 

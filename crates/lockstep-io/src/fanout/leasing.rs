@@ -161,18 +161,18 @@ impl Leasing {
 
     /// The messages for the nodes that send copies to us, when we leave.
     pub fn leave(&mut self) -> Vec<Reply> {
-        let given: Vec<DueJoin> = self.joiner.given(self.now).collect();
-        given.into_iter().map(|due| self.join(due)).collect()
+        let granted: Vec<DueJoin> = self.joiner.granted(self.now).collect();
+        granted.into_iter().map(|due| self.join(due)).collect()
     }
 
     /// Whether the node at `address` sends copies to us.
-    pub fn is_given_by(&self, address: SocketAddrV4) -> bool {
+    pub fn is_granted_by(&self, address: SocketAddrV4) -> bool {
         self.joiner.has_lease_from(self.now, address)
     }
 
     /// The addresses of the nodes that send copies to us.
-    pub fn given(&self) -> impl Iterator<Item = SocketAddrV4> {
-        self.joiner.given(self.now).map(|due| due.to)
+    pub fn granted(&self) -> impl Iterator<Item = SocketAddrV4> {
+        self.joiner.granted(self.now).map(|due| due.to)
     }
 
     /// Takes a join or a lease. Returns the answer to a join.

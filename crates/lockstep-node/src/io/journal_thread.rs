@@ -6,7 +6,7 @@ use lockstep_core::engine::replay::ReplayLimits;
 use lockstep_core::proto::lineage::Lineage;
 use lockstep_io::IoError;
 use lockstep_replica::journal::ports::{Store, StoreFault, TailSource, Word};
-use lockstep_replica::journal::shelf::Written;
+use lockstep_replica::journal::segment_index::Written;
 use lockstep_replica::journal::side::{Inputs, SideEvent, SideStep, SideThread};
 use lockstep_replica::journal::{SegmentWriter, Superblock};
 use lockstep_wire::{Nanos, Seq};

@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!  side thread ──Written──▶ server ──sendfile──▶ socket ──▶ Source ──▶ engine::replay
-//!                             └ shelf (runs and indices)
+//!                             └ segment index (runs, sparse indices)
 //! ```
 //!
 //! A record of a segment *is* the frame as it was sent, so the kernel moves pages from the file to the

@@ -158,11 +158,11 @@ impl MappedTail {
     /// The file there is none of ours, the file system has not enough room, or it cannot be written.
     pub fn create(path: &Path, ring_len: u64) -> Result<Self, IoError> {
         let shown = path.display();
-        if let Some((former, _)) = inspect(path)? {
+        if let Some((previous, _)) = inspect(path)? {
             // Its memory may be needed for the new one; it goes only where that is enough.
-            let fs = file_system(&former, path)?;
+            let fs = file_system(&previous, path)?;
             let meta =
-                former.metadata().map_err(|e| IoError::new(format!("looking at the tail {shown}"), e))?;
+                previous.metadata().map_err(|e| IoError::new(format!("looking at the tail {shown}"), e))?;
             has_room(path, file_len(ring_len, &fs), fs.free_bytes + meta.blocks() * 512)?;
             std::fs::remove_file(path)
                 .map_err(|e| IoError::new(format!("removing the former tail {shown}"), e))?;

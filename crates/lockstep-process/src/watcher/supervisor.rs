@@ -48,7 +48,7 @@ struct Shared {
     /// The present watcher; 0 while there is none.
     process: AtomicU32,
     /// So many ended at once, and no more are started; 0 while one is.
-    given_up: AtomicU32,
+    abandoned_watchers: AtomicU32,
 }
 
 impl Supervisor {
@@ -83,8 +83,8 @@ impl Supervisor {
     }
 
     /// How many watchers ended at once before no more were started; 0 while one is.
-    pub fn given_up(&self) -> u32 {
-        self.shared.given_up.load(Ordering::Acquire)
+    pub fn abandoned_watchers(&self) -> u32 {
+        self.shared.abandoned_watchers.load(Ordering::Acquire)
     }
 
     /// From now on the watcher's end is no loss.
@@ -145,7 +145,7 @@ impl WatcherThread {
             }
             short_lives = if self.clock.now() - born < STABLE_NS { short_lives + 1 } else { 0 };
             if short_lives == SHORT_LIVES_MAX {
-                return self.shared.given_up.store(SHORT_LIVES_MAX, Ordering::Release);
+                return self.shared.abandoned_watchers.store(SHORT_LIVES_MAX, Ordering::Release);
             }
             if short_lives > 1 {
                 self.pause((PAUSE_MIN * (1 << (short_lives - 2))).min(PAUSE_MAX));

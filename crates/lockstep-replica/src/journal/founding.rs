@@ -122,11 +122,11 @@ mod tests {
         LogEnd { next: 90, epoch, chain: 0xabc, timestamp: 5_000 }
     }
 
-    fn founding<'a>(former: &'a Lineage, epochs: &'a [EpochBase], promised: u32) -> Founding<'a> {
+    fn founding<'a>(ancestor: &'a Lineage, epochs: &'a [EpochBase], promised: u32) -> Founding<'a> {
         Founding {
             cluster: 7,
             history: 0xb2,
-            ancestor: former,
+            ancestor,
             end: end(),
             epochs,
             promised: Epoch::new(promised, FOUNDER),
@@ -139,12 +139,12 @@ mod tests {
 
     #[test]
     fn a_founding_follows_the_log_under_a_new_history_above_every_round_that_was_seen() {
-        let former = Lineage::of(0xb1);
+        let ancestor = Lineage::of(0xb1);
         let epochs = [EpochBase { epoch: end().epoch.0, base: 60 }];
         for (promised, round) in
             [(1, 4 + ROUNDS_ABOVE), (9, 9 + ROUNDS_ABOVE), (ROUND_MAX - 2, ROUND_MAX - 1)]
         {
-            let bytes = founding(&former, &epochs, promised).frame().unwrap();
+            let bytes = founding(&ancestor, &epochs, promised).frame().unwrap();
             let frame = FrameView::from_prefix(&bytes).unwrap();
             let after = end().follow(&frame).expect("it follows");
             assert_eq!(after.epoch, Epoch::new(round, FOUNDER));
@@ -160,11 +160,11 @@ mod tests {
 
     #[test]
     fn nothing_is_founded_on_nothing_or_beyond_the_last_round() {
-        let former = Lineage::of(0xb1);
-        let nothing = founding(&former, &[], 1).frame().unwrap_err();
+        let ancestor = Lineage::of(0xb1);
+        let nothing = founding(&ancestor, &[], 1).frame().unwrap_err();
         assert!(nothing.contains("bootstrap"), "{nothing}");
         let epochs = [EpochBase { epoch: end().epoch.0, base: 60 }];
-        let used_up = founding(&former, &epochs, ROUND_MAX - 1).frame().unwrap_err();
+        let used_up = founding(&ancestor, &epochs, ROUND_MAX - 1).frame().unwrap_err();
         assert!(used_up.contains("no room"), "{used_up}");
     }
 }

@@ -72,7 +72,7 @@ impl RunRecord {
         settled: Option<u64>,
     ) -> Self {
         let before = if settled.is_some() { Durability::Power } else { self.weakest_durability };
-        let before = if planted(Mutation::SpokenForgotten) { Durability::Power } else { before };
+        let before = if planted(Mutation::DurabilityForgotten) { Durability::Power } else { before };
         Self {
             boot,
             clean: false,

@@ -89,7 +89,7 @@ pub struct Founder {
     pub wall: Nanos,
 }
 
-/// Founds a history on the log that the segments in `store` hold; `former` is the superblock that names
+/// Founds a history on the log that the segments in `store` hold; `previous` is the superblock that names
 /// their owner. A torn end is cleared, and everything is on the device before the one write that makes the
 /// journal the founder's. Returns the new superblock.
 ///
@@ -98,7 +98,7 @@ pub struct Founder {
 /// fails. Then the journal is unchanged.
 pub fn found<S: Store>(
     store: &mut S,
-    former: &Superblock,
+    previous: &Superblock,
     founder: &Founder,
 ) -> Result<Superblock, JournalOpenError> {
     let numbers = numbers(store)?;
@@ -108,20 +108,20 @@ pub fn found<S: Store>(
     }
     let RecoveredState { log, checkpoint, .. } = state;
     // A damaged one, which no other node ever received, is made anew.
-    if let Ok(Some(_)) = pending(store, former, &log.end, checkpoint.history) {
+    if let Ok(Some(_)) = pending(store, previous, &log.end, checkpoint.history) {
         return Err(JournalOpenError::Settings(format!(
             "history {:016x} was founded on this journal already, and nobody has used it yet: start its sequencer",
-            former.history
+            previous.history
         )));
     }
-    let lineage = lineage_of(&checkpoint, former);
+    let lineage = lineage_of(&checkpoint, previous);
     let founding = Founding {
-        cluster: former.cluster,
+        cluster: previous.cluster,
         history: founder.history,
         ancestor: &lineage,
         end: log.end,
         epochs: &checkpoint.epochs,
-        promised: former.promised,
+        promised: previous.promised,
         member: founder.member,
         window: founder.window,
         durability: founder.durability,
@@ -136,19 +136,19 @@ pub fn found<S: Store>(
         }
     }
     let mut superblock = Superblock {
-        generation: former.generation,
+        generation: previous.generation,
         history: founder.history,
         // Of an epoch of the ancestor history; everything of this one is above it.
-        promised: former.promised,
+        promised: previous.promised,
         high_next: log.end.next,
         high_chain: log.end.chain,
-        ..Superblock::fresh(former.cluster, founder.member.identity(), founder.boot)
+        ..Superblock::fresh(previous.cluster, founder.member.identity(), founder.boot)
     };
     if planted(Mutation::FounderFirst) {
         superblock.store(store)?;
     }
     if planted(Mutation::FounderInherits) {
-        superblock.run = former.run;
+        superblock.run = previous.run;
     }
     store.replace(FileName::Founding, &frame)?;
     // The second copy names the former owner, or no owner.

@@ -121,7 +121,7 @@ impl<P: Copy + Ord> LogRebuild<P> {
             Some(staging) => {
                 let end = staging.end.follow(frame).map_err(Misplaced::Frame)?;
                 self.on_staged(at, end);
-                if planted(Mutation::TornExchange) {
+                if planted(Mutation::TornReplacement) {
                     self.on_switch();
                 }
                 Ok(RebuildStep::Staged)

@@ -27,10 +27,10 @@ use crate::journal::damage::Damage;
 use crate::journal::mend::{Mend, Missing};
 use crate::journal::ports::{Store, StoreFault, TailSource, Word};
 use crate::journal::scrub::Scrub;
+use crate::journal::segment_index::Written;
 use crate::journal::segments::{
     RUN_LEN_MAX, Retention, SegmentWriter, WriteError, copy_group, publish_position,
 };
-use crate::journal::shelf::Written;
 use crate::journal::start::NOTHING_DURABLE;
 use crate::journal::superblock::Superblock;
 use lockstep_core::proto::commit::Durability;

@@ -25,7 +25,7 @@ impl ReplicaCore {
     #[cold]
     fn report_clock_ahead(&mut self, now: Nanos, ahead: Nanos, leads: bool) {
         let bound = if self.clock_ahead { AHEAD_NS / 2 } else { AHEAD_NS };
-        self.clock_ahead = ahead > bound && !planted(Mutation::ClockNotLookedAt);
+        self.clock_ahead = ahead > bound && !planted(Mutation::ClockNotChecked);
         self.set_condition(Condition::ClockAhead, self.clock_ahead, now, (ahead, u64::from(leads)));
     }
 }

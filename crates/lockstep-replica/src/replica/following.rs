@@ -47,7 +47,7 @@ impl<P: Ports> ReplicaEngine<P> {
         self.poll_election(turn);
         let Self { net, core, role, scratch, .. } = self;
         let waits_for_room = matches!(role, RoleState::Following(following) if following.waits_for_room);
-        if !waits_for_room || planted(Mutation::AsksWithoutRoom) {
+        if !waits_for_room || planted(Mutation::RequestsWithoutRoom) {
             let request = core.rx.poll_nack(
                 now,
                 &mut core.outbox.number,
@@ -313,7 +313,7 @@ impl Following {
         // A range that a witness holds and leaves to others to repair is not lost.
         let is_there = body.reason == RepairReject::Referred as u32;
         let waits = (body.reason == RepairReject::TooOld as u32
-            || is_there && planted(Mutation::WaitsForWhatIsThere))
+            || is_there && planted(Mutation::WaitsForRemembered))
             && core.log.membership.is_witness(by)
             && core.election.ballot().is_some()
             && core.rx.adopting != Epoch::NONE

@@ -43,7 +43,7 @@ impl Leading {
     #[cold]
     pub(super) fn refuse_open(&mut self, core: &mut ReplicaCore, nonce: [u64; 2]) {
         core.counters.add(Counter::OpensRefused, 1);
-        if planted(Mutation::OpenerNotTold) {
+        if planted(Mutation::OpenerNotNotified) {
             return;
         }
         if self.opens_refused.len() < NOTICE_ROWS_MAX && !self.opens_refused.contains(&nonce) {

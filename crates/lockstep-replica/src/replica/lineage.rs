@@ -33,16 +33,16 @@ impl Following {
             .or_else(|reject| self.follow_succession(core, tail, frame, reject))
     }
 
-    /// The same for a frame from a journal of history `given`.
+    /// The same for a frame from a journal of history `source_history`.
     pub(super) fn check_replayed<M: TailMemory>(
         &mut self,
         core: &mut ReplicaCore,
         tail: &mut Tail<M>,
         frame: &FrameView<'_>,
-        given: u64,
+        source_history: u64,
     ) -> Result<(), Reject> {
         core.rx
-            .check_replayed(frame, given)
+            .check_replayed(frame, source_history)
             .or_else(|reject| self.follow_succession(core, tail, frame, reject))
     }
 
@@ -127,9 +127,9 @@ impl ReplicaCore {
         match judged {
             Ok(()) => self.identity_watch.own_history_seen |= header.identity() != self.identity(),
             Err(Reject::History { seen }) if !self.identity_watch.own_history_seen && seen != 0 => {
-                let is_former = self.rx.report_ancestor(header, &mut self.events);
+                let is_ancestor = self.rx.report_ancestor(header, &mut self.events);
                 let is_led = header.kind == Kind::Heartbeat as u8 && self.led == Epoch::NONE;
-                match is_former {
+                match is_ancestor {
                     _ if role == Role::Leader => {}
                     // One datagram is enough: a founder that waits for more leads beside the ancestor's
                     // group by then, and a founder that stopped for an old datagram is started again.

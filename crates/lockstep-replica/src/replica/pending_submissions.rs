@@ -99,7 +99,7 @@ impl PendingSubmissions {
         let is_overwritten = |kept: &PendingSubmission| {
             if at < next_at { kept.at >= next_at || kept.at < end } else { (next_at..end).contains(&kept.at) }
         };
-        while self.submissions.front().is_some_and(is_overwritten) && !planted(Mutation::HeardOverwritten) {
+        while self.submissions.front().is_some_and(is_overwritten) && !planted(Mutation::PendingOverwritten) {
             self.submissions.pop_front();
         }
         // Not bounded by the queue's capacity: a copy of it has another.

@@ -70,10 +70,10 @@ pub(super) struct RepairQueue {
 pub(super) type RefusedRange = (RepairReject, Nanos);
 
 impl RepairQueue {
-    pub(super) fn new(budget: BudgetLimits, given: RepairHistoryLimits) -> Self {
+    pub(super) fn new(budget: BudgetLimits, history: RepairHistoryLimits) -> Self {
         Self {
             requesters: Requesters::new(budget),
-            history: RepairHistory::new(given),
+            history: RepairHistory::new(history),
             queued: Vec::with_capacity(REPAIRS_QUEUED_MAX),
             queued_members: Vec::with_capacity(MEMBER_REPAIRS_QUEUED_MAX),
             epoch: Epoch::NONE,

@@ -97,9 +97,9 @@ impl Oracle {
                 "FATE: process {who} is told of {number}, its oldest without a fate is {told:?}"
             ));
         };
-        let former = self.founding.as_ref().filter(|_| !writer.past).map(Founded::former);
+        let ancestor = self.founding.as_ref().filter(|_| !writer.past).map(Founded::ancestor);
         let stands = |reference_model: &ReferenceModel| reference_model.message(seq) == Some(key);
-        if !stands(&self.reference) && !former.is_some_and(stands) {
+        if !stands(&self.reference) && !ancestor.is_some_and(stands) {
             return Err(format!(
                 "FATE: process {who} is told that {number} stands at {seq}; there stands {:?}, and everything below \
                  {} is committed",
@@ -225,12 +225,12 @@ impl Oracle {
         }
         match reader.delivery {
             Delivery::Committed => {
-                let former = self.founding.as_ref().filter(|_| !reader.past).map(Founded::former);
+                let ancestor = self.founding.as_ref().filter(|_| !reader.past).map(Founded::ancestor);
                 let next = |reference_model: &ReferenceModel| {
                     reference_model.begun_from(after, from).next().copied()
                 };
                 let expected = next(&self.reference);
-                if expected != Some((seq, key)) && former.and_then(next) != Some((seq, key)) {
+                if expected != Some((seq, key)) && ancestor.and_then(next) != Some((seq, key)) {
                     return Err(format!(
                         "AGREEMENT: subscriber {who} delivers {seq} {key:?} as committed; the next committed one is \
                          {expected:?}"
@@ -306,7 +306,7 @@ impl Oracle {
     /// A subscriber takes everything below `commit_next` for final and delivered.
     pub fn check_subscriber(&mut self, who: usize, commit_next: Seq, history: u64) -> Result<(), Violation> {
         self.check_reading(who, history)?;
-        let is_former = self.is_left(history);
+        let is_ancestor = self.is_left(history);
         let Some(reader) = self.readers.get_mut(&who) else { return Ok(()) };
         if commit_next == reader.commit_next {
             return Ok(());
@@ -319,7 +319,7 @@ impl Oracle {
         }
         reader.commit_next = commit_next;
         let reference_model = match &self.founding {
-            Some(founding) if is_former => founding.former(),
+            Some(founding) if is_ancestor => founding.ancestor(),
             _ => &self.reference,
         };
         reference_model.check_claim(&self.tree, &format!("subscriber {who}"), commit_next, None)?;

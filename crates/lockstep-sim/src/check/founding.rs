@@ -36,13 +36,13 @@ pub(super) struct Founded {
     tip: TreeNode,
     /// The seq of the founding.
     next: Seq,
-    former: ReferenceModel,
+    ancestor: ReferenceModel,
 }
 
 impl Founded {
     /// The committed prefix of the ancestor history.
-    pub(super) fn former(&self) -> &ReferenceModel {
-        &self.former
+    pub(super) fn ancestor(&self) -> &ReferenceModel {
+        &self.ancestor
     }
 }
 
@@ -59,7 +59,7 @@ impl Oracle {
 
     /// The committed prefix of each history in which a node may live.
     pub(super) fn reference_models(&self) -> impl Iterator<Item = &ReferenceModel> {
-        self.founding.iter().map(|founded| &founded.former).chain([&self.reference])
+        self.founding.iter().map(|founded| &founded.ancestor).chain([&self.reference])
     }
 
     /// Whether this history is an ancestor.
@@ -114,8 +114,8 @@ impl Oracle {
         for writer in self.writers.values_mut() {
             writer.misled = writer.delivered_next > said.end.next;
         }
-        let former = std::mem::replace(&mut self.reference, ReferenceModel::founded(&self.tree, tip));
-        self.founding = Some(Founded { history: said.history, founder, tip, next: said.end.next, former });
+        let ancestor = std::mem::replace(&mut self.reference, ReferenceModel::founded(&self.tree, tip));
+        self.founding = Some(Founded { history: said.history, founder, tip, next: said.end.next, ancestor });
         Ok(())
     }
 
@@ -141,7 +141,7 @@ impl Oracle {
         next: Seq,
     ) -> Result<(), Violation> {
         let Some(founded) = &mut self.founding else { return Ok(()) };
-        let new = founded.former.on_held(&self.tree, identity, tip, next)?;
+        let new = founded.ancestor.on_held(&self.tree, identity, tip, next)?;
         match new.last() {
             // What other replicas stored before they were lost still counts, and is in the new history as
             // well.
@@ -164,8 +164,8 @@ impl Oracle {
     ) -> Result<(), Violation> {
         let claim =
             |reference_model: &ReferenceModel| reference_model.check_claim(&self.tree, who, next, log);
-        let former = self.founding.as_ref().map(|founded| claim(&founded.former));
-        if former == Some(Ok(())) { Ok(()) } else { claim(&self.reference) }
+        let ancestor = self.founding.as_ref().map(|founded| claim(&founded.ancestor));
+        if ancestor == Some(Ok(())) { Ok(()) } else { claim(&self.reference) }
     }
 
     /// S12: a log goes over to the new history where its owner had no vote in the former one.
@@ -295,7 +295,7 @@ impl Oracle {
         if let Some(founded) = &self.founding
             && (founded.history, founded.next) == (history, next)
             && have > next
-            && have <= self.tree.next(founded.former.tip())
+            && have <= self.tree.next(founded.ancestor.tip())
         {
             return Ok(());
         }
@@ -306,9 +306,9 @@ impl Oracle {
 
     /// Whether entries beyond the new history may have been reported to a reader that continues at `next`.
     pub fn may_be_ahead(&self, next: Seq) -> bool {
-        self.founding
-            .as_ref()
-            .is_some_and(|founded| next > founded.next && self.tree.next(founded.former.tip()) > founded.next)
+        self.founding.as_ref().is_some_and(|founded| {
+            next > founded.next && self.tree.next(founded.ancestor.tip()) > founded.next
+        })
     }
 
     /// Whether there was another log up to the founding than the one on which it stands.

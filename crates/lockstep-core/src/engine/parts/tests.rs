@@ -161,6 +161,6 @@ fn what_was_delivered_makes_room_before_what_waits() {
     assert!(joiner.end(1, 2, "cd").is_some());
     // It comes back by a retract, and is not whole: said, not silent.
     joiner.retract(12);
-    let given_up = joiner.take(2, 2, PART_NEXT, "cd");
-    assert_eq!(given_up, Joined::Abandoned(2, 12, PartsBound::Memory(48)));
+    let abandoned = joiner.take(2, 2, PART_NEXT, "cd");
+    assert_eq!(abandoned, Joined::Abandoned(2, 12, PartsBound::Memory(48)));
 }

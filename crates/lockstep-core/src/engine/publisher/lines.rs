@@ -93,7 +93,7 @@ pub(super) struct StampedRun {
     /// What stands there, beside what was handed in.
     pub(super) content: PayloadMatch,
     /// Whether `Stamped` was reported of them.
-    pub(super) told: bool,
+    pub(super) reported: bool,
 }
 
 impl StampedRun {
@@ -304,7 +304,7 @@ impl PublisherNames {
             count: 1,
             line,
             content,
-            told: false,
+            reported: false,
         });
     }
 
@@ -391,16 +391,16 @@ impl PublisherNames {
         let handed_in = own.next().filter(|own| own.header.publisher_seq == first);
         let is_other = handed_in.is_some_and(|own| !own.is_set(entry));
         // The place of a message in parts is that of its last one.
-        let told = entry.header.flags & PART_MORE == 0;
+        let reported = entry.header.flags & PART_MORE == 0;
         let publisher = line.id;
         let mut count = 0;
         loop {
-            if told {
+            if reported {
                 f(PublisherEvent::Stamped { publisher, publisher_seq: first + count, seq: seq + count });
             }
             count += 1;
             let mut ahead = *entries;
-            if told
+            if reported
                 && handed_in.is_some()
                 && !is_other
                 && let (Some(own), Some(next)) = (own.next(), ahead.next())
@@ -424,7 +424,7 @@ impl PublisherNames {
             count,
             line,
             content,
-            told,
+            reported,
         });
         count
     }
@@ -515,7 +515,7 @@ impl PublisherNames {
             if lost.count > 0 {
                 let publisher = unstamp(lost.line, lost.publisher_seq);
                 for publisher_seq in
-                    (lost.publisher_seq..).take(if lost.told { lost.count as usize } else { 0 })
+                    (lost.publisher_seq..).take(if lost.reported { lost.count as usize } else { 0 })
                 {
                     if !planted(Mutation::UnstampedUntold) {
                         f(PublisherEvent::Unstamped { publisher, publisher_seq });

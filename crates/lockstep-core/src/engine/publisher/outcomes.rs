@@ -58,10 +58,10 @@ impl PublisherCore {
             && let Some(&stamped) = self.lines.stamped.front()
             && stamped.committed(commit_next) > 0
         {
-            let StampedRun { seq, content, told, .. } = stamped;
+            let StampedRun { seq, content, reported, .. } = stamped;
             let line = &mut self.lines.list[stamped.line as usize];
             let (is_other, is_part) = match content {
-                PayloadMatch::Same => (false, !told),
+                PayloadMatch::Same => (false, !reported),
                 PayloadMatch::Unknown => (false, self.window.is_part(&line.outstanding)),
                 PayloadMatch::Other => (true, self.window.is_part(&line.outstanding)),
                 PayloadMatch::Digest(digest) => {

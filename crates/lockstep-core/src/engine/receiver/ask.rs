@@ -200,9 +200,9 @@ impl Receiver {
     /// Whether an answer is awaited on the unicast socket.
     #[inline]
     pub fn is_waiting(&self) -> bool {
-        let asking = &self.requests;
-        asking.start.is_some_and(|ask| ask.is_requested())
-            || asking.gaps.list().iter().any(|gap| gap.request.is_requested())
+        let requests = &self.requests;
+        requests.start.is_some_and(|ask| ask.is_requested())
+            || requests.gaps.list().iter().any(|gap| gap.request.is_requested())
             || self.other_histories.is_waiting()
     }
 
@@ -436,12 +436,12 @@ impl Receiver {
     ) {
         let missing = self.missing_from();
         let history = self.lineage.history();
-        let Self { requests: asking, commit, other_histories: others, .. } = self;
-        if !asking.requests.knows(body.token) {
+        let Self { requests, commit, other_histories: others, .. } = self;
+        if !requests.requests.knows(body.token) {
             return;
         }
         counters.add(Counter::RefusalsIn, 1);
-        asking.requests.on_response(body.token);
+        requests.requests.on_response(body.token);
         // A node of another history can only be passed over: its epochs and commit are none of ours.
         if header.history == history {
             commit.on_announced(header.epoch(), header.commit_next);
@@ -455,16 +455,20 @@ impl Receiver {
             if let (Some(why), Some(missing)) = (reason, missing)
                 && concerns(why, missing)
             {
-                asking.on_abandoned(now, Abandoned { by: header.identity(), why, missing }, body.oldest_seq);
+                requests.on_abandoned(
+                    now,
+                    Abandoned { by: header.identity(), why, missing },
+                    body.oldest_seq,
+                );
             }
         }
-        let (wait, count) = (Nanos::from(body.retry_after_ns), asking.repairers.len());
+        let (wait, count) = (Nanos::from(body.retry_after_ns), requests.repairers.len());
         if let Some(ask) = others.query_mut() {
-            ask.on_refused(now, body.token, count, wait, &asking.limits);
+            ask.on_refused(now, body.token, count, wait, &requests.limits);
         }
-        match &mut asking.start {
-            Some(ask) => ask.on_refused(now, body.token, count, wait, &asking.limits),
-            None => asking.gaps.on_refused(now, body.token, body.range, count, wait, &asking.limits),
+        match &mut requests.start {
+            Some(ask) => ask.on_refused(now, body.token, count, wait, &requests.limits),
+            None => requests.gaps.on_refused(now, body.token, body.range, count, wait, &requests.limits),
         }
     }
 

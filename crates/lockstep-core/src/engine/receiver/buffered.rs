@@ -11,14 +11,14 @@ impl Receiver {
     /// Keeps the next frame for later, behind the ready ones; those that follow it are ready as well. Returns
     /// whether there was room.
     pub fn buffer(&mut self, next: NextFrame, frame: &FrameView<'_>, counters: &mut Counters) -> bool {
-        let kept = self.store.insert(frame, self.ready);
-        if kept {
+        let inserted = self.store.insert(frame, self.ready);
+        if inserted {
             self.ready += 1;
             self.accept(next, counters);
         } else {
             counters.add(Counter::FramesDropped, 1);
         }
-        kept
+        inserted
     }
 
     /// Whether the next frame could be buffered: there is room, or a frame that cannot be used yet makes

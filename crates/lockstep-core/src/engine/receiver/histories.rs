@@ -60,7 +60,7 @@ pub(super) struct OtherHistories {
     /// The request for the epoch's start; `None` while the own history may be led.
     ask: Option<RequestTimer>,
     /// So many times nobody gave that start: another history that is heard takes its place.
-    given_up: u8,
+    attempts_failed: u8,
     passed_over: [(u64, Epoch); PASSED_OVER_MAX],
     next_place: u8,
     /// The content of the start, until the owner takes it.
@@ -82,7 +82,7 @@ impl OtherHistories {
         });
         self.passed_over[place] = (history, epoch);
         (self.seen, self.ask, self.unled_since) = ((0, Epoch::NONE), None, None);
-        self.given_up = 0;
+        self.attempts_failed = 0;
     }
 
     /// Whether another history is received.
@@ -148,8 +148,8 @@ impl Receiver {
             && epoch.round() > 0
             && self.lineage.left_at(history).is_none()
             && !others.is_passed_over(history, epoch);
-        if is_new && others.given_up > 0 && others.seen.0 != history {
-            (others.seen, others.given_up) = ((0, Epoch::NONE), 0);
+        if is_new && others.attempts_failed > 0 && others.seen.0 != history {
+            (others.seen, others.attempts_failed) = ((0, Epoch::NONE), 0);
             (others.ask, others.unled_since) = (None, None);
         }
         if is_new && (others.seen.0 == 0 || others.seen.0 == history) {
@@ -181,8 +181,9 @@ impl Receiver {
         if self.lineage.history() == 0 {
             self.lineage = Lineage::of(seen);
         }
-        let given = trailer.is_of(self.lineage.history()) || planted(Mutation::OtherRepairersReportTaken);
-        if given && self.lineage.owns(frame.header) {
+        let is_of_lineage =
+            trailer.is_of(self.lineage.history()) || planted(Mutation::OtherRepairersReportTaken);
+        if is_of_lineage && self.lineage.owns(frame.header) {
             return Ok(());
         }
         if trailer.is_of(seen) {
@@ -304,12 +305,12 @@ impl Receiver {
         }
     }
 
-    /// Whether a frame that a journal of `given` gives is of the log that is read. Such a journal holds what
-    /// lies below its founding under the ids of former histories, and has compared where the reader stands. A
-    /// start among the frames that begins a later history is followed.
-    pub fn check_replayed(&mut self, frame: &FrameView<'_>, given: u64) -> Result<(), Reject> {
+    /// Whether a frame from a journal of `source_history` is of the log that is read. Such a journal
+    /// stores what lies below its founding under the ids of its ancestors, and has compared where the reader
+    /// stands. A start among the frames that begins a later history is followed.
+    pub fn check_replayed(&mut self, frame: &FrameView<'_>, source_history: u64) -> Result<(), Reject> {
         let (own, seen) = (self.lineage.history(), frame.header.history);
-        if seen == own || given == own {
+        if seen == own || source_history == own {
             return Ok(());
         }
         if let Some(start) = start_in(frame).filter(|start| start.founded_on().is_some()) {
@@ -319,8 +320,8 @@ impl Receiver {
     }
 
     /// For a reader: as [`Receiver::admit_frame`], of a journal's frame.
-    pub fn admit_replayed(&mut self, frame: &FrameView<'_>, given: u64) -> Result<(), Reject> {
-        self.check_replayed(frame, given).or_else(|reject| self.follow_succession(reject))
+    pub fn admit_replayed(&mut self, frame: &FrameView<'_>, source_history: u64) -> Result<(), Reject> {
+        self.check_replayed(frame, source_history).or_else(|reject| self.follow_succession(reject))
     }
 
     /// The start of another history's epoch is asked for, once the own history is led by nobody.
@@ -347,9 +348,9 @@ impl Receiver {
             .ask
             .unwrap_or_else(|| RequestTimer::new(now, self.requests.first_repairer(now)));
         if ask.tries() as usize > ROUNDS_MAX * repairers.max(1) {
-            self.other_histories.unled_since = Some(now + (PAUSE_NS << self.other_histories.given_up));
-            (self.other_histories.ask, self.other_histories.given_up) =
-                (None, (self.other_histories.given_up + 1).min(DOUBLINGS));
+            self.other_histories.unled_since = Some(now + (PAUSE_NS << self.other_histories.attempts_failed));
+            (self.other_histories.ask, self.other_histories.attempts_failed) =
+                (None, (self.other_histories.attempts_failed + 1).min(DOUBLINGS));
             return None;
         }
         let sent = self.requests.request_from_any(now, &mut ask).map(|(token, to)| {
@@ -364,12 +365,12 @@ impl Receiver {
 
     /// The owner is told, once for each, of whoever speaks in a history on which ours was founded.
     pub fn report_ancestor(&mut self, header: &Header, events: &mut Events) -> bool {
-        let is_former = self.lineage.left_at(header.history).is_some();
-        if is_former && self.ancestor_reported != (header.history, header.identity()) {
+        let is_ancestor = self.lineage.left_at(header.history).is_some();
+        if is_ancestor && self.ancestor_reported != (header.history, header.identity()) {
             self.ancestor_reported = (header.history, header.identity());
             events
                 .push(ReplicaEvent::AncestorHistory { history: header.history, identity: header.identity() });
         }
-        is_former
+        is_ancestor
     }
 }

@@ -22,8 +22,8 @@ impl Receiver {
             return;
         }
         let (count, best) = self.acked;
-        let said = (header.epoch(), header.first_seq);
-        let best = if said >= (best.epoch(), best.first_seq) { *header } else { best };
+        let position = (header.epoch(), header.first_seq);
+        let best = if position >= (best.epoch(), best.first_seq) { *header } else { best };
         let count = if best.epoch() == self.acked.1.epoch() { count + 1 } else { 1 };
         self.acked = (count, best);
         if count >= ACKS_TRACKED {

@@ -76,8 +76,9 @@ impl Receiver {
     /// one: then nothing of it is used before its start is held, and it is asked for if it may be followed.
     pub(super) fn on_epoch_seen(&mut self, epoch: Epoch, bound: Seq) -> bool {
         if self.may_follow(epoch) {
-            let (news, heard) = self.epoch_update;
-            self.epoch_update = (news.max(epoch), if epoch > news { bound } else { heard.max(bound) });
+            let (known_epoch, known_bound) = self.epoch_update;
+            self.epoch_update =
+                (known_epoch.max(epoch), if epoch > known_epoch { bound } else { known_bound.max(bound) });
         }
         self.follow.is_newer(epoch)
     }
@@ -167,7 +168,7 @@ impl Receiver {
     /// was asked for before.
     pub(super) fn drop_buffered(&mut self) {
         let follow = &self.follow;
-        let all = planted(Mutation::KeptFramesStay);
+        let all = planted(Mutation::BufferedFramesStay);
         self.store.retain(self.ready, |first, epoch| all || follow.owner(first) == Some(epoch));
         self.requests.restart();
     }

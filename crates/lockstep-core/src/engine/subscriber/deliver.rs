@@ -42,9 +42,9 @@ pub(super) fn deliver(
         if cursor.stopped {
             return false;
         }
-        let told = deliver_entry(seq, frame.header, &entry, parts, f);
+        let delivered = deliver_entry(seq, frame.header, &entry, parts, f);
         cursor.next = seq + 1;
-        if let Some((flow, is_message)) = told {
+        if let Some((flow, is_message)) = delivered {
             cursor.delivered_next = seq + 1;
             cursor.left -= usize::from(is_message);
             cursor.stopped = flow.is_break();
@@ -93,7 +93,7 @@ fn deliver_control(
             // What one entry tells is told together: who says stop hears the rest of it.
             let founded = start
                 .founded_on()
-                .map(|left| f(SubscriberEvent::Founded { history, seq, former: left.history }));
+                .map(|left| f(SubscriberEvent::Founded { history, seq, ancestor: left.history }));
             let flows = [
                 founded.unwrap_or(ControlFlow::Continue(())),
                 f(SubscriberEvent::Epoch { epoch: start.epoch(), seq }),

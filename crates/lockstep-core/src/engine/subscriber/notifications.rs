@@ -173,7 +173,7 @@ pub enum SubscriberEvent<'a> {
         /// Its first seq: that of the epoch start that founded it.
         seq: Seq,
         /// The ancestor history.
-        former: u64,
+        ancestor: u64,
     },
     /// A new history was founded on an earlier part of the one that was read: everything below `have` was
     /// reported as final, and nothing from `next` on is in the new one. This is the alarm of an operator's

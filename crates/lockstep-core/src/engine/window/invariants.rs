@@ -20,21 +20,25 @@ impl SubmitWindow {
                 assert!(run.first <= next && next < run.end(), "a list is without a hole: {next} in {run:?}");
                 is_stamped &= list.unstamped_run != index;
                 let unstamped = if is_stamped { run.end() } else { list.unstamped.max(next) };
-                let (held, waiting) = &mut slots[run.slot as usize];
-                *held += run.end() - next;
+                let (pending, waiting) = &mut slots[run.slot as usize];
+                *pending += run.end() - next;
                 *waiting += run.end() - unstamped;
                 (next, index) = (run.end(), run.next);
             }
             assert!(index == NONE, "a list ends with its last run: {list:?}");
         }
         assert!(left.iter().all(|left| !left), "each run is free or of one list: {left:?}");
-        let held: u64 = slots.iter().map(|(held, _)| held).sum();
-        assert!(held == u64::from(self.held), "{held} messages have no fate, and {} are counted", self.held);
-        for (place, (slot, (held, waiting))) in self.slots.iter().zip(&slots).enumerate() {
+        let pending: u64 = slots.iter().map(|(pending, _)| pending).sum();
+        assert!(
+            pending == u64::from(self.pending),
+            "{pending} messages have no fate, and {} are counted",
+            self.pending
+        );
+        for (place, (slot, (pending, waiting))) in self.slots.iter().zip(&slots).enumerate() {
             let counted = (u64::from(slot.left), u64::from(slot.unstamped));
             assert!(
-                counted == (*held, *waiting),
-                "the datagram at {place} has {held} messages without a fate, {waiting} not stamped: {slot:?}",
+                counted == (*pending, *waiting),
+                "the datagram at {place} has {pending} messages without a fate, {waiting} not stamped: {slot:?}",
             );
         }
         let count = |is: fn(&Slot) -> bool| self.slots.iter().filter(|slot| is(slot)).count() as u64;

@@ -46,11 +46,11 @@ impl World {
     /// An open as a leader would treat it.
     fn open(&mut self, name: &str, nonce: [u64; 2], after: u32) -> OpenAdmission {
         let payload = open_payload(name, nonce, after);
-        let verdict = self.table.judge_open(&OpenView::parse(&payload).unwrap());
-        if let OpenAdmission::Stamp(id, incarnation, last) = verdict {
+        let admission = self.table.judge_open(&OpenView::parse(&payload).unwrap());
+        if let OpenAdmission::Stamp(id, incarnation, last) = admission {
             self.take(EntryKind::Open, id, last, open_payload(name, nonce, incarnation));
         }
-        verdict
+        admission
     }
 
     /// A message as a leader would treat it.
@@ -60,11 +60,11 @@ impl World {
         incarnation: u32,
         publisher_seq: PublisherSeq,
     ) -> Admission {
-        let verdict = self.table.judge(publisher, incarnation, publisher_seq);
-        if verdict == Admission::Stamp {
+        let admission = self.table.judge(publisher, incarnation, publisher_seq);
+        if admission == Admission::Stamp {
             self.take(EntryKind::Message, publisher, publisher_seq, Vec::new());
         }
-        verdict
+        admission
     }
 
     fn close(&mut self, publisher: PublisherId, publisher_seq: PublisherSeq) {
@@ -77,16 +77,16 @@ impl World {
     }
 
     /// What may be told of `name`, and the same from a table that saw the committed log only.
-    fn told(&self, name: &str) -> Option<PublisherState> {
+    fn committed_state(&self, name: &str) -> Option<PublisherState> {
         let (final_part, rest) = self.log.split_at(self.commit_next as usize - 1);
         let mut only = Publishers::new(16);
         for (seq, entry) in (1..).zip(entries(final_part)) {
             only.on_entry(seq, &entry);
         }
-        let told = self.table.committed(name, self.commit_next, entries(rest));
+        let committed_state = self.table.committed(name, self.commit_next, entries(rest));
         let naive = only.iter().find(|(known, _)| *known == name).map(|(_, state)| state);
-        assert_eq!(told, naive, "what is told of {name} is what the committed log says");
-        told
+        assert_eq!(committed_state, naive, "what is told of {name} is what the committed log says");
+        committed_state
     }
 }
 
@@ -135,12 +135,12 @@ fn s8_what_is_committed_is_told_before_the_table_hears_of_it() {
     world.message(1, 1, 1);
     world.close(1, 2);
     world.commit(3);
-    assert!(world.told("a").is_some_and(|state| !state.closed && state.last == 1));
+    assert!(world.committed_state("a").is_some_and(|state| !state.closed && state.last == 1));
     world.commit_next = 4;
-    assert!(world.told("a").is_some_and(|state| state.closed && state.last == 2));
+    assert!(world.committed_state("a").is_some_and(|state| state.closed && state.last == 2));
     world.open("a", B, 1);
     world.commit_next = 5;
-    assert!(world.told("a").is_some_and(|state| state.nonce == B && state.incarnation == 2));
+    assert!(world.committed_state("a").is_some_and(|state| state.nonce == B && state.incarnation == 2));
 }
 
 #[test]
@@ -194,28 +194,31 @@ fn s8_a_full_table_refuses_new_names_and_serves_the_known_ones() {
 fn s8_what_is_told_of_a_publisher_is_what_the_committed_log_says() {
     let mut world = World::new(4);
     world.open("a", A, 0);
-    assert_eq!(world.told("a"), None, "its open is not committed");
+    assert_eq!(world.committed_state("a"), None, "its open is not committed");
     world.commit(2);
-    assert_eq!(world.told("a").map(|state| (state.id, state.incarnation, state.last)), Some((1, 1, 0)));
+    assert_eq!(
+        world.committed_state("a").map(|state| (state.id, state.incarnation, state.last)),
+        Some((1, 1, 0))
+    );
     world.open("b", A, 0);
     for number in 1..=3 {
         world.message(1, 1, number);
         world.message(2, 1, number);
     }
-    assert_eq!(world.told("a").map(|state| state.last), Some(0));
-    assert_eq!(world.told("b"), None);
+    assert_eq!(world.committed_state("a").map(|state| state.last), Some(0));
+    assert_eq!(world.committed_state("b"), None);
     world.commit(5);
-    assert_eq!(world.told("a").map(|state| state.last), Some(1));
+    assert_eq!(world.committed_state("a").map(|state| state.last), Some(1));
     world.open("a", B, 1);
     world.message(1, 2, 4);
     world.close(1, 5);
     for commit_next in 5..=world.log.len() as Seq + 1 {
         world.commit(commit_next);
-        world.told("a");
-        world.told("b");
+        world.committed_state("a");
+        world.committed_state("b");
     }
-    assert!(world.told("a").unwrap().closed);
-    assert_eq!(world.told("nobody"), None);
+    assert!(world.committed_state("a").unwrap().closed);
+    assert_eq!(world.committed_state("nobody"), None);
 }
 
 #[test]

@@ -213,13 +213,13 @@ impl<B: Backlog> Gateway<B> {
         };
         let mut number = conn.last_number;
         if numbered {
-            let given = message.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
-            match given {
-                Some(given) if given != 0 && given <= number && !planted(Mutation::NumberTwiceTaken) => {
+            let sent = message.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes));
+            match sent {
+                Some(sent) if sent != 0 && sent <= number && !planted(Mutation::NumberTwiceTaken) => {
                     self.counts.duplicates += 1;
                     return true;
                 }
-                Some(given) if given == number + 1 => number = given,
+                Some(sent) if sent == number + 1 => number = sent,
                 Some(_) if planted(Mutation::NumberTwiceTaken) => {}
                 _ => {
                     let why = "a message must begin with the next number, eight bytes, the highest first";

@@ -75,8 +75,8 @@ impl<B: Backlog> Gateway<B> {
         if !self.caught_up || self.own.begun || self.own.stops || self.failed.is_some() {
             return;
         }
-        let former = self.clients.gateway_of(&self.own.name);
-        let may_live = former.is_some_and(|former| self.clients.gateway(former) != 0);
+        let previous = self.clients.gateway_of(&self.own.name);
+        let may_live = previous.is_some_and(|previous| self.clients.gateway(previous) != 0);
         let since = *self.own.listens_since.get_or_insert(now);
         if may_live && now < since + self.limits.heartbeat_ns * LISTEN_HEARTBEATS {
             return;
@@ -100,7 +100,7 @@ impl<B: Backlog> Gateway<B> {
 
     /// A gateway has shown that it lives: another one of this name, if it is heard while this one listens, at
     /// two moments. One alone may be what is left of one that died.
-    pub(super) fn on_former_incarnation(&mut self, now: Nanos, gateway: PublisherId) {
+    pub(super) fn on_previous_incarnation(&mut self, now: Nanos, gateway: PublisherId) {
         if !self.is_listening() || self.clients.gateway_of(&self.own.name) != Some(gateway) {
             return;
         }

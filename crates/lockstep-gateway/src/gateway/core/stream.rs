@@ -180,7 +180,7 @@ impl<B: Backlog> Gateway<B> {
         let kept = match event {
             SubscriberEvent::GatewayHeartbeat { publisher, .. } => {
                 self.on_sign_of_life(*publisher);
-                self.on_former_incarnation(now, *publisher);
+                self.on_previous_incarnation(now, *publisher);
                 Ok(())
             }
             SubscriberEvent::Message(message) => {

@@ -474,7 +474,7 @@ fn beginning(delivery: Delivery) -> (Gateway<MemoryBacklog>, Told) {
     let ledger = Ledger::new(MemoryBacklog::new(1 << 20), true, false);
     let (mut gateway, mut stream) =
         (Gateway::new("1", gateway.limits.clone(), Users::default(), ledger), Told::default());
-    let former = SubscriberEvent::Opened {
+    let previous = SubscriberEvent::Opened {
         seq: 1,
         publisher: OWN,
         incarnation: 1,
@@ -482,7 +482,7 @@ fn beginning(delivery: Delivery) -> (Gateway<MemoryBacklog>, Told) {
         last: 0,
         name: "gateway/1",
     };
-    gateway.on_stream(0, &mut stream, &former);
+    gateway.on_stream(0, &mut stream, &previous);
     gateway.on_stream(0, &mut stream, &SubscriberEvent::GatewayHeartbeat { seq: 2, publisher: OWN });
     gateway.on_stream(0, &mut stream, &SubscriberEvent::CaughtUp { next: 3 });
     gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 3 });

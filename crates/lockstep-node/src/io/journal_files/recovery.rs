@@ -110,8 +110,8 @@ pub fn found(config: &JournalConfig, founder: &Founder) -> Result<Superblock, Jo
         let is_own = looked.looked.ring() == &RingEvidence::Own;
         if !is_own || looked.looked.completeness() != &Completeness::Complete {
             let mut store = looked.store;
-            let former = *looked.looked.superblock();
-            return Ok(found_on(&mut store, &former, founder)?);
+            let previous = *looked.looked.superblock();
+            return Ok(found_on(&mut store, &previous, founder)?);
         }
         let started = looked.start(|_| {
             journal_thread::prepare(ThreadSettings::new(true))
@@ -124,8 +124,8 @@ pub fn found(config: &JournalConfig, founder: &Founder) -> Result<Superblock, Jo
             JournalOpenError::Settings(format!("writing the tail to the segments: {what}"))
         })?;
         let mut store = DirStore::new(&config.dir, true)?;
-        let former = superblock_of(&store)?;
-        Ok(found_on(&mut store, &former, founder)?)
+        let previous = superblock_of(&store)?;
+        Ok(found_on(&mut store, &previous, founder)?)
     };
     work().map_err(|why| JournalError { dir: config.dir.clone(), why })
 }
@@ -163,7 +163,7 @@ pub fn found_from(
             false => Err(JournalOpenError::Cluster { seen: superblock.cluster, want: config.cluster }.into()),
         }
     };
-    let (former, source, _repairer) = giving().map_err(at(from))?;
+    let (previous, source, _repairer) = giving().map_err(at(from))?;
     let taking = || -> Result<Superblock, JournalFailure> {
         let dir = &config.dir;
         make_room(dir)?;
@@ -178,7 +178,7 @@ pub fn found_from(
             })?;
         }
         sync_dir(&dir.join("segments"))?;
-        let superblock = found_on(&mut store, &former, founder)?;
+        let superblock = found_on(&mut store, &previous, founder)?;
         let mark = dir.join(MARK);
         std::fs::remove_file(&mark).map_err(|e| IoError::new(format!("removing {}", mark.display()), e))?;
         Ok(superblock)

@@ -9,7 +9,7 @@
 use super::sendfile::send_file;
 use crate::io::store::DirStore;
 use lockstep_replica::journal::packed::read_segment;
-use lockstep_replica::journal::shelf::{SegmentIndex, SegmentIndexError, Written};
+use lockstep_replica::journal::segment_index::{SegmentIndex, SegmentIndexError, Written};
 use lockstep_wire::{
     Datagram, Header, Identity, Kind, Nanos, REPLAY_CHAIN, REPLAY_LEN, REPLAY_REQUEST_LEN, REPLAY_STAY,
     ReplayBody, ReplayEndReason, ReplayRequestBody, Seq, write_replay,
@@ -149,7 +149,7 @@ impl ReplayServerConnection {
         } else if self.state == ReplayServerState::Serving && desk.damaged {
             self.finish(desk, ReplayEndReason::Damaged);
         }
-        let mut given = 0;
+        let mut sent_bytes = 0;
         loop {
             match self.flush(desk) {
                 Ok(true) => {}
@@ -165,14 +165,14 @@ impl ReplayServerConnection {
                 }
                 ReplayServerState::Closing { .. } => return TurnOutcome::Gone,
                 ReplayServerState::Serving if self.left > 0 => {
-                    let most = self.left.min(QUANTUM - given).min(*allowance);
+                    let most = self.left.min(QUANTUM - sent_bytes).min(*allowance);
                     if most == 0 {
-                        return if given == QUANTUM { TurnOutcome::Went } else { TurnOutcome::Spent };
+                        return if sent_bytes == QUANTUM { TurnOutcome::Went } else { TurnOutcome::Spent };
                     }
                     match self.send(desk, most) {
                         Ok(0) => return self.blocked(desk),
                         Ok(sent) => {
-                            given += sent;
+                            sent_bytes += sent;
                             *allowance -= sent;
                         }
                         Err(_) => return TurnOutcome::Gone,

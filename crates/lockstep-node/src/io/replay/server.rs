@@ -5,7 +5,7 @@ use crate::io::store::DirStore;
 use lockstep_core::engine::counters::counter_group;
 use lockstep_io::IoError;
 use lockstep_io::clock::Clock;
-use lockstep_replica::journal::shelf::{SegmentIndex, Written};
+use lockstep_replica::journal::segment_index::{SegmentIndex, Written};
 use lockstep_wire::{Identity, Nanos};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
@@ -226,15 +226,13 @@ impl Room {
         self.look(now);
         let mut allowance = self.allowance(now);
         let before = allowance;
-        let Self {
-            settings, store, segment_index: shelf, last, connections, stats, clock, broken_until, ..
-        } = self;
+        let Self { settings, store, segment_index, last, connections, stats, clock, broken_until, .. } = self;
         let mut desk = ReplayContext {
             cluster: settings.cluster,
             identity: settings.identity,
             by_leader: settings.by_leader,
             store,
-            segment_index: shelf,
+            segment_index,
             written: *last,
             now,
             wall: clock.wall(now),

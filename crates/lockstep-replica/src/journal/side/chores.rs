@@ -4,8 +4,8 @@ use super::{DAY_NS, EVENTS_MAX, IDLE_ZEROS_LEN, Inputs, MEND_ATTEMPTS, SideEvent
 use crate::journal::damage::Damage;
 use crate::journal::mend::Mend;
 use crate::journal::ports::{Store, TailSource};
+use crate::journal::segment_index::Unserved;
 use crate::journal::segments::{RUN_LEN_MAX, Retention, WriteError};
-use crate::journal::shelf::Unserved;
 use lockstep_wire::Nanos;
 
 impl SideThread {

@@ -4,7 +4,7 @@ use super::*;
 use crate::journal::packed::read_segment;
 use crate::journal::ports::Store;
 use crate::journal::segment::GROUP_MARK_LEN;
-use crate::journal::shelf::{SegmentIndex, SegmentIndexError};
+use crate::journal::segment_index::{SegmentIndex, SegmentIndexError};
 use crate::journal::side::{Inputs, SideEvent, SideSettings, SideStep, SideThread};
 use crate::journal::verify;
 
@@ -157,17 +157,17 @@ fn a_damaged_segment_is_not_served_and_the_others_are() {
     let first = aside.turns(12, &[]);
     assert!(matches!(first[0], SideEvent::Damaged(_)), "{first:?}");
     let (count, seq) = aside.side.damaged();
-    let mut shelf = SegmentIndex::default();
-    shelf.refresh(&aside.store, &aside.side.written()).unwrap();
-    let located = shelf.locate(&aside.store, seq);
+    let mut segment_index = SegmentIndex::default();
+    segment_index.refresh(&aside.store, &aside.side.written()).unwrap();
+    let located = segment_index.locate(&aside.store, seq);
     assert!(count == 1 && matches!(located, Err(SegmentIndexError::Damage(_))), "{located:?}");
     let last = Header::peek(frames.last().unwrap()).unwrap().first_seq;
     for seq in [1, last] {
-        assert!(shelf.locate(&aside.store, seq).unwrap().is_some());
+        assert!(segment_index.locate(&aside.store, seq).unwrap().is_some());
     }
     aside.turns(200, &frames);
-    shelf.refresh(&aside.store, &aside.side.written()).unwrap();
-    assert!(shelf.locate(&aside.store, seq).unwrap().is_some());
+    segment_index.refresh(&aside.store, &aside.side.written()).unwrap();
+    assert!(segment_index.locate(&aside.store, seq).unwrap().is_some());
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn what_was_superseded_by_an_exchange_is_not_mended_and_that_is_said() {
 
 #[test]
 fn segments_beyond_those_that_are_named_count_as_damaged_up_to_the_newest() {
-    use crate::journal::shelf::Unserved;
+    use crate::journal::segment_index::Unserved;
     let few = Unserved::of([2, 5].into_iter());
     assert!([2, 5].iter().all(|number| few.contains(*number)));
     assert!([0, 1, 3, 4, 6].iter().all(|number| !few.contains(*number)));

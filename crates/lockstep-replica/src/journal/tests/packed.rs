@@ -3,7 +3,7 @@
 use super::*;
 use crate::journal::packed::{pack, read_segment};
 use crate::journal::ports::Store;
-use crate::journal::shelf::{SegmentIndex, Written};
+use crate::journal::segment_index::{SegmentIndex, Written};
 use crate::journal::verify;
 use lockstep_core::proto::lineage::Lineage;
 
@@ -32,7 +32,7 @@ fn a_packed_journal_holds_the_same_log_and_opens_again() {
     assert_eq!(journal.frames_in_segments(1), frames);
     let seq = Header::peek(&frames[700]).unwrap().first_seq;
     assert_eq!(journal.frames_in_segments(seq), frames[700..]);
-    let mut shelf = SegmentIndex::default();
+    let mut segment_index = SegmentIndex::default();
     let (number, offset) = journal.opened.writer.place();
     let to = Written {
         number,
@@ -42,9 +42,9 @@ fn a_packed_journal_holds_the_same_log_and_opens_again() {
         leads: false,
         ..Written::default()
     };
-    shelf.refresh(&journal.store, &to).unwrap();
-    assert_eq!((shelf.end(), shelf.oldest_seq()), (journal.end(), 1));
-    let spot = shelf.locate(&journal.store, seq).unwrap().unwrap();
+    segment_index.refresh(&journal.store, &to).unwrap();
+    assert_eq!((segment_index.end(), segment_index.oldest_seq()), (journal.end(), 1));
+    let spot = segment_index.locate(&journal.store, seq).unwrap().unwrap();
     let mut bytes = vec![0; frames[700].len()];
     let read = read_segment(&journal.store, spot.number, spot.offset, &mut bytes).unwrap();
     assert_eq!((read.unwrap(), &bytes[..]), (bytes.len(), &frames[700][..]));

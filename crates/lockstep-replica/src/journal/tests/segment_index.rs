@@ -1,8 +1,8 @@
-//! The shelf names the frames of the committed log, contiguous, and nothing else.
+//! The segment index names the frames of the committed log, contiguous, and nothing else.
 
 use super::*;
 use crate::journal::ports::Store;
-use crate::journal::shelf::{SegmentIndex, SegmentRange, Written};
+use crate::journal::segment_index::{SegmentIndex, SegmentRange, Written};
 use crate::journal::{Retention, read_segments};
 use lockstep_core::proto::lineage::Lineage;
 use proptest::prelude::*;
@@ -14,14 +14,20 @@ fn written(journal: &Journal, commit_next: Seq) -> Written {
 }
 
 /// The bytes of the log from the frame that holds `from` on, below `bound`, as a server would send them.
-fn served(shelf: &mut SegmentIndex, store: &MemoryStore, from: Seq, bound: Seq, len_max: u64) -> Vec<u8> {
+fn served(
+    segment_index: &mut SegmentIndex,
+    store: &MemoryStore,
+    from: Seq,
+    bound: Seq,
+    len_max: u64,
+) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut place: Option<(u64, u64)> = None;
     let mut seq = from;
     while seq < bound {
         let (number, offset) = match place {
             Some(place) => place,
-            None => match shelf.locate(store, seq).unwrap() {
+            None => match segment_index.locate(store, seq).unwrap() {
                 Some(spot) => {
                     seq = spot.first_seq;
                     (spot.number, spot.offset)
@@ -29,7 +35,7 @@ fn served(shelf: &mut SegmentIndex, store: &MemoryStore, from: Seq, bound: Seq, 
                 None => break,
             },
         };
-        let stretch = shelf.stretch(store, (number, offset), seq, bound, len_max).unwrap();
+        let stretch = segment_index.stretch(store, (number, offset), seq, bound, len_max).unwrap();
         let Some(SegmentRange { len, next, .. }) = stretch else {
             assert!(place.take().is_some(), "no progress at seq {seq}, {number}/{offset}");
             continue;
@@ -58,7 +64,7 @@ fn read(store: &MemoryStore, from: Seq, bound: Seq) -> Vec<u8> {
 }
 
 /// A staging from `back` frames before the end on, of `more` frames in a new epoch, made the log or given up.
-fn exchange(journal: &mut Journal, round: u32, back: usize, more: usize, given_up: bool, len: usize) {
+fn exchange(journal: &mut Journal, round: u32, back: usize, more: usize, abandoned: bool, len: usize) {
     let frames = journal.frames_in_tail();
     let kept = frames.len() - back.min(frames.len() - 1);
     let mut end = frames[..kept].iter().fold(None, |_, bytes| {
@@ -74,7 +80,7 @@ fn exchange(journal: &mut Journal, round: u32, back: usize, more: usize, given_u
         *end = end.follow(&view).unwrap();
         journal.tail().stage_frame(&view).unwrap();
     }
-    if given_up {
+    if abandoned {
         let bytes = messages(&journal.end(), 1, len);
         journal.append(&bytes);
     } else {
@@ -93,7 +99,7 @@ proptest! {
         often in any::<bool>(),
     ) {
         let mut journal = Journal::begun();
-        let (mut shelf, mut round) = (SegmentIndex::default(), 2);
+        let (mut segment_index, mut round) = (SegmentIndex::default(), 2);
         for (what, count, len) in steps {
             journal.grow(count, 1, len);
             journal.drain();
@@ -104,18 +110,18 @@ proptest! {
             }
             round += 1;
             if often {
-                shelf.refresh(&journal.store, &written(&journal, 1)).unwrap();
+                segment_index.refresh(&journal.store, &written(&journal, 1)).unwrap();
             }
         }
         journal.drain();
-        shelf.refresh(&journal.store, &written(&journal, 1)).unwrap();
-        prop_assert_eq!(shelf.end(), journal.end());
-        prop_assert_eq!(shelf.oldest_seq(), 1);
+        segment_index.refresh(&journal.store, &written(&journal, 1)).unwrap();
+        prop_assert_eq!(segment_index.end(), journal.end());
+        prop_assert_eq!(segment_index.oldest_seq(), 1);
         let next = journal.end().next;
         for (from, bound) in [(1, next), (2, next), (next / 2, next), (next / 3, next / 2), (next - 1, next)] {
             let bound = bound.max(from);
             let want = read(&journal.store, from, bound);
-            let have = served(&mut shelf, &journal.store, from, bound, len_max);
+            let have = served(&mut segment_index, &journal.store, from, bound, len_max);
             prop_assert!(have == want, "from {from} to {bound}: {} bytes of {}", have.len(), want.len());
         }
     }
@@ -126,18 +132,18 @@ fn what_the_segments_lack_of_an_exchange_is_not_served_from_the_old_log() {
     let mut journal = Journal::begun();
     journal.grow(20, 1, 100);
     journal.drain();
-    let mut shelf = SegmentIndex::default();
+    let mut segment_index = SegmentIndex::default();
     let before = written(&journal, 4);
-    shelf.refresh(&journal.store, &before).unwrap();
+    segment_index.refresh(&journal.store, &before).unwrap();
     // The hot thread has replaced the suffix; the side thread has not written that and reports so.
     assert_eq!(before.commit_next, 4);
-    let held = served(&mut shelf, &journal.store, 1, before.commit_next, 1 << 20);
+    let held = served(&mut segment_index, &journal.store, 1, before.commit_next, 1 << 20);
     assert_eq!(held, read(&journal.store, 1, 4));
     exchange(&mut journal, 2, 10, 3, false, 100);
     let after = written(&journal, journal.end().next);
-    shelf.refresh(&journal.store, &after).unwrap();
+    segment_index.refresh(&journal.store, &after).unwrap();
     let next = journal.end().next;
-    assert_eq!(served(&mut shelf, &journal.store, 1, next, 1 << 20), read(&journal.store, 1, next));
+    assert_eq!(served(&mut segment_index, &journal.store, 1, next, 1 << 20), read(&journal.store, 1, next));
 }
 
 #[test]
@@ -145,20 +151,23 @@ fn segments_that_retention_removed_are_told_as_too_old() {
     let mut journal = Journal::begun();
     journal.grow(3_000, 1, 1200);
     journal.drain();
-    let mut shelf = SegmentIndex::default();
-    shelf.refresh(&journal.store, &written(&journal, 1)).unwrap();
-    assert_eq!(shelf.oldest_seq(), 1);
+    let mut segment_index = SegmentIndex::default();
+    segment_index.refresh(&journal.store, &written(&journal, 1)).unwrap();
+    assert_eq!(segment_index.oldest_seq(), 1);
     let kept = Retention { bytes_max: 1 << 20, age_ns_max: 0 };
     let gone = journal.opened.writer.retain(&mut journal.store, kept, 0, Seq::MAX).unwrap();
     assert!(!gone.is_empty());
     journal.grow(2_000, 1, 1200);
     journal.drain();
-    shelf.refresh(&journal.store, &written(&journal, 1)).unwrap();
+    segment_index.refresh(&journal.store, &written(&journal, 1)).unwrap();
     let oldest = read_segments(&journal.store, 1).unwrap().oldest_seq().unwrap();
-    assert_eq!(shelf.oldest_seq(), oldest);
-    assert_eq!(shelf.locate(&journal.store, oldest - 1).unwrap(), None);
+    assert_eq!(segment_index.oldest_seq(), oldest);
+    assert_eq!(segment_index.locate(&journal.store, oldest - 1).unwrap(), None);
     let next = journal.end().next;
-    assert_eq!(served(&mut shelf, &journal.store, oldest, next, 1 << 20), read(&journal.store, oldest, next));
+    assert_eq!(
+        served(&mut segment_index, &journal.store, oldest, next, 1 << 20),
+        read(&journal.store, oldest, next)
+    );
 }
 
 #[test]

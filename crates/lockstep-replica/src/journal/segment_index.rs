@@ -1,9 +1,9 @@
-//! # shelf: the places of the committed log in the segments, in stretches that can be sent from a file
+//! # segment index: the committed log's places in the segments, in stretches that can be sent from a file
 //!
-//! The shelf finds the bytes of the segments that hold the frames from a seq on, although superseded frames
-//! stay where they were written (S7). It reads the records that the side thread reports as written, once,
-//! and stores the runs of the log. From the runs and the sparse indices it names stretches of bytes that
-//! hold whole frames of the log and nothing else. No byte between two rows of an index need be read.
+//! The segment index finds the bytes of the segments that hold the frames from a seq on, although superseded
+//! frames stay where they were written (S7). It reads the records that the side thread reports as written,
+//! once, and stores the runs of the log. From the runs and the sparse indices it names stretches of bytes
+//! that hold whole frames of the log and nothing else. No byte between two rows of an index need be read.
 //!
 //! ```text
 //!  side thread ─▶ Written {segment, offset, commit} ─▶ refresh ─▶ runs ─▶ locate(seq) ─▶ stretch, stretch …
