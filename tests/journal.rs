@@ -205,7 +205,7 @@ fn in_process_a_lost_tail_is_an_incomplete_journal() {
     drop(running);
     std::fs::remove_file(&place.config.tail).unwrap();
     let journal = journal_files::look(&place.config).unwrap();
-    let Completeness::Incomplete(why) = journal.looked.completeness() else {
+    let Completeness::Incomplete(why) = journal.inspected.completeness() else {
         panic!("it may have forgotten")
     };
     assert!(why.contains("the tail is gone"), "{why}");

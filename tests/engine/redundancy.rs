@@ -32,7 +32,9 @@ fn told(cluster: &mut Cluster) -> (Members, Redundancy) {
     let (mut members, mut redundancy) = (vec![], vec![]);
     while let Some(event) = cluster.replicas[0].core.events.pop() {
         match event {
-            ReplicaEvent::Member { identity, away, .. } => members.push((identity.replica, away)),
+            ReplicaEvent::Member { identity, unavailable, .. } => {
+                members.push((identity.replica, unavailable))
+            }
             ReplicaEvent::Condition { condition: Condition::RedundancyLost, holds, a, b, .. } => {
                 redundancy.push((holds, a, b));
             }

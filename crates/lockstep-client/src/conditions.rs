@@ -183,13 +183,13 @@ mod tests {
 
     #[test]
     fn redundancy_says_how_many_more_may_crash() {
-        let said = |a, b| {
+        let text = |a, b| {
             let age = Duration::ZERO;
             ActiveCondition { condition: Condition::RedundancyLost, age, a, b }.what()
         };
-        assert!(said(2, 3).contains("2 of 3") && said(2, 3).contains("no crash"), "{}", said(2, 3));
-        assert!(said(4, 5).contains("1 more may crash"), "{}", said(4, 5));
-        assert!(said(1, 3).contains("no crash"), "below a quorum nothing more is promised");
+        assert!(text(2, 3).contains("2 of 3") && text(2, 3).contains("no crash"), "{}", text(2, 3));
+        assert!(text(4, 5).contains("1 more may crash"), "{}", text(4, 5));
+        assert!(text(1, 3).contains("no crash"), "below a quorum nothing more is promised");
     }
 
     #[test]

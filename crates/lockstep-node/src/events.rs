@@ -414,12 +414,12 @@ pub(super) fn record(event: ReplicaEvent, now: Nanos, since: Nanos) -> Record {
         ReplicaEvent::LeaderReturned { epoch, lasted } => {
             Record { a: epoch.0, c: lasted, ..of(LEADER_RETURNED) }
         }
-        ReplicaEvent::Member { identity, away, there, listed, lasted } => Record {
+        ReplicaEvent::Member { identity, unavailable, available, listed, lasted } => Record {
             a: identity.packed(),
             b: u64::from(listed),
             c: lasted,
-            small: away.map_or(0, |why| why as u16),
-            e: u32::from(there),
+            small: unavailable.map_or(0, |why| why as u16),
+            e: u32::from(available),
             ..of(MEMBER)
         },
         ReplicaEvent::Candidate { ballot } => Record { a: ballot.0, ..of(CANDIDATE) },

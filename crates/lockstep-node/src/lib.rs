@@ -229,9 +229,9 @@ pub fn bootstrap(settings: &NodeSettings, members: &[MemberBody]) -> Result<u64,
         |what: String| NodeError::Refused(format!("journal {}: {what}", settings.journal.display()));
     let history = random_u64()?.max(1);
     // The report is made once the device has stored it, whatever the configuration.
-    let looked = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
-    let (journal, side) = looked.start(|looked| {
-        may_bootstrap(&looked.end(), looked.superblock().identity, members).map_err(refused)?;
+    let inspected = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
+    let (journal, side) = inspected.start(|inspected| {
+        may_bootstrap(&inspected.end(), inspected.superblock().identity, members).map_err(refused)?;
         Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?)
     })?;
     let OpenJournal { mut opened, reader, store, lock: _lock, .. } = journal;

@@ -23,8 +23,9 @@ pub fn journal_digest(
     to_next: Option<Seq>,
 ) -> Result<(StreamDigest, Seq), NodeError> {
     // Only data that the device has stored is reported.
-    let looked = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
-    let prepared = looked.start(|_| Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?));
+    let inspected = journal_files::look(&JournalConfig { power: true, ..settings.journal_config() })?;
+    let prepared =
+        inspected.start(|_| Ok::<_, NodeError>(journal_thread::prepare(ThreadSettings::new(true))?));
     let (OpenJournal { opened, reader, store, lock: _lock, .. }, side) = prepared?;
     let directory = settings.journal.display();
     side.begin(store, reader, opened.writer, opened.superblock).stop().map_err(NodeError::Refused)?;

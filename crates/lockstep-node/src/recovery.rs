@@ -13,7 +13,7 @@ use std::path::Path;
 /// There is no journal, it is another's, or it cannot be read.
 pub fn survey(settings: &NodeSettings) -> Result<RecoverySurvey, NodeError> {
     let survey = journal_files::survey(&settings.journal, Some(&settings.tail))?;
-    let seen = survey.looked.superblock();
+    let seen = survey.inspected.superblock();
     let refused =
         |what: String| NodeError::Refused(format!("journal {}: {what}", settings.journal.display()));
     if seen.cluster != settings.cluster {

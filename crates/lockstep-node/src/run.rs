@@ -267,7 +267,7 @@ impl Node {
             .device
             .poll(now, confirmed, if has_pending { tail.end().next } else { confirmed })
             .unwrap_or(0);
-        let looked = [
+        let inspected = [
             (Condition::Damaged, damaged > 0, (first, damaged)),
             (Condition::DiskFull, side.disk_full(), (side.written_seq(), 0)),
             (Condition::FilesRefused, refused > 0, (side.written_seq(), refused)),
@@ -276,7 +276,7 @@ impl Node {
             (Condition::MembersFull, fanout.is_refusing > 0, (fanout.leases, fanout.refused)),
             (Condition::WatcherGone, gone > 0, (gone, 0)),
         ];
-        for (condition, holds, numbers) in looked {
+        for (condition, holds, numbers) in inspected {
             self.replica.core.set_condition(condition, holds, now, numbers);
         }
     }

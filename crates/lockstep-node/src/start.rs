@@ -83,11 +83,11 @@ impl Node {
         watch: impl FnOnce() -> Result<Option<Watcher>, E>,
     ) -> Result<Self, E> {
         let clock = Clock::start();
-        let looked = journal_files::look(&settings.journal_config()).map_err(NodeError::from)?;
-        let identity = looked.looked.superblock().identity;
-        let started = looked.start(|looked| {
-            judge(settings, looked)?;
-            let outside = Resources::acquire(settings, looked, &clock)?;
+        let inspected = journal_files::look(&settings.journal_config()).map_err(NodeError::from)?;
+        let identity = inspected.inspected.superblock().identity;
+        let started = inspected.start(|inspected| {
+            judge(settings, inspected)?;
+            let outside = Resources::acquire(settings, inspected, &clock)?;
             let watcher = watch().map_err(StartFailed::Watch)?;
             Ok::<_, StartFailed<E>>(Resources { watcher, ..outside })
         });
@@ -137,19 +137,19 @@ impl<E, N: Into<NodeError>> From<N> for StartFailed<E> {
 }
 
 /// Whether this node may run on the content of its journal.
-fn judge(settings: &NodeSettings, looked: &Inspection) -> Result<(), NodeError> {
+fn judge(settings: &NodeSettings, inspected: &Inspection) -> Result<(), NodeError> {
     let directory = settings.journal.display();
-    if let Some(damage) = looked.damage().first() {
+    if let Some(damage) = inspected.damage().first() {
         return Err(NodeError::Damaged(format!("journal {directory}: {damage}")));
     }
-    if let Completeness::Incomplete(why) = looked.completeness() {
+    if let Completeness::Incomplete(why) = inspected.completeness() {
         return Err(NodeError::Refused(format!(
             "journal {directory}: {why}; a replica that may have forgotten what it acknowledged must not vote \
              under its old identity: bring back what is missing, or format a new journal and let the cluster replace \
              the member; nothing was changed"
         )));
     }
-    let (identity, checkpoint) = (looked.superblock().identity, looked.checkpoint());
+    let (identity, checkpoint) = (inspected.superblock().identity, inspected.checkpoint());
     if settings.is_archiver && checkpoint.members.iter().any(|member| member.identity() == identity) {
         return Err(NodeError::Refused(format!(
             "journal {directory}: the membership lists {identity}, and an archiver is never a member: remove it \
@@ -160,11 +160,11 @@ fn judge(settings: &NodeSettings, looked: &Inspection) -> Result<(), NodeError> 
 }
 
 impl Resources {
-    fn acquire(settings: &NodeSettings, looked: &Inspection, clock: &Clock) -> Result<Self, NodeError> {
-        let identity = looked.superblock().identity;
-        let recovered = Recovered::of_inspection(looked, settings.publishers_max);
+    fn acquire(settings: &NodeSettings, inspected: &Inspection, clock: &Clock) -> Result<Self, NodeError> {
+        let identity = inspected.superblock().identity;
+        let recovered = Recovered::of_inspection(inspected, settings.publishers_max);
         let before = recovered.open_change.as_ref().map(|(_, before)| before);
-        let (end, promised) = (looked.end(), looked.promised());
+        let (end, promised) = (inspected.end(), inspected.promised());
         let role = start::role(identity, &end, &recovered.membership, before, promised);
         let net = open_device(settings, matches!(role, StartRole::Lead(_)))?;
         let mut effective = net.effective();

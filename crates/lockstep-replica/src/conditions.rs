@@ -10,7 +10,7 @@ use lockstep_wire::{Condition, ConditionRow, Nanos, STATUS_CONDITIONS_MAX};
 
 /// An active condition.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Held {
+struct ActiveCondition {
     condition: Condition,
     since: Nanos,
     a: u64,
@@ -21,7 +21,7 @@ struct Held {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct ConditionSet {
     /// Gravest first; room for all of them.
-    active: Vec<Held>,
+    active: Vec<ActiveCondition>,
     /// How often each one began.
     begun: [u64; Condition::COUNT],
 }
@@ -36,7 +36,7 @@ impl ConditionSet {
     /// Whether it is active.
     #[inline]
     pub fn holds(&self, condition: Condition) -> bool {
-        self.active.iter().any(|held| held.condition == condition)
+        self.active.iter().any(|active| active.condition == condition)
     }
 
     /// At `now` the condition is active if `holds`, with its two numbers. Returns the event, if that is a
@@ -48,7 +48,7 @@ impl ConditionSet {
         now: Nanos,
         (a, b): (u64, u64),
     ) -> Option<ReplicaEvent> {
-        let place = self.active.iter().position(|held| held.condition == condition);
+        let place = self.active.iter().position(|active| active.condition == condition);
         let since = match (place, holds) {
             (None, false) => return None,
             (Some(_), true) if planted(Mutation::ConditionTwice) => now,
@@ -57,9 +57,10 @@ impl ConditionSet {
                 return None;
             }
             (None, true) => {
-                let behind = self.active.iter().position(|held| held.condition.index() > condition.index());
+                let behind =
+                    self.active.iter().position(|active| active.condition.index() > condition.index());
                 let place = behind.unwrap_or(self.active.len());
-                self.active.insert(place, Held { condition, since: now, a, b });
+                self.active.insert(place, ActiveCondition { condition, since: now, a, b });
                 self.begun[condition.index()] += 1;
                 now
             }
@@ -70,20 +71,20 @@ impl ConditionSet {
 
     /// No part checks any more whether it is active.
     pub fn forget(&mut self, condition: Condition) {
-        self.active.retain(|held| held.condition != condition);
+        self.active.retain(|active| active.condition != condition);
     }
 
     /// The gravest active conditions, for a status at `now`: how many rows of `out` are used.
     pub fn rows(&self, now: Nanos, out: &mut [ConditionRow; STATUS_CONDITIONS_MAX]) -> usize {
         let mut count = 0;
-        for (row, held) in out.iter_mut().zip(&self.active) {
-            let age_s = now.saturating_sub(held.since) / 1_000_000_000;
+        for (row, active) in out.iter_mut().zip(&self.active) {
+            let age_s = now.saturating_sub(active.since) / 1_000_000_000;
             *row = ConditionRow {
-                code: held.condition as u16,
+                code: active.condition as u16,
                 reserved: 0,
                 age_s: age_s.try_into().unwrap_or(u32::MAX),
-                a: held.a,
-                b: held.b,
+                a: active.a,
+                b: active.b,
             };
             count += 1;
         }

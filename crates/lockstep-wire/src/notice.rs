@@ -20,8 +20,8 @@ pub enum PublisherNotice {
 
 impl PublisherNotice {
     /// What has this number, if there is anything.
-    pub fn from_u32(told: u32) -> Option<Self> {
-        match told {
+    pub fn from_u32(code: u32) -> Option<Self> {
+        match code {
             1 => Some(Self::Missing),
             2 => Some(Self::Throttled),
             3 => Some(Self::TableFull),

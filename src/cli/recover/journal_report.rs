@@ -60,8 +60,8 @@ pub struct JournalHoldings {
 impl JournalHoldings {
     /// From a look at the journal in `dir`.
     pub fn of(survey: &RecoverySurvey, dir: &Path) -> Self {
-        let (looked, holdings) = (&survey.looked, &survey.holdings);
-        let (end, superblock, checkpoint) = (looked.end(), looked.superblock(), looked.checkpoint());
+        let (inspected, holdings) = (&survey.inspected, &survey.holdings);
+        let (end, superblock, checkpoint) = (inspected.end(), inspected.superblock(), inspected.checkpoint());
         let ancestors = holdings.lineage.ancestors().iter().map(|ancestor| AncestorRow {
             history: ancestor.history,
             next: ancestor.next,
@@ -84,7 +84,7 @@ impl JournalHoldings {
             members: checkpoint.members.iter().map(|member| member.identity().to_string()).collect(),
             complete: survey.doubt().is_none(),
             why: survey.doubt().map(str::to_owned),
-            damage: looked.damage().iter().map(ToString::to_string).collect(),
+            damage: inspected.damage().iter().map(ToString::to_string).collect(),
             torn: survey.cut.as_ref().map(|cut| cut.file.clone()),
         }
     }

@@ -58,10 +58,10 @@ pub fn words(event: &ReplicaEvent) -> Option<String> {
         ReplicaEvent::LeaderReturned { epoch, .. } => {
             format!("hears the leader of {} again", epoch_words(*epoch))
         }
-        ReplicaEvent::Member { identity, away: Some(away), .. } => {
-            format!("finds that {} {}", identity_words(*identity), away.name())
+        ReplicaEvent::Member { identity, unavailable: Some(unavailable), .. } => {
+            format!("finds that {} {}", identity_words(*identity), unavailable.name())
         }
-        ReplicaEvent::Member { identity, away: None, .. } => {
+        ReplicaEvent::Member { identity, unavailable: None, .. } => {
             format!("finds that {} is there again", identity_words(*identity))
         }
         ReplicaEvent::RoundRefused { epoch, seen } => {

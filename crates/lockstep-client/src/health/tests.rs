@@ -66,8 +66,8 @@ fn verdict(asked: &[QueryResult]) -> (ClusterHealth, String) {
 
 #[test]
 fn all_answer_and_nothing_is_amiss() {
-    let said = "healthy: 3 of 3 members answer and hold the log, 1 may crash";
-    assert_eq!(verdict(&cluster(3, &[])), (ClusterHealth::Healthy, said.to_owned()));
+    let text = "healthy: 3 of 3 members answer and hold the log, 1 may crash";
+    assert_eq!(verdict(&cluster(3, &[])), (ClusterHealth::Healthy, text.to_owned()));
     assert_eq!(verdict(&cluster(1, &[])).0, ClusterHealth::Healthy, "one alone is all that there is to be");
 }
 
@@ -75,14 +75,14 @@ fn all_answer_and_nothing_is_amiss() {
 /// reported healthy.
 #[test]
 fn a_member_that_does_not_answer_is_a_reason_and_no_redundancy() {
-    let (found, said) = verdict(&cluster(3, &[3]));
+    let (found, text) = verdict(&cluster(3, &[3]));
     assert_eq!(found, ClusterHealth::Degraded);
     assert!(
-        said.starts_with("degraded: 2 of 3 members answer and hold the log, no crash is survived"),
-        "{said}"
+        text.starts_with("degraded: 2 of 3 members answer and hold the log, no crash is survived"),
+        "{text}"
     );
     assert!(
-        said.ends_with(&format!(
+        text.ends_with(&format!(
             "{} does not answer at 10.0.0.3:7003, though the leader hears it",
             identity(3)
         ))
@@ -94,9 +94,9 @@ fn a_member_that_does_not_answer_is_a_reason_and_no_redundancy() {
 fn a_member_that_answers_and_lacks_the_log_is_no_redundancy_either() {
     let mut asked = cluster(3, &[]);
     answer(&mut asked, 1).conditions.push(active(Condition::RedundancyLost, 2, 3));
-    let (found, said) = verdict(&asked);
+    let (found, text) = verdict(&asked);
     assert_eq!(found, ClusterHealth::Degraded);
-    assert!(said.contains("2 of 3 members answer and hold the log, no crash is survived"), "{said}");
+    assert!(text.contains("2 of 3 members answer and hold the log, no crash is survived"), "{text}");
 }
 
 /// O3: the report of an outage names the missing members, and those to start.
@@ -111,19 +111,19 @@ fn without_a_quorum_it_says_how_many_are_needed_and_whom_to_start() {
     assert!(verdict(&four).1.ends_with("1 of 4 answer, 3 needed: start 2 of 1, 2, 3"));
     assert!(verdict(&cluster(2, &[1])).1.ends_with("1 of 2 answer, 2 needed: start 1"));
     assert!(verdict(&cluster(3, &[1, 2, 3])).1.ends_with("0 of 3 answer, 2 needed: start 2 of 1, 2, 3"));
-    let (found, said) = verdict(&cluster(5, &[1, 2, 3]));
+    let (found, text) = verdict(&cluster(5, &[1, 2, 3]));
     assert!(
-        found == ClusterHealth::NoQuorum && said.ends_with("2 of 5 answer, 3 needed: start 1 or 2 or 3"),
-        "{said}"
+        found == ClusterHealth::NoQuorum && text.ends_with("2 of 5 answer, 3 needed: start 1 or 2 or 3"),
+        "{text}"
     );
 }
 
 #[test]
 fn a_quorum_without_a_leader_is_no_outage_of_members() {
     let asked = cluster(3, &[1]);
-    let (found, said) = verdict(&asked);
+    let (found, text) = verdict(&asked);
     assert_eq!(found, ClusterHealth::NoLeader);
-    assert!(said.starts_with("no leader: 2 of 3 members answer"), "{said}");
+    assert!(text.starts_with("no leader: 2 of 3 members answer"), "{text}");
 }
 
 /// A leader that we receive from, and that receives from no member itself, commits nothing.
@@ -131,8 +131,8 @@ fn a_quorum_without_a_leader_is_no_outage_of_members() {
 fn a_leader_that_hears_no_quorum_is_none() {
     let mut asked = cluster(3, &[]);
     answer(&mut asked, 1).conditions.push(active(Condition::RedundancyLost, 1, 3));
-    let (found, said) = verdict(&asked);
-    assert!(found == ClusterHealth::NoQuorum && said.contains("look at the network"), "{said}");
+    let (found, text) = verdict(&asked);
+    assert!(found == ClusterHealth::NoQuorum && text.contains("look at the network"), "{text}");
 }
 
 #[test]
@@ -144,10 +144,10 @@ fn each_thing_that_is_amiss_anywhere_is_a_reason() {
         let mut asked = cluster(3, &[]);
         let told = active(*condition, 7, 9);
         answer(&mut asked, number).conditions.push(told);
-        let (found, said) = verdict(&asked);
+        let (found, text) = verdict(&asked);
         assert_eq!(found, ClusterHealth::Degraded, "{condition:?}");
-        assert!(said.contains(&told.what()), "{said}");
-        assert!(said.contains("3 of 3 members answer and hold the log, 1 may crash"), "{said}");
+        assert!(text.contains(&told.what()), "{text}");
+        assert!(text.contains("3 of 3 members answer and hold the log, 1 may crash"), "{text}");
     }
 }
 
@@ -172,9 +172,9 @@ fn who_answers_and_is_no_member_or_holds_another_stream_is_named() {
 fn an_archiver_of_the_file_that_is_silent_is_a_reason_and_no_member() {
     let mut asked = cluster(3, &[]);
     asked.push(QueryResult { address: address(9), number: Some(101), is_archiver: true, status: None });
-    let (found, said) = verdict(&asked);
+    let (found, text) = verdict(&asked);
     assert_eq!(found, ClusterHealth::Degraded);
-    assert!(said.ends_with("; archiver 101 does not answer at 10.0.0.9:7003"), "{said}");
+    assert!(text.ends_with("; archiver 101 does not answer at 10.0.0.9:7003"), "{text}");
     asked[3].status = Some(NodeStatus { role: Role::Learner, ..status(9, 3) });
     assert_eq!(verdict(&asked).0, ClusterHealth::Healthy);
 }
@@ -194,8 +194,8 @@ fn nodes_that_hold_nothing_have_no_history() {
         (node.role, node.history) = (Role::Blank, 0);
         node.members.clear();
     }
-    let (found, said) = verdict(&asked);
-    assert!(found == ClusterHealth::NoHistory && said.contains("bootstrap"), "{said}");
+    let (found, text) = verdict(&asked);
+    assert!(found == ClusterHealth::NoHistory && text.contains("bootstrap"), "{text}");
 }
 
 #[test]
@@ -221,8 +221,8 @@ fn a_silent_member_that_the_leader_has_not_heard_for_a_second_is_not_said_to_be_
     for (ago, is_heard) in [(999, true), (1_000, false)] {
         let mut asked = cluster(3, &[3]);
         answer(&mut asked, 1).members[2].last_contact = Some(Duration::from_millis(ago));
-        let (_, said) = verdict(&asked);
-        assert_eq!(said.contains("though the leader hears it"), is_heard, "{ago} ms: {said}");
+        let (_, text) = verdict(&asked);
+        assert_eq!(text.contains("though the leader hears it"), is_heard, "{ago} ms: {text}");
     }
 }
 
@@ -230,7 +230,7 @@ fn a_silent_member_that_the_leader_has_not_heard_for_a_second_is_not_said_to_be_
 fn a_member_that_the_file_does_not_have_and_that_nobody_asked_is_named() {
     let mut asked = cluster(3, &[]);
     asked.pop();
-    let (found, said) = verdict(&asked);
+    let (found, text) = verdict(&asked);
     assert_eq!(found, ClusterHealth::Degraded);
-    assert!(said.contains("3:0000103 does not answer at 10.0.0.3:7003"), "{said}");
+    assert!(text.contains("3:0000103 does not answer at 10.0.0.3:7003"), "{text}");
 }

@@ -118,9 +118,9 @@ pub enum ReplicaEvent {
         /// Which.
         identity: Identity,
         /// Why it is unavailable; `None`: it is available again.
-        away: Option<UnavailableReason>,
+        unavailable: Option<UnavailableReason>,
         /// How many hold the log now, we included, ...
-        there: u8,
+        available: u8,
         /// ... of how many members.
         listed: u8,
         /// How long it was unavailable, if it is available again.

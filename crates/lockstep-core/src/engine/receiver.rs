@@ -259,8 +259,8 @@ impl Receiver {
         self.delivered.invariants();
         self.store.invariants();
         self.requests.invariants();
-        let (ready, kept) = (self.ready, self.store.len());
-        assert!(ready <= kept, "{ready} frames follow at once, and {kept} are kept");
+        let (ready, stored) = (self.ready, self.store.len());
+        assert!(ready <= stored, "{ready} frames follow at once, and {stored} are kept");
         assert!(
             self.adopting == Epoch::NONE || self.limits.count_when_accepted,
             "S5: a reader adopts nobody's log",

@@ -74,7 +74,7 @@ pub struct Commit {
     leader: usize,
     /// The owner holds the log from here on.
     log_from: Seq,
-    /// No change stands between `membership` and `held_from`: somebody who holds that part says so.
+    /// No change stands between `membership` and `first_stored`: somebody who holds that part says so.
     confirmed: bool,
     have_next: Seq,
     commit_next: Seq,
@@ -96,12 +96,12 @@ impl Commit {
 
     /// Holds always. Panics with the rule that is broken.
     pub fn invariants(&self) {
-        let Self { commit_next, have_next, log_from: held_from, .. } = *self;
+        let Self { commit_next, have_next, log_from: first_stored, .. } = *self;
         assert!(
             commit_next <= have_next,
             "S4: the commit is {commit_next}, and the log is held up to {have_next}"
         );
-        assert!(held_from <= have_next, "S4: the log is held from {held_from} to {have_next}");
+        assert!(first_stored <= have_next, "S4: the log is held from {first_stored} to {have_next}");
         let row = self.acked.iter().filter(|row| row.next > 0);
         for (at, one) in row.clone().enumerate() {
             let twice = row.clone().skip(at + 1).any(|other| other.identity == one.identity);
@@ -184,10 +184,10 @@ impl Commit {
     /// Another history is followed, which was founded at `founded_next` on the one so far: what is final
     /// below stays so, and everything else is heard anew.
     pub fn on_history(&mut self, founded_next: Seq) {
-        let Self { log_from: held_from, have_next, commit_next, announced, .. } = *self;
+        let Self { log_from: first_stored, have_next, commit_next, announced, .. } = *self;
         let announced = announced.min(founded_next).max(commit_next);
         let leader = MEMBERS_MAX;
-        *self = Self { log_from: held_from, have_next, commit_next, announced, leader, ..Self::default() };
+        *self = Self { log_from: first_stored, have_next, commit_next, announced, leader, ..Self::default() };
     }
 
     /// The log has a membership entry at `seq`, behind which `after` is in force, and before it `before`.

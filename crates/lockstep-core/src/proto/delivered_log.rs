@@ -190,13 +190,13 @@ mod tests {
     }
 
     /// Frames that end here: (next, round). The first is where the reader began.
-    fn held(marks: &[(Seq, u32)], commit_next: Seq) -> DeliveredLog {
-        let mut held = DeliveredLog::default();
-        held.begin(mark(marks[0].0, marks[0].1), false);
+    fn delivered(marks: &[(Seq, u32)], commit_next: Seq) -> DeliveredLog {
+        let mut delivered = DeliveredLog::default();
+        delivered.begin(mark(marks[0].0, marks[0].1), false);
         for &(next, round) in &marks[1..] {
-            held.push(mark(next, round), commit_next);
+            delivered.push(mark(next, round), commit_next);
         }
-        held
+        delivered
     }
 
     fn cut(end: Option<(Seq, u32)>, from: Seq) -> SuffixCheck {
@@ -219,14 +219,14 @@ mod tests {
             (&[(1, 2), (3, 12)], 15, SuffixCheck::Contradicted { at: 12 }),
         ];
         for (rows, commit_next, check) in table {
-            let held = held(&marks, 1);
-            assert_eq!(held.judge(&follow(rows), commit_next, 1), check, "{rows:?} at {commit_next}");
+            let delivered = delivered(&marks, 1);
+            assert_eq!(delivered.judge(&follow(rows), commit_next, 1), check, "{rows:?} at {commit_next}");
         }
     }
 
     #[test]
     fn s10_who_began_behind_the_cut_begins_anew_with_what_is_known_to_be_new() {
-        let begun = held(&[(10, 2), (12, 2)], 5);
+        let begun = delivered(&[(10, 2), (12, 2)], 5);
         let table: [Case<'_>; 5] = [
             (&[(1, 2), (2, 7), (3, 12)], 1, SuffixCheck::Intact),
             (&[(1, 2), (2, 7), (3, 9)], 1, cut(None, 9)),
@@ -253,17 +253,17 @@ mod tests {
 
     #[test]
     fn s10_a_second_takeover_goes_further_back_than_the_first() {
-        let mut held = held(&[(10, 1)], 5);
+        let mut delivered = delivered(&[(10, 1)], 5);
         let second = follow(&[(1, 2), (2, 8)]);
-        assert_eq!(held.judge(&second, 5, 1), cut(None, 8));
-        held.cut(&second, None, 8);
-        assert_eq!(held.judge(&follow(&[(1, 2), (3, 6)]), 5, 1), cut(None, 6));
-        assert_eq!(held.judge(&follow(&[(1, 2), (2, 8), (3, 9)]), 5, 1), SuffixCheck::Intact);
+        assert_eq!(delivered.judge(&second, 5, 1), cut(None, 8));
+        delivered.cut(&second, None, 8);
+        assert_eq!(delivered.judge(&follow(&[(1, 2), (3, 6)]), 5, 1), cut(None, 6));
+        assert_eq!(delivered.judge(&follow(&[(1, 2), (2, 8), (3, 9)]), 5, 1), SuffixCheck::Intact);
     }
 
     #[test]
     fn marks_are_bounded_and_the_cut_is_never_behind_what_is_lost() {
-        let mut long = held(&[(1, 0)], 1);
+        let mut long = delivered(&[(1, 0)], 1);
         for next in 2..10_000 {
             long.push(mark(next, 1), 1);
             assert!(long.marks.len() <= MARKS_MAX);
@@ -274,7 +274,7 @@ mod tests {
             assert!(end.next <= base && from == base, "{check:?}");
         }
         // Each frame of an epoch of its own: the oldest boundaries are given up.
-        let mut many = held(&[(1, 0)], 1);
+        let mut many = delivered(&[(1, 0)], 1);
         for next in 2..2_000 {
             many.push(mark(next, next as u32), 1);
         }

@@ -110,11 +110,11 @@ impl Redundancy {
         }
         let before = self.rows;
         self.rows = [None; MEMBERS_MAX];
-        let mut there = 0;
+        let mut available = 0;
         for (position, member) in members.members().iter().enumerate() {
             let identity = member.identity();
             if identity == me {
-                there += 1;
+                available += 1;
                 continue;
             }
             let MemberContact { at, acked_next } = last_contact(position);
@@ -144,10 +144,10 @@ impl Redundancy {
             if why.is_some() || at == 0 {
                 row.well_since = now;
             }
-            there += usize::from(row.unavailable_since.is_none());
+            available += usize::from(row.unavailable_since.is_none());
             self.rows[position] = Some(row);
         }
-        there
+        available
     }
 }
 
@@ -172,14 +172,14 @@ mod tests {
         commit_next: impl Fn(Nanos) -> Seq,
         last_contact: impl Fn(Nanos, u32) -> MemberContact,
     ) -> (Vec<(u32, Option<UnavailableReason>)>, usize) {
-        let (members, mut changes, mut there) = (members(), Vec::new(), 0);
+        let (members, mut changes, mut available) = (members(), Vec::new(), 0);
         for now in (from..to).step_by(10) {
             let of = |position| last_contact(now, position as u32 + 1);
             let tell =
                 |change: AvailabilityChange| changes.push((change.identity.replica, change.unavailable));
-            there = redundancy.poll(now, (ME, &members), commit_next(now), of, tell);
+            available = redundancy.poll(now, (ME, &members), commit_next(now), of, tell);
         }
-        (changes, there)
+        (changes, available)
     }
 
     fn well(now: Nanos, _: u32) -> MemberContact {
@@ -194,8 +194,8 @@ mod tests {
         let silent = |now, replica| {
             if replica == 3 { MemberContact { at: 2_000, acked_next: 5 } } else { well(now, 2) }
         };
-        let told = contacts(&mut redundancy, (2_000, 3_000), |_| 5, silent);
-        assert_eq!(told, (vec![(3, Some(UnavailableReason::Silent))], 2));
+        let seen = contacts(&mut redundancy, (2_000, 3_000), |_| 5, silent);
+        assert_eq!(seen, (vec![(3, Some(UnavailableReason::Silent))], 2));
         assert_eq!(
             contacts(&mut redundancy, (3_000, 3_090), |_| 5, well),
             (vec![], 2),
@@ -211,8 +211,8 @@ mod tests {
         let never =
             |now, replica| if replica == 2 { MemberContact { at: 0, acked_next: 0 } } else { well(now, 3) };
         assert_eq!(contacts(&mut redundancy, (1_000, 1_100), |_| 1, never), (vec![], 3));
-        let told = contacts(&mut redundancy, (1_100, 5_000), |_| 1, never);
-        assert_eq!(told, (vec![(2, Some(UnavailableReason::Silent))], 2));
+        let seen = contacts(&mut redundancy, (1_100, 5_000), |_| 1, never);
+        assert_eq!(seen, (vec![(2, Some(UnavailableReason::Silent))], 2));
     }
 
     #[test]
@@ -228,11 +228,11 @@ mod tests {
         assert_eq!(contacts(&mut redundancy, (1_000, 3_000), commit, lags), (vec![], 3));
         let stands =
             |now, replica| MemberContact { at: now, acked_next: if replica == 3 { 300 } else { now / 10 } };
-        let told = contacts(&mut redundancy, (3_000, 5_000), commit, stands);
-        assert_eq!(told, (vec![(3, Some(UnavailableReason::Behind))], 2));
+        let seen = contacts(&mut redundancy, (3_000, 5_000), commit, stands);
+        assert_eq!(seen, (vec![(3, Some(UnavailableReason::Behind))], 2));
         // It catches up.
-        let told = contacts(&mut redundancy, (5_000, 6_000), commit, lags);
-        assert_eq!(told, (vec![(3, None)], 3));
+        let seen = contacts(&mut redundancy, (5_000, 6_000), commit, lags);
+        assert_eq!(seen, (vec![(3, None)], 3));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault, 
 use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{
     BLOCK_LEN, Inspection, JournalOpenError, OpenedJournal, SEGMENT_LEN_MIN, Settings, Superblock, Verified,
-    format as format_store, inspect as look_at_store, verify as verify_store,
+    format as format_store, inspect as inspect_store, verify as verify_store,
 };
 use lockstep_wire::{INCARNATION_MAX, Identity};
 use std::fmt;
@@ -102,7 +102,7 @@ pub struct JournalConfig {
 #[derive(Debug)]
 pub struct InspectedJournal {
     /// The findings.
-    pub looked: Inspection,
+    pub inspected: Inspection,
     ring: Option<MappedTail>,
     store: DirStore,
     lock: Lock,
@@ -184,17 +184,17 @@ pub fn look(config: &JournalConfig) -> Result<InspectedJournal, JournalError> {
             frame_len_max: config.frame_len_max,
             segment_len: config.segment_len,
         };
-        let mut looked = look_at_store(&store, ring.as_ref(), settings)?;
+        let mut inspected = inspect_store(&store, ring.as_ref(), settings)?;
         let wanted = wanted_ring_len(config);
         if ring.as_ref().is_some_and(|ring| ring.ring_len() != wanted)
-            && looked.ring() == &RingEvidence::Own
-            && looked.superblock().run.clean
+            && inspected.ring() == &RingEvidence::Own
+            && inspected.superblock().run.clean
         {
             // The segments contain everything, and a new ring may have another length.
-            looked = look_at_store(&store, None::<&MappedTail>, settings)?;
+            inspected = inspect_store(&store, None::<&MappedTail>, settings)?;
             ring = None;
         }
-        Ok(InspectedJournal { looked, ring, store, lock, config: config.clone() })
+        Ok(InspectedJournal { inspected, ring, store, lock, config: config.clone() })
     };
     work().map_err(|why| JournalError { dir: config.dir.clone(), why })
 }
@@ -219,18 +219,19 @@ impl InspectedJournal {
         self,
         outside: impl FnOnce(&Inspection) -> Result<X, E>,
     ) -> Result<(OpenJournal, X), E> {
-        let Self { looked, ring, mut store, lock, config } = self;
+        let Self { inspected, ring, mut store, lock, config } = self;
         let wanted = wanted_ring_len(&config);
         let mut remarks = vec![format!(
             "segments are written with {}{}",
             if store.is_direct() { "O_DIRECT" } else { "the page cache (this file system has no O_DIRECT)" },
             if config.power { " and O_DSYNC" } else { "" }
         )];
-        remarks.extend(looked.findings().iter().cloned());
+        remarks.extend(inspected.findings().iter().cloned());
         let failed = |why: JournalFailure| E::from(JournalError { dir: config.dir.clone(), why });
-        let obtain = |looked: &Inspection| -> Result<(MappedTail, X), StartPhase<E>> {
-            let effective = outside(looked).map_err(StartPhase::Outside)?;
-            let fits = |ring: &MappedTail| looked.ring() == &RingEvidence::Own || ring.ring_len() == wanted;
+        let obtain = |inspected: &Inspection| -> Result<(MappedTail, X), StartPhase<E>> {
+            let effective = outside(inspected).map_err(StartPhase::Outside)?;
+            let fits =
+                |ring: &MappedTail| inspected.ring() == &RingEvidence::Own || ring.ring_len() == wanted;
             let memory = match ring.filter(fits) {
                 Some(ring) => ring,
                 None => {
@@ -239,7 +240,7 @@ impl InspectedJournal {
             };
             Ok((memory, effective))
         };
-        let started = looked.start(&mut store, obtain);
+        let started = inspected.start(&mut store, obtain);
         let (mut opened, effective) = started.map_err(|error| match error {
             StartPhase::Outside(error) => error,
             StartPhase::Journal(why) => failed(why),

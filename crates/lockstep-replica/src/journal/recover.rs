@@ -377,10 +377,10 @@ impl Window<'_> {
             let (_, pos) = memory.slot((block * block_len % self.geometry.ring_len / block_len) as usize);
             (block, pos)
         });
-        let kept = |(block, pos): &(u64, u64)| {
+        let in_ring = |(block, pos): &(u64, u64)| {
             pos / block_len == *block && (self.floor..self.until).contains(pos) && pos % 8 == 0
         };
-        let (_, pos) = slots.find(kept)?;
+        let (_, pos) = slots.find(in_ring)?;
         let first = Header::peek(memory.read(self.geometry.place(pos), HEADER_LEN))?;
         let before = LogEnd {
             next: first.first_seq,
@@ -506,8 +506,8 @@ pub(crate) fn cold<S: Store>(
             let len = end.map_or(0, |end| end - offset);
             (None, Some(Torn { number: header.number, offset, len }))
         }
-        TailEnd::Damage(how) => {
-            let what = format!("{} {how}", bad.unwrap_or("nothing"));
+        TailEnd::Damage(reason) => {
+            let what = format!("{} {reason}", bad.unwrap_or("nothing"));
             (Some(Damage::new(file, offset, state.log.end.next, what)), None)
         }
     };

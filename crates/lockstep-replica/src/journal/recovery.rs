@@ -47,14 +47,14 @@ pub struct JournalSummary {
 ///
 /// # Errors
 /// Those of the files.
-pub fn holdings<S: Store>(store: &S, looked: &Inspection) -> Result<JournalSummary, JournalOpenError> {
-    let checkpoint = looked.checkpoint();
+pub fn holdings<S: Store>(store: &S, inspection: &Inspection) -> Result<JournalSummary, JournalOpenError> {
+    let checkpoint = inspection.checkpoint();
     let oldest_seq = match numbers(store)?.first() {
-        Some(oldest) => read_header(store, *oldest)?.map_or(looked.end().next, |header| header.first_seq),
-        None => looked.end().next,
+        Some(oldest) => read_header(store, *oldest)?.map_or(inspection.end().next, |header| header.first_seq),
+        None => inspection.end().next,
     };
     Ok(JournalSummary {
-        lineage: lineage_of(checkpoint, looked.superblock()),
+        lineage: lineage_of(checkpoint, inspection.superblock()),
         oldest_seq,
         durability: last_start(checkpoint).map(|(_, durability)| durability),
     })

@@ -429,8 +429,8 @@ impl SideThread {
     /// A run in `power` has brought to the device everything that earlier runs acknowledged or promised:
     /// the superblock records it.
     fn prove<S: Store, T: TailSource>(&mut self, store: &mut S, source: &mut T) -> Result<(), WriteError> {
-        let said = self.published_pos.unwrap_or(u64::MAX);
-        let proven = self.on_device && self.writer.pos() >= said || planted(Mutation::ProvenTooEarly);
+        let published = self.published_pos.unwrap_or(u64::MAX);
+        let proven = self.on_device && self.writer.pos() >= published || planted(Mutation::ProvenTooEarly);
         if !self.settings.power || self.superblock.run.weakest_durability == Durability::Power || !proven {
             return Ok(());
         }

@@ -18,14 +18,14 @@ impl DeviceWatch {
         Self { patience_ns, confirmed: 0, since: None }
     }
 
-    /// The device has `confirmed` everything below that seq, of a log that ends at `held`. Returns how long
+    /// The device has `confirmed` everything below that seq, of a log that ends at `stored`. Returns how long
     /// the rest has been outstanding, if that exceeds the limit.
-    pub fn poll(&mut self, now: Nanos, confirmed: Seq, held: Seq) -> Option<Nanos> {
-        if confirmed != self.confirmed || confirmed >= held {
+    pub fn poll(&mut self, now: Nanos, confirmed: Seq, stored: Seq) -> Option<Nanos> {
+        if confirmed != self.confirmed || confirmed >= stored {
             self.since = None;
         }
         self.confirmed = confirmed;
-        if confirmed >= held {
+        if confirmed >= stored {
             return None;
         }
         let waited = now.saturating_sub(*self.since.get_or_insert(now));

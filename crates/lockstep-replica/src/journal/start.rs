@@ -130,8 +130,8 @@ impl Inspection {
             // from the segments, as after an orderly stop.
             superblock.promised = superblock.promised.max(tail.promised());
             writer.mark_clean(store, &mut superblock)?;
-            let looked = inspect(store, None::<&M>, settings)?;
-            return looked.begin(store, tail.into_memory());
+            let inspection = inspect(store, None::<&M>, settings)?;
+            return inspection.begin(store, tail.into_memory());
         }
         superblock.run = run.started(settings.boot, label.generation, settings.durability(), settled);
         superblock.high_next = self.high_next.max(tail.end().next);

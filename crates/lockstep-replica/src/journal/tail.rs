@@ -475,8 +475,9 @@ impl<M: TailMemory> Tail<M> {
         }
         // If pinned frames have left the ring already there is no more room, until they are known to be
         // committed. The pinned part stays above the floor of frames that are surely there.
-        let kept = self.find(self.pinned_from).map_or(0, |kept| kept.pos + ring_len - 3 * record_len_max);
-        kept.min(written)
+        let retained =
+            self.find(self.pinned_from).map_or(0, |retained| retained.pos + ring_len - 3 * record_len_max);
+        retained.min(written)
     }
 
     /// The record at `at` is complete: first its slot, then the words, then it is published.

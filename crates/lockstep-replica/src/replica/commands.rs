@@ -187,31 +187,31 @@ impl Leading {
         let listed = members.members().len();
         let Self { redundancy, member_contact, .. } = self;
         let ReplicaCore { rx, events, counters, .. } = core;
-        let heard = |place: usize| redundancy::MemberContact {
+        let last_contact = |place: usize| redundancy::MemberContact {
             at: member_contact[place],
             acked_next: rx.commit.acked(place),
         };
         let mut changes = [None; MEMBERS_MAX];
         let mut count = 0;
-        let there = redundancy.poll(now, (me, &members), rx.commit.commit_next(), heard, |change| {
-            changes[count] = Some(change);
-            count += 1;
-        });
-        for redundancy::AvailabilityChange { identity, unavailable: away, lasted } in
-            changes.into_iter().flatten()
+        let available =
+            redundancy.poll(now, (me, &members), rx.commit.commit_next(), last_contact, |change| {
+                changes[count] = Some(change);
+                count += 1;
+            });
+        for redundancy::AvailabilityChange { identity, unavailable, lasted } in changes.into_iter().flatten()
         {
-            counters.add(Counter::MembersUnavailable, u64::from(away.is_some()));
+            counters.add(Counter::MembersUnavailable, u64::from(unavailable.is_some()));
             events.push(ReplicaEvent::Member {
                 identity,
-                away,
-                there: there as u8,
+                unavailable,
+                available: available as u8,
                 listed: listed as u8,
                 lasted,
             });
         }
-        counters.set(Counter::MembersAvailable, there as u64);
-        let numbers = (there as u64, listed as u64);
-        core.set_condition(Condition::RedundancyLost, there < listed, now, numbers);
+        counters.set(Counter::MembersAvailable, available as u64);
+        let numbers = (available as u64, listed as u64);
+        core.set_condition(Condition::RedundancyLost, available < listed, now, numbers);
     }
 }
 
@@ -351,17 +351,17 @@ impl ReplicaCore {
         for (position, (row, member)) in rows.iter_mut().zip(members).enumerate() {
             let own = member.identity() == self.identity();
             let contact = leading.map_or(0, |leading| leading.member_contact[position]);
-            let heard = if own { now } else { contact };
+            let last_contact = if own { now } else { contact };
             let acked = self.rx.commit.acked_by(member.identity());
-            let acked_age_ns = if heard == 0 { AGE_NEVER } else { now.saturating_sub(heard) };
+            let acked_age_ns = if last_contact == 0 { AGE_NEVER } else { now.saturating_sub(last_contact) };
             let is_end = own && !planted(Mutation::StatusOwnAck);
             let acked_next = if is_end { tail.end().next } else { acked };
             *row = StatusMember { member: *member, acked_next, acked_age_ns };
         }
         self.outbox.number += 1;
         let mut active = [ConditionRow::zeroed(); STATUS_CONDITIONS_MAX];
-        let told = self.conditions.rows(now, &mut active);
+        let row_count = self.conditions.rows(now, &mut active);
         let header = self.header(Kind::Status, wall, &tail.end());
-        write_status(out, header, body, &rows[..members.len()], &active[..told])
+        write_status(out, header, body, &rows[..members.len()], &active[..row_count])
     }
 }

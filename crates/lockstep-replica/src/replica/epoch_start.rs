@@ -69,9 +69,9 @@ impl Leading {
         let now = turn.now;
         // Moved out while its datagrams are stamped; a queue without room allocates nothing.
         let cluster = core.limits.receiver.cluster;
-        let mut heard = std::mem::replace(&mut core.pending_submissions, PendingSubmissions::new(0));
+        let mut pending = std::mem::replace(&mut core.pending_submissions, PendingSubmissions::new(0));
         let mut index = 0;
-        while let Some(bytes) = heard.get(index) {
+        while let Some(bytes) = pending.get(index) {
             index += 1;
             if let Ok(Datagram::Submission(header, entries)) = Datagram::decode(bytes, cluster) {
                 let _ = self.on_submission(core, tail, turn, bytes, header, entries);
@@ -80,8 +80,8 @@ impl Leading {
                 self.send_frames(core, net, tail, now, &[]);
             }
         }
-        heard.clear();
-        core.pending_submissions = heard;
+        pending.clear();
+        core.pending_submissions = pending;
     }
 
     /// Stamps the epoch start, before anything else of the epoch. Returns whether the journal stored it.

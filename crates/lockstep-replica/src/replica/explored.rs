@@ -61,8 +61,8 @@ impl Following {
         let Self { role, reconciling_epoch, no_progress, waits_for_room, .. } = *self;
         let mut memory = std::mem::replace(&mut self.memory, LeaderMemory::none());
         memory.forget_times(now);
-        let kept = Self::new(role, memory, now);
-        *self = Self { reconciling_epoch, no_progress, waits_for_room, device_blocked_at: now, ..kept };
+        let fresh = Self::new(role, memory, now);
+        *self = Self { reconciling_epoch, no_progress, waits_for_room, device_blocked_at: now, ..fresh };
     }
 }
 

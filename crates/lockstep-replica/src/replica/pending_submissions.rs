@@ -49,13 +49,13 @@ impl Eq for PendingSubmissions {}
 impl Hash for PendingSubmissions {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.submissions.len().hash(state);
-        self.all().for_each(|kept| kept.hash(state));
+        self.all().for_each(|pending| pending.hash(state));
     }
 }
 
 impl PendingSubmissions {
     fn all(&self) -> impl Iterator<Item = (Nanos, &[u8])> {
-        self.submissions.iter().map(|kept| (kept.received_at, self.bytes(kept)))
+        self.submissions.iter().map(|pending| (pending.received_at, self.bytes(pending)))
     }
 
     /// Room for datagrams of `bytes` in all.
@@ -72,13 +72,14 @@ impl PendingSubmissions {
     /// Holds always. Panics with the rule that is broken.
     pub(super) fn invariants(&self) {
         let (count, bytes) =
-            (self.submissions.len(), self.submissions.iter().map(|kept| kept.len).sum::<usize>());
+            (self.submissions.len(), self.submissions.iter().map(|pending| pending.len).sum::<usize>());
         let room = self.memory.len();
         assert!(
             count <= most(room) && bytes <= room,
             "{count} datagrams of {bytes} bytes are kept in {room}"
         );
-        let mut places: Vec<_> = self.submissions.iter().map(|kept| (kept.at, kept.at + kept.len)).collect();
+        let mut places: Vec<_> =
+            self.submissions.iter().map(|pending| (pending.at, pending.at + pending.len)).collect();
         places.sort_unstable();
         let apart = places.windows(2).all(|pair| pair[0].1 <= pair[1].0);
         assert!(
@@ -96,8 +97,12 @@ impl PendingSubmissions {
         let at = if self.next_at + len > self.memory.len() { 0 } else { self.next_at };
         // What lies between the write position and the end of the new datagram is overwritten.
         let (next_at, end) = (self.next_at, at + len);
-        let is_overwritten = |kept: &PendingSubmission| {
-            if at < next_at { kept.at >= next_at || kept.at < end } else { (next_at..end).contains(&kept.at) }
+        let is_overwritten = |pending: &PendingSubmission| {
+            if at < next_at {
+                pending.at >= next_at || pending.at < end
+            } else {
+                (next_at..end).contains(&pending.at)
+            }
         };
         while self.submissions.front().is_some_and(is_overwritten) && !planted(Mutation::PendingOverwritten) {
             self.submissions.pop_front();
@@ -130,9 +135,10 @@ impl PendingSubmissions {
             let (keep, now) = self.has_deliverable(&oldest, cluster, publishers);
             if keep {
                 let newer = self.submissions.iter().rev().take(NEWEST);
-                let waiting = |kept: &&PendingSubmission| self.has_deliverable(kept, cluster, publishers).1;
-                let found = if now { Some(oldest) } else { newer.copied().find(|kept| waiting(&kept)) };
-                self.waits_since = found.map(|kept| kept.received_at);
+                let waiting =
+                    |pending: &&PendingSubmission| self.has_deliverable(pending, cluster, publishers).1;
+                let found = if now { Some(oldest) } else { newer.copied().find(|pending| waiting(&pending)) };
+                self.waits_since = found.map(|pending| pending.received_at);
                 self.judged = (log_next, oldest, newest);
                 return self.waits_since;
             }
@@ -144,17 +150,17 @@ impl PendingSubmissions {
     /// Whether something in it may still be stamped, and whether it could be now.
     fn has_deliverable(
         &self,
-        kept: &PendingSubmission,
+        pending: &PendingSubmission,
         cluster: u64,
         publishers: &Publishers,
     ) -> (bool, bool) {
-        let Ok(Datagram::Submission(_, entries)) = Datagram::decode(self.bytes(kept), cluster) else {
+        let Ok(Datagram::Submission(_, entries)) = Datagram::decode(self.bytes(pending), cluster) else {
             return (false, false);
         };
         let mut waits = (false, false);
         for entry in entries {
             let header = &entry.header;
-            let verdict = match entry.kind() {
+            let admission = match entry.kind() {
                 EntryKind::Message | EntryKind::Close | EntryKind::Day => {
                     publishers.judge(header.publisher, header.time_or_incarnation, header.publisher_seq)
                 }
@@ -166,19 +172,19 @@ impl PendingSubmissions {
                 }
                 _ => Admission::Duplicate,
             };
-            waits.0 |= matches!(verdict, Admission::Stamp | Admission::Hold);
-            waits.1 |= verdict == Admission::Stamp;
+            waits.0 |= matches!(admission, Admission::Stamp | Admission::Hold);
+            waits.1 |= admission == Admission::Stamp;
         }
         waits
     }
 
-    fn bytes(&self, kept: &PendingSubmission) -> &[u8] {
-        &self.memory[kept.at..kept.at + kept.len]
+    fn bytes(&self, pending: &PendingSubmission) -> &[u8] {
+        &self.memory[pending.at..pending.at + pending.len]
     }
 
     /// Whether the buffered datagrams take half of the room: none of them is overwritten before.
     pub(super) fn is_half_full(&self) -> bool {
-        let oldest = self.submissions.front().map_or(self.next_at, |kept| kept.at);
+        let oldest = self.submissions.front().map_or(self.next_at, |pending| pending.at);
         let bytes = if oldest < self.next_at {
             self.next_at - oldest
         } else {
@@ -190,7 +196,7 @@ impl PendingSubmissions {
 
     /// The `index`th from the oldest.
     pub(super) fn get(&self, index: usize) -> Option<&[u8]> {
-        self.submissions.get(index).map(|kept| self.bytes(kept))
+        self.submissions.get(index).map(|pending| self.bytes(pending))
     }
 
     /// Drops copies: to an explorer a datagram that was received twice is one.

@@ -135,12 +135,12 @@ impl ReplicaCore {
         let length = match QueryKind::from_u32(asked.query_kind) {
             Some(QueryKind::Status) => self.write_status_to(role, tail, turn, asked.token, out),
             Some(QueryKind::Handover) => {
-                let verdict = self.on_handover_command(role, now, identity);
-                self.write_command_result_to(tail, wall, asked, verdict, out)
+                let result = self.on_handover_command(role, now, identity);
+                self.write_command_result_to(tail, wall, asked, result, out)
             }
             Some(QueryKind::DeclareDead) => {
-                let verdict = self.on_declare_dead_command(role.role(), identity.unwrap_or_default());
-                self.write_command_result_to(tail, wall, asked, verdict, out)
+                let result = self.on_declare_dead_command(role.role(), identity.unwrap_or_default());
+                self.write_command_result_to(tail, wall, asked, result, out)
             }
             Some(QueryKind::Publisher) if !self.knows_committed(tail) => {
                 self.counters.add(Counter::RepliesWithheld, 1);
@@ -308,11 +308,11 @@ impl ReplicaCore {
         tail: &Tail<M>,
         wall: Nanos,
         asked: &QueryBody,
-        verdict: Result<(), CommandReject>,
+        result: Result<(), CommandReject>,
         out: &mut [u8],
     ) -> usize {
         self.outbox.number += 1;
-        let denied = verdict.err().map_or(0, |why| why as u32);
+        let denied = result.err().map_or(0, |why| why as u32);
         let body = CommandResultBody { token: asked.token, query_kind: asked.query_kind, reject: denied };
         write_command_result(out, self.header(Kind::CommandResult, wall, &tail.end()), body)
     }

@@ -38,9 +38,9 @@ impl Recovered {
     }
 
     /// From a journal that was only inspected.
-    pub fn of_inspection(looked: &Inspection, publishers_max: u32) -> Self {
-        let history = looked.superblock().history;
-        Self::of(looked.checkpoint(), history, looked.end().next, publishers_max)
+    pub fn of_inspection(inspection: &Inspection, publishers_max: u32) -> Self {
+        let history = inspection.superblock().history;
+        Self::of(inspection.checkpoint(), history, inspection.end().next, publishers_max)
     }
 
     fn of(checkpoint: &Checkpoint, history: u64, end_next: Seq, publishers_max: u32) -> Self {

@@ -155,13 +155,13 @@ impl<P: Ports> ReplicaEngine<P> {
             }
         }
         core.repairs.queued_members.drain(..for_members);
-        let (mut sent, mut kept) = (for_members, 0);
+        let (mut sent, mut retained) = (for_members, 0);
         for index in 0..core.repairs.queued.len() {
             let pending = core.repairs.queued[index];
             let is_shared = core.repairs.history.is_shared(pending.first);
             if sent == max || pending.at > now && !is_shared {
-                core.repairs.queued[kept] = pending;
-                kept += 1;
+                core.repairs.queued[retained] = pending;
+                retained += 1;
                 continue;
             }
             let Some(frame) = pending.frame(tail) else { continue };
@@ -183,7 +183,7 @@ impl<P: Ports> ReplicaEngine<P> {
             sent += 1;
             core.on_repaired(leads, u64::from(taken));
         }
-        core.repairs.queued.truncate(kept);
+        core.repairs.queued.truncate(retained);
     }
 }
 
@@ -191,9 +191,9 @@ impl Leading {
     /// The highest log position that another live member with storage is known to hold.
     pub(super) fn members_next(&self, core: &ReplicaCore, now: Nanos) -> Seq {
         let members = core.log.membership.members().iter().zip(&self.member_contact);
-        let alive = members.filter(|(member, heard)| {
-            let silent = now.saturating_sub(**heard);
-            **heard > 0 && silent < core.limits.failure_detector.timeout_ns && !member.is_witness()
+        let alive = members.filter(|(member, last_contact)| {
+            let silent = now.saturating_sub(**last_contact);
+            **last_contact > 0 && silent < core.limits.failure_detector.timeout_ns && !member.is_witness()
         });
         let acked = alive.map(|(member, _)| core.rx.commit.acked_by(member.identity()));
         acked.max().unwrap_or(0)

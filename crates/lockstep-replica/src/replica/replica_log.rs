@@ -219,8 +219,8 @@ impl ReplicaLog {
             let Ok(frame) = tail.frame(found) else { return Ok(Some(commit_next)) };
             let first = frame.header.first_seq;
             let unproven = planted(Mutation::PrefixKeptWithoutProof) && follow.owner(first).is_none();
-            let kept = unproven || first < proven_to || planted(Mutation::SuffixKept);
-            if follow.owner(first) != Some(frame.header.epoch()) && !kept {
+            let retained = unproven || first < proven_to || planted(Mutation::SuffixKept);
+            if follow.owner(first) != Some(frame.header.epoch()) && !retained {
                 return if first < commit_next { Err(first) } else { Ok(Some(first)) };
             }
             span = tail.after(found);

@@ -112,8 +112,12 @@ impl Leading {
             }
             Admission::Duplicate => core.drop_one(Counter::SubmissionsDuplicate),
             Admission::Hold => {
-                let kept = self.hold.hold(header, entry.payload);
-                core.drop_one(if kept { Counter::SubmissionsBuffered } else { Counter::SubmissionsDropped });
+                let buffered = self.hold.hold(header, entry.payload);
+                core.drop_one(if buffered {
+                    Counter::SubmissionsBuffered
+                } else {
+                    Counter::SubmissionsDropped
+                });
             }
             Admission::Fenced => core.drop_one(Counter::SubmissionsFenced),
             Admission::Unknown | Admission::Closed => core.drop_one(Counter::SubmissionsUnknown),
@@ -218,12 +222,12 @@ impl Leading {
         let mut payload = [0; lockstep_wire::DATAGRAM_LEN_MAX];
         loop {
             publisher_seq += 1;
-            let Some((header, held)) = self.hold.take(publisher, publisher_seq) else { return };
-            let length = held.len();
-            payload[..length].copy_from_slice(held);
-            let verdict = core.log.publishers.judge(publisher, header.time_or_incarnation, publisher_seq);
+            let Some((header, buffered_payload)) = self.hold.take(publisher, publisher_seq) else { return };
+            let length = buffered_payload.len();
+            payload[..length].copy_from_slice(buffered_payload);
+            let admission = core.log.publishers.judge(publisher, header.time_or_incarnation, publisher_seq);
             let entry = Entry { header: &header, payload: &payload[..length] };
-            if verdict != Admission::Stamp || !self.stamp(core, tail, wall, &entry) {
+            if admission != Admission::Stamp || !self.stamp(core, tail, wall, &entry) {
                 return;
             }
         }

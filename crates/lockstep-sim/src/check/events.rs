@@ -322,8 +322,11 @@ impl Oracle {
                     return broken("S1", log);
                 }
             }
-            NodeEvent::Member { identity, there, listed, .. } => {
-                if there > listed || usize::from(listed) > MEMBERS_MAX || identity == replica_model.identity {
+            NodeEvent::Member { identity, available, listed, .. } => {
+                if available > listed
+                    || usize::from(listed) > MEMBERS_MAX
+                    || identity == replica_model.identity
+                {
                     return broken("REDUNDANCY", log);
                 }
             }

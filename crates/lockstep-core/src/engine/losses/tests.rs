@@ -46,8 +46,8 @@ fn a_hole_is_told_with_its_seqs_its_repairer_and_its_time() {
     let closed = GapEnd::Repaired(STANDBY);
     let (at, cause) = (1_000_100, Cause::Line);
     assert_eq!(last(&losses), Loss { at, from: 100, entries: 3, cause, closed, took_ns: 150_000 });
-    let told = ["loss_gaps", "loss_entries", "loss_open", "loss_by_line", "loss_repaired_by_others"];
-    assert_eq!(told.map(|name| value(&losses, name)), [1, 3, 0, 1, 1]);
+    let counted = ["loss_gaps", "loss_entries", "loss_open", "loss_by_line", "loss_repaired_by_others"];
+    assert_eq!(counted.map(|name| value(&losses, name)), [1, 3, 0, 1, 1]);
     assert_eq!((value(&losses, "loss_repair_1ms"), value(&losses, "loss_repair_ns_max")), (1, 150_000));
     let by = Identity::from_packed(value(&losses, "loss_0_by"));
     assert_eq!((value(&losses, "loss_0_from"), value(&losses, "loss_0_closed"), by), (100, 2, STANDBY));

@@ -152,14 +152,14 @@ impl PublisherCore {
         self.claim((EntryKind::Message, 0), publisher, destination, len)
     }
 
-    /// Closes a publisher: a message of its own kind behind all of its others, which says `said` to whoever
+    /// Closes a publisher: a message of its own kind behind all of its others, which says `reason` to whoever
     /// reads the stream, at most [`CLOSE_LEN_MAX`] bytes. Its outcome is [`super::PublisherEvent::Closed`].
-    pub fn try_close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError> {
-        if said.len() > CLOSE_LEN_MAX {
-            return Err(PublishError::TooLong { len: said.len(), max: CLOSE_LEN_MAX });
+    pub fn try_close(&mut self, publisher: PublisherId, reason: &[u8]) -> Result<(), PublishError> {
+        if reason.len() > CLOSE_LEN_MAX {
+            return Err(PublishError::TooLong { len: reason.len(), max: CLOSE_LEN_MAX });
         }
-        let (_, body) = self.claim((EntryKind::Close, 0), publisher, 0, said.len())?;
-        body.copy_from_slice(said);
+        let (_, body) = self.claim((EntryKind::Close, 0), publisher, 0, reason.len())?;
+        body.copy_from_slice(reason);
         Ok(())
     }
 

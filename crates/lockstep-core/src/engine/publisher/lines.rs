@@ -509,9 +509,9 @@ impl PublisherNames {
             line.id
         };
         stamped.retain_mut(|messages| {
-            let kept = messages.committed(from);
-            let lost = messages.behind(kept);
-            messages.count = kept;
+            let committed_count = messages.committed(from);
+            let lost = messages.behind(committed_count);
+            messages.count = committed_count;
             if lost.count > 0 {
                 let publisher = unstamp(lost.line, lost.publisher_seq);
                 for publisher_seq in
@@ -522,7 +522,7 @@ impl PublisherNames {
                     }
                 }
             }
-            kept > 0
+            committed_count > 0
         });
         copied.retain(|copied| {
             let lost = copied.seq >= from;

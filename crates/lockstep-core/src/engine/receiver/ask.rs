@@ -113,14 +113,14 @@ impl RepairRequests {
     }
 
     /// Somebody gives nothing of what is missing first.
-    fn on_abandoned(&mut self, now: Nanos, said: Abandoned, oldest_seq: Seq) {
-        self.abandoned.retain(|before| before.missing == said.missing);
+    fn on_abandoned(&mut self, now: Nanos, report: Abandoned, oldest_seq: Seq) {
+        self.abandoned.retain(|before| before.missing == report.missing);
         if self.abandoned.is_empty() {
             self.abandoned_at.0 = now;
         }
-        self.abandoned.retain(|before| before.by != said.by);
+        self.abandoned.retain(|before| before.by != report.by);
         if self.abandoned.len() < REPAIRERS_MAX {
-            self.abandoned.push(said);
+            self.abandoned.push(report);
         }
         (self.abandoned_at.1, self.oldest_seq) = (now, oldest_seq);
     }

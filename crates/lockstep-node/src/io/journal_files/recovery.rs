@@ -5,7 +5,9 @@
 //! last. Until then the folder contains a mark: all its files belong to an unfinished recovery, and the
 //! next one starts from the beginning.
 
-use super::{JournalConfig, JournalError, JournalFailure, boot, lock, look as look_for_a_run, superblock_of};
+use super::{
+    JournalConfig, JournalError, JournalFailure, boot, lock, look as inspect_for_run, superblock_of,
+};
 use crate::io::journal_thread::{self, ThreadSettings};
 use crate::io::store::DirStore;
 use crate::io::tail::MappedTail;
@@ -14,7 +16,7 @@ use lockstep_replica::journal::ports::{FileName, Store, StoreError, StoreFault, 
 use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{
     Completeness, Cut, Founder, Inspection, JournalOpenError, JournalSummary, Settings, Superblock,
-    found as found_on, holdings, inspect as look_at_store,
+    found as found_on, holdings, inspect as inspect_store,
 };
 use lockstep_wire::Seq;
 use std::fs::File;
@@ -28,7 +30,7 @@ const MARK: &str = "recovering";
 #[derive(Debug)]
 pub struct RecoverySurvey {
     /// The findings. If the journal is incomplete, the content of its segments: a founding takes no more.
-    pub looked: Inspection,
+    pub inspected: Inspection,
     /// To which histories it belongs.
     pub holdings: JournalSummary,
     /// A torn end, which a founding cuts.
@@ -39,7 +41,7 @@ impl RecoverySurvey {
     /// Why the replica may have forgotten what it acknowledged or promised; `None` if the journal proves
     /// that it has not.
     pub fn doubt(&self) -> Option<&str> {
-        match self.looked.completeness() {
+        match self.inspected.completeness() {
             Completeness::Complete => None,
             Completeness::Incomplete(why) => Some(why),
         }
@@ -47,7 +49,7 @@ impl RecoverySurvey {
 
     /// The log was known to reach this seq (exclusive).
     pub fn high_next(&self) -> Seq {
-        self.looked.high_next().max(self.looked.superblock().high_next)
+        self.inspected.high_next().max(self.inspected.superblock().high_next)
     }
 }
 
@@ -91,11 +93,11 @@ fn survey_of(
         frame_len_max: label.map_or(lockstep_wire::DATAGRAM_LEN_MAX, |label| label.record_len_max as usize),
         segment_len: lockstep_replica::journal::SEGMENT_LEN_MIN,
     };
-    let mut looked = look_at_store(store, ring, settings)?;
-    if looked.completeness() != &Completeness::Complete && looked.ring() == &RingEvidence::Own {
-        looked = look_at_store(store, None::<&MappedTail>, settings)?;
+    let mut inspected = inspect_store(store, ring, settings)?;
+    if inspected.completeness() != &Completeness::Complete && inspected.ring() == &RingEvidence::Own {
+        inspected = inspect_store(store, None::<&MappedTail>, settings)?;
     }
-    Ok(RecoverySurvey { holdings: holdings(store, &looked)?, cut: looked.cut(), looked })
+    Ok(RecoverySurvey { holdings: holdings(store, &inspected)?, cut: inspected.cut(), inspected })
 }
 
 /// Founds a history on the replica's own journal: the part of a proven tail beyond the segments is written
@@ -106,14 +108,14 @@ fn survey_of(
 /// The journal is in use, not this replica's, or empty; or the files fail. Then the journal is unchanged.
 pub fn found(config: &JournalConfig, founder: &Founder) -> Result<Superblock, JournalError> {
     let work = || -> Result<Superblock, JournalFailure> {
-        let looked = look_for_a_run(config).map_err(|error| error.why)?;
-        let is_own = looked.looked.ring() == &RingEvidence::Own;
-        if !is_own || looked.looked.completeness() != &Completeness::Complete {
-            let mut store = looked.store;
-            let previous = *looked.looked.superblock();
+        let inspected = inspect_for_run(config).map_err(|error| error.why)?;
+        let is_own = inspected.inspected.ring() == &RingEvidence::Own;
+        if !is_own || inspected.inspected.completeness() != &Completeness::Complete {
+            let mut store = inspected.store;
+            let previous = *inspected.inspected.superblock();
             return Ok(found_on(&mut store, &previous, founder)?);
         }
-        let started = looked.start(|_| {
+        let started = inspected.start(|_| {
             journal_thread::prepare(ThreadSettings::new(true))
                 .map_err(|error| JournalError { dir: config.dir.clone(), why: error.into() })
         });
@@ -157,7 +159,7 @@ pub fn found_from(
         };
         let store = DirStore::reader(from);
         let survey = survey_of(&store, &superblock_of(&store)?, None)?;
-        let superblock = *survey.looked.superblock();
+        let superblock = *survey.inspected.superblock();
         match superblock.cluster == config.cluster {
             true => Ok((superblock, store, lock)),
             false => Err(JournalOpenError::Cluster { seen: superblock.cluster, want: config.cluster }.into()),

@@ -62,9 +62,9 @@ impl SideThread {
         let mut found: Vec<Damage> = Vec::new();
         self.scrub.step(store, self.writer.number(), budget, &mut found)?;
         for damage in found {
-            let told = &mut self.damaged.entry(self.scrub.number()).or_default().found;
-            if told.len() < EVENTS_MAX && !told.contains(&damage) {
-                told.push(damage.clone());
+            let reported = &mut self.damaged.entry(self.scrub.number()).or_default().found;
+            if reported.len() < EVENTS_MAX && !reported.contains(&damage) {
+                reported.push(damage.clone());
                 remarks.push(SideEvent::Damaged(damage));
             }
         }

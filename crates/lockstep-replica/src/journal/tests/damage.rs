@@ -65,15 +65,15 @@ fn a_bit_flipped_in_the_open_segment_is_found_at_opening_and_never_taken_for_the
         damaged.file_mut(FileName::Segment(1)).unwrap()[offset] ^= 1 << (offset % 8);
         let (start, seq) = seq_at(&store, 1, offset as u64).unwrap();
         for memory in [memory.clone(), MemoryTail::new(RING_LEN)] {
-            let left = looked(&damaged, Some(&memory), settings());
+            let left = inspected(&damaged, Some(&memory), settings());
             assert!(!is_complete(&left), "byte {offset}");
             let found = &left.damage()[0];
             assert_eq!(
                 (found.file.as_str(), found.offset, found.seq),
                 ("segments/0000000001.seg", start, seq)
             );
-            let kept = log.iter().take_while(|b| Header::peek(b).unwrap().first_seq < seq).count();
-            assert_eq!(left.end(), end_of(&log[..kept]), "the log ends before what is damaged");
+            let retained = log.iter().take_while(|b| Header::peek(b).unwrap().first_seq < seq).count();
+            assert_eq!(left.end(), end_of(&log[..retained]), "the log ends before what is damaged");
             assert_eq!(left.high_next(), end_of(&log).next, "and it is known how far it went");
         }
     }
@@ -92,7 +92,7 @@ fn a_bit_flipped_in_the_ring_below_its_high_mark_is_damage() {
     for at in (written..end).step_by(5) {
         let mut memory = memory.clone();
         memory.ring_mut()[at] ^= 2;
-        let left = looked(&store, Some(&memory), settings());
+        let left = inspected(&store, Some(&memory), settings());
         assert!(!is_complete(&left), "byte {at}");
         assert_eq!(left.damage()[0].file, "tail");
         assert_eq!(left.high_next(), next);
@@ -101,7 +101,7 @@ fn a_bit_flipped_in_the_ring_below_its_high_mark_is_damage() {
     use crate::journal::ports::TailSource;
     let mut lost = memory.clone();
     lost.set_word(Word::PublishedPos, written as u64);
-    let left = looked(&store, Some(&lost), settings());
+    let left = inspected(&store, Some(&lost), settings());
     assert!(!is_complete(&left));
     assert!(left.damage()[0].what.contains("its high mark is"), "{}", left.damage()[0]);
 }
@@ -118,7 +118,7 @@ fn a_bad_record_below_the_mark_of_a_later_group_is_damage_even_with_nothing_good
     let file = store.file_mut(FileName::Segment(1)).unwrap();
     // The last three frames are wiped out; the mark shows that the first of them was on the device.
     file[used - 3 * 280..used].fill(0);
-    let left = looked(&store, None, Settings { boot: [8, 8], power: true, ..settings() });
+    let left = inspected(&store, None, Settings { boot: [8, 8], power: true, ..settings() });
     assert!(!is_complete(&left));
     assert!(left.damage()[0].what.contains("on the device"), "{}", left.damage()[0]);
 }

@@ -37,12 +37,12 @@ fn aside(packs: bool) -> Aside {
 impl Aside {
     /// Some turns, a tenth of a second apart; missing frames are fetched from `others`.
     fn turns(&mut self, count: usize, others: &[Frame]) -> Vec<SideEvent> {
-        let mut said = Vec::new();
+        let mut events = Vec::new();
         for _ in 0..count {
             self.now += 100_000_000;
             let inputs = Inputs { now: self.now, committed: Seq::MAX, ..Inputs::default() };
             for _ in 0..2 {
-                let next = self.side.turn(&mut self.store, &mut self.memory, &inputs, &mut said);
+                let next = self.side.turn(&mut self.store, &mut self.memory, &inputs, &mut events);
                 assert!(!matches!(next, SideStep::Failed(_)), "{next:?}");
             }
             while let Some(missing) = self.side.missing() {
@@ -53,7 +53,7 @@ impl Aside {
                 }
             }
         }
-        said
+        events
     }
 
     fn bytes(&self, number: u64) -> Vec<u8> {
@@ -64,8 +64,8 @@ impl Aside {
     }
 }
 
-fn was_mended(said: &[SideEvent], number: u64) -> bool {
-    said.contains(&SideEvent::Mended(number))
+fn was_mended(events: &[SideEvent], number: u64) -> bool {
+    events.contains(&SideEvent::Mended(number))
 }
 
 #[test]
@@ -79,9 +79,9 @@ fn a_bit_that_flips_anywhere_in_a_sealed_segment_is_named_and_mended_to_what_was
         let first = if packs { u64::from_ne_bytes(second) as usize } else { 4096 };
         for at in (first..len as usize - GROUP_MARK_LEN - 1).step_by(if packs { 997 } else { 1_999 }) {
             aside.store.file_mut(file).unwrap()[at] ^= 0x10;
-            let said = aside.turns(24, &frames);
+            let events = aside.turns(24, &frames);
             let named = |remark: &SideEvent| matches!(remark, SideEvent::Damaged(found) if found.file == file.to_string());
-            assert!(said.iter().any(named) && was_mended(&said, 2), "byte {at}: {said:?}");
+            assert!(events.iter().any(named) && was_mended(&events, 2), "byte {at}: {events:?}");
             assert_eq!(aside.side.damaged(), (0, 0), "byte {at}");
             assert!(aside.bytes(2) == whole, "byte {at}");
         }
@@ -98,8 +98,8 @@ fn several_holes_of_one_segment_are_mended_each_by_its_own_frames() {
         file[at] ^= 1;
     }
     file[40_000..48_192].fill(0);
-    let said = aside.turns(30, &frames);
-    assert!(was_mended(&said, 1), "{said:?}");
+    let events = aside.turns(30, &frames);
+    assert!(was_mended(&events, 1), "{events:?}");
     assert!(aside.bytes(1) == whole);
     assert_eq!(verify(&aside.store).unwrap().damage, []);
 }
@@ -114,8 +114,8 @@ fn frames_of_another_log_mend_nothing_and_the_tries_end() {
     other.grow(260, 1, 999);
     other.drain();
     let others = other.frames_in_segments(1);
-    let said = aside.turns(1_000, &others);
-    let lefts: Vec<u32> = said
+    let events = aside.turns(1_000, &others);
+    let lefts: Vec<u32> = events
         .iter()
         .filter_map(|remark| match remark {
             SideEvent::NotMended { number: 2, left, .. } => Some(*left),
@@ -123,8 +123,8 @@ fn frames_of_another_log_mend_nothing_and_the_tries_end() {
         })
         .collect();
     assert_eq!(lefts, [4, 3, 2, 1, 0]);
-    let told = said.iter().filter(|remark| matches!(remark, SideEvent::Damaged(_))).count();
-    assert_eq!(told, 1, "what was found is told once: {said:?}");
+    let damage_count = events.iter().filter(|remark| matches!(remark, SideEvent::Damaged(_))).count();
+    assert_eq!(damage_count, 1, "what was found is told once: {events:?}");
     assert!(aside.bytes(2) == damaged, "nothing was changed");
     assert_eq!(aside.side.damaged().0, 1);
 }
@@ -143,9 +143,9 @@ fn a_frame_that_follows_and_leads_elsewhere_mends_nothing() {
     let at = whole.iter().rposition(|byte| *byte != 0).unwrap();
     aside.store.file_mut(FileName::Segment(2)).unwrap()[at] ^= 1;
     let damaged = aside.bytes(2);
-    let said = aside.turns(1_000, &others);
+    let events = aside.turns(1_000, &others);
     let is_said = |remark: &SideEvent| matches!(remark, SideEvent::NotMended { number: 2, left: 0, .. });
-    assert!(said.iter().any(is_said) && !was_mended(&said, 2), "{said:?}");
+    assert!(events.iter().any(is_said) && !was_mended(&events, 2), "{events:?}");
     assert!(aside.bytes(2) == damaged);
 }
 
@@ -176,8 +176,8 @@ fn an_index_and_a_checkpoint_that_are_damaged_are_computed_anew() {
         let mut aside = aside(false);
         let whole = aside.store.file_mut(file).unwrap().clone();
         aside.store.file_mut(file).unwrap()[30] ^= 1;
-        let said = aside.turns(24, &[]);
-        assert!(was_mended(&said, 2), "{said:?}");
+        let events = aside.turns(24, &[]);
+        assert!(was_mended(&events, 2), "{events:?}");
         assert_eq!(*aside.store.file_mut(file).unwrap(), whole);
         assert_eq!(verify(&aside.store).unwrap().damage, []);
     }
@@ -208,9 +208,9 @@ fn what_was_superseded_by_an_exchange_is_not_mended_and_that_is_said() {
     let side = SideSettings { scrub_bytes_per_s: 1 << 30, ..SideSettings::new(false) };
     let side = SideThread::new(opened.writer, opened.superblock, side);
     let mut aside = Aside { store, memory: opened.tail.into_memory(), side, now: 0, frames: Vec::new() };
-    let said = aside.turns(30, &frames);
+    let events = aside.turns(30, &frames);
     let is_said = |remark: &SideEvent| matches!(remark, SideEvent::NotMended { number: 1, .. });
-    assert!(said.iter().any(is_said) && !was_mended(&said, 1), "{said:?}");
+    assert!(events.iter().any(is_said) && !was_mended(&events, 1), "{events:?}");
 }
 
 #[test]

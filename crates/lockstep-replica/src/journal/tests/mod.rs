@@ -259,13 +259,13 @@ impl Journal {
 }
 
 /// The findings of an inspection, with a ring and without.
-pub fn looked(store: &MemoryStore, memory: Option<&MemoryTail>, settings: Settings) -> Inspection {
+pub fn inspected(store: &MemoryStore, memory: Option<&MemoryTail>, settings: Settings) -> Inspection {
     inspect(store, memory, settings).unwrap()
 }
 
 /// Whether an inspection finds it complete.
-pub fn is_complete(looked: &Inspection) -> bool {
-    looked.completeness() == &Completeness::Complete
+pub fn is_complete(inspected: &Inspection) -> bool {
+    inspected.completeness() == &Completeness::Complete
 }
 
 /// All frames of the log in the segments of `store`, from `from` on.

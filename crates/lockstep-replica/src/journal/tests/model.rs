@@ -183,9 +183,9 @@ impl Model {
     fn check(&mut self) {
         self.journal.tail().invariants();
         assert_eq!(self.journal.end(), end_of(&self.log));
-        let kept = self.journal.frames_in_tail();
-        assert_eq!(kept, self.log[self.log.len() - kept.len()..]);
-        for frame in kept.iter().step_by(5) {
+        let retained = self.journal.frames_in_tail();
+        assert_eq!(retained, self.log[self.log.len() - retained.len()..]);
+        for frame in retained.iter().step_by(5) {
             let header = Header::peek(frame).unwrap();
             let span = self.journal.opened.tail.find(header.next_seq() - 1).unwrap();
             assert_eq!(*self.journal.opened.tail.bytes(span), **frame);
@@ -207,12 +207,12 @@ proptest! {
             model.check();
         }
         model.journal.drain();
-        let held = model.journal.frames_in_segments(1);
-        let gone = model.log.len() - held.len();
-        prop_assert_eq!(&held, &model.log[gone..]);
-        prop_assert!(held.len() >= model.journal.frames_in_tail().len(), "what the tail has is not removed");
+        let stored = model.journal.frames_in_segments(1);
+        let gone = model.log.len() - stored.len();
+        prop_assert_eq!(&stored, &model.log[gone..]);
+        prop_assert!(stored.len() >= model.journal.frames_in_tail().len(), "what the tail has is not removed");
         prop_assert_eq!(verify(&model.journal.store).unwrap().damage, []);
-        let middle = gone + held.len() / 2;
+        let middle = gone + stored.len() / 2;
         let from = end_of(&model.log[..middle]).next;
         prop_assert_eq!(&model.journal.frames_in_segments(from), &model.log[middle..]);
     }

@@ -61,9 +61,14 @@ fn killed_again_and_again_while_the_ring_goes_round_the_window_stays() {
         let before = journal.frames_in_tail();
         let (store, memory) = journal.kill();
         journal = Journal::open(store, memory, settings());
-        let kept = journal.frames_in_tail();
-        assert_eq!(kept, log[log.len() - kept.len()..]);
-        assert!(kept.len() + 45 >= before.len(), "{} of {} frames in the window", kept.len(), before.len());
+        let retained = journal.frames_in_tail();
+        assert_eq!(retained, log[log.len() - retained.len()..]);
+        assert!(
+            retained.len() + 45 >= before.len(),
+            "{} of {} frames in the window",
+            retained.len(),
+            before.len()
+        );
     }
     journal.drain();
     assert_eq!(journal.frames_in_segments(1), log);
@@ -77,16 +82,16 @@ fn after_a_clean_stop_and_a_reboot_a_replica_is_complete_and_its_tail_filled_aga
     let (store, _) = journal.stop();
     let journal = Journal::open(store, MemoryTail::new(RING_LEN), rebooted());
     assert_eq!(journal.end(), end);
-    let kept = journal.frames_in_tail();
-    let both = kept.len().min(frames.len());
-    assert!(both + 60 >= frames.len(), "{} of {} frames", kept.len(), frames.len());
-    assert_eq!(kept[kept.len() - both..], frames[frames.len() - both..]);
+    let retained = journal.frames_in_tail();
+    let both = retained.len().min(frames.len());
+    assert!(both + 60 >= frames.len(), "{} of {} frames", retained.len(), frames.len());
+    assert_eq!(retained[retained.len() - both..], frames[frames.len() - both..]);
     assert!(!journal.opened.superblock.run.clean, "said on the device before the first word");
 
     // Killed at once, and once more with something new: the refilled window is still there.
     let (store, memory) = journal.kill();
     let mut journal = Journal::open(store, memory, rebooted());
-    assert_eq!(journal.frames_in_tail(), kept);
+    assert_eq!(journal.frames_in_tail(), retained);
     journal.grow(3, 1, 50);
     let longer = journal.frames_in_tail();
     let (store, memory) = journal.kill();
@@ -109,7 +114,7 @@ fn after_a_reboot_without_a_clean_stop_a_replica_knows_that_it_may_have_forgotte
     let end = journal.end();
     journal.grow(5, 3, 100);
     let (mut store, memory) = journal.reboot();
-    let seen = looked(&store, Some(&memory), rebooted());
+    let seen = inspected(&store, Some(&memory), rebooted());
     assert_eq!(seen.end(), end, "what the segments hold");
     assert!(!is_complete(&seen));
     let before = store.clone();
@@ -122,7 +127,7 @@ fn after_a_reboot_without_a_clean_stop_a_replica_knows_that_it_may_have_forgotte
     journal.grow(50, 3, 100);
     journal.drain();
     let (store, memory) = journal.reboot();
-    assert!(is_complete(&looked(&store, Some(&memory), rebooted())));
+    assert!(is_complete(&inspected(&store, Some(&memory), rebooted())));
 }
 
 #[test]
@@ -140,12 +145,12 @@ fn a_journal_cut_at_every_offset_of_its_tail_recovers_a_prefix() {
         let mut store = journal.store.clone();
         store.file_mut(file).unwrap().truncate(cut);
         let left = Journal::open(store, MemoryTail::new(RING_LEN), rebooted());
-        let kept = left.frames_in_segments(1);
-        assert_eq!(kept, all[..kept.len()], "cut at {cut}");
-        assert_eq!(left.end(), end_of(&kept), "cut at {cut}");
-        assert!(kept.iter().map(|b| b.len()).sum::<usize>() + 4096 <= cut);
-        assert_eq!(left.frames_in_tail(), kept);
-        lengths.insert(kept.len());
+        let retained = left.frames_in_segments(1);
+        assert_eq!(retained, all[..retained.len()], "cut at {cut}");
+        assert_eq!(left.end(), end_of(&retained), "cut at {cut}");
+        assert!(retained.iter().map(|b| b.len()).sum::<usize>() + 4096 <= cut);
+        assert_eq!(left.frames_in_tail(), retained);
+        lengths.insert(retained.len());
     }
     assert_eq!(lengths.len(), all.len() + 1, "every prefix was left by some cut");
 }
@@ -231,7 +236,7 @@ fn a_torn_superblock_leaves_the_other_copy() {
     for copy in 0..2 {
         let (mut store, memory) = (store.clone(), memory.clone());
         store.file_mut(FileName::Superblock).unwrap()[copy * 4096 + 20] ^= 4;
-        let left = looked(&store, Some(&memory), settings());
+        let left = inspected(&store, Some(&memory), settings());
         assert_eq!(
             (left.end(), is_complete(&left)),
             (end, true),
@@ -239,7 +244,7 @@ fn a_torn_superblock_leaves_the_other_copy() {
         );
         let named = Damage::new("superblock", copy as u64 * 4096, 0, "checksum");
         assert!(left.damage().is_empty() && left.findings()[0].starts_with(&named.to_string()), "{left:?}");
-        let left = looked(&store, None, rebooted());
+        let left = inspected(&store, None, rebooted());
         assert!(!is_complete(&left), "without the ring a promise may be forgotten");
         assert_eq!(left.damage(), [named]);
     }

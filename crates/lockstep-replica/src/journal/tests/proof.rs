@@ -18,7 +18,7 @@ fn s9_what_was_said_in_process_is_not_forgiven_by_a_start_in_power() {
     journal.drain();
     journal.grow(5, 3, 100);
     let (store, _) = journal.reboot();
-    let left = looked(&store, None, Settings { power: true, ..rebooted() });
+    let left = inspected(&store, None, Settings { power: true, ..rebooted() });
     assert!(!is_complete(&left), "its log ends at {:?}", left.end());
 }
 
@@ -32,7 +32,7 @@ fn s9_an_older_tail_of_the_same_boot_is_not_the_last_one() {
     journal.grow(50, 3, 100);
     let end = journal.end();
     let (store, newer) = journal.kill();
-    let left = looked(&store, Some(&older), settings());
+    let left = inspected(&store, Some(&older), settings());
     assert!(!is_complete(&left), "its log ends at {:?}", left.end());
     // That changed nothing: the right ring is used again where it was left.
     assert_eq!(Journal::open(store, newer, settings()).end(), end);
@@ -43,11 +43,11 @@ fn s9_a_start_that_fails_before_the_journal_is_used_leaves_the_clean_mark() {
     let mut journal = Journal::begun();
     journal.grow(5, 3, 100);
     let (mut store, memory) = journal.stop();
-    let seen = looked(&store, Some(&memory), settings());
+    let seen = inspected(&store, Some(&memory), settings());
     let failed =
         seen.start(&mut store, |_| Err::<(MemoryTail, ()), _>(JournalOpenError::Settings("no port".into())));
     assert_eq!(failed.map(|_| ()).unwrap_err(), JournalOpenError::Settings("no port".into()));
-    assert!(is_complete(&looked(&store, None, rebooted())));
+    assert!(is_complete(&inspected(&store, None, rebooted())));
 }
 
 #[test]
@@ -59,8 +59,11 @@ fn s9_a_journal_that_is_older_than_its_tail_is_a_copy_of_itself_and_refused() {
     let mut journal = Journal::open(store, MemoryTail::new(RING_LEN), settings());
     journal.grow(5, 3, 100);
     let (_, newer) = journal.kill();
-    assert!(is_complete(&looked(&backup, Some(&memory), settings())), "with its own tail it is what it was");
-    let left = looked(&backup, Some(&newer), settings());
+    assert!(
+        is_complete(&inspected(&backup, Some(&memory), settings())),
+        "with its own tail it is what it was"
+    );
+    let left = inspected(&backup, Some(&newer), settings());
     let Completeness::Incomplete(why) = left.completeness() else { panic!("{left:?}") };
     assert!(why.contains("older copy of itself"), "{why}");
 }
@@ -92,7 +95,7 @@ fn s9_a_number_that_a_damaged_copy_of_the_superblock_knew_is_given_to_no_second_
     // there.
     let (_, labelled) = Journal::open(store.clone(), MemoryTail::new(RING_LEN), settings()).kill();
     let before = store.file_mut(FileName::Superblock).unwrap().clone();
-    let mut superblock = *looked(&store, None, settings()).superblock();
+    let mut superblock = *inspected(&store, None, settings()).superblock();
     superblock.run.rings += 1;
     superblock.store(&mut store).unwrap();
     let bytes = store.file_mut(FileName::Superblock).unwrap();
@@ -104,8 +107,8 @@ fn s9_a_number_that_a_damaged_copy_of_the_superblock_knew_is_given_to_no_second_
     let mut journal = Journal::open(store, MemoryTail::new(RING_LEN), settings());
     journal.grow(5, 3, 100);
     let (store, used) = journal.kill();
-    assert!(is_complete(&looked(&store, Some(&used), settings())));
-    let left = looked(&store, Some(&labelled), settings());
+    assert!(is_complete(&inspected(&store, Some(&used), settings())));
+    let left = inspected(&store, Some(&labelled), settings());
     assert!(!is_complete(&left), "nothing was ever said in this ring: {left:?}");
 }
 
@@ -127,9 +130,9 @@ fn s9_segments_that_lack_what_their_own_ring_knows_them_to_hold_are_refused() {
         journal.grow(2, 3, 100);
         let end = journal.end();
         let (store, ring) = journal.kill();
-        let whole = looked(&store, Some(&ring), power());
+        let whole = inspected(&store, Some(&ring), power());
         assert!(is_complete(&whole) && whole.end() == end, "{whole:?}");
-        let left = looked(&copy, Some(&ring), power());
+        let left = inspected(&copy, Some(&ring), power());
         let Completeness::Incomplete(why) = left.completeness() else { panic!("{left:?}") };
         assert!(why.contains("older copy of themselves"), "{why}");
         assert!(!left.damage().is_empty());

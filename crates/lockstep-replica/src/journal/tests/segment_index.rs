@@ -66,8 +66,8 @@ fn read(store: &MemoryStore, from: Seq, bound: Seq) -> Vec<u8> {
 /// A staging from `back` frames before the end on, of `more` frames in a new epoch, made the log or given up.
 fn exchange(journal: &mut Journal, round: u32, back: usize, more: usize, abandoned: bool, len: usize) {
     let frames = journal.frames_in_tail();
-    let kept = frames.len() - back.min(frames.len() - 1);
-    let mut end = frames[..kept].iter().fold(None, |_, bytes| {
+    let retained = frames.len() - back.min(frames.len() - 1);
+    let mut end = frames[..retained].iter().fold(None, |_, bytes| {
         let header = Header::peek(bytes).unwrap();
         let chain = chain_after(&header);
         Some(LogEnd { next: header.next_seq(), epoch: header.epoch(), chain, timestamp: header.timestamp })
@@ -137,8 +137,8 @@ fn what_the_segments_lack_of_an_exchange_is_not_served_from_the_old_log() {
     segment_index.refresh(&journal.store, &before).unwrap();
     // The hot thread has replaced the suffix; the side thread has not written that and reports so.
     assert_eq!(before.commit_next, 4);
-    let held = served(&mut segment_index, &journal.store, 1, before.commit_next, 1 << 20);
-    assert_eq!(held, read(&journal.store, 1, 4));
+    let stored = served(&mut segment_index, &journal.store, 1, before.commit_next, 1 << 20);
+    assert_eq!(stored, read(&journal.store, 1, 4));
     exchange(&mut journal, 2, 10, 3, false, 100);
     let after = written(&journal, journal.end().next);
     segment_index.refresh(&journal.store, &after).unwrap();
@@ -154,8 +154,8 @@ fn segments_that_retention_removed_are_told_as_too_old() {
     let mut segment_index = SegmentIndex::default();
     segment_index.refresh(&journal.store, &written(&journal, 1)).unwrap();
     assert_eq!(segment_index.oldest_seq(), 1);
-    let kept = Retention { bytes_max: 1 << 20, age_ns_max: 0 };
-    let gone = journal.opened.writer.retain(&mut journal.store, kept, 0, Seq::MAX).unwrap();
+    let retained = Retention { bytes_max: 1 << 20, age_ns_max: 0 };
+    let gone = journal.opened.writer.retain(&mut journal.store, retained, 0, Seq::MAX).unwrap();
     assert!(!gone.is_empty());
     journal.grow(2_000, 1, 1200);
     journal.drain();

@@ -154,7 +154,7 @@ fn tables_after_a_switch_are_those_of_the_new_log_also_when_it_reaches_into_a_se
         assert_eq!(journal.opened.checkpoint, expected);
         assert_eq!(journal.end(), end_of(&new));
     }
-    let cold = looked(&journal.store, None, Settings { boot: [8, 8], ..settings() });
+    let cold = inspected(&journal.store, None, Settings { boot: [8, 8], ..settings() });
     assert_eq!(cold.checkpoint(), &expected);
     assert_eq!(cold.end(), end_of(&new));
 
@@ -244,7 +244,7 @@ fn a_full_disk_stops_the_segments_and_they_go_on_by_themselves() {
     assert_eq!(journal.frames_in_segments(1), log);
     assert!(segment_files(&journal.store).len() >= 3);
     let (store, memory) = journal.kill();
-    assert!(is_complete(&looked(&store, Some(&memory), settings())));
+    assert!(is_complete(&inspected(&store, Some(&memory), settings())));
 }
 
 #[test]
@@ -312,7 +312,7 @@ fn retention_never_removes_what_must_stay() {
     let left = Journal::open(store.clone(), memory, settings());
     assert_eq!(left.end(), end);
     assert_eq!(left.opened.checkpoint.publishers[&1].last, end.next - 1, "the last checkpoint was kept");
-    let cold = looked(&store, None, Settings { boot: [8, 8], ..settings() });
+    let cold = inspected(&store, None, Settings { boot: [8, 8], ..settings() });
     assert_eq!(cold.end(), end);
 }
 
@@ -375,12 +375,12 @@ fn retention_keeps_what_a_checkpoint_of_another_log_does_not_replace() {
     journal.tail().stage_frame(&FrameView::from_prefix(&start).unwrap()).unwrap();
     journal.tail().switch().unwrap();
     journal.drain();
-    let kept = Retention { bytes_max: 1, age_ns_max: 0 };
+    let retained = Retention { bytes_max: 1, age_ns_max: 0 };
     let Journal { store, opened } = &mut journal;
-    assert_eq!(opened.writer.retain(store, kept, 0, Seq::MAX).unwrap(), Vec::<u64>::new());
+    assert_eq!(opened.writer.retain(store, retained, 0, Seq::MAX).unwrap(), Vec::<u64>::new());
     let recomputed = |journal: &Journal| {
-        let looked = looked(&journal.store, None, settings);
-        (looked.end(), looked.checkpoint().clone())
+        let inspected = inspected(&journal.store, None, settings);
+        (inspected.end(), inspected.checkpoint().clone())
     };
     assert_eq!(recomputed(&journal).0, journal.end());
     // The segment that was sealed behind the replacement belongs to the present log.
@@ -390,7 +390,7 @@ fn retention_keeps_what_a_checkpoint_of_another_log_does_not_replace() {
     }
     let (end, tables) = recomputed(&journal);
     let Journal { store, opened } = &mut journal;
-    assert_eq!(opened.writer.retain(store, kept, 0, Seq::MAX).unwrap(), [1, 2]);
+    assert_eq!(opened.writer.retain(store, retained, 0, Seq::MAX).unwrap(), [1, 2]);
     assert_eq!((recomputed(&journal), journal.end()), ((end, tables), end));
 }
 

@@ -23,11 +23,11 @@ fn a_lack_that_stops_a_chore_lasts_until_that_chore_is_done() {
         (stuck, std::mem::take(&mut remarks))
     };
     store.set_unlisted(true);
-    let (stuck, told) = turns(&mut side, &mut store, &mut tail);
+    let (stuck, events) = turns(&mut side, &mut store, &mut tail);
     assert_eq!(stuck[2..], [Some(StoreFault::Descriptors); 18]);
-    assert!(matches!(told[..], [SideEvent::Stuck(_)]), "{told:?}");
+    assert!(matches!(events[..], [SideEvent::Stuck(_)]), "{events:?}");
     assert!(side.written_seq() > 15, "records are written: {}", side.written_seq());
     store.set_unlisted(false);
-    let (stuck, told) = turns(&mut side, &mut store, &mut tail);
-    assert_eq!((stuck[19], told), (None, vec![SideEvent::GoesOn]));
+    let (stuck, events) = turns(&mut side, &mut store, &mut tail);
+    assert_eq!((stuck[19], events), (None, vec![SideEvent::GoesOn]));
 }

@@ -12,13 +12,14 @@ fn view(bytes: &[u8]) -> FrameView<'_> {
 /// Frames that replace the log of `journal` from `from` on: epoch start and `more` frames.
 fn replacement(journal: &Journal, from: Seq, round: u32, more: u64) -> Vec<Frame> {
     let before: Vec<_> = journal.frames_in_tail();
-    let kept: Vec<_> = before.into_iter().filter(|b| Header::peek(b).unwrap().next_seq() <= from).collect();
-    let mut frames = kept.clone();
+    let retained: Vec<_> =
+        before.into_iter().filter(|b| Header::peek(b).unwrap().next_seq() <= from).collect();
+    let mut frames = retained.clone();
     frames.push(epoch_start(&end_of(&frames), epoch(round), 2));
     for _ in 0..more {
         frames.push(messages(&end_of(&frames), 2, 40));
     }
-    frames.split_off(kept.len())
+    frames.split_off(retained.len())
 }
 
 fn stage_all(journal: &mut Journal, frames: &[Frame]) {
@@ -139,11 +140,11 @@ proptest! {
 
     #[test]
     fn s7_a_crash_at_any_byte_of_a_switch_leaves_the_old_log_or_the_new_one(
-        held in 3u64..12, back in 0u64..6, more in 0u64..4, len in 0usize..200, drained in 0u8..3,
+        stored in 3u64..12, back in 0u64..6, more in 0u64..4, len in 0usize..200, drained in 0u8..3,
     ) {
         let mut journal = Journal::begun();
-        journal.grow(held, 1, len);
-        let from = journal.end().next - back.min(held);
+        journal.grow(stored, 1, len);
+        let from = journal.end().next - back.min(stored);
         let old = journal.frames_in_tail();
         let staged = replacement(&journal, from, 2, more);
         let new: Vec<_> = old.iter().filter(|b| Header::peek(b).unwrap().next_seq() <= from)
@@ -178,11 +179,11 @@ proptest! {
 
     #[test]
     fn s7_a_reboot_at_any_sector_of_a_switch_leaves_the_old_log_or_the_new_one(
-        held in 3u64..12, back in 0u64..6, more in 0u64..4, len in 0usize..200,
+        stored in 3u64..12, back in 0u64..6, more in 0u64..4, len in 0usize..200,
     ) {
         let mut journal = Journal::begun_with(Settings { power: true, ..settings() });
-        journal.grow(held, 1, len);
-        let from = journal.end().next - back.min(held);
+        journal.grow(stored, 1, len);
+        let from = journal.end().next - back.min(stored);
         let old = journal.frames_in_tail();
         let staged = replacement(&journal, from, 2, more);
         journal.drain();

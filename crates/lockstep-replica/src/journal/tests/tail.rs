@@ -29,10 +29,10 @@ fn an_epoch_start_is_kept_like_any_frame_and_a_new_epoch_without_one_panics() {
     let end = journal.end();
     let wrong = frame(&end, epoch(3), &[(entry(EntryKind::Message, 1, 9), vec![1])]);
     journal.tail().room().unwrap()[..wrong.len()].copy_from_slice(&wrong);
-    let kept = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+    let retained = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         journal.tail().pin(&Header::peek(&wrong).unwrap());
     }));
-    assert!(kept.is_err());
+    assert!(retained.is_err());
 }
 
 #[test]
@@ -77,12 +77,16 @@ fn the_ring_goes_round_and_every_frame_in_it_is_found() {
             if let Ok(room) = journal.tail().room() {
                 room.fill(0xEE); // An open frame that is being built disturbs none that is found.
             }
-            let kept = journal.frames_in_tail();
-            assert_eq!(kept, all[all.len() - kept.len()..], "the newest frames, in order, and all of them");
+            let retained = journal.frames_in_tail();
+            assert_eq!(
+                retained,
+                all[all.len() - retained.len()..],
+                "the newest frames, in order, and all of them"
+            );
         }
-        let kept: usize = journal.frames_in_tail().iter().map(|b| b.len()).sum();
+        let retained: usize = journal.frames_in_tail().iter().map(|b| b.len()).sum();
         let written: usize = all.iter().map(|b| b.len()).sum();
-        assert!(kept >= written.min(RING_LEN * 3 / 4), "{kept} of {written} bytes are kept");
+        assert!(retained >= written.min(RING_LEN * 3 / 4), "{retained} of {written} bytes are kept");
         for bytes in journal.frames_in_tail() {
             let header = Header::peek(&bytes).unwrap();
             for seq in header.first_seq..header.next_seq() {
@@ -99,21 +103,21 @@ fn the_ring_goes_round_and_every_frame_in_it_is_found() {
 #[test]
 fn a_full_tail_whose_segments_lag_refuses_and_never_overwrites() {
     let mut journal = Journal::begun();
-    let mut kept = journal.frames_in_tail();
+    let mut retained = journal.frames_in_tail();
     let full = loop {
         let bytes = messages(&journal.end(), 5, 100);
         match journal.tail().append(&FrameView::from_prefix(&bytes).unwrap()) {
-            Ok(_) => kept.push(bytes),
+            Ok(_) => retained.push(bytes),
             Err(AppendError::Full(full)) => break full,
             Err(other) => panic!("{other:?}"),
         }
-        assert!(kept.len() < 1000);
+        assert!(retained.len() < 1000);
     };
     assert!(full.lag_bytes > RING_LEN as u64 / 2, "{full}");
     assert!(journal.tail().room().is_err(), "the leader is refused as well");
     assert!(journal.tail().stage(5, epoch(2)).is_ok() || full.lag_bytes > 0);
     journal.drain();
-    assert_eq!(journal.frames_in_segments(1), kept, "every byte went to the segments as it was stored");
+    assert_eq!(journal.frames_in_segments(1), retained, "every byte went to the segments as it was stored");
     let bytes = messages(&journal.end(), 5, 100);
     journal.append(&bytes);
 }
@@ -225,8 +229,8 @@ fn a_record_that_ends_exactly_where_the_ring_does_is_the_last_of_its_lap() {
         }
         journal.append(&bytes);
         log.push(bytes);
-        let kept = journal.frames_in_tail();
-        assert_eq!(kept, log[log.len() - kept.len()..]);
+        let retained = journal.frames_in_tail();
+        assert_eq!(retained, log[log.len() - retained.len()..]);
     }
     let (store, memory) = journal.kill();
     let mut journal = Journal::open(store, memory, settings());

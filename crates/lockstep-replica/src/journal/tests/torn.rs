@@ -39,8 +39,8 @@ fn grown_of(groups: &[Vec<usize>], fill: impl Fn(Seq) -> u8) -> Grown {
     }
     let log = journal.frames_in_segments(1);
     let store = journal.store;
-    let kept = log.len() - groups.last().map_or(0, Vec::len);
-    let before = RECORDS_AT + log[..kept].iter().map(|frame| frame.len()).sum::<usize>();
+    let retained = log.len() - groups.last().map_or(0, Vec::len);
+    let before = RECORDS_AT + log[..retained].iter().map(|frame| frame.len()).sum::<usize>();
     Grown { store, old, before, log }
 }
 
@@ -82,18 +82,18 @@ impl Grown {
     fn recovers(&self, store: MemoryStore) -> Result<usize, TestCaseError> {
         prop_assert_eq!(verify(&store).unwrap().damage, []);
         let mut left = Journal::open(store, MemoryTail::new(RING_LEN), rebooted());
-        let kept = left.frames_in_segments(1);
-        prop_assert_eq!(&kept[..], &self.log[..kept.len()]);
-        prop_assert_eq!(left.end(), end_of(&kept));
-        let bytes = RECORDS_AT + kept.iter().map(|frame| frame.len()).sum::<usize>();
+        let retained = left.frames_in_segments(1);
+        prop_assert_eq!(&retained[..], &self.log[..retained.len()]);
+        prop_assert_eq!(left.end(), end_of(&retained));
+        let bytes = RECORDS_AT + retained.iter().map(|frame| frame.len()).sum::<usize>();
         prop_assert!(bytes >= self.before, "{} was on the device, {bytes} are left", self.before);
         // And the torn part does not disturb later records.
         left.grow(3, 2, 60);
         left.drain();
         let (end, store) = (left.end(), left.reboot().0);
-        let again = looked(&store, None, Settings { boot: [9, 9], ..rebooted() });
+        let again = inspected(&store, None, Settings { boot: [9, 9], ..rebooted() });
         prop_assert_eq!((again.end(), again.damage().len(), is_complete(&again)), (end, 0, true));
-        Ok(kept.len())
+        Ok(retained.len())
     }
 
     /// Opens `store`, which has changed in the record at byte `offset`: the damage is reported, and nothing
@@ -104,7 +104,7 @@ impl Grown {
         prop_assert!(!found.is_empty(), "byte {offset} of the record at {start}");
         prop_assert_eq!((found[0].offset, found[0].seq), (start, seq));
         let bytes = store.file_mut(FileName::Segment(1)).unwrap().clone();
-        let left = looked(&store, None, rebooted());
+        let left = inspected(&store, None, rebooted());
         prop_assert!(!is_complete(&left));
         let found = &left.damage()[0];
         prop_assert_eq!((found.offset, found.seq), (start, seq), "{}", found);
@@ -223,7 +223,7 @@ fn how_much_was_cut_is_told() {
     let grown = grown(&[vec![100], vec![1_200, 1_200, 1_200]]);
     // The mark is there, the first sector is not.
     let mut at = 0..;
-    let left = looked(&grown.torn(|| at.next() != Some(0)), None, rebooted());
+    let left = inspected(&grown.torn(|| at.next() != Some(0)), None, rebooted());
     let cut = left.cut().unwrap();
     assert_eq!((cut.offset as usize, cut.len as usize), (grown.before, grown.end() - grown.before));
 }
