@@ -201,6 +201,12 @@ impl Oracle {
         let tips = || self.reference_models().map(ReferenceModel::tip);
         // The committed state of the name, in each history that the handle may live in.
         let states = || tips().filter_map(|tip| self.tree.publisher(tip, name));
+        // A process that learns late of its first open, and of the one that fences it, may have opened the
+        // name once more: its states that were replaced since.
+        let replaced = || {
+            let before = tips().flatten().flat_map(|tip| self.tree.undo(tip, 1));
+            before.map(|(_, before)| before).filter(|before: &PublisherState| before.nonce == nonce)
+        };
         match event {
             PublisherEvent::Opened { publisher, publisher_seq, last, .. } => {
                 let is_open = states().any(|state| {
@@ -208,7 +214,8 @@ impl Oracle {
                     let is_last = if state.nonce == nonce { last == state.last } else { last <= state.last };
                     state.id == publisher && state.incarnation > 0 && is_last
                 });
-                if publisher_seq != last + 1 || !is_open {
+                let was_open = replaced().any(|before| before.id == publisher && last <= before.last);
+                if publisher_seq != last + 1 || !is_open && !was_open {
                     return Some("OPENS");
                 }
                 told.stamped.clear();
@@ -250,12 +257,8 @@ impl Oracle {
             PublisherEvent::Fenced { publisher, .. } => {
                 // The open of a process that is fenced at once was never reported to it.
                 let may_be = own.is_none() || is_own(publisher);
-                // A process that learns late of its first open, and of the one that fences it, may have
-                // opened the name once more.
-                let is_behind = |before: PublisherState| before.id == publisher && before.nonce == nonce;
-                let mut before = tips().flatten().flat_map(|tip| self.tree.undo(tip, 1));
-                let is_fenced =
-                    states().any(|state| state.nonce != nonce) || before.any(|(_, before)| is_behind(before));
+                let is_fenced = states().any(|state| state.nonce != nonce)
+                    || replaced().any(|before| before.id == publisher);
                 if !may_be || !is_fenced {
                     return Some("FATE");
                 }
