@@ -48,14 +48,14 @@ fn answer(reader: &mut Reader, log: &Log, rounds: usize) {
                 let base = log.epochs.last().unwrap().base;
                 if request.header.epoch() == log.epoch {
                     let index = log.frames.iter().position(|bytes| *bytes == log.at(base)).unwrap();
-                    reader.repair(log.repair(index, 2, log.commit_next));
+                    reader.repair(log.repair_for(request.token, index, 2, log.commit_next));
                 }
             } else if request.header.history == log.history {
                 for (index, bytes) in log.frames.iter().enumerate() {
                     let header = Header::peek(bytes).unwrap();
                     let mut asked = request.ranges.iter();
                     if asked.any(|&(from, to)| header.first_seq < to && from < header.next_seq()) {
-                        reader.repair(log.repair(index, 2, log.commit_next));
+                        reader.repair(log.repair_for(request.token, index, 2, log.commit_next));
                     }
                 }
             }

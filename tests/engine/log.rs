@@ -264,9 +264,15 @@ impl Log {
 
     /// Frame `index` as replica `repairer` repairs it, whose commit is `commit_next`.
     pub fn repair(&self, index: usize, repairer: u32, commit_next: Seq) -> Vec<u8> {
+        self.repair_for(0, index, repairer, commit_next)
+    }
+
+    /// The same as the answer to the request `token`.
+    pub fn repair_for(&self, token: u64, index: usize, repairer: u32, commit_next: Seq) -> Vec<u8> {
         let frame = &self.frames[index];
         let header = Header::peek(frame).unwrap();
-        let trailer = repair_trailer((identity(repairer), self.history), self.epoch, commit_next, 0, &header);
+        let repairer = (identity(repairer), self.history);
+        let trailer = repair_trailer(repairer, self.epoch, commit_next, token, &header);
         [frame.as_slice(), &trailer].concat()
     }
 

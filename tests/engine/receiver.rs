@@ -343,9 +343,33 @@ fn a_heartbeat_over_another_chain_ends_the_subscription() {
     reader.hear(&log.heartbeat_with(|header, _| header.chain ^= 1));
     assert!(!reader.subscriber.core.is_ended(), "we are not there yet: it cannot be compared");
     reader.hear(&frame);
-    reader.hear(&log.heartbeat_with(|header, _| header.chain ^= 1));
+    for count in 0..3 {
+        assert!(!reader.subscriber.core.is_ended(), "after {count}");
+        reader.hear(&log.heartbeat_with(|header, _| header.chain ^= 1));
+    }
     assert_eq!(reader.told.last(), Some(&Told::Diverged(4)));
     assert!(reader.subscriber.core.is_ended());
+}
+
+/// DIVERGE-1: what a stranger, a broken host or a wrong file sends once ends nobody, however often the
+/// network repeats it.
+#[test]
+fn diverge_1_a_datagram_over_another_chain_ends_nobody_whom_the_leader_agrees_with() {
+    let mut log = Log::begun(3);
+    let mut reader = begun(&log);
+    for _ in 0..50 {
+        reader.hear(&log.push(&["a"]));
+        let wrong = log.heartbeat_with(|header, _| header.chain ^= 1);
+        (0..5).for_each(|_| reader.hear(&wrong));
+        let mut other = log.clone();
+        other.end.chain ^= 1;
+        let wrong = other.push(&["over another chain"]);
+        (0..5).for_each(|_| reader.hear(&wrong));
+        reader.hear(&log.heartbeat());
+    }
+    assert!(!reader.subscriber.core.is_ended());
+    assert_eq!(reader.messages().len(), 50);
+    assert_eq!(reader.count(Counter::Contradictions), 500);
 }
 
 #[test]
@@ -356,6 +380,13 @@ fn a_frame_over_another_chain_ends_the_subscription() {
     reader.hear(&log.push(&["a"]));
     duplicate.push(&["b"]);
     reader.hear(&duplicate.push(&["c"]));
+    for count in 0..2 {
+        assert!(!reader.subscriber.core.is_ended(), "after {count}");
+        // It asks for what follows its end, and each answer contradicts it.
+        reader.wait(RETRY_NS);
+        let request = reader.requests().pop().expect("a request");
+        reader.repair(duplicate.repair_for(request.token, 3, 2, 1));
+    }
     assert_eq!(reader.told.last(), Some(&Told::Diverged(4)));
 }
 

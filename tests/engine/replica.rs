@@ -444,8 +444,12 @@ fn s12_a_node_whose_log_does_not_list_it_starts_without_a_vote() {
 fn a_standby_whose_log_differs_stops_and_says_where() {
     let mut log = Log::begun(3);
     let mut node = standby(&log, |_| {});
-    let heartbeat = log.heartbeat_with(|header, _| header.chain ^= 1);
-    assert!(acks_in(&node.hear(&[heartbeat])).is_empty());
+    for count in 0..3 {
+        assert!(!node.replica.core.is_stopped(), "after {count}");
+        let heartbeat = log.heartbeat_with(|header, _| header.chain ^= 1);
+        node.hear(&[heartbeat]);
+    }
+    assert!(acks_in(&node.hear(&[log.heartbeat()])).is_empty());
     assert!(node.replica.core.is_stopped());
     let seen = log.end.chain ^ 1;
     assert!(node.events().contains(&ReplicaEvent::Diverged { seq: 3, have: log.end.chain, seen }));

@@ -108,6 +108,7 @@ counters! {
     AcksIn count "acks_in" "Acks received.",
     AcksUnlisted count "acks_unlisted" "Acks of identities that the membership does not list; they are ignored.",
     BoundsRefused count "bounds_refused" "Acks, ballots and heartbeats that report more entries than the window allows; they are ignored.",
+    Contradictions count "contradictions" "Heartbeats and frames of the leader whose chain differs from the own log's; three in a row end the node.",
     HeartbeatsOut count "heartbeats_out" "Heartbeats sent.",
     HeartbeatsIn count "heartbeats_in" "Heartbeats received.",
     NacksOut count "nacks_out" "Requests for missing frames.",

@@ -11,6 +11,7 @@
 
 mod ask;
 mod buffered;
+mod divergence;
 mod histories;
 mod join;
 mod placement;
@@ -18,10 +19,11 @@ mod replayed;
 mod takeover;
 
 use super::counters::{Counter, Counters};
-use super::event::{Events, ReplicaEvent};
+use super::event::Events;
 use super::store::FrameStore;
 use crate::proto::commit::Commit;
 use crate::proto::delivered_log::DeliveredLog;
+use crate::proto::divergence::DivergenceProof;
 use crate::proto::follow::Follow;
 use crate::proto::lineage::Lineage;
 use crate::proto::log::{LogEnd, LogMismatch};
@@ -118,7 +120,10 @@ pub struct Receiver {
     epoch_update: (Epoch, Seq),
     /// Was whole once: what is fetched before that is no gap, but the way into the stream.
     joined: bool,
-    diverged: bool,
+    /// What contradicts the own log.
+    divergence: DivergenceProof,
+    /// The own log is proven to differ, or a new epoch contradicts what is committed: the owner stops.
+    contradicted: bool,
     /// Acks that a live reader has heard of an epoch before it began, and the furthest.
     acked: (u8, Header),
     /// Whose ack was last found to be of another log.
@@ -182,7 +187,8 @@ impl Receiver {
             shown: (0, 1),
             epoch_update: (Epoch::NONE, 0),
             joined: false,
-            diverged: false,
+            divergence: DivergenceProof::default(),
+            contradicted: false,
             acked: (0, Header::new(Kind::Ack)),
             divergent: None,
             chain_wanted,
@@ -282,7 +288,7 @@ impl Receiver {
 
     /// Whether somebody's chain differed from ours: the owner must stop.
     pub fn has_diverged(&self) -> bool {
-        self.diverged
+        self.contradicted
     }
 
     /// A heartbeat of the leader.
@@ -302,7 +308,7 @@ impl Receiver {
             self.on_sent_below(header.first_seq);
         }
         self.begin_live(header);
-        self.compare_chains(header, events);
+        self.compare_chains(header, counters, events);
     }
 
     /// Whether what a header of the followed epoch tells of the stream's end is possible: no log of that
@@ -327,18 +333,6 @@ impl Receiver {
         if self.limits.nack.apart_ns > 0 {
             self.announced_next = next;
             self.requests.rearm();
-        }
-    }
-
-    /// The leader says where the log of its epoch stands, and by which chain.
-    fn compare_chains(&mut self, header: &Header, events: &mut Events) {
-        if let Some(end) = self.end
-            && end.next == header.first_seq
-            && end.epoch == header.epoch()
-            && end.chain != header.chain
-        {
-            self.diverged = true;
-            events.push(ReplicaEvent::Diverged { seq: end.next, have: end.chain, seen: header.chain });
         }
     }
 
@@ -392,31 +386,6 @@ impl Receiver {
         }
     }
 
-    /// An ack over another chain than ours is of another log: it counts for nothing. Which of the two is
-    /// wrong, only the leader's word tells, and ends the one that it contradicts. An ack below its
-    /// sender's end carries no chain.
-    fn is_divergent(&self, header: &Header) -> bool {
-        let comparable = header.chain != 0
-            && self.end.is_some_and(|end| end.next == header.first_seq && end.epoch == header.epoch());
-        comparable && self.end.is_some_and(|end| end.chain != header.chain)
-    }
-
-    /// Once for each identity, not for each of its acks.
-    fn report_divergence(&mut self, header: &Header, events: &mut Events) {
-        if self.divergent != Some(header.identity())
-            && let Some(end) = self.end
-        {
-            self.divergent = Some(header.identity());
-            let identity = header.identity();
-            events.push(ReplicaEvent::DivergentAck {
-                identity,
-                seq: end.next,
-                have: end.chain,
-                seen: header.chain,
-            });
-        }
-    }
-
     fn is_stale(&self, epoch: Epoch, counters: &mut Counters) -> bool {
         let stale = epoch < self.follow.epoch();
         if stale {
@@ -459,14 +428,23 @@ impl Receiver {
             return Placement::Dropped;
         }
         self.commit.on_announced(epoch, frame.header.commit_next);
-        if self.diverged {
+        if self.contradicted {
             return Placement::Dropped;
         }
         self.seen_next = self.seen_next.max(frame.header.next_seq());
-        self.place(frame, counters, events)
+        let proof = trailer.map_or(frame.header.tag, |trailer| trailer.tag);
+        self.place(frame, Some(proof), counters, events)
     }
 
-    fn place(&mut self, frame: &FrameView<'_>, counters: &mut Counters, events: &mut Events) -> Placement {
+    /// `proof` tells a datagram from every other one: a repair's tag covers the token of the request. What a
+    /// replay sends over its connection is a proof by itself.
+    fn place(
+        &mut self,
+        frame: &FrameView<'_>,
+        proof: Option<[u64; 2]>,
+        counters: &mut Counters,
+        events: &mut Events,
+    ) -> Placement {
         let header = frame.header;
         let end = match (self.end, self.start) {
             (Some(end), _) => end,
@@ -487,6 +465,7 @@ impl Receiver {
         };
         match end.follow(frame) {
             Ok(end) => {
+                self.divergence.on_agreement();
                 self.learn_change(change_in(frame));
                 Placement::Next(NextFrame { end })
             }
@@ -494,9 +473,7 @@ impl Receiver {
                 // Frames are atoms: what belongs to the log that is read and reaches across its end is of
                 // another log.
                 if header.next_seq() > end.next {
-                    self.diverged = true;
-                    let (have, seen) = (end.chain, frame.chain_after());
-                    events.push(ReplicaEvent::Diverged { seq: end.next, have, seen });
+                    self.on_contradiction(proof, (end.chain, frame.chain_after()), counters, events);
                 }
                 counters.add(Counter::FramesDuplicate, 1);
                 Placement::Dropped
@@ -512,8 +489,7 @@ impl Receiver {
                 }
             }
             Err(LogMismatch::Chain { have, seen }) => {
-                self.diverged = true;
-                events.push(ReplicaEvent::Diverged { seq: end.next, have, seen });
+                self.on_contradiction(proof, (have, seen), counters, events);
                 Placement::Dropped
             }
             Err(LogMismatch::EpochFalls | LogMismatch::NoStart | LogMismatch::StartMisfits) => {

@@ -9,6 +9,7 @@
 pub mod accept;
 pub mod commit;
 pub mod delivered_log;
+pub mod divergence;
 pub mod election;
 pub mod failure_detector;
 pub mod follow;

@@ -30,6 +30,7 @@ mutations! {
     FollowsLowerEpoch "S2" "a lower epoch than the promised one is followed",
     PromisesLower "S2" "a lower ballot is promised after a higher one",
     StampsAfterPromise "S2" "a leader stamps on after its own promise to another",
+    OneDatagramDiverges "DIVERGE-1" "one datagram with another chain proves that the logs differ",
     AckByLength "S3" "an ack goes by the length of the log alone",
     AckOfAnyEpochCounts "S4" "acks of any epoch count",
     MinorityCommits "S4" "one vote too few commits",

@@ -25,13 +25,13 @@ impl Receiver {
         }
         self.learn_start(frame, counters, events);
         let owner = self.follow.owner(header.first_seq);
-        if self.diverged || owner.is_some_and(|owner| owner != header.epoch()) {
+        if self.contradicted || owner.is_some_and(|owner| owner != header.epoch()) {
             counters.add(Counter::FramesUnowned, 1);
             return Placement::Dropped;
         }
         self.commit.on_final(header.next_seq());
         self.seen_next = self.seen_next.max(header.next_seq());
-        self.place(frame, counters, events)
+        self.place(frame, None, counters, events)
     }
 
     /// Whether repairers are left alone, because a replay brings what is missing.

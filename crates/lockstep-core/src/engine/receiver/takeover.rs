@@ -65,7 +65,7 @@ impl Receiver {
             self.drop_buffered();
         } else {
             self.forget(start.body.chain_at_base, events);
-            if !self.diverged {
+            if !self.contradicted {
                 self.extend(counters);
                 self.count();
             }
@@ -156,7 +156,7 @@ impl Receiver {
                 self.retract_from = Some(self.retract_from.map_or(from, |before| before.min(from)));
             }
             SuffixCheck::Contradicted { at } => {
-                self.diverged = true;
+                self.contradicted = true;
                 let have = self.end.map_or(0, |end| end.chain);
                 events.push(ReplicaEvent::Diverged { seq: at, have, seen: chain_at_base });
             }
