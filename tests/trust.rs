@@ -1,0 +1,161 @@
+//! Without keys, no single datagram of these may end anything: a broken host or a wrong file sends by
+//! accident what an attacker sends on purpose. Each is sent to real processes; afterwards every replica runs,
+//! messages are committed, the leader is killed, and its successor commits what follows. A forged frame or
+//! epoch start is another matter: nothing but a key tells it from a true one.
+
+#![allow(
+    clippy::disallowed_methods,
+    reason = "an attacker has its own sockets; real processes take real time"
+)]
+
+#[path = "trust/attacker.rs"]
+mod attacker;
+
+use attacker::{Attacker, Read, UNLISTED};
+use lockstep_wire::{Epoch, Header, Identity, Kind, ROUND_MAX};
+use std::time::Duration;
+use tools::processes::{Cluster, Process, payloads};
+
+/// The attacker, and what it has read of the cluster.
+struct Scene<'a> {
+    attacker: &'a Attacker,
+    read: Read,
+}
+
+/// Longer than several heartbeats and a failure timeout: what an attack sets off shows by then.
+const EFFECT: Duration = Duration::from_millis(300);
+
+/// The identity that a header names.
+fn of(header: &Header) -> Identity {
+    header.identity()
+}
+
+/// Three replicas and the attack; then what the module says.
+fn survives(attack: impl Fn(&Scene<'_>)) {
+    let cluster = Cluster::new(3, "");
+    let mut replicas = cluster.found();
+    cluster.publish("before\n");
+    let attacker = Attacker::near(&cluster);
+    let read = attacker.read(2);
+    attack(&Scene { attacker: &attacker, read });
+    std::thread::sleep(EFFECT);
+    all_run(&mut replicas);
+    cluster.publish("attacked\n");
+    std::thread::sleep(EFFECT);
+    all_run(&mut replicas);
+    let leader = leads(&cluster);
+    let mut killed = replicas.remove(leader as usize - 1);
+    killed.signal("KILL");
+    killed.wait();
+    cluster.publish("taken over\n");
+    all_run(&mut replicas);
+    let (committed, stamped) = (cluster.read(&["--committed"]), cluster.read(&["--stamped"]));
+    assert_eq!(payloads(&committed.out), ["before", "attacked", "taken over"]);
+    assert_eq!((&committed.out, committed.digest()), (&stamped.out, stamped.digest()));
+    for replica in replicas {
+        assert_eq!(replica.terminate(), Some(0));
+    }
+}
+
+fn leads(cluster: &Cluster) -> u32 {
+    let status = cluster.run(&["status", "--json"], b"").out;
+    let status: serde_json::Value = serde_json::from_str(&status).expect("JSON");
+    let leader = status["leader"].as_str().unwrap_or_else(|| panic!("nobody leads: {status}"));
+    leader.split(':').next().and_then(|id| id.parse().ok()).expect("a replica")
+}
+
+fn all_run(replicas: &mut [Process]) {
+    for replica in replicas {
+        assert!(replica.ended().is_none(), "{} has ended:\n{}", replica.name(), replica.log());
+    }
+}
+
+#[test]
+fn a_prepare_of_the_last_round_by_an_unlisted_identity_uses_up_no_rounds() {
+    survives(|scene| {
+        let header = attacker::header(&scene.read.heartbeat.0, Kind::Prepare, UNLISTED);
+        let ballot = Epoch::new(ROUND_MAX, UNLISTED).0;
+        scene.attacker.to_control(&attacker::ballot(header, 7, ballot, 0));
+    });
+}
+
+#[test]
+fn a_prepare_of_the_last_round_in_a_members_name_uses_up_no_rounds() {
+    survives(|scene| {
+        let (ack, body) = scene.read.acks.values().next().expect("a standby");
+        let header = attacker::header(ack, Kind::Prepare, of(ack));
+        let ballot = Epoch::new(ROUND_MAX, of(ack)).0;
+        scene.attacker.to_control(&attacker::ballot(header, body.process_nonce, ballot, 0));
+    });
+}
+
+#[test]
+fn a_pre_vote_whose_header_names_the_last_round_uses_up_no_rounds() {
+    survives(|scene| {
+        let (ack, body) = scene.read.acks.values().next().expect("a standby");
+        for from in [UNLISTED, of(ack)] {
+            let epoch = Epoch::new(ROUND_MAX, from).0;
+            let header = Header { epoch, ..attacker::header(ack, Kind::PreVote, from) };
+            scene.attacker.to_control(&attacker::ballot(header, body.process_nonce, epoch, ack.epoch));
+        }
+    });
+}
+
+#[test]
+fn a_heartbeat_with_another_chain_ends_nobody() {
+    survives(|scene| {
+        let (header, body) = scene.read.heartbeat;
+        let forged = Header { chain: header.chain ^ 1, number: header.number + 1, ..header };
+        scene.attacker.to_data(&attacker::heartbeat(forged, body));
+    });
+}
+
+#[test]
+fn an_ack_under_the_identity_of_each_replica_and_another_process_ends_nobody() {
+    survives(|scene| {
+        let leader = attacker::header(&scene.read.heartbeat.0, Kind::Ack, of(&scene.read.heartbeat.0));
+        let standbys = scene.read.acks.values().map(|(header, _)| *header);
+        for header in standbys.chain([leader]).collect::<Vec<_>>() {
+            scene.attacker.to_control(&attacker::ack(header, 0x0dd));
+        }
+    });
+}
+
+#[test]
+fn a_heartbeat_with_an_impossible_end_or_number_ends_nobody() {
+    survives(|scene| {
+        let (header, body) = scene.read.heartbeat;
+        let far = Header { first_seq: 1 << 63, number: header.number + 1, ..header };
+        scene.attacker.to_data(&attacker::heartbeat(far, body));
+        let last = Header { number: u64::MAX, ..header };
+        scene.attacker.to_data(&attacker::heartbeat(last, body));
+    });
+}
+
+#[test]
+fn a_step_down_a_refusal_and_an_ack_of_a_later_epoch_in_others_names_end_nobody() {
+    survives(|scene| {
+        let (header, body) = scene.read.heartbeat;
+        let down = attacker::header(&header, Kind::StepDown, of(&header));
+        scene.attacker.to_control(&attacker::step_down(down, body.process_nonce));
+    });
+    survives(|scene| {
+        let (ack, body) = *scene.read.acks.values().next().expect("a standby");
+        let next = Epoch::new(Epoch(ack.epoch).round() + 1, of(&ack)).0;
+        let refuse = attacker::header(&ack, Kind::Refuse, of(&ack));
+        scene.attacker.to_control(&attacker::ballot(refuse, body.process_nonce, next, ack.epoch));
+        let later = Header { epoch: next, chain: 0, ..ack };
+        scene.attacker.to_control(&attacker::ack(later, body.process_nonce));
+    });
+}
+
+#[test]
+fn another_history_on_the_groups_ends_nobody() {
+    survives(|scene| {
+        let (header, body) = scene.read.heartbeat;
+        for number in 0..100 {
+            let other = Header { history: header.history ^ 5, number: header.number + number, ..header };
+            scene.attacker.to_data(&attacker::heartbeat(other, body));
+        }
+    });
+}
