@@ -434,9 +434,19 @@ fn a_cluster_for_development_prints_its_file_survives_a_killed_leader_and_leaves
     publish();
     assert!(Command::new("kill").args(["-9", leader]).status().expect("kill runs").success());
     publish();
-    let mut told = BufReader::new(dev.stderr.take().expect("a pipe")).lines();
-    let again = told.by_ref().map(|line| line.expect("UTF-8")).find(|line| line.contains("is process"));
-    assert!(again.is_some(), "the killed replica is started again");
+    let mut log = BufReader::new(dev.stderr.take().expect("a pipe")).lines();
+    let mut logged = |text: &str| {
+        let line = log.by_ref().map(|line| line.expect("UTF-8")).find(|line| line.contains(text));
+        line.unwrap_or_else(|| panic!("no line has {text:?}"))
+    };
+    logged("is process");
+    // It names the next leader, which may be killed as well.
+    let line = logged("leads; `kill -9 ");
+    let next = line.split("kill -9 ").nth(1).and_then(|rest| rest.split('`').next()).expect("a number");
+    assert_ne!(next, leader);
+    assert!(Command::new("kill").args(["-9", next]).status().expect("kill runs").success());
+    publish();
+    logged("is process");
 
     drop(dev.stdin.take());
     assert!(dev.wait().expect("it ends").success());

@@ -52,6 +52,7 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
     show(&cluster, &replicas, leader)?;
     while !cluster.stop.load(Ordering::Acquire) {
         std::thread::sleep(LOOK);
+        let mut restarted = false;
         for replica in &mut replicas {
             if let Some(status) = replica.ended()?
                 && !cluster.stop.load(Ordering::Acquire)
@@ -60,7 +61,13 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
                 std::thread::sleep(AGAIN);
                 replica.restart()?;
                 eprintln!("dev: {} is process {} now", replica.name(), replica.pid());
+                restarted = true;
             }
+        }
+        // If another one ends meanwhile, the next turn starts it again.
+        let mut alive = || replicas.iter_mut().try_for_each(Process::check_alive);
+        if restarted && let Ok(leader) = cluster.await_roles(&mut alive) {
+            eprintln!("dev: replica {leader} leads; `kill -9 {}` kills it", pid_of(&replicas, leader));
         }
     }
     eprintln!("dev: stopping");
@@ -73,9 +80,14 @@ pub fn run(args: &DevArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// The process of replica `id`.
+fn pid_of(replicas: &[Process], id: u32) -> u32 {
+    replicas.get(id as usize - 1).map_or(0, Process::pid)
+}
+
 /// Prints the file and what to try.
 fn show(cluster: &LocalCluster<'_>, replicas: &[Process], leader: u32) -> Result<(), Failure> {
-    let pid = replicas.get(leader as usize - 1).map_or(0, Process::pid);
+    let pid = pid_of(replicas, leader);
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
