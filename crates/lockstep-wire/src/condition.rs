@@ -67,7 +67,7 @@ impl Condition {
     }
 }
 
-/// A condition that holds at the node which tells its status.
+/// A condition that holds at the node that reports its status.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct ConditionRow {

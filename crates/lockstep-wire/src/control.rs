@@ -364,7 +364,7 @@ impl<'a> OpenView<'a> {
     }
 }
 
-/// Writes an open's payload and returns its bytes. The name has been checked by whoever took it from a user.
+/// Writes an open's payload and returns its bytes. The caller has checked the name.
 pub fn write_open(out: &mut [u8], nonce: [u64; 2], incarnation: u32, name: &str) -> usize {
     let body = OpenBody { nonce, incarnation, name_len: name.len() as u32 };
     out[..24].copy_from_slice(bytemuck::bytes_of(&body));
@@ -372,7 +372,7 @@ pub fn write_open(out: &mut [u8], nonce: [u64; 2], incarnation: u32, name: &str)
     24 + name.len()
 }
 
-/// Most bytes that the owner of a publisher says on closing it: an edge's reason.
+/// The most bytes of the reason with which a publisher's owner closes it: that of an edge.
 pub const CLOSE_LEN_MAX: usize = 16;
 
 /// Longest name of a trading day: what SoupBinTCP and MoldUDP64 have room for in their field Session.
@@ -407,7 +407,7 @@ impl<'a> DayMark<'a> {
         fits.then_some(Self { is_start: begins, name }).ok_or(Reject::Body)
     }
 
-    /// Writes the payload and returns its bytes. The name has been judged by whoever took it from a user.
+    /// Writes the payload and returns its bytes. The caller has checked the name.
     pub fn write(&self, out: &mut [u8; 1 + DAY_LEN_MAX]) -> usize {
         out[0] = if self.is_start { 1 } else { 2 };
         out[1..=self.name.len()].copy_from_slice(self.name.as_bytes());

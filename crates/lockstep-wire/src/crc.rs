@@ -1,6 +1,6 @@
 //! # crc: CRC-32C, over each byte once
 //!
-//! The crate `crc32c` everywhere, until `io` has found a shorter way on this CPU and says so
+//! The crate `crc32c` everywhere, until `io` has found shorter instructions on this CPU and selects them
 //! ([`choose`]). Both give the same numbers; datagrams are short, so what a call costs before its
 //! first byte counts.
 

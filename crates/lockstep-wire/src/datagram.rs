@@ -30,7 +30,7 @@ pub struct HeartbeatBody {
     pub process_nonce: u64,
     /// Oldest seq that the leader can repair from memory.
     pub oldest_seq: Seq,
-    /// Entries that the window still takes; 0 tells publishers that they are throttled.
+    /// Entries that the window still takes; 0 throttles publishers.
     pub credit_entries: u32,
     /// Publishers that have used up their share of a scarce window: what they submit is refused for the
     /// present.
@@ -55,8 +55,8 @@ pub struct NackBody {
     pub token: u64,
 }
 
-/// Flag of a promise or a grant: its sender's journal takes nothing more for the present, so that it
-/// acknowledges nothing whoever leads.
+/// Flag of a promise or a grant: its sender's journal is full for the present, so that it acknowledges
+/// nothing, whichever replica leads.
 pub const BALLOT_JOURNAL_FULL: u16 = 1;
 /// Flag of a nack: it asks for the epoch start of `header.epoch` and has no ranges.
 pub const NACK_EPOCH_START: u16 = 1;
@@ -79,25 +79,25 @@ pub struct SeqRange {
 pub enum RepairReject {
     /// Not here yet.
     Ahead = 1,
-    /// No longer in memory; `oldest_seq` says from where on it is.
+    /// No longer in memory; `oldest_seq` is the first seq that is.
     TooOld = 2,
-    /// The giver's log is of another epoch and the range is not committed there.
+    /// The repairer's log is of another epoch and the range is not committed there.
     OtherEpoch = 3,
-    /// The giver's stream is another history.
+    /// The repairer's stream is another history.
     OtherHistory = 4,
-    /// The requester asks too much; `retry_after_ns` says when again.
+    /// The requester is over its budget; it may request again after `retry_after_ns`.
     Limited = 5,
-    /// Here, and left to others to give, who are to be asked: the giver stamps and others hold it, or it is a
-    /// witness.
+    /// The repairer stores it and refers the requester to others: it leads and others store it too, or it is
+    /// a witness.
     Referred = 6,
-    /// Too much for datagrams, for too long: it is to be read by replay.
+    /// The requester was over its budget for too long: it is to read a replay.
     Replay = 7,
-    /// It went on all the same: it gets nothing more.
+    /// It continued all the same: it receives no more repairs.
     Dropped = 8,
 }
 
 impl RepairReject {
-    /// Whether the giver will not give this range later either.
+    /// Whether the repairer will not send this range later either.
     pub fn is_final(self) -> bool {
         matches!(self, Self::TooOld | Self::Replay | Self::Dropped)
     }
@@ -132,7 +132,7 @@ impl RepairReject {
     }
 }
 
-/// Behind an answer's header, whose `epoch` is the giver's accepted one and `first_seq` its next.
+/// Behind an answer's header, whose `epoch` is the repairer's accepted one and `first_seq` its next.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct RepairRejectBody {
@@ -140,7 +140,7 @@ pub struct RepairRejectBody {
     pub token: u64,
     /// The range that is refused.
     pub range: SeqRange,
-    /// Oldest seq that the giver can repair.
+    /// Oldest seq that the repairer stores.
     pub oldest_seq: Seq,
     /// A [`RepairReject`].
     pub reason: u32,
@@ -148,21 +148,23 @@ pub struct RepairRejectBody {
     pub retry_after_ns: u32,
 }
 
-/// What a question asks.
+/// The kind of a query.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u32)]
 pub enum QueryKind {
-    /// Who are you, and where do you stand? (The reply's header says it all.)
+    /// Your identity and position (the reply's header has both).
     Node = 1,
-    /// Which id, incarnation and last committed number has the publisher of this name?
+    /// The id, incarnation and last committed number of the publisher of this name.
     Publisher = 2,
-    /// Where do you stand, and whom do you see? ([`super::StatusBody`])
+    /// Your position, and the members that you receive ([`super::StatusBody`]).
     Status = 3,
-    /// Hand your leadership over: to the identity in the name, or to whom you choose.
+    /// Hand your leadership over: to the identity in the name, or to one that you choose.
     Handover = 4,
-    /// The identity in the name is dead: go on without it ([`super::CommandResultBody`], as for a handover).
+    /// The identity in the name is dead: continue without it ([`super::CommandResultBody`], as for a
+    /// handover).
     DeclareDead = 5,
-    /// No group brings you: speak to me. A leader answers with its heartbeat, who stands by with its ack.
+    /// Your multicast does not arrive: answer by unicast. A leader answers with its heartbeat, a standby with
+    /// its ack.
     Probe = 6,
 }
 
@@ -189,7 +191,7 @@ impl QueryKind {
         }
     }
 
-    /// Whether a question about it may have this name: an order names an identity, or nobody.
+    /// Whether a query of this kind may have this name: a command names an identity, or none.
     fn takes(self, name: &str) -> bool {
         let is_order = matches!(self, Self::Handover | Self::DeclareDead);
         !is_order || name.is_empty() || name.parse::<Identity>().is_ok()
@@ -230,14 +232,14 @@ pub struct QueryReplyBody {
     pub nonce: [u64; 2],
 }
 
-/// Behind the header of what an election says: prepare, promise, refuse, pre-vote, grant. The header
-/// carries where the sender's own log stands: `epoch` is its accepted one, `first_seq` its next.
+/// Behind the header of an election's datagrams: prepare, promise, refuse, pre-vote, grant. The header
+/// carries the end of the sender's own log: `epoch` is its accepted one, `first_seq` its next.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct BallotBody {
     /// As in a heartbeat.
     pub process_nonce: u64,
-    /// The epoch that is asked for, promised, or (refuse) promised already.
+    /// The epoch that is requested, promised, or (refuse) promised already.
     pub ballot: u64,
     /// Refuse: the epoch that is refused. Pre-vote and grant: the epoch whose leader is missed. Else 0.
     pub about: u64,
@@ -350,7 +352,7 @@ pub enum Datagram<'a> {
     ReplayAnswer(&'a Header, ReplayBody),
     /// A mark between its frames.
     ReplayMark(&'a Header, ReplayBody),
-    /// What a leader tells publishers.
+    /// A leader's notice to publishers.
     PublisherNotice(&'a Header, NoticeRows<'a>),
     /// The process that lives under the sender's identity.
     IdentityProbe(&'a Header, IdentityProbeBody),
@@ -432,7 +434,7 @@ impl<'a> Datagram<'a> {
                 let answers = matches!(kind, Kind::Promise | Kind::Grant);
                 ends(header, size_of::<BallotBody>(), if answers { BALLOT_JOURNAL_FULL } else { 0 })?;
                 let parsed: BallotBody = body(bytes)?;
-                // Nobody votes about round 0, which nobody leads.
+                // There is no vote about round 0, which has no leader.
                 if super::Epoch(parsed.ballot).round() == 0 {
                     return Err(Reject::Body);
                 }

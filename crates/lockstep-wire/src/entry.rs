@@ -22,9 +22,9 @@ pub enum EntryKind {
     Message = 1,
     /// A publisher's name is bound to its id and its incarnation rises.
     Open = 2,
-    /// A publisher is closed; the payload is what its owner says on closing it.
+    /// A publisher is closed; the payload is its owner's reason.
     Close = 3,
-    /// A trading day begins or ends: a message of its own kind, of whoever keeps the calendar
+    /// A trading day begins or ends: a message of its own kind, of the publisher of the calendar
     /// ([`super::DayMark`]).
     Day = 4,
     /// Entry 1 of a history: the identities that it begins with.
@@ -33,13 +33,13 @@ pub enum EntryKind {
     EpochStart = 17,
     /// One identity joins or leaves the membership.
     Membership = 18,
-    /// The change of the membership before it is committed, which its frame's `commit_next` says; no payload.
+    /// The change of the membership before it is committed, as its frame's `commit_next` shows; no payload.
     ChangeCommitted = 19,
 }
 
 impl EntryKind {
     /// Whether entries of this kind carry a number of their publisher's, each the next: they are stamped
-    /// once, in its order (S8), and have a fate.
+    /// once, in its order (S8), and have an outcome.
     pub fn is_numbered(self) -> bool {
         matches!(self, Self::Message | Self::Close | Self::Day)
     }
@@ -139,8 +139,8 @@ pub fn write_entry(out: &mut [u8], header: EntryHeader, payload: &[u8]) -> Optio
     Some(length)
 }
 
-/// What an entry says, in 32 bits: whom it is for, its flags and its payload. Two that differ under one
-/// number are told apart by it; it finds accidents, it is no proof.
+/// A digest of an entry in 32 bits: its destination, its flags and its payload. It tells two messages under
+/// one number apart; it finds accidents, and is no proof.
 #[inline]
 pub fn entry_digest(header: &EntryHeader, payload: &[u8]) -> u32 {
     crc::append(header.destination ^ u32::from(header.flags) << 24, payload)
@@ -151,12 +151,12 @@ pub fn entry_digest(header: &EntryHeader, payload: &[u8]) -> u32 {
 pub struct Entry<'a> {
     /// Its header.
     pub header: &'a EntryHeader,
-    /// What it says.
+    /// The payload.
     pub payload: &'a [u8],
 }
 
 impl<'a> Entry<'a> {
-    /// The entry in front of `bytes`, not judged, and what is behind it; `None` if it reaches beyond them.
+    /// The entry in front of `bytes`, not checked, and the bytes behind it; `None` if it reaches beyond them.
     #[inline]
     pub fn split(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (header, behind) = bytes.split_first_chunk::<ENTRY_HEADER_LEN>()?;
@@ -172,7 +172,7 @@ impl<'a> Entry<'a> {
         EntryKind::from_u8(self.header.kind).unwrap_or(EntryKind::Message)
     }
 
-    /// Whether `other` says the same to the same.
+    /// Whether `other` has the same destination, flags and payload.
     #[inline]
     pub fn is_set(&self, other: &Entry<'_>) -> bool {
         (self.header.destination, self.header.flags) == (other.header.destination, other.header.flags)

@@ -38,9 +38,9 @@ pub enum Kind {
     QueryReply = 8,
     /// A candidate asks to be promised a ballot.
     Prepare = 9,
-    /// The vow to refuse every epoch below a ballot, and the log that it is given with.
+    /// A promise to refuse every epoch below a ballot, and where the log of the promising replica ends.
     Promise = 10,
-    /// The answer to whoever speaks below a promise.
+    /// The answer to a datagram of an epoch below the promise.
     Refuse = 11,
     /// A standby that misses the leader asks who misses it too.
     PreVote = 12,
@@ -48,13 +48,13 @@ pub enum Kind {
     Grant = 13,
     /// The watcher of a leader announces its death.
     DeathNotice = 14,
-    /// A leader that stops stamping says who is to follow.
+    /// A leader stops stamping and names its successor.
     StepDown = 15,
-    /// Where a node stands, and whom it sees: for operators.
+    /// A node's position, and the members that it receives: for operators.
     Status = 16,
     /// Whether an operator's order is taken.
     CommandResult = 17,
-    /// Between devices: somebody wants groups sent to it by unicast, or no longer.
+    /// Between devices: a node requests the groups by unicast, or ends that.
     Join = 18,
     /// Between devices: whether they are sent to it.
     Lease = 19,
@@ -64,7 +64,7 @@ pub enum Kind {
     ReplayAnswer = 21,
     /// Over TCP, between frames: no frame is there for the present, or none follows any more.
     ReplayMark = 22,
-    /// The leader tells publishers what it misses of them.
+    /// The leader reports to publishers which of their messages it misses.
     PublisherNotice = 24,
     /// Between two processes under one identity: who lives, and since when.
     IdentityProbe = 25,
@@ -236,7 +236,7 @@ fn checksum(header: &Header, datagram: &[u8]) -> u32 {
     crc::append(state, &datagram[24..])
 }
 
-/// The publisher of a datagram that nobody has judged yet, in one number; `None` for what is no submission.
+/// The publisher of a datagram that is not checked yet, in one number; `None` if it is no submission.
 #[inline]
 pub fn submitter(datagram: &[u8]) -> Option<u64> {
     const SENDER: usize = std::mem::offset_of!(Header, sender);

@@ -1,4 +1,4 @@
-//! Names and positions: the small values that every room speaks in.
+//! Names and positions: the small values that every crate uses.
 
 use std::fmt;
 
@@ -7,9 +7,10 @@ use std::fmt;
 pub type Seq = u64;
 /// A publisher's own number of a message: 1, 2, 3 … across all its incarnations.
 pub type PublisherSeq = u64;
-/// Whose message an entry is. 0 is nobody (entries of the cluster itself).
+/// The publisher of an entry. 0 is the cluster itself.
 pub type PublisherId = u32;
-/// The destination of an entry: 0 everybody, a `PublisherId` that client, from [`CHANNELS`] on a channel.
+/// The destination of an entry: 0 for all readers, a `PublisherId` for that client, a channel from
+/// [`CHANNELS`] on.
 pub type Destination = u32;
 /// Nanoseconds: of the monotonic clock where it is called `now`, since the Unix epoch where it is a
 /// timestamp.
@@ -21,8 +22,8 @@ pub type Chain = u64;
 pub const EVERYBODY: Destination = 0;
 /// Destinations from here on are channels, counted from 0.
 pub const CHANNELS: Destination = 1 << 31;
-/// The last channel is the gateways' own: there they tell each other that they live. Readers are told so by
-/// an event of its own, never by a message.
+/// The last channel is the gateways' own, for their heartbeats. Readers receive these as an event of its own,
+/// never as a message.
 pub const GATEWAYS: Destination = Destination::MAX;
 /// Most members that a membership may have; a quorum of seven survives three deaths.
 pub const MEMBERS_MAX: usize = 7;

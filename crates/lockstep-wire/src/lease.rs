@@ -1,5 +1,5 @@
-//! Fan-out by unicast: who wants the datagrams of which groups sent to it, and what it is told. These go
-//! between devices; engines see neither.
+//! Fan-out by unicast: a node requests the datagrams of some groups, and the answer. Both go between devices;
+//! engines see neither.
 
 use super::datagram::write;
 use super::{Header, Reject};
@@ -8,29 +8,30 @@ use bytemuck::{Pod, Zeroable};
 /// All three groups, as bits: submit 1, data 2, control 4.
 pub const GROUPS_ALL: u32 = 0b111;
 
-/// Behind a join's header. As long as its answer, so that nobody is made to send more than was sent to it.
+/// Behind a join's header. As long as its answer, so that no node can be made to send more than it received.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct JoinBody {
-    /// The groups that are wanted, as bits of [`GROUPS_ALL`]; none leaves all of them.
+    /// The requested groups, as bits of [`GROUPS_ALL`]; none leaves all of them.
     pub groups: u32,
     /// Zero.
     pub reserved: u32,
-    /// Drawn by the asker at its start: an answer to it repeats this.
+    /// Drawn by the requester at its start: the answer repeats it.
     pub process_nonce: u64,
-    /// What the giver asked to be told back, by [`LeaseReply::Prove`]; 0 at first.
+    /// The proof of [`LeaseReply::Prove`]; 0 at first.
     pub proof: u64,
     /// Zero.
     pub padding: u64,
 }
 
-/// What a join has brought.
+/// The answer to a join.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u32)]
 pub enum LeaseReply {
     /// The groups are sent, for `lasts_ms`.
     Granted = 1,
-    /// Not yet: the join is to come again with this `proof`, which only who hears at its address can know.
+    /// Not yet: the join is to be repeated with this `proof`, which only a node that receives at its address
+    /// can know.
     Prove = 2,
     /// There is no room for one more.
     Full = 3,
@@ -53,7 +54,7 @@ impl LeaseReply {
 pub struct LeaseBody {
     /// A [`LeaseReply`].
     pub term: u32,
-    /// For how long it is given, in milliseconds; 0 if it is not.
+    /// The length of the lease in milliseconds; 0 if it is not granted.
     pub lasts_ms: u32,
     /// The join's.
     pub process_nonce: u64,
@@ -68,7 +69,7 @@ pub struct LeaseBody {
 const _: () = assert!(size_of::<JoinBody>() == 32 && size_of::<LeaseBody>() == 32);
 
 impl JoinBody {
-    /// Whether it asks for groups that there are, and for nothing else.
+    /// Whether it requests groups that exist, and nothing else.
     pub(super) fn check(self) -> Result<Self, Reject> {
         let is_sound = self.groups & !GROUPS_ALL == 0 && self.reserved == 0 && self.padding == 0;
         is_sound.then_some(self).ok_or(Reject::Body)
@@ -76,7 +77,7 @@ impl JoinBody {
 }
 
 impl LeaseBody {
-    /// Whether it says something.
+    /// Whether its reply is one that exists.
     pub(super) fn check(self) -> Result<Self, Reject> {
         LeaseReply::from_u32(self.term).map(|_| self).ok_or(Reject::Body)
     }

@@ -1,25 +1,24 @@
-//! What a leader tells publishers at once: which of their numbers it misses, whose share of the window is
-//! used up, and whose open finds no room. A hint that costs nothing if it is lost: their timers say the same
-//! later.
+//! A leader's notices to publishers: the numbers that it misses, a used-up share of the window, an open that
+//! finds no room. A lost notice costs nothing but time: the publishers' timers have the same effect later.
 
 use super::{HEADER_LEN, Header, PublisherId, PublisherSeq, Reject};
 use bytemuck::{Pod, Zeroable};
 
-/// What a row of a notice tells.
+/// The kind of a row of a notice.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u32)]
 pub enum PublisherNotice {
-    /// `from..to` have not come, and something behind them has.
+    /// `from..to` have not arrived, and a later number has.
     Missing = 1,
-    /// From `from` on nothing was taken: the publisher's share of the window is used up.
+    /// From `from` on nothing was accepted: the publisher's share of the window is used up.
     Throttled = 2,
-    /// The open with the nonce (`from`, `to`) was not taken: the table of publishers is full of `incarnation`
-    /// names.
+    /// The open with the nonce (`from`, `to`) was not accepted: the table of publishers is full of
+    /// `incarnation` names.
     TableFull = 3,
 }
 
 impl PublisherNotice {
-    /// What has this number, if there is anything.
+    /// The kind with this number, if there is one.
     pub fn from_u32(code: u32) -> Option<Self> {
         match code {
             1 => Some(Self::Missing),
@@ -34,7 +33,7 @@ impl PublisherNotice {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default, Pod, Zeroable)]
 #[repr(C)]
 pub struct NoticeRow {
-    /// The publisher concerned (0: who opens), ...
+    /// The publisher concerned (0: one that opens), ...
     pub publisher: PublisherId,
     /// ... and in which incarnation.
     pub incarnation: u32,
@@ -61,7 +60,7 @@ const _: () = {
 pub struct NoticeRows<'a>(&'a [u8]);
 
 impl<'a> NoticeRows<'a> {
-    /// The rows, as told.
+    /// The rows, in order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = NoticeRow> + use<'a> {
         self.0.chunks_exact(size_of::<NoticeRow>()).map(bytemuck::pod_read_unaligned)
     }

@@ -1,5 +1,5 @@
-//! What an operator's commands ask and are told: where a node stands and whom it sees, and whether an
-//! order is taken.
+//! The queries of an operator's commands and their replies: a node's position and the members that it
+//! receives, and whether a command is accepted.
 
 use super::{HEADER_LEN, Header, MEMBERS_MAX, MemberBody, Nanos, Reject, STATUS_CONDITIONS_MAX, Seq};
 use bytemuck::{Pod, Zeroable};
@@ -14,7 +14,7 @@ pub enum LeaderLossReason {
     StepDown = 2,
     /// It was silent.
     Silence = 3,
-    /// It is heard and makes no progress: it does not hear us, or no quorum.
+    /// It is received and makes no progress: it does not receive us, or no quorum.
     NoProgress = 4,
     /// We led, and a member refused our epoch or follows a higher one.
     Refused = 5,
@@ -40,7 +40,7 @@ impl LeaderLossReason {
     }
 }
 
-/// Why an operator's order is not taken.
+/// Why an operator's command is refused.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 #[repr(u32)]
 pub enum CommandReject {
@@ -70,7 +70,7 @@ pub enum CommandReject {
     NotTwo = 12,
     /// The survivor cannot prove that it forgot nothing.
     Incomplete = 13,
-    /// The identity is heard, and so not dead.
+    /// The identity is received, and so not dead.
     Alive = 14,
     /// A node cannot declare itself dead.
     SelfDeclared = 15,
@@ -136,7 +136,7 @@ pub struct StatusBody {
     pub membership_seq: Seq,
     /// The last suspect, packed.
     pub suspected: u64,
-    /// How long ago; [`AGE_NEVER`] if nobody was.
+    /// How long ago; [`AGE_NEVER`] if none was.
     pub suspected_age_ns: Nanos,
     /// Whose change this leader denied last, packed.
     pub rejected_member: u64,
@@ -163,9 +163,9 @@ pub const AGE_NEVER: Nanos = u64::MAX;
 pub struct StatusMember {
     /// Who, and where.
     pub member: MemberBody,
-    /// The greatest bound that it acknowledged in the followed epoch; 0: none was heard.
+    /// The greatest bound that it acknowledged in the followed epoch; 0: none was received.
     pub acked_next: Seq,
-    /// How long ago that ack was heard; [`AGE_NEVER`] if none was.
+    /// How long ago that ack was received; [`AGE_NEVER`] if none was.
     pub acked_age_ns: Nanos,
 }
 

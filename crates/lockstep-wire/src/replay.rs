@@ -26,17 +26,17 @@ pub struct ReplayRequestBody {
     pub to: Seq,
 }
 
-/// Behind the header of an answer or a mark. The header carries the giver's history, the epoch of its log
-/// (`epoch`), how far it can serve now (`first_seq`), and its commit.
+/// Behind the header of an answer or a mark. The header carries the server's history, the epoch of its
+/// log (`epoch`), how far it can serve now (`first_seq`), and its commit.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct ReplayBody {
-    /// The first seq of the frame that would follow next; with [`ReplayEndReason::BeyondCommit`] where the
-    /// giver's history begins.
+    /// The first seq of the frame that would follow next; with [`ReplayEndReason::BeyondCommit`] the seq at
+    /// which the server's history begins.
     pub next: Seq,
-    /// The oldest seq that the giver holds.
+    /// The oldest seq that the server stores.
     pub oldest_seq: Seq,
-    /// 0: frames follow. In a mark: none is there for the present. Else a [`ReplayEndReason`], and nothing
+    /// 0: frames follow. In a mark: there is none for the present. Else a [`ReplayEndReason`], and nothing
     /// follows.
     pub end: u32,
     /// Zero.
@@ -50,28 +50,29 @@ const _: () = assert!(size_of::<ReplayRequestBody>() == 16 && size_of::<ReplayBo
 #[repr(u32)]
 #[non_exhaustive]
 pub enum ReplayEndReason {
-    /// All of the range was given.
+    /// All of the range was sent.
     Done = 1,
-    /// It begins behind what the giver holds as committed.
+    /// It begins above the server's commit.
     Ahead = 2,
-    /// It begins before the oldest that the giver holds.
+    /// It begins below the oldest seq that the server stores.
     TooOld = 3,
-    /// The giver's stream is another history.
+    /// The server's stream is another history.
     OtherHistory = 4,
-    /// At that seq the giver's log has another chain: the asker read another log.
+    /// At that seq the server's log has another chain: the reader has read another log.
     ChainMismatch = 5,
-    /// As many readers as the giver serves are connected.
+    /// As many readers as the server serves are connected.
     TooMany = 6,
-    /// The giver leads: it stamps, and others replay.
+    /// The server leads: it stamps, and others replay.
     IsLeader = 7,
     /// Its journal is damaged there.
     Damaged = 8,
     /// It stops.
     Stopping = 9,
-    /// What came is no request.
+    /// The bytes are no request.
     Malformed = 10,
-    /// The asker read a former history beyond the seq at which the giver's was founded on it: `next` of the
-    /// answer.
+    /// The reader has read an ancestor history beyond the seq at which the server's history was founded on
+    /// it:
+    /// `next` of the answer.
     BeyondCommit = 11,
 }
 
@@ -165,7 +166,7 @@ pub fn write_replay_request(out: &mut [u8], header: Header, body: ReplayRequestB
     write(out, Header { kind: Kind::ReplayRequest as u8, ..header }, bytemuck::bytes_of(&body))
 }
 
-/// Writes an answer or a mark, as `header.kind` says; as [`write_replay_request`].
+/// Writes an answer or a mark, according to `header.kind`; as [`write_replay_request`].
 pub fn write_replay(out: &mut [u8], header: Header, body: ReplayBody) -> usize {
     write(out, header, bytemuck::bytes_of(&body))
 }

@@ -3,18 +3,18 @@
 use crate::{Epoch, Header, Identity, Reject, Seq, crc};
 use bytemuck::{Pod, Zeroable};
 
-/// Behind a repaired frame: who gave it, and what the giver knows (S11).
+/// Behind a repaired frame: its repairer, and the repairer's log and commit (S11).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]
 pub struct RepairTrailer {
-    /// The giver's [`Identity`], packed in the low 36 bits; above it the low 28 bits of its history, whose
-    /// commit is told here ([`RepairTrailer::is_of`]).
+    /// The repairer's [`Identity`], packed in the low 36 bits; above it the low 28 bits of the history that
+    /// its commit belongs to ([`RepairTrailer::is_of`]).
     pub repairer: u64,
     /// The epoch of its log.
     pub accepted: u64,
     /// Its commit.
     pub commit_next: Seq,
-    /// The request's token; 0 where nobody asked.
+    /// The request's token; 0 in a frame that answers no single request.
     pub token: u64,
     /// Like a header's tag, over the trailer and the frame's tag.
     pub tag: [u64; 2],
@@ -26,8 +26,8 @@ impl RepairTrailer {
         Identity::from_packed(self.repairer)
     }
 
-    /// Whether the giver speaks of this history. A frame may be of a former one: what is known of it to be
-    /// committed is so in one later history, and not in another that was founded on the same.
+    /// Whether the repairer's history is this one. The frame may be of an ancestor history: it may be
+    /// committed in one later history, and not in another one that was founded on the same ancestor.
     pub fn is_of(&self, history: u64) -> bool {
         self.repairer >> IDENTITY_BITS == history & HISTORY_MASK
     }
@@ -62,8 +62,8 @@ pub fn repair_trailer(
     bytemuck::cast(trailer)
 }
 
-/// Whether these bytes, which nobody has judged yet, are a frame with a trailer of which the token is
-/// somebody's request: a repair for one. One for all has none.
+/// Whether these bytes, which are not checked yet, are a frame with a trailer that has the token of a
+/// request: a repair for one requester. A repair for all has none.
 #[inline]
 pub fn is_repair_for_one(datagram: &[u8]) -> bool {
     const LENGTH: usize = std::mem::offset_of!(Header, length);

@@ -43,7 +43,7 @@ pub fn write_reply(out: &mut [u8], header: Header, body: QueryReplyBody) -> usiz
     write(out, header, bytemuck::bytes_of(&body), &[])
 }
 
-/// Writes a prepare, promise, refuse, pre-vote or grant, as `header.kind` says; as [`write_heartbeat`].
+/// Writes a prepare, promise, refuse, pre-vote or grant, according to `header.kind`; as [`write_heartbeat`].
 pub fn write_ballot(out: &mut [u8], header: Header, body: BallotBody) -> usize {
     write(out, header, bytemuck::bytes_of(&body), &[])
 }
