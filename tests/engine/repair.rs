@@ -211,9 +211,8 @@ fn repair_6_a_leader_refers_readers_to_a_standby_that_holds_it_and_gives_nothing
     node.hear(&[log.ack(2, 3)]);
     assert_eq!(ask(&mut node), (vec![], vec![(RepairReject::Referred, 1)]));
     assert_eq!((node.count(Counter::RepairsByLeader), node.count(Counter::NacksReferred)), (1, 1));
-    // It comes back: the standby does not answer it, however long each of the others was waited for.
-    node.wait(12_000_000);
-    node.hear(&[log.ack(2, 3)]);
+    // It comes back: the standby does not answer it.
+    node.wait(1_000_000);
     assert_eq!(ask(&mut node).0.len(), 1);
     // What the standby has not acknowledged only the leader has.
     node.wait(60_000_000);

@@ -53,14 +53,43 @@ pub fn is_resident(holdings: &RepairRange, seq: Seq) -> bool {
     seq >= holdings.oldest_seq
 }
 
-/// REPAIR-6 (who stamps does not repair): a leader refers a reader once to the members that are alive and
-/// have acknowledged the range, below `others_next`. A requester that requests something below the bound up
-/// to which it was referred has found that none of them answers, however long it waited for each, and is
-/// repaired, for [`led_cost`].
-pub fn refers(referred_next: Seq, others_next: Seq, range: SeqRange) -> bool {
-    let came_back = range.from < referred_next;
-    range.to <= others_next && !came_back && !planted(Mutation::LeaderRepairs)
+/// A leader's referrals of one requester.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Referral {
+    /// The time of the last one.
+    at: Option<Nanos>,
+    /// The bound up to which the requester was referred.
+    next: Seq,
+    /// Referrals in a row for what lies below that bound.
+    times: u8,
 }
+
+impl Referral {
+    /// REPAIR-6 (who stamps does not repair): a leader refers a reader to the members that are alive and have
+    /// acknowledged the range, below `others_next`. A requester that comes back within [`REFERRED_NS`], or has
+    /// been referred [`REFERRALS_MAX`] times for the same range, has found that none of them answers, however
+    /// long it waited for each, and is repaired, for [`led_cost`].
+    pub fn refers(&mut self, now: Nanos, others_next: Seq, range: SeqRange) -> bool {
+        let is_same = range.from < self.next;
+        let came_back = self.at.is_some_and(|at| now < at + REFERRED_NS);
+        let in_vain = is_same && self.times >= REFERRALS_MAX;
+        if range.to > others_next || came_back || in_vain || planted(Mutation::LeaderRepairs) {
+            if in_vain {
+                self.times = 0;
+            }
+            return false;
+        }
+        self.times = if is_same { self.times + 1 } else { 1 };
+        (self.at, self.next) = (Some(now), self.next.max(range.to));
+        true
+    }
+}
+
+/// Twice the longest retry of the default configuration: most requesters that were referred have asked each of
+/// two others by then.
+pub const REFERRED_NS: Nanos = 10_000_000;
+/// A requester whose other repairers are silent, or slow, comes back later than that each time.
+const REFERRALS_MAX: u8 = 4;
 
 /// What a leader gives of what others hold costs this many times as much of a reader's budget. So who loses
 /// half of what it is sent, and asks everybody in turn, takes no more than a thirtieth of a stamping core.
@@ -395,14 +424,31 @@ asks for      no epoch      an older      the same      of a rival    a newer
     #[test]
     fn repair_6_a_leader_refers_what_others_hold_and_gives_what_only_it_holds_or_who_comes_back() {
         let range = SeqRange { from: 5, to: 9 };
-        assert!(refers(0, 9, range));
-        assert!(!refers(0, 8, range), "nobody else is known to hold all of it");
-        assert!(!refers(9, 9, range) && !refers(6, 9, range), "it came back");
-        assert!(refers(5, 9, range), "that was another loss");
+        let fresh = Referral::default;
+        assert!(fresh().refers(0, 9, range));
+        assert!(!fresh().refers(0, 8, range), "nobody else is known to hold all of it");
+        let mut referral = fresh();
+        assert!(referral.refers(1, 9, range));
+        assert!(!referral.refers(REFERRED_NS, 9, range), "it came back");
+        assert!(referral.refers(REFERRED_NS + 1, 9, range), "it may have been slow");
         assert_eq!(
             (led_cost(100, 9, 9), led_cost(100, 10, 9)),
             (1_600, 100),
             "what only it holds costs no more"
         );
+    }
+
+    /// REPAIR-6, seed 20261123100690: whoever needs longer than [`REFERRED_NS`] to ask all others was referred for
+    /// ever.
+    #[test]
+    fn repair_6_a_requester_that_comes_back_late_again_and_again_is_repaired() {
+        let (range, mut referral, mut now) = (SeqRange { from: 5, to: 9 }, Referral::default(), 0);
+        let mut referred = 0;
+        while referral.refers(now, 100, range) {
+            (now, referred) = (now + 2 * REFERRED_NS, referred + 1);
+        }
+        assert_eq!(referred, REFERRALS_MAX);
+        let other = SeqRange { from: 9, to: 12 };
+        assert!(referral.refers(now, 100, other), "that was another loss");
     }
 }

@@ -14,7 +14,8 @@
 //! Members are not in this table: they are few, gate the commit, and ask again only when answered.
 
 use super::planted::{Mutation, planted};
-use lockstep_wire::{Nanos, RepairReject, Seq};
+use super::repair::Referral;
+use lockstep_wire::{Nanos, RepairReject};
 
 /// What repairs may cost.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -56,8 +57,7 @@ struct Row {
     seen_at: Nanos,
     /// Since when it is over its budget, without calm; and when it was so last.
     limited: Option<(Nanos, Nanos)>,
-    /// Below this a leader has referred it to others.
-    referred_next: Seq,
+    referral: Referral,
     dropped: bool,
 }
 
@@ -135,7 +135,7 @@ impl Requesters {
                     earned: self.earned,
                     seen_at: now,
                     limited: None,
-                    referred_next: 0,
+                    referral: Referral::default(),
                     dropped: false,
                 };
                 if self.rows.len() < self.limits.requesters_max {
@@ -177,14 +177,9 @@ impl Requesters {
         Ok(())
     }
 
-    /// The bound up to which a leader has referred `who` to others; 0 if it has not.
-    pub fn referred_next(&mut self, now: Nanos, who: u64) -> Seq {
-        self.row(now, who).referred_next
-    }
-
-    /// It has referred it to others for what lies below `next`.
-    pub fn on_referred(&mut self, now: Nanos, who: u64, next: Seq) {
-        self.row(now, who).referred_next = next;
+    /// A leader's referrals of `who` to others.
+    pub fn referral(&mut self, now: Nanos, who: u64) -> &mut Referral {
+        &mut self.row(now, who).referral
     }
 
     /// How many are given nothing more.
@@ -219,6 +214,7 @@ fn climb(row: &mut Row, now: Nanos, is_over: bool) -> Option<RepairReject> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use lockstep_wire::SeqRange;
 
     const LIMITS: BudgetLimits =
         BudgetLimits { floor_bytes_per_s: 1_000_000, burst_bytes: 40_000, requesters_max: 4 };
@@ -307,8 +303,8 @@ mod tests {
     #[test]
     fn repair_6_who_was_referred_is_remembered() {
         let mut all = Requesters::new(LIMITS);
-        assert_eq!(all.referred_next(5, 1), 0);
-        all.on_referred(5, 1, 40);
-        assert_eq!((all.referred_next(9, 1), all.referred_next(9, 2)), (40, 0));
+        let range = SeqRange { from: 30, to: 40 };
+        assert!(all.referral(5, 1).refers(5, 50, range));
+        assert!(!all.referral(9, 1).refers(9, 50, range) && all.referral(9, 2).refers(9, 50, range));
     }
 }

@@ -16,7 +16,7 @@ use crate::ports::Ports;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::proto::repair::{
-    RepairDecision, RepairHistory, RepairHistoryLimits, RepairRange, led_cost, refers, supersedes,
+    RepairDecision, RepairHistory, RepairHistoryLimits, RepairRange, led_cost, supersedes,
 };
 use lockstep_core::proto::requesters::{BudgetLimits, Requesters};
 use lockstep_wire::{
@@ -281,9 +281,7 @@ impl ReplicaCore {
         let others_next = leading.map_or(0, |leading| leading.members_next(self, now));
         let leads = leading.is_some();
         if leads {
-            let referred_next = self.repairs.requesters.referred_next(now, who);
-            if refers(referred_next, others_next, range) {
-                self.repairs.requesters.on_referred(now, who, range.to);
+            if self.repairs.requesters.referral(now, who).refers(now, others_next, range) {
                 self.counters.add(Counter::NacksReferred, 1);
                 return Err((range.from, (RepairReject::Referred, 0)));
             }
