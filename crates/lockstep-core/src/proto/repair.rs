@@ -66,9 +66,9 @@ pub struct Referral {
 
 impl Referral {
     /// REPAIR-6 (who stamps does not repair): a leader refers a reader to the members that are alive and have
-    /// acknowledged the range, below `others_next`. A requester that comes back within [`REFERRED_NS`], or has
-    /// been referred [`REFERRALS_MAX`] times for the same range, has found that none of them answers, however
-    /// long it waited for each, and is repaired, for [`led_cost`].
+    /// acknowledged the range, below `others_next`. A requester that comes back within [`REFERRED_NS`], or
+    /// has been referred [`REFERRALS_MAX`] times for the same range, has found that none of them answers,
+    /// however long it waited for each, and is repaired, for [`led_cost`].
     pub fn refers(&mut self, now: Nanos, others_next: Seq, range: SeqRange) -> bool {
         let is_same = range.from < self.next;
         let came_back = self.at.is_some_and(|at| now < at + REFERRED_NS);
@@ -85,8 +85,8 @@ impl Referral {
     }
 }
 
-/// Twice the longest retry of the default configuration: most requesters that were referred have asked each of
-/// two others by then.
+/// Twice the longest retry of the default configuration: most requesters that were referred have asked each
+/// of two others by then.
 pub const REFERRED_NS: Nanos = 10_000_000;
 /// A requester whose other repairers are silent, or slow, comes back later than that each time.
 const REFERRALS_MAX: u8 = 4;
@@ -438,8 +438,8 @@ asks for      no epoch      an older      the same      of a rival    a newer
         );
     }
 
-    /// REPAIR-6, seed 20261123100690: whoever needs longer than [`REFERRED_NS`] to ask all others was referred for
-    /// ever.
+    /// REPAIR-6, seed 20261123100690: whoever needs longer than [`REFERRED_NS`] to ask all others was
+    /// referred for ever.
     #[test]
     fn repair_6_a_requester_that_comes_back_late_again_and_again_is_repaired() {
         let (range, mut referral, mut now) = (SeqRange { from: 5, to: 9 }, Referral::default(), 0);

@@ -280,11 +280,9 @@ impl ReplicaCore {
         self.repairs.requesters.on_stream(now, tail.grown_bytes());
         let others_next = leading.map_or(0, |leading| leading.members_next(self, now));
         let leads = leading.is_some();
-        if leads {
-            if self.repairs.requesters.referral(now, who).refers(now, others_next, range) {
-                self.counters.add(Counter::NacksReferred, 1);
-                return Err((range.from, (RepairReject::Referred, 0)));
-            }
+        if leads && self.repairs.requesters.referral(now, who).refers(now, others_next, range) {
+            self.counters.add(Counter::NacksReferred, 1);
+            return Err((range.from, (RepairReject::Referred, 0)));
         }
         let mut span = tail.find(range.from);
         while let Some(found) = span
