@@ -12,7 +12,8 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let endpoint = Endpoint::from_env()?; // the cluster's file, found as by `lockstep`
+    let endpoint = Endpoint::from_env()?; // the cluster's file: LOCKSTEP_CONFIG names it
+    // From the stream's first message on, so a second run prints those of the first as well.
     let mut subscriber = Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1))?;
     let mut publisher = Publisher::connect(&endpoint)?;
     let orders = publisher.open("hello", Duration::from_secs(5))?;
