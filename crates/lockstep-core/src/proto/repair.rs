@@ -89,7 +89,7 @@ impl Referral {
 /// of two others by then.
 pub const REFERRED_NS: Nanos = 10_000_000;
 /// A requester whose other repairers are silent, or slow, comes back later than that each time.
-const REFERRALS_MAX: u8 = 4;
+pub const REFERRALS_MAX: u8 = 4;
 
 /// What a leader gives of what others hold costs this many times as much of a reader's budget. So who loses
 /// half of what it is sent, and asks everybody in turn, takes no more than a thirtieth of a stamping core.
