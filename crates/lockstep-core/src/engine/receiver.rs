@@ -286,7 +286,8 @@ impl Receiver {
         self.delivered.boundary(self.commit.commit_next())
     }
 
-    /// Whether somebody's chain differed from ours: the owner must stop.
+    /// Whether the own log is proven to differ from the leader's, or from what is committed: the owner must
+    /// stop.
     pub fn has_diverged(&self) -> bool {
         self.contradicted
     }

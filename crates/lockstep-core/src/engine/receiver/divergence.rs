@@ -7,16 +7,20 @@ use crate::engine::event::{Events, ReplicaEvent};
 use lockstep_wire::{Chain, Header};
 
 impl Receiver {
-    /// The leader says where the log of its epoch stands, and by which chain.
+    /// The own chain, if the log whose end `header` reports ends where the own log does, in the same epoch:
+    /// only then can the two be compared.
+    #[inline]
+    fn comparable_chain(&self, header: &Header) -> Option<Chain> {
+        let end = self.end?;
+        (end.next == header.first_seq && end.epoch == header.epoch()).then_some(end.chain)
+    }
+
+    /// A heartbeat reports the end of its leader's log, and the chain there.
     pub(super) fn compare_chains(&mut self, header: &Header, counters: &mut Counters, events: &mut Events) {
-        let Some(end) = self.end else { return };
-        if end.next != header.first_seq || end.epoch != header.epoch() {
-            return;
-        }
-        if end.chain == header.chain {
-            self.divergence.on_agreement();
-        } else {
-            self.on_contradiction(Some(header.tag), (end.chain, header.chain), counters, events);
+        match self.comparable_chain(header) {
+            None => {}
+            Some(own) if own == header.chain => self.divergence.on_agreement(),
+            Some(own) => self.on_contradiction(Some(header.tag), (own, header.chain), counters, events),
         }
     }
 
@@ -44,9 +48,7 @@ impl Receiver {
     /// wrong, only the leader's word tells, and ends the one that it contradicts. An ack below its
     /// sender's end carries no chain.
     pub(super) fn is_divergent(&self, header: &Header) -> bool {
-        let comparable = header.chain != 0
-            && self.end.is_some_and(|end| end.next == header.first_seq && end.epoch == header.epoch());
-        comparable && self.end.is_some_and(|end| end.chain != header.chain)
+        header.chain != 0 && self.comparable_chain(header).is_some_and(|own| own != header.chain)
     }
 
     /// Once for each identity, not for each of its acks.
