@@ -38,6 +38,17 @@ fn a_journal_of_another_cluster_is_refused() {
 }
 
 #[test]
+fn a_replica_whose_address_is_not_the_interfaces_is_refused_with_both() {
+    let cluster = Cluster::new(1, "");
+    cluster.format(1);
+    let text = fs::read_to_string(cluster.config()).expect("the file");
+    fs::write(cluster.config(), text.replace("unicast = \"127.0.0.1:", "unicast = \"127.0.0.12:"))
+        .expect("a write");
+    let refused = cluster.run(&["sequencer", "--replica", "1", "--until-stdin-ends"], b"").with_code(1);
+    refused.saying(&["127.0.0.12", "configured by its address 127.0.0.1"]);
+}
+
+#[test]
 fn a_journal_of_another_version_is_refused() {
     let cluster = Cluster::new(1, "");
     cluster.format(1);
