@@ -145,6 +145,8 @@ fn who_waits_for_a_cluster_that_is_not_there_exits_4() {
     end.saying(&["no replica with a history answered within 300ms", "127.0.0.1:"]);
     let silent = cluster.run(&["subscribe", "--timeout", "300ms"], b"").with_code(4);
     silent.saying(&["nothing was delivered for 300ms"]);
+    let patient = cluster.run(&["subscribe", "--timeout", "3500ms"], b"").with_code(4);
+    patient.saying(&["no leader is received; still waiting: replicas: 1 does not answer"]);
     let open = cluster.run(&["publish", "--name", "orders", "--timeout", "300ms"], b"x\n").with_code(4);
     open.saying(&["publisher 'orders' was not opened within 300ms"]);
 }
