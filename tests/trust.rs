@@ -12,11 +12,13 @@
 mod attacker;
 
 use attacker::{Attacker, Read, UNLISTED};
-use lockstep_wire::{Epoch, Header, Kind, ROUND_MAX};
+use lockstep::config::Config;
+use lockstep_wire::{Epoch, Header, Identity, Kind, QueryKind, ROUND_MAX};
 use tools::processes::{Cluster, Process, payloads};
 
 /// The attacker, and what it has read of the cluster.
 struct Scene<'a> {
+    cluster: &'a Cluster,
     attacker: &'a Attacker,
     read: Read,
 }
@@ -28,7 +30,7 @@ fn survives(attack: impl Fn(&Scene<'_>)) {
     cluster.publish("before\n");
     let attacker = Attacker::near(&cluster);
     let read = attacker.read(2);
-    attack(&Scene { attacker: &attacker, read });
+    attack(&Scene { cluster: &cluster, attacker: &attacker, read });
     cluster.publish("attacked\n");
     all_run(&mut replicas);
     // Another one listens, which has nothing waiting from before the attack.
@@ -138,6 +140,39 @@ fn another_history_on_the_groups_ends_nobody() {
         for number in 0..100 {
             let other = Header { history: header.history ^ 5, number: header.number + number, ..header };
             scene.attacker.to_data(&attacker::heartbeat(other, body));
+        }
+    });
+}
+
+/// A sender may write any address as its own: a replica must send no more there than came.
+#[test]
+fn nothing_that_an_unproved_address_asks_for_is_answered_by_more_than_it_sent() {
+    survives(|scene| {
+        let config = Config::load(Some(&scene.cluster.config()), &[]).expect("the cluster's file");
+        let (leader, _) = scene.read.heartbeat;
+        let members = scene.read.acks.values().map(|(header, _)| header.identity());
+        let names: Vec<_> = members.chain([leader.identity(), attacker::UNLISTED]).collect();
+        let all = |write: &dyn Fn(Identity, u64) -> Vec<u8>| -> Vec<Vec<u8>> {
+            names.iter().cycle().zip(1..=100).map(|(name, token)| write(*name, token)).collect()
+        };
+        let of_kind = |kind, name| attacker::header(&leader, kind, name);
+        let nack = |name, token| attacker::nack(of_kind(Kind::Nack, name), token, 1, leader.first_seq);
+        let nack_of_start = |name, token| attacker::nack(of_kind(Kind::Nack, name), token, 0, 0);
+        let query =
+            |query_kind| all(&|name, _| attacker::short_query(of_kind(Kind::Query, name), query_kind));
+        let batches = [
+            all(&nack),
+            all(&nack_of_start),
+            query(QueryKind::Node),
+            query(QueryKind::Status),
+            query(QueryKind::Probe),
+            all(&|name, _| attacker::join(of_kind(Kind::Join, name))),
+        ];
+        for replica in &config.replicas {
+            for (place, batch) in batches.iter().enumerate() {
+                let (sent, returned) = scene.attacker.exchange(replica.unicast, batch);
+                assert!(returned <= sent, "replica {}, {place}: {returned} bytes for {sent}", replica.id);
+            }
         }
     });
 }

@@ -103,12 +103,12 @@ fn proof_1_no_answer_is_longer_than_its_query() {
         assert!(!answered.is_empty(), "{query_kind:?}");
         assert!(answered.iter().all(|(_, bytes)| bytes.len() <= query.len()), "{query_kind:?}");
     }
-    for query_kind in [QueryKind::Node, QueryKind::Status] {
+    for query_kind in [QueryKind::Node, QueryKind::Status, QueryKind::Probe] {
         let mut short = written(|out| write_query(out, header, 5, query_kind, ""));
         short.truncate(HEADER_LEN + size_of::<QueryBody>());
         let header = Header::peek(&short).expect("a header");
         seal(&mut short, header);
         assert!(node.ask(UNPROVED, short).is_empty(), "{query_kind:?}");
     }
-    assert_eq!(node.count(Counter::AnswersTooLong), 2);
+    assert_eq!(node.count(Counter::QueriesShort), 3);
 }

@@ -3,8 +3,9 @@
 //! groups.
 
 use lockstep_wire::{
-    AckBody, BallotBody, Datagram, Header, HeartbeatBody, Identity, Kind, SMALL_LEN_MAX, StepDownBody,
-    write_ack, write_ballot, write_heartbeat, write_step_down,
+    AckBody, BallotBody, Datagram, HEADER_LEN, Header, HeartbeatBody, Identity, JoinBody, Kind, QueryKind,
+    SMALL_LEN_MAX, SeqRange, StepDownBody, seal, write_ack, write_ballot, write_heartbeat, write_join,
+    write_nack, write_query, write_step_down,
 };
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
@@ -71,6 +72,21 @@ impl Attacker {
         self.send(self.control, bytes);
     }
 
+    /// Sends these to the unicast port of `replica`. Returns the bytes that were sent, and those that came
+    /// back until nothing has come for a while.
+    pub fn exchange(&self, replica: SocketAddrV4, requests: &[Vec<u8>]) -> (usize, usize) {
+        let (mut sent, mut returned, mut room) = (0, 0, vec![0; ROOM]);
+        self.own.set_read_timeout(Some(Duration::from_millis(200))).expect("a timeout");
+        for request in requests {
+            self.send(replica, request);
+            sent += request.len();
+        }
+        while let Ok(length) = self.own.recv(&mut room) {
+            returned += length;
+        }
+        (sent, returned)
+    }
+
     fn send(&self, to: SocketAddrV4, bytes: &[u8]) {
         assert_eq!(self.own.send_to(bytes, to).expect("a datagram leaves"), bytes.len());
     }
@@ -116,4 +132,24 @@ pub fn ack(header: Header, process_nonce: u64) -> Vec<u8> {
 
 pub fn step_down(header: Header, process_nonce: u64) -> Vec<u8> {
     written(|out| write_step_down(out, header, StepDownBody { process_nonce, successor: 0 }))
+}
+
+/// A request for `from..to`, or for the start of its epoch if that is nothing.
+pub fn nack(header: Header, token: u64, from: u64, to: u64) -> Vec<u8> {
+    let range = [SeqRange { from, to }];
+    written(|out| write_nack(out, header, token, if from < to { &range } else { &[] }))
+}
+
+/// A query as short as it may be.
+pub fn short_query(header: Header, query_kind: QueryKind) -> Vec<u8> {
+    let mut bytes = written(|out| write_query(out, header, 7, query_kind, ""));
+    bytes.truncate(HEADER_LEN + 16);
+    let header = Header::peek(&bytes).expect("a header");
+    seal(&mut bytes, header);
+    bytes
+}
+
+pub fn join(header: Header) -> Vec<u8> {
+    let body = JoinBody { groups: 7, reserved: 0, process_nonce: 0x0dd, proof: 0, padding: 0 };
+    written(|out| write_join(out, header, body))
 }

@@ -1,6 +1,6 @@
 //! The proof that a requester receives at the address that it sends from: a replica answers a request for
-//! frames, which are longer than the request, with a number that only a node at that address can know, and the
-//! requester returns it.
+//! frames, which are longer than the request, with a number that only a node at that address can know, and
+//! the requester returns it.
 
 use bytemuck::{Pod, Zeroable};
 

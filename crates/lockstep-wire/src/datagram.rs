@@ -224,6 +224,13 @@ pub struct QueryBody {
     pub name_len: u32,
 }
 
+impl QueryBody {
+    /// Bytes of the answer; none of a kind that does not exist.
+    pub fn answer_len(&self) -> usize {
+        QueryKind::from_u32(self.query_kind).map_or(0, QueryKind::answer_len)
+    }
+}
+
 /// Behind a reply's header (`epoch`: accepted, `first_seq`: next, `commit_next`: what the reply rests on).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Pod, Zeroable)]
 #[repr(C)]

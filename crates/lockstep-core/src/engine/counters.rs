@@ -118,7 +118,7 @@ counters! {
     RefusalsOut count "refusals_out" "Requests refused, with the reason.",
     AddressProofsDemanded count "address_proofs_demanded" "Requests for frames answered by a demand to prove the address.",
     AddressProofsReturned count "address_proofs_returned" "Proofs of the own address that were returned to a replica.",
-    AnswersTooLong count "answers_too_long" "Queries not answered because the answer is longer than the query.",
+    QueriesShort count "queries_short" "Queries not answered because they are shorter than the answer.",
     RefusalsIn count "refusals_in" "Refusals received instead of frames.",
     Gaps count "gaps" "Gaps detected.",
     NackRetries count "nack_retries" "Requests that repeat an earlier one.",

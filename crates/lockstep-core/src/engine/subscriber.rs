@@ -30,8 +30,7 @@ use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
 use ahead::Ahead;
 use deliver::{DeliveryCursor, deliver};
 use lockstep_wire::{
-    ADDRESS_PROOF_RETURNED, Datagram, Epoch, FrameView, Identity, Kind, Nanos, Reject, RepairReject,
-    RepairTrailer, Seq,
+    Datagram, Epoch, FrameView, Identity, Kind, Nanos, Reject, RepairReject, RepairTrailer, Seq,
 };
 pub use notifications::{Delivery, Message, SubscriberEvent};
 use std::net::SocketAddrV4;
@@ -376,9 +375,7 @@ impl SubscriberCore {
                 Ok(())
             }
             Datagram::AddressProof(header, body) => {
-                if let Some(from) = from.filter(|_| header.flags & ADDRESS_PROOF_RETURNED == 0) {
-                    self.rx.on_proof_demanded(now, from, &body);
-                }
+                self.rx.on_address_proof(now, from, header, &body);
                 Ok(())
             }
             // Not for readers: the groups are shared. A vote is no news of the stream (S10).

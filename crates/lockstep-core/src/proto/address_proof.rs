@@ -1,9 +1,9 @@
 //! # address_proof: an answer goes where the request came from
 //!
-//! The question: a request for frames is shorter than the frames, and who sends it may write any address as its
-//! own. Does the requester receive at that address? A replica that does not know it sends a number there that
-//! depends on the address and on a secret of its process. A requester that returns the number receives there,
-//! and from then on its requests are answered.
+//! The question: a request for frames is shorter than the frames, and its sender may write any address as
+//! its own. Does the requester receive at that address? A replica that does not know it sends a number
+//! there that depends on the address and on a secret of its process. A requester that returns the number
+//! receives there, and from then on its requests are answered.
 //!
 //! ```text
 //!   requester                                     replica

@@ -11,8 +11,8 @@
 //!     ▲                      │                            │                         │
 //!     └────── calm ──────────┴────────────────────────────┴─────────────────────────┘
 //! ```
-//! Members have a table of their own and far more, as they gate the commit: what a standby that lagged for long
-//! needs to catch up while the stream goes on. They stay on the second step however long they ask.
+//! Members have a table of their own and far more, as they gate the commit: what a standby that lagged for
+//! long needs to catch up while the stream goes on. They stay on the second step however long they ask.
 
 use super::planted::{Mutation, planted};
 use super::repair::Referral;
@@ -36,12 +36,13 @@ impl Default for BudgetLimits {
     }
 }
 
-/// Who the requesters of a table are.
+/// The kind of the requesters of a table.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum RequesterKind {
     /// Readers: together they get a tenth of the stream's bytes, and the floor.
     Reader,
-    /// Members: each gets four times the stream's bytes, and eight times a reader's share of the floor.
+    /// REPAIR-8 (what members may cost): each gets four times the stream's bytes, and eight times a reader's
+    /// share of the floor.
     Member,
 }
 
@@ -324,13 +325,13 @@ mod tests {
     #[test]
     fn repair_8_a_member_catches_up_with_a_busy_stream_and_is_limited_and_never_dropped() {
         let mut members = Requesters::new(RequesterKind::Member, LIMITS);
-        let (mut given, mut limited) = (0u64, 0);
+        let (mut granted, mut limited) = (0u64, 0);
         // A minute at 10 MB/s, of which it asks for 100 MB/s.
         for ms in 0..60_000u64 {
             members.on_stream(ms * MS, ms * 10_000);
             for _ in 0..100 {
                 match members.charge(ms * MS, 1, 1_000) {
-                    Ok(()) => given += 1_000,
+                    Ok(()) => granted += 1_000,
                     Err((why, _)) => {
                         assert_eq!(why, RepairReject::Limited);
                         limited += 1;
@@ -340,7 +341,7 @@ mod tests {
         }
         // Four times the stream, and eight times the quarter of a megabyte each second.
         let expected = 60 * (4 * 10_000_000 + 2_000_000);
-        assert!(given > expected * 9 / 10 && given <= expected + 80_000, "{given} of {expected}");
+        assert!(granted > expected * 9 / 10 && granted <= expected + 80_000, "{granted} of {expected}");
         assert!(limited > 0);
     }
 

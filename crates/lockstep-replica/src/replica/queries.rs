@@ -93,26 +93,16 @@ impl ReplicaCore {
                 leading.close_frame(self, tail, false);
                 judged?;
             }
-            (Datagram::AddressProof(header, body), RoleState::Following(_))
-                if header.flags & ADDRESS_PROOF_RETURNED == 0 =>
-            {
-                self.rx.on_proof_demanded(now, from, &body);
-            }
-            (Datagram::AddressProof(header, body), _) => {
-                if header.flags & ADDRESS_PROOF_RETURNED != 0
-                    && self.address_proofs.on_returned(from, body.proof)
-                {
-                    self.counters.add(Counter::AddressProofsReturned, 1);
-                }
-            }
-            (Datagram::Nack(_, body, _), _) if !self.address_proofs.is_proved(from) => {
-                self.demand_address_proof(net, tail, wall, (from, body.token));
-            }
+            (Datagram::AddressProof(header, body), _) => self.on_address_proof(now, from, header, &body),
             (Datagram::Nack(header, body, ranges), _) => {
                 // The device that sends the repairs lends them.
                 let (header, (wanted, count)) = (*header, copied(&ranges));
                 let request = UnicastRequest { from, token: body.token, now, wall };
                 self.on_nack(role, net, tail, request, &header, &wanted[..count]);
+            }
+            // The sender may write any address as its own: nothing longer than the query goes there.
+            (Datagram::Query(_, body, _), _) if body.answer_len() > bytes.len() => {
+                self.counters.add(Counter::QueriesShort, 1);
             }
             (Datagram::Query(header, body, _), _) if body.query_kind == QueryKind::Probe as u32 => {
                 self.observe_reader(role.role(), tail, header);
@@ -121,36 +111,39 @@ impl ReplicaCore {
             (Datagram::Query(header, body, name), _) => {
                 self.observe_reader(role.role(), tail, header);
                 let mut out = [0; STATUS_LEN_MAX];
-                match self.write_answer_to(role, tail, turn, &body, name, &mut out) {
-                    // Who asks may write any address as its own: nothing longer than the query goes there.
-                    Some(length) if length > bytes.len() => self.counters.add(Counter::AnswersTooLong, 1),
-                    Some(length) => _ = net.send_unicast(from, [&out[..length], &[]]),
-                    None => {}
+                if let Some(length) = self.write_answer_to(role, tail, turn, &body, name, &mut out) {
+                    net.send_unicast(from, [&out[..length], &[]]);
                 }
             }
-            (Datagram::Join(_, asked), _) => {
-                let mut out = [0; SMALL_LEN_MAX];
-                let length = self.write_multicast_lease_to(tail, wall, asked.process_nonce, &mut out);
-                net.send_unicast(from, [&out[..length], &[]]);
-            }
+            (Datagram::Join(_, asked), _) => self.answer_join(net, tail, wall, from, asked.process_nonce),
             _ => {}
         }
         Ok(())
     }
 
-    /// PROOF-1: frames are longer than the request for them, so the requester proves first that it receives at
-    /// its address.
+    /// A requester proves its address, or a repairer asks for a proof of ours.
+    fn on_address_proof(&mut self, now: Nanos, from: SocketAddrV4, header: &Header, body: &AddressProofBody) {
+        self.rx.on_address_proof(now, Some(from), header, body);
+        let is_returned = header.flags & ADDRESS_PROOF_RETURNED != 0;
+        if is_returned && self.address_proofs.on_returned(from, body.proof) {
+            self.counters.add(Counter::AddressProofsReturned, 1);
+        }
+    }
+
+    /// PROOF-1: frames are longer than the request for them, so the requester proves first that it receives
+    /// at its address.
     fn demand_address_proof<M: TailMemory>(
         &mut self,
         net: &mut impl Net,
         tail: &Tail<M>,
-        wall: Nanos,
-        (to, token): (SocketAddrV4, u64),
+        request: UnicastRequest,
     ) {
+        let UnicastRequest { from: to, token, wall, .. } = request;
         self.outbox.number += 1;
         let body = AddressProofBody { token, proof: self.address_proofs.proof(to) };
         let mut out = [0; SMALL_LEN_MAX];
-        let length = write_address_proof(&mut out, self.header(Kind::AddressProof, wall, &tail.end()), body);
+        let header = self.header(Kind::AddressProof, wall, &tail.end());
+        let length = write_address_proof(&mut out, header, body);
         net.send_unicast(to, [&out[..length], &[]]);
         self.counters.add(Counter::AddressProofsDemanded, 1);
     }
@@ -189,16 +182,19 @@ impl ReplicaCore {
 
     /// A device that wants groups by unicast asks a node that sends them by multicast: otherwise its own
     /// device would have handled the join.
-    fn write_multicast_lease_to<M: TailMemory>(
+    fn answer_join<M: TailMemory>(
         &self,
+        net: &mut impl Net,
         tail: &Tail<M>,
         wall: Nanos,
+        from: SocketAddrV4,
         process_nonce: u64,
-        out: &mut [u8],
-    ) -> usize {
+    ) {
         let term = LeaseReply::Multicast as u32;
         let body = LeaseBody { term, process_nonce, ..LeaseBody::zeroed() };
-        write_lease(out, self.header(Kind::Lease, wall, &tail.end()), body)
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = write_lease(&mut out, self.header(Kind::Lease, wall, &tail.end()), body);
+        net.send_unicast(from, [&out[..length], &[]]);
     }
 
     /// A reader that follows our own epoch reports that it has read the committed stream up to
@@ -225,6 +221,9 @@ impl ReplicaCore {
         ranges: &[SeqRange],
     ) {
         self.counters.add(Counter::NacksIn, 1);
+        if !self.address_proofs.is_proved(request.from) {
+            return self.demand_address_proof(net, tail, request);
+        }
         let holdings = self.holdings(tail);
         let history = self.rx.history();
         let known = history != 0 && (header.history == 0 || header.history == history);

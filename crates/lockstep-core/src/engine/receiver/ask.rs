@@ -483,9 +483,16 @@ impl Receiver {
         }
     }
 
-    /// PROOF-1: the repairer at `from` asks for a proof of our address. It is returned before anything else is
-    /// asked for, if the demand answers a request of ours.
-    pub fn on_proof_demanded(&mut self, now: Nanos, from: SocketAddrV4, demanded: &AddressProofBody) {
+    /// PROOF-1: the repairer at `from` asks for a proof of our address. It is returned before anything else
+    /// is requested, if the demand answers a request of ours.
+    pub fn on_address_proof(
+        &mut self,
+        now: Nanos,
+        from: Option<SocketAddrV4>,
+        header: &Header,
+        demanded: &AddressProofBody,
+    ) {
+        let Some(from) = from.filter(|_| header.flags & ADDRESS_PROOF_RETURNED == 0) else { return };
         let RepairRequests { requests, repairers, gaps, start, limits, proof_due, .. } = &mut self.requests;
         if requests.on_response(demanded.token).is_none() {
             return;
