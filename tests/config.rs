@@ -291,7 +291,7 @@ fn a_missing_file_is_told_by_name() {
     assert_eq!(
         errors.problems()[0].to_string(),
         "LS0100: reading the configuration failed: No such file or directory (os error 2); name a readable \
-         file by LOCKSTEP_CONFIG or --config; `lockstep dev` runs a cluster to try and prints its file"
+         file (as argument, by --config or LOCKSTEP_CONFIG); `lockstep dev` runs a cluster to try and prints its file"
     );
     assert!(errors.to_string().contains("/no/such/file.toml"), "{errors}");
 }
