@@ -95,9 +95,6 @@ pub struct Arguments {
     /// The network's MTU, which lockstep's frames keep to.
     #[arg(long, default_value_t = MTU, value_parser = mtu)]
     mtu: usize,
-    /// Nanoseconds that are burnt for each of lockstep's messages: to see whether `compare` finds it.
-    #[arg(long, hide = true, default_value_t = 0)]
-    plant: Nanos,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -233,9 +230,6 @@ fn method(run: &mut Run, arguments: &Arguments, field: &Field) {
             }
         },
     );
-    if arguments.plant > 0 {
-        run.tell("planted", format!("{} ns for each of lockstep's messages", arguments.plant));
-    }
 }
 
 impl Bench<'_> {
@@ -319,7 +313,6 @@ impl Bench<'_> {
             Ok(Rally {
                 pace,
                 warm_up_ns: (self.arguments.warm_up * 1e9) as Nanos,
-                plant_ns: if contestant == Contestant::Lockstep { self.arguments.plant } else { 0 },
                 one_way,
                 kernel: kernel.transpose()?,
                 stalls,
