@@ -8,7 +8,7 @@
 //! own; kill any of them, start it again, remove its folder: what it publishes stands in the stream once.
 //! `docs/APPLICATION.md` says why.
 
-use lockstep_client::{Delivery, Endpoint, Outputs, Publisher, Start, Subscriber, SubscriberEvent};
+use lockstep_client::{CHANNELS, Delivery, Endpoint, Outputs, Publisher, Start, Subscriber, SubscriberEvent};
 use std::fs;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -81,7 +81,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 // Its own answers are for a channel: it does not answer them.
                 SubscriberEvent::Message(message) if message.destination == 0 => {
                     let answer = state.take(message.payload);
-                    outputs.push(lockstep_wire::CHANNELS + 1, &answer);
+                    outputs.push(CHANNELS + 1, &answer);
                 }
                 SubscriberEvent::Abandoned { oldest, .. } => {
                     ended =

@@ -403,6 +403,7 @@ fn a_cluster_for_development_prints_its_file_survives_a_killed_leader_and_leaves
     let binary = env!("CARGO_BIN_EXE_lockstep");
     let mut dev = Command::new(binary)
         .args(["dev", "--until-stdin-ends"])
+        .env("PATH", "/nonexistent")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -414,6 +415,8 @@ fn a_cluster_for_development_prints_its_file_survives_a_killed_leader_and_leaves
         line.expect(mark).split(mark).nth(1).unwrap_or_default().trim().to_owned()
     };
     let file = after("export LOCKSTEP_CONFIG=");
+    let folder = Path::new(binary).parent().expect("its folder");
+    assert_eq!(after("export PATH="), format!("\"{}:$PATH\"", folder.display()));
     let leader = after("kill -9 ");
     let leader = leader.split(' ').next().expect("a number");
     assert!(Path::new(&file).exists());

@@ -44,6 +44,7 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
     (Mutation::FounderFirst, "no run that founds a history dies there; founding.rs"),
     (Mutation::EvidenceIsLoss, "no run that founds a history dies there; founding.rs"),
     (Mutation::LeaderRepairs, "costs the leader, and no rule of the order; engine/repair.rs"),
+    (Mutation::MemberByName, "nobody uses a member's name in the simulator; engine/repair.rs"),
     (Mutation::RepeatsAnswered, "costs the network, and no rule of the order; engine/repair.rs"),
     (Mutation::EachAlone, "costs the network, and no rule of the order; engine/repair.rs, netsim"),
     (Mutation::NoBudget, "costs the repairer, and no rule of the order; engine/repair.rs"),
@@ -105,7 +106,7 @@ const OF_SECONDS: &[Mutation] = &[Mutation::DuplicateStays, Mutation::VotesUnloo
 
 /// Rules whose judges the explorer does not call: it would look in vain.
 const SIMULATED: &[&str] =
-    &["events", "replies", "stable", "handover", "pools", "REPAIR-3", "REPAIR-4", "replays"];
+    &["events", "replies", "stable", "handover", "pools", "REPAIR-3", "REPAIR-4", "PROOF-1", "replays"];
 
 /// Steps of random walks, and seeds, that are spent on one mutation at most.
 const WALK_STEPS: u64 = 900_000;

@@ -41,9 +41,10 @@ pub fn run(args: &FormatArgs) -> Result<u8, Failure> {
         return Ok(0);
     }
     eprintln!(
-        "replica {replica} of cluster {}: its journal is in {journal}; a new cluster: once all replicas are formatted, \
-         `lockstep bootstrap` on one of them; one that runs: start this sequencer, then `lockstep membership replace \
-         OLD {identity}`, or `membership add {identity}` if replica {replica} is no member",
+        "replica {replica} of cluster {}: its journal is in {journal}; next:\n  \
+         in a new cluster: once all replicas are formatted, `lockstep bootstrap` on one of them\n  \
+         in a cluster that runs: start this sequencer, then `lockstep membership replace OLD {identity}`,\n  \
+         or `lockstep membership add {identity}` if replica {replica} is no member",
         settings.cluster
     );
     Ok(0)

@@ -22,6 +22,8 @@ const BATCH: usize = 1024;
 const PAUSE_NS: Nanos = 1_000_000;
 /// How long the end is waited for when no `--timeout` says otherwise.
 const END_TIMEOUT: Duration = Duration::from_secs(10);
+/// A reader that has received nothing of its cluster for so long reports it once, and goes on waiting.
+const SILENCE: Duration = Duration::from_secs(3);
 /// How long a round of questions waits for the last replica.
 const QUERY_ROUND: Duration = Duration::from_millis(250);
 /// Bytes of output gathered for one write.
@@ -51,7 +53,9 @@ pub fn run(args: &SubscribeArgs) -> Result<u8, Failure> {
     if let (Beginning::Cursor(cursor), Some(end)) = (args.from, &mut print.end) {
         end.other_than = Some(cursor.history).filter(|history| *history != end.history);
     }
-    let outcome = print.until_end(&mut subscriber, timeout, &stop);
+    let silence =
+        || eprintln!("no leader is received; still waiting: {}", waiting::explain(&config, &endpoint));
+    let outcome = print.until_end(&mut subscriber, timeout, silence, &stop);
     let flushed = print.out.flush();
     let counters = subscriber.counters();
     eprintln!(
@@ -126,9 +130,11 @@ impl<W: Write> Print<W> {
         &mut self,
         subscriber: &mut Subscriber,
         timeout: Option<Duration>,
+        silence: impl FnOnce(),
         stop: &AtomicBool,
     ) -> Result<(), Failure> {
         let mut waiter = Idle::Park.waiter(&subscriber.net().sockets())?;
+        let mut silence = Some(silence);
         let (mut next, mut since) = (subscriber.deliver_next(), subscriber.clock().now());
         while !stop.load(Ordering::Acquire) && !self.is_done(next) {
             let work = subscriber.poll(BATCH, |event| self.on_event(event));
@@ -147,6 +153,12 @@ impl<W: Write> Print<W> {
                 let waited = Duration::from_nanos(subscriber.clock().now() - since);
                 if let Some(timeout) = timeout.filter(|timeout| waited > *timeout) {
                     return Err(self.too_late(next, timeout));
+                }
+                if waited > SILENCE
+                    && subscriber.cursor().is_none()
+                    && let Some(report) = silence.take()
+                {
+                    report();
                 }
                 waiter.wait(PAUSE_NS);
             }

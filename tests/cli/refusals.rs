@@ -38,6 +38,17 @@ fn a_journal_of_another_cluster_is_refused() {
 }
 
 #[test]
+fn a_replica_whose_address_is_not_the_interfaces_is_refused_with_both() {
+    let cluster = Cluster::new(1, "");
+    cluster.format(1);
+    let text = fs::read_to_string(cluster.config()).expect("the file");
+    fs::write(cluster.config(), text.replace("unicast = \"127.0.0.1:", "unicast = \"127.0.0.12:"))
+        .expect("a write");
+    let refused = cluster.run(&["sequencer", "--replica", "1", "--until-stdin-ends"], b"").with_code(1);
+    refused.saying(&["127.0.0.12", "configured by its address 127.0.0.1"]);
+}
+
+#[test]
 fn a_journal_of_another_version_is_refused() {
     let cluster = Cluster::new(1, "");
     cluster.format(1);
@@ -134,6 +145,8 @@ fn who_waits_for_a_cluster_that_is_not_there_exits_4() {
     end.saying(&["no replica with a history answered within 300ms", "127.0.0.1:"]);
     let silent = cluster.run(&["subscribe", "--timeout", "300ms"], b"").with_code(4);
     silent.saying(&["nothing was delivered for 300ms"]);
+    let patient = cluster.run(&["subscribe", "--timeout", "3500ms"], b"").with_code(4);
+    patient.saying(&["no leader is received; still waiting: replicas: 1 does not answer"]);
     let open = cluster.run(&["publish", "--name", "orders", "--timeout", "300ms"], b"x\n").with_code(4);
     open.saying(&["publisher 'orders' was not opened within 300ms"]);
 }

@@ -71,6 +71,10 @@ const HELD: &[(Mutation, &str)] = &[
         Mutation::LeaderRepairs,
         "repair::repair_6_a_leader_refers_readers_to_a_standby_that_holds_it_and_gives_nothing",
     ),
+    (
+        Mutation::MemberByName,
+        "repair::repair_5_a_crybaby_is_limited_then_sent_to_replay_then_dropped_and_a_member_never_is",
+    ),
     (Mutation::RepeatsAnswered, "repair::repair_2_a_request_that_the_network_repeats_is_answered_once"),
     (
         Mutation::EachAlone,

@@ -26,6 +26,7 @@ mod notices;
 mod opens;
 mod outcomes;
 mod outputs;
+mod proofs;
 mod publisher;
 mod readers;
 mod receiver;

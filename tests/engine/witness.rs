@@ -124,6 +124,7 @@ fn ask_witness(cluster: &mut Cluster) {
     let length = write_nack(&mut bytes, asks, 9, &[SeqRange { from: 3, to: 5 }]);
     bytes.truncate(length);
     let witness = &mut cluster.replicas[WITNESS as usize - 1];
+    witness.assume_address(address(99));
     witness.net_mut().unicast.push_back((bytes, Some(address(99))));
 }
 

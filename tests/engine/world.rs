@@ -52,6 +52,9 @@ pub fn epoch(round: u32, leader: u32) -> Epoch {
     Epoch::new(round, identity(leader))
 }
 
+/// Nodes and readers have numbers up to this.
+const NUMBER_MAX: u32 = 250;
+
 /// Where node `number` answers.
 pub fn address(number: u32) -> SocketAddrV4 {
     SocketAddrV4::new(Ipv4Addr::new(10, 0, 0, number as u8), 7_000)
@@ -414,7 +417,9 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new(replica: ReplicaEngine<TestPorts>) -> Self {
+    /// Every other node and reader has proved its address.
+    pub fn new(mut replica: ReplicaEngine<TestPorts>) -> Self {
+        (1..=NUMBER_MAX).for_each(|number| replica.assume_address(address(number)));
         Self { replica, now: 1_000_000 }
     }
 

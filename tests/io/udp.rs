@@ -278,6 +278,16 @@ fn an_interface_that_cannot_serve_is_refused_by_name_with_a_remedy() {
 }
 
 #[test]
+fn of_an_interface_with_several_addresses_the_configured_one_is_bound() {
+    let at =
+        |address: Ipv4Addr| UdpSettings { interface: Interface::Name("lo".into()).at(address), ..settings() };
+    let second = Ipv4Addr::new(127, 0, 0, 12);
+    assert_eq!(*open(&at(second)).unicast_address().ip(), second);
+    let text = Udp::open(at(Ipv4Addr::new(10, 99, 99, 99))).err().unwrap().to_string();
+    assert!(text.contains("lo at 10.99.99.99: lo has the addresses [127.0.0.1"), "{text}");
+}
+
+#[test]
 fn settings_that_cannot_work_are_refused_before_anything_is_opened() {
     let refusal = |settings| Udp::open(settings).err().unwrap().to_string();
     let mut no_group = settings();

@@ -97,6 +97,7 @@ fn encode_again(datagram: Datagram<'_>) -> Vec<u8> {
             small(|out| write_notice(out, *header, &rows.iter().collect::<Vec<_>>()))
         }
         Datagram::IdentityProbe(header, body) => small(|out| write_presence(out, *header, body)),
+        Datagram::AddressProof(header, body) => small(|out| write_address_proof(out, *header, body)),
         Datagram::CommandResult(header, body) => small(|out| write_command_result(out, *header, body)),
         Datagram::Join(header, body) => small(|out| write_join(out, *header, body)),
         Datagram::Lease(header, body) => small(|out| write_lease(out, *header, body)),

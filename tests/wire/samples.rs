@@ -205,6 +205,8 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         token: 0x9796_9594_9392_9190,
         echoed_token: 0x9f9e_9d9c_9b9a_9998,
     };
+    let proof = AddressProofBody { token, proof: 0x8f8e_8d8c_8b8a_8988 };
+    let returned = Header { flags: ADDRESS_PROOF_RETURNED, ..header(Kind::AddressProof) };
     let ballots = |kind| small(|out| write_ballot(out, header(kind), ballot));
     let down = DeathNoticeBody { secret: std::array::from_fn(|index| 0x80 + index as u8) };
     let step_down = StepDownBody { process_nonce: token, successor: STANDBY.packed() };
@@ -326,6 +328,8 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ),
         ("notice", small(|out| write_notice(out, header(Kind::PublisherNotice), &rows))),
         ("presence", small(|out| write_presence(out, header(Kind::IdentityProbe), presence))),
+        ("address proof demanded", small(|out| write_address_proof(out, header(Kind::AddressProof), proof))),
+        ("address proof returned", small(|out| write_address_proof(out, returned, proof))),
         ("promise without room", small(|out| write_ballot(out, no_room, ballot))),
         ("stage", record(Kind::Stage)),
         ("switch", record(Kind::Switch)),

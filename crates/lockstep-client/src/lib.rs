@@ -8,7 +8,9 @@
 //!
 //! The program publishes a message, reads the stream until it is delivered, and prints the cursor with which
 //! another run continues. It needs a running cluster: `lockstep dev` runs one on loopback and prints its
-//! file, `docs/DEPLOY.md` founds one on three hosts.
+//! file, `docs/DEPLOY.md` founds one on three hosts. The addresses below are those of `configs/demo.toml`;
+//! `lockstep dev` draws others at each start, and a program finds them by `Endpoint::from_env()` (feature
+//! `config`).
 //!
 //! ```no_run
 //! use lockstep_client::{Cursor, Delivery, EVERYBODY, Endpoint, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};
@@ -17,7 +19,7 @@
 //! use std::time::Duration;
 //!
 //! fn main() -> Result<(), Box<dyn std::error::Error>> {
-//!     // The addresses of the cluster's file. With the feature `config`, Endpoint::from_env() reads that file.
+//!     // With the feature `config`: let endpoint = Endpoint::from_env()?;
 //!     let group = |last| Ipv4Addr::new(239, 77, 1, last);
 //!     let endpoint = Endpoint::builder()
 //!         .cluster(1)

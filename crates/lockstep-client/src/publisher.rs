@@ -181,7 +181,8 @@ impl<N: Net> Publisher<N> {
 
     /// Opens `name` (1 to [`NAME_LEN_MAX`] bytes) and polls until its id arrives, at most for `timeout`.
     /// Another process that has the name open is fenced: none of its later messages is stamped. Events of
-    /// other names are dropped meanwhile; use [`Publisher::begin_open`] on a handle with several names.
+    /// other names are dropped meanwhile; use [`Publisher::begin_open`] on a handle with several names, or to
+    /// learn the number of the name's last committed message (`last` of [`PublisherEvent::Opened`]).
     ///
     /// # Errors
     /// See [`OpenError`].

@@ -168,7 +168,7 @@ impl Config {
                 Err(unreadable(
                     path,
                     rule,
-                    "name a readable file by LOCKSTEP_CONFIG or --config; `lockstep dev` runs a cluster to try and prints its file",
+                    "name a readable file (as argument, by --config or LOCKSTEP_CONFIG); `lockstep dev` runs a cluster to try and prints its file",
                 ))
             }
         }

@@ -109,7 +109,10 @@ impl Config {
         let line = self.lines.get(1)?;
         let nodes = self.replicas.iter().filter_map(|replica| Some((replica.unicast, replica.unicast_b?)));
         let unicast_port = own.map_or(0, |own| own.port());
-        let udp = UdpSettings { unicast_port, ..self.udp_of(line) };
+        let mut udp = UdpSettings { unicast_port, ..self.udp_of(line) };
+        if let Some(own) = own {
+            udp.interface = udp.interface.at(*own.ip());
+        }
         Some(SecondLine { udp, transport: self.transport(1, chosen, is_node), nodes: nodes.collect() })
     }
 

@@ -19,7 +19,6 @@ use lockstep_core::proto::failure_detector::FailureDetectorLimits;
 use lockstep_core::proto::presence::probe_period_ns;
 use lockstep_core::proto::requesters::BudgetLimits;
 use lockstep_core::proto::start::{self, StartRole};
-use lockstep_io::Effective;
 use lockstep_io::clock::{Clock, random_u64};
 use lockstep_io::counters::CountersFile;
 use lockstep_io::device::{Device, DeviceSettings};
@@ -30,12 +29,14 @@ use lockstep_io::lines::LineCounts;
 use lockstep_io::shm::ShmCounts;
 use lockstep_io::udp::{UdpCounts, UdpSettings};
 use lockstep_io::xdp::XdpCounts;
+use lockstep_io::{Effective, IoError};
 use lockstep_process::cpu;
 use lockstep_process::watcher::Watcher;
 use lockstep_replica::conditions::ConditionSet;
 use lockstep_replica::journal::{Completeness, Inspection};
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{Identity, Nanos, frame_len_max};
+use std::io::ErrorKind;
 
 /// Submissions that wait for an earlier one of their publisher.
 const HOLD_BACK: u16 = 1024;
@@ -260,11 +261,24 @@ fn open_device(settings: &NodeSettings, leads: bool) -> Result<Device, NodeError
     } else {
         vec![Group::Submit, Group::Data, Group::Control]
     };
-    let udp = UdpSettings { joins, unicast_port: settings.unicast.port(), ..settings.udp.clone() };
+    let interface = settings.udp.interface.clone().at(*settings.unicast.ip());
+    let udp = UdpSettings { interface, joins, unicast_port: settings.unicast.port(), ..settings.udp.clone() };
     let (second, fault_injection, memory) =
         (settings.second.clone(), settings.fault_injection, settings.memory);
     let transport = settings.transport.clone();
-    Ok(Device::open(DeviceSettings { udp, transport, second, fault_injection, memory })?)
+    let interface = udp.interface.clone();
+    let device = Device::open(DeviceSettings { udp, transport, second, fault_injection, memory })?;
+    let (own, wanted) = (*device.unicast_address().ip(), *settings.unicast.ip());
+    if own != wanted {
+        // The interface is configured by another address: at this one no node would be answered.
+        let doing = format!("bind the unicast address {} on interface {interface}", settings.unicast);
+        let why = format!(
+            "the interface is configured by its address {own}: write that one as `unicast` in the file of all nodes, \
+             or name the interface by its name or by {wanted}"
+        );
+        return Err(IoError::because(doing, ErrorKind::AddrNotAvailable, why).into());
+    }
+    Ok(device)
 }
 
 fn replica_limits(settings: &NodeSettings, me: Identity, born: Nanos) -> Result<ReplicaLimits, NodeError> {

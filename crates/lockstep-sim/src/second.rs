@@ -317,7 +317,9 @@ impl World {
         let Actor::Second(_) = &self.nodes[index].actor else { return self.oracle.check_sent(index, said) };
         match Datagram::decode(said.bytes, CLUSTER) {
             Ok(Datagram::IdentityProbe(..)) => Ok(()),
-            Ok(Datagram::Nack(..) | Datagram::Query(..)) => self.oracle.check_sent(index, said),
+            Ok(Datagram::Nack(..) | Datagram::Query(..) | Datagram::AddressProof(..)) => {
+                self.oracle.check_sent(index, said)
+            }
             _ => {
                 let kind = Header::peek(said.bytes).and_then(|header| Kind::from_u8(header.kind));
                 Err(format!("S12: a second process says {kind:?} while the first one lives"))

@@ -5,17 +5,18 @@ mod repair;
 mod write;
 
 use super::{
-    CommandReject, CommandResultBody, ConditionRow, ConditionRows, Entries, HEADER_LEN, Header, Identity,
-    IdentityProbeBody, JoinBody, Kind, LeaseBody, NAME_LEN_MAX, NoticeRow, NoticeRows, PublisherId,
-    PublisherSeq, REPLAY_CHAIN, Reject, ReplayBody, ReplayRequestBody, Seq, StatusBody, StatusMember,
-    StatusMembers, seal,
+    ADDRESS_PROOF_RETURNED, AddressProofBody, CommandReject, CommandResultBody, ConditionRow, ConditionRows,
+    Entries, HEADER_LEN, Header, Identity, IdentityProbeBody, JoinBody, Kind, LeaseBody, NAME_LEN_MAX,
+    NoticeRow, NoticeRows, PublisherId, PublisherSeq, REPLAY_CHAIN, Reject, ReplayBody, ReplayRequestBody,
+    STATUS_LEN_MAX, Seq, StatusBody, StatusMember, StatusMembers, seal,
 };
 use bytemuck::{Pod, Zeroable};
 use repair::open_trailer;
 pub use repair::{REPAIR_TRAILER_LEN, RepairTrailer, is_repair_for_one, repair_trailer};
 pub use write::{
-    write_ack, write_ballot, write_command_result, write_down, write_heartbeat, write_nack, write_notice,
-    write_presence, write_query, write_repair_reject, write_reply, write_status, write_step_down,
+    write_ack, write_address_proof, write_ballot, write_command_result, write_down, write_heartbeat,
+    write_nack, write_notice, write_presence, write_query, write_repair_reject, write_reply, write_status,
+    write_step_down,
 };
 
 /// Behind a heartbeat's header.
@@ -182,6 +183,19 @@ impl QueryKind {
         })
     }
 
+    /// Bytes of the answer. A request is padded to it: a node never sends more to an address than came from
+    /// there.
+    pub fn answer_len(self) -> usize {
+        HEADER_LEN
+            + match self {
+                Self::Node | Self::Publisher => size_of::<QueryReplyBody>(),
+                Self::Status => STATUS_LEN_MAX - HEADER_LEN,
+                Self::Handover | Self::DeclareDead => size_of::<CommandResultBody>(),
+                // A heartbeat, or an ack.
+                Self::Probe => size_of::<HeartbeatBody>(),
+            }
+    }
+
     /// Whether a question about it may have a name of this length.
     fn takes_len(self, len: usize) -> bool {
         match self {
@@ -294,10 +308,30 @@ fn ends(header: &Header, len: usize, flags: u16) -> Result<(), Reject> {
     Ok(())
 }
 
+/// As [`ends`], for a request: zeros may follow, so that it is as long as its answer.
+fn ends_padded(header: &Header, bytes: &[u8], len: usize, flags: u16) -> Result<(), Reject> {
+    let padding = bytes.get(HEADER_LEN + len..header.length as usize).ok_or(Reject::Length)?;
+    if padding.iter().any(|byte| *byte != 0) {
+        return Err(Reject::Length);
+    }
+    ends(header, len + padding.len(), flags)
+}
+
 /// Writes a datagram of a header, a fixed body and what follows it, padded to 8; returns its bytes.
 pub(super) fn write(out: &mut [u8], header: Header, body: &[u8], items: &[u8]) -> usize {
+    write_padded(out, header, body, items, 0)
+}
+
+/// As [`write`], padded to `len_min` bytes.
+pub(super) fn write_padded(
+    out: &mut [u8],
+    header: Header,
+    body: &[u8],
+    items: &[u8],
+    len_min: usize,
+) -> usize {
     let (start, end) = (HEADER_LEN + body.len(), HEADER_LEN + body.len() + items.len());
-    let padded = end.next_multiple_of(8);
+    let padded = end.next_multiple_of(8).max(len_min);
     out[HEADER_LEN..start].copy_from_slice(body);
     out[start..end].copy_from_slice(items);
     out[end..padded].fill(0);
@@ -356,6 +390,8 @@ pub enum Datagram<'a> {
     PublisherNotice(&'a Header, NoticeRows<'a>),
     /// The process that lives under the sender's identity.
     IdentityProbe(&'a Header, IdentityProbeBody),
+    /// The demand for a proof of address, or the proof.
+    AddressProof(&'a Header, AddressProofBody),
 }
 
 impl<'a> Datagram<'a> {
@@ -394,12 +430,13 @@ impl<'a> Datagram<'a> {
             }
             Kind::Nack => {
                 let count = header.count as usize;
-                ends(header, size_of::<NackBody>() + count * size_of::<SeqRange>(), NACK_EPOCH_START)?;
+                let end = size_of::<NackBody>() + count * size_of::<SeqRange>();
+                ends_padded(header, bytes, end, NACK_EPOCH_START)?;
                 let start = header.flags & NACK_EPOCH_START != 0;
                 if count > NACK_RANGES_MAX || start != (count == 0) {
                     return Err(Reject::Count);
                 }
-                let ranges = Ranges(&bytes[HEADER_LEN + size_of::<NackBody>()..header.length as usize]);
+                let ranges = Ranges(&bytes[HEADER_LEN + size_of::<NackBody>()..HEADER_LEN + end]);
                 if ranges.iter().any(|range| range.from == 0 || range.from >= range.to) {
                     return Err(Reject::Body);
                 }
@@ -418,7 +455,7 @@ impl<'a> Datagram<'a> {
                 if !query_kind.takes_len(len) {
                     return Err(Reject::Body);
                 }
-                ends(header, size_of::<QueryBody>() + len.next_multiple_of(8), 0)?;
+                ends_padded(header, bytes, size_of::<QueryBody>() + len.next_multiple_of(8), 0)?;
                 let start = HEADER_LEN + size_of::<QueryBody>();
                 let name = std::str::from_utf8(&bytes[start..start + len]).map_err(|_| Reject::Body)?;
                 if !query_kind.takes(name) {
@@ -506,6 +543,10 @@ impl<'a> Datagram<'a> {
                 ends(header, size_of::<IdentityProbeBody>(), 0)?;
                 Self::IdentityProbe(header, body(bytes)?)
             }
+            Kind::AddressProof => {
+                ends(header, size_of::<AddressProofBody>(), ADDRESS_PROOF_RETURNED)?;
+                Self::AddressProof(header, body(bytes)?)
+            }
             Kind::Frame | Kind::Submission | Kind::Ack | Kind::Stage | Kind::Switch => {
                 return Err(Reject::Kind);
             }
@@ -524,8 +565,13 @@ impl<'a> Ranges<'a> {
     }
 }
 
+/// Length of a refusal of a request for frames, and the least one of a request.
+pub const REPAIR_REJECT_LEN: usize = HEADER_LEN + size_of::<RepairRejectBody>();
+
 /// Length of an ack.
 pub const ACK_LEN: usize = HEADER_LEN + size_of::<AckBody>();
 
-/// Room for any datagram that this file writes, statuses and submissions aside.
-pub const SMALL_LEN_MAX: usize = HEADER_LEN + size_of::<NackBody>() + NACK_RANGES_MAX * size_of::<SeqRange>();
+/// Room for any datagram that this file writes, submissions aside.
+pub const SMALL_LEN_MAX: usize = STATUS_LEN_MAX;
+const _: () =
+    assert!(SMALL_LEN_MAX >= HEADER_LEN + size_of::<NackBody>() + NACK_RANGES_MAX * size_of::<SeqRange>());

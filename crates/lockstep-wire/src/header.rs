@@ -68,6 +68,8 @@ pub enum Kind {
     PublisherNotice = 24,
     /// Between two processes under one identity: who lives, and since when.
     IdentityProbe = 25,
+    /// A replica asks a requester to prove its address; and the proof.
+    AddressProof = 26,
     /// Journal only: from here on frames are staged beside the log (S7).
     Stage = 128,
     /// Journal only: the staged frames are the log now (S7).
@@ -103,6 +105,7 @@ impl Kind {
             22 => Self::ReplayMark,
             24 => Self::PublisherNotice,
             25 => Self::IdentityProbe,
+            26 => Self::AddressProof,
             128 => Self::Stage,
             129 => Self::Switch,
             _ => return None,

@@ -29,10 +29,12 @@
 //! | [`Kind::ReplayAnswer`], [`Kind::ReplayMark`] | replica → reader | TCP | before the frames, and where none follow | [`ReplayBody`] |
 //! | [`Kind::PublisherNotice`] | leader → publishers | control group | their numbers are missed, their share is used up, or an open finds no room | [`NoticeRow`]s |
 //! | [`Kind::IdentityProbe`] | replica → its own identity | control group | another process speaks under it; and the answer | [`IdentityProbeBody`] |
+//! | [`Kind::AddressProof`] | replica → requester, and back | unicast | a request for frames by an address that has not proved itself; and the proof | [`AddressProofBody`] |
 //! | [`Kind::Stage`], [`Kind::Switch`] | – | journal only | a suffix is replaced (S7) | from seq, epoch |
 
 #![forbid(unsafe_code)]
 
+mod address_proof;
 mod condition;
 mod control;
 pub mod crc;
@@ -47,6 +49,7 @@ mod operator;
 mod presence;
 mod replay;
 
+pub use address_proof::*;
 pub use condition::*;
 pub use control::*;
 pub use datagram::*;

@@ -13,7 +13,9 @@ use crate::cli::{Failure, signals};
 use crate::config::Config;
 use clap::Args;
 use lockstep_io::idle::Idle;
+use std::ffi::OsStr;
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -88,12 +90,18 @@ fn pid_of(replicas: &[Process], id: u32) -> u32 {
 /// Prints the file and what to try.
 fn show(cluster: &LocalCluster<'_>, replicas: &[Process], leader: u32) -> Result<(), Failure> {
     let pid = pid_of(replicas, leader);
+    // `cargo run` leaves the program where no shell looks for it.
+    let (path, lines) = match folder_to_add(std::env::current_exe().ok(), std::env::var_os("PATH").as_deref())
+    {
+        Some(folder) => (format!("  export PATH=\"{}:$PATH\"\n", folder.display()), "these lines"),
+        None => (String::new(), "that line"),
+    };
     let mut out = std::io::stdout().lock();
     writeln!(
         out,
         "three replicas run, replica {leader} leads; Ctrl-C ends them\n\n  \
-         export LOCKSTEP_CONFIG={}\n\n\
-         in another terminal, after that line:\n  \
+         export LOCKSTEP_CONFIG={}\n{path}\n\
+         in another terminal, after {lines}:\n  \
          lockstep status                          health, leader, replicas\n  \
          lockstep subscribe                       prints the stream\n  \
          echo hello | lockstep publish --name me  publishes a line\n  \
@@ -102,4 +110,11 @@ fn show(cluster: &LocalCluster<'_>, replicas: &[Process], leader: u32) -> Result
     )?;
     out.flush()?;
     Ok(())
+}
+
+/// The folder of this program, if none of `path` has a `lockstep`.
+fn folder_to_add(program: Option<PathBuf>, path: Option<&OsStr>) -> Option<PathBuf> {
+    let is_found =
+        std::env::split_paths(path.unwrap_or_default()).any(|folder| folder.join("lockstep").is_file());
+    program.filter(|_| !is_found)?.parent().map(Path::to_path_buf)
 }

@@ -30,8 +30,8 @@ use super::window::{Flight, ResendTimer, SubmitWindow};
 use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
 use lines::{NameState, PublisherNames};
 use lockstep_wire::{
-    Datagram, Destination, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX, Nanos, NoticeRows,
-    OpenFrame, PublisherNotice, QueryKind, Reject, write_open, write_query,
+    ADDRESS_PROOF_RETURNED, Datagram, Destination, EntryHeader, EntryKind, Epoch, Header, Kind, NAME_LEN_MAX,
+    Nanos, NoticeRows, OpenFrame, PublisherNotice, QueryKind, Reject, write_open, write_query,
 };
 pub use notifications::{PublishError, PublisherEvent};
 use std::collections::BTreeMap;
@@ -471,6 +471,11 @@ impl PublisherCore {
             }
             Datagram::RepairReject(header, body) => {
                 self.rx.on_repair_reject(now, header, &body, &mut self.counters)
+            }
+            Datagram::AddressProof(header, body) => {
+                if let Some(from) = from.filter(|_| header.flags & ADDRESS_PROOF_RETURNED == 0) {
+                    self.rx.on_proof_demanded(now, from, &body);
+                }
             }
             Datagram::QueryReply(header, body) => {
                 // A node that holds nothing knows no name; another one is asked.

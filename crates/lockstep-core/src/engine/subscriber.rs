@@ -30,9 +30,11 @@ use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
 use ahead::Ahead;
 use deliver::{DeliveryCursor, deliver};
 use lockstep_wire::{
-    Datagram, Epoch, FrameView, Identity, Kind, Nanos, Reject, RepairReject, RepairTrailer, Seq,
+    ADDRESS_PROOF_RETURNED, Datagram, Epoch, FrameView, Identity, Kind, Nanos, Reject, RepairReject,
+    RepairTrailer, Seq,
 };
 pub use notifications::{Delivery, Message, SubscriberEvent};
+use std::net::SocketAddrV4;
 use std::ops::ControlFlow;
 
 /// A subscriber's settings.
@@ -130,7 +132,7 @@ impl<N: Net> SubscriberEngine<N> {
         if !core.cursor.stopped {
             work += net.recv_groups();
             for index in 0..work {
-                if core.on_datagram(now, net.group_datagram(index), true, &mut f) {
+                if core.on_datagram(now, net.group_datagram(index), None, &mut f) {
                     core.received_at = now;
                 }
             }
@@ -138,7 +140,8 @@ impl<N: Net> SubscriberEngine<N> {
             if core.turns.is_multiple_of(UNICAST_TURNS) || core.rx.is_waiting() {
                 let count = net.recv_unicast();
                 for index in 0..count {
-                    core.on_datagram(now, net.unicast_datagram(index).0, false, &mut f);
+                    let (bytes, from) = net.unicast_datagram(index);
+                    core.on_datagram(now, bytes, Some(from), &mut f);
                 }
                 work += count;
             }
@@ -308,16 +311,16 @@ impl SubscriberCore {
         true
     }
 
-    /// Returns whether it is one of this stream.
+    /// A datagram of a group, or `from` an address by unicast. Returns whether it is one of this stream.
     fn on_datagram(
         &mut self,
         now: Nanos,
         bytes: &[u8],
-        by_group: bool,
+        from: Option<SocketAddrV4>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) -> bool {
         self.counters.add(Counter::DatagramsIn, 1);
-        let judged = self.judge(now, bytes, by_group, f);
+        let judged = self.judge(now, bytes, from, f);
         if let Err(reject) = judged {
             self.counters.reject(reject);
         }
@@ -329,13 +332,13 @@ impl SubscriberCore {
         &mut self,
         now: Nanos,
         bytes: &[u8],
-        by_group: bool,
+        from: Option<SocketAddrV4>,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) -> Result<(), Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Frame(frame, trailer) => {
                 self.rx.admit_frame(&frame, trailer.as_ref())?;
-                if by_group && trailer.is_none() {
+                if from.is_none() && trailer.is_none() {
                     self.unicast_probe.on_group(now);
                 }
                 self.on_frame(now, &frame, trailer.as_ref(), f);
@@ -343,9 +346,9 @@ impl SubscriberCore {
             }
             Datagram::Heartbeat(header, body) => {
                 self.rx.check_history(header)?;
-                match by_group {
-                    true => _ = self.unicast_probe.on_group(now),
-                    false => self.unicast_probe.on_answer(),
+                match from {
+                    None => _ = self.unicast_probe.on_group(now),
+                    Some(_) => self.unicast_probe.on_answer(),
                 }
                 self.rx.on_heartbeat(header, &mut self.counters, &mut self.events);
                 self.rx.on_announced_membership(header, &body);
@@ -358,7 +361,7 @@ impl SubscriberCore {
             }
             Datagram::Ack(header, _) => {
                 self.rx.check_history(header)?;
-                if !by_group {
+                if from.is_some() {
                     self.unicast_probe.on_answer();
                 }
                 self.rx.on_ack(header, &mut self.counters, &mut self.events);
@@ -370,6 +373,12 @@ impl SubscriberCore {
                     self.losses.on_ahead();
                 }
                 self.rx.on_repair_reject(now, header, &body, &mut self.counters);
+                Ok(())
+            }
+            Datagram::AddressProof(header, body) => {
+                if let Some(from) = from.filter(|_| header.flags & ADDRESS_PROOF_RETURNED == 0) {
+                    self.rx.on_proof_demanded(now, from, &body);
+                }
                 Ok(())
             }
             // Not for readers: the groups are shared. A vote is no news of the stream (S10).

@@ -138,6 +138,13 @@ impl Gaps {
         }
     }
 
+    /// A repairer asks for a proof of our address before it answers the request `token`.
+    pub fn on_proof_demanded(&mut self, now: Nanos, token: u64, repairers: usize, limits: &NackLimits) {
+        for gap in &mut self.list {
+            gap.request.on_proof_demanded(now, token, repairers, limits);
+        }
+    }
+
     /// Sets the timers by what came since the last check.
     pub fn poll(&mut self, now: Nanos, limits: &NackLimits, rtt: &Rtt) {
         self.list.iter_mut().for_each(|gap| gap.request.poll(now, limits, rtt));

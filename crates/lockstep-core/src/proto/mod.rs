@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accept;
+pub mod address_proof;
 pub mod commit;
 pub mod delivered_log;
 pub mod divergence;

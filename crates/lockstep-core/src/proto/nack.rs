@@ -143,12 +143,22 @@ pub struct RequestTimer {
     silent: u32,
     /// Asked for at least once.
     asked: bool,
+    /// The repairer that was asked once more behind a proof of our address, until it brings something.
+    proved_to: Option<u32>,
 }
 
 impl RequestTimer {
     /// Asks when `until` has come, beginning with the repairer at `place`.
     pub fn new(until: Nanos, place: u32) -> Self {
-        Self { state: RequestState::Waiting { until }, place, tries: 0, refused: 0, silent: 0, asked: false }
+        Self {
+            state: RequestState::Waiting { until },
+            place,
+            tries: 0,
+            refused: 0,
+            silent: 0,
+            asked: false,
+            proved_to: None,
+        }
     }
 
     /// The first request goes out at `until`, if it was to be later.
@@ -230,7 +240,22 @@ impl RequestTimer {
             AnswerProgress::Brought => {
                 self.state = RequestState::Waiting { until: quiet };
                 (self.tries, self.refused, self.silent) = (0, 0, 0);
+                self.proved_to = None;
             }
+        }
+    }
+
+    /// The repairer of request `demanded` asks for a proof of our address, which is returned at once: it is
+    /// asked again, behind the proof. A second demand of it in a row is a refusal.
+    pub fn on_proof_demanded(&mut self, now: Nanos, demanded: u64, repairers: usize, limits: &NackLimits) {
+        if self.proved_to == Some(self.place) {
+            return self.on_refused(now, demanded, repairers, 0, limits);
+        }
+        if let RequestState::Requested { token, .. } = self.state
+            && token == demanded
+        {
+            self.state = RequestState::Waiting { until: now };
+            (self.silent, self.proved_to) = (0, Some(self.place));
         }
     }
 

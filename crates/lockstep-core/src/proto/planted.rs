@@ -98,6 +98,8 @@ mutations! {
     FounderInherits "S9" "a founder is judged by what the former identity has said",
     EvidenceIsLoss "S9" "damage behind the log that a history was founded on is taken for a loss of the founder's",
     AnyFoundingIsOurs "S7" "a founding of a recovery that did not get to its end is put behind the log",
+    MemberByName "REPAIR-7" "a request in a member's name is the member's, whatever address it comes from",
+    AnyAddressProved "PROOF-1" "frames are sent to an address that has not proved itself",
     LeaderRepairs "REPAIR-6" "a leader repairs what others hold",
     RepeatsAnswered "REPAIR-2" "a repeated request is answered again",
     EachAlone "REPAIR-3" "everybody who lost a frame is given a copy of its own",

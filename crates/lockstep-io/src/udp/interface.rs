@@ -16,8 +16,21 @@ const SIOCGIFMTU: libc::c_ulong = 0x8921;
 pub enum Interface {
     /// By an IPv4 address that it has, e.g. `127.0.0.1`.
     Address(Ipv4Addr),
-    /// By its name, e.g. `eth0`.
+    /// By its name, e.g. `eth0`: its first IPv4 address is used.
     Name(String),
+    /// By its name, with the one of its addresses that is used.
+    NameAt(String, Ipv4Addr),
+}
+
+impl Interface {
+    /// The same interface, with `address` to be used if the configuration names none itself.
+    #[must_use]
+    pub fn at(self, address: Ipv4Addr) -> Self {
+        match self {
+            Self::Name(name) => Self::NameAt(name, address),
+            other => other,
+        }
+    }
 }
 
 impl FromStr for Interface {
@@ -34,6 +47,7 @@ impl fmt::Display for Interface {
         match self {
             Self::Address(address) => address.fmt(f),
             Self::Name(name) => name.fmt(f),
+            Self::NameAt(name, address) => write!(f, "{name} at {address}"),
         }
     }
 }
@@ -62,7 +76,7 @@ impl Row {
     /// Whether this row is the requested card. Every 127/8 address is the loopback's.
     fn answers(&self, asked: &Interface) -> bool {
         match asked {
-            Interface::Name(name) => self.name == *name,
+            Interface::Name(name) | Interface::NameAt(name, _) => self.name == *name,
             Interface::Address(address) if address.is_loopback() => self.is_loopback(),
             Interface::Address(address) => self.address == Some(*address),
         }
@@ -105,9 +119,22 @@ fn find_interface(asked: &Interface, carries_multicast: bool) -> Result<Card, Io
         let doing = doing(&format!("{name} is down; `ip link set {name} up` first"));
         return Err(IoError::because(doing, ErrorKind::NetworkDown, "interface is down"));
     }
+    let addresses = || rows.iter().filter(|row| row.answers(asked)).filter_map(|row| row.address);
     let address = match asked {
         Interface::Address(address) => Some(*address),
-        Interface::Name(_) => rows.iter().filter(|row| row.answers(asked)).find_map(|row| row.address),
+        Interface::Name(_) => addresses().next(),
+        Interface::NameAt(_, address) if first.is_loopback() && address.is_loopback() => Some(*address),
+        Interface::NameAt(_, address) => {
+            if !addresses().any(|own| own == *address) {
+                let own: Vec<String> = addresses().map(|own| own.to_string()).collect();
+                let doing = doing(&format!(
+                    "{name} has the addresses [{}]; configure one of them, or add it: `ip address add`",
+                    own.join(", ")
+                ));
+                return Err(IoError::because(doing, ErrorKind::AddrNotAvailable, "not an address of it"));
+            }
+            Some(*address)
+        }
     };
     let Some(address) = address else {
         let doing = doing(&format!("{name} has no IPv4 address; give it one, or name another interface"));

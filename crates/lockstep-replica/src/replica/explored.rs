@@ -15,6 +15,7 @@ use lockstep_core::proto::redundancy::Redundancy;
 use lockstep_wire::LeaderLossReason;
 use lockstep_wire::{Epoch, Seq};
 use std::hash::{Hash, Hasher};
+use std::net::SocketAddrV4;
 
 impl<P: Ports> ReplicaEngine<P> {
     /// Clears everything that is no part of the protocol's state. The next turn polls the unicast socket
@@ -31,6 +32,12 @@ impl<P: Ports> ReplicaEngine<P> {
     pub fn hash_state(&self, state: &mut impl Hasher) {
         self.core.hash(state);
         self.role.hash(state);
+    }
+
+    /// `address` needs no proof: a proof is one more step of each repair, and decides nothing else.
+    pub fn assume_address(&mut self, address: SocketAddrV4) {
+        let proof = self.core.address_proofs.proof(address);
+        self.core.address_proofs.on_returned(address, proof);
     }
 
     /// The leader sends a heartbeat in its next turn.

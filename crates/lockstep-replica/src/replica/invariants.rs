@@ -25,6 +25,7 @@ impl<P: Ports> ReplicaEngine<P> {
         let (core, end) = (&self.core, self.tail.end());
         core.rx.invariants();
         core.repairs.invariants();
+        core.address_proofs.invariants();
         core.pending_submissions.invariants();
         core.losses.invariants();
         core.events.invariants();

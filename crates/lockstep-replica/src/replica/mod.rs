@@ -61,6 +61,7 @@ use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::engine::receiver::{NACK_LEN_MAX, Receiver, ReceiverLimits, Start};
 use lockstep_core::engine::replay::StallDetector;
 use lockstep_core::proto::accept::Acceptor;
+use lockstep_core::proto::address_proof::AddressProofs;
 use lockstep_core::proto::commit::Durability;
 use lockstep_core::proto::election::{Election, ElectionLimits};
 use lockstep_core::proto::failure_detector::{FailureDetector, FailureDetectorLimits};
@@ -227,6 +228,7 @@ pub struct ReplicaCore {
     stopping: bool,
     stopped: bool,
     repairs: RepairQueue,
+    address_proofs: AddressProofs,
     /// The counters.
     pub counters: Counters,
     /// The gaps, and their causes.
@@ -485,6 +487,7 @@ impl ReplicaCore {
             stopping: false,
             stopped: false,
             repairs: RepairQueue::new(limits.budget, history_limits),
+            address_proofs: AddressProofs::new(limits.secret_seed),
             counters: Counters::default(),
             losses: Losses::default(),
             conditions: ConditionSet::default(),

@@ -13,10 +13,10 @@ use lockstep_core::engine::ports::Net;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_core::proto::repair::{RepairRange, grant};
 use lockstep_wire::{
-    CommandReject, CommandResultBody, Condition, Datagram, Entry, FrameView, Header, Identity, Kind,
-    LeaseBody, LeaseReply, NACK_RANGES_MAX, Nanos, QueryBody, QueryKind, QueryReplyBody, Ranges, Reject,
-    RepairReject, RepairRejectBody, SMALL_LEN_MAX, STATUS_LEN_MAX, SeqRange, repair_trailer,
-    write_command_result, write_lease, write_repair_reject, write_reply,
+    ADDRESS_PROOF_RETURNED, AddressProofBody, CommandReject, CommandResultBody, Condition, Datagram, Entry,
+    FrameView, Header, Identity, Kind, LeaseBody, LeaseReply, NACK_RANGES_MAX, Nanos, QueryBody, QueryKind,
+    QueryReplyBody, Ranges, Reject, RepairReject, RepairRejectBody, SMALL_LEN_MAX, STATUS_LEN_MAX, SeqRange,
+    repair_trailer, write_address_proof, write_command_result, write_lease, write_repair_reject, write_reply,
 };
 use std::net::SocketAddrV4;
 
@@ -93,6 +93,21 @@ impl ReplicaCore {
                 leading.close_frame(self, tail, false);
                 judged?;
             }
+            (Datagram::AddressProof(header, body), RoleState::Following(_))
+                if header.flags & ADDRESS_PROOF_RETURNED == 0 =>
+            {
+                self.rx.on_proof_demanded(now, from, &body);
+            }
+            (Datagram::AddressProof(header, body), _) => {
+                if header.flags & ADDRESS_PROOF_RETURNED != 0
+                    && self.address_proofs.on_returned(from, body.proof)
+                {
+                    self.counters.add(Counter::AddressProofsReturned, 1);
+                }
+            }
+            (Datagram::Nack(_, body, _), _) if !self.address_proofs.is_proved(from) => {
+                self.demand_address_proof(net, tail, wall, (from, body.token));
+            }
             (Datagram::Nack(header, body, ranges), _) => {
                 // The device that sends the repairs lends them.
                 let (header, (wanted, count)) = (*header, copied(&ranges));
@@ -106,8 +121,11 @@ impl ReplicaCore {
             (Datagram::Query(header, body, name), _) => {
                 self.observe_reader(role.role(), tail, header);
                 let mut out = [0; STATUS_LEN_MAX];
-                if let Some(length) = self.write_answer_to(role, tail, turn, &body, name, &mut out) {
-                    net.send_unicast(from, [&out[..length], &[]]);
+                match self.write_answer_to(role, tail, turn, &body, name, &mut out) {
+                    // Who asks may write any address as its own: nothing longer than the query goes there.
+                    Some(length) if length > bytes.len() => self.counters.add(Counter::AnswersTooLong, 1),
+                    Some(length) => _ = net.send_unicast(from, [&out[..length], &[]]),
+                    None => {}
                 }
             }
             (Datagram::Join(_, asked), _) => {
@@ -118,6 +136,23 @@ impl ReplicaCore {
             _ => {}
         }
         Ok(())
+    }
+
+    /// PROOF-1: frames are longer than the request for them, so the requester proves first that it receives at
+    /// its address.
+    fn demand_address_proof<M: TailMemory>(
+        &mut self,
+        net: &mut impl Net,
+        tail: &Tail<M>,
+        wall: Nanos,
+        (to, token): (SocketAddrV4, u64),
+    ) {
+        self.outbox.number += 1;
+        let body = AddressProofBody { token, proof: self.address_proofs.proof(to) };
+        let mut out = [0; SMALL_LEN_MAX];
+        let length = write_address_proof(&mut out, self.header(Kind::AddressProof, wall, &tail.end()), body);
+        net.send_unicast(to, [&out[..length], &[]]);
+        self.counters.add(Counter::AddressProofsDemanded, 1);
     }
 
     /// Carries out a query or command, and writes the reply; `None` if it is withheld.
@@ -212,7 +247,7 @@ impl ReplicaCore {
                 (reason, 0),
             );
         }
-        let member = self.log.membership.lists(header.identity()) || self.is_candidate(header.identity());
+        let member = self.is_members_request(header.identity(), request.from);
         let last_to = ranges.iter().map(|range| range.to).max().unwrap_or(0);
         let mut left = self.limits.repairs_per_request;
         if member {
@@ -241,6 +276,17 @@ impl ReplicaCore {
                 }
                 Err(reason) => self.write_repair_reject(net, &holdings, request, range, (reason, 0)),
             }
+        }
+    }
+
+    /// Whether a request in the name of `identity` is a member's: it comes from the address that the
+    /// membership has for it. A candidate may be a member by a change that we lack. Any other request counts
+    /// as a reader's.
+    fn is_members_request(&self, identity: Identity, from: SocketAddrV4) -> bool {
+        let mut members = self.log.membership.members().iter();
+        match members.find(|member| member.identity() == identity) {
+            Some(member) => member.address() == Some(from) || planted(Mutation::MemberByName),
+            None => self.is_candidate(identity),
         }
     }
 

@@ -6,7 +6,7 @@ use super::{Oracle, Violation};
 use crate::net::To;
 use lockstep_core::proto::accept::NOTHING;
 use lockstep_core::proto::commit::Durability;
-use lockstep_wire::{BallotBody, Datagram, Epoch, FrameView, Header, RepairTrailer};
+use lockstep_wire::{ADDRESS_PROOF_RETURNED, BallotBody, Datagram, Epoch, FrameView, Header, RepairTrailer};
 use std::net::SocketAddrV4;
 
 /// One datagram that a process sent, and its destination.
@@ -31,12 +31,13 @@ impl Oracle {
                 self.asked.entry((sent.from, body.token)).or_default().push((header.epoch(), starts));
             }
             Datagram::Query(_, body, name) => self.on_query(sent, body.token, name),
+            Datagram::AddressProof(header, body) => self.on_address_proof(who, sent, header, body.proof),
             _ => {}
         }
         let Some(mut replica_model) = self.replicas.get(&who).copied() else {
             return match datagram {
                 Datagram::Submission(_, entries) => self.check_submission(who, entries),
-                Datagram::Nack(..) | Datagram::Query(..) => Ok(()),
+                Datagram::Nack(..) | Datagram::Query(..) | Datagram::AddressProof(..) => Ok(()),
                 _ => {
                     Err(format!("WIRE: process {who} is no replica, and says {:?}", Header::peek(sent.bytes)))
                 }
@@ -155,7 +156,7 @@ impl Oracle {
             }
             Datagram::IdentityProbe(_, body) => self.check_nonce(who, replica_model, body.process_nonce)?,
             // A request is judged where it is answered.
-            Datagram::Nack(..) | Datagram::Query(..) => {}
+            Datagram::Nack(..) | Datagram::Query(..) | Datagram::AddressProof(..) => {}
             // Sent by clients and watchers, requested of a device that has no groups, or carried by
             // connections.
             Datagram::Submission(..)
@@ -172,6 +173,22 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+
+    /// PROOF-1: a proof that process `who` demands of an address, or that an address returns.
+    fn on_address_proof(&mut self, who: usize, sent: &SentDatagram<'_>, header: &Header, proof: u64) {
+        let To::Unicast(to) = sent.to else { return };
+        if header.flags & ADDRESS_PROOF_RETURNED == 0 {
+            self.proofs_demanded.insert((who, to), proof);
+        } else {
+            self.proofs_returned.insert((sent.from, proof));
+        }
+    }
+
+    /// Whether `address` has returned the proof that this run of process `who` demanded.
+    fn has_proved(&self, who: usize, address: SocketAddrV4) -> bool {
+        let demanded = self.proofs_demanded.get(&(who, address));
+        demanded.is_some_and(|proof| self.proofs_returned.contains(&(address, *proof)))
     }
 
     /// S2: nothing is said below the promise.
@@ -359,6 +376,9 @@ impl Oracle {
             }
             return Ok(());
         };
+        if trailer.token != 0 && !self.has_proved(who, to) {
+            return Err(format!("PROOF-1: replica {who} repaired to {to}, which has not proved its address"));
+        }
         let asked = self.queried_by(to, sent.from, trailer.token);
         if header.next_seq() > trailer.commit_next
             && !asked.is_empty()

@@ -75,6 +75,10 @@ pub struct Oracle {
     /// Requests, by asker and token: the epoch that they follow, and whether they ask for a start.
     /// A process that begins anew counts its tokens from 1 again.
     asked: BTreeMap<(SocketAddrV4, u64), Vec<(Epoch, bool)>>,
+    /// The last proof that each process demanded of an address, ...
+    proofs_demanded: BTreeMap<(usize, SocketAddrV4), u64>,
+    /// ... and all that were returned, by address.
+    proofs_returned: BTreeSet<(SocketAddrV4, u64)>,
     /// Queries of clients, by asker and token: the names in them.
     queries: BTreeMap<(SocketAddrV4, u64), Vec<String>>,
     /// The nonce that each run of a replica's process drew at its start.
@@ -116,6 +120,8 @@ impl Oracle {
             stamping: BTreeMap::new(),
             forgotten: BTreeSet::new(),
             asked: BTreeMap::new(),
+            proofs_demanded: BTreeMap::new(),
+            proofs_returned: BTreeSet::new(),
             queries: BTreeMap::new(),
             process_nonces: BTreeMap::new(),
             ears: BTreeMap::new(),

@@ -183,7 +183,10 @@ fn start(
     let opened = open(&mut store, memory, settings(identity))
         .map_err(|error| format!("S9: a crash of the process left a journal that does not go on: {error}"))?;
     let recovered = Recovered::of_journal(&opened, 2);
-    ReplicaEngine::new(SimNet::default(), opened.tail, recovered, limits(identity, node, replicas))
+    let limits = limits(identity, node, replicas);
+    let mut replica = ReplicaEngine::new(SimNet::default(), opened.tail, recovered, limits)?;
+    (0..super::system::NODES_MAX).for_each(|node| replica.assume_address(address(node)));
+    Ok(replica)
 }
 
 impl ExploredProcess {

@@ -21,7 +21,7 @@ use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The most processes of a scope.
-const NODES_MAX: usize = 6;
+pub(super) const NODES_MAX: usize = 6;
 /// Processes that are retained whole; the others are made again from the steps that led to them.
 const LIVE_MAX: usize = 4_096;
 /// A command may follow the membership of any of so many seqs.

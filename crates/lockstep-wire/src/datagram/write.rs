@@ -2,11 +2,12 @@
 
 use super::{
     AckBody, BallotBody, DeathNoticeBody, HeartbeatBody, NACK_EPOCH_START, NACK_RANGES_MAX, NackBody,
-    QueryBody, QueryKind, QueryReplyBody, RepairRejectBody, SeqRange, StepDownBody, write,
+    QueryBody, QueryKind, QueryReplyBody, REPAIR_REJECT_LEN, RepairRejectBody, SeqRange, StepDownBody, write,
+    write_padded,
 };
 use crate::{
-    CommandResultBody, ConditionRow, HEADER_LEN, Header, IdentityProbeBody, NOTICE_ROWS_MAX, NoticeRow,
-    StatusBody, StatusMember, seal,
+    AddressProofBody, CommandResultBody, ConditionRow, HEADER_LEN, Header, IdentityProbeBody,
+    NOTICE_ROWS_MAX, NoticeRow, StatusBody, StatusMember, seal,
 };
 
 /// Writes a heartbeat into `out` (at least [`super::SMALL_LEN_MAX`]); returns its bytes.
@@ -19,12 +20,14 @@ pub fn write_ack(out: &mut [u8], header: Header, body: AckBody) -> usize {
     write(out, header, bytemuck::bytes_of(&body), &[])
 }
 
-/// Writes a nack for `ranges`, or for the epoch start of `header.epoch` if there are none.
+/// Writes a nack for `ranges`, or for the epoch start of `header.epoch` if there are none. It is no shorter
+/// than a refusal.
 pub fn write_nack(out: &mut [u8], mut header: Header, token: u64, ranges: &[SeqRange]) -> usize {
     assert!(ranges.len() <= NACK_RANGES_MAX, "{} ranges, at most {NACK_RANGES_MAX}", ranges.len());
     header.count = ranges.len() as u16;
     header.flags = if ranges.is_empty() { NACK_EPOCH_START } else { 0 };
-    write(out, header, bytemuck::bytes_of(&NackBody { token }), bytemuck::cast_slice(ranges))
+    let body = NackBody { token };
+    write_padded(out, header, bytemuck::bytes_of(&body), bytemuck::cast_slice(ranges), REPAIR_REJECT_LEN)
 }
 
 /// Writes an answer; as [`write_heartbeat`].
@@ -32,10 +35,11 @@ pub fn write_repair_reject(out: &mut [u8], header: Header, body: RepairRejectBod
     write(out, header, bytemuck::bytes_of(&body), &[])
 }
 
-/// Writes a question about `name` (empty where the topic needs none).
+/// Writes a question about `name` (empty where the topic needs none) into `out` (at least
+/// [`super::SMALL_LEN_MAX`]). It is no shorter than its answer.
 pub fn write_query(out: &mut [u8], header: Header, token: u64, query_kind: QueryKind, name: &str) -> usize {
     let body = QueryBody { token, query_kind: query_kind as u32, name_len: name.len() as u32 };
-    write(out, header, bytemuck::bytes_of(&body), name.as_bytes())
+    write_padded(out, header, bytemuck::bytes_of(&body), name.as_bytes(), query_kind.answer_len())
 }
 
 /// Writes a reply; as [`write_heartbeat`].
@@ -91,5 +95,11 @@ pub fn write_notice(out: &mut [u8], mut header: Header, rows: &[NoticeRow]) -> u
 
 /// Writes a presence; as [`write_heartbeat`].
 pub fn write_presence(out: &mut [u8], header: Header, body: IdentityProbeBody) -> usize {
+    write(out, header, bytemuck::bytes_of(&body), &[])
+}
+
+/// Writes the demand for a proof of address, or the proof itself, according to `header.flags`; as
+/// [`write_heartbeat`].
+pub fn write_address_proof(out: &mut [u8], header: Header, body: AddressProofBody) -> usize {
     write(out, header, bytemuck::bytes_of(&body), &[])
 }

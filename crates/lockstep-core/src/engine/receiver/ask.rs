@@ -8,8 +8,8 @@ use crate::proto::gap::Gaps;
 use crate::proto::nack::{NackLimits, RequestTimer, Requests, Rtt};
 use crate::proto::repairers::{Repairer, Repairers};
 use lockstep_wire::{
-    Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX, NACK_RANGES_MAX, Nanos, RepairReject,
-    RepairRejectBody, Seq, SeqRange, write_nack,
+    ADDRESS_PROOF_RETURNED, AddressProofBody, Epoch, HEADER_LEN, Header, Identity, Kind, MEMBERS_MAX,
+    NACK_RANGES_MAX, Nanos, RepairReject, RepairRejectBody, Seq, SeqRange, write_address_proof, write_nack,
 };
 use std::net::SocketAddrV4;
 
@@ -45,6 +45,8 @@ pub(super) struct RepairRequests {
     oldest_seq: Seq,
     /// When the first and the last of them were heard.
     abandoned_at: (Nanos, Nanos),
+    /// A repairer that asks for a proof of our address, and its demand.
+    proof_due: Option<(SocketAddrV4, AddressProofBody)>,
 }
 
 /// A ring does not come back to what it has lost: this holds for as long as the same is missing first,
@@ -82,6 +84,7 @@ impl RepairRequests {
             abandoned: Vec::with_capacity(REPAIRERS_MAX),
             oldest_seq: 0,
             abandoned_at: (0, 0),
+            proof_due: None,
         }
     }
 
@@ -132,6 +135,7 @@ impl RepairRequests {
             && self.synced.is_none()
             && self.gaps.list().is_empty()
             && !self.requests.has_response()
+            && self.proof_due.is_none()
     }
 
     /// An epoch is followed.
@@ -280,6 +284,13 @@ impl Receiver {
         events: &mut Events,
     ) -> Option<(usize, SocketAddrV4)> {
         self.requests.poll(now, counters);
+        if let Some((to, demanded)) = self.requests.proof_due.take() {
+            let epoch = self.follow.epoch();
+            let flags = ADDRESS_PROOF_RETURNED;
+            let kind = Kind::AddressProof as u8;
+            let header = Header { kind, flags, ..self.nack_header(number, epoch) };
+            return Some((write_address_proof(out, header, demanded), to));
+        }
         if self.other_histories.is_any()
             && let Some(asked) = self.query_history(now, number, out, counters)
         {
@@ -469,6 +480,22 @@ impl Receiver {
         match &mut requests.start {
             Some(ask) => ask.on_refused(now, body.token, count, wait, &requests.limits),
             None => requests.gaps.on_refused(now, body.token, body.range, count, wait, &requests.limits),
+        }
+    }
+
+    /// PROOF-1: the repairer at `from` asks for a proof of our address. It is returned before anything else is
+    /// asked for, if the demand answers a request of ours.
+    pub fn on_proof_demanded(&mut self, now: Nanos, from: SocketAddrV4, demanded: &AddressProofBody) {
+        let RepairRequests { requests, repairers, gaps, start, limits, proof_due, .. } = &mut self.requests;
+        if requests.on_response(demanded.token).is_none() {
+            return;
+        }
+        *proof_due = Some((from, *demanded));
+        let count = repairers.len();
+        gaps.on_proof_demanded(now, demanded.token, count, limits);
+        let others = self.other_histories.query_mut();
+        for request in [start.as_mut(), others].into_iter().flatten() {
+            request.on_proof_demanded(now, demanded.token, count, limits);
         }
     }
 
