@@ -1,7 +1,7 @@
 //! What a subscriber was given, judged: each message of the load once, in its order, and a digest of all
 //! that the other subscriber must have as well.
 
-use lockstep_client::{Message, StreamDigest};
+use lockstep_client::{Message, StreamDigest, SubscriberEvent};
 use lockstep_wire::{Destination, Nanos, PublisherId, PublisherSeq, Seq};
 use std::collections::{BTreeSet, VecDeque};
 
@@ -201,6 +201,28 @@ impl Optimist {
         {
             self.checker.take(&first);
         }
+    }
+}
+
+/// Why a subscription ends with `event`, if it does.
+pub fn end_of(event: &SubscriberEvent<'_>) -> Option<String> {
+    match event {
+        SubscriberEvent::Abandoned { from, oldest, .. } => {
+            Some(format!("seq {from} cannot be repaired any more, the oldest is {oldest}"))
+        }
+        SubscriberEvent::Refused { why, next } => Some(format!("seq {next} cannot be replayed: {why:?}")),
+        SubscriberEvent::Diverged { seq } => Some(format!("the logs diverge at seq {seq}")),
+        _ => None,
+    }
+}
+
+/// The same of one that delivers what is committed, of which nothing may be taken back.
+pub fn end_of_committed(event: &SubscriberEvent<'_>) -> Option<String> {
+    match event {
+        SubscriberEvent::Retract { from } => {
+            Some(format!("a committed reader was told to take back from seq {from} on"))
+        }
+        event => end_of(event),
     }
 }
 

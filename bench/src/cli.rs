@@ -115,7 +115,7 @@ pub fn run() -> ExitCode {
 /// Does what is asked for.
 fn measure(what: What) -> Result<Verdict, String> {
     match what {
-        What::Instructions(arguments) => instructions::run(&arguments).map(|()| Verdict::Passed),
+        What::Instructions(arguments) => instructions::run(&arguments),
         What::Micro(arguments) => micro::run(&arguments),
         What::Latency(arguments) => latency::run(&arguments),
         What::SelfTest(arguments) => self_test::run(&arguments),

@@ -10,7 +10,7 @@ use crate::shared::share;
 use crate::transport::Transport;
 use lockstep::config::Config;
 use lockstep_client::{Delivery, Endpoint, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent};
-use lockstep_core::engine::counters::Counter;
+use lockstep_core::engine::counters::{Counter, Counters};
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_io::IoError;
 use lockstep_io::device::{Device, DeviceSettings, MemorySharing};
@@ -31,6 +31,15 @@ pub struct Losses {
 }
 
 impl Losses {
+    /// What a reader's and a publisher's counters tell.
+    fn of(reader: &Counters, publisher: &Counters) -> Self {
+        Self {
+            gaps: reader.get(Counter::Gaps),
+            repaired: reader.get(Counter::RepairsIn),
+            resends: publisher.get(Counter::Resends),
+        }
+    }
+
     /// What came to be since `before`.
     pub fn since(self, before: Self) -> Self {
         Self {
@@ -237,12 +246,7 @@ impl<N: Net> Client for LockstepClient<N> {
     }
 
     fn losses(&self) -> Losses {
-        let counters = self.subscriber.counters();
-        Losses {
-            gaps: counters.get(Counter::Gaps),
-            repaired: counters.get(Counter::RepairsIn),
-            resends: self.publisher.counters().get(Counter::Resends),
-        }
+        Losses::of(self.subscriber.counters(), self.publisher.counters())
     }
 
     fn publisher(&self) -> Option<PublisherId> {
@@ -292,12 +296,7 @@ impl<N: Net> Client for PublisherClient<N> {
     }
 
     fn losses(&self) -> Losses {
-        let counters = self.publisher.counters();
-        Losses {
-            gaps: counters.get(Counter::Gaps),
-            repaired: counters.get(Counter::RepairsIn),
-            resends: counters.get(Counter::Resends),
-        }
+        Losses::of(self.publisher.counters(), self.publisher.counters())
     }
 
     fn publisher(&self) -> Option<PublisherId> {

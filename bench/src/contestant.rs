@@ -8,6 +8,7 @@ use crate::client::{Ground, Measure, measure};
 use crate::cluster::Cluster;
 use crate::hosts::Hosts;
 use crate::node::{NodeArguments, Role, STALLS};
+use crate::results::{Row, Unit};
 use crate::stalls::Stalls;
 use crate::ways::Way;
 use clap::ValueEnum;
@@ -49,6 +50,11 @@ impl Contestant {
             Self::Io => "io",
             Self::Lockstep => "lockstep",
         }
+    }
+
+    /// Its row in a case: all but lockstep are floors.
+    pub fn row(self, case: &str, words: &str, unit: Unit) -> Row {
+        Row::new(case, self.key(), words, unit).as_floor(self != Self::Lockstep)
     }
 }
 

@@ -24,7 +24,7 @@ use crate::environment;
 use crate::harness::{Run, Shared, pin, two_cores};
 use crate::load::Pace;
 use crate::probe::Rally;
-use crate::results::{Round, Row, Unit, Verdict};
+use crate::results::{Round, Unit, Verdict};
 use crate::stats::Latencies;
 use crate::ways::Way;
 use listener::Heard;
@@ -172,8 +172,7 @@ fn one(
     {
         let case = format!("to the {whom} of {subscribers} subscribers, {}/s", arguments.rate);
         let words = format!("{}, {waits}", contestant.name());
-        let row = Row::new(&case, contestant.key(), &words, Unit::Nanos);
-        let row = row.as_floor(contestant != Contestant::Lockstep);
+        let row = contestant.row(&case, &words, Unit::Nanos);
         let row = row.over([("subscribers", subscribers as f64), ("rate", arguments.rate as f64)]);
         let round = Round { target, achieved, marks: marks.clone(), lost, repaired, ..Round::of(latencies)? };
         run.record(row, at, counted, round);

@@ -97,6 +97,18 @@ impl Field {
         core.ok_or_else(|| format!("{flag} {place}: this machine has {} cores", self.cores.len()))
     }
 
+    /// The cores of leader and standby, by their places among ours; `flag` names the leader's. Those of a
+    /// cluster that runs already are its own.
+    ///
+    /// # Errors
+    /// There is no such core.
+    pub fn places(&self, leader: usize, flag: &str, standby: usize) -> Result<[usize; 2], String> {
+        match self.attached {
+            Some(_) => Ok([0; 2]),
+            None => Ok([self.core(leader, flag)?, self.core(standby, "--standby-core")?]),
+        }
+    }
+
     /// How threads wait of which so many poll without pause.
     pub fn idle(&self, threads: usize) -> Idle {
         match &self.attached {

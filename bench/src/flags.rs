@@ -18,13 +18,10 @@ pub fn scaled(
     value.filter(|value| bounds.contains(value)).ok_or_else(|| format!("'{text}' {wrong}"))
 }
 
-/// A number of seconds within `bounds`.
-///
-/// # Errors
-/// It is none, or lies outside: with the bounds.
-pub fn seconds(text: &str, bounds: RangeInclusive<f64>) -> Result<f64, String> {
+/// Reads a number of seconds within `bounds`, and refuses others with the bounds.
+pub fn seconds(bounds: RangeInclusive<f64>) -> impl Fn(&str) -> Result<f64, String> + Clone {
     let wrong = format!("is no number of seconds that fits; write {} to {}", bounds.start(), bounds.end());
-    scaled(text, &[("", 1.0)], bounds, &wrong)
+    move |text| scaled(text, &[("", 1.0)], bounds.clone(), &wrong)
 }
 
 #[cfg(test)]
@@ -33,9 +30,9 @@ mod tests {
 
     #[test]
     fn seconds_outside_of_the_bounds_are_refused_with_them() {
-        assert_eq!(seconds("0.05", 0.05..=40.0), Ok(0.05));
+        assert_eq!(seconds(0.05..=40.0)("0.05"), Ok(0.05));
         for text in ["0.04", "41", "NaN", "soon", ""] {
-            assert!(seconds(text, 0.05..=40.0).is_err_and(|why| why.contains("0.05 to 40")), "{text}");
+            assert!(seconds(0.05..=40.0)(text).is_err_and(|why| why.contains("0.05 to 40")), "{text}");
         }
     }
 }

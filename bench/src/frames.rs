@@ -1,14 +1,65 @@
-//! Sealed frames, each following the one before, as a leader makes them: what journals of measurements are
-//! filled with.
+//! Sealed datagrams: submissions and single frames of messages that are all alike, and frames that follow each
+//! other as a leader makes them, which journals of measurements are filled with.
 
-use crate::cluster::MTU;
+use crate::cluster::{MESSAGE_LEN, MTU};
 use lockstep_core::proto::log::LogEnd;
-use lockstep_wire::{EntryHeader, EntryKind, Header, Kind, OpenFrame, chain_after, frame_len_max};
+use lockstep_wire::{
+    EntryHeader, EntryKind, Header, Kind, OpenFrame, PublisherId, PublisherSeq, chain_after, frame_len_max,
+};
 
 /// The stream that they are of.
 pub const CLUSTER: u64 = 0xbe;
 /// See [`CLUSTER`].
 pub const HISTORY: u64 = 7;
+
+/// A message.
+pub const PAYLOAD: [u8; MESSAGE_LEN] = [0x5a; MESSAGE_LEN];
+
+/// The header of message `number` of a publisher.
+pub fn entry(publisher: PublisherId, number: PublisherSeq) -> EntryHeader {
+    EntryHeader {
+        kind: EntryKind::Message as u8,
+        flags: 0,
+        length: 0,
+        publisher,
+        publisher_seq: number,
+        destination: 0,
+        time_or_incarnation: 1,
+    }
+}
+
+/// Makes `bytes` a sealed datagram of `messages` messages, the first of which has the number `first`.
+///
+/// # Errors
+/// So many do not fit.
+pub fn fill(
+    bytes: &mut Vec<u8>,
+    header: Header,
+    (publisher, first): (PublisherId, PublisherSeq),
+    messages: usize,
+) -> Result<Header, String> {
+    bytes.resize(frame_len_max(MTU), 0);
+    let mut open = OpenFrame::default();
+    for number in (first..).take(messages) {
+        if !open.push(bytes, entry(publisher, number), &PAYLOAD) {
+            return Err(format!("{messages} messages of {MESSAGE_LEN} bytes fit no datagram"));
+        }
+    }
+    let header = open.close(bytes, header, open.len());
+    bytes.truncate(open.len());
+    Ok(header)
+}
+
+/// A sealed datagram of `messages` messages, and its header.
+///
+/// # Errors
+/// As [`fill`].
+pub fn sealed(kind: Kind, messages: usize) -> Result<(Header, Vec<u8>), String> {
+    let mut bytes = Vec::new();
+    let first_seq = if kind == Kind::Frame { 1 } else { 0 };
+    let header = Header { cluster: CLUSTER, history: HISTORY, first_seq, number: 1, ..Header::new(kind) };
+    Ok((fill(&mut bytes, header, (1, 1), messages)?, bytes))
+}
 
 /// Makes frames behind the end of a log. Messages look like orders: mostly alike, with numbers that change.
 pub struct Frames {
@@ -56,15 +107,7 @@ impl Frames {
             for (to, from) in self.payload.iter_mut().zip(changing.as_flattened()) {
                 *to = *from;
             }
-            let entry = EntryHeader {
-                kind: EntryKind::Message as u8,
-                flags: 0,
-                length: 0,
-                publisher: 1,
-                publisher_seq: number,
-                destination: 0,
-                time_or_incarnation: 0,
-            };
+            let entry = EntryHeader { time_or_incarnation: 0, ..entry(1, number) };
             if !open.push(&mut bytes, entry, &self.payload) {
                 let so_many = open.count() + 1;
                 return Err(format!("{so_many} messages of {payload_len} bytes fit no frame of {len_max}"));

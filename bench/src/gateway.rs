@@ -43,7 +43,9 @@ pub struct Arguments {
     #[command(flatten)]
     shared: Shared,
     /// Seconds of a segment or a window.
-    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    // A party that is not measured stands still meanwhile, and is cut after gateway.silence, which is at most
+    // 300 s.
+    #[arg(long, default_value_t = 2.0, value_parser = flags::seconds(0.05..=40.0))]
     seconds: f64,
     /// Messages or orders per second.
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
@@ -89,12 +91,6 @@ struct Plan {
 
 /// What a ratio is to be at most.
 const AIM: f64 = 1.5;
-
-fn seconds(text: &str) -> Result<f64, String> {
-    // A party that is not measured stands still meanwhile, and is cut after gateway.silence, which is at most
-    // 300 s.
-    flags::seconds(text, 0.05..=40.0)
-}
 
 /// Measures, gives out what was found, and judges it.
 ///

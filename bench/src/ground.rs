@@ -52,7 +52,7 @@ pub struct Arguments {
     #[command(flatten)]
     shared: Shared,
     /// Seconds of each turn.
-    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    #[arg(long, default_value_t = 1.0, value_parser = flags::seconds(0.01..=600.0))]
     seconds: f64,
     /// The interface of the UDP hops. Datagrams do not leave this host: the kernel loops them back.
     #[arg(long, default_value = "lo")]
@@ -69,10 +69,6 @@ impl Arguments {
     fn wants(&self, part: Part) -> bool {
         self.only.is_empty() || self.only.contains(&part)
     }
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    flags::seconds(text, 0.01..=600.0)
 }
 
 /// Where and how long each turn runs.

@@ -10,7 +10,7 @@
 //!        └── N / messages ── compared with ── bench/instructions.toml
 //! ```
 //!
-//! Below the figures stands where a leader's instructions go, stage by stage, and what each stage takes alone
+//! Behind the figures stands where a leader's instructions go, stage by stage, and what each stage takes alone
 //! in cycles of the CPU's counter.
 //!
 //! Not counted: the kernel, and the device, whose memory lies ready ([`desk::Desk`]). Valgrind shows
@@ -22,7 +22,10 @@ mod desk;
 mod stages;
 mod world;
 
+use crate::cluster::{MESSAGE_LEN, MTU};
 use crate::environment;
+use crate::harness::Run;
+use crate::results::{Output, Results, Round, Row, Unit, Verdict};
 use cycles::Counter;
 use serde::Deserialize;
 use stages::Stage;
@@ -73,6 +76,8 @@ const STANDBY: &str = "*lockstep_bench_standby_turn*";
 const STAMPED: &str = "*lockstep_bench_stamped_turn*";
 const COMMITTED: &str = "*lockstep_bench_committed_turn*";
 const PUBLISHER: &str = "*lockstep_bench_publisher_*";
+/// All stages of a leader together.
+const TURN: &str = "the whole turn";
 
 const CASES: &[Case] = &[
     Case {
@@ -122,9 +127,8 @@ const CASES: &[Case] = &[
 /// How to measure.
 #[derive(clap::Args)]
 pub struct Arguments {
-    /// Print the figures as JSON.
-    #[arg(long)]
-    json: bool,
+    #[command(flatten)]
+    output: Output,
     /// Fail where a figure is more than 2 % above its budget.
     #[arg(long)]
     check: bool,
@@ -172,41 +176,46 @@ pub fn turns(arguments: &TurnsArguments) -> Result<(), String> {
     world.check((STEPS * pattern.messages()) as u64, STEPS)
 }
 
-/// Measures all roles, prints, and checks the budget if asked to.
+/// Measures all roles, gives out what was found, and checks the budget if asked to.
 ///
 /// # Errors
 /// A figure above its budget, or a measurement that could not be made. A missing valgrind is none: it
 /// prints SKIPPED.
-pub fn run(arguments: &Arguments) -> Result<(), String> {
+pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     if let Some(reason) = cannot_count() {
         println!("SKIPPED: instructions: {reason}");
-        return Ok(());
-    }
-    let (mut figures, mut tables) = (BTreeMap::new(), Vec::new());
-    let wanted = |case: &&Case| arguments.only.as_ref().is_none_or(|only| case.key.contains(only.as_str()));
-    for case in CASES.iter().filter(wanted) {
-        let counted = count(case, arguments.keep.as_deref())?;
-        figures.insert(case.key, counted.per_step / case.per_step);
-        if case.counted == LEADER {
-            tables.push((case, counted));
-        }
+        return Ok(Verdict::Passed);
     }
     let budget = read_budget(&arguments.budget);
-    if arguments.json {
-        print_json(&figures, &tables)?;
-    } else {
-        print_table(&figures, budget.as_ref().ok());
-        for (case, counted) in &tables {
-            print_stages(case, counted);
+    let mut run = Run::begin("instructions", "instructions per message of each role", environment::facts());
+    run.tell("messages", format!("{MESSAGE_LEN} B, MTU {MTU}, baseline CPU"));
+    run.tell("steps", STEPS);
+    let mut figures = BTreeMap::new();
+    let wanted = |case: &&Case| arguments.only.as_ref().is_none_or(|only| case.key.contains(only.as_str()));
+    for case in CASES.iter().filter(wanted) {
+        run.show(case.key);
+        let counted = count(case, arguments.keep.as_deref())?;
+        let figure = counted.per_step / case.per_step;
+        figures.insert(case.key, figure);
+        let name = format!("{}: {}", case.key, case.what);
+        let allowed = budget.as_ref().ok().and_then(|budget| budget.instructions.get(case.key));
+        for (subject, value) in [("budget", allowed.copied()), ("aim", case.aim)] {
+            let row = Row::new(&name, subject, subject, Unit::Instructions).as_floor(true);
+            value.into_iter().for_each(|value| run.results.add(row.clone(), Round::value(value)));
+        }
+        run.results.add(Row::new(&name, "lockstep", "counted", Unit::Instructions), Round::value(figure));
+        if case.counted == LEADER {
+            add_stages(&mut run.results, case, &counted);
         }
     }
+    let verdict = run.finish(&arguments.output)?;
     if !arguments.check {
-        return Ok(());
+        return Ok(verdict);
     }
     let budget = budget?;
     let above = compare(&figures, &budget.instructions);
     if above.is_empty() {
-        return Ok(());
+        return Ok(verdict);
     }
     Err(format!(
         "instructions per message rose by more than 2 % above {}:\n  {}\nMake it cheaper, or raise the figure in a \
@@ -324,76 +333,35 @@ fn per_message(case: &Case, instructions: u64) -> f64 {
     instructions as f64 / STEPS as f64 / case.per_step
 }
 
-fn print_json(figures: &BTreeMap<&'static str, f64>, tables: &[(&Case, Counts)]) -> Result<(), String> {
-    let of = |(case, counts): &(&Case, Counts)| {
-        let stages = counts.stages.as_ref().ok()?.iter();
-        let stages: BTreeMap<&str, f64> =
-            stages.map(|(stage, count)| (stage.name(), per_message(case, *count))).collect();
-        Some((case.key, stages))
-    };
-    let stages: BTreeMap<_, _> = tables.iter().filter_map(of).collect();
-    let value = serde_json::json!({
-        "stages": stages,
-        "schema": "lockstep.bench.instructions/1",
-        "steps": STEPS,
-        "rustc": environment::rustc(),
-        "instructions": figures,
-    });
-    let text = serde_json::to_string_pretty(&value).map_err(|error| error.to_string())?;
-    println!("{text}");
-    Ok(())
-}
-
-fn print_table(figures: &BTreeMap<&'static str, f64>, budget: Option<&Budget>) {
-    println!(
-        "instructions, 64-byte messages, MTU 1500, baseline CPU, {} steps, {}",
-        STEPS,
-        environment::rustc()
-    );
-    println!("{:<18} {:>9} {:>9} {:>7}  what", "figure", "counted", "budget", "aim");
-    for case in CASES {
-        let Some(figure) = figures.get(case.key) else { continue };
-        let allowed = budget.and_then(|budget| budget.instructions.get(case.key));
-        let allowed = allowed.map_or_else(|| String::from("-"), |allowed| format!("{allowed:.1}"));
-        let aim = case.aim.map_or_else(String::new, |aim| format!("<= {aim}"));
-        println!("{:<18} {figure:>9.1} {allowed:>9} {aim:>7}  {}", case.key, case.what);
-    }
-}
-
 /// A leader's stages: instructions where callgrind counted them, cycles of each alone.
-fn print_stages(case: &Case, counts: &Counts) {
+fn add_stages(results: &mut Results, case: &Case, counts: &Counts) {
     let stages = match &counts.stages {
         Ok(stages) => stages,
-        Err(reason) => return println!("\nSKIPPED: stages of {}: {reason}", case.key),
+        Err(reason) => return results.notes.push(format!("SKIPPED: stages of {}: {reason}", case.key)),
     };
-    let pattern = PATTERNS.iter().find(|(name, _)| *name == case.pattern).map(|(_, pattern)| *pattern);
-    let counter = Counter::new().and_then(|counter| {
-        Ok((counter.per_ns(), {
-            let pattern = pattern.ok_or_else(|| format!("there is no pattern '{}'", case.pattern))?;
-            cycles::of(&counter, pattern)?
-        }))
-    });
-    let cycles = match &counter {
-        Ok((per_ns, cycles)) => {
-            println!("\n{}: {}; {per_ns:.3} cycles (TSC) a ns", case.key, case.what);
-            Some(cycles)
-        }
-        Err(reason) => {
-            println!("\n{}: {}\nSKIPPED: cycles: {reason}", case.key, case.what);
-            None
-        }
+    let mut add = |what: &str, subject: &str, unit, value| {
+        let row = Row::new(&format!("{}, {what}", case.key), subject, subject, unit);
+        results.add(row, Round::value(value));
     };
-    println!("{:<18} {:>12} {:>14}", "stage", "instructions", "cycles, alone");
-    let mut sum = 0.0;
+    let of_stage = |stage: &Stage| per_message(case, stages.get(stage).copied().unwrap_or(0));
     for stage in Stage::ALL {
-        let count = per_message(case, stages.get(&stage).copied().unwrap_or(0));
-        sum += count;
-        let ticks = cycles.and_then(|(alone, _)| alone.iter().find(|(other, _)| *other == stage));
-        let ticks = ticks.map_or_else(|| String::from("-"), |(_, ticks)| format!("{ticks:.1}"));
-        println!("{:<18} {count:>12.1} {ticks:>14}", stage.name());
+        add("by stage", stage.name(), Unit::Instructions, of_stage(&stage));
     }
-    let turn = cycles.map_or_else(|| String::from("-"), |(_, turn)| format!("{turn:.1}"));
-    println!("{:<18} {sum:>12.1} {turn:>14}", "the whole turn");
+    add("by stage", TURN, Unit::Instructions, Stage::ALL.iter().map(of_stage).sum());
+    let pattern = PATTERNS.iter().find(|(name, _)| *name == case.pattern).map(|(_, pattern)| *pattern);
+    let measured = Counter::new().and_then(|counter| {
+        let pattern = pattern.ok_or_else(|| format!("there is no pattern '{}'", case.pattern))?;
+        Ok((counter.per_ns(), cycles::of(&counter, pattern)?))
+    });
+    match measured {
+        Ok((per_ns, (alone, turn))) => {
+            let what = "cycles of each stage alone";
+            alone.iter().for_each(|(stage, ticks)| add(what, stage.name(), Unit::Count, *ticks));
+            add(what, TURN, Unit::Count, turn);
+            results.tell("cycles", format!("of the CPU's counter (TSC), {per_ns:.3} a ns"));
+        }
+        Err(reason) => results.notes.push(format!("SKIPPED: cycles of {}: {reason}", case.key)),
+    }
 }
 
 #[cfg(test)]

@@ -43,15 +43,11 @@ pub struct Arguments {
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     rate: u64,
     /// Seconds of each turn of `written` and `flushed`.
-    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    #[arg(long, default_value_t = 2.0, value_parser = flags::seconds(0.05..=600.0))]
     seconds: f64,
     /// Where the segments lie, and the floor's file: on the disk that is meant.
     #[arg(long, default_value_os_t = std::env::temp_dir())]
     folder: PathBuf,
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    flags::seconds(text, 0.05..=600.0)
 }
 
 impl Arguments {

@@ -43,10 +43,10 @@ pub struct Arguments {
     #[command(flatten)]
     field: FieldArguments,
     /// Seconds of each contestant, case and round.
-    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    #[arg(long, default_value_t = 1.0, value_parser = flags::seconds(0.01..=3600.0))]
     seconds: f64,
     /// Seconds before those that count.
-    #[arg(long, default_value_t = 0.1, value_parser = seconds)]
+    #[arg(long, default_value_t = 0.1, value_parser = flags::seconds(0.01..=3600.0))]
     warm_up: f64,
     /// Messages per second of the open loop, like `20k`; several are measured one after the other.
     #[arg(long, value_delimiter = ',', value_parser = rate, value_name = "RATE", default_value = "20k")]
@@ -95,13 +95,6 @@ pub struct Arguments {
     /// The network's MTU, which lockstep's frames keep to.
     #[arg(long, default_value_t = MTU, value_parser = mtu)]
     mtu: usize,
-    /// Nanoseconds that are burnt for each of lockstep's messages: to see whether `compare` finds it.
-    #[arg(long, hide = true, default_value_t = 0)]
-    plant: Nanos,
-}
-
-fn seconds(text: &str) -> Result<f64, String> {
-    flags::seconds(text, 0.01..=3600.0)
 }
 
 /// A rate like `20000`, `20k`, `1.5M`, in messages per second.
@@ -233,9 +226,6 @@ fn method(run: &mut Run, arguments: &Arguments, field: &Field) {
             }
         },
     );
-    if arguments.plant > 0 {
-        run.tell("planted", format!("{} ns for each of lockstep's messages", arguments.plant));
-    }
 }
 
 impl Bench<'_> {
@@ -319,20 +309,13 @@ impl Bench<'_> {
             Ok(Rally {
                 pace,
                 warm_up_ns: (self.arguments.warm_up * 1e9) as Nanos,
-                plant_ns: if contestant == Contestant::Lockstep { self.arguments.plant } else { 0 },
                 one_way,
                 kernel: kernel.transpose()?,
                 stalls,
                 ..Rally::probe(family.message_len, (self.arguments.seconds * 1e9) as Nanos, idle)
             })
         };
-        let cores = match self.field.attached {
-            Some(_) => [0; 2], // its processes run already
-            None => [
-                self.field.core(leader_core, "--leader-core")?,
-                self.field.core(self.arguments.field.standby_core, "--standby-core")?,
-            ],
-        };
+        let cores = self.field.places(leader_core, "--leader-core", self.arguments.field.standby_core)?;
         let stage = Stage { scheduling, stalls, ..Stage::of(contestant, way, family.delivery, cores) };
         let site = Site { loss: loss.clone(), mtu, ..Site::loopback(0) };
         let message_len = family.message_len;
@@ -352,12 +335,11 @@ impl Bench<'_> {
 }
 
 fn row(family: &Family, pace: Pace, (contestant, words): (Contestant, &str), case: &str) -> Row {
-    let row = Row::new(case, contestant.key(), words, Unit::Nanos)
-        .as_floor(contestant != Contestant::Lockstep)
-        .over([("bytes", family.message_len as f64)]);
+    let bytes = ("bytes", family.message_len as f64);
+    let row = contestant.row(case, words, Unit::Nanos);
     match pace {
-        Pace::Open(rate, _) => row.over([("bytes", family.message_len as f64), ("rate", rate as f64)]),
-        Pace::Closed => row,
+        Pace::Open(rate, _) => row.over([bytes, ("rate", rate as f64)]),
+        Pace::Closed => row.over([bytes]),
     }
 }
 

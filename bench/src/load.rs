@@ -19,12 +19,22 @@ use crate::client::Client;
 use crate::floor::{MESSAGE_LEN_MIN, number, write_message};
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
+use lockstep_process::cpu;
 use lockstep_wire::Nanos;
 
 /// Without a delivery for so long, a message is lost, and with it the measurement.
 const LOST_NS: Nanos = 5_000_000_000;
 /// Messages that are due and leave together, where a load has no other limit.
 pub const BATCH_MAX: u64 = 64;
+
+/// How late the kernel may wake a thread whose messages are due every 10 to 50 us.
+pub const SLACK_NS: u64 = 1_000;
+
+/// Lets this thread wake and run when its messages are due.
+pub fn on_time() {
+    cpu::timer_slack(SLACK_NS);
+    cpu::short_slice();
+}
 
 /// The next message of a load.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

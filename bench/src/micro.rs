@@ -14,8 +14,8 @@
 //! whole replica in a world without a network (see `instructions`), whose counts of instructions stand below:
 //! times drift, they do not.
 
-use crate::cluster::{MESSAGE_LEN, MTU};
 use crate::environment;
+use crate::frames::{CLUSTER, entry, sealed};
 use crate::harness::{Run, Shared, per_operation, pin};
 use crate::instructions::{self, Pattern, Watched, World};
 use crate::results::{Round, Row, Unit, Verdict};
@@ -30,8 +30,6 @@ use std::time::Instant;
 const BATCH: u64 = 1_000;
 /// Batches, and steps of a world, that do not count.
 const WARM_UP: u64 = 20;
-/// Of the datagrams here; nobody else has it.
-pub const CLUSTER: u64 = 0xbe;
 /// Bytes over which the checksum is taken: a message of the usual size, and one of a full datagram's.
 const CHECKSUMS: [usize; 2] = [64, 1_344];
 /// Messages of frames and submissions.
@@ -187,35 +185,6 @@ fn of_messages(count: usize) -> String {
     format!("{count} message{}", if count == 1 { "" } else { "s" })
 }
 
-/// A sealed datagram of `messages` messages, and its header.
-pub fn sealed(kind: Kind, messages: usize) -> Result<(Header, Vec<u8>), String> {
-    let mut bytes = vec![0; frame_len_max(MTU)];
-    let mut open = OpenFrame::default();
-    for number in 1..=messages as u64 {
-        if !open.push(&mut bytes, entry(number), &[0x5a; MESSAGE_LEN]) {
-            return Err(format!("{messages} messages of {MESSAGE_LEN} bytes fit no datagram"));
-        }
-    }
-    let first_seq = if kind == Kind::Frame { 1 } else { 0 };
-    let header = Header { cluster: CLUSTER, history: 7, first_seq, number: 1, ..Header::new(kind) };
-    let header = open.close(&mut bytes, header, open.len());
-    bytes.truncate(open.len());
-    Ok((header, bytes))
-}
-
-/// The header of the `number`th message.
-pub fn entry(number: u64) -> EntryHeader {
-    EntryHeader {
-        kind: EntryKind::Message as u8,
-        flags: 0,
-        length: 0,
-        publisher: 1,
-        publisher_seq: number,
-        destination: 0,
-        time_or_incarnation: 1,
-    }
-}
-
 /// Looks at every entry of a datagram, as who receives it does. Returns how many there were.
 #[inline]
 fn decode(bytes: &[u8]) -> Result<usize, Reject> {
@@ -237,7 +206,7 @@ fn operations() -> Result<Vec<Operation>, String> {
     for len in CHECKSUMS {
         let payload = vec![0x5a; len];
         let checksum = move || {
-            black_box(entry_digest(black_box(&entry(1)), black_box(&payload)));
+            black_box(entry_digest(black_box(&entry(1, 1)), black_box(&payload)));
         };
         let case = format!("checksum, {len} B");
         operations.push(Operation::of(case, "CRC-32C", vec![0x5a; len], checksum));

@@ -45,8 +45,6 @@ pub struct Rally {
     pub lasts_ns: Nanos,
     /// Between two turns.
     pub idle: Idle,
-    /// The time spent for each delivered message: planted, to see whether a comparison finds it.
-    pub plant_ns: Nanos,
     /// Whether latencies are split at the leader's stamp.
     pub one_way: bool,
     /// When the kernel had what was delivered, if that is asked for.
@@ -64,7 +62,6 @@ impl Rally {
             warm_up_ns: 0,
             lasts_ns,
             idle,
-            plant_ns: 0,
             one_way: false,
             kernel: None,
             stalls: false,
@@ -237,7 +234,6 @@ struct Timing {
     clock: Clock,
     began: Nanos,
     counts_from: Nanos,
-    plant_ns: Nanos,
     latencies: Latencies,
     ways: Option<[Latencies; 2]>,
     kernel: Option<KernelTimes>,
@@ -261,7 +257,6 @@ impl Timing {
             clock,
             began,
             counts_from,
-            plant_ns: rally.plant_ns,
             latencies: Latencies::new()?,
             ways: if rally.one_way { Some([Latencies::new()?, Latencies::new()?]) } else { None },
             kernel: rally.kernel,
@@ -296,7 +291,6 @@ impl Probe for Timing {
         if due < self.counts_from {
             return;
         }
-        burn(&self.clock, self.plant_ns);
         let now = self.clock.now();
         let took = now.saturating_sub(due);
         self.latencies.record(took);
@@ -324,14 +318,5 @@ impl Probe for Timing {
             watch.turned(worked, 0)?;
         }
         self.kernel.as_mut().map_or(Ok(()), |kernel| kernel.turn(client.publisher()))
-    }
-}
-
-fn burn(clock: &Clock, ns: Nanos) {
-    if ns > 0 {
-        let ends = clock.now() + ns;
-        while clock.now() < ends {
-            std::hint::spin_loop();
-        }
     }
 }

@@ -217,15 +217,21 @@ fn cat(segments: &[PathBuf]) -> Result<f64, String> {
     })
 }
 
+/// A connection to a server that is to replay all of the log up to `to`.
+fn ask(server: SocketAddr, cluster: u64, to: Seq) -> std::io::Result<TcpStream> {
+    let mut socket = TcpStream::connect(server)?;
+    let mut request = [0; SMALL_LEN_MAX];
+    let header = Header { cluster, ..Header::new(Kind::ReplayRequest) };
+    let len = write_replay_request(&mut request, header, ReplayRequestBody { from: 1, to });
+    socket.write_all(&request[..len])?;
+    Ok(socket)
+}
+
 /// All of the log up to `next`, in bytes per second; `judged` looks at each frame.
 fn replay(address: SocketAddr, next: Seq, judged: bool) -> Result<f64, String> {
     let text = |error: std::io::Error| error.to_string();
-    let mut socket = TcpStream::connect(address).map_err(text)?;
-    let mut request = [0; SMALL_LEN_MAX];
-    let header = Header { cluster: CLUSTER, ..Header::new(Kind::ReplayRequest) };
-    let len = write_replay_request(&mut request, header, ReplayRequestBody { from: 1, to: next });
     let began = Instant::now();
-    socket.write_all(&request[..len]).map_err(text)?;
+    let mut socket = ask(address, CLUSTER, next).map_err(text)?;
     let mut buffer = vec![0; REPLAY_BUFFER_LEN];
     let (mut end, mut bytes, mut seen) = (0, 0, 1);
     loop {

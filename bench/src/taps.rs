@@ -4,12 +4,14 @@
 //! A message says its number behind a mark that is looked for in whatever carries it: nobody's protocol has
 //! to be read to see it pass.
 
+use crate::plain;
+use lockstep_core::engine::ports::Group;
+use lockstep_io::udp::{Interface, UdpSettings};
 use lockstep_wire::Nanos;
 use nix::sys::socket::sockopt::ReceiveTimestampns;
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg, setsockopt};
 use nix::sys::time::TimeSpec;
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
-use std::io::{self, IoSliceMut};
+use std::io::IoSliceMut;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpStream, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -53,15 +55,8 @@ pub fn join(group: SocketAddrV4) -> Result<UdpSocket, String> {
 
 /// The same on the interface that has `address`.
 fn join_at(group: SocketAddrV4, address: Ipv4Addr) -> Result<UdpSocket, String> {
-    let fails = |error: io::Error| format!("opening a socket that hears {group}: {error}");
-    let socket = Socket::new(Domain::IPV4, Type::DGRAM.nonblocking(), Some(Protocol::UDP)).map_err(fails)?;
-    socket.set_reuse_address(true).map_err(fails)?;
-    socket.set_multicast_all_v4(false).map_err(fails)?;
-    socket.set_recv_buffer_size(BUFFER_LEN).map_err(fails)?;
-    socket.bind(&SocketAddrV4::new(Ipv4Addr::UNSPECIFIED, group.port()).into()).map_err(fails)?;
-    let by = InterfaceIndexOrAddress::Address(address);
-    socket.join_multicast_v4_n(group.ip(), &by).map_err(fails)?;
-    Ok(socket.into())
+    let udp = UdpSettings::new(Interface::Address(address), group.port(), [*group.ip(); 3]);
+    plain::socket(&UdpSettings { joins: vec![Group::Data], receive_buffer_bytes: BUFFER_LEN, ..udp })
 }
 
 /// A socket that is listened to.

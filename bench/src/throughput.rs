@@ -21,7 +21,7 @@ use crate::contestant::{Contestant, Stage};
 use crate::field::{Field, FieldArguments};
 use crate::harness::{Run, Shared, pin};
 use crate::load::{Drive, Probe, Window};
-use crate::results::{Round, Row, Unit, VALUE, Verdict};
+use crate::results::{Round, Unit, VALUE, Verdict};
 use crate::ways::Way;
 use clap::ValueEnum;
 use lockstep_client::Delivery;
@@ -187,10 +187,7 @@ fn family(run: &mut Run, field: &mut Field, arguments: &Arguments, family: &Fami
         let at = Instant::now();
         let flood = Flood::of(*contestant, family, arguments, idle);
         let (message_len, each) = (flood.message_len, flood.each as f64);
-        let cores = match field.attached {
-            Some(_) => [0; 2], // its processes run already
-            None => [field.cores[1], field.core(arguments.field.standby_core, "--standby-core")?],
-        };
+        let cores = field.places(1, "the leader's core", arguments.field.standby_core)?;
         // Never real time: it would starve the threads that write the segments, and the journal would be
         // full.
         let outcomes = mode == Mode::Alone;
@@ -211,9 +208,8 @@ fn family(run: &mut Run, field: &mut Field, arguments: &Arguments, family: &Fami
         let (counted, words) =
             (Duration::from_millis(arguments.milliseconds), way.transport.words(*contestant));
         for (case, rate, unit) in rates {
-            let row = Row::new(&case, contestant.key(), &words, unit).over(axes);
             let samples = (rate * counted.as_secs_f64()) as u64;
-            let row = row.as_floor(*contestant != Contestant::Lockstep);
+            let row = contestant.row(&case, &words, unit).over(axes);
             run.record(row, at, counted, Round { samples, ..Round::value(rate) });
         }
         Ok(())

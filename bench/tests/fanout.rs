@@ -1,19 +1,14 @@
 //! Fan-out, short: every number of subscribers has its median and its last one, beside as many plain readers.
 
+mod support;
+
 use serde_json::Value;
-use std::process::Command;
+use support::measured;
 
 #[test]
 fn every_number_of_subscribers_has_its_median_and_its_last_one_beside_plain_readers() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
-    command.args(["fanout", "--json", "--subscribers", "1,3", "--rounds", "2", "--messages", "50"]);
-    let output = command.output().expect("the bench runs");
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{told}");
-    if output.stdout.starts_with(b"SKIPPED:") {
-        return print!("{}", String::from_utf8_lossy(&output.stdout));
-    }
-    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    let few = ["fanout", "--subscribers=1,3", "--rounds=2", "--messages=50"];
+    let Some(report) = measured::<Value>(&few) else { return };
     let ratios = report["ratios"].as_array().expect("ratios");
     for subscribers in [1, 3] {
         let p50 = |whom: &str| {
@@ -35,14 +30,8 @@ fn every_number_of_subscribers_has_its_median_and_its_last_one_beside_plain_read
 /// Every number of destinations has its send, its copies and its rate, and nothing is lost in a trickle.
 #[test]
 fn every_number_of_copies_has_its_send_its_copies_and_its_rate_beside_a_call_for_each() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
-    command.args(["fanout", "--json", "--copies", "1,4", "--rounds", "2", "--messages", "5"]);
-    let output = command.output().expect("the bench runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    if output.stdout.starts_with(b"SKIPPED:") {
-        return print!("{}", String::from_utf8_lossy(&output.stdout));
-    }
-    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    let few = ["fanout", "--copies=1,4", "--rounds=2", "--messages=5"];
+    let Some(report) = measured::<Value>(&few) else { return };
     let rows = report["rows"].as_array().expect("rows");
     // Two counts, one datagram and a burst, three figures, two ways.
     assert_eq!(rows.len(), 2 * 2 * 3 * 2, "{report}");

@@ -1,19 +1,13 @@
 //! The floor of the machine, short: each part has its rows, and what cannot be measured says so.
 
-use serde_json::Value;
-use std::process::{Command, Output};
+mod support;
 
-fn floor(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
-    command.args(["floor", "--json"]).args(arguments);
-    command.output().expect("the bench runs")
-}
+use serde_json::Value;
+use support::{bench, measured, told};
 
 #[test]
 fn every_core_clock_timer_hop_memory_and_disk_has_a_row_of_each_round() {
-    let output = floor(&["--rounds", "2", "--seconds", "0.1"]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    let report: Value = measured(&["floor", "--rounds=2", "--seconds=0.1"]).expect("it needs one core");
     let rows = report["rows"].as_array().expect("rows");
     let of = |case: &'static str| {
         rows.iter().filter(move |row| row["case"].as_str().unwrap_or_default().starts_with(case))
@@ -51,10 +45,10 @@ fn every_core_clock_timer_hop_memory_and_disk_has_a_row_of_each_round() {
 
 #[test]
 fn a_limit_judges_the_rows_that_it_names_and_an_unknown_folder_is_refused() {
-    let output =
-        floor(&["--rounds", "1", "--seconds", "0.05", "--only", "disk", "--fail-if", "disk.max>1ns"]);
-    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
-    let output = floor(&["--rounds", "1", "--only", "disk", "--folder", "/no/such/folder"]);
-    let told = String::from_utf8_lossy(&output.stderr);
+    let floor = |more: &[&str]| bench(&[&["floor", "--json", "--rounds=1", "--only=disk"], more].concat());
+    let output = floor(&["--seconds=0.05", "--fail-if=disk.max>1ns"]);
+    assert_eq!(output.status.code(), Some(3), "{}", told(&output));
+    let output = floor(&["--folder=/no/such/folder"]);
+    let told = told(&output);
     assert!(output.status.code() == Some(1) && told.contains("/no/such/folder"), "{told}");
 }

@@ -1,25 +1,13 @@
 //! The gateway bench, short: each part tells all that it is asked for, and judges it.
 
+mod support;
+
 use lockstep_bench::results::{Results, Row};
-use std::process::{Command, Output};
+use support::{bench, given, measured, told};
 
-fn gateway(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
-    command.args(["gateway", "--rounds", "1", "--rate", "500", "--json"]).args(arguments);
-    command.output().expect("the bench runs")
-}
-
-fn told(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Nothing where the machine cannot measure, which it says itself.
-fn results(output: &Output) -> Option<Results> {
-    if output.stdout.starts_with(b"SKIPPED:") {
-        print!("{}", String::from_utf8_lossy(&output.stdout));
-        return None;
-    }
-    Some(Results::parse(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", told(output))))
+/// With a load that any machine carries.
+fn small<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
+    [&["gateway", "--rounds=1", "--rate=500"], arguments].concat()
 }
 
 /// A case's row of its floor, or of its subject.
@@ -30,9 +18,8 @@ fn row<'a>(results: &'a Results, case: &str, floor: bool) -> &'a Row {
 
 #[test]
 fn each_way_through_gateway_and_feed_is_told_beside_its_relay() {
-    let output = gateway(&["--only", "added", "--seconds", "0.4", "--fail-if", "ratio.in.p50>1000000"]);
-    let Some(results) = results(&output) else { return };
-    assert!(output.status.success(), "{}", told(&output));
+    let added = small(&["--only=added", "--seconds=0.4", "--fail-if=ratio.in.p50>1000000"]);
+    let Some(results) = measured::<Results>(&added) else { return };
     let ratios = results.ratios();
     for way in ["in", "out", "feed", "trip"] {
         let p50 = |floor| row(&results, &format!("{way}, "), floor).spread("p50").expect("a p50").median;
@@ -46,9 +33,9 @@ fn each_way_through_gateway_and_feed_is_told_beside_its_relay() {
 
 #[test]
 fn orders_and_stream_are_told_in_quiet_in_storm_and_in_flood() {
-    let small = ["--only", "storm", "--clients", "30", "--storm", "10", "--logins", "50", "--seconds", "1"];
-    let output = gateway(&[&small[..], &["--fail-if", "orders.storm.p50>1ns"]].concat());
-    let Some(results) = results(&output) else { return };
+    let storm = ["--only=storm", "--clients=30", "--storm=10", "--logins=50", "--seconds=1", "--json"];
+    let output = bench(&small(&[&storm[..], &["--fail-if=orders.storm.p50>1ns"]].concat()));
+    let Some(results) = given::<Results>(&output) else { return };
     // An error (a machine without a core for passwords) goes before a condition that holds.
     let code = if results.wrongs.is_empty() { 3 } else { 1 };
     assert_eq!(output.status.code(), Some(code), "{}", told(&output));
@@ -69,7 +56,7 @@ fn what_cannot_be_measured_is_refused_in_words() {
         (["--storm", "1000"], "--clients"),
         (["--seconds", "41"], "0.05 to 40"),
     ] {
-        let output = gateway(&arguments);
+        let output = bench(&small(&arguments));
         assert!(!output.status.success() && told(&output).contains(word), "{word}: {}", told(&output));
     }
 }

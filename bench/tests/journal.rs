@@ -1,18 +1,14 @@
 //! The journal's measure, short: every case has its floor, and what the journal is of it.
 
+mod support;
+
 use serde_json::Value;
-use std::process::Command;
+use support::measured;
 
 #[test]
 fn every_case_of_the_journal_stands_beside_its_floor_with_a_ratio() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
-    command.args(["journal", "--json", "--rounds", "2", "--frames", "2000", "--mebibytes", "2"]);
-    let output = command.args(["--seconds", "0.1", "--rate", "500"]).output().expect("the bench runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    if output.stdout.starts_with(b"SKIPPED:") {
-        return print!("{}", String::from_utf8_lossy(&output.stdout));
-    }
-    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    let small = ["--rounds=2", "--frames=2000", "--mebibytes=2", "--seconds=0.1", "--rate=500"];
+    let Some(report) = measured::<Value>(&[&["journal"], &small[..]].concat()) else { return };
     let ratios = report["ratios"].as_array().expect("ratios");
     for case in ["append, ", "stream, ", "append to written, ", "append to flushed, "] {
         for frames in ["frames of 1 message", "frames of 15 messages"] {

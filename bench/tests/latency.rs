@@ -1,27 +1,12 @@
 //! The latency bench, short: what it tells is whole, on a cluster of its own and on one that runs already.
 
+mod support;
+
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
+use support::{bench, given, measured, told};
 use tools::processes::Cluster;
-
-fn bench(arguments: &[&str]) -> Output {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
-    command.args(arguments).output().expect("the bench runs")
-}
-
-fn told(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
-/// Nothing where the machine cannot measure, which it says itself.
-fn results(output: &Output) -> Option<Value> {
-    if output.stdout.starts_with(b"SKIPPED:") {
-        print!("{}", String::from_utf8_lossy(&output.stdout));
-        return None;
-    }
-    Some(serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", told(output))))
-}
 
 /// The rows of a case that its subjects have, by name.
 fn row<'a>(results: &'a Value, case: &str, subject: &str) -> &'a Value {
@@ -42,7 +27,7 @@ fn every_size_and_rate_is_told_beside_both_floors_of_the_same_round() {
         "--kernel-times",
     ];
     let output = bench(&[&["latency", "--only=stamped", "--json"], &flags[..]].concat());
-    let Some(results) = results(&output) else { return };
+    let Some(results) = given::<Value>(&output) else { return };
     assert!(output.status.success(), "{}", told(&output));
     // Every process has ended before the folders of its cluster are removed.
     assert!(!told(&output).contains("No such file"), "{}", told(&output));
@@ -77,10 +62,9 @@ fn every_size_and_rate_is_told_beside_both_floors_of_the_same_round() {
 
 #[test]
 fn each_transport_is_told_over_the_floor_of_its_own_and_over_the_first_one() {
-    let flags = ["--closed", "--only=stamped", "--seconds=0.3", "--warm-up=0.05", "--rounds=2", "--json"];
-    let output = bench(&[&["latency", "--transport=udp,xdp,shm"], &flags[..]].concat());
-    let Some(results) = results(&output) else { return };
-    assert!(output.status.success(), "{}", told(&output));
+    let flags = ["--closed", "--only=stamped", "--seconds=0.3", "--warm-up=0.05", "--rounds=2"];
+    let ways = [&["latency", "--transport=udp,xdp,shm"], &flags[..]].concat();
+    let Some(results) = measured::<Value>(&ways) else { return };
     let notes = results["notes"].to_string();
     let case = "stamped, 64 B, closed loop";
     let mut there = vec!["shm".to_owned()];
@@ -109,10 +93,8 @@ fn each_transport_is_told_over_the_floor_of_its_own_and_over_the_first_one() {
 
 #[test]
 fn with_stalls_each_contestant_is_told_what_share_of_its_tail_is_its_own() {
-    let flags = ["--stalls", "--only=stamped", "--rates=2k", "--seconds=0.3", "--rounds=1", "--json"];
-    let output = bench(&[&["latency"], &flags[..]].concat());
-    let Some(results) = results(&output) else { return };
-    assert!(output.status.success(), "{}", told(&output));
+    let flags = ["latency", "--stalls", "--only=stamped", "--rates=2k", "--seconds=0.3", "--rounds=1"];
+    let Some(results) = measured::<Value>(&flags) else { return };
     let notes: Vec<&str> =
         results["notes"].as_array().expect("notes").iter().filter_map(Value::as_str).collect();
     let shares = notes.iter().filter(|note| note.contains("share of the tail: its own processes")).count();
@@ -167,12 +149,12 @@ fn a_cluster_that_runs_already_is_measured_beside_the_floor_that_reflects() {
     let config = format!("--config={}", file.display());
     let flags = [config.as_str(), "--only=stamped", "--rates=1k", "--seconds=0.3", "--rounds=2", "--json"];
     let alone = bench(&[&["latency"], &flags[..]].concat());
-    let Some(alone) = results(&alone) else { return };
+    let Some(alone) = given::<Value>(&alone) else { return };
     assert!(alone["notes"].to_string().contains("nobody reflects"), "{}", alone["notes"]);
     assert_eq!(row(&alone, "stamped, 64 B, 1000/s", "lockstep")["rounds"].as_array().map(Vec::len), Some(2));
     let _reflector = Reflector::start(&config);
     let beside = bench(&[&["latency"], &flags[..]].concat());
-    let beside = results(&beside).unwrap_or_else(|| panic!("{}", told(&beside)));
+    let beside: Value = given(&beside).unwrap_or_else(|| panic!("{}", told(&beside)));
     assert_eq!(beside["ratios"].as_array().map(Vec::len), Some(1), "{}", beside["notes"]);
     assert_eq!(row(&beside, "stamped, 64 B, 1000/s", "plain")["floor"], true);
 }
@@ -180,7 +162,7 @@ fn a_cluster_that_runs_already_is_measured_beside_the_floor_that_reflects() {
 #[test]
 fn a_planted_stall_is_seen_by_the_open_loop_and_hidden_by_the_closed_one() {
     let output = bench(&["self-test", "--rounds=1", "--seconds=3", "--json"]);
-    let Some(results) = results(&output) else { return };
+    let Some(results) = given::<Value>(&output) else { return };
     let p999 = |case: &str| row(&results, case, "stub")["rounds"][0]["figures"]["p99.9"].as_f64();
     // 5 ms are planted once a second: one in a thousand messages waits longer than 4 ms.
     assert!(p999("open loop, stalls") > Some(3.6e6), "{}", results["notes"]);

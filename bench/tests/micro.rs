@@ -1,24 +1,14 @@
 //! The operations of the hot path, short: each stands beside a copy of its bytes.
 
+mod support;
+
 use serde_json::Value;
-use std::process::Command;
+use support::measured;
 
 #[test]
 fn every_operation_stands_beside_a_copy_of_its_bytes_with_a_ratio() {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
-    command.args([
-        "micro",
-        "--json",
-        "--rounds",
-        "2",
-        "--batches",
-        "100",
-        "--fail-if",
-        "ratio.stamp.p50>1000000",
-    ]);
-    let output = command.output().expect("the bench runs");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
+    let small = ["--rounds=2", "--batches=100", "--fail-if=ratio.stamp.p50>1000000"];
+    let report: Value = measured(&[&["micro"], &small[..]].concat()).expect("it needs one core");
     let ratios = report["ratios"].as_array().expect("ratios");
     for (case, count) in
         [("checksum", 2), ("chain", 1), ("seal", 2), ("decode", 4), ("stamp", 3), ("accept", 3)]

@@ -1,20 +1,10 @@
 //! Every measure that needs no cluster of its own network, short: it tells one object, with a floor beside
 //! each subject.
 
-use lockstep_bench::results::Results;
-use std::process::Command;
+mod support;
 
-fn measured(arguments: &[&str]) -> Option<Results> {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
-    let output = command.args(arguments).arg("--json").output().expect("the bench runs");
-    if output.stdout.starts_with(b"SKIPPED:") {
-        print!("{}", String::from_utf8_lossy(&output.stdout));
-        return None;
-    }
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{arguments:?}: {told}");
-    Some(Results::parse(&output.stdout).expect("one JSON document"))
-}
+use lockstep_bench::results::Results;
+use support::measured;
 
 #[test]
 fn each_subject_has_a_ratio_to_a_floor_that_was_measured_as_often() {
@@ -23,7 +13,7 @@ fn each_subject_has_a_ratio_to_a_floor_that_was_measured_as_often() {
         &["replay", "--rounds", "2", "--mebibytes", "8"],
         &["down", "--kills", "2", "--mib", "1"],
     ] {
-        let Some(results) = measured(arguments) else { continue };
+        let Some(results) = measured::<Results>(arguments) else { continue };
         assert_eq!(results.measure, arguments[0]);
         assert!(results.wrongs.is_empty() && results.method.contains_key("clock"), "{arguments:?}");
         for row in &results.rows {

@@ -16,6 +16,7 @@
 //! raises no more alarms.
 
 use crate::results::Unit;
+use crate::stats::Spread;
 
 /// How alarms are raised.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -177,13 +178,8 @@ fn mean_of(columns: &[Vec<Option<f64>>], pair: usize) -> Option<f64> {
 }
 
 /// The median; 0 of none.
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_unstable_by(f64::total_cmp);
-    match values.len() {
-        0 => 0.0,
-        len if len % 2 == 1 => values[len / 2],
-        len => f64::midpoint(values[len / 2 - 1], values[len / 2]),
-    }
+fn median(values: Vec<f64>) -> f64 {
+    Spread::of(values).map_or(0.0, |spread| spread.median)
 }
 
 /// How far `differences` (logarithms of ratios) lie from nothing, with an interval that leaves it out in no

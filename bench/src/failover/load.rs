@@ -2,14 +2,13 @@
 //! and as committed. What it sees it hands over in pieces, so that whoever reads them never wakes it or
 //! makes it wait.
 
-use crate::check::{Checker, Faults, Kept, Optimist, compare, due};
-use crate::load::{OPEN_TIMEOUT, Publishing};
+use crate::check::{Checker, Faults, Kept, Optimist, compare, due, end_of, end_of_committed};
+use crate::load::{OPEN_TIMEOUT, Publishing, on_time};
 use crate::worker::Worker;
 use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
 use lockstep_core::engine::counters::Counter;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
-use lockstep_process::cpu;
 use lockstep_wire::{Epoch, Nanos, Seq};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,9 +21,6 @@ const HAND_OVER_NS: Nanos = 5_000_000;
 const DRAIN_NS: Nanos = 10_000_000_000;
 /// A copy that comes so long after the last message is still seen.
 const LINGER_NS: Nanos = 100_000_000;
-
-/// A message is due every 50 us.
-const SLACK_NS: u64 = 1_000;
 
 /// One poll of the `committed` subscriber that delivered something.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -184,8 +180,7 @@ struct Desk {
 
 impl Desk {
     fn run(mut self, ending: &AtomicBool) -> Result<Ended, String> {
-        cpu::timer_slack(SLACK_NS);
-        cpu::short_slice();
+        on_time();
         let mut sockets = self.publishing.publisher().net().sockets().to_vec();
         sockets.extend(self.committed.net().sockets());
         sockets.extend(self.stamped.net().sockets());
@@ -247,10 +242,7 @@ impl Desk {
                     first.get_or_insert_with(|| Delivered { at: clock.now(), due: due(message.payload) });
                     checker.take(&Kept::of(&message));
                 }
-                SubscriberEvent::Retract { from } => {
-                    *wrong = Some(format!("a committed reader was told to take back from seq {from} on"));
-                }
-                event => *wrong = wrong.take().or_else(|| end_of(&event)),
+                event => *wrong = wrong.take().or_else(|| end_of_committed(&event)),
             }
             ControlFlow::Continue(())
         });
@@ -295,17 +287,5 @@ impl Desk {
         self.publishing.publisher().is_drained()
             && self.checker.messages() >= published
             && self.optimist.checker.messages() >= published
-    }
-}
-
-/// Why a subscription ends with `event`, if it does.
-fn end_of(event: &SubscriberEvent<'_>) -> Option<String> {
-    match event {
-        SubscriberEvent::Abandoned { from, oldest, .. } => {
-            Some(format!("seq {from} cannot be repaired any more, the oldest is {oldest}"))
-        }
-        SubscriberEvent::Refused { why, next } => Some(format!("seq {next} cannot be replayed: {why:?}")),
-        SubscriberEvent::Diverged { seq } => Some(format!("the logs diverge at seq {seq}")),
-        _ => None,
     }
 }

@@ -15,6 +15,7 @@ use super::relay::{Way, packer};
 use super::site::{Process, Site, log_in, users};
 use super::{AIM, Plan};
 use crate::harness::Run;
+use crate::load::SLACK_NS;
 use crate::results::{Round, Row, Unit};
 use crate::stats::Latencies;
 use crate::taps::{Tap, wall, write_mark};
@@ -40,8 +41,6 @@ const PATIENCE_NS: Nanos = 30_000_000_000;
 const AGAIN_NS: Nanos = 500_000_000;
 /// How long a name may take to be opened.
 const OPEN: Duration = Duration::from_secs(10);
-/// A message is due every 10 us.
-const SLACK_NS: u64 = 1_000;
 
 /// Replica, contestant, load.
 pub const THREADS: usize = 3;

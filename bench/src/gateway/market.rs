@@ -3,6 +3,7 @@
 //! committed.
 
 use crate::check::{due, write_message};
+use crate::load::on_time;
 use crate::stats::Latencies;
 use crate::taps::SIZE_MIN;
 use crate::worker::Worker;
@@ -10,7 +11,6 @@ use lockstep_client::{
     Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Start, Subscriber, SubscriberEvent,
 };
 use lockstep_gateway::gateway::clients::Clients;
-use lockstep_process::cpu;
 use lockstep_wire::{Nanos, PublisherId};
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -22,8 +22,6 @@ use std::time::Duration;
 const INTERVAL_NS: Nanos = 1_000_000;
 /// How long its name may take to be opened.
 const OPEN: Duration = Duration::from_secs(10);
-/// A message is due every 10 us.
-const SLACK_NS: u64 = 1_000;
 
 /// The running application.
 pub struct Market {
@@ -77,8 +75,7 @@ fn run(
     id: PublisherId,
     mut latencies: Vec<Latencies>,
 ) -> Result<Vec<Latencies>, String> {
-    cpu::timer_slack(SLACK_NS);
-    cpu::short_slice();
+    on_time();
     let clock = *publisher.clock();
     let sockets = publisher.net().sockets().into_iter().chain(subscriber.net().sockets());
     let mut waiter =

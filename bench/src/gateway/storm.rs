@@ -15,6 +15,7 @@ use super::market::Market;
 use super::site::{Site, log_in, users};
 use super::{AIM, Plan};
 use crate::harness::Run;
+use crate::load::SLACK_NS;
 use crate::results::{Results, Round, Row, Series, Unit};
 use crate::stats::Latencies;
 use crate::taps::{Tap, wall, write_mark};
@@ -38,8 +39,6 @@ const WARM_UPS_MAX: usize = 30;
 const BETWEEN_NS: Nanos = 2_500_000_000;
 /// How long the last answers may take.
 const DRAIN_NS: Nanos = 10_000_000_000;
-/// A message is due every 10 us.
-const SLACK_NS: u64 = 1_000;
 
 /// Replica, gateway, application, traders, storm.
 pub const THREADS: usize = 5;

@@ -6,7 +6,7 @@ use super::desk::Desk;
 use super::stages::Stage;
 use super::world::{Pattern, Watched, World};
 use crate::cluster::{MESSAGE_LEN, MTU};
-use crate::micro::{CLUSTER, entry, sealed};
+use crate::frames::{CLUSTER, PAYLOAD, entry, sealed};
 use crate::stats::Latencies;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::proto::log::LogEnd;
@@ -24,7 +24,6 @@ const BATCHES: u64 = 2_000;
 const WARM_UP: usize = 200;
 /// A ring of some thousand frames, as long as that of a small node.
 const RING_LEN: usize = 8 << 20;
-const PAYLOAD: [u8; MESSAGE_LEN] = [0x5a; MESSAGE_LEN];
 
 /// The counter, if it runs at one speed.
 pub struct Counter(quanta::Clock);
@@ -102,7 +101,7 @@ pub fn of(counter: &Counter, pattern: Pattern) -> Result<(Vec<(Stage, f64)>, f64
         // The checksum of what came is told with the other one.
         let payload = vec![0x5a; submission.len() - size_of::<Header>().min(submission.len())];
         let checksum = counter.of(|| {
-            black_box(entry_digest(black_box(&entry(1)), black_box(&payload)));
+            black_box(entry_digest(black_box(&entry(1, 1)), black_box(&payload)));
         })?;
         let view = counter.of(|| view(black_box(&submission)))?;
         add(Stage::ReceiveView, count * (view - checksum).max(0.0));
@@ -117,7 +116,7 @@ pub fn of(counter: &Counter, pattern: Pattern) -> Result<(Vec<(Stage, f64)>, f64
             counter.of(|| {
                 let mut open = OpenFrame::default();
                 (0..messages as u64).for_each(|number| {
-                    black_box(open.push(black_box(&mut memory), entry(number), &PAYLOAD));
+                    black_box(open.push(black_box(&mut memory), entry(1, number), &PAYLOAD));
                 });
             })?,
         );

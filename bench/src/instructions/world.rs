@@ -10,7 +10,8 @@
 //! tail: no role pays for a copy that the device would have made.
 
 use super::desk::{Desk, DeskPorts};
-use crate::cluster::{Cluster, MESSAGE_LEN, MTU};
+use crate::cluster::{Cluster, MTU};
+use crate::frames::{PAYLOAD, fill};
 use lockstep_core::engine::parts::PartsLimits;
 use lockstep_core::engine::ports::Group;
 use lockstep_core::engine::publisher::{PublisherEngine, PublisherEvent, PublisherLimits};
@@ -29,8 +30,7 @@ use lockstep_replica::journal::SEGMENT_LEN_MIN;
 use lockstep_replica::journal::ports::{TailSource, Word};
 use lockstep_replica::replica::{Recovered, ReplicaEngine, ReplicaLimits};
 use lockstep_wire::{
-    AckBody, EntryHeader, EntryKind, Header, Identity, Kind, MESSAGE_LEN_MAX, Nanos, OpenFrame, PublisherId,
-    Seq, frame_len_max, write_ack,
+    AckBody, Header, Identity, Kind, MESSAGE_LEN_MAX, Nanos, PublisherId, Seq, frame_len_max, write_ack,
 };
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -41,8 +41,6 @@ use std::ops::ControlFlow;
 const REPLICAS: u32 = 3;
 /// The ring comes round several times in a measurement, so that its turn is paid for.
 const RING_BYTES: u64 = 256 << 10;
-/// A message.
-const PAYLOAD: [u8; MESSAGE_LEN] = [0x5a; MESSAGE_LEN];
 /// Time from one step to the next: shorter than the first heartbeat, so that none is counted.
 const STEP_NS: Nanos = 10_000;
 /// Wall less monotonic time.
@@ -337,32 +335,19 @@ impl World {
     /// A submission of `count` messages, as a publisher sends it.
     fn lay_submission(&mut self, count: usize, wall: Nanos) {
         let Self { cluster, leader, id, next, .. } = self;
+        let first = *next;
+        *next += count as u64;
+        let header = Header {
+            cluster: cluster.config.cluster,
+            history: cluster.history,
+            sender: 9,
+            timestamp: wall,
+            number: *next,
+            ..Header::new(Kind::Submission)
+        };
         leader.replica.net_mut().lay(|out| {
-            out.resize(frame_len_max(MTU), 0);
-            let mut open = OpenFrame::default();
-            for _ in 0..count {
-                let entry = EntryHeader {
-                    kind: EntryKind::Message as u8,
-                    flags: 0,
-                    length: 0,
-                    publisher: *id,
-                    publisher_seq: *next,
-                    destination: 0,
-                    time_or_incarnation: 1,
-                };
-                assert!(open.push(out, entry, &PAYLOAD), "{count} messages fit one datagram");
-                *next += 1;
-            }
-            let header = Header {
-                cluster: cluster.config.cluster,
-                history: cluster.history,
-                sender: 9,
-                timestamp: wall,
-                number: *next,
-                ..Header::new(Kind::Submission)
-            };
-            open.close(out, header, open.len());
-            out.truncate(open.len());
+            let filled = fill(out, header, (*id, first), count);
+            assert!(filled.is_ok(), "{count} messages fit one datagram");
         });
     }
 

@@ -2,10 +2,9 @@
 //! window it belongs to.
 
 use super::write_window;
-use crate::load::Publishing;
+use crate::load::{Publishing, on_time};
 use crate::worker::Worker;
 use lockstep_client::Endpoint;
-use lockstep_process::cpu;
 use lockstep_wire::Nanos;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -14,8 +13,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 const DRAIN_NS: Nanos = 20_000_000_000;
 /// Longest wait between two polls.
 const PAUSE_NS: Nanos = 1_000_000;
-/// A message is due every 10 us.
-const SLACK_NS: u64 = 1_000;
 
 /// What the load's thread and its owner know of each other.
 #[derive(Default)]
@@ -79,8 +76,7 @@ fn run(
     mut publishing: Publishing,
     endpoint: &Endpoint,
 ) -> Result<Published, String> {
-    cpu::timer_slack(SLACK_NS);
-    cpu::short_slice();
+    on_time();
     let clock = *publishing.publisher().clock();
     let sockets = publishing.publisher().net().sockets();
     let mut waiter = endpoint.idle().waiter(&sockets).map_err(|error| error.to_string())?;

@@ -2,7 +2,7 @@
 //! its own. It judges the stream, and keeps the latencies of each window apart; messages say whose they are.
 
 use super::{WINDOWS_MAX, window_of};
-use crate::check::{Checker, Faults, Kept, due};
+use crate::check::{Checker, Faults, Kept, due, end_of_committed};
 use crate::child::report_value;
 use crate::stats::Latencies;
 use lockstep::config::Config;
@@ -91,15 +91,7 @@ pub fn read(arguments: &ReaderArguments) -> Result<(), String> {
                     }
                     checker.take(&Kept::of(&message));
                 }
-                SubscriberEvent::Retract { from } => wrong = Some(format!("seq {from} was taken back")),
-                SubscriberEvent::Abandoned { from, oldest, .. } => {
-                    wrong = Some(format!("seq {from} is given up, the oldest is {oldest}"));
-                }
-                SubscriberEvent::Refused { why, next } => {
-                    wrong = Some(format!("seq {next} cannot be replayed: {why:?}"));
-                }
-                SubscriberEvent::Diverged { seq } => wrong = Some(format!("the logs diverge at {seq}")),
-                _ => {}
+                event => wrong = wrong.take().or_else(|| end_of_committed(&event)),
             }
             ControlFlow::Continue(())
         });

@@ -9,6 +9,7 @@
 //! same round without it. Server and reader have no machine of their own here: they take their share of
 //! the cores that client, leader and standby run on.
 
+use super::ask;
 use crate::client::{Client, Measure};
 use crate::cluster::{Cluster, MESSAGE_LEN, Site};
 use crate::contestant::{Contestant, Stage};
@@ -23,9 +24,9 @@ use lockstep_core::engine::replay::REPLAY_BUFFER_LEN;
 use lockstep_io::clock::Clock;
 use lockstep_io::idle::Idle;
 use lockstep_process::cpu;
-use lockstep_wire::{Header, Kind, Nanos, ReplayRequestBody, SMALL_LEN_MAX, Seq, write_replay_request};
-use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddrV4, TcpStream};
+use lockstep_wire::{Nanos, Seq};
+use std::io::{ErrorKind, Read};
+use std::net::SocketAddrV4;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -182,12 +183,8 @@ fn read_beside(errands: &Receiver<Errand>, tell: &Sender<Result<f64, String>>) {
 
 /// The journal from its first seq on; as many bytes as came before it was told to stop.
 fn read_once(errand: &Errand) -> std::io::Result<usize> {
-    let mut socket = TcpStream::connect(errand.from)?;
+    let mut socket = ask(errand.from.into(), errand.cluster, errand.to)?;
     socket.set_read_timeout(Some(Duration::from_secs(1)))?;
-    let mut request = [0; SMALL_LEN_MAX];
-    let header = Header { cluster: errand.cluster, ..Header::new(Kind::ReplayRequest) };
-    let len = write_replay_request(&mut request, header, ReplayRequestBody { from: 1, to: errand.to });
-    socket.write_all(&request[..len])?;
     let (mut buffer, mut bytes) = (vec![0; REPLAY_BUFFER_LEN], 0);
     while !errand.stop.load(Ordering::Acquire) {
         match socket.read(&mut buffer) {

@@ -58,7 +58,8 @@ impl Pictures {
                 .collect(),
         };
         for case in results.cases() {
-            let rows: Vec<&Row> = results.of_case(case).collect();
+            let mut rows: Vec<&Row> = results.of_case(case).collect();
+            rows.sort_by_key(|row| row.floor);
             let charts = [percentiles(case, &rows, all)?, rounds(case, &rows, all)];
             let is_point = families.iter().any(|family| family.rows.iter().any(|row| row.case == case));
             let to = if is_point { &mut pictures.of_points } else { &mut pictures.of_cases };
@@ -239,9 +240,7 @@ impl Family<'_> {
 fn percentiles(case: &str, rows: &[&Row], all: &[Row]) -> Result<Option<Chart>, String> {
     let mut lines = Vec::new();
     let mut greatest: f64 = 2.0;
-    let mut sorted = rows.to_vec();
-    sorted.sort_by_key(|row| row.floor);
-    for row in sorted {
+    for row in rows {
         let Some(samples) = row.samples()? else { continue };
         // 1 / (1 - p) up to where ten samples lie above.
         let end = samples.len() as f64 / TAIL_MIN;
@@ -269,11 +268,9 @@ fn percentiles(case: &str, rows: &[&Row], all: &[Row]) -> Result<Option<Chart>, 
 
 /// What each round found, so that its spread is seen, and steps of the machine that all took.
 fn rounds(case: &str, rows: &[&Row], all: &[Row]) -> Option<Chart> {
-    let unit = rows.first()?.unit;
-    let figure = *rows.first()?.figures().first()?;
-    let mut sorted = rows.to_vec();
-    sorted.sort_by_key(|row| row.floor);
-    let lines = sorted.into_iter().map(|row| {
+    let first = all.iter().find(|row| row.case == case)?;
+    let (unit, figure) = (first.unit, *first.figures().first()?);
+    let lines = rows.iter().map(|row| {
         let points =
             (1..).zip(row.column(figure)).filter_map(|(round, value)| Some((f64::from(round), value?)));
         let (name, pen) = (row.words.clone(), pen(all, row));
