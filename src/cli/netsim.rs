@@ -26,10 +26,10 @@ pub(super) fn run_table(args: &NetsimArgs) -> Result<u8, Failure> {
         // Each thread has every so manieth cell; the rows are told in their order.
         let lanes: Vec<_> = (0..jobs)
             .map(|lane| {
-                let (told, hears) = mpsc::channel();
+                let (sender, receiver) = mpsc::channel();
                 let cells: Vec<_> = cells.iter().copied().skip(lane).step_by(jobs).collect();
-                scope.spawn(move || cells.into_iter().all(|cell| told.send(run(cell)).is_ok()));
-                hears
+                scope.spawn(move || cells.into_iter().all(|cell| sender.send(run(cell)).is_ok()));
+                receiver
             })
             .collect();
         for (index, cell) in cells.iter().enumerate() {

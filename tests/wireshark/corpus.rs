@@ -55,10 +55,10 @@ fn words(push: &mut impl FnMut(String, Vec<u8>)) {
     for groups in 0..=GROUPS_ALL {
         changed("join", 0, &groups.to_le_bytes());
     }
-    for told in numbers.clone().filter(|&number| PublisherNotice::from_u32(number).is_some()) {
+    for notice in numbers.clone().filter(|&number| PublisherNotice::from_u32(number).is_some()) {
         // A publisher without room has no id yet.
-        let publisher = u32::from(told != PublisherNotice::TableFull as u32);
-        let row = NoticeRow { publisher, incarnation: 1, from: 1, to: 2, notice: told, reserved: 0 };
+        let publisher = u32::from(notice != PublisherNotice::TableFull as u32);
+        let row = NoticeRow { publisher, incarnation: 1, from: 1, to: 2, notice, reserved: 0 };
         changed("notice", 0, bytemuck::bytes_of(&row));
     }
     for suspicion in

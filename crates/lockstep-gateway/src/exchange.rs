@@ -55,19 +55,19 @@ impl Exchange {
     pub fn on_event(
         &mut self,
         event: &SubscriberEvent<'_>,
-        mut heard: impl FnMut(ExchangeEvent<'_>),
+        mut on_event: impl FnMut(ExchangeEvent<'_>),
     ) -> Result<(), Divergence> {
         let Self { clients, answers } = self;
         if !answers.on_event(event)? {
             return Ok(());
         }
         if let Some(event) = clients.on_event(event) {
-            heard(ExchangeEvent::Client(event));
+            on_event(ExchangeEvent::Client(event));
         }
         if let SubscriberEvent::Message(message) = event
             && let Some(client) = clients.get(message.publisher)
         {
-            heard(ExchangeEvent::Order { user: &client.user, message: message.payload });
+            on_event(ExchangeEvent::Order { user: &client.user, message: message.payload });
             answers.push(message.publisher, &[ACKNOWLEDGED, message.payload].concat());
         }
         Ok(())

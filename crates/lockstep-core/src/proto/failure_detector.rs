@@ -331,14 +331,14 @@ another voice is followed     8 of 800      8 of 800      8 of 800
     fn suspect_1_each_beat_moves_the_detector_as_the_table_says() {
         const NOW: Nanos = 20_000;
         // The beat that is under way at NOW ends at NOW + 100.
-        let heard = || {
+        let trusted = || {
             let mut detector = FailureDetector::new(LIMITS);
             assert_eq!(listen(&mut detector, 10_000, NOW, Some(100)), None);
             detector.restart(NOW);
             detector
         };
-        let one_left = || FailureDetector { score: 1, ..heard() };
-        let suspected = || FailureDetector { score: 0, suspected: true, ..heard() };
+        let one_left = || FailureDetector { score: 1, ..trusted() };
+        let suspected = || FailureDetector { score: 0, suspected: true, ..trusted() };
         type Event = fn(&mut FailureDetector);
         let events: [(&str, Event); 6] = [
             ("life", |detector| {
@@ -357,7 +357,7 @@ another voice is followed     8 of 800      8 of 800      8 of 800
         };
         let mut table = format!("\n{:<30}{:<14}{:<14}suspected\n", "beat", "listening", "one left");
         for (name, event) in events {
-            let after = [heard(), one_left(), suspected()].map(|mut detector| {
+            let after = [trusted(), one_left(), suspected()].map(|mut detector| {
                 event(&mut detector);
                 format!("{:<14}", shown(&detector))
             });

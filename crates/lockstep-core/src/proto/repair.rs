@@ -392,12 +392,12 @@ asks for      no epoch      an older      the same      of a rival    a newer
     #[test]
     fn repair_3_readers_that_no_group_reaches_get_each_their_own_when_they_ask_again() {
         let mut repairs = RepairHistory::new(LIMITS);
-        for (again, told) in [(0, true), (150, true), (300, false), (450, false)] {
+        for (again, shared) in [(0, true), (150, true), (300, false), (450, false)] {
             for who in 1..4 {
                 repairs.on_request(again, who, 7);
             }
-            assert_eq!(repairs.is_shared(7), told, "at {again}");
-            assert!(!told || !repairs.share(again, 7));
+            assert_eq!(repairs.is_shared(7), shared, "at {again}");
+            assert!(!shared || !repairs.share(again, 7));
         }
         assert_eq!(
             repairs.on_request(600, 5, 7),

@@ -171,18 +171,18 @@ impl Clients {
                 let user = name.strip_prefix(CLIENT)?;
                 self.on_opened(user, publisher, incarnation, nonce)
             }
-            SubscriberEvent::Closed { publisher, said, .. } => {
+            SubscriberEvent::Closed { publisher, reason: payload, .. } => {
                 if let Some(incarnation) = self.gateways.get_mut(&publisher) {
                     *incarnation = 0;
                 }
                 let client = self.by_id.get_mut(&publisher)?;
                 let was_connected = std::mem::take(&mut client.connected);
                 client.open = false;
-                let reason = said
+                let reason = payload
                     .first()
                     .and_then(|reason| DisconnectReason::from_u8(*reason))
                     .unwrap_or(DisconnectReason::Broken);
-                let cancels = said.get(1) == Some(&1);
+                let cancels = payload.get(1) == Some(&1);
                 let user = &client.user;
                 was_connected.then_some(GatewayClientEvent::Disconnected { user, publisher, reason, cancels })
             }

@@ -70,7 +70,7 @@ pub(super) struct Conn {
     /// The day is over: behind its last message the session ends.
     pub day_is_over: bool,
     /// A reason that it was told, so that it is told once in a row.
-    pub told: Option<&'static str>,
+    pub reported: Option<&'static str>,
 }
 
 impl Conn {
@@ -89,7 +89,7 @@ impl Conn {
             allowance: Allowance::new(now),
             blocked: false,
             day_is_over: false,
-            told: None,
+            reported: None,
         }
     }
 

@@ -60,7 +60,7 @@ pub trait GatewayStream {
         payload: &[u8],
     ) -> Result<PublisherSeq, PublishError>;
     /// See [`PublisherCore::try_close`](lockstep_core::engine::publisher::PublisherCore::try_close).
-    fn close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError>;
+    fn close(&mut self, publisher: PublisherId, reason: &[u8]) -> Result<(), PublishError>;
     /// Random words.
     fn draw(&mut self) -> [u64; 2];
 }
@@ -536,8 +536,8 @@ impl<B: Backlog> Gateway<B> {
             }
             if has_it && !leaving.fenced && !leaving.closing && now >= leaving.due {
                 // Input not taken now is tried again, until the stream has told what became of it.
-                let said = close_payload(leaving.reason, leaving.cancels);
-                leaving.closing = stream.close(leaving.publisher, &said).is_ok();
+                let reason = close_payload(leaving.reason, leaving.cancels);
+                leaving.closing = stream.close(leaving.publisher, &reason).is_ok();
             }
             true
         });

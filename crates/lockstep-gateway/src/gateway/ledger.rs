@@ -51,24 +51,24 @@ pub struct Ledger<B> {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DeliveryPlace {
     /// Each destination that it hears, and how many of it lie behind.
-    heard: Vec<(Destination, usize)>,
+    destinations: Vec<(Destination, usize)>,
 }
 
 impl DeliveryPlace {
     /// Whether `destination` is one of those.
     pub fn receives(&self, destination: Destination) -> bool {
-        self.heard.iter().any(|(known, _)| *known == destination)
+        self.destinations.iter().any(|(known, _)| *known == destination)
     }
 
     /// Each destination that it hears.
     pub fn destinations(&self) -> impl Iterator<Item = Destination> {
-        self.heard.iter().map(|(destination, _)| *destination)
+        self.destinations.iter().map(|(destination, _)| *destination)
     }
 
     /// One more destination, from its beginning; nobody could be addressed by it before.
     pub fn hear(&mut self, destination: Destination) {
         if !self.receives(destination) {
-            self.heard.push((destination, 0));
+            self.destinations.push((destination, 0));
         }
     }
 }
@@ -167,13 +167,13 @@ impl<B: Backlog> Ledger<B> {
             }
         }
         let behind = |one: &Destination| (*one, self.list(*one).partition_point(|place| *place < low));
-        DeliveryPlace { heard: destinations.iter().map(behind).collect() }
+        DeliveryPlace { destinations: destinations.iter().map(behind).collect() }
     }
 
     /// The next message from `place` on, read into `out`; then `place` stands behind it. `false`: there is
     /// none.
     pub fn next(&self, place: &mut DeliveryPlace, out: &mut Vec<u8>) -> Result<bool, BacklogError> {
-        let ahead = place.heard.iter_mut().filter_map(|(destination, behind)| {
+        let ahead = place.destinations.iter_mut().filter_map(|(destination, behind)| {
             let at = *self.lists.get(destination)?.get(*behind)?;
             Some((at, behind))
         });
@@ -187,7 +187,7 @@ impl<B: Backlog> Ledger<B> {
 
     /// Whether nothing lies ahead of `place`.
     pub fn is_at_end(&self, place: &DeliveryPlace) -> bool {
-        place.heard.iter().all(|(destination, behind)| *behind >= self.list(*destination).len())
+        place.destinations.iter().all(|(destination, behind)| *behind >= self.list(*destination).len())
     }
 }
 
@@ -243,15 +243,15 @@ mod tests {
             let text = seq.to_string();
             ledger.on_message(&message(seq, 1 + (seq * seq % 5) as u32, text.as_bytes())).unwrap();
         }
-        let heard = [5, 2];
+        let destinations = [5, 2];
         let expected: Vec<_> = (1..=60u64)
-            .filter(|seq| heard.contains(&(1 + (seq * seq % 5) as u32)))
+            .filter(|seq| destinations.contains(&(1 + (seq * seq % 5) as u32)))
             .map(|seq| seq.to_string())
             .collect();
-        let next = ledger.next_number(&heard);
+        let next = ledger.next_number(&destinations);
         assert_eq!(next as usize, expected.len() + 1);
         for number in 1..=next {
-            let mut place = ledger.place(&heard, number);
+            let mut place = ledger.place(&destinations, number);
             assert_eq!(all(&ledger, &mut place), expected[number as usize - 1..]);
             assert!(ledger.is_at_end(&place));
         }

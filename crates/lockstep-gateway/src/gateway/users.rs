@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn a_wrong_file_is_refused_with_what_is_wrong() {
         let user = |more: &str| format!("[[users]]\nname = \"alice\"\npassword = \"h\"\n{more}");
-        for (text, said) in [
+        for (text, reason) in [
             (user("colour = 1"), "unknown field `colour`"),
             (user("hear = []"), "hears 0"),
             (user("hear = [\"nobody\"]"), "write self, everybody, client:NAME"),
@@ -276,7 +276,7 @@ mod tests {
             (user("").replace("alice", "alice77"), "1 to 6 letters"),
         ] {
             let error = Users::parse(&text).unwrap_err();
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains(reason), "{error}");
         }
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct GatewayName {
     /// Since when it is listened whether somebody lives under the name.
     listens_since: Option<Nanos>,
     /// When the first sign of life of somebody else was heard.
-    heard_at: Option<Nanos>,
+    received_at: Option<Nanos>,
     /// The gateway stops.
     pub stops: bool,
     closing: bool,
@@ -51,7 +51,7 @@ impl GatewayName {
             seen: false,
             heartbeat_at: 0,
             listens_since: None,
-            heard_at: None,
+            received_at: None,
             stops: false,
             closing: false,
         }
@@ -104,7 +104,7 @@ impl<B: Backlog> Gateway<B> {
         if !self.is_listening() || self.clients.gateway_of(&self.own.name) != Some(gateway) {
             return;
         }
-        let first = *self.own.heard_at.get_or_insert(now);
+        let first = *self.own.received_at.get_or_insert(now);
         if now >= first + self.limits.heartbeat_ns / 2 {
             self.failed.get_or_insert(GatewayError::NameTaken(self.own.name.clone()));
         }

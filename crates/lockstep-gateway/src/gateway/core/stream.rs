@@ -142,9 +142,9 @@ impl<B: Backlog> Gateway<B> {
             }
             _ => self.pending.push(event),
         }
-        while let Some(held) = self.pending.pop_final(self.final_next) {
-            self.on_final(now, stream, &held.event());
-            self.pending.give_back(held);
+        while let Some(delivery) = self.pending.pop_final(self.final_next) {
+            self.on_final(now, stream, &delivery.event());
+            self.pending.give_back(delivery);
         }
     }
 
@@ -163,7 +163,7 @@ impl<B: Backlog> Gateway<B> {
             if !is_wanted || conn.waiting() >= OUT_MAX || !ledger.is_at_end(&conn.place) {
                 continue;
             }
-            let waiting = conn.place.destinations().map(|heard| pending.count(heard));
+            let waiting = conn.place.destinations().map(|destination| pending.count(destination));
             let Some(waiting) = waiting.sum::<Option<u64>>() else { continue };
             let number = ledger.number_behind(&conn.place) + waiting;
             let early = [&number.to_be_bytes()[..], message.payload].concat();
@@ -177,7 +177,7 @@ impl<B: Backlog> Gateway<B> {
     /// An event that no takeover takes back.
     fn on_final(&mut self, now: Nanos, stream: &mut impl GatewayStream, event: &SubscriberEvent<'_>) {
         self.clients.on_event(event);
-        let kept = match event {
+        let buffered = match event {
             SubscriberEvent::GatewayHeartbeat { publisher, .. } => {
                 self.on_sign_of_life(*publisher);
                 self.on_previous_incarnation(now, *publisher);
@@ -185,7 +185,7 @@ impl<B: Backlog> Gateway<B> {
             }
             SubscriberEvent::Message(message) => {
                 let was_full = self.ledger.is_full();
-                let kept = if message.payload.len() > PAYLOAD_LEN_MAX {
+                let buffered = if message.payload.len() > PAYLOAD_LEN_MAX {
                     self.counts.too_long += 1;
                     Ok(false)
                 } else {
@@ -194,10 +194,10 @@ impl<B: Backlog> Gateway<B> {
                 if self.ledger.is_full() && !was_full {
                     self.cut_full(now);
                 }
-                if let (Ok(true), Some(hearers)) = (&kept, self.subscribed.get(&message.destination)) {
+                if let (Ok(true), Some(hearers)) = (&buffered, self.subscribed.get(&message.destination)) {
                     self.ready.extend(hearers);
                 }
-                kept.map(|_| ())
+                buffered.map(|_| ())
             }
             SubscriberEvent::Opened { publisher, nonce, .. } => {
                 self.on_sign_of_life(*publisher);
@@ -216,7 +216,7 @@ impl<B: Backlog> Gateway<B> {
             }
             _ => Ok(()),
         };
-        if let Err(error) = kept {
+        if let Err(error) = buffered {
             self.failed = Some(GatewayError::Backlog(error));
         }
     }
@@ -268,15 +268,15 @@ impl<B: Backlog> Gateway<B> {
             )
         });
         if let Some(index) = waits {
-            let heard = self.heard(index, publisher);
-            let next = self.ledger.next_number(&heard);
+            let destinations = self.destinations(index, publisher);
+            let next = self.ledger.next_number(&destinations);
             let last = self.clients.get(publisher).map_or(0, |client| client.last_number);
             let last = if planted(Mutation::LoginForgetsLast) { 0 } else { last };
             let Some((_, conn)) = self.conns[index].as_mut() else { return };
             let Phase::Opening { asked, begins, .. } = &mut conn.phase else { return };
             match begin_at(asked.seq, 1, next) {
                 Ok(number) => {
-                    *begins = Some((self.ledger.place(&heard, number), number, last));
+                    *begins = Some((self.ledger.place(&destinations, number), number, last));
                     self.try_accept(now, stream, index);
                 }
                 Err(reason) => {
