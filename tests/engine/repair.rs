@@ -140,8 +140,9 @@ fn repair_5_a_crybaby_is_limited_then_sent_to_replay_then_dropped_and_a_member_n
     assert_eq!(reasons, [RepairReject::Limited, RepairReject::Replay, RepairReject::Dropped]);
     assert_eq!(node.count(Counter::RequestersDropped), 1);
     assert_eq!(answers(&node.ask(9, nack_of_member(2, 5, &[(1, 3)]))).0.len(), 0, "by a member's name alone");
-    // A member gates the commit.
+    // A member gates the commit: it is told to wait at worst.
     for _ in 0..50 {
+        node.wait(1_000_000_000);
         assert_eq!(answers(&node.ask(2, nack_of_member(2, 5, &[(1, 3)]))).0.len(), 2);
     }
 }

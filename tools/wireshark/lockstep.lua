@@ -91,6 +91,17 @@ local function ends(d, size, flags_max)
     end
 end
 
+-- The same for a request: zeros may follow, so that it is as long as its answer.
+local function ends_padded(d, size, flags_max)
+    for at = HEADER_LEN + size, math.min(d.length, d.here) - 1 do
+        if n8(d, at) ~= 0 then
+            refuse(d, "length", "padding that is not zero")
+            return
+        end
+    end
+    ends(d, math.max(size, d.length - HEADER_LEN), flags_max)
+end
+
 -- A member's row; whether its role exists.
 local function member(d, tree, at)
     local row = subtree(d, tree, single.member, at, parts.member.size, "Member")
@@ -330,7 +341,7 @@ local BODIES = {
     end,
     [4] = fixed(parts.ack, 0, judge_nothing),
     [5] = function(d)
-        ends(d, parts.nack.size + d.count * parts.range.size, 1)
+        ends_padded(d, parts.nack.size + d.count * parts.range.size, 1)
         if d.count > RANGES_MAX or (d.flags % 2 == 1) ~= (d.count == 0) then
             refuse(d, "count", "1 to 32 ranges, or the flag and none")
         end
@@ -367,7 +378,7 @@ local BODIES = {
         if not names.topics[topic] or len > (takes and NAME_LEN_MAX or 0) or len < (wants and 1 or 0) then
             refuse(d, "body", "a topic that does not exist, or not with a name of this length")
         end
-        ends(d, parts.question.size + padded(len), 0)
+        ends_padded(d, parts.question.size + padded(len), 0)
         local words = " " .. name(names.topics, topic, "topic")
         if len > 0 and has(d, at, len) then
             local said = d.tvb:raw(at, len)
@@ -471,6 +482,9 @@ local BODIES = {
     end,
     [25] = fixed(parts.presence, 0, function(d, at)
         return nil, n64(d, at + 24) == ZERO and " asks" or " answers"
+    end),
+    [26] = fixed(parts.address_proof, 1, function(d)
+        return nil, d.flags % 2 == 1 and " returned" or " demanded"
     end),
 }
 for kind = 9, 13 do

@@ -11,7 +11,7 @@ names.kinds = {
     [7] = "question", [8] = "reply", [9] = "prepare", [10] = "promise", [11] = "refuse", [12] = "pre-vote",
     [13] = "grant", [14] = "down", [15] = "step-down", [16] = "status", [17] = "verdict",
     [18] = "join", [19] = "lease", [20] = "replay request", [21] = "replay answer", [22] = "replay mark", [24] = "notice",
-    [25] = "presence",
+    [25] = "presence", [26] = "address proof",
     [128] = "stage", [129] = "switch",
 }
 names.entry_kinds = {
@@ -437,6 +437,10 @@ parts.presence = struct {
     u64("presence.born", "Process began, in nanoseconds since 1970; all ones: it looks"),
     u64("token", "Token", base.HEX),
     u64("presence.answers", "Nonce of who asked; 0 asks", base.HEX),
+}
+parts.address_proof = struct {
+    u64("token", "Token", base.HEX),
+    u64("address_proof.proof", "Proof", base.HEX),
 }
 parts.status = struct {
     u64("token", "Token", base.HEX),

@@ -11,11 +11,12 @@
 //!     ▲                      │                            │                         │
 //!     └────── calm ──────────┴────────────────────────────┴─────────────────────────┘
 //! ```
-//! Members are not in this table: they are few, gate the commit, and ask again only when answered.
+//! Members have a table of their own and far more, as they gate the commit: what a standby that lagged for long
+//! needs to catch up while the stream goes on. They stay on the second step however long they ask.
 
 use super::planted::{Mutation, planted};
 use super::repair::Referral;
-use lockstep_wire::{Nanos, RepairReject};
+use lockstep_wire::{MEMBERS_MAX, Nanos, RepairReject};
 
 /// What repairs may cost.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -35,8 +36,43 @@ impl Default for BudgetLimits {
     }
 }
 
-/// Of the stream's bytes, one in so many may be repaired.
-const STREAM_SHARE: u64 = 10;
+/// Who the requesters of a table are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum RequesterKind {
+    /// Readers: together they get a tenth of the stream's bytes, and the floor.
+    Reader,
+    /// Members: each gets four times the stream's bytes, and eight times a reader's share of the floor.
+    Member,
+}
+
+impl RequesterKind {
+    /// What all of them may be given of `bytes` of the stream.
+    fn of_stream(self, bytes: u64) -> u64 {
+        match self {
+            Self::Reader => bytes / READERS_STREAM_SHARE,
+            Self::Member => bytes.saturating_mul(MEMBER_STREAM_TIMES * REQUESTER_SHARE),
+        }
+    }
+
+    /// Their limits where readers have `limits`.
+    fn limits(self, limits: BudgetLimits) -> BudgetLimits {
+        match self {
+            Self::Reader => limits,
+            Self::Member => BudgetLimits {
+                floor_bytes_per_s: limits.floor_bytes_per_s.saturating_mul(MEMBER_TIMES),
+                burst_bytes: limits.burst_bytes.saturating_mul(MEMBER_TIMES),
+                requesters_max: MEMBERS_MAX,
+            },
+        }
+    }
+}
+
+/// Of the stream's bytes, one in so many may be repaired to readers.
+const READERS_STREAM_SHARE: u64 = 10;
+/// A member gets so many times the stream's bytes: it catches up in a third of the time that it lagged.
+const MEMBER_STREAM_TIMES: u64 = 4;
+/// A member gets so many times a reader's floor and burst.
+const MEMBER_TIMES: u64 = 8;
 /// Of all budgets, one receiver has one in so many: three may go wrong and the fourth is served.
 const REQUESTER_SHARE: u64 = 4;
 /// A receiver that was limited is calm when it has not been for this long: more than any wait that it is
@@ -67,6 +103,7 @@ pub type BudgetResult = Result<(), (RepairReject, Nanos)>;
 /// The requester, and what all may cost.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Requesters {
+    kind: RequesterKind,
     limits: BudgetLimits,
     rows: Vec<Row>,
     /// Bytes that were earned since the start.
@@ -77,9 +114,11 @@ pub struct Requesters {
 }
 
 impl Requesters {
-    /// Nobody yet.
-    pub fn new(limits: BudgetLimits) -> Self {
+    /// Nobody yet. `limits` are those of readers.
+    pub fn new(kind: RequesterKind, limits: BudgetLimits) -> Self {
+        let limits = kind.limits(limits);
         Self {
+            kind,
             rows: Vec::with_capacity(limits.requesters_max),
             earned: 0,
             reckoned_at: 0,
@@ -114,13 +153,13 @@ impl Requesters {
     pub fn on_stream(&mut self, now: Nanos, stream_pos: u64) {
         let ns = now.saturating_sub(self.reckoned_at).min(1_000_000_000);
         let by_time = u128::from(ns) * u128::from(self.limits.floor_bytes_per_s) / 1_000_000_000;
-        let by_stream = stream_pos.saturating_sub(self.stream_pos) / STREAM_SHARE;
+        let by_stream = self.kind.of_stream(stream_pos.saturating_sub(self.stream_pos));
         // A fraction of a byte is earned by the next look.
         if by_time > 0 || by_stream > 0 {
             let earned = by_time as u64 + by_stream;
             (self.reckoned_at, self.stream_pos) = (now, stream_pos);
-            self.earned += earned;
-            self.level = (self.level + earned).min(self.limits.burst_bytes);
+            self.earned = self.earned.saturating_add(earned);
+            self.level = self.level.saturating_add(earned).min(self.limits.burst_bytes);
         }
     }
 
@@ -153,7 +192,7 @@ impl Requesters {
         let (earned, burst) = (self.earned, self.limits.burst_bytes / REQUESTER_SHARE);
         let row = &mut self.rows[at];
         let burst = if planted(Mutation::ShareUnbounded) { u64::MAX } else { burst };
-        row.level = (row.level + (earned - row.earned) / REQUESTER_SHARE).min(burst);
+        row.level = row.level.saturating_add((earned - row.earned) / REQUESTER_SHARE).min(burst);
         (row.earned, row.seen_at) = (earned, now);
         row
     }
@@ -162,9 +201,13 @@ impl Requesters {
     /// why, and when it may ask again: when a quarter of its burst has been earned.
     pub fn charge(&mut self, now: Nanos, who: u64, bytes: u64) -> BudgetResult {
         let (all, floor) = (self.level, self.limits.floor_bytes_per_s);
-        let burst = self.limits.burst_bytes;
+        let (burst, climbs) = (self.limits.burst_bytes, self.kind == RequesterKind::Reader);
         let row = self.row(now, who);
-        let refusal = climb(row, now, row.level < bytes);
+        let is_over = row.level < bytes;
+        let refusal = match climbs {
+            true => climb(row, now, is_over),
+            false => (is_over && !planted(Mutation::NoBudget)).then_some(RepairReject::Limited),
+        };
         if let Some(refusal) = refusal {
             let wait = burst / REQUESTER_SHARE / 4 * REQUESTER_SHARE * 1_000_000_000 / floor.max(1);
             return Err((refusal, wait));
@@ -175,6 +218,14 @@ impl Requesters {
         row.level -= bytes.min(row.level);
         self.level -= bytes.min(all);
         Ok(())
+    }
+
+    /// `bytes` that `who` was charged for are not sent after all.
+    pub fn refund(&mut self, now: Nanos, who: u64, bytes: u64) {
+        let burst = self.limits.burst_bytes;
+        let row = self.row(now, who);
+        row.level = (row.level + bytes).min(burst / REQUESTER_SHARE);
+        self.level = (self.level + bytes).min(burst);
     }
 
     /// A leader's referrals of `who` to others.
@@ -223,7 +274,7 @@ mod tests {
     /// REPAIR-4.
     #[test]
     fn repair_4_a_receiver_has_a_quarter_of_what_all_have_and_is_told_when_to_ask_again() {
-        let mut all = Requesters::new(LIMITS);
+        let mut all = Requesters::new(RequesterKind::Reader, LIMITS);
         all.on_stream(MS, 0);
         for _ in 0..10 {
             assert_eq!(all.charge(MS, 1, 1_000), Ok(()));
@@ -239,7 +290,7 @@ mod tests {
     /// REPAIR-4.
     #[test]
     fn repair_4_all_together_take_a_tenth_of_the_stream_and_the_floor() {
-        let mut all = Requesters::new(BudgetLimits { requesters_max: 64, ..LIMITS });
+        let mut all = Requesters::new(RequesterKind::Reader, BudgetLimits { requesters_max: 64, ..LIMITS });
         let (mut granted, mut now) = (0, 0);
         for turn in 0..1_000u64 {
             now = turn * MS;
@@ -256,7 +307,7 @@ mod tests {
 
     /// What a receiver is told that asks each 50 ms for more than it may have, at these times in ms.
     fn on_refused(asks: impl Iterator<Item = u64>) -> Vec<(u64, Option<RepairReject>)> {
-        let mut all = Requesters::new(LIMITS);
+        let mut all = Requesters::new(RequesterKind::Reader, LIMITS);
         let mut reported = Vec::new();
         for at in asks {
             all.on_stream(at * MS, 0);
@@ -267,6 +318,30 @@ mod tests {
             }
         }
         reported
+    }
+
+    /// REPAIR-8.
+    #[test]
+    fn repair_8_a_member_catches_up_with_a_busy_stream_and_is_limited_and_never_dropped() {
+        let mut members = Requesters::new(RequesterKind::Member, LIMITS);
+        let (mut given, mut limited) = (0u64, 0);
+        // A minute at 10 MB/s, of which it asks for 100 MB/s.
+        for ms in 0..60_000u64 {
+            members.on_stream(ms * MS, ms * 10_000);
+            for _ in 0..100 {
+                match members.charge(ms * MS, 1, 1_000) {
+                    Ok(()) => given += 1_000,
+                    Err((why, _)) => {
+                        assert_eq!(why, RepairReject::Limited);
+                        limited += 1;
+                    }
+                }
+            }
+        }
+        // Four times the stream, and eight times the quarter of a megabyte each second.
+        let expected = 60 * (4 * 10_000_000 + 2_000_000);
+        assert!(given > expected * 9 / 10 && given <= expected + 80_000, "{given} of {expected}");
+        assert!(limited > 0);
     }
 
     /// REPAIR-5.
@@ -290,7 +365,7 @@ mod tests {
 
     #[test]
     fn the_table_is_bounded_and_remembers_who_asks_too_much() {
-        let mut all = Requesters::new(LIMITS);
+        let mut all = Requesters::new(RequesterKind::Reader, LIMITS);
         while all.charge(0, 7, 1_000).is_ok() {}
         for who in 100..10_000 {
             let _ = all.charge(who, who, 1);
@@ -302,7 +377,7 @@ mod tests {
     /// REPAIR-6.
     #[test]
     fn repair_6_who_was_referred_is_remembered() {
-        let mut all = Requesters::new(LIMITS);
+        let mut all = Requesters::new(RequesterKind::Reader, LIMITS);
         let range = SeqRange { from: 30, to: 40 };
         assert!(all.referral(5, 1).refers(5, 50, range));
         assert!(!all.referral(9, 1).refers(9, 50, range) && all.referral(9, 2).refers(9, 50, range));

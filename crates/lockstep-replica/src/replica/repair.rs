@@ -1,9 +1,8 @@
 //! The repairs of a replica: a bounded number of frames per turn, so that the duty cycle continues
-//! meanwhile. Members come first and have no budget: they gate the commit, and are few. Readers have
-//! budgets.
+//! meanwhile. Members come first and have far larger budgets than readers: they gate the commit, and are few.
 //!
 //! ```text
-//!   a member's ranges ─▶ queued, in place of the queued repairs of the same range ─▶ to it
+//!   a member's ranges ─▶ afforded? ─▶ queued, in place of the queued repairs of the same range ─▶ to it
 //!   a reader's ranges ─▶ referred? afforded? repeat? ─▶ queued ──(so many a turn)──▶ to the requester
 //!                               └──▶ a refusal                 └─(three asked)──▶ to everybody, once
 //! ```
@@ -18,7 +17,7 @@ use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_core::proto::repair::{
     RepairDecision, RepairHistory, RepairHistoryLimits, RepairRange, led_cost, supersedes,
 };
-use lockstep_core::proto::requesters::{BudgetLimits, Requesters};
+use lockstep_core::proto::requesters::{BudgetLimits, RequesterKind, Requesters};
 use lockstep_wire::{
     Epoch, FrameView, Identity, MEMBERS_MAX, Nanos, RepairReject, RepairTrailer, Seq, SeqRange,
     repair_trailer,
@@ -42,6 +41,7 @@ const BUSY_RETRY_NS: Nanos = 1_000_000;
 struct PendingRepair {
     span: RingSpan,
     first: Seq,
+    bytes: u32,
     to: SocketAddrV4,
     token: u64,
     /// Not before this.
@@ -59,6 +59,7 @@ impl PendingRepair {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub(super) struct RepairQueue {
     requesters: Requesters,
+    members: Requesters,
     history: RepairHistory,
     queued: Vec<PendingRepair>,
     queued_members: Vec<PendingRepair>,
@@ -72,7 +73,8 @@ pub(super) type RefusedRange = (RepairReject, Nanos);
 impl RepairQueue {
     pub(super) fn new(budget: BudgetLimits, history: RepairHistoryLimits) -> Self {
         Self {
-            requesters: Requesters::new(budget),
+            requesters: Requesters::new(RequesterKind::Reader, budget),
+            members: Requesters::new(RequesterKind::Member, budget),
             history: RepairHistory::new(history),
             queued: Vec::with_capacity(REPAIRS_QUEUED_MAX),
             queued_members: Vec::with_capacity(MEMBER_REPAIRS_QUEUED_MAX),
@@ -83,6 +85,7 @@ impl RepairQueue {
     /// Holds always. Panics with the rule that is broken.
     pub(super) fn invariants(&self) {
         self.requesters.invariants();
+        self.members.invariants();
         self.history.invariants();
         let (pending, members) = (self.queued.len(), self.queued_members.len());
         assert!(
@@ -98,6 +101,7 @@ impl RepairQueue {
     /// Forgets all requesters and their requests.
     pub(super) fn clear(&mut self) {
         self.requesters.clear();
+        self.members.clear();
         self.history.clear();
         self.queued.clear();
         self.queued_members.clear();
@@ -230,9 +234,15 @@ impl ReplicaCore {
     /// A member asks for `ranges`: this request supersedes frames of these ranges that already wait for it
     /// (REPAIR-7).
     pub(super) fn drop_queued(&mut self, member: SocketAddrV4, ranges: &[SeqRange]) {
-        self.repairs
-            .queued_members
-            .retain(|pending| pending.to != member || !supersedes(ranges, pending.first));
+        let mut refund = 0;
+        self.repairs.queued_members.retain(|pending| {
+            let is_dropped = pending.to == member && supersedes(ranges, pending.first);
+            refund += if is_dropped { u64::from(pending.bytes) } else { 0 };
+            !is_dropped
+        });
+        if refund > 0 {
+            self.repairs.members.refund(self.turns.polled_at, key(member), refund);
+        }
     }
 
     /// A member asks for `range`, which it may have: its frames are queued from now on, at most `left` of
@@ -246,6 +256,8 @@ impl ReplicaCore {
     ) -> Result<(), (Seq, RefusedRange)> {
         self.repairs.of_epoch(tail.end().epoch);
         let UnicastRequest { from: to, token, now: at, .. } = request;
+        let now = self.turns.polled_at;
+        self.repairs.members.on_stream(now, tail.grown_bytes());
         let mut span = tail.find(range.from);
         while let Some(found) = span
             && *left > 0
@@ -258,7 +270,10 @@ impl ReplicaCore {
             if self.repairs.queued_members.len() == MEMBER_REPAIRS_QUEUED_MAX {
                 return Err((first.max(range.from), (RepairReject::Limited, BUSY_RETRY_NS)));
             }
-            self.repairs.queued_members.push(PendingRepair { span: found, first, to, token, at });
+            let bytes = frame.bytes.len() as u32;
+            let afforded = self.repairs.members.charge(now, key(to), u64::from(bytes));
+            afforded.map_err(|refused| (first.max(range.from), refused))?;
+            self.repairs.queued_members.push(PendingRepair { span: found, first, bytes, to, token, at });
             *left -= 1;
             span = tail.after(found);
         }
@@ -301,13 +316,15 @@ impl ReplicaCore {
                     return Err((first, (RepairReject::Limited, BUSY_RETRY_NS)));
                 }
                 RepairDecision::At(at) => {
-                    let bytes = frame.bytes.len() as u64;
-                    let bytes =
-                        if leads { led_cost(bytes, frame.header.next_seq(), others_next) } else { bytes };
-                    let afforded = self.repairs.requesters.charge(now, who, bytes);
+                    let bytes = frame.bytes.len() as u32;
+                    let mut cost = u64::from(bytes);
+                    if leads {
+                        cost = led_cost(cost, frame.header.next_seq(), others_next);
+                    }
+                    let afforded = self.repairs.requesters.charge(now, who, cost);
                     afforded.map_err(|refused| (first.max(range.from), refused))?;
                     let UnicastRequest { from: to, token, .. } = request;
-                    self.repairs.queued.push(PendingRepair { span: found, first, to, token, at });
+                    self.repairs.queued.push(PendingRepair { span: found, first, bytes, to, token, at });
                 }
             }
             *left -= 1;

@@ -194,10 +194,10 @@ impl Oracle {
 
     /// A subscriber delivers a message.
     pub fn on_delivered(&mut self, who: usize, message: &Message<'_>) -> Result<(), Violation> {
-        let is_whole = payload::is_whole(message.payload) || self.is_whole_of_edge(message);
-        let Some(reader) = self.readers.get_mut(&who) else { return Ok(()) };
         let seq = message.seq;
         let key = (message.publisher, message.publisher_seq, digest(payload::last_part(message.payload)));
+        let is_whole = payload::is_whole(message.payload) || self.is_whole_of_edge(message, key);
+        let Some(reader) = self.readers.get_mut(&who) else { return Ok(()) };
         if !is_whole {
             return Err(format!(
                 "INTEGRITY: subscriber {who} delivers at {seq} what nobody published: {key:?}"
@@ -255,11 +255,11 @@ impl Oracle {
     }
 
     /// Whether a message in parts is of the edge: it is as some log has it under this number, and joined as
-    /// the books have it, if they have it.
-    fn is_whole_of_edge(&self, message: &Message<'_>) -> bool {
+    /// the books have it, if they have it: another log may have another message at a seq that is committed.
+    fn is_whole_of_edge(&self, message: &Message<'_>, key: MessageKey) -> bool {
         let logs = self.tree.containing(message.seq).map(|node| self.tree.stem(node));
         let is_of_edge = logs.into_iter().any(|stem| stem.is_of_edge(message.publisher));
-        let is_committed = message.seq < self.commit_next();
+        let is_committed = self.reference.message(message.seq) == Some(key);
         is_of_edge && (!is_committed || self.whole.contains(&digest(message.payload)))
     }
 
