@@ -1,7 +1,7 @@
 //! # exchange: the simplest application behind a gateway
 //!
 //! It acknowledges each message of a client to that client, and so shows what an application does: it reads
-//! the committed stream, and publishes for whoever is to hear. What it publishes is a function of what it
+//! the committed stream, and publishes to its destinations. What it publishes is a function of what it
 //! reads, and its number follows from that too ([`Outputs`]): so copies that run at the same time publish the
 //! same, one that starts late or again hands in what the stream lacks, and each answer is stamped once.
 //!
@@ -18,16 +18,16 @@ pub const NAME: &str = "exchange";
 /// ... and the nonce that its copies share.
 pub const NONCE: [u64; 2] = [7, 7];
 
-/// What it hears of its clients, in the order of the stream.
+/// An event of its clients, in the order of the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExchangeEvent<'a> {
-    /// One came or left.
+    /// A client connected or disconnected.
     Client(GatewayClientEvent<'a>),
-    /// One said something, which is acknowledged.
+    /// A client sent a message, which is acknowledged.
     Order {
         /// The client's user.
         user: &'a str,
-        /// What it said.
+        /// Its message.
         message: &'a [u8],
     },
 }

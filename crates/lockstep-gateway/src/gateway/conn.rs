@@ -69,7 +69,7 @@ pub(super) struct Conn {
     pub blocked: bool,
     /// The day is over: behind its last message the session ends.
     pub day_is_over: bool,
-    /// A reason that it was told, so that it is told once in a row.
+    /// The reason last reported to the client, so that a run of the same is reported once.
     pub reported: Option<&'static str>,
 }
 

@@ -1,14 +1,14 @@
-//! The messages of the trading day, by whom they are addressed to: what a client's sequence is counted over.
+//! The messages of the trading day by destination: a client's sequence is counted over them.
 //!
-//! A client's sequence is the count of committed messages for the destinations that it hears, since the day
-//! began. So it follows from the stream alone, and any gateway gives any client any of its numbers. The
-//! messages lie in a [`Backlog`] in the order of the stream; of each destination a list says where. The
-//! stream of several destinations is their lists merged, and as places rise with the stream, merging compares
-//! places.
+//! A client's sequence is the count of committed messages for the destinations that it receives, since the
+//! day began. So it follows from the stream alone, and any gateway can send any client any of its numbers.
+//! The messages lie in a [`Backlog`] in the order of the stream; a list for each destination has their places.
+//! The stream of several destinations is their lists merged, and as places rise with the stream, merging
+//! compares places.
 //!
 //! ```text
 //!   backlog │ 7: to 3 │ 8: to 5 │ 12: to 3 │ 15: to 4 │ …       lists   3: [7, 12]   4: [15]   5: [8]
-//!                                                               who hears 3 and 5: 1 = 7, 2 = 8, 3 = 12
+//!                                                               a client of 3, 5: 1 = 7, 2 = 8, 3 = 12
 //! ```
 
 use lockstep_core::engine::ports::{Backlog, BacklogError};
@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 /// Before each message in the backlog: its length.
 const RECORD_LEN: usize = 4;
-/// The day that a stream is in before anybody has said that one begins.
+/// The day that a stream is in before the first mark begins one.
 pub const FIRST_DAY: &str = "FIRST";
 
 /// Whether messages have a number at present.
@@ -38,7 +38,7 @@ pub enum LedgerDay {
 pub struct Ledger<B> {
     backlog: B,
     lists: BTreeMap<Destination, Vec<u64>>,
-    /// Messages for everybody are kept: somebody hears them.
+    /// Messages for everybody are stored: some user receives them.
     keeps_everybody: bool,
     day: LedgerDay,
     /// Messages that were addressed to somebody while no day was open.
@@ -47,10 +47,10 @@ pub struct Ledger<B> {
     full: bool,
 }
 
-/// Where a client stands among what it hears.
+/// A client's place in its sequence.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DeliveryPlace {
-    /// Each destination that it hears, and how many of it lie behind.
+    /// Each destination that it receives, and how many of its messages lie behind.
     destinations: Vec<(Destination, usize)>,
 }
 
@@ -60,7 +60,7 @@ impl DeliveryPlace {
         self.destinations.iter().any(|(known, _)| *known == destination)
     }
 
-    /// Each destination that it hears.
+    /// Each destination that it receives.
     pub fn destinations(&self) -> impl Iterator<Item = Destination> {
         self.destinations.iter().map(|(destination, _)| *destination)
     }
@@ -85,7 +85,7 @@ impl<B: Backlog> Ledger<B> {
         &self.day
     }
 
-    /// Whether messages for everybody are kept.
+    /// Whether messages for everybody are stored.
     pub fn has_broadcast(&self) -> bool {
         self.keeps_everybody
     }
@@ -141,17 +141,17 @@ impl<B: Backlog> Ledger<B> {
         self.lists.get(&destination).map_or(&[], Vec::as_slice)
     }
 
-    /// The number that the next message will have for who hears `destinations`.
+    /// The number of the next message for a client that receives `destinations`.
     pub fn next_number(&self, destinations: &[Destination]) -> u64 {
         1 + destinations.iter().map(|destination| self.list(*destination).len() as u64).sum::<u64>()
     }
 
-    /// The number that the next message will have for who stands at `place`.
+    /// The number of the next message for a client at `place`.
     pub fn number_behind(&self, place: &DeliveryPlace) -> u64 {
         1 + place.destinations().map(|destination| self.list(destination).len() as u64).sum::<u64>()
     }
 
-    /// The place before message `number`, from 1 to the next one, of who hears these distinct destinations.
+    /// The place before message `number`, from 1 to the next one, of a client of these distinct destinations.
     pub fn place(&self, destinations: &[Destination], number: u64) -> DeliveryPlace {
         let before = |at: u64| -> u64 {
             destinations.iter().map(|one| self.list(*one).partition_point(|place| *place < at) as u64).sum()

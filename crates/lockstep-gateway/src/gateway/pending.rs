@@ -1,7 +1,7 @@
-//! What a `stamped` subscription has told and what is not final yet, in the order of the stream.
+//! Events of a `stamped` subscription that are not final yet, in the order of the stream.
 //!
-//! A takeover may take it back, and no client of SoupBinTCP can be told to unsay a message: it counts. So
-//! nothing that rests on it leaves the gateway as final: no number, no answer to a login, no end of a
+//! A takeover may retract them, and no client of SoupBinTCP can retract a message, since it counts them. So
+//! nothing that rests on them leaves the gateway as final: no number, no answer to a login, no end of a
 //! session, no disconnect.
 //!
 //! ```text
@@ -9,7 +9,7 @@
 //!                 └──────Retract{from}────▶ forgotten; what takes its place follows
 //! ```
 //! It holds no more than the cluster's window (`stream.window…`) and what one poll brings: everything else is
-//! final when it is told.
+//! final when it is delivered.
 
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_core::proto::planted::{Mutation, planted};
@@ -17,7 +17,7 @@ use lockstep_wire::{DayMark, Destination, Nanos, PublisherId, PublisherSeq, Seq}
 use soupbintcp::packet::PAYLOAD_LEN_MAX;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Buffers that are kept for what comes next.
+/// Buffers that later events use again.
 const FREE_MAX: usize = 1_024;
 
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ pub struct PendingDelivery {
 }
 
 impl PendingDelivery {
-    /// The event as it was told.
+    /// The event as it was delivered.
     pub fn event(&self) -> SubscriberEvent<'_> {
         let seq = self.bound - 1;
         let text = || std::str::from_utf8(&self.bytes).unwrap_or_default();
@@ -91,7 +91,7 @@ impl PendingDelivery {
 #[derive(Clone, Debug, Default)]
 pub struct Pending {
     deliveries: VecDeque<PendingDelivery>,
-    /// Messages among them that a packet takes, by whom they are for.
+    /// Messages among them that fit a packet, by destination.
     counts: BTreeMap<Destination, u64>,
     days: usize,
     free: Vec<Vec<u8>>,
@@ -120,7 +120,7 @@ impl Pending {
         assert!(self.free.len() <= FREE_MAX, "{} buffers are kept, at most {FREE_MAX}", self.free.len());
     }
 
-    /// Keeps an event that must wait. Those that say nothing to a gateway are passed over.
+    /// Stores an event that must wait. Events without a meaning to a gateway are skipped.
     pub fn push(&mut self, event: &SubscriberEvent<'_>) {
         let (bound, what, bytes) = match *event {
             SubscriberEvent::Message(Message {

@@ -16,7 +16,7 @@ use std::str::FromStr;
 
 /// Longest name of a user: SoupBinTCP's field Username.
 pub const USER_LEN_MAX: usize = 6;
-/// Most destinations that one user hears: merging looks at each.
+/// Most destinations that one user receives: merging visits each.
 pub const RECIPIENTS_MAX: usize = 16;
 
 /// The destination of messages, as a user's row names it.
@@ -119,7 +119,7 @@ pub struct User {
     /// How long it may be away before its disconnect is stamped, in milliseconds.
     #[serde(default = "grace_ms")]
     pub grace_ms: u32,
-    /// Whether the application is told to cancel its orders then.
+    /// Whether the disconnect asks the application to cancel its orders.
     #[serde(default)]
     pub cancel_on_disconnect: bool,
     /// Messages a second that are taken of it; the rest waits in its socket.

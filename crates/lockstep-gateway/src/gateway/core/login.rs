@@ -54,7 +54,7 @@ impl<B: Backlog> Gateway<B> {
         self.checks.push_back(Check { conn: (index, number), user: asked.user, password, hash });
     }
 
-    /// The next password to be checked; [`Gateway::on_checked`] says how it went.
+    /// The next password to be checked; [`Gateway::on_checked`] takes the result.
     pub fn next_check(&mut self) -> Option<Check> {
         self.checks.pop_front()
     }
@@ -163,7 +163,7 @@ impl<B: Backlog> Gateway<B> {
         self.counts.cut += 1;
     }
 
-    /// What the user of a connection hears, as far as the stream knows it.
+    /// The destinations that the user of a connection receives, as far as the stream knows them.
     pub(super) fn destinations(&self, index: usize, own: PublisherId) -> Vec<Destination> {
         let user = self.conns.get(index).and_then(Option::as_ref).and_then(|(_, conn)| conn.user.as_ref());
         let mut destinations: Vec<_> = user
@@ -259,7 +259,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// A message is not taken for good: the client is told, once for a run of the same.
+    /// A message is refused for good: the client receives the reason, once for a run of the same.
     pub(super) fn refuse(&mut self, now: Nanos, index: usize, why: &'static str) {
         self.counts.refused += 1;
         if let Some(conn) = self.conn(index)
