@@ -2,9 +2,9 @@
 //!
 //! A client's sequence is the count of committed messages for the destinations that it receives, since the
 //! day began. So it follows from the stream alone, and any gateway can send any client any of its numbers.
-//! The messages lie in a [`Backlog`] in the order of the stream; a list for each destination has their places.
-//! The stream of several destinations is their lists merged, and as places rise with the stream, merging
-//! compares places.
+//! The messages lie in a [`Backlog`] in the order of the stream; each destination has a list of places. The
+//! stream of several destinations is their lists merged, and as places rise with the stream, merging compares
+//! places.
 //!
 //! ```text
 //!   backlog │ 7: to 3 │ 8: to 5 │ 12: to 3 │ 15: to 4 │ …       lists   3: [7, 12]   4: [15]   5: [8]
