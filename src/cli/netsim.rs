@@ -23,7 +23,7 @@ pub(super) fn run_table(args: &NetsimArgs) -> Result<u8, Failure> {
     writeln!(out, "{HEAD}")?;
     let jobs = args.jobs.clamp(1, cells.len());
     std::thread::scope(|scope| {
-        // Each thread has every so manieth cell; the rows are told in their order.
+        // The cells are dealt to the threads in turn; the rows are printed in their order.
         let lanes: Vec<_> = (0..jobs)
             .map(|lane| {
                 let (sender, receiver) = mpsc::channel();

@@ -37,7 +37,7 @@ pub fn explain(config: &Config, endpoint: &Endpoint) -> String {
     format!("replicas: {}; {advice}", states.join(", "))
 }
 
-/// What who reads or publishes is told of its groups, on stderr.
+/// Lines on stderr about the groups of a reader or publisher.
 pub fn report_multicast(lost: bool) {
     match lost {
         true => eprintln!(

@@ -48,7 +48,7 @@ pub struct JournalRow {
     pub digest: String,
 }
 
-/// Everything that is told.
+/// The whole report.
 pub struct Report {
     /// Orders asked for.
     pub messages: u64,

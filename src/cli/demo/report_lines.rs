@@ -1,4 +1,4 @@
-//! What the demo's children say to it, and what it tells them: one JSON object a line.
+//! Reports of the demo's children and commands to them: one JSON object a line.
 
 use super::GATEWAYS;
 use crate::cli::Failure;
@@ -178,13 +178,13 @@ pub struct Answered {
 pub struct Delivered {
     /// Whether it delivered what was stamped; else what was committed.
     pub stamped: bool,
-    /// Messages delivered: orders, answers, and the gateways' signs of life.
+    /// Messages delivered: orders, answers, and the gateways' heartbeats.
     pub messages: u64,
     /// Orders, each counted once.
     pub orders: u64,
     /// Answers, each counted once.
     pub answers: u64,
-    /// Messages that it was told and that a takeover took back.
+    /// Messages that were delivered and that a takeover retracted.
     pub retracted: u64,
     /// Orders and answers that never came.
     pub lost: u64,

@@ -23,9 +23,9 @@ use std::sync::mpsc::TryRecvError;
 
 /// Most messages of one poll.
 const BATCH: usize = 4096;
-/// How often the demo is told how far we are.
+/// How often a report of progress goes to the demo.
 const REPORT_NS: Nanos = 100_000_000;
-/// Longest latency that is told apart, and how exactly.
+/// Longest latency that the histogram records, and its precision.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
 const LATENCY_DIGITS: u8 = 3;
 /// Longest wait between two polls.
@@ -168,19 +168,19 @@ struct Seen {
     orders: Lines,
     /// By destination.
     answers: Lines,
-    /// Messages that are neither order nor answer nor a gateway's sign of life.
+    /// Messages that are neither order nor answer nor a gateway's heartbeat.
     unexpected: u64,
     last_at: Nanos,
     last_order_at: Nanos,
     failed: Option<Failure>,
-    /// Whether messages are told before they are final.
+    /// Whether messages are delivered before they are final.
     stamped: bool,
-    /// What was told and may still be taken back.
+    /// Delivered messages that may still be retracted.
     pending: VecDeque<Pending>,
     retracted: u64,
     /// The epoch that began with no message of it yet.
     begun: Option<Epoch>,
-    /// Epochs to be told of.
+    /// Epochs to be reported.
     epochs: Vec<ChildReport>,
 }
 
@@ -268,7 +268,7 @@ impl Seen {
         self.pending.push_back(Pending { seq, publisher, publisher_seq, destination, timestamp, payload });
     }
 
-    /// What was told below `next` is final.
+    /// Messages below `next` are final.
     fn on_committed(&mut self, next: Seq) {
         while self.pending.front().is_some_and(|message| message.seq < next)
             && let Some(message) = self.pending.pop_front()
@@ -278,7 +278,7 @@ impl Seen {
         }
     }
 
-    /// What was told from `from` on is taken back.
+    /// Messages from `from` on are retracted.
     fn on_retract(&mut self, from: Seq) {
         let remaining = self.pending.partition_point(|message| message.seq < from);
         self.retracted += (self.pending.len() - remaining) as u64;

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// How often memory is sampled: seldom enough that looking costs nothing.
 const SAMPLE_NS: Nanos = 250_000_000;
-/// How often a terminal is told how far it is, and how often a file.
+/// How often progress is printed to a terminal, and how often to a file.
 const REPORT_NS: [Nanos; 2] = [200_000_000, 5_000_000_000];
 /// The demo is over if nothing moves for so long.
 const STALL: Duration = Duration::from_secs(60);
@@ -61,7 +61,7 @@ pub struct EpochSeen {
 /// What a child does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part {
-    /// It reads the stream, until it is told where that ends.
+    /// It reads the stream, until a command names its end.
     Subscriber,
     /// It answers orders, until its stdin ends.
     Exchange,
@@ -79,7 +79,7 @@ struct Child {
     summary: Option<ChildReport>,
 }
 
-/// What was heard.
+/// An event of a child.
 enum WatchEvent {
     Report(usize, Box<ChildReport>),
     /// A line of a child's that is none of ours, and why.
@@ -134,7 +134,7 @@ impl Watch {
         }
     }
 
-    /// Listens to one more child. One that sends is told where the gateways are.
+    /// Listens to one more child. One that sends receives the gateways' addresses.
     pub fn add(&mut self, mut process: Process, part: Part) -> Result<(), Failure> {
         let (index, to) = (self.children.len(), self.to.clone());
         if let Some(stdout) = process.take_stdout() {

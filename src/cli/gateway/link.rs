@@ -117,7 +117,7 @@ impl Link {
     }
 }
 
-/// Clients that were cut for what they sent before anybody knew them: all are counted, and some are told.
+/// Clients that were cut for what they sent before anybody knew them: all are counted, and some are logged.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     total: u64,

@@ -315,7 +315,7 @@ impl Server {
         })
     }
 
-    /// The gateway ends by itself: its clients are told, as far as their sockets take it at once.
+    /// The gateway ends by itself: its clients receive the reason, as far as their sockets take it at once.
     fn end(&mut self, now: Nanos, error: &GatewayError) -> Failure {
         self.stops = true;
         self.core.stop(now);

@@ -5,8 +5,8 @@
 //! standby that took this for the leader's death would depose a leader that works, and its successor's
 //! datagrams would arrive no better. So before the silence is long enough to be a suspicion, the silent node
 //! is probed by unicast, and its answer is the very datagram that the group should have brought: a leader's
-//! heartbeat, a standby's ack. Nothing else changes: an answer proves life like any other datagram, frames that
-//! it announces are fetched by repair, and a dead or wedged node does not answer.
+//! heartbeat, a standby's ack. Nothing else changes: an answer proves life like any other datagram, frames
+//! that it announces are fetched by repair, and a dead or wedged node does not answer.
 //!
 //! ```text
 //!            silent for half a timeout        answered, and the groups silent for long
