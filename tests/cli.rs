@@ -37,8 +37,8 @@ fn what_is_published_is_read_in_both_modes_with_one_digest_and_a_clean_stop_is_o
     (1..=3).for_each(|id| drop(cluster.format(id)));
     // Two wait, blank; the third asks them who they are.
     let mut replicas = vec![cluster.start_replica(2), cluster.start_replica(3)];
-    let told = cluster.run(&["bootstrap", "--replica", "1"], b"").with_code(0).out;
-    assert!(told.starts_with("history ") && told.matches("\nmember ").count() == 3, "{told}");
+    let output = cluster.run(&["bootstrap", "--replica", "1"], b"").with_code(0).out;
+    assert!(output.starts_with("history ") && output.matches("\nmember ").count() == 3, "{output}");
     replicas.insert(0, cluster.start_replica(1));
     replicas[0].await_log("-> leader");
 
@@ -259,8 +259,8 @@ fn commands_md_has_every_command_and_every_exit_code_as_the_program_prints_them(
 #[test]
 fn help_tells_the_exit_codes() {
     for args in [&["--help"][..], &["help", "exit-codes"], &["exit-codes"]] {
-        let told = run(command(args), b"").with_code(0).out;
-        assert!(told.contains("4  not ready in time") && told.contains("5  fenced"), "{told}");
+        let output = run(command(args), b"").with_code(0).out;
+        assert!(output.contains("4  not ready in time") && output.contains("5  fenced"), "{output}");
     }
 }
 
@@ -311,11 +311,11 @@ fn the_examples_say_what_is_wrong_with_a_configuration_and_hear_the_same_variabl
         command.arg(cluster.config()).env(name, value);
         run(command, b"").with_code(1)
     };
-    let told = with("LOCKSTEP_TIMING_HEARTBEAT_INTERVAL", "5");
-    assert!(told.err.starts_with("Error: the configuration is refused\n"), "{}", told.err);
-    told.saying(&["LS0105", "timing.heartbeat_interval", "env LOCKSTEP_TIMING_HEARTBEAT_INTERVAL"]);
-    let told = with("LOCKSTEP_LINES_1_INTERFACE", "nowhere7");
-    assert!(told.err.contains("nowhere7") && !told.err.contains("Os {"), "{}", told.err);
+    let output = with("LOCKSTEP_TIMING_HEARTBEAT_INTERVAL", "5");
+    assert!(output.err.starts_with("Error: the configuration is refused\n"), "{}", output.err);
+    output.saying(&["LS0105", "timing.heartbeat_interval", "env LOCKSTEP_TIMING_HEARTBEAT_INTERVAL"]);
+    let output = with("LOCKSTEP_LINES_1_INTERFACE", "nowhere7");
+    assert!(output.err.contains("nowhere7") && !output.err.contains("Os {"), "{}", output.err);
 }
 
 #[test]

@@ -238,8 +238,8 @@ fn columns_count_characters_and_not_bytes() {
     let text = changed(SHARED, &[("cluster = 7", "cluster = 7 # ärger\n\"ä\" = 1")]);
     assert!(problems(&text)[0].ends_with("(c.toml:2:1)"), "{:?}", problems(&text));
     let inline = changed(NO_REPLICA, &[("cluster = 7", "cluster = 7\nreplicas = [{ \"ä\" = 1, id = 0 }]")]);
-    let told = problems(&inline);
-    assert!(told.iter().any(|problem| problem.ends_with("from 1 to 255 (c.toml:2:29)")), "{told:?}");
+    let found = problems(&inline);
+    assert!(found.iter().any(|problem| problem.ends_with("from 1 to 255 (c.toml:2:29)")), "{found:?}");
 }
 
 #[test]
@@ -325,7 +325,7 @@ fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
     let variable = env("LOCKSTEP_RUNTIME_IDLE", "spin");
     let mut both = vec![flag("runtime.idle", "yield")];
     both.extend(variable.clone());
-    for (text, overrides, idle, told) in [
+    for (text, overrides, idle, expected) in [
         (SHARED, &[][..], Idle::Yield, "yield from default (profile shared)"),
         (&file, &[][..], Idle::Park, "park from c.toml:18:8"),
         (&file, &variable, Idle::Spin, "spin from env LOCKSTEP_RUNTIME_IDLE"),
@@ -333,7 +333,7 @@ fn a_flag_beats_a_variable_beats_the_file_beats_the_default() {
     ] {
         let config = accepted(text, overrides);
         assert_eq!(config.runtime.idle, idle);
-        assert_eq!(effective(&config, "runtime.idle"), told);
+        assert_eq!(effective(&config, "runtime.idle"), expected);
     }
 }
 
@@ -347,7 +347,7 @@ fn a_flag_does_not_hide_what_is_wrong_in_the_file() {
 #[test]
 fn defaults_follow_from_profile_and_other_keys_and_say_so() {
     let config = accepted(PRODUCTION, &[]);
-    for (key, told) in [
+    for (key, expected) in [
         ("runtime.idle", "spin from default (profile production)"),
         ("timing.heartbeat_interval", "1ms from default"),
         ("runtime.mlock", "true from default (profile production)"),
@@ -356,7 +356,7 @@ fn defaults_follow_from_profile_and_other_keys_and_say_so() {
         ("replicas.2.tail", "/dev/shm/lockstep-7-2.tail from default (from cluster and id)"),
         ("replicas.2.core", "replicas.2.core has no value"),
     ] {
-        assert_eq!(effective(&config, key), told);
+        assert_eq!(effective(&config, key), expected);
     }
     let config = accepted(SHARED, &[]);
     assert_eq!(effective(&config, "runtime.idle"), "yield from default (profile shared)");
@@ -395,8 +395,8 @@ fn a_program_with_the_library_reads_the_file_and_the_variables_that_the_daemons_
         .env(IDLE, "spin")
         .output()
         .unwrap();
-    let said = String::from_utf8_lossy(&child.stdout);
-    assert!(child.status.success() && said.contains("1 passed"), "{said}");
+    let output = String::from_utf8_lossy(&child.stdout);
+    assert!(child.status.success() && output.contains("1 passed"), "{output}");
 }
 
 #[test]

@@ -63,18 +63,15 @@ fn by_shared_memory_everybody_ends_with_one_digest_too() {
 #[test]
 fn xdp_on_the_loopback_is_refused_with_what_to_name_instead() {
     let output = demo(&["--transport", "xdp"]);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(
-        told.contains("--transport xdp needs an Ethernet card") && told.contains("--interface"),
-        "{told}"
-    );
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{log}");
+    assert!(log.contains("--transport xdp needs an Ethernet card") && log.contains("--interface"), "{log}");
 }
 
 fn ends_with_one_digest(place: &Place, by: &[&str]) {
     let output = demo_at(place, &[&["--messages", "3000", "--rate", "5000", "--json"], by].concat());
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{told}");
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{log}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
     assert_eq!((&report["schema"], &report["ok"]), (&"lockstep.demo/2".into(), &true.into()));
     assert_eq!(report["transport"], *by.get(1).unwrap_or(&"udp"));
@@ -95,15 +92,15 @@ fn ends_with_one_digest(place: &Place, by: &[&str]) {
     assert_eq!(stamped, [Value::from(true), Value::from(false)]);
     let journals = rows("journals");
     // An order and its answer each; a gateway's signs of life are told to nobody as messages.
-    let held = subscribers[0]["messages"].as_u64().expect("a count");
-    assert_eq!((journals.len(), held), (3, 6000), "{report}");
-    assert!(journals.iter().all(|row| row["messages"] == held), "{journals:?}");
+    let messages = subscribers[0]["messages"].as_u64().expect("a count");
+    assert_eq!((journals.len(), messages), (3, 6000), "{report}");
+    assert!(journals.iter().all(|row| row["messages"] == messages), "{journals:?}");
     let digests: BTreeSet<_> =
         subscribers.iter().chain(&journals).map(|row| row["digest"].as_str().unwrap_or_default()).collect();
     assert_eq!(digests.len(), 1, "{digests:?}");
     assert_eq!((rows("replicas").len(), rows("gateways").len(), rows("publishers").len()), (3, 2, 0));
     // What it made is gone.
-    let folder = told.lines().find_map(|line| line.split_once("temporary files in ")).expect("a folder").1;
+    let folder = log.lines().find_map(|line| line.split_once("temporary files in ")).expect("a folder").1;
     assert!(!Path::new(folder).exists(), "{folder} is left");
 }
 
@@ -127,8 +124,8 @@ fn while_leaders_of_a_shared_card_are_killed_and_stopped_nothing_is_lost_doubled
 fn outlives_its_leaders(place: &Place, by: &[&str]) {
     let args = ["--messages", "30000", "--rate", "2000", "--kill-leader", "3", "--json"];
     let output = demo_at(place, &[&args, by].concat());
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{told}");
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{log}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
     assert_eq!(report["ok"], true, "{report}");
     let rows = |key: &str| report[key].as_array().cloned().unwrap_or_default();
@@ -152,8 +149,8 @@ fn by_unicast_and_by_auto_a_killed_leader_is_replaced_and_nothing_is_lost_double
     for transport in ["unicast", "auto"] {
         let kills = ["--messages", "8000", "--rate", "2000", "--kill-leader", "1", "--json"];
         let output = demo(&[&["--transport", transport][..], &kills].concat());
-        let told = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(0), "{transport}: {told}");
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{transport}: {log}");
         let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
         assert_eq!(report["ok"], true, "{transport}: {report}");
         assert_eq!(report["takeovers"].as_array().map(Vec::len), Some(1), "{transport}: {report}");
@@ -167,8 +164,8 @@ fn by_unicast_and_by_auto_a_killed_leader_is_replaced_and_nothing_is_lost_double
 #[test]
 fn while_gateways_are_killed_each_order_is_stamped_once_and_answered_once_and_in_order() {
     let output = demo(&["--messages", "40000", "--rate", "4000", "--kill-gateway", "2", "--json"]);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{told}");
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{log}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
     assert_eq!(report["ok"], true, "{report}");
     assert_faultless(&report, 40_000);
@@ -205,8 +202,8 @@ fn weathers_losses(place: &Place, by: &[&str]) {
     let mut args = vec!["--messages", "10000", "--rate", "5000", "--json"];
     args.extend(network_model.iter().chain(by));
     let output = demo_at(place, &args);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(0), "{told}");
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{log}");
     let report: Value = serde_json::from_slice(&output.stdout).expect("one JSON document");
     assert_eq!(report["ok"], true, "{report}");
     let faulty = ["loss = \"1%\"", "duplication = \"1%\"", "reordering = \"5%\"", "seed = 7"];
@@ -225,36 +222,36 @@ fn weathers_losses(place: &Place, by: &[&str]) {
 fn a_flow_that_is_over_before_the_last_kill_is_refused_beforehand() {
     let output = demo(&["--messages", "20000", "--kill-leader", "2"]);
     assert_eq!(output.status.code(), Some(2));
-    let told = String::from_utf8_lossy(&output.stderr);
+    let log = String::from_utf8_lossy(&output.stderr);
     assert!(
-        told.contains("over after 1.0 s") && told.contains("give --messages 80000, or --rate 5000"),
-        "{told}"
+        log.contains("over after 1.0 s") && log.contains("give --messages 80000, or --rate 5000"),
+        "{log}"
     );
 }
 
 #[test]
 fn without_gateways_there_is_none_to_kill() {
     let output = demo(&["--direct", "--kill-gateway"]);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("'--direct' cannot be used with '--kill-gateway"), "{told}");
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{log}");
+    assert!(log.contains("'--direct' cannot be used with '--kill-gateway"), "{log}");
 }
 
 #[test]
 fn a_loss_that_is_no_share_is_refused_with_how_to_write_it() {
     let output = demo(&["--loss", "1"]);
-    let told = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{told}");
-    assert!(told.contains("it has no %; write percent: \"1%\" or \"0.01%\""), "{told}");
+    let log = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{log}");
+    assert!(log.contains("it has no %; write percent: \"1%\" or \"0.01%\""), "{log}");
 }
 
 #[test]
 fn publishers_as_fast_as_possible_end_the_same_and_what_is_kept_can_be_verified() {
     let output = demo(&["--direct", "--messages", "20000", "--rate", "0", "--keep"]);
-    let (out, told) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    assert_eq!(output.status.code(), Some(0), "{told}");
-    let verdict = "all right: equal digests at 2 subscribers and 3 journals, 0 lost, 0 duplicated";
-    assert_eq!(out.lines().next(), Some(&format!("{verdict},")[..]), "the verdict comes first");
+    let (out, log) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{log}");
+    let conclusion = "all right: equal digests at 2 subscribers and 3 journals, 0 lost, 0 duplicated";
+    assert_eq!(out.lines().next(), Some(&format!("{conclusion},")[..]), "the verdict comes first");
     let wide: Vec<_> = out.lines().filter(|line| line.chars().count() > 80).collect();
     assert!(wide.is_empty(), "lines of more than 80 columns: {wide:#?}");
     let digests: BTreeSet<_> = out
@@ -263,7 +260,7 @@ fn publishers_as_fast_as_possible_end_the_same_and_what_is_kept_can_be_verified(
         .filter(|word| word.len() == 32)
         .collect();
     assert_eq!(digests.len(), 1, "{out}");
-    let folder = told.lines().find_map(|line| line.split_once("kept: ")).expect("a folder").1;
+    let folder = log.lines().find_map(|line| line.split_once("kept: ")).expect("a folder").1;
     let config = format!("{folder}/lockstep.toml");
     for id in ["1", "2", "3"] {
         let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep"));
@@ -342,9 +339,9 @@ fn kill(signal: &str, pid: &str) {
 fn a_demo_that_is_told_to_stop_leaves_nothing_behind() {
     let demo = Running::start();
     kill("INT", &demo.child.id().to_string());
-    let (code, told) = demo.end();
-    assert_eq!(code, Some(1), "{told}");
-    assert!(told.contains("stopped before the end"), "{told}");
+    let (code, log) = demo.end();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("stopped before the end"), "{log}");
 }
 
 #[test]
@@ -364,10 +361,10 @@ fn a_process_that_dies_early_is_named_with_its_last_words() {
             assert!(clock.now() < deadline, "{name} was never started");
         };
         kill("KILL", &pid);
-        let (code, told) = demo.end();
-        assert_eq!(code, Some(1), "{told}");
-        assert!(told.contains(&format!("{name} ended early (signal: 9")), "{told}");
-        assert!(told.contains("last words") && told.contains(last_words), "{told}");
+        let (code, log) = demo.end();
+        assert_eq!(code, Some(1), "{log}");
+        assert!(log.contains(&format!("{name} ended early (signal: 9")), "{log}");
+        assert!(log.contains("last words") && log.contains(last_words), "{log}");
     }
 }
 
@@ -409,9 +406,9 @@ fn a_cluster_for_development_prints_its_file_survives_a_killed_leader_and_leaves
         .stderr(Stdio::piped())
         .spawn()
         .expect("it starts");
-    let mut said = BufReader::new(dev.stdout.take().expect("a pipe")).lines();
+    let mut lines = BufReader::new(dev.stdout.take().expect("a pipe")).lines();
     let mut after = |mark: &str| {
-        let line = said.by_ref().map(|line| line.expect("UTF-8")).find(|line| line.contains(mark));
+        let line = lines.by_ref().map(|line| line.expect("UTF-8")).find(|line| line.contains(mark));
         line.expect(mark).split(mark).nth(1).unwrap_or_default().trim().to_owned()
     };
     let file = after("export LOCKSTEP_CONFIG=");

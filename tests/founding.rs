@@ -239,9 +239,9 @@ fn s7_wherever_the_founder_dies_the_journal_is_the_former_one_or_the_founded_one
                 }
                 old += 1;
                 assert!(struck, "a founding that returned is there");
-                let looked = look_in_boot(&disk, None, 2);
-                assert_eq!(looked.completeness(), &Completeness::Complete, "after {calls} calls");
-                assert_eq!(looked.end(), end, "after {calls} calls");
+                let inspection = look_in_boot(&disk, None, 2);
+                assert_eq!(inspection.completeness(), &Completeness::Complete, "after {calls} calls");
+                assert_eq!(inspection.end(), end, "after {calls} calls");
                 let opened = open(&mut disk.clone(), MemoryTail::new(RING), settings(2, false)).unwrap();
                 assert_eq!((opened.tail.end(), opened.superblock.identity), (end, MEMBER));
                 // The next try finds nothing in its way.
@@ -315,8 +315,8 @@ fn a_look_tells_what_a_journal_holds_and_changes_nothing() {
     let (disk, _) = running(true, 5);
     assert_eq!(look_in_boot(&disk, None, 2).completeness(), &Completeness::Complete);
     let (disk, end) = stopped();
-    let looked = look_in_boot(&disk, None, 2);
-    assert_eq!((looked.end(), looked.completeness()), (end, &Completeness::Complete));
+    let inspection = look_in_boot(&disk, None, 2);
+    assert_eq!((inspection.end(), inspection.completeness()), (end, &Completeness::Complete));
 }
 
 #[test]
@@ -332,13 +332,13 @@ fn a_journal_whose_end_is_torn_or_damaged_is_founded_on_up_to_there() {
             let sector = last.next_multiple_of(512);
             bytes[sector..sector + 512].fill(0);
         }
-        let looked = look_in_boot(&disk, None, 2);
-        assert_eq!((looked.damage().is_empty(), looked.cut().is_some()), (!damage, !damage));
+        let inspection = look_in_boot(&disk, None, 2);
+        assert_eq!((inspection.damage().is_empty(), inspection.cut().is_some()), (!damage, !damage));
         let previous = superblock(&disk);
         let superblock = found(&mut disk, &previous, &founder(2)).unwrap();
-        assert_eq!(superblock.high_next, looked.end().next);
+        assert_eq!(superblock.high_next, inspection.end().next);
         assert!(superblock.high_next < end.next);
-        let mut opened = check_founded(&mut disk, 2, looked.end());
+        let mut opened = check_founded(&mut disk, 2, inspection.end());
         // Evidence stays, and the log goes on in a segment of its own.
         copy(&mut disk, &mut opened, false);
         opened.writer.mark_clean(&mut disk, &mut opened.superblock).unwrap();
@@ -364,8 +364,11 @@ fn an_archivers_files_whose_oldest_segments_are_gone_are_founded_on_for_a_replic
     opened.writer.mark_clean(&mut disk, &mut opened.superblock).unwrap();
     disk.remove(FileName::Segment(1)).unwrap();
     let end = opened.tail.end();
-    let looked = look_in_boot(&disk, None, 1);
-    assert!(holdings(&disk, &looked).unwrap().oldest_seq > 1 && looked.end() == end, "{looked:?}");
+    let inspection = look_in_boot(&disk, None, 1);
+    assert!(
+        holdings(&disk, &inspection).unwrap().oldest_seq > 1 && inspection.end() == end,
+        "{inspection:?}"
+    );
     // It was another node's: the superblock alone says whose journal it is.
     let previous = lockstep_replica::journal::Superblock {
         identity: Identity { replica: 101, incarnation: 0x55 },
@@ -500,7 +503,11 @@ fn s9_a_run_in_power_on_another_tail_begins_with_all_segments_on_the_device() {
         assert_eq!((opened.tail.end(), opened.tail.durable_next()), (end, end.next));
         let mut rng = Rng::new(salt);
         disk.lose_power(&mut |bound| rng.below(bound));
-        let looked = look_in_boot(&disk, None, 2);
-        assert_eq!((looked.completeness(), looked.end()), (&Completeness::Complete, end), "salt {salt}");
+        let inspection = look_in_boot(&disk, None, 2);
+        assert_eq!(
+            (inspection.completeness(), inspection.end()),
+            (&Completeness::Complete, end),
+            "salt {salt}"
+        );
     }
 }

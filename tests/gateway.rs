@@ -32,7 +32,7 @@ fn a_client_gets_the_answers_to_its_messages_and_resumes_at_any_gateway_by_numbe
     let _replicas = cluster.found();
     add_user(&cluster, "alice", "secret", &[]);
     let (first, second) = (start(&cluster, "1"), start(&cluster, "2"));
-    let heard = with_exchange(&cluster, || {
+    let received = with_exchange(&cluster, || {
         let mut alice = Trader::log_in(first.address, login_of("ALICE", "Secret", "", 1)).unwrap();
         assert_eq!(alice.accepted(), Some(("FIRST", 1)));
         (1..=20).for_each(|number| alice.send(format!("order {number}").as_bytes()));
@@ -56,9 +56,9 @@ fn a_client_gets_the_answers_to_its_messages_and_resumes_at_any_gateway_by_numbe
         alice.log_out();
         alice.until("the connection to be closed", |alice| alice.ended().is_some());
     });
-    assert_eq!(heard.orders.len(), 21);
-    assert_eq!(heard.clients.first().map(String::as_str), Some("alice connected"));
-    assert_eq!(heard.clients.last().map(String::as_str), Some("alice disconnected: it logged out"));
+    assert_eq!(received.orders.len(), 21);
+    assert_eq!(received.clients.first().map(String::as_str), Some("alice connected"));
+    assert_eq!(received.clients.last().map(String::as_str), Some("alice disconnected: it logged out"));
 }
 
 #[test]
@@ -78,8 +78,8 @@ fn an_application_in_several_copies_that_begins_again_answers_each_order_once() 
     with_exchange(&cluster, || {
         with_exchange(&cluster, || say(1..=20));
     });
-    let heard = with_exchange(&cluster, || say(21..=25));
-    assert_eq!(heard.orders.len(), 25);
+    let received = with_exchange(&cluster, || say(21..=25));
+    assert_eq!(received.orders.len(), 25);
     let answers = payloads(&cluster.read(&[]).out).iter().filter(|text| text.starts_with("ack ")).count();
     assert_eq!(answers, 25, "each stands in the stream once");
 }
@@ -116,16 +116,16 @@ fn a_login_that_cannot_be_is_refused_by_its_letter_and_says_why() {
     let refused = |user: &str, password: &str, session: &str, seq: u64| {
         let mut trader = Trader::connect(gateway.address, login_of(user, password, session, seq)).unwrap();
         trader.until("a refusal", |trader| trader.ended().is_some());
-        (trader.ended().unwrap(), trader.said.join(" "))
+        (trader.ended().unwrap(), trader.debug.join(" "))
     };
     let not_authorized = ClientEnd::Rejected(RejectReason::NotAuthorized);
     let no_session = ClientEnd::Rejected(RejectReason::SessionNotAvailable);
     assert_eq!(refused("alice", "wrong", "", 1), (not_authorized, String::new()));
     assert_eq!(refused("bob", "secret", "", 1), (not_authorized, String::new()));
-    let (end, said) = refused("alice", "secret", "20991231", 1);
-    assert!(end == no_session && said.contains("not the open trading day"), "{end:?} {said}");
-    let (end, said) = refused("alice", "secret", "", 2);
-    assert!(end == no_session && said.contains("no such number yet"), "{end:?} {said}");
+    let (end, debug) = refused("alice", "secret", "20991231", 1);
+    assert!(end == no_session && debug.contains("not the open trading day"), "{end:?} {debug}");
+    let (end, debug) = refused("alice", "secret", "", 2);
+    assert!(end == no_session && debug.contains("no such number yet"), "{end:?} {debug}");
     let alice = Trader::log_in(gateway.address, login_of("alice", "secret", "", 0)).unwrap();
     assert_eq!(alice.accepted(), Some(("FIRST", 1)));
 }
@@ -138,7 +138,7 @@ fn a_client_whose_gateway_is_killed_loses_and_repeats_nothing_at_the_other_one()
     add_user(&cluster, "bob", "secret", &["--cancel-on-disconnect", "--grace-ms", "0"]);
     let (first, second) = (start(&cluster, "1"), start(&cluster, "2"));
     let order = |number: u64| [&number.to_be_bytes()[..], format!("order {number}").as_bytes()].concat();
-    let heard = with_exchange(&cluster, || {
+    let received = with_exchange(&cluster, || {
         let mut alice = Trader::log_in(first.address, login_of("alice", "secret", "", 1)).unwrap();
         alice.until("its last number", |alice| !alice.unsequenced.is_empty());
         assert_eq!(alice.unsequenced, [0u64.to_be_bytes()]);
@@ -164,8 +164,8 @@ fn a_client_whose_gateway_is_killed_loses_and_repeats_nothing_at_the_other_one()
         assert_eq!(all, expected, "each answer once, in order");
         std::thread::sleep(Duration::from_secs(1));
     });
-    assert_eq!(heard.orders.len(), 80, "each order was stamped once");
-    let of_bob: Vec<_> = heard.clients.iter().filter(|what| what.starts_with("bob")).collect();
+    assert_eq!(received.orders.len(), 80, "each order was stamped once");
+    let of_bob: Vec<_> = received.clients.iter().filter(|what| what.starts_with("bob")).collect();
     assert_eq!(of_bob, ["bob connected", "bob disconnected: its gateway died, cancel"]);
 }
 
@@ -175,7 +175,7 @@ fn the_trading_day_turns_at_one_place_of_the_stream_and_numbers_begin_anew() {
     let _replicas = cluster.found();
     add_user(&cluster, "alice", "secret", &["--grace-ms", "0"]);
     let gateways = [start(&cluster, "1"), start(&cluster, "2")];
-    let heard = with_exchange(&cluster, || {
+    let received = with_exchange(&cluster, || {
         let day = |args: &[&str]| cluster.run(&[&["day"], args].concat(), b"");
         let begun = day(&["start", "20261121"]).with_code(0).out;
         assert!(begun.contains("the trading day 20261121 begins at seq"), "{begun}");
@@ -197,7 +197,7 @@ fn the_trading_day_turns_at_one_place_of_the_stream_and_numbers_begin_anew() {
             assert_eq!(alice.accepted(), Some(("20261122", 1)));
         }
     });
-    assert_eq!(heard.clients[1], "alice disconnected: the trading day ended");
+    assert_eq!(received.clients[1], "alice disconnected: the trading day ended");
 }
 
 #[test]
@@ -213,7 +213,7 @@ fn a_user_that_is_disabled_is_cut_at_once_and_a_drop_copy_counts_what_it_hears()
         &["--hear", "client:alice", "--hear", "channel:7", "--hear", "client:bob"],
     );
     let gateway = start(&cluster, "1");
-    let heard = with_exchange(&cluster, || {
+    let received = with_exchange(&cluster, || {
         let mut carol = Trader::log_in(gateway.address, login_of("carol", "secret", "", 1)).unwrap();
         let mut alice = Trader::log_in(gateway.address, login_of("alice", "secret", "", 1)).unwrap();
         let mut bob = Trader::log_in(gateway.address, login_of("bob", "secret", "", 1)).unwrap();
@@ -229,7 +229,7 @@ fn a_user_that_is_disabled_is_cut_at_once_and_a_drop_copy_counts_what_it_hears()
         cluster.run(&["gateway", "user", "disable", "alice", "--users", users], b"").with_code(0);
         gateway.process.signal("HUP");
         alice.until("to be cut", |alice| alice.ended().is_some());
-        assert!(alice.said.join(" ").contains("disabled"), "{:?}", alice.said);
+        assert!(alice.debug.join(" ").contains("disabled"), "{:?}", alice.debug);
         let mut again = Trader::connect(gateway.address, login_of("alice", "secret", "", 1)).unwrap();
         again.until("a refusal", |again| again.ended().is_some());
         assert_eq!(again.ended(), Some(ClientEnd::Rejected(RejectReason::NotAuthorized)));
@@ -240,7 +240,10 @@ fn a_user_that_is_disabled_is_cut_at_once_and_a_drop_copy_counts_what_it_hears()
         bob.until("to be superseded", |bob| bob.ended().is_some());
         assert_eq!(second.accepted(), Some(("FIRST", 2)));
     });
-    assert!(heard.clients.contains(&"alice disconnected: its user was disabled".to_owned()), "{heard:?}");
+    assert!(
+        received.clients.contains(&"alice disconnected: its user was disabled".to_owned()),
+        "{received:?}"
+    );
 }
 
 #[test]
@@ -249,23 +252,23 @@ fn a_client_that_is_cut_is_told_why() {
     let _replicas = cluster.found();
     add_user(&cluster, "alice", "secret", &["--numbered"]);
     let gateway = start(&cluster, "1");
-    let told = |raw: &[u8], text: &str| {
+    let rejected = |raw: &[u8], text: &str| {
         let mut alice = Trader::log_in(gateway.address, login_of("alice", "secret", "", 0)).unwrap();
         alice.send_raw(raw);
-        alice.until(text, |alice| alice.said.join(" ").contains(text));
+        alice.until(text, |alice| alice.debug.join(" ").contains(text));
         alice
     };
-    told(b"\0\0", "packet length 0").until("its end", |alice| alice.ended().is_some());
-    told(b"\0\x02Sx", "only servers send it").until("its end", |alice| alice.ended().is_some());
+    rejected(b"\0\0", "packet length 0").until("its end", |alice| alice.ended().is_some());
+    rejected(b"\0\x02Sx", "only servers send it").until("its end", |alice| alice.ended().is_some());
     // What it may not send so is refused, and it stays.
-    let alice = told(b"\0\x02Ux", "must begin with the next number");
+    let alice = rejected(b"\0\x02Ux", "must begin with the next number");
     assert_eq!(alice.ended(), None);
     // A client that connects and says nothing.
     let mut idle = std::net::TcpStream::connect(gateway.address).unwrap();
     idle.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    let mut said = Vec::new();
-    std::io::Read::read_to_end(&mut idle, &mut said).unwrap();
-    assert!(String::from_utf8_lossy(&said).contains("no login request in time"), "{said:?}");
+    let mut reply = Vec::new();
+    std::io::Read::read_to_end(&mut idle, &mut reply).unwrap();
+    assert!(String::from_utf8_lossy(&reply).contains("no login request in time"), "{reply:?}");
 }
 
 #[test]
@@ -283,7 +286,7 @@ fn a_day_that_outgrows_the_spool_ends_all_logins_until_the_next_day_and_gives_no
             alice.poll();
         }
         alice.until("to be cut", |alice| alice.ended().is_some());
-        assert!(alice.said.join(" ").contains("no room for more of this day"), "{:?}", alice.said);
+        assert!(alice.debug.join(" ").contains("no room for more of this day"), "{:?}", alice.debug);
         for (index, (number, answer)) in alice.messages.iter().enumerate() {
             assert_eq!((*number, answer), (index as u64 + 1, &format!("ack {}", order(index)).into_bytes()));
         }
@@ -364,8 +367,8 @@ fn a_client_whose_message_its_channel_does_not_take_is_told_and_the_stream_has_n
     let gateway = start(&cluster, "1");
     let mut alice = Trader::log_in(gateway.address, login_of("alice", "secret", "", 1)).unwrap();
     alice.send(b"longer");
-    alice.until("to be told", |alice| !alice.said.is_empty());
-    assert!(alice.said[0].contains("channels.*.message_len_max"), "{:?}", alice.said);
+    alice.until("to be told", |alice| !alice.debug.is_empty());
+    assert!(alice.debug[0].contains("channels.*.message_len_max"), "{:?}", alice.debug);
     alice.send(b"short");
     let has = |text: &str| payloads(&cluster.read(&[]).out).contains(&text);
     let deadline = std::time::Instant::now() + Duration::from_secs(10);

@@ -160,9 +160,9 @@ fn no_role_allocates_or_makes_a_call_too_many() {
     }
     let before = before.expect("the warm-up ended");
     for (index, role) in ROLES.into_iter().enumerate() {
-        let looked = parts.calls(role).unicast_receives - before[index].unicast_receives;
+        let polls = parts.calls(role).unicast_receives - before[index].unicast_receives;
         println!(
-            "{role:?}: {} allocations, {turns} turns, {} receives, {} sends, {looked} looks at unicast",
+            "{role:?}: {} allocations, {turns} turns, {} receives, {} sends, {polls} looks at unicast",
             allocations[index],
             parts.calls(role).group_receives - before[index].group_receives,
             parts.calls(role).group_sends - before[index].group_sends,
@@ -170,7 +170,7 @@ fn no_role_allocates_or_makes_a_call_too_many() {
         assert_eq!(allocations[index], 0, "{role:?} allocates");
         // Under pressure something may be lost and asked for; then it looks at each turn.
         let lost = parts.calls(role).dropped > 0;
-        assert!(lost || looked <= turns / 8 + 1, "{role:?} looked {looked} times in {turns} turns");
+        assert!(lost || polls <= turns / 8 + 1, "{role:?} looked {polls} times in {turns} turns");
     }
 }
 

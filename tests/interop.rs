@@ -19,7 +19,7 @@ use capture::Capture;
 use foreign::{Foreign, Visit, mold_client};
 use std::io::{BufRead, BufReader, Read};
 use std::process::Command;
-use tools::exchange::Heard;
+use tools::exchange::Received;
 use tools::feeds::{self, Listener, Lossy};
 use tools::gateways::{Running, add_user, start, with_exchange};
 use tools::processes::Cluster;
@@ -59,11 +59,11 @@ fn visits(client: &Foreign, first: &Running, second: &Running) {
 }
 
 /// All of it, and who is refused. What the application heard.
-fn is_served(client: &Foreign) -> Heard {
+fn is_served(client: &Foreign) -> Received {
     let (cluster, _replicas) = cluster();
     add_user(&cluster, "alice", "secret", &[]);
     let (first, second) = (start(&cluster, "1"), start(&cluster, "2"));
-    let heard = with_exchange(&cluster, || {
+    let received = with_exchange(&cluster, || {
         visits(client, &first, &second);
         let wrong = Visit { user: "alice", password: "wrong", number: 1, ..Visit::default() };
         let refused = client.visit(&first, &wrong).refused;
@@ -72,26 +72,26 @@ fn is_served(client: &Foreign) -> Heard {
         let refused = client.visit(&first, &ahead).refused;
         assert!(refused.as_ref().is_some_and(|why| client.says_no_session(why)), "{refused:?}");
     });
-    let orders: Vec<_> = heard.orders.iter().map(|(_, order)| String::from_utf8_lossy(order)).collect();
+    let orders: Vec<_> = received.orders.iter().map(|(_, order)| String::from_utf8_lossy(order)).collect();
     let expected: Vec<_> = (1..=70).map(|number| format!("order {number}")).collect();
     assert_eq!(orders, expected, "each order once, in order");
-    heard
+    received
 }
 
 #[test]
 fn the_python_client_of_nasdaq_protocols_is_served_and_resumes_at_the_other_gateway() {
     let Some(client) = Foreign::python() else { return };
-    let heard = is_served(&client);
+    let received = is_served(&client);
     let is_logout = |what: &&String| *what == "alice disconnected: it logged out";
-    assert_eq!(heard.clients.iter().filter(is_logout).count(), 4, "{:?}", heard.clients);
+    assert_eq!(received.clients.iter().filter(is_logout).count(), 4, "{:?}", received.clients);
 }
 
 #[test]
 fn the_node_client_soupbintcp_is_served_and_resumes_at_the_other_gateway() {
     let Some(client) = Foreign::node() else { return };
-    let heard = is_served(&client);
+    let received = is_served(&client);
     let is_logout = |what: &&String| *what == "alice disconnected: it logged out";
-    assert_eq!(heard.clients.iter().filter(is_logout).count(), 4, "{:?}", heard.clients);
+    assert_eq!(received.clients.iter().filter(is_logout).count(), 4, "{:?}", received.clients);
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn the_python_client_numbers_its_messages_and_sends_all_again_at_the_other_gatew
     let (cluster, _replicas) = cluster();
     add_user(&cluster, "alice", "secret", &["--numbered"]);
     let (first, second) = (start(&cluster, "1"), start(&cluster, "2"));
-    let heard = with_exchange(&cluster, || {
+    let received = with_exchange(&cluster, || {
         let visit =
             Visit { user: "alice", password: "secret", number: 1, numbered: true, ..Visit::default() };
         let taken = client.visit(&first, &Visit { orders: (1, 20), count: 20, ..visit });
@@ -113,7 +113,7 @@ fn the_python_client_numbers_its_messages_and_sends_all_again_at_the_other_gatew
         let answers: Vec<_> = taken.messages.into_iter().map(|(_, message)| message).collect();
         assert_eq!(answers, expected);
     });
-    assert_eq!(heard.orders.len(), 30, "each order was stamped once");
+    assert_eq!(received.orders.len(), 30, "each order was stamped once");
 }
 
 #[test]
@@ -127,25 +127,25 @@ fn wireshark_reads_what_gateways_and_a_client_say_and_counts_as_they_do() {
         return;
     };
     with_exchange(&cluster, || visits(&client, &gateways[0], &gateways[1]));
-    let told = soup::Told::read(&capture.stop(), &ports);
-    told.assert_sound();
-    let streams = told.streams();
+    let capture = soup::Capture::read(&capture.stop(), &ports);
+    capture.assert_sound();
+    let streams = capture.streams();
     assert_eq!(streams.len(), 4);
     for (stream, first) in streams.iter().zip([1, 21, 0, 1]) {
-        let (gateways, clients) = (told.kinds(*stream, true), told.kinds(*stream, false));
+        let (gateways, clients) = (capture.kinds(*stream, true), capture.kinds(*stream, false));
         assert!(gateways.starts_with('A') && gateways[1..].trim_matches(['S', 'H']).is_empty(), "{gateways}");
         assert!(clients.starts_with('L') && clients.ends_with('O'), "{clients}");
-        let (next, numbers) = told.numbers(*stream);
+        let (next, numbers) = capture.numbers(*stream);
         assert!(first == 0 || next == first, "accepted at {next}");
         let expected: Vec<_> = (next..).take(numbers.len()).collect();
         assert_eq!(numbers, expected, "Wireshark counts what the gateway counts");
         assert_eq!(numbers.len(), gateways.matches('S').count());
     }
-    assert_eq!((told.numbers(streams[0]).1.len(), told.numbers(streams[3]).1.len()), (20, 70));
+    assert_eq!((capture.numbers(streams[0]).1.len(), capture.numbers(streams[3]).1.len()), (20, 70));
     // While nothing was said for three seconds both sides told that they live.
-    let heartbeats = |letter| told.kinds(streams[0], letter == 'H').matches(letter).count();
+    let heartbeats = |letter| capture.kinds(streams[0], letter == 'H').matches(letter).count();
     assert!(heartbeats('H') >= 2 && heartbeats('R') >= 1, "{} and {}", heartbeats('H'), heartbeats('R'));
-    let orders: usize = streams.iter().map(|stream| told.kinds(*stream, false).matches('U').count()).sum();
+    let orders: usize = streams.iter().map(|stream| capture.kinds(*stream, false).matches('U').count()).sum();
     assert_eq!(orders, 70);
 }
 
@@ -184,15 +184,15 @@ fn the_rust_client_moldudp_has_every_message_of_a_day_over_a_network_that_loses(
     assert_eq!(line, "listening\n", "{}", client.log());
     let texts = texts(2_000);
     a_day_of(&cluster, &texts);
-    let mut told = String::new();
-    out.read_to_string(&mut told).unwrap();
+    let mut output = String::new();
+    out.read_to_string(&mut output).unwrap();
     assert!(client.wait().success(), "{}", client.log());
     let passed = network.stop();
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let expected =
         numbered(&texts).into_iter().map(|(number, text)| format!("message {number} {}", hex(&text)));
-    let (again, had): (Vec<_>, Vec<_>) = told.lines().partition(|line| line.starts_with("again "));
-    assert!(had.iter().copied().eq(expected), "all of them, each once, in order: {passed:?}\n{told}");
+    let (again, had): (Vec<_>, Vec<_>) = output.lines().partition(|line| line.starts_with("again "));
+    assert!(had.iter().copied().eq(expected), "all of them, each once, in order: {passed:?}\n{output}");
     let again: u64 = again[0].trim_start_matches("again ").parse().unwrap();
     println!("{passed:?}, asked again {again} times");
     assert!(passed.lost > 10 && passed.unanswered > 0, "{passed:?}");
@@ -214,23 +214,23 @@ fn wireshark_reads_what_a_feed_and_a_receiver_say_and_counts_as_they_do() {
     listener.until("end of the day", |listener| listener.ended);
     assert_eq!(listener.had, numbered(&texts));
     assert_eq!(feed.process.terminate(), Some(0));
-    let told = mold::told(&capture.stop());
-    for told in &told {
-        assert_eq!(told.said, mold::ours(told, requests), "Wireshark reads what our codec reads");
+    let rows = mold::rows(&capture.stop());
+    for row in &rows {
+        assert_eq!(row.decoded, mold::ours(row, requests), "Wireshark reads what our codec reads");
     }
     let of = |to_group: bool, kind: &str| -> Vec<_> {
-        let datagrams = told.iter().filter(|told| (told.to == group) == to_group && told.said.kind == kind);
-        datagrams.map(|told| told.said.clone()).filter(|said| said.session == DAY).collect()
+        let datagrams = rows.iter().filter(|row| (row.to == group) == to_group && row.decoded.kind == kind);
+        datagrams.map(|row| row.decoded.clone()).filter(|decoded| decoded.session == DAY).collect()
     };
-    let multicast: Vec<_> = of(true, "Messages").into_iter().flat_map(|said| said.messages).collect();
+    let multicast: Vec<_> = of(true, "Messages").into_iter().flat_map(|decoded| decoded.messages).collect();
     assert_eq!(multicast, numbered(&texts), "each message once, by Wireshark's own count");
     let ends = of(true, "End Of Session");
     assert!(!ends.is_empty() && ends.iter().all(|end| end.number == 501), "{ends:?}");
-    assert!(told.iter().any(|told| told.to == group && told.said.kind == "Heartbeat"), "none came");
+    assert!(rows.iter().any(|row| row.to == group && row.decoded.kind == "Heartbeat"), "none came");
     // Requests, and the answers that begin where they ask.
     let (asked, answers) = (of(false, "Request"), of(false, "Messages"));
     assert_eq!(asked.len() as u64, listener.client.counters().requests);
-    let begins = |all: &[mold::Said]| all.iter().map(|said| said.number).collect::<Vec<_>>();
+    let begins = |all: &[mold::Decoded]| all.iter().map(|decoded| decoded.number).collect::<Vec<_>>();
     assert!(asked.len() > 5, "{asked:?}");
     assert_eq!(begins(&answers), begins(&asked));
     assert!(answers.iter().zip(&asked).all(|(answer, asked)| answer.count <= asked.count));

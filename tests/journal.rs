@@ -256,7 +256,7 @@ fn each_refusal_names_the_journal_and_the_remedy() {
     let huge = refusal(&JournalConfig { tail_len: 1 << 50, ..config.clone() });
     assert!(huge.contains("make its file system larger, or the tail smaller"), "{huge}");
 
-    let held = journal_files::open(config).unwrap();
+    let opened = journal_files::open(config).unwrap();
     let locked = refusal(config);
     let pid = std::process::id();
     assert_eq!(
@@ -269,7 +269,7 @@ fn each_refusal_names_the_journal_and_the_remedy() {
     let second = JournalConfig { dir: config.dir.with_extension("2"), replica: 3, ..config.clone() };
     journal_files::format(&second.dir, CLUSTER, Identity { replica: 3, incarnation: 1 }).unwrap();
     assert!(refusal(&second).contains("another node uses it, give each its own"), "{}", refusal(&second));
-    drop(held);
+    drop(opened);
     assert!(refusal(&second).contains("the tail file is that of replica 2"), "{}", refusal(&second));
     assert!(journal_files::open(config).is_ok());
 }
@@ -357,8 +357,8 @@ fn a_full_disk_refuses_and_goes_on_by_itself() {
         assert_eq!(running.handle.failure(), None);
     }
     assert!((900..4000).contains(&stored), "the tail refuses when the segments lag: {stored}");
-    let said = running.handle.take_events();
-    assert!(said.iter().any(|r| r.contains("free some space")), "{said:?}");
+    let events = running.handle.take_events();
+    assert!(events.iter().any(|r| r.contains("free some space")), "{events:?}");
     std::fs::remove_file(&ballast).unwrap();
     grow(&mut running.tail, 1000);
     while running.handle.disk_full() {

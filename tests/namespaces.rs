@@ -36,11 +36,16 @@ fn cluster(network: &Network) -> Cluster {
 fn publish(cluster: &Cluster, seen: &mut View) -> Vec<(String, u64)> {
     let feeds = ["a", "b"].map(|name| Feed::start(cluster, cluster.clients(), name, LINES, "30s"));
     seen.await_count(2 * LINES as usize);
-    let told = feeds.map(|feed| (feed.name().to_owned(), feed.finish()));
-    for (name, told) in &told {
-        assert_eq!((told.code, told.published), (Some(0), told.committed), "{name}: {}", told.log);
+    let results = feeds.map(|feed| (feed.name().to_owned(), feed.finish()));
+    for (name, results) in &results {
+        assert_eq!(
+            (results.code, results.published),
+            (Some(0), results.committed),
+            "{name}: {}",
+            results.log
+        );
     }
-    told.into_iter().map(|(name, told)| (name, told.committed)).collect()
+    results.into_iter().map(|(name, results)| (name, results.committed)).collect()
 }
 
 fn judge(stream: &Stream, published: &[(String, u64)]) {

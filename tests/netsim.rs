@@ -6,10 +6,10 @@
 
 use lockstep_sim::netsim::{Cell, HEAD, Pattern, run};
 
-const KEPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/netsim.txt");
+const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/netsim.txt");
 
 fn table() -> String {
-    std::fs::read_to_string(KEPT).unwrap_or_else(|error| panic!("{KEPT}: {error}"))
+    std::fs::read_to_string(TABLE).unwrap_or_else(|error| panic!("{TABLE}: {error}"))
 }
 
 fn line(cell: Cell) -> String {
@@ -49,8 +49,8 @@ fn rows_that_are_recomputed_are_what_is_kept() {
     for (pattern, loss, delay_ns, receivers) in RECOMPUTED {
         let cell = Cell { pattern, loss, delay_ns, receivers };
         let name = cell.name();
-        let kept = table.lines().find(|line| line.starts_with(&name));
-        assert_eq!(kept, Some(line(cell).as_str()));
+        let stored = table.lines().find(|line| line.starts_with(&name));
+        assert_eq!(stored, Some(line(cell).as_str()));
     }
 }
 

@@ -36,10 +36,10 @@ fn coded_rows(text: &str) -> Vec<Vec<&str>> {
 fn every_log_code_is_one_things_and_stands_in_the_table() {
     let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/LOG.md")).unwrap();
     let (happens, holds) = text.split_once("## Conditions").expect("two tables");
-    let mut told = vec![format!("{LOST_CODE:04} WARN")];
-    told.extend(EVENT_KINDS.iter().map(|kind| format!("{:04} {}", kind.code, kind.level)));
+    let mut codes_and_levels = vec![format!("{LOST_CODE:04} WARN")];
+    codes_and_levels.extend(EVENT_KINDS.iter().map(|kind| format!("{:04} {}", kind.code, kind.level)));
     let code = |row: &str| row[..4].to_owned();
-    let mut codes: Vec<_> = told.iter().map(|row| code(row)).collect();
+    let mut codes: Vec<_> = codes_and_levels.iter().map(|row| code(row)).collect();
     codes.sort();
     let twice: Vec<_> = codes.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| &pair[0]).collect();
     assert!(twice.is_empty(), "one code for two things: {twice:?}");
@@ -48,20 +48,20 @@ fn every_log_code_is_one_things_and_stands_in_the_table() {
         coded_rows(happens).iter().map(|row| format!("{} {}", row[0], row[1])).collect();
     let conditions = coded_rows(holds);
     written.extend(conditions.iter().map(|row| format!("{} WARN", row[0])));
-    told.sort();
+    codes_and_levels.sort();
     written.sort();
-    assert_eq!(written, told, "docs/LOG.md has every code, once, with its level");
+    assert_eq!(written, codes_and_levels, "docs/LOG.md has every code, once, with its level");
 
-    let said: Vec<_> = conditions.iter().map(|row| (row[0].to_owned(), row[1], row[2])).collect();
+    let listed: Vec<_> = conditions.iter().map(|row| (row[0].to_owned(), row[1], row[2])).collect();
     let known =
         |condition: &Condition| (format!("{:04}", *condition as u16), condition.name(), condition.meaning());
     assert_eq!(
-        said,
+        listed,
         Condition::ALL.iter().map(known).collect::<Vec<_>>(),
         "docs/LOG.md has every condition in its order"
     );
     let protocol = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/PROTOCOL.md")).unwrap();
-    for (code, name, meaning) in said {
+    for (code, name, meaning) in listed {
         let row = format!("| {} {name} | {meaning} |", code.trim_start_matches('0'));
         assert!(protocol.contains(&row), "docs/PROTOCOL.md lacks '{row}'");
     }

@@ -52,7 +52,7 @@ const NOT_FOUND: &[(Mutation, &str)] = &[
         Mutation::FoundationRemoved,
         "an exchange behind the only sealed segment, and its removal: one seed in ten thousand; journal/tests/segments.rs",
     ),
-    (Mutation::OpenFrameKept, "no leader stops with an open frame in 500 seeds; engine/found.rs"),
+    (Mutation::OpenFrameNotDropped, "no leader stops with an open frame in 500 seeds; engine/found.rs"),
     (Mutation::WaitsForRemembered, "one seed in ten thousand: regression 20261122423359 of tests/sim.rs"),
     (Mutation::LateOrderTaken, "not tried to the end; engine/membership.rs"),
     (Mutation::ReplicaListedTwice, "not tried to the end; engine/membership.rs"),
@@ -207,7 +207,7 @@ fn small_states() -> Option<Found> {
 }
 
 /// How looking for a mutation ended.
-enum Looked {
+enum SearchResult {
     Found(Found),
     /// All of the states, steps and seeds were tried.
     Nowhere,
@@ -216,21 +216,21 @@ enum Looked {
 }
 
 /// A seed below `seeds` that fails with the mutation and not without it.
-fn seeds(mutation: Mutation, seeds: u64) -> Looked {
+fn seeds(mutation: Mutation, seeds: u64) -> SearchResult {
     let begun = Instant::now();
     let limit = Duration::from_secs(seed_seconds());
     let mut first = 0;
     loop {
         let tally = run_many(first, seeds - first, 2, 1, |_| begun.elapsed() < limit);
         let Some(failure) = tally.failures.into_iter().next() else {
-            return if first + tally.runs < seeds { Looked::TimeOver } else { Looked::Nowhere };
+            return if first + tally.runs < seeds { SearchResult::TimeOver } else { SearchResult::Nowhere };
         };
         plant(None);
         let fails_anyway = !run_many(failure.seed, 1, 1, 1, |_| true).failures.is_empty();
         plant(Some(mutation));
         if !fails_anyway {
             let after = format!("{} seeds", failure.seed + 1);
-            return Looked::Found(Found { by: "simulator", after, how: failure.violation });
+            return SearchResult::Found(Found { by: "simulator", after, how: failure.violation });
         }
         first = failure.seed + 1;
     }
@@ -255,12 +255,12 @@ fn needs(mutation: Mutation, rule: &str) -> Option<Seeds> {
 }
 
 /// A seed of those that can find the mutation: the others are passed over, and not counted as tried.
-fn some_seeds(mutation: Mutation, what: &str, has: fn(&Plan) -> bool) -> Looked {
+fn some_seeds(mutation: Mutation, what: &str, has: fn(&Plan) -> bool) -> SearchResult {
     let begun = Instant::now();
     let mut tried = 0;
     for seed in (0..SEEDS_OF_SOME).filter(|seed| has(&Plan::of_seed(*seed))) {
         if begun.elapsed() >= Duration::from_secs(seed_seconds()) {
-            return Looked::TimeOver;
+            return SearchResult::TimeOver;
         }
         tried += 1;
         let Some(failure) = run_many(seed, 1, 1, 1, |_| true).failures.into_iter().next() else { continue };
@@ -269,10 +269,10 @@ fn some_seeds(mutation: Mutation, what: &str, has: fn(&Plan) -> bool) -> Looked 
         plant(Some(mutation));
         if !fails_anyway {
             let after = format!("{} seeds, {tried} {what}", seed + 1);
-            return Looked::Found(Found { by: "simulator", after, how: failure.violation });
+            return SearchResult::Found(Found { by: "simulator", after, how: failure.violation });
         }
     }
-    Looked::Nowhere
+    SearchResult::Nowhere
 }
 
 /// Only these, where the environment names some.
@@ -296,37 +296,39 @@ fn every_planted_bug_is_found() {
         plant(Some(mutation));
         let begun = Instant::now();
         let found = match needs(mutation, rule) {
-            _ if OF_PROOF.contains(&mutation) => runs().map_or(Looked::Nowhere, Looked::Found),
+            _ if OF_PROOF.contains(&mutation) => runs().map_or(SearchResult::Nowhere, SearchResult::Found),
             // The explorer has no edges and no disks that are full.
             Some((what, has)) => match some_seeds(mutation, what, has) {
-                Looked::Nowhere if rule != "edge" => small_states().map_or(Looked::Nowhere, Looked::Found),
-                looked => looked,
+                SearchResult::Nowhere if rule != "edge" => {
+                    small_states().map_or(SearchResult::Nowhere, SearchResult::Found)
+                }
+                result => result,
             },
             // Only the simulator judges these.
             None if SIMULATED.contains(&rule) => seeds(mutation, SEEDS),
             // Most are found by a few seeds, which take less time than all small states.
             None => match seeds(mutation, SEEDS_FIRST) {
-                Looked::Found(found) => Looked::Found(found),
-                _ => small_states().map_or_else(|| seeds(mutation, SEEDS), Looked::Found),
+                SearchResult::Found(found) => SearchResult::Found(found),
+                _ => small_states().map_or_else(|| seeds(mutation, SEEDS), SearchResult::Found),
             },
         };
         let excused = NOT_FOUND.iter().find(|(known, _)| *known == mutation);
         match (found, excused) {
-            (Looked::TimeOver, _) => untried.push(mutation),
-            (Looked::Found(found), None) => {
+            (SearchResult::TimeOver, _) => untried.push(mutation),
+            (SearchResult::Found(found), None) => {
                 let how: String = found.how.chars().take(110).collect();
                 let Found { by, after, .. } = found;
                 let took = begun.elapsed();
                 println!("| {rule} | {mutation:?}: {what} | {by} | {after} | {how} | {took:.1?} |");
             }
-            (Looked::Nowhere, Some((_, why))) => {
+            (SearchResult::Nowhere, Some((_, why))) => {
                 println!("| {rule} | {mutation:?}: {what} | nobody | {why} | | |")
             }
-            (Looked::Nowhere, None) => {
+            (SearchResult::Nowhere, None) => {
                 println!("| {rule} | {mutation:?}: {what} | NOBODY | | | {:.1?} |", begun.elapsed());
                 missed.push(mutation);
             }
-            (Looked::Found(found), Some(_)) => {
+            (SearchResult::Found(found), Some(_)) => {
                 let Found { by, after, how } = found;
                 println!("| {rule} | {mutation:?}: {what} | {by}, after all | {after} | {how} | |");
             }

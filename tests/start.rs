@@ -131,7 +131,7 @@ impl Drop for Staying {
     }
 }
 
-fn said(output: &Output) -> String {
+fn printed(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
@@ -182,7 +182,7 @@ fn the_page_that_begins_from_nothing_does_what_it_says() {
     let mut identities =
         [(2, "2:0b4e8d2"), (3, "3:0c1f3a7")].map(|(host, example)| (host, example, String::new()));
     assert!(identities.iter().all(|(_, example, _)| PAGE.contains(example)));
-    let mut told = Vec::new();
+    let mut outputs = Vec::new();
     for (number, block) in blocks.iter().enumerate() {
         let mut block = block.clone();
         for (_, example, identity) in &identities {
@@ -201,27 +201,27 @@ fn the_page_that_begins_from_nothing_does_what_it_says() {
             if block.runs != Runs::UntilDone || code == Some(0) {
                 break output;
             }
-            assert!(began.elapsed() < PATIENCE, "{block:?} says after {PATIENCE:?}:\n{}", said(&output));
+            assert!(began.elapsed() < PATIENCE, "{block:?} says after {PATIENCE:?}:\n{}", printed(&output));
         };
         let wanted = if let Runs::To(code) = block.runs { code } else { 0 };
-        assert_eq!(output.status.code(), Some(wanted), "{block:?}:\n{}", said(&output));
+        assert_eq!(output.status.code(), Some(wanted), "{block:?}:\n{}", printed(&output));
         if block.script.contains("lockstep format") {
             let printed = String::from_utf8_lossy(&output.stdout).trim().to_owned();
             let of_host = identities.iter_mut().filter(|(host, ..)| *host == block.host);
             of_host.for_each(|(_, _, identity)| identity.clone_from(&printed));
         }
-        println!("host {}: {}{}", block.host, block.script, said(&output));
+        println!("host {}: {}{}", block.host, block.script, printed(&output));
         if let Some(shown) = &block.prints {
             // What stands for this host's identity on the page.
             let of_host = identities.iter().find(|(host, ..)| *host == block.host);
             let shown = of_host.map_or(shown.clone(), |(_, example, own)| shown.replace(example, own));
-            let output = said(&output);
+            let output = printed(&output);
             assert!(fits(&shown, &output), "the page shows:\n{shown}\nand this is printed:\n{output}");
         }
-        told.push((block.script.clone(), said(&output)));
+        outputs.push((block.script.clone(), printed(&output)));
     }
     let of = |words: &str| -> Vec<&String> {
-        told.iter().filter(|(script, _)| script.contains(words)).map(|(_, said)| said).collect()
+        outputs.iter().filter(|(script, _)| script.contains(words)).map(|(_, printed)| printed).collect()
     };
     let status = of("lockstep status");
     assert!(status[0].starts_with("healthy: 3 of 3 members"), "{}", status[0]);
@@ -251,7 +251,7 @@ fn what_changes_a_machine_is_sound_shell_and_the_unit_runs_the_program() {
     assert!(page.machine.len() >= 2, "{:?}", page.machine);
     for script in page.machine {
         let output = Command::new("sh").args(["-nc", &script]).output().expect("a shell");
-        assert!(output.status.success(), "{script}: {}", said(&output));
+        assert!(output.status.success(), "{script}: {}", printed(&output));
     }
     let runs = page.unit.lines().find_map(|line| line.strip_prefix("ExecStart=/usr/local/bin/"));
     // The very command of the page, for the replica that is the unit's instance.

@@ -176,7 +176,7 @@ fn a_client_trades_by_tls_and_resumes_at_another_gateway_in_the_clear_by_the_sam
     add_user(&cluster, "alice", "secret", &[]);
     let (_first, [by_tls]) = start_tls(&cluster, ["--listen-tls"]);
     let second = start(&cluster, "2");
-    let heard = with_exchange(&cluster, || {
+    let received = with_exchange(&cluster, || {
         let mut alice = log_in(by_tls, "alice", 1);
         assert_eq!(alice.accepted(), Some(("FIRST", 1)));
         trade(&mut alice, 1, 20);
@@ -191,7 +191,7 @@ fn a_client_trades_by_tls_and_resumes_at_another_gateway_in_the_clear_by_the_sam
         trade(&mut again, 21, 25);
         assert_eq!(again.messages, acks(21, 25));
     });
-    assert_eq!(heard.orders.len(), 25);
+    assert_eq!(received.orders.len(), 25);
 }
 
 #[test]
@@ -208,9 +208,9 @@ fn clients_of_both_versions_log_in_and_are_told_the_end_by_close_notify() {
         alice.read_exact(&mut accepted).unwrap();
         assert_eq!(&accepted, b"\0\x1fA     FIRST                   1");
         alice.write_all(b"\0\x01O").unwrap();
-        let mut said = Vec::new();
+        let mut reply = Vec::new();
         // Without close_notify this is an error.
-        alice.read_to_end(&mut said).unwrap();
+        alice.read_to_end(&mut reply).unwrap();
     }
     Trader::log_in(plain, login_of("alice", "secret", "", 0)).unwrap();
 }
@@ -327,8 +327,8 @@ fn a_handshake_counts_as_time_of_the_login_and_is_cut_by_it() {
     }
     gateway.await_log("its TLS handshake was not over in time");
     // A client that is through and says nothing is told so as in the clear.
-    let said = rest(secured(by_tls, &TLS13));
-    assert!(String::from_utf8_lossy(&said).contains("no login request in time"), "{said:?}");
+    let reply = rest(secured(by_tls, &TLS13));
+    assert!(String::from_utf8_lossy(&reply).contains("no login request in time"), "{reply:?}");
 }
 
 /// What TLS has read and the gateway may not take yet is no longer the socket's: no event tells of it.
@@ -363,7 +363,7 @@ fn in_a_storm_of_handshakes_everybody_gets_through_and_who_trades_trades_on() {
     let _replicas = cluster.found();
     add_user(&cluster, "alice", "secret", &[]);
     let (_gateway, [by_tls]) = start_tls(&cluster, ["--listen-tls"]);
-    let heard = with_exchange(&cluster, || {
+    let received = with_exchange(&cluster, || {
         let mut alice = log_in(by_tls, "alice", 1);
         let mut hello = Vec::new();
         half(&TLS13).write_tls(&mut hello).unwrap();
@@ -382,5 +382,5 @@ fn in_a_storm_of_handshakes_everybody_gets_through_and_who_trades_trades_on() {
         });
         assert_eq!(alice.messages, acks(1, 500));
     });
-    assert_eq!(heard.orders.len(), 500);
+    assert_eq!(received.orders.len(), 500);
 }

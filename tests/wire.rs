@@ -119,9 +119,9 @@ fn an_entry_that_does_not_fit_leaves_the_frame_as_it_was() {
     let mut memory = vec![0; 256];
     let mut open = OpenFrame::default();
     assert!(open.push(&mut memory, entry(EntryKind::Message), &[1; 64]));
-    let (before, kept) = (open, memory.clone());
+    let (before, before_all) = (open, memory.clone());
     assert!(!open.fits(64, 256) && !open.push(&mut memory, entry(EntryKind::Message), &[2; 64]));
-    assert_eq!((open, memory), (before, kept));
+    assert_eq!((open, memory), (before, before_all));
 }
 
 // ---------------------------------------------------------------------------- refusals
@@ -371,17 +371,17 @@ fn the_payloads_of_control_entries_are_judged_too() {
 #[test]
 fn version_skew_is_refused_by_name() {
     let newer = resealed(sample("heartbeat"), |bytes| bytes[4] = VERSION + 1);
-    let said = refusal(&newer).to_string();
+    let text = refusal(&newer).to_string();
     let (theirs, ours) = (VERSION + 1, VERSION);
-    assert_eq!(said, format!("version {theirs}, ours is {ours}: run the same release on every node"));
+    assert_eq!(text, format!("version {theirs}, ours is {ours}: run the same release on every node"));
 }
 
 #[test]
 fn a_foreign_cluster_and_history_are_refused_by_name() {
-    let said = Datagram::decode(&sample("ack"), 7).expect_err("another cluster").to_string();
-    assert_eq!(said, "cluster 0xc7c6c5c4c3c2c1c0: another cluster uses our group or port");
-    let said = Reject::History { seen: 0x1f }.to_string();
-    assert_eq!(said, "history 0x1f: another life of this cluster's stream");
+    let text = Datagram::decode(&sample("ack"), 7).expect_err("another cluster").to_string();
+    assert_eq!(text, "cluster 0xc7c6c5c4c3c2c1c0: another cluster uses our group or port");
+    let text = Reject::History { seen: 0x1f }.to_string();
+    assert_eq!(text, "history 0x1f: another life of this cluster's stream");
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod corpus;
 #[path = "wire/samples.rs"]
 mod samples;
 
-use capture::{Packet, TOLD, Tshark, tcp, udp};
+use capture::{CONFIGURED_PORT, Packet, Tshark, tcp, udp};
 use corpus::Case;
 use lockstep_wire::*;
 
@@ -123,13 +123,13 @@ fn row(header: &Header, datagram: &Datagram<'_>) -> Vec<String> {
     ]
 }
 
-fn told(cases: &[Case]) -> Vec<Packet> {
-    cases.iter().map(|(_, bytes)| udp(TOLD, bytes)).collect()
+fn packets_of(cases: &[Case]) -> Vec<Packet> {
+    cases.iter().map(|(_, bytes)| udp(CONFIGURED_PORT, bytes)).collect()
 }
 
 /// Holds that what is sound is read as the decoder reads it, and that what is not is marked, and why.
 fn assert_judged_alike(tshark: &Tshark, cases: &[Case]) {
-    let packets = told(cases);
+    let packets = packets_of(cases);
     let fields: Vec<_> = FIELDS.iter().copied().chain(["lockstep.reject"]).collect();
     let mut refused = vec![];
     for (index, ((what, bytes), mut seen)) in cases.iter().zip(tshark.fields(&packets, &fields)).enumerate() {
@@ -163,7 +163,7 @@ fn every_datagram_is_read_as_the_decoder_reads_it_and_every_word_has_a_name() {
     assert_judged_alike(&tshark, &cases);
     // Records of the journal do not travel, but who sees one wants to know what it is.
     cases.extend(samples::datagrams().into_iter().map(|(name, bytes)| (name.to_owned(), bytes)));
-    let packets = told(&cases);
+    let packets = packets_of(&cases);
     let seen = tshark.fields(&packets, &["lockstep.kind", "lockstep.entry.kind"]);
     let occurs = |column: usize, number: u8| {
         seen.iter().any(|row| row[column].split(',').any(|seen| seen == number.to_string()))
@@ -191,7 +191,7 @@ fn what_the_decoder_refuses_is_marked_with_its_reason_and_nothing_else_is() {
     let unseen: Vec<_> = (0..Reject::NAMES.len()).filter(|&index| !seen(index)).collect();
     let unknowable = [Reject::Cluster { seen: 0 }, Reject::History { seen: 0 }].map(Reject::index);
     assert_eq!(unseen, unknowable);
-    tshark.details(&told(&cases));
+    tshark.details(&packets_of(&cases));
 }
 
 #[test]
@@ -201,7 +201,7 @@ fn what_the_capture_cut_off_is_not_held_against_the_sender() {
     for (name, bytes) in corpus::sound().iter().filter(|(_, bytes)| bytes.len() < 1_000) {
         for less in (0..bytes.len()).step_by(7) {
             cases.push((less, format!("{less} of {} bytes less: {name}", bytes.len())));
-            packets.push(udp(TOLD, bytes).without(less));
+            packets.push(udp(CONFIGURED_PORT, bytes).without(less));
         }
     }
     assert_eq!(tshark.found(&packets, "lockstep.invalid", &[]), NONE);
@@ -211,7 +211,7 @@ fn what_the_capture_cut_off_is_not_held_against_the_sender() {
     }
     // A datagram that is spoilt and cut as well may be called either, but is survived.
     for (index, (_, bytes)) in corpus::spoilt().iter().enumerate() {
-        packets.push(udp(TOLD, bytes).without(index % bytes.len()));
+        packets.push(udp(CONFIGURED_PORT, bytes).without(index % bytes.len()));
     }
     tshark.details(&packets);
 }
@@ -229,11 +229,11 @@ fn a_replay_is_read_record_by_record_however_its_segments_are_cut() {
         .map(|bytes| decoded(bytes).map(|(header, read)| row(&header, &read)).expect("a sound record"))
         .collect();
     // By the port it was told, and by the first bytes, of which a segment must hold five.
-    for (port, size) in [1, 7, 103, 104, 150, 500, 5_000].map(|size| (TOLD, size)).into_iter().chain([
-        (TOLD + 1, 7),
-        (TOLD + 1, 150),
-        (TOLD + 1, 5_000),
-    ]) {
+    for (port, size) in [1, 7, 103, 104, 150, 500, 5_000]
+        .map(|size| (CONFIGURED_PORT, size))
+        .into_iter()
+        .chain([(CONFIGURED_PORT + 1, 7), (CONFIGURED_PORT + 1, 150), (CONFIGURED_PORT + 1, 5_000)])
+    {
         let request = of("replay request");
         let mut packets = vec![tcp(50_000, port, 0, &request)];
         for (index, segment) in stream.concat().chunks(size).enumerate() {
@@ -242,8 +242,9 @@ fn a_replay_is_read_record_by_record_however_its_segments_are_cut() {
         let seen = tshark.fields(&packets, &FIELDS);
         for (column, field) in FIELDS.iter().enumerate() {
             let values = |rows: &[Vec<String>]| {
-                let told = rows.iter().map(|row| row[column].clone()).filter(|value| !value.is_empty());
-                told.collect::<Vec<_>>().join(",")
+                let column_values =
+                    rows.iter().map(|row| row[column].clone()).filter(|value| !value.is_empty());
+                column_values.collect::<Vec<_>>().join(",")
             };
             assert_eq!(values(&seen[1..]), values(&expected), "{field} in segments of {size}, port {port}");
         }
@@ -260,14 +261,15 @@ fn a_stream_that_is_no_replay_is_marked_and_read_again_from_the_next_record_on()
         .map(|name| samples.iter().find(|(found, _)| *found == name).expect("a sample").1.clone());
     let begun_within = [&frame[40..], &mark].concat();
     let wrong_kind = [ack, mark].concat();
-    let packets = [tcp(50_001, TOLD, 0, &begun_within), tcp(50_002, TOLD, 0, &wrong_kind)];
+    let packets =
+        [tcp(50_001, CONFIGURED_PORT, 0, &begun_within), tcp(50_002, CONFIGURED_PORT, 0, &wrong_kind)];
     let seen = tshark.fields(&packets, &["lockstep.kind", "lockstep.reject"]);
     assert_eq!(seen, [["22", "magic"], ["4,22", "kind"]].map(|row| row.map(str::to_owned).to_vec()));
     // Anything at all, in segments of any size.
     let mut at = 0;
     let mut packets = Vec::new();
     for (_, bytes) in corpus::spoilt().iter().take(1_500) {
-        packets.push(tcp(50_003, TOLD, at, bytes));
+        packets.push(tcp(50_003, CONFIGURED_PORT, at, bytes));
         at += bytes.len();
     }
     tshark.details(&packets);
@@ -288,17 +290,17 @@ fn without_ports_datagrams_are_found_by_their_first_bytes_and_told_in_one_line()
     foreign[0] ^= 1;
     let packets =
         [udp(40_001, &frame), udp(40_002, &foreign), udp(40_003, b"LKS"), tcp(40_004, 40_005, 0, &frame)];
-    let said = tshark.says(&packets, &[]);
-    let lines: Vec<_> = said.lines().collect();
-    let told = "frame 2@1:0a3f9c1 seq 41..56 commit 40";
+    let printed = tshark.says(&packets, &[]);
+    let lines: Vec<_> = printed.lines().collect();
+    let summary = "frame 2@1:0a3f9c1 seq 41..56 commit 40";
     for (line, is_ours) in lines.iter().zip([true, false, false, true]) {
-        assert_eq!(line.contains("LOCKSTEP") && line.ends_with(told), is_ours, "{line}");
+        assert_eq!(line.contains("LOCKSTEP") && line.ends_with(summary), is_ours, "{line}");
     }
-    assert_eq!((lines.len(), said.matches("LOCKSTEP").count()), (4, 2));
+    assert_eq!((lines.len(), printed.matches("LOCKSTEP").count()), (4, 2));
     // A user who knows better says so with `Decode As`.
-    let said =
+    let printed =
         tshark.says(&packets, &["-d", "udp.port==40002,lockstep", "-Y", "lockstep.reject == \"magic\""]);
-    assert!(said.contains("LOCKSTEP") && said.lines().count() == 1, "{said}");
+    assert!(printed.contains("LOCKSTEP") && printed.lines().count() == 1, "{printed}");
 }
 
 #[test]
@@ -307,7 +309,7 @@ fn a_preference_leaves_the_tags_alone() {
     let (_, mut bytes) = samples::datagrams().swap_remove(0);
     let last = bytes.len() - 20;
     bytes[last] ^= 1;
-    let packets = [udp(TOLD, &bytes)];
+    let packets = [udp(CONFIGURED_PORT, &bytes)];
     assert_eq!(tshark.found(&packets, "lockstep.invalid && lockstep.tag.status == 0", &[]), [0]);
     let off = ["-o", "lockstep.checksum:FALSE"];
     assert_eq!(tshark.found(&packets, "lockstep.invalid", &off), NONE);

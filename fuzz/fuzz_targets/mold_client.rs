@@ -97,7 +97,7 @@ fuzz_target!(|steps: Vec<Step>| {
                 follow(&event, &mut next, is_ours);
             }
         }
-        let (count, len) = client.kept();
+        let (count, len) = client.buffered();
         assert!(count <= BUFFERED_MAX && len <= BUFFERED_BYTES_MAX, "{count} messages of {len} bytes");
     }
 });

@@ -519,15 +519,15 @@ mod tests {
     fn every_command_stands_in_the_table_of_commands_and_every_row_is_a_command() {
         let page = include_str!("../../docs/COMMANDS.md");
         let rows = page.lines().filter_map(|line| line.strip_prefix("| `lockstep "));
-        let mut told: Vec<&str> =
+        let mut listed: Vec<&str> =
             rows.filter_map(|row| row.split(|c: char| !c.is_ascii_lowercase() && c != '-').next()).collect();
         let cli = Cli::command();
         let visible = cli.get_subcommands().filter(|command| !command.is_hide_set());
         let mut known: Vec<&str> = visible.map(clap::Command::get_name).collect();
-        told.sort_unstable();
-        told.dedup();
+        listed.sort_unstable();
+        listed.dedup();
         known.sort_unstable();
-        assert_eq!(told, known);
+        assert_eq!(listed, known);
         // Of those that do several things, each.
         for several in ["membership", "day"] {
             let command = cli.find_subcommand(several).expect("a command");
@@ -546,7 +546,7 @@ mod tests {
         assert!(matches!("oldest".parse(), Ok(Beginning::Oldest)));
         let cursor = "b1:7:c2".parse();
         assert!(matches!(cursor, Ok(Beginning::Cursor(Cursor { history: 0xb1, seq: 7, chain: 0xc2 }))));
-        assert!("b1:7".parse::<Beginning>().is_err_and(|said| said.contains("HISTORY:SEQ:CHAIN")));
+        assert!("b1:7".parse::<Beginning>().is_err_and(|error| error.contains("HISTORY:SEQ:CHAIN")));
         assert!("0".parse::<Beginning>().is_err() && "-1".parse::<Beginning>().is_err());
     }
 }

@@ -109,16 +109,16 @@ mod tests {
 
     #[test]
     fn units_follow_from_names_and_gauges_are_told_from_counts() {
-        let told = |name: &str| {
+        let described = |name: &str| {
             let Described { group, unit, is_gauge, .. } = describe(name);
             (group, unit, is_gauge)
         };
-        assert_eq!(told("repair_rtt_ns"), ("engine".to_owned(), "ns", true));
-        assert_eq!(told("frames_out_bytes"), ("engine".to_owned(), "B", false));
-        assert_eq!(told("condition_disk_full"), ("conditions".to_owned(), "", true));
-        assert_eq!(told("condition_disk_full_begun"), ("conditions".to_owned(), "", false));
-        assert_eq!(told("subscriber_udp_in_bytes"), ("subscriber, udp".to_owned(), "B", false));
-        assert_eq!(told("publishers"), ("engine".to_owned(), "", true), "no publisher's");
+        assert_eq!(described("repair_rtt_ns"), ("engine".to_owned(), "ns", true));
+        assert_eq!(described("frames_out_bytes"), ("engine".to_owned(), "B", false));
+        assert_eq!(described("condition_disk_full"), ("conditions".to_owned(), "", true));
+        assert_eq!(described("condition_disk_full_begun"), ("conditions".to_owned(), "", false));
+        assert_eq!(described("subscriber_udp_in_bytes"), ("subscriber, udp".to_owned(), "B", false));
+        assert_eq!(described("publishers"), ("engine".to_owned(), "", true), "no publisher's");
         assert_eq!(describe("risk_orders").meaning, "", "an application's own has the meaning that it knows");
     }
 }

@@ -110,7 +110,7 @@ fn files(config: &Config, wanted: Option<&str>) -> Result<Vec<(String, PathBuf)>
         .filter_map(|path| Some((process(&path)?, path)))
         .collect();
     beside.sort();
-    let (all, looked): (Vec<_>, Vec<String>) = (
+    let (all, paths): (Vec<_>, Vec<String>) = (
         named.iter().filter(|(_, path)| path.exists()).cloned().chain(beside).collect(),
         named.iter().map(|(_, path)| path.display().to_string()).collect(),
     );
@@ -118,7 +118,7 @@ fn files(config: &Config, wanted: Option<&str>) -> Result<Vec<(String, PathBuf)>
         let what = format!(
             "no process of this configuration has run on this host: there is no {}, and in {} no {prefix}….counters; run \
              this where one runs, or name a file with --counters",
-            looked.join(" and no "),
+            paths.join(" and no "),
             folder.display()
         );
         return Err(Failure::new(NOT_READY, what));

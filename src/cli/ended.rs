@@ -182,7 +182,7 @@ mod tests {
         });
         let failure = failed.expect_err("it is cut off");
         assert_eq!((served, failure.code()), (1, INTEGRITY));
-        let said = failure.to_string();
-        assert!(said.contains("seq 5") && said.contains("is 9") && said.contains("start it again"), "{said}");
+        let text = failure.to_string();
+        assert!(text.contains("seq 5") && text.contains("is 9") && text.contains("start it again"), "{text}");
     }
 }

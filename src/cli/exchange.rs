@@ -44,13 +44,13 @@ impl DemoApplication {
     ///
     /// # Errors
     /// The stream cannot be read on, or its name is somebody else's.
-    pub fn turn(&mut self, mut heard: impl FnMut(ExchangeEvent<'_>)) -> Result<usize, Failure> {
+    pub fn turn(&mut self, mut on_event: impl FnMut(ExchangeEvent<'_>)) -> Result<usize, Failure> {
         let Self { subscriber, core, publisher } = self;
         let mut failed = None;
         let limit = if core.answers.backlog() < ANSWERS_MAX { BATCH } else { 0 };
         let mut work = subscriber.poll(limit, |event| {
             failed = failed.take().or_else(|| failure_of(&event));
-            if let Err(other) = core.on_event(&event, &mut heard) {
+            if let Err(other) = core.on_event(&event, &mut on_event) {
                 failed = failed.take().or(Some(Failure::new(INTEGRITY, other)));
             }
             if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }

@@ -91,7 +91,7 @@ mod tests {
         assert!(judge(None, identity(3)).is_ok());
         assert!(judge(Some(identity(3)), identity(3)).is_ok());
         let failure = judge(Some(identity(2)), identity(3)).expect_err("replica 3 leads");
-        let said = failure.to_string();
-        assert!(said.contains(&format!("{} leads and not {}", identity(3), identity(2))), "{said}");
+        let text = failure.to_string();
+        assert!(text.contains(&format!("{} leads and not {}", identity(3), identity(2))), "{text}");
     }
 }

@@ -14,7 +14,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 /// Messages that are read ahead.
 const AHEAD: usize = 1024;
 
-/// How messages are told apart.
+/// How messages are separated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Spelling {
     /// One a line, without its end.

@@ -135,7 +135,7 @@ fn catch_up(
         operator.addresses.push(address);
     }
     let place = operator.addresses.iter().position(|known| *known == address).unwrap_or_default();
-    let mut told = false;
+    let mut is_reported = false;
     operator.wait(&format!("{identity} at {address} does not hold the stream"), |_, statuses| {
         let Some(status) = statuses.get(place).and_then(Option::as_ref) else { return Ok(None) };
         if status.identity != identity {
@@ -154,8 +154,8 @@ fn catch_up(
             return Err(Failure::new(USAGE, what));
         }
         let is_ready = status.history == history && status.accept_next >= leader.commit_next;
-        if !is_ready && !told {
-            told = true;
+        if !is_ready && !is_reported {
+            is_reported = true;
             let (has, of) = (status.accept_next - 1, leader.commit_next - 1);
             eprintln!("{identity} catches up: it holds {has} of {of} entries");
         }

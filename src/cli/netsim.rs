@@ -23,13 +23,13 @@ pub(super) fn run_table(args: &NetsimArgs) -> Result<u8, Failure> {
     writeln!(out, "{HEAD}")?;
     let jobs = args.jobs.clamp(1, cells.len());
     std::thread::scope(|scope| {
-        // Each thread has every so manieth cell; the rows are told in their order.
+        // The cells are dealt to the threads in turn; the rows are printed in their order.
         let lanes: Vec<_> = (0..jobs)
             .map(|lane| {
-                let (told, hears) = mpsc::channel();
+                let (sender, receiver) = mpsc::channel();
                 let cells: Vec<_> = cells.iter().copied().skip(lane).step_by(jobs).collect();
-                scope.spawn(move || cells.into_iter().all(|cell| told.send(run(cell)).is_ok()));
-                hears
+                scope.spawn(move || cells.into_iter().all(|cell| sender.send(run(cell)).is_ok()));
+                receiver
             })
             .collect();
         for (index, cell) in cells.iter().enumerate() {

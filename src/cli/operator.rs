@@ -121,8 +121,8 @@ impl CommandClient {
                 return Ok(found);
             }
             if self.left().is_zero() {
-                let said = self.said(&statuses);
-                let why = format!("{what} within {:?}: {said}", self.timeout);
+                let summary = self.summary(&statuses);
+                let why = format!("{what} within {:?}: {summary}", self.timeout);
                 return Err(Failure::new(NOT_READY, why));
             }
             pause(POLL_PERIOD.min(self.left()));
@@ -135,19 +135,19 @@ impl CommandClient {
     }
 
     /// One line: who answers, and as what.
-    fn said(&self, statuses: &[Option<NodeStatus>]) -> String {
+    fn summary(&self, statuses: &[Option<NodeStatus>]) -> String {
         let one = |(address, status): (&SocketAddrV4, &Option<NodeStatus>)| match status {
             Some(status) => format!("{} is {}", status.identity, status.role.name()),
             None => format!("{address} does not answer"),
         };
-        let said: Vec<_> = self.addresses.iter().zip(statuses).map(one).collect();
+        let summary: Vec<_> = self.addresses.iter().zip(statuses).map(one).collect();
         if statuses.iter().all(Option::is_none) {
             return format!(
                 "{}; start the sequencers, and check that their addresses are these",
-                said.join(", ")
+                summary.join(", ")
             );
         }
-        format!("{}; `lockstep status` shows more", said.join(", "))
+        format!("{}; `lockstep status` shows more", summary.join(", "))
     }
 }
 
@@ -222,8 +222,8 @@ mod tests {
 
     #[test]
     fn an_age_has_two_units_at_most() {
-        let said = [7, 3_200, 75_000, 3_661_000, 90_000_000].map(|ms| age(Duration::from_millis(ms)));
-        assert_eq!(said, ["7ms", "3.2s", "1m15s", "1h01m", "1d01h"]);
+        let ages = [7, 3_200, 75_000, 3_661_000, 90_000_000].map(|ms| age(Duration::from_millis(ms)));
+        assert_eq!(ages, ["7ms", "3.2s", "1m15s", "1h01m", "1d01h"]);
     }
 
     #[test]

@@ -52,7 +52,7 @@ pub fn run(args: &PublishArgs) -> Result<u8, Failure> {
         waiter,
         next: None,
         ended: None,
-        told: Told::default(),
+        tally: Tally::default(),
         outcomes: args.outcomes.then(|| BufWriter::new(io::stdout())),
     };
     let began = run.publisher.clock().now();
@@ -73,7 +73,7 @@ fn limit(publisher: &Publisher, destination: Destination) -> Limit {
 
 /// What the events said.
 #[derive(Default)]
-struct Told {
+struct Tally {
     published: u64,
     committed: u64,
     first: Option<Seq>,
@@ -99,7 +99,7 @@ struct Run<'a> {
     next: Option<Vec<u8>>,
     /// Set when the input has ended: rightly, or with what is wrong in it.
     ended: Option<Result<(), Failure>>,
-    told: Told,
+    tally: Tally,
     /// Where each fate is printed, if it is.
     outcomes: Option<BufWriter<Stdout>>,
 }
@@ -110,28 +110,28 @@ impl Run<'_> {
     fn until_committed(&mut self, stop: &AtomicBool) -> Result<(), Failure> {
         let timeout_ns = self.args.timeout.as_nanos() as Nanos;
         let mut progress = (0, self.publisher.clock().now());
-        let mut told = (0, progress.1);
+        let mut last_report = (0, progress.1);
         loop {
             if stop.load(Ordering::Acquire) && self.ended.is_none() {
                 self.ended = Some(Ok(())); // no more, but what is out is waited for
             }
             let taken = self.take_input()?;
             let work = self.poll()?;
-            if let Some(ended) = &self.told.ended_by {
+            if let Some(ended) = &self.tally.ended_by {
                 return Err(self.failure(ended));
             }
             let now = self.publisher.clock().now();
-            if now >= told.1 + REPORT_NS && self.told.committed > told.0 {
-                told = (self.told.committed, now);
-                let (committed, last) = (told.0, self.told.last.unwrap_or_default());
+            if now >= last_report.1 + REPORT_NS && self.tally.committed > last_report.0 {
+                last_report = (self.tally.committed, now);
+                let (committed, last) = (last_report.0, self.tally.last.unwrap_or_default());
                 eprintln!("{committed} committed so far, the last one at seq {last}");
             }
             let is_drained = self.publisher.is_drained() && self.next.is_none();
             if is_drained && self.ended.is_some() {
                 return self.ended.take().unwrap_or(Ok(()));
             }
-            if is_drained || self.told.committed > progress.0 {
-                progress = (self.told.committed, now);
+            if is_drained || self.tally.committed > progress.0 {
+                progress = (self.tally.committed, now);
             } else if now > progress.1 + timeout_ns {
                 return Err(self.too_late());
             }
@@ -155,7 +155,7 @@ impl Run<'_> {
             let Some(message) = self.next.as_deref() else { return Ok(taken) };
             match self.publisher.try_publish(self.id, self.args.destination, message) {
                 Ok(_) => {
-                    self.told.published += 1;
+                    self.tally.published += 1;
                     self.next = None;
                 }
                 Err(PublishError::Backpressure) => return Ok(taken),
@@ -173,15 +173,15 @@ impl Run<'_> {
     }
 
     fn poll(&mut self) -> Result<usize, Failure> {
-        let Self { publisher, told, id, outcomes, args, .. } = self;
+        let Self { publisher, tally, id, outcomes, args, .. } = self;
         let mut printed = Ok(());
         let work = publisher.poll(usize::MAX, |event| match event {
             PublisherEvent::Committed { publisher, seq, .. } if publisher == *id => {
-                told.committed += 1;
-                told.first.get_or_insert(seq);
-                told.last = Some(seq);
+                tally.committed += 1;
+                tally.first.get_or_insert(seq);
+                tally.last = Some(seq);
                 if let (Some(out), Ok(())) = (outcomes.as_mut(), &printed) {
-                    let number = told.committed;
+                    let number = tally.committed;
                     printed = match args.json {
                         true => {
                             writeln!(out, "{}", json!({ "schema": SCHEMA, "number": number, "seq": seq }))
@@ -190,9 +190,9 @@ impl Run<'_> {
                     };
                 }
             }
-            PublisherEvent::Fenced { .. } => told.ended_by = Some(Ended::Fenced),
-            PublisherEvent::Closed { .. } => told.ended_by = Some(Ended::Closed),
-            PublisherEvent::OutcomesUnknown => told.ended_by = Some(Ended::Lost),
+            PublisherEvent::Fenced { .. } => tally.ended_by = Some(Ended::Fenced),
+            PublisherEvent::Closed { .. } => tally.ended_by = Some(Ended::Closed),
+            PublisherEvent::OutcomesUnknown => tally.ended_by = Some(Ended::Lost),
             PublisherEvent::Multicast { lost } => waiting::report_multicast(lost),
             _ => {}
         });
@@ -221,14 +221,14 @@ impl Run<'_> {
                 format!(
                     "publisher '{name}' fell further behind the stream than any replica remembers: the \
                      fates of {} messages are unknown; subscribe to see which are in the stream",
-                    self.told.published - self.told.committed
+                    self.tally.published - self.tally.committed
                 ),
             ),
         }
     }
 
     fn too_late(&self) -> Failure {
-        let open = self.told.published - self.told.committed;
+        let open = self.tally.published - self.tally.committed;
         let what = format!(
             "{open} messages of '{}' were not committed within {:?}; {}",
             self.args.name,
@@ -239,7 +239,7 @@ impl Run<'_> {
     }
 
     fn print_counts(&self, took_ns: Nanos) {
-        let Told { published, committed, first, last, .. } = self.told;
+        let Tally { published, committed, first, last, .. } = self.tally;
         let resends = self.publisher.counters().get(Counter::Resends);
         let place = match (first, last) {
             (Some(first), Some(last)) => format!(", seqs {first} to {last}"),

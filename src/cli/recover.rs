@@ -41,24 +41,24 @@ pub fn run(args: &RecoverArgs) -> Result<u8, Failure> {
         Some(from) => (lockstep_node::survey_at(from)?, from),
         None => (lockstep_node::survey(&settings)?, &settings.journal),
     };
-    let held = JournalHoldings::of(&survey, dir);
+    let holdings = JournalHoldings::of(&survey, dir);
     drop(survey);
-    if held.cluster != settings.cluster {
+    if holdings.cluster != settings.cluster {
         let what = format!(
             "{} is a journal of cluster {:#x}, this is {:#x}: give the right directory",
-            held.journal, held.cluster, settings.cluster
+            holdings.journal, holdings.cluster, settings.cluster
         );
         return Err(Failure::new(USAGE, what));
     }
     if args.accept_loss {
-        return found(args, &config, &settings, &held);
+        return found(args, &config, &settings, &holdings);
     }
     let mut out = std::io::stdout();
     match args.json {
-        true => writeln!(out, "{}", as_json(&held)?)?,
-        false => write!(out, "{}", held.text())?,
+        true => writeln!(out, "{}", as_json(&holdings)?)?,
+        false => write!(out, "{}", holdings.text())?,
     }
-    if !held.is_blank() {
+    if !holdings.is_blank() {
         eprintln!(
             "nothing was changed. If no quorum of complete journals can be started: look at all of them and at the \
              archivers' (`recover --json`), `recover --compare` them, and on the host of the one that holds most give \
@@ -68,8 +68,8 @@ pub fn run(args: &RecoverArgs) -> Result<u8, Failure> {
     Ok(0)
 }
 
-fn as_json(held: &JournalHoldings) -> Result<String, Failure> {
-    serde_json::to_string(held).map_err(|error| Failure::new(FAILED, error))
+fn as_json(holdings: &JournalHoldings) -> Result<String, Failure> {
+    serde_json::to_string(holdings).map_err(|error| Failure::new(FAILED, error))
 }
 
 /// Judges what several looks have printed.
@@ -79,36 +79,38 @@ fn compare(args: &RecoverArgs) -> Result<u8, Failure> {
         let text = std::fs::read_to_string(path).map_err(|error| {
             Failure::new(USAGE, format!("reading {name}: {error}; give the files of `recover --json`"))
         })?;
-        let held: JournalHoldings = serde_json::from_str(&text).map_err(|error| {
+        let holdings: JournalHoldings = serde_json::from_str(&text).map_err(|error| {
             Failure::new(USAGE, format!("{name} is not what `recover --json` prints: {error}"))
         })?;
-        if held.schema != SCHEMA {
-            let what =
-                format!("{name} is {}, this release reads {SCHEMA}: look with the same release", held.schema);
+        if holdings.schema != SCHEMA {
+            let what = format!(
+                "{name} is {}, this release reads {SCHEMA}: look with the same release",
+                holdings.schema
+            );
             return Err(Failure::new(USAGE, what));
         }
         // Journals of different hosts lie in folders of the same name.
-        Ok(JournalHoldings { journal: format!("{name} ({})", held.journal), ..held })
+        Ok(JournalHoldings { journal: format!("{name} ({})", holdings.journal), ..holdings })
     };
     let all = args.compare.iter().map(read).collect::<Result<Vec<_>, _>>()?;
-    let verdict = compare::judge(&all).map_err(|what| Failure::new(INTEGRITY, what))?;
-    let longest = &all[verdict.longest];
+    let comparison = compare::judge(&all).map_err(|what| Failure::new(INTEGRITY, what))?;
+    let longest = &all[comparison.longest];
     let mut out = std::io::stdout();
     if args.json {
         let value = json!({
             "schema": SCHEMA,
-            "longest": args.compare[verdict.longest].display().to_string(),
+            "longest": args.compare[comparison.longest].display().to_string(),
             "next": longest.next,
-            "has_quorum": verdict.has_quorum,
-            "remarks": verdict.remarks,
+            "has_quorum": comparison.has_quorum,
+            "remarks": comparison.remarks,
         });
         writeln!(out, "{value}")?;
         return Ok(0);
     }
-    for remark in &verdict.remarks {
+    for remark in &comparison.remarks {
         writeln!(out, "{remark}")?;
     }
-    if !verdict.has_quorum {
+    if !comparison.has_quorum {
         let who = match longest.identity().map(|identity| identity.replica) {
             Some(replica) if longest.members.contains(&longest.identity) => {
                 format!("on its host: lockstep recover --replica {replica} --accept-loss")
@@ -125,7 +127,7 @@ fn found(
     args: &RecoverArgs,
     config: &Config,
     settings: &NodeSettings,
-    held: &JournalHoldings,
+    holdings: &JournalHoldings,
 ) -> Result<u8, Failure> {
     if settings.is_archiver {
         let what = "an archiver never votes, and founds nothing: on a replica's host give --replica N --from DIR, \
@@ -139,9 +141,11 @@ fn found(
         );
         return Err(Failure::new(USAGE, what));
     }
-    if held.is_blank() {
-        let what =
-            format!("{} holds nothing: `format` and `bootstrap` begin a history from nothing", held.journal);
+    if holdings.is_blank() {
+        let what = format!(
+            "{} holds nothing: `format` and `bootstrap` begin a history from nothing",
+            holdings.journal
+        );
         return Err(Failure::new(USAGE, what));
     }
     has_no_leader(args, config)?;
@@ -155,14 +159,14 @@ fn found(
                 "founded": format!("{:016x}", superblock.history),
                 "identity": identity,
                 "seq": founded_at,
-                "former": format!("{:016x}", held.history),
-                "missing": held.missing(),
+                "former": format!("{:016x}", holdings.history),
+                "missing": holdings.missing(),
             });
             writeln!(out, "{value}")?;
         }
         false => {
             writeln!(out, "history {:016x}", superblock.history)?;
-            writeln!(out, "founded at seq {founded_at} on {:016x}", held.history)?;
+            writeln!(out, "founded at seq {founded_at} on {:016x}", holdings.history)?;
             writeln!(out, "member {identity} {}", settings.unicast)?;
         }
     }
@@ -171,7 +175,7 @@ fn found(
          replica's journal and tail away, `format` it, start it, and `lockstep membership add` its new identity. \
          Archivers and readers that hold nothing above seq {} go on by themselves; one that is ahead ends and says \
          by how much: what it has seen beyond is in no later history",
-        held.missing(),
+        holdings.missing(),
         settings.replica,
         founded_at - 1
     );

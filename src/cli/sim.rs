@@ -138,10 +138,10 @@ fn many(args: &SimArgs) -> Result<u8, Failure> {
     let limit = args.seconds.map(Duration::from_secs);
     eprintln!("seeds from {first} on, {} at a time", args.jobs);
     let seeds = if limit.is_some() && args.seeds.is_none() { u64::MAX } else { args.seeds.unwrap_or(10_000) };
-    let (stop, told_minutes) = (signals::stop_flag()?, AtomicU64::new(0));
+    let (stop, reported_minutes) = (signals::stop_flag()?, AtomicU64::new(0));
     let tally = run_many(first, seeds, args.jobs, 1, |done| {
         let minutes = begun.elapsed().as_secs() / 60;
-        if told_minutes.fetch_max(minutes, Ordering::Relaxed) < minutes {
+        if reported_minutes.fetch_max(minutes, Ordering::Relaxed) < minutes {
             eprintln!("{minutes} min: {} seeds, {} events", done.runs, done.total.steps);
         }
         limit.is_none_or(|limit| begun.elapsed() < limit) && !stop.load(Ordering::Acquire)
@@ -189,7 +189,7 @@ fn explain(failure: &lockstep_sim::RunFailure, picture_path: Option<&Path>) -> R
     let (recipe, simplest) = shrink(failure, TRIES);
     let plan = recipe.plan();
     let story = match caught(&plan, true) {
-        Err(told) => told.story,
+        Err(failed) => failed.story,
         Ok(outcome) => outcome.story,
     };
     if let Some(path) = picture_path {

@@ -92,9 +92,9 @@ fn end_of_stream(endpoint: &Endpoint, timeout: Duration) -> Result<End, Failure>
     let quorum = endpoint.replicas().len() / 2 + 1;
     loop {
         let answers = questioner.nodes(endpoint.replicas(), timeout.min(QUERY_ROUND));
-        let heard: Vec<_> = answers.iter().flatten().filter(|state| state.history != 0).collect();
-        if heard.len() >= quorum || clock.now() >= deadline {
-            let end = heard.iter().max_by_key(|state| state.commit_next).map(|state| End {
+        let received: Vec<_> = answers.iter().flatten().filter(|state| state.history != 0).collect();
+        if received.len() >= quorum || clock.now() >= deadline {
+            let end = received.iter().max_by_key(|state| state.commit_next).map(|state| End {
                 next: state.commit_next,
                 history: state.history,
                 other_than: None,
@@ -172,7 +172,7 @@ impl<W: Write> Print<W> {
     }
 
     fn on_event(&mut self, event: SubscriberEvent<'_>) -> ControlFlow<()> {
-        let told = match event {
+        let printed = match event {
             SubscriberEvent::Message(message) => self.on_message(&message),
             SubscriberEvent::Retract { from } => self.form.write_retract(&mut self.out, from),
             SubscriberEvent::Abandoned { from, oldest, why } => {
@@ -197,7 +197,7 @@ impl<W: Write> Print<W> {
             }
             event => ended(&event).map_or_else(|| self.on_other(&event), Err),
         };
-        self.failed = told.err();
+        self.failed = printed.err();
         let enough = self.failed.is_some() || self.is_done(0);
         if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }

@@ -82,8 +82,8 @@ impl Form {
                     "last": last });
                 ("opened", seq, more)
             }
-            SubscriberEvent::Closed { seq, publisher, said } => {
-                ("closed", seq, json!({ "publisher": publisher, "said_hex": hex(said) }))
+            SubscriberEvent::Closed { seq, publisher, reason } => {
+                ("closed", seq, json!({ "publisher": publisher, "reason_hex": hex(reason) }))
             }
             SubscriberEvent::Day { seq, mark } => {
                 ("day", seq, json!({ "begins": mark.is_start, "name": mark.name }))
@@ -211,10 +211,10 @@ mod tests {
         let line: Value = serde_json::from_slice(&out).unwrap();
         assert_eq!((&line["schema"], &line["seq"]), (&json!("lockstep.opened/1"), &json!(9)));
         assert_eq!(line["nonce"], json!("000000000000000100000000000000ff"));
-        let closed = SubscriberEvent::Closed { seq: 10, publisher: 3, said: b"\x02\x01" };
+        let closed = SubscriberEvent::Closed { seq: 10, publisher: 3, reason: b"\x02\x01" };
         out.clear();
         Form::Text.write_event(&mut out, &closed).unwrap();
-        assert_eq!(out, b"10\t-\tclosed\tpublisher 3\tsaid_hex 0201\n");
+        assert_eq!(out, b"10\t-\tclosed\tpublisher 3\treason_hex 0201\n");
         out.clear();
         Form::Text.write_event(&mut out, &SubscriberEvent::CaughtUp { next: 4 }).unwrap();
         assert!(out.is_empty());

@@ -17,7 +17,7 @@ pub fn explain(config: &Config, endpoint: &Endpoint) -> String {
     };
     let answers = questioner.nodes(&addresses, QUERY_FOR);
     let roles: Vec<_> = answers.iter().map(|answer| answer.map(|state| state.role)).collect();
-    let said: Vec<String> = config
+    let states: Vec<String> = config
         .replicas
         .iter()
         .zip(&roles)
@@ -34,10 +34,10 @@ pub fn explain(config: &Config, endpoint: &Endpoint) -> String {
     } else {
         "no replica holds a history yet: run `lockstep bootstrap` on one of them"
     };
-    format!("replicas: {}; {advice}", said.join(", "))
+    format!("replicas: {}; {advice}", states.join(", "))
 }
 
-/// What who reads or publishes is told of its groups, on stderr.
+/// Lines on stderr about the groups of a reader or publisher.
 pub fn report_multicast(lost: bool) {
     match lost {
         true => eprintln!(

@@ -16,8 +16,8 @@ fn what_every_process_counts_is_told_by_group_with_unit_and_meaning_also_of_a_de
 
     replicas[1].signal("KILL");
     replicas[1].wait();
-    let told = cluster.run(&["counters", "replica-2", "--json", "--all"], b"").with_code(0);
-    let report: Value = serde_json::from_str(&told.out).expect("JSON");
+    let output = cluster.run(&["counters", "replica-2", "--json", "--all"], b"").with_code(0);
+    let report: Value = serde_json::from_str(&output.out).expect("JSON");
     assert_eq!(report["schema"], "lockstep.counters/1");
     let processes = report["processes"].as_array().expect("processes");
     assert_eq!(processes.len(), 1);

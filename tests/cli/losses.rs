@@ -12,8 +12,8 @@ fn what_the_replicas_lost_is_told_with_its_cause_its_repairer_and_its_time() {
     (0..4).for_each(|_| drop(cluster.publish(&text)));
     assert_eq!(cluster.read(&["--committed"]).out.lines().count(), 2_000);
 
-    let told = cluster.run(&["losses", "--json"], b"").with_code(0);
-    let report: Value = serde_json::from_str(&told.out).expect("JSON");
+    let output = cluster.run(&["losses", "--json"], b"").with_code(0);
+    let report: Value = serde_json::from_str(&output.out).expect("JSON");
     assert_eq!(report["schema"], "lockstep.losses/1");
     let replicas = report["replicas"].as_array().expect("replicas");
     assert_eq!(replicas.len(), 3);
@@ -44,8 +44,8 @@ fn what_the_replicas_lost_is_told_with_its_cause_its_repairer_and_its_time() {
 #[test]
 fn losses_without_a_counters_file_say_which_were_looked_for_and_what_to_do() {
     let cluster = Cluster::new(1, "");
-    let told = cluster.run(&["losses"], b"").with_code(4);
-    told.saying(&["no replica of this configuration has run on this host", "--counters"]);
+    let output = cluster.run(&["losses"], b"").with_code(4);
+    output.saying(&["no replica of this configuration has run on this host", "--counters"]);
     let other = cluster.run(&["losses", "--replica", "9"], b"").with_code(2);
     other.saying(&["no replica 9"]);
     let missing = cluster.run(&["losses", "--counters", "/nowhere/counters"], b"").with_code(1);

@@ -26,15 +26,15 @@ fn leader(cluster: &Cluster) -> String {
 
 /// What `status` tells programs, whatever the health.
 fn status(cluster: &Cluster) -> Value {
-    let told = cluster.run(&["status", "--json"], b"");
+    let output = cluster.run(&["status", "--json"], b"");
     let value: Value =
-        serde_json::from_str(&told.out).unwrap_or_else(|error| panic!("{error}: {}", told.out));
+        serde_json::from_str(&output.out).unwrap_or_else(|error| panic!("{error}: {}", output.out));
     let code = match value["health"].as_str() {
         Some("healthy") => 0,
         Some("degraded") => 6,
         _ => 4,
     };
-    assert_eq!(told.code, Some(code), "{value}");
+    assert_eq!(output.code, Some(code), "{value}");
     value
 }
 
@@ -66,8 +66,8 @@ fn a_leader_hands_over_and_a_dead_member_is_replaced_while_messages_flow() {
     let listed = members(&cluster);
     assert_eq!((listed.len(), &leader(&cluster)), (3, &listed[0]));
 
-    let told = cluster.run(&["handover", "--to", "2"], b"").with_code(0);
-    assert!(told.out.starts_with(&format!("{} leads", listed[1])), "{}", told.out);
+    let output = cluster.run(&["handover", "--to", "2"], b"").with_code(0);
+    assert!(output.out.starts_with(&format!("{} leads", listed[1])), "{}", output.out);
     assert_eq!(leader(&cluster), listed[1]);
     cluster.publish("handed over\n");
     cluster.run(&["handover", "--to", "9"], b"").with_code(2).saying(&["9 is no member"]);
@@ -76,14 +76,14 @@ fn a_leader_hands_over_and_a_dead_member_is_replaced_while_messages_flow() {
 
     let (dead, its_address) = (listed[2].clone(), address(&cluster, 3));
     kill(replicas.pop().expect("three"));
-    let told = cluster.run(&["status"], b"").with_code(6).out;
-    let first = told.lines().next().expect("a verdict");
+    let output = cluster.run(&["status"], b"").with_code(6).out;
+    let first = output.lines().next().expect("a verdict");
     assert!(
         first.starts_with("degraded: 2 of 3 members answer and hold the log, no crash is survived; "),
-        "{told}"
+        "{output}"
     );
-    assert!(first.contains(&format!("{dead} does not answer at {its_address}")), "{told}");
-    assert!(told.contains(&format!("{dead:<11} does not answer")), "{told}");
+    assert!(first.contains(&format!("{dead} does not answer at {its_address}")), "{output}");
+    assert!(output.contains(&format!("{dead:<11} does not answer")), "{output}");
     replicas[1]
         .await_log(&format!("member {dead} is unavailable: it is silent; 2 of 3 members hold the log now"));
     replicas[1].await_log("LS1011");
@@ -92,8 +92,8 @@ fn a_leader_hands_over_and_a_dead_member_is_replaced_while_messages_flow() {
     // The file has its address.
     let add = ["membership", "add", &new];
     cluster.run(&add, b"").with_code(2).saying(&["another identity of replica 3", "removed first"]);
-    let told = cluster.run(&["membership", "remove", &dead], b"").with_code(0);
-    assert!(told.saying(&["2 members are left, 0 of them may crash"]).out.contains("committed"));
+    let output = cluster.run(&["membership", "remove", &dead], b"").with_code(0);
+    assert!(output.saying(&["2 members are left, 0 of them may crash"]).out.contains("committed"));
     cluster
         .run(&["membership", "remove", &dead], b"")
         .with_code(2)
@@ -159,11 +159,11 @@ fn of_two_nodes_one_goes_on_alone_by_the_operators_word_alone() {
     kill(replicas.remove(0));
     let waits = cluster.run(&["publish", "--name", "orders", "--timeout", "500ms"], b"x\n");
     assert_ne!(waits.code, Some(0), "nobody may go on alone by itself");
-    let told = cluster.run(&["status", "--timeout", "300ms"], b"").with_code(4).out;
-    assert!(told.starts_with("no quorum: 1 of 2 answer, 2 needed: start 1\n"), "{told}");
-    assert!(told.contains(&format!("{:<11} does not answer", listed[0])), "{told}");
-    let told = cluster.run(&["declare-dead", &listed[0]], b"").with_code(0);
-    assert!(told.out.starts_with(&format!("{} leads alone", listed[1])), "{}", told.out);
+    let output = cluster.run(&["status", "--timeout", "300ms"], b"").with_code(4).out;
+    assert!(output.starts_with("no quorum: 1 of 2 answer, 2 needed: start 1\n"), "{output}");
+    assert!(output.contains(&format!("{:<11} does not answer", listed[0])), "{output}");
+    let output = cluster.run(&["declare-dead", &listed[0]], b"").with_code(0);
+    assert!(output.out.starts_with(&format!("{} leads alone", listed[1])), "{}", output.out);
     cluster.publish("one\n");
     assert_eq!(members(&cluster), [listed[1].clone()]);
     assert_eq!(replicas.remove(0).terminate(), Some(0));
@@ -172,8 +172,8 @@ fn of_two_nodes_one_goes_on_alone_by_the_operators_word_alone() {
 #[test]
 fn a_command_that_nobody_answers_says_who_was_asked_and_ends_in_time() {
     let cluster = Cluster::new(2, "");
-    let told = cluster.run(&["status", "--timeout", "200ms"], b"").with_code(4).out;
-    assert!(told.starts_with("no quorum: 0 of 2 answer, 2 needed: start 1 and 2\n"), "{told}");
+    let output = cluster.run(&["status", "--timeout", "200ms"], b"").with_code(4).out;
+    assert!(output.starts_with("no quorum: 0 of 2 answer, 2 needed: start 1 and 2\n"), "{output}");
     let commands: [&[&str]; 4] = [
         &["membership", "show"],
         &["membership", "remove", "1:0000001"],

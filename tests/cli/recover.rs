@@ -55,12 +55,12 @@ fn copy(from: &Path, to: &Path) {
 
 /// What a power cut does to a machine: memory is gone, and what the device had not written: its segments are
 /// those that were kept.
-fn cut_power(cluster: &Cluster, id: u32, kept: &str) {
+fn cut_power(cluster: &Cluster, id: u32, copy: &str) {
     fs::remove_file(cluster.path(&format!("tail-{id}"))).expect("a tail");
-    let (segments, kept) = (cluster.path(&format!("journal-{id}/segments")), cluster.path(kept));
+    let (segments, copy) = (cluster.path(&format!("journal-{id}/segments")), cluster.path(copy));
     fs::remove_dir_all(&segments).expect("segments");
     fs::create_dir(&segments).expect("a folder");
-    for entry in fs::read_dir(kept.join("segments")).expect("a copy") {
+    for entry in fs::read_dir(copy.join("segments")).expect("a copy") {
         let entry = entry.expect("an entry");
         fs::copy(entry.path(), segments.join(entry.file_name())).expect("a copy");
     }
@@ -74,10 +74,10 @@ fn recover_json(cluster: &Cluster, args: &[&str]) -> Value {
 
 /// Looks at a journal into a file, and returns what it says and the file.
 fn look(cluster: &Cluster, name: &str, args: &[&str]) -> (Value, String) {
-    let told = recover_json(cluster, args);
+    let report = recover_json(cluster, args);
     let file = cluster.path(&format!("{name}.json"));
-    fs::write(&file, told.to_string()).expect("a file");
-    (told, file.display().to_string())
+    fs::write(&file, report.to_string()).expect("a file");
+    (report, file.display().to_string())
 }
 
 /// The others come back as new members.
@@ -130,8 +130,8 @@ fn after_a_power_cut_of_all_the_longest_journal_founds_a_history_and_a_reader_th
     let ahead = cluster.read(&[]);
     assert_eq!(payloads(&ahead.out).len(), 180);
     kill_all(replicas);
-    for (id, kept) in [(1, "early-1"), (2, "later-2"), (3, "early-3")] {
-        cut_power(&cluster, id, kept);
+    for (id, copy) in [(1, "early-1"), (2, "later-2"), (3, "early-3")] {
+        cut_power(&cluster, id, copy);
     }
 
     // Nobody may vote with what it may have forgotten.
@@ -148,7 +148,7 @@ fn after_a_power_cut_of_all_the_longest_journal_founds_a_history_and_a_reader_th
     assert_eq!(fs::read(cluster.path("journal-2/superblock")).expect("a superblock"), before);
     let files: Vec<_> =
         (1..=3).map(|id| look(&cluster, &format!("look-{id}"), &["--replica", &id.to_string()])).collect();
-    assert!(files.iter().all(|(told, _)| told["complete"] == false), "{files:?}");
+    assert!(files.iter().all(|(report, _)| report["complete"] == false), "{files:?}");
     let args: Vec<&str> =
         ["recover", "--compare"].into_iter().chain(files.iter().map(|(_, file)| file.as_str())).collect();
     let compared = cluster.run(&args, b"").with_code(0).out;
@@ -168,12 +168,12 @@ fn after_a_power_cut_of_all_the_longest_journal_founds_a_history_and_a_reader_th
     // The reader that had seen more is told by how much, running and by cursor.
     assert_eq!(live.wait().code(), Some(3), "{}", live.log());
     let resumed = cluster.run(&["subscribe", "--until-end", "--from", &cursor(&ahead.err)], b"").with_code(3);
-    for said in [live.log(), resumed.err] {
-        assert!(said.contains("entries that the stream does not have any more"), "{said}");
-        assert!(said.contains(&format!("seqs {next} to ")), "{said}");
-        let count = said.split("has seen ").nth(1).and_then(|rest| rest.split(' ').next());
+    for output in [live.log(), resumed.err] {
+        assert!(output.contains("entries that the stream does not have any more"), "{output}");
+        assert!(output.contains(&format!("seqs {next} to ")), "{output}");
+        let count = output.split("has seen ").nth(1).and_then(|rest| rest.split(' ').next());
         let count: u64 = count.and_then(|count| count.parse().ok()).expect("a number");
-        assert!(count >= lost, "{count}: {said}");
+        assert!(count >= lost, "{count}: {output}");
     }
 
     // The others come back anew; the archiver that was not ahead goes on.
@@ -210,9 +210,9 @@ fn stop_when_equal(cluster: &Cluster, archiver: Process, id: u32) {
 fn await_equal(cluster: &Cluster, id: u32) {
     let began = std::time::Instant::now();
     loop {
-        let told = cluster.run(&["status", "--json"], b"");
+        let output = cluster.run(&["status", "--json"], b"");
         let status: Value =
-            serde_json::from_str(&told.out).unwrap_or_else(|error| panic!("{error}: {}", told.out));
+            serde_json::from_str(&output.out).unwrap_or_else(|error| panic!("{error}: {}", output.out));
         let rows = status["replicas"].as_array().expect("rows").clone();
         let own =
             |row: &&Value| row["identity"].as_str().is_some_and(|text| text.starts_with(&format!("{id}:")));
@@ -243,8 +243,8 @@ fn where_an_archiver_holds_all_a_copy_of_it_founds_the_history_and_running_reade
         fs::remove_file(cluster.path(&format!("tail-{id}"))).expect("a tail");
     }
     let folder = cluster.path("journal-101").display().to_string();
-    let told = recover_json(&cluster, &["--archiver", "101"]);
-    assert_eq!((&told["complete"], &told["oldest_seq"]), (&true.into(), &1.into()), "{told}");
+    let report = recover_json(&cluster, &["--archiver", "101"]);
+    assert_eq!((&report["complete"], &report["oldest_seq"]), (&true.into(), &1.into()), "{report}");
     let (_, file) = look(&cluster, "archived", &["--replica", "1", "--from", &folder]);
     let compared = cluster.run(&["recover", "--compare", &file], b"").with_code(0).out;
     assert!(
@@ -310,9 +310,9 @@ fn a_backup_of_a_running_archiver_is_restored_by_a_founding_and_never_by_copying
     copy(&backup, &cluster.path("journal-101"));
     cluster.run(&["archiver", "--archiver", "101"], b"").with_code(3).saying(&["tail is gone"]);
     let folder = backup.display().to_string();
-    let told = recover_json(&cluster, &["--replica", "1", "--from", &folder]);
-    let next = told["next"].as_u64().expect("a seq");
-    assert!(told["complete"] == false && next > 1, "{told}");
+    let report = recover_json(&cluster, &["--replica", "1", "--from", &folder]);
+    let next = report["next"].as_u64().expect("a seq");
+    assert!(report["complete"] == false && next > 1, "{report}");
     cluster.run(&["recover", "--replica", "1", "--from", &folder, "--accept-loss"], b"").with_code(0);
     let mut first = cluster.start_replica(1);
     first.await_log("-> leader");

@@ -128,10 +128,10 @@ fn a_history_is_started_once_by_those_who_can_be_heard() {
     ask(&["--identity", "1:1"]).with_code(2).saying(&["is not what the journal of replica 1"]);
     ask(&["--identity", "2:1", "--identity", "2:2"]).with_code(2).saying(&["one replica twice"]);
     let all = ["--identity", &identities[1], "--identity", &identities[2], "--json"];
-    let told = ask(&all).with_code(0).out;
-    let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    let output = ask(&all).with_code(0).out;
+    let output: serde_json::Value = serde_json::from_str(&output).expect("JSON");
     assert_eq!(
-        (&told["schema"], &told["members"][2]["identity"]),
+        (&output["schema"], &output["members"][2]["identity"]),
         (&"lockstep.bootstrap/1".into(), &identities[2].clone().into())
     );
     assert_ne!(ask(&all).code, Some(0), "a second history on one journal");
@@ -237,9 +237,9 @@ fn a_full_disk_is_told_nothing_is_acknowledged_that_is_not_stored_and_room_ends_
     let Some((cluster, mut replica, stuck)) = on_a_full_disk() else { return };
     stuck.saying(&["not committed within 2s"]);
     replica.await_log("segments end at seq");
-    let told = cluster.run(&["status"], b"").with_code(6).out;
-    let first = told.lines().next().unwrap_or_default();
-    assert!(first.starts_with("degraded: 1 of 1") && first.contains("the disk is full"), "{told}");
+    let output = cluster.run(&["status"], b"").with_code(6).out;
+    let first = output.lines().next().unwrap_or_default();
+    assert!(first.starts_with("degraded: 1 of 1") && first.contains("the disk is full"), "{output}");
     let pid = replica.pid().to_string();
     let more = Command::new("nsenter")
         .args(["--target", &pid, "--mount", "mount", "-o", "remount,size=64m"])

@@ -29,8 +29,8 @@ fn a_flipped_bit_in_a_sealed_segment_is_logged_counted_and_told_by_status() {
     let replica = &mut replicas[0];
     replica.await_log("segments/0000000001.seg is damaged at byte");
     replica.await_log("LS1104");
-    let told = cluster.run(&["status"], b"").with_code(6).out;
-    assert!(told.contains("1 stored segments are damaged"), "{told}");
+    let output = cluster.run(&["status"], b"").with_code(6).out;
+    assert!(output.contains("1 stored segments are damaged"), "{output}");
     // A damaged record is given to nobody, and a reader is told so.
     let refused = cluster.run(&["subscribe", "--from", "1", "--count", "3000", "--timeout", "20s"], b"");
     assert!(refused.code != Some(0) && refused.err.contains("damaged"), "{}", refused.err);

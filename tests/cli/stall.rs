@@ -41,8 +41,11 @@ fn a_device_that_stalls_is_told_by_the_log_and_by_the_status_until_it_goes_on() 
     cluster.publish("acknowledged by the tail\n");
     replica.await_log("LS1106");
     replica.await_log("the journal's device has confirmed nothing for");
-    let told = cluster.run(&["status"], b"").with_code(6).out;
-    assert!(told.starts_with("degraded: 1 of 1") && told.contains("has confirmed nothing for"), "{told}");
+    let output = cluster.run(&["status"], b"").with_code(6).out;
+    assert!(
+        output.starts_with("degraded: 1 of 1") && output.contains("has confirmed nothing for"),
+        "{output}"
+    );
     drop(frozen);
     replica.await_log("over: the journal's device has confirmed nothing for");
     cluster.run(&["status"], b"").with_code(0);

@@ -17,7 +17,7 @@ use std::time::Duration;
 use tools::netns::Place;
 
 /// Everything that a start is judged by: files of the journal and the tail, by name, with their bytes.
-fn kept(cluster: &Cluster, id: u32) -> BTreeMap<PathBuf, Vec<u8>> {
+fn stored_files(cluster: &Cluster, id: u32) -> BTreeMap<PathBuf, Vec<u8>> {
     let journal = cluster.path(&format!("journal-{id}"));
     let segments = fs::read_dir(journal.join("segments")).expect("a journal");
     let mut files: Vec<PathBuf> = segments.map(|entry| entry.expect("an entry").path()).collect();
@@ -185,15 +185,15 @@ fn a_start_that_fails_for_whatever_reason_leaves_everything_as_it_was_also_for_a
     let foreign = fs::read(cluster.path("notes.txt")).expect("a file");
     let mut wrong = Vec::new();
     for fault in faults {
-        let before = kept(&cluster, 3);
+        let before = stored_files(&cluster, 3);
         let prefix: Vec<&str> = fault.prefix.iter().map(String::as_str).collect();
         let more: Vec<&str> = fault.more.iter().map(String::as_str).collect();
         let failed = attempt(&cluster, &prefix, &more);
-        let said = |text: &String| failed.err.contains(text);
-        if failed.code == Some(0) || !fault.says.iter().all(said) {
+        let is_reported = |text: &String| failed.err.contains(text);
+        if failed.code == Some(0) || !fault.says.iter().all(is_reported) {
             wrong.push(format!("'{}' ended with {:?}:\n{}", fault.name, failed.code, failed.err));
         }
-        if kept(&cluster, 3) != before {
+        if stored_files(&cluster, 3) != before {
             wrong.push(format!("'{}' changed something:\n{}", fault.name, failed.err));
         }
         reboot(&cluster, 3);
@@ -233,7 +233,7 @@ fn a_replica_that_was_killed_and_is_started_on_another_tail_comes_back_on_its_ow
     cluster.publish("one\n");
     replicas[2].await_log("standby");
     replicas.pop().expect("three").signal("KILL");
-    let before = kept(&cluster, 3);
+    let before = stored_files(&cluster, 3);
     let elsewhere = format!("replicas.3.tail={}", cluster.path("other-tail").display());
     let refused = attempt(&cluster, &[], &["--set", &elsewhere]).with_code(3);
     refused.saying(&[
@@ -243,7 +243,7 @@ fn a_replica_that_was_killed_and_is_started_on_another_tail_comes_back_on_its_ow
         "nothing was changed",
     ]);
     assert!(!cluster.path("other-tail").exists());
-    assert!(kept(&cluster, 3) == before);
+    assert!(stored_files(&cluster, 3) == before);
     comes_back(&cluster, "another tail");
     // And with another size of frames, which has to wait for a stop in order.
     let mut replica = cluster.start_replica(3);
@@ -262,10 +262,10 @@ fn what_is_refused_by_bootstrap_and_by_a_second_process_leaves_the_journal_for_a
     cluster.publish("one\n");
     cluster.run(&["sequencer", "--replica", "1"], b"").with_code(1).saying(&["has it open"]);
     assert_eq!(replicas.remove(0).terminate(), Some(0));
-    let before = kept(&cluster, 1);
+    let before = stored_files(&cluster, 1);
     cluster.run(&["bootstrap", "--replica", "1"], b"").with_code(3).saying(&["holds a history already"]);
     cluster.run(&["format", "--replica", "1"], b"").with_code(2).saying(&["never overwrites"]);
-    assert!(kept(&cluster, 1) == before);
+    assert!(stored_files(&cluster, 1) == before);
     reboot(&cluster, 1);
     let mut replica = cluster.start_replica(1);
     replica.await_log("-> leader");
@@ -329,7 +329,7 @@ fn few_open_files_are_allowed_more_and_a_lack_of_them_is_no_broken_disk() {
     let open_files = limits.lines().find(|line| line.starts_with("Max open files")).expect("a limit");
     assert!(open_files.split_whitespace().nth(3) == Some("4096"), "{open_files}");
     // From now on it may open nothing more: the journal waits, and says for what.
-    let held = fs::read_dir(format!("/proc/{pid}/fd")).expect("its files").count();
+    let open_files = fs::read_dir(format!("/proc/{pid}/fd")).expect("its files").count();
     let limit = |soft: usize| {
         let set = Command::new("prlimit")
             .args(["--pid", &pid, &format!("--nofile={soft}:4096")])
@@ -337,7 +337,7 @@ fn few_open_files_are_allowed_more_and_a_lack_of_them_is_no_broken_disk() {
             .expect("prlimit");
         assert!(set.success());
     };
-    limit(held.saturating_sub(2));
+    limit(open_files.saturating_sub(2));
     let more_than_a_segment: String = (0..2_500).map(|number| format!("{number:0600}\n")).collect();
     cluster.publish(&more_than_a_segment);
     replica.await_log("LS1105");

@@ -25,8 +25,8 @@ fn a_channels_limit_is_what_a_feeds_datagram_takes_unless_it_or_the_stream_says_
     let table =
         "[[channels]]\nid = 0\nmessage_len_max = 64\n[[channels]]\nid = 7\n[stream]\nmessage_len_max = 1000";
     let config = accepted(&changed(SHARED, &[("[stream]", table)]), &[]);
-    let told = "1000 from default (what a feed's datagram takes, at most stream.message_len_max)";
-    assert_eq!(effective(&config, "channels.7.message_len_max"), told);
+    let expected = "1000 from default (what a feed's datagram takes, at most stream.message_len_max)";
+    assert_eq!(effective(&config, "channels.7.message_len_max"), expected);
     assert_eq!(config.channel(0).map(|channel| channel.message_len_max), Some(64));
     assert_eq!(config.channel(8), None);
 }

@@ -135,9 +135,9 @@ impl Ether for Copies {
             for net in [&mut *one, &mut *other] {
                 assert_eq!((net.recv_groups(), net.recv_unicast()), (0, 0), "nothing was said");
             }
-            let said = one.counts().datagrams_in + other.counts().datagrams_in;
-            if said != last.0 {
-                last = (said, Instant::now());
+            let sent = one.counts().datagrams_in + other.counts().datagrams_in;
+            if sent != last.0 {
+                last = (sent, Instant::now());
             }
         }
     }

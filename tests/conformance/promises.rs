@@ -96,16 +96,16 @@ fn unicast(net: &mut impl Net) -> Vec<(Vec<u8>, SocketAddrV4)> {
 /// Receives until so many have come, and what comes more within a moment.
 #[track_caller]
 fn hear<T>(count: usize, mut receive: impl FnMut() -> Vec<T>) -> Vec<T> {
-    let (mut heard, mut last) = (Vec::new(), Instant::now());
+    let (mut received, mut last) = (Vec::new(), Instant::now());
     loop {
         let came = receive();
         if !came.is_empty() {
             last = Instant::now();
-            heard.extend(came);
-        } else if heard.len() >= count && last.elapsed() > REST {
-            return heard;
+            received.extend(came);
+        } else if received.len() >= count && last.elapsed() > REST {
+            return received;
         }
-        assert!(last.elapsed() < PATIENCE, "{} of {count} have come", heard.len());
+        assert!(last.elapsed() < PATIENCE, "{} of {count} have come", received.len());
         std::thread::yield_now();
     }
 }
@@ -113,7 +113,7 @@ fn hear<T>(count: usize, mut receive: impl FnMut() -> Vec<T>) -> Vec<T> {
 /// Hears so many datagrams of groups, each once, and returns their numbers in their order. What it sends
 /// itself may come back to a device: here only others speak.
 #[track_caller]
-fn heard(net: &mut impl Net, count: usize) -> Vec<u32> {
+fn numbers_received(net: &mut impl Net, count: usize) -> Vec<u32> {
     let numbers = numbers(&hear(count, || groups(net)));
     assert_eq!(numbers.len(), count, "{numbers:?}");
     numbers
@@ -177,12 +177,12 @@ pub fn datagrams_of_every_size_up_to_the_greatest_pass_whole_by_groups_and_by_un
         let (head, tail) = bytes.split_at(len * number as usize / lens.len());
         assert!(a.send_unicast(to, [head, tail]), "{len} bytes");
     }
-    assert_eq!(heard(&mut b, lens.len()), (0..lens.len() as u32).collect::<Vec<_>>());
-    let told = hear(lens.len(), || unicast(&mut b));
-    let numbers: Vec<u32> = told.iter().map(|(bytes, _)| number(FOR_ONE, bytes)).collect();
+    assert_eq!(numbers_received(&mut b, lens.len()), (0..lens.len() as u32).collect::<Vec<_>>());
+    let datagrams = hear(lens.len(), || unicast(&mut b));
+    let numbers: Vec<u32> = datagrams.iter().map(|(bytes, _)| number(FOR_ONE, bytes)).collect();
     assert_eq!(numbers, (0..lens.len() as u32).collect::<Vec<_>>());
     let from = ether.address(&a);
-    assert!(told.iter().all(|told| told.1 == from), "an answer to {from} would reach who spoke");
+    assert!(datagrams.iter().all(|datagram| datagram.1 == from), "an answer to {from} would reach who spoke");
 }
 
 pub fn one_byte_above_the_greatest_is_refused_and_what_stands_in_front_of_it_is_sent(ether: &mut impl Ether) {
@@ -195,7 +195,7 @@ pub fn one_byte_above_the_greatest_is_refused_and_what_stands_in_front_of_it_is_
     assert_eq!(a.send_group(Group::Data, &[Burst { bytes: &large, stride: usize::MAX }]), 0);
     let large = datagram(FOR_ONE, 3, LEN_MAX + 1);
     assert!(!a.send_unicast(ether.address(&b), [&large[..700], &large[700..]]));
-    assert_eq!(heard(&mut b, 2), [0, 1]);
+    assert_eq!(numbers_received(&mut b, 2), [0, 1]);
     assert!(unicast(&mut b).is_empty());
 }
 
@@ -242,7 +242,7 @@ pub fn what_is_lost_is_missing_whole_and_counted_and_what_comes_is_untorn<E: Eth
     let begun = Instant::now();
     loop {
         count_up(&mut a, Group::Data, many..many + 1, 64);
-        assert!(heard(&mut b, 1) == [many]);
+        assert!(numbers_received(&mut b, 1) == [many]);
         if b.dropped() > 0 || !E::COUNTS_LOSSES {
             return;
         }
@@ -301,7 +301,7 @@ pub fn what_others_send_there_is_handed_up_as_it_was_or_not_at_all(ether: &mut i
     let (ours, theirs): (Vec<_>, Vec<_>) = all.into_iter().partition(ours);
     let all = (0..strange.len() as u32).collect::<Vec<_>>();
     assert_eq!(numbers(&ours), all, "nothing of ours is lost beside it");
-    for bytes in theirs.into_iter().chain(unicast(&mut b).into_iter().map(|told| told.0)) {
+    for bytes in theirs.into_iter().chain(unicast(&mut b).into_iter().map(|datagram| datagram.0)) {
         assert!(strange.contains(&bytes), "{} bytes that nobody sent", bytes.len());
     }
 }
@@ -321,8 +321,8 @@ pub fn lent_memory_stays_as_it_is_until_the_next_receive(ether: &mut impl Ether)
     count_up(&mut a, Group::Data, 8..30, LEN_MAX);
     let to = ether.address(&b);
     assert!(a.send_unicast(to, [&datagram(FOR_ONE, 0, 400), b""]));
-    let told = hear(1, || unicast(&mut b));
-    assert_eq!(told.iter().map(|told| number(FOR_ONE, &told.0)).collect::<Vec<_>>(), [0]);
+    let datagrams = hear(1, || unicast(&mut b));
+    assert_eq!(datagrams.iter().map(|datagram| number(FOR_ONE, &datagram.0)).collect::<Vec<_>>(), [0]);
     b.set_joined(Group::Submit, false);
     say(&mut b, Group::Control, &datagram(FOR_GROUPS, 99, 600), 600);
     assert!(b.send_unicast(back, [&datagram(FOR_ONE, 98, 600), b""]));
@@ -338,12 +338,12 @@ pub fn who_leaves_a_group_hears_it_no_more_and_the_others_still(ether: &mut impl
     for (first, group) in (0..).step_by(10).zip(Group::ALL) {
         count_up(&mut a, group, first..first + 10, 90);
     }
-    let numbers = heard(&mut b, 20);
+    let numbers = numbers_received(&mut b, 20);
     assert!(numbers.iter().all(|number| *number < 10 || *number >= 20), "{numbers:?}");
     b.set_joined(Group::Data, true);
     ether.settle(&mut a, &mut b);
     count_up(&mut a, Group::Data, 30..40, 90);
-    assert_eq!(heard(&mut b, 10), (30..40).collect::<Vec<_>>());
+    assert_eq!(numbers_received(&mut b, 10), (30..40).collect::<Vec<_>>());
 }
 
 pub fn a_peer_that_ends_in_mid_flow_harms_nobody_and_is_heard_again_when_it_is_back(ether: &mut impl Ether) {
@@ -361,9 +361,9 @@ pub fn a_peer_that_ends_in_mid_flow_harms_nobody_and_is_heard_again_when_it_is_b
         c = ether.open(2);
         meet(ether, &mut a, &mut c);
         count_up(&mut a, Group::Data, 200..210, 80);
-        assert_eq!(heard(&mut c, 10), (200..210).collect::<Vec<_>>(), "round {round}");
+        assert_eq!(numbers_received(&mut c, 10), (200..210).collect::<Vec<_>>(), "round {round}");
         count_up(&mut c, Group::Data, 300..310, 80);
-        let numbers = heard(&mut b, 20);
+        let numbers = numbers_received(&mut b, 20);
         assert_eq!(numbers[10..], (300..310).collect::<Vec<_>>(), "round {round}");
         hear(0, || groups(&mut a));
     }

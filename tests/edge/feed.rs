@@ -142,9 +142,9 @@ fn a_receiver_has_every_message_of_each_day_in_order_whatever_was_lost_on_the_wa
         assert!(sent.iter().all(|datagram| datagram.len() <= LEN_MAX));
         // Heartbeats and the ends of sessions are repeated: one of them comes through.
         let passes = |(index, one): &(usize, &Vec<u8>)| index % lost != lost - 1 || one.len() == 20;
-        let kept = sent.iter().enumerate().filter(passes);
-        let kept: Vec<_> = kept.map(|(_, datagram)| datagram.clone()).collect();
-        let had: Vec<_> = DAYS.iter().flat_map(|day| received(&mut feed, &kept, day)).collect();
+        let passed = sent.iter().enumerate().filter(passes);
+        let passed: Vec<_> = passed.map(|(_, datagram)| datagram.clone()).collect();
+        let had: Vec<_> = DAYS.iter().flat_map(|day| received(&mut feed, &passed, day)).collect();
         assert_eq!(had, expected(&stream, |_| true), "one of {lost} lost");
     }
 }

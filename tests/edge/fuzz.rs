@@ -138,30 +138,30 @@ fn soup_reads(bytes: &[u8]) -> Read<'_> {
 
 /// What a server, that accepts each login at once, may make of a client's bytes.
 fn server_hears(mut bytes: &[u8]) -> Vec<String> {
-    let (mut told, mut logged_in) = (Vec::new(), false);
+    let (mut events, mut logged_in) = (Vec::new(), false);
     loop {
         let (kind, payload) = match soup_reads(bytes) {
-            Read::More => return told,
+            Read::More => return events,
             Read::Wrong => (b'?', &[][..]),
             Read::Packet(kind, payload) => (kind, payload),
         };
         bytes = bytes.get(3 + payload.len()..).unwrap_or_default();
         match kind {
             b'R' => {}
-            b'+' => told.push(format!("debug {payload:?}")),
-            b'U' if logged_in => told.push(format!("message {payload:?}")),
+            b'+' => events.push(format!("debug {payload:?}")),
+            b'U' if logged_in => events.push(format!("message {payload:?}")),
             b'L' if !logged_in => {
                 logged_in = true;
-                told.push("login".into());
+                events.push("login".into());
             }
             b'O' => {
-                told.push("logout".into());
-                told.extend((!bytes.is_empty()).then(|| "fault".to_owned()));
-                return told;
+                events.push("logout".into());
+                events.extend((!bytes.is_empty()).then(|| "fault".to_owned()));
+                return events;
             }
             _ => {
-                told.push("fault".into());
-                return told;
+                events.push("fault".into());
+                return events;
             }
         }
     }
@@ -169,29 +169,29 @@ fn server_hears(mut bytes: &[u8]) -> Vec<String> {
 
 /// What a client that has sent its login may make of a server's bytes.
 fn client_hears(mut bytes: &[u8]) -> Vec<String> {
-    let (mut told, mut next) = (Vec::new(), None);
+    let (mut events, mut next) = (Vec::new(), None);
     loop {
         let (kind, payload) = match soup_reads(bytes) {
-            Read::More => return told,
+            Read::More => return events,
             Read::Wrong => (b'?', &[][..]),
             Read::Packet(kind, payload) => (kind, payload),
         };
         bytes = bytes.get(3 + payload.len()..).unwrap_or_default();
         match (kind, next) {
             (b'H', _) => {}
-            (b'+', _) => told.push(format!("debug {payload:?}")),
+            (b'+', _) => events.push(format!("debug {payload:?}")),
             (b'A', None) if digits(&payload[10..]) != Ok(0) => {
                 next = digits(&payload[10..]).ok();
-                told.extend(next.map(|next| format!("accepted at {next}")));
+                events.extend(next.map(|next| format!("accepted at {next}")));
             }
             (b'S', Some(seq)) if seq < u64::MAX => {
                 next = Some(seq + 1);
-                told.push(format!("message {seq} {payload:?}"));
+                events.push(format!("message {seq} {payload:?}"));
             }
-            (b'U', Some(_)) => told.push(format!("message {payload:?}")),
+            (b'U', Some(_)) => events.push(format!("message {payload:?}")),
             _ => {
-                told.push("ended".into());
-                return told;
+                events.push("ended".into());
+                return events;
             }
         }
     }
@@ -279,24 +279,24 @@ fn a_server_tells_exactly_what_a_client_may_say_whatever_comes_in_whatever_piece
     for seed in 0..SEEDS {
         let mut rng = Rng::new(seed);
         let bytes = soup_stream(&mut rng, b"LLLLUUUUUU++RRROSAHZ");
-        let (mut server, mut told, mut out) =
+        let (mut server, mut events, mut out) =
             (Server::new(0, ServerLimits::default()), Vec::new(), Vec::new());
         in_pieces(&mut rng, &bytes, |piece| {
             let taken = server.on_bytes(0, piece);
             match taken.event {
                 Some(Event::Login(_)) => {
-                    told.push("login".to_owned());
+                    events.push("login".to_owned());
                     server.accept(0, session("S1"), 1, &mut out).expect("it waits for this");
                 }
-                Some(Event::Message(message)) => told.push(format!("message {message:?}")),
-                Some(Event::Debug(text)) => told.push(format!("debug {text:?}")),
-                Some(Event::Logout) => told.push("logout".to_owned()),
-                Some(Event::Fault(_)) => told.push("fault".to_owned()),
+                Some(Event::Message(message)) => events.push(format!("message {message:?}")),
+                Some(Event::Debug(text)) => events.push(format!("debug {text:?}")),
+                Some(Event::Logout) => events.push("logout".to_owned()),
+                Some(Event::Fault(_)) => events.push("fault".to_owned()),
                 None => {}
             }
             (taken.len, taken.event.is_some())
         });
-        assert_eq!(told, server_hears(&bytes), "seed {seed}: {bytes:?}");
+        assert_eq!(events, server_hears(&bytes), "seed {seed}: {bytes:?}");
     }
 }
 
@@ -308,21 +308,23 @@ fn a_client_tells_exactly_what_a_server_may_say_whatever_comes_in_whatever_piece
         let (username, password) = (crate::field(b"alice"), crate::field(b"secret"));
         let login =
             LoginRequest { username, password, session: session("S1"), seq: 1, timeout: Timeout::Absent };
-        let (mut client, mut told) = (Client::new(0, login, ClientLimits::default()), Vec::new());
+        let (mut client, mut events) = (Client::new(0, login, ClientLimits::default()), Vec::new());
         client.login(0, &mut Vec::new()).expect("a login");
         in_pieces(&mut rng, &bytes, |piece| {
             let taken = client.on_bytes(0, piece);
             match taken.event {
-                Some(ClientEvent::Accepted { next_seq, .. }) => told.push(format!("accepted at {next_seq}")),
-                Some(ClientEvent::Message { seq, bytes }) => told.push(format!("message {seq} {bytes:?}")),
-                Some(ClientEvent::Unsequenced(message)) => told.push(format!("message {message:?}")),
-                Some(ClientEvent::Debug(text)) => told.push(format!("debug {text:?}")),
-                Some(ClientEvent::Ended(_)) => told.push("ended".to_owned()),
+                Some(ClientEvent::Accepted { next_seq, .. }) => {
+                    events.push(format!("accepted at {next_seq}"))
+                }
+                Some(ClientEvent::Message { seq, bytes }) => events.push(format!("message {seq} {bytes:?}")),
+                Some(ClientEvent::Unsequenced(message)) => events.push(format!("message {message:?}")),
+                Some(ClientEvent::Debug(text)) => events.push(format!("debug {text:?}")),
+                Some(ClientEvent::Ended(_)) => events.push("ended".to_owned()),
                 None => {}
             }
             (taken.len, taken.event.is_some())
         });
-        assert_eq!(told, client_hears(&bytes), "seed {seed}: {bytes:?}");
+        assert_eq!(events, client_hears(&bytes), "seed {seed}: {bytes:?}");
     }
 }
 
@@ -375,7 +377,7 @@ fn a_receiver_delivers_in_order_nothing_but_what_some_datagram_of_its_session_ha
             if let Some((_, seq, _, messages)) = expected.as_ref().filter(|one| one.0 == b"S1") {
                 had.extend(messages.iter().cloned().zip(*seq..));
             }
-            let mut told = |event: receiver::Event<'_>| match event {
+            let mut on_event = |event: receiver::Event<'_>| match event {
                 receiver::Event::Message { seq, bytes } => {
                     assert_eq!(seq, next, "seed {seed}: in order");
                     assert!(had.contains(&(bytes.to_vec(), seq)), "seed {seed}: {seq} {bytes:?}");
@@ -391,7 +393,7 @@ fn a_receiver_delivers_in_order_nothing_but_what_some_datagram_of_its_session_ha
                 Ok(mut intake) => {
                     assert!(expected.is_some(), "seed {seed}: {bytes:?}");
                     while let Some(event) = intake.next_event() {
-                        told(event);
+                        on_event(event);
                     }
                 }
                 Err(error) => assert!(expected.is_none(), "seed {seed}: {bytes:?}: {error}"),
@@ -400,9 +402,9 @@ fn a_receiver_delivers_in_order_nothing_but_what_some_datagram_of_its_session_ha
                 assert!(mold_asks(&request).is_some(), "seed {seed}: {request:?}");
             }
             while let Some(event) = client.next_event(now) {
-                told(event);
+                on_event(event);
             }
-            let (count, len) = client.kept();
+            let (count, len) = client.buffered();
             assert!(
                 count <= LIMITS.ahead_max && len <= LIMITS.ahead_bytes_max,
                 "seed {seed}: {count}, {len}"
@@ -416,8 +418,8 @@ fn a_receiver_delivers_in_order_nothing_but_what_some_datagram_of_its_session_ha
 fn a_request_server_answers_nothing_but_requests_and_with_nothing_that_it_has_not() {
     let mut answered = 0;
     let mut server = RequestServer::new(RequestLimits::default());
-    let kept = SessionBounds { session: mold_session("S1"), first: 2, next: 6 };
-    server.set_session(kept).expect("room for a session");
+    let bounds = SessionBounds { session: mold_session("S1"), first: 2, next: 6 };
+    server.set_session(bounds).expect("room for a session");
     for seed in 0..SEEDS {
         let mut rng = Rng::new(seed);
         let bytes = mold_datagram(&mut rng);
@@ -426,7 +428,10 @@ fn a_request_server_answers_nothing_but_requests_and_with_nothing_that_it_has_no
         answered += 1;
         let asked = mold_asks(&bytes).unwrap_or_else(|| panic!("seed {seed}: {bytes:?} is no request"));
         assert_eq!(asked.0, b"S1", "seed {seed}");
-        assert!(kept.first <= answer.from && answer.from == asked.1 && answer.to <= kept.next, "seed {seed}");
+        assert!(
+            bounds.first <= answer.from && answer.from == asked.1 && answer.to <= bounds.next,
+            "seed {seed}"
+        );
         assert!(answer.from < answer.to && answer.to - answer.from <= u64::from(asked.2), "seed {seed}");
     }
     assert!(answered > 100, "{answered}");

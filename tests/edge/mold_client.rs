@@ -46,38 +46,38 @@ fn end(next_seq: u64) -> Vec<u8> {
 }
 
 #[derive(Clone, PartialEq, Debug)]
-enum Said {
+enum Seen {
     Message(u64),
     Lost(u64, u64),
     Changed(u64),
     Ended(u64),
 }
 
-fn said(event: Event<'_>) -> Said {
+fn seen(event: Event<'_>) -> Seen {
     match event {
         Event::Message { seq, bytes } => {
             assert_eq!(bytes, message(seq), "the bytes of message {seq}");
-            Said::Message(seq)
+            Seen::Message(seq)
         }
-        Event::Lost { from, to } => Said::Lost(from, to),
-        Event::SessionChanged { seq, .. } => Said::Changed(seq),
-        Event::Ended { next_seq } => Said::Ended(next_seq),
+        Event::Lost { from, to } => Seen::Lost(from, to),
+        Event::SessionChanged { seq, .. } => Seen::Changed(seq),
+        Event::Ended { next_seq } => Seen::Ended(next_seq),
     }
 }
 
-fn hears(client: &mut Client, now: u64, bytes: &[u8]) -> Vec<Said> {
+fn hears(client: &mut Client, now: u64, bytes: &[u8]) -> Vec<Seen> {
     let mut intake = client.on_datagram(now, bytes).expect("a good datagram");
     let mut all = Vec::new();
     while let Some(event) = intake.next_event() {
-        all.push(said(event));
+        all.push(seen(event));
     }
     all
 }
 
-fn says(client: &mut Client, now: u64) -> Vec<Said> {
+fn says(client: &mut Client, now: u64) -> Vec<Seen> {
     let mut all = Vec::new();
     while let Some(event) = client.next_event(now) {
-        all.push(said(event));
+        all.push(seen(event));
     }
     all
 }
@@ -91,8 +91,8 @@ fn asks(client: &mut Client, now: u64) -> Option<(u32, u64, u16)> {
     })
 }
 
-fn messages(range: std::ops::Range<u64>) -> Vec<Said> {
-    range.map(Said::Message).collect()
+fn messages(range: std::ops::Range<u64>) -> Vec<Seen> {
+    range.map(Seen::Message).collect()
 }
 
 fn from_one() -> Client {
@@ -107,7 +107,7 @@ fn messages_come_in_order_and_the_end_is_said_once() {
     assert_eq!(hears(&mut client, 0, &heartbeat(4)), []);
     assert_eq!(hears(&mut client, 0, &datagram(4, 1)), messages(4..5));
     assert_eq!((client.next_seq(), client.next_deadline()), (5, u64::MAX));
-    assert_eq!(hears(&mut client, 0, &end(5)), [Said::Ended(5)]);
+    assert_eq!(hears(&mut client, 0, &end(5)), [Seen::Ended(5)]);
     assert_eq!(hears(&mut client, 0, &end(5)), []);
     assert_eq!(hears(&mut client, 0, &datagram(5, 2)), [], "nothing behind the end");
     assert_eq!(client.next_seq(), 5);
@@ -137,11 +137,11 @@ fn a_gap_is_filled_and_what_was_kept_follows() {
     hears(&mut client, 0, &datagram(1, 2));
     assert_eq!(hears(&mut client, 0, &datagram(5, 4)), []);
     assert_eq!(hears(&mut client, 5, &datagram(9, 2)), []);
-    assert_eq!((client.kept().0, client.known_next(), client.next_deadline()), (6, 11, 10));
+    assert_eq!((client.buffered().0, client.known_next(), client.next_deadline()), (6, 11, 10));
     assert_eq!(asks(&mut client, 9), None);
     assert_eq!(asks(&mut client, 10), Some((0, 3, 2)));
     assert_eq!(hears(&mut client, 50, &datagram(3, 2)), messages(3..11));
-    assert_eq!((client.kept(), client.next_deadline()), ((0, 0), u64::MAX));
+    assert_eq!((client.buffered(), client.next_deadline()), ((0, 0), u64::MAX));
     assert_eq!(client.counters().requests, 1);
 }
 
@@ -156,7 +156,7 @@ fn silence_is_followed_by_the_next_server_and_at_last_by_giving_up() {
     assert_eq!(asks(&mut client, 210), Some((0, 1, 2)));
     assert_eq!((says(&mut client, 210), client.next_deadline()), (vec![], 310));
     assert_eq!(asks(&mut client, 310), None);
-    let lost = [vec![Said::Lost(1, 3)], messages(3..5)].concat();
+    let lost = [vec![Seen::Lost(1, 3)], messages(3..5)].concat();
     assert_eq!((says(&mut client, 310), client.next_deadline()), (lost, u64::MAX));
     assert_eq!((client.counters().lost, client.next_seq()), (2, 5));
     assert_eq!(hears(&mut client, 320, &datagram(1, 3)), [], "too late: never backwards");
@@ -167,7 +167,7 @@ fn what_was_given_up_is_said_before_what_follows_it() {
     let mut client = Client::new(None, Start::At(1), ClientLimits { servers: 0, ..LIMITS });
     hears(&mut client, 0, &datagram(3, 1));
     assert_eq!(asks(&mut client, 10), None, "nobody to ask");
-    let all = [vec![Said::Lost(1, 3)], messages(3..6)].concat();
+    let all = [vec![Seen::Lost(1, 3)], messages(3..6)].concat();
     assert_eq!(hears(&mut client, 10, &datagram(4, 2)), all);
 }
 
@@ -214,7 +214,7 @@ fn of_two_feeds_the_first_copy_wins_however_they_are_packed() {
     assert_eq!(hears(&mut client, 1, &datagram(1, 1)), []);
     assert_eq!(hears(&mut client, 2, &datagram(6, 2)), [], "line A lost 4 and 5");
     assert_eq!(hears(&mut client, 3, &datagram(2, 5)), messages(4..8), "line B has them within the guard");
-    assert_eq!(client.kept(), (0, 0), "the copies that were kept are given back");
+    assert_eq!(client.buffered(), (0, 0), "the copies that were kept are given back");
     assert_eq!(asks(&mut client, 1_000), None);
     assert_eq!(client.counters().requests, 0);
 }
@@ -225,14 +225,14 @@ fn another_session_is_said_once_and_not_believed() {
     let mut client = from_one();
     hears(&mut client, 0, &datagram(1, 2));
     let other = datagram_of("S2", 1, 5);
-    assert_eq!(hears(&mut client, 0, &other), [Said::Changed(1)]);
+    assert_eq!(hears(&mut client, 0, &other), [Seen::Changed(1)]);
     assert_eq!(hears(&mut client, 0, &other), []);
     assert_eq!((client.next_seq(), client.known_next(), client.counters().other_session), (3, 3, 2));
     assert_eq!(hears(&mut client, 0, &datagram(3, 1)), messages(3..4), "ours goes on");
     client.pin(session("S2"), Start::At(1));
     assert_eq!(hears(&mut client, 0, &other), messages(1..6));
     assert_eq!(client.session(), Some(session("S2")));
-    assert_eq!(hears(&mut client, 0, &datagram(4, 1)), [Said::Changed(4)]);
+    assert_eq!(hears(&mut client, 0, &datagram(4, 1)), [Seen::Changed(4)]);
 }
 
 /// mold 3: the same session with its blanks on the other side.
@@ -252,11 +252,11 @@ fn a_lost_tail_is_found_by_a_heartbeat_and_by_the_end() {
     assert_eq!(hears(&mut client, 20, &end(6)), [], "requests are still answered");
     assert_eq!(hears(&mut client, 30, &datagram(3, 2)), messages(3..5));
     assert_eq!(asks(&mut client, 1_000), Some((0, 5, 1)));
-    assert_eq!(hears(&mut client, 1_000, &datagram(5, 1)), [Said::Message(5), Said::Ended(6)]);
+    assert_eq!(hears(&mut client, 1_000, &datagram(5, 1)), [Seen::Message(5), Seen::Ended(6)]);
     let mut gives_up = Client::new(None, Start::At(1), ClientLimits { servers: 0, ..LIMITS });
     hears(&mut gives_up, 0, &end(6));
     assert_eq!(asks(&mut gives_up, 10), None);
-    assert_eq!(says(&mut gives_up, 10), [Said::Lost(1, 6), Said::Ended(6)]);
+    assert_eq!(says(&mut gives_up, 10), [Seen::Lost(1, 6), Seen::Ended(6)]);
     assert_eq!(gives_up.next_deadline(), u64::MAX);
 }
 
@@ -267,8 +267,8 @@ fn nothing_is_delivered_from_behind_the_end() {
     hears(&mut client, 0, &datagram(1, 2));
     assert_eq!(hears(&mut client, 0, &end(6)), []);
     assert_eq!(hears(&mut client, 0, &datagram(5, 4)), []);
-    assert_eq!((client.known_next(), client.kept().0, client.counters().beyond), (6, 1, 3));
-    assert_eq!(hears(&mut client, 0, &datagram(3, 2)), [messages(3..6), vec![Said::Ended(6)]].concat());
+    assert_eq!((client.known_next(), client.buffered().0, client.counters().beyond), (6, 1, 3));
+    assert_eq!(hears(&mut client, 0, &datagram(3, 2)), [messages(3..6), vec![Seen::Ended(6)]].concat());
     assert_eq!(client.next_deadline(), u64::MAX);
 }
 
@@ -279,7 +279,7 @@ fn a_malformed_datagram_changes_nothing_but_a_counter() {
     let mut bytes = datagram(5, 3);
     bytes.pop();
     assert!(client.on_datagram(0, &bytes).is_err());
-    assert_eq!((client.known_next(), client.kept().0, client.counters().malformed), (1, 0, 1));
+    assert_eq!((client.known_next(), client.buffered().0, client.counters().malformed), (1, 0, 1));
 }
 
 #[test]
@@ -288,21 +288,21 @@ fn what_is_kept_is_bounded_and_the_rest_asked_for_again() {
     for seq in 2..200 {
         hears(&mut client, 0, &datagram(seq, 1));
     }
-    assert_eq!((client.kept().0, client.counters().beyond), (63, 135), "a ring of 64 that begins at 1");
+    assert_eq!((client.buffered().0, client.counters().beyond), (63, 135), "a ring of 64 that begins at 1");
     let sent: Vec<_> = hears(&mut client, 5, &datagram(1, 1));
-    assert_eq!((sent, client.kept()), (messages(1..65), (0, 0)));
+    assert_eq!((sent, client.buffered()), (messages(1..65), (0, 0)));
     assert_eq!(asks(&mut client, 15), Some((0, 65, 50)));
     let mut small = Client::new(None, Start::At(1), ClientLimits { ahead_bytes_max: 5, ..LIMITS });
     hears(&mut small, 0, &datagram(2, 40));
-    assert!(small.kept().1 <= 5);
+    assert!(small.buffered().1 <= 5);
 }
 
 #[test]
 fn what_is_not_read_is_not_delivered_and_comes_again() {
     let mut client = from_one();
     let bytes = datagram(1, 3);
-    let first = client.on_datagram(0, &bytes).unwrap().next_event().map(said);
-    assert_eq!(first, Some(Said::Message(1)));
+    let first = client.on_datagram(0, &bytes).unwrap().next_event().map(seen);
+    assert_eq!(first, Some(Seen::Message(1)));
     assert_eq!((client.next_seq(), asks(&mut client, 10)), (2, Some((0, 2, 2))));
     assert_eq!(hears(&mut client, 20, &bytes), messages(2..4));
 }
@@ -324,20 +324,20 @@ fn outcomes() -> impl Strategy<Value = Outcome> {
 }
 
 /// Order and completeness of everything that was said; where the next message stands.
-fn check(said: &[Said]) -> u64 {
+fn check(seen: &[Seen]) -> u64 {
     let mut next = 1;
-    for (at, one) in said.iter().enumerate() {
+    for (at, one) in seen.iter().enumerate() {
         match *one {
-            Said::Message(seq) => {
+            Seen::Message(seq) => {
                 assert_eq!(seq, next, "in order, each once");
                 next += 1;
             }
-            Said::Lost(from, to) => {
+            Seen::Lost(from, to) => {
                 assert!(from == next && from < to, "what is lost is said exactly");
                 next = to;
             }
-            Said::Ended(end) => assert_eq!((end, at), (next, said.len() - 1), "the end comes last"),
-            Said::Changed(_) => panic!("one session"),
+            Seen::Ended(end) => assert_eq!((end, at), (next, seen.len() - 1), "the end comes last"),
+            Seen::Changed(_) => panic!("one session"),
         }
     }
     next
@@ -359,7 +359,7 @@ proptest! {
         let mut answers = answers.into_iter();
         let mut feed = feed.into_iter();
         let mut rounds = 0;
-        while !matches!(all.last(), Some(Said::Ended(_))) {
+        while !matches!(all.last(), Some(Seen::Ended(_))) {
             rounds += 1;
             prop_assert!(rounds < 10_000, "it comes to an end");
             now += 7;
@@ -394,11 +394,11 @@ proptest! {
             }
             for bytes in arriving {
                 all.extend(hears(&mut client, now, &bytes));
-                prop_assert!(client.kept().0 <= LIMITS.ahead_max);
+                prop_assert!(client.buffered().0 <= LIMITS.ahead_max);
             }
         }
         prop_assert_eq!(check(&all), seq);
-        let lost_of = |one: &Said| if let Said::Lost(from, to) = one { to - from } else { 0 };
+        let lost_of = |one: &Seen| if let Seen::Lost(from, to) = one { to - from } else { 0 };
         let lost: u64 = all.iter().map(lost_of).sum();
         prop_assert_eq!(lost, client.counters().lost);
     }
@@ -432,7 +432,7 @@ proptest! {
             while read > 6 && client.next_event(now).is_some() {}
             prop_assert!(client.next_seq() >= next && client.known_next() >= client.next_seq());
             prop_assert!(client.next_deadline() > now || read <= 6, "the deadline moves");
-            prop_assert!(client.kept().0 <= LIMITS.ahead_max && client.kept().1 <= LIMITS.ahead_bytes_max);
+            prop_assert!(client.buffered().0 <= LIMITS.ahead_max && client.buffered().1 <= LIMITS.ahead_bytes_max);
             next = client.next_seq();
         }
     }

@@ -149,7 +149,7 @@ proptest! {
     #[test]
     fn an_answer_lies_within_what_is_kept_and_what_was_asked(
         asked in vec((any::<u64>(), 0..6u8, prop_oneof![0..1_200u64, any::<u64>()], any::<u16>()), 0..50),
-        kept in (1..1_000u64, 1..1_000u64),
+        stored in (1..1_000u64, 1..1_000u64),
         zero_limits in any::<bool>(),
     ) {
         let none = Rate { interval_ns: u64::MAX, burst: 0 };
@@ -157,13 +157,13 @@ proptest! {
             ServerLimits { source: none, total: none, sources_max: 0, sessions_max: 1, count_max: 0 };
         let limits = if zero_limits { zero } else { ServerLimits { sessions_max: 1, ..SLOW } };
         let mut server = RequestServer::new(limits);
-        server.set_session(bounds("S", kept.0, kept.1)).unwrap();
+        server.set_session(bounds("S", stored.0, stored.1)).unwrap();
         for (now, n, seq, count) in &asked {
             let bytes = request("S", *seq, *count);
             if let Ok(answer) = server.on_request(*now, source(*n), &bytes) {
                 let read = Request::decode(&bytes).unwrap();
                 prop_assert!(answer.from == read.seq && answer.from < answer.to);
-                prop_assert!(kept.0 <= answer.from && answer.to <= kept.1);
+                prop_assert!(stored.0 <= answer.from && answer.to <= stored.1);
                 prop_assert!(answer.to - answer.from <= u64::from(read.count).min(64));
             }
             prop_assert!(server.sources() <= 4);

@@ -281,9 +281,9 @@ proptest! {
             inbox.extend(piece);
             loop {
                 let taken = client.on_bytes(now, &inbox);
-                let said = taken.event.map(|event| matches!(event, ClientEvent::Ended(_)));
+                let event = taken.event.map(|event| matches!(event, ClientEvent::Ended(_)));
                 inbox.drain(..taken.len);
-                let Some(is_end) = said else { break };
+                let Some(is_end) = event else { break };
                 ends += usize::from(is_end);
             }
             let len = out.len();

@@ -60,10 +60,10 @@ fn connection(stream: Narrow) -> Connection<Narrow> {
     Connection::log_in(T0, stream, request(), ClientLimits::default()).expect("a login")
 }
 
-fn heard(connection: &mut Connection<Narrow>) -> Vec<String> {
-    let mut heard = Vec::new();
-    connection.poll(T0, |event| heard.push(format!("{event:?}")));
-    heard
+fn polled(connection: &mut Connection<Narrow>) -> Vec<String> {
+    let mut polled = Vec::new();
+    connection.poll(T0, |event| polled.push(format!("{event:?}")));
+    polled
 }
 
 #[test]
@@ -71,11 +71,11 @@ fn whatever_part_of_it_a_stream_takes_and_gives_nothing_is_changed() {
     let accepted = Packet::LoginAccepted { session: session("S1"), next_seq: 7 };
     let to_give = bytes(&[accepted, Packet::Sequenced(b"one"), Packet::Sequenced(b"two")]);
     let mut connection = connection(Narrow { to_give, ..Narrow::default() });
-    let events = heard(&mut connection);
+    let events = polled(&mut connection);
     assert_eq!((events.len(), connection.client().next_seq()), (3, 9), "{events:?}");
     connection.unsequenced(T0, b"an order").expect("it is open");
     while connection.waiting() > 0 {
-        heard(&mut connection);
+        polled(&mut connection);
     }
     let sent = bytes(&[Packet::LoginRequest(request()), Packet::Unsequenced(b"an order")]);
     assert_eq!(connection.stream().taken, sent);
@@ -86,7 +86,7 @@ fn what_came_before_a_stream_broke_is_heard_and_counted() {
     let accepted = Packet::LoginAccepted { session: session("S1"), next_seq: 7 };
     let to_give = bytes(&[accepted, Packet::Sequenced(b"one")]);
     let mut connection = connection(Narrow { to_give, is_broken: true, ..Narrow::default() });
-    assert_eq!(heard(&mut connection).len(), 2);
+    assert_eq!(polled(&mut connection).len(), 2);
     let client = connection.client();
     assert_eq!((client.ended(), client.next_seq(), connection.waiting()), (Some(ClientEnd::Closed), 8, 0));
 }

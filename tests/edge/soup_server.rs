@@ -346,16 +346,16 @@ proptest! {
                     inbox.extend(bytes);
                     loop {
                         let taken = server.on_bytes(now, &inbox);
-                        let told = taken.event.map(|event| match event {
+                        let event = taken.event.map(|event| match event {
                             Event::Logout => 1,
                             Event::Fault(Fault::AfterLogout) => 0,
                             Event::Fault(_) => 1,
                             _ => 0,
                         });
-                        prop_assert!(taken.len > 0 || told.is_none(), "an event takes bytes");
+                        prop_assert!(taken.len > 0 || event.is_none(), "an event takes bytes");
                         inbox.drain(..taken.len);
-                        let Some(told) = told else { break };
-                        ends += told;
+                        let Some(event) = event else { break };
+                        ends += event;
                     }
                 }
                 Input::Accept(next_seq) => {
@@ -414,7 +414,7 @@ proptest! {
         let bytes = pieces.concat();
         let whole: Vec<_> =
             events(&mut open(Timeout::Absent), T0, &bytes).iter().map(|event| format!("{event:?}")).collect();
-        let (mut server, mut from, mut came, mut said) = (open(Timeout::Absent), 0, 0, Vec::new());
+        let (mut server, mut from, mut came, mut events) = (open(Timeout::Absent), 0, 0, Vec::new());
         let mut cuts = cuts.into_iter().cycle();
         while came < bytes.len() {
             came = (came + cuts.next().unwrap_or(1)).min(bytes.len());
@@ -422,9 +422,9 @@ proptest! {
                 let taken = server.on_bytes(T0, &bytes[from..came]);
                 from += taken.len;
                 let Some(event) = taken.event else { break };
-                said.push(format!("{event:?}"));
+                events.push(format!("{event:?}"));
             }
         }
-        prop_assert_eq!(said, whole);
+        prop_assert_eq!(events, whole);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::log::{Log, written};
 use super::publisher::connected;
-use super::subscriber::{Reader, Told};
+use super::subscriber::{Event, Reader};
 use super::world::*;
 use lockstep_core::engine::counters::Counters;
 use lockstep_core::engine::event::Events;
@@ -60,7 +60,7 @@ fn a_subscription_is_abandoned_although_one_repairer_is_dead() {
             }
         }
     }
-    assert_eq!(reader.told.last(), Some(&Told::Abandoned(3, 50)));
+    assert_eq!(reader.events.last(), Some(&Event::Abandoned(3, 50)));
 }
 
 #[test]
@@ -97,8 +97,9 @@ fn a_reader_from_a_seq_hears_nothing_below_it_when_a_takeover_goes_back_further(
         }
         next.commit_next = next.end.next;
         reader.hear(&next.heartbeat());
-        let retracts: Vec<_> = reader.told.iter().filter(|told| matches!(told, Told::Retract(_))).collect();
-        let expected: &[&Told] = if delivery == Delivery::Stamped { &[&Told::Retract(5)] } else { &[] };
+        let retracts: Vec<_> =
+            reader.events.iter().filter(|event| matches!(event, Event::Retract(_))).collect();
+        let expected: &[&Event] = if delivery == Delivery::Stamped { &[&Event::Retract(5)] } else { &[] };
         assert_eq!(retracts, expected, "{delivery:?}");
         assert_eq!(reader.stream(), [(5, "first".to_string())], "{delivery:?}");
     }
@@ -143,7 +144,7 @@ fn a_live_reader_that_hears_no_leader_begins_where_the_furthest_of_some_acks_say
     assert_eq!(reader.subscriber.core.deliver_next(), 0, "nothing of an epoch whose start is not held (S10)");
     reader.hear(&log.frames[1].clone());
     let (behind, behind_at) = (log.end.next, chain(&log));
-    let unheard = log.push(&["before"]);
+    let not_received = log.push(&["before"]);
     (0..64).for_each(|_| reader.hear(&log.clone().ack(2, 3)));
     assert_eq!(reader.subscriber.core.deliver_next(), 0, "below its sender's end an ack carries no chain");
     let (end, at) = (log.end.next, chain(&log));
@@ -154,7 +155,7 @@ fn a_live_reader_that_hears_no_leader_begins_where_the_furthest_of_some_acks_say
     }
     reader.hear(&log.ack_with(3, behind, |header, _| header.chain = behind_at));
     assert_eq!(reader.subscriber.core.deliver_next(), end);
-    reader.hear(&unheard);
+    reader.hear(&not_received);
     let frame = log.push(&["after"]);
     reader.hear(&frame);
     assert_eq!(reader.messages(), ["after"]);

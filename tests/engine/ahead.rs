@@ -1,7 +1,7 @@
 //! Readers that have read what the cluster no longer has: an alarm, and no silent waiting.
 
 use crate::log::{Log, written};
-use crate::subscriber::{Reader, Told};
+use crate::subscriber::{Event, Reader};
 use crate::world::*;
 use lockstep_core::engine::receiver::Start;
 use lockstep_core::engine::subscriber::Delivery;
@@ -32,12 +32,16 @@ fn a_cursor_ahead_of_the_leaders_log_ends_the_subscription_with_both_numbers() {
         let cursor = Cursor { history: HISTORY, seq: 9, chain: 7 };
         let mut reader = Reader::new(delivery, Start::Cursor(cursor));
         hear_for(&mut reader, &mut log, 900);
-        assert!(!reader.subscriber.core.is_ended(), "a leader that begins may be late: {:?}", reader.told);
+        assert!(!reader.subscriber.core.is_ended(), "a leader that begins may be late: {:?}", reader.events);
         hear_for(&mut reader, &mut log, 300);
-        assert_eq!(reader.told.last(), Some(&Told::Ahead(9, 5)), "{:?}", reader.told);
+        assert_eq!(reader.events.last(), Some(&Event::Ahead(9, 5)), "{:?}", reader.events);
         assert!(reader.subscriber.core.is_ended());
         hear_for(&mut reader, &mut log, 3_000);
-        assert_eq!(reader.told.iter().filter(|told| matches!(told, Told::Ahead(..))).count(), 1, "told once");
+        assert_eq!(
+            reader.events.iter().filter(|event| matches!(event, Event::Ahead(..))).count(),
+            1,
+            "told once"
+        );
     }
 }
 
@@ -47,7 +51,7 @@ fn a_reader_at_the_end_of_the_leaders_log_waits() {
     let cursor = Cursor { history: HISTORY, seq: log.end.next, chain: log.end.chain };
     let mut reader = Reader::new(Delivery::Committed, Start::Cursor(cursor));
     hear_for(&mut reader, &mut log, 5_000);
-    assert!(!reader.subscriber.core.is_ended(), "{:?}", reader.told);
+    assert!(!reader.subscriber.core.is_ended(), "{:?}", reader.events);
 }
 
 /// A subscription that shall begin later than the stream's end is not ahead: it has read nothing.
@@ -56,7 +60,7 @@ fn a_beginning_that_is_yet_to_come_is_waited_for() {
     let mut log = log();
     let mut reader = Reader::new(Delivery::Committed, Start::From(9));
     hear_for(&mut reader, &mut log, 5_000);
-    assert!(!reader.subscriber.core.is_ended(), "{:?}", reader.told);
+    assert!(!reader.subscriber.core.is_ended(), "{:?}", reader.events);
 }
 
 /// What a replica that lags says of its own log is no word on the stream.
@@ -71,7 +75,7 @@ fn what_a_lagging_standby_says_is_no_alarm() {
         reader.repair(log.answer(3, 0, RepairReject::Ahead, 1));
         reader.wait(10 * MS);
     }
-    assert!(!reader.subscriber.core.is_ended(), "{:?}", reader.told);
+    assert!(!reader.subscriber.core.is_ended(), "{:?}", reader.events);
 }
 
 /// Replicas that a reader ahead tells of itself: the leader raises the alarm.

@@ -34,22 +34,22 @@ fn process(log: &Log, nonce: u64, born: Nanos) -> Node {
 /// Turns of two processes that hear each other and the same leader. `lost` says of a datagram between them by
 /// its number that it is lost. Returns which of the two have stopped.
 fn meet(log: &mut Log, mut both: [Node; 2], lost: impl Fn(u32) -> bool) -> [bool; 2] {
-    let mut said: [Vec<Vec<u8>>; 2] = [Vec::new(), Vec::new()];
+    let mut sent_before: [Vec<Vec<u8>>; 2] = [Vec::new(), Vec::new()];
     let mut count = 0;
     for _ in 0..40_000 {
         if both.iter().any(|node| node.replica.core.is_stopped()) && count > 8 {
             break;
         }
-        let heard = std::mem::take(&mut said);
+        let received = std::mem::take(&mut sent_before);
         for (index, node) in both.iter_mut().enumerate() {
             let mut batch = vec![log.heartbeat()];
-            for bytes in &heard[1 - index] {
+            for bytes in &received[1 - index] {
                 count += 1;
                 if !lost(count) {
                     batch.push(bytes.clone());
                 }
             }
-            said[index] = node.hear(&batch).into_iter().map(|(_, bytes)| bytes).collect();
+            sent_before[index] = node.hear(&batch).into_iter().map(|(_, bytes)| bytes).collect();
         }
     }
     both.map(|node| node.replica.core.is_stopped())
@@ -215,14 +215,14 @@ fn s12_of_two_processes_on_one_newborn_journal_one_leads() {
         Node::new(start(born_tail(1, 3, RING), limits).unwrap())
     };
     let mut both = [born(5), born(6)];
-    let mut said: [Vec<Vec<u8>>; 2] = [Vec::new(), Vec::new()];
+    let mut sent_before: [Vec<Vec<u8>>; 2] = [Vec::new(), Vec::new()];
     for _ in 0..100 {
-        let heard = std::mem::take(&mut said);
+        let received = std::mem::take(&mut sent_before);
         for (index, node) in both.iter_mut().enumerate() {
             node.now += 100_000;
-            let sent = node.hear(&heard[1 - index]);
+            let sent = node.hear(&received[1 - index]);
             assert!(index == 0 || !votes(&sent), "the later one stamps");
-            said[index] = sent.into_iter().map(|(_, bytes)| bytes).collect();
+            sent_before[index] = sent.into_iter().map(|(_, bytes)| bytes).collect();
         }
     }
     assert_eq!(both.each_ref().map(|node| node.replica.core.is_stopped()), [false, true]);
@@ -248,8 +248,8 @@ fn s12_a_node_that_finds_another_history_in_its_group_stops_and_one_that_runs_do
             node.hear(std::slice::from_ref(&foreign));
         }
         assert_eq!(node.replica.core.is_stopped(), stops);
-        let told = |event: &ReplicaEvent| matches!(event, ReplicaEvent::OtherHistory { have, seen } if *seen == have ^ 1);
-        assert_eq!(node.events().iter().any(told), stops);
+        let is_other = |event: &ReplicaEvent| matches!(event, ReplicaEvent::OtherHistory { have, seen } if *seen == have ^ 1);
+        assert_eq!(node.events().iter().any(is_other), stops);
     }
     assert!(newcomer.hear(&[log.push(&["a"])]).is_empty() && newcomer.wait(10_000_000).is_empty());
 }

@@ -11,12 +11,12 @@ const HOUR: Nanos = 3_600_000_000_000;
 const HEARTBEAT: Nanos = 1_000_000;
 
 /// What was told of the clock: whether it is ahead, by how much, and whether the stream's time stands still.
-fn told(node: &mut Node) -> Vec<(bool, Nanos, u64)> {
-    let told = node.events().into_iter().filter_map(|event| match event {
+fn clock_events(node: &mut Node) -> Vec<(bool, Nanos, u64)> {
+    let clock_events = node.events().into_iter().filter_map(|event| match event {
         ReplicaEvent::Condition { condition: Condition::ClockAhead, holds, a, b, .. } => Some((holds, a, b)),
         _ => None,
     });
-    told.collect()
+    clock_events.collect()
 }
 
 #[test]
@@ -25,16 +25,16 @@ fn a_leader_whose_clock_is_far_ahead_is_told_by_its_standbys_until_their_clocks_
     let mut node = standby(&log, |_| {});
     let wall = WALL + node.now;
     node.hear(&[log.heartbeat_with(|header, _| header.timestamp = wall + HOUR)]);
-    let begun = told(&mut node);
+    let begun = clock_events(&mut node);
     assert!(
         matches!(begun[..], [(true, ahead, 0)] if (HOUR - HEARTBEAT..=HOUR).contains(&ahead)),
         "{begun:?}"
     );
     node.hear(&[log.heartbeat_with(|header, _| header.timestamp = wall + HOUR + 5)]);
-    assert!(told(&mut node).is_empty(), "once");
+    assert!(clock_events(&mut node).is_empty(), "once");
     node.now += HOUR;
     node.hear(&[log.heartbeat_with(|header, _| header.timestamp = wall + HOUR + 5)]);
-    assert!(matches!(told(&mut node)[..], [(false, ..)]));
+    assert!(matches!(clock_events(&mut node)[..], [(false, ..)]));
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn a_stamp_of_the_future_is_told_though_its_leader_is_gone() {
     let mut node = standby(&log, |_| {});
     log.end.timestamp = WALL + node.now + HOUR;
     node.hear(&[log.push(&["a"])]);
-    assert!(matches!(told(&mut node)[..], [(true, ahead, 0)] if ahead > HOUR - HEARTBEAT));
+    assert!(matches!(clock_events(&mut node)[..], [(true, ahead, 0)] if ahead > HOUR - HEARTBEAT));
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn clocks_that_differ_by_less_than_a_tenth_of_a_second_are_no_news() {
         let wall = WALL + node.now;
         node.hear(&[log.heartbeat_with(|header, _| header.timestamp = wall + step * HEARTBEAT - HEARTBEAT)]);
     }
-    assert!(told(&mut node).is_empty());
+    assert!(clock_events(&mut node).is_empty());
 }
 
 #[test]
@@ -69,9 +69,9 @@ fn a_leader_behind_the_streams_time_tells_that_it_stands_still_and_for_how_long(
     node.events();
     // Its clock was set right.
     node.wait(HEARTBEAT);
-    let begun = told(&mut node);
+    let begun = clock_events(&mut node);
     assert!(matches!(begun[..], [(true, left, 1)] if left > HOUR), "{begun:?}");
     node.now += 2 * HOUR;
     node.wait(HEARTBEAT);
-    assert!(matches!(told(&mut node)[..], [(false, ..)]));
+    assert!(matches!(clock_events(&mut node)[..], [(false, ..)]));
 }

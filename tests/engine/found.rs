@@ -207,7 +207,7 @@ fn s10_an_epoch_start_tells_what_those_who_elected_its_leader_knew_to_be_committ
     let mut start = None;
     for _ in 0..400 {
         for (_, bytes) in alone.wait(MS) {
-            let said = match Datagram::decode(&bytes, CLUSTER) {
+            let promise = match Datagram::decode(&bytes, CLUSTER) {
                 Ok(Datagram::PreVote(_, body)) => ballot(&log, Kind::Grant, 3, Epoch(body.ballot)),
                 Ok(Datagram::Prepare(_, body)) => ballot(&log, Kind::Promise, 3, Epoch(body.ballot)),
                 Ok(Datagram::Frame(frame, None)) => {
@@ -216,7 +216,7 @@ fn s10_an_epoch_start_tells_what_those_who_elected_its_leader_knew_to_be_committ
                 }
                 _ => continue,
             };
-            alone.replica.net_mut().groups.push_back(said);
+            alone.replica.net_mut().groups.push_back(promise);
         }
     }
     let start = start.expect("it leads");
@@ -247,8 +247,8 @@ fn s5_a_new_leader_takes_for_committed_what_one_of_the_promises_calls_so() {
                 _ => continue,
             };
             let last = if kind == Kind::Promise { &knows } else { &log };
-            let said = [ballot(&log, kind, 3, asked), ballot(last, kind, 4, asked)];
-            node.replica.net_mut().groups.extend(said);
+            let ballots = [ballot(&log, kind, 3, asked), ballot(last, kind, 4, asked)];
+            node.replica.net_mut().groups.extend(ballots);
         }
         if let Some(begun) = begun {
             assert_eq!((begun.first_seq, begun.commit_next), (4, 4), "before anybody acknowledges it");
@@ -319,9 +319,9 @@ fn a_blank_node_that_gets_nothing_of_a_lost_epoch_learns_the_log_that_the_others
     log.push(&["a"]);
     lost.begin(epoch(2, 1), &member_list(3));
     // It heard the start of the lost epoch; or that of the one before, and then of the lost one.
-    for heard in [vec![lost.frames[2].clone()], vec![log.frames[1].clone(), lost.heartbeat()]] {
+    for datagrams in [vec![lost.frames[2].clone()], vec![log.frames[1].clone(), lost.heartbeat()]] {
         let mut node = blank();
-        let sent = node.hear(&heard);
+        let sent = node.hear(&datagrams);
         assert_eq!(node.replica.tail().promised(), Epoch::NONE, "who has no vote need not promise");
         ask_replica_3(&mut node, &mut log, sent);
         assert_eq!((node.replica.role(), node.replica.tail().end()), (Role::Standby, log.end));

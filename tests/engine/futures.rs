@@ -4,7 +4,7 @@
 
 use super::log::Log;
 use super::outcomes::Writer;
-use super::subscriber::{Reader, Told};
+use super::subscriber::{Event, Reader};
 use super::world::*;
 use lockstep_core::engine::publisher::PublisherEvent;
 use lockstep_core::engine::receiver::Start;
@@ -237,11 +237,11 @@ fn opened() -> Log {
 /// What a reader has at each moment that it calls something final.
 fn check_finals(reader: &Reader, expected: &[(Seq, String)], first: Seq) {
     let mut stream: Vec<(Seq, String)> = Vec::new();
-    for told in &reader.told {
-        match told {
-            Told::Message(seq, text) => stream.push((*seq, text.clone())),
-            Told::Retract(from) => stream.retain(|(seq, _)| seq < from),
-            Told::Committed(next) => {
+    for event in &reader.events {
+        match event {
+            Event::Message(seq, text) => stream.push((*seq, text.clone())),
+            Event::Retract(from) => stream.retain(|(seq, _)| seq < from),
+            Event::Committed(next) => {
                 let is_final = |row: &&(Seq, String)| row.0 < *next;
                 let final_now: Vec<_> = stream.iter().filter(is_final).collect();
                 let wanted = expected.iter().filter(is_final).filter(|row| row.0 >= first);
@@ -263,11 +263,11 @@ proptest! {
         for delivery in [Delivery::Stamped, Delivery::Committed] {
             let mut reader = Reader::new(delivery, Start::From(1));
             tell(&mut Dice(seed ^ 1), &reigns, &mut reader);
-            prop_assert!(!reader.subscriber.core.is_ended(), "{:?}", reader.told);
-            let retracts = reader.told.iter().filter(|told| matches!(told, Told::Retract(_))).count();
+            prop_assert!(!reader.subscriber.core.is_ended(), "{:?}", reader.events);
+            let retracts = reader.events.iter().filter(|event| matches!(event, Event::Retract(_))).count();
             prop_assert!(retracts == 0 || delivery == Delivery::Stamped);
             check_finals(&reader, &expected, 1);
-            prop_assert_eq!(reader.stream(), expected.clone(), "{:?}", reader.told);
+            prop_assert_eq!(reader.stream(), expected.clone(), "{:?}", reader.events);
         }
     }
 
@@ -282,7 +282,7 @@ proptest! {
             reader.hear(&reigns[0].log.before(4).heartbeat());
             prop_assert_eq!(reader.subscriber.core.deliver_next(), 4);
             tell(&mut Dice(seed ^ 2), &reigns, &mut reader);
-            prop_assert_eq!(reader.stream(), expected.clone(), "{:?}", reader.told);
+            prop_assert_eq!(reader.stream(), expected.clone(), "{:?}", reader.events);
             let mut late = Reader::new(delivery, Start::Live);
             late.hear(&reigns[0].log.at(2));
             let mut anchor = reigns[0].log.clone();
@@ -291,7 +291,7 @@ proptest! {
             let stream = late.stream();
             let first = stream.first().map_or(anchor.end.next, |row| row.0).min(anchor.end.next);
             let rest: Vec<_> = expected.iter().filter(|row| row.0 >= first).cloned().collect();
-            prop_assert_eq!(stream, rest, "{:?}", late.told);
+            prop_assert_eq!(stream, rest, "{:?}", late.events);
         }
     }
 

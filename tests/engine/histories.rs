@@ -2,7 +2,7 @@
 //! something, and who stops (LINEAGE-1, LINEAGE-2, S12).
 
 use super::log::{Log, written};
-use super::subscriber::{Reader, Told};
+use super::subscriber::{Event, Reader};
 use super::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
@@ -81,10 +81,10 @@ fn lineage_2_a_committed_reader_goes_on_in_the_history_that_was_founded_on_its_o
     later.push(&["d"]);
     later.commit_next = later.end.next;
     hear_of(&mut reader, &mut later);
-    let told = reader.news();
-    assert!(told.contains(&Told::Founded(LATER, 5)), "{told:?}");
-    let messages: Vec<_> = told.iter().filter(|told| matches!(told, Told::Message(..))).collect();
-    assert_eq!(messages, [&Told::Message(4, "b".into()), &Told::Message(7, "d".into())]);
+    let events = reader.news();
+    assert!(events.contains(&Event::Founded(LATER, 5)), "{events:?}");
+    let messages: Vec<_> = events.iter().filter(|event| matches!(event, Event::Message(..))).collect();
+    assert_eq!(messages, [&Event::Message(4, "b".into()), &Event::Message(7, "d".into())]);
     assert_eq!(reader.subscriber.core.history(), LATER);
     let cursor = reader.subscriber.core.cursor().unwrap();
     assert_eq!((cursor.history, cursor.seq, cursor.chain), (LATER, later.end.next, later.end.chain));
@@ -101,9 +101,9 @@ fn lineage_2_a_stamped_reader_takes_back_what_the_new_history_does_not_have() {
     hear_of(&mut reader, &mut later);
     let stream: Vec<(Seq, String)> = reader.stream();
     // "b" may have been told before the last look; what was taken back and told again has its old place.
-    assert_eq!(stream.last(), Some(&(6, "instead".to_owned())), "{:?}", reader.told);
+    assert_eq!(stream.last(), Some(&(6, "instead".to_owned())), "{:?}", reader.events);
     assert!(!stream.iter().any(|(_, text)| text == "lost"), "{stream:?}");
-    assert!(reader.told.iter().any(|told| matches!(told, Told::Retract(from) if *from <= 5)));
+    assert!(reader.events.iter().any(|event| matches!(event, Event::Retract(from) if *from <= 5)));
 }
 
 #[test]
@@ -116,9 +116,9 @@ fn lineage_2_a_reader_that_was_told_more_than_the_new_history_has_is_told_how_mu
         let mut later = log.before(5);
         later.found(founder(2), LATER);
         hear_of(&mut reader, &mut later);
-        assert_eq!(reader.told.last(), Some(&Told::Forgotten(5, 6)), "{delivery:?}");
+        assert_eq!(reader.events.last(), Some(&Event::Forgotten(5, 6)), "{delivery:?}");
         assert!(reader.subscriber.core.is_ended());
-        assert!(!reader.told.contains(&Told::Founded(LATER, 5)));
+        assert!(!reader.events.contains(&Event::Founded(LATER, 5)));
     }
 }
 
@@ -129,7 +129,7 @@ fn lineage_2_a_reader_of_another_log_than_the_founded_one_is_no_part_of_it() {
     for texts in [&["x", "y"][..], &["x, y"]] {
         let (mut log, mut reader) = reader(Delivery::Committed);
         reader.hear(&log.ack(2, 5));
-        reader.told.clear();
+        reader.events.clear();
         let mut other = log.before(3);
         other.begin(epoch(2, 3), &member_list(3));
         for text in texts {
@@ -138,8 +138,8 @@ fn lineage_2_a_reader_of_another_log_than_the_founded_one_is_no_part_of_it() {
         other.begin(epoch(3, 3), &member_list(3));
         other.found(founder(3), LATER);
         hear_of(&mut reader, &mut other);
-        assert!(reader.subscriber.core.is_ended(), "{texts:?}: {:?}", reader.told);
-        assert!(matches!(reader.told.last(), Some(Told::Diverged(_))), "{texts:?}: {:?}", reader.told);
+        assert!(reader.subscriber.core.is_ended(), "{texts:?}: {:?}", reader.events);
+        assert!(matches!(reader.events.last(), Some(Event::Diverged(_))), "{texts:?}: {:?}", reader.events);
         assert_eq!(reader.messages(), Vec::<&str>::new());
     }
 }
@@ -275,7 +275,7 @@ fn journal_reader(start: Start) -> Reader {
     reader
 }
 
-fn said(end: Option<ReplayEndReason>, next: Seq) -> Vec<u8> {
+fn replay_item(end: Option<ReplayEndReason>, next: Seq) -> Vec<u8> {
     let mut out = vec![0; SMALL_LEN_MAX];
     let header = Header { cluster: CLUSTER, history: LATER, ..Header::new(Kind::ReplayAnswer) };
     let end = end.map_or(0, |end| end as u32);
@@ -296,10 +296,10 @@ fn lineage_2_a_cursor_of_a_former_history_is_taken_up_by_a_journal_of_the_later_
     // Nobody is heard: it asks a journal after a while.
     reader.wait(600 * MS);
     reader.step();
-    let bytes = [said(None, 4), log.frames[3..].concat()].concat();
+    let bytes = [replay_item(None, 4), log.frames[3..].concat()].concat();
     assert_eq!(reader.replay(&bytes), bytes.len());
     assert_eq!(reader.messages(), ["b", "c"]);
-    assert!(reader.told.contains(&Told::Founded(LATER, 5)), "{:?}", reader.told);
+    assert!(reader.events.contains(&Event::Founded(LATER, 5)), "{:?}", reader.events);
     assert_eq!(reader.subscriber.core.cursor().unwrap().history, LATER);
 }
 
@@ -310,9 +310,9 @@ fn lineage_2_a_cursor_beyond_the_founding_is_refused_with_both_numbers() {
     let mut reader = journal_reader(Start::Cursor(cursor));
     reader.wait(600 * MS);
     reader.step();
-    reader.replay(&said(Some(ReplayEndReason::BeyondCommit), 5));
+    reader.replay(&replay_item(Some(ReplayEndReason::BeyondCommit), 5));
     reader.poll();
-    assert_eq!(reader.told, [Told::Forgotten(5, 9)]);
+    assert_eq!(reader.events, [Event::Forgotten(5, 9)]);
     assert!(reader.subscriber.core.is_ended());
     // And by the stream itself.
     let mut log = Log::begun(3);
@@ -320,7 +320,7 @@ fn lineage_2_a_cursor_beyond_the_founding_is_refused_with_both_numbers() {
     log.found(founder(2), LATER);
     let mut reader = Reader::new(Delivery::Committed, Start::Cursor(cursor));
     hear_of(&mut reader, &mut log);
-    assert_eq!(reader.told, [Told::Forgotten(5, 9)]);
+    assert_eq!(reader.events, [Event::Forgotten(5, 9)]);
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn lineage_2_a_cursor_at_the_founding_goes_on_only_behind_the_same_log() {
         let mut reader = Reader::new(Delivery::Committed, Start::Cursor(cursor));
         hear_of(&mut reader, &mut log);
         assert_eq!(reader.messages(), if goes_on { vec!["c"] } else { vec![] });
-        assert_eq!(reader.subscriber.core.is_ended(), !goes_on, "{:?}", reader.told);
+        assert_eq!(reader.subscriber.core.is_ended(), !goes_on, "{:?}", reader.events);
     }
 }
 
@@ -350,11 +350,11 @@ fn a_whole_replay_through_two_foundings_tells_of_both() {
     log.push(&["c"]);
     let mut reader = journal_reader(Start::Oldest);
     reader.step();
-    let bytes = [said(None, 1), log.frames.concat()].concat();
+    let bytes = [replay_item(None, 1), log.frames.concat()].concat();
     assert_eq!(reader.replay(&bytes), bytes.len());
     assert_eq!(reader.messages(), ["a", "b", "c"]);
-    let founded: Vec<_> = reader.told.iter().filter(|told| matches!(told, Told::Founded(..))).collect();
-    assert_eq!(founded, [&Told::Founded(0xb8, 4), &Told::Founded(LATER, 6)]);
+    let founded: Vec<_> = reader.events.iter().filter(|event| matches!(event, Event::Founded(..))).collect();
+    assert_eq!(founded, [&Event::Founded(0xb8, 4), &Event::Founded(LATER, 6)]);
 }
 
 // ------------------------------------------------------------------------ replicas
@@ -429,9 +429,10 @@ fn s12_a_member_of_the_former_history_stops_when_it_learns_of_the_founding_and_s
     // It has heard its own history before. What it and its leader hold was committed, and nobody else has it.
     stray.hear(&[log.ack(1, 3)]);
     show(&mut stray, &mut later);
-    let told = ReplicaEvent::Founded { history: LATER, next: 4, own_next: 5, commit_next: 5, goes_on: false };
+    let event =
+        ReplicaEvent::Founded { history: LATER, next: 4, own_next: 5, commit_next: 5, goes_on: false };
     let events = stray.events();
-    assert!(events.contains(&told), "{events:?}");
+    assert!(events.contains(&event), "{events:?}");
     assert!(stray.replica.core.is_stopped());
 }
 
@@ -472,9 +473,9 @@ fn a_learner_goes_on_in_the_later_history_and_its_journal_takes_note() {
     show(&mut learner, &mut later);
     assert_eq!(learner.replica.tail().end(), later.end);
     let events = learner.events();
-    let told = ReplicaEvent::Founded { history: LATER, next: 4, own_next: 5, commit_next: 1, goes_on: true };
+    let event = ReplicaEvent::Founded { history: LATER, next: 4, own_next: 5, commit_next: 1, goes_on: true };
     assert!(
-        events.contains(&told) && events.contains(&ReplicaEvent::History { history: LATER }),
+        events.contains(&event) && events.contains(&ReplicaEvent::History { history: LATER }),
         "{events:?}"
     );
     assert_eq!(learner.replica.core.lineage(), later.lineage);
@@ -489,9 +490,10 @@ fn lineage_2_a_learner_that_knows_more_to_be_committed_stops_and_says_so() {
     log.push_of(1, &[3]);
     let mut learner = node(Identity { replica: 9, incarnation: 0x109 }, &log.frames);
     show(&mut learner, &mut later);
-    let told = ReplicaEvent::Founded { history: LATER, next: 4, own_next: 6, commit_next: 5, goes_on: false };
+    let event =
+        ReplicaEvent::Founded { history: LATER, next: 4, own_next: 6, commit_next: 5, goes_on: false };
     let events = learner.events();
-    assert!(events.contains(&told), "{events:?}");
+    assert!(events.contains(&event), "{events:?}");
     assert!(learner.replica.core.is_stopped());
     assert_eq!(learner.next(), 6, "nothing of it was exchanged");
 }
@@ -514,8 +516,8 @@ fn s12_a_founder_tells_of_who_was_left_behind_and_does_not_begin_where_the_forme
     let mut alone = node(founder(2), &founded.frames);
     alone.hear(&[log.ack(3, 4)]);
     alone.hear(&[log.ack(3, 4)]);
-    let told = ReplicaEvent::AncestorHistory { history: HISTORY, identity: identity(3) };
-    assert_eq!(alone.events().iter().filter(|event| **event == told).count(), 1, "once");
+    let event = ReplicaEvent::AncestorHistory { history: HISTORY, identity: identity(3) };
+    assert_eq!(alone.events().iter().filter(|seen| **seen == event).count(), 1, "once");
     assert!(!alone.replica.core.is_stopped());
     for _ in 0..100 {
         alone.wait(MS);

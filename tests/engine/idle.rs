@@ -20,8 +20,8 @@ fn wakes(node: &mut Node, lasting: Nanos, mut hears: impl FnMut() -> Vec<Vec<u8>
     while node.now < begun + lasting {
         let due = node.replica.next_deadline();
         assert!(due > node.now, "a deadline of the past: {due} at {}", node.now);
-        let heard = hears_at(&mut heartbeat_at, due.min(node.now + PARK_NS_MAX), &mut hears);
-        node.now = match heard {
+        let received = hears_at(&mut heartbeat_at, due.min(node.now + PARK_NS_MAX), &mut hears);
+        node.now = match received {
             Some((at, bytes)) => {
                 node.replica.net_mut().groups.extend(bytes);
                 at
@@ -49,8 +49,8 @@ fn hears_at(
         return None;
     }
     *heartbeat_at = at;
-    let heard = hears();
-    (!heard.is_empty()).then_some((at, heard))
+    let received = hears();
+    (!received.is_empty()).then_some((at, received))
 }
 
 const SECOND: Nanos = 1_000_000_000;

@@ -119,11 +119,11 @@ fn ingress_3_a_flood_leaves_room_in_a_scarce_window_and_is_told_so() {
     assert_eq!(stamped(&cluster).len(), 320 + 9);
     cluster.run(10_000);
     assert_eq!(
-        cluster.publishers[loud].events.iter().rev().find(|event| is_told(event)),
+        cluster.publishers[loud].events.iter().rev().find(|event| is_throttled(event)),
         Some(&PublisherEvent::Unthrottled)
     );
 }
 
-fn is_told(event: &PublisherEvent) -> bool {
+fn is_throttled(event: &PublisherEvent) -> bool {
     matches!(event, PublisherEvent::Throttled | PublisherEvent::Unthrottled)
 }

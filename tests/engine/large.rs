@@ -47,14 +47,14 @@ fn read(cluster: &Cluster, delivery: Delivery) -> Vec<(Seq, PublisherSeq, Vec<u8
         heartbeat_interval_ns: 1_000_000,
     };
     let mut reader = SubscriberEngine::new(SimNet::default(), limits);
-    let (mut told, mut seqs) = (Vec::new(), Vec::new());
+    let (mut messages, mut seqs) = (Vec::new(), Vec::new());
     for (turn, (_, bytes)) in cluster.record.iter().enumerate() {
         reader.net_mut().groups.push_back(bytes.clone());
         // Seldom more than one at once.
         reader.poll(1_000_000 + turn as u64 * 1_000, 1 + turn % 3, |event| {
             seqs.extend(event.seq());
             if let SubscriberEvent::Message(message) = event {
-                told.push((message.seq, message.publisher_seq, message.payload.to_vec()));
+                messages.push((message.seq, message.publisher_seq, message.payload.to_vec()));
             }
             ControlFlow::Continue(())
         });
@@ -67,7 +67,7 @@ fn read(cluster: &Cluster, delivery: Delivery) -> Vec<(Seq, PublisherSeq, Vec<u8
     seqs.dedup();
     assert_eq!(seqs, (1..reader.core.deliver_next()).collect::<Vec<_>>(), "no seq is passed over in silence");
     assert_eq!(reader.core.resume_next(), reader.core.deliver_next(), "nothing is half joined");
-    told
+    messages
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn a_message_larger_than_a_datagram_has_one_number_one_place_and_one_fate() {
         PublisherEvent::Stamped { publisher_seq, seq, .. } => Some((*publisher_seq, *seq)),
         _ => None,
     });
-    assert_eq!(stamped.iter().map(|told| told.0).collect::<Vec<_>>(), [1, 5, 6]);
+    assert_eq!(stamped.iter().map(|message| message.0).collect::<Vec<_>>(), [1, 5, 6]);
     assert_eq!(cluster.publishers[publisher].committed(), stamped);
     let expected: Vec<_> = stamped
         .iter()
@@ -130,10 +130,10 @@ fn large_messages_of_several_publishers_share_the_stream() {
         cluster.run(1);
     }
     publishers.iter().for_each(|(index, ..)| drain(&mut cluster, *index));
-    let told = read(&cluster, Delivery::Committed);
-    assert_eq!(told.len(), 30);
-    assert_eq!(read(&cluster, Delivery::Stamped), told);
-    for (_, _, found) in &told {
+    let messages = read(&cluster, Delivery::Committed);
+    assert_eq!(messages.len(), 30);
+    assert_eq!(read(&cluster, Delivery::Stamped), messages);
+    for (_, _, found) in &messages {
         let whole = (0..3).any(|salt| *found == payload(found.len(), salt));
         assert!(whole, "{} bytes are nobody's", found.len());
     }
@@ -161,9 +161,9 @@ fn a_publisher_that_is_fenced_in_the_middle_of_a_message_leaves_nothing_half_del
     assert_eq!(cluster.publishers[new].publisher.core.try_publish(id, 0, &again), Ok(5));
     drain(&mut cluster, new);
     for delivery in [Delivery::Stamped, Delivery::Committed] {
-        let told = read(&cluster, delivery);
-        assert_eq!(told.len(), 1);
-        assert_eq!((told[0].1, &told[0].2), (5, &again));
+        let messages = read(&cluster, delivery);
+        assert_eq!(messages.len(), 1);
+        assert_eq!((messages[0].1, &messages[0].2), (5, &again));
     }
 }
 

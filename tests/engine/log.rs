@@ -178,9 +178,9 @@ impl Log {
         &mut self,
         publisher: PublisherId,
         number: PublisherSeq,
-        said: &[u8],
+        reason: &[u8],
     ) -> Vec<u8> {
-        self.push_headed(&[(of(EntryKind::Close, publisher, number).0, said.to_vec())])
+        self.push_headed(&[(of(EntryKind::Close, publisher, number).0, reason.to_vec())])
     }
 
     pub fn push_day(&mut self, publisher: PublisherId, number: PublisherSeq, mark: DayMark<'_>) -> Vec<u8> {

@@ -19,12 +19,12 @@ fn cluster(members: u32, learners: u32) -> (Cluster, PublisherId) {
     cluster.add_publisher(|_| {});
     let id = cluster.open(0, "gateway", [1, 1]);
     cluster.publishers[0].publish(id, &["a", "b"]);
-    let told = cluster.run_until(|cluster| {
+    let done = cluster.run_until(|cluster| {
         let end = cluster.replicas[0].tail().end();
         cluster.publishers[0].committed().len() == 2
             && cluster.replicas.iter().all(|replica| replica.tail().end() == end)
     });
-    assert!(told, "a cluster that runs:\n{}", describe(&cluster));
+    assert!(done, "a cluster that runs:\n{}", describe(&cluster));
     (cluster, id)
 }
 
@@ -367,8 +367,8 @@ fn member_2_one_of_two_that_leaves_acknowledges_its_removal_until_the_leader_has
     let seq = status(&mut cluster, 1).1.membership_seq;
     assert!(cluster.replicas[0].core.commit_next() <= seq, "it has heard nothing");
     cluster.lost = |_, _, _| false;
-    let told = cluster.run_until(|cluster| cluster.replicas[0].core.commit_next() > seq);
-    assert!(told, "{}", describe(&cluster));
+    let done = cluster.run_until(|cluster| cluster.replicas[0].core.commit_next() > seq);
+    assert!(done, "{}", describe(&cluster));
     assert!(publish(&mut cluster, id, &["c"]), "{}", describe(&cluster));
 }
 
@@ -501,8 +501,8 @@ fn member_2_the_removal_of_the_dead_stands_right_behind_the_start_however_full_t
     let next = cluster.replicas[1].core.commit_next();
     cluster.flushing = false;
     cluster.publishers[0].publish(id, &["a", "b", "c", "d", "e", "f"]);
-    let heard = |cluster: &Cluster| cluster.replicas[1].tail().end().next == next + 4;
-    assert!(cluster.run_until(heard), "the window is full:\n{}", describe(&cluster));
+    let is_full = |cluster: &Cluster| cluster.replicas[1].tail().end().next == next + 4;
+    assert!(cluster.run_until(is_full), "the window is full:\n{}", describe(&cluster));
     cluster.dead = vec![1];
     cluster.flushing = true;
     cluster.run(20_000);
@@ -531,14 +531,14 @@ fn member_2_the_operators_word_is_worth_nothing_any_more_once_the_dead_one_is_he
     let dead = identity(1).to_string();
     let query = written(|out| write_query(out, header, 5, QueryKind::DeclareDead, &dead));
     node.replica.net_mut().unicast.push_back((query, Some(address(OPERATOR))));
-    let verdict = (0..8).find_map(|_| {
+    let result = (0..8).find_map(|_| {
         let sent = node.poll();
         let found =
             sent.iter().find(|(_, bytes)| bytes[5] == Kind::CommandResult as u8).map(|(_, bytes)| bytes);
         found.cloned()
     });
-    let verdict = verdict.expect("a verdict");
-    let Ok(Datagram::CommandResult(_, body)) = Datagram::decode(&verdict, CLUSTER) else {
+    let result = result.expect("a verdict");
+    let Ok(Datagram::CommandResult(_, body)) = Datagram::decode(&result, CLUSTER) else {
         panic!("a verdict")
     };
     assert_eq!(body.reject, 0, "it is believed");

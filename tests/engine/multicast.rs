@@ -1,7 +1,7 @@
 //! Multicast dies and unicast lives: nobody is replaced for that, and the stream goes on by repair.
 
 use crate::log::Log;
-use crate::subscriber::{Reader, Told};
+use crate::subscriber::{Event, Reader};
 use crate::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::{ReplicaEvent, Role};
@@ -24,7 +24,7 @@ fn cluster() -> (Cluster, PublisherId) {
 }
 
 /// What each replica told since the last look.
-fn told(cluster: &mut Cluster) -> Vec<Vec<ReplicaEvent>> {
+fn reported(cluster: &mut Cluster) -> Vec<Vec<ReplicaEvent>> {
     let events = |replica: &mut lockstep_replica::replica::ReplicaEngine<TestPorts>| {
         std::iter::from_fn(|| replica.core.events.pop()).collect()
     };
@@ -68,13 +68,13 @@ fn mcast_1_when_only_multicast_dies_it_is_named_nobody_is_replaced_and_the_strea
     for (way, (groups_lost, deaf)) in ways.into_iter().enumerate() {
         let (mut cluster, id) = cluster();
         publish(&mut cluster, id, 3);
-        told(&mut cluster);
+        reported(&mut cluster);
         cluster.groups_lost = groups_lost;
         publish(&mut cluster, id, 20);
         // Half a second, of which nothing is published.
         cluster.run(50_000);
         publish(&mut cluster, id, 5);
-        for (index, events) in told(&mut cluster).into_iter().enumerate() {
+        for (index, events) in reported(&mut cluster).into_iter().enumerate() {
             let lost = events.iter().filter(|event| is_multicast(event, true)).count();
             assert_eq!(lost, usize::from(deaf[index]), "way {way}, replica {}: {events:?}", index + 1);
             let counters = &cluster.replicas[index].core.counters;
@@ -89,7 +89,7 @@ fn mcast_1_when_only_multicast_dies_it_is_named_nobody_is_replaced_and_the_strea
 
         cluster.groups_lost = |_, _| false;
         cluster.run(500);
-        for (index, events) in told(&mut cluster).into_iter().enumerate() {
+        for (index, events) in reported(&mut cluster).into_iter().enumerate() {
             let back = events.iter().any(|event| is_multicast(event, false));
             assert_eq!(back, deaf[index], "way {way}, replica {}: {events:?}", index + 1);
         }
@@ -146,18 +146,18 @@ fn a_publisher_whose_groups_bring_nobody_tells_so_and_tells_when_they_do() {
     cluster.groups_lost = |_, to| to > 100;
     publish(&mut cluster, id, 5);
     cluster.run(100_000);
-    let told = |cluster: &Cluster| {
-        let told = cluster.publishers[0].events.iter().filter_map(|event| match event {
+    let reported = |cluster: &Cluster| {
+        let reported = cluster.publishers[0].events.iter().filter_map(|event| match event {
             PublisherEvent::Multicast { lost } => Some(*lost),
             _ => None,
         });
-        told.collect::<Vec<_>>()
+        reported.collect::<Vec<_>>()
     };
-    assert_eq!(told(&cluster), [true]);
+    assert_eq!(reported(&cluster), [true]);
     assert_eq!(cluster.publishers[0].publisher.core.counters.get(Counter::MulticastLost), 1);
     cluster.groups_lost = |_, _| false;
     publish(&mut cluster, id, 5);
-    assert_eq!(told(&cluster), [true, false]);
+    assert_eq!(reported(&cluster), [true, false]);
 }
 
 /// A leader whose `timing.heartbeat_interval` is a second is heard once a second: a reader that knows that
@@ -178,7 +178,7 @@ fn mcast_1_beats_that_are_seldom_by_configuration_are_no_silence() {
         }
     }
     assert_eq!((reader.count(Counter::UnicastProbesOut), reader.count(Counter::Replays)), (0, 0));
-    assert!(!reader.told.contains(&Told::Multicast(true)));
+    assert!(!reader.events.contains(&Event::Multicast(true)));
     // Three beats that do not come are silence.
     reader.wait(4 * SECOND);
     assert_eq!(reader.count(Counter::UnicastProbesOut), 1);

@@ -26,8 +26,8 @@ fn is_open(from: u32, bytes: &[u8]) -> bool {
 
 /// Runs until the handle is told `event`.
 fn await_event(cluster: &mut Cluster, event: PublisherEvent) {
-    let told = cluster.run_until(|cluster| cluster.publishers[0].events.contains(&event));
-    assert!(told, "{event:?} is not told: {:?}", cluster.publishers[0].events);
+    let reported = cluster.run_until(|cluster| cluster.publishers[0].events.contains(&event));
+    assert!(reported, "{event:?} is not told: {:?}", cluster.publishers[0].events);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn s8_a_question_is_answered_by_what_is_committed_and_a_closed_name_is_nobodys()
             write_query(out, header, 8, QueryKind::Publisher, "a")
         })
     };
-    let told = |node: &mut Node| {
+    let reported = |node: &mut Node| {
         let sent = node.ask(9, query());
         let replies: Vec<_> = decoded(&sent)
             .into_iter()
@@ -134,13 +134,13 @@ fn s8_a_question_is_answered_by_what_is_committed_and_a_closed_name_is_nobodys()
         (replies[0].publisher, replies[0].incarnation, replies[0].publisher_seq, replies[0].nonce)
     };
     node.hear(&[log.ack(2, 3), open_submission("a", [4, 4], 0)]);
-    assert_eq!(told(&mut node), (0, 0, 0, [0, 0]), "its open is not committed");
+    assert_eq!(reported(&mut node), (0, 0, 0, [0, 0]), "its open is not committed");
     node.hear(&[log.ack(2, 4), messages(1, 1, 4)]);
-    assert_eq!(told(&mut node), (1, 1, 0, [4, 4]));
+    assert_eq!(reported(&mut node), (1, 1, 0, [4, 4]));
     node.hear(&[log.ack(2, 7)]);
-    assert_eq!(told(&mut node), (1, 1, 3, [4, 4]));
+    assert_eq!(reported(&mut node), (1, 1, 3, [4, 4]));
     node.hear(&[submission(&[(EntryKind::Close, 1, 4, 1, b"")])]);
-    assert_eq!(told(&mut node), (1, 1, 3, [4, 4]));
+    assert_eq!(reported(&mut node), (1, 1, 3, [4, 4]));
     node.hear(&[log.ack(2, 8)]);
-    assert_eq!(told(&mut node), (1, 1, 4, [0, 0]));
+    assert_eq!(reported(&mut node), (1, 1, 4, [0, 0]));
 }

@@ -55,8 +55,8 @@ fn ingress_1_what_a_dead_publisher_never_sends_is_not_asked_for_for_ever() {
     // Nothing more is heard of the process.
     cluster.lost = |from, _, _| from == 101;
     cluster.run(100_000);
-    let told = cluster.replicas[0].core.counters.get(Counter::NoticesOut);
-    assert!((2..=6).contains(&told), "{told}");
+    let notices = cluster.replicas[0].core.counters.get(Counter::NoticesOut);
+    assert!((2..=6).contains(&notices), "{notices}");
 }
 
 #[test]

@@ -22,7 +22,7 @@ fn cluster(publishers_max: [u32; 3]) -> Cluster {
 fn try_open(cluster: &mut Cluster, name: &str) -> Result<PublisherId, u32> {
     let wanted = cluster.publishers[0].publisher.core.open(name, [name.len() as u64, 7]).expect("a name");
     let seen = cluster.publishers[0].events.len();
-    let told = move |cluster: &Cluster| {
+    let outcome = move |cluster: &Cluster| {
         cluster.publishers[0].events[seen..].iter().find_map(|event| match event {
             PublisherEvent::Opened { ticket, publisher, .. } if *ticket == wanted => Some(Ok(*publisher)),
             PublisherEvent::Refused { ticket, publishers_max } if *ticket == wanted => {
@@ -31,19 +31,19 @@ fn try_open(cluster: &mut Cluster, name: &str) -> Result<PublisherId, u32> {
             _ => None,
         })
     };
-    assert!(cluster.run_until(|cluster| told(cluster).is_some()), "{name} is neither opened nor refused");
-    told(cluster).unwrap()
+    assert!(cluster.run_until(|cluster| outcome(cluster).is_some()), "{name} is neither opened nor refused");
+    outcome(cluster).unwrap()
 }
 
 fn conditions(cluster: &mut Cluster, replica: usize) -> Vec<(bool, u64, u64)> {
     let events = std::iter::from_fn(|| cluster.replicas[replica].core.events.pop());
-    let told = events.filter_map(|event| match event {
+    let outcomes = events.filter_map(|event| match event {
         ReplicaEvent::Condition { condition: Condition::PublishersNearlyFull, holds, a, b, .. } => {
             Some((holds, a, b))
         }
         _ => None,
     });
-    told.collect()
+    outcomes.collect()
 }
 
 fn await_leader(cluster: &mut Cluster) -> usize {
@@ -158,16 +158,16 @@ fn a_leader_without_room_tells_each_opener_once_a_rung_and_keeps_no_more_than_a_
     node.hear(&[open_submission("a", [1, 1], 0)]);
     let opens: Vec<_> =
         (2..60).map(|nonce| open_submission(&format!("name-{nonce}"), [nonce, 3], 0)).collect();
-    let mut told = Vec::new();
+    let mut notices = Vec::new();
     for _ in 0..200 {
         for (_, bytes) in node.hear(&opens) {
             if let Ok(Datagram::PublisherNotice(_, rows)) = Datagram::decode(&bytes, CLUSTER) {
-                told.extend(rows.iter().map(|row| (row.from, row.notice, row.incarnation)));
+                notices.extend(rows.iter().map(|row| (row.from, row.notice, row.incarnation)));
             }
         }
     }
-    assert!(told.iter().all(|(nonce, what, max)| (2..60).contains(nonce)
+    assert!(notices.iter().all(|(nonce, what, max)| (2..60).contains(nonce)
         && *what == lockstep_wire::PublisherNotice::TableFull as u32
         && *max == 1));
-    assert!(told.len() >= NOTICE_ROWS_MAX);
+    assert!(notices.len() >= NOTICE_ROWS_MAX);
 }

@@ -53,7 +53,7 @@ impl Writer {
         writer.begin_open(log, A);
         writer.hear(&[&log.push_open("orders", (ORDERS, A), 1, 0), &log.ack(2, 4)]);
         let opened = PublisherEvent::Opened { ticket: 0, publisher: ORDERS, publisher_seq: 1, last: 0 };
-        assert_eq!(writer.told(), [opened]);
+        assert_eq!(writer.reported(), [opened]);
         writer
     }
 
@@ -122,7 +122,7 @@ impl Writer {
     }
 
     /// What it was told since the last look.
-    fn told(&mut self) -> Vec<PublisherEvent> {
+    fn reported(&mut self) -> Vec<PublisherEvent> {
         std::mem::take(&mut self.events)
     }
 }
@@ -157,17 +157,17 @@ fn what_was_stamped_and_lost_is_sent_again_at_once_and_has_one_fate() {
     writer.hear(&[&log.push_of(ORDERS, &[1])]);
     let mut next = log.clone();
     writer.hear(&[&log.push_of(ORDERS, &[2, 3])]);
-    assert_eq!(writer.told(), [stamped(1, 4), stamped(2, 5), stamped(3, 6)]);
+    assert_eq!(writer.reported(), [stamped(1, 4), stamped(2, 5), stamped(3, 6)]);
     // The start alone: what is stamped in the new log stays, the rest is due.
     writer.hear(&[&begin(&mut next, 2)]);
-    assert_eq!(writer.told(), [unstamped(2), unstamped(3)]);
+    assert_eq!(writer.reported(), [unstamped(2), unstamped(3)]);
     assert_eq!(writer.sent(), messages(&[2, 3, 4]));
     writer.hear(&[&next.push_of(ORDERS, &[2, 3, 4])]);
     writer.hear(&[&next.ack(3, 6)]);
     writer.hear(&[&next.ack(3, 9)]);
     let places = [stamped(2, 6), stamped(3, 7), stamped(4, 8)];
     let outcomes = [committed(1, 4), committed(2, 6), committed(3, 7), committed(4, 8)];
-    assert_eq!(writer.told(), [places.as_slice(), &outcomes].concat());
+    assert_eq!(writer.reported(), [places.as_slice(), &outcomes].concat());
     assert!(writer.publisher.core.is_drained() && writer.sent().is_empty());
 }
 
@@ -188,7 +188,7 @@ fn what_may_be_stamped_in_what_was_missed_is_not_sent_again_before_that_is_read(
     }
     assert!(writer.sent().is_empty(), "its place may be in what was missed");
     writer.repair(log.repair(missed, 2, 1));
-    assert_eq!(writer.told(), [stamped(1, 4), stamped(2, 5)]);
+    assert_eq!(writer.reported(), [stamped(1, 4), stamped(2, 5)]);
     writer.now += 100 * RESEND_NS;
     writer.poll();
     writer.poll();
@@ -204,7 +204,7 @@ fn what_the_new_leader_has_heard_and_stamped_itself_is_not_sent_again() {
     let mut next = log.clone();
     writer.hear(&[&log.push_of(ORDERS, &[1])]);
     writer.hear(&[&begin(&mut next, 2), &next.push_of(ORDERS, &[1, 2])]);
-    assert_eq!(writer.told(), [stamped(1, 4), unstamped(1), stamped(1, 5), stamped(2, 6)]);
+    assert_eq!(writer.reported(), [stamped(1, 4), unstamped(1), stamped(1, 5), stamped(2, 6)]);
     assert!(writer.sent().is_empty());
 }
 
@@ -252,7 +252,7 @@ fn s8_an_open_that_did_not_survive_is_sent_again_and_opens_once() {
     let mut next = log.clone();
     writer.hear(&[&log.push_open("orders", (ORDERS, A), 1, 0)]);
     writer.hear(&[&begin(&mut next, 2)]);
-    assert_eq!(writer.told(), []);
+    assert_eq!(writer.reported(), []);
     assert_eq!(writer.sent(), [(EntryKind::Open, 0)]);
     // The id is another name's in the new log; its messages are none of ours.
     next.push_open("other", (ORDERS, B), 1, 0);
@@ -261,7 +261,7 @@ fn s8_an_open_that_did_not_survive_is_sent_again_and_opens_once() {
     let frames = [next.at(4), next.at(5), next.at(6), next.ack(3, 7)];
     writer.hear(&frames.each_ref().map(Vec::as_slice));
     let opened = PublisherEvent::Opened { ticket: 0, publisher: ORDERS + 1, publisher_seq: 1, last: 0 };
-    assert_eq!(writer.told(), [opened]);
+    assert_eq!(writer.reported(), [opened]);
     let refused = writer.publisher.core.try_publish(ORDERS, 0, b"late");
     assert!(refused.is_err(), "{refused:?}");
 }
@@ -277,13 +277,13 @@ fn s8_a_close_that_did_not_survive_is_sent_again_and_closes_once() {
     writer.hear(&[&log.push_of(ORDERS, &[1])]);
     let mut next = log.clone();
     writer.hear(&[&log.push_close(ORDERS, 2)]);
-    writer.told();
+    writer.reported();
     writer.hear(&[&begin(&mut next, 2)]);
-    assert_eq!(writer.told(), []);
+    assert_eq!(writer.reported(), []);
     assert_eq!(writer.sent(), [(EntryKind::Close, 2)]);
     writer.hear(&[&next.push_close(ORDERS, 2), &next.ack(3, 7)]);
     let closed = PublisherEvent::Closed { publisher: ORDERS, publisher_seq: 2 };
-    assert_eq!(writer.told(), [committed(1, 4), closed]);
+    assert_eq!(writer.reported(), [committed(1, 4), closed]);
     assert!(writer.publisher.core.is_drained());
 }
 
@@ -297,7 +297,7 @@ fn s8_a_fence_that_did_not_survive_fences_nobody() {
     writer.hear(&[&begin(&mut next, 2)]);
     writer.publish(1);
     writer.hear(&[&next.push_of(ORDERS, &[1]), &next.ack(3, 6)]);
-    assert_eq!(writer.told(), [stamped(1, 5), committed(1, 5)]);
+    assert_eq!(writer.reported(), [stamped(1, 5), committed(1, 5)]);
 }
 
 #[test]
@@ -310,8 +310,8 @@ fn s8_a_fence_that_did_survive_fences_and_says_from_where() {
     writer.hear(&[&log.push_of(ORDERS, &[2])]);
     writer.hear(&[&begin(&mut next, 2), &next.push_open("orders", (ORDERS, B), 2, 1), &next.ack(3, 7)]);
     let fenced = PublisherEvent::Fenced { publisher: ORDERS, publisher_seq: 2 };
-    let told = [stamped(1, 4), stamped(2, 5), unstamped(2), committed(1, 4), fenced];
-    assert_eq!(writer.told(), told);
+    let reported = [stamped(1, 4), stamped(2, 5), unstamped(2), committed(1, 4), fenced];
+    assert_eq!(writer.reported(), reported);
     assert!(writer.publisher.core.is_drained());
 }
 
@@ -326,7 +326,7 @@ fn a_trading_day_is_marked_once_and_in_its_publishers_order_like_a_message() {
     let day = log.push_day(ORDERS, 1, mark);
     let next = log.end.next;
     writer.hear(&[&day, &log.ack(2, next)]);
-    assert_eq!(writer.told(), [stamped(1, 4), committed(1, 4)]);
+    assert_eq!(writer.reported(), [stamped(1, 4), committed(1, 4)]);
     assert!(writer.publisher.core.is_drained());
 }
 
@@ -339,7 +339,7 @@ fn a_name_that_ended_here_is_opened_again_under_its_old_ticket_and_takes_no_more
         writer.hear(&[&log.push_open("orders", (ORDERS, B), incarnation * 2, 0)]);
         let next = log.end.next;
         writer.hear(&[&log.ack(2, next)]);
-        assert_eq!(writer.told(), [PublisherEvent::Fenced { publisher: ORDERS, publisher_seq: 1 }]);
+        assert_eq!(writer.reported(), [PublisherEvent::Fenced { publisher: ORDERS, publisher_seq: 1 }]);
         assert_eq!(
             writer.publisher.core.open("orders", nonce),
             Some(0),
@@ -354,7 +354,7 @@ fn a_name_that_ended_here_is_opened_again_under_its_old_ticket_and_takes_no_more
         let next = log.end.next;
         writer.hear(&[&open, &log.ack(2, next)]);
         let opened = PublisherEvent::Opened { ticket: 0, publisher: ORDERS, publisher_seq: 1, last: 0 };
-        assert_eq!(writer.told(), [opened]);
+        assert_eq!(writer.reported(), [opened]);
     }
 }
 
@@ -365,11 +365,11 @@ fn a_dead_leader_throttles_nobody() {
     let full = log.heartbeat_with(|_, body| body.credit_entries = 0);
     let mut next = log.clone();
     writer.hear(&[&full]);
-    assert_eq!(writer.told(), [PublisherEvent::Throttled]);
+    assert_eq!(writer.reported(), [PublisherEvent::Throttled]);
     writer.hear(&[&begin(&mut next, 2), &full]);
-    assert_eq!(writer.told(), [PublisherEvent::Unthrottled], "a deposed leader's word is none");
+    assert_eq!(writer.reported(), [PublisherEvent::Unthrottled], "a deposed leader's word is none");
     writer.hear(&[&next.heartbeat_with(|_, body| body.credit_entries = 0)]);
-    assert_eq!(writer.told(), [PublisherEvent::Throttled], "the new one's is told anew");
+    assert_eq!(writer.reported(), [PublisherEvent::Throttled], "the new one's is told anew");
 }
 
 #[test]
@@ -382,13 +382,13 @@ fn what_a_copy_had_stamped_and_lost_is_no_fate_of_ours() {
     writer.hear(&[&log.push_of(ORDERS, &[2, 3])]);
     writer.publish(2);
     writer.hear(&[&begin(&mut next, 2)]);
-    assert_eq!(writer.told(), [], "nothing was told of their places");
+    assert_eq!(writer.reported(), [], "nothing was told of their places");
     writer.publish(1);
     writer.sent();
     writer.hear(&[&next.ack(3, 6)]);
-    assert_eq!(writer.told(), [committed(1, 4)]);
+    assert_eq!(writer.reported(), [committed(1, 4)]);
     writer.hear(&[&next.push_of(ORDERS, &[2, 3]), &next.ack(3, 8)]);
-    assert_eq!(writer.told(), [stamped(2, 6), stamped(3, 7), committed(2, 6), committed(3, 7)]);
+    assert_eq!(writer.reported(), [stamped(2, 6), stamped(3, 7), committed(2, 6), committed(3, 7)]);
 }
 
 #[test]
@@ -399,13 +399,13 @@ fn a_handle_that_cannot_know_what_of_a_copy_was_taken_back_says_so() {
     writer.begin_open(&log, A);
     writer.hear(&[&log.push_open("orders", (ORDERS, A), 1, 0), &log.ack(2, 4)]);
     let mut next = log.clone();
-    writer.told();
+    writer.reported();
     writer.hear(&[&log.push_of(ORDERS, &[1, 2, 3, 4])]);
     writer.publish(1);
     writer.hear(&[&begin(&mut next, 2), &next.ack(3, 5)]);
-    assert_eq!(writer.told(), [PublisherEvent::OutcomesUnknown]);
+    assert_eq!(writer.reported(), [PublisherEvent::OutcomesUnknown]);
     writer.poll();
-    assert_eq!(writer.told(), [], "and then nothing any more");
+    assert_eq!(writer.reported(), [], "and then nothing any more");
 }
 
 #[test]
@@ -423,7 +423,7 @@ fn a_publisher_whose_beginning_did_not_survive_sees_its_messages_all_the_same() 
         (body.publisher, body.publisher_seq, body.incarnation, body.nonce) = (ORDERS, 7, 1, A);
     };
     writer.reply(&log, own);
-    assert_eq!(writer.told(), [], "the reply does not cover what came before we watched");
+    assert_eq!(writer.reported(), [], "the reply does not cover what came before we watched");
     // The start is at seq 4, so its twin's message stands below where we began.
     writer.hear(&[&begin(&mut next, 2), &next.push_of(ORDERS, &[8])]);
     next.commit_next = 4;
@@ -432,10 +432,10 @@ fn a_publisher_whose_beginning_did_not_survive_sees_its_messages_all_the_same() 
     writer.reply(&next, own);
     writer.hear(&[&next.ack(3, 6)]);
     let opened = PublisherEvent::Opened { ticket: 0, publisher: ORDERS, publisher_seq: 8, last: 7 };
-    assert_eq!(writer.told(), [opened]);
+    assert_eq!(writer.reported(), [opened]);
     writer.publish(1);
     writer.poll();
-    assert_eq!(writer.told(), [committed(8, 5)]);
+    assert_eq!(writer.reported(), [committed(8, 5)]);
 }
 
 #[test]
@@ -445,7 +445,7 @@ fn s6_a_publisher_whose_log_is_contradicted_says_that_fates_are_unknown() {
     let mut other = log.before(3);
     writer.publish(1);
     writer.hear(&[&begin(&mut other, 2), &other.push_of(ORDERS, &[1]), &other.ack(3, 5)]);
-    assert_eq!(writer.told(), [PublisherEvent::OutcomesUnknown]);
+    assert_eq!(writer.reported(), [PublisherEvent::OutcomesUnknown]);
 }
 
 /// A publisher that was away for longer than a round trip finds its time over and the answers in its socket.

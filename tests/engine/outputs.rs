@@ -15,12 +15,12 @@ fn plain(_: &mut PublisherLimits) {}
 
 /// One committed entry, as a subscriber tells it.
 #[derive(Clone, Debug)]
-enum Told {
+enum LogEvent {
     Opened(Seq, PublisherId, u32, [u64; 2], PublisherSeq, String),
     Message(Seq, PublisherId, PublisherSeq, Destination, Vec<u8>),
 }
 
-impl Told {
+impl LogEvent {
     fn event(&self) -> SubscriberEvent<'_> {
         match self {
             Self::Opened(seq, publisher, incarnation, nonce, last, name) => SubscriberEvent::Opened {
@@ -46,9 +46,9 @@ impl Told {
 }
 
 /// The committed messages, those in parts joined.
-fn committed(cluster: &Cluster) -> Vec<Told> {
+fn committed(cluster: &Cluster) -> Vec<LogEvent> {
     let replica = &cluster.replicas[0];
-    let (tail, mut told, mut span) = (replica.tail(), Vec::new(), replica.tail().find(1));
+    let (tail, mut events, mut span) = (replica.tail(), Vec::new(), replica.tail().find(1));
     let mut begun = std::collections::BTreeMap::<PublisherId, Vec<u8>>::new();
     while let Some(at) = span {
         let frame = tail.frame(at).unwrap();
@@ -59,7 +59,7 @@ fn committed(cluster: &Cluster) -> Vec<Told> {
                     let OpenView { body, name } = OpenView::parse(entry.payload).unwrap();
                     let (incarnation, nonce, name) = (body.incarnation, body.nonce, name.to_owned());
                     begun.remove(&publisher);
-                    told.push(Told::Opened(seq, publisher, incarnation, nonce, publisher_seq, name));
+                    events.push(LogEvent::Opened(seq, publisher, incarnation, nonce, publisher_seq, name));
                 }
                 EntryKind::Message => {
                     let parts = begun.entry(publisher).or_default();
@@ -69,7 +69,7 @@ fn committed(cluster: &Cluster) -> Vec<Told> {
                     parts.extend_from_slice(entry.payload);
                     if flags & PART_MORE == 0 {
                         let payload = std::mem::take(parts);
-                        told.push(Told::Message(seq, publisher, publisher_seq, destination, payload));
+                        events.push(LogEvent::Message(seq, publisher, publisher_seq, destination, payload));
                     }
                 }
                 _ => {}
@@ -77,7 +77,7 @@ fn committed(cluster: &Cluster) -> Vec<Told> {
         }
         span = tail.after(at);
     }
-    told
+    events
 }
 
 /// What the application says to its `count`th input: sometimes a few datagrams of it.
@@ -97,7 +97,7 @@ struct Copy {
     /// Behind the last one that was news.
     next: Seq,
     /// Events of its handle that it has taken.
-    heard: usize,
+    events_read: usize,
     snapshot: Option<(usize, u64, Vec<u8>)>,
 }
 
@@ -105,7 +105,7 @@ impl Copy {
     fn new(cluster: &mut Cluster) -> Self {
         let index = cluster.add_publisher(plain);
         let outputs = Outputs::new(NAME);
-        Self { index, runs: false, outputs, read: 0, inputs: 0, next: 0, heard: 0, snapshot: None }
+        Self { index, runs: false, outputs, read: 0, inputs: 0, next: 0, events_read: 0, snapshot: None }
     }
 
     /// A new process, which begins with the stream or with the last snapshot.
@@ -124,9 +124,9 @@ impl Copy {
             message_len_max: MESSAGE_LEN_MAX,
             message_len_max_of: Default::default(),
         };
-        let told = &mut cluster.publishers[self.index];
-        told.publisher = PublisherEngine::new(SimNet::default(), limits);
-        told.events.clear();
+        let node = &mut cluster.publishers[self.index];
+        node.publisher = PublisherEngine::new(SimNet::default(), limits);
+        node.events.clear();
         let snapshot = self.snapshot.as_ref().filter(|_| with_snapshot);
         (self.read, self.inputs, self.outputs) = match snapshot {
             Some((read, inputs, saved)) => {
@@ -137,8 +137,8 @@ impl Copy {
             }
             None => (0, 0, Outputs::new(NAME)),
         };
-        assert!(self.outputs.begin_open(&mut told.publisher.core, nonce));
-        (self.next, self.heard, self.runs) = (0, 0, true);
+        assert!(self.outputs.begin_open(&mut node.publisher.core, nonce));
+        (self.next, self.events_read, self.runs) = (0, 0, true);
     }
 
     fn kill(&mut self, cluster: &mut Cluster) {
@@ -168,29 +168,29 @@ impl Copy {
     }
 
     /// Reads up to `limit` entries, and hands in what is to be.
-    fn turn(&mut self, cluster: &mut Cluster, log: &[Told], limit: usize) -> Result<(), Divergence> {
+    fn turn(&mut self, cluster: &mut Cluster, log: &[LogEvent], limit: usize) -> Result<(), Divergence> {
         if !self.runs {
             return Ok(());
         }
-        for told in log.iter().skip(self.read).take(limit) {
-            if !self.outputs.on_event(&told.event())? {
+        for event in log.iter().skip(self.read).take(limit) {
+            if !self.outputs.on_event(&event.event())? {
                 self.read += 1;
                 continue;
             }
-            self.next = told.event().seq().unwrap_or(0) + 1;
-            if let Told::Message(_, _, _, 0, payload) = told {
+            self.next = event.event().seq().unwrap_or(0) + 1;
+            if let LogEvent::Message(_, _, _, 0, payload) = event {
                 self.outputs.push(5, &answer(self.inputs, payload));
                 self.inputs += 1;
             }
             self.read += 1;
         }
-        let told = &mut cluster.publishers[self.index];
-        for event in told.events.iter().skip(self.heard) {
+        let node = &mut cluster.publishers[self.index];
+        for event in node.events.iter().skip(self.events_read) {
             self.outputs.on_publisher(event);
             assert!(!matches!(event, PublisherEvent::Diverged { .. }), "{event:?}");
         }
-        self.heard = told.events.len();
-        match self.outputs.hand_in(&mut told.publisher.core) {
+        self.events_read = node.events.len();
+        match self.outputs.hand_in(&mut node.publisher.core) {
             Ok(_) => Ok(()),
             Err(PublishError::Fenced) => Ok(()),
             Err(error) => panic!("{error}"),
@@ -205,17 +205,17 @@ fn lossy(from: u32, _: u32, bytes: &[u8]) -> bool {
     from > 100 && sum % 3 == 0
 }
 
-fn outputs_of(log: &[Told]) -> Vec<Vec<u8>> {
-    let own = log.iter().filter_map(|told| match told {
-        Told::Message(.., 5, payload) => Some(payload.clone()),
+fn outputs_of(log: &[LogEvent]) -> Vec<Vec<u8>> {
+    let own = log.iter().filter_map(|event| match event {
+        LogEvent::Message(.., 5, payload) => Some(payload.clone()),
         _ => None,
     });
     own.collect()
 }
 
-fn expected(log: &[Told]) -> Vec<Vec<u8>> {
-    let inputs = log.iter().filter_map(|told| match told {
-        Told::Message(.., 0, payload) => Some(payload),
+fn expected(log: &[LogEvent]) -> Vec<Vec<u8>> {
+    let inputs = log.iter().filter_map(|event| match event {
+        LogEvent::Message(.., 0, payload) => Some(payload),
         _ => None,
     });
     inputs.enumerate().map(|(count, input)| answer(count as u64, input)).collect()
@@ -358,9 +358,9 @@ fn what_is_handed_in_again_by_its_number_is_stamped_once_and_by_the_wish_twice()
         }
         cluster.run(500);
         let log = committed(&cluster);
-        let texts = log.iter().filter_map(|told| match told {
-            Told::Message(.., payload) => Some(String::from_utf8_lossy(payload).into_owned()),
-            Told::Opened(..) => None,
+        let texts = log.iter().filter_map(|event| match event {
+            LogEvent::Message(.., payload) => Some(String::from_utf8_lossy(payload).into_owned()),
+            LogEvent::Opened(..) => None,
         });
         let texts: Vec<_> = texts.collect();
         assert_eq!(texts, if by_number { vec!["a", "b", "c"] } else { vec!["a", "b", "a", "b", "c"] });

@@ -50,13 +50,18 @@ fn a_message_is_stamped_then_committed_and_both_are_told() {
     drain(&mut cluster, publisher);
     let log = stamped(&cluster);
     let (first, second) = (log[0].0, log[1].0);
-    let told = |publisher_seq, seq, committed| match committed {
+    let outcome = |publisher_seq, seq, committed| match committed {
         false => PublisherEvent::Stamped { publisher: id, publisher_seq, seq },
         true => PublisherEvent::Committed { publisher: id, publisher_seq, seq },
     };
     assert_eq!(
         cluster.publishers[publisher].events,
-        [told(1, first, false), told(2, second, false), told(1, first, true), told(2, second, true)]
+        [
+            outcome(1, first, false),
+            outcome(2, second, false),
+            outcome(1, first, true),
+            outcome(2, second, true)
+        ]
     );
 }
 

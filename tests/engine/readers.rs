@@ -2,7 +2,7 @@
 //! take back, ask for, and never use.
 
 use super::log::Log;
-use super::subscriber::{Reader, Told};
+use super::subscriber::{Event, Reader};
 use super::world::*;
 use lockstep_core::engine::counters::{Counter, Counters};
 use lockstep_core::engine::event::Events;
@@ -51,11 +51,11 @@ fn answer_all(reader: &mut Reader, log: &Log, commit_next: Seq) {
             }
         }
     }
-    assert!(reader.requests().is_empty(), "it asks for ever: {:?}", reader.told);
+    assert!(reader.requests().is_empty(), "it asks for ever: {:?}", reader.events);
 }
 
-fn message(seq: Seq, text: &str) -> Told {
-    Told::Message(seq, text.into())
+fn message(seq: Seq, text: &str) -> Event {
+    Event::Message(seq, text.into())
 }
 
 /// S10.
@@ -68,11 +68,11 @@ fn s10_a_stamped_reader_retracts_before_it_hears_anything_of_the_new_epoch() {
     let mut next = log.before(5);
     assert_eq!(reader.news(), [message(4, "kept"), message(5, "lost"), message(6, "lost too")]);
     reader.hear(&next.begin(epoch(2, 2), &member_list(3)));
-    assert_eq!(reader.news(), [Told::Retract(5), Told::Epoch(epoch(2, 2), 5)]);
+    assert_eq!(reader.news(), [Event::Retract(5), Event::Epoch(epoch(2, 2), 5)]);
     assert_eq!(reader.subscriber.core.deliver_next(), 6);
     reader.hear(&next.push(&["instead"]));
     reader.hear(&next.ack(3, 7));
-    assert_eq!(reader.news(), [message(6, "instead"), Told::Committed(7)]);
+    assert_eq!(reader.news(), [message(6, "instead"), Event::Committed(7)]);
     reader.wait(RETRY_NS);
     assert!(reader.requests().is_empty());
 }
@@ -85,8 +85,8 @@ fn s10_nothing_is_retracted_where_everything_survives() {
     let start = log.begin(epoch(2, 2), &member_list(3));
     reader.hear(&start);
     reader.hear(&log.push(&["more"]));
-    let told = [message(4, "kept"), Told::Epoch(epoch(2, 2), 5), message(6, "more")];
-    assert_eq!(reader.news(), told);
+    let events = [message(4, "kept"), Event::Epoch(epoch(2, 2), 5), message(6, "more")];
+    assert_eq!(reader.news(), events);
 }
 
 /// S10.
@@ -104,20 +104,20 @@ fn s10_a_committed_reader_never_retracts_and_delivers_what_survives() {
     assert_eq!(reader.news(), []);
     reader.hear(&next.push(&["instead"]));
     reader.hear(&next.ack(3, 7));
-    assert_eq!(reader.news(), [message(4, "kept"), Told::Epoch(epoch(2, 2), 5), message(6, "instead")]);
+    assert_eq!(reader.news(), [message(4, "kept"), Event::Epoch(epoch(2, 2), 5), message(6, "instead")]);
 }
 
 /// S10: buffered frames not forgotten.
 #[test]
 fn s10_kept_frames_that_the_new_epoch_does_not_own_are_forgotten() {
     let (mut log, mut reader) = begun(Delivery::Committed);
-    let kept = log.push(&["kept, and lost on the way"]);
+    let frame = log.push(&["kept, and lost on the way"]);
     let mut next = log.clone();
     let buffered = log.push(&["never came to be"]);
     reader.hear(&buffered);
     let start = next.begin(epoch(2, 2), &member_list(3));
     reader.hear(&start);
-    reader.hear(&kept);
+    reader.hear(&frame);
     reader.hear(&next.push(&["instead"]));
     reader.hear(&next.ack(3, next.end.next));
     assert_eq!(reader.messages(), ["kept, and lost on the way", "instead"]);
@@ -160,7 +160,7 @@ fn s10_late_frames_of_a_lower_epoch_are_not_used() {
     assert_eq!(reader.news(), []);
     assert_eq!(reader.count(Counter::FramesUnowned), 1);
     answer_all(&mut reader, &next, 1);
-    assert_eq!(reader.news(), [Told::Epoch(epoch(2, 2), 4), Told::Epoch(epoch(3, 3), 5)]);
+    assert_eq!(reader.news(), [Event::Epoch(epoch(2, 2), 4), Event::Epoch(epoch(3, 3), 5)]);
 }
 
 /// S10: evidence of a higher epoch without its start.
@@ -190,24 +190,24 @@ fn s10_a_repairer_whose_frames_may_not_be_used_is_followed_by_the_next_one() {
 
 #[test]
 fn s10_what_is_called_committed_in_an_epoch_is_used_for_its_log_only() {
-    for heard in 0..3 {
+    for source in 0..3 {
         let (mut log, mut reader) = begun(Delivery::Committed);
         let mut next = log.clone();
         reader.hear(&log.push(&["lost"]));
         let start = next.begin(epoch(2, 2), &member_list(3));
         next.commit_next = 5;
-        match heard {
+        match source {
             0 => reader.hear(&next.heartbeat()),
             1 => reader.hear(&next.ack(2, 5)),
             _ => reader.hear(&next.push(&["instead"])),
         }
-        assert_eq!(reader.news(), [], "source {heard}");
+        assert_eq!(reader.news(), [], "source {source}");
         reader.wait(GUARD_NS);
         reader.wait(GUARD_NS);
         let requests = reader.requests();
         assert_eq!((requests[0].header.epoch(), requests[0].ranges.len()), (epoch(2, 2), 0));
         reader.hear(&start);
-        assert_eq!(reader.news(), [Told::Epoch(epoch(2, 2), 4)], "it is used for that log: source {heard}");
+        assert_eq!(reader.news(), [Event::Epoch(epoch(2, 2), 4)], "it is used for that log: source {source}");
     }
 }
 
@@ -237,13 +237,13 @@ fn s10_what_lies_below_the_new_table_is_forgotten_and_taken_from_who_has_that_lo
     next.push(&["of epoch 2"]);
     let start = next.begin_with_rows(epoch(3, 3), &member_list(3), 2);
     reader.hear(&start);
-    assert_eq!(reader.news(), [message(4, "perhaps"), Told::Retract(4)]);
+    assert_eq!(reader.news(), [message(4, "perhaps"), Event::Retract(4)]);
     let mut previous = next.clone();
     previous.epoch = epoch(2, 2);
     reader.repair(previous.repair(3, 2, 4));
     assert_eq!(reader.news(), [], "the repairer has another log, and does not know it to be committed");
     reader.repair(previous.repair(3, 2, 5));
-    assert_eq!(reader.news(), [message(4, "perhaps"), Told::Committed(5)]);
+    assert_eq!(reader.news(), [message(4, "perhaps"), Event::Committed(5)]);
     let (mut again, mut other) = begun(Delivery::Stamped);
     other.hear(&again.push(&["perhaps"]));
     other.hear(&start);
@@ -251,10 +251,10 @@ fn s10_what_lies_below_the_new_table_is_forgotten_and_taken_from_who_has_that_lo
     other.repair(next.repair(3, 2, 4));
     assert_eq!(other.news(), [message(4, "perhaps")], "of a log that ends in the epoch that is followed");
     answer_all(&mut reader, &next, 7);
-    let (second, third) = (Told::Epoch(epoch(2, 2), 5), Told::Epoch(epoch(3, 3), 7));
-    let told = reader.news();
-    let told: Vec<_> = told.into_iter().filter(|told| !matches!(told, Told::Committed(_))).collect();
-    assert_eq!(told, [second, message(6, "of epoch 2"), third]);
+    let (second, third) = (Event::Epoch(epoch(2, 2), 5), Event::Epoch(epoch(3, 3), 7));
+    let events = reader.news();
+    let events: Vec<_> = events.into_iter().filter(|event| !matches!(event, Event::Committed(_))).collect();
+    assert_eq!(events, [second, message(6, "of epoch 2"), third]);
 }
 
 /// S6.
@@ -264,9 +264,9 @@ fn s6_a_new_epoch_that_contradicts_what_is_committed_ends_the_subscription() {
         let (mut log, mut reader) = begun(delivery);
         let mut other = log.before(3);
         reader.hear(&log.push(&["b"]));
-        reader.told.clear();
+        reader.events.clear();
         reader.hear(&other.begin(epoch(2, 2), &member_list(3)));
-        assert_eq!(reader.told, [Told::Diverged(3)]);
+        assert_eq!(reader.events, [Event::Diverged(3)]);
         assert!(reader.subscriber.core.is_ended());
     }
 }
@@ -287,14 +287,14 @@ fn s10_what_only_the_old_epoch_stamped_is_not_asked_for_for_ever() {
     reader.wait(RETRY_NS);
     assert!(reader.requests().is_empty());
     assert_eq!(reader.subscriber.core.stamped_next(), 5);
-    assert_eq!(reader.told.last(), Some(&Told::CaughtUp(5)));
+    assert_eq!(reader.events.last(), Some(&Event::CaughtUp(5)));
 }
 
 /// S10.
 #[test]
 fn s10_a_gap_that_a_takeover_leaves_is_asked_for_without_waiting_out_an_older_request() {
     let (mut log, mut reader) = begun(Delivery::Stamped);
-    let kept = log.push(&["kept, and missing here"]);
+    let frame = log.push(&["kept, and missing here"]);
     let mut next = log.clone();
     log.push(&["lost"]);
     reader.hear(&log.heartbeat());
@@ -306,7 +306,7 @@ fn s10_a_gap_that_a_takeover_leaves_is_asked_for_without_waiting_out_an_older_re
     reader.wait(GUARD_NS);
     let requests = reader.requests();
     assert_eq!((requests[0].header.epoch(), requests[0].ranges.clone()), (epoch(2, 2), vec![(4, 5)]));
-    reader.repair([kept.as_slice(), &[]].concat());
+    reader.repair([frame.as_slice(), &[]].concat());
     assert_eq!(reader.messages(), ["kept, and missing here"]);
 }
 
@@ -319,22 +319,22 @@ fn an_application_that_stopped_in_the_middle_of_a_frame_hears_what_of_it_is_take
     // Both in one batch: the retract does not wait for the next poll, the rest does.
     reader.subscriber.net_mut().groups.extend([lost, start]);
     reader.poll();
-    assert_eq!(reader.news(), [message(4, "one"), message(5, "two"), Told::Retract(4)]);
+    assert_eq!(reader.news(), [message(4, "one"), message(5, "two"), Event::Retract(4)]);
     reader.hear(&next.push(&["instead"]));
-    assert_eq!(reader.news(), [Told::Epoch(epoch(2, 2), 4), message(5, "instead")]);
+    assert_eq!(reader.news(), [Event::Epoch(epoch(2, 2), 4), message(5, "instead")]);
 }
 
 #[test]
 fn nothing_is_retracted_of_what_the_application_had_not_been_told_yet() {
     let (mut log, mut reader) = begun(Delivery::Stamped);
     reader.stop_at = Some("kept");
-    let kept = log.push(&["kept"]);
+    let frame = log.push(&["kept"]);
     let mut next = log.clone();
     let (lost, start) = (log.push(&["lost"]), next.begin(epoch(2, 2), &member_list(3)));
-    reader.subscriber.net_mut().groups.extend([kept, lost, start]);
+    reader.subscriber.net_mut().groups.extend([frame, lost, start]);
     reader.poll();
     reader.poll();
-    assert_eq!(reader.news(), [message(4, "kept"), Told::Epoch(epoch(2, 2), 5)]);
+    assert_eq!(reader.news(), [message(4, "kept"), Event::Epoch(epoch(2, 2), 5)]);
 }
 
 #[test]
@@ -352,8 +352,9 @@ fn what_is_told_as_final_after_a_retract_is_the_new_log() {
     assert_eq!(reader.news(), []);
     reader.subscriber.net_mut().groups.extend([next.at(4), instead]);
     reader.poll();
-    let told = [Told::Retract(4), Told::Epoch(epoch(2, 2), 4), message(5, "instead"), Told::Committed(6)];
-    assert_eq!(reader.news(), told);
+    let events =
+        [Event::Retract(4), Event::Epoch(epoch(2, 2), 4), message(5, "instead"), Event::Committed(6)];
+    assert_eq!(reader.news(), events);
 }
 
 /// A live reader that holds nothing before its anchor, and the log whose end it is.
@@ -380,9 +381,10 @@ fn s10_a_live_reader_whose_beginning_did_not_survive_begins_where_the_new_log_do
         let shown = next.push(&["after"]);
         reader.hear(&shown);
         reader.hear(&next.ack(3, 6));
-        let told = reader.news();
-        let told: Vec<_> = told.into_iter().filter(|told| !matches!(told, Told::Committed(_))).collect();
-        assert_eq!(told, [Told::Epoch(epoch(2, 2), 4), message(5, "after")], "{delivery:?}");
+        let events = reader.news();
+        let events: Vec<_> =
+            events.into_iter().filter(|event| !matches!(event, Event::Committed(_))).collect();
+        assert_eq!(events, [Event::Epoch(epoch(2, 2), 4), message(5, "after")], "{delivery:?}");
         reader.wait(RETRY_NS);
         assert!(reader.requests().is_empty(), "nothing before is missed");
     }
@@ -398,8 +400,8 @@ fn s10_a_live_reader_that_was_told_something_retracts_it_and_begins_where_the_ne
     next.push(&["of epoch 2"]);
     reader.hear(&next.begin(epoch(3, 3), &member_list(3)));
     answer_all(&mut reader, &next, 1);
-    let (second, third) = (Told::Epoch(epoch(2, 2), 4), Told::Epoch(epoch(3, 3), 6));
-    assert_eq!(reader.news(), [Told::Retract(4), second, message(5, "of epoch 2"), third]);
+    let (second, third) = (Event::Epoch(epoch(2, 2), 4), Event::Epoch(epoch(3, 3), 6));
+    assert_eq!(reader.news(), [Event::Retract(4), second, message(5, "of epoch 2"), third]);
 }
 
 /// S10.
@@ -413,7 +415,7 @@ fn s10_a_live_reader_goes_back_further_when_the_epoch_it_went_back_to_is_lost_as
     assert_eq!(reader.subscriber.core.deliver_next(), 4);
     reader.hear(&last.begin(epoch(4, 1), &member_list(3)));
     reader.hear(&last.push(&["of epoch 4"]));
-    assert_eq!(reader.news()[1..], [Told::Epoch(epoch(4, 1), 4), message(5, "of epoch 4")]);
+    assert_eq!(reader.news()[1..], [Event::Epoch(epoch(4, 1), 4), message(5, "of epoch 4")]);
 }
 
 /// S10.
@@ -444,19 +446,19 @@ fn a_reader_from_a_seq_is_never_taken_before_it() {
     reader.hear(&next.begin(epoch(2, 2), &member_list(3)));
     reader.hear(&next.push(&["first"]));
     reader.hear(&next.push(&["second"]));
-    assert_eq!(reader.news(), [Told::Retract(4), message(4, "first"), message(5, "second")]);
+    assert_eq!(reader.news(), [Event::Retract(4), message(4, "first"), message(5, "second")]);
 }
 
 /// Uncommitted frames beyond the marks that are kept: the way back is coarse, what is told is exact.
 #[test]
 fn s10_a_reader_far_ahead_of_its_commit_takes_back_exactly_what_did_not_survive() {
-    for kept in [1, 2, 255, 256, 700, 1_199] {
+    for count in [1, 2, 255, 256, 700, 1_199] {
         let (mut log, mut reader) = begun_with(Delivery::Stamped, 2 << 20);
         let mut next = log.clone();
         for number in 0..1_200 {
             let frame = log.push(&[&number.to_string()]);
             reader.subscriber.net_mut().groups.push_back(frame.clone());
-            if number < kept {
+            if number < count {
                 next = log.clone();
             }
         }
@@ -467,11 +469,11 @@ fn s10_a_reader_far_ahead_of_its_commit_takes_back_exactly_what_did_not_survive(
         reader.hear(&next.begin(epoch(2, 2), &member_list(3)));
         reader.hear(&next.push(&["instead"]));
         answer_all(&mut reader, &next, 1);
-        let base = 4 + kept;
-        let told = [Told::Retract(base), Told::Epoch(epoch(2, 2), base), message(base + 1, "instead")];
-        assert_eq!(reader.news(), told, "kept {kept}");
+        let base = 4 + count;
+        let events = [Event::Retract(base), Event::Epoch(epoch(2, 2), base), message(base + 1, "instead")];
+        assert_eq!(reader.news(), events, "count {count}");
         let repaired = reader.count(Counter::RepairsIn);
-        assert!(repaired <= 600, "{repaired} frames were fetched again for {kept}");
+        assert!(repaired <= 600, "{repaired} frames were fetched again for {count}");
     }
 }
 
@@ -541,10 +543,10 @@ fn s10_a_replica_cuts_its_own_log_and_keeps_only_what_follows_it() {
     let mut log = Log::begun(3);
     let mut half = Half::new(Start::Behind(log.end, 3), true);
     half.hear(&log.frames[1].clone());
-    let kept = log.push(&["kept"]);
+    let frame = log.push(&["kept"]);
     let mut next = log.clone();
     let lost = [log.push(&["lost"]), log.push(&["lost"])];
-    for bytes in [&kept, &lost[0]] {
+    for bytes in [&frame, &lost[0]] {
         let Placement::Next(next) = half.hear(bytes) else { panic!("it follows") };
         let end = *next.end();
         half.receiver.accept(next, &mut half.counters);

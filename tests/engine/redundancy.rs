@@ -28,7 +28,7 @@ type Members = Vec<(u32, Option<UnavailableReason>)>;
 type Redundancy = Vec<(bool, u64, u64)>;
 
 /// What replica 1 told of its members, and of redundancy.
-fn told(cluster: &mut Cluster) -> (Members, Redundancy) {
+fn reported(cluster: &mut Cluster) -> (Members, Redundancy) {
     let (mut members, mut redundancy) = (vec![], vec![]);
     while let Some(event) = cluster.replicas[0].core.events.pop() {
         match event {
@@ -48,15 +48,15 @@ fn told(cluster: &mut Cluster) -> (Members, Redundancy) {
 fn a_leader_tells_once_that_a_member_is_gone_and_once_that_it_is_back() {
     let (mut cluster, id) = cluster();
     publish_for(&mut cluster, id, 400);
-    assert_eq!(told(&mut cluster), (vec![], vec![]), "all are there");
+    assert_eq!(reported(&mut cluster), (vec![], vec![]), "all are there");
     cluster.dead = vec![3];
     publish_for(&mut cluster, id, 1_000);
-    assert_eq!(told(&mut cluster), (vec![(3, Some(UnavailableReason::Silent))], vec![(true, 2, 3)]));
+    assert_eq!(reported(&mut cluster), (vec![(3, Some(UnavailableReason::Silent))], vec![(true, 2, 3)]));
     let counted = |cluster: &Cluster, counter| cluster.replicas[0].core.counters.get(counter);
     assert_eq!(counted(&cluster, Counter::MembersAvailable), 2);
     cluster.dead.clear();
     publish_for(&mut cluster, id, 1_000);
-    assert_eq!(told(&mut cluster), (vec![(3, None)], vec![(false, 3, 3)]));
+    assert_eq!(reported(&mut cluster), (vec![(3, None)], vec![(false, 3, 3)]));
     assert_eq!(
         (counted(&cluster, Counter::MembersAvailable), counted(&cluster, Counter::MembersUnavailable)),
         (3, 1)
@@ -67,14 +67,14 @@ fn a_leader_tells_once_that_a_member_is_gone_and_once_that_it_is_back() {
 fn a_member_whose_journal_is_full_is_heard_and_does_not_count() {
     let (mut cluster, id) = cluster();
     publish_for(&mut cluster, id, 400);
-    told(&mut cluster);
+    reported(&mut cluster);
     // It hears, and nothing of the log reaches it.
     cluster.lost = |_, to, bytes| to == 3 && bytes[5] == Kind::Frame as u8;
     publish_for(&mut cluster, id, 1_500);
-    assert_eq!(told(&mut cluster), (vec![(3, Some(UnavailableReason::Behind))], vec![(true, 2, 3)]));
+    assert_eq!(reported(&mut cluster), (vec![(3, Some(UnavailableReason::Behind))], vec![(true, 2, 3)]));
     cluster.lost = |_, _, _| false;
     publish_for(&mut cluster, id, 1_500);
-    assert_eq!(told(&mut cluster), (vec![(3, None)], vec![(false, 3, 3)]));
+    assert_eq!(reported(&mut cluster), (vec![(3, None)], vec![(false, 3, 3)]));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_standby_that_was_cut_off_tells_that_its_leader_is_heard_again() {
     publish_for(&mut cluster, id, 100);
     let events: Vec<_> = std::iter::from_fn(|| cluster.replicas[2].core.events.pop()).collect();
     let missed = events.iter().filter(|event| matches!(event, ReplicaEvent::LeaderSuspected { .. })).count();
-    let heard = |event: &&ReplicaEvent| matches!(event, ReplicaEvent::LeaderReturned { lasted, .. } if *lasted > 80_000_000);
-    assert_eq!((missed, events.iter().filter(heard).count()), (1, 1), "{events:?}");
+    let is_return = |event: &&ReplicaEvent| matches!(event, ReplicaEvent::LeaderReturned { lasted, .. } if *lasted > 80_000_000);
+    assert_eq!((missed, events.iter().filter(is_return).count()), (1, 1), "{events:?}");
     assert_eq!(cluster.replicas[0].role(), Role::Leader, "nobody took over");
 }

@@ -46,8 +46,8 @@ fn recover(cluster: &mut Cluster, number: u32, less: usize) -> Seq {
     };
     frames.push(founding.frame().unwrap());
     for other in 1..=cluster.replicas.len() as u32 {
-        let held: &[Vec<u8>] = if other == number { &frames } else { &[] };
-        let replica = start(tail_of(founder(other), held), limits(founder(other))).unwrap();
+        let stored: &[Vec<u8>] = if other == number { &frames } else { &[] };
+        let replica = start(tail_of(founder(other), stored), limits(founder(other))).unwrap();
         cluster.replicas[other as usize - 1] = replica;
     }
     end.next
@@ -111,8 +111,8 @@ fn a_publisher_that_was_told_of_a_commit_that_is_lost_is_told_so_and_learns_what
         .run_until(|cluster| cluster.publishers[0].events.last() == Some(&PublisherEvent::OutcomesUnknown));
     let events = &cluster.publishers[publisher].events;
     assert!(lost, "{events:?}");
-    let told = PublisherEvent::HistoryLost { history: LATER, next: founded, have };
-    assert_eq!(events[events.len() - 2], told);
+    let event = PublisherEvent::HistoryLost { history: LATER, next: founded, have };
+    assert_eq!(events[events.len() - 2], event);
     // The publisher that opens the name anew is told that two of the three are gone.
     let again = cluster.add_publisher(|_| {});
     assert_eq!(cluster.open(again, "orders", [2, 2]), id);

@@ -127,17 +127,17 @@ fn repair_4_a_reader_that_asks_too_much_is_told_when_to_ask_again_and_costs_the_
 fn repair_5_a_crybaby_is_limited_then_sent_to_replay_then_dropped_and_a_member_never_is() {
     let budget = BudgetLimits { floor_bytes_per_s: 1_000, burst_bytes: 4_000, requesters_max: 4 };
     let mut node = leader_with(budget);
-    let mut told = Vec::new();
+    let mut reasons = Vec::new();
     for _ in 0..200 {
         node.wait(100_000_000);
         let sent = ask_together(&mut node, [9].into_iter(), &[(1, 3)]);
         for (reason, _) in answers(&sent).1 {
-            if told.last() != Some(&reason) {
-                told.push(reason);
+            if reasons.last() != Some(&reason) {
+                reasons.push(reason);
             }
         }
     }
-    assert_eq!(told, [RepairReject::Limited, RepairReject::Replay, RepairReject::Dropped]);
+    assert_eq!(reasons, [RepairReject::Limited, RepairReject::Replay, RepairReject::Dropped]);
     assert_eq!(node.count(Counter::RequestersDropped), 1);
     assert_eq!(answers(&node.ask(9, nack_of_member(2, 5, &[(1, 3)]))).0.len(), 0, "by a member's name alone");
     // A member gates the commit: it is told to wait at worst.

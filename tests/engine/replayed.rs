@@ -1,7 +1,7 @@
 //! Replay and live in one reader: what is told, in which order, and when it ends; and in a replica.
 
 use super::log::{Log, written};
-use super::subscriber::{Reader, Told};
+use super::subscriber::{Event, Reader};
 use super::world::*;
 use lockstep_core::engine::counters::Counter;
 use lockstep_core::engine::event::Role;
@@ -19,7 +19,7 @@ fn reader(delivery: Delivery, start: Start) -> Reader {
     reader
 }
 
-fn said(kind: Kind, end: u32, next: Seq) -> Vec<u8> {
+fn replay_item(kind: Kind, end: u32, next: Seq) -> Vec<u8> {
     let mut out = vec![0; SMALL_LEN_MAX];
     let header = Header { cluster: CLUSTER, history: HISTORY, ..Header::new(kind) };
     let len = write_replay(&mut out, header, ReplayBody { next, oldest_seq: 1, end, reserved: 0 });
@@ -30,7 +30,7 @@ fn said(kind: Kind, end: u32, next: Seq) -> Vec<u8> {
 /// The answer that frames follow, and these frames.
 fn granted(frames: &[Vec<u8>]) -> Vec<u8> {
     let next = Header::peek(&frames[0]).unwrap().first_seq;
-    [said(Kind::ReplayAnswer, 0, next), frames.concat()].concat()
+    [replay_item(Kind::ReplayAnswer, 0, next), frames.concat()].concat()
 }
 
 /// What a request asks for: first seq, and the chain if it is to be compared.
@@ -55,7 +55,9 @@ fn s10_a_replay_delivers_the_committed_log_from_its_birth_on_though_nobody_is_he
     let bytes = granted(&log.frames);
     assert_eq!(reader.replay(&bytes), bytes.len());
     assert_eq!(reader.messages(), ["a", "b", "c"]);
-    assert!(reader.told.contains(&Told::Replaying(1)) && reader.told.contains(&Told::Epoch(epoch(2, 2), 5)));
+    assert!(
+        reader.events.contains(&Event::Replaying(1)) && reader.events.contains(&Event::Epoch(epoch(2, 2), 5))
+    );
     assert_eq!(reader.count(Counter::NacksOut), 0);
     // Live goes on behind it, and the connection is needed no more.
     let live = log.push(&["d"]);
@@ -63,7 +65,7 @@ fn s10_a_replay_delivers_the_committed_log_from_its_birth_on_though_nobody_is_he
     reader.hear(&log.ack(3, 8));
     assert_eq!(reader.messages(), ["a", "b", "c", "d"]);
     assert_eq!(reader.step(), Some(ReplayStep::Close));
-    assert_eq!(reader.told.last(), Some(&Told::CaughtUp(8)));
+    assert_eq!(reader.events.last(), Some(&Event::CaughtUp(8)));
 }
 
 #[test]
@@ -146,7 +148,7 @@ fn a_cursor_within_a_frame_names_the_chain_before_it_and_another_log_is_refused(
     wrong.hear(&frame);
     wrong.poll();
     assert!(wrong.messages().is_empty());
-    assert_eq!(wrong.told.last(), Some(&Told::Refused(Some(ReplayEndReason::ChainMismatch))));
+    assert_eq!(wrong.events.last(), Some(&Event::Refused(Some(ReplayEndReason::ChainMismatch))));
     assert!(wrong.subscriber.core.is_ended());
 }
 
@@ -192,7 +194,7 @@ fn repairs_are_no_stream_and_who_hears_nothing_else_reads_a_journal() {
     assert_eq!(request(&reader), (4, Some(log.end.chain)), "behind what is held");
     let behind = log.clone();
     log.push(&["b"]);
-    let mut bytes = said(Kind::ReplayAnswer, 0, behind.end.next);
+    let mut bytes = replay_item(Kind::ReplayAnswer, 0, behind.end.next);
     bytes.extend_from_slice(log.frames.last().unwrap());
     reader.replay(&bytes);
     reader.poll();
@@ -329,8 +331,8 @@ fn s2_a_replica_stores_what_is_committed_below_its_promise_and_acknowledges_noth
     let mut node = Node::new(start(blank_tail(3, 64 << 10), replica_limits(3, 3)).unwrap());
     node.hear(&log.frames[1..]);
     node.ask(1, log.repair(0, 1, 1));
-    let held = log.end.next;
-    assert_eq!((node.replica.role(), node.next()), (Role::Standby, held));
+    let end = log.end.next;
+    assert_eq!((node.replica.role(), node.next()), (Role::Standby, end));
     let body = BallotBody { process_nonce: 2, ballot: epoch(2, 2).0, about: 0 };
     let prepare = written(|out| write_ballot(out, log.header(Kind::Prepare, identity(2)), body));
     node.hear(&[prepare]);
@@ -338,12 +340,12 @@ fn s2_a_replica_stores_what_is_committed_below_its_promise_and_acknowledges_noth
     log.push(&["b"]);
     let frame = log.frames.last().unwrap().clone();
     node.hear(std::slice::from_ref(&frame));
-    assert_eq!(node.next(), held, "live, and below the promise");
+    assert_eq!(node.next(), end, "live, and below the promise");
     let now = node.now;
     assert!(node.replica.on_replayed(now, (identity(1), HISTORY), &FrameView::from_prefix(&frame).unwrap()));
     assert_eq!((node.next(), node.replica.core.commit_next()), (log.end.next, log.end.next));
-    let said = node.wait(10_000_000);
-    assert!(acks_in(&said).is_empty(), "{:?}", acks_in(&said));
+    let sent = node.wait(10_000_000);
+    assert!(acks_in(&sent).is_empty(), "{:?}", acks_in(&sent));
 }
 
 #[test]
@@ -363,8 +365,8 @@ fn an_archiver_never_votes_whatever_a_membership_says() {
     for turn in 0..200 {
         replica.poll(2_000_000 + turn * 1_000_000, 1);
     }
-    let said = sent(replica.net_mut());
-    let spoken = said.iter().filter(|(_, bytes)| {
+    let sent = sent(replica.net_mut());
+    let spoken = sent.iter().filter(|(_, bytes)| {
         matches!(
             Datagram::decode(bytes, CLUSTER),
             Ok(Datagram::Ack(..)

@@ -12,11 +12,11 @@ use lockstep_wire::*;
 
 /// When the journal was told to be full (true) or free, and at which seq.
 fn fullness(events: &[ReplicaEvent]) -> Vec<(bool, Seq)> {
-    let told = |event: &ReplicaEvent| match *event {
+    let reported = |event: &ReplicaEvent| match *event {
         ReplicaEvent::Condition { condition: Condition::JournalFull, holds, a, .. } => Some((holds, a)),
         _ => None,
     };
-    events.iter().filter_map(told).collect()
+    events.iter().filter_map(reported).collect()
 }
 
 pub const RING: usize = 256 << 10;
@@ -462,8 +462,9 @@ fn s3_a_replica_that_acknowledges_another_log_is_named_once_and_stops_nobody() {
     let mut log = Log::begun(3);
     let divergent = log.ack_with(2, end.next, |header, _| header.chain = 0xbad);
     node.hear(&[divergent.clone(), divergent]);
-    let told = node.events().into_iter().filter(|event| matches!(event, ReplicaEvent::DivergentAck { .. }));
-    assert_eq!(told.count(), 1);
+    let reported =
+        node.events().into_iter().filter(|event| matches!(event, ReplicaEvent::DivergentAck { .. }));
+    assert_eq!(reported.count(), 1);
     assert!(!node.replica.core.is_stopped());
     assert!(node.replica.core.commit_next() < end.next, "it counts for nothing");
     log.push(&["a"]);

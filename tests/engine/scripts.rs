@@ -43,7 +43,7 @@ mod founding;
 mod sentences;
 
 use crate::subscriber::owned;
-use crate::world::Told;
+use crate::world::PublisherNode;
 use crate::world::*;
 use datadriven::{TestCase, walk};
 use lockstep_core::engine::parts::PartsLimits;
@@ -56,7 +56,7 @@ use lockstep_replica::journal::memory::MemoryTail;
 use lockstep_replica::replica::ReplicaEngine;
 use lockstep_sim::net::{SimNet, To};
 use lockstep_wire::*;
-use sentences::{datagram_words, epoch_words, heard_words, kind, told_words, words};
+use sentences::{datagram_words, epoch_words, kind, publisher_words, reader_words, words};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
@@ -79,7 +79,7 @@ struct Reading {
 
 /// A process that publishes, under the name that it opened last.
 struct Publishing {
-    told: Told,
+    node: PublisherNode,
     id: PublisherId,
     /// Where it answers.
     number: u32,
@@ -112,7 +112,7 @@ struct Stage {
     /// Bytes of a tail; 0: as usual.
     ring: usize,
     /// Every datagram so far, and who sent it.
-    said: Vec<(String, Vec<u8>)>,
+    datagrams: Vec<(String, Vec<u8>)>,
     shown: BTreeSet<u8>,
     printed: BTreeSet<String>,
     out: String,
@@ -184,9 +184,9 @@ impl Stage {
             "clock" => self.set_clock(plain[0].parse().expect("a number"), plain[1]),
             "depose" => self.depose(plain[0].parse().expect("a number")),
             "echo" => numbers().for_each(|number| {
-                let said = self.said.iter().filter(|(from, _)| *from == number.to_string());
-                let said: Vec<_> = said.map(|(_, bytes)| bytes.clone()).collect();
-                self.up(number).net_mut().groups.extend(said);
+                let sent = self.datagrams.iter().filter(|(from, _)| *from == number.to_string());
+                let sent: Vec<_> = sent.map(|(_, bytes)| bytes.clone()).collect();
+                self.up(number).net_mut().groups.extend(sent);
             }),
             "crash" => numbers().for_each(|number| self.crash(number)),
             "restart" => numbers().for_each(|number| {
@@ -276,13 +276,13 @@ impl Stage {
             let before = self.publishers.len() as u32;
             let roomy = |limits: &mut PublisherLimits| (limits.names_max, limits.window_datagrams) = (16, 64);
             (0..=before).for_each(|_| _ = cluster.add_publisher(roomy));
-            let told = cluster.publishers.remove(before as usize);
-            self.publishers.insert(by.to_owned(), Publishing { told, id: 0, number: 101 + before });
+            let node = cluster.publishers.remove(before as usize);
+            self.publishers.insert(by.to_owned(), Publishing { node, id: 0, number: 101 + before });
         }
         self.opens += 1;
         let process = self.publishers.get_mut(by).expect("a process");
         process.id = 0;
-        process.told.publisher.core.open(name, [self.opens; 2]).expect("a name");
+        process.node.publisher.core.open(name, [self.opens; 2]).expect("a name");
         self.run("10ms");
         if self.publishers[by].id == 0 {
             writeln!(self.out, "{by}: {name} is not open").expect("room");
@@ -290,8 +290,8 @@ impl Stage {
     }
 
     fn publish(&mut self, texts: &[&str], by: &str) {
-        let Publishing { told, id, .. } = self.publishers.get_mut(by).expect("open NAME first");
-        told.publish(*id, texts);
+        let Publishing { node, id, .. } = self.publishers.get_mut(by).expect("open NAME first");
+        node.publish(*id, texts);
     }
 
     fn join(&mut self, name: &str, delivery: &str, has: Option<u32>) {
@@ -350,7 +350,7 @@ impl Stage {
     fn turn(&mut self) {
         self.now += TURN_NS;
         let wall = self.now + 1_700_000_000_000_000_000;
-        let mut said = Vec::new();
+        let mut datagrams = Vec::new();
         for (number, node) in &mut self.nodes {
             let Node::Up(replica) = node else { continue };
             if !self.stopped_disks.contains(number) {
@@ -362,34 +362,34 @@ impl Stage {
                     writeln!(self.out, "{number}: {words}").expect("room");
                 }
             }
-            said.push((number.to_string(), sent(replica.net_mut())));
+            datagrams.push((number.to_string(), sent(replica.net_mut())));
         }
-        for (name, Publishing { told, id, .. }) in &mut self.publishers {
+        for (name, Publishing { node, id, .. }) in &mut self.publishers {
             let out = &mut self.out;
-            told.publisher.poll(self.now, wall, 100, |event| {
+            node.publisher.poll(self.now, wall, 100, |event| {
                 if let PublisherEvent::Opened { publisher, .. } = &event {
                     *id = *publisher;
                 }
-                if let Some(words) = told_words(&event) {
+                if let Some(words) = publisher_words(&event) {
                     writeln!(out, "{name}: {words}").expect("room");
                 }
             });
-            said.push((name.clone(), sent(told.publisher.net_mut())));
+            datagrams.push((name.clone(), sent(node.publisher.net_mut())));
         }
         for (name, reading) in &mut self.readers {
             let out = &mut self.out;
             reading.subscriber.poll(self.now, 100, |event| {
-                if let Some(words) = owned(&event).and_then(|heard| heard_words(&heard, reading.delivery)) {
+                if let Some(words) = owned(&event).and_then(|event| reader_words(&event, reading.delivery)) {
                     writeln!(out, "{name}: {words}").expect("room");
                 }
                 ControlFlow::Continue(())
             });
-            said.push((name.clone(), sent(reading.subscriber.net_mut())));
+            datagrams.push((name.clone(), sent(reading.subscriber.net_mut())));
         }
-        for (from, datagrams) in said {
+        for (from, datagrams) in datagrams {
             for (to, bytes) in datagrams {
                 self.carry(&from, to, &bytes);
-                self.said.push((from.clone(), bytes));
+                self.datagrams.push((from.clone(), bytes));
             }
         }
     }
@@ -422,7 +422,7 @@ impl Stage {
                     _ => continue,
                 },
                 Err(_) => match self.publishers.get_mut(&name) {
-                    Some(process) => process.told.publisher.net_mut(),
+                    Some(process) => process.node.publisher.net_mut(),
                     None => self.readers.get_mut(&name).expect("a reader").subscriber.net_mut(),
                 },
             };

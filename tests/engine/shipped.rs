@@ -30,9 +30,9 @@ fn leaders(cluster: &Cluster) -> Vec<u32> {
 /// Runs until the publisher was told the fate of `count` messages.
 fn committed(cluster: &mut Cluster, count: usize) -> Vec<(PublisherSeq, Seq)> {
     let done = cluster.run_until(|cluster| cluster.publishers[0].committed().len() >= count);
-    let told = cluster.publishers[0].committed();
-    assert!(done, "{} of {count} were told: {told:?}", told.len());
-    told
+    let outcomes = cluster.publishers[0].committed();
+    assert!(done, "{} of {count} were told: {outcomes:?}", outcomes.len());
+    outcomes
 }
 
 /// A counter of replica 1 that holds epoch `round` of replica 1 up to 20, from 10 on.
@@ -73,11 +73,11 @@ fn what_a_deposed_leader_stamped_alone_is_told_where_it_came_to_be() {
     committed(&mut cluster, 1);
     cluster.lost = |from, to, _| from == 1 && to != 1 || to == 1 && from < 100;
     cluster.publishers[0].publish(id, &["b", "c"]);
-    let told = committed(&mut cluster, 3);
+    let outcomes = committed(&mut cluster, 3);
     cluster.lost = |_, _, _| false;
     cluster.run(1_000);
     let tail = cluster.replicas[1].tail();
-    for (number, seq) in told {
+    for (number, seq) in outcomes {
         let frame = tail.frame(tail.find(seq).expect("it is in the log")).expect("no damage");
         let entry = frame.entries().nth((seq - frame.header.first_seq) as usize).expect("it is in the frame");
         assert_eq!((entry.header.publisher, entry.header.publisher_seq), (id, number));
@@ -112,9 +112,9 @@ fn a_standby_that_lagged_leads_without_a_gap() {
     cluster.paused.clear();
     cluster.dead.extend([1, 3]);
     cluster.publishers[0].publish(id, &["f"]);
-    let told = committed(&mut cluster, 6);
-    let seqs: Vec<_> = told.iter().map(|(_, seq)| *seq).collect();
-    assert!(seqs.is_sorted() && told.iter().map(|(number, _)| *number).eq(1..=6), "{told:?}");
+    let outcomes = committed(&mut cluster, 6);
+    let seqs: Vec<_> = outcomes.iter().map(|(_, seq)| *seq).collect();
+    assert!(seqs.is_sorted() && outcomes.iter().map(|(number, _)| *number).eq(1..=6), "{outcomes:?}");
     let same = cluster.run_until(|cluster| {
         let ends = [2, 4, 5].map(|number| cluster.replicas[number - 1].tail().end());
         ends.iter().all(|end| *end == ends[0])
@@ -180,11 +180,11 @@ fn nothing_is_acknowledged_before_it_is_where_the_ack_says_that_it_is() {
     cluster.record.clear();
     cluster.publishers[0].publish(id, &["b"]);
     cluster.run(100);
-    let held = cluster.replicas.iter().map(|replica| replica.tail().end().next).max().unwrap();
+    let end = cluster.replicas.iter().map(|replica| replica.tail().end().next).max().unwrap();
     for (from, bytes) in &cluster.record {
         if let Ok(Datagram::Ack(header, _)) = Datagram::decode(bytes, CLUSTER) {
             let durable = cluster.replicas[*from as usize - 1].tail().durable_next();
-            assert!(header.first_seq <= durable && durable < held, "{} of {durable}", { header.first_seq });
+            assert!(header.first_seq <= durable && durable < end, "{} of {durable}", { header.first_seq });
         }
     }
     assert_eq!(cluster.publishers[0].committed().len(), 1, "and nothing is committed by it");
@@ -280,13 +280,13 @@ fn an_ack_names_what_is_held_without_a_gap() {
     node.hear(&log.frames[1..2]);
     node.ask(1, log.repair(0, 1, 3));
     let frames = [log.push(&["a"]), log.push(&["b"])];
-    let said = node.hear(&frames[1..]);
+    let sent = node.hear(&frames[1..]);
     assert!(
-        acks_in(&said).iter().all(|header| header.first_seq <= 3),
+        acks_in(&sent).iter().all(|header| header.first_seq <= 3),
         "the second frame waits for the first"
     );
-    let said = node.hear(&frames[..1]);
-    assert_eq!(acks_in(&said).last().map(|header| header.first_seq), Some(5));
+    let sent = node.hear(&frames[..1]);
+    assert_eq!(acks_in(&sent).last().map(|header| header.first_seq), Some(5));
 }
 
 // 10: Raft's single-step change of the membership
@@ -388,10 +388,10 @@ fn a_takeover_delivers_each_message_once_and_leaves_no_hole() {
         cluster.run(1_500);
         cluster.paused.clear();
     }
-    let told = committed(&mut cluster, 20);
+    let outcomes = committed(&mut cluster, 20);
     cluster.run(2_000);
-    assert_eq!(told.len(), cluster.publishers[0].committed().len(), "each fate is told once");
-    assert!(told.iter().map(|(number, _)| *number).eq(1..=20), "{told:?}");
+    assert_eq!(outcomes.len(), cluster.publishers[0].committed().len(), "each fate is told once");
+    assert!(outcomes.iter().map(|(number, _)| *number).eq(1..=20), "{outcomes:?}");
     let tail = cluster.replicas[0].tail();
     let mut next = 1;
     let mut stamped = Vec::new();

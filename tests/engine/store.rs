@@ -89,20 +89,20 @@ proptest! {
             prop_assert_eq!(store.insert(&frame, 0), new);
         }
         prop_assert_eq!(store.len(), model.len());
-        let kept: Vec<_> = (0..store.len()).map(|index| store.get(index).unwrap().header.first_seq).collect();
-        prop_assert_eq!(&kept, &model.iter().copied().collect::<Vec<_>>());
+        let seqs: Vec<_> = (0..store.len()).map(|index| store.get(index).unwrap().header.first_seq).collect();
+        prop_assert_eq!(&seqs, &model.iter().copied().collect::<Vec<_>>());
         // Seq by seq: missing is what lies in from..to and in no kept frame.
-        let held: std::collections::BTreeSet<Seq> = (0..store.len())
+        let stored: std::collections::BTreeSet<Seq> = (0..store.len())
             .flat_map(|index| {
                 let header = store.get(index).unwrap().header;
                 header.first_seq..header.next_seq()
             })
             .collect();
         let to = from + length;
-        let expected: Vec<Seq> = (from..to).filter(|seq| !held.contains(seq)).collect();
+        let expected: Vec<Seq> = (from..to).filter(|seq| !stored.contains(seq)).collect();
         let ranges = missing(&store, 0, from, to);
-        let told: Vec<Seq> = ranges.iter().flat_map(|(from, to)| *from..*to).collect();
-        prop_assert_eq!(told, expected);
+        let missing: Vec<Seq> = ranges.iter().flat_map(|(from, to)| *from..*to).collect();
+        prop_assert_eq!(missing, expected);
         prop_assert!(ranges.windows(2).all(|pair| pair[0].1 < pair[1].0), "no two ranges touch: {:?}", ranges);
     }
 }

@@ -13,7 +13,7 @@ use std::ops::ControlFlow;
 
 /// An event, owned.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Told {
+pub enum Event {
     Message(Seq, String),
     Committed(Seq),
     Retract(Seq),
@@ -36,32 +36,34 @@ pub enum Told {
 }
 
 /// `None` of an entry that tells nothing.
-pub fn owned(event: &SubscriberEvent<'_>) -> Option<Told> {
+pub fn owned(event: &SubscriberEvent<'_>) -> Option<Event> {
     Some(match event {
         SubscriberEvent::Filtered { .. } => return None,
         SubscriberEvent::Message(message) => {
-            Told::Message(message.seq, String::from_utf8_lossy(message.payload).into_owned())
+            Event::Message(message.seq, String::from_utf8_lossy(message.payload).into_owned())
         }
-        SubscriberEvent::Committed { next } => Told::Committed(*next),
-        SubscriberEvent::Epoch { epoch, seq } => Told::Epoch(*epoch, *seq),
-        SubscriberEvent::Membership { seq, members } => Told::Membership(*seq, *members),
-        SubscriberEvent::Gap { from, to } => Told::Gap(*from, *to),
-        SubscriberEvent::Abandoned { from, oldest, .. } => Told::Abandoned(*from, *oldest),
-        SubscriberEvent::CaughtUp { next } => Told::CaughtUp(*next),
-        SubscriberEvent::Lag { entries, .. } => Told::Lag(*entries),
-        SubscriberEvent::Diverged { seq } => Told::Diverged(*seq),
-        SubscriberEvent::Retract { from } => Told::Retract(*from),
-        SubscriberEvent::Replaying { from } => Told::Replaying(*from),
-        SubscriberEvent::Refused { why, .. } => Told::Refused(*why),
+        SubscriberEvent::Committed { next } => Event::Committed(*next),
+        SubscriberEvent::Epoch { epoch, seq } => Event::Epoch(*epoch, *seq),
+        SubscriberEvent::Membership { seq, members } => Event::Membership(*seq, *members),
+        SubscriberEvent::Gap { from, to } => Event::Gap(*from, *to),
+        SubscriberEvent::Abandoned { from, oldest, .. } => Event::Abandoned(*from, *oldest),
+        SubscriberEvent::CaughtUp { next } => Event::CaughtUp(*next),
+        SubscriberEvent::Lag { entries, .. } => Event::Lag(*entries),
+        SubscriberEvent::Diverged { seq } => Event::Diverged(*seq),
+        SubscriberEvent::Retract { from } => Event::Retract(*from),
+        SubscriberEvent::Replaying { from } => Event::Replaying(*from),
+        SubscriberEvent::Refused { why, .. } => Event::Refused(*why),
         SubscriberEvent::Opened { seq, publisher, name, .. } => {
-            Told::Opened(*seq, *publisher, name.to_string())
+            Event::Opened(*seq, *publisher, name.to_string())
         }
-        SubscriberEvent::Closed { seq, publisher, said } => Told::Closed(*seq, *publisher, said.to_vec()),
-        SubscriberEvent::Day { seq, mark } => Told::Day(*seq, mark.is_start, mark.name.to_owned()),
-        SubscriberEvent::Founded { history, seq, .. } => Told::Founded(*history, *seq),
-        SubscriberEvent::Ahead { next, end, .. } => Told::Ahead(*next, *end),
-        SubscriberEvent::Multicast { lost } => Told::Multicast(*lost),
-        SubscriberEvent::HistoryLost { next, have, .. } => Told::Forgotten(*next, *have),
+        SubscriberEvent::Closed { seq, publisher, reason } => {
+            Event::Closed(*seq, *publisher, reason.to_vec())
+        }
+        SubscriberEvent::Day { seq, mark } => Event::Day(*seq, mark.is_start, mark.name.to_owned()),
+        SubscriberEvent::Founded { history, seq, .. } => Event::Founded(*history, *seq),
+        SubscriberEvent::Ahead { next, end, .. } => Event::Ahead(*next, *end),
+        SubscriberEvent::Multicast { lost } => Event::Multicast(*lost),
+        SubscriberEvent::HistoryLost { next, have, .. } => Event::Forgotten(*next, *have),
         other => panic!("an event that the tests do not know: {other:?}"),
     })
 }
@@ -69,7 +71,7 @@ pub fn owned(event: &SubscriberEvent<'_>) -> Option<Told> {
 /// A subscriber, its clock, and what it was told.
 pub struct Reader {
     pub subscriber: SubscriberEngine<SimNet>,
-    pub told: Vec<Told>,
+    pub events: Vec<Event>,
     /// Most messages of one poll.
     pub limit: usize,
     /// The application says stop at messages that hold this text.
@@ -98,7 +100,7 @@ impl Reader {
         change(&mut limits);
         Self {
             subscriber: SubscriberEngine::new(SimNet::default(), limits),
-            told: Vec::new(),
+            events: Vec::new(),
             limit: 1_000,
             stop_at: None,
             now: 1_000_000,
@@ -108,11 +110,11 @@ impl Reader {
 
     /// One turn.
     pub fn poll(&mut self) {
-        let Self { subscriber, told, limit, stop_at, now, sent: requests } = self;
+        let Self { subscriber, events, limit, stop_at, now, sent: requests } = self;
         subscriber.poll(*now, *limit, |event| {
             let Some(event) = owned(&event) else { return ControlFlow::Continue(()) };
-            let stops = matches!((&event, *stop_at), (Told::Message(_, text), Some(stop)) if text == stop);
-            told.push(event);
+            let stops = matches!((&event, *stop_at), (Event::Message(_, text), Some(stop)) if text == stop);
+            events.push(event);
             if stops { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
         subscriber.core.invariants();
@@ -121,9 +123,9 @@ impl Reader {
 
     /// Gets bytes of a replay. Returns how many it used up.
     pub fn replay(&mut self, bytes: &[u8]) -> usize {
-        let Self { subscriber, told, now, .. } = self;
+        let Self { subscriber, events, now, .. } = self;
         subscriber.core.on_replay(*now, bytes, |event| {
-            told.extend(owned(&event));
+            events.extend(owned(&event));
             ControlFlow::Continue(())
         })
     }
@@ -168,13 +170,17 @@ impl Reader {
     /// What the application has after its retracts: (seq, text), each seq once.
     pub fn stream(&self) -> Vec<(Seq, String)> {
         let mut stream: Vec<(Seq, String)> = Vec::new();
-        for told in &self.told {
-            match told {
-                Told::Message(seq, text) => {
-                    assert!(stream.last().is_none_or(|last| last.0 < *seq), "{seq} again in {:?}", self.told);
+        for event in &self.events {
+            match event {
+                Event::Message(seq, text) => {
+                    assert!(
+                        stream.last().is_none_or(|last| last.0 < *seq),
+                        "{seq} again in {:?}",
+                        self.events
+                    );
                     stream.push((*seq, text.clone()));
                 }
-                Told::Retract(from) => stream.retain(|(seq, _)| seq < from),
+                Event::Retract(from) => stream.retain(|(seq, _)| seq < from),
                 _ => {}
             }
         }
@@ -182,18 +188,18 @@ impl Reader {
     }
 
     /// What was told since the last look of messages, retracts, epochs and commits.
-    pub fn news(&mut self) -> Vec<Told> {
-        let mut told = std::mem::take(&mut self.told);
-        told.retain(|told| {
-            !matches!(told, Told::CaughtUp(_) | Told::Gap(..) | Told::Membership(..) | Told::Lag(_))
+    pub fn news(&mut self) -> Vec<Event> {
+        let mut events = std::mem::take(&mut self.events);
+        events.retain(|event| {
+            !matches!(event, Event::CaughtUp(_) | Event::Gap(..) | Event::Membership(..) | Event::Lag(_))
         });
-        told
+        events
     }
 
     /// The messages told so far.
     pub fn messages(&self) -> Vec<&str> {
-        let messages = self.told.iter().filter_map(|told| match told {
-            Told::Message(_, text) => Some(text.as_str()),
+        let messages = self.events.iter().filter_map(|event| match event {
+            Event::Message(_, text) => Some(text.as_str()),
             _ => None,
         });
         messages.collect()
@@ -219,18 +225,18 @@ fn opens_closes_and_trading_days_are_told_at_their_place_in_the_stream() {
     let mut reader = Reader::new(Delivery::Stamped, Start::Live);
     reader.hear(&log.frames[1].clone());
     reader.hear(&log.heartbeat());
-    reader.told.clear();
+    reader.events.clear();
     reader.hear(&log.push_day(7, 1, DayMark { is_start: true, name: "20261121" }));
     reader.hear(&log.push_open("client/alice", (9, [1, 2]), 4, 17));
     reader.hear(&log.push_of(9, &[18]));
     reader.hear(&log.push_close_saying(9, 19, &[2]));
     reader.hear(&log.push_day(7, 2, DayMark { is_start: false, name: "" }));
-    let places: Vec<_> = reader.told.iter().filter(|told| !matches!(told, Told::CaughtUp(_))).collect();
-    let day = |seq, begins| Told::Day(seq, begins, if begins { "20261121".into() } else { String::new() });
-    let [begins, opened, Told::Message(5, _), closed, ends] = places[..] else { panic!("{places:?}") };
+    let places: Vec<_> = reader.events.iter().filter(|event| !matches!(event, Event::CaughtUp(_))).collect();
+    let day = |seq, begins| Event::Day(seq, begins, if begins { "20261121".into() } else { String::new() });
+    let [begins, opened, Event::Message(5, _), closed, ends] = places[..] else { panic!("{places:?}") };
     assert_eq!((begins, ends), (&day(3, true), &day(7, false)));
-    assert_eq!(opened, &Told::Opened(4, 9, "client/alice".into()));
-    assert_eq!(closed, &Told::Closed(6, 9, vec![2]));
+    assert_eq!(opened, &Event::Opened(4, 9, "client/alice".into()));
+    assert_eq!(closed, &Event::Closed(6, 9, vec![2]));
 }
 
 #[test]
@@ -239,14 +245,14 @@ fn the_stream_tells_of_leadership_and_membership_where_they_begin() {
     let mut reader = begun(Delivery::Stamped, &log);
     reader.hear(&log.push(&["a"]));
     let stream: Vec<_> =
-        reader.told.iter().filter(|told| !matches!(told, Told::CaughtUp(_) | Told::Gap(..))).collect();
+        reader.events.iter().filter(|event| !matches!(event, Event::CaughtUp(_) | Event::Gap(..))).collect();
     assert_eq!(
         stream,
         [
-            &Told::Epoch(epoch(1, 1), 2),
-            &Told::Membership(2, 3),
-            &Told::Committed(3),
-            &Told::Message(3, "a".into())
+            &Event::Epoch(epoch(1, 1), 2),
+            &Event::Membership(2, 3),
+            &Event::Committed(3),
+            &Event::Message(3, "a".into())
         ]
     );
 }
@@ -282,16 +288,16 @@ fn an_ack_that_overtakes_its_frame_lets_the_frame_be_delivered_when_it_arrives()
 fn a_stamped_reader_is_told_at_once_and_then_what_is_final() {
     let mut log = Log::begun(3);
     let mut reader = begun(Delivery::Stamped, &log);
-    reader.told.clear();
+    reader.events.clear();
     reader.hear(&log.push(&["a"]));
     reader.hear(&log.push(&["b"]));
     reader.hear(&log.ack(2, 4));
     reader.hear(&log.ack(2, 5));
     reader.hear(&log.ack(3, 5));
-    let (a, b) = (Told::Message(3, "a".into()), Told::Message(4, "b".into()));
-    let told: Vec<_> =
-        reader.told.iter().filter(|told| !matches!(told, Told::CaughtUp(_))).cloned().collect();
-    assert_eq!(told, [a, b, Told::Committed(4), Told::Committed(5)]);
+    let (a, b) = (Event::Message(3, "a".into()), Event::Message(4, "b".into()));
+    let events: Vec<_> =
+        reader.events.iter().filter(|event| !matches!(event, Event::CaughtUp(_))).cloned().collect();
+    assert_eq!(events, [a, b, Event::Committed(4), Event::Committed(5)]);
 }
 
 #[test]
@@ -359,16 +365,16 @@ fn an_application_that_stopped_loses_nothing_and_slows_nobody() {
 fn an_application_is_told_when_it_has_everything_and_when_commit_lags() {
     let mut log = Log::begun(3);
     let mut reader = begun(Delivery::Committed, &log);
-    assert_eq!(reader.told.last(), Some(&Told::CaughtUp(3)));
-    reader.told.clear();
+    assert_eq!(reader.events.last(), Some(&Event::CaughtUp(3)));
+    reader.events.clear();
     reader.hear(&log.push(&["a"]));
     reader.wait(999_999);
-    assert!(reader.told.is_empty());
+    assert!(reader.events.is_empty());
     reader.wait(1);
-    assert_eq!(reader.told, [Told::Lag(1)]);
+    assert_eq!(reader.events, [Event::Lag(1)]);
     reader.hear(&log.ack(2, 4));
     reader.wait(5_000_000);
-    assert_eq!(reader.told[1..], [Told::Message(3, "a".into())]);
+    assert_eq!(reader.events[1..], [Event::Message(3, "a".into())]);
 }
 
 #[test]

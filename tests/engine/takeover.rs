@@ -302,6 +302,6 @@ fn a_leader_that_has_handed_over_misses_nothing_of_what_it_stamped() {
     cluster.paused.clear();
     assert!(cluster.run_until(|cluster| leader(cluster) == Some(after)), "{}", describe(&cluster));
     let core = &mut cluster.replicas[before as usize - 1].core;
-    let told: Vec<_> = std::iter::from_fn(|| core.events.pop()).collect();
-    assert!(!told.iter().any(|event| matches!(event, ReplicaEvent::Gap { .. })), "{told:?}");
+    let events: Vec<_> = std::iter::from_fn(|| core.events.pop()).collect();
+    assert!(!events.iter().any(|event| matches!(event, ReplicaEvent::Gap { .. })), "{events:?}");
 }

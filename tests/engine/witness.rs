@@ -98,8 +98,8 @@ fn a_witness_acknowledges_nothing_that_it_cannot_keep_until_older_entries_are_co
     let full = end.next < cluster.replicas[0].tail().end().next;
     assert!(full, "{}", describe(&cluster));
     assert!(witness.tail().find(commit_next).is_some(), "nothing uncommitted has left the ring");
-    let held = cluster.record.iter().filter(|(from, _)| *from == WITNESS);
-    let acks: Vec<_> = held
+    let sent = cluster.record.iter().filter(|(from, _)| *from == WITNESS);
+    let acks: Vec<_> = sent
         .map(|(_, bytes)| {
             (lockstep_sim::net::To::Group(lockstep_core::engine::ports::Group::Control), bytes.clone())
         })
@@ -130,8 +130,8 @@ fn ask_witness(cluster: &mut Cluster) {
 
 /// Why the witness gave nothing: reasons, first seqs that they refuse, and the oldest that it can repair.
 fn refusals(cluster: &Cluster) -> Vec<(Option<RepairReject>, Seq, Seq)> {
-    let said = cluster.record.iter().filter(|(from, _)| *from == WITNESS);
-    let answers = said.filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
+    let sent = cluster.record.iter().filter(|(from, _)| *from == WITNESS);
+    let answers = sent.filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
         Ok(Datagram::RepairReject(_, body)) => {
             Some((RepairReject::from_u32(body.reason), body.range.from, body.oldest_seq))
         }
@@ -209,8 +209,8 @@ fn a_takeover_waits_for_who_stored_what_the_witnesss_ring_has_lost_and_says_so()
     }
     cluster.run(100);
     assert!(cluster.replicas[0].core.is_exposed(), "its only full standby lies behind the ring");
-    let told = std::iter::from_fn(|| cluster.replicas[0].core.events.pop());
-    assert!(told.into_iter().any(|event| matches!(
+    let events = std::iter::from_fn(|| cluster.replicas[0].core.events.pop());
+    assert!(events.into_iter().any(|event| matches!(
         event,
         ReplicaEvent::Condition { condition: Condition::Exposed, holds: true, .. }
     )));
@@ -220,8 +220,8 @@ fn a_takeover_waits_for_who_stored_what_the_witnesss_ring_has_lost_and_says_so()
     cluster.lost = |_, _, _| false;
     cluster.run(20_000);
     assert_eq!(leader(&cluster), None, "nobody has it all");
-    let mut told = std::iter::from_fn(|| cluster.replicas[1].core.events.pop());
-    let waits = told.find(|event| matches!(event, ReplicaEvent::TakeoverWaits { .. }));
+    let mut events = std::iter::from_fn(|| cluster.replicas[1].core.events.pop());
+    let waits = events.find(|event| matches!(event, ReplicaEvent::TakeoverWaits { .. }));
     let Some(ReplicaEvent::TakeoverWaits { from, oldest, witness, holder }) = waits else {
         panic!("it says so")
     };

@@ -234,12 +234,12 @@ pub fn requests_in(sent: &[(To, Vec<u8>)]) -> Vec<Request> {
 }
 
 /// A publisher and what it was told.
-pub struct Told {
+pub struct PublisherNode {
     pub publisher: PublisherEngine<SimNet>,
     pub events: Vec<PublisherEvent>,
 }
 
-impl Told {
+impl PublisherNode {
     /// The fates that were told, by number: committed messages.
     pub fn committed(&self) -> Vec<(PublisherSeq, Seq)> {
         let committed = self.events.iter().filter_map(|event| match event {
@@ -261,7 +261,7 @@ impl Told {
 pub struct Cluster {
     pub now: Nanos,
     pub replicas: Vec<ReplicaEngine<TestPorts>>,
-    pub publishers: Vec<Told>,
+    pub publishers: Vec<PublisherNode>,
     /// Whether what this node (replicas 1.., publishers 101..) sends to that one is lost.
     pub lost: fn(u32, u32, &[u8]) -> bool,
     /// Whether no group brings that one what this node sends; unicast does.
@@ -321,7 +321,7 @@ impl Cluster {
         };
         change(&mut limits);
         let publisher = PublisherEngine::new(SimNet::default(), limits);
-        self.publishers.push(Told { publisher, events: Vec::new() });
+        self.publishers.push(PublisherNode { publisher, events: Vec::new() });
         self.publishers.len() - 1
     }
 
@@ -375,7 +375,7 @@ impl Cluster {
             self.carry(number, &out);
         }
         for index in 0..self.publishers.len() {
-            let Told { publisher, events } = &mut self.publishers[index];
+            let PublisherNode { publisher, events } = &mut self.publishers[index];
             publisher.poll(self.now, wall, self.limit, |event| events.push(event));
             publisher.core.invariants();
             let out = sent(publisher.net_mut());
@@ -387,7 +387,7 @@ impl Cluster {
         self.record.extend(sent.iter().map(|(_, bytes)| (from, bytes.clone())));
         let replicas = (1..).zip(self.replicas.iter_mut().map(|replica| (true, replica.net_mut())));
         let publishers =
-            (101..).zip(self.publishers.iter_mut().map(|told| (false, told.publisher.net_mut())));
+            (101..).zip(self.publishers.iter_mut().map(|node| (false, node.publisher.net_mut())));
         for (number, (is_replica, net)) in replicas.chain(publishers) {
             for (to, bytes) in sent {
                 let for_it = match to {

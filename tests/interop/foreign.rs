@@ -69,11 +69,11 @@ fn install_within(seconds: u32, program: &str, args: &[&str], folder: &Path) -> 
     // How our own tests are compiled is not how others are; and who is offline need not wait long.
     command.env_remove("RUSTFLAGS").env("CARGO_NET_RETRY", "1").env("CARGO_HTTP_TIMEOUT", "10");
     let outcome = command.output().map_err(|error| format!("{program}: {error}"))?;
-    let said = [outcome.stderr, outcome.stdout].concat();
-    let said = String::from_utf8_lossy(&said);
+    let output = [outcome.stderr, outcome.stdout].concat();
+    let output = String::from_utf8_lossy(&output);
     // npm ends by where its log is.
     let tells = |line: &&str| !line.trim().is_empty() && !line.contains("complete log");
-    let last = said.lines().rfind(tells).unwrap_or("it said nothing").trim().to_owned();
+    let last = output.lines().rfind(tells).unwrap_or("it said nothing").trim().to_owned();
     if outcome.status.success() { Ok(()) } else { Err(format!("{program} {}: {last}", args.join(" "))) }
 }
 

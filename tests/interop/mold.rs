@@ -6,7 +6,7 @@ use moldudp64::packet::{COUNT_END, Downstream, Request};
 
 /// What a datagram says.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Said {
+pub struct Decoded {
     /// `Messages`, `Heartbeat`, `End Of Session` or `Request`.
     pub kind: String,
     /// The session, without its blanks.
@@ -20,11 +20,11 @@ pub struct Said {
 }
 
 /// One datagram.
-pub struct Told {
+pub struct Row {
     /// The port that it went to.
     pub to: u16,
     /// As tshark reads it.
-    pub said: Said,
+    pub decoded: Decoded,
     /// Its bytes.
     pub bytes: Vec<u8>,
 }
@@ -41,7 +41,7 @@ const FIELDS: [&str; 8] = [
 ];
 
 /// All datagrams, in order; tshark has found nothing wrong in them.
-pub fn told(captured: &Captured) -> Vec<Told> {
+pub fn rows(captured: &Captured) -> Vec<Row> {
     let invalid = "moldudp64.msglen.invalid || moldudp64.count.invalid || moldudp64.end_of_session_extra";
     assert_eq!(captured.wrong(invalid, ""), "", "malformed");
     let mut args = vec!["-Y", "moldudp64", "-T", "fields", "-E", "separator=|"];
@@ -49,7 +49,7 @@ pub fn told(captured: &Captured) -> Vec<Told> {
     captured.tshark(&args).lines().map(row).collect()
 }
 
-fn row(line: &str) -> Told {
+fn row(line: &str) -> Row {
     let fields: Vec<&str> = line.split('|').collect();
     let [to, payload, info, session, number, count, numbers, texts] = fields[..] else { panic!("{line}") };
     let hex = |text: &str| -> Vec<u8> {
@@ -62,26 +62,32 @@ fn row(line: &str) -> Told {
     let numbers: Vec<u64> = numbers.map(|text| text.parse().expect("a number")).collect();
     let texts: Vec<_> = texts.split(',').take(numbers.len()).map(hex).collect();
     assert_eq!(numbers.len(), texts.len(), "{line}");
-    let said = Said {
+    let decoded = Decoded {
         kind: info.trim_start_matches("MoldUDP64 ").to_owned(),
         session: session.trim().to_owned(),
         number: number.parse().expect("a number"),
         count: count.parse().expect("a count"),
         messages: numbers.into_iter().zip(texts).collect(),
     };
-    Told { to: to.parse().expect("a port"), said, bytes: hex(payload) }
+    Row { to: to.parse().expect("a port"), decoded, bytes: hex(payload) }
 }
 
 /// The same by our codec; `requests` is the port that is asked.
-pub fn ours(told: &Told, requests: u16) -> Said {
+pub fn ours(row: &Row, requests: u16) -> Decoded {
     let text = |session: moldudp64::Session| String::from_utf8_lossy(session.as_bytes()).into_owned();
-    if told.to == requests {
-        let Request { session, seq, count } = Request::decode(&told.bytes).expect("a request");
-        return Said { kind: "Request".into(), session: text(session), number: seq, count, messages: vec![] };
+    if row.to == requests {
+        let Request { session, seq, count } = Request::decode(&row.bytes).expect("a request");
+        return Decoded {
+            kind: "Request".into(),
+            session: text(session),
+            number: seq,
+            count,
+            messages: vec![],
+        };
     }
-    let datagram = Downstream::decode(&told.bytes).expect("a datagram of a feed");
+    let datagram = Downstream::decode(&row.bytes).expect("a datagram of a feed");
     let (session, number) = (text(datagram.session()), datagram.seq());
-    let said = |kind: &str, count| Said {
+    let decoded = |kind: &str, count| Decoded {
         kind: kind.to_owned(),
         session: session.clone(),
         number,
@@ -89,12 +95,12 @@ pub fn ours(told: &Told, requests: u16) -> Said {
         messages: vec![],
     };
     match datagram {
-        Downstream::Heartbeat { .. } => said("Heartbeat", 0),
-        Downstream::EndOfSession { .. } => said("End Of Session", COUNT_END),
+        Downstream::Heartbeat { .. } => decoded("Heartbeat", 0),
+        Downstream::EndOfSession { .. } => decoded("End Of Session", COUNT_END),
         Downstream::Messages(messages) => {
             let count = messages.len() as u16;
             let messages = messages.map(|(number, bytes)| (number, bytes.to_vec())).collect();
-            Said { messages, ..said("Messages", count) }
+            Decoded { messages, ..decoded("Messages", count) }
         }
     }
 }

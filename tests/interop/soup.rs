@@ -3,7 +3,7 @@
 use crate::capture::Captured;
 
 /// What tshark read: a row for each segment that has packets.
-pub struct Told {
+pub struct Capture {
     rows: Vec<Row>,
     ports: Vec<u16>,
     /// Segments that tshark holds for malformed, or cannot read.
@@ -44,7 +44,7 @@ fn rows(text: &str, ports: &[u16]) -> Vec<Row> {
     rows
 }
 
-impl Told {
+impl Capture {
     /// Reads what these gateways and their clients said.
     pub fn read(captured: &Captured, ports: &[u16]) -> Self {
         // The fields of numbers hold an X for each: only the text for humans has them.

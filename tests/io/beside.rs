@@ -168,19 +168,19 @@ fn devices_of_one_host_hear_each_other_once_and_those_without_memory_not_at_all(
     assert_eq!(b.send_group(Group::Data, &single(b"once")), 1);
     assert!(b.send_unicast(a.unicast_address(), [b"to you", b""]));
     assert!(b.send_unicast(deaf.unicast_address(), [b"and you", b""]));
-    let (mut heard, mut told) = (Vec::new(), Vec::new());
+    let (mut multicast, mut unicasts) = (Vec::new(), Vec::new());
     let begin = Instant::now();
     let mut listen = |is_enough: fn(usize, usize, Duration) -> bool| {
-        while !is_enough(heard.len(), told.len(), begin.elapsed()) {
-            heard.extend(groups(&mut a));
-            told.extend(unicast(&mut a));
+        while !is_enough(multicast.len(), unicasts.len(), begin.elapsed()) {
+            multicast.extend(groups(&mut a));
+            unicasts.extend(unicast(&mut a));
         }
     };
-    listen(|heard, told, waited| heard > 0 && told > 0 || waited > Duration::from_secs(30));
+    listen(|multicast, unicasts, waited| multicast > 0 && unicasts > 0 || waited > Duration::from_secs(30));
     // What came twice would be there by now: the loopback delivers within the send.
-    listen(|heard, told, waited| heard > 1 || told > 1 || waited > Duration::from_millis(50));
-    assert_eq!(heard, [b"once"]);
-    assert_eq!(told, [(b"to you".to_vec(), b.unicast_address())]);
+    listen(|multicast, unicasts, waited| multicast > 1 || unicasts > 1 || waited > Duration::from_millis(50));
+    assert_eq!(multicast, [b"once"]);
+    assert_eq!(unicasts, [(b"to you".to_vec(), b.unicast_address())]);
     assert!(groups(&mut deaf).is_empty(), "it is set otherwise than the rest of its host");
     assert_eq!(unicast(&mut deaf), [(b"and you".to_vec(), b.unicast_address())]);
     let text = Device::open(settings(MemorySharing::Off)).unwrap_err().to_string();

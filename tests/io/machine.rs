@@ -1,6 +1,6 @@
 //! Clock, core, memory, idling, and the guard over a hot thread's system calls.
 
-use crate::{KINDS, burst, child_of, is_child_of, open, said, settings, single};
+use crate::{KINDS, burst, child_of, is_child_of, open, printed, settings, single};
 use lockstep_core::engine::counters::CounterRow;
 use lockstep_core::engine::ports::{Burst, Group, Net, PARK_NS_MAX};
 use lockstep_io::Effective;
@@ -110,7 +110,7 @@ fn each_setting_of_the_machine_answers_with_what_is_in_force() {
     if !is_child_of(TEST) {
         // In a child: locked memory and real time are no company for other tests.
         let output = child_of(TEST).output().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", printed(&output));
         return;
     }
     let number = |path: &str| std::fs::read_to_string(path).unwrap().trim().parse::<i64>().unwrap();
@@ -148,7 +148,7 @@ fn a_guarded_duty_cycle_runs_on_two_calls_and_a_yield_and_the_first_other_call_i
         let mut child = child_of(TEST);
         child.env("LOCKSTEP_TEST_CALL", call).env("TMPDIR", folder.path());
         let output = child.output().unwrap();
-        let text = said(&output);
+        let text = printed(&output);
         assert!(output.status.success(), "{text}");
         assert!(text.contains(&format!("trapped {call} after {turns} turns")), "{text}");
     }

@@ -1,6 +1,6 @@
 //! Counters and events: what a process leaves for others to read.
 
-use crate::{KINDS, child_of, is_child_of, said};
+use crate::{KINDS, child_of, is_child_of, printed};
 use lockstep_io::clock::{Clock, Utc};
 use lockstep_io::counters::{CountersFile, CountersReader, NAME_BYTES};
 use lockstep_process::events::{EventRecord, RING_EVENTS, Recorder};
@@ -159,7 +159,7 @@ fn each_event_becomes_a_log_line_with_its_code_and_lost_ones_are_said() {
     if !is_child_of(TEST) {
         // In a child, since a subscriber of all threads is one per process.
         let output = child_of(TEST).output().unwrap();
-        assert!(output.status.success(), "{}", said(&output));
+        assert!(output.status.success(), "{}", printed(&output));
         return;
     }
     let lines = Lines::default();

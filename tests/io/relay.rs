@@ -2,7 +2,7 @@
 //! pair with real programs, where every datagram of the far end really crosses the wire.
 
 use crate::beside::{Noted, groups};
-use crate::xdp::{KINDS, Pair, SAID_AT_ONCE, Speaker, UNICAST_PORT, all};
+use crate::xdp::{KINDS, Pair, SENT_AT_ONCE, Speaker, UNICAST_PORT, all};
 use lockstep_core::engine::ports::{Group, Net};
 use lockstep_io::shm::{Relay, RelaySettings, Relayed};
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -26,12 +26,12 @@ fn listener(settings: &RelaySettings) -> Relayed<Noted> {
 
 /// What it hears until so many datagrams have come.
 fn hear(listener: &mut Relayed<Noted>, count: usize) -> Vec<Vec<u8>> {
-    let (mut heard, begun) = (Vec::new(), Instant::now());
-    while heard.len() < count {
-        heard.extend(groups(listener));
-        assert!(begun.elapsed() < Duration::from_secs(30), "{} of {count}", heard.len());
+    let (mut received, begun) = (Vec::new(), Instant::now());
+    while received.len() < count {
+        received.extend(groups(listener));
+        assert!(begun.elapsed() < Duration::from_secs(30), "{} of {count}", received.len());
     }
-    heard
+    received
 }
 
 #[test]
@@ -65,12 +65,12 @@ fn who_listens_before_there_is_an_owner_hears_each_that_comes_from_its_first_dat
         let mut owner = owner(parent.path());
         let say = |owner: &mut Relay, number| assert!(owner.push(Group::Data, &[round, number]));
         (0..5).for_each(|number| say(&mut owner, number));
-        let mut heard = hear(&mut early, 5);
+        let mut received = hear(&mut early, 5);
         // What it has said is heard though it has left.
         (5..10).for_each(|number| say(&mut owner, number));
         drop(owner);
-        heard.extend(hear(&mut early, 5));
-        assert_eq!(heard, (0..10).map(|number| vec![round, number]).collect::<Vec<_>>());
+        received.extend(hear(&mut early, 5));
+        assert_eq!(received, (0..10).map(|number| vec![round, number]).collect::<Vec<_>>());
     }
     let begun = Instant::now();
     while early.relay_counts().owners > 0 {
@@ -84,10 +84,10 @@ fn who_listens_before_there_is_an_owner_hears_each_that_comes_from_its_first_dat
 /// `near` hear it once.
 fn all_hear(far: &mut Speaker, near: &mut [Speaker]) {
     for group in 0..KINDS.len() {
-        let said = far.ask(&format!("send {group} {SAID_AT_ONCE} {}", 200 + group));
-        assert_eq!(said, SAID_AT_ONCE.to_string());
+        let sent = far.ask(&format!("send {group} {SENT_AT_ONCE} {}", 200 + group));
+        assert_eq!(sent, SENT_AT_ONCE.to_string());
     }
-    let count = KINDS.len() * SAID_AT_ONCE;
+    let count = KINDS.len() * SENT_AT_ONCE;
     assert_eq!(
         far.ask(&format!("hear {count}")),
         all(count),
@@ -106,9 +106,9 @@ fn all_processes_of_a_host_hear_a_card_that_one_of_them_owns_and_hear_on_when_th
     let (mut plain, _) = Speaker::open_at(place, "shm+udp", UNICAST_PORT + 10);
     for mode in ["xdp-native", "xdp-generic"] {
         let (mut owner, _) = Speaker::open_at(place, &format!("shm+{mode}"), UNICAST_PORT + 11);
-        let (served, told) = Speaker::open_at(place, "shm+xdp-native", UNICAST_PORT + 12);
+        let (served, reply) = Speaker::open_at(place, "shm+xdp-native", UNICAST_PORT + 12);
         let why = format!("transport udp (asked xdp): xdp: served by pid {} through", owner.child.id());
-        assert!(told.contains(&why), "{told}");
+        assert!(reply.contains(&why), "{reply}");
         // An owner takes nothing from anybody before it looks itself.
         let mut early = [served, plain];
         all_hear(&mut far, &mut early);

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use crate::{LOCALHOST, burst, child_of, is_child_of, said, single};
+use crate::{LOCALHOST, burst, child_of, is_child_of, printed, single};
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_io::clock;
 use lockstep_io::shm::{Shm, ShmSettings};
@@ -152,18 +152,18 @@ fn a_node_receives_the_groups_that_it_has_joined_at_the_moment() {
     let mut node = open(ShmSettings { joins: vec![Group::Data, Group::Control], ..settings(parent.path()) });
     let mut sender = open(settings(parent.path()));
     await_members(&mut node, 1);
-    let mut heard = |node: &mut Shm| {
+    let mut received_kinds = |node: &mut Shm| {
         for (group, text) in [(Group::Submit, "s"), (Group::Data, "d"), (Group::Control, "c")] {
             assert_eq!(sender.send_group(group, &single(text.as_bytes())), 1);
         }
         received(node).concat()
     };
-    assert_eq!(heard(&mut node), b"dc");
+    assert_eq!(received_kinds(&mut node), b"dc");
     node.set_joined(Group::Submit, true);
     node.set_joined(Group::Data, false);
-    assert_eq!(heard(&mut node), b"sc", "a leader");
+    assert_eq!(received_kinds(&mut node), b"sc", "a leader");
     node.set_joined(Group::Data, true);
-    assert_eq!(heard(&mut node), b"sdc", "a standby");
+    assert_eq!(received_kinds(&mut node), b"sdc", "a standby");
 }
 
 #[test]
@@ -212,14 +212,14 @@ fn a_reader_that_is_too_slow_counts_what_it_lost_and_the_others_lose_nothing() {
     let mut sender = open(settings(parent.path()));
     let (mut quick, mut slow) = (open(settings(parent.path())), open(settings(parent.path())));
     let sent = 5_000;
-    let mut heard = 0;
+    let mut count = 0;
     for number in 0..sent {
         assert_eq!(sender.send_group(Group::Data, &single(&[number as u8; 100])), 1);
-        heard += received(&mut quick).len();
+        count += received(&mut quick).len();
     }
     // It notices within some receives, whatever lies at its place.
     let late: usize = (0..200).map(|_| received(&mut slow).len()).sum();
-    assert_eq!((heard, quick.dropped()), (sent, 0));
+    assert_eq!((count, quick.dropped()), (sent, 0));
     assert!(slow.dropped() > 0 && late > 0);
     assert_eq!(slow.dropped() + late as u64, sent as u64);
 }
@@ -343,10 +343,10 @@ fn a_folder_that_others_may_touch_or_that_is_a_link_or_is_held_is_refused_in_wor
     let text = refusal(settings(parent.path()));
     assert!(text.contains("mode 755") && text.contains("mode 700"), "{text}");
     std::fs::set_permissions(&name, Permissions::from_mode(0o700)).unwrap();
-    let held = File::open(&name).unwrap();
-    held.lock().unwrap();
+    let locked = File::open(&name).unwrap();
+    locked.lock().unwrap();
     assert!(refusal(settings(parent.path())).contains("is one stopped that has a file in it"));
-    drop(held);
+    drop(locked);
     std::fs::remove_dir(&name).unwrap();
     symlink(parent.path(), &name).unwrap();
     assert!(refusal(settings(parent.path())).contains("no link to one"));
@@ -446,22 +446,22 @@ fn a_reader_that_is_killed_holds_up_nobody_and_its_file_is_removed() {
     let mut line = String::new();
     while !line.starts_with("LISTENS") {
         line.clear();
-        assert!(out.read_line(&mut line).unwrap() > 0, "{}", said(&child.wait_with_output().unwrap()));
+        assert!(out.read_line(&mut line).unwrap() > 0, "{}", printed(&child.wait_with_output().unwrap()));
     }
     await_members(&mut sender, 2);
     let dead = SocketAddrV4::new(LOCALHOST, 7702);
     assert!(sender.reaches(dead));
     let mut child = Some(child);
-    let mut heard = 0;
+    let mut count = 0;
     for number in 0..2_000_u64 {
         assert_eq!(sender.send_group(Group::Data, &single(&number.to_le_bytes())), 1);
         assert!(sender.send_unicast(dead, [&[1; 500], &[]]));
         if number == 1000 {
             kill(child.take().unwrap());
         }
-        heard += received(&mut other).len();
+        count += received(&mut other).len();
     }
-    assert_eq!((heard, other.dropped()), (2_000, 0));
+    assert_eq!((count, other.dropped()), (2_000, 0));
     await_members(&mut sender, 1);
     assert!(!sender.reaches(dead));
     awaited(|| (files(parent.path()) == 2).then_some(()));

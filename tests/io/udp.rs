@@ -46,21 +46,21 @@ fn a_node_joins_and_leaves_groups_as_it_is_told_and_twice_is_once() {
     let everything = settings();
     let mut sender = open(&UdpSettings { joins: vec![], ..everything.clone() });
     let mut node = open(&UdpSettings { joins: vec![Group::Data, Group::Control], ..everything });
-    let mut heard = |node: &mut Udp| {
+    let mut received_kinds = |node: &mut Udp| {
         for (group, text) in [(Group::Submit, "s"), (Group::Data, "d"), (Group::Control, "c")] {
             assert_eq!(sender.send_group(group, &single(text.as_bytes())), 1);
         }
         received(node).concat()
     };
-    assert_eq!(heard(&mut node), b"dc");
+    assert_eq!(received_kinds(&mut node), b"dc");
     for _ in 0..2 {
         node.set_joined(Group::Submit, true);
         node.set_joined(Group::Data, false);
-        assert_eq!(heard(&mut node), b"sc", "a leader");
+        assert_eq!(received_kinds(&mut node), b"sc", "a leader");
     }
     for _ in 0..2 {
         node.set_joined(Group::Data, true);
-        assert_eq!(heard(&mut node), b"sdc", "a standby");
+        assert_eq!(received_kinds(&mut node), b"sdc", "a standby");
     }
     assert_eq!(node.counts().refused_joins, 0);
 }

@@ -25,7 +25,7 @@ const VICTIM: &str = "watcher::a_victim_ends_as_it_is_told";
 /// Nothing here takes nearly so long.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// A watcher speaks so often.
-const SAID: usize = 5;
+const NOTICES_SENT: usize = 5;
 const CLUSTER: u64 = 7;
 
 fn notice() -> Vec<u8> {
@@ -66,14 +66,14 @@ fn a_victim_ends_as_it_is_told() {
     let recorder = Recorder::new(EVENT_KINDS, 64);
     let stamping = recorder.clone();
     std::thread::spawn(move || stamp(&stamping));
-    let mut told = 0;
+    let mut seen = 0;
     loop {
         let started: Vec<EventRecord> =
             recorder.recent().into_iter().filter(|event| event.code == STARTED).collect();
-        for event in &started[told..] {
+        for event in &started[seen..] {
             println!("\nWAITS {}", event.a);
         }
-        told = started.len();
+        seen = started.len();
         std::thread::sleep(Duration::from_millis(1));
     }
 }
@@ -194,7 +194,7 @@ impl Victim {
     }
 
     /// What was said until the watcher was gone.
-    fn heard(&mut self) -> Vec<Vec<u8>> {
+    fn notices(&mut self) -> Vec<Vec<u8>> {
         let watcher = self.watcher;
         wait_for("the end of the watcher", || is_gone(watcher).then_some(()));
         received(&mut self.ears)
@@ -204,10 +204,10 @@ impl Victim {
     fn end(mut self) -> (ExitStatus, String) {
         let _ = self.child.kill(); // it may have ended
         let status = self.child.wait().unwrap();
-        let mut said = String::new();
+        let mut output = String::new();
         // Its watcher had the same stderr: this waits for its end too.
-        self.child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
-        (status, said)
+        self.child.stderr.take().unwrap().read_to_string(&mut output).unwrap();
+        (status, output)
     }
 }
 
@@ -229,9 +229,9 @@ fn is_gone(process: u32) -> bool {
 
 #[track_caller]
 fn assert_announced(victim: &mut Victim, end: &str) {
-    let heard = victim.heard();
-    assert_eq!(heard, vec![notice(); SAID], "after {end}");
-    assert!(matches!(Datagram::decode(&heard[0], CLUSTER), Ok(Datagram::DeathNotice(..))));
+    let notices = victim.notices();
+    assert_eq!(notices, vec![notice(); NOTICES_SENT], "after {end}");
+    assert!(matches!(Datagram::decode(&notices[0], CLUSTER), Ok(Datagram::DeathNotice(..))));
 }
 
 #[test]
@@ -257,12 +257,12 @@ fn every_end_of_the_stamping_thread_is_announced_and_then_the_watcher_is_gone() 
         let mut victim = Victim::start();
         victim.tell(end);
         assert_announced(&mut victim, end);
-        let (status, said) = victim.end();
-        assert!(said.contains("its 136 bytes of notice were sent 5 times"), "{end}: {said}");
+        let (status, output) = victim.end();
+        assert!(output.contains("its 136 bytes of notice were sent 5 times"), "{end}: {output}");
         if end == "panic and abort" {
             assert_eq!(status.signal(), Some(6), "it ended by itself");
-            assert!(said.contains("flight recorder") && said.contains("told to"), "{said}");
-            assert!(!said.contains("stack backtrace"), "no symbols were looked up: {said}");
+            assert!(output.contains("flight recorder") && output.contains("told to"), "{output}");
+            assert!(!output.contains("stack backtrace"), "no symbols were looked up: {output}");
         }
     }
 }
@@ -289,17 +289,17 @@ fn what_is_left_of_the_dead_steps_back_once_its_death_is_announced() {
 fn an_orderly_end_is_silent_and_so_is_that_of_one_with_nothing_to_announce() {
     let mut victim = Victim::start();
     victim.tell("stop");
-    assert_eq!(victim.heard(), Vec::<Vec<u8>>::new());
-    let (_, said) = victim.end();
-    assert!(said.contains("the sequencer stopped in order"), "{said}");
+    assert_eq!(victim.notices(), Vec::<Vec<u8>>::new());
+    let (_, output) = victim.end();
+    assert!(output.contains("the sequencer stopped in order"), "{output}");
 
     let mut victim = Victim::start();
     victim.tell("clear");
     victim.await_line("CLEARED");
     victim.signal("KILL");
-    assert_eq!(victim.heard(), Vec::<Vec<u8>>::new());
-    let (_, said) = victim.end();
-    assert!(said.contains("it did not lead"), "{said}");
+    assert_eq!(victim.notices(), Vec::<Vec<u8>>::new());
+    let (_, output) = victim.end();
+    assert!(output.contains("it did not lead"), "{output}");
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn only_the_thread_that_is_watched_can_end_the_watch_in_order() {
     victim.await_line("REFUSED");
     victim.signal("KILL");
     // Its notice was taken back before it was refused.
-    assert_eq!(victim.heard(), Vec::<Vec<u8>>::new());
+    assert_eq!(victim.notices(), Vec::<Vec<u8>>::new());
     victim.end();
 }
 
@@ -384,9 +384,9 @@ fn watchers_that_end_at_once_are_given_up_and_the_sequencer_goes_on() {
 fn a_watcher_without_a_sequencer_says_who_starts_it() {
     let output =
         Command::new(env!("CARGO_BIN_EXE_lockstep")).arg("watch").env_remove(CHILD).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{said}");
-    assert!(said.contains("only `lockstep sequencer` starts a watcher"), "{said}");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("only `lockstep sequencer` starts a watcher"), "{text}");
 }
 
 // ---------------------------------------------------------------------------- process 1

@@ -32,7 +32,7 @@ const OWN_PORT: &str = "LOCKSTEP_TEST_UNICAST_PORT";
 /// In front of a transport: with memory beside it.
 const WITH_MEMORY: &str = "shm+";
 /// Datagrams of one saying, few enough for any socket's memory.
-pub(crate) const SAID_AT_ONCE: usize = 60;
+pub(crate) const SENT_AT_ONCE: usize = 60;
 
 fn address(end: usize) -> Ipv4Addr {
     Ipv4Addr::new(10, 77, 0, end as u8 + 1)
@@ -181,8 +181,8 @@ fn speaker() {
         Ok(net) => net,
         Err(error) => return say(format!("refused {error}")),
     };
-    let told: Vec<String> = net.effective().iter().map(ToString::to_string).collect();
-    say(format!("open udp {}", told.join(" | ")));
+    let effective: Vec<String> = net.effective().iter().map(ToString::to_string).collect();
+    say(format!("open udp {}", effective.join(" | ")));
     // Each of a host has another one.
     let other_port = OTHER_PORT + 100 * (port - UNICAST_PORT);
     let other = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, other_port)).expect("the other port");
@@ -269,11 +269,11 @@ fn datagram(number: u32, len: usize) -> Vec<u8> {
 /// Receives until so many have come and nothing more does. Tells each datagram's number of times, if not
 /// once.
 fn hear(count: usize, mut receive: impl FnMut() -> Vec<Vec<u8>>) -> String {
-    let mut heard = BTreeMap::new();
+    let mut received = BTreeMap::new();
     let mut last = Instant::now();
     // More than was expected is waited for a little, less for as long as anybody would wait.
-    let patience = |heard: usize| Duration::from_millis(if heard >= count { 30 } else { 20_000 });
-    while last.elapsed() < patience(heard.len()) {
+    let patience = |received: usize| Duration::from_millis(if received >= count { 30 } else { 20_000 });
+    while last.elapsed() < patience(received.len()) {
         let came = receive();
         if came.is_empty() {
             std::thread::yield_now();
@@ -281,7 +281,7 @@ fn hear(count: usize, mut receive: impl FnMut() -> Vec<Vec<u8>>) -> String {
         }
         last = Instant::now();
         for bytes in came {
-            *heard.entry(bytes).or_insert(0_usize) += 1;
+            *received.entry(bytes).or_insert(0_usize) += 1;
         }
     }
     let wrong = |bytes: &[u8]| match bytes {
@@ -290,9 +290,9 @@ fn hear(count: usize, mut receive: impl FnMut() -> Vec<Vec<u8>>) -> String {
         }
         _ => false,
     };
-    let bad = heard.keys().filter(|bytes| wrong(bytes)).count();
-    let repeated = heard.values().filter(|times| **times != 1).count();
-    format!("{} heard, {repeated} repeated, {bad} wrong", heard.len())
+    let bad = received.keys().filter(|bytes| wrong(bytes)).count();
+    let repeated = received.values().filter(|times| **times != 1).count();
+    format!("{} heard, {repeated} repeated, {bad} wrong", received.len())
 }
 
 pub(crate) fn all(count: usize) -> String {
@@ -302,15 +302,15 @@ pub(crate) fn all(count: usize) -> String {
 /// Has each end say everything to the other, by groups and unicast. What the second says may come back to it,
 /// by the kernel.
 fn talk(speakers: &mut [Speaker; 2], comes_back: bool) {
-    let hear = format!("hear {SAID_AT_ONCE}");
+    let hear = format!("hear {SENT_AT_ONCE}");
     for end in [0, 1] {
         for round in 0..12 {
             let (group, len) = (round % 3, [64, 1472, 18, 700][round % 4]);
-            let sent = speakers[end].ask(&format!("send {group} {SAID_AT_ONCE} {len}"));
-            assert_eq!(sent, SAID_AT_ONCE.to_string());
-            assert_eq!(speakers[1 - end].ask(&hear), all(SAID_AT_ONCE), "{len} bytes from {end}");
+            let sent = speakers[end].ask(&format!("send {group} {SENT_AT_ONCE} {len}"));
+            assert_eq!(sent, SENT_AT_ONCE.to_string());
+            assert_eq!(speakers[1 - end].ask(&hear), all(SENT_AT_ONCE), "{len} bytes from {end}");
             if end == 1 && comes_back {
-                assert_eq!(speakers[end].ask(&hear), all(SAID_AT_ONCE));
+                assert_eq!(speakers[end].ask(&hear), all(SENT_AT_ONCE));
             }
         }
         assert_eq!(speakers[end].ask(&format!("tell {} 20", 1 - end)), "20");
@@ -336,16 +336,16 @@ fn every_datagram_between_xdp_and_the_kernels_udp_arrives_once_in_both_modes_and
 fn without_a_mode_demanded_the_best_one_is_taken_and_a_better_one_demanded_is_refused_by_name() {
     let Some(pair) = Pair::new(1500) else { return };
     let mut best = Speaker::start(pair.place(0), "xdp-best", 1472);
-    let told = best.answer();
+    let reply = best.answer();
     // No veth copies nothing.
-    assert!(told.contains("transport xdp native on eth0, ") && told.contains("zero-copy: "), "{told}");
+    assert!(reply.contains("transport xdp native on eth0, ") && reply.contains("zero-copy: "), "{reply}");
     drop(best);
     let refused = Speaker::refusal(pair.place(0), "xdp-zero-copy", 1472);
     assert!(refused.contains("in mode zero-copy, as configured: zero-copy: bind"), "{refused}");
     // A card of large frames takes no program in its driver.
     let Some(jumbo) = Pair::new(9000) else { return };
-    let told = Speaker::start(jumbo.place(0), "xdp-best", 1472).answer();
-    assert!(told.contains("transport xdp generic on eth0") && told.contains("native: attach"), "{told}");
+    let reply = Speaker::start(jumbo.place(0), "xdp-best", 1472).answer();
+    assert!(reply.contains("transport xdp generic on eth0") && reply.contains("native: attach"), "{reply}");
     let refused = Speaker::refusal(jumbo.place(0), "xdp-native", 1472);
     assert!(refused.contains("in mode native, as configured"), "{refused}");
     let refused = Speaker::refusal(jumbo.place(0), "xdp-best", 8972);
@@ -386,7 +386,7 @@ fn unicast_leaves_by_the_kernel_until_it_knows_the_neighbour_and_then_by_the_car
 fn sending_and_receiving_by_a_card_allocate_nothing() {
     let Some(pair) = Pair::new(1500) else { return };
     let mut speakers = pair.speakers(["xdp-native", "udp"]);
-    assert_eq!(speakers[1].ask(&format!("send 2 {SAID_AT_ONCE} 300")), SAID_AT_ONCE.to_string());
+    assert_eq!(speakers[1].ask(&format!("send 2 {SENT_AT_ONCE} 300")), SENT_AT_ONCE.to_string());
     assert_eq!(speakers[0].ask("allocations"), "0");
 }
 

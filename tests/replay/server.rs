@@ -195,7 +195,7 @@ struct Reader {
 }
 
 #[derive(PartialEq, Eq, Debug)]
-enum Heard {
+enum Item {
     Answer(u32),
     Frame,
     Mark(u32),
@@ -203,27 +203,27 @@ enum Heard {
 }
 
 impl Reader {
-    fn hear(&mut self) -> Heard {
+    fn hear(&mut self) -> Item {
         loop {
             if let Some((found, len)) = piece(&self.buffer, CLUSTER).unwrap() {
-                let heard = match found {
+                let item = match found {
                     ReplayItem::Answer(header, body) => {
                         assert_eq!(header.identity(), IDENTITY);
-                        Heard::Answer(body.end)
+                        Item::Answer(body.end)
                     }
-                    ReplayItem::Mark(_, body) => Heard::Mark(body.end),
+                    ReplayItem::Mark(_, body) => Item::Mark(body.end),
                     ReplayItem::Frame(frame) => {
                         self.next = frame.header.next_seq();
                         self.frames.extend_from_slice(frame.bytes);
-                        Heard::Frame
+                        Item::Frame
                     }
                 };
                 self.buffer.drain(..len);
-                return heard;
+                return item;
             }
             let mut chunk = [0; 65536];
             match self.stream.read(&mut chunk) {
-                Ok(0) => return Heard::Closed,
+                Ok(0) => return Item::Closed,
                 Ok(count) => self.buffer.extend_from_slice(&chunk[..count]),
                 Err(error) => panic!("nothing more is heard: {error}"),
             }
@@ -232,15 +232,15 @@ impl Reader {
 
     /// Hears the answer that frames follow, the frames, and the mark behind them.
     fn hear_all(&mut self) -> u32 {
-        assert_eq!(self.hear(), Heard::Answer(0));
+        assert_eq!(self.hear(), Item::Answer(0));
         self.hear_frames()
     }
 
     fn hear_frames(&mut self) -> u32 {
         loop {
             match self.hear() {
-                Heard::Frame => {}
-                Heard::Mark(end) => return end,
+                Item::Frame => {}
+                Item::Mark(end) => return end,
                 other => panic!("{other:?} after {} bytes", self.frames.len()),
             }
         }
@@ -290,7 +290,7 @@ fn a_range_ends_when_all_of_it_was_given() {
     let mut reader = place.ask(100, 400);
     assert_eq!(reader.hear_all(), ReplayEndReason::Done as u32);
     assert!(reader.frames == place.log(100, 400));
-    assert_eq!(reader.hear(), Heard::Closed);
+    assert_eq!(reader.hear(), Item::Closed);
 }
 
 #[test]
@@ -298,14 +298,14 @@ fn each_refusal_is_told_by_its_name() {
     let mut place = Place::new(|settings| settings.readers_max = 2);
     place.grow(300, 900);
     place.commit(200);
-    let refused = |end: ReplayEndReason| Heard::Answer(end as u32);
+    let refused = |end: ReplayEndReason| Item::Answer(end as u32);
     assert_eq!(place.ask(201, REPLAY_STAY).hear(), refused(ReplayEndReason::Ahead));
-    assert_eq!(place.ask(200, REPLAY_STAY).hear(), Heard::Answer(0), "the next one is waited for");
+    assert_eq!(place.ask(200, REPLAY_STAY).hear(), Item::Answer(0), "the next one is waited for");
     let other = |header: &mut Header| header.history = HISTORY + 1;
     assert_eq!(place.ask_with(1, 5, other).hear(), refused(ReplayEndReason::OtherHistory));
     for (seq, chain) in [(150, place.chain(150)), (151, place.chain(151)), (200, place.chain(200))] {
         let with = |chain| move |header: &mut Header| (header.chain, header.flags) = (chain, REPLAY_CHAIN);
-        assert_eq!(place.ask_with(seq, REPLAY_STAY, with(chain)).hear(), Heard::Answer(0), "{seq}");
+        assert_eq!(place.ask_with(seq, REPLAY_STAY, with(chain)).hear(), Item::Answer(0), "{seq}");
         let wrong = place.ask_with(seq, REPLAY_STAY, with(chain ^ 1)).hear();
         assert_eq!(wrong, refused(ReplayEndReason::ChainMismatch), "{seq}");
     }
@@ -332,7 +332,7 @@ fn what_retention_has_removed_is_too_old_and_a_restart_is_no_reason_to_forget() 
     std::fs::remove_file(segments.join("0000000001.seg")).unwrap();
     std::fs::remove_file(segments.join("0000000001.idx")).unwrap();
     let mut reader = place.ask(1, REPLAY_STAY);
-    assert_eq!(reader.hear(), Heard::Answer(ReplayEndReason::TooOld as u32));
+    assert_eq!(reader.hear(), Item::Answer(ReplayEndReason::TooOld as u32));
     let mut oldest = place.ask(0, REPLAY_STAY);
     assert_eq!(oldest.hear_all(), 0);
     assert!(oldest.frames == place.log(1, next) && !oldest.frames.is_empty());
@@ -361,7 +361,7 @@ fn an_archive_is_sealed_packed_and_cut_by_its_retention_and_gives_all_that_it_st
         packed.len() > 1 && plain.len() <= 2 && !packed[0].ends_with("0000000001.lz4")
     });
     let mut reader = place.ask(1, REPLAY_STAY);
-    assert_eq!(reader.hear(), Heard::Answer(ReplayEndReason::TooOld as u32));
+    assert_eq!(reader.hear(), Item::Answer(ReplayEndReason::TooOld as u32));
     let mut oldest = place.ask(0, REPLAY_STAY);
     assert_eq!(oldest.hear_all(), 0);
     assert!(oldest.frames == place.log(1, next), "all that is left, as it was written");
@@ -393,9 +393,9 @@ fn who_sends_garbage_says_nothing_or_takes_nothing_costs_the_others_nothing() {
     let stuck: Vec<Reader> = (0..4).map(|_| place.ask(1, REPLAY_STAY)).collect();
     let mut garbage = place.connect();
     garbage.write_all(&[0x55; 300]).unwrap();
-    let mut said = Vec::new();
-    let _ = garbage.read_to_end(&mut said); // a reset is an end as well
-    if let Ok(Some((ReplayItem::Answer(_, body), _))) = piece(&said, CLUSTER) {
+    let mut reply = Vec::new();
+    let _ = garbage.read_to_end(&mut reply); // a reset is an end as well
+    if let Ok(Some((ReplayItem::Answer(_, body), _))) = piece(&reply, CLUSTER) {
         assert_eq!(body.end, ReplayEndReason::Malformed as u32);
     }
     let mut good = place.ask(1, REPLAY_STAY);
@@ -405,8 +405,8 @@ fn who_sends_garbage_says_nothing_or_takes_nothing_costs_the_others_nothing() {
     let began = Instant::now();
     let mut silent = silent;
     silent.set_read_timeout(Some(PATIENCE)).unwrap();
-    let heard = silent.read(&mut [0; 8]);
-    assert!(matches!(heard, Ok(0) | Err(_)) && began.elapsed() < PATIENCE, "{heard:?}");
+    let item = silent.read(&mut [0; 8]);
+    assert!(matches!(item, Ok(0) | Err(_)) && began.elapsed() < PATIENCE, "{item:?}");
     // Two requests in one connection are one too many.
     let mut twice = place.ask(1, 3);
     assert_eq!(twice.hear_all(), ReplayEndReason::Done as u32);
@@ -423,10 +423,10 @@ fn a_server_that_stops_tells_its_readers() {
     assert_eq!(reader.hear_all(), 0);
     drop(place.server.take());
     let mut last = reader.hear();
-    while last == Heard::Mark(0) {
+    while last == Item::Mark(0) {
         last = reader.hear();
     }
-    assert_eq!(last, Heard::Mark(ReplayEndReason::Stopping as u32));
+    assert_eq!(last, Item::Mark(ReplayEndReason::Stopping as u32));
 }
 
 #[test]

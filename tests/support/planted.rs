@@ -29,8 +29,8 @@ pub fn each_is_found(walks: Option<&str>, found: &[(Mutation, &str)]) {
                 command.env(PLANTED, format!("{mutation:?}"));
             }
             let outcome = command.output().expect("it runs");
-            let said = String::from_utf8_lossy(&outcome.stdout).into_owned();
-            assert!(said.contains("running 1 test"), "{} is no test: {said}", walks.unwrap_or(by));
+            let output = String::from_utf8_lossy(&outcome.stdout).into_owned();
+            assert!(output.contains("running 1 test"), "{} is no test: {output}", walks.unwrap_or(by));
             outcome.status.success()
         };
         assert!(passes(None), "{by} fails with nothing planted");

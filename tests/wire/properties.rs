@@ -256,8 +256,8 @@ proptest! {
         prop_assert_eq!(view.header.next_seq(), header.first_seq + entries.len() as u64);
         let seen: Vec<_> = view.entries().map(|entry| (*entry.header, entry.payload.to_vec())).collect();
         prop_assert_eq!(seen, entries);
-        let told = trailer.map(|trailer| (trailer.accepted, trailer.commit_next, trailer.token));
-        prop_assert_eq!(told, repair);
+        let decoded_trailer = trailer.map(|trailer| (trailer.accepted, trailer.commit_next, trailer.token));
+        prop_assert_eq!(decoded_trailer, repair);
         prop_assert!(trailer.is_none_or(|trailer| trailer.is_of(history) && trailer.repairer() == samples::STANDBY));
         prop_assert!(trailer.is_none_or(|trailer| !trailer.is_of(history ^ 1)));
     }
@@ -423,8 +423,8 @@ proptest! {
             .map(|(code, (age_s, (a, b)))| ConditionRow { code: *code as u16, reserved: 0, age_s, a, b })
             .collect();
         let bytes = small(|out| write_status(out, header, body, &rows, &active));
-        let Datagram::Status(seen, read, members, told) = decoded(&bytes) else { panic!("a status") };
-        prop_assert_eq!(told.iter().collect::<Vec<_>>(), active);
+        let Datagram::Status(seen, read, members, conditions) = decoded(&bytes) else { panic!("a status") };
+        prop_assert_eq!(conditions.iter().collect::<Vec<_>>(), active);
         prop_assert_eq!((free(*seen), read), (free(header), body));
         prop_assert_eq!(members.iter().collect::<Vec<_>>(), rows);
     }
@@ -478,14 +478,14 @@ proptest! {
         let bytes = small(|out| write_replay_request(out, Header { flags, ..header }, asked));
         let Datagram::ReplayRequest(seen, read) = decoded(&bytes) else { panic!("a request") };
         prop_assert_eq!((free(*seen), seen.flags, read), (free(header), flags, asked));
-        let said = ReplayBody { next: words[2], oldest_seq: words[3], end, reserved: 0 };
-        let bytes = small(|out| write_replay(out, Header { kind: kind as u8, ..header }, said));
+        let body = ReplayBody { next: words[2], oldest_seq: words[3], end, reserved: 0 };
+        let bytes = small(|out| write_replay(out, Header { kind: kind as u8, ..header }, body));
         let (seen, read) = match (kind, decoded(&bytes)) {
             (Kind::ReplayAnswer, Datagram::ReplayAnswer(seen, read)) => (seen, read),
             (Kind::ReplayMark, Datagram::ReplayMark(seen, read)) => (seen, read),
             (_, other) => panic!("{other:?}"),
         };
-        prop_assert_eq!((free(*seen), read), (free(header), said));
+        prop_assert_eq!((free(*seen), read), (free(header), body));
     }
 
     #[test]

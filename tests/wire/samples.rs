@@ -242,7 +242,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         acked_next: 0xe7e6_e5e4_e3e2_e1e0,
         acked_age_ns: 0xefee_edec_ebea_e9e8,
     };
-    let verdict = CommandResultBody {
+    let result = CommandResultBody {
         token,
         query_kind: QueryKind::DeclareDead as u32,
         reject: CommandReject::NotTwo as u32,
@@ -317,7 +317,7 @@ pub fn datagrams() -> Vec<(&'static str, Vec<u8>)> {
         ("down", small(|out| write_down(out, header(Kind::DeathNotice), down))),
         ("step-down", small(|out| write_step_down(out, header(Kind::StepDown), step_down))),
         ("status", small(|out| write_status(out, header(Kind::Status), status, &[seen], &active))),
-        ("verdict", small(|out| write_command_result(out, header(Kind::CommandResult), verdict))),
+        ("verdict", small(|out| write_command_result(out, header(Kind::CommandResult), result))),
         ("join", small(|out| write_join(out, header(Kind::Join), join))),
         ("lease", small(|out| write_lease(out, header(Kind::Lease), lease))),
         ("replay request", small(|out| write_replay_request(out, chained, asked))),

@@ -5,7 +5,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// The port that a test tells the dissector; any other is found by the first bytes, or not at all.
-pub const TOLD: u16 = 7700;
+pub const CONFIGURED_PORT: u16 = 7700;
 
 /// IPv4 packets without a link layer: tcpdump's `DLT_RAW`.
 const LINK_RAW: u32 = 101;
@@ -98,10 +98,10 @@ impl Tshark {
             .env("LC_ALL", "C.UTF-8")
             .output()
             .expect("tshark runs");
-        let (said, errors) =
+        let (printed, errors) =
             (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success(), "tshark {flags:?}: {errors}");
-        for text in [&said, &errors] {
+        for text in [&printed, &errors] {
             let wrong = text.lines().find(|line| {
                 // Of Wireshark too: what it calls malformed was read beyond its end.
                 ["Lua Error", "lockstep.lua", "lockstep_fields.lua", "Malformed Packet"]
@@ -110,35 +110,35 @@ impl Tshark {
             });
             assert_eq!(wrong, None, "tshark {flags:?}");
         }
-        said.into_owned()
+        printed.into_owned()
     }
 
-    /// Of each packet these fields, each with all its values; ports as [`TOLD`].
+    /// Of each packet these fields, each with all its values; ports as [`CONFIGURED_PORT`].
     pub fn fields(&self, packets: &[Packet], fields: &[&str]) -> Vec<Vec<String>> {
-        let told = ["udp", "tcp"].map(|way| format!("lockstep.{way}_ports:{TOLD}"));
-        let mut flags = vec!["-o", &told[0], "-o", &told[1], "-T", "fields"];
+        let options = ["udp", "tcp"].map(|way| format!("lockstep.{way}_ports:{CONFIGURED_PORT}"));
+        let mut flags = vec!["-o", &options[0], "-o", &options[1], "-T", "fields"];
         flags.extend(["-E", "separator=/t", "-E", "occurrence=a", "-E", "aggregator=,"]);
         fields.iter().for_each(|field| flags.extend(["-e", field]));
-        let said = self.says(packets, &flags);
+        let printed = self.says(packets, &flags);
         let rows: Vec<Vec<String>> =
-            said.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect();
+            printed.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect();
         assert_eq!(rows.len(), packets.len(), "one line a packet");
         rows
     }
 
-    /// The numbers, from 0, of the packets that a display filter finds; ports as [`TOLD`].
+    /// The numbers, from 0, of the packets that a display filter finds; ports as [`CONFIGURED_PORT`].
     pub fn found(&self, packets: &[Packet], filter: &str, flags: &[&str]) -> Vec<usize> {
-        let told = ["udp", "tcp"].map(|way| format!("lockstep.{way}_ports:{TOLD}"));
+        let options = ["udp", "tcp"].map(|way| format!("lockstep.{way}_ports:{CONFIGURED_PORT}"));
         let mut all =
-            vec!["-o", &told[0], "-o", &told[1], "-Y", filter, "-T", "fields", "-e", "frame.number"];
+            vec!["-o", &options[0], "-o", &options[1], "-Y", filter, "-T", "fields", "-e", "frame.number"];
         all.extend(flags);
-        let said = self.says(packets, &all);
-        said.lines().map(|line| line.parse::<usize>().expect("a number") - 1).collect()
+        let printed = self.says(packets, &all);
+        printed.lines().map(|line| line.parse::<usize>().expect("a number") - 1).collect()
     }
 
-    /// Everything that it can say of each packet; ports as [`TOLD`].
+    /// Everything that it can say of each packet; ports as [`CONFIGURED_PORT`].
     pub fn details(&self, packets: &[Packet]) -> String {
-        let told = ["udp", "tcp"].map(|way| format!("lockstep.{way}_ports:{TOLD}"));
-        self.says(packets, &["-o", &told[0], "-o", &told[1], "-V"])
+        let options = ["udp", "tcp"].map(|way| format!("lockstep.{way}_ports:{CONFIGURED_PORT}"));
+        self.says(packets, &["-o", &options[0], "-o", &options[1], "-V"])
     }
 }

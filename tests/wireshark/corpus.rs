@@ -55,10 +55,10 @@ fn words(push: &mut impl FnMut(String, Vec<u8>)) {
     for groups in 0..=GROUPS_ALL {
         changed("join", 0, &groups.to_le_bytes());
     }
-    for told in numbers.clone().filter(|&number| PublisherNotice::from_u32(number).is_some()) {
+    for notice in numbers.clone().filter(|&number| PublisherNotice::from_u32(number).is_some()) {
         // A publisher without room has no id yet.
-        let publisher = u32::from(told != PublisherNotice::TableFull as u32);
-        let row = NoticeRow { publisher, incarnation: 1, from: 1, to: 2, notice: told, reserved: 0 };
+        let publisher = u32::from(notice != PublisherNotice::TableFull as u32);
+        let row = NoticeRow { publisher, incarnation: 1, from: 1, to: 2, notice, reserved: 0 };
         changed("notice", 0, bytemuck::bytes_of(&row));
     }
     for suspicion in
@@ -108,10 +108,10 @@ pub fn spoilt() -> Vec<Case> {
     cases.extend(records.map(|(name, bytes)| (format!("on the network: {name}"), bytes)));
     for (name, bytes) in sound() {
         let length = bytes.len();
-        for kept in
+        for len in
             [1, 3, 4, 5, 23, 24, 103, 104, 111, 112, length - 8, length - 1].iter().filter(|&&n| n < length)
         {
-            cases.push((format!("{kept} bytes of: {name}"), bytes[..*kept].to_vec()));
+            cases.push((format!("{len} bytes of: {name}"), bytes[..*len].to_vec()));
         }
         for more in [1, 8, REPAIR_TRAILER_LEN].into_iter().filter(|more| length + more <= DATAGRAM_LEN_MAX) {
             cases.push((format!("{more} zeros behind: {name}"), [bytes.as_slice(), &vec![0; more]].concat()));

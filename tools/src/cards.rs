@@ -43,7 +43,7 @@ pub struct Killed {
     /// From the end of the process until no program was on the card.
     pub gone: Times,
     /// From there until an ordinary socket had a datagram of a group.
-    pub heard: Times,
+    pub received: Times,
     /// From the start of the next process until the card was its own.
     pub open: Times,
     /// From that start until it led again.
@@ -54,10 +54,10 @@ pub struct Killed {
 
 impl fmt::Display for Killed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { gone, heard, open, leads, shown } = self;
+        let Self { gone, received, open, leads, shown } = self;
         writeln!(f, "killed {} times, nothing was left on the card, every next one had it", gone.0.len())?;
         writeln!(f, "  no program on the card after {gone}")?;
-        writeln!(f, "  an ordinary socket hears after  {heard}")?;
+        writeln!(f, "  an ordinary socket hears after  {received}")?;
         writeln!(f, "  started, has the card after     {open}")?;
         writeln!(f, "  started, leads after            {leads}")?;
         write!(f, "  {shown}")
@@ -74,7 +74,7 @@ pub fn killed(times: u32) -> Killed {
     let mut scene = Scene::on(network.ground_on(&[1], 2).by_xdp());
     scene.replicas[0].await_log(HAS_CARD);
     let [submit, ..] = scene.cluster.groups();
-    let [mut gone, mut heard, mut open, mut leads] = <[Times; 4]>::default();
+    let [mut gone, mut received, mut open, mut leads] = <[Times; 4]>::default();
     for _ in 0..times {
         assert!(has_program(network.node(1)), "it has the card");
         scene.kill(1);
@@ -85,14 +85,14 @@ pub fn killed(times: u32) -> Killed {
         gone.0.push(ended.elapsed());
         let listens = Instant::now();
         hear(network.node(1), submit, Network::address(1));
-        heard.0.push(listens.elapsed());
+        received.0.push(listens.elapsed());
         let started = Instant::now();
         scene.replicas[0] = scene.cluster.start_replica(1);
         open.0.push(await_word(&scene.replicas[0], HAS_CARD, started));
         leads.0.push(await_word(&scene.replicas[0], "-> leader", started));
         scene.await_flow();
     }
-    Killed { gone, heard, open, leads, shown: scene.end() }
+    Killed { gone, received, open, leads, shown: scene.end() }
 }
 
 /// Whether a program is on the first card of this node.
@@ -103,13 +103,13 @@ fn has_program(node: &Namespace) -> bool {
 /// Waits until an ordinary socket in this namespace has received a datagram of a group: nobody else there may
 /// have its port.
 fn hear(node: &Namespace, group: SocketAddrV4, address: Ipv4Addr) {
-    let heard = node.within(move || {
+    let received = node.within(move || {
         let socket = UdpSocket::bind(group)?;
         socket.join_multicast_v4(group.ip(), &address)?;
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.recv(&mut [0; 2048])
     });
-    heard.unwrap_or_else(|error| panic!("an ordinary socket hears nothing of {group}: {error}"));
+    received.unwrap_or_else(|error| panic!("an ordinary socket hears nothing of {group}: {error}"));
 }
 
 /// Waits until a log has this, and returns how long that was after `started`.
@@ -132,9 +132,9 @@ pub fn shared(network: &Network, lost: u16, times: u32) -> Shown {
         let has_card = |scene: &Scene, id: &usize| scene.replica(*id).log().contains(HAS_CARD);
         scene.await_that("nobody has the card", |scene| [1, 2].iter().any(|id| has_card(scene, id)));
         let (owner, served) = if has_card(&scene, &1) { (1, 2) } else { (2, 1) };
-        let told = format!("served by pid {} through shared memory", scene.replica(owner).pid());
-        let is_told = |scene: &Scene| scene.replica(served).log().contains(&told);
-        scene.await_that("the other one was not told who serves it", is_told);
+        let served_by = format!("served by pid {} through shared memory", scene.replica(owner).pid());
+        let is_served = |scene: &Scene| scene.replica(served).log().contains(&served_by);
+        scene.await_that("the other one was not told who serves it", is_served);
         scene.await_that("the other one hears nothing of the card", |scene| {
             scene.counted(served, "xdp_relayed_in") > 0 && scene.counted(served, "xdp_owners") > 0
         });

@@ -77,11 +77,11 @@ pub fn run(first: u64, seeds: u64) -> Result<(), String> {
 
 /// Where the toolchain keeps its llvm programs.
 fn tools_of_llvm() -> Result<PathBuf, String> {
-    let told = Command::new("rustc")
+    let sysroot = Command::new("rustc")
         .args(["--print", "target-libdir"])
         .output()
         .map_err(|error| format!("starting rustc: {error}"))?;
-    let library = PathBuf::from(String::from_utf8_lossy(&told.stdout).trim());
+    let library = PathBuf::from(String::from_utf8_lossy(&sysroot.stdout).trim());
     let folder = library.parent().map(|parent| parent.join("bin")).unwrap_or_default();
     if folder.join("llvm-cov").exists() {
         return Ok(folder);
@@ -90,9 +90,9 @@ fn tools_of_llvm() -> Result<PathBuf, String> {
 }
 
 fn succeed(command: &mut Command) -> Result<(), String> {
-    let told = format!("{command:?}");
-    let status = command.status().map_err(|error| format!("starting {told}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{told}: {status}")) }
+    let shown = format!("{command:?}");
+    let status = command.status().map_err(|error| format!("starting {shown}: {error}"))?;
+    if status.success() { Ok(()) } else { Err(format!("{shown}: {status}")) }
 }
 
 /// What was counted of the files of [`ROOMS`], by path from the top of the repository.
@@ -207,8 +207,8 @@ mod tests {
     #[test]
     fn a_function_is_named_once_for_its_lines_and_once_for_its_branches() {
         let source = ["fn a() {", "    if x {", "        y();", "    }", "}"];
-        let told = named("f", &source, [2, 3].into_iter(), "lines");
-        assert_eq!(told, "f:2 a: 2 lines, from `if x {` on\n");
+        let text = named("f", &source, [2, 3].into_iter(), "lines");
+        assert_eq!(text, "f:2 a: 2 lines, from `if x {` on\n");
     }
 
     #[test]

@@ -38,12 +38,12 @@ pub fn changed(ground: Ground) -> Shown {
     let (_, leader) = scene.await_leader();
     let standby = standbys(&scene, leader)[0];
     scene.kill(standby);
-    let (tail, kept) =
+    let (tail, moved) =
         (scene.cluster.path(&format!("tail-{standby}")), scene.cluster.path("the-tail-is-kept"));
-    fs::rename(&tail, &kept).expect("a tail");
+    fs::rename(&tail, &moved).expect("a tail");
     let refused = scene.cluster.run(&["sequencer", "--replica", &standby.to_string()], b"").with_code(3);
     refused.saying(&["the tail is gone", "must not vote under its old identity"]);
-    fs::rename(&kept, &tail).expect("a tail");
+    fs::rename(&moved, &tail).expect("a tail");
     scene.restart(standby);
     scene.await_flow();
     scene.end()
@@ -83,8 +83,8 @@ fn change(scene: &mut Scene, from: &str, to: &str) {
 
     let (round, leader) = scene.await_leader();
     let successor = *standbys.iter().find(|id| **id != leader).expect("a standby");
-    let told = scene.cluster.run(&["handover", "--to", &successor.to_string(), "--timeout", "30s"], b"");
-    assert_eq!(told.code, Some(0), "{}\n{}", told.err, last_words(&scene.replicas));
+    let output = scene.cluster.run(&["handover", "--to", &successor.to_string(), "--timeout", "30s"], b"");
+    assert_eq!(output.code, Some(0), "{}\n{}", output.err, last_words(&scene.replicas));
     // On a busy machine another standby may be faster: it is configured alike.
     let (_, leads) = scene.await_round_above(round);
     assert_ne!(leads, leader, "{}", last_words(&scene.replicas));

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 /// What it heard.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Heard {
+pub struct Received {
     /// Every message of a client, in order: its user and what it said.
     pub orders: Vec<(String, Vec<u8>)>,
     /// Connects and disconnects, in order, as text.
@@ -19,20 +19,20 @@ pub struct Heard {
 const QUIET: Duration = Duration::from_millis(300);
 
 /// Acknowledges until `stop` and a quiet moment, from the stream's beginning.
-pub fn acknowledge(endpoint: &Endpoint, stop: &AtomicBool) -> Heard {
+pub fn acknowledge(endpoint: &Endpoint, stop: &AtomicBool) -> Received {
     let mut exchange = DemoApplication::connect(endpoint).unwrap_or_else(|error| panic!("{error}"));
-    let (mut heard, mut moved) = (Heard::default(), Instant::now());
+    let (mut received, mut moved) = (Received::default(), Instant::now());
     while !stop.load(Ordering::Acquire) || moved.elapsed() < QUIET || !exchange.is_drained() {
         let turn = exchange.turn(|event| {
             moved = Instant::now();
             match event {
-                Event::Order { user, message } => heard.orders.push((user.to_owned(), message.to_vec())),
+                Event::Order { user, message } => received.orders.push((user.to_owned(), message.to_vec())),
                 Event::Client(GatewayClientEvent::Connected { user, .. }) => {
-                    heard.clients.push(format!("{user} connected"));
+                    received.clients.push(format!("{user} connected"));
                 }
                 Event::Client(GatewayClientEvent::Disconnected { user, reason, cancels, .. }) => {
                     let cancels = if cancels { ", cancel" } else { "" };
-                    heard.clients.push(format!("{user} disconnected: {reason}{cancels}"));
+                    received.clients.push(format!("{user} disconnected: {reason}{cancels}"));
                 }
             }
         });
@@ -40,5 +40,5 @@ pub fn acknowledge(endpoint: &Endpoint, stop: &AtomicBool) -> Heard {
             std::thread::sleep(Duration::from_micros(50));
         }
     }
-    heard
+    received
 }

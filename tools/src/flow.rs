@@ -103,9 +103,9 @@ impl Stream {
     fn take(&mut self, line: &str) {
         if let Some(from) = line.strip_prefix("retract from ") {
             let from: u64 = from.parse().unwrap_or_else(|_| panic!("no seq: {line}"));
-            let kept = self.messages.partition_point(|message| message.seq < from);
-            self.retracted += (self.messages.len() - kept) as u64;
-            self.messages.truncate(kept);
+            let remaining = self.messages.partition_point(|message| message.seq < from);
+            self.retracted += (self.messages.len() - remaining) as u64;
+            self.messages.truncate(remaining);
             return;
         }
         self.messages.push(Message::parse(line).unwrap_or_else(|| panic!("no message: {line}")));
@@ -238,7 +238,7 @@ impl View {
 
 /// What a publisher was told of its messages.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Told {
+pub struct FeedResult {
     /// Messages that it took from its input.
     pub published: u64,
     /// Of them committed: the first so many.
@@ -264,9 +264,9 @@ impl Feed {
         let mut process =
             cluster.start_command(&format!("publisher-{name}"), cluster.command_at(place, &args));
         let stop = Arc::new(AtomicBool::new(false));
-        let (stdin, told) = (process.stdin().take().expect("piped"), Arc::clone(&stop));
+        let (stdin, stopped) = (process.stdin().take().expect("piped"), Arc::clone(&stop));
         let owner = name.to_owned();
-        let writer = std::thread::spawn(move || write_lines(stdin, &owner, per_second, &told));
+        let writer = std::thread::spawn(move || write_lines(stdin, &owner, per_second, &stopped));
         Self { process, name: name.to_owned(), stop, writer }
     }
 
@@ -284,21 +284,21 @@ impl Feed {
 
     /// Gives it no more, and waits until it has ended by itself.
     #[track_caller]
-    pub fn finish(self) -> Told {
+    pub fn finish(self) -> FeedResult {
         self.stop.store(true, Ordering::Release);
-        self.into_told()
+        self.into_result()
     }
 
     /// Tells it to stop, and waits until it has: what is out gets its fate, or its time is over.
     #[track_caller]
-    pub fn terminate(self) -> Told {
+    pub fn terminate(self) -> FeedResult {
         self.stop.store(true, Ordering::Release);
         self.process.signal("TERM");
-        self.into_told()
+        self.into_result()
     }
 
     #[track_caller]
-    fn into_told(mut self) -> Told {
+    fn into_result(mut self) -> FeedResult {
         let code = self.process.wait().code();
         self.writer.join().expect("a writer that did not panic");
         let log = self.process.log();
@@ -306,8 +306,10 @@ impl Feed {
         let whole = log.lines().rfind(|line| line.contains(" published, ")).unwrap_or_default();
         let number = |word: &str| whole.split(word).next()?.rsplit(' ').next()?.parse().ok();
         match (number(" published,"), number(" committed")) {
-            (Some(published), Some(committed)) => Told { published, committed, code, log },
-            _ if log.contains("was not opened within") => Told { published: 0, committed: 0, code, log },
+            (Some(published), Some(committed)) => FeedResult { published, committed, code, log },
+            _ if log.contains("was not opened within") => {
+                FeedResult { published: 0, committed: 0, code, log }
+            }
             _ => panic!("{} does not say what it did:\n{log}", self.name),
         }
     }

@@ -1,6 +1,6 @@
 //! Gateways as processes, the file of their users, and the application behind them.
 
-use crate::exchange::{Heard, acknowledge};
+use crate::exchange::{Received, acknowledge};
 use crate::processes::{Cluster, Process};
 use crate::trader::Trader;
 use lockstep::config::Config;
@@ -87,15 +87,15 @@ pub fn is_cut_and_resumes_who_reads_nothing(
 }
 
 /// Runs `scene` beside an application that acknowledges every message, and returns what that heard.
-pub fn with_exchange(cluster: &Cluster, scene: impl FnOnce()) -> Heard {
+pub fn with_exchange(cluster: &Cluster, scene: impl FnOnce()) -> Received {
     let config = Config::load(Some(&cluster.config()), &[]).unwrap_or_else(|errors| panic!("{errors}"));
     let (endpoint, stop) = (Endpoint::from_config(&config), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let exchange = scope.spawn(|| acknowledge(&endpoint, &stop));
         let outcome = catch_unwind(AssertUnwindSafe(scene));
         stop.store(true, Ordering::Release);
-        let heard = exchange.join();
+        let received = exchange.join();
         outcome.unwrap_or_else(|why| resume_unwind(why));
-        heard.unwrap_or_else(|why| resume_unwind(why))
+        received.unwrap_or_else(|why| resume_unwind(why))
     })
 }

@@ -77,9 +77,9 @@ pub fn joiners(rng: &mut Rng, ground: Ground, times: u32) -> Shown {
         next = read.messages.last().map_or(next, |last| next.max(last.seq + 1));
         reads.push((from, read));
     }
-    let told = feeds.map(Feed::finish);
-    for told in &told {
-        assert_eq!((told.code, told.published), (Some(0), told.committed), "{}", told.log);
+    let results = feeds.map(Feed::finish);
+    for result in &results {
+        assert_eq!((result.code, result.published), (Some(0), result.committed), "{}", result.log);
     }
     let replays = replicas.iter().map(|replica| replica.log().matches("replay begins").count()).sum();
     for replica in replicas {
@@ -101,7 +101,7 @@ pub fn joiners(rng: &mut Rng, ground: Ground, times: u32) -> Shown {
         );
         delivered += read.messages.len() as u64;
     }
-    let messages = told.iter().map(|told| told.committed).sum();
+    let messages = results.iter().map(|result| result.committed).sum();
     assert_eq!(longest.messages.len() as u64, messages, "what was committed is in a journal");
     Shown { readers: times, delivered, messages, killed, replays }
 }

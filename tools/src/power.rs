@@ -10,7 +10,7 @@
 //! that: there each replica says that it may have forgotten something, and the cluster waits for its
 //! operator, who founds a history on what is left.
 
-use crate::flow::{Feed, Message, Stream, Told, View, line};
+use crate::flow::{Feed, FeedResult, Message, Stream, View, line};
 use crate::images::{Cache, Disk};
 use crate::netns::{Namespace, Place};
 use crate::processes::{
@@ -53,7 +53,7 @@ pub struct Outage {
     machine: Namespace,
     /// Where the pictures are mounted, replica 1 first.
     journals: Vec<PathBuf>,
-    told: Vec<(String, Told)>,
+    results: Vec<(String, FeedResult)>,
     view: Stream,
     /// Where the subscriber stood.
     cursor: String,
@@ -68,7 +68,7 @@ pub struct Shown {
     /// Messages that a publisher or the subscriber knew to be committed.
     pub acknowledged: u64,
     /// Messages that each disk held.
-    pub held: Vec<u64>,
+    pub stored: Vec<u64>,
     /// The cache of the disks.
     pub cache: Cache,
 }
@@ -76,7 +76,7 @@ pub struct Shown {
 impl fmt::Display for Shown {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} acknowledged, all kept", self.acknowledged)?;
-        write!(f, "; the disks ({:?} cache) hold {:?}", self.cache, self.held)
+        write!(f, "; the disks ({:?} cache) hold {:?}", self.cache, self.stored)
     }
 }
 
@@ -119,7 +119,7 @@ impl Outage {
         if let Some(name) = moving(&replicas) {
             panic!("{name} was let go on while pictures were taken: run this in the foreground");
         }
-        let told = feeds.map(|feed| (feed.name().to_owned(), feed.terminate())).to_vec();
+        let results = feeds.map(|feed| (feed.name().to_owned(), feed.terminate())).to_vec();
         let (view, cursor) = view.finish_at();
         drop(replicas);
         drop(running);
@@ -131,7 +131,7 @@ impl Outage {
         for id in (1..=REPLICAS).filter(|_| rng.below(2) == 0) {
             std::fs::remove_file(cluster.path(&format!("tail-{id}"))).expect("a tail");
         }
-        Self { cluster, machine, journals, told, view, cursor, cache, _folder: folder }
+        Self { cluster, machine, journals, results, view, cursor, cache, _folder: folder }
     }
 
     /// What the journals on the disks hold.
@@ -148,25 +148,25 @@ impl Outage {
         }
         self.view.judge().unwrap_or_else(|why| panic!("the subscriber: {why}"));
         let at = |log: &Stream, message: &Message| {
-            let found = log.messages.binary_search_by_key(&message.seq, |held| held.seq);
+            let found = log.messages.binary_search_by_key(&message.seq, |message| message.seq);
             found.is_ok_and(|index| log.messages[index] == *message)
         };
         for message in &self.view.messages {
-            let held = logs.iter().filter(|log| at(log, message)).count();
-            assert!(held >= QUORUM, "{message:?} was delivered as committed, and {held} disks hold it");
+            let holders = logs.iter().filter(|log| at(log, message)).count();
+            assert!(holders >= QUORUM, "{message:?} was delivered as committed, and {holders} disks hold it");
         }
         let mut acknowledged = self.view.messages.len() as u64;
-        for (name, told) in &self.told {
-            let held = logs.iter().filter(|log| log.count_of(name) >= told.committed).count();
-            let committed = told.committed;
-            assert!(held >= QUORUM, "'{name}' knows {committed} committed, and {held} disks hold them");
+        for (name, results) in &self.results {
+            let holders = logs.iter().filter(|log| log.count_of(name) >= results.committed).count();
+            let committed = results.committed;
+            assert!(holders >= QUORUM, "'{name}' knows {committed} committed, and {holders} disks hold them");
             acknowledged += committed.saturating_sub(self.view.count_of(name));
         }
         assert!(acknowledged >= LINES_MIN as u64, "{acknowledged} acknowledged: too few to lose any");
         Shown {
             acknowledged,
             cache: self.cache,
-            held: logs.iter().map(|log| log.messages.len() as u64).collect(),
+            stored: logs.iter().map(|log| log.messages.len() as u64).collect(),
         }
     }
 
@@ -211,21 +211,24 @@ impl Outage {
         let files: Vec<String> = (1..=REPLICAS).map(|id| self.look(id)).collect();
         let args: Vec<&str> =
             ["recover", "--json", "--compare"].into_iter().chain(files.iter().map(String::as_str)).collect();
-        let verdict = json(&self.cluster.run(&args, b"").with_code(0).out);
-        assert_eq!(verdict["has_quorum"], false, "{verdict}");
-        let longest = files.iter().position(|file| verdict["longest"] == **file);
-        longest.unwrap_or_else(|| panic!("{verdict} names none of {files:?}")) as u32 + 1
+        let comparison = json(&self.cluster.run(&args, b"").with_code(0).out);
+        assert_eq!(comparison["has_quorum"], false, "{comparison}");
+        let longest = files.iter().position(|file| comparison["longest"] == **file);
+        longest.unwrap_or_else(|| panic!("{comparison} names none of {files:?}")) as u32 + 1
     }
 
     /// What `recover --json` says of the disk of replica `id`, in a file.
     fn look(&self, id: u32) -> String {
-        let told = self.run_at(id, &["recover", "--json"]).with_code(0).out;
-        let held = json(&told);
-        assert_eq!(held["complete"], false, "{held}");
+        let output = self.run_at(id, &["recover", "--json"]).with_code(0).out;
+        let report = json(&output);
+        assert_eq!(report["complete"], false, "{report}");
         let last = Stream::of_journal(&self.machine.outside(&self.journals[id as usize - 1])).last();
-        assert!(held["next"].as_u64().is_some_and(|next| next > last), "seq {last} is on the disk: {held}");
+        assert!(
+            report["next"].as_u64().is_some_and(|next| next > last),
+            "seq {last} is on the disk: {report}"
+        );
         let file = self.cluster.path(&format!("look-{id}.json"));
-        std::fs::write(&file, told).expect("a file");
+        std::fs::write(&file, output).expect("a file");
         file.display().to_string()
     }
 
@@ -297,7 +300,7 @@ pub struct Founded {
     /// Messages that somebody knew to be committed, and that the new history does not have.
     pub lost: u64,
     /// Messages that it has of the former one.
-    pub kept: u64,
+    pub retained: u64,
     /// Whether the reader had seen more than that, and was told so.
     pub reader_ahead: bool,
 }
@@ -305,7 +308,7 @@ pub struct Founded {
 impl fmt::Display for Founded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let reader = if self.reader_ahead { "was ahead, and told" } else { "went on" };
-        write!(f, "founded on {} messages, {} lost; the reader {reader}", self.kept, self.lost)
+        write!(f, "founded on {} messages, {} lost; the reader {reader}", self.retained, self.lost)
     }
 }
 
@@ -352,7 +355,8 @@ pub fn says_what_is_lost(rng: &mut Rng) -> Founded {
         assert_eq!(log.count_of("orders"), 1, "a disk does not hold what was published behind the founding");
         log.judge().unwrap_or_else(|why| panic!("{why}"));
     }
-    let known = |(name, told): &(String, Told)| told.committed.max(outage.view.count_of(name));
-    let lost = outage.told.iter().map(|told| known(told).saturating_sub(whole.count_of(&told.0))).sum();
-    Founded { lost, kept: whole.messages.len() as u64, reader_ahead }
+    let known = |(name, results): &(String, FeedResult)| results.committed.max(outage.view.count_of(name));
+    let lost =
+        outage.results.iter().map(|result| known(result).saturating_sub(whole.count_of(&result.0))).sum();
+    Founded { lost, retained: whole.messages.len() as u64, reader_ahead }
 }

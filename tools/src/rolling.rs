@@ -254,8 +254,8 @@ impl Scene<'_> {
         node.disk = Some(disk(&self.cluster, self.folder, &node.machine, node.id, self.count));
         let id = node.id;
         let format = ["format", "--replica", &id.to_string()];
-        let told = run(self.cluster.command_at(node.machine.place(), &format), b"").with_code(0);
-        let identity = told.out.trim().to_owned();
+        let output = run(self.cluster.command_at(node.machine.place(), &format), b"").with_code(0);
+        let identity = output.out.trim().to_owned();
         let old = std::mem::replace(&mut node.identity, identity.clone());
         self.start(at).unwrap_or_else(|log| panic!("a new journal for replica {id}:\n{log}"));
         self.order(&["membership", "remove", &old]);
@@ -267,8 +267,8 @@ impl Scene<'_> {
     fn order(&self, args: &[&str]) {
         // The disks share the host's page cache with everything else that writes: a flush may take long.
         let patient: Vec<&str> = args.iter().copied().chain(["--timeout", "60s"]).collect();
-        let told = self.cluster.run(&patient, b"");
-        assert_eq!(told.code, Some(0), "{args:?}: {}\n{}{}", told.out, told.err, self.logs());
+        let output = self.cluster.run(&patient, b"");
+        assert_eq!(output.code, Some(0), "{args:?}: {}\n{}{}", output.out, output.err, self.logs());
     }
 
     fn logs(&self) -> String {
@@ -288,9 +288,14 @@ impl Scene<'_> {
         let mut counts = BTreeMap::new();
         for feed in feeds {
             let name = feed.name().to_owned();
-            let told = feed.finish();
-            assert_eq!((told.code, told.committed), (Some(0), told.published), "'{name}': {}", told.log);
-            counts.insert(name, told.committed);
+            let result = feed.finish();
+            assert_eq!(
+                (result.code, result.committed),
+                (Some(0), result.published),
+                "'{name}': {}",
+                result.log
+            );
+            counts.insert(name, result.committed);
         }
         let messages: u64 = counts.values().sum();
         self.view.await_count(messages as usize);

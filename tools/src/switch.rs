@@ -22,7 +22,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 /// Datagrams that one group's thread holds at most; what comes on top is lost, and counted.
-const HELD_MAX: usize = 4096;
+const DELAYED_MAX: usize = 4096;
 /// No datagram of ours is longer.
 const DATAGRAM_BYTES_MAX: usize = 9000;
 /// Between two looks at whether it is to stop.
@@ -112,7 +112,7 @@ fn open(group: SocketAddrV4, node: usize) -> std::io::Result<UdpSocket> {
 }
 
 /// A datagram that is held: until when, which one it was, and what it says.
-type Held = Reverse<(Instant, u64, Vec<u8>)>;
+type Delayed = Reverse<(Instant, u64, Vec<u8>)>;
 
 fn carry(
     socket: &UdpSocket,
@@ -122,13 +122,13 @@ fn carry(
     stop: &AtomicBool,
     counts: &Counts,
 ) {
-    let mut held: BinaryHeap<Held> = BinaryHeap::with_capacity(HELD_MAX);
+    let mut delayed: BinaryHeap<Delayed> = BinaryHeap::with_capacity(DELAYED_MAX);
     let (mut number, mut youngest) = (0, 0);
     let mut bytes = [0; DATAGRAM_BYTES_MAX];
     while !stop.load(Ordering::Acquire) {
-        while let Some(Reverse((due, ..))) = held.peek()
+        while let Some(Reverse((due, ..))) = delayed.peek()
             && *due <= Instant::now()
-            && let Some(Reverse((_, which, datagram))) = held.pop()
+            && let Some(Reverse((_, which, datagram))) = delayed.pop()
         {
             counts.overtaken.fetch_add(u64::from(which < youngest), Ordering::Relaxed);
             youngest = youngest.max(which);
@@ -136,17 +136,17 @@ fn carry(
             counts.lost.fetch_add(u64::from(socket.send_to(&datagram, group).is_err()), Ordering::Relaxed);
         }
         let next =
-            held.peek().map_or(LOOK, |Reverse((due, ..))| due.saturating_duration_since(Instant::now()));
+            delayed.peek().map_or(LOOK, |Reverse((due, ..))| due.saturating_duration_since(Instant::now()));
         // None would wait for ever, and nothing at all is refused.
         let wait = next.clamp(Duration::from_micros(10), LOOK);
         socket.set_read_timeout(Some(wait)).expect("a wait that is not zero");
         let Ok(length) = socket.recv(&mut bytes) else { continue };
         number += 1;
         counts.taken.fetch_add(1, Ordering::Relaxed);
-        let held_us = network_model.delay_us + rng.below(network_model.jitter_us + 1);
-        if held.len() < HELD_MAX {
-            let due = Instant::now() + Duration::from_micros(held_us);
-            held.push(Reverse((due, number, bytes[..length].to_vec())));
+        let delay_us = network_model.delay_us + rng.below(network_model.jitter_us + 1);
+        if delayed.len() < DELAYED_MAX {
+            let due = Instant::now() + Duration::from_micros(delay_us);
+            delayed.push(Reverse((due, number, bytes[..length].to_vec())));
         } else {
             counts.lost.fetch_add(1, Ordering::Relaxed);
         }

@@ -209,10 +209,15 @@ impl Scene {
         let mut counts = Vec::new();
         for feed in self.feeds {
             let name = feed.name().to_owned();
-            let told = feed.finish();
-            assert_eq!((told.code, told.committed), (Some(0), told.published), "'{name}': {}", told.log);
-            messages += told.committed;
-            counts.push((name, told.committed));
+            let result = feed.finish();
+            assert_eq!(
+                (result.code, result.committed),
+                (Some(0), result.published),
+                "'{name}': {}",
+                result.log
+            );
+            messages += result.committed;
+            counts.push((name, result.committed));
         }
         let finish = |mut view: View| {
             let name = view.process().name().to_owned();
@@ -408,20 +413,21 @@ pub fn line_lost(network: &Network) -> Shown {
     let pulled = [(LINE_B, 2, &everybody[..]), (LINE_A, 1, &everybody), (LINE_A, 1, &[leader])];
     for (time, (line, number, nodes)) in pulled.into_iter().enumerate() {
         let who = || replicas.iter().filter(|id| nodes.contains(id));
-        let said = |scene: &Scene, id: &usize, what: &str| scene.replica(*id).log().matches(what).count();
+        let count_of = |scene: &Scene, id: &usize, what: &str| scene.replica(*id).log().matches(what).count();
         let lost = format!("line {number} brings nothing, and the other does; ");
         let back = format!("over: line {number} brings nothing");
-        let before: Vec<_> = who().map(|id| [said(&scene, id, &lost), said(&scene, id, &back)]).collect();
+        let before: Vec<_> =
+            who().map(|id| [count_of(&scene, id, &lost), count_of(&scene, id, &back)]).collect();
         network.plug(line, nodes, false);
         scene.await_that("nobody says that a line is lost", |scene| {
-            who().zip(&before).all(|(id, before)| said(scene, id, &lost) > before[0])
+            who().zip(&before).all(|(id, before)| count_of(scene, id, &lost) > before[0])
         });
         (0..3).for_each(|_| scene.await_flow());
         // Both ask by unicast where the stream stands.
         scene.add_clients(network.node(network.len()).place(), NEWCOMERS[time]);
         network.plug(line, nodes, true);
         scene.await_that("the line is not back", |scene| {
-            who().zip(&before).all(|(id, before)| said(scene, id, &back) > before[1])
+            who().zip(&before).all(|(id, before)| count_of(scene, id, &back) > before[1])
         });
         scene.await_flow();
         assert_eq!(scene.epoch(), (round, leader), "time {time}: {}", scene.logs());

@@ -22,7 +22,7 @@ pub struct Trader {
     /// Unsequenced ones.
     pub unsequenced: Vec<Vec<u8>>,
     /// What the gateway said in words.
-    pub said: Vec<String>,
+    pub debug: Vec<String>,
     accepted: Option<(String, u64)>,
 }
 
@@ -62,7 +62,7 @@ impl Trader {
             began: Instant::now(),
             messages: Vec::new(),
             unsequenced: Vec::new(),
-            said: Vec::new(),
+            debug: Vec::new(),
             accepted: None,
         };
         trader.poll();
@@ -143,7 +143,7 @@ impl Trader {
     /// Sends and receives what can be; never waits.
     pub fn poll(&mut self) {
         let now = self.now();
-        let Self { connection, messages, unsequenced, said, accepted, .. } = self;
+        let Self { connection, messages, unsequenced, debug, accepted, .. } = self;
         connection.poll(now, |event| match event {
             ClientEvent::Accepted { session, next_seq, .. } => {
                 let session = String::from_utf8_lossy(session.as_bytes()).into_owned();
@@ -151,7 +151,7 @@ impl Trader {
             }
             ClientEvent::Message { seq, bytes } => messages.push((seq, bytes.to_vec())),
             ClientEvent::Unsequenced(bytes) => unsequenced.push(bytes.to_vec()),
-            ClientEvent::Debug(text) => said.push(String::from_utf8_lossy(text).into_owned()),
+            ClientEvent::Debug(text) => debug.push(String::from_utf8_lossy(text).into_owned()),
             ClientEvent::Ended(_) => {}
         });
     }
@@ -165,7 +165,7 @@ impl Trader {
         while !done(self) {
             self.poll();
             let (state, count) = (self.connection.client().state(), self.messages.len());
-            assert!(Instant::now() < deadline, "{what}: {state:?}, {count} messages, said {:?}", self.said);
+            assert!(Instant::now() < deadline, "{what}: {state:?}, {count} messages, said {:?}", self.debug);
             std::thread::sleep(Duration::from_micros(200));
         }
     }

@@ -6,7 +6,7 @@
 //! committed, and sends on from there. In the end each has exactly one answer to each of its orders, in
 //! order, and the stream has each order once.
 
-use crate::exchange::{Heard, acknowledge};
+use crate::exchange::{Received, acknowledge};
 use crate::gateways::{self, Running};
 use crate::processes::Cluster;
 use crate::trader::{Trader, login_of};
@@ -131,7 +131,7 @@ pub fn trade(rng: &mut Rng, clients: usize, gateways: u32, leaders: u32) -> Show
     let stop = AtomicBool::new(false);
     let mut traders: Vec<Client> = (0..clients).map(Client::new).collect();
     let (mut killed, mut longest, mut until) = ([0, 0], Duration::ZERO, 0);
-    let heard = std::thread::scope(|scope| {
+    let received = std::thread::scope(|scope| {
         let exchange = scope.spawn(|| acknowledge(&endpoint, &stop));
         let _stops = StopAtEnd(&stop);
         while killed != [gateways, leaders] {
@@ -163,10 +163,10 @@ pub fn trade(rng: &mut Rng, clients: usize, gateways: u32, leaders: u32) -> Show
         stop.store(true, Ordering::Release);
         exchange.join().unwrap_or_else(|why| std::panic::resume_unwind(why))
     });
-    judge(&heard, &traders, until);
+    judge(&received, &traders, until);
     Shown {
         clients,
-        orders: heard.orders.len(),
+        orders: received.orders.len(),
         gateways: killed[0],
         leaders: killed[1],
         logins: traders.iter().map(|client| client.logins - 1).sum(),
@@ -199,13 +199,13 @@ fn flow(clients: &mut [Client], gateways: &[SocketAddr], until: u64, answers: u6
 
 fn describe(client: &Client) -> String {
     let trader = client.trader.as_ref();
-    let said = trader.map(|trader| (trader.accepted().map(|at| at.1), trader.ended(), trader.said.clone()));
-    format!("{}: {} answers, {} sent, {said:?}", client.name, client.answers.len(), client.sent)
+    let ends = trader.map(|trader| (trader.accepted().map(|at| at.1), trader.ended(), trader.debug.clone()));
+    format!("{}: {} answers, {} sent, {ends:?}", client.name, client.answers.len(), client.sent)
 }
 
-fn judge(heard: &Heard, clients: &[Client], until: u64) {
+fn judge(received: &Received, clients: &[Client], until: u64) {
     let mut orders: BTreeMap<&str, u64> = BTreeMap::new();
-    for (user, message) in &heard.orders {
+    for (user, message) in &received.orders {
         let number = orders.entry(user).or_default();
         *number += 1;
         assert_eq!(*message, order(*number), "{user}: each order once, in order");

@@ -64,7 +64,7 @@ pub enum Reason {
         /// The address to which the query was sent.
         address: SocketAddrV4,
         /// How long ago its leader last received from it, if it did; then it is silent only to us.
-        is_heard: bool,
+        is_reachable: bool,
         /// It is an archiver.
         is_archiver: bool,
     },
@@ -83,7 +83,7 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Silent { identity, number, address, is_heard, is_archiver } => {
+            Self::Silent { identity, number, address, is_reachable, is_archiver } => {
                 match (identity, number) {
                     (_, Some(number)) if *is_archiver => write!(f, "archiver {number}")?,
                     (Some(identity), _) => write!(f, "{identity}")?,
@@ -91,7 +91,7 @@ impl fmt::Display for Reason {
                     (None, None) => f.write_str("a replica")?,
                 }
                 write!(f, " does not answer at {address}")?;
-                if *is_heard { f.write_str(", though the leader hears it") } else { Ok(()) }
+                if *is_reachable { f.write_str(", though the leader hears it") } else { Ok(()) }
             }
             Self::Condition(identity, active) => write!(f, "{identity}: {}", active.what()),
             Self::OtherHistory(identity, history) => {
@@ -147,7 +147,7 @@ impl Health {
             .collect();
         let reasons = reasons(asked, source, leader.is_some());
         let quorum = listed / 2 + 1;
-        let verdict = match leader {
+        let health = match leader {
             // A leader commits by the members that it receives from, whichever of them answer us.
             Some(_) if holding.unwrap_or(listed) < quorum => ClusterHealth::NoQuorum,
             Some(_) if reasons.is_empty() && there == listed => ClusterHealth::Healthy,
@@ -155,7 +155,7 @@ impl Health {
             None if answering < quorum => ClusterHealth::NoQuorum,
             None => ClusterHealth::NoLeader,
         };
-        Self { health: verdict, listed, there, silent, reasons }
+        Self { health, listed, there, silent, reasons }
     }
 
     /// No node that answers knows of a member: all are blank, or no node answers at all.
@@ -165,8 +165,8 @@ impl Health {
         let silent = replicas().filter(|node| node.status.is_none()).filter_map(|node| node.number).collect();
         let reasons =
             asked.iter().filter(|node| node.status.is_none()).map(|node| silent_node(node, None)).collect();
-        let verdict = if there == 0 { ClusterHealth::NoQuorum } else { ClusterHealth::NoHistory };
-        Self { health: verdict, listed: replicas().count(), there, silent, reasons }
+        let health = if there == 0 { ClusterHealth::NoQuorum } else { ClusterHealth::NoHistory };
+        Self { health, listed: replicas().count(), there, silent, reasons }
     }
 
     /// How many members decide: more than half of those listed.
@@ -183,8 +183,8 @@ impl Health {
 /// The whole verdict in one line.
 impl fmt::Display for Health {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { health: verdict, listed, there, silent, reasons } = self;
-        match verdict {
+        let Self { health, listed, there, silent, reasons } = self;
+        match health {
             ClusterHealth::Healthy => {
                 let may_crash = self.may_crash();
                 write!(
@@ -240,7 +240,7 @@ fn silent_node(node: &QueryResult, listed: Option<&MemberStatus>) -> Reason {
         identity: listed.map(|listed| listed.member.identity()),
         number: node.number,
         address: node.address,
-        is_heard: listed.is_some_and(is_reachable),
+        is_reachable: listed.is_some_and(is_reachable),
         is_archiver: node.is_archiver,
     }
 }

@@ -333,13 +333,13 @@ impl<N: Net> Publisher<N> {
         self.engine.core.try_claim(publisher, destination, len)
     }
 
-    /// Closes a publisher behind all of its messages. Readers receive `said` with
+    /// Closes a publisher behind all of its messages. Readers receive `reason` with
     /// [`SubscriberEvent::Closed`](super::SubscriberEvent::Closed).
     ///
     /// # Errors
     /// As [`Publisher::try_publish`].
-    pub fn try_close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError> {
-        self.engine.core.try_close(publisher, said)
+    pub fn try_close(&mut self, publisher: PublisherId, reason: &[u8]) -> Result<(), PublishError> {
+        self.engine.core.try_close(publisher, reason)
     }
 
     /// Marks the start or the end of a trading day. The mark has a number and an outcome like a message.

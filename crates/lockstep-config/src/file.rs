@@ -131,11 +131,11 @@ impl Layers<'_> {
         let line_of = |at: usize| text.get(..at).unwrap_or(text).matches('\n').count();
         let spans: Vec<_> = broken.iter().map(|error| error.span().unwrap_or(0..0)).collect();
         let lines: BTreeSet<_> = spans.iter().map(|span| line_of(span.start)).collect();
-        let mut kept = std::mem::take(&mut self.problems);
-        kept.retain(|problem| {
+        let mut retained = std::mem::take(&mut self.problems);
+        retained.retain(|problem| {
             problem.span.as_ref().is_some_and(|span| !lines.contains(&line_of(span.start)))
         });
-        self.problems = kept;
+        self.problems = retained;
         for (error, span) in broken.iter().zip(spans) {
             let quoted = self.text.get(span.clone()).unwrap_or_default().to_string();
             let message = error.message().trim().replace('\n', ", ");

@@ -1,9 +1,8 @@
-//! # calendar: whoever marks where a trading day begins and ends
+//! # calendar: the publisher that marks where a trading day begins and ends
 //!
-//! Days are marked by one publisher, in turns: its odd numbers begin a day and its even ones end one. So its
-//! last number tells whether a day is open, whoever asks, and a mark that is sent again is stamped once. An
-//! operator who gives an order twice is told so: of two that mark at the same moment the later open fences
-//! the other one.
+//! One publisher marks the days: its odd numbers begin a day and its even ones end one. So its last number
+//! shows whether a day is open, and a mark that is sent again is stamped once. A command that is given twice
+//! is refused as such. Of two operators that mark at the same moment, the later open fences the other one.
 //!
 //! ```text
 //!   begin ─▶ opening ──▶ the last number says: open or not ─▶ refused
@@ -14,7 +13,7 @@ use lockstep_core::engine::publisher::{PublishError, PublisherCore, PublisherEve
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{DayMark, PublisherId, PublisherSeq, Seq};
 
-/// The name of who marks days.
+/// The name of the publisher that marks days.
 pub const CALENDAR: &str = "lockstep/day";
 
 /// How an order ended.
@@ -48,7 +47,7 @@ impl DayMarkRequest {
         Some(Self { begins, name, ticket, opened: None, number: None, marked: None })
     }
 
-    /// The handle tells something.
+    /// Takes an event of the publisher's handle.
     pub fn on_publisher(&mut self, event: &PublisherEvent) {
         match *event {
             PublisherEvent::Opened { ticket, publisher, last, .. } if ticket == self.ticket => {

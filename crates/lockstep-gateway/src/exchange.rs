@@ -1,7 +1,7 @@
 //! # exchange: the simplest application behind a gateway
 //!
 //! It acknowledges each message of a client to that client, and so shows what an application does: it reads
-//! the committed stream, and publishes for whoever is to hear. What it publishes is a function of what it
+//! the committed stream, and publishes to its destinations. What it publishes is a function of what it
 //! reads, and its number follows from that too ([`Outputs`]): so copies that run at the same time publish the
 //! same, one that starts late or again hands in what the stream lacks, and each answer is stamped once.
 //!
@@ -18,16 +18,16 @@ pub const NAME: &str = "exchange";
 /// ... and the nonce that its copies share.
 pub const NONCE: [u64; 2] = [7, 7];
 
-/// What it hears of its clients, in the order of the stream.
+/// An event of its clients, in the order of the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum ExchangeEvent<'a> {
-    /// One came or left.
+    /// A client connected or disconnected.
     Client(GatewayClientEvent<'a>),
-    /// One said something, which is acknowledged.
+    /// A client sent a message, which is acknowledged.
     Order {
         /// The client's user.
         user: &'a str,
-        /// What it said.
+        /// Its message.
         message: &'a [u8],
     },
 }
@@ -55,19 +55,19 @@ impl Exchange {
     pub fn on_event(
         &mut self,
         event: &SubscriberEvent<'_>,
-        mut heard: impl FnMut(ExchangeEvent<'_>),
+        mut on_event: impl FnMut(ExchangeEvent<'_>),
     ) -> Result<(), Divergence> {
         let Self { clients, answers } = self;
         if !answers.on_event(event)? {
             return Ok(());
         }
         if let Some(event) = clients.on_event(event) {
-            heard(ExchangeEvent::Client(event));
+            on_event(ExchangeEvent::Client(event));
         }
         if let SubscriberEvent::Message(message) = event
             && let Some(client) = clients.get(message.publisher)
         {
-            heard(ExchangeEvent::Order { user: &client.user, message: message.payload });
+            on_event(ExchangeEvent::Order { user: &client.user, message: message.payload });
             answers.push(message.publisher, &[ACKNOWLEDGED, message.payload].concat());
         }
         Ok(())

@@ -79,7 +79,7 @@ pub enum FeedError {
     Spool(BacklogError),
     /// A datagram length that no message fits, or a day's name that no session takes.
     Pack(PackError),
-    /// The day is larger than its spool: what follows could not be given again.
+    /// The day is larger than its spool: what follows could not be sent again.
     Full,
 }
 
@@ -136,7 +136,7 @@ pub struct Feed<B> {
     caught_up: bool,
     sent_at: Nanos,
     heartbeat_ns: Nanos,
-    /// The block of the message that is being taken, or given again.
+    /// The block of the message that is being taken, or sent again.
     block: Vec<u8>,
     /// What happened so far.
     pub counts: FeedCounts,
@@ -234,7 +234,7 @@ impl<B: Backlog> Feed<B> {
         }
     }
 
-    /// The committed subscription tells something; datagrams that are full are given to `send`.
+    /// Takes an event of the committed subscription; full datagrams are passed to `send`.
     ///
     /// # Errors
     /// See [`FeedError`].
@@ -367,7 +367,7 @@ impl<B: Backlog> Feed<B> {
     }
 }
 
-/// The mapping of a feed that was given none.
+/// The mapping of a feed without one of its own.
 fn as_it_is(message: &Message<'_>, block: &mut Vec<u8>) -> bool {
     block.extend_from_slice(message.payload);
     true

@@ -53,7 +53,7 @@ pub struct Auto {
     outbox: FanoutOutbox,
     segmenting: bool,
     /// When each replica number was last received by multicast.
-    heard: Box<[Nanos; REPLICA_MAX as usize + 1]>,
+    last_received: Box<[Nanos; REPLICA_MAX as usize + 1]>,
     /// The unicast datagrams that are lent in place, after the buffered ones.
     unicast: Vec<u16>,
     unicast_aside: Aside,
@@ -88,7 +88,7 @@ pub fn open(
             Err(error) => {
                 why.push(format!("udp: {error}"));
                 let mut fanout = Fanout::open(udp, &settings.fanout)?;
-                fanout.tell(told("unicast", why));
+                fanout.tell(chosen("unicast", why));
                 return Ok(Transport::Unicast(Box::new(fanout)));
             }
         },
@@ -101,7 +101,7 @@ pub fn open(
         _ => "udp; by lease from whom its multicast does not come",
     };
     let mut effective = line.effective().to_vec();
-    effective.push(told(what, why));
+    effective.push(chosen(what, why));
     let own = line.unicast_address();
     let skipped = (!udp.multicast_loop).then_some(*own.ip());
     let leasing = Leasing::beside_multicast(&settings.fanout, own, &udp.joins, skipped)?;
@@ -109,7 +109,7 @@ pub fn open(
         line,
         outbox: FanoutOutbox::new(),
         segmenting: udp.gso,
-        heard: Box::new([0; REPLICA_MAX as usize + 1]),
+        last_received: Box::new([0; REPLICA_MAX as usize + 1]),
         unicast: Vec::with_capacity(UNICAST_ASIDE.1),
         unicast_aside: Aside::new(UNICAST_ASIDE.0, UNICAST_ASIDE.1),
         groups_aside: Aside::new(GROUPS_ASIDE.0, GROUPS_ASIDE.1),
@@ -152,7 +152,7 @@ fn xdp(
     None
 }
 
-fn told(got: &str, why: Vec<String>) -> Effective {
+fn chosen(got: &str, why: Vec<String>) -> Effective {
     let note = (!why.is_empty()).then(|| why.join("; "));
     Effective { what: "transport", requested: "auto".to_owned(), got: got.to_owned(), note }
 }
@@ -201,22 +201,22 @@ impl Auto {
         };
         let (Some(length), Some(sender)) = (word(LENGTH), word(SENDER)) else { return };
         let is_first_hand = length as usize == datagram.len() && datagram[5] != Kind::Submission as u8;
-        if let Some(heard) = self.heard.get_mut(sender as usize)
+        if let Some(last_received) = self.last_received.get_mut(sender as usize)
             && is_first_hand
         {
-            *heard = self.now;
+            *last_received = self.now;
         }
     }
 
     /// Asks for leases, and returns them.
     fn look(&mut self) {
         self.now = self.clock.now();
-        let Self { leasing, heard, now, line, repairers, .. } = self;
-        let is_heard = |id: u32| {
-            let at = heard.get(id as usize).copied().unwrap_or(0);
+        let Self { leasing, last_received, now, line, repairers, .. } = self;
+        let is_received = |id: u32| {
+            let at = last_received.get(id as usize).copied().unwrap_or(0);
             at > 0 && *now < at + SILENT_NS
         };
-        while let Some(reply) = leasing.poll(*now, is_heard) {
+        while let Some(reply) = leasing.poll(*now, is_received) {
             say(line, &reply);
         }
         repairers.clear();
@@ -283,7 +283,7 @@ fn say(line: &mut Transport, reply: &Reply) {
 impl Net for Auto {
     fn recv_groups(&mut self) -> usize {
         self.by_lease = if self.repairers.is_empty() { 0 } else { self.pump() };
-        let kept = self.groups_aside.lend();
+        let lent = self.groups_aside.lend();
         let count = self.line.recv_groups();
         for index in 0..count {
             self.note_speaker(index);
@@ -293,7 +293,7 @@ impl Net for Auto {
         if count == 0 || self.turns & CLOCK_MASK == 0 {
             self.look();
         }
-        kept + count
+        lent + count
     }
 
     /// More may wait behind what came by lease.
@@ -314,12 +314,12 @@ impl Net for Auto {
         self.unicast.clear();
         if !self.repairers.is_empty() {
             if !std::mem::take(&mut self.has_received) {
-                let _all_is_kept = self.pump();
+                let _pumped = self.pump();
                 self.look();
             }
             return self.unicast_aside.lend();
         }
-        let kept = self.unicast_aside.lend();
+        let lent = self.unicast_aside.lend();
         for index in 0..self.line.recv_unicast() {
             let (datagram, from) = self.line.unicast_datagram(index);
             if way(datagram) == SendPath::Control {
@@ -330,7 +330,7 @@ impl Net for Auto {
                 self.unicast.push(index as u16);
             }
         }
-        kept + self.unicast.len()
+        lent + self.unicast.len()
     }
 
     fn unicast_datagram(&self, index: usize) -> (&[u8], SocketAddrV4) {

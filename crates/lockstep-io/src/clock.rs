@@ -132,16 +132,16 @@ mod tests {
 
     #[test]
     fn a_wall_time_is_printed_as_log_lines_print_it() {
-        let said =
+        let formatted =
             |seconds: u64, micros: u64| Utc(seconds * 1_000_000_000 + micros * 1_000 + 999).to_string();
-        assert_eq!(said(0, 0), "1970-01-01T00:00:00.000000Z");
+        assert_eq!(formatted(0, 0), "1970-01-01T00:00:00.000000Z");
         // As `date -u -d @…` has them.
-        assert_eq!(said(951_782_399, 1), "2000-02-28T23:59:59.000001Z");
-        assert_eq!(said(951_868_799, 999_999), "2000-02-29T23:59:59.999999Z");
-        assert_eq!(said(951_868_800, 0), "2000-03-01T00:00:00.000000Z");
-        assert_eq!(said(1_700_000_000, 0), "2023-11-14T22:13:20.000000Z");
-        assert_eq!(said(1_795_254_896, 789_012), "2026-11-21T09:54:56.789012Z");
-        assert_eq!(said(4_107_542_399, 0), "2100-02-28T23:59:59.000000Z");
-        assert_eq!(said(4_107_542_400, 0), "2100-03-01T00:00:00.000000Z");
+        assert_eq!(formatted(951_782_399, 1), "2000-02-28T23:59:59.000001Z");
+        assert_eq!(formatted(951_868_799, 999_999), "2000-02-29T23:59:59.999999Z");
+        assert_eq!(formatted(951_868_800, 0), "2000-03-01T00:00:00.000000Z");
+        assert_eq!(formatted(1_700_000_000, 0), "2023-11-14T22:13:20.000000Z");
+        assert_eq!(formatted(1_795_254_896, 789_012), "2026-11-21T09:54:56.789012Z");
+        assert_eq!(formatted(4_107_542_399, 0), "2100-02-28T23:59:59.000000Z");
+        assert_eq!(formatted(4_107_542_400, 0), "2100-03-01T00:00:00.000000Z");
     }
 }

@@ -160,11 +160,11 @@ impl Fanout {
         };
         let lent = || Vec::with_capacity(BURSTS_PER_RECEIVE * BURST_DATAGRAMS_MAX);
         let (nodes, leases) = (leasing.members.len(), leasing.members.leases_max());
-        let told = match leases {
+        let granted = match leases {
             0 => format!("unicast at {address}: leases of {nodes} nodes"),
             most => format!("unicast at {address}: to {nodes} nodes, and {most} leases at most"),
         };
-        effective.push(Effective::granted("transport", told));
+        effective.push(Effective::granted("transport", granted));
         Ok(Self {
             address,
             datagram_len_max: udp.datagram_len_max,
@@ -241,7 +241,7 @@ impl Net for Fanout {
         let Self { groups_inbox: inbox, groups, groups_aside, unicast_aside, leasing, counts, .. } = self;
         counts.group_receives += 1;
         groups.clear();
-        let kept = groups_aside.lend();
+        let lent = groups_aside.lend();
         let received = inbox.receive(self.socket.as_fd());
         let count = count_receive(counts, inbox, received);
         let mut has_news = count == 0;
@@ -261,7 +261,7 @@ impl Net for Fanout {
         }
         self.has_received = true;
         self.turns = self.turns.wrapping_add(1);
-        let all = kept + self.groups.len();
+        let all = lent + self.groups.len();
         if has_news || self.turns & CLOCK_MASK == 0 {
             self.turn(self.clock.now());
         }
@@ -284,9 +284,9 @@ impl Net for Fanout {
     /// A system call only if no receive of the groups went before: that one has brought everything.
     fn recv_unicast(&mut self) -> usize {
         self.unicast.clear();
-        let kept = self.unicast_aside.lend();
-        if std::mem::take(&mut self.has_received) || kept > 0 {
-            return kept;
+        let lent = self.unicast_aside.lend();
+        if std::mem::take(&mut self.has_received) || lent > 0 {
+            return lent;
         }
         let Self { unicast_inbox: inbox, unicast, groups_aside, leasing, counts, .. } = self;
         counts.unicast_receives += 1;

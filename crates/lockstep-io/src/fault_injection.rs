@@ -259,7 +259,7 @@ enum Lent {
 
 /// A datagram that was set aside.
 #[derive(Clone, Copy, Debug)]
-struct Held {
+struct DelayedSlot {
     slot: usize,
     /// It is lent from this moment on,
     due: Nanos,
@@ -276,9 +276,9 @@ struct Aside {
     senders: Vec<SocketAddrV4>,
     free: Vec<usize>,
     /// All delayed alike, so their times rise.
-    delayed: VecDeque<Held>,
+    delayed: VecDeque<DelayedSlot>,
     /// Reordered; few.
-    reordered: Vec<Held>,
+    reordered: Vec<DelayedSlot>,
     lent: Vec<Lent>,
     /// Datagrams lent so far.
     passed: u64,
@@ -340,9 +340,9 @@ impl Aside {
             counts.delayed += u64::from(delay_ns > 0);
             if aside {
                 counts.reordered += 1;
-                self.reordered.push(Held { slot, due: now + delay_ns + ASIDE_NS, passed });
+                self.reordered.push(DelayedSlot { slot, due: now + delay_ns + ASIDE_NS, passed });
             } else {
-                self.delayed.push_back(Held { slot, due: now + delay_ns, passed });
+                self.delayed.push_back(DelayedSlot { slot, due: now + delay_ns, passed });
             }
         }
     }
@@ -350,17 +350,17 @@ impl Aside {
     /// Lends the datagrams that have waited long enough. Returns how many datagrams are lent in all.
     fn release(&mut self, now: Nanos) -> usize {
         while self.lent.len() < LENT_MAX
-            && let Some(held) = self.delayed.front().copied().filter(|held| held.due <= now)
+            && let Some(delayed) = self.delayed.front().copied().filter(|delayed| delayed.due <= now)
         {
             self.delayed.pop_front();
-            self.lend(Lent::Slot(held.slot));
+            self.lend(Lent::Slot(delayed.slot));
         }
         let mut index = 0;
         while index < self.reordered.len() && self.lent.len() < LENT_MAX {
-            let held = self.reordered[index];
-            if held.due <= now || held.passed <= self.passed {
+            let delayed = self.reordered[index];
+            if delayed.due <= now || delayed.passed <= self.passed {
                 self.reordered.remove(index);
-                self.lend(Lent::Slot(held.slot));
+                self.lend(Lent::Slot(delayed.slot));
             } else {
                 index += 1;
             }

@@ -185,7 +185,7 @@ struct CopyFilter {
     /// The number of datagrams of others that each line has brought.
     others: [u64; 2],
     /// When each line last brought anything of others, and what the other had brought of them by then.
-    heard: [(Nanos, u64); 2],
+    last_received: [(Nanos, u64); 2],
 }
 
 impl Default for CopyFilter {
@@ -196,7 +196,7 @@ impl Default for CopyFilter {
             counts: Default::default(),
             own: None,
             others: [0; 2],
-            heard: [(0, 0); 2],
+            last_received: [(0, 0); 2],
         }
     }
 }
@@ -208,7 +208,7 @@ impl CopyFilter {
         self.counts[line].datagrams_in += 1;
         if self.own.is_none() || speaker(bytes) != self.own {
             self.others[line] += 1;
-            self.heard[line] = (now, self.others[other]);
+            self.last_received[line] = (now, self.others[other]);
         }
         let Some(mark) = mark(bytes) else { return true };
         let Some(place) = self.waiting[other].iter().position(|waiting| waiting.mark == mark) else {
@@ -238,10 +238,10 @@ impl CopyFilter {
                 self.waiting[line].pop_front();
                 self.counts[other].missing += 1;
             }
-            if self.heard[line].0 == 0 {
-                self.heard[line].0 = now;
+            if self.last_received[line].0 == 0 {
+                self.last_received[line].0 = now;
             }
-            let (at, others) = self.heard[line];
+            let (at, others) = self.last_received[line];
             let is_down = now > at + SILENT_NS && self.others[other] >= others + SILENT_MIN;
             let counts = &mut self.counts[line];
             counts.alarms += u64::from(is_down && counts.is_down == 0);

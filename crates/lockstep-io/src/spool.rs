@@ -80,10 +80,10 @@ impl Backlog for Spool {
             .read_exact_at(from_file, at)
             .map_err(|error| failed("read the spool of messages", error))?;
         let begin = (at + in_file as u64).saturating_sub(self.written) as usize;
-        let kept = self.gathered.get(begin..begin + from_memory.len());
-        let kept = kept
+        let stored = self.gathered.get(begin..begin + from_memory.len());
+        let stored = stored
             .ok_or_else(|| failed("read the spool of messages", std::io::ErrorKind::UnexpectedEof.into()))?;
-        from_memory.copy_from_slice(kept);
+        from_memory.copy_from_slice(stored);
         Ok(())
     }
 

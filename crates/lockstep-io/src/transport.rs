@@ -95,22 +95,22 @@ impl Served {
     }
 
     fn counts(&self) -> UdpCounts {
-        let heard = self.relayed.relay_counts();
+        let counts = self.relayed.relay_counts();
         let own = self.udp().counts();
         UdpCounts {
-            datagrams_in: own.datagrams_in + heard.datagrams_in,
-            bytes_in: own.bytes_in + heard.bytes_in,
-            dropped: own.dropped + heard.dropped,
+            datagrams_in: own.datagrams_in + counts.datagrams_in,
+            bytes_in: own.bytes_in + counts.bytes_in,
+            dropped: own.dropped + counts.dropped,
             ..own
         }
     }
 
     fn xdp_counts(&self) -> XdpCounts {
-        let heard = self.relayed.relay_counts();
+        let counts = self.relayed.relay_counts();
         XdpCounts {
-            relayed_in: heard.datagrams_in,
-            relay_dropped: heard.dropped,
-            owners: heard.owners,
+            relayed_in: counts.datagrams_in,
+            relay_dropped: counts.dropped,
+            owners: counts.owners,
             ..XdpCounts::default()
         }
     }

@@ -37,7 +37,7 @@ use lockstep_core::engine::ports::{Burst, Group, Net};
 
 use card::{Claim, Owner, Port};
 use frame::Template;
-use opening::{OpenedCard, best, busy_poll_report, check, queue_numbers, told};
+use opening::{OpenedCard, best, busy_poll_report, check, mode_report, queue_numbers};
 use program::{AttachMode, Attached, Match};
 use side::XdpSideThread;
 use socket::{Queue, QueueSettings, WakeOutcome, XdpFrame};
@@ -264,7 +264,7 @@ impl Xdp {
         let OpenedCard { mode, attached, queues, worse } =
             best(&what, &port, &numbers, &queue, settings.mode)?;
         let mut effective = sockets.effective().to_vec();
-        effective.push(told(settings.mode, mode, &port, &numbers, worse));
+        effective.push(mode_report(settings.mode, mode, &port, &numbers, worse));
         if let Some(us) = busy_poll_us {
             effective.push(busy_poll_report(us, queues.iter().all(|used| used.queue.polls_busily())));
         }

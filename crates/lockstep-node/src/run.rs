@@ -122,10 +122,10 @@ impl Node {
     pub fn skips(&self) -> impl Fn() -> String + Send + 'static {
         let (progress, power) = (self.side.progress(), self.power);
         move || {
-            let (written, held) = progress();
-            let missing = match held.saturating_sub(written) {
+            let (written, end) = progress();
+            let missing = match end.saturating_sub(written) {
                 0 => "every entry is in a segment".to_string(),
-                missing => format!("{missing} entries (seq {written} to {}) are in no segment yet", held - 1),
+                missing => format!("{missing} entries (seq {written} to {}) are in no segment yet", end - 1),
             };
             let meaning = match power {
                 true => "the device has all that was acknowledged, and the next start goes on with that",

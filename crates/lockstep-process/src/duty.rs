@@ -36,10 +36,10 @@ pub fn run<T: Into<Turn>>(
     let mut turns = 0;
     while !stop.load(Ordering::Acquire) {
         let now = clock.now();
-        let told = turn(now).into();
+        let result = turn(now).into();
         turns += 1;
-        if told.work == 0 {
-            waiter.wait(told.next_deadline.map_or(PARK_NS_MAX, |deadline| deadline.saturating_sub(now)));
+        if result.work == 0 {
+            waiter.wait(result.next_deadline.map_or(PARK_NS_MAX, |deadline| deadline.saturating_sub(now)));
         }
     }
     turns

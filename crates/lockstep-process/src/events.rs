@@ -214,17 +214,17 @@ impl Recorder {
 
     /// The side thread. Events that were recorded before `stop` was set are still formatted.
     fn format_until(&self, stop: &AtomicBool, dump_asked: &AtomicBool) {
-        let mut lost_said = 0;
+        let mut lost_reported = 0;
         loop {
             let last = stop.load(Ordering::Acquire);
             while let Some(event) = self.shared.queue.pop() {
                 self.log(&event);
             }
             let lost = self.dropped();
-            if lost > lost_said {
-                let more = lost - lost_said;
+            if lost > lost_reported {
+                let more = lost - lost_reported;
                 tracing::warn!(code = %Code(LOST_CODE), "{more} events were lost: the queue was full");
-                lost_said = lost;
+                lost_reported = lost;
             }
             if dump_asked.swap(false, Ordering::Relaxed) {
                 self.dump();

@@ -34,13 +34,13 @@ impl World {
         // Frames that have left a witness's ring are available only where other replicas store them: the
         // takeover waits for those.
         let oldest = self.oldest_of_witnesses();
-        let kept = self.stored_by_all();
+        let stored = self.stored_by_all();
         let archiver = (0..replicas).find(|index| {
-            self.plan.is_archiver(*index) && self.lost >> index & 1 == 0 && self.stored_next(*index) >= kept
+            self.plan.is_archiver(*index) && self.lost >> index & 1 == 0 && self.stored_next(*index) >= stored
         });
-        let kept = if archiver.is_some() { 1 } else { kept };
+        let stored = if archiver.is_some() { 1 } else { stored };
         let alive: Vec<usize> = (0..replicas)
-            .filter(|index| self.lost >> index & 1 == 0 && self.stored_next(*index) >= oldest.max(kept))
+            .filter(|index| self.lost >> index & 1 == 0 && self.stored_next(*index) >= oldest.max(stored))
             .collect();
         // A history that only the lost replicas stored has ended.
         let born = alive.iter().any(|index| self.oracle.log_next(*index) > 1);

@@ -160,7 +160,7 @@ impl Plan {
             let any = rng.below(self.replicas as u64) as usize;
             let lasting = rng.log_uniform(self.timeout_ns / 16, self.timeout_ns * 4);
             let what =
-                FaultTarget::Reboot(FaultTargetNode::Replica(any), super::plan::DiskPlan::Kept, lasting);
+                FaultTarget::Reboot(FaultTargetNode::Replica(any), super::plan::DiskPlan::Intact, lasting);
             self.faults.push(PlannedFault { at_ns, what });
         }
         self.faults.sort_by_key(|fault| fault.at_ns);

@@ -189,12 +189,12 @@ impl SimDisk {
         let mut lost = false;
         let mood = if self.changes.is_empty() { 0 } else { draw(3) };
         for change in std::mem::take(&mut self.changes) {
-            let kept = match mood {
+            let survives = match mood {
                 0 => false,
                 1 => true,
                 _ => draw(2) == 1,
             };
-            if !kept {
+            if !survives {
                 lost = true;
                 continue;
             }
@@ -421,7 +421,7 @@ impl Inode {
         self.bytes.resize(len.max(left) as usize, 0);
         let mood = if self.device.is_empty() { 0 } else { draw(4) };
         for (sector, stale) in std::mem::take(&mut self.device) {
-            let kept = !stale.dropped
+            let survives = !stale.dropped
                 && match mood {
                     0 => false,
                     1 => true,
@@ -429,7 +429,7 @@ impl Inode {
                 };
             let at = (sector as usize * SECTOR).min(self.bytes.len());
             let end = (at + SECTOR).min(self.bytes.len());
-            if kept || at == end {
+            if survives || at == end {
                 continue;
             }
             lost = true;

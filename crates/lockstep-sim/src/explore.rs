@@ -160,8 +160,8 @@ pub fn explore(scope: &ExploreScope) -> Result<Explored, String> {
                 let next = match next {
                     Ok(next) => next,
                     Err(violation) => {
-                        let told = path(&parents, index, step);
-                        found.story = Some(system.tell(&told, violation));
+                        let trace = path(&parents, index, step);
+                        found.story = Some(system.tell(&trace, violation));
                         return Ok(system.count(found));
                     }
                 };
@@ -171,10 +171,10 @@ pub fn explore(scope: &ExploreScope) -> Result<Explored, String> {
                 found.states += 1;
                 if found.states.is_multiple_of(CHECK_EACH) {
                     found.settled += 1;
-                    let mut told = path(&parents, index, step);
-                    if let Err(stuck) = system.settle(&next, &mut told) {
-                        let (told, stuck) = shorten(&mut system, told, stuck);
-                        found.story = Some(system.tell(&told, stuck));
+                    let mut trace = path(&parents, index, step);
+                    if let Err(stuck) = system.settle(&next, &mut trace) {
+                        let (trace, stuck) = shorten(&mut system, trace, stuck);
+                        found.story = Some(system.tell(&trace, stuck));
                         return Ok(system.count(found));
                     }
                 }
@@ -221,18 +221,18 @@ pub fn walk(scope: &ExploreScope, seed: u64, steps_max: u64) -> Result<Explored,
     let mut found = Explored::default();
     while found.steps < steps_max {
         let mut state = system.first();
-        let mut told = Vec::new();
+        let mut trace = Vec::new();
         let bias = system.draw_bias(&mut rng);
         for _ in 0..WALK_STEPS {
             let Some(step) = system.draw(&mut rng, &state, &bias) else { break };
             found.steps += 1;
-            told.push(step);
+            trace.push(step);
             match system.apply(&state, step) {
                 None => {}
                 Some(Ok(next)) => state = next,
                 Some(Err(violation)) => {
-                    let (told, violation) = shorten(&mut system, told, violation);
-                    found.story = Some(system.tell(&told, violation));
+                    let (trace, violation) = shorten(&mut system, trace, violation);
+                    found.story = Some(system.tell(&trace, violation));
                     return Ok(system.count(found));
                 }
             }
@@ -240,9 +240,9 @@ pub fn walk(scope: &ExploreScope, seed: u64, steps_max: u64) -> Result<Explored,
         found.states += 1;
         if found.states.is_multiple_of(8) {
             found.settled += 1;
-            if let Err(stuck) = system.settle(&state, &mut told) {
-                let (told, stuck) = shorten(&mut system, told, stuck);
-                found.story = Some(system.tell(&told, stuck));
+            if let Err(stuck) = system.settle(&state, &mut trace) {
+                let (trace, stuck) = shorten(&mut system, trace, stuck);
+                found.story = Some(system.tell(&trace, stuck));
                 return Ok(system.count(found));
             }
         }
@@ -253,20 +253,20 @@ pub fn walk(scope: &ExploreScope, seed: u64, steps_max: u64) -> Result<Explored,
 /// Removes every step that the violation does not need.
 fn shorten(
     system: &mut System,
-    mut told: Vec<SystemStep>,
+    mut trace: Vec<SystemStep>,
     mut violation: String,
 ) -> (Vec<SystemStep>, String) {
     let mut at = 0;
-    while at < told.len() {
-        let mut shorter = told.clone();
+    while at < trace.len() {
+        let mut shorter = trace.clone();
         shorter.remove(at);
         match system.replay(&shorter) {
             Some((length, other)) => {
                 shorter.truncate(length);
-                (told, violation) = (shorter, other);
+                (trace, violation) = (shorter, other);
             }
             None => at += 1,
         }
     }
-    (told, violation)
+    (trace, violation)
 }

@@ -237,22 +237,22 @@ impl Machine {
         let memory = memory.take().unwrap_or_else(|| MemoryTail::new(self.configured.ring_bytes));
         self.ring_bytes = memory.ring_len() as usize;
         let may_refuse = self.may_refuse();
-        let looked = match inspect(&self.store, Some(&memory), settings) {
-            Ok(looked) => looked,
+        let inspection = match inspect(&self.store, Some(&memory), settings) {
+            Ok(inspection) => inspection,
             Err(error) if may_refuse => {
                 self.state = MachineState::Lost;
                 return Ok(Started::Damaged(error.to_string()));
             }
             Err(error) => return Err(format!("S7: the journal of {} does not open: {error}", self.identity)),
         };
-        if let Some(found) = looked.damage().first() {
+        if let Some(found) = inspection.damage().first() {
             if !may_refuse {
                 return Err(format!("S7: the journal of {} is found damaged: {found}", self.identity));
             }
             self.state = MachineState::Lost;
             return Ok(Started::Damaged(found.to_string()));
         }
-        if let Completeness::Incomplete(why) = looked.completeness() {
+        if let Completeness::Incomplete(why) = inspection.completeness() {
             if !may_refuse {
                 return Err(format!(
                     "S9: the journal of {} is whole, and called incomplete: {why}",
@@ -262,7 +262,7 @@ impl Machine {
             self.state = MachineState::Lost;
             return Ok(Started::Silent(why.clone()));
         }
-        let opened = looked.begin(&mut self.store, memory).map_err(|error| format!("S9: {error}"))?;
+        let opened = inspection.begin(&mut self.store, memory).map_err(|error| format!("S9: {error}"))?;
         let recovered = Recovered::of_journal(&opened, self.configured.publishers_max);
         let tables = Box::new(opened.checkpoint);
         let mut replica = ReplicaEngine::new(SimNet::default().sparing(), opened.tail, recovered, limits)?;
@@ -312,10 +312,10 @@ impl Machine {
         let mut store = self.store.clone();
         store.disarm();
         // A journal that cannot be inspected is left to the start.
-        let is_needed = inspect(&store, Some(ring), settings).map_or(true, |looked| match looked.ring() {
-            RingEvidence::Own => !looked.superblock().run.clean,
+        let is_needed = inspect(&store, Some(ring), settings).map_or(true, |found| match found.ring() {
+            RingEvidence::Own => !found.superblock().run.clean,
             // The ring shows that the journal is an older copy; it is inspected before another one is made.
-            RingEvidence::Other(_) => looked.completeness() != &Completeness::Complete,
+            RingEvidence::Other(_) => found.completeness() != &Completeness::Complete,
         });
         if is_needed {
             return Some(Event::RingsNotResized);

@@ -51,7 +51,7 @@ pub enum EndPlan {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum DiskPlan {
     /// Nothing.
-    Kept,
+    Intact,
     /// Some sectors of the write under way.
     Torn,
     /// Nothing, and the tail was on a disk: it is there again, as it was before this boot or torn.

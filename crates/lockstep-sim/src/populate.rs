@@ -280,7 +280,8 @@ impl World {
             return Ok(());
         }
         self.oracle.coverage.count_all(machine.reconfigure());
-        let kept = matches!(machine.state, MachineState::Down(Some(_), _)) && !machine.has_rebooted();
+        let memory_survived =
+            matches!(machine.state, MachineState::Down(Some(_), _)) && !machine.has_rebooted();
         let damaged = machine.is_damaged();
         let (configured, identity) = (machine.configured, machine.identity);
         let wall = machine.wall(self.now);
@@ -295,10 +296,10 @@ impl World {
                 }
                 let shortened = machine
                     .replica()
-                    .is_some_and(|replica| self.oracle.is_shortened(node, replica.tail(), kept));
+                    .is_some_and(|replica| self.oracle.is_shortened(node, replica.tail(), memory_survived));
                 let judged = machine.replica().map_or(Ok(()), |replica| {
                     let found = (configured.durability, replica.tail());
-                    self.oracle.on_replica_started(node, identity, self.runs, found, kept)
+                    self.oracle.on_replica_started(node, identity, self.runs, found, memory_survived)
                 });
                 match judged {
                     // The damage is undetected: this replica would report less than it has acknowledged.

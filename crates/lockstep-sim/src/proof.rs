@@ -43,7 +43,7 @@ use lockstep_replica::journal::proof::RingEvidence;
 use lockstep_replica::journal::{Completeness, Inspection, format, open};
 use lockstep_wire::FrameView;
 use reference_model::ProofModel;
-use run::{RING_LEN, RunEnd, StartConfig, deeds_count, looked, run, settings};
+use run::{RING_LEN, RunEnd, StartConfig, deeds_count, inspection, run, settings};
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Mutex;
@@ -330,14 +330,14 @@ fn all_ends(
     found: &mut Shared,
 ) -> Result<(), ProofViolation> {
     let mut to = |end: RunEnd| -> Result<bool, ProofViolation> {
-        let told =
+        let with_story =
             |why: ProofViolation| format!("{why}\n  {}\n  then {way:?} {end:?}", rest.story.join("\n  "));
-        let Some(mut after) = run(rest, way, end, generation).map_err(told)? else { return Ok(false) };
+        let Some(mut after) = run(rest, way, end, generation).map_err(with_story)? else { return Ok(false) };
         found.tried.runs += 1;
         after.story.push(format!("{way:?} {end:?}"));
         for lost in lost::all(&after) {
-            let told = |why: ProofViolation| format!("{why}\n  {}", lost.story.join("\n  "));
-            let kind = judge(&lost, &mut found.tried).map_err(told)?;
+            let with_story = |why: ProofViolation| format!("{why}\n  {}", lost.story.join("\n  "));
+            let kind = judge(&lost, &mut found.tried).map_err(with_story)?;
             // A machine that was rolled back has no binding acks or promises.
             if let Some(kind) = kind.filter(|_| !lost.is_rolled_back) {
                 found.keep(kind, lost);
@@ -381,32 +381,34 @@ fn judge(rest: &Rest, tried: &mut Tried) -> Result<Option<Kind>, ProofViolation>
     let mut seen: [Sight; 2] = [(None, Ahead::NoRing); 2];
     for &path in rest.paths() {
         for configured in [Durability::Process, Durability::Power] {
-            let looked = looked(rest, path, configured)?;
-            let is_complete =
-                looked.as_ref().is_some_and(|looked| looked.completeness() == &Completeness::Complete);
+            let inspection = inspection(rest, path, configured)?;
+            let is_complete = inspection
+                .as_ref()
+                .is_some_and(|inspection| inspection.completeness() == &Completeness::Complete);
             may_begin |= is_complete;
-            let holds = looked.as_ref().map(|looked| rest.reference.judge(&looked.end(), looked.promised()));
-            if let Some(looked) = looked.as_ref().filter(|_| is_complete) {
+            let holds = inspection
+                .as_ref()
+                .map(|inspection| rest.reference.judge(&inspection.end(), inspection.promised()));
+            if let Some(inspection) = inspection.as_ref().filter(|_| is_complete) {
                 tried.complete += 1;
                 // Rolled-back files prove nothing, unless memory continues where it was.
-                let has_memory = rest.run_path == Some(path) && looked.ring() == &RingEvidence::Own;
+                let has_memory = rest.run_path == Some(path) && inspection.ring() == &RingEvidence::Own;
                 if !rest.is_rolled_back || has_memory {
                     holds.clone().unwrap_or(Ok(()))?;
                 }
             } else {
                 tried.incomplete += 1;
                 rest.may_be_refused(path).map_err(|has| {
-                    let why = looked.as_ref().map(Inspection::completeness);
+                    let why = inspection.as_ref().map(Inspection::completeness);
                     format!("REFUSED: it has {has}, and is called incomplete: {why:?}")
                 })?;
             }
             if configured == Durability::Process {
-                let sight = looked
-                    .as_ref()
-                    .zip(holds)
-                    .map(|(looked, holds)| (is_complete, looked.ring() == &RingEvidence::Own, holds.is_ok()));
+                let sight = inspection.as_ref().zip(holds).map(|(inspection, holds)| {
+                    (is_complete, inspection.ring() == &RingEvidence::Own, holds.is_ok())
+                });
                 seen[path] = (sight, Ahead::of(rest.rings[path].as_ref()));
-                record = record.or_else(|| looked.map(|looked| looked.superblock().run));
+                record = record.or_else(|| inspection.map(|inspection| inspection.superblock().run));
             }
         }
     }

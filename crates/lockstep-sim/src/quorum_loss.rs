@@ -126,23 +126,24 @@ impl Machine {
             MachineState::Down(memory, _) => memory.as_ref(),
             _ => None,
         };
-        let looked = inspect(&self.store, memory, self.settings()).ok()?;
-        let alone = looked.completeness() != &Completeness::Complete && looked.ring() == &RingEvidence::Own;
-        let looked =
-            if alone { inspect(&self.store, None::<&MemoryTail>, self.settings()).ok()? } else { looked };
-        Some(looked).filter(|looked| looked.damage().is_empty() && looked.end().next > 1)
+        let inspection = inspect(&self.store, memory, self.settings()).ok()?;
+        let alone =
+            inspection.completeness() != &Completeness::Complete && inspection.ring() == &RingEvidence::Own;
+        let inspection =
+            if alone { inspect(&self.store, None::<&MemoryTail>, self.settings()).ok()? } else { inspection };
+        Some(inspection).filter(|inspection| inspection.damage().is_empty() && inspection.end().next > 1)
     }
 
     /// Writes the part of a proven ring that the segments lack to them, and stops the journal cleanly.
     fn settle(&mut self, wall: Nanos) -> Result<(), JournalOpenError> {
-        let Some(looked) = self.look() else { return Ok(()) };
+        let Some(inspection) = self.look() else { return Ok(()) };
         let MachineState::Down(Some(memory), _) = &mut self.state else { return Ok(()) };
-        if looked.ring() != &RingEvidence::Own || looked.completeness() != &Completeness::Complete {
+        if inspection.ring() != &RingEvidence::Own || inspection.completeness() != &Completeness::Complete {
             return Ok(());
         }
-        let lineage = holdings(&self.store, &looked)?.lineage;
-        let committed = looked.checkpoint().commit_next;
-        let opened = looked.begin(&mut self.store, memory)?;
+        let lineage = holdings(&self.store, &inspection)?.lineage;
+        let committed = inspection.checkpoint().commit_next;
+        let opened = inspection.begin(&mut self.store, memory)?;
         let (mut tail, mut remarks) = (opened.tail, Vec::new());
         let mut side = SideThread::new(opened.writer, opened.superblock, SideSettings::new(true));
         let inputs = Inputs { now: 0, wall, stop: true, lineage, committed, ring_only: false, device: false };
@@ -158,9 +159,9 @@ impl Machine {
     /// `recover --accept-loss` on the own journal.
     fn found(&mut self, founder: &Founder) -> Result<(), JournalOpenError> {
         self.settle(founder.wall)?;
-        let Some(looked) = self.look() else { return Ok(()) };
+        let Some(inspection) = self.look() else { return Ok(()) };
         self.store.set_power(true);
-        found(&mut self.store, looked.superblock(), founder).map(drop)
+        found(&mut self.store, inspection.superblock(), founder).map(drop)
     }
 
     /// A copy of another journal's files, synced and without its superblock, replaces this journal.
@@ -249,14 +250,14 @@ impl World {
         let mut all = Vec::new();
         for node in 0..self.plan.replicas {
             let Actor::Replica(machine) = &self.nodes[node].actor else { continue };
-            let Some(looked) = machine.look() else { continue };
-            let complete = looked.completeness() == &Completeness::Complete;
-            let members: Vec<_> = looked.checkpoint().members.iter().map(MemberBody::identity).collect();
+            let Some(inspection) = machine.look() else { continue };
+            let complete = inspection.completeness() == &Completeness::Complete;
+            let members: Vec<_> = inspection.checkpoint().members.iter().map(MemberBody::identity).collect();
             let says_all = complete
-                && members == [looked.superblock().identity]
-                && looked.high_next() <= looked.end().next;
-            let identity = looked.superblock().identity;
-            all.push(Survey { node, end: looked.end(), identity, complete, says_all, members });
+                && members == [inspection.superblock().identity]
+                && inspection.high_next() <= inspection.end().next;
+            let identity = inspection.superblock().identity;
+            all.push(Survey { node, end: inspection.end(), identity, complete, says_all, members });
         }
         all
     }
@@ -279,12 +280,12 @@ impl World {
             }
             self.oracle.check_longest(&all.iter().map(|one| one.end).collect::<Vec<_>>(), &longest.end)?;
             let history = LATER + tries;
-            let said = ReportedFounding { history, end: longest.end, says_all: longest.says_all };
+            let report = ReportedFounding { history, end: longest.end, says_all: longest.says_all };
             let Some((node, founder)) = self.try_to_found(longest, history, tries < TRIES)? else {
                 self.count(Event::FoundersDied);
                 continue;
             };
-            return self.on_founded(node, founder, said);
+            return self.on_founded(node, founder, report);
         }
         Ok(())
     }
@@ -358,8 +359,8 @@ impl World {
     ) -> Result<(), JournalOpenError> {
         let Some(archiver) = self.machine(chosen) else { return Ok(()) };
         archiver.settle(founder.wall)?;
-        let Some(looked) = archiver.look() else { return Ok(()) };
-        let (previous, files) = (*looked.superblock(), archiver.store.clone());
+        let Some(inspection) = archiver.look() else { return Ok(()) };
+        let (previous, files) = (*inspection.superblock(), archiver.store.clone());
         let old = self.machine(node).map(|machine| machine.identity);
         old.into_iter().for_each(|old| self.oracle.on_forgotten(old));
         let Some(machine) = self.machine(node) else { return Ok(()) };
@@ -375,11 +376,11 @@ impl World {
         &mut self,
         node: usize,
         founder: Identity,
-        said: ReportedFounding,
+        report: ReportedFounding,
     ) -> Result<(), Violation> {
         let (timeout_ns, now) = (self.plan.timeout_ns, self.now);
-        self.oracle.on_founding(founder, &said)?;
-        self.tell(node, || Happening::Fault(format!("{founder} founds a history at {}", said.end.next)));
+        self.oracle.on_founding(founder, &report)?;
+        self.tell(node, || Happening::Fault(format!("{founder} founds a history at {}", report.end.next)));
         self.lost = 0;
         for index in 0..self.plan.replicas {
             let Some(machine) = self.machine(index) else { continue };

@@ -25,7 +25,7 @@ pub(super) struct SimReplaySource {
     answered: bool,
     marked_at: Nanos,
     /// Arrived and not taken yet.
-    pub(super) kept: Vec<u8>,
+    pub(super) buffered: Vec<u8>,
 }
 
 /// The limits of readers' replays.
@@ -67,7 +67,7 @@ impl World {
             None => {}
         }
         let (Some(repairer), Some(order)) = (source.repairer, source.order) else { return };
-        if !source.kept.is_empty() {
+        if !source.buffered.is_empty() {
             return;
         }
         match self.ask(index, repairer, &order) {
@@ -94,7 +94,7 @@ impl World {
                     }
                     None => {}
                 }
-                source.kept.extend_from_slice(&bytes);
+                source.buffered.extend_from_slice(&bytes);
             }
         }
     }
@@ -130,8 +130,8 @@ impl SimReplaySource {
         };
         let end = end.map_or(0, |end| end as u32);
         let body = ReplayBody { next, oldest_seq, end, reserved: 0 };
-        let at = self.kept.len();
-        self.kept.resize(at + REPLAY_LEN, 0);
-        write_replay(&mut self.kept[at..], header, body);
+        let at = self.buffered.len();
+        self.buffered.resize(at + REPLAY_LEN, 0);
+        write_replay(&mut self.buffered[at..], header, body);
     }
 }

@@ -193,12 +193,12 @@ impl World {
         };
         let is_well = self.is_well(first) && self.lost >> first & 1 == 0;
         let Actor::Replica(machine) = &self.nodes[first].actor else { return Ok(()) };
-        let looked = machine.replica().is_some_and(|replica| replica.core.has_probed());
+        let has_probed = machine.replica().is_some_and(|replica| replica.core.has_probed());
         let Some(carried) = machine.carried.clone().filter(|carried| carried.identity == machine.identity)
         else {
             return Ok(());
         };
-        if !is_well || !looked || machine.may_refuse() {
+        if !is_well || !has_probed || machine.may_refuse() {
             return Ok(());
         }
         let (configured, identity, start) = (machine.configured, machine.identity, machine.starts);
@@ -286,12 +286,12 @@ impl World {
         let (wall, shown) = (second.machine.wall(now), second.machine.clock.at(now));
         let Some(replica) = second.machine.replica_mut() else { return Ok(0) };
         let work = replica.poll(shown, wall);
-        let mut said = Vec::new();
+        let mut events = Vec::new();
         while let Some(event) = replica.core.events.pop() {
-            said.push(event);
+            events.push(event);
         }
         let is_stopped = replica.core.is_stopped();
-        for event in &said {
+        for event in &events {
             self.tell(index, || Happening::Note(format!("{event:?}")));
         }
         if !is_stopped {
@@ -303,25 +303,25 @@ impl World {
             };
         }
         self.nodes[index].actor = Actor::Second(None);
-        if said.iter().any(|event| matches!(event, NodeEvent::DuplicateIdentityOlder { .. })) {
+        if events.iter().any(|event| matches!(event, NodeEvent::DuplicateIdentityOlder { .. })) {
             self.count(Event::SecondsStopped);
-        } else if !said.iter().any(|event| matches!(event, NodeEvent::Overrun { .. })) {
-            return Err(format!("STOPPED: the second process of {identity} stopped by itself: {said:?}"));
+        } else if !events.iter().any(|event| matches!(event, NodeEvent::Overrun { .. })) {
+            return Err(format!("STOPPED: the second process of {identity} stopped by itself: {events:?}"));
         }
         Ok(work)
     }
 
     /// Checks a datagram of the process at `index`: a second process of an identity probes, and sends
     /// nothing that counts (S12).
-    pub(super) fn check_datagram(&mut self, index: usize, said: &SentDatagram<'_>) -> Result<(), Violation> {
-        let Actor::Second(_) = &self.nodes[index].actor else { return self.oracle.check_sent(index, said) };
-        match Datagram::decode(said.bytes, CLUSTER) {
+    pub(super) fn check_datagram(&mut self, index: usize, sent: &SentDatagram<'_>) -> Result<(), Violation> {
+        let Actor::Second(_) = &self.nodes[index].actor else { return self.oracle.check_sent(index, sent) };
+        match Datagram::decode(sent.bytes, CLUSTER) {
             Ok(Datagram::IdentityProbe(..)) => Ok(()),
             Ok(Datagram::Nack(..) | Datagram::Query(..) | Datagram::AddressProof(..)) => {
-                self.oracle.check_sent(index, said)
+                self.oracle.check_sent(index, sent)
             }
             _ => {
-                let kind = Header::peek(said.bytes).and_then(|header| Kind::from_u8(header.kind));
+                let kind = Header::peek(sent.bytes).and_then(|header| Kind::from_u8(header.kind));
                 Err(format!("S12: a second process says {kind:?} while the first one lives"))
             }
         }

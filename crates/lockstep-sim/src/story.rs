@@ -93,16 +93,19 @@ impl Story {
     pub fn without_datagrams(&self) -> Self {
         let is_datagram =
             |moment: &&Moment| matches!(moment.what, Happening::Sent { .. } | Happening::Arrived { .. });
-        let told = self.moments.iter().filter(|moment| !is_datagram(moment));
-        Self { lanes: self.lanes.clone(), moments: told.cloned().collect() }
+        let shown = self.moments.iter().filter(|moment| !is_datagram(moment));
+        Self { lanes: self.lanes.clone(), moments: shown.cloned().collect() }
     }
 
     /// Only the last `count` moments, arrivals left out.
     pub fn tail(&self, count: usize) -> Self {
-        let told: Vec<_> =
+        let shown: Vec<_> =
             self.moments.iter().filter(|moment| !matches!(moment.what, Happening::Arrived { .. })).collect();
-        let last = told.len().saturating_sub(count);
-        Self { lanes: self.lanes.clone(), moments: told[last..].iter().map(|told| (*told).clone()).collect() }
+        let last = shown.len().saturating_sub(count);
+        Self {
+            lanes: self.lanes.clone(),
+            moments: shown[last..].iter().map(|moment| (*moment).clone()).collect(),
+        }
     }
 }
 

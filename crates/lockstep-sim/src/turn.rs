@@ -145,11 +145,11 @@ impl World {
         let now = self.now;
         let Actor::Replica(machine) = &mut self.nodes[index].actor else { return Ok(()) };
         let flushed = machine.flush(now)?;
-        let (said, may_be_damaged) = (std::mem::take(&mut machine.remarks), machine.may_refuse());
+        let (events, may_be_damaged) = (std::mem::take(&mut machine.remarks), machine.may_refuse());
         let proven = std::mem::take(&mut machine.proven);
         self.oracle.coverage.count_all((0..proven).map(|_| Event::DurabilityProven));
         let durable = machine.replica().map(|replica| replica.tail().durable_next());
-        self.on_side_events(index, said, may_be_damaged)?;
+        self.on_side_events(index, events, may_be_damaged)?;
         self.bring(index);
         match flushed {
             Flushed::GoesOn => durable.map_or(Ok(()), |durable| self.oracle.on_flushed(index, durable))?,
@@ -164,10 +164,10 @@ impl World {
     fn on_side_events(
         &mut self,
         index: usize,
-        said: Vec<SideEvent>,
+        events: Vec<SideEvent>,
         may_be_damaged: bool,
     ) -> Result<(), Violation> {
-        for remark in said {
+        for remark in events {
             match &remark {
                 SideEvent::Damaged(damage) if !may_be_damaged => {
                     return Err(format!("S7: the scrub of replica {index} finds damage: {damage}"));
@@ -270,8 +270,8 @@ impl World {
         let limit = 1 + (draws[0] % 8) as usize;
         let outcome = read(index, now, &mut process, reading, &mut self.oracle, limit, draws[1] % 16);
         *node = Some(process);
-        let (done, told) = outcome?;
-        for line in told {
+        let (done, lines) = outcome?;
+        for line in lines {
             self.tell(index, || Happening::Note(line));
         }
         Ok(done)
@@ -390,8 +390,8 @@ fn read(
     };
     let mut work = process.poll(now, limit, &mut on_event);
     by_replay.set(true);
-    let used = process.core.on_replay(now, &reading.source.kept, &mut on_event);
-    reading.source.kept.drain(..used);
+    let used = process.core.on_replay(now, &reading.source.buffered, &mut on_event);
+    reading.source.buffered.drain(..used);
     work += used;
     let ReaderTurn { lines, last, ended, failure, .. } = turn;
     reading.ended |= ended;

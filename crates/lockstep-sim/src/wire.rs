@@ -96,7 +96,7 @@ pub struct SimNetwork {
     number: u64,
     last_arrived: BTreeMap<(usize, usize), u64>,
     broken: Vec<Broken>,
-    kept: VecDeque<SimPacket>,
+    old_packets: VecDeque<SimPacket>,
 }
 
 impl SimNetwork {
@@ -109,7 +109,7 @@ impl SimNetwork {
             number: 0,
             last_arrived: BTreeMap::new(),
             broken: Vec::new(),
-            kept: VecDeque::new(),
+            old_packets: VecDeque::new(),
         }
     }
 
@@ -195,17 +195,17 @@ impl SimNetwork {
     }
 
     fn keep(&mut self, letter: SimPacket) {
-        if self.kept.len() == OLD_PACKETS_MAX {
+        if self.old_packets.len() == OLD_PACKETS_MAX {
             let at = self.rng.below(OLD_PACKETS_MAX as u64) as usize;
-            self.kept.remove(at);
+            self.old_packets.remove(at);
         }
-        self.kept.push_back(letter);
+        self.old_packets.push_back(letter);
     }
 
     /// Packets of the past arrive once more.
     pub fn replay(&mut self, now: u64, count: u64, coverage: &mut Coverage) {
-        for _ in 0..count.min(self.kept.len() as u64) {
-            let letter = self.kept[self.rng.below(self.kept.len() as u64) as usize].clone();
+        for _ in 0..count.min(self.old_packets.len() as u64) {
+            let letter = self.old_packets[self.rng.below(self.old_packets.len() as u64) as usize].clone();
             let at = now + self.rng.below(200_000);
             coverage.count(Event::Replayed);
             self.post(at, letter);
@@ -214,8 +214,8 @@ impl SimNetwork {
 
     /// One of the packets of the past.
     pub fn old_packet(&mut self) -> Option<SimPacket> {
-        let at = self.rng.below(self.kept.len() as u64) as usize;
-        self.kept.get(at).cloned()
+        let at = self.rng.below(self.old_packets.len() as u64) as usize;
+        self.old_packets.get(at).cloned()
     }
 
     /// The next copy that has arrived by `now`.

@@ -384,8 +384,8 @@ impl World {
                 story.record_sent(self.now, index, number, to, bytes);
             }
             self.oracle.coverage.count_kind(bytes);
-            let said = super::check::SentDatagram { to: *to, from: address(index), bytes };
-            self.check_datagram(index, &said)?;
+            let sent = super::check::SentDatagram { to: *to, from: address(index), bytes };
+            self.check_datagram(index, &sent)?;
             self.trace_digest = digest(&bytes[..bytes.len().min(104)])
                 ^ self.trace_digest.rotate_left(7)
                 ^ self.now.wrapping_mul(0x9e37_79b9_7f4a_7c15);

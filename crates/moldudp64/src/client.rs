@@ -262,7 +262,7 @@ impl Client {
     }
 
     /// Messages kept behind a gap, and their bytes.
-    pub fn kept(&self) -> (usize, usize) {
+    pub fn buffered(&self) -> (usize, usize) {
         (self.ahead.count, self.ahead.bytes)
     }
 
@@ -288,11 +288,11 @@ impl Client {
             self.counters.other_session += 1;
             let is_new = self.foreign.replace(datagram.session()) != Some(datagram.session());
             let (to, seq) = (datagram.session(), datagram.seq());
-            let said = is_new.then_some(Event::SessionChanged { from: session, to, seq });
-            return Ok(Intake { client: self, now, messages: None, said });
+            let event = is_new.then_some(Event::SessionChanged { from: session, to, seq });
+            return Ok(Intake { client: self, now, messages: None, event });
         }
         if self.is_ended {
-            return Ok(Intake { client: self, now, messages: None, said: None });
+            return Ok(Intake { client: self, now, messages: None, event: None });
         }
         if self.next == 0 {
             (self.next, self.known) = (datagram.seq(), datagram.seq());
@@ -311,7 +311,7 @@ impl Client {
             Downstream::Messages(messages) => Some(messages),
             _ => None,
         };
-        Ok(Intake { client: self, now, messages, said: None })
+        Ok(Intake { client: self, now, messages, event: None })
     }
 
     /// The next of these messages that is to be delivered; those ahead of a gap are kept.
@@ -442,7 +442,7 @@ pub struct Intake<'c, 'd> {
     client: &'c mut Client,
     now: u64,
     messages: Option<Messages<'d>>,
-    said: Option<Event<'d>>,
+    event: Option<Event<'d>>,
 }
 
 impl Intake<'_, '_> {
@@ -451,8 +451,8 @@ impl Intake<'_, '_> {
         if let Some((from, to)) = self.client.next_lost() {
             return Some(Event::Lost { from, to });
         }
-        if let Some(said) = self.said.take() {
-            return Some(said);
+        if let Some(event) = self.event.take() {
+            return Some(event);
         }
         if let Some(event) = self.messages.as_mut().and_then(|messages| self.client.next_of(messages)) {
             return Some(event);

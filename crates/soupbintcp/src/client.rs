@@ -5,7 +5,7 @@
 //! next number, so that a broken connection loses and doubles nothing.
 
 use super::packet::{LoginRequest, Packet, RejectReason, SoupError};
-use super::server::{Heard, Taken};
+use super::server::{LastReceived, Taken};
 use crate::field::{Session, shown};
 use std::fmt;
 
@@ -190,7 +190,7 @@ pub struct Client {
     limits: ClientLimits,
     login: LoginRequest,
     state: ClientState,
-    heard: Heard,
+    last_received: LastReceived,
     login_at: u64,
     sent_at: u64,
     /// The session once one is known, and the number of the next message in it.
@@ -201,9 +201,9 @@ pub struct Client {
 impl Client {
     /// A connection that will log in like this.
     pub fn new(now: u64, login: LoginRequest, limits: ClientLimits) -> Self {
-        let (state, heard) = (ClientState::Fresh, Heard::new(now));
+        let (state, last_received) = (ClientState::Fresh, LastReceived::new(now));
         let (session, next_seq) = (login.session, login.seq);
-        Self { limits, login, state, heard, login_at: now, sent_at: now, session, next_seq }
+        Self { limits, login, state, last_received, login_at: now, sent_at: now, session, next_seq }
     }
 
     /// Where the connection stands.
@@ -297,7 +297,7 @@ impl Client {
     /// Takes the first packet of what came and was not taken yet; heartbeats are taken along. Behind the end
     /// what comes is dropped.
     pub fn on_bytes<'a>(&mut self, now: u64, bytes: &'a [u8]) -> Taken<ClientEvent<'a>> {
-        self.heard.on_offered(now, bytes.len());
+        self.last_received.on_offered(now, bytes.len());
         let mut len = 0;
         let mut event = None;
         while event.is_none() {
@@ -315,7 +315,7 @@ impl Client {
             };
             event = packet.unwrap_or_else(|fault| Some(self.ends(ClientEnd::Fault(fault))));
         }
-        self.heard.on_taken(len);
+        self.last_received.on_taken(len);
         Taken { len, event }
     }
 
@@ -382,7 +382,7 @@ impl Client {
     }
 
     fn silent_at(&self) -> u64 {
-        self.heard.at.saturating_add(self.limits.silence_ns)
+        self.last_received.at.saturating_add(self.limits.silence_ns)
     }
 
     /// MORE than the interval must have passed.

@@ -70,16 +70,16 @@ impl<const N: usize> Field<N> {
         }
         match text.iter().find(|byte| !byte.is_ascii_graphic()) {
             Some(&byte) => Err(FieldError::Byte { byte }),
-            None => Ok(Self::kept(text)),
+            None => Ok(Self::from_trimmed(text)),
         }
     }
 
     /// What a peer wrote, without the blanks on both sides; whatever else it holds is kept.
     pub fn from_wire(wire: &[u8; N]) -> Self {
-        Self::kept(trimmed(wire))
+        Self::from_trimmed(trimmed(wire))
     }
 
-    fn kept(text: &[u8]) -> Self {
+    fn from_trimmed(text: &[u8]) -> Self {
         let () = Self::FITS;
         let mut bytes = [0; N];
         bytes[..text.len()].copy_from_slice(text);

@@ -200,22 +200,22 @@ pub struct Server {
     limits: ServerLimits,
     state: State,
     since: u64,
-    heard: Heard,
+    last_received: LastReceived,
     sent_at: u64,
     silence_ns: u64,
     next_seq: u64,
-    told_after_logout: bool,
+    reported_after_logout: bool,
 }
 
 /// When bytes came last. Bytes that were offered before are no sign of life.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Heard {
+pub(super) struct LastReceived {
     pub(super) at: u64,
     /// Bytes that were offered and not taken.
     left: usize,
 }
 
-impl Heard {
+impl LastReceived {
     pub(super) fn new(at: u64) -> Self {
         Self { at, left: 0 }
     }
@@ -236,9 +236,18 @@ impl Server {
     /// A client has connected.
     pub fn new(now: u64, limits: ServerLimits) -> Self {
         let silence_ns = limits.silence_ns;
-        let (state, heard) = (State::AwaitingLogin, Heard::new(now));
-        let told_after_logout = false;
-        Self { limits, state, since: now, heard, sent_at: now, silence_ns, next_seq: 0, told_after_logout }
+        let (state, last_received) = (State::AwaitingLogin, LastReceived::new(now));
+        let reported_after_logout = false;
+        Self {
+            limits,
+            state,
+            since: now,
+            last_received,
+            sent_at: now,
+            silence_ns,
+            next_seq: 0,
+            reported_after_logout,
+        }
     }
 
     /// Where the connection stands.
@@ -266,15 +275,15 @@ impl Server {
 
     /// Takes the first packet of what came and was not taken yet; heartbeats are taken along.
     pub fn on_bytes<'a>(&mut self, now: u64, bytes: &'a [u8]) -> Taken<Event<'a>> {
-        self.heard.on_offered(now, bytes.len());
+        self.last_received.on_offered(now, bytes.len());
         let mut len = 0;
         let mut event = None;
         while event.is_none() {
             let rest = &bytes[len..];
             if let State::Ended(end) = self.state {
                 // Told once: whatever else is offered is dropped without a word.
-                let tells = end == End::Logout && !rest.is_empty() && !self.told_after_logout;
-                self.told_after_logout |= tells;
+                let tells = end == End::Logout && !rest.is_empty() && !self.reported_after_logout;
+                self.reported_after_logout |= tells;
                 len = bytes.len();
                 event = tells.then_some(Event::Fault(Fault::AfterLogout));
                 break;
@@ -291,7 +300,7 @@ impl Server {
                 }
             }
         }
-        self.heard.on_taken(len);
+        self.last_received.on_taken(len);
         Taken { len, event }
     }
 
@@ -316,7 +325,7 @@ impl Server {
             }
             (Packet::LoginRequest(request), State::AwaitingLogin) => {
                 self.state = State::LoginPending;
-                self.sent_at = self.sent_at.max(self.heard.at);
+                self.sent_at = self.sent_at.max(self.last_received.at);
                 if let Timeout::Ms(ms) = request.timeout {
                     self.silence_ns = (u64::from(ms) * 1_000_000).max(self.limits.silence_ns_min);
                 }
@@ -353,7 +362,7 @@ impl Server {
             return Err(Refused::Number);
         }
         self.write(now, Packet::LoginAccepted { session, next_seq }, out)?;
-        self.heard.at = self.heard.at.max(now);
+        self.last_received.at = self.last_received.at.max(now);
         (self.state, self.next_seq) = (State::Open, next_seq);
         Ok(())
     }
@@ -423,7 +432,7 @@ impl Server {
     }
 
     fn silent_at(&self) -> u64 {
-        self.heard.at.saturating_add(self.silence_ns)
+        self.last_received.at.saturating_add(self.silence_ns)
     }
 
     /// MORE than the interval must have passed.

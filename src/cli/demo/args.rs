@@ -1,4 +1,4 @@
-//! The flags of the demo, and what it tells its children.
+//! The flags of the demo, and those that it passes to its children.
 
 use crate::config;
 use clap::{Args, ValueEnum};

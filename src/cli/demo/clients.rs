@@ -54,7 +54,7 @@ pub fn run(args: &DemoSenderArgs) -> Result<u8, Failure> {
         cpu::pin(core);
     }
     cpu::short_slice();
-    let told = ChildCommand::listen()?;
+    let commands = ChildCommand::listen()?;
     let clock = Clock::start();
     let new = |number| Client::new(number, Share::new(args.child.messages, args.rate, number)?);
     let mut all = Clients {
@@ -63,20 +63,20 @@ pub fn run(args: &DemoSenderArgs) -> Result<u8, Failure> {
         latency: latencies()?,
         whereabouts: Whereabouts::default(),
         waiter: idle.waiter(&[])?,
-        said: Vec::new(),
+        reports: Vec::new(),
     };
     let (mut is_ready, mut has_begun) = (false, false);
     let mut progress = (0, clock.now());
     while !has_begun || !all.clients.iter().all(Client::is_done) {
         let work = all.turn(clock.now())?;
-        for said in all.said.drain(..) {
-            said.say()?;
+        for report in all.reports.drain(..) {
+            report.say()?;
         }
         if !is_ready && all.clients.iter().all(|client| client.knows) {
             is_ready = true;
             ChildReport::Ready.say()?;
         }
-        match told.try_recv() {
+        match commands.try_recv() {
             Ok(ChildCommand::Begin { at }) => {
                 all.clients.iter_mut().for_each(|client| client.share.begin(at));
                 has_begun = true;
@@ -126,14 +126,14 @@ struct Clients {
     whereabouts: Whereabouts,
     /// Over their sockets, as they are until one connects or ends.
     waiter: Waiter,
-    said: Vec<ChildReport>,
+    reports: Vec<ChildReport>,
 }
 
 impl Clients {
     fn turn(&mut self, now: Nanos) -> Result<usize, Failure> {
         let mut work = 0;
         for client in &mut self.clients {
-            work += client.turn(now, &self.gateways, &mut self.latency, &mut self.said)?;
+            work += client.turn(now, &self.gateways, &mut self.latency, &mut self.reports)?;
         }
         let mut whereabouts = Whereabouts::default();
         for client in self.clients.iter().filter(|client| !client.is_done()) {
@@ -142,7 +142,7 @@ impl Clients {
         }
         if whereabouts != self.whereabouts {
             self.whereabouts = whereabouts;
-            self.said.push(ChildReport::Clients(whereabouts));
+            self.reports.push(ChildReport::Clients(whereabouts));
         }
         Ok(work)
     }
@@ -266,7 +266,7 @@ impl Client {
         now: Nanos,
         gateways: &[Option<SocketAddr>],
         latency: &mut Histogram<u64>,
-        said: &mut Vec<ChildReport>,
+        reports: &mut Vec<ChildReport>,
     ) -> Result<usize, Failure> {
         let Some(mut connection) = self.connection.take() else {
             if now >= self.retry_at && !self.is_done() {
@@ -290,7 +290,7 @@ impl Client {
         if self.counts.answers > answers {
             if let Some(cut_at) = self.cut_at.take() {
                 let since = if self.answered_at > 0 { self.answered_at } else { cut_at };
-                said.push(ChildReport::Resumed { at: now, wait_ns: now - since });
+                reports.push(ChildReport::Resumed { at: now, wait_ns: now - since });
             }
             self.answered_at = now;
         }
@@ -417,8 +417,8 @@ impl Client {
     }
 
     fn say(&self, now: Nanos, connection: &mut Connection<TcpStream>, message: &[u8]) -> Result<(), Failure> {
-        let said = connection.unsequenced(now, message);
-        said.map_err(|error| Failure::new(FAILED, format!("user '{}': {error}", self.name)))
+        let sent = connection.unsequenced(now, message);
+        sent.map_err(|error| Failure::new(FAILED, format!("user '{}': {error}", self.name)))
     }
 }
 

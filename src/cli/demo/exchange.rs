@@ -20,16 +20,16 @@ pub fn run(args: &DemoChildArgs) -> Result<u8, Failure> {
         cpu::pin(core);
     }
     cpu::short_slice();
-    let told = ChildCommand::listen()?;
+    let commands = ChildCommand::listen()?;
     let mut exchange = DemoApplication::connect(&endpoint)?;
     ChildReport::Ready.say()?;
     let mut waiter = endpoint.idle().waiter(&exchange.sockets())?;
     let mut orders = 0;
     loop {
         let work =
-            exchange.turn(|heard| orders += u64::from(matches!(heard, ExchangeEvent::Order { .. })))?;
+            exchange.turn(|event| orders += u64::from(matches!(event, ExchangeEvent::Order { .. })))?;
         if work == 0 {
-            let is_over = matches!(told.try_recv(), Err(TryRecvError::Disconnected));
+            let is_over = matches!(commands.try_recv(), Err(TryRecvError::Disconnected));
             if is_over && exchange.is_drained() {
                 break;
             }

@@ -14,9 +14,9 @@
 //!
 //! With `--direct` two `demo-publisher` stand in the place of gateways, clients and application.
 //!
-//! The children hold a pipe to this process and end when it does, however it ends. What they say, and are
-//! told, is one JSON object a line ([`said`]); their stderr goes to files in a temporary folder, and the last
-//! lines of one that dies early are shown.
+//! The children hold a pipe to this process and end when it does, however it ends. Commands to them and
+//! reports from them are one JSON object a line ([`report_lines`]). Their stderr goes to files in a temporary
+//! folder, and the last lines of a child that dies early are shown.
 
 pub(super) mod args;
 pub(super) mod clients;
@@ -105,7 +105,7 @@ pub fn run(args: &DemoArgs) -> Result<u8, Failure> {
         say(&format!("kept: {}", folder.disk().display()));
     }
     match (report.is_right(), report.unmet()) {
-        (false, _) => Err(Failure::new(INTEGRITY, report.verdict())),
+        (false, _) => Err(Failure::new(INTEGRITY, report.conclusion())),
         (true, Some(unmet)) => Err(Failure::new(FAILED, unmet)),
         (true, None) => Ok(0),
     }
@@ -180,7 +180,7 @@ impl Demo<'_> {
         stop(&mut servers.gateways)?;
         watch.end_exchange(&mut servers)?;
         let next = self.await_still(&mut servers)?;
-        let said = watch.finish(&mut servers, next)?;
+        let summaries = watch.finish(&mut servers, next)?;
         let rows = self.replica_rows(&servers.replicas, &watch);
         stop(&mut servers.replicas)?;
         let journals = self.journals(next)?;
@@ -197,7 +197,7 @@ impl Demo<'_> {
             began,
             cores: self.cores.len(),
             idle: self.idle,
-            said,
+            summaries,
             gateways,
             replicas: rows,
             journals,

@@ -101,8 +101,8 @@ impl Process {
 
     /// Tells it something.
     pub fn tell(&mut self, line: &str) -> Result<(), Failure> {
-        let told = self.stdin.as_mut().map_or(Ok(()), |stdin| stdin.write_all(line.as_bytes()));
-        told.map_err(|error| IoError::new(format!("speak to the demo's {}", self.name), error).into())
+        let written = self.stdin.as_mut().map_or(Ok(()), |stdin| stdin.write_all(line.as_bytes()));
+        written.map_err(|error| IoError::new(format!("speak to the demo's {}", self.name), error).into())
     }
 
     /// Tells it to end.

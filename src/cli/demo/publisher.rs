@@ -29,14 +29,14 @@ pub fn run(args: &DemoPublisherArgs) -> Result<u8, Failure> {
     }
     cpu::short_slice();
     let mut share = Share::new(child.messages, *rate, *number)?;
-    let told = ChildCommand::listen()?;
+    let commands = ChildCommand::listen()?;
     let mut publisher = Publisher::connect(&endpoint)?;
     let id = publisher.open(&format!("demo-{number}"), OPEN_TIMEOUT)?;
     ChildReport::Ready.say()?;
     let mut waiter = endpoint.idle().waiter(&publisher.net().sockets())?;
     loop {
         let work = publisher.poll(usize::MAX, |_| {});
-        match told.try_recv() {
+        match commands.try_recv() {
             Ok(ChildCommand::Begin { at }) => break share.begin(at),
             Err(TryRecvError::Disconnected) => return Err(abandoned()),
             _ if work == 0 => waiter.wait(1_000_000),
@@ -71,7 +71,7 @@ pub fn run(args: &DemoPublisherArgs) -> Result<u8, Failure> {
             return Err(Failure::new(NOT_READY, format!("{open} messages were not committed in time")));
         }
         if taken == 0 && work == 0 {
-            if matches!(told.try_recv(), Err(TryRecvError::Disconnected)) {
+            if matches!(commands.try_recv(), Err(TryRecvError::Disconnected)) {
                 return Err(abandoned());
             }
             waiter.wait(share.due().saturating_sub(now));

@@ -48,7 +48,7 @@ pub struct JournalRow {
     pub digest: String,
 }
 
-/// Everything that is told.
+/// The whole report.
 pub struct Report {
     /// Orders asked for.
     pub messages: u64,
@@ -75,7 +75,7 @@ pub struct Report {
     /// What idle threads did.
     pub idle: Idle,
     /// What publishers or clients, application and subscribers said.
-    pub said: Summaries,
+    pub summaries: Summaries,
     /// The gateways, and what they held.
     pub gateways: Vec<(String, Memory)>,
     /// The replicas.
@@ -91,7 +91,7 @@ impl Report {
     }
 
     /// The errors, or that nothing is.
-    pub fn verdict(&self) -> String {
+    pub fn conclusion(&self) -> String {
         let wrongs = self.wrongs();
         if !wrongs.is_empty() {
             return format!(
@@ -102,7 +102,7 @@ impl Report {
         let each = if self.direct { "" } else { ", each answer once and in order at its client" };
         format!(
             "equal digests at {} subscribers and {} journals, 0 lost, 0 duplicated, FIFO per publisher{each}",
-            self.said.delivered.len(),
+            self.summaries.delivered.len(),
             self.journals.len()
         )
     }
@@ -110,7 +110,7 @@ impl Report {
     fn wrongs(&self) -> Vec<String> {
         let mut wrongs = Vec::new();
         let (all, answers_all) = (self.messages, if self.direct { 0 } else { self.messages });
-        for (name, seen, _) in &self.said.delivered {
+        for (name, seen, _) in &self.summaries.delivered {
             let Delivered { orders, answers, lost, duplicated, out_of_order, altered, publishers, .. } = seen;
             let faults = lost + duplicated + out_of_order + altered;
             if faults > 0
@@ -124,11 +124,11 @@ impl Report {
             }
         }
         for (name, done, _) in
-            self.said.published.iter().filter(|(_, done, _)| done.committed != done.messages)
+            self.summaries.published.iter().filter(|(_, done, _)| done.committed != done.messages)
         {
             wrongs.push(format!("{name}: {} of {} orders committed", done.committed, done.messages));
         }
-        if let Some((name, had, _)) = &self.said.answered {
+        if let Some((name, had, _)) = &self.summaries.answered {
             let Answered { orders, answers, lost, duplicated, out_of_order, altered, .. } = had;
             if [*orders, *answers, lost + duplicated + out_of_order + altered] != [all, all, 0] {
                 wrongs.push(format!(
@@ -137,7 +137,7 @@ impl Report {
                 ));
             }
         }
-        if let Some((name, [orders, answers], _)) = &self.said.exchanged
+        if let Some((name, [orders, answers], _)) = &self.summaries.exchanged
             && [*orders, *answers] != [all, all]
         {
             wrongs.push(format!("{name}: {orders} orders heard and {answers} answered, of {all}"));
@@ -175,25 +175,26 @@ impl Report {
     /// next one.
     fn gap_ns(&self, index: usize) -> Option<Nanos> {
         let to = self.strikes.get(index + 1).map_or(Nanos::MAX, |next| next.at);
-        let around = self.said.epochs.iter().filter(|seen| (self.strikes[index].at..to).contains(&seen.at));
+        let around =
+            self.summaries.epochs.iter().filter(|seen| (self.strikes[index].at..to).contains(&seen.at));
         around.map(|seen| seen.gap_ns).max()
     }
 
     /// The longest that a client waited from an answer to the next one, whose connection this kill broke.
     fn wait_ns(&self, index: usize) -> Option<Nanos> {
         let to = self.kills.get(index + 1).map_or(Nanos::MAX, |next| next.at);
-        let around = self.said.waits.iter().filter(|(at, _)| (self.kills[index].at..to).contains(at));
+        let around = self.summaries.waits.iter().filter(|(at, _)| (self.kills[index].at..to).contains(at));
         around.map(|(_, wait_ns)| *wait_ns).max()
     }
 
     /// The longest wait of a client across any kill.
     fn wait_ns_max(&self) -> Option<Nanos> {
-        self.said.waits.iter().map(|(_, wait_ns)| *wait_ns).max()
+        self.summaries.waits.iter().map(|(_, wait_ns)| *wait_ns).max()
     }
 
     /// Name, messages and digest of everybody who has one.
     fn digests(&self) -> impl Iterator<Item = (&str, u64, &str)> {
-        let seen = &self.said.delivered;
+        let seen = &self.summaries.delivered;
         let seen = seen.iter().map(|(name, seen, _)| (&name[..], seen.messages, &seen.digest[..]));
         seen.chain(self.journals.iter().map(|row| (&row.name[..], row.messages, &row.digest[..])))
     }
@@ -201,7 +202,7 @@ impl Report {
     /// From the first due order under load to the last order's delivery, in seconds.
     fn seconds(&self) -> f64 {
         let began = self.began + self.quiet().lasts_ns;
-        let last = self.said.delivered.iter().map(|(_, seen, _)| seen.last_at).max().unwrap_or(began);
+        let last = self.summaries.delivered.iter().map(|(_, seen, _)| seen.last_at).max().unwrap_or(began);
         last.saturating_sub(began).max(1) as f64 / 1e9
     }
 
@@ -249,8 +250,10 @@ impl Report {
             .iter()
             .enumerate()
             .map(|(index, kill)| json!({ "gateway": kill.gateway + 1, "wait_ns": self.wait_ns(index) }));
-        let gateways =
-            self.gateways.iter().map(|(name, held)| json!({ "name": name, "memory": memory(held) }));
+        let gateways = self
+            .gateways
+            .iter()
+            .map(|(name, memory_use)| json!({ "name": name, "memory": memory(memory_use) }));
         let replicas = self.replicas.iter().map(|row| {
             json!({
                 "name": row.name,
@@ -263,21 +266,18 @@ impl Report {
                 "memory": memory(&row.memory),
             })
         });
-        let said = &self.said;
-        let publishers = said
-            .published
-            .iter()
-            .map(|(name, done, held)| json!({ "name": name, "summary": done, "memory": memory(held) }));
-        let subscribers = said
-            .delivered
-            .iter()
-            .map(|(name, seen, held)| json!({ "name": name, "summary": seen, "memory": memory(held) }));
-        let clients = said
-            .answered
-            .as_ref()
-            .map(|(name, had, held)| json!({ "name": name, "summary": had, "memory": memory(held) }));
-        let exchange = said.exchanged.as_ref().map(|(name, [orders, answers], held)| {
-            json!({ "name": name, "orders": orders, "answers": answers, "memory": memory(held) })
+        let summaries = &self.summaries;
+        let publishers = summaries.published.iter().map(
+            |(name, done, memory_use)| json!({ "name": name, "summary": done, "memory": memory(memory_use) }),
+        );
+        let subscribers = summaries.delivered.iter().map(
+            |(name, seen, memory_use)| json!({ "name": name, "summary": seen, "memory": memory(memory_use) }),
+        );
+        let clients = summaries.answered.as_ref().map(
+            |(name, had, memory_use)| json!({ "name": name, "summary": had, "memory": memory(memory_use) }),
+        );
+        let exchange = summaries.exchanged.as_ref().map(|(name, [orders, answers], memory_use)| {
+            json!({ "name": name, "orders": orders, "answers": answers, "memory": memory(memory_use) })
         });
         let journals = self.journals.iter().map(|row| {
             json!({ "name": row.name, "messages": row.messages, "next": row.next, "digest": row.digest })
@@ -285,7 +285,7 @@ impl Report {
         json!({
             "schema": SCHEMA,
             "ok": self.is_right(),
-            "verdict": self.verdict(),
+            "verdict": self.conclusion(),
             "messages": self.messages,
             "rate_asked": self.rate,
             "rate": self.rate_achieved(),
@@ -316,12 +316,12 @@ impl Report {
         writeln!(f, "{header:<22}{:>12}{:>12}{:>12}{:>12}  us", "p50", "p99", "p99.9", "max")?;
         let name = |stamped: bool| if stamped { "stamped" } else { "committed" };
         let delivered =
-            self.said.delivered.iter().map(|(_, seen, _)| (name(seen.stamped).to_owned(), seen.latency));
+            self.summaries.delivered.iter().map(|(_, seen, _)| (name(seen.stamped).to_owned(), seen.latency));
         let quiet =
-            self.said.delivered.iter().filter_map(|(_, seen, _)| {
+            self.summaries.delivered.iter().filter_map(|(_, seen, _)| {
                 Some((format!("{}, quiet", name(seen.stamped)), seen.quiet_latency?))
             });
-        let answered = self.said.answered.iter().map(|(_, had, _)| ("answered".to_owned(), had.latency));
+        let answered = self.summaries.answered.iter().map(|(_, had, _)| ("answered".to_owned(), had.latency));
         for (what, Latency { p50_ns, p99_ns, p999_ns, max_ns }) in quiet.chain(delivered).chain(answered) {
             write!(f, "  {what:<20}")?;
             for value in [p50_ns, p99_ns, p999_ns, max_ns] {
@@ -361,7 +361,7 @@ impl Report {
             let what = format!("leader {}", strike.how.name());
             writeln!(f, "  {what:<20}{:>10}{next:>10}{gap:>16}", strike.leader)?;
         }
-        let retracted: u64 = self.said.delivered.iter().map(|(_, seen, _)| seen.retracted).sum();
+        let retracted: u64 = self.summaries.delivered.iter().map(|(_, seen, _)| seen.retracted).sum();
         note(f, &format!("(gap: between two committed deliveries; {retracted} stamped ones retracted)"))?;
         writeln!(f)
     }
@@ -389,7 +389,7 @@ impl Report {
         let mut row = |what: &str, count: u64, [lost, duplicated, out_of_order]: [u64; 3]| {
             writeln!(f, "  {what:<20}{count:>12}{lost:>8}{duplicated:>12}{out_of_order:>14}")
         };
-        let committed = self.said.delivered.iter().map(|(_, seen, _)| seen).find(|seen| !seen.stamped);
+        let committed = self.summaries.delivered.iter().map(|(_, seen, _)| seen).find(|seen| !seen.stamped);
         if let Some(seen) = committed {
             row("in the stream", seen.orders, [seen.lost, seen.duplicated, seen.out_of_order])?;
         }
@@ -427,17 +427,17 @@ impl Report {
         for (name, memory) in &self.gateways {
             row(name, [None; 4], memory)?;
         }
-        let clients = self.said.answered.iter().map(|(name, _, memory)| (name, memory));
+        let clients = self.summaries.answered.iter().map(|(name, _, memory)| (name, memory));
         for (name, memory) in
-            clients.chain(self.said.exchanged.iter().map(|(name, _, memory)| (name, memory)))
+            clients.chain(self.summaries.exchanged.iter().map(|(name, _, memory)| (name, memory)))
         {
             row(name, [None; 4], memory)?;
         }
-        for (name, done, memory) in &self.said.published {
+        for (name, done, memory) in &self.summaries.published {
             let counts = [done.datagrams_in, done.datagrams_out, done.dropped, done.repairs];
             row(name, counts.map(Some), memory)?;
         }
-        for (name, seen, memory) in &self.said.delivered {
+        for (name, seen, memory) in &self.summaries.delivered {
             let counts = [seen.datagrams_in, seen.datagrams_out, seen.dropped, seen.repairs];
             row(name, counts.map(Some), memory)?;
         }
@@ -451,7 +451,7 @@ impl fmt::Display for Report {
         let asked =
             if self.rate == 0 { "as fast as possible".to_owned() } else { format!("{}/s", self.rate) };
         let word = if self.is_right() { "all right" } else { "WRONG" };
-        wrapped(f, &format!("{word}: {}", self.verdict()))?;
+        wrapped(f, &format!("{word}: {}", self.conclusion()))?;
         wrapped(
             f,
             &format!(
@@ -461,12 +461,12 @@ impl fmt::Display for Report {
                 self.idle
             ),
         )?;
-        if let Some((_, had, _)) = &self.said.answered {
+        if let Some((_, had, _)) = &self.summaries.answered {
             writeln!(f)?;
             self.write_flow(f, had)?;
         } else {
-            let resends: u64 = self.said.published.iter().map(|(_, done, _)| done.resends).sum();
-            let full: u64 = self.said.published.iter().map(|(_, done, _)| done.backpressure).sum();
+            let resends: u64 = self.summaries.published.iter().map(|(_, done, _)| done.resends).sum();
+            let full: u64 = self.summaries.published.iter().map(|(_, done, _)| done.backpressure).sum();
             writeln!(f, "publishers met a full window {full} times and sent {resends} datagrams again\n")?;
         }
         self.write_fault_injection(f)?;

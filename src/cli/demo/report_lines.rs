@@ -1,4 +1,4 @@
-//! What the demo's children say to it, and what it tells them: one JSON object a line.
+//! Reports of the demo's children and commands to them: one JSON object a line.
 
 use super::GATEWAYS;
 use crate::cli::Failure;
@@ -44,8 +44,8 @@ impl ChildCommand {
         let (to, from) = channel();
         let read = move || {
             for line in io::stdin().lock().lines().map_while(Result::ok) {
-                if let Ok(told) = serde_json::from_str(&line)
-                    && to.send(told).is_err()
+                if let Ok(report) = serde_json::from_str(&line)
+                    && to.send(report).is_err()
                 {
                     return;
                 }
@@ -178,13 +178,13 @@ pub struct Answered {
 pub struct Delivered {
     /// Whether it delivered what was stamped; else what was committed.
     pub stamped: bool,
-    /// Messages delivered: orders, answers, and the gateways' signs of life.
+    /// Messages delivered: orders, answers, and the gateways' heartbeats.
     pub messages: u64,
     /// Orders, each counted once.
     pub orders: u64,
     /// Answers, each counted once.
     pub answers: u64,
-    /// Messages that it was told and that a takeover took back.
+    /// Messages that were delivered and that a takeover retracted.
     pub retracted: u64,
     /// Orders and answers that never came.
     pub lost: u64,
@@ -273,14 +273,14 @@ mod tests {
     }
 
     #[test]
-    fn what_is_said_is_understood() {
+    fn each_line_is_parsed_as_it_was_written() {
         let clients = Whereabouts { at: [2, 0], unavailable: 7 };
         let line = serde_json::to_string(&ChildReport::Clients(clients)).expect("JSON");
         assert_eq!(line, r#"{"event":"clients","at":[2,0],"unavailable":7}"#);
-        assert!(matches!(serde_json::from_str(&line), Ok(ChildReport::Clients(said)) if said == clients));
-        let told = ChildCommand::Gateway { number: 1, address: ([127, 0, 0, 1], 9_000).into() };
-        let line = told.line().expect("JSON");
+        assert!(matches!(serde_json::from_str(&line), Ok(ChildReport::Clients(parsed)) if parsed == clients));
+        let command = ChildCommand::Gateway { number: 1, address: ([127, 0, 0, 1], 9_000).into() };
+        let line = command.line().expect("JSON");
         assert_eq!(line, "{\"event\":\"gateway\",\"number\":1,\"address\":\"127.0.0.1:9000\"}\n");
-        assert_eq!(serde_json::from_str::<ChildCommand>(&line).ok(), Some(told));
+        assert_eq!(serde_json::from_str::<ChildCommand>(&line).ok(), Some(command));
     }
 }

@@ -23,9 +23,9 @@ use std::sync::mpsc::TryRecvError;
 
 /// Most messages of one poll.
 const BATCH: usize = 4096;
-/// How often the demo is told how far we are.
+/// How often a report of progress goes to the demo.
 const REPORT_NS: Nanos = 100_000_000;
-/// Longest latency that is told apart, and how exactly.
+/// Longest latency that the histogram records, and its precision.
 const LATENCY_NS_MAX: u64 = 60_000_000_000;
 const LATENCY_DIGITS: u8 = 3;
 /// Longest wait between two polls.
@@ -45,27 +45,27 @@ pub fn run(args: &DemoSubscriberArgs) -> Result<u8, Failure> {
         cpu::pin(core);
     }
     cpu::short_slice();
-    let told = ChildCommand::listen()?;
+    let commands = ChildCommand::listen()?;
     let delivery = if args.stamped { Delivery::Stamped } else { Delivery::Committed };
     let mut subscriber = Subscriber::connect(&endpoint, delivery, Start::From(1))?;
     let mut waiter = endpoint.idle().waiter(&subscriber.net().sockets())?;
     ChildReport::Ready.say()?;
     let mut seen = Seen::new(flow, *subscriber.clock(), args.stamped, args.quiet)?;
-    let (mut told_at, mut end) = (subscriber.clock().now(), Seq::MAX);
+    let (mut reported_at, mut end) = (subscriber.clock().now(), Seq::MAX);
     while subscriber.deliver_next() < end || subscriber.commit_next() < end || !seen.pending.is_empty() {
         let work = subscriber.poll(BATCH, |event| seen.on_event(event));
         if let Some(failure) = seen.failed.take() {
             return Err(failure);
         }
-        for said in seen.epochs.drain(..) {
-            said.say()?;
+        for report in seen.epochs.drain(..) {
+            report.say()?;
         }
         let now = subscriber.clock().now();
-        if now > told_at + REPORT_NS {
-            told_at = now;
+        if now > reported_at + REPORT_NS {
+            reported_at = now;
             ChildReport::Progress { orders: seen.orders.count }.say()?;
         }
-        match told.try_recv() {
+        match commands.try_recv() {
             Ok(ChildCommand::End { next }) => end = next,
             Err(TryRecvError::Disconnected) => return Err(abandoned()),
             _ if work == 0 => waiter.wait(PAUSE_NS),
@@ -168,19 +168,19 @@ struct Seen {
     orders: Lines,
     /// By destination.
     answers: Lines,
-    /// Messages that are neither order nor answer nor a gateway's sign of life.
+    /// Messages that are neither order nor answer nor a gateway's heartbeat.
     unexpected: u64,
     last_at: Nanos,
     last_order_at: Nanos,
     failed: Option<Failure>,
-    /// Whether messages are told before they are final.
+    /// Whether messages are delivered before they are final.
     stamped: bool,
-    /// What was told and may still be taken back.
+    /// Delivered messages that may still be retracted.
     pending: VecDeque<Pending>,
     retracted: u64,
     /// The epoch that began with no message of it yet.
     begun: Option<Epoch>,
-    /// Epochs to be told of.
+    /// Epochs to be reported.
     epochs: Vec<ChildReport>,
 }
 
@@ -219,7 +219,7 @@ impl Seen {
 
     fn on_event(&mut self, event: SubscriberEvent<'_>) -> ControlFlow<()> {
         match event {
-            SubscriberEvent::Message(message) => self.on_told(&message),
+            SubscriberEvent::Message(message) => self.on_delivered(&message),
             SubscriberEvent::Committed { next } => self.on_committed(next),
             SubscriberEvent::Epoch { epoch, .. } => self.begun = Some(epoch),
             SubscriberEvent::Abandoned { from, oldest, why } => {
@@ -248,7 +248,7 @@ impl Seen {
     }
 
     /// A message is delivered: final, or to be judged when it is.
-    fn on_told(&mut self, message: &Message<'_>) {
+    fn on_delivered(&mut self, message: &Message<'_>) {
         let now = self.clock.now();
         if let Some(epoch) = self.begun.take().filter(|_| self.last_at > 0) {
             self.epochs.push(ChildReport::Epoch { epoch: epoch.0, at: now, gap_ns: now - self.last_at });
@@ -268,21 +268,21 @@ impl Seen {
         self.pending.push_back(Pending { seq, publisher, publisher_seq, destination, timestamp, payload });
     }
 
-    /// What was told below `next` is final.
+    /// Messages below `next` are final.
     fn on_committed(&mut self, next: Seq) {
-        while self.pending.front().is_some_and(|told| told.seq < next)
-            && let Some(told) = self.pending.pop_front()
+        while self.pending.front().is_some_and(|message| message.seq < next)
+            && let Some(message) = self.pending.pop_front()
         {
-            let Pending { seq, publisher, publisher_seq, destination, timestamp, ref payload } = told;
+            let Pending { seq, publisher, publisher_seq, destination, timestamp, ref payload } = message;
             self.on_message(&Message { seq, publisher, publisher_seq, destination, timestamp, payload });
         }
     }
 
-    /// What was told from `from` on is taken back.
+    /// Messages from `from` on are retracted.
     fn on_retract(&mut self, from: Seq) {
-        let kept = self.pending.partition_point(|told| told.seq < from);
-        self.retracted += (self.pending.len() - kept) as u64;
-        self.pending.truncate(kept);
+        let remaining = self.pending.partition_point(|message| message.seq < from);
+        self.retracted += (self.pending.len() - remaining) as u64;
+        self.pending.truncate(remaining);
     }
 
     /// A message that is final.

@@ -23,7 +23,7 @@ use std::time::Duration;
 
 /// How often memory is sampled: seldom enough that looking costs nothing.
 const SAMPLE_NS: Nanos = 250_000_000;
-/// How often a terminal is told how far it is, and how often a file.
+/// How often progress is printed to a terminal, and how often to a file.
 const REPORT_NS: [Nanos; 2] = [200_000_000, 5_000_000_000];
 /// The demo is over if nothing moves for so long.
 const STALL: Duration = Duration::from_secs(60);
@@ -61,7 +61,7 @@ pub struct EpochSeen {
 /// What a child does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part {
-    /// It reads the stream, until it is told where that ends.
+    /// It reads the stream, until a command names its end.
     Subscriber,
     /// It answers orders, until its stdin ends.
     Exchange,
@@ -79,9 +79,9 @@ struct Child {
     summary: Option<ChildReport>,
 }
 
-/// What was heard.
-enum Heard {
-    Said(usize, Box<ChildReport>),
+/// An event of a child.
+enum WatchEvent {
+    Report(usize, Box<ChildReport>),
     /// A line of a child's that is none of ours, and why.
     Unknown(usize, String),
     /// A child says no more: it has ended, rightly or not.
@@ -96,8 +96,8 @@ pub struct Watch {
     stop: Arc<AtomicBool>,
     is_terminal: bool,
     children: Vec<Child>,
-    to: Sender<Heard>,
-    heard: Receiver<Heard>,
+    to: Sender<WatchEvent>,
+    events: Receiver<WatchEvent>,
     /// Where the gateways listen.
     listening: [Option<SocketAddr>; GATEWAYS],
     /// Where the clients are.
@@ -106,14 +106,14 @@ pub struct Watch {
     memory: BTreeMap<u32, Memory>,
     clock: Clock,
     sampled_at: Nanos,
-    told: (Nanos, u64),
+    last_progress: (Nanos, u64),
     moved: (Nanos, u64),
 }
 
 impl Watch {
     /// Over a flow of `all` orders.
     pub fn new(all: u64, stop: Arc<AtomicBool>, is_terminal: bool) -> Self {
-        let (to, heard) = channel();
+        let (to, events) = channel();
         let clock = Clock::start();
         let now = clock.now();
         Self {
@@ -122,19 +122,19 @@ impl Watch {
             is_terminal,
             children: Vec::new(),
             to,
-            heard,
+            events,
             listening: [None; GATEWAYS],
             clients: Whereabouts::default(),
             waits: Vec::new(),
             memory: BTreeMap::new(),
             clock,
             sampled_at: 0,
-            told: (now, 0),
+            last_progress: (now, 0),
             moved: (now, 0),
         }
     }
 
-    /// Listens to one more child. One that sends is told where the gateways are.
+    /// Listens to one more child. One that sends receives the gateways' addresses.
     pub fn add(&mut self, mut process: Process, part: Part) -> Result<(), Failure> {
         let (index, to) = (self.children.len(), self.to.clone());
         if let Some(stdout) = process.take_stdout() {
@@ -200,12 +200,12 @@ impl Watch {
     /// Tells all senders when the first order is due.
     pub fn begin(&mut self, at: Nanos) -> Result<(), Failure> {
         let now = self.clock.now();
-        (self.told, self.moved) = ((now, 0), (now, 0));
+        (self.last_progress, self.moved) = ((now, 0), (now, 0));
         self.tell(Part::Sender, &ChildCommand::Begin { at })
     }
 
-    fn tell(&mut self, part: Part, told: &ChildCommand) -> Result<(), Failure> {
-        let line = told.line()?;
+    fn tell(&mut self, part: Part, command: &ChildCommand) -> Result<(), Failure> {
+        let line = command.line()?;
         let open = |child: &&mut Child| child.part == part && child.summary.is_none();
         self.children.iter_mut().filter(open).try_for_each(|child| child.process.tell(&line))
     }
@@ -275,16 +275,16 @@ impl Watch {
             let memory = self.memory.get(&child.process.pid()).copied().unwrap_or_default();
             let name = child.process.name().to_owned();
             match child.summary.take() {
-                Some(ChildReport::Published(said)) => all.published.push((name, said, memory)),
-                Some(ChildReport::Answered(said)) => all.answered = Some((name, said, memory)),
+                Some(ChildReport::Published(summary)) => all.published.push((name, summary, memory)),
+                Some(ChildReport::Answered(summary)) => all.answered = Some((name, summary, memory)),
                 Some(ChildReport::Exchanged { orders, answers }) => {
                     all.exchanged = Some((name, [orders, answers], memory));
                 }
-                Some(ChildReport::Delivered(said)) => {
-                    if !said.stamped {
+                Some(ChildReport::Delivered(summary)) => {
+                    if !summary.stamped {
                         all.epochs.append(&mut child.epochs);
                     }
-                    all.delivered.push((name, said, memory));
+                    all.delivered.push((name, summary, memory));
                 }
                 _ => {}
             }
@@ -299,15 +299,15 @@ impl Watch {
 
     /// Takes what was said, or looks after the servers when nothing is.
     fn hear(&mut self, servers: &mut Servers) -> Result<(), Failure> {
-        match self.heard.recv_timeout(POLL_PERIOD) {
-            Ok(Heard::Said(index, said)) => self.on_said(index, *said),
-            Ok(Heard::Unknown(index, line)) => {
+        match self.events.recv_timeout(POLL_PERIOD) {
+            Ok(WatchEvent::Report(index, report)) => self.on_report(index, *report),
+            Ok(WatchEvent::Unknown(index, line)) => {
                 let name = self.children[index].process.name();
                 return Err(Failure::new(FAILED, format!("{name} said what nobody understands: {line}")));
             }
-            Ok(Heard::End(index)) if self.children[index].summary.is_some() => {}
-            Ok(Heard::End(index)) => return Err(self.children[index].process.await_death(PATIENCE)),
-            Ok(Heard::Listening(number, address)) => {
+            Ok(WatchEvent::End(index)) if self.children[index].summary.is_some() => {}
+            Ok(WatchEvent::End(index)) => return Err(self.children[index].process.await_death(PATIENCE)),
+            Ok(WatchEvent::Listening(number, address)) => {
                 self.listening[number] = Some(address);
                 self.tell(Part::Sender, &ChildCommand::Gateway { number, address })?;
             }
@@ -316,9 +316,9 @@ impl Watch {
         check(&self.stop)
     }
 
-    fn on_said(&mut self, index: usize, said: ChildReport) {
+    fn on_report(&mut self, index: usize, report: ChildReport) {
         let child = &mut self.children[index];
-        match said {
+        match report {
             ChildReport::Ready => child.is_ready = true,
             ChildReport::Epoch { epoch, at, gap_ns } => {
                 child.epochs.push(EpochSeen { epoch: Epoch(epoch), at, gap_ns });
@@ -330,7 +330,7 @@ impl Watch {
             | ChildReport::Answered(_)
             | ChildReport::Exchanged { .. }
             | ChildReport::Delivered(_) => {
-                child.summary = Some(said);
+                child.summary = Some(report);
             }
         }
     }
@@ -357,13 +357,13 @@ impl Watch {
 
     fn report_progress(&mut self) {
         let (now, done) = (self.clock.now(), self.done());
-        let (told_at, told_done) = self.told;
-        let took_ns = now - told_at;
+        let (progress_at, progress_done) = self.last_progress;
+        let took_ns = now - progress_at;
         if took_ns < REPORT_NS[usize::from(!self.is_terminal)] {
             return;
         }
-        self.told = (now, done);
-        let rate = done.saturating_sub(told_done) as f64 * 1e9 / took_ns as f64;
+        self.last_progress = (now, done);
+        let rate = done.saturating_sub(progress_done) as f64 * 1e9 / took_ns as f64;
         let percent = done as f64 * 100.0 / self.all as f64;
         let line = format!("{percent:5.1} %, {done} of {} orders delivered, {rate:.0}/s", self.all);
         match self.is_terminal {
@@ -399,25 +399,25 @@ impl Watch {
 }
 
 /// Passes on what child `index` says, and that it says no more.
-fn listen(index: usize, stdout: ChildStdout, to: &Sender<Heard>) {
+fn listen(index: usize, stdout: ChildStdout, to: &Sender<WatchEvent>) {
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-        let heard = match serde_json::from_str(&line) {
-            Ok(said) => Heard::Said(index, Box::new(said)),
-            Err(error) => Heard::Unknown(index, format!("{line} ({error})")),
+        let event = match serde_json::from_str(&line) {
+            Ok(report) => WatchEvent::Report(index, Box::new(report)),
+            Err(error) => WatchEvent::Unknown(index, format!("{line} ({error})")),
         };
-        if to.send(heard).is_err() {
+        if to.send(event).is_err() {
             return; // nobody listens any more
         }
     }
-    let _ = to.send(Heard::End(index)); // likewise
+    let _ = to.send(WatchEvent::End(index)); // likewise
 }
 
 /// Passes on where gateway `number` listens. That it ends is seen by whoever looks after it.
-fn listen_to_gateway(number: usize, stdout: ChildStdout, to: &Sender<Heard>) {
+fn listen_to_gateway(number: usize, stdout: ChildStdout, to: &Sender<WatchEvent>) {
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
         let address = line.strip_prefix("listening on ").and_then(|address| address.parse().ok());
         if let Some(address) = address
-            && to.send(Heard::Listening(number, address)).is_err()
+            && to.send(WatchEvent::Listening(number, address)).is_err()
         {
             return; // nobody listens any more
         }

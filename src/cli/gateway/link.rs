@@ -80,8 +80,8 @@ impl Link {
     pub fn read(&mut self, buffer: &mut [u8]) -> LinkInput {
         match self {
             Self::Plain { socket, begun } => {
-                let heard = LinkInput::from(socket.read(buffer));
-                if let LinkInput::Bytes(len) = heard
+                let input = LinkInput::from(socket.read(buffer));
+                if let LinkInput::Bytes(len) = input
                     && !std::mem::replace(begun, true)
                     // The third byte of a packet in the clear is a letter.
                     && let [TLS_BEGINS, 3, 0..=4, ..] = buffer[..len]
@@ -90,7 +90,7 @@ impl Link {
                         "it begins like TLS, and here clients speak in the clear".into(),
                     );
                 }
-                heard
+                input
             }
             Self::Tls(session) => session.read(buffer),
         }
@@ -117,13 +117,13 @@ impl Link {
     }
 }
 
-/// Clients that were cut for what they sent before anybody knew them: all are counted, and some are told.
+/// Clients that were cut for what they sent before anybody knew them: all are counted, and some are logged.
 #[derive(Debug, Default)]
 pub(super) struct Faults {
     total: u64,
-    untold: u64,
+    suppressed: u64,
     second_began: Nanos,
-    told: u32,
+    logged: u32,
 }
 
 impl Faults {
@@ -131,15 +131,15 @@ impl Faults {
     pub fn tell(&mut self, now: Nanos, peer: SocketAddr, what: &str) {
         self.total += 1;
         if now >= self.second_began + 1_000_000_000 {
-            (self.second_began, self.told) = (now, 0);
+            (self.second_began, self.logged) = (now, 0);
         }
-        if self.told == LINES_PER_SECOND {
-            self.untold += 1;
+        if self.logged == LINES_PER_SECOND {
+            self.suppressed += 1;
             return;
         }
-        self.told += 1;
-        let untold = std::mem::take(&mut self.untold);
-        tracing::warn!(%peer, total = self.total, untold, "a client was cut: {what}");
+        self.logged += 1;
+        let suppressed = std::mem::take(&mut self.suppressed);
+        tracing::warn!(%peer, total = self.total, suppressed, "a client was cut: {what}");
     }
 
     /// How many there were.

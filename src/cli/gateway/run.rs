@@ -82,8 +82,8 @@ impl GatewayStream for Handle<'_> {
         self.0.try_publish(publisher, destination, payload)
     }
 
-    fn close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError> {
-        self.0.try_close(publisher, said)
+    fn close(&mut self, publisher: PublisherId, reason: &[u8]) -> Result<(), PublishError> {
+        self.0.try_close(publisher, reason)
     }
 
     fn draw(&mut self) -> [u64; 2] {
@@ -172,7 +172,7 @@ fn serve(
 ) -> Result<(), Failure> {
     cpu::short_slice();
     let mut server = Server::open(args, config, reading)?;
-    let mut told_ready = false;
+    let mut reported_ready = false;
     let mut waits_at = server.clock.now() + WAITS_NS;
     let mut deadline = None;
     loop {
@@ -180,8 +180,8 @@ fn serve(
         if reading.lacks_beginning() {
             return Ok(());
         }
-        if !told_ready && server.core.is_ready() {
-            told_ready = true;
+        if !reported_ready && server.core.is_ready() {
+            reported_ready = true;
             for listener in &server.listeners {
                 println!("{}", listener.row());
                 tracing::info!(address = %listener.address, name = server.name, "clients may log in");
@@ -191,7 +191,7 @@ fn serve(
             server.reload();
         }
         let now = server.clock.now();
-        if !told_ready && now >= waits_at {
+        if !reported_ready && now >= waits_at {
             waits_at = now + WAITS_NS;
             let what = match server.core.is_listening() {
                 true => "for a gateway of this name to be silent: it may live",
@@ -242,7 +242,7 @@ struct Server {
     shook: usize,
     faults: Faults,
     touched: Vec<usize>,
-    told: Vec<PublisherEvent>,
+    publisher_events: Vec<PublisherEvent>,
     clock: Clock,
     idle: Idle,
     users: std::path::PathBuf,
@@ -306,7 +306,7 @@ impl Server {
             shook: 0,
             faults: Faults::default(),
             touched: Vec::new(),
-            told: Vec::new(),
+            publisher_events: Vec::new(),
             clock: Clock::start(),
             idle: endpoint.idle(),
             users: users_path,
@@ -315,7 +315,7 @@ impl Server {
         })
     }
 
-    /// The gateway ends by itself: its clients are told, as far as their sockets take it at once.
+    /// The gateway ends by itself: its clients receive the reason, as far as their sockets take it at once.
     fn end(&mut self, now: Nanos, error: &GatewayError) -> Failure {
         self.stops = true;
         self.core.stop(now);
@@ -332,7 +332,7 @@ impl Server {
     fn turn(&mut self, reading: &mut ReadingEnd) -> Result<(), Failure> {
         let now = self.clock.now();
         let mut work = self.turn_stream(now, reading)?;
-        while let Some((check, is_right)) = self.verifier.verdict() {
+        while let Some((check, is_right)) = self.verifier.next_result() {
             work += 1;
             self.core.on_checked(now, &mut Handle(&mut self.publisher), &check, is_right);
             self.touched.push(check.conn.0);
@@ -363,9 +363,9 @@ impl Server {
     }
 
     fn turn_stream(&mut self, now: Nanos, reading: &mut ReadingEnd) -> Result<usize, Failure> {
-        let Self { core, publisher, subscriber, told, .. } = self;
-        let mut work = publisher.poll(BATCH, |event| told.push(event));
-        for event in told.drain(..) {
+        let Self { core, publisher, subscriber, publisher_events, .. } = self;
+        let mut work = publisher.poll(BATCH, |event| publisher_events.push(event));
+        for event in publisher_events.drain(..) {
             if event == PublisherEvent::OutcomesUnknown {
                 let what = "the gateway fell so far behind the stream that nobody can tell it the fates of its \
                             clients' messages: start it again, clients resume by number";

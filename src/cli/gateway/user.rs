@@ -230,7 +230,7 @@ fn change_file(path: &Path, users: &Users) -> Result<u8, Failure> {
     Ok(0)
 }
 
-/// Writes beside the file and renames: whoever reads it sees the old one or the new one.
+/// Writes beside the file and renames: a reader sees the old file or the new one.
 pub(in crate::cli) fn write(path: &Path, users: &Users) -> Result<(), Failure> {
     let text = users.write();
     // What a gateway would refuse is not written.

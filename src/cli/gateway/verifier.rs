@@ -17,7 +17,7 @@ use std::time::Duration;
 /// Where passwords go, and verdicts come from.
 pub(super) struct Verifier {
     checks: Sender<Check>,
-    verdicts: Receiver<(Check, bool)>,
+    results: Receiver<(Check, bool)>,
 }
 
 /// What the threads have in common.
@@ -63,7 +63,7 @@ impl Verifier {
     /// Starts the threads, which wake the owner by `waker`; at most `checks_max` passwords wait.
     pub(super) fn start(checks_max: usize, waker: Arc<Waker>) -> Result<Self, Failure> {
         let (checks, todo) = bounded::<Check>(checks_max);
-        let (done, verdicts) = bounded(checks_max);
+        let (done, results) = bounded(checks_max);
         let drawn = [random_u64()?, random_u64()?];
         let mut key = [0; 16];
         key[..8].copy_from_slice(&drawn[0].to_le_bytes());
@@ -84,7 +84,7 @@ impl Verifier {
                 std::thread::sleep(Duration::from_nanos(rest));
             });
         })?;
-        Ok(Self { checks, verdicts })
+        Ok(Self { checks, results })
     }
 
     /// Whether another password finds room.
@@ -98,8 +98,8 @@ impl Verifier {
     }
 
     /// The next verdict.
-    pub(super) fn verdict(&self) -> Option<(Check, bool)> {
-        self.verdicts.try_recv().ok()
+    pub(super) fn next_result(&self) -> Option<(Check, bool)> {
+        self.results.try_recv().ok()
     }
 }
 

@@ -21,22 +21,24 @@ pub struct Comparison {
 /// other.
 pub fn judge(all: &[JournalHoldings]) -> Result<Comparison, String> {
     let Some(longest) = (0..all.len()).filter(|at| !all[*at].is_blank()).max_by_key(|at| {
-        let held = &all[*at];
-        (held.epoch, held.next, held.complete, std::cmp::Reverse(*at))
+        let holdings = &all[*at];
+        (holdings.epoch, holdings.next, holdings.complete, std::cmp::Reverse(*at))
     }) else {
         return Err("none of these journals holds anything: `format` and `bootstrap` begin a history".into());
     };
     let most = &all[longest];
-    for held in all.iter().filter(|held| !held.is_blank()) {
-        check_pair(held, most)?;
+    for holdings in all.iter().filter(|holdings| !holdings.is_blank()) {
+        check_pair(holdings, most)?;
     }
     let members: BTreeSet<&str> = most.members.iter().map(String::as_str).collect();
     let complete: BTreeSet<&str> = all
         .iter()
-        .filter(|held| {
-            held.complete && held.history == most.history && members.contains(held.identity.as_str())
+        .filter(|holdings| {
+            holdings.complete
+                && holdings.history == most.history
+                && members.contains(holdings.identity.as_str())
         })
-        .map(|held| held.identity.as_str())
+        .map(|holdings| holdings.identity.as_str())
         .collect();
     let has_quorum = complete.len() >= most.quorum();
     let mut remarks = vec![format!(
@@ -67,31 +69,31 @@ pub fn judge(all: &[JournalHoldings]) -> Result<Comparison, String> {
     Ok(Comparison { longest, remarks, has_quorum })
 }
 
-/// Whether `held` and the longest journal are of one cluster and one line of histories, and do not contradict
-/// each other.
-fn check_pair(held: &JournalHoldings, most: &JournalHoldings) -> Result<(), String> {
-    let name = &held.journal;
-    if held.cluster != most.cluster {
+/// Whether `holdings` and the longest journal are of one cluster and one line of histories, and do not
+/// contradict each other.
+fn check_pair(holdings: &JournalHoldings, most: &JournalHoldings) -> Result<(), String> {
+    let name = &holdings.journal;
+    if holdings.cluster != most.cluster {
         return Err(format!(
             "{name} is of cluster {:#x}, {} of cluster {:#x}: compare the journals of one cluster",
-            held.cluster, most.journal, most.cluster
+            holdings.cluster, most.journal, most.cluster
         ));
     }
-    let is_ancestor = most.ancestors.iter().any(|ancestors| ancestors.history == held.history);
-    if held.history != most.history && !is_ancestor {
+    let is_ancestor = most.ancestors.iter().any(|ancestors| ancestors.history == holdings.history);
+    if holdings.history != most.history && !is_ancestor {
         return Err(format!(
             "{name} is of history {:016x}, {} of {:016x}, and neither was founded on the other: decide which stream \
              goes on, and compare its journals only",
-            held.history, most.journal, most.history
+            holdings.history, most.journal, most.history
         ));
     }
-    if (held.epoch, held.next) == (most.epoch, most.next) && held.chain != most.chain {
+    if (holdings.epoch, holdings.next) == (most.epoch, most.next) && holdings.chain != most.chain {
         return Err(format!(
             "{name} and {} end at seq {} of one epoch with different chains ({:016x}, {:016x}): one of them is damaged; \
              read both with `format --verify`",
             most.journal,
             most.next - 1,
-            held.chain,
+            holdings.chain,
             most.chain
         ));
     }
@@ -100,9 +102,9 @@ fn check_pair(held: &JournalHoldings, most: &JournalHoldings) -> Result<(), Stri
 
 /// What a history that is founded on the longest journal will lack.
 fn loss(all: &[JournalHoldings], most: &JournalHoldings) -> Option<String> {
-    let of_this = || all.iter().filter(|held| held.history == most.history);
-    let committed = of_this().map(|held| held.commit_next).max().unwrap_or(1);
-    let reached = of_this().map(|held| held.high_next).max().unwrap_or(1);
+    let of_this = || all.iter().filter(|holdings| holdings.history == most.history);
+    let committed = of_this().map(|holdings| holdings.commit_next).max().unwrap_or(1);
+    let reached = of_this().map(|holdings| holdings.high_next).max().unwrap_or(1);
     if committed > most.next {
         Some(format!(
             "seqs {} to {} were committed and are in none of these journals' longest log: they will be lost",
@@ -122,7 +124,7 @@ fn loss(all: &[JournalHoldings], most: &JournalHoldings) -> Option<String> {
 
 /// Members of which no journal was compared.
 fn absent(all: &[JournalHoldings], members: &BTreeSet<&str>) -> Option<String> {
-    let is_absent = |member: &&str| all.iter().all(|held| held.identity != *member);
+    let is_absent = |member: &&str| all.iter().all(|holdings| holdings.identity != *member);
     let absent: Vec<&str> = members.iter().copied().filter(is_absent).collect();
     (!absent.is_empty())
         .then(|| format!("not compared: {}; a journal of theirs may hold more", absent.join(", ")))
@@ -133,7 +135,7 @@ mod tests {
     use super::*;
     use crate::cli::recover::journal_report::{AncestorRow, SCHEMA};
 
-    fn held(identity: &str, epoch: u64, next: u64) -> JournalHoldings {
+    fn holdings(identity: &str, epoch: u64, next: u64) -> JournalHoldings {
         JournalHoldings {
             schema: SCHEMA.into(),
             journal: format!("/j/{identity}"),
@@ -158,19 +160,20 @@ mod tests {
 
     #[test]
     fn the_greatest_epoch_and_end_hold_most() {
-        let all = [held("1:0000001", 4, 90), held("2:0000002", 5, 80), held("101:0000009", 5, 85)];
-        let verdict = judge(&all).expect("a verdict");
-        assert_eq!((verdict.longest, verdict.has_quorum), (2, false));
-        let said = verdict.remarks.join("\n");
+        let all =
+            [holdings("1:0000001", 4, 90), holdings("2:0000002", 5, 80), holdings("101:0000009", 5, 85)];
+        let comparison = judge(&all).expect("a verdict");
+        assert_eq!((comparison.longest, comparison.has_quorum), (2, false));
+        let remarks = comparison.remarks.join("\n");
         for text in [
             "/j/101:0000009 holds most: up to seq 84",
             "0 of 3 members are complete",
             "not compared: 3:0000003",
         ] {
-            assert!(said.contains(text), "{text}: {said}");
+            assert!(remarks.contains(text), "{text}: {remarks}");
         }
         // 90 of the former epoch was committed: that is a loss that can be named.
-        assert!(said.contains("seqs 85 to 89 were committed"), "{said}");
+        assert!(remarks.contains("seqs 85 to 89 were committed"), "{remarks}");
     }
 
     #[test]
@@ -180,19 +183,20 @@ mod tests {
             complete: true,
             why: None,
             members: members.clone(),
-            ..held(identity, 4, 90)
+            ..holdings(identity, 4, 90)
         };
         assert_eq!(whole("1:0000001").missing(), "nothing");
-        let said = whole("101:0000009").missing();
-        assert!(said.starts_with("what others hold above seq 89"), "{said}");
+        let remarks = whole("101:0000009").missing();
+        assert!(remarks.starts_with("what others hold above seq 89"), "{remarks}");
     }
 
     #[test]
     fn a_quorum_of_complete_journals_needs_no_founding() {
-        let whole = |identity| JournalHoldings { complete: true, why: None, ..held(identity, 4, 90) };
-        let all = [whole("1:0000001"), held("2:0000002", 4, 90), whole("3:0000003"), whole("101:0000009")];
-        let verdict = judge(&all).expect("a verdict");
-        assert!(verdict.has_quorum && verdict.remarks[1].contains("start them"), "{verdict:?}");
+        let whole = |identity| JournalHoldings { complete: true, why: None, ..holdings(identity, 4, 90) };
+        let all =
+            [whole("1:0000001"), holdings("2:0000002", 4, 90), whole("3:0000003"), whole("101:0000009")];
+        let comparison = judge(&all).expect("a verdict");
+        assert!(comparison.has_quorum && comparison.remarks[1].contains("start them"), "{comparison:?}");
         // An archiver's completeness is no vote.
         assert!(!judge(&all[1..2]).expect("a verdict").has_quorum);
         let one = [whole("1:0000001"), whole("101:0000009")];
@@ -204,9 +208,9 @@ mod tests {
         let later = JournalHoldings {
             history: 0xb2,
             ancestors: vec![AncestorRow { history: 0xb1, next: 60, chain: 0 }],
-            ..held("2:0000005", 4_100, 61)
+            ..holdings("2:0000005", 4_100, 61)
         };
-        let all = [held("1:0000001", 4, 90), later.clone()];
+        let all = [holdings("1:0000001", 4, 90), later.clone()];
         assert_eq!(judge(&all).expect("a verdict").longest, 1);
         let outsider = JournalHoldings { history: 0xb3, ancestors: Vec::new(), ..later };
         let error = judge(&[all[0].clone(), outsider]).expect_err("two streams");
@@ -215,11 +219,13 @@ mod tests {
 
     #[test]
     fn journals_that_contradict_each_other_are_named() {
-        let other = JournalHoldings { chain: 1, ..held("2:0000002", 4, 90) };
-        let error = judge(&[held("1:0000001", 4, 90), other.clone()]).expect_err("one is damaged");
+        let other = JournalHoldings { chain: 1, ..holdings("2:0000002", 4, 90) };
+        let error = judge(&[holdings("1:0000001", 4, 90), other.clone()]).expect_err("one is damaged");
         assert!(error.contains("format --verify"), "{error}");
         let foreign = JournalHoldings { cluster: 8, ..other };
-        assert!(judge(&[held("1:0000001", 4, 90), foreign]).is_err_and(|error| error.contains("cluster 0x")));
-        assert!(judge(&[held("1:0000001", 0, 1)]).is_err_and(|error| error.contains("bootstrap")));
+        assert!(
+            judge(&[holdings("1:0000001", 4, 90), foreign]).is_err_and(|error| error.contains("cluster 0x"))
+        );
+        assert!(judge(&[holdings("1:0000001", 0, 1)]).is_err_and(|error| error.contains("bootstrap")));
     }
 }

@@ -88,8 +88,8 @@ impl Stage {
     pub(super) fn wait(&mut self, time: &str) {
         let before = self.out.len();
         self.run(time);
-        let told = self.out.split_off(before);
-        for line in told.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_digit())) {
+        let printed = self.out.split_off(before);
+        for line in printed.lines().filter(|line| line.starts_with(|first: char| first.is_ascii_digit())) {
             writeln!(self.out, "{line}").expect("room");
         }
     }
@@ -98,10 +98,10 @@ impl Stage {
         let header = Header { cluster: CLUSTER, ..Header::new(Kind::Query) };
         let query = written(|out| write_query(out, header, 5, QueryKind::Publisher, name));
         self.up(number).net_mut().unicast.push_back((query, Some(address(99))));
-        let before = self.said.len();
+        let before = self.datagrams.len();
         self.wait("200us");
         let mut replies =
-            self.said[before..].iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
+            self.datagrams[before..].iter().filter_map(|(_, bytes)| match Datagram::decode(bytes, CLUSTER) {
                 Ok(Datagram::QueryReply(header, body)) => Some(({ header.commit_next }, body.publisher_seq)),
                 _ => None,
             });

@@ -1,6 +1,6 @@
 //! The words of a story: what happened, in one line each.
 
-use crate::subscriber::Told as Heard;
+use crate::subscriber::Event;
 use crate::world::{CLUSTER, identity};
 use lockstep_core::engine::event::ReplicaEvent;
 use lockstep_core::engine::publisher::PublisherEvent;
@@ -94,7 +94,7 @@ fn condition_words(condition: Condition, holds: bool, a: u64, b: u64) -> String 
     }
 }
 
-pub fn told_words(event: &PublisherEvent) -> Option<String> {
+pub fn publisher_words(event: &PublisherEvent) -> Option<String> {
     Some(match event {
         PublisherEvent::Stamped { publisher_seq, seq, .. } => {
             format!("its number {publisher_seq} is stamped {seq}")
@@ -125,19 +125,19 @@ pub fn told_words(event: &PublisherEvent) -> Option<String> {
     })
 }
 
-pub fn heard_words(heard: &Heard, delivery: Delivery) -> Option<String> {
-    Some(match heard {
-        Heard::Message(seq, text) => format!("{seq} {text}"),
-        Heard::Retract(from) => format!("everything from {from} on is taken back"),
-        Heard::Epoch(epoch, seq) => format!("{seq} {} starts", epoch_words(*epoch)),
-        Heard::Membership(seq, members) => format!("{seq} {members} members"),
-        Heard::Committed(next) if delivery == Delivery::Stamped => format!("committed below {next}"),
-        Heard::Diverged(seq) => format!("stops: the log differs at {seq}"),
-        Heard::Founded(_, seq) => format!("{seq} a new history was founded"),
-        Heard::Forgotten(next, have) => {
+pub fn reader_words(event: &Event, delivery: Delivery) -> Option<String> {
+    Some(match event {
+        Event::Message(seq, text) => format!("{seq} {text}"),
+        Event::Retract(from) => format!("everything from {from} on is taken back"),
+        Event::Epoch(epoch, seq) => format!("{seq} {} starts", epoch_words(*epoch)),
+        Event::Membership(seq, members) => format!("{seq} {members} members"),
+        Event::Committed(next) if delivery == Delivery::Stamped => format!("committed below {next}"),
+        Event::Diverged(seq) => format!("stops: the log differs at {seq}"),
+        Event::Founded(_, seq) => format!("{seq} a new history was founded"),
+        Event::Forgotten(next, have) => {
             format!("stops: a new history was founded at {next}, and it has read everything below {have}")
         }
-        Heard::Ahead(next, end) => {
+        Event::Ahead(next, end) => {
             format!("stops: it has read everything below {next}, and the leader's log ends at {end}")
         }
         _ => return None,

@@ -59,7 +59,7 @@ fn active(condition: Condition, a: u64, b: u64) -> ActiveCondition {
     ActiveCondition { condition, age: Duration::from_secs(3), a, b }
 }
 
-fn verdict(asked: &[QueryResult]) -> (ClusterHealth, String) {
+fn assessed(asked: &[QueryResult]) -> (ClusterHealth, String) {
     let health = Health::judge(asked);
     (health.health, health.to_string())
 }
@@ -67,15 +67,15 @@ fn verdict(asked: &[QueryResult]) -> (ClusterHealth, String) {
 #[test]
 fn all_answer_and_nothing_is_amiss() {
     let text = "healthy: 3 of 3 members answer and hold the log, 1 may crash";
-    assert_eq!(verdict(&cluster(3, &[])), (ClusterHealth::Healthy, text.to_owned()));
-    assert_eq!(verdict(&cluster(1, &[])).0, ClusterHealth::Healthy, "one alone is all that there is to be");
+    assert_eq!(assessed(&cluster(3, &[])), (ClusterHealth::Healthy, text.to_owned()));
+    assert_eq!(assessed(&cluster(1, &[])).0, ClusterHealth::Healthy, "one alone is all that there is to be");
 }
 
 /// O2: the members that may crash were counted from the list, so a cluster that the next crash ends was
 /// reported healthy.
 #[test]
 fn a_member_that_does_not_answer_is_a_reason_and_no_redundancy() {
-    let (found, text) = verdict(&cluster(3, &[3]));
+    let (found, text) = assessed(&cluster(3, &[3]));
     assert_eq!(found, ClusterHealth::Degraded);
     assert!(
         text.starts_with("degraded: 2 of 3 members answer and hold the log, no crash is survived"),
@@ -87,14 +87,14 @@ fn a_member_that_does_not_answer_is_a_reason_and_no_redundancy() {
             identity(3)
         ))
     );
-    assert!(verdict(&cluster(5, &[5])).1.contains("4 of 5 members answer and hold the log, 1 may crash"));
+    assert!(assessed(&cluster(5, &[5])).1.contains("4 of 5 members answer and hold the log, 1 may crash"));
 }
 
 #[test]
 fn a_member_that_answers_and_lacks_the_log_is_no_redundancy_either() {
     let mut asked = cluster(3, &[]);
     answer(&mut asked, 1).conditions.push(active(Condition::RedundancyLost, 2, 3));
-    let (found, text) = verdict(&asked);
+    let (found, text) = assessed(&asked);
     assert_eq!(found, ClusterHealth::Degraded);
     assert!(text.contains("2 of 3 members answer and hold the log, no crash is survived"), "{text}");
 }
@@ -104,14 +104,14 @@ fn a_member_that_answers_and_lacks_the_log_is_no_redundancy_either() {
 fn without_a_quorum_it_says_how_many_are_needed_and_whom_to_start() {
     let mut four = cluster(4, &[1, 2]);
     assert_eq!(
-        verdict(&four),
+        assessed(&four),
         (ClusterHealth::NoQuorum, "no quorum: 2 of 4 answer, 3 needed: start 1 or 2".to_owned())
     );
     four[2].status = None;
-    assert!(verdict(&four).1.ends_with("1 of 4 answer, 3 needed: start 2 of 1, 2, 3"));
-    assert!(verdict(&cluster(2, &[1])).1.ends_with("1 of 2 answer, 2 needed: start 1"));
-    assert!(verdict(&cluster(3, &[1, 2, 3])).1.ends_with("0 of 3 answer, 2 needed: start 2 of 1, 2, 3"));
-    let (found, text) = verdict(&cluster(5, &[1, 2, 3]));
+    assert!(assessed(&four).1.ends_with("1 of 4 answer, 3 needed: start 2 of 1, 2, 3"));
+    assert!(assessed(&cluster(2, &[1])).1.ends_with("1 of 2 answer, 2 needed: start 1"));
+    assert!(assessed(&cluster(3, &[1, 2, 3])).1.ends_with("0 of 3 answer, 2 needed: start 2 of 1, 2, 3"));
+    let (found, text) = assessed(&cluster(5, &[1, 2, 3]));
     assert!(
         found == ClusterHealth::NoQuorum && text.ends_with("2 of 5 answer, 3 needed: start 1 or 2 or 3"),
         "{text}"
@@ -121,7 +121,7 @@ fn without_a_quorum_it_says_how_many_are_needed_and_whom_to_start() {
 #[test]
 fn a_quorum_without_a_leader_is_no_outage_of_members() {
     let asked = cluster(3, &[1]);
-    let (found, text) = verdict(&asked);
+    let (found, text) = assessed(&asked);
     assert_eq!(found, ClusterHealth::NoLeader);
     assert!(text.starts_with("no leader: 2 of 3 members answer"), "{text}");
 }
@@ -131,7 +131,7 @@ fn a_quorum_without_a_leader_is_no_outage_of_members() {
 fn a_leader_that_hears_no_quorum_is_none() {
     let mut asked = cluster(3, &[]);
     answer(&mut asked, 1).conditions.push(active(Condition::RedundancyLost, 1, 3));
-    let (found, text) = verdict(&asked);
+    let (found, text) = assessed(&asked);
     assert!(found == ClusterHealth::NoQuorum && text.contains("look at the network"), "{text}");
 }
 
@@ -142,11 +142,11 @@ fn each_thing_that_is_amiss_anywhere_is_a_reason() {
             continue;
         }
         let mut asked = cluster(3, &[]);
-        let told = active(*condition, 7, 9);
-        answer(&mut asked, number).conditions.push(told);
-        let (found, text) = verdict(&asked);
+        let active_condition = active(*condition, 7, 9);
+        answer(&mut asked, number).conditions.push(active_condition);
+        let (found, text) = assessed(&asked);
         assert_eq!(found, ClusterHealth::Degraded, "{condition:?}");
-        assert!(text.contains(&told.what()), "{text}");
+        assert!(text.contains(&active_condition.what()), "{text}");
         assert!(text.contains("3 of 3 members answer and hold the log, 1 may crash"), "{text}");
     }
 }
@@ -172,11 +172,11 @@ fn who_answers_and_is_no_member_or_holds_another_stream_is_named() {
 fn an_archiver_of_the_file_that_is_silent_is_a_reason_and_no_member() {
     let mut asked = cluster(3, &[]);
     asked.push(QueryResult { address: address(9), number: Some(101), is_archiver: true, status: None });
-    let (found, text) = verdict(&asked);
+    let (found, text) = assessed(&asked);
     assert_eq!(found, ClusterHealth::Degraded);
     assert!(text.ends_with("; archiver 101 does not answer at 10.0.0.9:7003"), "{text}");
     asked[3].status = Some(NodeStatus { role: Role::Learner, ..status(9, 3) });
-    assert_eq!(verdict(&asked).0, ClusterHealth::Healthy);
+    assert_eq!(assessed(&asked).0, ClusterHealth::Healthy);
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn nodes_that_hold_nothing_have_no_history() {
         (node.role, node.history) = (Role::Blank, 0);
         node.members.clear();
     }
-    let (found, text) = verdict(&asked);
+    let (found, text) = assessed(&asked);
     assert!(found == ClusterHealth::NoHistory && text.contains("bootstrap"), "{text}");
 }
 
@@ -202,7 +202,7 @@ fn nodes_that_hold_nothing_have_no_history() {
 fn without_a_leader_the_newest_list_that_anybody_has_counts() {
     for later in [true, false] {
         let mut asked = cluster(3, &[1]);
-        assert_eq!(verdict(&asked).0, ClusterHealth::NoLeader);
+        assert_eq!(assessed(&asked).0, ClusterHealth::NoLeader);
         // Of two nodes that answer, one knows of two members more: by a later epoch, or by a later change
         // in the same one.
         let node = answer(&mut asked, 2);
@@ -218,11 +218,11 @@ fn without_a_leader_the_newest_list_that_anybody_has_counts() {
 
 #[test]
 fn a_silent_member_that_the_leader_has_not_heard_for_a_second_is_not_said_to_be_heard() {
-    for (ago, is_heard) in [(999, true), (1_000, false)] {
+    for (ago, is_reachable) in [(999, true), (1_000, false)] {
         let mut asked = cluster(3, &[3]);
         answer(&mut asked, 1).members[2].last_contact = Some(Duration::from_millis(ago));
-        let (_, text) = verdict(&asked);
-        assert_eq!(text.contains("though the leader hears it"), is_heard, "{ago} ms: {text}");
+        let (_, text) = assessed(&asked);
+        assert_eq!(text.contains("though the leader hears it"), is_reachable, "{ago} ms: {text}");
     }
 }
 
@@ -230,7 +230,7 @@ fn a_silent_member_that_the_leader_has_not_heard_for_a_second_is_not_said_to_be_
 fn a_member_that_the_file_does_not_have_and_that_nobody_asked_is_named() {
     let mut asked = cluster(3, &[]);
     asked.pop();
-    let (found, text) = verdict(&asked);
+    let (found, text) = assessed(&asked);
     assert_eq!(found, ClusterHealth::Degraded);
     assert!(text.contains("3:0000103 does not answer at 10.0.0.3:7003"), "{text}");
 }

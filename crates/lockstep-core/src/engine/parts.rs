@@ -170,7 +170,7 @@ impl Reassembly {
 
     /// The message at `index` was delivered.
     pub fn on_delivered(&mut self, index: usize) {
-        if !self.retracts && !planted(Mutation::PartsKept) {
+        if !self.retracts && !planted(Mutation::PartsRetained) {
             self.free(index);
         }
     }

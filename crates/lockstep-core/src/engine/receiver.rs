@@ -162,16 +162,16 @@ impl Receiver {
             start = Start::From(cursor.seq);
         }
         let mut commit = commit;
-        let mut held = DeliveredLog::default();
+        let mut delivered = DeliveredLog::default();
         if let Some(end) = end {
             commit.on_log_end(end.next);
-            held.begin(end, false);
+            delivered.begin(end, false);
         }
         Self {
             follow_floor: Epoch::NONE,
             adopting: Epoch::NONE,
             prefer: None,
-            delivered: held,
+            delivered,
             retract_from: None,
             store: FrameStore::new(limits.store_bytes, limits.frame_len_max),
             requests: RepairRequests::new(&limits),

@@ -136,7 +136,7 @@ impl Election {
     /// Somebody speaks of an epoch: a candidate's round is above all of them. Returns whether it is believed:
     /// one whose round is too far above what was seen is not.
     #[inline]
-    pub fn on_heard(&mut self, now: Nanos, epoch: Epoch) -> bool {
+    pub fn on_epoch_seen(&mut self, now: Nanos, epoch: Epoch) -> bool {
         self.rounds.on_round(now, epoch.round())
     }
 

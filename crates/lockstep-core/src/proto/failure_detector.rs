@@ -34,24 +34,24 @@ impl Default for FailureDetectorLimits {
 
 /// Silence of this many timeouts is a suspicion whatever our own stalls were.
 const TIMEOUTS_CERTAIN: u64 = 10;
-/// A look that comes this part of a timeout after the one before is a stall of our own. A shorter pause is
-/// none: what was said in it waits in the socket, and all of it counts as one beat at most.
+/// A poll that comes this part of a timeout after the one before is a stall of our own. A shorter pause is
+/// none: datagrams of that time wait in the socket, and all of them count as one interval at most.
 const STALL_PART: u64 = 2;
-/// Beats of calm after which a timeout that had been doubled shrinks by an eighth.
+/// Calm intervals after which a timeout that had been doubled shrinks by an eighth.
 const CALM_INTERVALS: u64 = 1_000;
 
-/// Watches one voice: a standby its leader's, a leader that of its quorum.
+/// Watches one peer: a standby watches its leader, a leader its quorum.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct FailureDetector {
     limits: FailureDetectorLimits,
     timeout_ns: Nanos,
-    /// Silent beats that are left before the suspicion.
+    /// Silent intervals that are left before the suspicion.
     score: u64,
     interval_at: Nanos,
     polled_at: Nanos,
     life_at: Nanos,
     calm_intervals: u64,
-    /// What the present beat has shown.
+    /// What the present interval has shown.
     alive: bool,
     drained: bool,
     stalled: bool,
@@ -89,7 +89,7 @@ impl FailureDetector {
         self.score = self.silent_intervals();
     }
 
-    /// A sign of life. A suspicion was false then, and the timeout doubles.
+    /// A datagram of the peer. A suspicion was false then, and the timeout doubles.
     #[inline]
     pub fn on_life(&mut self, now: Nanos) {
         self.alive = true;
@@ -100,10 +100,10 @@ impl FailureDetector {
         }
     }
 
-    /// SUSPECT-1 (when silence counts): a silent beat counts only if we had drained our sockets in it and
-    /// were not stalled ourselves; silence of ten timeouts with one drained look counts whatever our stalls
-    /// were. Called once a turn, `drained` where the turn found less than a receive may lend. Returns whether
-    /// the voice is suspected now.
+    /// SUSPECT-1 (when silence counts): a silent interval counts only if we had drained our sockets in it
+    /// and were not stalled ourselves. Silence of ten timeouts with one drained poll counts whatever our
+    /// stalls were. Called once a turn, `drained` where the turn found less than a receive may lend. Returns
+    /// whether the peer is suspected now.
     #[inline]
     pub fn poll(&mut self, now: Nanos, drained: bool) -> bool {
         if self.polled_at == 0 {
@@ -154,27 +154,27 @@ impl FailureDetector {
         self.timeout_ns
     }
 
-    /// When the next beat ends: the node is to be called by then.
+    /// When the present interval ends: the node is to be called by then.
     pub fn next_deadline(&self) -> Nanos {
         self.interval_at + self.limits.heartbeat_interval_ns
     }
 }
 
-/// Nobody waits longer for a leader under whom nothing moves than so many times as long as usual: some half a
-/// minute at the default times.
+/// The most doublings of the patience with a leader without progress: some half a minute at the default
+/// times.
 const PATIENCE_DOUBLINGS_MAX: usize = 10;
 
-/// How long a leader is given under whom nothing moves, where `ns` is usual and the log has so many epochs
-/// without a commit: each but the first makes it twice as long, so that they do not follow each other while a
-/// quorum catches up.
+/// The patience with a leader without progress, where `ns` is usual and the log has `uncommitted_epochs`
+/// without a commit: each but the first doubles it, so that takeovers do not follow each other while a quorum
+/// catches up.
 pub fn patience(ns: Nanos, uncommitted_epochs: usize) -> Nanos {
     let doublings = uncommitted_epochs.saturating_sub(1);
     ns << doublings.min(PATIENCE_DOUBLINGS_MAX)
 }
 
-/// SUSPECT-3 (whose fault it is that nothing moves): a leader is heard, and nothing moves since `since`. That
-/// is said of it only after our `patience` with it, and only by who could have moved it: `hampered_at` is
-/// when our own journal took nothing, or our own device lagged, last.
+/// SUSPECT-3 (whose fault it is that nothing moves): heartbeats arrive, and nothing moves since `since`. A
+/// replica blames the leader only after its `patience`, and only if its own journal and device worked:
+/// `hampered_at` is when its journal took nothing, or its device lagged, last.
 pub fn is_stuck(now: Nanos, since: Nanos, hampered_at: Nanos, patience: Nanos) -> bool {
     now > since.max(hampered_at) + patience
 }
@@ -184,7 +184,7 @@ pub fn secret(seed: &[u8; 32], epoch: Epoch) -> [u8; 32] {
     Sha256::new().chain_update(seed).chain_update(epoch.0.to_le_bytes()).finalize().into()
 }
 
-/// What an epoch's start tells of the secret.
+/// The hash of the secret, which an epoch's start publishes.
 pub fn secret_hash(secret: &[u8; 32]) -> [u8; 32] {
     Sha256::digest(secret).into()
 }
@@ -316,7 +316,7 @@ mod tests {
         assert!(!is_stuck(5_020, 100, 5_000, 20) && is_stuck(5_021, 100, 5_000, 20));
     }
 
-    /// What each kind of beat makes of the silent beats that are left before a suspicion, and of the timeout.
+    /// The effect of each kind of interval on the silent intervals that are left and on the timeout.
     const TRANSITIONS: &str = "
 beat                          listening     one left      suspected
 life                          8 of 800      3 of 800      16 of 1600
@@ -330,15 +330,15 @@ another voice is followed     8 of 800      8 of 800      8 of 800
     #[test]
     fn suspect_1_each_beat_moves_the_detector_as_the_table_says() {
         const NOW: Nanos = 20_000;
-        // The beat that is under way at NOW ends at NOW + 100.
-        let heard = || {
+        // The interval that is under way at NOW ends at NOW + 100.
+        let trusted = || {
             let mut detector = FailureDetector::new(LIMITS);
             assert_eq!(listen(&mut detector, 10_000, NOW, Some(100)), None);
             detector.restart(NOW);
             detector
         };
-        let one_left = || FailureDetector { score: 1, ..heard() };
-        let suspected = || FailureDetector { score: 0, suspected: true, ..heard() };
+        let one_left = || FailureDetector { score: 1, ..trusted() };
+        let suspected = || FailureDetector { score: 0, suspected: true, ..trusted() };
         type Event = fn(&mut FailureDetector);
         let events: [(&str, Event); 6] = [
             ("life", |detector| {
@@ -357,7 +357,7 @@ another voice is followed     8 of 800      8 of 800      8 of 800
         };
         let mut table = format!("\n{:<30}{:<14}{:<14}suspected\n", "beat", "listening", "one left");
         for (name, event) in events {
-            let after = [heard(), one_left(), suspected()].map(|mut detector| {
+            let after = [trusted(), one_left(), suspected()].map(|mut detector| {
                 event(&mut detector);
                 format!("{:<14}", shown(&detector))
             });

@@ -1,7 +1,7 @@
-//! # beat: when a leader that has nothing to send says that it lives
+//! # heartbeat: when a leader without anything else to send sends a heartbeat
 //!
-//! Heartbeats follow the last datagram at 70, 140 and 280 µs, so that a lost tail shows at once, then at
-//! the beat. Under load a heartbeat is due at each beat all the same: frames alone do not tell a receiver
+//! Heartbeats follow the last datagram at 70, 140 and 280 µs, so that a lost tail shows at once, then once an
+//! interval. Under load a heartbeat is due each interval all the same: frames alone do not show a receiver
 //! where the epoch began.
 //!
 //! Between two frames a heartbeat may stand before a submission that comes in; right behind a frame, in the
@@ -28,9 +28,9 @@ impl Default for HeartbeatLimits {
     }
 }
 
-/// This part of a beat may a heartbeat be early, if a frame leaves: one of four.
+/// If a frame leaves, a heartbeat may be early by this part of the interval: a quarter.
 const EARLY: Nanos = 4;
-/// Rungs of the ladder before the steady beat.
+/// Rungs of the ladder before the steady interval.
 const RUNGS: u32 = 3;
 
 /// One leader's heartbeat.
@@ -67,9 +67,9 @@ impl HeartbeatTimer {
         }
     }
 
-    /// BEAT-1 (when to beat): on the ladder behind the last datagram, then at the beat, and at each beat
-    /// under load too, where it goes behind a frame that leaves anyway (`sends`) if it can. Returns whether a
-    /// heartbeat is due now, and counts it as sent.
+    /// BEAT-1 (when to beat): on the ladder behind the last datagram, then each interval, also under
+    /// load, where it follows a frame that leaves anyway (`sends`) if it can. Returns whether a heartbeat is
+    /// due now, and counts it as sent.
     #[inline]
     pub fn due(&mut self, now: Nanos, sends: bool) -> bool {
         let deadline = if sends { self.with_frame() } else { self.next_deadline() };
@@ -84,8 +84,8 @@ impl HeartbeatTimer {
         true
     }
 
-    /// When one is due if a frame leaves, which begins the ladder anew: at the beat or a little early, and
-    /// never sooner than a rung behind the last one.
+    /// When one is due if a frame leaves, which begins the ladder anew: at the interval's end or a little
+    /// early, and never sooner than a rung behind the last one.
     #[inline]
     fn with_frame(&self) -> Nanos {
         let early = self.steady.saturating_sub(self.limits.interval_ns / EARLY);

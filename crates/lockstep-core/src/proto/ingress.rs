@@ -325,16 +325,17 @@ mod tests {
         }
         // Of 1 the first two are stamped, of 2 as well; 3 has a newer process.
         let last = |publisher, _| if publisher == 3 { None } else { Some(2) };
-        let told = |hold: &mut HoldBack, now, most: usize| {
+        let due_notices = |hold: &mut HoldBack, now, most: usize| {
             let mut rows = [NoticeRow::default(); 16];
             let count = hold.missing(now, 100, last, &mut rows[..most]);
             rows[..count].iter().map(|row| (row.publisher, row.from, row.to)).collect::<Vec<_>>()
         };
-        assert_eq!(told(&mut hold, 1_000, 1), [(1, 3, 4)], "no more than there is room for");
-        assert_eq!(told(&mut hold, 1_000, 16), [(1, 6, 8)], "the rest follows, nothing twice");
+        assert_eq!(due_notices(&mut hold, 1_000, 1), [(1, 3, 4)], "no more than there is room for");
+        assert_eq!(due_notices(&mut hold, 1_000, 16), [(1, 6, 8)], "the rest follows, nothing twice");
         assert!(hold.hold(&message(1, 7, 1), b"y"));
-        assert_eq!(told(&mut hold, 1_100, 16), [(1, 6, 7)], "what is missing now is another gap");
-        let times: Vec<_> = (1_000..60_000).filter(|now| !told(&mut hold, *now, 1).is_empty()).collect();
+        assert_eq!(due_notices(&mut hold, 1_100, 16), [(1, 6, 7)], "what is missing now is another gap");
+        let times: Vec<_> =
+            (1_000..60_000).filter(|now| !due_notices(&mut hold, *now, 1).is_empty()).collect();
         assert_eq!(times.len(), 10, "six times each, and then no more: {times:?}");
     }
 

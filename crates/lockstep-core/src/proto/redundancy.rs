@@ -1,12 +1,12 @@
 //! # redundancy: which members hold the log, besides the leader
 //!
 //! A quorum that acknowledges says nothing about the others: a cluster of three commits on with two, and the
-//! next crash ends it. So a leader looks at each member: is it heard, and does it hold what was committed a
-//! while ago? What was committed a moment ago nobody needs to hold yet; a lag in entries would mean seconds
-//! on a slow stream and nothing on a fast one.
+//! next crash ends it. So a leader checks of each member that its datagrams arrive, and that it has stored
+//! what was committed a while ago. Entries of the last moment count for nothing; a lag in entries would mean
+//! seconds on a slow stream and nothing on a fast one.
 //!
 //! ```text
-//!            not heard for `patience`, or what was committed `patience` ago is not acknowledged
+//!           silent for `patience`, or what was committed `patience` ago is not acknowledged
 //!   there ─────────────────────────────────────────────────────────────────────────────────────▶ away
 //!     ▲                  neither for `patience`                                                   │
 //!     └───────────────────────────────────────────────────────────────────────────────────────────┘
@@ -54,7 +54,7 @@ pub struct AvailabilityChange {
 /// What a leader knows of one member.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct MemberContact {
-    /// When it was heard last in this epoch; 0 if never.
+    /// When its last datagram of this epoch was received; 0 if never.
     pub at: Nanos,
     /// The greatest bound that it acknowledged in this epoch.
     pub acked_next: Seq,
@@ -73,7 +73,7 @@ struct Row {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub struct Redundancy {
     patience_ns: Nanos,
-    /// A member not heard yet may be so since then.
+    /// A member without a datagram counts as silent from then on.
     since: Nanos,
     /// What was committed at some time, ...
     mark: Seq,
@@ -88,14 +88,15 @@ impl Redundancy {
         Self { patience_ns, since: 0, mark: 0, next_mark: (0, 0), rows: [None; MEMBERS_MAX] }
     }
 
-    /// An epoch begins, or other members are listed: everybody has its time to be heard.
+    /// An epoch begins, or other members are listed: each member has its patience again.
     pub fn restart(&mut self, now: Nanos) {
         self.since = now;
         (self.mark, self.next_mark) = (0, (now, 0));
     }
 
-    /// Looks at the members but `me`. `last_contact` tells of each by its place in the list; `changed` is
-    /// told who is away from now on, or back. Returns how many are there, `me` included.
+    /// Checks the members but `me`. `last_contact` returns the contact by place in the list; `changed` takes
+    /// each member that is unavailable from now on, or available again. Returns how many are available, `me`
+    /// included.
     pub fn poll(
         &mut self,
         now: Nanos,

@@ -1,8 +1,8 @@
-//! # repair: what a replica gives to whom, and how often
+//! # repair: which frames a replica sends again, to which requester, and how often
 //!
-//! The question: somebody asks for frames. May it have them (S11)? Are they at hand (REPAIR-1)? Was it given
-//! them just now (REPAIR-2)? Do so many ask that all should hear the answer (REPAIR-3)? Should somebody else
-//! give them (REPAIR-6)? Has it asked again (REPAIR-7)? What it may cost is the business of
+//! The question: a node requests frames. May it have them (S11)? Are they at hand (REPAIR-1)? Were they sent
+//! to it just now (REPAIR-2)? Do so many request them that the answer goes to the group (REPAIR-3)? Should
+//! another repairer send them (REPAIR-6)? Has it requested them again (REPAIR-7)? The cost is the business of
 //! [`super::requesters`].
 //!
 //! ```text
@@ -17,7 +17,7 @@ use super::planted::{Mutation, planted};
 use crate::proto::log::LogEnd;
 use lockstep_wire::{Epoch, Nanos, RepairReject, Seq, SeqRange};
 
-/// What the giver has.
+/// The frames that the repairer has.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct RepairRange {
     /// Where its log ends.
@@ -157,9 +157,9 @@ struct Slot {
     count: usize,
     /// The loss before was shared.
     expected: bool,
-    /// Everybody has been given it.
+    /// It was sent to the group.
     shared: bool,
-    /// So many times everybody was given it before, and somebody did not get it.
+    /// How often it was sent to the group before and did not reach each requester.
     in_vain: u32,
 }
 
@@ -247,8 +247,8 @@ impl RepairHistory {
     }
 
     /// REPAIR-3 (many are one): whether the frame at `first` goes to everybody at once, as three have asked
-    /// for it within a round trip, or two where the loss before was shared. Once: then it has been given to
-    /// whoever asked, and those who ask again, whom no group may reach at all, get it each.
+    /// for it within a round trip, or two where the loss before was shared. Once: a
+    /// requester that asks again, which the group may not reach at all, is sent its own copy.
     pub fn is_shared(&self, first: Seq) -> bool {
         let slot = self.slots.get(first as usize % REPAIR_HISTORY_MAX).filter(|slot| slot.first == first);
         let many = |slot: &Slot| slot.count >= SHARED - usize::from(slot.expected);
@@ -392,12 +392,12 @@ asks for      no epoch      an older      the same      of a rival    a newer
     #[test]
     fn repair_3_readers_that_no_group_reaches_get_each_their_own_when_they_ask_again() {
         let mut repairs = RepairHistory::new(LIMITS);
-        for (again, told) in [(0, true), (150, true), (300, false), (450, false)] {
+        for (again, shared) in [(0, true), (150, true), (300, false), (450, false)] {
             for who in 1..4 {
                 repairs.on_request(again, who, 7);
             }
-            assert_eq!(repairs.is_shared(7), told, "at {again}");
-            assert!(!told || !repairs.share(again, 7));
+            assert_eq!(repairs.is_shared(7), shared, "at {again}");
+            assert!(!shared || !repairs.share(again, 7));
         }
         assert_eq!(
             repairs.on_request(600, 5, 7),

@@ -1,8 +1,8 @@
-//! # rounds: how far one word may raise the number of the next ballot
+//! # rounds: how far one datagram may raise the number of the next ballot
 //!
-//! The question: a ballot's round must be above every round that was promised or heard. Rounds have 28 bits,
-//! so whoever believes each round that it hears is led to the last one by a single datagram (of a broken
-//! host, or of another cluster's file), and nobody is elected any more.
+//! The question: a ballot's round must be above every round that was promised or received. Rounds have 28
+//! bits. If a replica believed each round that it receives, a single datagram (of a broken host, or of
+//! another cluster's file) would raise it to the last one, and no candidate could win any more.
 //!
 //! ```text
 //!   proven: promised here, or an epoch's start is held ──────────────▶ raised to it, however far
@@ -10,15 +10,15 @@
 //!           further ─▶ not believed; and one step of JUMP_MAX towards it, at most one in CLIMB_NS
 //! ```
 //!
-//! The steps are the way out of a legitimate distance: a replica that was away while the others failed to
-//! elect somebody for days hears ballots far above its own. They are repeated, so it climbs to them; to use
-//! the rounds up takes an hour of such datagrams, and the alarm comes at half of it.
+//! The steps are the way out of a legitimate distance: a replica that was down while the others failed to
+//! elect a leader for days receives ballots far above its own. They are repeated, so it climbs to them; to
+//! use the rounds up takes an hour of such datagrams, and the alarm comes at half of it.
 
 use super::planted::{Mutation, planted};
 use lockstep_wire::{Nanos, ROUND_MAX};
 
 /// A round further than this above what was seen is not believed at once: more than a cluster that fails to
-/// elect somebody uses up in hours.
+/// elect a leader uses up in hours.
 pub const JUMP_MAX: u32 = 1 << 16;
 /// Between two steps towards a round that is not believed.
 const CLIMB_NS: Nanos = 1_000_000_000;

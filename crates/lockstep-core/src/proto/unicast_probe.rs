@@ -1,12 +1,12 @@
-//! # pulse: the groups are silent, and who should be heard may live all the same
+//! # unicast_probe: the groups are silent, and the silent node may live all the same
 //!
-//! The question: multicast dies and unicast lives, as when nobody asks for memberships any more and a switch
-//! forgets who listens (IGMP snooping without a querier), or when a rule drops groups on one port. A standby
-//! that took this for the leader's death would depose a leader that works, and its successor would be heard
-//! no better. So before the silence is long enough to be a suspicion, the one who is missed is asked by
-//! unicast, and its answer is the very datagram that the group should have brought: a leader's heartbeat, a
-//! standby's ack. Nothing else changes: an answer is life like any other, what it tells of is fetched by
-//! repair, and who is dead or wedged does not answer.
+//! The question: multicast fails and unicast works, as when no querier asks for memberships any more and a
+//! switch forgets the listeners (IGMP snooping without a querier), or when a rule drops groups on one port. A
+//! standby that took this for the leader's death would depose a leader that works, and its successor's
+//! datagrams would arrive no better. So before the silence is long enough to be a suspicion, the silent node
+//! is probed by unicast, and its answer is the very datagram that the group should have brought: a leader's
+//! heartbeat, a standby's ack. Nothing else changes: an answer proves life like any other datagram, frames
+//! that it announces are fetched by repair, and a dead or wedged node does not answer.
 //!
 //! ```text
 //!            silent for half a timeout        answered, and the groups silent for long
@@ -51,7 +51,7 @@ const LOST_INTERVALS: u64 = 10;
 /// The doubling ends at this many times `again_ns`.
 const AGAIN_TIMES_MAX: u64 = 64;
 
-/// Whether the groups are heard, and whether somebody answers by unicast while they are not.
+/// Whether datagrams of the groups arrive, and whether a node answers by unicast while they do not.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct UnicastProbe {
     limits: UnicastProbeLimits,
@@ -87,8 +87,9 @@ impl UnicastProbe {
         self.answered = true;
     }
 
-    /// MCAST-1 (who is asked by unicast, and when): whoever is not heard by the groups for half a timeout is
-    /// asked, again at each beat while it answers and ever more seldom while it does not.
+    /// MCAST-1 (who is asked by unicast, and when): a node without a datagram by the groups for half a
+    /// timeout is probed, again each heartbeat interval while it answers and ever more seldom while it does
+    /// not.
     #[inline]
     pub fn poll(&mut self, now: Nanos) -> bool {
         if self.group_at == 0 {
@@ -111,12 +112,12 @@ impl UnicastProbe {
         self.probed_at + self.limits.again_ns * times.min(AGAIN_TIMES_MAX)
     }
 
-    /// When the next question is due if nothing is heard until then.
+    /// When the next probe is due if nothing arrives until then.
     pub fn next_deadline(&self) -> Nanos {
         (self.group_at + self.limits.silence_ns).max(self.again_at())
     }
 
-    /// Whether multicast is found to be lost now: told once, until the groups are heard again.
+    /// Whether multicast is found to be lost now: true once, until datagrams of the groups arrive again.
     pub fn detects_loss(&mut self, now: Nanos) -> bool {
         let found = !self.lost && self.answered && now >= self.group_at + self.limits.lost_ns;
         self.lost |= found;

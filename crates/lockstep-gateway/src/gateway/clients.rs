@@ -1,12 +1,12 @@
-//! What the stream says of the gateway's clients: who is connected, by which gateway, and since which entry.
+//! The gateway's clients as the stream has them: which are connected, by which gateway, since which entry.
 //!
 //! A client is a publisher whose name begins with [`CLIENT`]. Its login stamps an open entry, so everybody
 //! sees it connect at one place of the order, and the gateway that had it before is fenced there. It leaves
-//! by a close entry that says why, stamped by the gateway that has it; or, where that gateway is gone, by
-//! another gateway's open entry, which fences whatever the dead one had under way, with a close behind it. A
-//! nonce tells which of these an open is, and which gateway wrote it.
+//! by a close entry with the reason, stamped by the gateway that has it; or, where that gateway is gone, by
+//! another gateway's open entry, which fences the dead one's pending messages, with a close behind it. The
+//! nonce shows which of these an open is, and which gateway wrote it.
 //!
-//! All of this is a function of the stream: [`Clients`] tells it to gateways and applications alike.
+//! All of this is a function of the stream: gateways and applications derive it by [`Clients`] alike.
 //!
 //! ```text
 //!            login's open                     close, or a reaper's open
@@ -101,7 +101,7 @@ pub fn close_payload(reason: DisconnectReason, cancels: bool) -> [u8; 2] {
     [reason as u8, u8::from(cancels)]
 }
 
-/// What an application is told of a client, at one place of the stream.
+/// An application's event of a client, at one place of the stream.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum GatewayClientEvent<'a> {
     /// It has logged in: what it publishes, and what is addressed to it, goes by this id.
@@ -143,8 +143,8 @@ pub struct GatewayClient {
     /// The number that stands before the last message that it sent by a login of this trading day, if it
     /// numbers them.
     pub last_number: u64,
-    /// Its latest open stands in this trading day: what it says is numbered within it. What an older login
-    /// had under way when the day began is numbered within the day before.
+    /// Its latest open stands in this trading day: its messages are numbered within this day. Messages that
+    /// an older login had pending when the day began are numbered within the day before.
     is_of_day: bool,
 }
 
@@ -171,18 +171,18 @@ impl Clients {
                 let user = name.strip_prefix(CLIENT)?;
                 self.on_opened(user, publisher, incarnation, nonce)
             }
-            SubscriberEvent::Closed { publisher, said, .. } => {
+            SubscriberEvent::Closed { publisher, reason: payload, .. } => {
                 if let Some(incarnation) = self.gateways.get_mut(&publisher) {
                     *incarnation = 0;
                 }
                 let client = self.by_id.get_mut(&publisher)?;
                 let was_connected = std::mem::take(&mut client.connected);
                 client.open = false;
-                let reason = said
+                let reason = payload
                     .first()
                     .and_then(|reason| DisconnectReason::from_u8(*reason))
                     .unwrap_or(DisconnectReason::Broken);
-                let cancels = said.get(1) == Some(&1);
+                let cancels = payload.get(1) == Some(&1);
                 let user = &client.user;
                 was_connected.then_some(GatewayClientEvent::Disconnected { user, publisher, reason, cancels })
             }
@@ -266,7 +266,7 @@ impl Clients {
         self.gateways.iter().map(|(id, incarnation)| (*id, *incarnation)).filter(|(_, open)| *open != 0)
     }
 
-    /// Clients that are connected, and by whom.
+    /// Connected clients, and the gateway of each.
     pub fn connected(&self) -> impl Iterator<Item = (PublisherId, &GatewayClient)> {
         self.by_id.iter().filter(|(_, client)| client.connected).map(|(id, client)| (*id, client))
     }

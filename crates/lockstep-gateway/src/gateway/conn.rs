@@ -69,8 +69,8 @@ pub(super) struct Conn {
     pub blocked: bool,
     /// The day is over: behind its last message the session ends.
     pub day_is_over: bool,
-    /// A reason that it was told, so that it is told once in a row.
-    pub told: Option<&'static str>,
+    /// The reason last reported to the client, so that a run of the same is reported once.
+    pub reported: Option<&'static str>,
 }
 
 impl Conn {
@@ -89,7 +89,7 @@ impl Conn {
             allowance: Allowance::new(now),
             blocked: false,
             day_is_over: false,
-            told: None,
+            reported: None,
         }
     }
 

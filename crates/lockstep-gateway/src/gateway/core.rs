@@ -2,11 +2,11 @@
 //!
 //! ```text
 //!  client bytes ─▶ soup ─▶ login: user ─▶ password ─▶ open entry ─ delivered ─▶ accepted at its number
-//!                     └──▶ message ─▶ publisher's window ─▶ stream ─▶ ledger ─▶ who hears it ─▶ soup ─▶ bytes
+//!                     └──▶ message ─▶ publisher's window ─▶ stream ─▶ ledger ─▶ receivers ─▶ soup ─▶ bytes
 //! ```
-//! The owner hands over bytes, events of its two handles and the verdicts of whoever checks passwords, all
-//! with `now`; and takes bytes, and the passwords to be checked. A connection's index is used again once it
-//! is closed, so each has a number too.
+//! The owner hands over bytes, events of its two handles and results of the password check, all with `now`;
+//! and takes bytes, and the passwords to be checked. A connection's index is used again once it is closed, so
+//! each has a number too.
 
 #[cfg(test)]
 mod fuzz;
@@ -43,7 +43,7 @@ const OUT_MAX: usize = 64 << 10;
 const LINGER_NS: Nanos = 1_000_000_000;
 /// Told to clients when the day has outgrown the spool.
 const FULL: &str = "the gateway has no room for more of this day: log in at another one";
-/// Told to clients who ask for a session that is over, or was never there.
+/// Sent to clients that request a session that is over, or never was.
 const OTHER_DAY: &str = "that session is not the open trading day: leave it blank";
 /// Told to a client whose user is logged in anew.
 const SUPERSEDED: &str = "another connection has logged in as this user";
@@ -60,7 +60,7 @@ pub trait GatewayStream {
         payload: &[u8],
     ) -> Result<PublisherSeq, PublishError>;
     /// See [`PublisherCore::try_close`](lockstep_core::engine::publisher::PublisherCore::try_close).
-    fn close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError>;
+    fn close(&mut self, publisher: PublisherId, reason: &[u8]) -> Result<(), PublishError>;
     /// Random words.
     fn draw(&mut self) -> [u64; 2];
 }
@@ -91,7 +91,7 @@ struct Leaving {
     nonce: [u64; 2],
     /// Whether the open entry with that nonce was delivered.
     seen: bool,
-    /// Whether the handle has told that its name is open anew: a close would end that open.
+    /// Whether the handle has reported a later open of its name: a close would end that open.
     fenced: bool,
     /// Whether its close is under way.
     closing: bool,
@@ -112,7 +112,7 @@ enum OpenFor {
     },
 }
 
-/// An open that is under way: the handle has not told yet that it is open.
+/// A pending open: the handle has not reported yet that the name is open.
 #[derive(Clone, Copy, Debug)]
 struct PendingOpen {
     nonce: [u64; 2],
@@ -134,16 +134,16 @@ pub struct Gateway<B> {
     users: Users,
     ledger: Ledger<B>,
     clients: Clients,
-    /// What was told and is not final yet, ...
+    /// Stamped events that are not final yet, ...
     pending: Pending,
-    /// ... and the exclusive bound of what is.
+    /// ... and the exclusive bound of the final ones.
     final_next: Seq,
     conns: Vec<Option<(u64, Conn)>>,
     free: Vec<usize>,
     number: u64,
     by_publisher: BTreeMap<PublisherId, usize>,
     subscribed: BTreeMap<Destination, BTreeSet<usize>>,
-    /// Connections for whom there may be something to send.
+    /// Connections that may have something to send.
     ready: BTreeSet<usize>,
     /// Connections that may be accepted.
     allowance: Allowance,
@@ -205,7 +205,7 @@ impl<B: Backlog> Gateway<B> {
         self.caught_up && self.own.id.is_some()
     }
 
-    /// What the stream says of the clients.
+    /// The clients as the stream has them.
     pub fn clients(&self) -> &Clients {
         &self.clients
     }
@@ -226,7 +226,7 @@ impl<B: Backlog> Gateway<B> {
     }
 
     /// Whether the next connection may be accepted now; then it is counted. The others wait where they are,
-    /// so that who is served is not held up by who comes.
+    /// so that newcomers do not delay connected clients.
     pub fn may_accept(&mut self, now: Nanos) -> bool {
         self.allowance.take(now, self.limits.accepts)
     }
@@ -304,7 +304,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The socket is closed: by the client, or by the owner who was told to.
+    /// The socket is closed: by the client, or by the owner on the gateway's request.
     pub fn on_closed(&mut self, now: Nanos, index: usize) {
         self.leave(now, index, DisconnectReason::Broken);
         if self.conns.get_mut(index).and_then(Option::take).is_some() {
@@ -355,7 +355,7 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// Ends a connection, and tells why.
+    /// Ends a connection, and sends the reason.
     fn end(&mut self, now: Nanos, index: usize, reason: DisconnectReason, why: &str) {
         self.leave(now, index, reason);
         if let Some(conn) = self.conn(index)
@@ -456,7 +456,7 @@ impl<B: Backlog> Gateway<B> {
         self.reap(now, stream);
     }
 
-    /// When [`Gateway::turn`] has something to do that no event tells.
+    /// When [`Gateway::turn`] is due next without an event.
     pub fn next_deadline(&self) -> Nanos {
         if self.ready.is_empty() { self.scan_at } else { 0 }
     }
@@ -535,9 +535,9 @@ impl<B: Backlog> Gateway<B> {
                 return false;
             }
             if has_it && !leaving.fenced && !leaving.closing && now >= leaving.due {
-                // Input not taken now is tried again, until the stream has told what became of it.
-                let said = close_payload(leaving.reason, leaving.cancels);
-                leaving.closing = stream.close(leaving.publisher, &said).is_ok();
+                // A close that is not taken now is tried again, until the stream shows its outcome.
+                let reason = close_payload(leaving.reason, leaving.cancels);
+                leaving.closing = stream.close(leaving.publisher, &reason).is_ok();
             }
             true
         });

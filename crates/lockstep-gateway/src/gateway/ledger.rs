@@ -1,14 +1,14 @@
-//! The messages of the trading day, by whom they are addressed to: what a client's sequence is counted over.
+//! The messages of the trading day by destination: a client's sequence is counted over them.
 //!
-//! A client's sequence is the count of committed messages for the destinations that it hears, since the day
-//! began. So it follows from the stream alone, and any gateway gives any client any of its numbers. The
-//! messages lie in a [`Backlog`] in the order of the stream; of each destination a list says where. The
+//! A client's sequence is the count of committed messages for the destinations that it receives, since the
+//! day began. So it follows from the stream alone, and any gateway can send any client any of its numbers.
+//! The messages lie in a [`Backlog`] in the order of the stream; each destination has a list of places. The
 //! stream of several destinations is their lists merged, and as places rise with the stream, merging compares
 //! places.
 //!
 //! ```text
 //!   backlog │ 7: to 3 │ 8: to 5 │ 12: to 3 │ 15: to 4 │ …       lists   3: [7, 12]   4: [15]   5: [8]
-//!                                                               who hears 3 and 5: 1 = 7, 2 = 8, 3 = 12
+//!                                                               a client of 3, 5: 1 = 7, 2 = 8, 3 = 12
 //! ```
 
 use lockstep_core::engine::ports::{Backlog, BacklogError};
@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 
 /// Before each message in the backlog: its length.
 const RECORD_LEN: usize = 4;
-/// The day that a stream is in before anybody has said that one begins.
+/// The day that a stream is in before the first mark begins one.
 pub const FIRST_DAY: &str = "FIRST";
 
 /// Whether messages have a number at present.
@@ -38,7 +38,7 @@ pub enum LedgerDay {
 pub struct Ledger<B> {
     backlog: B,
     lists: BTreeMap<Destination, Vec<u64>>,
-    /// Messages for everybody are kept: somebody hears them.
+    /// Messages for everybody are stored: some user receives them.
     keeps_everybody: bool,
     day: LedgerDay,
     /// Messages that were addressed to somebody while no day was open.
@@ -47,28 +47,28 @@ pub struct Ledger<B> {
     full: bool,
 }
 
-/// Where a client stands among what it hears.
+/// A client's place in its sequence.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct DeliveryPlace {
-    /// Each destination that it hears, and how many of it lie behind.
-    heard: Vec<(Destination, usize)>,
+    /// Each destination that it receives, and how many of its messages lie behind.
+    destinations: Vec<(Destination, usize)>,
 }
 
 impl DeliveryPlace {
     /// Whether `destination` is one of those.
     pub fn receives(&self, destination: Destination) -> bool {
-        self.heard.iter().any(|(known, _)| *known == destination)
+        self.destinations.iter().any(|(known, _)| *known == destination)
     }
 
-    /// Each destination that it hears.
+    /// Each destination that it receives.
     pub fn destinations(&self) -> impl Iterator<Item = Destination> {
-        self.heard.iter().map(|(destination, _)| *destination)
+        self.destinations.iter().map(|(destination, _)| *destination)
     }
 
     /// One more destination, from its beginning; nobody could be addressed by it before.
     pub fn hear(&mut self, destination: Destination) {
         if !self.receives(destination) {
-            self.heard.push((destination, 0));
+            self.destinations.push((destination, 0));
         }
     }
 }
@@ -85,7 +85,7 @@ impl<B: Backlog> Ledger<B> {
         &self.day
     }
 
-    /// Whether messages for everybody are kept.
+    /// Whether messages for everybody are stored.
     pub fn has_broadcast(&self) -> bool {
         self.keeps_everybody
     }
@@ -141,17 +141,17 @@ impl<B: Backlog> Ledger<B> {
         self.lists.get(&destination).map_or(&[], Vec::as_slice)
     }
 
-    /// The number that the next message will have for who hears `destinations`.
+    /// The number of the next message for a client that receives `destinations`.
     pub fn next_number(&self, destinations: &[Destination]) -> u64 {
         1 + destinations.iter().map(|destination| self.list(*destination).len() as u64).sum::<u64>()
     }
 
-    /// The number that the next message will have for who stands at `place`.
+    /// The number of the next message for a client at `place`.
     pub fn number_behind(&self, place: &DeliveryPlace) -> u64 {
         1 + place.destinations().map(|destination| self.list(destination).len() as u64).sum::<u64>()
     }
 
-    /// The place before message `number`, from 1 to the next one, of who hears these distinct destinations.
+    /// The place before message `number`, from 1 to the next one, of a client of these distinct destinations.
     pub fn place(&self, destinations: &[Destination], number: u64) -> DeliveryPlace {
         let before = |at: u64| -> u64 {
             destinations.iter().map(|one| self.list(*one).partition_point(|place| *place < at) as u64).sum()
@@ -167,13 +167,13 @@ impl<B: Backlog> Ledger<B> {
             }
         }
         let behind = |one: &Destination| (*one, self.list(*one).partition_point(|place| *place < low));
-        DeliveryPlace { heard: destinations.iter().map(behind).collect() }
+        DeliveryPlace { destinations: destinations.iter().map(behind).collect() }
     }
 
     /// The next message from `place` on, read into `out`; then `place` stands behind it. `false`: there is
     /// none.
     pub fn next(&self, place: &mut DeliveryPlace, out: &mut Vec<u8>) -> Result<bool, BacklogError> {
-        let ahead = place.heard.iter_mut().filter_map(|(destination, behind)| {
+        let ahead = place.destinations.iter_mut().filter_map(|(destination, behind)| {
             let at = *self.lists.get(destination)?.get(*behind)?;
             Some((at, behind))
         });
@@ -187,7 +187,7 @@ impl<B: Backlog> Ledger<B> {
 
     /// Whether nothing lies ahead of `place`.
     pub fn is_at_end(&self, place: &DeliveryPlace) -> bool {
-        place.heard.iter().all(|(destination, behind)| *behind >= self.list(*destination).len())
+        place.destinations.iter().all(|(destination, behind)| *behind >= self.list(*destination).len())
     }
 }
 
@@ -243,15 +243,15 @@ mod tests {
             let text = seq.to_string();
             ledger.on_message(&message(seq, 1 + (seq * seq % 5) as u32, text.as_bytes())).unwrap();
         }
-        let heard = [5, 2];
+        let destinations = [5, 2];
         let expected: Vec<_> = (1..=60u64)
-            .filter(|seq| heard.contains(&(1 + (seq * seq % 5) as u32)))
+            .filter(|seq| destinations.contains(&(1 + (seq * seq % 5) as u32)))
             .map(|seq| seq.to_string())
             .collect();
-        let next = ledger.next_number(&heard);
+        let next = ledger.next_number(&destinations);
         assert_eq!(next as usize, expected.len() + 1);
         for number in 1..=next {
-            let mut place = ledger.place(&heard, number);
+            let mut place = ledger.place(&destinations, number);
             assert_eq!(all(&ledger, &mut place), expected[number as usize - 1..]);
             assert!(ledger.is_at_end(&place));
         }

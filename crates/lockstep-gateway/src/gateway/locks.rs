@@ -12,7 +12,7 @@ const WAIT_NS: Nanos = 1_000_000_000;
 const WAIT_NS_MAX: Nanos = 60_000_000_000;
 /// A client that has not failed for so long is forgotten.
 const FORGOTTEN_NS: Nanos = 600_000_000_000;
-/// Users and addresses that are remembered; above it, whoever failed the longest ago is forgotten.
+/// Users and addresses that are remembered; above it, the one that failed the longest ago is forgotten.
 const ROWS_MAX: usize = 4_096;
 
 #[derive(Clone, Copy, Debug)]

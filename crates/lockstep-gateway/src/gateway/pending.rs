@@ -1,7 +1,7 @@
-//! What a `stamped` subscription has told and what is not final yet, in the order of the stream.
+//! Events of a `stamped` subscription that are not final yet, in the order of the stream.
 //!
-//! A takeover may take it back, and no client of SoupBinTCP can be told to unsay a message: it counts. So
-//! nothing that rests on it leaves the gateway as final: no number, no answer to a login, no end of a
+//! A takeover may retract them, and no client of SoupBinTCP can retract a message, since it counts them. So
+//! nothing that rests on them leaves the gateway as final: no number, no answer to a login, no end of a
 //! session, no disconnect.
 //!
 //! ```text
@@ -9,7 +9,7 @@
 //!                 └──────Retract{from}────▶ forgotten; what takes its place follows
 //! ```
 //! It holds no more than the cluster's window (`stream.window…`) and what one poll brings: everything else is
-//! final when it is told.
+//! final when it is delivered.
 
 use lockstep_core::engine::subscriber::{Message, SubscriberEvent};
 use lockstep_core::proto::planted::{Mutation, planted};
@@ -17,7 +17,7 @@ use lockstep_wire::{DayMark, Destination, Nanos, PublisherId, PublisherSeq, Seq}
 use soupbintcp::packet::PAYLOAD_LEN_MAX;
 use std::collections::{BTreeMap, VecDeque};
 
-/// Buffers that are kept for what comes next.
+/// Buffers that later events use again.
 const FREE_MAX: usize = 1_024;
 
 #[derive(Clone, Copy, Debug)]
@@ -56,7 +56,7 @@ pub struct PendingDelivery {
 }
 
 impl PendingDelivery {
-    /// The event as it was told.
+    /// The event as it was delivered.
     pub fn event(&self) -> SubscriberEvent<'_> {
         let seq = self.bound - 1;
         let text = || std::str::from_utf8(&self.bytes).unwrap_or_default();
@@ -76,7 +76,7 @@ impl PendingDelivery {
                 SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name: text() }
             }
             PendingKind::Closed { publisher } => {
-                SubscriberEvent::Closed { seq, publisher, said: &self.bytes }
+                SubscriberEvent::Closed { seq, publisher, reason: &self.bytes }
             }
             PendingKind::Alive { publisher } => SubscriberEvent::GatewayHeartbeat { seq, publisher },
             PendingKind::Day { begins } => {
@@ -90,8 +90,8 @@ impl PendingDelivery {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub struct Pending {
-    held: VecDeque<PendingDelivery>,
-    /// Messages among them that a packet takes, by whom they are for.
+    deliveries: VecDeque<PendingDelivery>,
+    /// Messages among them that fit a packet, by destination.
     counts: BTreeMap<Destination, u64>,
     days: usize,
     free: Vec<Vec<u8>>,
@@ -101,22 +101,26 @@ impl Pending {
     /// Holds always. Panics with the rule that is broken.
     pub fn invariants(&self) {
         let mut counts: BTreeMap<Destination, u64> = BTreeMap::new();
-        for held in &self.held {
-            if let PendingKind::Message { destination, .. } = held.what
-                && held.bytes.len() <= PAYLOAD_LEN_MAX
+        for delivery in &self.deliveries {
+            if let PendingKind::Message { destination, .. } = delivery.what
+                && delivery.bytes.len() <= PAYLOAD_LEN_MAX
             {
                 *counts.entry(destination).or_default() += 1;
             }
         }
         assert!(counts == self.counts, "{counts:?} messages wait, and {:?} are counted", self.counts);
-        let days = self.held.iter().filter(|held| matches!(held.what, PendingKind::Day { .. })).count();
+        let days = self
+            .deliveries
+            .iter()
+            .filter(|delivery| matches!(delivery.what, PendingKind::Day { .. }))
+            .count();
         assert!(days == self.days, "{days} days wait, and {} are counted", self.days);
-        let mut pairs = self.held.iter().zip(self.held.iter().skip(1));
+        let mut pairs = self.deliveries.iter().zip(self.deliveries.iter().skip(1));
         assert!(pairs.all(|(a, b)| a.bound <= b.bound), "what waits is in the order of the stream");
         assert!(self.free.len() <= FREE_MAX, "{} buffers are kept, at most {FREE_MAX}", self.free.len());
     }
 
-    /// Keeps an event that must wait. Those that say nothing to a gateway are passed over.
+    /// Stores an event that must wait. Events without a meaning to a gateway are skipped.
     pub fn push(&mut self, event: &SubscriberEvent<'_>) {
         let (bound, what, bytes) = match *event {
             SubscriberEvent::Message(Message {
@@ -135,8 +139,8 @@ impl Pending {
             SubscriberEvent::Opened { seq, publisher, incarnation, nonce, last, name } => {
                 (seq + 1, PendingKind::Opened { publisher, incarnation, nonce, last }, name.as_bytes())
             }
-            SubscriberEvent::Closed { seq, publisher, said } => {
-                (seq + 1, PendingKind::Closed { publisher }, said)
+            SubscriberEvent::Closed { seq, publisher, reason } => {
+                (seq + 1, PendingKind::Closed { publisher }, reason)
             }
             SubscriberEvent::GatewayHeartbeat { seq, publisher } => {
                 (seq + 1, PendingKind::Alive { publisher }, &[][..])
@@ -146,33 +150,34 @@ impl Pending {
                 (seq + 1, PendingKind::Day { begins: mark.is_start }, mark.name.as_bytes())
             }
             SubscriberEvent::CaughtUp { next } => {
-                let is_known =
-                    |held: &PendingDelivery| held.bound == next && matches!(held.what, PendingKind::CaughtUp);
-                if self.held.back().is_some_and(is_known) {
+                let is_known = |delivery: &PendingDelivery| {
+                    delivery.bound == next && matches!(delivery.what, PendingKind::CaughtUp)
+                };
+                if self.deliveries.back().is_some_and(is_known) {
                     return;
                 }
                 (next, PendingKind::CaughtUp, &[][..])
             }
             _ => return,
         };
-        debug_assert!(self.held.back().is_none_or(|last| last.bound <= bound), "in the stream's order");
-        let mut kept = self.free.pop().unwrap_or_default();
-        kept.extend_from_slice(bytes);
-        self.held.push_back(PendingDelivery { bound, what, bytes: kept });
+        debug_assert!(self.deliveries.back().is_none_or(|last| last.bound <= bound), "in the stream's order");
+        let mut buffer = self.free.pop().unwrap_or_default();
+        buffer.extend_from_slice(bytes);
+        self.deliveries.push_back(PendingDelivery { bound, what, bytes: buffer });
     }
 
     /// The oldest event, if everything below `commit_next` makes it final. [`Pending::give_back`] its memory.
     pub fn pop_final(&mut self, commit_next: Seq) -> Option<PendingDelivery> {
         let commit_next = commit_next + Seq::from(planted(Mutation::FinalTooEarly));
-        self.held.front().filter(|held| held.bound <= commit_next)?;
-        let held = self.held.pop_front()?;
-        self.uncount(&held);
-        Some(held)
+        self.deliveries.front().filter(|delivery| delivery.bound <= commit_next)?;
+        let delivery = self.deliveries.pop_front()?;
+        self.uncount(&delivery);
+        Some(delivery)
     }
 
     /// The memory of an event that was handled serves the next one.
-    pub fn give_back(&mut self, held: PendingDelivery) {
-        let mut bytes = held.bytes;
+    pub fn give_back(&mut self, delivery: PendingDelivery) {
+        let mut bytes = delivery.bytes;
         if self.free.len() < FREE_MAX {
             bytes.clear();
             self.free.push(bytes);
@@ -182,19 +187,19 @@ impl Pending {
     /// Nothing from `from` on survived a takeover.
     pub fn on_retract(&mut self, from: Seq) {
         let from = from + Seq::from(planted(Mutation::RetractKeepsOne));
-        while self.held.back().is_some_and(|held| held.bound > from)
-            && let Some(held) = self.held.pop_back()
+        while self.deliveries.back().is_some_and(|delivery| delivery.bound > from)
+            && let Some(delivery) = self.deliveries.pop_back()
         {
             if !planted(Mutation::RetractedCounts) {
-                self.uncount(&held);
+                self.uncount(&delivery);
             }
-            self.give_back(held);
+            self.give_back(delivery);
         }
     }
 
-    fn uncount(&mut self, held: &PendingDelivery) {
-        match held.what {
-            PendingKind::Message { destination, .. } if held.bytes.len() <= PAYLOAD_LEN_MAX => {
+    fn uncount(&mut self, delivery: &PendingDelivery) {
+        match delivery.what {
+            PendingKind::Message { destination, .. } if delivery.bytes.len() <= PAYLOAD_LEN_MAX => {
                 if let Some(count) = self.counts.get_mut(&destination) {
                     *count -= 1;
                 }
@@ -213,12 +218,12 @@ impl Pending {
 
     /// Events that wait.
     pub fn len(&self) -> usize {
-        self.held.len()
+        self.deliveries.len()
     }
 
     /// Whether none waits.
     pub fn is_empty(&self) -> bool {
-        self.held.is_empty()
+        self.deliveries.is_empty()
     }
 }
 
@@ -245,17 +250,17 @@ mod tests {
                 last: 8,
                 name: "client/a",
             },
-            SubscriberEvent::Closed { seq: 5, publisher: 7, said: b"\x02\x01" },
+            SubscriberEvent::Closed { seq: 5, publisher: 7, reason: b"\x02\x01" },
             message(6, 1, b""),
             SubscriberEvent::GatewayHeartbeat { seq: 7, publisher: 3 },
             SubscriberEvent::CaughtUp { next: 8 },
             SubscriberEvent::Day { seq: 8, mark },
         ];
-        let mut told = Vec::new();
+        let mut popped = Vec::new();
         let mut commit = |pending: &mut Pending, next| {
-            while let Some(held) = pending.pop_final(next) {
-                told.push(format!("{:?}", held.event()));
-                pending.give_back(held);
+            while let Some(delivery) = pending.pop_final(next) {
+                popped.push(format!("{:?}", delivery.event()));
+                pending.give_back(delivery);
             }
         };
         events[..5].iter().for_each(|event| pending.push(event));
@@ -268,7 +273,7 @@ mod tests {
         commit(&mut pending, 8);
         assert_eq!(pending.len(), 1);
         commit(&mut pending, 9);
-        assert_eq!(told, events.map(|event| format!("{event:?}")));
+        assert_eq!(popped, events.map(|event| format!("{event:?}")));
         assert!(pending.is_empty());
     }
 }

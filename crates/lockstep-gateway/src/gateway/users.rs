@@ -16,7 +16,7 @@ use std::str::FromStr;
 
 /// Longest name of a user: SoupBinTCP's field Username.
 pub const USER_LEN_MAX: usize = 6;
-/// Most destinations that one user hears: merging looks at each.
+/// Most destinations that one user receives: merging visits each.
 pub const RECIPIENTS_MAX: usize = 16;
 
 /// The destination of messages, as a user's row names it.
@@ -119,7 +119,7 @@ pub struct User {
     /// How long it may be away before its disconnect is stamped, in milliseconds.
     #[serde(default = "grace_ms")]
     pub grace_ms: u32,
-    /// Whether the application is told to cancel its orders then.
+    /// Whether the disconnect asks the application to cancel its orders.
     #[serde(default)]
     pub cancel_on_disconnect: bool,
     /// Messages a second that are taken of it; the rest waits in its socket.
@@ -265,7 +265,7 @@ mod tests {
     #[test]
     fn a_wrong_file_is_refused_with_what_is_wrong() {
         let user = |more: &str| format!("[[users]]\nname = \"alice\"\npassword = \"h\"\n{more}");
-        for (text, said) in [
+        for (text, reason) in [
             (user("colour = 1"), "unknown field `colour`"),
             (user("hear = []"), "hears 0"),
             (user("hear = [\"nobody\"]"), "write self, everybody, client:NAME"),
@@ -276,7 +276,7 @@ mod tests {
             (user("").replace("alice", "alice77"), "1 to 6 letters"),
         ] {
             let error = Users::parse(&text).unwrap_err();
-            assert!(error.contains(said), "{error}");
+            assert!(error.contains(reason), "{error}");
         }
     }
 }

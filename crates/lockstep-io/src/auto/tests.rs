@@ -60,29 +60,37 @@ fn turn(
     done: impl Fn(&[&mut Transport]) -> bool,
 ) -> Vec<Vec<u8>> {
     let clock = Clock::start();
-    let (until, mut heard) = (clock.now() + for_ns, Vec::new());
+    let (until, mut received) = (clock.now() + for_ns, Vec::new());
     while clock.now() < until && !done(nets) {
         speak(nets);
         let last = nets.len() - 1;
         for (place, net) in nets.iter_mut().enumerate() {
             for index in 0..net.recv_groups() {
                 if place == last {
-                    heard.push(net.group_datagram(index).to_vec());
+                    received.push(net.group_datagram(index).to_vec());
                 }
             }
             net.recv_unicast();
         }
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
-    heard
+    received
 }
 
 #[test]
 fn on_the_loopback_it_is_udp_and_says_why_it_is_no_better() {
     let site = Site::new();
     let net = site.open(1, &[Group::Control]);
-    let told = net.effective().iter().find(|told| told.what == "transport").expect("it is told").to_string();
-    assert!(told.starts_with("transport udp;") && told.contains("(asked auto): xdp: the loopback"), "{told}");
+    let transport = net
+        .effective()
+        .iter()
+        .find(|transport| transport.what == "transport")
+        .expect("it is told")
+        .to_string();
+    assert!(
+        transport.starts_with("transport udp;") && transport.contains("(asked auto): xdp: the loopback"),
+        "{transport}"
+    );
 }
 
 #[test]
@@ -90,7 +98,7 @@ fn who_is_heard_by_multicast_is_asked_for_nothing_and_each_datagram_comes_once()
     let site = Site::new();
     let (mut one, mut two) = (site.open(1, &[Group::Control]), site.open(2, &[Group::Control]));
     let mut number = 0;
-    let heard = turn(
+    let received = turn(
         &mut [&mut one, &mut two],
         SECOND,
         |nets| {
@@ -106,7 +114,7 @@ fn who_is_heard_by_multicast_is_asked_for_nothing_and_each_datagram_comes_once()
         let counts = net.fanout_counts();
         assert_eq!((counts.leases, counts.lessors, counts.unproven), (0, 0, 0));
     }
-    let mut of_one: Vec<_> = heard.into_iter().filter(|bytes| bytes[56] == 1).collect();
+    let mut of_one: Vec<_> = received.into_iter().filter(|bytes| bytes[56] == 1).collect();
     let all = of_one.len();
     of_one.dedup();
     assert!(all > 10 && of_one.len() == all);
@@ -126,14 +134,14 @@ fn who_does_not_hear_multicast_gets_a_lease_and_loses_nothing_then() {
     let all: Vec<Vec<u8>> = (0..100).map(|number| ack(1, number)).collect();
     let stride = all[0].len();
     assert_eq!(one.send_group(Group::Control, &[Burst { bytes: &all.concat(), stride }]), 100);
-    let heard = turn(&mut [&mut one, &mut deaf], SECOND / 2, |_| {}, |_| false);
-    assert_eq!(heard, all);
+    let received = turn(&mut [&mut one, &mut deaf], SECOND / 2, |_| {}, |_| false);
+    assert_eq!(received, all);
 
     // Multicast is back: the lease is returned, without a gap.
     let Transport::Auto(auto) = &mut deaf else { panic!("it is auto") };
     auto.line.set_joined(Group::Control, true);
     let mut number = 100;
-    let mut heard = turn(
+    let mut received = turn(
         &mut [&mut one, &mut deaf],
         5 * SECOND,
         |nets| {
@@ -144,10 +152,10 @@ fn who_does_not_hear_multicast_gets_a_lease_and_loses_nothing_then() {
         |nets| nets[0].fanout_counts().leaves > 0,
     );
     assert_eq!((one.fanout_counts().leases, one.fanout_counts().leaves), (0, 1));
-    heard.sort();
-    heard.dedup();
+    received.sort();
+    received.dedup();
     let sent: Vec<_> = (100..number - 1).map(|number| ack(1, number)).collect();
-    assert!(sent.iter().all(|ack| heard.contains(ack)), "{} of {}", heard.len(), sent.len());
+    assert!(sent.iter().all(|ack| received.contains(ack)), "{} of {}", received.len(), sent.len());
 }
 
 #[test]

@@ -72,18 +72,18 @@ impl Joiner {
     /// A join that is due, if there is one; as long as there is one, there may be another. A node for whose
     /// number `is_heard` is true needs none, and its lease is returned.
     #[inline]
-    pub fn poll(&mut self, now: Nanos, is_heard: impl Fn(u32) -> bool) -> Option<DueJoin> {
-        if now < self.next { None } else { self.poll_all(now, is_heard) }
+    pub fn poll(&mut self, now: Nanos, is_received: impl Fn(u32) -> bool) -> Option<DueJoin> {
+        if now < self.next { None } else { self.poll_all(now, is_received) }
     }
 
     #[cold]
-    fn poll_all(&mut self, now: Nanos, is_heard: impl Fn(u32) -> bool) -> Option<DueJoin> {
+    fn poll_all(&mut self, now: Nanos, is_received: impl Fn(u32) -> bool) -> Option<DueJoin> {
         if !std::mem::replace(&mut self.has_begun, true) {
             self.lessors.iter_mut().for_each(|repairer| repairer.due = now + self.patience_ns);
         }
         while let Some(repairer) = self.lessors.iter_mut().find(|repairer| repairer.due <= now) {
             let (to, proof) = (repairer.address, repairer.proof);
-            if !is_heard(repairer.id) {
+            if !is_received(repairer.id) {
                 let longest = if repairer.term_at(now).is_some() { RENEW_NS } else { AGAIN_NS_MAX };
                 repairer.due = now + repairer.wait_ns.min(longest);
                 repairer.wait_ns = (repairer.wait_ns * 2).min(longest);

@@ -141,14 +141,14 @@ impl Leasing {
     /// Checks now and then for expired leases. Returns a join that is due; there may be another one. A node
     /// for whose number `is_heard` is true needs none.
     #[inline]
-    pub fn poll(&mut self, now: Nanos, is_heard: impl Fn(u32) -> bool) -> Option<Reply> {
+    pub fn poll(&mut self, now: Nanos, is_received: impl Fn(u32) -> bool) -> Option<Reply> {
         if now >= self.poll_at {
             self.look(now);
         }
         if self.wanted == 0 {
             return None;
         }
-        let due = self.joiner.poll(now, is_heard)?;
+        let due = self.joiner.poll(now, is_received)?;
         Some(self.join(due))
     }
 

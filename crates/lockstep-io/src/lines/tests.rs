@@ -106,14 +106,14 @@ fn what_one_line_loses_the_other_brings_and_the_loss_is_counted_at_that_line() {
     let all: Vec<u64> = (1..=1_000).collect();
     let a: Vec<u64> = all.iter().copied().filter(|number| number % 10 != 0).collect();
     let b: Vec<u64> = all.iter().copied().filter(|number| number % 7 != 0).collect();
-    let mut heard = Vec::new();
+    let mut received = Vec::new();
     for (a, b) in a.chunks(90).zip(b.chunks(86)) {
-        heard.extend(receive(&mut both, [a, b]));
+        received.extend(receive(&mut both, [a, b]));
     }
-    heard.sort_unstable();
+    received.sort_unstable();
     // 10 and 7 divide 70: datagrams that both lines lose are lost.
     let expected: Vec<u64> = all.into_iter().filter(|number| number % 70 != 0).collect();
-    assert_eq!(heard, expected);
+    assert_eq!(received, expected);
     time.set(1_001 + WAITING_NS);
     assert!(receive(&mut both, [&[], &[]]).is_empty());
     let [a, b] = both.counts();
@@ -193,10 +193,10 @@ fn what_we_said_ourselves_is_no_sign_of_a_lines_life() {
     };
     for number in 0..100 {
         time.set(1_000 + number * 10_000_000);
-        let said = own(number);
-        both.send_group(Group::Control, &[Burst { bytes: &said, stride: said.len() }]);
-        both.lines[0].arrived = vec![said.clone()];
-        both.lines[1].arrived = vec![said, heartbeat(number)];
+        let sent = own(number);
+        both.send_group(Group::Control, &[Burst { bytes: &sent, stride: sent.len() }]);
+        both.lines[0].arrived = vec![sent.clone()];
+        both.lines[1].arrived = vec![sent, heartbeat(number)];
         assert_eq!(both.recv_groups(), 2);
     }
     let [a, b] = both.counts();
@@ -234,36 +234,36 @@ fn a_first_line_that_is_down_is_not_written_to_where_the_second_one_leads_there_
 }
 
 /// Each line brings this from that address; the address that it is reported under.
-fn told(both: &mut Both, brought: [(&[u64], SocketAddrV4); 2]) -> Vec<(u64, SocketAddrV4)> {
+fn delivered(both: &mut Both, brought: [(&[u64], SocketAddrV4); 2]) -> Vec<(u64, SocketAddrV4)> {
     for (line, (numbers, from)) in both.lines.iter_mut().zip(brought) {
         line.arrived = numbers.iter().map(|number| heartbeat(*number)).collect();
         line.from = Some(from);
     }
     let lent = both.recv_unicast();
-    let told = |index| {
+    let delivered = |index| {
         let (bytes, from) = both.unicast_datagram(index);
         (Header::peek(bytes).expect("a header").number, from)
     };
-    (0..lent).map(told).collect()
+    (0..lent).map(delivered).collect()
 }
 
 #[test]
 fn of_unicast_too_the_first_copy_wins_and_a_node_has_one_address_whichever_line_it_writes_by() {
     let (mut both, _time) = both();
     let node = [address(1), address(101)];
-    assert_eq!(told(&mut both, [(&[1], node[0]), (&[1, 2], node[1])]), [(1, node[0]), (2, node[0])]);
-    assert_eq!(told(&mut both, [(&[2, 3], node[0]), (&[], node[1])]), [(3, node[0])]);
+    assert_eq!(delivered(&mut both, [(&[1], node[0]), (&[1, 2], node[1])]), [(1, node[0]), (2, node[0])]);
+    assert_eq!(delivered(&mut both, [(&[2, 3], node[0]), (&[], node[1])]), [(3, node[0])]);
     assert_eq!(both.counts().map(|line| line.datagrams_in), [0, 0], "lines are judged by their groups");
 }
 
 #[test]
 fn who_asks_by_the_second_line_is_answered_there_and_so_many_are_remembered() {
     let (mut both, _time) = both();
-    assert_eq!(told(&mut both, [(&[], address(0)), (&[1], address(150))]), [(1, address(150))]);
+    assert_eq!(delivered(&mut both, [(&[], address(0)), (&[1], address(150))]), [(1, address(150))]);
     assert_eq!(sends(&mut both, address(150)), [vec![], vec![address(150)]]);
     for number in 0..unicast::ASKERS_MAX as u64 {
         let from = SocketAddrV4::new(Ipv4Addr::new(10, 0, 1, number as u8), 9);
-        told(&mut both, [(&[], address(0)), (&[2 + number], from)]);
+        delivered(&mut both, [(&[], address(0)), (&[2 + number], from)]);
     }
     assert_eq!(sends(&mut both, address(150)), [vec![address(150)], vec![]], "it is forgotten");
 }

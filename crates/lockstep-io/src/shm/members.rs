@@ -70,9 +70,9 @@ pub(super) struct Shared {
 impl Shared {
     /// Notifies the device. Returns false if it has not taken the last few hundred changes yet.
     fn tell(&self, change: ShmMemberChange) -> bool {
-        let told = self.changes.push(change).is_ok();
+        let was_pushed = self.changes.push(change).is_ok();
         self.is_changed.store(true, Ordering::Release);
-        told
+        was_pushed
     }
 }
 

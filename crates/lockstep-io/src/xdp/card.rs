@@ -214,10 +214,14 @@ const SYS_ADMIN: u32 = 21;
 /// Refuses where this process lacks a right, and names it.
 pub(super) fn demand_rights(card: &str) -> Result<(), IoError> {
     let status = std::fs::read_to_string("/proc/thread-self/status").unwrap_or_default();
-    let held = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    let capabilities = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
     // An owner that cannot be asked is judged by the kernel.
-    let Some(held) = held.and_then(|held| u64::from_str_radix(held.trim(), 16).ok()) else { return Ok(()) };
-    let missing = missing(held);
+    let Some(capabilities) =
+        capabilities.and_then(|capabilities| u64::from_str_radix(capabilities.trim(), 16).ok())
+    else {
+        return Ok(());
+    };
+    let missing = missing(capabilities);
     if missing.is_empty() {
         return Ok(());
     }
@@ -230,8 +234,8 @@ pub(super) fn demand_rights(card: &str) -> Result<(), IoError> {
     Err(IoError::because(doing, ErrorKind::PermissionDenied, "rights are missing"))
 }
 
-fn missing(held: u64) -> Vec<&'static str> {
-    let has = |right: u32| held & 1 << right != 0;
+fn missing(capabilities: u64) -> Vec<&'static str> {
+    let has = |right: u32| capabilities & 1 << right != 0;
     let lacks = |(_, right): &&(&str, u32)| !(has(*right) || *right == BPF && has(SYS_ADMIN));
     RIGHTS.iter().filter(lacks).map(|(name, _)| *name).collect()
 }
@@ -242,7 +246,7 @@ mod tests {
 
     #[test]
     fn each_missing_right_is_named_and_the_older_one_stands_for_bpf() {
-        let all = RIGHTS.iter().fold(0, |held, (_, right)| held | 1 << right);
+        let all = RIGHTS.iter().fold(0, |capabilities, (_, right)| capabilities | 1 << right);
         assert!(missing(all).is_empty() && missing(u64::MAX).is_empty());
         assert_eq!(missing(0), ["CAP_NET_ADMIN", "CAP_NET_RAW", "CAP_BPF"]);
         assert_eq!(missing(1 << BPF | 1 << 12), ["CAP_NET_RAW"]);

@@ -68,12 +68,12 @@ pub(super) fn best(
     for mode in wanted {
         // A card may renew its queues when it gets a program: once is enough for both modes of a place.
         let place = mode.place();
-        let kept = attached.take().filter(|(at, _)| *at == place);
+        let reused = attached.take().filter(|(at, _)| *at == place);
         let fresh = || {
             let attempt = || Attached::new(what, place, port.index, &port.name, port.queues);
             socket::when_free(attempt, |(error, _)| error).map(|attached| (place, attached))
         };
-        let program = match kept.map_or_else(fresh, Ok) {
+        let program = match reused.map_or_else(fresh, Ok) {
             Ok((_, program)) => program,
             Err((error, AttachStep::Load)) => return Err(error),
             Err((error, AttachStep::Attach)) => {
@@ -110,7 +110,7 @@ fn open_queues(
     Ok(queues)
 }
 
-pub(super) fn told(
+pub(super) fn mode_report(
     asked: Option<Mode>,
     mode: Mode,
     port: &Port,

@@ -93,7 +93,7 @@ pub(super) struct Queue {
     sender: Option<Sender>,
     polls_busily: bool,
     /// A frame was taken or returned that is not yet published to the kernel.
-    untold: bool,
+    unpublished: bool,
 }
 
 /// The half of a queue that sends.
@@ -171,7 +171,7 @@ impl Queue {
             received,
             sender,
             polls_busily,
-            untold: false,
+            unpublished: false,
         };
         for frame in 0..u64::from(receive) {
             queue.fill.put(frame * queue.frame_bytes as u64);
@@ -195,7 +195,7 @@ impl Queue {
     #[inline]
     pub fn take(&mut self) -> Option<XdpFrame> {
         let entry = self.received.take()?;
-        self.untold = true;
+        self.unpublished = true;
         Some(XdpFrame { at: entry.addr, len: entry.len })
     }
 
@@ -220,7 +220,7 @@ impl Queue {
     /// Returns a received frame to be filled again; [`Queue::tell`] publishes it to the kernel.
     #[inline]
     pub fn give_back(&mut self, at: u64) {
-        self.untold = true;
+        self.unpublished = true;
         let put = self.fill.put(at & !(self.frame_bytes as u64 - 1));
         debug_assert!(put, "more frames than there are");
     }
@@ -229,8 +229,8 @@ impl Queue {
     /// waits for one.
     #[inline]
     pub fn tell(&mut self) {
-        if self.untold {
-            self.untold = false;
+        if self.unpublished {
+            self.unpublished = false;
             self.received.tell();
             self.fill.tell();
         }

@@ -175,7 +175,7 @@ pub fn look(config: &JournalConfig) -> Result<InspectedJournal, JournalError> {
         check_sizes(config)?;
         let lock = lock(&config.dir)?;
         let store = DirStore::new(&config.dir, config.power)?;
-        let mut ring = MappedTail::held(&config.tail)?;
+        let mut ring = MappedTail::existing(&config.tail)?;
         let settings = Settings {
             cluster: config.cluster,
             replica: config.replica,

@@ -96,9 +96,9 @@ impl Handle {
 
     /// Why nothing is written any more; `None` without a failure. A replica with a failure falls silent.
     pub fn failure(&self) -> Option<String> {
-        let said = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let failure = self.shared.failure.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let is_gone = self.thread.as_ref().is_some_and(JoinHandle::is_finished);
-        said.or_else(|| is_gone.then(|| GONE.to_string()))
+        failure.or_else(|| is_gone.then(|| GONE.to_string()))
     }
 
     /// Whether nothing is written any more, without the reason: for the hot thread.
@@ -166,8 +166,8 @@ impl Handle {
 fn written(shared: &Arc<Shared>) -> impl Fn() -> Written + Send + 'static {
     let shared = Arc::clone(shared);
     move || {
-        let told = *shared.written.lock().unwrap_or_else(PoisonError::into_inner);
-        Written { leads: shared.leads.load(Ordering::Acquire), ..told }
+        let written = *shared.written.lock().unwrap_or_else(PoisonError::into_inner);
+        Written { leads: shared.leads.load(Ordering::Acquire), ..written }
     }
 }
 

@@ -186,8 +186,8 @@ impl Store for DirStore {
             return Err(self.error("reserving room for", file, &error));
         }
         // This file system reserves nothing: at least check the free space.
-        let held = self.len(file)?;
-        if len.saturating_sub(held) > free {
+        let stored_len = self.len(file)?;
+        if len.saturating_sub(stored_len) > free {
             let full = io::Error::from_raw_os_error(libc::ENOSPC);
             return Err(self.error("reserving room for", file, &full));
         }

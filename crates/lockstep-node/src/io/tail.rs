@@ -143,7 +143,7 @@ impl MappedTail {
     ///
     /// # Errors
     /// The file is none of ours, or another process has it, or it cannot be opened.
-    pub fn held(path: &Path) -> Result<Option<Self>, IoError> {
+    pub fn existing(path: &Path) -> Result<Option<Self>, IoError> {
         let Some((file, Is::Labelled(ring_len))) = inspect(path)? else { return Ok(None) };
         let looking = |e| IoError::new(format!("looking at the tail {}", path.display()), e);
         let len = file.metadata().map_err(looking)?.len();

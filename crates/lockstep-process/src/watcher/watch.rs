@@ -95,20 +95,20 @@ pub fn watch(page: OwnedFd, socket: OwnedFd) -> Result<ProcessEnd, IoError> {
     let readiness = settle(&page.cores());
     leave_hot_core();
     prepare(page)?;
-    let (tell, told) = channel();
+    let (sender, receiver) = channel();
     let sender = Arc::new(NoticeSender {
         page,
         socket,
         leads_to_group,
         targets,
-        tell,
+        sender,
         spoken: AtomicBool::new(false),
     });
     page.set_readiness(Some(readiness));
     start_wait(&sender, "lockstep-mutex", Page::await_hand_over, DeathSource::Mutex)?;
     start_wait(&sender, "lockstep-process", await_process, DeathSource::Process)?;
     drop(sender);
-    let ended = told.recv();
+    let ended = receiver.recv();
     cpu::lower_priority(std::process::id());
     ended.map_err(|_| {
         IoError::because("watch the stamping thread", ErrorKind::Other, "both threads ended without a word")
@@ -139,7 +139,7 @@ struct NoticeSender {
     /// Whether a group is notified, and which nodes are notified one by one.
     leads_to_group: bool,
     targets: Vec<libc::sockaddr_in>,
-    tell: Sender<ProcessEnd>,
+    sender: Sender<ProcessEnd>,
     spoken: AtomicBool,
 }
 
@@ -160,7 +160,7 @@ impl NoticeSender {
         }
         let (again, failed) = self.say(&notice[..len], later);
         let (sent, error) = (sent + again, failed.or(error));
-        let _ = self.tell.send(ProcessEnd::ByDeath { by, len, sent, error }); // main waits for nothing else
+        let _ = self.sender.send(ProcessEnd::ByDeath { by, len, sent, error }); // main waits for nothing else
     }
 
     fn say(&self, notice: &[u8], pauses: &[Duration]) -> (usize, Option<Error>) {
@@ -169,7 +169,7 @@ impl NoticeSender {
 
     fn end(&self, ended: ProcessEnd) {
         if !self.spoken.swap(true, Ordering::AcqRel) {
-            let _ = self.tell.send(ended); // as above
+            let _ = self.sender.send(ended); // as above
         }
     }
 }
@@ -184,7 +184,7 @@ fn say(
     pauses: &[Duration],
 ) -> (usize, Option<Error>) {
     let (mut sent, mut failed) = (0, None);
-    let mut tell = |target: Option<&libc::sockaddr_in>| {
+    let mut sender = |target: Option<&libc::sockaddr_in>| {
         let (name, len) = match target {
             Some(target) => (std::ptr::from_ref(target).cast(), size_of::<libc::sockaddr_in>()),
             None => (std::ptr::null(), 0),
@@ -209,9 +209,9 @@ fn say(
     };
     for pause in pauses.iter().filter(|_| !notice.is_empty()) {
         if leads_to_group {
-            tell(None);
+            sender(None);
         }
-        targets.iter().for_each(|target| tell(Some(target)));
+        targets.iter().for_each(|target| sender(Some(target)));
         if !pause.is_zero() {
             std::thread::sleep(*pause);
         }

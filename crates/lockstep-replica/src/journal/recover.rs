@@ -64,7 +64,7 @@ pub(crate) struct RecoveredState {
     /// The history of the newest frame that was read; 0 if none was.
     pub history: u64,
     /// The position of the first record that the ring still holds, where it is known (warm).
-    pub first_kept: u64,
+    pub first_retained: u64,
 }
 
 impl RecoveredState {
@@ -78,7 +78,7 @@ impl RecoveredState {
             filling: None,
             switched_from: Seq::MAX,
             history: 0,
-            first_kept: 0,
+            first_retained: 0,
         }
     }
 }
@@ -90,7 +90,7 @@ struct Builder {
     /// From here on the ring is not overwritten yet, ...
     floor: u64,
     /// ... and the first record there.
-    first_kept: Option<u64>,
+    first_retained: Option<u64>,
     /// The end of the log below the present staging, ...
     base: LogEnd,
     /// ... and the lowest such end that a switch went back to, ...
@@ -102,14 +102,14 @@ struct Builder {
 }
 
 impl Builder {
-    fn new(log: LogRebuild<u64>, checkpoint: Checkpoint, floor: u64, first_kept: Option<u64>) -> Self {
-        Self { base: log.end, log, checkpoint, floor, first_kept, undone: None, stale: false, history: 0 }
+    fn new(log: LogRebuild<u64>, checkpoint: Checkpoint, floor: u64, first_retained: Option<u64>) -> Self {
+        Self { base: log.end, log, checkpoint, floor, first_retained, undone: None, stale: false, history: 0 }
     }
 
     fn on_record(&mut self, pos: u64, record: &Record<'_>) -> Result<(), String> {
         let step = self.log.on_record(pos, record).map_err(|why| why.to_string())?;
         if pos >= self.floor {
-            self.first_kept.get_or_insert(pos);
+            self.first_retained.get_or_insert(pos);
         }
         if let Record::Frame(frame) = record {
             self.history = frame.header.history;
@@ -255,7 +255,7 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
             again.map_err(|(pos, what)| Damage::new("tail", pos, base.next, what).into())
         })?;
     }
-    let Builder { log, checkpoint, history, first_kept, .. } = builder;
+    let Builder { log, checkpoint, history, first_retained, .. } = builder;
     let history = if history == 0 { older_history } else { history };
     Ok(RecoveredState {
         log,
@@ -265,7 +265,7 @@ pub(crate) fn warm<S: Store, M: TailMemory>(
         filling,
         switched_from,
         history,
-        first_kept: first_kept.unwrap_or(published),
+        first_retained: first_retained.unwrap_or(published),
     })
 }
 

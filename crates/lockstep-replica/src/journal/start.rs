@@ -102,7 +102,7 @@ impl Inspection {
     ) -> Result<OpenedJournal<M>, JournalOpenError> {
         assert_eq!(memory.label(), Some(label), "the ring is the one that was looked at");
         let Self { settings, mut superblock, mut state, numbers, .. } = self;
-        reslot(&mut memory, &geometry, state.first_kept);
+        reslot(&mut memory, &geometry, state.first_retained);
         let run = superblock.run;
         // All that was written by then is on the device, if every acknowledgement rested on the device; the
         // segment that is being filled continues.

@@ -202,7 +202,7 @@ impl ReplicaCore {
     #[inline]
     pub(super) fn observe_round(&mut self, now: Nanos, epoch: Epoch) -> bool {
         let seen = self.election.round_seen();
-        let believed = self.election.on_heard(now, epoch);
+        let believed = self.election.on_epoch_seen(now, epoch);
         if !believed {
             self.on_round_refused(epoch, seen);
         }

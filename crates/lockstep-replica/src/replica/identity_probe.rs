@@ -134,15 +134,15 @@ impl ReplicaCore {
     }
 
     /// A process under our identity asks whether we live, or answers that it does.
-    pub(super) fn on_presence(&mut self, header: &Header, said: &IdentityProbeBody) {
-        if header.identity() != self.identity() || said.process_nonce == self.limits.process_nonce {
+    pub(super) fn on_presence(&mut self, header: &Header, body: &IdentityProbeBody) {
+        if header.identity() != self.identity() || body.process_nonce == self.limits.process_nonce {
             return;
         }
-        if said.is_query() {
-            self.outbox.probe_reply_due = Some(self.identity_watch.probe.write_reply(said));
+        if body.is_query() {
+            self.outbox.probe_reply_due = Some(self.identity_watch.probe.write_reply(body));
             return self.on_duplicate_identity();
         }
-        match self.identity_watch.probe.on_answer(self.turns.polled_at, said) {
+        match self.identity_watch.probe.on_answer(self.turns.polled_at, body) {
             DuplicateIdentity::Nothing => {}
             DuplicateIdentity::Earlier if planted(Mutation::DuplicateStays) => {}
             DuplicateIdentity::Earlier => {

@@ -68,9 +68,9 @@ impl Leading {
         let publishers_max = core.log.publishers.publishers_max();
         let mut count = 0;
         for [from, to] in self.opens_refused.drain(..) {
-            let told = PublisherNotice::TableFull as u32;
+            let notice = PublisherNotice::TableFull as u32;
             rows[count] =
-                NoticeRow { publisher: 0, incarnation: publishers_max, from, to, notice: told, reserved: 0 };
+                NoticeRow { publisher: 0, incarnation: publishers_max, from, to, notice, reserved: 0 };
             count += 1;
         }
         count += self.shares.drain_throttled(&mut rows[count..]);

@@ -145,7 +145,7 @@ impl ReplicaLog {
 
     /// Stores the frame that starts an epoch, and its content.
     pub(super) fn on_start(&mut self, seq: Seq, frame_bytes: &[u8], payload: &[u8]) {
-        if self.start_frame.is_empty() || !planted(Mutation::StartFrameKept) {
+        if self.start_frame.is_empty() || !planted(Mutation::StartFrameStale) {
             self.start_frame.clear();
             self.start_frame.extend_from_slice(frame_bytes);
         }
@@ -218,8 +218,8 @@ impl ReplicaLog {
             // Damage in memory proves nothing either.
             let Ok(frame) = tail.frame(found) else { return Ok(Some(commit_next)) };
             let first = frame.header.first_seq;
-            let unproven = planted(Mutation::PrefixKeptWithoutProof) && follow.owner(first).is_none();
-            let retained = unproven || first < proven_to || planted(Mutation::SuffixKept);
+            let unproven = planted(Mutation::PrefixRetainedUnproven) && follow.owner(first).is_none();
+            let retained = unproven || first < proven_to || planted(Mutation::SuffixNotReplaced);
             if follow.owner(first) != Some(frame.header.epoch()) && !retained {
                 return if first < commit_next { Err(first) } else { Ok(Some(first)) };
             }

@@ -186,13 +186,13 @@ impl LeaderMemory {
 
     /// Nothing of one leadership is left for the next one.
     fn clear(&mut self) {
-        if !planted(Mutation::HoldKept) {
+        if !planted(Mutation::HoldBackNotCleared) {
             self.hold.clear();
         }
-        if !planted(Mutation::WindowKept) {
+        if !planted(Mutation::WindowNotReset) {
             self.uncommitted.clear();
         }
-        if !planted(Mutation::OutgoingKept) {
+        if !planted(Mutation::OutgoingNotCleared) {
             self.outgoing_frames.clear();
         }
         self.opens_refused.clear();
@@ -359,7 +359,7 @@ impl Leading {
     fn drop_open_frame<M: TailMemory>(&self, core: &mut ReplicaCore, tail: &mut Tail<M>) {
         let end = tail.end();
         if !self.sequencer.is_drained()
-            && !planted(Mutation::OpenFrameKept)
+            && !planted(Mutation::OpenFrameNotDropped)
             && let Ok(memory) = tail.room()
         {
             let count = self.sequencer.stamp_next(&end) - end.next;

@@ -16,8 +16,14 @@ use lockstep_wire::{
 use std::fmt::Debug;
 use std::net::SocketAddrV4;
 
-fn broken(rule: &str, who: usize, what: &str, said: &dyn Debug, log: &dyn Debug) -> Result<(), Violation> {
-    Err(format!("{rule}: replica {who} {what} {said:?}, and it is {log:?}"))
+fn broken(
+    rule: &str,
+    who: usize,
+    what: &str,
+    reported: &dyn Debug,
+    log: &dyn Debug,
+) -> Result<(), Violation> {
+    Err(format!("{rule}: replica {who} {what} {reported:?}, and it is {log:?}"))
 }
 
 impl Oracle {
@@ -68,8 +74,14 @@ impl Oracle {
         let Some(stem) = self.stands_behind(replica_model, header) else { return Ok(()) };
         let (members_seq, start) = (stem.members_seq, stem.started_at());
         if (body.membership_seq, body.epoch_start_seq) != (members_seq, start) {
-            let said = (body.membership_seq, body.epoch_start_seq);
-            return broken("BEAT-1", who, "beats with members and a start at", &said, &(members_seq, start));
+            let reported = (body.membership_seq, body.epoch_start_seq);
+            return broken(
+                "BEAT-1",
+                who,
+                "beats with members and a start at",
+                &reported,
+                &(members_seq, start),
+            );
         }
         if body.oldest_seq > header.first_seq {
             return broken("BEAT-1", who, "has as its oldest", &body.oldest_seq, &{ header.first_seq });
@@ -129,14 +141,14 @@ impl Oracle {
         if self.tree.next(cut) != { header.commit_next } {
             return Ok(());
         }
-        let said = (body.publisher, body.incarnation, body.publisher_seq, body.nonce);
+        let reported = (body.publisher, body.incarnation, body.publisher_seq, body.nonce);
         let is_so = |name: &String| {
             let state = self.tree.publisher(cut, name).filter(|state| state.incarnation > 0);
             let row = state.map(|state| {
                 let nonce = if state.closed { [0; 2] } else { state.nonce };
                 (state.id, state.incarnation, state.last, nonce)
             });
-            said == row.unwrap_or_default()
+            reported == row.unwrap_or_default()
         };
         if names.iter().any(is_so) {
             return Ok(());
@@ -174,8 +186,8 @@ impl Oracle {
             members.push(identity);
         }
         if (&members, body.membership_seq) != (&stem.members, stem.members_seq) {
-            let said = (&members, body.membership_seq);
-            return broken("STATUS", who, "tells as members", &said, &(&stem.members, stem.members_seq));
+            let reported = (&members, body.membership_seq);
+            return broken("STATUS", who, "tells as members", &reported, &(&stem.members, stem.members_seq));
         }
         let leader = header.epoch().leader().packed();
         if body.leader != 0 && body.leader != leader && Epoch(body.promised) == header.epoch() {

@@ -65,7 +65,7 @@ impl Oracle {
         // Reports to the process before remain true.
         let doomed = self.writers.remove(&who).map(|before| before.doomed).unwrap_or_default();
         self.writers.insert(who, PublisherModel { doomed, ..PublisherModel::default() });
-        self.told.remove(&who);
+        self.reported.remove(&who);
     }
 
     /// A publisher handed in a message.
@@ -91,10 +91,10 @@ impl Oracle {
         seq: Seq,
     ) -> Result<(), Violation> {
         let Some(writer) = self.writers.get_mut(&who) else { return Ok(()) };
-        let told = writer.open.pop_front();
-        let Some(key) = told.filter(|(id, next, _)| (*id, *next) == (publisher, number)) else {
+        let reported = writer.open.pop_front();
+        let Some(key) = reported.filter(|(id, next, _)| (*id, *next) == (publisher, number)) else {
             return Err(format!(
-                "FATE: process {who} is told of {number}, its oldest without a fate is {told:?}"
+                "FATE: process {who} is told of {number}, its oldest without a fate is {reported:?}"
             ));
         };
         let ancestor = self.founding.as_ref().filter(|_| !writer.past).map(Founded::ancestor);

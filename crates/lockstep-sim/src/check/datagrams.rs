@@ -78,14 +78,14 @@ impl Oracle {
                 let epoch = frame.header.epoch();
                 self.check_level(who, replica_model, epoch, "sent a frame")?;
                 let node = self.tree.find(epoch, frame.header.first_seq);
-                let kept = node.is_some_and(|node| self.tree.stem(node).tag == { frame.header.tag });
-                if !kept || !self.was_logged(who, replica_model, node) {
+                let has_tag = node.is_some_and(|node| self.tree.stem(node).tag == { frame.header.tag });
+                if !has_tag || !self.was_logged(who, replica_model, node) {
                     return Err(format!(
                         "S1: replica {who} sent the frame at {} of {epoch}, which is not in its log",
                         { frame.header.first_seq }
                     ));
                 }
-                replica_model.said = replica_model.said.max(epoch);
+                replica_model.epoch_sent = replica_model.epoch_sent.max(epoch);
             }
             Datagram::Heartbeat(header, body) => {
                 self.check_level(who, replica_model, header.epoch(), "beat")?;
@@ -207,10 +207,10 @@ impl Oracle {
 
     /// Whether a node was in the log of this replica model at some moment of its last turn.
     fn was_logged(&self, who: usize, replica_model: &ReplicaModel, node: Option<TreeNode>) -> bool {
-        let held = |log: Option<TreeNode>| self.tree.begins_with(log, node);
-        held(replica_model.tip)
-            || held(replica_model.tip_before)
-            || self.replaced_by(who).iter().any(|old| held(Some(*old)))
+        let was_stored = |log: Option<TreeNode>| self.tree.begins_with(log, node);
+        was_stored(replica_model.tip)
+            || was_stored(replica_model.tip_before)
+            || self.replaced_by(who).iter().any(|old| was_stored(Some(*old)))
     }
 
     /// The ends of this replica model's log during its last turn: an ack may come between two frames, or
@@ -306,7 +306,7 @@ impl Oracle {
         }
         replica_model.acked = at;
         if at.is_some_and(|at| self.tree.stem(at).epoch == epoch) {
-            replica_model.said = replica_model.said.max(epoch);
+            replica_model.epoch_sent = replica_model.epoch_sent.max(epoch);
         }
         Ok(())
     }
@@ -334,7 +334,7 @@ impl Oracle {
         }
         self.check_position(who, replica_model, header, "promises")?;
         replica_model.level = ballot;
-        replica_model.said = replica_model.said.max(ballot);
+        replica_model.epoch_sent = replica_model.epoch_sent.max(ballot);
         let log = (header.epoch(), header.first_seq);
         let promises = &mut self.ballots.entry(ballot).or_default().promises;
         // In a repeated promise the log may have grown by salvage only: the first promise counts.

@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct EventCheck {
     /// The first seq that was reported, and the next one.
-    told: Option<(Seq, Seq)>,
+    reported: Option<(Seq, Seq)>,
     /// A leadership was reported at this seq: its members follow.
     begun_at: Seq,
     committed: Seq,
@@ -82,7 +82,7 @@ impl Oracle {
                 let Some((seq, fact)) = event.seq().zip(Fact::of_event(event)) else {
                     return broken("ORDER");
                 };
-                let (from, next) = ear.told.unwrap_or((seq, seq));
+                let (from, next) = ear.reported.unwrap_or((seq, seq));
                 // The membership of a leadership is reported with it, at one place.
                 let goes_with = matches!(fact, Fact::Membership(_)) && ear.begun_at == seq && next == seq + 1;
                 if seq != next && !goes_with {
@@ -104,7 +104,7 @@ impl Oracle {
                 } else {
                     ear.begun_at = if let Fact::Epoch(..) = fact { seq } else { 0 };
                 }
-                ear.told = Some((from, seq + 1));
+                ear.reported = Some((from, seq + 1));
             }
             SubscriberEvent::Committed { next } => {
                 let is_committed =
@@ -115,10 +115,10 @@ impl Oracle {
                 ear.committed = next;
             }
             SubscriberEvent::Retract { from } => {
-                let Some((first, _)) = ear.told.filter(|(_, next)| from < *next) else {
+                let Some((first, _)) = ear.reported.filter(|(_, next)| from < *next) else {
                     return broken("S10");
                 };
-                (ear.told, ear.begun_at) = (Some((first.min(from), from)), 0);
+                (ear.reported, ear.begun_at) = (Some((first.min(from), from)), 0);
             }
             SubscriberEvent::Gap { from, to } => {
                 // A process that waits for the next stamp asks for one entry.
@@ -142,12 +142,12 @@ impl Oracle {
             }
             SubscriberEvent::CaughtUp { next } => {
                 // A reader that requested an entry that is not stamped yet waits for it, and lacks nothing.
-                if ear.told.is_some_and(|(_, told)| told != next) {
+                if ear.reported.is_some_and(|(_, reported)| reported != next) {
                     return broken("ORDER");
                 }
             }
             SubscriberEvent::Replaying { from } => {
-                if ear.told.is_some_and(|(_, told)| from > told) || from > stamped_next {
+                if ear.reported.is_some_and(|(_, reported)| from > reported) || from > stamped_next {
                     return broken("ORDER");
                 }
             }
@@ -175,10 +175,10 @@ impl Oracle {
         (name, nonce, own): (&str, [u64; 2], Option<PublisherId>),
         event: PublisherEvent,
     ) -> Result<(), Violation> {
-        let mut told = self.told.remove(&who).unwrap_or_default();
-        let before = told.clone();
-        let broken = self.judge_publisher_event(&mut told, (name, nonce, own), event);
-        self.told.insert(who, told);
+        let mut reported = self.reported.remove(&who).unwrap_or_default();
+        let before = reported.clone();
+        let broken = self.judge_publisher_event(&mut reported, (name, nonce, own), event);
+        self.reported.insert(who, reported);
         match broken {
             None => Ok(()),
             Some(rule) => {
@@ -190,11 +190,11 @@ impl Oracle {
     /// The rule that the event breaks, if any.
     fn judge_publisher_event(
         &self,
-        told: &mut ReportedEvents,
+        reported: &mut ReportedEvents,
         (name, nonce, own): (&str, [u64; 2], Option<PublisherId>),
         event: PublisherEvent,
     ) -> Option<&'static str> {
-        if told.lost {
+        if reported.lost {
             return Some("FATE");
         }
         let is_own = |publisher: PublisherId| own == Some(publisher);
@@ -218,7 +218,7 @@ impl Oracle {
                 if publisher_seq != last + 1 || !is_open && !was_open {
                     return Some("OPENS");
                 }
-                told.stamped.clear();
+                reported.stamped.clear();
             }
             PublisherEvent::Refused { publishers_max, .. } => {
                 if !self.tree.has_names(publishers_max as usize) {
@@ -226,12 +226,12 @@ impl Oracle {
                 }
             }
             PublisherEvent::Stamped { publisher, publisher_seq, .. } => {
-                if !is_own(publisher) || !told.stamped.insert((publisher, publisher_seq)) {
+                if !is_own(publisher) || !reported.stamped.insert((publisher, publisher_seq)) {
                     return Some("FATE");
                 }
             }
             PublisherEvent::Unstamped { publisher, publisher_seq } => {
-                if !is_own(publisher) || !told.stamped.remove(&(publisher, publisher_seq)) {
+                if !is_own(publisher) || !reported.stamped.remove(&(publisher, publisher_seq)) {
                     return Some("FATE");
                 }
             }
@@ -239,20 +239,20 @@ impl Oracle {
                 if !is_own(publisher) {
                     return Some("FATE");
                 }
-                told.stamped.remove(&(publisher, publisher_seq));
+                reported.stamped.remove(&(publisher, publisher_seq));
             }
             PublisherEvent::Multicast { lost } => {
-                if lost == told.multicast_lost {
+                if lost == reported.multicast_lost {
                     return Some("MCAST-1");
                 }
-                told.multicast_lost = lost;
+                reported.multicast_lost = lost;
             }
             PublisherEvent::Throttled | PublisherEvent::Unthrottled => {
                 let begins = event == PublisherEvent::Throttled;
-                if begins == told.throttled {
+                if begins == reported.throttled {
                     return Some("WIN-1");
                 }
-                told.throttled = begins;
+                reported.throttled = begins;
             }
             PublisherEvent::Fenced { publisher, .. } => {
                 // The open of a process that is fenced at once was never reported to it.
@@ -269,7 +269,7 @@ impl Oracle {
                     return Some("FATE");
                 }
             }
-            PublisherEvent::OutcomesUnknown => told.lost = true,
+            PublisherEvent::OutcomesUnknown => reported.lost = true,
             // Judged by the founding, if there was one: `founding`.
             PublisherEvent::Founded { .. } | PublisherEvent::HistoryLost { .. } => {}
             // No copies publish under a publisher's nonce.

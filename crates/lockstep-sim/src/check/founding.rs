@@ -81,7 +81,7 @@ impl Oracle {
         let Some(most) = holds(chosen) else {
             return Err(format!("RECOVER: a journal ends at {chosen:?}, and nobody stamped that"));
         };
-        match all.iter().find(|end| holds(end).is_some_and(|held| held > most)) {
+        match all.iter().find(|end| holds(end).is_some_and(|stored| stored > most)) {
             None => Ok(()),
             Some(better) => Err(format!(
                 "RECOVER: a history is to be founded on the log up to {chosen:?}, and that up to {better:?} holds more \
@@ -92,18 +92,18 @@ impl Oracle {
     }
 
     /// The operator has founded a history.
-    pub fn on_founding(&mut self, founder: Identity, said: &ReportedFounding) -> Result<(), Violation> {
-        let Some(tip) = self.known_end(said.end.next, said.end.chain) else {
+    pub fn on_founding(&mut self, founder: Identity, report: &ReportedFounding) -> Result<(), Violation> {
+        let Some(tip) = self.known_end(report.end.next, report.end.chain) else {
             return Err(format!(
                 "LINEAGE-3: {:x} is founded on {:?}, which nobody stamped",
-                said.history, said.end
+                report.history, report.end
             ));
         };
         let loses = !self.tree.begins_with(Some(tip), self.reference.tip());
-        if loses && said.says_all {
+        if loses && report.says_all {
             return Err(format!(
                 "RECOVER: the look said that nothing is missing behind {}, and all below {} was committed",
-                said.end.next,
+                report.end.next,
                 self.commit_next()
             ));
         }
@@ -112,10 +112,11 @@ impl Oracle {
             self.coverage.count(Event::FoundingsLoseCommitted);
         }
         for writer in self.writers.values_mut() {
-            writer.misled = writer.delivered_next > said.end.next;
+            writer.misled = writer.delivered_next > report.end.next;
         }
         let ancestor = std::mem::replace(&mut self.reference, ReferenceModel::founded(&self.tree, tip));
-        self.founding = Some(Founded { history: said.history, founder, tip, next: said.end.next, ancestor });
+        self.founding =
+            Some(Founded { history: report.history, founder, tip, next: report.end.next, ancestor });
         Ok(())
     }
 
@@ -141,7 +142,7 @@ impl Oracle {
         next: Seq,
     ) -> Result<(), Violation> {
         let Some(founded) = &mut self.founding else { return Ok(()) };
-        let new = founded.ancestor.on_held(&self.tree, identity, tip, next)?;
+        let new = founded.ancestor.on_stored(&self.tree, identity, tip, next)?;
         match new.last() {
             // What other replicas stored before they were lost still counts, and is in the new history as
             // well.

@@ -85,7 +85,7 @@ pub struct Oracle {
     process_nonces: BTreeMap<u64, u64>,
     /// The events reported to each client, and by each replica to its operator.
     ears: BTreeMap<usize, EventCheck>,
-    told: BTreeMap<usize, ReportedEvents>,
+    reported: BTreeMap<usize, ReportedEvents>,
     logs: BTreeMap<usize, Log>,
     /// The destination of the last handover command to each replica.
     handovers: BTreeMap<usize, Option<Identity>>,
@@ -125,7 +125,7 @@ impl Oracle {
             queries: BTreeMap::new(),
             process_nonces: BTreeMap::new(),
             ears: BTreeMap::new(),
-            told: BTreeMap::new(),
+            reported: BTreeMap::new(),
             logs: BTreeMap::new(),
             handovers: BTreeMap::new(),
             stopped: BTreeSet::new(),

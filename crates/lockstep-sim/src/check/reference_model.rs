@@ -23,7 +23,7 @@ struct Reign {
     base: Seq,
     /// The longest log of the epoch.
     longest: TreeNode,
-    held: BTreeMap<Identity, Seq>,
+    stored: BTreeMap<Identity, Seq>,
     committed: Option<TreeNode>,
 }
 
@@ -154,7 +154,7 @@ impl ReferenceModel {
                 start: node,
                 base: stem.first,
                 longest: node,
-                held: BTreeMap::new(),
+                stored: BTreeMap::new(),
                 committed: None,
             };
             self.reigns.insert(stem.epoch, reign);
@@ -171,7 +171,7 @@ impl ReferenceModel {
 
     /// `identity` has stored the log that ends with `tip` up to `next` for good. Returns the frames that are
     /// committed now and were not before.
-    pub fn on_held(
+    pub fn on_stored(
         &mut self,
         tree: &Tree,
         identity: Identity,
@@ -180,11 +180,11 @@ impl ReferenceModel {
     ) -> Result<Vec<TreeNode>, Violation> {
         let epoch = tree.stem(tip).epoch;
         let Some(reign) = self.reigns.get_mut(&epoch) else { return Ok(Vec::new()) };
-        let held = reign.held.entry(identity).or_default();
-        if next <= *held || next <= reign.base {
+        let stored = reign.stored.entry(identity).or_default();
+        if next <= *stored || next <= reign.base {
             return Ok(Vec::new());
         }
-        *held = next;
+        *stored = next;
         let leader = epoch.leader();
         let dead = self.declared.iter().filter(|(survivor, _)| *survivor == leader).map(|(_, dead)| *dead);
         let dead: Vec<Identity> = dead.collect();
@@ -264,7 +264,7 @@ impl ReferenceModel {
 impl Reign {
     /// S4, by the definition, above `tip`; `dead` are those for whom the operator's word stands.
     fn count(&self, tree: &Tree, tip: Option<TreeNode>, dead: &[Identity]) -> Option<TreeNode> {
-        let most = self.held.values().copied().max().unwrap_or_default();
+        let most = self.stored.values().copied().max().unwrap_or_default();
         let mut at = tree.cut(Some(self.longest), most);
         while let Some(node) = at
             && at != self.committed
@@ -287,8 +287,8 @@ impl Reign {
             let stem = tree.stem(change);
             let before = stem.parent.map_or(&[][..], |parent| &tree.stem(parent).members);
             // An inherited change is committed by the replicas that store the start of this epoch behind it.
-            let held = if stem.next > self.base { change } else { self.start };
-            !stem.changes || !needs_both(before, &stem.members) || self.is_quorum(tree, before, dead, held)
+            let stored = if stem.next > self.base { change } else { self.start };
+            !stem.changes || !needs_both(before, &stem.members) || self.is_quorum(tree, before, dead, stored)
         })
     }
 
@@ -299,7 +299,8 @@ impl Reign {
             let behind_start = stem.parent == Some(self.start) && stem.changes;
             dead.contains(one) && (node == self.start || behind_start && !stem.members.contains(one))
         };
-        let holds = |one: &&Identity| self.held.get(one).is_some_and(|held| *held >= next) || is_its_own(one);
+        let holds =
+            |one: &&Identity| self.stored.get(one).is_some_and(|stored| *stored >= next) || is_its_own(one);
         members.iter().filter(holds).count() > members.len() / 2
     }
 }

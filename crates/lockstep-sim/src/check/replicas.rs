@@ -34,7 +34,7 @@ pub(super) struct ReplicaModel {
     /// The newest ack: the log up to here must survive.
     pub(super) acked: Option<TreeNode>,
     /// The newest epoch of an ack or a promise: the promise must survive.
-    pub(super) said: Epoch,
+    pub(super) epoch_sent: Epoch,
     pub(super) commit_next: Seq,
 }
 
@@ -56,9 +56,9 @@ impl Oracle {
     /// Whether damage of the journal explains the recovered log: a flipped bit in the group that was written
     /// last looks like a torn write (S9), so the log may end sooner. It is never another log, and the
     /// promise is stored elsewhere.
-    pub fn is_shortened(&mut self, who: usize, tail: &Tail<MemoryTail>, memory_kept: bool) -> bool {
+    pub fn is_shortened(&mut self, who: usize, tail: &Tail<MemoryTail>, memory_survived: bool) -> bool {
         let Some(before) = self.replicas.get(&who).copied() else { return false };
-        let stored = if memory_kept { before.promised } else { before.promise_stored };
+        let stored = if memory_survived { before.promised } else { before.promise_stored };
         let Ok(tip) = self.read_log(who, before.run, tail) else { return false };
         let ends_sooner = |log: Option<TreeNode>| tip != log && self.tree.begins_with(log, tip);
         tail.promised() >= stored && (ends_sooner(before.tip) || ends_sooner(before.replaced))
@@ -72,7 +72,7 @@ impl Oracle {
         identity: Identity,
         run: u64,
         (configured, tail): (Durability, &Tail<MemoryTail>),
-        memory_kept: bool,
+        memory_survived: bool,
     ) -> Result<(), Violation> {
         let tip = self.read_log(who, run, tail)?;
         self.tabled.remove(&who);
@@ -80,8 +80,8 @@ impl Oracle {
         let promised = tail.promised();
         if let Some(before) = self.replicas.get(&who).filter(|before| before.identity == identity) {
             let tree = &self.tree;
-            let old = tip == before.tip || !memory_kept && tree.begins_with(before.tip, tip);
-            let older = !memory_kept && tree.begins_with(before.replaced, tip);
+            let old = tip == before.tip || !memory_survived && tree.begins_with(before.tip, tip);
+            let older = !memory_survived && tree.begins_with(before.replaced, tip);
             if !old && !older {
                 return Err(format!(
                     "S7: replica {who} came back with a log up to {}, which is neither the old nor the new one \
@@ -98,14 +98,14 @@ impl Oracle {
                     tree.next(acked)
                 ));
             }
-            let promise = if memory_kept { before.promised } else { before.said };
+            let promise = if memory_survived { before.promised } else { before.epoch_sent };
             // A log of an epoch is a promise, too: the promise never falls below it.
             if promised.max(epoch(tip)) < promise {
                 return Err(format!("S2: replica {who} came back with promise {promised}, it was {promise}"));
             }
         }
-        let (acked, said) = match self.replicas.get(&who) {
-            Some(before) if before.identity == identity => (before.acked, before.said),
+        let (acked, epoch_sent) = match self.replicas.get(&who) {
+            Some(before) if before.identity == identity => (before.acked, before.epoch_sent),
             _ => (None, Epoch::NONE),
         };
         let model = ReplicaModel {
@@ -122,7 +122,7 @@ impl Oracle {
             promise_stored: tail.promise_stored(),
             level: promised,
             acked,
-            said,
+            epoch_sent,
             commit_next: 1,
         };
         self.replicas.insert(who, model);
@@ -207,8 +207,8 @@ impl Oracle {
         commit_next: Seq,
     ) -> Result<(), Violation> {
         let Some(before) = self.replicas.get(&who) else { return Ok(()) };
-        let said = (tail.promised(), tail.promise_stored(), tail.durable_next(), tail.end(), commit_next);
-        if before.sends() == said && (before.tip, before.promised) == (before.tip_before, before.level) {
+        let sent = (tail.promised(), tail.promise_stored(), tail.durable_next(), tail.end(), commit_next);
+        if before.sends() == sent && (before.tip, before.promised) == (before.tip_before, before.level) {
             return Ok(()); // most turns
         }
         let before = *before;
@@ -305,7 +305,7 @@ impl Oracle {
         if self.is_ancestor(tip) {
             return self.on_ancestor_log(identity, tip, next);
         }
-        let new = self.reference.on_held(&self.tree, identity, tip, next)?;
+        let new = self.reference.on_stored(&self.tree, identity, tip, next)?;
         if !new.is_empty() {
             self.coverage.count(Event::Commits);
             let changes = new.iter().filter(|node| self.tree.stem(**node).changes).count();

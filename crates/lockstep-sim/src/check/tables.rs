@@ -102,11 +102,11 @@ impl Oracle {
             return Ok(());
         }
         for (name, _) in publishers.iter() {
-            let told = publishers.committed(name, commit_next, uncommitted(tail, commit_next));
+            let reported = publishers.committed(name, commit_next, uncommitted(tail, commit_next));
             let expected = self.tree.publisher(cut, name).filter(|state| state.incarnation > 0);
-            if told != expected {
+            if reported != expected {
                 return Err(format!(
-                    "S8: replica {who} would tell {told:?} of {name}; committed below {commit_next} is {expected:?}"
+                    "S8: replica {who} would tell {reported:?} of {name}; committed below {commit_next} is {expected:?}"
                 ));
             }
         }

@@ -102,16 +102,16 @@ fn a_removed_or_renamed_file_may_come_back_each_by_itself() {
     }
     disk.remove(FileName::Segment(1)).unwrap();
     disk.remove(FileName::Segment(2)).unwrap();
-    let mut kept: Vec<usize> = (0..100)
+    let mut survivors: Vec<usize> = (0..100)
         .map(|seed| {
             let (mut disk, mut rng) = (disk.clone(), Rng::new(seed));
             disk.lose_power(&mut |bound| rng.below(bound));
             disk.list().unwrap().len()
         })
         .collect();
-    kept.sort_unstable();
-    kept.dedup();
-    assert_eq!(kept, [0, 1, 2]);
+    survivors.sort_unstable();
+    survivors.dedup();
+    assert_eq!(survivors, [0, 1, 2]);
 }
 
 #[test]

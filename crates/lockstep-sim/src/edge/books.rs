@@ -26,7 +26,7 @@ pub(super) struct ModelOpen {
     pub(super) user: usize,
     pub(super) gateway: PublisherId,
     /// The number of messages that the user had sent by then, by logins of that day.
-    pub(super) said: u64,
+    pub(super) published: u64,
 }
 
 /// A user by the log.
@@ -46,7 +46,7 @@ pub(super) struct EdgeModel {
     pub(super) days: Vec<ModelDay>,
     pub(super) opens: Vec<ModelOpen>,
     /// The messages of each user, by the day of its login: digests of its orders, in order.
-    said: BTreeMap<(usize, usize), Vec<u64>>,
+    published: BTreeMap<(usize, usize), Vec<u64>>,
     /// Orders of all, and the number of them that were answered.
     orders: Vec<(PublisherId, Vec<u8>)>,
     pub(super) answers: usize,
@@ -67,7 +67,7 @@ impl EdgeModel {
             clients: Default::default(),
             days: vec![first],
             opens: Vec::new(),
-            said: BTreeMap::new(),
+            published: BTreeMap::new(),
             orders: Vec::new(),
             answers: 0,
             begun: BTreeMap::new(),
@@ -140,13 +140,13 @@ impl EdgeModel {
         let is_login = open.body.nonce[0] >> 56 == 1;
         self.clients[user].connected |= is_login;
         self.clients[user].login_day = day;
-        let said = self.said(day, user).len() as u64;
-        self.opens.push(ModelOpen { user, gateway: (open.body.nonce[1] >> 32) as PublisherId, said });
+        let published = self.published(day, user).len() as u64;
+        self.opens.push(ModelOpen { user, gateway: (open.body.nonce[1] >> 32) as PublisherId, published });
     }
 
-    fn close(&mut self, id: PublisherId, said: &[u8]) {
+    fn close(&mut self, id: PublisherId, reason: &[u8]) {
         if let Some(user) = self.user(id) {
-            self.reaped += u64::from(said.first() == Some(&9));
+            self.reaped += u64::from(reason.first() == Some(&9));
             self.clients[user].connected = false;
         }
     }
@@ -176,7 +176,7 @@ impl EdgeModel {
     ) -> Result<(), Violation> {
         if let Some(user) = self.user(id) {
             let day = self.clients[user].login_day;
-            self.said.entry((day, user)).or_default().push(digest(&payload));
+            self.published.entry((day, user)).or_default().push(digest(&payload));
             self.orders.push((id, payload.clone()));
         } else if self.names.get(NAME) == Some(&id) {
             let (whom, order) = self.orders.get(self.answers).ok_or_else(|| {
@@ -198,8 +198,8 @@ impl EdgeModel {
     }
 
     /// The messages of a user by logins of a day, as digests.
-    pub(super) fn said(&self, day: usize, user: usize) -> &[u64] {
-        self.said.get(&(day, user)).map_or(&[], Vec::as_slice)
+    pub(super) fn published(&self, day: usize, user: usize) -> &[u64] {
+        self.published.get(&(day, user)).map_or(&[], Vec::as_slice)
     }
 
     /// The day of this name.
@@ -214,15 +214,15 @@ impl EdgeModel {
     }
 
     /// Message `number` of those that a user receives of a day, counted from 1.
-    pub(super) fn heard(&self, day: usize, user: usize, number: u64) -> Option<&[u8]> {
+    pub(super) fn delivered(&self, day: usize, user: usize, number: u64) -> Option<&[u8]> {
         self.all_delivered(day, user).nth(usize::try_from(number).ok()?.checked_sub(1)?)
     }
 
     /// The messages that a user receives of a day.
     pub(super) fn all_delivered(&self, day: usize, user: usize) -> impl Iterator<Item = &[u8]> {
-        let heard = users::heard(user, |other| self.id(other));
+        let destinations = users::destinations(user, |other| self.id(other));
         let messages = self.days[day].messages.iter();
-        messages.filter(move |(_, to, _)| heard.contains(to)).map(|(.., payload)| &payload[..])
+        messages.filter(move |(_, to, _)| destinations.contains(to)).map(|(.., payload)| &payload[..])
     }
 
     /// The messages that a feed carries of a day, in blocks of at most `len_max` bytes.

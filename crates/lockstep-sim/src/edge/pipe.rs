@@ -15,7 +15,7 @@ pub(super) struct Pipe {
     last_at: Nanos,
     /// Arrived and not read.
     came: VecDeque<u8>,
-    held: usize,
+    buffered: usize,
     /// The writer is gone; its reader learns it behind the bytes under way, or never.
     end: Option<Nanos>,
 }
@@ -23,14 +23,14 @@ pub(super) struct Pipe {
 impl Pipe {
     /// The bytes that it can take now.
     pub(super) fn room(&self) -> usize {
-        if self.end.is_some() { 0 } else { ROOM.saturating_sub(self.held) }
+        if self.end.is_some() { 0 } else { ROOM.saturating_sub(self.buffered) }
     }
 
     /// Takes bytes, whether there is room or not: a client's machine does not hold bytes back.
     pub(super) fn write(&mut self, now: Nanos, latency_ns: Nanos, bytes: &[u8]) {
         if self.end.is_none() && !bytes.is_empty() {
             self.last_at = self.last_at.max(now + latency_ns);
-            self.held += bytes.len();
+            self.buffered += bytes.len();
             self.under_way.push_back((self.last_at, bytes.to_vec()));
         }
     }
@@ -43,7 +43,7 @@ impl Pipe {
             self.came.extend(bytes);
         }
         let count = most.min(self.came.len());
-        self.held -= count;
+        self.buffered -= count;
         self.came.drain(..count).collect()
     }
 
@@ -60,14 +60,14 @@ impl Pipe {
     pub(super) fn cut(&mut self, now: Nanos, latency_ns: Nanos, rng: &mut Rng) {
         let all: usize = self.under_way.iter().map(|(_, bytes)| bytes.len()).sum();
         let mut lost = rng.below(all as u64 + 1) as usize;
-        self.held -= lost;
+        self.buffered -= lost;
         while lost > 0
             && let Some((_, bytes)) = self.under_way.back_mut()
         {
-            let kept = bytes.len().saturating_sub(lost);
-            lost -= bytes.len() - kept;
-            bytes.truncate(kept);
-            if kept == 0 {
+            let rest = bytes.len().saturating_sub(lost);
+            lost -= bytes.len() - rest;
+            bytes.truncate(rest);
+            if rest == 0 {
                 self.under_way.pop_back();
             }
         }

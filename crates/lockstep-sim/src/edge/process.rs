@@ -151,8 +151,8 @@ impl GatewayStream for EdgeHandle<'_> {
         self.0.try_publish(publisher, destination, payload)
     }
 
-    fn close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError> {
-        self.0.try_close(publisher, said)
+    fn close(&mut self, publisher: PublisherId, reason: &[u8]) -> Result<(), PublishError> {
+        self.0.try_close(publisher, reason)
     }
 
     fn draw(&mut self) -> [u64; 2] {

@@ -20,7 +20,7 @@ pub(super) struct FeedReceiver {
     under_way: VecDeque<(Nanos, Vec<u8>)>,
     /// The number of the next message of its session, as it counts.
     next: u64,
-    pub(super) heard: u64,
+    pub(super) received: u64,
 }
 
 /// The destination that a feed carries, if it carries the channel.
@@ -43,7 +43,7 @@ impl FeedReceiver {
             client: Client::new(None, Start::At(1), limits),
             under_way: VecDeque::new(),
             next: 1,
-            heard: 0,
+            received: 0,
         }
     }
 
@@ -78,7 +78,7 @@ impl FeedReceiver {
                         if planted(Mutation::CopyDelivered) {
                             judge(books, &session, channel, (seq, self.next + 1), bytes)?;
                         }
-                        (self.next, self.heard) = (self.next + 1, self.heard + 1);
+                        (self.next, self.received) = (self.next + 1, self.received + 1);
                     }
                     Event::SessionChanged { to, .. } => changed = Some(to),
                     Event::Ended { next_seq } => {

@@ -219,7 +219,7 @@ impl Trader {
         books: &EdgeModel,
     ) -> Result<TraderEvent, Violation> {
         let day = books.day_of(&self.session);
-        let expected = day.and_then(|day| books.heard(day, self.user, self.next));
+        let expected = day.and_then(|day| books.delivered(day, self.user, self.next));
         if seq != self.next || expected != Some(bytes) {
             return Err(format!(
                 "EDGE: {} is sent {seq} of {}, it counts {}: {:?}, and the model has {:?}",
@@ -239,7 +239,7 @@ impl Trader {
         let last = bytes.try_into().map(u64::from_be_bytes).ok();
         let made = self.made.get(&self.session).map_or(0, Vec::len) as u64;
         let opens = books.opens.iter().filter(|open| open.user == self.user && Some(open.gateway) == own);
-        let is_known = opens.map(|open| open.said).any(|said| Some(said) == last);
+        let is_known = opens.map(|open| open.published).any(|published| Some(published) == last);
         last.filter(|last| is_known && *last <= made).ok_or_else(|| {
             format!(
                 "EDGE: the gateway of {} reports that the stream has {last:?} of the {made} that it sent in {}",
@@ -309,7 +309,7 @@ impl Trader {
             payload: says,
             left,
             count,
-            sent_here: said_here,
+            sent_here: published_here,
             order_at,
             ..
         } = self
@@ -324,9 +324,9 @@ impl Trader {
             let _ = client.logout(now, &mut out); // it is open
             return Ok(out);
         }
-        let mut said = 0;
+        let mut sent = 0;
         while let Some(number) = *says
-            && said < SENT_AT_ONCE
+            && sent < SENT_AT_ONCE
         {
             let orders = made.entry(session.clone()).or_default();
             let is_again = numbered && (number as usize) <= orders.len();
@@ -347,10 +347,10 @@ impl Trader {
             if numbered {
                 *says = Some(number + 1);
             } else {
-                said_here.push(digest(order));
+                published_here.push(digest(order));
             }
             self.moved_at = now;
-            said += 1;
+            sent += 1;
         }
         Ok(out)
     }
@@ -388,14 +388,17 @@ impl Trader {
             return Err(format!("{who}: not logged in"));
         }
         let all = books.all_delivered(day, self.user).count() as u64;
-        let said = books.said(day, self.user);
+        let published = books.published(day, self.user);
         let wants = match users::is_numbered(self.user) {
-            true => self.made.get(&self.session).map_or(0, Vec::len) != said.len(),
-            false => self.sent_here.iter().any(|order| !said.contains(order)),
+            true => self.made.get(&self.session).map_or(0, Vec::len) != published.len(),
+            false => self.sent_here.iter().any(|order| !published.contains(order)),
         };
         if self.left > 0 || wants || self.next != all + 1 {
             let (left, next) = (self.left, self.next);
-            return Err(format!("{who}: {left} left, {} in the stream, next {next} of {all}", said.len()));
+            return Err(format!(
+                "{who}: {left} left, {} in the stream, next {next} of {all}",
+                published.len()
+            ));
         }
         Ok(())
     }
@@ -405,21 +408,21 @@ impl Trader {
         let who = users::name(self.user);
         for (session, made) in &self.made {
             let Some(day) = books.day_of(session) else { continue };
-            let said = books.said(day, self.user);
+            let published = books.published(day, self.user);
             let made: Vec<_> = made.iter().map(|order| digest(order)).collect();
             let is_right = match users::is_numbered(self.user) {
-                true => made.starts_with(said),
+                true => made.starts_with(published),
                 // Some may be lost with a connection.
                 false => {
                     let mut rest = made.iter();
-                    said.iter().all(|order| rest.any(|made| made == order))
+                    published.iter().all(|order| rest.any(|made| made == order))
                 }
             };
             if !is_right {
                 return Err(format!(
                     "EDGE: {who} said {} orders in {session}, and the stream has {} of them, not each once and in order",
                     made.len(),
-                    said.len()
+                    published.len()
                 ));
             }
         }

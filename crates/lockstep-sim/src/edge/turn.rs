@@ -101,9 +101,9 @@ impl World {
         let (now, wall) = (self.now, self.now + self.plan.wall_ns);
         self.read_journal(node, &mut process.subscriber.core, &mut process.source);
         let GatewayProcess { publisher, subscriber, core, rng, source, whole, has_begun, .. } = process;
-        let mut told = Vec::new();
-        let mut work = publisher.poll(now, wall, BATCH, |event| told.push(event));
-        for event in told {
+        let mut events = Vec::new();
+        let mut work = publisher.poll(now, wall, BATCH, |event| events.push(event));
+        for event in events {
             if event == PublisherEvent::OutcomesUnknown {
                 self.oracle.coverage.count(Event::PublishersLost);
                 return Ok(Goes::Ends("its publisher is lost".into()));
@@ -131,8 +131,8 @@ impl World {
             }
         };
         work += subscriber.poll(now, 1 + (draws[0] % BATCH as u64) as usize, &mut hear);
-        let used = subscriber.core.on_replay(now, &source.kept, &mut hear);
-        source.kept.drain(..used);
+        let used = subscriber.core.on_replay(now, &source.buffered, &mut hear);
+        source.buffered.drain(..used);
         work += used;
         (0..retracts).for_each(|_| self.oracle.coverage.count(Event::GatewayRetracts));
         if lacks_beginning {
@@ -269,8 +269,8 @@ impl World {
         };
         let limit = if draws[0].is_multiple_of(8) { 1 } else { BATCH };
         let mut work = subscriber.poll(now, limit, &mut hear);
-        let used = subscriber.core.on_replay(now, &source.kept, &mut hear);
-        source.kept.drain(..used);
+        let used = subscriber.core.on_replay(now, &source.buffered, &mut hear);
+        source.buffered.drain(..used);
         work += used;
         if let Some(wrong) = wrong {
             return Err(wrong);
@@ -351,8 +351,8 @@ impl World {
             }
         };
         let mut work = subscriber.poll(now, 1 + (draws[0] % BATCH as u64) as usize, &mut hear);
-        let used = subscriber.core.on_replay(now, &source.kept, &mut hear);
-        source.kept.drain(..used);
+        let used = subscriber.core.on_replay(now, &source.buffered, &mut hear);
+        source.buffered.drain(..used);
         work += used;
         if let Some(failed) = failed {
             return Err(failed);
@@ -408,8 +408,8 @@ impl World {
         if trader.reads(now) {
             let most = if rng.below(4) == 0 { 1 + rng.below(40) as usize } else { 16 << 10 };
             let bytes = link.down.read(now, most);
-            trader.on_bytes(now, &bytes, books, link.own, rng, |told| {
-                coverage.count(match told {
+            trader.on_bytes(now, &bytes, books, link.own, rng, |event| {
+                coverage.count(match event {
                     TraderEvent::Accepted => Event::Logins,
                     TraderEvent::Refused => Event::LoginsRefused,
                     TraderEvent::Message => Event::ClientMessages,
@@ -439,9 +439,9 @@ impl World {
         let is_calm = self.is_calm();
         let Edges { receivers, books, plan, rng, first, .. } = edges;
         let receiver: &mut FeedReceiver = &mut receivers[at];
-        let before = receiver.heard;
+        let before = receiver.received;
         receiver.hear(now, books, plan.feeds_channel)?;
-        for _ in before..receiver.heard {
+        for _ in before..receiver.received {
             self.oracle.coverage.count(Event::FeedMessages);
         }
         let Some((server, request)) = receiver.ask(now) else { return Ok(()) };

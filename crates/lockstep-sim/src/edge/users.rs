@@ -19,7 +19,7 @@ pub(super) fn is_numbered(user: usize) -> bool {
 }
 
 /// The destinations that a user receives; `id` gives that of a user's client.
-pub(super) fn heard(user: usize, id: impl Fn(usize) -> Option<PublisherId>) -> Vec<Destination> {
+pub(super) fn destinations(user: usize, id: impl Fn(usize) -> Option<PublisherId>) -> Vec<Destination> {
     match NAMES[user] {
         "carol" => [Some(0), id(0), Some(CHANNELS + CHANNEL)].into_iter().flatten().collect(),
         "dave" => [id(user), Some(CHANNELS + CHANNEL)].into_iter().flatten().collect(),

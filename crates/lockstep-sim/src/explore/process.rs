@@ -253,8 +253,8 @@ impl ExploredProcess {
                 **replica = start(self.node, self.identity, replicas, &self.store, memory)?;
             }
             (Engine::Replica(_), Input::Lose) => {
-                let kept = planted(Mutation::IdentityKeptAfterLoss);
-                let another = if kept { 0 } else { REBORN };
+                let is_reused = planted(Mutation::IdentityReusedAfterLoss);
+                let another = if is_reused { 0 } else { REBORN };
                 let reborn = Identity { incarnation: self.identity.incarnation + another, ..self.identity };
                 *self = Self::formatted(self.node, reborn, replicas, 0)?;
             }

@@ -172,8 +172,8 @@ pub(super) struct Committed {
 }
 
 /// S1: one frame per epoch and seq, whoever sends it and whenever.
-pub(super) fn check_frame(said: &SentClaims, before: &SentClaims) -> Result<(), String> {
-    match (said, before) {
+pub(super) fn check_frame(claims: &SentClaims, before: &SentClaims) -> Result<(), String> {
+    match (claims, before) {
         (
             SentClaims::Frame { epoch, first, chain, .. },
             SentClaims::Frame { epoch: e, first: f, chain: c, .. },
@@ -186,9 +186,9 @@ pub(super) fn check_frame(said: &SentClaims, before: &SentClaims) -> Result<(), 
 }
 
 /// S2, S3: what a replica may say once it holds `facts`.
-pub(super) fn check_claims(said: &SentClaims, facts: &Facts) -> Result<(), String> {
+pub(super) fn check_claims(claims: &SentClaims, facts: &Facts) -> Result<(), String> {
     let (promised, end) = (facts.promised, &facts.end);
-    match said {
+    match claims {
         SentClaims::Frame { epoch, live: true, .. } if *epoch < promised => {
             Err(format!("S2: a frame of {epoch} is sent by who promised {promised}"))
         }

@@ -84,7 +84,7 @@ struct Sent {
     from: usize,
     unicast: bool,
     to: Whom,
-    said: SentClaims,
+    claims: SentClaims,
     datagrams: String,
 }
 
@@ -179,17 +179,17 @@ impl System {
         let length = write_open(&mut payload, [1, 1], 0, "a");
         let open = submission(EntryKind::Open, 0, 0, 0, &payload[..length]);
         let mut state = system.first.clone();
-        let mut told = Vec::new();
+        let mut trace = Vec::new();
         system.put(&mut state, nodes, To::Group(Group::Submit), open);
         for _ in 0..4 {
             // The leader's heartbeat announces the commit to everybody.
-            state = system.quiet(&state, &mut told)?;
+            state = system.quiet(&state, &mut trace)?;
             for node in 0..scope.replicas {
                 state =
-                    system.follow(&state, SystemStep { node: node as u8, input: HEARTBEAT }, &mut told)?;
+                    system.follow(&state, SystemStep { node: node as u8, input: HEARTBEAT }, &mut trace)?;
             }
         }
-        state = system.quiet(&state, &mut told)?;
+        state = system.quiet(&state, &mut trace)?;
         state.bag.clear();
         for number in 1..=scope.values {
             let value = submission(EntryKind::Message, 1, number, 1, &[number as u8; 8]);
@@ -335,11 +335,11 @@ impl System {
     fn check(&self, before: &SystemState, after: &mut SystemState, node: usize) -> Result<(), String> {
         for number in &after.bag {
             if before.bag.binary_search(number).is_err() {
-                let said = &self.sent[*number as usize].said;
-                if matches!(said, SentClaims::Frame { .. }) {
+                let claims = &self.sent[*number as usize].claims;
+                if matches!(claims, SentClaims::Frame { .. }) {
                     for other in &before.bag {
                         let other = &self.sent[*other as usize];
-                        rules::check_frame(said, &other.said).map_err(|wrong| {
+                        rules::check_frame(claims, &other.claims).map_err(|wrong| {
                             format!("{wrong}: {}; {}", other.datagrams, self.sent[*number as usize].datagrams)
                         })?;
                     }
@@ -388,8 +388,8 @@ impl System {
     /// Runs the engine.
     fn run(&mut self, node: usize, local: u32, input: u32) -> Effect {
         let mut process = self.process(node, local);
-        let said = match self.turn(&mut process, input) {
-            Ok(said) => said,
+        let outgoing = match self.turn(&mut process, input) {
+            Ok(outgoing) => outgoing,
             Err(wrong) => return Effect::Wrong(wrong),
         };
         let next = match self.intern(node, process, (local, input)) {
@@ -403,10 +403,10 @@ impl System {
             return Effect::Wrong(wrong);
         }
         let mut sent = Vec::new();
-        for (to, bytes) in said {
+        for (to, bytes) in outgoing {
             let Some(number) = self.number(node, to, bytes) else { continue };
             let facts = &self.locals[node].states[next as usize].facts;
-            if let Err(wrong) = rules::check_claims(&self.sent[number as usize].said, facts) {
+            if let Err(wrong) = rules::check_claims(&self.sent[number as usize].claims, facts) {
                 return Effect::Wrong(wrong);
             }
             sent.push(number);
@@ -511,7 +511,7 @@ impl System {
             return Some(known);
         }
         let decoded = Datagram::decode(&key.1, CLUSTER).ok();
-        let said = decoded.as_ref().map_or(SentClaims::Other, SentClaims::of);
+        let claims = decoded.as_ref().map_or(SentClaims::Other, SentClaims::of);
         let what = Kind::from_u8(header.kind).map_or_else(String::new, |kind| format!("{kind:?}"));
         let repaired = if matches!(decoded, Some(Datagram::Frame(_, Some(_)))) { ", repaired" } else { "" };
         let words = format!(
@@ -528,7 +528,7 @@ impl System {
             }
         );
         let number = self.sent.len() as u32;
-        self.sent.push(Sent { bytes: key.1.clone(), from, unicast, to: whom, said, datagrams: words });
+        self.sent.push(Sent { bytes: key.1.clone(), from, unicast, to: whom, claims, datagrams: words });
         self.by_bytes.insert(key, number);
         Some(number)
     }

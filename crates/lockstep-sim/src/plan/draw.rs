@@ -146,7 +146,7 @@ impl Plan {
         if rng.below(256) == 0 {
             // The first machine dies between the genesis of the history and the first flush of it.
             let at_ns = rng.pick(&[0, 0, 5_000, 50_000]);
-            let disk = rng.pick(&[DiskPlan::Kept, DiskPlan::Torn]);
+            let disk = rng.pick(&[DiskPlan::Intact, DiskPlan::Torn]);
             self.faults.push(PlannedFault {
                 at_ns,
                 what: FaultTarget::Reboot(FaultTargetNode::Replica(0), disk, lasting),
@@ -204,7 +204,7 @@ impl Plan {
                 };
                 FaultTarget::Crash(target, end, lasting)
             }
-            2 => FaultTarget::Reboot(target, rng.pick(&[DiskPlan::Kept, DiskPlan::Torn]), lasting),
+            2 => FaultTarget::Reboot(target, rng.pick(&[DiskPlan::Intact, DiskPlan::Torn]), lasting),
             3 => FaultTarget::Amnesia(target, lasting),
             4 => {
                 let disk_fault = rng.pick(&[

@@ -13,12 +13,12 @@ pub(super) fn all(rest: &Rest) -> Vec<Rest> {
             all.push(with(rest, &format!("the tail at path {path} is gone"), |lost| lost.lose_ring(path)));
         }
         // An older state of the ring in use would be a rollback of the whole machine.
-        if let Some(kept) = &rest.saved_ring
-            && rest.rings.iter().flatten().all(|ring| number(ring) != number(kept))
+        if let Some(saved) = &rest.saved_ring
+            && rest.rings.iter().flatten().all(|ring| number(ring) != number(saved))
         {
             all.push(with(rest, &format!("the tail at path {path} is that of before"), |lost| {
                 lost.lose_ring(path);
-                lost.rings[path] = Some(kept.clone());
+                lost.rings[path] = Some(saved.clone());
             }));
         }
     }
@@ -32,9 +32,9 @@ pub(super) fn all(rest: &Rest) -> Vec<Rest> {
             lost.restart(|disk| lose_power(disk, &mut |_| 0));
         }));
     }
-    if let Some(kept) = &rest.saved_disk {
+    if let Some(saved) = &rest.saved_disk {
         all.push(with(rest, "the files are those of before", |lost| {
-            lost.disk = kept.clone();
+            lost.disk = saved.clone();
             lost.is_rolled_back = true;
         }));
     }

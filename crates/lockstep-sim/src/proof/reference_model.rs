@@ -22,7 +22,7 @@ pub(super) struct ProofModel {
     /// The place of the newest ack: the log up to here must survive.
     acked: usize,
     /// The newest promise that was sent.
-    pub(super) said: Epoch,
+    pub(super) epoch_sent: Epoch,
     /// The device has everything that was acknowledged and promised, and the journal can know it.
     pub(super) settled: bool,
 }
@@ -31,7 +31,7 @@ impl ProofModel {
     /// A replica whose log is blank, and that has neither acknowledged nor promised.
     pub(super) fn new() -> Self {
         let blank = Known { end: LogEnd::BLANK, before: 0 };
-        Self { known: vec![blank], here: 0, acked: 0, said: Epoch::NONE, settled: true }
+        Self { known: vec![blank], here: 0, acked: 0, epoch_sent: Epoch::NONE, settled: true }
     }
 
     /// The end of the log.
@@ -89,10 +89,10 @@ impl ProofModel {
                 "S9: it calls itself complete, its log ends at {end:?}, and it acknowledged up to {acked:?}"
             ));
         }
-        if promised < self.said {
+        if promised < self.epoch_sent {
             return Err(format!(
                 "S2: it calls itself complete with promise {promised}, it said {}",
-                self.said
+                self.epoch_sent
             ));
         }
         Ok(())
@@ -110,7 +110,7 @@ impl ProofModel {
 
     /// The relation of the newest ack to the log, to distinguish states.
     pub(super) fn class(&self) -> (bool, bool, bool, bool) {
-        let is_held = self.down_from(self.here).any(|below| below == self.acked);
-        (self.settled, self.acked == self.here, is_held, self.said > Epoch::NONE)
+        let is_stored = self.down_from(self.here).any(|below| below == self.acked);
+        (self.settled, self.acked == self.here, is_stored, self.epoch_sent > Epoch::NONE)
     }
 }

@@ -128,13 +128,13 @@ pub(super) fn settings(boot: u64, configured: Durability) -> Settings {
 }
 
 /// Inspects the journal, with the tail at `path`. `None`: it is damaged beyond inspection.
-pub(super) fn looked(
+pub(super) fn inspection(
     rest: &Rest,
     path: usize,
     configured: Durability,
 ) -> Result<Option<Inspection>, ProofViolation> {
     match inspect(&rest.disk, rest.rings[path].as_ref(), settings(rest.boot, configured)) {
-        Ok(looked) => Ok(Some(looked)),
+        Ok(inspection) => Ok(Some(inspection)),
         Err(JournalOpenError::Damaged(_)) => Ok(None),
         Err(error) => Err(format!("it does not open: {error}")),
     }
@@ -143,8 +143,9 @@ pub(super) fn looked(
 /// A start was interrupted: its mark may be stored all the same, and then it is the last run.
 fn note_interrupted(after: &mut Rest, way: &StartConfig) -> Result<(), ProofViolation> {
     after.is_interrupted = true;
-    let is_marked = looked(after, way.path, way.configured)?
-        .is_some_and(|looked| looked.ring() == &RingEvidence::Own && !looked.superblock().run.clean);
+    let is_marked = inspection(after, way.path, way.configured)?.is_some_and(|inspection| {
+        inspection.ring() == &RingEvidence::Own && !inspection.superblock().run.clean
+    });
     if is_marked {
         after.run_path = Some(way.path);
         after.reference.settled &= way.configured == Durability::Power;
@@ -168,7 +169,7 @@ pub(super) fn run(
         RunEnd::InMemory { call } => grave.arm(Some(call)),
         RunEnd::Killed(_) | RunEnd::Stopped(_) => {}
     }
-    let seen = looked(rest, way.path, way.configured)?;
+    let seen = inspection(rest, way.path, way.configured)?;
     let Some(seen) = seen.filter(|seen| seen.completeness() == &Completeness::Complete) else {
         return Ok(None);
     };
@@ -375,7 +376,7 @@ impl ProofRun {
     fn speak(&self, reference_model: &mut super::ProofModel) {
         let (acked, promised) = self.may_send();
         reference_model.on_acked(acked);
-        reference_model.said = reference_model.said.max(promised);
+        reference_model.epoch_sent = reference_model.epoch_sent.max(promised);
     }
 
     /// From here on acks have this durability in the epoch that is followed.

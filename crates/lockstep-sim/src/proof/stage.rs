@@ -4,7 +4,7 @@
 
 use super::lost::{change_last_group, lose_power};
 use super::mortal::{CrashState, CrashingStore};
-use super::run::{ProofRun, RING_LEN, RunAction, StartConfig, looked};
+use super::run::{ProofRun, RING_LEN, RunAction, StartConfig, inspection};
 use super::{ProofModel, ProofViolation, Rest, created};
 use crate::disk::{DiskFault, SimDisk};
 use lockstep_core::proto::commit::Durability;
@@ -67,7 +67,7 @@ impl Stage {
             return Err("one runs already".into());
         }
         let Begin { configured, follows, path, fails, dies } = begin;
-        let Some(seen) = looked(&self.rest, path, configured)? else {
+        let Some(seen) = inspection(&self.rest, path, configured)? else {
             return Ok("refused: damage leaves no log to go by".into());
         };
         let ring = ring_words(&seen);
@@ -81,8 +81,8 @@ impl Stage {
         }
         let started = seen.start(disk, |_| match memory.take() {
             Some(memory) if !fails => Ok((memory, ())),
-            kept => {
-                drop(kept);
+            saved => {
+                drop(saved);
                 Err(JournalOpenError::Settings("its port is busy".into()))
             }
         });
@@ -271,21 +271,21 @@ impl Stage {
     /// # Errors
     /// The journal contradicts itself.
     pub fn look(&self, configured: Durability, path: usize) -> Result<String, ProofViolation> {
-        let Some(looked) = looked(&self.rest, path, configured)? else {
+        let Some(inspection) = inspection(&self.rest, path, configured)? else {
             return Ok("incomplete: damage leaves no log to go by".into());
         };
-        Ok(match looked.completeness() {
+        Ok(match inspection.completeness() {
             Completeness::Incomplete(why) => format!("incomplete: {why}"),
-            Completeness::Complete => match judged(&self.rest.reference, &looked) {
-                Ok(()) => format!("complete: its log {}", end_words(&looked.end())),
+            Completeness::Complete => match judged(&self.rest.reference, &inspection) {
+                Ok(()) => format!("complete: its log {}", end_words(&inspection.end())),
                 Err(violation) => violation,
             },
         })
     }
 }
 
-fn judged(reference_model: &ProofModel, looked: &Inspection) -> Result<(), ProofViolation> {
-    reference_model.judge(&looked.end(), looked.promised())
+fn judged(reference_model: &ProofModel, inspection: &Inspection) -> Result<(), ProofViolation> {
+    reference_model.judge(&inspection.end(), inspection.promised())
 }
 
 fn end_words(end: &LogEnd) -> String {
@@ -295,8 +295,8 @@ fn end_words(end: &LogEnd) -> String {
     }
 }
 
-fn ring_words(looked: &Inspection) -> &'static str {
-    match looked.ring() {
+fn ring_words(inspection: &Inspection) -> &'static str {
+    match inspection.ring() {
         RingEvidence::Own => "the tail of its last run",
         RingEvidence::Other(_) => "a new tail",
     }

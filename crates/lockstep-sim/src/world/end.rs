@@ -44,8 +44,8 @@ impl World {
     fn stays_behind(&self, promised: Epoch, identity: Identity, healthy: NodeSet) -> bool {
         let led = self.oracle.reference.tip().map_or(Epoch::NONE, |tip| self.oracle.tree.stem(tip).epoch);
         let leads = |node: &SimNode| matches!(&node.actor, Actor::Replica(machine) if machine.identity == led.leader());
-        let is_heard = self.nodes.iter().position(leads).is_some_and(|node| healthy >> node & 1 == 1);
-        promised > led && !(is_heard && self.members_in_force().contains(&identity))
+        let is_led = self.nodes.iter().position(leads).is_some_and(|node| healthy >> node & 1 == 1);
+        promised > led && !(is_led && self.members_in_force().contains(&identity))
     }
 
     pub(super) fn describe_stuck(&self, healthy: NodeSet) -> Violation {

@@ -517,7 +517,7 @@ impl PublisherNames {
                 for publisher_seq in
                     (lost.publisher_seq..).take(if lost.reported { lost.count as usize } else { 0 })
                 {
-                    if !planted(Mutation::UnstampedUntold) {
+                    if !planted(Mutation::UnstampedNotReported) {
                         f(PublisherEvent::Unstamped { publisher, publisher_seq });
                     }
                 }

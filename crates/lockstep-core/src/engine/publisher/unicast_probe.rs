@@ -9,7 +9,7 @@ use std::net::SocketAddrV4;
 
 /// After so many resends in a row a submission goes to the leader alone as well: a loss of 30 % does that
 /// once in a hundred times.
-const UNHEARD_TIMEOUTS: u16 = 4;
+const SILENT_TIMEOUTS: u16 = 4;
 
 impl PublisherCore {
     /// The leader was received: by a group, or by unicast from an address.
@@ -25,7 +25,7 @@ impl PublisherCore {
     /// may bring us everything and ours it nothing.
     #[inline]
     pub(super) fn leader_silence_ns(&self) -> Option<SocketAddrV4> {
-        if self.window.timeouts() < UNHEARD_TIMEOUTS {
+        if self.window.timeouts() < SILENT_TIMEOUTS {
             return None;
         }
         let leader = self.rx.follow.epoch().leader().replica;

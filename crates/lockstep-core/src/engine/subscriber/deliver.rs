@@ -110,9 +110,9 @@ fn deliver_control(
             if !parts.is_empty() {
                 parts.on_end(seq, publisher);
             }
-            let said = entry.payload;
+            let reason = entry.payload;
             if entry.kind() == EntryKind::Close {
-                f(SubscriberEvent::Closed { seq, publisher, said })
+                f(SubscriberEvent::Closed { seq, publisher, reason })
             } else {
                 let OpenView { body, name } = OpenView::parse(entry.payload).ok()?;
                 let (incarnation, nonce) = (body.incarnation, body.nonce);
@@ -123,7 +123,9 @@ fn deliver_control(
             let mark = DayMark::parse(entry.payload).ok()?;
             f(SubscriberEvent::Day { seq, mark })
         }
-        EntryKind::Genesis | EntryKind::ChangeCommitted if planted(Mutation::PassedUntold) => return None,
+        EntryKind::Genesis | EntryKind::ChangeCommitted if planted(Mutation::PassedNotReported) => {
+            return None;
+        }
         kind @ (EntryKind::Genesis | EntryKind::ChangeCommitted) => {
             f(SubscriberEvent::Filtered { seq, kind })
         }

@@ -90,7 +90,7 @@ pub enum SubscriberEvent<'a> {
         /// Whose.
         publisher: PublisherId,
         /// What its owner said on closing it: at most [`lockstep_wire::CLOSE_LEN_MAX`] bytes, mostly none.
-        said: &'a [u8],
+        reason: &'a [u8],
     },
     /// A gateway has told the other ones that it lives: nothing that an application answers.
     GatewayHeartbeat {

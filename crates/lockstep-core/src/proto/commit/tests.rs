@@ -423,14 +423,14 @@ proptest! {
         commit.on_epoch_started(epoch(1, 1), 2, listed(&before, 2), durability);
         commit.on_membership(10, listed(&before, 2), listed(&after, 10));
         commit.on_log_end(20);
-        let mut held = bounds.clone();
-        if !is_power { held[0] = 20 }
+        let mut stored = bounds.clone();
+        if !is_power { stored[0] = 20 }
         for (number, &next) in (1u32..).zip(&bounds) {
             commit.on_ack(identity(number), epoch(1, 1), next);
         }
         // The rule itself, one entry after the other.
         let has = |list: &[u32], seq| {
-            list.iter().filter(|number| held[**number as usize - 1] > seq).count() > list.len() / 2
+            list.iter().filter(|number| stored[**number as usize - 1] > seq).count() > list.len() / 2
         };
         let mut expected = 1;
         for seq in 2..20 {

@@ -9,7 +9,7 @@ const LIMITS: ElectionLimits =
 /// Replica 2 of 3, in a round that follows 4.
 fn calm() -> Election {
     let mut election = Election::new(LIMITS, identity(2));
-    assert!(election.on_heard(1, epoch(4, 1)));
+    assert!(election.on_epoch_seen(1, epoch(4, 1)));
     election
 }
 
@@ -38,8 +38,8 @@ fn three() -> Electorate {
 }
 
 /// The commit that a win brings; `None` if it is none.
-fn won(verdict: &ElectionStep) -> Option<Seq> {
-    if let ElectionStep::Won { commit_next, .. } = verdict { Some(*commit_next) } else { None }
+fn won(step: &ElectionStep) -> Option<Seq> {
+    if let ElectionStep::Won { commit_next, .. } = step { Some(*commit_next) } else { None }
 }
 
 #[test]
@@ -185,10 +185,10 @@ fn elect_1_who_promised_to_another_waits_a_full_timeout() {
 #[test]
 fn elect_1_a_ballot_is_above_every_round_that_was_heard_or_promised() {
     let mut election = calm();
-    assert!(election.on_heard(1, epoch(7, 3)));
+    assert!(election.on_epoch_seen(1, epoch(7, 3)));
     assert_eq!(election.next_ballot(epoch(4, 1)), Some(epoch(8, 2)));
     assert_eq!(election.next_ballot(epoch(9, 1)), Some(epoch(10, 2)));
-    assert!(!election.on_heard(1, epoch(ROUND_MAX, 1)), "too far above what was seen");
+    assert!(!election.on_epoch_seen(1, epoch(ROUND_MAX, 1)), "too far above what was seen");
     election.on_proven(epoch(ROUND_MAX, 1));
     assert_eq!(election.next_ballot(epoch(9, 1)), None, "rounds are used up, never wrapped");
 }
@@ -205,10 +205,10 @@ fn s5_a_quorum_of_promises_is_needed_and_the_candidates_own_is_one() {
     election.on_promise(epoch(5, 2), Promise { by: outsider, ..promise(3, epoch(4, 1), 10, 1) });
     assert_eq!(election.assess(&own, 1, &three()), ElectionStep::Wait, "nobody who is listed");
     election.on_promise(epoch(5, 2), promise(3, epoch(4, 1), 10, 1));
-    let verdict = election.assess(&own, 1, &three());
+    let step = election.assess(&own, 1, &three());
     assert!(
-        matches!(&verdict, ElectionStep::Won { leadership, .. } if leadership.epoch() == epoch(5, 2)),
-        "{verdict:?}"
+        matches!(&step, ElectionStep::Won { leadership, .. } if leadership.epoch() == epoch(5, 2)),
+        "{step:?}"
     );
 }
 

@@ -50,7 +50,7 @@ struct Peer {
     link: Option<Link>,
     session: String,
     next: u64,
-    heard: u64,
+    received: u64,
 }
 
 struct World {
@@ -59,7 +59,7 @@ struct World {
     places: [Place; 2],
     peers: Vec<Peer>,
     /// Numbers that each user has given its messages.
-    said: [u64; USERS.len()],
+    published: [u64; USERS.len()],
     /// What bob has said, or wants to say, of each session.
     orders: BTreeMap<String, Vec<Vec<u8>>>,
     /// What gateways that are gone have under way.
@@ -77,7 +77,7 @@ impl World {
         let peers = PEERS.iter().map(|_| Peer { next: 1, ..Peer::default() }).collect();
         let places = [Place::new(0, 0), Place::new(1, 1)];
         let (log, late, orders) = (Log::new(FIRST_DAY), VecDeque::new(), BTreeMap::new());
-        Self { now: MS, log, places, peers, said: [0; USERS.len()], orders, late, made: 2, days: 0 }
+        Self { now: MS, log, places, peers, published: [0; USERS.len()], orders, late, made: 2, days: 0 }
     }
 
     /// Connects and logs in; `wrong` changes a byte of that.
@@ -130,10 +130,10 @@ impl World {
             }
             return;
         }
-        let number = self.said[user] + 1;
+        let number = self.published[user] + 1;
         let message = [&number.to_be_bytes()[..], &vec![b'm'; len]].concat();
         if link.client.unsequenced(self.now, &message, &mut link.up).is_ok() {
-            self.said[user] = number;
+            self.published[user] = number;
         }
     }
 
@@ -167,7 +167,7 @@ impl World {
     fn hear(&mut self, peer: usize) {
         let user = PEERS[peer];
         let fixed = &self.log.fixed;
-        let Peer { link: Some(link), session: had, next, heard } = &mut self.peers[peer] else { return };
+        let Peer { link: Some(link), session: had, next, received } = &mut self.peers[peer] else { return };
         loop {
             let taken = link.client.on_bytes(self.now, &link.inbox);
             let more = taken.event.is_some();
@@ -186,14 +186,15 @@ impl World {
                     let expected = sequence.and_then(|all| all.get(seq as usize - 1));
                     assert_eq!(expected.map(Vec::as_slice), Some(bytes), "{} {seq}", USERS[user]);
                     assert_eq!(seq, *next, "in order, each once");
-                    (*next, *heard) = (seq + 1, *heard + 1);
+                    (*next, *received) = (seq + 1, *received + 1);
                 }
                 Some(ClientEvent::Unsequenced(bytes)) if user == BOB && link.payload.is_none() => {
                     let last = u64::from_be_bytes(bytes.try_into().expect("eight bytes"));
                     let own = self.places[link.place].core.own.id.expect("it let somebody in");
                     let opens =
                         fixed.opens.iter().filter(|(who, gateway, _)| (*who, *gateway) == (user, own));
-                    let of_a_login = opens.map(|(.., said)| *said).any(|said| said == last);
+                    let of_a_login =
+                        opens.map(|(.., published)| *published).any(|published| published == last);
                     assert!(of_a_login, "the stream has other than {last} of {}", USERS[user]);
                     let made = self.orders.get(&link.session).map_or(0, Vec::len);
                     assert!(last as usize <= made, "{last} told, {made} made");
@@ -452,10 +453,15 @@ fn play(steps: &[Step]) {
         world.settle(200);
     }
     // What bob said of each session stands in the stream as he said it, from its beginning and each once.
-    for (session, said) in world.log.fixed.published_by(BOB) {
+    for (session, published) in world.log.fixed.published_by(BOB) {
         let orders = world.orders.get(session).map_or(&[][..], Vec::as_slice);
-        assert!(orders.starts_with(said), "{session}: {} said, {} in the stream", orders.len(), said.len());
-        assert!(*session != day || said.len() == orders.len(), "all of the open session");
+        assert!(
+            orders.starts_with(published),
+            "{session}: {} said, {} in the stream",
+            orders.len(),
+            published.len()
+        );
+        assert!(*session != day || published.len() == orders.len(), "all of the open session");
     }
 }
 

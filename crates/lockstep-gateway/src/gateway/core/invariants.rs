@@ -1,4 +1,4 @@
-//! What holds of a gateway after each of its turns, in the words of its rules.
+//! The invariants of a gateway after each of its turns, in the words of its rules.
 
 use super::{Gateway, Phase};
 use lockstep_core::engine::ports::Backlog;

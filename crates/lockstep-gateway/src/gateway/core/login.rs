@@ -54,7 +54,7 @@ impl<B: Backlog> Gateway<B> {
         self.checks.push_back(Check { conn: (index, number), user: asked.user, password, hash });
     }
 
-    /// The next password to be checked; [`Gateway::on_checked`] says how it went.
+    /// The next password to be checked; [`Gateway::on_checked`] takes the result.
     pub fn next_check(&mut self) -> Option<Check> {
         self.checks.pop_front()
     }
@@ -163,10 +163,10 @@ impl<B: Backlog> Gateway<B> {
         self.counts.cut += 1;
     }
 
-    /// What the user of a connection hears, as far as the stream knows it.
-    pub(super) fn heard(&self, index: usize, own: PublisherId) -> Vec<Destination> {
+    /// The destinations that the user of a connection receives, as far as the stream knows them.
+    pub(super) fn destinations(&self, index: usize, own: PublisherId) -> Vec<Destination> {
         let user = self.conns.get(index).and_then(Option::as_ref).and_then(|(_, conn)| conn.user.as_ref());
-        let mut heard: Vec<_> = user
+        let mut destinations: Vec<_> = user
             .into_iter()
             .flat_map(|user| &user.hear)
             .filter_map(|whom| match whom {
@@ -176,13 +176,13 @@ impl<B: Backlog> Gateway<B> {
                 Recipient::Channel(number) => Some(CHANNELS + number),
             })
             .collect();
-        heard.sort_unstable();
-        heard.dedup();
-        heard
+        destinations.sort_unstable();
+        destinations.dedup();
+        destinations
     }
 
     pub(super) fn listen(&mut self, index: usize, own: PublisherId) {
-        for destination in self.heard(index, own) {
+        for destination in self.destinations(index, own) {
             self.subscribed.entry(destination).or_default().insert(index);
             if let Some(conn) = self.conn(index) {
                 conn.place.hear(destination);
@@ -233,7 +233,7 @@ impl<B: Backlog> Gateway<B> {
         }
         match stream.publish(publisher, destination, message) {
             Ok(_) => {
-                (conn.last_number, conn.told) = (number, None);
+                (conn.last_number, conn.reported) = (number, None);
                 self.counts.submitted += 1;
                 true
             }
@@ -259,14 +259,14 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// A message is not taken for good: the client is told, once for a run of the same.
+    /// A message is refused for good: the client receives the reason, once for a run of the same.
     pub(super) fn refuse(&mut self, now: Nanos, index: usize, why: &'static str) {
         self.counts.refused += 1;
         if let Some(conn) = self.conn(index)
-            && conn.told != Some(why)
+            && conn.reported != Some(why)
         {
             let _ = conn.soup.debug(now, why, &mut conn.out); // an ended connection is told nothing
-            conn.told = Some(why);
+            conn.reported = Some(why);
         }
     }
 }

@@ -20,7 +20,7 @@ const WINDOW: usize = 6;
 #[derive(Clone, Debug)]
 pub(super) enum Entry {
     Opened { publisher: PublisherId, incarnation: u32, nonce: [u64; 2], name: String },
-    Closed { publisher: PublisherId, said: Vec<u8> },
+    Closed { publisher: PublisherId, reason: Vec<u8> },
     Message { publisher: PublisherId, destination: Destination, payload: Vec<u8> },
     Day(Option<String>),
 }
@@ -43,7 +43,7 @@ pub(super) enum Sent {
     Close {
         publisher: PublisherId,
         incarnation: u32,
-        said: Vec<u8>,
+        reason: Vec<u8>,
     },
     Day(Option<String>),
     /// The application answers the client's message of this number among all, with so much more.
@@ -148,13 +148,13 @@ impl Handle {
             }
         }
         self.read += entries.len();
-        let mut told = Vec::new();
+        let mut events = Vec::new();
         for (&publisher, &ticket) in &self.by_id {
             let line = &mut self.lines[ticket];
             match line.state {
                 LineState::Seen { at } if at < committed => {
                     line.state = LineState::Open;
-                    told.push(PublisherEvent::Opened { ticket, publisher, publisher_seq: 1, last: 0 });
+                    events.push(PublisherEvent::Opened { ticket, publisher, publisher_seq: 1, last: 0 });
                 }
                 LineState::Ending { at, fenced, .. } if at < committed => {
                     line.state = if fenced { LineState::Fenced } else { LineState::Closed };
@@ -162,7 +162,7 @@ impl Handle {
                 _ => {}
             }
         }
-        told
+        events
     }
 
     /// Nothing from `from` on survived a takeover.
@@ -212,9 +212,9 @@ impl GatewayStream for Handle {
         Ok(1)
     }
 
-    fn close(&mut self, publisher: PublisherId, said: &[u8]) -> Result<(), PublishError> {
-        let (incarnation, said) = (self.line(publisher)?.incarnation, said.to_vec());
-        self.sent.push_back(Sent::Close { publisher, incarnation, said });
+    fn close(&mut self, publisher: PublisherId, reason: &[u8]) -> Result<(), PublishError> {
+        let (incarnation, reason) = (self.line(publisher)?.incarnation, reason.to_vec());
+        self.sent.push_back(Sent::Close { publisher, incarnation, reason });
         Ok(())
     }
 
@@ -239,7 +239,7 @@ pub(super) struct State {
     /// What each user hears of each day, in order.
     pub(super) sequences: BTreeMap<(String, usize), Vec<Vec<u8>>>,
     /// What each user said, by the session in which it had logged in.
-    said: BTreeMap<(String, usize), Vec<Vec<u8>>>,
+    published: BTreeMap<(String, usize), Vec<Vec<u8>>>,
     /// In which session each user logged in last.
     login_day: [String; USERS.len()],
     /// The session that is open, or was open last.
@@ -267,7 +267,10 @@ impl State {
 
     /// What a user said, by session.
     pub(super) fn published_by(&self, user: usize) -> impl Iterator<Item = (&String, &Vec<Vec<u8>>)> {
-        self.said.iter().filter(move |((_, who), _)| *who == user).map(|((session, _), said)| (session, said))
+        self.published
+            .iter()
+            .filter(move |((_, who), _)| *who == user)
+            .map(|((session, _), published)| (session, published))
     }
 
     fn hears(&self, user: usize, destination: Destination) -> bool {
@@ -295,8 +298,8 @@ impl State {
                 *known = Name { id: *publisher, incarnation: *incarnation, is_closed: false };
                 if let Some(user) = self.user(*publisher) {
                     self.login_day[user].clone_from(&self.session);
-                    let said = self.said.get(&(self.session.clone(), user)).map_or(0, Vec::len);
-                    self.opens.push((user, (nonce[1] >> 32) as PublisherId, said as u64));
+                    let published = self.published.get(&(self.session.clone(), user)).map_or(0, Vec::len);
+                    self.opens.push((user, (nonce[1] >> 32) as PublisherId, published as u64));
                 }
             }
             Entry::Closed { publisher, .. } => {
@@ -307,7 +310,10 @@ impl State {
             Entry::Message { publisher, destination, payload } => {
                 self.answers += usize::from(*publisher == APPLICATION);
                 if let Some(user) = self.user(*publisher) {
-                    self.said.entry((self.login_day[user].clone(), user)).or_default().push(payload.clone());
+                    self.published
+                        .entry((self.login_day[user].clone(), user))
+                        .or_default()
+                        .push(payload.clone());
                     self.orders.push((*publisher, payload.clone()));
                 }
                 let hearers = (0..USERS.len()).filter(|user| self.hears(*user, *destination));
@@ -385,11 +391,11 @@ impl Log {
                 }
                 Entry::Message { publisher, destination, payload }
             }
-            Sent::Close { publisher, incarnation, said } => {
+            Sent::Close { publisher, incarnation, reason } => {
                 if !self.stamped.is_live(publisher, incarnation) {
                     return;
                 }
-                Entry::Closed { publisher, said }
+                Entry::Closed { publisher, reason }
             }
             Sent::Day(name) => Entry::Day(name),
             Sent::Answer(index, more) => {

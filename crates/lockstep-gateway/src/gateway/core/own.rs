@@ -1,4 +1,4 @@
-//! The gateway's own name: opened once nobody else lives under it, kept by signs of life, given back at the
+//! The gateway's own name: opened once no other gateway lives under it, renewed by heartbeats, closed at the
 //! end.
 //!
 //! ```text
@@ -17,7 +17,7 @@ use lockstep_core::engine::ports::Backlog;
 use lockstep_core::proto::planted::{Mutation, planted};
 use lockstep_wire::{GATEWAYS, Nanos, PublisherId};
 
-/// A gateway that lives gives so many signs of life while it is listened to, give or take one.
+/// A living gateway sends this many heartbeats while another one listens, plus or minus one.
 const LISTEN_HEARTBEATS: Nanos = 3;
 
 /// See the module.
@@ -34,8 +34,8 @@ pub(super) struct GatewayName {
     heartbeat_at: Nanos,
     /// Since when it is listened whether somebody lives under the name.
     listens_since: Option<Nanos>,
-    /// When the first sign of life of somebody else was heard.
-    heard_at: Option<Nanos>,
+    /// When the first heartbeat of another gateway was received.
+    received_at: Option<Nanos>,
     /// The gateway stops.
     pub stops: bool,
     closing: bool,
@@ -51,7 +51,7 @@ impl GatewayName {
             seen: false,
             heartbeat_at: 0,
             listens_since: None,
-            heard_at: None,
+            received_at: None,
             stops: false,
             closing: false,
         }
@@ -98,13 +98,13 @@ impl<B: Backlog> Gateway<B> {
         self.own.listens_since.is_some() && !self.own.begun
     }
 
-    /// A gateway has shown that it lives: another one of this name, if it is heard while this one listens, at
-    /// two moments. One alone may be what is left of one that died.
+    /// A heartbeat of a gateway was delivered. Another gateway of this name lives if this one receives two of
+    /// them, at different moments, while it listens. A single one may remain of a gateway that died.
     pub(super) fn on_previous_incarnation(&mut self, now: Nanos, gateway: PublisherId) {
         if !self.is_listening() || self.clients.gateway_of(&self.own.name) != Some(gateway) {
             return;
         }
-        let first = *self.own.heard_at.get_or_insert(now);
+        let first = *self.own.received_at.get_or_insert(now);
         if now >= first + self.limits.heartbeat_ns / 2 {
             self.failed.get_or_insert(GatewayError::NameTaken(self.own.name.clone()));
         }

@@ -9,7 +9,7 @@ use soupbintcp::ServerLimits;
 /// A gateway's settings.
 #[derive(Clone, Debug)]
 pub struct GatewayLimits {
-    /// What its subscription tells. Clients are told what is committed, whichever it is.
+    /// The delivery mode of its subscription. Clients receive committed messages in either mode.
     pub delivery: Delivery,
     /// Most connections.
     pub clients_max: usize,
@@ -49,7 +49,7 @@ counter_group! {
 /// Why a gateway ends by itself.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum GatewayError {
-    /// Where its messages are kept: without that nothing can be counted.
+    /// Where its messages are stored: without that nothing can be counted.
     Backlog(BacklogError),
     /// Another gateway runs under its name.
     NameTaken(String),

@@ -1,5 +1,5 @@
-//! What the stream tells: of our opens, of other gateways, of messages for our clients; and the clients of
-//! gateways that are gone.
+//! Events of the stream: our opens, other gateways, messages for our clients; and the clients of gateways
+//! that are gone.
 
 use super::{
     FULL, Gateway, GatewayError, GatewayStream, Leaving, OTHER_DAY, OUT_MAX, OpenFor, PendingOpen, SUPERSEDED,
@@ -16,12 +16,12 @@ use soupbintcp::packet::PAYLOAD_LEN_MAX;
 use soupbintcp::{RejectReason, begin_at};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a client is told whose name the cluster has no room for.
+/// The reason of a reject when the cluster has no room for the client's name.
 const NO_ROOM: &str =
     "the cluster's table of publishers is full (stream.publishers_max): no new name can log in";
 
 impl<B: Backlog> Gateway<B> {
-    /// The publisher's handle tells something.
+    /// Takes an event of the publisher's handle.
     pub fn on_publisher(&mut self, now: Nanos, stream: &mut impl GatewayStream, event: &PublisherEvent) {
         let (ticket, publisher) = match *event {
             PublisherEvent::Opened { ticket, publisher, .. } => (ticket, publisher),
@@ -29,9 +29,9 @@ impl<B: Backlog> Gateway<B> {
             _ => return,
         };
         let Some(PendingOpen { nonce, whom, .. }) = self.opens.remove(&ticket) else { return };
-        // The reader may not have come to this open yet; but what an earlier login of ours hands in from here
-        // on, the handle would send under the later one, and numbers that the client was never told would
-        // follow each other.
+        // The reader may not have reached this open yet. But the handle would send messages that an earlier
+        // login of ours hands in from here on under the later open, behind numbers that the client does not
+        // know.
         if let Some(&earlier) = self.by_publisher.get(&publisher) {
             self.supersede(now, earlier);
             self.forget(earlier);
@@ -63,9 +63,9 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The handle has told that `publisher` is open under `nonce`, and does everything under that open from
-    /// now on. What this gateway did under earlier opens of the name is over, although the reader may not
-    /// have come to the later one: a login that waits for its entry is refused, and a disconnect that is due
+    /// The handle has reported that `publisher` is open under `nonce`, and sends everything under that open
+    /// from now on. Earlier opens of the name by this gateway are over, although the reader may not have
+    /// reached the later one: a login that waits for its entry is refused, and a disconnect that is due
     /// is not stamped, as its close would end the later open.
     fn fence_earlier(&mut self, now: Nanos, publisher: PublisherId, nonce: [u64; 2]) {
         for earlier in &mut self.leaving {
@@ -83,8 +83,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The cluster has no room for another name: whoever waits for it is told. A name that is to be reaped
-    /// exists.
+    /// The cluster has no room for another name: the login that waits for it is refused. A name that is to be
+    /// reaped exists.
     fn on_no_room(&mut self, now: Nanos, ticket: usize) {
         let Some(PendingOpen { whom, .. }) = self.opens.remove(&ticket) else { return };
         if let OpenFor::Own = whom {
@@ -124,8 +124,8 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// The subscription tells something, in the order of the stream. What a `stamped` one tells waits until
-    /// it is final: clients count what they are sent, and cannot be told to unsay it.
+    /// Takes an event of the subscription, in the order of the stream. An event of a `stamped` one waits
+    /// until it is final: clients count the messages that they receive, and cannot take one back.
     pub fn on_stream(&mut self, now: Nanos, stream: &mut impl GatewayStream, event: &SubscriberEvent<'_>) {
         if self.limits.delivery == Delivery::Committed || planted(Mutation::StampedIsFinal) {
             return self.on_final(now, stream, event);
@@ -142,14 +142,15 @@ impl<B: Backlog> Gateway<B> {
             }
             _ => self.pending.push(event),
         }
-        while let Some(held) = self.pending.pop_final(self.final_next) {
-            self.on_final(now, stream, &held.event());
-            self.pending.give_back(held);
+        while let Some(delivery) = self.pending.pop_final(self.final_next) {
+            self.on_final(now, stream, &delivery.event());
+            self.pending.give_back(delivery);
         }
     }
 
-    /// A message is stamped: whoever asked for it has it now, under the number that it will have if no
-    /// takeover takes it back. It is none of the client's sequence, and may be left out.
+    /// A message is stamped: users that requested early messages receive it now, under the
+    /// number that it will have if no takeover retracts it. It is no part of the client's sequence, and may
+    /// be left out.
     fn send_early(&mut self, now: Nanos, message: &Message<'_>) {
         let Self { conns, subscribed: hearers, ledger, pending, counts, .. } = self;
         let is_final = message.seq < self.final_next;
@@ -163,7 +164,7 @@ impl<B: Backlog> Gateway<B> {
             if !is_wanted || conn.waiting() >= OUT_MAX || !ledger.is_at_end(&conn.place) {
                 continue;
             }
-            let waiting = conn.place.destinations().map(|heard| pending.count(heard));
+            let waiting = conn.place.destinations().map(|destination| pending.count(destination));
             let Some(waiting) = waiting.sum::<Option<u64>>() else { continue };
             let number = ledger.number_behind(&conn.place) + waiting;
             let early = [&number.to_be_bytes()[..], message.payload].concat();
@@ -177,7 +178,7 @@ impl<B: Backlog> Gateway<B> {
     /// An event that no takeover takes back.
     fn on_final(&mut self, now: Nanos, stream: &mut impl GatewayStream, event: &SubscriberEvent<'_>) {
         self.clients.on_event(event);
-        let kept = match event {
+        let buffered = match event {
             SubscriberEvent::GatewayHeartbeat { publisher, .. } => {
                 self.on_sign_of_life(*publisher);
                 self.on_previous_incarnation(now, *publisher);
@@ -185,7 +186,7 @@ impl<B: Backlog> Gateway<B> {
             }
             SubscriberEvent::Message(message) => {
                 let was_full = self.ledger.is_full();
-                let kept = if message.payload.len() > PAYLOAD_LEN_MAX {
+                let buffered = if message.payload.len() > PAYLOAD_LEN_MAX {
                     self.counts.too_long += 1;
                     Ok(false)
                 } else {
@@ -194,10 +195,10 @@ impl<B: Backlog> Gateway<B> {
                 if self.ledger.is_full() && !was_full {
                     self.cut_full(now);
                 }
-                if let (Ok(true), Some(hearers)) = (&kept, self.subscribed.get(&message.destination)) {
+                if let (Ok(true), Some(hearers)) = (&buffered, self.subscribed.get(&message.destination)) {
                     self.ready.extend(hearers);
                 }
-                kept.map(|_| ())
+                buffered.map(|_| ())
             }
             SubscriberEvent::Opened { publisher, nonce, .. } => {
                 self.on_sign_of_life(*publisher);
@@ -216,14 +217,14 @@ impl<B: Backlog> Gateway<B> {
             }
             _ => Ok(()),
         };
-        if let Err(error) = kept {
+        if let Err(error) = buffered {
             self.failed = Some(GatewayError::Backlog(error));
         }
     }
 
     fn on_day(&mut self, now: Nanos, mark: &DayMark<'_>) -> Result<(), BacklogError> {
         if mark.is_start {
-            // A client that has not taken all of the day before is cut: its messages are kept no longer.
+            // A client that has not taken all of the day before is cut: its messages are stored no longer.
             let why = "another trading day has begun";
             for index in 0..self.conns.len() {
                 let Some((_, conn)) = self.conns[index].as_ref() else { continue };
@@ -231,7 +232,7 @@ impl<B: Backlog> Gateway<B> {
                 match &conn.phase {
                     Phase::Open { .. } if planted(Mutation::DayNotTurned) => {}
                     Phase::Open { .. } => self.end(now, index, DisconnectReason::DayEnd, why),
-                    // The number that it would be told is one of the day before.
+                    // The number that it would receive is one of the day before.
                     Phase::Opening { begins: Some(_), .. } => {
                         self.reject(now, index, RejectReason::SessionNotAvailable, why);
                     }
@@ -253,7 +254,7 @@ impl<B: Backlog> Gateway<B> {
     }
 
     /// An open entry was delivered: one of ours is accepted from here on, and one of another gateway's takes
-    /// a client away. A client that hears it by name hears it from now on.
+    /// a client away. A client that subscribes to it by name receives its messages from now on.
     fn on_opened(
         &mut self,
         now: Nanos,
@@ -268,15 +269,15 @@ impl<B: Backlog> Gateway<B> {
             )
         });
         if let Some(index) = waits {
-            let heard = self.heard(index, publisher);
-            let next = self.ledger.next_number(&heard);
+            let destinations = self.destinations(index, publisher);
+            let next = self.ledger.next_number(&destinations);
             let last = self.clients.get(publisher).map_or(0, |client| client.last_number);
             let last = if planted(Mutation::LoginForgetsLast) { 0 } else { last };
             let Some((_, conn)) = self.conns[index].as_mut() else { return };
             let Phase::Opening { asked, begins, .. } = &mut conn.phase else { return };
             match begin_at(asked.seq, 1, next) {
                 Ok(number) => {
-                    *begins = Some((self.ledger.place(&heard, number), number, last));
+                    *begins = Some((self.ledger.place(&destinations, number), number, last));
                     self.try_accept(now, stream, index);
                 }
                 Err(reason) => {
@@ -314,7 +315,7 @@ impl<B: Backlog> Gateway<B> {
     }
 
     /// An open of ours whose entry was delivered before this one of the same name is fenced by it: the handle
-    /// may never tell that it was open.
+    /// may never report that it was open.
     fn drop_fenced(&mut self, now: Nanos, publisher: PublisherId, nonce: [u64; 2]) {
         for leaving in self.leaving.iter_mut().filter(|leaving| leaving.nonce == nonce) {
             leaving.seen = true;
@@ -360,11 +361,11 @@ impl<B: Backlog> Gateway<B> {
         }
     }
 
-    /// Clients whose gateway is gone are disconnected by who notices: first by the gateway with the least id
-    /// that is left, the others a beat later each, should it die as well.
+    /// Disconnects clients whose gateway is gone. The remaining gateway with the least id is first, each
+    /// other one a heartbeat interval later, should the ones before it die as well.
     pub(super) fn reap(&mut self, now: Nanos, stream: &mut impl GatewayStream) {
         let Some(own) = self.own.id.filter(|_| self.caught_up) else { return };
-        // One at a time; the others keep the time that they have been waiting for.
+        // One at a time; the others continue to wait.
         if self.opens.values().any(|open| matches!(open.whom, OpenFor::Reap { .. })) {
             return;
         }

@@ -11,12 +11,12 @@ use soupbintcp::ServerLimits;
 
 /// A stream whose answers the test gives.
 #[derive(Default)]
-struct Told {
+struct Recorder {
     opens: Vec<(String, [u64; 2])>,
     closes: Vec<PublisherId>,
 }
 
-impl GatewayStream for Told {
+impl GatewayStream for Recorder {
     fn open(&mut self, name: &str, nonce: [u64; 2]) -> Option<usize> {
         self.opens.push((name.to_owned(), nonce));
         Some(self.opens.len() - 1)
@@ -49,12 +49,12 @@ const SHORT: Destination = CHANNELS + 7;
 const OWN: PublisherId = 1;
 const ALICE: PublisherId = 2;
 
-fn handle_opened(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, publisher: PublisherId) {
+fn handle_opened(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Recorder, publisher: PublisherId) {
     let ticket = stream.opens.len() - 1;
     gateway.on_publisher(0, stream, &PublisherEvent::Opened { ticket, publisher, publisher_seq: 1, last: 0 });
 }
 
-fn entry_delivered(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, publisher: PublisherId) {
+fn entry_delivered(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Recorder, publisher: PublisherId) {
     let (name, nonce) = stream.opens.last().cloned().unwrap();
     let name = name.as_str();
     let opened = SubscriberEvent::Opened { seq: 1, publisher, incarnation: 1, nonce, last: 0, name };
@@ -62,11 +62,11 @@ fn entry_delivered(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, publ
 }
 
 /// A gateway, and alice's connection to it, whose open is under way.
-fn opening() -> (Gateway<MemoryBacklog>, Told, usize) {
+fn opening() -> (Gateway<MemoryBacklog>, Recorder, usize) {
     opening_of(Delivery::Committed)
 }
 
-fn opening_of(delivery: Delivery) -> (Gateway<MemoryBacklog>, Told, usize) {
+fn opening_of(delivery: Delivery) -> (Gateway<MemoryBacklog>, Recorder, usize) {
     let limits = GatewayLimits {
         delivery,
         clients_max: 8,
@@ -83,7 +83,7 @@ fn opening_of(delivery: Delivery) -> (Gateway<MemoryBacklog>, Told, usize) {
     alice.destination = Recipient::Channel(7);
     users.insert(alice);
     let ledger = Ledger::new(MemoryBacklog::new(1 << 20), true, false);
-    let (mut gateway, mut stream) = (Gateway::new("1", limits, users, ledger), Told::default());
+    let (mut gateway, mut stream) = (Gateway::new("1", limits, users, ledger), Recorder::default());
     gateway.on_stream(0, &mut stream, &SubscriberEvent::CaughtUp { next: 1 });
     gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 1 });
     gateway.turn(0, &mut stream, &mut Vec::new());
@@ -94,7 +94,7 @@ fn opening_of(delivery: Delivery) -> (Gateway<MemoryBacklog>, Told, usize) {
 }
 
 /// Another connection of alice's, whose password is not checked yet.
-fn begin_login(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, session: &[u8]) -> usize {
+fn begin_login(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Recorder, session: &[u8]) -> usize {
     let (index, _) = gateway.accept(0, "127.0.0.1:1".parse().unwrap()).unwrap();
     let blanks = vec![b' '; 29 - session.len()];
     let login = [b"\0\x2fLalice secret    ", session, &blanks, b"0"].concat();
@@ -103,7 +103,7 @@ fn begin_login(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, session:
 }
 
 /// And one whose open is under way.
-fn log_in(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, session: &[u8]) -> usize {
+fn log_in(gateway: &mut Gateway<MemoryBacklog>, stream: &mut Recorder, session: &[u8]) -> usize {
     let index = begin_login(gateway, stream, session);
     let check = gateway.next_check().unwrap();
     gateway.on_checked(0, stream, &check, true);
@@ -168,9 +168,9 @@ fn a_message_that_its_channel_does_not_take_is_told_and_counted_and_the_connecti
     // A millisecond later, as its rate takes no two at once.
     gateway.on_bytes(0, &mut stream, index, b"\0\x05Ulong");
     gateway.on_bytes(1_000_000, &mut stream, index, b"\0\x04Uyes");
-    let said = String::from_utf8_lossy(&gateway.out(index)[accepted..]).into_owned();
-    assert!(said.get(2..).is_some_and(|said| said.starts_with('+')), "{said:?}");
-    assert!(said.contains("(channels.*.message_len_max)"), "{said:?}");
+    let reply = String::from_utf8_lossy(&gateway.out(index)[accepted..]).into_owned();
+    assert!(reply.get(2..).is_some_and(|reply| reply.starts_with('+')), "{reply:?}");
+    assert!(reply.contains("(channels.*.message_len_max)"), "{reply:?}");
     assert_eq!((gateway.counts.refused, gateway.counts.submitted, gateway.open_count()), (1, 1, 1));
 }
 
@@ -180,7 +180,7 @@ fn the_clients_of_a_gateway_that_is_gone_wait_out_their_grace_together() {
     let (mut gateway, mut stream, _) = opening();
     let (other, second) = (9, 1_000_000_000);
     let open =
-        |gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, publisher, name: &str, incarnation| {
+        |gateway: &mut Gateway<MemoryBacklog>, stream: &mut Recorder, publisher, name: &str, incarnation| {
             let nonce = crate::gateway::clients::nonce(other, false, [u64::from(publisher) << 9, 5]);
             let opened = SubscriberEvent::Opened { seq: 1, publisher, incarnation, nonce, last: 0, name };
             gateway.on_stream(0, stream, &opened);
@@ -316,7 +316,7 @@ fn a_client_that_is_leaving_is_closed_once_and_not_taken_for_left_behind_until_t
         (stream.closes.as_slice(), stream.opens.len(), gateway.has_left()),
         (&[ALICE][..], opens, false)
     );
-    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 9, publisher: ALICE, said: b"" });
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 9, publisher: ALICE, reason: b"" });
     gateway.turn(9_000_000_000, &mut stream, &mut Vec::new());
     assert!(gateway.has_left());
 }
@@ -328,7 +328,7 @@ fn an_open_that_takes_away_a_client_that_is_gone_is_closed_all_the_same() {
     entry_delivered(&mut gateway, &mut stream, ALICE);
     gateway.on_closed(0, 0);
     handle_opened(&mut gateway, &mut stream, ALICE);
-    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 2, publisher: ALICE, said: b"" });
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 2, publisher: ALICE, reason: b"" });
     let nonce = crate::gateway::clients::nonce(OWN, true, [9 << 8, 9]);
     gateway.opens.insert(7, PendingOpen::new(nonce, OpenFor::Reap { cancels: false }));
     let reap = SubscriberEvent::Opened {
@@ -340,11 +340,11 @@ fn an_open_that_takes_away_a_client_that_is_gone_is_closed_all_the_same() {
         name: "client/alice",
     };
     gateway.on_stream(0, &mut stream, &reap);
-    let told = PublisherEvent::Opened { ticket: 7, publisher: ALICE, publisher_seq: 1, last: 0 };
-    gateway.on_publisher(0, &mut stream, &told);
+    let event = PublisherEvent::Opened { ticket: 7, publisher: ALICE, publisher_seq: 1, last: 0 };
+    gateway.on_publisher(0, &mut stream, &event);
     gateway.turn(20 * MS, &mut stream, &mut Vec::new());
     assert_eq!((stream.closes.as_slice(), gateway.has_left()), (&[ALICE][..], false));
-    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 4, publisher: ALICE, said: b"" });
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 4, publisher: ALICE, reason: b"" });
     gateway.turn(1_000_000_000, &mut stream, &mut Vec::new());
     assert!(gateway.has_left());
 }
@@ -365,9 +365,9 @@ fn a_login_whose_name_finds_no_room_in_the_cluster_is_rejected_and_says_why() {
     let (mut gateway, mut stream, index) = opening();
     let ticket = stream.opens.len() - 1;
     gateway.on_publisher(0, &mut stream, &PublisherEvent::Refused { ticket, publishers_max: 3 });
-    let said = gateway.out(index);
-    assert!(said.ends_with(b"\0\x02JS"), "{said:?}");
-    assert!(String::from_utf8_lossy(said).contains("stream.publishers_max"));
+    let reply = gateway.out(index);
+    assert!(reply.ends_with(b"\0\x02JS"), "{reply:?}");
+    assert!(String::from_utf8_lossy(reply).contains("stream.publishers_max"));
 }
 
 /// A message for alice at `seq`.
@@ -430,8 +430,11 @@ fn who_asks_for_it_is_sent_what_is_stamped_too_under_the_number_that_it_will_hav
     gateway.on_stream(0, &mut stream, &answer(4, b"new"));
     gateway.on_stream(0, &mut stream, &SubscriberEvent::Committed { next: 5 });
     gateway.turn(20 * MS, &mut stream, &mut Vec::new());
-    let said = &gateway.out(index)[accepted + early.len()..];
-    assert_eq!(said, b"\0\x0cU\0\0\0\0\0\0\0\x02new\0\x04Sone\0\x04Snew", "what counts is what is committed");
+    let reply = &gateway.out(index)[accepted + early.len()..];
+    assert_eq!(
+        reply, b"\0\x0cU\0\0\0\0\0\0\0\x02new\0\x04Sone\0\x04Snew",
+        "what counts is what is committed"
+    );
 }
 
 /// What was under way from a connection of the day before is numbered within that.
@@ -439,11 +442,11 @@ fn who_asks_for_it_is_sent_what_is_stamped_too_under_the_number_that_it_will_hav
 fn the_numbers_of_a_day_begin_at_one_whatever_is_still_stamped_of_the_day_before() {
     let (mut gateway, mut stream, _) = opening();
     gateway.users.get_mut("alice").unwrap().numbered = true;
-    let said = |seq, number: u64| {
+    let entry = |seq, number: u64| {
         let payload = number.to_be_bytes();
         (seq, payload)
     };
-    let open = |gateway: &mut Gateway<MemoryBacklog>, stream: &mut Told, seq| {
+    let open = |gateway: &mut Gateway<MemoryBacklog>, stream: &mut Recorder, seq| {
         let (name, nonce) = stream.opens.last().cloned().unwrap();
         let opened =
             SubscriberEvent::Opened { seq, publisher: ALICE, incarnation: 1, nonce, last: 0, name: &name };
@@ -453,7 +456,7 @@ fn the_numbers_of_a_day_begin_at_one_whatever_is_still_stamped_of_the_day_before
     open(&mut gateway, &mut stream, 2);
     let mark = DayMark { is_start: true, name: "20261122" };
     gateway.on_stream(0, &mut stream, &SubscriberEvent::Day { seq: 3, mark });
-    let (seq, payload) = said(4, 7);
+    let (seq, payload) = entry(4, 7);
     let late = SubscriberEvent::Message(lockstep_core::engine::subscriber::Message {
         seq,
         publisher: ALICE,
@@ -469,11 +472,11 @@ fn the_numbers_of_a_day_begin_at_one_whatever_is_still_stamped_of_the_day_before
 }
 
 /// A gateway that begins, under the name of one that the stream has as open.
-fn beginning(delivery: Delivery) -> (Gateway<MemoryBacklog>, Told) {
+fn beginning(delivery: Delivery) -> (Gateway<MemoryBacklog>, Recorder) {
     let (gateway, _, _) = opening_of(delivery);
     let ledger = Ledger::new(MemoryBacklog::new(1 << 20), true, false);
     let (mut gateway, mut stream) =
-        (Gateway::new("1", gateway.limits.clone(), Users::default(), ledger), Told::default());
+        (Gateway::new("1", gateway.limits.clone(), Users::default(), ledger), Recorder::default());
     let previous = SubscriberEvent::Opened {
         seq: 1,
         publisher: OWN,
@@ -553,7 +556,7 @@ fn a_gateway_takes_the_name_of_one_that_is_silent_and_waits_for_none_that_was_cl
     gateway.turn(1_520 * MS, &mut stream, &mut Vec::new());
     assert_eq!((stream.opens.len(), gateway.take_failure()), (1, None));
     let (mut gateway, mut stream) = beginning(Delivery::Committed);
-    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 3, publisher: OWN, said: b"" });
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 3, publisher: OWN, reason: b"" });
     gateway.turn(10 * MS, &mut stream, &mut Vec::new());
     assert_eq!(stream.opens.len(), 1);
 }
@@ -584,10 +587,10 @@ fn a_gateway_that_stops_closes_its_name_behind_its_clients() {
     assert!(gateway.out(index).ends_with(b"log in at another one"));
     gateway.turn(20 * MS, &mut stream, &mut Vec::new());
     assert_eq!(stream.closes, [ALICE]);
-    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 9, publisher: ALICE, said: b"" });
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 9, publisher: ALICE, reason: b"" });
     gateway.turn(40 * MS, &mut stream, &mut Vec::new());
     gateway.turn(60 * MS, &mut stream, &mut Vec::new());
     assert_eq!((stream.closes.as_slice(), gateway.has_left()), (&[ALICE, OWN][..], false));
-    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 10, publisher: OWN, said: b"" });
+    gateway.on_stream(0, &mut stream, &SubscriberEvent::Closed { seq: 10, publisher: OWN, reason: b"" });
     assert!(gateway.has_left());
 }

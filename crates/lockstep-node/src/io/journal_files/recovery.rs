@@ -69,11 +69,11 @@ pub fn survey(dir: &Path, tail: Option<&Path>) -> Result<RecoverySurvey, Journal
                 fault: StoreFault::ReadOnly,
                 ..
             }))) => None,
-            held => Some(held?),
+            locked => Some(locked?),
         };
         let store = DirStore::reader(dir);
         let superblock = superblock_of(&store)?;
-        let ring = tail.map(MappedTail::held).transpose()?.flatten();
+        let ring = tail.map(MappedTail::existing).transpose()?.flatten();
         survey_of(&store, &superblock, ring.as_ref())
     };
     work().map_err(|why| JournalError { dir: dir.to_path_buf(), why })
@@ -155,7 +155,7 @@ pub fn found_from(
                 fault: StoreFault::ReadOnly,
                 ..
             }))) => None,
-            held => Some(held?),
+            locked => Some(locked?),
         };
         let store = DirStore::reader(from);
         let survey = survey_of(&store, &superblock_of(&store)?, None)?;
@@ -171,8 +171,8 @@ pub fn found_from(
         make_room(dir)?;
         let _lock = lock(dir)?;
         let mut store = DirStore::new(dir, true)?;
-        let is_kept = |file: &FileName| !matches!(file, FileName::Superblock | FileName::Spare);
-        for file in source.list()?.into_iter().filter(is_kept) {
+        let is_frame_file = |file: &FileName| !matches!(file, FileName::Superblock | FileName::Spare);
+        for file in source.list()?.into_iter().filter(is_frame_file) {
             let (theirs, ours) = (from.join(file.to_string()), dir.join(file.to_string()));
             let copied = std::fs::copy(&theirs, &ours).and_then(|_| File::open(&ours)?.sync_all());
             copied.map_err(|e| {

@@ -98,10 +98,10 @@ impl Fetch {
     /// The present state of the source; `None` while nothing is ordered.
     pub fn supply(&self) -> Option<SourceState> {
         self.ordered.then(|| {
-            let said = self.shared.supply.load(Ordering::Acquire);
+            let current = self.shared.supply.load(Ordering::Acquire);
             let is_taken = self.shared.full.is_empty() && self.at >= self.chunk.len();
             let all = [SourceState::Awaited, SourceState::AtEnd];
-            let found = all.into_iter().find(|supply| said == packed(self.number, *supply) && is_taken);
+            let found = all.into_iter().find(|supply| current == packed(self.number, *supply) && is_taken);
             found.unwrap_or(SourceState::Sending)
         })
     }

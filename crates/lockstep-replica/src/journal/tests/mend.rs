@@ -144,8 +144,8 @@ fn a_frame_that_follows_and_leads_elsewhere_mends_nothing() {
     aside.store.file_mut(FileName::Segment(2)).unwrap()[at] ^= 1;
     let damaged = aside.bytes(2);
     let events = aside.turns(1_000, &others);
-    let is_said = |remark: &SideEvent| matches!(remark, SideEvent::NotMended { number: 2, left: 0, .. });
-    assert!(events.iter().any(is_said) && !was_mended(&events, 2), "{events:?}");
+    let is_reported = |remark: &SideEvent| matches!(remark, SideEvent::NotMended { number: 2, left: 0, .. });
+    assert!(events.iter().any(is_reported) && !was_mended(&events, 2), "{events:?}");
     assert!(aside.bytes(2) == damaged);
 }
 
@@ -209,8 +209,8 @@ fn what_was_superseded_by_an_exchange_is_not_mended_and_that_is_said() {
     let side = SideThread::new(opened.writer, opened.superblock, side);
     let mut aside = Aside { store, memory: opened.tail.into_memory(), side, now: 0, frames: Vec::new() };
     let events = aside.turns(30, &frames);
-    let is_said = |remark: &SideEvent| matches!(remark, SideEvent::NotMended { number: 1, .. });
-    assert!(events.iter().any(is_said) && !was_mended(&events, 1), "{events:?}");
+    let is_reported = |remark: &SideEvent| matches!(remark, SideEvent::NotMended { number: 1, .. });
+    assert!(events.iter().any(is_reported) && !was_mended(&events, 1), "{events:?}");
 }
 
 #[test]

@@ -282,9 +282,11 @@ fn a_day_is_kept_from_the_segment_that_has_its_first_frame() {
         }
     }
     let middle = middle.unwrap();
-    let kept_from = writer.first_seq_since(store, middle.timestamp).unwrap();
-    assert!(1 < kept_from && kept_from <= middle.first_seq, "{kept_from} for {}", { middle.first_seq });
-    assert!(kept_from < after_all && after_all <= end.next);
+    let retained_from = writer.first_seq_since(store, middle.timestamp).unwrap();
+    assert!(1 < retained_from && retained_from <= middle.first_seq, "{retained_from} for {}", {
+        middle.first_seq
+    });
+    assert!(retained_from < after_all && after_all <= end.next);
 }
 
 #[test]

@@ -76,7 +76,9 @@ impl Fact {
             SubscriberEvent::Opened { publisher, incarnation, nonce, last, name, .. } => {
                 Some(Self::Opened(publisher, incarnation, nonce, last, digest(name.as_bytes())))
             }
-            SubscriberEvent::Closed { publisher, said, .. } => Some(Self::Closed(publisher, digest(said))),
+            SubscriberEvent::Closed { publisher, reason, .. } => {
+                Some(Self::Closed(publisher, digest(reason)))
+            }
             SubscriberEvent::GatewayHeartbeat { publisher, .. } => Some(Self::Alive(publisher)),
             SubscriberEvent::Filtered { kind, .. } => Some(Self::Passed(kind)),
             SubscriberEvent::Day { mark, .. } => Some(Self::Day(mark.is_start, digest(mark.name.as_bytes()))),
@@ -102,16 +104,16 @@ impl Fact {
 impl Stem {
     /// Whether this frame's entry at `seq` reports this fact to a reader that received everything from
     /// `from` on.
-    fn tells(&self, seq: Seq, told: Fact, from: Seq) -> bool {
+    fn tells(&self, seq: Seq, reported: Fact, from: Seq) -> bool {
         let Some(&fact) = seq.checked_sub(self.first).and_then(|at| self.facts.get(at as usize)) else {
             return false;
         };
-        match (told, fact) {
-            (Fact::Epoch(told, _), Fact::Epoch(epoch, _)) => told == epoch,
-            (Fact::Membership(told), Fact::Epoch(_, members)) => told == members,
+        match (reported, fact) {
+            (Fact::Epoch(reported, _), Fact::Epoch(epoch, _)) => reported == epoch,
+            (Fact::Membership(reported), Fact::Epoch(_, members)) => reported == members,
             // A reader cannot join a message that began before it.
             (Fact::Passed(EntryKind::Message), Fact::Message(..)) => self.begin_of(seq) < from,
-            _ => told == fact,
+            _ => reported == fact,
         }
     }
 }
@@ -119,8 +121,8 @@ impl Stem {
 impl Tree {
     /// The frames whose entry at `seq` reports this fact to a reader that received everything from `from`
     /// on.
-    pub fn telling(&self, seq: Seq, told: Fact, from: Seq) -> impl Iterator<Item = TreeNode> {
-        self.containing(seq).filter(move |node| self.stem(*node).tells(seq, told, from))
+    pub fn telling(&self, seq: Seq, reported: Fact, from: Seq) -> impl Iterator<Item = TreeNode> {
+        self.containing(seq).filter(move |node| self.stem(*node).tells(seq, reported, from))
     }
 
     /// Whether the log that ends with `log` has nothing from `from` on but entries that record the commit of

@@ -28,8 +28,8 @@ impl Tree {
         let agree = lines.len() == tables.publishers.len()
             && lines.iter().zip(rows).all(|((id, line), (row_id, row))| {
                 let named = stem.names.get(&row.name).is_some_and(|named| *named as usize == *id);
-                let said = (row.last, row.incarnation, row.closed, row.nonce);
-                *id == row_id && named && said == (line.last, line.incarnation, line.closed, line.nonce)
+                let stored = (row.last, row.incarnation, row.closed, row.nonce);
+                *id == row_id && named && stored == (line.last, line.incarnation, line.closed, line.nonce)
             });
         let members: Vec<_> = tables.members.iter().map(MemberBody::identity).collect();
         let epochs: Vec<_> = tables.epochs.iter().map(|row| (Epoch(row.epoch), row.base)).collect();
@@ -52,9 +52,9 @@ impl Tree {
         let broken = |what: &str, have: &dyn std::fmt::Debug, log: &dyn std::fmt::Debug| {
             Err(format!("S8: the log up to {} has {what} {log:?}, and its tables say {have:?}", stem.next))
         };
-        let said = (tables.commit_next, tables.history);
-        if said != (stem.announced, stem.history) {
-            return broken("an announced commit and a history of", &said, &(stem.announced, stem.history));
+        let stored = (tables.commit_next, tables.history);
+        if stored != (stem.announced, stem.history) {
+            return broken("an announced commit and a history of", &stored, &(stem.announced, stem.history));
         }
         let rows = tables.changes.iter().rev().map(|row| (row.seq, row_state(row.publisher, &row.before)));
         if !rows.eq(self.undo(node, stem.announced)) {
@@ -74,9 +74,9 @@ impl Tree {
         }
         let start = stem.table.last().and_then(|(epoch, base)| self.find(*epoch, *base));
         let start = start.map(|start| self.stem(start)).filter(|start| start.starts).map(|start| start.tag);
-        let kept = FrameView::from_prefix(&tables.start_frame).ok().map(|frame| frame.header.tag);
-        if kept != start {
-            return broken("an epoch start with the checksum", &kept, &start);
+        let tag = FrameView::from_prefix(&tables.start_frame).ok().map(|frame| frame.header.tag);
+        if tag != start {
+            return broken("an epoch start with the checksum", &tag, &start);
         }
         Ok(())
     }

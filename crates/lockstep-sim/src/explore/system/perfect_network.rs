@@ -11,10 +11,10 @@ impl System {
         &mut self,
         state: &SystemState,
         step: SystemStep,
-        told: &mut Vec<SystemStep>,
+        trace: &mut Vec<SystemStep>,
     ) -> Result<SystemState, String> {
         let Some(next) = self.apply(state, step) else { return Ok(state.clone()) };
-        told.push(step);
+        trace.push(step);
         next
     }
 
@@ -22,7 +22,7 @@ impl System {
     pub(super) fn quiet(
         &mut self,
         state: &SystemState,
-        told: &mut Vec<SystemStep>,
+        trace: &mut Vec<SystemStep>,
     ) -> Result<SystemState, String> {
         let mut state = state.clone();
         let mut steps = Vec::new();
@@ -30,7 +30,7 @@ impl System {
             let before = state.clone();
             self.steps(&state, &mut steps);
             for step in steps.iter().filter(|step| step.input >= RECEIVE) {
-                state = self.follow(&state, *step, told)?;
+                state = self.follow(&state, *step, trace)?;
             }
             if state == before {
                 return Ok(state);
@@ -40,30 +40,30 @@ impl System {
     }
 
     /// No state is stuck: once the network is whole and one replica after the other campaigns, all values
-    /// are committed everywhere. The steps of this check are added to `told`.
+    /// are committed everywhere. The steps of this check are added to `trace`.
     pub(in crate::explore) fn settle(
         &mut self,
         state: &SystemState,
-        told: &mut Vec<SystemStep>,
+        trace: &mut Vec<SystemStep>,
     ) -> Result<(), String> {
         if !self.scope.changes.is_empty() {
             // The needed set, and which members may lead, differ in each state.
             return Ok(());
         }
-        let mut state = self.quiet(state, told)?;
+        let mut state = self.quiet(state, trace)?;
         for attempt in 0..2 * self.scope.replicas {
             for node in 0..self.scope.replicas {
-                state = self.follow(&state, SystemStep { node: node as u8, input: HEARTBEAT }, told)?;
+                state = self.follow(&state, SystemStep { node: node as u8, input: HEARTBEAT }, trace)?;
             }
-            state = self.quiet(&state, told)?;
+            state = self.quiet(&state, trace)?;
             if self.is_settled(&state) {
                 return Ok(());
             }
             let node = (attempt % self.scope.replicas) as u8;
             let leads = self.facts(&state, usize::from(node)).leads.is_some();
             if !leads {
-                state = self.follow(&state, SystemStep { node, input: HEAL }, told)?;
-                state = self.quiet(&state, told)?;
+                state = self.follow(&state, SystemStep { node, input: HEAL }, trace)?;
+                state = self.quiet(&state, trace)?;
             }
         }
         Err(format!("stuck: {}", self.describe(&state)))

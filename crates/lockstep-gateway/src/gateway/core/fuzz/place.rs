@@ -36,7 +36,7 @@ pub(super) struct Place {
     pub(super) delivery: Delivery,
     pub(super) read: usize,
     /// What it was told to be committed, if that is told.
-    pub(super) told: usize,
+    pub(super) reported: usize,
     /// A takeover has taken back what it read from there on, and it has not heard so.
     pub(super) cut: Option<usize>,
     pub(super) touched: Vec<usize>,
@@ -59,7 +59,7 @@ impl Place {
         let ledger = Ledger::new(MemoryBacklog::new(1 << 26), true, true);
         let core = Gateway::new(["1", "2"][place], limits, users(false), ledger);
         let handle = Handle::new(number);
-        Self { core, handle, delivery, read: 0, told: 0, cut: None, touched: Vec::new() }
+        Self { core, handle, delivery, read: 0, reported: 0, cut: None, touched: Vec::new() }
     }
 
     /// The handle reads so many entries, and tells what it found.
@@ -102,8 +102,8 @@ impl Place {
                     last: 0,
                     name,
                 },
-                Entry::Closed { publisher, said } => {
-                    SubscriberEvent::Closed { seq, publisher: *publisher, said }
+                Entry::Closed { publisher, reason } => {
+                    SubscriberEvent::Closed { seq, publisher: *publisher, reason }
                 }
                 Entry::Message { publisher, destination, payload } => SubscriberEvent::Message(Message {
                     seq,
@@ -120,9 +120,9 @@ impl Place {
             };
             self.core.on_stream(now, &mut self.handle, &event);
         }
-        if self.delivery == Delivery::Stamped && log.committed > self.told {
-            self.told = log.committed;
-            let next = self.told as u64 + 1;
+        if self.delivery == Delivery::Stamped && log.committed > self.reported {
+            self.reported = log.committed;
+            let next = self.reported as u64 + 1;
             self.core.on_stream(now, &mut self.handle, &SubscriberEvent::Committed { next });
         }
         if self.read == end {
@@ -150,7 +150,7 @@ impl Place {
         assert!(core.conns.len() <= CLIENTS_MAX);
         assert!(core.checks.len() <= CHECKS_MAX && core.checking <= CHECKS_MAX);
         assert!(
-            core.pending.len() <= 2 * self.read.saturating_sub(self.told) + 1,
+            core.pending.len() <= 2 * self.read.saturating_sub(self.reported) + 1,
             "what is committed waits no more"
         );
         for (_, conn) in core.conns.iter().flatten() {
