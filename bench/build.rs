@@ -6,8 +6,8 @@ fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=RUSTC");
     let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
-    let said = Command::new(compiler).arg("--version").output();
-    let version = said.map_or_else(
+    let version = Command::new(compiler).arg("--version").output();
+    let version = version.map_or_else(
         |_| String::from("an unknown rustc"),
         |output| String::from_utf8_lossy(&output.stdout).trim().to_owned(),
     );

@@ -34,15 +34,15 @@ const FLOOR_PORT_ABOVE: u16 = 50;
 
 /// The port of the floor of a cluster: as it was said, or the first one from there on that the file gives to
 /// nobody.
-fn floor_port(config: &Config, said: Option<u16>) -> Result<u16, String> {
+fn floor_port(config: &Config, configured: Option<u16>) -> Result<u16, String> {
     let endpoint = Endpoint::from_config(config);
     let cluster = config.udp().port;
     let is_taken = |port: u16| {
         port == cluster
             || endpoint.replicas().iter().chain(endpoint.sources()).any(|address| address.port() == port)
     };
-    let port =
-        said.or_else(|| (cluster.saturating_add(FLOOR_PORT_ABOVE)..=u16::MAX).find(|port| !is_taken(*port)));
+    let port = configured
+        .or_else(|| (cluster.saturating_add(FLOOR_PORT_ABOVE)..=u16::MAX).find(|port| !is_taken(*port)));
     match port {
         Some(port) if !is_taken(port) => Ok(port),
         _ => Err(format!("--floor-port: a port is needed that nobody of the cluster at {cluster} has")),

@@ -67,8 +67,8 @@ pub struct Checker {
 
 impl Checker {
     /// One more message, for ever.
-    pub fn take(&mut self, message: &Kept) {
-        let Kept { seq, publisher, publisher_seq, destination, payload } = message;
+    pub fn take(&mut self, message: &DeliveredMessage) {
+        let DeliveredMessage { seq, publisher, publisher_seq, destination, payload } = message;
         if self.digest.messages() == 0 {
             self.seq_first = *seq;
         }
@@ -135,7 +135,7 @@ pub fn compare(one: &mut Checker, other: &mut Checker, equal: u64) -> Result<u64
 
 /// A message that was delivered.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Kept {
+pub struct DeliveredMessage {
     seq: Seq,
     publisher: PublisherId,
     publisher_seq: PublisherSeq,
@@ -143,7 +143,7 @@ pub struct Kept {
     payload: Vec<u8>,
 }
 
-impl Kept {
+impl DeliveredMessage {
     /// A copy.
     pub fn of(message: &Message<'_>) -> Self {
         Self {
@@ -162,8 +162,8 @@ impl Kept {
 pub struct Optimist {
     /// Final messages.
     pub checker: Checker,
-    pending: VecDeque<Kept>,
-    told_next: Seq,
+    pending: VecDeque<DeliveredMessage>,
+    reported_next: Seq,
     /// Messages that were taken back.
     pub retracted: u64,
 }
@@ -173,21 +173,21 @@ impl Optimist {
     ///
     /// # Errors
     /// It stands at or below one that was told and not taken back.
-    pub fn on_message(&mut self, message: Kept) -> Result<(), String> {
-        if message.seq < self.told_next {
+    pub fn on_message(&mut self, message: DeliveredMessage) -> Result<(), String> {
+        if message.seq < self.reported_next {
             return Err(format!(
                 "a stamped reader was told seq {} behind {}, without a retraction",
-                message.seq, self.told_next
+                message.seq, self.reported_next
             ));
         }
-        self.told_next = message.seq + 1;
+        self.reported_next = message.seq + 1;
         self.pending.push_back(message);
         Ok(())
     }
 
     /// Everything from `from` on is taken back.
     pub fn on_retract(&mut self, from: Seq) {
-        self.told_next = self.told_next.min(from);
+        self.reported_next = self.reported_next.min(from);
         while self.pending.back().is_some_and(|last| last.seq >= from) {
             self.pending.pop_back();
             self.retracted += 1;
@@ -230,15 +230,15 @@ pub fn end_of_committed(event: &SubscriberEvent<'_>) -> Option<String> {
 mod tests {
     use super::*;
 
-    fn kept(seq: Seq, number: u64) -> Kept {
+    fn delivered(seq: Seq, number: u64) -> DeliveredMessage {
         let mut payload = vec![0; SIZE_MIN];
         write_message(&mut payload, number, 0);
-        Kept { seq, publisher: 1, publisher_seq: number + 1, destination: 0, payload }
+        DeliveredMessage { seq, publisher: 1, publisher_seq: number + 1, destination: 0, payload }
     }
 
     fn checker(numbers: &[u64]) -> Checker {
         let mut checker = Checker::default();
-        (1..).zip(numbers).for_each(|(seq, number)| checker.take(&kept(seq, *number)));
+        (1..).zip(numbers).for_each(|(seq, number)| checker.take(&delivered(seq, *number)));
         checker
     }
 
@@ -254,13 +254,13 @@ mod tests {
     fn what_an_optimist_was_told_is_judged_when_it_is_final_and_not_before() {
         let mut reader = Optimist::default();
         for (seq, number) in [(1, 0), (2, 1), (3, 2)] {
-            reader.on_message(kept(seq, number)).expect("in order");
+            reader.on_message(delivered(seq, number)).expect("in order");
         }
         reader.on_committed(2);
         reader.on_retract(2);
         assert_eq!((reader.retracted, reader.checker.messages()), (2, 1));
-        reader.on_message(kept(3, 1)).expect("behind what is left");
-        assert!(reader.on_message(kept(3, 2)).is_err(), "told twice at one place");
+        reader.on_message(delivered(3, 1)).expect("behind what is left");
+        assert!(reader.on_message(delivered(3, 2)).is_err(), "told twice at one place");
         reader.on_committed(4);
         assert_eq!((reader.checker.messages(), reader.checker.faults()), (2, Faults::default()));
     }

@@ -1,6 +1,6 @@
 //! The command line.
 
-use crate::results::Verdict;
+use crate::results::RunResult;
 use crate::{
     attached, compare, down, failover, fanout, gateway, ground, idle, instructions, journal, latency, micro,
     node, repair, replay, report, scenario, self_test, throughput,
@@ -104,7 +104,7 @@ pub fn run() -> ExitCode {
         return code;
     }
     match measure(Arguments::parse().what) {
-        Ok(verdict) => ExitCode::from(verdict.code()),
+        Ok(result) => ExitCode::from(result.code()),
         Err(error) => {
             eprintln!("lockstep-bench: {error}");
             ExitCode::FAILURE
@@ -113,7 +113,7 @@ pub fn run() -> ExitCode {
 }
 
 /// Does what is asked for.
-fn measure(what: What) -> Result<Verdict, String> {
+fn measure(what: What) -> Result<RunResult, String> {
     match what {
         What::Instructions(arguments) => instructions::run(&arguments),
         What::Micro(arguments) => micro::run(&arguments),
@@ -122,27 +122,27 @@ fn measure(what: What) -> Result<Verdict, String> {
         What::Run(arguments) => {
             scenario::command_line(&arguments).and_then(|line| measure(Arguments::parse_from(line).what))
         }
-        What::Reflect(arguments) => attached::reflect(&arguments).map(|()| Verdict::Passed),
+        What::Reflect(arguments) => attached::reflect(&arguments).map(|()| RunResult::Passed),
         What::Throughput(arguments) => throughput::run(&arguments),
         What::Floor(arguments) => ground::run(&arguments),
         What::Failover(arguments) => failover::run(&arguments),
         What::Repair(arguments) => repair::run(&arguments),
-        What::Reader(arguments) => repair::read(&arguments).map(|()| Verdict::Passed),
+        What::Reader(arguments) => repair::read(&arguments).map(|()| RunResult::Passed),
         What::Journal(arguments) => journal::run(&arguments),
         What::Fanout(arguments) => fanout::run(&arguments),
-        What::Listener(arguments) => fanout::listen(&arguments).map(|()| Verdict::Passed),
+        What::Listener(arguments) => fanout::listen(&arguments).map(|()| RunResult::Passed),
         What::Replay(arguments) => replay::run(&arguments),
         What::Gateway(arguments) => gateway::run(&arguments),
-        What::Relay(arguments) => gateway::relay(&arguments).map(|()| Verdict::Passed),
-        What::Hog(arguments) => failover::hog(&arguments).map(|()| Verdict::Passed),
-        What::Report(arguments) => report::run(&arguments).map(|()| Verdict::Passed),
+        What::Relay(arguments) => gateway::relay(&arguments).map(|()| RunResult::Passed),
+        What::Hog(arguments) => failover::hog(&arguments).map(|()| RunResult::Passed),
+        What::Report(arguments) => report::run(&arguments).map(|()| RunResult::Passed),
         What::Compare(arguments) => compare::run(&arguments),
         What::Idle(arguments) => idle::run(&arguments),
         What::Down(arguments) => down::run(&arguments),
-        What::DownVictim(arguments) => down::victim(&arguments).map(|()| Verdict::Passed),
-        What::DownWatcher => down::watcher().map(|()| Verdict::Passed),
-        What::Turns(arguments) => instructions::turns(&arguments).map(|()| Verdict::Passed),
-        What::Node(arguments) => node::run(&arguments).map(|()| Verdict::Passed),
+        What::DownVictim(arguments) => down::victim(&arguments).map(|()| RunResult::Passed),
+        What::DownWatcher => down::watcher().map(|()| RunResult::Passed),
+        What::Turns(arguments) => instructions::turns(&arguments).map(|()| RunResult::Passed),
+        What::Node(arguments) => node::run(&arguments).map(|()| RunResult::Passed),
     }
 }
 

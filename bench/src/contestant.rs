@@ -158,9 +158,9 @@ impl Node {
         let mut text = String::new();
         let read = self.output.read_to_string(&mut text);
         read.map_err(|error| format!("reading what a node reports: {error}"))?;
-        let told = text.lines().find_map(|line| line.strip_prefix(STALLS));
-        let told = told.ok_or("a node has ended without a report of its stalls")?;
-        serde_json::from_str(told).map_err(|error| format!("what a node reports of its stalls: {error}"))
+        let reported = text.lines().find_map(|line| line.strip_prefix(STALLS));
+        let reported = reported.ok_or("a node has ended without a report of its stalls")?;
+        serde_json::from_str(reported).map_err(|error| format!("what a node reports of its stalls: {error}"))
     }
 }
 

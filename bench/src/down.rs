@@ -11,7 +11,7 @@ use crate::child::{Own, report};
 use crate::contestant::Scheduled;
 use crate::environment;
 use crate::harness::Run;
-use crate::results::{Figures, Output, Round, Row, Unit, VALUE, Verdict};
+use crate::results::{Figures, Output, Round, Row, RunResult, Unit, VALUE};
 use crate::stats::Latencies;
 use clap::Parser;
 use lockstep_core::engine::ports::{Group, Net, PARK_NS_MAX};
@@ -87,7 +87,7 @@ pub struct VictimArguments {
 ///
 /// # Errors
 /// In words, what did not start, or was not heard.
-pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     let title = "kill -9 of a process to its watcher's Down, over its parent's wait";
     let mut run = Run::begin("down", title, environment::facts());
     let cores = cpu::cores();
@@ -161,7 +161,7 @@ fn death(mib: u64, core: usize, class: SchedulingClass) -> Result<Death, String>
     let clock = Clock::start();
     let killed = clock.now();
     victim.0.child().kill().map_err(|error| format!("killing the victim: {error}"))?;
-    let heard = loop {
+    let received = loop {
         let count = ears.recv_groups();
         let now = clock.now();
         let is_down = |index| {
@@ -177,12 +177,12 @@ fn death(mib: u64, core: usize, class: SchedulingClass) -> Result<Death, String>
     };
     drop(scheduled);
     // To the end of what victim and watcher say: the next victim finds an idle machine.
-    let said = victim.last_words();
-    let by_mutex = said.contains("seen by: mutex");
-    if !by_mutex && !said.contains("seen by: process") {
-        return Err(format!("the watcher does not say what it saw: {said}"));
+    let last_words = victim.last_words();
+    let by_mutex = last_words.contains("seen by: mutex");
+    if !by_mutex && !last_words.contains("seen by: process") {
+        return Err(format!("the watcher does not say what it saw: {last_words}"));
     }
-    Ok(Death { ns: heard - killed, by_mutex })
+    Ok(Death { ns: received - killed, by_mutex })
 }
 
 fn device(port: u16, group: Ipv4Addr) -> UdpSettings {
@@ -220,9 +220,9 @@ impl Victim {
     fn last_words(&mut self) -> String {
         let victim = self.0.child();
         let _ = victim.wait(); // it was killed
-        let mut said = String::new();
-        victim.stderr.take().map(|mut error| error.read_to_string(&mut said));
-        said
+        let mut last_words = String::new();
+        victim.stderr.take().map(|mut error| error.read_to_string(&mut last_words));
+        last_words
     }
 }
 

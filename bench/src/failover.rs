@@ -27,7 +27,7 @@ use crate::environment;
 use crate::fleet::Fleet;
 use crate::harness::Run;
 use crate::place::{Nodes, Place};
-use crate::results::{Output, Verdict};
+use crate::results::{Output, RunResult};
 use load::{Delivered, EpochSeen, Load, Seen, Totals};
 use lockstep::config::Config;
 use lockstep_client::Endpoint;
@@ -100,7 +100,7 @@ pub struct Arguments {
 ///
 /// # Errors
 /// Something lost, doubled, out of order or unequal; a takeover that did not come.
-pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     if arguments.size < SIZE_MIN {
         return Err(format!("--size: a message has its number and its time, {SIZE_MIN} bytes at least"));
     }
@@ -113,7 +113,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     if arguments.how == How::Partition {
         nodes = Place::nodes(REPLICAS as usize, "a leader that is cut off")?;
         if nodes.is_none() {
-            return Ok(Verdict::Passed);
+            return Ok(RunResult::Passed);
         }
     }
     let title = "what a subscriber notices when the leader goes";

@@ -24,10 +24,10 @@ use crate::environment;
 use crate::harness::{Run, Shared, pin, two_cores};
 use crate::load::Pace;
 use crate::probe::Rally;
-use crate::results::{Round, Unit, Verdict};
+use crate::results::{Round, RunResult, Unit};
 use crate::stats::Latencies;
 use crate::ways::Way;
-use listener::Heard;
+use listener::Received;
 use listeners::Listeners;
 use lockstep_client::Delivery;
 use lockstep_io::idle::Idle;
@@ -73,11 +73,11 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A process that did not start. With fewer than two cores: SKIPPED. What lockstep did not deliver is wrong.
-pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     if !arguments.copies.is_empty() {
         return copies::run(arguments);
     }
-    let Some(cores) = two_cores("fanout", "leader and publisher") else { return Ok(Verdict::Passed) };
+    let Some(cores) = two_cores("fanout", "leader and publisher") else { return Ok(RunResult::Passed) };
     let title = "publish to the median and the last subscriber";
     let mut run = Run::begin("fanout", title, environment::with_device(None)?);
     run.tell("clock", "CLOCK_MONOTONIC, which all processes of a host share");
@@ -151,11 +151,11 @@ fn one(
     while !listeners.have_all()? && Instant::now() < until {
         std::thread::sleep(LOOK);
     }
-    let heard = listeners.end()?;
+    let received = listeners.end()?;
     let counted = at.elapsed();
-    let found = Found::of(&heard, total)?;
-    let [mut lost, repaired] =
-        [|heard: &Heard| heard.gaps, |heard: &Heard| heard.repaired].map(|of| heard.iter().map(of).sum());
+    let found = Found::of(&received, total)?;
+    let [mut lost, repaired] = [|received: &Received| received.gaps, |received: &Received| received.repaired]
+        .map(|of| received.iter().map(of).sum());
     let Round { target, achieved, mut marks, .. } = sent.round()?;
     if found.missing > 0 {
         let missing = format!("{} deliveries to {subscribers} subscribers never came", found.missing);
@@ -191,15 +191,15 @@ struct Found {
 impl Found {
     /// A message that did not reach all has no last subscriber and no median one, and does not count as
     /// either.
-    fn of(heard: &[Heard], total: u64) -> Result<Self, String> {
+    fn of(received: &[Received], total: u64) -> Result<Self, String> {
         let mut found = Self { to_median: Latencies::new()?, to_last: Latencies::new()?, missing: 0 };
         for number in WARM_UP..total {
-            let late = heard.iter().filter_map(|heard| *heard.late.get(number as usize)?);
+            let late = received.iter().filter_map(|received| *received.late.get(number as usize)?);
             let mut late: Vec<Nanos> = late.collect();
-            found.missing += (heard.len() - late.len()) as u64;
+            found.missing += (received.len() - late.len()) as u64;
             late.sort_unstable();
             if let Some(last) = late.last()
-                && late.len() == heard.len()
+                && late.len() == received.len()
             {
                 found.to_median.record(late[(late.len() - 1) / 2]);
                 found.to_last.record(*last);
@@ -213,15 +213,18 @@ impl Found {
 mod tests {
     use super::*;
 
-    fn heard(late: &[Option<Nanos>]) -> Heard {
+    fn received(late: &[Option<Nanos>]) -> Received {
         let before = std::iter::repeat_n(Some(9), WARM_UP as usize);
-        Heard { late: before.chain(late.iter().copied()).collect(), gaps: 0, repaired: 0 }
+        Received { late: before.chain(late.iter().copied()).collect(), gaps: 0, repaired: 0 }
     }
 
     #[test]
     fn each_message_has_its_own_median_and_its_own_last_subscriber() {
-        let all =
-            [heard(&[Some(10), Some(600)]), heard(&[Some(20), Some(500)]), heard(&[Some(30), Some(400)])];
+        let all = [
+            received(&[Some(10), Some(600)]),
+            received(&[Some(20), Some(500)]),
+            received(&[Some(30), Some(400)]),
+        ];
         let found = Found::of(&all, WARM_UP + 2).unwrap();
         assert_eq!((found.to_median.len(), found.to_median.max()), (2, Some(500)));
         assert_eq!((found.to_last.len(), found.to_last.max()), (2, Some(600)));
@@ -230,7 +233,7 @@ mod tests {
 
     #[test]
     fn what_did_not_reach_all_is_missing_and_tells_no_latency() {
-        let all = [heard(&[Some(10), None]), heard(&[Some(20), Some(500)])];
+        let all = [received(&[Some(10), None]), received(&[Some(20), Some(500)])];
         let found = Found::of(&all, WARM_UP + 2).unwrap();
         assert_eq!((found.to_last.len(), found.to_last.max(), found.missing), (1, Some(20), 1));
     }

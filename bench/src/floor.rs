@@ -175,7 +175,7 @@ pub struct FloorClient<N> {
     deliver_next: u64,
     acked: u64,
     /// Messages that came and are not delivered, by number: as many slots as there may be under way.
-    held: Vec<u8>,
+    unacknowledged: Vec<u8>,
 }
 
 impl<N: Net> FloorClient<N> {
@@ -194,14 +194,14 @@ impl<N: Net> FloorClient<N> {
             come_next: 1,
             deliver_next: 1,
             acked: 0,
-            held: vec![0; WINDOW as usize * message_len],
+            unacknowledged: vec![0; WINDOW as usize * message_len],
         }
     }
 
     /// Where message `number` is held.
     fn slot(&mut self, number: u64) -> &mut [u8] {
         let at = (number % WINDOW) as usize * self.message_len;
-        &mut self.held[at..at + self.message_len]
+        &mut self.unacknowledged[at..at + self.message_len]
     }
 
     fn deliver(&mut self, f: &mut impl FnMut(&[u8], Nanos)) {
@@ -242,7 +242,7 @@ impl<N: Net> Client for FloorClient<N> {
                     && datagram.len() == self.message_len =>
                 {
                     let at = (stamped % WINDOW) as usize * self.message_len;
-                    self.held[at..at + self.message_len].copy_from_slice(datagram);
+                    self.unacknowledged[at..at + self.message_len].copy_from_slice(datagram);
                     self.come_next += 1;
                 }
                 kind if kind == Kind::Ack as u64 => self.acked = self.acked.max(stamped),

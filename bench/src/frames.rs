@@ -1,5 +1,5 @@
-//! Sealed datagrams: submissions and single frames of messages that are all alike, and frames that follow each
-//! other as a leader makes them, which journals of measurements are filled with.
+//! Sealed datagrams: submissions and single frames of messages that are all alike, and frames that follow
+//! each other as a leader makes them, which journals of measurements are filled with.
 
 use crate::cluster::{MESSAGE_LEN, MTU};
 use lockstep_core::proto::log::LogEnd;

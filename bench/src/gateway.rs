@@ -19,7 +19,7 @@ pub use relay::{RelayArguments, relay};
 use crate::environment;
 use crate::flags;
 use crate::harness::{Run, Shared, two_cores};
-use crate::results::Verdict;
+use crate::results::RunResult;
 use crate::taps;
 use clap::ValueEnum;
 use lockstep_io::idle::Idle;
@@ -96,7 +96,7 @@ const AIM: f64 = 1.5;
 ///
 /// # Errors
 /// What did not start, did not come or was cut. Fewer than two cores are none: SKIPPED.
-pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     let Arguments { size, clients, storm, .. } = *arguments;
     if !(taps::SIZE_MIN..=1_000).contains(&size) {
         return Err(format!("--size: a message has mark and number, {} to 1000 bytes", taps::SIZE_MIN));
@@ -104,7 +104,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     if clients <= storm {
         return Err(format!("--clients: beside the {storm} that storm there must be others to be measured"));
     }
-    let Some(cores) = two_cores("gateway", "load and gateway") else { return Ok(Verdict::Passed) };
+    let Some(cores) = two_cores("gateway", "load and gateway") else { return Ok(RunResult::Passed) };
     let cores = cores.len();
     let title = "what gateway and feed cost over plain relays, and what a storm of logins costs others";
     let mut run = Run::begin("gateway", title, environment::with_device(None)?);

@@ -26,7 +26,7 @@ mod timers;
 use crate::environment;
 use crate::flags;
 use crate::harness::{Run, Shared, pin};
-use crate::results::{Results, Verdict};
+use crate::results::{Results, RunResult};
 use cables::Cables;
 use clap::ValueEnum;
 use lockstep_io::idle::Idle;
@@ -81,7 +81,7 @@ struct Plan {
 ///
 /// # Errors
 /// A core, an interface or a folder that is not ours to use. What needs two cores and has one is SKIPPED.
-pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     let plan = Plan { cores: cpu::cores(), turn: Duration::from_secs_f64(arguments.seconds) };
     let facts = if arguments.wants(Part::Udp) {
         environment::with_device(Some(&hops::cluster(&arguments.interface, 1, Idle::Spin)?.config))?

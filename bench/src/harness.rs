@@ -13,7 +13,7 @@
 //! rounds of rows. Rounds alternate: within one round every contestant runs once, so that a ratio is that of
 //! neighbours in time. [`Run`] owns what a run has from its first line to its verdict.
 
-use crate::results::{Facts, Output, Results, Round, Row, Verdict};
+use crate::results::{Facts, Output, Results, Round, Row, RunResult};
 use crate::stats::Latencies;
 use lockstep_process::cpu;
 use std::io::{IsTerminal, Write};
@@ -85,7 +85,7 @@ impl Run {
     ///
     /// # Errors
     /// As [`Output::give`].
-    pub fn finish(self, output: &Output) -> Result<Verdict, String> {
+    pub fn finish(self, output: &Output) -> Result<RunResult, String> {
         let Self { results, progress, .. } = self;
         drop(progress);
         output.give(&results)

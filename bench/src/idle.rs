@@ -4,7 +4,7 @@
 use crate::environment;
 use crate::fleet::children;
 use crate::harness::{Run, Shared};
-use crate::results::{Round, Row, Unit, VALUE, Verdict};
+use crate::results::{Round, Row, RunResult, Unit, VALUE};
 use clap::Parser;
 use std::time::{Duration, Instant};
 use tools::gateways;
@@ -42,7 +42,7 @@ fn cpu_ns(pid: u32) -> Result<u64, String> {
 ///
 /// # Errors
 /// A process ended, or the kernel does not say what it took.
-pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     let cluster = Cluster::new(4, "");
     cluster.add_archiver(9, "");
     let mut replicas = cluster.found();
@@ -100,9 +100,9 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
     let results = &mut run.results;
     let over = |row: &&Row| row.spread(VALUE).is_none_or(|spread| spread.median > AIM);
     let missed: Vec<&str> = results.rows.iter().filter(over).map(|row| row.subject.as_str()).collect();
-    let verdict =
+    let conclusion =
         if missed.is_empty() { "met by all".to_owned() } else { format!("missed: {}", missed.join(", ")) };
-    results.notes.push(format!("aim: {AIM} of a core each at most: {verdict}"));
+    results.notes.push(format!("aim: {AIM} of a core each at most: {conclusion}"));
     drop((reader, feed, gateway, archiver));
     run.finish(output)
 }

@@ -10,8 +10,8 @@
 //!        └── N / messages ── compared with ── bench/instructions.toml
 //! ```
 //!
-//! Behind the figures stands where a leader's instructions go, stage by stage, and what each stage takes alone
-//! in cycles of the CPU's counter.
+//! Behind the figures stands where a leader's instructions go, stage by stage, and what each stage takes
+//! alone in cycles of the CPU's counter.
 //!
 //! Not counted: the kernel, and the device, whose memory lies ready ([`desk::Desk`]). Valgrind shows
 //! AVX2 and SSE 4.2 to code that looks for them at run time, so the checksum is counted on the path that
@@ -25,7 +25,7 @@ mod world;
 use crate::cluster::{MESSAGE_LEN, MTU};
 use crate::environment;
 use crate::harness::Run;
-use crate::results::{Output, Results, Round, Row, Unit, Verdict};
+use crate::results::{Output, Results, Round, Row, RunResult, Unit};
 use cycles::Counter;
 use serde::Deserialize;
 use stages::Stage;
@@ -181,10 +181,10 @@ pub fn turns(arguments: &TurnsArguments) -> Result<(), String> {
 /// # Errors
 /// A figure above its budget, or a measurement that could not be made. A missing valgrind is none: it
 /// prints SKIPPED.
-pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     if let Some(reason) = cannot_count() {
         println!("SKIPPED: instructions: {reason}");
-        return Ok(Verdict::Passed);
+        return Ok(RunResult::Passed);
     }
     let budget = read_budget(&arguments.budget);
     let mut run = Run::begin("instructions", "instructions per message of each role", environment::facts());
@@ -208,14 +208,14 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
             add_stages(&mut run.results, case, &counted);
         }
     }
-    let verdict = run.finish(&arguments.output)?;
+    let result = run.finish(&arguments.output)?;
     if !arguments.check {
-        return Ok(verdict);
+        return Ok(result);
     }
     let budget = budget?;
     let above = compare(&figures, &budget.instructions);
     if above.is_empty() {
-        return Ok(verdict);
+        return Ok(result);
     }
     Err(format!(
         "instructions per message rose by more than 2 % above {}:\n  {}\nMake it cheaper, or raise the figure in a \
@@ -292,8 +292,8 @@ fn count(case: &Case, keep: Option<&Path>) -> Result<Counts, String> {
         let _ = std::fs::remove_file(&file);
     }
     if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        return Err(format!("counting {}: {}:\n{said}", case.key, output.status));
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        return Err(format!("counting {}: {}:\n{stderr}", case.key, output.status));
     }
     let counted = counted.map_err(|error| format!("reading {}: {error}", file.display()))?;
     let total = totals(&counted).ok_or_else(|| format!("{} has no totals", file.display()))?;

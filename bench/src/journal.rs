@@ -19,7 +19,7 @@ pub mod open;
 use crate::environment;
 use crate::flags;
 use crate::harness::{Run, Shared, two_cores};
-use crate::results::Verdict;
+use crate::results::RunResult;
 use lockstep_io::idle::Idle;
 use std::path::PathBuf;
 
@@ -61,8 +61,10 @@ impl Arguments {
 ///
 /// # Errors
 /// A folder that cannot be written, a journal that failed. With one core alone: SKIPPED.
-pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
-    let Some(cores) = two_cores("journal", "its hot and its side thread") else { return Ok(Verdict::Passed) };
+pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
+    let Some(cores) = two_cores("journal", "its hot and its side thread") else {
+        return Ok(RunResult::Passed);
+    };
     let mut run = Run::begin("journal", "appending to the log, and keeping it", environment::facts());
     run.tell("clock", "CLOCK_MONOTONIC");
     run.tell(

@@ -27,7 +27,7 @@ use crate::ground;
 use crate::harness::{Run, Shared, pin};
 use crate::load::{Burst, Pace};
 use crate::probe::{Found, KernelTimes, Rally, Watched};
-use crate::results::{Round, Row, Unit, Verdict};
+use crate::results::{Round, Row, RunResult, Unit};
 use crate::stalls::Tally;
 use crate::ways::Way;
 use lockstep::config::share;
@@ -151,8 +151,8 @@ struct Bench<'a> {
 ///
 /// # Errors
 /// A process that did not start, a message that was lost. Fewer than two cores are none: SKIPPED.
-pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
-    let Some(field) = Field::open("latency", &arguments.field)? else { return Ok(Verdict::Passed) };
+pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
+    let Some(field) = Field::open("latency", &arguments.field)? else { return Ok(RunResult::Passed) };
     if arguments.kernel_times && arguments.field.ways.leaves_loopback() {
         return Err(
             "--kernel-times needs the kernel's multicast on loopback: leave --transport and --over out"

@@ -18,7 +18,7 @@ use crate::environment;
 use crate::frames::{CLUSTER, entry, sealed};
 use crate::harness::{Run, Shared, per_operation, pin};
 use crate::instructions::{self, Pattern, Watched, World};
-use crate::results::{Round, Row, Unit, Verdict};
+use crate::results::{Round, Row, RunResult, Unit};
 use crate::stats::Latencies;
 use lockstep_io::clock::Clock;
 use lockstep_process::cpu;
@@ -81,7 +81,7 @@ impl Operation {
 ///
 /// # Errors
 /// A world whose nodes did not meet, or that lost a message.
-pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     let core = cpu::cores().first().copied().unwrap_or_default();
     pin(core)?;
     let mut run = Run::begin("micro", "operations of the hot path, alone", environment::facts());

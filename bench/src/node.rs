@@ -218,8 +218,8 @@ fn watched(
         stop,
     );
     failed.map_or(Ok(()), Err)?;
-    let told = serde_json::to_string(&watch.end()).map_err(|error| error.to_string())?;
-    report(&format!("{STALLS}{told}"))
+    let reported = serde_json::to_string(&watch.end()).map_err(|error| error.to_string())?;
+    report(&format!("{STALLS}{reported}"))
 }
 
 /// lockstep's: a whole node, journal and side thread included.

@@ -29,7 +29,7 @@ use crate::flags;
 use crate::fleet::Fleet;
 use crate::harness::Run;
 use crate::place::Place;
-use crate::results::{Output, Verdict};
+use crate::results::{Output, RunResult};
 use clap::ValueEnum;
 use load::{Load, Published};
 use lockstep_client::Endpoint;
@@ -37,7 +37,7 @@ use lockstep_core::engine::counters::Counter;
 use lockstep_io::idle::Idle;
 use lockstep_process::cpu::{self, resident_bytes};
 use lockstep_process::signal::Signal;
-use reader::{Read, Said};
+use reader::{Read, Report};
 use report::{COUNTED, Found, Kind, Memory, Window};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -127,7 +127,7 @@ fn per_million(text: &str) -> Result<u32, String> {
 ///
 /// # Errors
 /// Something lost, doubled, out of order or unequal; a reader that does not catch up.
-pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     if arguments.size < SIZE_MIN {
         return Err(format!("--size: a message has number, time and window, {SIZE_MIN} bytes at least"));
     }
@@ -138,7 +138,7 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
         ));
     }
     let nodes = Place::nodes(REPLICAS + readers, "repair over a network that loses")?;
-    let Some((mut places, mut addresses)) = nodes else { return Ok(Verdict::Passed) };
+    let Some((mut places, mut addresses)) = nodes else { return Ok(RunResult::Passed) };
     let readers = places.split_off(REPLICAS);
     addresses.truncate(REPLICAS);
     let site = Site { interface: "eth0", ttl: 1, addresses, keeps_all: true, ..Site::loopback(0) };
@@ -194,13 +194,13 @@ impl Reader {
         let mut process = Own::start("a reader", command, Duration::ZERO)?;
         let (at, (ready, is_ready), (to, read)) = (Arc::new(AtomicU64::new(0)), channel(), channel());
         let theirs = Arc::clone(&at);
-        process.follow(move |said| match said {
-            Some(Ok(Said::Ready)) => ready.send(()).is_ok(),
-            Some(Ok(Said::At(messages))) => {
+        process.follow(move |report| match report {
+            Some(Ok(Report::Ready)) => ready.send(()).is_ok(),
+            Some(Ok(Report::At(messages))) => {
                 theirs.store(messages, Ordering::Release);
                 true
             }
-            Some(Ok(Said::Read(read))) => to.send(read).is_ok(),
+            Some(Ok(Report::Read(read))) => to.send(read).is_ok(),
             Some(Err(_)) | None => true, // what is missed is told by whoever waits for it
         })?;
         let reader = Self { place, process, at, read };

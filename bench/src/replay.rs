@@ -16,7 +16,7 @@ use crate::environment;
 use crate::frames::{CLUSTER, Frames};
 use crate::harness::{Run, Shared};
 use crate::journal::open::{Journal, ME, Takes};
-use crate::results::{Round, Row, Unit, Verdict};
+use crate::results::{Round, Row, RunResult, Unit};
 use clap::Args;
 use lockstep_core::engine::replay::{REPLAY_BUFFER_LEN, ReplayItem, piece};
 use lockstep_node::io::replay::{ReplayServer, ServerSettings};
@@ -69,7 +69,7 @@ const PACKED: (&str, &str) = ("packed", "lz4 segments, thrown away");
 ///
 /// # Errors
 /// What failed.
-pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
+pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
     let Arguments { mebibytes, payload, .. } = *arguments;
     if arguments.live {
         return live::run(&arguments.shared, arguments.messages, arguments.rate);

@@ -12,7 +12,7 @@ use crate::environment;
 use crate::harness::{Run, Shared, pin, two_cores};
 use crate::load::Pace;
 use crate::probe::{Found, Rally};
-use crate::results::{Results, Round, Row, Unit, Verdict};
+use crate::results::{Results, Round, Row, RunResult, Unit};
 use crate::stats::Spread;
 use crate::ways::Way;
 use lockstep_client::Delivery;
@@ -47,8 +47,8 @@ pub struct Arguments {
 ///
 /// # Errors
 /// It was not, or a process did not start. Fewer than two cores are none: SKIPPED.
-pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
-    let Some(cores) = two_cores("self-test", "stub and client") else { return Ok(Verdict::Passed) };
+pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
+    let Some(cores) = two_cores("self-test", "stub and client") else { return Ok(RunResult::Passed) };
     let title = "a stub that stands still for 5 ms once a second, as it is and as a closed loop sees it";
     let mut run = Run::begin("self-test", title, environment::facts());
     pin(cores[0])?;

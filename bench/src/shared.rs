@@ -43,7 +43,7 @@ impl Received {
 struct Kind {
     waiting: [VecDeque<Rc<Received>>; 2],
     /// The first side has looked since the second one did.
-    looked: bool,
+    polled: bool,
     copies: Vec<Rc<Received>>,
 }
 
@@ -65,7 +65,7 @@ impl Kind {
         if let Some(waiting) = self.waiting[of].pop_front() {
             return Some(waiting);
         }
-        if std::mem::replace(&mut self.looked, of == 0) && of == 1 {
+        if std::mem::replace(&mut self.polled, of == 0) && of == 1 {
             return None;
         }
         let mut copy = self.spare();
@@ -200,7 +200,7 @@ mod tests {
         }
     }
 
-    fn heard(side: &mut Shared<Ready>) -> Vec<Vec<u8>> {
+    fn received(side: &mut Shared<Ready>) -> Vec<Vec<u8>> {
         (0..side.recv_groups()).map(|index| side.group_datagram(index).to_vec()).collect()
     }
 
@@ -211,7 +211,7 @@ mod tests {
         for looks in [[0, 1, 0, 1, 0, 1, 0, 1, 0, 1], [1, 1, 1, 0, 0, 0, 1, 0, 1, 0]] {
             let (mut sides, mut had) = (share(Ready(lies(), Vec::new())), [Vec::new(), Vec::new()]);
             for side in looks {
-                had[side].extend(heard(&mut sides[side]));
+                had[side].extend(received(&mut sides[side]));
             }
             assert_eq!(had, [all.clone(), all.clone()], "{looks:?}");
         }

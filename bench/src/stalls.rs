@@ -33,7 +33,7 @@ pub const STALL_NS: Nanos = 50_000;
 /// end.
 const LOOK_NS: Nanos = 10_000_000;
 /// More stalls of one process are not kept.
-const KEPT_MAX: usize = 100_000;
+const STALLS_MAX: usize = 100_000;
 /// A message that came so much later than the end of a stall was kept by it still: those before it came
 /// first.
 const BEHIND_NS: Nanos = 1_000_000;
@@ -131,7 +131,7 @@ pub struct Watch {
     journal: Option<PathBuf>,
     clock: Clock,
     before: Counted,
-    looked_at: Nanos,
+    polled_at: Nanos,
     turned_at: Nanos,
     found: Stalls,
 }
@@ -151,7 +151,7 @@ impl Watch {
             journal: journal.map(Path::to_owned),
             clock,
             before: Counted::default(),
-            looked_at: now,
+            polled_at: now,
             turned_at: now,
             found: Stalls::default(),
         };
@@ -193,27 +193,27 @@ impl Watch {
         if lasted_ns < STALL_NS {
             let time = if worked { &mut self.found.busy_ns } else { &mut self.found.idle_ns };
             *time += lasted_ns;
-            if now < self.looked_at + LOOK_NS {
+            if now < self.polled_at + LOOK_NS {
                 self.turned_at = now;
                 return Ok(());
             }
         }
-        self.looked(now, lasted_ns, worked, durable)
+        self.on_poll(now, lasted_ns, worked, durable)
     }
 
     #[cold]
-    fn looked(&mut self, now: Nanos, lasted_ns: Nanos, worked: bool, durable: u64) -> Result<(), String> {
+    fn on_poll(&mut self, now: Nanos, lasted_ns: Nanos, worked: bool, durable: u64) -> Result<(), String> {
         let counted = self.look(durable)?;
         if lasted_ns >= STALL_NS {
             let cause = counted.cause(&self.before, lasted_ns, worked);
-            if self.found.stalls.len() < KEPT_MAX {
+            if self.found.stalls.len() < STALLS_MAX {
                 self.found.stalls.push(Stall { began: self.turned_at, lasted_ns, cause });
             } else {
                 self.found.left_out += 1;
             }
         }
         self.before = counted;
-        self.looked_at = now;
+        self.polled_at = now;
         self.turned_at = self.clock.now(); // looking is no stall of who is watched
         Ok(())
     }

@@ -21,7 +21,7 @@ use crate::contestant::{Contestant, Stage};
 use crate::field::{Field, FieldArguments};
 use crate::harness::{Run, Shared, pin};
 use crate::load::{Drive, Probe, Window};
-use crate::results::{Round, Unit, VALUE, Verdict};
+use crate::results::{Round, RunResult, Unit, VALUE};
 use crate::ways::Way;
 use clap::ValueEnum;
 use lockstep_client::Delivery;
@@ -135,8 +135,8 @@ pub struct Arguments {
 ///
 /// # Errors
 /// A process that did not start, a message that was lost. Fewer than two cores are none: SKIPPED.
-pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
-    let Some(mut field) = Field::open("throughput", &arguments.field)? else { return Ok(Verdict::Passed) };
+pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
+    let Some(mut field) = Field::open("throughput", &arguments.field)? else { return Ok(RunResult::Passed) };
     let title = "messages a second, without loss, over what a raw forwarder carries";
     let mut run = field.begin("throughput", title)?;
     pin(field.cores[0])?;

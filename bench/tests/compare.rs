@@ -48,7 +48,7 @@ fn compare(a: &Path, b: &Path, more: &[&str]) -> Output {
 }
 
 /// Exit code, and all that is said.
-fn said(output: &Output) -> (Option<i32>, String) {
+fn ended_with(output: &Output) -> (Option<i32>, String) {
     let text = [&output.stdout[..], &output.stderr[..]].concat();
     (output.status.code(), String::from_utf8_lossy(&text).into_owned())
 }
@@ -64,7 +64,7 @@ fn a_slower_program_fails_the_same_one_and_a_faster_one_do_not() {
         (1.003, 0, "too little to matter"),
     ] {
         let b = program(&folder, "b", &results(10_000.0, factor, 1));
-        let (got, text) = said(&compare(&a, &b, &["--rounds", "12"]));
+        let (got, text) = ended_with(&compare(&a, &b, &["--rounds", "12"]));
         assert!(got == Some(code) && text.contains(words), "{factor}: {got:?}: {text}");
     }
 }
@@ -74,7 +74,7 @@ fn programs_whose_floors_differ_are_not_compared() {
     let folder = TempDir::new().unwrap();
     let a = program(&folder, "a", &results(10_000.0, 1.0, 1));
     let b = program(&folder, "b", &results(11_000.0, 1.0, 1));
-    let (code, text) = said(&compare(&a, &b, &["--rounds", "12"]));
+    let (code, text) = ended_with(&compare(&a, &b, &["--rounds", "12"]));
     assert!(code == Some(3) && text.contains("not comparable: the floors differ by 10.0 %"), "{text}");
 }
 
@@ -94,7 +94,7 @@ fn orders_alternate_and_both_are_asked_for_the_same() {
     assert_eq!(lines[..4], [asked[0], asked[1], asked[1], asked[0]]);
     assert_eq!(lines.len(), 20);
     let results: Value =
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{:?}", said(&output)));
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{:?}", ended_with(&output)));
     assert_eq!(results["rows"][1]["unit"], "ratio");
     assert_eq!(results["method"]["verdict"], "B is not worse than A");
     assert_eq!(results["rows"][1]["rounds"].as_array().map(Vec::len), Some(10));
@@ -110,7 +110,7 @@ fn a_program_that_fails_or_prints_no_results_is_named() {
         ("foreign", "echo '{}'", "it has no schema"),
     ] {
         let b = script(&folder, name, commands);
-        let (code, text) = said(&compare(&a, &b, &["--rounds", "12"]));
+        let (code, text) = ended_with(&compare(&a, &b, &["--rounds", "12"]));
         assert!(code == Some(1) && text.contains(name) && text.contains(words), "{text}");
     }
 }
@@ -131,7 +131,7 @@ fn a_run_whose_floor_too_few_samples_tell_leaves_the_control_to_the_other_pairs(
     let folder = TempDir::new().unwrap();
     let a = program(&folder, "a", &results(10_000.0, 1.0, 1));
     let b = without_floor(&folder, "b", "$n -eq 1");
-    let (code, text) = said(&compare(&a, &b, &["--rounds", "12"]));
+    let (code, text) = ended_with(&compare(&a, &b, &["--rounds", "12"]));
     assert!(code == Some(0) && text.contains("stamped, io, p50: this floor agrees"), "{text}");
 }
 
@@ -140,7 +140,7 @@ fn without_its_control_nothing_is_compared() {
     let folder = TempDir::new().unwrap();
     let a = program(&folder, "a", &results(10_000.0, 1.0, 1));
     let b = without_floor(&folder, "b", "$n -gt 4");
-    let (code, text) = said(&compare(&a, &b, &["--rounds", "12"]));
+    let (code, text) = ended_with(&compare(&a, &b, &["--rounds", "12"]));
     assert!(code == Some(1) && text.contains("without its floor nothing is compared"), "{text}");
 }
 
@@ -148,7 +148,7 @@ fn without_its_control_nothing_is_compared() {
 fn too_few_pairs_are_no_verdict() {
     let folder = TempDir::new().unwrap();
     let a = program(&folder, "a", &results(10_000.0, 1.0, 1));
-    let (code, text) = said(&compare(&a, &a, &["--rounds", "3"]));
+    let (code, text) = ended_with(&compare(&a, &a, &["--rounds", "3"]));
     assert!(code == Some(1) && text.contains("3 pairs cannot tell"), "{text}");
 }
 
@@ -156,7 +156,7 @@ fn too_few_pairs_are_no_verdict() {
 fn what_a_machine_cannot_measure_is_skipped() {
     let folder = TempDir::new().unwrap();
     let a = script(&folder, "a", "echo SKIPPED: latency: one core");
-    let (code, text) = said(&compare(&a, &a, &[]));
+    let (code, text) = ended_with(&compare(&a, &a, &[]));
     assert!(code == Some(0) && text.contains("SKIPPED: latency"), "{text}");
 }
 
@@ -171,11 +171,11 @@ fn files_are_compared_over_their_floors_and_only_if_these_agree() {
         (11_000.0, 1.0, 3, "not comparable: the floors differ by 10.0 %"),
     ] {
         let b = file(&folder, "b", &results(floor, factor, 5));
-        let (got, text) = said(&compare(&a, &b, &[]));
+        let (got, text) = ended_with(&compare(&a, &b, &[]));
         assert!(got == Some(code) && text.contains(words), "{floor} {factor}: {got:?}: {text}");
     }
     let few = file(&folder, "few", &results(10_000.0, 1.0, 4));
-    let (code, text) = said(&compare(&a, &few, &[]));
+    let (code, text) = ended_with(&compare(&a, &few, &[]));
     assert!(code == Some(1) && text.contains("five of each"), "{text}");
 }
 
@@ -184,6 +184,6 @@ fn a_program_and_a_file_are_refused() {
     let folder = TempDir::new().unwrap();
     let a = program(&folder, "a", &results(10_000.0, 1.0, 1));
     let b = file(&folder, "b", &results(10_000.0, 1.0, 5));
-    let (code, text) = said(&compare(&a, &b, &[]));
+    let (code, text) = ended_with(&compare(&a, &b, &[]));
     assert!(code == Some(1) && text.contains("two of a kind"), "{text}");
 }

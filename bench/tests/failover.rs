@@ -16,8 +16,8 @@ fn failover(arguments: &[&str]) -> Output {
 fn leaders_that_go_in_any_way_are_replaced_and_nothing_is_lost_doubled_or_out_of_order() {
     for how in ["kill", "kill-both", "silence", "handover", "stop"] {
         let output = failover(&["--how", how, "--kills", "2", "--fail-if", "takeovers<2"]);
-        let told = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{how}: {told}");
+        let stderr_of = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{how}: {stderr_of}");
         let results = Results::parse(&output.stdout).expect("one JSON document");
         assert!(results.method["how"].starts_with(how), "{how}: {:?}", results.method);
         assert!(results.method["digests"].starts_with("equal at 2 subscribers and 3 journals"), "{how}");
@@ -39,9 +39,9 @@ fn leaders_that_go_in_any_way_are_replaced_and_nothing_is_lost_doubled_or_out_of
 #[test]
 fn a_condition_that_holds_makes_it_fail_and_says_with_which_value() {
     let output = failover(&["--how", "handover", "--kills", "1", "--fail-if", "gap.p99>1ns"]);
-    let told = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(3), "{told}");
-    assert!(told.contains("gap.p99>1ns: gap, ") && told.contains(": it is "), "{told}");
+    let stderr_of = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{stderr_of}");
+    assert!(stderr_of.contains("gap.p99>1ns: gap, ") && stderr_of.contains(": it is "), "{stderr_of}");
 }
 
 #[test]
@@ -52,18 +52,18 @@ fn a_takeover_of_a_cluster_that_runs_already_is_told_with_its_gap() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_lockstep-bench"));
     command.args(["failover", "--how=none", &config, "--minutes=0.15", "--rate=500", "--json"]);
     let mut bench = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the bench runs");
-    let mut told = BufReader::new(bench.stderr.take().expect("it is piped"));
+    let mut stderr_of = BufReader::new(bench.stderr.take().expect("it is piped"));
     let (mut line, mut all) = (String::new(), String::new());
     while !line.contains("measuring") {
         line.clear();
-        assert!(told.read_line(&mut line).expect("text") > 0, "it ended before it measured: {all}");
+        assert!(stderr_of.read_line(&mut line).expect("text") > 0, "it ended before it measured: {all}");
         all.push_str(&line);
     }
     // On a busy machine another one may have taken over by now.
     let (_, leader) = newest_of(&replicas);
     replicas[leader - 1].signal("KILL");
     let output = bench.wait_with_output().expect("the bench ends");
-    told.read_to_string(&mut all).expect("text");
+    stderr_of.read_to_string(&mut all).expect("text");
     assert!(output.status.success(), "{all}");
     let results = Results::parse(&output.stdout).expect("one JSON document");
     assert!(results.counts["takeovers"] >= 1, "{:?}", results.counts);

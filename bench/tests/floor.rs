@@ -3,7 +3,7 @@
 mod support;
 
 use serde_json::Value;
-use support::{bench, measured, told};
+use support::{bench, measured, stderr_of};
 
 #[test]
 fn every_core_clock_timer_hop_memory_and_disk_has_a_row_of_each_round() {
@@ -47,8 +47,8 @@ fn every_core_clock_timer_hop_memory_and_disk_has_a_row_of_each_round() {
 fn a_limit_judges_the_rows_that_it_names_and_an_unknown_folder_is_refused() {
     let floor = |more: &[&str]| bench(&[&["floor", "--json", "--rounds=1", "--only=disk"], more].concat());
     let output = floor(&["--seconds=0.05", "--fail-if=disk.max>1ns"]);
-    assert_eq!(output.status.code(), Some(3), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(3), "{}", stderr_of(&output));
     let output = floor(&["--folder=/no/such/folder"]);
-    let told = told(&output);
-    assert!(output.status.code() == Some(1) && told.contains("/no/such/folder"), "{told}");
+    let stderr_of = stderr_of(&output);
+    assert!(output.status.code() == Some(1) && stderr_of.contains("/no/such/folder"), "{stderr_of}");
 }

@@ -3,7 +3,7 @@
 mod support;
 
 use lockstep_bench::results::{Results, Row};
-use support::{bench, given, measured, told};
+use support::{bench, measured, report_of, stderr_of};
 
 /// With a load that any machine carries.
 fn small<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
@@ -25,8 +25,8 @@ fn each_way_through_gateway_and_feed_is_told_beside_its_relay() {
         let p50 = |floor| row(&results, &format!("{way}, "), floor).spread("p50").expect("a p50").median;
         let ratio = ratios.iter().find(|ratio| ratio.case.starts_with(&format!("{way}, "))).expect("a ratio");
         assert!(p50(false) > 0.0 && p50(true) > 0.0, "{way}");
-        let (told, is) = (ratio.figures["p50"].median, p50(false) / p50(true));
-        assert!((told - is).abs() < 1e-9, "{way}: one round, one ratio");
+        let (stderr_of, is) = (ratio.figures["p50"].median, p50(false) / p50(true));
+        assert!((stderr_of - is).abs() < 1e-9, "{way}: one round, one ratio");
         assert!(!ratio.figures.contains_key("p99"), "{way}: 200 messages tell no p99");
     }
 }
@@ -35,11 +35,11 @@ fn each_way_through_gateway_and_feed_is_told_beside_its_relay() {
 fn orders_and_stream_are_told_in_quiet_in_storm_and_in_flood() {
     let storm = ["--only=storm", "--clients=30", "--storm=10", "--logins=50", "--seconds=1", "--json"];
     let output = bench(&small(&[&storm[..], &["--fail-if=orders.storm.p50>1ns"]].concat()));
-    let Some(results) = given::<Results>(&output) else { return };
+    let Some(results) = report_of::<Results>(&output) else { return };
     // An error (a machine without a core for passwords) goes before a condition that holds.
     let code = if results.wrongs.is_empty() { 3 } else { 1 };
-    assert_eq!(output.status.code(), Some(code), "{}", told(&output));
-    assert!(told(&output).contains("orders.storm.p50>1ns: orders, "), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(code), "{}", stderr_of(&output));
+    assert!(stderr_of(&output).contains("orders.storm.p50>1ns: orders, "), "{}", stderr_of(&output));
     for case in ["orders", "stream"] {
         let rows = results.rows.iter().filter(|row| row.case.starts_with(case));
         let found: Vec<_> = rows.map(|row| (row.subject.as_str(), row.floor)).collect();
@@ -57,6 +57,10 @@ fn what_cannot_be_measured_is_refused_in_words() {
         (["--seconds", "41"], "0.05 to 40"),
     ] {
         let output = bench(&small(&arguments));
-        assert!(!output.status.success() && told(&output).contains(word), "{word}: {}", told(&output));
+        assert!(
+            !output.status.success() && stderr_of(&output).contains(word),
+            "{word}: {}",
+            stderr_of(&output)
+        );
     }
 }

@@ -5,7 +5,7 @@ mod support;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
-use support::{bench, given, measured, told};
+use support::{bench, measured, report_of, stderr_of};
 use tools::processes::Cluster;
 
 /// The rows of a case that its subjects have, by name.
@@ -27,10 +27,10 @@ fn every_size_and_rate_is_told_beside_both_floors_of_the_same_round() {
         "--kernel-times",
     ];
     let output = bench(&[&["latency", "--only=stamped", "--json"], &flags[..]].concat());
-    let Some(results) = given::<Value>(&output) else { return };
-    assert!(output.status.success(), "{}", told(&output));
+    let Some(results) = report_of::<Value>(&output) else { return };
+    assert!(output.status.success(), "{}", stderr_of(&output));
     // Every process has ended before the folders of its cluster are removed.
-    assert!(!told(&output).contains("No such file"), "{}", told(&output));
+    assert!(!stderr_of(&output).contains("No such file"), "{}", stderr_of(&output));
     let rate = 2000;
     for size in [32, 1344] {
         let case = format!("stamped, {size} B, {rate}/s");
@@ -110,10 +110,14 @@ fn a_limit_that_holds_ends_with_exit_code_3_and_says_what_was_measured() {
     if output.stdout.starts_with(b"SKIPPED:") {
         return;
     }
-    assert_eq!(output.status.code(), Some(3), "{}", told(&output));
-    assert!(told(&output).contains("p50>1ns: stamped, 64 B, closed loop: it is "), "{}", told(&output));
+    assert_eq!(output.status.code(), Some(3), "{}", stderr_of(&output));
+    assert!(
+        stderr_of(&output).contains("p50>1ns: stamped, 64 B, closed loop: it is "),
+        "{}",
+        stderr_of(&output)
+    );
     let output = bench(&[&["latency", "--fail-if=committed.p50>1ns"], &flags[..]].concat());
-    assert_eq!(output.status.code(), Some(1), "nothing committed was measured: {}", told(&output));
+    assert_eq!(output.status.code(), Some(1), "nothing committed was measured: {}", stderr_of(&output));
 }
 
 /// A reflector, ended with this.
@@ -149,12 +153,12 @@ fn a_cluster_that_runs_already_is_measured_beside_the_floor_that_reflects() {
     let config = format!("--config={}", file.display());
     let flags = [config.as_str(), "--only=stamped", "--rates=1k", "--seconds=0.3", "--rounds=2", "--json"];
     let alone = bench(&[&["latency"], &flags[..]].concat());
-    let Some(alone) = given::<Value>(&alone) else { return };
+    let Some(alone) = report_of::<Value>(&alone) else { return };
     assert!(alone["notes"].to_string().contains("nobody reflects"), "{}", alone["notes"]);
     assert_eq!(row(&alone, "stamped, 64 B, 1000/s", "lockstep")["rounds"].as_array().map(Vec::len), Some(2));
     let _reflector = Reflector::start(&config);
     let beside = bench(&[&["latency"], &flags[..]].concat());
-    let beside: Value = given(&beside).unwrap_or_else(|| panic!("{}", told(&beside)));
+    let beside: Value = report_of(&beside).unwrap_or_else(|| panic!("{}", stderr_of(&beside)));
     assert_eq!(beside["ratios"].as_array().map(Vec::len), Some(1), "{}", beside["notes"]);
     assert_eq!(row(&beside, "stamped, 64 B, 1000/s", "plain")["floor"], true);
 }
@@ -162,7 +166,7 @@ fn a_cluster_that_runs_already_is_measured_beside_the_floor_that_reflects() {
 #[test]
 fn a_planted_stall_is_seen_by_the_open_loop_and_hidden_by_the_closed_one() {
     let output = bench(&["self-test", "--rounds=1", "--seconds=3", "--json"]);
-    let Some(results) = given::<Value>(&output) else { return };
+    let Some(results) = report_of::<Value>(&output) else { return };
     let p999 = |case: &str| row(&results, case, "stub")["rounds"][0]["figures"]["p99.9"].as_f64();
     // 5 ms are planted once a second: one in a thousand messages waits longer than 4 ms.
     assert!(p999("open loop, stalls") > Some(3.6e6), "{}", results["notes"]);

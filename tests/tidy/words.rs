@@ -8,15 +8,12 @@ use std::collections::BTreeSet;
 /// The mark of a row of the table whose words are retired in every name, whatever they mean there.
 const EVERYWHERE: &str = "yes";
 
-/// The mark of a row whose words are retired in every name but those of `bench/`.
-const OUTSIDE_BENCH: &str = "outside bench";
-
-/// The words of the glossary's table "Retired words" with one of `marks`: no name may have one as a part.
-fn retired(glossary: &str, marks: &[&str]) -> BTreeSet<String> {
+/// The words of the glossary's table "Retired words" that no name may have as a part.
+fn retired(glossary: &str) -> BTreeSet<String> {
     let (_, table) = glossary.split_once("\n## Retired words").expect("the table of retired words");
     let rows = table.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let rows = rows.map(|row| row.split(" | ").collect::<Vec<_>>());
-    let marked = rows.filter(|row| row.len() == 3 && marks.contains(&row[2]));
+    let marked = rows.filter(|row| row.len() == 3 && row[2] == EVERYWHERE);
     marked.flat_map(|row| row[0].split(", ").map(|word| word.trim().to_owned()).collect::<Vec<_>>()).collect()
 }
 
@@ -94,21 +91,20 @@ fn revived(file: &str, text: &str, retired: &BTreeSet<String>) -> Vec<String> {
     path.map(|_| file.to_owned()).into_iter().chain(found).collect()
 }
 
-fn glossary(marks: &[&str]) -> BTreeSet<String> {
-    retired(&read(&root().join("docs/GLOSSARY.md")), marks)
+fn glossary() -> BTreeSet<String> {
+    retired(&read(&root().join("docs/GLOSSARY.md")))
 }
 
 #[test]
 fn a_retired_word_is_no_part_of_a_name() {
-    let (of_bench, elsewhere) = (glossary(&[EVERYWHERE]), glossary(&[EVERYWHERE, OUTSIDE_BENCH]));
-    let of = |file: &str| if file.starts_with("bench/") { &of_bench } else { &elsewhere };
-    let found = all_sources().iter().flat_map(|(file, text)| revived(file, text, of(file))).collect();
+    let retired = glossary();
+    let found = all_sources().iter().flat_map(|(file, text)| revived(file, text, &retired)).collect();
     none(found, "names with a retired word: docs/GLOSSARY.md has the one in use");
 }
 
 #[test]
 fn a_retired_word_is_no_part_of_a_key() {
-    let retired = glossary(&[EVERYWHERE, OUTSIDE_BENCH]);
+    let retired = glossary();
     let mut found = Vec::new();
     for path in files("configs", "toml") {
         let text = read(&path);
@@ -127,10 +123,8 @@ fn a_retired_word_is_no_part_of_a_key() {
 #[test]
 fn a_retired_word_in_a_name_is_found() {
     let table = "\n## Retired words\n\n| retired | in use | no name has it |\n|---|---|---|\n\
-                 | fate, knell | outcome | yes |\n| told | reported | |\n| heard | received | outside bench |\n";
-    let marked = retired(table, &[EVERYWHERE, OUTSIDE_BENCH]);
-    assert_eq!(marked.iter().collect::<Vec<_>>(), ["fate", "heard", "knell"]);
-    let retired = retired(table, &[EVERYWHERE]);
+                 | fate, knell | outcome | yes |\n| told | reported | |\n";
+    let retired = retired(table);
     assert_eq!(retired.iter().collect::<Vec<_>>(), ["fate", "knell"]);
     let found = |text: &str| revived("a.rs", text, &retired);
     assert_eq!(found("x\nlet last_fate = 1;"), ["a.rs:2: last_fate"]);
@@ -140,5 +134,5 @@ fn a_retired_word_in_a_name_is_found() {
     let none = "// fate\nlet fatal = told; \"the fate of it\"; fn each_message_has_one_fate_and_no_more() {}";
     assert!(found(none).is_empty(), "{:?}", found(none));
     assert_eq!(parts("MembersAway_of_RTTs"), ["members", "away", "of", "rtts"]);
-    assert!(glossary(&[EVERYWHERE]).len() > 30, "the table is read");
+    assert!(glossary().len() > 30, "the table is read");
 }

@@ -123,7 +123,7 @@ impl Process {
     /// What Aeron says.
     pub fn run(&self) -> Option<Result<(), String>> {
         if let Some(folder) = &self.aeron_driver {
-            return Some(drive(folder).map_err(|error| said(&error)));
+            return Some(drive(folder).map_err(|error| message_of(&error)));
         }
         let folder = self.aeron_forward.as_ref()?;
         Some(self.forward(folder))
@@ -150,7 +150,7 @@ impl Process {
                     },
                     FRAGMENTS,
                 )
-                .map_err(|error| said(&error))?;
+                .map_err(|error| message_of(&error))?;
             while let Some(payload) = waiting.front() {
                 match outgoing.offer(payload) {
                     Ok(_) => drop(waiting.pop_front()),
@@ -165,7 +165,7 @@ impl Process {
     }
 }
 
-fn said(error: &AeronCError) -> String {
+fn message_of(error: &AeronCError) -> String {
     format!("aeron: {error}: {}", Aeron::errmsg())
 }
 
@@ -195,15 +195,15 @@ impl Node {
     fn open(folder: &Path, is_invoker: bool) -> Result<Self, String> {
         let directory = text(&folder.display().to_string())?;
         let driver =
-            is_invoker.then(|| Self::invoker(&directory)).transpose().map_err(|error| said(&error))?;
+            is_invoker.then(|| Self::invoker(&directory)).transpose().map_err(|error| message_of(&error))?;
         let began = Instant::now();
         loop {
             if let Some(driver) = &driver {
-                driver.main_do_work().map_err(|error| said(&error))?;
+                driver.main_do_work().map_err(|error| message_of(&error))?;
             }
             match Self::connect(&directory, is_invoker) {
                 Ok(aeron) => return Ok(Self { aeron, driver }),
-                Err(error) if began.elapsed() > PATIENCE => return Err(said(&error)),
+                Err(error) if began.elapsed() > PATIENCE => return Err(message_of(&error)),
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }
         }
@@ -236,7 +236,7 @@ impl Node {
     fn work(&self) -> Result<i32, String> {
         let Some(driver) = &self.driver else { return Ok(0) };
         let work = driver.main_do_work().and_then(|work| Ok(work + self.aeron.main_do_work()?));
-        work.map_err(|error| said(&error))
+        work.map_err(|error| message_of(&error))
     }
 
     fn idle(&self) {
@@ -248,7 +248,7 @@ impl Node {
         let began = Instant::now();
         loop {
             self.work()?;
-            if let Some(done) = poll().map_err(|error| said(&error))? {
+            if let Some(done) = poll().map_err(|error| message_of(&error))? {
                 return Ok(done);
             }
             if began.elapsed() > PATIENCE {
@@ -262,14 +262,14 @@ impl Node {
         let asked = self
             .aeron
             .async_add_exclusive_publication(&text(channel)?, stream)
-            .map_err(|error| said(&error))?;
+            .map_err(|error| message_of(&error))?;
         self.finish("publication", || asked.poll())
     }
 
     fn subscribe(&self, channel: &str, stream: i32) -> Result<AeronSubscription, String> {
         let asked =
             self.aeron.async_add_subscription(&text(channel)?, stream, Handlers::NONE, Handlers::NONE);
-        let asked = asked.map_err(|error| said(&error))?;
+        let asked = asked.map_err(|error| message_of(&error))?;
         self.finish("subscription", || asked.poll())
     }
 }
@@ -339,7 +339,7 @@ impl Peer for Client {
         loop {
             let work = self.node.work()?;
             let polled = self.incoming.poll_fn(|fragment, _| deliver(fragment), FRAGMENTS);
-            let came = polled.map_err(|error| said(&error))?;
+            let came = polled.map_err(|error| message_of(&error))?;
             if came > 0 || Instant::now() >= until {
                 return Ok(());
             }

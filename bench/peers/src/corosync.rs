@@ -2,7 +2,7 @@
 
 use crate::daemons::{Daemons, again};
 use crate::ground::{Ground, NODES};
-use crate::peer::{Adapter, Payload, Peer, System, Tuning, package, said};
+use crate::peer::{Adapter, Payload, Peer, System, Tuning, package, stdout_of};
 use crate::turns::Turns;
 use rust_corosync::cpg::{self, Guarantee, Handle, Model1Data, Model1Flags, ModelData};
 use rust_corosync::{CsError, DispatchFlags, NodeId, cmap};
@@ -24,8 +24,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(50);
 
 fn version() -> Result<String, String> {
-    let said = said("corosync", &["-v"])?;
-    Ok(package("corosync").map_or(said, |package| format!("corosync {package}")))
+    let stdout_of = stdout_of("corosync", &["-v"])?;
+    Ok(package("corosync").map_or(stdout_of, |package| format!("corosync {package}")))
 }
 
 fn systems() -> Vec<System> {

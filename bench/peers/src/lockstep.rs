@@ -1,18 +1,19 @@
 //! lockstep itself: the sequencer that production runs, three of them, and the handles that applications use.
 
-use lockstep_client::Endpoint;
-use lockstep::config::NodeConfig;
 use crate::daemons::Daemons;
 use crate::ground::{Ground, NODES};
 use crate::peer::{Adapter, CLIENT, Payload, Peer, System, Tuning};
 use ::lockstep::config::Config;
-use lockstep_client::{Delivery, PublishError, Publisher, Questioner, Start, Subscriber, SubscriberEvent};
+use lockstep::config::NodeConfig;
+use lockstep_client::Endpoint;
 use lockstep_client::internal::NodeState;
+use lockstep_client::internal::QueryClient;
+use lockstep_client::{Delivery, PublishError, Publisher, Start, Subscriber, SubscriberEvent};
 use lockstep_core::engine::event::Role;
 use lockstep_io::idle::{Idle, Waiter};
 use lockstep_wire::{MemberBody, PublisherId};
-use std::ops::ControlFlow;
 use std::fmt::Write as _;
+use std::ops::ControlFlow;
 use std::time::{Duration, Instant};
 
 /// See [`crate::peer::ADAPTERS`].
@@ -113,8 +114,8 @@ fn start(ground: &Ground, tuning: Tuning) -> Result<Box<dyn Peer>, String> {
         let idle = if tuning == Tuning::Tuned { Idle::Park } else { Idle::Yield };
         idle.waiter(&sockets).map_err(fails)?
     };
-    let questioner = Questioner::open(&endpoint).map_err(fails)?;
-    Ok(Box::new(Lockstep { publisher, subscriber, id, waiter, questioner, config, daemons }))
+    let query_client = QueryClient::open(&endpoint).map_err(fails)?;
+    Ok(Box::new(Lockstep { publisher, subscriber, id, waiter, query_client, config, daemons }))
 }
 
 struct Lockstep {
@@ -122,7 +123,7 @@ struct Lockstep {
     subscriber: Subscriber,
     id: PublisherId,
     waiter: Waiter,
-    questioner: Questioner,
+    query_client: QueryClient,
     config: Config,
     daemons: Daemons,
 }
@@ -163,7 +164,7 @@ impl Peer for Lockstep {
 
     fn leader(&mut self) -> Result<Option<usize>, String> {
         let addresses: Vec<_> = self.config.replicas.iter().map(|replica| replica.unicast).collect();
-        let states = self.questioner.nodes(&addresses, ASK_FOR);
+        let states = self.query_client.nodes(&addresses, ASK_FOR);
         let Some(states) = states.into_iter().collect::<Option<Vec<NodeState>>>() else { return Ok(None) };
         let Some(leader) = states.iter().find(|state| state.role == Role::Leader) else { return Ok(None) };
         let follows = |state: &NodeState| {
@@ -176,7 +177,7 @@ impl Peer for Lockstep {
         if node == CLIENT {
             let query_kind = lockstep_wire::QueryKind::Handover;
             // Refused or unanswered, it is asked again with the next look.
-            let _ = self.questioner.order(addresses[CLIENT - 1], query_kind, None, ASK_FOR);
+            let _ = self.query_client.send_command(addresses[CLIENT - 1], query_kind, None, ASK_FOR);
             return Ok(None);
         }
         Ok(Some(node))

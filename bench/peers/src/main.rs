@@ -31,7 +31,7 @@ use absent::etcd;
 use clap::Parser;
 use ground::{Ground, Steps};
 use lockstep_bench::environment;
-use lockstep_bench::results::{Output, Results, Round, Row, Unit, Verdict};
+use lockstep_bench::results::{Output, Results, Round, Row, RunResult, Unit};
 use measure::{Failover, Session};
 use peer::{ADAPTERS, System};
 use std::collections::{BTreeMap, BTreeSet};
@@ -115,11 +115,11 @@ fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     if arguments.kills > 0 {
         bench.each("failover", Bench::failover, |system| system.has_leader);
     }
-    let said = bench.skipped.values().map(|line| line.lines().next().unwrap_or_default().to_owned());
-    bench.results.notes.extend(said);
+    let reasons = bench.skipped.values().map(|line| line.lines().next().unwrap_or_default().to_owned());
+    bench.results.notes.extend(reasons);
     match arguments.output.give(&bench.results)? {
-        Verdict::Passed => Ok(ExitCode::SUCCESS),
-        Verdict::Failed => Ok(ExitCode::from(FAILED)),
+        RunResult::Passed => Ok(ExitCode::SUCCESS),
+        RunResult::Failed => Ok(ExitCode::from(FAILED)),
     }
 }
 

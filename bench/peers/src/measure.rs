@@ -16,7 +16,7 @@ const DRAIN: Duration = Duration::from_secs(3);
 /// Before a message is due, the client looks at the clock for so long instead of sleeping: sleeps end late.
 const AWAKE: Duration = Duration::from_micros(60);
 /// A sender that sent less than this share of its rate fell behind.
-const KEPT_UP: f64 = 0.98;
+const CARRIED_MIN: f64 = 0.98;
 /// Messages under way, of which the best is shown.
 pub const WINDOWS: [u64; 3] = [32, 256, 1024];
 /// A flood runs for so long before it counts.
@@ -241,7 +241,7 @@ impl Session {
         let achieved = total.saturating_sub(1) as f64 / seconds.max(f64::MIN_POSITIVE);
         let mut round =
             Round { seconds, target: Some(rate as f64), achieved: Some(achieved), ..Round::of(&latencies)? };
-        if achieved < rate as f64 * KEPT_UP {
+        if achieved < rate as f64 * CARRIED_MIN {
             round.marks.push("the sender fell behind its rate".into());
         }
         Ok(round)

@@ -2,7 +2,7 @@
 
 use crate::daemons::{Daemons, again};
 use crate::ground::{Ground, NODES};
-use crate::peer::{Adapter, CLIENT, PAYLOAD_LEN, Payload, Peer, System, Tuning, package, said};
+use crate::peer::{Adapter, CLIENT, PAYLOAD_LEN, Payload, Peer, System, Tuning, package, stdout_of};
 use crate::turns::Turns;
 use async_nats::jetstream::Context;
 use async_nats::jetstream::consumer::{AckPolicy, push};
@@ -29,8 +29,8 @@ const PAUSE: Duration = Duration::from_millis(100);
 const BATCH: usize = 256;
 
 fn version() -> Result<String, String> {
-    let said = said("nats-server", &["--version"])?;
-    Ok(package("nats-server").map_or(said, |package| format!("nats-server {package}")))
+    let stdout_of = stdout_of("nats-server", &["--version"])?;
+    Ok(package("nats-server").map_or(stdout_of, |package| format!("nats-server {package}")))
 }
 
 fn systems() -> Vec<System> {
@@ -124,7 +124,7 @@ fn insist<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
     act: impl Fn() -> F,
 ) -> Result<T, String> {
     loop {
-        let said = match turns.within(ASK_FOR * 10, act())? {
+        let stdout_of = match turns.within(ASK_FOR * 10, act())? {
             Some(Ok(done)) => return Ok(done),
             Some(Err(error)) => error.to_string(),
             None => String::from("no answer"),
@@ -132,7 +132,7 @@ fn insist<T, E: std::fmt::Display, F: Future<Output = Result<T, E>>>(
         daemons.check()?;
         if began.elapsed() > PATIENCE {
             return Err(format!(
-                "JetStream is not there after {PATIENCE:?}: {said}{}",
+                "JetStream is not there after {PATIENCE:?}: {stdout_of}{}",
                 daemons.all_last_words()
             ));
         }

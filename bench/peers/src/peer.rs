@@ -108,7 +108,7 @@ pub const ADAPTERS: [Adapter; 8] = [
 ///
 /// # Errors
 /// It is not there.
-pub fn said(program: &str, args: &[&str]) -> Result<String, String> {
+pub fn stdout_of(program: &str, args: &[&str]) -> Result<String, String> {
     let output = std::process::Command::new(program).args(args).output();
     let output =
         output.map_err(|error| format!("{program}: {error}; `bench/peers/run --install` installs it"))?;

@@ -46,7 +46,7 @@ fn version() -> Result<String, String> {
             return Err(format!("{} is not there; `bench/peers/run --install` installs it", path.display()));
         }
     }
-    let java = crate::peer::said("java", &["-version"])?;
+    let java = crate::peer::stdout_of("java", &["-version"])?;
     Ok(format!(
         "zookeeper {}, {java}",
         package("zookeeper").unwrap_or_else(|| String::from("of unknown version"))

@@ -40,13 +40,13 @@ pub fn judge(a: &Results, b: &Results) -> Result<(Vec<Compared>, Vec<Judged>), S
                 one.figure
             )
         })?;
-        let verdict = match one.a.floor {
+        let result = match one.a.floor {
             _ if !agree => Found::NotComparable,
             true => Found::Same,
             false => found(shift, one.a.unit, RULES.least),
         };
         let corrected = if one.a.floor { 0.0 } else { 1.0 };
-        judged.push(Judged { shift, corrected, pairs: of_a.len().min(of_b.len()), found: verdict });
+        judged.push(Judged { shift, corrected, pairs: of_a.len().min(of_b.len()), found: result });
         compared.push(Compared { ratios: vec![one.ratio()], ..one.compared() });
     }
     Ok((compared, judged))

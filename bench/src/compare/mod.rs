@@ -19,7 +19,7 @@ mod statistics;
 use crate::environment;
 use crate::flags;
 use crate::harness::Progress;
-use crate::results::{Facts, Output, Results, Round, Row, Unit, VALUE, Verdict};
+use crate::results::{Facts, Output, Results, Round, Row, RunResult, Unit, VALUE};
 use contestant::{Contestant, Ran};
 use lockstep::config;
 use statistics::{Compared, Found, Judged, Rules};
@@ -120,13 +120,13 @@ fn in_common<'a>(a: &'a Results, b: &'a Results) -> Vec<Common<'a>> {
 ///
 /// # Errors
 /// A program that fails, files that are none, too little to judge.
-pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
-    let (results, verdict) = match (is_program(&arguments.a)?, is_program(&arguments.b)?) {
+pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
+    let (results, result) = match (is_program(&arguments.a)?, is_program(&arguments.b)?) {
         (true, true) => match programs(arguments)? {
             Ok(judged) => judged,
             Err(skipped) => {
                 println!("{skipped}");
-                return Ok(Verdict::Passed);
+                return Ok(RunResult::Passed);
             }
         },
         (false, false) => {
@@ -146,14 +146,14 @@ pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
                     results.notes.push(format!("{name}: {of_a} for A, {of_b} for B"));
                 }
             }
-            let verdict = conclude(&mut results, &compared, &judged);
-            (results, verdict)
+            let result = conclude(&mut results, &compared, &judged);
+            (results, result)
         }
         _ => return Err("one of the two is a program and the other a file; give two of a kind".to_owned()),
     };
     match arguments.output.give(&results)? {
-        Verdict::Passed => Ok(verdict),
-        Verdict::Failed => Ok(Verdict::Failed),
+        RunResult::Passed => Ok(result),
+        RunResult::Failed => Ok(RunResult::Failed),
     }
 }
 
@@ -173,7 +173,7 @@ fn tell(results: &mut Results, arguments: &Arguments, rules: &Rules) {
 }
 
 /// Runs both in turn. The inner error is why this machine cannot measure that.
-fn programs(arguments: &Arguments) -> Result<Result<(Results, Verdict), String>, String> {
+fn programs(arguments: &Arguments) -> Result<Result<(Results, RunResult), String>, String> {
     let contestants = [Contestant::new(&arguments.a)?, Contestant::new(&arguments.b)?];
     let rules = Rules { alarms: ALARMS, least: arguments.least };
     let mut results = Results::begin("compare", "two programs in turn, B/A", environment::facts());
@@ -212,21 +212,21 @@ fn programs(arguments: &Arguments) -> Result<Result<(Results, Verdict), String>,
     drop(progress);
     results.tell("pairs", format!("{} in {:.0} s", pairs.len(), began.elapsed().as_secs_f64()));
     let (compared, sparse): (Vec<_>, Vec<_>) = by_figure(&pairs).into_iter().partition(|one| {
-        let told = one.ratios.iter().flatten().count();
-        told * 4 >= pairs.len() * 3
+        let ratios = one.ratios.iter().flatten().count();
+        ratios * 4 >= pairs.len() * 3
     });
     for one in &sparse {
-        let told = one.ratios.iter().flatten().count();
+        let ratios = one.ratios.iter().flatten().count();
         let Compared { case, subject, figure, .. } = one;
         if one.floor {
             return Err(format!(
-                "{case}, {subject}, {figure}: {told} of {} pairs have it; without its floor nothing is compared: \
+                "{case}, {subject}, {figure}: {ratios} of {} pairs have it; without its floor nothing is compared: \
                  measure for longer",
                 pairs.len()
             ));
         }
         results.notes.push(format!(
-            "{case}, {subject}, {figure}: not judged, {told} of {} pairs have it",
+            "{case}, {subject}, {figure}: not judged, {ratios} of {} pairs have it",
             pairs.len()
         ));
     }
@@ -234,13 +234,13 @@ fn programs(arguments: &Arguments) -> Result<Result<(Results, Verdict), String>,
         return Err("the two programs measured nothing in common".to_owned());
     }
     let judged = statistics::judge(&compared, &rules)?;
-    let verdict = conclude(&mut results, &compared, &judged);
+    let result = conclude(&mut results, &compared, &judged);
     for row in &mut results.rows {
         for (round, pair) in row.rounds.iter_mut().zip(&pairs) {
             (round.at_s, round.seconds) = (pair.at.as_secs_f64(), pair.took.as_secs_f64());
         }
     }
-    Ok(Ok((results, verdict)))
+    Ok(Ok((results, result)))
 }
 
 /// One run of each, side by side: B/A of every figure.
@@ -281,7 +281,7 @@ fn by_figure(pairs: &[Pair]) -> Vec<Compared> {
 }
 
 /// Writes rows and verdicts, and says whether B is worse.
-fn conclude(results: &mut Results, compared: &[Compared], judged: &[Judged]) -> Verdict {
+fn conclude(results: &mut Results, compared: &[Compared], judged: &[Judged]) -> RunResult {
     let both = || compared.iter().zip(judged);
     for (one, judged) in both() {
         results.rows.push(Row {
@@ -300,19 +300,19 @@ fn conclude(results: &mut Results, compared: &[Compared], judged: &[Judged]) -> 
         .filter(|(one, judged)| !one.floor && judged.found == Found::Worse)
         .map(|(one, _)| format!("{} of {}", one.figure, one.case))
         .collect();
-    let (verdict, words) = if judged.iter().any(|judged| judged.found == Found::NotComparable) {
+    let (result, words) = if judged.iter().any(|judged| judged.found == Found::NotComparable) {
         let apart =
             both().filter(|(one, _)| one.floor).map(|(_, judged)| (judged.shift.estimate - 1.0).abs());
         let most = apart.fold(0.0, f64::max) * 100.0;
-        (Verdict::Failed, format!("not comparable: the floors differ by {most:.1} %"))
+        (RunResult::Failed, format!("not comparable: the floors differ by {most:.1} %"))
     } else if worse.is_empty() {
-        (Verdict::Passed, "B is not worse than A".to_owned())
+        (RunResult::Passed, "B is not worse than A".to_owned())
     } else {
-        (Verdict::Failed, format!("B is worse than A: {}", worse.join(", ")))
+        (RunResult::Failed, format!("B is worse than A: {}", worse.join(", ")))
     };
     results.tell("verdict", &words);
     results.notes.push(words);
-    verdict
+    result
 }
 
 /// The statement about one figure.

@@ -115,7 +115,7 @@ pub fn judge(compared: &[Compared], rules: &Rules) -> Result<Vec<Judged>, String
     let logs = |one: &Compared| -> Vec<Option<f64>> {
         one.ratios.iter().map(|ratio| ratio.map(f64::ln).filter(|log| log.is_finite())).collect()
     };
-    let told = |one: &Compared, differences: &[f64], corrected| {
+    let found = |one: &Compared, differences: &[f64], corrected| {
         let alarms = rules.alarms * one.weight() / all;
         let shift = paired(differences, alarms).ok_or_else(|| {
             format!(
@@ -133,7 +133,7 @@ pub fn judge(compared: &[Compared], rules: &Rules) -> Result<Vec<Judged>, String
     };
     let floors = compared.iter().filter(|one| one.floor).map(|floor| {
         let differences: Vec<f64> = logs(floor).into_iter().flatten().collect();
-        Ok((floor, told(floor, &differences, 0.0)?))
+        Ok((floor, found(floor, &differences, 0.0)?))
     });
     let floors = floors.collect::<Result<Vec<_>, String>>()?;
     let judged = compared.iter().map(|one| {
@@ -149,7 +149,7 @@ pub fn judge(compared: &[Compared], rules: &Rules) -> Result<Vec<Judged>, String
         let subject = logs(one);
         if agreeing.is_empty() {
             let differences: Vec<f64> = subject.into_iter().flatten().collect();
-            let judged = told(one, &differences, 0.0)?;
+            let judged = found(one, &differences, 0.0)?;
             let found = if of_case.is_empty() { judged.found } else { Found::NotComparable };
             return Ok(Judged { found, ..judged });
         }
@@ -159,7 +159,7 @@ pub fn judge(compared: &[Compared], rules: &Rules) -> Result<Vec<Judged>, String
             |share: f64| -> Vec<f64> { both.iter().map(|(ours, floor)| ours - share * floor).collect() };
         let scatter = |share: &f64| median(corrected(*share).into_iter().map(f64::abs).collect());
         let best = CORRECTIONS.into_iter().min_by(|a, b| scatter(a).total_cmp(&scatter(b))).unwrap_or(0.0);
-        told(one, &corrected(best), best)
+        found(one, &corrected(best), best)
     });
     judged.collect()
 }

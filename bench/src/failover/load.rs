@@ -2,7 +2,7 @@
 //! and as committed. What it sees it hands over in pieces, so that whoever reads them never wakes it or
 //! makes it wait.
 
-use crate::check::{Checker, Faults, Kept, Optimist, compare, due, end_of, end_of_committed};
+use crate::check::{Checker, DeliveredMessage, Faults, Optimist, compare, due, end_of, end_of_committed};
 use crate::load::{OPEN_TIMEOUT, Publishing, on_time};
 use crate::worker::Worker;
 use lockstep_client::{Delivery, Endpoint, Start, Subscriber, SubscriberEvent};
@@ -240,7 +240,7 @@ impl Desk {
                 SubscriberEvent::Message(message) if message.publisher != id => {}
                 SubscriberEvent::Message(message) => {
                     first.get_or_insert_with(|| Delivered { at: clock.now(), due: due(message.payload) });
-                    checker.take(&Kept::of(&message));
+                    checker.take(&DeliveredMessage::of(&message));
                 }
                 event => *wrong = wrong.take().or_else(|| end_of_committed(&event)),
             }
@@ -251,7 +251,7 @@ impl Desk {
             match event {
                 SubscriberEvent::Message(message) if message.publisher != id => {}
                 SubscriberEvent::Message(message) => {
-                    *wrong = wrong.take().or(optimist.on_message(Kept::of(&message)).err());
+                    *wrong = wrong.take().or(optimist.on_message(DeliveredMessage::of(&message)).err());
                 }
                 SubscriberEvent::Retract { from } => optimist.on_retract(from),
                 SubscriberEvent::Committed { next } => optimist.on_committed(next),

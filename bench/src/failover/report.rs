@@ -63,7 +63,7 @@ impl fmt::Display for Takeover {
 }
 
 /// Something that is told of each takeover.
-struct Told {
+struct Metric {
     /// Its first word is what `--fail-if` calls it, and stands in no other.
     case: &'static str,
     subject: &'static str,
@@ -72,44 +72,44 @@ struct Told {
     among: fn(&Takeover) -> bool,
 }
 
-const GAP: Told = Told {
+const GAP: Metric = Metric {
     case: "gap, the largest in committed delivery",
     subject: SUBJECT,
     words: "around a takeover",
     of: |takeover| takeover.gap_ns,
     among: |_| true,
 };
-const WITHOUT: Told = Told { subject: CALM, words: "without", of: |takeover| takeover.calm_ns, ..GAP };
-const ACROSS: Told = Told {
+const WITHOUT: Metric = Metric { subject: CALM, words: "without", of: |takeover| takeover.calm_ns, ..GAP };
+const ACROSS: Metric = Metric {
     case: "across, from an epoch's last delivery to the next one's first",
     words: "across a takeover",
     of: |takeover| takeover.across_ns,
     ..GAP
 };
-const STAMP: Told = Told {
+const STAMP: Metric = Metric {
     case: "stamp, from a strike to the next epoch's first",
     words: "first stamp",
     of: |takeover| takeover.stamp_ns,
     ..GAP
 };
-const FULL: Told = Told {
+const FULL: Metric = Metric {
     case: "full, from a strike to all of the rate again",
     words: "full rate again",
     of: |takeover| takeover.full_ns,
     ..GAP
 };
-const WAIT: Told = Told {
+const WAIT: Metric = Metric {
     case: "wait, a message's longest from when it was due",
     words: "longest wait",
     of: |takeover| takeover.wait_ns,
     ..GAP
 };
-const CALM_ALONE: Told =
-    Told { case: "calm, the largest gap of a window", subject: SUBJECT, words: "nobody struck", ..WITHOUT };
+const CALM_ALONE: Metric =
+    Metric { case: "calm, the largest gap of a window", subject: SUBJECT, words: "nobody struck", ..WITHOUT };
 
 /// Windows of a cluster that we attached to: those in which somebody took over, and the others.
-const GAP_SEEN: Told = Told { of: |window| window.calm_ns, among: |window| window.epochs > 0, ..GAP };
-const WITHOUT_SEEN: Told = Told { among: |window| window.epochs == 0, ..WITHOUT };
+const GAP_SEEN: Metric = Metric { of: |window| window.calm_ns, among: |window| window.epochs > 0, ..GAP };
+const WITHOUT_SEEN: Metric = Metric { among: |window| window.epochs == 0, ..WITHOUT };
 
 /// Everything that was found.
 pub struct Found {
@@ -139,21 +139,21 @@ impl Found {
     /// Never with these values.
     pub fn fill(&self, arguments: &Arguments, results: &mut Results) -> Result<(), String> {
         let none = arguments.how == How::None;
-        let told: &[Told] = match (&arguments.config, none) {
+        let metrics: &[Metric] = match (&arguments.config, none) {
             (Some(_), _) => &[GAP_SEEN, WITHOUT_SEEN, WAIT],
             (None, true) => &[CALM_ALONE, WAIT],
             (None, false) => &[GAP, WITHOUT, ACROSS, STAMP, FULL, WAIT],
         };
         let (from, to) = self.counted;
-        for told in told {
+        for metrics in metrics {
             let mut latencies = Latencies::new()?;
-            let meant = self.takeovers.iter().filter(|takeover| (told.among)(takeover));
-            meant.for_each(|takeover| latencies.record((told.of)(takeover)));
+            let meant = self.takeovers.iter().filter(|takeover| (metrics.among)(takeover));
+            meant.for_each(|takeover| latencies.record((metrics.of)(takeover)));
             let seconds = (to - from) as f64 / 1e9;
             let round = Round { at_s: self.seconds(from), seconds, ..Round::of(&latencies)? };
             let axes = [("bytes", arguments.size as f64), ("rate", arguments.rate as f64)];
-            let row = Row::new(told.case, told.subject, told.words, Unit::Nanos).over(axes);
-            results.add(row.as_floor(told.subject == CALM), round);
+            let row = Row::new(metrics.case, metrics.subject, metrics.words, Unit::Nanos).over(axes);
+            results.add(row.as_floor(metrics.subject == CALM), round);
         }
         results.series = self.series(arguments.how);
         let totals = &self.ended.totals;
@@ -221,9 +221,9 @@ impl Found {
 
     /// The errors found, whatever the limits are; and that the digests are equal, where they are.
     fn judge(&self, results: &mut Results) {
-        let told = ["lost", "duplicated", "reordered"].map(|name| (name, results.counts[name]));
-        let told = told.into_iter().filter(|(_, count)| *count > 0);
-        results.wrongs.extend(told.map(|(name, count)| format!("{count} messages {name}")));
+        let metrics = ["lost", "duplicated", "reordered"].map(|name| (name, results.counts[name]));
+        let metrics = metrics.into_iter().filter(|(_, count)| *count > 0);
+        results.wrongs.extend(metrics.map(|(name, count)| format!("{count} messages {name}")));
         let [committed, stamped] = &self.ended.digests;
         let before = results.wrongs.len();
         if committed != stamped {
@@ -248,14 +248,14 @@ mod tests {
 
     #[test]
     fn a_word_of_fail_if_selects_one_figure_of_a_takeover() {
-        for (name, told) in
+        for (name, metrics) in
             [("gap", GAP), ("across", ACROSS), ("stamp", STAMP), ("full", FULL), ("wait", WAIT)]
         {
             for other in [GAP, ACROSS, STAMP, FULL, WAIT] {
                 let mut words = other.case.split(|c: char| !c.is_alphanumeric());
                 assert_eq!(
                     words.any(|word| word == name),
-                    other.case == told.case,
+                    other.case == metrics.case,
                     "{name} in {}",
                     other.case
                 );

@@ -12,7 +12,7 @@
 use super::{Arguments, MESSAGE_LEN};
 use crate::environment;
 use crate::harness::{Run, per_operation, pin, two_cores};
-use crate::results::{Round, Row, Unit, Verdict};
+use crate::results::{Round, Row, RunResult, Unit};
 use crate::stats::Latencies;
 use lockstep_core::engine::ports::{Burst, Group, Net};
 use lockstep_io::clock::Clock;
@@ -35,8 +35,8 @@ const BUFFER_BYTES: usize = 4 << 20;
 const SETTLE: Duration = Duration::from_millis(100);
 
 /// Measures every number of copies.
-pub fn run(arguments: &Arguments) -> Result<Verdict, String> {
-    let skipped = Ok(Verdict::Passed);
+pub fn run(arguments: &Arguments) -> Result<RunResult, String> {
+    let skipped = Ok(RunResult::Passed);
     let Some(cores) = two_cores("fanout --copies", "sender and receivers") else { return skipped };
     let title = "a send by unicast to so many";
     let mut run = Run::begin("copies", title, environment::facts());

@@ -61,16 +61,16 @@ impl ListenerArguments {
 
 /// What it says, one JSON object a line.
 #[derive(Debug, Serialize, Deserialize)]
-pub enum Said {
+pub enum Report {
     /// It listens.
     Ready,
     /// The end.
-    Heard(Heard),
+    Received(Received),
 }
 
 /// What it heard, all in all.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Heard {
+pub struct Received {
     /// By number: nanoseconds from when a message was due until it came; none where it did not.
     pub late: Vec<Option<Nanos>>,
     /// Times that something was found missing.
@@ -81,7 +81,7 @@ pub struct Heard {
 
 /// What has come, and whether that is all.
 struct Ear {
-    heard: Heard,
+    received: Received,
     left: u64,
     clock: Clock,
     over: Arc<AtomicBool>,
@@ -90,7 +90,7 @@ struct Ear {
 impl Ear {
     fn take(&mut self, message: &[u8]) {
         let late = self.clock.now().saturating_sub(intended(message));
-        if let Some(place @ None) = self.heard.late.get_mut(number(message) as usize)
+        if let Some(place @ None) = self.received.late.get_mut(number(message) as usize)
             && message.len() >= MESSAGE_LEN_MIN
         {
             *place = Some(late);
@@ -100,7 +100,7 @@ impl Ear {
 
     /// The first message has come.
     fn has_begun(&self) -> bool {
-        self.left < self.heard.late.len() as u64
+        self.left < self.received.late.len() as u64
     }
 
     /// All has come, or nobody waits for the rest.
@@ -118,16 +118,16 @@ pub fn listen(arguments: &ListenerArguments) -> Result<(), String> {
     cpu::pin(arguments.core).note.map_or(Ok(()), Err)?;
     cpu::short_slice();
     let config = cluster::load(&arguments.config)?;
-    let heard = Heard { late: vec![None; arguments.messages as usize], gaps: 0, repaired: 0 };
-    let ear = Ear { heard, left: arguments.messages, clock: Clock::start(), over };
-    let heard = match arguments.contestant {
+    let received = Received { late: vec![None; arguments.messages as usize], gaps: 0, repaired: 0 };
+    let ear = Ear { received, left: arguments.messages, clock: Clock::start(), over };
+    let received = match arguments.contestant {
         Contestant::Lockstep => of_lockstep(arguments, &config, ear)?,
         _ => of_socket(arguments, &config, ear)?,
     };
-    report_value(&Said::Heard(heard))
+    report_value(&Report::Received(received))
 }
 
-fn of_lockstep(arguments: &ListenerArguments, config: &Config, mut ear: Ear) -> Result<Heard, String> {
+fn of_lockstep(arguments: &ListenerArguments, config: &Config, mut ear: Ear) -> Result<Received, String> {
     let fails = |error: lockstep_io::IoError| error.to_string();
     let mut subscriber =
         Subscriber::connect(&Endpoint::from_config(config), Delivery::Stamped, Start::From(1))
@@ -145,7 +145,7 @@ fn of_lockstep(arguments: &ListenerArguments, config: &Config, mut ear: Ear) -> 
         let (seen, read) = (subscriber.stamped_next(), subscriber.deliver_next());
         if !ready && seen > 1 && read >= seen {
             ready = true;
-            report_value(&Said::Ready)?;
+            report_value(&Report::Ready)?;
         }
         if !ready && began.elapsed() > PATIENCE {
             return Err(format!("a subscriber has read up to {read} of {seen}"));
@@ -160,7 +160,7 @@ fn of_lockstep(arguments: &ListenerArguments, config: &Config, mut ear: Ear) -> 
     }
     let [gaps, repaired] = losses(&subscriber);
     let before = before.unwrap_or_default();
-    Ok(Heard { gaps: gaps - before[0], repaired: repaired - before[1], ..ear.heard })
+    Ok(Received { gaps: gaps - before[0], repaired: repaired - before[1], ..ear.received })
 }
 
 /// Times that something was missing, and frames that were repaired, so far.
@@ -168,12 +168,12 @@ fn losses(subscriber: &Subscriber) -> [u64; 2] {
     [Counter::Gaps, Counter::RepairsIn].map(|counter| subscriber.counters().get(counter))
 }
 
-fn of_socket(arguments: &ListenerArguments, config: &Config, mut ear: Ear) -> Result<Heard, String> {
+fn of_socket(arguments: &ListenerArguments, config: &Config, mut ear: Ear) -> Result<Received, String> {
     // As lockstep's subscriber, it is in the group of acks as well.
     let socket = plain::socket(&cluster::device(config, &[Group::Data, Group::Control]))?;
     let mut waiter = arguments.idle.waiter(&[socket.as_fd()]).map_err(|error| error.to_string())?;
     let mut datagram = [0; 2048];
-    report_value(&Said::Ready)?;
+    report_value(&Report::Ready)?;
     while !ear.is_done() {
         match socket.recv(&mut datagram) {
             Ok(len) => ear.take(&datagram[..len]),
@@ -181,5 +181,5 @@ fn of_socket(arguments: &ListenerArguments, config: &Config, mut ear: Ear) -> Re
             Err(_) => waiter.wait(PAUSE_NS),
         }
     }
-    Ok(ear.heard)
+    Ok(ear.received)
 }

@@ -99,32 +99,32 @@ enum Who {
 
 /// Something that is told: its case, whose first word is what `--fail-if` calls it and stands in no other,
 /// who it is of, and in words.
-struct Told {
+struct Metric {
     case: &'static str,
     subject: &'static str,
     words: &'static str,
     floor: bool,
 }
 
-const fn told(case: &'static str, subject: &'static str, words: &'static str) -> Told {
-    Told { case, subject, words, floor: false }
+const fn metric(case: &'static str, subject: &'static str, words: &'static str) -> Metric {
+    Metric { case, subject, words, floor: false }
 }
 
 /// What it is compared with.
-const fn floor(of: &Told, subject: &'static str, words: &'static str) -> Told {
-    Told { case: of.case, subject, words, floor: true }
+const fn floor(of: &Metric, subject: &'static str, words: &'static str) -> Metric {
+    Metric { case: of.case, subject, words, floor: true }
 }
 
-const IN: Told = told("in, from a client to what is sent", "gateway", "gateway, to its submission");
-const RELAY_IN: Told = floor(&IN, "relay", "TCP relay, to its datagram");
-const OUT: Told = told("out, from what is delivered to a client", "gateway", "gateway, from the entry");
-const RELAY_OUT: Told = floor(&OUT, "relay", "MoldUDP64 to SoupBinTCP");
-const FEED: Told = told("feed, from what is delivered to a datagram", "lockstep", "feed, from the entry");
-const RELAY_FEED: Told = floor(&FEED, "relay", "MoldUDP64 relay");
-const TRIP: Told = told("trip, from a client back to it", "gateway", "gateway, stream, gateway");
-const ECHO: Told = floor(&TRIP, "echo", "TCP echo");
-const WRITE: Told = told("write, the client's call alone", "client", "into the TCP relay");
-const DUE: Told = told("due, until the load has written", "client", "into the gateway");
+const IN: Metric = metric("in, from a client to what is sent", "gateway", "gateway, to its submission");
+const RELAY_IN: Metric = floor(&IN, "relay", "TCP relay, to its datagram");
+const OUT: Metric = metric("out, from what is delivered to a client", "gateway", "gateway, from the entry");
+const RELAY_OUT: Metric = floor(&OUT, "relay", "MoldUDP64 to SoupBinTCP");
+const FEED: Metric = metric("feed, from what is delivered to a datagram", "lockstep", "feed, from the entry");
+const RELAY_FEED: Metric = floor(&FEED, "relay", "MoldUDP64 relay");
+const TRIP: Metric = metric("trip, from a client back to it", "gateway", "gateway, stream, gateway");
+const ECHO: Metric = floor(&TRIP, "echo", "TCP echo");
+const WRITE: Metric = metric("write, the client's call alone", "client", "into the TCP relay");
+const DUE: Metric = metric("due, until the load has written", "client", "into the gateway");
 
 /// Measures, and tells what was found.
 ///
@@ -150,7 +150,7 @@ pub fn measure(plan: &Plan, run: &mut Run) -> Result<(), String> {
     let words =
         format!("p50 and p99 of in, out and feed at most {AIM} of their relays; an echo has no stream");
     run.results.aim(&words, |ratio| {
-        let speaks = [IN, OUT, FEED].iter().any(|told| told.case == ratio.case);
+        let speaks = [IN, OUT, FEED].iter().any(|metric| metric.case == ratio.case);
         let p99 = ratio.median("p99").is_some_and(|p99| p99 > AIM);
         ratio.median("p50").filter(|_| speaks).map(|p50| p50 > AIM || p99)
     });
@@ -339,11 +339,11 @@ impl<'a> Scene<'a> {
     /// Every segment once, those that are compared beside each other.
     fn round(&mut self, run: &mut Run) -> Result<(), String> {
         let Plan { rate, size, seconds, .. } = *self.plan;
-        let mut add = |told: Told, times: &Times, latencies: &Latencies| -> Result<(), String> {
+        let mut add = |metric: Metric, times: &Times, latencies: &Latencies| -> Result<(), String> {
             let round = Round::of(latencies)?.sent(rate as f64, times.achieved);
             let axes = [("bytes", size as f64), ("rate", rate as f64)];
-            let row = Row::new(told.case, told.subject, told.words, Unit::Nanos).over(axes);
-            run.record(row.as_floor(told.floor), times.began, Duration::from_secs_f64(seconds), round);
+            let row = Row::new(metric.case, metric.subject, metric.words, Unit::Nanos).over(axes);
+            run.record(row.as_floor(metric.floor), times.began, Duration::from_secs_f64(seconds), round);
             Ok(())
         };
         let times = self.segment(Who::Relay(Way::In), By::RelayIn, &[At::RelayIn])?;
@@ -381,7 +381,7 @@ impl<'a> Scene<'a> {
     /// One goes on, is sent messages for a while, and stands still again.
     fn segment(&mut self, who: Who, by: By, at: &[At]) -> Result<Times, String> {
         self.process(who)?.go_on()?;
-        self.await_heard(by, at[at.len() - 1])?;
+        self.await_received(by, at[at.len() - 1])?;
         let interval_ns = 1_000_000_000 / self.plan.rate;
         let counted = (self.plan.rate as f64 * self.plan.seconds) as usize;
         let warm_up = (counted as f64 * WARM_UP) as usize;
@@ -438,10 +438,10 @@ impl<'a> Scene<'a> {
     }
 
     /// Speaks until it is heard at the other end.
-    fn await_heard(&mut self, by: By, at: At) -> Result<(), String> {
+    fn await_received(&mut self, by: By, at: At) -> Result<(), String> {
         let (first, began) = (self.number, self.clock.now());
-        let (mut spoke_at, mut is_heard) = (0, false);
-        while !is_heard {
+        let (mut spoke_at, mut is_received) = (0, false);
+        while !is_received {
             let now = self.clock.now();
             if now > began + PATIENCE_NS {
                 return Err(format!("nothing comes to {at:?}"));
@@ -450,7 +450,7 @@ impl<'a> Scene<'a> {
                 self.send(by)?;
                 spoke_at = now;
             }
-            self.hear(&[at], |_, number, _| is_heard |= number >= first)?;
+            self.hear(&[at], |_, number, _| is_received |= number >= first)?;
             self.waiter.wait(0);
         }
         // What the others left in their sockets is not looked at later.

@@ -67,7 +67,7 @@ pub struct RelayArguments {
 
 enum End {
     Client(TcpStream),
-    Heard(UdpSocket),
+    Received(UdpSocket),
     Spoken(std::net::UdpSocket),
 }
 
@@ -75,7 +75,7 @@ impl End {
     fn receive(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Client(socket) => (&*socket).read(buffer),
-            Self::Heard(socket) => socket.recv(buffer),
+            Self::Received(socket) => socket.recv(buffer),
             Self::Spoken(_) => Err(ErrorKind::WouldBlock.into()),
         }
     }
@@ -83,7 +83,7 @@ impl End {
     fn send(&self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Self::Client(socket) => (&*socket).write(bytes),
-            Self::Heard(socket) => socket.send(bytes),
+            Self::Received(socket) => socket.send(bytes),
             Self::Spoken(socket) => socket.send(bytes),
         }
     }
@@ -132,7 +132,7 @@ pub fn relay(arguments: &RelayArguments) -> Result<(), String> {
     let fails = |error: io::Error| format!("the relay: {error}");
     let RelayArguments { way, config, idle, from, to } = arguments;
     let interface = load(config)?.udp().interface;
-    let heard = from.map(join).transpose()?.map(|socket| End::Heard(UdpSocket::from_std(socket)));
+    let received = from.map(join).transpose()?.map(|socket| End::Received(UdpSocket::from_std(socket)));
     let spoken = to.map(|group| multicast::sender(group, &interface, 0).map(End::Spoken));
     let spoken = spoken.transpose().map_err(|error| error.to_string())?;
     let client = if *way == Way::Feed {
@@ -149,13 +149,13 @@ pub fn relay(arguments: &RelayArguments) -> Result<(), String> {
     let (mut source, sink) = match way {
         Way::Echo => (client, None),
         Way::In => (client, spoken),
-        Way::Out => (heard, client),
-        Way::Feed => (heard, spoken),
+        Way::Out => (received, client),
+        Way::Feed => (received, spoken),
     };
     let mut poll = Poll::new().map_err(fails)?;
     match &mut source {
         Some(End::Client(socket)) => poll.registry().register(socket, Token(0), Interest::READABLE),
-        Some(End::Heard(socket)) => poll.registry().register(socket, Token(0), Interest::READABLE),
+        Some(End::Received(socket)) => poll.registry().register(socket, Token(0), Interest::READABLE),
         _ => return Err(String::from("the relay: --from names a group where no client is read")),
     }
     .map_err(fails)?;

@@ -171,13 +171,13 @@ impl<'a> Desk<'a> {
             if now >= until {
                 return Ok(());
             }
-            let was_held_up = !self.unwritten.is_empty();
+            let was_delayed = !self.unwritten.is_empty();
             let is_due = now >= self.due && self.write_rest()?;
             if is_due {
                 let late = now - self.due;
                 self.late[window].record(late);
                 // What the gateway held up counts from when it was due.
-                let sent = wall() - if was_held_up { late } else { 0 };
+                let sent = wall() - if was_delayed { late } else { 0 };
                 self.order(sent, window)?;
                 self.due += interval_ns;
             }

@@ -203,9 +203,9 @@ mod tests {
             Err(reason) => return println!("SKIPPED: {reason}"),
         };
         let (stages, turn) = of(&counter, Pattern { datagrams: &[15, 1] }).expect("a world that meets");
-        let told: Vec<Stage> = stages.iter().map(|(stage, _)| *stage).collect();
+        let reported: Vec<Stage> = stages.iter().map(|(stage, _)| *stage).collect();
         for stage in Stage::ALL.into_iter().filter(|stage| *stage != Stage::Turn) {
-            assert!(told.contains(&stage), "{stage:?}: {stages:?}");
+            assert!(reported.contains(&stage), "{stage:?}: {stages:?}");
         }
         assert!(turn > 0.0 && stages.iter().all(|(_, ticks)| ticks.is_finite()), "{stages:?}");
     }

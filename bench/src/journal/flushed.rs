@@ -23,17 +23,17 @@ const FILE_LEN: u64 = 16 << 20;
 
 /// The condition waited for.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kept {
+enum StoredOn {
     Written,
     Flushed,
 }
 
 /// Both, of journal and floor.
 pub fn turn(run: &mut Run, arguments: &Arguments, cores: &[usize], per_frame: usize) -> Result<(), String> {
-    for kept in [Kept::Written, Kept::Flushed] {
-        let (what, call, durability) = match kept {
-            Kept::Written => ("written", "write", "process"),
-            Kept::Flushed => ("flushed", "write, fdatasync", "power"),
+    for stored_on in [StoredOn::Written, StoredOn::Flushed] {
+        let (what, call, durability) = match stored_on {
+            StoredOn::Written => ("written", "write", "process"),
+            StoredOn::Flushed => ("flushed", "write, fdatasync", "power"),
         };
         let case = format!("append to {what}, {}, {}/s", of_frames(per_frame), arguments.rate);
         let mut add = |subject: &str, words: &str, floor, at: Instant, paced: Paced| {
@@ -48,13 +48,13 @@ pub fn turn(run: &mut Run, arguments: &Arguments, cores: &[usize], per_frame: us
             Ok::<_, String>(())
         };
         let at = Instant::now();
-        add("file", call, true, at, to_file(arguments, per_frame, kept)?)?;
+        add("file", call, true, at, to_file(arguments, per_frame, stored_on)?)?;
         cpu::allow(&cores[1..]);
-        let journal = Journal::make(&arguments.folder, kept == Kept::Flushed, false)?;
+        let journal = Journal::make(&arguments.folder, stored_on == StoredOn::Flushed, false)?;
         cpu::pin(cores[0]).note.map_or(Ok(()), Err)?;
         let at = Instant::now();
         let words = format!("journal, durability {durability}");
-        add("journal", &words, false, at, to_journal(journal, arguments, per_frame, kept)?)?;
+        add("journal", &words, false, at, to_journal(journal, arguments, per_frame, stored_on)?)?;
     }
     Ok(())
 }
@@ -98,7 +98,7 @@ impl Pace {
 }
 
 /// The floor: each frame at once, by the thread that has it.
-fn to_file(arguments: &Arguments, per_frame: usize, kept: Kept) -> Result<Paced, String> {
+fn to_file(arguments: &Arguments, per_frame: usize, stored_on: StoredOn) -> Result<Paced, String> {
     let fails = |error: std::io::Error| format!("writing a file in {}: {error}", arguments.folder.display());
     let file = plain_file(&arguments.folder)?;
     file.write_all_at(&vec![1; FILE_LEN as usize], 0).and_then(|()| file.sync_all()).map_err(fails)?;
@@ -114,7 +114,7 @@ fn to_file(arguments: &Arguments, per_frame: usize, kept: Kept) -> Result<Paced,
             continue;
         };
         file.write_all_at(&frame.bytes, at).map_err(fails)?;
-        if kept == Kept::Flushed {
+        if stored_on == StoredOn::Flushed {
             file.sync_data().map_err(fails)?;
         }
         late.record(clock.now() - due);
@@ -129,7 +129,7 @@ fn to_journal(
     mut journal: Journal,
     arguments: &Arguments,
     per_frame: usize,
-    kept: Kept,
+    stored_on: StoredOn,
 ) -> Result<Paced, String> {
     let mut frames = Frames::of(journal.tail.end(), PAYLOAD_LEN, per_frame);
     let mut waiter = arguments.idle().waiter(&[]).map_err(|error| error.to_string())?;
@@ -147,9 +147,9 @@ fn to_journal(
             under_way.push_back((frame.header.next_seq(), due));
             frame = frames.next()?;
         }
-        let next = match kept {
-            Kept::Written => journal.tail.written_next(),
-            Kept::Flushed => journal.tail.durable_next(),
+        let next = match stored_on {
+            StoredOn::Written => journal.tail.written_next(),
+            StoredOn::Flushed => journal.tail.durable_next(),
         };
         let seen = clock.now();
         let before = late.len();

@@ -4,7 +4,7 @@ use crate::probe::Found;
 use crate::results::{Results, Row};
 
 /// A subject that carries a smaller share of what is due is saturated.
-const KEPT_UP: f64 = 0.97;
+const CARRIED_MIN: f64 = 0.97;
 /// Beyond the knee, the median latency is more than so many times that at the lowest rate.
 const KNEE_RATIO: f64 = 2.0;
 /// The axis that marks a knee.
@@ -19,7 +19,7 @@ pub fn next(rate: u64) -> u64 {
 
 /// Whether a contestant did not keep up.
 pub fn is_saturated(found: &Found) -> bool {
-    found.target().is_some_and(|target| found.achieved() < target * KEPT_UP)
+    found.target().is_some_and(|target| found.achieved() < target * CARRIED_MIN)
 }
 
 /// Marks the greatest rate of each subject that it carried without its median latency doubling, where a
@@ -45,8 +45,8 @@ pub fn mark_knees(results: &mut Results) {
         let carries = |row: &Row| {
             let sent = row.rounds.iter().filter_map(|round| Some(round.achieved? / round.target?));
             let shares: Vec<f64> = sent.collect();
-            let kept_up = shares.iter().filter(|share| **share >= KEPT_UP).count() * 2 > shares.len();
-            kept_up && median(row).is_some_and(|p50| p50 <= lowest * KNEE_RATIO)
+            let carried = shares.iter().filter(|share| **share >= CARRIED_MIN).count() * 2 > shares.len();
+            carried && median(row).is_some_and(|p50| p50 <= lowest * KNEE_RATIO)
         };
         let carried = rows.iter().take_while(|row| carries(row)).count();
         // Without a rate beyond it nothing shows that it is the knee.
@@ -58,7 +58,7 @@ pub fn mark_knees(results: &mut Results) {
         let rate = knee.axes["rate"];
         let words = format!(
             "{}, {}: the knee is at {rate} messages/s: beyond it the median latency is more than {KNEE_RATIO} times \
-             that at the lowest rate, or less than {KEPT_UP} of what is due is carried",
+             that at the lowest rate, or less than {CARRIED_MIN} of what is due is carried",
             one.0, one.1
         );
         results.notes.push(words);

@@ -19,7 +19,7 @@ pub struct Publishing {
     interval_ns: Nanos,
     began: Nanos,
     /// The window was full, and what it held up is not all out yet.
-    held_up: bool,
+    delayed: bool,
     outcome_next: Option<PublisherSeq>,
     /// Messages handed over.
     pub published: u64,
@@ -47,7 +47,7 @@ impl Publishing {
             payload: vec![0x5a; size],
             interval_ns: 1_000_000_000 / rate,
             began: 0,
-            held_up: false,
+            delayed: false,
             outcome_next: None,
             published: 0,
             committed: 0,
@@ -85,19 +85,19 @@ impl Publishing {
             mark(&mut self.payload);
             match self.publisher.try_publish(self.id, 0, &self.payload) {
                 Ok(_) => {
-                    self.late_ns = if self.held_up { self.late_ns } else { self.late_ns.max(now - due) };
+                    self.late_ns = if self.delayed { self.late_ns } else { self.late_ns.max(now - due) };
                     self.published += 1;
                     taken += 1;
                 }
                 Err(PublishError::Backpressure) => {
-                    (self.backpressure, self.held_up) = (self.backpressure + 1, true);
+                    (self.backpressure, self.delayed) = (self.backpressure + 1, true);
                     break;
                 }
                 Err(error) => return Err(format!("message {number} was not taken: {error}")),
             }
         }
         // What was held up by a full window is late for that reason until it has caught up.
-        self.held_up &= self.due() + self.interval_ns < now;
+        self.delayed &= self.due() + self.interval_ns < now;
         if taken > 0 {
             self.publisher.flush();
         }

@@ -19,7 +19,7 @@ use std::net::SocketAddrV4;
 const WAITING_MAX: usize = 1 << 16;
 
 /// A message that was delivered.
-struct Told {
+struct Delivery {
     number: u64,
     due: Nanos,
     at: Nanos,
@@ -31,7 +31,7 @@ pub struct KernelTimes {
     /// Of lockstep's frames; the floor's datagrams are the messages themselves.
     cluster: Option<u64>,
     notes: VecDeque<(u64, Nanos)>,
-    told: VecDeque<Told>,
+    delivered: VecDeque<Delivery>,
     /// From the intended time to the kernel's note, and from there to the delivery.
     pub ways: [Latencies; 2],
 }
@@ -50,15 +50,15 @@ impl KernelTimes {
             tap: Tap::group_at(group, address)?,
             cluster: lockstep.then_some(ground.config.cluster),
             notes: VecDeque::new(),
-            told: VecDeque::new(),
+            delivered: VecDeque::new(),
             ways: [Latencies::new()?, Latencies::new()?],
         })
     }
 
     /// A message that counts was delivered at the wall time `at`; it was due at `due`.
     pub fn delivered(&mut self, number: u64, due: Nanos, at: Nanos) {
-        if self.told.len() < WAITING_MAX {
-            self.told.push_back(Told { number, due, at });
+        if self.delivered.len() < WAITING_MAX {
+            self.delivered.push_back(Delivery { number, due, at });
         }
     }
 
@@ -89,16 +89,16 @@ impl KernelTimes {
                 }
             }
         })?;
-        while let (Some(Told { number, due, at }), Some((noted, kernel))) =
-            (self.told.front(), self.notes.front())
+        while let (Some(Delivery { number, due, at }), Some((noted, kernel))) =
+            (self.delivered.front(), self.notes.front())
         {
             if noted == number {
                 self.ways[0].record(kernel.saturating_sub(*due));
                 self.ways[1].record(at.saturating_sub(*kernel));
-                self.told.pop_front();
+                self.delivered.pop_front();
             } else if noted > number {
                 // Its datagram was lost to the tap.
-                self.told.pop_front();
+                self.delivered.pop_front();
                 continue;
             }
             self.notes.pop_front();

@@ -87,7 +87,7 @@ fn run(
         let ending = ending.load(Ordering::Acquire);
         let mark = |payload: &mut [u8]| write_window(payload, shared.window.load(Ordering::Relaxed));
         let taken = if ending { 0 } else { publishing.publish(now, mark)? };
-        let heard = publishing.poll()?;
+        let received = publishing.poll()?;
         let Publishing { published, committed, backpressure, late_ns, .. } = publishing;
         shared.published.store(published, Ordering::Release);
         if ending {
@@ -99,7 +99,7 @@ fn run(
                 return Err(format!("{committed} of {published} messages were committed"));
             }
         }
-        if taken + heard == 0 {
+        if taken + received == 0 {
             waiter.wait(publishing.due().saturating_sub(clock.now()).min(PAUSE_NS));
         }
     }

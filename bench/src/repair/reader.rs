@@ -2,7 +2,7 @@
 //! its own. It judges the stream, and keeps the latencies of each window apart; messages say whose they are.
 
 use super::{WINDOWS_MAX, window_of};
-use crate::check::{Checker, Faults, Kept, due, end_of_committed};
+use crate::check::{Checker, DeliveredMessage, Faults, due, end_of_committed};
 use crate::child::report_value;
 use crate::stats::Latencies;
 use lockstep::config::Config;
@@ -31,7 +31,7 @@ pub struct ReaderArguments {
 
 /// What it says, one JSON object a line.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub(super) enum Said {
+pub(super) enum Report {
     /// It listens.
     Ready,
     /// So many messages were delivered.
@@ -76,10 +76,10 @@ pub fn read(arguments: &ReaderArguments) -> Result<(), String> {
         Subscriber::connect(&endpoint, Delivery::Committed, Start::From(1)).map_err(fails)?;
     let mut waiter = endpoint.idle().waiter(&subscriber.net().sockets()).map_err(fails)?;
     let lines = lines()?;
-    report_value(&Said::Ready)?;
+    report_value(&Report::Ready)?;
     let mut checker = Checker::default();
     let mut windows = (0..WINDOWS_MAX).map(|_| Latencies::new()).collect::<Result<Vec<_>, _>>()?;
-    let (mut all, mut wrong, mut told_at) = (None, None, 0);
+    let (mut all, mut wrong, mut reported_at) = (None, None, 0);
     while all.is_none_or(|all| checker.messages() < all) {
         let clock = *subscriber.clock();
         let work = subscriber.poll(usize::MAX, |event| {
@@ -89,7 +89,7 @@ pub fn read(arguments: &ReaderArguments) -> Result<(), String> {
                     if let Some(latencies) = windows.get_mut(window_of(message.payload)) {
                         latencies.record(waited);
                     }
-                    checker.take(&Kept::of(&message));
+                    checker.take(&DeliveredMessage::of(&message));
                 }
                 event => wrong = wrong.take().or_else(|| end_of_committed(&event)),
             }
@@ -99,9 +99,9 @@ pub fn read(arguments: &ReaderArguments) -> Result<(), String> {
             return Err(wrong);
         }
         let now = clock.now();
-        if now >= told_at + TELL_NS {
-            told_at = now;
-            report_value(&Said::At(checker.messages()))?;
+        if now >= reported_at + TELL_NS {
+            reported_at = now;
+            report_value(&Report::At(checker.messages()))?;
             all = match lines.try_recv() {
                 Ok(count) => Some(count),
                 Err(TryRecvError::Empty) => all,
@@ -115,7 +115,7 @@ pub fn read(arguments: &ReaderArguments) -> Result<(), String> {
     }
     let counters = subscriber.counters();
     let Faults { missing, duplicated, reordered } = checker.faults();
-    report_value(&Said::Read(Box::new(Read {
+    report_value(&Report::Read(Box::new(Read {
         windows: windows.iter().map(Latencies::encode).collect::<Result<_, _>>()?,
         messages: checker.messages(),
         wrong: missing + duplicated + reordered,

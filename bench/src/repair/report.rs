@@ -214,11 +214,11 @@ impl Found {
             let leads = if id == self.leader { ", leads" } else { "" };
             results.notes.push(format!("replica {id}{leads}: {}", counts.join(", ")));
         }
-        let held = |(name, Memory { first, most }): (&String, &Memory)| {
+        let memory_of = |(name, Memory { first, most }): (&String, &Memory)| {
             format!("{name} {:.1}, {:.1}", mebibytes(*first), mebibytes(*most))
         };
-        let held: Vec<String> = self.memory.iter().map(held).collect();
-        results.notes.push(format!("MiB resident at first, and at most: {}", held.join("; ")));
+        let memory_of: Vec<String> = self.memory.iter().map(memory_of).collect();
+        results.notes.push(format!("MiB resident at first, and at most: {}", memory_of.join("; ")));
         let late_ms = self.published.late_ns as f64 / 1e6;
         results.notes.push(format!("messages were handed over up to {late_ms:.1} ms late"));
         if let Some((took, lacked)) = self.caught_up {

@@ -17,7 +17,7 @@ use crate::environment;
 use crate::harness::{Run, Shared, pin, two_cores};
 use crate::load::{BATCH_MAX, Drive, Fill, Pace, Unrecorded};
 use crate::probe::{Found, Rally};
-use crate::results::{Round, Row, Unit, Verdict};
+use crate::results::{Round, Row, RunResult, Unit};
 use crate::ways::Way;
 use lockstep_client::Delivery;
 use lockstep_core::engine::replay::REPLAY_BUFFER_LEN;
@@ -60,13 +60,13 @@ struct Errand {
 ///
 /// # Errors
 /// What failed.
-pub fn run(shared: &Shared, messages: u64, rate: u64) -> Result<Verdict, String> {
-    let Some(cores) = two_cores("replay --live", "leader and client") else { return Ok(Verdict::Passed) };
+pub fn run(shared: &Shared, messages: u64, rate: u64) -> Result<RunResult, String> {
+    let Some(cores) = two_cores("replay --live", "leader and client") else { return Ok(RunResult::Passed) };
     let title = "what a replay of a standby's journal costs those who read live";
     let mut run = Run::begin("replay", title, environment::with_device(None)?);
     // Before this thread is bound to a core: the reader is not.
     let (errands, taken) = channel();
-    let (tell, told) = channel();
+    let (tell, reported) = channel();
     std::thread::spawn(move || read_beside(&taken, &tell));
     pin(cores[0])?;
     run.tell("clock", "monotonic, one for all");
@@ -85,7 +85,7 @@ pub fn run(shared: &Shared, messages: u64, rate: u64) -> Result<Verdict, String>
             let site = Site { replay_rate: replay_rate.unwrap_or_default().to_owned(), ..Site::loopback(3) };
             let cluster = Cluster::on(&site, idle)?;
             run.results.configure(&cluster.config);
-            let reads = replay_rate.map(|_| (&errands, &told));
+            let reads = replay_rate.map(|_| (&errands, &reported));
             let run_of = one(&cluster, (messages, rate), &cores, reads);
             let (found, read) = run_of.map_err(|error| format!("{name}, round {number}: {error}"))?;
             let round = Round { at_s, ..found.round()? };
@@ -129,7 +129,7 @@ fn one(
     let stage = Stage::of(Contestant::Lockstep, &way, Delivery::Committed, [cores[1], cores[0]]);
     let measured = stage.play(cluster, MESSAGE_LEN, |_| Ok(orders));
     stop.store(true, Ordering::Release);
-    let read = reads.map(|(_, told)| told.recv().map_err(|error| error.to_string())?).transpose();
+    let read = reads.map(|(_, reported)| reported.recv().map_err(|error| error.to_string())?).transpose();
     Ok((measured?.0, read?))
 }
 

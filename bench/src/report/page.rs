@@ -57,7 +57,7 @@ fn contents(sections: &[Section]) -> Markup {
                         td { a href=(format!("#r{index}")) { (results.measure) ": " (results.title) } }
                         td { (results.began.split(['.', 'Z']).next().unwrap_or_default()) }
                         td.number { (results.cases().len()) }
-                        td { (verdict(results)) }
+                        td { (conclusion(results)) }
                     }
                 }
             }
@@ -65,10 +65,10 @@ fn contents(sections: &[Section]) -> Markup {
     }
 }
 
-fn verdict(results: &Results) -> Markup {
+fn conclusion(results: &Results) -> Markup {
     let marked = results.rows.iter().filter(|row| !row.marks().is_empty()).count();
     html! {
-        @if let Some(verdict) = results.method.get("verdict") { strong { (verdict) } ", " }
+        @if let Some(conclusion) = results.method.get("verdict") { strong { (conclusion) } ", " }
         @match (results.wrongs.len(), marked) {
             (0, 0) => span.well { "nothing wrong" },
             // A row that is marked is to be doubted: that is not well.
@@ -90,7 +90,7 @@ fn one(index: usize, section: &Section) -> Result<Markup, String> {
     Ok(html! {
         section id=(format!("r{index}")) {
             h2 { (results.measure) ": " (results.title) }
-            p.meta { (section.file) " · " (results.began) " · " (verdict(results)) }
+            p.meta { (section.file) " · " (results.began) " · " (conclusion(results)) }
             pre.command { (results.command.join(" ")) }
             @for wrong in &results.wrongs { p.wrong { "WRONG: " (wrong) } }
             @for note in &results.notes { p.note { (note) } }

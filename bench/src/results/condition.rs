@@ -129,8 +129,8 @@ impl Condition {
                 results.cases()
             ));
         }
-        let held = found.into_iter().filter(|(_, value)| self.holds(*value));
-        Ok(held.map(|(whose, value)| format!("{text}: {whose}: it is {value:.2}")).collect())
+        let violated = found.into_iter().filter(|(_, value)| self.holds(*value));
+        Ok(violated.map(|(whose, value)| format!("{text}: {whose}: it is {value:.2}")).collect())
     }
 }
 
@@ -226,8 +226,8 @@ mod tests {
     fn a_percentile_that_too_few_samples_tell_is_judged_by_the_greatest() {
         assert_eq!(
             judged("p99.9>29us"),
-            judged("p99.9>0.029ms").map(|held| {
-                held.into_iter().map(|line| line.replace("p99.9>0.029ms", "p99.9>29us")).collect()
+            judged("p99.9>0.029ms").map(|violated| {
+                violated.into_iter().map(|line| line.replace("p99.9>0.029ms", "p99.9>29us")).collect()
             })
         );
         assert_eq!(judged("p99.9>14us").unwrap().len(), 1);

@@ -36,14 +36,14 @@ pub struct Output {
 /// How a run ended that measured what it was to measure.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 #[must_use]
-pub enum Verdict {
+pub enum RunResult {
     /// As it should.
     Passed,
     /// A limit holds, or two are different that should not be.
     Failed,
 }
 
-impl Verdict {
+impl RunResult {
     /// What the program ends with.
     pub fn code(self) -> u8 {
         match self {
@@ -59,7 +59,7 @@ impl Output {
     /// # Errors
     /// A file that cannot be written; something that is wrong whatever the limits are; a condition that
     /// speaks of nothing measured.
-    pub fn give(&self, results: &Results) -> Result<Verdict, String> {
+    pub fn give(&self, results: &Results) -> Result<RunResult, String> {
         let standard = |path: &Option<PathBuf>| path.as_deref() == Some(Path::new(STANDARD));
         if standard(&self.json) && standard(&self.csv) {
             return Err("--json and --csv: one of them needs a file, like --json=results.json".to_owned());
@@ -79,18 +79,18 @@ impl Output {
         if let Some(path) = &self.hdr {
             write(path, &hdr(results)?)?;
         }
-        let (mut wrongs, mut held) = (results.wrongs.clone(), Vec::new());
+        let (mut wrongs, mut violated) = (results.wrongs.clone(), Vec::new());
         for condition in &self.fail_if {
             match condition.judge(results) {
-                Ok(lines) => held.extend(lines),
+                Ok(lines) => violated.extend(lines),
                 Err(why) => wrongs.push(why),
             }
         }
-        held.iter().for_each(|line| eprintln!("lockstep-bench: {line}"));
+        violated.iter().for_each(|line| eprintln!("lockstep-bench: {line}"));
         if !wrongs.is_empty() {
             return Err(wrongs.join("; "));
         }
-        Ok(if held.is_empty() { Verdict::Passed } else { Verdict::Failed })
+        Ok(if violated.is_empty() { RunResult::Passed } else { RunResult::Failed })
     }
 }
 

@@ -17,7 +17,7 @@ mod files;
 mod text;
 
 pub use condition::Condition;
-pub use files::{Output, Verdict};
+pub use files::{Output, RunResult};
 pub(crate) use text::{digits, scale, sent};
 
 use crate::stats::{Latencies, Spread, paired};
@@ -192,8 +192,8 @@ impl Row {
     /// A figure's spread over the rounds; `None` where a round that has figures lacks this one. Medians of
     /// different rounds are not compared: a p99.9 of three rounds may lie below a p99 of five.
     pub fn spread(&self, figure: &str) -> Option<Spread> {
-        let told = self.rounds.iter().filter(|round| !round.figures.is_empty());
-        let column: Option<Vec<f64>> = told.map(|round| round.figures.get(figure).copied()).collect();
+        let measured = self.rounds.iter().filter(|round| !round.figures.is_empty());
+        let column: Option<Vec<f64>> = measured.map(|round| round.figures.get(figure).copied()).collect();
         Spread::of(column?)
     }
 
@@ -354,12 +354,12 @@ impl Results {
                 missed.push(format!("{}, {} over {}", ratio.case, ratio.subject, ratio.floor));
             }
         }
-        let verdict = match (judged, missed.len()) {
+        let conclusion = match (judged, missed.len()) {
             (0, _) => "nothing of it was measured".to_owned(),
             (_, 0) => format!("met in all {judged} cases"),
             (_, count) => format!("missed in {count} of {judged} cases: {}", missed.join("; ")),
         };
-        self.notes.push(format!("aim: {words}: {verdict}"));
+        self.notes.push(format!("aim: {words}: {conclusion}"));
     }
 
     /// Adds a round to the row that has the case and subject of `row`, or to `row` if there is none yet.

@@ -168,10 +168,10 @@ mod tests {
         results.aim("a third more at most", |ratio| ratio.median("p50").map(|p50| p50 > 1.33));
         results.aim("twice at most", |ratio| ratio.median("p50").map(|p50| p50 > 2.0));
         results.aim("of another", |_| None);
-        let told: Vec<&str> = results.notes.iter().rev().take(3).rev().map(String::as_str).collect();
-        assert!(told[0].starts_with("aim: a third more at most: missed in 1 of 1 cases: "), "{told:?}");
+        let notes: Vec<&str> = results.notes.iter().rev().take(3).rev().map(String::as_str).collect();
+        assert!(notes[0].starts_with("aim: a third more at most: missed in 1 of 1 cases: "), "{notes:?}");
         assert_eq!(
-            told[1..],
+            notes[1..],
             ["aim: twice at most: met in all 1 cases", "aim: of another: nothing of it was measured"]
         );
     }

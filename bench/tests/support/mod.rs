@@ -10,22 +10,25 @@ pub fn bench(arguments: &[&str]) -> Output {
 }
 
 /// What it wrote to standard error.
-pub fn told(output: &Output) -> String {
+pub fn stderr_of(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 /// The results as JSON; nothing where the machine cannot measure, which the bench says itself.
-pub fn given<T: DeserializeOwned>(output: &Output) -> Option<T> {
+pub fn report_of<T: DeserializeOwned>(output: &Output) -> Option<T> {
     if output.stdout.starts_with(b"SKIPPED:") {
         print!("{}", String::from_utf8_lossy(&output.stdout));
         return None;
     }
-    Some(serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {}", told(output))))
+    Some(
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", stderr_of(output))),
+    )
 }
 
 /// The results of a run that succeeds.
 pub fn measured<T: DeserializeOwned>(arguments: &[&str]) -> Option<T> {
     let output = bench(&[arguments, &["--json"]].concat());
-    assert!(output.status.success(), "{arguments:?}: {}", told(&output));
-    given(&output)
+    assert!(output.status.success(), "{arguments:?}: {}", stderr_of(&output));
+    report_of(&output)
 }
