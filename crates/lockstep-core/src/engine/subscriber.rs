@@ -30,7 +30,7 @@ use crate::proto::unicast_probe::{UnicastProbe, UnicastProbeLimits};
 use ahead::Ahead;
 use deliver::{DeliveryCursor, deliver};
 use lockstep_wire::{
-    Datagram, Epoch, FrameView, Identity, Kind, Nanos, Reject, RepairReject, RepairTrailer, Seq,
+    Datagram, Epoch, FrameView, Header, Identity, Kind, Nanos, Reject, RepairReject, RepairTrailer, Seq,
 };
 pub use notifications::{Delivery, Message, SubscriberEvent};
 use std::net::SocketAddrV4;
@@ -131,7 +131,7 @@ impl<N: Net> SubscriberEngine<N> {
         if !core.cursor.stopped {
             work += net.recv_groups();
             for index in 0..work {
-                if core.on_datagram(now, net.group_datagram(index), None, &mut f) {
+                if core.on_datagram(now, net.group_datagram(index), true, &mut f) {
                     core.received_at = now;
                 }
             }
@@ -140,7 +140,7 @@ impl<N: Net> SubscriberEngine<N> {
                 let count = net.recv_unicast();
                 for index in 0..count {
                     let (bytes, from) = net.unicast_datagram(index);
-                    core.on_datagram(now, bytes, Some(from), &mut f);
+                    core.on_unicast(now, bytes, from, &mut f);
                 }
                 work += count;
             }
@@ -310,16 +310,33 @@ impl SubscriberCore {
         true
     }
 
-    /// A datagram of a group, or `from` an address by unicast. Returns whether it is one of this stream.
+    /// A datagram from the node at `from`. Only the answer to a demand for a proof needs its address.
+    fn on_unicast(
+        &mut self,
+        now: Nanos,
+        bytes: &[u8],
+        from: SocketAddrV4,
+        f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
+    ) {
+        self.on_datagram(now, bytes, false, f);
+        if Header::look(bytes).is_some_and(|header| header.kind == Kind::AddressProof as u8)
+            && let Ok(Datagram::AddressProof(header, body)) =
+                Datagram::decode(bytes, self.limits.receiver.cluster)
+        {
+            self.rx.on_address_proof(now, Some(from), header, &body);
+        }
+    }
+
+    /// Returns whether it is one of this stream.
     fn on_datagram(
         &mut self,
         now: Nanos,
         bytes: &[u8],
-        from: Option<SocketAddrV4>,
+        by_group: bool,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) -> bool {
         self.counters.add(Counter::DatagramsIn, 1);
-        let judged = self.judge(now, bytes, from, f);
+        let judged = self.judge(now, bytes, by_group, f);
         if let Err(reject) = judged {
             self.counters.reject(reject);
         }
@@ -331,13 +348,13 @@ impl SubscriberCore {
         &mut self,
         now: Nanos,
         bytes: &[u8],
-        from: Option<SocketAddrV4>,
+        by_group: bool,
         f: &mut impl FnMut(SubscriberEvent<'_>) -> ControlFlow<()>,
     ) -> Result<(), Reject> {
         match Datagram::decode(bytes, self.limits.receiver.cluster)? {
             Datagram::Frame(frame, trailer) => {
                 self.rx.admit_frame(&frame, trailer.as_ref())?;
-                if from.is_none() && trailer.is_none() {
+                if by_group && trailer.is_none() {
                     self.unicast_probe.on_group(now);
                 }
                 self.on_frame(now, &frame, trailer.as_ref(), f);
@@ -345,9 +362,9 @@ impl SubscriberCore {
             }
             Datagram::Heartbeat(header, body) => {
                 self.rx.check_history(header)?;
-                match from {
-                    None => _ = self.unicast_probe.on_group(now),
-                    Some(_) => self.unicast_probe.on_answer(),
+                match by_group {
+                    true => _ = self.unicast_probe.on_group(now),
+                    false => self.unicast_probe.on_answer(),
                 }
                 self.rx.on_heartbeat(header, &mut self.counters, &mut self.events);
                 self.rx.on_announced_membership(header, &body);
@@ -360,7 +377,7 @@ impl SubscriberCore {
             }
             Datagram::Ack(header, _) => {
                 self.rx.check_history(header)?;
-                if from.is_some() {
+                if !by_group {
                     self.unicast_probe.on_answer();
                 }
                 self.rx.on_ack(header, &mut self.counters, &mut self.events);
@@ -372,10 +389,6 @@ impl SubscriberCore {
                     self.losses.on_ahead();
                 }
                 self.rx.on_repair_reject(now, header, &body, &mut self.counters);
-                Ok(())
-            }
-            Datagram::AddressProof(header, body) => {
-                self.rx.on_address_proof(now, from, header, &body);
                 Ok(())
             }
             // Not for readers: the groups are shared. A vote is no news of the stream (S10).

@@ -128,14 +128,14 @@ impl RepairRequests {
         (self.abandoned_at.1, self.oldest_seq) = (now, oldest_seq);
     }
 
-    /// Whether nothing is asked for, and no answer came since the last check.
+    /// Whether nothing is asked for, and no answer came since the last check. The demand for a proof is an
+    /// answer.
     #[inline]
     fn is_at_rest(&self) -> bool {
         self.start.is_none()
             && self.synced.is_none()
             && self.gaps.list().is_empty()
             && !self.requests.has_response()
-            && self.proof_due.is_none()
     }
 
     /// An epoch is followed.
