@@ -10,10 +10,13 @@
 
 #[path = "trust/attacker.rs"]
 mod attacker;
+#[path = "trust/files.rs"]
+mod files;
 
 use attacker::{Attacker, Read, UNLISTED};
 use lockstep::config::Config;
 use lockstep_wire::{Epoch, Header, Identity, Kind, QueryKind, ROUND_MAX};
+use std::io::Write;
 use tools::processes::{Cluster, Process, payloads};
 
 /// The attacker, and what it has read of the cluster.
@@ -175,4 +178,28 @@ fn nothing_that_an_unproved_address_asks_for_is_answered_by_more_than_it_sent() 
             }
         }
     });
+}
+
+/// The forgery is in the stream: nothing but a key keeps it out. It must not be reported to its victim as the
+/// victim's own.
+#[test]
+fn a_publisher_whose_number_somebody_else_used_learns_that_its_message_is_not_in_the_stream() {
+    let cluster = Cluster::new(1, "");
+    let replicas = cluster.found();
+    let attacker = Attacker::near(&cluster);
+    let mut publisher = cluster.start("publisher", &["publish", "--name", "orders"]);
+    let mut lines = publisher.stdin().take().expect("its input");
+    writeln!(lines, "mine").expect("a line");
+    attacker.to_submit(&attacker.forged_submission(b"forged"));
+    // Until the forgery stands in the stream.
+    cluster.run(&["subscribe", "--count", "2", "--timeout", "30s"], b"").with_code(0);
+    writeln!(lines, "mine, too").expect("a line");
+    drop(lines);
+    assert_eq!(publisher.wait().code(), Some(3), "{}", publisher.log());
+    let report = publisher.log();
+    assert!(report.contains("another message under number 2 of publisher 'orders'"), "{report}");
+    assert_eq!(payloads(&cluster.read(&["--committed"]).out), ["mine", "forged"]);
+    for replica in replicas {
+        assert_eq!(replica.terminate(), Some(0));
+    }
 }

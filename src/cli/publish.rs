@@ -1,7 +1,7 @@
 //! `lockstep publish`: messages out of a file or stdin, until all of them are committed.
 
 use super::args::PublishArgs;
-use super::failure::{FAILED, FENCED, NOT_READY, USAGE};
+use super::failure::{FAILED, FENCED, INTEGRITY, NOT_READY, USAGE};
 use super::input::{self, Item, Limit, Spelling};
 use super::{Failure, log, signals, waiting};
 use crate::config::Config;
@@ -9,7 +9,7 @@ use lockstep_client::Endpoint;
 use lockstep_client::{OpenError, PublishError, Publisher, PublisherEvent};
 use lockstep_core::engine::counters::Counter;
 use lockstep_io::idle::Idle;
-use lockstep_wire::{Destination, Nanos, PublisherId, Seq};
+use lockstep_wire::{Destination, Nanos, PublisherId, PublisherSeq, Seq};
 use serde_json::json;
 use std::io::{self, BufWriter, Stdout, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -78,6 +78,8 @@ struct Tally {
     committed: u64,
     first: Option<Seq>,
     last: Option<Seq>,
+    /// A number under which the stream has another message.
+    diverged: Option<PublisherSeq>,
     ended_by: Option<Ended>,
 }
 
@@ -86,6 +88,8 @@ enum Ended {
     Fenced,
     Closed,
     Lost,
+    /// The stream has another message under this number, at this seq.
+    Diverged(PublisherSeq, Seq),
 }
 
 struct Run<'a> {
@@ -176,6 +180,7 @@ impl Run<'_> {
         let Self { publisher, tally, id, outcomes, args, .. } = self;
         let mut printed = Ok(());
         let work = publisher.poll(usize::MAX, |event| match event {
+            PublisherEvent::Committed { publisher_seq, .. } if tally.diverged == Some(publisher_seq) => {}
             PublisherEvent::Committed { publisher, seq, .. } if publisher == *id => {
                 tally.committed += 1;
                 tally.first.get_or_insert(seq);
@@ -189,6 +194,10 @@ impl Run<'_> {
                         false => writeln!(out, "{number}\t{seq}"),
                     };
                 }
+            }
+            PublisherEvent::Diverged { publisher_seq, seq, .. } => {
+                tally.diverged = Some(publisher_seq);
+                tally.ended_by = Some(Ended::Diverged(publisher_seq, seq));
             }
             PublisherEvent::Fenced { .. } => tally.ended_by = Some(Ended::Fenced),
             PublisherEvent::Closed { .. } => tally.ended_by = Some(Ended::Closed),
@@ -211,6 +220,14 @@ impl Run<'_> {
                 format!(
                     "publisher '{name}' was opened by a newer process: this one is fenced; end the other \
                      before you start again, or give each a name of its own"
+                ),
+            ),
+            Ended::Diverged(number, seq) => Failure::new(
+                INTEGRITY,
+                format!(
+                    "the stream has another message under number {number} of publisher '{name}', at seq {seq}: another \
+                     process publishes under this name, or somebody forges it; message {number} of this process is not \
+                     in the stream"
                 ),
             ),
             Ended::Closed => {

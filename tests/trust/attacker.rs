@@ -3,9 +3,9 @@
 //! groups.
 
 use lockstep_wire::{
-    AckBody, BallotBody, Datagram, HEADER_LEN, Header, HeartbeatBody, Identity, JoinBody, Kind, QueryKind,
-    SMALL_LEN_MAX, SeqRange, StepDownBody, seal, write_ack, write_ballot, write_heartbeat, write_join,
-    write_nack, write_query, write_step_down,
+    AckBody, BallotBody, Datagram, EntryHeader, EntryKind, HEADER_LEN, Header, HeartbeatBody, Identity,
+    JoinBody, Kind, QueryKind, SMALL_LEN_MAX, SeqRange, StepDownBody, seal, write_ack, write_ballot,
+    write_entry, write_heartbeat, write_join, write_nack, write_query, write_step_down,
 };
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
@@ -19,8 +19,10 @@ const ROOM: usize = 1 << 14;
 
 /// See the module.
 pub struct Attacker {
+    submit: SocketAddrV4,
     data: SocketAddrV4,
     control: SocketAddrV4,
+    submit_in: UdpSocket,
     data_in: UdpSocket,
     control_in: UdpSocket,
     /// The socket that it sends from.
@@ -37,12 +39,12 @@ pub struct Read {
 
 impl Attacker {
     pub fn near(cluster: &Cluster) -> Self {
-        let [_, data, control] = cluster.groups();
+        let [submit, data, control] = cluster.groups();
         let own = UdpSocket::bind("127.0.0.1:0").expect("a socket on loopback");
         own.set_multicast_ttl_v4(0).expect("a time to live");
         socket2::SockRef::from(&own).set_multicast_if_v4(&Ipv4Addr::LOCALHOST).expect("loopback");
-        let (data_in, control_in) = (member(data), member(control));
-        Self { data, control, data_in, control_in, own }
+        let [submit_in, data_in, control_in] = [submit, data, control].map(member);
+        Self { submit, data, control, submit_in, data_in, control_in, own }
     }
 
     /// Listens until it has a heartbeat and the acks of `standbys`.
@@ -62,6 +64,33 @@ impl Attacker {
             }
         }
         Read { heartbeat: heartbeat.expect("heard"), acks }
+    }
+
+    /// Listens for the next submission of a message, and returns it with `payload` under the next number.
+    pub fn forged_submission(&self, payload: &[u8]) -> Vec<u8> {
+        let (began, mut room) = (Instant::now(), vec![0; ROOM]);
+        loop {
+            assert!(began.elapsed() < PATIENCE, "nothing is submitted");
+            let Ok(length) = self.submit_in.recv(&mut room) else { continue };
+            let Some(seen) = Header::peek(&room[..length]) else { continue };
+            let Ok(Datagram::Submission(header, entries)) = Datagram::decode(&room[..length], seen.cluster)
+            else {
+                continue;
+            };
+            let last = entries.filter(|entry| entry.kind() == EntryKind::Message).last();
+            let Some(entry) = last.map(|entry| *entry.header) else { continue };
+            let mut forged = vec![0; SMALL_LEN_MAX];
+            let next = EntryHeader { publisher_seq: entry.publisher_seq + 1, ..entry };
+            let written = write_entry(&mut forged[HEADER_LEN..], next, payload).expect("room");
+            forged.truncate(HEADER_LEN + written);
+            let header = Header { count: 1, number: header.number + 1, ..*header };
+            seal(&mut forged, header);
+            return forged;
+        }
+    }
+
+    pub fn to_submit(&self, bytes: &[u8]) {
+        self.send(self.submit, bytes);
     }
 
     pub fn to_data(&self, bytes: &[u8]) {

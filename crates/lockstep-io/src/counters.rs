@@ -67,7 +67,12 @@ fn values(map: &MmapRaw, count: usize) -> &[AtomicU64] {
 /// Makes the file at `path` of `bytes` and maps it. It is written whole, not only sized: a store into
 /// a hole of a full file system would kill us.
 fn map_new(path: &Path, bytes: &[u8]) -> std::io::Result<MmapRaw> {
-    let mut file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
+    // Others may make files there too: what lies at that name is removed, never opened.
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = File::options().read(true).write(true).create_new(true).open(path)?;
     file.write_all(bytes)?;
     MmapOptions::new().len(bytes.len()).map_raw(&file)
 }

@@ -25,6 +25,7 @@ pub mod fault_injection;
 pub mod idle;
 pub mod lines;
 pub mod multicast;
+pub mod private;
 pub mod ready;
 pub mod shm;
 pub mod source;

@@ -13,7 +13,7 @@ use super::user;
 use super::verifier::Verifier;
 use crate::cli::ended::{ReadingEnd, serve_whole_or_oldest};
 use crate::cli::failure::{FAILED, FENCED, USAGE};
-use crate::cli::sequencer::stop_with_stdin;
+use crate::cli::sequencer::{log_effective, stop_with_stdin};
 use crate::cli::{Failure, counters_or_warning, log, signals};
 use crate::config::{self, Config};
 use lockstep_client::{Counted, Delivery, Endpoint, PublishError, Publisher, PublisherEvent, Subscriber};
@@ -27,6 +27,7 @@ use lockstep_io::clock::{Clock, random_u64};
 use lockstep_io::idle::Idle;
 use lockstep_io::spool::Spool;
 use lockstep_process::cpu;
+use lockstep_process::watcher::forbid_core_dumps;
 use lockstep_wire::{Destination, NAME_LEN_MAX, Nanos, PublisherId, PublisherSeq};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token, Waker};
@@ -151,6 +152,8 @@ fn gateway_limits(config: &Config, delivery: Delivery) -> GatewayLimits {
 pub(super) fn run(args: &RunArgs) -> Result<u8, Failure> {
     let config = args.cluster.load(&[])?;
     log::start(&config.log);
+    // It has passwords and the TLS key in memory.
+    log_effective(&forbid_core_dumps());
     let stop = signals::stop_flag()?;
     let reload = Arc::new(AtomicBool::new(false));
     signal_hook::flag::register(signal_hook::consts::SIGHUP, Arc::clone(&reload))

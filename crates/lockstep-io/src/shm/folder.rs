@@ -11,14 +11,15 @@
 use super::ring::is_ring;
 use crate::IoError;
 use crate::clock::{Clock, random_u64};
+use crate::private;
 use bytemuck::{Pod, Zeroable};
 use memmap2::{MmapOptions, MmapRaw};
-use std::fs::{DirBuilder, File, Metadata, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Error, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::ops::Deref;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -284,7 +285,7 @@ impl ShmFolder {
                 })?,
             };
             let metadata = dir.metadata().map_err(fails)?;
-            is_private(&metadata, &self.path)?;
+            private::check(&metadata, &self.path, private::OTHERS)?;
             match dir.try_lock() {
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) => {
@@ -371,7 +372,7 @@ impl Locked<'_> {
                 "it is of another kind: remove it",
             ));
         }
-        is_private(&metadata, &path)?;
+        private::check(&metadata, &path, private::OTHERS)?;
         Ok(Some(PeerFile { id, path, file }))
     }
 
@@ -465,23 +466,6 @@ fn fill(file: &File, header: &ShmHeader, len: u64) -> Result<MmapRaw, Error> {
     }
     file.write_all_at(bytemuck::bytes_of(header), 0)?;
     MmapOptions::new().len(len as usize).populate().map_raw(file)
-}
-
-/// Refuses files that other users may touch.
-fn is_private(metadata: &Metadata, path: &Path) -> Result<(), IoError> {
-    // SAFETY: a call without arguments that cannot fail.
-    let user = unsafe { libc::geteuid() };
-    let mode = metadata.permissions().mode() & 0o777;
-    if metadata.uid() == user && mode & 0o077 == 0 {
-        return Ok(());
-    }
-    let owner = metadata.uid();
-    let doing = format!(
-        "trust {}: it is user {owner}'s with mode {mode:o}, and has to be user {user}'s alone (mode 700, \
-         files 600); remove it, or run all processes of the cluster as one user",
-        path.display()
-    );
-    Err(IoError::because(doing, ErrorKind::PermissionDenied, "others may touch it"))
 }
 
 /// Releases the lock.

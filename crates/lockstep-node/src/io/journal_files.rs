@@ -19,6 +19,7 @@ use lockstep_wire::{INCARNATION_MAX, Identity};
 use std::fmt;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 /// A journal could not be created or opened: which one, and why.
@@ -146,11 +147,16 @@ pub fn boot() -> Result<[u64; 2], IoError> {
     Ok([(id >> 64) as u64, id as u64])
 }
 
+/// Makes a folder, and those above it, that only this user may enter.
+fn make_private(dir: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
 /// Creates the journal of `identity` in `dir`, which is empty or does not exist.
 pub fn format(dir: &Path, cluster: u64, identity: Identity) -> Result<Superblock, JournalError> {
     let work = || -> Result<Superblock, JournalFailure> {
         let doing = || format!("creating {} (give a directory that this user may write)", dir.display());
-        std::fs::create_dir_all(dir).map_err(|e| IoError::new(doing(), e))?;
+        make_private(dir).map_err(|e| IoError::new(doing(), e))?;
         let mut entries = std::fs::read_dir(dir).map_err(|e| IoError::new(doing(), e))?;
         if let Some(Ok(entry)) = entries.next() {
             return Err(JournalOpenError::NotEmpty(entry.file_name().to_string_lossy().into_owned()).into());

@@ -12,8 +12,8 @@
 
 use super::claims::{self, Claims};
 use lockstep_core::ring::place_in;
-use lockstep_io::IoError;
 use lockstep_io::sync::{AtomicU64, Ordering};
+use lockstep_io::{IoError, private};
 use lockstep_replica::journal::ports::{TailMemory, TailSource, Word};
 use lockstep_replica::journal::{BLOCK_LEN, TAIL_MAGIC, TailLabel, WORD_STRIDE, WORDS_AT};
 use lockstep_wire::Seq;
@@ -105,8 +105,16 @@ enum Is {
 /// not touched.
 fn inspect(path: &Path) -> Result<Option<(File, Is)>, IoError> {
     let shown = path.display();
-    let file = match OpenOptions::new().read(true).write(true).open(path) {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let file = match OpenOptions::new().read(true).write(true).custom_flags(flags).open(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
+            let doing = format!(
+                "opening the tail {shown}: it is a symbolic link, which anybody may have made; remove it, or name the \
+                 file itself (`replicas.N.tail`)"
+            );
+            return Err(IoError::new(doing, error));
+        }
         opened => opened.map_err(|e| {
             IoError::new(format!("opening the tail {shown} (a file on tmpfs or hugetlbfs)"), e)
         })?,
@@ -135,6 +143,7 @@ fn inspect(path: &Path) -> Result<Option<(File, Is)>, IoError> {
             "another file",
         ));
     };
+    private::check(&meta, path, private::OTHERS_WRITE)?;
     Ok(Some((file, is)))
 }
 

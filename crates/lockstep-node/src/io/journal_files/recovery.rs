@@ -6,7 +6,8 @@
 //! next one starts from the beginning.
 
 use super::{
-    JournalConfig, JournalError, JournalFailure, boot, lock, look as inspect_for_run, superblock_of,
+    JournalConfig, JournalError, JournalFailure, boot, lock, look as inspect_for_run, make_private,
+    superblock_of,
 };
 use crate::io::journal_thread::{self, ThreadSettings};
 use crate::io::store::DirStore;
@@ -191,7 +192,7 @@ pub fn found_from(
 /// An empty folder with a mark, without the remains of an earlier attempt.
 fn make_room(dir: &Path) -> Result<(), JournalFailure> {
     let doing = || format!("creating {} (give a directory that this user may write)", dir.display());
-    std::fs::create_dir_all(dir).map_err(|e| IoError::new(doing(), e))?;
+    make_private(dir).map_err(|e| IoError::new(doing(), e))?;
     let mark = dir.join(MARK);
     if dir.join("superblock").exists() || !mark.exists() {
         let mut entries = std::fs::read_dir(dir).map_err(|e| IoError::new(doing(), e))?;

@@ -1,0 +1,91 @@
+//! Another local user makes files at the paths that a daemon uses, in a folder where everybody may: the
+//! daemon refuses them in words, and touches none.
+
+use lockstep_io::counters::CountersFile;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use tools::gateways;
+use tools::processes::{Cluster, is_root};
+
+/// What lies in a file of somebody else's.
+const TEXT: &str = "what somebody else wrote there";
+
+/// A replica whose tail's path has something of another user's does not start, and says `why`.
+fn is_refused(plant: impl Fn(&Cluster, &std::path::Path), why: &str) {
+    let cluster = Cluster::new(1, "");
+    cluster.format(1);
+    let tail = cluster.path("tail-1");
+    // Formatting made none yet.
+    let _ = fs::remove_file(&tail);
+    plant(&cluster, &tail);
+    let refused = cluster.run(&["sequencer", "--replica", "1", "--until-stdin-ends"], b"");
+    assert_ne!(refused.code, Some(0));
+    refused.saying(&["tail-1", why]);
+}
+
+#[test]
+fn a_symbolic_link_where_the_tail_belongs_is_refused_and_its_target_stays_as_it_is() {
+    is_refused(
+        |cluster, tail| {
+            fs::write(cluster.path("target"), TEXT).expect("a file");
+            symlink(cluster.path("target"), tail).expect("a link");
+        },
+        "it is a symbolic link",
+    );
+}
+
+#[test]
+fn a_tail_that_others_may_write_or_own_is_refused() {
+    let with_mode = |tail: &std::path::Path, mode| {
+        fs::write(tail, "").expect("a file");
+        fs::set_permissions(tail, fs::Permissions::from_mode(mode)).expect("its mode");
+    };
+    is_refused(|_, tail| with_mode(tail, 0o666), "with mode 666");
+    if !is_root() {
+        println!("SKIPPED: needs root: a file of another user");
+        return;
+    }
+    is_refused(
+        |_, tail| {
+            with_mode(tail, 0o600);
+            chown(tail, Some(65_534), None).expect("another owner");
+        },
+        "it is user 65534's",
+    );
+}
+
+#[test]
+fn a_link_at_the_name_of_a_draft_of_counters_is_replaced_and_its_target_stays_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (target, path) = (folder.path().join("target"), folder.path().join("counters"));
+    fs::write(&target, TEXT).expect("a file");
+    let draft = folder.path().join(format!("counters.{}", std::process::id()));
+    symlink(&target, &draft).expect("a link");
+    let mut counters = CountersFile::create(&path, &["one"]).expect("counters");
+    counters.publish(&[7]);
+    assert_eq!(fs::read_to_string(&target).expect("the target"), TEXT);
+    assert!(path.is_file() && !draft.exists());
+}
+
+#[test]
+fn a_journals_folder_is_its_users_alone() {
+    let cluster = Cluster::new(1, "");
+    cluster.format(1);
+    let mode = fs::metadata(cluster.path("journal-1")).expect("a folder").permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+}
+
+#[test]
+fn a_gateway_leaves_no_core_dump_with_passwords() {
+    let cluster = Cluster::new(1, "");
+    let replicas = cluster.found();
+    gateways::add_user(&cluster, "alice", "secret", &[]);
+    let gateway = gateways::start(&cluster, "gw1");
+    let limits = fs::read_to_string(format!("/proc/{}/limits", gateway.process.pid())).expect("its limits");
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).expect("a limit");
+    assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
+    assert_eq!(gateway.process.terminate(), Some(0));
+    for replica in replicas {
+        assert_eq!(replica.terminate(), Some(0));
+    }
+}
