@@ -6,7 +6,7 @@ use super::members::{JoinOutcome, Members};
 use super::*;
 use crate::udp::{Interface, free_port};
 use lockstep_wire::{
-    AckBody, GROUPS_ALL, HEADER_LEN, JoinBody, LeaseReply, QueryBody, QueryKind, seal, write_ack, write_join,
+    AckBody, GROUPS_ALL, HEADER_LEN, JoinBody, LeaseReply, QueryKind, seal, write_ack, write_join,
     write_query,
 };
 use std::net::Ipv4Addr;
@@ -263,7 +263,7 @@ fn query() -> Vec<u8> {
     let mut out = [0; 256];
     let header = Header { cluster: CLUSTER, ..Header::new(Kind::Query) };
     let length = write_query(&mut out, header, 3, QueryKind::Node, "");
-    assert_eq!(length, HEADER_LEN + size_of::<QueryBody>());
+    assert_eq!(length, QueryKind::Node.answer_len());
     out[..length].to_vec()
 }
 
