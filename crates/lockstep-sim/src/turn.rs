@@ -15,7 +15,7 @@ use lockstep_core::engine::publisher::{PublishError, PublisherEngine, PublisherE
 use lockstep_core::engine::subscriber::{SubscriberEngine, SubscriberEvent};
 use lockstep_core::proto::commit::Durability;
 use lockstep_replica::journal::side::SideEvent;
-use lockstep_wire::{Epoch, Nanos, SMALL_LEN_MAX, Seq};
+use lockstep_wire::{Epoch, Nanos, ReplayEndReason, SMALL_LEN_MAX, Seq};
 use std::cell::Cell;
 use std::ops::ControlFlow;
 
@@ -471,6 +471,13 @@ impl ReaderTurn<'_> {
             }
             SubscriberEvent::Refused { why: None, .. } => {
                 self.end("refused: no journal can be reached".to_string())
+            }
+            // The same divergence, found by a journal that was asked for the reader's place.
+            SubscriberEvent::Refused { why: Some(ReplayEndReason::ChainMismatch), next }
+                if oracle.parts_before(next) =>
+            {
+                oracle.coverage.count(Event::ReadersDiverged);
+                self.end(format!("has another log below {next} than the new history, as a journal says"))
             }
             SubscriberEvent::Refused { ref why, next } => {
                 Err(format!("AGREEMENT: subscriber {who} is refused at {next}: {why:?}"))

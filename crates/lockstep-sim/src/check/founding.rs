@@ -320,6 +320,16 @@ impl Oracle {
         })
     }
 
+    /// Whether a reader at `seq` may have read another log than the one on which the founding stands.
+    pub fn parts_before(&self, seq: Seq) -> bool {
+        self.founding.as_ref().is_some_and(|founded| {
+            let other = |node: TreeNode| {
+                self.tree.next(Some(node)) == seq && !self.tree.begins_with(Some(founded.tip), Some(node))
+            };
+            founded.next >= seq && self.tree.containing(seq - 1).any(other)
+        })
+    }
+
     /// A publisher's handle goes over to the new history: everything reported to it as committed is there.
     pub fn on_publisher_went_over(&mut self, who: usize, history: u64, seq: Seq) -> Result<(), Violation> {
         let Some(writer) = self.writers.get_mut(&who) else { return Ok(()) };
