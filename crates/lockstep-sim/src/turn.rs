@@ -458,7 +458,7 @@ impl ReaderTurn<'_> {
             SubscriberEvent::Ahead { next, end, .. } if oracle.may_be_ahead(next) => {
                 self.end(format!("is ahead: at {next}, the log ends at {end}"))
             }
-            SubscriberEvent::Diverged { seq } if oracle.parts_at(seq) => {
+            SubscriberEvent::Diverged { seq } if oracle.parts_before(seq) => {
                 oracle.coverage.count(Event::ReadersDiverged);
                 self.end(format!("has another log below {seq} than the new history"))
             }

@@ -493,7 +493,12 @@ impl Receiver {
                 self.on_contradiction(proof, (have, seen), counters, events);
                 Placement::Dropped
             }
-            Err(LogMismatch::EpochFalls | LogMismatch::NoStart | LogMismatch::StartMisfits) => {
+            // Epochs never fall along a log: this frame and the own end are of two.
+            Err(LogMismatch::EpochFalls) => {
+                self.on_contradiction(proof, (end.chain, { header.chain }), counters, events);
+                Placement::Dropped
+            }
+            Err(LogMismatch::NoStart | LogMismatch::StartMisfits) => {
                 counters.add(Counter::FramesUnowned, 1);
                 Placement::Dropped
             }

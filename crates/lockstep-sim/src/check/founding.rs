@@ -312,14 +312,6 @@ impl Oracle {
         })
     }
 
-    /// Whether there was another log up to the founding than the one on which it stands.
-    pub fn parts_at(&self, seq: Seq) -> bool {
-        self.founding.as_ref().is_some_and(|founded| {
-            let other = |node: TreeNode| node != founded.tip && self.tree.next(Some(node)) == seq;
-            founded.next == seq && self.tree.containing(seq - 1).any(other)
-        })
-    }
-
     /// Whether a reader at `seq` may have read another log than the one on which the founding stands.
     pub fn parts_before(&self, seq: Seq) -> bool {
         self.founding.as_ref().is_some_and(|founded| {
