@@ -53,7 +53,7 @@ use std::io::{IsTerminal, Write};
 
 /// Does what the arguments say (the first is the program's name) and returns the exit code.
 pub fn run(args: impl IntoIterator<Item = OsString>) -> u8 {
-    lockstep_io::crc::choose();
+    lockstep_io::choose_instructions();
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(asked) => {
