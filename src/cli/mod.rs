@@ -28,6 +28,7 @@ mod format;
 mod gateway;
 mod handover;
 mod input;
+mod keys;
 mod log;
 mod losses;
 mod membership;
@@ -88,6 +89,7 @@ impl Command {
             Self::Losses(args) => losses::run(&args),
             Self::Counters(args) => counters::run(&args),
             Self::Membership(args) => membership::run(&args),
+            Self::Keys(args) => keys::run(&args),
             Self::Day(args) => day::run(&args),
             Self::Handover(args) => handover::run(&args),
             Self::DeclareDead(args) => declare_dead::run(&args),

@@ -54,8 +54,8 @@ impl Config {
                 value: self.security.keys.display().to_string(),
                 key,
                 rule,
-                hint: "`lockstep keys new` makes the keys of a cluster; security.mode = \"none\" runs it without, \
-                       where nobody else reaches its network"
+                hint: "copy it from the host on which the keys were made, or write mode = \"none\" where nobody \
+                       else reaches the network"
                     .to_owned(),
                 origin,
                 span: None,

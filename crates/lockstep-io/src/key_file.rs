@@ -17,7 +17,7 @@
 
 use crate::clock::random_u64;
 use crate::{IoError, private};
-use lockstep_wire::{GENERATIONS, GenerationKeys, Key, KeyClass, Keyring, PUBLISHER_KEYS_MAX};
+use lockstep_wire::{GENERATIONS, GenerationKeys, Key, KeyClass, Keyring, OtherKeys, PUBLISHER_KEYS_MAX};
 use std::fmt;
 use std::fs::{DirBuilder, OpenOptions};
 use std::io::{ErrorKind, Read, Write};
@@ -177,9 +177,7 @@ impl KeyFile {
             .open(path)
             .map_err(|error| {
                 let remedy = match error.kind() {
-                    ErrorKind::NotFound => {
-                        "; `lockstep keys new` makes a cluster's keys, `lockstep keys export` the file of a process"
-                    }
+                    ErrorKind::NotFound => "; `lockstep keys new` makes a cluster's keys",
                     _ if error.raw_os_error() == Some(libc::ELOOP) => "; it is a link, and has to be a file",
                     _ => "",
                 };
@@ -313,10 +311,111 @@ impl KeyFile {
         sealing.expect("it was checked").number
     }
 
+    /// Publishers' keys by number, with the names of the latest generation.
+    pub fn publishers(&self) -> impl Iterator<Item = (u16, &str)> {
+        let latest =
+            self.generations.iter().max_by_key(|row| (row.usage == GenerationUse::Sealing, row.number));
+        let rows = latest.into_iter().flat_map(|row| &row.publishers);
+        rows.map(|publisher| (publisher.number, publisher.name.as_str()))
+    }
+
+    /// The publisher whose key has this name.
+    pub fn publisher(&self, name: &str) -> Option<KeyClass> {
+        self.publishers().find(|(_, other)| *other == name).map(|(number, _)| KeyClass::Publisher(number))
+    }
+
+    /// Draws a publisher's key in each generation. Returns its number, or the reason why there is none.
+    ///
+    /// # Errors
+    /// As [`draw_key`].
+    pub fn add_publisher(&mut self, name: &str) -> Result<Result<u16, String>, IoError> {
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if name.is_empty() || !name.bytes().all(is_plain) {
+            return Ok(Err(format!("'{name}' is no name of a key: letters, digits, '-', '_' and '.'")));
+        }
+        if self.publisher(name).is_some() {
+            return Ok(Err(format!("there is a publisher's key with the name '{name}' already")));
+        }
+        let number = self.publishers().map(|(number, _)| number + 1).max().unwrap_or(0);
+        if number >= PUBLISHER_KEYS_MAX {
+            return Ok(Err(format!("there are {number} publishers' keys, and there can be no more")));
+        }
+        for row in &mut self.generations {
+            row.publishers.push(PublisherKey { number, name: name.to_owned(), key: draw_key()? });
+        }
+        Ok(Ok(number))
+    }
+
+    /// Draws a generation of keys: it is accepted, and seals nothing yet. It takes the place of the oldest
+    /// retired one where there is no other. Returns its number, or the reason why there is none.
+    ///
+    /// # Errors
+    /// As [`draw_key`].
+    pub fn add_generation(&mut self) -> Result<Result<u8, String>, IoError> {
+        let next = (self.sealing() + 1) % GENERATIONS as u8;
+        match self.generations.iter().find(|row| row.number == next) {
+            None => {}
+            Some(row) if row.usage == GenerationUse::Retired => {}
+            Some(_) => {
+                let what = "is there already: `lockstep keys seal` it, or `lockstep keys retire` it first";
+                return Ok(Err(format!("generation {next} {what}")));
+            }
+        }
+        let from = self.generations.iter().find(|row| row.usage == GenerationUse::Sealing);
+        let mut row = from.expect("it was checked").clone();
+        (row.number, row.usage) = (next, GenerationUse::Accepted);
+        (row.replica, row.reader) = (Some(draw_key()?), draw_key()?);
+        for publisher in &mut row.publishers {
+            publisher.key = draw_key()?;
+        }
+        self.generations.retain(|row| row.number != next);
+        self.generations.push(row);
+        Ok(Ok(next))
+    }
+
+    /// Seals with a generation from now on; the one that did so stays accepted. The error is the reason why not.
+    ///
+    /// # Errors
+    /// There is no such generation, or it is retired.
+    pub fn seal_with(&mut self, generation: u8) -> Result<(), String> {
+        match self.generations.iter().find(|row| row.number == generation) {
+            None => {
+                return Err(format!("there is no generation {generation}: `lockstep keys show` lists them"));
+            }
+            Some(row) if row.usage == GenerationUse::Retired => {
+                return Err(format!("generation {generation} is retired, and is not used again"));
+            }
+            Some(_) => {}
+        }
+        for row in &mut self.generations {
+            match row.usage {
+                _ if row.number == generation => row.usage = GenerationUse::Sealing,
+                GenerationUse::Sealing => row.usage = GenerationUse::Accepted,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Accepts a generation no more. The error is the reason why not.
+    ///
+    /// # Errors
+    /// There is no such generation, or it is the one that seals.
+    pub fn retire(&mut self, generation: u8) -> Result<(), String> {
+        let row = self.generations.iter_mut().find(|row| row.number == generation);
+        let row =
+            row.ok_or(format!("there is no generation {generation}: `lockstep keys show` lists them"))?;
+        if row.usage == GenerationUse::Sealing {
+            return Err(format!("generation {generation} seals: `lockstep keys seal` another one first"));
+        }
+        row.usage = GenerationUse::Retired;
+        Ok(())
+    }
+
     /// The keyring of a process with this file.
     pub fn ring(&self) -> Keyring {
         let ring = Keyring::empty(self.cluster, self.class);
-        self.apply(&ring);
+        self.apply(&ring).expect("the ring is empty");
         ring
     }
 
@@ -334,14 +433,28 @@ impl KeyFile {
         }
     }
 
-    /// Makes the keyring of a running process that of this file. A generation that the ring has keeps its keys.
-    pub fn apply(&self, ring: &Keyring) {
+    /// Makes the keyring of a running process that of this file.
+    ///
+    /// # Errors
+    /// The keys are another cluster's or class's, or a generation of this number had other keys when the process
+    /// started; then the ring is as it was.
+    pub fn apply(&self, ring: &Keyring) -> Result<(), String> {
+        if (Some(self.class), self.cluster) != (ring.own(), ring.cluster()) {
+            return Err(format!(
+                "it has the keys of a {} of cluster {}",
+                class_name(self.class),
+                self.cluster
+            ));
+        }
         let mut accepted = 0;
         for row in &self.generations {
-            ring.add(row.number, &row.keys());
+            ring.add(row.number, &row.keys()).map_err(|OtherKeys { generation }| {
+                format!("generation {generation} has other keys than this process has under that number: restart it")
+            })?;
             accepted |= u16::from(row.usage != GenerationUse::Retired) << row.number;
         }
         ring.set_generations(self.sealing(), accepted);
+        Ok(())
     }
 
     /// The file of a process of another class, made of a replica's: it has the keys of that class alone.

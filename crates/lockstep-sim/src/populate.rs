@@ -98,11 +98,16 @@ pub(super) fn replica_limits(
     }
 }
 
-/// A publisher's handle without a name.
-pub(super) fn plain_publisher(plan: &Plan, node: usize, rng: &mut Rng) -> Box<PublisherEngine<SimNet>> {
+/// A publisher's handle without a name, which seals with `keys`.
+pub(super) fn plain_publisher(
+    plan: &Plan,
+    node: usize,
+    keys: &Keys,
+    rng: &mut Rng,
+) -> Box<PublisherEngine<SimNet>> {
     let me = Identity { replica: 1_000 + node as u32, incarnation: rng.next_u64() as u32 };
     let limits = PublisherLimits {
-        receiver: receiver(plan, node, me, keys::publisher()),
+        receiver: receiver(plan, node, me, keys),
         window_entries: 16,
         window_datagrams: 8,
         flight_datagrams: 4,
@@ -124,7 +129,7 @@ pub(super) fn publisher(
     work: &mut WorldWork,
     rng: &mut Rng,
 ) -> Box<PublisherEngine<SimNet>> {
-    let mut publisher = plain_publisher(plan, node, rng);
+    let mut publisher = plain_publisher(plan, node, keys::publisher(), rng);
     work.nonce = [rng.next_u64(), rng.next_u64()];
     publisher.core.open(&work.name, work.nonce);
     publisher

@@ -35,6 +35,8 @@ pub const GENERATIONS: usize = 16;
 /// Publishers' keys in a generation at most.
 pub const PUBLISHER_KEYS_MAX: u16 = 4_080;
 
+const _: () = assert!(PUBLISHER_KEYS_MAX as usize <= KEYS_PER_PIECE * KEYS_PER_PIECE);
+
 const GENERATION_SHIFT: u32 = 12;
 const REPLICA: u16 = 1;
 const READER: u16 = 2;
@@ -108,29 +110,58 @@ impl fmt::Debug for GenerationKeys {
     }
 }
 
+/// A ring has other keys under the number of a generation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OtherKeys {
+    /// The number.
+    pub generation: u8,
+}
+
+/// Publishers' keys in one piece of memory.
+const KEYS_PER_PIECE: usize = 64;
+
+/// Keys of publishers, which are added while others read.
+#[derive(Debug)]
+struct Publishers([OnceLock<Box<[OnceLock<MacKey>; KEYS_PER_PIECE]>>; KEYS_PER_PIECE]);
+
+impl Publishers {
+    #[inline]
+    fn get(&self, index: u16) -> Option<&MacKey> {
+        let index = usize::from(index);
+        self.0.get(index / KEYS_PER_PIECE)?.get()?[index % KEYS_PER_PIECE].get()
+    }
+
+    /// Adds a key, if there is none. Returns the one that is there.
+    fn add(&self, index: u16, key: &Key) -> Option<&MacKey> {
+        let index = usize::from(index);
+        let piece = self.0.get(index / KEYS_PER_PIECE)?;
+        let piece = piece.get_or_init(|| Box::new([const { OnceLock::new() }; KEYS_PER_PIECE]));
+        Some(piece[index % KEYS_PER_PIECE].get_or_init(|| MacKey::new(key)))
+    }
+}
+
 #[derive(Debug)]
 struct Generation {
     replica: Option<MacKey>,
     reader: MacKey,
-    publishers: Vec<Option<MacKey>>,
+    publishers: Publishers,
 }
 
 impl Generation {
+    /// Without publishers' keys.
     fn new(keys: &GenerationKeys) -> Self {
-        let mut publishers = Vec::new();
-        for (index, key) in &keys.publishers {
-            let at = usize::from((*index).min(PUBLISHER_KEYS_MAX));
-            if publishers.len() <= at {
-                publishers.resize_with(at + 1, || None);
-            }
-            publishers[at] = Some(MacKey::new(key));
-        }
+        let publishers = Publishers([const { OnceLock::new() }; KEYS_PER_PIECE]);
         let replica = keys.replica.as_ref().map(MacKey::new);
         Self { replica, reader: MacKey::new(&keys.reader), publishers }
     }
 
-    fn publisher(&self, index: u16) -> Option<&MacKey> {
-        self.publishers.get(usize::from(index))?.as_ref()
+    /// Adds publishers' keys that were not there. Returns whether all keys are the same as those that were.
+    fn add(&self, keys: &GenerationKeys) -> bool {
+        let Self { replica, reader, .. } = Self::new(keys);
+        let is_same = |(index, key): &(u16, Key)| {
+            self.publishers.add(*index, key).is_some_and(|own| *own == MacKey::new(key))
+        };
+        (self.replica == replica) & (self.reader == reader) && keys.publishers.iter().all(is_same)
     }
 
     /// The tag by which a sender of `class` seals a datagram; `None` without its key.
@@ -142,7 +173,7 @@ impl Generation {
                 [self.replica.as_ref()?.tag(datagram, number, Some(readers))[0], readers]
             }
             KeyClass::Reader => self.reader.tag(datagram, number, None),
-            KeyClass::Publisher(index) => self.publisher(index)?.tag(datagram, number, None),
+            KeyClass::Publisher(index) => self.publishers.get(index)?.tag(datagram, number, None),
         })
     }
 
@@ -158,7 +189,7 @@ impl Generation {
             (_, None) => return Err(Reject::Rights),
             (KeyClass::Reader, Some(_)) => self.reader.tag(datagram, number, None) == tag,
             (KeyClass::Publisher(index), Some(_)) => {
-                self.publisher(index).ok_or(Reject::Key)?.tag(datagram, number, None) == tag
+                self.publishers.get(index).ok_or(Reject::Key)?.tag(datagram, number, None) == tag
             }
         };
         if is_right { Ok(()) } else { Err(Reject::Tag) }
@@ -202,7 +233,8 @@ impl Keyring {
     /// If `keys` has not the key of `own`.
     pub fn new(cluster: u64, own: KeyClass, keys: &GenerationKeys) -> Self {
         let ring = Self::empty(cluster, own);
-        ring.add(0, keys);
+        let added = ring.add(0, keys);
+        assert_eq!(added, Ok(()), "the ring was empty");
         ring.set_generations(0, 1);
         ring
     }
@@ -219,21 +251,27 @@ impl Keyring {
         self.own
     }
 
-    /// Adds a generation. It opens replayed frames at once, and datagrams once it is accepted. Returns whether
-    /// it was added: a generation that the ring has keeps its keys.
+    /// Adds a generation, or publishers' keys to one that is there. It opens replayed frames at once, and
+    /// datagrams once it is accepted.
+    ///
+    /// # Errors
+    /// The ring has other keys under this number, which it keeps.
     ///
     /// # Panics
     /// If `keys` has not the key that this process seals with.
-    pub fn add(&self, generation: u8, keys: &GenerationKeys) -> bool {
-        let added = Generation::new(keys);
+    pub fn add(&self, generation: u8, keys: &GenerationKeys) -> Result<(), OtherKeys> {
         let has_own = match self.own {
             None => false,
-            Some(KeyClass::Replica) => added.replica.is_some(),
+            Some(KeyClass::Replica) => keys.replica.is_some(),
             Some(KeyClass::Reader) => true,
-            Some(KeyClass::Publisher(index)) => added.publisher(index).is_some(),
+            Some(KeyClass::Publisher(own)) => keys.publishers.iter().any(|(index, _)| *index == own),
         };
         assert!(has_own, "generation {generation} has no key for {:?}", self.own);
-        self.generations[usize::from(generation)].set(Box::new(added)).is_ok()
+        let slot = &self.generations[usize::from(generation)];
+        match slot.get_or_init(|| Box::new(Generation::new(keys))).add(keys) {
+            true => Ok(()),
+            false => Err(OtherKeys { generation }),
+        }
     }
 
     /// From now on `sealing` seals, and the generations whose bits are set in `accepted` open datagrams.

@@ -17,7 +17,7 @@ use std::sync::OnceLock;
 pub const MAC_KEY_LEN: usize = 16;
 
 /// Eight blocks of AES: AEGIS-128L between two of its steps.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(C, align(16))]
 pub struct State(pub [[u8; 16]; 8]);
 
@@ -47,6 +47,7 @@ const TAG: Range<usize> = 8..24;
 const NUMBER: Range<usize> = 96..104;
 
 /// A key, expanded.
+#[derive(Clone, PartialEq, Eq)]
 pub struct MacKey(State);
 
 impl MacKey {

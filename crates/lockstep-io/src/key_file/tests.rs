@@ -88,6 +88,35 @@ fn a_running_ring_follows_its_file() {
     file.generations[1].usage = GenerationUse::Sealing;
     let ring = file.ring();
     assert_eq!(ring.generations(), (3, 0b1000));
-    self::file().apply(&ring);
+    self::file().apply(&ring).unwrap();
     assert_eq!(ring.generations(), (4, 0b1_1000));
+    let error = self::file().export(KeyClass::Reader).apply(&ring).unwrap_err();
+    assert!(error.contains("keys of a reader"), "{error}");
+    let mut other = self::file();
+    other.generations[2].reader = [9; 16];
+    let error = other.apply(&ring).unwrap_err();
+    assert!(error.contains("restart"), "{error}");
+}
+
+/// Sixteen numbers of generations go round: a number is used again once its generation is retired.
+#[test]
+fn keys_are_rotated_as_often_as_one_likes_and_no_step_can_be_missed() {
+    let mut file = KeyFile::draw(7).unwrap();
+    assert_eq!(file.add_publisher("gateway-1").unwrap(), Ok(1));
+    assert!(file.add_publisher("gateway-1").unwrap().is_err_and(|why| why.contains("already")));
+    assert!(file.add_publisher("a b").unwrap().is_err_and(|why| why.contains("no name")));
+    assert_eq!(file.publisher("gateway-1"), Some(KeyClass::Publisher(1)));
+    for turn in 1..40u8 {
+        let (old, next) = (file.sealing(), turn % GENERATIONS as u8);
+        assert_eq!(file.add_generation().unwrap(), Ok(next));
+        assert!(file.add_generation().unwrap().is_err_and(|why| why.contains("there already")));
+        assert!(file.retire(old).is_err_and(|why| why.contains("seals")));
+        file.seal_with(next).unwrap();
+        file.retire(old).unwrap();
+        assert!(file.seal_with(old).is_err_and(|why| why.contains("retired")));
+        assert!(file.seal_with(99).is_err_and(|why| why.contains("keys show")));
+        assert_eq!(file.ring().generations(), (next, 1 << next));
+        assert_eq!(KeyFile::parse(&file.to_string()), Ok(file.clone()));
+        assert_eq!(file.publishers().count(), 2, "names stay");
+    }
 }

@@ -96,6 +96,20 @@ fn a_publisher_can_not_pose_as_another() {
     assert_eq!(refusal(&nack(&unknown), &replica()), Reject::Key);
 }
 
+#[test]
+fn a_publishers_key_is_added_while_the_process_runs() {
+    let (ring, keys) =
+        (replica(), GenerationKeys { replica: None, publishers: vec![(900, [7; 16])], ..all(10) });
+    let late = Keyring::new(CLUSTER, KeyClass::Publisher(900), &keys);
+    assert_eq!(refusal(&nack(&late), &ring), Reject::Key);
+    let mut more = all(10);
+    more.publishers.push((900, [7; 16]));
+    assert_eq!(ring.add(0, &more), Ok(()));
+    assert!(Datagram::decode(&nack(&late), &ring).is_ok());
+    more.publishers[0].1 = [8; 16];
+    assert_eq!(ring.add(0, &more), Err(OtherKeys { generation: 0 }), "a key that is there stays");
+}
+
 /// AUTH-1: a command is a replica's (an operator uses its host's key file).
 #[test]
 fn a_command_needs_a_replicas_key() {
@@ -144,7 +158,7 @@ fn keys_change_without_a_datagram_refused() {
         assert!(Datagram::decode(&ack(&other), &one).is_ok(), "{what}");
     };
     let steps = [(0, 0b01), (0, 0b11), (1, 0b11), (1, 0b10)];
-    assert!(one.add(1, &all(20)) && other.add(1, &all(20)));
+    assert_eq!([&one, &other].map(|ring| ring.add(1, &all(20))), [Ok(()); 2]);
     let mut retired = Vec::new();
     for (sealing, accepted) in steps {
         for ring in [&one, &other] {
@@ -158,7 +172,8 @@ fn keys_change_without_a_datagram_refused() {
         refusal(&ack(&Keyring::new(CLUSTER, KeyClass::Replica, &all(10))), &other),
         Reject::Generation
     );
-    assert!(!one.add(1, &all(30)), "a generation keeps its keys");
+    assert_eq!(one.add(1, &all(30)), Err(OtherKeys { generation: 1 }));
+    assert_eq!(one.add(1, &all(20)), Ok(()), "the same keys");
     let mut ahead = ack(&one);
     ahead[7] = 2 << 4;
     assert_eq!(refusal(&ahead, &other), Reject::Key);
@@ -177,17 +192,15 @@ fn a_frame_outlives_its_keys() {
     let sealed = open.close(&mut frame, &leader, Header { first_seq: 1, ..header(Kind::Frame) }, length);
     let frame = &frame[..length];
     for ring in [replica(), reader()] {
-        assert!(ring.own() == Some(KeyClass::Reader) || ring.add(1, &all(20)));
-        if ring.own() == Some(KeyClass::Reader) {
-            ring.add(1, &GenerationKeys { replica: None, ..all(20) });
-        }
+        let own_replica = all(20).replica.filter(|_| ring.own() == Some(KeyClass::Replica));
+        assert_eq!(ring.add(1, &GenerationKeys { replica: own_replica, ..all(20) }), Ok(()));
         assert!(Datagram::decode(frame, &ring).is_ok());
         ring.set_generations(1, 0b10);
         assert_eq!(refusal(frame, &ring), Reject::Generation);
         assert!(Datagram::decode_replayed(frame, &ring).is_ok());
 
         let repairer = Keyring::new(CLUSTER, KeyClass::Replica, &all(10));
-        repairer.add(1, &all(20));
+        assert_eq!(repairer.add(1, &all(20)), Ok(()));
         repairer.set_generations(1, 0b10);
         let trailer = crate::repair_trailer(&repairer, Default::default(), crate::Epoch(0), 2, 0, frame);
         let repaired = [frame, &trailer].concat();
