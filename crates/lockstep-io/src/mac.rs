@@ -47,7 +47,7 @@ mod x86 {
 
     #[target_feature(enable = "aes,sse2")]
     fn compute(start: &State, datagram: &[u8], number: u64, behind: Option<u64>) -> [u64; 2] {
-        let mut state = start.0.map(|block| bytemuck::cast(block));
+        let mut state = start.0.map(bytemuck::cast);
         let (words, _) = datagram.as_chunks::<8>();
         let Some((header, words)) = words.split_first_chunk::<12>() else {
             panic!("it begins with a header")
