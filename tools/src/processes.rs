@@ -8,13 +8,12 @@
 use crate::netns::Place;
 use lockstep::config::Config;
 use lockstep_io::udp::free_port;
-use lockstep_process::child::{await_end, clear_settings};
+use lockstep_process::child::{ChildGuard, LoggedChild, await_end, clear_settings};
 use std::ffi::OsStr;
-use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
+use std::process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -87,20 +86,16 @@ pub fn command_of(mut command: Command, args: &[impl AsRef<OsStr>]) -> Command {
 
 /// Runs a command to its end.
 pub fn run(mut command: Command, input: &[u8]) -> Outcome {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let mut child = ChildGuard::from(child.unwrap_or_else(|error| panic!("{command:?}: {error}")));
     let (mut stdin, input) = (child.stdin.take().expect("piped"), input.to_vec());
     let writer = std::thread::spawn(move || {
         let _ = stdin.write_all(&input); // a command may end before it has read all
     });
     let out = reader(child.stdout.take().expect("piped"));
     let err = reader(child.stderr.take().expect("piped"));
-    let mut process = Process { child, name: format!("{command:?}"), log: PathBuf::new() };
-    let status = process.wait();
+    let ended = await_end(&mut child, PATIENCE).expect("a child");
+    let status = ended.unwrap_or_else(|| panic!("{command:?} does not end"));
     let text = |bytes: std::thread::JoinHandle<Vec<u8>>| {
         String::from_utf8_lossy(&bytes.join().expect("a reader")).into_owned()
     };
@@ -119,15 +114,14 @@ fn reader(mut source: impl Read + Send + 'static) -> std::thread::JoinHandle<Vec
 
 /// A process that ends with its test.
 pub struct Process {
-    child: Child,
+    child: LoggedChild,
     name: String,
-    log: PathBuf,
 }
 
 impl Process {
     /// What it has written to stderr so far.
     pub fn log(&self) -> String {
-        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap_or_default()).into_owned()
+        self.child.log()
     }
 
     /// Waits until its stderr has `text`.
@@ -144,7 +138,7 @@ impl Process {
 
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child.try_wait().expect("a child")
+        self.child.child_mut().try_wait().expect("a child")
     }
 
     /// Sends it a signal by name, like TERM.
@@ -159,7 +153,7 @@ impl Process {
 
     /// Its number, in every namespace.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.child().id()
     }
 
     /// What all of its threads have run so far.
@@ -178,12 +172,12 @@ impl Process {
 
     /// Its input, to be written, closed or taken.
     pub fn stdin(&mut self) -> &mut Option<ChildStdin> {
-        &mut self.child.stdin
+        &mut self.child.child_mut().stdin
     }
 
     /// Its output, once.
     pub fn take_stdout(&mut self) -> ChildStdout {
-        self.child.stdout.take().expect("piped")
+        self.child.child_mut().stdout.take().expect("piped")
     }
 
     /// Reads so many bytes of its stdout and closes it, as a reader does that has seen enough.
@@ -206,7 +200,7 @@ impl Process {
 
     /// Waits for its end.
     pub fn wait(&mut self) -> ExitStatus {
-        let ended = await_end(&mut self.child, PATIENCE).expect("a child");
+        let ended = await_end(self.child.child_mut(), PATIENCE).expect("a child");
         ended.unwrap_or_else(|| panic!("{} does not end:\n{}", self.name, self.log()))
     }
 
@@ -229,11 +223,8 @@ const LAST_LINES: usize = 40;
 
 /// What processes said last.
 pub fn last_words(processes: &[Process]) -> String {
-    let last = |process: &Process| {
-        let log = process.log();
-        let lines: Vec<&str> = log.lines().collect();
-        format!("{}:\n{}\n", process.name(), lines[lines.len().saturating_sub(LAST_LINES)..].join("\n"))
-    };
+    let last =
+        |process: &Process| format!("{}:{}\n", process.name(), process.child.last_lines(LAST_LINES, ""));
     processes.iter().map(last).collect()
 }
 
@@ -278,13 +269,6 @@ pub fn cpu_shares<'a>(
         (process.name().to_owned(), used.as_secs_f64() / took.as_secs_f64())
     };
     processes.iter().zip(before).map(share).collect()
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill(); // it may have ended
-        let _ = self.child.wait();
-    }
 }
 
 /// Where a cluster's processes run, and by which addresses they find each other.
@@ -481,11 +465,12 @@ impl Cluster {
     }
 
     /// Starts a command of the caller's; its stderr is kept in a file.
-    pub fn start_command(&self, name: &str, mut command: Command) -> Process {
+    pub fn start_command(&self, name: &str, command: Command) -> Process {
         let log = self.path(&format!("{name}.log"));
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(File::create(&log).expect("a log"));
-        let child = command.spawn().unwrap_or_else(|error| panic!("{name}: {error}"));
-        Process { child, name: name.to_owned(), log }
+        // What a test waits for was said by this start, and not by the one before it.
+        let _ = std::fs::remove_file(&log); // there may be none
+        let child = LoggedChild::start(command, Stdio::piped(), log);
+        Process { child: child.unwrap_or_else(|error| panic!("{name}: {error}")), name: name.to_owned() }
     }
 
     /// Starts replica `id`.
